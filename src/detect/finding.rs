@@ -1,0 +1,97 @@
+//! What a rule found, before exceptions and grouping.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::RuleMeta;
+use crate::input::{Endpoint, FlowRecord, ObservationPoint, Workload};
+use crate::inventory::Owner;
+use crate::path::Verdict;
+use crate::time::Timestamp;
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Look when there is time.
+    Low,
+    /// Look today.
+    Medium,
+    /// Look now.
+    High,
+    /// Wake somebody.
+    Critical,
+}
+
+impl Severity {
+    /// All severities, in order.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word used in configuration, metrics and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// One piece of evidence, for a machine (`kind`) and a person (`text`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// What kind: `peer`, `runtime`, `mac`, …
+    pub kind: String,
+    /// What was seen, in a sentence.
+    pub text: String,
+}
+
+/// A hop that was required and not passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MissingHop {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it serves, as far as known at that time.
+    pub expected: Vec<String>,
+}
+
+/// The flow behind a finding.
+#[derive(Clone, Debug)]
+pub struct FlowView {
+    /// The record at the point that saw it first.
+    pub record: FlowRecord,
+    /// Every point that saw it.
+    pub points: Vec<ObservationPoint>,
+}
+
+/// What a rule found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Which rule.
+    pub rule: &'static RuleMeta,
+    /// When it first showed (event time of the packet or fact, not of the judgement).
+    pub at: Timestamp,
+    /// How much it matters, here.
+    pub severity: Severity,
+    /// Whose doing.
+    pub workload: Option<Arc<Workload>>,
+    /// Attribution of the source, where a flow is involved.
+    pub attribution: Option<Owner>,
+    /// The flow.
+    pub flow: Option<FlowView>,
+    /// The other end that the alert lists.
+    pub destination: Option<Endpoint>,
+    /// Contract that was broken.
+    pub contract: Option<String>,
+    /// Verdict on it.
+    pub verdict: Option<Verdict>,
+    /// Hop that was skipped.
+    pub missing_hop: Option<MissingHop>,
+    /// Why this is said.
+    pub evidence: Vec<Evidence>,
+    /// Same cause, same key: findings with equal rule, workload, contract and this are one alert.
+    pub cause: String,
+}

@@ -1,0 +1,33 @@
+//! The registry: one line a rule.
+//!
+//! Contract: order here is the order of output. Each rule's file holds its code, its parameters and its strategy.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! registry {
+    ($($module:ident = $name:literal,)*) => {
+        $(pub mod $module;)*
+
+        /// The parameters of every rule, as the configuration's `rules` section holds them.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct RuleParams {
+            $(
+                #[doc = concat!("Parameters of `", $name, "`.")]
+                #[serde(rename = $name)]
+                pub $module: $module::Params,
+            )*
+        }
+
+        /// What every rule is, in order.
+        pub static ALL: &[&super::RuleMeta] = &[$(&$module::META,)*];
+    };
+}
+
+registry! {
+    egress_skips_proxy = "egress-skips-proxy",
+    dns_skips_resolver = "dns-skips-resolver",
+    unexpected_host_network = "unexpected-host-network",
+    unknown_source = "unknown-source",
+}

@@ -1,0 +1,42 @@
+//! What the engine must know before it starts; the configuration builds it.
+
+use std::time::Duration;
+
+use crate::alert::Exception;
+use crate::detect::rules::RuleParams;
+use crate::inventory::TimelineLimits;
+use crate::path::Contract;
+
+/// Checked configuration of the core.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Path contracts; of those that cover a flow the first judges it, DNS contracts before others.
+    pub contracts: Vec<Contract>,
+    /// Exceptions.
+    pub exceptions: Vec<Exception>,
+    /// Parameters of the rules.
+    pub rules: RuleParams,
+    /// Waiting times.
+    pub timings: Timings,
+    /// Bounds of the inventory's timeline.
+    pub timeline: TimelineLimits,
+    /// Flows whose judgement is remembered at once; at the bound the oldest is forgotten and counted.
+    pub max_flows: usize,
+    /// Alerts that are open for counting at once; at the bound the oldest is closed.
+    pub max_alerts: usize,
+    /// Destinations listed in one alert; the rest is counted.
+    pub max_destinations: usize,
+}
+
+/// How long the engine waits for what, in event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// For a runtime to tell whose address this is.
+    pub attribution_grace: Duration,
+    /// For an answer, before an attempt is judged as an attempt.
+    pub answer_grace: Duration,
+    /// Between two counted updates of one alert.
+    pub update_interval: Duration,
+    /// Without a repetition, an alert is closed; the same cause then raises a new one.
+    pub close_after: Duration,
+}

@@ -1,0 +1,118 @@
+//! The facts that the engine consumes: one enum, each with its event time.
+//!
+//! Contract: an [`Input`] says what was observed and when; live capture, capture files and recordings differ only in who
+//! produces it. `facts.jsonl` holds one input a line (schema `hopwatch.fact/1`), everything but flow events.
+//! Limits: text in facts (names, labels) is chosen by attackers; who prints it must escape it.
+//! Design: plain data without behaviour, so that every part of the crate may import it.
+
+mod flow;
+mod runtime;
+
+pub use flow::{
+    Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
+    Protocol, Side, TcpFacts, tcp_flags,
+};
+pub use runtime::{
+    Attachment, InventoryEvent, NetworkMode, RuntimeName, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// One observation: what, and when by event time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// When it happened (packets) or became known (everything else).
+    pub at: Timestamp,
+    /// What was observed.
+    pub fact: Fact,
+}
+
+impl Input {
+    /// An input at a time.
+    pub const fn new(at: Timestamp, fact: Fact) -> Self {
+        Self { at, fact }
+    }
+}
+
+/// What was observed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A flow started, was answered, went on or ended.
+    Flow(Box<FlowEvent>),
+    /// Anything that a recording keeps in `facts.jsonl`.
+    Recorded(RecordedFact),
+    /// A promise of an idle source: nothing older than this will come. Rules never see it.
+    Tick,
+}
+
+/// Facts that do not come from packets; these are the lines of `facts.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedFact {
+    /// The runtime told of a workload, a network, or of itself.
+    Inventory(InventoryEvent),
+    /// An observation point appeared, changed or vanished.
+    Link(LinkEvent),
+    /// Something was not observed that should have been.
+    Loss(Loss),
+}
+
+/// An observation point and what the host says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkEvent {
+    /// The interface.
+    pub point: ObservationPoint,
+    /// Whether packets can be seen there now.
+    pub up: bool,
+    /// The interface's own MAC: on a bridge, the source of everything routed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// The host's own addresses on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<std::net::IpAddr>,
+}
+
+/// Observation that was lost: a window in which absence proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Where it was lost; absent when it concerns every point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<ObservationPoint>,
+    /// Why.
+    pub reason: LossReason,
+    /// How many packets or events; 0 where the number cannot be known.
+    pub count: u64,
+    /// Start of the window; its end is the time of the input.
+    pub since: Timestamp,
+}
+
+/// Why something was not observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossReason {
+    /// The kernel's capture ring was full.
+    Kernel,
+    /// The interface or its driver dropped before the ring.
+    Interface,
+    /// The queue to the engine was full.
+    Queue,
+    /// The flow table was full and evicted a flow early.
+    FlowTable,
+}
+
+impl LossReason {
+    /// All reasons, in order.
+    pub const ALL: [Self; 4] = [Self::Kernel, Self::Interface, Self::Queue, Self::FlowTable];
+
+    /// The metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Interface => "interface",
+            Self::Queue => "queue",
+            Self::FlowTable => "flow_table",
+        }
+    }
+}

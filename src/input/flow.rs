@@ -1,0 +1,312 @@
+//! Flow facts: what the flow meter tells of a biflow.
+//!
+//! Contract: originator is the sender of the first packet, except that a first SYN-ACK names the other side (RFC 5103);
+//! end reasons are IPFIX information element 136. Counters are per direction.
+//! Design: a record is a snapshot; the meter keeps the live state.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::time::Timestamp;
+
+/// An interface, or one interface of a capture file, at which packets are seen (RFC 7011). Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObservationPoint(Arc<str>);
+
+impl ObservationPoint {
+    /// Names an observation point.
+    pub fn new(name: &str) -> Self {
+        Self(Arc::from(name))
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObservationPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl schemars::JsonSchema for ObservationPoint {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ObservationPoint".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string"})
+    }
+}
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Group bit set: multicast or broadcast.
+    pub const fn is_multicast(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not six hexadecimal pairs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a MAC address; write it like 02:42:ac:11:00:02")]
+pub struct MacError(String);
+
+impl FromStr for Mac {
+    type Err = MacError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || MacError(text.to_owned());
+        let mut parts = text.split([':', '-']);
+        let mut bytes = [0; 6];
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(wrong)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| wrong())?;
+        }
+        if parts.next().is_some() { Err(wrong()) } else { Ok(Self(bytes)) }
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for Mac {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Mac".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^([0-9a-f]{2}:){5}[0-9a-f]{2}$"})
+    }
+}
+
+/// An IP protocol number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct Protocol(pub u8);
+
+impl Protocol {
+    /// ICMP.
+    pub const ICMP: Self = Self(1);
+    /// TCP.
+    pub const TCP: Self = Self(6);
+    /// UDP.
+    pub const UDP: Self = Self(17);
+    /// ICMPv6.
+    pub const ICMPV6: Self = Self(58);
+    /// SCTP.
+    pub const SCTP: Self = Self(132);
+}
+
+/// `tcp`, `udp`, … or `ip-proto-N`.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ICMP => f.write_str("icmp"),
+            Self::TCP => f.write_str("tcp"),
+            Self::UDP => f.write_str("udp"),
+            Self::ICMPV6 => f.write_str("icmp6"),
+            Self::SCTP => f.write_str("sctp"),
+            Self(number) => write!(f, "ip-proto-{number}"),
+        }
+    }
+}
+
+/// One end of a flow. The port is 0 where the protocol has none; for ICMP it is type or code as Community ID v1 maps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Endpoint {
+    /// Address.
+    pub ip: IpAddr,
+    /// Port.
+    pub port: u16,
+}
+
+/// `192.0.2.1:443`, `[2001:db8::1]:443`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&std::net::SocketAddr::new(self.ip, self.port), f)
+    }
+}
+
+/// Protocol and both ends, with a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FiveTuple {
+    /// IP protocol number.
+    pub protocol: Protocol,
+    /// Originator.
+    pub orig: Endpoint,
+    /// Responder.
+    pub resp: Endpoint,
+}
+
+impl FiveTuple {
+    /// The same flow seen from the other end.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self { protocol: self.protocol, orig: self.resp, resp: self.orig }
+    }
+}
+
+/// What one direction carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Counters {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the wire, link header included.
+    pub frame_bytes: u64,
+    /// Bytes of the IP packets; the captured length where a GSO frame has zero there.
+    pub ip_bytes: u64,
+    /// Bytes above the transport header.
+    pub payload_bytes: u64,
+}
+
+/// One direction of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    /// Source MAC of the first packet in this direction.
+    pub mac: Option<Mac>,
+    /// What it carried.
+    pub counters: Counters,
+}
+
+/// Identifies one flow record at one observation point; derived from its content, so equal in replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub u64);
+
+/// TCP flag bits (RFC 9293).
+pub mod tcp_flags {
+    /// No more data.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise.
+    pub const SYN: u8 = 0x02;
+    /// Reset.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// Acknowledgement.
+    pub const ACK: u8 = 0x10;
+}
+
+/// What TCP showed so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFacts {
+    /// All flags of the originator, ORed.
+    pub orig_flags: u8,
+    /// All flags of the responder, ORed.
+    pub resp_flags: u8,
+}
+
+impl TcpFacts {
+    /// Whether the handshake's SYN or SYN-ACK was seen, so that the direction is certain.
+    pub const fn direction_known(self) -> bool {
+        (self.orig_flags | self.resp_flags) & tcp_flags::SYN != 0
+    }
+}
+
+/// A biflow at one observation point, as it stood when the event was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowRecord {
+    /// Its identity.
+    pub id: FlowId,
+    /// Where it was seen.
+    pub point: ObservationPoint,
+    /// Who talked to whom.
+    pub tuple: FiveTuple,
+    /// First packet.
+    pub start: Timestamp,
+    /// Last packet so far.
+    pub end: Timestamp,
+    /// Originator → responder.
+    pub orig: Side,
+    /// Responder → originator.
+    pub resp: Side,
+    /// 802.1Q identifiers of the first packet, outermost first.
+    pub vlans: Vec<u16>,
+    /// TCP only.
+    pub tcp: Option<TcpFacts>,
+}
+
+/// Why a flow record ended (IPFIX information element 136, `flowEndReason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// No packet for the idle timeout.
+    IdleTimeout,
+    /// Longer than the active timeout; the flow goes on in a new record.
+    ActiveTimeout,
+    /// FIN from both sides, or RST.
+    EndOfFlow,
+    /// The observation ended.
+    ForcedEnd,
+    /// The table was full.
+    LackOfResources,
+}
+
+/// What happened to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowEventKind {
+    /// First packet.
+    Started,
+    /// First packet from the responder that is not a refusal (for TCP: not RST).
+    Answered,
+    /// Goes on; sent at most once an update interval.
+    Updated,
+    /// Last event of this record.
+    Ended(EndReason),
+}
+
+/// A flow and what happened to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowEvent {
+    /// What happened.
+    pub kind: FlowEventKind,
+    /// The flow as it stands.
+    pub record: FlowRecord,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mac_addresses_are_read_and_printed() {
+        let mac: Mac = "02:42:AC-11:00:02".parse().expect("six pairs");
+        assert_eq!(mac.to_string(), "02:42:ac:11:00:02");
+        assert!("02:42:ac:11:00".parse::<Mac>().is_err());
+        assert!("02:42:ac:11:00:02:03".parse::<Mac>().is_err());
+        assert!("02:42:ac:11:00:é".parse::<Mac>().is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! Runtime facts: workloads, their networks, and how well the runtime can be heard.
+//!
+//! Contract: a [`Workload`] is the whole of what the runtime says of a container at a time; `since` and `until` bound when
+//! that was true (event time of the runtime, not of delivery). Limits: every text is attacker-chosen.
+//! Design: each runtime's reader maps its own words to these; nothing else knows them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::Mac;
+use crate::time::Timestamp;
+
+/// Which runtime told it: `docker`, later `podman`, `containerd`, `cri`.
+pub type RuntimeName = Arc<str>;
+
+/// The runtime's full container id. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkloadId(Arc<str>);
+
+impl WorkloadId {
+    /// Names a workload.
+    pub fn new(id: &str) -> Self {
+        Self(Arc::from(id))
+    }
+
+    /// The whole id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first twelve characters, as people know it from `docker ps`.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for WorkloadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a container reaches the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkMode {
+    /// Networks of its own.
+    #[default]
+    Own,
+    /// The host's network namespace.
+    Host,
+    /// No network.
+    None,
+    /// The network namespace of another container.
+    Container(WorkloadId),
+}
+
+impl fmt::Display for NetworkMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => f.write_str("own"),
+            Self::Host => f.write_str("host"),
+            Self::None => f.write_str("none"),
+            Self::Container(id) => write!(f, "container:{id}"),
+        }
+    }
+}
+
+/// Life of a container, as far as it matters here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkloadState {
+    /// Known, not started yet.
+    Created,
+    /// Running.
+    #[default]
+    Running,
+    /// Frozen; keeps its addresses.
+    Paused,
+    /// Ended; owns nothing any more.
+    Exited,
+}
+
+/// One network that a workload is attached to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Network name.
+    pub network: String,
+    /// Network id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub network_id: String,
+    /// Addresses in it, IPv4 first.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// MAC in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// Gateways of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<IpAddr>,
+    /// Host-side veth, where it could be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_interface: Option<String>,
+}
+
+/// A container, with its compose service if it has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Id.
+    pub id: WorkloadId,
+    /// Name, without the leading slash.
+    pub name: String,
+    /// Image as it was asked for.
+    pub image: String,
+    /// Digest of the image (`sha256:…`): the repository digest, or else the image id.
+    #[serde(default)]
+    pub image_digest: String,
+    /// Labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Which runtime told it.
+    pub runtime: RuntimeName,
+    /// How it reaches the network.
+    #[serde(default)]
+    pub network_mode: NetworkMode,
+    /// Its networks.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
+    /// First process, as the host numbers it; absent when it does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// State.
+    #[serde(default)]
+    pub state: WorkloadState,
+    /// Since when this is true; absent when only "now" is known (an undated snapshot).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+impl Workload {
+    /// Docker Compose project, if it has one.
+    pub fn compose_project(&self) -> Option<&str> {
+        self.labels.get("com.docker.compose.project").map(String::as_str)
+    }
+
+    /// Docker Compose service, if it has one.
+    pub fn compose_service(&self) -> Option<&str> {
+        self.labels.get("com.docker.compose.service").map(String::as_str)
+    }
+
+    /// All its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.attachments.iter().flat_map(|attachment| attachment.addresses.iter().copied())
+    }
+}
+
+/// A network of a runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeNetwork {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Driver: `bridge`, `host`, `macvlan`, …
+    pub driver: String,
+    /// Address ranges.
+    #[serde(default)]
+    pub subnets: Vec<IpNetwork>,
+    /// Gateways.
+    #[serde(default)]
+    pub gateways: Vec<IpAddr>,
+    /// Bridge interface on the host, for the bridge driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+}
+
+/// What a runtime told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InventoryEvent {
+    /// A workload as it is now; replaces what was known of that id.
+    Workload(Arc<Workload>),
+    /// A workload ended at a time.
+    Stopped {
+        /// Which.
+        id: WorkloadId,
+        /// When, by the runtime's clock.
+        until: Timestamp,
+    },
+    /// A network as it is now.
+    Network(Arc<RuntimeNetwork>),
+    /// A network is gone.
+    NetworkRemoved {
+        /// Network id.
+        id: String,
+    },
+    /// The runtime answers; the snapshot that follows is complete once `Reconciled` comes.
+    Connected {
+        /// Which.
+        runtime: RuntimeName,
+    },
+    /// The runtime no longer answers, or its event stream was cut.
+    Disconnected {
+        /// Which.
+        runtime: RuntimeName,
+        /// What was seen of it.
+        error: String,
+    },
+    /// The whole list of running workloads was read at this time: whatever is not in it has ended.
+    Reconciled {
+        /// Which.
+        runtime: RuntimeName,
+        /// All that run.
+        running: Vec<WorkloadId>,
+    },
+}

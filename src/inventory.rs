@@ -1,0 +1,7 @@
+//! Who is on this host, and who owned which address when.
+//!
+//! Contract: [`Timeline`] is pure and bounded; readers (docker, file) turn a runtime's words into inventory events.
+
+mod timeline;
+
+pub use timeline::{Attribution, AttributionMethod, Confidence, Owner, Sighting, Timeline, TimelineLimits};

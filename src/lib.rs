@@ -1,0 +1,20 @@
+//! hopwatch answers one question for every container on a host: did this traffic pass the hops it was supposed to pass?
+//!
+//! The map of the crate, in the order the data passes:
+//!
+//! | module | room |
+//! |---|---|
+//! | [`time`], [`input`] | event time, and the facts that everything speaks of |
+//! | [`decode`] → [`flow`] | bytes → headers → flow events. Pure |
+//! | [`inventory`] | who owned which address when (pure), and the readers of the runtimes (shell) |
+//! | [`path`] → [`detect`] → [`alert`] | contracts and verdicts → rules and findings → alerts. Pure |
+
+pub mod alert;
+pub mod decode;
+pub mod detect;
+pub mod engine;
+pub mod flow;
+pub mod input;
+pub mod inventory;
+pub mod path;
+pub mod time;

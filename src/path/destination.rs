@@ -1,0 +1,82 @@
+//! Named sets of destination addresses; `internet` and `any` are built in.
+//!
+//! Contract: `internet` is every unicast address that is not set aside for private, local or shared use (RFC 6890's
+//! registries: private, loopback, link-local, shared, benchmarking, multicast, reserved; ULA in IPv6).
+//! Limits: documentation ranges (RFC 5737, RFC 3849) count as internet: no host has them by rights, and tests need them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+
+/// A set of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DestinationSet {
+    /// Every address.
+    Any,
+    /// What [`is_internet`] says.
+    Internet,
+    /// Listed ranges.
+    Ranges(Vec<IpNetwork>),
+}
+
+impl DestinationSet {
+    /// Whether the address is in the set.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Internet => is_internet(ip),
+            Self::Ranges(ranges) => ranges.iter().any(|range| range.contains(ip)),
+        }
+    }
+}
+
+/// Whether an address is reached over the internet.
+pub fn is_internet(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => is_internet_v4(ip),
+        IpAddr::V6(ip) => is_internet_v6(ip),
+    }
+}
+
+fn is_internet_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    let shared = a == 100 && (64..128).contains(&b);
+    let benchmarking = a == 198 && (18..20).contains(&b);
+    let local = ip.is_private() || ip.is_loopback() || ip.is_link_local();
+    !(local || shared || benchmarking || a == 0 || ip.is_multicast() || a >= 240)
+}
+
+fn is_internet_v6(ip: Ipv6Addr) -> bool {
+    // 2000::/3 is the only unicast range that IANA hands out.
+    ip.segments()[0] & 0xe000 == 0x2000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_and_local_addresses_are_not_the_internet() {
+        for inside in [
+            "10.1.2.3",
+            "172.17.0.2",
+            "192.168.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "224.0.0.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+        ] {
+            assert!(!is_internet(inside.parse().expect("address")), "{inside}");
+        }
+        for outside in ["198.51.100.7", "203.0.113.9", "8.8.8.8", "2001:db8::1", "::ffff:8.8.8.8"] {
+            assert!(is_internet(outside.parse().expect("address")), "{outside}");
+        }
+    }
+}
