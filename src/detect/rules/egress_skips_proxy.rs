@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, RuleMeta, Severity};
+use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity, skipped_hop};
+use crate::path::{JudgedFlow, Service};
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +17,25 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self { enabled: true }
+    }
+}
+
+/// The rule; it keeps no state.
+#[derive(Debug)]
+pub struct EgressSkipsProxy;
+
+/// The rule with its parameters.
+pub fn rule(_params: &Params) -> impl Rule + use<> {
+    EgressSkipsProxy
+}
+
+impl Rule for EgressSkipsProxy {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Vec<Finding>) {
+        findings.extend(skipped_hop::finding(&META, Service::Egress, flow));
     }
 }
 
