@@ -1,7 +1,9 @@
 //! Shared by the integration tests. Each uses only a part of it.
 #![allow(dead_code)]
 
+#[cfg(feature = "shell")]
 pub mod scenario;
+pub mod world;
 
 use std::path::Path;
 
