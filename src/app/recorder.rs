@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::decode::LinkType;
 use crate::input::{Input, ObservationPoint};
 use crate::inventory::file::FactsWriter;
-use crate::observe::pcapng_write::PcapngWriter;
+use crate::observe::PcapngWriter;
 use crate::time::Timestamp;
 
 /// An open recording.
@@ -64,7 +64,7 @@ impl Recorder {
             }
         };
         let (traffic, path) = open("traffic.pcapng")?;
-        let writer = PcapngWriter::new(traffic).map_err(failed(&path))?;
+        let writer = PcapngWriter::new(traffic, None).map_err(failed(&path))?;
         let (facts, _) = open("facts.jsonl")?;
         if let Some(text) = config_text {
             let path = folder.join("hopwatch.yaml");
@@ -83,7 +83,7 @@ impl Recorder {
             return Ok(u32::try_from(known).unwrap_or(u32::MAX));
         }
         packets.points.push((point.clone(), link));
-        packets.writer.add_interface(point.as_str(), link, snap_length)
+        packets.writer.add_interface(point.as_str(), link, snap_length, None)
     }
 
     /// One packet, as captured.

@@ -14,8 +14,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::flow::{Meter, MeterLimits};
 use crate::input::{Input, ObservationPoint};
 use crate::inventory::file::{FactsError, read_facts};
-use crate::observe::file::{CaptureError, CaptureReader};
-use crate::observe::merge::Merge;
+use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket};
 
 use super::summary::{PointSummary, Summary};
 
@@ -79,6 +78,7 @@ pub fn run(options: ReplayOptions, sink: &mut dyn ReplaySink) -> Result<ReplayRe
         facts: facts.into_iter().peekable(),
         meters: BTreeMap::new(),
         limits: options.meter,
+        packets: 0,
         inputs: Vec::new(),
         alerts: Vec::new(),
         worst: None,
@@ -95,6 +95,7 @@ struct Replay<'a> {
     facts: std::iter::Peekable<std::vec::IntoIter<Input>>,
     meters: BTreeMap<(ObservationPoint, LinkType), Meter>,
     limits: MeterLimits,
+    packets: u64,
     inputs: Vec<Input>,
     alerts: Vec<Alert>,
     worst: Option<Severity>,
@@ -104,23 +105,40 @@ struct Replay<'a> {
 impl Replay<'_> {
     /// Reads to the end; what broke off on the way is returned as warnings.
     fn read(&mut self, mut merge: Merge) -> Result<Vec<String>, ReplayError> {
-        let mut count = 0_u64;
-        while let Some(packet) = merge.next_packet() {
-            while let Some(fact) = self.facts.next_if(|fact| fact.at <= packet.at) {
-                self.inputs.push(fact);
-            }
-            let key = (packet.point.clone(), packet.link);
-            let limits = self.limits;
-            let meter = self.meters.entry(key).or_insert_with(|| Meter::new(packet.point.clone(), packet.link, limits));
-            meter.packet(packet.at, packet.wire_len, packet.data, &mut self.inputs);
-            self.push()?;
-            count += 1;
-            if count.is_multiple_of(PROGRESS_EVERY) {
-                self.sink.progress(merge.bytes_read());
+        let mut warnings = Vec::new();
+        loop {
+            match self.read_next(&mut merge) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(ReplayError::Capture(error)) if error.is_partial() => warnings.push(error.to_string()),
+                Err(error) => return Err(error),
             }
         }
         self.sink.progress(merge.bytes_read());
-        Ok(merge.warnings())
+        warnings.extend(merge.readers().iter().filter(|reader| reader.skipped() > 0).map(skipped));
+        Ok(warnings)
+    }
+
+    /// One packet, with the facts that were known before it; `false` at the end.
+    fn read_next(&mut self, merge: &mut Merge) -> Result<bool, ReplayError> {
+        let bytes = merge.bytes_read();
+        let Some(MergedPacket { interface: Interface { point, link, .. }, packet, .. }) = merge.next_packet()? else {
+            return Ok(false);
+        };
+        while let Some(fact) = self.facts.next_if(|fact| fact.at <= packet.at) {
+            self.inputs.push(fact);
+        }
+        let meter = match self.meters.get_mut(&(point.clone(), *link)) {
+            Some(meter) => meter,
+            None => self.meters.entry((point.clone(), *link)).or_insert_with(|| Meter::new(point.clone(), *link, self.limits)),
+        };
+        meter.packet(packet.at, packet.wire_len, packet.data, &mut self.inputs);
+        self.push()?;
+        self.packets += 1;
+        if self.packets.is_multiple_of(PROGRESS_EVERY) {
+            self.sink.progress(bytes);
+        }
+        Ok(true)
     }
 
     fn finish(&mut self) -> Result<(), ReplayError> {
