@@ -1,9 +1,10 @@
-//! Where packets come from and where they are kept: capture files, and the recorder's file format.
+//! Where packets come from and where they are kept: live interfaces, capture files, and the recorder's file format.
 //!
 //! Contract: shell. Yields packets with event time, observation point and both lengths; it decodes nothing.
 //! Design: [`CaptureReader`] reads one file, [`Merge`] reads several as one stream in time order.
 
 mod file;
+pub mod live;
 mod merge;
 mod pcapng_write;
 

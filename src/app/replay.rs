@@ -116,6 +116,10 @@ impl Replay<'_> {
         }
         self.sink.progress(merge.bytes_read());
         warnings.extend(merge.readers().iter().filter(|reader| reader.skipped() > 0).map(skipped));
+        let unknown = self.meters.keys().filter(|(_, link)| !link.is_supported());
+        warnings.extend(unknown.map(|(point, link)| {
+            format!("{point} has link type {}, which hopwatch does not decode; its packets are counted, not judged", link.0)
+        }));
         Ok(warnings)
     }
 
@@ -169,4 +173,8 @@ impl Replay<'_> {
     fn points(&self) -> Vec<PointSummary> {
         self.meters.iter().map(|((point, _), meter)| PointSummary::of(point, &meter.stats())).collect()
     }
+}
+
+fn skipped(reader: &CaptureReader) -> String {
+    format!("{}: {} packets name an interface that the file does not describe; they were left out", reader.path(), reader.skipped())
 }

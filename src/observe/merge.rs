@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{CaptureError, CaptureReader, Packet};
+use super::{CaptureError, CaptureReader, Interface, Packet};
 use crate::time::Timestamp;
 
 /// A packet, and the file it is from.
@@ -15,7 +15,9 @@ use crate::time::Timestamp;
 pub struct MergedPacket<'a> {
     /// Which of the readers, in the order they were given.
     pub file: usize,
-    /// The packet; its interface is one of that reader's.
+    /// The interface that it was captured on.
+    pub interface: &'a Interface,
+    /// The packet.
     pub packet: Packet<'a>,
 }
 
@@ -59,6 +61,8 @@ impl Merge {
         }
         let Some(Reverse((_, file))) = self.heads.pop() else { return Ok(None) };
         self.behind.push(file);
-        Ok(self.readers[file].current().map(|packet| MergedPacket { file, packet }))
+        let reader = &self.readers[file];
+        let packet = reader.current();
+        Ok(packet.and_then(|packet| Some(MergedPacket { file, interface: reader.interfaces().get(packet.interface)?, packet })))
     }
 }
