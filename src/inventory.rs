@@ -4,4 +4,6 @@
 
 mod timeline;
 
-pub use timeline::{Attribution, AttributionMethod, Confidence, Owner, Sighting, Timeline, TimelineLimits};
+pub use timeline::{
+    Attribution, AttributionMethod, Confidence, Owner, Sighting, Timeline, TimelineCounts, TimelineLimits,
+};
