@@ -233,7 +233,8 @@ impl Meter {
             if let Some(slot) = self.table.closed.front() {
                 self.end(now, EndReason::EndOfFlow, slot, out);
             } else if let Some(slot) = self.table.idle.front() {
-                self.stats.evicted_flows += 1;
+                // A flow between two records loses nothing.
+                self.stats.evicted_flows += u64::from(self.table.hot(slot).open);
                 self.end(now, EndReason::LackOfResources, slot, out);
             } else {
                 return;

@@ -218,6 +218,7 @@ impl CaptureReader {
         if major != 2 {
             return Err(self.not_a_capture(format!("pcap version {major}.{minor}, which nobody writes any more")));
         }
+        self.format = Format::Classic(header.format);
         self.window.consume(classic::FILE_HEADER);
         self.add_interface(None, header.link, header.snap_length)
     }

@@ -19,11 +19,22 @@ pub(super) const RECORD_HEADER: usize = 16;
 pub(super) struct Classic {
     big_endian: bool,
     nanoseconds: bool,
+    lengths: Lengths,
+}
+
+/// In which order a record states its two lengths; old versions of the format have it the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lengths {
+    CapturedFirst,
+    WireFirst,
+    /// Version 2.3 was written both ways; the captured length is the smaller one.
+    Either,
 }
 
 /// What the file header says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileHeader {
+    pub(super) format: Classic,
     pub(super) version: (u16, u16),
     pub(super) snap_length: u32,
     pub(super) link: LinkType,
@@ -38,7 +49,7 @@ pub(super) fn recognise(magic: [u8; 4]) -> Option<Classic> {
         [0x4d, 0x3c, 0xb2, 0xa1] => (false, true),
         _ => return None,
     };
-    Some(Classic { big_endian, nanoseconds })
+    Some(Classic { big_endian, nanoseconds, lengths: Lengths::CapturedFirst })
 }
 
 impl Classic {
@@ -56,8 +67,15 @@ impl Classic {
     pub(super) fn file_header(self, bytes: &[u8]) -> Option<FileHeader> {
         // The upper half of the last field says how long the frame check sequence is.
         let link = self.u32(bytes, 20)? & 0xffff;
+        let version = (self.u16(bytes, 4)?, self.u16(bytes, 6)?);
+        let lengths = match version {
+            (2, 0..=2) => Lengths::WireFirst,
+            (2, 3) => Lengths::Either,
+            _ => Lengths::CapturedFirst,
+        };
         Some(FileHeader {
-            version: (self.u16(bytes, 4)?, self.u16(bytes, 6)?),
+            format: Self { lengths, ..self },
+            version,
             snap_length: self.u32(bytes, 16)?,
             link: LinkType(u16::try_from(link).unwrap_or(u16::MAX)),
         })
@@ -68,12 +86,18 @@ impl Classic {
         let seconds = i64::from(self.u32(bytes, 0)?);
         let fraction = i64::from(self.u32(bytes, 4)?);
         let nanos = if self.nanoseconds { fraction } else { fraction * 1000 };
+        let (first, second) = (self.u32(bytes, 8)?, self.u32(bytes, 12)?);
+        let (captured, wire_len) = match self.lengths {
+            Lengths::CapturedFirst => (first, second),
+            Lengths::WireFirst => (second, first),
+            Lengths::Either => (first.min(second), first.max(second)),
+        };
         Some(Record {
             interface: 0,
             at: Timestamp::from_nanos(seconds * 1_000_000_000 + nanos),
-            wire_len: self.u32(bytes, 12)?,
+            wire_len,
             data_at: RECORD_HEADER,
-            captured: self.u32(bytes, 8)? as usize,
+            captured: captured as usize,
         })
     }
 }
