@@ -7,6 +7,8 @@ mod convert;
 mod desk;
 mod exception;
 mod model;
+#[cfg(feature = "shell")]
+pub mod sinks;
 
 pub use desk::{Desk, DeskLimits, Filed};
 pub use exception::Exception;

@@ -45,7 +45,18 @@ fn shipped_capture() -> Vec<u8> {
 fn the_demo_names_who_where_and_what_was_skipped() {
     let run = hopwatch(&["replay", &path("captures/egress-around-proxy"), "--format", "text"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    for word in ["egress-skips-proxy", "who", "to where", "skipped", "evidence", "do next", "packets", "flows", "bypassed", "alert"] {
+    for word in [
+        "egress-skips-proxy",
+        "who",
+        "to where",
+        "skipped",
+        "evidence",
+        "do next",
+        "packets",
+        "flows",
+        "bypassed",
+        "alert",
+    ] {
         assert!(run.stdout.contains(word), "{word} is missing:\n{}", run.stdout);
     }
 }
@@ -101,7 +112,8 @@ fn an_unknown_link_type_is_counted_and_said() {
 
 #[test]
 fn a_wrong_line_in_a_facts_file_is_named() {
-    let (_folder, file) = temporary("facts.jsonl", b"{\"schema\":\"hopwatch.fact/1\",\"at\":\"yesterday\",\"fact\":{}}\n");
+    let (_folder, file) =
+        temporary("facts.jsonl", b"{\"schema\":\"hopwatch.fact/1\",\"at\":\"yesterday\",\"fact\":{}}\n");
     let capture = path("captures/egress-around-proxy/traffic.pcapng");
     let run = hopwatch(&["replay", &capture, "--facts", &file.display().to_string()]);
     assert_eq!(run.code, Some(4));

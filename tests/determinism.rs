@@ -64,8 +64,12 @@ fn act() -> impl Strategy<Value = Act> {
         (0..4_u8).prop_map(Act::Start),
         (0..4_u8).prop_map(Act::Stop),
         Just(Act::Disconnect),
-        (0..6_u8, any::<bool>(), 1..6_u16, any::<bool>())
-            .prop_map(|(from, outside, port, answered)| Act::Flow { from, outside, port, answered }),
+        (0..6_u8, any::<bool>(), 1..6_u16, any::<bool>()).prop_map(|(from, outside, port, answered)| Act::Flow {
+            from,
+            outside,
+            port,
+            answered
+        }),
     ]
 }
 
@@ -142,7 +146,11 @@ fn history(acts: &[(u64, Act)]) -> Vec<Input> {
                 inputs.extend([inventory(now, cut), inventory(now, connected())]);
             }
             Act::Flow { from, outside, port, answered } => {
-                let kinds = if answered { &[FlowEventKind::Started, FlowEventKind::Answered][..] } else { &[FlowEventKind::Started] };
+                let kinds = if answered {
+                    &[FlowEventKind::Started, FlowEventKind::Answered][..]
+                } else {
+                    &[FlowEventKind::Started]
+                };
                 for kind in kinds {
                     let is_answered = *kind == FlowEventKind::Answered;
                     let record = flow(number as u64, from, outside, port, now, is_answered);

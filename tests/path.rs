@@ -36,7 +36,14 @@ fn around_the_proxy_is_bypassed_and_names_the_hop() {
 #[test]
 fn the_proxys_own_traffic_is_not_judged() {
     let mut world = World::new(hopwatch::engine::EngineConfig {
-        contracts: config().contracts.into_iter().map(|mut c| { c.from = vec![named("*")]; c }).collect(),
+        contracts: config()
+            .contracts
+            .into_iter()
+            .map(|mut c| {
+                c.from = vec![named("*")];
+                c
+            })
+            .collect(),
         ..config()
     });
     world.start(0, "proxy", 20);

@@ -17,11 +17,17 @@ fn scenario_folders() -> Vec<PathBuf> {
 #[test]
 fn every_scenario_raises_exactly_what_it_should() {
     let folders = scenario_folders();
-    assert!(folders.len() >= 8, "captures/ holds the scenarios of four rules, each with its twin; found {}", folders.len());
+    assert!(
+        folders.len() >= 8,
+        "captures/ holds the scenarios of four rules, each with its twin; found {}",
+        folders.len()
+    );
     let mut wrong = Vec::new();
     for folder in &folders {
         let expected = Expectation::read(&folder.join("expect.yaml"));
-        wrong.extend(expected.differences(&replay_json(folder)).into_iter().map(|line| format!("{}: {line}", folder.display())));
+        wrong.extend(
+            expected.differences(&replay_json(folder)).into_iter().map(|line| format!("{}: {line}", folder.display())),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -36,7 +42,8 @@ fn two_replays_are_byte_equal() {
 #[test]
 fn every_alert_fits_the_published_schema() {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alert.schema.json");
-    let schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(schema).expect("schema")).expect("JSON");
+    let schema: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(schema).expect("schema")).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a valid JSON Schema");
     let mut checked = 0;
     for folder in scenario_folders() {
@@ -52,5 +59,8 @@ fn every_alert_fits_the_published_schema() {
 
 #[test]
 fn the_published_schema_is_current() {
-    support::assert_current("docs/alert.schema.json", &(serde_json::to_string_pretty(&hopwatch::alert::json_schema()).expect("JSON") + "\n"));
+    support::assert_current(
+        "docs/alert.schema.json",
+        &(serde_json::to_string_pretty(&hopwatch::alert::json_schema()).expect("JSON") + "\n"),
+    );
 }

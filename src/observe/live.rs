@@ -233,7 +233,11 @@ fn open(point: &ObservationPoint, options: &TapOptions) -> Result<Capture<Active
 fn tap_error(point: &ObservationPoint, error: PcapError) -> TapError {
     let text = error.to_string();
     let refused = ["permission", "Operation not permitted"].iter().any(|word| text.contains(word));
-    if refused { TapError::Permission { point: point.clone() } } else { TapError::Capture { point: point.clone(), source: error } }
+    if refused {
+        TapError::Permission { point: point.clone() }
+    } else {
+        TapError::Capture { point: point.clone(), source: error }
+    }
 }
 
 fn wait(capture: &Capture<Active>) {

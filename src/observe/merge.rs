@@ -63,6 +63,8 @@ impl Merge {
         self.behind.push(file);
         let reader = &self.readers[file];
         let packet = reader.current();
-        Ok(packet.and_then(|packet| Some(MergedPacket { file, interface: reader.interfaces().get(packet.interface)?, packet })))
+        Ok(packet.and_then(|packet| {
+            Some(MergedPacket { file, interface: reader.interfaces().get(packet.interface)?, packet })
+        }))
     }
 }

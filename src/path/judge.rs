@@ -54,13 +54,27 @@ impl Judge {
         self.contracts.iter().map(|(name, _)| name)
     }
 
-    /// The verdict of the first contract that covers the flow; `None` when none does.
+    /// The verdict of the first contract that covers the flow; `None` when none does, or when a hop sends on what a contract
+    /// brings to it.
     pub fn judge(&self, timeline: &Timeline, flow: &Oriented, source: &Owner) -> Option<Judgement> {
+        if self.contracts.iter().any(|(_, contract)| sends_on(contract, flow, source)) {
+            return None;
+        }
         self.contracts.iter().find_map(|(name, contract)| {
             let verdict = verdict(timeline, contract, flow, source)?;
             Some(judgement(timeline, name, contract, flow, verdict))
         })
     }
+}
+
+/// Whether the source is the contract's hop and the flow is of the kind that the contract steers to it.
+fn sends_on(contract: &Contract, flow: &Oriented, source: &Owner) -> bool {
+    let hop = &contract.via;
+    let is_hop = match source {
+        Owner::Workload { workload, .. } => hop.is_workload(workload),
+        _ => false,
+    };
+    (is_hop || hop.is_address(flow.tuple.orig.ip)) && in_reach(contract, &flow.tuple)
 }
 
 fn judgement(

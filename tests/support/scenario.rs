@@ -47,7 +47,8 @@ impl Expectation {
 
     /// What differs, in sentences.
     pub fn differences(&self, output: &str) -> Vec<String> {
-        let lines: Vec<serde_json::Value> = output.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect();
+        let lines: Vec<serde_json::Value> =
+            output.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect();
         let (alerts, summaries): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line["schema"] == "hopwatch.alert/1");
         let mut wrong = Vec::new();
         for expected in &self.alerts {

@@ -217,7 +217,8 @@ impl World {
 
     /// `rule workload severity` of what was raised, updates left out.
     pub fn raised(&self) -> Vec<String> {
-        let name = |alert: &Alert| alert.workload.as_ref().map_or_else(|| "-".to_owned(), |workload| workload.name.clone());
+        let name =
+            |alert: &Alert| alert.workload.as_ref().map_or_else(|| "-".to_owned(), |workload| workload.name.clone());
         let raised = self.alerts.iter().filter(|alert| alert.update == 0);
         raised.map(|alert| format!("{} {} {}", alert.rule, name(alert), alert.severity.as_str())).collect()
     }

@@ -75,7 +75,8 @@ fn who(alert: &Alert) -> String {
         return format!("{address} (no workload known)");
     };
     let short = workload.id.get(..12).unwrap_or(&workload.id);
-    let service = workload.compose.as_ref().map(|c| format!(", service {}/{}", c.project, c.service)).unwrap_or_default();
+    let service =
+        workload.compose.as_ref().map(|c| format!(", service {}/{}", c.project, c.service)).unwrap_or_default();
     printable(&format!("{} ({short}, image {}{service})", workload.name, workload.image))
 }
 
@@ -97,7 +98,14 @@ fn flow_line(flow: &AlertFlow) -> String {
     let (out, back) = (&flow.orig, &flow.resp);
     printable(&format!(
         "{} -> {}, {} packets {} bytes out, {} packets {} bytes back, seen at {}, {}",
-        out.endpoint, back.endpoint, out.packets, out.bytes, back.packets, back.bytes, points.join(", "), flow.community_id
+        out.endpoint,
+        back.endpoint,
+        out.packets,
+        out.bytes,
+        back.packets,
+        back.bytes,
+        points.join(", "),
+        flow.community_id
     ))
 }
 
@@ -116,7 +124,9 @@ fn how_known(attribution: &AttributionInfo) -> String {
 }
 
 fn techniques(alert: &Alert) -> String {
-    let one = |t: &crate::alert::Technique| if t.v18 == t.v19 { t.v19.to_owned() } else { format!("{} (v18 {})", t.v19, t.v18) };
+    let one = |t: &crate::alert::Technique| {
+        if t.v18 == t.v19 { t.v19.to_owned() } else { format!("{} (v18 {})", t.v19, t.v18) }
+    };
     format!("ATT&CK {}", alert.attack.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
@@ -130,7 +140,9 @@ const fn severity_style(severity: Severity) -> Style {
 
 /// The text with control characters (terminal escapes, line breaks, bidirectional overrides) shown as escapes.
 pub fn printable(text: &str) -> String {
-    let hostile = |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hostile = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().fold(String::with_capacity(text.len()), |mut safe, c| {
         if hostile(c) {
             safe.extend(c.escape_unicode());

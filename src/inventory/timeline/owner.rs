@@ -26,6 +26,18 @@ pub enum AttributionMethod {
     Snapshot,
 }
 
+impl AttributionMethod {
+    /// The word used in JSON and on a terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Mac => "mac",
+            Self::Veth => "veth",
+            Self::Snapshot => "snapshot",
+        }
+    }
+}
+
 /// How sure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +48,17 @@ pub enum Confidence {
     Likely,
     /// More than one candidate.
     Ambiguous,
+}
+
+impl Confidence {
+    /// The word used in JSON and on a terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Likely => "likely",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
 }
 
 /// Who was behind an address.
