@@ -31,7 +31,8 @@ fn named(name: &str) -> Selector {
 /// Contract N is about workloads whose name ends in N; workload 0 is the hop of all.
 fn config() -> EngineConfig {
     let port = PortSpec { port: 3128, protocol: Some(Protocol::TCP) };
-    let via = Arc::new(Hop { name: "proxy".into(), workloads: vec![named("app-0")], addresses: vec![], ports: vec![port] });
+    let via =
+        Arc::new(Hop { name: "proxy".into(), workloads: vec![named("app-0")], addresses: vec![], ports: vec![port] });
     let contract = |number: u8| Contract {
         name: format!("egress-{number}"),
         service: Service::Egress,
@@ -115,7 +116,10 @@ fn flows(bypass: u64) -> Vec<Input> {
             tuple: FiveTuple { protocol: Protocol::TCP, orig: Endpoint { ip: address(from), port }, resp },
             start,
             end: start,
-            orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, from])), counters: Counters { packets: 1, ..Counters::default() } },
+            orig: Side {
+                mac: Some(Mac([2, 0, 0, 0, 0, from])),
+                counters: Counters { packets: 1, ..Counters::default() },
+            },
             resp: Side::default(),
             vlans: vec![],
             tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: 0 }),
@@ -132,19 +136,22 @@ fn flows(bypass: u64) -> Vec<Input> {
 fn flow_events(bencher: Bencher<'_, '_>, bypass_percent: u64) {
     let inventory = inventory();
     let flows = flows(bypass_percent);
-    bencher.counter(ItemsCount::new(flows.len())).with_inputs(|| {
-        let mut engine = Engine::new(config());
-        let mut alerts = Vec::new();
-        for input in &inventory {
-            engine.push(input, &mut alerts);
-        }
-        engine
-    }).bench_values(|mut engine| {
-        let mut alerts = Vec::new();
-        for input in &flows {
-            engine.push(input, &mut alerts);
-        }
-        engine.finish(&mut alerts);
-        alerts.len()
-    });
+    bencher
+        .counter(ItemsCount::new(flows.len()))
+        .with_inputs(|| {
+            let mut engine = Engine::new(config());
+            let mut alerts = Vec::new();
+            for input in &inventory {
+                engine.push(input, &mut alerts);
+            }
+            engine
+        })
+        .bench_values(|mut engine| {
+            let mut alerts = Vec::new();
+            for input in &flows {
+                engine.push(input, &mut alerts);
+            }
+            engine.finish(&mut alerts);
+            alerts.len()
+        });
 }

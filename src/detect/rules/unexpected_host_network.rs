@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity};
+use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity, Technique};
 use crate::input::{NetworkMode, Workload, WorkloadState};
 use crate::inventory::Timeline;
 use crate::path::{Evidence, Selector};
@@ -79,21 +79,53 @@ fn host_network(timeline: &Timeline, workload: &Workload) -> Option<String> {
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "unexpected-host-network",
-    title: "",
+    title: "Container runs in the host network namespace",
     severity: Severity::High,
-    techniques: &[],
+    techniques: &[Technique { name: "Deploy Container", v19: "T1610", v18: "T1610" }, Technique { name: "Escape to Host", v19: "T1611", v18: "T1611" }],
     ads: Ads {
-        goal: "",
-        categorization: "",
-        strategy: "",
-        technical_context: "",
-        blind_spots: &[],
-        assumptions: &[],
-        false_positives: &[],
-        true_positives: &[],
-        benign_twins: &[],
-        priority: "",
-        response: &[],
-        resources: &[],
+        goal: "Tell when a container shares the host's network namespace although nobody allowed it: it sees the host's \
+             traffic and loopback services, and its own traffic passes no bridge, proxy or per-container monitoring.",
+        categorization: "Execution and Privilege Escalation: deploying a container with host networking is a short way around \
+             network isolation.",
+        strategy: "The runtime's network mode is read at every snapshot, start and reconcile. Mode host, or joining the \
+             namespace of a container that has it, fires unless a selector under \
+             `rules.unexpected-host-network.allowed` matches; name allowed workloads by digest where you can.",
+        technical_context: "Docker's --network host gives the container the host's interfaces, addresses and sockets; it can bind \
+             any port, reach services on 127.0.0.1 and, with NET_RAW, capture. Node exporters, network plugins and \
+             some proxies need it legitimately.",
+        blind_spots: &[
+            "A container that enters the host's namespace later (nsenter, setns) is not seen by the runtime's word; \
+             comparing with the kernel is planned.",
+            "A container that lives shorter than one inspect call may be known only by its create event.",
+            "While the runtime does not answer, nothing is known; /readyz and hopwatch_runtime_connected say so.",
+        ],
+        assumptions: &[
+            "The runtime's socket can be read.",
+            "The list of allowed workloads is kept up to date.",
+        ],
+        false_positives: &[
+            "Monitoring and network agents that are not on the list yet.",
+            "Builds that use the host's network for speed.",
+        ],
+        true_positives: &[
+            "host-network-unexpected",
+        ],
+        benign_twins: &[
+            "host-network-allowed",
+        ],
+        priority: "High: from the moment it runs, isolation and per-container observation are gone.",
+        response: &[
+            "Who started it? `docker inspect NAME`, the orchestrator's history, the shell history of the host.",
+            "Look at its capabilities and mounts: privileged or with the runtime socket it owns the host.",
+            "List its sockets: `ss -tanp` on the host shows the container's processes.",
+            "If nobody can explain it, `docker pause NAME`, keep it as evidence, and look at what it reached on \
+             127.0.0.1.",
+            "If it is allowed, add it to rules.unexpected-host-network.allowed, by digest.",
+        ],
+        resources: &[
+            "https://attack.mitre.org/techniques/T1610/",
+            "https://attack.mitre.org/techniques/T1611/",
+            "https://docs.docker.com/engine/network/drivers/host/",
+        ],
     },
 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity};
+use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Mac, Workload};
 use crate::inventory::{Owner, Sighting};
 use crate::path::{Evidence, JudgedFlow};
@@ -111,21 +111,58 @@ fn spoofed(owner: &Workload, ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "unknown-source",
-    title: "",
+    title: "Frames from a source address that is not the sender's",
     severity: Severity::High,
-    techniques: &[],
+    techniques: &[Technique { name: "Masquerading", v19: "T1036", v18: "T1036" }, Technique { name: "Adversary-in-the-Middle: ARP Cache Poisoning", v19: "T1557.002", v18: "T1557.002" }],
     ads: Ads {
-        goal: "",
-        categorization: "",
-        strategy: "",
-        technical_context: "",
-        blind_spots: &[],
-        assumptions: &[],
-        false_positives: &[],
-        true_positives: &[],
-        benign_twins: &[],
-        priority: "",
-        response: &[],
-        resources: &[],
+        goal: "Tell when frames on a container network come from an address that the runtime gave to nobody, or to \
+             another container than the one whose MAC they carry.",
+        categorization: "Defense Evasion and Credential Access: a borrowed or invented address hides the sender from every tool \
+             that attributes by address.",
+        strategy: "For each new flow whose source lies in the observed network's own range, the owner of the address and \
+             the owner of the frame's source MAC at that time are compared. Nobody owns the address after the \
+             attribution grace: unknown. They differ: spoofed. The alert names the sender by MAC where a workload \
+             owns it.",
+        technical_context: "With NET_ADMIN a process adds addresses to its interface, with NET_RAW it forges them; a bridge forwards \
+             both. The host's own frames, and everything it routes in, carry the bridge's MAC and are normal, as are \
+             multicast, link-local addresses, duplicate address detection, DHCP and ARP.",
+        blind_spots: &[
+            "A container that forges address and MAC together looks like the other container until the host-side veth \
+             decides; planned.",
+            "ARP and neighbour discovery are not compared yet; only IP flows are.",
+            "Addresses from outside the network's range are left alone: a gateway container forwards such frames.",
+            "A flow that already exists when the forgery starts is not looked at again.",
+            "While the runtime's word is not complete, nothing is accused: the flow is unobservable \
+             (unattributed_address).",
+        ],
+        assumptions: &[
+            "An Ethernet observation point: a bridge or veth.",
+            "The runtime tells addresses and MACs of its containers.",
+        ],
+        false_positives: &[
+            "Addresses that a container manages itself (keepalived, a VPN server): write an exception.",
+            "A second runtime on the same bridge that hopwatch does not read.",
+        ],
+        true_positives: &[
+            "unknown-source",
+            "spoofed-source",
+        ],
+        benign_twins: &[
+            "source-normal",
+        ],
+        priority: "High: no ordinary container sends from an address that is not its own.",
+        response: &[
+            "The evidence gives the MAC: whose is it? The alert names the workload where one is known.",
+            "Look at that container's interfaces: `nsenter -t PID -n ip addr`, and at its capabilities (NET_ADMIN, \
+             NET_RAW).",
+            "Look at the neighbours' ARP caches for the address in question.",
+            "If nobody can explain it, disconnect the sender from the network and keep it as evidence.",
+            "If it is allowed (a virtual address), write an exception with owner, reason and expiry.",
+        ],
+        resources: &[
+            "https://attack.mitre.org/techniques/T1036/",
+            "https://attack.mitre.org/techniques/T1557/002/",
+            "https://www.rfc-editor.org/rfc/rfc5227",
+        ],
     },
 };
