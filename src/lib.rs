@@ -20,4 +20,6 @@ pub mod inventory;
 #[cfg(feature = "shell")]
 pub mod observe;
 pub mod path;
+#[cfg(feature = "shell")]
+pub mod serve;
 pub mod time;

@@ -28,7 +28,8 @@ use crate::engine::Engine;
 use crate::input::{Fact, Input};
 use crate::observe::live::now;
 use crate::time::Timestamp;
-use feed::{Books, Feed};
+pub(super) use feed::Books;
+use feed::Feed;
 
 /// How long an input waits for others that happened earlier: more than a ring block is held back by the kernel.
 const LATENESS: Duration = Duration::from_millis(200);
