@@ -1,4 +1,5 @@
 //! The decoder against packets that another library built, and against packets that nobody should send.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -34,10 +35,14 @@ struct Built {
 const SRC_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const DST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
+fn low_half(bits: u128) -> u32 {
+    u32::try_from(bits & 0xffff_ffff).expect("32 bits")
+}
+
 impl Built {
     fn addresses(&self) -> (IpAddr, IpAddr) {
         let address = |bits: u128| -> IpAddr {
-            if self.v6 { Ipv6Addr::from_bits(bits).into() } else { Ipv4Addr::from_bits(bits as u32).into() }
+            if self.v6 { Ipv6Addr::from_bits(bits).into() } else { Ipv4Addr::from_bits(low_half(bits)).into() }
         };
         (address(self.src), address(self.dst))
     }
