@@ -282,6 +282,25 @@ fn a_later_fragment_has_no_ports() {
 }
 
 #[test]
+fn an_authentication_header_is_stepped_over() {
+    let mut packet = udp_packet();
+    // Next header, length in words less two, reserved, SPI, sequence, and four bytes of check value.
+    let header = [&[17, 2, 0, 0][..], &[0, 0, 0, 9], &[0, 0, 0, 1], &[0xab; 4]].concat();
+    packet.splice(20..20, header);
+    packet[9] = 51;
+    packet[3] += 16;
+    let headers = raw(&packet, 144).expect("decodes");
+    assert_eq!((headers.protocol, headers.src_port, headers.dst_port), (Protocol::UDP, 1000, 53));
+    assert_eq!((headers.ip_bytes, headers.payload_bytes), (144, 100));
+    packet[21] = 0xff;
+    assert_eq!(
+        raw(&packet, 144).expect("decodes").protocol,
+        Protocol(51),
+        "a length beyond the packet is not believed"
+    );
+}
+
+#[test]
 fn each_fault_has_its_reason() {
     let with = |at: usize, byte: u8| {
         let mut packet = udp_packet();
