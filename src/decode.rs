@@ -2,7 +2,7 @@
 //!
 //! Contract: [`decode`] is total. It never panics, never reads beyond the captured bytes and never allocates. A frame is
 //! IP ([`Headers`]), something else ([`Decoded::NonIp`]), or not decodable with a [`DecodeReason`].
-//! Limits: the outermost IP header only; tunnels, MPLS and PPPoE are not entered. Checksums are never checked: offload
+//! Limits: the outermost IP header only; tunnels, MPLS and `PPPoE` are not entered. Checksums are never checked: offload
 //! leaves them wrong in healthy traffic. Lengths come from the headers, also where the frame was cut when it was captured.
 //! Design: hand-written, one file a layer; each layer takes the rest of the frame and says what follows.
 

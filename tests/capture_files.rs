@@ -1,4 +1,5 @@
 //! Capture files: every format, order and damage that a reader must survive. The files are built here, byte by byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
 #![cfg(feature = "shell")]
 
 use std::io::{Cursor, Write as _};
@@ -78,14 +79,16 @@ fn read(bytes: Vec<u8>) -> (Vec<Seen>, Option<CaptureError>) {
     let mut seen = Vec::new();
     loop {
         let packet = match reader.next_packet() {
-            Ok(Some(packet)) => (packet.interface, packet.at.as_nanos(), packet.wire_len, packet.data.to_vec()),
+            Ok(Some(packet)) => {
+                (packet.origin.point.to_string(), packet.at.as_nanos(), packet.wire_len, packet.data.to_vec())
+            }
             Ok(None) => return (seen, None),
             Err(error) => {
                 assert!(matches!(reader.next_packet(), Ok(None)), "the stream is over after an error");
                 return (seen, Some(error));
             }
         };
-        seen.push((reader.interfaces()[packet.0].point.to_string(), packet.1, packet.2, packet.3));
+        seen.push(packet);
     }
 }
 

@@ -1,4 +1,5 @@
 //! The decoder against packets that another library built, and against packets that nobody should send.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -34,10 +35,14 @@ struct Built {
 const SRC_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const DST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
+fn low_half(bits: u128) -> u32 {
+    u32::try_from(bits & 0xffff_ffff).expect("32 bits")
+}
+
 impl Built {
     fn addresses(&self) -> (IpAddr, IpAddr) {
         let address = |bits: u128| -> IpAddr {
-            if self.v6 { Ipv6Addr::from_bits(bits).into() } else { Ipv4Addr::from_bits(bits as u32).into() }
+            if self.v6 { Ipv6Addr::from_bits(bits).into() } else { Ipv4Addr::from_bits(low_half(bits)).into() }
         };
         (address(self.src), address(self.dst))
     }
@@ -274,6 +279,25 @@ fn a_later_fragment_has_no_ports() {
     let headers = raw(&packet, 128).expect("decodes");
     assert_eq!((headers.src_port, headers.dst_port, headers.payload_bytes), (0, 0, 108));
     assert_eq!(headers.fragment, Some(Fragment { id: 0x1234, offset: 40, more: true }));
+}
+
+#[test]
+fn an_authentication_header_is_stepped_over() {
+    let mut packet = udp_packet();
+    // Next header, length in words less two, reserved, SPI, sequence, and four bytes of check value.
+    let header = [&[17, 2, 0, 0][..], &[0, 0, 0, 9], &[0, 0, 0, 1], &[0xab; 4]].concat();
+    packet.splice(20..20, header);
+    packet[9] = 51;
+    packet[3] += 16;
+    let headers = raw(&packet, 144).expect("decodes");
+    assert_eq!((headers.protocol, headers.src_port, headers.dst_port), (Protocol::UDP, 1000, 53));
+    assert_eq!((headers.ip_bytes, headers.payload_bytes), (144, 100));
+    packet[21] = 0xff;
+    assert_eq!(
+        raw(&packet, 144).expect("decodes").protocol,
+        Protocol(51),
+        "a length beyond the packet is not believed"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The flow meter: who is originator, when a flow is answered, updated and ended, and what always adds up.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use proptest::prelude::*;
 
 const LIMITS: MeterLimits = MeterLimits {
     max_flows: 1000,
-    idle_timeout: Duration::from_secs(60),
-    active_timeout: Duration::from_secs(300),
+    idle_timeout: Duration::from_mins(1),
+    active_timeout: Duration::from_mins(5),
     update_interval: Duration::from_secs(10),
 };
 
@@ -84,7 +85,7 @@ impl Bench {
 }
 
 fn at(seconds: f64) -> Timestamp {
-    Timestamp::from_nanos((seconds * 1e9) as i64)
+    Timestamp::default().plus(Duration::from_secs_f64(seconds))
 }
 
 fn event(input: &Input) -> &FlowEvent {
@@ -105,7 +106,7 @@ fn show(input: &Input) -> String {
     let end = |end: hopwatch::input::Endpoint| end.to_string().replace("192.0.2.", "");
     let (orig, resp) = (end(record.tuple.orig), end(record.tuple.resp));
     let packets = (record.orig.counters.packets, record.resp.counters.packets);
-    format!("{} {kind} {orig}>{resp} {}/{}", input.at.as_nanos() as f64 / 1e9, packets.0, packets.1)
+    format!("{} {kind} {orig}>{resp} {}/{}", input.at.since(Timestamp::default()).as_secs_f64(), packets.0, packets.1)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::input::Protocol;
 /// Pairs of ICMP types that ask and answer.
 const ICMP_PAIRS: [(u8, u8); 5] = [(8, 0), (13, 14), (15, 16), (10, 9), (17, 18)];
 
-/// Pairs of ICMPv6 types that ask and answer.
+/// Pairs of `ICMPv6` types that ask and answer.
 const ICMPV6_PAIRS: [(u8, u8); 6] = [(128, 129), (133, 134), (135, 136), (130, 131), (139, 140), (144, 145)];
 
 /// The type that answers, or asks for, this one; `None` for one-way messages and protocols without types.

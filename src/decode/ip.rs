@@ -58,7 +58,21 @@ pub(super) fn ipv4(data: &[u8], at: usize, on_wire: usize) -> Result<Headers, De
         IpAddr::V4(Ipv4Addr::new(head[16], head[17], head[18], head[19])),
     );
     let segment = Segment { at: at + header_len, len: total - header_len, fragment };
-    above(data, addresses, Protocol(head[9]), total, &segment)
+    let (protocol, segment) = authentication(data, head[9], segment);
+    above(data, addresses, protocol, total, &segment)
+}
+
+/// Steps over an authentication header behind IPv4; one that is cut off stays the protocol.
+fn authentication(data: &[u8], protocol: u8, segment: Segment) -> (Protocol, Segment) {
+    let Segment { at, len, fragment } = segment;
+    if protocol == AUTHENTICATION && fragment.is_none_or(Fragment::is_first) {
+        let next = data.get(at).copied().zip(units(data, at).ok());
+        if let Some((next, units)) = next.filter(|(_, units)| 4 * (2 + units) <= len) {
+            let size = 4 * (2 + units);
+            return (Protocol(next), Segment { at: at + size, len: len - size, fragment });
+        }
+    }
+    (Protocol(protocol), segment)
 }
 
 /// IPv6 at `at`; the frame has `on_wire` bytes.
@@ -84,8 +98,6 @@ const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const NO_NEXT_HEADER: u8 = 59;
 const DESTINATION_OPTIONS: u8 = 60;
-const MOBILITY: u8 = 135;
-const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
 /// Walks the extension headers to the transport header, or to a later fragment's data.
@@ -93,7 +105,7 @@ fn extensions(data: &[u8], mut next: u8, mut at: usize, mut len: usize) -> Resul
     let mut fragment = None;
     for _ in 0..MAX_EXTENSIONS {
         let size = match next {
-            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY | SHIM6 => 8 * (1 + units(data, at)?),
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | SHIM6 => 8 * (1 + units(data, at)?),
             AUTHENTICATION => 4 * (2 + units(data, at)?),
             FRAGMENT => 8,
             _ => return Ok((Protocol(next), Segment { at, len, fragment })),

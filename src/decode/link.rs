@@ -1,7 +1,7 @@
 //! Link layers: from the first byte of the frame to the network header.
 //!
 //! Contract: says what network protocol follows, where, and the MACs and VLAN tags on the way.
-//! Limits: of IEEE 802.3 frames only SNAP is looked into; other LLC, MPLS and PPPoE count as non-IP.
+//! Limits: of IEEE 802.3 frames only SNAP is looked into; other LLC, MPLS and `PPPoE` count as non-IP.
 
 use super::{DecodeReason, VlanStack, array, be16, be32};
 use crate::input::Mac;
@@ -67,7 +67,7 @@ impl Link {
 mod ethertype {
     pub(super) const IPV4: u16 = 0x0800;
     pub(super) const IPV6: u16 = 0x86dd;
-    /// 802.1Q, 802.1ad (QinQ), and the numbers used before 802.1ad.
+    /// 802.1Q, 802.1ad (`QinQ`), and the numbers used before 802.1ad.
     pub(super) const VLANS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
     /// Smallest type; anything smaller is the length of an 802.3 frame.
     pub(super) const FIRST: u16 = 0x0600;
@@ -157,7 +157,7 @@ mod tests {
 
     fn frame(parts: &[&[u8]]) -> Vec<u8> {
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-        parts.iter().for_each(|part| frame.extend_from_slice(part));
+        frame.extend(parts.concat());
         frame
     }
 

@@ -27,6 +27,7 @@ impl Direction {
 
 /// What every packet touches.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts that share a cache line")]
 pub(super) struct Hot {
     pub(super) key: FlowKey,
     pub(super) hash: u64,
@@ -35,7 +36,7 @@ pub(super) struct Hot {
     /// The latest packet time of the record.
     end: Timestamp,
     counters: [Counters; 2],
-    /// TCP flags by direction, ORed over all records.
+    /// TCP flags by direction, of all records.
     flags: [u8; 2],
     orig_is_low: bool,
     /// TCP has ended: RST, or FIN from both.

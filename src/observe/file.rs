@@ -9,40 +9,32 @@
 mod classic;
 mod error;
 mod pcapng;
+mod points;
 mod sniff;
 mod source;
 mod window;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use error::CaptureError;
+pub use points::Interface;
 
 use crate::decode::LinkType;
-use crate::input::ObservationPoint;
 use crate::time::Timestamp;
 use pcapng::{Fault, Kind, Order, Timing};
+use points::Points;
 use window::Window;
-
-/// One interface of a capture file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name in the file, else the file's name; where several lack a name, with `#` and the interface's number.
-    pub point: ObservationPoint,
-    /// Its link type, supported or not.
-    pub link: LinkType,
-    /// The most that was captured of a packet; 0 where the file does not say.
-    pub snap_length: u32,
-}
 
 /// A packet, as long as the reader is not asked for the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// Which of [`CaptureReader::interfaces`].
     pub interface: usize,
+    /// That interface.
+    pub origin: &'a Interface,
     /// When it was captured.
     pub at: Timestamp,
     /// Its length on the wire.
@@ -70,13 +62,10 @@ enum Format {
 /// Reads one capture file.
 pub struct CaptureReader {
     path: String,
-    stem: String,
     window: Window,
     format: Format,
-    interfaces: Vec<Interface>,
-    /// Link types by point name, so that one name never stands for two.
-    names: BTreeMap<String, LinkType>,
-    /// The interfaces of the current section (pcapng); they are the last of `interfaces`.
+    points: Points,
+    /// The interfaces of the current section (pcapng); they are the last of `points`.
     section: Vec<Timing>,
     /// The record that `current` shows, and how long it is in the window.
     record: Option<Record>,
@@ -128,11 +117,9 @@ impl CaptureReader {
         };
         let mut reader = Self {
             path: shown,
-            stem: stem(path),
             window,
             format,
-            interfaces: Vec::new(),
-            names: BTreeMap::new(),
+            points: Points::new(path),
             section: Vec::new(),
             record: None,
             held: 0,
@@ -149,7 +136,7 @@ impl CaptureReader {
 
     /// The interfaces described so far; pcapng may describe more later.
     pub fn interfaces(&self) -> &[Interface] {
-        &self.interfaces
+        self.points.all()
     }
 
     /// The file's name as it was given.
@@ -208,7 +195,7 @@ impl CaptureReader {
     pub(super) fn current(&self) -> Option<Packet<'_>> {
         let Record { interface, at, wire_len, data_at, captured } = self.record?;
         let data = self.window.bytes().get(data_at..)?.get(..captured)?;
-        Some(Packet { interface, at, wire_len, data })
+        Some(Packet { interface, origin: self.points.all().get(interface)?, at, wire_len, data })
     }
 
     fn read_file_header(&mut self) -> Result<(), CaptureError> {
@@ -351,7 +338,7 @@ impl CaptureReader {
         match order.packet(block_type, block, &self.section, self.last_at) {
             Ok(record) => {
                 self.held = len;
-                let first = self.interfaces.len() - self.section.len();
+                let first = self.points.all().len() - self.section.len();
                 Ok(Some(Record { interface: first + record.interface, ..record }))
             }
             Err(Fault::UnknownInterface) => {
@@ -363,17 +350,10 @@ impl CaptureReader {
     }
 
     fn add_interface(&mut self, name: Option<String>, link: LinkType, snap_length: u32) -> Result<(), CaptureError> {
-        if self.interfaces.len() >= Self::MAX_INTERFACES {
+        if self.points.all().len() >= Self::MAX_INTERFACES {
             return Err(self.damaged(format!("more than {} interfaces", Self::MAX_INTERFACES)));
         }
-        let has_name = name.is_some();
-        let mut name = name.unwrap_or_else(|| self.stem.clone());
-        // The same name again is the same point, unless it never was a name or the link type differs.
-        while self.names.get(&name).is_some_and(|known| !has_name || *known != link) {
-            name = format!("{name}#{}", self.interfaces.len() + 1);
-        }
-        self.names.insert(name.clone(), link);
-        self.interfaces.push(Interface { point: ObservationPoint::new(&name), link, snap_length });
+        self.points.add(name, link, snap_length);
         Ok(())
     }
 
@@ -403,18 +383,6 @@ impl CaptureReader {
     fn not_a_capture(&self, looks_like: String) -> CaptureError {
         CaptureError::NotACapture { path: self.path.clone(), looks_like }
     }
-}
-
-/// `traffic` for `dir/traffic.pcapng.gz`, `stdin` for `-`.
-fn stem(path: &Path) -> String {
-    if path.as_os_str() == "-" {
-        return "stdin".to_owned();
-    }
-    let mut path = path.to_path_buf();
-    if path.extension().is_some_and(|extension| extension == "gz" || extension == "zst") {
-        path.set_extension("");
-    }
-    path.file_stem().map_or_else(|| "capture".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// `N` bytes at a place.

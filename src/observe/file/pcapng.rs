@@ -152,7 +152,7 @@ impl Order {
         Some((code, value, bytes.get((4 + len).next_multiple_of(4)..).unwrap_or(&[])))
     }
 
-    /// Reads a packet block; the interface in it is counted within the section. An error says what is wrong.
+    /// Reads a packet block; the interface in it is counted within the section.
     pub(super) fn packet(
         self,
         block_type: u32,
@@ -160,32 +160,31 @@ impl Order {
         interfaces: &[Timing],
         before: Timestamp,
     ) -> Result<Record, Fault> {
-        let read = || match block_type {
-            SIMPLE_PACKET => self.simple(block, interfaces, before),
-            ENHANCED_PACKET => self.enhanced(block, self.u32(block, 8)? as usize, interfaces),
-            _ => self.enhanced(block, usize::from(self.u16(block, 8)?), interfaces),
+        let record = match block_type {
+            SIMPLE_PACKET => self.simple(block, interfaces, before)?,
+            ENHANCED_PACKET => self.enhanced(block, self.u32(block, 8).map(|number| number as usize), interfaces)?,
+            _ => self.enhanced(block, self.u16(block, 8).map(usize::from), interfaces)?,
         };
-        let record = read().ok_or(Fault::Short)?.ok_or(Fault::UnknownInterface)?;
         let end = record.data_at.checked_add(record.captured);
         if end.is_none_or(|end| end > block.len() - 4) { Err(Fault::Short) } else { Ok(record) }
     }
 
-    /// The outer option is absent when the block is too short, the inner when the interface is not known.
-    fn enhanced(self, block: &[u8], interface: usize, interfaces: &[Timing]) -> Option<Option<Record>> {
-        let units = u64::from(self.u32(block, 12)?) << 32 | u64::from(self.u32(block, 16)?);
-        let captured = self.u32(block, 20)? as usize;
-        let wire_len = self.u32(block, 24)?;
-        let timing = interfaces.get(interface);
-        Some(timing.map(|timing| Record { interface, at: timing.clock.time(units), wire_len, data_at: 28, captured }))
+    fn enhanced(self, block: &[u8], interface: Option<usize>, interfaces: &[Timing]) -> Result<Record, Fault> {
+        let field = |at| self.u32(block, at).ok_or(Fault::Short);
+        let interface = interface.ok_or(Fault::Short)?;
+        let units = u64::from(field(12)?) << 32 | u64::from(field(16)?);
+        let (captured, wire_len) = (field(20)? as usize, field(24)?);
+        let timing = interfaces.get(interface).ok_or(Fault::UnknownInterface)?;
+        Ok(Record { interface, at: timing.clock.time(units), wire_len, data_at: 28, captured })
     }
 
-    fn simple(self, block: &[u8], interfaces: &[Timing], before: Timestamp) -> Option<Option<Record>> {
-        let wire_len = self.u32(block, 8)?;
-        let room = block.len().checked_sub(16)?;
-        let Some(timing) = interfaces.first() else { return Some(None) };
+    fn simple(self, block: &[u8], interfaces: &[Timing], before: Timestamp) -> Result<Record, Fault> {
+        let wire_len = self.u32(block, 8).ok_or(Fault::Short)?;
+        let room = block.len().checked_sub(16).ok_or(Fault::Short)?;
+        let timing = interfaces.first().ok_or(Fault::UnknownInterface)?;
         let snap = if timing.snap_length == 0 { usize::MAX } else { timing.snap_length as usize };
         let captured = (wire_len as usize).min(snap).min(room);
-        Some(Some(Record { interface: 0, at: before, wire_len, data_at: 12, captured }))
+        Ok(Record { interface: 0, at: before, wire_len, data_at: 12, captured })
     }
 }
 
@@ -214,7 +213,7 @@ mod tests {
         assert_eq!(time(6, 0, 1_500_000), 1_500_000_000);
         assert_eq!(time(9, 10, 5), 10_000_000_005);
         assert_eq!(time(3, -1, 2500), 1_500_000_000);
-        assert_eq!(time(0x80 | 10, 0, 1536), 1_500_000_000);
+        assert_eq!(time(0x8a, 0, 1536), 1_500_000_000);
         assert_eq!(time(12, 0, 1_500_000_000_000), 1_500_000_000);
         assert_eq!(time(0x7f, 0, u64::MAX), 0);
         assert_eq!(time(0, 0, u64::MAX), i64::MAX);

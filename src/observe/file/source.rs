@@ -2,7 +2,7 @@
 //!
 //! Contract: compression is known by its first bytes, not by the name. Bytes are counted as they are read, compressed, so
 //! that a progress bar can compare them with the length of the file.
-//! Limits: one layer of compression; a zstd window above the decoder's bound is refused.
+//! Limits: one layer of compression; a zstd window above [`MAX_ZSTD_WINDOW`] is refused.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -18,6 +18,8 @@ use super::CaptureError;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The most that a zstd frame may ask to look back, and so to hold in memory; usual levels need 8 MiB.
+const MAX_ZSTD_WINDOW: u64 = 64 * 1024 * 1024;
 /// Compressed input is read in pieces of this size.
 const PIECE: usize = 128 * 1024;
 
@@ -93,7 +95,9 @@ struct Zstd<R> {
 
 impl<R: BufRead> Zstd<R> {
     fn new(source: R) -> Self {
-        Self { source, decoder: FrameDecoder::new(), in_frame: false }
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(MAX_ZSTD_WINDOW);
+        Self { source, decoder, in_frame: false }
     }
 
     /// Starts the next frame; false at the end of the input.
