@@ -15,6 +15,8 @@ pub mod decode;
 pub mod detect;
 pub mod engine;
 pub mod flow;
+#[cfg(feature = "shell")]
+pub mod host;
 pub mod input;
 pub mod inventory;
 #[cfg(feature = "shell")]

@@ -22,7 +22,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn timeline() -> Timeline {
-    Timeline::new(TimelineLimits { workloads: 1000, remember: Duration::from_secs(600) })
+    Timeline::new(TimelineLimits { workloads: 1000, remember: Duration::from_mins(10) })
 }
 
 /// A running workload named as its id, since a time, with one network and these addresses.

@@ -264,7 +264,7 @@ fn a_created_container_owns_nothing_until_it_runs() {
 
 #[test]
 fn ten_thousand_created_and_removed_leave_a_bounded_memory() {
-    let mut timeline = Timeline::new(TimelineLimits { workloads: 100, remember: Duration::from_secs(600) });
+    let mut timeline = Timeline::new(TimelineLimits { workloads: 100, remember: Duration::from_mins(10) });
     for n in 0..10_000 {
         let id = format!("short-{n}");
         tell(&mut timeline, n, workload(&id, Some(n), &[A]));
@@ -290,7 +290,7 @@ fn the_dead_are_forgotten_after_their_time() {
 
 #[test]
 fn with_no_dead_left_newcomers_are_refused_and_counted() {
-    let mut timeline = Timeline::new(TimelineLimits { workloads: 2, remember: Duration::from_secs(600) });
+    let mut timeline = Timeline::new(TimelineLimits { workloads: 2, remember: Duration::from_mins(10) });
     for id in ["one", "two", "three"] {
         tell(&mut timeline, 1, workload(id, Some(1), &[A]));
     }
