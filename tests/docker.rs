@@ -176,7 +176,7 @@ fn a_reader_in_the_hosts_namespace_names_the_veths() {
     };
     let bridge = network.bridge.as_deref().expect("bridge");
     let bridge = here.iter().find(|interface| interface.name == bridge).expect("the bridge");
-    assert_eq!(bridge.addresses.first(), network.gateways.first());
+    assert_eq!(bridge.addresses.first(), before.attachments[0].gateways.first());
     println!("found {veth}");
 }
 

@@ -76,6 +76,7 @@ impl Timeline {
         match event {
             InventoryEvent::Workload(workload) => {
                 self.snapshot |= workload.since.is_none() && !matches!(workload.state, WorkloadState::Created);
+                workload.attachments.iter().for_each(|attachment| self.networks.tell_gateways(attachment));
                 self.lives.tell(at, workload);
             }
             InventoryEvent::Stopped { id, until } => self.lives.stop(id, *until),

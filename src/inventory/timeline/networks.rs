@@ -1,28 +1,32 @@
 //! The networks of the runtimes and the host's own interfaces: which addresses are the host's, which are nobody's yet.
 //!
-//! Contract: gateways of bridge networks and addresses told by links are the host's; a bridge network's range is inside.
+//! Contract: gateways of bridge networks (as the network or its workloads name them) and addresses told by links are the host's; a bridge network's range is inside.
 //! A macvlan's gateway is a router outside, and its range is shared with strangers: neither counts. Limits:
 //! [`MAX_NETWORKS`], [`MAX_LINKS`]; beyond, newcomers are refused and counted (a link that is down makes room first).
 //! Design: reads are once a flow and the lists are short, so subnets are searched in order of network id.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use crate::input::{LinkEvent, Mac, ObservationPoint, RuntimeNetwork};
+use crate::input::{Attachment, LinkEvent, Mac, ObservationPoint, RuntimeNetwork};
 
 /// Docker's default address pools hold 31 networks; a host with more than this many has other problems.
 const MAX_NETWORKS: usize = 4096;
 /// One a running container, and the bridges.
 const MAX_LINKS: usize = 32_768;
+/// Of one network; it has one an address family.
+const MAX_GATEWAYS: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Networks {
     by_id: BTreeMap<String, Arc<RuntimeNetwork>>,
     links: BTreeMap<ObservationPoint, LinkEvent>,
     learned: BTreeMap<ObservationPoint, Mac>,
+    /// Gateways that workloads named; Docker's networks leave theirs out when only a range was asked for.
+    named: BTreeMap<String, BTreeSet<IpAddr>>,
     host: HashSet<IpAddr>,
 }
 
@@ -39,7 +43,20 @@ impl Networks {
 
     pub(super) fn remove(&mut self, id: &str) {
         if self.by_id.remove(id).is_some() {
+            self.named.remove(id);
             self.list_host();
+        }
+    }
+
+    /// Notes the gateways that an attachment names, if its network is known as a bridge.
+    pub(super) fn tell_gateways(&mut self, attachment: &Attachment) {
+        let network = self.by_id_or_name(&attachment.network_id, &attachment.network);
+        let Some(id) = network.filter(|network| is_bridged(network)).map(|network| network.id.clone()) else { return };
+        let named = self.named.entry(id).or_default();
+        for gateway in attachment.gateways.iter().map(IpAddr::to_canonical) {
+            if named.len() < MAX_GATEWAYS && named.insert(gateway) {
+                self.host.insert(gateway);
+            }
         }
     }
 
@@ -113,7 +130,8 @@ impl Networks {
     fn list_host(&mut self) {
         let gateways = self.by_id.values().filter(|network| is_bridged(network)).flat_map(|n| &n.gateways);
         let own = self.links.values().flat_map(|link| &link.addresses);
-        self.host = gateways.chain(own).map(IpAddr::to_canonical).collect();
+        let named = self.named.values().flatten();
+        self.host = gateways.chain(named).chain(own).map(IpAddr::to_canonical).collect();
     }
 }
 

@@ -211,6 +211,23 @@ fn the_host_the_unknown_and_the_outside_are_told_apart() {
 }
 
 #[test]
+fn a_gateway_that_only_a_workload_names_is_the_hosts_in_a_bridge_network() {
+    let mut timeline = timeline();
+    let front = RuntimeNetwork { gateways: vec![], ..front() };
+    timeline.apply(secs(0), &InventoryEvent::Network(Arc::new(front)));
+    assert_eq!(at(&timeline, "172.18.0.1", 1), "unknown");
+    let mut app = workload("app", Some(1), &[A]);
+    app.attachments[0].gateways = vec![ip("172.18.0.1")];
+    tell(&mut timeline, 1, app.clone());
+    assert_eq!(at(&timeline, "172.18.0.1", 1), "host");
+    app.attachments[0].network = "lan".into();
+    app.attachments[0].network_id = "net-lan".into();
+    app.attachments[0].gateways = vec![ip("192.168.1.1")];
+    tell(&mut timeline, 2, app);
+    assert_eq!(at(&timeline, "192.168.1.1", 2), "external", "an unknown network may be a macvlan");
+}
+
+#[test]
 fn the_hosts_mac_can_be_learned_but_a_link_knows_better() {
     let mut timeline = timeline();
     let point = ObservationPoint::new("br-front");
