@@ -11,6 +11,12 @@
 //! | [`path`] → [`detect`] → [`alert`] | contracts and verdicts → rules and findings → alerts. Pure |
 
 pub mod alert;
+#[cfg(feature = "shell")]
+pub mod app;
+#[cfg(feature = "shell")]
+pub mod cli;
+#[cfg(feature = "shell")]
+pub mod config;
 pub mod decode;
 pub mod detect;
 pub mod engine;

@@ -4,8 +4,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::alert::sinks::{json, text};
 use crate::alert::Alert;
+use crate::alert::sinks::{json, text};
 
 use super::summary::Summary;
 

@@ -59,11 +59,13 @@ pub struct LiveOptions {
 pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> {
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
-    let recorder = options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
+    let recorder =
+        options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
     let recorder = recorder.map(Arc::new);
     let publisher = Publisher::default();
     let sockets = sockets::start(&options, &publisher, sender.clone(), Arc::clone(&stop))?;
-    let watch = taps::watch(&options.config.capture, options.config.meter, sender, recorder.clone(), Arc::clone(&stop))?;
+    let watch =
+        taps::watch(&options.config.capture, options.config.meter, sender, recorder.clone(), Arc::clone(&stop))?;
     let mut turn = Turn {
         engine: Engine::new(options.config.engine),
         reorder: Reorder::new(LATENESS),
@@ -144,8 +146,8 @@ impl Turn {
     }
 
     fn consume(&mut self, input: &Input) -> anyhow::Result<()> {
-        if let (Some(recorder), Fact::Recorded(_)) = (&self.recorder, &input.fact) {
-            recorder.fact(input).context("writing facts.jsonl")?;
+        if let (Some(recorder), Fact::Recorded(fact)) = (&self.recorder, &input.fact) {
+            recorder.fact(input.at, fact).context("writing facts.jsonl")?;
         }
         self.engine.push(input, &mut self.alerts);
         self.deliver()

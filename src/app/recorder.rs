@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::decode::LinkType;
-use crate::input::{Input, ObservationPoint};
-use crate::inventory::file::FactsWriter;
+use crate::input::{ObservationPoint, RecordedFact};
+use crate::inventory::file::{FactsError, FactsWriter};
 use crate::observe::PcapngWriter;
 use crate::time::Timestamp;
 
@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Recorder {
     packets: Mutex<Packets>,
-    facts: Mutex<FactsWriter<io::BufWriter<fs::File>>>,
+    facts: Mutex<FactsWriter>,
 }
 
 #[derive(Debug)]
@@ -39,6 +39,12 @@ pub enum RecordError {
         /// Why.
         source: io::Error,
     },
+    /// Packets could not be written; what was written before can be replayed.
+    #[error("writing traffic.pcapng failed: {0}; what was written before can be replayed")]
+    Packets(io::Error),
+    /// The facts cannot be written.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
     /// There is a recording already.
     #[error("{} exists already; recordings are never overwritten: name a new folder with -o", path.display())]
     Exists {
@@ -65,15 +71,13 @@ impl Recorder {
         };
         let (traffic, path) = open("traffic.pcapng")?;
         let writer = PcapngWriter::new(traffic, None).map_err(failed(&path))?;
-        let (facts, _) = open("facts.jsonl")?;
+        let (_, facts) = open("facts.jsonl")?;
+        let facts = FactsWriter::append(&facts)?;
         if let Some(text) = config_text {
             let path = folder.join("hopwatch.yaml");
             fs::write(&path, text).map_err(failed(&path))?;
         }
-        Ok(Self {
-            packets: Mutex::new(Packets { writer, points: Vec::new(), error: None }),
-            facts: Mutex::new(FactsWriter::new(facts)),
-        })
+        Ok(Self { packets: Mutex::new(Packets { writer, points: Vec::new(), error: None }), facts: Mutex::new(facts) })
     }
 
     /// The interface block of a point; a tap that comes back gets its old one.
@@ -98,17 +102,15 @@ impl Recorder {
     }
 
     /// One fact, as the engine took it.
-    pub fn fact(&self, input: &Input) -> io::Result<()> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).write(input)
+    pub fn fact(&self, at: Timestamp, fact: &RecordedFact) -> Result<(), FactsError> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).write(at, fact)
     }
 
     /// Everything to disk; the first error of the whole recording.
-    pub fn finish(&self) -> io::Result<()> {
+    pub fn finish(&self) -> Result<(), RecordError> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).flush()?;
         let mut packets = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
-        match packets.error.take() {
-            Some(error) => Err(error),
-            None => packets.writer.flush(),
-        }
+        let flushed = packets.error.take().map_or_else(|| packets.writer.flush(), Err);
+        flushed.map_err(RecordError::Packets)
     }
 }

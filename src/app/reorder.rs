@@ -33,7 +33,10 @@ impl Reorder {
     /// The next input whose turn has come at `now`.
     pub fn pop(&mut self, now: Timestamp) -> Option<Input> {
         let limit = self.reached(now);
-        self.held.first_entry().filter(|entry| entry.key().0 <= limit).map(std::collections::btree_map::OccupiedEntry::remove)
+        self.held
+            .first_entry()
+            .filter(|entry| entry.key().0 <= limit)
+            .map(std::collections::btree_map::OccupiedEntry::remove)
     }
 
     /// The event time up to which everything was passed on at `now`.

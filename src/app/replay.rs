@@ -118,7 +118,10 @@ impl Replay<'_> {
         warnings.extend(merge.readers().iter().filter(|reader| reader.skipped() > 0).map(skipped));
         let unknown = self.meters.keys().filter(|(_, link)| !link.is_supported());
         warnings.extend(unknown.map(|(point, link)| {
-            format!("{point} has link type {}, which hopwatch does not decode; its packets are counted, not judged", link.0)
+            format!(
+                "{point} has link type {}, which hopwatch does not decode; its packets are counted, not judged",
+                link.0
+            )
         }));
         Ok(warnings)
     }
@@ -134,7 +137,10 @@ impl Replay<'_> {
         }
         let meter = match self.meters.get_mut(&(point.clone(), *link)) {
             Some(meter) => meter,
-            None => self.meters.entry((point.clone(), *link)).or_insert_with(|| Meter::new(point.clone(), *link, self.limits)),
+            None => self
+                .meters
+                .entry((point.clone(), *link))
+                .or_insert_with(|| Meter::new(point.clone(), *link, self.limits)),
         };
         meter.packet(packet.at, packet.wire_len, packet.data, &mut self.inputs);
         self.push()?;
@@ -176,5 +182,9 @@ impl Replay<'_> {
 }
 
 fn skipped(reader: &CaptureReader) -> String {
-    format!("{}: {} packets name an interface that the file does not describe; they were left out", reader.path(), reader.skipped())
+    format!(
+        "{}: {} packets name an interface that the file does not describe; they were left out",
+        reader.path(),
+        reader.skipped()
+    )
 }

@@ -35,8 +35,11 @@ enum Format {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let docker = config::load(args.config.as_deref())?.config.docker;
     let reader = DockerReader::new(DockerOptions { host: docker.host, reconcile_interval: docker.reconcile_interval });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime for sockets")?;
-    let inventory = InventoryFile::from_events(now(), runtime.block_on(reader.snapshot())?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime for sockets")?;
+    let inventory = InventoryFile::from_events(now(), &runtime.block_on(reader.snapshot())?);
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&inventory)? + "\n",
         Format::Table => table(&inventory.workloads),
@@ -47,7 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 fn table<W: std::ops::Deref<Target = Workload>>(workloads: &[W]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["ID", "NAME", "IMAGE", "SERVICE", "NETWORK", "ADDRESSES", "MAC", "VETH", "PID"]);
     for workload in workloads {
         table.add_row(row(workload).map(|cell| printable(&cell)));
@@ -56,9 +59,7 @@ fn table<W: std::ops::Deref<Target = Workload>>(workloads: &[W]) -> String {
 }
 
 fn row(workload: &Workload) -> [String; 9] {
-    let each = |show: fn(&Attachment) -> String| {
-        workload.attachments.iter().map(show).collect::<Vec<_>>().join(" ")
-    };
+    let each = |show: fn(&Attachment) -> String| workload.attachments.iter().map(show).collect::<Vec<_>>().join(" ");
     let service = workload.compose_project().zip(workload.compose_service());
     let network = match workload.network_mode {
         NetworkMode::Own => each(|attachment| attachment.network.clone()),

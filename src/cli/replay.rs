@@ -87,7 +87,10 @@ impl Sources {
         }
         let captures = captures_in(&path)?;
         if captures.is_empty() {
-            bail!("{} holds no capture (*.pcap, *.pcapng, also .gz and .zst); a scenario folder has a traffic.pcapng", path.display());
+            bail!(
+                "{} holds no capture (*.pcap, *.pcapng, also .gz and .zst); a scenario folder has a traffic.pcapng",
+                path.display()
+            );
         }
         self.captures.extend(captures);
         let existing = |name: &str| Some(path.join(name)).filter(|path| path.is_file());

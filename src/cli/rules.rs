@@ -33,16 +33,20 @@ pub fn run(command: &RulesCommand) -> anyhow::Result<Outcome> {
 
 fn find(name: &str) -> anyhow::Result<&'static RuleMeta> {
     rules::ALL.iter().copied().find(|rule| rule.name == name).ok_or_else(|| {
-        let closest = rules::ALL.iter().map(|rule| rule.name).max_by(|a, b| {
-            strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
-        });
-        anyhow::anyhow!("there is no rule {name:?}; did you mean {}? `hopwatch rules list` shows all", closest.unwrap_or_default())
+        let closest = rules::ALL
+            .iter()
+            .map(|rule| rule.name)
+            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        anyhow::anyhow!(
+            "there is no rule {name:?}; did you mean {}? `hopwatch rules list` shows all",
+            closest.unwrap_or_default()
+        )
     })
 }
 
 fn list() -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["RULE", "SEVERITY", "ATT&CK", "WHAT HAPPENED"]);
+    table.load_style(presets::NOTHING).set_header(["RULE", "SEVERITY", "ATT&CK", "WHAT HAPPENED"]);
     for rule in rules::ALL {
         let techniques: Vec<_> = rule.techniques.iter().map(|technique| technique.v19).collect();
         table.add_row([rule.name, rule.severity.as_str(), &techniques.join(" "), rule.title]);
@@ -74,12 +78,21 @@ pub fn page(rule: &RuleMeta) -> String {
 fn techniques(rule: &RuleMeta) -> String {
     let rows = rule.techniques.iter().map(|t| format!("| {} | {} | {} |\n", t.name, t.v19, t.v18));
     let head = "| technique | ATT&CK v19 | ATT&CK v18 |\n|---|---|---|\n".to_owned();
-    format!("{}\nThe family grew from {SEED_REFERENCE} (Gather Victim Host Information: Client Configurations).", rows.fold(head, |all, row| all + &row))
+    format!(
+        "{}\nThe family grew from {SEED_REFERENCE} (Gather Victim Host Information: Client Configurations).",
+        rows.fold(head, |all, row| all + &row)
+    )
 }
 
 fn validation(rule: &RuleMeta) -> String {
-    let run = |folders: &[&str]| folders.iter().map(|name| format!("- `hopwatch replay captures/{name}`\n")).collect::<String>();
-    format!("Must raise it:\n\n{}\nMust not (the same actions, allowed):\n\n{}", run(rule.ads.true_positives), run(rule.ads.benign_twins))
+    let run = |folders: &[&str]| {
+        folders.iter().map(|name| format!("- `hopwatch replay captures/{name}`\n")).collect::<String>()
+    };
+    format!(
+        "Must raise it:\n\n{}\nMust not (the same actions, allowed):\n\n{}",
+        run(rule.ads.true_positives),
+        run(rule.ads.benign_twins)
+    )
 }
 
 fn bullets(items: &[&str]) -> String {

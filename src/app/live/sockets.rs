@@ -61,7 +61,8 @@ pub fn start(
         });
     }
     let docker = &options.config.docker;
-    let reader = DockerReader::new(DockerOptions { host: docker.host.clone(), reconcile_interval: docker.reconcile_interval });
+    let reader =
+        DockerReader::new(DockerOptions { host: docker.host.clone(), reconcile_interval: docker.reconcile_interval });
     let emit = move |event: InventoryEvent| {
         let input = Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)));
         // Fails only when the engine is gone.

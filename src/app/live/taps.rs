@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use crossbeam_channel::{Sender, TrySendError};
+use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::feed::Feed;
 use crate::app::recorder::Recorder;
 use crate::config::CaptureConfig;
 use crate::flow::MeterLimits;
-use crate::host::links::{self, Link};
-use crate::input::{Fact, Input, LinkEvent, ObservationPoint, RecordedFact};
+use crate::host::{self, Interface};
+use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
 use crate::observe::live::{Batch, Tap, TapOptions, TapSink, now};
 use crate::time::Timestamp;
 
@@ -30,7 +31,7 @@ const MAX_TAPS: usize = 512;
 
 struct Running {
     thread: JoinHandle<()>,
-    link: Link,
+    link: Interface,
 }
 
 struct Watch {
@@ -51,12 +52,11 @@ pub fn watch(
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<JoinHandle<()>> {
     let options = TapOptions { snap_length: config.snap_length, ring_bytes: config.ring_bytes, meter };
-    let matcher = links::Matcher::new(&config.interfaces)?;
-    let mut watch =
-        Watch { options, sender, recorder, stop, running: BTreeMap::new(), refused: BTreeMap::new() };
+    let globs = globs(&config.interfaces)?;
+    let mut watch = Watch { options, sender, recorder, stop, running: BTreeMap::new(), refused: BTreeMap::new() };
     let body = move || {
         while !watch.stop.load(Ordering::Relaxed) {
-            match links::list(&matcher) {
+            match host::interfaces_matching(&globs) {
                 Ok(found) => watch.look(&found),
                 Err(error) => tracing::warn!("listing the interfaces failed: {error}"),
             }
@@ -70,8 +70,16 @@ pub fn watch(
     thread::Builder::new().name("interfaces".to_owned()).spawn(body).context("starting the interface watch")
 }
 
+fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
+    let mut globs = GlobSetBuilder::new();
+    for pattern in patterns {
+        globs.add(Glob::new(pattern).with_context(|| format!("{pattern:?} does not select interfaces"))?);
+    }
+    Ok(globs.build()?)
+}
+
 impl Watch {
-    fn look(&mut self, found: &[Link]) {
+    fn look(&mut self, found: &[Interface]) {
         let _ = self.sender.try_send(Feed::Matching(found.len()));
         self.running.retain(|_, running| !running.thread.is_finished());
         for link in found {
@@ -88,7 +96,7 @@ impl Watch {
         self.refused.retain(|point, _| found.iter().any(|link| link.name == point.as_str()));
     }
 
-    fn try_start(&mut self, point: ObservationPoint, link: &Link) {
+    fn try_start(&mut self, point: ObservationPoint, link: &Interface) {
         if let Some(wait) = self.refused.get_mut(&point).filter(|wait| **wait > 0) {
             *wait -= 1;
             return;
@@ -111,10 +119,14 @@ impl Watch {
 
     fn start(&self, point: &ObservationPoint) -> anyhow::Result<JoinHandle<()>> {
         let tap = Tap::open(point.clone(), &self.options)?;
-        let interface = self.recorder.as_ref().map(|recorder| recorder.interface(point, tap.link(), self.options.snap_length));
+        let interface =
+            self.recorder.as_ref().map(|recorder| recorder.interface(point, tap.link(), self.options.snap_length));
         let mut sink = Sink {
             sender: self.sender.clone(),
-            recording: self.recorder.clone().zip(interface.transpose().context("adding the interface to the recording")?),
+            recording: self
+                .recorder
+                .clone()
+                .zip(interface.transpose().context("adding the interface to the recording")?),
         };
         let (point, stop) = (point.clone(), Arc::clone(&self.stop));
         let body = move || {
@@ -125,14 +137,8 @@ impl Watch {
         thread::Builder::new().name("tap".to_owned()).spawn(body).context("starting a capture thread")
     }
 
-    fn tell(&self, link: &Link) {
-        let event = LinkEvent {
-            point: ObservationPoint::new(&link.name),
-            up: link.up,
-            mac: link.mac,
-            addresses: link.addresses.clone(),
-        };
-        let input = Input::new(now(), Fact::Recorded(RecordedFact::Link(event)));
+    fn tell(&self, link: &Interface) {
+        let input = Input::new(now(), Fact::Recorded(RecordedFact::Link(link.link_event())));
         let _ = self.sender.send(Feed::Fact(input));
     }
 }
@@ -147,7 +153,9 @@ impl TapSink for Sink {
     fn batch(&mut self, batch: Batch) -> Result<(), Box<Batch>> {
         match self.sender.try_send(Feed::Tap(batch)) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(Feed::Tap(batch)) | TrySendError::Disconnected(Feed::Tap(batch))) => Err(Box::new(batch)),
+            Err(TrySendError::Full(Feed::Tap(batch)) | TrySendError::Disconnected(Feed::Tap(batch))) => {
+                Err(Box::new(batch))
+            }
             Err(_) => Ok(()),
         }
     }
