@@ -259,6 +259,15 @@ pub struct FlowRecord {
     pub tcp: Option<TcpFacts>,
 }
 
+impl FlowRecord {
+    /// The same record, read from the other end.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        let tcp = self.tcp.map(|tcp| TcpFacts { orig_flags: tcp.resp_flags, resp_flags: tcp.orig_flags });
+        Self { tuple: self.tuple.reversed(), orig: self.resp, resp: self.orig, tcp, ..self }
+    }
+}
+
 /// Why a flow record ended (IPFIX information element 136, `flowEndReason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]

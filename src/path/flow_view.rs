@@ -36,6 +36,14 @@ pub struct FlowView {
     pub points: Vec<ObservationPoint>,
 }
 
+impl FlowView {
+    /// The same flow, read from the other end.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        Self { record: self.record.reversed(), ..self }
+    }
+}
+
 /// A flow read in one direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Oriented {

@@ -22,7 +22,7 @@ const WARM_UP: Duration = Duration::from_secs(5);
 /// A flow whose judgement is final.
 #[derive(Clone, Debug)]
 pub struct JudgedFlow {
-    /// The flow.
+    /// The flow, from the end that asked to the end that answers.
     pub view: FlowView,
     /// The direction in which it was read.
     pub oriented: Oriented,
@@ -225,7 +225,7 @@ impl Tracker {
         }
         let over = open.over;
         step.judged.push(JudgedFlow {
-            view: open.view.clone(),
+            view: if reading.oriented.forward { open.view.clone() } else { open.view.clone().reversed() },
             oriented: reading.oriented,
             source: reading.source,
             answered: open.answered,

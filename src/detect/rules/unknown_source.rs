@@ -68,8 +68,11 @@ impl Rule for UnknownSource {
 /// Compares the first packet's source address and MAC with what the runtime gave out.
 fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     let record = &flow.view.record;
-    let (ip, at) = (record.tuple.orig.ip, record.start);
-    let mac = record.orig.mac.filter(|mac| !mac.is_multicast())?;
+    // The end whose packet came first, whichever end asked: only its MAC is known for certain.
+    let (first, side) =
+        if flow.oriented.forward { (record.tuple.orig, &record.orig) } else { (record.tuple.resp, &record.resp) };
+    let (ip, at) = (first.ip, record.start);
+    let mac = side.mac.filter(|mac| !mac.is_multicast())?;
     let network = context.timeline.network_at(&record.point, ip)?;
     let inside = network.subnets.iter().any(|subnet| subnet.contains(ip)) && !network.gateways.contains(&ip);
     let host = context.timeline.host_mac(&record.point);
