@@ -1,5 +1,18 @@
 //! Alerts: what is delivered after exceptions and grouping.
+//!
+//! Contract: pure. The same cause is one alert with a count; nothing is lost by grouping. Ids are derived from content, so that a
+//! replay raises the same ones. Design: the [`Desk`] turns findings into [`Alert`]s; sinks only print them.
 
+mod convert;
+mod desk;
 mod exception;
+mod model;
+#[cfg(feature = "shell")]
+pub mod sinks;
 
+pub use desk::{Desk, DeskLimits, Filed};
 pub use exception::Exception;
+pub use model::{
+    Alert, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, SCHEMA, Technique, VerdictInfo,
+    json_schema,
+};

@@ -5,7 +5,10 @@
 
 mod ads;
 mod finding;
+mod rule;
 pub mod rules;
+mod skipped_hop;
 
-pub use ads::{Ads, RuleMeta, Technique};
-pub use finding::{Evidence, Finding, FlowView, MissingHop, Severity};
+pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
+pub use finding::{Finding, Severity};
+pub use rule::{Context, Rule};

@@ -1,5 +1,178 @@
-//! The engine: inputs in, outputs out; it owns all state and has no clock.
+//! The engine: inputs in, alerts out. It owns all state and has no clock.
+//!
+//! Contract: time is the event time of the inputs, a watermark that only moves forward. Timers due at or before an input fire
+//! first, in (deadline, sequence) order, stamped with their deadline. Ticks move time and nothing else. Equal inputs give equal
+//! outputs. Limits: every table is bounded by [`EngineConfig`]; what a bound cost is counted in [`EngineStats`].
+//! Design: inventory → tracker → rules → desk, one call each; this file only passes facts on and counts.
 
 mod config;
+mod stats;
+mod timers;
 
 pub use config::{EngineConfig, Timings};
+pub use stats::EngineStats;
+
+use crate::alert::{Alert, Desk, DeskLimits, Filed};
+use crate::detect::{Context, Finding, Rule, rules};
+use crate::input::{Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, RecordedFact};
+use crate::inventory::Timeline;
+use crate::path::{Judge, Step, Tracker, TrackerLimits};
+use crate::time::{Timestamp, Watermark};
+use timers::Timers;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    Flow(FlowId),
+    Updates,
+}
+
+/// Everything between an observation and an alert.
+#[derive(Debug)]
+pub struct Engine {
+    watermark: Watermark,
+    timers: Timers<Wake>,
+    timeline: Timeline,
+    tracker: Tracker,
+    rules: Vec<Box<dyn Rule>>,
+    desk: Desk,
+    stats: EngineStats,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    pub fn new(config: EngineConfig) -> Self {
+        let EngineConfig { timings, .. } = config;
+        let limits = TrackerLimits {
+            attribution_grace: timings.attribution_grace,
+            answer_grace: timings.answer_grace,
+            max_flows: config.max_flows,
+        };
+        let desk = DeskLimits {
+            update_interval: timings.update_interval,
+            close_after: timings.close_after,
+            max_open: config.max_alerts,
+            max_destinations: config.max_destinations,
+        };
+        let judge = Judge::new(config.contracts);
+        Self {
+            watermark: Watermark::default(),
+            timers: Timers::default(),
+            timeline: Timeline::new(config.timeline),
+            stats: EngineStats::new(judge.names()),
+            tracker: Tracker::new(judge, limits),
+            rules: rules::enabled(&config.rules),
+            desk: Desk::new(config.exceptions, desk),
+        }
+    }
+
+    /// Takes in one observation; alerts that are due go to `out`.
+    pub fn push(&mut self, input: &Input, out: &mut Vec<Alert>) {
+        self.fire(input.at, out);
+        let now = self.watermark.advance(input.at);
+        match &input.fact {
+            Fact::Flow(event) => self.on_flow(event, now, out),
+            Fact::Recorded(RecordedFact::Inventory(event)) => self.on_inventory(event, now, out),
+            Fact::Recorded(RecordedFact::Link(link)) => self.timeline.apply_link(link),
+            Fact::Recorded(RecordedFact::Loss(loss)) => self.stats.loss(loss),
+            Fact::Tick => {}
+        }
+    }
+
+    /// The observation ends: what still waits is judged as it stands, what was counted is told.
+    pub fn finish(&mut self, out: &mut Vec<Alert>) {
+        let now = self.watermark.now();
+        let mut step = Step::default();
+        self.tracker.finish(&self.timeline, now, &mut step);
+        self.take(step, now, out);
+        out.extend(self.desk.finish(now));
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> EngineStats {
+        let mut stats = self.stats.clone();
+        stats.flows_followed = self.tracker.len();
+        stats.alerts_closed_early = self.desk.closed_early();
+        stats.workloads_running = self.timeline.running().count();
+        stats
+    }
+
+    /// Who owns what, as known now.
+    pub const fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    fn fire(&mut self, until: Timestamp, out: &mut Vec<Alert>) {
+        while let Some((deadline, wake)) = self.timers.pop_due(until) {
+            let now = self.watermark.advance(deadline);
+            match wake {
+                Wake::Flow(id) => {
+                    let mut step = Step::default();
+                    self.tracker.on_timer(&self.timeline, id, now, &mut step);
+                    self.take(step, now, out);
+                }
+                Wake::Updates => out.extend(self.desk.due(now)),
+            }
+        }
+    }
+
+    fn on_flow(&mut self, event: &FlowEvent, now: Timestamp, out: &mut Vec<Alert>) {
+        let mut step = Step::default();
+        self.tracker.on_event(&self.timeline, event, &mut step);
+        self.take(step, now, out);
+        let ended = matches!(event.kind, FlowEventKind::Ended(_));
+        if let Some(due) = self.desk.on_flow(&event.record, ended) {
+            self.timers.set(due, Wake::Updates);
+        }
+    }
+
+    fn on_inventory(&mut self, event: &InventoryEvent, now: Timestamp, out: &mut Vec<Alert>) {
+        let changed = match event {
+            InventoryEvent::Workload(workload) => {
+                self.timeline.workload(&workload.id).is_none_or(|known| known != workload).then(|| workload.clone())
+            }
+            _ => None,
+        };
+        self.stats.runtime(event);
+        self.timeline.apply(now, event);
+        if let Some(workload) = changed {
+            self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
+        }
+        let mut step = Step::default();
+        self.tracker.on_inventory(&self.timeline, now, &mut step);
+        self.take(step, now, out);
+    }
+
+    fn take(&mut self, step: Step, now: Timestamp, out: &mut Vec<Alert>) {
+        for (at, id) in step.wake {
+            self.timers.set(at, Wake::Flow(id));
+        }
+        self.stats.flows_forgotten += step.forgotten;
+        for flow in &step.judged {
+            self.stats.judged(flow);
+            self.ask_rules(now, out, |rule, context, found| rule.on_flow(context, flow, found));
+        }
+    }
+
+    fn ask_rules(
+        &mut self,
+        now: Timestamp,
+        out: &mut Vec<Alert>,
+        ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Vec<Finding>),
+    ) {
+        let mut findings = Vec::new();
+        for rule in &mut self.rules {
+            ask(rule.as_mut(), Context { timeline: &self.timeline, now }, &mut findings);
+        }
+        for finding in findings {
+            match self.desk.file(finding) {
+                Filed::Deliver(alert) => {
+                    self.stats.alert(&alert);
+                    out.push(*alert);
+                }
+                Filed::DueAt(due) => self.timers.set(due, Wake::Updates),
+                Filed::Counted => {}
+                Filed::Allowed(exception) => *self.stats.exception_hits.entry(exception).or_default() += 1,
+            }
+        }
+    }
+}

@@ -2,6 +2,10 @@
 //!
 //! Contract: [`Timeline`] is pure and bounded; readers (docker, file) turn a runtime's words into inventory events.
 
+#[cfg(feature = "shell")]
+pub mod docker;
 mod timeline;
 
-pub use timeline::{Attribution, AttributionMethod, Confidence, Owner, Sighting, Timeline, TimelineLimits};
+pub use timeline::{
+    Attribution, AttributionMethod, Confidence, Owner, Sighting, Timeline, TimelineCounts, TimelineLimits,
+};

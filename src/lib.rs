@@ -5,6 +5,7 @@
 //! | module | room |
 //! |---|---|
 //! | [`time`], [`input`] | event time, and the facts that everything speaks of |
+//! | `observe` | live interfaces and capture files → packets; the recorder's file (shell) |
 //! | [`decode`] → [`flow`] | bytes → headers → flow events. Pure |
 //! | [`inventory`] | who owned which address when (pure), and the readers of the runtimes (shell) |
 //! | [`path`] → [`detect`] → [`alert`] | contracts and verdicts → rules and findings → alerts. Pure |
@@ -14,7 +15,13 @@ pub mod decode;
 pub mod detect;
 pub mod engine;
 pub mod flow;
+#[cfg(feature = "shell")]
+pub mod host;
 pub mod input;
 pub mod inventory;
+#[cfg(feature = "shell")]
+pub mod observe;
 pub mod path;
+#[cfg(feature = "shell")]
+pub mod serve;
 pub mod time;

@@ -2,6 +2,8 @@
 //!
 //! Contract: every given part must hold; an expired exception no longer counts and says so.
 
+use crate::detect::Finding;
+use crate::input::Protocol;
 use crate::path::{DestinationSet, PortSpec, Selector};
 use crate::time::Timestamp;
 
@@ -24,4 +26,25 @@ pub struct Exception {
     pub reason: String,
     /// From when on it no longer counts.
     pub expires: Timestamp,
+}
+
+impl Exception {
+    /// Whether this finding is meant, whatever the date.
+    pub fn covers(&self, finding: &Finding) -> bool {
+        let workload_fits = self
+            .workload
+            .as_ref()
+            .is_none_or(|selector| finding.workload.as_ref().is_some_and(|workload| selector.matches(workload)));
+        self.rule == finding.rule.name && workload_fits && self.destination_fits(finding)
+    }
+
+    fn destination_fits(&self, finding: &Finding) -> bool {
+        if self.destinations.is_empty() && self.ports.is_empty() {
+            return true;
+        }
+        let Some(end) = finding.destination else { return false };
+        let protocol = finding.flow.as_ref().map_or(Protocol::TCP, |flow| flow.record.tuple.protocol);
+        (self.destinations.is_empty() || self.destinations.iter().any(|set| set.contains(end.ip)))
+            && (self.ports.is_empty() || self.ports.iter().any(|spec| spec.matches(protocol, end.port)))
+    }
 }

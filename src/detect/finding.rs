@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RuleMeta;
-use crate::input::{Endpoint, FlowRecord, ObservationPoint, Workload};
+use crate::input::{Endpoint, Workload};
 use crate::inventory::Owner;
-use crate::path::Verdict;
+use crate::path::{Evidence, FlowView, MissingHop, Verdict};
 use crate::time::Timestamp;
 
 /// How much it matters.
@@ -38,33 +38,6 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
-}
-
-/// One piece of evidence, for a machine (`kind`) and a person (`text`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Evidence {
-    /// What kind: `peer`, `runtime`, `mac`, …
-    pub kind: String,
-    /// What was seen, in a sentence.
-    pub text: String,
-}
-
-/// A hop that was required and not passed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MissingHop {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Where it serves, as far as known at that time.
-    pub expected: Vec<String>,
-}
-
-/// The flow behind a finding.
-#[derive(Clone, Debug)]
-pub struct FlowView {
-    /// The record at the point that saw it first.
-    pub record: FlowRecord,
-    /// Every point that saw it.
-    pub points: Vec<ObservationPoint>,
 }
 
 /// What a rule found.

@@ -20,6 +20,15 @@ macro_rules! registry {
             )*
         }
 
+        /// The rules that are switched on, in order.
+        pub fn enabled(params: &RuleParams) -> Vec<Box<dyn super::Rule>> {
+            let mut rules: Vec<Box<dyn super::Rule>> = Vec::new();
+            $(if params.$module.enabled {
+                rules.push(Box::new($module::rule(&params.$module)));
+            })*
+            rules
+        }
+
         /// What every rule is, in order.
         pub static ALL: &[&super::RuleMeta] = &[$(&$module::META,)*];
     };

@@ -1,81 +1,29 @@
 //! Who owned an address at a time.
 //!
-//! Contract: …
+//! Contract: the owner is decided by the time of the packet, not of delivery; an answer that rests on anything less than a
+//! dated interval that covers that time says so. Limits: [`TimelineLimits`]; what they cost is in [`TimelineCounts`]. An
+//! address is not split by network: two networks with the same range give ambiguous owners unless MAC or veth decides.
+//! Design: [`lives`] knows when each workload ran, [`index`] what it owned then, [`networks`] what is the host's or nobody's.
 
+mod index;
+mod lives;
+mod networks;
+mod owner;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::input::{InventoryEvent, LinkEvent, Mac, ObservationPoint, RuntimeNetwork, Workload, WorkloadId};
+use self::index::{Claims, Key, Span};
+use self::lives::Lives;
+pub use self::lives::TimelineCounts;
+use self::networks::Networks;
+pub use self::owner::{Attribution, AttributionMethod, Confidence, Owner, Sighting};
+use crate::input::{
+    Attachment, InventoryEvent, LinkEvent, Mac, ObservationPoint, RuntimeName, RuntimeNetwork, Workload, WorkloadId,
+    WorkloadState,
+};
 use crate::time::Timestamp;
-
-/// How the owner is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AttributionMethod {
-    /// By address, valid at that time.
-    Address,
-    /// By MAC.
-    Mac,
-    /// By the host-side veth it was seen on.
-    Veth,
-    /// By an undated snapshot (such as `docker inspect` output).
-    Snapshot,
-}
-
-/// How sure it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// Nothing contradicts it.
-    Exact,
-    /// Best explanation; `why` says what is missing.
-    Likely,
-    /// More than one candidate.
-    Ambiguous,
-}
-
-/// Who was behind an address.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Owner {
-    /// A workload.
-    Workload {
-        /// The workload as it was then.
-        workload: Arc<Workload>,
-        /// How it is known.
-        how: AttributionMethod,
-        /// How sure it is.
-        confidence: Confidence,
-        /// Why not surer.
-        why: Option<&'static str>,
-    },
-    /// Several workloads could own it.
-    Ambiguous(Vec<Arc<Workload>>),
-    /// The host itself, or a network's gateway.
-    Host,
-    /// Inside a container network, but nobody owns it at that time.
-    Unknown,
-    /// Not an address of this host's networks.
-    External,
-}
-
-/// Owner plus nothing else; kept as a name of its own because metrics count it.
-pub type Attribution = Owner;
-
-/// What was seen of one end of a flow.
-#[derive(Clone, Copy, Debug)]
-pub struct Sighting<'a> {
-    /// Where.
-    pub point: &'a ObservationPoint,
-    /// Address.
-    pub ip: IpAddr,
-    /// Source MAC of its frames, where there is one.
-    pub mac: Option<Mac>,
-    /// When.
-    pub at: Timestamp,
-}
 
 /// Bounds of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,53 +37,219 @@ pub struct TimelineLimits {
 /// The workloads and what they owned, over time.
 #[derive(Debug)]
 pub struct Timeline {
-    limits: TimelineLimits,
+    lives: Lives,
+    networks: Networks,
+    /// Runtimes heard of, and whether their word is complete.
+    runtimes: BTreeMap<RuntimeName, Hearing>,
+    snapshot: bool,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hearing {
+    /// Answers, but its first list is not complete.
+    Connected,
+    /// Answers, and its list was complete.
+    Reconciled,
+    /// Does not answer.
+    Lost,
+}
+
+/// Docker, podman, containerd, cri, and rootless ones of some users.
+const MAX_RUNTIMES: usize = 64;
+
+const WHY_LATE: &str = "its owner had ended up to five seconds before";
+const WHY_SNAPSHOT: &str = "only an undated snapshot names its owner";
+const WHY_MAC_DECIDES: &str = "several workloads claim the address; the frame's MAC decides";
+const WHY_VETH_DECIDES: &str = "several workloads claim the address; the veth decides";
+const WHY_MAC_DIFFERS: &str = "the frame's MAC belongs to another workload";
 
 impl Timeline {
     /// An empty timeline.
     pub fn new(limits: TimelineLimits) -> Self {
-        Self { limits }
+        let (networks, runtimes) = (Networks::default(), BTreeMap::new());
+        Self { lives: Lives::new(limits), networks, runtimes, snapshot: false }
     }
 
     /// Takes in what a runtime told at a time.
-    pub fn apply(&mut self, _at: Timestamp, _event: &InventoryEvent) {}
+    pub fn apply(&mut self, at: Timestamp, event: &InventoryEvent) {
+        self.lives.advance(at);
+        match event {
+            InventoryEvent::Workload(workload) => {
+                self.snapshot |= workload.since.is_none() && !matches!(workload.state, WorkloadState::Created);
+                self.lives.tell(at, workload);
+            }
+            InventoryEvent::Stopped { id, until } => self.lives.stop(id, *until),
+            InventoryEvent::Network(network) => {
+                let told = self.networks.tell(network);
+                self.lives.counts.networks_refused += u64::from(!told);
+            }
+            InventoryEvent::NetworkRemoved { id } => self.networks.remove(id),
+            InventoryEvent::Connected { runtime } => self.hear(runtime, Hearing::Connected),
+            InventoryEvent::Disconnected { runtime, .. } => self.hear(runtime, Hearing::Lost),
+            InventoryEvent::Reconciled { runtime, running } => {
+                self.hear(runtime, Hearing::Reconciled);
+                self.lives.reconcile(at, runtime, running);
+            }
+        }
+    }
 
     /// Takes in what the host says of an interface.
-    pub fn apply_link(&mut self, _link: &LinkEvent) {}
+    pub fn apply_link(&mut self, link: &LinkEvent) {
+        let told = self.networks.tell_link(link);
+        self.lives.counts.networks_refused += u64::from(!told);
+    }
+
+    /// Notes which MAC the host has at a point, as somebody saw it on frames; what a link told goes before it.
+    pub fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) {
+        let learned = self.networks.learn_host_mac(point, mac);
+        self.lives.counts.networks_refused += u64::from(!learned);
+    }
 
     /// Who was behind this.
-    pub fn attribute(&self, _sighting: &Sighting<'_>) -> Owner {
-        Owner::External
+    pub fn attribute(&self, sighting: &Sighting<'_>) -> Owner {
+        let ip = sighting.ip.to_canonical();
+        if is_no_host(ip) {
+            return Owner::External;
+        }
+        let claims = self.lives.index.claims(&Key::Ip(ip), sighting.at);
+        if let Claims::Dated(spans) = &claims {
+            return self.decide(spans, sighting, AttributionMethod::Address, None);
+        }
+        if self.networks.is_host(ip) {
+            return Owner::Host;
+        }
+        match &claims {
+            Claims::Late(spans) => self.decide(spans, sighting, AttributionMethod::Address, Some(WHY_LATE)),
+            Claims::Undated(spans) => self.decide(spans, sighting, AttributionMethod::Snapshot, Some(WHY_SNAPSHOT)),
+            Claims::Dated(_) | Claims::None if self.networks.is_directed_broadcast(ip) => Owner::External,
+            Claims::Dated(_) | Claims::None if self.networks.is_inside(ip) => Owner::Unknown,
+            Claims::Dated(_) | Claims::None => Owner::External,
+        }
+    }
+
+    /// One claim is the owner; of several, MAC or veth must decide.
+    fn decide(
+        &self,
+        spans: &[&Span],
+        sighting: &Sighting<'_>,
+        how: AttributionMethod,
+        why: Option<&'static str>,
+    ) -> Owner {
+        if let [span] = spans {
+            let why = why.or_else(|| self.mac_differs(span, sighting).then_some(WHY_MAC_DIFFERS));
+            let confidence = if why.is_some() { Confidence::Likely } else { Confidence::Exact };
+            return Owner::Workload { workload: span.workload.clone(), how, confidence, why };
+        }
+        let ip = sighting.ip.to_canonical();
+        let by_mac = |attachment: &Attachment| attachment.mac.is_some() && attachment.mac == sighting.mac;
+        let by_veth = |a: &Attachment| a.host_interface.as_deref() == Some(sighting.point.as_str());
+        let likely = |span: &Span, how, why| Owner::Workload {
+            workload: span.workload.clone(),
+            how,
+            confidence: Confidence::Likely,
+            why: Some(why),
+        };
+        if let Some(span) = the_only(spans, ip, by_mac) {
+            return likely(span, AttributionMethod::Mac, WHY_MAC_DECIDES);
+        }
+        if let Some(span) = the_only(spans, ip, by_veth) {
+            return likely(span, AttributionMethod::Veth, WHY_VETH_DECIDES);
+        }
+        Owner::Ambiguous(spans.iter().map(|span| span.workload.clone()).collect())
+    }
+
+    /// Whether the frame's MAC speaks for somebody else: a spoofed address, or a workload that routes for this one.
+    fn mac_differs(&self, span: &Span, sighting: &Sighting<'_>) -> bool {
+        let Some(mac) = sighting.mac else { return false };
+        let Claims::Dated(owners) = self.lives.index.claims(&Key::Mac(mac), sighting.at) else { return false };
+        owners.iter().all(|owner| owner.serial != span.serial)
     }
 
     /// The workload as it was last known.
-    pub fn workload(&self, _id: &WorkloadId) -> Option<&Arc<Workload>> {
-        None
+    pub fn workload(&self, id: &WorkloadId) -> Option<&Arc<Workload>> {
+        self.lives.get(id)
     }
 
     /// All workloads that run now, in order of id.
     pub fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
-        std::iter::empty()
+        self.lives.running()
     }
 
     /// The network whose bridge this observation point is (or whose veth, or, failing that, that holds the address).
-    pub fn network_at(&self, _point: &ObservationPoint, _ip: IpAddr) -> Option<&Arc<RuntimeNetwork>> {
-        None
+    pub fn network_at(&self, point: &ObservationPoint, ip: IpAddr) -> Option<&Arc<RuntimeNetwork>> {
+        let by_veth = || {
+            let span = self.lives.index.newest(&Key::Veth(point.clone()))?;
+            let is_here = |a: &&Attachment| a.host_interface.as_deref() == Some(point.as_str());
+            let attachment = span.workload.attachments.iter().find(is_here)?;
+            self.networks.by_id_or_name(&attachment.network_id, &attachment.network)
+        };
+        let by_bridge = self.networks.by_bridge(point.as_str());
+        by_bridge.or_else(by_veth).or_else(|| self.networks.by_address(ip.to_canonical()))
     }
 
     /// The host's own MAC at an observation point, as told or as learned from the gateway's frames.
-    pub fn host_mac(&self, _point: &ObservationPoint) -> Option<Mac> {
-        None
+    pub fn host_mac(&self, point: &ObservationPoint) -> Option<Mac> {
+        self.networks.host_mac(point)
     }
 
-    /// The workload that owned a MAC at a time.
-    pub fn owner_of_mac(&self, _mac: Mac, _at: Timestamp) -> Option<&Arc<Workload>> {
-        None
+    /// The workload that owned a MAC at a time; nobody when several could have.
+    pub fn owner_of_mac(&self, mac: Mac, at: Timestamp) -> Option<&Arc<Workload>> {
+        match self.lives.index.claims(&Key::Mac(mac), at) {
+            Claims::Dated(spans) | Claims::Late(spans) | Claims::Undated(spans) => match spans[..] {
+                [span] => Some(&span.workload),
+                _ => None,
+            },
+            Claims::None => None,
+        }
     }
 
     /// Whether the runtime's word is complete now: at least one runtime is connected, or a snapshot was loaded.
     pub fn is_complete(&self) -> bool {
-        false
+        self.snapshot || self.runtimes.values().any(|hearing| *hearing == Hearing::Reconciled)
+    }
+
+    /// How many workloads are remembered, the dead included.
+    pub fn len(&self) -> usize {
+        self.lives.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the bounds cost so far.
+    pub const fn counts(&self) -> TimelineCounts {
+        self.lives.counts
+    }
+
+    fn hear(&mut self, runtime: &RuntimeName, hearing: Hearing) {
+        if self.runtimes.len() < MAX_RUNTIMES || self.runtimes.contains_key(runtime) {
+            self.runtimes.insert(runtime.clone(), hearing);
+        }
     }
 }
+
+/// Addresses that no single machine owns, or that mean something else on each link.
+fn is_no_host(ip: IpAddr) -> bool {
+    let odd = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    odd || ip.is_unspecified() || ip.is_multicast()
+}
+
+/// The one claim that has an attachment with this address for which `holds` answers true.
+fn the_only<'a>(spans: &[&'a Span], ip: IpAddr, holds: impl Fn(&Attachment) -> bool) -> Option<&'a Span> {
+    let holds = |span: &&&Span| {
+        span.workload
+            .attachments
+            .iter()
+            .any(|attachment| attachment.addresses.iter().any(|own| own.to_canonical() == ip) && holds(attachment))
+    };
+    let mut matching = spans.iter().filter(holds);
+    matching.next().copied().filter(|_| matching.next().is_none())
+}
+
+#[cfg(test)]
+mod tests;

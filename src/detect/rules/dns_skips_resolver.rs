@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, RuleMeta, Severity};
+use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity, Technique, skipped_hop};
+use crate::path::{JudgedFlow, Service};
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,24 +20,78 @@ impl Default for Params {
     }
 }
 
+/// The rule; it keeps no state.
+#[derive(Debug)]
+pub struct DnsSkipsResolver;
+
+/// The rule with its parameters.
+pub fn rule(_params: &Params) -> impl Rule + use<> {
+    DnsSkipsResolver
+}
+
+impl Rule for DnsSkipsResolver {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Vec<Finding>) {
+        findings.extend(skipped_hop::finding(&META, Service::Dns, flow));
+    }
+}
+
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "dns-skips-resolver",
-    title: "",
+    title: "Container asked a resolver that is not its own",
     severity: Severity::High,
-    techniques: &[],
+    techniques: &[Technique { name: "Application Layer Protocol: DNS", v19: "T1071.004", v18: "T1071.004" }, Technique { name: "Protocol Tunneling", v19: "T1572", v18: "T1572" }],
     ads: Ads {
-        goal: "",
-        categorization: "",
-        strategy: "",
-        technical_context: "",
-        blind_spots: &[],
-        assumptions: &[],
-        false_positives: &[],
-        true_positives: &[],
-        benign_twins: &[],
-        priority: "",
-        response: &[],
-        resources: &[],
+        goal: "Tell when a container resolves names at a resolver that its DNS contract does not name, so that \
+             name-based monitoring and blocking never see the question.",
+        categorization: "Command and Control: DNS to a resolver of the adversary's choice carries commands, data, or only the \
+             names that the own resolver would have logged or refused.",
+        strategy: "Flows to port 53 over UDP and TCP, and to port 853 (DNS over TLS, DNS over QUIC), of workloads that a \
+             DNS contract names are judged by their responder, before any egress contract is. A responder other than \
+             the contract's resolver is bypassed, and this rule fires.",
+        technical_context: "On a user-defined Docker network a container asks 127.0.0.11, and the daemon's resolver forwards from \
+             inside the container's namespace to the servers given by --dns or by the host: these forwarded questions \
+             are what the bridge shows. A process can send to any other server without changing /etc/resolv.conf.",
+        blind_spots: &[
+            "DNS over HTTPS on port 443 looks like any TLS; it is planned for a later version.",
+            "DNS on other ports is not recognised by its payload yet.",
+            "A tunnel through the allowed resolver is not this rule's matter.",
+            "A source that is not attributed in time gives unobservable (unattributed_address).",
+        ],
+        assumptions: &[
+            "The bridge or veth is captured.",
+            "The resolver is named by workload or address; Docker's forwarding then shows the container's own \
+             address.",
+        ],
+        false_positives: &[
+            "A workload with a resolver of its own (a mail server, a recursive resolver): name it as a hop, or write \
+             an exception.",
+            "A host whose upstream servers changed: update the contract.",
+        ],
+        true_positives: &[
+            "dns-foreign-resolver",
+        ],
+        benign_twins: &[
+            "dns-through-resolver",
+        ],
+        priority: "High: a question that was sent has left, answered or not. Medium for a TCP connection that nobody \
+             answered.",
+        response: &[
+            "Look at the resolver's address: is it a public one, one of yours, or unknown?",
+            "Read /etc/resolv.conf in the container and its --dns settings: `docker inspect -f '{{.HostConfig.Dns}}' \
+             NAME`.",
+            "Capture the questions: `hopwatch record -i BRIDGE -o DIR`, then read the names in traffic.pcapng.",
+            "If nobody can explain it, disconnect the container from its network and keep it as evidence.",
+            "If it is allowed, add the resolver to the hop, or write an exception with owner, reason and expiry.",
+        ],
+        resources: &[
+            "https://attack.mitre.org/techniques/T1071/004/",
+            "https://attack.mitre.org/techniques/T1572/",
+            "https://www.rfc-editor.org/rfc/rfc7858",
+        ],
     },
 };

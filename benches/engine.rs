@@ -1,0 +1,157 @@
+//! The engine's cost a flow event, with 200 workloads and 50 contracts.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use divan::{Bencher, counter::ItemsCount};
+use hopwatch::detect::rules::RuleParams;
+use hopwatch::engine::{Engine, EngineConfig, Timings};
+use hopwatch::input::*;
+use hopwatch::inventory::TimelineLimits;
+use hopwatch::path::{Contract, DestinationSet, EvidenceKind, Hop, PortSpec, Selector, SelectorFile, Service};
+use hopwatch::time::Timestamp;
+
+const WORKLOADS: u8 = 200;
+const CONTRACTS: u8 = 50;
+const FLOWS: u64 = 10_000;
+
+fn main() {
+    divan::main();
+}
+
+fn at(micros: u64) -> Timestamp {
+    Timestamp::from_secs(1_764_000_000).plus(Duration::from_micros(micros))
+}
+
+fn named(name: &str) -> Selector {
+    Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
+}
+
+/// Contract N is about workloads whose name ends in N; workload 0 is the hop of all.
+fn config() -> EngineConfig {
+    let port = PortSpec { port: 3128, protocol: Some(Protocol::TCP) };
+    let via =
+        Arc::new(Hop { name: "proxy".into(), workloads: vec![named("app-0")], addresses: vec![], ports: vec![port] });
+    let contract = |number: u8| Contract {
+        name: format!("egress-{number}"),
+        service: Service::Egress,
+        from: vec![named(&format!("app-*{number}"))],
+        to: vec![DestinationSet::Internet],
+        ports: vec![],
+        via: Arc::clone(&via),
+        evidence: vec![EvidenceKind::Peer],
+    };
+    EngineConfig {
+        contracts: (0..CONTRACTS).map(contract).collect(),
+        exceptions: vec![],
+        rules: RuleParams::default(),
+        timings: Timings {
+            attribution_grace: Duration::from_millis(600),
+            answer_grace: Duration::from_millis(400),
+            update_interval: Duration::from_secs(60),
+            close_after: Duration::from_secs(600),
+        },
+        timeline: TimelineLimits { workloads: 20_000, remember: Duration::from_secs(600) },
+        max_flows: 262_144,
+        max_alerts: 10_000,
+        max_destinations: 20,
+    }
+}
+
+fn address(host: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(172, 20, 0, 10 + host))
+}
+
+fn inventory() -> Vec<Input> {
+    let fact = |event| Input::new(at(0), Fact::Recorded(RecordedFact::Inventory(event)));
+    let workload = |number: u8| {
+        let attachment = Attachment {
+            network: "net".into(),
+            addresses: vec![address(number)],
+            mac: Some(Mac([2, 0, 0, 0, 0, number])),
+            ..Attachment::default()
+        };
+        InventoryEvent::Workload(Arc::new(Workload {
+            id: WorkloadId::new(&format!("{number:064x}")),
+            name: format!("app-{number}"),
+            image: "image".into(),
+            image_digest: String::new(),
+            labels: std::collections::BTreeMap::new(),
+            runtime: "docker".into(),
+            network_mode: NetworkMode::Own,
+            attachments: vec![attachment],
+            pid: None,
+            state: WorkloadState::Running,
+            since: Some(at(0)),
+        }))
+    };
+    let running = (0..WORKLOADS).map(|number| WorkloadId::new(&format!("{number:064x}"))).collect();
+    let network = RuntimeNetwork {
+        id: "n".into(),
+        name: "net".into(),
+        driver: "bridge".into(),
+        subnets: vec!["172.20.0.0/24".parse().expect("range")],
+        gateways: vec![],
+        bridge: Some("br-net".into()),
+    };
+    let first = [InventoryEvent::Connected { runtime: "docker".into() }, InventoryEvent::Network(Arc::new(network))];
+    let last = InventoryEvent::Reconciled { runtime: "docker".into(), running };
+    first.into_iter().chain((0..WORKLOADS).map(workload)).chain([last]).map(fact).collect()
+}
+
+/// Started, answered and ended; `bypass` in a hundred go around the proxy.
+fn flows(bypass: u64) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    for number in 0..FLOWS {
+        let start = at(1_000_000 + number * 100);
+        let around = number % 100 < bypass;
+        let outside = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
+        let resp = if around { Endpoint { ip: outside, port: 443 } } else { Endpoint { ip: address(0), port: 3128 } };
+        let from = u8::try_from(1 + number % u64::from(WORKLOADS - 1)).expect("small");
+        let port = u16::try_from(20_000 + number % 40_000).expect("small");
+        let mut record = FlowRecord {
+            id: FlowId(number),
+            point: ObservationPoint::new("br-net"),
+            tuple: FiveTuple { protocol: Protocol::TCP, orig: Endpoint { ip: address(from), port }, resp },
+            start,
+            end: start,
+            orig: Side {
+                mac: Some(Mac([2, 0, 0, 0, 0, from])),
+                counters: Counters { packets: 1, ..Counters::default() },
+            },
+            resp: Side::default(),
+            vlans: vec![],
+            tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: 0 }),
+        };
+        for kind in [FlowEventKind::Started, FlowEventKind::Answered, FlowEventKind::Ended(EndReason::EndOfFlow)] {
+            record.end = start;
+            inputs.push(Input::new(start, Fact::Flow(Box::new(FlowEvent { kind, record: record.clone() }))));
+        }
+    }
+    inputs
+}
+
+#[divan::bench(args = [0, 5, 100])]
+fn flow_events(bencher: Bencher<'_, '_>, bypass_percent: u64) {
+    let inventory = inventory();
+    let flows = flows(bypass_percent);
+    bencher
+        .counter(ItemsCount::new(flows.len()))
+        .with_inputs(|| {
+            let mut engine = Engine::new(config());
+            let mut alerts = Vec::new();
+            for input in &inventory {
+                engine.push(input, &mut alerts);
+            }
+            engine
+        })
+        .bench_values(|mut engine| {
+            let mut alerts = Vec::new();
+            for input in &flows {
+                engine.push(input, &mut alerts);
+            }
+            engine.finish(&mut alerts);
+            alerts.len()
+        });
+}

@@ -1,0 +1,60 @@
+//! From findings and inventory to the parts of an alert.
+
+use super::model::{AlertFlow, AlertWorkload, AttributionInfo, Compose, Direction, VerdictInfo};
+use crate::flow::community_id;
+use crate::input::{FlowRecord, ObservationPoint, Side, Workload};
+use crate::inventory::Owner;
+use crate::path::{FlowView, Verdict};
+
+pub(super) fn workload(workload: &Workload) -> AlertWorkload {
+    let compose = workload.compose_project().zip(workload.compose_service());
+    AlertWorkload {
+        id: workload.id.to_string(),
+        name: workload.name.clone(),
+        image: workload.image.clone(),
+        digest: workload.image_digest.clone(),
+        labels: workload.labels.clone(),
+        runtime: workload.runtime.to_string(),
+        compose: compose.map(|(project, service)| Compose { project: project.to_owned(), service: service.to_owned() }),
+    }
+}
+
+pub(super) fn flow(view: &FlowView) -> AlertFlow {
+    record(&view.record, view.points.clone())
+}
+
+pub(super) fn record(record: &FlowRecord, observation_points: Vec<ObservationPoint>) -> AlertFlow {
+    let direction =
+        |endpoint, side: &Side| Direction { endpoint, packets: side.counters.packets, bytes: side.counters.ip_bytes };
+    AlertFlow {
+        protocol: record.tuple.protocol,
+        protocol_name: record.tuple.protocol.to_string(),
+        orig: direction(record.tuple.orig, &record.orig),
+        resp: direction(record.tuple.resp, &record.resp),
+        community_id: community_id(&record.tuple, 0),
+        observation_points,
+    }
+}
+
+pub(super) const fn verdict(verdict: Verdict) -> VerdictInfo {
+    let reason = match verdict {
+        Verdict::Unobservable(reason) => Some(reason.as_str()),
+        _ => None,
+    };
+    VerdictInfo { verdict: verdict.as_str(), reason }
+}
+
+pub(super) fn attribution(owner: &Owner) -> AttributionInfo {
+    let plain = |result| AttributionInfo { result, how: None, confidence: None, why: None, candidates: Vec::new() };
+    match owner {
+        Owner::Workload { how, confidence, why, .. } => {
+            AttributionInfo { how: Some(*how), confidence: Some(*confidence), why: *why, ..plain("workload") }
+        }
+        Owner::Ambiguous(all) => {
+            AttributionInfo { candidates: all.iter().map(|w| w.name.clone()).collect(), ..plain("ambiguous") }
+        }
+        Owner::Host => plain("host"),
+        Owner::Unknown => plain("unknown"),
+        Owner::External => plain("external"),
+    }
+}

@@ -1,0 +1,246 @@
+//! Groups findings into alerts and holds back what an exception allows.
+//!
+//! Contract: the first finding of a cause raises an alert at once. Repetitions count; an update tells of them at most once an
+//! `update_interval`, but at once when the severity rises or a listed destination is new. Every finding is in some alert's count
+//! or in an exception's hit count. Limits: at `max_open` alerts the longest quiet one is closed, and counted.
+//! Design: keyed by rule, workload, contract and cause; the id is a hash of that key and the first event time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::model::{Alert, Destination, SCHEMA};
+use super::{Exception, convert};
+use crate::detect::{Finding, SEED_REFERENCE};
+use crate::input::{FlowId, FlowRecord};
+use crate::path::Evidence;
+use crate::time::Timestamp;
+
+/// Bounds and intervals.
+#[derive(Clone, Copy, Debug)]
+pub struct DeskLimits {
+    /// Between two counted updates of one alert.
+    pub update_interval: Duration,
+    /// Without a repetition, an alert is closed.
+    pub close_after: Duration,
+    /// Alerts open at once.
+    pub max_open: usize,
+    /// Destinations listed in one alert.
+    pub max_destinations: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    rule: &'static str,
+    workload: String,
+    contract: String,
+    cause: String,
+}
+
+#[derive(Debug)]
+struct Open {
+    alert: Alert,
+    flow: Option<FlowId>,
+    told: Timestamp,
+    untold: bool,
+}
+
+/// What became of a finding.
+#[derive(Debug, PartialEq)]
+pub enum Filed {
+    /// Raised or updated an alert, which has to be delivered.
+    Deliver(Box<Alert>),
+    /// Counted; an update is due then.
+    DueAt(Timestamp),
+    /// Counted; an update is due already.
+    Counted,
+    /// Held back by an exception.
+    Allowed(String),
+}
+
+/// The open alerts.
+#[derive(Debug)]
+pub struct Desk {
+    limits: DeskLimits,
+    exceptions: Vec<Exception>,
+    open: BTreeMap<Key, Open>,
+    by_flow: BTreeMap<FlowId, Key>,
+    closed_early: u64,
+}
+
+impl Desk {
+    /// No alert is open.
+    pub const fn new(exceptions: Vec<Exception>, limits: DeskLimits) -> Self {
+        Self { limits, exceptions, open: BTreeMap::new(), by_flow: BTreeMap::new(), closed_early: 0 }
+    }
+
+    /// Alerts that were closed because too many were open.
+    pub const fn closed_early(&self) -> u64 {
+        self.closed_early
+    }
+
+    /// Takes in a finding.
+    pub fn file(&mut self, mut finding: Finding) -> Filed {
+        match self.exceptions.iter().find(|exception| exception.covers(&finding)) {
+            Some(exception) if finding.at < exception.expires => return Filed::Allowed(exception.name.clone()),
+            Some(expired) => finding.evidence.push(expired_note(expired)),
+            None => {}
+        }
+        let key = key(&finding);
+        if self.open.get(&key).is_some_and(|open| finding.at.since(open.alert.last_seen) >= self.limits.close_after) {
+            self.close(&key);
+        }
+        match self.open.get_mut(&key) {
+            Some(open) => open.repeat(&finding, &self.limits),
+            None => self.raise(key, &finding),
+        }
+    }
+
+    /// Brings the counters of a flow behind an alert up to date. When it has ended there is an update to tell, due at the time
+    /// returned.
+    pub fn on_flow(&mut self, record: &FlowRecord, ended: bool) -> Option<Timestamp> {
+        let open = self.open.get_mut(self.by_flow.get(&record.id)?)?;
+        let flow = open.alert.flow.as_mut()?;
+        let before = (flow.orig.packets, flow.resp.packets);
+        let points = std::mem::take(&mut flow.observation_points);
+        *flow = convert::record(record, points);
+        let news = ended && !open.untold && (flow.orig.packets, flow.resp.packets) != before;
+        open.untold |= news;
+        news.then(|| open.told.plus(self.limits.update_interval).max(record.end))
+    }
+
+    /// Updates whose time has come, in order of key.
+    pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
+        let interval = self.limits.update_interval;
+        let due = self.open.values_mut().filter(|open| open.untold && now >= open.told.plus(interval));
+        due.map(|open| open.tell(now)).collect()
+    }
+
+    /// The observation ends: everything that was counted but not yet told.
+    pub fn finish(&mut self, now: Timestamp) -> Vec<Alert> {
+        self.open.values_mut().filter(|open| open.untold).map(|open| open.tell(now)).collect()
+    }
+
+    fn raise(&mut self, key: Key, finding: &Finding) -> Filed {
+        if self.open.len() >= self.limits.max_open.max(1) {
+            let quietest = self.open.iter().min_by_key(|(_, open)| open.alert.last_seen).map(|(key, _)| key.clone());
+            if let Some(quietest) = quietest {
+                self.close(&quietest);
+                self.closed_early += 1;
+            }
+        }
+        let alert = alert(&key, finding);
+        let flow = finding.flow.as_ref().map(|view| view.record.id);
+        if let Some(id) = flow {
+            self.by_flow.insert(id, key.clone());
+        }
+        self.open.insert(key, Open { alert: alert.clone(), flow, told: finding.at, untold: false });
+        Filed::Deliver(Box::new(alert))
+    }
+
+    fn close(&mut self, key: &Key) {
+        if let Some(id) = self.open.remove(key).and_then(|open| open.flow) {
+            self.by_flow.remove(&id);
+        }
+    }
+}
+
+impl Open {
+    fn repeat(&mut self, finding: &Finding, limits: &DeskLimits) -> Filed {
+        let alert = &mut self.alert;
+        alert.count += 1;
+        alert.last_seen = alert.last_seen.max(finding.at);
+        let rises = finding.severity > alert.severity;
+        if rises {
+            alert.severity = finding.severity;
+            alert.evidence.clone_from(&finding.evidence);
+        }
+        let is_new = note_destination(alert, finding, limits.max_destinations);
+        if rises || is_new {
+            return Filed::Deliver(Box::new(self.tell(finding.at)));
+        }
+        let due = self.told.plus(limits.update_interval);
+        if std::mem::replace(&mut self.untold, true) { Filed::Counted } else { Filed::DueAt(due.max(finding.at)) }
+    }
+
+    fn tell(&mut self, now: Timestamp) -> Alert {
+        self.untold = false;
+        self.told = self.told.max(now);
+        self.alert.update += 1;
+        self.alert.clone()
+    }
+}
+
+/// Counts the destination; whether it is one more that is listed.
+fn note_destination(alert: &mut Alert, finding: &Finding, most: usize) -> bool {
+    let Some(endpoint) = finding.destination else { return false };
+    if let Some(known) = alert.destinations.iter_mut().find(|known| known.endpoint == endpoint) {
+        known.count += 1;
+        known.last_seen = known.last_seen.max(finding.at);
+        return false;
+    }
+    if alert.destinations.len() >= most {
+        alert.destinations_omitted += 1;
+        return false;
+    }
+    alert.destinations.push(Destination { endpoint, count: 1, first_seen: finding.at, last_seen: finding.at });
+    true
+}
+
+fn key(finding: &Finding) -> Key {
+    Key {
+        rule: finding.rule.name,
+        workload: finding.workload.as_ref().map(|workload| workload.id.to_string()).unwrap_or_default(),
+        contract: finding.contract.clone().unwrap_or_default(),
+        cause: finding.cause.clone(),
+    }
+}
+
+fn alert(key: &Key, finding: &Finding) -> Alert {
+    let mut alert = Alert {
+        schema: SCHEMA,
+        id: id(key, finding.at),
+        update: 0,
+        rule: finding.rule.name,
+        title: finding.rule.title,
+        severity: finding.severity,
+        first_seen: finding.at,
+        last_seen: finding.at,
+        count: 1,
+        workload: finding.workload.as_deref().map(convert::workload),
+        flow: finding.flow.as_ref().map(convert::flow),
+        destinations: Vec::new(),
+        destinations_omitted: 0,
+        contract: finding.contract.clone(),
+        verdict: finding.verdict.map(convert::verdict),
+        missing_hop: finding.missing_hop.clone(),
+        evidence: finding.evidence.clone(),
+        attribution: finding.attribution.as_ref().map(convert::attribution),
+        attack: finding.rule.techniques.to_vec(),
+        seed_reference: SEED_REFERENCE,
+        response: finding.rule.ads.response.to_vec(),
+        link: format!("docs/rules/{}.md", finding.rule.name),
+    };
+    note_destination(&mut alert, finding, usize::MAX);
+    alert
+}
+
+/// SHA-256 over the key and the first event time, the first 64 bits.
+fn id(key: &Key, first_seen: Timestamp) -> String {
+    let mut hash = Sha256::new();
+    for part in [key.rule, &key.workload, &key.contract, &key.cause] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.update(first_seen.as_nanos().to_be_bytes());
+    hash.finalize().iter().take(8).fold(String::with_capacity(16), |text, byte| text + &format!("{byte:02x}"))
+}
+
+fn expired_note(exception: &Exception) -> Evidence {
+    let Exception { name, owner, expires, .. } = exception;
+    Evidence {
+        kind: "exception".to_owned(),
+        text: format!("exception {name} (owner: {owner}) allowed this until it expired at {expires}"),
+    }
+}

@@ -1,0 +1,189 @@
+//! The alert as it is delivered: JSON `hopwatch.alert/1`.
+//!
+//! Contract: fields are only ever added within version 1; `docs/alert.md` says what each means, `docs/alert.schema.json` what each
+//! looks like. Limits: text from the runtime stands here as it came; JSON escapes it, a terminal sink must.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::detect::Severity;
+use crate::input::{Endpoint, FiveTuple, ObservationPoint, Protocol};
+use crate::inventory::{AttributionMethod, Confidence};
+use crate::path::{Evidence, MissingHop};
+use crate::time::Timestamp;
+
+/// Name and version of the shape.
+pub const SCHEMA: &str = "hopwatch.alert/1";
+
+/// One alert, or a counted update of one that was raised before.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Alert {
+    /// Always `hopwatch.alert/1`.
+    pub schema: &'static str,
+    /// Sixteen hexadecimal digits; equal in every replay of the recording. Updates carry the id of their alert.
+    pub id: String,
+    /// 0 when the alert is raised, then 1, 2 … for each counted update.
+    pub update: u32,
+    /// Rule that fired.
+    pub rule: &'static str,
+    /// What happened, in one line.
+    pub title: &'static str,
+    /// Highest severity so far.
+    pub severity: Severity,
+    /// Event time of the first packet or fact that showed it.
+    pub first_seen: Timestamp,
+    /// Event time of the last one so far.
+    pub last_seen: Timestamp,
+    /// How often it was found so far.
+    pub count: u64,
+    /// Whose doing; absent when it could not be attributed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<AlertWorkload>,
+    /// The first flow that showed it; absent for alerts about a workload's configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<AlertFlow>,
+    /// The other ends, in order of appearance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<Destination>,
+    /// Findings to further destinations, which are counted but not listed.
+    pub destinations_omitted: u64,
+    /// Path contract that was broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+    /// Verdict on the flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictInfo>,
+    /// The hop that was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_hop: Option<MissingHop>,
+    /// Why this is said.
+    pub evidence: Vec<Evidence>,
+    /// How the workload is known to be the sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<AttributionInfo>,
+    /// ATT&CK techniques, in both namings.
+    pub attack: Vec<Technique>,
+    /// The technique that the whole family of rules grew from.
+    pub seed_reference: &'static str,
+    /// What to do, in order.
+    pub response: Vec<&'static str>,
+    /// The rule's page.
+    pub link: String,
+}
+
+pub use crate::detect::Technique;
+
+/// The workload as the runtime described it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AlertWorkload {
+    /// Full container id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Image reference.
+    pub image: String,
+    /// Image digest.
+    pub digest: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Runtime that told of it.
+    pub runtime: String,
+    /// Docker Compose project and service, where it has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compose: Option<Compose>,
+}
+
+/// Docker Compose names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Compose {
+    /// Project.
+    pub project: String,
+    /// Service.
+    pub service: String,
+}
+
+/// The flow behind an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AlertFlow {
+    /// IP protocol number.
+    pub protocol: Protocol,
+    /// Its name.
+    pub protocol_name: String,
+    /// Originator.
+    pub orig: Direction,
+    /// Responder.
+    pub resp: Direction,
+    /// Community ID v1, seed 0: joins with Zeek and Suricata.
+    pub community_id: String,
+    /// Where it was seen.
+    pub observation_points: Vec<ObservationPoint>,
+}
+
+/// One end of a flow and what it sent so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Direction {
+    /// Address and port.
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// Packets sent.
+    pub packets: u64,
+    /// Bytes sent, IP headers included.
+    pub bytes: u64,
+}
+
+/// A destination and how often it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Destination {
+    /// Address and port.
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// Findings.
+    pub count: u64,
+    /// Event time of the first.
+    pub first_seen: Timestamp,
+    /// Event time of the last.
+    pub last_seen: Timestamp,
+}
+
+/// A verdict and its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VerdictInfo {
+    /// `verified`, `bypassed`, `partial` or `unobservable`.
+    pub verdict: &'static str,
+    /// Why it is unobservable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}
+
+/// How the sender is known, and how sure that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AttributionInfo {
+    /// `workload`, `ambiguous`, `host`, `unknown` or `external`.
+    pub result: &'static str,
+    /// How it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub how: Option<AttributionMethod>,
+    /// How sure it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+    /// Why not surer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    /// Names of all that it could be, when ambiguous.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
+}
+
+impl AlertFlow {
+    /// The five-tuple, originator first.
+    pub const fn tuple(&self) -> FiveTuple {
+        FiveTuple { protocol: self.protocol, orig: self.orig.endpoint, resp: self.resp.endpoint }
+    }
+}
+
+/// The published JSON Schema of an alert.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Alert).to_value()
+}

@@ -1,0 +1,13 @@
+//! Wiring: sources to the engine, the engine to the sinks.
+//!
+//! Contract: the only place that knows threads, channels, signals and the wall clock together. Design: [`replay`] is one thread
+//! from file to alert; [`live`] has a thread a point, one for the engine, and a small runtime for sockets.
+
+pub mod delivery;
+pub mod live;
+pub mod replay;
+pub mod summary;
+
+mod publish;
+mod recorder;
+mod reorder;

@@ -1,0 +1,160 @@
+//! The live sniffer: a thread a tap, one engine, a small runtime for sockets.
+//!
+//! Contract: capture never waits for anybody; what a full queue costs is counted. Ends on SIGINT, SIGTERM, after `duration`, or
+//! when the output is gone; then everything in flight is drained before the summary.
+//! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
+
+mod feed;
+mod sockets;
+mod taps;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::delivery::Delivery;
+use super::publish::Publisher;
+use super::recorder::Recorder;
+use super::reorder::Reorder;
+use super::summary::Summary;
+use crate::alert::Alert;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::input::{Fact, Input};
+use crate::observe::live::now;
+use crate::time::Timestamp;
+pub(super) use feed::Books;
+use feed::Feed;
+
+/// How long an input waits for others that happened earlier: more than a ring block is held back by the kernel.
+const LATENESS: Duration = Duration::from_millis(200);
+/// Batches that may wait for the engine.
+const QUEUE: usize = 1024;
+/// How long a source that was told to end may keep silent before it is given up.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How often the engine looks at the clock when nothing comes.
+const TURN: Duration = Duration::from_millis(20);
+
+/// What to run.
+#[derive(Debug)]
+pub struct LiveOptions {
+    /// The whole configuration.
+    pub config: Config,
+    /// Stop after so long.
+    pub duration: Option<Duration>,
+    /// Write what the engine consumes to this folder.
+    pub record: Option<PathBuf>,
+    /// The configuration's own text, kept beside a recording.
+    pub config_text: Option<String>,
+    /// Serve metrics and health here; `None` serves nothing.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Runs until it is told to stop, and returns the summary.
+pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
+    let recorder = options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
+    let recorder = recorder.map(Arc::new);
+    let publisher = Publisher::default();
+    let sockets = sockets::start(&options, &publisher, sender.clone(), Arc::clone(&stop))?;
+    let watch = taps::watch(&options.config.capture, options.config.meter, sender, recorder.clone(), Arc::clone(&stop))?;
+    let mut turn = Turn {
+        engine: Engine::new(options.config.engine),
+        reorder: Reorder::new(LATENESS),
+        books: Books::default(),
+        recorder,
+        delivery,
+        publisher,
+        alerts: Vec::new(),
+    };
+    let outcome = turn.run(&receiver, &stop);
+    stop.store(true, Ordering::Relaxed);
+    sockets.tell_to_stop();
+    let summary = turn.finish(&receiver);
+    watch.join().map_err(|_| anyhow::anyhow!("the interface watch panicked"))?;
+    sockets.stop();
+    outcome.and(summary)
+}
+
+/// The engine's thread.
+struct Turn {
+    engine: Engine,
+    reorder: Reorder,
+    books: Books,
+    recorder: Option<Arc<Recorder>>,
+    delivery: Delivery,
+    publisher: Publisher,
+    alerts: Vec<Alert>,
+}
+
+impl Turn {
+    fn run(&mut self, receiver: &Receiver<Feed>, stop: &AtomicBool) -> anyhow::Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            match receiver.recv_timeout(TURN) {
+                Ok(feed) => self.take(feed),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            // Whatever else is waiting, without another wait.
+            for feed in receiver.try_iter().take(QUEUE) {
+                self.take(feed);
+            }
+            let time = now();
+            self.release(time)?;
+            self.publisher.publish(time, &self.engine, &self.books);
+        }
+        Ok(())
+    }
+
+    /// Everything in flight, then the end. The channel closes when the last source has ended; one that hangs is not waited for.
+    fn finish(&mut self, receiver: &Receiver<Feed>) -> anyhow::Result<Summary> {
+        while let Ok(feed) = receiver.recv_timeout(DRAIN) {
+            self.take(feed);
+        }
+        self.release(Timestamp::MAX)?;
+        self.engine.finish(&mut self.alerts);
+        self.deliver()?;
+        if let Some(recorder) = &self.recorder {
+            recorder.finish().context("finishing the recording")?;
+        }
+        self.publisher.publish(now(), &self.engine, &self.books);
+        Ok(Summary::new(&self.engine.stats(), self.books.points(), self.books.warnings()))
+    }
+
+    fn take(&mut self, feed: Feed) {
+        for input in self.books.take(feed) {
+            self.reorder.hold(input);
+        }
+    }
+
+    fn release(&mut self, time: Timestamp) -> anyhow::Result<()> {
+        while let Some(input) = self.reorder.pop(time) {
+            self.consume(&input)?;
+        }
+        if time != Timestamp::MAX {
+            self.consume(&Input::new(self.reorder.reached(time), Fact::Tick))?;
+        }
+        Ok(())
+    }
+
+    fn consume(&mut self, input: &Input) -> anyhow::Result<()> {
+        if let (Some(recorder), Fact::Recorded(_)) = (&self.recorder, &input.fact) {
+            recorder.fact(input).context("writing facts.jsonl")?;
+        }
+        self.engine.push(input, &mut self.alerts);
+        self.deliver()
+    }
+
+    fn deliver(&mut self) -> anyhow::Result<()> {
+        for alert in self.alerts.drain(..) {
+            self.delivery.alert(&alert).context("writing an alert to standard output")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! What the sources tell the engine's thread, and the books kept of it.
+//!
+//! Contract: every tap's counters are kept after it ended, so that the summary adds up. Limits: one entry a point name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::app::summary::PointSummary;
+use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact};
+use crate::observe::live::Batch;
+
+/// A message to the engine's thread.
+#[derive(Debug)]
+pub enum Feed {
+    /// A tap's batch.
+    Tap(Batch),
+    /// A tap ended; the reason, unless it was told to.
+    TapEnded(ObservationPoint, Option<String>),
+    /// An interface could not be captured.
+    TapRefused(ObservationPoint, String),
+    /// A fact from the runtime or the host.
+    Fact(Input),
+    /// How many interfaces match now.
+    Matching(usize),
+}
+
+/// Counters by point, and what is wrong.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Counters of running taps.
+    running: BTreeMap<ObservationPoint, (PointSummary, u64)>,
+    /// Counters of ended taps.
+    ended: BTreeMap<ObservationPoint, PointSummary>,
+    refused: BTreeMap<ObservationPoint, String>,
+    vanished: BTreeSet<ObservationPoint>,
+    matching: Option<usize>,
+    /// Why a runtime does not answer, by runtime.
+    silent: BTreeMap<String, String>,
+    reconciled: bool,
+}
+
+impl Books {
+    /// Notes a message and returns its inputs.
+    pub fn take(&mut self, feed: Feed) -> Vec<Input> {
+        match feed {
+            Feed::Tap(batch) => return self.batch(batch),
+            Feed::Fact(input) => {
+                self.fact(&input);
+                return vec![input];
+            }
+            Feed::TapEnded(point, reason) => self.tap_ended(point, reason),
+            Feed::TapRefused(point, error) => {
+                if self.refused.insert(point, error.clone()).as_ref() != Some(&error) {
+                    tracing::warn!("{error}");
+                }
+            }
+            Feed::Matching(count) => self.matching = Some(count),
+        }
+        Vec::new()
+    }
+
+    fn batch(&mut self, batch: Batch) -> Vec<Input> {
+        self.refused.remove(&batch.point);
+        let mut summary = PointSummary::of(&batch.point, &batch.stats);
+        summary.dropped = batch.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+        self.running.insert(batch.point, (summary, batch.stats.active_flows));
+        batch.inputs
+    }
+
+    fn tap_ended(&mut self, point: ObservationPoint, reason: Option<String>) {
+        if let Some((summary, _)) = self.running.remove(&point) {
+            match self.ended.get_mut(&point) {
+                Some(sum) => sum.add(&summary),
+                None => drop(self.ended.insert(point.clone(), summary)),
+            }
+        }
+        if let Some(reason) = reason {
+            tracing::info!("capture on {point} ended: {reason}");
+            self.vanished.insert(point);
+        }
+    }
+
+    fn fact(&mut self, input: &Input) {
+        let Fact::Recorded(RecordedFact::Inventory(event)) = &input.fact else { return };
+        match event {
+            InventoryEvent::Disconnected { runtime, error } => {
+                tracing::warn!("{runtime} does not answer, workloads may be unresolved: {error}");
+                self.silent.insert(runtime.to_string(), error.clone());
+                self.reconciled = false;
+            }
+            InventoryEvent::Reconciled { runtime, running } => {
+                if self.silent.remove(&**runtime).is_some() || !self.reconciled {
+                    tracing::info!("{runtime} answers: {} workloads run", running.len());
+                }
+                self.reconciled = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// Counters by point, those of ended taps included.
+    pub fn points(&self) -> Vec<PointSummary> {
+        let mut points = self.ended.clone();
+        for (point, (summary, _)) in &self.running {
+            match points.get_mut(point) {
+                Some(sum) => sum.add(summary),
+                None => drop(points.insert(point.clone(), summary.clone())),
+            }
+        }
+        points.into_values().collect()
+    }
+
+    /// Flows held now, by point.
+    pub fn active_flows(&self) -> impl Iterator<Item = (&ObservationPoint, u64)> {
+        self.running.iter().map(|(point, (_, flows))| (point, *flows))
+    }
+
+    /// Why not everything is seen now; empty when ready.
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.running.is_empty() {
+            reasons.push(match self.matching {
+                None => "starting: no interface was looked for yet".to_owned(),
+                Some(0) => "no interface matches the configured names; see `capture.interfaces` or -i".to_owned(),
+                Some(_) => "no interface is captured yet".to_owned(),
+            });
+        }
+        reasons.extend(self.refused.values().cloned());
+        reasons.extend(self.silent.iter().map(|(runtime, error)| format!("{runtime} does not answer: {error}")));
+        if self.silent.is_empty() && !self.reconciled {
+            reasons.push("the runtime's first snapshot is not complete yet".to_owned());
+        }
+        reasons
+    }
+
+    /// What the summary should warn of.
+    pub fn warnings(&self) -> Vec<String> {
+        let gone = self.vanished.iter().map(|point| format!("interface {point} went away while it was captured"));
+        let silent = self.silent.iter().map(|(runtime, error)| format!("{runtime} did not answer: {error}"));
+        self.refused.values().cloned().chain(gone).chain(silent).collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! Everything that waits on sockets: the container runtime, the HTTP endpoint, signals.
+//!
+//! Contract: lives on a small runtime of its own; nothing here touches packets. Design: the runtime's reader waits for room in
+//! the channel, so that no inventory event is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crossbeam_channel::Sender;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::LiveOptions;
+use super::feed::Feed;
+use crate::app::publish::Publisher;
+use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
+use crate::inventory::docker::{DockerOptions, DockerReader};
+use crate::observe::live::now;
+use crate::serve;
+
+/// How long tasks may take to end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The running tasks.
+pub struct Sockets {
+    runtime: Runtime,
+    stopping: watch::Sender<bool>,
+}
+
+/// Starts the reader of the runtime, the HTTP endpoint, and the wait for the end.
+pub fn start(
+    options: &LiveOptions,
+    publisher: &Publisher,
+    sender: Sender<Feed>,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<Sockets> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("sockets")
+        .enable_all()
+        .build()
+        .context("starting the runtime for sockets")?;
+    let (stopping, stopped) = watch::channel(false);
+    runtime.spawn(wait_for_the_end(options.duration, stop, stopping.clone()));
+    if let Some(address) = options.listen {
+        let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
+            format!("cannot listen on {address} for metrics; name a free address with --listen, or serve none with --listen none")
+        })?;
+        tracing::info!("metrics and health on http://{}/", listener.local_addr().unwrap_or(address));
+        let mut stopped = stopped.clone();
+        let cell = publisher.cell();
+        runtime.spawn(async move {
+            let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+            if let Err(error) = serve::serve(listener, cell, shutdown).await {
+                tracing::error!("serving metrics ended: {error}");
+            }
+        });
+    }
+    let docker = &options.config.docker;
+    let reader = DockerReader::new(DockerOptions { host: docker.host.clone(), reconcile_interval: docker.reconcile_interval });
+    let emit = move |event: InventoryEvent| {
+        let input = Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)));
+        // Fails only when the engine is gone.
+        let _ = sender.send(Feed::Fact(input));
+    };
+    runtime.spawn(reader.run(emit, stopped));
+    Ok(Sockets { runtime, stopping })
+}
+
+impl Sockets {
+    /// Tells all tasks to end.
+    pub fn tell_to_stop(&self) {
+        // Fails only when every task has ended already.
+        let _ = self.stopping.send(true);
+    }
+
+    /// Waits a little for all tasks to end.
+    pub fn stop(self) {
+        self.runtime.shutdown_timeout(GRACE);
+    }
+}
+
+/// SIGINT, SIGTERM, or the end of the duration.
+async fn wait_for_the_end(duration: Option<Duration>, stop: Arc<AtomicBool>, stopping: watch::Sender<bool>) {
+    let signals = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
+    let after = async {
+        match duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    match signals {
+        Ok((mut interrupt, mut terminate)) => tokio::select! {
+            _ = interrupt.recv() => tracing::info!("interrupted: draining"),
+            _ = terminate.recv() => tracing::info!("told to end: draining"),
+            () = after => {}
+        },
+        Err(error) => {
+            tracing::warn!("signals cannot be caught, so an interruption will lose the summary: {error}");
+            after.await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    let _ = stopping.send(true);
+}

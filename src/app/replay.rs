@@ -1,0 +1,180 @@
+//! Replay: captures and facts through the same engine as live, on one thread.
+//!
+//! Contract: two runs over the same files give byte-equal output. Nothing is dropped: reading waits for the engine.
+//! What was read before a capture breaks off counts; the break becomes a warning.
+//! Design: facts are merged with packets by event time, a fact before a packet of the same time.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::alert::Alert;
+use crate::decode::LinkType;
+use crate::detect::Severity;
+use crate::engine::{Engine, EngineConfig};
+use crate::flow::{Meter, MeterLimits};
+use crate::input::{Input, ObservationPoint};
+use crate::inventory::file::{FactsError, read_facts};
+use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket};
+
+use super::summary::{PointSummary, Summary};
+
+/// What to replay.
+#[derive(Debug)]
+pub struct ReplayOptions {
+    /// Capture files; `-` is standard input.
+    pub captures: Vec<PathBuf>,
+    /// Files with facts.
+    pub facts: Vec<PathBuf>,
+    /// The engine's configuration.
+    pub engine: EngineConfig,
+    /// Bounds of the flow tables.
+    pub meter: MeterLimits,
+}
+
+/// Why a replay could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A capture cannot be read at all.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A facts file cannot be read.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// An alert could not be delivered.
+    #[error("writing an alert: {0}")]
+    Deliver(#[from] std::io::Error),
+}
+
+/// Takes what a replay makes.
+pub trait ReplaySink {
+    /// An alert or a counted update.
+    fn alert(&mut self, alert: &Alert) -> std::io::Result<()>;
+    /// So many bytes of all captures were read.
+    fn progress(&mut self, bytes: u64);
+}
+
+/// How a replay ended.
+#[derive(Debug)]
+pub struct ReplayReport {
+    /// The closing summary.
+    pub summary: Summary,
+    /// The highest severity of all alerts.
+    pub worst: Option<Severity>,
+}
+
+/// Packets between two reports of progress.
+const PROGRESS_EVERY: u64 = 4096;
+
+/// Replays; alerts go to `sink` as they are raised.
+pub fn run(options: ReplayOptions, sink: &mut dyn ReplaySink) -> Result<ReplayReport, ReplayError> {
+    let mut facts = Vec::new();
+    for path in &options.facts {
+        facts.extend(read_facts(path)?);
+    }
+    facts.sort_by_key(|fact| fact.at);
+    let readers = options.captures.iter().map(|path| CaptureReader::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut replay = Replay {
+        engine: Engine::new(options.engine),
+        facts: facts.into_iter().peekable(),
+        meters: BTreeMap::new(),
+        limits: options.meter,
+        packets: 0,
+        inputs: Vec::new(),
+        alerts: Vec::new(),
+        worst: None,
+        sink,
+    };
+    let warnings = replay.read(Merge::new(readers))?;
+    replay.finish()?;
+    let points = replay.points();
+    Ok(ReplayReport { summary: Summary::new(&replay.engine.stats(), points, warnings), worst: replay.worst })
+}
+
+struct Replay<'a> {
+    engine: Engine,
+    facts: std::iter::Peekable<std::vec::IntoIter<Input>>,
+    meters: BTreeMap<(ObservationPoint, LinkType), Meter>,
+    limits: MeterLimits,
+    packets: u64,
+    inputs: Vec<Input>,
+    alerts: Vec<Alert>,
+    worst: Option<Severity>,
+    sink: &'a mut dyn ReplaySink,
+}
+
+impl Replay<'_> {
+    /// Reads to the end; what broke off on the way is returned as warnings.
+    fn read(&mut self, mut merge: Merge) -> Result<Vec<String>, ReplayError> {
+        let mut warnings = Vec::new();
+        loop {
+            match self.read_next(&mut merge) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(ReplayError::Capture(error)) if error.is_partial() => warnings.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.sink.progress(merge.bytes_read());
+        warnings.extend(merge.readers().iter().filter(|reader| reader.skipped() > 0).map(skipped));
+        let unknown = self.meters.keys().filter(|(_, link)| !link.is_supported());
+        warnings.extend(unknown.map(|(point, link)| {
+            format!("{point} has link type {}, which hopwatch does not decode; its packets are counted, not judged", link.0)
+        }));
+        Ok(warnings)
+    }
+
+    /// One packet, with the facts that were known before it; `false` at the end.
+    fn read_next(&mut self, merge: &mut Merge) -> Result<bool, ReplayError> {
+        let bytes = merge.bytes_read();
+        let Some(MergedPacket { interface: Interface { point, link, .. }, packet, .. }) = merge.next_packet()? else {
+            return Ok(false);
+        };
+        while let Some(fact) = self.facts.next_if(|fact| fact.at <= packet.at) {
+            self.inputs.push(fact);
+        }
+        let meter = match self.meters.get_mut(&(point.clone(), *link)) {
+            Some(meter) => meter,
+            None => self.meters.entry((point.clone(), *link)).or_insert_with(|| Meter::new(point.clone(), *link, self.limits)),
+        };
+        meter.packet(packet.at, packet.wire_len, packet.data, &mut self.inputs);
+        self.push()?;
+        self.packets += 1;
+        if self.packets.is_multiple_of(PROGRESS_EVERY) {
+            self.sink.progress(bytes);
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self) -> Result<(), ReplayError> {
+        self.inputs.extend(self.facts.by_ref());
+        for meter in self.meters.values_mut() {
+            meter.drain(&mut self.inputs);
+        }
+        self.push()?;
+        self.engine.finish(&mut self.alerts);
+        self.deliver()
+    }
+
+    fn push(&mut self) -> Result<(), ReplayError> {
+        for input in self.inputs.drain(..) {
+            self.engine.push(&input, &mut self.alerts);
+        }
+        self.deliver()
+    }
+
+    fn deliver(&mut self) -> Result<(), ReplayError> {
+        for alert in self.alerts.drain(..) {
+            self.worst = self.worst.max(Some(alert.severity));
+            self.sink.alert(&alert)?;
+        }
+        Ok(())
+    }
+
+    fn points(&self) -> Vec<PointSummary> {
+        self.meters.iter().map(|((point, _), meter)| PointSummary::of(point, &meter.stats())).collect()
+    }
+}
+
+fn skipped(reader: &CaptureReader) -> String {
+    format!("{}: {} packets name an interface that the file does not describe; they were left out", reader.path(), reader.skipped())
+}

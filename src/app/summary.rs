@@ -1,0 +1,187 @@
+//! The closing summary: what was read, what was judged, what was raised.
+//!
+//! Contract: JSON `hopwatch.summary/1`; packets = in flows + non-IP + not decoded, at every point. Text is for a person.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::engine::EngineStats;
+use crate::flow::MeterStats;
+use crate::input::ObservationPoint;
+
+/// Name and version of the shape.
+pub const SCHEMA: &str = "hopwatch.summary/1";
+
+/// One observation point.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PointSummary {
+    /// Its name.
+    pub observation_point: String,
+    /// Packets captured.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub frame_bytes: u64,
+    /// Packets counted into flows.
+    pub flow_packets: u64,
+    /// Flows started.
+    pub flows: u64,
+    /// Frames without IP, such as ARP.
+    pub non_ip: u64,
+    /// Packets not decoded, by reason.
+    pub not_decoded: BTreeMap<&'static str, u64>,
+    /// Packets lost, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Flows evicted early because the table was full.
+    pub evicted_flows: u64,
+}
+
+impl PointSummary {
+    /// From what a meter counted.
+    pub fn of(point: &ObservationPoint, stats: &MeterStats) -> Self {
+        Self {
+            observation_point: point.to_string(),
+            packets: stats.packets,
+            frame_bytes: stats.frame_bytes,
+            flow_packets: stats.flow_packets,
+            flows: stats.flows,
+            non_ip: stats.non_ip,
+            not_decoded: stats.not_decoded.iter().copied().collect(),
+            dropped: BTreeMap::new(),
+            evicted_flows: stats.evicted_flows,
+        }
+    }
+
+    /// Adds what another tap at the same point counted.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.frame_bytes += other.frame_bytes;
+        self.flow_packets += other.flow_packets;
+        self.flows += other.flows;
+        self.non_ip += other.non_ip;
+        self.evicted_flows += other.evicted_flows;
+        for (mine, theirs) in [(&mut self.not_decoded, &other.not_decoded), (&mut self.dropped, &other.dropped)] {
+            for (reason, count) in theirs {
+                *mine.entry(reason).or_default() += count;
+            }
+        }
+    }
+}
+
+/// The whole summary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Always `hopwatch.summary/1`.
+    pub schema: &'static str,
+    /// Packets captured, over all points.
+    pub packets: u64,
+    /// Packets lost, over all points and reasons.
+    pub dropped: u64,
+    /// Flows started, over all points.
+    pub flows: u64,
+    /// Flows that a contract covers, by contract and verdict.
+    pub verdicts: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// Why flows were unobservable.
+    pub unobservable: BTreeMap<&'static str, u64>,
+    /// Alerts raised, by rule.
+    pub alerts: BTreeMap<&'static str, u64>,
+    /// Alerts raised, by severity.
+    pub severities: BTreeMap<&'static str, u64>,
+    /// Sources of flows, by how well they are known.
+    pub attributions: BTreeMap<&'static str, u64>,
+    /// Findings held back, by exception.
+    pub exceptions: BTreeMap<String, u64>,
+    /// Points, in order of name.
+    pub points: Vec<PointSummary>,
+    /// What could not be read or heard.
+    pub warnings: Vec<String>,
+}
+
+impl Summary {
+    /// From the engine's and the points' counters.
+    pub fn new(stats: &EngineStats, points: Vec<PointSummary>, warnings: Vec<String>) -> Self {
+        let mut summary = Self {
+            schema: SCHEMA,
+            packets: points.iter().map(|point| point.packets).sum(),
+            dropped: points.iter().flat_map(|point| point.dropped.values()).sum(),
+            flows: points.iter().map(|point| point.flows).sum(),
+            verdicts: BTreeMap::new(),
+            unobservable: stats.unobservable.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
+            alerts: BTreeMap::new(),
+            severities: BTreeMap::new(),
+            attributions: stats.attributions.clone(),
+            exceptions: stats.exception_hits.clone(),
+            points,
+            warnings,
+        };
+        for ((contract, verdict), count) in &stats.path_flows {
+            summary.verdicts.entry(contract.to_string()).or_default().insert(verdict, *count);
+        }
+        for ((rule, severity), count) in &stats.alerts {
+            *summary.alerts.entry(rule).or_default() += count;
+            *summary.severities.entry(severity.as_str()).or_default() += count;
+        }
+        summary
+    }
+
+    /// For a terminal or a log: one line a subject.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for point in &self.points {
+            let _ = writeln!(text, "  {}", point_line(point));
+        }
+        for (contract, verdicts) in &self.verdicts {
+            let _ = writeln!(text, "  contract {contract}: {}", counts(verdicts));
+        }
+        if !self.exceptions.is_empty() {
+            let _ = writeln!(text, "  held back by exceptions: {}", counts(&self.exceptions));
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "  warning: {warning}");
+        }
+        let _ = writeln!(text, "{}", self.closing_line());
+        text
+    }
+
+    fn closing_line(&self) -> String {
+        let mut verdicts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (verdict, count) in self.verdicts.values().flatten() {
+            *verdicts.entry(verdict).or_default() += count;
+        }
+        let alerts: u64 = self.alerts.values().sum();
+        let by_rule = if alerts == 0 { String::new() } else { format!(" ({})", counts(&self.alerts)) };
+        format!(
+            "{} packets, {} dropped, {} flows; verdicts: {}; {alerts} alert{}{by_rule}",
+            self.packets,
+            self.dropped,
+            self.flows,
+            counts(&verdicts),
+            if alerts == 1 { "" } else { "s" },
+        )
+    }
+}
+
+fn point_line(point: &PointSummary) -> String {
+    let mut line = format!(
+        "{}: {} packets captured, {} dropped; {} in flows, {} without IP",
+        point.observation_point,
+        point.packets,
+        point.dropped.values().sum::<u64>(),
+        point.flow_packets,
+        point.non_ip
+    );
+    if !point.not_decoded.is_empty() {
+        let _ = write!(line, ", not decoded: {}", counts(&point.not_decoded));
+    }
+    if point.evicted_flows > 0 {
+        let _ = write!(line, ", {} flows evicted early", point.evicted_flows);
+    }
+    line
+}
+
+/// `verified 3, bypassed 1`, without zeros; `none` when nothing is left.
+fn counts<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
+    let listed: Vec<_> = counts.iter().filter(|(_, n)| **n > 0).map(|(what, n)| format!("{what} {n}")).collect();
+    if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
+}

@@ -1,0 +1,111 @@
+//! The command line: one file a subcommand.
+//!
+//! Contract: exit codes 0 done, 1 alerts at or above `--fail-on`, 2 usage, 3 configuration, 4 runtime or permission. Results go
+//! to standard output, everything else to standard error.
+
+mod completions;
+mod config;
+mod inventory;
+mod record;
+mod replay;
+mod rules;
+mod sniff;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Did this container's traffic pass the hops it was supposed to pass?
+#[derive(Debug, Parser)]
+#[command(name = "hopwatch", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  hopwatch replay captures/egress-around-proxy        judge a recording
+  sudo hopwatch sniff -c config/examples/egress-proxy.yaml
+  hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
+  hopwatch rules explain egress-skips-proxy           what a rule sees, and what it cannot
+
+Exit codes: 0 done, 1 alerts at or above --fail-on, 2 usage, 3 configuration, 4 runtime or permission.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Sniff(sniff::Args),
+    Record(record::Args),
+    Replay(replay::Args),
+    Inventory(inventory::Args),
+    /// The detections: what there is, and how each works
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Completions(completions::CompletionArgs),
+    Man(completions::ManArgs),
+}
+
+/// How a command ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Done.
+    Done,
+    /// Alerts at or above `--fail-on`.
+    Alerts,
+    /// The configuration is wrong; it has been reported.
+    BadConfig,
+}
+
+impl Outcome {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Alerts => 1,
+            Self::BadConfig => 3,
+        }
+    }
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("HOPWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("hopwatch=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let outcome = match cli.command {
+        Command::Sniff(args) => sniff::run(args),
+        Command::Record(args) => record::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Inventory(args) => inventory::run(&args),
+        Command::Rules(command) => rules::run(&command),
+        Command::Config(command) => config::run(command),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::man(&args),
+    };
+    match outcome {
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(error) => report(&error),
+    }
+}
+
+/// Prints the chain of an error on one line, and says which exit code it is worth.
+fn report(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(broken_pipe)) {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(error) = error.downcast_ref::<crate::config::ConfigError>() {
+        error.print();
+        return ExitCode::from(Outcome::BadConfig.code());
+    }
+    anstream::eprintln!("hopwatch: {error:#}");
+    ExitCode::from(4)
+}
+
+pub use rules::page as rule_page;
+
+fn command() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,141 @@
+//! `hopwatch replay`.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Outcome;
+use crate::alert::Alert;
+use crate::app::delivery::{Delivery, Format};
+use crate::app::replay::{self, ReplayOptions, ReplaySink};
+use crate::config;
+use crate::detect::Severity;
+
+/// Captures shorter than this show no progress bar.
+const LONG_BYTES: u64 = 16 << 20;
+
+/// Judge captures after the fact: the same engine, the same alerts
+///
+/// A PATH is a scenario folder (traffic.pcapng, facts.jsonl, hopwatch.yaml, as `hopwatch record` writes it), or a pcap or pcapng
+/// file (also .gz and .zst; - is standard input).
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Scenario folders or capture files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// What the runtime knew: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
+    #[arg(long, value_name = "FILE")]
+    facts: Vec<PathBuf>,
+    /// Configuration file [default: the folder's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to print alerts [default: text on a terminal, json otherwise]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Exit with 1 when an alert is at least so severe
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    fail_on: Option<Severity>,
+}
+
+impl clap::ValueEnum for Severity {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.as_str()))
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let mut sources = Sources { facts: args.facts, config: args.config, ..Sources::default() };
+    for path in args.paths {
+        sources.add(path)?;
+    }
+    let config = config::load(sources.config.as_deref())?.config;
+    let delivery = Delivery::new(args.format.unwrap_or_else(Format::for_stdout));
+    let mut sink = Sink { delivery, bar: progress_bar(&sources.captures) };
+    let options =
+        ReplayOptions { captures: sources.captures, facts: sources.facts, engine: config.engine, meter: config.meter };
+    let report = replay::run(options, &mut sink)?;
+    sink.bar.finish_and_clear();
+    for warning in &report.summary.warnings {
+        tracing::warn!("{warning}");
+    }
+    delivery.summary(&report.summary)?;
+    let failed = args.fail_on.is_some_and(|limit| report.worst.is_some_and(|worst| worst >= limit));
+    Ok(if failed { Outcome::Alerts } else { Outcome::Done })
+}
+
+/// What the paths stand for.
+#[derive(Debug, Default)]
+struct Sources {
+    captures: Vec<PathBuf>,
+    facts: Vec<PathBuf>,
+    config: Option<PathBuf>,
+}
+
+impl Sources {
+    fn add(&mut self, path: PathBuf) -> anyhow::Result<()> {
+        if !path.is_dir() {
+            self.captures.push(path);
+            return Ok(());
+        }
+        let captures = captures_in(&path)?;
+        if captures.is_empty() {
+            bail!("{} holds no capture (*.pcap, *.pcapng, also .gz and .zst); a scenario folder has a traffic.pcapng", path.display());
+        }
+        self.captures.extend(captures);
+        let existing = |name: &str| Some(path.join(name)).filter(|path| path.is_file());
+        self.facts.extend(existing("facts.jsonl"));
+        self.config = self.config.take().or_else(|| existing("hopwatch.yaml"));
+        Ok(())
+    }
+}
+
+fn captures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let is_capture = |path: &Path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let plain = name.trim_end_matches(".gz").trim_end_matches(".zst");
+        plain.ends_with(".pcap") || plain.ends_with(".pcapng") || plain.ends_with(".cap")
+    };
+    let mut captures = Vec::new();
+    for entry in folder.read_dir().with_context(|| format!("reading the folder {}", folder.display()))? {
+        captures.push(entry.with_context(|| format!("reading the folder {}", folder.display()))?.path());
+    }
+    captures.retain(|path| is_capture(path));
+    captures.sort();
+    Ok(captures)
+}
+
+fn progress_bar(captures: &[PathBuf]) -> ProgressBar {
+    let total: u64 = captures.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
+    if total < LONG_BYTES || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+struct Sink {
+    delivery: Delivery,
+    bar: ProgressBar,
+}
+
+impl ReplaySink for Sink {
+    fn alert(&mut self, alert: &Alert) -> io::Result<()> {
+        self.bar.suspend(|| self.delivery.alert(alert))
+    }
+
+    fn progress(&mut self, bytes: u64) {
+        self.bar.set_position(bytes);
+    }
+}

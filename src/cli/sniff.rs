@@ -1,0 +1,82 @@
+//! `hopwatch sniff`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Outcome;
+use crate::app::delivery::{Delivery, Format};
+use crate::app::live::{self, LiveOptions};
+use crate::config;
+
+/// Watch live traffic on this host's container interfaces
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+/// What `sniff` and `record` share.
+#[derive(Debug, clap::Args)]
+pub struct LiveArgs {
+    /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Interfaces to capture, by name or glob; may be given several times [default: docker0 and br-*]
+    #[arg(short, long = "interface", value_name = "GLOB")]
+    pub interfaces: Vec<String>,
+    /// Stop after so long, such as 30s or 5m [default: until interrupted]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Where to serve /metrics, /livez and /readyz, or `none` [default: 127.0.0.1:9921]
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
+    pub listen: Option<Listen>,
+    /// How to print alerts [default: text on a terminal, json otherwise]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// An address, or nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Listen {
+    /// Serve nothing.
+    Off,
+    /// Serve here.
+    On(SocketAddr),
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    match text {
+        "none" => Ok(Listen::Off),
+        address => address.parse().map(Listen::On).map_err(|_| "write it like 127.0.0.1:9921, or none".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text)
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    run_live(args.live, None)
+}
+
+/// Runs live, recording to a folder if one is given.
+pub fn run_live(args: LiveArgs, record: Option<PathBuf>) -> anyhow::Result<Outcome> {
+    let loaded = config::load(args.config.as_deref())?;
+    let mut config = loaded.config;
+    if !args.interfaces.is_empty() {
+        config.capture.interfaces = args.interfaces;
+    }
+    let listen = match args.listen {
+        None if record.is_some() => None,
+        None => Some(config.listen),
+        Some(Listen::Off) => None,
+        Some(Listen::On(address)) => Some(address),
+    };
+    let delivery = Delivery::new(args.format.unwrap_or_else(Format::for_stdout));
+    let config_text = args.config.as_deref().map(std::fs::read_to_string).transpose()?;
+    let summary = live::run(LiveOptions { config, duration: args.duration, record, config_text, listen }, delivery)?;
+    delivery.summary(&summary)?;
+    Ok(Outcome::Done)
+}

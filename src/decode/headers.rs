@@ -1,0 +1,104 @@
+//! What the headers of one IP packet said.
+//!
+//! Contract: plain values without a borrow, so that the frame may go away. Limits: at most [`VlanStack::MAX`] VLAN tags.
+//! Design: `payload_at` keeps the place of the payload in the frame for whoever reads first-payload facts.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::input::{Mac, Protocol};
+
+/// VLAN identifiers, outermost first, without an allocation.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct VlanStack {
+    ids: [u16; Self::MAX],
+    len: u8,
+}
+
+impl VlanStack {
+    /// Tags that are kept; a frame with more is not decoded.
+    pub const MAX: usize = 4;
+
+    /// The identifiers, outermost first.
+    pub fn as_slice(&self) -> &[u16] {
+        self.ids.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    /// Adds an inner tag; false when full.
+    pub(super) fn push(&mut self, id: u16) -> bool {
+        match self.ids.get_mut(usize::from(self.len)) {
+            Some(place) => {
+                *place = id;
+                self.len += 1;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl fmt::Debug for VlanStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
+    }
+}
+
+/// A piece of a fragmented packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Identification: the pieces of one packet have the same.
+    pub id: u32,
+    /// Where its data belongs in the packet, in bytes.
+    pub offset: u32,
+    /// Whether more pieces follow.
+    pub more: bool,
+}
+
+impl Fragment {
+    /// Whether it is the piece that holds the transport header.
+    pub const fn is_first(self) -> bool {
+        self.offset == 0
+    }
+}
+
+/// What the headers of one IP packet said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// Source MAC, where the link has one.
+    pub src_mac: Option<Mac>,
+    /// Destination MAC, where the link has one.
+    pub dst_mac: Option<Mac>,
+    /// VLAN identifiers.
+    pub vlans: VlanStack,
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Transport protocol: what follows the last IPv6 extension header that is understood.
+    pub protocol: Protocol,
+    /// Source port; for ICMP the type; 0 where there is none, and in later fragments.
+    pub src_port: u16,
+    /// Destination port; for ICMP the counterpart's type or the code ([`super::icmp_ports`]).
+    pub dst_port: u16,
+    /// ICMP that has no reply: both directions are flows of their own.
+    pub one_way: bool,
+    /// TCP flags; `None` for other protocols, later fragments, and where they were not captured.
+    pub tcp_flags: Option<u8>,
+    /// Length of the IP packet, as its header says.
+    pub ip_bytes: u32,
+    /// Bytes above the transport header, as the headers say.
+    pub payload_bytes: u32,
+    /// Where those bytes start in the frame; beyond its end where they were not captured.
+    pub payload_at: u32,
+    /// Set for pieces of a fragmented packet.
+    pub fragment: Option<Fragment>,
+}
+
+impl Headers {
+    /// The captured part of the payload in the frame that was decoded.
+    pub fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        let start = (self.payload_at as usize).min(frame.len());
+        let end = start.saturating_add(self.payload_bytes as usize).min(frame.len());
+        frame.get(start..end).unwrap_or(&[])
+    }
+}

@@ -1,0 +1,107 @@
+//! What the engine counts: the source of the metrics and of the closing summary.
+//!
+//! Contract: plain numbers; every contract's verdicts start at zero. Limits: keys come from the configuration and closed lists,
+//! so their number is bounded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::alert::Alert;
+use crate::detect::Severity;
+use crate::input::{InventoryEvent, Loss, LossReason};
+use crate::inventory::{Confidence, Owner};
+use crate::path::{JudgedFlow, Unobservable, Verdict};
+
+/// Counters of the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Flows judged, covered by a contract or not.
+    pub flows_judged: u64,
+    /// Flows followed now.
+    pub flows_followed: usize,
+    /// Flows forgotten early because too many were followed.
+    pub flows_forgotten: u64,
+    /// Flows by contract and verdict.
+    pub path_flows: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Why flows were unobservable.
+    pub unobservable: BTreeMap<Unobservable, u64>,
+    /// Alerts raised (updates not counted), by rule and the severity at which they were raised.
+    pub alerts: BTreeMap<(&'static str, Severity), u64>,
+    /// Counted updates delivered at once.
+    pub alert_updates: u64,
+    /// Alerts closed early because too many were open.
+    pub alerts_closed_early: u64,
+    /// Findings held back, by exception.
+    pub exception_hits: BTreeMap<String, u64>,
+    /// Sources of flows, by how well they are known.
+    pub attributions: BTreeMap<&'static str, u64>,
+    /// Workloads that run now.
+    pub workloads_running: usize,
+    /// Runtimes heard of, and whether they answer.
+    pub runtimes: BTreeMap<Arc<str>, bool>,
+    /// How often a runtime stopped answering or its event stream was cut.
+    pub runtime_event_gaps: u64,
+    /// Lost packets and events told as facts, by reason.
+    pub loss: BTreeMap<LossReason, u64>,
+}
+
+/// Results that `attributions` counts.
+pub const ATTRIBUTION_RESULTS: [&str; 6] = ["exact", "likely", "ambiguous", "host", "unknown", "external"];
+
+impl EngineStats {
+    /// Zero everywhere, with every series present.
+    pub(super) fn new<'a>(contracts: impl Iterator<Item = &'a Arc<str>>) -> Self {
+        let verdicts = |name: &Arc<str>| Verdict::LABELS.map(|verdict| ((Arc::clone(name), verdict), 0));
+        Self {
+            path_flows: contracts.flat_map(verdicts).collect(),
+            attributions: ATTRIBUTION_RESULTS.map(|result| (result, 0)).into(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn judged(&mut self, flow: &JudgedFlow) {
+        self.flows_judged += 1;
+        *self.attributions.entry(result(&flow.source)).or_default() += 1;
+        let Some(judgement) = &flow.judgement else { return };
+        *self.path_flows.entry((Arc::clone(&judgement.contract), judgement.verdict.as_str())).or_default() += 1;
+        if let Verdict::Unobservable(reason) = judgement.verdict {
+            *self.unobservable.entry(reason).or_default() += 1;
+        }
+    }
+
+    pub(super) fn alert(&mut self, alert: &Alert) {
+        if alert.update == 0 {
+            *self.alerts.entry((alert.rule, alert.severity)).or_default() += 1;
+        } else {
+            self.alert_updates += 1;
+        }
+    }
+
+    pub(super) fn loss(&mut self, loss: &Loss) {
+        *self.loss.entry(loss.reason).or_default() += loss.count;
+    }
+
+    pub(super) fn runtime(&mut self, event: &InventoryEvent) {
+        match event {
+            InventoryEvent::Connected { runtime } => {
+                self.runtimes.insert(Arc::clone(runtime), true);
+            }
+            InventoryEvent::Disconnected { runtime, .. } => {
+                let was_connected = self.runtimes.insert(Arc::clone(runtime), false);
+                self.runtime_event_gaps += u64::from(was_connected == Some(true));
+            }
+            _ => {}
+        }
+    }
+}
+
+const fn result(owner: &Owner) -> &'static str {
+    match owner {
+        Owner::Workload { confidence: Confidence::Exact, .. } => "exact",
+        Owner::Workload { confidence: Confidence::Likely, .. } => "likely",
+        Owner::Workload { confidence: Confidence::Ambiguous, .. } | Owner::Ambiguous(_) => "ambiguous",
+        Owner::Host => "host",
+        Owner::Unknown => "unknown",
+        Owner::External => "external",
+    }
+}

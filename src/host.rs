@@ -1,0 +1,134 @@
+//! What the host's kernel says of its interfaces.
+//!
+//! Contract: the interfaces of the network namespace that this process is in, now. Limits: [`links::MAX_LINKS`]
+//! interfaces. Design: asked over netlink and getifaddrs, not read from `/sys/class/net`: that shows the namespace in which
+//! it was mounted, which is another one after `nsenter`.
+
+mod links;
+mod veth;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use globset::GlobSet;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::InterfaceFlags;
+
+pub use self::veth::{VethFinder, VethRequest};
+use crate::input::{LinkEvent, Mac, ObservationPoint};
+
+/// The kernel did not tell.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// No list of interfaces.
+    #[error("cannot list the host's interfaces; check that this process may open sockets: {0}")]
+    Interfaces(#[from] nix::Error),
+    /// The kernel's answer makes no sense.
+    #[error("the kernel's list of links is not understood at byte {at}; report it with the kernel's version")]
+    Malformed {
+        /// Where in the answer.
+        at: usize,
+    },
+    /// More interfaces than are looked at.
+    #[error("more than {limit} interfaces on this host; name fewer of them for capture")]
+    TooMany {
+        /// The bound.
+        limit: usize,
+    },
+}
+
+/// An interface of this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Name.
+    pub name: String,
+    /// Index; the kernel gives the same number again only after a very long time.
+    pub index: u32,
+    /// Its MAC, where it has one.
+    pub mac: Option<Mac>,
+    /// Administratively up.
+    pub up: bool,
+    /// Loopback.
+    pub loopback: bool,
+    /// Its addresses, in order.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Interface {
+    /// As a fact for the engine.
+    pub fn link_event(&self) -> LinkEvent {
+        let point = ObservationPoint::new(&self.name);
+        LinkEvent { point, up: self.up, mac: self.mac, addresses: self.addresses.clone() }
+    }
+}
+
+/// All interfaces, in order of name.
+pub fn interfaces() -> Result<Vec<Interface>, HostError> {
+    let mut found = BTreeMap::new();
+    for entry in getifaddrs()? {
+        note(&mut found, &entry);
+        if found.len() > links::MAX_LINKS {
+            return Err(HostError::TooMany { limit: links::MAX_LINKS });
+        }
+    }
+    let mut all: Vec<Interface> = found.into_values().collect();
+    for interface in &mut all {
+        interface.addresses.sort_unstable();
+    }
+    Ok(all)
+}
+
+/// The interfaces whose names match, in order of name.
+pub fn interfaces_matching(globs: &GlobSet) -> Result<Vec<Interface>, HostError> {
+    Ok(interfaces()?.into_iter().filter(|interface| globs.is_match(&interface.name)).collect())
+}
+
+fn note(found: &mut BTreeMap<String, Interface>, entry: &InterfaceAddress) {
+    let name = &entry.interface_name;
+    let interface =
+        found.entry(name.clone()).or_insert_with(|| Interface { name: name.clone(), ..Interface::default() });
+    interface.up = entry.flags.contains(InterfaceFlags::IFF_UP);
+    interface.loopback = entry.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+    let Some(address) = &entry.address else { return };
+    if let Some(link) = address.as_link_addr() {
+        interface.index = u32::try_from(link.ifindex()).unwrap_or(0);
+        interface.mac = link.addr().filter(|mac| *mac != [0; 6]).map(Mac);
+    } else if let Some(v4) = address.as_sockaddr_in() {
+        interface.addresses.push(IpAddr::V4(v4.ip()));
+    } else if let Some(v6) = address.as_sockaddr_in6() {
+        interface.addresses.push(IpAddr::V6(v6.ip()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use globset::{Glob, GlobSetBuilder};
+
+    use super::*;
+
+    #[test]
+    fn loopback_is_there_and_has_its_address() {
+        let globs = GlobSetBuilder::new().add(Glob::new("lo").expect("glob")).build().expect("globs");
+        let found = interfaces_matching(&globs).expect("interfaces");
+        let [lo] = &found[..] else { panic!("{found:?}") };
+        assert!(lo.loopback && lo.index > 0 && lo.mac.is_none());
+        assert_eq!(lo.link_event().point.as_str(), "lo");
+        if lo.up {
+            assert!(lo.addresses.contains(&IpAddr::from([127, 0, 0, 1])), "{lo:?}");
+        }
+    }
+
+    #[test]
+    fn netlink_and_getifaddrs_name_the_same_interfaces() {
+        let by_index: BTreeMap<u32, String> =
+            interfaces().expect("interfaces").into_iter().map(|found| (found.index, found.name)).collect();
+        let links = links::host_links().expect("links");
+        assert!(!links.is_empty());
+        for link in links {
+            // An interface may appear or vanish between the two questions; one that both know has one name.
+            if let Some(name) = by_index.get(&link.index) {
+                assert_eq!(*name, link.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What is known of each container while its events come in.
+//!
+//! Contract: for one container, events and answers take effect in the order of the events: while a look at it is under
+//! way, its later events wait. A container whose inspect comes too late is told with what its network said when it was
+//! connected. Limits: [`MAX_TRACKED`] containers, [`MAX_WAITING`] events each; what is beyond is left to the next reconcile.
+//! Design: no socket here: notices and answers in, events and looks out, so that every order can be tested.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId, WorkloadState};
+use crate::time::Timestamp;
+
+/// Containers known at once, the created ones included; no daemon runs half as many.
+const MAX_TRACKED: usize = 65_536;
+/// Events of one container that wait for one answer.
+const MAX_WAITING: usize = 64;
+/// Networks of one container that are remembered from `network connect`.
+const MAX_HINTS: usize = 64;
+/// A connect earlier than this before the start belongs to another run, or only changed a configuration.
+const STARTING: Duration = Duration::from_secs(30);
+
+/// What happened to a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Created,
+    Connected {
+        network: String,
+    },
+    Disconnected {
+        network: String,
+    },
+    Started,
+    Died,
+    Destroyed,
+    /// Paused, unpaused, renamed, or found different in a list.
+    Changed,
+}
+
+/// What the daemon must be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    Container(WorkloadId),
+    Endpoint { id: WorkloadId, network: String },
+}
+
+/// What the daemon answered.
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    Container(Box<Workload>),
+    Endpoint(Attachment),
+    /// It is gone, or there was no answer.
+    Nothing,
+}
+
+/// What must be done.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    Emit(InventoryEvent),
+    Look(Look),
+}
+
+/// A running container as the list shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) id: WorkloadId,
+    pub(super) name: String,
+    pub(super) paused: bool,
+    pub(super) addresses: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+struct Tracked {
+    workload: Option<Workload>,
+    hints: Vec<Attachment>,
+    connected: Option<Timestamp>,
+    started: Option<Timestamp>,
+    changed: Option<Timestamp>,
+    run: Option<Run>,
+    busy: bool,
+    waiting: VecDeque<(Act, Timestamp)>,
+}
+
+/// One run of a container, once it has been told.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// What the daemon wrote as its start; absent when it was never seen running.
+    started_at: Option<Timestamp>,
+    /// What was told as its start.
+    since: Option<Timestamp>,
+}
+
+/// What went past the tracker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missed {
+    /// Containers that had ended when they were looked at.
+    pub(super) late: u64,
+    /// Events for which there was no room.
+    pub(super) overflow: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tracker {
+    containers: BTreeMap<WorkloadId, Tracked>,
+    pub(super) missed: Missed,
+}
+
+impl Tracker {
+    /// An event of a container.
+    pub(super) fn notice(&mut self, id: &WorkloadId, act: Act, at: Timestamp) -> Vec<Step> {
+        if !self.containers.contains_key(id) && self.containers.len() >= MAX_TRACKED {
+            self.missed.overflow += 1;
+            return Vec::new();
+        }
+        let tracked = self.containers.entry(id.clone()).or_default();
+        if tracked.waiting.len() >= MAX_WAITING {
+            self.missed.overflow += 1;
+            return Vec::new();
+        }
+        tracked.waiting.push_back((act, at));
+        self.proceed(id, Vec::new())
+    }
+
+    /// An answer to a look.
+    pub(super) fn seen(&mut self, id: &WorkloadId, seen: Seen) -> Vec<Step> {
+        let Some(tracked) = self.containers.get_mut(id) else { return Vec::new() };
+        tracked.busy = false;
+        let steps = match seen {
+            Seen::Container(workload) => tracked.described(*workload, &mut self.missed),
+            Seen::Endpoint(attachment) => {
+                tracked.hint(attachment);
+                None
+            }
+            Seen::Nothing => tracked.too_late(None, &mut self.missed),
+        };
+        self.proceed(id, steps.into_iter().map(Step::Emit).collect())
+    }
+
+    /// A whole snapshot after (re)connecting: what it lacks is forgotten, and nothing waits any more.
+    pub(super) fn snapshot(&mut self, running: Vec<Workload>) -> Vec<InventoryEvent> {
+        let mut before = std::mem::take(&mut self.containers);
+        let mut events = Vec::new();
+        for workload in running.into_iter().take(MAX_TRACKED) {
+            let id = workload.id.clone();
+            let mut tracked = before.remove(&id).unwrap_or_default();
+            tracked.busy = false;
+            tracked.waiting.clear();
+            events.extend(tracked.described(workload, &mut self.missed));
+            self.containers.insert(id, tracked);
+        }
+        events
+    }
+
+    /// A whole list of what runs: looks at what is new or differs, and forgets the runs that it lacks.
+    pub(super) fn listed(&mut self, list: &[Listed], at: Timestamp) -> Vec<Step> {
+        let ids: BTreeSet<&WorkloadId> = list.iter().map(|listed| &listed.id).collect();
+        for (id, tracked) in &mut self.containers {
+            if !ids.contains(id) {
+                tracked.run = None;
+            }
+        }
+        let differs = |listed: &&Listed| self.containers.get(&listed.id).is_none_or(|tracked| tracked.differs(listed));
+        let different: Vec<WorkloadId> = list.iter().filter(differs).map(|listed| listed.id.clone()).collect();
+        let mut steps = Vec::new();
+        for id in different {
+            steps.extend(self.notice(&id, Act::Changed, at));
+        }
+        steps
+    }
+
+    /// Lets waiting events take effect until one needs a look.
+    fn proceed(&mut self, id: &WorkloadId, mut steps: Vec<Step>) -> Vec<Step> {
+        let Some(tracked) = self.containers.get_mut(id) else { return steps };
+        while !tracked.busy {
+            let Some((act, at)) = tracked.waiting.pop_front() else { return steps };
+            if act == Act::Destroyed {
+                let told = tracked.workload.is_some() || tracked.run.is_some();
+                if told {
+                    steps.push(Step::Emit(InventoryEvent::Stopped { id: id.clone(), until: at }));
+                }
+                self.containers.remove(id);
+                return steps;
+            }
+            match tracked.act(id, act, at) {
+                Some(Step::Look(look)) => {
+                    tracked.busy = true;
+                    steps.push(Step::Look(look));
+                }
+                other => steps.extend(other),
+            }
+        }
+        steps
+    }
+}
+
+impl Tracked {
+    fn act(&mut self, id: &WorkloadId, act: Act, at: Timestamp) -> Option<Step> {
+        match act {
+            Act::Connected { network } if self.run.is_none() => {
+                self.connected = self.connected.filter(|first| at.since(*first) <= STARTING).or(Some(at));
+                Some(Step::Look(Look::Endpoint { id: id.clone(), network }))
+            }
+            Act::Disconnected { .. } if self.run.is_none() => None,
+            Act::Disconnected { network } => {
+                self.hints.retain(|hint| hint.network_id != network);
+                self.changed = self.changed.max(Some(at));
+                Some(Step::Look(Look::Container(id.clone())))
+            }
+            Act::Connected { .. } => {
+                self.changed = self.changed.max(Some(at));
+                Some(Step::Look(Look::Container(id.clone())))
+            }
+            Act::Started => {
+                self.started = Some(at);
+                Some(Step::Look(Look::Container(id.clone())))
+            }
+            Act::Died => self.died(id, at),
+            Act::Created | Act::Changed | Act::Destroyed => Some(Step::Look(Look::Container(id.clone()))),
+        }
+    }
+
+    fn died(&mut self, id: &WorkloadId, at: Timestamp) -> Option<Step> {
+        let run = self.run?;
+        // Replayed from before this run began.
+        if run.since.is_some_and(|since| at < since) {
+            return None;
+        }
+        (self.run, self.started, self.connected, self.changed) = (None, None, None, None);
+        self.hints.clear();
+        Some(Step::Emit(InventoryEvent::Stopped { id: id.clone(), until: at }))
+    }
+
+    fn hint(&mut self, attachment: Attachment) {
+        self.hints.retain(|hint| hint.network_id != attachment.network_id);
+        if self.hints.len() < MAX_HINTS {
+            self.hints.push(attachment);
+        }
+    }
+
+    /// The daemon described it.
+    fn described(&mut self, mut workload: Workload, missed: &mut Missed) -> Option<InventoryEvent> {
+        match workload.state {
+            WorkloadState::Created => {
+                self.workload = Some(workload.clone());
+                Some(InventoryEvent::Workload(Arc::new(workload)))
+            }
+            WorkloadState::Exited => self.too_late(Some(workload), missed),
+            WorkloadState::Running | WorkloadState::Paused => {
+                let started_at = workload.since;
+                let same = self.run.filter(|run| run.started_at == started_at);
+                let since = match same {
+                    Some(run) => run.since,
+                    None => self.first_moment(started_at),
+                };
+                workload.since = since.max(self.changed);
+                self.run = Some(Run { started_at, since: workload.since });
+                self.fill_in(&mut workload);
+                self.workload = Some(workload.clone());
+                Some(InventoryEvent::Workload(Arc::new(workload)))
+            }
+        }
+    }
+
+    /// It started, and had ended when it was looked at: tells the run with what is known. `died` ends it.
+    fn too_late(&mut self, workload: Option<Workload>, missed: &mut Missed) -> Option<InventoryEvent> {
+        if self.run.is_some() || self.started.is_none() {
+            return None;
+        }
+        missed.late += 1;
+        let mut workload = workload.or_else(|| self.workload.clone())?;
+        workload.state = WorkloadState::Running;
+        workload.pid = None;
+        workload.since = self.first_moment(None);
+        self.fill_in(&mut workload);
+        self.run = Some(Run { started_at: None, since: workload.since });
+        self.workload = Some(workload.clone());
+        Some(InventoryEvent::Workload(Arc::new(workload)))
+    }
+
+    /// When its first packet can have left: the earliest of connect, start event and written start, if of the same run.
+    fn first_moment(&self, started_at: Option<Timestamp>) -> Option<Timestamp> {
+        let start = started_at.into_iter().chain(self.started).min();
+        let of_this_run = |at: &Timestamp| start.is_none_or(|start| start.since(*at) <= STARTING);
+        let started = self.started.filter(|at| started_at.is_none_or(|written| written.since(*at) <= STARTING));
+        started_at.into_iter().chain(started).chain(self.connected.filter(of_this_run)).min()
+    }
+
+    /// Puts addresses from `network connect` where the description has none.
+    fn fill_in(&self, workload: &mut Workload) {
+        if workload.network_mode != NetworkMode::Own {
+            return;
+        }
+        for hint in &self.hints {
+            match workload.attachments.iter_mut().find(|a| a.network_id == hint.network_id || a.network == hint.network)
+            {
+                Some(attachment) if attachment.addresses.is_empty() => attachment.clone_from(hint),
+                None if workload.pid.is_none() => workload.attachments.push(hint.clone()),
+                Some(_) | None => {}
+            }
+        }
+        workload.attachments.sort_by(|a, b| a.network.cmp(&b.network));
+    }
+
+    fn differs(&self, listed: &Listed) -> bool {
+        let (Some(_), Some(workload)) = (self.run, &self.workload) else { return true };
+        let paused = workload.state == WorkloadState::Paused;
+        let own = workload.network_mode == NetworkMode::Own;
+        workload.name != listed.name
+            || paused != listed.paused
+            || (own && workload.addresses().collect::<BTreeSet<_>>() != listed.addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! Orders of events and answers that a daemon really produces.
+
+use super::*;
+
+fn secs(at: i64) -> Timestamp {
+    Timestamp::from_secs(at)
+}
+
+fn id() -> WorkloadId {
+    WorkloadId::new("app")
+}
+
+fn attachment(address: &str) -> Attachment {
+    Attachment {
+        network: "front".into(),
+        network_id: "net".into(),
+        addresses: address.parse().into_iter().collect(),
+        ..Attachment::default()
+    }
+}
+
+/// What inspect says: state, start, address.
+fn inspected(state: WorkloadState, since: Option<i64>, address: &str) -> Seen {
+    Seen::Container(Box::new(Workload {
+        id: id(),
+        name: "app".into(),
+        image: "busybox".into(),
+        image_digest: String::new(),
+        labels: BTreeMap::default(),
+        runtime: "docker".into(),
+        network_mode: NetworkMode::Own,
+        attachments: vec![attachment(address)],
+        pid: since.map(|_| 42),
+        state,
+        since: since.map(secs),
+    }))
+}
+
+fn connected() -> Act {
+    Act::Connected { network: "net".into() }
+}
+
+/// The steps in short: `look`, `endpoint`, `app STATE since ADDRESS`, `stopped AT`.
+fn short(steps: Vec<Step>) -> Vec<String> {
+    let time = |at: Timestamp| at.as_nanos() / 1_000_000_000;
+    let one = |step: Step| match step {
+        Step::Look(Look::Container(_)) => "look".to_owned(),
+        Step::Look(Look::Endpoint { .. }) => "endpoint".to_owned(),
+        Step::Emit(InventoryEvent::Workload(workload)) => {
+            let addresses: Vec<String> = workload.addresses().map(|ip| ip.to_string()).collect();
+            format!("{:?} {:?} {}", workload.state, workload.since.map(time), addresses.join(","))
+        }
+        Step::Emit(InventoryEvent::Stopped { until, .. }) => format!("stopped {}", time(until)),
+        Step::Emit(other) => format!("{other:?}"),
+    };
+    steps.into_iter().map(one).collect()
+}
+
+#[test]
+fn a_container_is_owned_from_its_connect_on_not_from_its_written_start() {
+    let mut tracker = Tracker::default();
+    assert_eq!(short(tracker.notice(&id(), Act::Created, secs(9))), ["look"]);
+    assert_eq!(short(tracker.seen(&id(), inspected(WorkloadState::Created, None, ""))), ["Created None "]);
+    assert_eq!(short(tracker.notice(&id(), connected(), secs(10))), ["endpoint"]);
+    assert!(tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2"))).is_empty());
+    assert_eq!(short(tracker.notice(&id(), Act::Started, secs(12))), ["look"]);
+    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(11), "172.18.0.2"));
+    assert_eq!(short(steps), ["Running Some(10) 172.18.0.2"]);
+    assert_eq!(short(tracker.notice(&id(), Act::Died, secs(20))), ["stopped 20"]);
+}
+
+#[test]
+fn one_that_ended_before_the_look_is_told_with_what_its_network_said() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), Act::Created, secs(9));
+    tracker.seen(&id(), inspected(WorkloadState::Created, None, ""));
+    tracker.notice(&id(), connected(), secs(10));
+    assert!(tracker.notice(&id(), Act::Started, secs(11)).is_empty(), "waits for the endpoint");
+    assert!(tracker.notice(&id(), Act::Died, secs(12)).is_empty());
+    assert_eq!(short(tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2")))), ["look"]);
+    let steps = tracker.seen(&id(), inspected(WorkloadState::Exited, None, ""));
+    assert_eq!(short(steps), ["Running Some(10) 172.18.0.2", "stopped 12"]);
+    assert_eq!(tracker.missed.late, 1);
+}
+
+#[test]
+fn one_that_is_removed_before_the_look_is_told_from_its_creation() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), Act::Created, secs(9));
+    tracker.seen(&id(), inspected(WorkloadState::Created, None, ""));
+    tracker.notice(&id(), connected(), secs(10));
+    tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2")));
+    for (act, at) in [(Act::Started, 11), (Act::Died, 12), (Act::Destroyed, 13)] {
+        tracker.notice(&id(), act, secs(at));
+    }
+    let steps = short(tracker.seen(&id(), Seen::Nothing));
+    assert_eq!(steps, ["Running Some(10) 172.18.0.2", "stopped 12", "stopped 13"]);
+    assert!(tracker.containers.is_empty());
+}
+
+#[test]
+fn a_restart_is_a_new_run_with_its_own_start() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), connected(), secs(1));
+    tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2")));
+    tracker.notice(&id(), Act::Started, secs(2));
+    tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
+    tracker.notice(&id(), Act::Died, secs(100));
+    tracker.notice(&id(), Act::Disconnected { network: "net".into() }, secs(100));
+    tracker.notice(&id(), connected(), secs(101));
+    tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.3")));
+    tracker.notice(&id(), Act::Started, secs(102));
+    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(102), "172.18.0.3"));
+    assert_eq!(short(steps), ["Running Some(101) 172.18.0.3"]);
+}
+
+#[test]
+fn another_network_holds_from_the_time_of_its_connect() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), Act::Started, secs(2));
+    tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
+    assert_eq!(short(tracker.notice(&id(), connected(), secs(50))), ["look"]);
+    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.9"));
+    assert_eq!(short(steps), ["Running Some(50) 172.18.0.9"]);
+    tracker.notice(&id(), Act::Changed, secs(60));
+    let steps = tracker.seen(&id(), inspected(WorkloadState::Paused, Some(2), "172.18.0.9"));
+    assert_eq!(short(steps), ["Paused Some(50) 172.18.0.9"], "a pause changes no start");
+}
+
+#[test]
+fn a_connect_long_before_the_start_is_not_the_start() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), connected(), secs(1));
+    tracker.seen(&id(), Seen::Nothing);
+    tracker.notice(&id(), Act::Started, secs(500));
+    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(499), "172.18.0.2"));
+    assert_eq!(short(steps), ["Running Some(499) 172.18.0.2"]);
+}
+
+#[test]
+fn an_end_from_before_the_snapshot_does_not_end_the_present_run() {
+    let mut tracker = Tracker::default();
+    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
+    assert_eq!(tracker.snapshot(vec![*workload]).len(), 1);
+    assert!(tracker.notice(&id(), Act::Died, secs(49)).is_empty());
+    assert_eq!(short(tracker.notice(&id(), Act::Died, secs(51))), ["stopped 51"]);
+}
+
+#[test]
+fn a_snapshot_after_a_cut_keeps_the_refined_start_and_drops_what_waited() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), connected(), secs(10));
+    tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2")));
+    tracker.notice(&id(), Act::Started, secs(12));
+    tracker.seen(&id(), inspected(WorkloadState::Running, Some(11), "172.18.0.2"));
+    tracker.notice(&id(), Act::Changed, secs(13));
+    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(11), "172.18.0.2") else { panic!() };
+    let events = tracker.snapshot(vec![*workload]);
+    assert_eq!(short(events.into_iter().map(Step::Emit).collect()), ["Running Some(10) 172.18.0.2"]);
+    assert_eq!(short(tracker.notice(&id(), Act::Changed, secs(20))), ["look"], "nothing is under way any more");
+    assert!(tracker.snapshot(Vec::new()).is_empty());
+    assert!(tracker.containers.is_empty());
+}
+
+#[test]
+fn a_list_leads_to_looks_only_at_what_differs() {
+    let mut tracker = Tracker::default();
+    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
+    tracker.snapshot(vec![*workload]);
+    let same =
+        Listed { id: id(), name: "app".into(), paused: false, addresses: "172.18.0.2".parse().into_iter().collect() };
+    assert!(tracker.listed(std::slice::from_ref(&same), secs(60)).is_empty());
+    let renamed = Listed { name: "other".into(), ..same.clone() };
+    assert_eq!(short(tracker.listed(&[renamed], secs(70))), ["look"]);
+    tracker.seen(&id(), Seen::Nothing);
+    assert!(tracker.listed(&[], secs(80)).is_empty());
+    assert_eq!(short(tracker.listed(&[same], secs(90))), ["look"], "it was gone, so it is looked at again");
+}
+
+#[test]
+fn waiting_events_are_bounded_and_counted() {
+    let mut tracker = Tracker::default();
+    for at in 0..1_000 {
+        tracker.notice(&id(), Act::Changed, secs(at));
+    }
+    assert_eq!(tracker.containers[&id()].waiting.len(), MAX_WAITING);
+    assert!(tracker.missed.overflow > 900);
+}

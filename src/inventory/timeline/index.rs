@@ -1,0 +1,150 @@
+//! Who owned which address, MAC or veth, as intervals of event time.
+//!
+//! Contract: one [`Span`] is "this workload owned this key from–until"; an open span has no end yet. Limits: the caller
+//! bounds the spans of a workload ([`super::lives`]), so the index is bounded by workloads × spans each.
+//! Design: one map for all kinds of keys, spans in the order they were told; reads go from the newest to the oldest, and
+//! the oldest are removed at the front, which a deque does cheaply.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::input::{Mac, NetworkMode, ObservationPoint, Workload};
+use crate::time::Timestamp;
+
+/// How long after its owner's end a packet is still taken for a late one (a queued segment, a masqueraded FIN).
+pub(super) const LATE: Duration = Duration::from_secs(5);
+
+/// What can be owned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Key {
+    /// An address.
+    Ip(IpAddr),
+    /// A MAC.
+    Mac(Mac),
+    /// A host-side veth.
+    Veth(ObservationPoint),
+}
+
+impl Key {
+    /// Everything that a workload owns: nothing unless its networks are its own.
+    pub(super) fn of(workload: &Workload) -> impl Iterator<Item = Self> + '_ {
+        let own = workload.network_mode == NetworkMode::Own;
+        workload.attachments.iter().filter(move |_| own).flat_map(|attachment| {
+            let addresses = attachment.addresses.iter().map(|ip| Self::Ip(ip.to_canonical()));
+            let mac = attachment.mac.filter(|mac| !mac.is_multicast()).map(Self::Mac);
+            let veth = attachment.host_interface.as_deref().map(|name| Self::Veth(ObservationPoint::new(name)));
+            addresses.chain(mac).chain(veth)
+        })
+    }
+}
+
+/// A workload owned a key for a time.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    /// Which life in [`super::lives`] it belongs to; cheaper to compare than an id.
+    pub(super) serial: u64,
+    /// The workload as it was then.
+    pub(super) workload: Arc<Workload>,
+    /// First moment.
+    pub(super) from: Timestamp,
+    /// First moment that no longer belongs to it; `None` while it lasts.
+    pub(super) until: Option<Timestamp>,
+    /// Told by an undated snapshot: then `from` means nothing.
+    pub(super) undated: bool,
+}
+
+impl Span {
+    fn covers(&self, at: Timestamp) -> bool {
+        self.from <= at && self.until.is_none_or(|until| at < until)
+    }
+
+    /// How long ago it ended, if that is short enough.
+    fn late_at(&self, at: Timestamp) -> Option<Timestamp> {
+        self.until.filter(|until| *until <= at && at.since(*until) <= LATE)
+    }
+}
+
+/// Which spans an answer rests on, best first.
+#[derive(Debug)]
+pub(super) enum Claims<'a> {
+    /// Dated spans that cover the moment; one a workload.
+    Dated(Vec<&'a Span>),
+    /// Nobody then, but these ended last, shortly before.
+    Late(Vec<&'a Span>),
+    /// Only undated snapshots know it.
+    Undated(Vec<&'a Span>),
+    /// Nobody.
+    None,
+}
+
+/// All spans by key.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    spans: HashMap<Key, VecDeque<Span>>,
+}
+
+impl Index {
+    pub(super) fn push(&mut self, key: Key, span: Span) {
+        self.spans.entry(key).or_default().push_back(span);
+    }
+
+    /// Changes the spans of one life at a key; those for which `keep` answers false are removed. Returns how many are left.
+    pub(super) fn retain(&mut self, key: &Key, serial: u64, mut keep: impl FnMut(&mut Span) -> bool) -> usize {
+        let Some(spans) = self.spans.get_mut(key) else { return 0 };
+        let mut left = 0;
+        let mut gone = Vec::new();
+        for (position, span) in spans.iter_mut().enumerate().filter(|(_, span)| span.serial == serial) {
+            if keep(span) {
+                left += 1;
+            } else {
+                gone.push(position);
+            }
+        }
+        for position in gone.into_iter().rev() {
+            spans.remove(position);
+        }
+        if spans.is_empty() {
+            self.spans.remove(key);
+        }
+        left
+    }
+
+    /// Who claims a key at a time.
+    pub(super) fn claims(&self, key: &Key, at: Timestamp) -> Claims<'_> {
+        let Some(spans) = self.spans.get(key) else { return Claims::None };
+        let newest_first = || spans.iter().rev();
+        let dated = one_each(newest_first().filter(|span| !span.undated && span.covers(at)));
+        if !dated.is_empty() {
+            return Claims::Dated(dated);
+        }
+        if let Some(last) = newest_first().filter_map(|span| span.late_at(at)).max() {
+            return Claims::Late(one_each(newest_first().filter(|span| span.until == Some(last))));
+        }
+        let undated = one_each(newest_first().filter(|span| span.undated && span.covers(at)));
+        if undated.is_empty() { Claims::None } else { Claims::Undated(undated) }
+    }
+
+    /// The span told last for a key, whatever its time.
+    pub(super) fn newest(&self, key: &Key) -> Option<&Span> {
+        self.spans.get(key)?.back()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.spans.values().map(VecDeque::len).sum()
+    }
+}
+
+/// The first span of each life, in order of workload id.
+fn one_each<'a>(spans: impl Iterator<Item = &'a Span>) -> Vec<&'a Span> {
+    let mut picked: Vec<&Span> = Vec::new();
+    for span in spans {
+        if picked.iter().all(|other| other.serial != span.serial) {
+            picked.push(span);
+        }
+    }
+    picked.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
+    picked
+}

@@ -1,0 +1,354 @@
+//! The lives of workloads: when each ran, in what state it was last seen, and which of the dead are still remembered.
+//!
+//! Contract: a life opens spans when its workload runs and closes them when it ends; an end told by the runtime is final,
+//! an end inferred from a list can be taken back. Limits: [`TimelineLimits`] workloads, [`MAX_SPANS`] spans each; at the
+//! bound the oldest dead goes first, and with no dead left the newcomer is refused. Both are counted.
+//! Design: what does not run is kept in order of its end, so forgetting takes the first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::TimelineLimits;
+use super::index::{Index, Key, Span};
+use crate::input::{Workload, WorkloadId, WorkloadState};
+use crate::time::{Timestamp, Watermark};
+
+/// Spans of one workload, past ones included: a container on thirty networks with two addresses each, renamed once.
+/// Beyond it the oldest past span is dropped, and of more open ones the rest is refused.
+pub(super) const MAX_SPANS: usize = 256;
+
+/// What the bounds of the timeline cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimelineCounts {
+    /// Dead workloads forgotten before their time, because there was no room.
+    pub evicted: u64,
+    /// Workloads refused, because everything remembered still runs.
+    pub refused: u64,
+    /// Intervals dropped or refused, because one workload had too many.
+    pub spans_dropped: u64,
+    /// Networks and links refused, because there were too many.
+    pub networks_refused: u64,
+    /// Words about a life that had already ended, and so were not believed.
+    pub stale: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Runs, as far as known; last confirmed at this time.
+    Runs { seen: Timestamp },
+    /// Created only, or ended. Whether that is the runtime's own word or was inferred from a list.
+    Rests { at: Timestamp, told: bool },
+}
+
+#[derive(Debug)]
+struct Life {
+    serial: u64,
+    workload: Arc<Workload>,
+    /// Start of the present or last run; `None` when it was never dated.
+    since: Option<Timestamp>,
+    standing: Standing,
+    /// Keys at which the index holds spans of it.
+    keys: BTreeSet<Key>,
+}
+
+/// All lives, and the index of what they own.
+#[derive(Debug)]
+pub(super) struct Lives {
+    limits: TimelineLimits,
+    by_id: BTreeMap<WorkloadId, Life>,
+    /// What does not run, oldest end first.
+    resting: BTreeSet<(Timestamp, WorkloadId)>,
+    pub(super) index: Index,
+    pub(super) counts: TimelineCounts,
+    now: Watermark,
+    serial: u64,
+}
+
+impl Lives {
+    pub(super) fn new(limits: TimelineLimits) -> Self {
+        Self {
+            limits,
+            by_id: BTreeMap::new(),
+            resting: BTreeSet::new(),
+            index: Index::default(),
+            counts: TimelineCounts::default(),
+            now: Watermark::default(),
+            serial: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn get(&self, id: &WorkloadId) -> Option<&Arc<Workload>> {
+        self.by_id.get(id).map(|life| &life.workload)
+    }
+
+    pub(super) fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.by_id.values().filter(|life| life.runs()).map(|life| &life.workload)
+    }
+
+    /// Moves time forward and forgets the dead whose time is over.
+    pub(super) fn advance(&mut self, at: Timestamp) {
+        let horizon = self.now.advance(at).minus(self.limits.remember);
+        while let Some((ended, id)) = self.resting.first().cloned() {
+            if ended >= horizon {
+                break;
+            }
+            self.remove(&id);
+        }
+    }
+
+    /// A workload as it is told at a time.
+    pub(super) fn tell(&mut self, at: Timestamp, workload: &Arc<Workload>) {
+        let runs = matches!(workload.state, WorkloadState::Running | WorkloadState::Paused);
+        match self.by_id.get(&workload.id).map(|life| (life.standing, life.since)) {
+            None => self.meet(at, workload, runs),
+            Some((Standing::Runs { .. }, _)) if !runs => {
+                self.replace(workload);
+                self.end(&workload.id, at, false);
+            }
+            Some((Standing::Runs { seen }, since)) => self.update(at, workload, seen, since),
+            Some((Standing::Rests { .. }, _)) if !runs => self.replace(workload),
+            Some((Standing::Rests { at: ended, told }, _)) => self.wake(at, workload, ended, told),
+        }
+    }
+
+    /// First sight.
+    fn meet(&mut self, at: Timestamp, workload: &Arc<Workload>, runs: bool) {
+        if !self.make_room() {
+            self.counts.refused += 1;
+            return;
+        }
+        self.serial += 1;
+        let standing = if runs { Standing::Runs { seen: at } } else { Standing::Rests { at, told: false } };
+        let since = workload.since;
+        let life = Life { serial: self.serial, workload: workload.clone(), since, standing, keys: BTreeSet::new() };
+        self.by_id.insert(workload.id.clone(), life);
+        if runs {
+            self.open(&workload.id, since.unwrap_or(Timestamp::MIN));
+        } else {
+            self.resting.insert((at, workload.id.clone()));
+        }
+    }
+
+    /// It runs, and is told to run: the same run, refined or changed, or a restart whose end was not heard.
+    fn update(&mut self, at: Timestamp, workload: &Arc<Workload>, seen: Timestamp, since: Option<Timestamp>) {
+        let id = &workload.id;
+        let changed = self.by_id.get(id).is_some_and(|life| differs(&life.workload, workload));
+        self.replace(workload);
+        self.confirm(id, at.max(seen));
+        match (since, workload.since) {
+            (None, None) if changed => {
+                self.each_span(id, |_| false);
+                self.open(id, Timestamp::MIN);
+            }
+            (None, Some(start)) => {
+                self.each_span(id, |_| false);
+                self.set_since(id, Some(start));
+                self.open(id, start);
+            }
+            (Some(_), Some(start)) if start > seen => {
+                self.close(id, start);
+                self.set_since(id, Some(start));
+                self.open(id, start);
+            }
+            (Some(known), told) => {
+                let start = told.map_or(known, |told| told.min(known));
+                self.set_since(id, Some(start));
+                self.each_span(id, |span| {
+                    span.from = if span.from == known && span.until.is_none() { start } else { span.from };
+                    true
+                });
+                if changed {
+                    let turn = at.max(start);
+                    self.close(id, turn);
+                    self.open(id, turn);
+                } else {
+                    self.refresh(workload);
+                }
+            }
+            (None, None) => self.refresh(workload),
+        }
+    }
+
+    /// It rests, and is told to run: a new run, an end that was inferred wrongly, or stale words.
+    fn wake(&mut self, at: Timestamp, workload: &Arc<Workload>, ended: Timestamp, told: bool) {
+        let id = &workload.id;
+        let never_ran = self.by_id.get(id).is_some_and(|life| life.keys.is_empty() && !told);
+        let fresh = workload.since.is_some_and(|start| start > ended);
+        if told && !fresh {
+            self.counts.stale += 1;
+            return;
+        }
+        self.resting.remove(&(ended, id.clone()));
+        self.replace(workload);
+        self.confirm(id, at);
+        let from = if fresh || never_ran { workload.since.unwrap_or(Timestamp::MIN) } else { ended };
+        if workload.since.is_some() {
+            self.set_since(id, workload.since);
+        }
+        self.open(id, from);
+    }
+
+    /// The runtime says when it ended.
+    pub(super) fn stop(&mut self, id: &WorkloadId, until: Timestamp) {
+        self.end(id, until, true);
+    }
+
+    /// The whole list of a runtime: whatever started before `at` and is not in it has ended.
+    pub(super) fn reconcile(&mut self, at: Timestamp, runtime: &str, running: &[WorkloadId]) {
+        let listed: BTreeSet<&WorkloadId> = running.iter().collect();
+        let missing: Vec<WorkloadId> = self
+            .by_id
+            .iter()
+            .filter(|(id, life)| life.runs() && &*life.workload.runtime == runtime && !listed.contains(id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in missing {
+            self.end(&id, at, false);
+        }
+    }
+
+    fn end(&mut self, id: &WorkloadId, until: Timestamp, told: bool) {
+        self.close(id, until);
+        let Some(life) = self.by_id.get_mut(id) else { return };
+        // A late word about an earlier run says nothing of this one.
+        if life.since.is_some_and(|since| since > until) {
+            return;
+        }
+        match life.standing {
+            Standing::Rests { told: false, at } if told => {
+                self.resting.remove(&(at, id.clone()));
+            }
+            Standing::Rests { .. } => return,
+            Standing::Runs { .. } => {}
+        }
+        life.standing = Standing::Rests { at: until, told };
+        self.resting.insert((until, id.clone()));
+    }
+
+    /// Ends every span that began by then and lasts longer. One that would be empty is kept: a late packet may need it.
+    fn close(&mut self, id: &WorkloadId, until: Timestamp) {
+        self.each_span(id, |span| {
+            if (span.undated || span.from <= until) && span.until.is_none_or(|end| end > until) {
+                span.until = Some(until);
+            }
+            true
+        });
+    }
+
+    /// Opens a span for everything that the workload owns now.
+    fn open(&mut self, id: &WorkloadId, from: Timestamp) {
+        let Some(life) = self.by_id.get(id) else { return };
+        let (serial, workload) = (life.serial, life.workload.clone());
+        let undated = life.since.is_none();
+        let keys: BTreeSet<Key> = Key::of(&workload).collect();
+        let room = self.spare_spans(id, keys.len());
+        self.counts.spans_dropped += u64::try_from(keys.len().saturating_sub(room)).unwrap_or(u64::MAX);
+        for key in keys.into_iter().take(room) {
+            let span = Span { serial, workload: workload.clone(), from, until: None, undated };
+            self.index.push(key.clone(), span);
+            if let Some(life) = self.by_id.get_mut(id) {
+                life.keys.insert(key);
+            }
+        }
+    }
+
+    /// How many more spans a workload may have, after dropping past ones if `wanted` needs it.
+    fn spare_spans(&mut self, id: &WorkloadId, wanted: usize) -> usize {
+        let horizon = self.now.now().minus(self.limits.remember);
+        let mut ends = Vec::new();
+        let mut held = 0_usize;
+        self.each_span(id, |span| {
+            let keep = span.until.is_none_or(|until| until >= horizon);
+            held += usize::from(keep);
+            ends.extend(span.until.filter(|_| keep));
+            keep
+        });
+        let excess = (held + wanted).saturating_sub(MAX_SPANS).min(ends.len());
+        if excess > 0 {
+            ends.sort_unstable();
+            let mut left = excess;
+            let newest_dropped = ends.get(excess - 1).copied();
+            self.each_span(id, |span| {
+                let drop = left > 0 && span.until.is_some() && span.until <= newest_dropped;
+                left -= usize::from(drop);
+                !drop
+            });
+            held -= excess;
+            self.counts.spans_dropped += u64::try_from(excess).unwrap_or(u64::MAX);
+        }
+        MAX_SPANS.saturating_sub(held)
+    }
+
+    /// Visits every span of a workload; those for which `keep` answers false are removed.
+    fn each_span(&mut self, id: &WorkloadId, mut keep: impl FnMut(&mut Span) -> bool) {
+        let Some(life) = self.by_id.get_mut(id) else { return };
+        let (index, serial) = (&mut self.index, life.serial);
+        life.keys.retain(|key| index.retain(key, serial, &mut keep) > 0);
+    }
+
+    /// Lets the open spans speak of the workload as it is now; nothing that matters for the past changed.
+    fn refresh(&mut self, workload: &Arc<Workload>) {
+        self.each_span(&workload.id, |span| {
+            if span.until.is_none() {
+                span.workload = workload.clone();
+            }
+            true
+        });
+    }
+
+    fn replace(&mut self, workload: &Arc<Workload>) {
+        if let Some(life) = self.by_id.get_mut(&workload.id) {
+            life.workload = workload.clone();
+        }
+    }
+
+    fn confirm(&mut self, id: &WorkloadId, seen: Timestamp) {
+        if let Some(life) = self.by_id.get_mut(id) {
+            life.standing = Standing::Runs { seen };
+        }
+    }
+
+    fn set_since(&mut self, id: &WorkloadId, since: Option<Timestamp>) {
+        if let Some(life) = self.by_id.get_mut(id) {
+            life.since = since;
+        }
+    }
+
+    /// Makes room for one more by forgetting the oldest dead; false when everything runs.
+    fn make_room(&mut self) -> bool {
+        while self.by_id.len() >= self.limits.workloads {
+            let Some((_, id)) = self.resting.first().cloned() else { return false };
+            self.remove(&id);
+            self.counts.evicted += 1;
+        }
+        true
+    }
+
+    fn remove(&mut self, id: &WorkloadId) {
+        self.each_span(id, |_| false);
+        if let Some(Life { standing: Standing::Rests { at, .. }, .. }) = self.by_id.remove(id) {
+            self.resting.remove(&(at, id.clone()));
+        }
+    }
+}
+
+impl Life {
+    const fn runs(&self) -> bool {
+        matches!(self.standing, Standing::Runs { .. })
+    }
+}
+
+/// Whether the past must keep the old description: anything but what only "now" has.
+fn differs(old: &Workload, new: &Workload) -> bool {
+    let same = old.name == new.name
+        && old.attachments == new.attachments
+        && old.network_mode == new.network_mode
+        && old.image == new.image
+        && old.image_digest == new.image_digest
+        && old.labels == new.labels;
+    !same
+}

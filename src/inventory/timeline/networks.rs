@@ -1,0 +1,122 @@
+//! The networks of the runtimes and the host's own interfaces: which addresses are the host's, which are nobody's yet.
+//!
+//! Contract: gateways of bridge networks and addresses told by links are the host's; a bridge network's range is inside.
+//! A macvlan's gateway is a router outside, and its range is shared with strangers: neither counts. Limits:
+//! [`MAX_NETWORKS`], [`MAX_LINKS`]; beyond, newcomers are refused and counted (a link that is down makes room first).
+//! Design: reads are once a flow and the lists are short, so subnets are searched in order of network id.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+
+use crate::input::{LinkEvent, Mac, ObservationPoint, RuntimeNetwork};
+
+/// Docker's default address pools hold 31 networks; a host with more than this many has other problems.
+const MAX_NETWORKS: usize = 4096;
+/// One a running container, and the bridges.
+const MAX_LINKS: usize = 32_768;
+
+#[derive(Debug, Default)]
+pub(super) struct Networks {
+    by_id: BTreeMap<String, Arc<RuntimeNetwork>>,
+    links: BTreeMap<ObservationPoint, LinkEvent>,
+    learned: BTreeMap<ObservationPoint, Mac>,
+    host: HashSet<IpAddr>,
+}
+
+impl Networks {
+    /// A network as it is now; false when there was no room for it.
+    pub(super) fn tell(&mut self, network: &Arc<RuntimeNetwork>) -> bool {
+        let room = self.by_id.len() < MAX_NETWORKS || self.by_id.contains_key(&network.id);
+        if room {
+            self.by_id.insert(network.id.clone(), network.clone());
+            self.list_host();
+        }
+        room
+    }
+
+    pub(super) fn remove(&mut self, id: &str) {
+        if self.by_id.remove(id).is_some() {
+            self.list_host();
+        }
+    }
+
+    /// A link as it is now; false when there was no room for it. What a vanished link had is remembered until it returns.
+    pub(super) fn tell_link(&mut self, link: &LinkEvent) -> bool {
+        if let Some(known) = self.links.get_mut(&link.point) {
+            known.up = link.up;
+            if link.up {
+                known.mac = link.mac.or(known.mac);
+                known.addresses.clone_from(&link.addresses);
+            }
+        } else {
+            if self.links.len() >= MAX_LINKS {
+                let Some(down) = self.links.values().find(|known| !known.up).map(|known| known.point.clone()) else {
+                    return false;
+                };
+                self.links.remove(&down);
+                self.learned.remove(&down);
+            }
+            self.links.insert(link.point.clone(), link.clone());
+        }
+        self.list_host();
+        true
+    }
+
+    pub(super) fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) -> bool {
+        let room = self.learned.len() < MAX_LINKS || self.learned.contains_key(point);
+        if room && !mac.is_multicast() {
+            self.learned.insert(point.clone(), mac);
+        }
+        room
+    }
+
+    pub(super) fn host_mac(&self, point: &ObservationPoint) -> Option<Mac> {
+        self.links.get(point).and_then(|link| link.mac).or_else(|| self.learned.get(point).copied())
+    }
+
+    pub(super) fn is_host(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.host.contains(&ip)
+    }
+
+    pub(super) fn by_bridge(&self, name: &str) -> Option<&Arc<RuntimeNetwork>> {
+        self.by_id.values().find(|network| network.bridge.as_deref() == Some(name))
+    }
+
+    pub(super) fn by_id_or_name(&self, id: &str, name: &str) -> Option<&Arc<RuntimeNetwork>> {
+        self.by_id.get(id).or_else(|| self.by_id.values().find(|network| network.name == name))
+    }
+
+    /// The network with the narrowest range that holds the address.
+    pub(super) fn by_address(&self, ip: IpAddr) -> Option<&Arc<RuntimeNetwork>> {
+        let ranges = self.by_id.values().flat_map(|network| network.subnets.iter().map(move |range| (range, network)));
+        // max_by_key keeps the last of equals; reversed, that is the first in order of id.
+        ranges.rev().filter(|(range, _)| range.contains(ip)).max_by_key(|(range, _)| range.prefix()).map(|(_, n)| n)
+    }
+
+    /// Whether nobody but a workload or the host can have this address: it lies in a bridge network.
+    pub(super) fn is_inside(&self, ip: IpAddr) -> bool {
+        self.by_address(ip).is_some_and(|network| is_bridged(network))
+    }
+
+    /// Whether the address means everybody in a known IPv4 range.
+    pub(super) fn is_directed_broadcast(&self, ip: IpAddr) -> bool {
+        let IpAddr::V4(ip) = ip else { return false };
+        self.by_id.values().flat_map(|network| &network.subnets).any(|range| match range {
+            IpNetwork::V4(range) => range.prefix() < 31 && range.broadcast() == ip,
+            IpNetwork::V6(_) => false,
+        })
+    }
+
+    fn list_host(&mut self) {
+        let gateways = self.by_id.values().filter(|network| is_bridged(network)).flat_map(|n| &n.gateways);
+        let own = self.links.values().flat_map(|link| &link.addresses);
+        self.host = gateways.chain(own).map(IpAddr::to_canonical).collect();
+    }
+}
+
+fn is_bridged(network: &RuntimeNetwork) -> bool {
+    network.driver == "bridge" || network.bridge.is_some()
+}

@@ -1,0 +1,123 @@
+//! The answer to "who was behind this?", and how much it can be relied on.
+//!
+//! Contract: every answer that is less than certain says why. Design: not known, not ours and more than one are answers
+//! of their own, never a guess.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::input::{Mac, ObservationPoint, Workload};
+use crate::time::Timestamp;
+
+/// How the owner is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttributionMethod {
+    /// By address, valid at that time.
+    Address,
+    /// By MAC.
+    Mac,
+    /// By the host-side veth it was seen on.
+    Veth,
+    /// By an undated snapshot (such as `docker inspect` output).
+    Snapshot,
+}
+
+impl AttributionMethod {
+    /// The word used in JSON and on a terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Mac => "mac",
+            Self::Veth => "veth",
+            Self::Snapshot => "snapshot",
+        }
+    }
+}
+
+/// How sure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Nothing contradicts it.
+    Exact,
+    /// Best explanation; `why` says what is missing.
+    Likely,
+    /// More than one candidate.
+    Ambiguous,
+}
+
+impl Confidence {
+    /// The word used in JSON and on a terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Likely => "likely",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// Who was behind an address.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Owner {
+    /// A workload.
+    Workload {
+        /// The workload as it was then.
+        workload: Arc<Workload>,
+        /// How it is known.
+        how: AttributionMethod,
+        /// How sure it is.
+        confidence: Confidence,
+        /// Why not surer.
+        why: Option<&'static str>,
+    },
+    /// Several workloads could own it.
+    Ambiguous(Vec<Arc<Workload>>),
+    /// The host itself, or a network's gateway.
+    Host,
+    /// Inside a container network, but nobody owns it at that time.
+    Unknown,
+    /// Not an address of this host's networks.
+    External,
+}
+
+impl Owner {
+    /// The workload, where there is exactly one.
+    pub const fn workload(&self) -> Option<&Arc<Workload>> {
+        match self {
+            Self::Workload { workload, .. } => Some(workload),
+            Self::Ambiguous(_) | Self::Host | Self::Unknown | Self::External => None,
+        }
+    }
+
+    /// The metric label.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Workload { .. } => "workload",
+            Self::Ambiguous(_) => "ambiguous",
+            Self::Host => "host",
+            Self::Unknown => "unknown",
+            Self::External => "external",
+        }
+    }
+}
+
+/// Owner plus nothing else; kept as a name of its own because metrics count it.
+pub type Attribution = Owner;
+
+/// What was seen of one end of a flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting<'a> {
+    /// Where.
+    pub point: &'a ObservationPoint,
+    /// Address.
+    pub ip: IpAddr,
+    /// Source MAC of its frames, where there is one.
+    pub mac: Option<Mac>,
+    /// When.
+    pub at: Timestamp,
+}

@@ -1,0 +1,10 @@
+//! Metrics and health over HTTP.
+//!
+//! Contract: answers from the latest [`Snapshot`]; never touches the engine. Design: the engine's thread publishes, requests read.
+
+mod http;
+pub mod metrics;
+mod snapshot;
+
+pub use http::serve;
+pub use snapshot::{PointCounters, Snapshot, SnapshotCell};

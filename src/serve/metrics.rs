@@ -1,0 +1,269 @@
+//! The metrics: one table that declares, renders and documents them.
+//!
+//! Contract: OpenMetrics 1.0 when asked for, else Prometheus text 0.0.4. Label values are escaped (the encoder does it) and their
+//! number is bounded: at most [`MAX_POINTS`] observation points, the rest summed as `other`.
+//! Design: a row of [`METRICS`] is a metric; `docs/metrics.md` is generated from the same rows.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::{PointCounters, Snapshot};
+use crate::decode::DecodeReason;
+use crate::detect::Severity;
+use crate::detect::rules;
+
+/// Observation points with series of their own.
+pub const MAX_POINTS: usize = 200;
+/// Runtimes that are always shown, connected or not.
+const RUNTIMES: [&str; 1] = ["docker"];
+
+/// One series of a metric.
+struct Sample {
+    labels: Vec<(&'static str, String)>,
+    value: u64,
+}
+
+/// One metric.
+pub struct Metric {
+    /// Name as it is scraped.
+    pub name: &'static str,
+    /// `true` for a counter, `false` for a gauge.
+    pub counter: bool,
+    /// Labels, in order.
+    pub labels: &'static [&'static str],
+    /// What it counts, and in which unit.
+    pub help: &'static str,
+    samples: fn(&Snapshot) -> Vec<Sample>,
+}
+
+impl fmt::Debug for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metric").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    samples: fn(&Snapshot) -> Vec<Sample>,
+) -> Metric {
+    Metric { name, counter: true, labels, help, samples }
+}
+
+const fn gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    samples: fn(&Snapshot) -> Vec<Sample>,
+) -> Metric {
+    Metric { name, counter: false, labels, help, samples }
+}
+
+/// Every metric, in the order of output.
+pub static METRICS: &[Metric] = &[
+    gauge("hopwatch_build_info", &["version"], "Always 1; the label names the running version", |_| {
+        vec![sample([("version", env!("CARGO_PKG_VERSION"))], 1)]
+    }),
+    counter("hopwatch_packets_total", &["observation_point"], "Packets captured", |s| {
+        each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.packets)])
+    }),
+    counter(
+        "hopwatch_frame_bytes_total",
+        &["observation_point"],
+        "Bytes of captured packets as they were on the wire",
+        |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.frame_bytes)]),
+    ),
+    counter(
+        "hopwatch_dropped_packets_total",
+        &["observation_point", "reason"],
+        "Packets lost before they were seen, and flow events lost behind the flow table (reason queue)",
+        |s| {
+            each_point(s, |point, counters| {
+                let each = counters.dropped_by_reason();
+                each.map(|(reason, n)| sample([("observation_point", point), ("reason", reason)], n)).collect()
+            })
+        },
+    ),
+    counter(
+        "hopwatch_decode_errors_total",
+        &["observation_point", "reason"],
+        "Packets captured but not decoded",
+        |s| {
+            each_point(s, |point, counters| {
+                let of = |reason: &str| counters.decode_errors.get(reason).copied().unwrap_or(0);
+                let each = DecodeReason::ALL.into_iter().map(DecodeReason::as_str);
+                each.map(|reason| sample([("observation_point", point), ("reason", reason)], of(reason))).collect()
+            })
+        },
+    ),
+    gauge("hopwatch_flows_active", &["observation_point"], "Flows held in the flow table now", |s| {
+        each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.flows_active)])
+    }),
+    counter(
+        "hopwatch_path_flows_total",
+        &["contract", "verdict"],
+        "Flows that a path contract covers, by verdict",
+        |s| {
+            let flows = s.engine.path_flows.iter();
+            flows
+                .map(|((contract, verdict), n)| sample([("contract", &**contract), ("verdict", verdict)], *n))
+                .collect()
+        },
+    ),
+    counter(
+        "hopwatch_alerts_total",
+        &["rule", "severity"],
+        "Alerts raised; counted updates of an alert are not counted here",
+        |s| {
+            let all = rules::ALL.iter().flat_map(|rule| Severity::ALL.map(|severity| (rule.name, severity)));
+            let count = |key| s.engine.alerts.get(&key).copied().unwrap_or(0);
+            all.map(|key| sample([("rule", key.0), ("severity", key.1.as_str())], count(key))).collect()
+        },
+    ),
+    counter(
+        "hopwatch_exception_hits_total",
+        &["exception"],
+        "Findings held back by an exception of the configuration",
+        |s| s.engine.exception_hits.iter().map(|(name, n)| sample([("exception", name)], *n)).collect(),
+    ),
+    counter("hopwatch_attributions_total", &["result"], "Flows by how well their source is known", |s| {
+        s.engine.attributions.iter().map(|(result, n)| sample([("result", result)], *n)).collect()
+    }),
+    counter("hopwatch_flows_forgotten_total", &[], "Flows forgotten early because too many were followed", |s| {
+        vec![plain(s.engine.flows_forgotten)]
+    }),
+    counter("hopwatch_alerts_closed_early_total", &[], "Alerts closed early because too many were open", |s| {
+        vec![plain(s.engine.alerts_closed_early)]
+    }),
+    gauge("hopwatch_inventory_workloads", &[], "Workloads that run now", |s| {
+        vec![plain(u64::try_from(s.engine.workloads_running).unwrap_or(u64::MAX))]
+    }),
+    gauge(
+        "hopwatch_runtime_connected",
+        &["runtime"],
+        "1 while the runtime answers and its event stream is open, else 0",
+        |s| {
+            let known = s.engine.runtimes.iter().map(|(name, connected)| (name.to_string(), u64::from(*connected)));
+            let mut all: std::collections::BTreeMap<_, _> = RUNTIMES.map(|name| (name.to_owned(), 0)).into();
+            all.extend(known);
+            all.into_iter().map(|(name, connected)| sample([("runtime", name.as_str())], connected)).collect()
+        },
+    ),
+    counter(
+        "hopwatch_runtime_event_gaps_total",
+        &[],
+        "How often a runtime stopped answering or its event stream was cut",
+        |s| vec![plain(s.engine.runtime_event_gaps)],
+    ),
+];
+
+fn sample<const N: usize>(labels: [(&'static str, &str); N], value: u64) -> Sample {
+    Sample { labels: labels.map(|(name, value)| (name, value.to_owned())).into(), value }
+}
+
+const fn plain(value: u64) -> Sample {
+    Sample { labels: Vec::new(), value }
+}
+
+/// The busiest points one by one, and the sum of the others.
+fn each_point(snapshot: &Snapshot, samples: impl Fn(&str, &PointCounters) -> Vec<Sample>) -> Vec<Sample> {
+    let mut busiest: Vec<_> = snapshot.points.iter().collect();
+    busiest.sort_by_key(|(name, counters)| (std::cmp::Reverse(counters.packets), (*name).clone()));
+    let rest = busiest.split_off(busiest.len().min(MAX_POINTS));
+    let mut all: Vec<_> = busiest.into_iter().flat_map(|(name, counters)| samples(name, counters)).collect();
+    if !rest.is_empty() {
+        let mut sum = PointCounters::default();
+        rest.into_iter().for_each(|(_, counters)| sum.add(counters));
+        all.extend(samples("other", &sum));
+    }
+    all
+}
+
+struct Labels<'a>(&'a [(&'static str, String)]);
+
+impl EncodeLabelSet for Labels<'_> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|label| {
+            use prometheus_client::encoding::EncodeLabel as _;
+            (label.0, label.1.as_str()).encode(encoder.encode_label())
+        })
+    }
+}
+
+impl fmt::Debug for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Labels").field(&self.0).finish()
+    }
+}
+
+#[derive(Debug)]
+struct FromSnapshot(std::sync::Arc<Snapshot>);
+
+impl Collector for FromSnapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for metric in METRICS {
+            let kind = if metric.counter { MetricType::Counter } else { MetricType::Gauge };
+            let name = metric.name.strip_suffix("_total").unwrap_or(metric.name);
+            let mut family = encoder.encode_descriptor(name, metric.help, None, kind)?;
+            for sample in (metric.samples)(&self.0) {
+                let labels = Labels(&sample.labels);
+                let mut series = family.encode_family(&labels)?;
+                if metric.counter {
+                    series.encode_counter::<Labels<'_>, u64, u64>(&sample.value, None)?;
+                } else {
+                    series.encode_gauge(&i64::try_from(sample.value).unwrap_or(i64::MAX))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The snapshot in OpenMetrics 1.0.
+pub fn open_metrics(snapshot: std::sync::Arc<Snapshot>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(FromSnapshot(snapshot)));
+    let mut text = String::new();
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// The snapshot in Prometheus text 0.0.4, where a counter is described under the name that it is scraped by.
+pub fn prometheus_text(snapshot: std::sync::Arc<Snapshot>) -> Result<String, fmt::Error> {
+    let text = open_metrics(snapshot)?;
+    let mut out = String::with_capacity(text.len() + 1024);
+    for line in text.lines().filter(|line| *line != "# EOF") {
+        out.push_str(&described_by_full_name(line));
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+fn described_by_full_name(line: &str) -> String {
+    let Some((keyword, rest)) = ["# HELP ", "# TYPE "].iter().find_map(|k| Some((*k, line.strip_prefix(k)?))) else {
+        return line.to_owned();
+    };
+    let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let is_counter = METRICS.iter().any(|metric| metric.counter && metric.name.strip_suffix("_total") == Some(name));
+    format!("{keyword}{name}{} {rest}", if is_counter { "_total" } else { "" })
+}
+
+/// `docs/metrics.md`.
+pub fn reference() -> String {
+    let row = |metric: &Metric| {
+        let kind = if metric.counter { "counter" } else { "gauge" };
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        format!("| `{}` | {kind} | {labels} | {} |\n", metric.name, metric.help)
+    };
+    let rows: String = METRICS.iter().map(row).collect();
+    format!(
+        "# Metrics\n\nServed at `/metrics` (default http://127.0.0.1:9921/metrics), in Prometheus text 0.0.4 or, when the scraper asks for \
+         it, OpenMetrics 1.0.\nAt most {MAX_POINTS} observation points have series of their own; the others are summed as `other`.\n\n\
+         | metric | type | labels | what it counts |\n|---|---|---|---|\n{rows}"
+    )
+}

@@ -1,0 +1,73 @@
+//! What a scrape or a health check sees.
+//!
+//! Contract: a consistent copy, at most as old as the publisher's interval. Design: readers share it by reference count.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::EngineStats;
+use crate::input::LossReason;
+
+/// Counters of one observation point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PointCounters {
+    /// Packets captured.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub frame_bytes: u64,
+    /// Packets or events lost, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Packets not decoded, by reason.
+    pub decode_errors: BTreeMap<&'static str, u64>,
+    /// Flows held now.
+    pub flows_active: u64,
+}
+
+impl PointCounters {
+    /// Adds another point's counters.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.frame_bytes += other.frame_bytes;
+        self.flows_active += other.flows_active;
+        for (mine, theirs) in [(&mut self.dropped, &other.dropped), (&mut self.decode_errors, &other.decode_errors)] {
+            for (reason, count) in theirs {
+                *mine.entry(reason).or_default() += count;
+            }
+        }
+    }
+
+    /// All reasons for which something can be lost, those that never occurred included.
+    pub(super) fn dropped_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        LossReason::ALL
+            .map(LossReason::as_str)
+            .into_iter()
+            .map(|reason| (reason, self.dropped.get(reason).copied().unwrap_or(0)))
+    }
+}
+
+/// Everything that is served.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Counters by observation point.
+    pub points: BTreeMap<String, PointCounters>,
+    /// The engine's counters.
+    pub engine: EngineStats,
+    /// Why not everything is seen now; empty when ready.
+    pub not_ready: Vec<String>,
+}
+
+/// The latest snapshot, shared between the publisher and the requests.
+#[derive(Clone, Debug, Default)]
+pub struct SnapshotCell(Arc<Mutex<Arc<Snapshot>>>);
+
+impl SnapshotCell {
+    /// Replaces the snapshot.
+    pub fn publish(&self, snapshot: Snapshot) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+
+    /// The latest one.
+    pub fn read(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

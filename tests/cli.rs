@@ -1,0 +1,177 @@
+//! The command line with good and bad input: a clear message, the right exit code, never a panic.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+
+/// What a run printed and how it ended.
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn hopwatch(args: &[&str]) -> Run {
+    hopwatch_with(args, |_| {})
+}
+
+fn hopwatch_with(args: &[&str], change: impl FnOnce(&mut Command)) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hopwatch"));
+    command.args(args).env("NO_COLOR", "1").env_remove("DOCKER_HOST");
+    change(&mut command);
+    let output = command.output().expect("run hopwatch");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let run = Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
+    assert!(!run.stderr.contains("panicked"), "{args:?}: {}", run.stderr);
+    run
+}
+
+fn path(relative: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative).display().to_string()
+}
+
+fn temporary(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(name);
+    std::fs::write(&file, content).expect("write");
+    (folder, file)
+}
+
+fn shipped_capture() -> Vec<u8> {
+    std::fs::read(path("captures/egress-around-proxy/traffic.pcapng")).expect("the shipped capture")
+}
+
+#[test]
+fn the_demo_names_who_where_and_what_was_skipped() {
+    let run = hopwatch(&["replay", &path("captures/egress-around-proxy"), "--format", "text"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for word in [
+        "egress-skips-proxy",
+        "who",
+        "to where",
+        "skipped",
+        "evidence",
+        "do next",
+        "packets",
+        "flows",
+        "bypassed",
+        "alert",
+    ] {
+        assert!(run.stdout.contains(word), "{word} is missing:\n{}", run.stdout);
+    }
+}
+
+#[test]
+fn fail_on_ends_with_1_only_at_or_above() {
+    let folder = path("captures/egress-around-proxy");
+    assert_eq!(hopwatch(&["replay", &folder, "--fail-on", "high"]).code, Some(1));
+    assert_eq!(hopwatch(&["replay", &folder, "--fail-on", "critical"]).code, Some(0));
+    assert_eq!(hopwatch(&["replay", &path("captures/egress-through-proxy"), "--fail-on", "low"]).code, Some(0));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let run = hopwatch(&["replay", "/nowhere/traffic.pcap"]);
+    assert_eq!(run.code, Some(4));
+    assert!(run.stderr.contains("/nowhere/traffic.pcap does not exist"), "{}", run.stderr);
+}
+
+#[test]
+fn a_file_that_is_no_capture_says_what_it_looks_like() {
+    let (_folder, file) = temporary("notes.pcap", b"these are only notes, not packets at all\n");
+    let run = hopwatch(&["replay", &file.display().to_string()]);
+    assert_eq!(run.code, Some(4));
+    assert!(run.stderr.contains("is not a capture"), "{}", run.stderr);
+}
+
+#[test]
+fn a_truncated_capture_counts_what_was_read_and_warns_with_the_offset() {
+    let whole = shipped_capture();
+    let (_folder, file) = temporary("cut.pcapng", &whole[..whole.len() - 10]);
+    let run = hopwatch(&["replay", &file.display().to_string(), "--format", "json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("is truncated") && run.stderr.contains("byte"), "{}", run.stderr);
+    let summary: serde_json::Value = serde_json::from_str(run.stdout.lines().last().expect("a line")).expect("JSON");
+    assert!(summary["packets"].as_u64().expect("a number") > 0);
+    assert_eq!(summary["warnings"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn an_unknown_link_type_is_counted_and_said() {
+    let mut header = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 147] {
+        header.extend_from_slice(&word.to_le_bytes());
+    }
+    header.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 9, 9, 9, 9]);
+    let (_folder, file) = temporary("odd.pcap", &header);
+    let run = hopwatch(&["replay", &file.display().to_string(), "--format", "json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("link type 147"), "{}", run.stderr);
+    assert!(run.stdout.contains("\"packets\":1"), "{}", run.stdout);
+}
+
+#[test]
+fn a_wrong_line_in_a_facts_file_is_named() {
+    let (_folder, file) =
+        temporary("facts.jsonl", b"{\"schema\":\"hopwatch.fact/1\",\"at\":\"yesterday\",\"fact\":{}}\n");
+    let capture = path("captures/egress-around-proxy/traffic.pcapng");
+    let run = hopwatch(&["replay", &capture, "--facts", &file.display().to_string()]);
+    assert_eq!(run.code, Some(4));
+    assert!(run.stderr.contains("facts.jsonl") && run.stderr.contains("line 1"), "{}", run.stderr);
+}
+
+#[test]
+fn a_capture_from_a_pipe_gives_the_same_as_the_file() {
+    let folder = path("captures/egress-around-proxy");
+    let facts = format!("{folder}/facts.jsonl");
+    let config = format!("{folder}/hopwatch.yaml");
+    let from_file = hopwatch(&["replay", &folder, "--format", "json"]);
+    let from_pipe = hopwatch_with(&["replay", "-", "--facts", &facts, "-c", &config, "--format", "json"], |command| {
+        command.write_stdin(shipped_capture());
+    });
+    assert_eq!(from_file.stdout, from_pipe.stdout);
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_3_and_names_the_nearest_word() {
+    let (_folder, file) = temporary("hopwatch.yaml", b"contrats: []\n");
+    let run = hopwatch(&["replay", &path("captures/egress-around-proxy"), "-c", &file.display().to_string()]);
+    assert_eq!(run.code, Some(3));
+    assert!(run.stderr.contains("contrats") && run.stderr.contains("contracts"), "{}", run.stderr);
+}
+
+#[test]
+fn without_a_docker_socket_inventory_says_what_to_do() {
+    let run = hopwatch_with(&["inventory"], |command| {
+        command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    });
+    assert_eq!(run.code, Some(4));
+    assert!(run.stderr.contains("/nowhere/docker.sock"), "{}", run.stderr);
+}
+
+#[test]
+fn usage_errors_end_with_2() {
+    assert_eq!(hopwatch(&["replay"]).code, Some(2));
+    assert_eq!(hopwatch(&["sniff", "--duration", "soon"]).code, Some(2));
+}
+
+#[test]
+fn rules_are_listed_and_explained() {
+    let list = hopwatch(&["rules", "list"]);
+    for rule in hopwatch::detect::rules::ALL {
+        assert!(list.stdout.contains(rule.name), "{}", list.stdout);
+        assert!(hopwatch(&["rules", "explain", rule.name]).stdout.contains("## Blind spots"));
+    }
+    let wrong = hopwatch(&["rules", "explain", "egress-skip-proxy"]);
+    assert_eq!(wrong.code, Some(4));
+    assert!(wrong.stderr.contains("did you mean egress-skips-proxy"), "{}", wrong.stderr);
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    assert!(hopwatch(&["completions", "bash"]).stdout.contains("_hopwatch"));
+    assert!(hopwatch(&["man"]).stdout.contains(".TH hopwatch"));
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(hopwatch(&["man", "-o", &folder.path().display().to_string()]).code, Some(0));
+    assert!(folder.path().join("hopwatch-replay.1").is_file());
+}

@@ -1,0 +1,314 @@
+//! Thousands of real captures, and what other tools say of them.
+//!
+//! The folder is named by `HOPWATCH_CASES`, else `../shared/cases` beside the package; without it the tests say so and pass.
+//! Nothing is sampled: every capture is read. The archive is unpacked once, into a folder that is removed at the end.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
+#![cfg(feature = "shell")]
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use hopwatch::decode::{Decoded, LinkType, decode};
+use hopwatch::flow::{Meter, MeterLimits, community_id};
+use hopwatch::input::{Endpoint, Fact, FiveTuple, FlowEventKind, Input, Protocol};
+use hopwatch::observe::{CaptureError, CaptureReader};
+use serde_json::Value;
+
+/// Of all captures that tshark metered, those whose flows agree exactly. What is missing: MPLS, `PPPoE`, PPP, wireless and
+/// other link types, and later fragments, which have no ports yet.
+const FLOWS_AGREEING: f64 = 95.3;
+/// The same over the core set.
+const CORE_FLOWS_AGREEING: f64 = 86.5;
+
+/// The unpacked cases; the folder goes away with it.
+struct Cases(tempfile::TempDir);
+
+impl Cases {
+    fn unpack() -> Option<Self> {
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("shared/cases");
+        let folder = std::env::var_os("HOPWATCH_CASES").map_or(beside, PathBuf::from);
+        let archive = folder.join("dev.tar.xz");
+        if !archive.is_file() {
+            println!("skipped: no {} (set HOPWATCH_CASES to a folder with captures)", archive.display());
+            return None;
+        }
+        let target = tempfile::tempdir().expect("a temporary folder");
+        let tar = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(target.path()).status();
+        if !tar.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            println!("skipped: tar cannot unpack {}: {tar:?}", archive.display());
+            return None;
+        }
+        Some(Self(target))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A pack of expectations, one JSON value a line.
+    fn lines(&self, pack: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path("packs").join(pack)).expect("a pack");
+        text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    }
+
+    /// Column values of a table, without its head.
+    fn column(&self, pack: &str, column: usize) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("packs").join(pack)).expect("a pack");
+        text.lines().skip(1).filter_map(|line| line.split('\t').nth(column)).map(str::to_owned).collect()
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// Packets counted per kind of fate.
+#[derive(Debug, Default)]
+struct Tally {
+    agree: usize,
+    total: usize,
+    examples: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, agrees: bool, example: impl FnOnce() -> String) {
+        self.total += 1;
+        if agrees {
+            self.agree += 1;
+        } else {
+            self.examples.push(example());
+        }
+    }
+
+    fn share(&self) -> f64 {
+        let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        100.0 * count(self.agree) / count(self.total.max(1))
+    }
+
+    fn print(&self, what: &str) {
+        println!("{what}: {} of {} agree ({:.2} %)", self.agree, self.total, self.share());
+        self.examples.iter().take(12).for_each(|example| println!("  differs: {example}"));
+    }
+}
+
+/// One test, so that the archive is unpacked once.
+#[test]
+fn other_tools_agree() {
+    let Some(cases) = Cases::unpack() else { return };
+    let truth = cases.lines("truth-dev.jsonl");
+    community_ids(&cases, &truth);
+    packet_counts(&cases, &truth);
+    valid_pcapng_that_libpcap_refuses(&cases, &truth);
+    evil_captures(&cases);
+    flows(&cases);
+}
+
+fn of_kind<'a>(truth: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    truth.iter().filter(move |line| text(line, "kind") == kind)
+}
+
+fn community_ids(cases: &Cases, truth: &[Value]) {
+    let mut tally = Tally::default();
+    for line in of_kind(truth, "communityid") {
+        let seed = u16::try_from(line["params"]["seed"].as_u64().expect("a seed")).expect("a seed");
+        let as_hex = line["params"]["base64"] == false;
+        let ours = ids_of(&cases.path(text(line, "file")), seed);
+        let expected = line["expected"].as_array().expect("a list");
+        for one in expected {
+            let end = |ip: &str, port: &str| Endpoint {
+                ip: text(one, ip).parse().expect("an address"),
+                port: one[port].as_u64().map_or(0, |port| u16::try_from(port).expect("a port")),
+            };
+            let protocol = Protocol(u8::try_from(one["proto"].as_u64().expect("a number")).expect("a protocol"));
+            let tuple = FiveTuple { protocol, orig: end("saddr", "sport"), resp: end("daddr", "dport") };
+            let id = ours.get(&tuple).map(|id| if as_hex { hex_of(id) } else { id.clone() });
+            tally.add(id.as_deref() == Some(text(one, "communityid")), || format!("{one}, ours {id:?}"));
+        }
+        assert_eq!(ours.len(), expected.len(), "as many directed tuples as expected");
+    }
+    tally.print("communityid");
+    assert!(tally.agree == tally.total && tally.total > 0);
+}
+
+/// The Community ID of every directed tuple.
+fn ids_of(path: &Path, seed: u16) -> BTreeMap<FiveTuple, String> {
+    let mut reader = CaptureReader::open(path).expect("a capture");
+    let mut ids = BTreeMap::new();
+    while let Ok(Some(packet)) = reader.next_packet() {
+        let Ok(Decoded::Ip(headers)) = decode(LinkType::ETHERNET, packet.wire_len, packet.data) else { continue };
+        let orig = Endpoint { ip: headers.src, port: headers.src_port };
+        let resp = Endpoint { ip: headers.dst, port: headers.dst_port };
+        let tuple = FiveTuple { protocol: headers.protocol, orig, resp };
+        ids.insert(tuple, community_id(&tuple, seed));
+    }
+    ids
+}
+
+/// Some tools can write the hash as hexadecimal digits.
+fn hex_of(id: &str) -> String {
+    use base64::Engine as _;
+    let hash = base64::engine::general_purpose::STANDARD.decode(id.trim_start_matches("1:")).expect("base64");
+    hash.iter().fold("1:".to_owned(), |digits, byte| format!("{digits}{byte:02x}"))
+}
+
+/// Packets of a file, and what ended it.
+fn count(path: &Path) -> (u64, Option<CaptureError>) {
+    let mut reader = match CaptureReader::open(path) {
+        Ok(reader) => reader,
+        Err(error) => return (0, Some(error)),
+    };
+    loop {
+        match reader.next_packet() {
+            Ok(Some(_)) => {}
+            Ok(None) => return (reader.packets(), None),
+            Err(error) => return (reader.packets(), Some(error)),
+        }
+    }
+}
+
+fn packet_counts(cases: &Cases, truth: &[Value]) {
+    let mut tally = Tally::default();
+    for line in of_kind(truth, "file_read") {
+        let path = cases.path(text(line, "file"));
+        let [libpcap, wiretap] = ["libpcap_packets", "wiretap_packets"].map(|tool| line["expected"][tool].as_u64());
+        let Some(expected) = libpcap.filter(|_| libpcap == wiretap && path.is_file()) else { continue };
+        let (ours, error) = count(&path);
+        tally.add(ours == expected, || format!("{}: {expected}, ours {ours} {error:?}", text(line, "file")));
+    }
+    tally.print("file_read where libpcap and wiretap agree");
+    assert!(tally.agree == tally.total && tally.total > 0);
+}
+
+/// The generator's own listing says how many packet blocks there are; elsewhere wiretap's count does.
+fn valid_pcapng_that_libpcap_refuses(cases: &Cases, truth: &[Value]) {
+    let mut blocks = BTreeMap::new();
+    for line in of_kind(truth, "pcapng_blocks") {
+        let of_type = |kind: &str| {
+            let rest = text(line, "expected").split(&format!("\t{kind}: ")).nth(1).unwrap_or("0").to_owned();
+            rest.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+        };
+        blocks.insert(text(line, "file"), of_type("EPB") + of_type("SPB") + of_type("PB"));
+    }
+    let mut tally = Tally::default();
+    for line in of_kind(truth, "file_read").filter(|line| text(line, "cls").starts_with('D')) {
+        let file = text(line, "file");
+        let expected = blocks.get(file).copied().or_else(|| line["expected"]["wiretap_packets"].as_u64()).unwrap_or(0);
+        let (ours, error) = count(&cases.path(file));
+        tally.add(ours == expected && error.is_none(), || format!("{file}: {expected}, ours {ours} {error:?}"));
+    }
+    tally.print("valid pcapng that libpcap refuses");
+    assert!(tally.agree == tally.total && tally.total > 0);
+}
+
+const NO_TIMEOUTS: MeterLimits = MeterLimits {
+    max_flows: usize::MAX,
+    idle_timeout: Duration::ZERO,
+    active_timeout: Duration::ZERO,
+    update_interval: Duration::ZERO,
+};
+
+/// All events of a capture, one meter an observation point; asserts that the counters add up.
+fn metered(path: &Path) -> Vec<Input> {
+    let mut out = Vec::new();
+    let Ok(mut reader) = CaptureReader::open(path) else { return out };
+    let mut meters = BTreeMap::new();
+    while let Ok(Some(packet)) = reader.next_packet() {
+        let point = &packet.origin.point;
+        let new = || Meter::new(point.clone(), packet.origin.link, NO_TIMEOUTS);
+        meters.entry(point.clone()).or_insert_with(new).packet(packet.at, packet.wire_len, packet.data, &mut out);
+    }
+    let mut packets = 0;
+    for meter in meters.values_mut() {
+        meter.drain(&mut out);
+        let stats = meter.stats();
+        let not_decoded: u64 = stats.not_decoded.iter().map(|(_, count)| count).sum();
+        assert_eq!(stats.packets, stats.flow_packets + stats.non_ip + not_decoded, "{}", path.display());
+        packets += stats.packets;
+    }
+    assert_eq!(packets, reader.packets());
+    out
+}
+
+/// Damaged, malformed and hostile captures: nothing panics, and what ends a file early says so.
+fn evil_captures(cases: &Cases) {
+    let mut read = 0;
+    for file in cases.column("evil-dev.tsv", 2) {
+        let path = cases.path(&file);
+        if path.is_file() {
+            metered(&path);
+            read += 1;
+        }
+    }
+    println!("evil captures survived: {read}");
+    assert!(read > 0);
+}
+
+/// Ends in order, so that both directions are one key; then packets and bytes from the first and from the second end.
+type Key = (u8, (IpAddr, u16), (IpAddr, u16));
+type Sums = BTreeMap<Key, [u64; 4]>;
+
+fn add(sums: &mut Sums, protocol: u8, a: (IpAddr, u16), b: (IpAddr, u16), [from_a, from_b]: [[u64; 2]; 2]) {
+    // ICMP is compared by address pair.
+    let is_icmp = [Protocol::ICMP.0, Protocol::ICMPV6.0].contains(&protocol);
+    let [a, b] = [a, b].map(|(ip, port)| (ip, if is_icmp { 0 } else { port }));
+    let swapped = b < a;
+    let key = if swapped { (protocol, b, a) } else { (protocol, a, b) };
+    let sum = sums.entry(key).or_default();
+    // From an end to itself there is one direction only.
+    let [from_a, from_b] =
+        if a == b { [[from_a[0] + from_b[0], from_a[1] + from_b[1]], [0, 0]] } else { [from_a, from_b] };
+    for (place, [packets, bytes]) in if swapped { [from_b, from_a] } else { [from_a, from_b] }.into_iter().enumerate() {
+        sum[place * 2] += packets;
+        sum[place * 2 + 1] += bytes;
+    }
+}
+
+fn our_sums(path: &Path) -> Sums {
+    let mut sums = Sums::new();
+    for input in metered(path) {
+        let Fact::Flow(event) = &input.fact else { continue };
+        if matches!(event.kind, FlowEventKind::Ended(_)) {
+            let FiveTuple { protocol, orig, resp } = event.record.tuple;
+            let side = |side: hopwatch::input::Side| [side.counters.packets, side.counters.frame_bytes];
+            let sides = [side(event.record.orig), side(event.record.resp)];
+            add(&mut sums, protocol.0, (orig.ip, orig.port), (resp.ip, resp.port), sides);
+        }
+    }
+    sums
+}
+
+fn their_sums(flows: &[Value]) -> Option<Sums> {
+    let mut sums = Sums::new();
+    for flow in flows {
+        let end =
+            |ip: &str, port: &str| Some((text(flow, ip).parse().ok()?, u16::try_from(flow[port].as_u64()?).ok()?));
+        let number = |key: &str, place: usize| flow[key][place].as_u64();
+        let side = |place| Some([number("pkts", place)?, number("frame_bytes", place)?]);
+        let protocol = u8::try_from(flow["proto"].as_u64()?).ok()?;
+        add(&mut sums, protocol, end("a", "ap")?, end("b", "bp")?, [side(0)?, side(1)?]);
+    }
+    Some(sums)
+}
+
+fn flows(cases: &Cases) {
+    let core = cases.column("core_flows-dev.tsv", 0);
+    let (mut all, mut core_only) = (Tally::default(), Tally::default());
+    for line in cases.lines("flows_tshark-dev.jsonl") {
+        let file = text(&line, "file");
+        let Some(theirs) = line["outer"].as_array().filter(|_| line["exit"] == 0).and_then(|flows| their_sums(flows))
+        else {
+            continue;
+        };
+        let ours = our_sums(&cases.path(file));
+        all.add(ours == theirs, || format!("{file}: {:?}", line["encap_types"]));
+        if core.iter().any(|name| name == file) {
+            core_only.add(ours == theirs, || file.to_owned());
+        }
+    }
+    core_only.print("tshark's outermost flows, core set");
+    all.print("tshark's outermost flows, all captures");
+    assert!(core_only.share() >= CORE_FLOWS_AGREEING && all.share() >= FLOWS_AGREEING);
+}
