@@ -2,7 +2,7 @@
 //!
 //! Contract: it runs inside the [`World`] with its own data root, exec root, socket, pid file and control group, reads no
 //! configuration of the machine, and has live restore on: containers survive a restart.
-//! Limits: AppArmor is not used inside (its file system is not mounted there).
+//! Limits: containers run without an `AppArmor` profile (its file system is not mounted inside).
 
 use std::process::Command;
 use std::time::Duration;

@@ -120,7 +120,7 @@ fn import(world: &World, image: &Image) -> Result<()> {
          ${{1:+--change \"$1\"}} - {name}:lab >/dev/null; rm -rf {HOME}/{stage}"
     );
     let mut command = world.command("sh");
-    process::output(command.args(["-e", "-c", &script, "sh", &change]), Duration::from_secs(60))?;
+    process::output(command.args(["-e", "-c", &script, "sh", &change]), Duration::from_mins(1))?;
     Ok(())
 }
 

@@ -115,11 +115,13 @@ fn topology() -> String {
 }
 
 fn nginx_conf(site: &Site) -> String {
-    let listen: String = site.listen.iter().map(|what| format!("listen {what}; ")).collect();
-    let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("{kind}_temp_path {HOME}/nginx-{}/{kind}; ", site.name))
-        .collect();
+    let (mut listen, mut temp) = (String::new(), String::new());
+    for what in site.listen {
+        let _ = write!(listen, "listen {what}; ");
+    }
+    for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        let _ = write!(temp, "{kind}_temp_path {HOME}/nginx-{}/{kind}; ", site.name);
+    }
     format!(
         "user root; worker_processes 1; pid {HOME}/nginx-{name}.pid; error_log stderr;
         events {{ worker_connections 64; }}
