@@ -1,0 +1,50 @@
+#!/bin/sh
+# Installs the Debian packages that the laboratory (tests/lab) uses. Nothing that they bring is started on this machine: while
+# they are installed, a policy forbids it; and they are not enabled for the next boot where systemd runs.
+set -eu
+
+packages="docker.io iptables busybox-static squid dnsmasq nginx-light tcpdump iproute2 curl openssl util-linux"
+services="docker.service docker.socket containerd.service squid.service dnsmasq.service nginx.service"
+
+missing=""
+for package in $packages; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
+done
+if [ -z "$missing" ]; then
+    echo "lab: every package is installed"
+    exit 0
+fi
+
+as_root=""
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "lab: needs root or sudo to install:$missing" >&2; exit 1; }
+    as_root=sudo
+fi
+
+echo "lab: installing$missing"
+policy=/usr/sbin/policy-rc.d
+made_policy=""
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+    made_policy=1
+fi
+trap '[ -z "$made_policy" ] || $as_root rm -f "$policy"' EXIT
+trap 'exit 1' INT TERM
+
+# A service that was here before stays as it was.
+fresh=""
+if [ -d /run/systemd/system ]; then
+    for service in $services; do
+        systemctl cat "$service" >/dev/null 2>&1 || fresh="$fresh $service"
+    done
+fi
+
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing
+
+for service in $fresh; do
+    $as_root systemctl disable "$service" >/dev/null 2>&1 || true
+done
+echo "lab: installed$missing; none of it was started"

@@ -1,0 +1,131 @@
+//! Compares what hopwatch said with what a scenario expects.
+//!
+//! Contract: pure; every difference is one sentence. An expected alert must appear; an alert whose rule and workload are not
+//! expected must not. Design: reads the JSON as any consumer would, knowing nothing of hopwatch's types.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::scenario::{Expect, ExpectedAlert};
+use crate::watch::Line;
+
+/// An alert of hopwatch must arrive so soon after the packet that shows it.
+pub const LATEST: i128 = 1_000_000_000;
+
+/// One alert line.
+#[derive(Debug, Clone)]
+pub struct Alert {
+    /// Its id.
+    pub id: String,
+    /// Which update of it; 0 is the first line.
+    pub update: u64,
+    /// Rule.
+    pub rule: String,
+    /// Container name.
+    pub workload: Option<String>,
+    /// Contract.
+    pub contract: Option<String>,
+    /// `address:port` of each destination.
+    pub destinations: Vec<String>,
+    /// From the first packet that showed it to the arrival of the line, in nanoseconds.
+    pub delay: i128,
+}
+
+/// Everything a run wrote to stdout.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Alert lines, in order.
+    pub alerts: Vec<Alert>,
+    /// The summary, once there.
+    pub summary: Option<Value>,
+}
+
+/// Reads output lines.
+pub fn read(lines: &[Line]) -> Result<Said> {
+    let mut said = Said::default();
+    for line in lines {
+        let value: Value = serde_json::from_str(&line.text).with_context(|| format!("not JSON: {}", line.text))?;
+        ensure!(said.summary.is_none(), "a line after the summary: {}", line.text);
+        match value["schema"].as_str() {
+            Some("hopwatch.alert/1") => said.alerts.push(alert(&value, line.at).with_context(|| line.text.clone())?),
+            Some("hopwatch.summary/1") => said.summary = Some(value),
+            other => anyhow::bail!("unknown schema {other:?}: {}", line.text),
+        }
+    }
+    Ok(said)
+}
+
+fn alert(value: &Value, arrived: i128) -> Result<Alert> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let first_seen: jiff::Timestamp = value["first_seen"].as_str().context("no first_seen")?.parse()?;
+    let destination = |value: &Value| {
+        let ip: std::net::IpAddr = value["ip"].as_str()?.parse().ok()?;
+        Some(std::net::SocketAddr::new(ip, u16::try_from(value["port"].as_u64()?).ok()?).to_string())
+    };
+    Ok(Alert {
+        id: text(&value["id"]).context("no id")?,
+        update: value["update"].as_u64().context("no update")?,
+        rule: text(&value["rule"]).context("no rule")?,
+        workload: text(&value["workload"]["name"]),
+        contract: text(&value["contract"]),
+        destinations: value["destinations"].as_array().into_iter().flatten().filter_map(destination).collect(),
+        delay: arrived - first_seen.as_nanosecond(),
+    })
+}
+
+/// Expected alerts that are not there (yet).
+pub fn missing<'e>(expect: &'e Expect, alerts: &[Alert]) -> Vec<&'e ExpectedAlert> {
+    expect.alerts.iter().filter(|wanted| !alerts.iter().any(|alert| is(alert, wanted))).collect()
+}
+
+/// All that is wrong with what was said.
+pub fn differences(expect: &Expect, said: &Said) -> Vec<String> {
+    let missing = missing(expect, &said.alerts).into_iter().map(|wanted| format!("missing: {wanted:?}"));
+    let mut wrong: Vec<String> = missing.collect();
+    for alert in said.alerts.iter().filter(|alert| alert.update == 0) {
+        let known = |wanted: &ExpectedAlert| {
+            wanted.rule == alert.rule && (wanted.workload.is_none() || wanted.workload == alert.workload)
+        };
+        if !expect.alerts.iter().any(known) {
+            wrong.push(format!("unexpected: {alert:?}"));
+        }
+    }
+    wrong.extend(verdict_differences(expect, said.summary.as_ref()));
+    wrong
+}
+
+/// Alerts that came later than promised.
+pub fn late(alerts: &[Alert]) -> Vec<String> {
+    let first = alerts.iter().filter(|alert| alert.update == 0);
+    first.filter(|alert| alert.delay > LATEST).map(|alert| format!("later than 1 s: {alert:?}")).collect()
+}
+
+/// The ids of all alerts.
+pub fn ids(said: &Said) -> BTreeSet<&str> {
+    said.alerts.iter().map(|alert| alert.id.as_str()).collect()
+}
+
+fn is(alert: &Alert, wanted: &ExpectedAlert) -> bool {
+    let holds = |wanted: &Option<String>, got: &Option<String>| wanted.is_none() || wanted == got;
+    let reached = |destination: &String| alert.destinations.contains(destination);
+    wanted.rule == alert.rule
+        && holds(&wanted.workload, &alert.workload)
+        && holds(&wanted.contract, &alert.contract)
+        && wanted.destination.as_ref().is_none_or(reached)
+}
+
+fn verdict_differences(expect: &Expect, summary: Option<&Value>) -> Vec<String> {
+    let Some(summary) = summary else { return vec!["no summary".to_owned()] };
+    let mut wrong = Vec::new();
+    for (contract, verdicts) in &expect.verdicts {
+        for (verdict, least) in verdicts {
+            let got = summary["verdicts"][contract][verdict].as_u64().unwrap_or(0);
+            if got < *least {
+                wrong.push(format!("contract {contract}: {got} flows {verdict}, expected at least {least}"));
+            }
+        }
+    }
+    wrong
+}

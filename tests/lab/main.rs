@@ -1,0 +1,176 @@
+//! The laboratory: hopwatch against a real Docker daemon.
+//!
+//! Contract: `HOPWATCH_LAB=1 cargo test --test lab [-- NAME…]` as root runs the scenarios whose names contain one of the
+//! words; the last line is `N passed, N failed, N skipped`, and only a failure is an exit code. Nothing is left behind, also
+//! when it is interrupted or killed. Without the switch, root or a tool it says so and skips everything.
+//! Limits: Linux; programs come from Debian packages (`install.sh`); no registry and no network is used.
+//! Design: scenarios are data (`scenarios/*.yaml`); everything lives inside the namespaces of one process (`netns.rs`).
+//!
+//! Switches: `HOPWATCH_BIN` another binary; `HOPWATCH_LAB_SAVE=DIR` writes scenario folders; `HOPWATCH_LAB_KEEP=DIR` keeps
+//! what hopwatch wrote in scenarios that failed; `HOPWATCH_LAB_CAPTURE_ONLY=1` runs tcpdump in its place.
+#![allow(missing_docs, reason = "a test program exports nothing")]
+
+mod daemon;
+mod images;
+mod internet;
+mod judge;
+mod netns;
+mod process;
+mod run;
+mod save;
+mod scenario;
+mod stage;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use run::{Lab, Outcome};
+use scenario::Scenario;
+
+/// Programs that the lab starts, with the Debian package of each.
+const TOOLS: [(&str, &str); 14] = [
+    ("dockerd", "docker.io"),
+    ("docker", "docker.io"),
+    ("iptables", "iptables"),
+    ("busybox", "busybox-static"),
+    ("squid", "squid"),
+    ("dnsmasq", "dnsmasq"),
+    ("nginx", "nginx-light"),
+    ("tcpdump", "tcpdump"),
+    ("ip", "iproute2"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+    ("nsenter", "util-linux"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+];
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    delays: Vec<i128>,
+}
+
+fn main() -> ExitCode {
+    let scenarios = match scenario::load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/scenarios")) {
+        Ok(scenarios) => chosen(scenarios),
+        Err(error) => {
+            println!("FAIL scenarios: {error:#}");
+            println!("0 passed, 1 failed, 0 skipped");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut tally = Tally::default();
+    if let Some(reason) = why_not() {
+        println!("the laboratory does not run: {reason}");
+        tally.skipped = scenarios.len();
+    } else if let Err(error) = run_all(&scenarios, &mut tally) {
+        println!("FAIL the laboratory: {error:#}");
+        tally.failed = tally.failed.max(1);
+        tally.skipped = scenarios.len().saturating_sub(tally.passed + tally.failed);
+    }
+    println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Scenarios named on the command line; all if none is. Flags of the usual test harness are not ours.
+fn chosen(scenarios: Vec<Scenario>) -> Vec<Scenario> {
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted =
+        |scenario: &Scenario| words.is_empty() || words.iter().any(|word| scenario.name.contains(word.as_str()));
+    scenarios.into_iter().filter(wanted).collect()
+}
+
+fn why_not() -> Option<String> {
+    if !is_set("HOPWATCH_LAB") {
+        return Some("HOPWATCH_LAB is not 1 (it starts a Docker daemon of its own, as root)".to_owned());
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Some("it needs root, for namespaces and a Docker daemon".to_owned());
+    }
+    let has = |tool: &str| {
+        let script = format!("PATH=$PATH:/usr/sbin:/sbin command -v {tool}");
+        let found = Command::new("sh").args(["-c", &script]).stdout(Stdio::null()).status();
+        found.is_ok_and(|status| status.success())
+    };
+    let missing: Vec<_> =
+        TOOLS.iter().filter(|(tool, _)| !has(tool)).map(|(tool, package)| format!("{tool} ({package})")).collect();
+    (!missing.is_empty()).then(|| format!("missing {}; tests/lab/install.sh installs it", missing.join(", ")))
+}
+
+fn is_set(switch: &str) -> bool {
+    std::env::var_os(switch).is_some_and(|value| value == "1")
+}
+
+fn run_all(scenarios: &[Scenario], tally: &mut Tally) -> Result<()> {
+    process::notice_signals()?;
+    let start = process::clock();
+    let world = netns::World::create()?;
+    internet::build(&world)?;
+    let daemon = daemon::Daemon::start(&world)?;
+    images::build(&world)?;
+    println!("the laboratory stands after {:.1} s", start.elapsed().as_secs_f64());
+    let binary = std::env::var("HOPWATCH_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hopwatch").to_owned());
+    let binary = std::fs::canonicalize(&binary).with_context(|| format!("no program at {binary}"))?;
+    let hopwatch = (!is_set("HOPWATCH_LAB_CAPTURE_ONLY")).then(|| binary.to_string_lossy().into_owned());
+    let lab = Lab { world: &world, daemon, hopwatch };
+    for scenario in scenarios {
+        one(&lab, scenario, tally)?;
+    }
+    print_delays(&mut tally.delays);
+    println!("the laboratory took {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn one(lab: &Lab<'_>, scenario: &Scenario, tally: &mut Tally) -> Result<()> {
+    let start = process::clock();
+    let mut outcome =
+        lab.run(scenario).unwrap_or_else(|error| Outcome { wrong: vec![format!("{error:#}")], ..Outcome::default() });
+    anyhow::ensure!(!process::interrupted(), "interrupted");
+    if let (Some(into), true, true) = (folder("HOPWATCH_LAB_SAVE"), outcome.wrong.is_empty(), lab.hopwatch.is_some()) {
+        let saved = save::scenario(lab, scenario, &outcome, &into);
+        outcome.wrong.extend(saved.err().map(|error| format!("{error:#}")));
+    }
+    let (name, seconds) = (&scenario.name, start.elapsed().as_secs_f64());
+    let alerts: Vec<_> =
+        outcome.alerts.iter().map(|(what, delay)| format!("{what} after {} ms", delay / 1_000_000)).collect();
+    let alerts = if alerts.is_empty() { "no alert".to_owned() } else { alerts.join(", ") };
+    let word = if outcome.wrong.is_empty() { "ok  " } else { "FAIL" };
+    println!("{word} {name:32} {seconds:5.1} s {:5} packets  {alerts}", outcome.packets);
+    if outcome.wrong.is_empty() {
+        tally.passed += 1;
+    } else {
+        tally.failed += 1;
+        outcome.wrong.iter().for_each(|what| println!("     {what}"));
+        keep(lab, scenario)?;
+    }
+    tally.delays.extend(outcome.alerts.iter().map(|(_, delay)| *delay));
+    std::fs::remove_dir_all(lab.world.path(name))?;
+    Ok(())
+}
+
+/// Copies what a failed scenario left, for a person to look at.
+fn keep(lab: &Lab<'_>, scenario: &Scenario) -> Result<()> {
+    let Some(into) = folder("HOPWATCH_LAB_KEEP") else { return Ok(()) };
+    std::fs::create_dir_all(&into)?;
+    let from = lab.world.path(&scenario.name);
+    process::output(Command::new("cp").arg("-r").arg(from).arg(&into), std::time::Duration::from_secs(30))?;
+    Ok(())
+}
+
+fn folder(switch: &str) -> Option<PathBuf> {
+    std::env::var_os(switch).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn print_delays(delays: &mut [i128]) {
+    delays.sort_unstable();
+    let at =
+        |percent: usize| delays.get((delays.len().saturating_sub(1)) * percent / 100).map(|delay| delay / 1_000_000);
+    if let (Some(least), Some(median), Some(most)) = (at(0), at(50), at(100)) {
+        println!("{} alerts, from first packet to alert: {least} to {most} ms, median {median} ms", delays.len());
+    }
+}

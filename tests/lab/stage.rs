@@ -1,0 +1,141 @@
+//! Sets the stage of a scenario and acts on it, through the Docker command line.
+//!
+//! Contract: networks and containers stand and serve when [`set`] returns; an action is over when [`act`] returns.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::daemon::Daemon;
+use crate::process;
+use crate::scenario::{Action, Container, Exec, Network, Outside, Scenario};
+
+/// How long a container may take to serve.
+const READY: Duration = Duration::from_secs(20);
+
+/// Makes networks and containers, and waits until they serve.
+pub fn set(daemon: &Daemon<'_>, scenario: &Scenario) -> Result<()> {
+    for network in &scenario.networks {
+        create_network(daemon, network)?;
+    }
+    for container in &scenario.containers {
+        start(daemon, container)?;
+    }
+    for container in &scenario.containers {
+        wait_ready(daemon, container)?;
+    }
+    Ok(())
+}
+
+/// Lets one action happen.
+pub fn act(daemon: &Daemon<'_>, action: &Action) -> Result<()> {
+    match action {
+        Action::Exec(exec) => {
+            let done = shell(daemon, exec)?;
+            let (stdout, stderr) = (process::tail(&done.stdout), process::tail(&done.stderr));
+            ensure!(done.status.success(), "in {}: `{}` failed: {stdout}{stderr}", exec.container, exec.run);
+        }
+        Action::Try(exec) => drop(shell(daemon, exec)?),
+        Action::WaitUntil(exec) => until_succeeds(daemon, &exec.container, &exec.run)?,
+        Action::Run(container) => {
+            start(daemon, container)?;
+            wait_ready(daemon, container)?;
+        }
+        Action::RunToEnd(container) => run_to_end(daemon, container)?,
+        Action::Outside(Outside { site, run }) => {
+            let mut command = daemon.world().command("ip");
+            process::output(command.args(["netns", "exec", site, "sh", "-c", run]), READY)?;
+        }
+        Action::Stop(name) => drop(daemon.docker(&["stop", "-t", "1", name])?),
+        Action::Remove(name) => drop(daemon.docker(&["rm", "-f", name])?),
+        Action::RestartDaemon {} => daemon.restart()?,
+        Action::PauseMs(millis) => {
+            let (start, pause) = (process::clock(), Duration::from_millis(*millis));
+            let over = || Ok((start.elapsed() >= pause).then_some(()));
+            process::until("the pause is over", pause + READY, over)?;
+        }
+    }
+    Ok(())
+}
+
+fn create_network(daemon: &Daemon<'_>, network: &Network) -> Result<()> {
+    let mut args = vec!["network", "create", "--subnet", &network.subnet];
+    if let Some(subnet6) = &network.subnet6 {
+        args.extend(["--ipv6", "--subnet", subnet6]);
+    }
+    args.push(&network.name);
+    daemon.docker(&args).map(drop)
+}
+
+fn start(daemon: &Daemon<'_>, container: &Container) -> Result<()> {
+    create(daemon, container)?;
+    daemon.docker(&["start", &container.name]).map(drop)
+}
+
+fn run_to_end(daemon: &Daemon<'_>, container: &Container) -> Result<()> {
+    create(daemon, container)?;
+    daemon.docker(&["start", "--attach", &container.name]).with_context(|| format!("in {}", container.name))?;
+    daemon.docker(&["rm", "-f", &container.name]).map(drop)
+}
+
+fn create(daemon: &Daemon<'_>, container: &Container) -> Result<()> {
+    let args = create_args(container);
+    daemon.docker(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
+    for attachment in container.networks.iter().skip(1) {
+        let mut args = vec!["network", "connect"];
+        args.extend(attachment.ip.iter().flat_map(|ip| ["--ip", ip]));
+        args.extend(attachment.ip6.iter().flat_map(|ip| ["--ip6", ip]));
+        daemon.docker(&[&args[..], &[&attachment.name, &container.name]].concat())?;
+    }
+    Ok(())
+}
+
+fn create_args(container: &Container) -> Vec<String> {
+    let mut args =
+        vec!["create".to_owned(), "--name".into(), container.name.clone(), "--stop-timeout".into(), "1".into()];
+    let mut add = |flag: &str, value: &str| args.extend([flag.to_owned(), value.to_owned()]);
+    if container.host_network {
+        add("--network", "host");
+    }
+    if let Some(first) = container.networks.first() {
+        add("--network", &first.name);
+        first.ip.iter().for_each(|ip| add("--ip", ip));
+        first.ip6.iter().for_each(|ip| add("--ip6", ip));
+    }
+    container.env.iter().for_each(|(key, value)| add("--env", &format!("{key}={value}")));
+    container.labels.iter().for_each(|(key, value)| add("--label", &format!("{key}={value}")));
+    container.dns.iter().for_each(|ip| add("--dns", ip));
+    container.publish.iter().for_each(|ports| add("--publish", ports));
+    container.cap_add.iter().for_each(|capability| add("--cap-add", capability));
+    if container.privileged {
+        args.push("--privileged".into());
+    }
+    args.push(format!("{}:lab", container.image));
+    if container.args.is_empty() && matches!(container.image.as_str(), "busybox" | "curl") {
+        args.extend(["sleep".to_owned(), "3600".to_owned()]);
+    }
+    args.extend(container.args.iter().cloned());
+    args
+}
+
+fn wait_ready(daemon: &Daemon<'_>, container: &Container) -> Result<()> {
+    let Some(ready) = &container.ready else { return Ok(()) };
+    until_succeeds(daemon, &container.name, ready).with_context(|| {
+        let logs = daemon.try_docker(&["logs", "--tail", "20", &container.name]);
+        let logs = logs.map(|done| done.stdout + &done.stderr).unwrap_or_default();
+        format!("{} does not serve; it says: {}", container.name, process::tail(&logs))
+    })
+}
+
+fn until_succeeds(daemon: &Daemon<'_>, container: &str, run: &str) -> Result<()> {
+    let what = format!("`{run}` succeeds in {container}");
+    process::until(&what, READY, || {
+        let done = daemon.try_docker(&["exec", container, "sh", "-c", run])?;
+        ensure!(!done.stderr.contains("is not running"), "{container} has ended");
+        Ok(done.status.success().then_some(()))
+    })
+}
+
+fn shell(daemon: &Daemon<'_>, exec: &Exec) -> Result<process::Finished> {
+    daemon.try_docker(&["exec", &exec.container, "sh", "-c", &exec.run])
+}
