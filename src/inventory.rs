@@ -9,5 +9,5 @@ pub mod file;
 mod timeline;
 
 pub use timeline::{
-    Attribution, AttributionMethod, Confidence, Owner, Sighting, Timeline, TimelineCounts, TimelineLimits,
+    Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, Timeline, TimelineCounts, TimelineLimits,
 };

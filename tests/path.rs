@@ -323,3 +323,26 @@ fn an_address_that_stays_unknown_is_judged_within_a_second() {
     world.tick(10_999);
     assert_eq!(world.count("egress", "unobservable"), 1);
 }
+
+#[test]
+fn a_new_flow_from_the_address_of_a_workload_that_has_ended_waits_for_the_next_owner() {
+    let mut world = world();
+    world.start(5_000, "web-2", 60);
+    world.stop(9_900, "web-2");
+    world.tcp(10_000, 60, "198.51.100.7", 443);
+    assert!(world.raised().is_empty(), "web-2 had ended");
+    world.start_with(10_200, "batch", 60, |workload| workload.since = Some(at(9_990)));
+    world.tick(12_000);
+    assert!(world.raised().is_empty(), "batch may go anywhere: {:?}", world.raised());
+}
+
+#[test]
+fn when_no_next_owner_is_told_the_ended_one_is_not_accused() {
+    let mut world = world();
+    world.start(5_000, "web-2", 60);
+    world.stop(9_900, "web-2");
+    world.tcp(10_000, 60, "198.51.100.7", 443);
+    world.tick(12_000);
+    assert!(world.raised().iter().all(|alert| !alert.starts_with("egress")), "{:?}", world.raised());
+    assert_eq!(world.count("egress", "unobservable"), 1);
+}

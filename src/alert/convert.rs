@@ -3,7 +3,7 @@
 use super::model::{AlertFlow, AlertWorkload, AttributionInfo, Compose, Direction, VerdictInfo};
 use crate::flow::community_id;
 use crate::input::{FlowRecord, ObservationPoint, Side, Workload};
-use crate::inventory::Owner;
+use crate::inventory::{Doubt, Owner};
 use crate::path::{FlowView, Verdict};
 
 pub(super) fn workload(workload: &Workload) -> AlertWorkload {
@@ -47,9 +47,12 @@ pub(super) const fn verdict(verdict: Verdict) -> VerdictInfo {
 pub(super) fn attribution(owner: &Owner) -> AttributionInfo {
     let plain = |result| AttributionInfo { result, how: None, confidence: None, why: None, candidates: Vec::new() };
     match owner {
-        Owner::Workload { how, confidence, why, .. } => {
-            AttributionInfo { how: Some(*how), confidence: Some(*confidence), why: *why, ..plain("workload") }
-        }
+        Owner::Workload { how, confidence, why, .. } => AttributionInfo {
+            how: Some(*how),
+            confidence: Some(*confidence),
+            why: why.map(Doubt::as_str),
+            ..plain("workload")
+        },
         Owner::Ambiguous(all) => {
             AttributionInfo { candidates: all.iter().map(|w| w.name.clone()).collect(), ..plain("ambiguous") }
         }

@@ -18,7 +18,7 @@ use self::index::{Claims, Key, Span};
 use self::lives::Lives;
 pub use self::lives::TimelineCounts;
 use self::networks::Networks;
-pub use self::owner::{Attribution, AttributionMethod, Confidence, Owner, Sighting};
+pub use self::owner::{Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting};
 use crate::input::{
     Attachment, InventoryEvent, LinkEvent, Mac, ObservationPoint, RuntimeName, RuntimeNetwork, Workload, WorkloadId,
     WorkloadState,
@@ -56,12 +56,6 @@ enum Hearing {
 
 /// Docker, podman, containerd, cri, and rootless ones of some users.
 const MAX_RUNTIMES: usize = 64;
-
-const WHY_LATE: &str = "its owner had ended up to five seconds before";
-const WHY_SNAPSHOT: &str = "only an undated snapshot names its owner";
-const WHY_MAC_DECIDES: &str = "several workloads claim the address; the frame's MAC decides";
-const WHY_VETH_DECIDES: &str = "several workloads claim the address; the veth decides";
-const WHY_MAC_DIFFERS: &str = "the frame's MAC belongs to another workload";
 
 impl Timeline {
     /// An empty timeline.
@@ -120,8 +114,8 @@ impl Timeline {
             return Owner::Host;
         }
         match &claims {
-            Claims::Late(spans) => self.decide(spans, sighting, AttributionMethod::Address, Some(WHY_LATE)),
-            Claims::Undated(spans) => self.decide(spans, sighting, AttributionMethod::Snapshot, Some(WHY_SNAPSHOT)),
+            Claims::Late(spans) => self.decide(spans, sighting, AttributionMethod::Address, Some(Doubt::Late)),
+            Claims::Undated(spans) => self.decide(spans, sighting, AttributionMethod::Snapshot, Some(Doubt::Undated)),
             Claims::Dated(_) | Claims::None if self.networks.is_directed_broadcast(ip) => Owner::External,
             Claims::Dated(_) | Claims::None if self.networks.is_inside(ip) => Owner::Unknown,
             Claims::Dated(_) | Claims::None => Owner::External,
@@ -129,15 +123,9 @@ impl Timeline {
     }
 
     /// One claim is the owner; of several, MAC or veth must decide.
-    fn decide(
-        &self,
-        spans: &[&Span],
-        sighting: &Sighting<'_>,
-        how: AttributionMethod,
-        why: Option<&'static str>,
-    ) -> Owner {
+    fn decide(&self, spans: &[&Span], sighting: &Sighting<'_>, how: AttributionMethod, why: Option<Doubt>) -> Owner {
         if let [span] = spans {
-            let why = why.or_else(|| self.mac_differs(span, sighting).then_some(WHY_MAC_DIFFERS));
+            let why = why.or_else(|| self.mac_differs(span, sighting).then_some(Doubt::MacDiffers));
             let confidence = if why.is_some() { Confidence::Likely } else { Confidence::Exact };
             return Owner::Workload { workload: span.workload.clone(), how, confidence, why };
         }
@@ -151,10 +139,10 @@ impl Timeline {
             why: Some(why),
         };
         if let Some(span) = the_only(spans, ip, by_mac) {
-            return likely(span, AttributionMethod::Mac, WHY_MAC_DECIDES);
+            return likely(span, AttributionMethod::Mac, Doubt::MacDecides);
         }
         if let Some(span) = the_only(spans, ip, by_veth) {
-            return likely(span, AttributionMethod::Veth, WHY_VETH_DECIDES);
+            return likely(span, AttributionMethod::Veth, Doubt::VethDecides);
         }
         Owner::Ambiguous(spans.iter().map(|span| span.workload.clone()).collect())
     }

@@ -61,6 +61,40 @@ impl Confidence {
     }
 }
 
+/// Why an owner is not surer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Doubt {
+    /// The owner had ended shortly before.
+    Late,
+    /// Only an undated snapshot names the owner.
+    Undated,
+    /// Several claim the address; the MAC decided.
+    MacDecides,
+    /// Several claim the address; the veth decided.
+    VethDecides,
+    /// The frame's MAC belongs to another workload.
+    MacDiffers,
+    /// The address belongs to another workload than the frame's MAC, which is believed.
+    BorrowedAddress,
+    /// The runtime gave the address to nobody; the frame's MAC is believed.
+    UnownedAddress,
+}
+
+impl Doubt {
+    /// The sentence for a person.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "its owner had ended up to five seconds before",
+            Self::Undated => "only an undated snapshot names its owner",
+            Self::MacDecides => "several workloads claim the address; the frame's MAC decides",
+            Self::VethDecides => "several workloads claim the address; the veth decides",
+            Self::MacDiffers => "the frame's MAC belongs to another workload",
+            Self::BorrowedAddress => "the address belongs to another workload; the frame's MAC names the sender",
+            Self::UnownedAddress => "the runtime gave the address to nobody; the frame's MAC names the sender",
+        }
+    }
+}
+
 /// Who was behind an address.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Owner {
@@ -73,7 +107,7 @@ pub enum Owner {
         /// How sure it is.
         confidence: Confidence,
         /// Why not surer.
-        why: Option<&'static str>,
+        why: Option<Doubt>,
     },
     /// Several workloads could own it.
     Ambiguous(Vec<Arc<Workload>>),
