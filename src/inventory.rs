@@ -4,6 +4,8 @@
 
 #[cfg(feature = "shell")]
 pub mod docker;
+#[cfg(feature = "shell")]
+pub mod file;
 mod timeline;
 
 pub use timeline::{
