@@ -79,6 +79,8 @@ struct Tracked {
     started: Option<Timestamp>,
     changed: Option<Timestamp>,
     run: Option<Run>,
+    /// The last list lacked it; its end is still to be heard, or was missed.
+    missing: bool,
     busy: bool,
     waiting: VecDeque<(Act, Timestamp)>,
 }
@@ -158,7 +160,9 @@ impl Tracker {
         let ids: BTreeSet<&WorkloadId> = list.iter().map(|listed| &listed.id).collect();
         for (id, tracked) in &mut self.containers {
             if !ids.contains(id) {
-                tracked.run = None;
+                // The first time its `die` is most likely on its way, and says when.
+                tracked.run = tracked.run.filter(|_| !tracked.missing);
+                tracked.missing = true;
             }
         }
         let differs = |listed: &&Listed| self.containers.get(&listed.id).is_none_or(|tracked| tracked.differs(listed));
@@ -256,6 +260,7 @@ impl Tracked {
                 };
                 workload.since = since.max(self.changed);
                 self.run = Some(Run { started_at, since: workload.since });
+                self.missing = false;
                 self.fill_in(&mut workload);
                 self.workload = Some(workload.clone());
                 Some(InventoryEvent::Workload(Arc::new(workload)))
@@ -307,7 +312,8 @@ impl Tracked {
         let (Some(_), Some(workload)) = (self.run, &self.workload) else { return true };
         let paused = workload.state == WorkloadState::Paused;
         let own = workload.network_mode == NetworkMode::Own;
-        workload.name != listed.name
+        self.missing
+            || workload.name != listed.name
             || paused != listed.paused
             || (own && workload.addresses().collect::<BTreeSet<_>>() != listed.addresses)
     }

@@ -178,6 +178,19 @@ fn a_list_leads_to_looks_only_at_what_differs() {
 }
 
 #[test]
+fn an_end_that_the_list_shows_before_the_event_is_still_dated_by_the_event() {
+    let mut tracker = Tracker::default();
+    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
+    tracker.snapshot(vec![*workload.clone()]);
+    tracker.listed(&[], secs(60));
+    assert_eq!(short(tracker.notice(&id(), Act::Died, secs(59))), ["stopped 59"]);
+    tracker.snapshot(vec![*workload]);
+    tracker.listed(&[], secs(70));
+    tracker.listed(&[], secs(80));
+    assert!(tracker.notice(&id(), Act::Died, secs(81)).is_empty(), "twice not listed is the end");
+}
+
+#[test]
 fn waiting_events_are_bounded_and_counted() {
     let mut tracker = Tracker::default();
     for at in 0..1_000 {

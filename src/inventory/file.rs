@@ -1,0 +1,128 @@
+//! Inventory from files: our facts, the output of `docker inspect` as it is, or of `hopwatch inventory --format json`.
+//!
+//! Contract: a file is read whole or refused with the line, the column and what was expected there. Limits: [`MAX_FILE`]
+//! bytes, [`MAX_LINE`] bytes a line of facts. `docker inspect` says what is, not since when: its workloads are undated, and
+//! its inputs carry [`UNDATED_AT`], which lies before every capture.
+//! Design: the first value decides which of the three it is; nothing is guessed from the file's name.
+
+mod facts;
+mod inspect;
+mod snapshot;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use self::facts::{FACT_SCHEMA, FactsWriter};
+pub use self::snapshot::{INVENTORY_SCHEMA, InventoryFile};
+use crate::input::Input;
+use crate::time::Timestamp;
+
+/// When the facts of an undated snapshot are put: 1970-01-01T00:00:00Z, before every capture.
+pub const UNDATED_AT: Timestamp = Timestamp::from_nanos(0);
+/// A whole `docker inspect` of five thousand containers is a tenth of it.
+pub const MAX_FILE: u64 = 512 * 1024 * 1024;
+/// One fact: a workload with all its labels is some kilobytes.
+pub const MAX_LINE: usize = 4 * 1024 * 1024;
+
+/// Why a facts file was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// It cannot be opened or read.
+    #[error("cannot read {path}; check that it exists and may be read: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It cannot be written.
+    #[error("cannot write {path}; check the folder's permissions and free space: {source}")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Larger than is read.
+    #[error("{path} is larger than {limit} bytes; split it, or leave out what no capture needs")]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// The bound.
+        limit: u64,
+    },
+    /// A place that is not what it must be.
+    #[error("{path}:{line}:{column}: expected {expected}: {reason}")]
+    Wrong {
+        /// Which file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, from 1.
+        column: usize,
+        /// What belongs there.
+        expected: &'static str,
+        /// What is wrong with what is there.
+        reason: String,
+    },
+}
+
+/// Something wrong at a place, before the file's name is added.
+#[derive(Debug)]
+struct Wrong {
+    line: usize,
+    column: usize,
+    expected: &'static str,
+    reason: String,
+}
+
+impl Wrong {
+    /// From a JSON error in a text that begins at this line.
+    fn json(first_line: usize, expected: &'static str, error: &serde_json::Error) -> Self {
+        let line = first_line + error.line().saturating_sub(1);
+        let text = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let reason = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+        Self { line, column: error.column().max(1), expected, reason }
+    }
+}
+
+/// Reads a file of facts, of whichever of the three kinds it is, in the order of the file.
+pub fn read_facts(path: &Path) -> Result<Vec<Input>, FactsError> {
+    let failed = |source| FactsError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE {
+        return Err(FactsError::TooLarge { path: path.to_owned(), limit: MAX_FILE });
+    }
+    parse(&bytes).map_err(|Wrong { line, column, expected, reason }| {
+        let path = path.to_owned();
+        FactsError::Wrong { path, line, column, expected, reason }
+    })
+}
+
+/// The kind is told by the first value: an array is `docker inspect`; an object names its schema.
+fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Ok(Vec::new()),
+        Some(b'[') => inspect::parse(bytes),
+        Some(_) if is_inventory(bytes) => snapshot::parse(bytes),
+        Some(_) => facts::parse(bytes),
+    }
+}
+
+/// Whether the first value is the object of `hopwatch inventory`; it may be spread over many lines.
+fn is_inventory(bytes: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        schema: String,
+    }
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Head>();
+    matches!(values.next(), Some(Ok(head)) if head.schema == INVENTORY_SCHEMA)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Files of all three kinds, right and wrong.
+
+use super::*;
+use crate::input::{Fact, InventoryEvent, LinkEvent, Loss, LossReason, ObservationPoint, RecordedFact, WorkloadId};
+use crate::inventory::{Owner, Sighting, Timeline, TimelineLimits};
+
+const CONTAINERS: &str = include_str!("../../../tests/data/docker/containers.json");
+const NETWORKS: &str = include_str!("../../../tests/data/docker/networks.json");
+
+fn read(text: &str) -> Result<Vec<Input>, FactsError> {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("facts");
+    std::fs::write(&path, text).expect("file");
+    read_facts(&path)
+}
+
+/// `LINE:COLUMN expected … reason`.
+fn refused(text: &str) -> String {
+    match read(text) {
+        Err(FactsError::Wrong { line, column, expected, reason, .. }) => format!("{line}:{column} {expected} {reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn names(inputs: &[Input]) -> Vec<String> {
+    let name = |input: &Input| match &input.fact {
+        Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) => workload.name.clone(),
+        Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Network(network))) => format!("net {}", network.name),
+        Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Connected { .. })) => "connected".to_owned(),
+        Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Reconciled { running, .. })) => {
+            format!("reconciled {}", running.len())
+        }
+        other => format!("{other:?}"),
+    };
+    inputs.iter().map(name).collect()
+}
+
+fn facts() -> Vec<(Timestamp, RecordedFact)> {
+    let at = Timestamp::from_nanos(1_795_000_000_000_000_001);
+    let point = ObservationPoint::new("br-1");
+    let runtime: crate::input::RuntimeName = "docker".into();
+    let error = "cut \"in\" the middle\nof a line".to_owned();
+    let link = LinkEvent { point, up: true, mac: None, addresses: vec!["172.18.0.1".parse().expect("address")] };
+    let stopped = InventoryEvent::Stopped { id: WorkloadId::new("abc"), until: at };
+    vec![
+        (at, RecordedFact::Inventory(InventoryEvent::Disconnected { runtime, error })),
+        (at, RecordedFact::Link(link)),
+        (at, RecordedFact::Inventory(stopped)),
+        (at, RecordedFact::Loss(Loss { point: None, reason: LossReason::Kernel, count: 3, since: at })),
+    ]
+}
+
+#[test]
+fn what_the_writer_appends_the_reader_gives_back() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("facts.jsonl");
+    let all = facts();
+    for half in all.chunks(2) {
+        let mut writer = FactsWriter::append(&path).expect("writer");
+        for (at, fact) in half {
+            writer.write(*at, fact).expect("written");
+        }
+        writer.flush().expect("flushed");
+    }
+    let expected: Vec<Input> = all.into_iter().map(|(at, fact)| Input::new(at, Fact::Recorded(fact))).collect();
+    assert_eq!(read_facts(&path).expect("facts"), expected);
+    let text = std::fs::read_to_string(&path).expect("text");
+    assert_eq!(text.lines().count(), 4, "a line break in a text does not break the line");
+    assert!(text.lines().all(|line| line.starts_with("{\"schema\":\"hopwatch.fact/1\",\"at\":\"2026-")), "{text}");
+}
+
+#[test]
+fn the_output_of_docker_inspect_is_read_as_it_is() {
+    let inputs = read(CONTAINERS).expect("containers");
+    assert_eq!(names(&inputs), ["app", "joined", "exporter", "dark"]);
+    assert!(inputs.iter().all(|input| input.at == UNDATED_AT));
+    let mixed = read(&format!("{CONTAINERS}\n{NETWORKS}")).expect("two arrays");
+    assert_eq!(mixed.len(), 6);
+    let one =
+        format!("{},{}", CONTAINERS.trim_end().trim_end_matches(']'), NETWORKS.trim_start().trim_start_matches('['));
+    let mixed_in_one = read(&one).expect("one array");
+    assert_eq!(mixed_in_one, mixed);
+    assert!(names(&mixed)[..2].iter().all(|name| name.starts_with("net ")), "networks come first");
+}
+
+#[test]
+fn a_timeline_fed_from_docker_inspect_knows_the_owners_and_says_how() {
+    let mut timeline = Timeline::new(TimelineLimits { workloads: 100, remember: std::time::Duration::from_mins(10) });
+    for input in read(&format!("{CONTAINERS}\n{NETWORKS}")).expect("facts") {
+        let Fact::Recorded(RecordedFact::Inventory(event)) = &input.fact else { continue };
+        timeline.apply(input.at, event);
+    }
+    let point = ObservationPoint::new("eth0");
+    let owner = |ip: &str| {
+        let at = Timestamp::from_secs(1_700_000_000);
+        timeline.attribute(&Sighting { point: &point, ip: ip.parse().expect("address"), mac: None, at })
+    };
+    assert_eq!(owner("172.30.0.2").workload().map(|workload| workload.name.as_str()), Some("app"));
+    assert_eq!((owner("172.30.0.1"), owner("172.30.0.9")), (Owner::Host, Owner::Unknown));
+    assert!(timeline.is_complete());
+}
+
+#[test]
+fn dockers_own_bridge_is_filled_in_from_a_container_on_it() {
+    let text = r#"[{"Id":"1","State":{"Status":"running"},"Name":"/a","NetworkSettings":{"Networks":{"bridge":
+        {"NetworkID":"n","IPAddress":"172.17.0.2","IPPrefixLen":16,"Gateway":"172.17.0.1"}}}}]"#;
+    let inputs = read(text).expect("container");
+    let Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Network(network))) = &inputs[0].fact else { panic!() };
+    assert_eq!((network.subnets[0].to_string().as_str(), network.gateways.len()), ("172.17.0.0/16", 1));
+}
+
+#[test]
+fn the_output_of_hopwatch_inventory_is_read_back() {
+    let events: Vec<InventoryEvent> = read(&format!("{CONTAINERS}\n{NETWORKS}"))
+        .expect("facts")
+        .into_iter()
+        .filter_map(|input| match input.fact {
+            Fact::Recorded(RecordedFact::Inventory(event)) => Some(event),
+            _ => None,
+        })
+        .collect();
+    let file = InventoryFile::from_events(Timestamp::from_secs(1_795_000_000), &events);
+    let text = serde_json::to_string_pretty(&file).expect("json");
+    let inputs = read(&text).expect("inventory");
+    assert_eq!(inputs, file.to_inputs());
+    let names = names(&inputs);
+    assert_eq!((names[0].as_str(), names[7].as_str(), names.len()), ("connected", "reconciled 4", 8));
+    let again: InventoryFile = serde_json::from_str(&text).expect("json");
+    assert_eq!(again, file);
+}
+
+#[test]
+fn an_error_names_line_column_and_what_was_expected() {
+    let good = r#"{"schema":"hopwatch.fact/1","at":"2026-11-24T10:00:00Z","fact":{"inventory":{"network_removed":{"id":"n"}}}}"#;
+    assert_eq!(read(&format!("{good}\n\n{good}\n")).expect("facts").len(), 2, "an empty line is nothing");
+    let wrong_time = good.replace("2026-11-24T10", "yesterday");
+    let said = refused(&format!("{good}\n{wrong_time}\n"));
+    assert!(said.starts_with("2:") && said.contains("a fact like") && said.contains("is not a time"), "{said}");
+    let said = refused(&format!("{good}\n\n{{\"schema\":\"hopwatch.fact/2\"{}", &good[27..]));
+    assert!(said.starts_with("3:1 ") && said.contains("hopwatch.fact/2"), "{said}");
+    let said = refused(&format!("{good}\n{}", &good[..40]));
+    assert!(said.starts_with("2:40 ") && said.contains("EOF"), "{said}");
+    let said = refused("[\n  {\"Id\": \"1\"},\n  3]");
+    assert!(said.starts_with("3:3 ") && said.contains("an inspected container or network"), "{said}");
+    let said = refused("[\n  {\"Id\": \"1\"},\n  {\"Id\": \"2\"}]");
+    assert!(said.contains("object 1 has neither State"), "{said}");
+    let said = refused("[\n {\"State\": {\"Status\": \"running\"},\n  \"Name\": 7}]");
+    assert!(said.starts_with("3:11 ") && said.contains("integer `7`"), "{said}");
+    let said = refused("[\n {\"State\": {}},\n");
+    assert!(said.starts_with("3:") || said.starts_with("2:"), "{said}");
+    let said = refused("hello");
+    assert!(said.starts_with("1:1 "), "{said}");
+}
+
+#[test]
+fn nothing_in_a_file_is_no_fact_and_no_file_is_an_error() {
+    assert_eq!(read("").expect("empty"), []);
+    assert_eq!(read("[]").expect("empty"), []);
+    let missing = read_facts(Path::new("/nonexistent/facts.jsonl")).expect_err("no file").to_string();
+    assert!(missing.contains("/nonexistent/facts.jsonl"), "{missing}");
+}
+
+#[test]
+fn a_line_beyond_the_bound_is_refused() {
+    let long = format!("{{\"schema\":\"{}\"}}", "x".repeat(MAX_LINE));
+    assert!(refused(&long).contains("are more than"), "the bound holds before the line is parsed");
+}
