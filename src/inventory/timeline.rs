@@ -184,11 +184,12 @@ impl Timeline {
     /// The workload that owned a MAC at a time; nobody when several could have.
     pub fn owner_of_mac(&self, mac: Mac, at: Timestamp) -> Option<&Arc<Workload>> {
         match self.lives.index.claims(&Key::Mac(mac), at) {
-            Claims::Dated(spans) | Claims::Late(spans) | Claims::Undated(spans) => match spans[..] {
+            Claims::Dated(spans) | Claims::Undated(spans) => match spans[..] {
                 [span] => Some(&span.workload),
                 _ => None,
             },
-            Claims::None => None,
+            // A MAC comes back with its address: the runtime gives both to the next workload.
+            Claims::Late(_) | Claims::None => None,
         }
     }
 
