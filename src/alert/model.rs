@@ -185,5 +185,6 @@ impl AlertFlow {
 
 /// The published JSON Schema of an alert.
 pub fn json_schema() -> serde_json::Value {
-    schemars::schema_for!(Alert).to_value()
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<Alert>().to_value()
 }
