@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 
 #[cfg(feature = "shell")]
+pub mod netns;
+#[cfg(feature = "shell")]
 pub mod scenario;
 pub mod world;
 

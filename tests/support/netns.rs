@@ -1,0 +1,270 @@
+//! A network namespace with a bridge and a peer behind it, the sniffer in it, and a Prometheus beside it.
+//!
+//! The host's side is 10.9.0.1 on the bridge, the peer's 10.9.0.2 in a namespace of its own. Everything ends on Drop.
+
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything here may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Why namespaces cannot be made here.
+pub fn unavailable() -> Option<&'static str> {
+    let root = std::fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("\nUid:\t0\t"));
+    let made = root && Command::new("ip").args(["netns", "list"]).output().is_ok_and(|output| output.status.success());
+    let tools = ["busybox", "ping", "curl", "setpriv"].iter().all(|tool| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
+    });
+    match (root, made, tools) {
+        (false, ..) => Some("needs root, for network namespaces"),
+        (_, false, _) => Some("needs the program ip (Debian package iproute2)"),
+        (.., false) => Some(
+            "needs busybox, ping, curl and setpriv (Debian packages busybox-static, iputils-ping, curl, util-linux)",
+        ),
+        _ => None,
+    }
+}
+
+/// Two namespaces, joined by a bridge in the first.
+pub struct Namespace {
+    name: String,
+    peer: String,
+    background: std::cell::RefCell<Vec<Child>>,
+}
+
+impl Namespace {
+    pub fn with_bridge(bridge: &str) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hws{}-{number}", std::process::id());
+        let namespace = Self { peer: format!("{name}p"), name, background: std::cell::RefCell::default() };
+        for made in [&namespace.name, &namespace.peer] {
+            run(Command::new("ip").args(["netns", "add", made]));
+        }
+        for line in [
+            "ip link set lo up".to_owned(),
+            format!("ip link add {bridge} type bridge"),
+            format!("ip addr add 10.9.0.1/24 dev {bridge}"),
+            format!("ip link set {bridge} up"),
+            format!("ip link add veth0 type veth peer name eth0 netns {}", namespace.peer),
+            format!("ip link set veth0 master {bridge} up"),
+        ] {
+            namespace.run(&line);
+        }
+        for line in ["ip link set lo up", "ip addr add 10.9.0.2/24 dev eth0", "ip link set eth0 up"] {
+            namespace.run_peer(line);
+        }
+        namespace
+    }
+
+    pub fn run(&self, line: &str) {
+        run(self.command(&self.name).args(["sh", "-c", line]));
+    }
+
+    pub fn run_peer(&self, line: &str) {
+        run(self.command(&self.peer).args(["sh", "-c", line]));
+    }
+
+    /// Runs until the namespace is dropped.
+    pub fn run_peer_background(&self, line: &str) {
+        let mut command = self.command(&self.peer);
+        command.args(["sh", "-c", &format!("exec {line}")]).stdin(Stdio::null()).stdout(Stdio::null());
+        self.background.borrow_mut().push(command.spawn().expect("start a program"));
+    }
+
+    fn command(&self, namespace: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/var/run/netns/{namespace}"));
+        command
+    }
+
+    /// A Prometheus that scrapes `target` every second.
+    pub fn prometheus(&self, target: SocketAddr) -> Served<'_> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("prometheus.yml");
+        let text = format!(
+            "scrape_configs:\n- job_name: hopwatch\n  scrape_interval: 1s\n  static_configs: [{{targets: ['{target}']}}]\n"
+        );
+        std::fs::write(&config, text).expect("write");
+        let address = free_address();
+        let mut command = self.command(&self.name);
+        command
+            .arg("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Served { namespace: self, child: command.spawn().expect("start prometheus"), address, _folder: folder }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        for child in self.background.get_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for made in [&self.name, &self.peer] {
+            let _ = Command::new("ip").args(["netns", "del", made]).status();
+        }
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("run a program");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Each namespace has a loopback of its own, so a fixed pool is free as long as the numbers differ.
+fn free_address() -> SocketAddr {
+    let port = 20_000 + u16::try_from(NEXT.fetch_add(1, Ordering::Relaxed) % 10_000).expect("small");
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// A program that serves HTTP in the namespace.
+pub struct Served<'a> {
+    namespace: &'a Namespace,
+    child: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Served<'_> {
+    pub fn get(&self, path: &str) -> String {
+        get(self.namespace, self.address, path)
+    }
+
+    pub fn wait_until(&self, path: &str, what: &str, reached: impl Fn(&str) -> bool) {
+        wait_until(|| self.get(path), what, reached);
+    }
+}
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running `hopwatch sniff` (or `record`, when an output folder is among the arguments).
+pub struct Sniffer {
+    namespace: String,
+    child: Option<Child>,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Sniffer {
+    pub fn start(namespace: &Namespace, config: &str, arguments: &[&str]) -> Self {
+        Self::start_with(namespace, config, arguments, &[], PathBuf::from(env!("CARGO_BIN_EXE_hopwatch")))
+    }
+
+    /// Without any capability. The binary is copied to where everybody may run it.
+    pub fn start_as_nobody(namespace: &Namespace, config: &str) -> Self {
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .expect("a folder");
+        let binary = folder.keep().join("hopwatch");
+        std::fs::copy(env!("CARGO_BIN_EXE_hopwatch"), &binary).expect("copy the binary");
+        Self::start_with(
+            namespace,
+            config,
+            &[],
+            &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"],
+            binary,
+        )
+    }
+
+    fn start_with(namespace: &Namespace, config: &str, arguments: &[&str], before: &[&str], binary: PathBuf) -> Self {
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .expect("a folder");
+        let file = folder.path().join("hopwatch.yaml");
+        std::fs::write(&file, config).expect("write");
+        let address = free_address();
+        let mut command = namespace.command(&namespace.name);
+        command
+            .args(before)
+            .arg(binary)
+            .arg(if arguments.contains(&"-o") { "record" } else { "sniff" })
+            .arg("-c")
+            .arg(file)
+            .args(["--listen", &address.to_string(), "--format", "json", "-i", "br-*"])
+            .args(arguments)
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .env("NO_COLOR", "1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command.spawn().expect("start hopwatch");
+        Self { namespace: namespace.name.clone(), child: Some(child), address, _folder: folder }
+    }
+
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        get_in(&self.namespace, self.address, path)
+    }
+
+    pub fn wait_until(&self, path: &str, what: &str, reached: impl Fn(&str) -> bool) {
+        wait_until(|| self.get(path), what, reached);
+    }
+
+    /// SIGTERM; the JSON lines and the log.
+    pub fn end(mut self) -> (Vec<serde_json::Value>, String) {
+        let mut child = self.child.take().expect("runs");
+        run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+        let (mut out, mut log) = (String::new(), String::new());
+        child.stdout.take().expect("piped").read_to_string(&mut out).expect("UTF-8");
+        child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
+        let status = child.wait().expect("ends");
+        assert!(status.success() && !log.contains("panicked"), "{status}: {log}");
+        (out.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect(), log)
+    }
+}
+
+impl Drop for Sniffer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn get(namespace: &Namespace, address: SocketAddr, path: &str) -> String {
+    get_in(&namespace.name, address, path)
+}
+
+/// The body, or an empty text while nobody listens.
+fn get_in(namespace: &str, address: SocketAddr, path: &str) -> String {
+    let output = Command::new("nsenter")
+        .arg(format!("--net=/var/run/netns/{namespace}"))
+        .args(["curl", "-sg", "-m", "5", &format!("http://{address}{path}")])
+        .output()
+        .expect("run curl");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Asks again until the page says so.
+fn wait_until(page: impl Fn() -> String, what: &str, reached: impl Fn(&str) -> bool) {
+    let began = Instant::now();
+    loop {
+        let page = page();
+        if !page.is_empty() && reached(&page) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}; last answer:\n{page}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
