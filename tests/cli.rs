@@ -117,7 +117,7 @@ fn a_wrong_line_in_a_facts_file_is_named() {
     let capture = path("captures/egress-around-proxy/traffic.pcapng");
     let run = hopwatch(&["replay", &capture, "--facts", &file.display().to_string()]);
     assert_eq!(run.code, Some(4));
-    assert!(run.stderr.contains("facts.jsonl") && run.stderr.contains("line 1"), "{}", run.stderr);
+    assert!(run.stderr.contains("facts.jsonl:1:44") && run.stderr.contains("write it like"), "{}", run.stderr);
 }
 
 #[test]

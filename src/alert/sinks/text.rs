@@ -56,14 +56,17 @@ fn block(alert: &Alert) -> String {
 }
 
 fn update_line(alert: &Alert) -> String {
-    let destinations = alert.destinations.len() as u64 + u64::from(alert.destinations_omitted > 0);
     let more = if alert.destinations_omitted > 0 { "+" } else { "" };
+    let destinations = alert.destinations.len();
+    let flow =
+        alert.flow.as_ref().map(|flow| format!(", first flow {} bytes out, {} back", flow.orig.bytes, flow.resp.bytes));
     format!(
-        "{} {} {}: {} times now, {destinations}{more} destinations, last {}  {}\n",
-        format!(" {} ", alert.severity.as_str()).style(severity_style(alert.severity)),
+        "{} {} {}: {} times now, {destinations}{more} destinations{}, last {}  {}\n",
+        format!(" {} ", alert.severity.as_str().to_uppercase()).style(severity_style(alert.severity)),
         alert.rule,
         who(alert),
         alert.count,
+        flow.unwrap_or_default(),
         alert.last_seen,
         format!("update {} of {}", alert.update, alert.id).dimmed(),
     )

@@ -1,0 +1,28 @@
+# What a person runs. CI runs the same, by .ci/run.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test lab bench ci
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Build, and replay a recorded container that goes around its proxy
+	@scripts/setup.sh
+	cargo build --release --locked
+	target/release/hopwatch replay captures/egress-around-proxy --format text
+
+test: ## All tests that need no privileges; at the end, what was left out and why
+	@scripts/setup.sh
+	@scripts/test.sh
+
+lab: ## The tests with real containers and network namespaces (root; installs a container runtime)
+	@scripts/setup.sh
+	@scripts/lab.sh
+
+bench: ## Benchmarks
+	@scripts/setup.sh
+	cargo bench --locked
+
+ci: ## Everything that CI runs
+	@.ci/run
