@@ -1,175 +1,114 @@
-//! TEMPORARY until the real configuration is merged.
-#![allow(missing_docs, clippy::all, clippy::pedantic)]
-use crate::engine::{EngineConfig, Timings};
-use crate::flow::MeterLimits;
-use crate::inventory::TimelineLimits;
-use crate::path::*;
-use serde::Deserialize;
-use std::collections::BTreeMap;
+//! The configuration: file shape → checked shape, with every mistake told at its place.
+//!
+//! Contract: layers are `-c FILE`, or `/etc/hopwatch/hopwatch.yaml` and `conf.d/*.yaml` beside it, then `HOPWATCH__SECTION__KEY`
+//! variables. A mistake names file, line, column, the wrong word and the nearest right one; all are told at once.
+//! Design: [`load`] merges the layers as trees (`node`), `decode` reads the tree into `file`, `check` resolves the names.
+
+mod check;
+mod decode;
+mod defaults;
+mod file;
+mod layers;
+mod node;
+mod problem;
+mod scalar;
+mod source;
+
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-#[derive(Debug, Clone)]
+pub use problem::{ConfigError, Problem};
+
+use crate::engine::EngineConfig;
+use crate::flow::MeterLimits;
+use decode::Decoded;
+use file::FileConfig;
+use layers::Layers;
+
+/// What to capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureConfig {
+    /// Interface globs.
     pub interfaces: Vec<String>,
+    /// Bytes kept of each packet.
     pub snap_length: u32,
+    /// Kernel buffer of each interface, in bytes.
     pub ring_bytes: u32,
 }
-#[derive(Debug, Clone)]
+
+/// How to reach Docker.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DockerConfig {
+    /// Its socket.
     pub host: String,
+    /// How often the whole list is compared.
     pub reconcile_interval: Duration,
 }
-#[derive(Debug, Clone)]
+
+/// The checked configuration.
+#[derive(Clone, Debug)]
 pub struct Config {
+    /// Capture.
     pub capture: CaptureConfig,
+    /// Docker.
     pub docker: DockerConfig,
+    /// Address of metrics and health.
     pub listen: SocketAddr,
+    /// Bounds of the flow tables.
     pub meter: MeterLimits,
+    /// The core's part.
     pub engine: EngineConfig,
 }
-#[derive(Debug)]
+
+/// A configuration and where it comes from.
+#[derive(Clone, Debug)]
 pub struct Loaded {
+    /// The checked configuration.
     pub config: Config,
-}
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
-impl ConfigError {
-    pub fn print(&self) {
-        eprintln!("{}", self.0)
-    }
+    /// `section.key` and the layer that set it, in order.
+    pub origins: Vec<(String, String)>,
+    /// The whole configuration as YAML, defaults included.
+    pub printed: String,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct File {
-    contracts: Vec<C>,
-    hops: BTreeMap<String, H>,
-    destinations: BTreeMap<String, Vec<ipnetwork::IpNetwork>>,
-    rules: crate::detect::rules::RuleParams,
-    capture: Cap,
-}
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Cap {
-    interfaces: Option<Vec<String>>,
-}
-#[derive(Deserialize)]
-struct C {
-    name: String,
-    #[serde(default)]
-    service: Service,
-    from: Vec<Selector>,
-    #[serde(default)]
-    to: Vec<String>,
-    via: Vec<String>,
-}
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct H {
-    workloads: Vec<Selector>,
-    addresses: Vec<ipnetwork::IpNetwork>,
-    ports: Vec<serde_json::Value>,
-}
-fn port(v: &serde_json::Value) -> PortSpec {
-    let s = v.to_string().replace('"', "");
-    let (p, pr) = s.split_once('/').map_or((s.as_str(), None), |(a, b)| (a, Some(b)));
-    PortSpec {
-        port: p.parse().unwrap(),
-        protocol: pr.map(|x| if x == "udp" { crate::input::Protocol::UDP } else { crate::input::Protocol::TCP }),
-    }
+/// Loads the configuration from its layers.
+pub fn load(explicit: Option<&Path>) -> Result<Loaded, ConfigError> {
+    finish(layers::read(explicit, std::env::vars_os())?)
 }
 
-pub fn parse_duration(t: &str) -> Result<Duration, String> {
-    let n: u64 = t.trim_end_matches(char::is_alphabetic).parse().map_err(|_| "write it like 30s".to_owned())?;
-    Ok(if t.ends_with("ms") {
-        Duration::from_millis(n)
-    } else if t.ends_with('m') {
-        Duration::from_secs(n * 60)
-    } else {
-        Duration::from_secs(n)
-    })
+/// Reads a configuration from a text.
+pub fn from_str(name: &str, text: &str) -> Result<Loaded, ConfigError> {
+    finish(layers::of_text(name, text)?)
 }
-pub fn load(p: Option<&Path>) -> Result<Loaded, ConfigError> {
-    let f: File = match p {
-        None => File::default(),
-        Some(p) => serde_saphyr::from_str(&std::fs::read_to_string(p).map_err(|e| ConfigError(e.to_string()))?)
-            .map_err(|e| ConfigError(e.to_string()))?,
-    };
-    let contracts = f
-        .contracts
-        .into_iter()
-        .map(|c| {
-            let h = &f.hops[&c.via[0]];
-            Contract {
-                ports: if c.service == Service::Dns {
-                    [53, 853].map(|p| PortSpec { port: p, protocol: None }).into()
-                } else {
-                    vec![]
-                },
-                to: if c.to.is_empty() {
-                    vec![if c.service == Service::Dns { DestinationSet::Any } else { DestinationSet::Internet }]
-                } else {
-                    c.to.iter()
-                        .map(|t| match t.as_str() {
-                            "internet" => DestinationSet::Internet,
-                            "any" => DestinationSet::Any,
-                            n => DestinationSet::Ranges(
-                                f.destinations.get(n).cloned().unwrap_or_else(|| vec![n.parse().unwrap()]),
-                            ),
-                        })
-                        .collect()
-                },
-                via: Arc::new(Hop {
-                    name: c.via[0].clone(),
-                    workloads: h.workloads.clone(),
-                    addresses: h.addresses.clone(),
-                    ports: h.ports.iter().map(port).collect(),
-                }),
-                name: c.name,
-                service: c.service,
-                from: c.from,
-                evidence: vec![EvidenceKind::Peer],
-            }
-        })
-        .collect();
-    let s = Duration::from_secs;
-    Ok(Loaded {
-        config: Config {
-            capture: CaptureConfig {
-                interfaces: f.capture.interfaces.unwrap_or_else(|| vec!["docker0".into(), "br-*".into()]),
-                snap_length: 256,
-                ring_bytes: 16 << 20,
-            },
-            docker: DockerConfig {
-                host: std::env::var("DOCKER_HOST").unwrap_or_else(|_| crate::inventory::docker::DEFAULT_HOST.into()),
-                reconcile_interval: s(30),
-            },
-            listen: "127.0.0.1:9921".parse().unwrap(),
-            meter: MeterLimits {
-                max_flows: 262144,
-                idle_timeout: s(60),
-                active_timeout: s(1800),
-                update_interval: s(10),
-            },
-            engine: EngineConfig {
-                contracts,
-                exceptions: vec![],
-                rules: f.rules,
-                timings: Timings {
-                    attribution_grace: Duration::from_millis(600),
-                    answer_grace: Duration::from_millis(400),
-                    update_interval: s(60),
-                    close_after: s(600),
-                },
-                timeline: TimelineLimits { workloads: 20000, remember: s(600) },
-                max_flows: 262144,
-                max_alerts: 10000,
-                max_destinations: 20,
-            },
-        },
-    })
+
+/// A duration as the configuration writes it: `600ms`, `10s`, `5m`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    scalar::Period::<0>::parse(text).map(scalar::Period::get)
+}
+
+/// The published JSON Schema of the file.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(FileConfig).to_value()
+}
+
+/// The built-in defaults as YAML.
+pub fn defaults_text() -> String {
+    print(&FileConfig::default())
+}
+
+fn print(file: &FileConfig) -> String {
+    serde_saphyr::to_string(file).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
+}
+
+fn finish(Layers { sources, tree }: Layers) -> Result<Loaded, ConfigError> {
+    let Decoded { value, mut problems, tainted } = decode::decode::<FileConfig>(&sources, tree.clone());
+    let Some(file) = value else { return Err(ConfigError::new(problems)) };
+    let origins = layers::origins(&sources, &tree);
+    let printed = print(&file);
+    let config = check::check(&sources, &tree, &tainted, file, &mut problems);
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, origins, printed }),
+        _ => Err(ConfigError::new(problems)),
+    }
 }

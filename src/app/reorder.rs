@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn late_sources_come_in_event_time_order() {
-        let at = |millis| Timestamp::from_nanos(millis * 1_000_000);
+        let at = |millis: i64| Timestamp::from_nanos(millis * 1_000_000);
         let mut reorder = Reorder::new(Duration::from_millis(200));
         for millis in [30, 10, 20] {
             reorder.hold(Input::new(at(millis), Fact::Tick));

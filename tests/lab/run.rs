@@ -90,6 +90,7 @@ impl Lab<'_> {
             .collect();
         self.replayed(scenario, hopwatch, &recorded, &mut outcome)?;
         self.prove(scenario, &[format!("{name}/recording/traffic.pcapng")], &mut outcome)?;
+        self.prove_facts(scenario, &mut outcome)?;
         Ok(outcome)
     }
 
@@ -157,6 +158,19 @@ impl Lab<'_> {
             outcome.proofs.push(packets);
             if !proof.holds(packets) {
                 outcome.wrong.push(format!("{packets} packets are `{}`: {proof:?}", proof.filter));
+            }
+        }
+        Ok(())
+    }
+
+    /// So are the facts.
+    fn prove_facts(&self, scenario: &Scenario, outcome: &mut Outcome) -> Result<()> {
+        let facts = std::fs::read_to_string(self.world.path(format!("{}/recording/facts.jsonl", scenario.name)))?;
+        let facts = facts.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
+        for (kind, least) in &scenario.facts {
+            let count = facts.iter().filter(|line| line["fact"]["inventory"].get(kind).is_some()).count() as u64;
+            if count < *least {
+                outcome.wrong.push(format!("{count} facts are `{kind}`, expected at least {least}"));
             }
         }
         Ok(())

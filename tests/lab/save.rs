@@ -60,7 +60,7 @@ fn expectation(expect: &Expect) -> String {
 
 fn provenance(lab: &Lab<'_>, scenario: &Scenario, outcome: &Outcome) -> Result<String> {
     let Scenario { name, title, twin, .. } = scenario;
-    let mut host = lab.world.script("date -u +%F; uname -r; tcpdump --version 2>&1 | head -n 1")?;
+    let mut host = lab.world.script("date -u +%F; uname -r | sed 's|-.*||'; tcpdump --version 2>&1 | head -n 1")?;
     let mut host = std::mem::take(&mut host).lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
     let mut next = || host.next().unwrap_or_default();
     let (date, kernel, tcpdump) = (next(), next(), next());

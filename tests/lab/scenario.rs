@@ -35,6 +35,9 @@ pub struct Scenario {
     /// What hopwatch must say, and nothing else.
     #[serde(default)]
     pub expect: Expect,
+    /// How many facts of a kind (`disconnected`, `stopped` …) the recording must hold at least.
+    #[serde(default)]
+    pub facts: BTreeMap<String, u64>,
     /// Packets that must be (or not be) in the recording: the story really took place.
     pub proof: Vec<Proof>,
 }

@@ -1,0 +1,48 @@
+//! Every default, in one place.
+//!
+//! Contract: `config/hopwatch.yaml`, the shipped sample, says the same; a test compares them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// The bridges that Docker makes: its default one, and one a network.
+pub(super) const INTERFACES: [&str; 2] = ["docker0", "br-*"];
+/// Bytes kept of a packet: every header that is decoded, options included, and the first payload.
+pub(super) const SNAP_LENGTH: u64 = 256;
+/// Kernel ring of one interface: at 256 bytes a packet about 60,000 packets, that is some tenths of a second at full load.
+pub(super) const RING_MIB: u64 = 16;
+
+/// Between two full comparisons with the runtime; its events come at once, this only mends what a cut stream lost.
+pub(super) const RECONCILE_INTERVAL_MS: u64 = 30_000;
+
+/// Metrics and health are for this host only unless it is told otherwise.
+pub(super) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9921);
+
+/// Flows of one interface at once: some 60 MiB.
+pub(super) const METER_MAX_FLOWS: u64 = 262_144;
+/// A minute without a packet ends a flow.
+pub(super) const IDLE_TIMEOUT_MS: u64 = 60_000;
+/// A connection that stays open is reported at least this often.
+pub(super) const ACTIVE_TIMEOUT_MS: u64 = 30 * 60_000;
+/// Between two updates of one flow.
+pub(super) const FLOW_UPDATE_INTERVAL_MS: u64 = 10_000;
+
+/// A container's start reaches us after its first packets; with [`ANSWER_GRACE_MS`] it stays below one second.
+pub(super) const ATTRIBUTION_GRACE_MS: u64 = 600;
+/// An attempt that nobody answers is judged as an attempt after this.
+pub(super) const ANSWER_GRACE_MS: u64 = 400;
+/// Flows that the engine remembers at once.
+pub(super) const ENGINE_MAX_FLOWS: u64 = 262_144;
+
+/// Workloads remembered, the dead included.
+pub(super) const MAX_WORKLOADS: u64 = 20_000;
+/// Late packets of a container that ended find it for so long.
+pub(super) const REMEMBER_MS: u64 = 10 * 60_000;
+
+/// Between two counted updates of one alert.
+pub(super) const ALERT_UPDATE_INTERVAL_MS: u64 = 60_000;
+/// Quiet for so long, an alert is closed.
+pub(super) const CLOSE_AFTER_MS: u64 = 10 * 60_000;
+/// Alerts open at once.
+pub(super) const MAX_OPEN_ALERTS: u64 = 10_000;
+/// Destinations listed in one alert.
+pub(super) const MAX_DESTINATIONS: u64 = 20;

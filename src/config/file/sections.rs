@@ -1,0 +1,155 @@
+//! The sections that hold single values.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::defaults;
+use crate::config::scalar::{Bounded, InterfaceGlob, Listen, Period, Socket};
+
+/// Where packets are captured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Capture {
+    /// Interfaces, as globs; interfaces that appear later are captured as they come.
+    pub interfaces: Vec<InterfaceGlob>,
+    /// Bytes kept of each packet.
+    pub snap_length: Bounded<64, 65_535>,
+    /// Kernel buffer of each interface, in MiB; larger survives longer bursts.
+    pub ring_mib: Bounded<1, 1024>,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            interfaces: defaults::INTERFACES.iter().map(|glob| InterfaceGlob((*glob).to_owned())).collect(),
+            snap_length: Bounded(defaults::SNAP_LENGTH),
+            ring_mib: Bounded(defaults::RING_MIB),
+        }
+    }
+}
+
+/// Which container runtimes are asked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Runtime {
+    /// Docker.
+    pub docker: Docker,
+}
+
+/// Docker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Docker {
+    /// Its socket. Without it: what `DOCKER_HOST` says, else the usual path.
+    pub socket: Option<Socket>,
+    /// How often the whole list is compared, beside the events.
+    pub reconcile_interval: Period<1_000>,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self { socket: None, reconcile_interval: Period::from_millis(defaults::RECONCILE_INTERVAL_MS) }
+    }
+}
+
+/// Metrics and health over HTTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Serve {
+    /// Address and port of `/metrics`, `/livez` and `/readyz`.
+    pub listen: Listen,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self { listen: Listen(defaults::LISTEN) }
+    }
+}
+
+/// The flow table of each interface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Flows {
+    /// Flows held at once; when full, the longest idle is evicted and counted.
+    pub max_flows: Bounded<1, 16_777_216>,
+    /// A flow without a packet for so long has ended; `0s`: never.
+    pub idle_timeout: Period<0>,
+    /// A flow that lasts longer is reported and goes on in a new record; `0s`: never.
+    pub active_timeout: Period<0>,
+    /// Between two updates of one flow.
+    pub update_interval: Period<100>,
+}
+
+impl Default for Flows {
+    fn default() -> Self {
+        Self {
+            max_flows: Bounded(defaults::METER_MAX_FLOWS),
+            idle_timeout: Period::from_millis(defaults::IDLE_TIMEOUT_MS),
+            active_timeout: Period::from_millis(defaults::ACTIVE_TIMEOUT_MS),
+            update_interval: Period::from_millis(defaults::FLOW_UPDATE_INTERVAL_MS),
+        }
+    }
+}
+
+/// How long a flow waits for its judgement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Detection {
+    /// How long a flow waits for the runtime to tell whose address it is.
+    pub attribution_grace: Period<0>,
+    /// How long an attempt waits for an answer before it is judged as an attempt.
+    pub answer_grace: Period<0>,
+    /// Flows whose judgement is remembered at once; when full, the oldest is forgotten and counted.
+    pub max_flows: Bounded<1, 16_777_216>,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self {
+            attribution_grace: Period::from_millis(defaults::ATTRIBUTION_GRACE_MS),
+            answer_grace: Period::from_millis(defaults::ANSWER_GRACE_MS),
+            max_flows: Bounded(defaults::ENGINE_MAX_FLOWS),
+        }
+    }
+}
+
+/// What is remembered of workloads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Inventory {
+    /// Workloads remembered at once, the ended ones included.
+    pub max_workloads: Bounded<1, 1_000_000>,
+    /// How long an ended workload is remembered.
+    pub remember: Period<0>,
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self { max_workloads: Bounded(defaults::MAX_WORKLOADS), remember: Period::from_millis(defaults::REMEMBER_MS) }
+    }
+}
+
+/// How alerts are grouped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Alerts {
+    /// Between two counted updates of one alert.
+    pub update_interval: Period<100>,
+    /// An alert that is not repeated for so long is closed; the same cause then raises a new one.
+    pub close_after: Period<1_000>,
+    /// Alerts open at once; when full, the oldest is closed.
+    pub max_open: Bounded<1, 1_000_000>,
+    /// Destinations listed in one alert; further ones are counted.
+    pub max_destinations: Bounded<1, 1_000>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            update_interval: Period::from_millis(defaults::ALERT_UPDATE_INTERVAL_MS),
+            close_after: Period::from_millis(defaults::CLOSE_AFTER_MS),
+            max_open: Bounded(defaults::MAX_OPEN_ALERTS),
+            max_destinations: Bounded(defaults::MAX_DESTINATIONS),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Checked scalars of the file shape: bounded numbers, durations, address ranges, ports, labels, dates.
+//!
+//! Contract: each refuses with `what is wrong; what to write instead`, and prints back what it read.
+//! Design: a scalar is checked where it is read, so its mistakes carry its place without further ado.
+
+mod number;
+mod text;
+
+pub(super) use number::{Bounded, Period};
+pub(super) use text::{Cidr, Expiry, InterfaceGlob, Label, Listen, Port, Sentence, Socket};
