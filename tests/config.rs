@@ -1,4 +1,5 @@
 //! The configuration: shipped files are right, mistakes are told at their place, nothing makes it panic.
+#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 mod support;
 
