@@ -23,7 +23,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["engine", "alert", "detect", "path", "flow", "inventory", "inventory readers"]),
     (
         "app",
-        &["config", "serve", "observe", "host", "inventory", "inventory readers", "alert", "alert sinks", "engine", "detect", "flow", "decode"],
+        &[
+            "config",
+            "serve",
+            "observe",
+            "host",
+            "inventory",
+            "inventory readers",
+            "alert",
+            "alert sinks",
+            "engine",
+            "detect",
+            "flow",
+            "decode",
+        ],
     ),
     ("cli", &["app", "config", "observe", "inventory", "inventory readers", "alert", "alert sinks", "detect"]),
     ("main", &["cli"]),
@@ -34,8 +47,20 @@ const CORE: &[&str] = &["time", "input", "decode", "flow", "inventory", "path", 
 
 /// What the core may not name.
 const OUTSIDE: &[&str] = &[
-    "tokio", "std::fs", "std::io", "std::thread", "std::process", "std::env", "TcpStream", "TcpListener", "UdpSocket", "UnixStream",
-    "SystemTime", "Instant", "Timestamp::now", "tracing::",
+    "tokio",
+    "std::fs",
+    "std::io",
+    "std::thread",
+    "std::process",
+    "std::env",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "SystemTime",
+    "Instant",
+    "Timestamp::now",
+    "tracing::",
 ];
 
 const MOST_LINES: usize = 600;
@@ -58,7 +83,11 @@ fn sources() -> Vec<PathBuf> {
 }
 
 fn relative(path: &Path) -> String {
-    path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("in src").with_extension("").display().to_string()
+    path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .expect("in src")
+        .with_extension("")
+        .display()
+        .to_string()
 }
 
 /// The room of a module path such as `inventory/docker/client` or `inventory::docker::Client`.
@@ -98,7 +127,8 @@ fn every_use_goes_in_an_allowed_direction() {
     let mut wrong = Vec::new();
     for path in sources().iter().filter(|path| relative(path) != "lib") {
         let own = room(&relative(path));
-        let allowed = MAY_USE.iter().find(|(name, _)| *name == own).unwrap_or_else(|| panic!("{own} has no row in the table")).1;
+        let allowed =
+            MAY_USE.iter().find(|(name, _)| *name == own).unwrap_or_else(|| panic!("{own} has no row in the table")).1;
         for name in named(&code(path)) {
             let used = room(&name);
             let free = used == own || ["time", "input"].contains(&used.as_str()) || used.is_empty();
@@ -148,6 +178,13 @@ fn files_stay_small_and_say_what_they_are() {
 fn the_reader_of_edges_sees_braces_and_paths() {
     let code = "use crate::inventory::{Owner, Timeline};\nlet x = crate::path::is_internet(ip);";
     let names = named(code);
-    assert!(names.contains("inventory::Owner") && names.contains("inventory::Timeline") && names.contains("path::is_internet"));
-    assert_eq!((room("inventory::docker::Reader"), room("alert/sinks/text")), ("inventory readers".into(), "alert sinks".into()));
+    assert!(
+        names.contains("inventory::Owner")
+            && names.contains("inventory::Timeline")
+            && names.contains("path::is_internet")
+    );
+    assert_eq!(
+        (room("inventory::docker::Reader"), room("alert/sinks/text")),
+        ("inventory readers".into(), "alert sinks".into())
+    );
 }

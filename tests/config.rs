@@ -82,6 +82,11 @@ fn the_published_schema_is_current() {
 }
 
 #[test]
+fn the_reference_is_current() {
+    support::assert_current("docs/configuration.md", &config::reference());
+}
+
+#[test]
 fn the_published_schema_accepts_the_shipped_files() {
     let validator = jsonschema::validator_for(&config::schema()).expect("a valid JSON Schema");
     for path in files("config/examples").into_iter().chain([folder("config/hopwatch.yaml")]) {
