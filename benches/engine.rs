@@ -1,4 +1,5 @@
 //! The engine's cost a flow event, with 200 workloads and 50 contracts.
+#![allow(clippy::expect_used, missing_docs, reason = "a benchmark: a failure ends it")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -7,7 +8,11 @@ use std::time::Duration;
 use divan::{Bencher, counter::ItemsCount};
 use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{Engine, EngineConfig, Timings};
-use hopwatch::input::*;
+use hopwatch::input::{
+    Attachment, Counters, EndReason, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
+    InventoryEvent, Mac, NetworkMode, ObservationPoint, Protocol, RecordedFact, RuntimeNetwork, Side, TcpFacts,
+    Workload, WorkloadId, WorkloadState, tcp_flags,
+};
 use hopwatch::inventory::TimelineLimits;
 use hopwatch::path::{Contract, DestinationSet, EvidenceKind, Hop, PortSpec, Selector, SelectorFile, Service};
 use hopwatch::time::Timestamp;
@@ -49,10 +54,10 @@ fn config() -> EngineConfig {
         timings: Timings {
             attribution_grace: Duration::from_millis(600),
             answer_grace: Duration::from_millis(400),
-            update_interval: Duration::from_secs(60),
-            close_after: Duration::from_secs(600),
+            update_interval: Duration::from_mins(1),
+            close_after: Duration::from_mins(10),
         },
-        timeline: TimelineLimits { workloads: 20_000, remember: Duration::from_secs(600) },
+        timeline: TimelineLimits { workloads: 20_000, remember: Duration::from_mins(10) },
         max_flows: 262_144,
         max_alerts: 10_000,
         max_destinations: 20,

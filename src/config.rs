@@ -11,6 +11,7 @@ mod file;
 mod layers;
 mod node;
 mod problem;
+mod reference;
 mod scalar;
 mod source;
 
@@ -90,6 +91,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// The published JSON Schema of the file.
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(FileConfig).to_value()
+}
+
+/// `docs/configuration.md`.
+pub fn reference() -> String {
+    reference::markdown(&schema())
 }
 
 /// The built-in defaults as YAML.

@@ -1,4 +1,5 @@
 //! The command line with good and bad input: a clear message, the right exit code, never a panic.
+#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
 //! The configuration: shipped files are right, mistakes are told at their place, nothing makes it panic.
+#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 mod support;
 
@@ -78,6 +79,11 @@ fn a_contract_about_dns_covers_the_ports_of_dns() {
 fn the_published_schema_is_current() {
     let schema = serde_json::to_string_pretty(&config::schema()).expect("JSON") + "\n";
     support::assert_current("config/hopwatch.schema.json", &schema);
+}
+
+#[test]
+fn the_reference_is_current() {
+    support::assert_current("docs/configuration.md", &config::reference());
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Equal inputs give equal alerts, and ticks change nothing: random histories of workloads and flows through the engine.
+#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -7,7 +8,11 @@ use std::time::Duration;
 use hopwatch::alert::Alert;
 use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{Engine, EngineConfig, Timings};
-use hopwatch::input::*;
+use hopwatch::input::{
+    Attachment, Counters, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
+    InventoryEvent, Mac, NetworkMode, ObservationPoint, Protocol, RecordedFact, RuntimeNetwork, Side, TcpFacts,
+    Workload, WorkloadId, WorkloadState, tcp_flags,
+};
 use hopwatch::inventory::TimelineLimits;
 use hopwatch::path::{Contract, DestinationSet, EvidenceKind, Hop, Selector, SelectorFile, Service};
 use hopwatch::time::Timestamp;
@@ -43,7 +48,7 @@ fn config() -> EngineConfig {
             update_interval: Duration::from_secs(2),
             close_after: Duration::from_secs(20),
         },
-        timeline: TimelineLimits { workloads: 64, remember: Duration::from_secs(60) },
+        timeline: TimelineLimits { workloads: 64, remember: Duration::from_mins(1) },
         max_flows: 16,
         max_alerts: 8,
         max_destinations: 4,

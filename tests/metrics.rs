@@ -1,4 +1,5 @@
 //! The metrics page: every series is there, both formats are what they claim, hostile text stays text.
+#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 mod support;
 

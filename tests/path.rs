@@ -1,4 +1,5 @@
 //! What is verified, bypassed or unobservable, and when an alert says so.
+#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 mod support;
 

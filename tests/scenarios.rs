@@ -1,4 +1,5 @@
 //! Every folder under `captures/` raises the alerts that its `expect.yaml` names, and no other; twice, byte by byte the same.
+#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 mod support;
 

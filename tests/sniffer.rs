@@ -1,4 +1,5 @@
 //! The running sniffer in a network namespace of its own: real packets, a real Prometheus, no Docker.
+#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 mod support;
 

@@ -12,7 +12,7 @@ use crate::detect::rules;
 use crate::observe::live::now;
 
 /// An exception that ends within this time is worth a word.
-const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// What to do with the configuration.
 #[derive(Debug, clap::Subcommand)]

@@ -101,11 +101,6 @@ impl Sources {
 }
 
 fn captures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let is_capture = |path: &Path| {
-        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let plain = name.trim_end_matches(".gz").trim_end_matches(".zst");
-        plain.ends_with(".pcap") || plain.ends_with(".pcapng") || plain.ends_with(".cap")
-    };
     let mut captures = Vec::new();
     for entry in folder.read_dir().with_context(|| format!("reading the folder {}", folder.display()))? {
         captures.push(entry.with_context(|| format!("reading the folder {}", folder.display()))?.path());
@@ -113,6 +108,16 @@ fn captures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     captures.retain(|path| is_capture(path));
     captures.sort();
     Ok(captures)
+}
+
+/// By name: `.pcap`, `.pcapng` or `.cap`, also compressed.
+fn is_capture(path: &Path) -> bool {
+    let extension = |path: &Path| path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    let inner = match extension(path).as_deref() {
+        Some("gz" | "zst") => path.with_extension(""),
+        _ => path.to_owned(),
+    };
+    matches!(extension(&inner).as_deref(), Some("pcap" | "pcapng" | "cap"))
 }
 
 fn progress_bar(captures: &[PathBuf]) -> ProgressBar {

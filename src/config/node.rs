@@ -240,13 +240,12 @@ fn plant(sources: &Sources, source: usize, raw: Spanned<Raw>) -> Node {
 fn span_of(sources: &Sources, source: usize, location: &Location) -> Span {
     let span = location.span();
     let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    let range = match (span.byte_offset(), span.byte_len()) {
-        (Some(start), Some(length)) => number(start)..number(start).saturating_add(number(length)),
-        _ => {
-            let text = sources.get(source);
-            let start = text.map_or(0, |text| text.offset(number(location.line()), number(location.column())));
-            start..start + 1
-        }
+    let range = if let (Some(start), Some(length)) = (span.byte_offset(), span.byte_len()) {
+        number(start)..number(start).saturating_add(number(length))
+    } else {
+        let text = sources.get(source);
+        let start = text.map_or(0, |text| text.offset(number(location.line()), number(location.column())));
+        start..start + 1
     };
     let span = sources.span(source, range);
     let trimmed = sources.text(span).trim_end().len();

@@ -59,8 +59,8 @@ impl Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let octets = self.0.map(|octet| format!("{octet:02x}"));
+        f.write_str(&octets.join(":"))
     }
 }
 
@@ -223,9 +223,9 @@ pub mod tcp_flags {
 /// What TCP showed so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpFacts {
-    /// All flags of the originator, ORed.
+    /// All flags that the originator sent.
     pub orig_flags: u8,
-    /// All flags of the responder, ORed.
+    /// All flags that the responder sent.
     pub resp_flags: u8,
 }
 

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Protocol};
+use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Protocol, TcpFacts};
 use crate::time::Timestamp;
 
 /// One piece of evidence, for a machine (`kind`) and a person (`text`).
@@ -72,7 +72,7 @@ pub fn orientations(record: &FlowRecord, warming_up: bool) -> Vec<Oriented> {
         certain,
     };
     let start_seen = match record.tuple.protocol {
-        Protocol::TCP => record.tcp.is_some_and(|tcp| tcp.direction_known()),
+        Protocol::TCP => record.tcp.is_some_and(TcpFacts::direction_known),
         _ => !warming_up,
     };
     let ephemeral = |port| port >= FIRST_EPHEMERAL;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Oriented, is_internet};
-use crate::input::{Endpoint, FlowRecord, ObservationPoint, Workload};
+use crate::input::{Endpoint, FlowRecord, ObservationPoint, TcpFacts, Workload};
 use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner, Sighting, Timeline};
 use crate::time::Timestamp;
 
@@ -48,7 +48,7 @@ fn by_mac_of(sender: &Arc<Workload>, why: Doubt) -> Owner {
 
 /// Whether the first packet opened the flow; late packets of a TCP connection carry no SYN.
 fn starts_here(record: &FlowRecord) -> bool {
-    record.tcp.is_none_or(|tcp| tcp.direction_known())
+    record.tcp.is_none_or(TcpFacts::direction_known)
 }
 
 /// Whether the runtime may still tell more of either end.

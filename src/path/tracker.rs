@@ -57,6 +57,7 @@ pub struct Step {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts, each with its own cause")]
 struct OpenFlow {
     view: FlowView,
     sequence: u64,

@@ -178,7 +178,9 @@ fn each_point(snapshot: &Snapshot, samples: impl Fn(&str, &PointCounters) -> Vec
     let mut all: Vec<_> = busiest.into_iter().flat_map(|(name, counters)| samples(name, counters)).collect();
     if !rest.is_empty() {
         let mut sum = PointCounters::default();
-        rest.into_iter().for_each(|(_, counters)| sum.add(counters));
+        for (_, counters) in rest {
+            sum.add(counters);
+        }
         all.extend(samples("other", &sum));
     }
     all

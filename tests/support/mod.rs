@@ -1,5 +1,5 @@
 //! Shared by the integration tests. Each uses only a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::expect_used, missing_docs, reason = "helpers of tests: a failure ends the test")]
 
 #[cfg(feature = "shell")]
 pub mod netns;

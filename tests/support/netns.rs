@@ -64,24 +64,18 @@ impl Namespace {
     }
 
     pub fn run(&self, line: &str) {
-        run(self.command(&self.name).args(["sh", "-c", line]));
+        run(inside(&self.name).args(["sh", "-c", line]));
     }
 
     pub fn run_peer(&self, line: &str) {
-        run(self.command(&self.peer).args(["sh", "-c", line]));
+        run(inside(&self.peer).args(["sh", "-c", line]));
     }
 
     /// Runs until the namespace is dropped.
     pub fn run_peer_background(&self, line: &str) {
-        let mut command = self.command(&self.peer);
+        let mut command = inside(&self.peer);
         command.args(["sh", "-c", &format!("exec {line}")]).stdin(Stdio::null()).stdout(Stdio::null());
         self.background.borrow_mut().push(command.spawn().expect("start a program"));
-    }
-
-    fn command(&self, namespace: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/var/run/netns/{namespace}"));
-        command
     }
 
     /// A Prometheus that scrapes `target` every second.
@@ -93,7 +87,7 @@ impl Namespace {
         );
         std::fs::write(&config, text).expect("write");
         let address = free_address();
-        let mut command = self.command(&self.name);
+        let mut command = inside(&self.name);
         command
             .arg("prometheus")
             .arg(format!("--config.file={}", config.display()))
@@ -115,6 +109,12 @@ impl Drop for Namespace {
             let _ = Command::new("ip").args(["netns", "del", made]).status();
         }
     }
+}
+
+fn inside(namespace: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/var/run/netns/{namespace}"));
+    command
 }
 
 fn run(command: &mut Command) {
@@ -191,7 +191,7 @@ impl Sniffer {
         let file = folder.path().join("hopwatch.yaml");
         std::fs::write(&file, config).expect("write");
         let address = free_address();
-        let mut command = namespace.command(&namespace.name);
+        let mut command = inside(&namespace.name);
         command
             .args(before)
             .arg(binary)
@@ -257,6 +257,7 @@ fn get_in(namespace: &str, address: SocketAddr, path: &str) -> String {
 }
 
 /// Asks again until the page says so.
+#[allow(clippy::disallowed_methods, reason = "bounds the wait for another process")]
 fn wait_until(page: impl Fn() -> String, what: &str, reached: impl Fn(&str) -> bool) {
     let began = Instant::now();
     loop {

@@ -55,10 +55,10 @@ pub fn config() -> EngineConfig {
         timings: Timings {
             attribution_grace: Duration::from_millis(600),
             answer_grace: Duration::from_millis(400),
-            update_interval: Duration::from_secs(60),
-            close_after: Duration::from_secs(600),
+            update_interval: Duration::from_mins(1),
+            close_after: Duration::from_mins(10),
         },
-        timeline: TimelineLimits { workloads: 100, remember: Duration::from_secs(600) },
+        timeline: TimelineLimits { workloads: 100, remember: Duration::from_mins(10) },
         max_flows: 1000,
         max_alerts: 100,
         max_destinations: 3,

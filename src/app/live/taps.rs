@@ -151,12 +151,9 @@ struct Sink {
 
 impl TapSink for Sink {
     fn batch(&mut self, batch: Batch) -> Result<(), Box<Batch>> {
-        match self.sender.try_send(Feed::Tap(batch)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(Feed::Tap(batch)) | TrySendError::Disconnected(Feed::Tap(batch))) => {
-                Err(Box::new(batch))
-            }
-            Err(_) => Ok(()),
+        match self.sender.try_send(Feed::Tap(batch)).map_err(TrySendError::into_inner) {
+            Err(Feed::Tap(batch)) => Err(Box::new(batch)),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
