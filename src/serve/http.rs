@@ -1,6 +1,7 @@
 //! The HTTP endpoint: `/metrics`, `/livez`, `/readyz`.
 //!
-//! Contract: read-only, answers from memory. Limits: at most [`MAX_REQUESTS`] requests at once, each within [`PATIENCE`].
+//! Contract: read-only, answers from memory. Limits: at most [`MAX_REQUESTS`] scrapes at once; connections and requests within
+//! [`LIMITS`].
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,9 +15,12 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::bounded::{BoundedListener, Limits};
 use super::{SnapshotCell, metrics};
 
-/// Requests answered at once; more are told to come back.
+/// A scraper's header is a few hundred bytes; an exchange takes milliseconds, and the usual scrape interval is 15 s.
+const LIMITS: Limits = Limits { connections: 64, patience: Duration::from_secs(30), request_bytes: 16 * 1024 };
+/// Scrapes answered at once; more are told to come back.
 const MAX_REQUESTS: usize = 32;
 /// How long open connections may take to end at shutdown.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -43,7 +47,7 @@ pub async fn serve(
         .route("/metrics", get(scrape))
         .with_state(served);
     let (ended, wait) = tokio::sync::oneshot::channel();
-    let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let graceful = axum::serve(BoundedListener::new(listener, LIMITS), router).with_graceful_shutdown(async move {
         shutdown.await;
         // Fails only when the server has ended by itself.
         let _ = ended.send(());
