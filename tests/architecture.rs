@@ -1,190 +1,277 @@
-//! The directions of the tree: who may use whom, and what the pure core may not name.
-#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
+//! The directions between the rooms of the crate, held by reading the source.
+//!
+//! Contract: every `crate::` path in `src/` leads where [`ROOMS`] allows; the core names nothing of the outside world; files stay
+//! small. Limits: it reads text, not types, so a path that a macro builds is not seen; there is none.
+//! Design: the table is data, `ARCHITECTURE.md` shows the same one, and the checks are themselves tested with planted mistakes.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+#![allow(clippy::expect_used, reason = "a test that cannot read the source fails with that word")]
 
-/// Room and the rooms that it may use; every room may use `time` and `input`.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("time", &[]),
-    ("input", &[]),
-    ("decode", &[]),
-    ("flow", &["decode"]),
-    ("inventory", &[]),
-    ("path", &["inventory"]),
-    ("detect", &["path", "inventory"]),
-    ("alert", &["detect", "path", "inventory", "flow"]),
-    ("engine", &["alert", "detect", "path", "inventory"]),
-    ("observe", &["decode", "flow"]),
-    ("host", &[]),
-    ("inventory readers", &["inventory", "host"]),
-    ("alert sinks", &["alert", "detect", "path"]),
-    ("serve", &["engine", "detect", "decode"]),
-    ("config", &["engine", "alert", "detect", "path", "flow", "inventory", "inventory readers"]),
-    (
+#[path = "architecture/source.rs"]
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use source::{SourceFile, crate_paths, read_sources, super_paths};
+
+/// A room, whether it is pure, and the rooms that it may name. Order: the data's way.
+struct Room {
+    name: &'static str,
+    what: &'static str,
+    core: bool,
+    may_use: &'static [&'static str],
+}
+
+const fn core(name: &'static str, what: &'static str, may_use: &'static [&'static str]) -> Room {
+    Room { name, what, core: true, may_use }
+}
+
+const fn shell(name: &'static str, what: &'static str, may_use: &'static [&'static str]) -> Room {
+    Room { name, what, core: false, may_use }
+}
+
+/// Who may name whom. A room that is not here is refused, and so is a line for a room that is gone.
+const ROOMS: &[Room] = &[
+    core("time", "event time", &[]),
+    core("input", "the facts that everything speaks of", &["time"]),
+    core("decode", "bytes to headers", &["input"]),
+    core("flow", "the meter, one an observation point", &["decode", "input", "time"]),
+    core("inventory", "who owned which address when", &["input", "time"]),
+    core("path", "contracts, judge, tracker, verdicts", &["inventory", "input", "time"]),
+    core("detect", "rules, one file each with its strategy", &["path", "inventory", "input", "time"]),
+    core("alert", "model, grouping, exceptions", &["detect", "path", "flow", "inventory", "input", "time"]),
+    core("engine", "owns the state; inputs in, alerts out", &["alert", "detect", "path", "inventory", "input", "time"]),
+    shell("host", "the kernel's interfaces", &["input"]),
+    shell("inventory::docker", "the Docker socket", &["host", "input", "time"]),
+    shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
+    shell("observe", "live taps, capture files", &["flow", "decode", "input", "time"]),
+    shell("alert::sinks", "text and JSON", &["alert", "detect"]),
+    shell("serve", "metrics and health", &["engine", "detect", "decode", "input"]),
+    shell(
+        "config",
+        "file to checked values",
+        &["engine", "alert", "detect", "path", "flow", "inventory", "inventory::docker", "input", "time"],
+    ),
+    shell(
         "app",
+        "threads, channels, signals",
         &[
             "config",
             "serve",
+            "alert::sinks",
             "observe",
+            "inventory::file",
+            "inventory::docker",
             "host",
-            "inventory",
-            "inventory readers",
-            "alert",
-            "alert sinks",
             "engine",
+            "alert",
             "detect",
             "flow",
             "decode",
+            "input",
+            "time",
         ],
     ),
-    ("cli", &["app", "config", "observe", "inventory", "inventory readers", "alert", "alert sinks", "detect"]),
-    ("main", &["cli"]),
+    shell(
+        "cli",
+        "one file a subcommand",
+        &[
+            "app",
+            "config",
+            "alert::sinks",
+            "observe",
+            "inventory::file",
+            "inventory::docker",
+            "alert",
+            "detect",
+            "input",
+        ],
+    ),
 ];
 
-/// Rooms that hold no clock, file, socket or async runtime.
-const CORE: &[&str] = &["time", "input", "decode", "flow", "inventory", "path", "detect", "alert", "engine"];
-
-/// What the core may not name.
-const OUTSIDE: &[&str] = &[
-    "tokio",
-    "std::fs",
-    "std::io",
-    "std::thread",
-    "std::process",
-    "std::env",
-    "TcpStream",
-    "TcpListener",
-    "UdpSocket",
-    "UnixStream",
-    "SystemTime",
-    "Instant",
-    "Timestamp::now",
-    "tracing::",
+/// What the core must not name, and why. `std::net` is for addresses; its sockets are listed one by one.
+const OUTSIDE: &[(&str, &str)] = &[
+    ("tokio", "the core is synchronous"),
+    ("std::fs", "files are read by the shell"),
+    ("std::io", "the core neither reads nor prints"),
+    ("std::env", "the environment is read by the shell"),
+    ("std::process", "the core ends nothing and starts nothing"),
+    ("std::thread", "threads are the shell's"),
+    ("TcpStream", "sockets are the shell's"),
+    ("TcpListener", "sockets are the shell's"),
+    ("UdpSocket", "sockets are the shell's"),
+    ("UnixStream", "sockets are the shell's"),
+    ("SystemTime", "time comes with the input"),
+    ("Instant", "time comes with the input"),
+    ("Timestamp::now", "time comes with the input"),
+    ("Zoned::now", "time comes with the input"),
+    ("println!", "the core returns facts; the caller prints"),
+    ("eprintln!", "the core returns facts; the caller prints"),
+    ("tracing", "the core returns facts; the caller logs"),
 ];
 
-const MOST_LINES: usize = 600;
+const MAX_LINES: usize = 600;
 
-fn sources() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in folder.read_dir().expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
-            }
+fn room(name: &str) -> Option<&'static Room> {
+    ROOMS.iter().find(|room| room.name == name)
+}
+
+/// The room of a path such as `inventory::docker::client`: the longest one that is listed.
+fn room_of(path: &str) -> Option<&'static Room> {
+    let mut parts = path.split("::");
+    let first = parts.next()?;
+    let inner = parts.next().and_then(|second| room(&format!("{first}::{second}")));
+    inner.or_else(|| room(first))
+}
+
+/// Edges of one file that the table does not allow, as sentences. Counts every edge that leaves its room.
+fn forbidden_edges(file: &SourceFile, seen: &mut BTreeSet<(&'static str, &'static str)>) -> Vec<String> {
+    let Some(from) = room_of(&file.module) else {
+        return vec![format!("{}: no room of ROOMS holds this file; give it one", file.path)];
+    };
+    let mut wrong = Vec::new();
+    // A `super` path that lies in no room ends in the file itself: an item of the module around its tests.
+    let relative = super_paths(&file.code, &file.module).into_iter().filter(|path| room_of(path).is_some());
+    for path in crate_paths(&file.code).into_iter().chain(relative) {
+        match room_of(&path) {
+            None => wrong.push(format!("{}: crate::{path} is in no room of ROOMS", file.path)),
+            Some(to) if to.name == from.name => {}
+            Some(to) if from.may_use.contains(&to.name) => _ = seen.insert((from.name, to.name)),
+            Some(to) => wrong.push(format!("{}: {} must not use {} (crate::{path})", file.path, from.name, to.name)),
         }
     }
-    let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    found.sort();
-    found
+    wrong
 }
 
-fn relative(path: &Path) -> String {
-    path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
-        .expect("in src")
-        .with_extension("")
-        .display()
-        .to_string()
-}
-
-/// The room of a module path such as `inventory/docker/client` or `inventory::docker::Client`.
-fn room(path: &str) -> String {
-    let mut parts = path.split(['/', ':']).filter(|part| !part.is_empty());
-    match (parts.next().unwrap_or_default(), parts.next()) {
-        ("inventory", Some("docker" | "file")) => "inventory readers".to_owned(),
-        ("alert", Some("sinks")) => "alert sinks".to_owned(),
-        (first, _) => first.to_owned(),
+fn outside_names(file: &SourceFile) -> Vec<String> {
+    if room_of(&file.module).is_none_or(|room| !room.core) {
+        return Vec::new();
     }
+    OUTSIDE
+        .iter()
+        .filter(|(name, _)| source::names(&file.code, name))
+        .map(|(name, why)| format!("{}: the core must not name {name}: {why}", file.path))
+        .collect()
 }
 
-/// The code without comments and without its tests.
-fn code(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).expect("readable");
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
-}
-
-/// Module paths named after `crate::`, with the names inside braces one by one.
-fn named(code: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        let path: String = rest.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect();
-        let braces = rest[path.len()..].strip_prefix('{').and_then(|inside| inside.split('}').next());
-        match braces {
-            Some(inside) => names.extend(inside.split(',').map(|name| format!("{path}{}", name.trim()))),
-            None => drop(names.insert(path)),
-        }
-    }
-    names
+/// Files of the crate without its roots: `lib.rs` declares the rooms, `main.rs` enters `cli`.
+fn rooms_of_the_crate() -> Vec<SourceFile> {
+    read_sources("src").into_iter().filter(|file| file.module != "lib" && file.module != "main").collect()
 }
 
 #[test]
-fn every_use_goes_in_an_allowed_direction() {
+fn every_edge_is_allowed_and_every_allowance_is_needed() {
+    let mut seen = BTreeSet::new();
+    let wrong: Vec<_> = rooms_of_the_crate().iter().flat_map(|file| forbidden_edges(file, &mut seen)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let allowed = ROOMS.iter().flat_map(|room| room.may_use.iter().map(|used| (room.name, *used)));
+    let idle: Vec<_> = allowed.filter(|edge| !seen.contains(edge)).collect();
+    assert!(idle.is_empty(), "allowed, but used nowhere; take them out of ROOMS: {idle:?}");
+}
+
+#[test]
+fn the_core_names_nothing_of_the_outside_world() {
+    let wrong: Vec<_> = rooms_of_the_crate().iter().flat_map(outside_names).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_never_uses_the_shell_and_the_table_has_no_circle() {
+    let order: BTreeMap<_, _> = ROOMS.iter().enumerate().map(|(place, room)| (room.name, place)).collect();
+    assert_eq!(order.len(), ROOMS.len(), "a room is listed twice");
+    for room in ROOMS {
+        for used in room.may_use {
+            let place = order.get(used).unwrap_or_else(|| panic!("{} may use {used}, which is no room", room.name));
+            assert!(*place < order[room.name], "{} may use only rooms listed before it, not {used}", room.name);
+            assert!(!room.core || ROOMS[*place].core, "{} is core and must not use {used}", room.name);
+        }
+    }
+}
+
+#[test]
+fn every_room_of_the_table_exists() {
+    let modules: BTreeSet<_> = rooms_of_the_crate().into_iter().map(|file| file.module).collect();
+    for room in ROOMS {
+        assert!(modules.contains(room.name), "ROOMS lists {}, but there is no such file", room.name);
+    }
+}
+
+#[test]
+fn files_are_small_and_named_for_what_they_hold() {
     let mut wrong = Vec::new();
-    for path in sources().iter().filter(|path| relative(path) != "lib") {
-        let own = room(&relative(path));
-        let allowed =
-            MAY_USE.iter().find(|(name, _)| *name == own).unwrap_or_else(|| panic!("{own} has no row in the table")).1;
-        for name in named(&code(path)) {
-            let used = room(&name);
-            let free = used == own || ["time", "input"].contains(&used.as_str()) || used.is_empty();
-            if !free && !allowed.contains(&used.as_str()) {
-                wrong.push(format!("{}: {own} uses {used} ({name})", relative(path)));
-            }
+    for file in ["src", "tests", "benches"].into_iter().flat_map(read_sources) {
+        if file.lines > MAX_LINES {
+            wrong.push(format!("{} has {} lines; split it, {MAX_LINES} is the most", file.path, file.lines));
+        }
+        let last = file.module.rsplit("::").next().unwrap_or_default();
+        if ["util", "utils", "helpers", "common", "misc"].contains(&last) {
+            wrong.push(format!("{}: name the file for what it holds", file.path));
+        }
+        if file.path.starts_with("src/") && last == "mod" {
+            wrong.push(format!("{}: a module is foo.rs beside foo/, not foo/mod.rs", file.path));
+        }
+        if file.path.starts_with("src/") && !file.starts_with_contract {
+            wrong.push(format!("{} does not begin with //! and what it is for", file.path));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn the_core_names_no_clock_file_socket_or_runtime() {
-    let mut wrong = Vec::new();
-    for path in sources().iter().filter(|path| CORE.contains(&room(&relative(path)).as_str())) {
-        let code = code(path);
-        for (number, line) in code.lines().enumerate() {
-            for word in OUTSIDE.iter().filter(|word| line.contains(**word)) {
-                wrong.push(format!("{}:{}: {word}", relative(path), number + 1));
-            }
-        }
+fn the_binary_holds_nothing_but_its_entry() {
+    let main = read_sources("src").into_iter().find(|file| file.module == "main").expect("src/main.rs");
+    assert!(main.lines <= 20, "src/main.rs has {} lines; it only calls the library", main.lines);
+}
+
+/// The table as `ARCHITECTURE.md` shows it.
+fn documented() -> String {
+    let mut text = "| room | what | may use |\n|---|---|---|\n".to_owned();
+    for room in ROOMS {
+        let mark = if room.core { "" } else { " ◦" };
+        let named: Vec<_> = room.may_use.iter().map(|name| format!("`{name}`")).collect();
+        let uses = if named.is_empty() { "–".to_owned() } else { named.join(", ") };
+        let _ = writeln!(text, "| `{}`{mark} | {} | {uses} |", room.name, room.what);
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    text
 }
 
 #[test]
-fn files_stay_small_and_say_what_they_are() {
-    let mut wrong = Vec::new();
-    for path in sources() {
-        let text = std::fs::read_to_string(&path).expect("readable");
-        let name = relative(&path);
-        let last = name.rsplit('/').next().unwrap_or_default();
-        if text.lines().count() > MOST_LINES {
-            wrong.push(format!("{name}: more than {MOST_LINES} lines"));
-        }
-        if !text.starts_with("//!") && !name.contains("/tests") {
-            wrong.push(format!("{name}: no `//!` at its head"));
-        }
-        if ["mod", "util", "utils", "helpers", "common", "misc"].contains(&last) {
-            wrong.push(format!("{name}: a name that says nothing"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+fn the_page_shows_the_same_table() {
+    let page = std::fs::read_to_string(source::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    assert!(page.contains(&documented()), "ARCHITECTURE.md must show this table:\n{}", documented());
 }
 
 #[test]
-fn the_reader_of_edges_sees_braces_and_paths() {
-    let code = "use crate::inventory::{Owner, Timeline};\nlet x = crate::path::is_internet(ip);";
-    let names = named(code);
-    assert!(
-        names.contains("inventory::Owner")
-            && names.contains("inventory::Timeline")
-            && names.contains("path::is_internet")
-    );
-    assert_eq!(
-        (room("inventory::docker::Reader"), room("alert/sinks/text")),
-        ("inventory readers".into(), "alert sinks".into())
-    );
+fn planted_mistakes_are_found() {
+    let planted = |module: &str, code: &str| {
+        let file = SourceFile::from_text(format!("src/{}.rs", module.replace("::", "/")), code);
+        let mut wrong = forbidden_edges(&file, &mut BTreeSet::new());
+        wrong.extend(outside_names(&file));
+        wrong.join("\n")
+    };
+    let refused = [
+        ("decode::ip", "use crate::flow::FlowKey;", "decode must not use flow"),
+        ("path::judge", "use crate::detect::{Finding, rules};", "path must not use detect"),
+        ("engine", "use crate::{time::Timestamp, serve::Snapshot};", "engine must not use serve"),
+        ("inventory::timeline", "use crate::inventory::{file::read, Owner};", "must not use inventory::file"),
+        ("alert::desk", "let x: crate::alert::sinks::text::Block = y;", "alert must not use alert::sinks"),
+        ("detect::finding", "fn f() { let t = std::time::Instant::now(); }", "must not name Instant"),
+        ("flow::meter", "use std::{fs::File, fmt};", "must not name std::fs"),
+        ("engine", "use std::net::{IpAddr, UdpSocket};", "must not name UdpSocket"),
+        ("decode", "use super::flow::FlowKey;", "decode must not use flow"),
+        ("inventory::timeline", "use super::{docker, Owner};", "must not use inventory::docker"),
+        ("path::judge", "let x = super::super::detect::rules::ALL;", "path must not use detect"),
+        ("sundry", "use crate::time::Timestamp;", "no room"),
+    ];
+    for (module, code, expected) in refused {
+        assert!(planted(module, code).contains(expected), "{module}: {code}: {:?}", planted(module, code));
+    }
+    let accepted = [
+        ("decode::ip", "use std::net::{IpAddr, SocketAddr};\n// tokio is named in a comment\nuse crate::input::Mac;"),
+        ("detect::finding", "let text = \"println! and crate::app in a text\"; let instantly = 1;"),
+        ("app::live", "use crate::{engine::Engine, serve::{Snapshot, SnapshotCell}};"),
+    ];
+    for (module, code) in accepted {
+        assert_eq!(planted(module, code), "", "{module}: {code}");
+    }
 }

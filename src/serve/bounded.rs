@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_too_long_is_not_answered() {
-        let said = against(Limits { patience: Duration::from_secs(60), ..LIMITS }, |address| {
+        let said = against(Limits { patience: Duration::from_mins(1), ..LIMITS }, |address| {
             let mut peer = connect(address);
             let long = format!("GET /livez HTTP/1.1\r\nHost: here\r\nX: {}\r\n\r\n", "x".repeat(2000));
             peer.write_all(long.as_bytes()).expect("sent");
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn many_requests_on_one_connection_are_answered() {
-        against(Limits { patience: Duration::from_secs(60), ..LIMITS }, |address| {
+        against(Limits { patience: Duration::from_mins(1), ..LIMITS }, |address| {
             let mut peer = connect(address);
             // Together they are longer than one request may be.
             for _ in 0..100 {
