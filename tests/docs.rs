@@ -100,3 +100,18 @@ fn every_link_inside_the_repository_leads_somewhere() {
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
+
+#[cfg(feature = "shell")]
+#[test]
+fn the_picture_shows_the_shipped_capture() {
+    let mut replay = assert_cmd::Command::new(env!("CARGO_BIN_EXE_hopwatch"));
+    replay.arg("replay").arg(root().join("captures/egress-around-proxy")).args(["--format", "json"]);
+    let output = String::from_utf8(replay.output().expect("hopwatch runs").stdout).expect("UTF-8");
+    let first = output.lines().next().expect("an alert");
+    let alert: serde_json::Value = serde_json::from_str(first).expect("JSON");
+    let id = alert["id"].as_str().expect("an id");
+    assert!(
+        read("docs/demo.svg").contains(id),
+        "docs/demo.svg is older than the capture; scripts/demo-svg.py says how to draw it"
+    );
+}
