@@ -164,7 +164,9 @@ impl Engine {
             ask(rule.as_mut(), Context { timeline: &self.timeline, now }, &mut findings);
         }
         for finding in findings {
-            match self.desk.file(finding) {
+            let filed = self.desk.file(finding);
+            out.extend(self.desk.parting());
+            match filed {
                 Filed::Deliver(alert) => {
                     self.stats.alert(&alert);
                     out.push(*alert);

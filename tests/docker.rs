@@ -158,7 +158,7 @@ fn veths_of(daemon: &Dockerd) {
 #[test]
 fn a_reader_in_the_hosts_namespace_names_the_veths() {
     let Ok(host) = std::env::var(INSIDE) else {
-        println!("skipped: runs as a part of what_a_real_daemon_does_is_told");
+        println!("not alone: runs as a part of what_a_real_daemon_does_is_told");
         return;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");

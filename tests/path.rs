@@ -347,3 +347,19 @@ fn when_no_next_owner_is_told_the_ended_one_is_not_accused() {
     assert!(world.raised().iter().all(|alert| !alert.starts_with("egress")), "{:?}", world.raised());
     assert_eq!(world.count("egress", "unobservable"), 1);
 }
+
+#[test]
+fn an_alert_that_is_closed_early_tells_its_count_first() {
+    let mut config = config();
+    config.max_alerts = 1;
+    let mut world = World::new(config);
+    world.start(0, "web-1", 10);
+    world.start(0, "web-2", 11);
+    world.start(0, "proxy", 20);
+    world.tcp(10_000, 10, "198.51.100.7", 443);
+    world.tcp(11_000, 10, "198.51.100.7", 443);
+    world.tcp(12_000, 11, "198.51.100.7", 443);
+    let counts: Vec<_> = world.alerts.iter().map(|alert| (alert.update, alert.count)).collect();
+    assert_eq!(counts, [(0, 1), (1, 2), (0, 1)]);
+    assert_eq!(world.engine.stats().alerts_closed_early, 1);
+}

@@ -67,12 +67,21 @@ pub struct Desk {
     open: BTreeMap<Key, Open>,
     by_flow: BTreeMap<FlowId, Key>,
     closed_early: u64,
+    /// Last updates of closed alerts that had counted something untold.
+    parting: Vec<Alert>,
 }
 
 impl Desk {
     /// No alert is open.
     pub const fn new(exceptions: Vec<Exception>, limits: DeskLimits) -> Self {
-        Self { limits, exceptions, open: BTreeMap::new(), by_flow: BTreeMap::new(), closed_early: 0 }
+        Self {
+            limits,
+            exceptions,
+            open: BTreeMap::new(),
+            by_flow: BTreeMap::new(),
+            closed_early: 0,
+            parting: Vec::new(),
+        }
     }
 
     /// Alerts that were closed because too many were open.
@@ -112,6 +121,11 @@ impl Desk {
         news.then(|| open.told.plus(self.limits.update_interval).max(record.end))
     }
 
+    /// Last updates of alerts that were closed since this was last asked, so that no count is lost.
+    pub fn parting(&mut self) -> Vec<Alert> {
+        std::mem::take(&mut self.parting)
+    }
+
     /// Updates whose time has come, in order of key.
     pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
         let interval = self.limits.update_interval;
@@ -142,7 +156,12 @@ impl Desk {
     }
 
     fn close(&mut self, key: &Key) {
-        if let Some(id) = self.open.remove(key).and_then(|open| open.flow) {
+        let Some(mut open) = self.open.remove(key) else { return };
+        if open.untold {
+            let last_seen = open.alert.last_seen;
+            self.parting.push(open.tell(last_seen));
+        }
+        if let Some(id) = open.flow {
             self.by_flow.remove(&id);
         }
     }
