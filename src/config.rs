@@ -7,6 +7,7 @@
 mod check;
 mod decode;
 mod defaults;
+mod environment;
 mod file;
 mod layers;
 mod node;
@@ -107,7 +108,8 @@ fn print(file: &FileConfig) -> String {
     serde_saphyr::to_string(file).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
 }
 
-fn finish(Layers { sources, tree }: Layers) -> Result<Loaded, ConfigError> {
+fn finish(Layers { sources, mut tree }: Layers) -> Result<Loaded, ConfigError> {
+    tree.number(&mut 0);
     let Decoded { value, mut problems, tainted } = decode::decode::<FileConfig>(&sources, tree.clone());
     let Some(file) = value else { return Err(ConfigError::new(problems)) };
     let origins = layers::origins(&sources, &tree);
