@@ -74,5 +74,6 @@ fn understood(loaded: &Loaded) -> String {
         rules::ALL.len(),
         loaded.config.capture.interfaces.join(", "),
     );
-    [head].into_iter().chain(contracts).chain(exceptions).collect()
+    let advice = loaded.advice.iter().map(|advice| format!("  warning: {advice}\n"));
+    [head].into_iter().chain(contracts).chain(exceptions).chain(advice).collect()
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::decode::At;
 use super::file::{ContractFile, ExceptionFile, FileConfig, HopFile, PlacedSelector};
 use super::node::Node;
-use super::problem::{Problem, quoted, suggestion};
+use super::problem::{Problem, quoted, split, suggestion};
 use super::scalar::{Cidr, Label, Port};
 use super::source::{Sources, Span};
 use super::{CaptureConfig, Config, DockerConfig};
@@ -135,9 +135,11 @@ impl Check<'_> {
             if !self.is_whole(via) {
                 return None;
             }
-            let message = format!("peer evidence can prove one hop, and {} are named", via.value.len());
-            let help = "name exactly one; alternatives go into that hop's workloads and addresses".to_owned();
-            self.tell(via.span, message, Some(help));
+            let (named, help) = match via.value.len() {
+                0 => ("none is named".to_owned(), "name one from hops: [proxy]"),
+                several => (format!("{several} are named"), "name alternatives inside one hop's workloads and addresses"),
+            };
+            self.tell(via.span, format!("peer evidence can prove one hop, and {named}"), Some(help.to_owned()));
             return None;
         };
         if let Some(hop) = self.hops.get(&name.value) {
@@ -168,14 +170,16 @@ impl Check<'_> {
         if name.value.contains(['.', ':', '/']) {
             return match Cidr::parse(&name.value) {
                 Ok(range) => Some(DestinationSet::Ranges(vec![range.0])),
-                Err(message) => {
-                    self.tell(name.span, message, None);
+                Err(error) => {
+                    let (message, help) = split(&error);
+                    self.tell(name.span, message, help);
                     None
                 }
             };
         }
         if !self.is_written("destinations", &name.value) {
-            let known: Vec<_> = self.destinations.keys().map(String::as_str).chain(BUILT_IN).collect();
+            let own = self.destinations.keys().map(String::as_str).filter(|name| !BUILT_IN.contains(name));
+            let known: Vec<_> = own.chain(BUILT_IN).collect();
             let help = suggestion(&name.value, &known, "destinations");
             self.tell(name.span, format!("unknown destination {}", quoted(&name.value)), help);
         }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 pub(super) use at::At;
 
 use super::node::{Kind, Node};
-use super::problem::{MAX_PROBLEMS, Problem, quoted, suggestion};
+use super::problem::{MAX_PROBLEMS, Problem, nearest, quoted, suggestion};
 use super::source::{Sources, Span};
 
 /// Why a node was refused.
@@ -88,7 +88,10 @@ pub(super) fn decode<T: DeserializeOwned>(sources: &Sources, mut tree: Node) -> 
         };
         let id = refusal.at.unwrap_or_default().id;
         let consequence = match refusal.why {
-            Why::MissingKey(key) => pruned.keys.contains(&(id, key.to_owned())),
+            // The key was there and bad, or there and misspelt.
+            Why::MissingKey(key) => {
+                pruned.keys.iter().any(|(map, taken)| *map == id && nearest(taken, [key]).is_some())
+            }
             // What a whole mapping or list lacks, it may lack because something was taken out.
             Why::Other { .. } => pruned.tainted.contains(&id),
             Why::UnknownKey { .. } | Why::UnknownWord { .. } => false,

@@ -289,7 +289,9 @@ fn plain_syntax(error: &Error) -> (String, Option<String>) {
         other => other.to_string(),
     };
     let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-    let hint = if message.contains("tab") {
+    let hint = if message.contains("anchor or alias") {
+        Some("a text that begins with * must be quoted: \"*\"")
+    } else if message.contains("tab") {
         Some("indent with spaces")
     } else if message.contains("mapping values are not allowed") {
         Some("a text that holds \": \" must be quoted; or a key is indented wrongly")

@@ -10,7 +10,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess
 use super::at::MARKER;
 use super::{Refusal, Why, place_of};
 use crate::config::node::{Key, Kind, Node};
-use crate::config::problem::quoted;
+use crate::config::problem::{quoted, split};
 use crate::config::source::Span;
 
 /// Reads from a node.
@@ -259,12 +259,8 @@ impl Display for Refusal {
 
 impl de::Error for Refusal {
     fn custom<T: Display>(message: T) -> Self {
-        let text = message.to_string();
-        // Checked scalars say "what is wrong; what to do".
-        match text.rsplit_once("; ") {
-            Some((message, help)) => Self::new(message, Some(help)),
-            None => Self::new(text, None),
-        }
+        let (message, help) = split(&message.to_string());
+        Self::new(message, help.as_deref())
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
