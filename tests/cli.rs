@@ -176,3 +176,37 @@ fn completions_and_man_pages_are_made() {
     assert_eq!(hopwatch(&["man", "-o", &folder.path().display().to_string()]).code, Some(0));
     assert!(folder.path().join("hopwatch-replay.1").is_file());
 }
+
+/// A capture of a user-defined network with nothing but what `docker inspect` printed for its containers.
+#[test]
+fn docker_inspect_output_is_enough_to_name_the_container() {
+    let container = |id: &str, name: &str, ip: &str, mac: &str| {
+        serde_json::json!({
+            "Id": id.repeat(64), "Name": format!("/{name}"), "Image": "sha256:1", "Created": "2026-11-24T10:00:00Z",
+            "State": {"Status": "running", "Running": true, "Paused": false, "Pid": 42, "StartedAt": "2026-11-24T10:00:01Z",
+                      "FinishedAt": "0001-01-01T00:00:00Z"},
+            "Config": {"Image": "curl:lab", "Labels": {}}, "HostConfig": {"NetworkMode": "apps"},
+            "NetworkSettings": {"Networks": {"apps": {"NetworkID": "f".repeat(64), "Gateway": "10.77.1.1", "IPAddress": ip,
+                                                        "IPPrefixLen": 24, "MacAddress": mac}}}
+        })
+    };
+    let inspected = serde_json::json!([
+        container("a", "app", "10.77.1.10", "02:42:0a:4d:01:0a"),
+        container("b", "squid", "10.77.1.3", "02:42:0a:4d:01:03"),
+    ]);
+    let (_folder, file) = temporary("inspect.json", inspected.to_string().as_bytes());
+    let folder = path("captures/egress-around-proxy");
+    let (capture, config) = (format!("{folder}/traffic.pcapng"), format!("{folder}/hopwatch.yaml"));
+    let run =
+        hopwatch(&["replay", &capture, "--facts", &file.display().to_string(), "-c", &config, "--format", "json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let alert: serde_json::Value = serde_json::from_str(run.stdout.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(
+        (&alert["rule"], &alert["workload"]["name"]),
+        (&"egress-skips-proxy".into(), &"app".into()),
+        "{}",
+        run.stdout
+    );
+    assert_eq!(alert["attribution"]["how"], "snapshot");
+    assert_eq!(alert["missing_hop"]["expected"][0], "10.77.1.3:3128 (squid)");
+}

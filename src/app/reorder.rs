@@ -1,8 +1,9 @@
 //! Puts live inputs of many sources into event-time order.
 //!
 //! Contract: an input waits until `lateness` has passed since its event time, so that sources that deliver late still come in
-//! order. One that comes even later is passed on at once; the engine's watermark takes it. Limits: holds what arrives within
-//! `lateness`; the queue in front of it is bounded. Design: ties keep the order of arrival.
+//! order. One that comes even later is passed on at once; the engine's watermark takes it; and so is one from the future, as a clock
+//! that was set back leaves them. Limits: holds what arrives within `lateness`; the queue in front of it is bounded.
+//! Design: ties keep the order of arrival.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,11 +33,10 @@ impl Reorder {
 
     /// The next input whose turn has come at `now`.
     pub fn pop(&mut self, now: Timestamp) -> Option<Input> {
-        let limit = self.reached(now);
-        self.held
-            .first_entry()
-            .filter(|entry| entry.key().0 <= limit)
-            .map(std::collections::btree_map::OccupiedEntry::remove)
+        let (limit, future) = (self.reached(now), now.plus(self.lateness));
+        let entry = self.held.first_entry()?;
+        let turn = entry.key().0 <= limit || entry.key().0 > future;
+        turn.then(|| entry.remove())
     }
 
     /// The event time up to which everything was passed on at `now`.
@@ -61,5 +61,6 @@ mod tests {
         assert_eq!(reorder.pop(at(225)).map(|input| input.at), Some(at(10)));
         assert_eq!(reorder.pop(at(225)).map(|input| input.at), Some(at(20)));
         assert_eq!(reorder.pop(at(225)), None);
+        assert!(reorder.pop(at(-5000)).is_some(), "the clock was set back: it would wait for ever");
     }
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::alert::sinks::text::printable;
 use crate::engine::EngineStats;
 use crate::flow::MeterStats;
 use crate::input::ObservationPoint;
@@ -129,7 +130,7 @@ impl Summary {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for point in &self.points {
-            let _ = writeln!(text, "  {}", point_line(point));
+            let _ = writeln!(text, "  {}", printable(&point_line(point)));
         }
         for (contract, verdicts) in &self.verdicts {
             let _ = writeln!(text, "  contract {contract}: {}", counts(verdicts));
@@ -138,7 +139,7 @@ impl Summary {
             let _ = writeln!(text, "  held back by exceptions: {}", counts(&self.exceptions));
         }
         for warning in &self.warnings {
-            let _ = writeln!(text, "  warning: {warning}");
+            let _ = writeln!(text, "  warning: {}", printable(warning));
         }
         let _ = writeln!(text, "{}", self.closing_line());
         text

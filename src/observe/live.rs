@@ -103,6 +103,7 @@ struct Dropped {
     kernel: u64,
     interface: u64,
     queue: u64,
+    flow_table: u64,
 }
 
 impl std::fmt::Debug for Tap {
@@ -176,12 +177,17 @@ impl Tap {
     }
 
     fn read_drops(&mut self, since: Timestamp, now: Timestamp, inputs: &mut Vec<Input>) {
-        let Ok(stat) = self.capture.stats() else { return };
-        let (kernel, interface) = (u64::from(stat.dropped), u64::from(stat.if_dropped));
+        let evicted = self.meter.stats().evicted_flows;
+        let (kernel, interface) = match self.capture.stats() {
+            Ok(stat) => (u64::from(stat.dropped), u64::from(stat.if_dropped)),
+            Err(_) => (self.dropped.kernel, self.dropped.interface),
+        };
         let news = [
             (LossReason::Kernel, kernel.saturating_sub(self.dropped.kernel)),
             (LossReason::Interface, interface.saturating_sub(self.dropped.interface)),
+            (LossReason::FlowTable, evicted.saturating_sub(self.dropped.flow_table)),
         ];
+        self.dropped.flow_table = evicted;
         self.dropped.kernel = kernel;
         self.dropped.interface = interface;
         for (reason, count) in news.into_iter().filter(|(_, count)| *count > 0) {
@@ -204,6 +210,7 @@ impl Tap {
                 (LossReason::Kernel, self.dropped.kernel),
                 (LossReason::Interface, self.dropped.interface),
                 (LossReason::Queue, self.dropped.queue),
+                (LossReason::FlowTable, self.dropped.flow_table),
             ],
         };
         if let Err(refused) = sink.batch(batch) {

@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 
 /// Points named for one flow; more witnesses are not listed.
 const MAX_POINTS: usize = 8;
+/// Points whose first packet is remembered; when interfaces come and go beyond that, all count as new again.
+const MAX_WATCHED: usize = 4096;
 /// For so long after its first packet a point may see answers whose request it missed.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -152,7 +154,12 @@ impl Tracker {
     }
 
     fn started(&mut self, timeline: &Timeline, record: &FlowRecord, step: &mut Step) {
-        self.watched_since.entry(record.point.clone()).or_insert(record.start);
+        if !self.watched_since.contains_key(&record.point) {
+            if self.watched_since.len() >= MAX_WATCHED {
+                self.watched_since.clear();
+            }
+            self.watched_since.insert(record.point.clone(), record.start);
+        }
         let key = canonical(record.tuple);
         if let Some(open) = self.flows.get_mut(&key) {
             if open.view.record.point != record.point {

@@ -1,12 +1,19 @@
 //! What the sources tell the engine's thread, and the books kept of it.
 //!
-//! Contract: every tap's counters are kept after it ended, so that the summary adds up. Limits: one entry a point name.
+//! Contract: every tap's counters are kept after it ended, so that the summary adds up. Limits: [`MAX_ENDED`] ended points.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::summary::PointSummary;
 use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::Batch;
+
+/// Ended interfaces that the summary lists one by one; those beyond are summed.
+const MAX_ENDED: usize = 1000;
+/// Under this name.
+const OTHERS: &str = "other ended interfaces";
+/// Interfaces that the summary warns of by name.
+const MAX_NAMED: usize = 20;
 
 /// A message to the engine's thread.
 #[derive(Debug)]
@@ -68,14 +75,16 @@ impl Books {
 
     fn tap_ended(&mut self, point: ObservationPoint, reason: Option<String>) {
         if let Some((summary, _)) = self.running.remove(&point) {
-            match self.ended.get_mut(&point) {
-                Some(sum) => sum.add(&summary),
-                None => drop(self.ended.insert(point.clone(), summary)),
-            }
+            let crowded = self.ended.len() >= MAX_ENDED && !self.ended.contains_key(&point);
+            let name = if crowded { ObservationPoint::new(OTHERS) } else { point.clone() };
+            let empty = || PointSummary { observation_point: name.to_string(), ..PointSummary::default() };
+            self.ended.entry(name.clone()).or_insert_with(empty).add(&summary);
         }
         if let Some(reason) = reason {
             tracing::info!("capture on {point} ended: {reason}");
-            self.vanished.insert(point);
+            if self.vanished.len() < MAX_NAMED {
+                self.vanished.insert(point);
+            }
         }
     }
 
