@@ -137,7 +137,9 @@ impl Check<'_> {
             }
             let (named, help) = match via.value.len() {
                 0 => ("none is named".to_owned(), "name one from hops: [proxy]"),
-                several => (format!("{several} are named"), "name alternatives inside one hop's workloads and addresses"),
+                several => {
+                    (format!("{several} are named"), "name alternatives inside one hop's workloads and addresses")
+                }
             };
             self.tell(via.span, format!("peer evidence can prove one hop, and {named}"), Some(help.to_owned()));
             return None;

@@ -113,10 +113,12 @@ pub(super) fn origins(sources: &Sources, tree: &Node) -> Vec<(String, String)> {
 }
 
 fn collect(sources: &Sources, name: &str, node: &Node, origins: &mut Vec<(String, String)>) {
-    let nested = name != "hops" && !name.starts_with("hops.");
+    let one_hop = name.starts_with("hops.");
     match &node.kind {
-        Kind::Map(entries) if !entries.is_empty() && (nested || name == "hops") => {
-            entries.iter().for_each(|(key, value)| collect(sources, &format!("{name}.{}", key.text), value, origins));
+        Kind::Map(entries) if !entries.is_empty() && !one_hop => {
+            for (key, value) in entries {
+                collect(sources, &format!("{name}.{}", key.text), value, origins);
+            }
         }
         Kind::List(list) if APPENDED.contains(&name) => {
             for (index, element) in list.iter().enumerate() {
