@@ -4,9 +4,11 @@
 //! variables. A mistake names file, line, column, the wrong word and the nearest right one; all are told at once.
 //! Design: [`load`] merges the layers as trees (`node`), `decode` reads the tree into `file`, `check` resolves the names.
 
+mod advice;
 mod check;
 mod decode;
 mod defaults;
+mod environment;
 mod file;
 mod layers;
 mod node;
@@ -71,6 +73,8 @@ pub struct Loaded {
     pub origins: Vec<(String, String)>,
     /// The whole configuration as YAML, defaults included.
     pub printed: String,
+    /// What is allowed but hardly meant.
+    pub advice: Vec<Problem>,
 }
 
 /// Loads the configuration from its layers.
@@ -107,14 +111,16 @@ fn print(file: &FileConfig) -> String {
     serde_saphyr::to_string(file).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
 }
 
-fn finish(Layers { sources, tree }: Layers) -> Result<Loaded, ConfigError> {
+fn finish(Layers { sources, mut tree }: Layers) -> Result<Loaded, ConfigError> {
+    tree.number(&mut 0);
     let Decoded { value, mut problems, tainted } = decode::decode::<FileConfig>(&sources, tree.clone());
     let Some(file) = value else { return Err(ConfigError::new(problems)) };
     let origins = layers::origins(&sources, &tree);
     let printed = print(&file);
+    let advice = advice::advice(&sources, &file);
     let config = check::check(&sources, &tree, &tainted, file, &mut problems);
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, origins, printed }),
+        Some(config) if problems.is_empty() => Ok(Loaded { config, origins, printed, advice }),
         _ => Err(ConfigError::new(problems)),
     }
 }

@@ -13,7 +13,7 @@ mod tracker;
 mod verdict;
 
 pub use contract::{Contract, EvidenceKind, Hop, PortSpec, Service};
-pub use destination::{DestinationSet, is_internet};
+pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
 pub use flow_view::{Evidence, FlowView, MissingHop, Oriented, orientations};
 pub use judge::{Judge, Judgement};
 pub use selector::{Selector, SelectorError, SelectorFile};

@@ -142,6 +142,36 @@ fn a_wrong_configuration_ends_with_3_and_names_the_nearest_word() {
 }
 
 #[test]
+fn config_check_says_what_it_understood_and_which_exceptions_are_over() {
+    let text = "hops: {proxy: {addresses: [10.0.0.1]}}\n\
+        contracts: [{name: egress, from: [{name: \"*\"}], via: [proxy]}]\n\
+        exceptions: [{name: old, rule: unknown-source, owner: net team, reason: because, expires: 2020-01-31}]\n";
+    let (_folder, file) = temporary("hopwatch.yaml", text.as_bytes());
+    let run = hopwatch(&["config", "check", &file.display().to_string()]);
+    assert_eq!(run.code, Some(0));
+    for part in ["1 contract, 1 exception, ", "contract egress: via proxy", "exception old expired", "owner: net team"]
+    {
+        assert!(run.stdout.contains(part), "{part} is not in {}", run.stdout);
+    }
+}
+
+#[test]
+fn config_print_says_where_each_value_was_set() {
+    let (_folder, file) = temporary("hopwatch.yaml", b"capture: {snap_length: 100}\n");
+    let file = file.display().to_string();
+    let run = hopwatch_with(&["config", "print", "--origin", &file], |command| {
+        command.env("HOPWATCH__CAPTURE__RING_MIB", "3");
+    });
+    assert!(run.stdout.contains(&format!("capture.snap_length  {file}:1\n")), "{}", run.stdout);
+    assert!(run.stdout.contains("capture.ring_mib  HOPWATCH__CAPTURE__RING_MIB\n"), "{}", run.stdout);
+    let wrong = hopwatch_with(&["config", "check", &file], |command| {
+        command.env("HOPWATCH__CAPTURE__RINGMIB", "3");
+    });
+    assert_eq!(wrong.code, Some(3));
+    assert!(wrong.stderr.contains("HOPWATCH__CAPTURE__RING_MIB"), "{}", wrong.stderr);
+}
+
+#[test]
 fn without_a_docker_socket_inventory_says_what_to_do() {
     let run = hopwatch_with(&["inventory"], |command| {
         command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");

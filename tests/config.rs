@@ -76,6 +76,28 @@ fn a_contract_about_dns_covers_the_ports_of_dns() {
 }
 
 #[test]
+fn what_is_hardly_meant_is_told_but_not_refused() {
+    let text = "hops: {proxy: {addresses: [10.0.0.1]}, old: {addresses: [10.0.0.2]}}\n\
+        contracts: [{name: egress, from: [{name: \"*\"}], via: [proxy]}]\n\
+        exceptions: [{name: x, rule: unknown-source, owner: me, reason: because, expires: 2027-01-31}]\n\
+        rules: {egress-skips-proxy: {enabled: false}, unknown-source: {enabled: false}}\n";
+    let loaded = config::from_str("hopwatch.yaml", text).expect("right");
+    let advice: Vec<_> = loaded.advice.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        advice,
+        [
+            "hopwatch.yaml:1:40: no contract goes via the hop \"old\"",
+            "hopwatch.yaml:2:20: the contract \"egress\" is judged, but the rule egress-skips-proxy is off",
+            "hopwatch.yaml:3:30: the rule unknown-source is off, so nothing needs this exception",
+        ]
+    );
+    for path in files("config/examples") {
+        let loaded = config::load(Some(&path)).expect("right");
+        assert!(loaded.advice.is_empty(), "{}: {:?}", path.display(), loaded.advice);
+    }
+}
+
+#[test]
 fn the_published_schema_is_current() {
     let schema = serde_json::to_string_pretty(&config::schema()).expect("JSON") + "\n";
     support::assert_current("config/hopwatch.schema.json", &schema);
@@ -96,6 +118,77 @@ fn the_published_schema_accepts_the_shipped_files() {
     }
 }
 
+/// Every mistake stands at a place that exists.
+fn told_within(text: &str) -> Result<(), TestCaseError> {
+    let Err(error) = config::from_str("mutated.yaml", text) else { return Ok(()) };
+    prop_assert!(!error.report(false).is_empty() && !error.report(true).is_empty());
+    prop_assert!(!error.problems().is_empty());
+    let lines = text.split('\n').count();
+    for problem in error.problems() {
+        let (_, line, column) = problem.position().expect("a place");
+        prop_assert!((1..=lines).contains(&line) && column >= 1, "{problem} in {text:?}");
+        prop_assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+    }
+    Ok(())
+}
+
+/// Pieces of configurations, in no order that makes sense.
+fn word() -> impl Strategy<Value = String> {
+    let words = [
+        "contracts:\n",
+        "hops:\n",
+        "  proxy: ",
+        "exceptions: ",
+        "rules: ",
+        "capture: ",
+        "flows: ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "- ",
+        "\n",
+        "  ",
+        "name: ",
+        "from: ",
+        "to: ",
+        "via: ",
+        "ports: ",
+        "labels: ",
+        "addresses: ",
+        "expires: ",
+        "enabled: ",
+        ", ",
+        "&a ",
+        "*a",
+        "<<: ",
+        "\"*\"",
+        "proxy",
+        "internet",
+        "10.0.0.0/8",
+        "53/udp",
+        "600ms",
+        "2027-01-31",
+        "true",
+        "~",
+        "-1",
+        "1e999",
+        "!!binary ",
+        "| \n",
+        "é",
+        "#",
+        "---\n",
+        "\r\n",
+        "\t",
+        "'",
+        "? ",
+        ": ",
+        "\u{feff}",
+        "\u{1b}[31m",
+    ];
+    prop::sample::select(words.map(str::to_owned).to_vec())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -107,8 +200,12 @@ proptest! {
         let start = clamp((at * whole.len() as f64) as usize);
         let end = clamp(start + cut);
         let mutated = format!("{}{inserted}{}", &whole[..start], &whole[end..]);
-        if let Err(error) = config::from_str("mutated.yaml", &mutated) {
-            prop_assert!(!error.report(false).is_empty());
-        }
+        told_within(&mutated)?;
+    }
+
+    #[test]
+    fn two_mutations_and_any_text_at_all_do_not_either(words in prop::collection::vec(word(), 0..60), whole in ".{0,200}") {
+        told_within(&words.concat())?;
+        told_within(&whole)?;
     }
 }

@@ -68,11 +68,18 @@ fn understood(loaded: &Loaded) -> String {
         (left < SOON).then_some(line)
     });
     let head = format!(
-        "the configuration is right: {} contracts, {} exceptions, {enabled} of {} rules enabled, capture on {}\n",
-        engine.contracts.len(),
-        engine.exceptions.len(),
+        "the configuration is right: {}, {}, {enabled} of {} rules enabled, capture on {}\n",
+        counted(engine.contracts.len(), "contract"),
+        counted(engine.exceptions.len(), "exception"),
         rules::ALL.len(),
         loaded.config.capture.interfaces.join(", "),
     );
-    [head].into_iter().chain(contracts).chain(exceptions).collect()
+    let silent = "  no contract says which hop traffic must pass, so nothing can be found to skip one\n";
+    let silent = engine.contracts.is_empty().then(|| silent.to_owned());
+    let advice = loaded.advice.iter().map(|advice| format!("  warning: {advice}\n"));
+    [head].into_iter().chain(silent).chain(contracts).chain(exceptions).chain(advice).collect()
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

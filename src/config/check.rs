@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decode::{At, place_of};
+use super::decode::At;
 use super::file::{ContractFile, ExceptionFile, FileConfig, HopFile, PlacedSelector};
 use super::node::Node;
-use super::problem::{Problem, quoted, suggestion};
+use super::problem::{Problem, quoted, split, suggestion};
 use super::scalar::{Cidr, Label, Port};
 use super::source::{Sources, Span};
 use super::{CaptureConfig, Config, DockerConfig};
@@ -28,31 +28,22 @@ const MIB: u32 = 1 << 20;
 
 struct Check<'a> {
     sources: &'a Sources,
+    tree: &'a Node,
+    tainted: &'a BTreeSet<usize>,
     problems: &'a mut Vec<Problem>,
     destinations: BTreeMap<String, Vec<ipnetwork::IpNetwork>>,
     hops: BTreeMap<String, Arc<Hop>>,
-    /// Names that were given but not read, and so cannot be called unknown.
-    hops_incomplete: bool,
-    destinations_incomplete: bool,
 }
 
 /// Checks; problems are added to `problems`, and `None` is returned when a part could not be built at all.
 pub(super) fn check(
     sources: &Sources,
     tree: &Node,
-    tainted: &BTreeSet<Span>,
+    tainted: &BTreeSet<usize>,
     file: FileConfig,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
-    let incomplete = |key: &str| tree.get(key).is_some_and(|node| is_tainted(node, tainted));
-    let mut check = Check {
-        sources,
-        problems,
-        destinations: BTreeMap::new(),
-        hops: BTreeMap::new(),
-        hops_incomplete: incomplete("hops"),
-        destinations_incomplete: incomplete("destinations"),
-    };
+    let mut check = Check { sources, tree, tainted, problems, destinations: BTreeMap::new(), hops: BTreeMap::new() };
     check.destinations(&file.destinations);
     check.hops(&file.hops);
     let contracts: Vec<_> = file.contracts.iter().map(|contract| check.contract(&contract.value)).collect();
@@ -64,15 +55,19 @@ pub(super) fn check(
     Some(assemble(file, contracts, exceptions))
 }
 
-/// Whether a bad part was taken out of this node, or of anything in it.
-fn is_tainted(node: &Node, tainted: &BTreeSet<Span>) -> bool {
-    let inside = node.entries().iter().map(|(_, value)| value).chain(node.elements());
-    tainted.contains(&place_of(node)) || inside.into_iter().any(|part| is_tainted(part, tainted))
-}
-
 impl Check<'_> {
     fn tell(&mut self, span: Span, message: String, help: Option<String>) {
         self.problems.push(Problem::at(self.sources, span, message).with_help(help));
+    }
+
+    /// Whether nothing was taken out of this value, so that what it lacks is really missing.
+    fn is_whole<T>(&self, value: &At<T>) -> bool {
+        !self.tainted.contains(&value.id)
+    }
+
+    /// Whether a section has the name in the file, although it could perhaps not be read.
+    fn is_written(&self, section: &str, name: &str) -> bool {
+        self.tree.get(section).and_then(|section| section.get(name)).is_some()
     }
 
     fn destinations(&mut self, file: &BTreeMap<At<Label>, At<Vec<At<Cidr>>>>) {
@@ -87,7 +82,7 @@ impl Check<'_> {
 
     fn hops(&mut self, file: &BTreeMap<At<Label>, At<HopFile>>) {
         for (name, hop) in file {
-            if hop.value.workloads.is_empty() && hop.value.addresses.is_empty() && !self.hops_incomplete {
+            if hop.value.workloads.is_empty() && hop.value.addresses.is_empty() && self.is_whole(hop) {
                 let message = format!(
                     "the hop {} has neither workloads nor addresses, so nothing can be it",
                     quoted(&name.value.0)
@@ -106,9 +101,13 @@ impl Check<'_> {
     }
 
     fn contract(&mut self, file: &ContractFile) -> Option<Contract> {
-        if file.from.value.is_empty() {
+        if file.from.value.is_empty() && self.is_whole(&file.from) {
             let help = Some("name at least one, such as {name: \"*\"} for all".to_owned());
             self.tell(file.from.span, "this selects nobody".to_owned(), help);
+        }
+        if file.evidence.value.is_empty() && self.is_whole(&file.evidence) {
+            let help = Some("take the key out, or write [peer]".to_owned());
+            self.tell(file.evidence.span, "without evidence nothing can prove the hop".to_owned(), help);
         }
         let via = self.via(&file.via);
         let to = match (file.to.is_empty(), file.service) {
@@ -133,15 +132,22 @@ impl Check<'_> {
 
     fn via(&mut self, via: &At<Vec<At<String>>>) -> Option<Arc<Hop>> {
         let [name] = &via.value[..] else {
-            let message = format!("peer evidence can prove one hop, and {} are named", via.value.len());
-            let help = "name exactly one; alternatives go into that hop's workloads and addresses".to_owned();
-            self.tell(via.span, message, Some(help));
+            if !self.is_whole(via) {
+                return None;
+            }
+            let (named, help) = match via.value.len() {
+                0 => ("none is named".to_owned(), "name one from hops: [proxy]"),
+                several => {
+                    (format!("{several} are named"), "name alternatives inside one hop's workloads and addresses")
+                }
+            };
+            self.tell(via.span, format!("peer evidence can prove one hop, and {named}"), Some(help.to_owned()));
             return None;
         };
         if let Some(hop) = self.hops.get(&name.value) {
             return Some(Arc::clone(hop));
         }
-        if !self.hops_incomplete {
+        if !self.is_written("hops", &name.value) {
             let known: Vec<_> = self.hops.keys().map(String::as_str).collect();
             let help = suggestion(&name.value, &known, "hops").or_else(|| Some("define it under hops".to_owned()));
             self.tell(name.span, format!("unknown hop {}", quoted(&name.value)), help);
@@ -166,14 +172,16 @@ impl Check<'_> {
         if name.value.contains(['.', ':', '/']) {
             return match Cidr::parse(&name.value) {
                 Ok(range) => Some(DestinationSet::Ranges(vec![range.0])),
-                Err(message) => {
-                    self.tell(name.span, message, None);
+                Err(error) => {
+                    let (message, help) = split(&error);
+                    self.tell(name.span, message, help);
                     None
                 }
             };
         }
-        if !self.destinations_incomplete {
-            let known: Vec<_> = self.destinations.keys().map(String::as_str).chain(BUILT_IN).collect();
+        if !self.is_written("destinations", &name.value) {
+            let own = self.destinations.keys().map(String::as_str).filter(|name| !BUILT_IN.contains(name));
+            let known: Vec<_> = own.chain(BUILT_IN).collect();
             let help = suggestion(&name.value, &known, "destinations");
             self.tell(name.span, format!("unknown destination {}", quoted(&name.value)), help);
         }
@@ -200,12 +208,17 @@ impl Check<'_> {
     }
 
     fn unique<'n>(&mut self, names: impl Iterator<Item = &'n At<Label>>, what: &str) {
-        let mut seen = BTreeSet::new();
+        let mut seen: BTreeMap<&Label, Span> = BTreeMap::new();
         for name in names {
-            if !seen.insert(&name.value) {
-                let help = Some("give each a name of its own: alerts and metrics tell them apart by it".to_owned());
-                self.tell(name.span, format!("a second {what} is called {}", quoted(&name.value.0)), help);
-            }
+            let Some(first) = seen.get(&name.value) else {
+                seen.insert(&name.value, name.span);
+                continue;
+            };
+            let help = format!(
+                "the first stands at {}; give each a name of its own: alerts and metrics tell them apart by it",
+                self.sources.describe(*first)
+            );
+            self.tell(name.span, format!("a second {what} is called {}", quoted(&name.value.0)), Some(help));
         }
     }
 }

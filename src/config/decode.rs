@@ -15,14 +15,21 @@ use serde::de::DeserializeOwned;
 pub(super) use at::At;
 
 use super::node::{Kind, Node};
-use super::problem::{MAX_PROBLEMS, Problem, quoted, suggestion};
+use super::problem::{MAX_PROBLEMS, Problem, nearest, quoted, suggestion};
 use super::source::{Sources, Span};
 
 /// Why a node was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     why: Why,
-    at: Option<Span>,
+    at: Option<Place>,
+}
+
+/// The node that is refused (for a key: its value), and where to point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Place {
+    id: usize,
+    span: Span,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +46,13 @@ impl Refusal {
     }
 
     /// The place, unless a deeper one is known already.
-    fn or_at(mut self, span: Span) -> Self {
-        self.at.get_or_insert(span);
+    fn or_at(mut self, node: &Node) -> Self {
+        self.at.get_or_insert(Place { id: node.id, span: place_of(node) });
         self
     }
 
     fn problem(&self, sources: &Sources) -> Problem {
-        let span = self.at.unwrap_or_default();
+        let span = self.at.unwrap_or_default().span;
         match &self.why {
             Why::UnknownKey { word, known } => Problem::at(sources, span, format!("unknown key {}", quoted(word)))
                 .with_label("no such key here")
@@ -66,8 +73,8 @@ pub(super) struct Decoded<T> {
     pub value: Option<T>,
     /// What was wrong.
     pub problems: Vec<Problem>,
-    /// Mappings and lists that a bad part was taken out of.
-    pub tainted: BTreeSet<Span>,
+    /// Ids of the mappings and lists that a bad part was taken out of, at any depth.
+    pub tainted: BTreeSet<usize>,
 }
 
 /// Reads a value from a tree, and all that is wrong with it.
@@ -79,13 +86,20 @@ pub(super) fn decode<T: DeserializeOwned>(sources: &Sources, mut tree: Node) -> 
             Ok(value) => return Decoded { value: Some(value), problems, tainted: pruned.tainted },
             Err(refusal) => refusal,
         };
-        let span = refusal.at.unwrap_or_default();
-        let missing = matches!(refusal.why, Why::MissingKey(key) if !pruned.keys.contains(&(span, key.to_owned())));
-        let consequence = pruned.tainted.contains(&span) && !missing;
+        let id = refusal.at.unwrap_or_default().id;
+        let consequence = match refusal.why {
+            // The key was there and bad, or there and misspelt.
+            Why::MissingKey(key) => {
+                pruned.keys.iter().any(|(map, taken)| *map == id && nearest(taken, [key]).is_some())
+            }
+            // What a whole mapping or list lacks, it may lack because something was taken out.
+            Why::Other { .. } => pruned.tainted.contains(&id),
+            Why::UnknownKey { .. } | Why::UnknownWord { .. } => false,
+        };
         if !consequence {
             problems.push(refusal.problem(sources));
         }
-        if !pruned.take(&mut tree, span) {
+        if !pruned.take(&mut tree, id) {
             break;
         }
     }
@@ -95,40 +109,32 @@ pub(super) fn decode<T: DeserializeOwned>(sources: &Sources, mut tree: Node) -> 
 /// What was taken out of the tree.
 #[derive(Default)]
 struct Pruned {
-    tainted: BTreeSet<Span>,
-    keys: BTreeSet<(Span, String)>,
+    tainted: BTreeSet<usize>,
+    keys: BTreeSet<(usize, String)>,
 }
 
 impl Pruned {
-    /// Takes the part with this place out; `false` when there is none.
-    fn take(&mut self, node: &mut Node, span: Span) -> bool {
-        let before = place_of(node);
-        let mut removed = None;
+    /// Takes the node with this id out, with its key; `false` when there is none below this one.
+    fn take(&mut self, node: &mut Node, id: usize) -> bool {
         let found = match &mut node.kind {
-            Kind::Map(entries) => {
-                if let Some(at) = entries.iter().position(|(key, value)| key.span == span || place_of(value) == span) {
-                    removed = Some(entries.remove(at).0.text);
+            Kind::Map(entries) => match entries.iter().position(|(_, value)| value.id == id) {
+                Some(at) => {
+                    self.keys.insert((node.id, entries.remove(at).0.text));
                     true
-                } else {
-                    entries.iter_mut().any(|(_, value)| self.take(value, span))
                 }
-            }
-            Kind::List(list) => {
-                if let Some(at) = list.iter().position(|value| place_of(value) == span) {
+                None => entries.iter_mut().any(|(_, value)| self.take(value, id)),
+            },
+            Kind::List(list) => match list.iter().position(|value| value.id == id) {
+                Some(at) => {
                     list.remove(at);
                     true
-                } else {
-                    list.iter_mut().any(|value| self.take(value, span))
                 }
-            }
+                None => list.iter_mut().any(|value| self.take(value, id)),
+            },
             _ => false,
         };
         if found {
-            // A block mapping stands where its first key stands, so taking that out moves it.
-            for place in [before, place_of(node)] {
-                self.tainted.insert(place);
-                self.keys.extend(removed.iter().map(|key| (place, key.clone())));
-            }
+            self.tainted.insert(node.id);
         }
         found
     }

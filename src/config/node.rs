@@ -23,6 +23,8 @@ const MAX_NODES: usize = 100_000;
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
+    /// Tells the nodes of one merged tree apart, see [`Node::number`]; 0 before.
+    pub id: usize,
     pub span: Span,
     pub kind: Kind,
 }
@@ -50,7 +52,19 @@ pub(super) struct Key {
 impl Node {
     /// An empty mapping.
     pub const fn empty() -> Self {
-        Self { span: Span { source: 0, start: 0, end: 0 }, kind: Kind::Map(Vec::new()) }
+        Self { id: 0, span: Span { source: 0, start: 0, end: 0 }, kind: Kind::Map(Vec::new()) }
+    }
+
+    /// Numbers this node and all below it from `next` on: places do not tell nodes apart, since a block mapping stands where
+    /// its first key stands, and what an alias repeats stands at the alias.
+    pub fn number(&mut self, next: &mut usize) {
+        *next += 1;
+        self.id = *next;
+        match &mut self.kind {
+            Kind::List(list) => list.iter_mut().for_each(|element| element.number(next)),
+            Kind::Map(entries) => entries.iter_mut().for_each(|(_, value)| value.number(next)),
+            _ => {}
+        }
     }
 
     /// The value of a key of a mapping.
@@ -63,11 +77,6 @@ impl Node {
         if let Kind::Map(entries) = &self.kind { entries } else { &[] }
     }
 
-    /// The elements of a list; none for other kinds.
-    pub fn elements(&self) -> &[Self] {
-        if let Kind::List(elements) = &self.kind { elements } else { &[] }
-    }
-
     /// Sets the value at a path, making mappings on the way.
     pub fn set(&mut self, path: &[&str], value: Self) {
         let Some((first, rest)) = path.split_first() else {
@@ -76,11 +85,11 @@ impl Node {
         };
         let span = value.span;
         if !matches!(self.kind, Kind::Map(_)) {
-            *self = Self { span, kind: Kind::Map(Vec::new()) };
+            *self = Self { id: 0, span, kind: Kind::Map(Vec::new()) };
         }
         let Kind::Map(entries) = &mut self.kind else { return };
         let at = entries.iter().position(|(key, _)| key.text == *first).unwrap_or_else(|| {
-            entries.push((Key { text: (*first).to_owned(), span }, Self { span, kind: Kind::Map(Vec::new()) }));
+            entries.push((Key { text: (*first).to_owned(), span }, Self { id: 0, span, kind: Kind::Map(Vec::new()) }));
             entries.len() - 1
         });
         entries[at].1.set(rest, value);
@@ -106,7 +115,7 @@ fn merge_entry(entries: &mut Vec<(Key, Node)>, (key, value): (Key, Node), append
     };
     match (&mut old.kind, value.kind) {
         (Kind::List(list), Kind::List(more)) if appended.contains(&key.text.as_str()) => list.extend(more),
-        (_, kind) => old.overlay(Node { span: value.span, kind }, &[]),
+        (_, kind) => old.overlay(Node { id: 0, span: value.span, kind }, &[]),
     }
 }
 
@@ -234,7 +243,7 @@ fn plant(sources: &Sources, source: usize, raw: Spanned<Raw>) -> Node {
                 .collect(),
         ),
     };
-    Node { span, kind }
+    Node { id: 0, span, kind }
 }
 
 fn span_of(sources: &Sources, source: usize, location: &Location) -> Span {
@@ -280,7 +289,9 @@ fn plain_syntax(error: &Error) -> (String, Option<String>) {
         other => other.to_string(),
     };
     let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-    let hint = if message.contains("tab") {
+    let hint = if message.contains("anchor or alias") {
+        Some("a text that begins with * must be quoted: \"*\"")
+    } else if message.contains("tab") {
         Some("indent with spaces")
     } else if message.contains("mapping values are not allowed") {
         Some("a text that holds \": \" must be quoted; or a key is indented wrongly")
@@ -312,8 +323,12 @@ mod tests {
             tree(&["a: {x: 1, y: [1]}\ncontracts: [1]\n", "a: {x: 2, y: [2]}\ncontracts: [2]\nb: 3\n"]);
         let a = tree.get("a").expect("a");
         assert!(matches!(a.get("x").expect("x").kind, Kind::Int(2, _)));
-        assert_eq!(a.get("y").expect("y").elements().len(), 1);
-        assert_eq!(tree.get("contracts").expect("contracts").elements().len(), 2);
+        let length = |node: Option<&Node>| match node.map(|node| &node.kind) {
+            Some(Kind::List(list)) => list.len(),
+            other => panic!("{other:?} is no list"),
+        };
+        assert_eq!(length(a.get("y")), 1);
+        assert_eq!(length(tree.get("contracts")), 2);
         assert_eq!(a.get("x").map(|x| x.span.source), Some(1));
         assert_eq!(sources.text(tree.get("b").expect("b").span), "3");
     }

@@ -5,7 +5,7 @@
 //! Design: problems own what they show, so that they outlive the load.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
@@ -113,8 +113,11 @@ impl ConfigError {
 
     /// Prints the report on standard error, coloured where that belongs.
     pub fn print(&self) {
-        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        eprint!("{}", self.report(color));
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let mut stderr = std::io::stderr();
+        let report = self.report(stderr.is_terminal() && !no_color);
+        // Nobody is left to tell when standard error is closed; the exit code still says it.
+        let _ = stderr.write_all(report.as_bytes());
     }
 
     /// For people: each mistake with the line it stands in. `color` is for a terminal that wants it.
@@ -218,6 +221,14 @@ pub(super) fn quoted(word: &str) -> String {
         shown.push('…');
     }
     format!("{shown:?}")
+}
+
+/// What a checked scalar says, "what is wrong; what to do", in its two parts.
+pub(super) fn split(text: &str) -> (String, Option<String>) {
+    match text.rsplit_once("; ") {
+        Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
+        None => (text.to_owned(), None),
+    }
 }
 
 /// The candidate nearest to a word, if one is near enough to be what was meant.

@@ -86,6 +86,14 @@ impl Sources {
         Span { source, start, end }
     }
 
+    /// `hopwatch.yaml:3:11`.
+    pub fn describe(&self, span: Span) -> String {
+        self.0.get(span.source).map_or_else(String::new, |source| {
+            let (line, column) = source.position(span.start);
+            format!("{}:{line}:{column}", source.name)
+        })
+    }
+
     /// The text of a span.
     pub fn text(&self, span: Span) -> &str {
         self.0.get(span.source).and_then(|source| source.text.get(span.start..span.end)).unwrap_or_default()

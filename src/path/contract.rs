@@ -95,3 +95,40 @@ pub struct Contract {
     /// Kinds of evidence that count.
     pub evidence: Vec<EvidenceKind>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DNS_UDP: PortSpec = PortSpec { port: 53, protocol: Some(Protocol::UDP) };
+    const PROXY: PortSpec = PortSpec { port: 3128, protocol: None };
+
+    fn hop(ports: Vec<PortSpec>) -> Hop {
+        let addresses = vec!["10.0.0.53".parse().expect("address"), "2001:db8::/64".parse().expect("range")];
+        Hop { name: "resolver".to_owned(), workloads: Vec::new(), addresses, ports }
+    }
+
+    #[test]
+    fn a_port_without_protocol_means_both_and_with_one_means_that_one() {
+        assert!(PROXY.matches(Protocol::TCP, 3128) && PROXY.matches(Protocol::UDP, 3128));
+        assert!(!PROXY.matches(Protocol::TCP, 3129));
+        assert!(DNS_UDP.matches(Protocol::UDP, 53));
+        assert!(!DNS_UDP.matches(Protocol::TCP, 53));
+    }
+
+    #[test]
+    fn a_hop_without_ports_serves_everywhere() {
+        assert!(hop(Vec::new()).serves(Protocol::TCP, 1));
+        let listed = hop(vec![DNS_UDP, PROXY]);
+        assert!(listed.serves(Protocol::UDP, 53) && listed.serves(Protocol::TCP, 3128));
+        assert!(!listed.serves(Protocol::TCP, 53));
+    }
+
+    #[test]
+    fn a_hop_is_any_of_its_addresses() {
+        let hop = hop(Vec::new());
+        assert!(hop.is_address("10.0.0.53".parse().expect("address")));
+        assert!(hop.is_address("2001:db8::5".parse().expect("address")));
+        assert!(!hop.is_address("10.0.0.54".parse().expect("address")));
+    }
+}

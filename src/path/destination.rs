@@ -30,6 +30,30 @@ impl DestinationSet {
     }
 }
 
+/// A text that is not an address range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// Neither range nor address.
+    #[error("{0:?} is not an address range; write one like 10.20.0.0/16, 2001:db8::/32 or 10.1.2.3")]
+    NoRange(String),
+    /// An address inside the range instead of its first one: perhaps the prefix is wrong, perhaps the address.
+    #[error("{text:?} has bits beyond its prefix; did you mean \"{meant}\"?")]
+    HostBits {
+        /// The text.
+        text: String,
+        /// The range that holds it.
+        meant: IpNetwork,
+    },
+}
+
+/// Reads an address range, or one address.
+pub fn parse_range(text: &str) -> Result<IpNetwork, RangeError> {
+    let no_range = || RangeError::NoRange(text.chars().take(80).collect());
+    let range: IpNetwork = text.parse().map_err(|_| no_range())?;
+    let meant = IpNetwork::new(range.network(), range.prefix()).map_err(|_| no_range())?;
+    if meant == range { Ok(range) } else { Err(RangeError::HostBits { text: text.to_owned(), meant }) }
+}
+
 /// Whether an address is reached over the internet.
 pub fn is_internet(ip: IpAddr) -> bool {
     match ip.to_canonical() {
@@ -54,6 +78,29 @@ fn is_internet_v6(ip: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_with_bits_beyond_its_prefix_says_which_was_meant() {
+        assert_eq!(parse_range("10.20.0.0/16").map(|range| range.prefix()), Ok(16));
+        assert_eq!(parse_range("2001:db8::1").map(|range| range.prefix()), Ok(128));
+        let error = parse_range("2001:db8::1/32").expect_err("an address in the range");
+        assert_eq!(error.to_string(), "\"2001:db8::1/32\" has bits beyond its prefix; did you mean \"2001:db8::/32\"?");
+        for text in ["", "10.0.0.0/33", "10.0.0", "internet", "::/129", "10.0.0.0/", "/8"] {
+            assert_eq!(parse_range(text), Err(RangeError::NoRange(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn the_built_in_sets_hold_what_they_say() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("address");
+        let corp = DestinationSet::Ranges(vec![parse_range("10.20.0.0/16").expect("range")]);
+        for (set, inside, outside) in
+            [(&DestinationSet::Internet, "198.51.100.7", "10.20.0.1"), (&corp, "10.20.255.255", "10.21.0.0")]
+        {
+            assert!(set.contains(ip(inside)) && !set.contains(ip(outside)));
+        }
+        assert!(DestinationSet::Any.contains(ip("127.0.0.1")) && DestinationSet::Any.contains(ip("2001:db8::1")));
+    }
 
     #[test]
     fn private_and_local_addresses_are_not_the_internet() {

@@ -1,7 +1,8 @@
 //! Selects workloads by what the runtime says of them.
 //!
 //! Contract: every part that is given must hold; a selector with no part is refused, so that nothing matches by accident.
-//! Design: written as [`SelectorFile`], checked once into compiled globs.
+//! Design: written as [`SelectorFile`], checked once into compiled globs. Each part is checked where it is read, so that a
+//! reader that knows places can point at the wrong word.
 
 use std::collections::BTreeMap;
 
@@ -17,22 +18,22 @@ use crate::input::Workload;
 #[serde(deny_unknown_fields)]
 pub struct SelectorFile {
     /// Container name, a glob: `web-*`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "checked::glob", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Image reference, a glob: `registry.example/team/*`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "checked::glob", skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Image digest, exactly: `sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// Labels; each value is a glob.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "checked::globs", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Name of a network that it is attached to, a glob.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "checked::glob", skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
     /// Address ranges, one of which must hold one of its addresses. The only part that works without a runtime.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "checked::ranges", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub addresses: Vec<IpNetwork>,
 }
@@ -113,6 +114,54 @@ fn glob(text: &str) -> Result<GlobMatcher, SelectorError> {
         .map_err(|error| SelectorError::Glob { text: text.to_owned(), reason: error.kind().to_string() })
 }
 
+/// The parts of a selector, checked while they are read.
+mod checked {
+    use std::collections::BTreeMap;
+
+    use ipnetwork::IpNetwork;
+    use serde::{Deserialize, Deserializer};
+
+    use super::SelectorError;
+    use crate::path::destination::{RangeError, parse_range};
+
+    #[derive(Deserialize)]
+    #[serde(try_from = "String")]
+    struct GlobText(String);
+
+    impl TryFrom<String> for GlobText {
+        type Error = SelectorError;
+
+        fn try_from(text: String) -> Result<Self, SelectorError> {
+            super::glob(&text).map(|_| Self(text))
+        }
+    }
+
+    #[derive(Deserialize)]
+    #[serde(try_from = "String")]
+    struct Range(IpNetwork);
+
+    impl TryFrom<String> for Range {
+        type Error = RangeError;
+
+        fn try_from(text: String) -> Result<Self, RangeError> {
+            parse_range(&text).map(Self)
+        }
+    }
+
+    pub(super) fn glob<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+        Ok(Option::<GlobText>::deserialize(deserializer)?.map(|text| text.0))
+    }
+
+    pub(super) fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+        let globs = BTreeMap::<String, GlobText>::deserialize(deserializer)?;
+        Ok(globs.into_iter().map(|(key, text)| (key, text.0)).collect())
+    }
+
+    pub(super) fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNetwork>, D::Error> {
+        Ok(Vec::<Range>::deserialize(deserializer)?.into_iter().map(|range| range.0).collect())
+    }
+}
+
 impl Selector {
     /// Whether every given part holds for this workload.
     pub fn matches(&self, workload: &Workload) -> bool {
@@ -137,5 +186,106 @@ impl Selector {
 
     fn contains(&self, ip: std::net::IpAddr) -> bool {
         self.file.addresses.iter().any(|range| range.contains(ip))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::input::{Attachment, NetworkMode, WorkloadId, WorkloadState};
+
+    fn workload() -> Workload {
+        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let attachment = |network: &str, address: &str| Attachment {
+            network: network.to_owned(),
+            addresses: vec![address.parse().expect("address")],
+            ..Attachment::default()
+        };
+        Workload {
+            id: WorkloadId::new("4f2a"),
+            name: "shop-web-1".to_owned(),
+            image: "registry.example/team/web:1.2".to_owned(),
+            image_digest: "sha256:aa".to_owned(),
+            labels: BTreeMap::from([label("role", "web"), label("tier", "front")]),
+            runtime: Arc::from("docker"),
+            network_mode: NetworkMode::Own,
+            attachments: vec![attachment("shop_front", "172.18.0.5"), attachment("shop_back", "fd00::5")],
+            pid: None,
+            state: WorkloadState::Running,
+            since: None,
+        }
+    }
+
+    fn selector(json: &str) -> Selector {
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
+    }
+
+    #[test]
+    fn each_part_alone_decides() {
+        for (matching, other) in [
+            (r#"{"name": "shop-*"}"#, r#"{"name": "web"}"#),
+            (r#"{"name": "shop-{web,app}-[0-9]"}"#, r#"{"name": "shop-?"}"#),
+            (r#"{"image": "registry.example/*"}"#, r#"{"image": "registry.example"}"#),
+            (r#"{"digest": "sha256:aa"}"#, r#"{"digest": "sha256:a"}"#),
+            (r#"{"labels": {"role": "w*"}}"#, r#"{"labels": {"role": "db"}}"#),
+            (r#"{"labels": {"role": "*", "tier": "front"}}"#, r#"{"labels": {"role": "web", "absent": "*"}}"#),
+            (r#"{"network": "*_back"}"#, r#"{"network": "back"}"#),
+            (r#"{"addresses": ["10.0.0.0/8", "172.18.0.0/16"]}"#, r#"{"addresses": ["172.19.0.0/16"]}"#),
+            (r#"{"addresses": ["fd00::/64"]}"#, r#"{"addresses": ["fd01::/64"]}"#),
+        ] {
+            assert!(selector(matching).matches(&workload()), "{matching}");
+            assert!(!selector(other).matches(&workload()), "{other}");
+        }
+    }
+
+    #[test]
+    fn every_given_part_must_hold() {
+        assert!(
+            selector(r#"{"name": "shop-*", "network": "shop_*", "addresses": ["172.18.0.5"]}"#).matches(&workload())
+        );
+        assert!(!selector(r#"{"name": "shop-*", "image": "other"}"#).matches(&workload()));
+        assert!(!selector(r#"{"name": "other", "addresses": ["172.18.0.5"]}"#).matches(&workload()));
+    }
+
+    #[test]
+    fn a_star_crosses_slashes_in_an_image_but_a_name_is_matched_whole() {
+        assert!(selector(r#"{"image": "*web*"}"#).matches(&workload()));
+        assert!(!selector(r#"{"name": "shop"}"#).matches(&workload()));
+    }
+
+    #[test]
+    fn a_bare_address_is_decided_by_addresses_alone() {
+        let ip = |text: &str| text.parse().expect("address");
+        let only = selector(r#"{"addresses": ["172.18.0.0/16"]}"#);
+        assert_eq!(only.matches_bare_address(ip("172.18.0.9")), Some(true));
+        assert_eq!(only.matches_bare_address(ip("172.19.0.9")), Some(false));
+        let both = selector(r#"{"name": "*", "addresses": ["172.18.0.0/16"]}"#);
+        assert_eq!(both.matches_bare_address(ip("172.18.0.9")), None);
+        assert_eq!(both.matches_bare_address(ip("172.19.0.9")), Some(false));
+        assert_eq!(selector(r#"{"name": "*"}"#).matches_bare_address(ip("172.18.0.9")), None);
+    }
+
+    #[test]
+    fn an_empty_selector_an_unknown_part_and_a_bad_glob_are_refused() {
+        for (json, why) in [
+            ("{}", "empty selector"),
+            (r#"{"labels": {}, "addresses": []}"#, "empty selector"),
+            (r#"{"nmae": "x"}"#, "unknown field"),
+            (r#"{"name": "a["}"#, "is not a glob"),
+            (r#"{"labels": {"role": "{a"}}"#, "is not a glob"),
+            (r#"{"addresses": ["172.18.0.1/16"]}"#, "did you mean \"172.18.0.0/16\"?"),
+        ] {
+            let error = serde_json::from_str::<Selector>(json).expect_err(json).to_string();
+            assert!(error.contains(why), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_selector_is_written_as_it_was_read() {
+        for json in [r#"{"name":"shop-*","labels":{"role":"w*"}}"#, r#"{"addresses":["172.18.0.0/16"]}"#] {
+            assert_eq!(serde_json::to_string(&selector(json)).expect("JSON"), json);
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct At<T> {
     pub value: T,
     /// Its place.
     pub(in crate::config) span: Span,
+    /// Its node.
+    pub(in crate::config) id: usize,
 }
 
 /// Two values are equal wherever they stand.
@@ -84,13 +86,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<At<T>, D::Error> {
-        T::deserialize(deserializer).map(|value| At { value, span: Span::default() })
+        T::deserialize(deserializer).map(|value| At { value, span: Span::default(), id: 0 })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<At<T>, A::Error> {
         let missing = || A::Error::custom("a value without a place");
         let value = seq.next_element()?.ok_or_else(missing)?;
         let mut number = || seq.next_element::<usize>()?.ok_or_else(missing);
-        Ok(At { value, span: Span { source: number()?, start: number()?, end: number()? } })
+        let span = Span { source: number()?, start: number()?, end: number()? };
+        Ok(At { value, span, id: number()? })
     }
 }

@@ -10,7 +10,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess
 use super::at::MARKER;
 use super::{Refusal, Why, place_of};
 use crate::config::node::{Key, Kind, Node};
-use crate::config::problem::quoted;
+use crate::config::problem::{quoted, split};
 use crate::config::source::Span;
 
 /// Reads from a node.
@@ -30,11 +30,11 @@ impl De<'_> {
     }
 
     fn refuse<T>(self, expected: &str, help: Option<&str>) -> Result<T, Refusal> {
-        Err(Refusal::new(format!("expected {expected}, found {}", self.found()), help).or_at(place_of(self.0)))
+        Err(Refusal::new(format!("expected {expected}, found {}", self.found()), help).or_at(self.0))
     }
 
     fn located<T>(self, result: Result<T, Refusal>) -> Result<T, Refusal> {
-        result.map_err(|refusal| refusal.or_at(place_of(self.0)))
+        result.map_err(|refusal| refusal.or_at(self.0))
     }
 
     fn entries<'de, V: Visitor<'de>>(self, keys: Option<&[&str]>, visitor: V) -> Result<V::Value, Refusal> {
@@ -211,7 +211,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
         let Some((key, value)) = self.rest.next() else { return Ok(None) };
         self.value = Some(value);
-        let key_node = Node { span: key.span, kind: Kind::Text(key.text.clone()) };
+        let key_node = Node { id: value.id, span: key.span, kind: Kind::Text(key.text.clone()) };
         De(&key_node).located(seed.deserialize(De(&key_node))).map(Some)
     }
 
@@ -221,7 +221,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// A value, and after it the three numbers of its place.
+/// A value, and after it the four numbers of its place.
 struct Placed<'a> {
     node: &'a Node,
     next: usize,
@@ -240,6 +240,7 @@ impl<'de> SeqAccess<'de> for Placed<'_> {
             1 => source,
             2 => start,
             3 => end,
+            4 => self.node.id,
             _ => return Ok(None),
         };
         self.next += 1;
@@ -258,12 +259,8 @@ impl Display for Refusal {
 
 impl de::Error for Refusal {
     fn custom<T: Display>(message: T) -> Self {
-        let text = message.to_string();
-        // Checked scalars say "what is wrong; what to do".
-        match text.rsplit_once("; ") {
-            Some((message, help)) => Self::new(message, Some(help)),
-            None => Self::new(text, None),
-        }
+        let (message, help) = split(&message.to_string());
+        Self::new(message, help.as_deref())
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::config::problem::quoted;
 use crate::input::Protocol;
-use crate::path::PortSpec;
+use crate::path::{PortSpec, parse_range};
 use crate::time::Timestamp;
 
 macro_rules! text_scalar {
@@ -52,16 +52,7 @@ text_scalar!(Cidr, {"type": "string", "examples": ["10.20.0.0/16", "2001:db8::/3
 
 impl Cidr {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let refuse = || {
-            format!("{} is not an address range; write one like 10.20.0.0/16, 2001:db8::/32 or 10.1.2.3", quoted(text))
-        };
-        let range: IpNetwork = text.parse().map_err(|_| refuse())?;
-        let address = range.network();
-        if address != range.ip() {
-            let meant = format!("{address}/{}", range.prefix());
-            return Err(format!("{} has bits beyond its prefix; did you mean \"{meant}\"?", quoted(text)));
-        }
-        Ok(Self(range))
+        parse_range(text).map(Self).map_err(|error| error.to_string())
     }
 }
 
