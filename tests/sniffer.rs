@@ -22,7 +22,7 @@ fn sniffer(name: &str) -> Option<(Namespace, Sniffer)> {
     }
     let namespace = Namespace::with_bridge("br-test");
     let sniffer = Sniffer::start(&namespace, CONFIG, &[]);
-    sniffer.wait_until("/readyz", "the bridge is captured", |page| !page.contains("no interface is captured"));
+    sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
     Some((namespace, sniffer))
 }
 
@@ -123,7 +123,7 @@ fn a_recording_replays_to_the_same_alerts() {
     let folder = tempfile::tempdir().expect("a folder");
     let recording = folder.path().join("recording");
     let recorder = Sniffer::start(&namespace, CONFIG, &["-o", &recording.display().to_string()]);
-    recorder.wait_until("/readyz", "the bridge is captured", |page| !page.contains("no interface is captured"));
+    recorder.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
     namespace.run("ip route add 198.51.100.0/24 via 10.9.0.2 dev br-test");
     // Nobody answers: an attempt.
     namespace.run("sh -c 'echo hello | busybox nc -w 1 198.51.100.9 443; true'");
