@@ -363,3 +363,16 @@ fn an_alert_that_is_closed_early_tells_its_count_first() {
     assert_eq!(counts, [(0, 1), (1, 2), (0, 1)]);
     assert_eq!(world.engine.stats().alerts_closed_early, 1);
 }
+
+#[test]
+fn a_five_tuple_that_opens_again_elsewhere_later_is_another_flow() {
+    let mut world = world();
+    let record = world.tcp(10_000, 10, "198.51.100.7", 443);
+    let mut later = record.clone();
+    later.id = FlowId(999);
+    later.point = ObservationPoint::new("second-file");
+    later.start = at(60_000);
+    world.event(60_000, FlowEventKind::Started, &later);
+    world.event(60_010, FlowEventKind::Answered, &later);
+    assert_eq!(world.count("egress", "bypassed"), 2);
+}

@@ -47,7 +47,7 @@ fn by_mac_of(sender: &Arc<Workload>, why: Doubt) -> Owner {
 }
 
 /// Whether the first packet opened the flow; late packets of a TCP connection carry no SYN.
-fn starts_here(record: &FlowRecord) -> bool {
+pub fn starts_here(record: &FlowRecord) -> bool {
     record.tcp.is_none_or(TcpFacts::direction_known)
 }
 

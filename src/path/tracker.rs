@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::source::{is_unsettled, source_of};
+use super::source::{is_unsettled, source_of, starts_here};
 use super::{FlowView, Judge, Judgement, Oriented, Verdict, orientations};
 use crate::input::{EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint, Protocol};
 use crate::inventory::{Owner, Timeline};
@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 const MAX_POINTS: usize = 8;
 /// Points whose first packet is remembered; when interfaces come and go beyond that, all count as new again.
 const MAX_WATCHED: usize = 4096;
+/// The same flow starts within so long of itself at two points; a later opening of the same five-tuple is another flow.
+const SAME_START: Duration = Duration::from_secs(2);
 /// For so long after its first packet a point may see answers whose request it missed.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -162,12 +164,13 @@ impl Tracker {
         }
         let key = canonical(record.tuple);
         if let Some(open) = self.flows.get_mut(&key) {
-            if open.view.record.point != record.point {
+            let again = starts_here(record) && record.start.since(open.view.record.start) > SAME_START;
+            if open.view.record.point != record.point && !again {
                 open.witness(&record.point);
                 return;
             }
             let old = open.view.record.id;
-            if open.continues {
+            if open.continues && open.view.record.point == record.point {
                 open.view.record = record.clone();
                 open.continues = false;
                 self.tuples.remove(&old);
