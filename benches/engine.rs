@@ -127,7 +127,10 @@ fn flows(bypass: u64) -> Vec<Input> {
             },
             resp: Side::default(),
             vlans: vec![],
-            tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: 0 }),
+            fragments: 0,
+            tunnels: Vec::new(),
+            app: None,
+            tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: 0, ..TcpFacts::default() }),
         };
         for kind in [FlowEventKind::Started, FlowEventKind::Answered, FlowEventKind::Ended(EndReason::EndOfFlow)] {
             record.end = start;

@@ -13,7 +13,7 @@ mod link;
 mod reason;
 mod transport;
 
-pub use headers::{Fragment, Headers, VlanStack};
+pub use headers::{Fragment, Headers, TcpHeader, VlanStack};
 pub use icmp::{icmp_counterpart, icmp_ports};
 pub use link::LinkType;
 pub use reason::DecodeReason;

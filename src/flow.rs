@@ -10,8 +10,10 @@ mod id;
 mod key;
 mod meter;
 mod queue;
+mod sink;
 mod state;
 mod table;
 
 pub use community_id::community_id;
 pub use meter::{Meter, MeterLimits, MeterStats, TCP_LINGER};
+pub use sink::{FlowSink, FlowView, Frame};

@@ -5,9 +5,13 @@
 //! Limits: text in facts (names, labels) is chosen by attackers; who prints it must escape it.
 //! Design: plain data without behaviour, so that every part of the crate may import it.
 
+mod app;
 mod flow;
 mod runtime;
+mod tcp;
+mod tunnel;
 
+pub use app::{AppFacts, DnsMessage, HttpRequest, ProxyHeader, QuicInitial, SocksRequest, TlsHello};
 pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
     Protocol, Side, TcpFacts, tcp_flags,
@@ -15,6 +19,8 @@ pub use flow::{
 pub use runtime::{
     Attachment, InventoryEvent, NetworkMode, RuntimeName, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
 };
+pub use tcp::{ConnState, History};
+pub use tunnel::{Tunnel, TunnelKind};
 
 use serde::{Deserialize, Serialize};
 

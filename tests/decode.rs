@@ -141,7 +141,7 @@ impl Built {
         };
         assert_eq!((headers.src, headers.dst), self.addresses());
         assert_eq!((headers.protocol, (headers.src_port, headers.dst_port)), (protocol, ports));
-        assert_eq!((headers.tcp_flags, headers.one_way), (flags, false));
+        assert_eq!((headers.tcp_flags(), headers.one_way), (flags, false));
         assert_eq!(headers.ip_bytes as usize, self.ip_packet().len());
         assert_eq!(headers.payload_bytes as usize, self.payload);
         assert_eq!(headers.vlans.as_slice(), if has_tags { &self.vlans[..] } else { &[] });
@@ -206,8 +206,8 @@ proptest! {
             match decode(link, wire(&frame), &frame[..cut]) {
                 Ok(Decoded::Ip(mut headers)) => {
                     // The data offset and the flags of TCP may be cut off while the ports are there.
-                    if headers.tcp_flags.is_none() {
-                        headers.tcp_flags = whole.tcp_flags;
+                    if headers.tcp.is_none() {
+                        headers.tcp = whole.tcp;
                         headers.payload_bytes = whole.payload_bytes;
                         headers.payload_at = whole.payload_at;
                     }

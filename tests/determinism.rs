@@ -120,7 +120,14 @@ fn flow(id: u64, from: u8, outside: bool, port: u16, start: Timestamp, answered:
         orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, from])), counters: Counters { packets: 1, ..Counters::default() } },
         resp: Side { mac: None, counters: Counters { packets: u64::from(answered), ..Counters::default() } },
         vlans: vec![],
-        tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: if answered { tcp_flags::SYN } else { 0 } }),
+        fragments: 0,
+        tunnels: Vec::new(),
+        app: None,
+        tcp: Some(TcpFacts {
+            orig_flags: tcp_flags::SYN,
+            resp_flags: if answered { tcp_flags::SYN } else { 0 },
+            ..TcpFacts::default()
+        }),
     }
 }
 

@@ -131,7 +131,7 @@ fn a_connection_whose_start_was_missed_is_not_judged_by_its_ports() {
     let mut world = world();
     let mut record = world.record(10_000, Protocol::TCP, 10, "198.51.100.7", 50_000);
     record.tuple.orig.port = 443;
-    record.tcp = Some(TcpFacts { orig_flags: tcp_flags::ACK, resp_flags: 0 });
+    record.tcp = Some(TcpFacts { orig_flags: tcp_flags::ACK, resp_flags: 0, ..TcpFacts::default() });
     world.event(10_000, FlowEventKind::Started, &record);
     world.tick(12_000);
     assert!(world.raised().is_empty(), "an answer to a client outside is no egress");
@@ -144,7 +144,7 @@ fn a_download_whose_start_was_missed_is_judged() {
     let mut record = world.record(10_000, Protocol::TCP, 10, "198.51.100.7", 443);
     record.tuple = record.tuple.reversed();
     std::mem::swap(&mut record.orig, &mut record.resp);
-    record.tcp = Some(TcpFacts { orig_flags: tcp_flags::ACK, resp_flags: 0 });
+    record.tcp = Some(TcpFacts { orig_flags: tcp_flags::ACK, resp_flags: 0, ..TcpFacts::default() });
     world.event(10_000, FlowEventKind::Started, &record);
     world.event(10_010, FlowEventKind::Answered, &record);
     assert_eq!(world.raised(), ["egress-skips-proxy web-1 high"]);

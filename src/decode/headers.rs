@@ -61,6 +61,19 @@ impl Fragment {
     }
 }
 
+/// What a TCP header said (RFC 9293).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpHeader {
+    /// Flag bits ([`crate::input::tcp_flags`]).
+    pub flags: u8,
+    /// Sequence number of the first payload byte, or of the SYN.
+    pub seq: u32,
+    /// Acknowledgement number; meaningful with ACK.
+    pub ack: u32,
+    /// Window, not scaled.
+    pub window: u16,
+}
+
 /// What the headers of one IP packet said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
@@ -82,8 +95,8 @@ pub struct Headers {
     pub dst_port: u16,
     /// ICMP that has no reply: both directions are flows of their own.
     pub one_way: bool,
-    /// TCP flags; `None` for other protocols, later fragments, and where they were not captured.
-    pub tcp_flags: Option<u8>,
+    /// TCP; `None` for other protocols, later fragments, and where it was not captured up to its window.
+    pub tcp: Option<TcpHeader>,
     /// Length of the IP packet, as its header says.
     pub ip_bytes: u32,
     /// Bytes above the transport header, as the headers say.
@@ -95,6 +108,11 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// TCP flags; `None` for other protocols, later fragments, and where they were not captured.
+    pub fn tcp_flags(&self) -> Option<u8> {
+        self.tcp.map(|tcp| tcp.flags)
+    }
+
     /// The captured part of the payload in the frame that was decoded.
     pub fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         let start = (self.payload_at as usize).min(frame.len());

@@ -154,7 +154,7 @@ fn above(
         src_port: transport.src_port,
         dst_port: transport.dst_port,
         one_way: transport.one_way,
-        tcp_flags: transport.tcp_flags,
+        tcp: transport.tcp,
         ip_bytes: length(total),
         payload_bytes: length(transport.payload_len),
         payload_at: length(segment.at + transport.header_len),

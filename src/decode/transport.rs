@@ -3,7 +3,7 @@
 //! Contract: ports need four captured bytes and ICMP needs two; the rest of a header may be cut off. Header lengths that
 //! cannot be true (a TCP data offset below 20, a UDP length beyond the packet) are replaced by the least that can.
 
-use super::{DecodeReason, Fragment, be16, icmp_ports};
+use super::{DecodeReason, Fragment, TcpHeader, array, be16, icmp_ports};
 use crate::input::Protocol;
 
 /// The bytes above the IP header, as the IP header states them.
@@ -23,7 +23,7 @@ pub(super) struct Transport {
     pub(super) src_port: u16,
     pub(super) dst_port: u16,
     pub(super) one_way: bool,
-    pub(super) tcp_flags: Option<u8>,
+    pub(super) tcp: Option<TcpHeader>,
     pub(super) header_len: usize,
     pub(super) payload_len: usize,
 }
@@ -55,10 +55,18 @@ fn with_ports(data: &[u8], segment: &Segment, header_len: usize) -> Result<Trans
 }
 
 fn tcp(data: &[u8], segment: &Segment) -> Result<Transport, DecodeReason> {
-    let field = |at: usize| (at < segment.len).then(|| data.get(segment.at + at).copied()).flatten();
-    let header_len = field(12).map_or(20, |offset| usize::from(offset >> 4) * 4).max(20);
+    // Up to the window: 16 bytes.
+    let head: Option<[u8; 16]> = array(data, segment.at).filter(|_| segment.len >= 16);
+    let offset = (segment.len > 12).then(|| data.get(segment.at + 12)).flatten();
+    let header_len = offset.map_or(20, |offset| usize::from(offset >> 4) * 4).max(20);
     let ports = with_ports(data, segment, header_len)?;
-    Ok(Transport { tcp_flags: field(13), ..ports })
+    let tcp = head.map(|head| TcpHeader {
+        flags: head[13],
+        seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
+        ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
+        window: u16::from_be_bytes([head[14], head[15]]),
+    });
+    Ok(Transport { tcp, ..ports })
 }
 
 fn udp(data: &[u8], segment: &Segment) -> Result<Transport, DecodeReason> {
@@ -74,5 +82,5 @@ fn icmp(data: &[u8], protocol: Protocol, segment: &Segment) -> Result<Transport,
     let [kind, code] = head.to_be_bytes();
     let (src_port, dst_port, one_way) = icmp_ports(protocol, kind, code);
     let payload_len = segment.len.saturating_sub(8);
-    Ok(Transport { src_port, dst_port, one_way, tcp_flags: None, header_len: 8, payload_len })
+    Ok(Transport { src_port, dst_port, one_way, tcp: None, header_len: 8, payload_len })
 }

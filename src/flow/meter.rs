@@ -14,10 +14,11 @@ use std::time::Duration;
 use super::id::IdMaker;
 use super::key::FlowKey;
 use super::queue::Queue;
+use super::sink::{FlowSink, FlowView, Frame};
 use super::state::{self, is_answer, is_syn};
 use super::table::Table;
 use crate::decode::{DecodeReason, Decoded, Headers, LinkType, decode};
-use crate::input::{EndReason, Fact, FlowEvent, FlowEventKind, Input, ObservationPoint};
+use crate::input::{EndReason, FlowEventKind, ObservationPoint};
 use crate::time::{Timestamp, Watermark};
 
 /// How long an ended TCP connection still takes in late packets, at most the idle timeout; its `Ended` comes after that.
@@ -94,8 +95,15 @@ impl Meter {
         }
     }
 
+    /// Captured packets, in the order they were captured.
+    pub fn packets(&mut self, frames: &[Frame<'_>], out: &mut impl FlowSink) {
+        for frame in frames {
+            self.packet(frame.at, frame.wire_len, frame.data, out);
+        }
+    }
+
     /// One captured packet: `wire_len` bytes long on the wire, `data` of them captured.
-    pub fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8], out: &mut Vec<Input>) {
+    pub fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8], out: &mut impl FlowSink) {
         self.advance(at, out);
         self.stats.packets += 1;
         self.stats.frame_bytes += u64::from(wire_len);
@@ -107,7 +115,7 @@ impl Meter {
     }
 
     /// Time passed without a packet: expires and reports.
-    pub fn advance(&mut self, now: Timestamp, out: &mut Vec<Input>) {
+    pub fn advance(&mut self, now: Timestamp, out: &mut impl FlowSink) {
         let now = self.clock.advance(now);
         while let Some((deadline, due, slot)) = self.next_due().filter(|(deadline, ..)| *deadline <= now) {
             self.fire(deadline, due, slot, out);
@@ -116,7 +124,7 @@ impl Meter {
 
     /// The observation ends: every record ends, in order of (start, tuple), with `ForcedEnd`, or with `EndOfFlow` where TCP
     /// had ended before.
-    pub fn drain(&mut self, out: &mut Vec<Input>) {
+    pub fn drain(&mut self, out: &mut impl FlowSink) {
         let now = self.clock.now();
         for slot in self.table.open_by_start() {
             let reason = if self.table.hot(slot).closed { EndReason::EndOfFlow } else { EndReason::ForcedEnd };
@@ -136,7 +144,7 @@ impl Meter {
     }
 
     /// Counts a packet into its flow.
-    fn count(&mut self, at: Timestamp, wire_len: u32, headers: &Headers, out: &mut Vec<Input>) {
+    fn count(&mut self, at: Timestamp, wire_len: u32, headers: &Headers, out: &mut impl FlowSink) {
         let now = self.clock.now();
         self.stats.flow_packets += 1;
         let (key, from_low) = FlowKey::new(headers);
@@ -159,7 +167,7 @@ impl Meter {
         from_low: bool,
         times: (Timestamp, Timestamp),
         headers: &Headers,
-        out: &mut Vec<Input>,
+        out: &mut impl FlowSink,
     ) -> (u32, bool) {
         let hash = self.table.hash(&key);
         let mut before = None;
@@ -200,7 +208,7 @@ impl Meter {
     }
 
     /// Tells what a packet, already counted, means.
-    fn report(&mut self, now: Timestamp, slot: u32, starts: bool, answers: bool, out: &mut Vec<Input>) {
+    fn report(&mut self, now: Timestamp, slot: u32, starts: bool, answers: bool, out: &mut impl FlowSink) {
         let hot = self.table.entry(slot).0;
         let answered = answers && !hot.answered;
         hot.answered |= answers;
@@ -220,14 +228,14 @@ impl Meter {
         }
     }
 
-    fn update(&mut self, at: Timestamp, slot: u32, out: &mut Vec<Input>) {
+    fn update(&mut self, at: Timestamp, slot: u32, out: &mut impl FlowSink) {
         self.emit(at, FlowEventKind::Updated, slot, out);
         self.table.entry(slot).1.reported = at;
         self.table.reported.push(slot);
     }
 
     /// Ends the longest idle flow if the table is full; connections that have ended go first and are not counted as evicted.
-    fn make_room(&mut self, now: Timestamp, out: &mut Vec<Input>) {
+    fn make_room(&mut self, now: Timestamp, out: &mut impl FlowSink) {
         let max_flows = self.limits.max_flows.clamp(1, Queue::MAX_SLOTS as usize);
         while self.table.len() >= max_flows {
             if let Some(slot) = self.table.closed.front() {
@@ -264,7 +272,7 @@ impl Meter {
         .min()
     }
 
-    fn fire(&mut self, deadline: Timestamp, due: Due, slot: u32, out: &mut Vec<Input>) {
+    fn fire(&mut self, deadline: Timestamp, due: Due, slot: u32, out: &mut impl FlowSink) {
         match due {
             Due::Idle => self.end(deadline, EndReason::IdleTimeout, slot, out),
             Due::Linger => self.end(deadline, EndReason::EndOfFlow, slot, out),
@@ -279,7 +287,7 @@ impl Meter {
     }
 
     /// The active timeout: the record ends, the flow stays.
-    fn close_record(&mut self, at: Timestamp, slot: u32, out: &mut Vec<Input>) {
+    fn close_record(&mut self, at: Timestamp, slot: u32, out: &mut impl FlowSink) {
         let reason = if self.table.hot(slot).closed { EndReason::EndOfFlow } else { EndReason::ActiveTimeout };
         self.emit(at, FlowEventKind::Ended(reason), slot, out);
         self.table.entry(slot).0.open = false;
@@ -288,17 +296,16 @@ impl Meter {
     }
 
     /// Ends a flow and its record, if one is open.
-    fn end(&mut self, at: Timestamp, reason: EndReason, slot: u32, out: &mut Vec<Input>) {
+    fn end(&mut self, at: Timestamp, reason: EndReason, slot: u32, out: &mut impl FlowSink) {
         if self.table.hot(slot).open {
             self.emit(at, FlowEventKind::Ended(reason), slot, out);
         }
         self.table.remove(slot);
     }
 
-    fn emit(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut Vec<Input>) {
+    fn emit(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut impl FlowSink) {
         let (hot, cold) = self.table.entry(slot);
         hot.dirty = false;
-        let record = state::record(&self.point, hot, cold);
-        out.push(Input::new(at, Fact::Flow(Box::new(FlowEvent { kind, record }))));
+        out.flow(at, kind, FlowView { point: &self.point, hot, cold });
     }
 }

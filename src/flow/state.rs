@@ -68,7 +68,7 @@ pub(super) struct Cold {
 /// State of a flow whose first packet this is; its record is not open yet.
 pub(super) fn first_packet(key: FlowKey, hash: u64, from_low: bool, headers: &Headers) -> (Hot, Cold) {
     let handshake = tcp_flags::SYN | tcp_flags::ACK;
-    let is_syn_ack = headers.tcp_flags.is_some_and(|flags| flags & (handshake | tcp_flags::RST) == handshake);
+    let is_syn_ack = headers.tcp_flags().is_some_and(|flags| flags & (handshake | tcp_flags::RST) == handshake);
     let sent = FiveTuple { protocol: headers.protocol, orig: sender(headers), resp: receiver(headers) };
     let hot = Hot {
         key,
@@ -111,7 +111,7 @@ impl Hot {
         counters.payload_bytes += u64::from(headers.payload_bytes);
         self.end = self.end.max(at);
         self.dirty = true;
-        let Some(flags) = headers.tcp_flags else { return false };
+        let Some(flags) = headers.tcp_flags() else { return false };
         self.flags[direction.index()] |= flags;
         let both_fin = self.flags[0] & self.flags[1] & tcp_flags::FIN != 0;
         let ended = !self.closed && (both_fin || flags & tcp_flags::RST != 0);
@@ -122,13 +122,13 @@ impl Hot {
 
 /// Whether a packet answers: anything from the responder but a refusal.
 pub(super) fn is_answer(direction: Direction, headers: &Headers) -> bool {
-    direction == Direction::Resp && headers.tcp_flags.is_none_or(|flags| flags & tcp_flags::RST == 0)
+    direction == Direction::Resp && headers.tcp_flags().is_none_or(|flags| flags & tcp_flags::RST == 0)
 }
 
 /// Whether a packet asks for a new TCP connection.
 pub(super) fn is_syn(headers: &Headers) -> bool {
     let asked = tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST | tcp_flags::FIN;
-    headers.tcp_flags.is_some_and(|flags| flags & asked == tcp_flags::SYN)
+    headers.tcp_flags().is_some_and(|flags| flags & asked == tcp_flags::SYN)
 }
 
 /// Opens a record with its first packet; the packet itself is counted by [`Hot::count`].
@@ -176,7 +176,7 @@ pub(super) fn is_first_of_direction(hot: &Hot, direction: Direction) -> bool {
 /// The record as it stands.
 pub(super) fn record(point: &ObservationPoint, hot: &Hot, cold: &Cold) -> FlowRecord {
     let side = |index: usize| Side { mac: cold.macs[index], counters: hot.counters[index] };
-    let tcp = TcpFacts { orig_flags: hot.flags[0], resp_flags: hot.flags[1] };
+    let tcp = TcpFacts { orig_flags: hot.flags[0], resp_flags: hot.flags[1], ..TcpFacts::default() };
     FlowRecord {
         id: cold.id,
         point: point.clone(),
@@ -186,6 +186,9 @@ pub(super) fn record(point: &ObservationPoint, hot: &Hot, cold: &Cold) -> FlowRe
         orig: side(0),
         resp: side(1),
         vlans: cold.vlans.as_slice().to_vec(),
+        fragments: 0,
+        tunnels: Vec::new(),
+        app: None,
         tcp: (cold.tuple.protocol == Protocol::TCP).then_some(tcp),
     }
 }

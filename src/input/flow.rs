@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::{AppFacts, ConnState, History, Tunnel};
 use crate::time::Timestamp;
 
 /// An interface, or one interface of a capture file, at which packets are seen (RFC 7011). Cheap to clone.
@@ -227,6 +228,10 @@ pub struct TcpFacts {
     pub orig_flags: u8,
     /// All flags that the responder sent.
     pub resp_flags: u8,
+    /// How the connection went.
+    pub state: ConnState,
+    /// What happened, in order.
+    pub history: History,
 }
 
 impl TcpFacts {
@@ -255,15 +260,26 @@ pub struct FlowRecord {
     pub resp: Side,
     /// 802.1Q identifiers of the first packet, outermost first.
     pub vlans: Vec<u16>,
+    /// Fragments among the packets.
+    pub fragments: u64,
+    /// Tunnels that the first packet went through, outermost first; for a flow of outer packets, what it carries.
+    pub tunnels: Vec<Tunnel>,
     /// TCP only.
     pub tcp: Option<TcpFacts>,
+    /// What its first payload bytes said.
+    pub app: Option<Arc<AppFacts>>,
 }
 
 impl FlowRecord {
     /// The same record, read from the other end.
     #[must_use]
     pub fn reversed(self) -> Self {
-        let tcp = self.tcp.map(|tcp| TcpFacts { orig_flags: tcp.resp_flags, resp_flags: tcp.orig_flags });
+        let tcp = self.tcp.map(|tcp| TcpFacts {
+            orig_flags: tcp.resp_flags,
+            resp_flags: tcp.orig_flags,
+            state: tcp.state,
+            history: tcp.history.reversed(),
+        });
         Self { tuple: self.tuple.reversed(), orig: self.resp, resp: self.orig, tcp, ..self }
     }
 }

@@ -179,7 +179,14 @@ impl World {
             orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, host])), counters: sent },
             resp: Side::default(),
             vlans: vec![],
-            tcp: (protocol == Protocol::TCP).then_some(TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: 0 }),
+            fragments: 0,
+            tunnels: Vec::new(),
+            app: None,
+            tcp: (protocol == Protocol::TCP).then_some(TcpFacts {
+                orig_flags: tcp_flags::SYN,
+                resp_flags: 0,
+                ..TcpFacts::default()
+            }),
         }
     }
 

@@ -1,0 +1,46 @@
+//! Packets in, flow events out: the two sides of a meter as types.
+//!
+//! Contract: an event is shown, not given: whoever needs a record asks for one, and who only counts pays nothing for it.
+
+use super::state::{self, Cold, Hot};
+use crate::input::{Fact, FlowEvent, FlowEventKind, FlowRecord, Input, ObservationPoint};
+use crate::time::Timestamp;
+
+/// A captured packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// When it was captured.
+    pub at: Timestamp,
+    /// Its length on the wire.
+    pub wire_len: u32,
+    /// What was captured of it.
+    pub data: &'a [u8],
+}
+
+/// A flow at the moment of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowView<'a> {
+    pub(super) point: &'a ObservationPoint,
+    pub(super) hot: &'a Hot,
+    pub(super) cold: &'a Cold,
+}
+
+impl FlowView<'_> {
+    /// The record as it stands.
+    pub fn record(&self) -> FlowRecord {
+        state::record(self.point, self.hot, self.cold)
+    }
+}
+
+/// Takes what a meter tells.
+pub trait FlowSink {
+    /// Something happened to a flow. Times never go back.
+    fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>);
+}
+
+/// Inputs for the engine.
+impl FlowSink for Vec<Input> {
+    fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) {
+        self.push(Input::new(at, Fact::Flow(Box::new(FlowEvent { kind, record: flow.record() }))));
+    }
+}

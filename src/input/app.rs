@@ -1,0 +1,105 @@
+//! What the first payload bytes of a flow said: names, questions, requests.
+//!
+//! Contract: text is chosen by whoever sent it; who prints it must escape it. Every list and string is bounded by its parser.
+//! Design: a fact that was not seen is absent, never empty; [`AppFacts`] is kept apart from the flow's counters, because
+//! most flows have none.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// First-payload facts of one flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct AppFacts {
+    /// A TLS `ClientHello`, over TCP or inside QUIC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsHello>,
+    /// A QUIC Initial packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quic: Option<QuicInitial>,
+    /// DNS messages, the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<DnsMessage>,
+    /// The first HTTP request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpRequest>,
+    /// A SOCKS request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socks: Option<SocksRequest>,
+    /// An SSH identification string (RFC 4253 §4.2), the client's where both were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<String>,
+    /// A PROXY protocol header: whom the connection is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxyHeader>,
+}
+
+/// A TLS `ClientHello` (RFC 8446 §4.1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TlsHello {
+    /// Server name indication (RFC 6066 §3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// Application protocols offered (RFC 7301).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alpn: Vec<String>,
+    /// JA4 client fingerprint.
+    pub ja4: String,
+}
+
+/// A QUIC Initial packet of a client (RFC 9000 §17.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct QuicInitial {
+    /// Version, as on the wire: 1 for RFC 9000.
+    pub version: u32,
+}
+
+/// A DNS message (RFC 1035 §4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DnsMessage {
+    /// Name of the first question, without the final dot.
+    pub query: String,
+    /// Its type: `A`, `AAAA`, `TXT`, … or `TYPE65280`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// How it was answered: `NOERROR`, `NXDOMAIN`, …; absent in a question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rcode: Option<String>,
+}
+
+/// An HTTP/1 request (RFC 9112).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct HttpRequest {
+    /// Method.
+    pub method: String,
+    /// `Host` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Target of `CONNECT`: `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<String>,
+}
+
+/// A SOCKS request (version 4, 4a; RFC 1928).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SocksRequest {
+    /// 4 or 5.
+    pub version: u8,
+    /// `connect`, `bind`, `udp_associate`.
+    pub command: String,
+    /// Where to: `host:port`.
+    pub target: String,
+}
+
+/// A PROXY protocol header, version 1 or 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ProxyHeader {
+    /// 1 or 2.
+    pub version: u8,
+    /// The client's address and port, where stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<(IpAddr, u16)>,
+    /// The address and port that the client connected to, where stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<(IpAddr, u16)>,
+}

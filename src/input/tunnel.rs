@@ -1,0 +1,47 @@
+//! Tunnels: packets inside packets.
+//!
+//! Contract: a tunnel is named by what its header says; its ends are the addresses of the header that carries it.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// How a packet was carried inside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TunnelKind {
+    /// IPv4 in IPv4, IPv6 in IPv6, IPv4 in IPv6 (RFC 2003, RFC 2473).
+    IpInIp,
+    /// IPv6 in IPv4 (RFC 4213).
+    #[serde(rename = "6in4")]
+    SixInFour,
+    /// GRE (RFC 2784, RFC 2890).
+    Gre,
+    /// ERSPAN over GRE.
+    Erspan,
+    /// VXLAN (RFC 7348).
+    Vxlan,
+    /// Geneve (RFC 8926).
+    Geneve,
+    /// GTP-U (3GPP TS 29.281).
+    GtpU,
+    /// Teredo (RFC 4380).
+    Teredo,
+    /// WireGuard; what it carries is encrypted.
+    Wireguard,
+    /// ESP (RFC 4303); what it carries is encrypted.
+    Esp,
+}
+
+/// A tunnel that a packet went through, or that a flow is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tunnel {
+    /// Its kind.
+    pub kind: TunnelKind,
+    /// VNI, GRE key, ERSPAN session, TEID, SPI or receiver index; `None` where the kind has none or it is absent.
+    pub id: Option<u32>,
+    /// Sender of the carrying packet.
+    pub src: IpAddr,
+    /// Receiver of the carrying packet.
+    pub dst: IpAddr,
+}
