@@ -7,12 +7,14 @@
 
 mod community_id;
 mod id;
+mod index;
 mod key;
 mod meter;
-mod queue;
 mod sink;
 mod state;
 mod table;
+mod timers;
+mod wheel;
 
 pub use community_id::community_id;
 pub use meter::{Meter, MeterLimits, MeterStats, TCP_LINGER};

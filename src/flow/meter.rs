@@ -5,7 +5,7 @@
 //! Each packet is counted into exactly one record, and each record has one `Started` and one `Ended`.
 //! Limits: the clock is the latest packet time (or `advance`) seen; packets from before it count at the clock, while records
 //! keep the packets' own times. A packet from far in the future ends every flow, once.
-//! Design: one queue a timeout, ordered by deadline; so expiry costs a constant a packet. A TCP connection that has ended
+//! Design: packets go in batches through decoding, reading ahead in the table, and counting. A TCP connection that has ended
 //! stays for [`TCP_LINGER`] after its last packet: the last ACK, repeated FINs and late RSTs count into it and do not make a
 //! flow in the wrong direction; a new SYN ends it at once and starts a new flow.
 
@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use super::id::IdMaker;
 use super::key::FlowKey;
-use super::queue::Queue;
 use super::sink::{FlowSink, FlowView, Frame};
-use super::state::{self, is_answer, is_syn};
+use super::state::{self, Direction, is_answer, is_syn};
 use super::table::Table;
+use super::timers::{Due, Timers};
+use super::wheel::Wheel;
 use crate::decode::{DecodeReason, Decoded, Headers, LinkType, decode};
 use crate::input::{EndReason, FlowEventKind, ObservationPoint};
 use crate::time::{Timestamp, Watermark};
@@ -27,7 +28,7 @@ pub const TCP_LINGER: Duration = Duration::from_secs(5);
 /// Bounds and timeouts of a meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeterLimits {
-    /// Flows held at once; at the bound the longest idle is evicted and counted.
+    /// Flows held at once; at the bound the one nearest to its end (the longest idle) is evicted and counted.
     pub max_flows: usize,
     /// A flow without a packet for so long ends; zero switches it off.
     pub idle_timeout: Duration,
@@ -58,6 +59,9 @@ pub struct MeterStats {
     pub evicted_flows: u64,
 }
 
+/// Packets that go through the stages together: enough to wait for memory once, few enough to stay in the first cache.
+const BATCH: usize = 32;
+
 /// Packets of one observation point into flow events.
 #[derive(Debug)]
 pub struct Meter {
@@ -67,17 +71,23 @@ pub struct Meter {
     ids: IdMaker,
     clock: Watermark,
     table: Table,
+    /// Nothing is due before this.
+    next_check: Timestamp,
     stats: MeterStats,
     not_decoded: [u64; DecodeReason::ALL.len()],
+    /// What reading ahead yields; kept so that it is not optimised away.
+    warmth: u64,
 }
 
-/// What is due; at the same deadline in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    Idle,
-    Linger,
-    Active,
-    Update,
+/// A decoded packet on its way to its flow.
+#[derive(Clone, Copy, Debug)]
+struct Packet {
+    at: Timestamp,
+    wire_len: u32,
+    hash: u32,
+    key: FlowKey,
+    from_low: bool,
+    headers: Headers,
 }
 
 impl Meter {
@@ -89,37 +99,52 @@ impl Meter {
             link,
             limits,
             clock: Watermark::default(),
-            table: Table::new(),
+            table: Table::new(Timers::new(&limits)),
+            next_check: Timestamp::MAX,
             stats: MeterStats::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
+            warmth: 0,
         }
     }
 
     /// Captured packets, in the order they were captured.
     pub fn packets(&mut self, frames: &[Frame<'_>], out: &mut impl FlowSink) {
-        for frame in frames {
-            self.packet(frame.at, frame.wire_len, frame.data, out);
+        for frames in frames.chunks(BATCH) {
+            let mut packets = [None; BATCH];
+            let mut hashes = [0; BATCH];
+            for ((frame, packet), hash) in frames.iter().zip(&mut packets).zip(&mut hashes) {
+                *packet = self.decode(frame);
+                *hash = packet.as_ref().map_or(0, |packet| packet.hash);
+            }
+            self.warmth ^= self.table.warm(&hashes[..frames.len()]);
+            for (frame, packet) in frames.iter().zip(&packets) {
+                self.advance(frame.at, out);
+                if let Some(packet) = packet {
+                    self.count(packet, out);
+                }
+            }
         }
     }
 
     /// One captured packet: `wire_len` bytes long on the wire, `data` of them captured.
     pub fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8], out: &mut impl FlowSink) {
-        self.advance(at, out);
-        self.stats.packets += 1;
-        self.stats.frame_bytes += u64::from(wire_len);
-        match decode(self.link, wire_len, data) {
-            Ok(Decoded::Ip(headers)) => self.count(at, wire_len, &headers, out),
-            Ok(Decoded::NonIp) => self.stats.non_ip += 1,
-            Err(reason) => self.not_decoded[reason.index()] += 1,
-        }
+        self.packets(&[Frame { at, wire_len, data }], out);
     }
 
     /// Time passed without a packet: expires and reports.
+    #[inline]
     pub fn advance(&mut self, now: Timestamp, out: &mut impl FlowSink) {
         let now = self.clock.advance(now);
-        while let Some((deadline, due, slot)) = self.next_due().filter(|(deadline, ..)| *deadline <= now) {
+        if now >= self.next_check {
+            self.expire(now, out);
+        }
+    }
+
+    fn expire(&mut self, now: Timestamp, out: &mut impl FlowSink) {
+        while let Some((deadline, due, slot)) = self.table.next_due(now) {
             self.fire(deadline, due, slot, out);
         }
+        self.next_check = self.table.next_check();
     }
 
     /// The observation ends: every record ends, in order of (start, tuple), with `ForcedEnd`, or with `EndOfFlow` where TCP
@@ -131,6 +156,7 @@ impl Meter {
             self.emit(now, FlowEventKind::Ended(reason), slot, out);
         }
         self.table.clear();
+        self.next_check = Timestamp::MAX;
     }
 
     /// Counters so far.
@@ -143,145 +169,157 @@ impl Meter {
         }
     }
 
-    /// Counts a packet into its flow.
-    fn count(&mut self, at: Timestamp, wire_len: u32, headers: &Headers, out: &mut impl FlowSink) {
-        let now = self.clock.now();
-        self.stats.flow_packets += 1;
-        let (key, from_low) = FlowKey::new(headers);
-        let (slot, starts) = self.flow(key, from_low, (at, now), headers, out);
-        let (hot, cold) = self.table.entry(slot);
-        let direction = hot.direction(from_low);
-        let ended = hot.count(direction, at, wire_len, headers);
-        hot.last = now;
-        if state::is_first_of_direction(hot, direction) {
-            cold.see_mac(direction, headers);
+    /// Decodes and counts a frame; `None` where it belongs to no flow.
+    #[inline]
+    fn decode(&mut self, frame: &Frame<'_>) -> Option<Packet> {
+        self.stats.packets += 1;
+        self.stats.frame_bytes += u64::from(frame.wire_len);
+        match decode(self.link, frame.wire_len, frame.data) {
+            Ok(Decoded::Ip(headers)) => {
+                let (key, from_low) = FlowKey::new(&headers);
+                let hash = self.table.hash(&key);
+                Some(Packet { at: frame.at, wire_len: frame.wire_len, hash, key, from_low, headers })
+            }
+            Ok(Decoded::NonIp) => {
+                self.stats.non_ip += 1;
+                None
+            }
+            Err(reason) => {
+                self.not_decoded[reason.index()] += 1;
+                None
+            }
         }
-        self.touch(slot, ended);
-        self.report(now, slot, starts, is_answer(direction, headers), out);
+    }
+
+    /// Counts a packet into its flow.
+    #[inline]
+    fn count(&mut self, packet: &Packet, out: &mut impl FlowSink) {
+        let now = self.clock.now();
+        let headers = &packet.headers;
+        self.stats.flow_packets += 1;
+        let (slot, starts) = self.flow(packet, now, out);
+        let hot = self.table.hot_mut(slot);
+        let direction = hot.direction(packet.from_low);
+        let carried = hot.count(direction, packet.at, packet.wire_len, headers);
+        hot.last = now;
+        let ended = headers.tcp_flags().is_some_and(|flags| hot.see_tcp(direction, flags));
+        let is_first = hot.is_first_of(direction);
+        let answers = !hot.answered && is_answer(direction, headers);
+        hot.answered |= answers;
+        if carried || ended || is_first {
+            self.remember(packet, slot, direction, (carried, ended));
+        }
+        if starts || answers || !self.limits.update_interval.is_zero() {
+            self.report(now, slot, starts, answers, out);
+        }
+    }
+
+    /// What happens seldom in the life of a flow.
+    fn remember(&mut self, packet: &Packet, slot: u32, direction: Direction, (carried, ended): (bool, bool)) {
+        let now = self.clock.now();
+        let (hot, cold) = self.table.entry(slot);
+        cold.see_mac(direction, &packet.headers);
+        if carried {
+            let headers = &packet.headers;
+            cold.carry(hot, direction, [1, packet.wire_len, headers.ip_bytes, headers.payload_bytes]);
+        }
+        if ended {
+            self.table.arm_end(slot, now);
+            self.next_check = self.next_check.min(self.table.next_check());
+        }
     }
 
     /// The flow of a packet, with an open record, and whether that record is new.
-    fn flow(
-        &mut self,
-        key: FlowKey,
-        from_low: bool,
-        times: (Timestamp, Timestamp),
-        headers: &Headers,
-        out: &mut impl FlowSink,
-    ) -> (u32, bool) {
-        let hash = self.table.hash(&key);
-        let mut before = None;
-        let mut found = self.table.find(hash, &key);
-        if let Some(slot) = found {
+    #[inline]
+    fn flow(&mut self, packet: &Packet, now: Timestamp, out: &mut impl FlowSink) -> (u32, bool) {
+        if let Some(slot) = self.table.find(packet.hash, &packet.key) {
             let hot = self.table.hot(slot);
-            let is_new_connection = hot.closed && is_syn(headers);
-            if hot.open && !is_new_connection {
+            if hot.open && !(hot.closed && is_syn(&packet.headers)) {
                 return (slot, false);
             }
-            before = Some(self.table.cold(slot).position());
-            if is_new_connection {
-                self.end(times.1, EndReason::EndOfFlow, slot, out);
-                found = None;
-            }
+            return (self.reopen(slot, packet, now, out), true);
         }
-        let slot = found.unwrap_or_else(|| {
-            self.make_room(times.1, out);
-            let (hot, cold) = state::first_packet(key, hash, from_low, headers);
-            self.table.insert(hot, cold)
-        });
-        state::open_record(self.table.entry(slot), times, headers, self.ids, before);
-        self.stats.flows += 1;
-        self.table.active.push(slot);
-        (slot, true)
+        (self.start(packet, now, None, out), true)
     }
 
-    /// Moves a flow to the end of the queue that it belongs in.
-    fn touch(&mut self, slot: u32, ended: bool) {
-        if ended {
-            self.table.idle.remove(slot);
+    /// A new record for a tuple that is in the table: the flow goes on after its active timeout, or a new connection begins.
+    fn reopen(&mut self, slot: u32, packet: &Packet, now: Timestamp, out: &mut impl FlowSink) -> u32 {
+        let hot = self.table.hot(slot);
+        let before = Some(self.table.cold(slot).position());
+        if hot.closed && is_syn(&packet.headers) {
+            self.end(now, EndReason::EndOfFlow, slot, out);
+            return self.start(packet, now, before, out);
         }
-        if self.table.hot(slot).closed {
-            self.table.closed.push(slot);
-        } else {
-            self.table.idle.push(slot);
-        }
+        self.open(slot, packet, now, before);
+        slot
+    }
+
+    fn start(
+        &mut self,
+        packet: &Packet,
+        now: Timestamp,
+        before: Option<(Timestamp, u32)>,
+        out: &mut impl FlowSink,
+    ) -> u32 {
+        self.make_room(now, out);
+        let (mut hot, cold) = state::first_packet(packet.key, packet.hash, packet.from_low, &packet.headers);
+        hot.last = now;
+        let slot = self.table.insert(hot, cold, now);
+        self.open(slot, packet, now, before);
+        slot
+    }
+
+    fn open(&mut self, slot: u32, packet: &Packet, now: Timestamp, before: Option<(Timestamp, u32)>) {
+        state::open_record(self.table.entry(slot), (packet.at, now), &packet.headers, before);
+        self.stats.flows += 1;
+        self.table.arm_report(slot, now);
+        self.next_check = self.next_check.min(self.table.next_check());
     }
 
     /// Tells what a packet, already counted, means.
-    fn report(&mut self, now: Timestamp, slot: u32, starts: bool, answers: bool, out: &mut impl FlowSink) {
-        let hot = self.table.entry(slot).0;
-        let answered = answers && !hot.answered;
-        hot.answered |= answers;
+    fn report(&mut self, now: Timestamp, slot: u32, starts: bool, answered: bool, out: &mut impl FlowSink) {
         if starts {
             self.emit(now, FlowEventKind::Started, slot, out);
         }
         if answered {
             self.emit(now, FlowEventKind::Answered, slot, out);
         }
-        if self.limits.update_interval.is_zero() {
-            return;
-        }
-        if starts {
-            self.table.reported.push(slot);
-        } else if !self.table.reported.contains(slot) {
+        if !self.limits.update_interval.is_zero() && !self.table.hot(slot).recent {
             self.update(now, slot, out);
         }
     }
 
     fn update(&mut self, at: Timestamp, slot: u32, out: &mut impl FlowSink) {
         self.emit(at, FlowEventKind::Updated, slot, out);
-        self.table.entry(slot).1.reported = at;
-        self.table.reported.push(slot);
+        let (hot, cold) = self.table.entry(slot);
+        hot.recent = true;
+        cold.reported = at;
+        self.table.arm_report(slot, at);
+        self.next_check = self.next_check.min(self.table.next_check());
     }
 
-    /// Ends the longest idle flow if the table is full; connections that have ended go first and are not counted as evicted.
+    /// Ends the flow nearest to its end if the table is full; a connection that has ended is not counted as evicted.
     fn make_room(&mut self, now: Timestamp, out: &mut impl FlowSink) {
-        let max_flows = self.limits.max_flows.clamp(1, Queue::MAX_SLOTS as usize);
+        let max_flows = self.limits.max_flows.clamp(1, Wheel::MAX_SLOTS as usize);
         while self.table.len() >= max_flows {
-            if let Some(slot) = self.table.closed.front() {
-                self.end(now, EndReason::EndOfFlow, slot, out);
-            } else if let Some(slot) = self.table.idle.front() {
-                // A flow between two records loses nothing.
-                self.stats.evicted_flows += u64::from(self.table.hot(slot).open);
-                self.end(now, EndReason::LackOfResources, slot, out);
-            } else {
-                return;
-            }
+            let Some(slot) = self.table.first_to_end() else { return };
+            let hot = self.table.hot(slot);
+            let reason = if hot.closed { EndReason::EndOfFlow } else { EndReason::LackOfResources };
+            // A flow between two records loses nothing.
+            self.stats.evicted_flows += u64::from(hot.open && !hot.closed);
+            self.end(now, reason, slot, out);
         }
-    }
-
-    /// The earliest timer.
-    fn next_due(&self) -> Option<(Timestamp, Due, u32)> {
-        let idle = self.limits.idle_timeout;
-        let linger = if idle.is_zero() { TCP_LINGER } else { TCP_LINGER.min(idle) };
-        let last = |slot: u32| self.table.hot(slot).last;
-        let timer = |queue: &Queue, due: Due, span: Duration, since: &dyn Fn(u32) -> Timestamp| {
-            let slot = queue.front().filter(|_| !span.is_zero())?;
-            Some((since(slot).plus(span), due, slot))
-        };
-        [
-            timer(&self.table.idle, Due::Idle, idle, &last),
-            timer(&self.table.closed, Due::Linger, linger, &last),
-            timer(&self.table.active, Due::Active, self.limits.active_timeout, &|slot| self.table.cold(slot).started),
-            timer(&self.table.reported, Due::Update, self.limits.update_interval, &|slot| {
-                self.table.cold(slot).reported
-            }),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
     }
 
     fn fire(&mut self, deadline: Timestamp, due: Due, slot: u32, out: &mut impl FlowSink) {
         match due {
-            Due::Idle => self.end(deadline, EndReason::IdleTimeout, slot, out),
-            Due::Linger => self.end(deadline, EndReason::EndOfFlow, slot, out),
+            Due::End if self.table.hot(slot).closed => self.end(deadline, EndReason::EndOfFlow, slot, out),
+            Due::End => self.end(deadline, EndReason::IdleTimeout, slot, out),
             Due::Active => self.close_record(deadline, slot, out),
+            Due::Update if self.table.hot(slot).dirty => self.update(deadline, slot, out),
             Due::Update => {
-                self.table.reported.remove(slot);
-                if self.table.hot(slot).dirty {
-                    self.update(deadline, slot, out);
-                }
+                self.table.hot_mut(slot).recent = false;
+                self.table.arm_report(slot, deadline);
             }
         }
     }
@@ -290,9 +328,10 @@ impl Meter {
     fn close_record(&mut self, at: Timestamp, slot: u32, out: &mut impl FlowSink) {
         let reason = if self.table.hot(slot).closed { EndReason::EndOfFlow } else { EndReason::ActiveTimeout };
         self.emit(at, FlowEventKind::Ended(reason), slot, out);
-        self.table.entry(slot).0.open = false;
-        self.table.active.remove(slot);
-        self.table.reported.remove(slot);
+        let hot = self.table.hot_mut(slot);
+        hot.open = false;
+        hot.recent = false;
+        self.table.arm_report(slot, at);
     }
 
     /// Ends a flow and its record, if one is open.
@@ -304,8 +343,8 @@ impl Meter {
     }
 
     fn emit(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut impl FlowSink) {
-        let (hot, cold) = self.table.entry(slot);
-        hot.dirty = false;
-        out.flow(at, kind, FlowView { point: &self.point, hot, cold });
+        self.table.hot_mut(slot).dirty = false;
+        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
+        out.flow(at, kind, FlowView { point: &self.point, ids: self.ids, hot, cold });
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Contract: an event is shown, not given: whoever needs a record asks for one, and who only counts pays nothing for it.
 
+use super::id::IdMaker;
 use super::state::{self, Cold, Hot};
 use crate::input::{Fact, FlowEvent, FlowEventKind, FlowRecord, Input, ObservationPoint};
 use crate::time::Timestamp;
@@ -21,6 +22,7 @@ pub struct Frame<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct FlowView<'a> {
     pub(super) point: &'a ObservationPoint,
+    pub(super) ids: IdMaker,
     pub(super) hot: &'a Hot,
     pub(super) cold: &'a Cold,
 }
@@ -28,7 +30,7 @@ pub struct FlowView<'a> {
 impl FlowView<'_> {
     /// The record as it stands.
     pub fn record(&self) -> FlowRecord {
-        state::record(self.point, self.hot, self.cold)
+        state::record(self.point, self.ids, self.hot, self.cold)
     }
 }
 

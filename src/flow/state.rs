@@ -1,15 +1,14 @@
 //! The live state of one flow.
 //!
 //! Contract: what a packet touches is in [`Hot`], what only events need is in [`Cold`].
-//! Design: a flow outlives its records: after the active timeout it is dormant (no open record) until its next packet, and
+//! Design: [`Hot`] fills two cache lines. Its counters keep the lower halves only; every four gigabytes a carry goes to
+//! [`Cold`]. A flow outlives its records: after the active timeout it is dormant (no open record) until its next packet, and
 //! keeps its direction, its TCP state and its MACs' order.
 
 use super::id::IdMaker;
-use super::key::{FlowKey, receiver, sender};
+use super::key::FlowKey;
 use crate::decode::{Headers, VlanStack};
-use crate::input::{
-    Counters, FiveTuple, FlowId, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, tcp_flags,
-};
+use crate::input::{Counters, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, tcp_flags};
 use crate::time::Timestamp;
 
 /// Who sent a packet.
@@ -20,22 +19,26 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    const fn index(self) -> usize {
+    pub(super) const fn index(self) -> usize {
         self as usize
     }
 }
 
+/// Packets, frame bytes, IP bytes, payload bytes of one direction: the lower halves.
+type LowCounters = [u32; 4];
+
 /// What every packet touches.
 #[derive(Debug)]
+#[repr(align(64))]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts that share a cache line")]
 pub(super) struct Hot {
     pub(super) key: FlowKey,
-    pub(super) hash: u64,
     /// The meter's clock at the last packet.
     pub(super) last: Timestamp,
     /// The latest packet time of the record.
     end: Timestamp,
-    counters: [Counters; 2],
+    counters: [LowCounters; 2],
+    pub(super) hash: u32,
     /// TCP flags by direction, of all records.
     flags: [u8; 2],
     orig_is_low: bool,
@@ -47,51 +50,52 @@ pub(super) struct Hot {
     pub(super) answered: bool,
     /// Packets came since the last event.
     pub(super) dirty: bool,
+    /// Started or updated within the last update interval.
+    pub(super) recent: bool,
 }
 
 /// What only events need.
 #[derive(Debug)]
 pub(super) struct Cold {
-    pub(super) tuple: FiveTuple,
     pub(super) start: Timestamp,
     /// The meter's clock when the record started.
     pub(super) started: Timestamp,
     /// The meter's clock at the last `Started` or `Updated`.
     pub(super) reported: Timestamp,
-    id: FlowId,
     /// Records of this tuple before this one with the same start.
     again: u32,
     macs: [Option<Mac>; 2],
     vlans: VlanStack,
+    /// Upper halves of the counters, once there are any.
+    carries: Option<Box<[LowCounters; 2]>>,
 }
 
 /// State of a flow whose first packet this is; its record is not open yet.
-pub(super) fn first_packet(key: FlowKey, hash: u64, from_low: bool, headers: &Headers) -> (Hot, Cold) {
+pub(super) fn first_packet(key: FlowKey, hash: u32, from_low: bool, headers: &Headers) -> (Hot, Cold) {
     let handshake = tcp_flags::SYN | tcp_flags::ACK;
     let is_syn_ack = headers.tcp_flags().is_some_and(|flags| flags & (handshake | tcp_flags::RST) == handshake);
-    let sent = FiveTuple { protocol: headers.protocol, orig: sender(headers), resp: receiver(headers) };
     let hot = Hot {
         key,
         hash,
         last: Timestamp::MIN,
         end: Timestamp::MIN,
-        counters: [Counters::default(); 2],
+        counters: [LowCounters::default(); 2],
         flags: [0; 2],
         orig_is_low: from_low != is_syn_ack,
         closed: false,
         open: false,
         answered: false,
         dirty: false,
+        recent: false,
     };
     let cold = Cold {
-        tuple: if is_syn_ack { sent.reversed() } else { sent },
         start: Timestamp::MIN,
         started: Timestamp::MIN,
         reported: Timestamp::MIN,
-        id: FlowId(0),
         again: 0,
         macs: [None; 2],
         vlans: VlanStack::default(),
+        carries: None,
     };
     (hot, cold)
 }
@@ -102,21 +106,47 @@ impl Hot {
         if from_low == self.orig_is_low { Direction::Orig } else { Direction::Resp }
     }
 
-    /// Counts a packet; true when it ended the TCP connection.
+    /// Originator to responder.
+    pub(super) fn tuple(&self) -> FiveTuple {
+        let tuple = self.key.tuple();
+        if self.orig_is_low { tuple } else { tuple.reversed() }
+    }
+
+    /// Counts a packet; true when a counter's lower half overflowed (see [`Cold::carry`]).
+    #[inline]
     pub(super) fn count(&mut self, direction: Direction, at: Timestamp, wire_len: u32, headers: &Headers) -> bool {
+        let mut carried = false;
         let counters = &mut self.counters[direction.index()];
-        counters.packets += 1;
-        counters.frame_bytes += u64::from(wire_len);
-        counters.ip_bytes += u64::from(headers.ip_bytes);
-        counters.payload_bytes += u64::from(headers.payload_bytes);
+        for (counter, more) in counters.iter_mut().zip([1, wire_len, headers.ip_bytes, headers.payload_bytes]) {
+            let (sum, overflowed) = counter.overflowing_add(more);
+            *counter = sum;
+            carried |= overflowed;
+        }
         self.end = self.end.max(at);
         self.dirty = true;
-        let Some(flags) = headers.tcp_flags() else { return false };
+        carried
+    }
+
+    /// Notes what TCP did; true when the packet ended the connection.
+    #[inline]
+    pub(super) fn see_tcp(&mut self, direction: Direction, flags: u8) -> bool {
         self.flags[direction.index()] |= flags;
         let both_fin = self.flags[0] & self.flags[1] & tcp_flags::FIN != 0;
         let ended = !self.closed && (both_fin || flags & tcp_flags::RST != 0);
         self.closed |= ended;
         ended
+    }
+
+    /// Reads a word of each of its cache lines.
+    #[inline]
+    pub(super) const fn warm(&self) -> u64 {
+        self.hash as u64 ^ self.counters[0][0] as u64
+    }
+
+    /// Whether a direction has had one packet so far, in this record.
+    #[inline]
+    pub(super) const fn is_first_of(&self, direction: Direction) -> bool {
+        self.counters[direction.index()][0] == 1
     }
 }
 
@@ -137,20 +167,20 @@ pub(super) fn open_record(
     (hot, cold): (&mut Hot, &mut Cold),
     (at, now): (Timestamp, Timestamp),
     headers: &Headers,
-    ids: IdMaker,
     before: Option<(Timestamp, u32)>,
 ) {
     hot.open = true;
     hot.answered = false;
+    hot.recent = true;
     hot.end = at;
-    hot.counters = [Counters::default(); 2];
+    hot.counters = [LowCounters::default(); 2];
     cold.again = before.filter(|(start, _)| *start == at).map_or(0, |(_, again)| again.saturating_add(1));
     cold.start = at;
     cold.started = now;
     cold.reported = now;
-    cold.id = ids.id(&cold.tuple, at, cold.again);
     cold.macs = [None; 2];
     cold.vlans = headers.vlans;
+    cold.carries = None;
 }
 
 impl Cold {
@@ -166,21 +196,34 @@ impl Cold {
             *mac = headers.src_mac;
         }
     }
-}
 
-/// Whether this is the first packet of its direction in the record, once it is counted.
-pub(super) fn is_first_of_direction(hot: &Hot, direction: Direction) -> bool {
-    hot.counters[direction.index()].packets == 1
+    /// Keeps what overflowed when `added` was added to the counters of a direction.
+    #[cold]
+    pub(super) fn carry(&mut self, hot: &Hot, direction: Direction, added: LowCounters) {
+        let carries = self.carries.get_or_insert_default();
+        for (place, carry) in carries[direction.index()].iter_mut().enumerate() {
+            *carry += u32::from(hot.counters[direction.index()][place] < added[place]);
+        }
+    }
+
+    fn counters(&self, hot: &Hot, side: usize) -> Counters {
+        let whole = |place: usize| {
+            let upper = self.carries.as_ref().map_or(0, |carries| carries[side][place]);
+            u64::from(upper) << 32 | u64::from(hot.counters[side][place])
+        };
+        Counters { packets: whole(0), frame_bytes: whole(1), ip_bytes: whole(2), payload_bytes: whole(3) }
+    }
 }
 
 /// The record as it stands.
-pub(super) fn record(point: &ObservationPoint, hot: &Hot, cold: &Cold) -> FlowRecord {
-    let side = |index: usize| Side { mac: cold.macs[index], counters: hot.counters[index] };
+pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &Cold) -> FlowRecord {
+    let side = |index: usize| Side { mac: cold.macs[index], counters: cold.counters(hot, index) };
     let tcp = TcpFacts { orig_flags: hot.flags[0], resp_flags: hot.flags[1], ..TcpFacts::default() };
+    let tuple = hot.tuple();
     FlowRecord {
-        id: cold.id,
+        id: ids.id(&tuple, cold.start, cold.again),
         point: point.clone(),
-        tuple: cold.tuple,
+        tuple,
         start: cold.start,
         end: hot.end,
         orig: side(0),
@@ -189,6 +232,6 @@ pub(super) fn record(point: &ObservationPoint, hot: &Hot, cold: &Cold) -> FlowRe
         fragments: 0,
         tunnels: Vec::new(),
         app: None,
-        tcp: (cold.tuple.protocol == Protocol::TCP).then_some(tcp),
+        tcp: (tuple.protocol == Protocol::TCP).then_some(tcp),
     }
 }

@@ -1,90 +1,114 @@
-//! The flow table: flows by key, and the queues that say what is due.
+//! The flow table: flows by key, and what says which of them is due.
 //!
-//! Contract: at most as many flows as the meter allows; slots are reused. Every queue is in the order of its deadlines.
-//! Design: an index of slot numbers (hashbrown, foldhash with a random seed, keys hashed once) over two parallel arrays, so
-//! that a packet touches the index, one hot entry and its links. The seed never reaches the output: order comes from queues.
+//! Contract: at most as many flows as the meter allows; slots are reused.
+//! Design: an index of slot numbers over two parallel arrays, so that a packet touches one line of the index and two of a hot
+//! entry. Keys are hashed once, with a random seed, so that nobody can choose colliding addresses; the seed never reaches the
+//! output: order comes from the timers and from sorting.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
+use super::index::{Index, NO_SLOT};
 use super::key::FlowKey;
-use super::queue::Queue;
 use super::state::{Cold, Hot};
+use super::timers::{Due, Timers};
+use crate::time::Timestamp;
 
 /// The flow table.
 #[derive(Debug)]
 pub(super) struct Table {
-    index: HashTable<u32>,
+    index: Index,
     seed: RandomState,
     hot: Vec<Hot>,
     cold: Vec<Cold>,
     free: Vec<u32>,
-    /// Flows whose connection goes on, by last packet.
-    pub(super) idle: Queue,
-    /// Flows whose TCP connection has ended, by last packet.
-    pub(super) closed: Queue,
-    /// Open records, by start.
-    pub(super) active: Queue,
-    /// Open records reported within the last update interval, by that report.
-    pub(super) reported: Queue,
+    timers: Timers,
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(timers: Timers) -> Self {
         Self {
-            index: HashTable::new(),
+            index: Index::new(),
             seed: RandomState::default(),
             hot: Vec::new(),
             cold: Vec::new(),
             free: Vec::new(),
-            idle: Queue::new(),
-            closed: Queue::new(),
-            active: Queue::new(),
-            reported: Queue::new(),
+            timers,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.index.len()
     }
 
-    pub(super) fn hash(&self, key: &FlowKey) -> u64 {
-        self.seed.hash_one(key)
+    /// The upper half is better mixed than the lower.
+    #[inline]
+    pub(super) fn hash(&self, key: &FlowKey) -> u32 {
+        (self.seed.hash_one(key) >> 32) as u32
     }
 
-    pub(super) fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
-        self.index.find(hash, |slot| self.hot[*slot as usize].key == *key).copied()
+    #[inline]
+    pub(super) fn find(&self, hash: u32, key: &FlowKey) -> Option<u32> {
+        self.index.find(hash, |slot| self.hot[slot as usize].key == *key)
+    }
+
+    /// Reads ahead what packets with these hashes will need: independent loads, so that the processor waits for them together.
+    #[inline]
+    pub(super) fn warm(&self, hashes: &[u32]) -> u64 {
+        let slots = hashes.iter().map(|hash| self.index.guess(*hash));
+        slots.filter_map(|slot| self.hot.get(slot as usize)).map(Hot::warm).fold(0, u64::wrapping_add)
     }
 
     /// Adds a flow that is not in the table yet; the caller has made room.
-    pub(super) fn insert(&mut self, hot: Hot, cold: Cold) -> u32 {
+    pub(super) fn insert(&mut self, hot: Hot, cold: Cold, now: Timestamp) -> u32 {
         let hash = hot.hash;
         let slot = if let Some(slot) = self.free.pop() {
             self.hot[slot as usize] = hot;
             self.cold[slot as usize] = cold;
             slot
         } else {
-            let slot = u32::try_from(self.hot.len()).unwrap_or(u32::MAX);
+            let slot = u32::try_from(self.hot.len()).unwrap_or(NO_SLOT);
             self.hot.push(hot);
             self.cold.push(cold);
             slot
         };
-        let entries = &self.hot;
-        self.index.insert_unique(hash, slot, |slot| entries[*slot as usize].hash);
+        self.index.insert(hash, slot);
+        self.timers.arm_end(slot, &self.hot, now);
         slot
     }
 
-    /// Removes a flow and takes it out of all queues.
+    /// Removes a flow and its timers.
     pub(super) fn remove(&mut self, slot: u32) {
-        if let Ok(entry) = self.index.find_entry(self.hot[slot as usize].hash, |other| *other == slot) {
-            entry.remove();
-            self.free.push(slot);
-        }
-        for queue in [&mut self.idle, &mut self.closed, &mut self.active, &mut self.reported] {
-            queue.remove(slot);
-        }
+        self.index.remove(self.hot[slot as usize].hash, slot);
+        self.timers.disarm_end(slot);
+        self.timers.disarm_report(slot);
+        self.free.push(slot);
+    }
+
+    /// The end of a flow came nearer.
+    pub(super) fn arm_end(&mut self, slot: u32, now: Timestamp) {
+        self.timers.arm_end(slot, &self.hot, now);
+    }
+
+    /// The next report of a flow came nearer, or there is a first one.
+    pub(super) fn arm_report(&mut self, slot: u32, now: Timestamp) {
+        self.timers.arm_report(slot, &self.hot, &self.cold, now);
+    }
+
+    /// What is due first, if it is due by `now`.
+    pub(super) fn next_due(&mut self, now: Timestamp) -> Option<(Timestamp, Due, u32)> {
+        self.timers.next_due(now, &self.hot, &self.cold)
+    }
+
+    /// Nothing is due before this.
+    pub(super) fn next_check(&self) -> Timestamp {
+        self.timers.next_check()
+    }
+
+    /// The flow that would end first if no more packets came.
+    pub(super) fn first_to_end(&mut self) -> Option<u32> {
+        self.timers.first_to_end(&self.hot)
     }
 
     pub(super) fn hot(&self, slot: u32) -> &Hot {
@@ -95,19 +119,28 @@ impl Table {
         &self.cold[slot as usize]
     }
 
+    #[inline]
+    pub(super) fn hot_mut(&mut self, slot: u32) -> &mut Hot {
+        &mut self.hot[slot as usize]
+    }
+
+    #[inline]
     pub(super) fn entry(&mut self, slot: u32) -> (&mut Hot, &mut Cold) {
         (&mut self.hot[slot as usize], &mut self.cold[slot as usize])
     }
 
     /// The flows with an open record, in order of (start, tuple).
     pub(super) fn open_by_start(&self) -> Vec<u32> {
-        let mut slots: Vec<u32> = self.index.iter().copied().filter(|slot| self.hot(*slot).open).collect();
-        slots.sort_unstable_by_key(|slot| (self.cold(*slot).start, self.cold(*slot).tuple));
-        slots
+        let open = self.index.slots().filter(|slot| self.hot(*slot).open);
+        let mut flows: Vec<(Timestamp, u32)> = open.map(|slot| (self.cold(slot).start, slot)).collect();
+        flows.sort_unstable_by(|(start, slot), (other_start, other)| {
+            start.cmp(other_start).then_with(|| self.hot(*slot).tuple().cmp(&self.hot(*other).tuple()))
+        });
+        flows.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    /// Forgets everything.
+    /// Forgets every flow.
     pub(super) fn clear(&mut self) {
-        *self = Self::new();
+        *self = Self::new(self.timers.emptied());
     }
 }
