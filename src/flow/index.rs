@@ -55,9 +55,9 @@ impl Index {
         }
     }
 
-    /// The slot that is probably meant; reading it early brings its cache line.
+    /// Reads where a search for this hash begins, so that the search itself need not wait.
     #[inline]
-    pub(super) fn guess(&self, hash: u32) -> u32 {
+    pub(super) fn warm(&self, hash: u32) -> u32 {
         self.entries[hash as usize & self.mask()].slot
     }
 

@@ -21,6 +21,9 @@ pub(super) struct FlowKey {
 }
 
 impl FlowKey {
+    /// The key of no packet: no protocol has so many bits.
+    pub(super) const NONE: Self = Self { low: [0; 2], high: [0; 2], rest: u64::MAX };
+
     /// The key, and whether the sender is its low end.
     #[inline]
     pub(super) fn new(headers: &Headers) -> (Self, bool) {

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::id::IdMaker;
+use super::index::NO_SLOT;
 use super::key::FlowKey;
 use super::sink::{FlowSink, FlowView, Frame};
 use super::state::{self, Direction, is_answer, is_syn};
@@ -76,7 +77,7 @@ pub struct Meter {
     stats: MeterStats,
     not_decoded: [u64; DecodeReason::ALL.len()],
     /// What reading ahead yields; kept so that it is not optimised away.
-    warmth: u64,
+    warmth: u32,
 }
 
 /// A decoded packet on its way to its flow.
@@ -110,17 +111,18 @@ impl Meter {
     /// Captured packets, in the order they were captured.
     pub fn packets(&mut self, frames: &[Frame<'_>], out: &mut impl FlowSink) {
         for frames in frames.chunks(BATCH) {
-            let mut packets = [None; BATCH];
+            let mut packets = [const { None }; BATCH];
             let mut hashes = [0; BATCH];
+            let mut likely = [NO_SLOT; BATCH];
             for ((frame, packet), hash) in frames.iter().zip(&mut packets).zip(&mut hashes) {
                 *packet = self.decode(frame);
                 *hash = packet.as_ref().map_or(0, |packet| packet.hash);
             }
-            self.warmth ^= self.table.warm(&hashes[..frames.len()]);
-            for (frame, packet) in frames.iter().zip(&packets) {
+            self.warmth ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
+            for ((frame, packet), likely) in frames.iter().zip(&packets).zip(likely) {
                 self.advance(frame.at, out);
                 if let Some(packet) = packet {
-                    self.count(packet, out);
+                    self.count(packet, likely, out);
                 }
             }
         }
@@ -193,11 +195,11 @@ impl Meter {
 
     /// Counts a packet into its flow.
     #[inline]
-    fn count(&mut self, packet: &Packet, out: &mut impl FlowSink) {
+    fn count(&mut self, packet: &Packet, likely: u32, out: &mut impl FlowSink) {
         let now = self.clock.now();
         let headers = &packet.headers;
         self.stats.flow_packets += 1;
-        let (slot, starts) = self.flow(packet, now, out);
+        let (slot, starts) = self.flow(packet, likely, now, out);
         let hot = self.table.hot_mut(slot);
         let direction = hot.direction(packet.from_low);
         let carried = hot.count(direction, packet.at, packet.wire_len, headers);
@@ -231,8 +233,8 @@ impl Meter {
 
     /// The flow of a packet, with an open record, and whether that record is new.
     #[inline]
-    fn flow(&mut self, packet: &Packet, now: Timestamp, out: &mut impl FlowSink) -> (u32, bool) {
-        if let Some(slot) = self.table.find(packet.hash, &packet.key) {
+    fn flow(&mut self, packet: &Packet, likely: u32, now: Timestamp, out: &mut impl FlowSink) -> (u32, bool) {
+        if let Some(slot) = self.table.find_at(likely, packet.hash, &packet.key) {
             let hot = self.table.hot(slot);
             if hot.open && !(hot.closed && is_syn(&packet.headers)) {
                 return (slot, false);

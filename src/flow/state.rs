@@ -139,8 +139,8 @@ impl Hot {
 
     /// Reads a word of each of its cache lines.
     #[inline]
-    pub(super) const fn warm(&self) -> u64 {
-        self.hash as u64 ^ self.counters[0][0] as u64
+    pub(super) const fn warm(&self) -> u32 {
+        self.flags[0] as u32 ^ self.hash
     }
 
     /// Whether a direction has had one packet so far, in this record.

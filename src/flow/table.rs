@@ -48,16 +48,30 @@ impl Table {
         (self.seed.hash_one(key) >> 32) as u32
     }
 
-    #[inline]
-    pub(super) fn find(&self, hash: u32, key: &FlowKey) -> Option<u32> {
+    fn find(&self, hash: u32, key: &FlowKey) -> Option<u32> {
         self.index.find(hash, |slot| self.hot[slot as usize].key == *key)
     }
 
-    /// Reads ahead what packets with these hashes will need: independent loads, so that the processor waits for them together.
+    /// Finds the likely slots of packets with these hashes, and reads ahead what they need. Each step is a row of independent
+    /// loads, so that the processor waits for all of them together. Returns a number that only keeps the loads alive.
     #[inline]
-    pub(super) fn warm(&self, hashes: &[u32]) -> u64 {
-        let slots = hashes.iter().map(|hash| self.index.guess(*hash));
-        slots.filter_map(|slot| self.hot.get(slot as usize)).map(Hot::warm).fold(0, u64::wrapping_add)
+    pub(super) fn look_ahead(&self, hashes: &[u32], likely: &mut [u32]) -> u32 {
+        let mut warmth = hashes.iter().fold(0, |sum, hash| sum ^ self.index.warm(*hash));
+        for (hash, slot) in hashes.iter().zip(likely.iter_mut()) {
+            *slot = self.index.find(*hash, |_| true).unwrap_or(NO_SLOT);
+        }
+        for slot in &*likely {
+            warmth ^= self.hot.get(*slot as usize).map_or(0, Hot::warm);
+        }
+        warmth
+    }
+
+    /// The slot of a flow; `likely` is where it was when the batch began.
+    #[inline]
+    pub(super) fn find_at(&self, likely: u32, hash: u32, key: &FlowKey) -> Option<u32> {
+        // A slot that was given up since has no key.
+        let is_there = self.hot.get(likely as usize).is_some_and(|hot| hot.key == *key);
+        if is_there { Some(likely) } else { self.find(hash, key) }
     }
 
     /// Adds a flow that is not in the table yet; the caller has made room.
@@ -81,6 +95,7 @@ impl Table {
     /// Removes a flow and its timers.
     pub(super) fn remove(&mut self, slot: u32) {
         self.index.remove(self.hot[slot as usize].hash, slot);
+        self.hot[slot as usize].key = FlowKey::NONE;
         self.timers.disarm_end(slot);
         self.timers.disarm_report(slot);
         self.free.push(slot);
