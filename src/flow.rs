@@ -6,6 +6,7 @@
 //! Design: [`Meter`] holds the rules; the key, the table with its queues, and a flow's state have a file each.
 
 mod community_id;
+mod conn_state;
 mod id;
 mod key;
 mod meter;
@@ -13,7 +14,10 @@ mod queue;
 mod sink;
 mod state;
 mod table;
+mod tcp;
 
 pub use community_id::community_id;
+pub use conn_state::{ZeekConn, datagram_state, zeek_conn};
 pub use meter::{Meter, MeterLimits, MeterStats, TCP_LINGER};
 pub use sink::{FlowSink, FlowView, Frame};
+pub use tcp::{TcpState, TcpStory};

@@ -153,6 +153,7 @@ impl Meter {
         let direction = hot.direction(from_low);
         let ended = hot.count(direction, at, wire_len, headers);
         hot.last = now;
+        state::see_tcp((hot, cold), direction, headers);
         if state::is_first_of_direction(hot, direction) {
             cold.see_mac(direction, headers);
         }

@@ -6,6 +6,7 @@
 
 use super::id::IdMaker;
 use super::key::{FlowKey, receiver, sender};
+use super::tcp::{TcpState, TcpStory};
 use crate::decode::{Headers, VlanStack};
 use crate::input::{
     Counters, FiveTuple, FlowId, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, tcp_flags,
@@ -38,6 +39,7 @@ pub(super) struct Hot {
     counters: [Counters; 2],
     /// TCP flags by direction, of all records.
     flags: [u8; 2],
+    tcp: TcpState,
     orig_is_low: bool,
     /// TCP has ended: RST, or FIN from both.
     pub(super) closed: bool,
@@ -63,6 +65,7 @@ pub(super) struct Cold {
     again: u32,
     macs: [Option<Mac>; 2],
     vlans: VlanStack,
+    tcp: TcpStory,
 }
 
 /// State of a flow whose first packet this is; its record is not open yet.
@@ -77,6 +80,7 @@ pub(super) fn first_packet(key: FlowKey, hash: u64, from_low: bool, headers: &He
         end: Timestamp::MIN,
         counters: [Counters::default(); 2],
         flags: [0; 2],
+        tcp: TcpState::default(),
         orig_is_low: from_low != is_syn_ack,
         closed: false,
         open: false,
@@ -92,6 +96,7 @@ pub(super) fn first_packet(key: FlowKey, hash: u64, from_low: bool, headers: &He
         again: 0,
         macs: [None; 2],
         vlans: VlanStack::default(),
+        tcp: TcpStory::default(),
     };
     (hot, cold)
 }
@@ -168,6 +173,16 @@ impl Cold {
     }
 }
 
+/// Takes a packet into the connection's state.
+#[inline]
+pub(super) fn see_tcp((hot, cold): (&mut Hot, &mut Cold), direction: Direction, headers: &Headers) {
+    let Some(tcp) = &headers.tcp else { return };
+    let from_resp = direction == Direction::Resp;
+    if !hot.tcp.plain(from_resp, tcp, headers.payload_bytes) {
+        hot.tcp.packet(&mut cold.tcp, from_resp, tcp, headers.payload_bytes);
+    }
+}
+
 /// Whether this is the first packet of its direction in the record, once it is counted.
 pub(super) fn is_first_of_direction(hot: &Hot, direction: Direction) -> bool {
     hot.counters[direction.index()].packets == 1
@@ -176,7 +191,12 @@ pub(super) fn is_first_of_direction(hot: &Hot, direction: Direction) -> bool {
 /// The record as it stands.
 pub(super) fn record(point: &ObservationPoint, hot: &Hot, cold: &Cold) -> FlowRecord {
     let side = |index: usize| Side { mac: cold.macs[index], counters: hot.counters[index] };
-    let tcp = TcpFacts { orig_flags: hot.flags[0], resp_flags: hot.flags[1], ..TcpFacts::default() };
+    let tcp = TcpFacts {
+        orig_flags: hot.flags[0],
+        resp_flags: hot.flags[1],
+        state: hot.tcp.conn_state(&cold.tcp),
+        history: cold.tcp.history(),
+    };
     FlowRecord {
         id: cold.id,
         point: point.clone(),

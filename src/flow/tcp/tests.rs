@@ -1,0 +1,1 @@
+//! Every state and every letter, by the definitions of Zeek's documentation.
