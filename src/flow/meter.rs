@@ -15,7 +15,7 @@ use super::id::IdMaker;
 use super::key::FlowKey;
 use super::queue::Queue;
 use super::sink::{FlowSink, FlowView, Frame};
-use super::state::{self, is_answer, is_syn};
+use super::state::{self, is_answer};
 use super::table::Table;
 use crate::decode::{DecodeReason, Decoded, Headers, LinkType, decode};
 use crate::input::{EndReason, FlowEventKind, ObservationPoint};
@@ -175,7 +175,7 @@ impl Meter {
         let mut found = self.table.find(hash, &key);
         if let Some(slot) = found {
             let hot = self.table.hot(slot);
-            let is_new_connection = hot.closed && is_syn(headers);
+            let is_new_connection = hot.reopens(from_low, headers);
             if hot.open && !is_new_connection {
                 return (slot, false);
             }

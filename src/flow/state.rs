@@ -41,7 +41,7 @@ pub(super) struct Hot {
     flags: [u8; 2],
     tcp: TcpState,
     orig_is_low: bool,
-    /// TCP has ended: RST, or FIN from both.
+    /// TCP has ended: RST, or FIN from both, or FIN from the only one that was seen.
     pub(super) closed: bool,
     /// A record is open.
     pub(super) open: bool,
@@ -107,6 +107,13 @@ impl Hot {
         if from_low == self.orig_is_low { Direction::Orig } else { Direction::Resp }
     }
 
+    /// Whether a packet is the first of another connection: a SYN after the end, or the originator's with a new number.
+    pub(super) fn reopens(&self, from_low: bool, headers: &Headers) -> bool {
+        let renewed =
+            self.direction(from_low) == Direction::Orig && headers.tcp.is_some_and(|tcp| self.tcp.is_reuse(&tcp));
+        is_syn(headers) && (self.closed || renewed)
+    }
+
     /// Counts a packet; true when it ended the TCP connection.
     pub(super) fn count(&mut self, direction: Direction, at: Timestamp, wire_len: u32, headers: &Headers) -> bool {
         let counters = &mut self.counters[direction.index()];
@@ -119,7 +126,9 @@ impl Hot {
         let Some(flags) = headers.tcp_flags() else { return false };
         self.flags[direction.index()] |= flags;
         let both_fin = self.flags[0] & self.flags[1] & tcp_flags::FIN != 0;
-        let ended = !self.closed && (both_fin || flags & tcp_flags::RST != 0);
+        let alone = self.flags[1 - direction.index()] == 0;
+        let ended = both_fin || flags & tcp_flags::RST != 0 || (alone && flags & tcp_flags::FIN != 0);
+        let ended = ended && !self.closed;
         self.closed |= ended;
         ended
     }
@@ -131,7 +140,7 @@ pub(super) fn is_answer(direction: Direction, headers: &Headers) -> bool {
 }
 
 /// Whether a packet asks for a new TCP connection.
-pub(super) fn is_syn(headers: &Headers) -> bool {
+fn is_syn(headers: &Headers) -> bool {
     let asked = tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST | tcp_flags::FIN;
     headers.tcp_flags().is_some_and(|flags| flags & asked == tcp_flags::SYN)
 }
