@@ -47,7 +47,7 @@ impl ConnState {
             Self::S2 => Self::S3,
             Self::S3 => Self::S2,
             Self::RSTO => Self::RSTR,
-            Self::RSTR => Self::RSTO,
+            Self::RSTR if !orig_reset => Self::RSTO,
             Self::RSTOS0 => Self::RSTRH,
             Self::SH => Self::SHR,
             Self::SHR => Self::SH,
