@@ -99,6 +99,7 @@ impl Tally {
 fn other_tools_agree() {
     let Some(cases) = Cases::unpack() else { return };
     let truth = cases.lines("truth-dev.jsonl");
+    zeek::connections(&cases, &truth);
     community_ids(&cases, &truth);
     packet_counts(&cases, &truth);
     valid_pcapng_that_libpcap_refuses(&cases, &truth);
@@ -203,6 +204,9 @@ fn valid_pcapng_that_libpcap_refuses(cases: &Cases, truth: &[Value]) {
     assert!(tally.agree == tally.total && tally.total > 0);
 }
 
+#[path = "conformance/zeek.rs"]
+mod zeek;
+
 const NO_TIMEOUTS: MeterLimits = MeterLimits {
     max_flows: usize::MAX,
     idle_timeout: Duration::ZERO,
@@ -212,12 +216,16 @@ const NO_TIMEOUTS: MeterLimits = MeterLimits {
 
 /// All events of a capture, one meter an observation point; asserts that the counters add up.
 fn metered(path: &Path) -> Vec<Input> {
+    metered_within(path, NO_TIMEOUTS)
+}
+
+fn metered_within(path: &Path, limits: MeterLimits) -> Vec<Input> {
     let mut out = Vec::new();
     let Ok(mut reader) = CaptureReader::open(path) else { return out };
     let mut meters = BTreeMap::new();
     while let Ok(Some(packet)) = reader.next_packet() {
         let point = &packet.origin.point;
-        let new = || Meter::new(point.clone(), packet.origin.link, NO_TIMEOUTS);
+        let new = || Meter::new(point.clone(), packet.origin.link, limits);
         meters.entry(point.clone()).or_insert_with(new).packet(packet.at, packet.wire_len, packet.data, &mut out);
     }
     let mut packets = 0;

@@ -277,7 +277,7 @@ impl FlowRecord {
         let tcp = self.tcp.map(|tcp| TcpFacts {
             orig_flags: tcp.resp_flags,
             resp_flags: tcp.orig_flags,
-            state: tcp.state,
+            state: tcp.state.reversed(&tcp.history),
             history: tcp.history.reversed(),
         });
         Self { tuple: self.tuple.reversed(), orig: self.resp, resp: self.orig, tcp, ..self }

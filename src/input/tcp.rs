@@ -38,6 +38,26 @@ pub enum ConnState {
     OTH,
 }
 
+impl ConnState {
+    /// The same connection, read from the other end; its history, as it was, tells apart what one name holds.
+    #[must_use]
+    pub fn reversed(self, history: &History) -> Self {
+        let orig_reset = history.as_str().contains(['R', 'I', 'Q']);
+        match self {
+            Self::S2 => Self::S3,
+            Self::S3 => Self::S2,
+            Self::RSTO => Self::RSTR,
+            Self::RSTR if !orig_reset => Self::RSTO,
+            Self::RSTOS0 => Self::RSTRH,
+            Self::SH => Self::SHR,
+            Self::SHR => Self::SH,
+            Self::OTH if orig_reset => Self::RSTRH,
+            Self::RSTRH | Self::S0 => Self::OTH,
+            same => same,
+        }
+    }
+}
+
 /// What happened, one letter an event in the order of first sight: upper case from the originator, lower from the responder.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct History {
@@ -60,6 +80,14 @@ impl History {
     /// The letters.
     pub fn as_str(&self) -> &str {
         self.letters.get(..usize::from(self.len)).and_then(|letters| std::str::from_utf8(letters).ok()).unwrap_or("")
+    }
+
+    /// A SYN of the originator, then its RST, and between them neither an answer nor anything that goes on.
+    pub fn syn_then_reset(&self) -> bool {
+        let letters = self.as_str();
+        let after_syn = letters.strip_prefix('^').unwrap_or(letters).strip_prefix('S');
+        let event = after_syn.and_then(|rest| rest.chars().find(|letter| "HAFGIQR".contains(*letter)));
+        event == Some('R')
     }
 
     /// The same history, read from the other end.
