@@ -2,12 +2,15 @@
 //!
 //! Contract: one [`Meter`] a point, owned by the thread that reads it; no lock, no copy of the frame, no allocation a packet.
 //! Every packet is counted once: as IP, as non-IP, or as not decoded with a reason; the parts add up to the total.
-//! Limits: later fragments carry no ports and are a flow of their own (ports 0).
-//! Design: [`Meter`] holds the rules; the key, the table with its queues, and a flow's state have a file each.
+//! Limits: fragments wait for their first piece 30 seconds of packet time; without it they are a flow of their own (ports 0).
+//! Design: [`Meter`] holds the rules; the key, the table with its queues, a flow's state, fragments, and the choice of the
+//! metered header have a file each.
 
 mod community_id;
+mod fragments;
 mod id;
 mod key;
+mod layers;
 mod meter;
 mod queue;
 mod sink;
@@ -15,5 +18,6 @@ mod state;
 mod table;
 
 pub use community_id::community_id;
+pub use layers::Layer;
 pub use meter::{Meter, MeterLimits, MeterStats, TCP_LINGER};
 pub use sink::{FlowSink, FlowView, Frame};

@@ -11,13 +11,15 @@
 
 use std::time::Duration;
 
+use super::fragments::Piece;
 use super::id::IdMaker;
 use super::key::FlowKey;
+use super::layers::{Around, Layer, Layers};
 use super::queue::Queue;
 use super::sink::{FlowSink, FlowView, Frame};
 use super::state::{self, is_answer, is_syn};
 use super::table::Table;
-use crate::decode::{DecodeReason, Decoded, Headers, LinkType, decode};
+use crate::decode::{DecodeReason, Decoded, Headers, LinkType, TunnelPorts, decode};
 use crate::input::{EndReason, FlowEventKind, ObservationPoint};
 use crate::time::{Timestamp, Watermark};
 
@@ -48,7 +50,7 @@ pub struct MeterStats {
     pub flows: u64,
     /// Flows held now.
     pub active_flows: u64,
-    /// Packets counted into flows.
+    /// Packets counted into flows; fragments that still wait for their first piece are among them.
     pub flow_packets: u64,
     /// Well-formed frames that carry no IP (ARP, LLDP …).
     pub non_ip: u64,
@@ -56,6 +58,8 @@ pub struct MeterStats {
     pub not_decoded: Vec<(&'static str, u64)>,
     /// Flows evicted because the table was full.
     pub evicted_flows: u64,
+    /// Fragmented packets forgotten, and fragments counted without ports, because there were too many at once.
+    pub evicted_fragments: u64,
 }
 
 /// Packets of one observation point into flow events.
@@ -67,6 +71,7 @@ pub struct Meter {
     ids: IdMaker,
     clock: Watermark,
     table: Table,
+    layers: Layers,
     stats: MeterStats,
     not_decoded: [u64; DecodeReason::ALL.len()],
 }
@@ -90,9 +95,17 @@ impl Meter {
             limits,
             clock: Watermark::default(),
             table: Table::new(),
+            layers: Layers::default(),
             stats: MeterStats::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
         }
+    }
+
+    /// Which IP header is metered, and at which ports tunnels are looked for.
+    #[must_use]
+    pub fn with_layer(mut self, layer: Layer, ports: TunnelPorts) -> Self {
+        self.layers = Layers::new(layer, ports);
+        self
     }
 
     /// Captured packets, in the order they were captured.
@@ -108,7 +121,10 @@ impl Meter {
         self.stats.packets += 1;
         self.stats.frame_bytes += u64::from(wire_len);
         match decode(self.link, wire_len, data) {
-            Ok(Decoded::Ip(headers)) => self.count(at, wire_len, &headers, out),
+            Ok(Decoded::Ip(headers)) if self.layers.is_plain(&headers) => {
+                self.count(at, wire_len, &headers, Around::Frame(data), out);
+            }
+            Ok(Decoded::Ip(headers)) => self.meet(Piece { at, wire_len, headers }, data, out),
             Ok(Decoded::NonIp) => self.stats.non_ip += 1,
             Err(reason) => self.not_decoded[reason.index()] += 1,
         }
@@ -116,6 +132,15 @@ impl Meter {
 
     /// Time passed without a packet: expires and reports.
     pub fn advance(&mut self, now: Timestamp, out: &mut impl FlowSink) {
+        while let Some(deadline) = self.layers.next_deadline().filter(|deadline| *deadline <= now) {
+            self.advance_flows(deadline, out);
+            self.layers.expire(deadline);
+            self.count_ready(out);
+        }
+        self.advance_flows(now, out);
+    }
+
+    fn advance_flows(&mut self, now: Timestamp, out: &mut impl FlowSink) {
         let now = self.clock.advance(now);
         while let Some((deadline, due, slot)) = self.next_due().filter(|(deadline, ..)| *deadline <= now) {
             self.fire(deadline, due, slot, out);
@@ -125,6 +150,8 @@ impl Meter {
     /// The observation ends: every record ends, in order of (start, tuple), with `ForcedEnd`, or with `EndOfFlow` where TCP
     /// had ended before.
     pub fn drain(&mut self, out: &mut impl FlowSink) {
+        self.layers.drain();
+        self.count_ready(out);
         let now = self.clock.now();
         for slot in self.table.open_by_start() {
             let reason = if self.table.hot(slot).closed { EndReason::EndOfFlow } else { EndReason::ForcedEnd };
@@ -138,18 +165,40 @@ impl Meter {
         let counts = DecodeReason::ALL.into_iter().zip(self.not_decoded);
         MeterStats {
             active_flows: self.table.len() as u64,
+            flow_packets: self.stats.flow_packets + self.layers.waiting(),
+            evicted_fragments: self.layers.evicted(),
             not_decoded: counts.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
             ..self.stats.clone()
         }
     }
 
+    /// A fragment, or in the inner layer what may be a tunnel.
+    fn meet(&mut self, packet: Piece, data: &[u8], out: &mut impl FlowSink) {
+        if let Some((headers, tunnels)) = self.layers.meet(packet, data, self.clock.now()) {
+            let around = if headers == packet.headers { Around::Frame(data) } else { Around::Passed(&tunnels) };
+            self.count(packet.at, packet.wire_len, &headers, around, out);
+        }
+        self.count_ready(out);
+    }
+
+    /// Counts the fragments whose waiting is over.
+    fn count_ready(&mut self, out: &mut impl FlowSink) {
+        while let Some(Piece { at, wire_len, headers }) = self.layers.ready() {
+            self.count(at, wire_len, &headers, Around::Unknown, out);
+        }
+    }
+
     /// Counts a packet into its flow.
-    fn count(&mut self, at: Timestamp, wire_len: u32, headers: &Headers, out: &mut impl FlowSink) {
+    fn count(&mut self, at: Timestamp, wire_len: u32, headers: &Headers, around: Around<'_>, out: &mut impl FlowSink) {
         let now = self.clock.now();
         self.stats.flow_packets += 1;
         let (key, from_low) = FlowKey::new(headers);
         let (slot, starts) = self.flow(key, from_low, (at, now), headers, out);
         let (hot, cold) = self.table.entry(slot);
+        if starts {
+            cold.tunnels = self.layers.tunnels(headers, around);
+        }
+        cold.fragments += u64::from(headers.fragment.is_some());
         let direction = hot.direction(from_low);
         let ended = hot.count(direction, at, wire_len, headers);
         hot.last = now;

@@ -8,7 +8,7 @@ use super::id::IdMaker;
 use super::key::{FlowKey, receiver, sender};
 use crate::decode::{Headers, VlanStack};
 use crate::input::{
-    Counters, FiveTuple, FlowId, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, tcp_flags,
+    Counters, FiveTuple, FlowId, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, Tunnel, tcp_flags,
 };
 use crate::time::Timestamp;
 
@@ -63,6 +63,10 @@ pub(super) struct Cold {
     again: u32,
     macs: [Option<Mac>; 2],
     vlans: VlanStack,
+    /// Fragments in the record.
+    pub(super) fragments: u64,
+    /// Tunnels around, or in, the record's first packet.
+    pub(super) tunnels: Option<Box<[Tunnel]>>,
 }
 
 /// State of a flow whose first packet this is; its record is not open yet.
@@ -92,6 +96,8 @@ pub(super) fn first_packet(key: FlowKey, hash: u64, from_low: bool, headers: &He
         again: 0,
         macs: [None; 2],
         vlans: VlanStack::default(),
+        fragments: 0,
+        tunnels: None,
     };
     (hot, cold)
 }
@@ -151,6 +157,8 @@ pub(super) fn open_record(
     cold.id = ids.id(&cold.tuple, at, cold.again);
     cold.macs = [None; 2];
     cold.vlans = headers.vlans;
+    cold.fragments = 0;
+    cold.tunnels = None;
 }
 
 impl Cold {
@@ -186,8 +194,8 @@ pub(super) fn record(point: &ObservationPoint, hot: &Hot, cold: &Cold) -> FlowRe
         orig: side(0),
         resp: side(1),
         vlans: cold.vlans.as_slice().to_vec(),
-        fragments: 0,
-        tunnels: Vec::new(),
+        fragments: cold.fragments,
+        tunnels: cold.tunnels.as_deref().unwrap_or_default().to_vec(),
         app: None,
         tcp: (cold.tuple.protocol == Protocol::TCP).then_some(tcp),
     }
