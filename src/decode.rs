@@ -2,9 +2,11 @@
 //!
 //! Contract: [`decode`] is total. It never panics, never reads beyond the captured bytes and never allocates. A frame is
 //! IP ([`Headers`]), something else ([`Decoded::NonIp`]), or not decodable with a [`DecodeReason`].
-//! Limits: the outermost IP header only; tunnels, MPLS and `PPPoE` are not entered. Checksums are never checked: offload
-//! leaves them wrong in healthy traffic. Lengths come from the headers, also where the frame was cut when it was captured.
-//! Design: hand-written, one file a layer; each layer takes the rest of the frame and says what follows.
+//! Limits: [`decode`] gives the outermost IP header; [`innermost`] and [`carried`] go on from there through tunnels.
+//! Checksums are never checked: offload leaves them wrong in healthy traffic. Lengths come from the headers, also where the
+//! frame was cut when it was captured.
+//! Design: hand-written, one file a layer; each layer takes the rest of the frame and says what follows. The frame that
+//! nearly all are (Ethernet, IP, TCP or UDP) goes a short way that the compiler can see as a whole.
 
 mod headers;
 mod icmp;
@@ -12,11 +14,14 @@ mod ip;
 mod link;
 mod reason;
 mod transport;
+mod tunnel;
 
 pub use headers::{Fragment, Headers, TcpHeader, VlanStack};
 pub use icmp::{icmp_counterpart, icmp_ports};
 pub use link::LinkType;
 pub use reason::DecodeReason;
+pub(crate) use tunnel::may_carry;
+pub use tunnel::{MAX_TUNNELS, TunnelPorts, TunnelStack, carried, innermost};
 
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,24 +33,28 @@ pub enum Decoded {
 }
 
 /// Decodes one frame: `data` is what was captured of its `wire_len` bytes.
+#[inline]
 pub fn decode(link: LinkType, wire_len: u32, data: &[u8]) -> Result<Decoded, DecodeReason> {
-    let layer = link::decode(link, data)?;
-    let version = match layer.network {
-        link::Network::Ipv4 => ip::Version::V4,
-        link::Network::Ipv6 => ip::Version::V6,
-        link::Network::Ip => ip::version_of(data, layer.offset)?,
-        link::Network::Other => return Ok(Decoded::NonIp),
-    };
     // A wire length below the captured one is a writer's mistake; what was captured was surely on the wire.
     let on_wire = (wire_len as usize).max(data.len());
-    let mut headers = match version {
-        ip::Version::V4 => ip::ipv4(data, layer.offset, on_wire)?,
-        ip::Version::V6 => ip::ipv6(data, layer.offset, on_wire)?,
-    };
-    headers.src_mac = layer.src_mac;
-    headers.dst_mac = layer.dst_mac;
-    headers.vlans = layer.vlans;
-    Ok(Decoded::Ip(headers))
+    // Most frames are Ethernet with IP right behind it.
+    if link == LinkType::ETHERNET
+        && let Some(layer) = link::plain(data)
+    {
+        return ip::decode(data, &layer, on_wire).map(Decoded::Ip);
+    }
+    network(data, &link::decode(link, data)?, on_wire)
+}
+
+/// What is behind the link headers.
+fn network(data: &[u8], layer: &link::Link, on_wire: usize) -> Result<Decoded, DecodeReason> {
+    if layer.network == link::Network::Other {
+        return Ok(Decoded::NonIp);
+    }
+    // A length of the link layer ends the packet: what is behind it is padding.
+    let data = data.get(..layer.limit).unwrap_or(data);
+    let on_wire = on_wire.min(layer.limit).max(data.len()).max(layer.offset);
+    ip::decode(data, layer, on_wire).map(Decoded::Ip)
 }
 
 /// Two bytes in network order.

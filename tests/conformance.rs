@@ -6,22 +6,18 @@
 #![cfg(feature = "shell")]
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use hopwatch::decode::{Decoded, LinkType, decode};
-use hopwatch::flow::{Meter, MeterLimits, community_id};
-use hopwatch::input::{Endpoint, Fact, FiveTuple, FlowEventKind, Input, Protocol};
+use hopwatch::decode::{Decoded, LinkType, TunnelPorts, decode};
+use hopwatch::flow::{Layer, Meter, MeterLimits, community_id};
+use hopwatch::input::{Endpoint, FiveTuple, Input, Protocol};
 use hopwatch::observe::{CaptureError, CaptureReader};
 use serde_json::Value;
 
-/// Of all captures that tshark metered, those whose flows agree exactly. What is missing: MPLS, `PPPoE`, PPP, wireless and
-/// other link types, and later fragments, which have no ports yet.
-const FLOWS_AGREEING: f64 = 95.3;
-/// The same over the core set.
-const CORE_FLOWS_AGREEING: f64 = 86.5;
+#[path = "conformance/flows.rs"]
+mod flows;
 
 /// The unpacked cases; the folder goes away with it.
 struct Cases(tempfile::TempDir);
@@ -104,7 +100,7 @@ fn other_tools_agree() {
     packet_counts(&cases, &truth);
     valid_pcapng_that_libpcap_refuses(&cases, &truth);
     evil_captures(&cases);
-    flows(&cases);
+    flows::agree_with_tshark(&cases);
 }
 
 fn of_kind<'a>(truth: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -215,17 +211,18 @@ const NO_TIMEOUTS: MeterLimits = MeterLimits {
 };
 
 /// All events of a capture, one meter an observation point; asserts that the counters add up.
-fn metered(path: &Path) -> Vec<Input> {
-    metered_within(path, NO_TIMEOUTS)
+fn metered(path: &Path, layer: Layer) -> Vec<Input> {
+    metered_within(path, layer, NO_TIMEOUTS)
 }
 
-fn metered_within(path: &Path, limits: MeterLimits) -> Vec<Input> {
+fn metered_within(path: &Path, layer: Layer, limits: MeterLimits) -> Vec<Input> {
     let mut out = Vec::new();
     let Ok(mut reader) = CaptureReader::open(path) else { return out };
     let mut meters = BTreeMap::new();
     while let Ok(Some(packet)) = reader.next_packet() {
         let point = &packet.origin.point;
-        let new = || Meter::new(point.clone(), packet.origin.link, limits);
+        let new =
+            || Meter::new(point.clone(), packet.origin.link, limits).with_layer(layer, TunnelPorts::default());
         meters.entry(point.clone()).or_insert_with(new).packet(packet.at, packet.wire_len, packet.data, &mut out);
     }
     let mut packets = 0;
@@ -246,77 +243,12 @@ fn evil_captures(cases: &Cases) {
     for file in cases.column("evil-dev.tsv", 2) {
         let path = cases.path(&file);
         if path.is_file() {
-            metered(&path);
+            for layer in [Layer::Outer, Layer::Inner] {
+                metered(&path, layer);
+            }
             read += 1;
         }
     }
     println!("evil captures survived: {read}");
     assert!(read > 0);
-}
-
-/// Ends in order, so that both directions are one key; then packets and bytes from the first and from the second end.
-type Key = (u8, (IpAddr, u16), (IpAddr, u16));
-type Sums = BTreeMap<Key, [u64; 4]>;
-
-fn add(sums: &mut Sums, protocol: u8, a: (IpAddr, u16), b: (IpAddr, u16), [from_a, from_b]: [[u64; 2]; 2]) {
-    // ICMP is compared by address pair.
-    let is_icmp = [Protocol::ICMP.0, Protocol::ICMPV6.0].contains(&protocol);
-    let [a, b] = [a, b].map(|(ip, port)| (ip, if is_icmp { 0 } else { port }));
-    let swapped = b < a;
-    let key = if swapped { (protocol, b, a) } else { (protocol, a, b) };
-    let sum = sums.entry(key).or_default();
-    // From an end to itself there is one direction only.
-    let [from_a, from_b] =
-        if a == b { [[from_a[0] + from_b[0], from_a[1] + from_b[1]], [0, 0]] } else { [from_a, from_b] };
-    for (place, [packets, bytes]) in if swapped { [from_b, from_a] } else { [from_a, from_b] }.into_iter().enumerate() {
-        sum[place * 2] += packets;
-        sum[place * 2 + 1] += bytes;
-    }
-}
-
-fn our_sums(path: &Path) -> Sums {
-    let mut sums = Sums::new();
-    for input in metered(path) {
-        let Fact::Flow(event) = &input.fact else { continue };
-        if matches!(event.kind, FlowEventKind::Ended(_)) {
-            let FiveTuple { protocol, orig, resp } = event.record.tuple;
-            let side = |side: hopwatch::input::Side| [side.counters.packets, side.counters.frame_bytes];
-            let sides = [side(event.record.orig), side(event.record.resp)];
-            add(&mut sums, protocol.0, (orig.ip, orig.port), (resp.ip, resp.port), sides);
-        }
-    }
-    sums
-}
-
-fn their_sums(flows: &[Value]) -> Option<Sums> {
-    let mut sums = Sums::new();
-    for flow in flows {
-        let end =
-            |ip: &str, port: &str| Some((text(flow, ip).parse().ok()?, u16::try_from(flow[port].as_u64()?).ok()?));
-        let number = |key: &str, place: usize| flow[key][place].as_u64();
-        let side = |place| Some([number("pkts", place)?, number("frame_bytes", place)?]);
-        let protocol = u8::try_from(flow["proto"].as_u64()?).ok()?;
-        add(&mut sums, protocol, end("a", "ap")?, end("b", "bp")?, [side(0)?, side(1)?]);
-    }
-    Some(sums)
-}
-
-fn flows(cases: &Cases) {
-    let core = cases.column("core_flows-dev.tsv", 0);
-    let (mut all, mut core_only) = (Tally::default(), Tally::default());
-    for line in cases.lines("flows_tshark-dev.jsonl") {
-        let file = text(&line, "file");
-        let Some(theirs) = line["outer"].as_array().filter(|_| line["exit"] == 0).and_then(|flows| their_sums(flows))
-        else {
-            continue;
-        };
-        let ours = our_sums(&cases.path(file));
-        all.add(ours == theirs, || format!("{file}: {:?}", line["encap_types"]));
-        if core.iter().any(|name| name == file) {
-            core_only.add(ours == theirs, || file.to_owned());
-        }
-    }
-    core_only.print("tshark's outermost flows, core set");
-    all.print("tshark's outermost flows, all captures");
-    assert!(core_only.share() >= CORE_FLOWS_AGREEING && all.share() >= FLOWS_AGREEING);
 }

@@ -147,7 +147,9 @@ impl Built {
         assert_eq!(headers.vlans.as_slice(), if has_tags { &self.vlans[..] } else { &[] });
         assert_eq!(headers.src_mac, has_tags.then_some(Mac(SRC_MAC)));
         assert_eq!(headers.dst_mac, (self.link == 0).then_some(Mac(DST_MAC)));
-        assert_eq!(headers.fragment, self.fragmented.then_some(Fragment { id: 77, offset: 0, more: true }));
+        let named = if self.v6 { Protocol(0) } else { protocol };
+        let piece = Fragment { id: 77, offset: 0, more: true, protocol: named };
+        assert_eq!(headers.fragment, self.fragmented.then_some(piece));
         let (_, frame, at) = self.frame();
         assert_eq!(headers.payload(&frame), vec![0x55; self.payload]);
         assert!(headers.payload_at as usize >= at + header_len);
@@ -205,6 +207,16 @@ proptest! {
         for cut in 0..frame.len().min(200) {
             match decode(link, wire(&frame), &frame[..cut]) {
                 Ok(Decoded::Ip(mut headers)) => {
+                    // What is behind an extension header that is cut off is not known, and neither are ports that are.
+                    if headers.protocol != whole.protocol {
+                        prop_assert_eq!((headers.src, headers.dst, headers.src_port), (whole.src, whole.dst, 0));
+                        continue;
+                    }
+                    if cut < whole.payload_at as usize && (headers.src_port, headers.dst_port) == (0, 0) {
+                        headers.src_port = whole.src_port;
+                        headers.dst_port = whole.dst_port;
+                        headers.one_way = whole.one_way;
+                    }
                     // The data offset and the flags of TCP may be cut off while the ports are there.
                     if headers.tcp.is_none() {
                         headers.tcp = whole.tcp;
@@ -216,10 +228,7 @@ proptest! {
                 Ok(Decoded::NonIp) => panic!("became non-IP at {cut}"),
                 Err(reason) => prop_assert!(matches!(
                     reason,
-                    DecodeReason::TruncatedLink
-                        | DecodeReason::TruncatedIp
-                        | DecodeReason::Ipv6Extension
-                        | DecodeReason::TruncatedTransport
+                    DecodeReason::TruncatedLink | DecodeReason::TruncatedIp
                 ), "{reason} at {cut}"),
             }
         }
@@ -278,7 +287,7 @@ fn a_later_fragment_has_no_ports() {
     packet[4..8].copy_from_slice(&[0x12, 0x34, 0x20, 0x05]);
     let headers = raw(&packet, 128).expect("decodes");
     assert_eq!((headers.src_port, headers.dst_port, headers.payload_bytes), (0, 0, 108));
-    assert_eq!(headers.fragment, Some(Fragment { id: 0x1234, offset: 40, more: true }));
+    assert_eq!(headers.fragment, Some(Fragment { id: 0x1234, offset: 40, more: true, protocol: Protocol::UDP }));
 }
 
 #[test]
@@ -310,13 +319,25 @@ fn each_fault_has_its_reason() {
     assert_eq!(with(0, 0x55), DecodeReason::IpVersion);
     assert_eq!(with(0, 0x44), DecodeReason::IpHeaderLength);
     assert_eq!(with(3, 19), DecodeReason::IpTotalLength);
-    assert_eq!(with(3, 22), DecodeReason::TruncatedTransport);
     assert_eq!(decode(LinkType(147), 4, &[0; 4]), Err(DecodeReason::UnknownLinkType));
     assert_eq!(decode(LinkType::ETHERNET, 60, &[0; 13]), Err(DecodeReason::TruncatedLink));
     assert_eq!(raw(&[0x45; 19], 100), Err(DecodeReason::TruncatedIp));
-    let mut endless = [vec![0x60, 0, 0, 0, 1, 0, 60, 64], vec![0; 32]].concat();
-    endless.extend([60, 0, 0, 0, 0, 0, 0, 0].repeat(32));
-    assert_eq!(raw(&endless, 296), Err(DecodeReason::Ipv6Extension));
+    let labels = [vec![0; 12], [[0x88, 0xe7].to_vec(), vec![0; 16]].concat().repeat(99)].concat();
+    assert_eq!(decode(LinkType::ETHERNET, 1794, &labels), Err(DecodeReason::LinkDepth));
+}
+
+/// What IP says is kept when what is behind it cannot be read.
+#[test]
+fn a_packet_without_its_transport_header_is_still_a_packet() {
+    let mut packet = udp_packet();
+    packet[3] = 22;
+    let short = raw(&packet, 128).expect("decodes");
+    assert_eq!((short.protocol, short.src_port, short.dst_port, short.payload_bytes), (Protocol::UDP, 0, 0, 0));
+    let mut endless = [vec![0x60, 0, 0, 0, 16, 0, 60, 64], vec![0; 32]].concat();
+    endless.extend([60, 0, 0, 0, 0, 0, 0, 0].repeat(512));
+    assert_eq!(raw(&endless, 4136).expect("decodes").protocol, Protocol(60));
+    let cut = raw(&endless[..41], 4136).expect("decodes");
+    assert_eq!((cut.protocol, cut.ip_bytes), (Protocol(60), 4136));
 }
 
 #[test]

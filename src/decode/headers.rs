@@ -52,6 +52,9 @@ pub struct Fragment {
     pub offset: u32,
     /// Whether more pieces follow.
     pub more: bool,
+    /// The protocol as the IPv4 header names it, which tells pieces of different packets apart; 0 for IPv6, where the
+    /// identification alone does (RFC 8200).
+    pub protocol: Protocol,
 }
 
 impl Fragment {
@@ -87,9 +90,10 @@ pub struct Headers {
     pub src: IpAddr,
     /// Destination address.
     pub dst: IpAddr,
-    /// Transport protocol: what follows the last IPv6 extension header that is understood.
+    /// Transport protocol: what follows the last IPv6 extension header that is understood. An extension header that is cut
+    /// off is the protocol itself.
     pub protocol: Protocol,
-    /// Source port; for ICMP the type; 0 where there is none, and in later fragments.
+    /// Source port; for ICMP the type; 0 where there is none, where it was cut off, and in later fragments.
     pub src_port: u16,
     /// Destination port; for ICMP the counterpart's type or the code ([`super::icmp_ports`]).
     pub dst_port: u16,

@@ -13,6 +13,8 @@ pub enum DecodeReason {
     TruncatedLink,
     /// More VLAN tags than [`super::VlanStack::MAX`].
     VlanDepth,
+    /// More headers below IP than are followed.
+    LinkDepth,
     /// The captured bytes end inside the IP header.
     TruncatedIp,
     /// The version nibble is not what the layer below announced.
@@ -21,24 +23,19 @@ pub enum DecodeReason {
     IpHeaderLength,
     /// An IPv4 total length below the header length (zero is a GSO frame and fine).
     IpTotalLength,
-    /// The captured bytes, or the packet, end inside an IPv6 extension header, or there are too many of them.
-    Ipv6Extension,
-    /// The captured bytes, or the packet, end before the ports, or before the ICMP type and code.
-    TruncatedTransport,
 }
 
 impl DecodeReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::UnknownLinkType,
         Self::TruncatedLink,
         Self::VlanDepth,
+        Self::LinkDepth,
         Self::TruncatedIp,
         Self::IpVersion,
         Self::IpHeaderLength,
         Self::IpTotalLength,
-        Self::Ipv6Extension,
-        Self::TruncatedTransport,
     ];
 
     /// The metric label.
@@ -47,12 +44,11 @@ impl DecodeReason {
             Self::UnknownLinkType => "unknown_link_type",
             Self::TruncatedLink => "truncated_link",
             Self::VlanDepth => "vlan_depth",
+            Self::LinkDepth => "link_depth",
             Self::TruncatedIp => "truncated_ip",
             Self::IpVersion => "ip_version",
             Self::IpHeaderLength => "ip_header_length",
             Self::IpTotalLength => "ip_total_length",
-            Self::Ipv6Extension => "ipv6_extension",
-            Self::TruncatedTransport => "truncated_transport",
         }
     }
 

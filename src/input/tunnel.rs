@@ -27,6 +27,19 @@ pub enum TunnelKind {
     GtpU,
     /// Teredo (RFC 4380).
     Teredo,
+    /// Ethernet in IP (RFC 3378, RFC 8986).
+    #[serde(rename = "etherip")]
+    EtherIp,
+    /// Ethernet over GRE as `MikroTik` does it.
+    Eoip,
+    /// MPLS in IP or UDP (RFC 4023, RFC 7510).
+    Mpls,
+    /// L2TP (RFC 2661, RFC 3931).
+    L2tp,
+    /// CAPWAP data (RFC 5415).
+    Capwap,
+    /// AYIYA.
+    Ayiya,
     /// WireGuard; what it carries is encrypted.
     Wireguard,
     /// ESP (RFC 4303); what it carries is encrypted.
@@ -38,7 +51,7 @@ pub enum TunnelKind {
 pub struct Tunnel {
     /// Its kind.
     pub kind: TunnelKind,
-    /// VNI, GRE key, ERSPAN session, TEID, SPI or receiver index; `None` where the kind has none or it is absent.
+    /// VNI, GRE key or PPTP call, ERSPAN session, TEID, SPI, `EoIP` tunnel, L2TP tunnel and session, first label or peer index; `None` where the kind has none or it is absent.
     pub id: Option<u32>,
     /// Sender of the carrying packet.
     pub src: IpAddr,

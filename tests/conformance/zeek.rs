@@ -78,7 +78,7 @@ fn our_connections(path: &Path) -> BTreeMap<Key, Vec<ZeekConn>> {
     let mut found = BTreeMap::<Key, Vec<ZeekConn>>::new();
     for idle in [Duration::from_mins(5), Duration::from_mins(1), Duration::from_secs(10)] {
         let limits = MeterLimits { idle_timeout: idle, ..NO_TIMEOUTS };
-        for input in metered_within(path, limits) {
+        for input in metered_within(path, Layer::Outer, limits) {
             let Fact::Flow(event) = input.fact else { continue };
             if idle == zeek_idle(&event.record.tuple) && matches!(event.kind, FlowEventKind::Ended(_)) {
                 let conn = zeek_conn(event.record);
