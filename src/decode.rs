@@ -6,6 +6,7 @@
 //! leaves them wrong in healthy traffic. Lengths come from the headers, also where the frame was cut when it was captured.
 //! Design: hand-written, one file a layer; each layer takes the rest of the frame and says what follows.
 
+pub mod app;
 mod headers;
 mod icmp;
 mod ip;

@@ -9,6 +9,7 @@ mod community_id;
 mod id;
 mod key;
 mod meter;
+mod probe;
 mod queue;
 mod sink;
 mod state;

@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
 #![cfg(feature = "shell")]
 
+#[path = "conformance/facts.rs"]
+mod facts;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -103,6 +106,7 @@ fn other_tools_agree() {
     packet_counts(&cases, &truth);
     valid_pcapng_that_libpcap_refuses(&cases, &truth);
     evil_captures(&cases);
+    facts::first_payload_facts(&cases, &truth);
     flows(&cases);
 }
 

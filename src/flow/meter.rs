@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::id::IdMaker;
 use super::key::FlowKey;
+use super::probe::Probes;
 use super::queue::Queue;
 use super::sink::{FlowSink, FlowView, Frame};
 use super::state::{self, is_answer, is_syn};
@@ -56,6 +57,8 @@ pub struct MeterStats {
     pub not_decoded: Vec<(&'static str, u64)>,
     /// Flows evicted because the table was full.
     pub evicted_flows: u64,
+    /// Times that payload was given up because too many flows were being looked at.
+    pub probes_refused: u64,
 }
 
 /// Packets of one observation point into flow events.
@@ -67,6 +70,7 @@ pub struct Meter {
     ids: IdMaker,
     clock: Watermark,
     table: Table,
+    probes: Probes,
     stats: MeterStats,
     not_decoded: [u64; DecodeReason::ALL.len()],
 }
@@ -90,6 +94,7 @@ impl Meter {
             limits,
             clock: Watermark::default(),
             table: Table::new(),
+            probes: Probes::default(),
             stats: MeterStats::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
         }
@@ -108,7 +113,7 @@ impl Meter {
         self.stats.packets += 1;
         self.stats.frame_bytes += u64::from(wire_len);
         match decode(self.link, wire_len, data) {
-            Ok(Decoded::Ip(headers)) => self.count(at, wire_len, &headers, out),
+            Ok(Decoded::Ip(headers)) => self.count(at, wire_len, &headers, data, out),
             Ok(Decoded::NonIp) => self.stats.non_ip += 1,
             Err(reason) => self.not_decoded[reason.index()] += 1,
         }
@@ -131,6 +136,7 @@ impl Meter {
             self.emit(now, FlowEventKind::Ended(reason), slot, out);
         }
         self.table.clear();
+        self.probes = Probes::default();
     }
 
     /// Counters so far.
@@ -138,13 +144,14 @@ impl Meter {
         let counts = DecodeReason::ALL.into_iter().zip(self.not_decoded);
         MeterStats {
             active_flows: self.table.len() as u64,
+            probes_refused: self.probes.refused(),
             not_decoded: counts.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
             ..self.stats.clone()
         }
     }
 
     /// Counts a packet into its flow.
-    fn count(&mut self, at: Timestamp, wire_len: u32, headers: &Headers, out: &mut impl FlowSink) {
+    fn count(&mut self, at: Timestamp, wire_len: u32, headers: &Headers, data: &[u8], out: &mut impl FlowSink) {
         let now = self.clock.now();
         self.stats.flow_packets += 1;
         let (key, from_low) = FlowKey::new(headers);
@@ -155,6 +162,11 @@ impl Meter {
         hot.last = now;
         if state::is_first_of_direction(hot, direction) {
             cold.see_mac(direction, headers);
+            cold.seat.see_first(direction.index(), headers);
+        }
+        if hot.interest.wants(direction.index(), headers.payload_bytes) {
+            let (interest, seat) = (&mut hot.interest, &mut cold.seat);
+            self.probes.feed(interest, seat, direction.index(), headers, headers.payload(data));
         }
         self.touch(slot, ended);
         self.report(now, slot, starts, is_answer(direction, headers), out);
@@ -300,12 +312,13 @@ impl Meter {
         if self.table.hot(slot).open {
             self.emit(at, FlowEventKind::Ended(reason), slot, out);
         }
+        self.probes.release(&mut self.table.entry(slot).1.seat);
         self.table.remove(slot);
     }
 
     fn emit(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut impl FlowSink) {
         let (hot, cold) = self.table.entry(slot);
         hot.dirty = false;
-        out.flow(at, kind, FlowView { point: &self.point, hot, cold });
+        out.flow(at, kind, FlowView { point: &self.point, hot, cold, probes: &self.probes });
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Contract: an event is shown, not given: whoever needs a record asks for one, and who only counts pays nothing for it.
 
+use super::probe::Probes;
 use super::state::{self, Cold, Hot};
 use crate::input::{Fact, FlowEvent, FlowEventKind, FlowRecord, Input, ObservationPoint};
 use crate::time::Timestamp;
@@ -23,12 +24,13 @@ pub struct FlowView<'a> {
     pub(super) point: &'a ObservationPoint,
     pub(super) hot: &'a Hot,
     pub(super) cold: &'a Cold,
+    pub(super) probes: &'a Probes,
 }
 
 impl FlowView<'_> {
     /// The record as it stands.
     pub fn record(&self) -> FlowRecord {
-        state::record(self.point, self.hot, self.cold)
+        FlowRecord { app: self.probes.facts(&self.cold.seat), ..state::record(self.point, self.hot, self.cold) }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::id::IdMaker;
 use super::key::{FlowKey, receiver, sender};
+use super::probe::{Interest, Seat};
 use crate::decode::{Headers, VlanStack};
 use crate::input::{
     Counters, FiveTuple, FlowId, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, tcp_flags,
@@ -20,7 +21,7 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    const fn index(self) -> usize {
+    pub(super) const fn index(self) -> usize {
         self as usize
     }
 }
@@ -47,6 +48,8 @@ pub(super) struct Hot {
     pub(super) answered: bool,
     /// Packets came since the last event.
     pub(super) dirty: bool,
+    /// Which payload is wanted.
+    pub(super) interest: Interest,
 }
 
 /// What only events need.
@@ -63,6 +66,8 @@ pub(super) struct Cold {
     again: u32,
     macs: [Option<Mac>; 2],
     vlans: VlanStack,
+    /// First-payload facts.
+    pub(super) seat: Seat,
 }
 
 /// State of a flow whose first packet this is; its record is not open yet.
@@ -82,6 +87,7 @@ pub(super) fn first_packet(key: FlowKey, hash: u64, from_low: bool, headers: &He
         open: false,
         answered: false,
         dirty: false,
+        interest: Interest::new(headers),
     };
     let cold = Cold {
         tuple: if is_syn_ack { sent.reversed() } else { sent },
@@ -92,6 +98,7 @@ pub(super) fn first_packet(key: FlowKey, hash: u64, from_low: bool, headers: &He
         again: 0,
         macs: [None; 2],
         vlans: VlanStack::default(),
+        seat: Seat::new(),
     };
     (hot, cold)
 }
