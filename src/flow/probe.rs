@@ -4,13 +4,14 @@
 //! takes payload in any order, repeated or cut, and keeps facts. Content decides what a flow speaks; ports decide only for DNS.
 //! A flow whose first payload is of no known protocol keeps nothing: no allocation, and [`LOOKS`] more segments are compared
 //! with the start of a TLS hello (STARTTLS and the like).
-//! Limits: [`MAX_PROBES`] flows with facts, [`MAX_BUFFERED`] bytes waiting, [`MAX_DNS`] questions a flow, and the parsers'
-//! own; what does not fit is counted. Streams are put together only around the messages that are looked for.
+//! Limits: [`MAX_PROBES`] flows with facts, [`MAX_BUFFERED`] bytes waiting, [`MAX_DNS`] questions a flow and [`MAX_QUESTIONS`]
+//! of all, and the parsers' own; what does not fit is counted. Streams are put together only around the messages that are looked for.
 //! Design: a message that lies in one segment is read in place; only pieces are copied. What is kept at last is one shared
 //! [`AppFacts`] a flow, so that each event shows it without a copy.
 
 mod content;
 mod datagram;
+mod fragments;
 mod stream;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::decode::{Headers, TcpHeader};
 use crate::input::{AppFacts, Protocol, tcp_flags};
 use content::{After, Fact, Step};
 use datagram::Quic;
+use fragments::Pieces;
 use stream::Stream;
 
 /// Flows with facts at once: some 500 bytes each.
@@ -27,7 +29,9 @@ const MAX_PROBES: usize = 1 << 18;
 /// Bytes of unfinished messages, of all flows.
 const MAX_BUFFERED: usize = 32 << 20;
 /// Questions of a flow that are kept; a repeated one counts once.
-const MAX_DNS: usize = 64;
+const MAX_DNS: usize = 256;
+/// Questions of all flows, beyond the first of each: some 120 bytes each.
+const MAX_QUESTIONS: usize = 1 << 19;
 /// Later segments of a flow of unknown content that are compared with the start of a hello.
 const LOOKS: u8 = 6;
 
@@ -102,6 +106,11 @@ const fn payload_seq(tcp: TcpHeader) -> u32 {
     tcp.seq.wrapping_add((tcp.flags & tcp_flags::SYN != 0) as u32)
 }
 
+/// Whether the ports are those of DNS, mDNS or LLMNR.
+fn is_dns(headers: &Headers) -> bool {
+    [headers.src_port, headers.dst_port].iter().any(|port| matches!(port, 53 | 5353 | 5355))
+}
+
 /// What one flow said so far, and what is not finished.
 #[derive(Debug, Default)]
 struct Probe {
@@ -114,11 +123,18 @@ struct Probe {
 struct Work {
     streams: [Stream; 2],
     quic: Option<Quic>,
+    pieces: Option<Pieces>,
 }
 
 impl Work {
+    fn is_idle(&self) -> bool {
+        self.held() == 0 && self.quic.is_none() && self.pieces.is_none()
+    }
+
     fn held(&self) -> usize {
-        self.streams.iter().map(Stream::held).sum::<usize>() + self.quic.as_ref().map_or(0, |quic| quic.crypto.held())
+        let quic = self.quic.as_ref().map(|quic| &quic.crypto);
+        let pieces = self.pieces.as_ref().map(|pieces| &pieces.stream);
+        self.streams.iter().chain(quic).chain(pieces).map(Stream::held).sum()
     }
 }
 
@@ -129,6 +145,8 @@ pub(super) struct Probes {
     free: Vec<u32>,
     /// Bytes waiting in all of them.
     buffered: usize,
+    /// Questions kept in all of them.
+    questions: usize,
     refused: u64,
     /// The name of the message being read.
     name: String,
@@ -154,10 +172,14 @@ impl Probes {
         if payload.is_empty() {
             return;
         }
-        match headers.tcp {
-            Some(tcp) => self.segment(interest, seat, side, (headers, tcp), payload),
-            None if headers.protocol == Protocol::UDP => self.datagram(interest, seat, side, headers, payload),
-            None => {}
+        let piece = headers.fragment.filter(|piece| piece.more || !piece.is_first());
+        match (piece, headers.tcp) {
+            (Some(piece), _) => self.fragment(interest, seat, side, (headers, piece), payload),
+            (None, Some(tcp)) => self.segment(interest, seat, side, (headers, tcp), payload),
+            (None, None) if headers.protocol == Protocol::UDP => {
+                self.datagram(interest, seat, side, headers, payload);
+            }
+            (None, None) => {}
         }
     }
 
@@ -182,7 +204,8 @@ impl Probes {
     pub(super) fn release(&mut self, seat: &mut Seat) {
         self.drop_work(seat);
         if let Some(probe) = self.all.get_mut(seat.slot as usize) {
-            probe.facts = None;
+            let facts = probe.facts.take();
+            self.questions = self.questions.saturating_sub(facts.map_or(0, |facts| facts.dns.len()));
             self.free.push(seat.slot);
         }
         seat.slot = Seat::NONE;
@@ -245,7 +268,7 @@ impl Probes {
         let Some(payload) = payload.get(known..).filter(|new| !new.is_empty()) else { return };
         let ahead = usize::try_from(ahead.max(0)).unwrap_or(0);
         let is_cut = payload.len() + known < headers.payload_bytes as usize;
-        let is_dns = [headers.src_port, headers.dst_port].contains(&53);
+        let is_dns = is_dns(headers);
         let has_work = self.all.get(seat.slot as usize).is_some_and(|probe| probe.work.is_some());
         if ahead == 0 && !has_work {
             self.examine(interest, seat, side, payload, (is_cut, is_dns));
@@ -305,7 +328,7 @@ impl Probes {
         if let Some(place) = probe.work.as_mut().and_then(|work| work.streams.get_mut(side)) {
             *place = stream;
         }
-        if probe.work.as_ref().is_some_and(|work| work.held() == 0 && work.quic.is_none()) {
+        if probe.work.as_ref().is_some_and(|work| work.is_idle()) {
             probe.work = None;
         }
     }
@@ -356,15 +379,21 @@ impl Probes {
     /// Keeps a fact; a name that belongs to it is in `self.name`.
     fn keep(&mut self, interest: &mut Interest, seat: &mut Seat, side: usize, fact: Fact) {
         let name = std::mem::take(&mut self.name);
-        match self.probe(seat) {
-            Some(probe) => {
-                let facts = probe.facts.get_or_insert_default();
-                // A shared copy was shown by an earlier event and stays as it was.
-                if fact.is_news(facts, &name) && !fact.keep(Arc::make_mut(facts), side, &name) {
-                    interest.end();
-                }
+        let is_full = self.questions >= MAX_QUESTIONS;
+        if let Some(facts) = self.probe(seat).map(|probe| probe.facts.get_or_insert_default())
+            && fact.is_news(facts, &name)
+        {
+            // A shared copy was shown by an earlier event and stays as it was.
+            let facts = Arc::make_mut(facts);
+            let before = facts.dns.len();
+            let has_room = (!is_full || before == 0) && fact.keep(facts, side, &name);
+            self.questions += facts.dns.len() - before;
+            if !has_room {
+                self.refused += u64::from(is_full);
+                interest.end();
             }
-            None => interest.end(),
+        } else if seat.slot == Seat::NONE {
+            interest.end();
         }
         self.name = name;
     }

@@ -101,3 +101,58 @@ fn push_hash(out: &mut String, text: &str) {
         let _ = write!(out, "{byte:02x}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(values: &[u16]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_be_bytes()).collect()
+    }
+
+    /// The example of the description.
+    #[test]
+    fn published_example() {
+        let ciphers = bytes(&[
+            0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c,
+            0x009d, 0x002f, 0x0035,
+        ]);
+        let signatures = bytes(&[0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601]);
+        let hello = Hello {
+            version: 0x0303,
+            ciphers: &ciphers,
+            extensions: vec![
+                0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b,
+                0xff01, 0x000b, 0x000a, 0x4a4a, 0x0015,
+            ],
+            alpn: vec![b"h2", b"http/1.1"],
+            versions: &[0x5a, 0x5a, 3, 4, 3, 3],
+            signatures: &signatures,
+            whole: true,
+            ..Hello::default()
+        };
+        assert_eq!(fingerprint(&hello, Transport::Tcp), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+    }
+
+    #[test]
+    fn nothing_offered_is_zeros() {
+        let hello = Hello { version: 0x0301, whole: true, ..Hello::default() };
+        assert_eq!(fingerprint(&hello, Transport::Quic), "q10i000000_000000000000_000000000000");
+    }
+
+    #[test]
+    fn protocols_that_are_no_text_show_hexadecimal_digits() {
+        for (name, shown) in [(&b"h2"[..], "h2"), (b"http/1.1", "h1"), (b"x", "xx"), (b"", "00")] {
+            assert_eq!(protocol(name).iter().collect::<String>(), shown);
+        }
+        for (name, shown) in [(&[0xab][..], "ab"), (&[0xab, 0xcd], "ad"), (&[0x30, 0xab], "3b"), (b"h2 ", "60")] {
+            assert_eq!(protocol(name).iter().collect::<String>(), shown);
+        }
+    }
+
+    #[test]
+    fn dtls_versions_count_downwards() {
+        let hello = Hello { version: 0xfefd, versions: &[0xfe, 0xfd, 0xfe, 0xfc], ..Hello::default() };
+        assert_eq!(version(&hello), "d3");
+    }
+}

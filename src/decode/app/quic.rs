@@ -214,7 +214,8 @@ pub fn crypto_frames<'a>(payload: &'a [u8], is_cut: bool, mut each: impl FnMut(u
             // Ping.
             1 => Some(()),
             2 | 3 => acknowledgement(&mut rest, kind == 3),
-            6 => crypto(&mut rest, is_cut, &mut each),
+            // 8: T051.
+            6 | 8 => crypto(&mut rest, is_cut, &mut each),
             0x1c => close(&mut rest),
             _ => return false,
         };
@@ -252,4 +253,49 @@ fn close(rest: &mut Reader<'_>) -> Option<()> {
     // Error, type of the frame, reason.
     let (_, _, len) = (rest.varint()?, rest.varint()?, rest.varint()?);
     rest.take(usize::try_from(len).ok()?).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digits(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// RFC 9001 appendix A.1 and RFC 9369 appendix A.1.
+    #[test]
+    fn published_keys() {
+        let destination = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
+        let keys = Keys::client(1, &destination).expect("keys");
+        assert_eq!(digits(&keys.key), "1f369613dd76d5467730efcbe3b1a22d");
+        assert_eq!(digits(&keys.iv), "fa044b2f42a3fd3b46fb255c");
+        let keys = Keys::client(0x6b33_43cf, &destination).expect("keys");
+        assert_eq!(digits(&keys.key), "8b1a0bc121284290a29e0971b5cd045d");
+        assert_eq!(digits(&keys.iv), "91f73e2351d8fa91660e909f");
+        assert!(Keys::client(2, &destination).is_none(), "an unknown version has no salt");
+    }
+
+    /// RFC 9001 appendix A.2: sample and mask of the client's Initial packet.
+    #[test]
+    fn published_mask() {
+        let keys = Keys::client(1, &[0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08]).expect("keys");
+        let mut block = 0xd1b1_c98d_d768_9fb8_ec11_d242_b123_dc9b_u128.to_be_bytes().into();
+        keys.mask.encrypt_block(&mut block);
+        assert_eq!(digits(&block[..5]), "437b9aec36");
+    }
+
+    #[test]
+    fn frames_that_an_initial_packet_may_not_have_are_refused() {
+        let offsets = |payload: &[u8], is_cut| {
+            let mut all = Vec::new();
+            let is_list = crypto_frames(payload, is_cut, |offset, bytes| all.push((offset, bytes.len())));
+            (is_list, all)
+        };
+        assert_eq!(offsets(&[0, 0, 1, 6, 5, 2, 9, 9, 2, 1, 0, 0, 1, 0, 0x1c, 1, 0, 0, 0], false), (true, vec![(5, 2)]));
+        assert!(!offsets(&[6, 0, 1, 9, 4], false).0, "a RESET_STREAM frame");
+        assert!(!offsets(&[0, 0, 0], false).0, "nothing but padding");
+        assert!(!offsets(&[6, 0, 9, 1], false).0, "a frame longer than the payload");
+        assert_eq!(offsets(&[6, 0, 9, 1], true), (true, vec![(0, 1)]));
+    }
 }

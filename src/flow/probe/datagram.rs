@@ -62,8 +62,7 @@ impl Probes {
         headers: &Headers,
         payload: &[u8],
     ) {
-        // DNS, mDNS, LLMNR.
-        let is_dns = [headers.src_port, headers.dst_port].iter().any(|port| matches!(port, 53 | 5353 | 5355));
+        let is_dns = super::is_dns(headers);
         if quic::may_begin(payload) && !is_dns {
             self.initials(interest, seat, side, payload);
         } else if let Some(question) = dns::read(payload, &mut self.name)
