@@ -8,6 +8,7 @@
 //! Design: hand-written, one file a layer; each layer takes the rest of the frame and says what follows. The frame that
 //! nearly all are (Ethernet, IP, TCP or UDP) goes a short way that the compiler can see as a whole.
 
+pub mod app;
 mod headers;
 mod icmp;
 mod ip;

@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
 #![cfg(feature = "shell")]
 
+#[path = "conformance/facts.rs"]
+mod facts;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,6 +104,7 @@ fn other_tools_agree() {
     valid_pcapng_that_libpcap_refuses(&cases, &truth);
     evil_captures(&cases);
     flows::agree_with_tshark(&cases);
+    facts::first_payload_facts(&cases, &truth);
 }
 
 fn of_kind<'a>(truth: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {

@@ -4,6 +4,7 @@
 //! Design: a fact that was not seen is absent, never empty; [`AppFacts`] is kept apart from the flow's counters, because
 //! most flows have none.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -11,13 +12,13 @@ use serde::{Deserialize, Serialize};
 /// First-payload facts of one flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AppFacts {
-    /// A TLS `ClientHello`, over TCP or inside QUIC.
+    /// A TLS `ClientHello`, over TCP, inside QUIC, or of DTLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsHello>,
     /// A QUIC Initial packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quic: Option<QuicInitial>,
-    /// DNS messages, the first few.
+    /// DNS questions with their answers: the first few that differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsMessage>,
     /// The first HTTP request.
@@ -43,8 +44,9 @@ pub struct TlsHello {
     /// Application protocols offered (RFC 7301).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alpn: Vec<String>,
-    /// JA4 client fingerprint.
-    pub ja4: String,
+    /// JA4 client fingerprint; absent where the hello was not captured to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
 }
 
 /// A QUIC Initial packet of a client (RFC 9000 §17.2.2).
@@ -54,17 +56,17 @@ pub struct QuicInitial {
     pub version: u32,
 }
 
-/// A DNS message (RFC 1035 §4).
+/// A DNS question, and its answer where one was seen (RFC 1035 §4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DnsMessage {
     /// Name of the first question, without the final dot.
     pub query: String,
     /// Its type: `A`, `AAAA`, `TXT`, … or `TYPE65280`.
     #[serde(rename = "type")]
-    pub kind: String,
-    /// How it was answered: `NOERROR`, `NXDOMAIN`, …; absent in a question.
+    pub kind: Cow<'static, str>,
+    /// How it was answered: `NOERROR`, `NXDOMAIN`, …; absent where no answer was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rcode: Option<String>,
+    pub rcode: Option<Cow<'static, str>>,
 }
 
 /// An HTTP/1 request (RFC 9112).

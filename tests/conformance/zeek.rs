@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use hopwatch::flow::{MeterLimits, ZeekConn, zeek_conn};
+use hopwatch::flow::{Layer, MeterLimits, ZeekConn, zeek_conn};
 use hopwatch::input::{Fact, FiveTuple, FlowEventKind, Protocol};
 use serde_json::Value;
 

@@ -1,0 +1,148 @@
+//! What the start of a stream, or what follows a message that announced more, turns out to be.
+//!
+//! Contract: one step reads one message. A step that needs more bytes is repeated with them from the start, so no protocol
+//! has a state here. Design: the first byte rules out most protocols, so that unknown content costs a few comparisons.
+
+use crate::decode::app::{Parsed, dns, http, proxy, socks, ssh, tls};
+use crate::input::{AppFacts, DnsMessage, HttpRequest, ProxyHeader, QuicInitial, SocksRequest, TlsHello};
+
+/// Something that was said.
+#[derive(Debug)]
+pub(super) enum Fact {
+    Tls(TlsHello),
+    Quic(QuicInitial),
+    /// The name is kept by the reader.
+    Dns(dns::Question),
+    Http(HttpRequest),
+    Socks(SocksRequest),
+    Ssh(String),
+    Proxy(ProxyHeader),
+}
+
+/// What is of interest after a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// What follows so many bytes.
+    Bytes(usize),
+    /// The other direction.
+    Side,
+    /// Nothing.
+    Flow,
+}
+
+/// What one step found.
+#[derive(Debug)]
+pub(super) enum Step {
+    Found(Fact, After),
+    /// A message that tells nothing; the next is so many bytes later.
+    Skip(usize),
+    More,
+    Other,
+}
+
+/// Reads a message at the start of a stream. With `last`, nothing more will come.
+pub(super) fn step(bytes: &[u8], last: bool, is_dns: bool, name: &mut String) -> Step {
+    let step = match bytes.first() {
+        Some(22) => parsed(tls::stream(bytes, last), |hello| (Fact::Tls(hello), After::Flow)),
+        Some(b'S') => match parsed(ssh::identification(bytes, last), |line| (Fact::Ssh(line), After::Side)) {
+            Step::Other => request(bytes, last),
+            step => step,
+        },
+        Some(b'P' | b'\r') => {
+            match parsed(proxy::header(bytes, last), |(header, len)| (Fact::Proxy(header), After::Bytes(len))) {
+                Step::Other => request(bytes, last),
+                // Until then it may be `POST`, `PUT` or `PATCH` as well.
+                Step::More if bytes.len() < 2 => Step::More,
+                step => step,
+            }
+        }
+        Some(b'A'..=b'Z') => request(bytes, last),
+        Some(4 | 5) if socks::may_begin(bytes) || is_dialogue(bytes) => {
+            parsed(socks::request(bytes, last), |(request, len)| (Fact::Socks(request), After::Bytes(len)))
+        }
+        _ => Step::Other,
+    };
+    if is_dns && matches!(step, Step::Other) { dns_message(bytes, last, name) } else { step }
+}
+
+/// A choice of methods, and more after it: a stream that was put together.
+fn is_dialogue(bytes: &[u8]) -> bool {
+    let choice = bytes.get(1).and_then(|methods| bytes.get(..2 + usize::from(*methods)));
+    choice.is_some_and(|choice| choice.first() == Some(&5) && choice.len() < bytes.len() && socks::may_begin(choice))
+}
+
+fn request(bytes: &[u8], last: bool) -> Step {
+    parsed(http::request(bytes, last), |(request, len)| {
+        let after = if request.connect.is_some() && len > 0 { After::Bytes(len) } else { After::Flow };
+        (Fact::Http(request), after)
+    })
+}
+
+fn dns_message(bytes: &[u8], last: bool, name: &mut String) -> Step {
+    match dns::stream(bytes, last, name) {
+        Parsed::Whole((Some(question), len)) => Step::Found(Fact::Dns(question), After::Bytes(len)),
+        Parsed::Whole((None, len)) => Step::Skip(len),
+        Parsed::More => Step::More,
+        Parsed::Other => Step::Other,
+    }
+}
+
+fn parsed<T>(parsed: Parsed<T>, found: impl FnOnce(T) -> (Fact, After)) -> Step {
+    match parsed {
+        Parsed::Whole(value) => {
+            let (fact, after) = found(value);
+            Step::Found(fact, after)
+        }
+        Parsed::More => Step::More,
+        Parsed::Other => Step::Other,
+    }
+}
+
+impl Fact {
+    /// Whether keeping it changes anything: repeated questions do not.
+    pub(super) fn is_news(&self, facts: &AppFacts, name: &str) -> bool {
+        match self {
+            Self::Dns(question) => !facts.dns.iter().any(|known| {
+                is_asked(known, question, name)
+                    && (!question.is_response || known.rcode == Some(dns::rcode_name(question.rcode)))
+            }),
+            _ => true,
+        }
+    }
+
+    /// Adds it; the first of its kind stays, except that the client's SSH string (side 0) replaces the server's.
+    /// False when there is no room for more.
+    pub(super) fn keep(self, facts: &mut AppFacts, side: usize, name: &str) -> bool {
+        match self {
+            Self::Tls(hello) => _ = facts.tls.get_or_insert(hello),
+            Self::Quic(initial) => _ = facts.quic.get_or_insert(initial),
+            Self::Http(request) => _ = facts.http.get_or_insert(request),
+            Self::Socks(request) => _ = facts.socks.get_or_insert(request),
+            Self::Proxy(header) => _ = facts.proxy.get_or_insert(header),
+            Self::Ssh(line) if side == 0 => facts.ssh = Some(line),
+            Self::Ssh(line) => _ = facts.ssh.get_or_insert(line),
+            Self::Dns(question) => return keep_question(&mut facts.dns, &question, name),
+        }
+        true
+    }
+}
+
+fn is_asked(known: &DnsMessage, question: &dns::Question, name: &str) -> bool {
+    known.query == name && known.kind == dns::kind_name(question.kind)
+}
+
+/// An answer completes its question.
+fn keep_question(known: &mut Vec<DnsMessage>, question: &dns::Question, name: &str) -> bool {
+    let open = known.iter_mut().find(|known| known.rcode.is_none() && is_asked(known, question, name));
+    if let Some(asked) = open.filter(|_| question.is_response) {
+        asked.rcode = Some(dns::rcode_name(question.rcode));
+    } else if known.len() < super::MAX_DNS {
+        if known.is_empty() {
+            known.reserve_exact(1);
+        }
+        known.push(question.facts(name));
+    } else {
+        return false;
+    }
+    true
+}
