@@ -2,20 +2,31 @@
 //!
 //! Contract: one [`Meter`] a point, owned by the thread that reads it; no lock, no copy of the frame, no allocation a packet.
 //! Every packet is counted once: as IP, as non-IP, or as not decoded with a reason; the parts add up to the total.
-//! Limits: later fragments carry no ports and are a flow of their own (ports 0).
-//! Design: [`Meter`] holds the rules; the key, the table with its queues, and a flow's state have a file each.
+//! Limits: fragments wait for their first piece 30 seconds of packet time; without it they are a flow of their own (ports 0).
+//! Design: [`Meter`] holds the rules; index, timers, a flow's state, TCP, fragments, payload probes and the choice of the
+//! metered header have a file each.
 
 mod community_id;
+mod conn_state;
+mod fragments;
 mod id;
 mod index;
 mod key;
+mod layers;
+mod limits;
 mod meter;
+mod probe;
 mod sink;
 mod state;
 mod table;
+mod tcp;
 mod timers;
 mod wheel;
 
 pub use community_id::community_id;
-pub use meter::{Meter, MeterLimits, MeterStats, TCP_LINGER};
+pub use conn_state::{ZeekConn, datagram_state, zeek_conn};
+pub use layers::Layer;
+pub use limits::{MeterLimits, MeterStats, TCP_LINGER};
+pub use meter::Meter;
 pub use sink::{FlowSink, FlowView, Frame};
+pub use tcp::{TcpState, TcpStory};

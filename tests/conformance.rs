@@ -225,8 +225,7 @@ fn metered_within(path: &Path, layer: Layer, limits: MeterLimits) -> Vec<Input> 
     let mut meters = BTreeMap::new();
     while let Ok(Some(packet)) = reader.next_packet() {
         let point = &packet.origin.point;
-        let new =
-            || Meter::new(point.clone(), packet.origin.link, limits).with_layer(layer, TunnelPorts::default());
+        let new = || Meter::new(point.clone(), packet.origin.link, limits).with_layer(layer, TunnelPorts::default());
         meters.entry(point.clone()).or_insert_with(new).packet(packet.at, packet.wire_len, packet.data, &mut out);
     }
     let mut packets = 0;

@@ -9,56 +9,21 @@
 //! stays for [`TCP_LINGER`] after its last packet: the last ACK, repeated FINs and late RSTs count into it and do not make a
 //! flow in the wrong direction; a new SYN ends it at once and starts a new flow.
 
-use std::time::Duration;
-
+use super::fragments::Piece;
 use super::id::IdMaker;
 use super::index::NO_SLOT;
 use super::key::FlowKey;
+use super::layers::{Around, Layer, Layers};
+use super::limits::{MeterLimits, MeterStats};
+use super::probe::Probes;
 use super::sink::{FlowSink, FlowView, Frame};
-use super::state::{self, Direction, is_answer, is_syn};
+use super::state::{self, Direction, Mark, is_answer};
 use super::table::Table;
 use super::timers::{Due, Timers};
 use super::wheel::Wheel;
-use crate::decode::{DecodeReason, Decoded, Headers, LinkType, decode};
+use crate::decode::{DecodeReason, Decoded, Headers, LinkType, TunnelPorts, decode};
 use crate::input::{EndReason, FlowEventKind, ObservationPoint};
 use crate::time::{Timestamp, Watermark};
-
-/// How long an ended TCP connection still takes in late packets, at most the idle timeout; its `Ended` comes after that.
-pub const TCP_LINGER: Duration = Duration::from_secs(5);
-
-/// Bounds and timeouts of a meter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MeterLimits {
-    /// Flows held at once; at the bound the one nearest to its end (the longest idle) is evicted and counted.
-    pub max_flows: usize,
-    /// A flow without a packet for so long ends; zero switches it off.
-    pub idle_timeout: Duration,
-    /// A flow longer than this is reported and goes on in a new record; zero switches it off.
-    pub active_timeout: Duration,
-    /// `Updated` is sent at most this often; zero switches it off.
-    pub update_interval: Duration,
-}
-
-/// What a meter counted so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MeterStats {
-    /// Packets read.
-    pub packets: u64,
-    /// Their bytes on the wire.
-    pub frame_bytes: u64,
-    /// Flows started.
-    pub flows: u64,
-    /// Flows held now.
-    pub active_flows: u64,
-    /// Packets counted into flows.
-    pub flow_packets: u64,
-    /// Well-formed frames that carry no IP (ARP, LLDP …).
-    pub non_ip: u64,
-    /// Packets not decoded, by reason (`DecodeReason::as_str`), only non-zero ones.
-    pub not_decoded: Vec<(&'static str, u64)>,
-    /// Flows evicted because the table was full.
-    pub evicted_flows: u64,
-}
 
 /// Packets that go through the stages together: enough to wait for memory once, few enough to stay in the first cache.
 const BATCH: usize = 32;
@@ -72,6 +37,8 @@ pub struct Meter {
     ids: IdMaker,
     clock: Watermark,
     table: Table,
+    layers: Layers,
+    probes: Probes,
     /// Nothing is due before this.
     next_check: Timestamp,
     stats: MeterStats,
@@ -91,6 +58,16 @@ struct Packet {
     headers: Headers,
 }
 
+/// What else is known of a packet.
+#[derive(Clone, Copy, Debug)]
+struct Context<'a> {
+    /// The frame; empty when it is gone.
+    data: &'a [u8],
+    around: Around<'a>,
+    /// The slot where its flow was when the batch began.
+    likely: u32,
+}
+
 impl Meter {
     /// A meter with an empty table.
     pub fn new(point: ObservationPoint, link: LinkType, limits: MeterLimits) -> Self {
@@ -101,11 +78,20 @@ impl Meter {
             limits,
             clock: Watermark::default(),
             table: Table::new(Timers::new(&limits)),
+            layers: Layers::default(),
+            probes: Probes::default(),
             next_check: Timestamp::MAX,
             stats: MeterStats::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
             warmth: 0,
         }
+    }
+
+    /// Which IP header is metered, and at which ports tunnels are looked for.
+    #[must_use]
+    pub fn with_layer(mut self, layer: Layer, ports: TunnelPorts) -> Self {
+        self.layers = Layers::new(layer, ports);
+        self
     }
 
     /// Captured packets, in the order they were captured.
@@ -121,8 +107,12 @@ impl Meter {
             self.warmth ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
             for ((frame, packet), likely) in frames.iter().zip(&packets).zip(likely) {
                 self.advance(frame.at, out);
-                if let Some(packet) = packet {
-                    self.count(packet, likely, out);
+                let Some(packet) = packet else { continue };
+                if self.layers.is_plain(&packet.headers) {
+                    let context = Context { data: frame.data, around: Around::Frame(frame.data), likely };
+                    self.count(packet, context, out);
+                } else {
+                    self.meet(packet, frame.data, out);
                 }
             }
         }
@@ -143,21 +133,40 @@ impl Meter {
     }
 
     fn expire(&mut self, now: Timestamp, out: &mut impl FlowSink) {
-        while let Some((deadline, due, slot)) = self.table.next_due(now) {
-            self.fire(deadline, due, slot, out);
+        loop {
+            let waited = self.layers.next_deadline().filter(|deadline| *deadline <= now);
+            match self.table.next_due(waited.unwrap_or(now)) {
+                Some((deadline, due, slot)) => self.fire(deadline, due, slot, out),
+                None if waited.is_none() => break,
+                None => {
+                    self.layers.expire(waited.unwrap_or(now));
+                    self.count_ready(waited.unwrap_or(now), out);
+                }
+            }
         }
         self.next_check = self.table.next_check();
+        self.look_again();
+    }
+
+    /// Something may be due earlier than it was thought.
+    fn look_again(&mut self) {
+        let fragments = self.layers.next_deadline().unwrap_or(Timestamp::MAX);
+        self.next_check = self.next_check.min(self.table.next_check()).min(fragments);
     }
 
     /// The observation ends: every record ends, in order of (start, tuple), with `ForcedEnd`, or with `EndOfFlow` where TCP
     /// had ended before.
     pub fn drain(&mut self, out: &mut impl FlowSink) {
         let now = self.clock.now();
+        self.layers.drain();
+        self.count_ready(now, out);
         for slot in self.table.open_by_start() {
-            let reason = if self.table.hot(slot).closed { EndReason::EndOfFlow } else { EndReason::ForcedEnd };
+            let reason =
+                if self.table.hot(slot).marks.has(Mark::Closed) { EndReason::EndOfFlow } else { EndReason::ForcedEnd };
             self.emit(now, FlowEventKind::Ended(reason), slot, out);
         }
         self.table.clear();
+        self.probes.clear();
         self.next_check = Timestamp::MAX;
     }
 
@@ -166,6 +175,9 @@ impl Meter {
         let counts = DecodeReason::ALL.into_iter().zip(self.not_decoded);
         MeterStats {
             active_flows: self.table.len() as u64,
+            flow_packets: self.stats.flow_packets + self.layers.waiting(),
+            evicted_fragments: self.layers.evicted(),
+            probes_refused: self.probes.refused(),
             not_decoded: counts.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
             ..self.stats.clone()
         }
@@ -177,11 +189,7 @@ impl Meter {
         self.stats.packets += 1;
         self.stats.frame_bytes += u64::from(frame.wire_len);
         match decode(self.link, frame.wire_len, frame.data) {
-            Ok(Decoded::Ip(headers)) => {
-                let (key, from_low) = FlowKey::new(&headers);
-                let hash = self.table.hash(&key);
-                Some(Packet { at: frame.at, wire_len: frame.wire_len, hash, key, from_low, headers })
-            }
+            Ok(Decoded::Ip(headers)) => Some(self.keyed(frame.at, frame.wire_len, headers)),
             Ok(Decoded::NonIp) => {
                 self.stats.non_ip += 1;
                 None
@@ -193,23 +201,61 @@ impl Meter {
         }
     }
 
+    #[inline]
+    fn keyed(&self, at: Timestamp, wire_len: u32, headers: Headers) -> Packet {
+        let (key, from_low) = FlowKey::new(&headers);
+        Packet { at, wire_len, hash: self.table.hash(&key), key, from_low, headers }
+    }
+
+    /// A fragment, or in the inner layer what may be a tunnel.
+    #[cold]
+    fn meet(&mut self, packet: &Packet, data: &[u8], out: &mut impl FlowSink) {
+        let now = self.clock.now();
+        let Packet { at, wire_len, headers, .. } = *packet;
+        if let Some((metered, tunnels)) = self.layers.meet(Piece { at, wire_len, headers }, data, now) {
+            let around = if metered == headers { Around::Frame(data) } else { Around::Passed(&tunnels) };
+            self.count(&self.keyed(at, wire_len, metered), Context { data, around, likely: NO_SLOT }, out);
+        }
+        self.count_ready(now, out);
+        self.look_again();
+    }
+
+    /// Counts the fragments whose waiting is over.
+    fn count_ready(&mut self, now: Timestamp, out: &mut impl FlowSink) {
+        let now = now.min(self.clock.now());
+        while let Some(Piece { at, wire_len, headers }) = self.layers.ready() {
+            let context = Context { data: &[], around: Around::Unknown, likely: NO_SLOT };
+            self.count_at(now, &self.keyed(at, wire_len, headers), context, out);
+        }
+    }
+
     /// Counts a packet into its flow.
     #[inline]
-    fn count(&mut self, packet: &Packet, likely: u32, out: &mut impl FlowSink) {
-        let now = self.clock.now();
+    fn count(&mut self, packet: &Packet, context: Context<'_>, out: &mut impl FlowSink) {
+        self.count_at(self.clock.now(), packet, context, out);
+    }
+
+    #[inline]
+    fn count_at(&mut self, now: Timestamp, packet: &Packet, context: Context<'_>, out: &mut impl FlowSink) {
         let headers = &packet.headers;
         self.stats.flow_packets += 1;
-        let (slot, starts) = self.flow(packet, likely, now, out);
-        let hot = self.table.hot_mut(slot);
+        let (slot, starts) = self.flow(packet, context, now, out);
+        let (hot, cold) = self.table.entry(slot);
         let direction = hot.direction(packet.from_low);
         let carried = hot.count(direction, packet.at, packet.wire_len, headers);
         hot.last = now;
-        let ended = headers.tcp_flags().is_some_and(|flags| hot.see_tcp(direction, flags));
+        let ended = headers.tcp.as_ref().is_some_and(|tcp| state::see_tcp(hot, cold, direction, tcp, headers));
         let is_first = hot.is_first_of(direction);
-        let answers = !hot.answered && is_answer(direction, headers);
-        hot.answered |= answers;
-        if carried || ended || is_first {
-            self.remember(packet, slot, direction, (carried, ended));
+        let answers = !hot.marks.has(Mark::Answered) && is_answer(direction, headers);
+        if answers {
+            hot.marks.set(Mark::Answered);
+        }
+        if hot.interest.wants(direction.index(), headers.payload_bytes) {
+            let payload = headers.payload(context.data);
+            self.probes.feed(&mut hot.interest, &mut cold.seat, direction.index(), headers, payload);
+        }
+        if carried || ended || is_first || headers.fragment.is_some() {
+            self.remember(packet, now, slot, direction, (carried, ended));
         }
         if starts || answers || !self.limits.update_interval.is_zero() {
             self.report(now, slot, starts, answers, out);
@@ -217,65 +263,72 @@ impl Meter {
     }
 
     /// What happens seldom in the life of a flow.
-    fn remember(&mut self, packet: &Packet, slot: u32, direction: Direction, (carried, ended): (bool, bool)) {
-        let now = self.clock.now();
+    fn remember(
+        &mut self,
+        packet: &Packet,
+        now: Timestamp,
+        slot: u32,
+        direction: Direction,
+        (carried, ended): (bool, bool),
+    ) {
+        let headers = &packet.headers;
         let (hot, cold) = self.table.entry(slot);
-        cold.see_mac(direction, &packet.headers);
+        cold.see_first(direction, headers);
+        if headers.fragment.is_some() {
+            cold.extras().fragments += 1;
+        }
         if carried {
-            let headers = &packet.headers;
             cold.carry(hot, direction, [1, packet.wire_len, headers.ip_bytes, headers.payload_bytes]);
         }
         if ended {
             self.table.arm_end(slot, now);
-            self.next_check = self.next_check.min(self.table.next_check());
+            self.look_again();
         }
     }
 
     /// The flow of a packet, with an open record, and whether that record is new.
     #[inline]
-    fn flow(&mut self, packet: &Packet, likely: u32, now: Timestamp, out: &mut impl FlowSink) -> (u32, bool) {
-        if let Some(slot) = self.table.find_at(likely, packet.hash, &packet.key) {
-            let hot = self.table.hot(slot);
-            if hot.open && !(hot.closed && is_syn(&packet.headers)) {
-                return (slot, false);
+    fn flow(&mut self, packet: &Packet, context: Context<'_>, now: Timestamp, out: &mut impl FlowSink) -> (u32, bool) {
+        let before = match self.table.find_at(context.likely, packet.hash, &packet.key) {
+            None => None,
+            Some(slot) => {
+                let hot = self.table.hot(slot);
+                let is_new_connection = hot.reopens(packet.from_low, &packet.headers);
+                if hot.marks.has(Mark::Open) && !is_new_connection {
+                    return (slot, false);
+                }
+                let before = Some(self.table.cold(slot).position());
+                if !is_new_connection {
+                    // The flow goes on after its active timeout.
+                    self.open(slot, packet, context, now, before);
+                    return (slot, true);
+                }
+                self.end(now, EndReason::EndOfFlow, slot, out);
+                before
             }
-            return (self.reopen(slot, packet, now, out), true);
-        }
-        (self.start(packet, now, None, out), true)
-    }
-
-    /// A new record for a tuple that is in the table: the flow goes on after its active timeout, or a new connection begins.
-    fn reopen(&mut self, slot: u32, packet: &Packet, now: Timestamp, out: &mut impl FlowSink) -> u32 {
-        let hot = self.table.hot(slot);
-        let before = Some(self.table.cold(slot).position());
-        if hot.closed && is_syn(&packet.headers) {
-            self.end(now, EndReason::EndOfFlow, slot, out);
-            return self.start(packet, now, before, out);
-        }
-        self.open(slot, packet, now, before);
-        slot
-    }
-
-    fn start(
-        &mut self,
-        packet: &Packet,
-        now: Timestamp,
-        before: Option<(Timestamp, u32)>,
-        out: &mut impl FlowSink,
-    ) -> u32 {
+        };
         self.make_room(now, out);
         let (mut hot, cold) = state::first_packet(packet.key, packet.hash, packet.from_low, &packet.headers);
         hot.last = now;
         let slot = self.table.insert(hot, cold, now);
-        self.open(slot, packet, now, before);
-        slot
+        self.open(slot, packet, context, now, before);
+        (slot, true)
     }
 
-    fn open(&mut self, slot: u32, packet: &Packet, now: Timestamp, before: Option<(Timestamp, u32)>) {
-        state::open_record(self.table.entry(slot), (packet.at, now), &packet.headers, before);
+    /// Opens a record; `before` is the record of the same tuple that ended right before, if any.
+    fn open(
+        &mut self,
+        slot: u32,
+        packet: &Packet,
+        context: Context<'_>,
+        now: Timestamp,
+        before: Option<(Timestamp, u32)>,
+    ) {
+        let tunnels = self.layers.tunnels(&packet.headers, context.around);
+        state::open_record(self.table.entry(slot), (packet.at, now), &packet.headers, tunnels, before);
         self.stats.flows += 1;
         self.table.arm_report(slot, now);
-        self.next_check = self.next_check.min(self.table.next_check());
+        self.look_again();
     }
 
     /// Tells what a packet, already counted, means.
@@ -286,7 +339,7 @@ impl Meter {
         if answered {
             self.emit(now, FlowEventKind::Answered, slot, out);
         }
-        if !self.limits.update_interval.is_zero() && !self.table.hot(slot).recent {
+        if !self.limits.update_interval.is_zero() && !self.table.hot(slot).marks.has(Mark::Recent) {
             self.update(now, slot, out);
         }
     }
@@ -294,10 +347,10 @@ impl Meter {
     fn update(&mut self, at: Timestamp, slot: u32, out: &mut impl FlowSink) {
         self.emit(at, FlowEventKind::Updated, slot, out);
         let (hot, cold) = self.table.entry(slot);
-        hot.recent = true;
+        hot.marks.set(Mark::Recent);
         cold.reported = at;
         self.table.arm_report(slot, at);
-        self.next_check = self.next_check.min(self.table.next_check());
+        self.look_again();
     }
 
     /// Ends the flow nearest to its end if the table is full; a connection that has ended is not counted as evicted.
@@ -305,22 +358,24 @@ impl Meter {
         let max_flows = self.limits.max_flows.clamp(1, Wheel::MAX_SLOTS as usize);
         while self.table.len() >= max_flows {
             let Some(slot) = self.table.first_to_end() else { return };
-            let hot = self.table.hot(slot);
-            let reason = if hot.closed { EndReason::EndOfFlow } else { EndReason::LackOfResources };
+            let marks = self.table.hot(slot).marks;
+            let reason = if marks.has(Mark::Closed) { EndReason::EndOfFlow } else { EndReason::LackOfResources };
             // A flow between two records loses nothing.
-            self.stats.evicted_flows += u64::from(hot.open && !hot.closed);
+            self.stats.evicted_flows += u64::from(marks.has(Mark::Open) && !marks.has(Mark::Closed));
             self.end(now, reason, slot, out);
         }
     }
 
     fn fire(&mut self, deadline: Timestamp, due: Due, slot: u32, out: &mut impl FlowSink) {
         match due {
-            Due::End if self.table.hot(slot).closed => self.end(deadline, EndReason::EndOfFlow, slot, out),
+            Due::End if self.table.hot(slot).marks.has(Mark::Closed) => {
+                self.end(deadline, EndReason::EndOfFlow, slot, out)
+            }
             Due::End => self.end(deadline, EndReason::IdleTimeout, slot, out),
             Due::Active => self.close_record(deadline, slot, out),
-            Due::Update if self.table.hot(slot).dirty => self.update(deadline, slot, out),
+            Due::Update if self.table.hot(slot).marks.has(Mark::Dirty) => self.update(deadline, slot, out),
             Due::Update => {
-                self.table.hot_mut(slot).recent = false;
+                self.table.hot_mut(slot).marks.clear(Mark::Recent);
                 self.table.arm_report(slot, deadline);
             }
         }
@@ -328,25 +383,27 @@ impl Meter {
 
     /// The active timeout: the record ends, the flow stays.
     fn close_record(&mut self, at: Timestamp, slot: u32, out: &mut impl FlowSink) {
-        let reason = if self.table.hot(slot).closed { EndReason::EndOfFlow } else { EndReason::ActiveTimeout };
+        let reason =
+            if self.table.hot(slot).marks.has(Mark::Closed) { EndReason::EndOfFlow } else { EndReason::ActiveTimeout };
         self.emit(at, FlowEventKind::Ended(reason), slot, out);
         let hot = self.table.hot_mut(slot);
-        hot.open = false;
-        hot.recent = false;
+        hot.marks.clear(Mark::Open);
+        hot.marks.clear(Mark::Recent);
         self.table.arm_report(slot, at);
     }
 
     /// Ends a flow and its record, if one is open.
     fn end(&mut self, at: Timestamp, reason: EndReason, slot: u32, out: &mut impl FlowSink) {
-        if self.table.hot(slot).open {
+        if self.table.hot(slot).marks.has(Mark::Open) {
             self.emit(at, FlowEventKind::Ended(reason), slot, out);
         }
+        self.probes.release(&mut self.table.entry(slot).1.seat);
         self.table.remove(slot);
     }
 
     fn emit(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut impl FlowSink) {
-        self.table.hot_mut(slot).dirty = false;
+        self.table.hot_mut(slot).marks.clear(Mark::Dirty);
         let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
-        out.flow(at, kind, FlowView { point: &self.point, ids: self.ids, hot, cold });
+        out.flow(at, kind, FlowView { point: &self.point, ids: self.ids, hot, cold, probes: &self.probes });
     }
 }

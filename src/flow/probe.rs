@@ -200,6 +200,11 @@ impl Probes {
         (facts != AppFacts::default()).then(|| Arc::new(facts))
     }
 
+    /// All flows are gone; what was refused stays counted.
+    pub(super) fn clear(&mut self) {
+        *self = Self { refused: self.refused, ..Self::default() };
+    }
+
     /// The flow is gone.
     pub(super) fn release(&mut self, seat: &mut Seat) {
         self.drop_work(seat);

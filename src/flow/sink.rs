@@ -3,8 +3,9 @@
 //! Contract: an event is shown, not given: whoever needs a record asks for one, and who only counts pays nothing for it.
 
 use super::id::IdMaker;
+use super::probe::Probes;
 use super::state::{self, Cold, Hot};
-use crate::input::{Fact, FlowEvent, FlowEventKind, FlowRecord, Input, ObservationPoint};
+use crate::input::{Counters, Fact, FlowEvent, FlowEventKind, FlowRecord, Input, ObservationPoint};
 use crate::time::Timestamp;
 
 /// A captured packet.
@@ -25,12 +26,19 @@ pub struct FlowView<'a> {
     pub(super) ids: IdMaker,
     pub(super) hot: &'a Hot,
     pub(super) cold: &'a Cold,
+    pub(super) probes: &'a Probes,
 }
 
 impl FlowView<'_> {
     /// The record as it stands.
     pub fn record(&self) -> FlowRecord {
-        state::record(self.point, self.ids, self.hot, self.cold)
+        let app = self.probes.facts(&self.cold.seat);
+        FlowRecord { app, ..state::record(self.point, self.ids, self.hot, self.cold) }
+    }
+
+    /// What originator and responder sent so far.
+    pub fn counters(&self) -> [Counters; 2] {
+        state::counters(self.hot, self.cold)
     }
 }
 

@@ -7,8 +7,12 @@
 
 use super::id::IdMaker;
 use super::key::FlowKey;
-use crate::decode::{Headers, VlanStack};
-use crate::input::{Counters, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, tcp_flags};
+use super::probe::{Interest, Seat};
+use super::tcp::{TcpState, TcpStory};
+use crate::decode::{Headers, TcpHeader, VlanStack};
+use crate::input::{
+    Counters, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, Tunnel, tcp_flags,
+};
 use crate::time::Timestamp;
 
 /// Who sent a packet.
@@ -27,10 +31,47 @@ impl Direction {
 /// Packets, frame bytes, IP bytes, payload bytes of one direction: the lower halves.
 type LowCounters = [u32; 4];
 
+/// A yes or no of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The originator is the low end of the key.
+    OrigIsLow = 1,
+    /// TCP has ended: RST, or FIN from both, or FIN from the only one that was seen.
+    Closed = 2,
+    /// A record is open.
+    Open = 4,
+    /// The responder has answered in this record.
+    Answered = 8,
+    /// Packets came since the last event.
+    Dirty = 16,
+    /// Started or updated within the last update interval.
+    Recent = 32,
+}
+
+/// The marks of a flow, in one byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks(u8);
+
+impl Marks {
+    #[inline]
+    pub(super) const fn has(self, mark: Mark) -> bool {
+        self.0 & mark as u8 != 0
+    }
+
+    #[inline]
+    pub(super) const fn set(&mut self, mark: Mark) {
+        self.0 |= mark as u8;
+    }
+
+    #[inline]
+    pub(super) const fn clear(&mut self, mark: Mark) {
+        self.0 &= !(mark as u8);
+    }
+}
+
 /// What every packet touches.
 #[derive(Debug)]
 #[repr(align(64))]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts that share a cache line")]
 pub(super) struct Hot {
     pub(super) key: FlowKey,
     /// The meter's clock at the last packet.
@@ -38,21 +79,17 @@ pub(super) struct Hot {
     /// The latest packet time of the record.
     end: Timestamp,
     counters: [LowCounters; 2],
+    tcp: TcpState,
     pub(super) hash: u32,
     /// TCP flags by direction, of all records.
     flags: [u8; 2],
-    orig_is_low: bool,
-    /// TCP has ended: RST, or FIN from both.
-    pub(super) closed: bool,
-    /// A record is open.
-    pub(super) open: bool,
-    /// The responder has answered in this record.
-    pub(super) answered: bool,
-    /// Packets came since the last event.
-    pub(super) dirty: bool,
-    /// Started or updated within the last update interval.
-    pub(super) recent: bool,
+    pub(super) marks: Marks,
+    /// Which payload is wanted.
+    pub(super) interest: Interest,
 }
+
+/// Two cache lines.
+const _: () = assert!(size_of::<Hot>() == 128);
 
 /// What only events need.
 #[derive(Debug)]
@@ -62,40 +99,58 @@ pub(super) struct Cold {
     pub(super) started: Timestamp,
     /// The meter's clock at the last `Started` or `Updated`.
     pub(super) reported: Timestamp,
+    tcp: TcpStory,
+    /// First-payload facts.
+    pub(super) seat: Seat,
     /// Records of this tuple before this one with the same start.
     again: u32,
     macs: [Option<Mac>; 2],
+    extras: Option<Box<Extras>>,
+}
+
+/// Every byte here is a megabyte at a million flows.
+const _: () = assert!(size_of::<Cold>() <= 120);
+
+/// What most records never have.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// Upper halves of the counters.
+    carries: [LowCounters; 2],
+    /// Fragments in the record.
+    pub(super) fragments: u64,
+    /// Tunnels around, or in, the record's first packet.
+    tunnels: Box<[Tunnel]>,
     vlans: VlanStack,
-    /// Upper halves of the counters, once there are any.
-    carries: Option<Box<[LowCounters; 2]>>,
 }
 
 /// State of a flow whose first packet this is; its record is not open yet.
 pub(super) fn first_packet(key: FlowKey, hash: u32, from_low: bool, headers: &Headers) -> (Hot, Cold) {
     let handshake = tcp_flags::SYN | tcp_flags::ACK;
     let is_syn_ack = headers.tcp_flags().is_some_and(|flags| flags & (handshake | tcp_flags::RST) == handshake);
+    let mut marks = Marks::default();
+    if from_low != is_syn_ack {
+        marks.set(Mark::OrigIsLow);
+    }
     let hot = Hot {
         key,
-        hash,
         last: Timestamp::MIN,
         end: Timestamp::MIN,
         counters: [LowCounters::default(); 2],
+        tcp: TcpState::default(),
+        hash,
         flags: [0; 2],
-        orig_is_low: from_low != is_syn_ack,
-        closed: false,
-        open: false,
-        answered: false,
-        dirty: false,
-        recent: false,
+        marks,
+        interest: Interest::new(headers),
     };
     let cold = Cold {
         start: Timestamp::MIN,
         started: Timestamp::MIN,
         reported: Timestamp::MIN,
+        tcp: TcpStory::default(),
+        seat: Seat::new(),
         again: 0,
         macs: [None; 2],
-        vlans: VlanStack::default(),
-        carries: None,
+        extras: None,
     };
     (hot, cold)
 }
@@ -103,13 +158,13 @@ pub(super) fn first_packet(key: FlowKey, hash: u32, from_low: bool, headers: &He
 impl Hot {
     /// Who sent a packet of this flow.
     pub(super) const fn direction(&self, from_low: bool) -> Direction {
-        if from_low == self.orig_is_low { Direction::Orig } else { Direction::Resp }
+        if from_low == self.marks.has(Mark::OrigIsLow) { Direction::Orig } else { Direction::Resp }
     }
 
     /// Originator to responder.
     pub(super) fn tuple(&self) -> FiveTuple {
         let tuple = self.key.tuple();
-        if self.orig_is_low { tuple } else { tuple.reversed() }
+        if self.marks.has(Mark::OrigIsLow) { tuple } else { tuple.reversed() }
     }
 
     /// Counts a packet; true when a counter's lower half overflowed (see [`Cold::carry`]).
@@ -123,17 +178,30 @@ impl Hot {
             carried |= overflowed;
         }
         self.end = self.end.max(at);
-        self.dirty = true;
+        self.marks.set(Mark::Dirty);
         carried
     }
 
-    /// Notes what TCP did; true when the packet ended the connection.
+    /// Whether a packet is the first of another connection: a SYN after the end, or the originator's with a new number.
     #[inline]
-    pub(super) fn see_tcp(&mut self, direction: Direction, flags: u8) -> bool {
+    pub(super) fn reopens(&self, from_low: bool, headers: &Headers) -> bool {
+        let Some(tcp) = headers.tcp.filter(|tcp| is_syn(tcp.flags)) else { return false };
+        let renewed = self.direction(from_low) == Direction::Orig && self.tcp.is_reuse(&tcp);
+        self.marks.has(Mark::Closed) || renewed
+    }
+
+    /// Notes the flags of a packet; true when it ended the TCP connection.
+    #[inline]
+    fn see_flags(&mut self, direction: Direction, flags: u8) -> bool {
         self.flags[direction.index()] |= flags;
-        let both_fin = self.flags[0] & self.flags[1] & tcp_flags::FIN != 0;
-        let ended = !self.closed && (both_fin || flags & tcp_flags::RST != 0);
-        self.closed |= ended;
+        if flags & (tcp_flags::FIN | tcp_flags::RST) == 0 || self.marks.has(Mark::Closed) {
+            return false;
+        }
+        let other = self.flags[1 - direction.index()];
+        let ended = flags & tcp_flags::RST != 0 || other & tcp_flags::FIN != 0 || other == 0;
+        if ended {
+            self.marks.set(Mark::Closed);
+        }
         ended
     }
 
@@ -156,9 +224,24 @@ pub(super) fn is_answer(direction: Direction, headers: &Headers) -> bool {
 }
 
 /// Whether a packet asks for a new TCP connection.
-pub(super) fn is_syn(headers: &Headers) -> bool {
-    let asked = tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST | tcp_flags::FIN;
-    headers.tcp_flags().is_some_and(|flags| flags & asked == tcp_flags::SYN)
+const fn is_syn(flags: u8) -> bool {
+    flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST | tcp_flags::FIN) == tcp_flags::SYN
+}
+
+/// Takes a TCP packet into the connection's state; true when it ended the connection.
+#[inline]
+pub(super) fn see_tcp(
+    hot: &mut Hot,
+    cold: &mut Cold,
+    direction: Direction,
+    tcp: &TcpHeader,
+    headers: &Headers,
+) -> bool {
+    let from_resp = direction == Direction::Resp;
+    if !hot.tcp.plain(from_resp, tcp, headers.payload_bytes) {
+        hot.tcp.packet(&mut cold.tcp, from_resp, tcp, headers.payload_bytes);
+    }
+    hot.see_flags(direction, tcp.flags)
 }
 
 /// Opens a record with its first packet; the packet itself is counted by [`Hot::count`].
@@ -167,11 +250,12 @@ pub(super) fn open_record(
     (hot, cold): (&mut Hot, &mut Cold),
     (at, now): (Timestamp, Timestamp),
     headers: &Headers,
+    tunnels: Option<Box<[Tunnel]>>,
     before: Option<(Timestamp, u32)>,
 ) {
-    hot.open = true;
-    hot.answered = false;
-    hot.recent = true;
+    hot.marks.set(Mark::Open);
+    hot.marks.set(Mark::Recent);
+    hot.marks.clear(Mark::Answered);
     hot.end = at;
     hot.counters = [LowCounters::default(); 2];
     cold.again = before.filter(|(start, _)| *start == at).map_or(0, |(_, again)| again.saturating_add(1));
@@ -179,8 +263,12 @@ pub(super) fn open_record(
     cold.started = now;
     cold.reported = now;
     cold.macs = [None; 2];
-    cold.vlans = headers.vlans;
-    cold.carries = None;
+    cold.extras = None;
+    if tunnels.is_some() || !headers.vlans.as_slice().is_empty() {
+        let extras = cold.extras();
+        extras.tunnels = tunnels.unwrap_or_default();
+        extras.vlans = headers.vlans;
+    }
 }
 
 impl Cold {
@@ -189,37 +277,54 @@ impl Cold {
         (self.start, self.again)
     }
 
-    /// Keeps the MAC of a direction's first packet.
-    pub(super) fn see_mac(&mut self, direction: Direction, headers: &Headers) {
+    /// What most records never have.
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Keeps what only the first packet of a direction tells.
+    pub(super) fn see_first(&mut self, direction: Direction, headers: &Headers) {
         let mac = &mut self.macs[direction.index()];
         if mac.is_none() {
             *mac = headers.src_mac;
         }
+        self.seat.see_first(direction.index(), headers);
     }
 
     /// Keeps what overflowed when `added` was added to the counters of a direction.
     #[cold]
     pub(super) fn carry(&mut self, hot: &Hot, direction: Direction, added: LowCounters) {
-        let carries = self.carries.get_or_insert_default();
-        for (place, carry) in carries[direction.index()].iter_mut().enumerate() {
-            *carry += u32::from(hot.counters[direction.index()][place] < added[place]);
+        let carries = &mut self.extras().carries[direction.index()];
+        for ((carry, sum), added) in carries.iter_mut().zip(hot.counters[direction.index()]).zip(added) {
+            *carry += u32::from(sum < added);
         }
     }
 
     fn counters(&self, hot: &Hot, side: usize) -> Counters {
         let whole = |place: usize| {
-            let upper = self.carries.as_ref().map_or(0, |carries| carries[side][place]);
+            let upper = self.extras.as_ref().map_or(0, |extras| extras.carries[side][place]);
             u64::from(upper) << 32 | u64::from(hot.counters[side][place])
         };
         Counters { packets: whole(0), frame_bytes: whole(1), ip_bytes: whole(2), payload_bytes: whole(3) }
     }
 }
 
-/// The record as it stands.
+/// What originator and responder sent so far in the record.
+pub(super) fn counters(hot: &Hot, cold: &Cold) -> [Counters; 2] {
+    [cold.counters(hot, 0), cold.counters(hot, 1)]
+}
+
+/// The record as it stands, without first-payload facts.
 pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &Cold) -> FlowRecord {
     let side = |index: usize| Side { mac: cold.macs[index], counters: cold.counters(hot, index) };
-    let tcp = TcpFacts { orig_flags: hot.flags[0], resp_flags: hot.flags[1], ..TcpFacts::default() };
     let tuple = hot.tuple();
+    let tcp = || TcpFacts {
+        orig_flags: hot.flags[0],
+        resp_flags: hot.flags[1],
+        state: hot.tcp.conn_state(&cold.tcp),
+        history: cold.tcp.history(),
+    };
+    let extras = cold.extras.as_deref();
     FlowRecord {
         id: ids.id(&tuple, cold.start, cold.again),
         point: point.clone(),
@@ -228,10 +333,10 @@ pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &C
         end: hot.end,
         orig: side(0),
         resp: side(1),
-        vlans: cold.vlans.as_slice().to_vec(),
-        fragments: 0,
-        tunnels: Vec::new(),
+        vlans: extras.map_or_else(Vec::new, |extras| extras.vlans.as_slice().to_vec()),
+        fragments: extras.map_or(0, |extras| extras.fragments),
+        tunnels: extras.map_or_else(Vec::new, |extras| extras.tunnels.to_vec()),
         app: None,
-        tcp: (tuple.protocol == Protocol::TCP).then_some(tcp),
+        tcp: (tuple.protocol == Protocol::TCP).then(tcp),
     }
 }

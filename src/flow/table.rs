@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 
 use super::index::{Index, NO_SLOT};
 use super::key::FlowKey;
-use super::state::{Cold, Hot};
+use super::state::{Cold, Hot, Mark};
 use super::timers::{Due, Timers};
 use crate::time::Timestamp;
 
@@ -146,7 +146,7 @@ impl Table {
 
     /// The flows with an open record, in order of (start, tuple).
     pub(super) fn open_by_start(&self) -> Vec<u32> {
-        let open = self.index.slots().filter(|slot| self.hot(*slot).open);
+        let open = self.index.slots().filter(|slot| self.hot(*slot).marks.has(Mark::Open));
         let mut flows: Vec<(Timestamp, u32)> = open.map(|slot| (self.cold(slot).start, slot)).collect();
         flows.sort_unstable_by(|(start, slot), (other_start, other)| {
             start.cmp(other_start).then_with(|| self.hot(*slot).tuple().cmp(&self.hot(*other).tuple()))

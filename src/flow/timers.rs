@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::meter::{MeterLimits, TCP_LINGER};
-use super::state::{Cold, Hot};
+use super::limits::{MeterLimits, TCP_LINGER};
+use super::state::{Cold, Hot, Mark};
 use super::wheel::Wheel;
 use crate::time::Timestamp;
 
@@ -44,7 +44,7 @@ struct Spans {
 impl Spans {
     #[inline]
     fn end(&self, hot: &Hot) -> Timestamp {
-        hot.last.plus(if hot.closed { self.linger } else { self.idle })
+        hot.last.plus(if hot.marks.has(Mark::Closed) { self.linger } else { self.idle })
     }
 
     /// Deadline and kind of the next report.
@@ -52,8 +52,8 @@ impl Spans {
         let timer = |is_on: bool, since: Timestamp, span: Duration| {
             if is_on && !span.is_zero() { since.plus(span) } else { Timestamp::MAX }
         };
-        let active = timer(hot.open, cold.started, self.active);
-        let update = timer(hot.recent, cold.reported, self.update);
+        let active = timer(hot.marks.has(Mark::Open), cold.started, self.active);
+        let update = timer(hot.marks.has(Mark::Recent), cold.reported, self.update);
         if active <= update { (active, Due::Active) } else { (update, Due::Update) }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hopwatch::decode::{Decoded, decode};
+use hopwatch::flow::Layer;
 use hopwatch::input::{AppFacts, Fact, FlowEventKind};
 use hopwatch::observe::CaptureReader;
 use serde_json::Value;
@@ -51,7 +52,7 @@ fn ends(a: (&str, u16), b: (&str, u16)) -> Ends {
 fn facts_of(path: &Path) -> Option<BTreeMap<Ends, Facts>> {
     path.is_file().then_some(())?;
     let mut all = BTreeMap::<Ends, Facts>::new();
-    for input in metered(path) {
+    for input in metered(path, Layer::Outer) {
         let Fact::Flow(event) = &input.fact else { continue };
         let (orig, resp) = (event.record.tuple.orig, event.record.tuple.resp);
         if let (FlowEventKind::Ended(_), Some(app)) = (event.kind, &event.record.app) {
