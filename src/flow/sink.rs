@@ -3,7 +3,7 @@
 //! Contract: an event is shown, not given: whoever needs a record asks for one, and who only counts pays nothing for it.
 
 use super::state::{self, Cold, Hot};
-use crate::input::{Fact, FlowEvent, FlowEventKind, FlowRecord, Input, ObservationPoint};
+use crate::input::{Counters, Fact, FlowEvent, FlowEventKind, FlowRecord, Input, ObservationPoint};
 use crate::time::Timestamp;
 
 /// A captured packet.
@@ -29,6 +29,11 @@ impl FlowView<'_> {
     /// The record as it stands.
     pub fn record(&self) -> FlowRecord {
         state::record(self.point, self.hot, self.cold)
+    }
+
+    /// What originator and responder sent so far.
+    pub const fn counters(&self) -> [Counters; 2] {
+        self.hot.counters()
     }
 }
 

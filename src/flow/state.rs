@@ -97,6 +97,11 @@ pub(super) fn first_packet(key: FlowKey, hash: u64, from_low: bool, headers: &He
 }
 
 impl Hot {
+    /// What was counted in this record, originator first.
+    pub(super) const fn counters(&self) -> [Counters; 2] {
+        self.counters
+    }
+
     /// Who sent a packet of this flow.
     pub(super) const fn direction(&self, from_low: bool) -> Direction {
         if from_low == self.orig_is_low { Direction::Orig } else { Direction::Resp }
