@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use super::lines::Lines;
 use super::{FlowWriter, conn, stamp};
 use crate::alert::sinks::text::printable;
-use crate::input::{AppFacts, DnsMessage, EndReason, FlowRecord, HttpRequest};
+use crate::input::{AppFacts, DnsMessage, EndReason, Endpoint, FlowRecord, HttpRequest, Protocol};
 use crate::time::Timestamp;
 
 /// Writes lines for a person.
@@ -74,9 +74,9 @@ fn line(out: &mut Vec<u8>, record: &FlowRecord) -> Written {
         Ok(())
     })?;
     left(out, 5, |out| write!(out, "{}", record.tuple.protocol))?;
-    right(out, 21, |out| write!(out, "{}", record.tuple.orig))?;
+    right(out, 21, |out| end(out, record, record.tuple.orig))?;
     out.extend_from_slice(b"-> ");
-    left(out, 21, |out| write!(out, "{}", record.tuple.resp))?;
+    left(out, 21, |out| end(out, record, record.tuple.resp))?;
     right(out, 15, |out| write!(out, "{}/{}", orig.packets, resp.packets))?;
     right(out, 21, |out| write!(out, "{}/{}", orig.ip_bytes, resp.ip_bytes))?;
     left(out, 6, |out| {
@@ -91,6 +91,14 @@ fn line(out: &mut Vec<u8>, record: &FlowRecord) -> Written {
     let len = out.trim_ascii_end().len();
     out.truncate(len);
     Ok(())
+}
+
+/// Address and port; the address alone where the protocol has no ports.
+fn end(out: &mut Vec<u8>, record: &FlowRecord, end: Endpoint) -> Written {
+    match record.tuple.protocol {
+        Protocol::TCP | Protocol::UDP | Protocol::SCTP => write!(out, "{end}"),
+        _ => write!(out, "{}", end.ip),
+    }
 }
 
 /// A column with its text at the left, and a space.
@@ -122,7 +130,7 @@ fn safe(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Words, each after a space but the first of the line's last column.
+/// A word and a space.
 fn word(out: &mut Vec<u8>, text: &str) {
     safe(out, text);
     out.push(b' ');
@@ -136,6 +144,9 @@ fn said(out: &mut Vec<u8>, record: &FlowRecord) -> Written {
             Some(id) => write!(out, "{kind} {id} ")?,
             None => write!(out, "{kind} ")?,
         }
+    }
+    if matches!(record.tuple.protocol, Protocol::ICMP | Protocol::ICMPV6) {
+        write!(out, "type {} ", record.tuple.orig.port)?;
     }
     record.app.as_deref().map_or(Ok(()), |app| facts(out, app))
 }
