@@ -248,7 +248,7 @@ fn conn_log_follows_zeeks_rules() {
                 (Some(17), false) => ("udp", "S0", "D"),
                 (Some(1 | 58), _) => ("icmp", "OTH", "-"),
                 (Some(6), _) => continue,
-                (other, _) => panic!("{other:?}"),
+                _ => ("unknown_transport", "OTH", "-"),
             };
             assert_eq!((row["proto"].as_str(), row["conn_state"].as_str()), (proto, state), "{row:?}");
             assert_eq!(row["history"], history);
