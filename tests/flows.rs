@@ -429,3 +429,49 @@ fn a_reader_that_left_is_no_failure_and_a_full_disk_is() {
     assert_eq!(code, Some(4));
     assert!(stderr.contains("writing flow records"), "{stderr}");
 }
+
+/// Line breaks between the parts of a record, for the page.
+fn broken_into_lines(record: &str) -> String {
+    let parts = ["\"start\"", "\"protocol\"", "\"resp\"", "\"community_id\"", "\"tcp\"", "\"end_reason\""];
+    parts.iter().fold(record.to_owned(), |text, part| text.replace(&format!(",{part}:"), &format!(",\n {part}:")))
+}
+
+#[test]
+fn the_page_shows_a_real_record() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/flows.md");
+    let page = std::fs::read_to_string(&file).expect("docs/flows.md");
+    let (before, rest) = page.split_once("<!-- example -->").expect("the start of the example");
+    let (_, after) = rest.split_once("<!-- /example -->").expect("the end of the example");
+    let run = quiet(&[&capture("egress-around-proxy")]);
+    let record = run.stdout.lines().find(|line| line.contains("\"port\":80,")).expect("the flow to port 80");
+    let example = broken_into_lines(record);
+    let current = format!("{before}<!-- example -->\n```json\n{example}\n```\n<!-- /example -->{after}");
+    if std::env::var_os("HOPWATCH_UPDATE").is_some() {
+        std::fs::write(&file, &current).expect("write docs/flows.md");
+    } else {
+        assert_eq!(page, current, "docs/flows.md is not current; run `HOPWATCH_UPDATE=1 cargo test --test flows`");
+    }
+}
+
+#[test]
+fn the_recipes_of_the_page_run() {
+    if std::process::Command::new("jq").arg("--version").output().is_err() {
+        println!("skipped: jq is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = captures();
+    let records = quiet(&all.iter().map(String::as_str).collect::<Vec<_>>()).stdout;
+    std::fs::write(folder.path().join("flows.jsonl"), records).expect("write the records");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/flows.md");
+    let page = std::fs::read_to_string(page).expect("docs/flows.md");
+    let blocks = page.split("```console\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let mut ran = 0;
+    for recipe in blocks.filter(|block| block.starts_with("jq ")) {
+        let output = std::process::Command::new("sh").args(["-c", recipe]).current_dir(folder.path()).output();
+        let output = output.expect("sh runs");
+        assert!(output.status.success() && output.stderr.is_empty(), "{recipe}: {output:?}");
+        ran += 1;
+    }
+    assert!(ran >= 4, "only {ran} recipes were found");
+}
