@@ -3,8 +3,10 @@
 //! Contract: exit codes 0 done, 1 alerts at or above `--fail-on`, 2 usage, 3 configuration, 4 runtime or permission. Results go
 //! to standard output, everything else to standard error.
 
+mod captures;
 mod completions;
 mod config;
+mod flows;
 mod inventory;
 mod record;
 mod replay;
@@ -28,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   hopwatch replay captures/egress-around-proxy        judge a recording
   sudo hopwatch sniff -c config/examples/egress-proxy.yaml
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
+  hopwatch flows traffic.pcap                         every flow in a capture
   hopwatch rules explain egress-skips-proxy           what a rule sees, and what it cannot
 
 Exit codes: 0 done, 1 alerts at or above --fail-on, 2 usage, 3 configuration, 4 runtime or permission.";
@@ -37,6 +40,7 @@ enum Command {
     Sniff(sniff::Args),
     Record(record::Args),
     Replay(replay::Args),
+    Flows(flows::Args),
     Inventory(inventory::Args),
     /// The detections: what there is, and how each works
     #[command(subcommand)]
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Sniff(args) => sniff::run(args),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Flows(args) => flows::run(args),
         Command::Inventory(args) => inventory::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),

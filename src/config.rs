@@ -92,6 +92,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     scalar::Period::<0>::parse(text).map(scalar::Period::get)
 }
 
+/// The bounds of a flow table where no configuration says otherwise.
+pub fn default_meter() -> MeterLimits {
+    FileConfig::default().flows.limits()
+}
+
 /// The published JSON Schema of the file.
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(FileConfig).to_value()

@@ -20,6 +20,8 @@ pub mod config;
 pub mod decode;
 pub mod detect;
 pub mod engine;
+#[cfg(feature = "shell")]
+pub mod export;
 pub mod flow;
 #[cfg(feature = "shell")]
 pub mod host;

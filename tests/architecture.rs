@@ -46,6 +46,7 @@ const ROOMS: &[Room] = &[
     shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
     shell("observe", "live taps, capture files", &["flow", "decode", "input", "time"]),
     shell("alert::sinks", "text and JSON", &["alert", "detect"]),
+    shell("export", "flow records as text, JSON Lines, CSV, conn.log", &["alert::sinks", "flow", "input", "time"]),
     shell("serve", "metrics and health", &["engine", "detect", "decode", "input"]),
     shell(
         "config",
@@ -58,6 +59,7 @@ const ROOMS: &[Room] = &[
         &[
             "config",
             "serve",
+            "export",
             "alert::sinks",
             "observe",
             "inventory::file",
@@ -78,6 +80,7 @@ const ROOMS: &[Room] = &[
         &[
             "app",
             "config",
+            "export",
             "alert::sinks",
             "observe",
             "inventory::file",

@@ -25,7 +25,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// Every property name that an alert can have, at any depth.
+/// Every property name of a schema, at any depth.
 fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
     if let Some(named) = schema.get("properties").and_then(serde_json::Value::as_object) {
         found.extend(named.keys().cloned());
@@ -39,16 +39,25 @@ fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_field_of_an_alert_is_described() {
-    let schema = serde_json::from_str(&read("docs/alert.schema.json")).expect("JSON");
+    assert_described("docs/alert.schema.json", "docs/alert.md");
+}
+
+#[test]
+fn every_field_of_a_flow_record_is_described() {
+    assert_described("docs/flow.schema.json", "docs/flows.md");
+}
+
+fn assert_described(schema: &str, page: &str) {
+    let schema = serde_json::from_str(&read(schema)).expect("JSON");
     let mut fields = BTreeSet::new();
     properties(&schema, &mut fields);
     assert!(fields.len() > 30, "the schema was not understood: {fields:?}");
-    let page = read("docs/alert.md");
+    let (name, page) = (page, read(page));
     // A field stands between backticks: alone, after what holds it, or before what it holds.
     let forms = |field: &str| [format!("`{field}`"), format!(".{field}`"), format!("`{field}."), format!("`{field}[")];
     let described = |field: &String| forms(field).iter().any(|text| page.contains(text));
     let missing: Vec<_> = fields.iter().filter(|field| !described(field)).collect();
-    assert!(missing.is_empty(), "docs/alert.md does not describe {missing:?}");
+    assert!(missing.is_empty(), "{name} does not describe {missing:?}");
 }
 
 #[test]

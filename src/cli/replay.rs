@@ -1,21 +1,17 @@
 //! `hopwatch replay`.
 
-use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::io;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::Outcome;
+use super::captures::{captures_in, progress_bar};
 use crate::alert::Alert;
 use crate::app::delivery::{Delivery, Format};
 use crate::app::replay::{self, ReplayOptions, ReplaySink};
 use crate::config;
 use crate::detect::Severity;
-
-/// Captures shorter than this show no progress bar.
-const LONG_BYTES: u64 = 16 << 20;
 
 /// Judge captures after the fact: the same engine, the same alerts
 ///
@@ -85,52 +81,12 @@ impl Sources {
             self.captures.push(path);
             return Ok(());
         }
-        let captures = captures_in(&path)?;
-        if captures.is_empty() {
-            bail!(
-                "{} holds no capture (*.pcap, *.pcapng, also .gz and .zst); a scenario folder has a traffic.pcapng",
-                path.display()
-            );
-        }
-        self.captures.extend(captures);
+        self.captures.extend(captures_in(&path)?);
         let existing = |name: &str| Some(path.join(name)).filter(|path| path.is_file());
         self.facts.extend(existing("facts.jsonl"));
         self.config = self.config.take().or_else(|| existing("hopwatch.yaml"));
         Ok(())
     }
-}
-
-fn captures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut captures = Vec::new();
-    for entry in folder.read_dir().with_context(|| format!("reading the folder {}", folder.display()))? {
-        captures.push(entry.with_context(|| format!("reading the folder {}", folder.display()))?.path());
-    }
-    captures.retain(|path| is_capture(path));
-    captures.sort();
-    Ok(captures)
-}
-
-/// By name: `.pcap`, `.pcapng` or `.cap`, also compressed.
-fn is_capture(path: &Path) -> bool {
-    let extension = |path: &Path| path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    let inner = match extension(path).as_deref() {
-        Some("gz" | "zst") => path.with_extension(""),
-        _ => path.to_owned(),
-    };
-    matches!(extension(&inner).as_deref(), Some("pcap" | "pcapng" | "cap"))
-}
-
-fn progress_bar(captures: &[PathBuf]) -> ProgressBar {
-    let total: u64 = captures.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
-    if total < LONG_BYTES || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 struct Sink {

@@ -16,7 +16,6 @@ use super::{CaptureConfig, Config, DockerConfig};
 use crate::alert::Exception;
 use crate::detect::rules;
 use crate::engine::{EngineConfig, Timings};
-use crate::flow::MeterLimits;
 use crate::input::Protocol;
 use crate::inventory::TimelineLimits;
 use crate::path::{Contract, DestinationSet, Hop, PortSpec, Selector, Service};
@@ -252,12 +251,7 @@ fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exceptio
             reconcile_interval: runtime.docker.reconcile_interval.get(),
         },
         listen: serve.listen.0,
-        meter: MeterLimits {
-            max_flows: flows.max_flows.size(),
-            idle_timeout: flows.idle_timeout.get(),
-            active_timeout: flows.active_timeout.get(),
-            update_interval: flows.update_interval.get(),
-        },
+        meter: flows.limits(),
         engine: EngineConfig {
             contracts,
             exceptions,

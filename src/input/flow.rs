@@ -60,8 +60,8 @@ impl Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let octets = self.0.map(|octet| format!("{octet:02x}"));
-        f.write_str(&octets.join(":"))
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
 }
 
@@ -298,6 +298,23 @@ pub enum EndReason {
     ForcedEnd,
     /// The table was full.
     LackOfResources,
+}
+
+impl EndReason {
+    /// All reasons, in order.
+    pub const ALL: [Self; 5] =
+        [Self::IdleTimeout, Self::ActiveTimeout, Self::EndOfFlow, Self::ForcedEnd, Self::LackOfResources];
+
+    /// The name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IdleTimeout => "idle_timeout",
+            Self::ActiveTimeout => "active_timeout",
+            Self::EndOfFlow => "end_of_flow",
+            Self::ForcedEnd => "forced_end",
+            Self::LackOfResources => "lack_of_resources",
+        }
+    }
 }
 
 /// What happened to a flow.

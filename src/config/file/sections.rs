@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::defaults;
 use crate::config::scalar::{Bounded, InterfaceGlob, Listen, Period, Socket};
+use crate::flow::MeterLimits;
 
 /// Where packets are captured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -88,6 +89,18 @@ impl Default for Flows {
             idle_timeout: Period::from_millis(defaults::IDLE_TIMEOUT_MS),
             active_timeout: Period::from_millis(defaults::ACTIVE_TIMEOUT_MS),
             update_interval: Period::from_millis(defaults::FLOW_UPDATE_INTERVAL_MS),
+        }
+    }
+}
+
+impl Flows {
+    /// The meter's bounds.
+    pub(in crate::config) fn limits(&self) -> MeterLimits {
+        MeterLimits {
+            max_flows: self.max_flows.size(),
+            idle_timeout: self.idle_timeout.get(),
+            active_timeout: self.active_timeout.get(),
+            update_interval: self.update_interval.get(),
         }
     }
 }

@@ -69,4 +69,15 @@ impl CaptureError {
     pub const fn is_partial(&self) -> bool {
         matches!(self, Self::Truncated { .. } | Self::Damaged { .. })
     }
+
+    /// The file, as [`super::CaptureReader::path`] names it.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::NotFound { path }
+            | Self::Unreadable { path, .. }
+            | Self::NotACapture { path, .. }
+            | Self::Truncated { path, .. }
+            | Self::Damaged { path, .. } => path,
+        }
+    }
 }

@@ -1,0 +1,187 @@
+//! What `hopwatch flows` read and made, in numbers.
+//!
+//! Contract: JSON `hopwatch.flow_summary/1`; packets = in flows + non-IP + not decoded, at every point and in all; the points add
+//! up to the whole, and so do the files. `docs/flows.md` says what each field means.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::decode::LinkType;
+use crate::flow::MeterStats;
+use crate::input::{Counters, EndReason, ObservationPoint};
+use crate::observe::CaptureReader;
+
+/// Name and version of the shape.
+pub const FLOW_SUMMARY_SCHEMA: &str = "hopwatch.flow_summary/1";
+
+/// What the records of a point add up to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    counters: Counters,
+    reasons: [u64; EndReason::ALL.len()],
+}
+
+impl Totals {
+    /// Counts a record.
+    pub(super) const fn add(&mut self, sides: [Counters; 2], reason: EndReason) {
+        let [orig, resp] = sides;
+        self.counters.packets += orig.packets + resp.packets;
+        self.counters.frame_bytes += orig.frame_bytes + resp.frame_bytes;
+        self.counters.ip_bytes += orig.ip_bytes + resp.ip_bytes;
+        self.counters.payload_bytes += orig.payload_bytes + resp.payload_bytes;
+        self.reasons[reason as usize] += 1;
+    }
+}
+
+/// Numbers that are kept of a point, and of everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Numbers {
+    /// Packets read.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub frame_bytes: u64,
+    /// Packets counted into flows.
+    pub flow_packets: u64,
+    /// Frames without IP, such as ARP.
+    pub non_ip: u64,
+    /// Packets not decoded, by reason.
+    pub not_decoded: BTreeMap<&'static str, u64>,
+    /// Flow records.
+    pub flows: u64,
+    /// Bytes on the wire of the packets in flows.
+    pub flow_frame_bytes: u64,
+    /// Bytes of their IP packets.
+    pub ip_bytes: u64,
+    /// Bytes above their transport headers.
+    pub payload_bytes: u64,
+    /// Flow records, by why they ended.
+    pub end_reasons: BTreeMap<&'static str, u64>,
+    /// Records that ended early because the table was full.
+    pub evicted_flows: u64,
+}
+
+/// One observation point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PointFlows {
+    /// Its name.
+    pub observation_point: String,
+    /// Its link type (`LINKTYPE_` number).
+    pub link_type: u16,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub numbers: Numbers,
+}
+
+/// One capture file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileSummary {
+    /// Its path as it was given.
+    pub path: String,
+    /// Packets read from it.
+    pub packets: u64,
+    /// Packet blocks left out because they name an interface that the file does not describe.
+    pub skipped: u64,
+    /// What broke it off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The whole summary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FlowSummary {
+    /// Always `hopwatch.flow_summary/1`.
+    pub schema: &'static str,
+    /// The numbers of all points together.
+    #[serde(flatten)]
+    pub numbers: Numbers,
+    /// Points, in order of name.
+    pub points: Vec<PointFlows>,
+    /// Files, in the order they were given.
+    pub files: Vec<FileSummary>,
+}
+
+impl Numbers {
+    fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.frame_bytes += other.frame_bytes;
+        self.flow_packets += other.flow_packets;
+        self.non_ip += other.non_ip;
+        self.flows += other.flows;
+        self.flow_frame_bytes += other.flow_frame_bytes;
+        self.ip_bytes += other.ip_bytes;
+        self.payload_bytes += other.payload_bytes;
+        self.evicted_flows += other.evicted_flows;
+        for (mine, theirs) in [(&mut self.not_decoded, &other.not_decoded), (&mut self.end_reasons, &other.end_reasons)]
+        {
+            for (reason, count) in theirs {
+                *mine.entry(reason).or_default() += count;
+            }
+        }
+    }
+}
+
+impl PointFlows {
+    /// From what a meter counted and its records add up to.
+    pub(super) fn of(point: &ObservationPoint, link: LinkType, stats: &MeterStats, totals: &Totals) -> Self {
+        let reasons = EndReason::ALL.into_iter().map(|reason| (reason.as_str(), totals.reasons[reason as usize]));
+        let numbers = Numbers {
+            packets: stats.packets,
+            frame_bytes: stats.frame_bytes,
+            flow_packets: totals.counters.packets,
+            non_ip: stats.non_ip,
+            not_decoded: stats.not_decoded.iter().copied().collect(),
+            flows: totals.reasons.iter().sum(),
+            flow_frame_bytes: totals.counters.frame_bytes,
+            ip_bytes: totals.counters.ip_bytes,
+            payload_bytes: totals.counters.payload_bytes,
+            end_reasons: reasons.filter(|(_, count)| *count > 0).collect(),
+            evicted_flows: stats.evicted_flows,
+        };
+        Self { observation_point: point.to_string(), link_type: link.0, numbers }
+    }
+}
+
+impl FileSummary {
+    /// From a reader at its end.
+    pub(super) fn of(reader: &CaptureReader, error: Option<String>) -> Self {
+        Self { path: reader.path().to_owned(), packets: reader.packets(), skipped: reader.skipped(), error }
+    }
+}
+
+impl FlowSummary {
+    /// Adds the points up.
+    pub(super) fn new(files: Vec<FileSummary>, points: Vec<PointFlows>) -> Self {
+        let mut numbers = Numbers::default();
+        points.iter().for_each(|point| numbers.add(&point.numbers));
+        Self { schema: FLOW_SUMMARY_SCHEMA, numbers, points, files }
+    }
+
+    /// What a person should know of the run.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for file in &self.files {
+            warnings.extend(file.error.clone());
+            if file.skipped > 0 {
+                let (path, skipped) = (&file.path, file.skipped);
+                warnings.push(format!(
+                    "{path}: {skipped} packets name an interface that the file does not describe; they were left out"
+                ));
+            }
+        }
+        let unknown = self.points.iter().filter(|point| !LinkType(point.link_type).is_supported());
+        warnings.extend(unknown.map(|point| {
+            let (point, link) = (&point.observation_point, point.link_type);
+            format!(
+                "{point} has link type {link}, which hopwatch does not decode; its packets are counted, nothing more"
+            )
+        }));
+        if self.numbers.evicted_flows > 0 {
+            let evicted = self.numbers.evicted_flows;
+            warnings.push(format!(
+                "{evicted} flows ended early because the table was full, and may appear in pieces; raise --max-flows"
+            ));
+        }
+        warnings
+    }
+}

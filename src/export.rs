@@ -1,0 +1,58 @@
+//! Flow records as text for people and programs: `text`, `jsonl`, `csv`, `zeek`.
+//!
+//! Contract: a writer writes each record once, in the order it is given, and nothing else; two runs over the same records give
+//! the same bytes. Text that a sender chose is escaped where a terminal could obey it. Limits: what a form cannot say (CSV and
+//! Zeek have no lists of facts) is in `jsonl`, which has everything.
+//! Design: one file a form, each over any [`std::io::Write`], buffered by itself; a record is borrowed, never copied.
+
+mod conn;
+mod csv;
+mod jsonl;
+mod lines;
+mod record;
+mod stamp;
+mod text;
+mod zeek;
+
+pub use record::{FLOW_SCHEMA, json_schema};
+pub use zeek::FIELDS as ZEEK_FIELDS;
+
+use std::io::{self, Write};
+
+use crate::input::{EndReason, FlowRecord};
+use crate::time::Timestamp;
+
+/// Takes flow records.
+pub trait FlowWriter {
+    /// A record that ended at `at`.
+    fn record(&mut self, at: Timestamp, record: &FlowRecord, reason: EndReason) -> io::Result<()>;
+    /// Hands over what is buffered.
+    fn flush(&mut self) -> io::Result<()>;
+    /// Writes what comes after the last record, and hands over what is buffered.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// How flow records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FlowFormat {
+    /// A line a flow, for a person.
+    Text,
+    /// JSON Lines, `hopwatch.flow/1`: everything that is known of a flow.
+    Jsonl,
+    /// Comma-separated values (RFC 4180) with a head line.
+    Csv,
+    /// Zeek's conn.log, tab-separated.
+    Zeek,
+}
+
+impl FlowFormat {
+    /// A writer of this form.
+    pub fn writer<'a>(self, out: impl Write + 'a) -> Box<dyn FlowWriter + 'a> {
+        match self {
+            Self::Text => Box::new(text::Text::new(out)),
+            Self::Jsonl => Box::new(jsonl::Jsonl::new(out)),
+            Self::Csv => Box::new(csv::Csv::new(out)),
+            Self::Zeek => Box::new(zeek::Zeek::new(out)),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! JSON Lines: one record a line, `hopwatch.flow/1`.
+//!
+//! Contract: every line is a JSON object that fits `docs/flow.schema.json`; JSON's own escapes keep control characters out.
+
+use std::io::{self, Write};
+
+use super::FlowWriter;
+use super::lines::Lines;
+use super::record::FlowLine;
+use crate::input::{EndReason, FlowRecord};
+use crate::time::Timestamp;
+
+/// Writes JSON Lines.
+#[derive(Debug)]
+pub(super) struct Jsonl<W>(Lines<W>);
+
+impl<W: Write> Jsonl<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self(Lines::new(out))
+    }
+}
+
+impl<W: Write> FlowWriter for Jsonl<W> {
+    fn record(&mut self, _: Timestamp, record: &FlowRecord, reason: EndReason) -> io::Result<()> {
+        serde_json::to_writer(self.0.buffer(), &FlowLine::new(record, reason))?;
+        self.0.end_line()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
