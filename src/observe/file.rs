@@ -6,6 +6,7 @@
 //! Design: own framing (the `pcap-parser` crate allocates a list of options a packet and gives up a block for one bad
 //! option); formats are pure functions over the window, this file drives them.
 
+mod batch;
 mod classic;
 mod error;
 mod pcapng;
@@ -19,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use batch::Batch;
 pub use error::CaptureError;
 pub use points::Interface;
 
