@@ -64,7 +64,8 @@ fn main() -> anyhow::Result<()> {
             *least = (*least).min(cpu_time()?.saturating_sub(before));
         }
     }
-    let nanos = least.map(|least| i64::try_from(least.as_nanos() * 10).unwrap_or(i64::MAX) / last.packets.max(1).cast_signed());
+    let nanos =
+        least.map(|least| i64::try_from(least.as_nanos() * 10).unwrap_or(i64::MAX) / last.packets.max(1).cast_signed());
     let [one_by_one, read, decode, cut, whole] = nanos;
     let decoding = decode - read;
     show("reading", read, "ns a packet, in batches");
@@ -147,10 +148,7 @@ fn whole(file: &Path) -> anyhow::Result<Pass> {
 }
 
 /// One meter an interface, all of them drained at the end.
-fn metered(
-    file: &Path,
-    mut feed: impl FnMut(&mut Meter, LinkType, &[Frame<'_>], &mut Count),
-) -> anyhow::Result<Pass> {
+fn metered(file: &Path, mut feed: impl FnMut(&mut Meter, LinkType, &[Frame<'_>], &mut Count)) -> anyhow::Result<Pass> {
     let mut meters: Vec<Meter> = Vec::new();
     let mut count = Count::default();
     let packets = each_batch(file, |origin, batch| {

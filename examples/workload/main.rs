@@ -38,7 +38,9 @@ fn main() -> anyhow::Result<()> {
             };
             amplify::write(Path::new(out), &plan, paths.iter().map(PathBuf::from).collect())
         }
-        _ => bail!("usage: workload small|elephants OUT COUNT FLOWS, or amplify OUT COPIES SECONDS PACKETS [clean] PATH…"),
+        _ => bail!(
+            "usage: workload small|elephants OUT COUNT FLOWS, or amplify OUT COPIES SECONDS PACKETS [clean] PATH…"
+        ),
     }
 }
 

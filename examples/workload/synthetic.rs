@@ -10,8 +10,10 @@ use super::frame::{self, End, Segment, TCP_HEADERS, UDP_HEADERS};
 use super::output::{Output, START};
 use super::random::{Random, mix};
 
-/// Services that the small flows go to; 53 is UDP, the others TCP.
-const SERVICES: [u16; 8] = [53, 80, 443, 3306, 5432, 6379, 8080, 9092];
+/// Services that the small flows go to. No DNS: nfpcapd makes a flow of each of its packets.
+const SERVICES: [u16; 8] = [UDP_SERVICE, 80, 443, 3306, 5432, 6379, 8080, 9092];
+/// The one that is UDP; the others are TCP.
+const UDP_SERVICE: u16 = 123;
 /// Shortest and longest frame of `small`.
 const SMALL: std::ops::RangeInclusive<u64> = 64..=100;
 /// Payload of a full segment.
@@ -34,7 +36,7 @@ pub fn small(path: &Path, packets: u64, flows: u64) -> anyhow::Result<()> {
             let len = usize::try_from(SMALL.start() + random.below(SMALL.end() - SMALL.start() + 1))?;
             let (client, server) = small_ends(*flow);
             let (from, to) = if round % 2 == 0 { (client, server) } else { (server, client) };
-            if server.port == 53 {
+            if server.port == UDP_SERVICE {
                 frame::udp(&mut bytes, from, to, &text[..len - UDP_HEADERS])?;
             } else {
                 frame::tcp(&mut bytes, from, to, small_segment(round)?, &text[..len - TCP_HEADERS])?;
