@@ -2,10 +2,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench ci
+.PHONY: help demo test lab bench bench-peers ci
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Build, and replay a recorded container that goes around its proxy
 	@scripts/setup.sh
@@ -20,9 +20,13 @@ lab: ## The tests with real containers and network namespaces (root; installs a 
 	@scripts/setup.sh
 	@scripts/lab.sh
 
-bench: ## Benchmarks
+bench: ## Benchmarks: time, instructions, where the time goes
 	@scripts/setup.sh
-	cargo bench --locked
+	@scripts/bench.sh
+
+bench-peers: ## Other flow meters over the same captures, in turn (installs them; minutes)
+	@scripts/setup.sh
+	@scripts/bench-peers.sh
 
 ci: ## Everything that CI runs
 	@.ci/run

@@ -2,68 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
 #![cfg(feature = "shell")]
 
+#[path = "support/capture.rs"]
+mod capture;
+
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 
+use capture::Order;
 use hopwatch::decode::LinkType;
-use hopwatch::observe::{CaptureError, CaptureReader, Merge, PcapngWriter};
+use hopwatch::observe::{Batch, CaptureError, CaptureReader, Merge, PcapngWriter};
 use hopwatch::time::Timestamp;
-
-/// Numbers in the byte order of a file.
-#[derive(Clone, Copy)]
-struct Order(bool);
-
-impl Order {
-    fn u16(self, value: u16) -> [u8; 2] {
-        if self.0 { value.to_be_bytes() } else { value.to_le_bytes() }
-    }
-
-    fn u32(self, value: u32) -> [u8; 4] {
-        if self.0 { value.to_be_bytes() } else { value.to_le_bytes() }
-    }
-
-    fn pcap(self, magic: u32, link: u32, records: &[(u32, u32, u32, &[u8])]) -> Vec<u8> {
-        let mut file =
-            [&self.u32(magic)[..], &self.u16(2), &self.u16(4), &[0; 8], &self.u32(65_535), &self.u32(link)].concat();
-        for (seconds, fraction, wire_len, data) in records {
-            let captured = u32::try_from(data.len()).expect("small");
-            for field in [*seconds, *fraction, captured, *wire_len] {
-                file.extend(self.u32(field));
-            }
-            file.extend_from_slice(data);
-        }
-        file
-    }
-
-    fn block(self, block_type: u32, body: &[&[u8]]) -> Vec<u8> {
-        let mut body = body.concat();
-        body.resize(body.len().next_multiple_of(4), 0);
-        let len = self.u32(u32::try_from(body.len() + 12).expect("small"));
-        [&self.u32(block_type)[..], &len, &body, &len].concat()
-    }
-
-    fn section(self) -> Vec<u8> {
-        self.block(0x0a0d_0d0a, &[&self.u32(0x1a2b_3c4d), &self.u16(1), &self.u16(0), &[0xff; 8]])
-    }
-
-    fn option(self, code: u16, value: &[u8]) -> Vec<u8> {
-        let mut option = [&self.u16(code)[..], &self.u16(u16::try_from(value.len()).expect("small")), value].concat();
-        option.resize(option.len().next_multiple_of(4), 0);
-        option
-    }
-
-    fn interface(self, link: u16, snap_length: u32, options: &[Vec<u8>]) -> Vec<u8> {
-        self.block(1, &[&self.u16(link), &[0, 0], &self.u32(snap_length), &options.concat()])
-    }
-
-    fn enhanced(self, interface: u32, units: u64, wire_len: u32, data: &[u8]) -> Vec<u8> {
-        let high = u32::try_from(units >> 32).expect("high");
-        let low = u32::try_from(units & 0xffff_ffff).expect("low");
-        let captured = u32::try_from(data.len()).expect("small");
-        let fields = [interface, high, low, captured, wire_len].map(|field| self.u32(field)).concat();
-        self.block(6, &[&fields, data])
-    }
-}
+use proptest::prelude::*;
 
 const BOTH: [Order; 2] = [Order(true), Order(false)];
 
@@ -306,4 +255,68 @@ fn bytes_read_reach_the_length_of_the_file() {
     let mut reader = CaptureReader::open(&path).expect("a capture");
     while reader.next_packet().expect("readable").is_some() {}
     assert_eq!(Some(reader.bytes_read()), reader.total_bytes());
+}
+
+/// The packets of a whole stream read in batches of at most `max`, and the error that ended it.
+fn read_batches(mut reader: CaptureReader, max: usize) -> (Vec<Seen>, Option<CaptureError>, CaptureReader) {
+    let mut seen = Vec::new();
+    let error = loop {
+        match reader.next_batch(max) {
+            Ok(Some(batch)) => {
+                assert!((1..=max.clamp(1, Batch::MAX)).contains(&batch.frames().len()));
+                let point = batch.origin.point.to_string();
+                let frames = batch.frames().iter();
+                seen.extend(
+                    frames.map(|frame| (point.clone(), frame.at.as_nanos(), frame.wire_len, frame.data.to_vec())),
+                );
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    assert!(matches!(reader.next_batch(max), Ok(None)), "the stream is over");
+    (seen, error, reader)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a file holds: batches are the same packets, the same counters and the same error.
+    #[test]
+    fn batches_are_the_packets(file in capture::any_file(), damage in capture::any_damage(), max in 0_usize..80) {
+        let file = damage.apply(file);
+        let (Ok(mut one_by_one), Ok(in_batches)) = (open(file.clone()), open(file)) else { return Ok(()) };
+        let mut expected = Vec::new();
+        let error = loop {
+            match one_by_one.next_packet() {
+                Ok(Some(packet)) => expected.push((
+                    packet.origin.point.to_string(), packet.at.as_nanos(), packet.wire_len, packet.data.to_vec(),
+                )),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        let (seen, batch_error, in_batches) = read_batches(in_batches, max);
+        prop_assert!(seen == expected, "{} packets, in batches {}", expected.len(), seen.len());
+        prop_assert_eq!(batch_error.map(|error| error.to_string()), error.map(|error| error.to_string()));
+        prop_assert_eq!(in_batches.packets(), one_by_one.packets());
+        prop_assert_eq!(in_batches.skipped(), one_by_one.skipped());
+    }
+}
+
+/// Both ways of reading may be mixed.
+#[test]
+fn batches_and_single_packets_take_turns() {
+    let records: Vec<(u32, u32, u32, &[u8])> = (0..200).map(|second| (second, 0, 60, &b"abc"[..])).collect();
+    let mut reader = open(Order(false).pcap(0xa1b2_c3d4, 1, &records)).expect("a capture");
+    let mut seconds = Vec::new();
+    let second = |at: Timestamp| at.as_nanos() / 1_000_000_000;
+    while let Some(packet) = reader.next_packet().expect("readable") {
+        seconds.push(second(packet.at));
+        if let Some(batch) = reader.next_batch(9).expect("readable") {
+            assert!(batch.frames().len() == 9 || seconds.len() + batch.frames().len() == 200);
+            seconds.extend(batch.frames().iter().map(|frame| second(frame.at)));
+        }
+    }
+    assert_eq!(seconds, (0..200).collect::<Vec<_>>());
 }

@@ -40,11 +40,6 @@ impl FlowView<'_> {
     pub fn counters(&self) -> [Counters; 2] {
         state::counters(self.hot, self.cold)
     }
-
-    /// What originator and responder sent so far.
-    pub const fn counters(&self) -> [Counters; 2] {
-        self.hot.counters()
-    }
 }
 
 /// Takes what a meter tells.

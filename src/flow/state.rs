@@ -156,11 +156,6 @@ pub(super) fn first_packet(key: FlowKey, hash: u32, from_low: bool, headers: &He
 }
 
 impl Hot {
-    /// What was counted in this record, originator first.
-    pub(super) const fn counters(&self) -> [Counters; 2] {
-        self.counters
-    }
-
     /// Who sent a packet of this flow.
     pub(super) const fn direction(&self, from_low: bool) -> Direction {
         if from_low == self.marks.has(Mark::OrigIsLow) { Direction::Orig } else { Direction::Resp }

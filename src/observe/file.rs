@@ -2,10 +2,11 @@
 //!
 //! Contract: packets come in the order of the file. Damage and early ends are an error that comes once, after the packets
 //! before it; then the stream is over. Packets of every link type are given: who decodes them counts what it cannot decode.
-//! Limits: [`CaptureReader::MAX_INTERFACES`] interfaces a file; memory is the window, at most twice the biggest block.
+//! Limits: [`CaptureReader::MAX_INTERFACES`] interfaces a file; memory is the window, which holds the biggest block.
 //! Design: own framing (the `pcap-parser` crate allocates a list of options a packet and gives up a block for one bad
 //! option); formats are pure functions over the window, this file drives them.
 
+mod batch;
 mod classic;
 mod error;
 mod pcapng;
@@ -19,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use batch::Batch;
 pub use error::CaptureError;
 pub use points::Interface;
 

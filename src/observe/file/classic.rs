@@ -83,6 +83,7 @@ impl Classic {
 
     /// Reads a record header; `None` when it is shorter than [`RECORD_HEADER`].
     pub(super) fn record(self, bytes: &[u8]) -> Option<Record> {
+        let bytes: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
         let seconds = i64::from(self.u32(bytes, 0)?);
         let fraction = i64::from(self.u32(bytes, 4)?);
         let nanos = if self.nanoseconds { fraction } else { fraction * 1000 };
@@ -99,5 +100,12 @@ impl Classic {
             data_at: RECORD_HEADER,
             captured: captured as usize,
         })
+    }
+
+    /// The record at the start, if all of it is there and it is not absurd, and its length.
+    pub(super) fn whole(self, bytes: &[u8]) -> Option<(Record, usize)> {
+        let record = self.record(bytes)?;
+        let whole = RECORD_HEADER + record.captured;
+        (record.captured <= MAX_CAPTURED && whole <= bytes.len()).then_some((record, whole))
     }
 }

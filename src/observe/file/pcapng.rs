@@ -169,6 +169,19 @@ impl Order {
         if end.is_none_or(|end| end > block.len() - 4) { Err(Fault::Short) } else { Ok(record) }
     }
 
+    /// The packet block at the start, if it is one, all of it is there and nothing is wrong with it, and its length.
+    pub(super) fn whole(self, bytes: &[u8], interfaces: &[Timing], before: Timestamp) -> Option<(Record, usize)> {
+        let (block_type, stated) = (self.u32(bytes, 0)?, self.u32(bytes, 4)?);
+        let len = (stated as usize).checked_next_multiple_of(4)?;
+        if kind(block_type) != Kind::Packet || !(MIN_BLOCK..=MAX_BLOCK).contains(&len) {
+            return None;
+        }
+        let block = bytes.get(..len)?;
+        let is_sound = self.u32(block, len - 4) == Some(stated);
+        let record = self.packet(block_type, block, interfaces, before).ok()?;
+        is_sound.then_some((record, len))
+    }
+
     fn enhanced(self, block: &[u8], interface: Option<usize>, interfaces: &[Timing]) -> Result<Record, Fault> {
         let field = |at| self.u32(block, at).ok_or(Fault::Short);
         let interface = interface.ok_or(Fault::Short)?;

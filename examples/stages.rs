@@ -1,0 +1,162 @@
+//! Where the time of metering goes: reading, decoding, the flow table, first-payload facts.
+//! `cargo run --release --example stages FILE [PASSES]`
+//!
+//! Contract: CPU time of this process (user and system) a packet, the least of the passes; the stages take turns, so that a
+//! slow moment of the machine hits all of them. The last line says how many flows were counted.
+//! Limits: opening the file is part of a pass. The page cache is not dropped: the first pass fills it.
+//! Design: each stage does a bit more than the one before, and the parts are differences. `cut` meters packets whose captured
+//! bytes end where their payload starts, which costs a second decoding, and `whole` meters them whole: so the difference is
+//! what facts cost, whatever the meter does to find them.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hopwatch::decode::{Decoded, LinkType, decode};
+use hopwatch::flow::{FlowSink, FlowView, Frame, Meter, MeterLimits};
+use hopwatch::input::FlowEventKind;
+use hopwatch::observe::{Batch, CaptureReader, Interface};
+use hopwatch::time::Timestamp;
+use nix::sys::resource::{UsageWho, getrusage};
+
+/// What an unattended meter runs with.
+const LIMITS: MeterLimits = MeterLimits {
+    max_flows: 4_000_000,
+    idle_timeout: Duration::from_mins(1),
+    active_timeout: Duration::from_mins(30),
+    update_interval: Duration::ZERO,
+};
+
+/// Counts records and asks for none.
+#[derive(Default)]
+struct Count {
+    ended: u64,
+}
+
+impl FlowSink for Count {
+    fn flow(&mut self, _at: Timestamp, kind: FlowEventKind, _flow: FlowView<'_>) {
+        self.ended += u64::from(matches!(kind, FlowEventKind::Ended(_)));
+    }
+}
+
+/// Packets and flows of a pass.
+struct Pass {
+    packets: u64,
+    flows: u64,
+}
+
+type Stage = fn(&Path) -> anyhow::Result<Pass>;
+
+const STAGES: [(&str, Stage); 5] =
+    [("one by one", one_by_one), ("read", read), ("decode", decoded), ("cut", cut), ("whole", whole)];
+
+fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args_os().skip(1);
+    let file = args.next().context("give a capture file, and the number of passes if not 3")?;
+    let passes: u32 = args.next().map_or(Ok(3), |passes| passes.to_string_lossy().parse())?;
+    let mut least = [Duration::MAX; STAGES.len()];
+    let mut last = Pass { packets: 0, flows: 0 };
+    for _ in 0..passes.max(1) {
+        for (least, (_, stage)) in least.iter_mut().zip(STAGES) {
+            let before = cpu_time()?;
+            last = stage(Path::new(&file))?;
+            *least = (*least).min(cpu_time()?.saturating_sub(before));
+        }
+    }
+    let nanos =
+        least.map(|least| i64::try_from(least.as_nanos() * 10).unwrap_or(i64::MAX) / last.packets.max(1).cast_signed());
+    let [one_by_one, read, decode, cut, whole] = nanos;
+    let decoding = decode - read;
+    show("reading", read, "ns a packet, in batches");
+    show("decoding", decoding, "");
+    show("table", cut - read - 2 * decoding, "");
+    show("facts", whole - (cut - decoding), "");
+    show("all", whole, "");
+    show("one by one", one_by_one, "reading without batches");
+    println!("{} packets, {} flows", last.packets, last.flows);
+    Ok(())
+}
+
+/// CPU time that this process has used.
+fn cpu_time() -> anyhow::Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let micros = [usage.user_time(), usage.system_time()].map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
+    Ok(Duration::from_micros(u64::try_from(micros.iter().sum::<i64>())?))
+}
+
+/// Prints tenths of a nanosecond.
+fn show(what: &str, tenths: i64, note: &str) {
+    let sign = if tenths < 0 { "-" } else { "" };
+    println!("{what:<10} {:>6} {note}", format!("{sign}{}.{}", tenths.abs() / 10, tenths.abs() % 10));
+}
+
+fn one_by_one(file: &Path) -> anyhow::Result<Pass> {
+    let mut reader = CaptureReader::open(file)?;
+    while let Some(packet) = reader.next_packet()? {
+        black_box(packet);
+    }
+    Ok(Pass { packets: reader.packets(), flows: 0 })
+}
+
+/// Gives every packet to a function.
+fn each_batch(file: &Path, mut take: impl FnMut(&Interface, &Batch<'_>)) -> anyhow::Result<u64> {
+    let mut reader = CaptureReader::open(file)?;
+    while let Some(batch) = reader.next_batch(Batch::MAX)? {
+        take(batch.origin, &batch);
+    }
+    Ok(reader.packets())
+}
+
+fn read(file: &Path) -> anyhow::Result<Pass> {
+    let packets = each_batch(file, |_, batch| {
+        black_box(batch.frames());
+    })?;
+    Ok(Pass { packets, flows: 0 })
+}
+
+fn decoded(file: &Path) -> anyhow::Result<Pass> {
+    let packets = each_batch(file, |origin, batch| {
+        for frame in batch.frames() {
+            let _ = black_box(decode(origin.link, frame.wire_len, frame.data));
+        }
+    })?;
+    Ok(Pass { packets, flows: 0 })
+}
+
+/// The frame without its payload.
+fn without_payload<'a>(link: LinkType, frame: &Frame<'a>) -> Frame<'a> {
+    let end = match decode(link, frame.wire_len, frame.data) {
+        Ok(Decoded::Ip(headers)) => headers.payload_at as usize,
+        _ => usize::MAX,
+    };
+    Frame { data: frame.data.get(..end).unwrap_or(frame.data), ..*frame }
+}
+
+fn cut(file: &Path) -> anyhow::Result<Pass> {
+    metered(file, |meter, link, frames, out| {
+        let mut cut = [Frame { at: Timestamp::default(), wire_len: 0, data: &[] }; Batch::MAX];
+        for (cut, frame) in cut.iter_mut().zip(frames) {
+            *cut = without_payload(link, frame);
+        }
+        meter.packets(&cut[..frames.len()], out);
+    })
+}
+
+fn whole(file: &Path) -> anyhow::Result<Pass> {
+    metered(file, |meter, _, frames, out| meter.packets(frames, out))
+}
+
+/// One meter an interface, all of them drained at the end.
+fn metered(file: &Path, mut feed: impl FnMut(&mut Meter, LinkType, &[Frame<'_>], &mut Count)) -> anyhow::Result<Pass> {
+    let mut meters: Vec<Meter> = Vec::new();
+    let mut count = Count::default();
+    let packets = each_batch(file, |origin, batch| {
+        while meters.len() <= batch.interface {
+            meters.push(Meter::new(origin.point.clone(), origin.link, LIMITS));
+        }
+        feed(&mut meters[batch.interface], origin.link, batch.frames(), &mut count);
+    })?;
+    meters.iter_mut().for_each(|meter| meter.drain(&mut count));
+    Ok(Pass { packets, flows: count.ended })
+}

@@ -1,0 +1,71 @@
+//! Small inputs from which the fuzzer starts: one of each kind that a target tells apart.
+
+use etherparse::{PacketBuilder, VlanId};
+
+use super::capture::Order;
+
+/// A seed: target, file name, content.
+pub type Seed = (&'static str, String, Vec<u8>);
+
+/// All of them.
+pub fn all() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for (order, name) in [(Order(true), "big-endian"), (Order(false), "little-endian")] {
+        let records: [(u32, u32, u32, &[u8]); 3] = [(1, 7, 60, b"first"), (2, 0, 0, b""), (1, 9, 1500, b"earlier")];
+        for (magic, unit) in [(0xa1b2_c3d4, "micro"), (0xa1b2_3c4d, "nano")] {
+            seeds.push(("pcap_reader", format!("{unit}-{name}"), order.pcap(magic, 1, &records)));
+        }
+        seeds.push(("pcapng_reader", format!("blocks-{name}"), pcapng(order)));
+        seeds.push(("pcapng_reader", format!("sections-{name}"), [pcapng(order), pcapng(Order(!order.0))].concat()));
+    }
+    // The first byte chooses the link type, Ethernet is the second of the list; then a length and a step of time a frame.
+    for (name, frame) in frames() {
+        let len = u8::try_from(frame.len()).expect("a short frame");
+        let twice = [&[len, 65][..], &frame, &[len, 200], &frame].concat();
+        seeds.push(("decode", name.to_owned(), [&[1][..], &twice].concat()));
+    }
+    seeds
+}
+
+/// One of each block, interfaces with and without options.
+fn pcapng(order: Order) -> Vec<u8> {
+    let options = [order.option(2, b"eth0"), order.option(9, &[9]), order.option(14, &[0; 8]), order.option(0, &[])];
+    let old = [&order.u16(0)[..], &order.u16(7), &[0, 3, 3].map(|field| order.u32(field)).concat(), &order.u32(3)];
+    [
+        order.section(),
+        order.interface(1, 64, &options),
+        order.interface(101, 0, &[]),
+        order.enhanced(0, 2_000_000, 100, b"first"),
+        order.enhanced(1, 5, 10, b"second"),
+        order.block(0x0bad, &[b"unknown"]),
+        order.block(3, &[&order.u32(6), b"simple"]),
+        order.block(2, &[&old.concat(), b"old"]),
+        order.enhanced(9, 0, 1, b"nowhere"),
+    ]
+    .concat()
+}
+
+fn frames() -> Vec<(&'static str, Vec<u8>)> {
+    let ethernet = || PacketBuilder::ethernet2([2; 6], [4; 6]);
+    let (src, dst) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    let vlan = VlanId::try_new(7).expect("a VLAN");
+    let mut all = Vec::new();
+    let mut add = |name, write: &dyn Fn(&mut Vec<u8>)| {
+        let mut frame = Vec::new();
+        write(&mut frame);
+        all.push((name, frame));
+    };
+    add("tcp4", &|out| ethernet().ipv4(src, dst, 64).tcp(40_000, 443, 1, 9).syn().write(out, &[]).expect("a frame"));
+    add("udp4", &|out| ethernet().ipv4(src, dst, 64).udp(40_000, 53).write(out, b"text").expect("a frame"));
+    add("tcp6", &|out| {
+        ethernet().ipv6([1; 16], [2; 16], 64).tcp(40_000, 443, 1, 9).ack(1).write(out, b"text").expect("a frame");
+    });
+    add("vlan", &|out| {
+        ethernet().single_vlan(vlan).ipv4(src, dst, 64).udp(1, 2).write(out, b"text").expect("a frame");
+    });
+    add("icmp4", &|out| ethernet().ipv4(src, dst, 64).icmpv4_echo_request(1, 2).write(out, b"ping").expect("a frame"));
+    add("icmp6", &|out| {
+        ethernet().ipv6([1; 16], [2; 16], 64).icmpv6_echo_request(1, 2).write(out, b"ping").expect("a frame");
+    });
+    all
+}
