@@ -150,7 +150,7 @@ proptest! {
     fn no_packet_is_dropped_and_none_reads_beyond_itself(
         bytes in proptest::collection::vec(any::<u8>(), 0..400),
         kind in 0..6_usize,
-        link in prop_oneof![Just(LinkType::ETHERNET), Just(LinkType::RAW), Just(LinkType::SLL2)],
+        link in prop_oneof![Just(LinkType::ETHERNET), Just(LinkType::RAW), Just(LinkType::LINUX_SLL2)],
     ) {
         let mut bytes = bytes;
         let kinds = [IPV4, IPV6, TAGS[0], TAGS[1], 0x0806, 0x8864];
