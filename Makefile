@@ -2,10 +2,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench ci
+.PHONY: help demo test lab bench bench-live ci
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Build, and replay a recorded container that goes around its proxy
 	@scripts/setup.sh
@@ -23,6 +23,10 @@ lab: ## The tests with real containers and network namespaces (root; installs a 
 bench: ## Benchmarks
 	@scripts/setup.sh
 	cargo bench --locked
+
+bench-live: ## What live capture costs and loses, in network namespaces (root)
+	@scripts/setup.sh
+	scripts/bench-live.sh
 
 ci: ## Everything that CI runs
 	@.ci/run
