@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench bench-peers ci
+.PHONY: help demo test lab bench bench-peers bench-live ci
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ bench: ## Benchmarks: time, instructions, where the time goes
 bench-peers: ## Other flow meters over the same captures, in turn (installs them; minutes)
 	@scripts/setup.sh
 	@scripts/bench-peers.sh
+
+bench-live: ## What live capture costs and loses, in network namespaces (root)
+	@scripts/setup.sh
+	scripts/bench-live.sh
 
 ci: ## Everything that CI runs
 	@.ci/run

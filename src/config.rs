@@ -35,9 +35,26 @@ pub struct CaptureConfig {
     /// Interface globs.
     pub interfaces: Vec<String>,
     /// Bytes kept of each packet.
-    pub snap_length: u32,
-    /// Kernel buffer of each interface, in bytes.
+    pub snap_length: SnapLength,
+    /// Where that depends on the packet: the most of any.
+    pub payload_snap_length: u32,
+    /// Kernel buffer of each interface, in bytes, at most.
     pub ring_bytes: u32,
+    /// Of all interfaces together.
+    pub ring_budget_bytes: u64,
+    /// Threads that read packets, at most.
+    pub threads: usize,
+    /// Leave out traffic of this process's own endpoint.
+    pub exclude_own: bool,
+}
+
+/// How much of a packet is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapLength {
+    /// As much as there is to be seen in it.
+    Adaptive,
+    /// So many bytes of each.
+    Bytes(u32),
 }
 
 /// How to reach Docker.

@@ -5,6 +5,7 @@
 //! it was mounted, which is another one after `nsenter`.
 
 mod links;
+mod news;
 mod veth;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use globset::GlobSet;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
+pub use self::news::LinkNews;
 pub use self::veth::{VethFinder, VethRequest};
 use crate::input::{LinkEvent, Mac, ObservationPoint};
 

@@ -1,4 +1,4 @@
-//! The live sniffer: a thread a tap, one engine, a small runtime for sockets.
+//! The live sniffer: a few threads with taps, one engine, a small runtime for sockets.
 //!
 //! Contract: capture never waits for anybody; what a full queue costs is counted. Ends on SIGINT, SIGTERM, after `duration`, or
 //! when the output is gone; then everything in flight is drained before the summary.
@@ -64,8 +64,9 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     let recorder = recorder.map(Arc::new);
     let publisher = Publisher::default();
     let sockets = sockets::start(&options, &publisher, sender.clone(), Arc::clone(&stop))?;
+    let capture = &options.config.capture;
     let watch =
-        taps::watch(&options.config.capture, options.config.meter, sender, recorder.clone(), Arc::clone(&stop))?;
+        taps::watch(capture, options.config.meter, options.listen, sender, recorder.clone(), Arc::clone(&stop))?;
     let mut turn = Turn {
         engine: Engine::new(options.config.engine),
         reorder: Reorder::new(LATENESS),

@@ -243,8 +243,12 @@ fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exceptio
     Config {
         capture: CaptureConfig {
             interfaces: capture.interfaces.into_iter().map(|glob| glob.0).collect(),
-            snap_length: capture.snap_length.small(),
+            snap_length: capture.snap_length,
+            payload_snap_length: capture.payload_snap_length.small(),
             ring_bytes: capture.ring_mib.small().saturating_mul(MIB),
+            ring_budget_bytes: u64::from(capture.ring_budget_mib.small()) * u64::from(MIB),
+            threads: capture.threads.size(),
+            exclude_own: capture.exclude_own,
         },
         docker: DockerConfig {
             host: host.unwrap_or_else(|| crate::inventory::docker::DEFAULT_HOST.to_owned()),

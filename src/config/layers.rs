@@ -144,6 +144,7 @@ fn origin(sources: &Sources, node: &Node) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SnapLength;
 
     fn variables(all: &[(&str, &str)]) -> std::vec::IntoIter<(OsString, OsString)> {
         let owned: Vec<_> = all.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
@@ -178,7 +179,10 @@ mod tests {
         let loaded = loaded(&usual_files(&usual), &[("HOPWATCH__CAPTURE__RING_MIB", "9"), ("HOPWATCH_OTHER", "x")]);
         let names: Vec<_> = loaded.config.engine.contracts.iter().map(|contract| contract.name.as_str()).collect();
         assert_eq!(names, ["one", "two", "three"]);
-        assert_eq!((loaded.config.capture.snap_length, loaded.config.capture.ring_bytes), (300, 9 << 20));
+        assert_eq!(
+            (loaded.config.capture.snap_length, loaded.config.capture.ring_bytes),
+            (SnapLength::Bytes(300), 9 << 20)
+        );
         let origin = |key: &str| loaded.origins.iter().find(|(name, _)| name == key).map(|(_, origin)| origin.clone());
         assert_eq!(origin("capture.ring_mib").as_deref(), Some("HOPWATCH__CAPTURE__RING_MIB"));
         assert!(origin("capture.snap_length").expect("set").ends_with("20.yaml:2"));
@@ -213,7 +217,7 @@ mod tests {
         assert!(lower.ends_with("did you mean \"HOPWATCH__CAPTURE__SNAP_LENGTH\"?"), "{lower}");
         assert!(told("HOPWATCH__HOPS__PROXY", "x").ends_with("hops are written in a file"));
         let value = told("HOPWATCH__CAPTURE__SNAP_LENGTH", "many");
-        assert_eq!(value, "environment:1:32: expected a whole number, found the text \"many\"");
+        assert_eq!(value, "environment:1:32: \"many\" is no length; write adaptive, or a number from 64 to 65535");
         let element = told("HOPWATCH__CAPTURE__INTERFACES", "eth0, [");
         assert!(element.starts_with("environment:1:37: \"[\" is not a glob"), "{element}");
     }

@@ -1,9 +1,10 @@
-//! Checked scalars of the file shape: bounded numbers, durations, address ranges, ports, labels, dates.
+//! Checked scalars of the file shape: bounded numbers, durations, address ranges, ports, labels, dates, packet lengths.
 //!
 //! Contract: each refuses with `what is wrong; what to write instead`, and prints back what it read.
 //! Design: a scalar is checked where it is read, so its mistakes carry its place without further ado.
 
 mod number;
+mod snap;
 mod text;
 
 pub(super) use number::{Bounded, Period};

@@ -5,6 +5,8 @@
 pub mod netns;
 #[cfg(feature = "shell")]
 pub mod scenario;
+#[cfg(feature = "shell")]
+pub mod sender;
 pub mod world;
 
 use std::path::Path;

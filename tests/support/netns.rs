@@ -73,9 +73,28 @@ impl Namespace {
 
     /// Runs until the namespace is dropped.
     pub fn run_peer_background(&self, line: &str) {
-        let mut command = inside(&self.peer);
+        self.background_in(&self.peer, line);
+    }
+
+    /// Runs until the namespace is dropped.
+    pub fn run_background(&self, line: &str) {
+        self.background_in(&self.name, line);
+    }
+
+    fn background_in(&self, namespace: &str, line: &str) {
+        let mut command = inside(namespace);
         command.args(["sh", "-c", &format!("exec {line}")]).stdin(Stdio::null()).stdout(Stdio::null());
         self.background.borrow_mut().push(command.spawn().expect("start a program"));
+    }
+
+    /// Calls on a thread that is in the namespace.
+    pub fn inside<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        call_in(&self.name, body)
+    }
+
+    /// Calls on a thread that is in the peer's namespace.
+    pub fn inside_peer<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        call_in(&self.peer, body)
     }
 
     /// A Prometheus that scrapes `target` every second.
@@ -109,6 +128,16 @@ impl Drop for Namespace {
             let _ = Command::new("ip").args(["netns", "del", made]).status();
         }
     }
+}
+
+/// What is opened there stays there; the thread ends.
+fn call_in<T: Send>(namespace: &str, body: impl FnOnce() -> T + Send) -> T {
+    let file = std::fs::File::open(format!("/var/run/netns/{namespace}")).expect("the namespace");
+    let there = move || {
+        nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+        body()
+    };
+    std::thread::scope(|scope| scope.spawn(there).join().expect("no panic"))
 }
 
 fn inside(namespace: &str) -> Command {

@@ -1,9 +1,12 @@
 //! Follows the interfaces that match, with a tap on each.
 //!
-//! Contract: an interface that appears is captured within [`LOOK_AGAIN`]; one that vanishes ends its tap only.
-//! Limits: at most [`MAX_TAPS`] at once, each on a thread of its own; what is refused is said once and tried again slowly.
+//! Contract: an interface that appears is captured within 200 ms: the kernel tells at once that something changed, and
+//! interfaces are then listed, but not more often than every [`GATHER`]. One that vanishes ends its tap only, and one that came
+//! back under its name gets a new tap. Limits: at most [`MAX_TAPS`] at once; what is refused is said once and tried again slowly.
+//! Design: taps are opened by [`OPENERS`] threads, since the kernel lets each wait for all its processors.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -15,59 +18,88 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::feed::Feed;
 use crate::app::recorder::Recorder;
-use crate::config::CaptureConfig;
+use crate::config::{CaptureConfig, SnapLength};
 use crate::flow::MeterLimits;
-use crate::host::{self, Interface};
+use crate::host::{self, Interface, LinkNews};
 use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
-use crate::observe::live::{Batch, Tap, TapOptions, TapSink, now};
+use crate::observe::live::{Batch, Crew, Snap, Tap, TapHandle, TapOptions, TapSink, now, ring_bytes};
 use crate::time::Timestamp;
 
-/// How often interfaces are listed.
-const LOOK_AGAIN: Duration = Duration::from_millis(150);
-/// After a refusal, lists that pass before the next try.
-const PATIENCE: u32 = 20;
+/// How often interfaces are listed although the kernel told nothing.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often, where the kernel cannot be asked to tell.
+const LOOK_BLIND: Duration = Duration::from_millis(150);
+/// How long the watch waits at once, so that it notices the end.
+const WAIT: Duration = Duration::from_millis(100);
+/// Changes that come so soon after each other are looked at together.
+const GATHER: Duration = Duration::from_millis(20);
+/// After a refusal, before the next try.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Interfaces captured at once.
 const MAX_TAPS: usize = 512;
+/// Taps opened at the same time.
+const OPENERS: usize = 8;
 
 struct Running {
-    thread: JoinHandle<()>,
+    handle: TapHandle,
     link: Interface,
+    ring_bytes: u32,
+}
+
+/// What all taps have in common.
+struct Plan {
+    snap: Snap,
+    ring_bytes: u32,
+    ring_budget: u64,
+    meter: MeterLimits,
+    /// Where this process serves, if that is to be left out.
+    own: Option<SocketAddr>,
 }
 
 struct Watch {
-    options: TapOptions,
+    plan: Plan,
+    crew: Crew<Sink>,
     sender: Sender<Feed>,
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
     running: BTreeMap<ObservationPoint, Running>,
-    refused: BTreeMap<ObservationPoint, u32>,
+    /// Not before this time again.
+    refused: BTreeMap<ObservationPoint, Timestamp>,
 }
 
 /// Starts the watch on a thread of its own.
 pub fn watch(
     config: &CaptureConfig,
     meter: MeterLimits,
+    listen: Option<SocketAddr>,
     sender: Sender<Feed>,
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let options = TapOptions { snap_length: config.snap_length, ring_bytes: config.ring_bytes, meter };
-    let globs = globs(&config.interfaces)?;
-    let mut watch = Watch { options, sender, recorder, stop, running: BTreeMap::new(), refused: BTreeMap::new() };
-    let body = move || {
-        while !watch.stop.load(Ordering::Relaxed) {
-            match host::interfaces_matching(&globs) {
-                Ok(found) => watch.look(&found),
-                Err(error) => tracing::warn!("listing the interfaces failed: {error}"),
-            }
-            thread::sleep(LOOK_AGAIN);
-        }
-        for (_, running) in std::mem::take(&mut watch.running) {
-            // A tap that panicked has been reported by the panic handler; its counters up to then are kept.
-            let _ = running.thread.join();
-        }
+    let plan = Plan {
+        snap: snap(config, recorder.is_some()),
+        ring_bytes: config.ring_bytes,
+        ring_budget: config.ring_budget_bytes,
+        meter,
+        own: listen.filter(|_| config.exclude_own),
     };
-    thread::Builder::new().name("interfaces".to_owned()).spawn(body).context("starting the interface watch")
+    let globs = globs(&config.interfaces)?;
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let crew = Crew::new(config.threads.min(processors), Arc::clone(&stop));
+    let watch = Watch { plan, crew, sender, recorder, stop, running: BTreeMap::new(), refused: BTreeMap::new() };
+    thread::Builder::new()
+        .name("interfaces".to_owned())
+        .spawn(move || watch.run(&globs))
+        .context("starting the interface watch")
+}
+
+/// A recording keeps of every packet what live would keep of the most interesting ones: what is asked of it later is not known.
+const fn snap(config: &CaptureConfig, recording: bool) -> Snap {
+    match config.snap_length {
+        SnapLength::Bytes(bytes) => Snap::Flat(bytes),
+        SnapLength::Adaptive if recording => Snap::Flat(config.payload_snap_length),
+        SnapLength::Adaptive => Snap::Adaptive(config.payload_snap_length),
+    }
 }
 
 fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
@@ -79,62 +111,96 @@ fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
 }
 
 impl Watch {
-    fn look(&mut self, found: &[Interface]) {
+    fn run(mut self, globs: &GlobSet) {
+        let news = LinkNews::subscribe()
+            .inspect_err(|error| {
+                tracing::warn!("changes of interfaces are looked for, not told by the kernel: {error}")
+            })
+            .ok();
+        while !self.stop.load(Ordering::Relaxed) {
+            match host::interfaces() {
+                Ok(all) => self.look(&all, globs),
+                Err(error) => tracing::warn!("listing the interfaces failed: {error}"),
+            }
+            self.wait(news.as_ref());
+        }
+        self.crew.join();
+    }
+
+    /// Until something changed, or it is time to look anyway.
+    fn wait(&self, news: Option<&LinkNews>) {
+        let Some(news) = news else { return thread::sleep(LOOK_BLIND) };
+        let until = now().plus(LOOK_AGAIN);
+        while !self.stop.load(Ordering::Relaxed) && now() < until {
+            if news.wait(WAIT) {
+                thread::sleep(GATHER);
+                news.drain();
+                return;
+            }
+        }
+    }
+
+    fn look(&mut self, all: &[Interface], globs: &GlobSet) {
+        let found: Vec<_> = all.iter().filter(|link| globs.is_match(&link.name)).collect();
         let _ = self.sender.try_send(Feed::Matching(found.len()));
-        self.running.retain(|_, running| !running.thread.is_finished());
-        for link in found {
+        self.running.retain(|_, running| !running.handle.is_ended());
+        let time = now();
+        let mut fresh = Vec::new();
+        for link in &found {
             let point = ObservationPoint::new(&link.name);
             match self.running.get_mut(&point) {
-                Some(running) if running.link != *link => {
-                    running.link = link.clone();
+                // Another interface under the same name: its tap is opened when this one has ended.
+                Some(running) if running.link.index != link.index => running.handle.stop(),
+                Some(running) if running.link != **link => {
+                    running.link.clone_from(link);
                     self.tell(link);
                 }
                 Some(_) => {}
-                None => self.try_start(point, link),
+                None if link.up && self.refused.get(&point).is_none_or(|until| *until <= time) => {
+                    fresh.push((point, *link));
+                }
+                None => {}
             }
         }
+        fresh.truncate(MAX_TAPS.saturating_sub(self.running.len()));
+        self.open(&fresh, &self.plan.own_sockets(all));
         self.refused.retain(|point, _| found.iter().any(|link| link.name == point.as_str()));
     }
 
-    fn try_start(&mut self, point: ObservationPoint, link: &Interface) {
-        if let Some(wait) = self.refused.get_mut(&point).filter(|wait| **wait > 0) {
-            *wait -= 1;
-            return;
-        }
-        if !link.up || self.running.len() >= MAX_TAPS {
-            return;
-        }
-        match self.start(&point) {
-            Ok(thread) => {
-                self.refused.remove(&point);
-                self.running.insert(point, Running { thread, link: link.clone() });
-                self.tell(link);
+    /// Opens taps, several at a time, and hands them to the crew.
+    fn open(&mut self, fresh: &[(ObservationPoint, &Interface)], own: &[SocketAddr]) {
+        let mut used: u64 = self.running.values().map(|running| u64::from(running.ring_bytes)).sum();
+        for (done, group) in fresh.chunks(OPENERS).enumerate() {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
             }
-            Err(error) => {
-                self.refused.insert(point.clone(), PATIENCE);
-                let _ = self.sender.try_send(Feed::TapRefused(point, format!("{error:#}")));
+            let waiting = fresh.len() - done * OPENERS;
+            let ring_bytes = ring_bytes(self.plan.ring_bytes, self.plan.ring_budget, used, waiting);
+            let options = TapOptions { snap: self.plan.snap, ring_bytes, meter: self.plan.meter, own: own.to_vec() };
+            let opened = open_group(group, &options);
+            for ((point, link), tap) in group.iter().zip(opened) {
+                match tap.and_then(|tap| self.start(tap, point)) {
+                    Ok(handle) => {
+                        self.refused.remove(point);
+                        used += u64::from(ring_bytes);
+                        self.running.insert(point.clone(), Running { handle, link: (*link).clone(), ring_bytes });
+                        self.tell(link);
+                    }
+                    Err(error) => {
+                        self.refused.insert(point.clone(), now().plus(PATIENCE));
+                        let _ = self.sender.try_send(Feed::TapRefused(point.clone(), format!("{error:#}")));
+                    }
+                }
             }
         }
     }
 
-    fn start(&self, point: &ObservationPoint) -> anyhow::Result<JoinHandle<()>> {
-        let tap = Tap::open(point.clone(), &self.options)?;
-        let interface =
-            self.recorder.as_ref().map(|recorder| recorder.interface(point, tap.link(), self.options.snap_length));
-        let mut sink = Sink {
-            sender: self.sender.clone(),
-            recording: self
-                .recorder
-                .clone()
-                .zip(interface.transpose().context("adding the interface to the recording")?),
-        };
-        let (point, stop) = (point.clone(), Arc::clone(&self.stop));
-        let body = move || {
-            let reason = tap.run(&mut sink, &stop);
-            // Waits: the end of a tap is rare and must not be lost.
-            let _ = sink.sender.send(Feed::TapEnded(point, reason));
-        };
-        thread::Builder::new().name("tap".to_owned()).spawn(body).context("starting a capture thread")
+    fn start(&mut self, tap: Tap, point: &ObservationPoint) -> anyhow::Result<TapHandle> {
+        let most = self.plan.snap.most();
+        let interface = self.recorder.as_ref().map(|recorder| recorder.interface(point, tap.link(), most));
+        let interface = interface.transpose().context("adding the interface to the recording")?;
+        let sink = Sink { sender: self.sender.clone(), recording: self.recorder.clone().zip(interface) };
+        self.crew.add(tap, sink).context("starting a capture thread")
     }
 
     fn tell(&self, link: &Interface) {
@@ -143,7 +209,36 @@ impl Watch {
     }
 }
 
+impl Plan {
+    /// The sockets at which this process serves, where that is left out.
+    fn own_sockets(&self, all: &[Interface]) -> Vec<SocketAddr> {
+        let Some(own) = self.own else { return Vec::new() };
+        if !own.ip().is_unspecified() {
+            return vec![own];
+        }
+        let addresses = all.iter().flat_map(|link| &link.addresses);
+        addresses.map(|address| SocketAddr::new(*address, own.port())).collect()
+    }
+}
+
+/// Opens all of the group at the same time; the results in its order.
+fn open_group(group: &[(ObservationPoint, &Interface)], options: &TapOptions) -> Vec<anyhow::Result<Tap>> {
+    if let [(point, _)] = group {
+        return vec![Tap::open(point.clone(), options).map_err(Into::into)];
+    }
+    thread::scope(|scope| {
+        let opening: Vec<_> =
+            group.iter().map(|(point, _)| scope.spawn(|| Tap::open(point.clone(), options))).collect();
+        let join = |tap: thread::ScopedJoinHandle<'_, Result<Tap, _>>| match tap.join() {
+            Ok(tap) => tap.map_err(Into::into),
+            Err(_) => Err(anyhow::anyhow!("opening it panicked")),
+        };
+        opening.into_iter().map(join).collect()
+    })
+}
+
 /// Hands batches to the engine's thread, and packets to the recording.
+#[derive(Debug)]
 struct Sink {
     sender: Sender<Feed>,
     recording: Option<(Arc<Recorder>, u32)>,
@@ -160,6 +255,21 @@ impl TapSink for Sink {
     fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8]) {
         if let Some((recorder, interface)) = &self.recording {
             recorder.packet(*interface, at, wire_len, data);
+        }
+    }
+
+    /// The end of a tap is rare: where the queue is full, a thread of its own waits for room.
+    fn ended(&mut self, last: Batch, reason: Option<String>) {
+        let ended = Feed::TapEnded(last.point.clone(), reason);
+        let sender = self.sender.clone();
+        let refused = match self.sender.try_send(Feed::Tap(last)) {
+            Ok(()) => self.sender.try_send(ended).err().map(|error| vec![error.into_inner()]),
+            Err(error) => Some(vec![error.into_inner(), ended]),
+        };
+        if let Some(refused) = refused {
+            // Fails only when the engine is gone, or when the host gives no thread any more.
+            let wait = move || refused.into_iter().for_each(|feed| drop(sender.send(feed)));
+            let _ = thread::Builder::new().name("last-batch".to_owned()).spawn(wait);
         }
     }
 }

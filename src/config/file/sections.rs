@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::defaults;
 use crate::config::scalar::{Bounded, InterfaceGlob, Listen, Period, Socket};
+use crate::config::{SnapLength, defaults};
 use crate::flow::MeterLimits;
 
 /// Where packets are captured.
@@ -13,18 +13,31 @@ use crate::flow::MeterLimits;
 pub(in crate::config) struct Capture {
     /// Interfaces, as globs; interfaces that appear later are captured as they come.
     pub interfaces: Vec<InterfaceGlob>,
-    /// Bytes kept of each packet.
-    pub snap_length: Bounded<64, 65_535>,
+    /// Bytes kept of each packet. `adaptive`: headers of most (160 bytes), more of what tells names: DNS, the start of a
+    /// conversation (TLS, QUIC, HTTP, SSH, PROXY), short messages. A recording then keeps `payload_snap_length` of each.
+    pub snap_length: SnapLength,
+    /// With `adaptive`: the most that is kept of any packet.
+    pub payload_snap_length: Bounded<256, 65_535>,
     /// Kernel buffer of each interface, in MiB; larger survives longer bursts.
     pub ring_mib: Bounded<1, 1024>,
+    /// Kernel buffers of all interfaces together, in MiB; with many interfaces each gets less than `ring_mib`, down to half a MiB.
+    pub ring_budget_mib: Bounded<1, 65_536>,
+    /// Threads that read packets, at most; never more than the host has processors.
+    pub threads: Bounded<1, 64>,
+    /// Leave out TCP to and from `serve.listen`, at the host's own addresses; such packets are not even counted.
+    pub exclude_own: bool,
 }
 
 impl Default for Capture {
     fn default() -> Self {
         Self {
             interfaces: defaults::INTERFACES.iter().map(|glob| InterfaceGlob((*glob).to_owned())).collect(),
-            snap_length: Bounded(defaults::SNAP_LENGTH),
+            snap_length: SnapLength::Adaptive,
+            payload_snap_length: Bounded(defaults::PAYLOAD_SNAP_LENGTH),
             ring_mib: Bounded(defaults::RING_MIB),
+            ring_budget_mib: Bounded(defaults::RING_BUDGET_MIB),
+            threads: Bounded(defaults::CAPTURE_THREADS),
+            exclude_own: false,
         }
     }
 }

@@ -1,0 +1,330 @@
+//! One interface: its ring, its flow table, and what was lost on the way.
+//!
+//! Contract: a packet is folded into the tap's own flow table and forgotten; only flow events leave. Design: libpcap with
+//! `TPACKET_V3` (never immediate mode, which falls back to V2 and loses packets), promiscuous (a bridge shows
+//! container-to-container traffic only so), never blocking. Packets are copied from the ring in groups of [`GROUP`], so that
+//! the flow table can fetch the memory of a whole group at once.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use pcap::{Active, Capture, Error as PcapError, Precision};
+use socket2::{SockFilter, SockRef};
+
+use super::loss::Losses;
+use super::now;
+use super::snap::{Snap, program};
+use crate::decode::LinkType;
+use crate::flow::{Frame, Meter, MeterLimits, MeterStats};
+use crate::input::{Input, LossReason, ObservationPoint};
+use crate::time::Timestamp;
+
+/// How long the kernel may hold a filled part of a ring block.
+pub(super) const RETIRE: Duration = Duration::from_millis(50);
+/// How far behind the wall clock a flow table is kept: more than a packet is held back by the ring and its reader.
+const BEHIND: Duration = Duration::from_millis(100);
+/// Packets of one turn; then it is another tap's.
+pub(super) const TURN_PACKETS: usize = 512;
+/// Packets handed to the flow table at once.
+const GROUP: usize = 64;
+/// Bytes after which a group is handed over before it is full.
+const GROUP_BYTES: usize = 64 << 10;
+/// How often the kernel's drop counters are read.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often counters are handed over when nothing happened to a flow.
+const TELL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How to capture.
+#[derive(Clone, Debug)]
+pub struct TapOptions {
+    /// Bytes of each packet that are looked at.
+    pub snap: Snap,
+    /// Size of the kernel's ring, in bytes.
+    pub ring_bytes: u32,
+    /// Bounds of the flow table.
+    pub meter: MeterLimits,
+    /// Sockets of this process whose traffic is not captured.
+    pub own: Vec<SocketAddr>,
+}
+
+/// Why an interface cannot be captured.
+#[derive(Debug, thiserror::Error)]
+pub enum TapError {
+    /// The kernel refused.
+    #[error(
+        "no permission to capture on {point}: hopwatch needs CAP_NET_RAW; run it as root, or grant it once with \
+         `sudo setcap cap_net_raw+ep /path/to/hopwatch`"
+    )]
+    Permission {
+        /// The interface.
+        point: ObservationPoint,
+    },
+    /// Its frames cannot be decoded.
+    #[error("interface {point} has link type {link}, which hopwatch does not decode; leave it out with -i")]
+    LinkType {
+        /// The interface.
+        point: ObservationPoint,
+        /// The link type's number.
+        link: i32,
+    },
+    /// The kernel did not take the program that shortens packets.
+    #[error("the packet filter of {point} was refused; report it, and set capture.snap_length to a number: {error}")]
+    Filter {
+        /// The interface.
+        point: ObservationPoint,
+        /// Why.
+        error: String,
+    },
+    /// Anything else.
+    #[error("capturing on {point} failed: {source}")]
+    Capture {
+        /// The interface.
+        point: ObservationPoint,
+        /// What libpcap said.
+        source: PcapError,
+    },
+}
+
+/// What a tap hands over.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where it comes from.
+    pub point: ObservationPoint,
+    /// Flow events and losses.
+    pub inputs: Vec<Input>,
+    /// The meter's counters.
+    pub stats: MeterStats,
+    /// Packets lost so far, by reason.
+    pub dropped: Vec<(LossReason, u64)>,
+}
+
+/// Takes what a tap makes.
+pub trait TapSink {
+    /// Takes a batch; must not wait. Gives it back when there is no room.
+    fn batch(&mut self, batch: Batch) -> Result<(), Box<Batch>>;
+    /// Sees each packet as captured (for a recording).
+    fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8]);
+    /// The tap ended: its last batch, and the reason, unless it was told to. Nothing of it may be lost, nor may this wait.
+    fn ended(&mut self, last: Batch, reason: Option<String>);
+}
+
+/// An open capture on one interface.
+pub struct Tap {
+    point: ObservationPoint,
+    capture: Capture<Active>,
+    link: LinkType,
+    meter: Meter,
+    losses: Losses,
+    /// What waits to be handed over.
+    inputs: Vec<Input>,
+    /// The last turn did not empty the ring.
+    backlog: bool,
+    /// Time of the latest packet.
+    latest: Timestamp,
+    stats_read: Timestamp,
+    /// When counters were handed over, and how many packets they had.
+    told: Option<(Timestamp, u64)>,
+}
+
+impl std::fmt::Debug for Tap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tap").field("point", &self.point).field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
+/// A group of packets on their way from the ring to the flow table; one a thread.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    bytes: Vec<u8>,
+    /// Time, length on the wire, and where the copy ends.
+    packets: Vec<(Timestamp, u32, usize)>,
+}
+
+impl Group {
+    fn push(&mut self, at: Timestamp, wire_len: u32, data: &[u8]) {
+        self.bytes.extend_from_slice(data);
+        self.packets.push((at, wire_len, self.bytes.len()));
+    }
+
+    fn is_full(&self) -> bool {
+        self.packets.len() >= GROUP || self.bytes.len() >= GROUP_BYTES
+    }
+
+    fn flush(&mut self, meter: &mut Meter, inputs: &mut Vec<Input>) {
+        let mut frames = [Frame { at: Timestamp::default(), wire_len: 0, data: &[] }; GROUP];
+        let mut start = 0;
+        for (frame, (at, wire_len, end)) in frames.iter_mut().zip(&self.packets) {
+            *frame = Frame { at: *at, wire_len: *wire_len, data: self.bytes.get(start..*end).unwrap_or_default() };
+            start = *end;
+        }
+        meter.packets(frames.get(..self.packets.len()).unwrap_or(&frames), inputs);
+        self.packets.clear();
+        self.bytes.clear();
+    }
+}
+
+impl Tap {
+    /// Opens the interface.
+    pub fn open(point: ObservationPoint, options: &TapOptions) -> Result<Self, TapError> {
+        let capture = open(&point, options).map_err(|error| tap_error(&point, error))?;
+        let number = capture.get_datalink().0;
+        // DLT_RAW has another number on the wire of the API than in files.
+        let link = if number == 12 { LinkType::RAW } else { LinkType(u16::try_from(number).unwrap_or(u16::MAX)) };
+        if !link.is_supported() {
+            return Err(TapError::LinkType { point, link: number });
+        }
+        shorten(borrow(&capture), link, options).map_err(|error| TapError::Filter { point: point.clone(), error })?;
+        let opened = now();
+        Ok(Self {
+            meter: Meter::new(point.clone(), link, options.meter),
+            point,
+            capture,
+            link,
+            losses: Losses::default(),
+            inputs: Vec::new(),
+            backlog: false,
+            latest: opened,
+            stats_read: opened,
+            told: None,
+        })
+    }
+
+    /// The link type of its frames.
+    pub const fn link(&self) -> LinkType {
+        self.link
+    }
+
+    /// Whether the last turn left packets in the ring.
+    pub(super) const fn has_backlog(&self) -> bool {
+        self.backlog
+    }
+
+    /// Time of the latest packet.
+    pub(super) const fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// Reads what is there, at most [`TURN_PACKETS`].
+    pub(super) fn read(&mut self, group: &mut Group, sink: &mut impl TapSink) -> Result<usize, PcapError> {
+        let Self { capture, meter, inputs, latest, .. } = self;
+        let read = capture.dispatch(Some(TURN_PACKETS), |packet| {
+            let header = packet.header;
+            // With nanosecond precision tv_usec holds nanoseconds.
+            let nanos = header.ts.tv_sec.saturating_mul(1_000_000_000).saturating_add(header.ts.tv_usec);
+            let at = Timestamp::from_nanos(nanos);
+            *latest = at;
+            sink.packet(at, header.len, packet.data);
+            group.push(at, header.len, packet.data);
+            if group.is_full() {
+                group.flush(meter, inputs);
+            }
+        });
+        group.flush(meter, inputs);
+        self.backlog = read.as_ref().is_ok_and(|count| *count >= TURN_PACKETS);
+        read
+    }
+
+    /// Time passed: expires flows, reads the kernel's counters, hands over.
+    pub(super) fn look(&mut self, time: Timestamp, sink: &mut impl TapSink) {
+        if time.since(self.stats_read) >= STATS_INTERVAL {
+            self.read_drops(time);
+        }
+        // With a backlog the clock is the packets': it must not run ahead of those that wait in the ring.
+        if !self.backlog {
+            self.meter.advance(time.minus(BEHIND), &mut self.inputs);
+        }
+        self.hand_over(time, sink);
+    }
+
+    /// Ends: everything that is left, and the last counters.
+    pub(super) fn end(mut self, time: Timestamp, reason: Option<String>, sink: &mut impl TapSink) {
+        self.read_drops(time);
+        self.meter.drain(&mut self.inputs);
+        self.inputs.extend(self.losses.news(&self.point, time));
+        sink.ended(self.take_batch(), reason);
+    }
+
+    fn read_drops(&mut self, now: Timestamp) {
+        let since = std::mem::replace(&mut self.stats_read, now);
+        self.losses.reach(LossReason::FlowTable, self.meter.stats().evicted_flows, since);
+        // An interface that is gone has no counters any more; what it had was read a second ago.
+        if let Ok(stat) = self.capture.stats() {
+            self.losses.reach(LossReason::Kernel, u64::from(stat.dropped), since);
+            self.losses.reach(LossReason::Interface, u64::from(stat.if_dropped), since);
+        }
+    }
+
+    fn take_batch(&mut self) -> Batch {
+        Batch {
+            point: self.point.clone(),
+            inputs: std::mem::take(&mut self.inputs),
+            stats: self.meter.stats(),
+            dropped: self.losses.totals(),
+        }
+    }
+
+    /// Hands events and losses over, and counters now and then. When there is no room the events are lost, which is a loss in turn.
+    pub(super) fn hand_over(&mut self, time: Timestamp, sink: &mut impl TapSink) {
+        let events = self.inputs.len() as u64;
+        self.inputs.extend(self.losses.news(&self.point, time));
+        let packets = self.meter.stats().packets;
+        let is_due = self.told.is_none_or(|(told, before)| packets != before && time.since(told) >= TELL_INTERVAL);
+        if self.inputs.is_empty() && !is_due {
+            return;
+        }
+        self.told = Some((time, packets));
+        match sink.batch(self.take_batch()) {
+            Ok(()) => self.losses.told(),
+            Err(refused) => {
+                let since = refused.inputs.first().map_or(time, |input| input.at);
+                self.losses.add(LossReason::Queue, events, since);
+                self.told = None;
+            }
+        }
+    }
+}
+
+impl AsFd for Tap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        borrow(&self.capture)
+    }
+}
+
+fn open(point: &ObservationPoint, options: &TapOptions) -> Result<Capture<Active>, PcapError> {
+    let snap_length = i32::try_from(options.snap.most()).unwrap_or(i32::MAX);
+    let ring = i32::try_from(options.ring_bytes).unwrap_or(i32::MAX);
+    let capture = Capture::from_device(point.as_str())?
+        .promisc(true)
+        .snaplen(snap_length)
+        .buffer_size(ring)
+        .timeout(i32::try_from(RETIRE.as_millis()).unwrap_or(i32::MAX))
+        .precision(Precision::Nano)
+        .open()?;
+    capture.setnonblock()
+}
+
+/// Attaches the program that decides how much of a packet is kept. libpcap compiles filters from text only, and makes them
+/// keep all of a packet; so this goes to its socket directly.
+fn shorten(socket: BorrowedFd<'_>, link: LinkType, options: &TapOptions) -> Result<(), String> {
+    let program = program(link, options.snap, &options.own).map_err(|error| error.to_string())?;
+    let native: Vec<_> =
+        program.iter().map(|one| SockFilter::new(one.code, one.jump_true, one.jump_false, one.operand)).collect();
+    SockRef::from(&socket).attach_filter(&native).map_err(|error| error.to_string())
+}
+
+fn tap_error(point: &ObservationPoint, error: PcapError) -> TapError {
+    let text = error.to_string();
+    let refused = ["permission", "Operation not permitted"].iter().any(|word| text.contains(word));
+    if refused {
+        TapError::Permission { point: point.clone() }
+    } else {
+        TapError::Capture { point: point.clone(), source: error }
+    }
+}
+
+#[allow(unsafe_code, reason = "the pcap crate offers the descriptor only as a raw number")]
+fn borrow(owner: &Capture<Active>) -> BorrowedFd<'_> {
+    // SAFETY: `owner` keeps the descriptor open for the lifetime of the result.
+    unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
+}
