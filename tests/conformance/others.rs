@@ -41,7 +41,7 @@ fn compare(
     for line in of_kind(truth, kind) {
         let path = cases.path(text(line, "file"));
         let is_outer = line["verified"]["layer"].as_str().is_none_or(|layer| layer == "outer");
-        let theirs = flows(line).and_then(|flows| Some(flows.iter().filter_map(&read).collect::<Vec<Flow>>()));
+        let theirs = flows(line).map(|flows| flows.iter().filter_map(&read).collect::<Vec<Flow>>());
         let Some(theirs) = theirs.filter(|flows| is_outer && path.is_file() && !flows.is_empty()) else {
             left_out += 1;
             continue;
