@@ -101,6 +101,7 @@ fn other_tools_agree() {
     let Some(cases) = Cases::unpack() else { return };
     let truth = cases.lines("truth-dev.jsonl");
     zeek::connections(&cases, &truth);
+    others::packets(&cases, &truth);
     community_ids(&cases, &truth);
     packet_counts(&cases, &truth);
     valid_pcapng_that_libpcap_refuses(&cases, &truth);
@@ -206,6 +207,8 @@ fn valid_pcapng_that_libpcap_refuses(cases: &Cases, truth: &[Value]) {
     assert!(tally.agree == tally.total && tally.total > 0);
 }
 
+#[path = "conformance/others.rs"]
+mod others;
 #[path = "conformance/zeek.rs"]
 mod zeek;
 

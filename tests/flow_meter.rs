@@ -136,6 +136,29 @@ fn a_new_syn_after_the_end_is_a_new_flow() {
 }
 
 #[test]
+fn a_fin_from_the_only_side_seen_ends_it() {
+    let mut bench = Bench::new(LIMITS);
+    bench.packet(0.0, &tcp(APP, WEB, "FA", 0)).packet(0.1, &tcp(WEB, APP, "A", 0)).advance(8.0);
+    assert_eq!(bench.seen().last().map(String::as_str), Some("5.1 EndOfFlow 1:40000>2:80 1/1"));
+}
+
+#[test]
+fn only_the_originator_opens_an_open_connection_again() {
+    let renewed = |from: End, to: End| {
+        let mut packet = Vec::new();
+        let step = PacketBuilder::ipv4([192, 0, 2, from.0], [192, 0, 2, to.0], 64).tcp(from.1, to.1, 77, 1024).syn();
+        step.write(&mut packet, &[]).expect("packet");
+        packet
+    };
+    let mut bench = Bench::new(LIMITS);
+    bench.packet(0.0, &tcp(APP, WEB, "S", 0)).packet(0.1, &tcp(WEB, APP, "SA", 0)).packet(0.2, &tcp(APP, WEB, "S", 0));
+    bench.packet(0.3, &renewed(WEB, APP));
+    assert_eq!(bench.seen().len(), 2, "sent again, and forged by the responder");
+    bench.packet(0.4, &renewed(APP, WEB));
+    assert_eq!(bench.seen(), ["0.4 EndOfFlow 1:40000>2:80 2/2", "0.4 started 1:40000>2:80 1/0"]);
+}
+
+#[test]
 fn connections_of_one_instant_have_ids_of_their_own() {
     let mut bench = Bench::new(LIMITS);
     for _ in 0..3 {

@@ -287,7 +287,7 @@ impl TcpState {
 
     /// Bytes that the peer sent, were acknowledged, and were not seen.
     fn gaps(&mut self, story: &mut TcpStory, segment: &Segment) {
-        let clean = self.ends.iter().all(|end| end.is_clean());
+        let clean = self.ends.iter().all(End::is_clean);
         let peer = self.peer_mut(segment);
         // Nothing comes after a FIN that was seen.
         let beyond = peer.seen & letter::FIN != 0 && distance(peer.last, segment.ack) > 0;

@@ -59,7 +59,9 @@ impl Bench {
 
     fn play(packets: &[Packet]) -> Self {
         let mut bench = Self::default();
-        packets.iter().for_each(|packet| bench.take(*packet));
+        for packet in packets {
+            bench.take(*packet);
+        }
         bench
     }
 
