@@ -38,12 +38,12 @@ fn whole() -> FlowRecord {
         tls: Some(TlsHello {
             sni: Some(text()),
             alpn: vec!["h2".to_owned(), text()],
-            ja4: "t13d1516h2_8daaf6152771_b186095e22b6".to_owned(),
+            ja4: Some("t13d1516h2_8daaf6152771_b186095e22b6".to_owned()),
         }),
         quic: Some(QuicInitial { version: 1 }),
         dns: vec![
-            DnsMessage { query: text(), kind: "A".to_owned(), rcode: None },
-            DnsMessage { query: text(), kind: "A".to_owned(), rcode: Some("NXDOMAIN".to_owned()) },
+            DnsMessage { query: text(), kind: "A".into(), rcode: None },
+            DnsMessage { query: text(), kind: "A".into(), rcode: Some("NXDOMAIN".into()) },
         ],
         http: Some(HttpRequest { method: "CONNECT".to_owned(), host: Some(text()), connect: Some(text()) }),
         socks: Some(SocksRequest { version: 5, command: "connect".to_owned(), target: text() }),

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use super::record::{Flags, tunnel_name};
+use super::record::{Flags};
 use super::{FlowWriter, conn, stamp};
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Side};
 use crate::time::Timestamp;
@@ -154,7 +154,7 @@ impl<W: Write> Fields<W> {
         self.list(record.vlans.iter())?;
         self.list(record.tunnels.iter().map(|tunnel| {
             let id = tunnel.id.map(|id| format!(":{id}")).unwrap_or_default();
-            format!("{}{id}", tunnel_name(tunnel.kind))
+            format!("{}{id}", tunnel.kind.as_str())
         }))?;
         self.value(record.fragments)?;
         if let Some(tcp) = &record.tcp {
@@ -192,11 +192,11 @@ impl<W: Write> Fields<W> {
         let (tls, dns, http, socks) = (app.tls.as_ref(), app.dns.first(), app.http.as_ref(), app.socks.as_ref());
         self.optional(tls.and_then(|tls| tls.sni.as_deref()))?;
         self.list(tls.iter().flat_map(|tls| &tls.alpn))?;
-        self.optional(tls.map(|tls| tls.ja4.as_str()))?;
+        self.optional(tls.and_then(|tls| tls.ja4.as_deref()))?;
         self.optional_value(app.quic.map(|quic| quic.version))?;
         self.optional_value(dns.map(|_| app.dns.len()))?;
         self.optional(dns.map(|dns| dns.query.as_str()))?;
-        self.optional(dns.map(|dns| dns.kind.as_str()))?;
+        self.optional(dns.map(|dns| &*dns.kind))?;
         let same = |message: &&crate::input::DnsMessage| dns.is_some_and(|dns| dns.query == message.query);
         self.optional(app.dns.iter().filter(same).find_map(|message| message.rcode.as_deref()))?;
         self.optional(http.map(|http| http.method.as_str()))?;

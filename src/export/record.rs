@@ -192,6 +192,12 @@ struct TunnelPart {
     /// ERSPAN: session.
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<u32>,
+    /// `EoIP`: tunnel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<u32>,
+    /// MPLS: first label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<u32>,
     /// GTP-U: tunnel endpoint identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     teid: Option<u32>,
@@ -207,22 +213,6 @@ struct TunnelPart {
     dst: IpAddr,
 }
 
-/// A kind of tunnel as the record names it.
-pub(super) const fn tunnel_name(kind: TunnelKind) -> &'static str {
-    match kind {
-        TunnelKind::IpInIp => "ip_in_ip",
-        TunnelKind::SixInFour => "6in4",
-        TunnelKind::Gre => "gre",
-        TunnelKind::Erspan => "erspan",
-        TunnelKind::Vxlan => "vxlan",
-        TunnelKind::Geneve => "geneve",
-        TunnelKind::GtpU => "gtp_u",
-        TunnelKind::Teredo => "teredo",
-        TunnelKind::Wireguard => "wireguard",
-        TunnelKind::Esp => "esp",
-    }
-}
-
 impl TunnelPart {
     fn new(tunnel: &Tunnel) -> Self {
         let named = |kinds: &[TunnelKind]| tunnel.id.filter(|_| kinds.contains(&tunnel.kind));
@@ -230,7 +220,9 @@ impl TunnelPart {
             kind: tunnel.kind,
             vni: named(&[TunnelKind::Vxlan, TunnelKind::Geneve]),
             key: named(&[TunnelKind::Gre]),
-            session: named(&[TunnelKind::Erspan]),
+            session: named(&[TunnelKind::Erspan, TunnelKind::L2tp]),
+            tunnel: named(&[TunnelKind::Eoip]),
+            label: named(&[TunnelKind::Mpls]),
             teid: named(&[TunnelKind::GtpU]),
             spi: named(&[TunnelKind::Esp]),
             receiver: named(&[TunnelKind::Wireguard]),

@@ -139,7 +139,7 @@ fn word(out: &mut Vec<u8>, text: &str) {
 /// What the flow said of itself: tunnels, names, questions, requests.
 fn said(out: &mut Vec<u8>, record: &FlowRecord) -> Written {
     for tunnel in &record.tunnels {
-        let kind = super::record::tunnel_name(tunnel.kind);
+        let kind = tunnel.kind.as_str();
         match tunnel.id {
             Some(id) => write!(out, "{kind} {id} ")?,
             None => write!(out, "{kind} ")?,
@@ -165,7 +165,9 @@ fn facts(out: &mut Vec<u8>, app: &AppFacts) -> Written {
     if let Some(hello) = &app.tls {
         word(out, if app.quic.is_some() { "quic" } else { "tls" });
         word(out, hello.sni.as_deref().unwrap_or("(no name)"));
-        word(out, &hello.ja4);
+        if let Some(ja4) = &hello.ja4 {
+            word(out, ja4);
+        }
     } else if app.quic.is_some() {
         word(out, "quic");
     }
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn what_a_sender_chose_never_reaches_the_terminal_as_it_is() {
         let hostile = "a\u{1b}[2J\n\u{202e}b\u{9b}".to_owned();
-        let message = DnsMessage { query: hostile.clone(), kind: hostile.clone(), rcode: Some(hostile.clone()) };
+        let message = DnsMessage { query: hostile.clone(), kind: hostile.clone().into(), rcode: Some(hostile.clone().into()) };
         let app = AppFacts {
             dns: vec![message],
             http: Some(HttpRequest { method: hostile.clone(), host: Some(hostile.clone()), connect: None }),

@@ -46,6 +46,30 @@ pub enum TunnelKind {
     Esp,
 }
 
+impl TunnelKind {
+    /// Its name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IpInIp => "ip_in_ip",
+            Self::SixInFour => "6in4",
+            Self::Gre => "gre",
+            Self::Erspan => "erspan",
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::GtpU => "gtp_u",
+            Self::Teredo => "teredo",
+            Self::EtherIp => "etherip",
+            Self::Eoip => "eoip",
+            Self::Mpls => "mpls",
+            Self::L2tp => "l2tp",
+            Self::Capwap => "capwap",
+            Self::Ayiya => "ayiya",
+            Self::Wireguard => "wireguard",
+            Self::Esp => "esp",
+        }
+    }
+}
+
 /// A tunnel that a packet went through, or that a flow is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tunnel {
