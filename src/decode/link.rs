@@ -71,7 +71,7 @@ link_types! {
     FRELAY = 107;
     /// OpenBSD loopback: as `NULL`, in network byte order.
     LOOP = 108;
-    /// OpenBSD's decapsulated IPsec.
+    /// OpenBSD's decapsulated `IPsec`.
     ENC = 109;
     /// Linux cooked capture.
     LINUX_SLL = 113;

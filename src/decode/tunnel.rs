@@ -88,15 +88,14 @@ pub fn carried(data: &[u8], outer: &Headers, ports: &TunnelPorts) -> TunnelStack
 pub(crate) fn may_carry(headers: &Headers, ports: &TunnelPorts) -> bool {
     use protocol::{ESP, ETHERIP, ETHERNET, GRE, IPIP, IPV4, IPV6, MPLS};
     match headers.protocol {
-        Protocol::TCP => false,
         Protocol::UDP => ports.any(headers.src_port, headers.dst_port),
         IPV4 | IPV6 | GRE | ESP | IPIP | ETHERIP | MPLS | ETHERNET => true,
         _ => false,
     }
 }
 
-fn named(carrier: &Headers, carried: Carried) -> Tunnel {
-    Tunnel { kind: carried.kind, id: carried.id, src: carrier.src, dst: carrier.dst }
+fn named(carrier: &Headers, content: Carried) -> Tunnel {
+    Tunnel { kind: content.kind, id: content.id, src: carrier.src, dst: carrier.dst }
 }
 
 /// One step inward.

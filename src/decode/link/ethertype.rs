@@ -1,9 +1,9 @@
 //! What Ethernet types announce: tags, labels and frames inside frames, up to the network header.
 //!
 //! Contract: every step moves forward or ends; at most `MAX_STEPS` of them. Sources: IEEE 802.1Q (tags, I-TAG, E-TAG), 802.1AE
-//! (MACsec), RFC 3032 (MPLS), RFC 6325 (TRILL), RFC 8300 (NSH), and vendors' descriptions for VN-Tag, CMD, `FabricPath`
+//! (`MACsec`), RFC 3032 (MPLS), RFC 6325 (TRILL), RFC 8300 (NSH), and vendors' descriptions for VN-Tag, CMD, `FabricPath`
 //! and the Arista time stamp.
-//! Limits: nothing says what a pseudowire carries, so only plain Ethernet is recognised; MACsec only without encryption.
+//! Limits: nothing says what a pseudowire carries, so only plain Ethernet is recognised; `MACsec` only without encryption.
 
 use super::{Link, MAX_STEPS, Network, Next, array, byte, ppp, wireless, word};
 use crate::decode::{DecodeReason, be32};
@@ -213,7 +213,7 @@ pub(super) fn snap(data: &[u8], link: &mut Link) -> Result<Next, DecodeReason> {
     link.offset += 5;
     match (organisation, kind) {
         // Encapsulated Ethernet, and the bridge-tunnel encapsulation of 802.1H.
-        ([0, 0, 0] | [0, 0, 0xf8], kind) if kind >= FIRST => Ok(Next::Type(kind)),
+        ([0, 0, 0 | 0xf8], kind) if kind >= FIRST => Ok(Next::Type(kind)),
         // Bridged Ethernet behind two bytes of padding (RFC 2684, RFC 2427).
         ([0, 0x80, 0xc2], 1 | 7) => {
             link.offset += 2;
