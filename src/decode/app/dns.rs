@@ -95,7 +95,9 @@ fn write_name(message: &[u8], start: usize, out: &mut String) -> Option<usize> {
                 if !out.is_empty() {
                     out.push('.');
                 }
-                label.iter().for_each(|byte| push_escaped(out, *byte));
+                for byte in label {
+                    push_escaped(out, *byte);
+                }
                 at += 1 + label.len();
             }
             0xc0.. => {
