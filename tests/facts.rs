@@ -1,5 +1,7 @@
 //! First-payload facts through the meter: what a client said is what the flow record tells, however it travelled.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests; a failure is a failed test")]
+
 #[path = "support/payloads.rs"]
 mod payloads;
 
@@ -309,7 +311,9 @@ proptest! {
         let mut number = 0;
         segments.sort_by_cached_key(|_| { number += 1; order[number % order.len()] });
         let mut talk = Talk::tcp(443);
-        segments.iter().for_each(|(at, bytes)| talk.says(*at, bytes));
+        for (at, bytes) in &segments {
+            talk.says(*at, bytes);
+        }
         let facts = talk.facts();
         prop_assert_eq!(&facts, &whole);
         let facts = facts.unwrap();

@@ -11,6 +11,10 @@
 mod capture;
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
+#[path = "fuzz_regression/payload_seeds.rs"]
+mod payload_seeds;
+#[path = "support/payloads.rs"]
+mod payloads;
 #[path = "fuzz_regression/seeds.rs"]
 mod seeds;
 
@@ -29,6 +33,10 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files.retain(|path| path.is_file());
     files.sort();
     files
+}
+
+fn all_seeds() -> impl Iterator<Item = seeds::Seed> {
+    seeds::all().into_iter().chain(payload_seeds::all())
 }
 
 #[test]
@@ -70,7 +78,7 @@ fn every_regression_is_explained() {
 
 #[test]
 fn seeds_are_current() {
-    for (target, name, bytes) in seeds::all() {
+    for (target, name, bytes) in all_seeds() {
         let file = root().join("fuzz/seeds").join(target).join(name);
         if std::env::var_os("HOPWATCH_UPDATE").is_some() {
             std::fs::create_dir_all(file.parent().expect("a folder")).expect("create the folder");
@@ -78,5 +86,20 @@ fn seeds_are_current() {
         }
         let committed = std::fs::read(&file).unwrap_or_default();
         assert!(committed == bytes, "{} is not current; run `HOPWATCH_UPDATE=1 cargo test`", file.display());
+    }
+}
+
+/// Damage of every kind at every place of the seeds: a short fuzzing that needs no tool.
+#[test]
+fn damaged_seeds_are_survived() {
+    for (target, _, seed) in all_seeds() {
+        for place in 0..seed.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut damaged = seed.clone();
+                damaged[place] = value;
+                checks::run(target, &damaged);
+            }
+            checks::run(target, &seed[..place]);
+        }
     }
 }

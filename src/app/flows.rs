@@ -15,9 +15,9 @@ use std::path::PathBuf;
 pub use summary::{FLOW_SUMMARY_SCHEMA, FileSummary, FlowSummary, PointFlows, Totals};
 
 use crate::export::FlowWriter;
-use crate::flow::{FlowSink, FlowView, MeterLimits};
+use crate::flow::{FlowSink, FlowView, Layer, MeterLimits};
 use crate::input::FlowEventKind;
-use crate::observe::{CaptureError, CaptureReader, Merge, MergedPacket};
+use crate::observe::{CaptureError, CaptureReader, Merge};
 use crate::time::Timestamp;
 use points::Points;
 
@@ -32,8 +32,17 @@ pub enum FlowsError {
     Write(#[from] io::Error),
 }
 
-/// Packets between two reports of progress.
-const PROGRESS_EVERY: u64 = 1 << 14;
+/// Batches of packets between two reports of progress.
+const PROGRESS_EVERY: u64 = 1 << 8;
+
+/// How packets become flows.
+#[derive(Clone, Copy, Debug)]
+pub struct Metering {
+    /// Bounds and timeouts.
+    pub limits: MeterLimits,
+    /// The IP header that counts.
+    pub layer: Layer,
+}
 
 /// Opened captures.
 #[derive(Debug)]
@@ -97,20 +106,19 @@ impl FlowSink for Tap<'_, '_> {
 /// Reads the captures to their end; records are written if they are wanted, `progress` hears of the bytes read.
 pub fn run(
     captures: Captures,
-    limits: MeterLimits,
+    metering: Metering,
     mut records: Option<Records<'_>>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<FlowSummary, FlowsError> {
     let Captures(mut merge) = captures;
-    let mut points = Points::new(limits);
+    let mut points = Points::new(metering);
     let mut broken = vec![None; merge.readers().len()];
-    let mut packets = 0_u64;
+    let mut batches = 0_u64;
     loop {
-        match merge.next_packet() {
-            Ok(Some(MergedPacket { file, interface, packet })) => {
-                let (meter, totals) = points.of(file, packet.interface, interface);
-                let mut tap = Tap { totals, records: records.as_mut() };
-                meter.packet(packet.at, packet.wire_len, packet.data, &mut tap);
+        match merge.next_batch() {
+            Ok(Some((file, batch))) => {
+                let (meter, totals) = points.of(file, batch.interface, batch.origin);
+                meter.packets(batch.frames(), &mut Tap { totals, records: records.as_mut() });
             }
             Ok(None) => break,
             Err(error) if error.is_partial() => note(&merge, &mut broken, &error),
@@ -119,8 +127,8 @@ pub fn run(
         if let Some(error) = records.as_mut().and_then(|records| records.failed.take()) {
             return Err(error.into());
         }
-        packets += 1;
-        if packets.is_multiple_of(PROGRESS_EVERY) {
+        batches += 1;
+        if batches.is_multiple_of(PROGRESS_EVERY) {
             progress(merge.bytes_read());
         }
     }

@@ -10,9 +10,10 @@ use indicatif::ProgressBar;
 
 use super::Outcome;
 use super::captures::{captures_in, progress_bar};
-use crate::app::flows::{self, Captures, Records};
+use crate::app::flows::{self, Captures, Metering, Records};
 use crate::config;
 use crate::export::FlowFormat;
+use crate::flow::Layer;
 
 const EXAMPLES: &str = "Examples:
   hopwatch flows traffic.pcap                              a line a flow
@@ -59,13 +60,17 @@ pub struct Args {
     max_flows: Option<u32>,
 }
 
-/// Which IP header counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Layer {
-    /// The outermost.
-    Outer,
-    /// The innermost.
-    Inner,
+impl clap::ValueEnum for Layer {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Outer, Self::Inner]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(match self {
+            Self::Outer => "outer",
+            Self::Inner => "inner",
+        }))
+    }
 }
 
 /// A duration, or `0` for never.
@@ -75,10 +80,6 @@ fn duration_or_off(text: &str) -> Result<Duration, String> {
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    // The meter gets the layer here.
-    if args.layer == Layer::Inner {
-        bail!("--layer inner is not there yet; the outermost IP header counts");
-    }
     let mut limits = config::default_meter();
     // Only the end of a flow is written.
     limits.update_interval = Duration::ZERO;
@@ -91,7 +92,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let bar = if out.is_watched { ProgressBar::hidden() } else { progress_bar(&paths) };
     let format = args.format.unwrap_or(if out.is_watched { FlowFormat::Text } else { FlowFormat::Jsonl });
     let records = (!args.summary).then(|| Records::new(format.writer(&mut out.stream), out.is_watched));
-    let summary = flows::run(captures, limits, records, &mut |bytes| bar.set_position(bytes))?;
+    let summary =
+        flows::run(captures, Metering { limits, layer: args.layer }, records, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     for warning in summary.warnings() {
         tracing::warn!("{warning}");

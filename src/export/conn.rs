@@ -1,11 +1,11 @@
 //! A flow in the words of Zeek's conn.log: `conn_state`, `history`, `service`, local addresses.
 //!
 //! Contract: the rules are those of Zeek's scripts (`base/protocols/conn`, `base/utils/site`). TCP's state and history are the
-//! meter's; those of other protocols follow from who sent packets. Limits: Zeek turns some flows round by well-known ports and
-//! marks that with `^`; here the originator is always the sender of the first packet.
+//! meter's; those of other protocols follow from who sent packets. Limits: here a flow is never turned round by its ports.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::flow::datagram_state;
 use crate::input::{AppFacts, ConnState, FlowRecord, Protocol};
 
 /// `conn_state`: UDP counts as answered once the responder sent something; what is neither TCP nor UDP is `OTH`.
@@ -16,12 +16,7 @@ pub(super) const fn state(record: &FlowRecord) -> ConnState {
     if record.tuple.protocol.0 != Protocol::UDP.0 {
         return ConnState::OTH;
     }
-    match (record.orig.counters.packets > 0, record.resp.counters.packets > 0) {
-        (true, true) => ConnState::SF,
-        (true, false) => ConnState::S0,
-        (false, true) => ConnState::SHR,
-        (false, false) => ConnState::OTH,
-    }
+    datagram_state(record.orig.counters.packets, record.resp.counters.packets)
 }
 
 /// The state as conn.log spells it.
@@ -40,22 +35,6 @@ pub(super) const fn state_name(state: ConnState) -> &'static str {
         ConnState::SH => "SH",
         ConnState::SHR => "SHR",
         ConnState::OTH => "OTH",
-    }
-}
-
-/// `history`; empty where there is none. UDP has a letter a direction: the originator's packet comes first.
-pub(super) fn history(record: &FlowRecord) -> &str {
-    if let Some(tcp) = &record.tcp {
-        return tcp.history.as_str();
-    }
-    if record.tuple.protocol != Protocol::UDP {
-        return "";
-    }
-    match (record.orig.counters.packets > 0, record.resp.counters.packets > 0) {
-        (true, true) => "Dd",
-        (true, false) => "D",
-        (false, true) => "d",
-        (false, false) => "",
     }
 }
 

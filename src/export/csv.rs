@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use super::record::{Flags};
+use super::record::Flags;
 use super::{FlowWriter, conn, stamp};
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Side};
 use crate::time::Timestamp;

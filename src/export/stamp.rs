@@ -108,8 +108,10 @@ mod tests {
         #[test]
         fn the_same_as_the_general_way(nanos: i64, octets: [u8; 6]) {
             let time = Timestamp::from_nanos(nanos);
-            prop_assert_eq!(rfc3339(time).as_str(), time.to_string());
-            prop_assert_eq!(mac(Mac(octets)).as_str(), Mac(octets).to_string());
+            let stamp = rfc3339(time);
+            prop_assert_eq!(stamp.as_str(), time.to_string());
+            let text = mac(Mac(octets));
+            prop_assert_eq!(text.as_str(), Mac(octets).to_string());
         }
     }
 

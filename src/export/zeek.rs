@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use super::lines::Lines;
 use super::{FlowWriter, conn, stamp};
+use crate::flow::{ZeekConn, zeek_conn};
 use crate::input::{EndReason, FlowId, FlowRecord};
 use crate::time::Timestamp;
 
@@ -97,6 +98,7 @@ impl<W: Write> FlowWriter for Zeek<W> {
 }
 
 fn line(out: &mut Vec<u8>, record: &FlowRecord) -> io::Result<()> {
+    let ZeekConn { record, state, history } = &zeek_conn(record.clone());
     let (tuple, orig, resp) = (&record.tuple, record.orig.counters, record.resp.counters);
     let flag = |yes: bool| if yes { 'T' } else { 'F' };
     let nanos = |time: Timestamp| i128::from(time.as_nanos());
@@ -116,9 +118,9 @@ fn line(out: &mut Vec<u8>, record: &FlowRecord) -> io::Result<()> {
     } else {
         out.extend_from_slice(b"-\t-\t-");
     }
-    let state = conn::state_name(conn::state(record));
+    let state = conn::state_name(*state);
     let local = [tuple.orig.ip, tuple.resp.ip].map(|ip| flag(conn::is_local(ip)));
-    let history = Some(conn::history(record)).filter(|history| !history.is_empty()).unwrap_or("-");
+    let history = Some(history.as_str()).filter(|history| !history.is_empty()).unwrap_or("-");
     write!(out, "\t{state}\t{}\t{}\t-\t{history}", local[0], local[1])?;
     write!(out, "\t{}\t{}\t{}\t{}", orig.packets, orig.ip_bytes, resp.packets, resp.ip_bytes)?;
     write!(out, "\t-\t{}", tuple.protocol.0)

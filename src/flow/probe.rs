@@ -12,16 +12,19 @@
 mod content;
 mod datagram;
 mod fragments;
+mod interest;
 mod stream;
 
 use std::sync::Arc;
 
 use crate::decode::app::tls;
 use crate::decode::{Headers, TcpHeader};
-use crate::input::{AppFacts, Protocol, tcp_flags};
+use crate::input::{AppFacts, Protocol};
 use content::{After, Fact, Step};
 use datagram::Quic;
 use fragments::Pieces;
+use interest::payload_seq;
+pub(super) use interest::{Interest, Seat};
 use stream::Stream;
 
 /// Flows with facts at once: some 500 bytes each.
@@ -34,77 +37,6 @@ const MAX_DNS: usize = 256;
 const MAX_QUESTIONS: usize = 1 << 19;
 /// Later segments of a flow of unknown content that are compared with the start of a hello.
 const LOOKS: u8 = 6;
-
-/// What a flow still wants of its payload: four bits a direction, the originator's lower.
-///
-/// 0: nothing. 1 to 7: so many later segments may begin a hello. From 8: its messages, and so many of them, less 8, may yet
-/// be unreadable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Interest(u8);
-
-impl Interest {
-    const FRESH: u8 = 15;
-    const MESSAGES: u8 = 8;
-
-    /// Of a flow that starts with a packet.
-    pub(super) fn new(headers: &Headers) -> Self {
-        let is_later = headers.fragment.is_some_and(|piece| !piece.is_first());
-        let is_wanted = matches!(headers.protocol, Protocol::TCP | Protocol::UDP) && !is_later;
-        Self(if is_wanted { Self::FRESH << 4 | Self::FRESH } else { 0 })
-    }
-
-    /// Whether a packet of a direction (0: originator) is to be fed.
-    pub(super) const fn wants(self, side: usize, payload_bytes: u32) -> bool {
-        payload_bytes != 0 && self.level(side) != 0
-    }
-
-    const fn level(self, side: usize) -> u8 {
-        self.0 >> (side * 4) & 0x0f
-    }
-
-    const fn set(&mut self, side: usize, level: u8) {
-        self.0 = self.0 & !(0x0f << (side * 4)) | level << (side * 4);
-    }
-
-    /// Something unreadable came.
-    const fn disappoint(&mut self, side: usize) {
-        let level = self.level(side);
-        self.set(side, if level > Self::MESSAGES { level - 1 } else { 0 });
-    }
-
-    const fn end(&mut self) {
-        self.0 = 0;
-    }
-}
-
-/// A flow's place among the [`Probes`], in its cold entry.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seat {
-    slot: u32,
-    /// By direction: sequence number of the first byte that was not examined yet, once a packet was seen.
-    next: [Option<u32>; 2],
-}
-
-impl Seat {
-    const NONE: u32 = u32::MAX;
-
-    /// Of a flow without facts.
-    pub(super) const fn new() -> Self {
-        Self { slot: Self::NONE, next: [None; 2] }
-    }
-
-    /// The first packet of a direction says where its stream starts.
-    pub(super) fn see_first(&mut self, side: usize, headers: &Headers) {
-        if let (Some(tcp), Some(next @ None)) = (headers.tcp, self.next.get_mut(side)) {
-            *next = Some(payload_seq(tcp));
-        }
-    }
-}
-
-/// Sequence number of the first payload byte: a SYN takes one before it.
-const fn payload_seq(tcp: TcpHeader) -> u32 {
-    tcp.seq.wrapping_add((tcp.flags & tcp_flags::SYN != 0) as u32)
-}
 
 /// Whether the ports are those of DNS, mDNS or LLMNR.
 fn is_dns(headers: &Headers) -> bool {
@@ -170,7 +102,8 @@ impl Probes {
         payload: &[u8],
     ) {
         if payload.is_empty() {
-            return;
+            // Not captured, and hardly will be later.
+            return interest.disappoint(side);
         }
         let piece = headers.fragment.filter(|piece| piece.more || !piece.is_first());
         match (piece, headers.tcp) {
@@ -258,13 +191,14 @@ impl Probes {
         (headers, tcp): (&Headers, TcpHeader),
         payload: &[u8],
     ) {
-        let (Some(Some(next)), level) = (seat.next.get_mut(side), interest.level(side)) else { return };
-        let seq = payload_seq(tcp);
-        if level < Interest::MESSAGES {
-            if !tls::may_begin(payload) {
-                interest.set(side, level - 1);
-                return;
-            }
+        let (level, seq) = (interest.level(side), payload_seq(tcp));
+        let is_look = level < Interest::MESSAGES;
+        // Before the cold entry is touched.
+        if is_look && !tls::may_begin(payload) {
+            return interest.set(side, level - 1);
+        }
+        let Some(Some(next)) = seat.next.get_mut(side) else { return };
+        if is_look {
             *next = seq;
             interest.set(side, Interest::FRESH);
         }
@@ -375,7 +309,7 @@ impl Probes {
         if let Some(Some(next)) = seat.next.get_mut(side) {
             *next = next.wrapping_add(u32::try_from(used).unwrap_or(0));
         }
-        if *interest == Interest(0) {
+        if interest.is_none() {
             self.drop_work(seat);
         }
         used

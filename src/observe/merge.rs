@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{CaptureError, CaptureReader, Interface, Packet};
+use super::{Batch, CaptureError, CaptureReader, Interface, Packet};
 use crate::time::Timestamp;
 
 /// A packet, and the file it is from.
@@ -54,11 +54,7 @@ impl Merge {
 
     /// The next packet of all files. An error ends one file only: go on until `None`.
     pub fn next_packet(&mut self) -> Result<Option<MergedPacket<'_>>, CaptureError> {
-        while let Some(file) = self.behind.pop() {
-            if let Some(at) = self.readers[file].advance()? {
-                self.heads.push(Reverse((at, file)));
-            }
-        }
+        self.move_on()?;
         let Some(Reverse((_, file))) = self.heads.pop() else { return Ok(None) };
         self.behind.push(file);
         let reader = &self.readers[file];
@@ -66,5 +62,27 @@ impl Merge {
         Ok(packet.and_then(|packet| {
             Some(MergedPacket { file, interface: reader.interfaces().get(packet.interface)?, packet })
         }))
+    }
+
+    /// The next packets, all of one interface of one file; several at once where only one file is left. An error ends one
+    /// file only: go on until `None`.
+    pub fn next_batch(&mut self) -> Result<Option<(usize, Batch<'_>)>, CaptureError> {
+        if self.readers.len() == 1 {
+            return Ok(self.readers[0].next_batch(Batch::MAX)?.map(|batch| (0, batch)));
+        }
+        self.move_on()?;
+        let Some(Reverse((_, file))) = self.heads.pop() else { return Ok(None) };
+        self.behind.push(file);
+        Ok(self.readers[file].current().map(|packet| (file, Batch::of(&packet))))
+    }
+
+    /// Moves on the files whose packet was given.
+    fn move_on(&mut self) -> Result<(), CaptureError> {
+        while let Some(file) = self.behind.pop() {
+            if let Some(at) = self.readers[file].advance()? {
+                self.heads.push(Reverse((at, file)));
+            }
+        }
+        Ok(())
     }
 }

@@ -79,7 +79,7 @@ fn frames_of(path: &Path) -> BTreeMap<u64, Ends> {
 }
 
 fn port(value: &Value) -> u16 {
-    let text = value.as_str().map(str::to_owned).unwrap_or_else(|| value.to_string());
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     // The innermost, where there are several.
     text.rsplit([',', ';']).next().and_then(|port| port.parse().ok()).unwrap_or(0)
 }
@@ -116,7 +116,7 @@ pub fn first_payload_facts(cases: &Cases, truth: &[Value]) {
     let mut tallies = Vec::new();
     let address = |entry: &Value, side: &str| {
         let all = format!("{},{}", text(entry, &format!("ip4{side}")), text(entry, &format!("ip6{side}")));
-        all.split([',', ';']).filter(|one| !one.is_empty()).next_back().unwrap_or_default().to_owned()
+        all.split([',', ';']).rfind(|one| !one.is_empty()).unwrap_or_default().to_owned()
     };
     let tshark = |entry: &Value| {
         let side = |ip: &str, letter: &str| {

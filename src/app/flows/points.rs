@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::summary::{PointFlows, Totals};
-use super::{Records, Tap};
-use crate::decode::LinkType;
-use crate::flow::{Meter, MeterLimits};
+use super::{Metering, Records, Tap};
+use crate::decode::{LinkType, TunnelPorts};
+use crate::flow::Meter;
 use crate::input::ObservationPoint;
 use crate::observe::Interface;
 
@@ -22,7 +22,7 @@ struct Point {
 
 /// All points.
 pub(super) struct Points {
-    limits: MeterLimits,
+    metering: Metering,
     points: Vec<Point>,
     /// The point of each interface of each file; [`Self::UNKNOWN`] where no packet has come yet.
     places: Vec<Vec<usize>>,
@@ -32,8 +32,8 @@ pub(super) struct Points {
 impl Points {
     const UNKNOWN: usize = usize::MAX;
 
-    pub(super) const fn new(limits: MeterLimits) -> Self {
-        Self { limits, points: Vec::new(), places: Vec::new(), names: BTreeMap::new() }
+    pub(super) const fn new(metering: Metering) -> Self {
+        Self { metering, points: Vec::new(), places: Vec::new(), names: BTreeMap::new() }
     }
 
     /// The meter of a file's interface, and what its records add up to.
@@ -52,7 +52,8 @@ impl Points {
     fn meet(&mut self, file: usize, number: usize, interface: &Interface) -> usize {
         let Interface { point, link, .. } = interface;
         let place = *self.names.entry((point.clone(), *link)).or_insert_with(|| {
-            let meter = Meter::new(point.clone(), *link, self.limits);
+            let meter = Meter::new(point.clone(), *link, self.metering.limits);
+            let meter = meter.with_layer(self.metering.layer, TunnelPorts::default());
             self.points.push(Point { name: point.clone(), link: *link, meter, totals: Totals::default() });
             self.points.len() - 1
         });

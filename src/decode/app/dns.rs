@@ -50,16 +50,20 @@ pub fn read(message: &[u8], name: &mut String) -> Option<Question> {
     Some(Question { id, is_response, opcode, rcode, kind, class, rest: rest.0.len() })
 }
 
-/// Whether it is a question beyond doubt, on whatever port: a standard query for one host name of class IN, all bits that
-/// must be zero are, and nothing follows but an EDNS record.
-pub fn is_certain(message: &[u8], name: &str, question: &Question) -> bool {
-    let head = message.first_chunk().copied().unwrap_or([0; 12]);
+/// Whether the header is that of a standard query for one name, with all bits zero that must be.
+pub fn may_be_query(message: &[u8]) -> bool {
+    let Some(head) = message.first_chunk::<12>() else { return false };
     let is_query = head[2] & 0xfa == 0 && head[3] & 0xcf == 0;
-    let counts = head[4..11] == [0, 1, 0, 0, 0, 0, 0] && head[11] <= 1;
+    is_query && head[4..11] == [0, 1, 0, 0, 0, 0, 0] && head[11] <= 1
+}
+
+/// Whether a message that [`may_be_query`] is one beyond doubt, on whatever port: for a host name of class IN and a known
+/// type, and nothing follows but an EDNS record.
+pub fn is_certain(message: &[u8], name: &str, question: &Question) -> bool {
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let has_end = if head[11] == 0 { question.rest == 0 } else { question.rest >= 11 };
+    let has_end = if message.get(11) == Some(&0) { question.rest == 0 } else { question.rest >= 11 };
     let is_named = name.contains('.') && name.len() > 3 && name.bytes().all(is_host);
-    is_query && counts && has_end && is_named && question.class == 1 && type_name(question.kind).is_some()
+    has_end && is_named && question.class == 1 && type_name(question.kind).is_some()
 }
 
 /// One message of a DNS stream over TCP (RFC 1035 §4.2.2): length, message. Gives its first question and its length with
@@ -95,7 +99,9 @@ fn write_name(message: &[u8], start: usize, out: &mut String) -> Option<usize> {
                 if !out.is_empty() {
                     out.push('.');
                 }
-                label.iter().for_each(|byte| push_escaped(out, *byte));
+                for byte in label {
+                    push_escaped(out, *byte);
+                }
                 at += 1 + label.len();
             }
             0xc0.. => {

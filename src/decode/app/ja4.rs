@@ -1,4 +1,4 @@
-//! JA4, the TLS client fingerprint, by FoxIO's published description (BSD 3-clause; <https://github.com/FoxIO-LLC/ja4>).
+//! JA4, the TLS client fingerprint, by `FoxIO`'s published description (BSD 3-clause; <https://github.com/FoxIO-LLC/ja4>).
 //!
 //! Contract: 36 characters: transport, version, whether a server name was sent, counts, application protocol; then two
 //! truncated SHA-256 hashes, of the cipher suites and of extensions with signature algorithms. GREASE (RFC 8701) is left out.

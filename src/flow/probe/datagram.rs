@@ -65,9 +65,7 @@ impl Probes {
         let is_dns = super::is_dns(headers);
         if quic::may_begin(payload) && !is_dns {
             self.initials(interest, seat, side, payload);
-        } else if let Some(question) = dns::read(payload, &mut self.name)
-            && (is_dns || self.is_more_dns(seat) || dns::is_certain(payload, &self.name, &question))
-        {
+        } else if let Some(question) = self.question(seat, payload, is_dns) {
             self.keep(interest, seat, side, Fact::Dns(question));
         } else if let Parsed::Whole(hello) = tls::datagram(payload) {
             self.keep(interest, seat, side, Fact::Tls(hello));
@@ -77,6 +75,14 @@ impl Probes {
         } else {
             interest.set(side, 0);
         }
+    }
+
+    /// A question, by its port, by those before it in the flow, or beyond doubt.
+    fn question(&mut self, seat: &Seat, payload: &[u8], is_dns: bool) -> Option<dns::Question> {
+        let is_expected = is_dns || self.is_more_dns(seat);
+        let may_be = is_expected || dns::may_be_query(payload);
+        let question = may_be.then(|| dns::read(payload, &mut self.name)).flatten()?;
+        (is_expected || dns::is_certain(payload, &self.name, &question)).then_some(question)
     }
 
     /// Whether the flow has asked before.
@@ -116,7 +122,7 @@ impl Probes {
         } else {
             interest.disappoint(side);
         }
-        let is_over = quic.tried >= MAX_INITIALS || hello != Parsed::More || *interest == Interest(0);
+        let is_over = quic.tried >= MAX_INITIALS || hello != Parsed::More || interest.is_none();
         if let Some(hello) = hello.whole() {
             self.keep(interest, seat, side, Fact::Tls(hello));
         }

@@ -5,8 +5,9 @@
 //! Design: TCP pieces are segments with a sequence number that is counted on; UDP pieces wait for the whole datagram, except
 //! that a first piece long enough for a question is read at once.
 
+use super::interest::payload_seq;
 use super::stream::Stream;
-use super::{Interest, Probes, Seat, payload_seq};
+use super::{Interest, Probes, Seat};
 use crate::decode::app::dns;
 use crate::decode::{Fragment, Headers, TcpHeader};
 

@@ -7,9 +7,11 @@
 //! Design: the first packet is found the usual way, which reads, grows and complains; the others are taken while they are
 //! whole. Whatever is not plainly whole is left for the next call.
 
-use super::{CaptureError, CaptureReader, Format, Interface};
+use super::{CaptureError, CaptureReader, Format, Interface, Packet};
 use crate::flow::Frame;
 use crate::time::Timestamp;
+
+const NO_FRAME: Frame<'static> = Frame { at: Timestamp::from_nanos(0), wire_len: 0, data: &[] };
 
 /// Packets of one interface, as long as the reader is not asked for more.
 #[derive(Clone, Debug)]
@@ -25,6 +27,13 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// The most packets of a batch: enough to hide the latency of memory behind the work on the others.
     pub const MAX: usize = 64;
+
+    /// A batch of one packet.
+    pub(in crate::observe) fn of(packet: &Packet<'a>) -> Self {
+        let mut frames = [NO_FRAME; Self::MAX];
+        frames[0] = Frame { at: packet.at, wire_len: packet.wire_len, data: packet.data };
+        Self { interface: packet.interface, origin: packet.origin, frames, len: 1 }
+    }
 
     /// The packets, in the order of the file.
     pub fn frames(&self) -> &[Frame<'a>] {
@@ -44,7 +53,7 @@ impl CaptureReader {
             Format::Pcapng(_) => self.points.all().len() - self.section.len(),
         };
         let bytes = self.window.bytes();
-        let mut frames = [Frame { at: Timestamp::default(), wire_len: 0, data: &[] }; Batch::MAX];
+        let mut frames = [NO_FRAME; Batch::MAX];
         let (mut record, mut held, mut len) = (first, self.held, 0);
         let mut start = 0;
         for place in frames.iter_mut().take(max.max(1)) {

@@ -1,0 +1,81 @@
+//! What a flow's entry holds of first-payload facts: which payload is wanted, and where they are kept.
+//!
+//! Contract: [`Interest`] is one byte and belongs with the hot fields of a flow, [`Seat`] with the cold ones.
+
+use crate::decode::{Headers, TcpHeader};
+use crate::input::{Protocol, tcp_flags};
+
+/// What a flow still wants of its payload: four bits a direction, the originator's lower.
+///
+/// 0: nothing. 1 to 7: so many later segments may begin a hello. From 8: its messages, and so many of them, less 8, may yet
+/// be unreadable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::flow) struct Interest(u8);
+
+impl Interest {
+    pub(super) const FRESH: u8 = 15;
+    pub(super) const MESSAGES: u8 = 8;
+
+    /// Of a flow that starts with a packet.
+    pub(in crate::flow) fn new(headers: &Headers) -> Self {
+        let is_later = headers.fragment.is_some_and(|piece| !piece.is_first());
+        let is_wanted = matches!(headers.protocol, Protocol::TCP | Protocol::UDP) && !is_later;
+        Self(if is_wanted { Self::FRESH << 4 | Self::FRESH } else { 0 })
+    }
+
+    /// Whether a packet of a direction (0: originator) is to be fed.
+    pub(in crate::flow) const fn wants(self, side: usize, payload_bytes: u32) -> bool {
+        payload_bytes != 0 && self.level(side) != 0
+    }
+
+    pub(super) const fn level(self, side: usize) -> u8 {
+        self.0 >> (side * 4) & 0x0f
+    }
+
+    pub(super) const fn set(&mut self, side: usize, level: u8) {
+        self.0 = self.0 & !(0x0f << (side * 4)) | level << (side * 4);
+    }
+
+    pub(super) const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Something unreadable came.
+    pub(super) const fn disappoint(&mut self, side: usize) {
+        let level = self.level(side);
+        self.set(side, if level > Self::MESSAGES { level - 1 } else { 0 });
+    }
+
+    pub(super) const fn end(&mut self) {
+        self.0 = 0;
+    }
+}
+
+/// A flow's place among the [`Probes`], in its cold entry.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::flow) struct Seat {
+    pub(super) slot: u32,
+    /// By direction: sequence number of the first byte that was not examined yet, once a packet was seen.
+    pub(super) next: [Option<u32>; 2],
+}
+
+impl Seat {
+    pub(super) const NONE: u32 = u32::MAX;
+
+    /// Of a flow without facts.
+    pub(in crate::flow) const fn new() -> Self {
+        Self { slot: Self::NONE, next: [None; 2] }
+    }
+
+    /// The first packet of a direction says where its stream starts.
+    pub(in crate::flow) fn see_first(&mut self, side: usize, headers: &Headers) {
+        if let (Some(tcp), Some(next @ None)) = (headers.tcp, self.next.get_mut(side)) {
+            *next = Some(payload_seq(tcp));
+        }
+    }
+}
+
+/// Sequence number of the first payload byte: a SYN takes one before it.
+pub(super) const fn payload_seq(tcp: TcpHeader) -> u32 {
+    tcp.seq.wrapping_add((tcp.flags & tcp_flags::SYN != 0) as u32)
+}
