@@ -108,8 +108,8 @@ mod tests {
         #[test]
         fn the_same_as_the_general_way(nanos: i64, octets: [u8; 6]) {
             let time = Timestamp::from_nanos(nanos);
-            prop_assert_eq!(rfc3339(time).as_str(), time.to_string());
-            prop_assert_eq!(mac(Mac(octets)).as_str(), Mac(octets).to_string());
+            prop_assert_eq!(rfc3339(time).as_str().to_owned(), time.to_string());
+            prop_assert_eq!(mac(Mac(octets)).as_str().to_owned(), Mac(octets).to_string());
         }
     }
 
