@@ -373,6 +373,16 @@ fn wrong_usage_ends_with_2() {
 }
 
 #[test]
+fn the_help_tells_the_defaults_of_the_configuration() {
+    let help = quiet(&["--help"]).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let limits = hopwatch::config::default_meter();
+    let (idle, active) = (limits.idle_timeout.as_secs(), limits.active_timeout.as_secs() / 60);
+    for default in [format!("{idle}s"), format!("{active}m"), limits.max_flows.to_string()] {
+        assert!(help.contains(&format!("[default: {default}]")), "{default}: {help}");
+    }
+}
+
+#[test]
 fn timeouts_cut_records_and_zero_switches_them_off() {
     let path = capture("source-normal");
     let count = |options: &[&str]| number(&flows(&[&[path.as_str(), "--summary"], options].concat()).json(), "flows");
@@ -432,8 +442,8 @@ fn a_reader_that_left_is_no_failure_and_a_full_disk_is() {
 
 /// Line breaks between the parts of a record, for the page.
 fn broken_into_lines(record: &str) -> String {
-    let parts = ["\"start\"", "\"protocol\"", "\"resp\"", "\"community_id\"", "\"tcp\"", "\"end_reason\""];
-    parts.iter().fold(record.to_owned(), |text, part| text.replace(&format!(",{part}:"), &format!(",\n {part}:")))
+    let parts = ["start\":", "protocol\":", "resp\":{", "community_id\":", "tcp\":", "end_reason\":"];
+    parts.iter().fold(record.to_owned(), |text, part| text.replace(&format!(",\"{part}"), &format!(",\n \"{part}")))
 }
 
 #[test]

@@ -21,9 +21,10 @@ const EXAMPLES: &str = "Examples:
   hopwatch flows traffic.pcap | jq -r '.tls.sni // empty'  every name asked for by TLS
   hopwatch flows --format zeek traffic.pcap | zeek-cut id.resp_h conn_state
   tcpdump -i eth0 -w - | hopwatch flows -                  from a pipe
+  hopwatch flows --idle-timeout 0 --active-timeout 0 --max-flows 16777216 traffic.pcap
+                                                           one record a connection, however long
 
-Within 16,777,216 flows at once nothing is lost with --idle-timeout 0 --active-timeout 0 --max-flows 16777216:
-one record a connection. Each field is described in docs/flows.md.
+Each field is described in docs/flows.md.
 
 Exit codes: 0 done, also where a capture breaks off (a warning says where); 2 usage; 4 a capture cannot be read at all.";
 

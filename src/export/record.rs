@@ -288,7 +288,7 @@ fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_str(stamp::rfc3339(*time).as_str())
 }
 
-#[allow(clippy::ref_option, reason = "serde calls it so")]
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn mac<S: Serializer>(mac: &Option<Mac>, serializer: S) -> Result<S::Ok, S::Error> {
     match *mac {
         Some(mac) => serializer.serialize_str(stamp::mac(mac).as_str()),

@@ -24,7 +24,11 @@ pub fn community_id(tuple: &FiveTuple, seed: u16) -> String {
         hash.update(first.port.to_be_bytes());
         hash.update(second.port.to_be_bytes());
     }
-    format!("1:{}", STANDARD.encode(hash.finalize()))
+    // 20 bytes are 28 letters.
+    let mut id = String::with_capacity(30);
+    id.push_str("1:");
+    STANDARD.encode_string(hash.finalize(), &mut id);
+    id
 }
 
 fn ordered(tuple: &FiveTuple) -> (Endpoint, Endpoint) {

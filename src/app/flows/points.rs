@@ -23,7 +23,7 @@ struct Point {
 /// All points.
 pub(super) struct Points {
     metering: Metering,
-    points: Vec<Point>,
+    all: Vec<Point>,
     /// The point of each interface of each file; [`Self::UNKNOWN`] where no packet has come yet.
     places: Vec<Vec<usize>>,
     names: BTreeMap<(ObservationPoint, LinkType), usize>,
@@ -33,7 +33,7 @@ impl Points {
     const UNKNOWN: usize = usize::MAX;
 
     pub(super) const fn new(metering: Metering) -> Self {
-        Self { metering, points: Vec::new(), places: Vec::new(), names: BTreeMap::new() }
+        Self { metering, all: Vec::new(), places: Vec::new(), names: BTreeMap::new() }
     }
 
     /// The meter of a file's interface, and what its records add up to.
@@ -43,7 +43,7 @@ impl Points {
             Some(place) if place != Self::UNKNOWN => place,
             _ => self.meet(file, number, interface),
         };
-        let Point { meter, totals, .. } = &mut self.points[place];
+        let Point { meter, totals, .. } = &mut self.all[place];
         (meter, totals)
     }
 
@@ -54,8 +54,8 @@ impl Points {
         let place = *self.names.entry((point.clone(), *link)).or_insert_with(|| {
             let meter = Meter::new(point.clone(), *link, self.metering.limits);
             let meter = meter.with_layer(self.metering.layer, TunnelPorts::default());
-            self.points.push(Point { name: point.clone(), link: *link, meter, totals: Totals::default() });
-            self.points.len() - 1
+            self.all.push(Point { name: point.clone(), link: *link, meter, totals: Totals::default() });
+            self.all.len() - 1
         });
         if self.places.len() <= file {
             self.places.resize(file + 1, Vec::new());
@@ -70,14 +70,14 @@ impl Points {
 
     /// Ends every record, point by point in the order of their first packets.
     pub(super) fn drain(&mut self, mut records: Option<&mut Records<'_>>) {
-        for Point { meter, totals, .. } in &mut self.points {
+        for Point { meter, totals, .. } in &mut self.all {
             meter.drain(&mut Tap { totals, records: records.as_deref_mut() });
         }
     }
 
     /// What each point counted, in order of name.
     pub(super) fn into_summaries(self) -> Vec<PointFlows> {
-        let points = &self.points;
+        let points = &self.all;
         self.names
             .values()
             .map(|place| &points[*place])

@@ -153,7 +153,9 @@ impl FlowSummary {
     /// Adds the points up.
     pub(super) fn new(files: Vec<FileSummary>, points: Vec<PointFlows>) -> Self {
         let mut numbers = Numbers::default();
-        points.iter().for_each(|point| numbers.add(&point.numbers));
+        for point in &points {
+            numbers.add(&point.numbers);
+        }
         Self { schema: FLOW_SUMMARY_SCHEMA, numbers, points, files }
     }
 
