@@ -41,7 +41,7 @@ fn frame(kind: &str) -> Vec<u8> {
     frame
 }
 
-/// One call.
+// One call; the others are for all packets.
 #[library_benchmark]
 #[bench::tcp4(frame("tcp4"))]
 #[bench::udp4(frame("udp4"))]
