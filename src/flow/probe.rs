@@ -332,3 +332,6 @@ impl Probes {
         self.name = name;
     }
 }
+
+#[cfg(test)]
+mod tests;
