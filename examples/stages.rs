@@ -56,16 +56,16 @@ fn main() -> anyhow::Result<()> {
     let file = args.next().context("give a capture file, and the number of passes if not 3")?;
     let passes: u32 = args.next().map_or(Ok(3), |passes| passes.to_string_lossy().parse())?;
     let mut least = [Duration::MAX; STAGES.len()];
-    let mut last = Pass { packets: 0, flows: 0 };
+    let mut counted = Pass { packets: 0, flows: 0 };
     for _ in 0..passes.max(1) {
         for (least, (_, stage)) in least.iter_mut().zip(STAGES) {
             let before = cpu_time()?;
-            last = stage(Path::new(&file))?;
+            counted = stage(Path::new(&file))?;
             *least = (*least).min(cpu_time()?.saturating_sub(before));
         }
     }
-    let nanos =
-        least.map(|least| i64::try_from(least.as_nanos() * 10).unwrap_or(i64::MAX) / last.packets.max(1).cast_signed());
+    let nanos = least
+        .map(|least| i64::try_from(least.as_nanos() * 10).unwrap_or(i64::MAX) / counted.packets.max(1).cast_signed());
     let [one_by_one, read, decode, cut, whole] = nanos;
     let decoding = decode - read;
     show("reading", read, "ns a packet, in batches");
@@ -74,7 +74,7 @@ fn main() -> anyhow::Result<()> {
     show("facts", whole - (cut - decoding), "");
     show("all", whole, "");
     show("one by one", one_by_one, "reading without batches");
-    println!("{} packets, {} flows", last.packets, last.flows);
+    println!("{} packets, {} flows", counted.packets, counted.flows);
     Ok(())
 }
 
@@ -157,6 +157,8 @@ fn metered(file: &Path, mut feed: impl FnMut(&mut Meter, LinkType, &[Frame<'_>],
         }
         feed(&mut meters[batch.interface], origin.link, batch.frames(), &mut count);
     })?;
-    meters.iter_mut().for_each(|meter| meter.drain(&mut count));
+    for meter in &mut meters {
+        meter.drain(&mut count);
+    }
     Ok(Pass { packets, flows: count.ended })
 }

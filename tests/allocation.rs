@@ -131,7 +131,7 @@ fn lengths_that_lie_cost_nothing() {
             for place in (0..file.len() - 3).step_by(2) {
                 for power in 0..32 {
                     let mut file = file.clone();
-                    file[place..place + 4].copy_from_slice(&order.u32((1 << power) | 12));
+                    file[place..place + 4].copy_from_slice(&order.u32((1 << power) | 0xc));
                     let file: Arc<[u8]> = file.into();
                     let (peak, interfaces) = peak_of(&file);
                     assert!(peak <= file.len() + FIXED + interfaces * PER_INTERFACE, "2^{power} at {place}: {peak}");

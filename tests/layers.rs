@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 const LIMITS: MeterLimits = MeterLimits {
     max_flows: 1000,
-    idle_timeout: Duration::from_secs(60),
+    idle_timeout: Duration::from_mins(1),
     active_timeout: Duration::ZERO,
     update_interval: Duration::ZERO,
 };

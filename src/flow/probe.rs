@@ -337,3 +337,6 @@ impl Probes {
         self.name = name;
     }
 }
+
+#[cfg(test)]
+mod tests;
