@@ -20,10 +20,10 @@ const INNER: [f64; 2] = [100.0, 99.4];
 const TUNNELLED: f64 = 97.6;
 
 /// Ends in order, so that both directions are one key; then packets and bytes from the first and from the second end.
-type Key = (u8, (IpAddr, u16), (IpAddr, u16));
-type Sums = BTreeMap<Key, [u64; 4]>;
+pub(crate) type Key = (u8, (IpAddr, u16), (IpAddr, u16));
+pub(crate) type Sums = BTreeMap<Key, [u64; 4]>;
 
-fn add(sums: &mut Sums, protocol: u8, a: (IpAddr, u16), b: (IpAddr, u16), [from_a, from_b]: [[u64; 2]; 2]) {
+pub(crate) fn add(sums: &mut Sums, protocol: u8, a: (IpAddr, u16), b: (IpAddr, u16), [from_a, from_b]: [[u64; 2]; 2]) {
     // ICMP is compared by address pair.
     let is_icmp = [Protocol::ICMP.0, Protocol::ICMPV6.0].contains(&protocol);
     let [a, b] = [a, b].map(|(ip, port)| (ip, if is_icmp { 0 } else { port }));
@@ -39,7 +39,7 @@ fn add(sums: &mut Sums, protocol: u8, a: (IpAddr, u16), b: (IpAddr, u16), [from_
     }
 }
 
-fn our_sums(path: &Path, layer: Layer) -> Sums {
+pub(crate) fn our_sums(path: &Path, layer: Layer) -> Sums {
     let mut sums = Sums::new();
     for input in metered(path, layer) {
         let Fact::Flow(event) = &input.fact else { continue };

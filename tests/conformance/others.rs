@@ -9,7 +9,10 @@ use std::net::IpAddr;
 use hopwatch::input::Protocol;
 use serde_json::Value;
 
-use super::{Cases, Key, Tally, of_kind, our_sums, text};
+use hopwatch::flow::Layer;
+
+use super::flows::{Key, Sums, add, our_sums};
+use super::{Cases, Tally, of_kind, text};
 
 /// Of the captures compared, those that agree.
 const NDPI: f64 = 96.1;
@@ -46,7 +49,7 @@ fn compare(
             left_out += 1;
             continue;
         };
-        let ours = our_sums(&path);
+        let ours = our_sums(&path, Layer::Outer);
         let theirs = summed(theirs);
         let differs =
             theirs.iter().find(|(key, packets)| ours.get(*key).is_none_or(|sum| [sum[0], sum[2]] != **packets));
@@ -60,9 +63,9 @@ fn compare(
 }
 
 fn summed(flows: Vec<Flow>) -> Packets {
-    let mut sums = super::Sums::new();
+    let mut sums = Sums::new();
     for (protocol, a, b, [from_a, from_b]) in flows {
-        super::add(&mut sums, protocol, a, b, [[from_a, 0], [from_b, 0]]);
+        add(&mut sums, protocol, a, b, [[from_a, 0], [from_b, 0]]);
     }
     sums.into_iter().map(|(key, sum)| (key, [sum[0], sum[2]])).collect()
 }
