@@ -28,6 +28,9 @@ Each field is described in docs/flows.md.
 
 Exit codes: 0 done, also where a capture breaks off (a warning says where); 2 usage; 4 a capture cannot be read at all.";
 
+/// Flows held at once unless told otherwise: some 600 MB when there are so many.
+const MAX_FLOWS: usize = 1 << 21;
+
 /// Turn captures into flow records
 ///
 /// A PATH is a pcap or pcapng file (also .gz and .zst; - is standard input), or a folder, which stands for the captures in it.
@@ -56,7 +59,7 @@ pub struct Args {
     /// A flow that lasts longer is written and goes on in a new record; 0: never [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = duration_or_off)]
     active_timeout: Option<Duration>,
-    /// Flows held at once at an observation point; when full, the longest idle ends early and is counted [default: 262144]
+    /// Flows held at once at an observation point; when full, the longest idle ends early and is counted [default: 2097152]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     max_flows: Option<u32>,
 }
@@ -86,7 +89,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     limits.update_interval = Duration::ZERO;
     limits.idle_timeout = args.idle_timeout.unwrap_or(limits.idle_timeout);
     limits.active_timeout = args.active_timeout.unwrap_or(limits.active_timeout);
-    limits.max_flows = args.max_flows.map_or(limits.max_flows, |flows| flows as usize);
+    limits.max_flows = args.max_flows.map_or(MAX_FLOWS, |flows| flows as usize);
     let paths = captures(args.paths)?;
     let captures = Captures::open(&paths)?;
     let mut out = Destination::open(args.output.as_deref().filter(|path| path.as_os_str() != "-"), &paths)?;
