@@ -322,6 +322,8 @@ fn each_fault_has_its_reason() {
     assert_eq!(decode(LinkType(147), 4, &[0; 4]), Err(DecodeReason::UnknownLinkType));
     assert_eq!(decode(LinkType::ETHERNET, 60, &[0; 13]), Err(DecodeReason::TruncatedLink));
     assert_eq!(raw(&[0x45; 19], 100), Err(DecodeReason::TruncatedIp));
+    let tags = [vec![0; 12], [0x81, 0, 0, 7].repeat(9)].concat();
+    assert_eq!(decode(LinkType::ETHERNET, 60, &tags), Err(DecodeReason::VlanDepth));
     let labels = [vec![0; 12], [[0x88, 0xe7].to_vec(), vec![0; 16]].concat().repeat(99)].concat();
     assert_eq!(decode(LinkType::ETHERNET, 1794, &labels), Err(DecodeReason::LinkDepth));
 }
@@ -346,4 +348,12 @@ fn what_carries_no_ip_is_no_error() {
     for kind in [[0x08, 0x06], [0x88, 0xcc], [0x00, 0x26], [0x88, 0x8e]] {
         assert_eq!(decode(LinkType::ETHERNET, 60, &frame(kind)), Ok(Decoded::NonIp), "{kind:x?}");
     }
+}
+
+#[test]
+fn old_and_new_tags_are_followed_together() {
+    let tags = [0x91, 0, 0x20, 0x64, 0x88, 0xa8, 0, 7, 0x81, 0, 0x0f, 0xff, 0x08, 0];
+    let frame = [&DST_MAC[..], &SRC_MAC, &tags, &udp_packet()].concat();
+    let Ok(Decoded::Ip(headers)) = decode(LinkType::ETHERNET, 154, &frame) else { panic!("IP") };
+    assert_eq!((headers.vlans.as_slice(), headers.dst_port), (&[100, 7, 4095][..], 53));
 }

@@ -33,17 +33,26 @@ const E_TAG: u16 = 0x893f;
 const NSH: u16 = 0x894f;
 const ARISTA: u16 = 0xd28b;
 
-/// The header right behind an Ethernet header that most frames have: IP, with nothing between.
+/// An Ethernet header that leads to IP with at most tags between, as most do; anything else goes the long way.
 #[inline]
 pub(in crate::decode) fn plain(data: &[u8]) -> Option<Link> {
     let header: [u8; 14] = array(data, 0)?;
-    let network = match u16::from_be_bytes([header[12], header[13]]) {
+    let mut link = Link::bare(Network::Other, 14);
+    set_macs(&header, &mut link);
+    let mut kind = u16::from_be_bytes([header[12], header[13]]);
+    while matches!(kind, VLAN | QINQ) {
+        let tag: [u8; 4] = array(data, link.offset)?;
+        if !link.vlans.push(u16::from_be_bytes([tag[0], tag[1]]) & 0x0fff) {
+            return None;
+        }
+        kind = u16::from_be_bytes([tag[2], tag[3]]);
+        link.offset += 4;
+    }
+    link.network = match kind {
         IPV4 => Network::Ip,
         IPV6 => Network::Ipv6,
         _ => return None,
     };
-    let mut link = Link::bare(network, 14);
-    set_macs(&header, &mut link);
     Some(link)
 }
 
