@@ -15,7 +15,8 @@ use std::path::PathBuf;
 pub use summary::{FLOW_SUMMARY_SCHEMA, FileSummary, FlowSummary, PointFlows, Totals};
 
 use crate::export::FlowWriter;
-use crate::flow::{FlowSink, FlowView, Layer, MeterLimits};
+pub use crate::flow::Layer;
+use crate::flow::{FlowSink, FlowView, MeterLimits};
 use crate::input::FlowEventKind;
 use crate::observe::{CaptureError, CaptureReader, Merge};
 use crate::time::Timestamp;

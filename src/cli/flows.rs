@@ -10,10 +10,9 @@ use indicatif::ProgressBar;
 
 use super::Outcome;
 use super::captures::{captures_in, progress_bar};
-use crate::app::flows::{self, Captures, Metering, Records};
+use crate::app::flows::{self, Captures, Layer, Metering, Records};
 use crate::config;
 use crate::export::FlowFormat;
-use crate::flow::Layer;
 
 const EXAMPLES: &str = "Examples:
   hopwatch flows traffic.pcap                              a line a flow
