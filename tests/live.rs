@@ -226,21 +226,15 @@ fn two_hundred_and_fifty_interfaces_at_once() {
     let sniffer = Sniffer::start(&namespace, config, &["-i", "hv*"]);
     let count = || sum(&sniffer.get("/metrics"));
     let sender = namespace.inside(|| Sender::open("flood").expect("a sender"));
-    let round = |each: u64| sender.send(&[frame(1, 100)], each, Some(1000.0), PATIENCE);
-    // One packet on each, until each is captured.
-    for _ in 0..20 {
-        let before = count();
-        round(1);
-        if (0..20).any(|_| {
-            std::thread::sleep(Duration::from_millis(100));
-            count() >= before + 250
-        }) {
+    // A frame at a time: its 250 copies wait in a queue of the kernel's that holds a thousand, and drops before any capture.
+    // Until each interface has had some, on the average; then none of them may have had next to none.
+    for _ in 0..1000 {
+        sender.send(&[frame(1, 100)], 1, None, PATIENCE);
+        std::thread::sleep(Duration::from_millis(20));
+        if count() >= 250 * 60 {
             break;
         }
     }
-    let before = count();
-    round(100);
-    sniffer.wait_until("/metrics", "25,000 packets", |page| sum(page) >= before + 25_000);
     let (lines, _) = sniffer.end();
     let points = lines.last().expect("a summary")["points"].as_array().expect("points").clone();
     let veths: Vec<_> = points
@@ -249,7 +243,7 @@ fn two_hundred_and_fifty_interfaces_at_once() {
         .collect();
     assert_eq!(veths.len(), 250);
     for point in veths {
-        assert!(point["packets"].as_u64().expect("a number") >= 101, "{point}");
+        assert!(point["packets"].as_u64().expect("a number") >= 30, "{point}");
         assert_eq!(point["dropped"]["kernel"], 0, "{point}");
     }
 }
