@@ -76,7 +76,7 @@ impl FlowSink for Ends {
 fn flood(tuples: u32, span: Duration, pause: Duration, max_flows: usize) -> (Ends, Meter, u64) {
     let limits = MeterLimits {
         max_flows,
-        idle_timeout: Duration::from_secs(3600),
+        idle_timeout: Duration::from_hours(1),
         active_timeout: Duration::ZERO,
         update_interval: Duration::ZERO,
     };
