@@ -56,24 +56,38 @@ cpu() {
 
 counted() { capturing curl -s http://127.0.0.1:9921/metrics | awk '/^hopwatch_packets_total\{.*"in"/ { print int($NF) }'; }
 
+# Until so many are counted, or the counter stands still for two seconds: the rest was lost.
+settled() {
+  local now=-1 last=-2 same=0
+  while now=$(counted) && [ "$now" -lt "$1" ] && [ "$same" -lt 8 ]; do
+    if [ "$now" = "$last" ]; then same=$((same + 1)); else same=0; fi
+    last=$now
+    sleep 0.25
+  done
+  sleep 0.5
+}
+
 measure() {
-  local snap=$1 length=$2 flows=$3 without with sent before after packets lost now last=-1
+  local snap=$1 length=$2 flows=$3 without with sent before after first packets lost
   read -r _ without < <(sending "$blast" out "$each" "$flows" "$length" ${RATE:-})
   printf 'capture: {snap_length: %s}\n' "$snap" > "$work/config.yaml"
-  DOCKER_HOST=unix:///nowhere capturing "$hopwatch" sniff -c "$work/config.yaml" -i in --format json > "$work/out" 2> "$work/log" &
+  # Not through the function: $! must be hopwatch itself, which nsenter becomes.
+  DOCKER_HOST=unix:///nowhere nsenter --net="/var/run/netns/${tag}c" \
+    "$hopwatch" sniff -c "$work/config.yaml" -i in --format json > "$work/out" 2> "$work/log" &
   pid=$!
   until capturing curl -s http://127.0.0.1:9921/metrics | grep -q 'observation_point="in"'; do
     kill -0 "$pid" || { cat "$work/log" >&2; exit 1; }
     sleep 0.1
   done
-  read -r -a before < <(cpu)
+  # All flows have begun, twice over, before anything is measured: what beginning costs is the engine's matter.
+  read -r first _ < <(sending "$blast" out 2 "$flows" "$length" ${RATE:-})
+  read -r -a before < <(settled "$first"; cpu)
   read -r sent with < <(sending "$blast" out "$each" "$flows" "$length" ${RATE:-})
-  while now=$(counted) && [ "$now" != "$last" ]; do last=$now; sleep 0.5; done
-  read -r -a after < <(cpu)
+  read -r -a after < <(settled "$((first + sent))"; cpu)
   kill -TERM "$pid"
   wait "$pid"
   pid=
-  packets=$(tail -1 "$work/out" | grep -o '"packets":[0-9]*' | head -1 | tr -dc 0-9)
+  packets=$(($(tail -1 "$work/out" | grep -o '"packets":[0-9]*' | head -1 | tr -dc 0-9) - first))
   lost=$(tail -1 "$work/out" | grep -o '"dropped":{[^}]*}' | head -1)
   printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' "$snap" "$length" "$flows" "$without" "$with" "$sent" "$packets" \
     "$(sed 's/"dropped"://; s/[{}"]//g' <<< "$lost")" $(((after[0] - before[0]) / packets)) $(((after[1] - before[1]) / packets))

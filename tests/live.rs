@@ -213,10 +213,11 @@ fn own_traffic_is_not_captured() {
 #[test]
 fn two_hundred_and_fifty_interfaces_at_once() {
     let Some(namespace) = namespace("two_hundred_and_fifty_interfaces_at_once") else { return };
-    let mut batch = String::new();
+    // A frame sent on the second bridge goes out at each of its ports, and comes in at the other end of each.
+    let mut batch = "link add flood type bridge\nlink set flood up\n".to_owned();
     for number in 0..250 {
         batch += &format!(
-            "link add hv{number} type veth peer name hp{number}\nlink set hv{number} up\nlink set hp{number} up\n"
+            "link add hv{number} type veth peer name hp{number}\nlink set hv{number} up\nlink set hp{number} master flood up\n"
         );
     }
     namespace.run("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
@@ -224,28 +225,16 @@ fn two_hundred_and_fifty_interfaces_at_once() {
     let config = "capture: {threads: 2, ring_budget_mib: 128}\n";
     let sniffer = Sniffer::start(&namespace, config, &["-i", "hv*"]);
     let count = || sum(&sniffer.get("/metrics"));
-    let round = |each: u64| {
-        namespace.inside(|| {
-            for number in 0..250_u32 {
-                let sender = Sender::open(&format!("hp{number}")).expect("a sender");
-                sender.send(&[frame(number, 100)], each, None, PATIENCE);
-            }
-        });
-    };
-    // One packet on each, until each is captured.
-    for _ in 0..20 {
-        let before = count();
-        round(1);
-        if (0..20).any(|_| {
-            std::thread::sleep(Duration::from_millis(100));
-            count() >= before + 250
-        }) {
+    let sender = namespace.inside(|| Sender::open("flood").expect("a sender"));
+    // A frame at a time: its 250 copies wait in a queue of the kernel's that holds a thousand, and drops before any capture.
+    // Until each interface has had some, on the average; then none of them may have had next to none.
+    for _ in 0..1000 {
+        sender.send(&[frame(1, 100)], 1, None, PATIENCE);
+        std::thread::sleep(Duration::from_millis(20));
+        if count() >= 250 * 60 {
             break;
         }
     }
-    let before = count();
-    round(100);
-    sniffer.wait_until("/metrics", "25,000 packets", |page| sum(page) >= before + 25_000);
     let (lines, _) = sniffer.end();
     let points = lines.last().expect("a summary")["points"].as_array().expect("points").clone();
     let veths: Vec<_> = points
@@ -254,7 +243,7 @@ fn two_hundred_and_fifty_interfaces_at_once() {
         .collect();
     assert_eq!(veths.len(), 250);
     for point in veths {
-        assert!(point["packets"].as_u64().expect("a number") >= 101, "{point}");
+        assert!(point["packets"].as_u64().expect("a number") >= 30, "{point}");
         assert_eq!(point["dropped"]["kernel"], 0, "{point}");
     }
 }

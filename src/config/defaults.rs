@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 /// The bridges that Docker makes: its default one, and one a network.
 pub(super) const INTERFACES: [&str; 2] = ["docker0", "br-*"];
-/// Kept of a packet that may hold a name: a ClientHello with a post-quantum key share has up to 2.1 kB, and reaches a veth as one
+/// Kept of a packet that may hold a name: a `ClientHello` with a post-quantum key share has up to 2.1 kB, and reaches a veth as one
 /// packet.
 pub(super) const PAYLOAD_SNAP_LENGTH: u64 = 4096;
 /// Kernel ring of one interface: at 256 bytes a packet about 60,000 packets, that is some tenths of a second at full load.

@@ -33,8 +33,8 @@ impl Sender {
     pub fn open(interface: &str) -> Result<Self, Errno> {
         let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
         let link = |entry: nix::ifaddrs::InterfaceAddress| entry.address.as_ref()?.as_link_addr().copied();
-        let named = getifaddrs()?.filter(|entry| entry.interface_name == interface);
-        let address: LinkAddr = named.filter_map(link).next().ok_or(Errno::ENODEV)?;
+        let mut named = getifaddrs()?.filter(|entry| entry.interface_name == interface);
+        let address: LinkAddr = named.find_map(link).ok_or(Errno::ENODEV)?;
         bind(socket.as_raw_fd(), &address)?;
         Ok(Self { socket })
     }

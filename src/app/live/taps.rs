@@ -114,7 +114,7 @@ impl Watch {
     fn run(mut self, globs: &GlobSet) {
         let news = LinkNews::subscribe()
             .inspect_err(|error| {
-                tracing::warn!("changes of interfaces are looked for, not told by the kernel: {error}")
+                tracing::warn!("changes of interfaces are looked for, not told by the kernel: {error}");
             })
             .ok();
         while !self.stop.load(Ordering::Relaxed) {
@@ -155,11 +155,10 @@ impl Watch {
                     running.link.clone_from(link);
                     self.tell(link);
                 }
-                Some(_) => {}
                 None if link.up && self.refused.get(&point).is_none_or(|until| *until <= time) => {
                     fresh.push((point, *link));
                 }
-                None => {}
+                Some(_) | None => {}
             }
         }
         fresh.truncate(MAX_TAPS.saturating_sub(self.running.len()));

@@ -16,7 +16,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::now;
-use super::tap::{Group, RETIRE, TURN_PACKETS, Tap, TapSink};
+use super::tap::{Closing, Group, RETIRE, TURN_PACKETS, Tap, TapSink};
 use crate::time::Timestamp;
 
 /// How often a thread looks at all its taps, whether packets came or not.
@@ -29,6 +29,8 @@ const FEW: usize = TURN_PACKETS;
 const LINGER: Duration = Duration::from_millis(60);
 /// But no longer than this, where the ring is never empty.
 const LINGER_MOST: Duration = Duration::from_secs(1);
+/// Rings that one thread closes one after the other.
+const CLOSED_TOGETHER: usize = 8;
 /// Threads are told apart by hundred thousands of packets a second, then by taps.
 const LOAD_STEP: u64 = 100_000;
 
@@ -129,6 +131,7 @@ impl<S: TapSink + Send + 'static> Crew<S> {
             stop: Arc::clone(&self.stop),
             load: Arc::clone(&load),
             members: Vec::new(),
+            closers: Vec::new(),
             group: Group::default(),
             looked: now(),
             counted: (now(), 0),
@@ -145,6 +148,8 @@ struct Rounds<S> {
     stop: Arc<AtomicBool>,
     load: Arc<Load>,
     members: Vec<Member<S>>,
+    /// Threads that close rings.
+    closers: Vec<JoinHandle<()>>,
     group: Group,
     /// When all taps were last looked at.
     looked: Timestamp,
@@ -161,11 +166,26 @@ impl<S: TapSink> Rounds<S> {
             if all {
                 self.looked = time;
             }
-            let read = self.round(&ready, time, all);
+            let (read, closing) = self.round(&ready, time, all);
+            self.close(closing);
             self.count(time, read);
             if read < FEW {
                 thread::sleep(PAUSE);
             }
+        }
+        for closer in self.closers {
+            // Dropping a ring does not panic.
+            let _ = closer.join();
+        }
+    }
+
+    /// Closes rings elsewhere: it takes the kernel long, and the other taps must be read meanwhile.
+    fn close(&mut self, mut closing: Vec<Closing>) {
+        self.closers.retain(|closer| !closer.is_finished());
+        while !closing.is_empty() {
+            let some = closing.split_off(closing.len().saturating_sub(CLOSED_TOGETHER));
+            // Where the host gives no thread any more, the rings are closed here and now.
+            self.closers.extend(thread::Builder::new().name("closing".to_owned()).spawn(move || drop(some)));
         }
     }
 
@@ -196,16 +216,17 @@ impl<S: TapSink> Rounds<S> {
     }
 
     /// Reads the taps that are ready, and looks at all of them where that is due.
-    fn round(&mut self, ready: &[bool], time: Timestamp, all: bool) -> usize {
+    fn round(&mut self, ready: &[bool], time: Timestamp, all: bool) -> (usize, Vec<Closing>) {
         let stopping = self.stop.load(Ordering::Relaxed);
-        let (mut total, mut kept) = (0, Vec::with_capacity(self.members.len()));
+        let (mut total, mut closing) = (0, Vec::new());
+        let mut kept = Vec::with_capacity(self.members.len());
         for (mut member, ready) in std::mem::take(&mut self.members).into_iter().zip(ready) {
             let read = if *ready { member.tap.read(&mut self.group, &mut member.sink) } else { Ok(0) };
             let reason = read.as_ref().err().map(ToString::to_string);
             total += read.as_ref().map_or(0, |count| *count);
             if reason.is_some() || member.is_done(time, stopping, read == Ok(0)) {
                 self.load.taps.fetch_sub(1, Ordering::Relaxed);
-                member.tap.end(time, reason, &mut member.sink);
+                closing.push(member.tap.end(time, reason, &mut member.sink));
                 member.handle.ended.store(true, Ordering::Release);
                 continue;
             }
@@ -217,7 +238,7 @@ impl<S: TapSink> Rounds<S> {
             kept.push(member);
         }
         self.members = kept;
-        total
+        (total, closing)
     }
 
     fn count(&mut self, time: Timestamp, read: usize) {

@@ -3,7 +3,7 @@
 //! Contract: pure. No packet is dropped but the process's own traffic, where that is asked for: a load outside of a packet would
 //! drop it, so no load goes beyond [`HEADER_BYTES`], and shorter packets are kept as they are. Limits: the program has no memory, so
 //! the later segments of a long request are known only by their size and their PSH flag; what it cannot follow (IPv6 extension
-//! headers, tunnels, PPPoE, MPLS, cooked captures) is kept up to [`OTHER_BYTES`]. A tag that the kernel took off the frame needs
+//! headers, tunnels, `PPPoE`, MPLS, cooked captures) is kept up to [`OTHER_BYTES`]. A tag that the kernel took off the frame needs
 //! no care: libpcap puts it back later. Design: most packets carry bulk data that nobody looks at, and copying it is the most
 //! expensive part of capturing; names and requests are in the first packets of a conversation.
 
@@ -212,10 +212,13 @@ impl Writer {
 
     fn udp(&mut self, ends: Ends) {
         let asm = &mut self.assembler;
-        for (port, tunnels) in [(0, &[][..]), (2, &TUNNELS)] {
-            asm.op(LOAD_HALF_AT_INDEX, port);
-            DNS.into_iter().for_each(|dns| asm.when(EQUAL, dns, ends.whole));
-            tunnels.iter().for_each(|tunnel| asm.when(EQUAL, *tunnel, ends.other));
+        for (place, tunnels) in [(0, &[][..]), (2, &TUNNELS)] {
+            asm.op(LOAD_HALF_AT_INDEX, place);
+            for (known, end) in [(&DNS[..], ends.whole), (tunnels, ends.other)] {
+                for port in known {
+                    asm.when(EQUAL, *port, end);
+                }
+            }
         }
         // QUIC's Initial packets carry the ClientHello: RFC 9000 (version 1) and its drafts, RFC 9369 (version 2).
         let (first, second) = (asm.label(), asm.label());

@@ -133,6 +133,9 @@ impl std::fmt::Debug for Tap {
     }
 }
 
+/// The ring of a tap that has ended.
+pub(super) struct Closing(#[allow(dead_code, reason = "dropped, which is its purpose")] Capture<Active>);
+
 /// A group of packets on their way from the ring to the flow table; one a thread.
 #[derive(Debug, Default)]
 pub(super) struct Group {
@@ -237,12 +240,14 @@ impl Tap {
         self.hand_over(time, sink);
     }
 
-    /// Ends: everything that is left, and the last counters.
-    pub(super) fn end(mut self, time: Timestamp, reason: Option<String>, sink: &mut impl TapSink) {
+    /// Ends: everything that is left, and the last counters. What is returned closes the ring when it is dropped, which takes
+    /// the kernel some tens of milliseconds.
+    pub(super) fn end(mut self, time: Timestamp, reason: Option<String>, sink: &mut impl TapSink) -> Closing {
         self.read_drops(time);
         self.meter.drain(&mut self.inputs);
         self.inputs.extend(self.losses.news(&self.point, time));
         sink.ended(self.take_batch(), reason);
+        Closing(self.capture)
     }
 
     fn read_drops(&mut self, now: Timestamp) {
