@@ -245,7 +245,9 @@ impl Meter {
         let carried = hot.count(direction, packet.at, packet.wire_len, headers);
         hot.last = now;
         let ended = headers.tcp.as_ref().is_some_and(|tcp| state::see_tcp(hot, cold, direction, tcp, headers));
-        let is_first = hot.is_first_of(direction);
+        if hot.is_first_of(direction) {
+            cold.see_first(direction, headers);
+        }
         let answers = !hot.marks.has(Mark::Answered) && is_answer(direction, headers);
         if answers {
             hot.marks.set(Mark::Answered);
@@ -254,7 +256,7 @@ impl Meter {
             let payload = headers.payload(context.data);
             self.probes.feed(&mut hot.interest, &mut cold.seat, direction.index(), headers, payload);
         }
-        if carried || ended || is_first || headers.fragment.is_some() {
+        if carried || ended || headers.fragment.is_some() {
             self.remember(packet, now, slot, direction, (carried, ended));
         }
         if starts || answers || !self.limits.update_interval.is_zero() {
@@ -273,7 +275,6 @@ impl Meter {
     ) {
         let headers = &packet.headers;
         let (hot, cold) = self.table.entry(slot);
-        cold.see_first(direction, headers);
         if headers.fragment.is_some() {
             cold.extras().fragments += 1;
         }
