@@ -34,28 +34,35 @@ pub enum Decoded {
 }
 
 /// Decodes one frame: `data` is what was captured of its `wire_len` bytes.
-#[inline]
 pub fn decode(link: LinkType, wire_len: u32, data: &[u8]) -> Result<Decoded, DecodeReason> {
+    let mut headers = Headers::EMPTY;
+    Ok(if decode_into(link, wire_len, data, &mut headers)? { Decoded::Ip(headers) } else { Decoded::NonIp })
+}
+
+/// As [`decode`], in place: headers are large, and copying them costs as much as reading them. True where the frame carries
+/// IP; else `headers` is as good as empty.
+#[inline]
+pub fn decode_into(link: LinkType, wire_len: u32, data: &[u8], headers: &mut Headers) -> Result<bool, DecodeReason> {
     // A wire length below the captured one is a writer's mistake; what was captured was surely on the wire.
     let on_wire = (wire_len as usize).max(data.len());
     // Most frames are Ethernet with IP right behind it.
     if link == LinkType::ETHERNET
         && let Some(layer) = link::plain(data)
     {
-        return ip::decode(data, &layer, on_wire).map(Decoded::Ip);
+        return ip::decode(data, &layer, on_wire, headers).map(|()| true);
     }
-    network(data, &link::decode(link, data)?, on_wire)
+    network(data, &link::decode(link, data)?, on_wire, headers)
 }
 
 /// What is behind the link headers.
-fn network(data: &[u8], layer: &link::Link, on_wire: usize) -> Result<Decoded, DecodeReason> {
+fn network(data: &[u8], layer: &link::Link, on_wire: usize, headers: &mut Headers) -> Result<bool, DecodeReason> {
     if layer.network == link::Network::Other {
-        return Ok(Decoded::NonIp);
+        return Ok(false);
     }
     // A length of the link layer ends the packet: what is behind it is padding.
     let data = data.get(..layer.limit).unwrap_or(data);
     let on_wire = on_wire.min(layer.limit).max(data.len()).max(layer.offset);
-    ip::decode(data, layer, on_wire).map(Decoded::Ip)
+    ip::decode(data, layer, on_wire, headers).map(|()| true)
 }
 
 /// Two bytes in network order.

@@ -4,7 +4,7 @@
 //! Design: `payload_at` keeps the place of the payload in the frame for whoever reads first-payload facts.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::input::{Mac, Protocol};
 
@@ -112,6 +112,24 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// Of no packet: a place to decode into.
+    pub const EMPTY: Self = Self {
+        src_mac: None,
+        dst_mac: None,
+        vlans: VlanStack { ids: [0; VlanStack::MAX], len: 0 },
+        src: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        dst: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        protocol: Protocol(0),
+        src_port: 0,
+        dst_port: 0,
+        one_way: false,
+        tcp: None,
+        ip_bytes: 0,
+        payload_bytes: 0,
+        payload_at: 0,
+        fragment: None,
+    };
+
     /// TCP flags; `None` for other protocols, later fragments, and where they were not captured.
     pub fn tcp_flags(&self) -> Option<u8> {
         self.tcp.map(|tcp| tcp.flags)

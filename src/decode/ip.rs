@@ -24,13 +24,13 @@ const NO_NEXT_HEADER: u8 = 59;
 const DESTINATION_OPTIONS: u8 = 60;
 const SHIM6: u8 = 140;
 
-/// The IP packet behind a link header; the frame has `on_wire` bytes.
+/// The IP packet behind a link header; the frame has `on_wire` bytes. Without an error all of `headers` is written.
 #[inline]
-pub(super) fn decode(data: &[u8], link: &Link, on_wire: usize) -> Result<Headers, DecodeReason> {
+pub(super) fn decode(data: &[u8], link: &Link, on_wire: usize, headers: &mut Headers) -> Result<(), DecodeReason> {
     let first = *data.get(link.offset).ok_or(DecodeReason::TruncatedIp)?;
     match (first >> 4, link.network) {
-        (4, Network::Ip) => ipv4(data, link, on_wire),
-        (6, Network::Ip | Network::Ipv6) => ipv6(data, link, on_wire),
+        (4, Network::Ip) => ipv4(data, link, on_wire, headers),
+        (6, Network::Ip | Network::Ipv6) => ipv6(data, link, on_wire, headers),
         _ => Err(DecodeReason::IpVersion),
     }
 }
@@ -44,7 +44,7 @@ pub(super) struct Segment {
 }
 
 #[inline]
-fn ipv4(data: &[u8], link: &Link, on_wire: usize) -> Result<Headers, DecodeReason> {
+fn ipv4(data: &[u8], link: &Link, on_wire: usize, headers: &mut Headers) -> Result<(), DecodeReason> {
     let at = link.offset;
     let head: [u8; 20] = array(data, at).ok_or(DecodeReason::TruncatedIp)?;
     let header_len = usize::from(head[0] & 0x0f) * 4;
@@ -76,9 +76,9 @@ fn ipv4(data: &[u8], link: &Link, on_wire: usize) -> Result<Headers, DecodeReaso
         let Some((next, behind)) = authentication(data, segment) else { break };
         (protocol, segment) = (next, behind);
     }
-    let mut headers = bare(link, (src, IpAddr::V4(dst)), Protocol(protocol), total, fragment);
-    transport::fill(&mut headers, data, segment);
-    Ok(headers)
+    *headers = bare(link, (src, IpAddr::V4(dst)), Protocol(protocol), total, fragment);
+    transport::fill(headers, data, segment);
+    Ok(())
 }
 
 /// Steps over an authentication header behind IPv4; `None` when it is cut off, or longer than the packet.
@@ -116,7 +116,7 @@ fn routed_to(mut options: &[u8]) -> Option<Ipv4Addr> {
 }
 
 #[inline]
-fn ipv6(data: &[u8], link: &Link, on_wire: usize) -> Result<Headers, DecodeReason> {
+fn ipv6(data: &[u8], link: &Link, on_wire: usize, headers: &mut Headers) -> Result<(), DecodeReason> {
     let at = link.offset;
     let head: [u8; 40] = array(data, at).ok_or(DecodeReason::TruncatedIp)?;
     let stated = usize::from(u16::from_be_bytes([head[4], head[5]]));
@@ -126,10 +126,9 @@ fn ipv6(data: &[u8], link: &Link, on_wire: usize) -> Result<Headers, DecodeReaso
     } else {
         Walk { protocol: head[6], segment: Segment { at: at + 40, len: total - 40 }, fragment: None }
     };
-    let mut headers =
-        bare(link, (address(&head, 8), address(&head, 24)), Protocol(walk.protocol), total, walk.fragment);
-    transport::fill(&mut headers, data, walk.segment);
-    Ok(headers)
+    *headers = bare(link, (address(&head, 8), address(&head, 24)), Protocol(walk.protocol), total, walk.fragment);
+    transport::fill(headers, data, walk.segment);
+    Ok(())
 }
 
 fn address(bytes: &[u8], at: usize) -> IpAddr {

@@ -133,7 +133,8 @@ fn enter(data: &[u8], next: Next, at: usize, end: usize, carrier: &Headers) -> O
     }
     let data = data.get(..layer.limit).unwrap_or(data);
     let on_wire = end.min(layer.limit).max(data.len()).max(layer.offset);
-    let mut headers = ip::decode(data, &layer, on_wire).ok()?;
+    let mut headers = Headers::EMPTY;
+    ip::decode(data, &layer, on_wire, &mut headers).ok()?;
     if layer.src_mac.is_none() && layer.dst_mac.is_none() {
         (headers.src_mac, headers.dst_mac) = (carrier.src_mac, carrier.dst_mac);
     }

@@ -21,7 +21,7 @@ use super::state::{self, Direction, Mark, is_answer};
 use super::table::Table;
 use super::timers::{Due, Timers};
 use super::wheel::Wheel;
-use crate::decode::{DecodeReason, Decoded, Headers, LinkType, TunnelPorts, decode};
+use crate::decode::{DecodeReason, Headers, LinkType, TunnelPorts, decode_into};
 use crate::input::{EndReason, FlowEventKind, ObservationPoint};
 use crate::time::{Timestamp, Watermark};
 
@@ -45,6 +45,8 @@ pub struct Meter {
     not_decoded: [u64; DecodeReason::ALL.len()],
     /// What reading ahead yields; kept so that it is not optimised away.
     warmth: u32,
+    /// Where packets are decoded.
+    batch: Vec<Packet>,
 }
 
 /// A decoded packet on its way to its flow.
@@ -56,6 +58,11 @@ struct Packet {
     key: FlowKey,
     from_low: bool,
     headers: Headers,
+}
+
+impl Packet {
+    const EMPTY: Self =
+        Self { at: Timestamp::MIN, wire_len: 0, hash: 0, key: FlowKey::NONE, from_low: false, headers: Headers::EMPTY };
 }
 
 /// What else is known of a packet.
@@ -84,6 +91,7 @@ impl Meter {
             stats: MeterStats::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
             warmth: 0,
+            batch: vec![Packet::EMPTY; BATCH],
         }
     }
 
@@ -97,23 +105,31 @@ impl Meter {
     /// Captured packets, in the order they were captured.
     pub fn packets(&mut self, frames: &[Frame<'_>], out: &mut impl FlowSink) {
         for frames in frames.chunks(BATCH) {
-            let mut packets = [const { None }; BATCH];
-            let mut hashes = [0; BATCH];
-            let mut likely = [NO_SLOT; BATCH];
-            for ((frame, packet), hash) in frames.iter().zip(&mut packets).zip(&mut hashes) {
-                *packet = self.decode(frame);
-                *hash = packet.as_ref().map_or(0, |packet| packet.hash);
+            // Taken out for the while, so that the rest of the meter can be used.
+            let mut batch = std::mem::take(&mut self.batch);
+            self.batch(frames, &mut batch, out);
+            self.batch = batch;
+        }
+    }
+
+    fn batch(&mut self, frames: &[Frame<'_>], batch: &mut [Packet], out: &mut impl FlowSink) {
+        let mut hashes = [0; BATCH];
+        let mut likely = [NO_SLOT; BATCH];
+        for ((frame, packet), hash) in frames.iter().zip(&mut *batch).zip(&mut hashes) {
+            self.decode(frame, packet);
+            *hash = packet.hash;
+        }
+        self.warmth ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
+        for ((frame, packet), likely) in frames.iter().zip(batch).zip(likely) {
+            self.advance(frame.at, out);
+            if packet.key == FlowKey::NONE {
+                continue;
             }
-            self.warmth ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
-            for ((frame, packet), likely) in frames.iter().zip(&packets).zip(likely) {
-                self.advance(frame.at, out);
-                let Some(packet) = packet else { continue };
-                if self.layers.is_plain(&packet.headers) {
-                    let context = Context { data: frame.data, around: Around::Frame(frame.data), likely };
-                    self.count(packet, context, out);
-                } else {
-                    self.meet(packet, frame.data, out);
-                }
+            if self.layers.is_plain(&packet.headers) {
+                let context = Context { data: frame.data, around: Around::Frame(frame.data), likely };
+                self.count(packet, context, out);
+            } else {
+                self.meet(packet, frame.data, out);
             }
         }
     }
@@ -183,22 +199,23 @@ impl Meter {
         }
     }
 
-    /// Decodes and counts a frame; `None` where it belongs to no flow.
+    /// Decodes a frame and counts it; its key is [`FlowKey::NONE`] where it belongs to no flow.
     #[inline]
-    fn decode(&mut self, frame: &Frame<'_>) -> Option<Packet> {
+    fn decode(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
         self.stats.packets += 1;
         self.stats.frame_bytes += u64::from(frame.wire_len);
-        match decode(self.link, frame.wire_len, frame.data) {
-            Ok(Decoded::Ip(headers)) => Some(self.keyed(frame.at, frame.wire_len, headers)),
-            Ok(Decoded::NonIp) => {
-                self.stats.non_ip += 1;
-                None
+        packet.at = frame.at;
+        packet.wire_len = frame.wire_len;
+        match decode_into(self.link, frame.wire_len, frame.data, &mut packet.headers) {
+            Ok(true) => {
+                (packet.key, packet.from_low) = FlowKey::new(&packet.headers);
+                packet.hash = self.table.hash(&packet.key);
+                return;
             }
-            Err(reason) => {
-                self.not_decoded[reason.index()] += 1;
-                None
-            }
+            Ok(false) => self.stats.non_ip += 1,
+            Err(reason) => self.not_decoded[reason.index()] += 1,
         }
+        packet.key = FlowKey::NONE;
     }
 
     #[inline]
@@ -276,7 +293,7 @@ impl Meter {
         let headers = &packet.headers;
         let (hot, cold) = self.table.entry(slot);
         if headers.fragment.is_some() {
-            cold.extras().fragments += 1;
+            cold.extras(hot).fragments += 1;
         }
         if carried {
             cold.carry(hot, direction, [1, packet.wire_len, headers.ip_bytes, headers.payload_bytes]);

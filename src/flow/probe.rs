@@ -197,7 +197,10 @@ impl Probes {
         if is_look && !tls::may_begin(payload) {
             return interest.set(side, level - 1);
         }
-        let Some(Some(next)) = seat.next.get_mut(side) else { return };
+        if !seat.is_known[side] {
+            return;
+        }
+        let next = &mut seat.next[side];
         if is_look {
             *next = seq;
             interest.set(side, Interest::FRESH);
@@ -306,9 +309,7 @@ impl Probes {
                 break;
             }
         }
-        if let Some(Some(next)) = seat.next.get_mut(side) {
-            *next = next.wrapping_add(u32::try_from(used).unwrap_or(0));
-        }
+        seat.next[side] = seat.next[side].wrapping_add(u32::try_from(used).unwrap_or(0));
         if interest.is_none() {
             self.drop_work(seat);
         }

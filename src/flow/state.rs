@@ -46,6 +46,10 @@ pub(super) enum Mark {
     Dirty = 16,
     /// Started or updated within the last update interval.
     Recent = 32,
+    /// The last packet needed the TCP story in the cold entry, and so will the next one.
+    Eventful = 64,
+    /// The record has [`Extras`].
+    Extras = 128,
 }
 
 /// The marks of a flow, in one byte.
@@ -69,27 +73,26 @@ impl Marks {
     }
 }
 
-/// What every packet touches.
+/// What every packet touches: two cache lines, in this order.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Hot {
     pub(super) key: FlowKey,
     /// The meter's clock at the last packet.
     pub(super) last: Timestamp,
     /// The latest packet time of the record.
     end: Timestamp,
-    counters: [LowCounters; 2],
-    tcp: TcpState,
     pub(super) hash: u32,
     /// TCP flags by direction, of all records.
     flags: [u8; 2],
     pub(super) marks: Marks,
     /// Which payload is wanted.
     pub(super) interest: Interest,
+    counters: [LowCounters; 2],
+    tcp: TcpState,
 }
 
-/// Two cache lines.
-const _: () = assert!(size_of::<Hot>() == 128);
+const _: () = assert!(size_of::<Hot>() == 128 && std::mem::offset_of!(Hot, counters) == 64);
 
 /// What only events need.
 #[derive(Debug)]
@@ -208,7 +211,7 @@ impl Hot {
     /// Reads a word of each of its cache lines.
     #[inline]
     pub(super) const fn warm(&self) -> u32 {
-        self.flags[0] as u32 ^ self.hash
+        self.hash ^ self.counters[0][0]
     }
 
     /// Whether a direction has had one packet so far, in this record.
@@ -238,7 +241,10 @@ pub(super) fn see_tcp(
     headers: &Headers,
 ) -> bool {
     let from_resp = direction == Direction::Resp;
-    if !hot.tcp.plain(from_resp, tcp, headers.payload_bytes) {
+    if hot.tcp.plain(from_resp, tcp, headers.payload_bytes) {
+        hot.marks.clear(Mark::Eventful);
+    } else {
+        hot.marks.set(Mark::Eventful);
         hot.tcp.packet(&mut cold.tcp, from_resp, tcp, headers.payload_bytes);
     }
     hot.see_flags(direction, tcp.flags)
@@ -264,21 +270,29 @@ pub(super) fn open_record(
     cold.reported = now;
     cold.macs = [None; 2];
     cold.extras = None;
+    hot.marks.clear(Mark::Extras);
     if tunnels.is_some() || !headers.vlans.as_slice().is_empty() {
-        let extras = cold.extras();
+        let extras = cold.extras(hot);
         extras.tunnels = tunnels.unwrap_or_default();
         extras.vlans = headers.vlans;
     }
 }
 
 impl Cold {
+    /// Reads a word of what TCP needs.
+    #[inline]
+    pub(super) const fn warm(&self) -> u32 {
+        self.tcp.warm()
+    }
+
     /// Start of the record and how many before it had the same.
     pub(super) const fn position(&self) -> (Timestamp, u32) {
         (self.start, self.again)
     }
 
     /// What most records never have.
-    pub(super) fn extras(&mut self) -> &mut Extras {
+    pub(super) fn extras(&mut self, hot: &mut Hot) -> &mut Extras {
+        hot.marks.set(Mark::Extras);
         self.extras.get_or_insert_default()
     }
 
@@ -293,30 +307,32 @@ impl Cold {
 
     /// Keeps what overflowed when `added` was added to the counters of a direction.
     #[cold]
-    pub(super) fn carry(&mut self, hot: &Hot, direction: Direction, added: LowCounters) {
-        let carries = &mut self.extras().carries[direction.index()];
-        for ((carry, sum), added) in carries.iter_mut().zip(hot.counters[direction.index()]).zip(added) {
+    pub(super) fn carry(&mut self, hot: &mut Hot, direction: Direction, added: LowCounters) {
+        let sums = hot.counters[direction.index()];
+        let carries = &mut self.extras(hot).carries[direction.index()];
+        for ((carry, sum), added) in carries.iter_mut().zip(sums).zip(added) {
             *carry += u32::from(sum < added);
         }
-    }
-
-    fn counters(&self, hot: &Hot, side: usize) -> Counters {
-        let whole = |place: usize| {
-            let upper = self.extras.as_ref().map_or(0, |extras| extras.carries[side][place]);
-            u64::from(upper) << 32 | u64::from(hot.counters[side][place])
-        };
-        Counters { packets: whole(0), frame_bytes: whole(1), ip_bytes: whole(2), payload_bytes: whole(3) }
     }
 }
 
 /// What originator and responder sent so far in the record.
 pub(super) fn counters(hot: &Hot, cold: &Cold) -> [Counters; 2] {
-    [cold.counters(hot, 0), cold.counters(hot, 1)]
+    // Without extras the cold entry is not touched.
+    let extras = hot.marks.has(Mark::Extras).then_some(cold).and_then(|cold| cold.extras.as_deref());
+    [0, 1].map(|side| {
+        let whole = |place: usize| {
+            let upper = extras.map_or(0, |extras| extras.carries[side][place]);
+            u64::from(upper) << 32 | u64::from(hot.counters[side][place])
+        };
+        Counters { packets: whole(0), frame_bytes: whole(1), ip_bytes: whole(2), payload_bytes: whole(3) }
+    })
 }
 
 /// The record as it stands, without first-payload facts.
 pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &Cold) -> FlowRecord {
-    let side = |index: usize| Side { mac: cold.macs[index], counters: cold.counters(hot, index) };
+    let [orig, resp] = counters(hot, cold);
+    let side = |index: usize, counters| Side { mac: cold.macs[index], counters };
     let tuple = hot.tuple();
     let tcp = || TcpFacts {
         orig_flags: hot.flags[0],
@@ -331,8 +347,8 @@ pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &C
         tuple,
         start: cold.start,
         end: hot.end,
-        orig: side(0),
-        resp: side(1),
+        orig: side(0, orig),
+        resp: side(1, resp),
         vlans: extras.map_or_else(Vec::new, |extras| extras.vlans.as_slice().to_vec()),
         fragments: extras.map_or(0, |extras| extras.fragments),
         tunnels: extras.map_or_else(Vec::new, |extras| extras.tunnels.to_vec()),

@@ -63,6 +63,12 @@ impl Table {
         for slot in &*likely {
             warmth ^= self.hot.get(*slot as usize).map_or(0, Hot::warm);
         }
+        for slot in &*likely {
+            // Only where the cold entry will be needed too.
+            if self.hot.get(*slot as usize).is_some_and(|hot| hot.marks.has(Mark::Eventful)) {
+                warmth ^= self.cold[*slot as usize].warm();
+            }
+        }
         warmth
     }
 

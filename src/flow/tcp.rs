@@ -3,10 +3,9 @@
 //! Contract: pure; a packet is one call, [`TcpState::plain`] first and [`TcpState::packet`] where that says no. Sequence
 //! numbers are compared modulo 2^32. Letters: S H A D F R as flags, I and Q impossible flags, T resent payload, W zero
 //! window, G bytes acknowledged and never seen, ^ first seen from the responder. T, W and G come again at the 10th, 100th …
-//! Limits: checksums are not checked, so no C. What was cut off when captured counts as seen. Out of order, two runs of
-//! bytes a direction are remembered beyond the first hole; a further one joins the nearer. [`TcpStory`] keeps 24 letters.
-//! Design: [`TcpState`] is what every packet touches (32 bytes, `Copy`); [`TcpStory`] is what only news touches, with the
-//! counters of rare events in a box that most connections never need. Spec: docs.zeek.org, `Conn::Info`.
+//! Limits: checksums are not checked, so no C. What was cut off when captured counts as seen. Out of order, one run of
+//! bytes a direction is remembered beyond the first hole; a further one joins it. [`TcpStory`] keeps 24 letters.
+//! Design: [`TcpState`] is what every packet touches (32 bytes, `Copy`); [`TcpStory`] is what only news touches. Spec: docs.zeek.org, `Conn::Info`.
 
 mod story;
 #[cfg(test)]

@@ -55,8 +55,10 @@ impl Interest {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::flow) struct Seat {
     pub(super) slot: u32,
-    /// By direction: sequence number of the first byte that was not examined yet, once a packet was seen.
-    pub(super) next: [Option<u32>; 2],
+    /// By direction: sequence number of the first byte that was not examined yet.
+    pub(super) next: [u32; 2],
+    /// By direction: whether a packet was seen.
+    pub(super) is_known: [bool; 2],
 }
 
 impl Seat {
@@ -64,13 +66,15 @@ impl Seat {
 
     /// Of a flow without facts.
     pub(in crate::flow) const fn new() -> Self {
-        Self { slot: Self::NONE, next: [None; 2] }
+        Self { slot: Self::NONE, next: [0; 2], is_known: [false; 2] }
     }
 
     /// The first packet of a direction says where its stream starts.
     pub(in crate::flow) fn see_first(&mut self, side: usize, headers: &Headers) {
-        if let (Some(tcp), Some(next @ None)) = (headers.tcp, self.next.get_mut(side)) {
-            *next = Some(payload_seq(tcp));
+        if let Some(tcp) = headers.tcp
+            && !std::mem::replace(&mut self.is_known[side], true)
+        {
+            self.next[side] = payload_seq(tcp);
         }
     }
 }
