@@ -21,8 +21,8 @@ pub use headers::{Fragment, Headers, TcpHeader, VlanStack};
 pub use icmp::{icmp_counterpart, icmp_ports};
 pub use link::LinkType;
 pub use reason::DecodeReason;
-pub(crate) use tunnel::may_carry;
 pub use tunnel::{MAX_TUNNELS, TunnelPorts, TunnelStack, carried, innermost};
+pub(crate) use tunnel::{may_carry, may_show};
 
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

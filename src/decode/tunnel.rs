@@ -94,6 +94,11 @@ pub(crate) fn may_carry(headers: &Headers, ports: &TunnelPorts) -> bool {
     }
 }
 
+/// Whether [`carried`] may find anything: a question for every flow.
+pub(crate) fn may_show(data: &[u8], headers: &Headers, ports: &TunnelPorts) -> bool {
+    may_carry(headers, ports) || (headers.protocol == Protocol::UDP && udp::wireguard(data, headers).is_some())
+}
+
 fn named(carrier: &Headers, content: Carried) -> Tunnel {
     Tunnel { kind: content.kind, id: content.id, src: carrier.src, dst: carrier.dst }
 }

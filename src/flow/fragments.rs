@@ -53,7 +53,8 @@ struct Known {
 struct Packet {
     known: Option<Known>,
     held: Vec<Piece>,
-    place: Place,
+    /// When it is given up; its place among the deadlines may be an earlier one.
+    due: Timestamp,
 }
 
 /// When a packet is given up; the number keeps the order among equals.
@@ -101,7 +102,7 @@ impl Fragments {
         self.ready.pop_front()
     }
 
-    /// When the next packet is given up.
+    /// No packet is given up before this.
     #[inline]
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.first_key_value().map(|((deadline, _), _)| *deadline)
@@ -109,16 +110,17 @@ impl Fragments {
 
     /// Gives up on packets whose time is over.
     pub(super) fn expire(&mut self, now: Timestamp) {
-        while self.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.forget_oldest();
+        while let Some(entry) = self.deadlines.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (place, key) = entry.remove_entry();
+            if self.is_over(place, key) {
+                self.forget(&key);
+            }
         }
     }
 
     /// Gives up on all packets.
     pub(super) fn drain(&mut self) {
-        while !self.deadlines.is_empty() {
-            self.forget_oldest();
-        }
+        while self.forget_oldest() {}
     }
 
     /// Pieces that are in and have not come out.
@@ -152,19 +154,39 @@ impl Fragments {
             self.forget_oldest();
             self.evicted += 1;
         }
-        self.touched += 1;
-        let place = (now.plus(WAIT), self.touched);
-        let packet = self.packets.entry(key).or_default();
-        self.deadlines.remove(&packet.place);
-        self.deadlines.insert(place, key);
-        packet.place = place;
+        let due = now.plus(WAIT);
+        let packet = self.packets.entry(key).or_insert_with(|| {
+            self.touched += 1;
+            self.deadlines.insert((due, self.touched), key);
+            Packet::default()
+        });
+        packet.due = due;
         packet
     }
 
-    /// Forgets the packet with the earliest deadline; what is held of it comes out without ports.
-    fn forget_oldest(&mut self) {
-        let Some((_, key)) = self.deadlines.pop_first() else { return };
-        let held = self.packets.remove(&key).map(|packet| packet.held).unwrap_or_default();
+    /// Whether a packet's time is over when its deadline comes; if it was renewed it gets a later place.
+    fn is_over(&mut self, (deadline, number): Place, key: Key) -> bool {
+        let due = self.packets.get(&key).map_or(deadline, |packet| packet.due);
+        if due > deadline {
+            self.deadlines.insert((due, number), key);
+        }
+        due <= deadline
+    }
+
+    /// Forgets the packet whose time is over first; false when there is none.
+    fn forget_oldest(&mut self) -> bool {
+        while let Some((place, key)) = self.deadlines.pop_first() {
+            if self.is_over(place, key) {
+                self.forget(&key);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Forgets a packet; what is held of it comes out without ports.
+    fn forget(&mut self, key: &Key) {
+        let held = self.packets.remove(key).map(|packet| packet.held).unwrap_or_default();
         self.held -= held.len();
         self.ready.extend(held);
     }

@@ -6,7 +6,7 @@
 //! pieces count to the carrying flow.
 
 use super::fragments::{Fragments, Piece};
-use crate::decode::{Headers, TunnelPorts, TunnelStack, carried, innermost, may_carry};
+use crate::decode::{Headers, TunnelPorts, TunnelStack, carried, innermost, may_carry, may_show};
 use crate::input::Tunnel;
 use crate::time::Timestamp;
 
@@ -94,6 +94,7 @@ impl Layers {
     /// The tunnels that a record names, from its first packet.
     pub(super) fn tunnels(&self, headers: &Headers, around: Around<'_>) -> Option<Box<[Tunnel]>> {
         let tunnels: Box<[Tunnel]> = match around {
+            Around::Frame(data) if !may_show(data, headers, &self.ports) => return None,
             Around::Frame(data) => carried(data, headers, &self.ports).iter().collect(),
             Around::Passed(tunnels) => tunnels.iter().collect(),
             Around::Unknown => return None,

@@ -176,7 +176,7 @@ impl Meter {
         let now = self.clock.now();
         self.layers.drain();
         self.count_ready(now, out);
-        for slot in self.table.open_by_start() {
+        for (_, slot) in self.table.close() {
             let reason =
                 if self.table.hot(slot).marks.has(Mark::Closed) { EndReason::EndOfFlow } else { EndReason::ForcedEnd };
             self.emit(now, FlowEventKind::Ended(reason), slot, out);
@@ -326,9 +326,7 @@ impl Meter {
             }
         };
         self.make_room(now, out);
-        let (mut hot, cold) = state::first_packet(packet.key, packet.hash, packet.from_low, &packet.headers);
-        hot.last = now;
-        let slot = self.table.insert(hot, cold, now);
+        let slot = self.table.insert(packet.key, packet.hash, packet.from_low, &packet.headers, now);
         self.open(slot, packet, context, now, before);
         (slot, true)
     }

@@ -126,39 +126,34 @@ pub(super) struct Extras {
     vlans: VlanStack,
 }
 
-/// State of a flow whose first packet this is; its record is not open yet.
-pub(super) fn first_packet(key: FlowKey, hash: u32, from_low: bool, headers: &Headers) -> (Hot, Cold) {
-    let handshake = tcp_flags::SYN | tcp_flags::ACK;
-    let is_syn_ack = headers.tcp_flags().is_some_and(|flags| flags & (handshake | tcp_flags::RST) == handshake);
-    let mut marks = Marks::default();
-    if from_low != is_syn_ack {
-        marks.set(Mark::OrigIsLow);
-    }
-    let hot = Hot {
-        key,
-        last: Timestamp::MIN,
-        end: Timestamp::MIN,
-        counters: [LowCounters::default(); 2],
-        tcp: TcpState::default(),
-        hash,
-        flags: [0; 2],
-        marks,
-        interest: Interest::new(headers),
-    };
-    let cold = Cold {
-        start: Timestamp::MIN,
-        started: Timestamp::MIN,
-        reported: Timestamp::MIN,
-        tcp: TcpStory::default(),
-        seat: Seat::new(),
-        again: 0,
-        macs: [None; 2],
-        extras: None,
-    };
-    (hot, cold)
-}
-
 impl Hot {
+    /// Of a flow whose first packet this is, at the meter's clock; its record is not open yet.
+    pub(super) fn first(key: FlowKey, hash: u32, from_low: bool, headers: &Headers, now: Timestamp) -> Self {
+        let handshake = tcp_flags::SYN | tcp_flags::ACK;
+        let is_syn_ack = headers.tcp_flags().is_some_and(|flags| flags & (handshake | tcp_flags::RST) == handshake);
+        let mut marks = Marks::default();
+        if from_low != is_syn_ack {
+            marks.set(Mark::OrigIsLow);
+        }
+        Self {
+            key,
+            last: now,
+            end: Timestamp::MIN,
+            hash,
+            flags: [0; 2],
+            marks,
+            interest: Interest::new(headers),
+            counters: [LowCounters::default(); 2],
+            tcp: TcpState::default(),
+        }
+    }
+
+    /// The place is free.
+    pub(super) const fn vacate(&mut self) {
+        self.key = FlowKey::NONE;
+        self.marks = Marks(0);
+    }
+
     /// Who sent a packet of this flow.
     pub(super) const fn direction(&self, from_low: bool) -> Direction {
         if from_low == self.marks.has(Mark::OrigIsLow) { Direction::Orig } else { Direction::Resp }
@@ -279,6 +274,20 @@ pub(super) fn open_record(
 }
 
 impl Cold {
+    /// Of a flow without a record.
+    pub(super) fn first() -> Self {
+        Self {
+            start: Timestamp::MIN,
+            started: Timestamp::MIN,
+            reported: Timestamp::MIN,
+            tcp: TcpStory::default(),
+            seat: Seat::new(),
+            again: 0,
+            macs: [None; 2],
+            extras: None,
+        }
+    }
+
     /// Reads a word of what TCP needs.
     #[inline]
     pub(super) const fn warm(&self) -> u32 {
@@ -317,16 +326,25 @@ impl Cold {
 }
 
 /// What originator and responder sent so far in the record.
+#[inline]
 pub(super) fn counters(hot: &Hot, cold: &Cold) -> [Counters; 2] {
     // Without extras the cold entry is not touched.
-    let extras = hot.marks.has(Mark::Extras).then_some(cold).and_then(|cold| cold.extras.as_deref());
-    [0, 1].map(|side| {
-        let whole = |place: usize| {
-            let upper = extras.map_or(0, |extras| extras.carries[side][place]);
-            u64::from(upper) << 32 | u64::from(hot.counters[side][place])
-        };
-        Counters { packets: whole(0), frame_bytes: whole(1), ip_bytes: whole(2), payload_bytes: whole(3) }
-    })
+    let extras = if hot.marks.has(Mark::Extras) { cold.extras.as_deref() } else { None };
+    let carries = extras.map_or([LowCounters::default(); 2], |extras| extras.carries);
+    [whole(hot.counters[0], carries[0]), whole(hot.counters[1], carries[1])]
+}
+
+#[inline]
+const fn whole(low: LowCounters, high: LowCounters) -> Counters {
+    const fn join(high: u32, low: u32) -> u64 {
+        (high as u64) << 32 | low as u64
+    }
+    Counters {
+        packets: join(high[0], low[0]),
+        frame_bytes: join(high[1], low[1]),
+        ip_bytes: join(high[2], low[2]),
+        payload_bytes: join(high[3], low[3]),
+    }
 }
 
 /// The record as it stands, without first-payload facts.

@@ -13,6 +13,7 @@ use super::index::{Index, NO_SLOT};
 use super::key::FlowKey;
 use super::state::{Cold, Hot, Mark};
 use super::timers::{Due, Timers};
+use crate::decode::Headers;
 use crate::time::Timestamp;
 
 /// The flow table.
@@ -80,18 +81,17 @@ impl Table {
         if is_there { Some(likely) } else { self.find(hash, key) }
     }
 
-    /// Adds a flow that is not in the table yet; the caller has made room.
-    pub(super) fn insert(&mut self, hot: Hot, cold: Cold, now: Timestamp) -> u32 {
-        let hash = hot.hash;
+    /// Adds the flow of a packet, which is not in the table yet; the caller has made room.
+    pub(super) fn insert(&mut self, key: FlowKey, hash: u32, from_low: bool, headers: &Headers, now: Timestamp) -> u32 {
+        let hot = Hot::first(key, hash, from_low, headers, now);
         let slot = if let Some(slot) = self.free.pop() {
             self.hot[slot as usize] = hot;
-            self.cold[slot as usize] = cold;
+            self.cold[slot as usize] = Cold::first();
             slot
         } else {
-            let slot = u32::try_from(self.hot.len()).unwrap_or(NO_SLOT);
             self.hot.push(hot);
-            self.cold.push(cold);
-            slot
+            self.cold.push(Cold::first());
+            u32::try_from(self.hot.len() - 1).unwrap_or(NO_SLOT)
         };
         self.index.insert(hash, slot);
         self.timers.arm_end(slot, &self.hot, now);
@@ -101,7 +101,7 @@ impl Table {
     /// Removes a flow and its timers.
     pub(super) fn remove(&mut self, slot: u32) {
         self.index.remove(self.hot[slot as usize].hash, slot);
-        self.hot[slot as usize].key = FlowKey::NONE;
+        self.hot[slot as usize].vacate();
         self.timers.disarm_end(slot);
         self.timers.disarm_report(slot);
         self.free.push(slot);
@@ -150,14 +150,18 @@ impl Table {
         (&mut self.hot[slot as usize], &mut self.cold[slot as usize])
     }
 
-    /// The flows with an open record, in order of (start, tuple).
-    pub(super) fn open_by_start(&self) -> Vec<u32> {
-        let open = self.index.slots().filter(|slot| self.hot(*slot).marks.has(Mark::Open));
-        let mut flows: Vec<(Timestamp, u32)> = open.map(|slot| (self.cold(slot).start, slot)).collect();
+    /// No more packets: the flows with an open record by start, in order of (start, tuple). Flows cannot be found any more.
+    pub(super) fn close(&mut self) -> Vec<(Timestamp, u32)> {
+        // What is needed no more goes first, so that the list fits where it was.
+        let mut flows = Vec::with_capacity(std::mem::replace(&mut self.index, Index::new()).len());
+        self.timers = self.timers.emptied();
+        let places = self.hot.iter().zip(&self.cold).zip(0_u32..);
+        let open = places.filter(|((hot, _), _)| hot.marks.has(Mark::Open));
+        flows.extend(open.map(|((_, cold), slot)| (cold.start, slot)));
         flows.sort_unstable_by(|(start, slot), (other_start, other)| {
             start.cmp(other_start).then_with(|| self.hot(*slot).tuple().cmp(&self.hot(*other).tuple()))
         });
-        flows.into_iter().map(|(_, slot)| slot).collect()
+        flows
     }
 
     /// Forgets every flow.
