@@ -6,6 +6,7 @@
 pub mod delivery;
 pub mod flows;
 pub mod live;
+pub mod memory;
 pub mod replay;
 pub mod summary;
 

@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::app::memory;
+
 /// Did this container's traffic pass the hops it was supposed to pass?
 #[derive(Debug, Parser)]
 #[command(name = "hopwatch", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
@@ -75,6 +77,7 @@ impl Outcome {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
+    memory::map_large_blocks();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("HOPWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("hopwatch=info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();

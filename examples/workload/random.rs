@@ -1,4 +1,4 @@
-//! Random numbers that stay the same (SplitMix64; Steele, Lea and Flood 2014).
+//! Random numbers that stay the same (`SplitMix64`; Steele, Lea and Flood 2014).
 
 /// A generator of random numbers.
 pub struct Random(u64);

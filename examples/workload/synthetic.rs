@@ -51,10 +51,11 @@ pub fn small(path: &Path, packets: u64, flows: u64) -> anyhow::Result<()> {
 /// Four flows a client address.
 fn small_ends(flow: u32) -> (End, End) {
     let random = mix(u64::from(flow));
-    let [a, b, c, d, e, ..] = random.to_le_bytes();
-    let port = 20_000 + 4 * (u16::from_le_bytes([a, b]) % 5_000) + u16::from(flow.to_le_bytes()[0] % 4);
+    let [port_low, port_high, network, host, service, ..] = random.to_le_bytes();
+    let port = 20_000 + 4 * (u16::from_le_bytes([port_low, port_high]) % 5_000) + u16::from(flow.to_le_bytes()[0] % 4);
     let client = End { ip: Ipv4Addr::from_bits(0x0a00_0000 + flow / 4), port };
-    let server = End { ip: Ipv4Addr::new(172, 20, c % 4, d | 1), port: SERVICES[usize::from(e) % SERVICES.len()] };
+    let port = SERVICES[usize::from(service) % SERVICES.len()];
+    let server = End { ip: Ipv4Addr::new(172, 20, network % 4, host | 1), port };
     (client, server)
 }
 

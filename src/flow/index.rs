@@ -103,9 +103,9 @@ impl Index {
             if entry.slot == NO_SLOT {
                 break;
             }
-            let home = entry.hash as usize & self.mask();
-            // How far the entry is from its home, and the hole from there: it may move if the hole lies on its way.
-            let distance = at.wrapping_sub(home) & self.mask();
+            let wanted = entry.hash as usize & self.mask();
+            // How far the entry is from where it wants to be, and the hole from there: it may move if the hole lies on its way.
+            let distance = at.wrapping_sub(wanted) & self.mask();
             let to_hole = at.wrapping_sub(hole) & self.mask();
             if to_hole <= distance {
                 self.entries[hole] = entry;

@@ -44,7 +44,7 @@ impl FlowKey {
 
     /// The protocol.
     pub(super) const fn protocol(&self) -> Protocol {
-        Protocol((self.rest >> 8) as u8)
+        Protocol((self.rest >> 8 & 0xff) as u8)
     }
 
     /// The tuple, with the low end as originator.

@@ -385,7 +385,7 @@ impl Meter {
     fn fire(&mut self, deadline: Timestamp, due: Due, slot: u32, out: &mut impl FlowSink) {
         match due {
             Due::End if self.table.hot(slot).marks.has(Mark::Closed) => {
-                self.end(deadline, EndReason::EndOfFlow, slot, out)
+                self.end(deadline, EndReason::EndOfFlow, slot, out);
             }
             Due::End => self.end(deadline, EndReason::IdleTimeout, slot, out),
             Due::Active => self.close_record(deadline, slot, out),
