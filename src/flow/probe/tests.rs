@@ -54,7 +54,8 @@ impl Flow {
         for place in order.iter().copied().chain(order.len()..pieces.len()) {
             let Some((start, end)) = pieces.get(place).copied() else { continue };
             let piece = payload.get(start.max(head) - head..end.max(head) - head).unwrap_or(&[]);
-            let fragment = Fragment { id: 7, offset: u32::try_from(start).unwrap(), more: end < total, protocol: Protocol(0) };
+            let fragment =
+                Fragment { id: 7, offset: u32::try_from(start).unwrap(), more: end < total, protocol: Protocol(0) };
             let tcp = whole.tcp.filter(|_| start == 0);
             let payload_bytes = u32::try_from(piece.len()).unwrap();
             self.feed(&Headers { fragment: Some(fragment), tcp, payload_bytes, ..*whole }, piece);
