@@ -11,7 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a user would type, before the name of the capture.
-const COMMANDS: &[&[&str]] = &[&["replay"]];
+const COMMANDS: &[&[&str]] =
+    &[&["replay"], &["flows", "--summary"], &["flows", "--layer", "inner", "--format", "jsonl"]];
 /// The most writable memory of a process.
 const MEMORY: u64 = 200 << 20;
 /// The longest that one capture may take.
