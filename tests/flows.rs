@@ -91,7 +91,7 @@ fn assert_adds_up(summary: &Value) {
     let list = |key: &str| summary[key].as_array().expect("a list").clone();
     list("points").iter().for_each(assert_parts);
     let counted = ["packets", "frame_bytes", "flow_packets", "non_ip", "flows", "flow_frame_bytes", "ip_bytes"];
-    for key in counted.into_iter().chain(["payload_bytes", "evicted_flows"]) {
+    for key in counted.into_iter().chain(["payload_bytes", "evicted_flows", "evicted_fragments", "refused_payloads"]) {
         let points: u64 = list("points").iter().map(|point| number(point, key)).sum();
         assert_eq!(number(summary, key), points, "{key}");
     }

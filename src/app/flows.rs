@@ -37,12 +37,14 @@ pub enum FlowsError {
 const PROGRESS_EVERY: u64 = 1 << 8;
 
 /// How packets become flows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Metering {
     /// Bounds and timeouts.
     pub limits: MeterLimits,
     /// The IP header that counts.
     pub layer: Layer,
+    /// UDP ports at which VXLAN is looked for.
+    pub vxlan_ports: Vec<u16>,
 }
 
 /// Opened captures.

@@ -52,6 +52,9 @@ pub struct Args {
     /// The IP header that a packet of a tunnel is counted by
     #[arg(long, value_enum, default_value_t = Layer::Outer)]
     layer: Layer,
+    /// UDP ports at which VXLAN is looked for
+    #[arg(long, value_name = "PORT,…", value_delimiter = ',', default_values_t = [4789, 8472])]
+    vxlan_ports: Vec<u16>,
     /// A flow without a packet for so long ends; 0: never [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration_or_off)]
     idle_timeout: Option<Duration>,
@@ -95,8 +98,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let bar = if out.is_watched { ProgressBar::hidden() } else { progress_bar(&paths) };
     let format = args.format.unwrap_or(if out.is_watched { FlowFormat::Text } else { FlowFormat::Jsonl });
     let records = (!args.summary).then(|| Records::new(format.writer(&mut out.stream), out.is_watched));
-    let summary =
-        flows::run(captures, Metering { limits, layer: args.layer }, records, &mut |bytes| bar.set_position(bytes))?;
+    let metering = Metering { limits, layer: args.layer, vxlan_ports: args.vxlan_ports };
+    let summary = flows::run(captures, metering, records, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     for warning in summary.warnings() {
         tracing::warn!("{warning}");

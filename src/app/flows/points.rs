@@ -53,7 +53,7 @@ impl Points {
         let Interface { point, link, .. } = interface;
         let place = *self.names.entry((point.clone(), *link)).or_insert_with(|| {
             let meter = Meter::new(point.clone(), *link, self.metering.limits);
-            let meter = meter.with_layer(self.metering.layer, TunnelPorts::default());
+            let meter = meter.with_layer(self.metering.layer, TunnelPorts::new(&self.metering.vxlan_ports));
             self.all.push(Point { name: point.clone(), link: *link, meter, totals: Totals::default() });
             self.all.len() - 1
         });

@@ -59,6 +59,10 @@ pub struct Numbers {
     pub end_reasons: BTreeMap<&'static str, u64>,
     /// Records that ended early because the table was full.
     pub evicted_flows: u64,
+    /// Fragments that were not followed because there were too many at once.
+    pub evicted_fragments: u64,
+    /// Payloads that were not read because too many flows were being looked at.
+    pub refused_payloads: u64,
 }
 
 /// One observation point.
@@ -112,6 +116,8 @@ impl Numbers {
         self.ip_bytes += other.ip_bytes;
         self.payload_bytes += other.payload_bytes;
         self.evicted_flows += other.evicted_flows;
+        self.evicted_fragments += other.evicted_fragments;
+        self.refused_payloads += other.refused_payloads;
         for (mine, theirs) in [(&mut self.not_decoded, &other.not_decoded), (&mut self.end_reasons, &other.end_reasons)]
         {
             for (reason, count) in theirs {
@@ -137,6 +143,8 @@ impl PointFlows {
             payload_bytes: totals.counters.payload_bytes,
             end_reasons: reasons.filter(|(_, count)| *count > 0).collect(),
             evicted_flows: stats.evicted_flows,
+            evicted_fragments: stats.evicted_fragments,
+            refused_payloads: stats.probes_refused,
         };
         Self { observation_point: point.to_string(), link_type: link.0, numbers }
     }
