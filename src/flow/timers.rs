@@ -4,6 +4,7 @@
 //! Limits: with the idle timeout off, a flow still has an order of ending, for evictions; see [`NEVER`].
 //! Design: two wheels. A packet only moves deadlines later, which wheels find out by themselves, so it costs nothing here.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use super::limits::{MeterLimits, TCP_LINGER};
@@ -100,7 +101,11 @@ impl Timers {
 
     pub(super) fn next_due(&mut self, now: Timestamp, hot: &[Hot], cold: &[Cold]) -> Option<(Timestamp, Due, u32)> {
         let spans = self.spans;
-        let end = self.end.peek(now, |slot| spans.end(&hot[slot as usize]));
+        // When a bucket is opened, all its flows are asked at once; most of them will end, and what that needs is read with it.
+        let end = self.end.peek(now, |slot| {
+            black_box(hot[slot as usize].warm() ^ cold[slot as usize].warm());
+            spans.end(&hot[slot as usize])
+        });
         let report = self.report.peek(now, |slot| spans.report(&hot[slot as usize], &cold[slot as usize]).0);
         let kind = |slot: u32| spans.report(&hot[slot as usize], &cold[slot as usize]).1;
         let end = end.map(|(deadline, slot)| (deadline, Due::End, slot));
