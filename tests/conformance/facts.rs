@@ -116,13 +116,11 @@ impl Pieces {
         }
         let mut waited = self.waiting.remove(&id).unwrap_or_default();
         waited.push(number);
-        match self.ports.get(&id) {
-            Some(ports) => waited.into_iter().map(|number| (number, with(*ports))).collect(),
-            None => {
-                self.waiting.insert(id, waited);
-                Vec::new()
-            }
+        if let Some(ports) = self.ports.get(&id) {
+            return waited.into_iter().map(|number| (number, with(*ports))).collect();
         }
+        self.waiting.insert(id, waited);
+        Vec::new()
     }
 }
 
