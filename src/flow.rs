@@ -15,6 +15,7 @@ mod key;
 mod layers;
 mod limits;
 mod meter;
+mod packet;
 mod probe;
 mod sink;
 mod state;

@@ -15,6 +15,7 @@ use super::index::NO_SLOT;
 use super::key::FlowKey;
 use super::layers::{Around, Layer, Layers};
 use super::limits::{MeterLimits, MeterStats};
+use super::packet::{Context, Packet};
 use super::probe::Probes;
 use super::sink::{FlowSink, FlowView, Frame};
 use super::state::{self, Direction, Mark, is_answer};
@@ -47,32 +48,6 @@ pub struct Meter {
     warmth: u32,
     /// Where packets are decoded.
     batch: Vec<Packet>,
-}
-
-/// A decoded packet on its way to its flow.
-#[derive(Clone, Copy, Debug)]
-struct Packet {
-    at: Timestamp,
-    wire_len: u32,
-    hash: u32,
-    key: FlowKey,
-    from_low: bool,
-    headers: Headers,
-}
-
-impl Packet {
-    const EMPTY: Self =
-        Self { at: Timestamp::MIN, wire_len: 0, hash: 0, key: FlowKey::NONE, from_low: false, headers: Headers::EMPTY };
-}
-
-/// What else is known of a packet.
-#[derive(Clone, Copy, Debug)]
-struct Context<'a> {
-    /// The frame; empty when it is gone.
-    data: &'a [u8],
-    around: Around<'a>,
-    /// The slot where its flow was when the batch began.
-    likely: u32,
 }
 
 impl Meter {

@@ -5,7 +5,7 @@
 //! window, G bytes acknowledged and never seen, ^ first seen from the responder. T, W and G come again at the 10th, 100th …
 //! Limits: checksums are not checked, so no C. What was cut off when captured counts as seen. Out of order, one run of
 //! bytes a direction is remembered beyond the first hole; a further one joins it. [`TcpStory`] keeps 24 letters.
-//! Design: [`TcpState`] is what every packet touches (32 bytes, `Copy`); [`TcpStory`] is what only news touches. Spec: docs.zeek.org, `Conn::Info`.
+//! Design: [`TcpState`] is what every packet touches; [`TcpStory`] is what only news touches. Spec: docs.zeek.org, `Conn::Info`.
 
 mod story;
 #[cfg(test)]

@@ -1,0 +1,34 @@
+//! A packet on its way through the meter.
+
+use super::key::FlowKey;
+use super::layers::Around;
+use crate::decode::Headers;
+use crate::time::Timestamp;
+
+/// A decoded packet on its way to its flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet {
+    pub(super) at: Timestamp,
+    pub(super) wire_len: u32,
+    pub(super) hash: u32,
+    /// [`FlowKey::NONE`] where it belongs to no flow.
+    pub(super) key: FlowKey,
+    /// Its sender is the low end of the key.
+    pub(super) from_low: bool,
+    pub(super) headers: Headers,
+}
+
+impl Packet {
+    pub(super) const EMPTY: Self =
+        Self { at: Timestamp::MIN, wire_len: 0, hash: 0, key: FlowKey::NONE, from_low: false, headers: Headers::EMPTY };
+}
+
+/// What else is known of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context<'a> {
+    /// The frame; empty when it is gone.
+    pub(super) data: &'a [u8],
+    pub(super) around: Around<'a>,
+    /// The slot where its flow was when the batch began.
+    pub(super) likely: u32,
+}
