@@ -8,12 +8,14 @@
 #
 #   QUICK=1        a tenth of the packets            PASSES=5       more passes than 3
 #   KEEP=1         keeps the workloads (9 GB)         HOPWATCH=PATH  another binary
+#   LIMIT=300      seconds that one run of a tool may take
 #   HOPWATCH_CASES the folder with dev.tar.xz that mix and mixc are made of; without it, the captures of this repository
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=target/bench
 passes=${PASSES:-3}
+limit=${LIMIT:-300}
 hopwatch=${HOPWATCH:-target/release/hopwatch}
 workload=target/release/examples/workload
 cases=${HOPWATCH_CASES:-../shared/cases}
@@ -171,7 +173,8 @@ drop_workload() {
 run_once() {
   local command=()
   command_of "$@"
-  if ! command time -f '%U %S %M' -o "$folder/time" "${command[@]}" >"$folder/stdout" 2>"$folder/stderr"; then
+  # Some peers never end on odd captures.
+  if ! command time -f '%U %S %M' -o "$folder/time" timeout -k 5 "$limit" "${command[@]}" >"$folder/stdout" 2>"$folder/stderr"; then
     echo "- - -"
     return
   fi
