@@ -1,6 +1,6 @@
 //! Comma-separated values (RFC 4180): a head line, then a line a flow.
 //!
-//! Contract: every line has as many fields as the head; text is exact, whatever it holds, and quoted where it must be. Limits:
+//! Contract: every line has as many fields as the head; what a terminal would obey is shown as escapes. Limits:
 //! of several DNS messages the first stands here, a tunnel is its kind and identifier; JSON Lines have all of it.
 //! Design: the `csv` crate quotes and buffers; numbers are written into one reused buffer.
 
@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use super::record::Flags;
 use super::{FlowWriter, conn, stamp};
+use crate::alert::sinks::text::printable;
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Side};
 use crate::time::Timestamp;
 
@@ -113,7 +114,7 @@ struct Fields<W: Write> {
 
 impl<W: Write> Fields<W> {
     fn text(&mut self, text: &str) -> io::Result<()> {
-        self.csv.write_field(text).map_err(io_error)
+        self.csv.write_field(printable(text)).map_err(io_error)
     }
 
     fn optional(&mut self, text: Option<&str>) -> io::Result<()> {
@@ -131,7 +132,7 @@ impl<W: Write> Fields<W> {
         self.scratch.clear();
         for value in values {
             let space = if self.scratch.is_empty() { "" } else { " " };
-            write!(self.scratch, "{space}{value}")?;
+            write!(self.scratch, "{space}{}", printable(&value.to_string()))?;
         }
         self.csv.write_field(&self.scratch).map_err(io_error)
     }

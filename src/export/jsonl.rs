@@ -1,12 +1,14 @@
 //! JSON Lines: one record a line, `hopwatch.flow/1`.
 //!
-//! Contract: every line is a JSON object that fits `docs/flow.schema.json`; JSON's own escapes keep control characters out.
+//! Contract: every line is a JSON object that fits `docs/flow.schema.json`; escapes keep
+//! out what a terminal obeys.
 
 use std::io::{self, Write};
 
 use super::FlowWriter;
 use super::lines::Lines;
 use super::record::FlowLine;
+use crate::alert::sinks::json;
 use crate::input::{EndReason, FlowRecord};
 use crate::time::Timestamp;
 
@@ -22,7 +24,7 @@ impl<W: Write> Jsonl<W> {
 
 impl<W: Write> FlowWriter for Jsonl<W> {
     fn record(&mut self, _: Timestamp, record: &FlowRecord, reason: EndReason) -> io::Result<()> {
-        serde_json::to_writer(self.0.buffer(), &FlowLine::new(record, reason))?;
+        json::to_writer(self.0.buffer(), &FlowLine::new(record, reason))?;
         self.0.end_line()
     }
 

@@ -122,6 +122,7 @@ impl Wheel {
             self.tickets = self.tickets.wrapping_add(1);
             self.nodes[slot as usize] = Node { previous: OPEN, next: self.tickets };
             self.heap.push(Reverse((deadline, slot, self.tickets)));
+            self.drop_void();
             return;
         }
         let place = if bucket - self.cursor < TURN {
@@ -137,6 +138,17 @@ impl Wheel {
             node.previous = slot;
         }
         self.nodes[slot as usize] = Node { previous: FIRST | u32::try_from(place).unwrap_or(0), next };
+    }
+
+    /// Void entries never outnumber the slots: who opens and resets connections all day does not grow the heap.
+    fn drop_void(&mut self) {
+        if self.heap.len() > 2 * self.nodes.len() + BUCKETS {
+            let nodes = &self.nodes;
+            self.heap.retain(|Reverse((_, slot, ticket))| {
+                let node = nodes[*slot as usize];
+                node.previous == OPEN && node.next == *ticket
+            });
+        }
     }
 
     /// The slot with the first deadline and that deadline, if it is not after `limit`; it stays armed.
@@ -251,6 +263,25 @@ mod tests {
     fn first(model: &[Option<i64>; 12]) -> Option<(i64, usize)> {
         let armed = model.iter().enumerate().filter_map(|(slot, deadline)| Some(((*deadline)?, slot)));
         armed.min()
+    }
+
+    #[test]
+    fn slots_armed_again_and_again_do_not_pile_up() {
+        let mut wheel = Wheel::new(Duration::from_mins(1));
+        let start = Timestamp::from_secs(1_700_000_000);
+        wheel.arm(0, start.plus(Duration::from_mins(1)), start);
+        // Looking for the first to end turns the wheel ahead of the clock; nearer deadlines go to the heap.
+        assert!(wheel.peek(Timestamp::MAX, |_| start.plus(Duration::from_mins(1))).is_some());
+        for _ in 0..100_000 {
+            wheel.arm(1, start.plus(Duration::from_secs(5)), start);
+        }
+        assert!(wheel.heap.len() <= 2 * wheel.nodes.len() + BUCKETS);
+        assert_eq!(
+            wheel
+                .peek(Timestamp::MAX, |slot| start.plus(Duration::from_secs(if slot == 1 { 5 } else { 60 })))
+                .map(|(_, slot)| slot),
+            Some(1)
+        );
     }
 
     proptest! {

@@ -141,13 +141,15 @@ const fn severity_style(severity: Severity) -> Style {
     }
 }
 
+/// Whether a terminal may obey a character instead of showing it: control characters, line breaks, bidirectional overrides.
+pub(crate) fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The text with control characters (terminal escapes, line breaks, bidirectional overrides) shown as escapes.
 pub fn printable(text: &str) -> String {
-    let hostile = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().fold(String::with_capacity(text.len()), |mut safe, c| {
-        if hostile(c) {
+        if is_obeyed(c) {
             safe.extend(c.escape_unicode());
         } else {
             safe.push(c);
