@@ -21,6 +21,8 @@ fn snapshot() -> Arc<Snapshot> {
         frame_bytes: 64,
         dropped: BTreeMap::from([("kernel", 3)]),
         decode_errors: BTreeMap::new(),
+        evicted_fragments: 3,
+        refused_payloads: 4,
         flows_active: 2,
     };
     snapshot.points.insert("br-\"}\n# HELP x \\".to_owned(), hostile);

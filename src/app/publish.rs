@@ -48,6 +48,8 @@ impl Publisher {
                     frame_bytes: point.frame_bytes,
                     dropped: point.dropped,
                     decode_errors: point.not_decoded,
+                    evicted_fragments: point.evicted_fragments,
+                    refused_payloads: point.refused_payloads,
                     flows_active: 0,
                 };
                 (point.observation_point, counters)

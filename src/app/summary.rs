@@ -36,6 +36,10 @@ pub struct PointSummary {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Flows evicted early because the table was full.
     pub evicted_flows: u64,
+    /// Fragments not followed because there were too many.
+    pub evicted_fragments: u64,
+    /// Payloads not read because too many flows were being looked at.
+    pub refused_payloads: u64,
 }
 
 impl PointSummary {
@@ -51,6 +55,8 @@ impl PointSummary {
             not_decoded: stats.not_decoded.iter().copied().collect(),
             dropped: BTreeMap::new(),
             evicted_flows: stats.evicted_flows,
+            evicted_fragments: stats.evicted_fragments,
+            refused_payloads: stats.probes_refused,
         }
     }
 
@@ -62,6 +68,8 @@ impl PointSummary {
         self.flows += other.flows;
         self.non_ip += other.non_ip;
         self.evicted_flows += other.evicted_flows;
+        self.evicted_fragments += other.evicted_fragments;
+        self.refused_payloads += other.refused_payloads;
         for (mine, theirs) in [(&mut self.not_decoded, &other.not_decoded), (&mut self.dropped, &other.dropped)] {
             for (reason, count) in theirs {
                 *mine.entry(reason).or_default() += count;

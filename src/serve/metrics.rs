@@ -101,6 +101,18 @@ pub static METRICS: &[Metric] = &[
             })
         },
     ),
+    counter(
+        "hopwatch_evicted_fragments_total",
+        &["observation_point"],
+        "Fragments not followed because there were too many at once; they count, without ports",
+        |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.evicted_fragments)]),
+    ),
+    counter(
+        "hopwatch_refused_payloads_total",
+        &["observation_point"],
+        "Payloads not read for names because too many flows were being looked at; their packets count",
+        |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.refused_payloads)]),
+    ),
     gauge("hopwatch_flows_active", &["observation_point"], "Flows held in the flow table now", |s| {
         each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.flows_active)])
     }),

@@ -19,6 +19,10 @@ pub struct PointCounters {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Packets not decoded, by reason.
     pub decode_errors: BTreeMap<&'static str, u64>,
+    /// Fragments not followed because there were too many.
+    pub evicted_fragments: u64,
+    /// Payloads not read because too many flows were being looked at.
+    pub refused_payloads: u64,
     /// Flows held now.
     pub flows_active: u64,
 }
@@ -29,6 +33,8 @@ impl PointCounters {
         self.packets += other.packets;
         self.frame_bytes += other.frame_bytes;
         self.flows_active += other.flows_active;
+        self.evicted_fragments += other.evicted_fragments;
+        self.refused_payloads += other.refused_payloads;
         for (mine, theirs) in [(&mut self.dropped, &other.dropped), (&mut self.decode_errors, &other.decode_errors)] {
             for (reason, count) in theirs {
                 *mine.entry(reason).or_default() += count;
