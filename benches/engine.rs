@@ -86,6 +86,7 @@ fn inventory() -> Vec<Input> {
             runtime: "docker".into(),
             network_mode: NetworkMode::Own,
             attachments: vec![attachment],
+            pod: None,
             pid: None,
             state: WorkloadState::Running,
             since: Some(at(0)),

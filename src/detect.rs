@@ -11,4 +11,4 @@ mod skipped_hop;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
 pub use finding::{Finding, Severity};
-pub use rule::{Context, Rule};
+pub use rule::{Context, Findings, Rule};

@@ -9,12 +9,14 @@ mod config;
 mod stats;
 mod timers;
 
+use std::sync::Arc;
+
 pub use config::{EngineConfig, Timings};
 pub use stats::EngineStats;
 
 use crate::alert::{Alert, Desk, DeskLimits, Filed};
-use crate::detect::{Context, Finding, Rule, rules};
-use crate::input::{Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, RecordedFact};
+use crate::detect::{Context, Finding, Findings, Rule, rules};
+use crate::input::{Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, RecordedFact, Workload};
 use crate::inventory::Timeline;
 use crate::path::{Judge, Step, Tracker, TrackerLimits};
 use crate::time::{Timestamp, Watermark};
@@ -23,6 +25,7 @@ use timers::Timers;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wake {
     Flow(FlowId),
+    Rule(usize),
     Updates,
 }
 
@@ -71,9 +74,8 @@ impl Engine {
         let now = self.watermark.advance(input.at);
         match &input.fact {
             Fact::Flow(event) => self.on_flow(event, now, out),
-            Fact::Recorded(RecordedFact::Inventory(event)) => self.on_inventory(event, now, out),
-            Fact::Recorded(RecordedFact::Link(link)) => self.timeline.apply_link(link),
-            Fact::Recorded(RecordedFact::Loss(loss)) => self.stats.loss(loss),
+            Fact::Claim(claim) => self.ask_rules(now, out, |rule, context, found| rule.on_claim(context, claim, found)),
+            Fact::Recorded(fact) => self.on_fact(fact, now, out),
             Fact::Tick => {}
         }
     }
@@ -93,6 +95,8 @@ impl Engine {
         stats.flows_followed = self.tracker.len();
         stats.alerts_closed_early = self.desk.closed_early();
         stats.workloads_running = self.timeline.running().count();
+        stats.workloads = self.timeline.states();
+        stats.kernel_missed.clone_from(self.timeline.kernel().missed());
         stats
     }
 
@@ -110,9 +114,45 @@ impl Engine {
                     self.tracker.on_timer(&self.timeline, id, now, &mut step);
                     self.take(step, now, out);
                 }
+                Wake::Rule(index) => self.wake_rule(index, now, out),
                 Wake::Updates => out.extend(self.desk.due(now)),
             }
         }
+    }
+
+    fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
+        let changed = self.learn(fact, now);
+        self.ask_rules(now, out, |rule, context, found| rule.on_fact(context, fact, found));
+        if let Some(workload) = changed {
+            self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
+        }
+        if matches!(fact, RecordedFact::Inventory(_) | RecordedFact::Kernel(_)) {
+            let mut step = Step::default();
+            self.tracker.on_inventory(&self.timeline, now, &mut step);
+            self.take(step, now, out);
+        }
+    }
+
+    /// Lets the timeline and the counters know; the workload, where one appeared or changed.
+    fn learn(&mut self, fact: &RecordedFact, now: Timestamp) -> Option<Arc<Workload>> {
+        match fact {
+            RecordedFact::Inventory(event) => {
+                let changed = match event {
+                    InventoryEvent::Workload(workload) => {
+                        let known = self.timeline.workload(&workload.id);
+                        known.is_none_or(|known| known != workload).then(|| Arc::clone(workload))
+                    }
+                    _ => None,
+                };
+                self.stats.runtime(event, now);
+                self.timeline.apply(now, event);
+                return changed;
+            }
+            RecordedFact::Link(link) => self.timeline.apply_link(link),
+            RecordedFact::Loss(loss) => self.stats.loss(loss),
+            RecordedFact::Kernel(fact) => self.timeline.apply_kernel(now, fact),
+        }
+        None
     }
 
     fn on_flow(&mut self, event: &FlowEvent, now: Timestamp, out: &mut Vec<Alert>) {
@@ -123,23 +163,6 @@ impl Engine {
         if let Some(due) = self.desk.on_flow(&event.record, ended) {
             self.timers.set(due, Wake::Updates);
         }
-    }
-
-    fn on_inventory(&mut self, event: &InventoryEvent, now: Timestamp, out: &mut Vec<Alert>) {
-        let changed = match event {
-            InventoryEvent::Workload(workload) => {
-                self.timeline.workload(&workload.id).is_none_or(|known| known != workload).then(|| workload.clone())
-            }
-            _ => None,
-        };
-        self.stats.runtime(event);
-        self.timeline.apply(now, event);
-        if let Some(workload) = changed {
-            self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
-        }
-        let mut step = Step::default();
-        self.tracker.on_inventory(&self.timeline, now, &mut step);
-        self.take(step, now, out);
     }
 
     fn take(&mut self, step: Step, now: Timestamp, out: &mut Vec<Alert>) {
@@ -157,24 +180,45 @@ impl Engine {
         &mut self,
         now: Timestamp,
         out: &mut Vec<Alert>,
-        ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Vec<Finding>),
+        ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
     ) {
-        let mut findings = Vec::new();
-        for rule in &mut self.rules {
-            ask(rule.as_mut(), Context { timeline: &self.timeline, now }, &mut findings);
+        for index in 0..self.rules.len() {
+            self.ask_rule(index, now, out, &ask);
         }
-        for finding in findings {
-            let filed = self.desk.file(finding);
-            out.extend(self.desk.parting());
-            match filed {
-                Filed::Deliver(alert) => {
-                    self.stats.alert(&alert);
-                    out.push(*alert);
-                }
-                Filed::DueAt(due) => self.timers.set(due, Wake::Updates),
-                Filed::Counted => {}
-                Filed::Allowed(exception) => *self.stats.exception_hits.entry(exception).or_default() += 1,
+    }
+
+    fn wake_rule(&mut self, index: usize, now: Timestamp, out: &mut Vec<Alert>) {
+        self.ask_rule(index, now, out, |rule, context, found| rule.on_time(context, found));
+    }
+
+    fn ask_rule(
+        &mut self,
+        index: usize,
+        now: Timestamp,
+        out: &mut Vec<Alert>,
+        ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
+    ) {
+        let Some(rule) = self.rules.get_mut(index) else { return };
+        let mut findings = Findings::default();
+        ask(rule.as_mut(), Context { timeline: &self.timeline, now }, &mut findings);
+        let (found, wake) = findings.into_parts();
+        for at in wake {
+            self.timers.set(at, Wake::Rule(index));
+        }
+        found.into_iter().for_each(|finding| self.file(finding, out));
+    }
+
+    fn file(&mut self, finding: Finding, out: &mut Vec<Alert>) {
+        let filed = self.desk.file(finding);
+        out.extend(self.desk.parting());
+        match filed {
+            Filed::Deliver(alert) => {
+                self.stats.alert(&alert);
+                out.push(*alert);
             }
+            Filed::DueAt(due) => self.timers.set(due, Wake::Updates),
+            Filed::Counted => {}
+            Filed::Allowed(exception) => *self.stats.exception_hits.entry(exception).or_default() += 1,
         }
     }
 }

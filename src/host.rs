@@ -60,7 +60,7 @@ impl Interface {
     /// As a fact for the engine.
     pub fn link_event(&self) -> LinkEvent {
         let point = ObservationPoint::new(&self.name);
-        LinkEvent { point, up: self.up, mac: self.mac, addresses: self.addresses.clone() }
+        LinkEvent { point, up: self.up, mac: self.mac, addresses: self.addresses.clone(), ..LinkEvent::default() }
     }
 }
 

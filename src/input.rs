@@ -7,6 +7,8 @@
 
 mod app;
 mod flow;
+mod kernel;
+mod neighbour;
 mod runtime;
 mod tcp;
 mod tunnel;
@@ -16,8 +18,13 @@ pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
     Protocol, Side, TcpFacts, tcp_flags,
 };
+pub use kernel::{
+    InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces, SnifferKind, SnifferView,
+    SocketEvidence, SocketView, Stray,
+};
+pub use neighbour::{ClaimKind, NeighbourClaim};
 pub use runtime::{
-    Attachment, InventoryEvent, NetworkMode, RuntimeName, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
+    Attachment, InventoryEvent, NetworkMode, Pod, RuntimeName, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
 };
 pub use tcp::{ConnState, History};
 pub use tunnel::{Tunnel, TunnelKind};
@@ -47,6 +54,8 @@ impl Input {
 pub enum Fact {
     /// A flow started, was answered, went on or ended.
     Flow(Box<FlowEvent>),
+    /// ARP or neighbour discovery on a link claimed an address.
+    Claim(Box<NeighbourClaim>),
     /// Anything that a recording keeps in `facts.jsonl`.
     Recorded(RecordedFact),
     /// A promise of an idle source: nothing older than this will come. Rules never see it.
@@ -63,10 +72,12 @@ pub enum RecordedFact {
     Link(LinkEvent),
     /// Something was not observed that should have been.
     Loss(Loss),
+    /// The kernel showed namespaces, sockets or processes.
+    Kernel(KernelFact),
 }
 
 /// An observation point and what the host says of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkEvent {
     /// The interface.
     pub point: ObservationPoint,
@@ -78,6 +89,15 @@ pub struct LinkEvent {
     /// The host's own addresses on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<std::net::IpAddr>,
+    /// Whether every frame is taken in there, by the kernel's word (`IFLA_PROMISCUITY` above zero); absent when not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promiscuous: Option<bool>,
+    /// Programs that see frames before, or instead of, a tap: `xdp`, `tc ingress`, `tc egress`; in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<String>,
+    /// The workload inside whose namespace it is; absent on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<WorkloadId>,
 }
 
 /// Observation that was lost: a window in which absence proves nothing.

@@ -6,8 +6,11 @@
 pub mod docker;
 #[cfg(feature = "shell")]
 pub mod file;
+mod kernel;
 mod timeline;
 
+pub use kernel::KernelState;
 pub use timeline::{
-    Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, Timeline, TimelineCounts, TimelineLimits,
+    Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting, Timeline, TimelineCounts,
+    TimelineLimits,
 };

@@ -98,6 +98,7 @@ fn workload(number: u8, since: Timestamp) -> InventoryEvent {
         runtime: "docker".into(),
         network_mode: NetworkMode::Own,
         attachments: vec![attachment],
+        pod: None,
         pid: None,
         state: WorkloadState::Running,
         since: Some(since),

@@ -53,8 +53,12 @@ pub(super) fn attribution(owner: &Owner) -> AttributionInfo {
             why: why.map(Doubt::as_str),
             ..plain("workload")
         },
-        Owner::Ambiguous(all) => {
-            AttributionInfo { candidates: all.iter().map(|w| w.name.clone()).collect(), ..plain("ambiguous") }
+        Owner::Ambiguous { candidates, host } => {
+            let host = host.then(|| "the host itself".to_owned());
+            AttributionInfo {
+                candidates: candidates.iter().map(|workload| workload.name.clone()).chain(host).collect(),
+                ..plain("ambiguous")
+            }
         }
         Owner::Host => plain("host"),
         Owner::Unknown => plain("unknown"),

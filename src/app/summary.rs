@@ -107,6 +107,14 @@ pub struct Summary {
     pub warnings: Vec<String>,
 }
 
+fn by_result(stats: &EngineStats) -> BTreeMap<&'static str, u64> {
+    let mut results = BTreeMap::new();
+    for ((result, _), count) in &stats.attributions {
+        *results.entry(*result).or_default() += count;
+    }
+    results
+}
+
 impl Summary {
     /// From the engine's and the points' counters.
     pub fn new(stats: &EngineStats, points: Vec<PointSummary>, warnings: Vec<String>) -> Self {
@@ -119,7 +127,7 @@ impl Summary {
             unobservable: stats.unobservable.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
             alerts: BTreeMap::new(),
             severities: BTreeMap::new(),
-            attributions: stats.attributions.clone(),
+            attributions: by_result(stats),
             exceptions: stats.exception_hits.clone(),
             points,
             warnings,

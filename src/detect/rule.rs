@@ -1,11 +1,12 @@
 //! What a rule is to the engine.
 //!
-//! Contract: called in event-time order; returns findings and keeps only bounded state. Ticks never reach it.
+//! Contract: called in event-time order; tells findings and keeps only bounded state. Ticks never reach it; time it asked to be woken at does,
+//! stamped with that time, and so is the same in a replay.
 
 use std::sync::Arc;
 
 use super::{Finding, RuleMeta};
-use crate::input::Workload;
+use crate::input::{NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
 use crate::path::JudgedFlow;
 use crate::time::Timestamp;
@@ -19,14 +20,47 @@ pub struct Context<'a> {
     pub now: Timestamp,
 }
 
+/// What a rule has to say.
+#[derive(Debug, Default)]
+pub struct Findings {
+    found: Vec<Finding>,
+    wake: Vec<Timestamp>,
+}
+
+impl Findings {
+    /// Tells a finding.
+    pub fn push(&mut self, finding: Finding) {
+        self.found.push(finding);
+    }
+
+    /// Asks for [`Rule::on_time`] at a time.
+    pub fn wake_at(&mut self, at: Timestamp) {
+        self.wake.push(at);
+    }
+
+    /// What was found, and when to come back.
+    pub fn into_parts(self) -> (Vec<Finding>, Vec<Timestamp>) {
+        (self.found, self.wake)
+    }
+}
+
 /// A detection.
 pub trait Rule: Send + std::fmt::Debug {
     /// Its name, severity and strategy.
     fn meta(&self) -> &'static RuleMeta;
 
     /// A flow's judgement is final.
-    fn on_flow(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _findings: &mut Vec<Finding>) {}
+    fn on_flow(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _findings: &mut Findings) {}
 
     /// A workload appeared or changed.
-    fn on_workload(&mut self, _context: Context<'_>, _workload: &Arc<Workload>, _findings: &mut Vec<Finding>) {}
+    fn on_workload(&mut self, _context: Context<'_>, _workload: &Arc<Workload>, _findings: &mut Findings) {}
+
+    /// A runtime, the host or the kernel told something; the timeline knows it already. Comes before [`Self::on_workload`].
+    fn on_fact(&mut self, _context: Context<'_>, _fact: &RecordedFact, _findings: &mut Findings) {}
+
+    /// An address was claimed on a link.
+    fn on_claim(&mut self, _context: Context<'_>, _claim: &NeighbourClaim, _findings: &mut Findings) {}
+
+    /// A time that this rule asked for has come.
+    fn on_time(&mut self, _context: Context<'_>, _findings: &mut Findings) {}
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::detect::Severity;
-use crate::input::{InventoryEvent, Loss, LossReason};
-use crate::inventory::{Confidence, Owner};
+use crate::input::{InventoryEvent, Loss, LossReason, MissedKind};
+use crate::inventory::{AttributionMethod, Confidence, Owner};
 use crate::path::{JudgedFlow, Unobservable, Verdict};
+use crate::time::Timestamp;
 
 /// Counters of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,14 +34,20 @@ pub struct EngineStats {
     pub alerts_closed_early: u64,
     /// Findings held back, by exception.
     pub exception_hits: BTreeMap<String, u64>,
-    /// Sources of flows, by how well they are known.
-    pub attributions: BTreeMap<&'static str, u64>,
+    /// Sources of flows, by how well they are known (`result`) and how (`how`, empty unless it is a workload).
+    pub attributions: BTreeMap<(&'static str, &'static str), u64>,
     /// Workloads that run now.
     pub workloads_running: usize,
     /// Runtimes heard of, and whether they answer.
     pub runtimes: BTreeMap<Arc<str>, bool>,
     /// How often a runtime stopped answering or its event stream was cut.
     pub runtime_event_gaps: u64,
+    /// When each runtime's whole list was last compared.
+    pub reconciled: BTreeMap<Arc<str>, Timestamp>,
+    /// Workloads remembered, by state.
+    pub workloads: BTreeMap<&'static str, usize>,
+    /// What the kernel's collector could not see, by kind.
+    pub kernel_missed: BTreeMap<MissedKind, u64>,
     /// Lost packets and events told as facts, by reason.
     pub loss: BTreeMap<LossReason, u64>,
 }
@@ -48,20 +55,28 @@ pub struct EngineStats {
 /// Results that `attributions` counts.
 pub const ATTRIBUTION_RESULTS: [&str; 6] = ["exact", "likely", "ambiguous", "host", "unknown", "external"];
 
+/// Every result with every way in which it can be known, which is empty where nobody is named.
+fn attributions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let [exact, likely, ambiguous, rest @ ..] = ATTRIBUTION_RESULTS;
+    let named = [exact, likely].into_iter();
+    let named = named.flat_map(|result| AttributionMethod::ALL.map(|how| (result, how.as_str())));
+    named.chain([ambiguous].into_iter().chain(rest).map(|result| (result, "")))
+}
+
 impl EngineStats {
     /// Zero everywhere, with every series present.
     pub(super) fn new<'a>(contracts: impl Iterator<Item = &'a Arc<str>>) -> Self {
         let verdicts = |name: &Arc<str>| Verdict::LABELS.map(|verdict| ((Arc::clone(name), verdict), 0));
         Self {
             path_flows: contracts.flat_map(verdicts).collect(),
-            attributions: ATTRIBUTION_RESULTS.map(|result| (result, 0)).into(),
+            attributions: attributions().map(|key| (key, 0)).collect(),
             ..Self::default()
         }
     }
 
     pub(super) fn judged(&mut self, flow: &JudgedFlow) {
         self.flows_judged += 1;
-        *self.attributions.entry(result(&flow.source)).or_default() += 1;
+        *self.attributions.entry((result(&flow.source), how(&flow.source))).or_default() += 1;
         let Some(judgement) = &flow.judgement else { return };
         *self.path_flows.entry((Arc::clone(&judgement.contract), judgement.verdict.as_str())).or_default() += 1;
         if let Verdict::Unobservable(reason) = judgement.verdict {
@@ -81,7 +96,7 @@ impl EngineStats {
         *self.loss.entry(loss.reason).or_default() += loss.count;
     }
 
-    pub(super) fn runtime(&mut self, event: &InventoryEvent) {
+    pub(super) fn runtime(&mut self, event: &InventoryEvent, at: Timestamp) {
         match event {
             InventoryEvent::Connected { runtime } => {
                 self.runtimes.insert(Arc::clone(runtime), true);
@@ -90,8 +105,18 @@ impl EngineStats {
                 let was_connected = self.runtimes.insert(Arc::clone(runtime), false);
                 self.runtime_event_gaps += u64::from(was_connected == Some(true));
             }
+            InventoryEvent::Reconciled { runtime, .. } => {
+                self.reconciled.insert(Arc::clone(runtime), at);
+            }
             _ => {}
         }
+    }
+}
+
+const fn how(owner: &Owner) -> &'static str {
+    match owner {
+        Owner::Workload { how, .. } => how.as_str(),
+        _ => "",
     }
 }
 
@@ -99,7 +124,7 @@ const fn result(owner: &Owner) -> &'static str {
     match owner {
         Owner::Workload { confidence: Confidence::Exact, .. } => "exact",
         Owner::Workload { confidence: Confidence::Likely, .. } => "likely",
-        Owner::Workload { confidence: Confidence::Ambiguous, .. } | Owner::Ambiguous(_) => "ambiguous",
+        Owner::Workload { confidence: Confidence::Ambiguous, .. } | Owner::Ambiguous { .. } => "ambiguous",
         Owner::Host => "host",
         Owner::Unknown => "unknown",
         Owner::External => "external",

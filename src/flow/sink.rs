@@ -5,7 +5,7 @@
 use super::id::IdMaker;
 use super::probe::Probes;
 use super::state::{self, Cold, Hot};
-use crate::input::{Counters, Fact, FlowEvent, FlowEventKind, FlowRecord, Input, ObservationPoint};
+use crate::input::{Counters, Fact, FlowEvent, FlowEventKind, FlowRecord, Input, NeighbourClaim, ObservationPoint};
 use crate::time::Timestamp;
 
 /// A captured packet.
@@ -46,11 +46,18 @@ impl FlowView<'_> {
 pub trait FlowSink {
     /// Something happened to a flow. Times never go back.
     fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>);
+
+    /// ARP or neighbour discovery claimed an address; who only counts flows lets it pass.
+    fn claim(&mut self, _at: Timestamp, _claim: NeighbourClaim) {}
 }
 
 /// Inputs for the engine.
 impl FlowSink for Vec<Input> {
     fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) {
         self.push(Input::new(at, Fact::Flow(Box::new(FlowEvent { kind, record: flow.record() }))));
+    }
+
+    fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {
+        self.push(Input::new(at, Fact::Claim(Box::new(claim))));
     }
 }

@@ -19,6 +19,12 @@ use crate::time::Timestamp;
 #[serde(transparent)]
 pub struct ObservationPoint(Arc<str>);
 
+impl Default for ObservationPoint {
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
 impl ObservationPoint {
     /// Names an observation point.
     pub fn new(name: &str) -> Self {

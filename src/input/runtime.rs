@@ -59,6 +59,8 @@ pub enum NetworkMode {
     None,
     /// The network namespace of another container.
     Container(WorkloadId),
+    /// A rootless network stack (`slirp4netns`, `pasta`): on the host's side its traffic is that of one ordinary process.
+    Rootless(String),
 }
 
 impl fmt::Display for NetworkMode {
@@ -68,6 +70,7 @@ impl fmt::Display for NetworkMode {
             Self::Host => f.write_str("host"),
             Self::None => f.write_str("none"),
             Self::Container(id) => write!(f, "container:{id}"),
+            Self::Rootless(stack) => write!(f, "rootless:{stack}"),
         }
     }
 }
@@ -85,6 +88,21 @@ pub enum WorkloadState {
     Paused,
     /// Ended; owns nothing any more.
     Exited,
+}
+
+impl WorkloadState {
+    /// All states, in order.
+    pub const ALL: [Self; 4] = [Self::Created, Self::Running, Self::Paused, Self::Exited];
+
+    /// The word used in JSON and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Exited => "exited",
+        }
+    }
 }
 
 /// One network that a workload is attached to.
@@ -109,7 +127,22 @@ pub struct Attachment {
     pub host_interface: Option<String>,
 }
 
-/// A container, with its compose service if it has one.
+/// The Kubernetes pod of a workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Its Kubernetes namespace.
+    pub namespace: String,
+    /// Its uid.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// Whether this workload is the pod's sandbox, which owns its network namespace and addresses.
+    #[serde(default)]
+    pub sandbox: bool,
+}
+
+/// A container, with its pod or compose service if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// Id.
@@ -135,6 +168,9 @@ pub struct Workload {
     /// First process, as the host numbers it; absent when it does not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// Its pod, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pod>,
     /// State.
     #[serde(default)]
     pub state: WorkloadState,

@@ -18,10 +18,11 @@ use self::index::{Claims, Key, Span};
 use self::lives::Lives;
 pub use self::lives::TimelineCounts;
 use self::networks::Networks;
-pub use self::owner::{Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting};
+pub use self::owner::{Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting};
+use super::KernelState;
 use crate::input::{
-    Attachment, InventoryEvent, LinkEvent, Mac, ObservationPoint, RuntimeName, RuntimeNetwork, Workload, WorkloadId,
-    WorkloadState,
+    Attachment, InventoryEvent, KernelFact, LinkEvent, Mac, ObservationPoint, RuntimeName, RuntimeNetwork, Workload,
+    WorkloadId, WorkloadState,
 };
 use crate::time::Timestamp;
 
@@ -39,6 +40,7 @@ pub struct TimelineLimits {
 pub struct Timeline {
     lives: Lives,
     networks: Networks,
+    kernel: KernelState,
     /// Runtimes heard of, and whether their word is complete.
     runtimes: BTreeMap<RuntimeName, Hearing>,
     snapshot: bool,
@@ -60,8 +62,8 @@ const MAX_RUNTIMES: usize = 64;
 impl Timeline {
     /// An empty timeline.
     pub fn new(limits: TimelineLimits) -> Self {
-        let (networks, runtimes) = (Networks::default(), BTreeMap::new());
-        Self { lives: Lives::new(limits), networks, runtimes, snapshot: false }
+        let (networks, kernel, runtimes) = (Networks::default(), KernelState::default(), BTreeMap::new());
+        Self { lives: Lives::new(limits), networks, kernel, runtimes, snapshot: false }
     }
 
     /// Takes in what a runtime told at a time.
@@ -73,7 +75,10 @@ impl Timeline {
                 workload.attachments.iter().for_each(|attachment| self.networks.tell_gateways(attachment));
                 self.lives.tell(at, workload);
             }
-            InventoryEvent::Stopped { id, until } => self.lives.stop(id, *until),
+            InventoryEvent::Stopped { id, until } => {
+                self.lives.stop(id, *until);
+                self.kernel.forget(id);
+            }
             InventoryEvent::Network(network) => {
                 let told = self.networks.tell(network);
                 self.lives.counts.networks_refused += u64::from(!told);
@@ -92,6 +97,32 @@ impl Timeline {
     pub fn apply_link(&mut self, link: &LinkEvent) {
         let told = self.networks.tell_link(link);
         self.lives.counts.networks_refused += u64::from(!told);
+    }
+
+    /// Takes in what the kernel showed at a time.
+    pub fn apply_kernel(&mut self, at: Timestamp, fact: &KernelFact) {
+        self.lives.advance(at);
+        self.kernel.apply(fact);
+    }
+
+    /// What the kernel showed, as it stands.
+    pub const fn kernel(&self) -> &KernelState {
+        &self.kernel
+    }
+
+    /// A link as it was last told, up or not.
+    pub fn link(&self, point: &ObservationPoint) -> Option<&LinkEvent> {
+        self.networks.link(point)
+    }
+
+    /// Whether the runtime answers and its list was complete.
+    pub fn is_heard(&self, runtime: &str) -> bool {
+        self.runtimes.get(runtime) == Some(&Hearing::Reconciled)
+    }
+
+    /// A network by id, or else by name.
+    pub fn network(&self, id: &str, name: &str) -> Option<&Arc<RuntimeNetwork>> {
+        self.networks.by_id_or_name(id, name)
     }
 
     /// Notes which MAC the host has at a point, as somebody saw it on frames; what a link told goes before it.
@@ -144,7 +175,7 @@ impl Timeline {
         if let Some(span) = the_only(spans, ip, by_veth) {
             return likely(span, AttributionMethod::Veth, Doubt::VethDecides);
         }
-        Owner::Ambiguous(spans.iter().map(|span| span.workload.clone()).collect())
+        Owner::Ambiguous { candidates: spans.iter().map(|span| span.workload.clone()).collect(), host: false }
     }
 
     /// Whether the frame's MAC speaks for somebody else: a spoofed address, or a workload that routes for this one.
@@ -162,6 +193,15 @@ impl Timeline {
     /// All workloads that run now, in order of id.
     pub fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.lives.running()
+    }
+
+    /// How many workloads are remembered, by state.
+    pub fn states(&self) -> BTreeMap<&'static str, usize> {
+        let mut states = BTreeMap::from(WorkloadState::ALL.map(|state| (state.as_str(), 0)));
+        for state in self.lives.states() {
+            *states.entry(state.as_str()).or_default() += 1;
+        }
+        states
     }
 
     /// The network whose bridge this observation point is (or whose veth, or, failing that, that holds the address).

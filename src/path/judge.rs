@@ -111,9 +111,10 @@ fn covers_source(timeline: &Timeline, contract: &Contract, orig: Endpoint, sourc
     }
     match source {
         Owner::Workload { workload, .. } => covers_workload(contract, workload),
-        Owner::Ambiguous(candidates) => {
+        Owner::Ambiguous { candidates, host } => {
             let covers: Vec<_> = candidates.iter().map(|workload| covers_workload(contract, workload)).collect();
             match covers.first() {
+                Some(first) if *host && *first == Cover::Yes => Cover::Maybe,
                 Some(first) if covers.iter().all(|cover| cover == first) => *first,
                 _ => Cover::Maybe,
             }
@@ -166,7 +167,7 @@ fn responder(timeline: &Timeline, contract: &Contract, flow: &Oriented) -> Optio
     let owner = owner_of(timeline, &flow.point, resp, flow.at);
     match &owner {
         Owner::Workload { workload, .. } if hop.is_workload(workload) && serves => return Some(Responder::Hop),
-        Owner::Ambiguous(all) if serves && all.iter().any(|workload| hop.is_workload(workload)) => {
+        Owner::Ambiguous { candidates: all, .. } if serves && all.iter().any(|workload| hop.is_workload(workload)) => {
             return Some(Responder::Unclear);
         }
         _ => {}
@@ -178,7 +179,7 @@ fn responder(timeline: &Timeline, contract: &Contract, flow: &Oriented) -> Optio
         Owner::Unknown => !hop.workloads.is_empty(),
         Owner::Host => serves && hop_workloads(timeline, contract).any(|w| w.network_mode == NetworkMode::Host),
         Owner::External => hop_may_be_hidden(timeline, contract),
-        Owner::Workload { .. } | Owner::Ambiguous(_) => false,
+        Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
     };
     Some(if unclear { Responder::Unclear } else { Responder::Other })
 }

@@ -212,6 +212,7 @@ mod tests {
             runtime: Arc::from("docker"),
             network_mode: NetworkMode::Own,
             attachments: vec![attachment("shop_front", "172.18.0.5"), attachment("shop_back", "fd00::5")],
+            pod: None,
             pid: None,
             state: WorkloadState::Running,
             since: None,

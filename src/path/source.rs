@@ -12,14 +12,20 @@ use crate::time::Timestamp;
 
 /// Who owned this end of a flow, by its address alone.
 pub fn owner_of(timeline: &Timeline, point: &ObservationPoint, end: Endpoint, at: Timestamp) -> Owner {
-    timeline.attribute(&Sighting { point, ip: end.ip, mac: None, at })
+    timeline.attribute(&Sighting { point, ip: end.ip, socket: None, mac: None, at })
 }
 
 /// Who sent the flow, read in this direction.
 pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented) -> Owner {
     let mac = if oriented.forward { record.orig.mac } else { record.resp.mac };
     let end = oriented.tuple.orig;
-    let by_address = match timeline.attribute(&Sighting { point: &oriented.point, ip: end.ip, mac, at: oriented.at }) {
+    let by_address = match timeline.attribute(&Sighting {
+        point: &oriented.point,
+        ip: end.ip,
+        socket: None,
+        mac,
+        at: oriented.at,
+    }) {
         // A workload that has ended starts nothing: this is the address's next owner, whom the runtime has not told yet.
         Owner::Workload { why: Some(Doubt::Late), .. } if oriented.forward && starts_here(record) => Owner::Unknown,
         owner => owner,
@@ -56,7 +62,7 @@ pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) ->
     let orig = oriented.tuple.orig;
     let hidden = || !timeline.is_complete() && !is_internet(orig.ip) && !orig.ip.is_multicast();
     let open = match source {
-        Owner::Unknown | Owner::Ambiguous(_) => true,
+        Owner::Unknown | Owner::Ambiguous { .. } => true,
         Owner::Workload { how, confidence, .. } => {
             *confidence != Confidence::Exact && *how != AttributionMethod::Snapshot
         }

@@ -143,17 +143,24 @@ pub static METRICS: &[Metric] = &[
         "Findings held back by an exception of the configuration",
         |s| s.engine.exception_hits.iter().map(|(name, n)| sample([("exception", name)], *n)).collect(),
     ),
-    counter("hopwatch_attributions_total", &["result"], "Flows by how well their source is known", |s| {
-        s.engine.attributions.iter().map(|(result, n)| sample([("result", result)], *n)).collect()
-    }),
+    counter(
+        "hopwatch_attributions_total",
+        &["result", "how"],
+        "Flows by how well their source is known, and how (empty unless it is a workload)",
+        |s| {
+            let all = s.engine.attributions.iter();
+            all.map(|((result, how), n)| sample([("result", result), ("how", how)], *n)).collect()
+        },
+    ),
     counter("hopwatch_flows_forgotten_total", &[], "Flows forgotten early because too many were followed", |s| {
         vec![plain(s.engine.flows_forgotten)]
     }),
     counter("hopwatch_alerts_closed_early_total", &[], "Alerts closed early because too many were open", |s| {
         vec![plain(s.engine.alerts_closed_early)]
     }),
-    gauge("hopwatch_inventory_workloads", &[], "Workloads that run now", |s| {
-        vec![plain(u64::try_from(s.engine.workloads_running).unwrap_or(u64::MAX))]
+    gauge("hopwatch_inventory_workloads", &["state"], "Workloads remembered, by state", |s| {
+        let all = s.engine.workloads.iter();
+        all.map(|(state, n)| sample([("state", state)], u64::try_from(*n).unwrap_or(u64::MAX))).collect()
     }),
     gauge(
         "hopwatch_runtime_connected",

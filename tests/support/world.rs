@@ -105,6 +105,7 @@ impl World {
             up: true,
             mac: Some(Mac([2, 0, 0, 0, 0, 0xff])),
             addresses: vec![ip("172.20.0.1")],
+            ..LinkEvent::default()
         };
         world.push(0, Fact::Recorded(RecordedFact::Link(link)));
         world
@@ -148,6 +149,7 @@ impl World {
             runtime: "docker".into(),
             network_mode: NetworkMode::Own,
             attachments: vec![attachment],
+            pod: None,
             pid: Some(1),
             state: WorkloadState::Running,
             since: Some(at(millis)),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity, Technique, skipped_hop};
+use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique, skipped_hop};
 use crate::path::{JudgedFlow, Service};
 
 /// Parameters.
@@ -34,8 +34,10 @@ impl Rule for EgressSkipsProxy {
         &META
     }
 
-    fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Vec<Finding>) {
-        findings.extend(skipped_hop::finding(&META, Service::Egress, flow));
+    fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
+        if let Some(finding) = skipped_hop::finding(&META, Service::Egress, flow) {
+            findings.push(finding);
+        }
     }
 }
 

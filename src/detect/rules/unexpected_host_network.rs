@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity, Technique};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::input::{NetworkMode, Workload, WorkloadState};
 use crate::inventory::Timeline;
 use crate::path::{Evidence, Selector};
@@ -43,7 +43,7 @@ impl Rule for UnexpectedHostNetwork {
         &META
     }
 
-    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Vec<Finding>) {
+    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let runs = matches!(workload.state, WorkloadState::Running | WorkloadState::Paused);
         let allowed = self.allowed.iter().any(|selector| selector.matches(workload));
         let Some(text) = host_network(context.timeline, workload).filter(|_| runs && !allowed) else { return };
@@ -72,7 +72,7 @@ fn host_network(timeline: &Timeline, workload: &Workload) -> Option<String> {
             let joined = timeline.workload(joined).filter(|owner| owner.network_mode == NetworkMode::Host)?;
             Some(format!("{} says it joined the network of {}, which is the host's", workload.runtime, joined.name))
         }
-        NetworkMode::Own | NetworkMode::None => None,
+        NetworkMode::Own | NetworkMode::None | NetworkMode::Rootless(_) => None,
     }
 }
 

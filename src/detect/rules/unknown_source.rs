@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Rule, RuleMeta, Severity, Technique};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Mac, Workload};
 use crate::inventory::{Owner, Sighting};
 use crate::path::{Evidence, JudgedFlow};
@@ -46,7 +46,7 @@ impl Rule for UnknownSource {
         &META
     }
 
-    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Vec<Finding>) {
+    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let Some(anomaly) = anomaly(context, flow) else { return };
         findings.push(Finding {
             rule: &META,
@@ -82,10 +82,10 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     if !inside || !context.timeline.is_complete() || from_host {
         return None;
     }
-    match context.timeline.attribute(&Sighting { point: &record.point, ip, mac: None, at }) {
+    match context.timeline.attribute(&Sighting { point: &record.point, ip, socket: None, mac: None, at }) {
         Owner::Unknown => Some(unknown(ip, mac, sender, &network.name)),
         Owner::Workload { workload, .. } => spoofed(&workload, ip, mac, sender),
-        Owner::Ambiguous(_) | Owner::Host | Owner::External => None,
+        Owner::Ambiguous { .. } | Owner::Host | Owner::External => None,
     }
 }
 

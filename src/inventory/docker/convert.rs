@@ -38,6 +38,7 @@ pub fn from_inspect(container: &ContainerInspectResponse) -> Workload {
         runtime: RUNTIME.into(),
         network_mode,
         attachments: networks.filter(|_| own).map(attachments).unwrap_or_default(),
+        pod: None,
         pid: container.state.as_ref().filter(|_| runs).and_then(pid_of),
         state,
         since: container.state.as_ref().filter(|_| runs).and_then(told),

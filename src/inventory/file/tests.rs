@@ -40,7 +40,8 @@ fn facts() -> Vec<(Timestamp, RecordedFact)> {
     let point = ObservationPoint::new("br-1");
     let runtime: crate::input::RuntimeName = "docker".into();
     let error = "cut \"in\" the middle\nof a line".to_owned();
-    let link = LinkEvent { point, up: true, mac: None, addresses: vec!["172.18.0.1".parse().expect("address")] };
+    let link =
+        LinkEvent { point, up: true, addresses: vec!["172.18.0.1".parse().expect("address")], ..LinkEvent::default() };
     let stopped = InventoryEvent::Stopped { id: WorkloadId::new("abc"), until: at };
     vec![
         (at, RecordedFact::Inventory(InventoryEvent::Disconnected { runtime, error })),
@@ -93,7 +94,7 @@ fn a_timeline_fed_from_docker_inspect_knows_the_owners_and_says_how() {
     let point = ObservationPoint::new("eth0");
     let owner = |ip: &str| {
         let at = Timestamp::from_secs(1_700_000_000);
-        timeline.attribute(&Sighting { point: &point, ip: ip.parse().expect("address"), mac: None, at })
+        timeline.attribute(&Sighting { point: &point, ip: ip.parse().expect("address"), socket: None, mac: None, at })
     };
     assert_eq!(owner("172.30.0.2").workload().map(|workload| workload.name.as_str()), Some("app"));
     assert_eq!((owner("172.30.0.1"), owner("172.30.0.9")), (Owner::Host, Owner::Unknown));

@@ -89,6 +89,14 @@ impl Lives {
         self.by_id.values().filter(|life| life.runs()).map(|life| &life.workload)
     }
 
+    /// The state of every life.
+    pub(super) fn states(&self) -> impl Iterator<Item = WorkloadState> + '_ {
+        self.by_id.values().map(|life| match (life.runs(), life.workload.state) {
+            (false, WorkloadState::Running | WorkloadState::Paused) => WorkloadState::Exited,
+            (_, state) => state,
+        })
+    }
+
     /// Moves time forward and forgets the dead whose time is over.
     pub(super) fn advance(&mut self, at: Timestamp) {
         let horizon = self.now.advance(at).minus(self.limits.remember);

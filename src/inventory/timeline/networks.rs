@@ -67,6 +67,9 @@ impl Networks {
             if link.up {
                 known.mac = link.mac.or(known.mac);
                 known.addresses.clone_from(&link.addresses);
+                known.promiscuous = link.promiscuous;
+                known.programs.clone_from(&link.programs);
+                known.inside.clone_from(&link.inside);
             }
         } else {
             if self.links.len() >= MAX_LINKS {
@@ -80,6 +83,10 @@ impl Networks {
         }
         self.list_host();
         true
+    }
+
+    pub(super) fn link(&self, point: &ObservationPoint) -> Option<&LinkEvent> {
+        self.links.get(point)
     }
 
     pub(super) fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) -> bool {

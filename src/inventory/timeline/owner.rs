@@ -9,7 +9,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::input::{Mac, ObservationPoint, Workload};
+use crate::input::{Endpoint, Mac, ObservationPoint, Protocol, Workload};
 use crate::time::Timestamp;
 
 /// How the owner is known.
@@ -22,17 +22,26 @@ pub enum AttributionMethod {
     Mac,
     /// By the host-side veth it was seen on.
     Veth,
+    /// By the socket that the kernel shows behind it.
+    Socket,
+    /// By the network namespace in which the address is.
+    Namespace,
     /// By an undated snapshot (such as `docker inspect` output).
     Snapshot,
 }
 
 impl AttributionMethod {
+    /// All methods, in order.
+    pub const ALL: [Self; 6] = [Self::Address, Self::Mac, Self::Veth, Self::Socket, Self::Namespace, Self::Snapshot];
+
     /// The word used in JSON and on a terminal.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
             Self::Mac => "mac",
             Self::Veth => "veth",
+            Self::Socket => "socket",
+            Self::Namespace => "namespace",
             Self::Snapshot => "snapshot",
         }
     }
@@ -78,6 +87,12 @@ pub enum Doubt {
     BorrowedAddress,
     /// The runtime gave the address to nobody; the frame's MAC is believed.
     UnownedAddress,
+    /// Several workloads share the network namespace of the address's owner, and no socket tells them apart.
+    SharedNamespace,
+    /// Several processes hold the socket, of which only one is a workload's.
+    SharedSocket,
+    /// The frames came over the veth of another workload than the one that owns address and MAC.
+    VethDiffers,
 }
 
 impl Doubt {
@@ -90,6 +105,9 @@ impl Doubt {
             Self::VethDecides => "several workloads claim the address; the veth decides",
             Self::MacDiffers => "the frame's MAC belongs to another workload",
             Self::BorrowedAddress => "the address belongs to another workload; the frame's MAC names the sender",
+            Self::SharedNamespace => "several workloads share its network namespace, and no socket tells which it was",
+            Self::SharedSocket => "several processes hold the socket, not all of the workload",
+            Self::VethDiffers => "address and MAC belong to another workload; the veth names the sender",
             Self::UnownedAddress => "the runtime gave the address to nobody; the frame's MAC names the sender",
         }
     }
@@ -109,8 +127,13 @@ pub enum Owner {
         /// Why not surer.
         why: Option<Doubt>,
     },
-    /// Several workloads could own it.
-    Ambiguous(Vec<Arc<Workload>>),
+    /// Several could own it.
+    Ambiguous {
+        /// The workloads among them, in order of id.
+        candidates: Vec<Arc<Workload>>,
+        /// Whether it may as well be the host itself.
+        host: bool,
+    },
     /// The host itself, or a network's gateway.
     Host,
     /// Inside a container network, but nobody owns it at that time.
@@ -124,7 +147,7 @@ impl Owner {
     pub const fn workload(&self) -> Option<&Arc<Workload>> {
         match self {
             Self::Workload { workload, .. } => Some(workload),
-            Self::Ambiguous(_) | Self::Host | Self::Unknown | Self::External => None,
+            Self::Ambiguous { .. } | Self::Host | Self::Unknown | Self::External => None,
         }
     }
 
@@ -132,7 +155,7 @@ impl Owner {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Workload { .. } => "workload",
-            Self::Ambiguous(_) => "ambiguous",
+            Self::Ambiguous { .. } => "ambiguous",
             Self::Host => "host",
             Self::Unknown => "unknown",
             Self::External => "external",
@@ -143,6 +166,17 @@ impl Owner {
 /// Owner plus nothing else; kept as a name of its own because metrics count it.
 pub type Attribution = Owner;
 
+/// What is needed to find the socket behind one end of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketSighting {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Its own port.
+    pub port: u16,
+    /// The other end.
+    pub remote: Endpoint,
+}
+
 /// What was seen of one end of a flow.
 #[derive(Clone, Copy, Debug)]
 pub struct Sighting<'a> {
@@ -150,6 +184,8 @@ pub struct Sighting<'a> {
     pub point: &'a ObservationPoint,
     /// Address.
     pub ip: IpAddr,
+    /// Protocol, own port and the other end, where sockets can tell; absent for what has no ports.
+    pub socket: Option<SocketSighting>,
     /// Source MAC of its frames, where there is one.
     pub mac: Option<Mac>,
     /// When.

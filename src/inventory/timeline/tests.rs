@@ -42,6 +42,7 @@ fn workload(id: &str, since: Option<i64>, addresses: &[&str]) -> Workload {
         runtime: "docker".into(),
         network_mode: NetworkMode::Own,
         attachments: vec![attachment],
+        pod: None,
         pid: None,
         state: crate::input::WorkloadState::Running,
         since: since.map(secs),
@@ -79,13 +80,13 @@ fn front() -> RuntimeNetwork {
 
 fn owner(timeline: &Timeline, address: &str, at: Timestamp) -> Owner {
     let point = ObservationPoint::new("br-front");
-    timeline.attribute(&Sighting { point: &point, ip: ip(address), mac: None, at })
+    timeline.attribute(&Sighting { point: &point, ip: ip(address), socket: None, mac: None, at })
 }
 
 fn owner_by(timeline: &Timeline, point: &str, address: &str, mac: Option<u8>, at: i64) -> Owner {
     let point = ObservationPoint::new(point);
     let mac = mac.map(|last| Mac([2, 0, 0, 0, 0, last]));
-    timeline.attribute(&Sighting { point: &point, ip: ip(address), mac, at: secs(at) })
+    timeline.attribute(&Sighting { point: &point, ip: ip(address), socket: None, mac, at: secs(at) })
 }
 
 /// `NAME`, `NAME?` when only likely, `A|B` when ambiguous, or the other answers by their word.
@@ -93,7 +94,9 @@ fn told(owner: &Owner) -> String {
     match owner {
         Owner::Workload { workload, confidence: Confidence::Exact, .. } => workload.name.clone(),
         Owner::Workload { workload, .. } => format!("{}?", workload.name),
-        Owner::Ambiguous(all) => all.iter().map(|workload| workload.name.as_str()).collect::<Vec<_>>().join("|"),
+        Owner::Ambiguous { candidates: all, .. } => {
+            all.iter().map(|workload| workload.name.as_str()).collect::<Vec<_>>().join("|")
+        }
         other => other.as_str().to_owned(),
     }
 }

@@ -30,6 +30,7 @@ fn inspected(state: WorkloadState, since: Option<i64>, address: &str) -> Seen {
         runtime: "docker".into(),
         network_mode: NetworkMode::Own,
         attachments: vec![attachment(address)],
+        pod: None,
         pid: since.map(|_| 42),
         state,
         since: since.map(secs),

@@ -184,7 +184,13 @@ fn the_host_the_unknown_and_the_outside_are_told_apart() {
     timeline.apply(secs(0), &InventoryEvent::Network(Arc::new(lan)));
     let uplink = ObservationPoint::new("eth0");
     let mac = Some(Mac([2, 0, 0, 0, 0, 99]));
-    timeline.apply_link(&LinkEvent { point: uplink.clone(), up: true, mac, addresses: vec![ip("192.0.2.10")] });
+    timeline.apply_link(&LinkEvent {
+        point: uplink.clone(),
+        up: true,
+        mac,
+        addresses: vec![ip("192.0.2.10")],
+        ..LinkEvent::default()
+    });
     for (address, expected) in [
         ("172.18.0.1", "host"),
         ("192.0.2.10", "host"),
@@ -235,7 +241,7 @@ fn the_hosts_mac_can_be_learned_but_a_link_knows_better() {
     assert_eq!(timeline.host_mac(&point), None);
     timeline.learn_host_mac(&point, mac(1));
     assert_eq!(timeline.host_mac(&point), Some(mac(1)));
-    timeline.apply_link(&LinkEvent { point: point.clone(), up: true, mac: Some(mac(2)), addresses: vec![] });
+    timeline.apply_link(&LinkEvent { point: point.clone(), up: true, mac: Some(mac(2)), ..LinkEvent::default() });
     assert_eq!(timeline.host_mac(&point), Some(mac(2)));
 }
 
