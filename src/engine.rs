@@ -205,7 +205,9 @@ impl Engine {
         for at in wake {
             self.timers.set(at, Wake::Rule(index));
         }
-        found.into_iter().for_each(|finding| self.file(finding, out));
+        for finding in found {
+            self.file(finding, out);
+        }
     }
 
     fn file(&mut self, finding: Finding, out: &mut Vec<Alert>) {

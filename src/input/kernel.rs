@@ -135,7 +135,7 @@ pub struct Stray {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SocketEvidence {
-    /// The kernel names the socket's cgroup (sock_diag attribute 21), which is the workload's.
+    /// The kernel names the socket's cgroup (`INET_DIAG_CGROUP_ID` of `sock_diag`), which is the workload's.
     Cgroup,
     /// A process of the workload holds it open (`/proc/PID/fd`).
     Process,
