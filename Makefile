@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench bench-peers bench-live ci
+.PHONY: help demo test lab scorecard bench bench-peers bench-live ci
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ test: ## All tests that need no privileges; at the end, what was left out and wh
 lab: ## The tests with real containers and network namespaces (root; installs a container runtime)
 	@scripts/setup.sh
 	@scripts/lab.sh
+
+scorecard: ## The laboratory's figures, into docs/scorecard.md (root)
+	@scripts/setup.sh
+	HOPWATCH_LAB_SCORECARD=$(CURDIR)/docs/scorecard.md scripts/lab.sh
 
 bench: ## Benchmarks: time, instructions, where the time goes
 	@scripts/setup.sh

@@ -52,8 +52,16 @@ http { access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fas
   server { listen 80; location / { default_type text/plain; return 200 \"hello from inside\\n\"; } } }
 ";
 
-const IMAGES: [Image; 5] = [
+const IMAGES: [Image; 6] = [
     Image { name: "busybox", programs: &[], copies: &[], files: &[], folders: &[], entrypoint: "" },
+    Image {
+        name: "tools",
+        programs: &["/usr/bin/tcpdump", "/usr/sbin/arpspoof", "/usr/bin/nsenter", "/usr/sbin/ip"],
+        copies: &[],
+        files: &[],
+        folders: &[],
+        entrypoint: "",
+    },
     Image { name: "curl", programs: &["/usr/bin/curl"], copies: &[], files: &[], folders: &[], entrypoint: "" },
     Image {
         name: "squid",

@@ -3,7 +3,7 @@
 # they are installed, a policy forbids it; and they are not enabled for the next boot where systemd runs.
 set -eu
 
-packages="docker.io iptables busybox-static squid dnsmasq nginx-light tcpdump iproute2 curl openssl util-linux"
+packages="docker.io iptables busybox-static squid dnsmasq nginx-light tcpdump iproute2 curl openssl util-linux dsniff"
 services="docker.service docker.socket containerd.service squid.service dnsmasq.service nginx.service"
 
 missing=""

@@ -11,9 +11,6 @@ use serde_json::Value;
 use crate::scenario::{Expect, ExpectedAlert};
 use crate::watch::Line;
 
-/// An alert of hopwatch must arrive so soon after the packet that shows it.
-pub const LATEST: i128 = 1_000_000_000;
-
 /// One alert line.
 #[derive(Debug, Clone)]
 pub struct Alert {
@@ -84,22 +81,25 @@ pub fn missing<'e>(expect: &'e Expect, alerts: &[Alert]) -> Vec<&'e ExpectedAler
 pub fn differences(expect: &Expect, said: &Said) -> Vec<String> {
     let missing = missing(expect, &said.alerts).into_iter().map(|wanted| format!("missing: {wanted:?}"));
     let mut wrong: Vec<String> = missing.collect();
-    for alert in said.alerts.iter().filter(|alert| alert.update == 0) {
-        let known = |wanted: &ExpectedAlert| {
-            wanted.rule == alert.rule && (wanted.workload.is_none() || wanted.workload == alert.workload)
-        };
-        if !expect.alerts.iter().any(known) {
-            wrong.push(format!("unexpected: {alert:?}"));
-        }
-    }
+    wrong.extend(unexpected(expect, said).into_iter().map(|alert| format!("unexpected: {alert:?}")));
     wrong.extend(verdict_differences(expect, said.summary.as_ref()));
     wrong
 }
 
-/// Alerts that came later than promised.
-pub fn late(alerts: &[Alert]) -> Vec<String> {
+/// Alerts of a rule and workload that were not expected.
+pub fn unexpected<'s>(expect: &Expect, said: &'s Said) -> Vec<&'s Alert> {
+    let known = |alert: &Alert| {
+        let same = |wanted: &ExpectedAlert| wanted.workload.is_none() || wanted.workload == alert.workload;
+        expect.alerts.iter().any(|wanted| wanted.rule == alert.rule && same(wanted))
+    };
+    said.alerts.iter().filter(|alert| alert.update == 0 && !known(alert)).collect()
+}
+
+/// Alerts that came later than so many milliseconds after the packet or fact that shows them.
+pub fn late(alerts: &[Alert], most: u64) -> Vec<String> {
+    let latest = i128::from(most) * 1_000_000;
     let first = alerts.iter().filter(|alert| alert.update == 0);
-    first.filter(|alert| alert.delay > LATEST).map(|alert| format!("later than 1 s: {alert:?}")).collect()
+    first.filter(|alert| alert.delay > latest).map(|alert| format!("later than {most} ms: {alert:?}")).collect()
 }
 
 /// The ids of all alerts.

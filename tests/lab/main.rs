@@ -7,7 +7,7 @@
 //! Design: scenarios are data (`scenarios/*.yaml`); everything lives inside the namespaces of one process (`netns.rs`).
 //!
 //! Switches: `HOPWATCH_BIN` another binary; `HOPWATCH_LAB_SAVE=DIR` writes scenario folders; `HOPWATCH_LAB_KEEP=DIR` keeps
-//! what hopwatch wrote in scenarios that failed; `HOPWATCH_LAB_CAPTURE_ONLY=1` runs tcpdump in its place.
+//! what hopwatch wrote in scenarios that failed; `HOPWATCH_LAB_SCORECARD=FILE` writes the figures as a table; `HOPWATCH_LAB_CAPTURE_ONLY=1` runs tcpdump in its place.
 #![allow(missing_docs, reason = "a test program exports nothing")]
 
 mod daemon;
@@ -19,6 +19,7 @@ mod process;
 mod run;
 mod save;
 mod scenario;
+mod scorecard;
 mod stage;
 mod watch;
 
@@ -28,9 +29,10 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 use run::{Lab, Outcome};
 use scenario::Scenario;
+use scorecard::Scorecard;
 
 /// Programs that the lab starts, with the Debian package of each.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 16] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("iptables", "iptables"),
@@ -40,6 +42,8 @@ const TOOLS: [(&str, &str); 14] = [
     ("nginx", "nginx-light"),
     ("tcpdump", "tcpdump"),
     ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("arpspoof", "dsniff"),
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("nsenter", "util-linux"),
@@ -53,6 +57,7 @@ struct Tally {
     failed: usize,
     skipped: usize,
     delays: Vec<i128>,
+    scorecard: Scorecard,
 }
 
 fn main() -> ExitCode {
@@ -122,6 +127,10 @@ fn run_all(scenarios: &[Scenario], tally: &mut Tally) -> Result<()> {
         one(&lab, scenario, tally)?;
     }
     print_delays(&mut tally.delays);
+    if let Some(path) = folder("HOPWATCH_LAB_SCORECARD") {
+        std::fs::write(&path, tally.scorecard.to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     println!("the laboratory took {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
 }
@@ -148,6 +157,7 @@ fn one(lab: &Lab<'_>, scenario: &Scenario, tally: &mut Tally) -> Result<()> {
         outcome.wrong.iter().for_each(|what| println!("     {what}"));
         keep(lab, scenario)?;
     }
+    tally.scorecard.add(scenario, &outcome);
     tally.delays.extend(outcome.alerts.iter().map(|(_, delay)| *delay));
     std::fs::remove_dir_all(lab.world.path(name))?;
     Ok(())

@@ -41,6 +41,14 @@ pub struct Outcome {
     pub packets: u64,
     /// How many packets each proof found, in order.
     pub proofs: Vec<u64>,
+    /// What hopwatch summed up, live.
+    pub summary: Option<serde_json::Value>,
+    /// Alerts that were expected.
+    pub expected: usize,
+    /// Expected alerts that did not come, and others that did, live or replayed.
+    pub missed: usize,
+    /// See `missed`.
+    pub unexpected: usize,
     /// Alerts, as rule and workload, with the nanoseconds from first packet to arrival.
     pub alerts: Vec<(String, i128)>,
 }
@@ -65,7 +73,8 @@ impl Lab<'_> {
         std::fs::write(self.world.path(format!("{name}/hopwatch.yaml")), &scenario.hopwatch)?;
         let (config, recording) = (format!("{HOME}/{name}/hopwatch.yaml"), format!("{HOME}/{name}/recording"));
         let interfaces = scenario.interfaces.iter().flat_map(|glob| ["-i", glob]);
-        let args: Vec<&str> = interfaces.chain(["-c", &config]).collect();
+        let more = scenario.arguments.iter().map(String::as_str);
+        let args: Vec<&str> = interfaces.chain(["-c", &config]).chain(more).collect();
         let sniff = Watcher::hopwatch(self.world, "sniff", hopwatch, &[&["sniff"], &args[..]].concat(), 9921)?;
         let record = [&["record", "-o", &recording], &args[..]].concat();
         let record = Watcher::hopwatch(self.world, "record", hopwatch, &record, 9922)?;
@@ -80,8 +89,16 @@ impl Lab<'_> {
             outcome
                 .wrong
                 .extend(judge::differences(&scenario.expect, said).into_iter().map(|what| format!("{who}: {what}")));
-            outcome.wrong.extend(judge::late(&said.alerts).into_iter().map(|what| format!("{who}: {what}")));
+            outcome
+                .wrong
+                .extend(judge::late(&said.alerts, scenario.latest_ms).into_iter().map(|what| format!("{who}: {what}")));
         }
+        outcome.expected = scenario.expect.alerts.len();
+        for said in [&sniffed, &recorded] {
+            outcome.missed = outcome.missed.max(judge::missing(&scenario.expect, &said.alerts).len());
+            outcome.unexpected = outcome.unexpected.max(judge::unexpected(&scenario.expect, said).len());
+        }
+        outcome.summary.clone_from(&sniffed.summary);
         outcome.alerts = sniffed
             .alerts
             .iter()
@@ -125,11 +142,15 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// Without hopwatch: tcpdump on every bridge.
+    /// Without hopwatch: tcpdump on every bridge and on interfaces named outright. What is inside a container is not seen so.
     fn captured(&self, scenario: &Scenario) -> Result<Outcome> {
         let bridges = self.world.script("ls /sys/class/net | grep '^br-' || true")?;
-        let files: BTreeMap<_, _> =
-            bridges.split_whitespace().map(|bridge| (bridge, format!("{}/{bridge}.pcap", scenario.name))).collect();
+        let named = scenario.interfaces.iter().map(String::as_str).filter(|name| !name.contains('*'));
+        let files: BTreeMap<_, _> = bridges
+            .split_whitespace()
+            .chain(named)
+            .map(|bridge| (bridge, format!("{}/{bridge}.pcap", scenario.name)))
+            .collect();
         let watchers = files.iter().map(|(bridge, file)| Watcher::tcpdump(self.world, bridge, file));
         let watchers = watchers.collect::<Result<Vec<_>>>()?;
         self.act(scenario)?;

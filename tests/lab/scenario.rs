@@ -22,6 +22,12 @@ pub struct Scenario {
     /// Interfaces to observe, by glob.
     #[serde(default = "bridges")]
     pub interfaces: Vec<String>,
+    /// Further arguments of `sniff` and `record`.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// How many milliseconds an alert may take, where waiting belongs to the rule.
+    #[serde(default = "a_second")]
+    pub latest_ms: u64,
     /// Docker networks.
     #[serde(default)]
     pub networks: Vec<Network>,
@@ -46,7 +52,11 @@ fn bridges() -> Vec<String> {
     vec!["br-*".to_owned()]
 }
 
-/// A network of the bridge driver.
+const fn a_second() -> u64 {
+    1000
+}
+
+/// A network.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
@@ -57,6 +67,15 @@ pub struct Network {
     /// IPv6 range.
     #[serde(default)]
     pub subnet6: Option<String>,
+    /// Driver; without it a bridge.
+    #[serde(default)]
+    pub driver: Option<String>,
+    /// Gateway, where it is not the first address.
+    #[serde(default)]
+    pub gateway: Option<String>,
+    /// Options of the driver.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 /// A container to run.
@@ -65,7 +84,7 @@ pub struct Network {
 pub struct Container {
     /// Name.
     pub name: String,
-    /// One of the lab's images: busybox, curl, squid, dnsmasq, nginx.
+    /// One of the lab's images: busybox, curl, squid, dnsmasq, nginx, tools.
     #[serde(default = "busybox")]
     pub image: String,
     /// Networks; none means Docker's default bridge, or the host's network.
@@ -86,6 +105,15 @@ pub struct Container {
     /// Whether it runs in the host's network.
     #[serde(default)]
     pub host_network: bool,
+    /// The container whose network it joins.
+    #[serde(default)]
+    pub network_of: Option<String>,
+    /// Whether it sees the host's processes.
+    #[serde(default)]
+    pub pid_host: bool,
+    /// Devices of the host that it gets.
+    #[serde(default)]
+    pub devices: Vec<String>,
     /// Whether it gets every privilege.
     #[serde(default)]
     pub privileged: bool,
@@ -134,6 +162,8 @@ pub enum Action {
     WaitUntil(Exec),
     /// A shell command on the pretended internet, which must succeed.
     Outside(Outside),
+    /// A shell command on the host, which must succeed.
+    Host(String),
     /// Stops a container.
     Stop(String),
     /// Removes a container, running or not.

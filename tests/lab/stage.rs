@@ -46,6 +46,7 @@ pub fn act(daemon: &Daemon<'_>, action: &Action) -> Result<()> {
             let mut command = daemon.world().command("ip");
             process::output(command.args(["netns", "exec", site, "sh", "-c", run]), READY)?;
         }
+        Action::Host(run) => drop(daemon.world().script(run)?),
         Action::Stop(name) => drop(daemon.docker(&["stop", "-t", "1", name])?),
         Action::Remove(name) => drop(daemon.docker(&["rm", "-f", name])?),
         Action::RestartDaemon {} => daemon.restart()?,
@@ -60,6 +61,10 @@ pub fn act(daemon: &Daemon<'_>, action: &Action) -> Result<()> {
 
 fn create_network(daemon: &Daemon<'_>, network: &Network) -> Result<()> {
     let mut args = vec!["network", "create", "--subnet", &network.subnet];
+    args.extend(network.driver.iter().flat_map(|driver| ["--driver", driver]));
+    args.extend(network.gateway.iter().flat_map(|gateway| ["--gateway", gateway]));
+    let options: Vec<_> = network.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    args.extend(options.iter().flat_map(|option| ["--opt", option]));
     if let Some(subnet6) = &network.subnet6 {
         args.extend(["--ipv6", "--subnet", subnet6]);
     }
@@ -97,6 +102,13 @@ fn create_args(container: &Container) -> Vec<String> {
     if container.host_network {
         add("--network", "host");
     }
+    if let Some(owner) = &container.network_of {
+        add("--network", &format!("container:{owner}"));
+    }
+    if container.pid_host {
+        add("--pid", "host");
+    }
+    container.devices.iter().for_each(|device| add("--device", device));
     if let Some(first) = container.networks.first() {
         add("--network", &first.name);
         first.ip.iter().for_each(|ip| add("--ip", ip));
@@ -111,7 +123,7 @@ fn create_args(container: &Container) -> Vec<String> {
         args.push("--privileged".into());
     }
     args.push(format!("{}:lab", container.image));
-    if container.args.is_empty() && matches!(container.image.as_str(), "busybox" | "curl") {
+    if container.args.is_empty() && matches!(container.image.as_str(), "busybox" | "curl" | "tools") {
         args.extend(["sleep".to_owned(), "3600".to_owned()]);
     }
     args.extend(container.args.iter().cloned());
