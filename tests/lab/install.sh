@@ -1,10 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that the laboratory (tests/lab) uses. Nothing that they bring is started on this machine: while
+# Installs the Debian packages that the laboratory (tests/lab) and the tests with real runtimes (tests/docker.rs, podman.rs, containerd.rs) use. Nothing that they bring is started on this machine: while
 # they are installed, a policy forbids it; and they are not enabled for the next boot where systemd runs.
 set -eu
 
-packages="docker.io iptables busybox-static squid dnsmasq nginx-light tcpdump iproute2 curl openssl util-linux dsniff"
-services="docker.service docker.socket containerd.service squid.service dnsmasq.service nginx.service"
+packages="docker.io iptables busybox-static squid dnsmasq nginx-light tcpdump iproute2 curl openssl util-linux dsniff
+    podman crun runc conmon containerd containernetworking-plugins slirp4netns passt uidmap"
+services="docker.service docker.socket containerd.service squid.service dnsmasq.service nginx.service
+    podman.service podman.socket podman-auto-update.timer podman-restart.service"
 
 missing=""
 for package in $packages; do
