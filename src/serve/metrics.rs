@@ -15,6 +15,7 @@ use super::{PointCounters, Snapshot};
 use crate::decode::DecodeReason;
 use crate::detect::Severity;
 use crate::detect::rules;
+use crate::input::MissedKind;
 
 /// Observation points with series of their own.
 pub const MAX_POINTS: usize = 200;
@@ -150,6 +151,15 @@ pub static METRICS: &[Metric] = &[
         |s| {
             let all = s.engine.attributions.iter();
             all.map(|((result, how), n)| sample([("result", result), ("how", how)], *n)).collect()
+        },
+    ),
+    counter(
+        "hopwatch_kernel_missed_total",
+        &["reason"],
+        "What the look at the kernel could not see: sockets that came and went between two looks, processes gone or hidden …",
+        |s| {
+            let of = |kind: &MissedKind| s.engine.kernel_missed.get(kind).copied().unwrap_or(0);
+            MissedKind::ALL.iter().map(|kind| sample([("reason", kind.as_str())], of(kind))).collect()
         },
     ),
     counter("hopwatch_flows_forgotten_total", &[], "Flows forgotten early because too many were followed", |s| {
