@@ -142,6 +142,12 @@ impl Networks {
         self.inside_points(id).into_iter().find(has_one)
     }
 
+    /// The link inside a workload's namespace that a point is.
+    pub(super) fn link_inside(&self, point: &ObservationPoint) -> Option<&LinkEvent> {
+        let some = !self.inside.is_empty();
+        some.then(|| self.links.get(point)).flatten().filter(|link| link.inside.is_some())
+    }
+
     pub(super) fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) -> bool {
         let room = self.learned.len() < MAX_LINKS || self.learned.contains_key(point);
         if room && !mac.is_multicast() {
