@@ -16,7 +16,7 @@ pub use stats::EngineStats;
 
 use crate::alert::{Alert, Desk, DeskLimits, Filed};
 use crate::detect::{Context, Finding, Findings, Rule, rules};
-use crate::input::{Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, RecordedFact, Workload};
+use crate::input::{Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, RecordedFact, Workload};
 use crate::inventory::Timeline;
 use crate::path::{Judge, Step, Tracker, TrackerLimits};
 use crate::time::{Timestamp, Watermark};
@@ -126,11 +126,20 @@ impl Engine {
         if let Some(workload) = changed {
             self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
         }
-        if matches!(fact, RecordedFact::Inventory(_) | RecordedFact::Kernel(_)) {
-            let mut step = Step::default();
-            self.tracker.on_inventory(&self.timeline, now, &mut step);
-            self.take(step, now, out);
+        let mut step = Step::default();
+        match fact {
+            RecordedFact::Inventory(_) => self.tracker.on_inventory(&self.timeline, now, &mut step),
+            RecordedFact::Kernel(fact) => match fact {
+                KernelFact::Namespace(_) | KernelFact::Processes(_) => {
+                    self.tracker.on_inventory(&self.timeline, now, &mut step);
+                }
+                KernelFact::SocketOpened(socket) => self.tracker.on_socket(&self.timeline, socket, now, &mut step),
+                // What is gone tells nothing new of those that wait.
+                _ => return,
+            },
+            RecordedFact::Link(_) | RecordedFact::Loss(_) => return,
         }
+        self.take(step, now, out);
     }
 
     /// Lets the timeline and the counters know; the workload, where one appeared or changed.

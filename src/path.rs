@@ -17,6 +17,6 @@ pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
 pub use flow_view::{Evidence, FlowView, MissingHop, Oriented, orientations};
 pub use judge::{Judge, Judgement};
 pub use selector::{Selector, SelectorError, SelectorFile};
-pub use source::owner_of;
+pub use source::{owner_of, responder_of};
 pub use tracker::{JudgedFlow, Step, Tracker, TrackerLimits};
 pub use verdict::{Unobservable, Verdict};

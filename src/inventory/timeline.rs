@@ -3,26 +3,35 @@
 //! Contract: the owner is decided by the time of the packet, not of delivery; an answer that rests on anything less than a
 //! dated interval that covers that time says so. Limits: [`TimelineLimits`]; what they cost is in [`TimelineCounts`]. An
 //! address is not split by network: two networks with the same range give ambiguous owners unless MAC or veth decides.
-//! Design: [`lives`] knows when each workload ran, [`index`] what it owned then, [`networks`] what is the host's or nobody's.
+//! Design: [`lives`] knows when each workload ran and in which namespace, [`index`] what it owned then, [`namespaces`] and [`sockets`] what
+//! the kernel showed, [`networks`] what is the host's or nobody's; [`attribute`] puts them together.
 
+mod attribute;
+mod claims;
 mod index;
 mod lives;
+mod namespaces;
 mod networks;
 mod owner;
+mod sockets;
+mod watched;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use self::index::{Claims, Key, Span};
+use self::index::Key;
 use self::lives::Lives;
 pub use self::lives::TimelineCounts;
+use self::namespaces::Namespaces;
 use self::networks::Networks;
 pub use self::owner::{Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting};
+use self::sockets::Sockets;
+pub use self::watched::{Unseen, Watched};
 use super::KernelState;
 use crate::input::{
-    Attachment, InventoryEvent, KernelFact, LinkEvent, Mac, ObservationPoint, RuntimeName, RuntimeNetwork, Workload,
-    WorkloadId, WorkloadState,
+    Attachment, InventoryEvent, KernelFact, LinkEvent, Mac, ObservationPoint, ProcessNamespaces, RuntimeName,
+    RuntimeNetwork, Workload, WorkloadId, WorkloadState,
 };
 use crate::time::Timestamp;
 
@@ -38,9 +47,12 @@ pub struct TimelineLimits {
 /// The workloads and what they owned, over time.
 #[derive(Debug)]
 pub struct Timeline {
+    limits: TimelineLimits,
     lives: Lives,
     networks: Networks,
     kernel: KernelState,
+    namespaces: Namespaces,
+    sockets: Sockets,
     /// Runtimes heard of, and whether their word is complete.
     runtimes: BTreeMap<RuntimeName, Hearing>,
     snapshot: bool,
@@ -62,8 +74,16 @@ const MAX_RUNTIMES: usize = 64;
 impl Timeline {
     /// An empty timeline.
     pub fn new(limits: TimelineLimits) -> Self {
-        let (networks, kernel, runtimes) = (Networks::default(), KernelState::default(), BTreeMap::new());
-        Self { lives: Lives::new(limits), networks, kernel, runtimes, snapshot: false }
+        Self {
+            limits,
+            lives: Lives::new(limits),
+            networks: Networks::default(),
+            kernel: KernelState::default(),
+            namespaces: Namespaces::default(),
+            sockets: Sockets::default(),
+            runtimes: BTreeMap::new(),
+            snapshot: false,
+        }
     }
 
     /// Takes in what a runtime told at a time.
@@ -103,6 +123,42 @@ impl Timeline {
     pub fn apply_kernel(&mut self, at: Timestamp, fact: &KernelFact) {
         self.lives.advance(at);
         self.kernel.apply(fact);
+        let horizon = at.minus(self.limits.remember);
+        self.namespaces.forget(horizon);
+        self.sockets.forget(horizon);
+        match fact {
+            KernelFact::Namespace(view) => {
+                if let Some(ns) = self.namespaces.tell(at, view) {
+                    self.lives.residents(at, ns, &view.workloads);
+                }
+            }
+            KernelFact::NamespaceGone { netns } => {
+                if let Some(ns) = self.namespaces.gone(at, *netns) {
+                    self.sockets.gone(at, ns);
+                    self.lives.residents(at, ns, &[]);
+                }
+            }
+            KernelFact::Processes(processes) => self.place(at, processes),
+            KernelFact::SocketOpened(view) => {
+                if let Some(ns) = self.namespaces.number(view.netns) {
+                    self.sockets.open(at, ns, view);
+                }
+            }
+            KernelFact::SocketClosed { netns, inode } => {
+                if let Some(ns) = self.namespaces.known(*netns) {
+                    self.sockets.close(at, ns, *inode);
+                }
+            }
+            KernelFact::SnifferOpened(_) | KernelFact::SnifferClosed { .. } | KernelFact::Missed { .. } => {}
+        }
+    }
+
+    fn place(&mut self, at: Timestamp, processes: &ProcessNamespaces) {
+        let home = self.namespaces.number(processes.netns);
+        self.lives.settle(at, &processes.workload, home);
+        let strays = processes.strays.iter().map(|stray| stray.netns).filter(|netns| *netns != processes.netns);
+        let strays: BTreeSet<u64> = strays.filter_map(|netns| self.namespaces.number(netns)).collect();
+        self.lives.stray(at, &processes.workload, strays);
     }
 
     /// What the kernel showed, as it stands.
@@ -129,60 +185,6 @@ impl Timeline {
     pub fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) {
         let learned = self.networks.learn_host_mac(point, mac);
         self.lives.counts.networks_refused += u64::from(!learned);
-    }
-
-    /// Who was behind this.
-    pub fn attribute(&self, sighting: &Sighting<'_>) -> Owner {
-        let ip = sighting.ip.to_canonical();
-        if is_no_host(ip) {
-            return Owner::External;
-        }
-        let claims = self.lives.index.claims(&Key::Ip(ip), sighting.at);
-        if let Claims::Dated(spans) = &claims {
-            return self.decide(spans, sighting, AttributionMethod::Address, None);
-        }
-        if self.networks.is_host(ip) {
-            return Owner::Host;
-        }
-        match &claims {
-            Claims::Late(spans) => self.decide(spans, sighting, AttributionMethod::Address, Some(Doubt::Late)),
-            Claims::Undated(spans) => self.decide(spans, sighting, AttributionMethod::Snapshot, Some(Doubt::Undated)),
-            Claims::Dated(_) | Claims::None if self.networks.is_directed_broadcast(ip) => Owner::External,
-            Claims::Dated(_) | Claims::None if self.networks.is_inside(ip) => Owner::Unknown,
-            Claims::Dated(_) | Claims::None => Owner::External,
-        }
-    }
-
-    /// One claim is the owner; of several, MAC or veth must decide.
-    fn decide(&self, spans: &[&Span], sighting: &Sighting<'_>, how: AttributionMethod, why: Option<Doubt>) -> Owner {
-        if let [span] = spans {
-            let why = why.or_else(|| self.mac_differs(span, sighting).then_some(Doubt::MacDiffers));
-            let confidence = if why.is_some() { Confidence::Likely } else { Confidence::Exact };
-            return Owner::Workload { workload: span.workload.clone(), how, confidence, why };
-        }
-        let ip = sighting.ip.to_canonical();
-        let by_mac = |attachment: &Attachment| attachment.mac.is_some() && attachment.mac == sighting.mac;
-        let by_veth = |a: &Attachment| a.host_interface.as_deref() == Some(sighting.point.as_str());
-        let likely = |span: &Span, how, why| Owner::Workload {
-            workload: span.workload.clone(),
-            how,
-            confidence: Confidence::Likely,
-            why: Some(why),
-        };
-        if let Some(span) = the_only(spans, ip, by_mac) {
-            return likely(span, AttributionMethod::Mac, Doubt::MacDecides);
-        }
-        if let Some(span) = the_only(spans, ip, by_veth) {
-            return likely(span, AttributionMethod::Veth, Doubt::VethDecides);
-        }
-        Owner::Ambiguous { candidates: spans.iter().map(|span| span.workload.clone()).collect(), host: false }
-    }
-
-    /// Whether the frame's MAC speaks for somebody else: a spoofed address, or a workload that routes for this one.
-    fn mac_differs(&self, span: &Span, sighting: &Sighting<'_>) -> bool {
-        let Some(mac) = sighting.mac else { return false };
-        let Claims::Dated(owners) = self.lives.index.claims(&Key::Mac(mac), sighting.at) else { return false };
-        owners.iter().all(|owner| owner.serial != span.serial)
     }
 
     /// The workload as it was last known.
@@ -221,18 +223,6 @@ impl Timeline {
         self.networks.host_mac(point)
     }
 
-    /// The workload that owned a MAC at a time; nobody when several could have.
-    pub fn owner_of_mac(&self, mac: Mac, at: Timestamp) -> Option<&Arc<Workload>> {
-        match self.lives.index.claims(&Key::Mac(mac), at) {
-            Claims::Dated(spans) | Claims::Undated(spans) => match spans[..] {
-                [span] => Some(&span.workload),
-                _ => None,
-            },
-            // A MAC comes back with its address: the runtime gives both to the next workload.
-            Claims::Late(_) | Claims::None => None,
-        }
-    }
-
     /// Whether the runtime's word is complete now: at least one runtime is connected, or a snapshot was loaded.
     pub fn is_complete(&self) -> bool {
         self.snapshot || self.runtimes.values().any(|hearing| *hearing == Hearing::Reconciled)
@@ -250,7 +240,10 @@ impl Timeline {
 
     /// What the bounds cost so far.
     pub const fn counts(&self) -> TimelineCounts {
-        self.lives.counts
+        let mut counts = self.lives.counts;
+        counts.namespaces_refused += self.namespaces.refused();
+        (counts.sockets_evicted, counts.sockets_refused) = self.sockets.costs();
+        counts
     }
 
     fn hear(&mut self, runtime: &RuntimeName, hearing: Hearing) {
@@ -267,18 +260,6 @@ fn is_no_host(ip: IpAddr) -> bool {
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
     odd || ip.is_unspecified() || ip.is_multicast()
-}
-
-/// The one claim that has an attachment with this address for which `holds` answers true.
-fn the_only<'a>(spans: &[&'a Span], ip: IpAddr, holds: impl Fn(&Attachment) -> bool) -> Option<&'a Span> {
-    let holds = |span: &&&Span| {
-        span.workload
-            .attachments
-            .iter()
-            .any(|attachment| attachment.addresses.iter().any(|own| own.to_canonical() == ip) && holds(attachment))
-    };
-    let mut matching = spans.iter().filter(holds);
-    matching.next().copied().filter(|_| matching.next().is_none())
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 //!
 //! Contract: pure. `verified` needs the responder to be the hop; `bypassed` needs a responder that provably is not; everything
 //! else that a contract covers, or may cover, is `unobservable` with the reason.
-//! Limits: `peer` evidence only; a hop in the host's network namespace must be named by address.
+//! Limits: `peer` evidence only; a hop in the host's network namespace is known by its socket, or must be named by address.
 //! Design: contracts are tried in order, DNS first; the first that covers the flow judges it.
 
 use std::sync::Arc;
 
-use super::source::owner_of;
+use super::source::responder_of;
 use super::{Contract, Evidence, MissingHop, Oriented, Service, Unobservable, Verdict};
-use crate::input::{Endpoint, FiveTuple, NetworkMode, Protocol, Workload, WorkloadState};
+use crate::input::{Endpoint, FiveTuple, Protocol, Workload, WorkloadState};
 use crate::inventory::{Owner, Timeline};
 
 /// What a contract says of a flow.
@@ -164,7 +164,7 @@ fn responder(timeline: &Timeline, contract: &Contract, flow: &Oriented) -> Optio
     if hop.is_address(resp.ip) {
         return if serves { Some(Responder::Hop) } else { in_reach(contract, &flow.tuple).then_some(Responder::Other) };
     }
-    let owner = owner_of(timeline, &flow.point, resp, flow.at);
+    let owner = responder_of(timeline, flow);
     match &owner {
         Owner::Workload { workload, .. } if hop.is_workload(workload) && serves => return Some(Responder::Hop),
         Owner::Ambiguous { candidates: all, .. } if serves && all.iter().any(|workload| hop.is_workload(workload)) => {
@@ -177,9 +177,9 @@ fn responder(timeline: &Timeline, contract: &Contract, flow: &Oriented) -> Optio
     }
     let unclear = match owner {
         Owner::Unknown => !hop.workloads.is_empty(),
-        Owner::Host => serves && hop_workloads(timeline, contract).any(|w| w.network_mode == NetworkMode::Host),
         Owner::External => hop_may_be_hidden(timeline, contract),
-        Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
+        // A hop in the host's namespace would be among the candidates, or be named by its socket.
+        Owner::Host | Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
     };
     Some(if unclear { Responder::Unclear } else { Responder::Other })
 }

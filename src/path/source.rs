@@ -1,13 +1,14 @@
-//! Who sent a flow: by address, and by the frame's MAC where the two disagree.
+//! Who sent a flow: by address and socket, and by veth or the frame's MAC where these disagree.
 //!
 //! Contract: a workload is named only with the way it is known and how sure that is.
-//! Design: on a bridge the MAC tells which veth a frame came from unless it is forged too; so it beats a borrowed address.
+//! Design: on a veth a frame comes from the workload behind it, whatever it says; on a bridge the MAC tells which veth it came from unless it is
+//! forged too, so it beats a borrowed address.
 
 use std::sync::Arc;
 
 use super::{Oriented, is_internet};
-use crate::input::{Endpoint, FlowRecord, ObservationPoint, TcpFacts, Workload};
-use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner, Sighting, Timeline};
+use crate::input::{Endpoint, FiveTuple, FlowRecord, ObservationPoint, Protocol, TcpFacts, Workload};
+use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting, Timeline};
 use crate::time::Timestamp;
 
 /// Who owned this end of a flow, by its address alone.
@@ -15,41 +16,69 @@ pub fn owner_of(timeline: &Timeline, point: &ObservationPoint, end: Endpoint, at
     timeline.attribute(&Sighting { point, ip: end.ip, socket: None, mac: None, at })
 }
 
+/// Who answers the flow, read in this direction.
+pub fn responder_of(timeline: &Timeline, oriented: &Oriented) -> Owner {
+    let FiveTuple { protocol, orig, resp } = oriented.tuple;
+    let socket = socket(protocol, resp, orig);
+    timeline.attribute(&Sighting { point: &oriented.point, ip: resp.ip, socket, mac: None, at: oriented.at })
+}
+
 /// Who sent the flow, read in this direction.
 pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented) -> Owner {
     let mac = if oriented.forward { record.orig.mac } else { record.resp.mac };
-    let end = oriented.tuple.orig;
-    let by_address = match timeline.attribute(&Sighting {
-        point: &oriented.point,
-        ip: end.ip,
-        socket: None,
-        mac,
-        at: oriented.at,
-    }) {
+    let FiveTuple { protocol, orig, resp } = oriented.tuple;
+    let socket = socket(protocol, orig, resp);
+    let sighting = Sighting { point: &oriented.point, ip: orig.ip, socket, mac, at: oriented.at };
+    let by_address = match timeline.attribute(&sighting) {
         // A workload that has ended starts nothing: this is the address's next owner, whom the runtime has not told yet.
         Owner::Workload { why: Some(Doubt::Late), .. } if oriented.forward && starts_here(record) => Owner::Unknown,
         owner => owner,
     };
+    if let Some(sender) = timeline.sender_by_veth(&sighting, resp.ip) {
+        return by_veth(timeline, sender, by_address, &sighting);
+    }
     let in_network = timeline
-        .network_at(&oriented.point, end.ip)
-        .is_some_and(|network| network.subnets.iter().any(|subnet| subnet.contains(end.ip)));
+        .network_at(&oriented.point, orig.ip)
+        .is_some_and(|network| network.subnets.iter().any(|subnet| subnet.contains(orig.ip)));
     let by_mac = mac.filter(|_| in_network).and_then(|mac| timeline.owner_of_mac(mac, oriented.at));
     match (&by_address, by_mac) {
-        (Owner::Workload { workload, .. }, Some(sender)) if workload.id != sender.id => {
-            by_mac_of(sender, Doubt::BorrowedAddress)
+        (Owner::Workload { workload, .. }, Some(sender)) if !timeline.are_together(workload, sender, oriented.at) => {
+            likely(sender, AttributionMethod::Mac, Doubt::BorrowedAddress)
         }
-        (Owner::Unknown, Some(sender)) => by_mac_of(sender, Doubt::UnownedAddress),
+        (Owner::Unknown, Some(sender)) => likely(sender, AttributionMethod::Mac, Doubt::UnownedAddress),
         _ => by_address,
     }
 }
 
-fn by_mac_of(sender: &Arc<Workload>, why: Doubt) -> Owner {
-    Owner::Workload {
-        workload: Arc::clone(sender),
-        how: AttributionMethod::Mac,
-        confidence: Confidence::Likely,
-        why: Some(why),
+/// The frame came in on the veth of `sender`: whoever the address belongs to, this one sent it.
+fn by_veth(timeline: &Timeline, sender: &Arc<Workload>, by_address: Owner, sighting: &Sighting<'_>) -> Owner {
+    let is_senders = |other: &Workload| timeline.are_together(sender, other, sighting.at);
+    match &by_address {
+        Owner::Workload { workload, why, .. } if is_senders(workload) => {
+            if *why == Some(Doubt::MacDiffers) {
+                likely(workload, AttributionMethod::Veth, Doubt::VethDiffers)
+            } else {
+                by_address
+            }
+        }
+        Owner::Ambiguous { candidates, .. }
+            if !candidates.is_empty() && candidates.iter().all(|one| is_senders(one)) =>
+        {
+            by_address
+        }
+        Owner::Unknown => likely(sender, AttributionMethod::Veth, Doubt::UnownedOnVeth),
+        _ => likely(sender, AttributionMethod::Veth, Doubt::VethDiffers),
     }
+}
+
+fn likely(sender: &Arc<Workload>, how: AttributionMethod, why: Doubt) -> Owner {
+    Owner::Workload { workload: Arc::clone(sender), how, confidence: Confidence::Likely, why: Some(why) }
+}
+
+/// What is needed to find the socket of an end; only TCP and UDP have some that the kernel shows.
+fn socket(protocol: Protocol, own: Endpoint, remote: Endpoint) -> Option<SocketSighting> {
+    let shown = matches!(protocol, Protocol::TCP | Protocol::UDP);
+    shown.then_some(SocketSighting { protocol, port: own.port, remote })
 }
 
 /// Whether the first packet opened the flow; late packets of a TCP connection carry no SYN.
@@ -57,17 +86,26 @@ pub fn starts_here(record: &FlowRecord) -> bool {
     record.tcp.is_none_or(TcpFacts::direction_known)
 }
 
-/// Whether the runtime may still tell more of either end.
+/// Whether runtime or kernel may still tell more of either end.
 pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) -> bool {
-    let orig = oriented.tuple.orig;
+    let FiveTuple { protocol, orig, .. } = oriented.tuple;
+    let has_sockets = matches!(protocol, Protocol::TCP | Protocol::UDP);
     let hidden = || !timeline.is_complete() && !is_internet(orig.ip) && !orig.ip.is_multicast();
     let open = match source {
-        Owner::Unknown | Owner::Ambiguous { .. } => true,
+        Owner::Ambiguous { host: true, .. } => has_sockets,
+        Owner::Unknown | Owner::Ambiguous { host: false, .. } => true,
+        // Its socket is known already, and does not tell more.
+        Owner::Workload { why: Some(Doubt::SharedSocket), .. } => false,
+        Owner::Workload { why: Some(Doubt::SharedNamespace), .. } => has_sockets,
         Owner::Workload { how, confidence, .. } => {
             *confidence != Confidence::Exact && *how != AttributionMethod::Snapshot
         }
         Owner::External => hidden(),
         Owner::Host => false,
     };
-    open || matches!(owner_of(timeline, &oriented.point, oriented.tuple.resp, oriented.at), Owner::Unknown)
+    open || match responder_of(timeline, oriented) {
+        Owner::Unknown => true,
+        Owner::Ambiguous { host: true, .. } => has_sockets,
+        _ => false,
+    }
 }

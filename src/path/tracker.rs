@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use super::source::{is_unsettled, source_of, starts_here};
 use super::{FlowView, Judge, Judgement, Oriented, Verdict, orientations};
-use crate::input::{EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint, Protocol};
+use crate::input::{
+    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint, Protocol, SocketView,
+};
 use crate::inventory::{Owner, Timeline};
 use crate::time::Timestamp;
 
@@ -144,6 +146,26 @@ impl Tracker {
     /// The inventory changed: flows that wait for it are looked at again.
     pub fn on_inventory(&mut self, timeline: &Timeline, now: Timestamp, step: &mut Step) {
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
+            self.try_judge(timeline, id, now, Patience::Grace, step);
+        }
+    }
+
+    /// The kernel showed a socket: flows that it may be behind, and that wait, are looked at again.
+    pub fn on_socket(&mut self, timeline: &Timeline, socket: &SocketView, now: Timestamp, step: &mut Step) {
+        let SocketView { protocol, local, remote, .. } = *socket;
+        let ids: Vec<FlowId> = match remote {
+            Some(remote) if !local.ip.is_unspecified() => {
+                let tuple = canonical(FiveTuple { protocol, orig: local, resp: remote });
+                self.flows.get(&tuple).map(|open| open.view.record.id).into_iter().collect()
+            }
+            _ => {
+                let at_port = |tuple: &FiveTuple| {
+                    tuple.protocol == protocol && (tuple.orig.port == local.port || tuple.resp.port == local.port)
+                };
+                self.waiting.iter().copied().filter(|id| self.tuples.get(id).is_some_and(at_port)).collect()
+            }
+        };
+        for id in ids.into_iter().filter(|id| self.waiting.contains(id)).collect::<Vec<_>>() {
             self.try_judge(timeline, id, now, Patience::Grace, step);
         }
     }

@@ -1,4 +1,4 @@
-//! Who owned which address, MAC or veth, as intervals of event time.
+//! Who owned which address, MAC or veth, and who was in which network namespace, as intervals of event time.
 //!
 //! Contract: one [`Span`] is "this workload owned this key from–until"; an open span has no end yet. Limits: the caller
 //! bounds the spans of a workload ([`super::lives`]), so the index is bounded by workloads × spans each.
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::input::{Mac, NetworkMode, ObservationPoint, Workload};
+use crate::input::{Mac, NetworkMode, ObservationPoint, Workload, WorkloadId};
 use crate::time::Timestamp;
 
 /// How long after its owner's end a packet is still taken for a late one (a queued segment, a masqueraded FIN).
@@ -25,18 +25,32 @@ pub(super) enum Key {
     Mac(Mac),
     /// A host-side veth.
     Veth(ObservationPoint),
+    /// A place in the host's network namespace, by the runtime's word.
+    HostNetwork,
+    /// A place in the namespace of another workload, by the runtime's word.
+    Joined(WorkloadId),
+    /// A place in the namespace with this number, by the kernel's word: its first process is there.
+    Home(u64),
+    /// Another of its processes is in the namespace with this number, by the kernel's word.
+    Stray(u64),
 }
 
 impl Key {
-    /// Everything that a workload owns: nothing unless its networks are its own.
+    /// Everything that the runtime says a workload owns: addresses only when its networks are its own.
     pub(super) fn of(workload: &Workload) -> impl Iterator<Item = Self> + '_ {
         let own = workload.network_mode == NetworkMode::Own;
-        workload.attachments.iter().filter(move |_| own).flat_map(|attachment| {
+        let place = match &workload.network_mode {
+            NetworkMode::Host => Some(Self::HostNetwork),
+            NetworkMode::Container(other) => Some(Self::Joined(other.clone())),
+            NetworkMode::Own | NetworkMode::None | NetworkMode::Rootless(_) => None,
+        };
+        let attached = workload.attachments.iter().filter(move |_| own).flat_map(|attachment| {
             let addresses = attachment.addresses.iter().map(|ip| Self::Ip(ip.to_canonical()));
             let mac = attachment.mac.filter(|mac| !mac.is_multicast()).map(Self::Mac);
             let veth = attachment.host_interface.as_deref().map(|name| Self::Veth(ObservationPoint::new(name)));
             addresses.chain(mac).chain(veth)
-        })
+        });
+        attached.chain(place)
     }
 }
 
@@ -56,14 +70,19 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn covers(&self, at: Timestamp) -> bool {
+    pub(super) fn covers(&self, at: Timestamp) -> bool {
         self.from <= at && self.until.is_none_or(|until| at < until)
     }
 
     /// How long ago it ended, if that is short enough.
     fn late_at(&self, at: Timestamp) -> Option<Timestamp> {
-        self.until.filter(|until| *until <= at && at.since(*until) <= LATE)
+        late_at(self.until, at)
     }
+}
+
+/// How long before a time something ended, if that is short enough to be late: then, its end.
+pub(super) fn late_at(until: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
+    until.filter(|until| *until <= at && at.since(*until) <= LATE)
 }
 
 /// Which spans an answer rests on, best first.
@@ -124,6 +143,12 @@ impl Index {
         }
         let undated = one_each(newest_first().filter(|span| span.undated && span.covers(at)));
         if undated.is_empty() { Claims::None } else { Claims::Undated(undated) }
+    }
+
+    /// Whether a life owned a key at a time, or had until shortly before.
+    pub(super) fn owned(&self, key: &Key, serial: u64, at: Timestamp) -> bool {
+        let own = |span: &Span| span.serial == serial && (span.covers(at) || span.late_at(at).is_some());
+        self.spans.get(key).is_some_and(|spans| spans.iter().rev().any(own))
     }
 
     /// The span told last for a key, whatever its time.

@@ -5,8 +5,12 @@
 //! bound the oldest dead goes first, and with no dead left the newcomer is refused. Both are counted.
 //! Design: what does not run is kept in order of its end, so forgetting takes the first.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use self::places::Places;
 
 use super::TimelineLimits;
 use super::index::{Index, Key, Span};
@@ -30,6 +34,12 @@ pub struct TimelineCounts {
     pub networks_refused: u64,
     /// Words about a life that had already ended, and so were not believed.
     pub stale: u64,
+    /// Namespaces, and their workloads, interfaces and addresses, for which there was no room.
+    pub namespaces_refused: u64,
+    /// Closed sockets forgotten before their time, because there was no room.
+    pub sockets_evicted: u64,
+    /// Sockets refused, because all that are remembered are still open.
+    pub sockets_refused: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +68,10 @@ pub(super) struct Lives {
     by_id: BTreeMap<WorkloadId, Life>,
     /// What does not run, oldest end first.
     resting: BTreeSet<(Timestamp, WorkloadId)>,
+    /// In which namespaces the kernel shows them.
+    places: Places,
+    /// Whether anybody ever was in a namespace with others, as far as told; while not, nobody needs to be looked for.
+    sharing: bool,
     pub(super) index: Index,
     pub(super) counts: TimelineCounts,
     now: Watermark,
@@ -70,6 +84,8 @@ impl Lives {
             limits,
             by_id: BTreeMap::new(),
             resting: BTreeSet::new(),
+            places: Places::default(),
+            sharing: false,
             index: Index::default(),
             counts: TimelineCounts::default(),
             now: Watermark::default(),
@@ -83,6 +99,10 @@ impl Lives {
 
     pub(super) fn get(&self, id: &WorkloadId) -> Option<&Arc<Workload>> {
         self.by_id.get(id).map(|life| &life.workload)
+    }
+
+    pub(super) fn is_running(&self, id: &WorkloadId) -> bool {
+        self.by_id.get(id).is_some_and(Life::runs)
     }
 
     pub(super) fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
@@ -158,6 +178,7 @@ impl Lives {
                 self.open(id, start);
             }
             (Some(_), Some(start)) if start > seen => {
+                self.places.leave(id, seen);
                 self.close(id, start);
                 self.set_since(id, Some(start));
                 self.open(id, start);
@@ -191,6 +212,9 @@ impl Lives {
             return;
         }
         self.resting.remove(&(ended, id.clone()));
+        if fresh {
+            self.places.leave(id, ended);
+        }
         self.replace(workload);
         self.confirm(id, at);
         let from = if fresh || never_ran { workload.since.unwrap_or(Timestamp::MIN) } else { ended };
@@ -235,6 +259,9 @@ impl Lives {
         }
         life.standing = Standing::Rests { at: until, told };
         self.resting.insert((until, id.clone()));
+        if told {
+            self.places.leave(id, until);
+        }
     }
 
     /// Ends every span that began by then and lasts longer. One that would be empty is kept: a late packet may need it.
@@ -247,21 +274,30 @@ impl Lives {
         });
     }
 
-    /// Opens a span for everything that the workload owns now.
+    /// Opens a span for everything that the workload owns now, and for where the kernel shows it.
     fn open(&mut self, id: &WorkloadId, from: Timestamp) {
         let Some(life) = self.by_id.get(id) else { return };
-        let (serial, workload) = (life.serial, life.workload.clone());
         let undated = life.since.is_none();
-        let keys: BTreeSet<Key> = Key::of(&workload).collect();
+        let told = Key::of(&life.workload).map(|key| (key, (from, undated)));
+        let shown = self.places.keys(id).map(|(key, seen)| {
+            // Its first process was in its namespace since its start; a start that nobody told means nothing.
+            let home = matches!(key, Key::Home(_)) && !undated;
+            (key, (if home { from } else { from.max(seen) }, false))
+        });
+        let keys: BTreeMap<Key, (Timestamp, bool)> = told.chain(shown).collect();
+        self.sharing |= keys.keys().any(|key| matches!(key, Key::Joined(_) | Key::Home(_) | Key::Stray(_)));
         let room = self.spare_spans(id, keys.len());
         self.counts.spans_dropped += u64::try_from(keys.len().saturating_sub(room)).unwrap_or(u64::MAX);
-        for key in keys.into_iter().take(room) {
-            let span = Span { serial, workload: workload.clone(), from, until: None, undated };
-            self.index.push(key.clone(), span);
-            if let Some(life) = self.by_id.get_mut(id) {
-                life.keys.insert(key);
-            }
+        for (key, (from, undated)) in keys.into_iter().take(room) {
+            self.push(id, key, from, undated);
         }
+    }
+
+    fn push(&mut self, id: &WorkloadId, key: Key, from: Timestamp, undated: bool) {
+        let Some(life) = self.by_id.get_mut(id) else { return };
+        let (serial, workload) = (life.serial, life.workload.clone());
+        self.index.push(key.clone(), Span { serial, workload, from, until: None, undated });
+        life.keys.insert(key);
     }
 
     /// How many more spans a workload may have, after dropping past ones if `wanted` needs it.
@@ -338,6 +374,7 @@ impl Lives {
 
     fn remove(&mut self, id: &WorkloadId) {
         self.each_span(id, |_| false);
+        self.places.forget(id);
         if let Some(Life { standing: Standing::Rests { at, .. }, .. }) = self.by_id.remove(id) {
             self.resting.remove(&(at, id.clone()));
         }

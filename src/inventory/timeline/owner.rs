@@ -93,6 +93,8 @@ pub enum Doubt {
     SharedSocket,
     /// The frames came over the veth of another workload than the one that owns address and MAC.
     VethDiffers,
+    /// The address was given to nobody; the veth is believed.
+    UnownedOnVeth,
 }
 
 impl Doubt {
@@ -108,6 +110,7 @@ impl Doubt {
             Self::SharedNamespace => "several workloads share its network namespace, and no socket tells which it was",
             Self::SharedSocket => "several processes hold the socket, not all of the workload",
             Self::VethDiffers => "address and MAC belong to another workload; the veth names the sender",
+            Self::UnownedOnVeth => "the runtime gave the address to nobody; the veth names the sender",
             Self::UnownedAddress => "the runtime gave the address to nobody; the frame's MAC names the sender",
         }
     }

@@ -1,0 +1,286 @@
+//! Puts together what runtime and kernel told: who was behind one end of a flow.
+//!
+//! Contract: the owner is decided by the time of the packet; the runtime's dated word goes first, then what is the host's, then what the
+//! kernel shows inside namespaces, then what has just ended, then undated snapshots. Where several share a namespace, the socket names the one.
+//! Limits: a frame carries no direction, so the veth names a sender only where a bridge cannot have flooded the frame to it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::claims::{Claim, stands_out};
+use super::index::{Claims, Key, Span};
+use super::{AttributionMethod, Confidence, Doubt, Owner, Sighting, Timeline, is_no_host};
+use crate::input::{ObservationPoint, SocketView, Workload};
+use crate::time::Timestamp;
+
+/// What the sockets behind an end say.
+enum Holder<'a> {
+    /// No socket is known.
+    Unseen,
+    /// One that no workload holds.
+    Nobody,
+    /// A workload's; whether others hold it too.
+    One(&'a Arc<Workload>, bool),
+    /// Several workloads', in order of id, and whether a process of none holds it too. None: the runtime has not told whose.
+    Several(Vec<Arc<Workload>>, bool),
+}
+
+impl Timeline {
+    /// Who was behind this.
+    pub fn attribute(&self, sighting: &Sighting<'_>) -> Owner {
+        let ip = sighting.ip.to_canonical();
+        if let Some(workload) = self.inside(sighting.point, ip) {
+            return self.settle(workload, AttributionMethod::Namespace, None, sighting);
+        }
+        if is_no_host(ip) {
+            return Owner::External;
+        }
+        let key = Key::Ip(ip);
+        let told = self.lives.index.claims(&key, sighting.at);
+        let mut shown = self.shown(&key, sighting.at, &told);
+        if let Claims::Dated(spans) = &told {
+            // An address on an interface that reaches the host's links speaks against the runtime's word; one behind it does not.
+            shown.then.retain(|claim| claim.interface.is_some_and(|interface| interface.host_interface.is_some()));
+            return self.decide(&with_told(spans, shown.then), sighting, AttributionMethod::Address, None);
+        }
+        if self.networks.is_host(ip) {
+            return self.of_host(sighting);
+        }
+        if !shown.then.is_empty() {
+            return self.decide(&shown.then, sighting, AttributionMethod::Namespace, None);
+        }
+        match &told {
+            Claims::Late(spans) => {
+                self.decide(&with_told(spans, Vec::new()), sighting, AttributionMethod::Address, Some(Doubt::Late))
+            }
+            _ if !shown.late.is_empty() => {
+                self.decide(&shown.late, sighting, AttributionMethod::Namespace, Some(Doubt::Late))
+            }
+            Claims::Undated(spans) => {
+                self.decide(&with_told(spans, Vec::new()), sighting, AttributionMethod::Snapshot, Some(Doubt::Undated))
+            }
+            Claims::Dated(_) | Claims::None if self.networks.is_directed_broadcast(ip) => Owner::External,
+            Claims::Dated(_) | Claims::None if self.networks.is_inside(ip) => Owner::Unknown,
+            Claims::Dated(_) | Claims::None => Owner::External,
+        }
+    }
+
+    /// The workload in whose namespace the point is, when the address is one of that namespace.
+    fn inside(&self, point: &ObservationPoint, ip: IpAddr) -> Option<&Arc<Workload>> {
+        let link = self.networks.link_inside(point)?;
+        let id = link.inside.as_ref()?;
+        let own = ip.is_loopback() || link.addresses.iter().any(|own| own.to_canonical() == ip);
+        self.workload(id).filter(|_| own)
+    }
+
+    /// One claim is the owner; of several, MAC or veth must decide.
+    fn decide(
+        &self,
+        claims: &[Claim<'_>],
+        sighting: &Sighting<'_>,
+        how: AttributionMethod,
+        why: Option<Doubt>,
+    ) -> Owner {
+        if let [claim] = claims {
+            let how = if claim.told { how } else { AttributionMethod::Namespace };
+            let why = why.or_else(|| self.mac_differs(claim.workload, sighting).then_some(Doubt::MacDiffers));
+            return self.settle(claim.workload, how, why, sighting);
+        }
+        if let Some(owner) = self.decide_together(claims, sighting, how, why) {
+            return owner;
+        }
+        let ip = sighting.ip.to_canonical();
+        let by_mac = |claim: &Claim<'_>| sighting.mac.is_some_and(|mac| claim.has_mac(ip, mac));
+        let by_veth = |claim: &Claim<'_>| claim.has_veth(ip, sighting.point);
+        if let Some(claim) = the_only(claims, by_mac) {
+            return certain(claim.workload, AttributionMethod::Mac, Some(Doubt::MacDecides));
+        }
+        if let Some(claim) = the_only(claims, by_veth) {
+            return certain(claim.workload, AttributionMethod::Veth, Some(Doubt::VethDecides));
+        }
+        Owner::Ambiguous { candidates: claims.iter().map(|claim| Arc::clone(claim.workload)).collect(), host: false }
+    }
+
+    /// All claims are of one namespace: its owner, or else the one whose socket it is.
+    fn decide_together(
+        &self,
+        claims: &[Claim<'_>],
+        sighting: &Sighting<'_>,
+        how: AttributionMethod,
+        why: Option<Doubt>,
+    ) -> Option<Owner> {
+        let (first, others) = claims.split_first()?;
+        if !others.iter().all(|other| self.are_together(first.workload, other.workload, sighting.at)) {
+            return None;
+        }
+        let mut told = claims.iter().filter(|claim| claim.told);
+        let only_told = || told.next().filter(|_| told.next().is_none());
+        if let Some(owner) = stands_out(claims, |claim| claim.workload).or_else(only_told) {
+            let how = if owner.told { how } else { AttributionMethod::Namespace };
+            return Some(self.settle(owner.workload, how, why, sighting));
+        }
+        let home = self.lives.home_of(&first.workload.id, sighting.at)?;
+        let Holder::One(holder, others) = self.holder(home, sighting) else { return None };
+        let why = why.or(others.then_some(Doubt::SharedSocket));
+        Some(certain(holder, AttributionMethod::Socket, why))
+    }
+
+    /// The owner of the address; where it shares its namespace, the one whose socket it is.
+    fn settle(
+        &self,
+        workload: &Arc<Workload>,
+        how: AttributionMethod,
+        why: Option<Doubt>,
+        sighting: &Sighting<'_>,
+    ) -> Owner {
+        let home = if self.lives.anybody_shares() { self.lives.home_of(&workload.id, sighting.at) } else { None };
+        if !self.lives.anybody_shares() || !self.shares(workload, home, sighting.at) {
+            return certain(workload, how, why);
+        }
+        match home.map_or(Holder::Unseen, |ns| self.holder(ns, sighting)) {
+            Holder::One(holder, others) => {
+                certain(holder, AttributionMethod::Socket, why.or(others.then_some(Doubt::SharedSocket)))
+            }
+            Holder::Several(candidates, false) if !candidates.is_empty() => {
+                Owner::Ambiguous { candidates, host: false }
+            }
+            Holder::Several(..) | Holder::Nobody | Holder::Unseen => {
+                certain(workload, how, why.or(Some(Doubt::SharedNamespace)))
+            }
+        }
+    }
+
+    /// Whether others were in its namespace then.
+    fn shares(&self, workload: &Workload, home: Option<u64>, at: Timestamp) -> bool {
+        let mut keys = vec![Key::Joined(workload.id.clone())];
+        keys.extend(home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
+        self.lives.present(&keys, at).iter().any(|span| span.workload.id != workload.id)
+    }
+
+    /// An address of the host: its own, unless a workload in its namespace holds the socket.
+    fn of_host(&self, sighting: &Sighting<'_>) -> Owner {
+        let ns = self.namespaces.host();
+        match ns.map_or(Holder::Unseen, |ns| self.holder(ns, sighting)) {
+            Holder::Nobody => Owner::Host,
+            Holder::One(workload, others) => {
+                certain(workload, AttributionMethod::Socket, others.then_some(Doubt::SharedSocket))
+            }
+            Holder::Several(candidates, host) => Owner::Ambiguous { host: host || candidates.is_empty(), candidates },
+            Holder::Unseen => {
+                let mut keys = vec![Key::HostNetwork];
+                keys.extend(ns.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
+                let there = self.lives.present(&keys, sighting.at);
+                if there.is_empty() {
+                    return Owner::Host;
+                }
+                let candidates = there.iter().map(|span| Arc::clone(&span.workload)).collect();
+                Owner::Ambiguous { candidates, host: true }
+            }
+        }
+    }
+
+    /// Who held the socket behind an end, in a namespace.
+    fn holder(&self, ns: u64, sighting: &Sighting<'_>) -> Holder<'_> {
+        let Some(wanted) = &sighting.socket else { return Holder::Unseen };
+        let sockets = self.sockets.find(ns, sighting.ip.to_canonical(), wanted, sighting.at);
+        let nobodys = sockets.iter().any(|socket| socket.owners.is_empty());
+        let mut ids: Vec<_> = sockets.iter().flat_map(|socket: &&SocketView| &socket.owners).collect();
+        ids.sort();
+        ids.dedup();
+        if ids.is_empty() {
+            return if nobodys { Holder::Nobody } else { Holder::Unseen };
+        }
+        let known: Vec<_> = ids.iter().filter_map(|id| self.resident(ns, id, sighting.at)).collect();
+        match known[..] {
+            [only] if ids.len() == 1 => Holder::One(only, nobodys),
+            _ => Holder::Several(known.into_iter().cloned().collect(), nobodys),
+        }
+    }
+
+    /// A workload as it was in a namespace then, or else as it is known.
+    fn resident(&self, ns: u64, id: &crate::input::WorkloadId, at: Timestamp) -> Option<&Arc<Workload>> {
+        let there = self.lives.index.claims(&Key::Home(ns), at);
+        let then = match there {
+            Claims::Dated(spans) => spans.into_iter().find(|span| span.workload.id == *id),
+            _ => None,
+        };
+        then.map(|span| &span.workload).or_else(|| self.workload(id))
+    }
+
+    /// Whether the frame's MAC speaks for somebody else: a spoofed address, or a workload that routes for this one.
+    fn mac_differs(&self, workload: &Workload, sighting: &Sighting<'_>) -> bool {
+        let Some(mac) = sighting.mac else { return false };
+        let key = Key::Mac(mac);
+        let told = self.lives.index.claims(&key, sighting.at);
+        let differ = |other: &Workload| !self.are_together(workload, other, sighting.at);
+        match &told {
+            Claims::Dated(spans) => spans.iter().all(|span| differ(&span.workload)),
+            _ => {
+                let shown = self.shown(&key, sighting.at, &told).then;
+                !shown.is_empty() && shown.iter().all(|claim| differ(claim.workload))
+            }
+        }
+    }
+
+    /// The workload on whose veth a frame came in, where that is certain whatever its address and MAC say.
+    pub fn sender_by_veth(&self, sighting: &Sighting<'_>, to: IpAddr) -> Option<&Arc<Workload>> {
+        let (point, at) = (sighting.point, sighting.at);
+        let owners = self.owners_of_key(&Key::Veth(point.clone()), at);
+        let ([owner], Some(mac)) = (&owners[..], sighting.mac) else { return None };
+        let to = to.to_canonical();
+        if is_no_host(to) || self.has(owner, to, at) || self.may_be_flooded(point, to) {
+            return None;
+        }
+        // What the host routes to the workload carries the MAC of its bridge, or of its end of the veth.
+        let bridge = self.network_at(point, sighting.ip).and_then(|network| network.bridge.as_deref());
+        let host_macs = [self.host_mac(point), bridge.and_then(|name| self.host_mac(&ObservationPoint::new(name)))];
+        let from_network = self.may_be_flooded(point, sighting.ip.to_canonical());
+        let hosts_known = host_macs.iter().any(Option::is_some);
+        let from_host = host_macs.contains(&Some(mac)) || !(hosts_known || from_network);
+        (!from_host).then_some(owner)
+    }
+
+    /// Whether a workload, or another in its namespace, has an address.
+    fn has(&self, workload: &Workload, ip: IpAddr, at: Timestamp) -> bool {
+        let key = Key::Ip(ip);
+        let told = self.lives.index.claims(&key, at);
+        let shown = self.shown(&key, at, &told);
+        let spans: &[&Span] = match &told {
+            Claims::Dated(spans) | Claims::Late(spans) | Claims::Undated(spans) => spans,
+            Claims::None => &[],
+        };
+        let mut all = spans.iter().map(|span| &span.workload).chain(shown.then.iter().map(|claim| claim.workload));
+        all.any(|other| self.are_together(workload, other, at))
+    }
+
+    /// Whether a bridge may bring a frame for this address to every port: a neighbour's, whose place it does not know.
+    fn may_be_flooded(&self, point: &ObservationPoint, ip: IpAddr) -> bool {
+        let network = self.network_at(point, ip);
+        let in_range = network.is_some_and(|network| network.subnets.iter().any(|subnet| subnet.contains(ip)));
+        in_range && !self.networks.is_host(ip)
+    }
+}
+
+/// Claims of the runtime's word, and those of others that only the kernel shows; in order of id.
+fn with_told<'a>(spans: &[&'a Span], shown: Vec<Claim<'a>>) -> Vec<Claim<'a>> {
+    let mut claims: Vec<Claim<'a>> = spans.iter().map(|span| Claim::told(span)).collect();
+    for other in shown {
+        if claims.iter().all(|claim| claim.workload.id != other.workload.id) {
+            claims.push(other);
+        }
+    }
+    claims.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
+    claims
+}
+
+/// A workload, exactly unless there is a doubt.
+fn certain(workload: &Arc<Workload>, how: AttributionMethod, why: Option<Doubt>) -> Owner {
+    let confidence = if why.is_some() { Confidence::Likely } else { Confidence::Exact };
+    Owner::Workload { workload: Arc::clone(workload), how, confidence, why }
+}
+
+/// The one claim for which `holds` answers true.
+fn the_only<'a, 'b>(claims: &'b [Claim<'a>], holds: impl Fn(&Claim<'a>) -> bool) -> Option<&'b Claim<'a>> {
+    let mut matching = claims.iter().filter(|claim| holds(claim));
+    matching.next().filter(|_| matching.next().is_none())
+}

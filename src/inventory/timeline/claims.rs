@@ -1,0 +1,148 @@
+//! Who claims an address, MAC or interface by the kernel's word, and who speaks for a namespace that several share.
+//!
+//! Contract: the kernel shows what is in a namespace, the lives of workloads say who was in it. What was there at the first look is taken to have
+//! been there since the workload's start, unless somebody else had it by the runtime's word. Limits: those of [`super::namespaces`].
+//! Design: of several in one namespace a pod's sandbox owns it, else the one whose networks are its own; the others share.
+
+use std::sync::Arc;
+
+use super::Timeline;
+use super::index::{Claims, Key, Span};
+use super::namespaces::Inside;
+use crate::input::{InsideInterface, Mac, NetworkMode, ObservationPoint, Workload};
+use crate::time::Timestamp;
+
+/// A workload that may have owned something, and what speaks for it.
+#[derive(Debug)]
+pub(super) struct Claim<'a> {
+    pub(super) workload: &'a Arc<Workload>,
+    /// The interface inside its namespace; absent when only the runtime told it.
+    pub(super) interface: Option<&'a InsideInterface>,
+    /// Whether the runtime told it.
+    pub(super) told: bool,
+}
+
+/// What the kernel shows of a key at a time.
+#[derive(Debug, Default)]
+pub(super) struct Shown<'a> {
+    /// Who had it then.
+    pub(super) then: Vec<Claim<'a>>,
+    /// Who had it until shortly before.
+    pub(super) late: Vec<Claim<'a>>,
+}
+
+impl<'a> Claim<'a> {
+    pub(super) const fn told(span: &'a Span) -> Self {
+        Self { workload: &span.workload, interface: None, told: true }
+    }
+
+    /// Whether the interface with this MAC is the one that the claim rests on.
+    pub(super) fn has_mac(&self, ip: std::net::IpAddr, mac: Mac) -> bool {
+        let told = || self.workload.attachments.iter().any(|a| a.mac == Some(mac) && has(&a.addresses, ip));
+        self.interface.is_some_and(|interface| interface.mac == Some(mac)) || told()
+    }
+
+    /// Whether this is the host's side of the interface that the claim rests on.
+    pub(super) fn has_veth(&self, ip: std::net::IpAddr, point: &ObservationPoint) -> bool {
+        let is_here = |name: Option<&str>| name == Some(point.as_str());
+        let told =
+            || self.workload.attachments.iter().any(|a| is_here(a.host_interface.as_deref()) && has(&a.addresses, ip));
+        self.interface.is_some_and(|interface| is_here(interface.host_interface.as_deref())) || told()
+    }
+}
+
+fn has(addresses: &[std::net::IpAddr], ip: std::net::IpAddr) -> bool {
+    addresses.iter().any(|own| own.to_canonical() == ip)
+}
+
+impl Timeline {
+    /// What the kernel shows of a key at a time, next to what the runtime told of it; one claim a workload, in order of id.
+    pub(super) fn shown(&self, key: &Key, at: Timestamp, told: &Claims<'_>) -> Shown<'_> {
+        let mut shown = Shown::default();
+        for inside in self.namespaces.at(key) {
+            if inside.covers(at) {
+                let owners = self.owners_in(inside, at, told);
+                shown.then.extend(owners);
+                if shown.then.is_empty() {
+                    shown.late.extend(self.just_left(inside, at));
+                }
+            } else if inside.late_at(at).is_some() {
+                shown.late.extend(self.just_left(inside, at));
+            }
+        }
+        for claims in [&mut shown.then, &mut shown.late] {
+            claims.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
+            claims.dedup_by(|a, b| a.workload.id == b.workload.id);
+        }
+        shown
+    }
+
+    /// Who owned something in a namespace then.
+    fn owners_in<'a>(&'a self, inside: &'a Inside, at: Timestamp, told: &Claims<'_>) -> Vec<Claim<'a>> {
+        let Claims::Dated(residents) = self.lives.index.claims(&Key::Home(inside.ns), at) else { return Vec::new() };
+        // Seen only later: whoever had it by the runtime's word until then is not driven out by a guess.
+        let last_end = match told {
+            _ if inside.seen <= at => None,
+            Claims::Dated(_) => return Vec::new(),
+            Claims::Late(spans) => spans.iter().filter_map(|span| span.until).max(),
+            Claims::Undated(_) | Claims::None => None,
+        };
+        let came_after = |span: &&&Span| last_end.is_none_or(|end| span.from >= end);
+        let residents: Vec<&Span> = residents.iter().filter(came_after).copied().collect();
+        owners(&residents).into_iter().map(|span| shown_by(span, inside)).collect()
+    }
+
+    fn just_left<'a>(&'a self, inside: &'a Inside, at: Timestamp) -> Vec<Claim<'a>> {
+        match self.lives.index.claims(&Key::Home(inside.ns), at) {
+            Claims::Late(spans) | Claims::Dated(spans) => {
+                owners(&spans).into_iter().map(|span| shown_by(span, inside)).collect()
+            }
+            Claims::Undated(_) | Claims::None => Vec::new(),
+        }
+    }
+
+    /// Everybody who had a MAC or interface at a time, by the runtime's word or else by the kernel's.
+    pub(super) fn owners_of_key(&self, key: &Key, at: Timestamp) -> Vec<&Arc<Workload>> {
+        match self.lives.index.claims(key, at) {
+            // These come back with their address: the runtime gives both to the next workload.
+            told @ (Claims::Late(_) | Claims::None) => {
+                self.shown(key, at, &told).then.iter().map(|claim| claim.workload).collect()
+            }
+            Claims::Dated(spans) | Claims::Undated(spans) => spans.iter().map(|span| &span.workload).collect(),
+        }
+    }
+
+    /// The workload that owned a MAC at a time; nobody when several could have.
+    pub fn owner_of_mac(&self, mac: Mac, at: Timestamp) -> Option<&Arc<Workload>> {
+        match self.owners_of_key(&Key::Mac(mac), at)[..] {
+            [owner] => Some(owner),
+            _ => None,
+        }
+    }
+
+    /// Whether two workloads were in the same namespace at a time.
+    pub fn are_together(&self, one: &Workload, other: &Workload, at: Timestamp) -> bool {
+        let joined = |a: &Workload, b: &Workload| matches!(&a.network_mode, NetworkMode::Container(id) if *id == b.id);
+        let home = || self.lives.home_of(&one.id, at).is_some_and(|ns| Some(ns) == self.lives.home_of(&other.id, at));
+        one.id == other.id || joined(one, other) || joined(other, one) || (self.lives.anybody_shares() && home())
+    }
+}
+
+fn shown_by<'a>(span: &'a Span, inside: &'a Inside) -> Claim<'a> {
+    Claim { workload: &span.workload, interface: Some(&*inside.interface), told: false }
+}
+
+/// Of those in one namespace, the one that owns it: a pod's sandbox, else the one with networks of its own.
+pub(super) fn stands_out<T>(all: &[T], workload: impl Fn(&T) -> &Workload) -> Option<&T> {
+    let the_one = |is: &dyn Fn(&Workload) -> bool| {
+        let mut those = all.iter().filter(|one| is(workload(one)));
+        those.next().filter(|_| those.next().is_none())
+    };
+    let sandbox = the_one(&|workload| workload.pod.as_ref().is_some_and(|pod| pod.sandbox));
+    sandbox.or_else(|| the_one(&|workload| workload.network_mode == NetworkMode::Own))
+}
+
+/// The one that owns a namespace, or else all that are in it.
+fn owners<'a>(residents: &[&'a Span]) -> Vec<&'a Span> {
+    stands_out(residents, |span| &span.workload).map_or_else(|| residents.to_vec(), |owner| vec![*owner])
+}

@@ -1,0 +1,184 @@
+//! In which network namespaces the kernel shows the processes of each workload.
+//!
+//! Contract: the latest word; what it means for the past is written into the index as spans of the life. A word about a workload that the
+//! runtime has not told yet is kept until it does. Limits: [`MAX_PLACES`]; beyond, newcomers are refused and counted by the caller.
+//! Design: a first process is in one namespace, its home; others of its processes may be strays. Namespaces go by number, not by inode: an
+//! inode comes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::index::{Claims, Key, Span};
+use super::Lives;
+use crate::input::WorkloadId;
+use crate::time::Timestamp;
+
+/// Running workloads, and those that no runtime tells of.
+const MAX_PLACES: usize = 65_536;
+/// Of one workload; the collector tells at most some.
+const MAX_STRAYS: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    by_id: BTreeMap<WorkloadId, Place>,
+    residents: BTreeMap<u64, BTreeSet<WorkloadId>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// When the kernel showed it last.
+    at: Timestamp,
+    home: Option<u64>,
+    /// Whether it ever had a home in this run.
+    settled: bool,
+    strays: BTreeSet<u64>,
+}
+
+impl Places {
+    /// The keys of where a workload is, and when it was seen there.
+    pub(super) fn keys(&self, id: &WorkloadId) -> impl Iterator<Item = (Key, Timestamp)> + '_ {
+        self.by_id.get(id).into_iter().flat_map(|place| {
+            let strays = place.strays.iter().map(|ns| Key::Stray(*ns));
+            place.home.map(Key::Home).into_iter().chain(strays).map(|key| (key, place.at))
+        })
+    }
+
+    /// A run ended: what was seen until then says nothing of the next.
+    pub(super) fn leave(&mut self, id: &WorkloadId, until: Timestamp) {
+        if self.by_id.get(id).is_some_and(|place| place.at <= until) {
+            self.forget(id);
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: &WorkloadId) {
+        if let Some(Place { home: Some(home), .. }) = self.by_id.remove(id) {
+            self.moved_out(home, id);
+        }
+    }
+
+    fn moved_out(&mut self, home: u64, id: &WorkloadId) {
+        let empty = self.residents.get_mut(&home).is_some_and(|residents| {
+            residents.remove(id);
+            residents.is_empty()
+        });
+        if empty {
+            self.residents.remove(&home);
+        }
+    }
+
+    fn place(&mut self, id: &WorkloadId, at: Timestamp) -> Option<&mut Place> {
+        if self.by_id.len() >= MAX_PLACES && !self.by_id.contains_key(id) {
+            return None;
+        }
+        let new = || Place { at, home: None, settled: false, strays: BTreeSet::new() };
+        Some(self.by_id.entry(id.clone()).or_insert_with(new))
+    }
+}
+
+/// What changes in the index when a workload is seen elsewhere.
+struct Move {
+    left: Vec<Key>,
+    entered: Vec<Key>,
+    /// It has just been found, and was there before.
+    first: bool,
+}
+
+impl Lives {
+    /// The kernel shows the first process of a workload in a namespace, or not there any more.
+    pub(in super::super) fn settle(&mut self, at: Timestamp, id: &WorkloadId, home: Option<u64>) {
+        let Some(place) = self.places.place(id, at) else {
+            self.counts.namespaces_refused += 1;
+            return;
+        };
+        place.at = place.at.max(at);
+        let old = std::mem::replace(&mut place.home, home);
+        if old == home {
+            return;
+        }
+        let first = !place.settled;
+        place.settled |= home.is_some();
+        if let Some(old) = old {
+            self.places.moved_out(old, id);
+        }
+        if let Some(home) = home {
+            self.places.residents.entry(home).or_default().insert(id.clone());
+        }
+        let key = |ns: Option<u64>| ns.map(Key::Home).into_iter().collect();
+        self.relocate(at, id, Move { left: key(old), entered: key(home), first });
+    }
+
+    /// The kernel shows other processes of a workload in these namespaces.
+    pub(in super::super) fn stray(&mut self, at: Timestamp, id: &WorkloadId, strays: BTreeSet<u64>) {
+        let Some(place) = self.places.place(id, at) else {
+            self.counts.namespaces_refused += 1;
+            return;
+        };
+        place.at = place.at.max(at);
+        let strays: BTreeSet<u64> = strays.into_iter().take(MAX_STRAYS).collect();
+        let old = std::mem::replace(&mut place.strays, strays);
+        let left = old.difference(&place.strays).map(|ns| Key::Stray(*ns)).collect();
+        let entered = place.strays.difference(&old).map(|ns| Key::Stray(*ns)).collect();
+        self.relocate(at, id, Move { left, entered, first: false });
+    }
+
+    /// A namespace is as told now: only these have their home there.
+    pub(in super::super) fn residents(&mut self, at: Timestamp, ns: u64, ids: &[WorkloadId]) {
+        let known = self.places.residents.get(&ns);
+        let left: Vec<WorkloadId> = known.into_iter().flatten().filter(|id| !ids.contains(id)).cloned().collect();
+        for id in &left {
+            self.settle(at, id, None);
+        }
+        for id in ids {
+            self.settle(at, id, Some(ns));
+        }
+    }
+
+    /// Writes it into the index, if it runs; else that is done when it does.
+    fn relocate(&mut self, at: Timestamp, id: &WorkloadId, change: Move) {
+        let Some(life) = self.by_id.get(id).filter(|life| life.runs()) else { return };
+        let (serial, since) = (life.serial, life.since);
+        for key in &change.left {
+            self.index.retain(key, serial, |span| {
+                span.until = span.until.or(Some(at));
+                true
+            });
+        }
+        for key in change.entered {
+            self.sharing = true;
+            if self.spare_spans(id, 1) == 0 {
+                self.counts.spans_dropped += 1;
+                continue;
+            }
+            let from = since.filter(|since| change.first && *since <= at).unwrap_or(at);
+            self.push(id, key, from, false);
+        }
+    }
+
+    /// The namespace in which a workload was at home then.
+    pub(in super::super) fn home_of(&self, id: &WorkloadId, at: Timestamp) -> Option<u64> {
+        let life = self.by_id.get(id)?;
+        let homes = life.keys.range(Key::Home(0)..=Key::Home(u64::MAX));
+        homes.rev().find_map(|key| match key {
+            Key::Home(ns) if self.index.owned(key, life.serial, at) => Some(*ns),
+            _ => None,
+        })
+    }
+
+    /// Whether anybody may be in a namespace with others.
+    pub(in super::super) const fn anybody_shares(&self) -> bool {
+        self.sharing
+    }
+
+    /// Everybody who was in a place at a time, dated or not, in order of id, without repetition.
+    pub(in super::super) fn present<'a>(&'a self, keys: &[Key], at: Timestamp) -> Vec<&'a Span> {
+        let mut all: Vec<&Span> = Vec::new();
+        for key in keys {
+            match self.index.claims(key, at) {
+                Claims::Dated(spans) | Claims::Undated(spans) => all.extend(spans),
+                Claims::Late(_) | Claims::None => {}
+            }
+        }
+        all.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
+        all.dedup_by(|a, b| a.workload.id == b.workload.id);
+        all
+    }
+}
