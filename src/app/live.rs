@@ -5,6 +5,7 @@
 //! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
 
 mod feed;
+mod kernel;
 mod sockets;
 mod taps;
 
@@ -63,7 +64,8 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
         options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
     let recorder = recorder.map(Arc::new);
     let publisher = Publisher::default();
-    let sockets = sockets::start(&options, &publisher, sender.clone(), Arc::clone(&stop))?;
+    let (tee, looks) = kernel::start(sender.clone(), Arc::clone(&stop))?;
+    let sockets = sockets::start(&options, &publisher, sender.clone(), tee, Arc::clone(&stop))?;
     let capture = &options.config.capture;
     let watch =
         taps::watch(capture, options.config.meter, options.listen, sender, recorder.clone(), Arc::clone(&stop))?;
@@ -81,6 +83,7 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     sockets.tell_to_stop();
     let summary = turn.finish(&receiver);
     watch.join().map_err(|_| anyhow::anyhow!("the interface watch panicked"))?;
+    looks.join().map_err(|_| anyhow::anyhow!("the kernel's thread panicked"))?;
     sockets.stop();
     outcome.and(summary)
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::LiveOptions;
 use super::feed::Feed;
+use super::kernel::KernelTee;
 use crate::app::publish::Publisher;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
 use crate::inventory::docker::{DockerOptions, DockerReader};
@@ -36,6 +37,7 @@ pub fn start(
     options: &LiveOptions,
     publisher: &Publisher,
     sender: Sender<Feed>,
+    tee: KernelTee,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Sockets> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,7 +66,9 @@ pub fn start(
     let reader =
         DockerReader::new(DockerOptions { host: docker.host.clone(), reconcile_interval: docker.reconcile_interval });
     let emit = move |event: InventoryEvent| {
-        let input = Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)));
+        let at = now();
+        tee.tell(&event);
+        let input = Input::new(at, Fact::Recorded(RecordedFact::Inventory(event)));
         // Fails only when the engine is gone.
         let _ = sender.send(Feed::Fact(input));
     };

@@ -1,0 +1,174 @@
+//! What the kernel shows of workloads: namespaces, interfaces inside, sockets, sniffers, processes.
+//!
+//! Contract: a [`Collector`] is told which workloads run and returns, at each look, what changed since the last one; nothing that
+//! could not be seen is passed over, it is a [`KernelFact::Missed`]. The namespace of the thread that makes it is the host's; it
+//! stays on that thread. Limits: what lives between two looks only; a thread (not a process) that enters another namespace alone;
+//! a process that holds a socket of another namespace than its own. Each table names its bound.
+//! Design: netlink where the kernel speaks it, `/proc` for processes and files; no clock: a caller brings the time and decides how
+//! often to look ([`Collector::look`] is the dear one, [`Collector::look_at_sockets`] the cheap one).
+
+mod cgroups;
+mod diag;
+mod holders;
+mod interfaces;
+mod missed;
+mod namespaces;
+mod netlink;
+mod proc;
+mod sniffers;
+mod sockets;
+mod workloads;
+
+use self::missed::Missed;
+use self::namespaces::Namespaces;
+use self::sniffers::Sniffers;
+use self::sockets::{Scene, Sockets};
+use self::workloads::Workloads;
+use super::HostError;
+use crate::input::{InventoryEvent, KernelFact, NetnsId, SocketView, WorkloadId, WorkloadState};
+use crate::time::Timestamp;
+
+/// Looks at the kernel for workloads.
+#[derive(Debug)]
+pub struct Collector {
+    workloads: Workloads,
+    namespaces: Namespaces,
+    sockets: Sockets,
+    sniffers: Sniffers,
+    missed: Missed,
+    buffer: Vec<u8>,
+}
+
+/// How much is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// Every process, interface, socket and sniffer.
+    All,
+    /// Workloads that were not looked at yet, and what is news.
+    New,
+    /// Sockets, and what is news.
+    Sockets,
+}
+
+impl Collector {
+    /// The calling thread's network namespace is the host's.
+    pub fn new() -> Result<Self, HostError> {
+        Ok(Self {
+            workloads: Workloads::new(),
+            namespaces: Namespaces::new()?,
+            sockets: Sockets::default(),
+            sniffers: Sniffers::default(),
+            missed: Missed::default(),
+            buffer: vec![0; netlink::BUFFER],
+        })
+    }
+
+    /// The host's namespace.
+    pub const fn host(&self) -> NetnsId {
+        self.namespaces.host()
+    }
+
+    /// A workload runs with this first process; whether that is new.
+    pub fn start(&mut self, id: &WorkloadId, pid: u32) -> bool {
+        self.workloads.start(id, pid)
+    }
+
+    /// A workload ended; whether it ran.
+    pub fn stop(&mut self, id: &WorkloadId) -> bool {
+        self.workloads.stop(id)
+    }
+
+    /// Takes a runtime's word; whether something started or ended.
+    pub fn hear(&mut self, event: &InventoryEvent) -> bool {
+        match event {
+            InventoryEvent::Workload(workload) => match (workload.state, workload.pid) {
+                (WorkloadState::Running | WorkloadState::Paused, Some(pid)) => self.start(&workload.id, pid),
+                (WorkloadState::Running | WorkloadState::Paused, None) => false,
+                (WorkloadState::Created | WorkloadState::Exited, _) => self.stop(&workload.id),
+            },
+            InventoryEvent::Stopped { id, .. } => self.stop(id),
+            // A workload that ended unheard has no process any more, and so is nowhere.
+            _ => false,
+        }
+    }
+
+    /// Looks at everything.
+    pub fn look(&mut self, at: Timestamp) -> Vec<KernelFact> {
+        self.turn(at, Extent::All)
+    }
+
+    /// Looks at workloads that are new, at namespaces that changed, and at sockets.
+    pub fn look_at_new(&mut self, at: Timestamp) -> Vec<KernelFact> {
+        self.turn(at, Extent::New)
+    }
+
+    /// Looks at namespaces that changed, and at sockets.
+    pub fn look_at_sockets(&mut self, at: Timestamp) -> Vec<KernelFact> {
+        self.turn(at, Extent::Sockets)
+    }
+
+    /// Whether there are namespaces whose sockets are looked at.
+    pub fn has_sockets(&self) -> bool {
+        !self.sockets.is_idle()
+    }
+
+    fn turn(&mut self, at: Timestamp, extent: Extent) -> Vec<KernelFact> {
+        let Self { workloads, namespaces, sockets, sniffers, missed, buffer } = self;
+        let mut facts = Vec::new();
+        if extent != Extent::Sockets {
+            workloads.look(extent == Extent::All, missed, &mut facts);
+            namespaces.settle(workloads, missed, &mut facts);
+        }
+        namespaces.list(at, buffer, missed, &mut facts);
+        let listed = extent == Extent::All;
+        sockets.look(&mut Scene { at, workloads, namespaces, listed, buffer, missed, facts: &mut facts });
+        if listed {
+            sniffers.look(workloads, namespaces, buffer, missed, &mut facts);
+        }
+        facts.extend(missed.take());
+        facts
+    }
+}
+
+/// Looks once at the workloads with these first processes: what is there now, without what came and went.
+pub fn observe_once(workloads: &[(WorkloadId, u32)]) -> Vec<KernelFact> {
+    let Ok(mut collector) = Collector::new() else { return Vec::new() };
+    for (id, pid) in workloads {
+        collector.start(id, *pid);
+    }
+    // A socket that nobody holds is sure only at the second look; what comes and goes meanwhile is left out.
+    let mut facts = collector.look(Timestamp::MIN);
+    facts.extend(collector.look(Timestamp::MIN).into_iter().filter_map(|fact| match fact {
+        KernelFact::SocketOpened(socket) if socket.since.is_some() => {
+            Some(KernelFact::SocketOpened(SocketView { since: None, ..(*socket).clone() }.into()))
+        }
+        KernelFact::Missed { .. } => None,
+        other => Some(other),
+    }));
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn this_process_as_a_workload_is_shown_with_its_socket() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let port = socket.local_addr().expect("an address").port();
+        let id = WorkloadId::new("self");
+        let facts = observe_once(&[(id.clone(), std::process::id())]);
+        let told = |wanted: &dyn Fn(&KernelFact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
+        assert_eq!(
+            told(&|fact| matches!(fact, KernelFact::Namespace(view) if view.host && view.workloads == [id.clone()])),
+            1
+        );
+        assert_eq!(told(&|fact| matches!(fact, KernelFact::Processes(of) if of.workload == id)), 1);
+        let ours = |fact: &KernelFact| matches!(fact, KernelFact::SocketOpened(view) if view.local.port == port);
+        assert_eq!(told(&ours), 1);
+        let Some(KernelFact::SocketOpened(view)) = facts.iter().find(|fact| ours(fact)) else { panic!("{facts:?}") };
+        assert_eq!((&view.owners[..], view.since), (&[id][..], None));
+    }
+}

@@ -1,0 +1,113 @@
+//! Who holds a socket open: inode → `/proc/PID/fd` of the workloads' processes in its namespace.
+//!
+//! Contract: says of itself when it could not look everywhere; then "nobody" proves nothing. Limits: [`MAX_FILES`] descriptors a
+//! search. Source: proc(5).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::io::ErrorKind;
+
+use super::proc::{self, Unseen};
+use super::workloads::Workloads;
+use crate::input::{NetnsId, WorkloadId};
+
+/// Descriptors looked at in one search.
+const MAX_FILES: usize = 131_072;
+
+/// The holders of one socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) owners: BTreeSet<WorkloadId>,
+    /// One of the processes.
+    pub(super) pid: u32,
+}
+
+/// What a search found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) holders: HashMap<u64, Holder>,
+    /// It looked at every descriptor.
+    pub(super) complete: bool,
+}
+
+/// Searches the processes of all workloads in a namespace.
+pub(super) fn find(workloads: &Workloads, netns: NetnsId, wanted: &HashSet<u64>) -> Found {
+    let mut found = Found { complete: true, ..Found::default() };
+    let mut left = MAX_FILES;
+    for (id, running) in workloads.iter() {
+        found.complete &= !running.is_hidden();
+        for pid in running.in_namespace(netns) {
+            found.complete &= each_socket(*pid, &mut left, |inode| {
+                if wanted.contains(&inode) {
+                    let holder = found.holders.entry(inode).or_default();
+                    holder.pid = *pid;
+                    if !holder.owners.contains(id) {
+                        holder.owners.insert(id.clone());
+                    }
+                }
+            });
+        }
+    }
+    found
+}
+
+/// The sockets that this process holds itself.
+pub(super) fn own() -> HashSet<u64> {
+    let mut inodes = HashSet::new();
+    each_socket(std::process::id(), &mut MAX_FILES.clone(), |inode| _ = inodes.insert(inode));
+    inodes
+}
+
+/// Calls for each socket that a process holds; whether all its descriptors could be read. One that has ended holds none.
+fn each_socket(pid: u32, left: &mut usize, mut each: impl FnMut(u64)) -> bool {
+    let entries = match fs::read_dir(proc::path(pid, "fd")) {
+        Ok(entries) => entries,
+        Err(error) => return Unseen::of(&error, pid) == Unseen::Gone,
+    };
+    for entry in entries.flatten() {
+        if *left == 0 {
+            return false;
+        }
+        *left -= 1;
+        match fs::read_link(entry.path()) {
+            Ok(link) => proc::inode(&link, "socket:[").into_iter().for_each(&mut each),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return false,
+            // Closed meanwhile.
+            Err(_) => {}
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd as _;
+
+    use super::super::missed::Missed;
+    use super::*;
+
+    #[test]
+    fn a_socket_of_this_process_is_found_and_another_inode_is_nobodys() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let link = fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).expect("a link");
+        let inode = proc::inode(&link, "socket:[").expect("an inode");
+        let mut workloads = Workloads::new();
+        let id = WorkloadId::new("self");
+        workloads.start(&id, std::process::id());
+        workloads.look(true, &mut Missed::default(), &mut Vec::new());
+        let netns = proc::netns(std::process::id()).expect("a namespace");
+        let found = find(&workloads, netns, &HashSet::from([inode, 1]));
+        assert!(found.complete);
+        let holder = Holder { owners: BTreeSet::from([id]), pid: std::process::id() };
+        assert_eq!(found.holders, HashMap::from([(inode, holder)]));
+        assert!(own().contains(&inode));
+    }
+
+    #[test]
+    fn a_search_that_ran_out_of_its_budget_says_so() {
+        let mut left = 1;
+        assert!(!each_socket(std::process::id(), &mut left, |_| {}));
+        assert!(each_socket(u32::MAX, &mut left, |_| {}), "a process that ended holds nothing");
+    }
+}

@@ -1,0 +1,287 @@
+//! The network namespaces that workloads' processes are in.
+//!
+//! Contract: each is entered once, on a thread of its own that ends; its socket stays there and tells of changes, so that
+//! interfaces are listed when something changed, and every [`AGAIN`] in any case. Limits: [`MAX_NAMESPACES`]; an open socket keeps
+//! a namespace alive until the look that finds nobody in it. Source: network_namespaces(7), setns(2), rtnetlink(7).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::SockProtocol;
+
+use super::interfaces;
+use super::missed::Missed;
+use super::netlink::Netlink;
+use super::proc;
+use super::workloads::Workloads;
+use crate::host::HostError;
+use crate::input::{InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, WorkloadId};
+use crate::time::Timestamp;
+
+const MAX_NAMESPACES: usize = 1024;
+/// Listed again although nothing was told.
+const AGAIN: Duration = Duration::from_secs(5);
+/// One that could not be entered is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+/// Messages of a namespace taken at once.
+const MAX_NEWS: usize = 1024;
+/// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`.
+const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// Processes of a namespace that are tried for its door.
+const MAX_DOORS: usize = 8;
+
+/// Who is in a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Inhabitants {
+    /// Workloads whose first process is in it.
+    pub(super) workloads: Vec<WorkloadId>,
+    /// Workloads with any process in it.
+    pub(super) with_process: usize,
+    /// Some of the processes: doors to it.
+    pub(super) pids: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    inhabitants: Inhabitants,
+    route: Option<Netlink>,
+    stale: bool,
+    listed: Option<Timestamp>,
+    /// Not before this time again.
+    refused: Option<Timestamp>,
+    interfaces: Vec<InsideInterface>,
+    told: Option<Arc<NamespaceView>>,
+    counted: BTreeSet<MissedKind>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Namespaces {
+    host: NetnsId,
+    door: File,
+    route: Netlink,
+    /// Names of the host's links; absent when something changed there.
+    links: Option<HashMap<u32, String>>,
+    known: BTreeMap<NetnsId, Known>,
+    overflowed: BTreeSet<NetnsId>,
+}
+
+impl Namespaces {
+    /// The host's is the one of the calling thread.
+    pub(super) fn new() -> Result<Self, HostError> {
+        let missing = || HostError::Interfaces(nix::Error::ENOENT);
+        let host = proc::own_netns().ok_or_else(missing)?;
+        let door = File::open("/proc/thread-self/ns/net").map_err(|_| missing())?;
+        let route = Netlink::open(SockProtocol::NetlinkRoute, GROUPS)?;
+        Ok(Self { host, door, route, links: None, known: BTreeMap::new(), overflowed: BTreeSet::new() })
+    }
+
+    pub(super) const fn host(&self) -> NetnsId {
+        self.host
+    }
+
+    /// Who is in each namespace that is looked at, the host's among them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NetnsId, &Inhabitants)> {
+        self.known.iter().map(|(netns, known)| (*netns, &known.inhabitants))
+    }
+
+    /// The name of an interface inside.
+    pub(super) fn interface(&mut self, netns: NetnsId, index: u32, buffer: &mut [u8]) -> Option<String> {
+        if netns == self.host {
+            if self.links.is_none() {
+                self.links = interfaces::host_links(&mut self.route, buffer).ok();
+            }
+            return self.links.as_ref()?.get(&index).cloned();
+        }
+        let inside = self.known.get(&netns)?.interfaces.iter().find(|interface| interface.index == index);
+        inside.map(|interface| interface.name.clone())
+    }
+
+    /// Notes who is where now; what is new or empty becomes known or goes.
+    pub(super) fn settle(&mut self, workloads: &Workloads, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
+        let mut now = inhabitants(workloads);
+        now.entry(self.host).or_default();
+        self.overflowed.retain(|netns| now.contains_key(netns));
+        self.known.retain(|netns, _| {
+            let stays = now.contains_key(netns);
+            if !stays {
+                facts.push(KernelFact::NamespaceGone { netns: *netns });
+            }
+            stays
+        });
+        for (netns, inhabitants) in now {
+            if let Some(known) = self.known.get_mut(&netns) {
+                known.inhabitants = inhabitants;
+            } else if self.known.len() < MAX_NAMESPACES || netns == self.host {
+                self.known.insert(netns, Known { inhabitants, stale: true, ..Known::default() });
+            } else if self.overflowed.insert(netns) {
+                missed.add(MissedKind::Overflow, 1);
+            }
+        }
+    }
+
+    /// Hears the news, lists what changed, and tells what is new.
+    pub(super) fn list(&mut self, at: Timestamp, buffer: &mut [u8], missed: &mut Missed, facts: &mut Vec<KernelFact>) {
+        if self.route.drain(MAX_NEWS, buffer, |_| {}).any {
+            self.links = None;
+        }
+        let Self { host, door, route, links, known, .. } = self;
+        let mut again = true;
+        let mut name = |index: u32, buffer: &mut [u8]| {
+            if let Some(name) = links.as_ref().and_then(|all| all.get(&index)) {
+                return Some(name.clone());
+            }
+            // A link may be younger than the news that were heard.
+            if std::mem::take(&mut again) {
+                *links = interfaces::host_links(route, buffer).ok();
+            }
+            links.as_ref()?.get(&index).cloned()
+        };
+        for (netns, known) in known {
+            if netns != host {
+                known.look(*netns, door, &mut name, at, buffer, missed);
+            }
+            facts.extend(known.tell(*netns, netns == host));
+        }
+    }
+}
+
+type HostName<'a> = dyn FnMut(u32, &mut [u8]) -> Option<String> + 'a;
+
+impl Known {
+    fn look(
+        &mut self,
+        netns: NetnsId,
+        host: &File,
+        name: &mut HostName<'_>,
+        at: Timestamp,
+        buffer: &mut [u8],
+        missed: &mut Missed,
+    ) {
+        if self.route.is_none() && self.refused.is_none_or(|until| until <= at) {
+            self.stale = true;
+            self.refused = None;
+            match open_in(netns, &self.inhabitants.pids, || Netlink::open(SockProtocol::NetlinkRoute, GROUPS)) {
+                Ok(route) => self.route = Some(route),
+                Err(_) => self.refuse(at, missed),
+            }
+        }
+        let Some(route) = &mut self.route else { return };
+        self.stale |= route.drain(MAX_NEWS, buffer, |_| {}).any;
+        self.stale |= self.listed.is_none_or(|listed| at.since(listed) >= AGAIN);
+        if !self.stale {
+            return;
+        }
+        // The host's names are listed with a buffer of their own: this one is in use while they are asked for.
+        let mut second = Vec::new();
+        let host_name = |index| {
+            second.resize(super::netlink::BUFFER, 0);
+            name(index, &mut second)
+        };
+        match interfaces::list(route, host.as_raw_fd(), host_name, buffer) {
+            Ok(listed) => {
+                self.interfaces = listed.interfaces;
+                (self.stale, self.listed) = (listed.changed, Some(at));
+                if listed.overflow > 0 && self.counted.insert(MissedKind::Overflow) {
+                    missed.add(MissedKind::Overflow, listed.overflow);
+                }
+            }
+            Err(_) => self.refuse(at, missed),
+        }
+    }
+
+    fn refuse(&mut self, at: Timestamp, missed: &mut Missed) {
+        self.route = None;
+        self.refused = Some(at.plus(RETRY));
+        if self.counted.insert(MissedKind::Namespace) {
+            missed.add(MissedKind::Namespace, 1);
+        }
+    }
+
+    fn tell(&mut self, netns: NetnsId, host: bool) -> Option<KernelFact> {
+        let same = self
+            .told
+            .as_ref()
+            .is_some_and(|told| told.workloads == self.inhabitants.workloads && told.interfaces == self.interfaces);
+        if same {
+            return None;
+        }
+        let (workloads, interfaces) = (self.inhabitants.workloads.clone(), self.interfaces.clone());
+        let view = Arc::new(NamespaceView { netns, host, workloads, interfaces });
+        self.told = Some(Arc::clone(&view));
+        Some(KernelFact::Namespace(view))
+    }
+}
+
+fn inhabitants(workloads: &Workloads) -> BTreeMap<NetnsId, Inhabitants> {
+    let mut all: BTreeMap<NetnsId, Inhabitants> = BTreeMap::new();
+    for (id, running) in workloads.iter() {
+        for netns in running.namespaces() {
+            let here = all.entry(netns).or_default();
+            here.with_process += 1;
+            if running.netns() == Some(netns) {
+                here.workloads.push(id.clone());
+            }
+            let room = MAX_DOORS.saturating_sub(here.pids.len());
+            here.pids.extend(running.in_namespace(netns).iter().take(room));
+        }
+    }
+    all
+}
+
+/// Opens something inside a namespace, by the door of one of its processes.
+pub(super) fn open_in<T: Send>(
+    netns: NetnsId,
+    pids: &[u32],
+    open: impl FnOnce() -> Result<T, nix::Error> + Send,
+) -> Result<T, nix::Error> {
+    let is_it = |file: &File| file.metadata().is_ok_and(|metadata| metadata.ino() == netns.0);
+    let mut doors = pids.iter().filter_map(|pid| File::open(proc::path(*pid, "ns/net")).ok());
+    let door = doors.find(is_it).ok_or(nix::Error::ESRCH)?;
+    let inside = || {
+        setns(&door, CloneFlags::CLONE_NEWNET)?;
+        open()
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, inside);
+        thread.map_err(|_| nix::Error::EAGAIN)?.join().unwrap_or(Err(nix::Error::EIO))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_told_once_and_a_workload_in_it_makes_it_news() {
+        let (mut workloads, mut missed, mut facts) = (Workloads::new(), Missed::default(), Vec::new());
+        let mut namespaces = Namespaces::new().expect("the host's namespace");
+        let mut buffer = vec![0; super::super::netlink::BUFFER];
+        for _ in 0..2 {
+            namespaces.settle(&workloads, &mut missed, &mut facts);
+            namespaces.list(Timestamp::from_secs(1), &mut buffer, &mut missed, &mut facts);
+        }
+        let [KernelFact::Namespace(host)] = &facts[..] else { panic!("{facts:?}") };
+        assert!(host.host && host.workloads.is_empty() && host.interfaces.is_empty());
+        let id = WorkloadId::new("one");
+        workloads.start(&id, std::process::id());
+        workloads.look(true, &mut missed, &mut facts);
+        facts.clear();
+        namespaces.settle(&workloads, &mut missed, &mut facts);
+        namespaces.list(Timestamp::from_secs(2), &mut buffer, &mut missed, &mut facts);
+        let [KernelFact::Namespace(host)] = &facts[..] else { panic!("{facts:?}") };
+        assert_eq!(host.workloads, [id]);
+    }
+
+    #[test]
+    fn a_door_to_another_namespace_is_not_taken() {
+        let opened = open_in(NetnsId(1), &[std::process::id()], || Ok(()));
+        assert_eq!(opened, Err(nix::Error::ESRCH));
+    }
+}

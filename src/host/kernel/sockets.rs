@@ -1,0 +1,304 @@
+//! The sockets of namespaces in which more than one could own a flow, and who holds them.
+//!
+//! Contract: a socket is told as nobody's only when two searches, of processes listed after it was seen, found no holder; where a
+//! search was not complete it is counted and not told. Sockets that were destroyed without having been seen are counted.
+//! Limits: [`MAX_SOCKETS`] a namespace. Design: looked at are the host's namespace while a workload is in it, and shared ones.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::socket::SockProtocol;
+
+use super::diag::{self, DiagSocket};
+use super::holders::{self, Found};
+use super::missed::Missed;
+use super::namespaces::{Namespaces, open_in};
+use super::netlink::Netlink;
+use super::proc;
+use super::workloads::Workloads;
+use crate::input::{KernelFact, MissedKind, NetnsId, SocketEvidence, SocketView, WorkloadId};
+use crate::time::Timestamp;
+
+const MAX_SOCKETS: usize = 16_384;
+/// Messages of destroyed sockets taken at once.
+const MAX_DESTROYED: usize = 16_384;
+/// Dumps after which a socket that is not seen any more, and was not told to be destroyed, is forgotten.
+const FORGET: u32 = 16;
+const RETRY: Duration = Duration::from_secs(10);
+
+/// All namespaces whose sockets are looked at.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    watched: BTreeMap<NetnsId, Watched>,
+    refused: BTreeMap<NetnsId, Timestamp>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    diag: Netlink,
+    /// Absent where this process may not hear it.
+    destroyed: Option<Netlink>,
+    known: HashMap<u64, Known>,
+    /// Cookies of sockets that were seen with a holder, and the last dump that had them.
+    cookies: HashMap<u64, u32>,
+    turn: u32,
+    /// Time of the last dump.
+    last: Option<Timestamp>,
+    /// Sockets without room at the last dump.
+    refused: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    socket: DiagSocket,
+    since: Option<Timestamp>,
+    seen: u32,
+    standing: Standing,
+}
+
+/// How far a socket is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Not searched yet.
+    New,
+    /// One search found no holder.
+    Unheld,
+    /// Told.
+    Told,
+    /// Its holder cannot be known; counted.
+    Missed,
+}
+
+/// What a look needs from outside.
+pub(super) struct Scene<'a> {
+    pub(super) at: Timestamp,
+    pub(super) workloads: &'a mut Workloads,
+    pub(super) namespaces: &'a Namespaces,
+    /// Processes were listed just before.
+    pub(super) listed: bool,
+    pub(super) buffer: &'a mut [u8],
+    pub(super) missed: &'a mut Missed,
+    pub(super) facts: &'a mut Vec<KernelFact>,
+}
+
+impl Sockets {
+    /// Whether any namespace's sockets are looked at.
+    pub(super) fn is_idle(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    /// Looks at all namespaces that need it.
+    pub(super) fn look(&mut self, scene: &mut Scene<'_>) {
+        let host = scene.namespaces.host();
+        let wanted: BTreeMap<NetnsId, &[u32]> = scene
+            .namespaces
+            .iter()
+            .filter(|(netns, inside)| inside.with_process > usize::from(*netns != host))
+            .map(|(netns, inside)| (netns, &*inside.pids))
+            .collect();
+        self.watched.retain(|netns, watched| {
+            let stays = wanted.contains_key(netns);
+            if !stays {
+                scene.facts.extend(watched.all_told().map(|inode| KernelFact::SocketClosed { netns: *netns, inode }));
+            }
+            stays
+        });
+        self.refused.retain(|netns, until| wanted.contains_key(netns) && *until > scene.at);
+        for (netns, pids) in wanted {
+            if !self.watched.contains_key(&netns) && !self.refused.contains_key(&netns) {
+                match Watched::open(netns, pids, netns == host) {
+                    Ok(watched) => _ = self.watched.insert(netns, watched),
+                    Err(_) => self.refuse(netns, scene),
+                }
+            }
+            let Some(watched) = self.watched.get_mut(&netns) else { continue };
+            if !watched.look(netns, scene) {
+                self.watched.remove(&netns);
+                self.refuse(netns, scene);
+            }
+        }
+    }
+
+    fn refuse(&mut self, netns: NetnsId, scene: &mut Scene<'_>) {
+        self.refused.insert(netns, scene.at.plus(RETRY));
+        scene.missed.add(MissedKind::Namespace, 1);
+    }
+}
+
+impl Watched {
+    fn open(netns: NetnsId, pids: &[u32], here: bool) -> Result<Self, nix::Error> {
+        let open = || {
+            let destroyed = Netlink::open(SockProtocol::NetlinkSockDiag, diag::DESTROYED).ok();
+            if let Some(destroyed) = &destroyed {
+                destroyed.enlarge();
+            }
+            Ok((Netlink::open(SockProtocol::NetlinkSockDiag, 0)?, destroyed))
+        };
+        let (diag, destroyed) = if here { open()? } else { open_in(netns, pids, open)? };
+        let (known, cookies) = (HashMap::new(), HashMap::new());
+        Ok(Self { diag, destroyed, known, cookies, turn: 0, last: None, refused: 0 })
+    }
+
+    fn all_told(&self) -> impl Iterator<Item = u64> {
+        self.known.iter().filter(|(_, known)| known.standing == Standing::Told).map(|(inode, _)| *inode)
+    }
+
+    /// One look; whether the kernel answered.
+    fn look(&mut self, netns: NetnsId, scene: &mut Scene<'_>) -> bool {
+        if let Some(destroyed) = self.destroyed.as_mut().filter(|_| self.last.is_none()) {
+            // Before the first dump nothing was seen that could be missed.
+            destroyed.drain(MAX_DESTROYED, scene.buffer, |_| {});
+        }
+        let began = scene.at;
+        if !self.dump(netns, scene) {
+            scene.facts.extend(self.all_told().map(|inode| KernelFact::SocketClosed { netns, inode }));
+            return false;
+        }
+        self.close(netns, scene);
+        self.resolve(netns, scene);
+        self.count_destroyed(scene);
+        self.last = Some(began);
+        true
+    }
+
+    fn dump(&mut self, netns: NetnsId, scene: &mut Scene<'_>) -> bool {
+        self.turn = self.turn.wrapping_add(1);
+        let (turn, last) = (self.turn, self.last);
+        let (known, cookies) = (&mut self.known, &mut self.cookies);
+        let mut refused = 0_usize;
+        let answer = diag::dump(&mut self.diag, scene.buffer, |socket| {
+            if socket.inode == 0 {
+                // Nobody holds it any more, but it is the one that was seen.
+                cookies.entry(socket.cookie).and_modify(|seen| *seen = turn);
+                return;
+            }
+            let room = known.len() < MAX_SOCKETS;
+            match known.get_mut(&socket.inode) {
+                Some(known) if known.socket.same(&socket) => known.seen = turn,
+                // A datagram socket was connected, or the number belongs to another socket now.
+                Some(known) => {
+                    if known.standing == Standing::Told {
+                        scene.facts.push(KernelFact::SocketClosed { netns, inode: socket.inode });
+                    }
+                    *known = Known { seen: turn, since: last, standing: Standing::New, socket: socket.clone() };
+                }
+                None if room => {
+                    let fresh = Known { seen: turn, since: last, standing: Standing::New, socket: socket.clone() };
+                    known.insert(socket.inode, fresh);
+                }
+                None => {
+                    refused += 1;
+                    return;
+                }
+            }
+            cookies.insert(socket.cookie, turn);
+        });
+        scene.missed.add(MissedKind::Overflow, refused.saturating_sub(self.refused));
+        self.refused = refused;
+        answer.is_ok()
+    }
+
+    /// Those that are not there any more.
+    fn close(&mut self, netns: NetnsId, scene: &mut Scene<'_>) {
+        let turn = self.turn;
+        let gone = self.known.extract_if(|_, known| known.seen != turn);
+        for (inode, known) in gone {
+            match known.standing {
+                Standing::Told => scene.facts.push(KernelFact::SocketClosed { netns, inode }),
+                Standing::New | Standing::Unheld => scene.missed.add(MissedKind::SocketOwner, 1),
+                Standing::Missed => {}
+            }
+        }
+        self.cookies.retain(|_, seen| turn.wrapping_sub(*seen) < FORGET);
+    }
+
+    /// Finds the holders of those that are not told yet.
+    fn resolve(&mut self, netns: NetnsId, scene: &mut Scene<'_>) {
+        let open = |known: &&mut Known| matches!(known.standing, Standing::New | Standing::Unheld);
+        if !self.known.values().any(|known| matches!(known.standing, Standing::New | Standing::Unheld)) {
+            return;
+        }
+        if !scene.listed {
+            scene.workloads.look_in(netns, scene.missed, scene.facts);
+        }
+        let groups = groups(scene.workloads);
+        for known in self.known.values_mut().filter(open) {
+            let owner = known.socket.cgroup.and_then(|id| groups.get(&id));
+            if let Some(owner) = owner {
+                scene.facts.push(known.tell(netns, vec![owner.clone()], SocketEvidence::Cgroup, None));
+            }
+        }
+        let wanted: HashSet<u64> = self.known.values_mut().filter(open).map(|known| known.socket.inode).collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let found = holders::find(scene.workloads, netns, &wanted);
+        for known in self.known.values_mut().filter(open) {
+            known.search(netns, &found, scene);
+        }
+    }
+
+    fn count_destroyed(&mut self, scene: &mut Scene<'_>) {
+        let Some(destroyed) = &mut self.destroyed else { return };
+        let (cookies, mut unseen) = (&mut self.cookies, 0);
+        let heard = destroyed.drain(MAX_DESTROYED, scene.buffer, |message| {
+            let cookie = diag::destroyed(message);
+            unseen += usize::from(cookie.is_some_and(|cookie| cookies.remove(&cookie).is_none()));
+        });
+        // Where sockets had no room, those that were refused are no short ones.
+        let short = if self.refused > 0 { 0 } else { unseen };
+        scene.missed.add(MissedKind::ShortSocket, short);
+        scene.missed.add(MissedKind::Overflow, usize::from(heard.lost));
+    }
+}
+
+impl Known {
+    fn search(&mut self, netns: NetnsId, found: &Found, scene: &mut Scene<'_>) {
+        if let Some(holder) = found.holders.get(&self.socket.inode) {
+            let command = Some(proc::command(holder.pid)).filter(|name| !name.is_empty());
+            let owners = holder.owners.iter().cloned().collect();
+            scene.facts.push(self.tell(netns, owners, SocketEvidence::Process, command));
+        } else if !found.complete {
+            self.standing = Standing::Missed;
+            scene.missed.add(MissedKind::SocketOwner, 1);
+        } else if self.standing == Standing::New {
+            self.standing = Standing::Unheld;
+        } else {
+            scene.facts.push(self.tell(netns, Vec::new(), SocketEvidence::Process, None));
+        }
+    }
+
+    fn tell(
+        &mut self,
+        netns: NetnsId,
+        owners: Vec<WorkloadId>,
+        how: SocketEvidence,
+        command: Option<String>,
+    ) -> KernelFact {
+        self.standing = Standing::Told;
+        KernelFact::SocketOpened(Arc::new(SocketView {
+            netns,
+            inode: self.socket.inode,
+            protocol: self.socket.protocol,
+            local: self.socket.local,
+            remote: self.socket.remote,
+            owners,
+            how,
+            command,
+            since: self.since,
+        }))
+    }
+}
+
+impl DiagSocket {
+    fn same(&self, other: &Self) -> bool {
+        (self.cookie, self.local, self.remote) == (other.cookie, other.local, other.remote)
+    }
+}
+
+/// Whose control group each id is.
+fn groups(workloads: &Workloads) -> HashMap<u64, WorkloadId> {
+    let each = workloads.iter().flat_map(|(id, running)| running.cgroup_ids().iter().map(|group| (*group, id.clone())));
+    each.collect()
+}
