@@ -5,6 +5,7 @@
 //! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
 
 mod feed;
+mod runtimes;
 mod sockets;
 mod taps;
 
