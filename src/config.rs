@@ -25,6 +25,7 @@ pub use problem::{ConfigError, Problem};
 
 use crate::engine::EngineConfig;
 use crate::flow::MeterLimits;
+use crate::inventory::discover::{Kind, Sought};
 use decode::Decoded;
 use file::FileConfig;
 use layers::Layers;
@@ -57,13 +58,22 @@ pub enum SnapLength {
     Bytes(u32),
 }
 
-/// How to reach Docker.
+/// Which runtimes are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DockerConfig {
-    /// Its socket.
-    pub host: String,
+pub struct RuntimesConfig {
+    /// Their sockets, and whether more are looked for.
+    pub sought: Sought,
     /// How often the whole list is compared.
     pub reconcile_interval: Duration,
+    /// The same for Docker.
+    pub docker_reconcile_interval: Duration,
+}
+
+impl RuntimesConfig {
+    /// How often the whole list of such a runtime is compared.
+    pub fn reconcile_interval(&self, kind: Kind) -> Duration {
+        if kind == Kind::Docker { self.docker_reconcile_interval } else { self.reconcile_interval }
+    }
 }
 
 /// The checked configuration.
@@ -71,8 +81,8 @@ pub struct DockerConfig {
 pub struct Config {
     /// Capture.
     pub capture: CaptureConfig,
-    /// Docker.
-    pub docker: DockerConfig,
+    /// Container runtimes.
+    pub runtimes: RuntimesConfig,
     /// Address of metrics and health.
     pub listen: SocketAddr,
     /// Bounds of the flow tables.

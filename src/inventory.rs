@@ -3,6 +3,8 @@
 //! Contract: [`Timeline`] is pure and bounded; readers (docker, file) turn a runtime's words into inventory events.
 
 #[cfg(feature = "shell")]
+pub mod discover;
+#[cfg(feature = "shell")]
 pub mod docker;
 #[cfg(feature = "shell")]
 pub mod file;

@@ -104,7 +104,8 @@ fn what_a_real_daemon_does_is_told() {
     snapshot_of(&daemon);
     veths_of(&daemon);
 
-    let options = DockerOptions { host: daemon.host(), reconcile_interval: Duration::from_secs(2) };
+    let options =
+        DockerOptions { host: daemon.host(), reconcile_interval: Duration::from_secs(2), ..DockerOptions::default() };
     let told = Told::by(options);
     told.next("the connection", |event| matches!(event, InventoryEvent::Connected { .. }).then_some(()));
     let before = told.workload("before");

@@ -6,6 +6,7 @@
 
 mod feed;
 mod kernel;
+mod runtimes;
 mod sockets;
 mod taps;
 
@@ -64,8 +65,8 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
         options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
     let recorder = recorder.map(Arc::new);
     let publisher = Publisher::default();
-    let (tee, looks) = kernel::start(sender.clone(), Arc::clone(&stop))?;
-    let sockets = sockets::start(&options, &publisher, sender.clone(), tee, Arc::clone(&stop))?;
+    let (listener, looks) = kernel::start(sender.clone(), Arc::clone(&stop))?;
+    let sockets = sockets::start(&options, &publisher, sender.clone(), vec![listener], Arc::clone(&stop))?;
     let capture = &options.config.capture;
     let watch =
         taps::watch(capture, options.config.meter, options.listen, sender, recorder.clone(), Arc::clone(&stop))?;

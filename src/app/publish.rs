@@ -2,19 +2,53 @@
 //!
 //! Contract: at most [`INTERVAL`] old. Design: copied by the engine's thread, so that a scrape never waits for it.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::live::Books;
 use crate::engine::Engine;
+use crate::input::RuntimeName;
 use crate::serve::{PointCounters, Snapshot, SnapshotCell};
 use crate::time::Timestamp;
 
 /// How often a copy is made.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// What a reader of a runtime did and missed, by name.
+type Count = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>;
+
+/// The counters of all readers, by runtime; shared with those who start them.
+#[derive(Clone, Default)]
+pub struct Readers(Arc<Mutex<BTreeMap<RuntimeName, Count>>>);
+
+impl Readers {
+    /// Counts what the reader of a runtime does from now on.
+    pub fn insert(&self, runtime: &RuntimeName, count: impl Fn() -> Vec<(&'static str, u64)> + Send + 'static) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(runtime.clone(), Box::new(count));
+    }
+
+    /// The runtime is no longer read.
+    pub fn remove(&self, runtime: &RuntimeName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(runtime);
+    }
+
+    fn read(&self) -> BTreeMap<RuntimeName, Vec<(&'static str, u64)>> {
+        let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.iter().map(|(runtime, count)| (runtime.clone(), count())).collect()
+    }
+}
+
+impl std::fmt::Debug for Readers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Readers").field(&self.read()).finish()
+    }
+}
+
 /// The publisher's side of the cell.
 #[derive(Debug)]
 pub struct Publisher {
+    readers: Readers,
     cell: SnapshotCell,
     published: Timestamp,
 }
@@ -23,7 +57,7 @@ impl Default for Publisher {
     fn default() -> Self {
         let cell = SnapshotCell::default();
         cell.publish(Snapshot { not_ready: vec!["starting".to_owned()], ..Snapshot::default() });
-        Self { cell, published: Timestamp::MIN }
+        Self { readers: Readers::default(), cell, published: Timestamp::MIN }
     }
 }
 
@@ -31,6 +65,11 @@ impl Publisher {
     /// The cell that requests read.
     pub fn cell(&self) -> SnapshotCell {
         self.cell.clone()
+    }
+
+    /// Where the readers of the runtimes leave their counters.
+    pub fn readers(&self) -> Readers {
+        self.readers.clone()
     }
 
     /// Publishes, unless that was done within the interval. A clock that went back counts as a new interval.
@@ -58,6 +97,7 @@ impl Publisher {
         for (point, flows) in books.active_flows() {
             points.entry(point.to_string()).or_default().flows_active = flows;
         }
-        self.cell.publish(Snapshot { points, engine: engine.stats(), not_ready: books.not_ready() });
+        let readers = self.readers.read();
+        self.cell.publish(Snapshot { at: now, points, readers, engine: engine.stats(), not_ready: books.not_ready() });
     }
 }

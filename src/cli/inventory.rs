@@ -8,13 +8,13 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::Outcome;
 use crate::alert::sinks::text::printable;
+use crate::app::census;
 use crate::config;
 use crate::input::{Attachment, NetworkMode, Workload};
-use crate::inventory::docker::{DockerOptions, DockerReader};
 use crate::inventory::file::InventoryFile;
 use crate::observe::live::now;
 
-/// The workloads that the runtime knows now
+/// The workloads that the container runtimes know now
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
@@ -33,13 +33,12 @@ enum Format {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let docker = config::load(args.config.as_deref())?.config.docker;
-    let reader = DockerReader::new(DockerOptions { host: docker.host, reconcile_interval: docker.reconcile_interval });
+    let config = config::load(args.config.as_deref())?.config.runtimes;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime for sockets")?;
-    let inventory = InventoryFile::from_events(now(), &runtime.block_on(reader.snapshot())?);
+    let inventory = InventoryFile::from_events(now(), &runtime.block_on(census::take(&config))?);
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&inventory)? + "\n",
         Format::Table => table(&inventory.workloads),
@@ -51,14 +50,14 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn table<W: std::ops::Deref<Target = Workload>>(workloads: &[W]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["ID", "NAME", "IMAGE", "SERVICE", "NETWORK", "ADDRESSES", "MAC", "VETH", "PID"]);
+    table.set_header(["ID", "NAME", "RUNTIME", "IMAGE", "SERVICE", "NETWORK", "ADDRESSES", "MAC", "VETH", "PID"]);
     for workload in workloads {
         table.add_row(row(workload).map(|cell| printable(&cell)));
     }
     format!("{table}\n{} workloads\n", workloads.len())
 }
 
-fn row(workload: &Workload) -> [String; 9] {
+fn row(workload: &Workload) -> [String; 10] {
     let each = |show: fn(&Attachment) -> String| workload.attachments.iter().map(show).collect::<Vec<_>>().join(" ");
     let service = workload.compose_project().zip(workload.compose_service());
     let network = match workload.network_mode {
@@ -68,6 +67,7 @@ fn row(workload: &Workload) -> [String; 9] {
     [
         workload.id.short().to_owned(),
         workload.name.clone(),
+        workload.runtime.to_string(),
         workload.image.clone(),
         service.map(|(project, service)| format!("{project}/{service}")).unwrap_or_default(),
         network,

@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decode::At;
-use super::file::{ContractFile, ExceptionFile, FileConfig, HopFile, PlacedSelector};
+use super::file::{ContractFile, ExceptionFile, FileConfig, HopFile, PlacedSelector, Runtime};
 use super::node::Node;
 use super::problem::{Problem, quoted, split, suggestion};
-use super::scalar::{Cidr, Label, Port};
+use super::scalar::{Cidr, Label, Port, Socket};
 use super::source::{Sources, Span};
-use super::{CaptureConfig, Config, DockerConfig};
+use super::{CaptureConfig, Config, RuntimesConfig};
 use crate::alert::Exception;
 use crate::detect::rules;
 use crate::engine::{EngineConfig, Timings};
 use crate::input::Protocol;
 use crate::inventory::TimelineLimits;
+use crate::inventory::discover::{Kind, Sought};
 use crate::path::{Contract, DestinationSet, Hop, PortSpec, Selector, Service};
 
 /// Sets that are always there.
@@ -239,7 +240,6 @@ fn dns_ports() -> Vec<PortSpec> {
 
 fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exception>) -> Config {
     let FileConfig { capture, runtime, serve, flows, detection, inventory, alerts, rules, .. } = file;
-    let host = runtime.docker.socket.map(|socket| socket.0).or_else(|| std::env::var("DOCKER_HOST").ok());
     Config {
         capture: CaptureConfig {
             interfaces: capture.interfaces.into_iter().map(|glob| glob.0).collect(),
@@ -250,10 +250,7 @@ fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exceptio
             threads: capture.threads.size(),
             exclude_own: capture.exclude_own,
         },
-        docker: DockerConfig {
-            host: host.unwrap_or_else(|| crate::inventory::docker::DEFAULT_HOST.to_owned()),
-            reconcile_interval: runtime.docker.reconcile_interval.get(),
-        },
+        runtimes: runtimes(runtime),
         listen: serve.listen.0,
         meter: flows.limits(),
         engine: EngineConfig {
@@ -271,5 +268,21 @@ fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exceptio
             max_alerts: alerts.max_open.size(),
             max_destinations: alerts.max_destinations.size(),
         },
+    }
+}
+
+fn runtimes(file: Runtime) -> RuntimesConfig {
+    let Runtime { discover, reconcile_interval, docker, podman, containerd, cri } = file;
+    let texts = |sockets: Vec<Socket>| sockets.into_iter().map(|socket| socket.0).collect::<Vec<_>>();
+    let sockets = [
+        (Kind::Docker, texts(docker.socket.into_iter().chain(docker.sockets).collect())),
+        (Kind::Podman, texts(podman.sockets)),
+        (Kind::Containerd, texts(containerd.sockets)),
+        (Kind::Cri, texts(cri.sockets)),
+    ];
+    RuntimesConfig {
+        sought: Sought { discover, sockets: sockets.into() },
+        reconcile_interval: reconcile_interval.get(),
+        docker_reconcile_interval: docker.reconcile_interval.unwrap_or(reconcile_interval).get(),
     }
 }

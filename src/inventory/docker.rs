@@ -1,32 +1,41 @@
-//! The Docker daemon as a source of inventory: a snapshot, then events, then a reconcile now and then.
+//! A runtime that speaks the Docker API (Docker, Podman) as a source of inventory: a snapshot, then events, then a reconcile
+//! now and then.
 //!
 //! Contract: after `Connected` everything is told up to `Reconciled`, and from then on as it happens; a daemon that cannot
-//! be heard is told once, with the reason, and asked again until it answers. Only read calls. Limits: API 1.41 or later
-//! over a unix socket; a container that ends within milliseconds can be missed, which is counted.
-//! Design: events are asked for from before the snapshot on, so nothing falls between; [`tracker`] keeps the order of each
-//! container while [`client`] asks about several at once.
+//! be heard is told once, with the reason, and asked again until it answers: then its events are asked for from the last
+//! one on that took effect. Only read calls. Limits: API 1.41 or later, Podman 4.0 or later, over a unix socket; a container
+//! that ends within milliseconds can be missed, which is counted; Docker repeats its last 256 events and none from before
+//! its own start. Design: events are asked for from before the snapshot on, so nothing falls between; [`tracker`] keeps the
+//! order of each container while [`client`] asks about several at once.
 
+mod api;
+mod bounds;
 mod client;
 mod convert;
 mod counters;
 mod error;
+mod http;
+mod notice;
 mod tracker;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bollard::models::{EventMessage, EventMessageTypeEnum};
-use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+pub use self::api::{Container, Network};
+pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
 use self::client::{Client, socket_path};
-pub use self::convert::{from_inspect, from_network, from_network_inspect};
+pub use self::convert::{from_inspect, from_network};
 pub use self::counters::DockerCounters;
 pub use self::error::DockerError;
+use self::http::Lines;
+use self::notice::{Notice, introduced};
 use self::tracker::{Act, Look, Seen, Step, Tracker};
-use crate::input::{InventoryEvent, RuntimeNetwork, WorkloadId};
+use crate::input::{InventoryEvent, RuntimeName, RuntimeNetwork, WorkloadId};
 use crate::time::Timestamp;
 
 /// The usual place of the socket.
@@ -35,23 +44,34 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Events are asked for from this long before the snapshot, against small differences of clocks.
 const OVERLAP: Duration = Duration::from_secs(2);
+/// After a longer cut, events from before it are not asked for: the whole list says what is true now.
+const LONGEST_GAP: Duration = Duration::from_hours(1);
+/// Looks under way; while there are so many, no further event is read.
+const MAX_TASKS: usize = 4096;
+/// Networks told of one runtime; what is beyond counts as overflow.
+const MAX_NETWORKS: usize = 4096;
 
 /// Where the daemon is, and how often its whole list is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DockerOptions {
+    /// The name under which it is told: `docker`, `podman`, `podman-1000`.
+    pub runtime: RuntimeName,
     /// `unix:///var/run/docker.sock`, or a bare path.
     pub host: String,
+    /// The user who must serve the socket, where it was found in a place that others could change.
+    pub user: Option<u32>,
     /// Between two whole lists while the event stream is open; at least a second.
     pub reconcile_interval: Duration,
 }
 
 impl Default for DockerOptions {
     fn default() -> Self {
-        Self { host: DEFAULT_HOST.to_owned(), reconcile_interval: Duration::from_secs(30) }
+        let reconcile_interval = Duration::from_secs(30);
+        Self { runtime: "docker".into(), host: DEFAULT_HOST.to_owned(), user: None, reconcile_interval }
     }
 }
 
-/// Reads one Docker daemon.
+/// Reads one daemon that speaks the Docker API.
 #[derive(Debug)]
 pub struct DockerReader {
     options: DockerOptions,
@@ -62,6 +82,13 @@ pub struct DockerReader {
 enum Learned {
     Container(WorkloadId, Seen),
     Network(Box<Option<RuntimeNetwork>>),
+}
+
+/// What was told so far; outlives a connection.
+#[derive(Debug, Default)]
+struct Told {
+    tracker: Tracker,
+    networks: BTreeMap<String, RuntimeNetwork>,
 }
 
 impl DockerReader {
@@ -75,9 +102,14 @@ impl DockerReader {
         self.counters.clone()
     }
 
+    async fn connect(&self) -> Result<Client, DockerError> {
+        let path = socket_path(&self.options.runtime, &self.options.host)?;
+        Client::connect(&self.options.runtime, &path, self.options.user, &self.counters).await
+    }
+
     /// What the daemon knows now: networks, then everything that runs, each in order of id.
     pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, DockerError> {
-        let client = Client::connect(&socket_path(&self.options.host)?, &self.counters).await?;
+        let client = self.connect().await?;
         let networks = client.networks().await?;
         let workloads = client.inspect_all(&client.list().await?).await;
         let networks = networks.into_iter().map(|network| InventoryEvent::Network(Arc::new(network)));
@@ -86,23 +118,23 @@ impl DockerReader {
 
     /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
     pub async fn run(self, mut emit: impl FnMut(InventoryEvent) + Send, mut stop: watch::Receiver<bool>) {
-        let mut tracker = Tracker::default();
+        let mut told = Told::default();
         let mut wait = FIRST_WAIT;
-        let mut told = false;
+        let mut silent = false;
         loop {
             let mut heard = false;
-            let session = self.session(&mut tracker, &mut emit, &mut heard);
+            let session = self.session(&mut told, &mut emit, &mut heard);
             let error = tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return,
                 error = session => error,
             };
             if heard {
-                (wait, told) = (FIRST_WAIT, false);
+                (wait, silent) = (FIRST_WAIT, false);
             }
-            if !told {
-                emit(InventoryEvent::Disconnected { runtime: convert::RUNTIME.into(), error: error.to_string() });
-                told = true;
+            if !silent {
+                emit(InventoryEvent::Disconnected { runtime: self.options.runtime.clone(), error: error.to_string() });
+                silent = true;
             }
             tokio::select! {
                 biased;
@@ -117,89 +149,114 @@ impl DockerReader {
     /// One connection, from the first question to the cut; `heard` once the snapshot was told.
     async fn session(
         &self,
-        tracker: &mut Tracker,
+        told: &mut Told,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
         heard: &mut bool,
     ) -> DockerError {
-        match self.open(tracker, emit, heard).await {
-            Ok((client, since)) => self.follow(&client, since, tracker, emit).await,
+        match self.open(told, emit, heard).await {
+            Ok((client, lines)) => self.follow(&client, lines, told, emit).await,
             Err(error) => error,
         }
     }
 
     async fn open(
         &self,
-        tracker: &mut Tracker,
+        told: &mut Told,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
         heard: &mut bool,
-    ) -> Result<(Client, i64), DockerError> {
-        let client = Client::connect(&socket_path(&self.options.host)?, &self.counters).await?;
-        let since = seconds_now() - i64::try_from(OVERLAP.as_secs()).unwrap_or_default();
+    ) -> Result<(Client, Lines), DockerError> {
+        let client = self.connect().await?;
+        let since = since(told.tracker.checkpoint());
         let networks = client.networks().await?;
         let list = client.list().await?;
         let workloads = client.inspect_all(&list).await;
+        let lines = client.events(since).await?;
         *heard = true;
-        emit(InventoryEvent::Connected { runtime: convert::RUNTIME.into() });
+        emit(InventoryEvent::Connected { runtime: self.options.runtime.clone() });
+        let before = std::mem::take(&mut told.networks);
+        self.tell_networks(told, networks, emit);
+        let gone = before.into_keys().filter(|id| !told.networks.contains_key(id));
+        gone.for_each(|id| emit(InventoryEvent::NetworkRemoved { id }));
+        told.tracker.snapshot(workloads).into_iter().for_each(&mut *emit);
+        self.reconciled(list.into_iter().map(|listed| listed.id).collect(), emit);
+        Ok((client, lines))
+    }
+
+    /// Tells what is new or different.
+    fn tell_networks(
+        &self,
+        told: &mut Told,
+        networks: Vec<RuntimeNetwork>,
+        emit: &mut (impl FnMut(InventoryEvent) + Send),
+    ) {
         for network in networks {
-            emit(InventoryEvent::Network(Arc::new(network)));
+            if told.networks.len() >= MAX_NETWORKS && !told.networks.contains_key(&network.id) {
+                self.counters.overflow.add(1);
+            } else if told.networks.get(&network.id) != Some(&network) {
+                told.networks.insert(network.id.clone(), network.clone());
+                emit(InventoryEvent::Network(Arc::new(network)));
+            }
         }
-        tracker.snapshot(workloads).into_iter().for_each(&mut *emit);
-        let running = list.into_iter().map(|listed| listed.id).collect();
-        emit(InventoryEvent::Reconciled { runtime: convert::RUNTIME.into(), running });
+    }
+
+    fn reconciled(&self, running: Vec<WorkloadId>, emit: &mut (impl FnMut(InventoryEvent) + Send)) {
+        emit(InventoryEvent::Reconciled { runtime: self.options.runtime.clone(), running });
         self.counters.reconciles.add(1);
-        Ok((client, since))
     }
 
     /// Follows the events until something fails.
     async fn follow(
         &self,
         client: &Client,
-        since: i64,
-        tracker: &mut Tracker,
+        mut lines: Lines,
+        told: &mut Told,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
     ) -> DockerError {
-        let mut events = std::pin::pin!(client.events(since));
         let mut tasks = JoinSet::new();
         let period = self.options.reconcile_interval.max(Duration::from_secs(1));
         let mut reconcile = interval_at(later(period), period);
         reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let steps = tokio::select! {
-                event = events.next() => match event {
-                    Some(Ok(event)) => self.notice(client, tracker, &event, &mut tasks, emit),
-                    Some(Err(error)) => return DockerError::Cut { reason: error::chain(&error) },
-                    None => return DockerError::Cut { reason: "the daemon closed it".to_owned() },
+                line = lines.next(), if tasks.len() < MAX_TASKS => match line {
+                    Ok(Some(line)) => self.notice(client, told, &line, &mut tasks, emit),
+                    Ok(None) => return DockerError::cut(&self.options.runtime, "the daemon closed it"),
+                    Err(error) => return DockerError::cut(&self.options.runtime, error::chain(&error)),
                 },
                 Some(Ok(learned)) = tasks.join_next() => match learned {
-                    Learned::Container(id, seen) => tracker.seen(&id, seen),
+                    Learned::Container(id, seen) => {
+                        self.tell_networks(told, client.fresh_networks(), emit);
+                        told.tracker.seen(&id, seen)
+                    }
                     Learned::Network(network) => {
-                        (*network).into_iter().for_each(|network| emit(InventoryEvent::Network(Arc::new(network))));
+                        self.tell_networks(told, network.into_iter().collect(), emit);
                         Vec::new()
                     }
                 },
-                _ = reconcile.tick() => match self.reconcile(client, tracker, emit).await {
+                _ = reconcile.tick() => match self.reconcile(client, told, emit).await {
                     Ok(steps) => steps,
                     Err(error) => return error,
                 },
             };
             take(steps, client, &mut tasks, emit);
-            self.counters.late.set(tracker.missed.late);
-            self.counters.overflow.set(tracker.missed.overflow);
+            self.counters.late.set(told.tracker.missed.late);
         }
     }
 
     async fn reconcile(
         &self,
         client: &Client,
-        tracker: &mut Tracker,
+        told: &mut Told,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
     ) -> Result<Vec<Step>, DockerError> {
+        let networks = client.networks().await?;
         let list = client.list().await?;
+        self.tell_networks(told, networks, emit);
         let at = Timestamp::from_secs(seconds_now());
-        let steps = tracker.listed(&list, at);
-        let running = list.into_iter().map(|listed| listed.id).collect();
-        emit(InventoryEvent::Reconciled { runtime: convert::RUNTIME.into(), running });
-        self.counters.reconciles.add(1);
+        let overflow = told.tracker.missed.overflow;
+        let steps = told.tracker.listed(&list, at);
+        self.counters.overflow.add(told.tracker.missed.overflow - overflow);
+        self.reconciled(list.into_iter().map(|listed| listed.id).collect(), emit);
         Ok(steps)
     }
 
@@ -207,62 +264,39 @@ impl DockerReader {
     fn notice(
         &self,
         client: &Client,
-        tracker: &mut Tracker,
-        event: &EventMessage,
+        told: &mut Told,
+        line: &[u8],
         tasks: &mut JoinSet<Learned>,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
     ) -> Vec<Step> {
         self.counters.events.add(1);
-        match Notice::read(event) {
-            Some(Notice::Container { id, act, at }) => return tracker.notice(&id, act, at),
-            Some(Notice::NetworkMade(id)) => {
+        let event = serde_json::from_slice::<api::Event>(line).ok();
+        let read = event.as_ref().and_then(|event| Some((event, Notice::read(event, client.speaker().dialect)?)));
+        match read {
+            Some((event, Notice::Container { id, act, at })) => {
+                let started = act == Act::Started;
+                let overflow = told.tracker.missed.overflow;
+                let steps = told.tracker.notice(&id, act, at);
+                self.counters.overflow.add(told.tracker.missed.overflow - overflow);
+                if started {
+                    let (workload, cut) = introduced(event, client.speaker());
+                    self.counters.truncated.add(cut);
+                    told.tracker.introduce(workload);
+                }
+                return steps;
+            }
+            Some((_, Notice::NetworkMade(id))) if !client.speaker().rootless => {
                 let client = client.clone();
                 tasks.spawn(async move { Learned::Network(Box::new(client.network(&id).await)) });
             }
-            Some(Notice::NetworkGone(id)) => {
+            Some((_, Notice::NetworkGone(id))) if told.networks.remove(&id).is_some() => {
                 client.forget_network(&id);
                 emit(InventoryEvent::NetworkRemoved { id });
             }
+            Some(_) => {}
             None => self.counters.events_ignored.add(1),
         }
         Vec::new()
-    }
-}
-
-/// An event, as far as it matters.
-#[derive(Debug, PartialEq, Eq)]
-enum Notice {
-    Container { id: WorkloadId, act: Act, at: Timestamp },
-    NetworkMade(String),
-    NetworkGone(String),
-}
-
-impl Notice {
-    fn read(event: &EventMessage) -> Option<Self> {
-        let actor = event.actor.as_ref()?;
-        let (subject, action) = (actor.id.clone()?, event.action.as_deref()?);
-        let at = Timestamp::from_nanos(event.time_nano?);
-        let joined = || actor.attributes.as_ref()?.get("container").map(|id| WorkloadId::new(id));
-        if event.typ == Some(EventMessageTypeEnum::NETWORK) {
-            return match action {
-                "create" => Some(Self::NetworkMade(subject)),
-                "destroy" => Some(Self::NetworkGone(subject)),
-                "connect" => Some(Self::Container { id: joined()?, act: Act::Connected { network: subject }, at }),
-                "disconnect" => {
-                    Some(Self::Container { id: joined()?, act: Act::Disconnected { network: subject }, at })
-                }
-                _ => None,
-            };
-        }
-        let act = match action {
-            "create" => Act::Created,
-            "start" => Act::Started,
-            "die" => Act::Died,
-            "destroy" => Act::Destroyed,
-            "pause" | "unpause" | "rename" => Act::Changed,
-            _ => return None,
-        };
-        Some(Self::Container { id: WorkloadId::new(&subject), act, at })
     }
 }
 
@@ -292,6 +326,13 @@ fn take(
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone: then stopping is right as well.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Seconds since the epoch from which on events are asked for.
+fn since(checkpoint: Option<Timestamp>) -> i64 {
+    let now = Timestamp::from_secs(seconds_now());
+    let from = checkpoint.map_or(now, |at| at.clamp(now.minus(LONGEST_GAP), now));
+    from.minus(OVERLAP).as_nanos().div_euclid(1_000_000_000)
 }
 
 #[allow(clippy::disallowed_methods, reason = "the daemon is asked for its events from now on")]

@@ -19,6 +19,8 @@ use crate::input::MissedKind;
 
 /// Observation points with series of their own.
 pub const MAX_POINTS: usize = 200;
+/// Runtimes with series of their own; more are never read.
+const MAX_RUNTIMES: usize = 32;
 /// Runtimes that are always shown, connected or not.
 const RUNTIMES: [&str; 1] = ["docker"];
 
@@ -180,7 +182,10 @@ pub static METRICS: &[Metric] = &[
             let known = s.engine.runtimes.iter().map(|(name, connected)| (name.to_string(), u64::from(*connected)));
             let mut all: std::collections::BTreeMap<_, _> = RUNTIMES.map(|name| (name.to_owned(), 0)).into();
             all.extend(known);
-            all.into_iter().map(|(name, connected)| sample([("runtime", name.as_str())], connected)).collect()
+            all.into_iter()
+                .take(MAX_RUNTIMES)
+                .map(|(name, connected)| sample([("runtime", name.as_str())], connected))
+                .collect()
         },
     ),
     counter(
@@ -188,6 +193,30 @@ pub static METRICS: &[Metric] = &[
         &[],
         "How often a runtime stopped answering or its event stream was cut",
         |s| vec![plain(s.engine.runtime_event_gaps)],
+    ),
+    gauge(
+        "hopwatch_runtime_reconcile_age_seconds",
+        &["runtime"],
+        "Seconds since the whole list of a runtime was last compared",
+        |s| {
+            let age = |at: &crate::time::Timestamp| s.at.since(*at).as_secs();
+            let all = s.engine.reconciled.iter().take(MAX_RUNTIMES);
+            all.map(|(runtime, at)| sample([("runtime", runtime)], age(at))).collect()
+        },
+    ),
+    counter(
+        "hopwatch_runtime_reader_total",
+        &["runtime", "event"],
+        "What the reader of a runtime did and missed: events, events_ignored (unreadable), vanished (between list and look), \
+         late (ended before the look), failed_requests, overflow (no room), truncated (texts and lists cut), foreign (spoke of \
+         another runtime's workload), veth_unknown, reconnects, reconciles",
+        |s| {
+            let all = s.readers.iter().take(MAX_RUNTIMES);
+            let each = |(runtime, counts): (&crate::input::RuntimeName, &Vec<(&'static str, u64)>)| {
+                counts.iter().map(|(event, n)| sample([("runtime", runtime), ("event", event)], *n)).collect::<Vec<_>>()
+            };
+            all.flat_map(each).collect()
+        },
     ),
 ];
 

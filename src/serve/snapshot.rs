@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::EngineStats;
-use crate::input::LossReason;
+use crate::input::{LossReason, RuntimeName};
+use crate::time::Timestamp;
 
 /// Counters of one observation point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,8 +55,12 @@ impl PointCounters {
 /// Everything that is served.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// When it was taken.
+    pub at: Timestamp,
     /// Counters by observation point.
     pub points: BTreeMap<String, PointCounters>,
+    /// What the reader of each runtime did and missed.
+    pub readers: BTreeMap<RuntimeName, Vec<(&'static str, u64)>>,
     /// The engine's counters.
     pub engine: EngineStats,
     /// Why not everything is seen now; empty when ready.

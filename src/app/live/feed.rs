@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::summary::PointSummary;
-use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact};
+use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact, RuntimeName};
 use crate::observe::live::Batch;
 
 /// Ended interfaces that the summary lists one by one; those beyond are summed.
@@ -26,6 +26,8 @@ pub enum Feed {
     TapRefused(ObservationPoint, String),
     /// A fact from the runtime or the host.
     Fact(Input),
+    /// The runtimes that are read now.
+    Runtimes(Vec<RuntimeName>),
     /// How many interfaces match now.
     Matching(usize),
 }
@@ -41,8 +43,9 @@ pub struct Books {
     vanished: BTreeSet<ObservationPoint>,
     matching: Option<usize>,
     /// Why a runtime does not answer, by runtime.
-    silent: BTreeMap<String, String>,
-    reconciled: bool,
+    silent: BTreeMap<RuntimeName, String>,
+    /// The runtimes that are read, and whether their whole list was told; `None` until they were looked for.
+    runtimes: Option<BTreeMap<RuntimeName, bool>>,
 }
 
 impl Books {
@@ -59,6 +62,12 @@ impl Books {
                 if self.refused.insert(point, error.clone()).as_ref() != Some(&error) {
                     tracing::warn!("{error}");
                 }
+            }
+            Feed::Runtimes(names) => {
+                self.silent.retain(|name, _| names.contains(name));
+                let before = self.runtimes.take().unwrap_or_default();
+                let complete = |name: &RuntimeName| before.get(name).copied().unwrap_or(false);
+                self.runtimes = Some(names.into_iter().map(|name| (name.clone(), complete(&name))).collect());
             }
             Feed::Matching(count) => self.matching = Some(count),
         }
@@ -93,17 +102,22 @@ impl Books {
         match event {
             InventoryEvent::Disconnected { runtime, error } => {
                 tracing::warn!("{runtime} does not answer, workloads may be unresolved: {error}");
-                self.silent.insert(runtime.to_string(), error.clone());
-                self.reconciled = false;
+                self.silent.insert(runtime.clone(), error.clone());
+                self.set_complete(runtime, false);
             }
             InventoryEvent::Reconciled { runtime, running } => {
-                if self.silent.remove(&**runtime).is_some() || !self.reconciled {
+                let answers_again = self.silent.remove(runtime).is_some();
+                if !self.set_complete(runtime, true) || answers_again {
                     tracing::info!("{runtime} answers: {} workloads run", running.len());
                 }
-                self.reconciled = true;
             }
             _ => {}
         }
+    }
+
+    /// Notes whether a runtime's whole list was told; what was noted before.
+    fn set_complete(&mut self, runtime: &RuntimeName, complete: bool) -> bool {
+        self.runtimes.get_or_insert_default().insert(runtime.clone(), complete).unwrap_or(false)
     }
 
     /// Counters by point, those of ended taps included.
@@ -135,8 +149,17 @@ impl Books {
         }
         reasons.extend(self.refused.values().cloned());
         reasons.extend(self.silent.iter().map(|(runtime, error)| format!("{runtime} does not answer: {error}")));
-        if self.silent.is_empty() && !self.reconciled {
-            reasons.push("the runtime's first snapshot is not complete yet".to_owned());
+        match &self.runtimes {
+            None => reasons.push("starting: no container runtime was looked for yet".to_owned()),
+            Some(none) if none.is_empty() => {
+                reasons
+                    .push("no container runtime was found; start one, or name its socket under `runtime`".to_owned());
+            }
+            Some(runtimes) => {
+                let waiting =
+                    runtimes.iter().filter(|(name, complete)| !**complete && !self.silent.contains_key(*name));
+                reasons.extend(waiting.map(|(name, _)| format!("the first snapshot of {name} is not complete yet")));
+            }
         }
         reasons
     }

@@ -37,26 +37,15 @@ const MIN_SOCKETS: Duration = Duration::from_millis(20);
 const MIN_ALL: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(1);
 
-/// Where inventory events are told to the collector.
-#[derive(Clone, Debug)]
-pub struct KernelTee(Sender<InventoryEvent>);
-
-impl KernelTee {
-    /// Waits while the collector is far behind; does nothing when it has ended.
-    pub fn tell(&self, event: &InventoryEvent) {
-        let _ = self.0.send(event.clone());
-    }
-}
-
-/// Starts the thread.
-pub fn start(sender: Sender<Feed>, stop: Arc<AtomicBool>) -> anyhow::Result<(KernelTee, JoinHandle<()>)> {
+/// Starts the thread; inventory events are to be sent where it says.
+pub fn start(sender: Sender<Feed>, stop: Arc<AtomicBool>) -> anyhow::Result<(Sender<InventoryEvent>, JoinHandle<()>)> {
     let (tell, events) = crossbeam_channel::bounded(EVENTS);
     let run = move || match Collector::new() {
         Ok(collector) => Looks::new(collector, sender).run(&events, &stop),
         Err(error) => tracing::warn!("the kernel's namespaces and sockets are not looked at: {error}"),
     };
     let thread = thread::Builder::new().name("kernel".to_owned()).spawn(run).context("starting the kernel's thread")?;
-    Ok((KernelTee(tell), thread))
+    Ok((tell, thread))
 }
 
 struct Looks {

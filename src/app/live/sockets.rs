@@ -1,7 +1,7 @@
-//! Everything that waits on sockets: the container runtime, the HTTP endpoint, signals.
+//! Everything that waits on sockets: the container runtimes, the HTTP endpoint, signals.
 //!
-//! Contract: lives on a small runtime of its own; nothing here touches packets. Design: the runtime's reader waits for room in
-//! the channel, so that no inventory event is lost.
+//! Contract: lives on a small runtime of its own; nothing here touches packets. Design: the readers of the runtimes wait for
+//! room in the channel, so that no inventory event is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +16,9 @@ use tokio::sync::watch;
 
 use super::LiveOptions;
 use super::feed::Feed;
-use super::kernel::KernelTee;
+use super::runtimes;
 use crate::app::publish::Publisher;
-use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
-use crate::inventory::docker::{DockerOptions, DockerReader};
-use crate::observe::live::now;
+use crate::input::InventoryEvent;
 use crate::serve;
 
 /// How long tasks may take to end.
@@ -32,12 +30,12 @@ pub struct Sockets {
     stopping: watch::Sender<bool>,
 }
 
-/// Starts the reader of the runtime, the HTTP endpoint, and the wait for the end.
+/// Starts the readers of the runtimes, the HTTP endpoint, and the wait for the end.
 pub fn start(
     options: &LiveOptions,
     publisher: &Publisher,
     sender: Sender<Feed>,
-    tee: KernelTee,
+    listeners: Vec<Sender<InventoryEvent>>,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Sockets> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -62,17 +60,7 @@ pub fn start(
             }
         });
     }
-    let docker = &options.config.docker;
-    let reader =
-        DockerReader::new(DockerOptions { host: docker.host.clone(), reconcile_interval: docker.reconcile_interval });
-    let emit = move |event: InventoryEvent| {
-        let at = now();
-        tee.tell(&event);
-        let input = Input::new(at, Fact::Recorded(RecordedFact::Inventory(event)));
-        // Fails only when the engine is gone.
-        let _ = sender.send(Feed::Fact(input));
-    };
-    runtime.spawn(reader.run(emit, stopped));
+    runtime.spawn(runtimes::watch(options.config.runtimes.clone(), sender, listeners, publisher.readers(), stopped));
     Ok(Sockets { runtime, stopping })
 }
 

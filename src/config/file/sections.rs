@@ -43,27 +43,55 @@ impl Default for Capture {
 }
 
 /// Which container runtimes are asked.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Runtime {
+    /// Look for runtimes: what `DOCKER_HOST`, `CONTAINER_HOST` and `CONTAINER_RUNTIME_ENDPOINT` say, the usual sockets, and those
+    /// of users (rootless Docker and Podman). Where sockets of a kind are given below, these take the place of root's usual one.
+    pub discover: bool,
+    /// How often the whole list of each runtime is compared, beside its events.
+    pub reconcile_interval: Period<1_000>,
     /// Docker.
     pub docker: Docker,
+    /// Podman.
+    pub podman: Sockets,
+    /// containerd, read by its own interface.
+    pub containerd: Sockets,
+    /// Kubernetes' Container Runtime Interface (containerd, CRI-O).
+    pub cri: Sockets,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            discover: true,
+            reconcile_interval: Period::from_millis(defaults::RECONCILE_INTERVAL_MS),
+            docker: Docker::default(),
+            podman: Sockets::default(),
+            containerd: Sockets::default(),
+            cri: Sockets::default(),
+        }
+    }
+}
+
+/// The sockets of one kind of runtime.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Sockets {
+    /// Its sockets; each is missed, and said so, while it does not answer.
+    pub sockets: Vec<Socket>,
 }
 
 /// Docker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Docker {
-    /// Its socket. Without it: what `DOCKER_HOST` says, else the usual path.
+    /// Its socket. Without it, and without `sockets`: what `DOCKER_HOST` says, else the usual path.
     pub socket: Option<Socket>,
-    /// How often the whole list is compared, beside the events.
-    pub reconcile_interval: Period<1_000>,
-}
-
-impl Default for Docker {
-    fn default() -> Self {
-        Self { socket: None, reconcile_interval: Period::from_millis(defaults::RECONCILE_INTERVAL_MS) }
-    }
+    /// Several sockets, where several Docker daemons run.
+    pub sockets: Vec<Socket>,
+    /// How often Docker's whole list is compared, if not as often as `runtime.reconcile_interval`.
+    pub reconcile_interval: Option<Period<1_000>>,
 }
 
 /// Metrics and health over HTTP.

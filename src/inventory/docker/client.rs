@@ -1,109 +1,180 @@
-//! The questions that the daemon is asked; all of them only read.
+//! The questions that a runtime is asked; all of them only read.
 //!
-//! Contract: each answer comes within [`TIMEOUT`] or counts as failed. Limits: [`AT_ONCE`] questions of a
-//! snapshot and [`LOOKS_AT_ONCE`] of events at a time, [`MAX_DIGESTS`] image digests remembered. Design: cheap to clone, so that each look runs as a task of its own.
+//! Contract: each answer comes within the bounds of [`super::http`] or counts as failed. Limits: [`AT_ONCE`] questions of a
+//! snapshot and [`LOOKS_AT_ONCE`] of events at a time, [`MAX_REMEMBERED`] digests, pods and bridges remembered.
+//! Design: cheap to clone, so that each look runs as a task of its own. Docker is asked by its own API; Podman by the same
+//! where it says as much, and by libpod's where only that has pods, network modes and bridges.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bollard::Docker;
-use bollard::errors::Error;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, EventMessage};
-use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
-use futures_util::Stream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::convert::{attachments, from_endpoint, from_inspect, from_network, from_network_inspect, repo_digest};
+use super::api::{Container, Image, Network, PodmanNetwork, PodmanPod, Summary, Version};
+use super::bounds::{self, is_id};
+use super::convert::{
+    Dialect, Speaker, attachments, describe, from_endpoint, from_network, from_podman_network, repo_digest,
+};
 use super::counters::DockerCounters;
 use super::error::{DockerError, chain};
+use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
 use super::tracker::{Listed, Look, Seen};
 use crate::host::{VethFinder, VethRequest};
-use crate::input::{NetworkMode, RuntimeNetwork, Workload, WorkloadId};
+use crate::input::{NetworkMode, RuntimeName, RuntimeNetwork, Workload, WorkloadId};
 
-/// For one answer. A daemon that needs longer is as good as gone; the event stream has no such bound.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Enough to hide the waiting, too few to trouble the daemon.
 const AT_ONCE: usize = 8;
 /// More, because an inspect waits while its container starts, and must not hold up the others.
 const LOOKS_AT_ONCE: usize = 32;
-const MAX_DIGESTS: usize = 1024;
-const MIN_API: (usize, usize) = (1, 41);
+const MAX_REMEMBERED: usize = 4096;
+const MIN_API: (u32, u32) = (1, 41);
+/// What this reader knows; a newer daemon is asked in its words.
+const MAX_API: (u32, u32) = (1, 52);
+const MIN_PODMAN: (u32, u32) = (4, 0);
+/// Of libpod's own questions; every Podman from 4.0 on understands it.
+const LIBPOD: &str = "/v4.0.0/libpod";
 /// Only these are of use; health checks alone would send three more kinds every few seconds.
 const ACTIONS: [&str; 9] = ["create", "start", "die", "destroy", "pause", "unpause", "rename", "connect", "disconnect"];
 
 #[derive(Clone)]
 pub(super) struct Client {
-    docker: Docker,
+    http: Http,
+    speaker: Arc<Speaker>,
+    /// `/v1.41`.
+    version: String,
     digests: Arc<Mutex<BTreeMap<String, String>>>,
-    bridges: Arc<Mutex<BTreeMap<String, String>>>,
+    pods: Arc<Mutex<BTreeMap<String, String>>>,
+    networks: Arc<Mutex<Known>>,
     veths: Arc<Mutex<VethFinder>>,
     permits: Arc<Semaphore>,
     counters: Arc<DockerCounters>,
 }
 
+/// What is known of the networks.
+#[derive(Debug, Default)]
+struct Known {
+    bridges: BTreeMap<String, String>,
+    /// Podman's containers name their networks, not the networks' ids.
+    ids: BTreeMap<String, String>,
+    /// Found beside a container; still to be told.
+    fresh: Vec<RuntimeNetwork>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Client {
-    /// Opens the socket and agrees on a version.
-    pub(super) async fn connect(path: &Path, counters: &Arc<DockerCounters>) -> Result<Self, DockerError> {
-        tokio::net::UnixStream::connect(path).await.map_err(|error| DockerError::opening(path, error))?;
-        let no_docker = |error: &Error| DockerError::NotDocker { path: path.to_owned(), reason: chain(error) };
-        let text = path.to_string_lossy();
-        let docker = Docker::connect_with_unix(&text, TIMEOUT.as_secs(), bollard::API_DEFAULT_VERSION)
-            .map_err(|error| no_docker(&error))?;
-        let docker = docker.negotiate_version().await.map_err(|error| no_docker(&error))?;
-        let version = docker.client_version();
-        if (version.major_version, version.minor_version) < MIN_API {
-            return Err(DockerError::TooOld { path: path.to_owned(), version: version.to_string() });
+    /// Opens the socket, finds out who answers, and agrees on a version.
+    pub(super) async fn connect(
+        runtime: &RuntimeName,
+        path: &Path,
+        user: Option<u32>,
+        counters: &Arc<DockerCounters>,
+    ) -> Result<Self, DockerError> {
+        let http = Http::new(path, user);
+        let opening = |error| DockerError::opening(runtime, path, error);
+        let owner = http.owner().await.map_err(opening)?;
+        let version: Version = http.get("/version", MAX_ONE).await.map_err(opening)?;
+        let podman = version.components.iter().find(|component| component.name == "Podman Engine");
+        let dialect = if podman.is_some() { Dialect::Podman } else { Dialect::Docker };
+        let old = |version: &str| DockerError::TooOld {
+            runtime: runtime.clone(),
+            path: path.to_owned(),
+            version: version.chars().take(40).collect(),
+        };
+        let api = number(&version.api).ok_or_else(|| opening(HttpError::NotHttp("it names no version".to_owned())))?;
+        if let Some(engine) = podman.filter(|engine| number(&engine.version).is_none_or(|found| found < MIN_PODMAN)) {
+            return Err(old(&format!("podman {}", engine.version)));
         }
+        if api < MIN_API {
+            return Err(old(&format!("docker api {}", version.api)));
+        }
+        let (major, minor) = api.min(MAX_API);
         Ok(Self {
-            docker,
+            http,
+            // Nobody but root is root: the overflow id stands for a user who is not mapped here.
+            speaker: Arc::new(Speaker { runtime: runtime.clone(), dialect, rootless: owner.is_some_and(is_user) }),
+            version: format!("/v{major}.{minor}"),
             digests: Arc::default(),
-            bridges: Arc::default(),
+            pods: Arc::default(),
+            networks: Arc::default(),
             veths: Arc::default(),
             permits: Arc::new(Semaphore::new(LOOKS_AT_ONCE)),
             counters: counters.clone(),
         })
     }
 
-    /// Events from a time on (seconds since the epoch); the daemon replays what it still has.
-    pub(super) fn events(&self, since: i64) -> impl Stream<Item = Result<EventMessage, Error>> + use<> {
-        let kinds = vec!["container".to_owned(), "network".to_owned()];
-        let actions = ACTIONS.iter().map(|action| (*action).to_owned()).collect();
-        let filters = HashMap::from([("type".to_owned(), kinds), ("event".to_owned(), actions)]);
-        let options = EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build();
-        let docker = self.docker.clone();
-        docker.events(Some(options))
+    pub(super) fn speaker(&self) -> &Speaker {
+        &self.speaker
     }
 
-    /// All networks, in order of id.
+    /// Events from a time on (seconds since the epoch); the daemon replays what it still has.
+    pub(super) async fn events(&self, since: i64) -> Result<Lines, DockerError> {
+        let kinds = r#""type":["container","network"]"#;
+        let filters = match self.speaker.dialect {
+            Dialect::Docker => format!("{{{kinds},\"event\":[\"{}\"]}}", ACTIONS.join("\",\"")),
+            // Podman compares with words of its own, which differ between versions.
+            Dialect::Podman => format!("{{{kinds}}}"),
+        };
+        let target = format!("{}/events?since={since}&filters={}", self.version, escaped(&filters));
+        let lines = self.http.lines(&target).await;
+        lines.map_err(|error| DockerError::request(&self.speaker.runtime, "for its events", &error))
+    }
+
+    /// All networks, in order of id. Those of a rootless runtime lie in its user's namespace, and are none of the host's.
     pub(super) async fn networks(&self) -> Result<Vec<RuntimeNetwork>, DockerError> {
-        let listed = self.docker.list_networks(None).await;
-        let listed = listed.map_err(|error| DockerError::request("the list of networks", &error))?;
-        let mut networks: Vec<RuntimeNetwork> = listed.iter().map(from_network).collect();
-        networks.sort_by(|a, b| a.id.cmp(&b.id));
-        for network in &networks {
-            self.note_bridge(network);
+        if self.speaker.rootless {
+            return Ok(Vec::new());
         }
-        Ok(networks)
+        let listed = self.list_networks().await;
+        let mut listed =
+            listed.map_err(|error| DockerError::request(&self.speaker.runtime, "the list of networks", &error))?;
+        listed.retain(|network| is_id(&network.id));
+        listed.sort_by(|a, b| a.id.cmp(&b.id));
+        for network in &mut listed {
+            self.note(network);
+        }
+        Ok(listed)
+    }
+
+    async fn list_networks(&self) -> Result<Vec<RuntimeNetwork>, HttpError> {
+        match self.speaker.dialect {
+            Dialect::Docker => {
+                let all: Vec<Network> = self.http.get(&format!("{}/networks", self.version), MAX_LIST).await?;
+                Ok(all.iter().map(from_network).collect())
+            }
+            Dialect::Podman => {
+                let all: Vec<PodmanNetwork> = self.http.get(&format!("{LIBPOD}/networks/json"), MAX_LIST).await?;
+                Ok(all.iter().map(from_podman_network).collect())
+            }
+        }
     }
 
     /// One network; `None` when it is gone.
     pub(super) async fn network(&self, id: &str) -> Option<RuntimeNetwork> {
-        let network = from_network_inspect(&self.docker.inspect_network(id, None).await.ok()?);
-        self.note_bridge(&network);
-        Some(network)
+        self.network_with(id).await.map(|(_, network)| network)
+    }
+
+    async fn network_with(&self, id: &str) -> Option<(Network, RuntimeNetwork)> {
+        let answer: Network = self.ask(&format!("{}/networks/{id}", self.version)).await?;
+        let mut network = RuntimeNetwork { id: id.to_owned(), ..from_network(&answer) };
+        self.note(&mut network);
+        Some((answer, network))
     }
 
     /// What runs now, by the list alone.
     pub(super) async fn list(&self) -> Result<Vec<Listed>, DockerError> {
-        let only = HashMap::from([("status".to_owned(), vec!["running".to_owned(), "paused".to_owned()])]);
-        let options = ListContainersOptionsBuilder::default().filters(&only).build();
-        let listed = self.docker.list_containers(Some(options)).await;
-        let listed = listed.map_err(|error| DockerError::request("the list of containers", &error))?;
-        let mut listed: Vec<Listed> = listed.iter().filter_map(list_entry).collect();
+        let filters = escaped(r#"{"status":["running","paused"]}"#);
+        let target = format!("{}/containers/json?filters={filters}", self.version);
+        let listed: Result<Vec<Summary>, HttpError> = self.http.get(&target, MAX_LIST).await;
+        let listed =
+            listed.map_err(|error| DockerError::request(&self.speaker.runtime, "the list of containers", &error))?;
+        let mut listed: Vec<Listed> = listed.iter().filter(|entry| is_id(&entry.id)).map(list_entry).collect();
         listed.sort_by(|a, b| a.id.cmp(&b.id));
+        listed.dedup_by(|a, b| a.id == b.id);
         Ok(listed)
     }
 
@@ -138,91 +209,187 @@ impl Client {
     }
 
     async fn endpoint(&self, id: &WorkloadId, network: &str) -> Seen {
-        let Ok(answer) = self.docker.inspect_network(network, None).await else { return Seen::Nothing };
-        let network = from_network_inspect(&answer);
-        self.note_bridge(&network);
-        let endpoint = answer.containers.as_ref().and_then(|all| all.get(id.as_str()));
+        if self.speaker.rootless || !is_id(network) {
+            return Seen::Nothing;
+        }
+        let Some((answer, network)) = self.network_with(network).await else { return Seen::Nothing };
+        let endpoint = answer.containers.get(id.as_str());
         endpoint.map_or(Seen::Nothing, |endpoint| Seen::Endpoint(from_endpoint(&network, endpoint)))
     }
 
-    /// One container with its repository digest and veths; `None` when it is gone or there is no answer.
+    /// One container with its digest, pod and veths; `None` when it is gone or there is no answer.
     async fn inspect(&self, id: &WorkloadId) -> Option<Workload> {
-        let answer = self.docker.inspect_container(id.as_str(), None).await;
-        if let Err(error) = &answer {
-            let gone = matches!(error, Error::DockerResponseServerError { status_code: 404, .. });
-            self.counters.failed_requests.add(u64::from(!gone));
-        }
-        let mut workload = from_inspect(&answer.ok()?);
-        if let Some(digest) = self.digest(&workload.image_digest).await {
+        let folder = if self.speaker.dialect == Dialect::Podman { LIBPOD } else { &self.version };
+        let answer: Container = self.ask(&format!("{folder}/containers/{id}/json")).await?;
+        let mut workload = Workload { id: id.clone(), ..describe(&answer, &self.speaker) };
+        // A user's runtime has no process of root's; whoever says so would be heard for somebody else.
+        workload.pid = workload.pid.filter(|pid| !self.speaker.rootless || !is_of_root(*pid));
+        if self.speaker.dialect == Dialect::Docker
+            && let Some(digest) = self.digest(&workload.image_digest).await
+        {
             workload.image_digest = digest;
         }
+        if let Some(pod) = &mut workload.pod {
+            pod.name = self.pod(&pod.uid).await.unwrap_or_default();
+        }
+        self.name_networks(&mut workload).await;
+        self.counters.truncated.add(bounds::workload(&mut workload));
         self.find_veths(&mut workload);
         Some(workload)
     }
 
+    /// One answer; whatever is wrong with it but "no such thing" counts as failed.
+    async fn ask<T: serde::de::DeserializeOwned>(&self, target: &str) -> Option<T> {
+        let answer = self.http.get(target, MAX_ONE).await;
+        if let Err(error) = &answer
+            && !error.is_gone()
+        {
+            self.counters.failed_requests.add(1);
+            tracing::debug!("{} did not answer {target}: {}", self.speaker.runtime, chain(error));
+        }
+        answer.ok()
+    }
+
     /// The repository digest of an image id, if it has one.
     async fn digest(&self, image: &str) -> Option<String> {
-        let known = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(image).cloned();
-        if let Some(known) = known {
-            return Some(known);
+        let known = locked(&self.digests).get(image).cloned();
+        if known.is_some() || !is_id(image) {
+            return known;
         }
-        let answer = self.docker.inspect_image(image).await.ok()?;
-        let digest = repo_digest(&answer.repo_digests.unwrap_or_default()).unwrap_or_else(|| image.to_owned());
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        if digests.len() >= MAX_DIGESTS {
-            digests.pop_first();
-        }
-        digests.insert(image.to_owned(), digest.clone());
+        let answer: Image = self.ask(&format!("{}/images/{image}/json", self.version)).await?;
+        let digest = repo_digest(&answer.repo_digests).unwrap_or_else(|| image.to_owned());
+        remember(&self.digests, image, &digest);
         Some(digest)
+    }
+
+    /// The name of a pod.
+    async fn pod(&self, id: &str) -> Option<String> {
+        let known = locked(&self.pods).get(id).cloned();
+        if known.is_some() || !is_id(id) {
+            return known;
+        }
+        let answer: PodmanPod = self.ask(&format!("{LIBPOD}/pods/{id}/json")).await?;
+        remember(&self.pods, id, &answer.name);
+        Some(answer.name)
+    }
+
+    /// Podman writes a network's name where its id belongs; networks made since the last list are looked for once.
+    async fn name_networks(&self, workload: &mut Workload) {
+        if self.speaker.dialect == Dialect::Docker || workload.attachments.is_empty() {
+            return;
+        }
+        let unknown = {
+            let known = locked(&self.networks);
+            workload.attachments.iter().any(|attachment| !known.ids.contains_key(&attachment.network))
+        };
+        // A list that fails is asked for again by the next reconcile.
+        if unknown && let Ok(mut networks) = self.list_networks().await {
+            networks.retain(|network| is_id(&network.id));
+            networks.iter_mut().for_each(|network| self.note(network));
+            locked(&self.networks).fresh = networks;
+        }
+        let known = locked(&self.networks);
+        for attachment in &mut workload.attachments {
+            if let Some(id) = known.ids.get(&attachment.network) {
+                attachment.network_id.clone_from(id);
+            }
+        }
+    }
+
+    /// Networks that were found beside a container since the last call.
+    pub(super) fn fresh_networks(&self) -> Vec<RuntimeNetwork> {
+        std::mem::take(&mut locked(&self.networks).fresh)
     }
 
     /// Best effort: names the host-side veth of each attachment.
     fn find_veths(&self, workload: &mut Workload) {
         let Some(pid) = workload.pid.filter(|_| workload.network_mode == NetworkMode::Own) else { return };
-        let bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = locked(&self.networks);
         let wanted: Vec<VethRequest<'_>> = workload
             .attachments
             .iter()
             .map(|attachment| VethRequest {
                 addresses: &attachment.addresses,
-                bridge: bridges.get(&attachment.network_id).map(String::as_str),
+                bridge: known.bridges.get(&attachment.network_id).map(String::as_str),
             })
             .collect();
-        let found = self.veths.lock().unwrap_or_else(PoisonError::into_inner).find(pid, &wanted);
-        drop(bridges);
+        let found = locked(&self.veths).find(pid, &wanted);
+        drop(known);
         for (attachment, veth) in workload.attachments.iter_mut().zip(found) {
             self.counters.veth_unknown.add(u64::from(veth.is_none() && !attachment.addresses.is_empty()));
             attachment.host_interface = veth;
         }
     }
 
-    fn note_bridge(&self, network: &RuntimeNetwork) {
-        let mut bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bridge) = network.bridge.clone().filter(|_| bridges.len() < MAX_DIGESTS) {
-            bridges.insert(network.id.clone(), bridge);
+    /// Cuts a network to its bounds and remembers what containers need of it.
+    fn note(&self, network: &mut RuntimeNetwork) {
+        self.counters.truncated.add(bounds::network(network));
+        let mut known = locked(&self.networks);
+        if known.ids.len() < MAX_REMEMBERED {
+            known.ids.insert(network.name.clone(), network.id.clone());
+        }
+        if let Some(bridge) = network.bridge.clone().filter(|_| known.bridges.len() < MAX_REMEMBERED) {
+            known.bridges.insert(network.id.clone(), bridge);
         }
     }
 
     pub(super) fn forget_network(&self, id: &str) {
-        self.bridges.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let mut known = locked(&self.networks);
+        known.bridges.remove(id);
+        known.ids.retain(|_, known| known != id);
     }
 }
 
-fn list_entry(summary: &ContainerSummary) -> Option<Listed> {
-    let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+/// Whether a user id is an ordinary user's: neither root nor the kernel's overflow id (`/proc/sys/kernel/overflowuid`).
+const fn is_user(uid: u32) -> bool {
+    uid != 0 && uid != 65_534
+}
+
+/// Whether a process runs as root, as the host numbers users.
+fn is_of_root(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let real = status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|ids| ids.split_whitespace().next());
+    real == Some("0")
+}
+
+fn remember(cache: &Mutex<BTreeMap<String, String>>, key: &str, value: &str) {
+    let mut cache = locked(cache);
+    if cache.len() >= MAX_REMEMBERED {
+        cache.pop_first();
+    }
+    cache.insert(key.to_owned(), value.to_owned());
+}
+
+fn list_entry(summary: &Summary) -> Listed {
     let own = |name: &&String| !name.trim_start_matches('/').contains('/');
-    let name = summary.names.as_ref().and_then(|names| names.iter().find(own));
-    let addresses = networks.map(attachments).unwrap_or_default().into_iter().flat_map(|a| a.addresses).collect();
-    Some(Listed {
-        id: WorkloadId::new(summary.id.as_deref()?),
-        name: name.map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default(),
-        paused: summary.state == Some(ContainerSummaryStateEnum::PAUSED),
-        addresses,
-    })
+    let name = summary.names.iter().find(own);
+    let mut name = name.map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default();
+    // As the inspect's, so that both can be compared.
+    bounds::name(&mut name);
+    let addresses = attachments(&summary.network_settings.networks).into_iter().flat_map(|a| a.addresses).collect();
+    Listed { id: WorkloadId::new(&summary.id), name, paused: summary.state == "paused", addresses }
+}
+
+/// The first two numbers of a version.
+fn number(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
+}
+
+/// A text as a query's value (RFC 3986, section 2.1).
+fn escaped(text: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(one).collect()
 }
 
 /// The path in `unix:///var/run/docker.sock`, or a bare path.
-pub(super) fn socket_path(host: &str) -> Result<PathBuf, DockerError> {
+pub(super) fn socket_path(runtime: &RuntimeName, host: &str) -> Result<PathBuf, DockerError> {
     let path = host.strip_prefix("unix://").unwrap_or(host);
-    if path.starts_with('/') { Ok(PathBuf::from(path)) } else { Err(DockerError::Host { host: host.to_owned() }) }
+    if path.starts_with('/') {
+        return Ok(PathBuf::from(path));
+    }
+    Err(DockerError::Host { runtime: runtime.clone(), host: host.to_owned() })
 }

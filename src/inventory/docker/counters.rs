@@ -25,7 +25,7 @@ macro_rules! counters {
 counters! {
     /// Events read from the daemon.
     events,
-    /// Events that could not be read: no id, no time, or an unknown kind.
+    /// Events that could not be read: no JSON, no usable id, or no time.
     events_ignored,
     /// Containers that vanished between list and inspect.
     vanished,
@@ -35,6 +35,8 @@ counters! {
     failed_requests,
     /// Events for which there was no room; the next reconcile makes up for them.
     overflow,
+    /// Labels, names and list entries cut or left out because they were too long or too many.
+    truncated,
     /// Attachments whose host-side veth could not be found.
     veth_unknown,
     /// Times the stream was opened again.

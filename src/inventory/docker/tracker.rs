@@ -32,6 +32,8 @@ pub(super) enum Act {
     Disconnected {
         network: String,
     },
+    /// A network more or less; the runtime does not say which.
+    Rewired,
     Started,
     Died,
     Destroyed,
@@ -81,7 +83,11 @@ struct Tracked {
     run: Option<Run>,
     /// The last list lacked it; its end is still to be heard, or was missed.
     missing: bool,
+    /// What its start said of it, in case that nothing else will.
+    introduced: Option<Workload>,
     busy: bool,
+    /// The time of the event that it is looked at for.
+    asked: Option<Timestamp>,
     waiting: VecDeque<(Act, Timestamp)>,
 }
 
@@ -106,10 +112,28 @@ pub(super) struct Missed {
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     containers: BTreeMap<WorkloadId, Tracked>,
+    /// The time of the newest event.
+    newest: Option<Timestamp>,
     pub(super) missed: Missed,
 }
 
 impl Tracker {
+    /// From when on events must be asked for again after a cut: those that were heard, but had no effect yet, included.
+    pub(super) fn checkpoint(&self) -> Option<Timestamp> {
+        let open = self.containers.values().filter(|tracked| tracked.busy);
+        let open = open.flat_map(|tracked| tracked.asked.into_iter().chain(tracked.waiting.iter().map(|(_, at)| *at)));
+        open.chain(self.newest).min()
+    }
+
+    /// What the start of a container says of it; told only if it can never be looked at.
+    pub(super) fn introduce(&mut self, workload: Workload) {
+        if let Some(tracked) = self.containers.get_mut(&workload.id)
+            && tracked.workload.is_none()
+        {
+            tracked.introduced = Some(workload);
+        }
+    }
+
     /// An event of a container.
     pub(super) fn notice(&mut self, id: &WorkloadId, act: Act, at: Timestamp) -> Vec<Step> {
         if !self.containers.contains_key(id) && self.containers.len() >= MAX_TRACKED {
@@ -122,13 +146,14 @@ impl Tracker {
             return Vec::new();
         }
         tracked.waiting.push_back((act, at));
+        self.newest = self.newest.max(Some(at));
         self.proceed(id, Vec::new())
     }
 
     /// An answer to a look.
     pub(super) fn seen(&mut self, id: &WorkloadId, seen: Seen) -> Vec<Step> {
         let Some(tracked) = self.containers.get_mut(id) else { return Vec::new() };
-        tracked.busy = false;
+        (tracked.busy, tracked.asked) = (false, None);
         let steps = match seen {
             Seen::Container(workload) => tracked.described(*workload, &mut self.missed),
             Seen::Endpoint(attachment) => {
@@ -140,17 +165,24 @@ impl Tracker {
         self.proceed(id, steps.into_iter().map(Step::Emit).collect())
     }
 
-    /// A whole snapshot after (re)connecting: what it lacks is forgotten, and nothing waits any more.
+    /// A whole snapshot after (re)connecting: nothing waits any more. A run that it lacks ended unheard; it is kept until the
+    /// next list, because the events since the [checkpoint](Self::checkpoint) can still say when.
     pub(super) fn snapshot(&mut self, running: Vec<Workload>) -> Vec<InventoryEvent> {
         let mut before = std::mem::take(&mut self.containers);
         let mut events = Vec::new();
         for workload in running.into_iter().take(MAX_TRACKED) {
             let id = workload.id.clone();
             let mut tracked = before.remove(&id).unwrap_or_default();
-            tracked.busy = false;
-            tracked.waiting.clear();
+            tracked.settle();
             events.extend(tracked.described(workload, &mut self.missed));
             self.containers.insert(id, tracked);
+        }
+        for (id, mut tracked) in before {
+            if tracked.run.is_some() && !tracked.missing && self.containers.len() < MAX_TRACKED {
+                tracked.settle();
+                tracked.missing = true;
+                self.containers.insert(id, tracked);
+            }
         }
         events
     }
@@ -190,6 +222,7 @@ impl Tracker {
             match tracked.act(id, act, at) {
                 Some(Step::Look(look)) => {
                     tracked.busy = true;
+                    tracked.asked = Some(at);
                     steps.push(Step::Look(look));
                 }
                 other => steps.extend(other),
@@ -200,6 +233,13 @@ impl Tracker {
 }
 
 impl Tracked {
+    /// Nothing is under way any more.
+    fn settle(&mut self) {
+        self.busy = false;
+        self.asked = None;
+        self.waiting.clear();
+    }
+
     fn act(&mut self, id: &WorkloadId, act: Act, at: Timestamp) -> Option<Step> {
         match act {
             Act::Connected { network } if self.run.is_none() => {
@@ -212,7 +252,8 @@ impl Tracked {
                 self.changed = self.changed.max(Some(at));
                 Some(Step::Look(Look::Container(id.clone())))
             }
-            Act::Connected { .. } => {
+            Act::Rewired if self.run.is_none() => Some(Step::Look(Look::Container(id.clone()))),
+            Act::Connected { .. } | Act::Rewired => {
                 self.changed = self.changed.max(Some(at));
                 Some(Step::Look(Look::Container(id.clone())))
             }
@@ -274,7 +315,17 @@ impl Tracked {
             return None;
         }
         missed.late += 1;
-        let mut workload = workload.or_else(|| self.workload.clone())?;
+        let introduced = self.introduced.take();
+        let before = || self.workload.clone().or(introduced);
+        let mut workload = workload.or_else(before)?;
+        // What has ended has no addresses any more; Podman shows them between network and start.
+        let prepared =
+            |known: &&Workload| known.state == WorkloadState::Created && known.network_mode == workload.network_mode;
+        if workload.addresses().next().is_none()
+            && let Some(known) = self.workload.as_ref().filter(prepared)
+        {
+            workload.attachments.clone_from(&known.attachments);
+        }
         workload.state = WorkloadState::Running;
         workload.pid = None;
         workload.since = self.first_moment(None);

@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bollard::models::{ContainerInspectResponse, EndpointSettings, NetworkInspect};
-use ipnetwork::IpNetwork;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 
 use super::{UNDATED_AT, Wrong};
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeNetwork, Workload};
-use crate::inventory::docker::{from_inspect, from_network_inspect};
+use crate::inventory::docker::{Container, Network, from_inspect, from_network};
 
 const EXPECTED: &str = "the output of docker inspect";
 
@@ -64,8 +62,8 @@ impl<'de> Visitor<'de> for Array<'_> {
                 let Some(container) = array.next_element()? else { break };
                 self.found.container(&container);
             } else if kind.ipam.is_some() {
-                let Some(network) = array.next_element::<NetworkInspect>()? else { break };
-                let network = from_network_inspect(&network);
+                let Some(network) = array.next_element::<Network>()? else { break };
+                let network = from_network(&network);
                 self.found.networks.insert(network.id.clone(), network);
             } else {
                 array.next_element::<IgnoredAny>()?;
@@ -80,7 +78,7 @@ impl<'de> Visitor<'de> for Array<'_> {
 }
 
 impl Found {
-    fn container(&mut self, container: &ContainerInspectResponse) {
+    fn container(&mut self, container: &Container) {
         if self.default.is_none() {
             self.default = default_bridge(container);
         }
@@ -111,27 +109,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
     Ok(found.into_inputs())
 }
 
-fn undated(container: &ContainerInspectResponse) -> Workload {
+fn undated(container: &Container) -> Workload {
     Workload { since: None, ..from_inspect(container) }
 }
 
 /// Docker's own network as a container on it describes it; its name is reserved, so its driver is known.
-fn default_bridge(container: &ContainerInspectResponse) -> Option<RuntimeNetwork> {
-    let endpoint = container.network_settings.as_ref()?.networks.as_ref()?.get("bridge")?;
-    let id = endpoint.network_id.clone().filter(|id| !id.is_empty())?;
+fn default_bridge(container: &Container) -> Option<RuntimeNetwork> {
+    let endpoint = container.endpoint("bridge").filter(|endpoint| !endpoint.network_id().is_empty())?;
     Some(RuntimeNetwork {
-        id,
+        id: endpoint.network_id().to_owned(),
         name: "bridge".to_owned(),
         driver: "bridge".to_owned(),
-        subnets: range_of(endpoint).into_iter().collect(),
-        gateways: endpoint.gateway.iter().filter_map(|gateway| gateway.parse().ok()).collect(),
+        subnets: endpoint.range().into_iter().collect(),
+        gateways: endpoint.gateway().into_iter().collect(),
         bridge: Some("docker0".to_owned()),
     })
-}
-
-fn range_of(endpoint: &EndpointSettings) -> Option<IpNetwork> {
-    let ip = endpoint.ip_address.as_ref()?.parse().ok()?;
-    let prefix = u8::try_from(endpoint.ip_prefix_len?).ok().filter(|prefix| *prefix > 0)?;
-    let range = IpNetwork::new(ip, prefix).ok()?;
-    IpNetwork::new(range.network(), prefix).ok()
 }

@@ -1,0 +1,253 @@
+//! The container runtimes: looked for again and again, each with a reader of its own.
+//!
+//! Contract: a runtime that appears is read within [`AGAIN`]; one that was found by itself and is gone for [`GONE_AFTER`] is given
+//! up, a configured one never. A workload belongs to the runtime that told of it first, or to root's: no user's runtime can speak
+//! for another's workloads. Limits: [`MAX_OWNED`] workloads are watched over. Design: readers only share the way to the engine.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::feed::Feed;
+use crate::app::publish::Readers;
+use crate::config::RuntimesConfig;
+use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeName, WorkloadId};
+use crate::inventory::discover::{Discovery, Kind, Places, Runtime};
+use crate::inventory::docker::{DockerOptions, DockerReader};
+use crate::observe::live::now;
+
+/// Between two looks.
+const AGAIN: Duration = Duration::from_secs(3);
+/// A daemon that is being updated is back by then.
+const GONE_AFTER: Duration = Duration::from_mins(2);
+/// Twice what the inventory can be told to remember by default settings of all runtimes together.
+const MAX_OWNED: usize = 131_072;
+
+/// A reader that runs.
+struct Running {
+    task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    configured: bool,
+    seen: Instant,
+}
+
+/// What all readers share.
+#[derive(Clone)]
+struct Shared {
+    sender: Sender<Feed>,
+    /// Others that hear every event before the engine does.
+    listeners: Arc<[Sender<InventoryEvent>]>,
+    owners: Arc<Mutex<BTreeMap<WorkloadId, RuntimeName>>>,
+    readers: Readers,
+}
+
+/// Looks for runtimes and reads them until `stopped`.
+pub(super) async fn watch(
+    config: RuntimesConfig,
+    sender: Sender<Feed>,
+    listeners: Vec<Sender<InventoryEvent>>,
+    readers: Readers,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut discovery = Discovery::new(config.sought.clone(), Places::here());
+    let shared = Shared { sender, listeners: listeners.into(), owners: Arc::default(), readers };
+    let mut running: BTreeMap<RuntimeName, Running> = BTreeMap::new();
+    let mut told = None;
+    loop {
+        for runtime in discovery.look() {
+            let name = runtime.name.clone();
+            if let Some(known) = running.get_mut(&name) {
+                known.seen = now_instant();
+            } else if let Some(started) = start(&runtime, &config, &shared) {
+                tracing::info!("reading {name} at {}", runtime.host);
+                running.insert(name, started);
+            }
+        }
+        give_up(&mut running, &shared.readers);
+        let names: Vec<RuntimeName> = running.keys().cloned().collect();
+        if told.as_ref() != Some(&names) {
+            told = Some(names.clone());
+            shared.send(Feed::Runtimes(names));
+        }
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+    for running in running.into_values() {
+        let _ = running.stop.send(true);
+        drop(running.task.await);
+    }
+}
+
+/// Ends the readers of runtimes that were found by themselves and are gone.
+fn give_up(running: &mut BTreeMap<RuntimeName, Running>, readers: &Readers) {
+    running.retain(|name, known| {
+        let keep = known.configured || known.seen.elapsed() < GONE_AFTER;
+        if !keep {
+            tracing::info!("{name} is gone; it is no longer waited for");
+            readers.remove(name);
+            let _ = known.stop.send(true);
+        }
+        keep
+    });
+}
+
+/// Starts the reader of a runtime; `None` for a kind that has none.
+fn start(runtime: &Runtime, config: &RuntimesConfig, shared: &Shared) -> Option<Running> {
+    let (stop, stopped) = watch::channel(false);
+    let foreign = Arc::new(AtomicU64::default());
+    let emit = shared.emit(runtime, &foreign);
+    let reconcile_interval = config.reconcile_interval(runtime.kind);
+    let (task, counters): (_, Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>) = match runtime.kind {
+        Kind::Docker | Kind::Podman => {
+            let reader = DockerReader::new(DockerOptions {
+                runtime: runtime.name.clone(),
+                host: runtime.host.clone(),
+                user: runtime.user,
+                reconcile_interval,
+            });
+            let counters = reader.counters();
+            (tokio::spawn(reader.run(emit, stopped)), Box::new(move || counters.all()))
+        }
+        // The readers of containerd and CRI are started here, with `runtime.host`, `runtime.name` and, for containerd,
+        // `runtime.others`, the namespaces that it must leave out.
+        Kind::Containerd | Kind::Cri => {
+            if runtime.configured {
+                tracing::debug!("{} at {} is not read: there is no reader of it yet", runtime.name, runtime.host);
+            }
+            return None;
+        }
+    };
+    shared.readers.insert(&runtime.name, move || {
+        let mut all = counters();
+        all.push(("foreign", foreign.load(Ordering::Relaxed)));
+        all
+    });
+    Some(Running { task, stop, configured: runtime.configured, seen: now_instant() })
+}
+
+impl Shared {
+    /// The way of a runtime's events to the engine.
+    fn emit(&self, runtime: &Runtime, foreign: &Arc<AtomicU64>) -> impl FnMut(InventoryEvent) + Send + use<> {
+        let (shared, name, is_root) = (self.clone(), runtime.name.clone(), !runtime.name.contains('-'));
+        let foreign = Arc::clone(foreign);
+        move |event: InventoryEvent| {
+            let mut owners = shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
+            let believed = may_tell(&mut owners, &name, is_root, &event);
+            drop(owners);
+            if believed {
+                shared.tell_listeners(&event);
+                let input = Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)));
+                shared.send(Feed::Fact(input));
+            } else {
+                foreign.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits for room; a listener that has ended is left out.
+    fn tell_listeners(&self, event: &InventoryEvent) {
+        for listener in self.listeners.iter() {
+            if let Err(TrySendError::Full(event)) = listener.try_send(event.clone()) {
+                let _ = tokio::task::block_in_place(|| listener.send(event));
+            }
+        }
+    }
+
+    /// Waits for room, without holding up the other tasks of this thread. Fails only when the engine is gone.
+    fn send(&self, feed: Feed) {
+        if let Err(TrySendError::Full(feed)) = self.sender.try_send(feed) {
+            let _ = tokio::task::block_in_place(|| self.sender.send(feed));
+        }
+    }
+}
+
+/// Whether a runtime may say this of a workload.
+fn may_tell(
+    owners: &mut BTreeMap<WorkloadId, RuntimeName>,
+    runtime: &RuntimeName,
+    is_root: bool,
+    event: &InventoryEvent,
+) -> bool {
+    match event {
+        InventoryEvent::Workload(workload) => {
+            let owner = owners.get(&workload.id);
+            if let Some(owner) = owner.filter(|owner| *owner != runtime)
+                && (!is_root || !owner.contains('-'))
+            {
+                return false;
+            }
+            if owners.len() >= MAX_OWNED && owner.is_none() {
+                // What ended unheard; those that run are told again by the next look at them.
+                owners.retain(|_, owner| owner != runtime);
+            }
+            owners.insert(workload.id.clone(), runtime.clone());
+            true
+        }
+        InventoryEvent::Stopped { id, .. } => {
+            let own = owners.get(id).is_none_or(|owner| owner == runtime);
+            if own {
+                owners.remove(id);
+            }
+            own
+        }
+        _ => true,
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long a runtime was not seen is no event time")]
+fn now_instant() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{NetworkMode, Workload, WorkloadState};
+    use crate::time::Timestamp;
+
+    fn workload(id: &str, runtime: &str) -> InventoryEvent {
+        InventoryEvent::Workload(Arc::new(Workload {
+            id: WorkloadId::new(id),
+            name: String::new(),
+            image: String::new(),
+            image_digest: String::new(),
+            labels: BTreeMap::new(),
+            runtime: runtime.into(),
+            network_mode: NetworkMode::Own,
+            attachments: Vec::new(),
+            pod: None,
+            pid: None,
+            state: WorkloadState::Running,
+            since: None,
+        }))
+    }
+
+    #[test]
+    fn no_users_runtime_speaks_for_anothers_workload_but_root_may() {
+        let mut owners = BTreeMap::new();
+        let mut tell = |runtime: &str, event: &InventoryEvent| {
+            may_tell(&mut owners, &runtime.into(), !runtime.contains('-'), event)
+        };
+        let stopped = InventoryEvent::Stopped { id: WorkloadId::new("a"), until: Timestamp::from_nanos(1) };
+        assert!(tell("docker", &workload("a", "docker")));
+        assert!(!tell("podman-1000", &workload("a", "podman-1000")), "a user cannot take over root's");
+        assert!(!tell("podman-1000", &stopped), "nor end it");
+        assert!(!tell("podman", &workload("a", "podman")), "nor can root's other runtime");
+        assert!(tell("podman-1000", &workload("b", "podman-1000")));
+        assert!(tell("docker", &workload("b", "docker")), "root may take back what a user claimed");
+        assert!(!tell("podman-1000", &workload("b", "podman-1000")));
+        assert!(
+            tell("docker", &stopped) && tell("podman-1000", &workload("a", "podman-1000")),
+            "ids of the dead are free"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! What real daemons answered, and what they could.
+
+use super::*;
+
+const CONTAINERS: &str = include_str!("../../../../tests/data/docker/containers.json");
+const NETWORKS: &str = include_str!("../../../../tests/data/docker/networks.json");
+const EXITED: &str = include_str!("../../../../tests/data/docker/exited.json");
+const PAUSED: &str = include_str!("../../../../tests/data/docker/paused.json");
+const CREATED: &str = include_str!("../../../../tests/data/docker/created.json");
+
+fn read(text: &str) -> Vec<Workload> {
+    let all: Vec<Container> = serde_json::from_str(text).expect("inspect output");
+    all.iter().map(from_inspect).collect()
+}
+
+#[test]
+fn a_container_on_two_networks_has_both_in_order() {
+    let app = &read(CONTAINERS)[0];
+    let addresses: Vec<String> = app.addresses().map(|ip| ip.to_string()).collect();
+    assert_eq!(addresses, ["172.18.0.2", "172.30.0.2", "fd00:30::2"]);
+    let networks: Vec<&str> = app.attachments.iter().map(|a| a.network.as_str()).collect();
+    assert_eq!(networks, ["back", "front"]);
+    assert_eq!(app.attachments[1].mac.map(|mac| mac.to_string()).as_deref(), Some("02:42:ac:1e:00:02"));
+    assert_eq!(app.attachments[1].gateways[0].to_string(), "172.30.0.1");
+    assert_eq!((app.name.as_str(), app.image.as_str()), ("app", "bb"));
+    assert_eq!((app.compose_project(), app.compose_service()), (Some("shop"), Some("app")));
+    assert!(app.image_digest.starts_with("sha256:") && app.pid.is_some() && app.since.is_some());
+}
+
+#[test]
+fn joined_host_and_dark_containers_have_no_attachments_of_their_own() {
+    let all = read(CONTAINERS);
+    assert_eq!(all[1].network_mode, NetworkMode::Container(all[0].id.clone()));
+    assert_eq!((&all[2].network_mode, &all[3].network_mode), (&NetworkMode::Host, &NetworkMode::None));
+    assert!(all[1..].iter().all(|workload| workload.attachments.is_empty()));
+}
+
+#[test]
+fn states_are_told_apart_and_only_what_runs_has_a_start() {
+    for (text, state) in
+        [(EXITED, WorkloadState::Exited), (PAUSED, WorkloadState::Paused), (CREATED, WorkloadState::Created)]
+    {
+        let workload = &read(text)[0];
+        let runs = state == WorkloadState::Paused;
+        assert_eq!((workload.state, workload.since.is_some(), workload.pid.is_some()), (state, runs, runs));
+    }
+}
+
+#[test]
+fn networks_name_their_bridge() {
+    let all: Vec<Network> = serde_json::from_str(NETWORKS).expect("inspect output");
+    let [front, default] = [from_network(&all[0]), from_network(&all[1])];
+    assert_eq!(front.bridge, Some(format!("br-{}", &front.id[..12])));
+    assert_eq!(default.bridge.as_deref(), Some("docker0"));
+    assert_eq!(front.subnets.iter().map(ToString::to_string).collect::<Vec<_>>(), ["172.30.0.0/24", "fd00:30::/64"]);
+    let named = Network {
+        driver: "bridge".into(),
+        options: [("com.docker.network.bridge.name".to_owned(), "lan0".to_owned())].into(),
+        ..Network::default()
+    };
+    assert_eq!(from_network(&named).bridge.as_deref(), Some("lan0"));
+    let macvlan = Network { driver: "macvlan".into(), ..Network::default() };
+    assert_eq!(from_network(&macvlan).bridge, None);
+}
+
+#[test]
+fn an_endpoint_in_a_network_gives_the_address_before_the_container_does() {
+    let all: Vec<Network> = serde_json::from_str(NETWORKS).expect("inspect output");
+    let network = from_network(&all[0]);
+    let app = &read(CONTAINERS)[0];
+    let endpoint = &all[0].containers[app.id.as_str()];
+    assert_eq!(from_endpoint(&network, endpoint).addresses, app.attachments[1].addresses);
+    assert_eq!(from_endpoint(&network, endpoint).mac, app.attachments[1].mac);
+}
+
+#[test]
+fn the_repository_digest_is_chosen_in_a_fixed_order() {
+    let digests = ["b@sha256:22".to_owned(), "a@sha256:11".to_owned(), "odd".to_owned()];
+    assert_eq!(repo_digest(&digests).as_deref(), Some("sha256:11"));
+    assert_eq!(repo_digest(&[]), None);
+}
+
+#[test]
+fn nothing_given_is_nothing_told() {
+    let empty = from_inspect(&Container::default());
+    assert_eq!((empty.name.as_str(), empty.state, empty.attachments.len()), ("", WorkloadState::Exited, 0));
+}

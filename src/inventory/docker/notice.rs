@@ -1,0 +1,160 @@
+//! The events of a runtime, as far as they matter.
+//!
+//! Contract: Docker's words and Podman's give the same notices; what cannot be read is told apart from what does not matter.
+//! Limits: an event names its container's image, name and labels, but no address.
+
+use std::collections::BTreeMap;
+
+use super::api::Event;
+use super::bounds::{self, is_id};
+use super::convert::{Dialect, Speaker};
+use super::tracker::Act;
+use crate::input::{NetworkMode, Workload, WorkloadId, WorkloadState};
+use crate::time::Timestamp;
+
+/// Attributes of an event that are none of the container's labels.
+const NO_LABELS: [&str; 9] =
+    ["image", "name", "exitCode", "signal", "execDuration", "execID", "oldName", "containerExitCode", "podId"];
+
+/// An event that matters.
+#[derive(Debug, PartialEq)]
+pub(super) enum Notice {
+    Container {
+        id: WorkloadId,
+        act: Act,
+        at: Timestamp,
+    },
+    NetworkMade(String),
+    NetworkGone(String),
+    /// Well formed, and of no use.
+    Other,
+}
+
+impl Notice {
+    /// `None` when it cannot be read.
+    pub(super) fn read(event: &Event, dialect: Dialect) -> Option<Self> {
+        let (subject, action) = (&event.actor.id, event.action.as_str());
+        if event.time_nano <= 0 || action.is_empty() {
+            return None;
+        }
+        let at = Timestamp::from_nanos(event.time_nano);
+        let read = match event.kind.as_str() {
+            "network" => network(event, dialect, at)?,
+            "container" => {
+                act(action).map_or(Self::Other, |act| Self::Container { id: WorkloadId::new(subject), act, at })
+            }
+            _ => Self::Other,
+        };
+        (read == Self::Other || is_id(subject)).then_some(read)
+    }
+}
+
+fn network(event: &Event, dialect: Dialect, at: Timestamp) -> Option<Notice> {
+    let subject = &event.actor.id;
+    let joined = |act| {
+        let id = event.actor.attributes.get("container").filter(|id| is_id(id))?;
+        Some(Notice::Container { id: WorkloadId::new(id), act, at })
+    };
+    match (event.action.as_str(), dialect) {
+        // Podman names the container where Docker names the network.
+        ("connect" | "disconnect", Dialect::Podman) => {
+            Some(Notice::Container { id: WorkloadId::new(subject), act: Act::Rewired, at })
+        }
+        ("connect", Dialect::Docker) => joined(Act::Connected { network: subject.clone() }),
+        ("disconnect", Dialect::Docker) => joined(Act::Disconnected { network: subject.clone() }),
+        ("create", _) => Some(Notice::NetworkMade(subject.clone())),
+        ("destroy" | "remove", _) => Some(Notice::NetworkGone(subject.clone())),
+        _ => Some(Notice::Other),
+    }
+}
+
+fn act(action: &str) -> Option<Act> {
+    match action {
+        // Podman's `init`: its network stands, its process does not run yet.
+        "create" | "init" => Some(Act::Created),
+        "start" => Some(Act::Started),
+        "die" | "died" => Some(Act::Died),
+        "destroy" | "remove" => Some(Act::Destroyed),
+        "pause" | "unpause" | "rename" => Some(Act::Changed),
+        _ => None,
+    }
+}
+
+/// What an event says of its container, for one that is gone before it can be looked at.
+pub(super) fn introduced(event: &Event, speaker: &Speaker) -> (Workload, u64) {
+    let attribute = |name: &str| event.actor.attributes.get(name).cloned().unwrap_or_default();
+    let labels: BTreeMap<String, String> = match speaker.dialect {
+        Dialect::Docker => event.actor.attributes.clone(),
+        Dialect::Podman => BTreeMap::new(),
+    };
+    let mut workload = Workload {
+        id: WorkloadId::new(&event.actor.id),
+        name: attribute("name"),
+        image: attribute("image"),
+        image_digest: String::new(),
+        labels: labels.into_iter().filter(|(key, _)| !NO_LABELS.contains(&key.as_str())).collect(),
+        runtime: speaker.runtime.clone(),
+        network_mode: if speaker.rootless { NetworkMode::Rootless(String::new()) } else { NetworkMode::Own },
+        attachments: Vec::new(),
+        pod: None,
+        pid: None,
+        state: WorkloadState::Running,
+        since: None,
+    };
+    let cut = bounds::workload(&mut workload);
+    (workload, cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, dialect: Dialect) -> Option<Notice> {
+        Notice::read(&serde_json::from_str(text).expect("an event"), dialect)
+    }
+
+    fn act_of(notice: Option<Notice>) -> Option<Act> {
+        match notice {
+            Some(Notice::Container { act, .. }) => Some(act),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn both_runtimes_words_for_an_end_and_a_removal_are_understood() {
+        let event = |action: &str| {
+            format!(r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"ab"}},"time":1,"timeNano":1000}}"#)
+        };
+        for (action, act) in [
+            ("die", Act::Died),
+            ("died", Act::Died),
+            ("destroy", Act::Destroyed),
+            ("remove", Act::Destroyed),
+            ("init", Act::Created),
+        ] {
+            assert_eq!(act_of(read(&event(action), Dialect::Podman)), Some(act), "{action}");
+        }
+        assert_eq!(read(&event("exec_create: sh"), Dialect::Docker), Some(Notice::Other));
+    }
+
+    #[test]
+    fn podman_names_the_container_where_docker_names_the_network() {
+        let text =
+            r#"{"Type":"network","Action":"connect","Actor":{"ID":"ab","Attributes":{"container":"cd"}},"timeNano":5}"#;
+        let Some(Notice::Container { id, act, .. }) = read(text, Dialect::Podman) else { panic!() };
+        assert_eq!((id.as_str(), act), ("ab", Act::Rewired));
+        let Some(Notice::Container { id, act, .. }) = read(text, Dialect::Docker) else { panic!() };
+        assert_eq!((id.as_str(), act), ("cd", Act::Connected { network: "ab".into() }));
+    }
+
+    #[test]
+    fn an_id_that_would_change_the_question_is_not_read() {
+        for id in ["", "../../images", "a b", "a?x=1", "é", &"a".repeat(200)] {
+            let text = format!(r#"{{"Type":"container","Action":"start","Actor":{{"ID":"{id}"}},"timeNano":5}}"#);
+            assert_eq!(read(&text, Dialect::Docker), None, "{id:?}");
+        }
+        for text in [r#"{"Type":"container","Action":"start","Actor":{"ID":"ab"}}"#, "{}"] {
+            assert_eq!(read(text, Dialect::Docker), None, "{text}");
+        }
+    }
+}
