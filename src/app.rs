@@ -12,5 +12,6 @@ pub mod replay;
 pub mod summary;
 
 mod publish;
+mod readers;
 mod recorder;
 mod reorder;

@@ -1,7 +1,11 @@
 //! Who is on this host, and who owned which address when.
 //!
-//! Contract: [`Timeline`] is pure and bounded; readers (docker, file) turn a runtime's words into inventory events.
+//! Contract: [`Timeline`] is pure and bounded; readers (docker, containerd, cri, file) turn a runtime's words into inventory events.
 
+#[cfg(feature = "shell")]
+pub mod containerd;
+#[cfg(feature = "shell")]
+pub mod cri;
 #[cfg(feature = "shell")]
 pub mod discover;
 #[cfg(feature = "shell")]
@@ -9,6 +13,8 @@ pub mod docker;
 #[cfg(feature = "shell")]
 pub mod file;
 mod kernel;
+#[cfg(feature = "shell")]
+pub mod reader;
 mod timeline;
 
 pub use kernel::KernelState;

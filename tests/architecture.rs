@@ -43,6 +43,13 @@ const ROOMS: &[Room] = &[
     core("engine", "owns the state; inputs in, alerts out", &["alert", "detect", "path", "inventory", "input", "time"]),
     shell("host", "the kernel's interfaces, namespaces, sockets and processes", &["input", "time"]),
     shell("inventory::docker", "the Docker socket", &["host", "input", "time"]),
+    shell("inventory::reader", "what the readers over gRPC share", &["input", "time"]),
+    shell("inventory::containerd", "the containerd socket", &["inventory::reader", "input", "time"]),
+    shell(
+        "inventory::cri",
+        "the CRI socket: pods",
+        &["inventory::containerd", "inventory::reader", "host", "input", "time"],
+    ),
     shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
     shell("observe", "live taps, capture files", &["flow", "decode", "input", "time"]),
     shell("alert::sinks", "text and JSON", &["alert", "detect"]),

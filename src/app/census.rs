@@ -5,10 +5,10 @@
 
 use anyhow::bail;
 
+use super::readers::Reader;
 use crate::config::RuntimesConfig;
 use crate::input::InventoryEvent;
-use crate::inventory::discover::{Discovery, Kind, Places, Runtime};
-use crate::inventory::docker::{DockerOptions, DockerReader};
+use crate::inventory::discover::{Discovery, Places};
 
 /// The networks and running workloads of all runtimes.
 pub async fn take(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent>> {
@@ -16,40 +16,23 @@ pub async fn take(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent>
     let mut failed = Vec::new();
     let mut answered = false;
     for runtime in Discovery::new(config.sought.clone(), Places::here()).look() {
-        match snapshot(&runtime, config).await {
-            None => {}
-            Some(Ok(events)) => {
+        match Reader::new(&runtime, config).snapshot().await {
+            Ok(events) => {
                 answered = true;
                 all.extend(events);
             }
-            Some(Err(error)) => failed.push(error),
+            Err(error) => failed.push((runtime.configured, error)),
         }
     }
     if !answered {
         match failed.into_iter().next() {
-            Some(error) => return Err(error),
+            Some((_, error)) => return Err(error),
             None => bail!("no container runtime was found; start one, or name its socket under `runtime`"),
         }
     }
-    for error in failed {
+    // A socket that was found by itself need not speak every API that it could.
+    for (_, error) in failed.into_iter().filter(|(configured, _)| *configured) {
         tracing::warn!("{error:#}");
     }
     Ok(all)
-}
-
-/// `None` for a kind that has no reader.
-async fn snapshot(runtime: &Runtime, config: &RuntimesConfig) -> Option<anyhow::Result<Vec<InventoryEvent>>> {
-    match runtime.kind {
-        Kind::Docker | Kind::Podman => {
-            let reader = DockerReader::new(DockerOptions {
-                runtime: runtime.name.clone(),
-                host: runtime.host.clone(),
-                user: runtime.user,
-                reconcile_interval: config.reconcile_interval(runtime.kind),
-            });
-            Some(reader.snapshot().await.map_err(anyhow::Error::from))
-        }
-        // The readers of containerd and CRI are asked here.
-        Kind::Containerd | Kind::Cri => None,
-    }
 }

@@ -5,7 +5,7 @@
 //! for another's workloads. Limits: [`MAX_OWNED`] workloads are watched over. Design: readers only share the way to the engine.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use tokio::time::Instant;
 
 use super::feed::Feed;
 use crate::app::publish::Readers;
+use crate::app::readers::Reader;
 use crate::config::RuntimesConfig;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeName, WorkloadId};
 use crate::inventory::discover::{Discovery, Kind, Places, Runtime};
-use crate::inventory::docker::{DockerOptions, DockerReader};
 use crate::observe::live::now;
 
 /// Between two looks.
@@ -34,6 +34,8 @@ struct Running {
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
     configured: bool,
+    /// Whether it must answer, or has done so: a socket of containerd need not speak every API that it could.
+    expected: Arc<AtomicBool>,
     seen: Instant,
 }
 
@@ -64,13 +66,14 @@ pub(super) async fn watch(
             let name = runtime.name.clone();
             if let Some(known) = running.get_mut(&name) {
                 known.seen = now_instant();
-            } else if let Some(started) = start(&runtime, &config, &shared) {
+            } else {
                 tracing::info!("reading {name} at {}", runtime.host);
-                running.insert(name, started);
+                running.insert(name, start(&runtime, &config, &shared));
             }
         }
         give_up(&mut running, &shared.readers);
-        let names: Vec<RuntimeName> = running.keys().cloned().collect();
+        let expected = running.iter().filter(|(_, known)| known.expected.load(Ordering::Relaxed));
+        let names: Vec<RuntimeName> = expected.map(|(name, _)| name.clone()).collect();
         if told.as_ref() != Some(&names) {
             told = Some(names.clone());
             shared.send(Feed::Runtimes(names));
@@ -100,46 +103,42 @@ fn give_up(running: &mut BTreeMap<RuntimeName, Running>, readers: &Readers) {
     });
 }
 
-/// Starts the reader of a runtime; `None` for a kind that has none.
-fn start(runtime: &Runtime, config: &RuntimesConfig, shared: &Shared) -> Option<Running> {
+/// Starts the reader of a runtime.
+fn start(runtime: &Runtime, config: &RuntimesConfig, shared: &Shared) -> Running {
     let (stop, stopped) = watch::channel(false);
     let foreign = Arc::new(AtomicU64::default());
-    let emit = shared.emit(runtime, &foreign);
-    let reconcile_interval = config.reconcile_interval(runtime.kind);
-    let (task, counters): (_, Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>) = match runtime.kind {
-        Kind::Docker | Kind::Podman => {
-            let reader = DockerReader::new(DockerOptions {
-                runtime: runtime.name.clone(),
-                host: runtime.host.clone(),
-                user: runtime.user,
-                reconcile_interval,
-            });
-            let counters = reader.counters();
-            (tokio::spawn(reader.run(emit, stopped)), Box::new(move || counters.all()))
-        }
-        // The readers of containerd and CRI are started here, with `runtime.host`, `runtime.name` and, for containerd,
-        // `runtime.others`, the namespaces that it must leave out.
-        Kind::Containerd | Kind::Cri => {
-            if runtime.configured {
-                tracing::debug!("{} at {} is not read: there is no reader of it yet", runtime.name, runtime.host);
-            }
-            return None;
-        }
-    };
+    let must_answer = runtime.configured || matches!(runtime.kind, Kind::Docker | Kind::Podman);
+    let expected = Arc::new(AtomicBool::new(must_answer));
+    let emit = shared.emit(runtime, &foreign, &expected);
+    let reader = Reader::new(runtime, config);
+    let counters = reader.counters();
+    let task = tokio::spawn(reader.run(emit, stopped));
     shared.readers.insert(&runtime.name, move || {
         let mut all = counters();
         all.push(("foreign", foreign.load(Ordering::Relaxed)));
         all
     });
-    Some(Running { task, stop, configured: runtime.configured, seen: now_instant() })
+    Running { task, stop, configured: runtime.configured, expected, seen: now_instant() }
 }
 
 impl Shared {
     /// The way of a runtime's events to the engine.
-    fn emit(&self, runtime: &Runtime, foreign: &Arc<AtomicU64>) -> impl FnMut(InventoryEvent) + Send + use<> {
+    fn emit(
+        &self,
+        runtime: &Runtime,
+        foreign: &Arc<AtomicU64>,
+        expected: &Arc<AtomicBool>,
+    ) -> impl FnMut(InventoryEvent) + Send + use<> {
         let (shared, name, is_root) = (self.clone(), runtime.name.clone(), !runtime.name.contains('-'));
-        let foreign = Arc::clone(foreign);
+        let (foreign, expected) = (Arc::clone(foreign), Arc::clone(expected));
         move |event: InventoryEvent| {
+            match &event {
+                InventoryEvent::Disconnected { error, .. } if !expected.load(Ordering::Relaxed) => {
+                    tracing::debug!("{name} was found by itself and does not answer: {error}");
+                    return;
+                }
+                _ => expected.store(true, Ordering::Relaxed),
+            }
             let mut owners = shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
             let believed = may_tell(&mut owners, &name, is_root, &event);
             drop(owners);

@@ -1,0 +1,221 @@
+//! containerd as a source of inventory: a snapshot, then events, then a reconcile now and then.
+//!
+//! Contract: after `Connected` everything is told up to `Reconciled`, and from then on as it happens; a daemon that cannot
+//! be heard is told once, with the reason, and asked again until it answers. Only read calls. Limits: containerd 1.4 or later over a
+//! unix socket; no addresses (see [`convert`]); Docker's namespace is left to Docker, Kubernetes' to CRI unless wanted.
+//! Design: events are subscribed to before the snapshot is read, and a second list soon after closes the moment until the
+//! subscription stood; what ended during a cut is told from the tasks that containerd still has.
+
+mod client;
+mod convert;
+pub(super) mod events;
+pub(super) mod proto;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use self::client::Client;
+use self::convert::workload_id;
+use self::events::{Act, Notice};
+use self::proto::Envelope;
+use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
+use crate::inventory::reader::clock::now;
+use crate::inventory::reader::grpc::{Events, socket_path};
+use crate::inventory::reader::ledger::{Ledger, Seen};
+use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
+
+/// The usual place of the socket.
+pub const DEFAULT_ADDRESS: &str = "unix:///run/containerd/containerd.sock";
+/// The name under which this runtime tells.
+pub const RUNTIME: &str = "containerd";
+/// Docker's own containers, read through Docker.
+const DOCKERS: &str = "moby";
+/// The containers of containerd's CRI plugin.
+const KUBERNETES: &str = "k8s.io";
+/// When the second list is read.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Where the daemon is, and what is read of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerdOptions {
+    /// `unix:///run/containerd/containerd.sock`, or a bare path.
+    pub address: String,
+    /// Under which name it tells; another one for a second daemon.
+    pub runtime: RuntimeName,
+    /// Between two whole lists while the event stream is open; at least a second.
+    pub reconcile_interval: Duration,
+    /// Whether the namespace `k8s.io` is read too: where no CRI reader covers the same daemon.
+    pub kubernetes: bool,
+}
+
+impl Default for ContainerdOptions {
+    fn default() -> Self {
+        Self {
+            address: DEFAULT_ADDRESS.to_owned(),
+            runtime: RUNTIME.into(),
+            reconcile_interval: Duration::from_secs(30),
+            kubernetes: false,
+        }
+    }
+}
+
+impl ContainerdOptions {
+    fn wants(&self, namespace: &str) -> bool {
+        namespace != DOCKERS && (self.kubernetes || namespace != KUBERNETES)
+    }
+}
+
+/// Reads one containerd.
+#[derive(Debug)]
+pub struct ContainerdReader {
+    options: ContainerdOptions,
+    counters: Arc<ReaderCounters>,
+    ledger: Ledger,
+}
+
+impl ContainerdReader {
+    /// A reader; nothing is opened yet.
+    pub fn new(options: ContainerdOptions) -> Self {
+        let counters: Arc<ReaderCounters> = Arc::default();
+        Self { options, ledger: Ledger::new(counters.clone()), counters }
+    }
+
+    /// What it did and missed; stays valid while [`Self::run`] owns the reader.
+    pub fn counters(&self) -> Arc<ReaderCounters> {
+        self.counters.clone()
+    }
+
+    /// What the daemon knows now, in order of namespace and id.
+    pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
+        let path = socket_path(&self.options.address)?;
+        let (mut client, _) = Client::connect(&path, &self.options.runtime, &self.counters, None).await?;
+        let all = client.everything(|namespace| self.options.wants(namespace)).await?;
+        let running = all.into_iter().filter(Seen::runs).collect();
+        Ok(Ledger::new(self.counters.clone()).whole(running, now(), true))
+    }
+
+    /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
+    pub async fn run(self, emit: impl FnMut(InventoryEvent) + Send, stop: watch::Receiver<bool>) {
+        run(self, emit, stop).await;
+    }
+
+    /// Reads the whole list and tells what is new in it.
+    async fn reconcile(
+        &mut self,
+        client: &mut Client,
+        again: bool,
+        emit: &mut (dyn FnMut(InventoryEvent) + Send),
+    ) -> Result<(), ReaderError> {
+        let at = now();
+        let options = &self.options;
+        client.forget_images();
+        let all = client.everything(|namespace| options.wants(namespace)).await?;
+        if again {
+            emit(InventoryEvent::Connected { runtime: options.runtime.clone() });
+        }
+        let running: Vec<WorkloadId> =
+            all.iter().filter(|seen| seen.runs()).map(|seen| seen.workload.id.clone()).collect();
+        self.ledger.whole(all, at, again).into_iter().for_each(&mut *emit);
+        emit(InventoryEvent::Reconciled { runtime: self.options.runtime.clone(), running });
+        self.counters.reconciles.add(1);
+        Ok(())
+    }
+
+    /// Follows the events until something fails.
+    async fn follow(
+        &mut self,
+        client: &mut Client,
+        mut events: Events<Envelope>,
+        emit: &mut (dyn FnMut(InventoryEvent) + Send),
+    ) -> ReaderError {
+        let period = self.options.reconcile_interval.max(Duration::from_secs(1));
+        let mut reconcile = interval_at(later(SOON), period);
+        reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                event = events.recv() => match event {
+                    Some(Ok(envelope)) => self.notice(client, &envelope, emit).await,
+                    Some(Err(status)) => Err(ReaderError::cut(&status)),
+                    None => Err(ReaderError::cut(&tonic::Status::unavailable("the runtime closed it"))),
+                },
+                _ = reconcile.tick() => self.reconcile(client, false, emit).await,
+            };
+            if let Err(error) = done {
+                return error;
+            }
+        }
+    }
+
+    /// One event of the daemon.
+    async fn notice(
+        &mut self,
+        client: &mut Client,
+        envelope: &Envelope,
+        emit: &mut (dyn FnMut(InventoryEvent) + Send),
+    ) -> Result<(), ReaderError> {
+        self.counters.events.add(1);
+        let Some(notice) = Notice::read(envelope) else {
+            self.counters.events_ignored.add(1);
+            return Ok(());
+        };
+        if !self.options.wants(&notice.namespace) {
+            return Ok(());
+        }
+        let id = workload_id(&notice.namespace, &notice.container);
+        let events = match notice.act {
+            Act::Prepared => {
+                self.ledger.prepared(&id, notice.at);
+                Vec::new()
+            }
+            Act::Ended => self.ledger.ended(&id, notice.at),
+            Act::Gone => self.ledger.gone(&id, notice.at),
+            Act::Started | Act::Changed => {
+                match client.look(&notice.namespace, &notice.container, &self.ledger).await? {
+                    Some(seen) => self.ledger.see(seen, notice.at),
+                    None if notice.act == Act::Started => self.ledger.started_unseen(&id, notice.at),
+                    None => Vec::new(),
+                }
+            }
+        };
+        events.into_iter().for_each(emit);
+        Ok(())
+    }
+}
+
+impl Session for ContainerdReader {
+    fn runtime(&self) -> RuntimeName {
+        self.options.runtime.clone()
+    }
+
+    fn counters(&self) -> &ReaderCounters {
+        &self.counters
+    }
+
+    async fn session(&mut self, emit: &mut (dyn FnMut(InventoryEvent) + Send), heard: &mut bool) -> ReaderError {
+        let path = match socket_path(&self.options.address) {
+            Ok(path) => path,
+            Err(error) => return error,
+        };
+        let mut tasks = JoinSet::new();
+        let connected = Client::connect(&path, &self.options.runtime, &self.counters, Some(&mut tasks)).await;
+        let (mut client, Some(events)) = (match connected {
+            Ok(connected) => connected,
+            Err(error) => return error,
+        }) else {
+            return ReaderError::cut(&tonic::Status::internal("no events were asked for"));
+        };
+        if let Err(error) = self.reconcile(&mut client, true, emit).await {
+            return error;
+        }
+        *heard = true;
+        self.follow(&mut client, events, emit).await
+    }
+}
+
+fn later(period: Duration) -> Instant {
+    Instant::now() + period
+}

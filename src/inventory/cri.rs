@@ -1,0 +1,204 @@
+//! A CRI runtime (containerd's plugin, CRI-O) as a source of inventory: pods and their containers.
+//!
+//! Contract: after `Connected` everything is told up to `Reconciled`, and from then on as it happens; a runtime that cannot
+//! be heard is told once, with the reason, and asked again until it answers. Only read calls. Limits: `runtime.v1` over a unix socket; one
+//! without an event stream (containerd before 1.7) is asked every second, so that what was removed in between is not seen.
+//! Design: an event only says that it is time to read the lists, which say the rest; where the same socket also answers as
+//! containerd, its own events do so too, and date the end of a sandbox, which the interface does not tell.
+
+mod client;
+mod convert;
+mod proto;
+mod wake;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::client::Client;
+use self::wake::{Wake, Waker};
+use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
+use crate::inventory::reader::clock::now;
+use crate::inventory::reader::grpc::socket_path;
+use crate::inventory::reader::ledger::{Ledger, Seen};
+use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
+use crate::time::Timestamp;
+
+/// containerd's socket, which answers as a CRI runtime too.
+pub const DEFAULT_ENDPOINT: &str = "unix:///run/containerd/containerd.sock";
+/// The name under which this runtime tells.
+pub const RUNTIME: &str = "cri";
+/// Ends that were heard and not yet found in a list.
+const MAX_ENDS: usize = 4096;
+
+/// Where the runtime is, and how often its lists are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CriOptions {
+    /// `unix:///run/containerd/containerd.sock`, or a bare path.
+    pub endpoint: String,
+    /// Under which name it tells; another one for a second runtime.
+    pub runtime: RuntimeName,
+    /// Between two whole lists that are told as such; at least a second.
+    pub reconcile_interval: Duration,
+    /// Between two looks at a runtime that sends no events.
+    pub poll_interval: Duration,
+}
+
+impl Default for CriOptions {
+    fn default() -> Self {
+        Self {
+            endpoint: DEFAULT_ENDPOINT.to_owned(),
+            runtime: RUNTIME.into(),
+            reconcile_interval: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Reads one CRI runtime.
+#[derive(Debug)]
+pub struct CriReader {
+    options: CriOptions,
+    counters: Arc<ReaderCounters>,
+    ledger: Ledger,
+    /// When what ended, as events said.
+    ends: BTreeMap<WorkloadId, Timestamp>,
+    /// What ran in the last list.
+    running: Vec<WorkloadId>,
+}
+
+impl CriReader {
+    /// A reader; nothing is opened yet.
+    pub fn new(options: CriOptions) -> Self {
+        let counters: Arc<ReaderCounters> = Arc::default();
+        let ledger = Ledger::new(counters.clone());
+        Self { options, counters, ledger, ends: BTreeMap::new(), running: Vec::new() }
+    }
+
+    /// What it did and missed; stays valid while [`Self::run`] owns the reader.
+    pub fn counters(&self) -> Arc<ReaderCounters> {
+        self.counters.clone()
+    }
+
+    /// What the runtime knows now: pods, then containers.
+    pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
+        let path = socket_path(&self.options.endpoint)?;
+        let mut client = Client::connect(&path, &self.options.runtime, &self.counters).await?;
+        let running = client.everything().await?.into_iter().filter(Seen::runs).collect();
+        Ok(Ledger::new(self.counters.clone()).whole(running, now(), true))
+    }
+
+    /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
+    pub async fn run(self, emit: impl FnMut(InventoryEvent) + Send, stop: watch::Receiver<bool>) {
+        run(self, emit, stop).await;
+    }
+
+    /// Reads the lists and tells what is new in them; a list that is told as such says so.
+    async fn sweep(
+        &mut self,
+        client: &mut Client,
+        told: Told,
+        emit: &mut (dyn FnMut(InventoryEvent) + Send),
+    ) -> Result<(), ReaderError> {
+        let at = now();
+        let mut all = client.everything().await?;
+        for seen in &mut all {
+            let heard = self.ends.get(&seen.workload.id).copied();
+            seen.ended = seen.ended.or(heard.filter(|_| !seen.runs()));
+        }
+        if told == Told::Again {
+            emit(InventoryEvent::Connected { runtime: self.options.runtime.clone() });
+        }
+        let mut running: Vec<WorkloadId> =
+            all.iter().filter(|seen| seen.runs()).map(|seen| seen.workload.id.clone()).collect();
+        running.sort();
+        self.ledger.whole(all, at, told == Told::Again).into_iter().for_each(&mut *emit);
+        let gone = self.running.iter().filter(|id| running.binary_search(id).is_err());
+        for id in gone {
+            let until = self.ends.remove(id).unwrap_or(at);
+            self.ledger.ended(id, until).into_iter().for_each(&mut *emit);
+        }
+        self.running.clone_from(&running);
+        if told != Told::News {
+            emit(InventoryEvent::Reconciled { runtime: self.options.runtime.clone(), running });
+            self.counters.reconciles.add(1);
+        }
+        Ok(())
+    }
+
+    /// Reads the lists whenever there is a reason to, until something fails.
+    async fn follow(
+        &mut self,
+        client: &mut Client,
+        waker: &mut Waker,
+        emit: &mut (dyn FnMut(InventoryEvent) + Send),
+    ) -> ReaderError {
+        loop {
+            let told = match waker.next().await {
+                Wake::Ended { id, at } => {
+                    self.ledger.ended(&id, at).into_iter().for_each(&mut *emit);
+                    if self.ends.len() >= MAX_ENDS {
+                        self.ends.pop_first();
+                    }
+                    self.ends.insert(id, at);
+                    Told::News
+                }
+                Wake::Prepared { id, at } => {
+                    self.ledger.prepared(&id, at);
+                    Told::News
+                }
+                Wake::News => Told::News,
+                Wake::Whole => Told::Whole,
+                Wake::Cut(error) => return error,
+            };
+            if told == Told::News && waker.is_ahead() {
+                continue;
+            }
+            if let Err(error) = self.sweep(client, told, emit).await {
+                return error;
+            }
+        }
+    }
+}
+
+/// How a list is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// After connecting: everything again.
+    Again,
+    /// As a whole.
+    Whole,
+    /// Only what is new in it.
+    News,
+}
+
+impl Session for CriReader {
+    fn runtime(&self) -> RuntimeName {
+        self.options.runtime.clone()
+    }
+
+    fn counters(&self) -> &ReaderCounters {
+        &self.counters
+    }
+
+    async fn session(&mut self, emit: &mut (dyn FnMut(InventoryEvent) + Send), heard: &mut bool) -> ReaderError {
+        let path = match socket_path(&self.options.endpoint) {
+            Ok(path) => path,
+            Err(error) => return error,
+        };
+        let mut client = match Client::connect(&path, &self.options.runtime, &self.counters).await {
+            Ok(client) => client,
+            Err(error) => return error,
+        };
+        let mut tasks = JoinSet::new();
+        let mut waker = Waker::new(&client.grpc, &self.options, &self.counters, &mut tasks);
+        if let Err(error) = self.sweep(&mut client, Told::Again, emit).await {
+            return error;
+        }
+        *heard = true;
+        self.follow(&mut client, &mut waker, emit).await
+    }
+}

@@ -1,0 +1,141 @@
+//! The questions that a CRI runtime is asked; all of them only read.
+//!
+//! Contract: each answer comes within the time of [`crate::inventory::reader::grpc`] or counts as failed. Limits: [`MAX_KNOWN`] pods and
+//! containers each. Design: the lists are short and asked often; a status, which is long, is asked once for each state that a
+//! pod or container is seen in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prost::Message;
+use tonic::{Code, Status};
+
+use super::convert;
+use super::proto::{self, ContainerItem, READY, SandboxItem, StatusRequest, Version, VersionRequest};
+use crate::host::{VethFinder, VethRequest};
+use crate::input::{NetworkMode, RuntimeName, Workload};
+use crate::inventory::reader::grpc::Grpc;
+use crate::inventory::reader::ledger::{MAX_KNOWN, Seen};
+use crate::inventory::reader::proto::{Empty, Items};
+use crate::inventory::reader::{ReaderCounters, ReaderError};
+
+const WHAT: &str = "the container runtime interface, version 1";
+/// The version that the kubelet sends.
+const KUBELET: &str = "0.1.0";
+
+pub(super) struct Client {
+    pub(super) grpc: Grpc,
+    runtime: RuntimeName,
+    /// What was seen in which state.
+    known: BTreeMap<String, (i32, Seen)>,
+    veths: Mutex<VethFinder>,
+    counters: Arc<ReaderCounters>,
+}
+
+impl Client {
+    /// Opens the socket and asks for the version.
+    pub(super) async fn connect(
+        path: &Path,
+        runtime: &RuntimeName,
+        counters: &Arc<ReaderCounters>,
+    ) -> Result<Self, ReaderError> {
+        let grpc = Grpc::connect(path, counters).await?;
+        let asked = VersionRequest { version: KUBELET.to_owned() };
+        let version: Result<Version, Status> = grpc.call(proto::VERSION, None, asked).await;
+        let version = version.map_err(|status| ReaderError::greeting(path, WHAT, &status))?;
+        let (name, number) = (version.runtime_name.escape_debug(), version.runtime_version.escape_debug());
+        tracing::debug!("{name} {number} answers at {}", path.display());
+        let (known, veths) = (BTreeMap::new(), Mutex::default());
+        Ok(Self { grpc, runtime: runtime.clone(), known, veths, counters: counters.clone() })
+    }
+
+    /// All pods and containers, the ended ones that the runtime still has included; pods come first.
+    pub(super) async fn everything(&mut self) -> Result<Vec<Seen>, ReaderError> {
+        let pods: Vec<SandboxItem> = self.list(proto::SANDBOXES, "the list of pods").await?;
+        let containers: Vec<ContainerItem> = self.list(proto::CONTAINERS, "the list of containers").await?;
+        let mut all = Vec::new();
+        for item in &pods {
+            all.extend(self.pod(item).await?);
+        }
+        for item in &containers {
+            all.extend(self.container(item).await?);
+        }
+        let ids: BTreeSet<&str> =
+            pods.iter().map(|item| &*item.id).chain(containers.iter().map(|item| &*item.id)).collect();
+        self.known.retain(|id, _| ids.contains(&**id));
+        Ok(all)
+    }
+
+    async fn list<T: Message + Default>(&self, method: &str, what: &'static str) -> Result<Vec<T>, ReaderError> {
+        let answer: Result<Items, Status> = self.grpc.call(method, None, Empty {}).await;
+        Ok(answer.map_err(|status| ReaderError::request(what, &status))?.read(MAX_KNOWN, &self.counters))
+    }
+
+    async fn pod(&mut self, item: &SandboxItem) -> Result<Option<Seen>, ReaderError> {
+        let complete = |seen: &Seen| {
+            let addressed = seen.workload.network_mode != NetworkMode::Own || !seen.workload.attachments.is_empty();
+            item.state != READY || (addressed && seen.workload.pid.is_some())
+        };
+        if let Some((state, seen)) = self.known.get(&item.id)
+            && *state == item.state
+            && complete(seen)
+        {
+            return Ok(Some(seen.clone()));
+        }
+        let answer = self.status(proto::SANDBOX, &item.id).await?;
+        let before = self.known.get(&item.id).map(|(_, seen)| seen.clone());
+        let seen = answer.and_then(|answer| convert::sandbox(&self.runtime, answer, &self.counters));
+        let Some(mut seen) = seen else { return Ok(None) };
+        if let Some(before) = before.filter(|_| seen.workload.attachments.is_empty()) {
+            // A pod that has ended no longer says what it had.
+            seen.workload.attachments = before.workload.attachments;
+        }
+        self.find_veths(&mut seen.workload);
+        Ok(Some(self.note(item.state, seen)))
+    }
+
+    async fn container(&mut self, item: &ContainerItem) -> Result<Option<Seen>, ReaderError> {
+        if let Some((_, seen)) = self.known.get(&item.id).filter(|(state, _)| *state == item.state) {
+            return Ok(Some(seen.clone()));
+        }
+        let answer = self.status(proto::CONTAINER, &item.id).await?;
+        let owner = self.known.get(&item.sandbox).map(|(_, seen)| &seen.workload);
+        let seen =
+            answer.and_then(|answer| convert::container(&self.runtime, answer, &item.sandbox, owner, &self.counters));
+        Ok(seen.map(|seen| self.note(item.state, seen)))
+    }
+
+    /// One status; `None` when the subject is gone.
+    async fn status<A: Message + Default + 'static>(&self, method: &str, id: &str) -> Result<Option<A>, ReaderError> {
+        let asked = StatusRequest { id: id.to_owned(), verbose: true };
+        match self.grpc.call(method, None, asked).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => {
+                Err(ReaderError::request("the state of a pod or container", &status))
+            }
+            Err(_) => {
+                self.counters.vanished.add(1);
+                Ok(None)
+            }
+        }
+    }
+
+    fn note(&mut self, state: i32, seen: Seen) -> Seen {
+        self.known.insert(seen.workload.id.to_string(), (state, seen.clone()));
+        seen
+    }
+
+    /// Best effort: names the host-side veth of the pod.
+    fn find_veths(&self, workload: &mut Workload) {
+        let Some(pid) = workload.pid.filter(|_| workload.network_mode == NetworkMode::Own) else { return };
+        let request = |attachment: &crate::input::Attachment| attachment.addresses.clone();
+        let addresses: Vec<_> = workload.attachments.iter().map(request).collect();
+        let wanted: Vec<_> = addresses.iter().map(|addresses| VethRequest { addresses, bridge: None }).collect();
+        let found = self.veths.lock().unwrap_or_else(PoisonError::into_inner).find(pid, &wanted);
+        for (attachment, veth) in workload.attachments.iter_mut().zip(found) {
+            self.counters.veth_unknown.add(u64::from(veth.is_none()));
+            attachment.host_interface = veth;
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Reasons to read the lists of a CRI runtime: its events, containerd's own, or the clock.
+//!
+//! Contract: the clock speaks every second until the runtime is known to send events, and at every reconcile in any case; a
+//! stream that the runtime does not have is told once in the log and done without. Limits: containerd's events count for the
+//! namespace `k8s.io` only. Design: an event that waits is a reason not to read the lists yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tonic::{Code, Status};
+
+use super::CriOptions;
+use super::convert::moment;
+use super::proto::{self, Event};
+use crate::input::WorkloadId;
+use crate::inventory::containerd::events::{Act, Notice, subscription};
+use crate::inventory::containerd::proto::{EVENTS, Envelope};
+use crate::inventory::reader::grpc::{Events, Grpc};
+use crate::inventory::reader::proto::Empty;
+use crate::inventory::reader::{ReaderCounters, ReaderError};
+use crate::time::Timestamp;
+
+const KUBERNETES: &str = "k8s.io";
+
+/// What came.
+#[derive(Debug)]
+pub(super) enum Wake {
+    /// A pod or container ended then.
+    Ended { id: WorkloadId, at: Timestamp },
+    /// Its first process is there, and with it its network.
+    Prepared { id: WorkloadId, at: Timestamp },
+    /// Something changed, or it is time to look.
+    News,
+    /// It is time for a whole list.
+    Whole,
+    /// The runtime is gone.
+    Cut(ReaderError),
+}
+
+pub(super) struct Waker {
+    /// `None` once the runtime said that it has none.
+    own: Option<Events<Event>>,
+    containerds: Option<Events<Envelope>>,
+    /// Whether the runtime sent an event of its own.
+    proven: bool,
+    poll: Interval,
+    whole: Interval,
+    counters: Arc<ReaderCounters>,
+}
+
+impl Waker {
+    pub(super) fn new(
+        grpc: &Grpc,
+        options: &CriOptions,
+        counters: &Arc<ReaderCounters>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        Self {
+            own: Some(grpc.follow(proto::EVENTS, Empty {}, tasks)),
+            containerds: Some(grpc.follow(EVENTS, subscription(), tasks)),
+            proven: false,
+            poll: ticking(options.poll_interval.max(Duration::from_millis(100))),
+            whole: ticking(options.reconcile_interval.max(Duration::from_secs(1))),
+            counters: counters.clone(),
+        }
+    }
+
+    /// Whether more events wait: the lists are read after the last one.
+    pub(super) fn is_ahead(&self) -> bool {
+        let waits = self.own.as_ref().is_some_and(|events| !events.is_empty());
+        waits || self.containerds.as_ref().is_some_and(|events| !events.is_empty())
+    }
+
+    /// The next reason.
+    pub(super) async fn next(&mut self) -> Wake {
+        loop {
+            let wake = tokio::select! {
+                event = hear(&mut self.own) => self.own_event(event),
+                event = hear(&mut self.containerds) => self.containerds_event(event),
+                _ = self.whole.tick() => Some(Wake::Whole),
+                _ = self.poll.tick(), if !self.proven => {
+                    self.counters.polls.add(1);
+                    Some(Wake::News)
+                }
+            };
+            if let Some(wake) = wake {
+                return wake;
+            }
+        }
+    }
+
+    fn own_event(&mut self, event: Result<Event, Status>) -> Option<Wake> {
+        match event {
+            Ok(event) => {
+                self.counters.events.add(1);
+                self.proven = true;
+                let ended = moment(event.created_at).filter(|_| event.kind == proto::STOPPED);
+                Some(ended.map_or(Wake::News, |at| Wake::Ended { id: WorkloadId::new(&event.container), at }))
+            }
+            Err(status) if status.code() == Code::Unimplemented => {
+                tracing::info!("the CRI runtime sends no events of its own: its lists are read every second");
+                self.own = None;
+                None
+            }
+            Err(status) => Some(Wake::Cut(ReaderError::cut(&status))),
+        }
+    }
+
+    fn containerds_event(&mut self, event: Result<Envelope, Status>) -> Option<Wake> {
+        match event {
+            Ok(envelope) => {
+                self.counters.events.add(1);
+                let notice = Notice::read(&envelope);
+                self.counters.events_ignored.add(u64::from(notice.is_none()));
+                let notice = notice.filter(|notice| notice.namespace == KUBERNETES)?;
+                let id = WorkloadId::new(&notice.container);
+                Some(match notice.act {
+                    Act::Ended => Wake::Ended { id, at: notice.at },
+                    Act::Prepared => Wake::Prepared { id, at: notice.at },
+                    Act::Started | Act::Changed | Act::Gone => Wake::News,
+                })
+            }
+            Err(status) if status.code() == Code::Unimplemented => {
+                self.containerds = None;
+                None
+            }
+            Err(status) => Some(Wake::Cut(ReaderError::cut(&status))),
+        }
+    }
+}
+
+/// The next event; waits for ever where there is no stream.
+async fn hear<T>(events: &mut Option<Events<T>>) -> Result<T, Status> {
+    match events {
+        Some(events) => events.recv().await.unwrap_or_else(|| Err(Status::unavailable("the runtime closed it"))),
+        None => std::future::pending().await,
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the lists are read by the clock")]
+fn ticking(period: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
