@@ -30,7 +30,7 @@ use self::sockets::Sockets;
 pub use self::watched::{Unseen, Watched};
 use super::KernelState;
 use crate::input::{
-    Attachment, InventoryEvent, KernelFact, LinkEvent, Mac, ObservationPoint, ProcessNamespaces, RuntimeName,
+    Attachment, InventoryEvent, KernelFact, LinkEvent, Mac, NetnsId, ObservationPoint, ProcessNamespaces, RuntimeName,
     RuntimeNetwork, Workload, WorkloadId, WorkloadState,
 };
 use crate::time::Timestamp;
@@ -128,16 +128,14 @@ impl Timeline {
         self.sockets.forget(horizon);
         match fact {
             KernelFact::Namespace(view) => {
+                if self.namespaces.is_another(view) {
+                    self.forget_namespace(at, view.netns);
+                }
                 if let Some(ns) = self.namespaces.tell(at, view) {
                     self.lives.residents(at, ns, &view.workloads);
                 }
             }
-            KernelFact::NamespaceGone { netns } => {
-                if let Some(ns) = self.namespaces.gone(at, *netns) {
-                    self.sockets.gone(at, ns);
-                    self.lives.residents(at, ns, &[]);
-                }
-            }
+            KernelFact::NamespaceGone { netns } => self.forget_namespace(at, *netns),
             KernelFact::Processes(processes) => self.place(at, processes),
             KernelFact::SocketOpened(view) => {
                 if let Some(ns) = self.namespaces.number(view.netns) {
@@ -150,6 +148,13 @@ impl Timeline {
                 }
             }
             KernelFact::SnifferOpened(_) | KernelFact::SnifferClosed { .. } | KernelFact::Missed { .. } => {}
+        }
+    }
+
+    fn forget_namespace(&mut self, at: Timestamp, netns: NetnsId) {
+        if let Some(ns) = self.namespaces.gone(at, netns) {
+            self.sockets.gone(at, ns);
+            self.lives.residents(at, ns, &[]);
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Claim<'a> {
     pub(super) interface: Option<&'a InsideInterface>,
     /// Whether the runtime told it.
     pub(super) told: bool,
+    /// When that had ended, where it is late.
+    ended: Option<Timestamp>,
 }
 
 /// What the kernel shows of a key at a time.
@@ -33,7 +35,7 @@ pub(super) struct Shown<'a> {
 
 impl<'a> Claim<'a> {
     pub(super) const fn told(span: &'a Span) -> Self {
-        Self { workload: &span.workload, interface: None, told: true }
+        Self { workload: &span.workload, interface: None, told: true, ended: None }
     }
 
     /// Whether the interface with this MAC is the one that the claim rests on.
@@ -70,6 +72,8 @@ impl Timeline {
                 shown.late.extend(self.just_left(inside, at));
             }
         }
+        let last = shown.late.iter().filter_map(|claim| claim.ended).max();
+        shown.late.retain(|claim| claim.ended == last);
         for claims in [&mut shown.then, &mut shown.late] {
             claims.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
             claims.dedup_by(|a, b| a.workload.id == b.workload.id);
@@ -92,10 +96,13 @@ impl Timeline {
         owners(&residents).into_iter().map(|span| shown_by(span, inside)).collect()
     }
 
+    /// Who owned something in a namespace until shortly before: it went, or they did.
     fn just_left<'a>(&'a self, inside: &'a Inside, at: Timestamp) -> Vec<Claim<'a>> {
         match self.lives.index.claims(&Key::Home(inside.ns), at) {
             Claims::Late(spans) | Claims::Dated(spans) => {
-                owners(&spans).into_iter().map(|span| shown_by(span, inside)).collect()
+                let ended = |span: &Span| span.late_at(at).into_iter().chain(inside.late_at(at)).min();
+                let late = |span: &'a Span| Claim { ended: ended(span), ..shown_by(span, inside) };
+                owners(&spans).into_iter().map(late).collect()
             }
             Claims::Undated(_) | Claims::None => Vec::new(),
         }
@@ -129,7 +136,7 @@ impl Timeline {
 }
 
 fn shown_by<'a>(span: &'a Span, inside: &'a Inside) -> Claim<'a> {
-    Claim { workload: &span.workload, interface: Some(&*inside.interface), told: false }
+    Claim { workload: &span.workload, interface: Some(&*inside.interface), told: false, ended: None }
 }
 
 /// Of those in one namespace, the one that owns it: a pod's sandbox, else the one with networks of its own.

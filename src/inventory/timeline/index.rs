@@ -75,7 +75,7 @@ impl Span {
     }
 
     /// How long ago it ended, if that is short enough.
-    fn late_at(&self, at: Timestamp) -> Option<Timestamp> {
+    pub(super) fn late_at(&self, at: Timestamp) -> Option<Timestamp> {
         late_at(self.until, at)
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::index::{Key, late_at};
 use super::is_no_host;
-use crate::input::{InsideInterface, NamespaceView, NetnsId, ObservationPoint};
+use crate::input::{InsideInterface, NamespaceView, NetnsId, ObservationPoint, WorkloadId};
 use crate::time::Timestamp;
 
 const MAX_NAMESPACES: usize = 32_768;
@@ -48,6 +48,7 @@ impl Inside {
 struct Current {
     ns: u64,
     shown: bool,
+    workloads: Vec<WorkloadId>,
     keys: BTreeMap<Key, Arc<InsideInterface>>,
 }
 
@@ -73,7 +74,8 @@ impl Namespaces {
             return None;
         }
         self.last += 1;
-        self.current.insert(netns, Current { ns: self.last, shown: false, keys: BTreeMap::new() });
+        self.current
+            .insert(netns, Current { ns: self.last, shown: false, workloads: Vec::new(), keys: BTreeMap::new() });
         Some(self.last)
     }
 
@@ -101,6 +103,7 @@ impl Namespaces {
         let keys = self.keys_of(view);
         let current = self.current.get_mut(&view.netns)?;
         let before = !std::mem::replace(&mut current.shown, true);
+        current.workloads.clone_from(&view.workloads);
         let old = std::mem::replace(&mut current.keys, keys.clone());
         for key in old.keys().filter(|key| !keys.contains_key(key)) {
             self.close(ns, key, at);
@@ -114,6 +117,14 @@ impl Namespaces {
             }
         }
         Some(ns)
+    }
+
+    /// Whether none of those who were in a namespace is there now: then it has gone between two looks, and its inode come back.
+    pub(super) fn is_another(&self, view: &NamespaceView) -> bool {
+        self.current.get(&view.netns).is_some_and(|current| {
+            let both = !view.host && !current.workloads.is_empty() && !view.workloads.is_empty();
+            both && current.workloads.iter().all(|id| !view.workloads.contains(id))
+        })
     }
 
     /// A namespace is gone; its number, if it was known.

@@ -1,7 +1,10 @@
 //! What the timeline must answer, case by case; the property tests compare it with a naive model.
 
 mod cases;
+mod kernel;
+mod kernel_model;
 mod model;
+mod watched;
 
 use std::net::IpAddr;
 use std::sync::Arc;

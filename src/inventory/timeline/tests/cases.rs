@@ -165,8 +165,10 @@ fn host_workloads_own_nothing_and_joined_ones_leave_it_to_the_owner() {
     tell(&mut timeline, 1, host);
     tell(&mut timeline, 1, joined);
     tell(&mut timeline, 1, workload("owner", Some(1), &[A]));
-    assert_eq!((at(&timeline, "192.0.2.1", 2), at(&timeline, A, 2)), ("external".into(), "owner".into()));
+    assert_eq!((at(&timeline, "192.0.2.1", 2), at(&timeline, A, 2)), ("external".into(), "owner?".into()));
     assert_eq!(timeline.running().count(), 3);
+    stop(&mut timeline, 3, "joined", 3);
+    assert_eq!(at(&timeline, A, 4), "owner", "alone in its namespace again");
 }
 
 #[test]
