@@ -368,3 +368,103 @@ fn a_process_without_a_group_of_its_own_is_followed_by_its_descendants() {
         });
     });
 }
+
+#[test]
+fn a_container_that_is_told_late_gets_the_sockets_that_it_had_opened() {
+    on_a_host(|host| {
+        let first = host.container(None, "busybox sleep 300");
+        let late = host.container(None, "busybox nc -l -p 7401");
+        let mut watch = Watch::new(&[&first]);
+        watch.look_at_sockets();
+        let here = watch.collector.host();
+        let before = socket(&watch.facts, here, 7401).expect("told");
+        assert!(before.owners.is_empty(), "nobody knows of it: {before:?}");
+        watch.start(&late);
+        let facts = watch.collector.look_at_new(Timestamp::from_secs(500));
+        let after = socket(&facts, here, 7401).expect("told again");
+        assert_eq!((&after.owners[..], after.inode, after.since), (&[late.id.clone()][..], before.inode, before.since));
+        assert!(!facts.iter().any(|fact| matches!(fact, KernelFact::SocketClosed { .. })), "it was open all the time");
+    });
+}
+
+/// The other half of the next test: runs as nobody, where `/proc` hides others.
+#[test]
+#[ignore = "is started by another test"]
+fn looks_without_permission() {
+    let Some(pid) = std::env::var("HOPWATCH_TEST_PID").ok().and_then(|pid| pid.parse().ok()) else { return };
+    let id = hopwatch::input::WorkloadId::new("hidden");
+    println!("facts: {}", serde_json::to_string(&observe_once(&[(id, pid)])).expect("JSON"));
+}
+
+#[test]
+fn a_process_that_is_hidden_is_counted_and_the_rest_goes_on() {
+    use std::os::unix::fs::PermissionsExt as _;
+    on_a_host(|host| {
+        let container = host.container(None, "busybox sleep 300");
+        let folder =
+            tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().expect("folder");
+        let binary = folder.path().join("kernel");
+        std::fs::copy(std::env::current_exe().expect("this test"), &binary).expect("copy");
+        for hide in ["true", "mount -t proc -o hidepid=2 proc /proc"] {
+            let line = format!(
+                "unshare --mount sh -c '{hide} && cd / && HOPWATCH_TEST_PID={} exec setpriv --reuid=65534 --regid=65534 --clear-groups {} \
+                 --exact looks_without_permission --ignored --nocapture'",
+                container.pid,
+                binary.display()
+            );
+            let output = std::process::Command::new("sh").args(["-c", &line]).output().expect("run");
+            let text = String::from_utf8_lossy(&output.stdout);
+            let facts = text.split("facts: ").nth(1).and_then(|rest| rest.lines().next());
+            let facts = facts.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+            let facts: Vec<KernelFact> = serde_json::from_str(facts).expect("facts");
+            assert!(
+                facts.contains(&KernelFact::Missed { what: MissedKind::HiddenProc, count: 1 }),
+                "{hide}: {facts:?}"
+            );
+            assert!(facts.iter().any(|fact| matches!(fact, KernelFact::Namespace(view) if view.host)), "{facts:?}");
+        }
+    });
+}
+
+/// Run with `cargo test --release --test kernel cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_fifty_namespaces_and_two_hundred_processes() {
+    use nix::time::{ClockId, clock_gettime};
+    const LOOKS: u32 = 50;
+    let spent = || std::time::Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock"));
+    on_a_host(|host| {
+        let mut containers = Vec::new();
+        for number in 0..50 {
+            let name = host.namespace();
+            sh(&format!("ip link add veth{number} type veth peer name eth0 netns {name}"));
+            let container = host.container(Some(&name), "busybox sleep 300");
+            for _ in 0..3 {
+                host.exec(&container, Some(&name), "busybox sleep 300");
+            }
+            containers.push(container);
+        }
+        let on_host = host.container(None, "busybox nc -l -p 7501");
+        let mut collector = Collector::new().expect("the kernel");
+        containers
+            .iter()
+            .chain([&on_host])
+            .for_each(|container| assert!(collector.start(&container.id, container.pid)));
+        let mut second = 0;
+        let mut measure = |what: &str, looks: u32, look: &mut dyn FnMut(&mut Collector, Timestamp)| {
+            let before = spent();
+            for _ in 0..looks {
+                second += 1;
+                look(&mut collector, Timestamp::from_nanos(second * 1_000_000));
+            }
+            println!("{what}: {:?} of a core a look", (spent() - before) / looks);
+        };
+        measure("first look", 1, &mut |collector, at| drop(collector.look(at)));
+        measure("look at everything", LOOKS, &mut |collector, at| drop(collector.look(at)));
+        measure("look at sockets and news", LOOKS, &mut |collector, at| drop(collector.look_at_sockets(at)));
+        measure("look at sockets, one of them new", LOOKS, &mut |collector, at| {
+            let _new = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            drop(collector.look_at_sockets(at));
+        });
+    });
+}
