@@ -45,6 +45,8 @@ pub(super) struct Inhabitants {
     pub(super) with_process: usize,
     /// Some of the processes: doors to it.
     pub(super) pids: Vec<u32>,
+    /// Grows when a workload comes in: what was nobody's before may be its.
+    pub(super) arrivals: u64,
 }
 
 #[derive(Debug, Default)]
@@ -115,8 +117,10 @@ impl Namespaces {
             }
             stays
         });
-        for (netns, inhabitants) in now {
+        for (netns, mut inhabitants) in now {
             if let Some(known) = self.known.get_mut(&netns) {
+                inhabitants.arrivals =
+                    known.inhabitants.arrivals + u64::from(inhabitants.has_newcomer(&known.inhabitants));
                 known.inhabitants = inhabitants;
             } else if self.known.len() < MAX_NAMESPACES || netns == self.host {
                 self.known.insert(netns, Known { inhabitants, stale: true, ..Known::default() });
@@ -149,6 +153,12 @@ impl Namespaces {
             }
             facts.extend(known.tell(*netns, netns == host));
         }
+    }
+}
+
+impl Inhabitants {
+    fn has_newcomer(&self, before: &Self) -> bool {
+        self.with_process > before.with_process || self.workloads.iter().any(|id| !before.workloads.contains(id))
     }
 }
 

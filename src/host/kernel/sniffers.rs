@@ -21,17 +21,29 @@ const MAX_SNIFFERS: usize = 1024;
 /// All that are known.
 #[derive(Debug, Default)]
 pub(super) struct Sniffers {
-    known: BTreeMap<NetnsId, BTreeMap<u64, Known>>,
+    known: BTreeMap<NetnsId, Place>,
     overflowed: HashSet<NetnsId>,
+}
+
+/// A namespace.
+#[derive(Debug, Default)]
+struct Place {
+    known: BTreeMap<u64, Known>,
+    arrivals: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     /// One search found no holder.
     Unheld,
+    /// Told, with an owner.
     Told,
-    /// The sensor's own, or the host's in its own namespace.
-    Ignored,
+    /// Told as nobody's.
+    Nobody,
+    /// Not told: the host's in its own namespace, or searched in vain.
+    Untold,
+    /// The sensor's own.
+    Own,
 }
 
 /// One line of a file.
@@ -54,21 +66,23 @@ impl Sniffers {
         facts: &mut Vec<KernelFact>,
     ) {
         let host = namespaces.host();
-        let looked: Vec<(NetnsId, Vec<Line>)> = namespaces
+        let looked: Vec<(NetnsId, u64, Vec<Line>)> = namespaces
             .iter()
             .filter(|(netns, inside)| *netns != host || inside.with_process > 0)
-            .filter_map(|(netns, inside)| Some((netns, lines(&door(netns, host, &inside.pids)?))))
+            .filter_map(|(netns, inside)| Some((netns, inside.arrivals, lines(&door(netns, host, &inside.pids)?))))
             .collect();
         let there: HashSet<NetnsId> = namespaces.iter().map(|(netns, _)| netns).collect();
         self.known.retain(|netns, _| there.contains(netns));
         self.overflowed.retain(|netns| there.contains(netns));
-        for (netns, mut lines) in looked {
+        for (netns, arrivals, mut lines) in looked {
             if lines.len() > MAX_SNIFFERS && self.overflowed.insert(netns) {
                 missed.add(MissedKind::Overflow, lines.len() - MAX_SNIFFERS);
             }
             lines.truncate(MAX_SNIFFERS);
             self.close(netns, &lines, facts);
-            for view in self.open(netns, &lines, netns == host, workloads, missed) {
+            let place = self.known.entry(netns).or_default();
+            let again = std::mem::replace(&mut place.arrivals, arrivals) != arrivals;
+            for view in place.open(netns, &lines, netns == host, again, workloads, missed) {
                 let line = lines.iter().find(|line| line.inode == view.inode);
                 let index = line.map(|line| line.index).filter(|index| *index != 0);
                 let interface = index.and_then(|index| namespaces.interface(netns, index, buffer));
@@ -78,27 +92,33 @@ impl Sniffers {
     }
 
     fn close(&mut self, netns: NetnsId, lines: &[Line], facts: &mut Vec<KernelFact>) {
-        let Some(known) = self.known.get_mut(&netns) else { return };
-        known.retain(|inode, known| {
+        let Some(place) = self.known.get_mut(&netns) else { return };
+        place.known.retain(|inode, known| {
             let stays = lines.iter().any(|line| line.inode == *inode);
-            if !stays && *known == Known::Told {
+            if !stays && matches!(known, Known::Told | Known::Nobody) {
                 facts.push(KernelFact::SnifferClosed { netns, inode: *inode });
             }
             stays
         });
     }
+}
 
-    /// The new ones whose holders are known now, without the interface.
+impl Place {
+    /// The new ones whose holders are known now, without the interface; `again`: also those that had none.
     fn open(
         &mut self,
         netns: NetnsId,
         lines: &[Line],
         is_host: bool,
+        again: bool,
         workloads: &Workloads,
         missed: &mut Missed,
     ) -> Vec<SnifferView> {
-        let known = self.known.entry(netns).or_default();
-        let fresh = |line: &&Line| matches!(known.get(&line.inode), None | Some(Known::Unheld));
+        let fresh = |line: &&Line| match self.known.get(&line.inode) {
+            None | Some(Known::Unheld) => true,
+            Some(Known::Nobody | Known::Untold) => again,
+            Some(Known::Told | Known::Own) => false,
+        };
         let fresh: Vec<Line> = lines.iter().filter(fresh).copied().collect();
         if fresh.is_empty() {
             return Vec::new();
@@ -109,20 +129,21 @@ impl Sniffers {
         let mut views = Vec::new();
         for line in fresh {
             let holder = found.holders.get(&line.inode);
-            let before = known.get(&line.inode).copied();
+            let before = self.known.get(&line.inode).copied();
             let now = match (holder, before) {
                 (Some(_), _) => Known::Told,
-                (None, _) if own.contains(&line.inode) => Known::Ignored,
+                (None, _) if own.contains(&line.inode) => Known::Own,
                 (None, None) => Known::Unheld,
-                (None, Some(_)) if is_host => Known::Ignored,
-                (None, Some(_)) if !found.complete => {
+                (None, Some(Known::Unheld)) if is_host => Known::Untold,
+                (None, Some(Known::Unheld)) if !found.complete => {
                     missed.add(MissedKind::SocketOwner, 1);
-                    Known::Ignored
+                    Known::Untold
                 }
-                (None, Some(_)) => Known::Told,
+                (None, Some(Known::Unheld)) => Known::Nobody,
+                (None, Some(same)) => same,
             };
-            known.insert(line.inode, now);
-            if now == Known::Told {
+            self.known.insert(line.inode, now);
+            if before != Some(now) && matches!(now, Known::Told | Known::Nobody) {
                 let owners = holder.map(|holder| holder.owners.iter().cloned().collect()).unwrap_or_default();
                 let command = holder.map(|holder| proc::command(holder.pid)).filter(|name| !name.is_empty());
                 let Line { inode, kind, protocol, .. } = line;

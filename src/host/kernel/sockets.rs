@@ -1,7 +1,8 @@
 //! The sockets of namespaces in which more than one could own a flow, and who holds them.
 //!
 //! Contract: a socket is told as nobody's only when two searches, of processes listed after it was seen, found no holder; where a
-//! search was not complete it is counted and not told. Sockets that were destroyed without having been seen are counted.
+//! search was not complete it is counted and not told. When a workload comes in, what was nobody's is searched again, and told again
+//! with its owner: runtimes tell of a container after it has begun. Sockets that were destroyed without having been seen are counted.
 //! Limits: [`MAX_SOCKETS`] a namespace. Design: looked at are the host's namespace while a workload is in it, and shared ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,7 +14,7 @@ use nix::sys::socket::SockProtocol;
 use super::diag::{self, DiagSocket};
 use super::holders::{self, Found};
 use super::missed::Missed;
-use super::namespaces::{Namespaces, open_in};
+use super::namespaces::{Inhabitants, Namespaces, open_in};
 use super::netlink::Netlink;
 use super::proc;
 use super::workloads::Workloads;
@@ -47,6 +48,8 @@ struct Watched {
     last: Option<Timestamp>,
     /// Sockets without room at the last dump.
     refused: usize,
+    /// Of the namespace, at the last look.
+    arrivals: u64,
 }
 
 #[derive(Debug)]
@@ -64,8 +67,10 @@ enum Standing {
     New,
     /// One search found no holder.
     Unheld,
-    /// Told.
+    /// Told, with an owner.
     Told,
+    /// Told as nobody's.
+    Nobody,
     /// Its holder cannot be known; counted.
     Missed,
 }
@@ -91,12 +96,9 @@ impl Sockets {
     /// Looks at all namespaces that need it.
     pub(super) fn look(&mut self, scene: &mut Scene<'_>) {
         let host = scene.namespaces.host();
-        let wanted: BTreeMap<NetnsId, &[u32]> = scene
-            .namespaces
-            .iter()
-            .filter(|(netns, inside)| inside.with_process > usize::from(*netns != host))
-            .map(|(netns, inside)| (netns, &*inside.pids))
-            .collect();
+        let all = scene.namespaces.iter();
+        let wanted: BTreeMap<NetnsId, &Inhabitants> =
+            all.filter(|(netns, inside)| inside.with_process > usize::from(*netns != host)).collect();
         self.watched.retain(|netns, watched| {
             let stays = wanted.contains_key(netns);
             if !stays {
@@ -105,15 +107,15 @@ impl Sockets {
             stays
         });
         self.refused.retain(|netns, until| wanted.contains_key(netns) && *until > scene.at);
-        for (netns, pids) in wanted {
+        for (netns, inside) in wanted {
             if !self.watched.contains_key(&netns) && !self.refused.contains_key(&netns) {
-                match Watched::open(netns, pids, netns == host) {
+                match Watched::open(netns, &inside.pids, netns == host) {
                     Ok(watched) => _ = self.watched.insert(netns, watched),
                     Err(_) => self.refuse(netns, scene),
                 }
             }
             let Some(watched) = self.watched.get_mut(&netns) else { continue };
-            if !watched.look(netns, scene) {
+            if !watched.look(netns, inside.arrivals, scene) {
                 self.watched.remove(&netns);
                 self.refuse(netns, scene);
             }
@@ -137,15 +139,15 @@ impl Watched {
         };
         let (diag, destroyed) = if here { open()? } else { open_in(netns, pids, open)? };
         let (known, cookies) = (HashMap::new(), HashMap::new());
-        Ok(Self { diag, destroyed, known, cookies, turn: 0, last: None, refused: 0 })
+        Ok(Self { diag, destroyed, known, cookies, turn: 0, last: None, refused: 0, arrivals: 0 })
     }
 
     fn all_told(&self) -> impl Iterator<Item = u64> {
-        self.known.iter().filter(|(_, known)| known.standing == Standing::Told).map(|(inode, _)| *inode)
+        self.known.iter().filter(|(_, known)| known.standing.is_told()).map(|(inode, _)| *inode)
     }
 
     /// One look; whether the kernel answered.
-    fn look(&mut self, netns: NetnsId, scene: &mut Scene<'_>) -> bool {
+    fn look(&mut self, netns: NetnsId, arrivals: u64, scene: &mut Scene<'_>) -> bool {
         if let Some(destroyed) = self.destroyed.as_mut().filter(|_| self.last.is_none()) {
             // Before the first dump nothing was seen that could be missed.
             destroyed.drain(MAX_DESTROYED, scene.buffer, |_| {});
@@ -156,7 +158,8 @@ impl Watched {
             return false;
         }
         self.close(netns, scene);
-        self.resolve(netns, scene);
+        let again = std::mem::replace(&mut self.arrivals, arrivals) != arrivals;
+        self.resolve(netns, again, scene);
         self.count_destroyed(scene);
         self.last = Some(began);
         true
@@ -178,7 +181,7 @@ impl Watched {
                 Some(known) if known.socket.same(&socket) => known.seen = turn,
                 // A datagram socket was connected, or the number belongs to another socket now.
                 Some(known) => {
-                    if known.standing == Standing::Told {
+                    if known.standing.is_told() {
                         scene.facts.push(KernelFact::SocketClosed { netns, inode: socket.inode });
                     }
                     *known = Known { seen: turn, since: last, standing: Standing::New, socket: socket.clone() };
@@ -205,7 +208,7 @@ impl Watched {
         let gone = self.known.extract_if(|_, known| known.seen != turn);
         for (inode, known) in gone {
             match known.standing {
-                Standing::Told => scene.facts.push(KernelFact::SocketClosed { netns, inode }),
+                Standing::Told | Standing::Nobody => scene.facts.push(KernelFact::SocketClosed { netns, inode }),
                 Standing::New | Standing::Unheld => scene.missed.add(MissedKind::SocketOwner, 1),
                 Standing::Missed => {}
             }
@@ -213,10 +216,10 @@ impl Watched {
         self.cookies.retain(|_, seen| turn.wrapping_sub(*seen) < FORGET);
     }
 
-    /// Finds the holders of those that are not told yet.
-    fn resolve(&mut self, netns: NetnsId, scene: &mut Scene<'_>) {
-        let open = |known: &&mut Known| matches!(known.standing, Standing::New | Standing::Unheld);
-        if !self.known.values().any(|known| matches!(known.standing, Standing::New | Standing::Unheld)) {
+    /// Finds the holders of those that are not told yet, or `again` of all that have none.
+    fn resolve(&mut self, netns: NetnsId, again: bool, scene: &mut Scene<'_>) {
+        let open = |known: &&mut Known| known.standing.is_open(again);
+        if !self.known.values().any(|known| known.standing.is_open(again)) {
             return;
         }
         if !scene.listed {
@@ -259,13 +262,19 @@ impl Known {
             let command = Some(proc::command(holder.pid)).filter(|name| !name.is_empty());
             let owners = holder.owners.iter().cloned().collect();
             scene.facts.push(self.tell(netns, owners, SocketEvidence::Process, command));
-        } else if !found.complete {
-            self.standing = Standing::Missed;
-            scene.missed.add(MissedKind::SocketOwner, 1);
-        } else if self.standing == Standing::New {
-            self.standing = Standing::Unheld;
-        } else {
-            scene.facts.push(self.tell(netns, Vec::new(), SocketEvidence::Process, None));
+            return;
+        }
+        match self.standing {
+            Standing::New | Standing::Unheld if !found.complete => {
+                self.standing = Standing::Missed;
+                scene.missed.add(MissedKind::SocketOwner, 1);
+            }
+            Standing::New => self.standing = Standing::Unheld,
+            Standing::Unheld => {
+                scene.facts.push(self.tell(netns, Vec::new(), SocketEvidence::Process, None));
+                self.standing = Standing::Nobody;
+            }
+            Standing::Told | Standing::Nobody | Standing::Missed => {}
         }
     }
 
@@ -288,6 +297,17 @@ impl Known {
             command,
             since: self.since,
         }))
+    }
+}
+
+impl Standing {
+    const fn is_told(self) -> bool {
+        matches!(self, Self::Told | Self::Nobody)
+    }
+
+    /// Whether its holder is searched; `again`: also where that was in vain before.
+    const fn is_open(self, again: bool) -> bool {
+        matches!(self, Self::New | Self::Unheld) || again && matches!(self, Self::Nobody | Self::Missed)
     }
 }
 
