@@ -12,5 +12,5 @@ mod timeline;
 pub use kernel::KernelState;
 pub use timeline::{
     Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting, Timeline, TimelineCounts,
-    TimelineLimits,
+    TimelineLimits, Unseen, Watched,
 };

@@ -9,6 +9,7 @@ mod index;
 mod lives;
 mod networks;
 mod owner;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use self::lives::Lives;
 pub use self::lives::TimelineCounts;
 use self::networks::Networks;
 pub use self::owner::{Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting};
+pub use self::watched::{Unseen, Watched};
 use super::KernelState;
 use crate::input::{
     Attachment, InventoryEvent, KernelFact, LinkEvent, Mac, ObservationPoint, RuntimeName, RuntimeNetwork, Workload,

@@ -85,6 +85,10 @@ impl Lives {
         self.by_id.get(id).map(|life| &life.workload)
     }
 
+    pub(super) fn is_running(&self, id: &WorkloadId) -> bool {
+        self.by_id.get(id).is_some_and(Life::runs)
+    }
+
     pub(super) fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.by_id.values().filter(|life| life.runs()).map(|life| &life.workload)
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use crate::input::{Attachment, LinkEvent, Mac, ObservationPoint, RuntimeNetwork};
+use crate::input::{Attachment, LinkEvent, Mac, ObservationPoint, RuntimeNetwork, WorkloadId};
 
 /// Docker's default address pools hold 31 networks; a host with more than this many has other problems.
 const MAX_NETWORKS: usize = 4096;
@@ -25,6 +25,8 @@ pub(super) struct Networks {
     by_id: BTreeMap<String, Arc<RuntimeNetwork>>,
     links: BTreeMap<ObservationPoint, LinkEvent>,
     learned: BTreeMap<ObservationPoint, Mac>,
+    /// Points inside the namespaces of workloads.
+    inside: BTreeMap<WorkloadId, BTreeSet<ObservationPoint>>,
     /// Gateways that workloads named; Docker's networks leave theirs out when only a range was asked for.
     named: BTreeMap<String, BTreeSet<IpAddr>>,
     host: HashSet<IpAddr>,
@@ -65,28 +67,79 @@ impl Networks {
         if let Some(known) = self.links.get_mut(&link.point) {
             known.up = link.up;
             if link.up {
-                known.mac = link.mac.or(known.mac);
-                known.addresses.clone_from(&link.addresses);
-                known.promiscuous = link.promiscuous;
-                known.programs.clone_from(&link.programs);
-                known.inside.clone_from(&link.inside);
+                let before = known.inside.take();
+                let mac = link.mac.or(known.mac);
+                *known = LinkEvent { mac, ..link.clone() };
+                self.is_not_inside(&link.point, before.as_ref());
             }
-        } else {
-            if self.links.len() >= MAX_LINKS {
-                let Some(down) = self.links.values().find(|known| !known.up).map(|known| known.point.clone()) else {
-                    return false;
-                };
-                self.links.remove(&down);
-                self.learned.remove(&down);
-            }
+        } else if self.links.len() < MAX_LINKS || self.drop_one_down() {
             self.links.insert(link.point.clone(), link.clone());
+        } else {
+            return false;
+        }
+        if let Some(id) = link.inside.as_ref().filter(|_| link.up) {
+            self.inside.entry(id.clone()).or_default().insert(link.point.clone());
         }
         self.list_host();
         true
     }
 
+    /// Forgets a link that is down; false when all are up.
+    fn drop_one_down(&mut self) -> bool {
+        let Some(down) = self.links.values().find(|known| !known.up).map(|known| known.point.clone()) else {
+            return false;
+        };
+        self.learned.remove(&down);
+        let inside = self.links.remove(&down).and_then(|link| link.inside);
+        self.is_not_inside(&down, inside.as_ref());
+        true
+    }
+
+    fn is_not_inside(&mut self, point: &ObservationPoint, id: Option<&WorkloadId>) {
+        let Some(id) = id else { return };
+        let empty = self.inside.get_mut(id).is_some_and(|points| {
+            points.remove(point);
+            points.is_empty()
+        });
+        if empty {
+            self.inside.remove(id);
+        }
+    }
+
     pub(super) fn link(&self, point: &ObservationPoint) -> Option<&LinkEvent> {
         self.links.get(point)
+    }
+
+    pub(super) fn has_links(&self) -> bool {
+        !self.links.is_empty()
+    }
+
+    /// Whether packets can be seen at a point on the host.
+    pub(super) fn is_up(&self, point: &ObservationPoint) -> bool {
+        self.links.get(point).is_some_and(|link| link.up && link.inside.is_none())
+    }
+
+    /// Points on the host at which its own traffic can be seen: those with an address, but for the bridges of networks.
+    pub(super) fn host_points(&self) -> Vec<ObservationPoint> {
+        let bridges: BTreeSet<&str> = self.by_id.values().filter_map(|network| network.bridge.as_deref()).collect();
+        let is_hosts = |link: &&LinkEvent| link.up && link.inside.is_none() && !link.addresses.is_empty();
+        let own = self.links.values().filter(is_hosts).filter(|link| !bridges.contains(link.point.as_str()));
+        own.map(|link| link.point.clone()).collect()
+    }
+
+    /// Points inside a workload's namespace at which packets can be seen.
+    pub(super) fn inside_points(&self, id: &WorkloadId) -> Vec<ObservationPoint> {
+        let points = self.inside.get(id).into_iter().flatten();
+        points.filter(|point| self.links.get(*point).is_some_and(|link| link.up)).cloned().collect()
+    }
+
+    /// The point inside a workload's namespace that has one of these addresses; any, when none is known.
+    pub(super) fn inside_point(&self, id: &WorkloadId, addresses: &[IpAddr]) -> Option<ObservationPoint> {
+        let has_one = |point: &ObservationPoint| {
+            let link = self.links.get(point);
+            link.is_some_and(|link| addresses.is_empty() || link.addresses.iter().any(|own| addresses.contains(own)))
+        };
+        self.inside_points(id).into_iter().find(has_one)
     }
 
     pub(super) fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) -> bool {
@@ -136,7 +189,7 @@ impl Networks {
 
     fn list_host(&mut self) {
         let gateways = self.by_id.values().filter(|network| is_bridged(network)).flat_map(|n| &n.gateways);
-        let own = self.links.values().flat_map(|link| &link.addresses);
+        let own = self.links.values().filter(|link| link.inside.is_none()).flat_map(|link| &link.addresses);
         let named = self.named.values().flatten();
         self.host = gateways.chain(named).chain(own).map(IpAddr::to_canonical).collect();
     }

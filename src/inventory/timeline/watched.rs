@@ -1,0 +1,125 @@
+//! Where the traffic of a workload can be seen, or why it cannot.
+//!
+//! Contract: by what was last told of links, networks and namespaces; a point counts only while packets can be seen there. Limits: what is
+//! not known is said to be unknown, never watched. Design: one answer a network, since a workload may be on one that is seen and one that is not.
+
+use super::Timeline;
+use crate::input::{Attachment, NetworkMode, ObservationPoint, Workload};
+
+/// Why the traffic of a workload on a network cannot be seen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unseen {
+    /// Its driver (`macvlan`, `ipvlan` …) gives it no interface on the host.
+    Driver(String),
+    /// It has a rootless network stack (`slirp4netns`, `pasta`): on the host its traffic is that of one ordinary process.
+    Rootless(String),
+    /// Neither its interface nor its network's bridge is found among those that are watched.
+    NoInterface,
+}
+
+/// Where the traffic of a workload can be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// On each of its networks, at these points; in order.
+    At(Vec<ObservationPoint>),
+    /// Not on each of them.
+    Partly {
+        /// Where some of it can be seen, in order; empty when nothing can.
+        points: Vec<ObservationPoint>,
+        /// Networks on which it cannot, and why; `host` is the host's own.
+        unseen: Vec<(String, Unseen)>,
+    },
+    /// It has no network, or does not run: there is nothing to see.
+    NoTraffic,
+    /// No link was told yet, or not what its networks are.
+    Unknown,
+}
+
+/// What is known of one network of a workload.
+enum View {
+    At(ObservationPoint),
+    Not(Unseen),
+    Unknown,
+}
+
+impl Timeline {
+    /// Where the traffic of a workload can be seen now.
+    pub fn is_watched(&self, workload: &Workload) -> Watched {
+        if !self.lives.is_running(&workload.id) || workload.network_mode == NetworkMode::None {
+            return Watched::NoTraffic;
+        }
+        if !self.networks.has_links() {
+            return Watched::Unknown;
+        }
+        match &workload.network_mode {
+            NetworkMode::Host => self.host_watched(),
+            // A namespace has one first owner; a longer chain is refused by every runtime.
+            NetworkMode::Container(other) => match self.workload(other) {
+                Some(owner) if owner.network_mode == NetworkMode::Own => self.own_watched(owner),
+                Some(owner) if owner.network_mode == NetworkMode::Host => self.host_watched(),
+                _ => Watched::Unknown,
+            },
+            NetworkMode::Rootless(stack) => {
+                let inside = self.networks.inside_points(&workload.id);
+                if inside.is_empty() {
+                    unseen(Vec::new(), vec![(workload.network_mode.to_string(), Unseen::Rootless(stack.clone()))])
+                } else {
+                    Watched::At(inside)
+                }
+            }
+            NetworkMode::Own | NetworkMode::None => self.own_watched(workload),
+        }
+    }
+
+    fn host_watched(&self) -> Watched {
+        let points = self.networks.host_points();
+        if points.is_empty() {
+            return unseen(points, vec![("host".to_owned(), Unseen::NoInterface)]);
+        }
+        Watched::At(points)
+    }
+
+    fn own_watched(&self, workload: &Workload) -> Watched {
+        let (mut points, mut blind, mut unknown) = (Vec::new(), Vec::new(), workload.attachments.is_empty());
+        for attachment in &workload.attachments {
+            match self.view(workload, attachment) {
+                View::At(point) => points.push(point),
+                View::Not(why) => blind.push((attachment.network.clone(), why)),
+                View::Unknown => unknown = true,
+            }
+        }
+        if workload.attachments.is_empty() {
+            points.extend(self.networks.inside_points(&workload.id));
+            unknown = points.is_empty();
+        }
+        points.sort();
+        points.dedup();
+        match (blind.is_empty(), unknown) {
+            (false, _) => unseen(points, blind),
+            (true, true) => Watched::Unknown,
+            (true, false) => Watched::At(points),
+        }
+    }
+
+    /// One network of a workload: its own interface first, then the bridge, then a capture inside.
+    fn view(&self, workload: &Workload, attachment: &Attachment) -> View {
+        let network = self.networks.by_id_or_name(&attachment.network_id, &attachment.network);
+        let veth = attachment.host_interface.as_deref();
+        let bridge = network.and_then(|network| network.bridge.as_deref());
+        let up =
+            [veth, bridge].into_iter().flatten().map(ObservationPoint::new).find(|point| self.networks.is_up(point));
+        if let Some(point) = up.or_else(|| self.networks.inside_point(&workload.id, &attachment.addresses)) {
+            return View::At(point);
+        }
+        match network {
+            None if veth.is_some() => View::Not(Unseen::NoInterface),
+            None => View::Unknown,
+            Some(network) if network.driver == "bridge" || network.bridge.is_some() => View::Not(Unseen::NoInterface),
+            Some(network) => View::Not(Unseen::Driver(network.driver.clone())),
+        }
+    }
+}
+
+fn unseen(points: Vec<ObservationPoint>, unseen: Vec<(String, Unseen)>) -> Watched {
+    Watched::Partly { points, unseen }
+}
