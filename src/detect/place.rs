@@ -60,10 +60,32 @@ pub fn in_host_network(timeline: &Timeline, workload: &Workload) -> bool {
     processes.netns == host || processes.strays.iter().any(|stray| stray.netns == host)
 }
 
-/// Whether both belong to one pod, or to one container's network by the runtime's word.
+/// Whether both share a network namespace by right: of one pod, in one container's network by the runtime's word, or in that of one
+/// rootless daemon.
 pub fn belong_together(timeline: &Timeline, one: &Workload, other: &Workload) -> bool {
     let root = |workload: &Workload| joined(timeline, workload).map_or_else(|| workload.id.clone(), |to| to.id.clone());
-    same_pod(one, other) || root(one) == root(other)
+    let rootless = matches!(one.network_mode, NetworkMode::Rootless(_)) && one.network_mode == other.network_mode;
+    same_pod(one, other) || root(one) == root(other) || (rootless && one.runtime == other.runtime)
+}
+
+/// Whether its runtime says who joins whom. containerd and CRI are told a path to a namespace, and may not know whose it is.
+pub fn tells_joins(workload: &Workload) -> bool {
+    !["containerd", "cri"].iter().any(|silent| workload.runtime.starts_with(silent))
+}
+
+/// Another workload whose namespace this is, and which this one shares with no right. Of two that share unasked, the one that started
+/// first is at home.
+pub fn intrudes_on<'a>(timeline: &'a Timeline, workload: &Workload, netns: NetnsId) -> Option<&'a Arc<Workload>> {
+    let view = timeline.kernel().namespace(netns)?;
+    let others = view.workloads.iter().filter(|id| **id != workload.id);
+    let others: Vec<_> = others.filter_map(|id| running(timeline, id)).collect();
+    if others.iter().any(|other| belong_together(timeline, workload, other)) {
+        return None;
+    }
+    let joins = matches!(workload.network_mode, NetworkMode::Container(_));
+    let is_home = view.workloads.contains(&workload.id) && !joins;
+    let is_older = |other: &&Arc<Workload>| (other.since, &other.id) < (workload.since, &workload.id);
+    others.into_iter().find(|other| !is_home || is_older(other))
 }
 
 /// Whether both are of one pod.

@@ -3,7 +3,7 @@
 use hopwatch::engine::EngineConfig;
 use hopwatch::input::*;
 
-use crate::facts::{HOST, id, pod, stray};
+use crate::facts::{HOST, id, interface, pod, stray};
 use crate::support::world::{World, config, named};
 
 fn allowing(name: &str) -> EngineConfig {
@@ -258,4 +258,40 @@ fn a_join_of_a_container_on_the_hosts_network_is_told_by_the_other_rule_in_eithe
         raised.sort();
         assert_eq!(raised, ["unexpected-host-network agent high", "unexpected-host-network web-1 high"]);
     }
+}
+
+#[test]
+fn where_the_runtime_does_not_say_who_joins_whom_the_kernels_word_counts() {
+    let mut world = World::new(config());
+    world.host(0, &[]);
+    for (millis, name) in [(0, "db"), (1000, "thief")] {
+        world.start_with(millis, name, 20, |workload| {
+            workload.runtime = "containerd".into();
+            workload.attachments.clear();
+        });
+        world.processes(1000, name, NetnsId(7), &[]);
+    }
+    world.view(1000, NetnsId(7), &["db", "thief"], vec![]);
+    world.tick(5000);
+    world.view(6000, NetnsId(7), &["db", "thief"], vec![]);
+    assert_eq!(world.raised(), ["joined-namespace thief medium"]);
+    assert!(world.evidence().contains("containerd does not say whose network it uses"), "{}", world.evidence());
+    assert_eq!(world.times("joined-namespace"), 1);
+}
+
+#[test]
+fn containers_of_a_rootless_daemon_share_its_namespace_by_right() {
+    let mut world = World::new(config());
+    world.host(0, &[]);
+    for name in ["a", "b"] {
+        world.start_with(0, name, 20, |workload| {
+            workload.attachments.clear();
+            workload.network_mode = NetworkMode::Rootless("rootlesskit".into());
+        });
+        world.processes(0, name, NetnsId(7), &[]);
+    }
+    let bridge = interface(3, "bridge", "docker0");
+    world.view(0, NetnsId(7), &["a", "b"], vec![interface(2, "tun", "tap0"), bridge]);
+    world.tick(1900);
+    assert!(world.raised().is_empty(), "{:?}", world.raised());
 }

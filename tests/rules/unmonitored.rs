@@ -85,7 +85,7 @@ fn a_rootless_stack_is_recognised_as_what_it_is() {
         assert_eq!(world.raised(), [TOLD]);
         let verdict = serde_json::to_value(&world.alerts[0].verdict).expect("JSON").to_string();
         assert!(verdict.contains("rootless_stack"), "{verdict}");
-        assert!(world.evidence().contains(&format!("the rootless stack {stack}")), "{}", world.evidence());
+        assert!(world.evidence().contains(&format!("its network is rootless ({stack})")), "{}", world.evidence());
     }
 }
 
@@ -95,8 +95,6 @@ fn what_is_on_a_captured_bridge_or_has_no_network_or_lives_a_moment_is_quiet() {
     network(&mut world, 0, "lan", "macvlan");
     world.start(1000, "seen", 10);
     for (name, mode) in [("none", NetworkMode::None), ("joined", NetworkMode::Container(id("seen")))] {
-        let mut quiet = config();
-        quiet.rules.joined_namespace.enabled = false;
         world.start_with(1000, name, 20, |workload| {
             workload.attachments.clear();
             workload.network_mode = mode;

@@ -130,10 +130,10 @@ impl ForeignInterface {
         }
     }
 
-    /// Whether a selector matches one of the workloads that are in it.
+    /// Whether a selector matches one of the workloads that are in it, or it is a rootless daemon's own.
     fn is_allowed(&self, timeline: &Timeline, view: &NamespaceView) -> bool {
         let mut inside = view.workloads.iter().filter_map(|id| place::running(timeline, id));
-        inside.any(|workload| place::matches(&self.params.allowed, workload))
+        inside.any(|workload| place::matches(&self.params.allowed, workload) || is_in_daemons_network(workload))
     }
 
     /// The interfaces that nothing explains, in order of index.
@@ -173,15 +173,21 @@ impl<'a> Explained<'a> {
             |workload: &&&Arc<Workload>| !matches!(workload.network_mode, NetworkMode::None | NetworkMode::Host);
         let attachments = inside.iter().filter(has_network).flat_map(|workload| &workload.attachments);
         let open: Vec<_> = attachments.collect();
-        let is_rootless = |workload: &&&Arc<Workload>| matches!(workload.network_mode, NetworkMode::Rootless(_));
+        // `bridge` and `rootlesskit` make their device in the daemon's namespace, not in the container's.
+        let makes_device = |workload: &&&Arc<Workload>| {
+            matches!(&workload.network_mode, NetworkMode::Rootless(stack) if ["slirp4netns", "pasta"].contains(&stack.as_str()))
+        };
+        let has_own = |workload: &Arc<Workload>| {
+            matches!(workload.network_mode, NetworkMode::Own | NetworkMode::Rootless(_))
+        };
         let is_overlay = |attachment: &&Attachment| {
             let network = timeline.network(&attachment.network_id, &attachment.network);
             network.is_some_and(|network| network.driver == "overlay")
         };
         Self {
             timeline,
-            rootless: inside.iter().filter(is_rootless).count().min(1),
-            silent: open.is_empty() && inside.iter().any(|workload| workload.network_mode == NetworkMode::Own),
+            rootless: inside.iter().filter(makes_device).count().min(1),
+            silent: open.is_empty() && inside.iter().any(|workload| has_own(workload)),
             overlay: open.iter().any(|attachment| is_overlay(&attachment)),
             open,
         }
@@ -216,6 +222,12 @@ impl<'a> Explained<'a> {
         let is_inside = |address: &IpAddr| network.subnets.iter().any(|subnet| subnet.contains(*address));
         interface.kind == "veth" && interface.addresses.iter().any(is_inside)
     }
+}
+
+/// A container in the host's network as a rootless Docker sees it: the namespace, bridges and all, is the daemon's.
+fn is_in_daemons_network(workload: &Workload) -> bool {
+    let rootlesskit = matches!(&workload.network_mode, NetworkMode::Rootless(stack) if stack == "rootlesskit");
+    rootlesskit && workload.attachments.is_empty()
 }
 
 /// `lo`, and the devices that modules of tunnels make in every namespace (`Documentation/admin-guide/sysctl/net.rst`, `fb_tunnels_only_for_init_net`).
@@ -297,6 +309,8 @@ pub static META: RuleMeta = RuleMeta {
              here.",
             "An interface that comes and goes between two looks is not seen.",
             "For containerd and CRI an interface that was there at the first look counts as the runtime's.",
+            "Interfaces in the namespace of a rootless Docker daemon, which its containers with `--network host` share, \
+             are the daemon's and are not judged.",
             "Interfaces in namespaces that a container makes for itself are not listed; the pair that leads there is.",
             "As many veths as there are attachments are normal: one that replaces the runtime's own while that one is \
              gone is not noticed.",

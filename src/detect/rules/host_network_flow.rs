@@ -137,8 +137,8 @@ fn reached(timeline: &Timeline, flow: &JudgedFlow) -> Evidence {
     let text = match owner_of(timeline, &flow.oriented.point, to, flow.oriented.at) {
         _ if is_loopback(to.ip) => format!("{to} is a service on the host's loopback"),
         Owner::Workload { workload, .. } => format!("{to} is {}, reached from the host's side", workload.name),
-        Owner::Host => format!("{to} is an address of the host itself"),
-        Owner::Ambiguous { .. } | Owner::Unknown => format!("{to} is inside a container network"),
+        Owner::Host | Owner::Ambiguous { host: true, .. } => format!("{to} is an address of the host itself"),
+        Owner::Ambiguous { host: false, .. } | Owner::Unknown => format!("{to} is inside a container network"),
         Owner::External => format!("{to} is outside: the traffic leaves the host"),
     };
     place::evidence("peer", text)
@@ -183,6 +183,7 @@ pub static META: RuleMeta = RuleMeta {
         false_positives: &[
             "Agents that belong on the host's network: name them under rules.host-network-flow.allowed, by digest, or \
              narrow `to`.",
+            "A container that asks its own service on the loopback (a health check).",
             "Name resolution by a stub resolver on the host (127.0.0.53) is a loopback service too.",
         ],
         true_positives: &[
@@ -208,3 +209,147 @@ pub static META: RuleMeta = RuleMeta {
         ],
     },
 };
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::input::{
+        Attachment, Counters, Endpoint, FiveTuple, FlowId, FlowRecord, InventoryEvent, KernelFact, NamespaceView,
+        NetnsId, NetworkMode, ObservationPoint, ProcessNamespaces, Side, Stray, WorkloadId, WorkloadState,
+    };
+    use crate::inventory::{Confidence, TimelineLimits};
+    use crate::path::{FlowView, Oriented, SelectorFile};
+    use crate::time::Timestamp;
+
+    const NOW: Timestamp = Timestamp::from_secs(1000);
+
+    fn workload(mode: NetworkMode) -> Arc<Workload> {
+        let address = "172.20.0.10".parse().expect("an address");
+        let attachment = Attachment { network: "net".into(), addresses: vec![address], ..Attachment::default() };
+        let own = mode == NetworkMode::Own;
+        Arc::new(Workload {
+            id: WorkloadId::new("agent"),
+            name: "agent".into(),
+            image: "agent:1".into(),
+            image_digest: "sha256:aa".into(),
+            labels: [].into(),
+            runtime: "docker".into(),
+            network_mode: mode,
+            attachments: if own { vec![attachment] } else { vec![] },
+            pid: Some(1),
+            pod: None,
+            state: WorkloadState::Running,
+            since: Some(Timestamp::from_secs(1)),
+        })
+    }
+
+    fn timeline(workload: &Arc<Workload>) -> Timeline {
+        let mut timeline = Timeline::new(TimelineLimits { workloads: 10, remember: Duration::from_mins(1) });
+        timeline.apply(NOW, &InventoryEvent::Workload(Arc::clone(workload)));
+        timeline
+    }
+
+    fn flow(owner: Owner, from: &str, to: &str) -> JudgedFlow {
+        let tuple = FiveTuple {
+            protocol: Protocol::TCP,
+            orig: Endpoint { ip: from.parse().expect("an address"), port: 40_000 },
+            resp: Endpoint { ip: to.parse().expect("an address"), port: 443 },
+        };
+        let point = ObservationPoint::new("eth0");
+        let record = FlowRecord {
+            id: FlowId(1),
+            point: point.clone(),
+            tuple,
+            start: NOW,
+            end: NOW,
+            orig: Side { mac: None, counters: Counters::default() },
+            resp: Side::default(),
+            vlans: vec![],
+            fragments: 0,
+            tunnels: vec![],
+            app: None,
+            tcp: None,
+        };
+        let view = FlowView { record, points: vec![point.clone()] };
+        let oriented = Oriented { tuple, point, at: NOW, forward: true, certain: true };
+        JudgedFlow { view, oriented, source: owner, answered: true, judgement: None }
+    }
+
+    fn by(workload: &Arc<Workload>, how: AttributionMethod) -> Owner {
+        Owner::Workload { workload: Arc::clone(workload), how, confidence: Confidence::Exact, why: None }
+    }
+
+    fn found(params: &Params, timeline: &Timeline, flow: &JudgedFlow) -> Vec<Finding> {
+        let mut findings = Findings::default();
+        rule(params).on_flow(Context { timeline, now: NOW }, flow, &mut findings);
+        findings.into_parts().0
+    }
+
+    #[test]
+    fn what_it_talked_to_is_named_with_its_kind_under_one_cause() {
+        let agent = workload(NetworkMode::Host);
+        let timeline = timeline(&agent);
+        let mut causes = Vec::new();
+        for (to, kind) in [("198.51.100.7", "the traffic leaves the host"), ("127.0.0.1", "on the host's loopback"), ("::1", "loopback")] {
+            let [finding] = &found(&Params::default(), &timeline, &flow(by(&agent, AttributionMethod::Socket), "192.0.2.1", to))[..]
+            else {
+                panic!("one finding")
+            };
+            assert_eq!(finding.destination.map(|end| end.ip.to_string()).as_deref(), Some(to));
+            assert!(finding.evidence.iter().any(|one| one.text.contains(kind)), "{:?}", finding.evidence);
+            causes.push((finding.cause.clone(), finding.severity));
+        }
+        causes.dedup();
+        assert_eq!(causes, [("host network".to_owned(), Severity::Medium)]);
+    }
+
+    #[test]
+    fn only_the_socket_of_a_workload_in_the_hosts_network_counts() {
+        let (host, own) = (workload(NetworkMode::Host), workload(NetworkMode::Own));
+        let ambiguous = Owner::Ambiguous { candidates: vec![Arc::clone(&host)], host: true };
+        for (agent, owner, from) in [
+            (&host, by(&host, AttributionMethod::Address), "192.0.2.1"),
+            (&host, ambiguous, "192.0.2.1"),
+            (&host, Owner::Host, "192.0.2.1"),
+            (&own, by(&own, AttributionMethod::Socket), "172.20.0.10"),
+            (&own, by(&own, AttributionMethod::Socket), "192.0.2.1"),
+        ] {
+            let flow = flow(owner, from, "198.51.100.7");
+            assert!(found(&Params::default(), &timeline(agent), &flow).is_empty(), "{flow:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_entered_the_hosts_network_counts_too() {
+        let agent = workload(NetworkMode::Own);
+        let mut timeline = timeline(&agent);
+        let (host, own) = (NetnsId(1), NetnsId(2));
+        let view = NamespaceView { netns: host, host: true, workloads: vec![], interfaces: vec![] };
+        timeline.apply_kernel(NOW, &KernelFact::Namespace(Arc::new(view)));
+        let strays = vec![Stray { pid: 9, command: "curl".into(), netns: host }];
+        let processes = ProcessNamespaces { workload: agent.id.clone(), netns: own, strays };
+        timeline.apply_kernel(NOW, &KernelFact::Processes(Arc::new(processes)));
+        let from_host = flow(by(&agent, AttributionMethod::Socket), "192.0.2.1", "198.51.100.7");
+        assert_eq!(found(&Params::default(), &timeline, &from_host).len(), 1);
+        let from_inside = flow(by(&agent, AttributionMethod::Socket), "172.20.0.10", "198.51.100.7");
+        assert!(found(&Params::default(), &timeline, &from_inside).is_empty());
+    }
+
+    #[test]
+    fn allowed_workloads_and_other_destinations_are_quiet() {
+        let agent = workload(NetworkMode::Host);
+        let timeline = timeline(&agent);
+        let out = flow(by(&agent, AttributionMethod::Socket), "192.0.2.1", "198.51.100.7");
+        let digest = SelectorFile { digest: Some("sha256:aa".into()), ..SelectorFile::default() };
+        let allowed = vec![Selector::try_from(digest).expect("a selector")];
+        assert!(found(&Params { allowed, ..Params::default() }, &timeline, &out).is_empty());
+        for (target, count) in [("any", 1), ("internet", 1), ("loopback", 0), ("198.51.100.0/24", 1), ("10.0.0.0/8", 0)] {
+            let to = vec![Target::try_from(target.to_owned()).expect("a target")];
+            assert_eq!(found(&Params { to, ..Params::default() }, &timeline, &out).len(), count, "{target}");
+        }
+        let wrong = Target::try_from("intranet".to_owned()).expect_err("no target");
+        assert!(wrong.contains("nor internet, loopback or any"), "{wrong}");
+    }
+}

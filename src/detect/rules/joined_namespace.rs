@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::settle::{Next, Settle, Suspicions};
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
-use crate::input::{InventoryEvent, NetworkMode, RecordedFact, Workload, WorkloadId};
+use crate::input::{InventoryEvent, KernelFact, NetworkMode, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
 use crate::path::Selector;
 
@@ -51,8 +51,11 @@ impl Rule for JoinedNamespace {
         self.look(context, &workload.id, findings);
     }
 
-    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, _findings: &mut Findings) {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         match fact {
+            RecordedFact::Kernel(KernelFact::Namespace(view)) if !view.host => {
+                view.workloads.iter().for_each(|id| self.look(context, id, findings));
+            }
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.suspicions.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
                 let ended = self.suspicions.subjects().filter(|id| !context.timeline.is_running(id));
@@ -78,36 +81,45 @@ impl JoinedNamespace {
             self.suspicions.keep(id, |_| false);
             return;
         };
-        self.suspicions.keep(id, |known| known == joined);
-        let until = if timeline.workload(joined).is_some() { now } else { now.plus(self.params.settle.get()) };
+        self.suspicions.keep(id, |known| *known == joined);
+        let is_clear = matches!(workload.network_mode, NetworkMode::Container(_)) && timeline.workload(&joined).is_some();
+        let until = if is_clear { now } else { now.plus(self.params.settle.get()) };
         match self.suspicions.weigh(id, joined.clone(), now, until) {
-            Next::Tell => findings.push(finding(context, workload, joined)),
+            Next::Tell => findings.push(finding(context, workload, &joined)),
             Next::Wake(at) => findings.wake_at(at),
             Next::Nothing => {}
         }
     }
 
-    /// Whom it joined without belonging to it.
-    fn join<'a>(&self, timeline: &Timeline, workload: &'a Workload) -> Option<&'a WorkloadId> {
-        let NetworkMode::Container(id) = &workload.network_mode else { return None };
+    /// Whom it joined without belonging to it: by the runtime's word, or by the kernel's where the runtime has none.
+    fn join(&self, timeline: &Timeline, workload: &Workload) -> Option<WorkloadId> {
         if place::matches(&self.params.allowed, workload) || place::host_by_runtime(timeline, workload).is_some() {
             return None;
         }
+        let NetworkMode::Container(id) = &workload.network_mode else {
+            let netns = timeline.kernel().netns_of(&workload.id).filter(|_| !place::tells_joins(workload))?;
+            let inside = timeline.kernel().host() != Some(netns);
+            return place::intrudes_on(timeline, workload, netns).filter(|_| inside).map(|other| other.id.clone());
+        };
         let is_own_pod = match timeline.workload(id) {
             Some(joined) => place::same_pod(workload, joined),
             // The sandbox of a pod may be known to the runtime alone.
             None => workload.pod.is_some(),
         };
-        (!is_own_pod).then_some(id)
+        (!is_own_pod).then(|| id.clone())
     }
 }
 
 fn finding(context: Context<'_>, workload: &Arc<Workload>, id: &WorkloadId) -> Finding {
     let timeline = context.timeline;
     let joined = timeline.workload(id);
+    let runtime = &workload.runtime;
     let whom = joined.map_or_else(|| format!("{}, which it does not tell more of", id.short()), |to| to.name.clone());
-    let mut evidence =
-        vec![place::evidence("runtime", format!("{} says it joined the network of {whom}", workload.runtime))];
+    let text = match workload.network_mode {
+        NetworkMode::Container(_) => format!("{runtime} says it joined the network of {whom}"),
+        _ => format!("{runtime} does not say whose network it uses; the kernel shows that of {whom}"),
+    };
+    let mut evidence = vec![place::evidence("runtime", text)];
     let kernel = timeline.kernel();
     if let (Some(own), Some(other)) = (kernel.netns_of(&workload.id), kernel.netns_of(id)) {
         let text = if own == other {
@@ -127,7 +139,13 @@ fn why_not_together(workload: &Workload, joined: &Workload) -> String {
     let pod = |workload: &Workload| {
         workload.pod.as_ref().map_or_else(|| "no pod".to_owned(), |pod| format!("pod {}/{}", pod.namespace, pod.name))
     };
-    format!("{} is of {}, {} of {}, and no selector allows the join", workload.name, pod(workload), joined.name, pod(joined))
+    format!(
+        "{} is of {}, {} of {}, and no selector allows the join",
+        workload.name,
+        pod(workload),
+        joined.name,
+        pod(joined)
+    )
 }
 
 /// What the rule is.
@@ -142,14 +160,16 @@ pub static META: RuleMeta = RuleMeta {
              and reaches what listens on the other's loopback.",
         categorization: "Defense Evasion: a boundary between two networks is crossed not over the wire but by standing inside.",
         strategy: "The runtime's word `container:ID` (Docker, Podman) or the sandbox of a pod (CRI) names whom a workload \
-             joined. Joining a workload of the same pod is normal; any other join fires once, unless a selector under \
-             `rules.joined-namespace.allowed` matches the one that joins. Where the workload that was joined is not \
-             known yet, `settle` is waited for. The namespace inodes of both are added as evidence.",
+             joined. containerd and CRI may be given a path to a namespace and not know whose it is; there, two \
+             workloads in one namespace inode are a join by the one that started later. Joining a workload of the \
+             same pod is normal; any other join fires once, unless a selector under `rules.joined-namespace.allowed` \
+             matches the one that joins. Where the workload that was joined is not known yet, or only the kernel \
+             shows the join, `settle` is waited for.",
         technical_context: "`docker run --network container:web` shares interfaces, addresses, ports and loopback of `web`; packets \
              of both leave over the same veth with the same MAC and address, so only the owner of a socket tells them \
              apart. VPN containers with their clients and debugging sidecars are built so.",
         blind_spots: &[
-            "A container that shares a namespace although the runtime says that it has its own is told by \
+            "A container that shares a namespace although Docker or Podman says that it has its own is told by \
              namespace-mismatch.",
             "Joining a container that is itself in the host's network is told by unexpected-host-network.",
             "What pod a container is of is the runtime's word; whoever may create containers at the CRI socket may \

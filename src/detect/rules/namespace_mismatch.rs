@@ -1,6 +1,6 @@
 //! `namespace-mismatch`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -152,16 +152,17 @@ impl NamespaceMismatch {
             return Vec::new();
         }
         let moved = self.moved(context, workload, processes.netns);
+        let other = |netns| place::intrudes_on(timeline, workload, netns);
         let mut found = Vec::new();
         if timeline.kernel().host() == Some(processes.netns) {
             found.push(Mismatch::Host);
-        } else if let Some(other) = stranger_in(timeline, workload, processes.netns) {
-            found.push(Mismatch::Other(other));
+        } else if let Some(other) = other(processes.netns).filter(|_| place::tells_joins(workload)) {
+            found.push(Mismatch::Other(other.id.clone()));
         } else if let Some(from) = moved {
             found.push(Mismatch::Moved(from));
         }
         let is_elsewhere = |stray: &&Stray| {
-            timeline.kernel().host() == Some(stray.netns) || stranger_in(timeline, workload, stray.netns).is_some()
+            timeline.kernel().host() == Some(stray.netns) || other(stray.netns).is_some()
         };
         let strays = processes.strays.iter().filter(is_elsewhere);
         found.extend(strays.map(|stray| Mismatch::Stray { pid: stray.pid, netns: stray.netns }));
@@ -260,19 +261,6 @@ impl NamespaceMismatch {
     }
 }
 
-/// Another workload whose namespace this is, and which this one neither joined nor shares a pod with.
-fn stranger_in(timeline: &Timeline, workload: &Workload, netns: NetnsId) -> Option<WorkloadId> {
-    let view = timeline.kernel().namespace(netns)?;
-    let others: BTreeSet<_> = view.workloads.iter().filter(|id| **id != workload.id).collect();
-    let others: Vec<_> = others.into_iter().filter_map(|id| place::running(timeline, id)).collect();
-    let is_known = others.iter().any(|other| place::belong_together(timeline, workload, other));
-    // Of two that share unasked, the one that was there first is at home; younger ones are the guests.
-    let older = |other: &&&Arc<Workload>| (other.since, &other.id) < (workload.since, &workload.id);
-    let joins = matches!(workload.network_mode, NetworkMode::Container(_));
-    let is_own = view.workloads.contains(&workload.id) && !joins;
-    others.iter().find(|other| !is_known && (!is_own || older(other))).map(|other| other.id.clone())
-}
-
 /// It joined a workload that nobody told of yet: there is nothing to compare with.
 fn is_joining_unknown(timeline: &Timeline, workload: &Workload) -> bool {
     matches!(workload.network_mode, NetworkMode::Container(_)) && place::joined(timeline, workload).is_none()
@@ -324,6 +312,7 @@ pub static META: RuleMeta = RuleMeta {
             "A process that enters and leaves between two looks of the kernel's collector is not seen; \
              hopwatch_kernel_missed_total counts processes that were gone before they could be looked at.",
             "A process that takes itself out of the container's cgroup is no longer known to be the container's.",
+            "containerd and CRI do not always say who joins whom; there, a shared namespace is told by joined-namespace.",
             "Namespaces that a container makes for itself (unshare, containers inside a container) belong to nobody \
              else and are not told.",
             "A process named like a runtime's helper (runc, crun) in the host's namespace is told only when it stays \

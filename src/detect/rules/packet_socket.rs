@@ -172,8 +172,8 @@ impl PacketSocket {
         };
         let (own, hosts): (Vec<_>, Vec<_>) =
             timeline.kernel().sniffers().filter(here).partition(|sniffer| !sniffer.owners.is_empty());
-        // Our own tap is a socket of no workload; it may be told as a link, as a socket, or as both.
-        let outside = hosts.len().max(self.taps_on(view, interface));
+        // The kernel's collector leaves our own sockets out, so a tap is not counted twice.
+        let outside = hosts.len() + self.taps_on(view, interface);
         let bridged = view.interfaces.iter().any(|other| other.kind == "bridge" && other.index != interface.index);
         u32::try_from(own.len() + outside + usize::from(bridged)).unwrap_or(u32::MAX)
     }

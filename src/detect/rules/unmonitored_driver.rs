@@ -152,8 +152,8 @@ fn about(network: &str, why: &Unseen) -> [Evidence; 2] {
                 .to_owned(),
         ),
         Unseen::Rootless(stack) => (
-            format!("its network is the rootless stack {stack}: on the host its traffic is that of one ordinary process"),
-            format!("set `capture.inside_namespaces` to see it inside; outside, watch the sockets of {stack}"),
+            format!("its network is rootless ({stack}): on the host its traffic is that of one ordinary process"),
+            "set `capture.inside_namespaces` to see it inside; from outside only the sockets of that process show".to_owned(),
         ),
         Unseen::NoInterface => (
             format!("neither its interface nor the bridge of network {network} is among the captured ones"),
