@@ -171,7 +171,7 @@ pub static META: RuleMeta = RuleMeta {
             "A socket that two workloads, or a workload and the host, could own gives an ambiguous attribution, and \
              this rule is silent: it accuses nobody by a guess. hopwatch_attributions_total counts them.",
             "A socket that was opened and closed between two looks of the kernel's collector leaves its flow with the \
-             host; such sockets are counted (hopwatch_kernel_missed_total, short_socket).",
+             host; such sockets are counted as missed (short_socket).",
             "Traffic on interfaces that are not captured is not seen; capture the uplink and `lo`.",
             "Raw and packet sockets have no ports and are attributed to nobody; packet-socket tells of them.",
             "Connections that others open to the container are not told; the one who asks is the source.",

@@ -310,7 +310,7 @@ pub static META: RuleMeta = RuleMeta {
              container starts, its first process is still in the host's namespace for some milliseconds.",
         blind_spots: &[
             "A process that enters and leaves between two looks of the kernel's collector is not seen; \
-             hopwatch_kernel_missed_total counts processes that were gone before they could be looked at.",
+             processes that were gone before they could be looked at are counted as missed.",
             "A process that takes itself out of the container's cgroup is no longer known to be the container's.",
             "containerd and CRI do not always say who joins whom; there, a shared namespace is told by joined-namespace.",
             "Namespaces that a container makes for itself (unshare, containers inside a container) belong to nobody \
