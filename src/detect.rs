@@ -5,10 +5,13 @@
 
 mod ads;
 mod finding;
+mod place;
 mod rule;
 pub mod rules;
+mod settle;
 mod skipped_hop;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
 pub use finding::{Finding, Severity};
 pub use rule::{Context, Findings, Rule};
+pub use settle::Settle;

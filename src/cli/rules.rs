@@ -76,6 +76,9 @@ pub fn page(rule: &RuleMeta) -> String {
 }
 
 fn techniques(rule: &RuleMeta) -> String {
+    if rule.techniques.is_empty() {
+        return "Its evidence shows no technique of ATT&CK.".to_owned();
+    }
     let rows = rule.techniques.iter().map(|t| format!("| {} | {} | {} |\n", t.name, t.v19, t.v18));
     let head = "| technique | ATT&CK v19 | ATT&CK v18 |\n|---|---|---|\n".to_owned();
     format!(

@@ -68,3 +68,29 @@ pub struct Finding {
     /// Same cause, same key: findings with equal rule, workload, contract and this are one alert.
     pub cause: String,
 }
+
+impl Finding {
+    /// About a workload, without a flow.
+    pub fn of_workload(
+        rule: &'static RuleMeta,
+        at: Timestamp,
+        workload: &Arc<Workload>,
+        cause: &str,
+        evidence: Vec<Evidence>,
+    ) -> Self {
+        Self {
+            rule,
+            at,
+            severity: rule.severity,
+            workload: Some(Arc::clone(workload)),
+            attribution: None,
+            flow: None,
+            destination: None,
+            contract: None,
+            verdict: None,
+            missing_hop: None,
+            evidence,
+            cause: cause.to_owned(),
+        }
+    }
+}

@@ -38,5 +38,11 @@ registry! {
     egress_skips_proxy = "egress-skips-proxy",
     dns_skips_resolver = "dns-skips-resolver",
     unexpected_host_network = "unexpected-host-network",
+    host_network_flow = "host-network-flow",
+    namespace_mismatch = "namespace-mismatch",
+    joined_namespace = "joined-namespace",
     unknown_source = "unknown-source",
+    foreign_interface = "foreign-interface",
+    packet_socket = "packet-socket",
+    unmonitored_driver = "unmonitored-driver",
 }

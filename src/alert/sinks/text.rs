@@ -127,6 +127,9 @@ fn how_known(attribution: &AttributionInfo) -> String {
 }
 
 fn techniques(alert: &Alert) -> String {
+    if alert.attack.is_empty() {
+        return String::new();
+    }
     let one = |t: &crate::alert::Technique| {
         if t.v18 == t.v19 { t.v19.to_owned() } else { format!("{} (v18 {})", t.v19, t.v18) }
     };

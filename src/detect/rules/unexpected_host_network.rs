@@ -5,10 +5,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{NetworkMode, Workload, WorkloadState};
+use crate::detect::settle::{Next, Suspicions};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
+use crate::input::{InventoryEvent, NetworkMode, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
 use crate::path::{Evidence, Selector};
+use crate::time::Timestamp;
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,15 +29,19 @@ impl Default for Params {
     }
 }
 
-/// The rule; the engine calls it only when a workload changed, so it keeps no state.
+/// The rule; it remembers which runs of workloads it told.
 #[derive(Debug)]
 pub struct UnexpectedHostNetwork {
     allowed: Vec<Selector>,
+    /// When the first fact came.
+    begun: Option<Timestamp>,
+    /// By workload and start.
+    told: Suspicions<WorkloadId, Option<Timestamp>>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    UnexpectedHostNetwork { allowed: params.allowed.clone() }
+    UnexpectedHostNetwork { allowed: params.allowed.clone(), begun: None, told: Suspicions::default() }
 }
 
 impl Rule for UnexpectedHostNetwork {
@@ -43,37 +49,92 @@ impl Rule for UnexpectedHostNetwork {
         &META
     }
 
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, _findings: &mut Findings) {
+        self.begun.get_or_insert(context.now);
+        match fact {
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.told.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
+                let ended = self.told.subjects().filter(|id| !context.timeline.is_running(id));
+                let ended: Vec<_> = ended.cloned().collect();
+                ended.iter().for_each(|id| self.told.forget(id));
+            }
+            _ => {}
+        }
+    }
+
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        let runs = matches!(workload.state, WorkloadState::Running | WorkloadState::Paused);
-        let allowed = self.allowed.iter().any(|selector| selector.matches(workload));
-        let Some(text) = host_network(context.timeline, workload).filter(|_| runs && !allowed) else { return };
-        findings.push(Finding {
-            rule: &META,
-            at: workload.since.unwrap_or(context.now),
-            severity: META.severity,
-            workload: Some(Arc::clone(workload)),
-            attribution: None,
-            flow: None,
-            destination: None,
-            contract: None,
-            verdict: None,
-            missing_hop: None,
-            evidence: vec![Evidence { kind: "runtime".to_owned(), text }],
-            cause: "host network".to_owned(),
-        });
+        self.look(context, workload, findings);
+        if workload.network_mode == NetworkMode::Host {
+            // Who joined it before it was known can be told only now.
+            let joined = |other: &&Arc<Workload>| {
+                place::joined(context.timeline, other).is_some_and(|owner| owner.id == workload.id)
+            };
+            context.timeline.running().filter(joined).for_each(|other| self.look(context, other, findings));
+        }
     }
 }
 
-/// How the workload shares the host's network, in a sentence; `None` when it does not.
-fn host_network(timeline: &Timeline, workload: &Workload) -> Option<String> {
-    match &workload.network_mode {
-        NetworkMode::Host => Some(format!("{} says network mode host", workload.runtime)),
-        NetworkMode::Container(joined) => {
-            let joined = timeline.workload(joined).filter(|owner| owner.network_mode == NetworkMode::Host)?;
-            Some(format!("{} says it joined the network of {}, which is the host's", workload.runtime, joined.name))
+impl UnexpectedHostNetwork {
+    fn look(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
+        let Context { timeline, now } = context;
+        let is_meant = place::runs(timeline, workload) && !place::matches(&self.allowed, workload);
+        let Some(owner) = place::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
+            self.told.keep(&workload.id, |_| false);
+            return;
+        };
+        self.told.keep(&workload.id, |since| *since == workload.since);
+        if self.told.weigh(&workload.id, workload.since, now, now) != Next::Tell {
+            return;
         }
-        NetworkMode::Own | NetworkMode::None | NetworkMode::Rootless(_) => None,
+        let mut evidence = vec![runtime_word(workload, owner), self.start_word(workload), self.policy_word(workload)];
+        evidence.extend(kernel_word(timeline, workload));
+        findings.push(Finding::of_workload(&META, workload.since.unwrap_or(now), workload, "host network", evidence));
     }
+
+    /// Whether its start was observed.
+    fn start_word(&self, workload: &Workload) -> Evidence {
+        let text = match workload.since {
+            Some(since) if self.begun.is_some_and(|begun| since >= begun) => format!("it was started at {since}"),
+            Some(since) => format!("it was already running when observation began; started at {since}"),
+            None => "it was already running when observation began".to_owned(),
+        };
+        place::evidence("start", text)
+    }
+
+    /// What policy says, and how to name it there.
+    fn policy_word(&self, workload: &Workload) -> Evidence {
+        let digest = match workload.image_digest.as_str() {
+            "" => "its image digest is not known".to_owned(),
+            digest => format!("its image digest is {digest}"),
+        };
+        let selectors = match self.allowed.len() {
+            0 => "no workload is allowed to be there".to_owned(),
+            1 => "the one selector that allows it does not match".to_owned(),
+            many => format!("none of the {many} selectors that allow it matches"),
+        };
+        place::evidence("policy", format!("{selectors}; {digest}"))
+    }
+}
+
+fn runtime_word(workload: &Workload, owner: Option<&Workload>) -> Evidence {
+    let runtime = &workload.runtime;
+    let text = match owner {
+        None => format!("{runtime} says network mode host"),
+        Some(owner) => format!("{runtime} says it joined the network of {}, which is the host's", owner.name),
+    };
+    place::evidence("runtime", text)
+}
+
+/// What the kernel shows, where it was told already.
+fn kernel_word(timeline: &Timeline, workload: &Workload) -> Option<Evidence> {
+    let kernel = timeline.kernel();
+    let (host, own) = kernel.host().zip(kernel.netns_of(&workload.id))?;
+    let text = if host == own {
+        format!("the kernel shows its first process in {own}, the host's namespace")
+    } else {
+        format!("the kernel shows its first process in {own}; the host's is {host}: the runtime's own host is another")
+    };
+    Some(place::evidence("kernel", text))
 }
 
 /// What the rule is.
@@ -88,14 +149,17 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Execution and Privilege Escalation: deploying a container with host networking is a short way around \
              network isolation.",
         strategy: "The runtime's network mode is read at every snapshot, start and reconcile. Mode host, or joining the \
-             namespace of a container that has it, fires unless a selector under \
-             `rules.unexpected-host-network.allowed` matches; name allowed workloads by digest where you can.",
+             namespace of a container that has it, fires once a run, unless a selector under \
+             `rules.unexpected-host-network.allowed` or an exception matches; name workloads by digest where you can, \
+             since a name is anybody's. The evidence says whether the start was observed or the container was already \
+             running, what policy said, and in which namespace the kernel shows its first process.",
         technical_context: "Docker's --network host gives the container the host's interfaces, addresses and sockets; it can bind \
              any port, reach services on 127.0.0.1 and, with NET_RAW, capture. Node exporters, network plugins and \
              some proxies need it legitimately.",
         blind_spots: &[
-            "A container that enters the host's namespace later (nsenter, setns) is not seen by the runtime's word; \
-             comparing with the kernel is planned.",
+            "A container that enters the host's namespace later (nsenter, setns), or is there against its runtime's \
+             word, is told by namespace-mismatch; what one does there, by host-network-flow.",
+            "The kernel's word is added only where it came before the runtime's; the alert does not wait for it.",
             "A container that lives shorter than one inspect call may be known only by its create event.",
             "While the runtime does not answer, nothing is known; /readyz and hopwatch_runtime_connected say so.",
         ],

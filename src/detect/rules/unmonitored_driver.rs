@@ -1,0 +1,221 @@
+//! `unmonitored-driver`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::detect::settle::{Next, Settle, Suspicions};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, place};
+use crate::input::{InventoryEvent, NetworkMode, RecordedFact, Workload, WorkloadId};
+use crate::inventory::{Unseen, Watched};
+use crate::path::{Evidence, Selector, Unobservable, Verdict};
+use crate::time::Timestamp;
+
+/// Workloads that are looked at again when more is known.
+const MAX_UNKNOWN: usize = 32_768;
+
+/// Parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// Whether the rule speaks.
+    pub enabled: bool,
+    /// Workloads whose traffic need not be seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Selector>,
+    /// How long a container may take until its interface is found and watched.
+    pub settle: Settle,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { enabled: true, allowed: Vec::new(), settle: Settle::secs(2) }
+    }
+}
+
+/// The rule; it remembers what it told, and of whom too little is known yet.
+#[derive(Debug)]
+pub struct UnmonitoredDriver {
+    params: Params,
+    suspicions: Suspicions<WorkloadId, ()>,
+    unknown: BTreeSet<WorkloadId>,
+    next_look: Option<Timestamp>,
+}
+
+/// The rule with its parameters.
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    UnmonitoredDriver {
+        params: params.clone(),
+        suspicions: Suspicions::default(),
+        unknown: BTreeSet::new(),
+        next_look: None,
+    }
+}
+
+impl Rule for UnmonitoredDriver {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
+        self.look(context, &workload.id, findings);
+    }
+
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+        match fact {
+            RecordedFact::Link(_) | RecordedFact::Inventory(InventoryEvent::Network(_)) => {
+                if !self.unknown.is_empty() && self.next_look.is_none() {
+                    let at = context.now.plus(self.params.settle.get());
+                    self.next_look = Some(at);
+                    findings.wake_at(at);
+                }
+            }
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
+                let known = self.suspicions.subjects().chain(&self.unknown);
+                let ended: Vec<_> = known.filter(|id| !context.timeline.is_running(id)).cloned().collect();
+                ended.iter().for_each(|id| self.forget(id));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        let mut ids = self.suspicions.ripe(context.now);
+        if self.next_look.is_some_and(|at| at <= context.now) {
+            self.next_look = None;
+            ids.append(&mut self.unknown);
+        }
+        for id in ids {
+            self.look(context, &id, findings);
+        }
+    }
+}
+
+impl UnmonitoredDriver {
+    fn look(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
+        let now = context.now;
+        let workload = place::running(context.timeline, id).filter(|workload| self.is_meant(workload));
+        let watched = workload.map_or(Watched::NoTraffic, |workload| context.timeline.is_watched(workload));
+        self.unknown.remove(id);
+        if watched == Watched::Unknown && self.unknown.len() < MAX_UNKNOWN {
+            self.unknown.insert(id.clone());
+        }
+        let (Some(workload), Watched::Partly { points, unseen }) = (workload, &watched) else {
+            self.suspicions.keep(id, |()| false);
+            return;
+        };
+        match self.suspicions.weigh(id, (), now, now.plus(self.params.settle.get())) {
+            Next::Tell => {
+                let points: Vec<_> = points.iter().map(|point| point.as_str()).collect();
+                findings.push(finding(context, workload, &points, unseen));
+            }
+            Next::Wake(at) => findings.wake_at(at),
+            Next::Nothing => {}
+        }
+    }
+
+    /// Networks of its own, or a rootless stack; what it joined or shares is told elsewhere.
+    fn is_meant(&self, workload: &Workload) -> bool {
+        matches!(workload.network_mode, NetworkMode::Own | NetworkMode::Rootless(_))
+            && !place::matches(&self.params.allowed, workload)
+    }
+
+    fn forget(&mut self, id: &WorkloadId) {
+        self.suspicions.forget(id);
+        self.unknown.remove(id);
+    }
+}
+
+fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unseen: &[(String, Unseen)]) -> Finding {
+    let rootless = unseen.iter().any(|(_, why)| matches!(why, Unseen::Rootless(_)));
+    let reason = if rootless { Unobservable::RootlessStack } else { Unobservable::NoObservationPoint };
+    let mut evidence: Vec<_> = unseen.iter().flat_map(|(network, why)| about(network, why)).collect();
+    if !points.is_empty() {
+        evidence.push(place::evidence("observation", format!("its other networks are seen at {}", points.join(", "))));
+    }
+    Finding {
+        verdict: Some(Verdict::Unobservable(reason)),
+        ..Finding::of_workload(&META, context.now, workload, "unmonitored", evidence)
+    }
+}
+
+/// Why a network is not seen, and how to mend it.
+fn about(network: &str, why: &Unseen) -> [Evidence; 2] {
+    let (why, mend) = match why {
+        Unseen::Driver(driver) => (
+            format!("network {network} has the driver {driver}, which gives it no interface on the host"),
+            "set `capture.inside_namespaces`, or capture the parent interface of the network, where its frames pass \
+             with the container's own addresses"
+                .to_owned(),
+        ),
+        Unseen::Rootless(stack) => (
+            format!("its network is rootless ({stack}): on the host its traffic is that of one ordinary process"),
+            "set `capture.inside_namespaces` to see it inside; from outside only the sockets of that process show".to_owned(),
+        ),
+        Unseen::NoInterface => (
+            format!("neither its interface nor the bridge of network {network} is among the captured ones"),
+            "name the bridge or the veth under `capture.interfaces`, or set `capture.inside_namespaces`".to_owned(),
+        ),
+    };
+    [place::evidence("observation", why), place::evidence("mend", mend)]
+}
+
+/// What the rule is.
+pub static META: RuleMeta = RuleMeta {
+    name: "unmonitored-driver",
+    title: "Nothing can see this container's traffic",
+    severity: Severity::Medium,
+    // A blind spot of ours is nobody's technique.
+    techniques: &[],
+    ads: Ads {
+        goal: "Say once for each container that its traffic, or that of one of its networks, passes no point at which \
+             hopwatch looks, so that silence is not taken for good behaviour.",
+        categorization: "No technique: the finding is about the observation, not about an act. Whoever wants to be unseen may \
+             choose such a network, which is why it is told at once and not only counted.",
+        strategy: "For every running workload with networks of its own, the links that are watched are compared with its \
+             host-side interfaces, the bridges of its networks and captures inside its namespace. A network with none \
+             of these fires once `settle` is over, with the verdict unobservable: `no_observation_point` for macvlan, \
+             ipvlan, SR-IOV, overlay or a bridge that is not captured, `rootless_stack` for slirp4netns and pasta.",
+        technical_context: "A macvlan or ipvlan interface sends straight over its parent: no veth, no bridge. SR-IOV hands a part of \
+             the network card to the container. A rootless stack is an ordinary process that opens one socket for each \
+             connection of the container; on the host nothing carries the container's address. Flows of such workloads \
+             are never `verified` nor `bypassed`.",
+        blind_spots: &[
+            "Workloads of runtimes that tell no networks (containerd, CRI) are said to be unknown, not unmonitored.",
+            "A point that was watched and vanished later is told by sensor-blinded.",
+            "A macvlan parent that is captured is not recognised as covering its children; allow such workloads.",
+            "Containers in the host's namespace (host-network-flow), without a network, or joined to another \
+             (joined-namespace) are not meant.",
+        ],
+        assumptions: &[
+            "The runtime tells the driver of each network.",
+            "The links that are captured were told as facts; before the first one nothing is said.",
+        ],
+        false_positives: &[
+            "Networks that are left out of the capture on purpose: name their workloads under \
+             rules.unmonitored-driver.allowed, for instance by `network`.",
+            "A host so slow that a container's interface is captured later than `settle`.",
+        ],
+        true_positives: &[
+            "unmonitored-macvlan",
+        ],
+        benign_twins: &[
+            "monitored-inside",
+        ],
+        priority: "Medium: no attack is seen, but none would be.",
+        response: &[
+            "The evidence says which network it is, and how to make it visible.",
+            "Was the driver chosen on purpose? `docker network inspect NET` shows who made it with which parent.",
+            "If contracts cover this workload, mend it now: they cannot be checked.",
+            "If it need not be seen, add it to rules.unmonitored-driver.allowed with the network's name.",
+        ],
+        resources: &[
+            "https://docs.docker.com/engine/network/drivers/macvlan/",
+            "https://docs.docker.com/engine/network/drivers/ipvlan/",
+            "https://man7.org/linux/man-pages/man4/veth.4.html",
+        ],
+    },
+};

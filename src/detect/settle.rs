@@ -1,0 +1,223 @@
+//! What a rule suspects, until it is sure or has told it.
+//!
+//! Contract: a suspicion is told when it still stands at the end of its waiting time, or at once when no time is given; told once, it is not told
+//! again while it stands. Limits: [`MAX_HELD`] at once; beyond, a suspicion is told at once and not remembered (the desk counts repetitions).
+//! Design: runtime and kernel tell in any order and not together; waiting a moment lets both speak. The rule looks at a subject anew each time, so
+//! nothing but the standing of each suspicion is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// Suspicions held at once by one rule.
+const MAX_HELD: usize = 65_536;
+
+/// A waiting time as the configuration writes it: `500ms`, `1s`; at most an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", example = &"500ms")]
+pub struct Settle(Duration);
+
+impl Settle {
+    /// Whole seconds.
+    pub const fn secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// The waiting time.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Settle {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{:?} is not a waiting time of at most an hour; write one like 500ms, 1s, 1m",
+                text.chars().take(40).collect::<String>()
+            )
+        };
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let millis = match unit {
+            "ms" => Some(1),
+            "s" => Some(1000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            _ => None,
+        };
+        let millis = millis.and_then(|unit: u64| unit.checked_mul(number)).filter(|millis| *millis <= 3_600_000);
+        millis.map(|millis| Self(Duration::from_millis(millis))).ok_or_else(wrong)
+    }
+}
+
+impl From<Settle> for String {
+    fn from(settle: Settle) -> Self {
+        let millis = settle.0.as_millis();
+        if millis > 0 && millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Waits(Timestamp),
+    Told,
+}
+
+/// What to do about a suspicion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Tell it.
+    Tell,
+    /// Come back then.
+    Wake(Timestamp),
+    /// It waits, or was told.
+    Nothing,
+}
+
+/// Suspicions about subjects (workloads, namespaces), each for a cause.
+#[derive(Debug)]
+pub struct Suspicions<S, C> {
+    held: BTreeMap<S, BTreeMap<C, Standing>>,
+    due: BTreeSet<(Timestamp, S)>,
+    count: usize,
+}
+
+impl<S, C> Default for Suspicions<S, C> {
+    fn default() -> Self {
+        Self { held: BTreeMap::new(), due: BTreeSet::new(), count: 0 }
+    }
+}
+
+impl<S: Ord + Clone, C: Ord> Suspicions<S, C> {
+    /// A suspicion stands now; it may be told at `until`.
+    pub fn weigh(&mut self, subject: &S, cause: C, now: Timestamp, until: Timestamp) -> Next {
+        let full = self.count >= MAX_HELD;
+        let causes = self.held.get_mut(subject);
+        match causes.as_ref().and_then(|causes| causes.get(&cause)) {
+            Some(Standing::Told) => return Next::Nothing,
+            Some(Standing::Waits(due)) if *due > now && until > now => return Next::Nothing,
+            Some(Standing::Waits(_)) => {}
+            None if full => return Next::Tell,
+            None => self.count += 1,
+        }
+        let (standing, next) = if self.is_ripe(subject, &cause, now) || until <= now {
+            (Standing::Told, Next::Tell)
+        } else {
+            self.due.insert((until, subject.clone()));
+            (Standing::Waits(until), Next::Wake(until))
+        };
+        self.held.entry(subject.clone()).or_default().insert(cause, standing);
+        next
+    }
+
+    fn is_ripe(&self, subject: &S, cause: &C, now: Timestamp) -> bool {
+        let standing = self.held.get(subject).and_then(|causes| causes.get(cause));
+        matches!(standing, Some(Standing::Waits(due)) if *due <= now)
+    }
+
+    /// Whether this was suspected before and waits.
+    pub fn waits(&self, subject: &S, cause: &C) -> bool {
+        matches!(self.held.get(subject).and_then(|causes| causes.get(cause)), Some(Standing::Waits(_)))
+    }
+
+    /// Subjects whose waiting time is over; the caller looks at each anew.
+    pub fn ripe(&mut self, now: Timestamp) -> BTreeSet<S> {
+        let mut ripe = BTreeSet::new();
+        while self.due.first().is_some_and(|(due, _)| *due <= now) {
+            ripe.extend(self.due.pop_first().map(|(_, subject)| subject));
+        }
+        ripe
+    }
+
+    /// Forgets the causes that do not stand any more.
+    pub fn keep(&mut self, subject: &S, stands: impl Fn(&C) -> bool) {
+        let Some(causes) = self.held.get_mut(subject) else { return };
+        let before = causes.len();
+        causes.retain(|cause, _| stands(cause));
+        self.count -= before - causes.len();
+        if causes.is_empty() {
+            self.forget(subject);
+        }
+    }
+
+    /// Forgets a subject.
+    pub fn forget(&mut self, subject: &S) {
+        if let Some(causes) = self.held.remove(subject) {
+            self.count -= causes.len();
+        }
+    }
+
+    /// Subjects of which something is held.
+    pub fn subjects(&self) -> impl Iterator<Item = &S> {
+        self.held.keys()
+    }
+
+    /// How much is held.
+    #[cfg(test)]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_secs(1000).plus(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_suspicion_that_stands_is_told_once_at_its_time() {
+        let mut held = Suspicions::default();
+        assert_eq!(held.weigh(&1, "a", at(0), at(1000)), Next::Wake(at(1000)));
+        assert_eq!(held.weigh(&1, "a", at(500), at(1500)), Next::Nothing);
+        assert!(held.ripe(at(999)).is_empty() && held.waits(&1, &"a"));
+        assert_eq!(held.ripe(at(1000)), BTreeSet::from([1]));
+        assert_eq!(held.weigh(&1, "a", at(1000), at(2000)), Next::Tell);
+        assert_eq!(held.weigh(&1, "a", at(9000), at(9000)), Next::Nothing);
+    }
+
+    #[test]
+    fn one_that_fell_is_forgotten_and_may_come_again() {
+        let mut held = Suspicions::default();
+        held.weigh(&1, "a", at(0), at(1000));
+        held.weigh(&1, "b", at(0), at(0));
+        held.keep(&1, |cause| *cause == "b");
+        assert_eq!((held.len(), held.waits(&1, &"a")), (1, false));
+        held.keep(&1, |_| false);
+        assert_eq!((held.len(), held.subjects().count()), (0, 0));
+        assert_eq!(held.weigh(&1, "b", at(1), at(1)), Next::Tell);
+    }
+
+    #[test]
+    fn a_full_table_tells_at_once_and_holds_no_more() {
+        let mut held = Suspicions::default();
+        for subject in 0..MAX_HELD {
+            assert_eq!(held.weigh(&subject, (), at(0), at(1000)), Next::Wake(at(1000)));
+        }
+        assert_eq!(held.weigh(&MAX_HELD, (), at(0), at(1000)), Next::Tell);
+        assert_eq!(held.len(), MAX_HELD);
+    }
+
+    #[test]
+    fn a_waiting_time_is_read_as_it_is_written() {
+        for (text, millis) in [("500ms", 500), ("1s", 1000), ("2m", 120_000), ("0s", 0), ("1h", 3_600_000)] {
+            assert_eq!(Settle::try_from(text.to_owned()).map(Settle::get), Ok(Duration::from_millis(millis)));
+        }
+        assert_eq!(String::from(Settle::secs(2)), "2s");
+        assert_eq!(String::from(Settle(Duration::from_millis(1500))), "1500ms");
+        for text in ["", "1", "s", "-1s", "1.5s", "2h", "99999999999999999999s", "18446744073709551615h", "1 s"] {
+            assert!(Settle::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}
