@@ -3,10 +3,17 @@
 
 mod support;
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use hopwatch::decode::LinkType;
+use hopwatch::detect::rules::unknown_source;
+use hopwatch::detect::{Context, Findings, Rule as _};
 use hopwatch::engine::EngineConfig;
 use hopwatch::flow::{Meter, MeterLimits, MeterStats};
 use hopwatch::input::*;
+use hopwatch::inventory::{AttributionMethod, Confidence, Doubt, Owner};
+use hopwatch::path::{FlowView, JudgedFlow, Oriented};
 use support::world::{World, at, config, ip};
 
 const BRIDGE: Mac = Mac([2, 0, 0, 0, 0, 0xff]);
@@ -62,8 +69,6 @@ impl Bench {
         self.meter.stats()
     }
 }
-
-use std::net::IpAddr;
 
 #[test]
 fn a_claim_is_told_when_it_is_new_or_changes_and_once_a_minute() {
@@ -205,7 +210,7 @@ fn the_alert_says_what_was_claimed_and_whose_it_is() {
         assert!(text.contains(word), "{word}: {text}");
     }
     let attribution = alert.attribution.as_ref().expect("an attribution");
-    assert_eq!(attribution.how, Some(hopwatch::inventory::AttributionMethod::Mac));
+    assert_eq!(attribution.how, Some(AttributionMethod::Mac));
 }
 
 #[test]
@@ -330,6 +335,67 @@ fn a_veth_names_who_forged_every_mac() {
     assert!(raised_for(at_veth(mac(30), claim(10, mac(10)))).is_empty(), "said to the veth's owner");
     assert!(raised_for(at_veth(BROADCAST, claim(10, mac(10)))).is_empty(), "flooded to every veth");
     assert!(raised_for(at_veth(BRIDGE, claim(30, mac(30)))).is_empty(), "its own");
+}
+
+#[test]
+fn an_owner_without_a_mac_is_contradicted_only_by_another_workloads() {
+    let raised = |at: Mac| {
+        let mut world = world();
+        world.start_with(1_000, "plain", 60, |workload| workload.attachments[0].mac = None);
+        hear(&mut world, 10_000, claim(60, at));
+        world.tick(11_000);
+        world.raised()
+    };
+    assert!(raised(mac(60)).is_empty(), "nobody knows better");
+    assert_eq!(raised(mac(30)), BLAMED);
+}
+
+/// What the rule says of a flow that the timeline attributes to `thief` by its veth, sent from an address and a MAC.
+fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
+    let mut world = world();
+    let mut record = world.record(10_000, Protocol::UDP, 10, "198.51.100.7", 443);
+    record.point = ObservationPoint::new("veth30");
+    record.tuple.orig.ip = ip(from);
+    record.orig.mac = Some(mac);
+    let timeline = world.engine.timeline();
+    let thief = timeline.running().find(|workload| workload.name == "thief").expect("it runs");
+    let source = Owner::Workload {
+        workload: Arc::clone(thief),
+        how: AttributionMethod::Veth,
+        confidence: Confidence::Likely,
+        why: Some(Doubt::VethDiffers),
+    };
+    let (point, tuple) = (record.point.clone(), record.tuple);
+    let flow = JudgedFlow {
+        view: FlowView { record, points: vec![point.clone()] },
+        oriented: Oriented { tuple, point, at: at(10_000), forward: true, certain: true },
+        source,
+        answered: false,
+        judgement: None,
+    };
+    let mut findings = Findings::default();
+    let mut rule = unknown_source::rule(&unknown_source::Params::default());
+    rule.on_flow(Context { timeline, now: at(10_600) }, &flow, &mut findings);
+    let (found, _) = findings.into_parts();
+    let told = |finding: &hopwatch::detect::Finding| {
+        let name = finding.workload.as_ref().map(|workload| workload.name.clone()).unwrap_or_default();
+        (name, finding.evidence[0].text.clone())
+    };
+    found.first().map(told)
+}
+
+#[test]
+fn a_flow_over_the_veth_of_another_names_the_veths_owner() {
+    for (from, with, truth) in [
+        ("172.20.0.10", mac(10), "172.20.0.10 belongs to web"),
+        ("172.20.0.1", mac(10), "172.20.0.1 is the host's"),
+        ("172.20.0.30", mac(10), "02:00:00:00:00:0a is not its own"),
+    ] {
+        let (name, text) = over_the_veth(from, with).expect("a finding");
+        assert_eq!(name, "thief");
+        assert!(text.contains("veth30") && text.ends_with(truth), "{text}");
+    }
+    assert_eq!(over_the_veth("203.0.113.9", mac(30)), None, "a gateway container forwards such frames");
 }
 
 #[test]

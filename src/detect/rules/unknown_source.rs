@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Mac, NeighbourClaim, Workload};
-use crate::inventory::{Doubt, Owner, Sighting};
+use crate::inventory::{AttributionMethod, Doubt, Owner, Sighting};
 use crate::path::{Evidence, JudgedFlow};
 use crate::time::Timestamp;
 
@@ -106,22 +106,26 @@ impl Rule for UnknownSource {
     }
 }
 
-/// Address and MAC are another workload's; only the veth tells who sent it. What is sent to the veth's owner is no sign of that.
+/// The veth belongs to another workload than the address, or than the MAC. An address from outside the network's range is let pass: a
+/// gateway container forwards such frames.
 fn over_anothers_veth(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     let Owner::Workload { workload: sender, why: Some(Doubt::VethDiffers), .. } = &flow.source else { return None };
-    let record = &flow.view.record;
-    if !context.timeline.is_complete() || sender.addresses().any(|own| own == record.tuple.resp.ip) {
+    let (record, timeline) = (&flow.view.record, context.timeline);
+    let (ip, point, at) = (record.tuple.orig.ip, &record.point, record.start);
+    let network = timeline.network_at(point, ip)?;
+    if !timeline.is_complete() || !network.subnets.iter().any(|subnet| subnet.contains(ip)) {
         return None;
     }
-    let (ip, point) = (record.tuple.orig.ip, &record.point);
     let mac = record.orig.mac.map_or_else(|| "an unknown MAC".to_owned(), |mac| mac.to_string());
-    Some(Anomaly {
-        sender: Some(Arc::clone(sender)),
-        attribution: None,
-        cause: format!("veth {ip} {mac}"),
-        kind: "veth",
-        text: format!("{ip} and {mac} belong to another workload; the frames came over {point}, the veth of {}", sender.name),
-    })
+    let truth = match timeline.attribute(&Sighting { point, ip, socket: None, mac: None, at }) {
+        Owner::Workload { workload, .. } if workload.id == sender.id => format!("{mac} is not its own"),
+        Owner::Workload { workload, .. } => format!("{ip} belongs to {}", workload.name),
+        Owner::Host | Owner::Ambiguous { host: true, .. } => format!("{ip} is the host's"),
+        Owner::Ambiguous { .. } | Owner::Unknown | Owner::External => return None,
+    };
+    let text = format!("frames from {ip} and {mac} came over {point}, the veth of {}; {truth}", sender.name);
+    let (sender, cause) = (Some(Arc::clone(sender)), format!("veth {ip} {mac}"));
+    Some(Anomaly { sender, attribution: None, cause, kind: "veth", text })
 }
 
 /// Compares the first packet's source address and MAC with what the runtime gave out.
@@ -142,9 +146,17 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
         return None;
     }
     match context.timeline.attribute(&Sighting { point: &record.point, ip, socket: None, mac: None, at }) {
-        Owner::Unknown => Some(unknown(ip, mac, sender, &network.name)),
+        Owner::Unknown => Some(unknown(ip, mac, sender.or_else(|| behind_veth(&flow.source)), &network.name)),
         Owner::Workload { workload, .. } => spoofed(&workload, ip, mac, sender),
         Owner::Ambiguous { .. } | Owner::Host | Owner::External => None,
+    }
+}
+
+/// The workload that only the veth names.
+fn behind_veth(source: &Owner) -> Option<Arc<Workload>> {
+    match source {
+        Owner::Workload { workload, how: AttributionMethod::Veth, .. } => Some(Arc::clone(workload)),
+        _ => None,
     }
 }
 

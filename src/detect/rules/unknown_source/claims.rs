@@ -81,10 +81,11 @@ fn look(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<Wr
     let network = timeline.network_at(&claim.point, claim.ip)?;
     let is_host = |mac: Mac| host_macs(timeline, &claim.point, network).any(|known| known == mac);
     // A workload that says where the host is, or what the host would do, says it in a frame of its own.
-    if is_host(claim.mac) && (is_hosts_address(timeline, claim) || claim.frame_mac.is_none_or(is_host)) {
+    let hosts = is_hosts_address(timeline, claim, at);
+    if is_host(claim.mac) && (hosts || claim.frame_mac.is_none_or(is_host)) {
         return None;
     }
-    if is_hosts_address(timeline, claim) {
+    if hosts {
         let blamed = timeline.owner_of_mac(claim.mac, at).is_some() || is_here(timeline, &claim.point, network);
         let host_is_known = host_macs(timeline, &claim.point, network).next().is_some();
         return (blamed && host_is_known).then_some(Wrong::Host);
@@ -92,22 +93,27 @@ fn look(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<Wr
     let sighting = Sighting { point: &claim.point, ip: claim.ip, socket: None, mac: None, at };
     let (owners, late) = match timeline.attribute(&sighting) {
         Owner::Workload { workload, why, .. } => (vec![workload], why == Some(Doubt::Late)),
-        Owner::Ambiguous { candidates, host: false } => (candidates, false),
+        Owner::Ambiguous { candidates, .. } => (candidates, false),
         Owner::Unknown => (Vec::new(), false),
-        Owner::Ambiguous { .. } | Owner::Host | Owner::External => return None,
+        Owner::Host | Owner::External => return None,
     };
-    if owners.iter().any(|owner| macs(owner).any(|mac| mac == claim.mac)) {
-        let owner = owners.into_iter().find(|owner| macs(owner).any(|mac| mac == claim.mac))?;
-        return came_over_anothers_veth(timeline, claim, network, &owner).then_some(Wrong::Place(owner));
+    let holder = timeline.owner_of_mac(claim.mac, at);
+    let speaks = |owner: &Arc<Workload>| {
+        macs(owner).any(|mac| mac == claim.mac) || holder.is_some_and(|holder| holder.id == owner.id)
+    };
+    if let Some(owner) = owners.iter().find(|owner| speaks(owner)) {
+        return came_over_anothers_veth(timeline, claim, network, owner).then(|| Wrong::Place(Arc::clone(owner)));
     }
-    let here = owners.into_iter().find(|owner| !late && attachment(owner, claim.ip, network).is_some());
-    match here {
-        // Without a MAC from the runtime only another workload's can be wrong.
-        Some(owner) if attachment(&owner, claim.ip, network)?.mac.is_none() => {
-            let other = timeline.owner_of_mac(claim.mac, at)?;
-            (other.id != owner.id).then_some(Wrong::Of(owner))
+    // Of an owner whose runtime told no networks the kernel told the address.
+    let is_owner = |owner: &Arc<Workload>| {
+        attachment(owner, claim.ip, network).is_some() || owner.addresses().all(|own| own != claim.ip)
+    };
+    match owners.into_iter().find(|owner| !late && is_owner(owner)) {
+        Some(owner) => {
+            let given = attachment(&owner, claim.ip, network).and_then(|attachment| attachment.mac);
+            // Where no MAC was told for it, only another workload's can be wrong.
+            (given.is_some() || holder.is_some()).then_some(Wrong::Of(owner))
         }
-        Some(owner) => Some(Wrong::Of(owner)),
         None => {
             let inside = network.subnets.iter().any(|subnet| subnet.contains(claim.ip));
             (inside && is_here(timeline, &claim.point, network)).then(|| Wrong::Nobodys(network.name.clone()))
@@ -116,10 +122,11 @@ fn look(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<Wr
 }
 
 /// The gateway's and the link's own addresses; a link-local one means something at its own link only.
-fn is_hosts_address(timeline: &Timeline, claim: &NeighbourClaim) -> bool {
+fn is_hosts_address(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> bool {
     let link = timeline.link(&claim.point).filter(|link| link.inside.is_none());
-    let sighting = Sighting { point: &claim.point, ip: claim.ip, socket: None, mac: None, at: Timestamp::MAX };
-    link.is_some_and(|link| link.addresses.contains(&claim.ip)) || timeline.attribute(&sighting) == Owner::Host
+    let sighting = Sighting { point: &claim.point, ip: claim.ip, socket: None, mac: None, at };
+    link.is_some_and(|link| link.addresses.contains(&claim.ip))
+        || matches!(timeline.attribute(&sighting), Owner::Host | Owner::Ambiguous { host: true, .. })
 }
 
 /// The MACs that the host has on a network: of the point itself, unless it is inside of a workload, and of the bridge behind it.
@@ -202,9 +209,8 @@ fn tell(
     let (what, truth, why) = match wrong {
         Wrong::Host => ("gateway", "it is the host's own address".to_owned(), None),
         Wrong::Of(owner) => {
-            let given: Vec<_> = macs(&owner).map(|mac| mac.to_string()).collect();
-            let truth = format!("it belongs to {}, at {}", owner.name, given.join(", "));
-            ("spoofed", truth, Some(Doubt::BorrowedAddress))
+            let given = macs(&owner).map(|mac| format!(", at {mac}")).collect::<String>();
+            ("spoofed", format!("it belongs to {}{given}", owner.name), Some(Doubt::BorrowedAddress))
         }
         Wrong::Nobodys(network) => {
             ("unknown", format!("it lies in network {network}, no runtime gave it to anybody"), Some(Doubt::UnownedAddress))
