@@ -13,6 +13,7 @@ mod headers;
 mod icmp;
 mod ip;
 mod link;
+mod neighbour;
 mod reason;
 mod transport;
 mod tunnel;
@@ -20,6 +21,7 @@ mod tunnel;
 pub use headers::{Fragment, Headers, TcpHeader, VlanStack};
 pub use icmp::{icmp_counterpart, icmp_ports};
 pub use link::LinkType;
+pub use neighbour::{Claim, arp_claim, neighbour_claim};
 pub use reason::DecodeReason;
 pub use tunnel::{MAX_TUNNELS, TunnelPorts, TunnelStack, carried, innermost};
 pub(crate) use tunnel::{may_carry, may_show};
@@ -56,7 +58,7 @@ pub fn decode_into(link: LinkType, wire_len: u32, data: &[u8], headers: &mut Hea
 
 /// What is behind the link headers.
 fn network(data: &[u8], layer: &link::Link, on_wire: usize, headers: &mut Headers) -> Result<bool, DecodeReason> {
-    if layer.network == link::Network::Other {
+    if !layer.network.is_ip() {
         return Ok(false);
     }
     // A length of the link layer ends the packet: what is behind it is padding.

@@ -3,9 +3,10 @@
 //! Contract: one [`Meter`] a point, owned by the thread that reads it; no lock, no copy of the frame, no allocation a packet.
 //! Every packet is counted once: as IP, as non-IP, or as not decoded with a reason; the parts add up to the total.
 //! Limits: fragments wait for their first piece 30 seconds of packet time; without it they are a flow of their own (ports 0).
-//! Design: [`Meter`] holds the rules; index, timers, a flow's state, TCP, fragments, payload probes and the choice of the
-//! metered header have a file each.
+//! Design: [`Meter`] holds the rules; index, timers, a flow's state, TCP, fragments, payload probes, the choice of the
+//! metered header, and what ARP and neighbour discovery claim have a file each.
 
+mod claims;
 mod community_id;
 mod conn_state;
 mod fragments;

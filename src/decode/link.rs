@@ -131,7 +131,15 @@ pub(super) enum Network {
     /// IP of the version that its first nibble says; what is announced as IPv4 may be IPv6, and receivers go by the nibble.
     Ip,
     Ipv6,
+    /// RFC 826.
+    Arp,
     Other,
+}
+
+impl Network {
+    pub(super) const fn is_ip(self) -> bool {
+        matches!(self, Self::Ip | Self::Ipv6)
+    }
 }
 
 /// What the link layer said.

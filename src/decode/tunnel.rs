@@ -133,7 +133,7 @@ fn step(data: &[u8], carrier: &Headers, ports: &TunnelPorts) -> Option<(Tunnel, 
 fn enter(data: &[u8], next: Next, at: usize, end: usize, carrier: &Headers) -> Option<Headers> {
     let mut layer = Link::bare(Network::Other, at);
     link::follow(data, next, &mut layer).ok()?;
-    if layer.network == Network::Other {
+    if !layer.network.is_ip() {
         return None;
     }
     let data = data.get(..layer.limit).unwrap_or(data);

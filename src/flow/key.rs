@@ -21,8 +21,22 @@ pub(super) struct FlowKey {
 }
 
 impl FlowKey {
-    /// The key of no packet: no protocol has so many bits.
-    pub(super) const NONE: Self = Self { low: [0; 2], high: [0; 2], rest: u64::MAX };
+    /// Protocol, family and direction of an `ICMPv6` question or answer, as in neighbour discovery.
+    const ICMPV6_PAIR: u64 = (Protocol::ICMPV6.0 as u64) << 8 | 2;
+    /// The key of no packet: the bits between ports and protocol are never set. The rest is as [`Self::may_claim`] looks for.
+    pub(super) const NONE: Self = Self { low: [0; 2], high: [0; 2], rest: u64::MAX << 16 | Self::ICMPV6_PAIR };
+
+    /// Whether it is [`Self::NONE`].
+    #[inline]
+    pub(super) const fn is_none(&self) -> bool {
+        self.rest == Self::NONE.rest
+    }
+
+    /// Whether it is [`Self::NONE`], or may be neighbour discovery: one comparison for every packet.
+    #[inline]
+    pub(super) const fn may_claim(&self) -> bool {
+        self.rest & 0xffff == Self::ICMPV6_PAIR
+    }
 
     /// The key, and whether the sender is its low end.
     #[inline]

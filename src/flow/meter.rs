@@ -9,6 +9,9 @@
 //! stays for [`TCP_LINGER`] after its last packet: the last ACK, repeated FINs and late RSTs count into it and do not make a
 //! flow in the wrong direction; a new SYN ends it at once and starts a new flow.
 
+use std::ops::ControlFlow;
+
+use super::claims::Claims;
 use super::fragments::Piece;
 use super::id::IdMaker;
 use super::index::NO_SLOT;
@@ -22,8 +25,8 @@ use super::state::{self, Direction, Mark, is_answer};
 use super::table::Table;
 use super::timers::{Due, Timers};
 use super::wheel::Wheel;
-use crate::decode::{DecodeReason, Headers, LinkType, TunnelPorts, decode_into};
-use crate::input::{EndReason, FlowEventKind, ObservationPoint};
+use crate::decode::{Claim, DecodeReason, Headers, LinkType, TunnelPorts, arp_claim, decode_into, neighbour_claim};
+use crate::input::{EndReason, FlowEventKind, NeighbourClaim, ObservationPoint};
 use crate::time::{Timestamp, Watermark};
 
 /// Packets that go through the stages together: enough to wait for memory once, few enough to stay in the first cache.
@@ -40,6 +43,7 @@ pub struct Meter {
     table: Table,
     layers: Layers,
     probes: Probes,
+    claims: Claims,
     /// Nothing is due before this.
     next_check: Timestamp,
     stats: MeterStats,
@@ -62,6 +66,7 @@ impl Meter {
             table: Table::new(Timers::new(&limits)),
             layers: Layers::default(),
             probes: Probes::default(),
+            claims: Claims::default(),
             next_check: Timestamp::MAX,
             stats: MeterStats::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
@@ -97,7 +102,7 @@ impl Meter {
         self.warmth ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
         for ((frame, packet), likely) in frames.iter().zip(batch).zip(likely) {
             self.advance(frame.at, out);
-            if packet.key == FlowKey::NONE {
+            if packet.key.may_claim() && self.hear(packet, frame.data, out).is_break() {
                 continue;
             }
             if self.layers.is_plain(&packet.headers) {
@@ -107,6 +112,22 @@ impl Meter {
                 self.meet(packet, frame.data, out);
             }
         }
+    }
+
+    /// What a frame without IP, or with neighbour discovery, claims is told if it is news. Breaks where the packet belongs to no flow.
+    #[cold]
+    #[inline(never)]
+    fn hear(&mut self, packet: &Packet, data: &[u8], out: &mut impl FlowSink) -> ControlFlow<()> {
+        let is_flow = !packet.key.is_none();
+        let claim = if is_flow { neighbour_claim(&packet.headers, data) } else { arp_claim(self.link, data) };
+        if let Some(Claim { kind, ip, mac, src_mac, dst_mac }) = claim {
+            let now = self.clock.now();
+            if self.claims.is_news(ip, mac, now) {
+                let (point, frame_mac) = (self.point.clone(), src_mac.filter(|src| *src != mac));
+                out.claim(now, NeighbourClaim { point, kind, ip, mac, frame_mac, to: dst_mac });
+            }
+        }
+        if is_flow { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     /// One captured packet: `wire_len` bytes long on the wire, `data` of them captured.
@@ -169,6 +190,9 @@ impl Meter {
             flow_packets: self.stats.flow_packets + self.layers.waiting(),
             evicted_fragments: self.layers.evicted(),
             probes_refused: self.probes.refused(),
+            claims_told: self.claims.told(),
+            claims_withheld: self.claims.withheld(),
+            claims_forgotten: self.claims.forgotten(),
             not_decoded: counts.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
             ..self.stats.clone()
         }

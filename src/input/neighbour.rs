@@ -45,4 +45,6 @@ pub struct NeighbourClaim {
     pub mac: Mac,
     /// Source MAC of the frame, where it differs from the one claimed.
     pub frame_mac: Option<Mac>,
+    /// Destination MAC of the frame, where the link has one.
+    pub to: Option<Mac>,
 }

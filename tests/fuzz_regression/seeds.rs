@@ -24,7 +24,22 @@ pub fn all() -> Vec<Seed> {
         let twice = [&[len, 65][..], &frame, &[len, 200], &frame].concat();
         seeds.push(("decode", name.to_owned(), [&[1][..], &twice].concat()));
     }
+    seeds.extend(claims().into_iter().map(|(name, frame)| ("claims", name.to_owned(), frame)));
     seeds
+}
+
+/// ARP, tagged and not, and neighbour discovery with and without a header between.
+fn claims() -> [(&'static str, Vec<u8>); 4] {
+    let arp = [&[0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 9, 10, 0, 0, 9][..], &[4; 6], &[10, 0, 0, 1]].concat();
+    let frame = |kind: &[u8], body: &[u8]| [&[2; 6][..], &[4; 6], kind, body].concat();
+    let ip = |len, next| [&[0x60, 0, 0, 0, 0, len, next, 255][..], &[1; 16], &[2; 16]].concat();
+    let message = |kind, option| [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &[2; 16], &[option, 1, 2, 0, 0, 0, 0, 9]].concat();
+    [
+        ("arp", frame(&[8, 6], &arp)),
+        ("arp-tagged", frame(&[0x81, 0, 0, 7, 8, 6], &arp)),
+        ("solicitation", frame(&[0x86, 0xdd], &[ip(32, 58), message(135, 1)].concat())),
+        ("advertisement", frame(&[0x86, 0xdd], &[ip(40, 0), vec![58, 0, 1, 4, 0, 0, 0, 0], message(136, 2)].concat())),
+    ]
 }
 
 /// One of each block, interfaces with and without options.

@@ -10,6 +10,7 @@ use crate::decode::{DecodeReason, be32};
 use crate::input::Mac;
 
 const IPV4: u16 = 0x0800;
+const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
 /// 802.1Q, 802.1ad (`QinQ`), and the numbers used before 802.1ad.
 const VLAN: u16 = 0x8100;
@@ -97,6 +98,7 @@ fn typed(data: &[u8], kind: u16, link: &mut Link) -> Result<Next, DecodeReason> 
     match kind {
         IPV4 => Ok(Next::Network(Network::Ip)),
         IPV6 => Ok(Next::Network(Network::Ipv6)),
+        ARP => Ok(Next::Network(Network::Arp)),
         VLAN | QINQ => tag(data, link),
         _ if OLD_QINQ.contains(&kind) => tag(data, link),
         MPLS | MPLS_UPSTREAM => Ok(Next::Mpls),

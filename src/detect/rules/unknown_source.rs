@@ -1,4 +1,9 @@
 //! `unknown-source`.
+//!
+//! Contract: frames (as flows) and claims of ARP and neighbour discovery ([`claims`]) are compared with what the runtime gave out.
+//! Design: flows come judged, so they have waited already; claims wait here.
+
+mod claims;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,9 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Mac, Workload};
-use crate::inventory::{Owner, Sighting};
+use crate::input::{Mac, NeighbourClaim, Workload};
+use crate::inventory::{AttributionMethod, Doubt, Owner, Sighting};
 use crate::path::{Evidence, JudgedFlow};
+use crate::time::Timestamp;
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,20 +31,52 @@ impl Default for Params {
     }
 }
 
-/// The rule; it keeps no state.
-#[derive(Debug)]
-pub struct UnknownSource;
+/// The rule; of its own it keeps only the claims that wait.
+#[derive(Debug, Default)]
+pub struct UnknownSource {
+    waiting: claims::Waiting,
+}
 
 /// The rule with its parameters.
 pub fn rule(_params: &Params) -> impl Rule + use<> {
-    UnknownSource
+    UnknownSource::default()
 }
 
 /// What is wrong with a source.
 struct Anomaly {
     sender: Option<Arc<Workload>>,
+    /// How the sender is known, where no flow says it.
+    attribution: Option<Owner>,
     cause: String,
+    kind: &'static str,
     text: String,
+}
+
+impl Anomaly {
+    fn into_finding(self, at: Timestamp) -> Finding {
+        Finding {
+            rule: &META,
+            at,
+            severity: META.severity,
+            workload: self.sender,
+            attribution: self.attribution,
+            flow: None,
+            destination: None,
+            contract: None,
+            verdict: None,
+            missing_hop: None,
+            evidence: vec![Evidence { kind: self.kind.to_owned(), text: self.text }],
+            cause: self.cause,
+        }
+    }
+}
+
+impl UnknownSource {
+    fn tell_wrong(&mut self, context: Context<'_>, findings: &mut Findings) {
+        while let Some((at, anomaly)) = self.waiting.next_wrong(context) {
+            findings.push(anomaly.into_finding(at));
+        }
+    }
 }
 
 impl Rule for UnknownSource {
@@ -47,22 +85,47 @@ impl Rule for UnknownSource {
     }
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        let Some(anomaly) = anomaly(context, flow) else { return };
+        let Some(anomaly) = over_anothers_veth(context, flow).or_else(|| anomaly(context, flow)) else { return };
         findings.push(Finding {
-            rule: &META,
-            at: flow.view.record.start,
-            severity: META.severity,
-            workload: anomaly.sender,
             attribution: Some(flow.source.clone()),
             flow: Some(flow.view.clone()),
             destination: Some(flow.view.record.tuple.resp),
-            contract: None,
-            verdict: None,
-            missing_hop: None,
-            evidence: vec![Evidence { kind: "mac".to_owned(), text: anomaly.text }],
-            cause: anomaly.cause,
+            ..anomaly.into_finding(flow.view.record.start)
         });
     }
+
+    fn on_claim(&mut self, context: Context<'_>, claim: &NeighbourClaim, findings: &mut Findings) {
+        if let Some(due) = self.waiting.hear(context, claim) {
+            findings.wake_at(due);
+            self.tell_wrong(context, findings);
+        }
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        self.tell_wrong(context, findings);
+    }
+}
+
+/// The veth belongs to another workload than the address, or than the MAC. An address from outside the network's range is let pass: a
+/// gateway container forwards such frames.
+fn over_anothers_veth(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
+    let Owner::Workload { workload: sender, why: Some(Doubt::VethDiffers), .. } = &flow.source else { return None };
+    let (record, timeline) = (&flow.view.record, context.timeline);
+    let (ip, point, at) = (record.tuple.orig.ip, &record.point, record.start);
+    let network = timeline.network_at(point, ip)?;
+    if !timeline.is_complete() || !network.subnets.iter().any(|subnet| subnet.contains(ip)) {
+        return None;
+    }
+    let mac = record.orig.mac.map_or_else(|| "an unknown MAC".to_owned(), |mac| mac.to_string());
+    let truth = match timeline.attribute(&Sighting { point, ip, socket: None, mac: None, at }) {
+        Owner::Workload { workload, .. } if workload.id == sender.id => format!("{mac} is not its own"),
+        Owner::Workload { workload, .. } => format!("{ip} belongs to {}", workload.name),
+        Owner::Host | Owner::Ambiguous { host: true, .. } => format!("{ip} is the host's"),
+        Owner::Ambiguous { .. } | Owner::Unknown | Owner::External => return None,
+    };
+    let text = format!("frames from {ip} and {mac} came over {point}, the veth of {}; {truth}", sender.name);
+    let (sender, cause) = (Some(Arc::clone(sender)), format!("veth {ip} {mac}"));
+    Some(Anomaly { sender, attribution: None, cause, kind: "veth", text })
 }
 
 /// Compares the first packet's source address and MAC with what the runtime gave out.
@@ -83,9 +146,17 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
         return None;
     }
     match context.timeline.attribute(&Sighting { point: &record.point, ip, socket: None, mac: None, at }) {
-        Owner::Unknown => Some(unknown(ip, mac, sender, &network.name)),
+        Owner::Unknown => Some(unknown(ip, mac, sender.or_else(|| behind_veth(&flow.source)), &network.name)),
         Owner::Workload { workload, .. } => spoofed(&workload, ip, mac, sender),
         Owner::Ambiguous { .. } | Owner::Host | Owner::External => None,
+    }
+}
+
+/// The workload that only the veth names.
+fn behind_veth(source: &Owner) -> Option<Arc<Workload>> {
+    match source {
+        Owner::Workload { workload, how: AttributionMethod::Veth, .. } => Some(Arc::clone(workload)),
+        _ => None,
     }
 }
 
@@ -93,6 +164,8 @@ fn unknown(ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>, network: &str) -
     let whose = sender.as_ref().map_or("of no workload".to_owned(), |sender| format!("of {}", sender.name));
     Anomaly {
         sender,
+        attribution: None,
+        kind: "mac",
         cause: format!("unknown {ip} {mac}"),
         text: format!("{ip} lies in network {network}, no runtime gave it to anybody; the frames came from {mac}, {whose}"),
     }
@@ -106,6 +179,8 @@ fn spoofed(owner: &Workload, ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>
     let whose = sender.as_ref().map_or("of no workload".to_owned(), |sender| format!("of {}", sender.name));
     Some(Anomaly {
         sender,
+        attribution: None,
+        kind: "mac",
         cause: format!("spoofed {ip} {mac}"),
         text: format!("{ip} belongs to {} with MAC {given}; the frames came from {mac}, {whose}", owner.name),
     })
@@ -119,39 +194,56 @@ pub static META: RuleMeta = RuleMeta {
     techniques: &[Technique { name: "Masquerading", v19: "T1036", v18: "T1036" }, Technique { name: "Adversary-in-the-Middle: ARP Cache Poisoning", v19: "T1557.002", v18: "T1557.002" }],
     ads: Ads {
         goal: "Tell when frames on a container network come from an address that the runtime gave to nobody, or to \
-             another container than the one whose MAC they carry.",
+             another container than the one whose MAC or veth they carry, and when ARP or neighbour discovery \
+             claims an address for somebody else's MAC.",
         categorization: "Defense Evasion and Credential Access: a borrowed or invented address hides the sender from every tool \
-             that attributes by address.",
+             that attributes by address; a claim for the gateway's or a neighbour's address puts the sender in the \
+             middle of their traffic.",
         strategy: "For each new flow whose source lies in the observed network's own range, the owner of the address and \
              the owner of the frame's source MAC at that time are compared. Nobody owns the address after the \
-             attribution grace: unknown. They differ: spoofed. The alert names the sender by MAC where a workload \
-             owns it.",
-        technical_context: "With NET_ADMIN a process adds addresses to its interface, with NET_RAW it forges them; a bridge forwards \
-             both. The host's own frames, and everything it routes in, carry the bridge's MAC and are normal, as are \
-             multicast, link-local addresses, duplicate address detection, DHCP and ARP.",
+             attribution grace: unknown. They differ: spoofed. Seen on a workload's own veth, address and MAC may \
+             both be another's: the veth names the sender. Each new claim of ARP or neighbour discovery (this \
+             address is at this MAC) is compared in the same way, after 600 ms in which the runtime may tell of a \
+             container that is being started: it is wrong where the address is the host's and the MAC is not, where \
+             the address is a workload's and the MAC is not, and where nobody has the address. The alert names the \
+             owner of the frame's MAC, or else of the MAC claimed, or else of the veth.",
+        technical_context: "With NET_ADMIN a process adds addresses to its interface, with NET_RAW it forges them and answers ARP \
+             for others; a bridge forwards both. The host's own frames, and everything it routes in, carry the \
+             bridge's MAC and are normal, as are proxy ARP by the host, gratuitous ARP of the right owner, ARP probes, \
+             duplicate address detection, multicast, link-local addresses, DHCP, and a container that comes back \
+             with its address and another MAC.",
         blind_spots: &[
-            "A container that forges address and MAC together looks like the other container until the host-side veth \
-             decides; planned.",
-            "ARP and neighbour discovery are not compared yet; only IP flows are.",
+            "A container that forges address and MAC together looks like the other container on a bridge; it is told \
+             only where its own veth is an observation point too, and of claims only those sent to the host.",
+            "A forged frame that carries a third container's MAC is blamed on that one, unless the veth is observed.",
+            "Router advertisements, redirects, DHCP answers and claims inside of tunnels are not compared; of \
+             link-local addresses only the host's own.",
             "Addresses from outside the network's range are left alone: a gateway container forwards such frames.",
-            "A flow that already exists when the forgery starts is not looked at again.",
+            "A flow that already exists when the forgery starts is not looked at again. A claim that does not change \
+             is looked at once a minute, two MACs that take turns once a second.",
+            "More than 4096 addresses claimed at one point: the oldest is forgotten and new when it comes again, \
+             counted by the meter.",
             "While the runtime's word is not complete, nothing is accused: the flow is unobservable \
-             (unattributed_address).",
+             (unattributed_address), the claim is looked at again a minute later.",
         ],
         assumptions: &[
             "An Ethernet observation point: a bridge or veth.",
             "The runtime tells addresses and MACs of its containers.",
+            "Of a network's gateway, the host tells the bridge's MAC.",
         ],
         false_positives: &[
             "Addresses that a container manages itself (keepalived, a VPN server): write an exception.",
             "A second runtime on the same bridge that hopwatch does not read.",
+            "A container that answers ARP for others on purpose (a proxy or a load balancer in layer 2).",
         ],
         true_positives: &[
             "unknown-source",
             "spoofed-source",
+            "arp-spoof",
         ],
         benign_twins: &[
             "source-normal",
+            "arp-normal",
         ],
         priority: "High: no ordinary container sends from an address that is not its own.",
         response: &[
@@ -165,6 +257,8 @@ pub static META: RuleMeta = RuleMeta {
         resources: &[
             "https://attack.mitre.org/techniques/T1036/",
             "https://attack.mitre.org/techniques/T1557/002/",
+            "https://www.rfc-editor.org/rfc/rfc826",
+            "https://www.rfc-editor.org/rfc/rfc4861",
             "https://www.rfc-editor.org/rfc/rfc5227",
         ],
     },

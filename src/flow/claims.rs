@@ -1,0 +1,105 @@
+//! The last claims of each address at one observation point, so that only what is new is told.
+//!
+//! Contract: told are a MAC that an address was not claimed for lately, a change back to the other of its last two MACs, at most once
+//! [`AGAIN`] an address, and a claim that stands since [`RENEW`], so that who comes later hears of it. What is withheld is counted.
+//! Limits: [`MAX_ADDRESSES`]; when full, the address that was seen first goes, is counted, and is new when it comes again.
+//! Design: only frames without IP and neighbour discovery come here; places are used in turn, so the oldest is the next.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::input::Mac;
+use crate::time::Timestamp;
+
+/// Addresses remembered.
+pub(super) const MAX_ADDRESSES: usize = 4096;
+/// A change between two MACs that were both told is told again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A claim that does not change is told again after so long.
+const RENEW: Duration = Duration::from_mins(1);
+
+/// What was claimed for an address.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    ip: IpAddr,
+    /// The MAC told last.
+    mac: Mac,
+    /// The one told before, while it is another.
+    before: Option<Mac>,
+    told: Timestamp,
+}
+
+/// The addresses and their last claims.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    places: Vec<Place>,
+    by_ip: hashbrown::HashMap<IpAddr, usize, foldhash::fast::RandomState>,
+    /// The oldest, once all places are taken.
+    next: usize,
+    told: u64,
+    withheld: u64,
+    forgotten: u64,
+}
+
+impl Claims {
+    /// Whether a claim is to be told; it is noted as told then.
+    pub(super) fn is_news(&mut self, ip: IpAddr, mac: Mac, now: Timestamp) -> bool {
+        let news = match self.by_ip.get(&ip).and_then(|at| self.places.get_mut(*at)) {
+            Some(place) => place.is_news(mac, now),
+            None => {
+                self.meet(Place { ip, mac, before: None, told: now });
+                true
+            }
+        };
+        *(if news { &mut self.told } else { &mut self.withheld }) += 1;
+        news
+    }
+
+    fn meet(&mut self, place: Place) {
+        if self.places.len() < MAX_ADDRESSES {
+            self.by_ip.insert(place.ip, self.places.len());
+            self.places.push(place);
+        } else if let Some(oldest) = self.places.get_mut(self.next) {
+            self.by_ip.remove(&oldest.ip);
+            self.by_ip.insert(place.ip, self.next);
+            *oldest = place;
+            self.next = (self.next + 1) % MAX_ADDRESSES;
+            self.forgotten += 1;
+        }
+    }
+
+    /// Claims that were told.
+    pub(super) const fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// Claims that were not told, because they had been before.
+    pub(super) const fn withheld(&self) -> u64 {
+        self.withheld
+    }
+
+    /// Addresses that were forgotten for want of room.
+    pub(super) const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+}
+
+impl Place {
+    fn is_news(&mut self, mac: Mac, now: Timestamp) -> bool {
+        let age = now.since(self.told);
+        let news = if mac == self.mac {
+            age >= RENEW
+        } else {
+            // A MAC that was not told lately is told at once, or a single forged answer right behind the true one would be missed.
+            self.before != Some(mac) || age >= AGAIN
+        };
+        if news {
+            if mac != self.mac {
+                self.before = Some(self.mac);
+                self.mac = mac;
+            }
+            self.told = now;
+        }
+        news
+    }
+}
