@@ -39,4 +39,5 @@ registry! {
     dns_skips_resolver = "dns-skips-resolver",
     unexpected_host_network = "unexpected-host-network",
     unknown_source = "unknown-source",
+    sensor_blinded = "sensor-blinded",
 }

@@ -17,12 +17,10 @@ use crate::input::NetnsId;
 pub enum EnterError {
     /// The kernel refused.
     #[error(
-        "no permission to enter the network namespace of process {pid}: hopwatch needs CAP_SYS_ADMIN and CAP_SYS_PTRACE"
+        "no permission to enter network namespaces of workloads: hopwatch needs CAP_SYS_ADMIN and CAP_SYS_PTRACE; run it as \
+         root, or set capture.inside_namespaces to never"
     )]
-    Permission {
-        /// Whose.
-        pid: u32,
-    },
+    Permission,
     /// The process has ended.
     #[error("process {pid} has ended")]
     Gone {
@@ -87,7 +85,7 @@ impl Netns {
 
 fn enter_error(pid: u32, source: io::Error) -> EnterError {
     match source.kind() {
-        io::ErrorKind::PermissionDenied => EnterError::Permission { pid },
+        io::ErrorKind::PermissionDenied => EnterError::Permission,
         io::ErrorKind::NotFound => EnterError::Gone { pid },
         _ if source.raw_os_error() == Some(nix::Error::ESRCH as i32) => EnterError::Gone { pid },
         _ => EnterError::Other { pid, source },

@@ -36,6 +36,7 @@ pub fn start(
     options: &LiveOptions,
     publisher: &Publisher,
     sender: Sender<Feed>,
+    listeners: Vec<Sender<InventoryEvent>>,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Sockets> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,6 +65,8 @@ pub fn start(
     let reader =
         DockerReader::new(DockerOptions { host: docker.host.clone(), reconcile_interval: docker.reconcile_interval });
     let emit = move |event: InventoryEvent| {
+        // Fails only when the listener has ended.
+        listeners.iter().for_each(|listener| drop(listener.send(event.clone())));
         let input = Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)));
         // Fails only when the engine is gone.
         let _ = sender.send(Feed::Fact(input));

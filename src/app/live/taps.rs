@@ -280,7 +280,7 @@ impl Plan {
     }
 
     /// The sockets at which this process serves, where that is left out.
-    fn own_sockets(&self, all: &[Interface]) -> Vec<SocketAddr> {
+    pub(super) fn own_sockets(&self, all: &[Interface]) -> Vec<SocketAddr> {
         let Some(own) = self.own else { return Vec::new() };
         if !own.ip().is_unspecified() {
             return vec![own];

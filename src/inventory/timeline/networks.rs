@@ -98,7 +98,11 @@ impl Networks {
     }
 
     pub(super) fn host_mac(&self, point: &ObservationPoint) -> Option<Mac> {
-        self.links.get(point).and_then(|link| link.mac).or_else(|| self.learned.get(point).copied())
+        self.links
+            .get(point)
+            .filter(|link| link.inside.is_none())
+            .and_then(|link| link.mac)
+            .or_else(|| self.learned.get(point).copied())
     }
 
     pub(super) fn is_host(&self, ip: IpAddr) -> bool {
@@ -136,7 +140,7 @@ impl Networks {
 
     fn list_host(&mut self) {
         let gateways = self.by_id.values().filter(|network| is_bridged(network)).flat_map(|n| &n.gateways);
-        let own = self.links.values().flat_map(|link| &link.addresses);
+        let own = self.links.values().filter(|link| link.inside.is_none()).flat_map(|link| &link.addresses);
         let named = self.named.values().flatten();
         self.host = gateways.chain(named).chain(own).map(IpAddr::to_canonical).collect();
     }
