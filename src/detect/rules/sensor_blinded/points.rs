@@ -73,12 +73,10 @@ impl Points {
 
     fn keep(&mut self, timeline: &Timeline, link: &LinkEvent) {
         if self.known.len() >= MAX_POINTS && !self.known.contains_key(&link.point) {
-            let Some(down) = self.known.values().find(|known| !known.link.up).map(|known| known.link.point.clone())
-            else {
-                return;
-            };
-            self.known.remove(&down);
-            self.away.remove(&down);
+            // One that was judged already; none that still waits.
+            let is_over = |known: &&Point| !known.link.up && !self.away.contains_key(&known.link.point);
+            let Some(over) = self.known.values().find(is_over).map(|known| known.link.point.clone()) else { return };
+            self.known.remove(&over);
         }
         let given = is_given(timeline, link);
         self.known.insert(link.point.clone(), Point { link: link.clone(), given });
