@@ -377,8 +377,12 @@ fn the_table_of_points_is_bounded_and_one_that_is_down_makes_room() {
     link(&mut world, 200, gone(bridge()));
     let at_last = |name| LinkEvent { addresses: vec![ip("192.0.2.7")], ..told(name) };
     let names = [(300, "too-early"), (3_000, "newcomer"), (3_000, "too-late")];
-    names.iter().for_each(|(millis, name)| link(&mut world, *millis, at_last(name)));
-    names.iter().for_each(|(_, name)| link(&mut world, 5_000, gone(at_last(name))));
+    for (millis, name) in names {
+        link(&mut world, millis, at_last(name));
+    }
+    for (_, name) in names {
+        link(&mut world, 5_000, gone(at_last(name)));
+    }
     let texts: Vec<_> = said(world).into_iter().map(|(.., text)| text).collect();
     assert_eq!(texts.len(), 2, "{texts:?}");
     assert!(texts[0].starts_with("br-net") && texts[1].starts_with("newcomer"), "{texts:?}");

@@ -91,9 +91,9 @@ mod tests {
         body.extend(attribute(5, &4_u32.to_ne_bytes()));
         body.extend(attribute(10, &3_u32.to_ne_bytes()));
         body.extend(attribute(30, &1_u32.to_ne_bytes()));
-        // As the kernel writes it: the mode, then the program's number.
+        // IFLA_XDP, marked as nested: the mode, then the program's number.
         let xdp = [attribute(2, &[2]), attribute(4, &77_u32.to_ne_bytes())].concat();
-        body.extend(attribute(43 | 0x8000, &xdp));
+        body.extend(attribute(0x802b, &xdp));
         message(RTM_NEWLINK, &body)
     }
 

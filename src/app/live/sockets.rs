@@ -66,7 +66,9 @@ pub fn start(
         DockerReader::new(DockerOptions { host: docker.host.clone(), reconcile_interval: docker.reconcile_interval });
     let emit = move |event: InventoryEvent| {
         // Fails only when the listener has ended.
-        listeners.iter().for_each(|listener| drop(listener.send(event.clone())));
+        for listener in &listeners {
+            let _ = listener.send(event.clone());
+        }
         let input = Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)));
         // Fails only when the engine is gone.
         let _ = sender.send(Feed::Fact(input));

@@ -206,7 +206,9 @@ impl Watch {
             }
             // Once more: only now are they promiscuous.
             self.examine(&mut links, |_| true);
-            links.iter().for_each(|link| self.tell(link.link_event()));
+            for link in links {
+                self.tell(link.link_event());
+            }
         }
     }
 
@@ -257,7 +259,9 @@ impl Watch {
     fn tell_vanished(&mut self, found: &[&Interface]) {
         let is_there = |point: &ObservationPoint| found.iter().any(|link| link.name == point.as_str());
         let gone: Vec<_> = self.told.keys().filter(|point| !is_there(point)).cloned().collect();
-        gone.iter().for_each(|point| self.tell_gone(point));
+        for point in gone {
+            self.tell_gone(&point);
+        }
     }
 }
 

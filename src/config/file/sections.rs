@@ -26,7 +26,7 @@ pub(in crate::config) struct Capture {
     pub threads: Bounded<1, 64>,
     /// Leave out TCP to and from `serve.listen`, at the host's own addresses; such packets are not even counted.
     pub exclude_own: bool,
-    /// Whether to capture inside the network namespaces of workloads (needs CAP_SYS_ADMIN and CAP_SYS_PTRACE). `never`; `unwatched`: where no
+    /// Whether to capture inside the network namespaces of workloads (needs `CAP_SYS_ADMIN` and `CAP_SYS_PTRACE`). `never`; `unwatched`: where no
     /// captured interface of the host shows their traffic (macvlan, ipvlan, pods, rootless); `all`. At most 256 interfaces.
     pub inside_namespaces: InsideNamespaces,
 }

@@ -129,8 +129,8 @@ impl SensorBlinded {
         // A loss whose size is not known is one at least.
         window.add(now, loss.count.max(1), self.loss_window);
         let budget = if loss.reason == LossReason::Queue { 0 } else { self.loss_budget };
-        let lost = window.sum();
-        if lost <= budget {
+        let total = window.sum();
+        if total <= budget {
             return;
         }
         window.clear();
@@ -141,7 +141,7 @@ impl SensorBlinded {
             LossReason::Queue => "events found the queue to the engine full",
             LossReason::FlowTable => "flows were evicted from a full flow table",
         };
-        let text = format!("{lost} {what} at {whose} within {} s", self.loss_window.as_secs());
+        let text = format!("{total} {what} at {whose} within {} s", self.loss_window.as_secs());
         let cause = format!("loss {whose} {}", loss.reason.as_str());
         findings.push(finding(loss.since, Severity::Medium, "loss", text, cause));
     }
