@@ -23,6 +23,9 @@ use std::time::Duration;
 
 pub use problem::{ConfigError, Problem};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::engine::EngineConfig;
 use crate::flow::MeterLimits;
 use crate::inventory::discover::{Kind, Sought};
@@ -47,6 +50,21 @@ pub struct CaptureConfig {
     pub threads: usize,
     /// Leave out traffic of this process's own endpoint.
     pub exclude_own: bool,
+    /// Which workloads are observed inside their own network namespace.
+    pub inside_namespaces: InsideNamespaces,
+}
+
+/// Which workloads are observed inside their own network namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum InsideNamespaces {
+    /// None.
+    #[default]
+    Never,
+    /// Those whose traffic no captured interface of the host shows: macvlan, ipvlan, pods, rootless ones.
+    Unwatched,
+    /// All that have a network namespace of their own.
+    All,
 }
 
 /// How much of a packet is kept.

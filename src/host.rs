@@ -1,11 +1,14 @@
 //! What the host's kernel says of its interfaces.
 //!
-//! Contract: the interfaces of the network namespace that this process is in, now. Limits: [`links::MAX_LINKS`]
+//! Contract: the interfaces of the network namespace that this thread is in, now. Limits: [`links::MAX_LINKS`]
 //! interfaces. Design: asked over netlink and getifaddrs, not read from `/sys/class/net`: that shows the namespace in which
 //! it was mounted, which is another one after `nsenter`.
 
+mod filters;
 pub mod kernel;
 mod links;
+mod namespace;
+mod netlink;
 mod news;
 mod veth;
 
@@ -16,6 +19,7 @@ use globset::GlobSet;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
+pub use self::namespace::{EnterError, Netns};
 pub use self::news::LinkNews;
 pub use self::veth::{VethFinder, VethRequest};
 use crate::input::{LinkEvent, Mac, ObservationPoint};
@@ -55,14 +59,45 @@ pub struct Interface {
     pub loopback: bool,
     /// Its addresses, in order.
     pub addresses: Vec<IpAddr>,
+    /// Whether every frame is taken in there; absent until [`examine`] looked.
+    pub promiscuous: Option<bool>,
+    /// Programs that see frames before or instead of a tap; empty until [`examine`] looked.
+    pub programs: Vec<String>,
+    /// The bridge that it is a port of, once [`examine`] looked.
+    pub master: Option<String>,
 }
 
 impl Interface {
     /// As a fact for the engine.
     pub fn link_event(&self) -> LinkEvent {
-        let point = ObservationPoint::new(&self.name);
-        LinkEvent { point, up: self.up, mac: self.mac, addresses: self.addresses.clone(), ..LinkEvent::default() }
+        LinkEvent {
+            point: ObservationPoint::new(&self.name),
+            up: self.up,
+            mac: self.mac,
+            addresses: self.addresses.clone(),
+            promiscuous: self.promiscuous,
+            programs: self.programs.clone(),
+            inside: None,
+        }
     }
+}
+
+/// Looks closer: promiscuity and bridge of all, programs of those that are `observed`. Nothing is changed when the kernel does not
+/// tell. One list of links and one of queueing disciplines, whatever their number; see [`filters`] for what is asked beyond that.
+pub fn examine(all: &mut [Interface], observed: impl Fn(&Interface) -> bool) -> Result<(), HostError> {
+    let links: BTreeMap<u32, links::HostLink> =
+        links::host_links()?.into_iter().map(|link| (link.index, link)).collect();
+    let hooks = filters::hooks()?;
+    for interface in all {
+        let Some(link) = links.get(&interface.index).filter(|link| link.name == interface.name) else { continue };
+        interface.promiscuous = link.promiscuity.map(|count| count > 0);
+        interface.master = link.master.and_then(|index| Some(links.get(&index)?.name.clone()));
+        if observed(interface) {
+            interface.programs = hooks.programs(interface.index)?;
+            interface.programs.extend(link.xdp.then(|| "xdp".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// All interfaces, in order of name.

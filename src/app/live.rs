@@ -5,6 +5,7 @@
 //! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
 
 mod feed;
+mod inside;
 mod kernel;
 mod runtimes;
 mod sockets;
@@ -14,10 +15,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::delivery::Delivery;
 use super::publish::Publisher;
@@ -25,9 +27,9 @@ use super::recorder::Recorder;
 use super::reorder::Reorder;
 use super::summary::Summary;
 use crate::alert::Alert;
-use crate::config::Config;
+use crate::config::{Config, InsideNamespaces};
 use crate::engine::Engine;
-use crate::input::{Fact, Input};
+use crate::input::{Fact, Input, InventoryEvent};
 use crate::observe::live::now;
 use crate::time::Timestamp;
 pub(super) use feed::Books;
@@ -66,8 +68,10 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     let recorder = recorder.map(Arc::new);
     let publisher = Publisher::default();
     let (listener, looks) = kernel::start(sender.clone(), Arc::clone(&stop))?;
-    let sockets = sockets::start(&options, &publisher, sender.clone(), vec![listener], Arc::clone(&stop))?;
     let capture = &options.config.capture;
+    let mut listeners = vec![listener];
+    let inside = watch_inside(&options, &sender, recorder.as_ref(), &mut listeners, &stop)?;
+    let sockets = sockets::start(&options, &publisher, sender.clone(), listeners, Arc::clone(&stop))?;
     let watch =
         taps::watch(capture, options.config.meter, options.listen, sender, recorder.clone(), Arc::clone(&stop))?;
     let mut turn = Turn {
@@ -85,8 +89,28 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     let summary = turn.finish(&receiver);
     watch.join().map_err(|_| anyhow::anyhow!("the interface watch panicked"))?;
     looks.join().map_err(|_| anyhow::anyhow!("the kernel's thread panicked"))?;
+    inside.map_or(Ok(()), JoinHandle::join).map_err(|_| anyhow::anyhow!("the watch of namespaces panicked"))?;
     sockets.stop();
     outcome.and(summary)
+}
+
+/// Observation inside namespaces, where it is asked for; it listens to what the runtimes tell.
+fn watch_inside(
+    options: &LiveOptions,
+    sender: &Sender<Feed>,
+    recorder: Option<&Arc<Recorder>>,
+    listeners: &mut Vec<Sender<InventoryEvent>>,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let Config { capture, meter, .. } = &options.config;
+    if capture.inside_namespaces == InsideNamespaces::Never {
+        return Ok(None);
+    }
+    let (listener, events) = crossbeam_channel::bounded(QUEUE);
+    listeners.push(listener);
+    let plan = taps::Plan::new(capture, *meter, options.listen, recorder.is_some());
+    let wiring = inside::Wiring { sender: sender.clone(), recorder: recorder.cloned(), events, stop: Arc::clone(stop) };
+    inside::watch(capture, plan, wiring).map(Some)
 }
 
 /// The engine's thread.

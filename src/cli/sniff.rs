@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Outcome;
 use crate::app::delivery::{Delivery, Format};
 use crate::app::live::{self, LiveOptions};
-use crate::config;
+use crate::config::{self, InsideNamespaces};
 
 /// Watch live traffic on this host's container interfaces
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,9 @@ pub struct LiveArgs {
     /// Interfaces to capture, by name or glob; may be given several times [default: docker0 and br-*]
     #[arg(short, long = "interface", value_name = "GLOB")]
     pub interfaces: Vec<String>,
+    /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
+    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "unwatched")]
+    pub inside: Option<InsideNamespaces>,
     /// Stop after so long, such as 30s or 5m [default: until interrupted]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -68,6 +71,7 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>) -> anyhow::Result<Outco
     if !args.interfaces.is_empty() {
         config.capture.interfaces = args.interfaces;
     }
+    config.capture.inside_namespaces = args.inside.unwrap_or(config.capture.inside_namespaces);
     let listen = match args.listen {
         None if record.is_some() => None,
         None => Some(config.listen),

@@ -249,6 +249,7 @@ fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exceptio
             ring_budget_bytes: u64::from(capture.ring_budget_mib.small()) * u64::from(MIB),
             threads: capture.threads.size(),
             exclude_own: capture.exclude_own,
+            inside_namespaces: capture.inside_namespaces,
         },
         runtimes: runtimes(runtime),
         listen: serve.listen.0,

@@ -45,4 +45,5 @@ registry! {
     foreign_interface = "foreign-interface",
     packet_socket = "packet-socket",
     unmonitored_driver = "unmonitored-driver",
+    sensor_blinded = "sensor-blinded",
 }

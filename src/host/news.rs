@@ -1,8 +1,8 @@
-//! The kernel's word that links or addresses changed.
+//! The kernel's word that links, addresses or traffic control changed.
 //!
 //! Contract: says that something changed, not what; a caller then lists again. A lost message counts as a change.
-//! Limits: [`MAX_DRAIN`] messages are taken at once. Source: rtnetlink(7), groups `RTMGRP_LINK` and `RTMGRP_IPV4_IFADDR`,
-//! `RTMGRP_IPV6_IFADDR`.
+//! Limits: [`MAX_DRAIN`] messages are taken at once. Source: rtnetlink(7), groups `RTMGRP_LINK`, `RTMGRP_TC`,
+//! `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR`.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 
 use super::HostError;
 
-const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+const GROUPS: u32 = 0x1 | 0x8 | 0x10 | 0x100;
 /// A storm longer than this is looked at in between.
 const MAX_DRAIN: usize = 4096;
 

@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn link(index: u32, name: &str, peer: Option<u32>, master: Option<u32>) -> HostLink {
-        HostLink { index, name: name.to_owned(), peer, master }
+        HostLink { index, name: name.to_owned(), peer, master, ..HostLink::default() }
     }
 
     #[test]

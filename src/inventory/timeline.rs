@@ -197,6 +197,11 @@ impl Timeline {
         self.lives.get(id)
     }
 
+    /// Whether a workload runs now.
+    pub fn is_running(&self, id: &WorkloadId) -> bool {
+        self.lives.is_running(id)
+    }
+
     /// All workloads that run now, in order of id.
     pub fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.lives.running()

@@ -83,6 +83,7 @@ impl Books {
     }
 
     fn tap_ended(&mut self, point: ObservationPoint, reason: Option<String>) {
+        self.refused.remove(&point);
         if let Some((summary, _)) = self.running.remove(&point) {
             let crowded = self.ended.len() >= MAX_ENDED && !self.ended.contains_key(&point);
             let name = if crowded { ObservationPoint::new(OTHERS) } else { point.clone() };

@@ -2,7 +2,8 @@
 //!
 //! Contract: an interface that appears is captured within 200 ms: the kernel tells at once that something changed, and
 //! interfaces are then listed, but not more often than every [`GATHER`]. One that vanishes ends its tap only, and one that came
-//! back under its name gets a new tap. Limits: at most [`MAX_TAPS`] at once; what is refused is said once and tried again slowly.
+//! back under its name gets a new tap. What the kernel says of a captured interface is told when it changes, and once more, as
+//! down, when it is gone. Limits: at most [`MAX_TAPS`] at once; what is refused is said once and tried again slowly.
 //! Design: taps are opened by [`OPENERS`] threads, since the kernel lets each wait for all its processors.
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use crate::app::recorder::Recorder;
 use crate::config::{CaptureConfig, SnapLength};
 use crate::flow::MeterLimits;
 use crate::host::{self, Interface, LinkNews};
-use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
+use crate::input::{Fact, Input, LinkEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::{Batch, Crew, Snap, Tap, TapHandle, TapOptions, TapSink, now, ring_bytes};
 use crate::time::Timestamp;
 
@@ -42,16 +43,16 @@ const OPENERS: usize = 8;
 
 struct Running {
     handle: TapHandle,
-    link: Interface,
+    index: u32,
     ring_bytes: u32,
 }
 
 /// What all taps have in common.
-struct Plan {
-    snap: Snap,
-    ring_bytes: u32,
-    ring_budget: u64,
-    meter: MeterLimits,
+pub(super) struct Plan {
+    pub(super) snap: Snap,
+    pub(super) ring_bytes: u32,
+    pub(super) ring_budget: u64,
+    pub(super) meter: MeterLimits,
     /// Where this process serves, if that is to be left out.
     own: Option<SocketAddr>,
 }
@@ -63,6 +64,10 @@ struct Watch {
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
     running: BTreeMap<ObservationPoint, Running>,
+    /// What was told of interfaces that are, or were, captured.
+    told: BTreeMap<ObservationPoint, LinkEvent>,
+    /// The kernel did not let itself be examined; said once.
+    unexamined: bool,
     /// Not before this time again.
     refused: BTreeMap<ObservationPoint, Timestamp>,
 }
@@ -76,17 +81,21 @@ pub fn watch(
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let plan = Plan {
-        snap: snap(config, recorder.is_some()),
-        ring_bytes: config.ring_bytes,
-        ring_budget: config.ring_budget_bytes,
-        meter,
-        own: listen.filter(|_| config.exclude_own),
-    };
+    let plan = Plan::new(config, meter, listen, recorder.is_some());
     let globs = globs(&config.interfaces)?;
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let crew = Crew::new(config.threads.min(processors), Arc::clone(&stop));
-    let watch = Watch { plan, crew, sender, recorder, stop, running: BTreeMap::new(), refused: BTreeMap::new() };
+    let watch = Watch {
+        plan,
+        crew,
+        sender,
+        recorder,
+        stop,
+        running: BTreeMap::new(),
+        told: BTreeMap::new(),
+        unexamined: false,
+        refused: BTreeMap::new(),
+    };
     thread::Builder::new()
         .name("interfaces".to_owned())
         .spawn(move || watch.run(&globs))
@@ -102,7 +111,8 @@ const fn snap(config: &CaptureConfig, recording: bool) -> Snap {
     }
 }
 
-fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
+/// Interface names as the configuration selects them.
+pub(super) fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
     let mut globs = GlobSetBuilder::new();
     for pattern in patterns {
         globs.add(Glob::new(pattern).with_context(|| format!("{pattern:?} does not select interfaces"))?);
@@ -119,7 +129,10 @@ impl Watch {
             .ok();
         while !self.stop.load(Ordering::Relaxed) {
             match host::interfaces() {
-                Ok(all) => self.look(&all, globs),
+                Ok(mut all) => {
+                    self.examine(&mut all, |link| globs.is_match(&link.name));
+                    self.look(&all, globs);
+                }
                 Err(error) => tracing::warn!("listing the interfaces failed: {error}"),
             }
             self.wait(news.as_ref());
@@ -148,19 +161,19 @@ impl Watch {
         let mut fresh = Vec::new();
         for link in &found {
             let point = ObservationPoint::new(&link.name);
-            match self.running.get_mut(&point) {
+            match self.running.get(&point) {
                 // Another interface under the same name: its tap is opened when this one has ended.
-                Some(running) if running.link.index != link.index => running.handle.stop(),
-                Some(running) if running.link != **link => {
-                    running.link.clone_from(link);
-                    self.tell(link);
+                Some(running) if running.index != link.index => {
+                    running.handle.stop();
+                    self.tell_gone(&point);
                 }
-                None if link.up && self.refused.get(&point).is_none_or(|until| *until <= time) => {
-                    fresh.push((point, *link));
-                }
-                Some(_) | None => {}
+                Some(_) => self.tell(link.link_event()),
+                None if !link.up => self.tell_down(&point),
+                None if self.refused.get(&point).is_none_or(|until| *until <= time) => fresh.push((point, *link)),
+                None => {}
             }
         }
+        self.tell_vanished(&found);
         fresh.truncate(MAX_TAPS.saturating_sub(self.running.len()));
         self.open(&fresh, &self.plan.own_sockets(all));
         self.refused.retain(|point, _| found.iter().any(|link| link.name == point.as_str()));
@@ -176,14 +189,14 @@ impl Watch {
             let waiting = fresh.len() - done * OPENERS;
             let ring_bytes = ring_bytes(self.plan.ring_bytes, self.plan.ring_budget, used, waiting);
             let options = TapOptions { snap: self.plan.snap, ring_bytes, meter: self.plan.meter, own: own.to_vec() };
-            let opened = open_group(group, &options);
-            for ((point, link), tap) in group.iter().zip(opened) {
-                match tap.and_then(|tap| self.start(tap, point)) {
+            let mut links = Vec::new();
+            for ((point, link), tap) in group.iter().zip(open_group(group, &options)) {
+                match tap.and_then(|tap| self.start(tap)) {
                     Ok(handle) => {
                         self.refused.remove(point);
                         used += u64::from(ring_bytes);
-                        self.running.insert(point.clone(), Running { handle, link: (*link).clone(), ring_bytes });
-                        self.tell(link);
+                        self.running.insert(point.clone(), Running { handle, index: link.index, ring_bytes });
+                        links.push((*link).clone());
                     }
                     Err(error) => {
                         self.refused.insert(point.clone(), now().plus(PATIENCE));
@@ -191,26 +204,87 @@ impl Watch {
                     }
                 }
             }
+            // Once more: only now are they promiscuous.
+            self.examine(&mut links, |_| true);
+            for link in links {
+                self.tell(link.link_event());
+            }
         }
     }
 
-    fn start(&mut self, tap: Tap, point: &ObservationPoint) -> anyhow::Result<TapHandle> {
-        let most = self.plan.snap.most();
-        let interface = self.recorder.as_ref().map(|recorder| recorder.interface(point, tap.link(), most));
-        let interface = interface.transpose().context("adding the interface to the recording")?;
-        let sink = Sink { sender: self.sender.clone(), recording: self.recorder.clone().zip(interface) };
+    fn start(&mut self, tap: Tap) -> anyhow::Result<TapHandle> {
+        let sink = Sink::new(&self.sender, self.recorder.as_ref(), &tap, self.plan.snap.most())?;
         self.crew.add(tap, sink).context("starting a capture thread")
     }
 
-    fn tell(&self, link: &Interface) {
-        let input = Input::new(now(), Fact::Recorded(RecordedFact::Link(link.link_event())));
-        let _ = self.sender.send(Feed::Fact(input));
+    /// Looks closer where the kernel lets; else what was told before still stands.
+    fn examine(&mut self, links: &mut [Interface], observed: impl Fn(&Interface) -> bool) {
+        if links.is_empty() {
+            return;
+        }
+        let failed = host::examine(links, observed).err();
+        if let Some(error) = &failed {
+            for link in links {
+                let told = self.told.get(&ObservationPoint::new(&link.name));
+                link.promiscuous = told.and_then(|told| told.promiscuous);
+                link.programs = told.map(|told| told.programs.clone()).unwrap_or_default();
+            }
+            if !self.unexamined {
+                tracing::warn!("whether interfaces are promiscuous and have programs is not known: {error}");
+            }
+        }
+        self.unexamined = failed.is_some();
+    }
+
+    /// Tells what is new of an interface that is captured.
+    fn tell(&mut self, link: LinkEvent) {
+        if self.told.get(&link.point) != Some(&link) {
+            tell(&self.sender, link.clone());
+            self.told.insert(link.point.clone(), link);
+        }
+    }
+
+    /// It is there but nothing can be captured on it any more.
+    fn tell_down(&mut self, point: &ObservationPoint) {
+        if let Some(told) = self.told.get(point).filter(|told| told.up) {
+            self.tell(LinkEvent { up: false, ..told.clone() });
+        }
+    }
+
+    fn tell_gone(&mut self, point: &ObservationPoint) {
+        self.tell_down(point);
+        self.told.remove(point);
+    }
+
+    fn tell_vanished(&mut self, found: &[&Interface]) {
+        let is_there = |point: &ObservationPoint| found.iter().any(|link| link.name == point.as_str());
+        let gone: Vec<_> = self.told.keys().filter(|point| !is_there(point)).cloned().collect();
+        for point in gone {
+            self.tell_gone(&point);
+        }
     }
 }
 
+/// A fact of an observation point.
+pub(super) fn tell(sender: &Sender<Feed>, link: LinkEvent) {
+    let input = Input::new(now(), Fact::Recorded(RecordedFact::Link(link)));
+    // Fails only when the engine is gone.
+    let _ = sender.send(Feed::Fact(input));
+}
+
 impl Plan {
+    pub(super) fn new(config: &CaptureConfig, meter: MeterLimits, listen: Option<SocketAddr>, recording: bool) -> Self {
+        Self {
+            snap: snap(config, recording),
+            ring_bytes: config.ring_bytes,
+            ring_budget: config.ring_budget_bytes,
+            meter,
+            own: listen.filter(|_| config.exclude_own),
+        }
+    }
+
     /// The sockets at which this process serves, where that is left out.
-    fn own_sockets(&self, all: &[Interface]) -> Vec<SocketAddr> {
+    pub(super) fn own_sockets(&self, all: &[Interface]) -> Vec<SocketAddr> {
         let Some(own) = self.own else { return Vec::new() };
         if !own.ip().is_unspecified() {
             return vec![own];
@@ -238,9 +312,23 @@ fn open_group(group: &[(ObservationPoint, &Interface)], options: &TapOptions) ->
 
 /// Hands batches to the engine's thread, and packets to the recording.
 #[derive(Debug)]
-struct Sink {
+pub(super) struct Sink {
     sender: Sender<Feed>,
     recording: Option<(Arc<Recorder>, u32)>,
+}
+
+impl Sink {
+    /// For a tap that was just opened; its packets are recorded where there is a recording.
+    pub(super) fn new(
+        sender: &Sender<Feed>,
+        recorder: Option<&Arc<Recorder>>,
+        tap: &Tap,
+        snap_length: u32,
+    ) -> anyhow::Result<Self> {
+        let interface = recorder.map(|recorder| recorder.interface(tap.point(), tap.link(), snap_length));
+        let interface = interface.transpose().context("adding the interface to the recording")?;
+        Ok(Self { sender: sender.clone(), recording: recorder.cloned().zip(interface) })
+    }
 }
 
 impl TapSink for Sink {

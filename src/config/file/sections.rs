@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::scalar::{Bounded, InterfaceGlob, Listen, Period, Socket};
-use crate::config::{SnapLength, defaults};
+use crate::config::{InsideNamespaces, SnapLength, defaults};
 use crate::flow::MeterLimits;
 
 /// Where packets are captured.
@@ -26,6 +26,9 @@ pub(in crate::config) struct Capture {
     pub threads: Bounded<1, 64>,
     /// Leave out TCP to and from `serve.listen`, at the host's own addresses; such packets are not even counted.
     pub exclude_own: bool,
+    /// Whether to capture inside the network namespaces of workloads (needs `CAP_SYS_ADMIN` and `CAP_SYS_PTRACE`). `never`; `unwatched`: where no
+    /// captured interface of the host shows their traffic (macvlan, ipvlan, pods, rootless); `all`. At most 256 interfaces.
+    pub inside_namespaces: InsideNamespaces,
 }
 
 impl Default for Capture {
@@ -38,6 +41,7 @@ impl Default for Capture {
             ring_budget_mib: Bounded(defaults::RING_BUDGET_MIB),
             threads: Bounded(defaults::CAPTURE_THREADS),
             exclude_own: false,
+            inside_namespaces: InsideNamespaces::Never,
         }
     }
 }

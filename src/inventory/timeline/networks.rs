@@ -157,7 +157,11 @@ impl Networks {
     }
 
     pub(super) fn host_mac(&self, point: &ObservationPoint) -> Option<Mac> {
-        self.links.get(point).and_then(|link| link.mac).or_else(|| self.learned.get(point).copied())
+        self.links
+            .get(point)
+            .filter(|link| link.inside.is_none())
+            .and_then(|link| link.mac)
+            .or_else(|| self.learned.get(point).copied())
     }
 
     pub(super) fn is_host(&self, ip: IpAddr) -> bool {

@@ -114,6 +114,8 @@ pub struct Tap {
     point: ObservationPoint,
     capture: Capture<Active>,
     link: LinkType,
+    /// The interface is in another namespace.
+    inside: bool,
     meter: Meter,
     losses: Losses,
     /// What waits to be handed over.
@@ -170,7 +172,18 @@ impl Group {
 impl Tap {
     /// Opens the interface.
     pub fn open(point: ObservationPoint, options: &TapOptions) -> Result<Self, TapError> {
-        let capture = open(&point, options).map_err(|error| tap_error(&point, error))?;
+        let device = point.as_str().to_owned();
+        Self::open_device(&device, point, options)
+    }
+
+    /// Opens an interface of the network namespace that this thread is in, under another name.
+    pub fn open_inside(device: &str, point: ObservationPoint, options: &TapOptions) -> Result<Self, TapError> {
+        let tap = Self::open_device(device, point, options)?;
+        Ok(Self { inside: true, ..tap })
+    }
+
+    fn open_device(device: &str, point: ObservationPoint, options: &TapOptions) -> Result<Self, TapError> {
+        let capture = open(device, options).map_err(|error| tap_error(&point, error))?;
         let number = capture.get_datalink().0;
         // DLT_RAW has another number on the wire of the API than in files.
         let link = if number == 12 { LinkType::RAW } else { LinkType(u16::try_from(number).unwrap_or(u16::MAX)) };
@@ -184,6 +197,7 @@ impl Tap {
             point,
             capture,
             link,
+            inside: false,
             losses: Losses::default(),
             inputs: Vec::new(),
             backlog: false,
@@ -191,6 +205,11 @@ impl Tap {
             stats_read: opened,
             told: None,
         })
+    }
+
+    /// Where it captures.
+    pub const fn point(&self) -> &ObservationPoint {
+        &self.point
     }
 
     /// The link type of its frames.
@@ -256,7 +275,10 @@ impl Tap {
         // An interface that is gone has no counters any more; what it had was read a second ago.
         if let Ok(stat) = self.capture.stats() {
             self.losses.reach(LossReason::Kernel, u64::from(stat.dropped), since);
-            self.losses.reach(LossReason::Interface, u64::from(stat.if_dropped), since);
+            // libpcap reads this one from `/sys/class/net`, which shows an interface of the host's with the same name.
+            if !self.inside {
+                self.losses.reach(LossReason::Interface, u64::from(stat.if_dropped), since);
+            }
         }
     }
 
@@ -296,10 +318,10 @@ impl AsFd for Tap {
     }
 }
 
-fn open(point: &ObservationPoint, options: &TapOptions) -> Result<Capture<Active>, PcapError> {
+fn open(device: &str, options: &TapOptions) -> Result<Capture<Active>, PcapError> {
     let snap_length = i32::try_from(options.snap.most()).unwrap_or(i32::MAX);
     let ring = i32::try_from(options.ring_bytes).unwrap_or(i32::MAX);
-    let capture = Capture::from_device(point.as_str())?
+    let capture = Capture::from_device(device)?
         .promisc(true)
         .snaplen(snap_length)
         .buffer_size(ring)

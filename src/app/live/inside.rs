@@ -1,0 +1,321 @@
+//! Observation inside the network namespaces of workloads whose traffic no interface of the host shows.
+//!
+//! Contract: opened when the runtime tells of the workload, closed when it stops; a socket left open would keep the namespace and
+//! its interfaces alive. Entered only on demand (`capture.inside_namespaces`); without permission that is said and tried again
+//! slowly. Limits: [`MAX_TAPS`] taps, [`MAX_OF_ONE`] a namespace; an interface made later is found within [`LOOK_AGAIN`].
+//! Design: a thread and a crew of its own, so that the host's interfaces wait for nobody; a short-lived thread enters a namespace
+//! and opens the sockets, which stay there. A quarter of the ring budget is for these taps, beside the rest.
+
+mod policy;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use self::policy::{HostLinks, Known, point_name};
+use super::feed::Feed;
+use super::taps::{Plan, Sink, globs, tell};
+use crate::app::recorder::Recorder;
+use crate::config::CaptureConfig;
+use crate::host::{self, EnterError, Interface, Netns};
+use crate::input::{InventoryEvent, LinkEvent, NetnsId, ObservationPoint, Workload, WorkloadId};
+use crate::observe::live::{Crew, Tap, TapHandle, TapOptions, now, ring_bytes};
+use crate::time::Timestamp;
+
+/// Taps at once.
+const MAX_TAPS: usize = 256;
+/// Of one namespace: whoever is in there can make thousands of interfaces.
+const MAX_OF_ONE: usize = 8;
+/// Namespaces entered in one look; events are taken in between.
+const ENTERED_AT_ONCE: usize = 4;
+/// How long the thread waits at once, so that it notices the end.
+const WAIT: Duration = Duration::from_millis(100);
+/// How often is looked whether the processes are still there.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a namespace is looked into again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// After a refusal, before the next try.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Under this name a refusal that concerns all is told.
+const ALL: &str = "inside namespaces";
+
+/// A namespace that was entered.
+struct Entered {
+    pid: u32,
+    netns: NetnsId,
+    looked: Timestamp,
+    /// By the interface's index in there.
+    taps: BTreeMap<u32, Inner>,
+}
+
+/// A tap in there.
+struct Inner {
+    handle: TapHandle,
+    told: LinkEvent,
+    ring_bytes: u32,
+}
+
+/// What a look into a namespace brought.
+struct Found {
+    links: Vec<Interface>,
+    opened: Vec<(Interface, anyhow::Result<Tap>)>,
+}
+
+struct Inside {
+    known: Known,
+    plan: Plan,
+    crew: Crew<Sink>,
+    sender: Sender<Feed>,
+    recorder: Option<Arc<Recorder>>,
+    stop: Arc<AtomicBool>,
+    own: NetnsId,
+    entered: BTreeMap<WorkloadId, Entered>,
+    /// Told to end; their names are not given again until they have.
+    ending: Vec<(ObservationPoint, TapHandle)>,
+    /// Not before this time again, and the name under which that was told.
+    refused: BTreeMap<WorkloadId, (Timestamp, Option<ObservationPoint>)>,
+}
+
+/// What the thread needs beside the configuration.
+pub struct Wiring {
+    /// Where everything goes.
+    pub sender: Sender<Feed>,
+    /// The recording.
+    pub recorder: Option<Arc<Recorder>>,
+    /// What the runtimes tell.
+    pub events: Receiver<InventoryEvent>,
+    /// Ends it.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Starts the thread.
+pub fn watch(config: &CaptureConfig, plan: Plan, wiring: Wiring) -> anyhow::Result<JoinHandle<()>> {
+    let Wiring { sender, recorder, events, stop } = wiring;
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let inside = Inside {
+        known: Known::new(config.inside_namespaces, globs(&config.interfaces)?),
+        plan,
+        crew: Crew::new(config.threads.min(processors), Arc::clone(&stop)),
+        sender,
+        recorder,
+        stop,
+        own: Netns::own().context("which network namespace this process is in")?,
+        entered: BTreeMap::new(),
+        ending: Vec::new(),
+        refused: BTreeMap::new(),
+    };
+    let run = move || inside.run(&events);
+    thread::Builder::new().name("namespaces".to_owned()).spawn(run).context("starting the watch of namespaces")
+}
+
+impl Inside {
+    fn run(mut self, events: &Receiver<InventoryEvent>) {
+        let mut looked = Timestamp::MIN;
+        while !self.stop.load(Ordering::Relaxed) {
+            let news = match events.recv_timeout(WAIT) {
+                Ok(event) => {
+                    self.known.take(event, now());
+                    true
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => {
+                    thread::sleep(WAIT);
+                    false
+                }
+            };
+            for event in events.try_iter() {
+                self.known.take(event, now());
+            }
+            if news || now().since(looked) >= LOOK {
+                looked = now();
+                self.look(looked);
+            }
+        }
+        self.crew.join();
+    }
+
+    fn look(&mut self, time: Timestamp) {
+        let mut host = match host::interfaces() {
+            Ok(host) => host,
+            Err(error) => return tracing::warn!("listing the interfaces failed: {error}"),
+        };
+        // Where the kernel does not tell of bridges, a veth that is not captured itself counts as not captured.
+        let _ = host::examine(&mut host, |_| false);
+        let by_name: HostLinks<'_> = host.iter().map(|link| (link.name.as_str(), link)).collect();
+        let wanted = self.known.wanted(&by_name, time);
+        self.close(&wanted);
+        let due = wanted.iter().filter(|workload| self.is_due(workload, time)).take(ENTERED_AT_ONCE);
+        let due: Vec<_> = due.cloned().collect();
+        let own = self.plan.own_sockets(&host);
+        for workload in due {
+            let options = self.options(own.clone());
+            if let Err(error) = self.enter(&workload, &options, time) {
+                self.refuse(&workload, &error, time);
+            }
+        }
+    }
+
+    /// Ends what is not wanted any more, or whose process is gone or somebody else's.
+    fn close(&mut self, wanted: &[Arc<Workload>]) {
+        let is_wanted = |id: &WorkloadId| wanted.binary_search_by(|workload| workload.id.cmp(id)).is_ok();
+        let stays =
+            |id: &WorkloadId, entered: &Entered| is_wanted(id) && Netns::id_of(entered.pid) == Some(entered.netns);
+        let gone: Vec<_> =
+            self.entered.iter().filter(|(id, entered)| !stays(id, entered)).map(|(id, _)| id.clone()).collect();
+        for id in gone {
+            for tap in self.entered.remove(&id).into_iter().flat_map(|entered| entered.taps.into_values()) {
+                self.end(tap);
+            }
+        }
+        self.ending.retain(|(_, handle)| !handle.is_ended());
+        let sender = &self.sender;
+        self.refused.retain(|id, (_, point)| {
+            let stays = is_wanted(id);
+            if !stays && let Some(point) = point.take() {
+                let _ = sender.try_send(Feed::TapEnded(point, None));
+            }
+            stays
+        });
+    }
+
+    /// Tells that a tap ends, and ends it.
+    fn end(&mut self, tap: Inner) {
+        tap.handle.stop();
+        let point = tap.told.point.clone();
+        tell(&self.sender, LinkEvent { up: false, ..tap.told });
+        self.ending.push((point, tap.handle));
+    }
+
+    fn is_due(&self, workload: &Workload, time: Timestamp) -> bool {
+        let shared = || self.refused.get(&workload.id).is_none_or(|(until, _)| *until <= time);
+        match self.entered.get(&workload.id) {
+            Some(entered) => time.since(entered.looked) >= LOOK_AGAIN,
+            None => shared(),
+        }
+    }
+
+    fn options(&self, own: Vec<std::net::SocketAddr>) -> TapOptions {
+        let used = self.taps().map(|tap| u64::from(tap.ring_bytes)).sum();
+        let ring_bytes = ring_bytes(self.plan.ring_bytes, self.plan.ring_budget / 4, used, 1);
+        TapOptions { snap: self.plan.snap, ring_bytes, meter: self.plan.meter, own }
+    }
+
+    fn taps(&self) -> impl Iterator<Item = &Inner> {
+        self.entered.values().flat_map(|entered| entered.taps.values())
+    }
+
+    /// Looks into a namespace, captures what is new there, tells what changed.
+    fn enter(&mut self, workload: &Arc<Workload>, options: &TapOptions, time: Timestamp) -> anyhow::Result<()> {
+        let Some(pid) = workload.pid else { return Ok(()) };
+        let netns = Netns::of(pid)?;
+        let id = netns.id();
+        let is_taken = self.entered.iter().any(|(other, entered)| *other != workload.id && entered.netns == id);
+        if id == self.own || is_taken {
+            // The host's, or one that is observed already: looked at again in case that changes.
+            self.refused.insert(workload.id.clone(), (time.plus(PATIENCE), None));
+            return Ok(());
+        }
+        self.forget_ended(&workload.id);
+        let room = MAX_TAPS.saturating_sub(self.taps().count());
+        let found = netns.call(|| self.open(workload, options, room))??;
+        let mut taps = self.entered.remove(&workload.id).map(|entered| entered.taps).unwrap_or_default();
+        self.tell_changes(&mut taps, &found.links);
+        let mut refusal = None;
+        for (link, tap) in found.opened {
+            match tap.and_then(|tap| self.start(tap, &link, &workload.id, options.ring_bytes)) {
+                Ok(tap) => drop(taps.insert(link.index, tap)),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        self.entered.insert(workload.id.clone(), Entered { pid, netns: id, looked: time, taps });
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        self.clear(&workload.id);
+        Ok(())
+    }
+
+    /// Called inside the namespace.
+    fn open(&self, workload: &Workload, options: &TapOptions, room: usize) -> anyhow::Result<Found> {
+        let mut links = host::interfaces()?;
+        links.retain(|link| !link.loopback);
+        let known = self.entered.get(&workload.id);
+        let has = |link: &Interface| known.is_some_and(|entered| entered.taps.contains_key(&link.index));
+        let all = known.map_or(0, |entered| entered.taps.len());
+        let fresh: Vec<_> = links.iter().filter(|link| link.up && !has(link)).cloned().collect();
+        let mut opened: Vec<(Interface, anyhow::Result<Tap>)> = Vec::new();
+        for link in fresh.into_iter().take(room.min(MAX_OF_ONE.saturating_sub(all))) {
+            let point = point_name(workload, &link.name, link.index, |point| {
+                self.is_taken(point) || opened.iter().any(|(_, tap)| tap.as_ref().is_ok_and(|tap| tap.point() == point))
+            });
+            let tap = Tap::open_inside(&link.name, point, options).map_err(anyhow::Error::from);
+            opened.push((link, tap));
+        }
+        // Afterwards, for only now are they promiscuous. What the kernel does not tell stays absent.
+        let _ = host::examine(&mut links, |_| true);
+        for (link, _) in &mut opened {
+            if let Some(examined) = links.iter().find(|examined| examined.index == link.index) {
+                link.clone_from(examined);
+            }
+        }
+        Ok(Found { links, opened })
+    }
+
+    fn is_taken(&self, point: &ObservationPoint) -> bool {
+        self.taps().any(|tap| tap.told.point == *point) || self.ending.iter().any(|(ending, _)| ending == point)
+    }
+
+    fn start(&mut self, tap: Tap, link: &Interface, inside: &WorkloadId, ring_bytes: u32) -> anyhow::Result<Inner> {
+        let told = LinkEvent { point: tap.point().clone(), inside: Some(inside.clone()), ..link.link_event() };
+        let sink = Sink::new(&self.sender, self.recorder.as_ref(), &tap, self.plan.snap.most())?;
+        let handle = self.crew.add(tap, sink).context("starting a capture thread")?;
+        tell(&self.sender, told.clone());
+        Ok(Inner { handle, told, ring_bytes })
+    }
+
+    /// Taps that ended by themselves: their interface went away or down.
+    fn forget_ended(&mut self, id: &WorkloadId) {
+        let Some(entered) = self.entered.get_mut(id) else { return };
+        let ended: Vec<_> = entered.taps.extract_if(.., |_, tap| tap.handle.is_ended()).collect();
+        for (_, tap) in ended {
+            self.end(tap);
+        }
+    }
+
+    fn tell_changes(&self, taps: &mut BTreeMap<u32, Inner>, links: &[Interface]) {
+        for link in links {
+            let Some(tap) = taps.get_mut(&link.index) else { continue };
+            let kept =
+                LinkEvent { point: tap.told.point.clone(), inside: tap.told.inside.clone(), ..link.link_event() };
+            if kept != tap.told {
+                tell(&self.sender, kept.clone());
+                tap.told = kept;
+            }
+        }
+    }
+
+    fn refuse(&mut self, workload: &Workload, error: &anyhow::Error, time: Timestamp) {
+        let point = match error.downcast_ref::<EnterError>() {
+            // It ended meanwhile, which the runtime will tell.
+            Some(EnterError::Gone { .. }) => None,
+            Some(EnterError::Permission) => Some(ObservationPoint::new(ALL)),
+            Some(EnterError::Other { .. }) | None => Some(point_name(workload, "all", 0, |_| false)),
+        };
+        if let Some(point) = &point {
+            let _ = self.sender.try_send(Feed::TapRefused(point.clone(), format!("{error:#}")));
+        }
+        self.refused.insert(workload.id.clone(), (time.plus(PATIENCE), point));
+    }
+
+    /// It was refused before, and is not any more.
+    fn clear(&mut self, id: &WorkloadId) {
+        if let Some((_, Some(point))) = self.refused.remove(id) {
+            let _ = self.sender.try_send(Feed::TapEnded(point, None));
+        }
+    }
+}

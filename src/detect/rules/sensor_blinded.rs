@@ -1,0 +1,187 @@
+//! `sensor-blinded`.
+//!
+//! Contract: says when hopwatch's own view shrank although it is still needed, once a cause. Limits: [`MAX_POINTS`] points and
+//! [`MAX_RUNTIMES`] runtimes are followed; where there is no more room, a point that is down makes way, or else the newcomer is not
+//! followed. Design: points, losses and runtimes each have their own small book; time comes only from [`Findings::wake_at`].
+
+mod points;
+mod strategy;
+mod window;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::points::Points;
+pub use self::strategy::META;
+use self::window::Window;
+use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Severity};
+use crate::input::{InventoryEvent, Loss, LossReason, ObservationPoint, RecordedFact, RuntimeName};
+use crate::path::Evidence;
+use crate::time::Timestamp;
+
+/// As many as a host has interfaces worth watching, and those of a while ago.
+const MAX_POINTS: usize = 4096;
+/// Docker, podman, containerd, cri, and rootless ones of some users.
+const MAX_RUNTIMES: usize = 64;
+
+/// Parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// Whether the rule speaks.
+    pub enabled: bool,
+    /// Seconds within which a network may be removed, or a workload stop, after its interface went away.
+    pub settle_seconds: u16,
+    /// Seconds for which a runtime may be silent after it was heard.
+    pub runtime_grace_seconds: u16,
+    /// Packets, or flows, that may be lost at one observation point within `loss_window_seconds`. Events that found no room on the way to the
+    /// engine have no budget: each such loss is told.
+    pub loss_budget: u64,
+    /// See `loss_budget`.
+    pub loss_window_seconds: u16,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            settle_seconds: 2,
+            runtime_grace_seconds: 10,
+            loss_budget: 1000,
+            loss_window_seconds: 10,
+        }
+    }
+}
+
+/// The rule.
+#[derive(Debug)]
+pub struct SensorBlinded {
+    runtime_grace: Duration,
+    loss_budget: u64,
+    loss_window: Duration,
+    points: Points,
+    losses: BTreeMap<(Option<ObservationPoint>, LossReason), Window>,
+    runtimes: BTreeMap<RuntimeName, Hearing>,
+}
+
+#[derive(Debug)]
+enum Hearing {
+    /// Its list was complete once, and it answers.
+    Heard,
+    /// It answered before; since when it does not, and what was seen of it.
+    Cut { since: Timestamp, error: String, told: bool },
+}
+
+/// The rule with its parameters.
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    let seconds = |seconds: u16| Duration::from_secs(u64::from(seconds));
+    SensorBlinded {
+        runtime_grace: seconds(params.runtime_grace_seconds),
+        loss_budget: params.loss_budget,
+        loss_window: seconds(params.loss_window_seconds),
+        points: Points::new(seconds(params.settle_seconds)),
+        losses: BTreeMap::new(),
+        runtimes: BTreeMap::new(),
+    }
+}
+
+impl Rule for SensorBlinded {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+        match fact {
+            RecordedFact::Link(link) => self.points.link(context, link, findings),
+            RecordedFact::Loss(loss) => self.loss(context.now, loss, findings),
+            RecordedFact::Inventory(event) => self.runtime(context, event, findings),
+            RecordedFact::Kernel(_) => {}
+        }
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        self.points.settle(context, findings);
+        for (runtime, hearing) in &mut self.runtimes {
+            let Hearing::Cut { since, error, told } = hearing else { continue };
+            if !*told && context.now.since(*since) >= self.runtime_grace {
+                *told = true;
+                let seconds = self.runtime_grace.as_secs();
+                let text = format!("{runtime} has not answered for {seconds} s, after it did: {error}");
+                findings.push(finding(*since, Severity::High, "runtime", text, format!("runtime {runtime}")));
+            }
+        }
+    }
+}
+
+impl SensorBlinded {
+    fn loss(&mut self, now: Timestamp, loss: &Loss, findings: &mut Findings) {
+        let key = (loss.point.clone(), loss.reason);
+        if self.losses.len() >= MAX_POINTS && !self.losses.contains_key(&key) {
+            self.losses.retain(|_, window| !window.is_over(now, self.loss_window));
+            if self.losses.len() >= MAX_POINTS {
+                return;
+            }
+        }
+        let window = self.losses.entry(key).or_default();
+        // A loss whose size is not known is one at least.
+        window.add(now, loss.count.max(1), self.loss_window);
+        let budget = if loss.reason == LossReason::Queue { 0 } else { self.loss_budget };
+        let total = window.sum();
+        if total <= budget {
+            return;
+        }
+        window.clear();
+        let whose = loss.point.as_ref().map_or_else(|| "every point".to_owned(), ToString::to_string);
+        let what = match loss.reason {
+            LossReason::Kernel => "packets found the capture ring full",
+            LossReason::Interface => "packets were dropped before the capture ring",
+            LossReason::Queue => "events found the queue to the engine full",
+            LossReason::FlowTable => "flows were evicted from a full flow table",
+        };
+        let text = format!("{total} {what} at {whose} within {} s", self.loss_window.as_secs());
+        let cause = format!("loss {whose} {}", loss.reason.as_str());
+        findings.push(finding(loss.since, Severity::Medium, "loss", text, cause));
+    }
+
+    fn runtime(&mut self, context: Context<'_>, event: &InventoryEvent, findings: &mut Findings) {
+        match event {
+            InventoryEvent::Reconciled { runtime, .. } => {
+                if self.runtimes.len() < MAX_RUNTIMES || self.runtimes.contains_key(runtime) {
+                    self.runtimes.insert(runtime.clone(), Hearing::Heard);
+                }
+                self.points.heard(context, findings);
+            }
+            InventoryEvent::Disconnected { runtime, error } => {
+                // One that never answered is not cut but absent; /readyz says so.
+                if let Some(hearing @ Hearing::Heard) = self.runtimes.get_mut(runtime) {
+                    *hearing = Hearing::Cut { since: context.now, error: error.clone(), told: false };
+                    findings.wake_at(context.now.plus(self.runtime_grace));
+                }
+            }
+            InventoryEvent::Network(network) => {
+                network.bridge.iter().for_each(|bridge| self.points.bridge(bridge));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn finding(at: Timestamp, severity: Severity, kind: &str, text: String, cause: String) -> Finding {
+    Finding {
+        rule: &META,
+        at,
+        severity,
+        workload: None,
+        attribution: None,
+        flow: None,
+        destination: None,
+        contract: None,
+        verdict: None,
+        missing_hop: None,
+        evidence: vec![Evidence { kind: kind.to_owned(), text }],
+        cause,
+    }
+}
