@@ -1,0 +1,1 @@
+//! The board with flows of two workloads.
