@@ -41,7 +41,7 @@ const ROOMS: &[Room] = &[
     core("detect", "rules, one file each with its strategy", &["path", "inventory", "input", "time"]),
     core("alert", "model, grouping, exceptions", &["detect", "path", "flow", "inventory", "input", "time"]),
     core("engine", "owns the state; inputs in, alerts out", &["alert", "detect", "path", "inventory", "input", "time"]),
-    shell("host", "the kernel's interfaces", &["input"]),
+    shell("host", "the kernel's interfaces, namespaces, sockets and processes", &["input", "time"]),
     shell("inventory::docker", "the Docker socket", &["host", "input", "time"]),
     shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
     shell("observe", "live taps, capture files", &["flow", "decode", "input", "time"]),
