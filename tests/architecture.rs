@@ -47,6 +47,11 @@ const ROOMS: &[Room] = &[
     shell("observe", "live taps, capture files", &["flow", "decode", "input", "time"]),
     shell("alert::sinks", "text and JSON", &["alert", "detect"]),
     shell("export", "flow records as text, JSON Lines, CSV, conn.log", &["alert::sinks", "flow", "input", "time"]),
+    shell(
+        "view",
+        "the picture of `hopwatch top`, and its keys",
+        &["engine", "alert", "alert::sinks", "detect", "path", "input", "time"],
+    ),
     shell("serve", "metrics and health", &["engine", "detect", "decode", "input"]),
     shell(
         "config",
@@ -59,6 +64,7 @@ const ROOMS: &[Room] = &[
         &[
             "config",
             "serve",
+            "view",
             "export",
             "alert::sinks",
             "observe",
@@ -85,6 +91,7 @@ const ROOMS: &[Room] = &[
             "observe",
             "inventory::file",
             "inventory::docker",
+            "host",
             "alert",
             "detect",
             "input",

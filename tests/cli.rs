@@ -181,9 +181,30 @@ fn without_a_docker_socket_inventory_says_what_to_do() {
 }
 
 #[test]
+fn top_needs_a_terminal_or_once() {
+    let run = hopwatch(&["top"]);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("draws on a terminal") && run.stderr.contains("--once"), "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn top_once_without_rights_or_runtimes_says_why_nothing_is_seen() {
+    let run = hopwatch_with(&["top", "--once", "--duration", "1s", "-i", "nosuch-*"], |command| {
+        command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    });
+    let told = format!("{}{}", run.stdout, run.stderr);
+    assert!(told.contains("no interface matches the configured names"), "{told}");
+    assert!(told.contains("/nowhere/docker.sock"), "{told}");
+    // Where some other runtime of this machine answers there is a frame, and it says what is not seen.
+    assert_eq!(run.code, Some(if run.stdout.is_empty() { 4 } else { 0 }), "{told}");
+}
+
+#[test]
 fn usage_errors_end_with_2() {
     assert_eq!(hopwatch(&["replay"]).code, Some(2));
     assert_eq!(hopwatch(&["sniff", "--duration", "soon"]).code, Some(2));
+    assert_eq!(hopwatch(&["inventory", "--tree", "--format", "json"]).code, Some(2));
 }
 
 #[test]

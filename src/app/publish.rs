@@ -50,8 +50,7 @@ impl Publisher {
     /// Publishes for a terminal as well.
     #[must_use]
     pub fn showing(mut self, screen: Option<Screen>) -> Self {
-        self.screen =
-            screen.map(|screen| Showing { screen, started: None, board: Arc::default(), revision: u64::MAX });
+        self.screen = screen.map(|screen| Showing { screen, started: None, board: Arc::default(), revision: u64::MAX });
         self
     }
 

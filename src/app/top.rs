@@ -5,7 +5,7 @@
 //! Design: the engine's thread publishes a [`Shot`] that this one reads; neither waits for the other, and capture knows nothing of it.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -31,8 +31,8 @@ const FRESH: Duration = Duration::from_secs(2);
 const ONCE: Duration = Duration::from_secs(3);
 /// Lines of the log that are kept while the terminal is taken.
 const KEPT: usize = 100;
-/// Size of a frame that goes elsewhere than to a terminal.
-const PAGE: (u16, u16) = (160, 50);
+/// Columns of a frame that goes elsewhere than to a terminal.
+const WIDE: u16 = 160;
 
 /// The latest shot, shared between the engine's thread and the terminal, and the way to end.
 #[derive(Clone, Debug, Default)]
@@ -112,8 +112,9 @@ pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
     }
     join(engine)?;
     seen.anything()?;
-    let width = terminal::size().map_or(PAGE.0, |(width, _)| width).max(80);
-    Ok(text(&mut top, width, PAGE.1))
+    let is_terminal = io::stdout().is_terminal();
+    let width = is_terminal.then(|| terminal::size().ok()).flatten().map_or(WIDE, |(width, _)| width.max(80));
+    Ok(text(&mut top, width))
 }
 
 /// What `--once` saw; a frame about nothing is an error.
@@ -134,7 +135,11 @@ impl Sight {
     }
 
     fn anything(&self) -> anyhow::Result<()> {
-        let what = if self.not_ready.is_empty() { "no interface was looked for yet".to_owned() } else { self.not_ready.join("; ") };
+        let what = if self.not_ready.is_empty() {
+            "no interface was looked for yet".to_owned()
+        } else {
+            self.not_ready.join("; ")
+        };
         anyhow::ensure!(self.points > 0 || self.heard, "nothing could be watched: {what}");
         Ok(())
     }

@@ -159,7 +159,8 @@ impl Board {
 
     fn sweep(&mut self, now: Timestamp) {
         self.swept = now;
-        let silent: Vec<Open> = self.open.extract_if(|_, open| now.since(open.heard) >= SILENT).map(|(_, o)| o).collect();
+        let silent: Vec<Open> =
+            self.open.extract_if(|_, open| now.since(open.heard) >= SILENT).map(|(_, o)| o).collect();
         silent.iter().for_each(|open| self.ended(open));
     }
 

@@ -3,13 +3,13 @@
 //! Contract: no matter how small the terminal is, nothing panics and the table comes first. Design: heights are dealt out from
 //! what there is: below [`ROOMY`] lines the panes go, below [`SMALL`] the head shrinks to a line.
 
+use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Wrap};
-use ratatui::Frame;
 
 use super::keys::KEYS;
 use super::words::{clock, count, safe, short, span};
@@ -37,7 +37,8 @@ pub fn draw(top: &mut Top, frame: &mut Frame<'_>) {
         height => (height / 3).min(10),
     };
     let head_height = u16::try_from(head.len()).unwrap_or(1);
-    let rows = [Constraint::Length(head_height), Constraint::Min(1), Constraint::Length(pane), Constraint::Length(foot)];
+    let rows =
+        [Constraint::Length(head_height), Constraint::Min(1), Constraint::Length(pane), Constraint::Length(foot)];
     let [head_area, middle, pane_area, foot_area] = Layout::vertical(rows).areas(area);
     frame.render_widget(Paragraph::new(head), head_area);
     if top.details && pane == 0 {
@@ -56,8 +57,17 @@ pub fn draw(top: &mut Top, frame: &mut Frame<'_>) {
     }
 }
 
-/// One frame as lines of text, without colours.
-pub fn text(top: &mut Top, width: u16, height: u16) -> String {
+/// Lines of [`text`]; a host with more workloads is better watched on a terminal.
+const MOST: u16 = 500;
+
+/// One frame as lines of text, without colours, with room for all rows.
+pub fn text(top: &mut Top, width: u16) -> String {
+    let rows = u16::try_from(top.lines.len() + 17).unwrap_or(MOST);
+    frame(top, width, rows.clamp(30, MOST))
+}
+
+/// One frame of this size as lines of text.
+pub(super) fn frame(top: &mut Top, width: u16, height: u16) -> String {
     // Drawing into memory cannot fail.
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
     let Ok(_) = terminal.draw(|frame| draw(top, frame));
@@ -108,7 +118,8 @@ fn first_line(top: &Top) -> Line<'static> {
 fn traffic_line(top: &Top) -> Line<'static> {
     let shot = &top.shot;
     let (packets, bytes) = top.rates.of_host(shot);
-    let followed: u64 = top.lines.iter().filter(|line| line.row.who.workload().is_some()).map(|l| l.row.tally.flows_now).sum();
+    let followed: u64 =
+        top.lines.iter().filter(|line| line.row.who.workload().is_some()).map(|l| l.row.tally.flows_now).sum();
     let lost = Span::styled(format!("{} lost", count(shot.dropped)), if shot.dropped > 0 { BAD } else { GOOD });
     let rest = format!(
         "{} packets/s  {}B/s  {} packets  {} interfaces  {} flows now  ",
@@ -145,8 +156,10 @@ fn help(frame: &mut Frame<'_>, area: Rect) {
     let wide = area.width.min(84);
     let high = area.height.min(u16::try_from(KEYS.len() + 5).unwrap_or(area.height));
     let place = Rect { x: (area.width - wide) / 2, y: (area.height - high) / 2, width: wide, height: high };
-    let lines: Vec<Line<'_>> =
-        KEYS.iter().map(|(key, what)| Line::from(vec![Span::styled(format!("{key:12}"), BOLD), Span::raw(*what)])).collect();
+    let lines: Vec<Line<'_>> = KEYS
+        .iter()
+        .map(|(key, what)| Line::from(vec![Span::styled(format!("{key:12}"), BOLD), Span::raw(*what)]))
+        .collect();
     let block = Block::new().borders(Borders::ALL).title("keys");
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(lines).block(block).wrap(Wrap { trim: false }), place);

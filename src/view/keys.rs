@@ -28,7 +28,10 @@ pub(super) const KEYS: [(&str, &str); 9] = [
     ("Esc", "close details, help or filter"),
     ("?", "this help"),
     ("q, Ctrl-C", "quit"),
-    ("", "V/B/P/U: verified, bypassed, partial, unobservable flows; E/L/A: % attributed exactly, likely, ambiguously, and how"),
+    (
+        "",
+        "V/B/P/U: verified, bypassed, partial, unobservable flows; E/L/A: % attributed exactly, likely, ambiguously, and how",
+    ),
 ];
 
 impl Top {

@@ -111,8 +111,9 @@ fn fitting(width: u16) -> Vec<&'static Column> {
 pub(super) fn draw(top: &mut Top, frame: &mut Frame<'_>, area: Rect) {
     top.page = usize::from(area.height.saturating_sub(2)).max(1);
     let columns = fitting(area.width);
-    let widths: Vec<Constraint> =
-        std::iter::once(Constraint::Min(1)).chain(columns.iter().map(|column| Constraint::Length(column.width))).collect();
+    let widths: Vec<Constraint> = std::iter::once(Constraint::Min(1))
+        .chain(columns.iter().map(|column| Constraint::Length(column.width)))
+        .collect();
     let taken: u16 = columns.iter().map(|column| column.width + 1).sum();
     let name_width = usize::from(area.width.saturating_sub(taken));
     let titles = std::iter::once("NAME").chain(columns.iter().map(|column| column.title));
@@ -126,7 +127,8 @@ pub(super) fn draw(top: &mut Top, frame: &mut Frame<'_>, area: Rect) {
         .header(Row::new(titles).style(Style::new().add_modifier(Modifier::BOLD)))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
         .column_spacing(1);
-    let table = if area.height >= 4 { table.block(Block::new().borders(Borders::TOP).title(title(top))) } else { table };
+    let table =
+        if area.height >= 4 { table.block(Block::new().borders(Borders::TOP).title(title(top))) } else { table };
     frame.render_stateful_widget(table, area, &mut place);
 }
 

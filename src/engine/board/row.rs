@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::detect::Severity;
 use crate::alert::Alert;
+use crate::detect::Severity;
 use crate::input::{FiveTuple, ObservationPoint, Workload, WorkloadId};
 use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner};
 use crate::path::{JudgedFlow, Verdict};
@@ -35,7 +35,10 @@ impl Who {
             return Self::Workload(WorkloadId::new(&workload.id));
         }
         let result = alert.attribution.as_ref().map_or("", |attribution| attribution.result);
-        [Self::Ambiguous, Self::Host, Self::External].into_iter().find(|who| who.as_str() == result).unwrap_or(Self::Unknown)
+        [Self::Ambiguous, Self::Host, Self::External]
+            .into_iter()
+            .find(|who| who.as_str() == result)
+            .unwrap_or(Self::Unknown)
     }
 
     /// The workload, where it is one.
