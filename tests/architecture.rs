@@ -50,7 +50,7 @@ const ROOMS: &[Room] = &[
     shell(
         "view",
         "the picture of `hopwatch top`, and its keys",
-        &["engine", "alert", "alert::sinks", "detect", "path", "input", "time"],
+        &["engine", "alert", "alert::sinks", "detect", "path", "inventory", "input", "time"],
     ),
     shell("serve", "metrics and health", &["engine", "detect", "decode", "input"]),
     shell(

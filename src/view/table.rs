@@ -109,7 +109,8 @@ fn fitting(width: u16) -> Vec<&'static Column> {
 
 /// Draws the rows that fit around the selected one.
 pub(super) fn draw(top: &mut Top, frame: &mut Frame<'_>, area: Rect) {
-    top.page = usize::from(area.height.saturating_sub(2)).max(1);
+    // A page less a line, so that the eye finds where it was.
+    top.page = usize::from(area.height.saturating_sub(3)).max(1);
     let columns = fitting(area.width);
     let widths: Vec<Constraint> = std::iter::once(Constraint::Min(1))
         .chain(columns.iter().map(|column| Constraint::Length(column.width)))
