@@ -97,7 +97,9 @@ impl Engine {
     /// Shows alerts on the board.
     fn post(&mut self, alerts: &[Alert]) {
         if let Some(board) = &mut self.board {
-            alerts.iter().for_each(|alert| board.alert(alert));
+            for alert in alerts {
+                board.alert(alert);
+            }
         }
     }
 

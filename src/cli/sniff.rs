@@ -87,7 +87,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 
 /// Runs live, recording to a folder if one is given.
 pub fn run_live(args: LiveArgs, record: Option<PathBuf>) -> anyhow::Result<Outcome> {
-    let options = LiveOptions { record: record.clone(), ..args.watch.options(record.is_none())? };
+    let serve = record.is_none();
+    let options = LiveOptions { record, ..args.watch.options(serve)? };
     let delivery = Delivery::new(args.format.unwrap_or_else(Format::for_stdout));
     let summary = live::run(options, delivery)?;
     delivery.summary(&summary)?;

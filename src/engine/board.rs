@@ -161,7 +161,9 @@ impl Board {
         self.swept = now;
         let silent: Vec<Open> =
             self.open.extract_if(|_, open| now.since(open.heard) >= SILENT).map(|(_, o)| o).collect();
-        silent.iter().for_each(|open| self.ended(open));
+        for open in &silent {
+            self.ended(open);
+        }
     }
 
     /// A flow went on or ended; one that was not judged yet is counted when it is.

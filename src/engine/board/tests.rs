@@ -45,7 +45,7 @@ fn engine(limits: BoardLimits) -> Engine {
             update_interval: Duration::from_mins(1),
             close_after: Duration::from_mins(10),
         },
-        timeline: TimelineLimits { workloads: 1000, remember: Duration::from_secs(60) },
+        timeline: TimelineLimits { workloads: 1000, remember: Duration::from_mins(1) },
         max_flows: 1000,
         max_alerts: 100,
         max_destinations: 20,

@@ -51,7 +51,9 @@ impl<'a> Known<'a> {
             known.runtimes.insert("runtime");
         }
         known.follow_joins();
-        facts.iter().for_each(|fact| known.learn(fact));
+        for fact in facts {
+            known.learn(fact);
+        }
         known
     }
 
