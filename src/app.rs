@@ -10,6 +10,7 @@ pub mod live;
 pub mod memory;
 pub mod replay;
 pub mod summary;
+pub mod top;
 
 mod publish;
 mod readers;

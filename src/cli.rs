@@ -12,6 +12,7 @@ mod record;
 mod replay;
 mod rules;
 mod sniff;
+mod top;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::memory;
+use crate::app::top::Journal;
 
 /// Did this container's traffic pass the hops it was supposed to pass?
 #[derive(Debug, Parser)]
@@ -31,6 +33,7 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   hopwatch replay captures/egress-around-proxy        judge a recording
   sudo hopwatch sniff -c config/examples/egress-proxy.yaml
+  sudo hopwatch top                                   workloads, flows and alerts as they come
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
   hopwatch flows traffic.pcap                         every flow in a capture
   hopwatch rules explain egress-skips-proxy           what a rule sees, and what it cannot
@@ -40,6 +43,7 @@ Exit codes: 0 done, 1 alerts at or above --fail-on, 2 usage, 3 configuration, 4 
 #[derive(Debug, Subcommand)]
 enum Command {
     Sniff(sniff::Args),
+    Top(top::Args),
     Record(record::Args),
     Replay(replay::Args),
     Flows(flows::Args),
@@ -80,9 +84,18 @@ pub fn main() -> ExitCode {
     memory::map_large_blocks();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("HOPWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("hopwatch=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    let journal = match &cli.command {
+        Command::Top(args) if args.takes_the_terminal() => Some(Journal::default()),
+        _ => None,
+    };
+    match journal.clone() {
+        Some(journal) => log.with_ansi(false).with_writer(move || journal.clone()).init(),
+        None => log.with_writer(std::io::stderr).init(),
+    }
     let outcome = match cli.command {
         Command::Sniff(args) => sniff::run(args),
+        Command::Top(args) => top::run(args, journal),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Flows(args) => flows::run(args),

@@ -5,12 +5,14 @@
 //! outputs. Limits: every table is bounded by [`EngineConfig`]; what a bound cost is counted in [`EngineStats`].
 //! Design: inventory → tracker → rules → desk, one call each; this file only passes facts on and counts.
 
+mod board;
 mod config;
 mod stats;
 mod timers;
 
 use std::sync::Arc;
 
+pub use board::{Board, BoardLimits, BoardRow, BoardView, FlowLine, Tally, Who};
 pub use config::{EngineConfig, Timings};
 pub use stats::EngineStats;
 
@@ -39,6 +41,7 @@ pub struct Engine {
     rules: Vec<Box<dyn Rule>>,
     desk: Desk,
     stats: EngineStats,
+    board: Option<Box<Board>>,
 }
 
 impl Engine {
@@ -65,11 +68,42 @@ impl Engine {
             tracker: Tracker::new(judge, limits),
             rules: rules::enabled(&config.rules),
             desk: Desk::new(config.exceptions, desk),
+            board: None,
         }
+    }
+
+    /// Keeps a board from now on, for somebody who watches.
+    pub fn keep_board(&mut self, limits: BoardLimits) {
+        self.board = Some(Box::new(Board::new(limits)));
+    }
+
+    /// What the board shows; `None` unless one is kept.
+    pub fn board(&mut self) -> Option<BoardView> {
+        self.board.as_mut().map(|board| board.view(&self.timeline))
+    }
+
+    /// Grows whenever what the board shows may have changed; 0 when none is kept.
+    pub fn board_revision(&self) -> u64 {
+        self.board.as_ref().map_or(0, |board| board.revision())
     }
 
     /// Takes in one observation; alerts that are due go to `out`.
     pub fn push(&mut self, input: &Input, out: &mut Vec<Alert>) {
+        let before = out.len();
+        self.take_in(input, out);
+        self.post(out.get(before..).unwrap_or_default());
+    }
+
+    /// Shows alerts on the board.
+    fn post(&mut self, alerts: &[Alert]) {
+        if let Some(board) = &mut self.board {
+            for alert in alerts {
+                board.alert(alert);
+            }
+        }
+    }
+
+    fn take_in(&mut self, input: &Input, out: &mut Vec<Alert>) {
         self.fire(input.at, out);
         let now = self.watermark.advance(input.at);
         match &input.fact {
@@ -82,11 +116,12 @@ impl Engine {
 
     /// The observation ends: what still waits is judged as it stands, what was counted is told.
     pub fn finish(&mut self, out: &mut Vec<Alert>) {
-        let now = self.watermark.now();
+        let (now, before) = (self.watermark.now(), out.len());
         let mut step = Step::default();
         self.tracker.finish(&self.timeline, now, &mut step);
         self.take(step, now, out);
         out.extend(self.desk.finish(now));
+        self.post(out.get(before..).unwrap_or_default());
     }
 
     /// What was counted so far.
@@ -122,8 +157,14 @@ impl Engine {
 
     fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let changed = self.learn(fact, now);
+        if let Some(board) = &mut self.board {
+            board.touch();
+        }
         self.ask_rules(now, out, |rule, context, found| rule.on_fact(context, fact, found));
         if let Some(workload) = changed {
+            if let Some(board) = &mut self.board {
+                board.workload(&self.timeline, &workload);
+            }
             self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
         }
         let mut step = Step::default();
@@ -168,6 +209,9 @@ impl Engine {
         let mut step = Step::default();
         self.tracker.on_event(&self.timeline, event, &mut step);
         self.take(step, now, out);
+        if let Some(board) = &mut self.board {
+            board.on_flow(event);
+        }
         let ended = matches!(event.kind, FlowEventKind::Ended(_));
         if let Some(due) = self.desk.on_flow(&event.record, ended) {
             self.timers.set(due, Wake::Updates);
@@ -181,6 +225,9 @@ impl Engine {
         self.stats.flows_forgotten += step.forgotten;
         for flow in &step.judged {
             self.stats.judged(flow);
+            if let Some(board) = &mut self.board {
+                board.judged(&self.timeline, flow, self.tracker.is_followed(flow.view.record.id));
+            }
             self.ask_rules(now, out, |rule, context, found| rule.on_flow(context, flow, found));
         }
     }

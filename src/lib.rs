@@ -33,3 +33,5 @@ pub mod path;
 #[cfg(feature = "shell")]
 pub mod serve;
 pub mod time;
+#[cfg(feature = "shell")]
+pub mod view;

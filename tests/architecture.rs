@@ -54,6 +54,11 @@ const ROOMS: &[Room] = &[
     shell("observe", "live taps, capture files", &["flow", "decode", "input", "time"]),
     shell("alert::sinks", "text and JSON", &["alert", "detect"]),
     shell("export", "flow records as text, JSON Lines, CSV, conn.log", &["alert::sinks", "flow", "input", "time"]),
+    shell(
+        "view",
+        "the picture of `hopwatch top`, and its keys",
+        &["engine", "alert", "alert::sinks", "detect", "path", "inventory", "input", "time"],
+    ),
     shell("serve", "metrics and health", &["engine", "detect", "decode", "input"]),
     shell(
         "config",
@@ -66,6 +71,7 @@ const ROOMS: &[Room] = &[
         &[
             "config",
             "serve",
+            "view",
             "export",
             "alert::sinks",
             "observe",
@@ -92,6 +98,7 @@ const ROOMS: &[Room] = &[
             "observe",
             "inventory::file",
             "inventory::docker",
+            "host",
             "alert",
             "detect",
             "input",

@@ -181,9 +181,30 @@ fn without_a_docker_socket_inventory_says_what_to_do() {
 }
 
 #[test]
+fn top_needs_a_terminal_or_once() {
+    let run = hopwatch(&["top"]);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("draws on a terminal") && run.stderr.contains("--once"), "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn top_once_without_rights_or_runtimes_says_why_nothing_is_seen() {
+    let run = hopwatch_with(&["top", "--once", "--duration", "1s", "-i", "nosuch-*"], |command| {
+        command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    });
+    let told = format!("{}{}", run.stdout, run.stderr);
+    assert!(told.contains("no interface matches the configured names"), "{told}");
+    assert!(told.contains("/nowhere/docker.sock"), "{told}");
+    // Where some other runtime of this machine answers there is a frame, and it says what is not seen.
+    assert_eq!(run.code, Some(if run.stdout.is_empty() { 4 } else { 0 }), "{told}");
+}
+
+#[test]
 fn usage_errors_end_with_2() {
     assert_eq!(hopwatch(&["replay"]).code, Some(2));
     assert_eq!(hopwatch(&["sniff", "--duration", "soon"]).code, Some(2));
+    assert_eq!(hopwatch(&["inventory", "--tree", "--format", "json"]).code, Some(2));
 }
 
 #[test]
@@ -239,4 +260,34 @@ fn docker_inspect_output_is_enough_to_name_the_container() {
     );
     assert_eq!(alert["attribution"]["how"], "snapshot");
     assert_eq!(alert["missing_hop"]["expected"][0], "10.77.1.3:3128 (squid)");
+}
+
+/// What `hopwatch top` writes to a terminal, until its time is over or the shell ends it. `script` (util-linux) makes the terminal.
+fn on_a_terminal(shell: &str) -> Option<String> {
+    let line = format!("HOPWATCH={} sh -c '{shell}'", env!("CARGO_BIN_EXE_hopwatch"));
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    match command.stdin(std::process::Stdio::null()).output() {
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Err(error) => {
+            println!("skipped: script(1) is not here: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn top_gives_the_terminal_back_when_it_ends_and_when_it_is_told_to() {
+    const TAKEN: &str = "\u{1b}[?1049h";
+    const GIVEN_BACK: &str = "\u{1b}[?1049l";
+    let over = "stty rows 24 cols 100; $HOPWATCH top -i nosuch-* --duration 1s; echo code $?";
+    let told = "stty rows 24 cols 100; exec 3<&0; $HOPWATCH top -i nosuch-* <&3 & sleep 2; kill -TERM $!; wait $!; echo code $?";
+    for shell in [over, told] {
+        let Some(text) = on_a_terminal(shell) else { return };
+        let taken = text.find(TAKEN).unwrap_or_else(|| panic!("it was never drawn: {text:?}"));
+        let back = text.rfind(GIVEN_BACK).unwrap_or_else(|| panic!("the terminal is lost: {text:?}"));
+        assert!(taken < back && text[taken..back].contains("hopwatch top"), "{text:?}");
+        assert!(text[back..].contains("code 0"), "{text:?}");
+        assert!(!text.contains("WARN"), "the log must not spoil the picture: {text:?}");
+    }
 }

@@ -28,20 +28,26 @@ impl Format {
 /// Standard output.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery {
-    format: Format,
+    format: Option<Format>,
 }
 
 impl Delivery {
     /// Writes in this format.
     pub const fn new(format: Format) -> Self {
-        Self { format }
+        Self { format: Some(format) }
+    }
+
+    /// Writes nothing: alerts are shown elsewhere.
+    pub const fn none() -> Self {
+        Self { format: None }
     }
 
     /// Writes an alert.
     pub fn alert(self, alert: &Alert) -> io::Result<()> {
         match self.format {
-            Format::Json => json::write(&mut io::stdout().lock(), alert),
-            Format::Text => {
+            None => Ok(()),
+            Some(Format::Json) => json::write(&mut io::stdout().lock(), alert),
+            Some(Format::Text) => {
                 let mut out = anstream::stdout().lock();
                 writeln!(out, "{}", text::render(alert).trim_end_matches('\n'))?;
                 if alert.update == 0 {
@@ -56,8 +62,9 @@ impl Delivery {
     pub fn summary(self, summary: &Summary) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
         match self.format {
-            Format::Json => writeln!(out, "{}", serde_json::to_string(summary)?)?,
-            Format::Text => write!(out, "{}", summary.text())?,
+            None => {}
+            Some(Format::Json) => writeln!(out, "{}", serde_json::to_string(summary)?)?,
+            Some(Format::Text) => write!(out, "{}", summary.text())?,
         }
         out.flush()
     }

@@ -26,6 +26,7 @@ use super::publish::Publisher;
 use super::recorder::Recorder;
 use super::reorder::Reorder;
 use super::summary::Summary;
+use super::top::{self, Screen};
 use crate::alert::Alert;
 use crate::config::{Config, InsideNamespaces};
 use crate::engine::Engine;
@@ -57,16 +58,18 @@ pub struct LiveOptions {
     pub config_text: Option<String>,
     /// Serve metrics and health here; `None` serves nothing.
     pub listen: Option<SocketAddr>,
+    /// Show the board here, for a terminal; it can also ask for the end.
+    pub screen: Option<Screen>,
 }
 
 /// Runs until it is told to stop, and returns the summary.
 pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> {
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = options.screen.as_ref().map(Screen::stop).unwrap_or_default();
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
     let recorder =
         options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
     let recorder = recorder.map(Arc::new);
-    let publisher = Publisher::default();
+    let publisher = Publisher::default().showing(options.screen.clone());
     let (listener, looks) = kernel::start(sender.clone(), Arc::clone(&stop))?;
     let capture = &options.config.capture;
     let mut listeners = vec![listener];
@@ -74,8 +77,12 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     let sockets = sockets::start(&options, &publisher, sender.clone(), listeners, Arc::clone(&stop))?;
     let watch =
         taps::watch(capture, options.config.meter, options.listen, sender, recorder.clone(), Arc::clone(&stop))?;
+    let mut engine = Engine::new(options.config.engine);
+    if options.screen.is_some() {
+        engine.keep_board(top::LIMITS);
+    }
     let mut turn = Turn {
-        engine: Engine::new(options.config.engine),
+        engine,
         reorder: Reorder::new(LATENESS),
         books: Books::default(),
         recorder,
@@ -138,7 +145,7 @@ impl Turn {
             }
             let time = now();
             self.release(time)?;
-            self.publisher.publish(time, &self.engine, &self.books);
+            self.publisher.publish(time, &mut self.engine, &self.books);
         }
         Ok(())
     }
@@ -154,7 +161,7 @@ impl Turn {
         if let Some(recorder) = &self.recorder {
             recorder.finish().context("finishing the recording")?;
         }
-        self.publisher.publish(now(), &self.engine, &self.books);
+        self.publisher.publish(now(), &mut self.engine, &self.books);
         Ok(Summary::new(&self.engine.stats(), self.books.points(), self.books.warnings()))
     }
 

@@ -1,4 +1,4 @@
-//! Publishes counters and readiness for the HTTP endpoint.
+//! Publishes counters and readiness for the HTTP endpoint, and the board for a terminal.
 //!
 //! Contract: at most [`INTERVAL`] old. Design: copied by the engine's thread, so that a scrape never waits for it.
 
@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::live::Books;
-use crate::engine::Engine;
+use super::top::Screen;
+use crate::engine::{BoardView, Engine};
 use crate::input::RuntimeName;
 use crate::serve::{PointCounters, Snapshot, SnapshotCell};
 use crate::time::Timestamp;
+use crate::view::Shot;
 
 /// How often a copy is made.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -51,13 +53,24 @@ pub struct Publisher {
     readers: Readers,
     cell: SnapshotCell,
     published: Timestamp,
+    screen: Option<Showing>,
+}
+
+/// A terminal that shows the board.
+#[derive(Debug)]
+struct Showing {
+    screen: Screen,
+    started: Option<Timestamp>,
+    /// The board as it was copied last, and what it was then.
+    board: Arc<BoardView>,
+    revision: u64,
 }
 
 impl Default for Publisher {
     fn default() -> Self {
         let cell = SnapshotCell::default();
         cell.publish(Snapshot { not_ready: vec!["starting".to_owned()], ..Snapshot::default() });
-        Self { readers: Readers::default(), cell, published: Timestamp::MIN }
+        Self { readers: Readers::default(), cell, published: Timestamp::MIN, screen: None }
     }
 }
 
@@ -72,8 +85,15 @@ impl Publisher {
         self.readers.clone()
     }
 
+    /// Publishes for a terminal as well.
+    #[must_use]
+    pub fn showing(mut self, screen: Option<Screen>) -> Self {
+        self.screen = screen.map(|screen| Showing { screen, started: None, board: Arc::default(), revision: u64::MAX });
+        self
+    }
+
     /// Publishes, unless that was done within the interval. A clock that went back counts as a new interval.
-    pub fn publish(&mut self, now: Timestamp, engine: &Engine, books: &Books) {
+    pub fn publish(&mut self, now: Timestamp, engine: &mut Engine, books: &Books) {
         if now >= self.published && now < self.published.plus(INTERVAL) {
             return;
         }
@@ -98,6 +118,34 @@ impl Publisher {
             points.entry(point.to_string()).or_default().flows_active = flows;
         }
         let readers = self.readers.read();
-        self.cell.publish(Snapshot { at: now, points, readers, engine: engine.stats(), not_ready: books.not_ready() });
+        let snapshot = Snapshot { at: now, points, readers, engine: engine.stats(), not_ready: books.not_ready() };
+        if let Some(showing) = &mut self.screen {
+            showing.show(now, &snapshot, engine, books.active_flows().count());
+        }
+        self.cell.publish(snapshot);
+    }
+}
+
+impl Showing {
+    fn show(&mut self, now: Timestamp, snapshot: &Snapshot, engine: &mut Engine, points: usize) {
+        let revision = engine.board_revision();
+        if revision != self.revision
+            && let Some(board) = engine.board()
+        {
+            (self.board, self.revision) = (Arc::new(board), revision);
+        }
+        let sum = |of: fn(&PointCounters) -> u64| snapshot.points.values().map(of).sum();
+        self.screen.publish(Shot {
+            at: now,
+            started: *self.started.get_or_insert(now),
+            packets: sum(|point| point.packets),
+            bytes: sum(|point| point.frame_bytes),
+            dropped: sum(|point| point.dropped.values().sum()),
+            points,
+            runtimes: snapshot.engine.runtimes.clone(),
+            not_ready: snapshot.not_ready.clone(),
+            board: Arc::clone(&self.board),
+            revision: self.revision,
+        });
     }
 }

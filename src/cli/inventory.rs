@@ -1,5 +1,7 @@
 //! `hopwatch inventory`.
 
+mod tree;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -10,9 +12,15 @@ use super::Outcome;
 use crate::alert::sinks::text::printable;
 use crate::app::census;
 use crate::config;
-use crate::input::{Attachment, NetworkMode, Workload};
+use crate::host;
+use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId};
 use crate::inventory::file::InventoryFile;
 use crate::observe::live::now;
+
+/// Labels of a workload that a table shows; JSON has all.
+const MOST_LABELS: usize = 50;
+/// Characters of a label's key and value that a table shows.
+const MOST_LABEL: usize = 200;
 
 /// The workloads that the container runtimes know now
 #[derive(Debug, clap::Args)]
@@ -23,6 +31,12 @@ pub struct Args {
     /// table for a person; json for a program, and for `hopwatch replay --facts`
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// The table with image digests and labels too
+    #[arg(long)]
+    wide: bool,
+    /// A tree: host, runtimes, networks, interfaces, network namespaces, workloads; asks the kernel as well, for which root is best
+    #[arg(long, conflicts_with_all = ["format", "wide"])]
+    tree: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -38,23 +52,51 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         .enable_all()
         .build()
         .context("starting the runtime for sockets")?;
-    let inventory = InventoryFile::from_events(now(), &runtime.block_on(census::take(&config))?);
+    let events = runtime.block_on(census::take(&config))?;
+    let inventory = InventoryFile::from_events(now(), &events);
     let text = match args.format {
+        _ if args.tree => tree(&events)?,
         Format::Json => serde_json::to_string_pretty(&inventory)? + "\n",
-        Format::Table => table(&inventory.workloads),
+        Format::Table => table(&inventory.workloads, args.wide),
     };
     anstream::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
     Ok(Outcome::Done)
 }
 
-fn table<W: std::ops::Deref<Target = Workload>>(workloads: &[W]) -> String {
+/// The tree of what the runtimes said, with one look at the kernel.
+fn tree(events: &[InventoryEvent]) -> anyhow::Result<String> {
+    let first_process = |event: &InventoryEvent| match event {
+        InventoryEvent::Workload(workload) => workload.pid.map(|pid| (workload.id.clone(), pid)),
+        _ => None,
+    };
+    let processes: Vec<(WorkloadId, u32)> = events.iter().filter_map(first_process).collect();
+    let facts = host::kernel::observe_once(&processes);
+    let links = host::interfaces().context("asking the kernel for the host's interfaces")?;
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Ok(tree::render(name.trim(), events, &facts, &links))
+}
+
+fn table<W: std::ops::Deref<Target = Workload>>(workloads: &[W], wide: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["ID", "NAME", "RUNTIME", "IMAGE", "SERVICE", "NETWORK", "ADDRESSES", "MAC", "VETH", "PID"]);
+    let more = |cells: [String; 2]| cells.into_iter().filter(move |_| wide);
+    let titles = ["ID", "NAME", "RUNTIME", "IMAGE", "SERVICE", "NETWORK", "ADDRESSES", "MAC", "VETH", "PID"];
+    let titles = titles.map(str::to_owned).into_iter();
+    table.set_header(titles.chain(more(["DIGEST", "LABELS"].map(str::to_owned))));
     for workload in workloads {
-        table.add_row(row(workload).map(|cell| printable(&cell)));
+        let cells = row(workload).into_iter().chain(more([workload.image_digest.clone(), labels(workload)]));
+        table.add_row(cells.map(|cell| printable(&cell)));
     }
     format!("{table}\n{} workloads\n", workloads.len())
+}
+
+/// `key=value key=value`; the first ones where there are very many.
+fn labels(workload: &Workload) -> String {
+    let (shown, rest) = (workload.labels.iter().take(MOST_LABELS), workload.labels.len().saturating_sub(MOST_LABELS));
+    let cut = |text: &str| text.chars().take(MOST_LABEL).collect::<String>();
+    let shown = shown.map(|(key, value)| format!("{}={}", cut(key), cut(value)));
+    let more = (rest > 0).then(|| format!("and {rest} more"));
+    shown.chain(more).collect::<Vec<_>>().join(" ")
 }
 
 fn row(workload: &Workload) -> [String; 10] {

@@ -19,6 +19,16 @@ pub struct Args {
 /// What `sniff` and `record` share.
 #[derive(Debug, clap::Args)]
 pub struct LiveArgs {
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// How to print alerts [default: text on a terminal, json otherwise]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// What everything that watches live traffic shares.
+#[derive(Debug, clap::Args)]
+pub struct WatchArgs {
     /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -34,9 +44,24 @@ pub struct LiveArgs {
     /// Where to serve /metrics, /livez and /readyz, or `none` [default: 127.0.0.1:9921]
     #[arg(long, value_name = "ADDR", value_parser = listen)]
     pub listen: Option<Listen>,
-    /// How to print alerts [default: text on a terminal, json otherwise]
-    #[arg(long, value_enum)]
-    pub format: Option<Format>,
+}
+
+impl WatchArgs {
+    /// The options of a run; `serve`: whether counters are served where nothing is said of that.
+    pub fn options(self, serve: bool) -> anyhow::Result<LiveOptions> {
+        let mut config = config::load(self.config.as_deref())?.config;
+        if !self.interfaces.is_empty() {
+            config.capture.interfaces = self.interfaces;
+        }
+        config.capture.inside_namespaces = self.inside.unwrap_or(config.capture.inside_namespaces);
+        let listen = match self.listen {
+            None => serve.then_some(config.listen),
+            Some(Listen::Off) => None,
+            Some(Listen::On(address)) => Some(address),
+        };
+        let config_text = self.config.as_deref().map(std::fs::read_to_string).transpose()?;
+        Ok(LiveOptions { config, duration: self.duration, record: None, config_text, listen, screen: None })
+    }
 }
 
 /// An address, or nothing.
@@ -66,21 +91,10 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 
 /// Runs live, recording to a folder if one is given.
 pub fn run_live(args: LiveArgs, record: Option<PathBuf>) -> anyhow::Result<Outcome> {
-    let loaded = config::load(args.config.as_deref())?;
-    let mut config = loaded.config;
-    if !args.interfaces.is_empty() {
-        config.capture.interfaces = args.interfaces;
-    }
-    config.capture.inside_namespaces = args.inside.unwrap_or(config.capture.inside_namespaces);
-    let listen = match args.listen {
-        None if record.is_some() => None,
-        None => Some(config.listen),
-        Some(Listen::Off) => None,
-        Some(Listen::On(address)) => Some(address),
-    };
+    let serve = record.is_none();
+    let options = LiveOptions { record, ..args.watch.options(serve)? };
     let delivery = Delivery::new(args.format.unwrap_or_else(Format::for_stdout));
-    let config_text = args.config.as_deref().map(std::fs::read_to_string).transpose()?;
-    let summary = live::run(LiveOptions { config, duration: args.duration, record, config_text, listen }, delivery)?;
+    let summary = live::run(options, delivery)?;
     delivery.summary(&summary)?;
     Ok(Outcome::Done)
 }

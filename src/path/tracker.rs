@@ -128,6 +128,11 @@ impl Tracker {
         self.flows.is_empty()
     }
 
+    /// Whether a flow is followed: it has begun, and its end was not told yet or it waits for its judgement.
+    pub fn is_followed(&self, id: FlowId) -> bool {
+        self.tuples.contains_key(&id)
+    }
+
     /// Takes in a flow event.
     pub fn on_event(&mut self, timeline: &Timeline, event: &FlowEvent, step: &mut Step) {
         match event.kind {

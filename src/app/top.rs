@@ -1,0 +1,201 @@
+//! `hopwatch top`: the live sniffer on a thread of its own, the terminal on this one.
+//!
+//! Contract: the terminal is given back on every way out: the key, a signal, an error, a panic of either thread. Drawn at most ten times
+//! a second, and only when something changed. Limits: [`LIMITS`]; the journal keeps [`KEPT`] lines.
+//! Design: the engine's thread publishes a [`Shot`] that this one reads; neither waits for the other, and capture knows nothing of it.
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::terminal;
+
+use super::delivery::Delivery;
+use super::live::{self, LiveOptions};
+use super::summary::Summary;
+use crate::engine::BoardLimits;
+use crate::view::{Act, Shot, Top, draw, text};
+
+/// Bounds of what is shown.
+pub const LIMITS: BoardLimits = BoardLimits { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
+/// Between two frames.
+const FRAME: Duration = Duration::from_millis(100);
+/// How old a flow's counters may be at most, so that rates do not jump.
+const FRESH: Duration = Duration::from_secs(2);
+/// How long `--once` watches unless it is told.
+const ONCE: Duration = Duration::from_secs(3);
+/// Lines of the log that are kept while the terminal is taken.
+const KEPT: usize = 100;
+/// Columns of a frame that goes elsewhere than to a terminal.
+const WIDE: u16 = 160;
+
+/// The latest shot, shared between the engine's thread and the terminal, and the way to end.
+#[derive(Clone, Debug, Default)]
+pub struct Screen {
+    shot: Arc<Mutex<Arc<Shot>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Screen {
+    /// Replaces the shot.
+    pub fn publish(&self, shot: Shot) {
+        *self.shot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shot);
+    }
+
+    /// The latest one.
+    pub fn read(&self) -> Arc<Shot> {
+        Arc::clone(&self.shot.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What ends the run when it is set.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+}
+
+/// The log while the terminal is taken: its last lines, told when the terminal is free again.
+#[derive(Clone, Debug, Default)]
+pub struct Journal(Arc<Mutex<VecDeque<String>>>);
+
+impl Journal {
+    fn tell(&self) {
+        for line in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            anstream::eprintln!("{}", crate::alert::sinks::text::printable(&line));
+        }
+    }
+}
+
+impl io::Write for Journal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.extend(String::from_utf8_lossy(bytes).lines().map(str::to_owned));
+        let over = lines.len().saturating_sub(KEPT);
+        lines.drain(..over);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+type Running = JoinHandle<anyhow::Result<Summary>>;
+
+/// Watches until the key, a signal or the duration ends it.
+pub fn run(options: LiveOptions, journal: &Journal) -> anyhow::Result<()> {
+    let (screen, engine) = start(options)?;
+    let shown = show(&screen, &engine);
+    screen.stop.store(true, Ordering::Relaxed);
+    let ended = join(engine);
+    if shown.is_err() || ended.is_err() {
+        journal.tell();
+    }
+    shown.and(ended.map(drop))
+}
+
+/// Watches for a while and returns one frame as text.
+pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
+    options.duration.get_or_insert(ONCE);
+    let (screen, engine) = start(options)?;
+    let mut top = Top::new(&host());
+    let mut seen = Sight::default();
+    while !engine.is_finished() {
+        std::thread::sleep(FRAME);
+        let shot = screen.read();
+        seen.note(&shot);
+        top.take(&shot);
+    }
+    join(engine)?;
+    seen.anything()?;
+    let is_terminal = io::stdout().is_terminal();
+    let width = is_terminal.then(|| terminal::size().ok()).flatten().map_or(WIDE, |(width, _)| width.max(80));
+    Ok(text(&mut top, width))
+}
+
+/// What `--once` saw; a frame about nothing is an error.
+#[derive(Debug, Default)]
+struct Sight {
+    points: usize,
+    heard: bool,
+    not_ready: Vec<String>,
+}
+
+impl Sight {
+    fn note(&mut self, shot: &Shot) {
+        self.points = self.points.max(shot.points);
+        self.heard |= shot.runtimes.values().any(|answers| *answers);
+        if shot.points == 0 && !shot.not_ready.is_empty() {
+            self.not_ready.clone_from(&shot.not_ready);
+        }
+    }
+
+    fn anything(&self) -> anyhow::Result<()> {
+        let what = if self.not_ready.is_empty() {
+            "no interface was looked for yet".to_owned()
+        } else {
+            self.not_ready.join("; ")
+        };
+        anyhow::ensure!(self.points > 0 || self.heard, "nothing could be watched: {what}");
+        Ok(())
+    }
+}
+
+fn start(mut options: LiveOptions) -> anyhow::Result<(Screen, Running)> {
+    let screen = Screen::default();
+    options.screen = Some(screen.clone());
+    options.config.meter.update_interval = options.config.meter.update_interval.min(FRESH);
+    let engine = std::thread::Builder::new().name("engine".to_owned());
+    let engine = engine.spawn(move || live::run(options, Delivery::none())).context("starting the engine's thread")?;
+    Ok((screen, engine))
+}
+
+fn join(engine: Running) -> anyhow::Result<Summary> {
+    engine.join().map_err(|_| anyhow::anyhow!("the engine panicked"))?
+}
+
+/// The host's name, as `hostname` shows it.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// Gives the terminal back when it goes out of scope.
+struct Taken(ratatui::DefaultTerminal);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// Draws and reads keys until the end. A panic on any thread restores the terminal before its message (`ratatui::try_init` sees to it).
+#[allow(clippy::disallowed_methods, reason = "frames are paced by the wall clock; no fact takes its time from here")]
+fn show(screen: &Screen, engine: &Running) -> anyhow::Result<()> {
+    let mut terminal = Taken(ratatui::try_init().context("preparing the terminal")?);
+    let mut top = Top::new(&host());
+    let (mut changed, mut drawn) = (true, None::<Instant>);
+    while !engine.is_finished() {
+        changed |= top.take(&screen.read());
+        let wait = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
+        if changed && wait.is_zero() {
+            terminal.0.draw(|frame| draw(&mut top, frame)).context("drawing on the terminal")?;
+            (changed, drawn) = (false, Some(Instant::now()));
+        }
+        if event::poll(if wait.is_zero() { FRAME } else { wait }).context("reading the keyboard")? {
+            match event::read().context("reading the keyboard")? {
+                Event::Key(key) => match top.key(key) {
+                    Act::Quit => return Ok(()),
+                    Act::Redraw => changed = true,
+                    Act::Nothing => {}
+                },
+                Event::Resize(..) => changed = true,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! `hopwatch top`.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+
+use super::Outcome;
+use super::sniff::WatchArgs;
+use crate::app::top::{self, Journal};
+
+/// Watch live traffic in a terminal: workloads with their flows, rates, verdicts, attribution and alerts
+///
+/// Judges like `sniff`, and shows instead of printing: a row a workload, the latest alerts, and with Enter who a workload is and where
+/// its latest flows went. `?` lists the keys. Serves no metrics unless --listen is given.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    watch: WatchArgs,
+    /// Print one frame as text and end; watches for --duration before, or 3s. Needs no terminal
+    #[arg(long)]
+    once: bool,
+}
+
+impl Args {
+    /// Whether it will draw on the terminal, so that nothing else may be written there.
+    pub const fn takes_the_terminal(&self) -> bool {
+        !self.once
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args, journal: Option<Journal>) -> anyhow::Result<Outcome> {
+    if args.once {
+        let frame = top::once(args.watch.options(false)?)?;
+        anstream::stdout().write_all(frame.as_bytes()).context("writing to standard output")?;
+        return Ok(Outcome::Done);
+    }
+    if !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
+        let message = "`hopwatch top` draws on a terminal, and this is none; print one frame with --once, or use `hopwatch sniff`";
+        super::command().error(ErrorKind::InvalidValue, message).exit();
+    }
+    top::run(args.watch.options(false)?, &journal.unwrap_or_default())?;
+    Ok(Outcome::Done)
+}

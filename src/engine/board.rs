@@ -1,0 +1,309 @@
+//! Who talks how much, judged how: a row a workload, for people who watch.
+//!
+//! Contract: bytes and flows of both ends of every judged flow; verdicts and attribution count for the end that asked. What is between a
+//! flow's first packet and its judgement is counted when it is judged. Limits: [`BoardLimits`]; a row that must go, or finds no
+//! room, is added to the row `other`, so that sums stay right.
+//! Design: fed a flow event and a judgement at a time, never a packet; off unless somebody watches ([`super::Engine::keep_board`]).
+
+mod row;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use row::{BoardRow, FlowLine, Tally, Who};
+
+use crate::alert::Alert;
+use crate::input::{
+    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint, Workload, WorkloadId,
+};
+use crate::inventory::{Owner, Timeline};
+use crate::path::{JudgedFlow, owner_of};
+use crate::time::Timestamp;
+use row::Row;
+
+/// Bounds of the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoardLimits {
+    /// Rows.
+    pub rows: usize,
+    /// Flows that are followed to their end; those beyond count with what they had when they were judged.
+    pub flows: usize,
+    /// Latest alerts kept.
+    pub alerts: usize,
+    /// Latest flows kept of each row.
+    pub latest: usize,
+}
+
+type Seeded = foldhash::fast::RandomState;
+
+/// A judged flow that goes on.
+#[derive(Debug)]
+struct Open {
+    /// The smaller end first.
+    tuple: FiveTuple,
+    id: FlowId,
+    source: Who,
+    responder: Who,
+    /// Whether the record's originator is the source.
+    forward: bool,
+    /// What was counted of it: originator's and responder's bytes.
+    counted: (u64, u64),
+    /// The meter reported its active timeout: the next record of this tuple goes on with it.
+    continues: bool,
+    /// Where it was seen first; other points' records of it are not counted.
+    point: ObservationPoint,
+    /// When it was last heard of.
+    heard: Timestamp,
+}
+
+/// The board.
+#[derive(Debug)]
+pub struct Board {
+    limits: BoardLimits,
+    rows: BTreeMap<Who, Row>,
+    open: hashbrown::HashMap<FiveTuple, Open, Seeded>,
+    alerts: VecDeque<Arc<Alert>>,
+    folded: u64,
+    /// When flows that are not heard of any more were last looked for.
+    swept: Timestamp,
+    /// Grows whenever something that is shown may have changed.
+    revision: u64,
+}
+
+/// A flow that ends is told of; one that is silent for so long had its end lost. Longer than the meter's timeouts are by default.
+const SILENT: Duration = Duration::from_mins(30);
+/// Between two walks over all flows for want of room.
+const SWEEP: Duration = Duration::from_mins(1);
+
+/// What a board shows at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct BoardView {
+    /// A row a workload that runs or was seen, and rows for what is no workload.
+    pub rows: Vec<BoardRow>,
+    /// The latest alerts, the newest first, each as it stands.
+    pub alerts: Vec<Arc<Alert>>,
+    /// Rows that were added to `other` so far.
+    pub folded: u64,
+}
+
+fn canonical(tuple: FiveTuple) -> FiveTuple {
+    if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }
+}
+
+fn bytes(record: &FlowRecord) -> (u64, u64) {
+    (record.orig.counters.ip_bytes, record.resp.counters.ip_bytes)
+}
+
+impl Board {
+    /// An empty board.
+    pub fn new(limits: BoardLimits) -> Self {
+        Self {
+            limits,
+            rows: BTreeMap::new(),
+            open: hashbrown::HashMap::default(),
+            alerts: VecDeque::new(),
+            folded: 0,
+            swept: Timestamp::MIN,
+            revision: 0,
+        }
+    }
+
+    /// A flow was judged. `goes_on`: its end was not told yet.
+    pub(super) fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow, goes_on: bool) {
+        self.revision += 1;
+        let responder = owner_of(timeline, &flow.oriented.point, flow.oriented.tuple.resp, flow.oriented.at);
+        let (asks, answers) = (self.row_for(timeline, &flow.source), self.row_for(timeline, &responder));
+        let line = Arc::new(FlowLine::new(flow, &responder));
+        let latest = self.limits.latest;
+        for who in ends(&asks, &answers) {
+            if let Some(row) = self.rows.get_mut(who) {
+                row.started(&line, latest, goes_on);
+            }
+        }
+        if let Some(row) = self.rows.get_mut(&asks) {
+            row.judged(flow);
+        }
+        let record = &flow.view.record;
+        let (out, back) = bytes(record);
+        self.carried(&asks, &answers, out, back);
+        if goes_on {
+            let forward = flow.oriented.forward;
+            self.follow(Open {
+                tuple: canonical(flow.oriented.tuple),
+                id: record.id,
+                source: asks,
+                responder: answers,
+                forward,
+                counted: if forward { (out, back) } else { (back, out) },
+                continues: false,
+                point: record.point.clone(),
+                heard: record.end,
+            });
+        }
+    }
+
+    fn follow(&mut self, open: Open) {
+        if let Some(old) = self.open.remove(&open.tuple) {
+            self.ended(&old);
+        }
+        if self.open.len() >= self.limits.flows && open.heard.since(self.swept) >= SWEEP {
+            self.sweep(open.heard);
+        }
+        if self.open.len() < self.limits.flows {
+            self.open.insert(open.tuple, open);
+        } else {
+            self.ended(&open);
+        }
+    }
+
+    fn sweep(&mut self, now: Timestamp) {
+        self.swept = now;
+        let silent: Vec<Open> =
+            self.open.extract_if(|_, open| now.since(open.heard) >= SILENT).map(|(_, o)| o).collect();
+        for open in &silent {
+            self.ended(open);
+        }
+    }
+
+    /// A flow went on or ended; one that was not judged yet is counted when it is.
+    pub(super) fn on_flow(&mut self, event: &FlowEvent) {
+        let (record, key) = (&event.record, canonical(event.record.tuple));
+        let Some(open) = self.open.get_mut(&key) else { return };
+        if event.kind == FlowEventKind::Started {
+            if open.continues && open.point == record.point {
+                (open.id, open.counted, open.continues) = (record.id, (0, 0), false);
+            }
+            return;
+        }
+        if open.id != record.id {
+            return;
+        }
+        self.revision += 1;
+        let (orig, resp) = bytes(record);
+        let (orig_more, resp_more) = (orig.saturating_sub(open.counted.0), resp.saturating_sub(open.counted.1));
+        (open.counted, open.heard) = ((orig, resp), record.end);
+        open.continues = event.kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
+        let over = matches!(event.kind, FlowEventKind::Ended(_)) && !open.continues;
+        let (out, back) = if open.forward { (orig_more, resp_more) } else { (resp_more, orig_more) };
+        let (source, responder) = (open.source.clone(), open.responder.clone());
+        self.carried(&source, &responder, out, back);
+        if over && let Some(open) = self.open.remove(&key) {
+            self.ended(&open);
+        }
+    }
+
+    fn carried(&mut self, source: &Who, responder: &Who, out: u64, back: u64) {
+        if let Some(row) = self.rows.get_mut(source) {
+            row.carried(back, out);
+        }
+        if let Some(row) = self.rows.get_mut(responder).filter(|_| responder != source) {
+            row.carried(out, back);
+        }
+    }
+
+    fn ended(&mut self, open: &Open) {
+        for who in ends(&open.source, &open.responder) {
+            if let Some(row) = self.rows.get_mut(who) {
+                row.ended();
+            }
+        }
+    }
+
+    /// An alert was delivered.
+    pub(super) fn alert(&mut self, alert: &Alert) {
+        self.revision += 1;
+        if alert.update == 0 {
+            let who = Who::of_alert(alert);
+            let who = if who.workload().is_none() || self.rows.contains_key(&who) { who } else { Who::Other };
+            self.rows.entry(who).or_default().alert(alert.severity);
+        }
+        self.alerts.retain(|known| known.id != alert.id);
+        self.alerts.push_front(Arc::new(alert.clone()));
+        self.alerts.truncate(self.limits.alerts);
+    }
+
+    /// Something that is shown may have changed since this was lower.
+    pub(super) const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The inventory changed.
+    pub(super) const fn touch(&mut self) {
+        self.revision += 1;
+    }
+
+    /// A workload appeared or changed.
+    pub(super) fn workload(&mut self, timeline: &Timeline, workload: &Arc<Workload>) {
+        self.known(timeline, workload);
+    }
+
+    /// What it shows now. Rows of workloads that the timeline has forgotten go to `other`.
+    pub(super) fn view(&mut self, timeline: &Timeline) -> BoardView {
+        let forgotten = |id: &WorkloadId| timeline.workload(id).is_none();
+        let gone = self.rows.iter().filter(|(who, row)| row.idle() && who.workload().is_some_and(forgotten));
+        self.fold(gone.map(|(who, _)| who.clone()).collect());
+        let running: BTreeSet<&WorkloadId> = timeline.running().map(|workload| &workload.id).collect();
+        let rows = self.rows.iter().map(|(who, row)| {
+            let id = who.workload();
+            row.shown(who, id.and_then(|id| timeline.workload(id)), id.is_some_and(|id| running.contains(id)))
+        });
+        BoardView { rows: rows.collect(), alerts: self.alerts.iter().cloned().collect(), folded: self.folded }
+    }
+
+    fn row_for(&mut self, timeline: &Timeline, owner: &Owner) -> Who {
+        let who = match owner {
+            Owner::Workload { workload, .. } => return self.known(timeline, workload),
+            Owner::Ambiguous { .. } => Who::Ambiguous,
+            Owner::Host => Who::Host,
+            Owner::Unknown => Who::Unknown,
+            Owner::External => Who::External,
+        };
+        self.rows.entry(who.clone()).or_default();
+        who
+    }
+
+    /// The row of a workload, made where there is room.
+    fn known(&mut self, timeline: &Timeline, workload: &Arc<Workload>) -> Who {
+        let who = Who::Workload(workload.id.clone());
+        if self.rows.contains_key(&who) {
+            return who;
+        }
+        if self.rows.len() >= self.limits.rows {
+            self.make_room(timeline);
+        }
+        if self.rows.len() >= self.limits.rows {
+            self.folded += 1;
+            self.rows.entry(Who::Other).or_default();
+            return Who::Other;
+        }
+        self.rows.insert(who.clone(), Row::of(workload));
+        who
+    }
+
+    /// Frees the rows of all workloads that do not run, so that the walk is seldom.
+    fn make_room(&mut self, timeline: &Timeline) {
+        let running: BTreeSet<&WorkloadId> = timeline.running().map(|workload| &workload.id).collect();
+        let over = |id: &WorkloadId| !running.contains(id);
+        let gone = self.rows.iter().filter(|(who, row)| row.idle() && who.workload().is_some_and(over));
+        let gone: Vec<Who> = gone.map(|(who, _)| who.clone()).collect();
+        self.fold(gone);
+    }
+
+    fn fold(&mut self, rows: Vec<Who>) {
+        for who in rows {
+            if let Some(row) = self.rows.remove(&who) {
+                self.folded += 1;
+                self.rows.entry(Who::Other).or_default().add(&row);
+            }
+        }
+    }
+}
+
+/// Both ends, once where they are the same.
+fn ends<'a>(source: &'a Who, responder: &'a Who) -> impl Iterator<Item = &'a Who> {
+    [Some(source), Some(responder).filter(|responder| *responder != source)].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests;
