@@ -201,6 +201,7 @@ impl Engine {
             RecordedFact::Link(link) => self.timeline.apply_link(link),
             RecordedFact::Loss(loss) => self.stats.loss(loss),
             RecordedFact::Kernel(fact) => self.timeline.apply_kernel(now, fact),
+            RecordedFact::Ended {} => {}
         }
         None
     }

@@ -74,6 +74,8 @@ pub enum RecordedFact {
     Loss(Loss),
     /// The kernel showed namespaces, sockets or processes.
     Kernel(KernelFact),
+    /// The observation ended; what waited for a time before this was told by then.
+    Ended {},
 }
 
 /// An observation point and what the host says of it.

@@ -30,7 +30,7 @@ use super::top::{self, Screen};
 use crate::alert::Alert;
 use crate::config::{Config, InsideNamespaces};
 use crate::engine::Engine;
-use crate::input::{Fact, Input, InventoryEvent};
+use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
 use crate::observe::live::now;
 use crate::time::Timestamp;
 pub(super) use feed::Books;
@@ -156,6 +156,7 @@ impl Turn {
             self.take(feed);
         }
         self.release(Timestamp::MAX)?;
+        self.consume(&Input::new(now(), Fact::Recorded(RecordedFact::Ended {})))?;
         self.engine.finish(&mut self.alerts);
         self.deliver()?;
         if let Some(recorder) = &self.recorder {

@@ -12,7 +12,7 @@ use crate::decode::LinkType;
 use crate::detect::Severity;
 use crate::engine::{Engine, EngineConfig};
 use crate::flow::{Meter, MeterLimits};
-use crate::input::{Input, ObservationPoint};
+use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
 use crate::inventory::file::{FactsError, read_facts};
 use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket};
 
@@ -152,10 +152,14 @@ impl Replay<'_> {
     }
 
     fn finish(&mut self) -> Result<(), ReplayError> {
-        self.inputs.extend(self.facts.by_ref());
+        let is_end = |input: &Input| matches!(input.fact, Fact::Recorded(RecordedFact::Ended {}));
+        let (ends, facts): (Vec<Input>, Vec<Input>) = self.facts.by_ref().partition(is_end);
+        self.inputs.extend(facts);
         for meter in self.meters.values_mut() {
             meter.drain(&mut self.inputs);
         }
+        // As live: what was in flight came first.
+        self.inputs.extend(ends);
         self.push()?;
         self.engine.finish(&mut self.alerts);
         self.deliver()
