@@ -201,8 +201,19 @@ fn a_containers_macvlan_is_observed_while_it_runs() {
     daemon.docker(&["run", "-d", "--name", "web", "--network", "lan", IMAGE, "sleep", "600"]);
     wait_for("the macvlan is captured", || metrics().contains("observation_point=\"web:eth0\""));
     daemon.docker(&["exec", "web", "ping", "-c", "5", "-W", "5", "10.8.0.1"]);
+    // Whoever is in there may make interfaces as they like; what comes later is found, and the bound is said.
+    let pid = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "web"]);
+    let more = "for i in 1 2 3 4 5 6; do ip link add v$i type veth peer name w$i; ip link set v$i up; ip link set w$i up; done";
+    in_netns(&daemon, &format!("nsenter -t {pid} -n sh -c '{more}'"));
+    let points = || metrics().matches("hopwatch_packets_total{observation_point=\"web:").count();
+    wait_for("eight are captured", || points() == 8);
+    let ready = || in_netns(&daemon, "curl -sg -m 5 http://127.0.0.1:9921/readyz");
+    wait_for("the bound is said", || ready().contains("at most 8 of one workload"));
+    assert_eq!(points(), 8);
+
     let id = daemon.docker(&["inspect", "-f", "{{.Id}}", "web"]);
     daemon.docker(&["rm", "-f", "web"]);
+    wait_for("nothing is missing any more", || !ready().contains("at most 8 of one workload"));
     // The macvlan is only then gone: a socket in its namespace would keep it, and the parent busy.
     let down = || facts(&recording, "web:eth0").iter().any(|link| link["up"] == false);
     std::thread::sleep(Duration::from_secs(3));
