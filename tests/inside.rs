@@ -176,6 +176,19 @@ fn in_netns(daemon: &Dockerd, line: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A second sniffer beside the first, which may capture but not enter.
+fn without_permission_that_is_said(daemon: &Dockerd) {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/var/run/netns/{}", daemon.netns()));
+    command.args(["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", env!("CARGO_BIN_EXE_hopwatch")]);
+    command.args(["sniff", "-i", "docker0", "--inside=all", "--listen", "127.0.0.1:9922", "--format", "json"]);
+    command.env("DOCKER_HOST", daemon.host()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _sniffer = Process(command.spawn().expect("hopwatch"));
+    let get = |path: &str| in_netns(daemon, &format!("curl -sg -m 5 http://127.0.0.1:9922{path}"));
+    wait_for("the refusal is said", || get("/readyz").contains("no permission to enter network namespaces"));
+    assert!(get("/metrics").contains("observation_point=\"docker0\""), "the rest goes on");
+}
+
 #[test]
 fn a_containers_macvlan_is_observed_while_it_runs() {
     if let Some(why) = dockerd::unavailable().or_else(|| unavailable().map(str::to_owned)) {
@@ -210,6 +223,8 @@ fn a_containers_macvlan_is_observed_while_it_runs() {
     let ready = || in_netns(&daemon, "curl -sg -m 5 http://127.0.0.1:9921/readyz");
     wait_for("the bound is said", || ready().contains("at most 8 of one workload"));
     assert_eq!(points(), 8);
+
+    without_permission_that_is_said(&daemon);
 
     let id = daemon.docker(&["inspect", "-f", "{{.Id}}", "web"]);
     daemon.docker(&["rm", "-f", "web"]);
