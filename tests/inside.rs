@@ -176,6 +176,19 @@ fn in_netns(daemon: &Dockerd, line: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A second sniffer beside the first, which may capture but not enter.
+fn without_permission_that_is_said(daemon: &Dockerd) {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/var/run/netns/{}", daemon.netns()));
+    command.args(["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", env!("CARGO_BIN_EXE_hopwatch")]);
+    command.args(["sniff", "-i", "docker0", "--inside=all", "--listen", "127.0.0.1:9922", "--format", "json"]);
+    command.env("DOCKER_HOST", daemon.host()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _sniffer = Process(command.spawn().expect("hopwatch"));
+    let get = |path: &str| in_netns(daemon, &format!("curl -sg -m 5 http://127.0.0.1:9922{path}"));
+    wait_for("the refusal is said", || get("/readyz").contains("no permission to enter network namespaces"));
+    assert!(get("/metrics").contains("observation_point=\"docker0\""), "the rest goes on");
+}
+
 #[test]
 fn a_containers_macvlan_is_observed_while_it_runs() {
     if let Some(why) = dockerd::unavailable().or_else(|| unavailable().map(str::to_owned)) {
@@ -201,8 +214,21 @@ fn a_containers_macvlan_is_observed_while_it_runs() {
     daemon.docker(&["run", "-d", "--name", "web", "--network", "lan", IMAGE, "sleep", "600"]);
     wait_for("the macvlan is captured", || metrics().contains("observation_point=\"web:eth0\""));
     daemon.docker(&["exec", "web", "ping", "-c", "5", "-W", "5", "10.8.0.1"]);
+    // Whoever is in there may make interfaces as they like; what comes later is found, and the bound is said.
+    let pid = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "web"]);
+    let more = "for i in 1 2 3 4 5 6; do ip link add v$i type veth peer name w$i; ip link set v$i up; ip link set w$i up; done";
+    in_netns(&daemon, &format!("nsenter -t {pid} -n sh -c '{more}'"));
+    let points = || metrics().matches("hopwatch_packets_total{observation_point=\"web:").count();
+    wait_for("eight are captured", || points() == 8);
+    let ready = || in_netns(&daemon, "curl -sg -m 5 http://127.0.0.1:9921/readyz");
+    wait_for("the bound is said", || ready().contains("at most 8 of one workload"));
+    assert_eq!(points(), 8);
+
+    without_permission_that_is_said(&daemon);
+
     let id = daemon.docker(&["inspect", "-f", "{{.Id}}", "web"]);
     daemon.docker(&["rm", "-f", "web"]);
+    wait_for("nothing is missing any more", || !ready().contains("at most 8 of one workload"));
     // The macvlan is only then gone: a socket in its namespace would keep it, and the parent busy.
     let down = || facts(&recording, "web:eth0").iter().any(|link| link["up"] == false);
     std::thread::sleep(Duration::from_secs(3));

@@ -31,8 +31,12 @@ use crate::time::Timestamp;
 const MAX_TAPS: usize = 256;
 /// Of one namespace: whoever is in there can make thousands of interfaces.
 const MAX_OF_ONE: usize = 8;
-/// Namespaces entered in one look; events are taken in between.
+/// Addresses of one interface that are told; whoever is in there can give it thousands.
+const MAX_ADDRESSES: usize = 64;
+/// Namespaces newly entered in one look, which takes long because taps are opened; events are taken in between.
 const ENTERED_AT_ONCE: usize = 4;
+/// Namespaces looked into again in one look.
+const LOOKED_AT_ONCE: usize = 64;
 /// How long the thread waits at once, so that it notices the end.
 const WAIT: Duration = Duration::from_millis(100);
 /// How often is looked whether the processes are still there.
@@ -64,6 +68,8 @@ struct Inner {
 struct Found {
     links: Vec<Interface>,
     opened: Vec<(Interface, anyhow::Result<Tap>)>,
+    /// Interfaces for which there was no room.
+    left_out: usize,
 }
 
 struct Inside {
@@ -149,10 +155,8 @@ impl Inside {
         let by_name: HostLinks<'_> = host.iter().map(|link| (link.name.as_str(), link)).collect();
         let wanted = self.known.wanted(&by_name, time);
         self.close(&wanted);
-        let due = wanted.iter().filter(|workload| self.is_due(workload, time)).take(ENTERED_AT_ONCE);
-        let due: Vec<_> = due.cloned().collect();
         let own = self.plan.own_sockets(&host);
-        for workload in due {
+        for workload in self.due(&wanted, time) {
             let options = self.options(own.clone());
             if let Err(error) = self.enter(&workload, &options, time) {
                 self.refuse(&workload, &error, time);
@@ -191,12 +195,20 @@ impl Inside {
         self.ending.push((point, tap.handle));
     }
 
-    fn is_due(&self, workload: &Workload, time: Timestamp) -> bool {
-        let shared = || self.refused.get(&workload.id).is_none_or(|(until, _)| *until <= time);
-        match self.entered.get(&workload.id) {
-            Some(entered) => time.since(entered.looked) >= LOOK_AGAIN,
-            None => shared(),
+    /// Whom to enter now: some that are new, and of the others those that were looked into longest ago.
+    fn due(&self, wanted: &[Arc<Workload>], time: Timestamp) -> Vec<Arc<Workload>> {
+        let may = |workload: &Workload| self.refused.get(&workload.id).is_none_or(|(until, _)| *until <= time);
+        let (mut again, mut due) = (Vec::new(), Vec::new());
+        for workload in wanted {
+            match self.entered.get(&workload.id) {
+                Some(entered) if time.since(entered.looked) >= LOOK_AGAIN => again.push((entered.looked, workload)),
+                None if due.len() < ENTERED_AT_ONCE && may(workload) => due.push(Arc::clone(workload)),
+                Some(_) | None => {}
+            }
         }
+        again.sort_by_key(|(looked, _)| *looked);
+        due.extend(again.into_iter().take(LOOKED_AT_ONCE).map(|(_, workload)| Arc::clone(workload)));
+        due
     }
 
     fn options(&self, own: Vec<std::net::SocketAddr>) -> TapOptions {
@@ -225,7 +237,10 @@ impl Inside {
         let found = netns.call(|| self.open(workload, options, room))??;
         let mut taps = self.entered.remove(&workload.id).map(|entered| entered.taps).unwrap_or_default();
         self.tell_changes(&mut taps, &found.links);
-        let mut refusal = None;
+        let mut refusal = (found.left_out > 0).then(|| {
+            let (name, left_out) = (&workload.name, found.left_out);
+            anyhow::anyhow!("{left_out} interfaces inside {name:?} are not captured: at most {MAX_OF_ONE} of one workload and {MAX_TAPS} in all")
+        });
         for (link, tap) in found.opened {
             match tap.and_then(|tap| self.start(tap, &link, &workload.id, options.ring_bytes)) {
                 Ok(tap) => drop(taps.insert(link.index, tap)),
@@ -246,10 +261,12 @@ impl Inside {
         links.retain(|link| !link.loopback);
         let known = self.entered.get(&workload.id);
         let has = |link: &Interface| known.is_some_and(|entered| entered.taps.contains_key(&link.index));
-        let all = known.map_or(0, |entered| entered.taps.len());
-        let fresh: Vec<_> = links.iter().filter(|link| link.up && !has(link)).cloned().collect();
+        let room = room.min(MAX_OF_ONE.saturating_sub(known.map_or(0, |entered| entered.taps.len())));
+        let mut fresh: Vec<_> = links.iter().filter(|link| link.up && !has(link)).cloned().collect();
+        let left_out = fresh.len().saturating_sub(room);
+        fresh.truncate(room);
         let mut opened: Vec<(Interface, anyhow::Result<Tap>)> = Vec::new();
-        for link in fresh.into_iter().take(room.min(MAX_OF_ONE.saturating_sub(all))) {
+        for link in fresh {
             let point = point_name(workload, &link.name, link.index, |point| {
                 self.is_taken(point) || opened.iter().any(|(_, tap)| tap.as_ref().is_ok_and(|tap| tap.point() == point))
             });
@@ -257,13 +274,17 @@ impl Inside {
             opened.push((link, tap));
         }
         // Afterwards, for only now are they promiscuous. What the kernel does not tell stays absent.
-        let _ = host::examine(&mut links, |_| true);
+        let _ =
+            host::examine(&mut links, |link| has(link) || opened.iter().any(|(opened, _)| opened.index == link.index));
+        for link in &mut links {
+            link.addresses.truncate(MAX_ADDRESSES);
+        }
         for (link, _) in &mut opened {
             if let Some(examined) = links.iter().find(|examined| examined.index == link.index) {
                 link.clone_from(examined);
             }
         }
-        Ok(Found { links, opened })
+        Ok(Found { links, opened, left_out })
     }
 
     fn is_taken(&self, point: &ObservationPoint) -> bool {
