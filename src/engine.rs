@@ -178,7 +178,7 @@ impl Engine {
                 // What is gone tells nothing new of those that wait.
                 _ => return,
             },
-            RecordedFact::Link(_) | RecordedFact::Loss(_) => return,
+            RecordedFact::Link(_) | RecordedFact::Loss(_) | RecordedFact::Ended {} => return,
         }
         self.take(step, now, out);
     }
