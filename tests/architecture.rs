@@ -42,16 +42,17 @@ const ROOMS: &[Room] = &[
     core("alert", "model, grouping, exceptions", &["detect", "path", "flow", "inventory", "input", "time"]),
     core("engine", "owns the state; inputs in, alerts out", &["alert", "detect", "path", "inventory", "input", "time"]),
     shell("host", "the kernel's interfaces", &["input"]),
-    shell("inventory::docker", "the Docker socket", &["host", "input", "time"]),
+    shell("inventory::discover", "which runtimes there are, and where", &["input"]),
+    shell("inventory::docker", "runtimes that speak the Docker API", &["host", "input", "time"]),
     shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
     shell("observe", "live taps, capture files", &["flow", "decode", "input", "time"]),
     shell("alert::sinks", "text and JSON", &["alert", "detect"]),
     shell("export", "flow records as text, JSON Lines, CSV, conn.log", &["alert::sinks", "flow", "input", "time"]),
-    shell("serve", "metrics and health", &["engine", "detect", "decode", "input"]),
+    shell("serve", "metrics and health", &["engine", "detect", "decode", "input", "time"]),
     shell(
         "config",
         "file to checked values",
-        &["engine", "alert", "detect", "path", "flow", "inventory", "inventory::docker", "input", "time"],
+        &["engine", "alert", "detect", "path", "flow", "inventory", "inventory::discover", "input", "time"],
     ),
     shell(
         "app",
@@ -64,6 +65,7 @@ const ROOMS: &[Room] = &[
             "observe",
             "inventory::file",
             "inventory::docker",
+            "inventory::discover",
             "host",
             "engine",
             "alert",
@@ -77,18 +79,7 @@ const ROOMS: &[Room] = &[
     shell(
         "cli",
         "one file a subcommand",
-        &[
-            "app",
-            "config",
-            "export",
-            "alert::sinks",
-            "observe",
-            "inventory::file",
-            "inventory::docker",
-            "alert",
-            "detect",
-            "input",
-        ],
+        &["app", "config", "export", "alert::sinks", "observe", "inventory::file", "alert", "detect", "input"],
     ),
 ];
 

@@ -148,7 +148,8 @@ impl Discovery {
             let file = path.and_then(|path| path.metadata().ok());
             let kind = path.map_or(candidate.kind, |path| true_kind(candidate.kind, path));
             let identity = file.as_ref().map(|file| (family(kind), file.dev(), file.ino()));
-            let same_host = found.iter().any(|other| other.host == candidate.host && family(other.kind) == family(kind));
+            let same_host =
+                found.iter().any(|other| other.host == candidate.host && family(other.kind) == family(kind));
             if same_host || identity.is_some_and(|identity| !seen.insert(identity)) {
                 continue;
             }

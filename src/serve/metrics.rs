@@ -172,7 +172,10 @@ pub static METRICS: &[Metric] = &[
             let known = s.engine.runtimes.iter().map(|(name, connected)| (name.to_string(), u64::from(*connected)));
             let mut all: std::collections::BTreeMap<_, _> = RUNTIMES.map(|name| (name.to_owned(), 0)).into();
             all.extend(known);
-            all.into_iter().take(MAX_RUNTIMES).map(|(name, connected)| sample([("runtime", name.as_str())], connected)).collect()
+            all.into_iter()
+                .take(MAX_RUNTIMES)
+                .map(|(name, connected)| sample([("runtime", name.as_str())], connected))
+                .collect()
         },
     ),
     counter(

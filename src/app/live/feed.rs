@@ -152,10 +152,12 @@ impl Books {
         match &self.runtimes {
             None => reasons.push("starting: no container runtime was looked for yet".to_owned()),
             Some(none) if none.is_empty() => {
-                reasons.push("no container runtime was found; start one, or name its socket under `runtime`".to_owned());
+                reasons
+                    .push("no container runtime was found; start one, or name its socket under `runtime`".to_owned());
             }
             Some(runtimes) => {
-                let waiting = runtimes.iter().filter(|(name, complete)| !**complete && !self.silent.contains_key(*name));
+                let waiting =
+                    runtimes.iter().filter(|(name, complete)| !**complete && !self.silent.contains_key(*name));
                 reasons.extend(waiting.map(|(name, _)| format!("the first snapshot of {name} is not complete yet")));
             }
         }

@@ -232,6 +232,9 @@ mod tests {
         assert!(tell("podman-1000", &workload("b", "podman-1000")));
         assert!(tell("docker", &workload("b", "docker")), "root may take back what a user claimed");
         assert!(!tell("podman-1000", &workload("b", "podman-1000")));
-        assert!(tell("docker", &stopped) && tell("podman-1000", &workload("a", "podman-1000")), "ids of the dead are free");
+        assert!(
+            tell("docker", &stopped) && tell("podman-1000", &workload("a", "podman-1000")),
+            "ids of the dead are free"
+        );
     }
 }

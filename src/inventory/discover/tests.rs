@@ -82,8 +82,10 @@ fn one_daemon_behind_two_paths_is_read_once_and_as_what_it_is() {
 
 #[test]
 fn variables_and_configuration_are_missed_when_absent_and_go_before_the_usual_path() {
-    let mut host =
-        Host::new(&[("DOCKER_HOST", "unix:///nowhere/docker.sock"), ("CONTAINER_HOST", "ssh://far/away")], everything());
+    let mut host = Host::new(
+        &[("DOCKER_HOST", "unix:///nowhere/docker.sock"), ("CONTAINER_HOST", "ssh://far/away")],
+        everything(),
+    );
     host.listen("var/run/docker.sock");
     assert_eq!(host.look(), ["docker Docker unix:///nowhere/docker.sock*", "podman Podman ssh://far/away*"]);
 

@@ -111,9 +111,8 @@ pub(super) fn attachments(networks: &BTreeMap<String, Endpoint>) -> Vec<Attachme
 }
 
 fn attachment(name: &str, endpoint: &Endpoint) -> Attachment {
-    let read = |texts: [&String; 2]| {
-        texts.into_iter().filter_map(|text| text.parse::<IpAddr>().ok()).collect::<Vec<_>>()
-    };
+    let read =
+        |texts: [&String; 2]| texts.into_iter().filter_map(|text| text.parse::<IpAddr>().ok()).collect::<Vec<_>>();
     Attachment {
         network: name.to_owned(),
         network_id: endpoint.network_id.clone(),

@@ -13,17 +13,8 @@ use crate::input::{NetworkMode, Workload, WorkloadId, WorkloadState};
 use crate::time::Timestamp;
 
 /// Attributes of an event that are none of the container's labels.
-const NO_LABELS: [&str; 9] = [
-    "image",
-    "name",
-    "exitCode",
-    "signal",
-    "execDuration",
-    "execID",
-    "oldName",
-    "containerExitCode",
-    "podId",
-];
+const NO_LABELS: [&str; 9] =
+    ["image", "name", "exitCode", "signal", "execDuration", "execID", "oldName", "containerExitCode", "podId"];
 
 /// An event that matters.
 #[derive(Debug, PartialEq)]
@@ -49,11 +40,9 @@ impl Notice {
         let at = Timestamp::from_nanos(event.time_nano);
         let read = match event.kind.as_str() {
             "network" => network(event, dialect, at)?,
-            "container" => act(action).map_or(Self::Other, |act| Self::Container {
-                id: WorkloadId::new(subject),
-                act,
-                at,
-            }),
+            "container" => {
+                act(action).map_or(Self::Other, |act| Self::Container { id: WorkloadId::new(subject), act, at })
+            }
             _ => Self::Other,
         };
         (read == Self::Other || is_id(subject)).then_some(read)
@@ -150,7 +139,8 @@ mod tests {
 
     #[test]
     fn podman_names_the_container_where_docker_names_the_network() {
-        let text = r#"{"Type":"network","Action":"connect","Actor":{"ID":"ab","Attributes":{"container":"cd"}},"timeNano":5}"#;
+        let text =
+            r#"{"Type":"network","Action":"connect","Actor":{"ID":"ab","Attributes":{"container":"cd"}},"timeNano":5}"#;
         let Some(Notice::Container { id, act, .. }) = read(text, Dialect::Podman) else { panic!() };
         assert_eq!((id.as_str(), act), ("ab", Act::Rewired));
         let Some(Notice::Container { id, act, .. }) = read(text, Dialect::Docker) else { panic!() };

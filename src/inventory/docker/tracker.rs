@@ -319,9 +319,8 @@ impl Tracked {
         let before = || self.workload.clone().or(introduced);
         let mut workload = workload.or_else(before)?;
         // What has ended has no addresses any more; Podman shows them between network and start.
-        let prepared = |known: &&Workload| {
-            known.state == WorkloadState::Created && known.network_mode == workload.network_mode
-        };
+        let prepared =
+            |known: &&Workload| known.state == WorkloadState::Created && known.network_mode == workload.network_mode;
         if workload.addresses().next().is_none()
             && let Some(known) = self.workload.as_ref().filter(prepared)
         {
