@@ -197,9 +197,25 @@ impl Podman {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let cgroups = mounts.lines().filter(|line| line.contains(" cgroup")).filter_map(|line| line.split(' ').nth(1));
         for folder in cgroups {
-            let _ = fs::remove_dir(format!("{folder}{}", self.cgroup()));
+            let cgroup = PathBuf::from(format!("{folder}{}", self.cgroup()));
+            let began = Instant::now();
+            // What watches over a container outlives it by a moment.
+            while cgroup.exists() && began.elapsed() < Duration::from_secs(3) {
+                remove_cgroups(&cgroup);
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     }
+}
+
+/// The innermost first; a cgroup that is busy or gone stays as it is.
+fn remove_cgroups(folder: &Path) {
+    for inner in folder.read_dir().into_iter().flatten().flatten() {
+        if inner.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroups(&inner.path());
+        }
+    }
+    let _ = fs::remove_dir(folder);
 }
 
 impl Drop for Podman {
