@@ -178,7 +178,9 @@ fn networks(podman: &Podman, told: &Told) {
     assert_eq!(first.attachments[0].network_id, back.id);
     podman.podman(&["network", "connect", "front", "both"]);
     told.next("both networks, from the connect on", |event| match event {
-        InventoryEvent::Workload(w) => (w.id == id && w.addresses().count() == 2 && w.since > first.since).then_some(()),
+        InventoryEvent::Workload(w) => {
+            (w.id == id && w.addresses().count() == 2 && w.since > first.since).then_some(())
+        }
         _ => None,
     });
     podman.podman(&["rm", "-f", "-t", "0", "both"]);

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::feed::Feed;
-use crate::app::publish::Readers;
+use crate::app::publish::{Count, Readers};
 use crate::config::RuntimesConfig;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeName, WorkloadId};
 use crate::inventory::discover::{Discovery, Kind, Places, Runtime};
@@ -103,7 +103,7 @@ fn start(runtime: &Runtime, config: &RuntimesConfig, shared: &Shared) -> Option<
     let foreign = Arc::new(AtomicU64::default());
     let emit = shared.emit(runtime, &foreign);
     let reconcile_interval = config.reconcile_interval(runtime.kind);
-    let (task, counters): (_, Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>) = match runtime.kind {
+    let (task, counters): (_, Count) = match runtime.kind {
         Kind::Docker | Kind::Podman => {
             let reader = DockerReader::new(DockerOptions {
                 runtime: runtime.name.clone(),
@@ -152,7 +152,7 @@ impl Shared {
     /// Waits for room, without holding up the other tasks of this thread. Fails only when the engine is gone.
     fn send(&self, feed: Feed) {
         if let Err(TrySendError::Full(feed)) = self.sender.try_send(feed) {
-            let _ = tokio::task::block_in_place(|| self.sender.send(feed));
+            tokio::task::block_in_place(|| drop(self.sender.send(feed)));
         }
     }
 }
