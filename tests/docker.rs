@@ -7,86 +7,19 @@
 
 #[path = "support/dockerd.rs"]
 mod dockerd;
+#[path = "support/told.rs"]
+mod told;
 
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use dockerd::{Dockerd, IMAGE};
-use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadId, WorkloadState};
-use hopwatch::inventory::docker::{DockerCounters, DockerError, DockerOptions, DockerReader};
+use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadId};
+use hopwatch::inventory::docker::{DockerError, DockerOptions, DockerReader};
 use hopwatch::time::Timestamp;
-use tokio::sync::watch;
+use told::{PATIENCE, Told};
 
 /// Names the daemon's socket to the part that runs inside its namespace.
 const INSIDE: &str = "HOPWATCH_TEST_DOCKER_HOST";
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A reader that runs in the background.
-struct Told {
-    events: Receiver<InventoryEvent>,
-    stop: watch::Sender<bool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    counters: Arc<DockerCounters>,
-}
-
-impl Told {
-    fn by(options: DockerOptions) -> Self {
-        let (sender, events) = channel();
-        let (stop, stopped) = watch::channel(false);
-        let reader = DockerReader::new(options);
-        let counters = reader.counters();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            let emit = move |event| drop(sender.send(event));
-            runtime.expect("runtime").block_on(reader.run(emit, stopped));
-        });
-        Self { events, stop, thread: Some(thread), counters }
-    }
-
-    /// The next event for which `pick` answers something; those before it are skipped.
-    fn next<T>(&self, what: &str, mut pick: impl FnMut(&InventoryEvent) -> Option<T>) -> T {
-        let started = Instant::now();
-        let mut skipped = Vec::new();
-        while let Some(left) = PATIENCE.checked_sub(started.elapsed()) {
-            let Ok(event) = self.events.recv_timeout(left) else { break };
-            if let Some(found) = pick(&event) {
-                return found;
-            }
-            skipped.push(event);
-        }
-        panic!("{what} was not told; {:?}; told instead: {skipped:#?}", self.counters.all());
-    }
-
-    fn workload(&self, name: &str) -> Arc<Workload> {
-        self.next(name, |event| match event {
-            InventoryEvent::Workload(w) if w.name == name && w.state == WorkloadState::Running => Some(w.clone()),
-            _ => None,
-        })
-    }
-
-    fn stopped(&self, id: &WorkloadId) -> Timestamp {
-        self.next("the end", |event| match event {
-            InventoryEvent::Stopped { id: ended, until } if ended == id => Some(*until),
-            _ => None,
-        })
-    }
-
-    fn reconciled(&self) -> Vec<WorkloadId> {
-        self.next("a whole list", |event| match event {
-            InventoryEvent::Reconciled { running, .. } => Some(running.clone()),
-            _ => None,
-        })
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        let _ = self.stop.send(true);
-        let ended = self.thread.take().map(std::thread::JoinHandle::join);
-        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))), "the reader did not end in order");
-    }
-}
 
 fn sleeper<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["run", "-d", "--name", name], more, &[IMAGE, "sleep", "600"]].concat()

@@ -18,7 +18,7 @@ use crate::view::Shot;
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// What a reader of a runtime did and missed, by name.
-type Count = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>;
+pub type Count = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>;
 
 /// The counters of all readers, by runtime; shared with those who start them.
 #[derive(Clone, Default)]

@@ -195,9 +195,8 @@ impl Discovery {
 
     fn of_user(&self, kind: Kind, user: u32) -> Option<Candidate> {
         let path = self.places.root.join("run/user").join(user.to_string()).join(kind.of_users()?);
-        let file = path.symlink_metadata().ok().filter(|file| file.file_type().is_socket() && file.uid() == user)?;
-        drop(file);
-        Some(Candidate { kind, host: path.to_string_lossy().into_owned(), configured: false, user: Some(user) })
+        let own = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket() && file.uid() == user);
+        own.then(|| Candidate { kind, host: path.to_string_lossy().into_owned(), configured: false, user: Some(user) })
     }
 
     /// Of the user who runs this process, wherever the user's folder is.

@@ -164,7 +164,7 @@ impl Shared {
     /// Waits for room, without holding up the other tasks of this thread. Fails only when the engine is gone.
     fn send(&self, feed: Feed) {
         if let Err(TrySendError::Full(feed)) = self.sender.try_send(feed) {
-            let _ = tokio::task::block_in_place(|| self.sender.send(feed));
+            tokio::task::block_in_place(|| drop(self.sender.send(feed)));
         }
     }
 }

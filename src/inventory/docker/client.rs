@@ -285,7 +285,9 @@ impl Client {
         // A list that fails is asked for again by the next reconcile.
         if unknown && let Ok(mut networks) = self.list_networks().await {
             networks.retain(|network| is_id(&network.id));
-            networks.iter_mut().for_each(|network| self.note(network));
+            for network in &mut networks {
+                self.note(network);
+            }
             locked(&self.networks).fresh = networks;
         }
         let known = locked(&self.networks);

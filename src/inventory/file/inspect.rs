@@ -17,14 +17,67 @@ use crate::inventory::docker::{Container, Network, from_inspect, from_network};
 
 const EXPECTED: &str = "the output of docker inspect";
 
-/// What an object is; told by the parts that it has, before it is read whole.
+/// What an object is, told by the parts that it has. A person wrote or picked the file, so parts of a wrong kind are told at
+/// their place, where a runtime's answer would be read as far as it goes.
 #[derive(Deserialize)]
-#[serde(expecting = "an inspected container or network")]
+#[serde(expecting = "an inspected container or network", rename_all = "PascalCase")]
+#[allow(dead_code, reason = "read only to be checked")]
 struct Kind {
-    #[serde(rename = "State")]
-    state: Option<IgnoredAny>,
+    id: Option<String>,
+    name: Option<String>,
+    image: Option<String>,
+    state: Option<State>,
+    config: Option<Config>,
+    host_config: Option<HostConfig>,
+    network_settings: Option<NetworkSettings>,
     #[serde(rename = "IPAM")]
     ipam: Option<IgnoredAny>,
+    driver: Option<String>,
+    options: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "read only to be checked")]
+struct State {
+    status: Option<String>,
+    running: Option<bool>,
+    pid: Option<i64>,
+    started_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "read only to be checked")]
+struct Config {
+    image: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "read only to be checked")]
+struct HostConfig {
+    network_mode: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "read only to be checked")]
+struct NetworkSettings {
+    networks: Option<BTreeMap<String, Endpoint>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(dead_code, reason = "read only to be checked")]
+struct Endpoint {
+    #[serde(rename = "IPAddress")]
+    ip: Option<String>,
+    #[serde(rename = "GlobalIPv6Address")]
+    ipv6: Option<String>,
+    mac_address: Option<String>,
+    gateway: Option<String>,
 }
 
 /// What was found so far.

@@ -85,3 +85,91 @@ fn nothing_given_is_nothing_told() {
     let empty = from_inspect(&Container::default());
     assert_eq!((empty.name.as_str(), empty.state, empty.attachments.len()), ("", WorkloadState::Exited, 0));
 }
+
+const PODMAN: &str = include_str!("../../../../tests/data/podman/containers.json");
+const ROOTLESS: &str = include_str!("../../../../tests/data/podman/rootless.json");
+const PODMAN_NETWORKS: &str = include_str!("../../../../tests/data/podman/networks.json");
+
+fn speaker(dialect: Dialect, rootless: bool) -> Speaker {
+    Speaker { runtime: "test".into(), dialect, rootless }
+}
+
+#[test]
+fn podmans_own_inspect_is_read_with_pods_and_joined_namespaces() {
+    let all = read(PODMAN);
+    let [bridge, host, joined, infra, inside] = &all[..] else { panic!("five containers") };
+    assert_eq!((&*bridge.runtime, bridge.addresses().count(), bridge.state), ("podman", 1, WorkloadState::Running));
+    assert!(bridge.image_digest.starts_with("sha256:3929") && bridge.image == "localhost/bb:latest");
+    assert_eq!(host.network_mode, NetworkMode::Host);
+    assert_eq!(joined.network_mode, NetworkMode::Container(bridge.id.clone()));
+    assert!(joined.attachments.is_empty(), "Podman shows the other's addresses; they are not its own");
+    let pods: Vec<_> = [infra, inside].iter().filter_map(|workload| workload.pod.as_ref()).collect();
+    assert_eq!(pods.iter().map(|pod| pod.sandbox).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(pods[0].uid, pods[1].uid);
+    assert_eq!(inside.network_mode, NetworkMode::Container(infra.id.clone()));
+    assert!(bridge.pod.is_none());
+}
+
+#[test]
+fn a_rootless_runtimes_bridge_and_addresses_are_none_of_the_hosts() {
+    let all: Vec<Container> = serde_json::from_str(ROOTLESS).expect("inspect output");
+    let modes = |speaker: &Speaker| -> Vec<String> {
+        let all = all.iter().map(|container| describe(container, speaker));
+        all.map(|workload| format!("{} {}", workload.network_mode, workload.attachments.len())).collect()
+    };
+    assert_eq!(modes(&speaker(Dialect::Podman, true)), ["rootless:slirp4netns 0", "rootless:bridge 0", "host 0"]);
+    let rootlesskit = ["rootless:rootlesskit 0", "rootless:rootlesskit 0", "rootless:rootlesskit 0"];
+    assert_eq!(modes(&speaker(Dialect::Docker, true)), rootlesskit);
+}
+
+#[test]
+fn every_word_for_a_network_mode_is_understood_in_its_dialect() {
+    let [docker, podman] = [speaker(Dialect::Docker, false), speaker(Dialect::Podman, false)];
+    for (word, speaker, mode) in [
+        ("pasta", &podman, "rootless:pasta"),
+        ("pasta:-t,8080", &podman, "rootless:pasta"),
+        ("slirp4netns:port_handler=slirp4netns", &podman, "rootless:slirp4netns"),
+        ("ns:/run/netns/x", &podman, "own"),
+        ("bridge", &podman, "own"),
+        ("container:abc", &podman, "container:abc"),
+        // A network may have any name in Docker, and this one must not hide its containers.
+        ("pasta", &docker, "own"),
+        ("default", &docker, "own"),
+        ("none", &docker, "none"),
+        ("", &docker, "own"),
+    ] {
+        assert_eq!(network_mode(word, speaker).to_string(), mode, "{word}");
+    }
+}
+
+#[test]
+fn every_state_of_libpod_has_a_meaning() {
+    for (word, state) in [
+        ("configured", WorkloadState::Created),
+        ("created", WorkloadState::Created),
+        ("initialized", WorkloadState::Created),
+        ("running", WorkloadState::Running),
+        ("stopping", WorkloadState::Running),
+        ("paused", WorkloadState::Paused),
+        ("stopped", WorkloadState::Exited),
+        ("removing", WorkloadState::Exited),
+        ("exited", WorkloadState::Exited),
+        ("unknown", WorkloadState::Exited),
+        ("bad", WorkloadState::Exited),
+    ] {
+        assert_eq!(state_of(&State { status: word.into(), ..State::default() }), state, "{word}");
+    }
+}
+
+#[test]
+fn podmans_networks_name_their_bridge() {
+    let all: Vec<PodmanNetwork> = serde_json::from_str(PODMAN_NETWORKS).expect("networks");
+    let network = from_podman_network(&all[0]);
+    assert_eq!((network.name.as_str(), network.bridge.as_deref()), ("podman", Some("cni-podman0")));
+    assert_eq!(
+        (network.subnets[0].to_string(), network.gateways[0].to_string()),
+        ("10.88.0.0/16".into(), "10.88.0.1".into())
+    );
+    let macvlan = PodmanNetwork { driver: "macvlan".into(), interface: "eth0".into(), ..PodmanNetwork::default() };
+    assert_eq!(from_podman_network(&macvlan).bridge, None);
+}

@@ -160,7 +160,65 @@ fn a_snapshot_after_a_cut_keeps_the_refined_start_and_drops_what_waited() {
     assert_eq!(short(events.into_iter().map(Step::Emit).collect()), ["Running Some(10) 172.18.0.2"]);
     assert_eq!(short(tracker.notice(&id(), Act::Changed, secs(20))), ["look"], "nothing is under way any more");
     assert!(tracker.snapshot(Vec::new()).is_empty());
-    assert!(tracker.containers.is_empty());
+    tracker.snapshot(Vec::new());
+    assert!(tracker.containers.is_empty(), "the second list without it is the end of its memory");
+}
+
+#[test]
+fn an_end_during_a_cut_is_dated_by_the_event_that_is_asked_for_again() {
+    let mut tracker = Tracker::default();
+    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
+    tracker.snapshot(vec![*workload]);
+    tracker.notice(&id(), Act::Changed, secs(60));
+    assert_eq!(tracker.checkpoint(), Some(secs(60)));
+    assert!(tracker.snapshot(Vec::new()).is_empty(), "the cut: it is not in the list any more");
+    assert_eq!(short(tracker.notice(&id(), Act::Died, secs(70))), ["stopped 70"]);
+}
+
+#[test]
+fn what_waited_at_a_cut_is_asked_for_again() {
+    let mut tracker = Tracker::default();
+    assert_eq!(tracker.checkpoint(), None);
+    tracker.notice(&id(), Act::Started, secs(10));
+    tracker.notice(&id(), Act::Died, secs(20));
+    tracker.notice(&WorkloadId::new("other"), Act::Died, secs(30));
+    assert_eq!(tracker.checkpoint(), Some(secs(10)), "the look at its start is still under way");
+    tracker.seen(&id(), inspected(WorkloadState::Exited, None, ""));
+    assert_eq!(tracker.checkpoint(), Some(secs(30)));
+}
+
+#[test]
+fn one_that_lived_and_was_removed_during_a_cut_is_told_from_its_events() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), Act::Started, secs(10));
+    let Seen::Container(introduced) = inspected(WorkloadState::Running, None, "") else { panic!() };
+    tracker.introduce(*introduced);
+    tracker.notice(&id(), Act::Died, secs(11));
+    tracker.notice(&id(), Act::Destroyed, secs(12));
+    assert_eq!(short(tracker.seen(&id(), Seen::Nothing)), ["Running Some(10) ", "stopped 11", "stopped 12"]);
+}
+
+#[test]
+fn an_address_seen_between_network_and_start_holds_for_one_that_ended_before_the_look() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), Act::Created, secs(9));
+    tracker.seen(&id(), inspected(WorkloadState::Created, None, "10.88.0.2"));
+    tracker.notice(&id(), Act::Started, secs(10));
+    assert_eq!(short(tracker.seen(&id(), inspected(WorkloadState::Exited, None, ""))), ["Running Some(10) 10.88.0.2"]);
+    tracker.notice(&id(), Act::Died, secs(11));
+    tracker.notice(&id(), Act::Started, secs(20));
+    let again = short(tracker.seen(&id(), inspected(WorkloadState::Exited, None, "")));
+    assert_eq!(again, ["Running Some(20) "], "the next run has another address");
+}
+
+#[test]
+fn a_network_more_or_less_holds_from_its_event_on_although_it_is_not_named() {
+    let mut tracker = Tracker::default();
+    tracker.notice(&id(), Act::Started, secs(2));
+    tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
+    assert_eq!(short(tracker.notice(&id(), Act::Rewired, secs(50))), ["look"]);
+    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.9"));
+    assert_eq!(short(steps), ["Running Some(50) 172.18.0.9"]);
 }
 
 #[test]
