@@ -130,6 +130,8 @@ fn a_recording_replays_to_the_same_alerts() {
     recorder
         .wait_until("/metrics", "an alert", |page| sum(page, "hopwatch_alerts_total{rule=\"egress-skips-proxy\"") >= 1);
     let (live, _) = recorder.end();
+    let facts = std::fs::read_to_string(recording.join("facts.jsonl")).expect("the facts");
+    assert_eq!(facts.matches("{\"kernel\":{\"namespace\":").count(), 1, "the host's own namespace: {facts}");
     let replayed = support::scenario::replay_json(Path::new(&recording));
     let ids = |lines: &[serde_json::Value]| {
         let alerts = lines.iter().filter(|line| line["schema"] == "hopwatch.alert/1" && line["update"] == 0);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::time::TimeValLike as _;
 use nix::time::{ClockId, clock_gettime};
 
@@ -30,6 +31,8 @@ const MAX_WAITING: usize = 65_536;
 const GATHER: Duration = Duration::from_millis(5);
 /// Of the time of a core, for each kind of look: a fortieth, so 5 % together.
 const SHARE: u32 = 40;
+/// Enough for every namespace, every tap, and the sockets of runtimes.
+const DESCRIPTORS: u64 = 8192;
 /// How long this thread waits at once, so that it notices the end.
 const NOTICE: Duration = Duration::from_millis(100);
 /// How often at most, and how seldom at most.
@@ -39,6 +42,7 @@ const MAX_PERIOD: Duration = Duration::from_secs(1);
 
 /// Starts the thread; inventory events are to be sent where it says.
 pub fn start(sender: Sender<Feed>, stop: Arc<AtomicBool>) -> anyhow::Result<(Sender<InventoryEvent>, JoinHandle<()>)> {
+    allow_descriptors();
     let (tell, events) = crossbeam_channel::bounded(EVENTS);
     let run = move || match Collector::new() {
         Ok(collector) => Looks::new(collector, sender).run(&events, &stop),
@@ -46,6 +50,15 @@ pub fn start(sender: Sender<Feed>, stop: Arc<AtomicBool>) -> anyhow::Result<(Sen
     };
     let thread = thread::Builder::new().name("kernel".to_owned()).spawn(run).context("starting the kernel's thread")?;
     Ok((tell, thread))
+}
+
+/// A socket a namespace: more than the 1,024 descriptors that a shell usually allows, and never more than the administrator does.
+fn allow_descriptors() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < DESCRIPTORS.min(hard)
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard);
+    }
 }
 
 struct Looks {

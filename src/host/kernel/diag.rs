@@ -1,9 +1,11 @@
 //! Internet sockets, as `sock_diag` tells them.
 //!
 //! Contract: TCP (but no half-open and no waiting ones) and UDP, IPv4 and IPv6; an IPv4-mapped address is written as IPv4. The reader is
-//! total. Sources: sock_diag(7), `linux/inet_diag.h` (attribute 21: the id of the socket's cgroup, of version 2), `linux/sock_diag.h`.
+//! total. Sources: `sock_diag(7)`, `linux/inet_diag.h` (attribute 21: the id of the socket's cgroup, of version 2), `linux/sock_diag.h`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use nix::errno::Errno;
 
 use super::netlink::{Message, Netlink, attributes, long, number};
 use crate::host::HostError;
@@ -21,6 +23,8 @@ const IPPROTO_UDP: u8 = 17;
 /// Without `SYN_RECV` (3), `TIME_WAIT` (6) and `NEW_SYN_RECV` (12): nobody holds those.
 const TCP_STATES: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11;
 const UDP_STATES: u32 = u32::MAX;
+/// Of dumps: protocols and families.
+const KINDS: usize = 4;
 /// `SKNLGRP_INET_TCP_DESTROY`, `…UDP…`, `…TCP6…`, `…UDP6_DESTROY`: groups 1 to 4, as a mask.
 pub(super) const DESTROYED: u32 = 0xf;
 
@@ -37,8 +41,13 @@ pub(super) struct DiagSocket {
     pub(super) cgroup: Option<u64>,
 }
 
-/// All sockets of the namespace in which `diag` is.
-pub(super) fn dump(diag: &mut Netlink, buffer: &mut [u8], mut each: impl FnMut(DiagSocket)) -> Result<(), HostError> {
+/// All sockets of the namespace in which `diag` is; how many of the four kinds this kernel cannot tell (`udp_diag` not loaded).
+pub(super) fn dump(
+    diag: &mut Netlink,
+    buffer: &mut [u8],
+    mut each: impl FnMut(DiagSocket),
+) -> Result<usize, HostError> {
+    let mut unknown = 0;
     for (number, states, protocol) in
         [(IPPROTO_TCP, TCP_STATES, Protocol::TCP), (IPPROTO_UDP, UDP_STATES, Protocol::UDP)]
     {
@@ -48,14 +57,18 @@ pub(super) fn dump(diag: &mut Netlink, buffer: &mut [u8], mut each: impl FnMut(D
                 let [a, b, c, d] = states.to_ne_bytes();
                 *start = [family, number, 0, 0, a, b, c, d];
             }
-            diag.dump(SOCK_DIAG_BY_FAMILY, &request, buffer, |message| {
+            let answer = diag.dump(SOCK_DIAG_BY_FAMILY, &request, buffer, |message| {
                 if let Some(socket) = read(message, protocol) {
                     each(socket);
                 }
-            })?;
+            });
+            match answer {
+                Err(HostError::Interfaces(Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP)) => unknown += 1,
+                answer => _ = answer?,
+            }
         }
     }
-    Ok(())
+    if unknown < KINDS { Ok(unknown) } else { Err(HostError::Interfaces(Errno::EOPNOTSUPP)) }
 }
 
 /// The cookie of a socket that was destroyed, if it had been bound.

@@ -54,24 +54,20 @@ pub(super) fn list(
 ) -> Result<Listed, HostError> {
     let mut listed = Listed::default();
     let mut links: Vec<Link> = Vec::new();
-    listed.changed |= route.dump(RTM_GETLINK, &links_request(), buffer, |message| {
-        match read_link(message) {
-            Some(link) if links.len() < MAX_INTERFACES => links.push(link),
-            Some(_) => listed.overflow += 1,
-            None => {}
-        };
+    listed.changed |= route.dump(RTM_GETLINK, &links_request(), buffer, |message| match read_link(message) {
+        Some(link) if links.len() < MAX_INTERFACES => links.push(link),
+        Some(_) => listed.overflow += 1,
+        None => {}
     })?;
     let mut addresses: HashMap<u32, Vec<IpAddr>> = HashMap::new();
     let mut count = 0;
-    listed.changed |= route.dump(RTM_GETADDR, &[0; IFADDR], buffer, |message| {
-        match read_address(message) {
-            Some(_) if count >= MAX_ADDRESSES => listed.overflow += 1,
-            Some((index, address)) => {
-                count += 1;
-                addresses.entry(index).or_default().push(address);
-            }
-            None => {}
-        };
+    listed.changed |= route.dump(RTM_GETADDR, &[0; IFADDR], buffer, |message| match read_address(message) {
+        Some(_) if count >= MAX_ADDRESSES => listed.overflow += 1,
+        Some((index, address)) => {
+            count += 1;
+            addresses.entry(index).or_default().push(address);
+        }
+        None => {}
     })?;
     let crosses = links.iter().any(|link| link.peer.is_some());
     let host_number = if crosses { number_of(route, host_namespace, buffer)? } else { None };

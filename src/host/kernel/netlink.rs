@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn messages_and_attributes_come_back_as_they_were_written() {
-        let body = [attribute(3, b"eth0\0"), attribute(0x8000 | 18, &[1, 2])].concat();
+        let body = [attribute(3, b"eth0\0"), attribute(0x8000 | 0x12, &[1, 2])].concat();
         let answer = [framed(16, &body), framed(17, &[])].concat();
         let read: Vec<_> = messages(&answer).map(|message| message.expect("sound")).collect();
         assert_eq!(read.iter().map(|message| message.kind).collect::<Vec<_>>(), [16, 17]);

@@ -199,6 +199,9 @@ impl Watched {
         });
         scene.missed.add(MissedKind::Overflow, refused.saturating_sub(self.refused));
         self.refused = refused;
+        if last.is_none() {
+            scene.missed.add(MissedKind::Namespace, usize::from(matches!(answer, Ok(1..))));
+        }
         answer.is_ok()
     }
 

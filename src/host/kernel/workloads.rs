@@ -157,16 +157,13 @@ impl Running {
 
     fn members(&mut self, tree: &mut Tree, missed: &mut Missed) -> Vec<u32> {
         let members = self.group.as_ref().and_then(|group| group.members(MAX_PROCESSES));
-        let (pids, overflow) = match members {
-            Some(members) => {
-                self.cgroup_ids = members.ids;
-                (members.pids, members.overflow)
-            }
-            None => {
-                // The group is gone, or the process was moved: looked up again the next time.
-                self.group = None;
-                tree.descendants(self.pid)
-            }
+        let (pids, overflow) = if let Some(members) = members {
+            self.cgroup_ids = members.ids;
+            (members.pids, members.overflow)
+        } else {
+            // The group is gone, or the process was moved: looked up again the next time.
+            self.group = None;
+            tree.descendants(self.pid)
         };
         if overflow && self.counted.insert(MissedKind::Overflow) {
             missed.add(MissedKind::Overflow, 1);
