@@ -1,7 +1,7 @@
 //! A host on which containers come and go: what runtime and kernel tell of them, late, and the flows that each has.
 //!
 //! Contract: the same every time (a counter with a mixer, no clock). An address or MAC belongs to one container at a time, and is reused as soon
-//! as its last packet has gone. Design: inputs are made when a container is, and wait in a heap until their time.
+//! as its last packet has gone and the end of its owner is told: a runtime gives nothing on before that. Design: inputs are made when a container is, and wait in a heap until their time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -190,8 +190,8 @@ impl World {
             mac: Mac([2, 0x42, 172, 18, 0, last]),
             veth: format!("veth{last}"),
         };
-        self.tell_of(&life);
-        let last_packet = self.flows_of(&life);
+        let stopped = self.tell_of(&life);
+        let last_packet = self.flows_of(&life).max(stopped);
         // Half the time the one that was freed last is the next to be taken.
         if self.below(2) == 0 {
             self.free.push_front((last_packet, last));
@@ -200,8 +200,8 @@ impl World {
         }
     }
 
-    /// What runtime and kernel tell of it.
-    fn tell_of(&mut self, life: &Life) {
+    /// What runtime and kernel tell of it; when its end is told.
+    fn tell_of(&mut self, life: &Life) -> Timestamp {
         let Life { id, kind, since, until, told, netns, .. } = life;
         let address = Attachment {
             network: "net".into(),
@@ -247,6 +247,7 @@ impl World {
             self.kernel(seen, KernelFact::Namespace(Arc::new(view)));
             self.kernel(gone, KernelFact::NamespaceGone { netns: *netns });
         }
+        stopped
     }
 
     /// Its flows; when the last packet has gone.
@@ -299,7 +300,7 @@ impl World {
             app: None,
             tcp: Some(TcpFacts {
                 orig_flags: if late { tcp_flags::FIN | tcp_flags::ACK } else { tcp_flags::SYN },
-                resp_flags: if answered { tcp_flags::SYN } else { 0 },
+                resp_flags: if !answered || late { 0 } else { tcp_flags::SYN },
                 ..TcpFacts::default()
             }),
         };
