@@ -79,6 +79,7 @@ struct Life {
     since: Timestamp,
     until: Timestamp,
     told: Timestamp,
+    gone: Timestamp,
     netns: NetnsId,
     address: IpAddr,
     mac: Mac,
@@ -185,6 +186,7 @@ impl World {
             since,
             until,
             told: self.after(since, 1, 500),
+            gone: self.after(until, 2, 2_000),
             netns: NetnsId(2 + self.inodes % INODES),
             address: IpAddr::V4(Ipv4Addr::new(172, 18, 0, last)),
             mac: Mac([2, 0x42, 172, 18, 0, last]),
@@ -243,9 +245,8 @@ impl World {
             let view = NamespaceView { netns: *netns, host: false, workloads, interfaces: vec![eth0] };
             // A look sees what is there: the runtime's start and end wake it, or else it comes by itself.
             let seen = self.after(*since, 5, 450).min(*until);
-            let gone = self.after(*until, 1, 2_000);
             self.kernel(seen, KernelFact::Namespace(Arc::new(view)));
-            self.kernel(gone, KernelFact::NamespaceGone { netns: *netns });
+            self.kernel(life.gone, KernelFact::NamespaceGone { netns: *netns });
         }
         stopped
     }
@@ -320,7 +321,11 @@ impl World {
     fn socket(&mut self, life: &Life, netns: NetnsId, local: Endpoint, remote: Endpoint, flow: (Timestamp, Timestamp)) {
         self.sockets += 1;
         let before = Duration::from_millis(self.below(50));
-        let seen = self.after(flow.0, 1, 450);
+        let mut seen = self.after(flow.0, 1, 450);
+        if netns != HOST {
+            // Nothing is shown of a namespace that is gone.
+            seen = seen.min(life.gone.minus(Duration::from_millis(1)));
+        }
         let view = SocketView {
             netns,
             inode: self.sockets,

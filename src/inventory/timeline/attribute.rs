@@ -50,7 +50,8 @@ impl Timeline {
             return self.decide(&shown.then, sighting, AttributionMethod::Namespace, None);
         }
         match &told {
-            Claims::Late(spans) => {
+            // Whoever had it last.
+            Claims::Late(spans) if shown.ended() <= spans.iter().filter_map(|span| span.until).max() => {
                 self.decide(&with_told(spans, Vec::new()), sighting, AttributionMethod::Address, Some(Doubt::Late))
             }
             _ if !shown.late.is_empty() => {
@@ -59,9 +60,9 @@ impl Timeline {
             Claims::Undated(spans) => {
                 self.decide(&with_told(spans, Vec::new()), sighting, AttributionMethod::Snapshot, Some(Doubt::Undated))
             }
-            Claims::Dated(_) | Claims::None if self.networks.is_directed_broadcast(ip) => Owner::External,
-            Claims::Dated(_) | Claims::None if self.networks.is_inside(ip) => Owner::Unknown,
-            Claims::Dated(_) | Claims::None => Owner::External,
+            _ if self.networks.is_directed_broadcast(ip) => Owner::External,
+            _ if self.networks.is_inside(ip) => Owner::Unknown,
+            _ => Owner::External,
         }
     }
 
