@@ -221,6 +221,9 @@ impl World {
         let pod = (*kind == Kind::Pod).then(|| Pod { name: id.short().to_owned(), ..Pod::default() });
         let mut told_of = vec![self.workload(id.as_str(), mode, *since, attachments, pod.clone())];
         if let Some(pod) = pod {
+            // One that is silent, so that the address alone cannot tell; the sandbox is told last.
+            let joined = NetworkMode::Container(sandbox(life));
+            told_of.push(self.workload(&format!("51{}", &id.as_str()[2..]), joined, *since, vec![], Some(pod.clone())));
             let pod = Some(Pod { sandbox: true, ..pod });
             told_of.push(self.workload(sandbox(life).as_str(), NetworkMode::Own, *since, vec![address], pod));
         }

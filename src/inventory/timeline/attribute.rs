@@ -151,11 +151,12 @@ impl Timeline {
         }
     }
 
-    /// Whether others were in its namespace then.
+    /// Whether others were in its namespace then, told by the runtime or not yet.
     fn shares(&self, workload: &Workload, home: Option<u64>, at: Timestamp) -> bool {
         let mut keys = vec![Key::Joined(workload.id.clone())];
         keys.extend(home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
-        self.lives.present(&keys, at).iter().any(|span| span.workload.id != workload.id)
+        let others = self.lives.present(&keys, at).iter().any(|span| span.workload.id != workload.id);
+        others || home.is_some_and(|ns| self.lives.has_untold(ns))
     }
 
     /// An address of the host: its own, unless a workload in its namespace holds the socket.

@@ -204,6 +204,12 @@ impl Lives {
         })
     }
 
+    /// Whether the kernel shows somebody in a namespace of whom the runtime has not told.
+    pub(in super::super) fn has_untold(&self, ns: u64) -> bool {
+        let residents = self.places.residents.get(&ns);
+        residents.is_some_and(|residents| residents.iter().any(|id| !self.by_id.contains_key(id)))
+    }
+
     /// Whether anybody may be in a namespace with others.
     pub(in super::super) const fn anybody_shares(&self) -> bool {
         self.sharing
