@@ -22,6 +22,7 @@ const MAX_STAYS: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Places {
     by_id: BTreeMap<WorkloadId, Place>,
+    /// Whose home each namespace is, or was and is not told yet.
     residents: BTreeMap<u64, BTreeSet<WorkloadId>>,
     /// Workloads that have left their home, and when; to be forgotten if no runtime ever tells of them.
     homeless: VecDeque<(Timestamp, WorkloadId)>,
@@ -68,14 +69,21 @@ impl Places {
     }
 
     pub(super) fn forget(&mut self, id: &WorkloadId) {
-        if let Some(Place { home: Some(home), .. }) = self.by_id.remove(id) {
-            self.moved_out(home, id);
+        let Some(place) = self.by_id.remove(id) else { return };
+        let left = place.stays.iter().map(|stay| stay.ns);
+        for ns in place.home.into_iter().chain(left) {
+            self.moved_out(ns, id);
         }
     }
 
     /// The homes that it left before the runtime told of it; asked for once.
     pub(super) fn take_stays(&mut self, id: &WorkloadId) -> Vec<Stay> {
-        self.by_id.get_mut(id).map(|place| std::mem::take(&mut place.stays)).unwrap_or_default()
+        let Some(place) = self.by_id.get_mut(id) else { return Vec::new() };
+        let (stays, home) = (std::mem::take(&mut place.stays), place.home);
+        for stay in stays.iter().filter(|stay| Some(stay.ns) != home) {
+            self.moved_out(stay.ns, id);
+        }
+        stays
     }
 
     /// Forgets those that left their home before a time and have not been seen since.
@@ -131,11 +139,12 @@ impl Lives {
         if old == home {
             return;
         }
-        if let Some(ns) = old.filter(|_| !runs && place.stays.len() < MAX_STAYS) {
-            place.stays.push(Stay { ns, seen, until: at, first: place.stays.is_empty() });
-        }
-        if let Some(old) = old {
-            self.places.moved_out(old, id);
+        // Until the runtime tells of it, it counts as one of those who were there.
+        let stays = !runs && place.stays.len() < MAX_STAYS;
+        match old {
+            Some(ns) if stays => place.stays.push(Stay { ns, seen, until: at, first: place.stays.is_empty() }),
+            Some(ns) => self.places.moved_out(ns, id),
+            None => {}
         }
         match home {
             Some(home) => {
