@@ -10,8 +10,9 @@ use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{Engine, EngineConfig, Timings};
 use hopwatch::input::{
     Attachment, Counters, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
-    InventoryEvent, Mac, NetworkMode, ObservationPoint, Protocol, RecordedFact, RuntimeNetwork, Side, TcpFacts,
-    Workload, WorkloadId, WorkloadState, tcp_flags,
+    InsideInterface, InventoryEvent, KernelFact, LinkEvent, Mac, NamespaceView, NetnsId, NetworkMode, ObservationPoint,
+    Protocol, RecordedFact, RuntimeNetwork, Side, SocketEvidence, SocketView, TcpFacts, Workload, WorkloadId,
+    WorkloadState, tcp_flags,
 };
 use hopwatch::inventory::TimelineLimits;
 use hopwatch::path::{Contract, DestinationSet, EvidenceKind, Hop, Selector, SelectorFile, Service};
@@ -60,16 +61,41 @@ fn config() -> EngineConfig {
 enum Act {
     Start(u8),
     Stop(u8),
-    Flow { from: u8, outside: bool, port: u16, answered: bool },
+    Flow {
+        from: u8,
+        outside: bool,
+        port: u16,
+        answered: bool,
+    },
     Disconnect,
+    /// The kernel shows a namespace with this workload, and perhaps the next one, in it; number 0 is the host's.
+    Shown {
+        netns: u8,
+        workload: u8,
+        shared: bool,
+    },
+    Gone(u8),
+    Socket {
+        netns: u8,
+        port: u16,
+        owner: u8,
+    },
+    Closed {
+        netns: u8,
+        port: u16,
+    },
 }
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        (0..4_u8).prop_map(Act::Start),
-        (0..4_u8).prop_map(Act::Stop),
-        Just(Act::Disconnect),
-        (0..6_u8, any::<bool>(), 1..6_u16, any::<bool>()).prop_map(|(from, outside, port, answered)| Act::Flow {
+        2 => (0..4_u8).prop_map(Act::Start),
+        1 => (0..4_u8).prop_map(Act::Stop),
+        1 => Just(Act::Disconnect),
+        1 => (0..4_u8, 0..4_u8, any::<bool>()).prop_map(|(netns, workload, shared)| Act::Shown { netns, workload, shared }),
+        1 => (0..4_u8).prop_map(Act::Gone),
+        1 => (0..4_u8, 1..6_u16, 0..5_u8).prop_map(|(netns, port, owner)| Act::Socket { netns, port, owner }),
+        1 => (0..4_u8, 1..6_u16).prop_map(|(netns, port)| Act::Closed { netns, port }),
+        4 => (0..6_u8, any::<bool>(), 1..6_u16, any::<bool>()).prop_map(|(from, outside, port, answered)| Act::Flow {
             from,
             outside,
             port,
@@ -80,6 +106,46 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn address(host: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(172, 20, 0, 10 + host))
+}
+
+fn id(number: u8) -> WorkloadId {
+    WorkloadId::new(&format!("{number:064x}"))
+}
+
+/// What the kernel shows for an act, if it is one of its.
+fn kernel(act: &Act) -> Option<KernelFact> {
+    Some(match *act {
+        Act::Shown { netns, workload, shared } => {
+            let eth0 = InsideInterface {
+                name: "eth0".into(),
+                kind: "veth".into(),
+                addresses: vec![address(workload)],
+                host_interface: Some(format!("veth{workload}")),
+                ..InsideInterface::default()
+            };
+            KernelFact::Namespace(Arc::new(NamespaceView {
+                netns: NetnsId(netns.into()),
+                host: netns == 0,
+                workloads: [Some(id(workload)), shared.then(|| id(workload + 1))].into_iter().flatten().collect(),
+                interfaces: if netns == 0 { vec![] } else { vec![eth0] },
+            }))
+        }
+        Act::Gone(netns) => KernelFact::NamespaceGone { netns: NetnsId(netns.into()) },
+        Act::Socket { netns, port, owner } => KernelFact::SocketOpened(Arc::new(SocketView {
+            netns: NetnsId(netns.into()),
+            inode: port.into(),
+            protocol: Protocol::TCP,
+            local: Endpoint { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 40_000 + port },
+            remote: None,
+            // Number 4 is nobody.
+            owners: (owner < 4).then(|| id(owner)).into_iter().collect(),
+            how: SocketEvidence::Process,
+            command: None,
+            since: None,
+        })),
+        Act::Closed { netns, port } => KernelFact::SocketClosed { netns: NetnsId(netns.into()), inode: port.into() },
+        _ => return None,
+    })
 }
 
 fn workload(number: u8, since: Timestamp) -> InventoryEvent {
@@ -146,9 +212,21 @@ fn history(acts: &[(u64, Act)]) -> Vec<Input> {
     let mut now = at(0);
     let mut inputs = vec![inventory(now, connected()), inventory(now, InventoryEvent::Network(Arc::new(network)))];
     inputs.push(inventory(now, InventoryEvent::Reconciled { runtime: "docker".into(), running: vec![] }));
+    // One of the flows' sources is the host.
+    let host = LinkEvent {
+        point: ObservationPoint::new("eth0"),
+        up: true,
+        addresses: vec![address(5)],
+        ..LinkEvent::default()
+    };
+    inputs.push(Input::new(now, Fact::Recorded(RecordedFact::Link(host))));
     for (number, (wait, act)) in acts.iter().enumerate() {
         now = now.plus(Duration::from_millis(*wait));
         match *act {
+            Act::Shown { .. } | Act::Gone(_) | Act::Socket { .. } | Act::Closed { .. } => {
+                let fact = kernel(act).expect("one of the kernel's");
+                inputs.push(Input::new(now, Fact::Recorded(RecordedFact::Kernel(fact))));
+            }
             Act::Start(w) => inputs.push(inventory(now, workload(w, now))),
             Act::Stop(w) => {
                 let id = WorkloadId::new(&format!("{w:064x}"));

@@ -1,7 +1,7 @@
 //! A host on which containers come and go: what runtime and kernel tell of them, late, and the flows that each has.
 //!
 //! Contract: the same every time (a counter with a mixer, no clock). An address or MAC belongs to one container at a time, and is reused as soon
-//! as its last packet has gone. Design: inputs are made when a container is, and wait in a heap until their time.
+//! as its last packet has gone and the end of its owner is told: a runtime gives nothing on before that. Design: inputs are made when a container is, and wait in a heap until their time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -79,6 +79,7 @@ struct Life {
     since: Timestamp,
     until: Timestamp,
     told: Timestamp,
+    gone: Timestamp,
     netns: NetnsId,
     address: IpAddr,
     mac: Mac,
@@ -185,13 +186,14 @@ impl World {
             since,
             until,
             told: self.after(since, 1, 500),
+            gone: self.after(until, 2, 2_000),
             netns: NetnsId(2 + self.inodes % INODES),
             address: IpAddr::V4(Ipv4Addr::new(172, 18, 0, last)),
             mac: Mac([2, 0x42, 172, 18, 0, last]),
             veth: format!("veth{last}"),
         };
-        self.tell_of(&life);
-        let last_packet = self.flows_of(&life);
+        let stopped = self.tell_of(&life);
+        let last_packet = self.flows_of(&life).max(stopped);
         // Half the time the one that was freed last is the next to be taken.
         if self.below(2) == 0 {
             self.free.push_front((last_packet, last));
@@ -200,8 +202,8 @@ impl World {
         }
     }
 
-    /// What runtime and kernel tell of it.
-    fn tell_of(&mut self, life: &Life) {
+    /// What runtime and kernel tell of it; when its end is told.
+    fn tell_of(&mut self, life: &Life) -> Timestamp {
         let Life { id, kind, since, until, told, netns, .. } = life;
         let address = Attachment {
             network: "net".into(),
@@ -219,6 +221,9 @@ impl World {
         let pod = (*kind == Kind::Pod).then(|| Pod { name: id.short().to_owned(), ..Pod::default() });
         let mut told_of = vec![self.workload(id.as_str(), mode, *since, attachments, pod.clone())];
         if let Some(pod) = pod {
+            // One that is silent, so that the address alone cannot tell; the sandbox is told last.
+            let joined = NetworkMode::Container(sandbox(life));
+            told_of.push(self.workload(&format!("51{}", &id.as_str()[2..]), joined, *since, vec![], Some(pod.clone())));
             let pod = Some(Pod { sandbox: true, ..pod });
             told_of.push(self.workload(sandbox(life).as_str(), NetworkMode::Own, *since, vec![address], pod));
         }
@@ -243,10 +248,10 @@ impl World {
             let view = NamespaceView { netns: *netns, host: false, workloads, interfaces: vec![eth0] };
             // A look sees what is there: the runtime's start and end wake it, or else it comes by itself.
             let seen = self.after(*since, 5, 450).min(*until);
-            let gone = self.after(*until, 1, 2_000);
             self.kernel(seen, KernelFact::Namespace(Arc::new(view)));
-            self.kernel(gone, KernelFact::NamespaceGone { netns: *netns });
+            self.kernel(life.gone, KernelFact::NamespaceGone { netns: *netns });
         }
+        stopped
     }
 
     /// Its flows; when the last packet has gone.
@@ -299,7 +304,7 @@ impl World {
             app: None,
             tcp: Some(TcpFacts {
                 orig_flags: if late { tcp_flags::FIN | tcp_flags::ACK } else { tcp_flags::SYN },
-                resp_flags: if answered { tcp_flags::SYN } else { 0 },
+                resp_flags: if !answered || late { 0 } else { tcp_flags::SYN },
                 ..TcpFacts::default()
             }),
         };
@@ -319,7 +324,11 @@ impl World {
     fn socket(&mut self, life: &Life, netns: NetnsId, local: Endpoint, remote: Endpoint, flow: (Timestamp, Timestamp)) {
         self.sockets += 1;
         let before = Duration::from_millis(self.below(50));
-        let seen = self.after(flow.0, 1, 450);
+        let mut seen = self.after(flow.0, 1, 450);
+        if netns != HOST {
+            // Nothing is shown of a namespace that is gone.
+            seen = seen.min(life.gone.minus(Duration::from_millis(1)));
+        }
         let view = SocketView {
             netns,
             inode: self.sockets,

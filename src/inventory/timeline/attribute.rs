@@ -50,7 +50,8 @@ impl Timeline {
             return self.decide(&shown.then, sighting, AttributionMethod::Namespace, None);
         }
         match &told {
-            Claims::Late(spans) => {
+            // Whoever had it last.
+            Claims::Late(spans) if shown.ended() <= spans.iter().filter_map(|span| span.until).max() => {
                 self.decide(&with_told(spans, Vec::new()), sighting, AttributionMethod::Address, Some(Doubt::Late))
             }
             _ if !shown.late.is_empty() => {
@@ -59,9 +60,9 @@ impl Timeline {
             Claims::Undated(spans) => {
                 self.decide(&with_told(spans, Vec::new()), sighting, AttributionMethod::Snapshot, Some(Doubt::Undated))
             }
-            Claims::Dated(_) | Claims::None if self.networks.is_directed_broadcast(ip) => Owner::External,
-            Claims::Dated(_) | Claims::None if self.networks.is_inside(ip) => Owner::Unknown,
-            Claims::Dated(_) | Claims::None => Owner::External,
+            _ if self.networks.is_directed_broadcast(ip) => Owner::External,
+            _ if self.networks.is_inside(ip) => Owner::Unknown,
+            _ => Owner::External,
         }
     }
 
@@ -150,11 +151,12 @@ impl Timeline {
         }
     }
 
-    /// Whether others were in its namespace then.
+    /// Whether others were in its namespace then, told by the runtime or not yet.
     fn shares(&self, workload: &Workload, home: Option<u64>, at: Timestamp) -> bool {
         let mut keys = vec![Key::Joined(workload.id.clone())];
         keys.extend(home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
-        self.lives.present(&keys, at).iter().any(|span| span.workload.id != workload.id)
+        let others = self.lives.present(&keys, at).iter().any(|span| span.workload.id != workload.id);
+        others || home.is_some_and(|ns| self.lives.has_untold(ns))
     }
 
     /// An address of the host: its own, unless a workload in its namespace holds the socket.

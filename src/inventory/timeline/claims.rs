@@ -33,6 +33,13 @@ pub(super) struct Shown<'a> {
     pub(super) late: Vec<Claim<'a>>,
 }
 
+impl Shown<'_> {
+    /// When the last of those who had it until shortly before lost it.
+    pub(super) fn ended(&self) -> Option<Timestamp> {
+        self.late.iter().filter_map(|claim| claim.ended).max()
+    }
+}
+
 impl<'a> Claim<'a> {
     pub(super) const fn told(span: &'a Span) -> Self {
         Self { workload: &span.workload, interface: None, told: true, ended: None }
@@ -72,7 +79,7 @@ impl Timeline {
                 shown.late.extend(self.just_left(inside, at));
             }
         }
-        let last = shown.late.iter().filter_map(|claim| claim.ended).max();
+        let last = shown.ended();
         shown.late.retain(|claim| claim.ended == last);
         for claims in [&mut shown.then, &mut shown.late] {
             claims.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));

@@ -120,6 +120,7 @@ impl Lives {
     /// Moves time forward and forgets the dead whose time is over.
     pub(super) fn advance(&mut self, at: Timestamp) {
         let horizon = self.now.advance(at).minus(self.limits.remember);
+        self.places.expire(horizon);
         while let Some((ended, id)) = self.resting.first().cloned() {
             if ended >= horizon {
                 break;
@@ -289,14 +290,21 @@ impl Lives {
         let room = self.spare_spans(id, keys.len());
         self.counts.spans_dropped += u64::try_from(keys.len().saturating_sub(room)).unwrap_or(u64::MAX);
         for (key, (from, undated)) in keys.into_iter().take(room) {
-            self.push(id, key, from, undated);
+            self.push(id, key, (from, None), undated);
+        }
+        for stay in self.places.take_stays(id) {
+            let from = if stay.first && !undated { from } else { stay.seen };
+            if from < stay.until {
+                self.sharing = true;
+                self.push(id, Key::Home(stay.ns), (from, Some(stay.until)), false);
+            }
         }
     }
 
-    fn push(&mut self, id: &WorkloadId, key: Key, from: Timestamp, undated: bool) {
+    fn push(&mut self, id: &WorkloadId, key: Key, (from, until): (Timestamp, Option<Timestamp>), undated: bool) {
         let Some(life) = self.by_id.get_mut(id) else { return };
         let (serial, workload) = (life.serial, life.workload.clone());
-        self.index.push(key.clone(), Span { serial, workload, from, until: None, undated });
+        self.index.push(key.clone(), Span { serial, workload, from, until, undated });
         life.keys.insert(key);
     }
 

@@ -5,7 +5,7 @@
 //! Design: a first process is in one namespace, its home; others of its processes may be strays. Namespaces go by number, not by inode: an
 //! inode comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::index::{Claims, Key, Span};
 use super::Lives;
@@ -16,11 +16,26 @@ use crate::time::Timestamp;
 const MAX_PLACES: usize = 65_536;
 /// Of one workload; the collector tells at most some.
 const MAX_STRAYS: usize = 16;
+/// Homes that a workload left before the runtime told of it: one, for the short-lived.
+const MAX_STAYS: usize = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Places {
     by_id: BTreeMap<WorkloadId, Place>,
+    /// Whose home each namespace is, or was and is not told yet.
     residents: BTreeMap<u64, BTreeSet<WorkloadId>>,
+    /// Workloads that have left their home, and when; to be forgotten if no runtime ever tells of them.
+    homeless: VecDeque<(Timestamp, WorkloadId)>,
+}
+
+/// A home that was left before the runtime told of the workload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stay {
+    pub(super) ns: u64,
+    pub(super) seen: Timestamp,
+    pub(super) until: Timestamp,
+    /// It was there before it was seen.
+    pub(super) first: bool,
 }
 
 #[derive(Debug)]
@@ -31,6 +46,7 @@ struct Place {
     /// Whether it ever had a home in this run.
     settled: bool,
     strays: BTreeSet<u64>,
+    stays: Vec<Stay>,
 }
 
 impl Places {
@@ -44,14 +60,38 @@ impl Places {
 
     /// A run ended: what was seen until then says nothing of the next.
     pub(super) fn leave(&mut self, id: &WorkloadId, until: Timestamp) {
-        if self.by_id.get(id).is_some_and(|place| place.at <= until) {
+        let Some(place) = self.by_id.get_mut(id) else { return };
+        if place.at <= until {
             self.forget(id);
+        } else {
+            place.settled &= place.home.is_some();
         }
     }
 
     pub(super) fn forget(&mut self, id: &WorkloadId) {
-        if let Some(Place { home: Some(home), .. }) = self.by_id.remove(id) {
-            self.moved_out(home, id);
+        let Some(place) = self.by_id.remove(id) else { return };
+        let left = place.stays.iter().map(|stay| stay.ns);
+        for ns in place.home.into_iter().chain(left) {
+            self.moved_out(ns, id);
+        }
+    }
+
+    /// The homes that it left before the runtime told of it; asked for once.
+    pub(super) fn take_stays(&mut self, id: &WorkloadId) -> Vec<Stay> {
+        let Some(place) = self.by_id.get_mut(id) else { return Vec::new() };
+        let (stays, home) = (std::mem::take(&mut place.stays), place.home);
+        for stay in stays.iter().filter(|stay| Some(stay.ns) != home) {
+            self.moved_out(stay.ns, id);
+        }
+        stays
+    }
+
+    /// Forgets those that left their home before a time and have not been seen since.
+    pub(super) fn expire(&mut self, horizon: Timestamp) {
+        while let Some((_, id)) = self.homeless.pop_front_if(|(left, _)| *left < horizon) {
+            if self.by_id.get(&id).is_some_and(|place| place.home.is_none() && place.strays.is_empty()) {
+                self.forget(&id);
+            }
         }
     }
 
@@ -69,7 +109,7 @@ impl Places {
         if self.by_id.len() >= MAX_PLACES && !self.by_id.contains_key(id) {
             return None;
         }
-        let new = || Place { at, home: None, settled: false, strays: BTreeSet::new() };
+        let new = || Place { at, home: None, settled: false, strays: BTreeSet::new(), stays: Vec::new() };
         Some(self.by_id.entry(id.clone()).or_insert_with(new))
     }
 }
@@ -85,22 +125,32 @@ struct Move {
 impl Lives {
     /// The kernel shows the first process of a workload in a namespace, or not there any more.
     pub(in super::super) fn settle(&mut self, at: Timestamp, id: &WorkloadId, home: Option<u64>) {
+        let runs = self.is_running(id);
         let Some(place) = self.places.place(id, at) else {
             self.counts.namespaces_refused += 1;
             return;
         };
-        place.at = place.at.max(at);
         let old = std::mem::replace(&mut place.home, home);
+        let (seen, first) = (place.at, !place.settled);
+        if home.is_some() {
+            place.at = at;
+            place.settled = true;
+        }
         if old == home {
             return;
         }
-        let first = !place.settled;
-        place.settled |= home.is_some();
-        if let Some(old) = old {
-            self.places.moved_out(old, id);
+        // Until the runtime tells of it, it counts as one of those who were there.
+        let stays = !runs && place.stays.len() < MAX_STAYS;
+        match old {
+            Some(ns) if stays => place.stays.push(Stay { ns, seen, until: at, first: place.stays.is_empty() }),
+            Some(ns) => self.places.moved_out(ns, id),
+            None => {}
         }
-        if let Some(home) = home {
-            self.places.residents.entry(home).or_default().insert(id.clone());
+        match home {
+            Some(home) => {
+                self.places.residents.entry(home).or_default().insert(id.clone());
+            }
+            None => self.places.homeless.push_back((at, id.clone())),
         }
         let key = |ns: Option<u64>| ns.map(Key::Home).into_iter().collect();
         self.relocate(at, id, Move { left: key(old), entered: key(home), first });
@@ -149,7 +199,7 @@ impl Lives {
                 continue;
             }
             let from = since.filter(|since| change.first && *since <= at).unwrap_or(at);
-            self.push(id, key, from, false);
+            self.push(id, key, (from, None), false);
         }
     }
 
@@ -161,6 +211,12 @@ impl Lives {
             Key::Home(ns) if self.index.owned(key, life.serial, at) => Some(*ns),
             _ => None,
         })
+    }
+
+    /// Whether the kernel shows somebody in a namespace of whom the runtime has not told.
+    pub(in super::super) fn has_untold(&self, ns: u64) -> bool {
+        let residents = self.places.residents.get(&ns);
+        residents.is_some_and(|residents| residents.iter().any(|id| !self.by_id.contains_key(id)))
     }
 
     /// Whether anybody may be in a namespace with others.

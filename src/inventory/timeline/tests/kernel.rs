@@ -251,6 +251,14 @@ fn in_a_pod_the_socket_names_the_container_and_without_one_it_is_the_sandboxs() 
 }
 
 #[test]
+fn while_the_runtime_has_not_told_of_all_in_a_namespace_nobody_is_taken_for_its_only_one() {
+    let mut timeline = timeline();
+    tell_kernel(&mut timeline, 2, &view(7, &["app", "pause"], &[eth0(POD_IP, 7, "veth7")]));
+    tell(&mut timeline, 3, without_network("app", Some(1)));
+    assert_eq!(how(&behind(&timeline, POD_IP, 40_000, 3)).2, Some(Doubt::SharedNamespace));
+}
+
+#[test]
 fn a_namespace_without_sandbox_is_owned_by_the_one_whose_networks_are_its_own() {
     let mut timeline = timeline();
     tell(&mut timeline, 1, without_network("own", Some(1)));
