@@ -78,11 +78,16 @@ impl Finding {
         cause: &str,
         evidence: Vec<Evidence>,
     ) -> Self {
+        Self { workload: Some(Arc::clone(workload)), ..Self::of_nobody(rule, at, cause, evidence) }
+    }
+
+    /// About nobody that is known, without a flow.
+    pub fn of_nobody(rule: &'static RuleMeta, at: Timestamp, cause: &str, evidence: Vec<Evidence>) -> Self {
         Self {
             rule,
             at,
             severity: rule.severity,
-            workload: Some(Arc::clone(workload)),
+            workload: None,
             attribution: None,
             flow: None,
             destination: None,

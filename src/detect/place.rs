@@ -25,13 +25,22 @@ pub fn matches(selectors: &[Selector], workload: &Workload) -> bool {
     selectors.iter().any(|selector| selector.matches(workload))
 }
 
-/// The host, by the runtime's word: `None` where it shares nothing with it, else whom it joined for that (nobody: host mode).
-pub fn host_by_runtime<'a>(timeline: &'a Timeline, workload: &'a Workload) -> Option<Option<&'a Workload>> {
+/// How a workload comes to be in the host's network, by the runtime's word.
+#[derive(Clone, Copy, Debug)]
+pub enum ByRuntime<'a> {
+    /// Its network mode is the host's.
+    Itself,
+    /// It joined a workload whose network mode is the host's.
+    Joined(&'a Workload),
+}
+
+/// Whether and how it is in the host's network, by the runtime's word.
+pub fn host_by_runtime<'a>(timeline: &'a Timeline, workload: &'a Workload) -> Option<ByRuntime<'a>> {
     match &workload.network_mode {
-        NetworkMode::Host => Some(None),
+        NetworkMode::Host => Some(ByRuntime::Itself),
         NetworkMode::Container(_) => {
             let owner = joined(timeline, workload)?;
-            (owner.network_mode == NetworkMode::Host).then_some(Some(owner))
+            (owner.network_mode == NetworkMode::Host).then_some(ByRuntime::Joined(owner))
         }
         NetworkMode::Own | NetworkMode::None | NetworkMode::Rootless(_) => None,
     }
@@ -97,7 +106,7 @@ pub fn same_pod(one: &Workload, other: &Workload) -> bool {
 }
 
 /// Whose namespace it is: of the workloads in it, the one that joined nobody; a pod's sandbox before others.
-pub fn owner_of<'a>(timeline: &'a Timeline, netns: NetnsId) -> Option<&'a Arc<Workload>> {
+pub fn owner_of(timeline: &Timeline, netns: NetnsId) -> Option<&Arc<Workload>> {
     let view = timeline.kernel().namespace(netns)?;
     let rank = |workload: &Workload| {
         let sandbox = workload.pod.as_ref().is_some_and(|pod| pod.sandbox);

@@ -156,9 +156,12 @@ impl<S: Ord + Clone, C: Ord> Suspicions<S, C> {
         }
     }
 
-    /// Subjects of which something is held.
-    pub fn subjects(&self) -> impl Iterator<Item = &S> {
-        self.held.keys()
+    /// Forgets the subjects that do not answer to this any more.
+    pub fn keep_subjects(&mut self, stands: impl Fn(&S) -> bool) {
+        let gone: Vec<S> = self.held.keys().filter(|subject| !stands(subject)).cloned().collect();
+        for subject in gone {
+            self.forget(&subject);
+        }
     }
 
     /// How much is held.
@@ -195,7 +198,7 @@ mod tests {
         held.keep(&1, |cause| *cause == "b");
         assert_eq!((held.len(), held.waits(&1, &"a")), (1, false));
         held.keep(&1, |_| false);
-        assert_eq!((held.len(), held.subjects().count()), (0, 0));
+        assert_eq!((held.len(), held.held.len()), (0, 0));
         assert_eq!(held.weigh(&1, "b", at(1), at(1)), Next::Tell);
     }
 

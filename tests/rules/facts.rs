@@ -12,8 +12,8 @@ pub fn id(name: &str) -> WorkloadId {
     WorkloadId::new(&format!("{name}{}", "0".repeat(50)))
 }
 
-pub fn pod(name: &str, sandbox: bool) -> Option<Pod> {
-    Some(Pod { name: name.into(), namespace: "default".into(), uid: String::new(), sandbox })
+pub fn pod(name: &str, sandbox: bool) -> Pod {
+    Pod { name: name.into(), namespace: "default".into(), uid: String::new(), sandbox }
 }
 
 pub fn stray(pid: u32, command: &str, netns: NetnsId) -> Stray {

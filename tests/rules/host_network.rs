@@ -6,8 +6,8 @@ use hopwatch::input::*;
 use hopwatch::path::{Selector, SelectorFile};
 use hopwatch::time::Timestamp;
 
-use crate::facts::HOST;
-use crate::support::world::{World, at, config};
+use crate::facts::{HOST, id};
+use crate::support::world::{World, at, config, ip};
 
 const DIGEST: &str = "sha256:00ff";
 const TOLD: &str = "unexpected-host-network agent high";
@@ -119,4 +119,81 @@ fn one_run_is_told_once_and_a_restart_counts() {
     agent(&mut world, 8000, Some(at(8000)));
     assert_eq!(world.raised(), [TOLD]);
     assert_eq!(world.times("unexpected-host-network"), 2);
+}
+
+const FLOW: &str = "host-network-flow agent medium";
+
+/// A host with an uplink, an agent in its network, and in the runtime's list a workload that is not.
+fn with_uplink(config: EngineConfig) -> World {
+    let mut world = World::new(config);
+    for (point, address) in [("eth0", "192.0.2.1"), ("lo", "127.0.0.1")] {
+        let addresses = vec![ip(address)];
+        let point = ObservationPoint::new(point);
+        world.link(0, LinkEvent { point, up: true, addresses, ..LinkEvent::default() });
+    }
+    world.host(0, &["agent"]);
+    agent(&mut world, 0, Some(at(0)));
+    world.processes(0, "agent", HOST, &[]);
+    world
+}
+
+/// A TCP flow of the host from a port of its own, and the socket behind it.
+fn talk(world: &mut World, millis: u64, port: u16, to: &str, owners: &[&str]) {
+    let (point, from) = if to.starts_with("127.") { ("lo", "127.0.0.1") } else { ("eth0", "192.0.2.1") };
+    let local = Endpoint { ip: ip(from), port };
+    let remote = Endpoint { ip: ip(to), port: 443 };
+    let socket = SocketView {
+        netns: HOST,
+        inode: port.into(),
+        protocol: Protocol::TCP,
+        local,
+        remote: Some(remote),
+        owners: owners.iter().map(|name| id(name)).collect(),
+        how: SocketEvidence::Process,
+        command: Some("curl".into()),
+        since: Some(at(millis)),
+    };
+    world.kernel(millis, KernelFact::SocketOpened(std::sync::Arc::new(socket)));
+    let mut record = world.record(millis, Protocol::TCP, 1, to, 443);
+    record.tuple.orig = local;
+    record.point = ObservationPoint::new(point);
+    record.orig.mac = None;
+    world.event(millis, FlowEventKind::Started, &record);
+    record.resp = Side { mac: None, counters: Counters { packets: 1, ..Counters::default() } };
+    world.event(millis + 10, FlowEventKind::Answered, &record);
+    world.tick(millis + 2000);
+}
+
+#[test]
+fn what_a_container_on_the_hosts_network_talks_to_is_one_alert_with_its_destinations() {
+    let mut world = with_uplink(config());
+    talk(&mut world, 10_000, 40_001, "198.51.100.7", &["agent"]);
+    talk(&mut world, 20_000, 40_002, "127.0.0.1", &["agent"]);
+    talk(&mut world, 30_000, 40_003, "198.51.100.7", &["agent"]);
+    assert_eq!(world.raised(), [TOLD, FLOW]);
+    assert_eq!(world.times("host-network-flow"), 3);
+    let last = world.alerts.iter().rev().find(|alert| alert.rule == "host-network-flow").expect("an update");
+    let reached: Vec<_> = last.destinations.iter().map(|to| (to.endpoint.ip.to_string(), to.count)).collect();
+    assert_eq!(reached, [("198.51.100.7".to_owned(), 2), ("127.0.0.1".to_owned(), 1)]);
+}
+
+#[test]
+fn the_hosts_own_traffic_and_an_allowed_workloads_are_quiet() {
+    let mut world = with_uplink(config());
+    talk(&mut world, 10_000, 40_001, "198.51.100.7", &[]);
+    assert_eq!(world.raised(), [TOLD]);
+    let mut config = config();
+    config.rules.host_network_flow.allowed = vec![digest(DIGEST)];
+    let mut world = with_uplink(config);
+    talk(&mut world, 10_000, 40_001, "198.51.100.7", &["agent"]);
+    assert_eq!(world.raised(), [TOLD]);
+}
+
+#[test]
+fn to_be_allowed_on_the_hosts_network_is_not_to_be_allowed_to_talk() {
+    let mut config = config();
+    config.rules.unexpected_host_network.allowed = vec![digest(DIGEST)];
+    let mut world = with_uplink(config);
+    talk(&mut world, 10_000, 40_001, "198.51.100.7", &["agent"]);
+    assert_eq!(world.raised(), [FLOW]);
 }

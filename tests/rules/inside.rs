@@ -99,7 +99,7 @@ fn where_the_runtime_tells_no_networks_the_first_interfaces_are_its_own() {
     world.start_with(0, "pause", 20, |workload| {
         workload.runtime = "cri".into();
         workload.attachments.clear();
-        workload.pod = pod("shop", true);
+        workload.pod = Some(pod("shop", true));
     });
     world.processes(0, "pause", NETNS, &[]);
     let first = vec![interface(2, "veth", "eth0"), interface(3, "macvlan", "net1")];

@@ -166,8 +166,8 @@ fn of_two_that_share_unasked_the_younger_is_told() {
 fn one_pod_and_a_join_by_the_runtimes_word_share_by_right() {
     let mut world = World::new(allowing("sidecar"));
     world.host(0, &[]);
-    world.start_with(0, "pause", 20, |workload| workload.pod = pod("shop", true));
-    world.start_with(0, "app", 20, |workload| workload.pod = pod("shop", false));
+    world.start_with(0, "pause", 20, |workload| workload.pod = Some(pod("shop", true)));
+    world.start_with(0, "app", 20, |workload| workload.pod = Some(pod("shop", false)));
     world.start(0, "web", 30);
     world.start_with(0, "sidecar", 30, |workload| workload.network_mode = NetworkMode::Container(id("web")));
     for (name, netns) in [("pause", 7), ("app", 7), ("web", 8), ("sidecar", 8)] {
@@ -208,16 +208,16 @@ fn a_join_is_told_once_with_both_words() {
 #[test]
 fn a_join_is_normal_inside_a_pod_and_where_it_is_allowed() {
     let mut world = World::new(allowing("sidecar"));
-    world.start_with(0, "pause", 20, |workload| workload.pod = pod("shop", true));
+    world.start_with(0, "pause", 20, |workload| workload.pod = Some(pod("shop", true)));
     world.start_with(0, "app", 40, |workload| {
-        workload.pod = pod("shop", false);
+        workload.pod = Some(pod("shop", false));
         workload.network_mode = NetworkMode::Container(id("pause"));
     });
     join(&mut world, 0, "sidecar", "pause");
     world.tick(9000);
     assert!(world.raised().is_empty(), "{:?}", world.raised());
     world.start_with(9000, "thief", 40, |workload| {
-        workload.pod = pod("other", false);
+        workload.pod = Some(pod("other", false));
         workload.network_mode = NetworkMode::Container(id("pause"));
     });
     assert_eq!(world.raised(), ["joined-namespace thief medium"]);

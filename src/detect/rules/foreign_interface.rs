@@ -16,7 +16,7 @@ use crate::inventory::Timeline;
 use crate::path::Selector;
 use crate::time::Timestamp;
 
-/// Namespaces whose first interfaces are remembered.
+/// Namespaces whose first interfaces are remembered: as many as the kernel's state holds.
 const MAX_NAMESPACES: usize = 32_768;
 /// First interfaces remembered of one namespace.
 const MAX_FIRST: usize = 64;
@@ -188,7 +188,7 @@ impl<'a> Explained<'a> {
             timeline,
             rootless: inside.iter().filter(makes_device).count().min(1),
             silent: open.is_empty() && inside.iter().any(|workload| has_own(workload)),
-            overlay: open.iter().any(|attachment| is_overlay(&attachment)),
+            overlay: open.iter().any(is_overlay),
             open,
         }
     }
@@ -203,7 +203,7 @@ impl<'a> Explained<'a> {
             let by_mac = attachment.mac.is_some() && attachment.mac == interface.mac;
             by_peer || by_mac || attachment.addresses.iter().any(|address| interface.addresses.contains(address))
         };
-        let found = self.open.iter().position(|attachment| is_it(attachment));
+        let found = self.open.iter().position(is_it);
         found.map(|at| self.open.swap_remove(at)).is_some() || (self.overlay && self.is_swarms_gateway(interface))
     }
 

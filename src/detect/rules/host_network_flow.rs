@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::detect::place::ByRuntime;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
 use crate::input::{Protocol, Workload};
 use crate::inventory::{AttributionMethod, Owner, Timeline};
@@ -121,8 +122,8 @@ fn place_word(timeline: &Timeline, workload: &Workload) -> Evidence {
     let host = kernel.host().map(|host| format!(" ({host})")).unwrap_or_default();
     let first = kernel.netns_of(&workload.id);
     let (kind, text) = match place::host_by_runtime(timeline, workload) {
-        Some(None) => ("runtime", format!("{} says network mode host", workload.runtime)),
-        Some(Some(owner)) => ("runtime", format!("{} says it joined {}, which is in the host's network", workload.runtime, owner.name)),
+        Some(ByRuntime::Itself) => ("runtime", format!("{} says network mode host", workload.runtime)),
+        Some(ByRuntime::Joined(owner)) => ("runtime", format!("{} says it joined {}, which is in the host's network", workload.runtime, owner.name)),
         None if first.is_some() && first == kernel.host() => {
             ("kernel", format!("its first process is in the host's network namespace{host}"))
         }

@@ -58,9 +58,7 @@ impl Rule for JoinedNamespace {
             }
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.suspicions.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                let ended = self.suspicions.subjects().filter(|id| !context.timeline.is_running(id));
-                let ended: Vec<_> = ended.cloned().collect();
-                ended.iter().for_each(|id| self.suspicions.forget(id));
+                self.suspicions.keep_subjects(|id| context.timeline.is_running(id));
             }
             _ => {}
         }

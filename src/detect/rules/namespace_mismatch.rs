@@ -15,7 +15,7 @@ use crate::inventory::Timeline;
 use crate::path::{Evidence, Selector};
 use crate::time::Timestamp;
 
-/// Workloads whose first namespace is remembered.
+/// Workloads whose first namespace is remembered: as many as the kernel's state holds.
 const MAX_ANCHORS: usize = 32_768;
 
 /// Parameters.
@@ -103,9 +103,8 @@ impl Rule for NamespaceMismatch {
             }
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                let ended: Vec<_> =
-                    self.anchors.keys().filter(|id| !context.timeline.is_running(id)).cloned().collect();
-                ended.iter().for_each(|id| self.forget(id));
+                self.suspicions.keep_subjects(|id| context.timeline.is_running(id));
+                self.anchors.retain(|id, _| context.timeline.is_running(id));
             }
             _ => {}
         }
@@ -192,10 +191,9 @@ impl NamespaceMismatch {
 
     /// A move that was told is where it is from now on.
     fn note_move(&mut self, context: Context<'_>, workload: &Workload, processes: &ProcessNamespaces, told: &Mismatch) {
-        if !matches!(told, Mismatch::Stray { .. }) {
-            if let Some(anchor) = self.anchors.get_mut(&workload.id) {
-                *anchor = Anchor { pid: workload.pid, netns: processes.netns, seen: context.now };
-            }
+        let anchor = self.anchors.get_mut(&workload.id).filter(|_| !matches!(told, Mismatch::Stray { .. }));
+        if let Some(anchor) = anchor {
+            *anchor = Anchor { pid: workload.pid, netns: processes.netns, seen: context.now };
         }
     }
 

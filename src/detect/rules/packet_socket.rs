@@ -114,14 +114,13 @@ impl PacketSocket {
         if sniffer.kind == SnifferKind::Raw && self.params.raw_protocols_allowed.contains(&sniffer.protocol) {
             return;
         }
-        let Some(workload) = context.timeline.workload(owner) else {
-            if self.waiting < MAX_UNOWNED {
-                let new = self.unowned.entry(owner.clone()).or_default().insert((sniffer.netns, sniffer.inode));
-                self.waiting += usize::from(new);
-            }
+        let workload = context.timeline.workload(owner);
+        if workload.is_none() && self.waiting < MAX_UNOWNED {
+            let new = self.unowned.entry(owner.clone()).or_default().insert((sniffer.netns, sniffer.inode));
+            self.waiting += usize::from(new);
             return;
-        };
-        if place::matches(&self.params.allowed, workload) {
+        }
+        if workload.is_some_and(|workload| place::matches(&self.params.allowed, workload)) {
             return;
         }
         let cause = match sniffer.kind {
@@ -129,7 +128,11 @@ impl PacketSocket {
             SnifferKind::Raw => "raw socket",
         };
         let evidence = vec![place::evidence("kernel", socket_word(context.timeline, sniffer))];
-        findings.push(Finding::of_workload(&META, context.now, workload, cause, evidence));
+        findings.push(match workload {
+            Some(workload) => Finding::of_workload(&META, context.now, workload, cause, evidence),
+            // No room to wait for the runtime's word.
+            None => Finding::of_nobody(&META, context.now, &format!("{cause} of {owner}"), evidence),
+        });
     }
 
     /// Looks for interfaces in promiscuous mode that no known listener explains.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::detect::place::ByRuntime;
 use crate::detect::settle::{Next, Suspicions};
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
 use crate::input::{InventoryEvent, NetworkMode, RecordedFact, Workload, WorkloadId};
@@ -54,9 +55,7 @@ impl Rule for UnexpectedHostNetwork {
         match fact {
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.told.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                let ended = self.told.subjects().filter(|id| !context.timeline.is_running(id));
-                let ended: Vec<_> = ended.cloned().collect();
-                ended.iter().for_each(|id| self.told.forget(id));
+                self.told.keep_subjects(|id| context.timeline.is_running(id));
             }
             _ => {}
         }
@@ -78,7 +77,7 @@ impl UnexpectedHostNetwork {
     fn look(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Context { timeline, now } = context;
         let is_meant = place::runs(timeline, workload) && !place::matches(&self.allowed, workload);
-        let Some(owner) = place::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
+        let Some(how) = place::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
             self.told.keep(&workload.id, |_| false);
             return;
         };
@@ -86,7 +85,7 @@ impl UnexpectedHostNetwork {
         if self.told.weigh(&workload.id, workload.since, now, now) != Next::Tell {
             return;
         }
-        let mut evidence = vec![runtime_word(workload, owner), self.start_word(workload), self.policy_word(workload)];
+        let mut evidence = vec![runtime_word(workload, how), self.start_word(workload), self.policy_word(workload)];
         evidence.extend(kernel_word(timeline, workload));
         findings.push(Finding::of_workload(&META, workload.since.unwrap_or(now), workload, "host network", evidence));
     }
@@ -116,11 +115,11 @@ impl UnexpectedHostNetwork {
     }
 }
 
-fn runtime_word(workload: &Workload, owner: Option<&Workload>) -> Evidence {
+fn runtime_word(workload: &Workload, how: ByRuntime<'_>) -> Evidence {
     let runtime = &workload.runtime;
-    let text = match owner {
-        None => format!("{runtime} says network mode host"),
-        Some(owner) => format!("{runtime} says it joined the network of {}, which is the host's", owner.name),
+    let text = match how {
+        ByRuntime::Itself => format!("{runtime} says network mode host"),
+        ByRuntime::Joined(owner) => format!("{runtime} says it joined the network of {}, which is the host's", owner.name),
     };
     place::evidence("runtime", text)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::settle::{Next, Settle, Suspicions};
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, place};
-use crate::input::{InventoryEvent, NetworkMode, RecordedFact, Workload, WorkloadId};
+use crate::input::{InventoryEvent, NetworkMode, ObservationPoint, RecordedFact, Workload, WorkloadId};
 use crate::inventory::{Unseen, Watched};
 use crate::path::{Evidence, Selector, Unobservable, Verdict};
 use crate::time::Timestamp;
@@ -65,18 +65,17 @@ impl Rule for UnmonitoredDriver {
 
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         match fact {
-            RecordedFact::Link(_) | RecordedFact::Inventory(InventoryEvent::Network(_)) => {
-                if !self.unknown.is_empty() && self.next_look.is_none() {
-                    let at = context.now.plus(self.params.settle.get());
-                    self.next_look = Some(at);
-                    findings.wake_at(at);
-                }
+            RecordedFact::Link(_) | RecordedFact::Inventory(InventoryEvent::Network(_))
+                if !self.unknown.is_empty() && self.next_look.is_none() =>
+            {
+                let at = context.now.plus(self.params.settle.get());
+                self.next_look = Some(at);
+                findings.wake_at(at);
             }
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                let known = self.suspicions.subjects().chain(&self.unknown);
-                let ended: Vec<_> = known.filter(|id| !context.timeline.is_running(id)).cloned().collect();
-                ended.iter().for_each(|id| self.forget(id));
+                self.suspicions.keep_subjects(|id| context.timeline.is_running(id));
+                self.unknown.retain(|id| context.timeline.is_running(id));
             }
             _ => {}
         }
@@ -109,7 +108,7 @@ impl UnmonitoredDriver {
         };
         match self.suspicions.weigh(id, (), now, now.plus(self.params.settle.get())) {
             Next::Tell => {
-                let points: Vec<_> = points.iter().map(|point| point.as_str()).collect();
+                let points: Vec<_> = points.iter().map(ObservationPoint::as_str).collect();
                 findings.push(finding(context, workload, &points, unseen));
             }
             Next::Wake(at) => findings.wake_at(at),
