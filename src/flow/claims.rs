@@ -44,13 +44,12 @@ pub(super) struct Claims {
 impl Claims {
     /// Whether a claim is to be told; it is noted as told then.
     pub(super) fn is_news(&mut self, ip: IpAddr, mac: Mac, now: Timestamp) -> bool {
-        let news = match self.by_ip.get(&ip).and_then(|at| self.places.get_mut(*at)) {
-            Some(place) => place.is_news(mac, now),
-            None => {
-                self.meet(Place { ip, mac, before: None, told: now });
-                true
-            }
-        };
+        let known = self.by_ip.get(&ip).and_then(|at| self.places.get_mut(*at));
+        let news = known.map(|place| place.is_news(mac, now));
+        if news.is_none() {
+            self.meet(Place { ip, mac, before: None, told: now });
+        }
+        let news = news.unwrap_or(true);
         *(if news { &mut self.told } else { &mut self.withheld }) += 1;
         news
     }
