@@ -8,7 +8,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::input::Mac;
+use super::limits::MeterStats;
+use super::packet::Packet;
+use crate::decode::{Claim, LinkType, arp_claim, neighbour_claim};
+use crate::input::{Mac, NeighbourClaim, ObservationPoint};
 use crate::time::Timestamp;
 
 /// Addresses remembered.
@@ -42,15 +45,28 @@ pub(super) struct Claims {
 }
 
 impl Claims {
+    /// What a frame claims, if that is news.
+    pub(super) fn hear(
+        &mut self,
+        packet: &Packet,
+        data: &[u8],
+        (point, link): (&ObservationPoint, LinkType),
+        now: Timestamp,
+    ) -> Option<NeighbourClaim> {
+        let claim = if packet.key.is_none() { arp_claim(link, data) } else { neighbour_claim(&packet.headers, data) };
+        let Claim { kind, ip, mac, src_mac, dst_mac } = claim.filter(|claim| self.is_news(claim.ip, claim.mac, now))?;
+        let frame_mac = src_mac.filter(|src| *src != mac);
+        Some(NeighbourClaim { point: point.clone(), kind, ip, mac, frame_mac, to: dst_mac })
+    }
+
     /// Whether a claim is to be told; it is noted as told then.
-    pub(super) fn is_news(&mut self, ip: IpAddr, mac: Mac, now: Timestamp) -> bool {
-        let news = match self.by_ip.get(&ip).and_then(|at| self.places.get_mut(*at)) {
-            Some(place) => place.is_news(mac, now),
-            None => {
-                self.meet(Place { ip, mac, before: None, told: now });
-                true
-            }
-        };
+    fn is_news(&mut self, ip: IpAddr, mac: Mac, now: Timestamp) -> bool {
+        let known = self.by_ip.get(&ip).and_then(|at| self.places.get_mut(*at));
+        let news = known.map(|place| place.is_news(mac, now));
+        if news.is_none() {
+            self.meet(Place { ip, mac, before: None, told: now });
+        }
+        let news = news.unwrap_or(true);
         *(if news { &mut self.told } else { &mut self.withheld }) += 1;
         news
     }
@@ -68,19 +84,14 @@ impl Claims {
         }
     }
 
-    /// Claims that were told.
-    pub(super) const fn told(&self) -> u64 {
-        self.told
-    }
-
-    /// Claims that were not told, because they had been before.
-    pub(super) const fn withheld(&self) -> u64 {
-        self.withheld
-    }
-
-    /// Addresses that were forgotten for want of room.
-    pub(super) const fn forgotten(&self) -> u64 {
-        self.forgotten
+    /// What the meter counted, with what was counted here.
+    pub(super) fn counted(&self, stats: &MeterStats) -> MeterStats {
+        MeterStats {
+            claims_told: self.told,
+            claims_withheld: self.withheld,
+            claims_forgotten: self.forgotten,
+            ..stats.clone()
+        }
     }
 }
 

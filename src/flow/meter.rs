@@ -25,8 +25,8 @@ use super::state::{self, Direction, Mark, is_answer};
 use super::table::Table;
 use super::timers::{Due, Timers};
 use super::wheel::Wheel;
-use crate::decode::{Claim, DecodeReason, Headers, LinkType, TunnelPorts, arp_claim, decode_into, neighbour_claim};
-use crate::input::{EndReason, FlowEventKind, NeighbourClaim, ObservationPoint};
+use crate::decode::{DecodeReason, Headers, LinkType, TunnelPorts, decode_into};
+use crate::input::{EndReason, FlowEventKind, ObservationPoint};
 use crate::time::{Timestamp, Watermark};
 
 /// Packets that go through the stages together: enough to wait for memory once, few enough to stay in the first cache.
@@ -114,20 +114,15 @@ impl Meter {
         }
     }
 
-    /// What a frame without IP, or with neighbour discovery, claims is told if it is news. Breaks where the packet belongs to no flow.
+    /// A frame without IP, or with neighbour discovery; breaks where it belongs to no flow.
     #[cold]
     #[inline(never)]
     fn hear(&mut self, packet: &Packet, data: &[u8], out: &mut impl FlowSink) -> ControlFlow<()> {
-        let is_flow = !packet.key.is_none();
-        let claim = if is_flow { neighbour_claim(&packet.headers, data) } else { arp_claim(self.link, data) };
-        if let Some(Claim { kind, ip, mac, src_mac, dst_mac }) = claim {
-            let now = self.clock.now();
-            if self.claims.is_news(ip, mac, now) {
-                let (point, frame_mac) = (self.point.clone(), src_mac.filter(|src| *src != mac));
-                out.claim(now, NeighbourClaim { point, kind, ip, mac, frame_mac, to: dst_mac });
-            }
+        let now = self.clock.now();
+        if let Some(claim) = self.claims.hear(packet, data, (&self.point, self.link), now) {
+            out.claim(now, claim);
         }
-        if is_flow { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if packet.key.is_none() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// One captured packet: `wire_len` bytes long on the wire, `data` of them captured.
@@ -190,11 +185,8 @@ impl Meter {
             flow_packets: self.stats.flow_packets + self.layers.waiting(),
             evicted_fragments: self.layers.evicted(),
             probes_refused: self.probes.refused(),
-            claims_told: self.claims.told(),
-            claims_withheld: self.claims.withheld(),
-            claims_forgotten: self.claims.forgotten(),
             not_decoded: counts.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
-            ..self.stats.clone()
+            ..self.claims.counted(&self.stats)
         }
     }
 

@@ -97,28 +97,36 @@ fn look(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<Wr
         Owner::Unknown => (Vec::new(), false),
         Owner::Host | Owner::External => return None,
     };
+    look_at_owners(timeline, claim, at, network, &owners, late)
+}
+
+/// Compares a claim with the owners of its address; `late`: they had ended shortly before.
+fn look_at_owners(
+    timeline: &Timeline,
+    claim: &NeighbourClaim,
+    at: Timestamp,
+    network: &RuntimeNetwork,
+    owners: &[Arc<Workload>],
+    late: bool,
+) -> Option<Wrong> {
     let holder = timeline.owner_of_mac(claim.mac, at);
-    let speaks = |owner: &Arc<Workload>| {
+    let speaks = |owner: &Workload| {
         macs(owner).any(|mac| mac == claim.mac) || holder.is_some_and(|holder| holder.id == owner.id)
     };
     if let Some(owner) = owners.iter().find(|owner| speaks(owner)) {
         return came_over_anothers_veth(timeline, claim, network, owner).then(|| Wrong::Place(Arc::clone(owner)));
     }
     // Of an owner whose runtime told no networks the kernel told the address.
-    let is_owner = |owner: &Arc<Workload>| {
+    let is_owner = |owner: &Workload| {
         attachment(owner, claim.ip, network).is_some() || owner.addresses().all(|own| own != claim.ip)
     };
-    match owners.into_iter().find(|owner| !late && is_owner(owner)) {
-        Some(owner) => {
-            let given = attachment(&owner, claim.ip, network).and_then(|attachment| attachment.mac);
-            // Where no MAC was told for it, only another workload's can be wrong.
-            (given.is_some() || holder.is_some()).then_some(Wrong::Of(owner))
-        }
-        None => {
-            let inside = network.subnets.iter().any(|subnet| subnet.contains(claim.ip));
-            (inside && is_here(timeline, &claim.point, network)).then(|| Wrong::Nobodys(network.name.clone()))
-        }
+    if let Some(owner) = owners.iter().find(|owner| !late && is_owner(owner)) {
+        let given = attachment(owner, claim.ip, network).and_then(|attachment| attachment.mac);
+        // Where no MAC was told for it, only another workload's can be wrong.
+        return (given.is_some() || holder.is_some()).then(|| Wrong::Of(Arc::clone(owner)));
     }
+    let inside = network.subnets.iter().any(|subnet| subnet.contains(claim.ip));
+    (inside && is_here(timeline, &claim.point, network)).then(|| Wrong::Nobodys(network.name.clone()))
 }
 
 /// The gateway's and the link's own addresses; a link-local one means something at its own link only.

@@ -136,6 +136,21 @@ proptest! {
         }
     }
 
+    /// Neighbour discovery is read to its options, ARP to its end.
+    #[test]
+    fn claims_are_kept_whole(shape in shapes(), options in 0..8_usize) {
+        let (link, mut arp) = link_header(&shape);
+        let discovery = packet(&Shape { v6: true, ..shape.clone() }, 58, &[135, 0, 0, 0, 0, 0, 0, 0], &vec![1; 16 + 8 * options]);
+        prop_assert!(kept(&discovery) >= u32::try_from(discovery.bytes.len()).expect("small"));
+        if link == LinkType::ETHERNET {
+            let kind = arp.len() - 2;
+            arp[kind..].copy_from_slice(&[0x08, 0x06]);
+            arp.extend([0; 46]);
+            let arp = Built { link, headers: arp.len(), bytes: arp };
+            prop_assert!(kept(&arp) >= u32::try_from(arp.bytes.len()).expect("small"));
+        }
+    }
+
     #[test]
     fn only_initial_packets_of_quic_are_kept_whole(shape in shapes(), first in any::<u8>(), version in 0..4_usize) {
         let (version, initial) = [(1_u32, 0xc0), (0x6b33_43cf, 0xd0), (0xff00_001d, 0xc0), (0x1234_5678, 0)][version];
