@@ -98,18 +98,20 @@ pub fn run(options: LiveOptions, journal: &Journal) -> anyhow::Result<()> {
     shown.and(ended.map(drop))
 }
 
-/// Watches for a while and returns one frame as text.
+/// Watches for a while and returns one frame as text, as it was before the taps were closed.
+#[allow(clippy::disallowed_methods, reason = "how long to watch; no fact takes its time from here")]
 pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
-    options.duration.get_or_insert(ONCE);
+    let (duration, begin) = (options.duration.take().unwrap_or(ONCE), Instant::now());
     let (screen, engine) = start(options)?;
     let mut top = Top::new(&host());
     let mut seen = Sight::default();
-    while !engine.is_finished() {
+    while !engine.is_finished() && begin.elapsed() < duration {
         std::thread::sleep(FRAME);
         let shot = screen.read();
         seen.note(&shot);
         top.take(&shot);
     }
+    screen.stop.store(true, Ordering::Relaxed);
     join(engine)?;
     seen.anything()?;
     let is_terminal = io::stdout().is_terminal();

@@ -79,7 +79,7 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// What a board shows at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct BoardView {
-    /// A row a workload that runs or was seen, and rows for what is no workload.
+    /// A row a workload that runs or was seen, and rows for what is no workload; in order of [`Who`].
     pub rows: Vec<BoardRow>,
     /// The latest alerts, the newest first, each as it stands.
     pub alerts: Vec<Arc<Alert>>,

@@ -10,6 +10,7 @@ use ratatui::widgets::TableState;
 use super::Shot;
 use super::rates::{Rate, Rates};
 use crate::engine::{BoardRow, Who};
+use crate::input::NetworkMode;
 
 /// Order of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,8 @@ impl Sort {
 pub(super) struct Line {
     pub(super) row: BoardRow,
     pub(super) rate: Rate,
+    /// The name of the workload whose namespace it joined.
+    pub(super) joined: Option<String>,
 }
 
 impl Line {
@@ -135,7 +138,11 @@ impl Top {
         let part = self.filter.to_lowercase();
         let (rates, shot) = (&self.rates, &self.shot);
         let rows = shot.board.rows.iter().filter(|row| row.runs || row.tally.flows > 0 || row.who.workload().is_none());
-        let line = |row: &BoardRow| Line { row: row.clone(), rate: rates.of(shot, &row.who, &row.tally) };
+        let line = |row: &BoardRow| Line {
+            row: row.clone(),
+            rate: rates.of(shot, &row.who, &row.tally),
+            joined: owner(&shot.board.rows, row),
+        };
         let mut lines: Vec<Line> = rows.map(line).collect();
         let all = lines.len();
         lines.retain(|line| part.is_empty() || line.holds(&part));
@@ -164,6 +171,15 @@ impl Top {
     pub(super) fn current(&self) -> Option<&Line> {
         self.lines.get(self.table.selected()?)
     }
+}
+
+/// The name of the workload that a row's workload joined; its id where it has no row.
+fn owner(rows: &[BoardRow], row: &BoardRow) -> Option<String> {
+    let NetworkMode::Container(id) = &row.workload.as_ref()?.network_mode else { return None };
+    // Rows stand in the order of [`Who`].
+    let place = rows.binary_search_by(|other| other.who.cmp(&Who::Workload(id.clone()))).ok();
+    let owner = place.and_then(|place| rows.get(place)?.workload.as_ref());
+    Some(owner.map_or_else(|| id.short().to_owned(), |owner| owner.name.clone()))
 }
 
 fn order(lines: &mut [Line], sort: Sort) {

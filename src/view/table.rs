@@ -55,8 +55,10 @@ fn state(line: &Line) -> &'static str {
 
 /// `own`, `host`, `none`, `with web-1`, `slirp4netns`.
 pub(super) fn network(line: &Line) -> String {
+    if let Some(owner) = &line.joined {
+        return format!("with {owner}");
+    }
     match line.row.workload.as_ref().map(|workload| &workload.network_mode) {
-        Some(NetworkMode::Container(id)) => format!("with {}", id.short()),
         Some(NetworkMode::Rootless(stack)) => stack.clone(),
         Some(mode) => mode.to_string(),
         None => String::new(),

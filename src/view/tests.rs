@@ -239,6 +239,19 @@ fn details_tell_who_it_is_and_how_its_flows_are_known() {
 }
 
 #[test]
+fn a_workload_that_joined_another_names_it() {
+    let mut side = row("side", tally(0, 1));
+    let joins = |id: &WorkloadId| NetworkMode::Container(id.clone());
+    side.workload = Some(Arc::new(Workload { network_mode: joins(&workload("web").id), ..workload("side") }));
+    let mut lost = row("tail", tally(0, 1));
+    lost.workload = Some(Arc::new(Workload { network_mode: joins(&WorkloadId::new("gone")), ..workload("tail") }));
+    let mut top = Top::new("box");
+    top.take(&shot(1, vec![side, lost, row("web", tally(0, 1))]));
+    let text = frame(&mut top, 140, 40);
+    assert!(text.contains("with web") && text.contains("with gone"), "{text}");
+}
+
+#[test]
 fn a_paused_view_stands_still_and_q_ends() {
     let mut top = shown();
     press(&mut top, KeyCode::Char('p'));
