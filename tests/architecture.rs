@@ -92,18 +92,7 @@ const ROOMS: &[Room] = &[
     shell(
         "cli",
         "one file a subcommand",
-        &[
-            "app",
-            "config",
-            "export",
-            "alert::sinks",
-            "observe",
-            "inventory::file",
-            "host",
-            "alert",
-            "detect",
-            "input",
-        ],
+        &["app", "config", "export", "alert::sinks", "observe", "inventory::file", "host", "alert", "detect", "input"],
     ),
 ];
 
