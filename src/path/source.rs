@@ -81,6 +81,12 @@ fn socket(protocol: Protocol, own: Endpoint, remote: Endpoint) -> Option<SocketS
     shown.then_some(SocketSighting { protocol, port: own.port, remote })
 }
 
+fn kernel_may_tell(timeline: &Timeline, oriented: &Oriented) -> bool {
+    let FiveTuple { protocol, orig, resp } = oriented.tuple;
+    let socket = socket(protocol, orig, resp);
+    timeline.kernel_may_tell(&Sighting { point: &oriented.point, ip: orig.ip, socket, mac: None, at: oriented.at })
+}
+
 /// Whether the first packet opened the flow; late packets of a TCP connection carry no SYN.
 pub fn starts_here(record: &FlowRecord) -> bool {
     record.tcp.is_none_or(TcpFacts::direction_known)
@@ -101,7 +107,8 @@ pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) ->
             *confidence != Confidence::Exact && *how != AttributionMethod::Snapshot
         }
         Owner::External => hidden(),
-        Owner::Host => false,
+        // A process may have got into the host's namespace unseen; where the kernel is looked at, its socket tells soon.
+        Owner::Host => has_sockets && kernel_may_tell(timeline, oriented),
     };
     open || match responder_of(timeline, oriented) {
         Owner::Unknown => true,

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Mac, NeighbourClaim, Workload};
+use crate::input::{Attachment, Mac, NeighbourClaim, RuntimeNetwork, Workload};
 use crate::inventory::{AttributionMethod, Doubt, Owner, Sighting};
 use crate::path::{Evidence, JudgedFlow};
 use crate::time::Timestamp;
@@ -147,9 +147,25 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     }
     match context.timeline.attribute(&Sighting { point: &record.point, ip, socket: None, mac: None, at }) {
         Owner::Unknown => Some(unknown(ip, mac, sender.or_else(|| behind_veth(&flow.source)), &network.name)),
+        // Only the kernel shows it there: the workload gave it to itself.
+        Owner::Workload { workload, how: AttributionMethod::Namespace, .. } if has_another(&workload, network, ip) => {
+            Some(unknown(ip, mac, Some(workload), &network.name))
+        }
         Owner::Workload { workload, .. } => spoofed(&workload, ip, mac, sender),
         Owner::Ambiguous { .. } | Owner::Host | Owner::External => None,
     }
+}
+
+/// Whether the runtime gave the workload an address in this network, and not this one.
+fn has_another(workload: &Workload, network: &RuntimeNetwork, ip: IpAddr) -> bool {
+    let here = |attachment: &&Attachment| attachment.network_id == network.id || attachment.network == network.name;
+    let given = workload.attachments.iter().filter(here).flat_map(|attachment| &attachment.addresses);
+    let (mut any, mut this) = (false, false);
+    for address in given {
+        any |= address.is_ipv4() == ip.is_ipv4();
+        this |= address.to_canonical() == ip.to_canonical();
+    }
+    any && !this
 }
 
 /// The workload that only the veth names.

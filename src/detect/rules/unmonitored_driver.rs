@@ -106,10 +106,15 @@ impl UnmonitoredDriver {
             self.suspicions.keep(id, |()| false);
             return;
         };
+        // A point that went away is one alert of `sensor-blinded`, not one of each workload behind it.
+        let unseen: Vec<_> = unseen.iter().filter(|(_, why)| !matches!(why, Unseen::Down(_))).cloned().collect();
+        if unseen.is_empty() {
+            return;
+        }
         match self.suspicions.weigh(id, (), now, now.plus(self.params.settle.get())) {
             Next::Tell => {
                 let points: Vec<_> = points.iter().map(ObservationPoint::as_str).collect();
-                findings.push(finding(context, workload, &points, unseen));
+                findings.push(finding(context, workload, &points, &unseen));
             }
             Next::Wake(at) => findings.wake_at(at),
             Next::Nothing => {}
@@ -153,6 +158,10 @@ fn about(network: &str, why: &Unseen) -> [Evidence; 2] {
         Unseen::Rootless(stack) => (
             format!("its network is rootless ({stack}): on the host its traffic is that of one ordinary process"),
             "set `capture.inside_namespaces` to see it inside; from outside only the sockets of that process show".to_owned(),
+        ),
+        Unseen::Down(point) => (
+            format!("{point}, at which network {network} was seen, is down or gone"),
+            "bring it up again, or find out who took it down".to_owned(),
         ),
         Unseen::NoInterface => (
             format!("neither its interface nor the bridge of network {network} is among the captured ones"),

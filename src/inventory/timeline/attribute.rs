@@ -181,6 +181,11 @@ impl Timeline {
         }
     }
 
+    /// Whether the kernel's next look may show whose socket of the host's namespace this is: a process may have got in there unseen.
+    pub fn kernel_may_tell(&self, sighting: &Sighting<'_>) -> bool {
+        self.namespaces.host().is_some_and(|ns| matches!(self.holder(ns, sighting), Holder::Unseen))
+    }
+
     /// Who held the socket behind an end, in a namespace.
     fn holder(&self, ns: u64, sighting: &Sighting<'_>) -> Holder<'_> {
         let Some(wanted) = &sighting.socket else { return Holder::Unseen };

@@ -13,6 +13,8 @@ pub enum Unseen {
     Driver(String),
     /// It has a rootless network stack (`slirp4netns`, `pasta`): on the host its traffic is that of one ordinary process.
     Rootless(String),
+    /// The point at which it was seen is down or gone.
+    Down(ObservationPoint),
     /// Neither its interface nor its network's bridge is found among those that are watched.
     NoInterface,
 }
@@ -110,6 +112,10 @@ impl Timeline {
             [veth, bridge].into_iter().flatten().map(ObservationPoint::new).find(|point| self.networks.is_up(point));
         if let Some(point) = up.or_else(|| self.networks.inside_point(&workload.id, &attachment.addresses)) {
             return View::At(point);
+        }
+        let mut points = [veth, bridge].into_iter().flatten().map(ObservationPoint::new);
+        if let Some(point) = points.find(|point| self.networks.link(point).is_some_and(|link| !link.up)) {
+            return View::Not(Unseen::Down(point));
         }
         match network {
             None if veth.is_some() => View::Not(Unseen::NoInterface),
