@@ -79,7 +79,7 @@ fn engine(name: &'static str, id: &'static str) -> impl Fn(&str, Answer) + Send 
             drop(open);
         }
         _ if path.contains(id) => {
-            answer.json(&format!(r#"{{"Id":"{id}","Name":"{id}","State":{{"Status":"running"}}}}"#))
+            answer.json(&format!(r#"{{"Id":"{id}","Name":"{id}","State":{{"Status":"running"}}}}"#));
         }
         _ => answer.gone(),
     }
