@@ -28,6 +28,11 @@ fn snapshot() -> Arc<Snapshot> {
     snapshot.points.insert("br-\"}\n# HELP x \\".to_owned(), hostile);
     snapshot.engine.path_flows.insert((Arc::from("egress"), "bypassed"), 7);
     snapshot.engine.runtimes.insert(Arc::from("docker"), true);
+    snapshot.at = hopwatch::time::Timestamp::from_secs(100);
+    snapshot.engine.reconciled.insert(Arc::from("docker"), hopwatch::time::Timestamp::from_secs(93));
+    for number in 0..100 {
+        snapshot.readers.insert(Arc::from(format!("podman-{number:03}")), vec![("events", 5), ("truncated", number)]);
+    }
     snapshot.engine.exception_hits.insert("backup".to_owned(), 2);
     Arc::new(snapshot)
 }
@@ -89,6 +94,15 @@ fn points_beyond_the_bound_are_summed_as_other() {
         .map(|line| line.rsplit(' ').next().expect("a value").parse::<u64>().expect("a number"))
         .sum();
     assert_eq!(total, snapshot().points.values().map(|counters| counters.packets).sum::<u64>());
+}
+
+#[test]
+fn the_readers_of_runtimes_are_counted_and_their_labels_are_bounded() {
+    let page = metrics::prometheus_text(snapshot()).expect("rendered");
+    assert!(page.contains("hopwatch_runtime_reconcile_age_seconds{runtime=\"docker\"} 7\n"), "{page}");
+    assert!(page.contains("hopwatch_runtime_reader_total{runtime=\"podman-003\",event=\"truncated\"} 3\n"), "{page}");
+    let series = page.lines().filter(|line| line.starts_with("hopwatch_runtime_reader_total{"));
+    assert_eq!(series.count(), 64, "of 32 runtimes, two each");
 }
 
 #[test]

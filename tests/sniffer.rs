@@ -1,10 +1,14 @@
 //! The running sniffer in a network namespace of its own: real packets, a real Prometheus, no Docker.
 #![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
+#[path = "support/fake_runtime.rs"]
+mod fake_runtime;
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
+use fake_runtime::{Answer, FakeRuntime};
 use support::netns::{Namespace, Sniffer, unavailable};
 
 /// Contract by address, because no runtime answers here.
@@ -59,6 +63,54 @@ fn without_docker_it_runs_on_and_says_so() {
     let (lines, log) = sniffer.end();
     assert!(log.contains("docker does not answer"), "{log}");
     assert!(lines.iter().any(|line| line["rule"] == "egress-skips-proxy"), "the contract names addresses: {lines:?}");
+}
+
+/// An engine of this name with one container of this id, and an event stream that stays open.
+fn engine(name: &'static str, id: &'static str) -> impl Fn(&str, Answer) + Send + Sync + 'static {
+    move |path, answer| match path {
+        "/version" => {
+            answer.json(&format!(r#"{{"ApiVersion":"1.41","Components":[{{"Name":"{name}","Version":"20.10.1"}}]}}"#));
+        }
+        "/networks" | "/v4.0.0/libpod/networks/json" => answer.json("[]"),
+        "/containers/json" => answer.json(&format!(r#"[{{"Id":"{id}","Names":["/{id}"],"State":"running"}}]"#)),
+        "/events" => {
+            let open = answer.open();
+            std::thread::sleep(Duration::from_secs(30));
+            drop(open);
+        }
+        _ if path.contains(id) => {
+            answer.json(&format!(r#"{{"Id":"{id}","Name":"{id}","State":{{"Status":"running"}}}}"#));
+        }
+        _ => answer.gone(),
+    }
+}
+
+#[test]
+fn several_runtimes_are_read_at_once_and_each_is_missed_by_name() {
+    if let Some(why) = unavailable() {
+        println!("skipped: several_runtimes_are_read_at_once_and_each_is_missed_by_name: {why}");
+        return;
+    }
+    let namespace = Namespace::with_bridge("br-test");
+    let docker = FakeRuntime::new(engine("Engine", "aaa"));
+    let folder = tempfile::tempdir().expect("folder");
+    let (docker, podman) = (docker.host(), folder.path().join("fake.sock").display().to_string());
+    let config = format!(
+        "runtime: {{discover: false, docker: {{socket: {docker}}}, podman: {{sockets: [{podman}, {docker}]}}}}\n{CONFIG}"
+    );
+    let sniffer = Sniffer::start(&namespace, &config, &[]);
+    sniffer.wait_until("/readyz", "podman is missed", |page| page.contains("podman does not answer"));
+    let _podman = FakeRuntime::inside(folder, engine("Podman Engine", "bbb"));
+    sniffer.wait_until("/readyz", "nothing is missed", |page| !page.contains("podman") && !page.contains("snapshot"));
+    sniffer.wait_until("/metrics", "both are heard, the second path to docker not", |page| {
+        let has = |line: &str| page.lines().any(|other| other == line);
+        has("hopwatch_runtime_connected{runtime=\"docker\"} 1")
+            && has("hopwatch_runtime_connected{runtime=\"podman\"} 1")
+            && has("hopwatch_inventory_workloads{state=\"running\"} 2")
+            && page.contains("hopwatch_runtime_reconcile_age_seconds{runtime=\"podman\"} ")
+            && page.contains("hopwatch_runtime_reader_total{runtime=\"podman\",event=\"reconciles\"} ")
+            && !page.contains("podman.2")
+    });
 }
 
 #[test]

@@ -43,7 +43,11 @@ pub struct FakeRuntime {
 impl FakeRuntime {
     /// Calls `answer` with the path of each question, without version and query, on a thread of its own.
     pub fn new(answer: impl Fn(&str, Answer) + Send + Sync + 'static) -> Self {
-        let folder = tempfile::tempdir().expect("folder");
+        Self::inside(tempfile::tempdir().expect("folder"), answer)
+    }
+
+    /// As [`Self::new`], in a folder that was there before; the socket is `fake.sock` in it.
+    pub fn inside(folder: tempfile::TempDir, answer: impl Fn(&str, Answer) + Send + Sync + 'static) -> Self {
         let listener = UnixListener::bind(folder.path().join("fake.sock")).expect("socket");
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let notes = Arc::clone(&asked);

@@ -94,7 +94,7 @@ pub(super) fn introduced(event: &Event, speaker: &Speaker) -> (Workload, u64) {
         image_digest: String::new(),
         labels: labels.into_iter().filter(|(key, _)| !NO_LABELS.contains(&key.as_str())).collect(),
         runtime: speaker.runtime.clone(),
-        network_mode: if speaker.rootless { NetworkMode::Rootless(String::new()) } else { NetworkMode::Own },
+        network_mode: if speaker.rootless { NetworkMode::Rootless("unknown".to_owned()) } else { NetworkMode::Own },
         attachments: Vec::new(),
         pod: None,
         pid: None,
