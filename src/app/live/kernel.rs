@@ -216,6 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn a_workload_is_looked_at_when_its_start_is_told() {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (tee, thread) = start(sender, Arc::clone(&stop)).expect("the thread");
+        let text =
+            format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "test", "pid": {}}}"#, std::process::id());
+        tee.tell(&InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload"))));
+        let told = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(10)).ok()).any(|feed| {
+            matches!(feed, Feed::Fact(Input { fact: Fact::Recorded(RecordedFact::Kernel(KernelFact::Processes(told))), .. })
+                if told.workload.as_str() == "self")
+        });
+        assert!(told);
+        stop.store(true, Ordering::Relaxed);
+        thread.join().expect("ends when it is told to");
+        tee.tell(&InventoryEvent::NetworkRemoved { id: String::new() });
+    }
+
+    #[test]
     fn facts_that_find_no_room_wait_in_order() {
         let (sender, receiver) = crossbeam_channel::bounded(1);
         let mut looks = Looks::new(Collector::new().expect("the kernel"), sender);
