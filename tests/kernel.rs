@@ -7,109 +7,16 @@
 
 #[path = "support/hosts.rs"]
 mod hosts;
+#[path = "support/watch.rs"]
+mod watch;
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
 
 use hopwatch::host::kernel::{Collector, observe_once};
-use hopwatch::input::{
-    InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces, SnifferKind, SnifferView,
-    SocketEvidence, SocketView,
-};
+use hopwatch::input::{KernelFact, MissedKind, SnifferKind, SocketEvidence};
 use hopwatch::time::Timestamp;
 use hosts::{Container, Host, netns, on_a_host, sh, wait_until};
-
-/// A collector, and everything that it told.
-struct Watch {
-    collector: Collector,
-    second: i64,
-    facts: Vec<KernelFact>,
-}
-
-impl Watch {
-    fn new(containers: &[&Container]) -> Self {
-        let mut watch = Self { collector: Collector::new().expect("the kernel"), second: 100, facts: Vec::new() };
-        for container in containers {
-            watch.start(container);
-        }
-        watch.look();
-        watch
-    }
-
-    fn start(&mut self, container: &Container) {
-        assert!(self.collector.start(&container.id, container.pid));
-    }
-
-    /// What a look at everything tells; the clock goes on by a second.
-    fn look(&mut self) -> Vec<KernelFact> {
-        self.second += 1;
-        let facts = self.collector.look(Timestamp::from_secs(self.second));
-        self.facts.extend(facts.iter().cloned());
-        facts
-    }
-
-    fn look_at_sockets(&mut self) -> Vec<KernelFact> {
-        self.second += 1;
-        let facts = self.collector.look_at_sockets(Timestamp::from_secs(self.second));
-        self.facts.extend(facts.iter().cloned());
-        facts
-    }
-
-    /// Looks until it was told.
-    fn until<T>(&mut self, what: &str, find: impl Fn(&[KernelFact]) -> Option<T>) -> T {
-        let mut found = find(&self.facts);
-        wait_until(what, || {
-            if found.is_none() {
-                self.look();
-                found = find(&self.facts);
-            }
-            found.is_some()
-        });
-        found.expect("found")
-    }
-
-    /// The last word on a namespace.
-    fn view(&self, netns: NetnsId) -> Option<Arc<NamespaceView>> {
-        self.facts.iter().rev().find_map(|fact| match fact {
-            KernelFact::Namespace(view) if view.netns == netns => Some(Arc::clone(view)),
-            _ => None,
-        })
-    }
-
-    fn interface(&self, netns: NetnsId, name: &str) -> Option<InsideInterface> {
-        self.view(netns)?.interfaces.iter().find(|interface| interface.name == name).cloned()
-    }
-
-    fn missed(&self, wanted: MissedKind) -> u64 {
-        let counts = self.facts.iter().filter_map(|fact| match fact {
-            KernelFact::Missed { what, count } if *what == wanted => Some(*count),
-            _ => None,
-        });
-        counts.sum()
-    }
-}
-
-fn processes(facts: &[KernelFact], container: &Container) -> Vec<Arc<ProcessNamespaces>> {
-    let told = facts.iter().filter_map(|fact| match fact {
-        KernelFact::Processes(told) if told.workload == container.id => Some(Arc::clone(told)),
-        _ => None,
-    });
-    told.collect()
-}
-
-fn socket(facts: &[KernelFact], netns: NetnsId, port: u16) -> Option<Arc<SocketView>> {
-    facts.iter().rev().find_map(|fact| match fact {
-        KernelFact::SocketOpened(view) if view.netns == netns && view.local.port == port => Some(Arc::clone(view)),
-        _ => None,
-    })
-}
-
-fn sniffer(facts: &[KernelFact], kind: SnifferKind) -> Option<Arc<SnifferView>> {
-    facts.iter().find_map(|fact| match fact {
-        KernelFact::SnifferOpened(view) if view.kind == kind => Some(Arc::clone(view)),
-        _ => None,
-    })
-}
+use watch::{Watch, processes, sniffer, socket};
 
 /// A container in a namespace of its own, joined to the host by a veth.
 fn joined(host: &mut Host, line: &str) -> (Container, String) {

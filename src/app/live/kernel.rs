@@ -1,8 +1,9 @@
 //! Looks at the kernel while the sniffer runs: who is in which namespace, who holds which socket.
 //!
 //! Contract: hears every inventory event; a workload that starts is looked at at once (events that come within [`GATHER`] together),
-//! sockets every 20 ms and everything every 100 ms, or less often, so that each costs at most [`SHARE`] of a core. Never waits for
-//! the engine: facts that find no room wait here, at most [`MAX_WAITING`], beyond which they are dropped and counted.
+//! sockets every 20 ms (where there are none to look at, news every 50 ms) and everything every 100 ms, or less often, so that each costs
+//! at most [`SHARE`] of a core. Never waits for the engine: facts that find no room wait here, at most [`MAX_WAITING`], beyond which
+//! they are dropped and counted.
 //! Design: a thread of its own, in the host's network namespace; without permission it says so once and shows what it can.
 
 use std::collections::VecDeque;
@@ -37,6 +38,7 @@ const DESCRIPTORS: u64 = 8192;
 const NOTICE: Duration = Duration::from_millis(100);
 /// How often at most, and how seldom at most.
 const MIN_SOCKETS: Duration = Duration::from_millis(20);
+const MIN_NEWS: Duration = Duration::from_millis(50);
 const MIN_ALL: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(1);
 
@@ -143,10 +145,11 @@ impl Looks {
             self.hold(facts);
             let cost = processor_time().saturating_sub(before);
             self.all.spent(now(), cost);
-            self.sockets.due = now().plus(MIN_SOCKETS);
+            self.sockets.due = now().plus(self.sockets.least);
         } else if self.sockets.left(time).is_zero() {
             let facts = self.collector.look_at_sockets(time);
             self.hold(facts);
+            self.sockets.least = if self.collector.has_sockets() { MIN_SOCKETS } else { MIN_NEWS };
             self.sockets.spent(now(), processor_time().saturating_sub(before));
         }
     }
@@ -199,6 +202,24 @@ mod tests {
         pace.spent(Timestamp::from_secs(1_000_000), Duration::ZERO);
         assert_eq!(pace.left(Timestamp::from_secs(5)), MAX_PERIOD);
         assert_eq!(pace.left(Timestamp::from_secs(1_000_001)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_workload_is_looked_at_when_its_start_is_told() {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (tee, thread) = start(sender, Arc::clone(&stop)).expect("the thread");
+        let text =
+            format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "test", "pid": {}}}"#, std::process::id());
+        tee.tell(&InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload"))));
+        let told = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(10)).ok()).any(|feed| {
+            matches!(feed, Feed::Fact(Input { fact: Fact::Recorded(RecordedFact::Kernel(KernelFact::Processes(told))), .. })
+                if told.workload.as_str() == "self")
+        });
+        assert!(told);
+        stop.store(true, Ordering::Relaxed);
+        thread.join().expect("ends when it is told to");
+        tee.tell(&InventoryEvent::NetworkRemoved { id: String::new() });
     }
 
     #[test]

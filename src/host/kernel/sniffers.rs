@@ -55,6 +55,18 @@ struct Line {
     index: u32,
 }
 
+impl Known {
+    /// After a search that found no holder.
+    const fn without_holder(before: Option<Self>, is_host: bool, complete: bool) -> Self {
+        match before {
+            None => Self::Unheld,
+            Some(Self::Unheld) if is_host || !complete => Self::Untold,
+            Some(Self::Unheld) => Self::Nobody,
+            Some(same) => same,
+        }
+    }
+}
+
 impl Sniffers {
     /// Looks at all namespaces.
     pub(super) fn look(
@@ -130,18 +142,13 @@ impl Place {
         for line in fresh {
             let holder = found.holders.get(&line.inode);
             let before = self.known.get(&line.inode).copied();
-            let now = match (holder, before) {
-                (Some(_), _) => Known::Told,
-                (None, _) if own.contains(&line.inode) => Known::Own,
-                (None, None) => Known::Unheld,
-                (None, Some(Known::Unheld)) if is_host => Known::Untold,
-                (None, Some(Known::Unheld)) if !found.complete => {
-                    missed.add(MissedKind::SocketOwner, 1);
-                    Known::Untold
-                }
-                (None, Some(Known::Unheld)) => Known::Nobody,
-                (None, Some(same)) => same,
+            let now = match holder {
+                Some(_) => Known::Told,
+                None if own.contains(&line.inode) => Known::Own,
+                None => Known::without_holder(before, is_host, found.complete),
             };
+            let in_vain = now == Known::Untold && before == Some(Known::Unheld) && !found.complete && !is_host;
+            missed.add(MissedKind::SocketOwner, usize::from(in_vain));
             self.known.insert(line.inode, now);
             if before != Some(now) && matches!(now, Known::Told | Known::Nobody) {
                 let owners = holder.map(|holder| holder.owners.iter().cloned().collect()).unwrap_or_default();
