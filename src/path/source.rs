@@ -98,11 +98,11 @@ pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) ->
     let has_sockets = matches!(protocol, Protocol::TCP | Protocol::UDP);
     let hidden = || !timeline.is_complete() && !is_internet(orig.ip) && !orig.ip.is_multicast();
     let open = match source {
-        Owner::Ambiguous { host: true, .. } => has_sockets,
+        // Only a socket can tell more.
+        Owner::Ambiguous { host: true, .. } | Owner::Workload { why: Some(Doubt::SharedNamespace), .. } => has_sockets,
         Owner::Unknown | Owner::Ambiguous { host: false, .. } => true,
-        // Its socket is known already, and does not tell more.
+        // Its socket is known already.
         Owner::Workload { why: Some(Doubt::SharedSocket), .. } => false,
-        Owner::Workload { why: Some(Doubt::SharedNamespace), .. } => has_sockets,
         Owner::Workload { how, confidence, .. } => {
             *confidence != Confidence::Exact && *how != AttributionMethod::Snapshot
         }

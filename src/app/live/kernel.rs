@@ -211,7 +211,8 @@ mod tests {
         let (tee, thread) = start(sender, Arc::clone(&stop)).expect("the thread");
         let text =
             format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "test", "pid": {}}}"#, std::process::id());
-        tee.tell(&InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload"))));
+        tee.send(InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload"))))
+            .expect("the thread");
         let told = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(10)).ok()).any(|feed| {
             matches!(feed, Feed::Fact(Input { fact: Fact::Recorded(RecordedFact::Kernel(KernelFact::Processes(told))), .. })
                 if told.workload.as_str() == "self")
@@ -219,7 +220,7 @@ mod tests {
         assert!(told);
         stop.store(true, Ordering::Relaxed);
         thread.join().expect("ends when it is told to");
-        tee.tell(&InventoryEvent::NetworkRemoved { id: String::new() });
+        tee.send(InventoryEvent::NetworkRemoved { id: String::new() }).expect("the thread");
     }
 
     #[test]

@@ -220,13 +220,11 @@ impl Timeline {
         let key = Key::Mac(mac);
         let told = self.lives.index.claims(&key, sighting.at);
         let differ = |other: &Workload| !self.are_together(workload, other, sighting.at);
-        match &told {
-            Claims::Dated(spans) => spans.iter().all(|span| differ(&span.workload)),
-            _ => {
-                let shown = self.shown(&key, sighting.at, &told).then;
-                !shown.is_empty() && shown.iter().all(|claim| differ(claim.workload))
-            }
+        if let Claims::Dated(spans) = &told {
+            return spans.iter().all(|span| differ(&span.workload));
         }
+        let shown = self.shown(&key, sighting.at, &told).then;
+        !shown.is_empty() && shown.iter().all(|claim| differ(claim.workload))
     }
 
     /// The workload on whose veth a frame came in, where that is certain whatever its address and MAC say.
