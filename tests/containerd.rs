@@ -288,6 +288,8 @@ fn a_pod_with_two_containers(daemon: &Containerd, kubelet: &Kubelet, told: &Told
         assert_eq!((&*pod.name, pod.sandbox), ("shop-1", false));
         assert!(container.image_digest.starts_with("sha256:"), "{container:?}");
     }
+    let running = block_on(CriReader::new(cri_options(daemon)).snapshot()).expect("snapshot");
+    assert_eq!(running.len(), 3, "the sandbox and what runs in it: {running:#?}");
     let asked = now();
     kubelet.stop(&helper_id);
     let until = told.stopped(&helper.id);
@@ -296,8 +298,6 @@ fn a_pod_with_two_containers(daemon: &Containerd, kubelet: &Kubelet, told: &Told
     let flash = told.workload("flash");
     let until = told.stopped(&flash.id);
     assert!(flash.since.is_some_and(|since| since <= until), "{flash:?} until {until}");
-    let running = block_on(CriReader::new(cri_options(daemon)).snapshot()).expect("snapshot");
-    assert_eq!(running.len(), 2, "the sandbox and what runs in it: {running:#?}");
     PodSeen { sandbox, web }
 }
 
@@ -315,7 +315,10 @@ fn a_pod_on_the_hosts_network(kubelet: &Kubelet, told: &Told) {
     let mut ends = std::collections::BTreeMap::new();
     while ends.len() < 2 {
         told.next("the ends", |event| match event {
-            InventoryEvent::Stopped { id, until } => Some(drop(ends.insert(id.clone(), *until))),
+            InventoryEvent::Stopped { id, until } => {
+                ends.insert(id.clone(), *until);
+                Some(())
+            }
             _ => None,
         });
     }

@@ -165,6 +165,7 @@ state = "{state}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE}"
   disable_apparmor = true
+  restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "native"
@@ -194,7 +195,7 @@ state = "{state}"
         let digest = sha2::Sha256::digest(&layer).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let config = serde_json::json!({
             "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux",
-            "config": {"Entrypoint": if entry == ["/bin/sh"] { &[][..] } else { entry }, "Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]},
+            "config": {"Cmd": entry, "Env": ["PATH=/bin"]},
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
         });
         let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [image], "Layers": ["layer.tar"]}]);

@@ -13,7 +13,7 @@ use prost::Message;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, PartialEq, Message)]
 struct PodMetadata {
