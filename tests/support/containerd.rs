@@ -285,6 +285,8 @@ state = "{state}"
                 let _ = fs::remove_dir(below.path());
             }
             let _ = fs::remove_dir(group);
+            // Only ever made by `ctr`, and gone only when empty; Docker's own is called otherwise.
+            let _ = fs::remove_dir(root.join("moby"));
         }
     }
 }
