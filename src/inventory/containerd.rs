@@ -24,7 +24,7 @@ use self::events::{Act, Notice};
 use self::proto::Envelope;
 use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
 use crate::inventory::reader::clock::now;
-use crate::inventory::reader::grpc::{Events, socket_path};
+use crate::inventory::reader::grpc::{Events, TIMEOUT, socket_path};
 use crate::inventory::reader::ledger::{Ledger, Seen};
 use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
 
@@ -48,6 +48,8 @@ pub struct ContainerdOptions {
     pub runtime: RuntimeName,
     /// Between two whole lists while the event stream is open; at least a second.
     pub reconcile_interval: Duration,
+    /// For one answer; a runtime that needs longer counts as gone.
+    pub timeout: Duration,
     /// Whether the namespace `k8s.io` is read too: where no CRI reader covers the same daemon.
     pub kubernetes: bool,
 }
@@ -58,6 +60,7 @@ impl Default for ContainerdOptions {
             address: DEFAULT_ADDRESS.to_owned(),
             runtime: RUNTIME.into(),
             reconcile_interval: Duration::from_secs(30),
+            timeout: TIMEOUT,
             kubernetes: false,
         }
     }
@@ -92,7 +95,7 @@ impl ContainerdReader {
     /// What the daemon knows now, in order of namespace and id.
     pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
         let path = socket_path(&self.options.address)?;
-        let (mut client, _) = Client::connect(&path, &self.options.runtime, &self.counters, None).await?;
+        let (mut client, _) = Client::connect(&path, &self.options, &self.counters, None).await?;
         let all = client.everything(|namespace| self.options.wants(namespace)).await?;
         let running = all.into_iter().filter(Seen::runs).collect();
         Ok(Ledger::new(self.counters.clone()).whole(running, now(), true))
@@ -201,7 +204,7 @@ impl Session for ContainerdReader {
             Err(error) => return error,
         };
         let mut tasks = JoinSet::new();
-        let connected = Client::connect(&path, &self.options.runtime, &self.counters, Some(&mut tasks)).await;
+        let connected = Client::connect(&path, &self.options, &self.counters, Some(&mut tasks)).await;
         let (mut client, Some(events)) = (match connected {
             Ok(connected) => connected,
             Err(error) => return error,

@@ -22,7 +22,7 @@ use self::client::Client;
 use self::wake::{Wake, Waker};
 use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
 use crate::inventory::reader::clock::now;
-use crate::inventory::reader::grpc::socket_path;
+use crate::inventory::reader::grpc::{TIMEOUT, socket_path};
 use crate::inventory::reader::ledger::{Ledger, Seen};
 use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
 use crate::time::Timestamp;
@@ -43,6 +43,8 @@ pub struct CriOptions {
     pub runtime: RuntimeName,
     /// Between two whole lists that are told as such; at least a second.
     pub reconcile_interval: Duration,
+    /// For one answer; a runtime that needs longer counts as gone.
+    pub timeout: Duration,
     /// Between two looks at a runtime that sends no events.
     pub poll_interval: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for CriOptions {
             endpoint: DEFAULT_ENDPOINT.to_owned(),
             runtime: RUNTIME.into(),
             reconcile_interval: Duration::from_secs(30),
+            timeout: TIMEOUT,
             poll_interval: Duration::from_secs(1),
         }
     }
@@ -86,7 +89,7 @@ impl CriReader {
     /// What the runtime knows now: pods, then containers.
     pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
         let path = socket_path(&self.options.endpoint)?;
-        let mut client = Client::connect(&path, &self.options.runtime, &self.counters).await?;
+        let mut client = Client::connect(&path, &self.options, &self.counters).await?;
         let running = client.everything().await?.into_iter().filter(Seen::runs).collect();
         Ok(Ledger::new(self.counters.clone()).whole(running, now(), true))
     }
@@ -189,7 +192,7 @@ impl Session for CriReader {
             Ok(path) => path,
             Err(error) => return error,
         };
-        let mut client = match Client::connect(&path, &self.options.runtime, &self.counters).await {
+        let mut client = match Client::connect(&path, &self.options, &self.counters).await {
             Ok(client) => client,
             Err(error) => return error,
         };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
+use super::ContainerdOptions;
 use super::convert::{seen, workload_id};
 use super::events::subscription;
 use super::proto::{self, Container, Envelope, Held, Image, ImageAnswer, Named, Namespace, Process, Task, Version};
@@ -36,18 +37,19 @@ impl Client {
     /// Opens the socket, subscribes to the events if `tasks` are given, and asks for the version.
     pub(super) async fn connect(
         path: &Path,
-        runtime: &RuntimeName,
+        options: &ContainerdOptions,
         counters: &Arc<ReaderCounters>,
         tasks: Option<&mut JoinSet<()>>,
     ) -> Result<(Self, Option<Events<Envelope>>), ReaderError> {
-        let grpc = Grpc::connect(path, counters).await?;
+        let grpc = Grpc::connect(path, options.timeout, counters).await?;
         let events = tasks.map(|tasks| grpc.follow(proto::EVENTS, subscription(), tasks));
         // The subscription goes out before the first question does.
         tokio::task::yield_now().await;
         let version: Result<Version, Status> = grpc.call(proto::VERSION, None, Empty {}).await;
         let version = version.map_err(|status| ReaderError::greeting(path, WHAT, &status))?;
         tracing::debug!("containerd {} answers at {}", version.version.escape_debug(), path.display());
-        let client = Self { grpc, runtime: runtime.clone(), digests: BTreeMap::new(), counters: counters.clone() };
+        let client =
+            Self { grpc, runtime: options.runtime.clone(), digests: BTreeMap::new(), counters: counters.clone() };
         Ok((client, events))
     }
 

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::inventory) enum Act {
+pub(crate) enum Act {
     /// The first process and its namespaces are there, its program does not run yet.
     Prepared,
     Started,
@@ -24,22 +24,22 @@ pub(in crate::inventory) enum Act {
 
 /// An event of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::inventory) struct Notice {
-    pub(in crate::inventory) namespace: String,
+pub(crate) struct Notice {
+    pub(crate) namespace: String,
     /// As containerd names it.
-    pub(in crate::inventory) container: String,
-    pub(in crate::inventory) act: Act,
-    pub(in crate::inventory) at: Timestamp,
+    pub(crate) container: String,
+    pub(crate) act: Act,
+    pub(crate) at: Timestamp,
 }
 
 /// Asks for these topics only (containerd's filter language, `filters` package).
-pub(in crate::inventory) fn subscription() -> Subscribe {
+pub(crate) fn subscription() -> Subscribe {
     let filters = ["topic~=\"^/tasks/(create|start|exit|paused|resumed)$\"", "topic~=\"^/containers/\""];
     Subscribe { filters: filters.map(str::to_owned).to_vec() }
 }
 
 impl Notice {
-    pub(in crate::inventory) fn read(envelope: &Envelope) -> Option<Self> {
+    pub(crate) fn read(envelope: &Envelope) -> Option<Self> {
         let body = envelope.event.as_ref()?;
         let told = envelope.timestamp.and_then(Time::at)?;
         let notice = |container: String, act, at| {

@@ -14,7 +14,7 @@ pub(super) const CONTAINER: &str = "/containerd.services.containers.v1.Container
 pub(super) const TASKS: &str = "/containerd.services.tasks.v1.Tasks/List";
 pub(super) const TASK: &str = "/containerd.services.tasks.v1.Tasks/Get";
 pub(super) const IMAGE: &str = "/containerd.services.images.v1.Images/Get";
-pub(in crate::inventory) const EVENTS: &str = "/containerd.services.events.v1.Events/Subscribe";
+pub(crate) const EVENTS: &str = "/containerd.services.events.v1.Events/Subscribe";
 
 /// services/version/v1/version.proto, `VersionResponse`.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -113,14 +113,14 @@ pub(super) struct Descriptor {
 
 /// services/events/v1/events.proto, `SubscribeRequest`.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(in crate::inventory) struct Subscribe {
+pub(crate) struct Subscribe {
     #[prost(string, repeated, tag = "1")]
-    pub(in crate::inventory) filters: Vec<String>,
+    pub(crate) filters: Vec<String>,
 }
 
 /// services/events/v1/events.proto, `Envelope`.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(in crate::inventory) struct Envelope {
+pub(crate) struct Envelope {
     #[prost(message, optional, tag = "1")]
     pub(super) timestamp: Option<Time>,
     #[prost(string, tag = "2")]

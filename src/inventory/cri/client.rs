@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prost::Message;
 use tonic::{Code, Status};
 
+use super::CriOptions;
 use super::convert;
 use super::proto::{self, ContainerItem, READY, SandboxItem, StatusRequest, Version, VersionRequest};
 use crate::host::{VethFinder, VethRequest};
@@ -37,17 +38,17 @@ impl Client {
     /// Opens the socket and asks for the version.
     pub(super) async fn connect(
         path: &Path,
-        runtime: &RuntimeName,
+        options: &CriOptions,
         counters: &Arc<ReaderCounters>,
     ) -> Result<Self, ReaderError> {
-        let grpc = Grpc::connect(path, counters).await?;
+        let grpc = Grpc::connect(path, options.timeout, counters).await?;
         let asked = VersionRequest { version: KUBELET.to_owned() };
         let version: Result<Version, Status> = grpc.call(proto::VERSION, None, asked).await;
         let version = version.map_err(|status| ReaderError::greeting(path, WHAT, &status))?;
         let (name, number) = (version.runtime_name.escape_debug(), version.runtime_version.escape_debug());
         tracing::debug!("{name} {number} answers at {}", path.display());
         let (known, veths) = (BTreeMap::new(), Mutex::default());
-        Ok(Self { grpc, runtime: runtime.clone(), known, veths, counters: counters.clone() })
+        Ok(Self { grpc, runtime: options.runtime.clone(), known, veths, counters: counters.clone() })
     }
 
     /// All pods and containers, the ended ones that the runtime still has included; pods come first.

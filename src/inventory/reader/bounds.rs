@@ -39,11 +39,11 @@ pub fn text(bytes: &[u8], counters: &ReaderCounters) -> String {
     lossy(bytes, MAX_TEXT)
 }
 
-/// At most `limit` bytes of it (a replaced byte may make it a little longer), never half a character.
+/// At most `limit` bytes of it (a replaced byte becomes three), never half a character.
 fn lossy(bytes: &[u8], limit: usize) -> String {
     let mut end = bytes.len().min(limit);
     // The first byte left out must begin a character.
-    while end > 0 && bytes.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) && limit - end < 4 {
+    while end > 0 && bytes.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) && limit - end < 3 {
         end -= 1;
     }
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()

@@ -9,7 +9,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => {
         /// Counters of a reader over gRPC.
         #[derive(Debug, Default)]
-        pub struct ReaderCounters { $(pub(in crate::inventory) $name: Count),+ }
+        pub struct ReaderCounters { $(pub(crate) $name: Count),+ }
 
         impl ReaderCounters {
             /// Names and values, in a fixed order.

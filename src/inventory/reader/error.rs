@@ -81,18 +81,18 @@ impl ReaderError {
     }
 
     /// The first question went wrong: a runtime that is only slow, or no such runtime at all.
-    pub(in crate::inventory) fn greeting(path: &Path, interface: &'static str, status: &Status) -> Self {
+    pub(crate) fn greeting(path: &Path, interface: &'static str, status: &Status) -> Self {
         if status.code() == Code::DeadlineExceeded {
             return Self::request("what version it is", status);
         }
         Self::Stranger { path: path.to_owned(), interface, reason: reason(status) }
     }
 
-    pub(in crate::inventory) fn request(request: &'static str, status: &Status) -> Self {
+    pub(crate) fn request(request: &'static str, status: &Status) -> Self {
         Self::Request { request, reason: reason(status) }
     }
 
-    pub(in crate::inventory) fn cut(status: &Status) -> Self {
+    pub(crate) fn cut(status: &Status) -> Self {
         Self::Cut { reason: reason(status) }
     }
 }

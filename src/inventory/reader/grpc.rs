@@ -1,6 +1,6 @@
 //! A gRPC connection over a unix socket.
 //!
-//! Contract: each answer comes within [`TIMEOUT`] and is at most [`MAX_MESSAGE`] long, or counts as failed; a connection is
+//! Contract: each answer comes within a time ([`TIMEOUT`], unless told otherwise) and is at most [`MAX_MESSAGE`] long, or counts as failed; a connection is
 //! opened once and never again behind the reader's back, so that a restart of the runtime is always seen. Limits: unary calls and
 //! server streams. Design: tonic's client with messages written by hand; no generated code, no `protoc`.
 
@@ -20,7 +20,7 @@ use tonic_prost::ProstCodec;
 
 use super::{ReaderCounters, ReaderError};
 
-/// For one answer. A runtime that needs longer is as good as gone; an event stream has no such bound.
+/// The usual bound for one answer. A runtime that needs longer is as good as gone; an event stream has no such bound.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// containerd and the kubelet take no longer message either.
 const MAX_MESSAGE: usize = 16 << 20;
@@ -35,21 +35,22 @@ const AUTHORITY: &str = "http://localhost";
 #[derive(Clone)]
 pub struct Grpc {
     channel: Channel,
+    timeout: Duration,
     counters: Arc<ReaderCounters>,
 }
 
 impl Grpc {
     /// Opens the socket. Nothing is asked yet.
-    pub async fn connect(path: &Path, counters: &Arc<ReaderCounters>) -> Result<Self, ReaderError> {
+    pub async fn connect(path: &Path, timeout: Duration, counters: &Arc<ReaderCounters>) -> Result<Self, ReaderError> {
         let opened = UnixStream::connect(path).await.map_err(|error| ReaderError::opening(path, error))?;
         let opened = Arc::new(Mutex::new(Some(opened)));
         let once = tower::service_fn(move |_| {
             let stream = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
             std::future::ready(stream.map(TokioIo::new).ok_or_else(|| std::io::Error::other("the connection was cut")))
         });
-        let connected = Endpoint::from_static(AUTHORITY).connect_timeout(TIMEOUT).connect_with_connector(once).await;
+        let connected = Endpoint::from_static(AUTHORITY).connect_timeout(timeout).connect_with_connector(once).await;
         let socket = |error| ReaderError::Socket { path: path.to_owned(), source: std::io::Error::other(error) };
-        Ok(Self { channel: connected.map_err(socket)?, counters: counters.clone() })
+        Ok(Self { channel: connected.map_err(socket)?, timeout, counters: counters.clone() })
     }
 
     /// One question, one answer.
@@ -63,7 +64,7 @@ impl Grpc {
             let path = method.parse().map_err(|_| Status::invalid_argument("not a method"))?;
             client.unary(request(namespace, question)?, path, ProstCodec::<Q, A>::default()).await
         };
-        let answer = tokio::time::timeout(TIMEOUT, asked).await;
+        let answer = tokio::time::timeout(self.timeout, asked).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         let failed = |status: &Status| status.code() != tonic::Code::NotFound;
         self.counters.failed_requests.add(u64::from(answer.as_ref().is_err_and(failed)));
@@ -88,7 +89,7 @@ impl Grpc {
             }
             Ok(read)
         };
-        let answer = tokio::time::timeout(TIMEOUT, asked).await;
+        let answer = tokio::time::timeout(self.timeout, asked).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         self.counters.failed_requests.add(u64::from(answer.is_err()));
         answer
