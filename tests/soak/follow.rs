@@ -75,7 +75,7 @@ fn config(remember: Duration) -> EngineConfig {
         timings: Timings {
             attribution_grace: ATTRIBUTION_GRACE,
             answer_grace: ANSWER_GRACE,
-            update_interval: Duration::from_secs(60),
+            update_interval: Duration::from_mins(1),
             close_after: Duration::from_secs(20),
         },
         timeline: limits(remember),

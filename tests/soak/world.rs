@@ -386,7 +386,7 @@ impl World {
         at.plus(Duration::from_millis(least + self.below(most - least)))
     }
 
-    /// A number below a limit: SplitMix64 (Steele, Lea, Flood 2014).
+    /// A number below a limit: `SplitMix64` (Steele, Lea, Flood 2014).
     fn below(&mut self, limit: u64) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;

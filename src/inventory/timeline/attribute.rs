@@ -39,6 +39,9 @@ impl Timeline {
         let told = self.lives.index.claims(&key, sighting.at);
         let mut shown = self.shown(&key, sighting.at, &told);
         if let Claims::Dated(spans) = &told {
+            if let ([span], true) = (&spans[..], shown.then.is_empty()) {
+                return self.only_one(&span.workload, sighting, AttributionMethod::Address, None);
+            }
             // An address on an interface that reaches the host's links speaks against the runtime's word; one behind it does not.
             shown.then.retain(|claim| claim.interface.is_some_and(|interface| interface.host_interface.is_some()));
             return self.decide(&with_told(spans, shown.then), sighting, AttributionMethod::Address, None);
@@ -84,8 +87,7 @@ impl Timeline {
     ) -> Owner {
         if let [claim] = claims {
             let how = if claim.told { how } else { AttributionMethod::Namespace };
-            let why = why.or_else(|| self.mac_differs(claim.workload, sighting).then_some(Doubt::MacDiffers));
-            return self.settle(claim.workload, how, why, sighting);
+            return self.only_one(claim.workload, sighting, how, why);
         }
         if let Some(owner) = self.decide_together(claims, sighting, how, why) {
             return owner;
@@ -100,6 +102,17 @@ impl Timeline {
             return certain(claim.workload, AttributionMethod::Veth, Some(Doubt::VethDecides));
         }
         Owner::Ambiguous { candidates: claims.iter().map(|claim| Arc::clone(claim.workload)).collect(), host: false }
+    }
+
+    fn only_one(
+        &self,
+        workload: &Arc<Workload>,
+        sighting: &Sighting<'_>,
+        how: AttributionMethod,
+        why: Option<Doubt>,
+    ) -> Owner {
+        let why = why.or_else(|| self.mac_differs(workload, sighting).then_some(Doubt::MacDiffers));
+        self.settle(workload, how, why, sighting)
     }
 
     /// All claims are of one namespace: its owner, or else the one whose socket it is.
