@@ -40,6 +40,7 @@ impl Reader {
                 runtime: name,
                 reconcile_interval,
                 kubernetes: !runtime.others.contains(&KUBERNETES),
+                ..ContainerdOptions::default()
             })),
             Kind::Cri => Self::Cri(CriReader::new(CriOptions {
                 endpoint: address,

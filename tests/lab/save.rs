@@ -12,7 +12,7 @@ use crate::run::{Lab, Outcome};
 use crate::scenario::{Expect, Scenario};
 
 /// Bytes that a folder may have.
-const LARGEST: u64 = 60_000;
+const LARGEST: u64 = 100_000;
 
 /// Writes the folder `into/NAME`.
 pub fn scenario(lab: &Lab<'_>, scenario: &Scenario, outcome: &Outcome, into: &Path) -> Result<()> {
