@@ -78,6 +78,8 @@ const ROOMS: &[Room] = &[
             "observe",
             "inventory::file",
             "inventory::docker",
+            "inventory::containerd",
+            "inventory::cri",
             "inventory::discover",
             "host",
             "engine",

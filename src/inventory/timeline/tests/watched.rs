@@ -58,7 +58,7 @@ fn a_bridge_or_a_veth_that_is_up_shows_the_traffic() {
     assert_eq!(watched(&timeline, "web"), Watched::At(points(&["veth2"])));
     link(&mut timeline, "br-front", false, &[], None);
     link(&mut timeline, "veth2", false, &[], None);
-    assert_eq!(watched(&timeline, "web"), nowhere(Unseen::NoInterface));
+    assert_eq!(watched(&timeline, "web"), nowhere(Unseen::Down(ObservationPoint::new("veth2"))));
     stop(&mut timeline, 5, "web", 5);
     assert_eq!(watched(&timeline, "web"), Watched::NoTraffic);
 }
