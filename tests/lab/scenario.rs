@@ -236,6 +236,17 @@ pub struct Proof {
     pub at_most: Option<u64>,
 }
 
+impl Scenario {
+    /// Whether a container shares the host's network, so that the host's own flows could be a container's.
+    pub fn shares_host(&self) -> bool {
+        let started = self.actions.iter().filter_map(|action| match action {
+            Action::Run(container) | Action::RunToEnd(container) => Some(&**container),
+            _ => None,
+        });
+        self.containers.iter().chain(started).any(|container| container.host_network)
+    }
+}
+
 impl Proof {
     /// Whether a number of packets is as told.
     pub fn holds(&self, packets: u64) -> bool {

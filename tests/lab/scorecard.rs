@@ -33,6 +33,7 @@ struct Row {
     unexpected: usize,
     named: u64,
     unnamed: u64,
+    shares_host: bool,
     slowest: Option<i128>,
 }
 
@@ -51,6 +52,7 @@ impl Scorecard {
             unexpected: outcome.unexpected,
             named: count(&NAMED),
             unnamed: count(&UNNAMED),
+            shares_host: scenario.shares_host(),
             slowest: outcome.alerts.iter().map(|(_, delay)| *delay).max(),
         });
         self.delays.extend(outcome.alerts.iter().map(|(_, delay)| *delay));
@@ -94,7 +96,10 @@ fn list(counts: &BTreeMap<String, u64>) -> String {
 impl fmt::Display for Scorecard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = |value: fn(&Row) -> usize| self.rows.iter().map(value).sum::<usize>();
-        let flows = |value: fn(&Row) -> u64| self.rows.iter().map(value).sum::<u64>();
+        let attributed = |shares_host| {
+            let rows = || self.rows.iter().filter(move |row| row.shares_host == shares_host);
+            ratio(rows().map(|row| row.named).sum(), rows().map(|row| row.unnamed).sum())
+        };
         writeln!(
             f,
             "# Scorecard\n\nMade by `make scorecard`: every scenario of the laboratory (`tests/lab/scenarios`), live with real containers. A flow counts\n\
@@ -114,7 +119,13 @@ impl fmt::Display for Scorecard {
             sum(|r| r.expected)
         )?;
         writeln!(f, "| alerts that were not expected, benign twins included | {} |", sum(|r| r.unexpected))?;
-        writeln!(f, "| flows of workloads attributed | {} |", ratio(flows(|r| r.named), flows(|r| r.unnamed)))?;
+        writeln!(f, "| flows of workloads attributed | {} |", attributed(false))?;
+        writeln!(
+            f,
+            "| where a container shares the host's network: flows of the host's addresses attributed to one workload, the host's own short \
+             connections among the others | {} |",
+            attributed(true)
+        )?;
         writeln!(f, "| sources of flows | {} |", list(&self.attributions))?;
         writeln!(f, "| verdicts | {} |", list(&self.verdicts))?;
         writeln!(f, "| unobservable, by reason | {} |", list(&self.reasons))?;
