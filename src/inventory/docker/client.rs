@@ -175,6 +175,9 @@ impl Client {
         let mut listed: Vec<Listed> = listed.iter().filter(|entry| is_id(&entry.id)).map(list_entry).collect();
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         listed.dedup_by(|a, b| a.id == b.id);
+        let most = bounds::quota(&self.speaker.runtime);
+        self.counters.overflow.add(u64::try_from(listed.len().saturating_sub(most)).unwrap_or(u64::MAX));
+        listed.truncate(most);
         Ok(listed)
     }
 
