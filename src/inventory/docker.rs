@@ -118,7 +118,8 @@ impl DockerReader {
 
     /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
     pub async fn run(self, mut emit: impl FnMut(InventoryEvent) + Send, mut stop: watch::Receiver<bool>) {
-        let mut told = Told::default();
+        let tracker = Tracker::new(bounds::quota(&self.options.runtime));
+        let mut told = Told { tracker, ..Told::default() };
         let mut wait = FIRST_WAIT;
         let mut silent = false;
         loop {

@@ -209,7 +209,7 @@ pub static METRICS: &[Metric] = &[
         &["runtime", "event"],
         "What the reader of a runtime did and missed: events, events_ignored (unreadable), vanished (between list and look), \
          late (ended before the look), failed_requests, overflow (no room), truncated (texts and lists cut), foreign (spoke of \
-         another runtime's workload), veth_unknown, reconnects, reconciles",
+         another runtime's workload), pids_refused (named another's process), veth_unknown, reconnects, reconciles",
         |s| {
             let all = s.readers.iter().take(MAX_RUNTIMES);
             let each = |(runtime, counts): (&crate::input::RuntimeName, &Vec<(&'static str, u64)>)| {

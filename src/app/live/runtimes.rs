@@ -2,9 +2,10 @@
 //!
 //! Contract: a runtime that appears is read within [`AGAIN`]; one that was found by itself and is gone for [`GONE_AFTER`] is given
 //! up, a configured one never. A workload belongs to the runtime that told of it first, or to root's: no user's runtime can speak
-//! for another's workloads. Limits: [`MAX_OWNED`] workloads are watched over. Design: readers only share the way to the engine.
+//! for another's workloads. Limits: [`MAX_OWNED`] workloads are watched over; beyond it new ones of users' runtimes are refused, and
+//! root's take the place of users'. Design: readers only share the way to the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -140,7 +141,7 @@ impl Shared {
                 _ => expected.store(true, Ordering::Relaxed),
             }
             let mut owners = shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
-            let believed = may_tell(&mut owners, &name, is_root, &event);
+            let believed = may_tell(&mut owners, &name, is_root, &event, MAX_OWNED);
             drop(owners);
             if believed {
                 shared.tell_listeners(&event);
@@ -175,6 +176,7 @@ fn may_tell(
     runtime: &RuntimeName,
     is_root: bool,
     event: &InventoryEvent,
+    most: usize,
 ) -> bool {
     match event {
         InventoryEvent::Workload(workload) => {
@@ -184,11 +186,17 @@ fn may_tell(
             {
                 return false;
             }
-            if owners.len() >= MAX_OWNED && owner.is_none() {
-                // What ended unheard; those that run are told again by the next look at them.
-                owners.retain(|_, owner| owner != runtime);
+            if owner.is_none() && owners.len() >= most && (!is_root || !make_room(owners)) {
+                // Root's is told all the same: while the table is full, no user's runtime can claim it.
+                return is_root;
             }
             owners.insert(workload.id.clone(), runtime.clone());
+            true
+        }
+        InventoryEvent::Reconciled { running, .. } => {
+            // What ended unheard.
+            let running: BTreeSet<&WorkloadId> = running.iter().collect();
+            owners.retain(|id, owner| owner != runtime || running.contains(id));
             true
         }
         InventoryEvent::Stopped { id, .. } => {
@@ -200,6 +208,19 @@ fn may_tell(
         }
         _ => true,
     }
+}
+
+/// Forgets what the user's runtime with most workloads owns; false when all is root's.
+fn make_room(owners: &mut BTreeMap<WorkloadId, RuntimeName>) -> bool {
+    let mut held: BTreeMap<&RuntimeName, usize> = BTreeMap::new();
+    for owner in owners.values().filter(|owner| owner.contains('-')) {
+        *held.entry(owner).or_default() += 1;
+    }
+    let Some(most) = held.into_iter().max_by_key(|(_, held)| *held).map(|(owner, _)| owner.clone()) else {
+        return false;
+    };
+    owners.retain(|_, owner| *owner != most);
+    true
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long a runtime was not seen is no event time")]
@@ -234,7 +255,7 @@ mod tests {
     fn no_users_runtime_speaks_for_anothers_workload_but_root_may() {
         let mut owners = BTreeMap::new();
         let mut tell = |runtime: &str, event: &InventoryEvent| {
-            may_tell(&mut owners, &runtime.into(), !runtime.contains('-'), event)
+            may_tell(&mut owners, &runtime.into(), !runtime.contains('-'), event, 100)
         };
         let stopped = InventoryEvent::Stopped { id: WorkloadId::new("a"), until: Timestamp::from_nanos(1) };
         assert!(tell("docker", &workload("a", "docker")));
@@ -248,5 +269,29 @@ mod tests {
             tell("docker", &stopped) && tell("podman-1000", &workload("a", "podman-1000")),
             "ids of the dead are free"
         );
+    }
+
+    #[test]
+    fn a_full_table_costs_users_their_place_and_never_root_its_own() {
+        let mut owners = BTreeMap::new();
+        let mut tell = |runtime: &str, event: &InventoryEvent| {
+            may_tell(&mut owners, &runtime.into(), !runtime.contains('-'), event, 4)
+        };
+        assert!(tell("docker", &workload("root", "docker")));
+        for id in ["u1", "u2", "u3"] {
+            assert!(tell("podman-1000", &workload(id, "podman-1000")));
+        }
+        assert!(!tell("podman-1001", &workload("v1", "podman-1001")), "no room for another user's");
+        assert!(tell("docker", &workload("late", "docker")), "root's takes a user's place");
+        for id in ["root", "late"] {
+            assert!(!tell("podman-1000", &workload(id, "podman-1000")), "{id} is still root's");
+        }
+        assert!(tell("docker", &workload("r3", "docker")) && tell("docker", &workload("r4", "docker")));
+        assert!(tell("docker", &workload("r5", "docker")), "told although all is root's");
+        assert!(!tell("podman-1000", &workload("r5", "podman-1000")));
+        let running = ["root", "r3"].map(WorkloadId::new).to_vec();
+        assert!(tell("docker", &InventoryEvent::Reconciled { runtime: "docker".into(), running }));
+        assert!(tell("podman-1000", &workload("late", "podman-1000")), "what has ended makes room");
+        assert!(!tell("podman-1000", &workload("root", "podman-1000")));
     }
 }

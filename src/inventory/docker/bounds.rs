@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tracker::MAX_TRACKED;
 use crate::input::{RuntimeNetwork, Workload};
 
 /// Docker Compose sets about ten, Kubernetes some more.
@@ -16,6 +17,10 @@ pub const MAX_NAME: usize = 256;
 pub const MAX_TEXT: usize = 4096;
 /// Of all labels of a workload, keys and values.
 pub const MAX_LABEL_BYTES: usize = 32 * 1024;
+/// Of all labels of a workload that a user's runtime told.
+const MAX_USER_LABEL_BYTES: usize = 4 * 1024;
+/// Containers of a user's runtime: any user may run one, and root's must find room beside it.
+const MAX_OF_USER: usize = 1000;
 /// Docker's own limit of interfaces in a container is lower.
 pub const MAX_ATTACHMENTS: usize = 64;
 /// Ranges and gateways of a network.
@@ -29,11 +34,17 @@ pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_ID && text.bytes().all(fits)
 }
 
+/// How many containers a runtime may have told at once; a name with a user's id is a user's.
+pub(super) fn quota(runtime: &str) -> usize {
+    if runtime.contains('-') { MAX_OF_USER } else { MAX_TRACKED }
+}
+
 /// Cuts a workload to its bounds; how many of its parts were cut or left out.
 pub(super) fn workload(workload: &mut Workload) -> u64 {
     let mut cut = text(&mut workload.name, MAX_NAME);
     cut += text(&mut workload.image, MAX_TEXT) + text(&mut workload.image_digest, MAX_NAME);
-    cut += labels(&mut workload.labels);
+    let bytes = if workload.runtime.contains('-') { MAX_USER_LABEL_BYTES } else { MAX_LABEL_BYTES };
+    cut += labels(&mut workload.labels, bytes);
     cut += list(&mut workload.attachments, MAX_ATTACHMENTS);
     for attachment in &mut workload.attachments {
         cut += text(&mut attachment.network, MAX_NAME) + text(&mut attachment.network_id, MAX_NAME);
@@ -57,12 +68,12 @@ pub(super) fn network(network: &mut RuntimeNetwork) -> u64 {
 }
 
 /// Keeps the first labels in order of key until a bound is reached.
-pub(super) fn labels(labels: &mut BTreeMap<String, String>) -> u64 {
+fn labels(labels: &mut BTreeMap<String, String>, most: usize) -> u64 {
     let (mut cut, mut bytes) = (0, 0);
     let all = std::mem::take(labels);
     for (mut key, mut value) in all {
         let shortened = text(&mut key, MAX_NAME) + text(&mut value, MAX_TEXT);
-        if labels.len() >= MAX_LABELS || bytes + key.len() + value.len() > MAX_LABEL_BYTES {
+        if labels.len() >= MAX_LABELS || bytes + key.len() + value.len() > most {
             cut += 1;
             continue;
         }

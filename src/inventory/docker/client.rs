@@ -42,6 +42,8 @@ const ACTIONS: [&str; 9] = ["create", "start", "die", "destroy", "pause", "unpau
 pub(super) struct Client {
     http: Http,
     speaker: Arc<Speaker>,
+    /// The user of a rootless runtime.
+    user: Option<u32>,
     /// `/v1.41`.
     version: String,
     digests: Arc<Mutex<BTreeMap<String, String>>>,
@@ -95,6 +97,7 @@ impl Client {
         let (major, minor) = api.min(MAX_API);
         Ok(Self {
             http,
+            user: owner.filter(|owner| is_user(*owner)),
             // Nobody but root is root: the overflow id stands for a user who is not mapped here.
             speaker: Arc::new(Speaker { runtime: runtime.clone(), dialect, rootless: owner.is_some_and(is_user) }),
             version: format!("/v{major}.{minor}"),
@@ -175,6 +178,9 @@ impl Client {
         let mut listed: Vec<Listed> = listed.iter().filter(|entry| is_id(&entry.id)).map(list_entry).collect();
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         listed.dedup_by(|a, b| a.id == b.id);
+        let most = bounds::quota(&self.speaker.runtime);
+        self.counters.overflow.add(u64::try_from(listed.len().saturating_sub(most)).unwrap_or(u64::MAX));
+        listed.truncate(most);
         Ok(listed)
     }
 
@@ -222,8 +228,13 @@ impl Client {
         let folder = if self.speaker.dialect == Dialect::Podman { LIBPOD } else { &self.version };
         let answer: Container = self.ask(&format!("{folder}/containers/{id}/json")).await?;
         let mut workload = Workload { id: id.clone(), ..describe(&answer, &self.speaker) };
-        // A user's runtime has no process of root's; whoever says so would be heard for somebody else.
-        workload.pid = workload.pid.filter(|pid| !self.speaker.rootless || !is_of_root(*pid));
+        // Whoever names another's process would be heard for somebody else.
+        if let (Some(pid), Some(user)) = (workload.pid, self.user)
+            && !is_process_of(pid, user)
+        {
+            workload.pid = None;
+            self.counters.pids_refused.add(1);
+        }
         if self.speaker.dialect == Dialect::Docker
             && let Some(digest) = self.digest(&workload.image_digest).await
         {
@@ -347,11 +358,29 @@ const fn is_user(uid: u32) -> bool {
     uid != 0 && uid != 65_534
 }
 
-/// Whether a process runs as root, as the host numbers users.
-fn is_of_root(pid: u32) -> bool {
+/// Whether a process runs in a user namespace other than ours, as a user or one of the user's subordinate ids (subuid(5)).
+fn is_process_of(pid: u32, user: u32) -> bool {
+    let space = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    let other = space(&pid.to_string()).is_some_and(|theirs| space("self").is_some_and(|ours| ours != theirs));
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let real = status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|ids| ids.split_whitespace().next());
-    real == Some("0")
+    let name = nix::unistd::User::from_uid(user.into()).ok().flatten().map(|user| user.name);
+    let subordinate = std::fs::read_to_string("/etc/subuid").unwrap_or_default();
+    other && runs_as(&status, user, name.as_deref(), &subordinate)
+}
+
+/// Whether all user ids of a process (proc_pid_status(5)) are the user's.
+fn runs_as(status: &str, user: u32, name: Option<&str>, subordinate: &str) -> bool {
+    let ranges = subordinate.lines().filter_map(|line| {
+        let mut parts = line.trim().split(':');
+        let of = parts.next()?;
+        let (start, count): (u32, u32) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (Some(of) == name || of == user.to_string()).then_some((start, count))
+    });
+    let ranges: Vec<(u32, u32)> = ranges.collect();
+    let owned = |id: u32| id == user || ranges.iter().any(|(start, count)| id >= *start && id - start < *count);
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    let mut ids = ids.split_whitespace().peekable();
+    ids.peek().is_some() && ids.all(|id| id.parse().is_ok_and(owned))
 }
 
 fn remember(cache: &Mutex<BTreeMap<String, String>>, key: &str, value: &str) {
@@ -394,4 +423,19 @@ pub(super) fn socket_path(runtime: &RuntimeName, host: &str) -> Result<PathBuf, 
         return Ok(PathBuf::from(path));
     }
     Err(DockerError::Host { runtime: runtime.clone(), host: host.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_a_users_only_with_all_its_ids_and_in_another_user_namespace() {
+        let own =
+            |ids: &str| runs_as(&format!("Name:\tx\nUid:\t{ids}\n"), 1000, Some("ann"), "bob:1:9\nann:100000:65536\n");
+        assert!(own("1000\t1000\t1000\t1000") && own("100000\t165535\t1000\t1000"));
+        assert!(!own("0\t0\t0\t0") && !own("1001\t1001\t1001\t1001") && !own("1000\t0\t1000\t1000"));
+        assert!(!own("165536\t1000\t1000\t1000") && !own("5\t5\t5\t5") && !own(""));
+        assert!(!is_process_of(std::process::id(), nix::unistd::getuid().as_raw()), "ours is in no other namespace");
+    }
 }

@@ -37,6 +37,8 @@ counters! {
     overflow,
     /// Labels, names and list entries cut or left out because they were too long or too many.
     truncated,
+    /// Processes that a user's runtime named and that are not its user's.
+    pids_refused,
     /// Attachments whose host-side veth could not be found.
     veth_unknown,
     /// Times the stream was opened again.

@@ -14,7 +14,7 @@ use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId
 use crate::time::Timestamp;
 
 /// Containers known at once, the created ones included; no daemon runs half as many.
-const MAX_TRACKED: usize = 65_536;
+pub(super) const MAX_TRACKED: usize = 65_536;
 /// Events of one container that wait for one answer.
 const MAX_WAITING: usize = 64;
 /// Networks of one container that are remembered from `network connect`.
@@ -109,15 +109,27 @@ pub(super) struct Missed {
     pub(super) overflow: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tracker {
+    most: usize,
     containers: BTreeMap<WorkloadId, Tracked>,
     /// The time of the newest event.
     newest: Option<Timestamp>,
     pub(super) missed: Missed,
 }
 
+impl Default for Tracker {
+    fn default() -> Self {
+        Self::new(MAX_TRACKED)
+    }
+}
+
 impl Tracker {
+    /// Knows at most so many containers at once.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, containers: BTreeMap::new(), newest: None, missed: Missed::default() }
+    }
+
     /// From when on events must be asked for again after a cut: those that were heard, but had no effect yet, included.
     pub(super) fn checkpoint(&self) -> Option<Timestamp> {
         let open = self.containers.values().filter(|tracked| tracked.busy);
@@ -136,7 +148,7 @@ impl Tracker {
 
     /// An event of a container.
     pub(super) fn notice(&mut self, id: &WorkloadId, act: Act, at: Timestamp) -> Vec<Step> {
-        if !self.containers.contains_key(id) && self.containers.len() >= MAX_TRACKED {
+        if !self.containers.contains_key(id) && self.containers.len() >= self.most {
             self.missed.overflow += 1;
             return Vec::new();
         }
@@ -170,7 +182,7 @@ impl Tracker {
     pub(super) fn snapshot(&mut self, running: Vec<Workload>) -> Vec<InventoryEvent> {
         let mut before = std::mem::take(&mut self.containers);
         let mut events = Vec::new();
-        for workload in running.into_iter().take(MAX_TRACKED) {
+        for workload in running.into_iter().take(self.most) {
             let id = workload.id.clone();
             let mut tracked = before.remove(&id).unwrap_or_default();
             tracked.settle();
@@ -178,7 +190,7 @@ impl Tracker {
             self.containers.insert(id, tracked);
         }
         for (id, mut tracked) in before {
-            if tracked.run.is_some() && !tracked.missing && self.containers.len() < MAX_TRACKED {
+            if tracked.run.is_some() && !tracked.missing && self.containers.len() < self.most {
                 tracked.settle();
                 tracked.missing = true;
                 self.containers.insert(id, tracked);

@@ -258,3 +258,12 @@ fn waiting_events_are_bounded_and_counted() {
     assert_eq!(tracker.containers[&id()].waiting.len(), MAX_WAITING);
     assert!(tracker.missed.overflow > 900);
 }
+
+#[test]
+fn what_is_beyond_a_quota_is_counted_and_left_out() {
+    let mut tracker = Tracker::new(2);
+    for name in ["a", "b", "c"] {
+        tracker.notice(&WorkloadId::new(name), Act::Started, secs(1));
+    }
+    assert_eq!((tracker.containers.len(), tracker.missed.overflow), (2, 1));
+}
