@@ -331,6 +331,31 @@ fn a_runtime_that_is_silent_for_too_long() {
 }
 
 #[test]
+fn a_users_runtime_may_go_with_its_user() {
+    let cut = |runtime: &str| {
+        let mut world = world();
+        world.runtime(100, InventoryEvent::Reconciled { runtime: runtime.into(), running: vec![] });
+        world.runtime(5_000, InventoryEvent::Disconnected { runtime: runtime.into(), error: "no such file".into() });
+        world
+    };
+    assert_said(cut("podman-1000"), "low", 5_000, "podman-1000 has not answered for 10 s");
+    assert_said(cut("podman"), "high", 5_000, "podman has not answered for 10 s");
+    assert_said(cut("podman-0"), "high", 5_000, "podman-0 has not answered for 10 s");
+}
+
+#[test]
+fn the_waiting_times_are_written_as_durations() {
+    let mut quick = config();
+    quick.rules.sensor_blinded.runtime_grace = "1500ms".to_owned().try_into().expect("time");
+    let mut world = World::new(quick);
+    world.runtime(5_000, runtime_cut());
+    world.tick(6_499);
+    assert_eq!(world.raised(), Vec::<String>::new());
+    world.tick(6_500);
+    assert_said(world, "high", 5_000, "docker has not answered for 1500 ms");
+}
+
+#[test]
 fn a_connection_without_a_complete_list_does_not_end_the_cut() {
     let mut world = world();
     world.runtime(5_000, runtime_cut());

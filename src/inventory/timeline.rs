@@ -53,7 +53,7 @@ pub struct Timeline {
     kernel: KernelState,
     namespaces: Namespaces,
     sockets: Sockets,
-    /// Runtimes heard of, and whether their word is complete.
+    /// Runtimes that ever answered, and whether their word is complete.
     runtimes: BTreeMap<RuntimeName, Hearing>,
     snapshot: bool,
 }
@@ -233,9 +233,11 @@ impl Timeline {
         self.networks.host_mac(point)
     }
 
-    /// Whether the runtime's word is complete now: at least one runtime is connected, or a snapshot was loaded.
+    /// Whether the runtimes' word is complete now: at least one was heard and none of those ever heard is silent or still
+    /// listing, or a snapshot was loaded.
     pub fn is_complete(&self) -> bool {
-        self.snapshot || self.runtimes.values().any(|hearing| *hearing == Hearing::Reconciled)
+        let all = || self.runtimes.values().all(|hearing| *hearing == Hearing::Reconciled);
+        self.snapshot || (!self.runtimes.is_empty() && all())
     }
 
     /// How many workloads are remembered, the dead included.
@@ -257,7 +259,9 @@ impl Timeline {
     }
 
     fn hear(&mut self, runtime: &RuntimeName, hearing: Hearing) {
-        if self.runtimes.len() < MAX_RUNTIMES || self.runtimes.contains_key(runtime) {
+        let known = self.runtimes.contains_key(runtime);
+        // One that never answered is absent, and what it would say is not waited for.
+        if known || (hearing != Hearing::Lost && self.runtimes.len() < MAX_RUNTIMES) {
             self.runtimes.insert(runtime.clone(), hearing);
         }
     }

@@ -111,6 +111,27 @@ fn where_the_runtime_tells_no_networks_the_first_interfaces_are_its_own() {
     assert_eq!(world.raised(), ["foreign-interface pause medium"]);
 }
 
+/// A pod of a plugin like Multus: CRI tells its address, and nothing of its second network.
+#[test]
+fn where_the_runtime_tells_one_network_of_many_the_first_interfaces_are_its_own() {
+    for (runtime, raised) in [("cri", false), ("containerd-1000", false), ("docker", true)] {
+        let mut world = World::new(config());
+        world.host(0, &[]);
+        world.start_with(0, "pause", 10, |workload| {
+            workload.runtime = runtime.into();
+            workload.pod = Some(pod("shop", true));
+        });
+        world.processes(0, "pause", NETNS, &[]);
+        let first = vec![interface(10, "veth", "eth0"), interface(3, "", "net1")];
+        world.view(500, NETNS, &["pause"], first.clone());
+        world.tick(20_000);
+        assert_eq!(!world.raised().is_empty(), raised, "{runtime}: {:?}", world.raised());
+        world.view(20_000, NETNS, &["pause"], [first, vec![interface(4, "macvlan", "net2")]].concat());
+        world.tick(22_000);
+        assert_eq!(world.raised(), vec!["foreign-interface pause medium"; 1 + usize::from(raised)], "{runtime}");
+    }
+}
+
 #[test]
 fn a_rootless_stack_has_one_tun_device() {
     let mut world = World::new(config());

@@ -161,7 +161,7 @@ struct Explained<'a> {
     open: Vec<&'a Attachment>,
     /// Tunnel devices that a rootless stack still may have made.
     rootless: usize,
-    /// The runtime tells no networks of it (containerd, CRI): what was there at the start is taken for its own.
+    /// The runtime tells no networks of it, or not all (containerd, CRI): what was there at the start is taken for its own.
     silent: bool,
     overlay: bool,
 }
@@ -187,7 +187,7 @@ impl<'a> Explained<'a> {
         Self {
             timeline,
             rootless: inside.iter().filter(makes_device).count().min(1),
-            silent: open.is_empty() && inside.iter().any(|workload| has_own(workload)),
+            silent: inside.iter().any(|workload| has_own(workload) && (open.is_empty() || tells_one_network(workload))),
             overlay: open.iter().any(is_overlay),
             open,
         }
@@ -222,6 +222,11 @@ impl<'a> Explained<'a> {
         let is_inside = |address: &IpAddr| network.subnets.iter().any(|subnet| subnet.contains(*address));
         interface.kind == "veth" && interface.addresses.iter().any(is_inside)
     }
+}
+
+/// containerd and CRI tell a pod's addresses, and so one network at most, however many interfaces its plugins (Multus, SR-IOV) made.
+fn tells_one_network(workload: &Workload) -> bool {
+    ["cri", "containerd"].iter().any(|name| workload.runtime.starts_with(name))
 }
 
 /// A container in the host's network as a rootless Docker sees it: the namespace, bridges and all, is the daemon's.
@@ -298,8 +303,8 @@ pub static META: RuleMeta = RuleMeta {
              kind that no runtime gives to a container (tun, wireguard, gre, ipip, sit, vxlan, geneve, bridge, dummy, \
              bond …) fires at first sight. A veth, macvlan, ipvlan or physical one fires when it still is not \
              explained after `settle`: no attachment of the runtime names its host side, MAC or address, and there are \
-             more of them than attachments. Where the runtime tells no networks (containerd, CRI), those that were \
-             there within `settle` of the first look count as its own. One alert a workload and kind.",
+             more of them than attachments. Where the runtime tells no networks, or only a pod's first \
+             one (containerd, CRI), those that were there within `settle` of the first look count as its own. One alert a workload and kind.",
         technical_context: "With NET_ADMIN (and /dev/net/tun for tun devices) a process makes interfaces with ip(8); a VPN client \
              does so too. From outside, its traffic is one UDP flow to one peer. `lo` is in every namespace; so are \
              tunl0, gre0, sit0 and their kin once the kernel's module is loaded, but down and without an address. A \

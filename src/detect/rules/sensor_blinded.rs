@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use self::points::Points;
 pub use self::strategy::META;
 use self::window::Window;
-use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Severity};
+use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Settle, Severity};
 use crate::input::{InventoryEvent, Loss, LossReason, ObservationPoint, RecordedFact, RuntimeName};
 use crate::path::Evidence;
 use crate::time::Timestamp;
@@ -33,25 +33,25 @@ const MAX_RUNTIMES: usize = 64;
 pub struct Params {
     /// Whether the rule speaks.
     pub enabled: bool,
-    /// Seconds within which a network may be removed, or a workload stop, after its interface went away.
-    pub settle_seconds: u16,
-    /// Seconds for which a runtime may be silent after it was heard.
-    pub runtime_grace_seconds: u16,
-    /// Packets, or flows, that may be lost at one observation point within `loss_window_seconds`. Events that found no room on the way to the
+    /// How long after its interface went away a network may be removed, or a workload stop.
+    pub settle: Settle,
+    /// How long a runtime may be silent after it was heard.
+    pub runtime_grace: Settle,
+    /// Packets, or flows, that may be lost at one observation point within `loss_window`. Events that found no room on the way to the
     /// engine have no budget: each such loss is told.
     pub loss_budget: u64,
     /// See `loss_budget`.
-    pub loss_window_seconds: u16,
+    pub loss_window: Settle,
 }
 
 impl Default for Params {
     fn default() -> Self {
         Self {
             enabled: true,
-            settle_seconds: 2,
-            runtime_grace_seconds: 10,
+            settle: Settle::secs(2),
+            runtime_grace: Settle::secs(10),
             loss_budget: 1000,
-            loss_window_seconds: 10,
+            loss_window: Settle::secs(10),
         }
     }
 }
@@ -77,12 +77,11 @@ enum Hearing {
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    let seconds = |seconds: u16| Duration::from_secs(u64::from(seconds));
     SensorBlinded {
-        runtime_grace: seconds(params.runtime_grace_seconds),
+        runtime_grace: params.runtime_grace.get(),
         loss_budget: params.loss_budget,
-        loss_window: seconds(params.loss_window_seconds),
-        points: Points::new(seconds(params.settle_seconds)),
+        loss_window: params.loss_window.get(),
+        points: Points::new(params.settle.get()),
         losses: BTreeMap::new(),
         runtimes: BTreeMap::new(),
     }
@@ -108,9 +107,11 @@ impl Rule for SensorBlinded {
             let Hearing::Cut { since, error, told } = hearing else { continue };
             if !*told && context.now.since(*since) >= self.runtime_grace {
                 *told = true;
-                let seconds = self.runtime_grace.as_secs();
-                let text = format!("{runtime} has not answered for {seconds} s, after it did: {error}");
-                findings.push(finding(*since, Severity::High, "runtime", text, format!("runtime {runtime}")));
+                let grace = in_words(self.runtime_grace);
+                let text = format!("{runtime} has not answered for {grace}, after it did: {error}");
+                // A user's own goes away when its user logs out.
+                let severity = if is_of_a_user(runtime) { Severity::Low } else { Severity::High };
+                findings.push(finding(*since, severity, "runtime", text, format!("runtime {runtime}")));
             }
         }
     }
@@ -141,7 +142,7 @@ impl SensorBlinded {
             LossReason::Queue => "events found the queue to the engine full",
             LossReason::FlowTable => "flows were evicted from a full flow table",
         };
-        let text = format!("{total} {what} at {whose} within {} s", self.loss_window.as_secs());
+        let text = format!("{total} {what} at {whose} within {}", in_words(self.loss_window));
         let cause = format!("loss {whose} {}", loss.reason.as_str());
         findings.push(finding(loss.since, Severity::Medium, "loss", text, cause));
     }
@@ -167,6 +168,18 @@ impl SensorBlinded {
             _ => {}
         }
     }
+}
+
+/// Whether it is a rootless runtime of a user, as the discovery names them: `podman-1000`, a second one `podman-1000.2`.
+fn is_of_a_user(runtime: &str) -> bool {
+    let user = runtime.rsplit_once('-').and_then(|(_, rest)| rest.split('.').next());
+    user.and_then(|user| user.parse::<u32>().ok()).is_some_and(|user| user != 0)
+}
+
+/// `10 s`, or milliseconds where it is not whole seconds.
+fn in_words(time: Duration) -> String {
+    let millis = time.as_millis();
+    if millis.is_multiple_of(1000) { format!("{} s", millis / 1000) } else { format!("{millis} ms") }
 }
 
 fn finding(at: Timestamp, severity: Severity, kind: &str, text: String, cause: String) -> Finding {

@@ -239,8 +239,8 @@ pub static META: RuleMeta = RuleMeta {
              is looked at once a minute, two MACs that take turns once a second.",
             "More than 4096 addresses claimed at one point: the oldest is forgotten and new when it comes again, \
              counted by the meter.",
-            "While the runtime's word is not complete, nothing is accused: the flow is unobservable \
-             (unattributed_address), the claim is looked at again a minute later.",
+            "While the runtimes' word is not complete (one that was heard is silent, or still lists), nothing is accused: \
+             the flow is unobservable (unattributed_address), the claim is looked at again a minute later.",
         ],
         assumptions: &[
             "An Ethernet observation point: a bridge or veth.",

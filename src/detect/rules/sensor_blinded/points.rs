@@ -1,7 +1,7 @@
 //! The observation points as they were told, and those that went away.
 //!
-//! Contract: a point that went away is judged after a settling time, by what the runtime says then; while no runtime's word is
-//! complete it waits. Limits: see [`super`]. Design: what a point is (a network's bridge, a workload's veth, inside a workload, an
+//! Contract: a point that went away is judged after a settling time, by what the runtime says then; while the runtimes' word is
+//! not complete it waits. Limits: see [`super`]. Design: what a point is (a network's bridge, a workload's veth, inside a workload, an
 //! uplink) is asked of the timeline; which bridges ever were a network's is kept here, because the timeline forgets it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ struct Point {
 #[derive(Debug)]
 struct Away {
     since: Timestamp,
-    /// Judged at this time; absent while no runtime's word is complete.
+    /// Judged at this time; absent while the runtimes' word is not complete.
     due: Option<Timestamp>,
 }
 

@@ -18,12 +18,12 @@ pub static META: RuleMeta = RuleMeta {
              a runtime stops telling what runs.",
         categorization: "Defense Impairment: whoever wants traffic to stay unseen need not touch hopwatch itself; it is enough to \
              take away what it sees by.",
-        strategy: "Facts about observation points, losses and runtimes are followed. A point that went away is judged two \
-             seconds later: it is still needed when a network still has the bridge, a workload still runs behind the veth or around \
+        strategy: "Facts about observation points, losses and runtimes are followed. A point that went away is judged after \
+             `settle`: it is still needed when a network still has the bridge, a workload still runs behind the veth or around \
              the interface inside its namespace, or when it carried addresses of the host and never was a network's bridge. A \
              bridge that was promiscuous and is not any more; an XDP or tc program that was not there before; more losses at one \
-             point within ten seconds than the budget, or any loss between capture and judgement; a runtime that answered and has \
-             not for ten seconds. One alert a cause.",
+             point within `loss_window` than the budget, or any loss between capture and judgement; a runtime that answered and has \
+             not for `runtime_grace`. One alert a cause.",
         technical_context: "A packet socket sees frames that come in after XDP and before tc ingress, and frames that go out after tc \
              egress. XDP and tc egress can therefore hide frames from it; tc ingress sees them later, but can redirect them past the \
              bridge and every further hop. eBPF-based network plugins (Cilium, Calico) use the same places in good faith. The alert \
@@ -35,8 +35,10 @@ pub static META: RuleMeta = RuleMeta {
              looked for every two seconds).",
             "A program that replaces another at the same place is the same place, and is not told again.",
             "hopwatch itself stopped, paused or replaced: watch its metrics and its service from outside.",
+            "A user's rootless runtime that is cut is told as low only, since it ends with its user's session; while it is silent, \
+             rules and verdicts that rest on every runtime's word wait.",
             "A runtime that never answered is not cut but absent; /readyz and hopwatch_runtime_connected say so.",
-            "A bridge removed while no runtime's word is complete is judged only when one is again. Judgements of flows in a \
+            "A bridge removed while the runtimes' word is not complete is judged only when it is again. Judgements of flows in a \
              window with losses are `unobservable` where they rest on absence.",
             "Promiscuity and programs are absent where the kernel does not answer; that is said once in the log.",
         ],
@@ -45,7 +47,7 @@ pub static META: RuleMeta = RuleMeta {
             "The host's interfaces that should be watched match capture.interfaces.",
         ],
         false_positives: &[
-            "A runtime that is upgraded or restarted for longer than runtime_grace_seconds.",
+            "A runtime that is upgraded or restarted for longer than `runtime_grace`.",
             "An interface with addresses of the host that an administrator takes down, or a bridge of a program that hopwatch does \
              not ask (libvirt, a network plugin): leave it out of capture.interfaces, or write an exception.",
             "Network plugins and load balancers that attach programs by design: low at first sight, high when they appear later.",
@@ -54,8 +56,9 @@ pub static META: RuleMeta = RuleMeta {
         true_positives: &["bridge-taken-down", "tc-program-before-tap"],
         benign_twins: &["network-removed"],
         priority: "High where traffic disappears while its workloads go on (point of a network or workload gone, promiscuity lost, \
-             program placed, runtime cut); medium for uplinks, taps inside namespaces and losses; low for a program that was there \
-             before hopwatch looked.",
+             program placed, root's runtime cut); medium for uplinks, taps inside namespaces and losses; low for a program that was there \
+             before hopwatch looked, and for a rootless runtime of a user (named with its uid, `podman-1000`), which goes away \
+             when its user logs out.",
         response: &[
             "Who did it? The journal, the audit log and the shell history of the host around the time of the alert.",
             "An interface: `ip -d link show NAME`; bring it up again, or find out why the runtime still lists its network.",

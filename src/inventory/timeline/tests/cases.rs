@@ -277,6 +277,28 @@ fn the_word_is_complete_between_a_full_list_and_the_next_cut() {
 }
 
 #[test]
+fn one_silent_runtime_makes_the_word_of_all_incomplete() {
+    let mut timeline = timeline();
+    let tell = |timeline: &mut super::Timeline, at, event| timeline.apply(secs(at), &event);
+    let connected = |runtime: &str| InventoryEvent::Connected { runtime: runtime.into() };
+    let lost = |runtime: &str| InventoryEvent::Disconnected { runtime: runtime.into(), error: "cut".into() };
+    let listed = |runtime: &str| InventoryEvent::Reconciled { runtime: runtime.into(), running: vec![] };
+    tell(&mut timeline, 1, listed("docker"));
+    tell(&mut timeline, 1, lost("podman"));
+    assert!(timeline.is_complete(), "podman never answered");
+    tell(&mut timeline, 2, connected("containerd"));
+    assert!(!timeline.is_complete(), "containerd still lists");
+    tell(&mut timeline, 3, listed("containerd"));
+    assert!(timeline.is_complete());
+    tell(&mut timeline, 4, lost("docker"));
+    assert!(!timeline.is_complete(), "containerd does not speak for docker");
+    tell(&mut timeline, 5, connected("docker"));
+    assert!(!timeline.is_complete());
+    tell(&mut timeline, 6, listed("docker"));
+    assert!(timeline.is_complete());
+}
+
+#[test]
 fn a_created_container_owns_nothing_until_it_runs() {
     let mut timeline = timeline();
     tell(&mut timeline, 1, Workload { state: WorkloadState::Created, ..workload("app", None, &[A]) });
