@@ -368,7 +368,7 @@ fn is_process_of(pid: u32, user: u32) -> bool {
     other && runs_as(&status, user, name.as_deref(), &subordinate)
 }
 
-/// Whether all user ids of a process (proc_pid_status(5)) are the user's.
+/// Whether all user ids of a process (`proc_pid_status(5)`) are the user's.
 fn runs_as(status: &str, user: u32, name: Option<&str>, subordinate: &str) -> bool {
     let ranges = subordinate.lines().filter_map(|line| {
         let mut parts = line.trim().split(':');
