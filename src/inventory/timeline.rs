@@ -234,10 +234,11 @@ impl Timeline {
     }
 
     /// Whether the runtimes' word is complete now: at least one was heard and none of those ever heard is silent or still
-    /// listing, or a snapshot was loaded.
+    /// listing, or a snapshot was loaded. A user's own runtime (`podman-1000`) is not waited for: its user could silence what rests on this.
     pub fn is_complete(&self) -> bool {
-        let all = || self.runtimes.values().all(|hearing| *hearing == Hearing::Reconciled);
-        self.snapshot || (!self.runtimes.is_empty() && all())
+        let mut hosts = self.runtimes.iter().filter(|(name, _)| !name.contains('-')).peekable();
+        let any = hosts.peek().is_some() || self.runtimes.values().any(|hearing| *hearing == Hearing::Reconciled);
+        self.snapshot || (any && hosts.all(|(_, hearing)| *hearing == Hearing::Reconciled))
     }
 
     /// How many workloads are remembered, the dead included.

@@ -1,7 +1,7 @@
 //! Who holds a socket open: inode → `/proc/PID/fd` of the workloads' processes in its namespace.
 //!
 //! Contract: says of itself when it could not look everywhere; then "nobody" proves nothing. Limits: [`MAX_FILES`] descriptors a
-//! search. Source: proc(5).
+//! workload and [`MAX_FILES_OF_ONE`] a process, so that none uses up what belongs to others. Source: proc(5).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -11,8 +11,10 @@ use super::proc::{self, Unseen};
 use super::workloads::Workloads;
 use crate::input::{NetnsId, WorkloadId};
 
-/// Descriptors looked at in one search.
-const MAX_FILES: usize = 131_072;
+/// Descriptors of one workload that are looked at in one search.
+const MAX_FILES: usize = 65_536;
+/// Descriptors of one process.
+const MAX_FILES_OF_ONE: usize = 16_384;
 
 /// The holders of one socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,11 +35,13 @@ pub(super) struct Found {
 /// Searches the processes of all workloads in a namespace.
 pub(super) fn find(workloads: &Workloads, netns: NetnsId, wanted: &HashSet<u64>) -> Found {
     let mut found = Found { complete: true, ..Found::default() };
-    let mut left = MAX_FILES;
     for (id, running) in workloads.iter() {
+        let mut left = MAX_FILES;
         found.complete &= !running.is_hidden();
         for pid in running.in_namespace(netns) {
-            found.complete &= each_socket(*pid, &mut left, |inode| {
+            let most = left.min(MAX_FILES_OF_ONE);
+            let mut own = most;
+            found.complete &= each_socket(*pid, &mut own, |inode| {
                 if wanted.contains(&inode) {
                     let holder = found.holders.entry(inode).or_default();
                     holder.pid = *pid;
@@ -46,9 +50,16 @@ pub(super) fn find(workloads: &Workloads, netns: NetnsId, wanted: &HashSet<u64>)
                     }
                 }
             });
+            left -= most - own;
         }
     }
     found
+}
+
+/// The only workload with a process in a namespace: whatever is held there and not found is its own, or a tool's of the host.
+pub(super) fn only_one(workloads: &Workloads, netns: NetnsId) -> Option<&WorkloadId> {
+    let mut there = workloads.iter().filter(|(_, running)| !running.in_namespace(netns).is_empty());
+    there.next().filter(|_| there.next().is_none()).map(|(id, _)| id)
 }
 
 /// The sockets that this process holds itself.

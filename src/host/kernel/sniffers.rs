@@ -149,9 +149,13 @@ impl Place {
             };
             let in_vain = now == Known::Untold && before == Some(Known::Unheld) && !found.complete && !is_host;
             missed.add(MissedKind::SocketOwner, usize::from(in_vain));
+            // A workload that hides its processes among very many does not hide its socket.
+            let likely = holders::only_one(workloads, netns).filter(|_| in_vain);
+            let now = if likely.is_some() { Known::Told } else { now };
             self.known.insert(line.inode, now);
             if before != Some(now) && matches!(now, Known::Told | Known::Nobody) {
-                let owners = holder.map(|holder| holder.owners.iter().cloned().collect()).unwrap_or_default();
+                let owners = holder.map(|holder| holder.owners.iter().cloned().collect());
+                let owners = owners.unwrap_or_else(|| likely.into_iter().cloned().collect());
                 let command = holder.map(|holder| proc::command(holder.pid)).filter(|name| !name.is_empty());
                 let Line { inode, kind, protocol, .. } = line;
                 views.push(SnifferView { netns, inode, kind, protocol, interface: None, owners, command });

@@ -135,13 +135,13 @@ impl Running {
     /// Reads the other processes and returns those that are elsewhere.
     fn others(&mut self, first: NetnsId, tree: &mut Tree, missed: &mut Missed) -> Vec<Stray> {
         let mut strays = Vec::new();
-        let (mut gone, mut hidden) = (0, false);
+        let (mut gone, mut hidden, host) = (0, false, proc::own_netns());
         for pid in self.members(tree, missed).into_iter().filter(|pid| *pid != self.pid) {
             match proc::netns(pid) {
                 Ok(netns) => {
                     self.processes.entry(netns).or_default().push(pid);
-                    if netns != first && strays.len() < MAX_STRAYS {
-                        strays.push(Stray { pid, command: proc::command(pid), netns });
+                    if netns != first {
+                        strays.push((Some(netns) != host, pid, netns));
                     }
                 }
                 Err(Unseen::Gone) => gone += 1,
@@ -152,7 +152,12 @@ impl Running {
         if hidden {
             self.unseen(Unseen::Hidden, missed);
         }
-        strays
+        // Those in the host's namespace first: decoys elsewhere do not crowd them out.
+        strays.sort_unstable();
+        missed.add(MissedKind::Overflow, strays.len().saturating_sub(MAX_STRAYS));
+        strays.truncate(MAX_STRAYS);
+        strays.sort_unstable_by_key(|(_, pid, _)| *pid);
+        strays.into_iter().map(|(_, pid, netns)| Stray { pid, command: proc::command(pid), netns }).collect()
     }
 
     fn members(&mut self, tree: &mut Tree, missed: &mut Missed) -> Vec<u32> {
@@ -165,6 +170,8 @@ impl Running {
             self.group = None;
             tree.descendants(self.pid)
         };
+        // Those that were left out may hold what is searched for.
+        self.hidden |= overflow;
         if overflow && self.counted.insert(MissedKind::Overflow) {
             missed.add(MissedKind::Overflow, 1);
         }
