@@ -8,6 +8,7 @@
 //! often to look ([`Collector::look`] is the dear one, [`Collector::look_at_sockets`] the cheap one).
 
 mod cgroups;
+mod crowd;
 mod diag;
 mod holders;
 mod interfaces;

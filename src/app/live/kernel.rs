@@ -40,7 +40,7 @@ const NOTICE: Duration = Duration::from_millis(100);
 const MIN_SOCKETS: Duration = Duration::from_millis(20);
 const MIN_NEWS: Duration = Duration::from_millis(50);
 const MIN_ALL: Duration = Duration::from_millis(100);
-const MAX_PERIOD: Duration = Duration::from_secs(1);
+const MAX_PERIOD: Duration = Duration::from_secs(10);
 
 /// Starts the thread; inventory events are to be sent where it says.
 pub fn start(sender: Sender<Feed>, stop: Arc<AtomicBool>) -> anyhow::Result<(Sender<InventoryEvent>, JoinHandle<()>)> {

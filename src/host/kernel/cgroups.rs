@@ -48,7 +48,7 @@ pub(super) struct Members {
     pub(super) pids: Vec<u32>,
     /// Ids of version 2, in no order.
     pub(super) ids: Vec<u64>,
-    /// More groups or processes than are looked at.
+    /// More groups than are looked at.
     pub(super) overflow: bool,
 }
 
@@ -133,8 +133,8 @@ fn own_path<'a>(path: &'a str, id: &str) -> Option<&'a str> {
 }
 
 impl OwnGroup {
-    /// Everything in it now, at most so many processes; `None` when it is gone.
-    pub(super) fn members(&self, most: usize) -> Option<Members> {
+    /// Everything in it now; `None` when it is gone.
+    pub(super) fn members(&self) -> Option<Members> {
         let mut members = Members::default();
         let mut waiting = vec![(self.directory.clone(), 0)];
         let mut groups = 0;
@@ -156,8 +156,6 @@ impl OwnGroup {
         }
         members.pids.sort_unstable();
         members.pids.dedup();
-        members.overflow |= members.pids.len() > most;
-        members.pids.truncate(most);
         Some(members)
     }
 }
@@ -219,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_nested_groups_are_found_and_bounded() {
+    fn members_of_nested_groups_are_found() {
         let folder = tempfile::tempdir().expect("folder");
         let inside = folder.path().join("a/b");
         fs::create_dir_all(&inside).expect("directories");
@@ -227,13 +225,11 @@ mod tests {
         fs::write(inside.join("cgroup.procs"), "5\n7\n").expect("write");
         let group = OwnGroup { directory: folder.path().to_owned(), unified: true };
         // "a" has no list: it was removed meanwhile, and what is below it went with it.
-        assert_eq!(group.members(10).map(|members| members.pids), Some(vec![3, 7]));
+        assert_eq!(group.members().map(|members| members.pids), Some(vec![3, 7]));
         fs::write(folder.path().join("a/cgroup.procs"), "").expect("write");
-        let members = group.members(10).expect("there");
+        let members = group.members().expect("there");
         assert_eq!((&members.pids[..], members.ids.len(), members.overflow), (&[3, 5, 7][..], 3, false));
-        let cut = group.members(2).expect("there");
-        assert_eq!((&cut.pids[..], cut.overflow), (&[3, 5][..], true));
         drop(folder);
-        assert_eq!(group.members(10), None);
+        assert_eq!(group.members(), None);
     }
 }

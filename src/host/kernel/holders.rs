@@ -28,20 +28,24 @@ pub(super) struct Holder {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) holders: HashMap<u64, Holder>,
-    /// It looked at every descriptor.
+    /// It looked at every descriptor of every workload with a process there.
     pub(super) complete: bool,
+    /// Workloads there of which not everything could be looked at, as there was too much.
+    pub(super) crowded: BTreeSet<WorkloadId>,
 }
 
 /// Searches the processes of all workloads in a namespace.
 pub(super) fn find(workloads: &Workloads, netns: NetnsId, wanted: &HashSet<u64>) -> Found {
     let mut found = Found { complete: true, ..Found::default() };
     for (id, running) in workloads.iter() {
-        let mut left = MAX_FILES;
         found.complete &= !running.is_hidden();
-        for pid in running.in_namespace(netns) {
+        let pids = running.in_namespace(netns);
+        let mut crowded = running.is_crowded() && !pids.is_empty();
+        let mut left = MAX_FILES;
+        for pid in pids {
             let most = left.min(MAX_FILES_OF_ONE);
             let mut own = most;
-            found.complete &= each_socket(*pid, &mut own, |inode| {
+            let whole = each_socket(*pid, &mut own, |inode| {
                 if wanted.contains(&inode) {
                     let holder = found.holders.entry(inode).or_default();
                     holder.pid = *pid;
@@ -51,15 +55,22 @@ pub(super) fn find(workloads: &Workloads, netns: NetnsId, wanted: &HashSet<u64>)
                 }
             });
             left -= most - own;
+            crowded |= !whole && own == 0;
+            found.complete &= whole;
+        }
+        if crowded {
+            found.complete = false;
+            found.crowded.insert(id.clone());
         }
     }
     found
 }
 
-/// The only workload with a process in a namespace: whatever is held there and not found is its own, or a tool's of the host.
-pub(super) fn only_one(workloads: &Workloads, netns: NetnsId) -> Option<&WorkloadId> {
-    let mut there = workloads.iter().filter(|(_, running)| !running.in_namespace(netns).is_empty());
-    there.next().filter(|_| there.next().is_none()).map(|(id, _)| id)
+impl Found {
+    /// Who most likely holds what was not found: the only one of which not everything could be looked at.
+    pub(super) fn likely(&self) -> Option<&WorkloadId> {
+        self.crowded.first().filter(|_| self.crowded.len() == 1)
+    }
 }
 
 /// The sockets that this process holds itself.
@@ -113,6 +124,27 @@ mod tests {
         let holder = Holder { owners: BTreeSet::from([id]), pid: std::process::id() };
         assert_eq!(found.holders, HashMap::from([(inode, holder)]));
         assert!(own().contains(&inode));
+    }
+
+    #[test]
+    fn who_has_too_many_processes_is_likely_the_holder_and_nobody_else_is() {
+        let (crowd, other) = (WorkloadId::new("crowd"), WorkloadId::new("other"));
+        let found = |crowded: &[&WorkloadId]| Found {
+            crowded: crowded.iter().map(|id| (*id).clone()).collect(),
+            ..Found::default()
+        };
+        assert_eq!(found(&[]).likely(), None, "a tool of the host's is nobody's");
+        assert_eq!(found(&[&crowd]).likely(), Some(&crowd));
+        assert_eq!(found(&[&crowd, &other]).likely(), None);
+        let mut workloads = Workloads::new();
+        workloads.start(&crowd, std::process::id());
+        workloads.look(true, &mut Missed::default(), &mut Vec::new());
+        workloads.crowd(&crowd);
+        let here = proc::netns(std::process::id()).expect("a namespace");
+        let there = find(&workloads, here, &HashSet::from([1]));
+        assert!(!there.complete && there.likely() == Some(&crowd));
+        let elsewhere = find(&workloads, NetnsId(1), &HashSet::from([1]));
+        assert!(elsewhere.complete && elsewhere.likely().is_none(), "it says nothing of other namespaces");
     }
 
     #[test]

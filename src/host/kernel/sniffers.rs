@@ -148,9 +148,9 @@ impl Place {
                 None => Known::without_holder(before, is_host, found.complete),
             };
             let in_vain = now == Known::Untold && before == Some(Known::Unheld) && !found.complete && !is_host;
-            missed.add(MissedKind::SocketOwner, usize::from(in_vain));
             // A workload that hides its processes among very many does not hide its socket.
-            let likely = holders::only_one(workloads, netns).filter(|_| in_vain);
+            let likely = found.likely().filter(|_| in_vain);
+            missed.add(MissedKind::SocketOwner, usize::from(in_vain && likely.is_none()));
             let now = if likely.is_some() { Known::Told } else { now };
             self.known.insert(line.inode, now);
             if before != Some(now) && matches!(now, Known::Told | Known::Nobody) {

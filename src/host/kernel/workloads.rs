@@ -9,15 +9,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::cgroups::{Cgroups, OwnGroup};
+use super::crowd::{foremost, in_turn};
 use super::missed::Missed;
 use super::proc::{self, Unseen};
 use crate::input::{KernelFact, MissedKind, NetnsId, ProcessNamespaces, Stray, WorkloadId};
 
 const MAX_WORKLOADS: usize = 16_384;
-/// Processes of one workload.
+/// Processes of one workload that one look takes in.
 const MAX_PROCESSES: usize = 4096;
 /// Processes in other namespaces that are told of one workload.
 const MAX_STRAYS: usize = 64;
+/// Processes found one below the other, where there is no group.
+const MAX_DESCENDANTS: usize = 16_384;
 /// Processes of the whole host, where the kernel does not tell children.
 const MAX_HOST: usize = 32_768;
 
@@ -38,6 +41,12 @@ pub(super) struct Running {
     fresh: bool,
     /// Some process could not be looked at the last time.
     hidden: bool,
+    /// More processes than were looked at the last time.
+    crowded: bool,
+    /// How often it was looked at; of very many processes each look takes another part.
+    turn: usize,
+    /// Strays that the last look left out.
+    left_out: usize,
 }
 
 /// All of them.
@@ -65,6 +74,9 @@ impl Running {
             counted: BTreeSet::new(),
             fresh: true,
             hidden: false,
+            crowded: false,
+            turn: 0,
+            left_out: 0,
         }
     }
 
@@ -83,6 +95,11 @@ impl Running {
         self.processes.keys().copied()
     }
 
+    /// It has more processes than are looked at in one look.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
     /// Some process could not be looked at.
     pub(super) const fn is_hidden(&self) -> bool {
         self.hidden
@@ -93,13 +110,19 @@ impl Running {
         &self.cgroup_ids
     }
 
-    fn look(&mut self, id: &WorkloadId, cgroups: &Cgroups, tree: &mut Tree, missed: &mut Missed) -> Option<KernelFact> {
+    fn look(
+        &mut self,
+        id: &WorkloadId,
+        around: &Around<'_>,
+        tree: &mut Tree,
+        missed: &mut Missed,
+    ) -> Option<KernelFact> {
         self.fresh = false;
-        self.hidden = false;
+        (self.hidden, self.crowded) = (false, false);
         self.processes.clear();
         self.cgroup_ids.clear();
         self.netns = None;
-        let first = match self.first(id, cgroups) {
+        let first = match self.first(id, around.cgroups) {
             Ok(first) => first,
             Err(unseen) => {
                 self.unseen(unseen, missed);
@@ -108,7 +131,7 @@ impl Running {
         };
         self.netns = Some(first);
         self.processes.entry(first).or_default().push(self.pid);
-        let strays = self.others(first, tree, missed);
+        let strays = self.others(first, around, tree, missed);
         let now = ProcessNamespaces { workload: id.clone(), netns: first, strays };
         if self.told.as_deref() == Some(&now) {
             return None;
@@ -133,15 +156,15 @@ impl Running {
     }
 
     /// Reads the other processes and returns those that are elsewhere.
-    fn others(&mut self, first: NetnsId, tree: &mut Tree, missed: &mut Missed) -> Vec<Stray> {
+    fn others(&mut self, first: NetnsId, around: &Around<'_>, tree: &mut Tree, missed: &mut Missed) -> Vec<Stray> {
         let mut strays = Vec::new();
-        let (mut gone, mut hidden, host) = (0, false, proc::own_netns());
+        let (mut gone, mut hidden) = (0, false);
         for pid in self.members(tree, missed).into_iter().filter(|pid| *pid != self.pid) {
             match proc::netns(pid) {
                 Ok(netns) => {
                     self.processes.entry(netns).or_default().push(pid);
                     if netns != first {
-                        strays.push((Some(netns) != host, pid, netns));
+                        strays.push((pid, netns));
                     }
                 }
                 Err(Unseen::Gone) => gone += 1,
@@ -152,16 +175,14 @@ impl Running {
         if hidden {
             self.unseen(Unseen::Hidden, missed);
         }
-        // Those in the host's namespace first: decoys elsewhere do not crowd them out.
-        strays.sort_unstable();
-        missed.add(MissedKind::Overflow, strays.len().saturating_sub(MAX_STRAYS));
-        strays.truncate(MAX_STRAYS);
-        strays.sort_unstable_by_key(|(_, pid, _)| *pid);
-        strays.into_iter().map(|(_, pid, netns)| Stray { pid, command: proc::command(pid), netns }).collect()
+        let (strays, left_out) = foremost(strays, MAX_STRAYS, around.host, &around.homes);
+        missed.add(MissedKind::Overflow, left_out.saturating_sub(self.left_out));
+        self.left_out = left_out;
+        strays.into_iter().map(|(pid, netns)| Stray { pid, command: proc::command(pid), netns }).collect()
     }
 
     fn members(&mut self, tree: &mut Tree, missed: &mut Missed) -> Vec<u32> {
-        let members = self.group.as_ref().and_then(|group| group.members(MAX_PROCESSES));
+        let members = self.group.as_ref().and_then(OwnGroup::members);
         let (pids, overflow) = if let Some(members) = members {
             self.cgroup_ids = members.ids;
             (members.pids, members.overflow)
@@ -170,12 +191,12 @@ impl Running {
             self.group = None;
             tree.descendants(self.pid)
         };
-        // Those that were left out may hold what is searched for.
-        self.hidden |= overflow;
-        if overflow && self.counted.insert(MissedKind::Overflow) {
+        self.turn = self.turn.wrapping_add(1);
+        self.crowded = overflow || pids.len() > MAX_PROCESSES;
+        if self.crowded && self.counted.insert(MissedKind::Overflow) {
             missed.add(MissedKind::Overflow, 1);
         }
-        pids
+        in_turn(pids, MAX_PROCESSES, self.turn)
     }
 
     /// Counts once a workload.
@@ -220,8 +241,9 @@ impl Workloads {
     pub(super) fn look(&mut self, all: bool, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
         let mut tree = Tree::default();
         missed.add(MissedKind::Overflow, std::mem::take(&mut self.refused));
+        let around = Around { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
         for (id, running) in self.running.iter_mut().filter(|(_, running)| all || running.fresh) {
-            facts.extend(running.look(id, &self.cgroups, &mut tree, missed));
+            facts.extend(running.look(id, &around, &mut tree, missed));
         }
         // The runtime will tell that they ended, or has been silent when they did.
         self.running.retain(|_, running| running.netns.is_some() || running.hidden);
@@ -230,8 +252,17 @@ impl Workloads {
     /// Looks again at those with a process in a namespace.
     pub(super) fn look_in(&mut self, netns: NetnsId, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
         let mut tree = Tree::default();
+        let around = Around { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
         for (id, running) in self.running.iter_mut().filter(|(_, running)| running.processes.contains_key(&netns)) {
-            facts.extend(running.look(id, &self.cgroups, &mut tree, missed));
+            facts.extend(running.look(id, &around, &mut tree, missed));
+        }
+    }
+
+    /// As if one had more processes than are looked at.
+    #[cfg(test)]
+    pub(super) fn crowd(&mut self, id: &WorkloadId) {
+        if let Some(running) = self.running.get_mut(id) {
+            running.crowded = true;
         }
     }
 
@@ -241,8 +272,20 @@ impl Workloads {
     }
 }
 
+/// What a look at one workload must know of the others.
+struct Around<'a> {
+    cgroups: &'a Cgroups,
+    host: Option<NetnsId>,
+    /// Where the workloads' first processes are.
+    homes: BTreeSet<NetnsId>,
+}
+
+fn homes(running: &BTreeMap<WorkloadId, Running>) -> BTreeSet<NetnsId> {
+    running.values().filter_map(Running::netns).collect()
+}
+
 impl Tree {
-    /// A process and everything below it, at most [`MAX_PROCESSES`]; whether there were more.
+    /// A process and everything below it, at most [`MAX_DESCENDANTS`]; whether there were more.
     fn descendants(&mut self, first: u32) -> (Vec<u32>, bool) {
         let mut found = BTreeSet::from([first]);
         let mut waiting = vec![first];
@@ -255,7 +298,7 @@ impl Tree {
                 },
             };
             for child in children {
-                if found.len() >= MAX_PROCESSES {
+                if found.len() >= MAX_DESCENDANTS {
                     return (found.into_iter().collect(), true);
                 }
                 if found.insert(child) {
