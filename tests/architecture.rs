@@ -43,8 +43,8 @@ const ROOMS: &[Room] = &[
     core("engine", "owns the state; inputs in, alerts out", &["alert", "detect", "path", "inventory", "input", "time"]),
     shell("host", "the kernel's interfaces, namespaces, sockets and processes", &["input", "time"]),
     shell("inventory::discover", "which runtimes there are, and where", &["input"]),
-    shell("inventory::docker", "runtimes that speak the Docker API", &["host", "input", "time"]),
-    shell("inventory::reader", "what the readers over gRPC share", &["input", "time"]),
+    shell("inventory::reader", "what the readers share", &["input", "time"]),
+    shell("inventory::docker", "runtimes that speak the Docker API", &["inventory::reader", "host", "input", "time"]),
     shell("inventory::containerd", "the containerd socket", &["inventory::reader", "input", "time"]),
     shell(
         "inventory::cri",

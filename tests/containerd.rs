@@ -10,118 +10,34 @@
 mod daemon;
 #[path = "support/cri.rs"]
 mod kubelet;
+#[path = "support/told.rs"]
+mod told;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use daemon::{Containerd, IMAGE};
-use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadId, WorkloadState};
+use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
 use hopwatch::inventory::containerd::{ContainerdOptions, ContainerdReader};
 use hopwatch::inventory::cri::{CriOptions, CriReader};
-use hopwatch::inventory::reader::{ReaderCounters, ReaderError};
+use hopwatch::inventory::reader::ReaderError;
 use hopwatch::time::Timestamp;
 use kubelet::Kubelet;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::sync::watch;
+use told::{PATIENCE, Told};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Two clocks of a hundredth of a second each lie between a process's start and what is told of it.
 const GRAIN: Duration = Duration::from_millis(50);
 
-type Emit = Box<dyn FnMut(InventoryEvent) + Send>;
-type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A reader that runs in the background.
-struct Told {
-    events: Receiver<InventoryEvent>,
-    stop: watch::Sender<bool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    counters: Arc<ReaderCounters>,
+fn by_containerd(options: ContainerdOptions) -> Told {
+    let reader = ContainerdReader::new(options);
+    Told::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
 }
 
-impl Told {
-    fn by(counters: Arc<ReaderCounters>, run: impl FnOnce(Emit, watch::Receiver<bool>) -> Running) -> Self {
-        let (sender, events) = channel();
-        let (stop, stopped) = watch::channel(false);
-        let running = run(Box::new(move |event| drop(sender.send(event))), stopped);
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            runtime.expect("runtime").block_on(running);
-        });
-        Self { events, stop, thread: Some(thread), counters }
-    }
-
-    fn containerd(options: ContainerdOptions) -> Self {
-        let reader = ContainerdReader::new(options);
-        Self::by(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
-    }
-
-    fn cri(options: CriOptions) -> Self {
-        let reader = CriReader::new(options);
-        Self::by(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
-    }
-
-    /// The next event for which `pick` answers something; those before it are skipped.
-    fn next<T>(&self, what: &str, mut pick: impl FnMut(&InventoryEvent) -> Option<T>) -> T {
-        let started = Instant::now();
-        let mut skipped = Vec::new();
-        while let Some(left) = PATIENCE.checked_sub(started.elapsed()) {
-            let Ok(event) = self.events.recv_timeout(left) else { break };
-            if let Some(found) = pick(&event) {
-                return found;
-            }
-            skipped.push(event);
-        }
-        panic!("{what} was not told; {:?}; told instead: {skipped:#?}", self.counters.all());
-    }
-
-    fn in_state(&self, name: &str, state: WorkloadState) -> Arc<Workload> {
-        self.next(name, |event| match event {
-            InventoryEvent::Workload(w) if w.name == name && w.state == state => Some(w.clone()),
-            _ => None,
-        })
-    }
-
-    fn workload(&self, name: &str) -> Arc<Workload> {
-        self.in_state(name, WorkloadState::Running)
-    }
-
-    fn stopped(&self, id: &WorkloadId) -> Timestamp {
-        self.next(&format!("the end of {id}"), |event| match event {
-            InventoryEvent::Stopped { id: ended, until } if ended == id => Some(*until),
-            _ => None,
-        })
-    }
-
-    fn connected(&self) {
-        self.next("the connection", |event| matches!(event, InventoryEvent::Connected { .. }).then_some(()));
-    }
-
-    fn cut(&self) -> String {
-        self.next("the cut", |event| match event {
-            InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
-            _ => None,
-        })
-    }
-
-    fn reconciled(&self) -> Vec<WorkloadId> {
-        self.next("a whole list", |event| match event {
-            InventoryEvent::Reconciled { running, .. } => Some(running.clone()),
-            _ => None,
-        })
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        let _ = self.stop.send(true);
-        let ended = self.thread.take().map(std::thread::JoinHandle::join);
-        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))), "the reader did not end in order");
-    }
+fn by_cri(options: CriOptions) -> Told {
+    let reader = CriReader::new(options);
+    Told::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
 }
 
 fn now() -> Timestamp {
@@ -158,7 +74,7 @@ fn what_a_real_containerd_does_is_told() {
     daemon.ctr("moby", &["run", "-d", IMAGE, "dockers", "sleep", "100000"]);
     snapshot_of(&daemon);
 
-    let told = Told::containerd(containerd_options(&daemon));
+    let told = by_containerd(containerd_options(&daemon));
     told.connected();
     let before = told.workload("before");
     assert_eq!(told.reconciled(), std::slice::from_ref(&before.id), "Docker's own containers are left to Docker");
@@ -168,13 +84,17 @@ fn what_a_real_containerd_does_is_told() {
     shared_namespaces(&daemon, &told, &before);
 
     let kubelet = Kubelet::new(&daemon.address(), &daemon.plain());
-    let pods = Told::cri(cri_options(&daemon));
+    let pods = by_cri(cri_options(&daemon));
     pods.connected();
     assert!(pods.reconciled().is_empty(), "containers without a pod are not the kubelet's");
     let pod = a_pod_with_two_containers(&daemon, &kubelet, &pods);
     a_pod_on_the_hosts_network(&kubelet, &pods);
     restart(&mut daemon, &told, &pods, &before, &pod);
-    assert!(pods.counters.polls() > 0, "this containerd sends no events over CRI");
+    let asked = Instant::now();
+    while pods.counters.polls() == 0 {
+        assert!(asked.elapsed() < PATIENCE, "this containerd sends no events over CRI, and is not asked either");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     kubelet.remove_pod(pod.sandbox.id.as_str());
     pods.stopped(&pod.sandbox.id);
     frozen(&daemon);
@@ -368,8 +288,8 @@ fn restart(daemon: &mut Containerd, told: &Told, pods: &Told, before: &Workload,
 /// A daemon that does not answer is told as such, and is heard again afterwards.
 fn frozen(daemon: &Containerd) {
     let timeout = Duration::from_secs(1);
-    let told = Told::containerd(ContainerdOptions { timeout, ..containerd_options(daemon) });
-    let pods = Told::cri(CriOptions { timeout, ..cri_options(daemon) });
+    let told = by_containerd(ContainerdOptions { timeout, ..containerd_options(daemon) });
+    let pods = by_cri(CriOptions { timeout, ..cri_options(daemon) });
     for reader in [&told, &pods] {
         reader.reconciled();
     }
@@ -435,7 +355,7 @@ fn answering(path: &str, words: &'static [u8]) -> std::thread::JoinHandle<()> {
 #[test]
 fn a_missing_socket_is_told_once_and_the_reader_stops_when_asked() {
     let options = ContainerdOptions { address: "/nonexistent/containerd.sock".into(), ..ContainerdOptions::default() };
-    let told = Told::containerd(options);
+    let told = by_containerd(options);
     let error = told.cut();
     assert!(error.contains("/nonexistent/containerd.sock"), "{error}");
     let asked = Instant::now();

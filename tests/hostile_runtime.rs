@@ -17,8 +17,9 @@ use fake_runtime::{Answer, FakeRuntime};
 use hopwatch::alert::sinks::text::printable;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
 use hopwatch::inventory::docker::{
-    DockerCounters, DockerError, DockerOptions, DockerReader, MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME,
+    DockerError, DockerOptions, DockerReader, MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME,
 };
+use hopwatch::inventory::reader::ReaderCounters;
 use told::{PATIENCE, Told};
 
 const VERSION: &str = r#"{"ApiVersion":"1.41","Components":[{"Name":"Engine","Version":"20.10"}]}"#;
@@ -51,7 +52,7 @@ fn options(fake: &FakeRuntime) -> DockerOptions {
     DockerOptions { host: fake.host(), reconcile_interval: Duration::from_secs(1), ..DockerOptions::default() }
 }
 
-fn snapshot(fake: &FakeRuntime) -> (Result<Vec<InventoryEvent>, DockerError>, Arc<DockerCounters>) {
+fn snapshot(fake: &FakeRuntime) -> (Result<Vec<InventoryEvent>, DockerError>, Arc<ReaderCounters>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let reader = DockerReader::new(options(fake));
     (runtime.block_on(reader.snapshot()), reader.counters())

@@ -64,8 +64,7 @@ fn sockets_in_the_hosts_namespace_have_their_owners_and_the_hosts_own_have_none(
     on_a_host(|host| {
         let first = host.container(None, "busybox nc -l -p 7001");
         let second = host.container(None, "busybox nc -l -p 7002");
-        let own = TcpListener::bind("[::]:0").expect("a socket");
-        let port = own.local_addr().expect("an address").port();
+        let older = TcpListener::bind("[::]:0").expect("a socket");
         let mut watch = Watch::new(&[&first, &second]);
         let here = watch.collector.host();
         for (container, port) in [(&first, 7001), (&second, 7002)] {
@@ -73,10 +72,16 @@ fn sockets_in_the_hosts_namespace_have_their_owners_and_the_hosts_own_have_none(
             assert_eq!((&view.owners[..], view.remote), (&[container.id.clone()][..], None));
             assert_eq!((view.how, view.command.as_deref()), (SocketEvidence::Process, Some("busybox")));
         }
+        // Opened only now: how many looks the containers needed is not known.
+        let own = TcpListener::bind("[::]:0").expect("a socket");
+        let port = own.local_addr().expect("an address").port();
+        watch.look_at_sockets();
         assert_eq!(socket(&watch.facts, here, port), None, "one search is not enough to say that nobody holds it");
         watch.look_at_sockets();
         let ours = socket(&watch.facts, here, port).expect("told now");
-        assert!(ours.owners.is_empty() && ours.since.is_none(), "{ours:?}");
+        assert!(ours.owners.is_empty() && ours.since.is_some(), "{ours:?}");
+        let older = socket(&watch.facts, here, older.local_addr().expect("an address").port()).expect("told");
+        assert!(older.owners.is_empty() && older.since.is_none(), "it may be as old as it likes: {older:?}");
 
         // An IPv4 connection to a socket of both families: written as IPv4.
         let client = TcpStream::connect(("127.0.0.1", port)).expect("connect");

@@ -12,7 +12,6 @@ mod api;
 mod bounds;
 mod client;
 mod convert;
-mod counters;
 mod error;
 mod http;
 mod notice;
@@ -20,7 +19,7 @@ mod tracker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,12 +29,13 @@ pub use self::api::{Container, Network};
 pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
 use self::client::{Client, socket_path};
 pub use self::convert::{from_inspect, from_network};
-pub use self::counters::DockerCounters;
 pub use self::error::DockerError;
 use self::http::Lines;
 use self::notice::{Notice, introduced};
 use self::tracker::{Act, Look, Seen, Step, Tracker};
 use crate::input::{InventoryEvent, RuntimeName, RuntimeNetwork, WorkloadId};
+use crate::inventory::reader::clock::now;
+use crate::inventory::reader::{ReaderCounters, stopped};
 use crate::time::Timestamp;
 
 /// The usual place of the socket.
@@ -75,7 +75,7 @@ impl Default for DockerOptions {
 #[derive(Debug)]
 pub struct DockerReader {
     options: DockerOptions,
-    counters: Arc<DockerCounters>,
+    counters: Arc<ReaderCounters>,
 }
 
 /// What a finished task learned.
@@ -98,7 +98,7 @@ impl DockerReader {
     }
 
     /// What it did and missed; stays valid while [`Self::run`] owns the reader.
-    pub fn counters(&self) -> Arc<DockerCounters> {
+    pub fn counters(&self) -> Arc<ReaderCounters> {
         self.counters.clone()
     }
 
@@ -253,7 +253,7 @@ impl DockerReader {
         let networks = client.networks().await?;
         let list = client.list().await?;
         self.tell_networks(told, networks, emit);
-        let at = Timestamp::from_secs(seconds_now());
+        let at = now();
         let overflow = told.tracker.missed.overflow;
         let steps = told.tracker.listed(&list, at);
         self.counters.overflow.add(told.tracker.missed.overflow - overflow);
@@ -323,22 +323,11 @@ fn take(
     }
 }
 
-/// Returns once `stop` is true, or nobody can make it so any more.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone: then stopping is right as well.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 /// Seconds since the epoch from which on events are asked for.
 fn since(checkpoint: Option<Timestamp>) -> i64 {
-    let now = Timestamp::from_secs(seconds_now());
+    let now = now();
     let from = checkpoint.map_or(now, |at| at.clamp(now.minus(LONGEST_GAP), now));
     from.minus(OVERLAP).as_nanos().div_euclid(1_000_000_000)
-}
-
-#[allow(clippy::disallowed_methods, reason = "the daemon is asked for its events from now on")]
-fn seconds_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(0)
 }
 
 fn later(period: Duration) -> Instant {

@@ -1,4 +1,5 @@
-//! What the readers over gRPC (containerd, CRI) share: the connection, its loop, and the ledger of what was told.
+//! What the readers share: counters and the clock; those over gRPC (containerd, CRI) also the connection, its loop, and the ledger of
+//! what was told.
 //!
 //! Contract: a reader tells `Connected`, then everything, then `Reconciled`, then what happens; a cut is told once, with
 //! the reason, and the runtime asked again until it answers. Only read calls. Limits: see [`bounds`] and [`grpc`].
@@ -72,7 +73,7 @@ pub(super) async fn run(
 }
 
 /// Returns once `stop` is true, or nobody can make it so any more.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone: then stopping is right as well.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -208,8 +208,8 @@ pub static METRICS: &[Metric] = &[
         "hopwatch_runtime_reader_total",
         &["runtime", "event"],
         "What the reader of a runtime did and missed: events, events_ignored (unreadable), vanished (between list and look), \
-         late (ended before the look), failed_requests, overflow (no room), truncated (texts and lists cut), foreign (spoke of \
-         another runtime's workload), pids_refused (named another's process), veth_unknown, reconnects, reconciles",
+         late (ended before the look), failed_requests, overflow (no room), unreadable (parts of an answer), labels_cut, texts_cut, truncated (texts and lists cut), foreign (spoke of \
+         another runtime's workload), pids_refused (named another's process), veth_unknown, polls, reconnects, reconciles",
         |s| {
             let all = s.readers.iter().take(MAX_RUNTIMES);
             let each = |(runtime, counts): (&crate::input::RuntimeName, &Vec<(&'static str, u64)>)| {

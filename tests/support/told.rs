@@ -5,36 +5,49 @@
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "test code: failures panic, patience needs a clock")]
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use hopwatch::input::{InventoryEvent, Workload, WorkloadId, WorkloadState};
-use hopwatch::inventory::docker::{DockerCounters, DockerOptions, DockerReader};
+use hopwatch::inventory::docker::{DockerOptions, DockerReader};
+use hopwatch::inventory::reader::ReaderCounters;
 use hopwatch::time::Timestamp;
 use tokio::sync::watch;
 
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Where a reader tells.
+pub type Emit = Box<dyn FnMut(InventoryEvent) + Send>;
+/// A reader at work.
+pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A reader that runs in the background.
 pub struct Told {
     pub events: Receiver<InventoryEvent>,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
-    pub counters: Arc<DockerCounters>,
+    pub counters: Arc<ReaderCounters>,
 }
 
 impl Told {
+    /// A reader of a runtime that speaks the Docker API.
     pub fn by(options: DockerOptions) -> Self {
+        let reader = DockerReader::new(options);
+        Self::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
+    }
+
+    /// Any reader.
+    pub fn of(counters: Arc<ReaderCounters>, run: impl FnOnce(Emit, watch::Receiver<bool>) -> Running) -> Self {
         let (sender, events) = channel();
         let (stop, stopped) = watch::channel(false);
-        let reader = DockerReader::new(options);
-        let counters = reader.counters();
+        let running = run(Box::new(move |event| drop(sender.send(event))), stopped);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            let emit = move |event| drop(sender.send(event));
-            runtime.expect("runtime").block_on(reader.run(emit, stopped));
+            runtime.expect("runtime").block_on(running);
         });
         Self { events, stop, thread: Some(thread), counters }
     }
@@ -53,9 +66,24 @@ impl Told {
         panic!("{what} was not told; {:?}; told instead: {skipped:#?}", self.counters.all());
     }
 
-    pub fn workload(&self, name: &str) -> Arc<Workload> {
+    pub fn in_state(&self, name: &str, state: WorkloadState) -> Arc<Workload> {
         self.next(name, |event| match event {
-            InventoryEvent::Workload(w) if w.name == name && w.state == WorkloadState::Running => Some(w.clone()),
+            InventoryEvent::Workload(w) if w.name == name && w.state == state => Some(w.clone()),
+            _ => None,
+        })
+    }
+
+    pub fn workload(&self, name: &str) -> Arc<Workload> {
+        self.in_state(name, WorkloadState::Running)
+    }
+
+    pub fn connected(&self) {
+        self.next("the connection", |event| matches!(event, InventoryEvent::Connected { .. }).then_some(()));
+    }
+
+    pub fn cut(&self) -> String {
+        self.next("the cut", |event| match event {
+            InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
             _ => None,
         })
     }

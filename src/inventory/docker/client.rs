@@ -17,12 +17,12 @@ use super::bounds::{self, is_id};
 use super::convert::{
     Dialect, Speaker, attachments, describe, from_endpoint, from_network, from_podman_network, repo_digest,
 };
-use super::counters::DockerCounters;
 use super::error::{DockerError, chain};
 use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
 use super::tracker::{Listed, Look, Seen};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{NetworkMode, RuntimeName, RuntimeNetwork, Workload, WorkloadId};
+use crate::inventory::reader::ReaderCounters;
 
 /// Enough to hide the waiting, too few to trouble the daemon.
 const AT_ONCE: usize = 8;
@@ -51,7 +51,7 @@ pub(super) struct Client {
     networks: Arc<Mutex<Known>>,
     veths: Arc<Mutex<VethFinder>>,
     permits: Arc<Semaphore>,
-    counters: Arc<DockerCounters>,
+    counters: Arc<ReaderCounters>,
 }
 
 /// What is known of the networks.
@@ -74,7 +74,7 @@ impl Client {
         runtime: &RuntimeName,
         path: &Path,
         user: Option<u32>,
-        counters: &Arc<DockerCounters>,
+        counters: &Arc<ReaderCounters>,
     ) -> Result<Self, DockerError> {
         let http = Http::new(path, user);
         let opening = |error| DockerError::opening(runtime, path, error);

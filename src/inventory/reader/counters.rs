@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => {
-        /// Counters of a reader over gRPC.
+        /// Counters of a reader, whichever API it speaks; what cannot happen there stays 0.
         #[derive(Debug, Default)]
         pub struct ReaderCounters { $(pub(crate) $name: Count),+ }
 
@@ -27,7 +27,7 @@ counters! {
     events,
     /// Events that could not be read: no id, no time, or an unknown kind.
     events_ignored,
-    /// Containers that vanished between list and look.
+    /// Containers that vanished between list and look (or inspect).
     vanished,
     /// Containers that were gone when their start was looked at; told with what was known of them before.
     late,
@@ -41,7 +41,11 @@ counters! {
     labels_cut,
     /// Names and image references that were cut.
     texts_cut,
-    /// Pods whose host-side veth could not be found.
+    /// Labels, names and list entries of a Docker API cut or left out because they were too long or too many.
+    truncated,
+    /// Processes that a user's runtime named and that are not its user's.
+    pids_refused,
+    /// Attachments or pods whose host-side veth could not be found.
     veth_unknown,
     /// Times the runtime was asked by the clock, because it sends no events.
     polls,
@@ -59,6 +63,11 @@ impl Count {
     /// Counts some more.
     pub fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// Sets it to what was counted elsewhere.
+    pub(crate) fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
