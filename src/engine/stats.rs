@@ -105,6 +105,10 @@ impl EngineStats {
                 let was_connected = self.runtimes.insert(Arc::clone(runtime), false);
                 self.runtime_event_gaps += u64::from(was_connected == Some(true));
             }
+            InventoryEvent::GivenUp { runtime } => {
+                self.runtimes.remove(runtime);
+                self.reconciled.remove(runtime);
+            }
             InventoryEvent::Reconciled { runtime, .. } => {
                 self.reconciled.insert(Arc::clone(runtime), at);
             }

@@ -248,6 +248,11 @@ pub enum InventoryEvent {
         /// What was seen of it.
         error: String,
     },
+    /// The runtime is not waited for any more: it was found by itself, and its socket is gone for long.
+    GivenUp {
+        /// Which.
+        runtime: RuntimeName,
+    },
     /// The whole list of running workloads was read at this time: whatever is not in it has ended.
     Reconciled {
         /// Which.

@@ -106,6 +106,9 @@ impl Timeline {
             InventoryEvent::NetworkRemoved { id } => self.networks.remove(id),
             InventoryEvent::Connected { runtime } => self.hear(runtime, Hearing::Connected),
             InventoryEvent::Disconnected { runtime, .. } => self.hear(runtime, Hearing::Lost),
+            InventoryEvent::GivenUp { runtime } => {
+                self.runtimes.remove(runtime);
+            }
             InventoryEvent::Reconciled { runtime, running } => {
                 self.hear(runtime, Hearing::Reconciled);
                 self.lives.reconcile(at, runtime, running);

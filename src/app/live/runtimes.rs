@@ -72,7 +72,7 @@ pub(super) async fn watch(
                 running.insert(name, start(&runtime, &config, &shared));
             }
         }
-        give_up(&mut running, &shared.readers);
+        give_up(&mut running, &shared);
         let expected = running.iter().filter(|(_, known)| known.expected.load(Ordering::Relaxed));
         let names: Vec<RuntimeName> = expected.map(|(name, _)| name.clone()).collect();
         if told.as_ref() != Some(&names) {
@@ -92,13 +92,14 @@ pub(super) async fn watch(
 }
 
 /// Ends the readers of runtimes that were found by themselves and are gone.
-fn give_up(running: &mut BTreeMap<RuntimeName, Running>, readers: &Readers) {
+fn give_up(running: &mut BTreeMap<RuntimeName, Running>, shared: &Shared) {
     running.retain(|name, known| {
         let keep = known.configured || known.seen.elapsed() < GONE_AFTER;
         if !keep {
             tracing::info!("{name} is gone; it is no longer waited for");
-            readers.remove(name);
+            shared.readers.remove(name);
             let _ = known.stop.send(true);
+            shared.tell(InventoryEvent::GivenUp { runtime: name.clone() });
         }
         keep
     });
@@ -144,22 +145,21 @@ impl Shared {
             let believed = may_tell(&mut owners, &name, is_root, &event, MAX_OWNED);
             drop(owners);
             if believed {
-                shared.tell_listeners(&event);
-                let input = Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)));
-                shared.send(Feed::Fact(input));
+                shared.tell(event);
             } else {
                 foreign.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
-    /// Waits for room; a listener that has ended is left out.
-    fn tell_listeners(&self, event: &InventoryEvent) {
+    /// To the listeners, and then to the engine. Waits for room; a listener that has ended is left out.
+    fn tell(&self, event: InventoryEvent) {
         for listener in self.listeners.iter() {
             if let Err(TrySendError::Full(event)) = listener.try_send(event.clone()) {
                 let _ = tokio::task::block_in_place(|| listener.send(event));
             }
         }
+        self.send(Feed::Fact(Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)))));
     }
 
     /// Waits for room, without holding up the other tasks of this thread. Fails only when the engine is gone.

@@ -57,7 +57,8 @@ impl Known {
                 let running: BTreeSet<_> = running.into_iter().collect();
                 self.workloads.retain(|id, (workload, _)| workload.runtime != runtime || running.contains(id));
             }
-            InventoryEvent::Connected { .. } | InventoryEvent::Disconnected { .. } => {}
+            InventoryEvent::Connected { .. } | InventoryEvent::Disconnected { .. } | InventoryEvent::GivenUp { .. } => {
+            }
         }
     }
 

@@ -40,7 +40,9 @@ impl<'a> Known<'a> {
                 InventoryEvent::Workload(workload) => _ = workloads.insert(&workload.id, &**workload),
                 InventoryEvent::Stopped { id, .. } => _ = workloads.remove(id),
                 InventoryEvent::Reconciled { runtime, .. } => _ = known.runtimes.insert(&**runtime),
-                InventoryEvent::Disconnected { .. } | InventoryEvent::NetworkRemoved { .. } => {}
+                InventoryEvent::Disconnected { .. }
+                | InventoryEvent::GivenUp { .. }
+                | InventoryEvent::NetworkRemoved { .. } => {}
             }
         }
         known.workloads = workloads.into_values().filter(|workload| workload.state != WorkloadState::Exited).collect();

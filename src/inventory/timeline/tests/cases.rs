@@ -296,6 +296,10 @@ fn one_silent_runtime_makes_the_word_of_all_incomplete() {
     assert!(!timeline.is_complete());
     tell(&mut timeline, 6, listed("docker"));
     assert!(timeline.is_complete());
+    tell(&mut timeline, 7, lost("containerd"));
+    assert!(!timeline.is_complete());
+    tell(&mut timeline, 7, InventoryEvent::GivenUp { runtime: "containerd".into() });
+    assert!(timeline.is_complete(), "it was removed");
     tell(&mut timeline, 7, listed("podman-1000"));
     tell(&mut timeline, 8, lost("podman-1000"));
     assert!(timeline.is_complete(), "a user cannot silence what rests on the host's runtimes");
