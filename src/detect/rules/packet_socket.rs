@@ -270,6 +270,7 @@ pub static META: RuleMeta = RuleMeta {
         ],
         true_positives: &[
             "packet-socket",
+            "packet-socket-crowd",
         ],
         benign_twins: &[
             "packet-socket-allowed",
