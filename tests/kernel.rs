@@ -291,9 +291,8 @@ fn a_container_that_is_told_late_gets_the_sockets_that_it_had_opened() {
         let first = host.container(None, "busybox sleep 300");
         let late = host.container(None, "busybox nc -l -p 7401");
         let mut watch = Watch::new(&[&first]);
-        watch.look_at_sockets();
         let here = watch.collector.host();
-        let before = socket(&watch.facts, here, 7401).expect("told");
+        let before = watch.until("the socket is told", |facts| socket(facts, here, 7401));
         assert!(before.owners.is_empty(), "nobody knows of it: {before:?}");
         watch.start(&late);
         let facts = watch.collector.look_at_new(Timestamp::from_secs(500));
