@@ -14,7 +14,7 @@ use hopwatch::input::{
     Workload, WorkloadId, WorkloadState, tcp_flags,
 };
 use hopwatch::inventory::TimelineLimits;
-use hopwatch::path::{Contract, DestinationSet, EvidenceKind, Hop, PortSpec, Selector, SelectorFile, Service};
+use hopwatch::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, Service, Stage};
 use hopwatch::time::Timestamp;
 
 const WORKLOADS: u8 = 200;
@@ -36,16 +36,24 @@ fn named(name: &str) -> Selector {
 /// Contract N is about workloads whose name ends in N; workload 0 is the hop of all.
 fn config() -> EngineConfig {
     let port = PortSpec { port: 3128, protocol: Some(Protocol::TCP) };
-    let via =
-        Arc::new(Hop { name: "proxy".into(), workloads: vec![named("app-0")], addresses: vec![], ports: vec![port] });
+    let via = Arc::new(Hop {
+        name: "proxy".into(),
+        kind: HopKind::Endpoint,
+        interfaces: vec![],
+        evidence: HopKind::Endpoint.evidence().to_vec(),
+        workloads: vec![named("app-0")],
+        addresses: vec![],
+        ports: vec![port],
+    });
     let contract = |number: u8| Contract {
         name: format!("egress-{number}"),
         service: Service::Egress,
-        from: vec![named(&format!("app-*{number}"))],
-        to: vec![DestinationSet::Internet],
+        workloads: vec![named(&format!("app-*{number}"))],
+        remotes: vec![DestinationSet::Internet],
         ports: vec![],
-        via: Arc::clone(&via),
-        evidence: vec![EvidenceKind::Peer],
+        family: None,
+        networks: vec![],
+        via: vec![Stage { any_of: vec![Arc::clone(&via)] }],
     };
     EngineConfig {
         contracts: (0..CONTRACTS).map(contract).collect(),
@@ -124,6 +132,7 @@ fn flows(bypass: u64) -> Vec<Input> {
             end: start,
             orig: Side {
                 mac: Some(Mac([2, 0, 0, 0, 0, from])),
+                next_hop: None,
                 counters: Counters { packets: 1, ..Counters::default() },
             },
             resp: Side::default(),

@@ -20,7 +20,7 @@ use crate::alert::{Alert, Desk, DeskLimits, Filed};
 use crate::detect::{Context, Finding, Findings, Rule, rules};
 use crate::input::{Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, RecordedFact, Workload};
 use crate::inventory::Timeline;
-use crate::path::{Judge, Step, Tracker, TrackerLimits};
+use crate::path::{Judge, PathState, Step, Tracker, TrackerLimits};
 use crate::time::{Timestamp, Watermark};
 use timers::Timers;
 
@@ -38,6 +38,7 @@ pub struct Engine {
     timers: Timers<Wake>,
     timeline: Timeline,
     tracker: Tracker,
+    path: PathState,
     rules: Vec<Box<dyn Rule>>,
     desk: Desk,
     stats: EngineStats,
@@ -66,6 +67,7 @@ impl Engine {
             timeline: Timeline::new(config.timeline),
             stats: EngineStats::new(judge.names()),
             tracker: Tracker::new(judge, limits),
+            path: PathState::default(),
             rules: rules::enabled(&config.rules),
             desk: Desk::new(config.exceptions, desk),
             board: None,
@@ -178,7 +180,7 @@ impl Engine {
                 // What is gone tells nothing new of those that wait.
                 _ => return,
             },
-            RecordedFact::Link(_) | RecordedFact::Loss(_) | RecordedFact::Ended {} => return,
+            RecordedFact::Link(_) | RecordedFact::Loss(_) | RecordedFact::Nat(_) | RecordedFact::Ended {} => return,
         }
         self.take(step, now, out);
     }
@@ -199,8 +201,12 @@ impl Engine {
                 return changed;
             }
             RecordedFact::Link(link) => self.timeline.apply_link(link),
-            RecordedFact::Loss(loss) => self.stats.loss(loss),
+            RecordedFact::Loss(loss) => {
+                self.stats.loss(loss);
+                self.path.losses.apply(now, loss);
+            }
             RecordedFact::Kernel(fact) => self.timeline.apply_kernel(now, fact),
+            RecordedFact::Nat(fact) => self.path.bindings.apply(now, fact),
             RecordedFact::Ended {} => {}
         }
         None
@@ -257,7 +263,7 @@ impl Engine {
     ) {
         let Some(rule) = self.rules.get_mut(index) else { return };
         let mut findings = Findings::default();
-        ask(rule.as_mut(), Context { timeline: &self.timeline, now }, &mut findings);
+        ask(rule.as_mut(), Context { timeline: &self.timeline, path: &self.path, now }, &mut findings);
         let (found, wake) = findings.into_parts();
         for at in wake {
             self.timers.set(at, Wake::Rule(index));

@@ -8,6 +8,7 @@
 mod app;
 mod flow;
 mod kernel;
+mod nat;
 mod neighbour;
 mod runtime;
 mod tcp;
@@ -22,6 +23,7 @@ pub use kernel::{
     InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces, SnifferKind, SnifferView,
     SocketEvidence, SocketView, Stray,
 };
+pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
 pub use runtime::{
     Attachment, InventoryEvent, NetworkMode, Pod, RuntimeName, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
@@ -74,6 +76,8 @@ pub enum RecordedFact {
     Loss(Loss),
     /// The kernel showed namespaces, sockets or processes.
     Kernel(KernelFact),
+    /// Connection tracking told of address translation.
+    Nat(NatFact),
     /// The observation ended; what waited for a time before this was told by then.
     Ended {},
 }

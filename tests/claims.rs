@@ -367,15 +367,21 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
     };
     let (point, tuple) = (record.point.clone(), record.tuple);
     let flow = JudgedFlow {
-        view: FlowView { record, points: vec![point.clone()] },
+        view: FlowView { record, points: vec![point.clone()], translated: None },
         oriented: Oriented { tuple, point, at: at(10_000), forward: true, certain: true },
         source,
         answered: false,
         judgement: None,
+        took: std::time::Duration::ZERO,
+        over: false,
     };
     let mut findings = Findings::default();
     let mut rule = unknown_source::rule(&unknown_source::Params::default());
-    rule.on_flow(Context { timeline, now: at(10_600) }, &flow, &mut findings);
+    rule.on_flow(
+        Context { timeline, path: &hopwatch::path::PathState::default(), now: at(10_600) },
+        &flow,
+        &mut findings,
+    );
     let (found, _) = findings.into_parts();
     let told = |finding: &hopwatch::detect::Finding| {
         let name = finding.workload.as_ref().map(|workload| workload.name.clone()).unwrap_or_default();

@@ -15,7 +15,7 @@ use hopwatch::input::{
     WorkloadState, tcp_flags,
 };
 use hopwatch::inventory::TimelineLimits;
-use hopwatch::path::{Contract, DestinationSet, EvidenceKind, Hop, Selector, SelectorFile, Service};
+use hopwatch::path::{Contract, DestinationSet, Hop, HopKind, Selector, SelectorFile, Service, Stage};
 use hopwatch::time::Timestamp;
 use proptest::prelude::*;
 
@@ -30,16 +30,25 @@ fn named(name: &str) -> Selector {
 }
 
 fn config() -> EngineConfig {
-    let via = Arc::new(Hop { name: "proxy".into(), workloads: vec![named("w0")], addresses: vec![], ports: vec![] });
+    let via = Arc::new(Hop {
+        name: "proxy".into(),
+        kind: HopKind::Endpoint,
+        interfaces: vec![],
+        evidence: HopKind::Endpoint.evidence().to_vec(),
+        workloads: vec![named("w0")],
+        addresses: vec![],
+        ports: vec![],
+    });
     EngineConfig {
         contracts: vec![Contract {
             name: "egress".into(),
             service: Service::Egress,
-            from: vec![named("w*")],
-            to: vec![DestinationSet::Internet],
+            workloads: vec![named("w*")],
+            remotes: vec![DestinationSet::Internet],
             ports: vec![],
-            via,
-            evidence: vec![EvidenceKind::Peer],
+            family: None,
+            networks: vec![],
+            via: vec![Stage { any_of: vec![via] }],
         }],
         exceptions: vec![],
         rules: RuleParams::default(),
@@ -184,8 +193,16 @@ fn flow(id: u64, from: u8, outside: bool, port: u16, start: Timestamp, answered:
         tuple,
         start,
         end: start,
-        orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, from])), counters: Counters { packets: 1, ..Counters::default() } },
-        resp: Side { mac: None, counters: Counters { packets: u64::from(answered), ..Counters::default() } },
+        orig: Side {
+            mac: Some(Mac([2, 0, 0, 0, 0, from])),
+            next_hop: None,
+            counters: Counters { packets: 1, ..Counters::default() },
+        },
+        resp: Side {
+            mac: None,
+            next_hop: None,
+            counters: Counters { packets: u64::from(answered), ..Counters::default() },
+        },
         vlans: vec![],
         fragments: 0,
         tunnels: Vec::new(),

@@ -61,8 +61,8 @@ fn whole() -> FlowRecord {
         tuple: FiveTuple { protocol: Protocol::TCP, orig: end("192.0.2.1", 40_000), resp: end("198.51.100.2", 443) },
         start: Timestamp::from_nanos(1_764_000_000_000_000_001),
         end: Timestamp::from_nanos(1_764_000_001_500_000_001),
-        orig: Side { mac: Some(Mac([2, 0x42, 0xac, 0x11, 0, 2])), counters: counters(3) },
-        resp: Side { mac: None, counters: counters(2) },
+        orig: Side { mac: Some(Mac([2, 0x42, 0xac, 0x11, 0, 2])), next_hop: None, counters: counters(3) },
+        resp: Side { mac: None, next_hop: None, counters: counters(2) },
         vlans: vec![100, 200],
         fragments: 2,
         tunnels: vec![Tunnel {

@@ -67,7 +67,7 @@ impl FlowSink for Ends {
                     self.evicted_established.extend(established.then_some(source));
                 }
             }
-            FlowEventKind::Answered | FlowEventKind::Updated => {}
+            FlowEventKind::Answered | FlowEventKind::Payload | FlowEventKind::Updated => {}
         }
     }
 }

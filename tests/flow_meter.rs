@@ -100,6 +100,7 @@ fn show(input: &Input) -> String {
     let kind = match kind {
         FlowEventKind::Started => "started".to_owned(),
         FlowEventKind::Answered => "answered".to_owned(),
+        FlowEventKind::Payload => "payload".to_owned(),
         FlowEventKind::Updated => "updated".to_owned(),
         FlowEventKind::Ended(reason) => format!("{reason:?}"),
     };

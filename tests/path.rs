@@ -41,7 +41,7 @@ fn the_proxys_own_traffic_is_not_judged() {
             .contracts
             .into_iter()
             .map(|mut c| {
-                c.from = vec![named("*")];
+                c.workloads = vec![named("*")];
                 c
             })
             .collect(),

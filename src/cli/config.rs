@@ -57,7 +57,9 @@ fn origins(loaded: &Loaded) -> String {
 fn understood(loaded: &Loaded) -> String {
     let engine = &loaded.config.engine;
     let enabled = rules::enabled(&engine.rules).len();
-    let contracts = engine.contracts.iter().map(|c| format!("  contract {}: via {}\n", c.name, c.via.name));
+    let contracts = engine.contracts.iter().map(|c| {
+        format!("  contract {}: via {}\n", c.name, c.hops().map(|hop| hop.name.as_str()).collect::<Vec<_>>().join(", "))
+    });
     let exceptions = engine.exceptions.iter().filter_map(|exception| {
         let left = exception.expires.since(now());
         let state = if left.is_zero() { "expired" } else { "expires soon" };

@@ -43,6 +43,6 @@ pub(super) fn advice(sources: &Sources, file: &FileConfig) -> Vec<Problem> {
 fn rule_of(contract: &ContractFile) -> &'static str {
     match contract.service {
         Service::Dns => rules::dns_skips_resolver::META.name,
-        Service::Egress => rules::egress_skips_proxy::META.name,
+        Service::Egress | Service::Ingress => rules::egress_skips_proxy::META.name,
     }
 }

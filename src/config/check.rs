@@ -19,7 +19,7 @@ use crate::engine::{EngineConfig, Timings};
 use crate::input::Protocol;
 use crate::inventory::TimelineLimits;
 use crate::inventory::discover::{Kind, Sought};
-use crate::path::{Contract, DestinationSet, Hop, PortSpec, Selector, Service};
+use crate::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, Service, Stage};
 
 /// Sets that are always there.
 const BUILT_IN: [&str; 2] = ["internet", "any"];
@@ -92,9 +92,12 @@ impl Check<'_> {
             }
             let built = Hop {
                 name: name.value.0.clone(),
+                kind: HopKind::Endpoint,
                 workloads: selectors(&hop.value.workloads),
                 addresses: hop.value.addresses.iter().map(|range| range.value.0).collect(),
+                interfaces: Vec::new(),
                 ports: ports(&hop.value.ports),
+                evidence: HopKind::Endpoint.evidence().to_vec(),
             };
             self.hops.insert(name.value.0.clone(), Arc::new(built));
         }
@@ -112,7 +115,7 @@ impl Check<'_> {
         let via = self.via(&file.via);
         let to = match (file.to.is_empty(), file.service) {
             (true, Service::Dns) => Some(vec![DestinationSet::Any]),
-            (true, Service::Egress) => Some(vec![DestinationSet::Internet]),
+            (true, Service::Egress | Service::Ingress) => Some(vec![DestinationSet::Internet]),
             (false, _) => self.sets(&file.to),
         };
         let ports = match (file.ports.is_empty(), file.service) {
@@ -122,11 +125,12 @@ impl Check<'_> {
         Some(Contract {
             name: file.name.value.0.clone(),
             service: file.service,
-            from: selectors(&file.from.value),
-            to: to?,
+            workloads: selectors(&file.from.value),
+            remotes: to?,
             ports,
-            via: via?,
-            evidence: file.evidence.value.clone(),
+            family: None,
+            networks: Vec::new(),
+            via: vec![Stage { any_of: vec![via?] }],
         })
     }
 

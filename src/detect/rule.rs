@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::{Finding, RuleMeta};
-use crate::input::{NeighbourClaim, RecordedFact, Workload};
+use crate::input::{FlowEvent, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
-use crate::path::JudgedFlow;
+use crate::path::{JudgedFlow, PathState};
 use crate::time::Timestamp;
 
 /// What a rule may look at.
@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub struct Context<'a> {
     /// Who owned what when.
     pub timeline: &'a Timeline,
+    /// Translations, losses, and when each hop was last seen.
+    pub path: &'a PathState,
     /// Event time.
     pub now: Timestamp,
 }
@@ -51,6 +53,11 @@ pub trait Rule: Send + std::fmt::Debug {
 
     /// A flow's judgement is final.
     fn on_flow(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _findings: &mut Findings) {}
+
+    /// A flow that was judged went on: its first payload bytes said something new, its counters grew, or it ended. `flow` is as it was
+    /// judged, `event` has the record as it stands. What a flow said before it was judged is in [`Self::on_flow`]'s record.
+    fn on_progress(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _event: &FlowEvent, _findings: &mut Findings) {
+    }
 
     /// A workload appeared or changed.
     fn on_workload(&mut self, _context: Context<'_>, _workload: &Arc<Workload>, _findings: &mut Findings) {}

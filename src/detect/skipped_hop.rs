@@ -1,14 +1,14 @@
 //! The finding that rules about skipped hops share.
 //!
-//! Contract: one finding per bypassed flow of a service; an attempt that nobody answered is one severity lower.
+//! Contract: one finding per bypassed flow; an attempt that nobody answered is one severity lower.
 
 use super::{Finding, RuleMeta, Severity};
 use crate::inventory::Owner;
-use crate::path::{Evidence, JudgedFlow, Service, Verdict};
+use crate::path::{Evidence, JudgedFlow, Skip, Verdict};
 
-/// The finding for a flow that skipped the hop of a contract about `service`, if it did.
-pub fn finding(rule: &'static RuleMeta, service: Service, flow: &JudgedFlow) -> Option<Finding> {
-    let judgement = flow.judgement.as_ref().filter(|j| j.service == service && j.verdict == Verdict::Bypassed)?;
+/// The finding for a flow that skipped its hop in this way, if it did.
+pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Finding> {
+    let judgement = flow.judgement.as_ref().filter(|j| j.skip == Some(skip) && j.verdict == Verdict::Bypassed)?;
     let record = &flow.view.record;
     let reached = flow.answered || (record.tcp.is_none() && record.orig.counters.payload_bytes > 0);
     let mut evidence = judgement.evidence.clone();

@@ -350,7 +350,7 @@ const fn whole(low: LowCounters, high: LowCounters) -> Counters {
 /// The record as it stands, without first-payload facts.
 pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &Cold) -> FlowRecord {
     let [orig, resp] = counters(hot, cold);
-    let side = |index: usize, counters| Side { mac: cold.macs[index], counters };
+    let side = |index: usize, counters| Side { mac: cold.macs[index], next_hop: None, counters };
     let tuple = hot.tuple();
     let tcp = || TcpFacts {
         orig_flags: hot.flags[0],

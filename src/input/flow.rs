@@ -206,6 +206,8 @@ pub struct Counters {
 pub struct Side {
     /// Source MAC of the first packet in this direction.
     pub mac: Option<Mac>,
+    /// Destination MAC of the first packet in this direction: who was to take it on.
+    pub next_hop: Option<Mac>,
     /// What it carried.
     pub counters: Counters,
 }
@@ -331,6 +333,8 @@ pub enum FlowEventKind {
     Started,
     /// First packet from the responder that is not a refusal (for TCP: not RST).
     Answered,
+    /// Its first payload bytes said something that was not known before: a name, a request, a question.
+    Payload,
     /// Goes on; sent at most once an update interval.
     Updated,
     /// Last event of this record.

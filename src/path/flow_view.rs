@@ -34,13 +34,15 @@ pub struct FlowView {
     pub record: FlowRecord,
     /// Every point that saw it, in the order in which they did.
     pub points: Vec<ObservationPoint>,
+    /// What it looks like behind address translation, where that is known.
+    pub translated: Option<FiveTuple>,
 }
 
 impl FlowView {
     /// The same flow, read from the other end.
     #[must_use]
     pub fn reversed(self) -> Self {
-        Self { record: self.record.reversed(), ..self }
+        Self { record: self.record.reversed(), translated: self.translated.map(FiveTuple::reversed), ..self }
     }
 }
 

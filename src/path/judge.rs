@@ -23,8 +23,33 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The hop that was skipped, for `bypassed`.
     pub missing_hop: Option<MissingHop>,
+    /// How the hop was skipped, for `bypassed`, and for `unobservable (hop_not_ready)`; it decides which rule speaks.
+    pub skip: Option<Skip>,
     /// What the verdict rests on.
     pub evidence: Vec<Evidence>,
+}
+
+/// How a hop was skipped: the most telling explanation, so that one flow makes one alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Skip {
+    /// Before the hop was ready for the first time since the workload started.
+    Startup,
+    /// Over a network that the contract does not name.
+    Network,
+    /// Over IPv6, while the workload keeps the contract over IPv4.
+    Ipv6,
+    /// A resolver.
+    Resolver,
+    /// What came in did not come from the ingress.
+    Ingress,
+    /// A gateway.
+    Gateway,
+    /// An inline or mirror hop.
+    Monitor,
+    /// A sidecar.
+    Sidecar,
+    /// A proxy, or no path is allowed at all.
+    Proxy,
 }
 
 /// The contracts in the order in which they are tried.
@@ -69,7 +94,7 @@ impl Judge {
 
 /// Whether the source is the contract's hop and the flow is of the kind that the contract steers to it.
 fn sends_on(contract: &Contract, flow: &Oriented, source: &Owner) -> bool {
-    let hop = &contract.via;
+    let Some(hop) = contract.hops().next() else { return false };
     let is_hop = match source {
         Owner::Workload { workload, .. } => hop.is_workload(workload),
         _ => false,
@@ -86,8 +111,14 @@ fn judgement(
 ) -> Judgement {
     let expected = expected(timeline, contract);
     let evidence = vec![evidence(contract, &flow.tuple, verdict, &expected)];
-    let missing_hop = (verdict == Verdict::Bypassed).then(|| MissingHop { name: contract.via.name.clone(), expected });
-    Judgement { contract: Arc::clone(name), service: contract.service, verdict, missing_hop, evidence }
+    let hop = contract.hops().next().map(|hop| hop.name.clone()).unwrap_or_default();
+    let missing_hop = (verdict == Verdict::Bypassed).then_some(MissingHop { name: hop, expected });
+    let skip = (verdict == Verdict::Bypassed).then_some(match contract.service {
+        Service::Dns => Skip::Resolver,
+        Service::Egress => Skip::Proxy,
+        Service::Ingress => Skip::Ingress,
+    });
+    Judgement { contract: Arc::clone(name), service: contract.service, verdict, missing_hop, skip, evidence }
 }
 
 fn verdict(timeline: &Timeline, contract: &Contract, flow: &Oriented, source: &Owner) -> Option<Verdict> {
@@ -106,7 +137,7 @@ fn verdict(timeline: &Timeline, contract: &Contract, flow: &Oriented, source: &O
 }
 
 fn covers_source(timeline: &Timeline, contract: &Contract, orig: Endpoint, source: &Owner) -> Cover {
-    if contract.via.is_address(orig.ip) {
+    if contract.hops().any(|hop| hop.is_address(orig.ip)) {
         return Cover::No;
     }
     match source {
@@ -129,14 +160,14 @@ fn covers_source(timeline: &Timeline, contract: &Contract, orig: Endpoint, sourc
 }
 
 fn covers_workload(contract: &Contract, workload: &Workload) -> Cover {
-    let covered =
-        contract.from.iter().any(|selector| selector.matches(workload)) && !contract.via.is_workload(workload);
+    let covered = contract.workloads.iter().any(|selector| selector.matches(workload))
+        && !contract.hops().any(|hop| hop.is_workload(workload));
     if covered { Cover::Yes } else { Cover::No }
 }
 
 /// Without a workload only the address parts of selectors can tell; `otherwise` is the answer when they cannot.
 fn bare(contract: &Contract, orig: Endpoint, otherwise: Cover) -> Cover {
-    let answers: Vec<_> = contract.from.iter().map(|selector| selector.matches_bare_address(orig.ip)).collect();
+    let answers: Vec<_> = contract.workloads.iter().map(|selector| selector.matches_bare_address(orig.ip)).collect();
     if answers.contains(&Some(true)) {
         Cover::Yes
     } else if answers.iter().all(|answer| *answer == Some(false)) {
@@ -159,7 +190,7 @@ enum Responder {
 /// Who answers: the hop, somebody else in the contract's reach, or nobody that it is about (`None`).
 fn responder(timeline: &Timeline, contract: &Contract, flow: &Oriented) -> Option<Responder> {
     let FiveTuple { protocol, orig, resp } = flow.tuple;
-    let hop = &contract.via;
+    let hop = contract.hops().next()?;
     let serves = hop.serves(protocol, resp.port);
     if hop.is_address(resp.ip) {
         return if serves { Some(Responder::Hop) } else { in_reach(contract, &flow.tuple).then_some(Responder::Other) };
@@ -186,12 +217,12 @@ fn responder(timeline: &Timeline, contract: &Contract, flow: &Oriented) -> Optio
 
 /// A hop named by workload, none of which was ever heard of, while the runtime does not answer.
 fn hop_may_be_hidden(timeline: &Timeline, contract: &Contract) -> bool {
-    let named_only = !contract.via.workloads.is_empty() && contract.via.addresses.is_empty();
+    let named_only = contract.hops().all(|hop| !hop.workloads.is_empty() && hop.addresses.is_empty());
     named_only && !timeline.is_complete() && hop_workloads(timeline, contract).next().is_none()
 }
 
 fn in_reach(contract: &Contract, tuple: &FiveTuple) -> bool {
-    contract.to.iter().any(|set| set.contains(tuple.resp.ip))
+    contract.remotes.iter().any(|set| set.contains(tuple.resp.ip))
         && (contract.ports.is_empty()
             || contract.ports.iter().any(|spec| spec.matches(tuple.protocol, tuple.resp.port)))
         && is_request(tuple)
@@ -207,13 +238,15 @@ fn is_request(tuple: &FiveTuple) -> bool {
 }
 
 fn hop_workloads<'a>(timeline: &'a Timeline, contract: &'a Contract) -> impl Iterator<Item = &'a Arc<Workload>> {
-    timeline.running().filter(|workload| workload.state != WorkloadState::Exited && contract.via.is_workload(workload))
+    timeline.running().filter(|workload| {
+        workload.state != WorkloadState::Exited && contract.hops().any(|hop| hop.is_workload(workload))
+    })
 }
 
 /// Where the hop could have been reached, for the alert.
 fn expected(timeline: &Timeline, contract: &Contract) -> Vec<String> {
     const MOST: usize = 8;
-    let hop = &contract.via;
+    let Some(hop) = contract.hops().next() else { return Vec::new() };
     let ports: Vec<_> = hop.ports.iter().map(|spec| spec.port).collect();
     let with_ports = |ip: std::net::IpAddr| match ports.first() {
         Some(port) => Endpoint { ip, port: *port }.to_string(),
@@ -230,7 +263,7 @@ fn expected(timeline: &Timeline, contract: &Contract) -> Vec<String> {
 }
 
 fn evidence(contract: &Contract, tuple: &FiveTuple, verdict: Verdict, expected: &[String]) -> Evidence {
-    let hop = &contract.via.name;
+    let hop = contract.hops().next().map_or("", |hop| hop.name.as_str());
     let known = if expected.is_empty() { "no running workload is that hop".to_owned() } else { expected.join(", ") };
     let text = match verdict {
         Verdict::Verified => format!("the responder {} is the hop {hop}", tuple.resp),

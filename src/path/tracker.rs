@@ -38,6 +38,10 @@ pub struct JudgedFlow {
     pub answered: bool,
     /// What the contracts say; `None` where none covers it.
     pub judgement: Option<Judgement>,
+    /// How long after its first packet this was final, in event time.
+    pub took: Duration,
+    /// Whether its end was told already: no progress follows.
+    pub over: bool,
 }
 
 /// Waiting times and the bound.
@@ -137,7 +141,7 @@ impl Tracker {
     pub fn on_event(&mut self, timeline: &Timeline, event: &FlowEvent, step: &mut Step) {
         match event.kind {
             FlowEventKind::Started => self.started(timeline, &event.record, step),
-            FlowEventKind::Answered | FlowEventKind::Updated | FlowEventKind::Ended(_) => {
+            FlowEventKind::Answered | FlowEventKind::Payload | FlowEventKind::Updated | FlowEventKind::Ended(_) => {
                 self.progress(timeline, &event.record, event.kind, step);
             }
         }
@@ -221,7 +225,7 @@ impl Tracker {
     fn follow(&mut self, key: FiveTuple, record: &FlowRecord) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let view = FlowView { record: record.clone(), points: vec![record.point.clone()] };
+        let view = FlowView { record: record.clone(), points: vec![record.point.clone()], translated: None };
         self.flows
             .insert(key, OpenFlow { view, sequence, answered: false, judged: false, continues: false, over: false });
         self.tuples.insert(record.id, key);
@@ -268,6 +272,8 @@ impl Tracker {
             source: reading.source,
             answered: open.answered,
             judgement: reading.judgement,
+            took: age,
+            over: open.over,
         });
         self.waiting.remove(&id);
         if over {

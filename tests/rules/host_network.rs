@@ -159,7 +159,7 @@ fn talk(world: &mut World, millis: u64, port: u16, to: &str, owners: &[&str]) {
     record.point = ObservationPoint::new(point);
     record.orig.mac = None;
     world.event(millis, FlowEventKind::Started, &record);
-    record.resp = Side { mac: None, counters: Counters { packets: 1, ..Counters::default() } };
+    record.resp = Side { mac: None, next_hop: None, counters: Counters { packets: 1, ..Counters::default() } };
     world.event(millis + 10, FlowEventKind::Answered, &record);
     world.tick(millis + 2000);
 }

@@ -294,10 +294,15 @@ impl World {
             start,
             end,
             orig: Side {
+                next_hop: None,
                 mac: Some(if on_host { Mac([2, 9, 9, 9, 9, 9]) } else { life.mac }),
                 counters: Counters { packets: 1, ..Counters::default() },
             },
-            resp: Side { mac: None, counters: Counters { packets: u64::from(answered), ..Counters::default() } },
+            resp: Side {
+                mac: None,
+                next_hop: None,
+                counters: Counters { packets: u64::from(answered), ..Counters::default() },
+            },
             vlans: vec![],
             fragments: 0,
             tunnels: Vec::new(),

@@ -31,19 +31,25 @@ pub fn config() -> EngineConfig {
     let contract = |name: &str, service, from: &str, to, hop: &str, port| Contract {
         name: name.into(),
         service,
-        from: vec![named(from)],
-        to: vec![to],
+        workloads: vec![named(from)],
+        remotes: vec![to],
+        family: None,
+        networks: vec![],
         ports: match service {
             Service::Dns => [53, 853].map(|port| PortSpec { port, protocol: None }).into(),
-            Service::Egress => vec![],
+            Service::Egress | Service::Ingress => vec![],
         },
-        via: Arc::new(Hop {
-            name: hop.into(),
-            workloads: vec![named(hop)],
-            addresses: vec![],
-            ports: vec![PortSpec { port, protocol: None }],
-        }),
-        evidence: vec![EvidenceKind::Peer],
+        via: vec![Stage {
+            any_of: vec![Arc::new(Hop {
+                name: hop.into(),
+                kind: HopKind::Endpoint,
+                interfaces: vec![],
+                evidence: HopKind::Endpoint.evidence().to_vec(),
+                workloads: vec![named(hop)],
+                addresses: vec![],
+                ports: vec![PortSpec { port, protocol: None }],
+            })],
+        }],
     };
     EngineConfig {
         contracts: vec![
@@ -178,7 +184,7 @@ impl World {
             },
             start: at(millis),
             end: at(millis),
-            orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, host])), counters: sent },
+            orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, host])), next_hop: None, counters: sent },
             resp: Side::default(),
             vlans: vec![],
             fragments: 0,
@@ -202,7 +208,7 @@ impl World {
     pub fn tcp(&mut self, millis: u64, host: u8, to: &str, port: u16) -> FlowRecord {
         let mut record = self.record(millis, Protocol::TCP, host, to, port);
         self.event(millis, FlowEventKind::Started, &record);
-        record.resp = Side { mac: None, counters: Counters { packets: 1, ..Counters::default() } };
+        record.resp = Side { mac: None, next_hop: None, counters: Counters { packets: 1, ..Counters::default() } };
         self.event(millis + 10, FlowEventKind::Answered, &record);
         record
     }

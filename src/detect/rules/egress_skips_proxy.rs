@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique, skipped_hop};
-use crate::path::{JudgedFlow, Service};
+use crate::path::{JudgedFlow, Skip};
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,7 +35,7 @@ impl Rule for EgressSkipsProxy {
     }
 
     fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        if let Some(finding) = skipped_hop::finding(&META, Service::Egress, flow) {
+        if let Some(finding) = skipped_hop::finding(&META, Skip::Proxy, flow) {
             findings.push(finding);
         }
     }

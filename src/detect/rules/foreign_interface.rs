@@ -109,7 +109,7 @@ impl ForeignInterface {
     }
 
     fn look(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
-        let Context { timeline, now } = context;
+        let Context { timeline, now, .. } = context;
         let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(place::owner_of(timeline, netns));
         let Some((view, owner)) = subject.filter(|(view, _)| !self.is_allowed(timeline, view)) else {
             self.suspicions.keep(&netns, |_| false);

@@ -265,7 +265,7 @@ mod tests {
             tuple,
             start: NOW,
             end: NOW,
-            orig: Side { mac: None, counters: Counters::default() },
+            orig: Side { mac: None, next_hop: None, counters: Counters::default() },
             resp: Side::default(),
             vlans: vec![],
             fragments: 0,
@@ -273,9 +273,9 @@ mod tests {
             app: None,
             tcp: None,
         };
-        let view = FlowView { record, points: vec![point.clone()] };
+        let view = FlowView { record, points: vec![point.clone()], translated: None };
         let oriented = Oriented { tuple, point, at: NOW, forward: true, certain: true };
-        JudgedFlow { view, oriented, source: owner, answered: true, judgement: None }
+        JudgedFlow { view, oriented, source: owner, answered: true, judgement: None, took: std::time::Duration::ZERO, over: false }
     }
 
     fn by(workload: &Arc<Workload>, how: AttributionMethod) -> Owner {
@@ -284,7 +284,7 @@ mod tests {
 
     fn found(params: &Params, timeline: &Timeline, flow: &JudgedFlow) -> Vec<Finding> {
         let mut findings = Findings::default();
-        rule(params).on_flow(Context { timeline, now: NOW }, flow, &mut findings);
+        rule(params).on_flow(Context { timeline, path: &crate::path::PathState::default(), now: NOW }, flow, &mut findings);
         findings.into_parts().0
     }
 

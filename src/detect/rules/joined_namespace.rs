@@ -73,7 +73,7 @@ impl Rule for JoinedNamespace {
 
 impl JoinedNamespace {
     fn look(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
-        let Context { timeline, now } = context;
+        let Context { timeline, now, .. } = context;
         let join = place::running(timeline, id).and_then(|workload| self.join(timeline, workload).zip(Some(workload)));
         let Some((joined, workload)) = join else {
             self.suspicions.keep(id, |_| false);

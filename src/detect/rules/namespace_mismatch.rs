@@ -120,7 +120,7 @@ impl Rule for NamespaceMismatch {
 impl NamespaceMismatch {
     /// Compares both words about a workload. `news`: the kernel has just told of its processes.
     fn look(&mut self, context: Context<'_>, id: &WorkloadId, news: bool, findings: &mut Findings) {
-        let Context { timeline, now } = context;
+        let Context { timeline, now, .. } = context;
         let subject = place::running(timeline, id).zip(timeline.kernel().processes(id));
         let Some((workload, processes)) = subject.filter(|(workload, _)| !place::matches(&self.params.allowed, workload))
         else {

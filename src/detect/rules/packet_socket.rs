@@ -137,7 +137,7 @@ impl PacketSocket {
 
     /// Looks for interfaces in promiscuous mode that no known listener explains.
     fn look(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
-        let Context { timeline, now } = context;
+        let Context { timeline, now, .. } = context;
         let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(place::owner_of(timeline, netns));
         let Some((view, workload)) = subject.filter(|(_, owner)| !place::matches(&self.params.allowed, owner)) else {
             self.promiscuous.keep(&netns, |_| false);

@@ -97,7 +97,7 @@ impl Rule for SensorBlinded {
             RecordedFact::Link(link) => self.points.link(context, link, findings),
             RecordedFact::Loss(loss) => self.loss(context.now, loss, findings),
             RecordedFact::Inventory(event) => self.runtime(context, event, findings),
-            RecordedFact::Kernel(_) | RecordedFact::Ended {} => {}
+            RecordedFact::Kernel(_) | RecordedFact::Nat(_) | RecordedFact::Ended {} => {}
         }
     }
 

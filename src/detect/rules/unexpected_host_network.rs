@@ -75,7 +75,7 @@ impl Rule for UnexpectedHostNetwork {
 
 impl UnexpectedHostNetwork {
     fn look(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        let Context { timeline, now } = context;
+        let Context { timeline, now, .. } = context;
         let is_meant = place::runs(timeline, workload) && !place::matches(&self.allowed, workload);
         let Some(how) = place::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
             self.told.keep(&workload.id, |_| false);

@@ -10,7 +10,7 @@ use crate::input::{
     Side, TcpFacts, WorkloadState, tcp_flags,
 };
 use crate::inventory::TimelineLimits;
-use crate::path::{Contract, DestinationSet, EvidenceKind, Hop, PortSpec, Selector, SelectorFile, Service};
+use crate::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, Service, Stage};
 
 const LIMITS: BoardLimits = BoardLimits { rows: 100, flows: 100, alerts: 10, latest: 4 };
 
@@ -25,15 +25,24 @@ fn named(name: &str) -> Selector {
 /// `app-*` reaches the internet by `proxy` only.
 fn engine(limits: BoardLimits) -> Engine {
     let port = PortSpec { port: 3128, protocol: Some(Protocol::TCP) };
-    let via = Hop { name: "proxy".into(), workloads: vec![named("proxy")], addresses: vec![], ports: vec![port] };
+    let via = Hop {
+        name: "proxy".into(),
+        kind: HopKind::Endpoint,
+        interfaces: vec![],
+        evidence: HopKind::Endpoint.evidence().to_vec(),
+        workloads: vec![named("proxy")],
+        addresses: vec![],
+        ports: vec![port],
+    };
     let contract = Contract {
         name: "egress".to_owned(),
         service: Service::Egress,
-        from: vec![named("app-*")],
-        to: vec![DestinationSet::Internet],
+        workloads: vec![named("app-*")],
+        remotes: vec![DestinationSet::Internet],
         ports: vec![],
-        via: Arc::new(via),
-        evidence: vec![EvidenceKind::Peer],
+        family: None,
+        networks: vec![],
+        via: vec![Stage { any_of: vec![Arc::new(via)] }],
     };
     let mut engine = Engine::new(EngineConfig {
         contracts: vec![contract],
@@ -100,7 +109,11 @@ struct Talk {
 impl Talk {
     /// What the meter tells of the flow, with the bytes that were seen so far.
     fn event(&mut self, millis: u64, kind: FlowEventKind, out: u64, back: u64) {
-        let side = |ip_bytes| Side { mac: None, counters: Counters { packets: 1, ip_bytes, ..Counters::default() } };
+        let side = |ip_bytes| Side {
+            mac: None,
+            next_hop: None,
+            counters: Counters { packets: 1, ip_bytes, ..Counters::default() },
+        };
         let record = FlowRecord {
             id: FlowId(self.id),
             point: ObservationPoint::new("br-net"),

@@ -1,0 +1,53 @@
+//! Address translation, as the kernel's connection tracking shows it.
+//!
+//! Contract: a binding joins the two five-tuples of one connection, before and after translation; only connections that are translated are told.
+//! Source: the tuples of `nf_conntrack` netlink messages (`CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`). Limits: an entry that came and went while
+//! events were lost is told only as [`NatFact::Missed`].
+
+use serde::{Deserialize, Serialize};
+
+use super::{FiveTuple, NetnsId};
+use crate::time::Timestamp;
+
+/// What connection tracking told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NatFact {
+    /// From now on every binding of this namespace is told; those that stood were told before.
+    Watched {
+        /// Which; absent for the host's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        netns: Option<NetnsId>,
+    },
+    /// Bindings of this namespace are not told any more.
+    Unwatched {
+        /// Which; absent for the host's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        netns: Option<NetnsId>,
+        /// Why.
+        error: String,
+    },
+    /// A connection is translated.
+    Bound(NatBinding),
+    /// Its entry is gone; late packets may still come.
+    Released(NatBinding),
+    /// Events were lost: bindings between `since` and now may be unknown.
+    Missed {
+        /// How many events; 0 where the number cannot be known.
+        count: u64,
+        /// Start of the window.
+        since: Timestamp,
+    },
+}
+
+/// The two sides of a translated connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NatBinding {
+    /// In which namespace it is translated; absent for the host's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<NetnsId>,
+    /// As the originator sent it.
+    pub before: FiveTuple,
+    /// As it leaves the translation, in the same direction: from the translated source to who really answers.
+    pub after: FiveTuple,
+}
