@@ -55,6 +55,8 @@ fn config() -> EngineConfig {
         timings: Timings {
             attribution_grace: Duration::from_millis(600),
             answer_grace: Duration::from_millis(400),
+            transit_grace: Duration::from_millis(500),
+            hop_ready: Duration::from_secs(30),
             update_interval: Duration::from_secs(2),
             close_after: Duration::from_secs(20),
         },

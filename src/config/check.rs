@@ -265,6 +265,8 @@ fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exceptio
             timings: Timings {
                 attribution_grace: detection.attribution_grace.get(),
                 answer_grace: detection.answer_grace.get(),
+                transit_grace: detection.transit_grace.get(),
+                hop_ready: detection.startup_grace.get(),
                 update_interval: alerts.update_interval.get(),
                 close_after: alerts.close_after.get(),
             },

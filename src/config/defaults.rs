@@ -35,6 +35,10 @@ pub(super) const FLOW_UPDATE_INTERVAL_MS: u64 = 10_000;
 pub(super) const ATTRIBUTION_GRACE_MS: u64 = 600;
 /// An attempt that nobody answers is judged as an attempt after this.
 pub(super) const ANSWER_GRACE_MS: u64 = 400;
+/// The same packet reaches another interface within microseconds; capture blocks and netlink events reach us some 100 ms later.
+pub(super) const TRANSIT_GRACE_MS: u64 = 500;
+/// Proxies and gateways of a compose project are up within some seconds; images that fetch something first take longer.
+pub(super) const STARTUP_GRACE_MS: u64 = 30_000;
 /// Flows that the engine remembers at once.
 pub(super) const ENGINE_MAX_FLOWS: u64 = 262_144;
 

@@ -35,6 +35,10 @@ pub struct Timings {
     pub attribution_grace: Duration,
     /// For an answer, before an attempt is judged as an attempt.
     pub answer_grace: Duration,
+    /// For a flow to be seen at a hop's observation point, and for its translation to be told.
+    pub transit_grace: Duration,
+    /// For a hop to become ready after its start.
+    pub hop_ready: Duration,
     /// Between two counted updates of one alert.
     pub update_interval: Duration,
     /// Without a repetition, an alert is closed; the same cause then raises a new one.

@@ -75,6 +75,8 @@ fn config(remember: Duration) -> EngineConfig {
         timings: Timings {
             attribution_grace: ATTRIBUTION_GRACE,
             answer_grace: ANSWER_GRACE,
+            transit_grace: Duration::from_millis(500),
+            hop_ready: Duration::from_secs(30),
             update_interval: Duration::from_mins(1),
             close_after: Duration::from_secs(20),
         },

@@ -158,6 +158,10 @@ pub(in crate::config) struct Detection {
     pub attribution_grace: Period<0>,
     /// How long an attempt waits for an answer before it is judged as an attempt.
     pub answer_grace: Period<0>,
+    /// How long a flow waits to be seen at a hop's own observation point, and for its translation to be told.
+    pub transit_grace: Period<0>,
+    /// How long after its start a hop may take to become ready; who started with it and went ahead of it is told as such.
+    pub startup_grace: Period<0>,
     /// Flows whose judgement is remembered at once; when full, the oldest is forgotten and counted.
     pub max_flows: Bounded<1, 16_777_216>,
 }
@@ -167,6 +171,8 @@ impl Default for Detection {
         Self {
             attribution_grace: Period::from_millis(defaults::ATTRIBUTION_GRACE_MS),
             answer_grace: Period::from_millis(defaults::ANSWER_GRACE_MS),
+            transit_grace: Period::from_millis(defaults::TRANSIT_GRACE_MS),
+            startup_grace: Period::from_millis(defaults::STARTUP_GRACE_MS),
             max_flows: Bounded(defaults::ENGINE_MAX_FLOWS),
         }
     }
