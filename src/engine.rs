@@ -7,6 +7,7 @@
 
 mod board;
 mod config;
+mod delays;
 mod stats;
 mod timers;
 
@@ -14,13 +15,16 @@ use std::sync::Arc;
 
 pub use board::{Board, BoardLimits, BoardRow, BoardView, FlowLine, Tally, Who};
 pub use config::{EngineConfig, Timings};
+pub use delays::Delays;
 pub use stats::EngineStats;
 
 use crate::alert::{Alert, Desk, DeskLimits, Filed};
 use crate::detect::{Context, Finding, Findings, Rule, rules};
-use crate::input::{Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, RecordedFact, Workload};
+use crate::input::{
+    Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NatFact, RecordedFact, Workload,
+};
 use crate::inventory::Timeline;
-use crate::path::{Judge, PathState, Step, Tracker, TrackerLimits};
+use crate::path::{Judge, PathState, Patience, Scene, Step, Tracker, TrackerLimits};
 use crate::time::{Timestamp, Watermark};
 use timers::Timers;
 
@@ -39,6 +43,7 @@ pub struct Engine {
     timeline: Timeline,
     tracker: Tracker,
     path: PathState,
+    patience: Patience,
     rules: Vec<Box<dyn Rule>>,
     desk: Desk,
     stats: EngineStats,
@@ -61,13 +66,15 @@ impl Engine {
             max_destinations: config.max_destinations,
         };
         let judge = Judge::new(config.contracts);
+        let path = PathState::new(judge.contracts());
         Self {
+            path,
             watermark: Watermark::default(),
             timers: Timers::default(),
             timeline: Timeline::new(config.timeline),
             stats: EngineStats::new(judge.names()),
             tracker: Tracker::new(judge, limits),
-            path: PathState::default(),
+            patience: Patience { transit: timings.transit_grace, hop_ready: timings.hop_ready },
             rules: rules::enabled(&config.rules),
             desk: Desk::new(config.exceptions, desk),
             board: None,
@@ -120,7 +127,8 @@ impl Engine {
     pub fn finish(&mut self, out: &mut Vec<Alert>) {
         let (now, before) = (self.watermark.now(), out.len());
         let mut step = Step::default();
-        self.tracker.finish(&self.timeline, now, &mut step);
+        let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
+        self.tracker.finish(scene, now, &mut step);
         self.take(step, now, out);
         out.extend(self.desk.finish(now));
         self.post(out.get(before..).unwrap_or_default());
@@ -148,7 +156,8 @@ impl Engine {
             match wake {
                 Wake::Flow(id) => {
                     let mut step = Step::default();
-                    self.tracker.on_timer(&self.timeline, id, now, &mut step);
+                    let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
+                    self.tracker.on_timer(scene, id, now, &mut step);
                     self.take(step, now, out);
                 }
                 Wake::Rule(index) => self.wake_rule(index, now, out),
@@ -169,18 +178,27 @@ impl Engine {
             }
             self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
         }
+        self.look_again(fact, now, out);
+    }
+
+    /// Looks again at flows that wait for what was told.
+    fn look_again(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let mut step = Step::default();
+        let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
         match fact {
-            RecordedFact::Inventory(_) => self.tracker.on_inventory(&self.timeline, now, &mut step),
-            RecordedFact::Kernel(fact) => match fact {
-                KernelFact::Namespace(_) | KernelFact::Processes(_) => {
-                    self.tracker.on_inventory(&self.timeline, now, &mut step);
-                }
-                KernelFact::SocketOpened(socket) => self.tracker.on_socket(&self.timeline, socket, now, &mut step),
-                // What is gone tells nothing new of those that wait.
-                _ => return,
-            },
-            RecordedFact::Link(_) | RecordedFact::Loss(_) | RecordedFact::Nat(_) | RecordedFact::Ended {} => return,
+            RecordedFact::Inventory(_) | RecordedFact::Kernel(KernelFact::Namespace(_) | KernelFact::Processes(_)) => {
+                self.tracker.on_inventory(scene, now, &mut step);
+            }
+            RecordedFact::Kernel(KernelFact::SocketOpened(socket)) => {
+                self.tracker.on_socket(scene, socket, now, &mut step);
+            }
+            RecordedFact::Nat(NatFact::Bound(binding)) => self.tracker.on_binding(scene, binding, now, &mut step),
+            // What is gone or lost tells nothing new of those that wait.
+            RecordedFact::Kernel(_)
+            | RecordedFact::Link(_)
+            | RecordedFact::Loss(_)
+            | RecordedFact::Nat(_)
+            | RecordedFact::Ended {} => return,
         }
         self.take(step, now, out);
     }
@@ -200,7 +218,10 @@ impl Engine {
                 self.timeline.apply(now, event);
                 return changed;
             }
-            RecordedFact::Link(link) => self.timeline.apply_link(link),
+            RecordedFact::Link(link) => {
+                self.timeline.apply_link(link);
+                self.path.losses.apply_link(now, link);
+            }
             RecordedFact::Loss(loss) => {
                 self.stats.loss(loss);
                 self.path.losses.apply(now, loss);
@@ -214,8 +235,16 @@ impl Engine {
 
     fn on_flow(&mut self, event: &FlowEvent, now: Timestamp, out: &mut Vec<Alert>) {
         let mut step = Step::default();
-        self.tracker.on_event(&self.timeline, event, &mut step);
+        if event.kind == FlowEventKind::Started {
+            self.path.losses.see(&event.record.point, event.record.start);
+        }
+        let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
+        self.tracker.on_event(scene, event, &mut step);
+        let went_on = step.went_on.take();
         self.take(step, now, out);
+        if let Some(flow) = went_on {
+            self.ask_rules(now, out, |rule, context, found| rule.on_progress(context, &flow, event, found));
+        }
         if let Some(board) = &mut self.board {
             board.on_flow(event);
         }
@@ -232,6 +261,7 @@ impl Engine {
         self.stats.flows_forgotten += step.forgotten;
         for flow in &step.judged {
             self.stats.judged(flow);
+            self.path.note(flow);
             if let Some(board) = &mut self.board {
                 board.judged(&self.timeline, flow, self.tracker.is_followed(flow.view.record.id));
             }

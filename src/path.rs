@@ -13,14 +13,16 @@ mod selector;
 mod source;
 mod state;
 mod tracker;
+mod trail;
 mod verdict;
 
 pub use contract::{Contract, EvidenceKind, Family, Hop, HopKind, PortSpec, Service, Stage};
 pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
 pub use flow_view::{Evidence, FlowView, MissingHop, Oriented, orientations};
-pub use judge::{Judge, Judgement, Skip};
+pub use judge::{Judge, Judgement, Outcome, Patience, Scene, Skip};
 pub use selector::{Selector, SelectorError, SelectorFile};
 pub use source::{owner_of, responder_of};
-pub use state::{Bindings, HopMemory, HopRecord, Losses, PathState};
+pub use state::{Bindings, HopMemory, HopRecord, Legs, Losses, PathState};
 pub use tracker::{JudgedFlow, Step, Tracker, TrackerLimits};
+pub use trail::{Frames, Sighting, Trail};
 pub use verdict::{Unobservable, Verdict};

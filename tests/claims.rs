@@ -374,6 +374,8 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
         judgement: None,
         took: std::time::Duration::ZERO,
         over: false,
+        reached: None,
+        again: false,
     };
     let mut findings = Findings::default();
     let mut rule = unknown_source::rule(&unknown_source::Params::default());

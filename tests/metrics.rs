@@ -26,7 +26,7 @@ fn snapshot() -> Arc<Snapshot> {
         flows_active: 2,
     };
     snapshot.points.insert("br-\"}\n# HELP x \\".to_owned(), hostile);
-    snapshot.engine.path_flows.insert((Arc::from("egress"), "bypassed"), 7);
+    snapshot.engine.path_flows.insert((Arc::from("egress"), "bypassed", ""), 7);
     snapshot.engine.runtimes.insert(Arc::from("docker"), true);
     snapshot.at = hopwatch::time::Timestamp::from_secs(100);
     snapshot.engine.reconciled.insert(Arc::from("docker"), hopwatch::time::Timestamp::from_secs(93));

@@ -4,11 +4,11 @@
 
 use super::{Finding, RuleMeta, Severity};
 use crate::inventory::Owner;
-use crate::path::{Evidence, JudgedFlow, Skip, Verdict};
+use crate::path::{Evidence, JudgedFlow, Skip};
 
 /// The finding for a flow that skipped its hop in this way, if it did.
 pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Finding> {
-    let judgement = flow.judgement.as_ref().filter(|j| j.skip == Some(skip) && j.verdict == Verdict::Bypassed)?;
+    let judgement = flow.judgement.as_ref().filter(|j| j.skip == Some(skip))?;
     let record = &flow.view.record;
     let reached = flow.answered || (record.tcp.is_none() && record.orig.counters.payload_bytes > 0);
     let mut evidence = judgement.evidence.clone();
@@ -18,10 +18,7 @@ pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option
         rule,
         at: record.start,
         severity: if reached { rule.severity } else { lower(rule.severity) },
-        workload: match &flow.source {
-            Owner::Workload { workload, .. } => Some(workload.clone()),
-            _ => None,
-        },
+        workload: flow.reached.as_ref().unwrap_or(&flow.source).workload().cloned(),
         attribution: Some(flow.source.clone()),
         flow: Some(flow.view.clone()),
         destination: Some(flow.oriented.tuple.resp),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Delays;
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::input::{InventoryEvent, Loss, LossReason, MissedKind};
@@ -22,8 +23,10 @@ pub struct EngineStats {
     pub flows_followed: usize,
     /// Flows forgotten early because too many were followed.
     pub flows_forgotten: u64,
-    /// Flows by contract and verdict.
-    pub path_flows: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Flows by contract, verdict and reason, which is empty unless the verdict is `unobservable`.
+    pub path_flows: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
+    /// How long after its first packet the verdict on a flow was final.
+    pub verdict_seconds: Delays,
     /// Why flows were unobservable.
     pub unobservable: BTreeMap<Unobservable, u64>,
     /// Alerts raised (updates not counted), by rule and the severity at which they were raised.
@@ -66,7 +69,13 @@ fn attributions() -> impl Iterator<Item = (&'static str, &'static str)> {
 impl EngineStats {
     /// Zero everywhere, with every series present.
     pub(super) fn new<'a>(contracts: impl Iterator<Item = &'a Arc<str>>) -> Self {
-        let verdicts = |name: &Arc<str>| Verdict::LABELS.map(|verdict| ((Arc::clone(name), verdict), 0));
+        let known = [Verdict::Verified, Verdict::Bypassed, Verdict::Partial].into_iter();
+        let known: Vec<_> = known.chain(Unobservable::ALL.map(Verdict::Unobservable)).collect();
+        let verdicts = |name: &Arc<str>| {
+            let name = Arc::clone(name);
+            let known = known.clone();
+            known.into_iter().map(move |verdict| ((Arc::clone(&name), verdict.as_str(), verdict.reason()), 0))
+        };
         Self {
             path_flows: contracts.flat_map(verdicts).collect(),
             attributions: attributions().map(|key| (key, 0)).collect(),
@@ -75,10 +84,15 @@ impl EngineStats {
     }
 
     pub(super) fn judged(&mut self, flow: &JudgedFlow) {
-        self.flows_judged += 1;
-        *self.attributions.entry((result(&flow.source), how(&flow.source))).or_default() += 1;
+        if !flow.again {
+            self.flows_judged += 1;
+            *self.attributions.entry((result(&flow.source), how(&flow.source))).or_default() += 1;
+        }
         let Some(judgement) = &flow.judgement else { return };
-        *self.path_flows.entry((Arc::clone(&judgement.contract), judgement.verdict.as_str())).or_default() += 1;
+        let verdict = judgement.verdict;
+        let key = (Arc::clone(&judgement.contract), verdict.as_str(), verdict.reason());
+        *self.path_flows.entry(key).or_default() += 1;
+        self.verdict_seconds.add(flow.took);
         if let Verdict::Unobservable(reason) = judgement.verdict {
             *self.unobservable.entry(reason).or_default() += 1;
         }

@@ -221,14 +221,24 @@ impl Timeline {
 
     /// The network whose bridge this observation point is (or whose veth, or, failing that, that holds the address).
     pub fn network_at(&self, point: &ObservationPoint, ip: IpAddr) -> Option<&Arc<RuntimeNetwork>> {
-        let by_veth = || {
-            let span = self.lives.index.newest(&Key::Veth(point.clone()))?;
-            let is_here = |a: &&Attachment| a.host_interface.as_deref() == Some(point.as_str());
-            let attachment = span.workload.attachments.iter().find(is_here)?;
-            self.networks.by_id_or_name(&attachment.network_id, &attachment.network)
-        };
-        let by_bridge = self.networks.by_bridge(point.as_str());
-        by_bridge.or_else(by_veth).or_else(|| self.networks.by_address(ip.to_canonical()))
+        self.network_of_point(point).or_else(|| self.networks.by_address(ip.to_canonical()))
+    }
+
+    /// The network whose bridge, or whose workload's host-side interface, this point is.
+    pub fn network_of_point(&self, point: &ObservationPoint) -> Option<&Arc<RuntimeNetwork>> {
+        self.networks.by_bridge(point.as_str()).or_else(|| self.network_of_veth(point))
+    }
+
+    fn network_of_veth(&self, point: &ObservationPoint) -> Option<&Arc<RuntimeNetwork>> {
+        let span = self.lives.index.newest(&Key::Veth(point.clone()))?;
+        let is_here = |a: &&Attachment| a.host_interface.as_deref() == Some(point.as_str());
+        let attachment = span.workload.attachments.iter().find(is_here)?;
+        self.networks.by_id_or_name(&attachment.network_id, &attachment.network)
+    }
+
+    /// Whether an address is the host's own.
+    pub fn is_host_address(&self, ip: IpAddr) -> bool {
+        self.networks.is_host(ip.to_canonical())
     }
 
     /// The host's own MAC at an observation point, as told or as learned from the gateway's frames.

@@ -1,15 +1,22 @@
 //! One flow against the contracts: covered or not, and the verdict.
 //!
-//! Contract: pure. `verified` needs the responder to be the hop; `bypassed` needs a responder that provably is not; everything
-//! else that a contract covers, or may cover, is `unobservable` with the reason.
-//! Limits: `peer` evidence only; a hop in the host's network namespace is known by its socket, or must be named by address.
-//! Design: contracts are tried in order, DNS first; the first that covers the flow judges it.
+//! Contract: pure. `verified` needs evidence for every stage; `bypassed` and `partial` need proof that a stage was skipped; everything else that a
+//! contract covers, or may cover, is `unobservable` with the reason. Design: contracts are tried in order, DNS first; the first that covers
+//! the flow judges it. [`cover`] says whose contract it is, [`proof`] what each hop's evidence says, [`explain`] which rule speaks.
+
+mod cover;
+mod explain;
+mod proof;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::source::responder_of;
-use super::{Contract, Evidence, MissingHop, Oriented, Service, Unobservable, Verdict};
-use crate::input::{Endpoint, FiveTuple, Protocol, Workload, WorkloadState};
+use self::cover::{Cover, Reach};
+use self::proof::Proof;
+use super::trail::Trail;
+use super::{
+    Contract, Evidence, EvidenceKind, MissingHop, PathState, Service, Stage, Unobservable, Verdict, resolution,
+};
 use crate::inventory::{Owner, Timeline};
 
 /// What a contract says of a flow.
@@ -21,12 +28,14 @@ pub struct Judgement {
     pub service: Service,
     /// The verdict.
     pub verdict: Verdict,
-    /// The hop that was skipped, for `bypassed`.
+    /// The hop that was skipped, for `bypassed` and `partial`.
     pub missing_hop: Option<MissingHop>,
-    /// How the hop was skipped, for `bypassed`, and for `unobservable (hop_not_ready)`; it decides which rule speaks.
+    /// How the hop was skipped, for `bypassed`, `partial`, and for `unobservable (hop_not_ready)`; it decides which rule speaks.
     pub skip: Option<Skip>,
     /// What the verdict rests on.
     pub evidence: Vec<Evidence>,
+    /// Hops that were proven to be passed.
+    pub passed: Vec<String>,
 }
 
 /// How a hop was skipped: the most telling explanation, so that one flow makes one alert.
@@ -52,18 +61,41 @@ pub enum Skip {
     Proxy,
 }
 
+/// What the judge knows beside the flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// Who owned what when.
+    pub timeline: &'a Timeline,
+    /// Translations, losses, and when each hop was last seen.
+    pub path: &'a PathState,
+    /// Waiting times.
+    pub patience: Patience,
+}
+
+/// How long evidence is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For a flow to be seen at a hop's own point, and for its translation to be told.
+    pub transit: Duration,
+    /// For a hop to become ready after the workload started.
+    pub hop_ready: Duration,
+}
+
+/// What the contracts say now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// No contract covers the flow, or a hop sends on what a contract brings to it.
+    Uncovered,
+    /// Evidence may still come.
+    Wait,
+    /// Final.
+    Judged(Box<Judgement>),
+}
+
 /// The contracts in the order in which they are tried.
 #[derive(Debug)]
 pub struct Judge {
     contracts: Vec<(Arc<str>, Contract)>,
-}
-
-/// Whether a contract's `from` means the source.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cover {
-    Yes,
-    No,
-    Maybe,
 }
 
 impl Judge {
@@ -79,199 +111,136 @@ impl Judge {
         self.contracts.iter().map(|(name, _)| name)
     }
 
-    /// The verdict of the first contract that covers the flow; `None` when none does, or when a hop sends on what a contract
-    /// brings to it.
-    pub fn judge(&self, timeline: &Timeline, flow: &Oriented, source: &Owner) -> Option<Judgement> {
-        if self.contracts.iter().any(|(_, contract)| sends_on(contract, flow, source)) {
+    /// All contracts.
+    pub fn contracts(&self) -> impl Iterator<Item = &Contract> + Clone {
+        self.contracts.iter().map(|(_, contract)| contract)
+    }
+
+    /// The verdict of the first contract that covers the flow.
+    pub fn judge(&self, scene: Scene<'_>, trail: &Trail<'_>, source: &Owner) -> Outcome {
+        if self.contracts().any(|contract| cover::sends_on(contract, trail, source)) {
+            return Outcome::Uncovered;
+        }
+        let mut judged = self.contracts.iter().map(|(name, contract)| Case { scene, name, contract, trail, source });
+        judged.find_map(|case| case.outcome()).unwrap_or(Outcome::Uncovered)
+    }
+
+    /// The verdict on name resolution that only its content gives away; for flows that no DNS contract covered by port.
+    pub fn judge_content(&self, scene: Scene<'_>, trail: &Trail<'_>, source: &Owner) -> Option<Judgement> {
+        let found = resolution::by_content(trail.record)?;
+        let dns = self.contracts.iter().filter(|(_, contract)| contract.service == Service::Dns);
+        let mut cases = dns.map(|(name, contract)| Case { scene, name, contract, trail, source });
+        cases.find_map(|case| case.content(&found))
+    }
+}
+
+/// One flow before one contract.
+#[derive(Clone, Copy, Debug)]
+struct Case<'a> {
+    scene: Scene<'a>,
+    name: &'a Arc<str>,
+    contract: &'a Contract,
+    trail: &'a Trail<'a>,
+    source: &'a Owner,
+}
+
+impl Case<'_> {
+    /// `None` when the contract does not cover the flow.
+    fn outcome(&self) -> Option<Outcome> {
+        let covered = self.covers();
+        if covered == Cover::No {
             return None;
         }
-        self.contracts.iter().find_map(|(name, contract)| {
-            let verdict = verdict(timeline, contract, flow, source)?;
-            Some(judgement(timeline, name, contract, flow, verdict))
-        })
+        match self.reach() {
+            Reach::Outside => None,
+            Reach::Tunnel if covered == Cover::Yes => Some(self.unobservable(Unobservable::UndecodedTunnel)),
+            Reach::Tunnel => None,
+            Reach::Inside => Some(match covered {
+                Cover::Maybe => self.unobservable(Unobservable::UnattributedAddress),
+                _ if !self.trail.flow.certain => self.unobservable(Unobservable::OneSided),
+                _ => self.weigh(),
+            }),
+        }
     }
-}
 
-/// Whether the source is the contract's hop and the flow is of the kind that the contract steers to it.
-fn sends_on(contract: &Contract, flow: &Oriented, source: &Owner) -> bool {
-    let Some(hop) = contract.hops().next() else { return false };
-    let is_hop = match source {
-        Owner::Workload { workload, .. } => hop.is_workload(workload),
-        _ => false,
-    };
-    (is_hop || hop.is_address(flow.tuple.orig.ip)) && in_reach(contract, &flow.tuple)
-}
-
-fn judgement(
-    timeline: &Timeline,
-    name: &Arc<str>,
-    contract: &Contract,
-    flow: &Oriented,
-    verdict: Verdict,
-) -> Judgement {
-    let expected = expected(timeline, contract);
-    let evidence = vec![evidence(contract, &flow.tuple, verdict, &expected)];
-    let hop = contract.hops().next().map(|hop| hop.name.clone()).unwrap_or_default();
-    let missing_hop = (verdict == Verdict::Bypassed).then_some(MissingHop { name: hop, expected });
-    let skip = (verdict == Verdict::Bypassed).then_some(match contract.service {
-        Service::Dns => Skip::Resolver,
-        Service::Egress => Skip::Proxy,
-        Service::Ingress => Skip::Ingress,
-    });
-    Judgement { contract: Arc::clone(name), service: contract.service, verdict, missing_hop, skip, evidence }
-}
-
-fn verdict(timeline: &Timeline, contract: &Contract, flow: &Oriented, source: &Owner) -> Option<Verdict> {
-    let cover = covers_source(timeline, contract, flow.tuple.orig, source);
-    if cover == Cover::No {
-        return None;
-    }
-    let responder = responder(timeline, contract, flow)?;
-    Some(match (cover, responder, flow.certain) {
-        (Cover::Maybe, ..) => Verdict::Unobservable(Unobservable::UnattributedAddress),
-        (_, _, false) => Verdict::Unobservable(Unobservable::OneSided),
-        (_, Responder::Hop, _) => Verdict::Verified,
-        (_, Responder::Other, _) => Verdict::Bypassed,
-        (_, Responder::Unclear, _) => Verdict::Unobservable(Unobservable::UnattributedAddress),
-    })
-}
-
-fn covers_source(timeline: &Timeline, contract: &Contract, orig: Endpoint, source: &Owner) -> Cover {
-    if contract.hops().any(|hop| hop.is_address(orig.ip)) {
-        return Cover::No;
-    }
-    match source {
-        Owner::Workload { workload, .. } => covers_workload(contract, workload),
-        Owner::Ambiguous { candidates, host } => {
-            let covers: Vec<_> = candidates.iter().map(|workload| covers_workload(contract, workload)).collect();
-            match covers.first() {
-                Some(first) if *host && *first == Cover::Yes => Cover::Maybe,
-                Some(first) if covers.iter().all(|cover| cover == first) => *first,
-                _ => Cover::Maybe,
+    /// Puts the proofs of all stages together.
+    fn weigh(&self) -> Outcome {
+        if self.contract.via.is_empty() {
+            let text = format!("the contract allows no path to {}", self.trail.meant());
+            let evidence = vec![Evidence { kind: "deny".to_owned(), text }];
+            return self.judged(Verdict::Bypassed, evidence, Vec::new(), None);
+        }
+        let proofs: Vec<(Proof, &Stage)> = self.contract.via.iter().map(|stage| (self.stage(stage), stage)).collect();
+        if self.trail.patient && proofs.iter().any(|(proof, _)| matches!(proof, Proof::Wait)) {
+            return Outcome::Wait;
+        }
+        let (mut evidence, mut passed, mut skipped, mut unknown) = (Vec::new(), Vec::new(), None, None);
+        for (proof, stage) in proofs {
+            match proof {
+                Proof::Holds { kind, hop, text } => {
+                    evidence.push(said(kind, text));
+                    passed.push(hop);
+                }
+                Proof::Fails { kind, text } => {
+                    evidence.push(said(kind, text));
+                    skipped = skipped.or(Some(stage));
+                }
+                Proof::Unknown { kind, reason, text } => {
+                    evidence.push(said(kind, text));
+                    unknown = unknown.or(Some((reason, stage)));
+                }
+                Proof::Wait => unknown = unknown.or(Some((Unobservable::CaptureLoss, stage))),
             }
         }
-        Owner::Unknown => bare(contract, orig, Cover::Maybe),
-        Owner::Host => bare(contract, orig, Cover::No),
-        Owner::External => {
-            let hidden = !timeline.is_complete() && !super::is_internet(orig.ip) && is_unicast(orig);
-            bare(contract, orig, if hidden { Cover::Maybe } else { Cover::No })
+        let verdict = match (skipped, unknown) {
+            (None, None) => Verdict::Verified,
+            (Some(_), _) if passed.is_empty() => Verdict::Bypassed,
+            (Some(_), _) => Verdict::Partial,
+            (None, Some((reason, _))) => Verdict::Unobservable(reason),
+        };
+        self.judged(verdict, evidence, passed, skipped.or(unknown.map(|(_, stage)| stage)))
+    }
+
+    fn judged(&self, verdict: Verdict, evidence: Vec<Evidence>, passed: Vec<String>, open: Option<&Stage>) -> Outcome {
+        let skipped = matches!(verdict, Verdict::Bypassed | Verdict::Partial);
+        let skip = match verdict {
+            Verdict::Bypassed | Verdict::Partial => Some(self.skip(open)),
+            Verdict::Unobservable(Unobservable::HopNotReady) => self.is_startup(open).then_some(Skip::Startup),
+            _ => None,
+        };
+        Outcome::Judged(Box::new(Judgement {
+            contract: Arc::clone(self.name),
+            service: self.contract.service,
+            verdict,
+            missing_hop: skipped.then(|| self.missing(open)),
+            skip,
+            evidence,
+            passed,
+        }))
+    }
+
+    fn unobservable(&self, reason: Unobservable) -> Outcome {
+        let hops: Vec<_> = self.contract.hops().map(|hop| hop.name.as_str()).collect();
+        let hops = if hops.is_empty() { "no path".to_owned() } else { hops.join(", ") };
+        let text = format!("{hops} could not be judged: {}", reason.as_str());
+        let evidence = vec![Evidence { kind: "contract".to_owned(), text }];
+        self.judged(Verdict::Unobservable(reason), evidence, Vec::new(), None)
+    }
+
+    /// Name resolution by content: the responder, or who it asks through a proxy, is not the contract's resolver.
+    fn content(&self, found: &resolution::Resolution) -> Option<Judgement> {
+        if self.covers() != Cover::Yes || self.contract.hops().any(|hop| self.answers(hop)) {
+            return None;
+        }
+        let text = format!("{}: {}", found.protocol, found.text);
+        let evidence = vec![Evidence { kind: "content".to_owned(), text }];
+        match self.judged(Verdict::Bypassed, evidence, Vec::new(), self.contract.via.first()) {
+            Outcome::Judged(judgement) => Some(*judgement),
+            Outcome::Uncovered | Outcome::Wait => None,
         }
     }
 }
 
-fn covers_workload(contract: &Contract, workload: &Workload) -> Cover {
-    let covered = contract.workloads.iter().any(|selector| selector.matches(workload))
-        && !contract.hops().any(|hop| hop.is_workload(workload));
-    if covered { Cover::Yes } else { Cover::No }
-}
-
-/// Without a workload only the address parts of selectors can tell; `otherwise` is the answer when they cannot.
-fn bare(contract: &Contract, orig: Endpoint, otherwise: Cover) -> Cover {
-    let answers: Vec<_> = contract.workloads.iter().map(|selector| selector.matches_bare_address(orig.ip)).collect();
-    if answers.contains(&Some(true)) {
-        Cover::Yes
-    } else if answers.iter().all(|answer| *answer == Some(false)) {
-        Cover::No
-    } else {
-        otherwise
-    }
-}
-
-fn is_unicast(end: Endpoint) -> bool {
-    !(end.ip.is_multicast() || end.ip.is_unspecified() || end.ip.is_loopback())
-}
-
-enum Responder {
-    Hop,
-    Other,
-    Unclear,
-}
-
-/// Who answers: the hop, somebody else in the contract's reach, or nobody that it is about (`None`).
-fn responder(timeline: &Timeline, contract: &Contract, flow: &Oriented) -> Option<Responder> {
-    let FiveTuple { protocol, orig, resp } = flow.tuple;
-    let hop = contract.hops().next()?;
-    let serves = hop.serves(protocol, resp.port);
-    if hop.is_address(resp.ip) {
-        return if serves { Some(Responder::Hop) } else { in_reach(contract, &flow.tuple).then_some(Responder::Other) };
-    }
-    let owner = responder_of(timeline, flow);
-    match &owner {
-        Owner::Workload { workload, .. } if hop.is_workload(workload) && serves => return Some(Responder::Hop),
-        Owner::Ambiguous { candidates: all, .. } if serves && all.iter().any(|workload| hop.is_workload(workload)) => {
-            return Some(Responder::Unclear);
-        }
-        _ => {}
-    }
-    if !in_reach(contract, &flow.tuple) || orig.ip == resp.ip || !is_unicast(resp) {
-        return None;
-    }
-    let unclear = match owner {
-        Owner::Unknown => !hop.workloads.is_empty(),
-        Owner::External => hop_may_be_hidden(timeline, contract),
-        // A hop in the host's namespace would be among the candidates, or be named by its socket.
-        Owner::Host | Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
-    };
-    Some(if unclear { Responder::Unclear } else { Responder::Other })
-}
-
-/// A hop named by workload, none of which was ever heard of, while the runtime does not answer.
-fn hop_may_be_hidden(timeline: &Timeline, contract: &Contract) -> bool {
-    let named_only = contract.hops().all(|hop| !hop.workloads.is_empty() && hop.addresses.is_empty());
-    named_only && !timeline.is_complete() && hop_workloads(timeline, contract).next().is_none()
-}
-
-fn in_reach(contract: &Contract, tuple: &FiveTuple) -> bool {
-    contract.remotes.iter().any(|set| set.contains(tuple.resp.ip))
-        && (contract.ports.is_empty()
-            || contract.ports.iter().any(|spec| spec.matches(tuple.protocol, tuple.resp.port)))
-        && is_request(tuple)
-}
-
-/// ICMP counts only where it can carry a conversation: an echo request (RFC 792 type 8, RFC 4443 type 128).
-fn is_request(tuple: &FiveTuple) -> bool {
-    match tuple.protocol {
-        Protocol::ICMP => tuple.orig.port == 8,
-        Protocol::ICMPV6 => tuple.orig.port == 128,
-        _ => true,
-    }
-}
-
-fn hop_workloads<'a>(timeline: &'a Timeline, contract: &'a Contract) -> impl Iterator<Item = &'a Arc<Workload>> {
-    timeline.running().filter(|workload| {
-        workload.state != WorkloadState::Exited && contract.hops().any(|hop| hop.is_workload(workload))
-    })
-}
-
-/// Where the hop could have been reached, for the alert.
-fn expected(timeline: &Timeline, contract: &Contract) -> Vec<String> {
-    const MOST: usize = 8;
-    let Some(hop) = contract.hops().next() else { return Vec::new() };
-    let ports: Vec<_> = hop.ports.iter().map(|spec| spec.port).collect();
-    let with_ports = |ip: std::net::IpAddr| match ports.first() {
-        Some(port) => Endpoint { ip, port: *port }.to_string(),
-        None => ip.to_string(),
-    };
-    let by_workload = hop_workloads(timeline, contract)
-        .flat_map(|workload| workload.addresses().map(move |ip| (workload, ip)))
-        .map(|(workload, ip)| format!("{} ({})", with_ports(ip), workload.name));
-    let by_address = hop
-        .addresses
-        .iter()
-        .map(|range| if range.size() == 1u32.into() { with_ports(range.ip()) } else { range.to_string() });
-    by_address.chain(by_workload).take(MOST).collect()
-}
-
-fn evidence(contract: &Contract, tuple: &FiveTuple, verdict: Verdict, expected: &[String]) -> Evidence {
-    let hop = contract.hops().next().map_or("", |hop| hop.name.as_str());
-    let known = if expected.is_empty() { "no running workload is that hop".to_owned() } else { expected.join(", ") };
-    let text = match verdict {
-        Verdict::Verified => format!("the responder {} is the hop {hop}", tuple.resp),
-        Verdict::Bypassed => {
-            format!("the responder {} ({}) is not the hop {hop}; that is {known}", tuple.resp, tuple.protocol)
-        }
-        Verdict::Partial => format!("hop {hop} seen in part"),
-        Verdict::Unobservable(reason) => format!("hop {hop} could not be judged: {}", reason.as_str()),
-    };
-    Evidence { kind: "peer".to_owned(), text }
+fn said(kind: EvidenceKind, text: String) -> Evidence {
+    Evidence { kind: kind.as_str().to_owned(), text }
 }

@@ -4,11 +4,16 @@
 
 mod bindings;
 mod hops;
+mod legs;
 mod losses;
+mod windows;
 
 pub use bindings::Bindings;
 pub use hops::{HopMemory, HopRecord};
+pub use legs::Legs;
 pub use losses::Losses;
+
+use super::{Contract, Family, JudgedFlow, Verdict};
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -19,4 +24,35 @@ pub struct PathState {
     pub losses: Losses,
     /// When each hop was last seen.
     pub hops: HopMemory,
+    /// What relaying hops send on.
+    pub legs: Legs,
+}
+
+impl PathState {
+    /// Nothing is known yet; the hops are those of these contracts.
+    pub fn new<'a>(contracts: impl Iterator<Item = &'a Contract> + Clone) -> Self {
+        Self { hops: HopMemory::new(contracts.clone()), legs: Legs::new(contracts), ..Self::default() }
+    }
+
+    /// Remembers what a judged flow says of hops.
+    pub fn note(&mut self, flow: &JudgedFlow) {
+        if !self.legs.is_empty() {
+            self.legs.note(&flow.view.record, flow.source.workload().map(|workload| &**workload));
+        }
+        let Some(judgement) = &flow.judgement else { return };
+        let start = flow.oriented.at;
+        for hop in &judgement.passed {
+            self.hops.seen(hop, start);
+        }
+        match (judgement.verdict, &judgement.missing_hop, flow.source.workload()) {
+            (Verdict::Bypassed | Verdict::Partial, Some(missing), _) => {
+                missing.name.split(" or ").for_each(|hop| self.hops.missed(hop, start));
+            }
+            (Verdict::Verified, _, Some(workload)) => {
+                let family = Family::of(flow.oriented.tuple.resp.ip);
+                self.hops.kept(&judgement.contract, &workload.id, family);
+            }
+            _ => {}
+        }
+    }
 }

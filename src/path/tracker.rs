@@ -1,29 +1,32 @@
-//! Follows each flow from its first packet to its verdict.
+//! Follows each flow from its first packet to its verdict, and joins what several points saw of it.
 //!
-//! Contract: a flow is judged once. It waits for the runtime to tell whose it is (`attribution_grace`), and an attempt waits for
-//! an answer (`answer_grace`); then it is judged with what is known. A flow seen at several points is one flow.
-//! Limits: at `max_flows` the oldest is forgotten and counted; one that was still waiting is judged before that.
-//! Design: returns what happened; the engine owns timers and counters.
+//! Contract: a flow is judged once. It waits for the runtime to tell whose it is (`attribution_grace`), an attempt for an answer
+//! (`answer_grace`), absence at a hop for the time in which the flow could still be seen there; then it is judged with what is known. A flow seen
+//! at several points, or translated on its way, is one trail. Limits: at `max_flows` the oldest is forgotten and counted; one that was still
+//! waiting is judged before that. Design: returns what happened; the engine owns timers and counters. A flow has one timer at a time.
+
+mod judging;
+mod open;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::source::{is_unsettled, source_of, starts_here};
-use super::{FlowView, Judge, Judgement, Oriented, Verdict, orientations};
+use self::open::{Open, Phase};
+use super::judge::{Judgement, Scene};
+use super::source::starts_here;
+use super::trail::{self, Sighting};
+use super::{FlowView, Judge, Oriented};
 use crate::input::{
-    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint, Protocol, SocketView,
+    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, SocketView,
 };
-use crate::inventory::{Owner, Timeline};
+use crate::inventory::Owner;
 use crate::time::Timestamp;
 
-/// Points named for one flow; more witnesses are not listed.
-const MAX_POINTS: usize = 8;
 /// Points whose first packet is remembered; when interfaces come and go beyond that, all count as new again.
 const MAX_WATCHED: usize = 4096;
 /// The same flow starts within so long of itself at two points; a later opening of the same five-tuple is another flow.
 const SAME_START: Duration = Duration::from_secs(2);
-/// For so long after its first packet a point may see answers whose request it missed.
-const WARM_UP: Duration = Duration::from_secs(5);
 
 /// A flow whose judgement is final.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub struct JudgedFlow {
     pub oriented: Oriented,
     /// Who asked.
     pub source: Owner,
+    /// Who answers, where a contract about what comes in judged it.
+    pub reached: Option<Owner>,
     /// Whether an answer was seen.
     pub answered: bool,
     /// What the contracts say; `None` where none covers it.
@@ -42,6 +47,8 @@ pub struct JudgedFlow {
     pub took: Duration,
     /// Whether its end was told already: no progress follows.
     pub over: bool,
+    /// Whether it was judged before, by another contract: what its content says came later.
+    pub again: bool,
 }
 
 /// Waiting times and the bound.
@@ -59,24 +66,13 @@ pub struct TrackerLimits {
 #[derive(Debug, Default)]
 pub struct Step {
     /// Flows that were judged now.
-    pub judged: Vec<JudgedFlow>,
+    pub judged: Vec<Arc<JudgedFlow>>,
+    /// A flow that was judged before, and went on.
+    pub went_on: Option<Arc<JudgedFlow>>,
     /// Flows to come back to, and when.
     pub wake: Vec<(Timestamp, FlowId)>,
     /// Flows that were forgotten because the table was full.
     pub forgotten: u64,
-}
-
-#[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts, each with its own cause")]
-struct OpenFlow {
-    view: FlowView,
-    sequence: u64,
-    answered: bool,
-    judged: bool,
-    /// The meter reported its active timeout: the next record of this tuple goes on with this flow.
-    continues: bool,
-    /// The meter said that it ended.
-    over: bool,
 }
 
 /// How long a flow is still worth waiting for.
@@ -95,12 +91,15 @@ type Seeded = foldhash::fast::RandomState;
 pub struct Tracker {
     limits: TrackerLimits,
     judge: Judge,
-    flows: hashbrown::HashMap<FiveTuple, OpenFlow, Seeded>,
+    flows: hashbrown::HashMap<FiveTuple, Open, Seeded>,
     tuples: hashbrown::HashMap<FlowId, FiveTuple, Seeded>,
+    /// Translated twins, by their tuple: the tuple of the trail that they belong to.
+    twins: hashbrown::HashMap<FiveTuple, FiveTuple, Seeded>,
     oldest_first: BTreeMap<u64, FlowId>,
     next_sequence: u64,
     waiting: BTreeSet<FlowId>,
     watched_since: BTreeMap<ObservationPoint, Timestamp>,
+    relays: bool,
 }
 
 fn canonical(tuple: FiveTuple) -> FiveTuple {
@@ -110,15 +109,19 @@ fn canonical(tuple: FiveTuple) -> FiveTuple {
 impl Tracker {
     /// Follows nothing yet.
     pub fn new(judge: Judge, limits: TrackerLimits) -> Self {
+        let relays =
+            judge.contracts().flat_map(super::Contract::hops).any(|hop| hop.accepts(super::EvidenceKind::Relay));
         Self {
             limits,
             judge,
             flows: hashbrown::HashMap::default(),
             tuples: hashbrown::HashMap::default(),
+            twins: hashbrown::HashMap::default(),
             oldest_first: BTreeMap::new(),
             next_sequence: 0,
             waiting: BTreeSet::new(),
             watched_since: BTreeMap::new(),
+            relays,
         }
     }
 
@@ -138,34 +141,35 @@ impl Tracker {
     }
 
     /// Takes in a flow event.
-    pub fn on_event(&mut self, timeline: &Timeline, event: &FlowEvent, step: &mut Step) {
+    pub fn on_event(&mut self, scene: Scene<'_>, event: &FlowEvent, step: &mut Step) {
         match event.kind {
-            FlowEventKind::Started => self.started(timeline, &event.record, step),
+            FlowEventKind::Started => self.started(scene, &event.record, step),
             FlowEventKind::Answered | FlowEventKind::Payload | FlowEventKind::Updated | FlowEventKind::Ended(_) => {
-                self.progress(timeline, &event.record, event.kind, step);
+                self.progress(scene, &event.record, event.kind, step);
             }
         }
     }
 
     /// A waiting time is over.
-    pub fn on_timer(&mut self, timeline: &Timeline, id: FlowId, now: Timestamp, step: &mut Step) {
-        self.try_judge(timeline, id, now, Patience::Grace, step);
+    pub fn on_timer(&mut self, scene: Scene<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        self.try_judge(scene, id, now, Patience::Grace, step);
+        self.wait(scene, id, now, step);
     }
 
     /// The inventory changed: flows that wait for it are looked at again.
-    pub fn on_inventory(&mut self, timeline: &Timeline, now: Timestamp, step: &mut Step) {
+    pub fn on_inventory(&mut self, scene: Scene<'_>, now: Timestamp, step: &mut Step) {
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
-            self.try_judge(timeline, id, now, Patience::Grace, step);
+            self.try_judge(scene, id, now, Patience::Grace, step);
         }
     }
 
     /// The kernel showed a socket: flows that it may be behind, and that wait, are looked at again.
-    pub fn on_socket(&mut self, timeline: &Timeline, socket: &SocketView, now: Timestamp, step: &mut Step) {
+    pub fn on_socket(&mut self, scene: Scene<'_>, socket: &SocketView, now: Timestamp, step: &mut Step) {
         let SocketView { protocol, local, remote, .. } = *socket;
         let ids: Vec<FlowId> = match remote {
             Some(remote) if !local.ip.is_unspecified() => {
-                let tuple = canonical(FiveTuple { protocol, orig: local, resp: remote });
-                self.flows.get(&tuple).map(|open| open.view.record.id).into_iter().collect()
+                let tuple = FiveTuple { protocol, orig: local, resp: remote };
+                self.flows.get(&self.trail_of(tuple)).map(|open| open.id).into_iter().collect()
             }
             _ => {
                 let at_port = |tuple: &FiveTuple| {
@@ -175,139 +179,169 @@ impl Tracker {
             }
         };
         for id in ids.into_iter().filter(|id| self.waiting.contains(id)).collect::<Vec<_>>() {
-            self.try_judge(timeline, id, now, Patience::Grace, step);
+            self.try_judge(scene, id, now, Patience::Grace, step);
+        }
+    }
+
+    /// A translation was told: its two sides are one trail.
+    pub fn on_binding(&mut self, scene: Scene<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
+        let (before, after) = (canonical(binding.before), canonical(binding.after));
+        if before != after && self.flows.contains_key(&before) && self.flows.contains_key(&after) {
+            self.merge(before, after);
+        }
+        for tuple in [before, after] {
+            if let Some(id) = self.flows.get(&tuple).map(|open| open.id).filter(|id| self.waiting.contains(id)) {
+                self.try_judge(scene, id, now, Patience::Grace, step);
+            }
+        }
+    }
+
+    /// The twin's sightings belong to the trail of the tuple before translation.
+    fn merge(&mut self, before: FiveTuple, after: FiveTuple) {
+        let Some(twin) = self.flows.get(&after).map(|open| open.id) else { return };
+        let sightings = self.flows.get_mut(&after).map(Open::take_sightings).unwrap_or_default();
+        let answered = self.flows.get(&after).is_some_and(|open| open.answered);
+        self.forget(twin);
+        if let Some(open) = self.flows.get_mut(&before) {
+            open.answered |= answered;
+            sightings.into_iter().for_each(|sighting| open.witness(sighting));
+            if open.add_twin(after) {
+                self.twins.insert(after, before);
+            }
         }
     }
 
     /// The observation ends: what still waits is judged as it stands.
-    pub fn finish(&mut self, timeline: &Timeline, now: Timestamp, step: &mut Step) {
+    pub fn finish(&mut self, scene: Scene<'_>, now: Timestamp, step: &mut Step) {
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
-            self.try_judge(timeline, id, now, Patience::None, step);
+            self.try_judge(scene, id, now, Patience::None, step);
         }
     }
 
-    fn started(&mut self, timeline: &Timeline, record: &FlowRecord, step: &mut Step) {
+    /// The tuple of the trail that a tuple belongs to.
+    fn trail_of(&self, tuple: FiveTuple) -> FiveTuple {
+        let key = canonical(tuple);
+        if self.flows.contains_key(&key) { key } else { self.twins.get(&key).copied().unwrap_or(key) }
+    }
+
+    /// The tuple of a followed trail that this one is a side of, by what is known of its translation.
+    fn joined(&self, scene: Scene<'_>, record: &FlowRecord) -> Option<FiveTuple> {
+        let binding = scene.path.bindings.find(&record.tuple, record.start)?;
+        let twin = canonical(trail::twin(binding, &record.tuple));
+        (twin != canonical(record.tuple) && self.flows.contains_key(&twin)).then_some(twin)
+    }
+
+    fn started(&mut self, scene: Scene<'_>, record: &FlowRecord, step: &mut Step) {
+        self.watch(record);
+        let key = canonical(record.tuple);
+        if !self.flows.contains_key(&key)
+            && let Some(trail) = self.joined(scene, record)
+        {
+            return self.witness_twin(scene, trail, record, step);
+        }
+        if let Some(open) = self.flows.get_mut(&key) {
+            let again = starts_here(record) && record.start.since(open.start) > SAME_START;
+            let old = open.id;
+            if open.point != record.point && !again {
+                let nearer = open.witness_same(scene, record);
+                if nearer {
+                    self.renumber(old, record.id, key);
+                }
+                return self.try_judge(scene, record.id, record.start, Patience::Grace, step);
+            }
+            if open.continues && open.point == record.point {
+                open.go_on(record);
+                return self.renumber(old, record.id, key);
+            }
+            self.try_judge(scene, old, record.start, Patience::None, step);
+            self.forget(old);
+        }
+        self.make_room(scene, record.start, step);
+        self.follow(key, record);
+        self.try_judge(scene, record.id, record.start, Patience::Grace, step);
+        self.wait(scene, record.id, record.start, step);
+    }
+
+    fn watch(&mut self, record: &FlowRecord) {
         if !self.watched_since.contains_key(&record.point) {
             if self.watched_since.len() >= MAX_WATCHED {
                 self.watched_since.clear();
             }
             self.watched_since.insert(record.point.clone(), record.start);
         }
-        let key = canonical(record.tuple);
-        if let Some(open) = self.flows.get_mut(&key) {
-            let again = starts_here(record) && record.start.since(open.view.record.start) > SAME_START;
-            if open.view.record.point != record.point && !again {
-                open.witness(&record.point);
-                return;
-            }
-            let old = open.view.record.id;
-            if open.continues && open.view.record.point == record.point {
-                open.view.record = record.clone();
-                open.continues = false;
-                self.tuples.remove(&old);
-                self.tuples.insert(record.id, key);
-                self.oldest_first.insert(open.sequence, record.id);
-                if self.waiting.remove(&old) {
-                    self.waiting.insert(record.id);
-                }
-                return;
-            }
-            self.try_judge(timeline, old, record.start, Patience::None, step);
-            self.forget(old);
+    }
+
+    fn witness_twin(&mut self, scene: Scene<'_>, trail: FiveTuple, record: &FlowRecord, step: &mut Step) {
+        let Some(open) = self.flows.get_mut(&trail) else { return };
+        let binding = scene.path.bindings.find(&record.tuple, record.start);
+        let reversed = binding.is_some_and(|binding| {
+            let twin = trail::twin(binding, &record.tuple);
+            twin != open.tuple
+        });
+        open.witness(Sighting::of(record, reversed));
+        let id = open.id;
+        if open.add_twin(canonical(record.tuple)) {
+            self.twins.insert(canonical(record.tuple), trail);
         }
-        self.make_room(timeline, record.start, step);
-        self.follow(key, record);
-        step.wake.push((record.start.plus(self.limits.answer_grace), record.id));
-        step.wake.push((record.start.plus(self.limits.attribution_grace), record.id));
-        self.try_judge(timeline, record.id, record.start, Patience::Grace, step);
+        self.try_judge(scene, id, record.start, Patience::Grace, step);
+    }
+
+    /// Another record meters the flow from now on.
+    fn renumber(&mut self, old: FlowId, new: FlowId, key: FiveTuple) {
+        let Some(open) = self.flows.get(&key) else { return };
+        self.tuples.remove(&old);
+        self.tuples.insert(new, key);
+        self.oldest_first.insert(open.sequence, new);
+        if self.waiting.remove(&old) {
+            self.waiting.insert(new);
+        }
     }
 
     fn follow(&mut self, key: FiveTuple, record: &FlowRecord) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let view = FlowView { record: record.clone(), points: vec![record.point.clone()], translated: None };
-        self.flows
-            .insert(key, OpenFlow { view, sequence, answered: false, judged: false, continues: false, over: false });
+        self.flows.insert(key, Open::new(record, sequence));
         self.tuples.insert(record.id, key);
         self.oldest_first.insert(sequence, record.id);
         self.waiting.insert(record.id);
     }
 
-    fn progress(&mut self, timeline: &Timeline, record: &FlowRecord, kind: FlowEventKind, step: &mut Step) {
-        let Some(open) = self.flows.get_mut(&canonical(record.tuple)) else { return };
-        if open.view.record.id != record.id {
+    fn progress(&mut self, scene: Scene<'_>, record: &FlowRecord, kind: FlowEventKind, step: &mut Step) {
+        let key = self.trail_of(record.tuple);
+        let Some(open) = self.flows.get_mut(&key) else { return };
+        let id = open.id;
+        open.answered |= kind == FlowEventKind::Answered;
+        if id != record.id {
+            if kind == FlowEventKind::Answered {
+                self.try_judge(scene, id, record.end, Patience::Grace, step);
+            }
             return;
         }
-        open.view.record = record.clone();
-        open.answered |= kind == FlowEventKind::Answered;
+        open.update(record);
         open.continues = kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
         open.over = matches!(kind, FlowEventKind::Ended(_)) && !open.continues;
-        let (over, judged) = (open.over, open.judged);
-        if judged && over {
-            self.forget(record.id);
-        } else {
-            self.try_judge(timeline, record.id, record.end, Patience::Grace, step);
-        }
-    }
-
-    /// Judges the flow unless it is worth waiting for the runtime or for an answer.
-    fn try_judge(&mut self, timeline: &Timeline, id: FlowId, now: Timestamp, patience: Patience, step: &mut Step) {
-        let Some(open) = self.tuples.get(&id).and_then(|key| self.flows.get(key)).filter(|open| !open.judged) else {
-            return;
-        };
-        let record = &open.view.record;
-        let age = now.since(record.start);
-        let waited = |grace| patience == Patience::None || age >= grace;
-        let Some(reading) = self.read(timeline, record, waited(self.limits.attribution_grace)) else { return };
-        let is_attempt = reading.judgement.as_ref().is_some_and(|j| j.verdict == Verdict::Bypassed)
-            && record.tuple.protocol == Protocol::TCP
-            && !open.answered;
-        if is_attempt && !open.over && !waited(self.limits.answer_grace) {
-            return;
-        }
         let over = open.over;
-        step.judged.push(JudgedFlow {
-            view: if reading.oriented.forward { open.view.clone() } else { open.view.clone().reversed() },
-            oriented: reading.oriented,
-            source: reading.source,
-            answered: open.answered,
-            judgement: reading.judgement,
-            took: age,
-            over: open.over,
-        });
-        self.waiting.remove(&id);
+        let Phase::Judged(judged) = &open.phase else {
+            return self.try_judge(scene, id, record.end, Patience::Grace, step);
+        };
+        let judged = Arc::clone(judged);
+        if kind == FlowEventKind::Payload {
+            let read = if judged.oriented.forward { record.clone() } else { record.clone().reversed() };
+            let again = self.judge_content(scene, &judged, &read, step);
+            if let Some((again, open)) = again.zip(self.flows.get_mut(&key)) {
+                open.phase = Phase::Judged(again);
+            }
+        }
+        step.went_on = (kind != FlowEventKind::Answered).then_some(judged);
         if over {
             self.forget(id);
-        } else if let Some(open) = self.tuples.get(&id).and_then(|key| self.flows.get_mut(key)) {
-            open.judged = true;
         }
     }
 
-    /// The reading that a contract covers, or else the likeliest; `None` while the runtime may still tell.
-    fn read(&self, timeline: &Timeline, record: &FlowRecord, waited: bool) -> Option<Reading> {
-        let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
-        let warming_up = record.start < watched_since.plus(WARM_UP);
-        let mut likeliest = None;
-        for oriented in orientations(record, warming_up) {
-            let source = source_of(timeline, record, &oriented);
-            if !waited && is_unsettled(timeline, &source, &oriented) {
-                return None;
-            }
-            let judgement = self.judge.judge(timeline, &oriented, &source);
-            let covered = judgement.is_some();
-            let reading = Reading { oriented, source, judgement };
-            if covered {
-                return Some(reading);
-            }
-            likeliest.get_or_insert(reading);
-        }
-        likeliest
-    }
-
-    fn make_room(&mut self, timeline: &Timeline, now: Timestamp, step: &mut Step) {
+    fn make_room(&mut self, scene: Scene<'_>, now: Timestamp, step: &mut Step) {
         while self.flows.len() >= self.limits.max_flows.max(1) {
             let Some((_, id)) = self.oldest_first.pop_first() else { return };
-            self.try_judge(timeline, id, now, Patience::None, step);
+            self.try_judge(scene, id, now, Patience::None, step);
             self.forget(id);
             step.forgotten += 1;
         }
@@ -316,21 +350,10 @@ impl Tracker {
     fn forget(&mut self, id: FlowId) {
         if let Some(open) = self.tuples.remove(&id).and_then(|key| self.flows.remove(&key)) {
             self.oldest_first.remove(&open.sequence);
+            for twin in open.twins {
+                self.twins.remove(&twin);
+            }
         }
         self.waiting.remove(&id);
     }
-}
-
-impl OpenFlow {
-    fn witness(&mut self, point: &ObservationPoint) {
-        if self.view.points.len() < MAX_POINTS && !self.view.points.contains(point) {
-            self.view.points.push(point.clone());
-        }
-    }
-}
-
-struct Reading {
-    oriented: Oriented,
-    source: Owner,
-    judgement: Option<Judgement>,
 }

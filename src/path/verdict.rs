@@ -52,11 +52,31 @@ impl Verdict {
         }
     }
 
+    /// The reason of `unobservable`; empty for the others.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Unobservable(reason) => reason.as_str(),
+            Self::Verified | Self::Bypassed | Self::Partial => "",
+        }
+    }
+
     /// The labels of all verdicts.
     pub const LABELS: [&'static str; 4] = ["verified", "bypassed", "partial", "unobservable"];
 }
 
 impl Unobservable {
+    /// All reasons, in order.
+    pub const ALL: [Self; 8] = [
+        Self::NoObservationPoint,
+        Self::CaptureLoss,
+        Self::UnattributedAddress,
+        Self::RootlessStack,
+        Self::UndecodedTunnel,
+        Self::NatUnknown,
+        Self::HopNotReady,
+        Self::OneSided,
+    ];
+
     /// The word used in JSON and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -121,12 +121,14 @@ pub static METRICS: &[Metric] = &[
     }),
     counter(
         "hopwatch_path_flows_total",
-        &["contract", "verdict"],
-        "Flows that a path contract covers, by verdict",
+        &["contract", "verdict", "reason"],
+        "Flows that a path contract covers, by verdict; the reason is empty unless the verdict is unobservable",
         |s| {
             let flows = s.engine.path_flows.iter();
             flows
-                .map(|((contract, verdict), n)| sample([("contract", &**contract), ("verdict", verdict)], *n))
+                .map(|((contract, verdict, reason), n)| {
+                    sample([("contract", &**contract), ("verdict", verdict), ("reason", reason)], *n)
+                })
                 .collect()
         },
     ),

@@ -8,7 +8,7 @@ use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{Engine, EngineConfig, Timings};
 use hopwatch::input::{Fact, FlowId, Input, KernelFact, RecordedFact, WorkloadId};
 use hopwatch::inventory::{Owner, Timeline, TimelineLimits};
-use hopwatch::path::{Judge, Step, Tracker, TrackerLimits};
+use hopwatch::path::{Judge, PathState, Patience, Scene, Step, Tracker, TrackerLimits};
 use hopwatch::time::Timestamp;
 
 use super::world::{Expected, Kind};
@@ -19,6 +19,7 @@ const MAX_FLOWS: usize = 4096;
 
 pub struct Follower {
     timeline: Timeline,
+    path: PathState,
     tracker: Tracker,
     timers: BTreeMap<(Timestamp, u64), FlowId>,
     sequence: u64,
@@ -93,6 +94,7 @@ impl Follower {
             TrackerLimits { attribution_grace: ATTRIBUTION_GRACE, answer_grace: ANSWER_GRACE, max_flows: MAX_FLOWS };
         Self {
             timeline: Timeline::new(limits(remember)),
+            path: PathState::default(),
             tracker: Tracker::new(Judge::new(vec![]), limits_of_tracker),
             timers: BTreeMap::new(),
             sequence: 0,
@@ -110,7 +112,7 @@ impl Follower {
                 break;
             }
             self.timers.pop_first();
-            self.step(|timeline, tracker, step| tracker.on_timer(timeline, id, due, step));
+            self.step(|scene, tracker, step| tracker.on_timer(scene, id, due, step));
         }
         if let (Fact::Flow(event), Some(expected)) = (&input.fact, expected) {
             self.waiting.insert(event.record.id, expected);
@@ -121,18 +123,18 @@ impl Follower {
     fn take(&mut self, input: &Input) {
         let at = input.at;
         match &input.fact {
-            Fact::Flow(event) => self.step(|timeline, tracker, step| tracker.on_event(timeline, event, step)),
+            Fact::Flow(event) => self.step(|scene, tracker, step| tracker.on_event(scene, event, step)),
             Fact::Recorded(RecordedFact::Inventory(event)) => {
                 self.timeline.apply(at, event);
-                self.step(|timeline, tracker, step| tracker.on_inventory(timeline, at, step));
+                self.step(|scene, tracker, step| tracker.on_inventory(scene, at, step));
             }
             Fact::Recorded(RecordedFact::Kernel(fact)) => {
                 self.timeline.apply_kernel(at, fact);
                 match fact {
                     KernelFact::SocketOpened(socket) => {
-                        self.step(|timeline, tracker, step| tracker.on_socket(timeline, socket, at, step));
+                        self.step(|scene, tracker, step| tracker.on_socket(scene, socket, at, step));
                     }
-                    _ => self.step(|timeline, tracker, step| tracker.on_inventory(timeline, at, step)),
+                    _ => self.step(|scene, tracker, step| tracker.on_inventory(scene, at, step)),
                 }
             }
             Fact::Recorded(RecordedFact::Link(link)) => self.timeline.apply_link(link),
@@ -140,9 +142,11 @@ impl Follower {
         }
     }
 
-    fn step(&mut self, act: impl FnOnce(&Timeline, &mut Tracker, &mut Step)) {
+    fn step(&mut self, act: impl FnOnce(Scene<'_>, &mut Tracker, &mut Step)) {
         let mut step = Step::default();
-        act(&self.timeline, &mut self.tracker, &mut step);
+        let patience = Patience { transit: Duration::from_millis(500), hop_ready: Duration::from_secs(30) };
+        let scene = Scene { timeline: &self.timeline, path: &self.path, patience };
+        act(scene, &mut self.tracker, &mut step);
         for (at, id) in step.wake {
             self.sequence += 1;
             self.timers.insert((at, self.sequence), id);
@@ -156,7 +160,7 @@ impl Follower {
     /// What came out; the engine must have counted the same.
     pub fn finish(mut self) -> Told {
         let now = self.timers.last_key_value().map_or(Timestamp::MIN, |((at, _), _)| *at);
-        self.step(|timeline, tracker, step| tracker.finish(timeline, now, step));
+        self.step(|scene, tracker, step| tracker.finish(scene, now, step));
         assert_eq!(self.waiting.len(), 0, "every flow is judged");
         let mut alerts = Vec::new();
         self.engine.finish(&mut alerts);

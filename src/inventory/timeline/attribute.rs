@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::claims::{Claim, stands_out};
 use super::index::{Claims, Key, Span};
-use super::{AttributionMethod, Confidence, Doubt, Owner, Sighting, Timeline, is_no_host};
-use crate::input::{ObservationPoint, SocketView, Workload};
+use super::{AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting, Timeline, is_no_host};
+use crate::input::{Endpoint, ObservationPoint, Protocol, SocketView, Workload};
 use crate::time::Timestamp;
 
 /// What the sockets behind an end say.
@@ -197,6 +197,21 @@ impl Timeline {
     /// Whether the kernel's next look may show whose socket of the host's namespace this is: a process may have got in there unseen.
     pub fn kernel_may_tell(&self, sighting: &Sighting<'_>) -> bool {
         self.namespaces.host().is_some_and(|ns| matches!(self.holder(ns, sighting), Holder::Unseen))
+    }
+
+    /// The workload that answers on the host for an address that is not the host's, by a connected socket of the host's namespace (TPROXY).
+    pub fn interceptor(
+        &self,
+        protocol: Protocol,
+        own: Endpoint,
+        remote: Endpoint,
+        at: Timestamp,
+    ) -> Option<&Arc<Workload>> {
+        let ns = self.namespaces.host()?;
+        let wanted = SocketSighting { protocol, port: own.port, remote };
+        let sockets = self.sockets.connected(ns, own.ip.to_canonical(), &wanted, at);
+        let owner = sockets.iter().flat_map(|socket| &socket.owners).next()?;
+        self.resident(ns, owner, at)
     }
 
     /// Who held the socket behind an end, in a namespace.

@@ -116,6 +116,13 @@ impl Sockets {
         if found.is_empty() { at_that_time(&to_all, at, false) } else { found }
     }
 
+    /// The sockets that are bound to this very address and connected to the other end.
+    pub(super) fn connected(&self, ns: u64, ip: IpAddr, wanted: &SocketSighting, at: Timestamp) -> Vec<&SocketView> {
+        let held = self.doors.get(&(ns, wanted.protocol, wanted.port, Some(canonical(wanted.remote))));
+        let here: Vec<_> = held.into_iter().flatten().filter(|held| held.view.local.ip.to_canonical() == ip).collect();
+        at_that_time(&here, at, true)
+    }
+
     fn held(&mut self, door: Door, inode: u64) -> Option<&mut Held> {
         self.doors.get_mut(&door)?.iter_mut().find(|held| held.inode == inode && held.until.is_none())
     }

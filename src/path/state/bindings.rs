@@ -1,23 +1,179 @@
 //! Which connections are translated, and into what.
+//!
+//! Contract: a binding is found by either of its two tuples, read in either direction, for flows that began while it stood or shortly before it
+//! was told. Limits: [`MAX_BINDINGS`]; the oldest goes first and is counted. A namespace's own translations count only where its traffic is
+//! looked at from outside as well. Design: one entry a tuple, the newest; five-tuples are reused too seldom to keep a history.
 
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::windows::Windows;
 use crate::input::{FiveTuple, NatBinding, NatFact};
 use crate::time::Timestamp;
 
+/// Entries of a busy host's table, twice.
+const MAX_BINDINGS: usize = 131_072;
+/// A binding is told so soon after its first packet, and late packets come so long after its end.
+const SLACK: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    binding: NatBinding,
+    number: u64,
+    from: Timestamp,
+    until: Option<Timestamp>,
+}
+
 /// The translations that are known.
 #[derive(Debug, Default)]
-pub struct Bindings {}
+pub struct Bindings {
+    by_tuple: HashMap<FiveTuple, Held, foldhash::fast::RandomState>,
+    oldest_first: VecDeque<(u64, NatBinding)>,
+    next: u64,
+    evicted: u64,
+    watched_since: Option<Timestamp>,
+    missed: Windows<()>,
+}
+
+/// A tuple without its direction.
+fn unordered(tuple: FiveTuple) -> FiveTuple {
+    if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }
+}
 
 impl Bindings {
     /// Takes in what connection tracking told.
-    pub fn apply(&mut self, _at: Timestamp, _fact: &NatFact) {}
-
-    /// The translation that a tuple, read in either direction, is a side of.
-    pub fn find(&self, _tuple: &FiveTuple) -> Option<&NatBinding> {
-        None
+    pub fn apply(&mut self, at: Timestamp, fact: &NatFact) {
+        match fact {
+            NatFact::Watched { netns: None } => self.watched_since = self.watched_since.or(Some(at)),
+            NatFact::Unwatched { netns: None, .. } => self.watched_since = None,
+            NatFact::Watched { .. } | NatFact::Unwatched { .. } => {}
+            NatFact::Bound(binding) => self.bind(at, *binding),
+            NatFact::Released(binding) => self.release(at, binding),
+            NatFact::Missed { since, .. } => self.missed.add((), *since, at),
+        }
     }
 
-    /// Whether every translation on the host is told now.
-    pub const fn is_watched(&self) -> bool {
-        false
+    fn bind(&mut self, at: Timestamp, binding: NatBinding) {
+        self.make_room();
+        // What stands when the watch begins is older than the watch.
+        let from = if self.watched_since.is_some() { at } else { Timestamp::MIN };
+        let held = Held { binding, number: self.next, from, until: None };
+        self.by_tuple.insert(unordered(binding.before), held);
+        self.by_tuple.insert(unordered(binding.after), held);
+        self.oldest_first.push_back((self.next, binding));
+        self.next += 1;
+    }
+
+    fn release(&mut self, at: Timestamp, binding: &NatBinding) {
+        for tuple in [binding.before, binding.after] {
+            if let Some(held) = self.by_tuple.get_mut(&unordered(tuple)).filter(|held| held.binding == *binding) {
+                held.until.get_or_insert(at);
+            }
+        }
+    }
+
+    fn make_room(&mut self) {
+        while self.oldest_first.len() >= MAX_BINDINGS {
+            let Some((number, binding)) = self.oldest_first.pop_front() else { return };
+            let tuples = [binding.before, binding.after].map(unordered);
+            let stood = self.by_tuple.get(&tuples[0]).is_some_and(|held| held.number == number && held.until.is_none());
+            self.evicted += u64::from(stood);
+            for tuple in tuples {
+                if self.by_tuple.get(&tuple).is_some_and(|held| held.number == number) {
+                    self.by_tuple.remove(&tuple);
+                }
+            }
+        }
+    }
+
+    /// The translation that a tuple, read in either direction, was a side of at a time.
+    pub fn find(&self, tuple: &FiveTuple, at: Timestamp) -> Option<&NatBinding> {
+        let held = self.by_tuple.get(&unordered(*tuple))?;
+        let begun = held.from.minus(SLACK) <= at;
+        (begun && held.until.is_none_or(|until| at <= until.plus(SLACK))).then_some(&held.binding)
+    }
+
+    /// Whether every translation on the host has been told since before a time.
+    pub fn is_watched(&self, since: Timestamp) -> bool {
+        self.watched_since.is_some_and(|watched| watched <= since)
+    }
+
+    /// Whether the host's translations are told at all.
+    pub const fn is_watched_now(&self) -> bool {
+        self.watched_since.is_some()
+    }
+
+    /// Whether events were lost between two times.
+    pub fn missed(&self, from: Timestamp, until: Timestamp) -> bool {
+        self.missed.overlap(|()| true, from, until)
+    }
+
+    /// Bindings that were forgotten while they stood.
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{Endpoint, Protocol};
+
+    fn end(host: u8, port: u16) -> Endpoint {
+        Endpoint { ip: std::net::Ipv4Addr::new(192, 0, 2, host).into(), port }
+    }
+
+    fn binding(port: u16) -> NatBinding {
+        let before = FiveTuple { protocol: Protocol::TCP, orig: end(1, port), resp: end(9, 80) };
+        NatBinding { netns: None, before, after: FiveTuple { orig: end(2, port), ..before } }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_secs(1000 + seconds)
+    }
+
+    #[test]
+    fn both_sides_lead_to_the_binding_while_it_stands() {
+        let mut bindings = Bindings::default();
+        assert!(!bindings.is_watched_now());
+        bindings.apply(at(0), &NatFact::Watched { netns: None });
+        bindings.apply(at(10), &NatFact::Bound(binding(4000)));
+        for tuple in [binding(4000).before, binding(4000).after, binding(4000).after.reversed()] {
+            assert_eq!(bindings.find(&tuple, at(9)), Some(&binding(4000)), "told after its first packet");
+            assert_eq!(bindings.find(&tuple, at(5)), None, "another connection of the same tuple, before");
+        }
+        bindings.apply(at(20), &NatFact::Released(binding(4000)));
+        assert!(bindings.find(&binding(4000).before, at(21)).is_some(), "late packets");
+        assert_eq!(bindings.find(&binding(4000).before, at(30)), None);
+    }
+
+    #[test]
+    fn what_stood_before_the_watch_began_is_older_than_it() {
+        let mut bindings = Bindings::default();
+        bindings.apply(at(10), &NatFact::Bound(binding(4000)));
+        bindings.apply(at(10), &NatFact::Watched { netns: None });
+        assert!(bindings.find(&binding(4000).before, at(-900)).is_some());
+        assert!(bindings.is_watched(at(10)) && !bindings.is_watched(at(9)));
+    }
+
+    #[test]
+    fn lost_events_are_a_window() {
+        let mut bindings = Bindings::default();
+        bindings.apply(at(10), &NatFact::Missed { count: 0, since: at(5) });
+        assert!(bindings.missed(at(7), at(8)) && bindings.missed(at(1), at(5)) && !bindings.missed(at(11), at(12)));
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_oldest_and_counts() {
+        let mut bindings = Bindings::default();
+        for number in 0..=MAX_BINDINGS {
+            let mut next = binding(1);
+            next.before.resp.port = u16::try_from(number % 60_000).expect("small");
+            next.before.orig.port = u16::try_from(number / 60_000).expect("small");
+            next.after.resp.port = next.before.resp.port;
+            next.after.orig.port = next.before.orig.port;
+            bindings.apply(at(1), &NatFact::Bound(next));
+        }
+        assert_eq!((bindings.evicted(), bindings.by_tuple.len()), (1, 2 * MAX_BINDINGS));
     }
 }

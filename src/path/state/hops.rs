@@ -1,12 +1,16 @@
-//! When each hop was last seen, and what should have reached it since.
+//! When each hop was last seen, what should have reached it since, and over which address family contracts were kept.
 //!
-//! Contract: a hop is seen when a flow reaches it or is proven to have passed it. Limits: as many as the configuration names.
+//! Contract: a hop is seen when a flow is proven to have passed it. Limits: as many hops as the configuration names; [`MAX_KEPT`] workloads
+//! whose kept contracts are remembered, beyond which all are forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::path::HopKind;
+use crate::input::WorkloadId;
+use crate::path::{Contract, Family, HopKind};
 use crate::time::Timestamp;
+
+const MAX_KEPT: usize = 65_536;
 
 /// What is remembered of a hop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,9 +29,17 @@ pub struct HopRecord {
 #[derive(Debug, Default)]
 pub struct HopMemory {
     hops: BTreeMap<Arc<str>, HopRecord>,
+    kept: HashSet<(Arc<str>, WorkloadId, Family), foldhash::fast::RandomState>,
 }
 
 impl HopMemory {
+    /// The hops of these contracts, none of which was seen.
+    pub fn new<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Self {
+        let hops = contracts.flat_map(Contract::hops);
+        let hops = hops.map(|hop| (Arc::from(hop.name.as_str()), HopRecord { kind: hop.kind, ..HopRecord::default() }));
+        Self { hops: hops.collect(), kept: HashSet::default() }
+    }
+
     /// A hop by its name in the configuration.
     pub fn get(&self, name: &str) -> Option<&HopRecord> {
         self.hops.get(name)
@@ -36,5 +48,34 @@ impl HopMemory {
     /// Every hop, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &HopRecord)> {
         self.hops.iter()
+    }
+
+    /// A flow was proven to have passed it.
+    pub(in crate::path) fn seen(&mut self, name: &str, at: Timestamp) {
+        if let Some(hop) = self.hops.get_mut(name) {
+            hop.last_seen = hop.last_seen.max(Some(at));
+            (hop.missed, hop.missed_since) = (0, None);
+        }
+    }
+
+    /// A flow that began then should have passed it, and did not.
+    pub(in crate::path) fn missed(&mut self, name: &str, start: Timestamp) {
+        if let Some(hop) = self.hops.get_mut(name) {
+            hop.missed += 1;
+            hop.missed_since.get_or_insert(start);
+        }
+    }
+
+    /// A workload kept a contract over an address family.
+    pub(in crate::path) fn kept(&mut self, contract: &Arc<str>, workload: &WorkloadId, family: Family) {
+        if self.kept.len() >= MAX_KEPT {
+            self.kept.clear();
+        }
+        self.kept.insert((Arc::clone(contract), workload.clone(), family));
+    }
+
+    /// Whether a workload was seen to keep a contract over an address family.
+    pub fn has_kept(&self, contract: &Arc<str>, workload: &WorkloadId, family: Family) -> bool {
+        !self.kept.is_empty() && self.kept.contains(&(Arc::clone(contract), workload.clone(), family))
     }
 }

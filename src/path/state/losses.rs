@@ -1,18 +1,122 @@
 //! Windows in which something was not seen, so that absence proves nothing.
+//!
+//! Contract: a loss at a point, or everywhere, is a window; so is the time in which a point was down. A point counts as observed from the time
+//! at which it was told up, or showed its first flow. Limits: [`super::windows`]'s; [`MAX_POINTS`] points, beyond which all count as new.
+//! A flow that was evicted early was seen, so a full flow table is no loss here.
 
-use crate::input::{Loss, ObservationPoint};
+use std::collections::BTreeMap;
+
+use super::windows::Windows;
+use crate::input::{LinkEvent, Loss, LossReason, ObservationPoint};
 use crate::time::Timestamp;
 
-/// The windows that are remembered.
+/// One a running container, and the bridges.
+const MAX_POINTS: usize = 32_768;
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    since: Timestamp,
+    down_since: Option<Timestamp>,
+}
+
+/// The windows that are remembered, and since when each point is observed.
 #[derive(Debug, Default)]
-pub struct Losses {}
+pub struct Losses {
+    lost: Windows<Option<ObservationPoint>>,
+    points: BTreeMap<ObservationPoint, Seen>,
+}
 
 impl Losses {
     /// Takes in a loss that was told at a time.
-    pub fn apply(&mut self, _at: Timestamp, _loss: &Loss) {}
+    pub fn apply(&mut self, at: Timestamp, loss: &Loss) {
+        if loss.reason != LossReason::FlowTable {
+            self.lost.add(loss.point.clone(), loss.since, at);
+        }
+    }
+
+    /// Takes in what was told of a link at a time.
+    pub fn apply_link(&mut self, at: Timestamp, link: &LinkEvent) {
+        match (link.up, self.points.get_mut(&link.point)) {
+            (true, Some(seen)) => {
+                if let Some(since) = seen.down_since.take() {
+                    self.lost.add(Some(link.point.clone()), since, at);
+                }
+            }
+            (true, None) => self.see(&link.point, at),
+            (false, Some(seen)) => _ = seen.down_since.get_or_insert(at),
+            (false, None) => {}
+        }
+    }
+
+    /// A point showed something at a time.
+    pub fn see(&mut self, point: &ObservationPoint, at: Timestamp) {
+        if self.points.contains_key(point) {
+            return;
+        }
+        if self.points.len() >= MAX_POINTS {
+            self.points.clear();
+        }
+        self.points.insert(point.clone(), Seen { since: at, down_since: None });
+    }
+
+    /// Since when a point is observed; `None` while it never was, or is not now.
+    pub fn observed_since(&self, point: &ObservationPoint) -> Option<Timestamp> {
+        self.points.get(point).filter(|seen| seen.down_since.is_none()).map(|seen| seen.since)
+    }
+
+    /// Every point that is observed now.
+    pub fn observed(&self) -> impl Iterator<Item = &ObservationPoint> {
+        self.points.iter().filter(|(_, seen)| seen.down_since.is_none()).map(|(point, _)| point)
+    }
 
     /// Whether anything was lost at this point (or everywhere) between two times.
-    pub fn overlap(&self, _point: &ObservationPoint, _from: Timestamp, _until: Timestamp) -> bool {
-        false
+    pub fn overlap(&self, point: &ObservationPoint, from: Timestamp, until: Timestamp) -> bool {
+        let down = self.points.get(point).and_then(|seen| seen.down_since).is_some_and(|since| since <= until);
+        down || self.lost.overlap(|lost| lost.as_ref().is_none_or(|lost| lost == point), from, until)
+    }
+
+    /// Every window: where (nowhere: everywhere), from, until; oldest first.
+    pub fn windows(&self) -> impl Iterator<Item = (Option<&ObservationPoint>, Timestamp, Timestamp)> {
+        self.lost.iter().map(|(point, from, until)| (point.as_ref(), *from, *until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_secs(1000 + seconds)
+    }
+
+    fn link(name: &str, up: bool) -> LinkEvent {
+        LinkEvent { point: ObservationPoint::new(name), up, ..LinkEvent::default() }
+    }
+
+    #[test]
+    fn a_loss_counts_at_its_point_and_one_without_a_point_everywhere() {
+        let (here, there) = (ObservationPoint::new("br-a"), ObservationPoint::new("br-b"));
+        let mut losses = Losses::default();
+        let loss = |point, reason| Loss { point, reason, count: 1, since: at(10) };
+        losses.apply(at(12), &loss(Some(here.clone()), LossReason::Kernel));
+        assert!(losses.overlap(&here, at(11), at(11)) && !losses.overlap(&there, at(11), at(11)));
+        assert!(!losses.overlap(&here, at(13), at(14)));
+        losses.apply(at(12), &loss(None, LossReason::FlowTable));
+        assert!(!losses.overlap(&there, at(11), at(11)), "an evicted flow was seen");
+        losses.apply(at(12), &loss(None, LossReason::Queue));
+        assert!(losses.overlap(&there, at(11), at(11)));
+    }
+
+    #[test]
+    fn a_point_that_is_down_sees_nothing() {
+        let point = ObservationPoint::new("br-a");
+        let mut losses = Losses::default();
+        assert_eq!(losses.observed_since(&point), None);
+        losses.apply_link(at(1), &link("br-a", true));
+        losses.apply_link(at(5), &link("br-a", false));
+        assert!(losses.overlap(&point, at(4), at(6)) && losses.observed_since(&point).is_none());
+        losses.apply_link(at(7), &link("br-a", true));
+        assert_eq!(losses.observed_since(&point), Some(at(1)));
+        assert!(losses.overlap(&point, at(6), at(6)) && !losses.overlap(&point, at(8), at(9)));
     }
 }

@@ -1,0 +1,179 @@
+//! Whether a contract is about a flow: whose it is, and where it goes.
+
+use std::sync::Arc;
+
+use super::Case;
+use crate::input::{Endpoint, FiveTuple, Protocol, TunnelKind, Workload};
+use crate::inventory::Owner;
+use crate::path::trail::Trail;
+use crate::path::{Contract, Family, Hop, HopKind, Service, is_internet};
+
+/// Whether a contract's workloads are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cover {
+    Yes,
+    No,
+    Maybe,
+}
+
+/// Whether the other end is one that the contract is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    Inside,
+    /// It is not, but what an encrypted tunnel carries there may be.
+    Tunnel,
+    Outside,
+}
+
+/// Whether the source is the contract's hop and the flow is of the kind that the contract steers to it.
+pub(super) fn sends_on(contract: &Contract, trail: &Trail<'_>, source: &Owner) -> bool {
+    if contract.service == Service::Ingress {
+        return false;
+    }
+    let is_hop = |hop: &Hop| {
+        let by_workload = source.workload().is_some_and(|workload| hop.is_workload(workload));
+        hop.kind != HopKind::Sidecar && (by_workload || hop.is_address(trail.ends().orig.ip))
+    };
+    contract.hops().any(|hop| is_hop(hop)) && in_reach(contract, trail)
+}
+
+fn in_reach(contract: &Contract, trail: &Trail<'_>) -> bool {
+    let FiveTuple { protocol, orig, .. } = trail.flow.tuple;
+    let resp = trail.meant();
+    let of_family = |family: Family| Family::of(resp.ip) == family;
+    contract.family.is_none_or(of_family)
+        && contract.remotes.iter().any(|set| set.contains(resp.ip))
+        && (contract.ports.is_empty() || contract.ports.iter().any(|spec| spec.matches(protocol, resp.port)))
+        && is_request(protocol, orig)
+}
+
+/// ICMP counts only where it can carry a conversation: an echo request (RFC 792 type 8, RFC 4443 type 128).
+const fn is_request(protocol: Protocol, orig: Endpoint) -> bool {
+    match protocol {
+        Protocol::ICMP => orig.port == 8,
+        Protocol::ICMPV6 => orig.port == 128,
+        _ => true,
+    }
+}
+
+fn is_unicast(end: Endpoint) -> bool {
+    !(end.ip.is_multicast() || end.ip.is_unspecified() || end.ip.is_loopback())
+}
+
+impl Case<'_> {
+    /// Whether the contract's workloads are behind the flow's own end.
+    pub(super) fn covers(&self) -> Cover {
+        match self.contract.service {
+            Service::Ingress => self.covers_reached(),
+            Service::Egress | Service::Dns => self.covers_source(),
+        }
+    }
+
+    fn covers_source(&self) -> Cover {
+        let (contract, orig) = (self.contract, self.trail.ends().orig);
+        if contract.hops().any(|hop| hop.is_address(orig.ip)) {
+            return Cover::No;
+        }
+        let timeline = self.scene.timeline;
+        match self.source {
+            Owner::Workload { workload, .. } => self.covers_workload(workload),
+            Owner::Ambiguous { candidates, host } => self.covers_one_of(candidates, *host),
+            Owner::Unknown => bare(contract, orig, Cover::Maybe),
+            Owner::Host => bare(contract, orig, Cover::No),
+            Owner::External => {
+                let hidden = !timeline.is_complete() && !is_internet(orig.ip) && is_unicast(orig);
+                bare(contract, orig, if hidden { Cover::Maybe } else { Cover::No })
+            }
+        }
+    }
+
+    fn covers_one_of(&self, candidates: &[Arc<Workload>], host: bool) -> Cover {
+        let covers: Vec<_> = candidates.iter().map(|workload| self.covers_workload(workload)).collect();
+        match covers.first() {
+            Some(first) if host && *first == Cover::Yes => Cover::Maybe,
+            Some(first) if covers.iter().all(|cover| cover == first) => *first,
+            _ => Cover::Maybe,
+        }
+    }
+
+    fn covers_workload(&self, workload: &Workload) -> Cover {
+        let contract = self.contract;
+        let is_hop = |hop: &Arc<Hop>| hop.kind != HopKind::Sidecar && hop.is_workload(workload);
+        let named = contract.workloads.iter().any(|selector| selector.matches(workload));
+        if (named && !contract.hops().any(is_hop)) || self.speaks_for_covered(workload) {
+            Cover::Yes
+        } else {
+            Cover::No
+        }
+    }
+
+    /// Whether it is the contract's sidecar, in the namespace of a workload that the contract covers.
+    fn speaks_for_covered(&self, workload: &Workload) -> bool {
+        let (contract, timeline) = (self.contract, self.scene.timeline);
+        let is_sidecar = contract.hops().any(|hop| hop.kind == HopKind::Sidecar && hop.is_workload(workload));
+        is_sidecar
+            && timeline.running().any(|other| {
+                other.id != workload.id
+                    && contract.workloads.iter().any(|selector| selector.matches(other))
+                    && timeline.are_together(workload, other, self.trail.flow.at)
+            })
+    }
+
+    /// Whether one that the contract covers is reached.
+    fn covers_reached(&self) -> Cover {
+        let resp = self.trail.ends().resp;
+        match self.responder() {
+            Owner::Workload { workload, .. } => self.covers_workload(&workload),
+            Owner::Ambiguous { candidates, host } => self.covers_one_of(&candidates, host),
+            Owner::Unknown => bare(self.contract, resp, Cover::Maybe),
+            Owner::Host | Owner::External => bare(self.contract, resp, Cover::No),
+        }
+    }
+
+    /// Whether the contract is about the other end.
+    pub(super) fn reach(&self) -> Reach {
+        if self.contract.service == Service::Ingress {
+            return self.reach_in();
+        }
+        let (contract, ends) = (self.contract, self.trail.ends());
+        let endpoints = || contract.hops().filter(|hop| matches!(hop.kind, HopKind::Endpoint));
+        if endpoints().any(|hop| self.answers(hop) || self.may_answer(hop)) {
+            return Reach::Inside;
+        }
+        let talks_to_itself = ends.orig.ip == ends.resp.ip && self.trail.binding.is_none();
+        if talks_to_itself || !is_unicast(self.trail.meant()) {
+            return Reach::Outside;
+        }
+        if in_reach(contract, self.trail) {
+            return Reach::Inside;
+        }
+        let is_closed = |kind: TunnelKind| matches!(kind, TunnelKind::Wireguard | TunnelKind::Esp);
+        let hides = self.trail.record.tunnels.iter().any(|tunnel| is_closed(tunnel.kind));
+        if hides && contract.service == Service::Egress { Reach::Tunnel } else { Reach::Outside }
+    }
+
+    fn reach_in(&self) -> Reach {
+        let (contract, ends) = (self.contract, self.trail.ends());
+        let inside = contract.family.is_none_or(|family| Family::of(ends.resp.ip) == family)
+            && contract.remotes.iter().any(|set| set.contains(ends.orig.ip))
+            && (contract.ports.is_empty()
+                || contract.ports.iter().any(|spec| spec.matches(ends.protocol, ends.resp.port)))
+            && ends.orig.ip != ends.resp.ip
+            && is_unicast(ends.orig)
+            && is_unicast(ends.resp)
+            && is_request(ends.protocol, ends.orig);
+        if inside { Reach::Inside } else { Reach::Outside }
+    }
+}
+
+/// Without a workload only the address parts of selectors can tell; `otherwise` is the answer when they cannot.
+fn bare(contract: &Contract, end: Endpoint, otherwise: Cover) -> Cover {
+    let answers: Vec<_> = contract.workloads.iter().map(|selector| selector.matches_bare_address(end.ip)).collect();
+    if answers.contains(&Some(true)) {
+        Cover::Yes
+    } else if answers.iter().all(|answer| *answer == Some(false)) {
+        Cover::No
+    } else {
+        otherwise
+    }
+}

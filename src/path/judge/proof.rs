@@ -1,0 +1,252 @@
+//! What each kind of evidence says of a hop.
+//!
+//! Contract: a proof holds or fails only with something that was seen; what cannot be known says why. Absence counts after the grace time and only
+//! where nothing was lost. Design: the best answer of a hop's accepted kinds is the hop's, the best of a stage's hops is the stage's.
+
+mod link;
+mod relay;
+mod transit;
+
+use super::Case;
+use crate::input::{Endpoint, FiveTuple, Protocol};
+use crate::inventory::{AttributionMethod, Doubt, Owner, Sighting, SocketSighting};
+use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable};
+
+/// What is known of one hop.
+#[derive(Clone, Debug)]
+pub(super) enum Proof {
+    /// It was passed.
+    Holds { kind: EvidenceKind, hop: String, text: String },
+    /// It was not.
+    Fails { kind: EvidenceKind, text: String },
+    /// It cannot be known.
+    Unknown { kind: EvidenceKind, reason: Unobservable, text: String },
+    /// It may still show.
+    Wait,
+}
+
+impl Proof {
+    fn holds(kind: EvidenceKind, hop: &Hop, text: String) -> Self {
+        Self::Holds { kind, hop: hop.name.clone(), text }
+    }
+
+    /// The better answer is the smaller.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Holds { .. } => 0,
+            Self::Wait => 1,
+            Self::Unknown { .. } => 2,
+            Self::Fails { .. } => 3,
+        }
+    }
+}
+
+impl Case<'_> {
+    /// The best of a stage's alternatives.
+    pub(super) fn stage(&self, stage: &Stage) -> Proof {
+        best(stage.any_of.iter().flat_map(|hop| self.hop(hop)))
+    }
+
+    fn hop(&self, hop: &Hop) -> Vec<Proof> {
+        let mut proofs = Vec::new();
+        for kind in &hop.evidence {
+            let proof = match kind {
+                EvidenceKind::Peer if self.contract.service == Service::Ingress => Some(self.came_from(hop)),
+                EvidenceKind::Peer => Some(self.peer(hop)),
+                EvidenceKind::NextHop => Some(self.next_hop(hop)),
+                EvidenceKind::Transit => Some(self.transit(hop)),
+                EvidenceKind::Redirect if self.contract.service == Service::Ingress => None,
+                EvidenceKind::Redirect => self.redirect(hop),
+                EvidenceKind::Owner => Some(self.owner(hop)),
+                EvidenceKind::Relay => Some(self.relay(hop)),
+            };
+            let done = matches!(proof, Some(Proof::Holds { .. }));
+            proofs.extend(proof);
+            if done {
+                break;
+            }
+        }
+        proofs
+    }
+
+    /// Who really answers.
+    pub(super) fn responder(&self) -> Owner {
+        let ends = self.trail.ends();
+        // The far socket knows the originator by its translated address.
+        let remote = self.trail.binding.map_or(ends.orig, |binding| binding.after.orig);
+        self.owner_of(ends.protocol, ends.resp, remote)
+    }
+
+    fn owner_of(&self, protocol: Protocol, end: Endpoint, remote: Endpoint) -> Owner {
+        let shown = matches!(protocol, Protocol::TCP | Protocol::UDP);
+        let socket = shown.then_some(SocketSighting { protocol, port: end.port, remote });
+        let flow = self.trail.flow;
+        self.scene.timeline.attribute(&Sighting { point: &flow.point, ip: end.ip, socket, mac: None, at: flow.at })
+    }
+
+    /// Whether the hop is who really answers, at a port where it serves.
+    pub(super) fn answers(&self, hop: &Hop) -> bool {
+        let FiveTuple { protocol, resp, .. } = self.trail.ends();
+        hop.serves(protocol, resp.port)
+            && (hop.is_address(resp.ip)
+                || (!hop.workloads.is_empty()
+                    && self.responder().workload().is_some_and(|found| hop.is_workload(found))))
+    }
+
+    /// Whether the hop is one of several who may answer.
+    pub(super) fn may_answer(&self, hop: &Hop) -> bool {
+        let FiveTuple { protocol, resp, .. } = self.trail.ends();
+        let among = |owner: &Owner| match owner {
+            Owner::Ambiguous { candidates, .. } => candidates.iter().any(|workload| hop.is_workload(workload)),
+            _ => false,
+        };
+        !hop.workloads.is_empty() && hop.serves(protocol, resp.port) && among(&self.responder())
+    }
+
+    fn peer(&self, hop: &Hop) -> Proof {
+        const KIND: EvidenceKind = EvidenceKind::Peer;
+        let ends = self.trail.ends();
+        if self.answers(hop) {
+            return Proof::holds(KIND, hop, format!("the responder {} is the hop {}", ends.resp, hop.name));
+        }
+        if self.may_answer(hop) || self.hides_hop(hop) {
+            let text = format!("nobody is known for sure to own {}: it may be the hop {}", ends.resp, hop.name);
+            return Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text };
+        }
+        let known = self.known(hop);
+        let text =
+            format!("the responder {} ({}) is not the hop {}; that is {known}", ends.resp, ends.protocol, hop.name);
+        Proof::Fails { kind: KIND, text }
+    }
+
+    /// Whether the responder's address may belong to a hop that the runtime has not told of.
+    fn hides_hop(&self, hop: &Hop) -> bool {
+        if hop.workloads.is_empty() || hop.is_address(self.trail.ends().resp.ip) {
+            return false;
+        }
+        match self.responder() {
+            Owner::Unknown => true,
+            Owner::External => {
+                let named_only = hop.addresses.is_empty();
+                named_only && !self.scene.timeline.is_complete() && self.running(hop).next().is_none()
+            }
+            // A hop in the host's namespace would be among the candidates, or be named by its socket.
+            Owner::Host | Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
+        }
+    }
+
+    /// For what comes in, the peer is the one who asked.
+    fn came_from(&self, hop: &Hop) -> Proof {
+        const KIND: EvidenceKind = EvidenceKind::Peer;
+        let orig = self.trail.ends().orig;
+        let unknown = |reason, text| Proof::Unknown { kind: KIND, reason, text };
+        let by_workload = self.source.workload().is_some_and(|workload| hop.is_workload(workload));
+        if by_workload || hop.is_address(orig.ip) {
+            return Proof::holds(KIND, hop, format!("the connection came from the hop {} ({})", hop.name, orig.ip));
+        }
+        match self.source {
+            Owner::Unknown => unknown(Unobservable::UnattributedAddress, format!("nobody is known to own {}", orig.ip)),
+            Owner::Ambiguous { candidates, .. } if candidates.iter().any(|workload| hop.is_workload(workload)) => {
+                unknown(Unobservable::UnattributedAddress, format!("{} may be the hop {}", orig.ip, hop.name))
+            }
+            // What the host masquerades on its way back in carries the host's address.
+            Owner::Host if self.trail.binding.is_none() && !self.scene.path.bindings.is_watched(self.trail.flow.at) => {
+                let text = format!("{} is the host's; for whom it speaks only connection tracking knows", orig.ip);
+                unknown(Unobservable::NatUnknown, text)
+            }
+            _ => Proof::Fails {
+                kind: KIND,
+                text: format!("the connection came from {}, not from the hop {}", orig, hop.name),
+            },
+        }
+    }
+
+    /// `None` where connection tracking is not watched and another kind decides.
+    fn redirect(&self, hop: &Hop) -> Option<Proof> {
+        const KIND: EvidenceKind = EvidenceKind::Redirect;
+        let (meant, ends, flow) = (self.trail.meant(), self.trail.ends(), self.trail.flow);
+        let unknown = |text: String| Some(Proof::Unknown { kind: KIND, reason: Unobservable::NatUnknown, text });
+        if let Some(binding) = self.trail.binding {
+            let text = format!("connection tracking: {meant} is answered by {}", binding.after.resp);
+            let proof = if self.answers(hop) {
+                Proof::holds(KIND, hop, format!("{text}, the hop {}", hop.name))
+            } else {
+                Proof::Fails { kind: KIND, text: format!("{text}, not by the hop {}", hop.name) }
+            };
+            return Some(proof);
+        }
+        let by_socket = self.scene.timeline.interceptor(flow.tuple.protocol, ends.resp, ends.orig, flow.at);
+        if let Some(holder) = by_socket.filter(|holder| hop.is_workload(holder)) {
+            let text = format!("a socket of {} on the host answers for {meant}: the hop {}", holder.name, hop.name);
+            return Some(Proof::holds(KIND, hop, text));
+        }
+        let bindings = &self.scene.path.bindings;
+        if !bindings.is_watched(flow.at) {
+            let alone = hop.evidence.iter().all(|kind| *kind == KIND);
+            return if alone { unknown("connection tracking was not watched then".to_owned()) } else { None };
+        }
+        if bindings.missed(flow.at, self.trail.now) {
+            return unknown("events of connection tracking were lost then".to_owned());
+        }
+        if self.trail.patient && self.trail.now.since(flow.at) < self.scene.patience.transit.min(TOLD_LATE) {
+            return Some(Proof::Wait);
+        }
+        if self.trail.answered && self.is_on_host(hop) && !self.left_host() {
+            return unknown(format!("the hop {} is on the host and may have taken it unseen", hop.name));
+        }
+        Some(Proof::Fails { kind: KIND, text: format!("{meant} is not translated to the hop {}", hop.name) })
+    }
+
+    /// Whether the hop lives in the host's own network, where traffic can be taken without being translated (TPROXY).
+    fn is_on_host(&self, hop: &Hop) -> bool {
+        let by_workload = self.running(hop).any(|workload| workload.network_mode == crate::input::NetworkMode::Host);
+        by_workload || hop.addresses.iter().any(|range| self.scene.timeline.is_host_address(range.ip()))
+    }
+
+    /// Whether it was seen outside of its own network, as it went on.
+    fn left_host(&self) -> bool {
+        let (timeline, orig) = (self.scene.timeline, self.trail.flow.tuple.orig.ip);
+        self.trail.sightings.iter().any(|sighting| {
+            let inside = timeline.link(&sighting.point).is_some_and(|link| link.inside.is_some());
+            let network = timeline.network_of_point(&sighting.point);
+            let home = network.is_some_and(|network| network.subnets.iter().any(|subnet| subnet.contains(orig)));
+            !inside && !home
+        })
+    }
+
+    fn owner(&self, hop: &Hop) -> Proof {
+        const KIND: EvidenceKind = EvidenceKind::Owner;
+        let ends = self.trail.ends();
+        let unknown = |text: String| Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text };
+        match self.source {
+            Owner::Workload { why: Some(Doubt::SharedNamespace | Doubt::SharedSocket), .. }
+            | Owner::Ambiguous { .. } => {
+                unknown(format!("several share the namespace, and nobody is known to own the socket {}", ends.orig))
+            }
+            Owner::Workload { workload, how, .. } if hop.is_workload(workload) => {
+                let how = if *how == AttributionMethod::Socket { "the socket" } else { "the address" };
+                Proof::holds(
+                    KIND,
+                    hop,
+                    format!("{how} {} belongs to {}, the hop {}", ends.orig, workload.name, hop.name),
+                )
+            }
+            Owner::Workload { workload, .. } => {
+                let text =
+                    format!("the socket {} belongs to {}, not to the hop {}", ends.orig, workload.name, hop.name);
+                Proof::Fails { kind: KIND, text }
+            }
+            Owner::Host | Owner::Unknown | Owner::External => {
+                unknown(format!("nobody is known to own the socket {}", ends.orig))
+            }
+        }
+    }
+}
+
+/// A binding is told so soon after its first packet.
+const TOLD_LATE: std::time::Duration = std::time::Duration::from_millis(150);
+
+fn best(proofs: impl Iterator<Item = Proof>) -> Proof {
+    // The first of equals, so the order of the file decides.
+    proofs.min_by_key(Proof::rank).unwrap_or(Proof::Wait)
+}

@@ -1,0 +1,80 @@
+//! `next_hop`: to whom the originator gave its frames.
+//!
+//! Contract: only frames that the originator itself sent on its own link count. Limits: a gateway that is no container is known by a MAC of the
+//! host's, or not at all. Source: IEEE 802.3 destination address; a routed packet goes to the router's MAC (RFC 1812 §3.3).
+
+use super::Proof;
+use crate::input::{Mac, NetworkMode, ObservationPoint};
+use crate::path::judge::Case;
+use crate::path::trail::{Frames, Sighting};
+use crate::path::{EvidenceKind, Hop, Unobservable};
+
+const KIND: EvidenceKind = EvidenceKind::NextHop;
+
+impl Case<'_> {
+    pub(super) fn next_hop(&self, hop: &Hop) -> Proof {
+        let unknown = |reason, text| Proof::Unknown { kind: KIND, reason, text };
+        let orig = self.trail.ends().orig.ip;
+        if self.source.workload().is_some_and(|workload| matches!(workload.network_mode, NetworkMode::Rootless(_))) {
+            return unknown(Unobservable::RootlessStack, format!("{orig} has a rootless network stack"));
+        }
+        let own = self.trail.sent().filter(|(sighting, frames)| self.is_own(sighting, *frames));
+        let given = own.filter_map(|(sighting, frames)| Some((sighting, frames.to?)));
+        let mut given = given.filter(|(_, mac)| !mac.is_multicast());
+        match given.next() {
+            Some((sighting, mac)) => self.given_to(hop, &sighting.point, mac),
+            None => {
+                let text = format!("no frame of {orig} was seen on its own network, so its next hop is not known");
+                unknown(Unobservable::NoObservationPoint, text)
+            }
+        }
+    }
+
+    /// Whether the originator sent the frame.
+    fn is_own(&self, sighting: &Sighting, frames: Frames) -> bool {
+        let timeline = self.scene.timeline;
+        let Some(source) = self.source.workload() else { return false };
+        let inside = timeline.link(&sighting.point).and_then(|link| link.inside.as_ref());
+        let at_home = inside.and_then(|id| timeline.workload(id));
+        let sender = frames.from.and_then(|mac| timeline.owner_of_mac(mac, sighting.at));
+        at_home.or(sender).is_some_and(|found| timeline.are_together(source, found, sighting.at))
+    }
+
+    fn given_to(&self, hop: &Hop, point: &ObservationPoint, mac: Mac) -> Proof {
+        let fails = |who: String| {
+            let text =
+                format!("frames went to {mac} ({who}), not to the hop {}; that is {}", hop.name, self.known(hop));
+            Proof::Fails { kind: KIND, text }
+        };
+        let timeline = self.scene.timeline;
+        if let Some(owner) = timeline.owner_of_mac(mac, self.trail.flow.at) {
+            if hop.is_workload(owner) || owner.addresses().any(|ip| hop.is_address(ip)) {
+                let text = format!("frames went to {mac}, which is {}, the hop {}", owner.name, hop.name);
+                return Proof::holds(KIND, hop, text);
+            }
+            return fails(owner.name.clone());
+        }
+        let network = timeline.network_at(point, self.trail.flow.tuple.orig.ip);
+        let bridge = network.and_then(|network| network.bridge.as_deref()).map(ObservationPoint::new);
+        let is_hosts = [Some(point), bridge.as_ref()].into_iter().flatten().any(|p| timeline.host_mac(p) == Some(mac));
+        if is_hosts {
+            let gateways = network.map(|network| network.gateways.as_slice()).unwrap_or_default();
+            return match gateways.iter().find(|ip| hop.is_address(**ip)) {
+                Some(ip) => {
+                    Proof::holds(KIND, hop, format!("frames went to {mac}, the host at {ip}: the hop {}", hop.name))
+                }
+                None => fails("the host".to_owned()),
+            };
+        }
+        let all_known = hop.addresses.is_empty() && self.running(hop).all(|workload| has_macs(workload));
+        if all_known && timeline.is_complete() {
+            return fails("no container".to_owned());
+        }
+        let text = format!("frames went to {mac}, and nobody is known to own it: it may be the hop {}", hop.name);
+        Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text }
+    }
+}
+
+fn has_macs(workload: &crate::input::Workload) -> bool {
+    workload.attachments.iter().all(|attachment| attachment.mac.is_some())
+}

@@ -1,0 +1,46 @@
+//! Stretches of time in which something was not seen.
+//!
+//! Contract: a bounded list, the newest kept; touching stretches of one thing become one. Limits: [`MAX_WINDOWS`].
+
+use std::collections::VecDeque;
+
+use crate::time::Timestamp;
+
+const MAX_WINDOWS: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Windows<K> {
+    all: VecDeque<(K, Timestamp, Timestamp)>,
+}
+
+impl<K> Default for Windows<K> {
+    fn default() -> Self {
+        Self { all: VecDeque::new() }
+    }
+}
+
+impl<K: PartialEq> Windows<K> {
+    /// Adds a stretch.
+    pub(super) fn add(&mut self, what: K, from: Timestamp, until: Timestamp) {
+        let last = self.all.iter_mut().rev().take(16).find(|(known, ..)| *known == what);
+        if let Some((_, _, end)) = last.filter(|(_, start, end)| *start <= from && from <= *end) {
+            *end = (*end).max(until);
+            return;
+        }
+        if self.all.len() >= MAX_WINDOWS {
+            self.all.pop_front();
+        }
+        self.all.push_back((what, from, until));
+    }
+
+    /// Whether a stretch of something that is meant touches the time between two.
+    pub(super) fn overlap(&self, is_meant: impl Fn(&K) -> bool, from: Timestamp, until: Timestamp) -> bool {
+        // The newest are the likeliest.
+        self.all.iter().rev().any(|(what, start, end)| *start <= until && from <= *end && is_meant(what))
+    }
+
+    /// All of them, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(K, Timestamp, Timestamp)> {
+        self.all.iter()
+    }
+}

@@ -1,0 +1,146 @@
+//! A flow that is being followed.
+//!
+//! Contract: the record of the point nearest the originator meters it, until it is judged; other points witness. Limits: [`MAX_TWINS`] translated
+//! twins. Design: what only the judgement needs is dropped once it is made.
+
+use std::sync::Arc;
+
+use super::JudgedFlow;
+use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint};
+use crate::inventory::Timeline;
+use crate::path::FlowView;
+use crate::path::judge::Scene;
+use crate::path::trail::{self, Sighting};
+use crate::time::Timestamp;
+
+const MAX_TWINS: usize = 4;
+
+/// Before and after its judgement.
+#[derive(Debug)]
+pub(super) enum Phase {
+    Waiting(Box<Waiting>),
+    Judged(Arc<JudgedFlow>),
+}
+
+/// What the judge looks at.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) record: FlowRecord,
+    pub(super) sightings: Vec<Sighting>,
+}
+
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "three independent facts, each with its own cause")]
+pub(super) struct Open {
+    /// The record that meters it.
+    pub(super) id: FlowId,
+    pub(super) tuple: FiveTuple,
+    pub(super) point: ObservationPoint,
+    pub(super) start: Timestamp,
+    pub(super) sequence: u64,
+    pub(super) answered: bool,
+    /// The meter reported its active timeout: the next record of this tuple goes on with this flow.
+    pub(super) continues: bool,
+    /// The meter said that it ended.
+    pub(super) over: bool,
+    pub(super) twins: Vec<FiveTuple>,
+    pub(super) phase: Phase,
+}
+
+impl Open {
+    pub(super) fn new(record: &FlowRecord, sequence: u64) -> Self {
+        let waiting = Waiting { record: record.clone(), sightings: vec![Sighting::of(record, false)] };
+        Self {
+            id: record.id,
+            tuple: record.tuple,
+            point: record.point.clone(),
+            start: record.start,
+            sequence,
+            answered: false,
+            continues: false,
+            over: false,
+            twins: Vec::new(),
+            phase: Phase::Waiting(Box::new(waiting)),
+        }
+    }
+
+    /// The record as it stands now.
+    pub(super) fn update(&mut self, record: &FlowRecord) {
+        let tuple = self.tuple;
+        if let Phase::Waiting(waiting) = &mut self.phase {
+            waiting.record = record.clone();
+            let new = Sighting::of(record, record.tuple != tuple);
+            if let Some(known) = waiting.sightings.iter_mut().find(|known| known.point == record.point) {
+                known.orig = new.orig;
+                known.resp = new.resp;
+            }
+        }
+    }
+
+    /// The next record of the same flow.
+    pub(super) fn go_on(&mut self, record: &FlowRecord) {
+        self.id = record.id;
+        self.continues = false;
+        if let Phase::Waiting(waiting) = &mut self.phase {
+            waiting.record = record.clone();
+        }
+    }
+
+    /// Another point saw it.
+    pub(super) fn witness(&mut self, sighting: Sighting) {
+        if let Phase::Waiting(waiting) = &mut self.phase {
+            trail::add(&mut waiting.sightings, sighting);
+        }
+    }
+
+    /// Another point saw it under the same tuple; true when that point is nearer to the originator, and meters it from now on.
+    pub(super) fn witness_same(&mut self, scene: Scene<'_>, record: &FlowRecord) -> bool {
+        self.witness(Sighting::of(record, record.tuple != self.tuple));
+        let Phase::Waiting(waiting) = &mut self.phase else { return false };
+        let distance = |point| distance(scene.timeline, point, record.tuple);
+        let nearer = record.tuple == self.tuple && distance(&record.point) < distance(&self.point);
+        if nearer {
+            waiting.record = record.clone();
+            (self.id, self.point, self.start) = (record.id, record.point.clone(), record.start);
+        }
+        nearer
+    }
+
+    /// Notes a translated twin; false when there is no room.
+    pub(super) fn add_twin(&mut self, tuple: FiveTuple) -> bool {
+        let room = self.twins.len() < MAX_TWINS && !self.twins.contains(&tuple);
+        if room {
+            self.twins.push(tuple);
+        }
+        room
+    }
+
+    pub(super) fn take_sightings(&mut self) -> Vec<Sighting> {
+        match &mut self.phase {
+            Phase::Waiting(waiting) => std::mem::take(&mut waiting.sightings),
+            Phase::Judged(judged) => vec![Sighting::of(&judged.view.record, !judged.oriented.forward)],
+        }
+    }
+}
+
+impl Waiting {
+    pub(super) fn view(&self, translated: Option<FiveTuple>) -> FlowView {
+        let points = self.sightings.iter().map(|sighting| sighting.point.clone()).collect();
+        FlowView { record: self.record.clone(), points, translated }
+    }
+}
+
+/// How far a point is from the originator: inside its namespace, its veth, its bridge, anywhere else.
+fn distance(timeline: &Timeline, point: &ObservationPoint, tuple: FiveTuple) -> u8 {
+    let orig = tuple.orig.ip;
+    let link = timeline.link(point);
+    if link.is_some_and(|link| link.inside.is_some()) {
+        return u8::from(!link.is_some_and(|link| link.addresses.contains(&orig))) * 3;
+    }
+    match timeline.network_of_point(point) {
+        Some(network) if !network.subnets.iter().any(|subnet| subnet.contains(orig)) => 3,
+        Some(network) if network.bridge.as_deref() == Some(point.as_str()) => 2,
+        Some(_) => 1,
+        None => 3,
+    }
+}
