@@ -163,12 +163,12 @@ fn print(file: &FileConfig) -> String {
 
 fn finish(Layers { sources, mut tree }: Layers) -> Result<Loaded, ConfigError> {
     tree.number(&mut 0);
-    let Decoded { value, mut problems, tainted } = decode::decode::<FileConfig>(&sources, tree.clone());
+    let Decoded { value, mut problems, taken } = decode::decode::<FileConfig>(&sources, tree.clone());
     let Some(file) = value else { return Err(ConfigError::new(problems)) };
     let origins = layers::origins(&sources, &tree);
-    let printed = print(&file);
+    let printed = print(&file.spelt_out());
     let advice = advice::advice(&sources, &file);
-    let config = check::check(&sources, &tree, &tainted, file, &mut problems);
+    let config = check::check(&sources, &tree, &taken, file, &mut problems);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded { config, origins, printed, advice }),
         _ => Err(ConfigError::new(problems)),

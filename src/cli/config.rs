@@ -10,6 +10,7 @@ use super::Outcome;
 use crate::config::{self, Loaded};
 use crate::detect::rules;
 use crate::observe::live::now;
+use crate::path::Stage;
 
 /// An exception that ends within this time is worth a word.
 const SOON: Duration = Duration::from_hours(14 * 24);
@@ -57,9 +58,7 @@ fn origins(loaded: &Loaded) -> String {
 fn understood(loaded: &Loaded) -> String {
     let engine = &loaded.config.engine;
     let enabled = rules::enabled(&engine.rules).len();
-    let contracts = engine.contracts.iter().map(|c| {
-        format!("  contract {}: via {}\n", c.name, c.hops().map(|hop| hop.name.as_str()).collect::<Vec<_>>().join(", "))
-    });
+    let contracts = engine.contracts.iter().map(|c| format!("  contract {}: {}\n", c.name, path(&c.via)));
     let exceptions = engine.exceptions.iter().filter_map(|exception| {
         let left = exception.expires.since(now());
         let state = if left.is_zero() { "expired" } else { "expires soon" };
@@ -80,6 +79,15 @@ fn understood(loaded: &Loaded) -> String {
     let silent = engine.contracts.is_empty().then(|| silent.to_owned());
     let advice = loaded.advice.iter().map(|advice| format!("  warning: {advice}\n"));
     [head].into_iter().chain(silent).chain(contracts).chain(exceptions).chain(advice).collect()
+}
+
+/// `via gateway, then proxy-a or proxy-b`.
+fn path(via: &[Stage]) -> String {
+    let stage = |stage: &Stage| stage.any_of.iter().map(|hop| hop.name.as_str()).collect::<Vec<_>>().join(" or ");
+    match via {
+        [] => "denied".to_owned(),
+        stages => format!("via {}", stages.iter().map(stage).collect::<Vec<_>>().join(", then ")),
+    }
 }
 
 fn counted(number: usize, what: &str) -> String {

@@ -1,48 +1,132 @@
 //! What is allowed in a configuration but hardly meant: told by `config check`, never a reason to refuse.
 //!
-//! Contract: pure; no advice depends on the clock. Design: each piece of advice names its place, like a mistake.
+//! Contract: pure; no advice depends on the clock. Limits: which interfaces a host has is not known here.
+//! Design: each piece of advice names its place, like a mistake.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::InsideNamespaces;
 use super::decode::At;
-use super::file::{ContractFile, FileConfig};
+use super::defaults;
+use super::file::{Capture, ContractFile, FileConfig, HopFile, StageFile};
 use super::problem::{Problem, quoted};
 use super::source::{Sources, Span};
 use crate::detect::rules;
-use crate::path::Service;
+use crate::path::{EvidenceKind, HopKind, Service};
 
 /// Everything that is hardly meant, in the order of the file.
 pub(super) fn advice(sources: &Sources, file: &FileConfig) -> Vec<Problem> {
-    let params = &file.rules;
-    let enabled: BTreeSet<&str> = rules::enabled(params).iter().map(|rule| rule.meta().name).collect();
-    let tell = |span: Span, text: String| Problem::at(sources, span, text);
-    let mut advice = Vec::new();
-
-    let used: BTreeSet<&str> =
-        file.contracts.iter().flat_map(|c| &c.value.via.value).map(|hop| hop.value.as_str()).collect();
-    for (name, _) in file.hops.iter().filter(|(name, _)| !used.contains(name.value.0.as_str())) {
-        advice.push(tell(name.span, format!("no contract goes via the hop {}", quoted(&name.value.0))));
-    }
-    for At { value, .. } in &file.contracts {
-        let rule = rule_of(value);
-        if !enabled.contains(rule) {
-            let text = format!("the contract {} is judged, but the rule {rule} is off", quoted(&value.name.value.0));
-            advice.push(tell(value.name.span, text));
-        }
-    }
-    for At { value, .. } in &file.exceptions {
-        if !enabled.contains(value.rule.value.as_str()) {
-            let text = format!("the rule {} is off, so nothing needs this exception", value.rule.value);
-            advice.push(tell(value.rule.span, text));
-        }
-    }
-    advice
+    let hops: Hops = file.hops.iter().map(|(name, hop)| (name.value.0.as_str(), &hop.value)).collect();
+    let mut told = Vec::new();
+    told.extend(unused_hops(file));
+    told.extend(unwatched_hops(file));
+    told.extend(file.contracts.iter().flat_map(|contract| after_the_end(&contract.value, &hops)));
+    told.extend(silent_rules(file, &hops));
+    told.sort_by_key(|(span, _)| *span);
+    told.into_iter().map(|(span, text)| Problem::at(sources, span, text)).collect()
 }
 
-/// The rule that speaks when a contract is broken.
-fn rule_of(contract: &ContractFile) -> &'static str {
-    match contract.service {
-        Service::Dns => rules::dns_skips_resolver::META.name,
-        Service::Egress | Service::Ingress => rules::egress_skips_proxy::META.name,
+type Hops<'a> = BTreeMap<&'a str, &'a HopFile>;
+type Told = (Span, String);
+
+fn stages(contract: &ContractFile) -> &[At<StageFile>] {
+    contract.via.as_ref().map_or(&[], |via| &via.value)
+}
+
+fn unused_hops(file: &FileConfig) -> Vec<Told> {
+    let names = file.contracts.iter().flat_map(|contract| stages(&contract.value)).flat_map(At::names);
+    let used: BTreeSet<&str> = names.map(|name| name.value).collect();
+    let unused = file.hops.keys().filter(|name| !used.contains(name.value.0.as_str()));
+    unused.map(|name| (name.span, format!("no contract goes via the hop {}", quoted(&name.value.0)))).collect()
+}
+
+/// Hops whose own observation point is not captured, so that their flows will be unobservable; and interfaces that nothing looks at.
+fn unwatched_hops(file: &FileConfig) -> Vec<Told> {
+    let captured = globs(&file.capture);
+    let hops = file.hops.iter().filter_map(|(name, hop)| {
+        let text = unwatched(&hop.value, &file.capture, &captured)?;
+        let place = hop.value.interfaces.as_ref().map_or(name.span, |interfaces| interfaces.span);
+        Some((place, format!("the hop {} {text}", quoted(&name.value.0))))
+    });
+    hops.collect()
+}
+
+fn unwatched(hop: &HopFile, capture: &Capture, captured: &GlobSet) -> Option<String> {
+    let interfaces = hop.interfaces.as_ref().map_or(&[][..], |interfaces| &interfaces.value);
+    if !hop.evidence().contains(&EvidenceKind::Transit) {
+        let text = "has interfaces, but is not proven by what is seen there (evidence: transit)";
+        return (!interfaces.is_empty()).then(|| text.to_owned());
     }
+    if interfaces.is_empty() {
+        // Only where it is plain: a list of bridges shows no container's own interface.
+        let bridges = capture.interfaces.iter().all(|glob| defaults::INTERFACES.contains(&glob.0.as_str()));
+        let unseen = bridges && capture.inside_namespaces == InsideNamespaces::Never;
+        let text = "is seen at the host's side of its workloads' interfaces (such as veth*), which capture.interfaces does not name";
+        return unseen.then(|| text.to_owned());
+    }
+    let is_name = |name: &str| !name.contains(['*', '?', '[', '{', ':']);
+    let missing = interfaces.iter().find(|glob| is_name(&glob.0) && !captured.is_match(&glob.0))?;
+    Some(format!("is seen at {}, which capture.interfaces does not name", missing.0))
+}
+
+fn globs(capture: &Capture) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for glob in capture.interfaces.iter().filter_map(|glob| Glob::new(&glob.0).ok()) {
+        set.add(glob);
+    }
+    set.build().unwrap_or_default()
+}
+
+/// A flow ends at an endpoint; what routes or inspects it comes before that.
+fn after_the_end(contract: &ContractFile, hops: &Hops) -> Vec<Told> {
+    let kinds = |stage: &At<StageFile>| -> Vec<HopKind> {
+        stage.names().iter().filter_map(|name| Some(hops.get(name.value)?.kind.value)).collect()
+    };
+    let is_end = |stage: &At<StageFile>| kinds(stage).contains(&HopKind::Endpoint);
+    let is_on_the_way =
+        |stage: &At<StageFile>| kinds(stage).iter().any(|kind| *kind != HopKind::Endpoint && *kind != HopKind::Mirror);
+    let after = stages(contract).iter().skip_while(|stage| !is_end(stage)).filter(|stage| is_on_the_way(stage));
+    let text = "this stands behind the hop at which the flow ends; what that hop sends on is for a contract about it";
+    after.map(|stage| (stage.span, text.to_owned())).collect()
+}
+
+/// Contracts and exceptions whose rule is off.
+fn silent_rules(file: &FileConfig, hops: &Hops) -> Vec<Told> {
+    let known: BTreeSet<&str> = rules::ALL.iter().map(|rule| rule.name).collect();
+    let enabled: BTreeSet<&str> = rules::enabled(&file.rules).iter().map(|rule| rule.meta().name).collect();
+    let is_off = |rule: &str| known.contains(rule) && !enabled.contains(rule);
+    let mut told = Vec::new();
+    for At { value, .. } in &file.contracts {
+        for rule in rules_of(value, hops).into_iter().filter(|rule| is_off(rule)) {
+            let text = format!("the contract {} is judged, but the rule {rule} is off", quoted(&value.name.value.0));
+            told.push((value.name.span, text));
+        }
+    }
+    for At { value, .. } in file.exceptions.iter().filter(|exception| is_off(&exception.value.rule.value)) {
+        let text = format!("the rule {} is off, so nothing needs this exception", value.rule.value);
+        told.push((value.rule.span, text));
+    }
+    told
+}
+
+/// The rules that speak when a contract is broken.
+fn rules_of(contract: &ContractFile, hops: &Hops) -> BTreeSet<&'static str> {
+    let endpoint = match contract.service {
+        Service::Ingress => return ["published-port-direct"].into(),
+        Service::Dns => "dns-skips-resolver",
+        Service::Egress => "egress-skips-proxy",
+    };
+    if contract.deny.value {
+        return [endpoint].into();
+    }
+    let kinds = stages(contract).iter().flat_map(At::names).filter_map(|name| Some(hops.get(name.value)?.kind.value));
+    let rule = |kind| match kind {
+        HopKind::Endpoint => endpoint,
+        HopKind::Gateway => "gateway-skipped",
+        HopKind::Inline | HopKind::Mirror => "monitor-hop-skipped",
+        HopKind::Sidecar => "sidecar-skipped",
+    };
+    kinds.map(rule).collect()
 }

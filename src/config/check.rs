@@ -1,35 +1,34 @@
 //! From the file shape to the checked shape: names are resolved, and what cannot work is told at its place.
 //!
 //! Contract: all mistakes are told, not only the first; no mistake is told as the consequence of another.
-//! Design: `tainted` names the mappings from which a bad part was taken; a name that is missing there is not reported.
+//! Design: `taken` knows the mappings from which a bad part was taken; what is missing there is not reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod assemble;
+mod contracts;
+mod hops;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::decode::At;
-use super::file::{ContractFile, ExceptionFile, FileConfig, HopFile, PlacedSelector, Runtime};
+use super::Config;
+use super::decode::{At, Taken};
+use super::file::{ExceptionFile, FileConfig, PlacedSelector};
 use super::node::Node;
 use super::problem::{Problem, quoted, split, suggestion};
-use super::scalar::{Cidr, Label, Port, Socket};
+use super::scalar::{Cidr, Label, Port};
 use super::source::{Sources, Span};
-use super::{CaptureConfig, Config, RuntimesConfig};
 use crate::alert::Exception;
 use crate::detect::rules;
-use crate::engine::{EngineConfig, Timings};
-use crate::input::Protocol;
-use crate::inventory::TimelineLimits;
-use crate::inventory::discover::{Kind, Sought};
-use crate::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, Service, Stage};
+use crate::path::{DestinationSet, Hop, PortSpec, Selector};
+use assemble::assemble;
 
 /// Sets that are always there.
 const BUILT_IN: [&str; 2] = ["internet", "any"];
-/// MiB to bytes.
-const MIB: u32 = 1 << 20;
 
 struct Check<'a> {
     sources: &'a Sources,
     tree: &'a Node,
-    tainted: &'a BTreeSet<usize>,
+    taken: &'a Taken,
     problems: &'a mut Vec<Problem>,
     destinations: BTreeMap<String, Vec<ipnetwork::IpNetwork>>,
     hops: BTreeMap<String, Arc<Hop>>,
@@ -39,14 +38,14 @@ struct Check<'a> {
 pub(super) fn check(
     sources: &Sources,
     tree: &Node,
-    tainted: &BTreeSet<usize>,
+    taken: &Taken,
     file: FileConfig,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
-    let mut check = Check { sources, tree, tainted, problems, destinations: BTreeMap::new(), hops: BTreeMap::new() };
+    let mut check = Check { sources, tree, taken, problems, destinations: BTreeMap::new(), hops: BTreeMap::new() };
     check.destinations(&file.destinations);
     check.hops(&file.hops);
-    let contracts: Vec<_> = file.contracts.iter().map(|contract| check.contract(&contract.value)).collect();
+    let contracts: Vec<_> = file.contracts.iter().map(|contract| check.contract(contract)).collect();
     let exceptions: Vec<_> = file.exceptions.iter().map(|exception| check.exception(&exception.value)).collect();
     check.unique(file.contracts.iter().map(|contract| &contract.value.name), "contract");
     check.unique(file.exceptions.iter().map(|exception| &exception.value.name), "exception");
@@ -62,7 +61,7 @@ impl Check<'_> {
 
     /// Whether nothing was taken out of this value, so that what it lacks is really missing.
     fn is_whole<T>(&self, value: &At<T>) -> bool {
-        !self.tainted.contains(&value.id)
+        self.taken.is_whole(value.id)
     }
 
     /// Whether a section has the name in the file, although it could perhaps not be read.
@@ -78,85 +77,6 @@ impl Check<'_> {
             }
             self.destinations.insert(name.value.0.clone(), ranges.value.iter().map(|range| range.value.0).collect());
         }
-    }
-
-    fn hops(&mut self, file: &BTreeMap<At<Label>, At<HopFile>>) {
-        for (name, hop) in file {
-            if hop.value.workloads.is_empty() && hop.value.addresses.is_empty() && self.is_whole(hop) {
-                let message = format!(
-                    "the hop {} has neither workloads nor addresses, so nothing can be it",
-                    quoted(&name.value.0)
-                );
-                let help = Some("add workloads: [{name: \"…\"}] or addresses: [\"…\"]".to_owned());
-                self.tell(name.span, message, help);
-            }
-            let built = Hop {
-                name: name.value.0.clone(),
-                kind: HopKind::Endpoint,
-                workloads: selectors(&hop.value.workloads),
-                addresses: hop.value.addresses.iter().map(|range| range.value.0).collect(),
-                interfaces: Vec::new(),
-                ports: ports(&hop.value.ports),
-                evidence: HopKind::Endpoint.evidence().to_vec(),
-            };
-            self.hops.insert(name.value.0.clone(), Arc::new(built));
-        }
-    }
-
-    fn contract(&mut self, file: &ContractFile) -> Option<Contract> {
-        if file.from.value.is_empty() && self.is_whole(&file.from) {
-            let help = Some("name at least one, such as {name: \"*\"} for all".to_owned());
-            self.tell(file.from.span, "this selects nobody".to_owned(), help);
-        }
-        if file.evidence.value.is_empty() && self.is_whole(&file.evidence) {
-            let help = Some("take the key out, or write [peer]".to_owned());
-            self.tell(file.evidence.span, "without evidence nothing can prove the hop".to_owned(), help);
-        }
-        let via = self.via(&file.via);
-        let to = match (file.to.is_empty(), file.service) {
-            (true, Service::Dns) => Some(vec![DestinationSet::Any]),
-            (true, Service::Egress | Service::Ingress) => Some(vec![DestinationSet::Internet]),
-            (false, _) => self.sets(&file.to),
-        };
-        let ports = match (file.ports.is_empty(), file.service) {
-            (true, Service::Dns) => dns_ports(),
-            _ => ports(&file.ports),
-        };
-        Some(Contract {
-            name: file.name.value.0.clone(),
-            service: file.service,
-            workloads: selectors(&file.from.value),
-            remotes: to?,
-            ports,
-            family: None,
-            networks: Vec::new(),
-            via: vec![Stage { any_of: vec![via?] }],
-        })
-    }
-
-    fn via(&mut self, via: &At<Vec<At<String>>>) -> Option<Arc<Hop>> {
-        let [name] = &via.value[..] else {
-            if !self.is_whole(via) {
-                return None;
-            }
-            let (named, help) = match via.value.len() {
-                0 => ("none is named".to_owned(), "name one from hops: [proxy]"),
-                several => {
-                    (format!("{several} are named"), "name alternatives inside one hop's workloads and addresses")
-                }
-            };
-            self.tell(via.span, format!("peer evidence can prove one hop, and {named}"), Some(help.to_owned()));
-            return None;
-        };
-        if let Some(hop) = self.hops.get(&name.value) {
-            return Some(Arc::clone(hop));
-        }
-        if !self.is_written("hops", &name.value) {
-            let known: Vec<_> = self.hops.keys().map(String::as_str).collect();
-            let help = suggestion(&name.value, &known, "hops").or_else(|| Some("define it under hops".to_owned()));
-            self.tell(name.span, format!("unknown hop {}", quoted(&name.value)), help);
-        }
-        None
     }
 
     fn sets(&mut self, names: &[At<String>]) -> Option<Vec<DestinationSet>> {
@@ -233,63 +153,4 @@ fn selectors(file: &[PlacedSelector]) -> Vec<Selector> {
 
 fn ports(file: &[Port]) -> Vec<PortSpec> {
     file.iter().map(|port| port.0).collect()
-}
-
-/// 53 over UDP and TCP (RFC 1035), 853 for DNS over TLS (RFC 7858) and over QUIC (RFC 9250).
-fn dns_ports() -> Vec<PortSpec> {
-    let all = [53, 853]
-        .map(|port| [Protocol::UDP, Protocol::TCP].map(|protocol| PortSpec { port, protocol: Some(protocol) }));
-    all.concat()
-}
-
-fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exception>) -> Config {
-    let FileConfig { capture, runtime, serve, flows, detection, inventory, alerts, rules, .. } = file;
-    Config {
-        capture: CaptureConfig {
-            interfaces: capture.interfaces.into_iter().map(|glob| glob.0).collect(),
-            snap_length: capture.snap_length,
-            payload_snap_length: capture.payload_snap_length.small(),
-            ring_bytes: capture.ring_mib.small().saturating_mul(MIB),
-            ring_budget_bytes: u64::from(capture.ring_budget_mib.small()) * u64::from(MIB),
-            threads: capture.threads.size(),
-            exclude_own: capture.exclude_own,
-            inside_namespaces: capture.inside_namespaces,
-        },
-        runtimes: runtimes(runtime),
-        listen: serve.listen.0,
-        meter: flows.limits(),
-        engine: EngineConfig {
-            contracts,
-            exceptions,
-            rules,
-            timings: Timings {
-                attribution_grace: detection.attribution_grace.get(),
-                answer_grace: detection.answer_grace.get(),
-                transit_grace: detection.transit_grace.get(),
-                hop_ready: detection.startup_grace.get(),
-                update_interval: alerts.update_interval.get(),
-                close_after: alerts.close_after.get(),
-            },
-            timeline: TimelineLimits { workloads: inventory.max_workloads.size(), remember: inventory.remember.get() },
-            max_flows: detection.max_flows.size(),
-            max_alerts: alerts.max_open.size(),
-            max_destinations: alerts.max_destinations.size(),
-        },
-    }
-}
-
-fn runtimes(file: Runtime) -> RuntimesConfig {
-    let Runtime { discover, reconcile_interval, docker, podman, containerd, cri } = file;
-    let texts = |sockets: Vec<Socket>| sockets.into_iter().map(|socket| socket.0).collect::<Vec<_>>();
-    let sockets = [
-        (Kind::Docker, texts(docker.socket.into_iter().chain(docker.sockets).collect())),
-        (Kind::Podman, texts(podman.sockets)),
-        (Kind::Containerd, texts(containerd.sockets)),
-        (Kind::Cri, texts(cri.sockets)),
-    ];
-    RuntimesConfig {
-        sought: Sought { discover, sockets: sockets.into() },
-        reconcile_interval: reconcile_interval.get(),
-        docker_reconcile_interval: docker.reconcile_interval.unwrap_or(reconcile_interval).get(),
-    }
 }

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 pub(super) use at::At;
 
+use super::file::MOVED;
 use super::node::{Kind, Node};
 use super::problem::{MAX_PROBLEMS, Problem, nearest, quoted, suggestion};
 use super::source::{Sources, Span};
@@ -56,7 +57,7 @@ impl Refusal {
         match &self.why {
             Why::UnknownKey { word, known } => Problem::at(sources, span, format!("unknown key {}", quoted(word)))
                 .with_label("no such key here")
-                .with_help(suggestion(word, known, "keys here")),
+                .with_help(moved(word, known).or_else(|| suggestion(word, known, "keys here"))),
             Why::UnknownWord { word, known } => Problem::at(sources, span, format!("unknown word {}", quoted(word)))
                 .with_help(suggestion(word, known, "possible here")),
             Why::MissingKey(key) => Problem::at(sources, span, format!("the key {key:?} is missing"))
@@ -67,53 +68,68 @@ impl Refusal {
     }
 }
 
+/// Where a key went that stood among these once.
+fn moved(word: &str, known: &[&str]) -> Option<String> {
+    let (.., help) = MOVED.iter().find(|(key, beside, _)| *key == word && known.contains(beside))?;
+    Some((*help).to_owned())
+}
+
 /// What could be read.
 pub(super) struct Decoded<T> {
     /// The value, without the bad parts; `None` when nothing of it could be read.
     pub value: Option<T>,
     /// What was wrong.
     pub problems: Vec<Problem>,
-    /// Ids of the mappings and lists that a bad part was taken out of, at any depth.
-    pub tainted: BTreeSet<usize>,
+    /// The bad parts.
+    pub taken: Taken,
 }
 
 /// Reads a value from a tree, and all that is wrong with it.
 pub(super) fn decode<T: DeserializeOwned>(sources: &Sources, mut tree: Node) -> Decoded<T> {
-    let mut pruned = Pruned::default();
+    let mut taken = Taken::default();
     let mut problems = Vec::new();
     for _ in 0..=MAX_PROBLEMS {
         let refusal = match T::deserialize(read::De(&tree)) {
-            Ok(value) => return Decoded { value: Some(value), problems, tainted: pruned.tainted },
+            Ok(value) => return Decoded { value: Some(value), problems, taken },
             Err(refusal) => refusal,
         };
         let id = refusal.at.unwrap_or_default().id;
         let consequence = match refusal.why {
-            // The key was there and bad, or there and misspelt.
-            Why::MissingKey(key) => {
-                pruned.keys.iter().any(|(map, taken)| *map == id && nearest(taken, [key]).is_some())
-            }
+            Why::MissingKey(key) => taken.had(id, key),
             // What a whole mapping or list lacks, it may lack because something was taken out.
-            Why::Other { .. } => pruned.tainted.contains(&id),
+            Why::Other { .. } => !taken.is_whole(id),
             Why::UnknownKey { .. } | Why::UnknownWord { .. } => false,
         };
         if !consequence {
             problems.push(refusal.problem(sources));
         }
-        if !pruned.take(&mut tree, id) {
+        if !taken.take(&mut tree, id) {
             break;
         }
     }
-    Decoded { value: None, problems, tainted: pruned.tainted }
+    Decoded { value: None, problems, taken }
 }
 
-/// What was taken out of the tree.
-#[derive(Default)]
-struct Pruned {
+/// What was taken out of the tree, because it is bad.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// The mappings and lists that something was taken out of, at any depth.
     tainted: BTreeSet<usize>,
+    /// The mapping and the key.
     keys: BTreeSet<(usize, String)>,
 }
 
-impl Pruned {
+impl Taken {
+    /// Whether nothing was taken out of this mapping or list, so that what it lacks is really missing.
+    pub fn is_whole(&self, id: usize) -> bool {
+        !self.tainted.contains(&id)
+    }
+
+    /// Whether this key was taken out of this mapping: it was there and bad, or there and misspelt.
+    pub fn had(&self, map: usize, key: &str) -> bool {
+        self.keys.iter().any(|(from, taken)| *from == map && nearest(taken, [key]).is_some())
+    }
+
     /// Takes the node with this id out, with its key; `false` when there is none below this one.
     fn take(&mut self, node: &mut Node, id: usize) -> bool {
         let found = match &mut node.kind {

@@ -1,19 +1,21 @@
 //! The shape of the configuration file.
 //!
-//! Contract: unknown keys are refused; every key but names, `from`, `via` and an exception's owner, reason and expiry has a
-//! default. Limits: this shape knows no references between its parts; `check.rs` does.
+//! Contract: unknown keys are refused; every key but names, whose traffic a contract is about and its path, and an exception's owner,
+//! reason and expiry has a default. Limits: this shape knows no references between its parts; `check.rs` does.
 //! Design: the doc comments here are the descriptions in the published schema and in `docs/configuration.md`.
 
 mod contracts;
 mod sections;
+mod stage;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, PlacedSelector};
+pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
 pub(super) use sections::{Alerts, Capture, Detection, Flows, Inventory, Runtime, Serve};
+pub(super) use stage::StageFile;
 
 use super::decode::At;
 use super::scalar::{Cidr, Label};
@@ -47,10 +49,19 @@ pub(super) struct FileConfig {
     /// Places that traffic must pass: a name, and how the place is recognised.
     #[schemars(extend("examples" = [{"proxy": {"workloads": [{"name": "squid*"}], "ports": [3128]}}]))]
     pub hops: BTreeMap<At<Label>, At<HopFile>>,
-    /// Who must reach what via which hop. Of the contracts that cover a flow the first judges it, DNS contracts before others.
+    /// Who must reach what via which hops. Of the contracts that cover a flow the first judges it, DNS contracts before others.
     pub contracts: Vec<At<ContractFile>>,
     /// What is allowed although a rule fires.
     pub exceptions: Vec<At<ExceptionFile>>,
     /// The rules and their parameters; `hopwatch rules list` names them.
     pub rules: RuleParams,
+}
+
+impl FileConfig {
+    /// The same configuration with nothing of its hops left to their kind.
+    pub(super) fn spelt_out(&self) -> Self {
+        let spelt_out = |hop: &At<HopFile>| At { value: hop.value.spelt_out(), ..hop.clone() };
+        let hops = self.hops.iter().map(|(name, hop)| (name.clone(), spelt_out(hop))).collect();
+        Self { hops, ..self.clone() }
+    }
 }

@@ -8,4 +8,4 @@ mod snap;
 mod text;
 
 pub(super) use number::{Bounded, Period};
-pub(super) use text::{Cidr, Expiry, InterfaceGlob, Label, Listen, Port, Sentence, Socket};
+pub(super) use text::{Cidr, Expiry, InterfaceGlob, Label, Listen, NetworkName, Port, Sentence, Socket};

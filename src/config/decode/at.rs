@@ -25,6 +25,20 @@ pub(crate) struct At<T> {
     pub(in crate::config) id: usize,
 }
 
+impl<T> At<T> {
+    /// A value that stands nowhere.
+    pub const fn nowhere(value: T) -> Self {
+        Self { value, span: Span { source: 0, start: 0, end: 0 }, id: 0 }
+    }
+}
+
+impl<T: Default + PartialEq> At<T> {
+    /// Whether the value is what it would be without a word; for printing.
+    pub fn is_default(&self) -> bool {
+        self.value == T::default()
+    }
+}
+
 /// Two values are equal wherever they stand.
 impl<T: PartialEq> PartialEq for At<T> {
     fn eq(&self, other: &Self) -> bool {

@@ -3,61 +3,116 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::stage::StageFile;
 use crate::config::decode::At;
-use crate::config::scalar::{Cidr, Expiry, Label, Port, Sentence};
-use crate::path::{EvidenceKind, Selector, Service};
+use crate::config::scalar::{Cidr, Expiry, InterfaceGlob, Label, NetworkName, Port, Sentence};
+use crate::path::{EvidenceKind, Family, HopKind, Selector, Service};
 
 /// A selector and its place.
 pub(in crate::config) type PlacedSelector = At<Selector>;
+
+/// Keys that stood in a contract once: the key, one that is there still, and what to do now.
+pub(in crate::config) const MOVED: [(&str, &str, &str); 1] = [(
+    "evidence",
+    "via",
+    "evidence is said of the hop: hops.NAME.evidence, such as hops.proxy.evidence; take it out here",
+)];
 
 /// A place that traffic must pass: workloads, addresses, or both. Any one of them is the hop.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Hop")]
 pub(in crate::config) struct HopFile {
+    /// What kind of place it is. `endpoint`: is spoken to (proxy, resolver, ingress); `gateway`: routes for others; `inline`: traffic
+    /// runs through it; `mirror`: traffic is copied to it; `sidecar`: shares the workload's network namespace and speaks for it.
+    #[serde(default)]
+    pub kind: At<HopKind>,
     /// Workloads that are the hop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<PlacedSelector>,
     /// Addresses that are the hop, for a hop outside of the containers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<At<Cidr>>,
+    /// Its own observation points, as globs of interface names (they must be captured). Without: the host's side of its workloads'
+    /// interfaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [["ids0"]]))]
+    pub interfaces: Option<At<Vec<InterfaceGlob>>>,
     /// Ports at which it serves; without: any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [[3128], ["53/udp", "53/tcp"]]))]
-    pub ports: Vec<Port>,
+    pub ports: Option<At<Vec<Port>>>,
+    /// What proves that traffic passed it; any one is enough. `peer`: the flow's other end is the hop; `next_hop`: the frame was given to
+    /// its MAC address; `transit`: the flow was seen at its observation point; `redirect`: connection tracking says that it answers;
+    /// `owner`: the socket is its own; `relay`: what it sent on matches. Without, by kind: `endpoint`: peer, redirect; `gateway`: next_hop;
+    /// `inline` and `mirror`: transit; `sidecar`: owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [["peer", "relay"]]))]
+    pub evidence: Option<At<Vec<At<EvidenceKind>>>>,
 }
 
-/// From whom, to where, via which hop.
+impl HopFile {
+    /// The kinds of evidence that count.
+    pub(in crate::config) fn evidence(&self) -> Vec<EvidenceKind> {
+        match &self.evidence {
+            Some(named) => named.value.iter().map(|kind| kind.value).collect(),
+            None => self.kind.value.evidence().to_vec(),
+        }
+    }
+
+    /// The same hop with nothing left to defaults.
+    pub(in crate::config) fn spelt_out(&self) -> Self {
+        let evidence = self.evidence().into_iter().map(At::nowhere).collect();
+        Self { evidence: Some(At::nowhere(evidence)), ..self.clone() }
+    }
+}
+
+/// From whom, to where, via which hops; or, with `service: ingress`, into whom, from where, via which hop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Contract")]
+#[schemars(rename = "Contract", extend("anyOf" = [{"required": ["via"]}, {"required": ["deny"]}]))]
 pub(in crate::config) struct ContractFile {
     /// Its name, in alerts and metrics.
     #[schemars(extend("examples" = ["egress-through-proxy"]))]
     pub name: At<Label>,
-    /// What traffic it is about. `dns`: name resolution, ports 53/udp, 53/tcp and 853 unless `ports` says otherwise.
+    /// What traffic it is about. `egress`: what workloads send; `dns`: name resolution, ports 53/udp, 53/tcp and 853 unless `ports` says
+    /// otherwise; `ingress`: what reaches them, such as published ports.
     #[serde(default)]
     pub service: Service,
-    /// Whose traffic. A workload that is the contract's hop is never judged by it.
+    /// Whose traffic; must be given unless `service` is `ingress`. A workload that is one of the contract's hops is never judged by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [[{"name": "app*"}]]))]
-    pub from: At<Vec<PlacedSelector>>,
+    pub from: Option<At<Vec<PlacedSelector>>>,
     /// To where: names from `destinations`, `internet`, `any`, addresses or ranges. Without: `internet`; for `dns`, `any`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [["internet"], ["corp", "192.0.2.7"]]))]
-    pub to: Vec<At<String>>,
-    /// To which ports; without: any, and for `dns` those of name resolution.
+    pub to: Option<At<Vec<At<String>>>>,
+    /// With `service: ingress` only, and there it must be given: the workloads that are reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [[{"name": "web*"}]]))]
+    pub into: Option<At<Vec<PlacedSelector>>>,
+    /// With `service: ingress` only: from where, written like `to`. Without: `any`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [["internet"]]))]
+    pub sources: Option<At<Vec<At<String>>>>,
+    /// To which ports; without: any, and for `dns` those of name resolution. With `service: ingress` the workload's own ports, not
+    /// those that the host publishes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
-    /// The hop that must be passed: one name from `hops`.
-    #[schemars(extend("examples" = [["proxy"]]))]
-    pub via: At<Vec<At<String>>>,
-    /// What proves the hop. `peer`: the flow's other end is the hop.
-    #[serde(default = "peer")]
-    pub evidence: At<Vec<EvidenceKind>>,
-}
-
-fn peer() -> At<Vec<EvidenceKind>> {
-    At { value: vec![EvidenceKind::Peer], ..At::default() }
+    /// Only this address family; without: both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<At<Family>>,
+    /// Networks over which the traffic may leave, named as the runtime names them. Without: those that the first hop's workload is in, or any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [["shop_default"]]))]
+    pub networks: Option<At<Vec<NetworkName>>>,
+    /// The hops that must be passed, in order, by their names in `hops`. A list in place of a name: any one of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [["proxy"], ["gateway", "ids"], [["proxy-a", "proxy-b"], "ids"]]))]
+    pub via: Option<At<Vec<At<StageFile>>>>,
+    /// `true` in place of `via`: no path is allowed, there shall be no such traffic.
+    #[serde(default, skip_serializing_if = "At::is_default")]
+    pub deny: At<bool>,
 }
 
 /// What is allowed although a rule fires, by whom, why and until when. Every given part must hold.

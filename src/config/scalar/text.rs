@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 use ipnetwork::IpNetwork;
 use schemars::json_schema;
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -203,9 +203,39 @@ impl InterfaceGlob {
             }
         }
     }
+
+    /// Ready to match; a text that was parsed always is.
+    pub fn matcher(&self) -> Option<GlobMatcher> {
+        GlobBuilder::new(&self.0).build().ok().map(|glob| glob.compile_matcher())
+    }
 }
 
 impl Display for InterfaceGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a container network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::config) struct NetworkName(pub String);
+
+text_scalar!(NetworkName, {"type": "string", "minLength": 1, "pattern": "^[^*?\\[\\]{}]+$", "examples": ["shop_default"]});
+
+impl NetworkName {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let how = "write the whole name, such as shop_default (docker network ls)";
+        if text.trim().is_empty() {
+            return Err(format!("an empty name is no network's; {how}"));
+        }
+        if text.contains(['*', '?', '[', ']', '{', '}']) {
+            return Err(format!("{} is no network's name: globs do not work here; {how}", quoted(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Display for NetworkName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -1,0 +1,68 @@
+//! The checked configuration, from the sections and what was made of contracts and exceptions.
+//!
+//! Contract: cannot fail; scalars were checked where they were read.
+
+use crate::alert::Exception;
+use crate::config::file::{FileConfig, Runtime};
+use crate::config::scalar::Socket;
+use crate::config::{CaptureConfig, Config, RuntimesConfig};
+use crate::engine::{EngineConfig, Timings};
+use crate::inventory::TimelineLimits;
+use crate::inventory::discover::{Kind, Sought};
+use crate::path::Contract;
+
+/// MiB to bytes.
+const MIB: u32 = 1 << 20;
+
+/// Puts it together.
+pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exception>) -> Config {
+    let FileConfig { capture, runtime, serve, flows, detection, inventory, alerts, rules, .. } = file;
+    Config {
+        capture: CaptureConfig {
+            interfaces: capture.interfaces.into_iter().map(|glob| glob.0).collect(),
+            snap_length: capture.snap_length,
+            payload_snap_length: capture.payload_snap_length.small(),
+            ring_bytes: capture.ring_mib.small().saturating_mul(MIB),
+            ring_budget_bytes: u64::from(capture.ring_budget_mib.small()) * u64::from(MIB),
+            threads: capture.threads.size(),
+            exclude_own: capture.exclude_own,
+            inside_namespaces: capture.inside_namespaces,
+        },
+        runtimes: runtimes(runtime),
+        listen: serve.listen.0,
+        meter: flows.limits(),
+        engine: EngineConfig {
+            contracts,
+            exceptions,
+            rules,
+            timings: Timings {
+                attribution_grace: detection.attribution_grace.get(),
+                answer_grace: detection.answer_grace.get(),
+                transit_grace: detection.transit_grace.get(),
+                hop_ready: detection.startup_grace.get(),
+                update_interval: alerts.update_interval.get(),
+                close_after: alerts.close_after.get(),
+            },
+            timeline: TimelineLimits { workloads: inventory.max_workloads.size(), remember: inventory.remember.get() },
+            max_flows: detection.max_flows.size(),
+            max_alerts: alerts.max_open.size(),
+            max_destinations: alerts.max_destinations.size(),
+        },
+    }
+}
+
+fn runtimes(file: Runtime) -> RuntimesConfig {
+    let Runtime { discover, reconcile_interval, docker, podman, containerd, cri } = file;
+    let texts = |sockets: Vec<Socket>| sockets.into_iter().map(|socket| socket.0).collect::<Vec<_>>();
+    let sockets = [
+        (Kind::Docker, texts(docker.socket.into_iter().chain(docker.sockets).collect())),
+        (Kind::Podman, texts(podman.sockets)),
+        (Kind::Containerd, texts(containerd.sockets)),
+        (Kind::Cri, texts(cri.sockets)),
+    ];
+    RuntimesConfig {
+        sought: Sought { discover, sockets: sockets.into() },
+        reconcile_interval: reconcile_interval.get(),
+        docker_reconcile_interval: docker.reconcile_interval.unwrap_or(reconcile_interval).get(),
+    }
+}
