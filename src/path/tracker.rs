@@ -247,7 +247,8 @@ impl Tracker {
                 if nearer {
                     self.renumber(old, record.id, key);
                 }
-                return self.try_judge(scene, record.id, record.start, Patience::Grace, step);
+                let id = if nearer { record.id } else { old };
+                return self.try_judge(scene, id, record.start, Patience::Grace, step);
             }
             if open.continues && open.point == record.point {
                 open.go_on(record);
