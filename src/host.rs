@@ -4,6 +4,7 @@
 //! interfaces. Design: asked over netlink and getifaddrs, not read from `/sys/class/net`: that shows the namespace in which
 //! it was mounted, which is another one after `nsenter`.
 
+pub mod conntrack;
 mod filters;
 pub mod kernel;
 mod links;

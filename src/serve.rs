@@ -8,4 +8,4 @@ pub mod metrics;
 mod snapshot;
 
 pub use http::serve;
-pub use snapshot::{PointCounters, Snapshot, SnapshotCell};
+pub use snapshot::{ConntrackCounters, PointCounters, Snapshot, SnapshotCell};

@@ -41,7 +41,11 @@ const ROOMS: &[Room] = &[
     core("detect", "rules, one file each with its strategy", &["path", "inventory", "input", "time"]),
     core("alert", "model, grouping, exceptions", &["detect", "path", "flow", "inventory", "input", "time"]),
     core("engine", "owns the state; inputs in, alerts out", &["alert", "detect", "path", "inventory", "input", "time"]),
-    shell("host", "the kernel's interfaces, namespaces, sockets and processes", &["input", "time"]),
+    shell(
+        "host",
+        "the kernel's interfaces, namespaces, sockets, processes and translations",
+        &["decode", "input", "time"],
+    ),
     shell("inventory::discover", "which runtimes there are, and where", &["input"]),
     shell("inventory::reader", "what the readers share", &["input", "time"]),
     shell("inventory::docker", "runtimes that speak the Docker API", &["inventory::reader", "host", "input", "time"]),

@@ -4,6 +4,7 @@
 //! when the output is gone; then everything in flight is drained before the summary.
 //! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
 
+mod conntrack;
 mod feed;
 mod inside;
 mod kernel;
@@ -33,6 +34,7 @@ use crate::engine::Engine;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
 use crate::observe::live::now;
 use crate::time::Timestamp;
+pub(super) use conntrack::Cell as ConntrackCell;
 pub(super) use feed::Books;
 use feed::Feed;
 
@@ -72,7 +74,8 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     let publisher = Publisher::default().showing(options.screen.clone());
     let (listener, looks) = kernel::start(sender.clone(), Arc::clone(&stop))?;
     let capture = &options.config.capture;
-    let mut listeners = vec![listener];
+    let (translation, tracking) = conntrack::start(sender.clone(), publisher.conntrack(), Arc::clone(&stop))?;
+    let mut listeners = vec![listener, translation];
     let inside = watch_inside(&options, &sender, recorder.as_ref(), &mut listeners, &stop)?;
     let sockets = sockets::start(&options, &publisher, sender.clone(), listeners, Arc::clone(&stop))?;
     let watch =
@@ -96,6 +99,7 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     let summary = turn.finish(&receiver);
     watch.join().map_err(|_| anyhow::anyhow!("the interface watch panicked"))?;
     looks.join().map_err(|_| anyhow::anyhow!("the kernel's thread panicked"))?;
+    tracking.join().map_err(|_| anyhow::anyhow!("the thread for connection tracking panicked"))?;
     inside.map_or(Ok(()), JoinHandle::join).map_err(|_| anyhow::anyhow!("the watch of namespaces panicked"))?;
     sockets.stop();
     outcome.and(summary)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::live::Books;
+use super::live::{Books, ConntrackCell};
 use super::top::Screen;
 use crate::engine::{BoardView, Engine};
 use crate::input::RuntimeName;
@@ -51,6 +51,7 @@ impl std::fmt::Debug for Readers {
 #[derive(Debug)]
 pub struct Publisher {
     readers: Readers,
+    conntrack: ConntrackCell,
     cell: SnapshotCell,
     published: Timestamp,
     screen: Option<Showing>,
@@ -70,7 +71,8 @@ impl Default for Publisher {
     fn default() -> Self {
         let cell = SnapshotCell::default();
         cell.publish(Snapshot { not_ready: vec!["starting".to_owned()], ..Snapshot::default() });
-        Self { readers: Readers::default(), cell, published: Timestamp::MIN, screen: None }
+        let (readers, conntrack) = (Readers::default(), ConntrackCell::default());
+        Self { readers, conntrack, cell, published: Timestamp::MIN, screen: None }
     }
 }
 
@@ -83,6 +85,11 @@ impl Publisher {
     /// Where the readers of the runtimes leave their counters.
     pub fn readers(&self) -> Readers {
         self.readers.clone()
+    }
+
+    /// Where the thread for connection tracking leaves its counters.
+    pub fn conntrack(&self) -> ConntrackCell {
+        Arc::clone(&self.conntrack)
     }
 
     /// Publishes for a terminal as well.
@@ -118,7 +125,9 @@ impl Publisher {
             points.entry(point.to_string()).or_default().flows_active = flows;
         }
         let readers = self.readers.read();
-        let snapshot = Snapshot { at: now, points, readers, engine: engine.stats(), not_ready: books.not_ready() };
+        let conntrack = *self.conntrack.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot =
+            Snapshot { at: now, points, readers, conntrack, engine: engine.stats(), not_ready: books.not_ready() };
         if let Some(showing) = &mut self.screen {
             showing.show(now, &snapshot, engine, books.active_flows().count());
         }

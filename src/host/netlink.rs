@@ -47,7 +47,8 @@ pub(super) fn dump(
     }
 }
 
-fn request(kind: u16, body: &[u8]) -> Vec<u8> {
+/// A request for all objects of a kind.
+pub(super) fn request(kind: u16, body: &[u8]) -> Vec<u8> {
     /// `NLM_F_REQUEST`, `NLM_F_ROOT` and `NLM_F_MATCH`.
     const DUMP: u16 = 0x0301;
     let length = u32::try_from(HEADER + body.len()).unwrap_or(0);

@@ -138,8 +138,8 @@ pub static METRICS: &[Metric] = &[
         "Alerts raised; counted updates of an alert are not counted here",
         |s| {
             let all = rules::ALL.iter().flat_map(|rule| Severity::ALL.map(|severity| (rule.name, severity)));
-            let count = |key| s.engine.alerts.get(&key).copied().unwrap_or(0);
-            all.map(|key| sample([("rule", key.0), ("severity", key.1.as_str())], count(key))).collect()
+            let raised = |key| s.engine.alerts.get(&key).copied().unwrap_or(0);
+            all.map(|key| sample([("rule", key.0), ("severity", key.1.as_str())], raised(key))).collect()
         },
     ),
     counter(
@@ -164,6 +164,51 @@ pub static METRICS: &[Metric] = &[
         |s| {
             let of = |kind: &MissedKind| s.engine.kernel_missed.get(kind).copied().unwrap_or(0);
             MissedKind::ALL.iter().map(|kind| sample([("reason", kind.as_str())], of(kind))).collect()
+        },
+    ),
+    gauge(
+        "hopwatch_conntrack_watched",
+        &[],
+        "1 while the kernel tells of the host's address translation, else 0: the log says why",
+        |s| vec![plain(u64::from(s.conntrack.host))],
+    ),
+    gauge(
+        "hopwatch_conntrack_namespaces",
+        &[],
+        "Network namespaces whose address translation is told, the host's among them",
+        |s| vec![plain(count(s.conntrack.namespaces))],
+    ),
+    gauge(
+        "hopwatch_conntrack_bindings_active",
+        &[],
+        "Translated connections that stand, as far as they are remembered",
+        |s| vec![plain(count(s.conntrack.bindings))],
+    ),
+    counter(
+        "hopwatch_conntrack_bindings_total",
+        &["event"],
+        "Translations told by the kernel's connection tracking: bound, and released",
+        |s| {
+            let all = [("bound", s.conntrack.bound), ("released", s.conntrack.released)];
+            all.map(|(event, n)| sample([("event", event)], n)).into()
+        },
+    ),
+    counter(
+        "hopwatch_conntrack_messages_total",
+        &[],
+        "Messages of connection tracking, about translated connections and others",
+        |s| vec![plain(s.conntrack.messages)],
+    ),
+    counter("hopwatch_conntrack_malformed_total", &[], "Messages of connection tracking that made no sense", |s| {
+        vec![plain(s.conntrack.malformed)]
+    }),
+    counter(
+        "hopwatch_conntrack_lost_total",
+        &["reason"],
+        "Losses of what connection tracking told: kernel (times that a socket was full, each some events), queue (facts without room)",
+        |s| {
+            let all = [("kernel", s.conntrack.overruns), ("queue", s.conntrack.refused)];
+            all.map(|(reason, n)| sample([("reason", reason)], n)).into()
         },
     ),
     counter("hopwatch_flows_forgotten_total", &[], "Flows forgotten early because too many were followed", |s| {
@@ -224,6 +269,10 @@ pub static METRICS: &[Metric] = &[
 
 fn sample<const N: usize>(labels: [(&'static str, &str); N], value: u64) -> Sample {
     Sample { labels: labels.map(|(name, value)| (name, value.to_owned())).into(), value }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 const fn plain(value: u64) -> Sample {

@@ -52,6 +52,29 @@ impl PointCounters {
     }
 }
 
+/// What connection tracking told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConntrackCounters {
+    /// Whether the host's is heard.
+    pub host: bool,
+    /// Network namespaces heard, the host's among them.
+    pub namespaces: usize,
+    /// Bindings that stand.
+    pub bindings: usize,
+    /// Told as bound.
+    pub bound: u64,
+    /// Told as released.
+    pub released: u64,
+    /// Messages of the kernel, about translated connections or not.
+    pub messages: u64,
+    /// Messages that made no sense.
+    pub malformed: u64,
+    /// How often the kernel had no room for an event.
+    pub overruns: u64,
+    /// Facts that found no room on their way to the engine.
+    pub refused: u64,
+}
+
 /// Everything that is served.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -61,6 +84,8 @@ pub struct Snapshot {
     pub points: BTreeMap<String, PointCounters>,
     /// What the reader of each runtime did and missed.
     pub readers: BTreeMap<RuntimeName, Vec<(&'static str, u64)>>,
+    /// What connection tracking told.
+    pub conntrack: ConntrackCounters,
     /// The engine's counters.
     pub engine: EngineStats,
     /// Why not everything is seen now; empty when ready.

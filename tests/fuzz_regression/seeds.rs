@@ -24,6 +24,7 @@ pub fn all() -> Vec<Seed> {
         let twice = [&[len, 65][..], &frame, &[len, 200], &frame].concat();
         seeds.push(("decode", name.to_owned(), [&[1][..], &twice].concat()));
     }
+    seeds.extend(conntrack().into_iter().map(|(name, bytes)| ("conntrack", name.to_owned(), bytes)));
     seeds.extend(claims().into_iter().map(|(name, frame)| ("claims", name.to_owned(), frame)));
     seeds
 }
@@ -39,6 +40,46 @@ fn claims() -> [(&'static str, Vec<u8>); 4] {
         ("arp-tagged", frame(&[0x81, 0, 0, 7, 8, 6], &arp)),
         ("solicitation", frame(&[0x86, 0xdd], &[ip(32, 58), message(135, 1)].concat())),
         ("advertisement", frame(&[0x86, 0xdd], &[ip(40, 0), vec![58, 0, 1, 4, 0, 0, 0, 0], message(136, 2)].concat())),
+    ]
+}
+
+/// Messages of connection tracking: masqueraded, an echo over IPv6 in a zone, its end, and the end of a dump.
+fn conntrack() -> [(&'static str, Vec<u8>); 3] {
+    let padded = |mut bytes: Vec<u8>| {
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let attribute = |kind: u16, value: &[u8]| {
+        let len = u16::try_from(4 + value.len()).expect("short");
+        padded([&len.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat())
+    };
+    let message = |kind: u16, body: &[u8]| {
+        let len = u32::try_from(16 + body.len()).expect("short");
+        padded([&len.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], body].concat())
+    };
+    let tuple = |kind: u16, ip: [(u16, &[u8]); 2], proto: [(u16, &[u8]); 4]| {
+        let ip = ip.map(|(kind, value)| attribute(kind, value)).concat();
+        let proto = proto.map(|(kind, value)| attribute(kind, value)).concat();
+        attribute(0x8000 | kind, &[attribute(0x8001, &ip), attribute(0x8002, &proto)].concat())
+    };
+    let (client, server, outer) = ([10, 77, 0, 2], [203, 0, 113, 9], [203, 0, 113, 1]);
+    let tcp = [
+        vec![2, 0, 0, 0],
+        tuple(1, [(1, &client), (2, &server)], [(1, &[6]), (2, &[0x9c, 0x40]), (3, &[0, 80]), (99, &[])]),
+        tuple(2, [(1, &server), (2, &outer)], [(1, &[6]), (2, &[0, 80]), (3, &[0x9c, 0x41]), (99, &[])]),
+        attribute(3, &[0, 0, 1, 0x9e]),
+    ];
+    let echo = [
+        vec![10, 0, 0, 0],
+        tuple(1, [(3, &[1; 16]), (4, &[2; 16])], [(1, &[58]), (7, &[0, 7]), (8, &[128]), (9, &[0])]),
+        tuple(2, [(3, &[2; 16]), (4, &[3; 16])], [(1, &[58]), (7, &[0, 7]), (8, &[129]), (9, &[0])]),
+        attribute(18, &[0, 5]),
+    ];
+    let (tcp, echo) = (tcp.concat(), echo.concat());
+    [
+        ("new", message(0x0100, &tcp)),
+        ("echo-and-end", [message(0x0100, &echo), message(0x0102, &echo)].concat()),
+        ("dump", [message(0x0100, &tcp), message(3, &[0; 4])].concat()),
     ]
 }
 

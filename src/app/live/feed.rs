@@ -26,6 +26,8 @@ pub enum Feed {
     TapRefused(ObservationPoint, String),
     /// A fact from the runtime or the host.
     Fact(Input),
+    /// Facts of connection tracking, of which there may be many.
+    Facts(Vec<Input>),
     /// The runtimes that are read now.
     Runtimes(Vec<RuntimeName>),
     /// How many interfaces match now.
@@ -57,6 +59,7 @@ impl Books {
                 self.fact(&input);
                 return vec![input];
             }
+            Feed::Facts(inputs) => return inputs,
             Feed::TapEnded(point, reason) => self.tap_ended(point, reason),
             Feed::TapRefused(point, error) => {
                 if self.refused.insert(point, error.clone()).as_ref() != Some(&error) {

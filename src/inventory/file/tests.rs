@@ -1,7 +1,10 @@
 //! Files of all three kinds, right and wrong.
 
 use super::*;
-use crate::input::{Fact, InventoryEvent, LinkEvent, Loss, LossReason, ObservationPoint, RecordedFact, WorkloadId};
+use crate::input::{
+    Endpoint, Fact, FiveTuple, InventoryEvent, LinkEvent, Loss, LossReason, NatBinding, NatFact, NetnsId,
+    ObservationPoint, Protocol, RecordedFact, WorkloadId,
+};
 use crate::inventory::{Owner, Sighting, Timeline, TimelineLimits};
 
 const CONTAINERS: &str = include_str!("../../../tests/data/docker/containers.json");
@@ -35,6 +38,14 @@ fn names(inputs: &[Input]) -> Vec<String> {
     inputs.iter().map(name).collect()
 }
 
+/// A published port over IPv6, masqueraded as well.
+fn binding(netns: Option<NetnsId>) -> NatBinding {
+    let end = |ip: &str, port| Endpoint { ip: ip.parse().expect("address"), port };
+    let five = |orig, resp| FiveTuple { protocol: Protocol::TCP, orig, resp };
+    let before = five(end("2001:db8::5", 40_000), end("2001:db8::1", 8080));
+    NatBinding { netns, before, after: five(end("fd00::1", 40_001), end("fd00::2", 80)) }
+}
+
 fn facts() -> Vec<(Timestamp, RecordedFact)> {
     let at = Timestamp::from_nanos(1_795_000_000_000_000_001);
     let point = ObservationPoint::new("br-1");
@@ -47,6 +58,11 @@ fn facts() -> Vec<(Timestamp, RecordedFact)> {
         (at, RecordedFact::Inventory(InventoryEvent::Disconnected { runtime, error })),
         (at, RecordedFact::Link(link)),
         (at, RecordedFact::Inventory(stopped)),
+        (at, RecordedFact::Nat(NatFact::Watched { netns: None })),
+        (at, RecordedFact::Nat(NatFact::Bound(binding(None)))),
+        (at, RecordedFact::Nat(NatFact::Released(binding(Some(NetnsId(4_026_531_840)))))),
+        (at, RecordedFact::Nat(NatFact::Missed { count: 0, since: at })),
+        (at, RecordedFact::Nat(NatFact::Unwatched { netns: Some(NetnsId(7)), error: "not\nallowed".to_owned() })),
         (at, RecordedFact::Loss(Loss { point: None, reason: LossReason::Kernel, count: 3, since: at })),
     ]
 }
@@ -66,7 +82,7 @@ fn what_the_writer_appends_the_reader_gives_back() {
     let expected: Vec<Input> = all.into_iter().map(|(at, fact)| Input::new(at, Fact::Recorded(fact))).collect();
     assert_eq!(read_facts(&path).expect("facts"), expected);
     let text = std::fs::read_to_string(&path).expect("text");
-    assert_eq!(text.lines().count(), 4, "a line break in a text does not break the line");
+    assert_eq!(text.lines().count(), 9, "a line break in a text does not break the line");
     assert!(text.lines().all(|line| line.starts_with("{\"schema\":\"hopwatch.fact/1\",\"at\":\"2026-")), "{text}");
 }
 

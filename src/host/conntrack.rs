@@ -1,0 +1,235 @@
+//! The kernel's connection tracking: which connections are translated, from one five-tuple to which other.
+//!
+//! Contract: a [`Watch`] hears of one network namespace; it subscribes before it takes the first snapshot, so nothing falls between.
+//! Bindings are told once, and released once; lost events are told as [`NatFact::Missed`], and a new snapshot then tells what
+//! stands and releases what does not. Connections that are not translated cost a look at their two tuples.
+//! Limits: needs `CAP_NET_ADMIN`; [`MAX_REMEMBERED`] bindings are remembered, what is beyond is told but may be told again; an entry
+//! that came and went while events were lost is not known. ICMP has no identifiers here, as in the flow meter: pings of the same two
+//! ends are one binding. Source: `linux/netfilter/nfnetlink_conntrack.h`.
+//! Design: no clock, a caller brings the time and decides when a snapshot is worth its price ([`Watch::wants`]). Not subscribed to
+//! updates: a translation stands when the entry is made. No filter in the kernel by the NAT bits of the status: IPVS translates without them.
+
+mod message;
+mod socket;
+mod table;
+
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+
+pub use self::message::{Connection, Tally, read};
+use self::socket::{Heard, Socket};
+pub use self::table::MAX_REMEMBERED;
+use self::table::Table;
+use super::HostError;
+use crate::input::{NatFact, NetnsId};
+use crate::time::Timestamp;
+
+/// Room for one answer: the kernel packs at most 32 KiB into one.
+pub const BUFFER: usize = 64 * 1024;
+/// What may wait in the kernel: a burst of some ten thousand connections. Only what waits takes memory.
+pub const EVENT_BYTES: usize = 16 * 1024 * 1024;
+/// Messages taken at one look.
+const MAX_MESSAGES: usize = 16_384;
+/// While losses go on, they are told so often, in seconds.
+const REPEAT: u64 = 1;
+
+/// Why connection tracking cannot be heard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConntrackError {
+    /// The kernel refused.
+    #[error(
+        "no permission to hear connection tracking: hopwatch needs CAP_NET_ADMIN; run it as root, or give the binary that capability"
+    )]
+    Permission,
+    /// There is none.
+    #[error("the kernel does not tell of connection tracking: load the module nf_conntrack_netlink")]
+    Missing,
+    /// Switched off.
+    #[error("the kernel tells no events of connection tracking: set the sysctl net.netfilter.nf_conntrack_events to 1")]
+    NoEvents,
+    /// An answer makes no sense.
+    #[error("the kernel's list of connections is not understood at byte {at}; report it with the kernel's version")]
+    Malformed {
+        /// Where in the answer.
+        at: usize,
+    },
+    /// A list that does not end.
+    #[error("the kernel's list of connections did not end after {answers} answers")]
+    Endless {
+        /// How many were read.
+        answers: usize,
+    },
+    /// Anything else.
+    #[error("connection tracking cannot be heard: {0}")]
+    Other(Errno),
+}
+
+impl From<Errno> for ConntrackError {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::EPERM | Errno::EACCES => Self::Permission,
+            // What nfnetlink answers for a subsystem that is not there.
+            Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT => Self::Missing,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl From<HostError> for ConntrackError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Interfaces(error) => error.into(),
+            HostError::Malformed { at } => Self::Malformed { at },
+            HostError::TooMany { limit } => Self::Endless { answers: limit },
+        }
+    }
+}
+
+/// Takes facts; `false` when one found no room and is lost.
+pub type Taker<'a> = dyn FnMut(NatFact) -> bool + 'a;
+
+/// What a snapshot would be good for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Nothing.
+    Nothing,
+    /// To see whether bindings ended whose end the kernel may not tell: entries that are older than the first listener have no events.
+    Refresh,
+    /// To know again what stands: none was taken yet, or events were lost.
+    Now,
+}
+
+/// What was read since the watch was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages, and those that made no sense.
+    pub tally: Tally,
+    /// How often the kernel had no room for an event.
+    pub overruns: u64,
+}
+
+impl Counts {
+    /// Adds another watch's.
+    pub const fn add(&mut self, other: Self) {
+        self.tally.add(other.tally);
+        self.overruns += other.overruns;
+    }
+}
+
+/// Hears of the connections of one network namespace. After an error it is of no use any more.
+#[derive(Debug)]
+pub struct Watch {
+    netns: Option<NetnsId>,
+    events: Socket,
+    questions: Socket,
+    table: Table,
+    counts: Counts,
+    /// Up to when everything is known; absent until there was a snapshot.
+    good: Option<Timestamp>,
+    /// Something was lost since then, and when that was told last.
+    lost: Option<Timestamp>,
+}
+
+impl Watch {
+    /// Subscribes, in the network namespace of the calling thread; `netns` names it in facts. `event_bytes` may wait in the kernel.
+    pub fn open(netns: Option<NetnsId>, event_bytes: usize) -> Result<Self, ConntrackError> {
+        let events = Socket::subscribe(event_bytes)?;
+        let questions = Socket::open()?;
+        if socket::events_are_off() {
+            return Err(ConntrackError::NoEvents);
+        }
+        let (table, counts) = (Table::new(netns), Counts::default());
+        Ok(Self { netns, events, questions, table, counts, good: None, lost: None })
+    }
+
+    /// Can be read when there are events.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    /// What was read so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Up to when everything is known; before the first snapshot, nothing is.
+    pub const fn good(&self) -> Option<Timestamp> {
+        self.good
+    }
+
+    /// Bindings that stand, as far as they are remembered.
+    pub fn bindings(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether a snapshot is worth its price.
+    pub const fn wants(&self) -> Want {
+        match (self.good, self.lost) {
+            (None, _) | (_, Some(_)) => Want::Now,
+            _ if self.table.has_quiet() => Want::Refresh,
+            _ => Want::Nothing,
+        }
+    }
+
+    /// Takes the events that wait, without waiting for more.
+    pub fn hear(&mut self, at: Timestamp, buffer: &mut [u8], out: &mut Taker<'_>) -> Result<(), ConntrackError> {
+        let Self { events, table, counts, .. } = self;
+        let (mut fits, mut overruns, mut emptied) = (true, 0, false);
+        for _ in 0..MAX_MESSAGES {
+            match events.hear(buffer)? {
+                Heard::Datagram(datagram) => {
+                    let tally = read(datagram, |connection| fits &= table.take(connection, out));
+                    counts.tally.add(tally);
+                }
+                Heard::Overrun => overruns += 1,
+                Heard::Stranger => {}
+                Heard::Nothing => {
+                    emptied = true;
+                    break;
+                }
+            }
+        }
+        counts.overruns += overruns;
+        if overruns > 0 || !fits {
+            self.tell_lost(at, overruns > 0, out);
+        } else if emptied && self.lost.is_none() && self.good.is_some() {
+            self.good = self.good.max(Some(at));
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot of all connections; what waits as events is to be heard afterwards.
+    pub fn snapshot(&mut self, at: Timestamp, buffer: &mut [u8], out: &mut Taker<'_>) -> Result<(), ConntrackError> {
+        let Self { questions, table, counts, .. } = self;
+        table.begin();
+        let mut fits = true;
+        let mut each = |connection: &Connection| fits &= table.see(connection, out);
+        counts.tally.add(questions.dump(buffer, &mut each)?);
+        fits &= table.sweep(out);
+        let (before, lost) = (self.good, self.lost.take());
+        match (before, lost) {
+            // Nothing is told of the whole until everything was told.
+            (None, _) if !fits || !out(NatFact::Watched { netns: self.netns }) => return Ok(()),
+            (None, _) => {}
+            (Some(since), Some(_)) => _ = out(NatFact::Missed { count: 0, since }),
+            (Some(_), None) => {}
+        }
+        self.good = before.max(Some(at));
+        if !fits {
+            self.lost = Some(at);
+        }
+        Ok(())
+    }
+
+    /// Whoever refused facts tells that itself.
+    fn tell_lost(&mut self, at: Timestamp, by_kernel: bool, out: &mut Taker<'_>) {
+        let told = self.lost.is_some_and(|told| at.since(told).as_secs() < REPEAT && at >= told);
+        let Some(since) = self.good.filter(|_| by_kernel && !told) else {
+            self.lost.get_or_insert(Timestamp::MIN);
+            return;
+        };
+        self.lost = Some(at);
+        out(NatFact::Missed { count: 0, since });
+    }
+}
