@@ -45,5 +45,6 @@ registry! {
     foreign_interface = "foreign-interface",
     packet_socket = "packet-socket",
     unmonitored_driver = "unmonitored-driver",
+    undeclared_relay = "undeclared-relay",
     sensor_blinded = "sensor-blinded",
 }
