@@ -46,5 +46,6 @@ registry! {
     packet_socket = "packet-socket",
     unmonitored_driver = "unmonitored-driver",
     undeclared_relay = "undeclared-relay",
+    metadata_service_direct = "metadata-service-direct",
     sensor_blinded = "sensor-blinded",
 }
