@@ -10,6 +10,8 @@ mod rule;
 pub mod rules;
 mod settle;
 mod skipped_hop;
+#[cfg(test)]
+mod testing;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
 pub use finding::{Finding, Severity};

@@ -65,6 +65,8 @@ impl Engine {
             max_open: config.max_alerts,
             max_destinations: config.max_destinations,
         };
+        let mut rules = rules::enabled(&config.rules);
+        rules.iter_mut().for_each(|rule| rule.contracts(&config.contracts));
         let judge = Judge::new(config.contracts);
         let path = PathState::new(judge.contracts());
         Self {
@@ -75,7 +77,7 @@ impl Engine {
             stats: EngineStats::new(judge.names()),
             tracker: Tracker::new(judge, limits),
             patience: Patience { transit: timings.transit_grace, hop_ready: timings.hop_ready },
-            rules: rules::enabled(&config.rules),
+            rules,
             desk: Desk::new(config.exceptions, desk),
             board: None,
         }

@@ -29,6 +29,16 @@ impl Severity {
     /// All severities, in order.
     pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
+    /// One lower: of what was only tried, or is less sure.
+    #[must_use]
+    pub const fn lower(self) -> Self {
+        match self {
+            Self::Critical => Self::High,
+            Self::High => Self::Medium,
+            Self::Medium | Self::Low => Self::Low,
+        }
+    }
+
     /// The word used in configuration, metrics and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Finding, RuleMeta};
 use crate::input::{FlowEvent, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
-use crate::path::{JudgedFlow, PathState};
+use crate::path::{Contract, JudgedFlow, PathState};
 use crate::time::Timestamp;
 
 /// What a rule may look at.
@@ -50,6 +50,9 @@ impl Findings {
 pub trait Rule: Send + std::fmt::Debug {
     /// Its name, severity and strategy.
     fn meta(&self) -> &'static RuleMeta;
+
+    /// The contracts, told once before anything else.
+    fn contracts(&mut self, _contracts: &[Contract]) {}
 
     /// A flow's judgement is final.
     fn on_flow(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _findings: &mut Findings) {}

@@ -45,5 +45,8 @@ registry! {
     foreign_interface = "foreign-interface",
     packet_socket = "packet-socket",
     unmonitored_driver = "unmonitored-driver",
+    undeclared_relay = "undeclared-relay",
+    tunnel_from_container = "tunnel-from-container",
+    metadata_service_direct = "metadata-service-direct",
     sensor_blinded = "sensor-blinded",
 }

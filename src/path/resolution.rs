@@ -1,19 +1,245 @@
-//! Name resolution by content: DNS over HTTPS, TLS or QUIC at any port.
+//! Name resolution by content: DNS over HTTPS, TLS or QUIC at any port, and plain DNS at a port of its own.
 //!
-//! Contract: pure; says what gave it away. Sources: RFC 8484 (`DoH`), RFC 7858 (`DoT`, ALPN `dot`), RFC 9250 (`DoQ`, ALPN `doq`).
+//! Contract: pure; says what gave it away. Sources: RFC 8484 (`DoH`), RFC 7858 (`DoT`, ALPN `dot`), RFC 9250 (`DoQ`, ALPN `doq`); the lists under
+//! `data/` name whom they have each entry from.
+//! Limits: an endpoint that is on no list, with an encrypted hello or none, looks like any other HTTPS. Multicast DNS and LLMNR are not meant.
+//! Design: what the flow says of itself comes before whose address it is, so that the alert names the most telling.
 
-use crate::input::FlowRecord;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
+
+use crate::input::{AppFacts, FiveTuple, FlowRecord, Protocol};
+
+/// Ports at which questions need no content to be known, and those that mDNS, LLMNR and NetBIOS use among neighbours.
+const ORDINARY: [u16; 5] = [53, 853, 137, 5353, 5355];
 
 /// Name resolution that was recognised by content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
-    /// `DoH`, `DoT`, `DoQ`.
+    /// `DoH`, `DoT`, `DoQ`, or `DNS` at another port than its own.
     pub protocol: &'static str,
     /// For a person: what gave it away.
     pub text: String,
 }
 
 /// Whether the flow, by what its first bytes said or by its known endpoint, asks for names.
-pub fn by_content(_record: &FlowRecord) -> Option<Resolution> {
-    None
+pub fn by_content(record: &FlowRecord) -> Option<Resolution> {
+    ResolverList::built_in().by_content(record)
+}
+
+/// Public resolvers that answer over HTTPS.
+#[derive(Clone, Debug)]
+pub struct ResolverList {
+    /// Lower case; one with a leading dot means every name below it.
+    names: BTreeSet<String>,
+    addresses: BTreeSet<IpAddr>,
+}
+
+impl ResolverList {
+    /// The list that hopwatch brings.
+    pub fn built_in() -> &'static Self {
+        static BUILT_IN: LazyLock<ResolverList> = LazyLock::new(|| ResolverList {
+            names: lines(include_str!("data/doh_names.txt")).map(str::to_owned).collect(),
+            addresses: lines(include_str!("data/resolver_addresses.txt"))
+                .filter_map(|line| line.parse().ok())
+                .collect(),
+        });
+        &BUILT_IN
+    }
+
+    /// The same list and these names; a leading dot or `*.` means every name below it.
+    #[must_use]
+    pub fn with_names<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names = names.into_iter().map(|name| name.strip_prefix('*').unwrap_or(name).to_ascii_lowercase());
+        self.names.extend(names.filter(|name| name.len() > 1));
+        self
+    }
+
+    /// As [`by_content`], by this list.
+    pub fn by_content(&self, record: &FlowRecord) -> Option<Resolution> {
+        let tuple = record.tuple;
+        let by_facts = record.app.as_ref().and_then(|app| self.by_facts(app, tuple));
+        by_facts.or_else(|| self.by_address(tuple, record.app.as_deref()))
+    }
+
+    fn by_facts(&self, app: &AppFacts, tuple: FiveTuple) -> Option<Resolution> {
+        let found = |protocol, text| Some(Resolution { protocol, text });
+        if let Some(tls) = &app.tls {
+            // Before RFC 9250 its drafts were `doq-i00` and on.
+            let spoken = |alpn: &&String| *alpn == "dot" || *alpn == "doq" || alpn.starts_with("doq-i");
+            if let Some(alpn) = tls.alpn.iter().find(spoken) {
+                return found(if alpn == "dot" { "DoT" } else { "DoQ" }, format!("the TLS hello offers {alpn}"));
+            }
+            if let Some(name) = tls.sni.as_deref().filter(|name| self.names_it(name)) {
+                return found("DoH", format!("the TLS hello asks for {name}, a public resolver"));
+            }
+        }
+        if let Some((how, target)) = relayed_to(app).filter(|(_, target)| self.is_target(target)) {
+            return found("DoH", format!("{how} asks to be relayed to {target}, a public resolver"));
+        }
+        let ordinary = [tuple.orig.port, tuple.resp.port].iter().any(|port| ORDINARY.contains(port));
+        let question = app.dns.first().filter(|_| !ordinary && !tuple.resp.ip.is_multicast())?;
+        found("DNS", format!("the question {} {} at port {}", question.query, question.kind, tuple.resp.port))
+    }
+
+    /// HTTPS at a public resolver's address, whatever it says: a hello may hide the name.
+    fn by_address(&self, tuple: FiveTuple, app: Option<&AppFacts>) -> Option<Resolution> {
+        let FiveTuple { protocol, resp, .. } = tuple;
+        let is_https = resp.port == 443 && matches!(protocol, Protocol::TCP | Protocol::UDP);
+        let is_other = app.is_some_and(|app| app.ssh.is_some() || (app.http.is_some() && app.tls.is_none()));
+        let is_meant = is_https && !is_other && self.addresses.contains(&resp.ip.to_canonical());
+        is_meant.then(|| Resolution {
+            protocol: "DoH",
+            text: format!("{} is a public resolver's address, on port 443", resp.ip),
+        })
+    }
+
+    fn names_it(&self, name: &str) -> bool {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let below = name.match_indices('.').filter_map(|(dot, _)| name.get(dot..));
+        self.names.contains(&name) || below.into_iter().any(|suffix| self.names.contains(suffix))
+    }
+
+    /// Whether a `host:port` is a public resolver's: by its name at any port, by its address at those of resolution.
+    fn is_target(&self, target: &str) -> bool {
+        if let Ok(address) = target.parse::<SocketAddr>() {
+            return [443, 853, 53].contains(&address.port()) && self.addresses.contains(&address.ip().to_canonical());
+        }
+        target.rsplit_once(':').is_some_and(|(name, _)| self.names_it(name))
+    }
+}
+
+/// Where a proxy is asked to relay to.
+fn relayed_to(app: &AppFacts) -> Option<(&'static str, &str)> {
+    let connect = app.http.as_ref().and_then(|request| request.connect.as_deref()).map(|target| ("CONNECT", target));
+    connect.or_else(|| app.socks.as_ref().map(|request| ("SOCKS", request.target.as_str())))
+}
+
+/// What a data file lists.
+fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::input::{DnsMessage, Endpoint, FlowId, HttpRequest, ObservationPoint, Side, SocksRequest, TlsHello};
+    use crate::time::Timestamp;
+
+    fn record(protocol: Protocol, to: &str, app: Option<AppFacts>) -> FlowRecord {
+        let resp: SocketAddr = to.parse().expect("an address and a port");
+        FlowRecord {
+            id: FlowId(1),
+            point: ObservationPoint::new("br-net"),
+            tuple: FiveTuple {
+                protocol,
+                orig: Endpoint { ip: "172.20.0.2".parse().expect("an address"), port: 40_000 },
+                resp: Endpoint { ip: resp.ip(), port: resp.port() },
+            },
+            start: Timestamp::from_secs(1),
+            end: Timestamp::from_secs(1),
+            orig: Side::default(),
+            resp: Side::default(),
+            vlans: vec![],
+            fragments: 0,
+            tunnels: vec![],
+            tcp: None,
+            app: app.map(Arc::new),
+        }
+    }
+
+    fn hello(sni: Option<&str>, alpn: &[&str]) -> AppFacts {
+        let alpn = alpn.iter().map(|&name| name.to_owned()).collect();
+        AppFacts { tls: Some(TlsHello { sni: sni.map(str::to_owned), alpn, ja4: None }), ..AppFacts::default() }
+    }
+
+    fn connect(target: &str) -> AppFacts {
+        let http = HttpRequest { method: "CONNECT".into(), host: None, connect: Some(target.into()) };
+        AppFacts { http: Some(http), ..AppFacts::default() }
+    }
+
+    fn socks(target: &str) -> AppFacts {
+        let socks = SocksRequest { version: 5, command: "connect".into(), target: target.into() };
+        AppFacts { socks: Some(socks), ..AppFacts::default() }
+    }
+
+    fn question() -> AppFacts {
+        let dns = DnsMessage { query: "a.example".into(), kind: "A".into(), rcode: None };
+        AppFacts { dns: vec![dns], ..AppFacts::default() }
+    }
+
+    const ELSEWHERE: &str = "198.51.100.7:443";
+
+    #[test]
+    fn names_alpn_targets_and_addresses_give_resolution_away() {
+        for (to, app, protocol) in [
+            (ELSEWHERE, Some(hello(Some("dns.google"), &["h2"])), "DoH"),
+            (ELSEWHERE, Some(hello(Some("Mozilla.Cloudflare-DNS.com."), &[])), "DoH"),
+            (ELSEWHERE, Some(hello(Some("a1b2c3.dns.nextdns.io"), &["h2"])), "DoH"),
+            ("198.51.100.7:8443", Some(hello(Some("dns.quad9.net"), &["h2"])), "DoH"),
+            ("198.51.100.7:8853", Some(hello(None, &["dot"])), "DoT"),
+            ("198.51.100.7:443", Some(hello(Some("www.example"), &["doq"])), "DoQ"),
+            ("198.51.100.7:8853", Some(hello(None, &["doq-i02"])), "DoQ"),
+            ("8.8.8.8:443", None, "DoH"),
+            ("8.8.8.8:443", Some(hello(None, &["h3"])), "DoH"),
+            ("[2606:4700:4700::1111]:443", None, "DoH"),
+            ("[::ffff:9.9.9.9]:443", None, "DoH"),
+            ("172.20.0.9:3128", Some(connect("dns.google:443")), "DoH"),
+            ("172.20.0.9:3128", Some(connect("[2620:fe::fe]:443")), "DoH"),
+            ("172.20.0.9:1080", Some(socks("1.1.1.1:853")), "DoH"),
+            ("198.51.100.7:5300", Some(question()), "DNS"),
+        ] {
+            let found = by_content(&record(Protocol::UDP, to, app.clone()));
+            assert_eq!(found.as_ref().map(|found| found.protocol), Some(protocol), "{to} {app:?}");
+        }
+    }
+
+    #[test]
+    fn other_traffic_is_not_resolution() {
+        for (to, app) in [
+            (ELSEWHERE, None),
+            (ELSEWHERE, Some(hello(Some("www.google.com"), &["h2", "http/1.1"]))),
+            (ELSEWHERE, Some(hello(Some("notdns.google"), &["h2"]))),
+            (ELSEWHERE, Some(hello(Some("dns.nextdns.io.evil.example"), &["h2"]))),
+            ("8.8.8.8:80", None),
+            ("172.20.0.9:3128", Some(connect("www.example:443"))),
+            ("172.20.0.9:3128", Some(connect("8.8.8.8:80"))),
+            ("172.20.0.9:53", Some(question())),
+            ("172.20.0.9:5353", Some(question())),
+            ("224.0.0.251:5300", Some(question())),
+        ] {
+            assert_eq!(by_content(&record(Protocol::UDP, to, app.clone())), None, "{to} {app:?}");
+        }
+        assert_eq!(by_content(&record(Protocol::ICMP, "8.8.8.8:443", None)), None);
+    }
+
+    #[test]
+    fn the_lists_are_well_formed_and_hold_what_they_should() {
+        let names: Vec<_> = lines(include_str!("data/doh_names.txt")).collect();
+        assert!(names.len() >= 40, "{}", names.len());
+        for name in &names {
+            let plain = name.strip_prefix('.').unwrap_or(name);
+            assert!(plain.contains('.') && plain.split('.').all(|label| !label.is_empty()), "{name}");
+            assert!(
+                plain.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.'),
+                "{name}"
+            );
+        }
+        let addresses: Vec<_> = lines(include_str!("data/resolver_addresses.txt")).collect();
+        let list = ResolverList::built_in();
+        assert_eq!(list.addresses.len(), addresses.len(), "each line is an address, and none twice");
+        assert_eq!(list.names.len(), names.len(), "no name twice");
+    }
+
+    #[test]
+    fn own_names_are_added() {
+        let list = ResolverList::built_in().clone().with_names(["doh.corp.example", "*.Resolver.example", ""]);
+        let asks =
+            |name: &str| list.by_content(&record(Protocol::TCP, ELSEWHERE, Some(hello(Some(name), &[])))).is_some();
+        assert!(asks("doh.corp.example") && asks("a.resolver.example") && asks("dns.google"));
+        assert!(!asks("corp.example") && !asks("resolver.example"));
+    }
 }

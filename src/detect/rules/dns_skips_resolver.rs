@@ -53,15 +53,22 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Command and Control: DNS to a resolver of the adversary's choice carries commands, data, or only the \
              names that the own resolver would have logged or refused.",
         strategy: "Flows to port 53 over UDP and TCP, and to port 853 (DNS over TLS, DNS over QUIC), of workloads that a \
-             DNS contract names are judged by their responder, before any egress contract is. A responder other than \
-             the contract's resolver is bypassed, and this rule fires.",
+             DNS contract names are judged by their responder, before any egress contract is. So are flows at any port \
+             that give resolution away by what they say: a TLS or QUIC hello that names a public resolver (a list of \
+             some 100 names is built in) or offers `dot` or `doq`, a CONNECT or SOCKS request to be relayed to one, HTTPS to \
+             the address of one, or a plain question at another port. A responder other than the contract's resolver is \
+             bypassed, and this rule fires; the evidence says what gave it away.",
         technical_context: "On a user-defined Docker network a container asks 127.0.0.11, and the daemon's resolver forwards from \
              inside the container's namespace to the servers given by --dns or by the host: these forwarded questions \
-             are what the bridge shows. A process can send to any other server without changing /etc/resolv.conf.",
+             are what the bridge shows. A process can send to any other server without changing /etc/resolv.conf. Browsers, curl (--doh-url), \
+             systemd-resolved, dnscrypt-proxy, cloudflared and many programs written in Go or Rust can ask over HTTPS.",
         blind_spots: &[
-            "DNS over HTTPS on port 443 looks like any TLS; it is planned for a later version.",
-            "DNS on other ports is not recognised by its payload yet.",
-            "A tunnel through the allowed resolver is not this rule's matter.",
+            "DNS over HTTPS at an endpoint that is on no list looks like any HTTPS: a resolver of the adversary's own, or one \
+             behind a content network's name.",
+            "A hello that is encrypted (ECH) hides the name; then only a known resolver's address gives it away. So does a \
+             hello that was not captured, or that another relay carries.",
+            "Oblivious DNS, DNSCrypt and names asked for inside a tunnel are not recognised.",
+            "A tunnel through the allowed resolver is told by tunnel-from-container.",
             "A source that is not attributed in time gives unobservable (unattributed_address).",
         ],
         assumptions: &[
@@ -73,9 +80,12 @@ pub static META: RuleMeta = RuleMeta {
             "A workload with a resolver of its own (a mail server, a recursive resolver): name it as a hop, or write \
              an exception.",
             "A host whose upstream servers changed: update the contract.",
+            "A browser or a library that turns DNS over HTTPS on by itself: switch it off, or name its resolver as a hop.",
+            "The web page of a public resolver's operator, where it is served under the resolver's name or address.",
         ],
         true_positives: &[
             "dns-foreign-resolver",
+            "doh-skips-resolver",
         ],
         benign_twins: &[
             "dns-through-resolver",
@@ -94,6 +104,8 @@ pub static META: RuleMeta = RuleMeta {
             "https://attack.mitre.org/techniques/T1071/004/",
             "https://attack.mitre.org/techniques/T1572/",
             "https://www.rfc-editor.org/rfc/rfc7858",
+            "https://www.rfc-editor.org/rfc/rfc8484",
+            "https://www.rfc-editor.org/rfc/rfc9250",
         ],
     },
 };

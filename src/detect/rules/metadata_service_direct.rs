@@ -1,0 +1,228 @@
+//! `metadata-service-direct`.
+
+mod endpoints;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Settle, Severity, Technique, place};
+use crate::input::{FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Workload, tcp_flags};
+use crate::inventory::Owner;
+use crate::path::{JudgedFlow, Selector, Verdict};
+use crate::time::Timestamp;
+use endpoints::service_at;
+
+/// Attempts that wait for an answer; beyond, one is told at once.
+const MAX_WAITING: usize = 4096;
+/// Name resolution, which some clouds offer at the same address.
+const RESOLUTION: [u16; 2] = [53, 853];
+
+/// Parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// Whether the rule speaks.
+    pub enabled: bool,
+    /// Workloads that may ask for metadata: cloud agents, those that use the instance's or task's role.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Selector>,
+    /// Further addresses of metadata services.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<IpAddr>,
+    /// How long a connection may be without an answer before it is told as an attempt.
+    pub settle: Settle,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        let settle = Settle::try_from("500ms".to_owned()).unwrap_or(Settle::secs(1));
+        Self { enabled: true, allowed: Vec::new(), also: Vec::new(), settle }
+    }
+}
+
+/// The rule; it remembers connections that nobody answered yet.
+#[derive(Debug)]
+pub struct MetadataServiceDirect {
+    params: Params,
+    /// What would be told, by the flow as it was judged, and when.
+    waiting: BTreeMap<FlowId, (Timestamp, Box<JudgedFlow>)>,
+    due: BTreeSet<(Timestamp, FlowId)>,
+}
+
+/// The rule with its parameters.
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    MetadataServiceDirect { params: params.clone(), waiting: BTreeMap::new(), due: BTreeSet::new() }
+}
+
+impl Rule for MetadataServiceDirect {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
+        let Some(workload) = self.asks(flow) else { return };
+        let record = &flow.view.record;
+        if flow.answered || is_answered(record) {
+            findings.push(self.finding(flow, record, workload, true));
+        } else if flow.over || self.waiting.len() >= MAX_WAITING || self.params.settle.get().is_zero() {
+            findings.push(self.finding(flow, record, workload, false));
+        } else {
+            let until = context.now.plus(self.params.settle.get());
+            self.waiting.insert(record.id, (until, Box::new(flow.clone())));
+            self.due.insert((until, record.id));
+            findings.wake_at(until);
+        }
+    }
+
+    fn on_progress(&mut self, _context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
+        let Some(workload) = self.asks(flow) else { return };
+        let record = if flow.oriented.forward { event.record.clone() } else { event.record.clone().reversed() };
+        let answered = is_answered(&record);
+        let waited = self.waiting.contains_key(&flow.view.record.id);
+        let ended = matches!(event.kind, FlowEventKind::Ended(_));
+        // A first answer that comes late is told too: the alert of the attempt rises.
+        let is_news = if waited { answered || ended } else { event.kind == FlowEventKind::Answered };
+        if is_news {
+            self.forget(flow.view.record.id);
+            findings.push(self.finding(flow, &record, workload, answered));
+        }
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        while let Some((_, id)) = self.due.first().copied().filter(|(due, _)| *due <= context.now) {
+            let Some((_, flow)) = self.forget(id) else { break };
+            if let Some(workload) = flow.source.workload() {
+                findings.push(self.finding(&flow, &flow.view.record, workload, false));
+            }
+        }
+    }
+}
+
+impl MetadataServiceDirect {
+    /// The workload that asks a metadata service, where it is nobody else's matter.
+    fn asks<'a>(&self, flow: &'a JudgedFlow) -> Option<&'a Arc<Workload>> {
+        let to = flow.oriented.tuple.resp;
+        let is_asking = flow.oriented.tuple.protocol == Protocol::TCP && !RESOLUTION.contains(&to.port);
+        if !is_asking || self.service(to.ip).is_none() {
+            return None;
+        }
+        // What a contract proved is allowed; what it found skipped has an alert of its own.
+        let is_settled =
+            flow.judgement.as_ref().is_some_and(|j| j.skip.is_some() || matches!(j.verdict, Verdict::Verified | Verdict::Bypassed));
+        let Owner::Workload { workload, .. } = &flow.source else { return None };
+        (!is_settled && !place::matches(&self.params.allowed, workload)).then_some(workload)
+    }
+
+    fn service(&self, ip: IpAddr) -> Option<&'static str> {
+        let ip = ip.to_canonical();
+        let also = || self.params.also.iter().any(|other| other.to_canonical() == ip).then_some("the configuration");
+        service_at(ip).or_else(also)
+    }
+
+    fn forget(&mut self, id: FlowId) -> Option<(Timestamp, Box<JudgedFlow>)> {
+        let held = self.waiting.remove(&id)?;
+        self.due.remove(&(held.0, id));
+        Some(held)
+    }
+
+    fn finding(&self, flow: &JudgedFlow, record: &FlowRecord, workload: &Arc<Workload>, answered: bool) -> Finding {
+        let to = flow.oriented.tuple.resp;
+        let whose = self.service(to.ip).unwrap_or("a cloud");
+        let answer = if answered { "the service answered" } else { "no answer seen, or a refusal: an attempt" };
+        let mut evidence = vec![
+            place::evidence("peer", format!("{to} is a metadata service, by {whose}")),
+            place::evidence("answer", answer.to_owned()),
+        ];
+        if let Some(request) = record.app.as_ref().and_then(|app| app.http.as_ref()) {
+            let host = request.host.as_deref().map(|host| format!(" at {host}")).unwrap_or_default();
+            evidence.push(place::evidence("request", format!("an HTTP {} request{host}", request.method)));
+        }
+        let judgement = flow.judgement.as_ref();
+        Finding {
+            severity: if answered { META.severity } else { META.severity.lower() },
+            attribution: Some(flow.source.clone()),
+            flow: Some(flow.view.clone()),
+            destination: Some(to),
+            verdict: judgement.map(|judgement| judgement.verdict),
+            ..Finding::of_workload(&META, record.start, workload, "metadata service", evidence)
+        }
+    }
+}
+
+/// Whether the other end accepted the connection, by what the record shows.
+fn is_answered(record: &FlowRecord) -> bool {
+    record.tcp.is_some_and(|tcp| tcp.resp_flags & tcp_flags::SYN != 0) || record.resp.counters.payload_bytes > 0
+}
+
+/// What the rule is.
+pub static META: RuleMeta = RuleMeta {
+    name: "metadata-service-direct",
+    title: "Container asked the cloud's metadata service",
+    severity: Severity::High,
+    techniques: &[Technique {
+        name: "Unsecured Credentials: Cloud Instance Metadata API",
+        v19: "T1552.005",
+        v18: "T1552.005",
+    }],
+    ads: Ads {
+        goal: "Tell when a container asks the metadata service of the cloud that it runs in, although no contract brings it \
+             there and nobody allowed it: what the service hands out are the credentials of the host.",
+        categorization: "Credential Access: whoever can make a container fetch a URL (server-side request forgery) or runs code in it \
+             reads the role's temporary keys, user data and tokens there.",
+        strategy: "A TCP connection of a workload to an address on the list of metadata services (the page of the rule's source \
+             names whom each is of; `also` adds to it), at any port but those of name resolution. It is quiet where a contract \
+             judged the flow: `verified` is allowed, `bypassed` has an alert of its own. Workloads under `allowed` may ask. A \
+             connection that is not answered within `settle` is told as an attempt, one severity lower, and rises when an answer \
+             comes.",
+        technical_context: "The service answers at a link-local address, so every process on the machine reaches it, containers on a \
+             bridge too, by way of the host's routing. AWS's version 2 wants a token and limits the answer's hops to 1 by \
+             default, which keeps bridged containers out unless it was raised; version 1, OpenStack and others want nothing or \
+             one fixed header. On ECS and EKS the agents at 169.254.170.2 and 169.254.170.23 are meant for containers.",
+        blind_spots: &[
+            "A request that goes through an allowed proxy shows the proxy as its other end; block the addresses there.",
+            "A container in the host's network namespace is seen only where the uplink is captured and its socket shows.",
+            "Services at names or addresses that are not listed, and Kubernetes' own API, which hands out other secrets.",
+            "What was asked is known only where the request was captured: the path is not kept, method and host are.",
+            "A source that is not attributed to a workload is not told.",
+        ],
+        assumptions: &[
+            "The bridge or veth is captured.",
+            "Metadata services keep their addresses, which are documented by each cloud.",
+        ],
+        false_positives: &[
+            "Cloud agents, and applications that use the instance's or task's role by design: name them under \
+             rules.metadata-service-direct.allowed, by digest.",
+            "SDKs that look for credentials everywhere before they use those given by the environment: an attempt, or an answer \
+             without use; AWS_EC2_METADATA_DISABLED=true keeps them from it.",
+            "On Azure, agents that talk to the wire server (168.63.129.16) for the host's own business.",
+        ],
+        true_positives: &[
+            "metadata-direct",
+        ],
+        benign_twins: &[
+            "metadata-allowed",
+        ],
+        priority: "High: one answered request is enough to act as the host's role from anywhere.",
+        response: &[
+            "Does the container's task need the role? Ask its owner, and look at what it asked: the evidence has the request.",
+            "Look into the cloud's audit log for the role's keys used from elsewhere, from this time on.",
+            "If nobody can explain it, `docker pause NAME`, revoke the role's sessions, and rotate what user data holds.",
+            "Make version 2 mandatory and keep the hop limit at 1, or drop the address in the DOCKER-USER chain.",
+            "If it is allowed, add it to rules.metadata-service-direct.allowed, by digest, or write a contract that brings it \
+             there.",
+        ],
+        resources: &[
+            "https://attack.mitre.org/techniques/T1552/005/",
+            "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html",
+            "https://cloud.google.com/compute/docs/metadata/overview",
+            "https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16",
+        ],
+    },
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! `tunnel-from-container`.
+
+mod kind;
+mod names;
+mod signs;
+mod strategy;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, place};
+use crate::input::{Endpoint, FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Tunnel, Workload};
+use crate::path::{Contract, Hop, JudgedFlow, Selector, Service, owner_of, responder_of};
+pub use kind::Kind;
+use names::Names;
+pub use names::DnsThresholds;
+use signs::Sign;
+pub use signs::Volumes;
+pub use strategy::META;
+
+/// Flows whose kinds were told, or whose questions were counted, at once; beyond, one is told again.
+const MAX_FLOWS: usize = 65_536;
+/// Questions among neighbours: NetBIOS, mDNS, LLMNR.
+const NEIGHBOURS: [u16; 3] = [137, 5353, 5355];
+
+/// Parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// Whether the rule speaks.
+    pub enabled: bool,
+    /// Workloads that may, and which kinds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Allowed>,
+    /// From when on names carry data.
+    pub dns: DnsThresholds,
+    /// From when on counters are those of a tunnel.
+    pub volumes: Volumes,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { enabled: true, allowed: Vec::new(), dns: DnsThresholds::default(), volumes: Volumes::default() }
+    }
+}
+
+/// Who may have tunnels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Allowed {
+    /// The workload.
+    pub workload: Selector,
+    /// Kinds that it may have; empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<Kind>,
+}
+
+/// The rule; it remembers what it told of which flow, and the names that workloads ask for.
+#[derive(Debug)]
+pub struct TunnelFromContainer {
+    params: Params,
+    /// Resolvers by contract: they only pass questions on.
+    resolvers: Vec<Arc<Hop>>,
+    told: BTreeMap<FlowId, BTreeSet<Kind>>,
+    /// Questions of a flow that were counted after it was judged.
+    counted: BTreeMap<FlowId, usize>,
+    names: Names,
+}
+
+/// The rule with its parameters.
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    TunnelFromContainer {
+        params: params.clone(),
+        resolvers: Vec::new(),
+        told: BTreeMap::new(),
+        counted: BTreeMap::new(),
+        names: Names::default(),
+    }
+}
+
+impl Rule for TunnelFromContainer {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn contracts(&mut self, contracts: &[Contract]) {
+        let dns = contracts.iter().filter(|contract| contract.service == Service::Dns);
+        self.resolvers = dns.flat_map(Contract::hops).cloned().collect();
+    }
+
+    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
+        let record = &flow.view.record;
+        self.headers(context, flow, record, findings);
+        self.contents(context, flow, record, 0, findings);
+        if flow.over {
+            self.told.remove(&record.id);
+        }
+    }
+
+    fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
+        let (id, record) = (flow.view.record.id, &event.record);
+        let reversed;
+        let record = if flow.oriented.forward {
+            record
+        } else {
+            reversed = record.clone().reversed();
+            &reversed
+        };
+        if !record.tunnels.is_empty() {
+            self.headers(context, flow, record, findings);
+        }
+        let before = if record.id == id { questions(&flow.view.record) } else { 0 };
+        let counted = self.counted.get(&id).copied().unwrap_or(before);
+        self.contents(context, flow, record, counted, findings);
+        if matches!(event.kind, FlowEventKind::Ended(_)) {
+            self.told.remove(&id);
+            self.counted.remove(&id);
+        } else if questions(record) > counted && self.counted.len() < MAX_FLOWS {
+            self.counted.insert(id, questions(record));
+        }
+    }
+}
+
+fn questions(record: &FlowRecord) -> usize {
+    record.app.as_ref().map_or(0, |app| app.dns.len())
+}
+
+impl TunnelFromContainer {
+    /// Tunnels by their headers: whoever sent the carrying packet.
+    fn headers(&mut self, context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, findings: &mut Findings) {
+        for tunnel in &record.tunnels {
+            if let Some((workload, far)) = sender(context, flow, record, tunnel) {
+                let kind = Kind::from(tunnel.kind);
+                let id = tunnel.id.map(|id| format!(" {id}")).unwrap_or_default();
+                let text = format!("{}{id} to {}", kind.as_str(), far.ip);
+                self.tell(flow, record, &workload, Sign { kind, text }, far, findings);
+            }
+        }
+    }
+
+    /// Tunnels by first bytes, counters and names; `counted` questions were looked at before.
+    fn contents(
+        &mut self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        counted: usize,
+        findings: &mut Findings,
+    ) {
+        let Some(workload) = flow.source.workload() else { return };
+        let far = record.tuple.resp;
+        for sign in signs::of(record, &self.params.volumes) {
+            self.tell(flow, record, workload, sign, far, findings);
+        }
+        let new = record.app.as_ref().map_or(&[][..], |app| app.dns.get(counted..).unwrap_or(&[]));
+        if new.is_empty() || NEIGHBOURS.contains(&far.port) || far.ip.is_multicast() || self.is_resolver(workload) {
+            return;
+        }
+        for question in new {
+            if let Some(text) = self.names.ask(&self.params.dns, &workload.id, question, context.now)
+                && !self.is_allowed(workload, Kind::Dns)
+            {
+                findings.push(finding(flow, record, workload, Sign { kind: Kind::Dns, text }, far));
+            }
+        }
+    }
+
+    fn is_resolver(&self, workload: &Workload) -> bool {
+        self.resolvers.iter().any(|hop| hop.is_workload(workload) || workload.addresses().any(|ip| hop.is_address(ip)))
+    }
+
+    fn is_allowed(&self, workload: &Workload, kind: Kind) -> bool {
+        let allows = |one: &Allowed| (one.kinds.is_empty() || one.kinds.contains(&kind)) && one.workload.matches(workload);
+        self.params.allowed.iter().any(allows)
+    }
+
+    /// Tells of a sign, once a flow and kind.
+    fn tell(
+        &mut self,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        workload: &Arc<Workload>,
+        sign: Sign,
+        far: Endpoint,
+        findings: &mut Findings,
+    ) {
+        let id = flow.view.record.id;
+        let is_told = self.told.get(&id).is_some_and(|kinds| kinds.contains(&sign.kind));
+        if is_told || self.is_allowed(workload, sign.kind) {
+            return;
+        }
+        if self.told.len() < MAX_FLOWS || self.told.contains_key(&id) {
+            self.told.entry(id).or_default().insert(sign.kind);
+        }
+        findings.push(finding(flow, record, workload, sign, far));
+    }
+}
+
+/// The workload that sends the carrying packets of a tunnel, and where to.
+fn sender(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, tunnel: &Tunnel) -> Option<(Arc<Workload>, Endpoint)> {
+    let (orig, resp) = (record.tuple.orig, record.tuple.resp);
+    let ends = [tunnel.src, tunnel.dst];
+    if ends.contains(&orig.ip) && ends.contains(&resp.ip) {
+        if let Some(workload) = flow.source.workload() {
+            return Some((Arc::clone(workload), resp));
+        }
+        // Without ports both ends send in one flow, and who sent first is chance.
+        let both_send = record.tuple.protocol != Protocol::UDP && record.resp.counters.packets > 0;
+        let responder = both_send.then(|| responder_of(context.timeline, &flow.oriented))?;
+        return responder.workload().map(|workload| (Arc::clone(workload), orig));
+    }
+    // The flow is inside; whose are the carrying packet's ends?
+    let end = |ip| Endpoint { ip, port: 0 };
+    let owner = owner_of(context.timeline, &record.point, end(tunnel.src), flow.oriented.at);
+    owner.workload().map(|workload| (Arc::clone(workload), end(tunnel.dst)))
+}
+
+fn finding(flow: &JudgedFlow, record: &FlowRecord, workload: &Arc<Workload>, sign: Sign, far: Endpoint) -> Finding {
+    let (sent, received) = (record.orig.counters, record.resp.counters);
+    let seen = format!("{} packets sent and {} received so far in this flow", sent.packets, received.packets);
+    let evidence = vec![place::evidence("tunnel", sign.text), place::evidence("flow", seen)];
+    Finding {
+        attribution: Some(flow.source.clone()),
+        flow: Some(flow.view.clone()),
+        destination: Some(far),
+        ..Finding::of_workload(&META, record.start, workload, sign.kind.as_str(), evidence)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,395 @@
+//! What the names say that a workload asks for below one domain: whether they carry data.
+//!
+//! Contract: names are counted once while they are new in a window; a domain is told once a window. Reverse names (`arpa`) and `local` are left out.
+//! Limits: [`MAX_DOMAINS`] workloads and domains at once, the one that was longest not asked for goes; domains are cut by a short list of
+//! registries (`co.uk`), not by the public suffix list, so some are counted together.
+//! Design: only names that may carry data take memory, and of them a hash; what is counted is the longest label (of odd types the name), because
+//! search lists repeat it and tunnels never do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::detect::Settle;
+use crate::input::{DnsMessage, WorkloadId};
+use crate::time::Timestamp;
+
+/// Workloads and domains that are counted at once; each holds as many labels as the thresholds ask for.
+pub(super) const MAX_DOMAINS: usize = 4096;
+/// Second-level registries below a country.
+const REGISTRIES: [&str; 12] = ["co", "com", "net", "org", "gov", "edu", "ac", "or", "ne", "go", "gob", "gouv"];
+/// Bits a character that a long label has at least: digests have 3.5 and more, a number behind zeros less than 2.
+const LEAST_ENTROPY: f64 = 3.0;
+
+/// From when on names carry data, rather than name hosts. Each is a number of different names below one domain within a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DnsThresholds {
+    /// How long names are counted together.
+    pub window: Settle,
+    /// Names asked for with type NULL or one for private use, which nothing else asks for.
+    pub odd_types: usize,
+    /// Names asked for with a type that answers with data (TXT and KEY from 8 characters a label; MX, CNAME and SRV from 20).
+    pub data_names: usize,
+    /// Names with bytes that no host name has.
+    pub binary_names: usize,
+    /// Names with a long and irregular label, of whatever type.
+    pub long_names: usize,
+    /// From how many characters on a label is long.
+    pub long_label: usize,
+}
+
+impl Default for DnsThresholds {
+    fn default() -> Self {
+        let window = Settle::secs(60);
+        Self { window, odd_types: 3, data_names: 30, binary_names: 8, long_names: 25, long_label: 30 }
+    }
+}
+
+/// Why a name counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Oddity {
+    Type,
+    Data,
+    Binary,
+    Long,
+}
+
+/// What was counted in the running window.
+#[derive(Debug)]
+struct Window {
+    since: Timestamp,
+    age: u64,
+    labels: BTreeSet<(Oddity, u64)>,
+    counts: [usize; 4],
+    /// Of long labels.
+    long_bytes: usize,
+    told: bool,
+}
+
+impl Window {
+    fn count(&mut self, limits: &DnsThresholds, oddity: Oddity, hash: u64, bytes: usize) {
+        let Some(count) = self.counts.get_mut(oddity as usize).filter(|count| **count < limits.of(oddity)) else { return };
+        if self.labels.insert((oddity, hash)) {
+            *count += 1;
+            self.long_bytes += if oddity == Oddity::Long { bytes } else { 0 };
+        }
+    }
+}
+
+impl DnsThresholds {
+    const fn of(&self, oddity: Oddity) -> usize {
+        match oddity {
+            Oddity::Type => self.odd_types,
+            Oddity::Data => self.data_names,
+            Oddity::Binary => self.binary_names,
+            Oddity::Long => self.long_names,
+        }
+    }
+}
+
+/// The counts of all workloads.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    windows: BTreeMap<(WorkloadId, String), Window>,
+    ages: BTreeMap<u64, (WorkloadId, String)>,
+    next: u64,
+}
+
+impl Names {
+    /// A workload asks; says so when the domain is a tunnel now.
+    pub(super) fn ask(
+        &mut self,
+        limits: &DnsThresholds,
+        workload: &WorkloadId,
+        question: &DnsMessage,
+        now: Timestamp,
+    ) -> Option<String> {
+        let labels = labels(&question.query);
+        let (below, domain) = split(&labels)?;
+        let label = below.iter().max_by_key(|label| label.len())?;
+        let oddities = oddities(limits, &question.kind, label);
+        if oddities.is_empty() {
+            return None;
+        }
+        let window = self.window(limits, workload, &domain, now);
+        for oddity in oddities {
+            let counted = if oddity == Oddity::Type { below } else { std::slice::from_ref(label) };
+            window.count(limits, oddity, hash(counted), label.len());
+        }
+        if window.told {
+            return None;
+        }
+        let text = verdict(limits, window)?;
+        window.told = true;
+        Some(format!("{text} below {domain} within {} s", now.since(window.since).as_secs().max(1)))
+    }
+
+    /// The running window of a workload and a domain.
+    fn window(&mut self, limits: &DnsThresholds, workload: &WorkloadId, domain: &str, now: Timestamp) -> &mut Window {
+        let key = (workload.clone(), domain.to_owned());
+        let age = self.next;
+        self.next += 1;
+        if let Some(known) = self.windows.get(&key) {
+            self.ages.remove(&known.age);
+        } else if self.windows.len() >= MAX_DOMAINS
+            && let Some((_, oldest)) = self.ages.pop_first()
+        {
+            self.windows.remove(&oldest);
+        }
+        self.ages.insert(age, key.clone());
+        let fresh = || Window { since: now, age, labels: BTreeSet::new(), counts: [0; 4], long_bytes: 0, told: false };
+        let window = self.windows.entry(key).or_insert_with(fresh);
+        if now.since(window.since) > limits.window.get() {
+            *window = fresh();
+        }
+        window.age = age;
+        window
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> [usize; 2] {
+        [self.windows.len(), self.ages.len()]
+    }
+}
+
+/// What gives the tunnel away, if anything does.
+fn verdict(limits: &DnsThresholds, window: &Window) -> Option<String> {
+    let [types, data, binary, long] = window.counts;
+    let reached = |count: usize, limit: usize| limit > 0 && count >= limit;
+    if reached(types, limits.odd_types) {
+        Some(format!("{types} different names of type NULL or for private use were asked for"))
+    } else if reached(binary, limits.binary_names) {
+        Some(format!("{binary} different names with bytes that no host name has were asked for"))
+    } else if reached(data, limits.data_names) {
+        Some(format!("{data} different names were asked for the data in their answers"))
+    } else if reached(long, limits.long_names) {
+        let mean = window.long_bytes.checked_div(long).unwrap_or(0);
+        Some(format!("{long} different names with long labels, {mean} characters in the mean, were asked for"))
+    } else {
+        None
+    }
+}
+
+/// In which ways a name of this type may carry data.
+fn oddities(limits: &DnsThresholds, kind: &str, label: &[u8]) -> Vec<Oddity> {
+    let is_private = kind.strip_prefix("TYPE").and_then(|number| number.parse().ok()).is_some_and(|n: u16| n >= 65_280);
+    let least = match kind {
+        "TXT" | "KEY" => 8,
+        "MX" | "CNAME" | "SRV" => 20,
+        _ => usize::MAX,
+    };
+    let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_printed = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    let is_long = label.len() >= limits.long_label;
+    [
+        (Oddity::Type, kind == "NULL" || is_private),
+        (Oddity::Data, label.len() >= least),
+        // A blank or a bracket is a service's name or a mistake; a control character or an eighth bit is neither.
+        (Oddity::Binary, label.len() >= 8 && !label.iter().all(is_printed)),
+        (Oddity::Long, is_long && entropy(label) >= LEAST_ENTROPY && label.iter().any(is_host)),
+    ]
+    .into_iter()
+    .filter_map(|(oddity, holds)| holds.then_some(oddity))
+    .collect()
+}
+
+/// Shannon's entropy in bits a byte.
+fn entropy(label: &[u8]) -> f64 {
+    let mut counts = [0_u32; 256];
+    for byte in label {
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count += 1;
+        }
+    }
+    let all = label.len() as f64;
+    let share = |count: &u32| f64::from(*count) / all;
+    counts.iter().filter(|count| **count > 0).map(share).map(|share| -share * share.log2()).sum()
+}
+
+fn hash(labels: &[Vec<u8>]) -> u64 {
+    // Without a random seed, so that a replay counts the same. Case is no difference: resolvers change it (draft-vixie-dnsext-dns0x20).
+    let mut hasher = DefaultHasher::new();
+    labels.iter().for_each(|label| label.to_ascii_lowercase().hash(&mut hasher));
+    hasher.finish()
+}
+
+/// The labels of a name as it is printed: `\.` and `\ddd` are bytes of a label.
+fn labels(name: &str) -> Vec<Vec<u8>> {
+    let (mut labels, mut label) = (Vec::new(), Vec::new());
+    let mut bytes = name.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'.' => labels.push(std::mem::take(&mut label)),
+            b'\\' => match bytes.next() {
+                Some(digit) if digit.is_ascii_digit() => {
+                    let rest = [bytes.next(), bytes.next()].map(|digit| digit.unwrap_or(b'0').wrapping_sub(b'0'));
+                    let number = rest.iter().fold(u16::from(digit - b'0'), |sum, digit| sum * 10 + u16::from(digit % 10));
+                    label.push(u8::try_from(number).unwrap_or(u8::MAX));
+                }
+                Some(escaped) => label.push(escaped),
+                None => {}
+            },
+            byte => label.push(byte),
+        }
+    }
+    labels.push(label);
+    labels.retain(|label| !label.is_empty());
+    labels
+}
+
+/// The labels below the domain that somebody registered, and that domain; `None` where there is nothing below, or nobody registers.
+fn split(labels: &[Vec<u8>]) -> Option<(&[Vec<u8>], String)> {
+    let text = |label: &Vec<u8>| String::from_utf8_lossy(label).to_ascii_lowercase();
+    let mut ends = labels.iter().rev().map(text);
+    let (top, second) = (ends.next()?, ends.next()?);
+    if ["arpa", "local"].contains(&top.as_str()) {
+        return None;
+    }
+    let kept = if top.len() == 2 && REGISTRIES.contains(&second.as_str()) { 3 } else { 2 };
+    let (below, domain) = labels.split_at(labels.len().checked_sub(kept)?);
+    let domain = domain.iter().map(text).collect::<Vec<_>>().join(".");
+    (!below.is_empty()).then_some((below, domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_secs(1000).plus(Duration::from_millis(millis))
+    }
+
+    /// What is told of these questions, 100 ms apart.
+    fn told(questions: impl IntoIterator<Item = (String, &'static str)>) -> Vec<String> {
+        let (mut names, limits, web) = (Names::default(), DnsThresholds::default(), WorkloadId::new("web"));
+        let asked = questions.into_iter().enumerate();
+        asked
+            .filter_map(|(index, (query, kind))| {
+                let question = DnsMessage { query, kind: kind.into(), rcode: None };
+                names.ask(&limits, &web, &question, at(100 * u64::try_from(index).expect("few")))
+            })
+            .collect()
+    }
+
+    /// Letters and digits that look random.
+    fn noise(seed: u64, length: usize) -> String {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 40).expect("24 bits")
+        };
+        (0..length).map(|_| char::from(b"abcdefghijklmnopqrstuvwxyz012345"[next() % 32])).collect()
+    }
+
+    /// The first questions of real clients, as captured.
+    #[test]
+    fn real_tunnels_are_told_by_their_first_questions() {
+        let iodine_raw = ["yrbvvr", "vaaaakaswwi", "lacsxdwndsgjzvghed503r1o4sq0fnmy", "iavvu"];
+        let found = told(iodine_raw.map(|name| (format!("{name}.t.evil.example"), "NULL")));
+        assert_eq!(found, ["3 different names of type NULL or for private use were asked for below evil.example within 1 s"]);
+        let dns2tcp = (0..40).map(|n: u32| (format!("5xAA{}AA{}BA.t.evil.example", n / 10, n), "TXT"));
+        assert_eq!(told(dns2tcp.map(|(name, kind)| (name, kind))).len(), 1);
+        let eight_bits = (0..20).map(|n: u32| (format!("0eaba82\\19{}2dI\\200B{n}.t.evil.example", n % 10), "A"));
+        assert_eq!(told(eight_bits).len(), 1);
+        let base32 = (0..40).map(|n| (format!("{}.{}.t.evil.example", noise(n, 57), noise(n + 99, 57)), "CNAME"));
+        assert_eq!(told(base32).len(), 1);
+    }
+
+    #[test]
+    fn ordinary_names_are_not_told() {
+        let cdn = |n: u64| (format!("d{}.cloudfront.net", noise(n, 13)), "A");
+        assert!(told((0..500).map(cdn)).is_empty(), "distributions");
+        let reverse = |n: u64| (format!("{}.{}.51.198.in-addr.arpa", n % 256, n / 256), "PTR");
+        assert!(told((0..500).map(reverse)).is_empty(), "reverse lookups");
+        let block = |n: u64| (format!("{}.2.0.192.zen.spamhaus.example", n % 256), "TXT");
+        assert!(told((0..500).map(block)).is_empty(), "block lists");
+        let block_six = |n: u64| (format!("{}8.b.d.0.1.0.0.2.zen.spamhaus.example", "0.1.2.3.".repeat(n as usize % 5)), "TXT");
+        assert!(told((0..200).map(block_six)).is_empty(), "block lists over IPv6");
+        let numbered = |n: u64| (format!("worker-{n:030}.cluster.example"), "A");
+        assert!(told((0..500).map(numbered)).is_empty(), "numbered hosts");
+        let pods = |n: u64| (format!("{}.web.svc.cluster.local", noise(n, 40)), "SRV");
+        assert!(told((0..500).map(pods)).is_empty(), "a cluster's own");
+        let mail = |n: u64| (format!("{}.example", noise(n, 20)), "MX");
+        assert!(told((0..500).map(mail)).is_empty(), "mail to many domains");
+        let acme = |n: u64| (format!("_acme-challenge.host{n}.corp.example"), "TXT");
+        assert!(told((0..500).map(acme)).is_empty(), "certificates");
+        let search = ["corp.example", "svc.corp.example", "a.svc.corp.example"];
+        let searched = (0..90).map(|n| (format!("{}.{}", noise(n as u64 / 9, 40), search[n % 3]), "A"));
+        assert!(told(searched).is_empty(), "one name through a search list counts once");
+    }
+
+    #[test]
+    fn a_domain_is_told_once_a_window_and_counts_anew_after_it() {
+        let (mut names, limits) = (Names::default(), DnsThresholds::default());
+        let (web, db) = (WorkloadId::new("web"), WorkloadId::new("db"));
+        let mut ask = |workload: &WorkloadId, name: &str, millis| {
+            let question = DnsMessage { query: format!("{name}.t.evil.example"), kind: "NULL".into(), rcode: None };
+            names.ask(&limits, workload, &question, at(millis)).is_some()
+        };
+        assert!(!ask(&web, "a", 0) && !ask(&web, "a", 1) && !ask(&web, "A", 2), "one name");
+        assert!(!ask(&web, "b", 3) && !ask(&db, "c", 4), "the other workload counts alone");
+        assert!(ask(&web, "c", 5) && !ask(&web, "d", 6), "told once");
+        assert!(!ask(&web, "e", 60_006) && !ask(&web, "f", 60_007) && ask(&web, "g", 60_008), "a new window");
+    }
+
+    #[test]
+    fn memory_is_bounded_and_zero_switches_a_threshold_off() {
+        let (mut names, limits, web) = (Names::default(), DnsThresholds::default(), WorkloadId::new("web"));
+        let ask = |names: &mut Names, limits: &DnsThresholds, name: String| {
+            names.ask(limits, &web, &DnsMessage { query: name, kind: "NULL".into(), rcode: None }, at(0))
+        };
+        for n in 0..MAX_DOMAINS * 2 {
+            ask(&mut names, &limits, format!("a.d{n}.example"));
+        }
+        assert_eq!(names.len(), [MAX_DOMAINS; 2]);
+        let off = DnsThresholds { odd_types: 0, ..limits };
+        assert!((0..100).all(|n| ask(&mut names, &off, format!("a{n}.last.example")).is_none()));
+    }
+
+    #[test]
+    fn names_are_cut_where_they_were_registered() {
+        let cut = |name: &str| split(&labels(name)).map(|(below, domain)| (below.len(), domain));
+        assert_eq!(cut("a.b.Example.com"), Some((2, "example.com".to_owned())));
+        assert_eq!(cut("a.example.co.uk"), Some((1, "example.co.uk".to_owned())));
+        assert_eq!(cut("a\\.b.example.com."), Some((1, "example.com".to_owned())));
+        for none in ["example.com", "example.co.uk", "com", ".", "", "1.0.0.127.in-addr.arpa", "printer.local"] {
+            assert_eq!(cut(none), None, "{none}");
+        }
+        assert_eq!(labels("a\\200\\.\\\\b\\144"), [vec![b'a', 200, b'.', b'\\', b'b', 144]]);
+    }
+
+    proptest! {
+        /// Whatever is asked, it is bounded and never told before so many names as the lowest threshold.
+        #[test]
+        fn any_text_is_counted_without_panic(names in proptest::collection::vec("[ -~]{0,80}", 0..40), kind in "(A|TXT|NULL|TYPE[0-9]{1,6})") {
+            let mut table = Names::default();
+            let web = WorkloadId::new("web");
+            for (index, query) in names.iter().enumerate() {
+                let question = DnsMessage { query: query.clone(), kind: kind.clone().into(), rcode: None };
+                let told = table.ask(&DnsThresholds::default(), &web, &question, at(0));
+                prop_assert!(told.is_none() || index >= 2);
+            }
+        }
+
+        /// Few or short names are never told, whatever they are.
+        #[test]
+        fn short_host_names_are_never_told(names in proptest::collection::vec("[a-z0-9-]{1,24}", 1..400)) {
+            let asked = names.into_iter().map(|name| (format!("{name}.cdn.example"), "A"));
+            prop_assert!(told(asked).is_empty());
+        }
+
+        /// Thirty long labels of noise are always told, once.
+        #[test]
+        fn a_tunnel_is_always_told(seed in any::<u32>(), length in 40_usize..63) {
+            let asked = (0..30).map(|n| (format!("{}.evil.example", noise(u64::from(seed) * 64 + n, length)), "A"));
+            prop_assert_eq!(told(asked).len(), 1);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What one flow shows of being a tunnel: its headers, its first bytes, its counters.
+//!
+//! Contract: pure; the record is read from the end that asked. Limits: counters are those of the record, which starts anew at the active timeout.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use crate::input::{FlowRecord, Protocol};
+
+/// Packets from which the mean size at the port of name resolution says something.
+const LEAST_PACKETS: u64 = 50;
+/// Echo packets from which bytes in the two directions are compared.
+const LEAST_ECHOES: u64 = 4;
+const SSH_PORT: u16 = 22;
+const DNS_PORT: u16 = 53;
+
+/// From when on counters are those of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Volumes {
+    /// Payload bytes of echo requests in one flow record; 0: any number.
+    pub icmp_bytes: u64,
+    /// Payload bytes a packet, in the mean of at least 50, sent to port 53 over UDP; 0: any number.
+    pub dns_packet: u64,
+}
+
+impl Default for Volumes {
+    fn default() -> Self {
+        Self { icmp_bytes: 1_000_000, dns_packet: 200 }
+    }
+}
+
+/// The kind of tunnel, and what shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sign {
+    pub(super) kind: Kind,
+    pub(super) text: String,
+}
+
+/// What first bytes and counters show.
+pub(super) fn of(record: &FlowRecord, volumes: &Volumes) -> Vec<Sign> {
+    [ssh(record), icmp(record, volumes), dns_volume(record, volumes)].into_iter().flatten().collect()
+}
+
+fn ssh(record: &FlowRecord) -> Option<Sign> {
+    let line = record.app.as_ref()?.ssh.as_ref().filter(|_| record.tuple.resp.port != SSH_PORT)?;
+    Some(Sign { kind: Kind::Ssh, text: format!("it identifies itself as {line} at port {}", record.tuple.resp.port) })
+}
+
+fn icmp(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
+    let is_echo = matches!((record.tuple.protocol, record.tuple.orig.port), (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128));
+    let (asked, answered) = (record.orig.counters, record.resp.counters);
+    // A reply repeats its request, so that all of them are not longer than what was asked.
+    let is_more = answered.payload_bytes > asked.payload_bytes && answered.packets <= asked.packets && answered.packets >= LEAST_ECHOES;
+    let is_much = volumes.icmp_bytes > 0 && asked.payload_bytes >= volumes.icmp_bytes;
+    let text = if is_more {
+        format!("{} echo replies carry {} bytes, their requests {}", answered.packets, answered.payload_bytes, asked.payload_bytes)
+    } else {
+        format!("{} bytes were sent in {} echo requests", asked.payload_bytes, asked.packets)
+    };
+    (is_echo && (is_more || is_much)).then_some(Sign { kind: Kind::Icmp, text })
+}
+
+fn dns_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
+    let is_dns = record.tuple.protocol == Protocol::UDP && record.tuple.resp.port == DNS_PORT;
+    let sent = record.orig.counters;
+    let mean = sent.payload_bytes.checked_div(sent.packets)?;
+    let is_big = volumes.dns_packet > 0 && sent.packets >= LEAST_PACKETS && mean >= volumes.dns_packet;
+    let text = format!("{} datagrams of {mean} bytes in the mean were sent to port {DNS_PORT}; questions are shorter", sent.packets);
+    (is_dns && is_big).then_some(Sign { kind: Kind::Dns, text })
+}

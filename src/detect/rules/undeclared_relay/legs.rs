@@ -1,0 +1,185 @@
+//! The last connections of each workload, by direction.
+//!
+//! Contract: a leg is found by its place, by its flow, and by the workload and direction that it is compared with. Limits: [`MAX_EACH`] legs a
+//! workload and direction, [`MAX_LEGS`] of all; the oldest goes first. Design: a place is a slot; lists of them lead there from the
+//! flow, from the workload and from the age.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::input::{Counters, FlowId, FlowRecord, Side, Workload, WorkloadId};
+use crate::inventory::Owner;
+
+/// Legs of one workload in one direction.
+pub(super) const MAX_EACH: usize = 64;
+/// Legs of all workloads: some 500 bytes each.
+pub(super) const MAX_LEGS: usize = 32_768;
+
+/// Which way a leg goes, seen from its workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Direction {
+    Inbound,
+    Outbound,
+}
+
+impl Direction {
+    const fn opposite(self) -> Self {
+        match self {
+            Self::Inbound => Self::Outbound,
+            Self::Outbound => Self::Inbound,
+        }
+    }
+}
+
+/// A connection of a workload.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) workload: Arc<Workload>,
+    pub(super) direction: Direction,
+    /// Who asked.
+    pub(super) source: Owner,
+    /// As it stands, with all its records' counters.
+    pub(super) record: FlowRecord,
+    /// The flow as it was judged: what its progress is told under.
+    flow: FlowId,
+    /// Counters of records that ended while the connection went on.
+    before: [Counters; 2],
+    age: u64,
+    pub(super) told: bool,
+}
+
+impl Leg {
+    pub(super) fn new(workload: Arc<Workload>, direction: Direction, source: Owner, record: FlowRecord) -> Self {
+        let flow = record.id;
+        Self { workload, direction, source, record, flow, before: [Counters::default(); 2], age: 0, told: false }
+    }
+
+    fn go_on(&mut self, record: &FlowRecord) {
+        if self.record.id != record.id {
+            self.before = [self.record.orig.counters, self.record.resp.counters];
+        }
+        let [orig, resp] = self.before;
+        let app = record.app.clone().or_else(|| self.record.app.clone());
+        self.record = FlowRecord {
+            start: self.record.start,
+            orig: with(record.orig, orig),
+            resp: with(record.resp, resp),
+            app,
+            ..record.clone()
+        };
+    }
+
+    fn key(&self) -> (WorkloadId, Direction) {
+        (self.workload.id.clone(), self.direction)
+    }
+}
+
+fn with(side: Side, before: Counters) -> Side {
+    let Counters { packets, frame_bytes, ip_bytes, payload_bytes } = side.counters;
+    let counters = Counters {
+        packets: packets.saturating_add(before.packets),
+        frame_bytes: frame_bytes.saturating_add(before.frame_bytes),
+        ip_bytes: ip_bytes.saturating_add(before.ip_bytes),
+        payload_bytes: payload_bytes.saturating_add(before.payload_bytes),
+    };
+    Side { counters, ..side }
+}
+
+/// Legs of all workloads.
+#[derive(Debug, Default)]
+pub(super) struct Legs {
+    slots: Vec<Option<Leg>>,
+    free: Vec<usize>,
+    /// By age.
+    order: BTreeMap<u64, usize>,
+    of: Table<(WorkloadId, Direction), VecDeque<usize>>,
+    /// A flow between two workloads is a leg of both.
+    flows: Table<FlowId, Vec<usize>>,
+    next: u64,
+}
+
+type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
+
+impl Legs {
+    /// Takes in a leg; gives its place.
+    pub(super) fn insert(&mut self, mut leg: Leg) -> usize {
+        let spilled = self.of.get(&leg.key()).filter(|own| own.len() >= MAX_EACH).and_then(|own| own.front().copied());
+        let oldest = || self.order.first_key_value().map(|(_, place)| *place).filter(|_| self.order.len() >= MAX_LEGS);
+        if let Some(place) = spilled.or_else(oldest) {
+            self.forget(place);
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        leg.age = self.next;
+        self.next += 1;
+        self.order.insert(leg.age, place);
+        self.of.entry(leg.key()).or_default().push_back(place);
+        self.flows.entry(leg.flow).or_default().push(place);
+        if let Some(slot) = self.slots.get_mut(place) {
+            *slot = Some(leg);
+        }
+        place
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&Leg> {
+        self.slots.get(place)?.as_ref()
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut Leg> {
+        self.slots.get_mut(place)?.as_mut()
+    }
+
+    /// The legs that a flow is.
+    pub(super) fn of_flow(&self, flow: FlowId) -> Vec<usize> {
+        self.flows.get(&flow).cloned().unwrap_or_default()
+    }
+
+    /// The connection goes on.
+    pub(super) fn go_on(&mut self, place: usize, record: &FlowRecord) {
+        if let Some(leg) = self.get_mut(place) {
+            leg.go_on(record);
+        }
+    }
+
+    /// The legs of the same workload in the other direction, the latest first.
+    pub(super) fn opposite(&self, leg: &Leg) -> impl Iterator<Item = (usize, &Leg)> {
+        let others = self.of.get(&(leg.workload.id.clone(), leg.direction.opposite()));
+        others.into_iter().flatten().rev().filter_map(|place| self.get(*place).map(|leg| (*place, leg)))
+    }
+
+    /// These were told.
+    pub(super) fn tell(&mut self, places: [usize; 2]) {
+        for place in places {
+            if let Some(leg) = self.get_mut(place) {
+                leg.told = true;
+            }
+        }
+    }
+
+    fn forget(&mut self, place: usize) {
+        let Some(leg) = self.slots.get_mut(place).and_then(Option::take) else { return };
+        self.free.push(place);
+        self.order.remove(&leg.age);
+        let key = leg.key();
+        if let Some(own) = self.of.get_mut(&key) {
+            own.retain(|other| *other != place);
+            if own.is_empty() {
+                self.of.remove(&key);
+            }
+        }
+        if let Some(places) = self.flows.get_mut(&leg.flow) {
+            places.retain(|other| *other != place);
+            if places.is_empty() {
+                self.flows.remove(&leg.flow);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> [usize; 4] {
+        let kept = self.slots.iter().flatten().count();
+        [kept, self.order.len(), self.of.values().map(VecDeque::len).sum(), self.flows.values().map(Vec::len).sum()]
+    }
+}

@@ -1,0 +1,161 @@
+//! What the unit tests of rules share: a network, workloads, flows between them.
+//!
+//! Contract: workloads own 172.20.0.0/24 on `br-net`; a flow is from a workload, answered, over TCP unless changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Context, Finding, Findings, Rule};
+use crate::input::{
+    AppFacts, Attachment, Counters, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, InventoryEvent,
+    NetworkMode, ObservationPoint, Protocol, RuntimeNetwork, Side, TcpFacts, Workload, WorkloadId, WorkloadState,
+    tcp_flags,
+};
+use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline, TimelineLimits};
+use crate::path::{FlowView, JudgedFlow, Oriented, PathState, Selector, SelectorFile, responder_of};
+use crate::time::Timestamp;
+
+/// Milliseconds after the start of the test.
+pub fn at(millis: u64) -> Timestamp {
+    Timestamp::from_secs(1000).plus(Duration::from_millis(millis))
+}
+
+pub fn end(text: &str) -> Endpoint {
+    let address: std::net::SocketAddr = text.parse().expect("an address and a port");
+    Endpoint { ip: address.ip(), port: address.port() }
+}
+
+pub fn named(name: &str) -> Selector {
+    Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
+}
+
+/// The timeline, what the path knows, and what was found.
+pub struct Bench {
+    pub timeline: Timeline,
+    path: PathState,
+    next: u64,
+}
+
+impl Bench {
+    /// Workloads by name and last octet of their address.
+    pub fn new(workloads: &[(&str, u8)]) -> Self {
+        let mut timeline = Timeline::new(TimelineLimits { workloads: 100, remember: Duration::from_mins(10) });
+        let network = RuntimeNetwork {
+            id: "n".into(),
+            name: "net".into(),
+            driver: "bridge".into(),
+            subnets: vec!["172.20.0.0/24".parse().expect("a range")],
+            gateways: vec![end("172.20.0.1:0").ip],
+            bridge: Some("br-net".into()),
+        };
+        timeline.apply(at(0), &InventoryEvent::Connected { runtime: "docker".into() });
+        timeline.apply(at(0), &InventoryEvent::Network(Arc::new(network)));
+        for (name, octet) in workloads {
+            timeline.apply(at(0), &InventoryEvent::Workload(Arc::new(workload(name, *octet))));
+        }
+        Self { timeline, path: PathState::default(), next: 0 }
+    }
+
+    pub fn record(&mut self, millis: u64, protocol: Protocol, from: &str, to: &str) -> FlowRecord {
+        self.next += 1;
+        let side =
+            Side { counters: Counters { packets: 3, payload_bytes: 100, ..Counters::default() }, ..Side::default() };
+        let tcp =
+            TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: tcp_flags::SYN | tcp_flags::ACK, ..TcpFacts::default() };
+        FlowRecord {
+            id: FlowId(self.next),
+            point: ObservationPoint::new("br-net"),
+            tuple: FiveTuple { protocol, orig: end(from), resp: end(to) },
+            start: at(millis),
+            end: at(millis),
+            orig: side,
+            resp: side,
+            vlans: vec![],
+            fragments: 0,
+            tunnels: vec![],
+            tcp: (protocol == Protocol::TCP).then_some(tcp),
+            app: None,
+        }
+    }
+
+    /// The flow as it is judged: by nothing, whoever has its originator's address.
+    pub fn judged(&self, record: &FlowRecord) -> JudgedFlow {
+        let oriented = Oriented {
+            tuple: record.tuple,
+            point: record.point.clone(),
+            at: record.start,
+            forward: true,
+            certain: true,
+        };
+        let back = Oriented { tuple: record.tuple.reversed(), ..oriented.clone() };
+        JudgedFlow {
+            view: FlowView { record: record.clone(), points: vec![record.point.clone()], translated: None },
+            source: responder_of(&self.timeline, &back),
+            oriented,
+            answered: record.resp.counters.packets > 0,
+            judgement: None,
+            took: Duration::ZERO,
+            over: false,
+        }
+    }
+
+    fn ask(&self, now: Timestamp, ask: impl FnOnce(Context<'_>, &mut Findings)) -> (Vec<Finding>, Vec<Timestamp>) {
+        let mut findings = Findings::default();
+        ask(Context { timeline: &self.timeline, path: &self.path, now }, &mut findings);
+        findings.into_parts()
+    }
+
+    pub fn on_flow(&self, rule: &mut dyn Rule, flow: &JudgedFlow) -> Vec<Finding> {
+        self.ask(flow.view.record.end, |context, findings| rule.on_flow(context, flow, findings)).0
+    }
+
+    /// The flow goes on as `record`.
+    pub fn on_progress(
+        &self,
+        rule: &mut dyn Rule,
+        flow: &JudgedFlow,
+        kind: FlowEventKind,
+        record: FlowRecord,
+    ) -> Vec<Finding> {
+        let event = FlowEvent { kind, record };
+        self.ask(event.record.end, |context, findings| rule.on_progress(context, flow, &event, findings)).0
+    }
+
+    pub fn on_time(&self, rule: &mut dyn Rule, now: Timestamp) -> Vec<Finding> {
+        self.ask(now, |context, findings| rule.on_time(context, findings)).0
+    }
+
+    /// When a rule that hears of this flow wants to be woken.
+    pub fn wakes(&self, rule: &mut dyn Rule, flow: &JudgedFlow) -> Vec<Timestamp> {
+        self.ask(flow.view.record.end, |context, findings| rule.on_flow(context, flow, findings)).1
+    }
+}
+
+pub fn said(mut record: FlowRecord, facts: AppFacts) -> FlowRecord {
+    record.app = Some(Arc::new(facts));
+    record
+}
+
+pub fn workload(name: &str, octet: u8) -> Workload {
+    let addresses = vec![end(&format!("172.20.0.{octet}:0")).ip];
+    Workload {
+        id: WorkloadId::new(name),
+        name: name.into(),
+        image: format!("{name}:1"),
+        image_digest: "sha256:aa".into(),
+        labels: [].into(),
+        runtime: "docker".into(),
+        network_mode: NetworkMode::Own,
+        attachments: vec![Attachment { network: "net".into(), addresses, ..Attachment::default() }],
+        pid: Some(1),
+        pod: None,
+        state: WorkloadState::Running,
+        since: Some(at(0)),
+    }
+}
+
+/// A workload as a certain owner.
+pub fn owner(name: &str, octet: u8) -> Owner {
+    let workload = Arc::new(workload(name, octet));
+    Owner::Workload { workload, how: AttributionMethod::Address, confidence: Confidence::Exact, why: None }
+}
