@@ -18,7 +18,7 @@ use crate::process;
 struct Image {
     name: &'static str,
     programs: &'static [&'static str],
-    /// Files and folders of the machine that are copied as they are.
+    /// Files and folders of the machine, by glob, that are copied as they are.
     copies: &'static [&'static str],
     /// Files with their content.
     files: &'static [(&'static str, &'static str)],
@@ -52,7 +52,7 @@ http { access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fas
   server { listen 80; location / { default_type text/plain; return 200 \"hello from inside\\n\"; } } }
 ";
 
-const IMAGES: [Image; 6] = [
+const IMAGES: &[Image] = &[
     Image { name: "busybox", programs: &[], copies: &[], files: &[], folders: &[], entrypoint: "" },
     Image {
         name: "tools",
@@ -87,11 +87,27 @@ const IMAGES: [Image; 6] = [
         folders: &["var/lib/nginx", "var/log/nginx"],
         entrypoint: r#"["nginx","-e","stderr","-c","/etc/nginx/lab.conf"]"#,
     },
+    Image {
+        name: "gateway",
+        programs: &["/usr/sbin/iptables", "/usr/sbin/ip"],
+        copies: &["/usr/lib/*/xtables"],
+        files: &[],
+        folders: &["run"],
+        entrypoint: "",
+    },
+    Image {
+        name: "haproxy",
+        programs: &["/usr/sbin/haproxy"],
+        copies: &[],
+        files: &[],
+        folders: &["etc/haproxy"],
+        entrypoint: r#"["haproxy","-db","-f","/etc/haproxy/lab.cfg"]"#,
+    },
 ];
 
 /// Makes all images known to the daemon.
 pub fn build(world: &World) -> Result<()> {
-    for image in &IMAGES {
+    for image in IMAGES {
         import(world, image).with_context(|| format!("cannot make the image {}", image.name))?;
     }
     Ok(())
@@ -110,8 +126,7 @@ fn import(world: &World, image: &Image) -> Result<()> {
     }
     let mut script = String::new();
     for path in image.copies {
-        let parent = Path::new(path).parent().unwrap_or(Path::new("/")).display();
-        let _ = writeln!(script, "mkdir -p {HOME}/{stage}{parent}; cp -rL {path} {HOME}/{stage}{parent}/");
+        let _ = writeln!(script, "for p in {path}; do d={HOME}/{stage}$(dirname $p); mkdir -p $d; cp -rL $p $d/; done");
     }
     for folder in image.folders {
         let _ = writeln!(script, "mkdir -p {HOME}/{stage}/{folder}; chmod 1777 {HOME}/{stage}/{folder}");

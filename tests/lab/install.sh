@@ -4,8 +4,9 @@
 set -eu
 
 packages="docker.io iptables busybox-static squid dnsmasq nginx-light tcpdump iproute2 curl openssl util-linux dsniff
+    haproxy conntrack
     podman crun runc conmon containerd containernetworking-plugins slirp4netns passt uidmap"
-services="docker.service docker.socket containerd.service squid.service dnsmasq.service nginx.service
+services="docker.service docker.socket containerd.service squid.service dnsmasq.service nginx.service haproxy.service
     podman.service podman.socket podman-auto-update.timer podman-restart.service"
 
 missing=""

@@ -32,7 +32,7 @@ use scenario::Scenario;
 use scorecard::Scorecard;
 
 /// Programs that the lab starts, with the Debian package of each.
-const TOOLS: [(&str, &str); 16] = [
+const TOOLS: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("iptables", "iptables"),
@@ -44,6 +44,8 @@ const TOOLS: [(&str, &str); 16] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("arpspoof", "dsniff"),
+    ("haproxy", "haproxy"),
+    ("conntrack", "conntrack"),
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("nsenter", "util-linux"),
@@ -140,7 +142,8 @@ fn one(lab: &Lab<'_>, scenario: &Scenario, tally: &mut Tally) -> Result<()> {
     let mut outcome =
         lab.run(scenario).unwrap_or_else(|error| Outcome { wrong: vec![format!("{error:#}")], ..Outcome::default() });
     anyhow::ensure!(!process::interrupted(), "interrupted");
-    if let (Some(into), true, true) = (folder("HOPWATCH_LAB_SAVE"), outcome.wrong.is_empty(), lab.hopwatch.is_some()) {
+    let worth_it = scenario.saved && outcome.wrong.is_empty() && lab.hopwatch.is_some();
+    if let (Some(into), true) = (folder("HOPWATCH_LAB_SAVE"), worth_it) {
         let saved = save::scenario(lab, scenario, &outcome, &into);
         outcome.wrong.extend(saved.err().map(|error| format!("{error:#}")));
     }
