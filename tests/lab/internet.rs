@@ -7,6 +7,7 @@
 //! ```text
 //! lab host  uplink 10.99.0.2 ── 10.99.0.1 router ─┬─ 198.51.100.10, .11  2001:db8:51::10    web: 80, 443
 //!           fd99::2             fd99::1           └─ 203.0.113.53        2001:db8:113::53   foreign resolver: 53, 853
+//!  02:00:00:63:00:02   02:00:00:63:00:01          (by its MAC a filter tells the uplink from the bridges)
 //! ```
 
 use std::fmt::Write as _;
@@ -87,7 +88,7 @@ fn reachable(world: &World) -> Result<()> {
 fn topology() -> String {
     let mut script = String::from(
         "ip netns add router
-        ip link add uplink type veth peer name down netns router
+        ip link add uplink address 02:00:00:63:00:02 type veth peer name down address 02:00:00:63:00:01 netns router
         ip addr add 10.99.0.2/24 dev uplink; ip -6 addr add fd99::2/64 dev uplink nodad; ip link set dev uplink up
         r='ip -n router'
         $r link set dev lo up; $r addr add 10.99.0.1/24 dev down; $r -6 addr add fd99::1/64 dev down nodad; $r link set dev down up
@@ -124,7 +125,7 @@ fn nginx_conf(site: &Site) -> String {
     }
     format!(
         "user root; worker_processes 1; pid {HOME}/nginx-{name}.pid; error_log stderr;
-        events {{ worker_connections 64; }}
+        events {{ worker_connections 1024; }}
         http {{ access_log off; {temp}
           server {{ {listen} ssl_certificate {HOME}/cert.pem; ssl_certificate_key {HOME}/key.pem;
             location / {{ default_type text/plain; return 200 \"hello from {name}\\n\"; }} }} }}\n",
