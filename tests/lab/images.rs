@@ -11,21 +11,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::far;
 use crate::netns::{HOME, World};
 use crate::process;
 
 /// What goes into an image besides busybox.
-struct Image {
-    name: &'static str,
-    programs: &'static [&'static str],
+pub struct Image {
+    pub name: &'static str,
+    pub programs: &'static [&'static str],
     /// Files and folders of the machine, by glob, that are copied as they are.
-    copies: &'static [&'static str],
+    pub copies: &'static [&'static str],
     /// Files with their content.
-    files: &'static [(&'static str, &'static str)],
+    pub files: &'static [(&'static str, &'static str)],
     /// Folders that must exist, writable by everybody.
-    folders: &'static [&'static str],
-    /// What it runs.
-    entrypoint: &'static str,
+    pub folders: &'static [&'static str],
+    /// What it runs; nothing: the scenario says it, or it sleeps.
+    pub entrypoint: &'static str,
 }
 
 const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nproxy:x:13:13::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n";
@@ -105,9 +106,18 @@ const IMAGES: &[Image] = &[
     },
 ];
 
+fn all() -> impl Iterator<Item = &'static Image> {
+    IMAGES.iter().chain(far::IMAGES)
+}
+
+/// Whether a container of this image has nothing to run by itself.
+pub fn is_idle(name: &str) -> bool {
+    all().any(|image| image.name == name && image.entrypoint.is_empty())
+}
+
 /// Makes all images known to the daemon.
 pub fn build(world: &World) -> Result<()> {
-    for image in IMAGES {
+    for image in all() {
         import(world, image).with_context(|| format!("cannot make the image {}", image.name))?;
     }
     Ok(())

@@ -11,6 +11,7 @@
 #![allow(missing_docs, reason = "a test program exports nothing")]
 
 mod daemon;
+mod far;
 mod images;
 mod internet;
 mod judge;
@@ -51,6 +52,16 @@ const TOOLS: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
+    ("socat", "socat"),
+    ("wireguard-go", "wireguard-go"),
+    ("wg", "wireguard-tools"),
+    ("openvpn", "openvpn"),
+    ("sshd", "openssh-server"),
+    ("ssh", "openssh-client"),
+    ("iodined", "iodine"),
+    ("dns2tcpd", "dns2tcp"),
+    ("ptunnel", "ptunnel"),
+    ("dnsdist", "dnsdist"),
 ];
 
 #[derive(Default)]

@@ -100,7 +100,7 @@ pub struct Network {
 pub struct Container {
     /// Name.
     pub name: String,
-    /// One of the lab's images (`images.rs`).
+    /// One of the lab's images (`images.rs`, `far.rs`).
     #[serde(default = "busybox")]
     pub image: String,
     /// Networks; none means Docker's default bridge, or the host's network.
@@ -222,7 +222,7 @@ pub struct Connect {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outside {
-    /// Where: `web` or `resolver`.
+    /// Where: `web`, `resolver`, `cloud` or `far`.
     pub site: String,
     /// What `sh -c` runs.
     pub run: String,

@@ -7,15 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::daemon::Daemon;
+use crate::images;
 use crate::netns::HOME;
 use crate::process;
 use crate::scenario::{Action, Attachment, Connect, Container, Exec, Network, Outside, Scenario};
 
 /// How long a container may take to serve.
 const READY: Duration = Duration::from_secs(20);
-
-/// Images that have no program of their own: a container of one sleeps.
-const IDLE: [&str; 4] = ["busybox", "curl", "tools", "gateway"];
 
 /// Makes networks and containers, and waits until they serve.
 pub fn set(daemon: &Daemon<'_>, scenario: &Scenario) -> Result<()> {
@@ -154,7 +152,7 @@ fn create_args(container: &Container) -> Vec<String> {
         args.push("--privileged".into());
     }
     args.push(format!("{}:lab", container.image));
-    if container.args.is_empty() && IDLE.contains(&container.image.as_str()) {
+    if container.args.is_empty() && images::is_idle(&container.image) {
         args.extend(["sleep".to_owned(), "3600".to_owned()]);
     }
     args.extend(container.args.iter().cloned());
