@@ -4,6 +4,7 @@
 set -eu
 
 packages="docker.io iptables busybox-static squid dnsmasq nginx-light tcpdump iproute2 curl openssl util-linux dsniff
+    haproxy conntrack
     podman crun runc conmon containerd containernetworking-plugins slirp4netns passt uidmap
     socat wireguard-go wireguard-tools openvpn openssh-server openssh-client iodine dns2tcp ptunnel dnsdist"
 services="docker.service docker.socket containerd.service squid.service dnsmasq.service nginx.service haproxy.service
