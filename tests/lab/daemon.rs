@@ -39,6 +39,12 @@ impl<'w> Daemon<'w> {
         self.launch()
     }
 
+    /// Restarts it with another configuration; containers go on.
+    pub fn reconfigure(&self, config: &str) -> Result<()> {
+        std::fs::write(self.world.path("daemon.json"), config)?;
+        self.restart()
+    }
+
     /// `docker ARGS`, which must succeed; returns what it wrote.
     pub fn docker(&self, args: &[&str]) -> Result<String> {
         process::output(self.docker_command().args(args), PATIENCE)

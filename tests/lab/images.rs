@@ -11,21 +11,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::far;
 use crate::netns::{HOME, World};
 use crate::process;
 
 /// What goes into an image besides busybox.
-struct Image {
-    name: &'static str,
-    programs: &'static [&'static str],
-    /// Files and folders of the machine that are copied as they are.
-    copies: &'static [&'static str],
+pub struct Image {
+    pub name: &'static str,
+    pub programs: &'static [&'static str],
+    /// Files and folders of the machine, by glob, that are copied as they are.
+    pub copies: &'static [&'static str],
     /// Files with their content.
-    files: &'static [(&'static str, &'static str)],
+    pub files: &'static [(&'static str, &'static str)],
     /// Folders that must exist, writable by everybody.
-    folders: &'static [&'static str],
-    /// What it runs.
-    entrypoint: &'static str,
+    pub folders: &'static [&'static str],
+    /// What it runs; nothing: the scenario says it, or it sleeps.
+    pub entrypoint: &'static str,
 }
 
 const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nproxy:x:13:13::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n";
@@ -52,7 +53,7 @@ http { access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fas
   server { listen 80; location / { default_type text/plain; return 200 \"hello from inside\\n\"; } } }
 ";
 
-const IMAGES: [Image; 6] = [
+const IMAGES: &[Image] = &[
     Image { name: "busybox", programs: &[], copies: &[], files: &[], folders: &[], entrypoint: "" },
     Image {
         name: "tools",
@@ -87,11 +88,36 @@ const IMAGES: [Image; 6] = [
         folders: &["var/lib/nginx", "var/log/nginx"],
         entrypoint: r#"["nginx","-e","stderr","-c","/etc/nginx/lab.conf"]"#,
     },
+    Image {
+        name: "gateway",
+        programs: &["/usr/sbin/iptables", "/usr/sbin/ip"],
+        copies: &["/usr/lib/*/xtables"],
+        files: &[],
+        folders: &["run"],
+        entrypoint: "",
+    },
+    Image {
+        name: "haproxy",
+        programs: &["/usr/sbin/haproxy"],
+        copies: &[],
+        files: &[],
+        folders: &["etc/haproxy"],
+        entrypoint: r#"["haproxy","-db","-f","/etc/haproxy/lab.cfg"]"#,
+    },
 ];
+
+fn all() -> impl Iterator<Item = &'static Image> {
+    IMAGES.iter().chain(far::IMAGES)
+}
+
+/// Whether a container of this image has nothing to run by itself.
+pub fn is_idle(name: &str) -> bool {
+    all().any(|image| image.name == name && image.entrypoint.is_empty())
+}
 
 /// Makes all images known to the daemon.
 pub fn build(world: &World) -> Result<()> {
-    for image in &IMAGES {
+    for image in all() {
         import(world, image).with_context(|| format!("cannot make the image {}", image.name))?;
     }
     Ok(())
@@ -110,8 +136,7 @@ fn import(world: &World, image: &Image) -> Result<()> {
     }
     let mut script = String::new();
     for path in image.copies {
-        let parent = Path::new(path).parent().unwrap_or(Path::new("/")).display();
-        let _ = writeln!(script, "mkdir -p {HOME}/{stage}{parent}; cp -rL {path} {HOME}/{stage}{parent}/");
+        let _ = writeln!(script, "for p in {path}; do d={HOME}/{stage}$(dirname $p); mkdir -p $d; cp -rL $p $d/; done");
     }
     for folder in image.folders {
         let _ = writeln!(script, "mkdir -p {HOME}/{stage}/{folder}; chmod 1777 {HOME}/{stage}/{folder}");

@@ -6,7 +6,10 @@
 //!
 //! ```text
 //! lab host  uplink 10.99.0.2 ── 10.99.0.1 router ─┬─ 198.51.100.10, .11  2001:db8:51::10    web: 80, 443
-//!           fd99::2             fd99::1           └─ 203.0.113.53        2001:db8:113::53   foreign resolver: 53, 853
+//!           fd99::2             fd99::1           ├─ 203.0.113.53        2001:db8:113::53   foreign resolver: 53, 853
+//!                                                 ├─ 169.254.169.254     fd00:ec2::254      metadata service: 80
+//!                                                 └─ 192.0.2.10 … .80    2001:db8:2::10     far ends of tunnels: `far.rs`
+//!  02:00:00:63:00:02   02:00:00:63:00:01          (by its MAC a filter tells the uplink from the bridges)
 //! ```
 
 use std::fmt::Write as _;
@@ -14,22 +17,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::far;
 use crate::netns::{HOME, World};
 use crate::process;
 
 /// A place on the pretended internet.
-struct Site {
+pub struct Site {
     /// Its namespace, and the router's interface to it.
-    name: &'static str,
+    pub name: &'static str,
     /// Its addresses.
-    addresses: &'static [&'static str],
+    pub addresses: &'static [&'static str],
     /// The router's addresses on that side, IPv4 and IPv6.
-    gateways: [&'static str; 2],
+    pub gateways: [&'static str; 2],
     /// Lines of `listen` for nginx.
-    listen: &'static [&'static str],
+    pub listen: &'static [&'static str],
 }
 
-const SITES: [Site; 2] = [
+const SITES: [Site; 4] = [
     Site {
         name: "web",
         addresses: &["198.51.100.10/24", "198.51.100.11/24", "2001:db8:51::10/64"],
@@ -42,6 +46,13 @@ const SITES: [Site; 2] = [
         gateways: ["203.0.113.1", "2001:db8:113::1"],
         listen: &["853 ssl", "[::]:853 ssl"],
     },
+    Site {
+        name: "cloud",
+        addresses: &["169.254.169.254/24", "fd00:ec2::254/64"],
+        gateways: ["169.254.169.1", "fd00:ec2::1"],
+        listen: &["80", "[::]:80"],
+    },
+    far::SITE,
 ];
 
 /// Where containers get their IPv6 addresses from; the router knows the way back (IPv4 is masqueraded by Docker).
@@ -52,7 +63,7 @@ pub fn build(world: &World) -> Result<()> {
     world.script(&topology()).context("cannot build the pretended internet")?;
     world.script(&format!(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=web.example \
-         -keyout {HOME}/key.pem -out {HOME}/cert.pem 2>/dev/null"
+         -keyout {HOME}/key.pem -out {HOME}/cert.pem 2>/dev/null; head -c 20000 /dev/urandom >{HOME}/download"
     ))?;
     for site in &SITES {
         std::fs::write(world.path(format!("{}.conf", site.name)), nginx_conf(site))?;
@@ -64,9 +75,11 @@ pub fn build(world: &World) -> Result<()> {
     }
     world.script(&format!(
         "ip netns exec resolver dnsmasq --no-resolv --no-hosts --user=root --pid-file={HOME}/foreign-dnsmasq.pid \
-         --conf-file=/dev/null --address=/web.example/198.51.100.10 --address=/web.example/2001:db8:51::10 \
-         >{HOME}/foreign-dnsmasq.log 2>&1"
+         --conf-file=/dev/null --address=/web.example/198.51.100.10 --address=/web.example/2001:db8:51::10 {} \
+         >{HOME}/foreign-dnsmasq.log 2>&1",
+        far::DELEGATED
     ))?;
+    far::serve(world)?;
     reachable(world)
 }
 
@@ -87,7 +100,7 @@ fn reachable(world: &World) -> Result<()> {
 fn topology() -> String {
     let mut script = String::from(
         "ip netns add router
-        ip link add uplink type veth peer name down netns router
+        ip link add uplink address 02:00:00:63:00:02 type veth peer name down address 02:00:00:63:00:01 netns router
         ip addr add 10.99.0.2/24 dev uplink; ip -6 addr add fd99::2/64 dev uplink nodad; ip link set dev uplink up
         r='ip -n router'
         $r link set dev lo up; $r addr add 10.99.0.1/24 dev down; $r -6 addr add fd99::1/64 dev down nodad; $r link set dev down up
@@ -124,10 +137,11 @@ fn nginx_conf(site: &Site) -> String {
     }
     format!(
         "user root; worker_processes 1; pid {HOME}/nginx-{name}.pid; error_log stderr;
-        events {{ worker_connections 64; }}
+        events {{ worker_connections 1024; }}
         http {{ access_log off; {temp}
           server {{ {listen} ssl_certificate {HOME}/cert.pem; ssl_certificate_key {HOME}/key.pem;
-            location / {{ default_type text/plain; return 200 \"hello from {name}\\n\"; }} }} }}\n",
+            location / {{ default_type text/plain; return 200 \"hello from {name}\\n\"; }}
+            location /download {{ default_type application/octet-stream; alias {HOME}/download; }} }} }}\n",
         name = site.name
     )
 }

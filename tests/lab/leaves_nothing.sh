@@ -9,7 +9,7 @@ shift
 export HOPWATCH_LAB=1
 
 traces() {
-    ps -eo stat,pid,args | grep -E 'dockerd|containerd|squid|dnsmasq|nginx|tcpdump|hopwatch-lab|unshare|nsenter' | grep -Ev '^Z|grep|leaves_nothing' | sort
+    ps -eo stat,pid,args | grep -E 'dockerd|containerd|squid|dnsmasq|nginx|tcpdump|hopwatch-lab|unshare|nsenter|wireguard-go|openvpn|sshd|iodine|dns2tcp|ptunnel|dnsdist|socat' | grep -Ev '^Z|grep|leaves_nothing' | sort
     cat /proc/mounts
     find /run -maxdepth 2 | sort
     ip netns; ip -br link; ip route; ip -6 route

@@ -11,6 +11,7 @@
 #![allow(missing_docs, reason = "a test program exports nothing")]
 
 mod daemon;
+mod far;
 mod images;
 mod internet;
 mod judge;
@@ -32,7 +33,7 @@ use scenario::Scenario;
 use scorecard::Scorecard;
 
 /// Programs that the lab starts, with the Debian package of each.
-const TOOLS: [(&str, &str); 16] = [
+const TOOLS: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("iptables", "iptables"),
@@ -44,11 +45,23 @@ const TOOLS: [(&str, &str); 16] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("arpspoof", "dsniff"),
+    ("haproxy", "haproxy"),
+    ("conntrack", "conntrack"),
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
+    ("socat", "socat"),
+    ("wireguard-go", "wireguard-go"),
+    ("wg", "wireguard-tools"),
+    ("openvpn", "openvpn"),
+    ("sshd", "openssh-server"),
+    ("ssh", "openssh-client"),
+    ("iodined", "iodine"),
+    ("dns2tcpd", "dns2tcp"),
+    ("ptunnel", "ptunnel"),
+    ("dnsdist", "dnsdist"),
 ];
 
 #[derive(Default)]
@@ -140,7 +153,8 @@ fn one(lab: &Lab<'_>, scenario: &Scenario, tally: &mut Tally) -> Result<()> {
     let mut outcome =
         lab.run(scenario).unwrap_or_else(|error| Outcome { wrong: vec![format!("{error:#}")], ..Outcome::default() });
     anyhow::ensure!(!process::interrupted(), "interrupted");
-    if let (Some(into), true, true) = (folder("HOPWATCH_LAB_SAVE"), outcome.wrong.is_empty(), lab.hopwatch.is_some()) {
+    let worth_it = scenario.saved && outcome.wrong.is_empty() && lab.hopwatch.is_some();
+    if let (Some(into), true) = (folder("HOPWATCH_LAB_SAVE"), worth_it) {
         let saved = save::scenario(lab, scenario, &outcome, &into);
         outcome.wrong.extend(saved.err().map(|error| format!("{error:#}")));
     }

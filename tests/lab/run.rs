@@ -62,7 +62,7 @@ impl Lab<'_> {
                 Some(hopwatch) => self.watched(scenario, hopwatch),
                 None => self.captured(scenario),
             });
-        let cleared = self.daemon.clear().context("clearing the stage");
+        let cleared = stage::clear(&self.daemon, scenario).context("clearing the stage");
         let outcome = outcome?;
         cleared.map(|()| outcome)
     }

@@ -28,12 +28,21 @@ pub struct Scenario {
     /// How many milliseconds an alert may take, where waiting belongs to the rule.
     #[serde(default = "a_second")]
     pub latest_ms: u64,
+    /// The daemon's configuration for this scenario, as JSON; it is restarted with it, and back afterwards.
+    #[serde(default)]
+    pub daemon: Option<String>,
     /// Docker networks.
     #[serde(default)]
     pub networks: Vec<Network>,
     /// Containers that run before hopwatch starts.
     #[serde(default)]
     pub containers: Vec<Container>,
+    /// What is arranged once the containers run, before hopwatch starts: firewall rules, interfaces, namespaces.
+    #[serde(default)]
+    pub prepare: Vec<Action>,
+    /// A shell script on the host that takes back what `prepare` and `actions` did to it; whatever happened, every line runs.
+    #[serde(default)]
+    pub tidy: Option<String>,
     /// hopwatch's configuration, as it stands.
     pub hopwatch: String,
     /// What happens while hopwatch watches.
@@ -46,6 +55,13 @@ pub struct Scenario {
     pub facts: BTreeMap<String, u64>,
     /// Packets that must be (or not be) in the recording: the story really took place.
     pub proof: Vec<Proof>,
+    /// Whether its recording is small enough to be kept under `captures/`.
+    #[serde(default = "yes")]
+    pub saved: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn bridges() -> Vec<String> {
@@ -84,7 +100,7 @@ pub struct Network {
 pub struct Container {
     /// Name.
     pub name: String,
-    /// One of the lab's images: busybox, curl, squid, dnsmasq, nginx, tools.
+    /// One of the lab's images (`images.rs`, `far.rs`).
     #[serde(default = "busybox")]
     pub image: String,
     /// Networks; none means Docker's default bridge, or the host's network.
@@ -120,6 +136,12 @@ pub struct Container {
     /// Capabilities added.
     #[serde(default)]
     pub cap_add: Vec<String>,
+    /// Kernel parameters of its namespaces.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+    /// Files that are put into it before it starts: path and content. The folder must exist in the image.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// Published ports, `host:container`.
     #[serde(default)]
     pub publish: Vec<String>,
@@ -164,6 +186,8 @@ pub enum Action {
     Outside(Outside),
     /// A shell command on the host, which must succeed.
     Host(String),
+    /// Attaches a running container to a further network.
+    Connect(Connect),
     /// Stops a container.
     Stop(String),
     /// Removes a container, running or not.
@@ -184,11 +208,21 @@ pub struct Exec {
     pub run: String,
 }
 
+/// A further attachment of a running container.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connect {
+    /// The container.
+    pub container: String,
+    /// Where to.
+    pub network: Attachment,
+}
+
 /// A shell command on the pretended internet.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outside {
-    /// Where: `web` or `resolver`.
+    /// Where: `web`, `resolver`, `cloud` or `far`.
     pub site: String,
     /// What `sh -c` runs.
     pub run: String,

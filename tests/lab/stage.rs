@@ -7,14 +7,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::daemon::Daemon;
+use crate::images;
+use crate::netns::HOME;
 use crate::process;
-use crate::scenario::{Action, Container, Exec, Network, Outside, Scenario};
+use crate::scenario::{Action, Attachment, Connect, Container, Exec, Network, Outside, Scenario};
 
 /// How long a container may take to serve.
 const READY: Duration = Duration::from_secs(20);
 
 /// Makes networks and containers, and waits until they serve.
 pub fn set(daemon: &Daemon<'_>, scenario: &Scenario) -> Result<()> {
+    if let Some(config) = &scenario.daemon {
+        daemon.reconfigure(config)?;
+    }
     for network in &scenario.networks {
         create_network(daemon, network)?;
     }
@@ -24,7 +29,21 @@ pub fn set(daemon: &Daemon<'_>, scenario: &Scenario) -> Result<()> {
     for container in &scenario.containers {
         wait_ready(daemon, container)?;
     }
+    for (number, action) in scenario.prepare.iter().enumerate() {
+        act(daemon, action).with_context(|| format!("prepare {}", number + 1))?;
+    }
     Ok(())
+}
+
+/// Takes away everything that [`set`] and the actions made.
+pub fn clear(daemon: &Daemon<'_>, scenario: &Scenario) -> Result<()> {
+    let tidied = match &scenario.tidy {
+        Some(tidy) => daemon.world().script(&format!("set +e\n{tidy}\ntrue")).map(drop),
+        None => Ok(()),
+    };
+    let cleared = daemon.clear();
+    let restored = scenario.daemon.as_ref().map_or(Ok(()), |_| daemon.reconfigure("{}"));
+    tidied.and(cleared).and(restored)
 }
 
 /// Lets one action happen.
@@ -47,6 +66,7 @@ pub fn act(daemon: &Daemon<'_>, action: &Action) -> Result<()> {
             process::output(command.args(["netns", "exec", site, "sh", "-c", run]), READY)?;
         }
         Action::Host(run) => drop(daemon.world().script(run)?),
+        Action::Connect(Connect { container, network }) => connect(daemon, network, container)?,
         Action::Stop(name) => drop(daemon.docker(&["stop", "-t", "1", name])?),
         Action::Remove(name) => drop(daemon.docker(&["rm", "-f", name])?),
         Action::RestartDaemon {} => daemon.restart()?,
@@ -87,12 +107,20 @@ fn create(daemon: &Daemon<'_>, container: &Container) -> Result<()> {
     let args = create_args(container);
     daemon.docker(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
     for attachment in container.networks.iter().skip(1) {
-        let mut args = vec!["network", "connect"];
-        args.extend(attachment.ip.iter().flat_map(|ip| ["--ip", ip]));
-        args.extend(attachment.ip6.iter().flat_map(|ip| ["--ip6", ip]));
-        daemon.docker(&[&args[..], &[&attachment.name, &container.name]].concat())?;
+        connect(daemon, attachment, &container.name)?;
+    }
+    for (path, content) in &container.files {
+        std::fs::write(daemon.world().path("file"), content)?;
+        daemon.docker(&["cp", &format!("{HOME}/file"), &format!("{}:{path}", container.name)])?;
     }
     Ok(())
+}
+
+fn connect(daemon: &Daemon<'_>, attachment: &Attachment, container: &str) -> Result<()> {
+    let mut args = vec!["network", "connect"];
+    args.extend(attachment.ip.iter().flat_map(|ip| ["--ip", ip]));
+    args.extend(attachment.ip6.iter().flat_map(|ip| ["--ip6", ip]));
+    daemon.docker(&[&args[..], &[&attachment.name, container]].concat()).map(drop)
 }
 
 fn create_args(container: &Container) -> Vec<String> {
@@ -115,6 +143,7 @@ fn create_args(container: &Container) -> Vec<String> {
         first.ip6.iter().for_each(|ip| add("--ip6", ip));
     }
     container.env.iter().for_each(|(key, value)| add("--env", &format!("{key}={value}")));
+    container.sysctls.iter().for_each(|(key, value)| add("--sysctl", &format!("{key}={value}")));
     container.labels.iter().for_each(|(key, value)| add("--label", &format!("{key}={value}")));
     container.dns.iter().for_each(|ip| add("--dns", ip));
     container.publish.iter().for_each(|ports| add("--publish", ports));
@@ -123,7 +152,7 @@ fn create_args(container: &Container) -> Vec<String> {
         args.push("--privileged".into());
     }
     args.push(format!("{}:lab", container.image));
-    if container.args.is_empty() && matches!(container.image.as_str(), "busybox" | "curl" | "tools") {
+    if container.args.is_empty() && images::is_idle(&container.image) {
         args.extend(["sleep".to_owned(), "3600".to_owned()]);
     }
     args.extend(container.args.iter().cloned());
