@@ -93,6 +93,8 @@ impl Bench {
             source: responder_of(&self.timeline, &back),
             oriented,
             answered: record.resp.counters.packets > 0,
+            reached: None,
+            again: false,
             judgement: None,
             took: Duration::ZERO,
             over: false,

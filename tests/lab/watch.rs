@@ -66,7 +66,9 @@ impl Watcher {
     /// Starts tcpdump on an interface and waits until it captures.
     pub fn tcpdump(world: &World, interface: &str, file: &str) -> Result<Self> {
         let mut command = world.command("sh");
-        let script = format!("exec tcpdump --immediate-mode -B 32768 -s 2048 -n -U -i {interface} -w {HOME}/{file} 2>{HOME}/{file}.log");
+        let script = format!(
+            "exec tcpdump --immediate-mode -B 32768 -s 2048 -n -U -i {interface} -w {HOME}/{file} 2>{HOME}/{file}.log"
+        );
         command.args(["-c", &script]);
         let log = world.path(format!("{file}.log"));
         Self::spawn(interface, &mut command)?

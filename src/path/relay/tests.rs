@@ -1,3 +1,5 @@
+//! Which legs match, and that unrelated ones do not.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What the rule says, and what it leaves alone, by example.
+
 use super::*;
 use crate::detect::testing::{Bench, at, end, named, owner, said};
 use crate::input::{AppFacts, HttpRequest, Side};
@@ -13,7 +15,7 @@ fn open(mut record: FlowRecord) -> FlowRecord {
 }
 
 fn judged(verdict: Verdict, skip: Option<Skip>) -> Judgement {
-    Judgement { contract: "c".into(), service: Service::Egress, verdict, missing_hop: None, skip, evidence: vec![] }
+    Judgement { contract: "c".into(), service: Service::Egress, verdict, missing_hop: None, skip, evidence: vec![], passed: vec![] }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! What the rule says, and what it leaves alone, by example.
+
 use super::*;
 use crate::detect::testing::{Bench, at, end, named, said};
 use crate::detect::{Severity, testing};
