@@ -29,7 +29,7 @@ struct Router {
     server: String,
 }
 
-/// Client 10.77.0.2 (10.77.0.1 is the router), server 203.0.113.9 (203.0.113.1 is); the same with 2001:db8:77:: and 2001:db8:113::.
+/// Client 10.77.0.2 (10.77.0.1 is the router), server 203.0.113.9 (203.0.113.1 is); the same with `2001:db8:77::` and `2001:db8:113::`.
 fn on_a_router(test: &str, body: impl FnOnce(&Router) + Send) {
     let has_iptables = Command::new("iptables").arg("--version").output().is_ok_and(|output| output.status.success());
     if !has_iptables {
@@ -318,6 +318,34 @@ fn lost_events_are_told_and_a_snapshot_makes_good_what_it_can() {
         let released = ear.facts.iter().filter(|fact| matches!(fact, NatFact::Released(_))).count();
         assert_eq!((released, ear.watch.bindings()), (STANDING, 0));
         drop(server);
+    });
+}
+
+#[test]
+fn a_burst_is_heard_whole_and_a_large_table_is_told_whole() {
+    const MANY: u16 = 5000;
+    on_a_router("a_burst_is_heard_whole_and_a_large_table_is_told_whole", |router| {
+        sh("iptables -t nat -A POSTROUTING -s 10.77.0.0/24 -o outer -j MASQUERADE");
+        let mut ear = Ear::started();
+        let socket = inside(&router.client, || UdpSocket::bind("10.77.0.2:5000").expect("a socket"));
+        for port in 1..=MANY {
+            // The answers, that nobody listens there, are errors of a later call.
+            let _ = socket
+                .send_to(b"hello", ("203.0.113.9", port))
+                .or_else(|_| socket.send_to(b"hello", ("203.0.113.9", port)));
+        }
+        wait_until("all are told", || {
+            ear.hear();
+            ear.watch.bindings() == usize::from(MANY)
+        });
+        let mut late = Ear::started();
+        for (what, ear) in [("by events", &mut ear), ("by a snapshot", &mut late)] {
+            let mut ports: Vec<u16> = ear.bound().map(|binding| binding.after.resp.port).collect();
+            ports.sort_unstable();
+            assert!(ports.iter().copied().eq(1..=MANY), "{what}: {} of {MANY}", ports.len());
+            let counts = ear.watch.counts();
+            assert_eq!((counts.overruns, counts.tally.malformed), (0, 0), "{what}");
+        }
     });
 }
 

@@ -211,9 +211,8 @@ impl Watch {
         match (before, lost) {
             // Nothing is told of the whole until everything was told.
             (None, _) if !fits || !out(NatFact::Watched { netns: self.netns }) => return Ok(()),
-            (None, _) => {}
             (Some(since), Some(_)) => _ = out(NatFact::Missed { count: 0, since }),
-            (Some(_), None) => {}
+            _ => {}
         }
         self.good = before.max(Some(at));
         if !fits {

@@ -68,9 +68,8 @@ pub(super) fn answer(answer: &[u8], tally: &mut Tally, each: &mut dyn FnMut(&Con
     messages(answer, &mut |kind, body| {
         if matches!(kind, NEW | DELETE) {
             tally.messages += 1;
-            match connection(kind, body) {
-                Some(Some(connection)) => each(&connection),
-                Some(None) => {}
+            match entry(body) {
+                Some(entry) => entry.translated(kind == DELETE).iter().for_each(&mut *each),
                 None => tally.malformed += 1,
             }
         }
@@ -78,8 +77,23 @@ pub(super) fn answer(answer: &[u8], tally: &mut Tally, each: &mut dyn FnMut(&Con
     })
 }
 
-/// A translated connection, or nothing if it is not; `None` when it makes no sense.
-fn connection(kind: u16, body: &[u8]) -> Option<Option<Connection>> {
+/// A connection, translated or not.
+struct Entry {
+    orig: Tuple,
+    reply: Tuple,
+    zone: Option<u16>,
+}
+
+impl Entry {
+    fn translated(&self, gone: bool) -> Option<Connection> {
+        let (before, after) = (self.orig.five(), self.reply.answered(&self.orig));
+        let zone = self.zone.or(self.orig.zone).unwrap_or(0);
+        let tag = u32::from(self.orig.id()) | u32::from(zone) << 16;
+        (before != after).then_some(Connection { gone, before, after, tag })
+    }
+}
+
+fn entry(body: &[u8]) -> Option<Entry> {
     let (mut orig, mut reply, mut zone) = (None, None, None);
     for (kind, value) in attributes(body, FIXED) {
         match kind {
@@ -90,12 +104,8 @@ fn connection(kind: u16, body: &[u8]) -> Option<Option<Connection>> {
         }
     }
     let (orig, reply) = (orig?, reply?);
-    if orig.protocol != reply.protocol || orig.source.is_ipv4() != reply.source.is_ipv4() {
-        return None;
-    }
-    let (before, after) = (orig.five(), reply.answered(&orig));
-    let tag = || u32::from(orig.id()) | u32::from(zone.or(orig.zone).unwrap_or(0)) << 16;
-    Some((before != after).then(|| Connection { gone: kind == DELETE, before, after, tag: tag() }))
+    let alike = orig.protocol == reply.protocol && orig.source.is_ipv4() == reply.source.is_ipv4();
+    alike.then_some(Entry { orig, reply, zone })
 }
 
 /// One direction.
