@@ -156,6 +156,15 @@ fn config_check_says_what_it_understood_and_which_exceptions_are_over() {
 }
 
 #[test]
+fn config_check_shows_the_way_of_each_contract() {
+    let text = "hops: {vpn: {kind: gateway, addresses: [10.0.0.1]}, a: {addresses: [10.0.0.2]}, b: {addresses: [10.0.0.3]}}\n\
+        contracts: [{name: x, from: [{name: \"*\"}], via: [vpn, [a, b]]}, {name: y, from: [{name: \"*\"}], deny: true}]\n";
+    let (_folder, file) = temporary("hopwatch.yaml", text.as_bytes());
+    let run = hopwatch(&["config", "check", &file.display().to_string()]);
+    assert!(run.stdout.ends_with("\n  contract x: via vpn, then a or b\n  contract y: denied\n"), "{}", run.stdout);
+}
+
+#[test]
 fn config_print_says_where_each_value_was_set() {
     let (_folder, file) = temporary("hopwatch.yaml", b"capture: {snap_length: 100}\n");
     let file = file.display().to_string();

@@ -1,6 +1,8 @@
 //! The configuration: shipped files are right, mistakes are told at their place, nothing makes it panic.
 #![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
+#[path = "config/paths.rs"]
+mod paths;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -153,6 +155,13 @@ fn word() -> impl Strategy<Value = String> {
         "from: ",
         "to: ",
         "via: ",
+        "deny: ",
+        "kind: ",
+        "evidence: ",
+        "service: ingress\n",
+        "into: ",
+        "family: ",
+        "networks: ",
         "ports: ",
         "labels: ",
         "addresses: ",

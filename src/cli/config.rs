@@ -10,7 +10,6 @@ use super::Outcome;
 use crate::config::{self, Loaded};
 use crate::detect::rules;
 use crate::observe::live::now;
-use crate::path::Stage;
 
 /// An exception that ends within this time is worth a word.
 const SOON: Duration = Duration::from_hours(14 * 24);
@@ -58,7 +57,10 @@ fn origins(loaded: &Loaded) -> String {
 fn understood(loaded: &Loaded) -> String {
     let engine = &loaded.config.engine;
     let enabled = rules::enabled(&engine.rules).len();
-    let contracts = engine.contracts.iter().map(|c| format!("  contract {}: {}\n", c.name, path(&c.via)));
+    let contracts = engine.contracts.iter().map(|c| {
+        let stages = c.via.iter().map(|stage| stage.any_of.iter().map(|hop| hop.name.clone()).collect());
+        format!("  contract {}: {}\n", c.name, way(stages))
+    });
     let exceptions = engine.exceptions.iter().filter_map(|exception| {
         let left = exception.expires.since(now());
         let state = if left.is_zero() { "expired" } else { "expires soon" };
@@ -81,13 +83,10 @@ fn understood(loaded: &Loaded) -> String {
     [head].into_iter().chain(silent).chain(contracts).chain(exceptions).chain(advice).collect()
 }
 
-/// `via gateway, then proxy-a or proxy-b`.
-fn path(via: &[Stage]) -> String {
-    let stage = |stage: &Stage| stage.any_of.iter().map(|hop| hop.name.as_str()).collect::<Vec<_>>().join(" or ");
-    match via {
-        [] => "denied".to_owned(),
-        stages => format!("via {}", stages.iter().map(stage).collect::<Vec<_>>().join(", then ")),
-    }
+/// `via gateway, then proxy-a or proxy-b`; of the names of the hops of each stage.
+fn way(stages: impl Iterator<Item = Vec<String>>) -> String {
+    let stages: Vec<_> = stages.map(|names| names.join(" or ")).collect();
+    if stages.is_empty() { "denied".to_owned() } else { format!("via {}", stages.join(", then ")) }
 }
 
 fn counted(number: usize, what: &str) -> String {

@@ -88,7 +88,7 @@ fn after_the_end(contract: &ContractFile, hops: &Hops) -> Vec<Told> {
     let is_on_the_way =
         |stage: &At<StageFile>| kinds(stage).iter().any(|kind| *kind != HopKind::Endpoint && *kind != HopKind::Mirror);
     let after = stages(contract).iter().skip_while(|stage| !is_end(stage)).filter(|stage| is_on_the_way(stage));
-    let text = "this stands behind the hop at which the flow ends; what that hop sends on is for a contract about it";
+    let text = "this stands behind the hop at which the flow ends; what that hop sends on is a flow of its own";
     after.map(|stage| (stage.span, text.to_owned())).collect()
 }
 

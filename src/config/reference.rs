@@ -12,7 +12,7 @@ const HEAD: &str = "# Configuration\n\n\
     replaced), then variables such as `HOPWATCH__CAPTURE__SNAP_LENGTH=512` (any key that holds a value or a plain list, lists with \
     commas: `HOPWATCH__CAPTURE__INTERFACES=eth0,br-*`), then flags. `-c FILE` replaces the files. \
     `hopwatch config check` tells every mistake at its place, `hopwatch config print --origin` where each value was set.\n\n\
-    Working files: [examples](../config/examples). For editors: [hopwatch.schema.json](../config/hopwatch.schema.json).\n";
+    How to write a contract, and what proves it: [contracts](contracts.md). Working files: [examples](../config/examples). For editors: [hopwatch.schema.json](../config/hopwatch.schema.json).\n";
 
 /// The reference as Markdown.
 pub(super) fn markdown(schema: &Value) -> String {

@@ -14,8 +14,6 @@ use crate::config::source::Span;
 use crate::input::Protocol;
 use crate::path::{Contract, DestinationSet, EvidenceKind, Family, Hop, HopKind, PortSpec, Selector, Service, Stage};
 
-type Selectors = Option<At<Vec<PlacedSelector>>>;
-
 impl Check<'_> {
     pub(super) fn contract(&mut self, contract: &At<ContractFile>) -> Option<Contract> {
         let file = &contract.value;
@@ -48,11 +46,12 @@ impl Check<'_> {
         let (key, who, remotes) =
             if inbound { ("into", &file.into, &file.sources) } else { ("from", &file.from, &file.to) };
         let misplaced = if inbound {
-            self.misplaced(&file.from, "from", inbound) | self.misplaced(&file.to, "to", inbound)
+            self.misplaced(file.from.as_ref(), "from", inbound) | self.misplaced(file.to.as_ref(), "to", inbound)
         } else {
-            self.misplaced(&file.into, "into", inbound) | self.misplaced(&file.sources, "sources", inbound)
+            self.misplaced(file.into.as_ref(), "into", inbound)
+                | self.misplaced(file.sources.as_ref(), "sources", inbound)
         };
-        let workloads = self.whose(contract, key, who, misplaced);
+        let workloads = self.whose(contract, key, who.as_ref(), misplaced);
         let remotes = match (remotes, file.service) {
             (Some(sets), _) if !sets.value.is_empty() => self.sets(&sets.value),
             (_, Service::Egress) => Some(vec![DestinationSet::Internet]),
@@ -62,7 +61,7 @@ impl Check<'_> {
     }
 
     /// Tells a key of the other direction.
-    fn misplaced<T>(&mut self, value: &Option<At<T>>, key: &str, inbound: bool) -> bool {
+    fn misplaced<T>(&mut self, value: Option<&At<T>>, key: &str, inbound: bool) -> bool {
         let Some(value) = value else { return false };
         let (message, help) = if inbound {
             (
@@ -83,7 +82,7 @@ impl Check<'_> {
         &mut self,
         contract: &At<ContractFile>,
         key: &str,
-        who: &Selectors,
+        who: Option<&At<Vec<PlacedSelector>>>,
         misplaced: bool,
     ) -> Option<Vec<Selector>> {
         let Some(who) = who else {
@@ -150,11 +149,11 @@ impl Check<'_> {
             }
             return None;
         }
-        let any_of: Vec<_> = names.into_iter().map(|name| self.hop(name, seen)).collect();
+        let any_of: Vec<_> = names.iter().map(|name| self.hop(name, seen)).collect();
         any_of.into_iter().collect::<Option<_>>().map(|any_of| Stage { any_of })
     }
 
-    fn hop(&mut self, name: At<&str>, seen: &mut BTreeMap<String, Span>) -> Option<Arc<Hop>> {
+    fn hop(&mut self, name: &At<&str>, seen: &mut BTreeMap<String, Span>) -> Option<Arc<Hop>> {
         if let Some(first) = seen.get(name.value) {
             let help = format!("the first stands at {}; a path passes a hop once", self.sources.describe(*first));
             self.tell(name.span, format!("the hop {} is named twice", quoted(name.value)), Some(help));
@@ -183,8 +182,8 @@ impl Check<'_> {
         for (stage, place) in ends {
             let message =
                 format!("{} can never be proven beside {}: a flow has one other end", named(stage), named(first));
-            let help = "alternatives stand in a list of their own, via: [[a, b]]; what the first hop sends on is for a contract \
-                about that hop";
+            let help = "alternatives stand in a list of their own, via: [[a, b]]; what the first hop sends on is a flow of \
+                its own";
             self.tell(place.span, message, Some(help.to_owned()));
         }
     }
@@ -242,9 +241,9 @@ impl Check<'_> {
     }
 }
 
-/// Whether a stage can only be proven by the hop being the other end of the flow.
+/// Whether a stage can only be proven by the hop being the other end of the flow; a relay is that, and carries it on besides.
 fn is_an_end(stage: &Stage) -> bool {
-    let end = |kind: &EvidenceKind| matches!(kind, EvidenceKind::Peer | EvidenceKind::Redirect);
+    let end = |kind: &EvidenceKind| matches!(kind, EvidenceKind::Peer | EvidenceKind::Redirect | EvidenceKind::Relay);
     stage.any_of.iter().all(|hop| !hop.evidence.is_empty() && hop.evidence.iter().all(end))
 }
 

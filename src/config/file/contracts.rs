@@ -44,8 +44,8 @@ pub(in crate::config) struct HopFile {
     pub ports: Option<At<Vec<Port>>>,
     /// What proves that traffic passed it; any one is enough. `peer`: the flow's other end is the hop; `next_hop`: the frame was given to
     /// its MAC address; `transit`: the flow was seen at its observation point; `redirect`: connection tracking says that it answers;
-    /// `owner`: the socket is its own; `relay`: what it sent on matches. Without, by kind: `endpoint`: peer, redirect; `gateway`: next_hop;
-    /// `inline` and `mirror`: transit; `sidecar`: owner.
+    /// `owner`: the socket is its own; `relay`: what it sent on matches. Without, by kind: `endpoint`: `peer`, `redirect`; `gateway`: `next_hop`;
+    /// `inline` and `mirror`: `transit`; `sidecar`: `owner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [["peer", "relay"]]))]
     pub evidence: Option<At<Vec<At<EvidenceKind>>>>,
@@ -79,7 +79,8 @@ pub(in crate::config) struct ContractFile {
     /// otherwise; `ingress`: what reaches them, such as published ports.
     #[serde(default)]
     pub service: Service,
-    /// Whose traffic; must be given unless `service` is `ingress`. A workload that is one of the contract's hops is never judged by it.
+    /// Whose traffic; must be given unless `service` is `ingress`. What the contract's own hop sends on is not judged
+    /// by it; what a sidecar sends is, since that proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [[{"name": "app*"}]]))]
     pub from: Option<At<Vec<PlacedSelector>>>,
@@ -102,11 +103,11 @@ pub(in crate::config) struct ContractFile {
     /// Only this address family; without: both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<At<Family>>,
-    /// Networks over which the traffic may leave, named as the runtime names them. Without: those that the first hop's workload is in, or any.
+    /// Networks over which the traffic may leave, by their whole names. Without: those that a hop's workload is in, or any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [["shop_default"]]))]
     pub networks: Option<At<Vec<NetworkName>>>,
-    /// The hops that must be passed, in order, by their names in `hops`. A list in place of a name: any one of these.
+    /// The hops that must all be passed, in the order of the way, by their names in `hops`. A list in place of a name: any one of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [["proxy"], ["gateway", "ids"], [["proxy-a", "proxy-b"], "ids"]]))]
     pub via: Option<At<Vec<At<StageFile>>>>,
