@@ -46,4 +46,12 @@ registry! {
     packet_socket = "packet-socket",
     unmonitored_driver = "unmonitored-driver",
     sensor_blinded = "sensor-blinded",
+    gateway_skipped = "gateway-skipped",
+    monitor_hop_skipped = "monitor-hop-skipped",
+    sidecar_skipped = "sidecar-skipped",
+    ipv6_leak = "ipv6-leak",
+    second_network_egress = "second-network-egress",
+    startup_window = "startup-window",
+    published_port_direct = "published-port-direct",
+    hop_silent = "hop-silent",
 }

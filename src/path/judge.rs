@@ -111,8 +111,9 @@ fn judgement(
 ) -> Judgement {
     let expected = expected(timeline, contract);
     let evidence = vec![evidence(contract, &flow.tuple, verdict, &expected)];
-    let hop = contract.hops().next().map(|hop| hop.name.clone()).unwrap_or_default();
-    let missing_hop = (verdict == Verdict::Bypassed).then_some(MissingHop { name: hop, expected });
+    let hop = contract.hops().next();
+    let (name_of_hop, kind) = (hop.map(|hop| hop.name.clone()).unwrap_or_default(), hop.map(|hop| hop.kind));
+    let missing_hop = (verdict == Verdict::Bypassed).then_some(MissingHop { name: name_of_hop, kind, expected });
     let skip = (verdict == Verdict::Bypassed).then_some(match contract.service {
         Service::Dns => Skip::Resolver,
         Service::Egress => Skip::Proxy,

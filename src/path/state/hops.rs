@@ -2,9 +2,10 @@
 //!
 //! Contract: a hop is seen when a flow reaches it or is proven to have passed it. Limits: as many as the configuration names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::input::ObservationPoint;
 use crate::path::HopKind;
 use crate::time::Timestamp;
 
@@ -19,6 +20,8 @@ pub struct HopRecord {
     pub missed: u64,
     /// Start of the first of those.
     pub missed_since: Option<Timestamp>,
+    /// Its own observation points, as far as known: a loss there excuses its silence.
+    pub points: BTreeSet<ObservationPoint>,
 }
 
 /// All hops of all contracts.
@@ -36,5 +39,13 @@ impl HopMemory {
     /// Every hop, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &HopRecord)> {
         self.hops.iter()
+    }
+}
+
+#[cfg(test)]
+impl HopMemory {
+    /// Remembers this of a hop.
+    pub fn put(&mut self, name: &str, record: HopRecord) {
+        self.hops.insert(Arc::from(name), record);
     }
 }
