@@ -8,7 +8,10 @@ mod finding;
 mod place;
 mod rule;
 pub mod rules;
+#[cfg(test)]
+pub(crate) mod samples;
 mod settle;
+mod skip_rule;
 mod skipped_hop;
 #[cfg(test)]
 mod testing;

@@ -222,7 +222,7 @@ impl Engine {
             }
             RecordedFact::Link(link) => {
                 self.timeline.apply_link(link);
-                self.path.losses.apply_link(now, link);
+                self.path.apply_link(now, link);
             }
             RecordedFact::Loss(loss) => {
                 self.stats.loss(loss);
@@ -238,7 +238,7 @@ impl Engine {
     fn on_flow(&mut self, event: &FlowEvent, now: Timestamp, out: &mut Vec<Alert>) {
         let mut step = Step::default();
         if event.kind == FlowEventKind::Started {
-            self.path.losses.see(&event.record.point, event.record.start);
+            self.path.see(&event.record.point, event.record.start);
         }
         let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
         self.tracker.on_event(scene, event, &mut step);

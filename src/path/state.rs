@@ -13,6 +13,9 @@ pub use hops::{HopMemory, HopRecord};
 pub use legs::Legs;
 pub use losses::Losses;
 
+use crate::input::{LinkEvent, ObservationPoint};
+use crate::time::Timestamp;
+
 use super::{Contract, Family, JudgedFlow, Verdict};
 
 /// All of it.
@@ -32,6 +35,19 @@ impl PathState {
     /// Nothing is known yet; the hops are those of these contracts.
     pub fn new<'a>(contracts: impl Iterator<Item = &'a Contract> + Clone) -> Self {
         Self { hops: HopMemory::new(contracts.clone()), legs: Legs::new(contracts), ..Self::default() }
+    }
+
+    /// A point showed something at a time.
+    pub fn see(&mut self, point: &ObservationPoint, at: Timestamp) {
+        if self.losses.see(point, at) {
+            self.hops.observe(point);
+        }
+    }
+
+    /// Takes in what was told of a link at a time.
+    pub fn apply_link(&mut self, at: Timestamp, link: &LinkEvent) {
+        self.losses.apply_link(at, link);
+        self.hops.observe(&link.point);
     }
 
     /// Remembers what a judged flow says of hops.

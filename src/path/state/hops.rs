@@ -3,14 +3,16 @@
 //! Contract: a hop is seen when a flow is proven to have passed it. Limits: as many hops as the configuration names; [`MAX_KEPT`] workloads
 //! whose kept contracts are remembered, beyond which all are forgotten.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::input::WorkloadId;
-use crate::path::{Contract, Family, HopKind};
+use crate::input::{ObservationPoint, WorkloadId};
+use crate::path::{Contract, Family, Hop, HopKind};
 use crate::time::Timestamp;
 
 const MAX_KEPT: usize = 65_536;
+/// Points of one hop.
+const MAX_POINTS: usize = 64;
 
 /// What is remembered of a hop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct HopRecord {
     pub kind: HopKind,
     /// When a flow was last proven to have passed it.
     pub last_seen: Option<Timestamp>,
+    /// Its own observation points, as far as known: a loss there excuses its silence. At most [`MAX_POINTS`].
+    pub points: BTreeSet<ObservationPoint>,
     /// Flows judged since, which should have passed it and were not seen to.
     pub missed: u64,
     /// Start of the first of those.
@@ -29,15 +33,17 @@ pub struct HopRecord {
 #[derive(Debug, Default)]
 pub struct HopMemory {
     hops: BTreeMap<Arc<str>, HopRecord>,
+    at_interfaces: Vec<Arc<Hop>>,
     kept: HashSet<(Arc<str>, WorkloadId, Family), foldhash::fast::RandomState>,
 }
 
 impl HopMemory {
     /// The hops of these contracts, none of which was seen.
-    pub fn new<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Self {
+    pub fn new<'a>(contracts: impl Iterator<Item = &'a Contract> + Clone) -> Self {
         let hops = contracts.flat_map(Contract::hops);
+        let at_interfaces = hops.clone().filter(|hop| !hop.interfaces.is_empty()).cloned().collect();
         let hops = hops.map(|hop| (Arc::from(hop.name.as_str()), HopRecord { kind: hop.kind, ..HopRecord::default() }));
-        Self { hops: hops.collect(), kept: HashSet::default() }
+        Self { hops: hops.collect(), at_interfaces, kept: HashSet::default() }
     }
 
     /// A hop by its name in the configuration.
@@ -48,6 +54,15 @@ impl HopMemory {
     /// Every hop, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &HopRecord)> {
         self.hops.iter()
+    }
+
+    /// A point is observed: it may be a hop's.
+    pub fn observe(&mut self, point: &ObservationPoint) {
+        for hop in self.at_interfaces.iter().filter(|hop| hop.is_interface(point)) {
+            if let Some(known) = self.hops.get_mut(hop.name.as_str()).filter(|known| known.points.len() < MAX_POINTS) {
+                known.points.insert(point.clone());
+            }
+        }
     }
 
     /// A flow was proven to have passed it.
@@ -77,5 +92,13 @@ impl HopMemory {
     /// Whether a workload was seen to keep a contract over an address family.
     pub fn has_kept(&self, contract: &Arc<str>, workload: &WorkloadId, family: Family) -> bool {
         !self.kept.is_empty() && self.kept.contains(&(Arc::clone(contract), workload.clone(), family))
+    }
+}
+
+#[cfg(test)]
+impl HopMemory {
+    /// Remembers this of a hop.
+    pub fn put(&mut self, name: &str, record: HopRecord) {
+        self.hops.insert(Arc::from(name), record);
     }
 }

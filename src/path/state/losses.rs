@@ -42,21 +42,22 @@ impl Losses {
                     self.lost.add(Some(link.point.clone()), since, at);
                 }
             }
-            (true, None) => self.see(&link.point, at),
+            (true, None) => _ = self.see(&link.point, at),
             (false, Some(seen)) => _ = seen.down_since.get_or_insert(at),
             (false, None) => {}
         }
     }
 
-    /// A point showed something at a time.
-    pub fn see(&mut self, point: &ObservationPoint, at: Timestamp) {
+    /// A point showed something at a time; whether it is new.
+    pub fn see(&mut self, point: &ObservationPoint, at: Timestamp) -> bool {
         if self.points.contains_key(point) {
-            return;
+            return false;
         }
         if self.points.len() >= MAX_POINTS {
             self.points.clear();
         }
         self.points.insert(point.clone(), Seen { since: at, down_since: None });
+        true
     }
 
     /// Since when a point is observed; `None` while it never was, or is not now.
