@@ -1,3 +1,5 @@
+//! Each proof with what contradicts it; properties of rubbish, of true relays and of unrelated flows.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

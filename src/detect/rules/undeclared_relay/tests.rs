@@ -1,3 +1,5 @@
+//! Legs in either order, hops, long connections, bounds.
+
 use super::*;
 use crate::detect::testing::{Bench, at, end, named, said, workload};
 use crate::input::{AppFacts, EndReason, FlowEventKind, FlowId, HttpRequest};
