@@ -1,9 +1,11 @@
-//! The rules about host network, namespaces and what is inside them, driven by facts through the engine: true positive, benign twin,
+//! The rules about host network, namespaces, what is inside them and what flows say, driven by facts through the engine: true positive, benign twin,
 //! facts in either order, no repetition of what was told.
 #![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
 
 mod support;
 
+#[path = "rules/content.rs"]
+mod content;
 #[path = "rules/facts.rs"]
 mod facts;
 #[path = "rules/host_network.rs"]

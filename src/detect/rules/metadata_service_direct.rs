@@ -16,8 +16,8 @@ use crate::path::{JudgedFlow, Selector, Verdict};
 use crate::time::Timestamp;
 use endpoints::service_at;
 
-/// Attempts that wait for an answer; beyond, one is told at once.
-const MAX_WAITING: usize = 4096;
+/// Connections that wait for an answer; beyond, one is told as an attempt at once.
+const MAX_OPEN: usize = 4096;
 /// Name resolution, which some clouds offer at the same address.
 const RESOLUTION: [u16; 2] = [53, 853];
 
@@ -48,14 +48,22 @@ impl Default for Params {
 #[derive(Debug)]
 pub struct MetadataServiceDirect {
     params: Params,
-    /// What would be told, by the flow as it was judged, and when.
-    waiting: BTreeMap<FlowId, (Timestamp, Box<JudgedFlow>)>,
+    open: BTreeMap<FlowId, Attempt>,
     due: BTreeSet<(Timestamp, FlowId)>,
+}
+
+/// A connection without an answer.
+#[derive(Debug)]
+struct Attempt {
+    /// As it was judged.
+    flow: Box<JudgedFlow>,
+    /// When it is told; `None` once it was.
+    due: Option<Timestamp>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    MetadataServiceDirect { params: params.clone(), waiting: BTreeMap::new(), due: BTreeSet::new() }
+    MetadataServiceDirect { params: params.clone(), open: BTreeMap::new(), due: BTreeSet::new() }
 }
 
 impl Rule for MetadataServiceDirect {
@@ -68,33 +76,37 @@ impl Rule for MetadataServiceDirect {
         let record = &flow.view.record;
         if flow.answered || is_answered(record) {
             findings.push(self.finding(flow, record, workload, true));
-        } else if flow.over || self.waiting.len() >= MAX_WAITING || self.params.settle.get().is_zero() {
+        } else if flow.over || self.open.len() >= MAX_OPEN {
             findings.push(self.finding(flow, record, workload, false));
         } else {
-            let until = context.now.plus(self.params.settle.get());
-            self.waiting.insert(record.id, (until, Box::new(flow.clone())));
-            self.due.insert((until, record.id));
-            findings.wake_at(until);
+            let due = context.now.plus(self.params.settle.get());
+            self.open.insert(record.id, Attempt { flow: Box::new(flow.clone()), due: Some(due) });
+            self.due.insert((due, record.id));
+            findings.wake_at(due);
         }
     }
 
     fn on_progress(&mut self, _context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
-        let Some(workload) = self.asks(flow) else { return };
+        let id = flow.view.record.id;
+        let Some(untold) = self.open.get(&id).map(|attempt| attempt.due.is_some()) else { return };
         let record = if flow.oriented.forward { event.record.clone() } else { event.record.clone().reversed() };
-        let answered = is_answered(&record);
-        let waited = self.waiting.contains_key(&flow.view.record.id);
-        let ended = matches!(event.kind, FlowEventKind::Ended(_));
-        // A first answer that comes late is told too: the alert of the attempt rises.
-        let is_news = if waited { answered || ended } else { event.kind == FlowEventKind::Answered };
-        if is_news {
-            self.forget(flow.view.record.id);
+        let (answered, ended) = (is_answered(&record), matches!(event.kind, FlowEventKind::Ended(_)));
+        if !answered && !ended {
+            return;
+        }
+        self.forget(id);
+        // An answer that comes late is told too: the alert of the attempt rises.
+        if let Some(workload) = flow.source.workload().filter(|_| answered || untold) {
             findings.push(self.finding(flow, &record, workload, answered));
         }
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        while let Some((_, id)) = self.due.first().copied().filter(|(due, _)| *due <= context.now) {
-            let Some((_, flow)) = self.forget(id) else { break };
+        while let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= context.now) {
+            self.due.remove(&(due, id));
+            let Some(attempt) = self.open.get_mut(&id) else { continue };
+            attempt.due = None;
+            let flow = attempt.flow.clone();
             if let Some(workload) = flow.source.workload() {
                 findings.push(self.finding(&flow, &flow.view.record, workload, false));
             }
@@ -123,10 +135,10 @@ impl MetadataServiceDirect {
         service_at(ip).or_else(also)
     }
 
-    fn forget(&mut self, id: FlowId) -> Option<(Timestamp, Box<JudgedFlow>)> {
-        let held = self.waiting.remove(&id)?;
-        self.due.remove(&(held.0, id));
-        Some(held)
+    fn forget(&mut self, id: FlowId) {
+        if let Some(due) = self.open.remove(&id).and_then(|attempt| attempt.due) {
+            self.due.remove(&(due, id));
+        }
     }
 
     fn finding(&self, flow: &JudgedFlow, record: &FlowRecord, workload: &Arc<Workload>, answered: bool) -> Finding {

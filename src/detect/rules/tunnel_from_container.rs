@@ -50,6 +50,7 @@ impl Default for Params {
 /// Who may have tunnels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AllowedTunnels")]
 pub struct Allowed {
     /// The workload.
     pub workload: Selector,

@@ -1,4 +1,4 @@
-//! Which legs match, and that unrelated ones do not.
+//! Each proof with what contradicts it; properties of rubbish, of true relays and of unrelated flows.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the rule says, and what it leaves alone, by example.
+//! Addresses, attempts and late answers, contracts, who may.
 
 use super::*;
 use crate::detect::testing::{Bench, at, end, named, owner, said};
@@ -15,7 +15,7 @@ fn open(mut record: FlowRecord) -> FlowRecord {
 }
 
 fn judged(verdict: Verdict, skip: Option<Skip>) -> Judgement {
-    Judgement { contract: "c".into(), service: Service::Egress, verdict, missing_hop: None, skip, evidence: vec![], passed: vec![] }
+    Judgement { contract: "c".into(), service: Service::Egress, verdict, missing_hop: None, skip, evidence: vec![] }
 }
 
 #[test]
@@ -65,8 +65,11 @@ fn an_attempt_is_told_when_its_time_is_over_and_rises_with_a_late_answer() {
     let [attempt] = &bench.on_time(&mut rule, at(510))[..] else { panic!("one finding") };
     assert_eq!((attempt.severity, attempt.cause.as_str(), attempt.at), (Severity::Medium, "metadata service", at(10)));
     assert!(bench.on_time(&mut rule, at(9000)).is_empty(), "told once");
-    let [reached] = &bench.on_progress(&mut rule, &flow, FlowEventKind::Answered, answered)[..] else { panic!("one") };
+    let [reached] = &bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, answered.clone())[..] else {
+        panic!("one")
+    };
     assert_eq!((reached.severity, reached.cause.as_str()), (Severity::High, "metadata service"));
+    assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, answered).is_empty(), "told once");
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn an_answer_in_time_makes_one_finding_and_an_end_without_one_an_attempt() {
     let mut bench = Bench::new(&[("web", 2)]);
     let ended = FlowEventKind::Ended(crate::input::EndReason::EndOfFlow);
     for (kind, answers, severity) in
-        [(FlowEventKind::Answered, true, Severity::High), (ended, false, Severity::Medium), (ended, true, Severity::High)]
+        [(FlowEventKind::Payload, true, Severity::High), (ended, false, Severity::Medium), (ended, true, Severity::High)]
     {
         let answered = bench.record(10, Protocol::TCP, WEB, IMDS);
         let flow = bench.judged(&open(answered.clone()));

@@ -8,6 +8,7 @@ use crate::input::TunnelKind;
 /// How a container carries traffic inside other traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "TunnelName")]
 pub enum Kind {
     /// IP in IP.
     IpInIp,

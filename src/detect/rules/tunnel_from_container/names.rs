@@ -204,7 +204,7 @@ fn entropy(label: &[u8]) -> f64 {
             *count += 1;
         }
     }
-    let all = label.len() as f64;
+    let all = f64::from(u32::try_from(label.len()).unwrap_or(u32::MAX));
     let share = |count: &u32| f64::from(*count) / all;
     counts.iter().filter(|count| **count > 0).map(share).map(|share| -share * share.log2()).sum()
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
-use crate::input::{FlowRecord, Protocol};
+use crate::input::{Counters, FlowRecord, Protocol};
 
 /// Packets from which the mean size at the port of name resolution says something.
 const LEAST_PACKETS: u64 = 50;
@@ -18,6 +18,7 @@ const DNS_PORT: u16 = 53;
 /// From when on counters are those of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "TunnelVolumes")]
 pub struct Volumes {
     /// Payload bytes of echo requests in one flow record; 0: any number.
     pub icmp_bytes: u64,
@@ -51,8 +52,11 @@ fn ssh(record: &FlowRecord) -> Option<Sign> {
 fn icmp(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
     let is_echo = matches!((record.tuple.protocol, record.tuple.orig.port), (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128));
     let (asked, answered) = (record.orig.counters, record.resp.counters);
-    // A reply repeats its request, so that all of them are not longer than what was asked.
-    let is_more = answered.payload_bytes > asked.payload_bytes && answered.packets <= asked.packets && answered.packets >= LEAST_ECHOES;
+    // A reply repeats its request, so replies carry no more, nor are they longer in the mean, however many of them there are.
+    let mean = |side: Counters| side.payload_bytes.checked_div(side.packets).unwrap_or(0);
+    let is_longer = answered.packets >= 2 * LEAST_ECHOES && asked.packets > 0 && 4 * mean(answered) > 5 * mean(asked);
+    let is_beyond = answered.packets >= LEAST_ECHOES && answered.packets <= asked.packets && answered.payload_bytes > asked.payload_bytes;
+    let is_more = is_longer || is_beyond;
     let is_much = volumes.icmp_bytes > 0 && asked.payload_bytes >= volumes.icmp_bytes;
     let text = if is_more {
         format!("{} echo replies carry {} bytes, their requests {}", answered.packets, answered.payload_bytes, asked.payload_bytes)

@@ -54,10 +54,13 @@ pub static META: RuleMeta = RuleMeta {
         true_positives: &[
             "tunnel-wireguard",
             "tunnel-iodine",
+            "tunnel-iodine-raw",
+            "tunnel-dns2tcp",
             "tunnel-icmp",
             "tunnel-ssh",
             "tunnel-vxlan",
             "tunnel-gre",
+            "tunnel-ipip",
             "tunnel-openvpn",
         ],
         benign_twins: &[

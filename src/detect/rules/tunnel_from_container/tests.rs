@@ -1,4 +1,4 @@
-//! What the rule says, and what it leaves alone, by example.
+//! Headers, first bytes, echo, names over flows, who may.
 
 use super::*;
 use crate::detect::testing::{Bench, at, end, named, said};
@@ -106,6 +106,7 @@ fn echo_that_answers_more_than_was_asked_or_carries_much_is_a_tunnel_and_big_pin
         ((10, 14_080), (7, 9856), false),
         ((600, 844_800), (600, 844_800), false),
         ((100, 6400), (99, 90_000), true),
+        ((100, 6400), (150, 90_000), true),
         ((2, 100), (2, 900), false),
         ((20, 1280), (40, 2560), false),
         ((900, 1_200_000), (0, 0), true),

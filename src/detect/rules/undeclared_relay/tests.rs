@@ -1,4 +1,4 @@
-//! What the rule says, and what it leaves alone, by example.
+//! Legs in either order, hops, long connections, bounds.
 
 use super::*;
 use crate::detect::testing::{Bench, at, end, named, said, workload};
