@@ -42,6 +42,7 @@ pub fn judgement(verdict: Verdict, skip: Option<Skip>) -> Judgement {
         missing_hop: (verdict != Verdict::Verified).then_some(missing),
         skip,
         evidence: vec![Evidence { kind: "next_hop".to_owned(), text: "what the judge saw".to_owned() }],
+        passed: vec![],
     }
 }
 
@@ -75,6 +76,8 @@ pub fn flow(judgement: Option<Judgement>) -> JudgedFlow {
         judgement,
         took: Duration::ZERO,
         over: false,
+        reached: None,
+        again: false,
     }
 }
 
