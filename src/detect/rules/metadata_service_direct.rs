@@ -72,7 +72,7 @@ impl Rule for MetadataServiceDirect {
     }
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        let Some(workload) = self.asks(flow) else { return };
+        let Some(workload) = self.asks(flow).filter(|_| !flow.again) else { return };
         let record = &flow.view.record;
         if flow.answered || is_answered(record) {
             findings.push(self.finding(flow, record, workload, true));

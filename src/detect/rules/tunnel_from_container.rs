@@ -94,6 +94,10 @@ impl Rule for TunnelFromContainer {
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let record = &flow.view.record;
+        if flow.again {
+            // Progress tells what is new.
+            return;
+        }
         self.headers(context, flow, record, findings);
         self.contents(context, flow, record, 0, findings);
         if flow.over {

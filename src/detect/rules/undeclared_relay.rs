@@ -59,7 +59,7 @@ impl Rule for UndeclaredRelay {
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let record = &flow.view.record;
-        if !may_be_leg(record) {
+        if flow.again || !may_be_leg(record) {
             return;
         }
         let responder = responder_of(context.timeline, &flow.oriented);

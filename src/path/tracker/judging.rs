@@ -162,18 +162,21 @@ impl Tracker {
             return None;
         }
         let binding = scene.path.bindings.find(&record.tuple, record.start);
+        let open = self.flows.get(&self.trail_of(record.tuple));
+        let answered = judged.answered || open.is_some_and(|open| open.answered);
         let trail = Trail {
             flow: &judged.oriented,
             record,
             sightings: &[],
             binding,
-            answered: judged.answered,
+            answered,
             now: record.end,
             patient: false,
         };
         let judgement = self.judge.judge_content(scene, &trail, &judged.source)?;
         let mut again = judged.clone();
         again.view.record = record.clone();
+        again.answered = answered;
         again.took = record.end.since(record.start);
         again.judgement = Some(judgement);
         again.again = true;

@@ -85,6 +85,8 @@ fn a_target_that_was_asked_for_is_told_in_either_order() {
         let mut rule = rule(&Params::default());
         let order = if outbound_first { [1, 0] } else { [0, 1] };
         let found: Vec<_> = order.iter().flat_map(|index| bench.on_flow(&mut rule, &flows[*index])).collect();
+        let again = flows.map(|flow| JudgedFlow { again: true, ..flow });
+        assert!(again.iter().all(|flow| bench.on_flow(&mut rule, flow).is_empty()), "judged again, it is no new leg");
         assert_eq!(found.iter().map(|one| one.severity).collect::<Vec<_>>(), [Severity::High]);
     }
 }
