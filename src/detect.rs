@@ -9,6 +9,7 @@ mod place;
 mod rule;
 pub mod rules;
 mod settle;
+mod skip_rule;
 mod skipped_hop;
 #[cfg(test)]
 mod testing;

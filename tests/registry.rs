@@ -16,7 +16,7 @@ fn names_are_unique_and_well_formed() {
     let names: BTreeSet<_> = rules::ALL.iter().map(|rule| rule.name).collect();
     assert_eq!(names.len(), rules::ALL.len());
     for name in names {
-        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
     }
 }
 

@@ -49,4 +49,12 @@ registry! {
     tunnel_from_container = "tunnel-from-container",
     metadata_service_direct = "metadata-service-direct",
     sensor_blinded = "sensor-blinded",
+    gateway_skipped = "gateway-skipped",
+    monitor_hop_skipped = "monitor-hop-skipped",
+    sidecar_skipped = "sidecar-skipped",
+    ipv6_leak = "ipv6-leak",
+    second_network_egress = "second-network-egress",
+    startup_window = "startup-window",
+    published_port_direct = "published-port-direct",
+    hop_silent = "hop-silent",
 }

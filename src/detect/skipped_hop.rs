@@ -1,37 +1,48 @@
 //! The finding that rules about skipped hops share.
 //!
-//! Contract: one finding per bypassed flow; an attempt that nobody answered is one severity lower.
+//! Contract: one finding per flow that skipped a hop; an attempt that nobody answered is one severity lower, and so is a flow that cannot be
+//! shown to have skipped it.
+
+use std::net::IpAddr;
 
 use super::{Finding, RuleMeta, Severity};
 use crate::inventory::Owner;
-use crate::path::{Evidence, JudgedFlow, Skip};
+use crate::path::{Evidence, JudgedFlow, Skip, Verdict};
 
 /// The finding for a flow that skipped its hop in this way, if it did.
 pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Finding> {
     let judgement = flow.judgement.as_ref().filter(|j| j.skip == Some(skip))?;
     let record = &flow.view.record;
     let reached = flow.answered || (record.tcp.is_none() && record.orig.counters.payload_bytes > 0);
+    let is_sure = !matches!(judgement.verdict, Verdict::Unobservable(_));
     let mut evidence = judgement.evidence.clone();
     evidence.push(Evidence { kind: "answer".to_owned(), text: answer(flow) });
     let hop = judgement.missing_hop.as_ref().map(|hop| hop.name.clone()).unwrap_or_default();
+    let (owner, address) = subject(skip, flow);
     Some(Finding {
         rule,
         at: record.start,
-        severity: if reached { rule.severity } else { lower(rule.severity) },
-        workload: flow.reached.as_ref().unwrap_or(&flow.source).workload().cloned(),
-        attribution: Some(flow.source.clone()),
+        severity: if reached && is_sure { rule.severity } else { lower(rule.severity) },
+        workload: owner.workload().cloned(),
+        attribution: Some(owner.clone()),
         flow: Some(flow.view.clone()),
         destination: Some(flow.oriented.tuple.resp),
         contract: Some(judgement.contract.to_string()),
         verdict: Some(judgement.verdict),
         missing_hop: judgement.missing_hop.clone(),
         evidence,
-        // Without a workload, the address stands for who did it.
-        cause: match &flow.source {
-            Owner::Workload { .. } => hop,
-            _ => format!("{hop} {}", flow.oriented.tuple.orig.ip),
-        },
+        // Without a workload, the address stands for it.
+        cause: if owner.workload().is_some() { hop } else { format!("{hop} {address}") },
     })
+}
+
+/// Whom the alert is about: who sent it, or for what came in, who was reached.
+fn subject(skip: Skip, flow: &JudgedFlow) -> (&Owner, IpAddr) {
+    let tuple = flow.oriented.tuple;
+    match &flow.reached {
+        Some(reached) if skip == Skip::Ingress => (reached, tuple.resp.ip),
+        _ => (&flow.source, tuple.orig.ip),
+    }
 }
 
 fn answer(flow: &JudgedFlow) -> String {

@@ -63,6 +63,17 @@ pub enum HopKind {
 }
 
 impl HopKind {
+    /// The word used in configuration and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Endpoint => "endpoint",
+            Self::Gateway => "gateway",
+            Self::Inline => "inline",
+            Self::Mirror => "mirror",
+            Self::Sidecar => "sidecar",
+        }
+    }
+
     /// What proves such a hop, unless it says otherwise.
     pub const fn evidence(self) -> &'static [EvidenceKind] {
         match self {

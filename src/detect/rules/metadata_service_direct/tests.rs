@@ -13,7 +13,7 @@ fn open(mut record: FlowRecord) -> FlowRecord {
 }
 
 fn judged(verdict: Verdict, skip: Option<Skip>) -> Judgement {
-    Judgement { contract: "c".into(), service: Service::Egress, verdict, missing_hop: None, skip, evidence: vec![] }
+    Judgement { contract: "c".into(), service: Service::Egress, verdict, missing_hop: None, skip, evidence: vec![], passed: vec![] }
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! `startup-window`.
+
+use crate::detect::skip_rule::SkipRule;
+use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
+use crate::path::Skip;
+
+pub use crate::detect::skip_rule::Params;
+
+/// The rule; it keeps no state.
+pub fn rule(_params: &Params) -> impl Rule + use<> {
+    SkipRule::new(&META, Skip::Startup)
+}
+
+/// What the rule is.
+pub static META: RuleMeta = RuleMeta {
+    name: "startup-window",
+    title: "Container traffic left before its hop was ready",
+    severity: Severity::Medium,
+    techniques: &[
+        Technique { name: "Impair Defenses: Disable or Modify Tools", v19: "T1685", v18: "T1562.001" },
+    ],
+    ads: Ads {
+        goal: "Tell when a workload sends in the time between its own start and the first moment at which its hop was \
+             ready, so that whatever it sent then went around the hop or cannot be shown to have passed it.",
+        categorization: "Defense Impairment: the control is there, only late. Code that runs first thing at a container's start \
+             can count on that window, and a restart opens it again.",
+        strategy: "A flow that a contract covers began after its workload's start and before any workload of the hop was \
+             running and had been seen to serve or to pass traffic since then. If it provably went elsewhere, the \
+             verdict is bypassed; if it cannot be shown where it went, it is unobservable (hop_not_ready). In both \
+             cases this rule fires, instead of the one that speaks for the kind of hop.",
+        technical_context: "Compose's `depends_on` waits for a container's start, not for its readiness, unless `condition: \
+             service_healthy` says so. Pods start their containers one after the other; sidecars as init containers \
+             with `restartPolicy: Always` (Kubernetes 1.29 and later) are ready before the application, ordinary ones \
+             are not. VPN containers are up seconds before their tunnel. A kill switch or default-deny filter closes \
+             the window.",
+        blind_spots: &[
+            "Readiness is what was seen: a hop that is ready and idle counts as ready only when it runs and its \
+             runtime says so.",
+            "Containers that were running before hopwatch looked have no window.",
+            "A hop that goes away later is no startup; hop-silent and the rule of its kind tell of that.",
+            "Hops named by address alone have no start of their own.",
+        ],
+        assumptions: &[
+            "The runtime tells the start of workload and hop.",
+            "Runtime and capture are timed by one clock.",
+        ],
+        false_positives: &[
+            "Stacks that start together without an order: give them one, or write an exception for the workloads that \
+             may.",
+            "Health checks and name resolution at start: narrow the contract's `to` or `ports`.",
+        ],
+        true_positives: &[
+            "startup-window",
+        ],
+        benign_twins: &[
+            "startup-after-proxy",
+        ],
+        priority: "Medium: it is mostly a race, but what left has left. Low for an attempt that nobody answered, and where \
+             it cannot be shown where it went.",
+        response: &[
+            "What left in the window? Destinations and bytes are in the alert.",
+            "How long was the window? The evidence has both times; compare with the start order: `docker inspect -f \
+             '{{.State.StartedAt}}' NAME HOP`.",
+            "Close it: `depends_on` with `condition: service_healthy`, a native sidecar, or a filter that lets only \
+             the hop out until it is ready.",
+            "Did somebody restart it to open the window? `docker events --since 1h --until 0s --filter \
+             container=NAME`.",
+            "If it is allowed, write an exception with owner, reason and expiry.",
+        ],
+        resources: &[
+            "https://attack.mitre.org/techniques/T1562/001/",
+            "https://docs.docker.com/compose/how-tos/startup-order/",
+            "https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/",
+        ],
+    },
+};
