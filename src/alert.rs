@@ -13,6 +13,6 @@ pub mod sinks;
 pub use desk::{Desk, DeskLimits, Filed};
 pub use exception::Exception;
 pub use model::{
-    Alert, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, SCHEMA, Technique, VerdictInfo,
-    json_schema,
+    Alert, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, HopKind, MissingHop, SCHEMA,
+    Technique, Translated, VerdictInfo, json_schema,
 };

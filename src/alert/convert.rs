@@ -1,8 +1,8 @@
 //! From findings and inventory to the parts of an alert.
 
-use super::model::{AlertFlow, AlertWorkload, AttributionInfo, Compose, Direction, VerdictInfo};
+use super::model::{AlertFlow, AlertWorkload, AttributionInfo, Compose, Direction, Translated, VerdictInfo};
 use crate::flow::community_id;
-use crate::input::{FlowRecord, ObservationPoint, Side, Workload};
+use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Side, Workload};
 use crate::inventory::{Doubt, Owner};
 use crate::path::{FlowView, Verdict};
 
@@ -20,10 +20,18 @@ pub(super) fn workload(workload: &Workload) -> AlertWorkload {
 }
 
 pub(super) fn flow(view: &FlowView) -> AlertFlow {
-    record(&view.record, view.points.clone())
+    record(&view.record, view.points.clone(), view.translated.map(translated))
 }
 
-pub(super) fn record(record: &FlowRecord, observation_points: Vec<ObservationPoint>) -> AlertFlow {
+fn translated(tuple: FiveTuple) -> Translated {
+    Translated { orig: tuple.orig, resp: tuple.resp, community_id: community_id(&tuple, 0) }
+}
+
+pub(super) fn record(
+    record: &FlowRecord,
+    observation_points: Vec<ObservationPoint>,
+    translated: Option<Translated>,
+) -> AlertFlow {
     let direction =
         |endpoint, side: &Side| Direction { endpoint, packets: side.counters.packets, bytes: side.counters.ip_bytes };
     AlertFlow {
@@ -33,6 +41,7 @@ pub(super) fn record(record: &FlowRecord, observation_points: Vec<ObservationPoi
         resp: direction(record.tuple.resp, &record.resp),
         community_id: community_id(&record.tuple, 0),
         observation_points,
+        translated,
     }
 }
 

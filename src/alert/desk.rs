@@ -113,9 +113,10 @@ impl Desk {
         let flow = open.alert.flow.as_mut()?;
         let before = (flow.orig.packets, flow.resp.packets);
         let points = std::mem::take(&mut flow.observation_points);
+        let translated = flow.translated.take();
         let same_way = flow.orig.endpoint == record.tuple.orig;
         let record = if same_way { record.clone() } else { record.clone().reversed() };
-        *flow = convert::record(&record, points);
+        *flow = convert::record(&record, points, translated);
         let news = ended && !open.untold && (flow.orig.packets, flow.resp.packets) != before;
         open.untold |= news;
         news.then(|| open.told.plus(self.limits.update_interval).max(record.end))

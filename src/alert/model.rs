@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::detect::Severity;
 use crate::input::{Endpoint, FiveTuple, ObservationPoint, Protocol};
 use crate::inventory::{AttributionMethod, Confidence};
-use crate::path::{Evidence, MissingHop};
+use crate::path::Evidence;
 use crate::time::Timestamp;
 
 /// Name and version of the shape.
@@ -74,6 +74,7 @@ pub struct Alert {
 }
 
 pub use crate::detect::Technique;
+pub use crate::path::{HopKind, MissingHop};
 
 /// The workload as the runtime described it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -119,6 +120,20 @@ pub struct AlertFlow {
     pub community_id: String,
     /// Where it was seen.
     pub observation_points: Vec<ObservationPoint>,
+    /// What it looks like on the other side of address translation, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub translated: Option<Translated>,
+}
+
+/// The ends of a flow on the other side of address translation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Translated {
+    /// Originator.
+    pub orig: Endpoint,
+    /// Responder.
+    pub resp: Endpoint,
+    /// Community ID v1, seed 0, of these.
+    pub community_id: String,
 }
 
 /// One end of a flow and what it sent so far.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use owo_colors::{OwoColorize, Style};
 
-use crate::alert::{Alert, AlertFlow, AttributionInfo};
+use crate::alert::{Alert, AlertFlow, AttributionInfo, HopKind, MissingHop, Translated};
 use crate::detect::Severity;
 
 const LABEL_WIDTH: usize = 12;
@@ -28,18 +28,21 @@ fn block(alert: &Alert) -> String {
         let _ = writeln!(text, "  {:LABEL_WIDTH$}{value}", label.dimmed());
     };
     line("when", alert.first_seen.to_string());
-    line("who", who(alert).style(style).to_string());
+    if let Some(who) = who(alert) {
+        line("who", who.style(style).to_string());
+    }
     if let Some(flow) = &alert.flow {
         line("to where", to_where(alert, flow));
         line("flow", flow_line(flow));
     }
-    if let Some(hop) = &alert.missing_hop {
-        let expected = if hop.expected.is_empty() { String::new() } else { format!(" ({})", hop.expected.join(", ")) };
-        let skipped = format!("{}{}", printable(&hop.name).bold(), printable(&expected));
-        line("skipped", skipped);
+    if let Some(translated) = alert.flow.as_ref().and_then(|flow| flow.translated.as_ref()) {
+        line("behind NAT", translated_line(translated));
     }
-    if let (Some(contract), Some(verdict)) = (&alert.contract, &alert.verdict) {
-        line("contract", format!("{contract}: {}", verdict.verdict.style(style)));
+    if let Some(hop) = &alert.missing_hop {
+        line(if alert.flow.is_some() { "skipped" } else { "hop" }, hop_line(hop));
+    }
+    if let Some(kept) = contract_line(alert, style) {
+        line("contract", kept);
     }
     for evidence in &alert.evidence {
         line("evidence", format!("[{}] {}", evidence.kind, printable(&evidence.text)));
@@ -57,14 +60,17 @@ fn block(alert: &Alert) -> String {
 
 fn update_line(alert: &Alert) -> String {
     let more = if alert.destinations_omitted > 0 { "+" } else { "" };
-    let destinations = alert.destinations.len();
+    let destinations = match alert.destinations.len() {
+        0 => String::new(),
+        count => format!(", {count}{more} destinations"),
+    };
     let flow =
         alert.flow.as_ref().map(|flow| format!(", first flow {} bytes out, {} back", flow.orig.bytes, flow.resp.bytes));
     format!(
-        "{} {} {}: {} times now, {destinations}{more} destinations{}, last {}  {}\n",
+        "{} {}{}: {} times now{destinations}{}, last {}  {}\n",
         format!(" {} ", alert.severity.as_str().to_uppercase()).style(severity_style(alert.severity)),
         alert.rule,
-        who(alert),
+        subject(alert),
         alert.count,
         flow.unwrap_or_default(),
         alert.last_seen,
@@ -72,15 +78,47 @@ fn update_line(alert: &Alert) -> String {
     )
 }
 
-fn who(alert: &Alert) -> String {
+/// Whom or which hop an update is about.
+fn subject(alert: &Alert) -> String {
+    let hop = || alert.missing_hop.as_ref().map(|hop| printable(&hop.name));
+    who(alert).or_else(hop).map(|subject| format!(" {subject}")).unwrap_or_default()
+}
+
+/// Whom it is about; `None` where it is about no workload and no flow.
+fn who(alert: &Alert) -> Option<String> {
     let Some(workload) = &alert.workload else {
-        let address = alert.flow.as_ref().map_or_else(String::new, |flow| flow.orig.endpoint.ip.to_string());
-        return format!("{address} (no workload known)");
+        let address = alert.flow.as_ref()?.orig.endpoint.ip;
+        return Some(format!("{address} (no workload known)"));
     };
     let short = workload.id.get(..12).unwrap_or(&workload.id);
     let service =
         workload.compose.as_ref().map(|c| format!(", service {}/{}", c.project, c.service)).unwrap_or_default();
-    printable(&format!("{} ({short}, image {}{service})", workload.name, workload.image))
+    Some(printable(&format!("{} ({short}, image {}{service})", workload.name, workload.image)))
+}
+
+/// `gateway vpn (172.20.0.2 (vpn))`.
+fn hop_line(hop: &MissingHop) -> String {
+    if hop.name.is_empty() {
+        return "no path is allowed".bold().to_string();
+    }
+    let kind = match hop.kind {
+        Some(HopKind::Endpoint) | None => String::new(),
+        Some(kind) => format!("{} ", kind.as_str()),
+    };
+    let expected = if hop.expected.is_empty() { String::new() } else { format!(" ({})", hop.expected.join(", ")) };
+    format!("{kind}{}{}", printable(&hop.name).bold(), printable(&expected))
+}
+
+/// `egress-through-vpn: unobservable (hop_not_ready)`.
+fn contract_line(alert: &Alert, style: Style) -> Option<String> {
+    let contract = printable(alert.contract.as_ref()?);
+    let Some(verdict) = &alert.verdict else { return Some(contract) };
+    let reason = verdict.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    Some(format!("{contract}: {}{reason}", verdict.verdict.style(style)))
+}
+
+fn translated_line(translated: &Translated) -> String {
+    format!("{} -> {}, {}", translated.orig, translated.resp, translated.community_id)
 }
 
 fn to_where(alert: &Alert, flow: &AlertFlow) -> String {
@@ -162,13 +200,5 @@ pub fn printable(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn terminal_escapes_in_names_are_shown_not_obeyed() {
-        assert_eq!(printable("web\u{1b}[2J\n"), "web\\u{1b}[2J\\u{a}");
-        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
-        assert_eq!(printable("dépôt-1"), "dépôt-1");
-    }
-}
+#[path = "text/tests.rs"]
+mod tests;
