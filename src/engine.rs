@@ -159,6 +159,7 @@ impl Engine {
         stats.alerts_closed_early = self.desk.closed_early();
         stats.workloads_running = self.timeline.running().count();
         stats.workloads = self.timeline.states();
+        stats.hops_seen = self.path.hops.iter().map(|(hop, record)| (Arc::clone(hop), record.last_seen)).collect();
         stats.kernel_missed.clone_from(self.timeline.kernel().missed());
         stats
     }
