@@ -87,6 +87,40 @@ fn a_workload_on_a_network_that_nothing_watches_cannot_be_spoken_for() {
     assert!(report["conclusion"]["text"].as_str().expect("text").starts_with("nothing can be said"), "{report:#}");
 }
 
+/// The capture that went through the proxy, with a loss of packets told in the middle.
+fn with_loss(point: &str, count: u64) -> (i32, Value) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/egress-through-proxy");
+    std::fs::copy(shipped.join("traffic.pcapng"), folder.path().join("traffic.pcapng")).expect("a copy");
+    let mut facts = std::fs::read_to_string(shipped.join("facts.jsonl")).expect("facts");
+    let loss = serde_json::json!({"schema": "hopwatch.fact/1", "at": "2026-11-24T13:17:47.700000000Z", "fact": {"loss":
+        {"point": point, "reason": "kernel", "count": count, "since": "2026-11-24T13:17:47.600000000Z"}}});
+    facts += &format!("{loss}\n");
+    std::fs::write(folder.path().join("facts.jsonl"), facts).expect("a file");
+    let recording = folder.path().display().to_string();
+    let (code, text) = hopwatch(&["verify", "--workload", "app", "--through", SQUID, "--read", &recording, "--json"]);
+    (code, serde_json::from_str(&text).expect("JSON"))
+}
+
+#[test]
+fn losses_where_the_traffic_passes_are_told_and_too_many_leave_nothing_to_say() {
+    let point = "br-c923a982034f";
+    let (code, report) = with_loss(point, 0);
+    let text = report["conclusion"]["text"].as_str().expect("a sentence");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.ends_with("2 of 2 flows verified; capture loss on br-c923a982034f 13:17:47: some packets, because the capture ring was full"), "{text}");
+    assert_eq!(report["not_seen"][0]["observation_point"], point);
+    let (code, report) = with_loss(point, 9);
+    let text = report["conclusion"]["text"].as_str().expect("a sentence");
+    assert_eq!((code, report["observed"]["lost"].as_u64()), (5, Some(9)), "9 of 66 packets: {text}");
+    assert!(
+        text.starts_with("it cannot be said whether all passed the hop squid") && text.contains("9 packets"),
+        "{text}"
+    );
+    let (code, report) = with_loss("br-elsewhere", 9000);
+    assert_eq!((code, report["observed"]["lost"].as_u64()), (0, Some(0)), "that is not where its traffic passes");
+}
+
 #[test]
 fn the_hop_may_be_named_in_the_configuration_and_the_workload_by_its_parts() {
     for selector in ["name=app*", "network=apps,image=curl*", "address=10.77.1.0/24"] {
