@@ -254,7 +254,7 @@ impl Meter {
         hot.last = now;
         let ended = headers.tcp.as_ref().is_some_and(|tcp| state::see_tcp(hot, cold, direction, tcp, headers));
         if hot.is_first_of(direction) {
-            cold.see_first(direction, headers);
+            cold.see_first(hot, direction, headers);
         }
         let answers = !hot.marks.has(Mark::Answered) && is_answer(direction, headers);
         if answers {
