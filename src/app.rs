@@ -8,9 +8,11 @@ pub mod delivery;
 pub mod flows;
 pub mod live;
 pub mod memory;
+pub mod paths;
 pub mod replay;
 pub mod summary;
 pub mod top;
+pub mod verify;
 
 mod publish;
 mod readers;

@@ -1,18 +1,21 @@
 //! The command line: one file a subcommand.
 //!
-//! Contract: exit codes 0 done, 1 alerts at or above `--fail-on`, 2 usage, 3 configuration, 4 runtime or permission. Results go
-//! to standard output, everything else to standard error.
+//! Contract: exit codes 0 done, 1 alerts at or above `--fail-on` or exceptions of `verify`, 2 usage, 3 configuration, 4 runtime or permission,
+//! 5 `verify` cannot say. Results go to standard output, everything else to standard error.
 
 mod captures;
 mod completions;
 mod config;
 mod flows;
 mod inventory;
+mod node;
+mod paths;
 mod record;
 mod replay;
 mod rules;
 mod sniff;
 mod top;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,10 +38,13 @@ const EXAMPLES: &str = "Examples:
   sudo hopwatch sniff -c config/examples/egress-proxy.yaml
   sudo hopwatch top                                   workloads, flows and alerts as they come
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
+  sudo hopwatch verify --workload 'app*' --through container:vpn --for 10m
+  hopwatch paths -c hopwatch.yaml                     what proves each contract here, and what is blind
   hopwatch flows traffic.pcap                         every flow in a capture
   hopwatch rules explain egress-skips-proxy           what a rule sees, and what it cannot
 
-Exit codes: 0 done, 1 alerts at or above --fail-on, 2 usage, 3 configuration, 4 runtime or permission.";
+Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions), 2 usage, 3 configuration, 4 runtime or permission, 5 verify:
+it cannot be said.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -47,6 +53,8 @@ enum Command {
     Record(record::Args),
     Replay(replay::Args),
     Flows(flows::Args),
+    Verify(verify::Args),
+    Paths(paths::Args),
     Inventory(inventory::Args),
     /// The detections: what there is, and how each works
     #[command(subcommand)]
@@ -65,16 +73,21 @@ enum Outcome {
     Done,
     /// Alerts at or above `--fail-on`.
     Alerts,
+    /// Flows did not pass the hop that `verify` was asked about.
+    Exceptions,
     /// The configuration is wrong; it has been reported.
     BadConfig,
+    /// What `verify` was asked cannot be said.
+    Unknown,
 }
 
 impl Outcome {
     const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Alerts => 1,
+            Self::Alerts | Self::Exceptions => 1,
             Self::BadConfig => 3,
+            Self::Unknown => 5,
         }
     }
 }
@@ -99,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Flows(args) => flows::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Paths(args) => paths::run(args),
         Command::Inventory(args) => inventory::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),

@@ -17,18 +17,22 @@ mod reference;
 mod scalar;
 mod source;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use problem::{ConfigError, Problem};
 
+use ipnetwork::IpNetwork;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineConfig;
 use crate::flow::MeterLimits;
 use crate::inventory::discover::{Kind, Sought};
+use crate::path::{Hop, PortSpec};
 use decode::Decoded;
 use file::FileConfig;
 use layers::Layers;
@@ -107,6 +111,10 @@ pub struct Config {
     pub meter: MeterLimits,
     /// The core's part.
     pub engine: EngineConfig,
+    /// Every hop by its name, in a contract or not.
+    pub hops: BTreeMap<String, Arc<Hop>>,
+    /// Every destination that has a name, but for the built-in ones.
+    pub destinations: BTreeMap<String, Vec<IpNetwork>>,
 }
 
 /// A configuration and where it comes from.
@@ -135,6 +143,11 @@ pub fn from_str(name: &str, text: &str) -> Result<Loaded, ConfigError> {
 /// A duration as the configuration writes it: `600ms`, `10s`, `5m`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     scalar::Period::<0>::parse(text).map(scalar::Period::get)
+}
+
+/// A port as the configuration writes it: `3128`, `53/udp`.
+pub fn parse_port(text: &str) -> Result<PortSpec, String> {
+    scalar::Port::parse(text).map(|port| port.0)
 }
 
 /// The bounds of a flow table where no configuration says otherwise.

@@ -8,6 +8,7 @@
 mod board;
 mod config;
 mod delays;
+mod ledger;
 mod stats;
 mod timers;
 
@@ -16,6 +17,9 @@ use std::sync::Arc;
 pub use board::{Board, BoardLimits, BoardRow, BoardView, FlowLine, Tally, Who};
 pub use config::{EngineConfig, Timings};
 pub use delays::Delays;
+pub use ledger::{
+    ExceptionGroup, Ledger, LedgerFlow, LedgerLimits, LedgerPage, ReasonCount, Target, Window, WindowKind, WorkloadLine,
+};
 pub use stats::EngineStats;
 
 use crate::alert::{Alert, Desk, DeskLimits, Filed};
@@ -48,6 +52,7 @@ pub struct Engine {
     desk: Desk,
     stats: EngineStats,
     board: Option<Box<Board>>,
+    ledger: Option<Box<Ledger>>,
 }
 
 impl Engine {
@@ -82,6 +87,7 @@ impl Engine {
             rules,
             desk: Desk::new(config.exceptions, desk),
             board: None,
+            ledger: None,
         }
     }
 
@@ -98,6 +104,16 @@ impl Engine {
     /// Grows whenever what the board shows may have changed; 0 when none is kept.
     pub fn board_revision(&self) -> u64 {
         self.board.as_ref().map_or(0, |board| board.revision())
+    }
+
+    /// Keeps this ledger from now on.
+    pub fn keep_ledger(&mut self, ledger: Ledger) {
+        self.ledger = Some(Box::new(ledger));
+    }
+
+    /// What the ledger shows; `None` unless one is kept.
+    pub fn ledger(&self) -> Option<LedgerPage> {
+        self.ledger.as_ref().map(|ledger| ledger.page())
     }
 
     /// Takes in one observation; alerts that are due go to `out`.
@@ -145,6 +161,7 @@ impl Engine {
         stats.alerts_closed_early = self.desk.closed_early();
         stats.workloads_running = self.timeline.running().count();
         stats.workloads = self.timeline.states();
+        stats.hops_seen = self.path.hops.iter().map(|(hop, record)| (Arc::clone(hop), record.last_seen)).collect();
         stats.kernel_missed.clone_from(self.timeline.kernel().missed());
         stats
     }
@@ -152,6 +169,11 @@ impl Engine {
     /// Who owns what, as known now.
     pub const fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    /// What verdicts rest on beside the inventory, as known now.
+    pub const fn path(&self) -> &PathState {
+        &self.path
     }
 
     fn fire(&mut self, until: Timestamp, out: &mut Vec<Alert>) {
@@ -172,6 +194,9 @@ impl Engine {
 
     fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let changed = self.learn(fact, now);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.on_fact(&self.timeline, fact, now);
+        }
         if let Some(board) = &mut self.board {
             board.touch();
         }
@@ -266,6 +291,9 @@ impl Engine {
         for flow in &step.judged {
             self.stats.judged(flow);
             self.path.note(flow);
+            if let Some(ledger) = &mut self.ledger {
+                ledger.judged(&self.timeline, flow);
+            }
             if let Some(board) = &mut self.board {
                 board.judged(&self.timeline, flow, self.tracker.is_followed(flow.view.record.id));
             }

@@ -15,6 +15,7 @@ mod index;
 mod key;
 mod layers;
 mod limits;
+mod macs;
 mod meter;
 mod packet;
 mod probe;

@@ -14,7 +14,10 @@ mod runtime;
 mod tcp;
 mod tunnel;
 
-pub use app::{AppFacts, DnsMessage, HttpRequest, ProxyHeader, QuicInitial, SocksRequest, TlsHello};
+pub use app::{
+    AppFacts, DnsMessage, EchoFacts, HttpRequest, OpenVpn, OpenVpnProtection, OpenVpnReset, ProxyHeader, QuicInitial,
+    SocksRequest, TlsHello,
+};
 pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
     Protocol, Side, TcpFacts, tcp_flags,

@@ -31,6 +31,8 @@ pub mod inventory;
 pub mod observe;
 pub mod path;
 #[cfg(feature = "shell")]
+pub mod report;
+#[cfg(feature = "shell")]
 pub mod serve;
 pub mod time;
 #[cfg(feature = "shell")]

@@ -4,6 +4,7 @@
 //! each flow until its ends are attributed and answered, the [`Judge`] gives the verdict.
 
 mod contract;
+mod coverage;
 mod destination;
 mod flow_view;
 mod judge;
@@ -17,6 +18,7 @@ mod trail;
 mod verdict;
 
 pub use contract::{Contract, EvidenceKind, Family, Hop, HopKind, PortSpec, Service, Stage};
+pub use coverage::{Blind, ContractCoverage, EvidenceCoverage, HopCoverage, Proof, WorkloadCoverage, coverage};
 pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
 pub use flow_view::{Evidence, FlowView, MissingHop, Oriented, orientations};
 pub use judge::{Judge, Judgement, Outcome, Patience, Scene, Skip};

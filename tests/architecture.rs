@@ -64,6 +64,11 @@ const ROOMS: &[Room] = &[
         "the picture of `hopwatch top`, and its keys",
         &["engine", "alert", "alert::sinks", "detect", "path", "inventory", "input", "time"],
     ),
+    shell(
+        "report",
+        "whether traffic kept to its path, and what proves it",
+        &["engine", "alert::sinks", "path", "flow", "inventory", "input", "time"],
+    ),
     shell("serve", "metrics and health", &["engine", "detect", "decode", "input", "time"]),
     shell(
         "config",
@@ -77,6 +82,7 @@ const ROOMS: &[Room] = &[
             "config",
             "serve",
             "view",
+            "report",
             "export",
             "alert::sinks",
             "observe",
@@ -89,7 +95,9 @@ const ROOMS: &[Room] = &[
             "engine",
             "alert",
             "detect",
+            "path",
             "flow",
+            "inventory",
             "decode",
             "input",
             "time",
@@ -98,7 +106,20 @@ const ROOMS: &[Room] = &[
     shell(
         "cli",
         "one file a subcommand",
-        &["app", "config", "export", "alert::sinks", "observe", "inventory::file", "host", "alert", "detect", "input"],
+        &[
+            "app",
+            "config",
+            "export",
+            "report",
+            "alert::sinks",
+            "observe",
+            "inventory::file",
+            "host",
+            "alert",
+            "detect",
+            "path",
+            "input",
+        ],
     ),
 ];
 

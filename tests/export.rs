@@ -8,9 +8,9 @@ use std::sync::Arc;
 use hopwatch::alert::sinks::text::printable;
 use hopwatch::export::{FlowFormat, ZEEK_FIELDS, json_schema};
 use hopwatch::input::{
-    AppFacts, ConnState, Counters, DnsMessage, EndReason, Endpoint, FiveTuple, FlowId, FlowRecord, History,
-    HttpRequest, Mac, ObservationPoint, Protocol, ProxyHeader, QuicInitial, Side, SocksRequest, TcpFacts, TlsHello,
-    Tunnel, TunnelKind,
+    AppFacts, ConnState, Counters, DnsMessage, EchoFacts, EndReason, Endpoint, FiveTuple, FlowId, FlowRecord, History,
+    HttpRequest, Mac, ObservationPoint, OpenVpn, OpenVpnProtection, OpenVpnReset, Protocol, ProxyHeader, QuicInitial,
+    Side, SocksRequest, TcpFacts, TlsHello, Tunnel, TunnelKind,
 };
 use hopwatch::time::Timestamp;
 use serde_json::{Value, json};
@@ -54,6 +54,9 @@ fn whole() -> FlowRecord {
             source: Some(("2001:db8::1".parse().expect("an address"), 1)),
             destination: None,
         }),
+        dns_more: 744,
+        openvpn: Some(OpenVpn { reset: OpenVpnReset::ClientV2, protection: OpenVpnProtection::TlsAuth }),
+        echo: Some(EchoFacts { odd_replies: 4, unasked_replies: 1 }),
     };
     FlowRecord {
         id: FlowId(7),
@@ -61,7 +64,11 @@ fn whole() -> FlowRecord {
         tuple: FiveTuple { protocol: Protocol::TCP, orig: end("192.0.2.1", 40_000), resp: end("198.51.100.2", 443) },
         start: Timestamp::from_nanos(1_764_000_000_000_000_001),
         end: Timestamp::from_nanos(1_764_000_001_500_000_001),
-        orig: Side { mac: Some(Mac([2, 0x42, 0xac, 0x11, 0, 2])), next_hop: None, counters: counters(3) },
+        orig: Side {
+            mac: Some(Mac([2, 0x42, 0xac, 0x11, 0, 2])),
+            next_hop: Some(Mac([2, 0x42, 0, 0, 0, 1])),
+            counters: counters(3),
+        },
         resp: Side { mac: None, next_hop: None, counters: counters(2) },
         vlans: vec![100, 200],
         fragments: 2,
@@ -144,10 +151,10 @@ fn json_holds_everything_exactly() {
         (&flow["start"], &flow["end"]),
         (&json!("2025-11-24T16:00:00.000000001Z"), &json!("2025-11-24T16:00:01.500000001Z"))
     );
-    let orig = json!({"ip": "192.0.2.1", "port": 40_000, "mac": "02:42:ac:11:00:02", "packets": 3, "frame_bytes": 300,
-                      "ip_bytes": 258, "payload_bytes": 138});
+    let orig = json!({"ip": "192.0.2.1", "port": 40_000, "mac": "02:42:ac:11:00:02", "next_hop": "02:42:00:00:00:01",
+                      "packets": 3, "frame_bytes": 300, "ip_bytes": 258, "payload_bytes": 138});
     assert_eq!(flow["orig"], orig);
-    assert!(flow["resp"].get("mac").is_none());
+    assert!(flow["resp"].get("mac").is_none() && flow["resp"].get("next_hop").is_none());
     assert_eq!(
         (&flow["vlans"], &flow["fragments"], &flow["end_reason"]),
         (&json!([100, 200]), &json!(2), &json!("end_of_flow"))
@@ -164,6 +171,9 @@ fn json_holds_everything_exactly() {
     assert_eq!(flow["socks"], json!({"version": 5, "command": "connect", "target": HOSTILE}));
     assert_eq!((&flow["ssh"], &flow["quic"]), (&json!(HOSTILE), &json!({"version": 1})));
     assert_eq!(flow["proxy"], json!({"version": 2, "source": ["2001:db8::1", 1]}));
+    assert_eq!(flow["dns_more"], 744);
+    assert_eq!(flow["openvpn"], json!({"reset": "client_v2", "protection": "tls_auth"}));
+    assert_eq!(flow["echo"], json!({"odd_replies": 4, "unasked_replies": 1}));
 }
 
 #[test]
@@ -240,6 +250,11 @@ fn csv_gives_every_text_back_with_what_a_terminal_obeys_as_escapes() {
         ("tcp_resp_flags", "SAPFRUEC"),
         ("proxy_source", "[2001:db8::1]:1"),
         ("quic_version", "1"),
+        ("dns_more", "744"),
+        ("openvpn_protection", "tls_auth"),
+        ("echo_unasked_replies", "1"),
+        ("orig_next_hop", "02:42:00:00:00:01"),
+        ("resp_next_hop", ""),
     ] {
         assert_eq!(field(0, column), value, "{column}");
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests; a failure is a failed test")]
 
+#[path = "support/openvpn.rs"]
+mod openvpn;
 #[path = "support/payloads.rs"]
 mod payloads;
 
@@ -226,8 +228,90 @@ fn questions_of_a_flow_are_bounded() {
     let mut talk = Talk::new(53);
     for number in 0..1000 {
         talk.sends(&dns_query(&format!("n{number}.example.com"), 1));
+        talk.gets(&dns_answer(&dns_query(&format!("n{number}.example.com"), 1), 0));
     }
-    assert_eq!(talk.facts().unwrap().dns.len(), 256);
+    let facts = talk.facts().unwrap();
+    assert_eq!((facts.dns.len(), facts.dns_more), (256, 744), "answers do not ask");
+}
+
+#[test]
+fn questions_of_a_stream_are_bounded() {
+    let mut talk = Talk::tcp(53);
+    let mut at = 0;
+    for number in 0..300 {
+        let query = openvpn::framed(&dns_query(&format!("n{number}.example.com"), 1));
+        talk.says(at, &query);
+        at += query.len();
+    }
+    let facts = talk.facts().unwrap();
+    assert_eq!((facts.dns.len(), facts.dns_more), (256, 44));
+}
+
+/// Which message and protection a flow told of.
+fn told_openvpn(talk: Talk) -> Option<(&'static str, &'static str)> {
+    let openvpn = talk.facts()?.openvpn?;
+    Some((openvpn.reset.as_str(), openvpn.protection.as_str()))
+}
+
+#[test]
+fn openvpn_at_any_port_over_both_transports() {
+    for (reset, protection, message) in openvpn::messages() {
+        for port in [53, 443, 1194, 9999] {
+            let mut udp = Talk::new(port);
+            udp.sends(&message);
+            assert_eq!(told_openvpn(udp), Some((reset, protection)), "{port}");
+            let mut tcp = Talk::tcp(port);
+            tcp.says(0, &openvpn::framed(&message));
+            assert_eq!(told_openvpn(tcp), Some((reset, protection)), "{port}");
+        }
+        let mut pieces = Talk::tcp(1194);
+        let framed = openvpn::framed(&message);
+        pieces.says(0, &framed[..7]);
+        pieces.says(7, &framed[7..]);
+        assert_eq!(told_openvpn(pieces), Some((reset, protection)));
+    }
+}
+
+/// Adaptive capture keeps 160 bytes of a datagram: all of a reset but the client's key.
+#[test]
+fn a_cut_openvpn_message() {
+    for (reset, protection, message) in openvpn::messages() {
+        let mut talk = Talk::new(1194);
+        let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(CLIENT, SERVER, 64);
+        talk.packet(ip.udp(40_000, 1194), &message, Some(160));
+        assert_eq!(told_openvpn(talk), Some((reset, protection)));
+    }
+}
+
+/// Nothing but its shape makes it OpenVPN, so nothing about the shape may be wrong.
+#[test]
+fn what_only_resembles_openvpn_is_not() {
+    for (reset, protection, message) in openvpn::messages() {
+        let mut wrong = vec![message[..message.len() - 1].to_vec(), [&message[..], &[0]].concat()];
+        let mut change = |at: usize, byte: u8| {
+            wrong.push(message.clone());
+            wrong.last_mut().unwrap()[at] = byte;
+        };
+        // A key number, another kind, and the end of a body that is not encrypted.
+        change(0, message[0] | 1);
+        change(0, 0x28);
+        if protection != "tls_crypt" {
+            change(message.len() - 1, 1);
+        }
+        match protection {
+            "none" => change(9, 7),
+            "tls_auth" => change(message.len() - if reset == "server_v2" { 21 } else { 9 }, 0),
+            _ => change(13, 0),
+        }
+        for message in wrong {
+            let mut talk = Talk::new(1194);
+            talk.sends(&message);
+            assert_eq!(told_openvpn(talk), None, "{reset} {protection}: {message:02x?}");
+            let mut talk = Talk::tcp(1194);
+            talk.says(0, &openvpn::framed(&message));
+            assert_eq!(told_openvpn(talk), None, "{reset} {protection}: {message:02x?}");
+        }
+    }
 }
 
 #[test]
@@ -330,12 +414,14 @@ proptest! {
         cuts in proptest::collection::vec(any::<usize>(), 1..12),
         order in any::<[u8; 13]>(),
         a_packet in 1..5_usize,
+        protocol in prop_oneof![Just("h3"), Just("doq")],
+        port in prop_oneof![Just(443_u16), Just(853), Just(53)],
     ) {
-        let message = hello(&name, &["h3"]);
+        let message = hello(&name, &[protocol]);
         let mut frames = pieces(&message, &cuts);
         let mut number = 0;
         frames.sort_by_cached_key(|_| { number += 1; order[number % order.len()] });
-        let mut talk = Talk::new(443);
+        let mut talk = Talk::new(port);
         for frames in frames.chunks(a_packet) {
             let frames: Vec<_> = frames.iter().map(|(at, bytes)| (*at, bytes.as_slice())).collect();
             talk.sends(&initial(version, &frames));
@@ -344,6 +430,7 @@ proptest! {
         let facts = talk.facts().unwrap();
         prop_assert_eq!(facts.quic.unwrap().version, version);
         let tls = facts.tls.as_ref().unwrap();
+        prop_assert_eq!(&tls.alpn, &[protocol]);
         prop_assert_eq!(tls.sni.as_deref(), Some(name.as_str()));
         prop_assert!(tls.ja4.as_ref().unwrap().starts_with("q13d"));
     }
@@ -406,6 +493,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         Just(dns_query("www.example.com", 1)),
         Just(b"CONNECT a:1 HTTP/1.1\r\nHost: b\r\n\r\n".to_vec()),
         Just(vec![5, 1, 0, 5, 1, 0, 3, 1, b'x', 0, 80]),
+        proptest::sample::select(openvpn::messages().map(|(.., message)| message).collect::<Vec<_>>()),
         Just(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c123456789012".to_vec()),
     ];
     let changed =

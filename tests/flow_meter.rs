@@ -305,6 +305,26 @@ struct Step {
     frame: Vec<u8>,
 }
 
+/// Requests and questions.
+const SAID: [&[u8]; 4] = [
+    b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01",
+    b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01b\x07example\0\0\x01\0\x01",
+];
+
+/// What is said, over TCP if it is a request, over UDP if it is a question.
+fn talk(from: End, to: End, said: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let step = PacketBuilder::ipv4([192, 0, 2, from.0], [192, 0, 2, to.0], 64);
+    match said.first() {
+        Some(0) => step.udp(from.1, to.1).write(&mut packet, said),
+        _ => step.tcp(from.1, to.1, 1, 1024).ack(1).write(&mut packet, said),
+    }
+    .expect("packet");
+    packet
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let flags = prop::sample::select(vec!["S", "SA", "A", "A", "FA", "R", "RA"]);
     let frame = prop_oneof![
@@ -312,6 +332,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             tcp((from, port), (to, port), flags, payload)
         }),
         2 => (0_u8..4, 0_u8..4, 0_u16..2).prop_map(|(from, to, port)| udp((from, port), (to, 53))),
+        2 => (0_u8..4, 0_u8..4, 0_u16..2, prop::sample::select(SAID.to_vec()))
+            .prop_map(|(from, to, port, said)| talk((from, port), (to, 53), said)),
         2 => (0_u8..4, 0_u8..4, prop::sample::select(vec![0_u8, 3, 8])).prop_map(|(from, to, kind)| icmp(from, to, kind, 0)),
         1 => prop::collection::vec(any::<u8>(), 0..60),
     ];
@@ -392,6 +414,8 @@ proptest! {
             prop_assert_eq!(kinds[0], FlowEventKind::Started);
             prop_assert_eq!(kinds.iter().filter(|kind| **kind == FlowEventKind::Started).count(), 1);
             prop_assert!(kinds.iter().filter(|kind| **kind == FlowEventKind::Answered).count() <= 1);
+            let told: Vec<_> = life.iter().filter(|input| event(input).kind == FlowEventKind::Payload).collect();
+            prop_assert!(told.len() <= 4 && told.iter().all(|input| event(input).record.app.is_some()));
             let ends = kinds.iter().position(|kind| matches!(kind, FlowEventKind::Ended(_)));
             prop_assert_eq!(ends, Some(kinds.len() - 1));
             let updates: Vec<_> = life.iter().filter(|input| event(input).kind == FlowEventKind::Updated).collect();

@@ -11,6 +11,8 @@
 mod capture;
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
+#[path = "support/openvpn.rs"]
+mod openvpn;
 #[path = "fuzz_regression/payload_seeds.rs"]
 mod payload_seeds;
 #[path = "support/payloads.rs"]

@@ -5,9 +5,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use hopwatch::engine::Delays;
 use hopwatch::serve::{PointCounters, Snapshot, metrics};
 
 fn snapshot() -> Arc<Snapshot> {
@@ -115,6 +118,71 @@ fn a_hostile_name_stays_inside_its_quotes() {
 fn open_metrics_ends_with_eof_and_the_text_format_does_not() {
     assert!(metrics::open_metrics(snapshot()).expect("rendered").ends_with("# EOF\n"));
     assert!(!metrics::prometheus_text(snapshot()).expect("rendered").contains("# EOF"));
+}
+
+#[test]
+fn the_histogram_is_cumulative_and_ends_with_all() {
+    let mut snapshot = Snapshot::default();
+    let delays = Delays { buckets: [1, 1, 2, 2, 2, 5, 5, 6], count: 7, sum: Duration::from_millis(9500) };
+    snapshot.engine.verdict_seconds = delays;
+    let page = metrics::prometheus_text(Arc::new(snapshot)).expect("rendered");
+    let lines: Vec<_> = page.lines().filter(|line| line.starts_with("hopwatch_path_verdict_seconds")).collect();
+    let bucket = |le: &str, count: u64| format!("hopwatch_path_verdict_seconds_bucket{{le=\"{le}\"}} {count}");
+    let buckets = [("0.001", 1), ("0.05", 1), ("0.1", 2), ("0.2", 2), ("0.4", 2), ("0.6", 5), ("1.0", 5), ("5.0", 6)];
+    let mut expected =
+        vec!["hopwatch_path_verdict_seconds_sum 9.5".to_owned(), "hopwatch_path_verdict_seconds_count 7".to_owned()];
+    expected.extend(buckets.iter().map(|(le, count)| bucket(le, *count)));
+    expected.push(bucket("+Inf", 7));
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_hop_that_was_never_seen_is_zero() {
+    let mut snapshot = Snapshot::default();
+    let seen = hopwatch::time::Timestamp::from_secs(1_764_000_000);
+    snapshot.engine.hops_seen = BTreeMap::from([(Arc::from("proxy"), Some(seen)), (Arc::from("vpn"), None)]);
+    let page = metrics::prometheus_text(Arc::new(snapshot)).expect("rendered");
+    assert!(page.contains("hopwatch_hop_last_seen_timestamp_seconds{hop=\"proxy\"} 1764000000\n"), "{page}");
+    assert!(page.contains("hopwatch_hop_last_seen_timestamp_seconds{hop=\"vpn\"} 0\n"), "{page}");
+}
+
+/// Every name of a metric in a text.
+fn named(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("hopwatch_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_that_a_shipped_rule_or_expression_names_is_served() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/prometheus/hopwatch.rules.yaml");
+    let rules = std::fs::read_to_string(rules).expect("the shipped rules");
+    let reference = metrics::reference();
+    let served = |name: &str| {
+        metrics::METRICS.iter().any(|metric| {
+            let of = |suffix: &str| name.strip_suffix(suffix) == Some(metric.name);
+            metric.name == name
+                || (metric.kind == metrics::Kind::Histogram && (of("_bucket") || of("_count") || of("_sum")))
+        })
+    };
+    let names = [named(&rules), named(&reference)].concat();
+    assert!(names.len() > 40);
+    for name in names {
+        assert!(served(&name), "{name}");
+    }
+}
+
+#[test]
+fn the_shipped_rules_fire_when_they_should() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prometheus/hopwatch.rules.test.yaml");
+    match Command::new("promtool").args(["test", "rules"]).arg(tests).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(output.status.success(), "{said}");
+        }
+        Err(_) => println!(
+            "skipped: the_shipped_rules_fire_when_they_should: promtool is not installed (Debian package prometheus)"
+        ),
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub fn check(input: &[u8]) {
         assert!(!name.is_empty() && name.len() <= 4 * 255 && name.bytes().all(|byte| matches!(byte, b' '..=b'~')));
         assert!(question.rest < input.len());
         dns::is_certain(input, &name, &question);
+        assert_eq!(dns::is_question(input), !question.is_response);
     }
     for last in [false, true] {
         if let Parsed::Whole((_, len)) = dns::stream(input, last, &mut name) {

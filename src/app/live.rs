@@ -30,13 +30,14 @@ use super::summary::Summary;
 use super::top::{self, Screen};
 use crate::alert::Alert;
 use crate::config::{Config, InsideNamespaces};
-use crate::engine::Engine;
+use crate::engine::{Engine, Ledger};
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
 use crate::observe::live::now;
 use crate::time::Timestamp;
 pub(super) use conntrack::Cell as ConntrackCell;
 pub(super) use feed::Books;
 use feed::Feed;
+pub(super) use taps::globs as interface_globs;
 
 /// How long an input waits for others that happened earlier: more than a ring block is held back by the kernel.
 const LATENESS: Duration = Duration::from_millis(200);
@@ -62,10 +63,26 @@ pub struct LiveOptions {
     pub listen: Option<SocketAddr>,
     /// Show the board here, for a terminal; it can also ask for the end.
     pub screen: Option<Screen>,
+    /// Keep this ledger, for a report.
+    pub ledger: Option<Ledger>,
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct Ended {
+    /// The closing summary.
+    pub summary: Summary,
+    /// The engine as it was then.
+    pub engine: Engine,
 }
 
 /// Runs until it is told to stop, and returns the summary.
 pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> {
+    watch(options, delivery).map(|ended| ended.summary)
+}
+
+/// Runs until it is told to stop.
+pub fn watch(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
     let stop = options.screen.as_ref().map(Screen::stop).unwrap_or_default();
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
     let recorder =
@@ -83,6 +100,9 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
         engine.keep_board(top::LIMITS);
+    }
+    if let Some(ledger) = options.ledger {
+        engine.keep_ledger(ledger);
     }
     let mut turn = Turn {
         engine,
@@ -102,7 +122,8 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> 
     tracking.join().map_err(|_| anyhow::anyhow!("the thread for connection tracking panicked"))?;
     inside.map_or(Ok(()), JoinHandle::join).map_err(|_| anyhow::anyhow!("the watch of namespaces panicked"))?;
     sockets.stop();
-    outcome.and(summary)
+    outcome?;
+    Ok(Ended { summary: summary?, engine: turn.engine })
 }
 
 /// Observation inside namespaces, where it is asked for; it listens to what the runtimes tell.

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 use crate::alert::Alert;
 use crate::decode::LinkType;
 use crate::detect::Severity;
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{Engine, EngineConfig, Ledger};
 use crate::flow::{Meter, MeterLimits};
 use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
 use crate::inventory::file::{FactsError, read_facts};
 use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket};
+use crate::time::Timestamp;
 
 use super::summary::{PointSummary, Summary};
 
@@ -29,6 +30,8 @@ pub struct ReplayOptions {
     pub engine: EngineConfig,
     /// Bounds of the flow tables.
     pub meter: MeterLimits,
+    /// Keep this ledger, for a report.
+    pub ledger: Option<Ledger>,
 }
 
 /// Why a replay could not be done.
@@ -60,6 +63,10 @@ pub struct ReplayReport {
     pub summary: Summary,
     /// The highest severity of all alerts.
     pub worst: Option<Severity>,
+    /// The engine as it was at the end.
+    pub engine: Engine,
+    /// Times of the first and the last packet.
+    pub span: Option<(Timestamp, Timestamp)>,
 }
 
 /// Packets between two reports of progress.
@@ -73,8 +80,12 @@ pub fn run(options: ReplayOptions, sink: &mut dyn ReplaySink) -> Result<ReplayRe
     }
     facts.sort_by_key(|fact| fact.at);
     let readers = options.captures.iter().map(|path| CaptureReader::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut engine = Engine::new(options.engine);
+    if let Some(ledger) = options.ledger {
+        engine.keep_ledger(ledger);
+    }
     let mut replay = Replay {
-        engine: Engine::new(options.engine),
+        engine,
         facts: facts.into_iter().peekable(),
         meters: BTreeMap::new(),
         limits: options.meter,
@@ -82,12 +93,14 @@ pub fn run(options: ReplayOptions, sink: &mut dyn ReplaySink) -> Result<ReplayRe
         inputs: Vec::new(),
         alerts: Vec::new(),
         worst: None,
+        span: None,
         sink,
     };
     let warnings = replay.read(Merge::new(readers))?;
     replay.finish()?;
-    let points = replay.points();
-    Ok(ReplayReport { summary: Summary::new(&replay.engine.stats(), points, warnings), worst: replay.worst })
+    let summary = Summary::new(&replay.engine.stats(), replay.points(), warnings);
+    let Replay { engine, worst, span, .. } = replay;
+    Ok(ReplayReport { summary, worst, engine, span })
 }
 
 struct Replay<'a> {
@@ -99,6 +112,7 @@ struct Replay<'a> {
     inputs: Vec<Input>,
     alerts: Vec<Alert>,
     worst: Option<Severity>,
+    span: Option<(Timestamp, Timestamp)>,
     sink: &'a mut dyn ReplaySink,
 }
 
@@ -132,6 +146,8 @@ impl Replay<'_> {
         let Some(MergedPacket { interface: Interface { point, link, .. }, packet, .. }) = merge.next_packet()? else {
             return Ok(false);
         };
+        let (first, last) = self.span.unwrap_or((packet.at, packet.at));
+        self.span = Some((first.min(packet.at), last.max(packet.at)));
         while let Some(fact) = self.facts.next_if(|fact| fact.at <= packet.at) {
             self.inputs.push(fact);
         }

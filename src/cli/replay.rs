@@ -55,8 +55,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let config = config::load(sources.config.as_deref())?.config;
     let delivery = Delivery::new(args.format.unwrap_or_else(Format::for_stdout));
     let mut sink = Sink { delivery, bar: progress_bar(&sources.captures) };
-    let options =
-        ReplayOptions { captures: sources.captures, facts: sources.facts, engine: config.engine, meter: config.meter };
+    let Sources { captures, facts, .. } = sources;
+    let options = ReplayOptions { captures, facts, engine: config.engine, meter: config.meter, ledger: None };
     let report = replay::run(options, &mut sink)?;
     sink.bar.finish_and_clear();
     for warning in &report.summary.warnings {
@@ -69,14 +69,14 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 
 /// What the paths stand for.
 #[derive(Debug, Default)]
-struct Sources {
-    captures: Vec<PathBuf>,
-    facts: Vec<PathBuf>,
-    config: Option<PathBuf>,
+pub(super) struct Sources {
+    pub captures: Vec<PathBuf>,
+    pub facts: Vec<PathBuf>,
+    pub config: Option<PathBuf>,
 }
 
 impl Sources {
-    fn add(&mut self, path: PathBuf) -> anyhow::Result<()> {
+    pub(super) fn add(&mut self, path: PathBuf) -> anyhow::Result<()> {
         if !path.is_dir() {
             self.captures.push(path);
             return Ok(());

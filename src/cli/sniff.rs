@@ -60,7 +60,15 @@ impl WatchArgs {
             Some(Listen::On(address)) => Some(address),
         };
         let config_text = self.config.as_deref().map(std::fs::read_to_string).transpose()?;
-        Ok(LiveOptions { config, duration: self.duration, record: None, config_text, listen, screen: None })
+        Ok(LiveOptions {
+            config,
+            duration: self.duration,
+            record: None,
+            config_text,
+            listen,
+            screen: None,
+            ledger: None,
+        })
     }
 }
 
@@ -80,7 +88,8 @@ fn listen(text: &str) -> Result<Listen, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// As the configuration writes it.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text)
 }
 

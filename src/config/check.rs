@@ -51,7 +51,8 @@ pub(super) fn check(
     check.unique(file.exceptions.iter().map(|exception| &exception.value.name), "exception");
     let contracts = contracts.into_iter().collect::<Option<Vec<_>>>()?;
     let exceptions = exceptions.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(assemble(file, contracts, exceptions))
+    let Check { hops, destinations, .. } = check;
+    Some(Config { hops, destinations, ..assemble(file, contracts, exceptions) })
 }
 
 impl Check<'_> {

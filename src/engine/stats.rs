@@ -27,6 +27,8 @@ pub struct EngineStats {
     pub path_flows: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
     /// How long after its first packet the verdict on a flow was final.
     pub verdict_seconds: Delays,
+    /// When a flow was last proven to have passed each hop.
+    pub hops_seen: BTreeMap<Arc<str>, Option<Timestamp>>,
     /// Why flows were unobservable.
     pub unobservable: BTreeMap<Unobservable, u64>,
     /// Alerts raised (updates not counted), by rule and the severity at which they were raised.

@@ -9,11 +9,11 @@ use std::io::{self, Write};
 use super::record::Flags;
 use super::{FlowWriter, conn, stamp};
 use crate::alert::sinks::text::printable;
-use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Side};
+use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Mac, Side};
 use crate::time::Timestamp;
 
 /// The head line.
-const HEAD: [&str; 45] = [
+const HEAD: [&str; 52] = [
     "observation_point",
     "start",
     "end",
@@ -59,6 +59,13 @@ const HEAD: [&str; 45] = [
     "proxy_version",
     "proxy_source",
     "proxy_destination",
+    "dns_more",
+    "openvpn_reset",
+    "openvpn_protection",
+    "echo_odd_replies",
+    "echo_unasked_replies",
+    "orig_next_hop",
+    "resp_next_hop",
 ];
 
 /// Writes CSV.
@@ -169,7 +176,10 @@ impl<W: Write> Fields<W> {
         self.text(reason.as_str())?;
         match record.app.as_deref() {
             Some(app) => self.facts(app)?,
-            None => self.empty(18)?,
+            None => self.empty(23)?,
+        }
+        for side in [record.orig, record.resp] {
+            self.mac(side.next_hop)?;
         }
         self.csv.write_record(None::<&[u8]>).map_err(io_error)
     }
@@ -181,12 +191,16 @@ impl<W: Write> Fields<W> {
     fn end(&mut self, end: Endpoint, side: Side) -> io::Result<()> {
         self.value(end.ip)?;
         self.value(end.port)?;
-        self.optional(side.mac.map(stamp::mac).as_ref().map(stamp::Short::as_str))?;
+        self.mac(side.mac)?;
         let counters = side.counters;
         self.value(counters.packets)?;
         self.value(counters.frame_bytes)?;
         self.value(counters.ip_bytes)?;
         self.value(counters.payload_bytes)
+    }
+
+    fn mac(&mut self, mac: Option<Mac>) -> io::Result<()> {
+        self.optional(mac.map(stamp::mac).as_ref().map(stamp::Short::as_str))
     }
 
     fn facts(&mut self, app: &AppFacts) -> io::Result<()> {
@@ -209,6 +223,11 @@ impl<W: Write> Fields<W> {
         self.optional(app.ssh.as_deref())?;
         self.optional_value(app.proxy.map(|proxy| proxy.version))?;
         self.optional_value(app.proxy.and_then(|proxy| proxy.source).map(std::net::SocketAddr::from))?;
-        self.optional_value(app.proxy.and_then(|proxy| proxy.destination).map(std::net::SocketAddr::from))
+        self.optional_value(app.proxy.and_then(|proxy| proxy.destination).map(std::net::SocketAddr::from))?;
+        self.optional_value(Some(app.dns_more).filter(|more| *more > 0))?;
+        self.optional(app.openvpn.map(|openvpn| openvpn.reset.as_str()))?;
+        self.optional(app.openvpn.map(|openvpn| openvpn.protection.as_str()))?;
+        self.optional_value(app.echo.map(|echo| echo.odd_replies))?;
+        self.optional_value(app.echo.map(|echo| echo.unasked_replies))
     }
 }

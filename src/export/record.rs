@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 use super::stamp;
 use crate::flow::community_id;
 use crate::input::{
-    ConnState, DnsMessage, EndReason, Endpoint, FlowRecord, History, HttpRequest, Mac, ObservationPoint, Protocol,
-    ProxyHeader, QuicInitial, Side, SocksRequest, TcpFacts, TlsHello, Tunnel, TunnelKind,
+    ConnState, DnsMessage, EchoFacts, EndReason, Endpoint, FlowRecord, History, HttpRequest, Mac, ObservationPoint,
+    OpenVpn, Protocol, ProxyHeader, QuicInitial, Side, SocksRequest, TcpFacts, TlsHello, Tunnel, TunnelKind,
 };
 use crate::time::Timestamp;
 
@@ -68,6 +68,9 @@ pub(super) struct FlowLine<'a> {
     #[serde(skip_serializing_if = "<[DnsMessage]>::is_empty")]
     #[schemars(with = "Vec<DnsMessage>")]
     dns: &'a [DnsMessage],
+    /// DNS questions after those, repeated ones too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns_more: Option<u64>,
     /// The first HTTP request.
     #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<&'a HttpRequest>,
@@ -80,6 +83,12 @@ pub(super) struct FlowLine<'a> {
     /// A PROXY protocol header: whom the connection is made for.
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy: Option<ProxyHeader>,
+    /// The first message of an `OpenVPN` control channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openvpn: Option<OpenVpn>,
+    /// ICMP echo replies that are not what was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    echo: Option<EchoFacts>,
 }
 
 /// One end of a flow and what it sent.
@@ -93,6 +102,10 @@ struct End {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "mac")]
     #[schemars(with = "Option<Mac>")]
     mac: Option<Mac>,
+    /// Destination MAC of its first packet.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "mac")]
+    #[schemars(with = "Option<Mac>")]
+    next_hop: Option<Mac>,
     /// Packets sent.
     packets: u64,
     /// Bytes sent on the wire, link header included.
@@ -239,6 +252,7 @@ impl End {
             ip: end.ip,
             port: end.port,
             mac: side.mac,
+            next_hop: side.next_hop,
             packets: counters.packets,
             frame_bytes: counters.frame_bytes,
             ip_bytes: counters.ip_bytes,
@@ -275,10 +289,13 @@ impl<'a> FlowLine<'a> {
             tls: app.and_then(|app| app.tls.as_ref()),
             quic: app.and_then(|app| app.quic),
             dns: app.map_or(&[], |app| &app.dns),
+            dns_more: app.map(|app| app.dns_more).filter(|more| *more > 0),
             http: app.and_then(|app| app.http.as_ref()),
             socks: app.and_then(|app| app.socks.as_ref()),
             ssh: app.and_then(|app| app.ssh.as_deref()),
             proxy: app.and_then(|app| app.proxy),
+            openvpn: app.and_then(|app| app.openvpn),
+            echo: app.and_then(|app| app.echo),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use super::lines::Lines;
 use super::{FlowWriter, conn, stamp};
 use crate::alert::sinks::text::printable;
-use crate::input::{AppFacts, DnsMessage, EndReason, Endpoint, FlowRecord, HttpRequest, Protocol};
+use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, HttpRequest, Protocol};
 use crate::time::Timestamp;
 
 /// Writes lines for a person.
@@ -174,7 +174,13 @@ fn facts(out: &mut Vec<u8>, app: &AppFacts) -> Written {
     if let Some(version) = &app.ssh {
         word(out, version);
     }
-    questions(out, &app.dns)
+    if let Some(openvpn) = &app.openvpn {
+        write!(out, "openvpn {} {} ", openvpn.reset.as_str(), openvpn.protection.as_str())?;
+    }
+    if let Some(echo) = &app.echo {
+        write!(out, "{} odd and {} unasked replies ", echo.odd_replies, echo.unasked_replies)?;
+    }
+    questions(out, app)
 }
 
 fn request(out: &mut Vec<u8>, http: &HttpRequest) {
@@ -185,7 +191,8 @@ fn request(out: &mut Vec<u8>, http: &HttpRequest) {
 }
 
 /// The first message, whether it was answered, and how many there are more.
-fn questions(out: &mut Vec<u8>, messages: &[DnsMessage]) -> Written {
+fn questions(out: &mut Vec<u8>, app: &AppFacts) -> Written {
+    let messages = &app.dns;
     let Some(first) = messages.first() else { return Ok(()) };
     word(out, "dns");
     word(out, &first.query);
@@ -194,7 +201,7 @@ fn questions(out: &mut Vec<u8>, messages: &[DnsMessage]) -> Written {
     if let Some(rcode) = answer.and_then(|message| message.rcode.as_ref()) {
         word(out, rcode);
     }
-    let others = messages.iter().filter(|message| message.query != first.query).count();
+    let others = messages.iter().filter(|message| message.query != first.query).count() as u64 + app.dns_more;
     if others > 0 { write!(out, "and {others} more ") } else { Ok(()) }
 }
 

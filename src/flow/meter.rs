@@ -2,7 +2,8 @@
 //!
 //! Contract: event times never go back. A timer fires when the clock reaches its deadline, before what happens then, and
 //! its event carries the deadline: output depends on the packets only, not on how often time is told.
-//! Each packet is counted into exactly one record, and each record has one `Started` and one `Ended`.
+//! Each packet is counted into exactly one record, and each record has one `Started` and one `Ended`; what one packet causes comes
+//! in the order `Started`, `Answered`, `Payload`, `Updated`.
 //! Limits: the clock is the latest packet time (or `advance`) seen; packets from before it count at the clock, while records
 //! keep the packets' own times. A packet from far in the future ends every flow, once.
 //! Design: packets go in batches through decoding, reading ahead in the table, and counting. A TCP connection that has ended
@@ -31,6 +32,17 @@ use crate::time::{Timestamp, Watermark};
 
 /// Packets that go through the stages together: enough to wait for memory once, few enough to stay in the first cache.
 const BATCH: usize = 32;
+
+/// What a packet is for its flow, beside one more.
+#[derive(Clone, Copy, Debug)]
+struct News {
+    /// The first of a record.
+    starts: bool,
+    /// The first answer of a record.
+    answers: bool,
+    /// It brought first-payload facts.
+    says: bool,
+}
 
 /// Packets of one observation point into flow events.
 #[derive(Debug)]
@@ -254,21 +266,19 @@ impl Meter {
         hot.last = now;
         let ended = headers.tcp.as_ref().is_some_and(|tcp| state::see_tcp(hot, cold, direction, tcp, headers));
         if hot.is_first_of(direction) {
-            cold.see_first(direction, headers);
+            cold.see_first(hot, direction, headers);
         }
         let answers = !hot.marks.has(Mark::Answered) && is_answer(direction, headers);
         if answers {
             hot.marks.set(Mark::Answered);
         }
-        if hot.interest.wants(direction.index(), headers.payload_bytes) {
-            let payload = headers.payload(context.data);
-            self.probes.feed(&mut hot.interest, &mut cold.seat, direction.index(), headers, payload);
-        }
+        let says = hot.interest.wants(direction.index(), headers.payload_bytes)
+            && self.probes.feed(&mut hot.interest, &mut cold.seat, direction.index(), headers, context.data);
         if carried || ended || headers.fragment.is_some() {
             self.remember(packet, now, slot, direction, (carried, ended));
         }
-        if starts || answers || !self.limits.update_interval.is_zero() {
-            self.report(now, slot, starts, answers, out);
+        if starts || answers || says || !self.limits.update_interval.is_zero() {
+            self.report(now, slot, News { starts, answers, says }, out);
         }
     }
 
@@ -339,12 +349,15 @@ impl Meter {
     }
 
     /// Tells what a packet, already counted, means.
-    fn report(&mut self, now: Timestamp, slot: u32, starts: bool, answered: bool, out: &mut impl FlowSink) {
-        if starts {
+    fn report(&mut self, now: Timestamp, slot: u32, news: News, out: &mut impl FlowSink) {
+        if news.starts {
             self.emit(now, FlowEventKind::Started, slot, out);
         }
-        if answered {
+        if news.answers {
             self.emit(now, FlowEventKind::Answered, slot, out);
+        }
+        if news.says {
+            self.emit(now, FlowEventKind::Payload, slot, out);
         }
         if !self.limits.update_interval.is_zero() && !self.table.hot(slot).marks.has(Mark::Recent) {
             self.update(now, slot, out);

@@ -3,16 +3,18 @@
 //! Contract: [`Interest`] is one byte in a flow's hot entry; while it wants nothing, payload costs one comparison. [`Probes`]
 //! takes payload in any order, repeated or cut, and keeps facts. Content decides what a flow speaks; ports decide only for DNS.
 //! A flow whose first payload is of no known protocol keeps nothing: no allocation, and [`LOOKS`] more segments are compared
-//! with the start of a TLS hello (STARTTLS and the like).
-//! Limits: [`MAX_PROBES`] flows with facts, [`MAX_BUFFERED`] bytes waiting, [`MAX_DNS`] questions a flow and [`MAX_QUESTIONS`]
-//! of all, and the parsers' own; what does not fit is counted. Streams are put together only around the messages that are looked for.
+//! with the start of a TLS hello (STARTTLS and the like). What is new is told of at once, a few times a flow.
+//! Limits: [`MAX_PROBES`] flows with facts, [`MAX_BUFFERED`] bytes waiting, [`MAX_DNS`] questions a flow and a number of them
+//! in all, and the parsers' own; what does not fit is counted. Streams are put together only around the messages that are looked for.
 //! Design: a message that lies in one segment is read in place; only pieces are copied. What is kept at last is one shared
 //! [`AppFacts`] a flow, so that each event shows it without a copy.
 
 mod content;
 mod datagram;
+mod echo;
 mod fragments;
 mod interest;
+mod keep;
 mod stream;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::decode::{Headers, TcpHeader};
 use crate::input::{AppFacts, Protocol};
 use content::{After, Fact, Step};
 use datagram::Quic;
+use echo::Echoes;
 use fragments::Pieces;
 use interest::payload_seq;
 pub(super) use interest::{Interest, Seat};
@@ -33,8 +36,6 @@ const MAX_PROBES: usize = 1 << 18;
 const MAX_BUFFERED: usize = 32 << 20;
 /// Questions of a flow that are kept; a repeated one counts once.
 const MAX_DNS: usize = 256;
-/// Questions of all flows, beyond the first of each: some 120 bytes each.
-const MAX_QUESTIONS: usize = 1 << 19;
 /// Later segments of a flow of unknown content that are compared with the start of a hello.
 const LOOKS: u8 = 6;
 
@@ -48,7 +49,15 @@ fn is_dns(headers: &Headers) -> bool {
 struct Probe {
     facts: Option<Arc<AppFacts>>,
     work: Option<Box<Work>>,
+    /// Questions that came after the last that was kept.
+    more: u32,
+    /// There is no room for more questions.
+    is_full: bool,
+    /// How often it was told of at once.
+    told: u8,
 }
+
+const _: () = assert!(size_of::<Probe>() <= 24);
 
 /// Unfinished messages.
 #[derive(Debug, Default)]
@@ -68,6 +77,19 @@ impl Work {
         let pieces = self.pieces.as_ref().map(|pieces| &pieces.stream);
         self.streams.iter().chain(quic).chain(pieces).map(Stream::held).sum()
     }
+
+    /// Adds what is surely there of messages that are not finished.
+    fn show(&self, facts: &mut AppFacts) {
+        for (side, stream) in self.streams.iter().enumerate() {
+            let mut name = String::new();
+            if let Step::Found(fact, _) = content::step(stream.prefix(), true, false, &mut name) {
+                fact.keep(facts, side, &name);
+            }
+        }
+        if let Some(hello) = self.quic.as_ref().and_then(|quic| quic.hello(true).whole()) {
+            Fact::Tls(hello).keep(facts, 0, "");
+        }
+    }
 }
 
 /// The probes of one meter.
@@ -77,9 +99,12 @@ pub(super) struct Probes {
     free: Vec<u32>,
     /// Bytes waiting in all of them.
     buffered: usize,
-    /// Questions kept in all of them.
+    /// Questions kept in all of them, by their [`keep::weight`].
     questions: usize,
     refused: u64,
+    echoes: Echoes,
+    /// The packet being read brought something that is told of at once.
+    is_news: bool,
     /// The name of the message being read.
     name: String,
     /// The QUIC packet being read.
@@ -92,15 +117,24 @@ impl Probes {
         self.refused
     }
 
-    /// Takes the captured payload of a packet that [`Interest::wants`].
+    /// Takes a packet that [`Interest::wants`], from its frame; true when what it brought is to be told of at once.
     pub(super) fn feed(
         &mut self,
         interest: &mut Interest,
         seat: &mut Seat,
         side: usize,
         headers: &Headers,
-        payload: &[u8],
-    ) {
+        frame: &[u8],
+    ) -> bool {
+        if interest.is_echo() {
+            return self.echoes.see(seat, headers, frame);
+        }
+        self.payload(interest, seat, side, headers, headers.payload(frame));
+        std::mem::take(&mut self.is_news) && self.may_tell(seat)
+    }
+
+    /// The captured payload of a packet.
+    fn payload(&mut self, interest: &mut Interest, seat: &mut Seat, side: usize, headers: &Headers, payload: &[u8]) {
         if payload.is_empty() {
             // Not captured, and hardly will be later.
             return interest.disappoint(side);
@@ -117,18 +151,18 @@ impl Probes {
     }
 
     /// What a flow said so far; of an unfinished message what is surely there.
-    pub(super) fn facts(&self, seat: &Seat) -> Option<Arc<AppFacts>> {
-        let probe = self.all.get(seat.slot as usize)?;
-        let Some(work) = &probe.work else { return probe.facts.clone() };
-        let mut facts = probe.facts.as_deref().cloned().unwrap_or_default();
-        for (side, stream) in work.streams.iter().enumerate() {
-            let mut name = String::new();
-            if let Step::Found(fact, _) = content::step(stream.prefix(), true, false, &mut name) {
-                fact.keep(&mut facts, side, &name);
-            }
+    pub(super) fn facts(&self, interest: Interest, seat: &Seat) -> Option<Arc<AppFacts>> {
+        if interest.is_echo() {
+            return echo::facts(seat).map(|echo| Arc::new(AppFacts { echo: Some(echo), ..AppFacts::default() }));
         }
-        if let Some(hello) = work.quic.as_ref().and_then(|quic| quic.hello(true).whole()) {
-            Fact::Tls(hello).keep(&mut facts, 0, "");
+        let probe = self.all.get(seat.slot as usize)?;
+        if probe.work.is_none() && probe.more == 0 {
+            return probe.facts.clone();
+        }
+        let mut facts = probe.facts.as_deref().cloned().unwrap_or_default();
+        facts.dns_more = u64::from(probe.more);
+        if let Some(work) = &probe.work {
+            work.show(&mut facts);
         }
         (facts != AppFacts::default()).then(|| Arc::new(facts))
     }
@@ -142,8 +176,9 @@ impl Probes {
     pub(super) fn release(&mut self, seat: &mut Seat) {
         self.drop_work(seat);
         if let Some(probe) = self.all.get_mut(seat.slot as usize) {
-            let facts = probe.facts.take();
-            self.questions = self.questions.saturating_sub(facts.map_or(0, |facts| facts.dns.len()));
+            let facts = std::mem::take(probe).facts;
+            let weight = facts.iter().flat_map(|facts| &facts.dns).map(|known| keep::weight(&known.query)).sum();
+            self.questions = self.questions.saturating_sub(weight);
             self.free.push(seat.slot);
         }
         seat.slot = Seat::NONE;
@@ -314,28 +349,6 @@ impl Probes {
             self.drop_work(seat);
         }
         used
-    }
-
-    /// Keeps a fact; a name that belongs to it is in `self.name`.
-    fn keep(&mut self, interest: &mut Interest, seat: &mut Seat, side: usize, fact: Fact) {
-        let name = std::mem::take(&mut self.name);
-        let is_full = self.questions >= MAX_QUESTIONS;
-        if let Some(facts) = self.probe(seat).map(|probe| probe.facts.get_or_insert_default())
-            && fact.is_news(facts, &name)
-        {
-            // A shared copy was shown by an earlier event and stays as it was.
-            let facts = Arc::make_mut(facts);
-            let before = facts.dns.len();
-            let has_room = (!is_full || before == 0) && fact.keep(facts, side, &name);
-            self.questions += facts.dns.len() - before;
-            if !has_room {
-                self.refused += u64::from(is_full);
-                interest.end();
-            }
-        } else if seat.slot == Seat::NONE {
-            interest.end();
-        }
-        self.name = name;
     }
 }
 

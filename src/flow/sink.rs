@@ -32,7 +32,7 @@ pub struct FlowView<'a> {
 impl FlowView<'_> {
     /// The record as it stands.
     pub fn record(&self) -> FlowRecord {
-        let app = self.probes.facts(&self.cold.seat);
+        let app = self.probes.facts(self.hot.interest, &self.cold.seat);
         FlowRecord { app, ..state::record(self.point, self.ids, self.hot, self.cold) }
     }
 

@@ -7,6 +7,7 @@
 
 use super::id::IdMaker;
 use super::key::FlowKey;
+use super::macs::Macs;
 use super::probe::{Interest, Seat};
 use super::tcp::{TcpState, TcpStory};
 use crate::decode::{Headers, TcpHeader, VlanStack};
@@ -107,7 +108,7 @@ pub(super) struct Cold {
     pub(super) seat: Seat,
     /// Records of this tuple before this one with the same start.
     again: u32,
-    macs: [Option<Mac>; 2],
+    macs: Macs,
     extras: Option<Box<Extras>>,
 }
 
@@ -119,6 +120,8 @@ const _: () = assert!(size_of::<Cold>() <= 120);
 pub(super) struct Extras {
     /// Upper halves of the counters.
     carries: [LowCounters; 2],
+    /// Next hops that [`Macs`] has no place for.
+    hops: [Option<Mac>; 2],
     /// Fragments in the record.
     pub(super) fragments: u64,
     /// Tunnels around, or in, the record's first packet.
@@ -263,7 +266,7 @@ pub(super) fn open_record(
     cold.start = at;
     cold.started = now;
     cold.reported = now;
-    cold.macs = [None; 2];
+    cold.macs = Macs::NONE;
     cold.extras = None;
     hot.marks.clear(Mark::Extras);
     if tunnels.is_some() || !headers.vlans.as_slice().is_empty() {
@@ -283,7 +286,7 @@ impl Cold {
             tcp: TcpStory::default(),
             seat: Seat::new(),
             again: 0,
-            macs: [None; 2],
+            macs: Macs::NONE,
             extras: None,
         }
     }
@@ -306,10 +309,10 @@ impl Cold {
     }
 
     /// Keeps what only the first packet of a direction tells.
-    pub(super) fn see_first(&mut self, direction: Direction, headers: &Headers) {
-        let mac = &mut self.macs[direction.index()];
-        if mac.is_none() {
-            *mac = headers.src_mac;
+    pub(super) fn see_first(&mut self, hot: &mut Hot, direction: Direction, headers: &Headers) {
+        let misfits = self.macs.see(direction.index(), headers.src_mac, headers.dst_mac);
+        for (side, hop) in misfits.into_iter().flatten() {
+            self.extras(hot).hops[side] = Some(hop);
         }
         self.seat.see_first(direction.index(), headers);
     }
@@ -350,7 +353,11 @@ const fn whole(low: LowCounters, high: LowCounters) -> Counters {
 /// The record as it stands, without first-payload facts.
 pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &Cold) -> FlowRecord {
     let [orig, resp] = counters(hot, cold);
-    let side = |index: usize, counters| Side { mac: cold.macs[index], next_hop: None, counters };
+    let extras = cold.extras.as_deref();
+    let side = |index: usize, counters| {
+        let next_hop = cold.macs.hop(index).or_else(|| extras.and_then(|extras| extras.hops[index]));
+        Side { mac: cold.macs.source(index), next_hop, counters }
+    };
     let tuple = hot.tuple();
     let tcp = || TcpFacts {
         orig_flags: hot.flags[0],
@@ -358,7 +365,6 @@ pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &C
         state: hot.tcp.conn_state(&cold.tcp),
         history: cold.tcp.history(),
     };
-    let extras = cold.extras.as_deref();
     FlowRecord {
         id: ids.id(&tuple, cold.start, cold.again),
         point: point.clone(),

@@ -21,6 +21,9 @@ pub struct AppFacts {
     /// DNS questions with their answers: the first few that differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsMessage>,
+    /// DNS questions after those, repeated ones too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dns_more: u64,
     /// The first HTTP request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpRequest>,
@@ -33,6 +36,17 @@ pub struct AppFacts {
     /// A PROXY protocol header: whom the connection is made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<ProxyHeader>,
+    /// An `OpenVPN` handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openvpn: Option<OpenVpn>,
+    /// ICMP echo replies that are not what was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<EchoFacts>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A TLS `ClientHello` (RFC 8446 §4.1.2).
@@ -104,4 +118,72 @@ pub struct ProxyHeader {
     /// The address and port that the client connected to, where stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<(IpAddr, u16)>,
+}
+
+/// The first message of an `OpenVPN` control channel that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct OpenVpn {
+    /// Which it was.
+    pub reset: OpenVpnReset,
+    /// How the control channel is protected.
+    pub protection: OpenVpnProtection,
+}
+
+/// A message that opens an `OpenVPN` control channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenVpnReset {
+    /// `P_CONTROL_HARD_RESET_CLIENT_V2`.
+    ClientV2,
+    /// `P_CONTROL_HARD_RESET_CLIENT_V3`.
+    ClientV3,
+    /// `P_CONTROL_HARD_RESET_SERVER_V2`.
+    ServerV2,
+}
+
+impl OpenVpnReset {
+    /// The name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientV2 => "client_v2",
+            Self::ClientV3 => "client_v3",
+            Self::ServerV2 => "server_v2",
+        }
+    }
+}
+
+/// How an `OpenVPN` control channel is protected, beside by TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenVpnProtection {
+    /// Not.
+    None,
+    /// Signed by a shared key.
+    TlsAuth,
+    /// Encrypted by a shared key.
+    TlsCrypt,
+    /// Encrypted by a key of the client's own.
+    TlsCryptV2,
+}
+
+impl OpenVpnProtection {
+    /// The name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::TlsAuth => "tls_auth",
+            Self::TlsCrypt => "tls_crypt",
+            Self::TlsCryptV2 => "tls_crypt_v2",
+        }
+    }
+}
+
+/// ICMP echo replies that are not what was asked for. A host's own replies to ping repeat the request; those of a tunnel do not.
+/// How many requests and replies there were is in the flow's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct EchoFacts {
+    /// Replies that say something else than their request, or more.
+    pub odd_replies: u32,
+    /// Replies to which no request was seen, or one that was forgotten since.
+    pub unasked_replies: u32,
 }

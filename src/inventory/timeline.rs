@@ -179,6 +179,11 @@ impl Timeline {
         self.networks.link(point)
     }
 
+    /// All links as they were last told, up or not, in order of name.
+    pub fn links(&self) -> impl Iterator<Item = &LinkEvent> {
+        self.networks.links()
+    }
+
     /// Whether the runtime answers and its list was complete.
     pub fn is_heard(&self, runtime: &str) -> bool {
         self.runtimes.get(runtime) == Some(&Hearing::Reconciled)

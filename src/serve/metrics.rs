@@ -7,7 +7,7 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -15,7 +15,9 @@ use super::{PointCounters, Snapshot};
 use crate::decode::DecodeReason;
 use crate::detect::Severity;
 use crate::detect::rules;
+use crate::engine::Delays;
 use crate::input::MissedKind;
+use crate::time::Timestamp;
 
 /// Observation points with series of their own.
 pub const MAX_POINTS: usize = 200;
@@ -34,13 +36,40 @@ struct Sample {
 pub struct Metric {
     /// Name as it is scraped.
     pub name: &'static str,
-    /// `true` for a counter, `false` for a gauge.
-    pub counter: bool,
+    /// Counter, gauge or histogram.
+    pub kind: Kind,
     /// Labels, in order.
     pub labels: &'static [&'static str],
     /// What it counts, and in which unit.
     pub help: &'static str,
-    samples: fn(&Snapshot) -> Vec<Sample>,
+    values: Values,
+}
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// How often something took at most so long.
+    Histogram,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// Where a metric's values come from.
+enum Values {
+    Plain(fn(&Snapshot) -> Vec<Sample>),
+    Delays(fn(&Snapshot) -> Delays),
 }
 
 impl fmt::Debug for Metric {
@@ -55,7 +84,7 @@ const fn counter(
     help: &'static str,
     samples: fn(&Snapshot) -> Vec<Sample>,
 ) -> Metric {
-    Metric { name, counter: true, labels, help, samples }
+    Metric { name, kind: Kind::Counter, labels, help, values: Values::Plain(samples) }
 }
 
 const fn gauge(
@@ -64,7 +93,11 @@ const fn gauge(
     help: &'static str,
     samples: fn(&Snapshot) -> Vec<Sample>,
 ) -> Metric {
-    Metric { name, counter: false, labels, help, samples }
+    Metric { name, kind: Kind::Gauge, labels, help, values: Values::Plain(samples) }
+}
+
+const fn histogram(name: &'static str, help: &'static str, delays: fn(&Snapshot) -> Delays) -> Metric {
+    Metric { name, kind: Kind::Histogram, labels: &["le"], help, values: Values::Delays(delays) }
 }
 
 /// Every metric, in the order of output.
@@ -130,6 +163,20 @@ pub static METRICS: &[Metric] = &[
                     sample([("contract", &**contract), ("verdict", verdict), ("reason", reason)], *n)
                 })
                 .collect()
+        },
+    ),
+    histogram(
+        "hopwatch_path_verdict_seconds",
+        "How long after its first packet the verdict on a flow that a contract covers was final",
+        |s| s.engine.verdict_seconds,
+    ),
+    gauge(
+        "hopwatch_hop_last_seen_timestamp_seconds",
+        &["hop"],
+        "When a flow was last proven to have passed the hop, in seconds since 1970; 0: never since the start",
+        |s| {
+            let seconds = |at: &Option<Timestamp>| at.map_or(0, |at| at.since(Timestamp::from_secs(0)).as_secs());
+            s.engine.hops_seen.iter().map(|(hop, at)| sample([("hop", &**hop)], seconds(at))).collect()
         },
     ),
     counter(
@@ -318,21 +365,45 @@ struct FromSnapshot(std::sync::Arc<Snapshot>);
 impl Collector for FromSnapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for metric in METRICS {
-            let kind = if metric.counter { MetricType::Counter } else { MetricType::Gauge };
             let name = metric.name.strip_suffix("_total").unwrap_or(metric.name);
+            let kind = match metric.kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Gauge => MetricType::Gauge,
+                Kind::Histogram => MetricType::Histogram,
+            };
             let mut family = encoder.encode_descriptor(name, metric.help, None, kind)?;
-            for sample in (metric.samples)(&self.0) {
-                let labels = Labels(&sample.labels);
-                let mut series = family.encode_family(&labels)?;
-                if metric.counter {
-                    series.encode_counter::<Labels<'_>, u64, u64>(&sample.value, None)?;
-                } else {
-                    series.encode_gauge(&i64::try_from(sample.value).unwrap_or(i64::MAX))?;
+            match metric.values {
+                Values::Delays(delays) => encode_delays(&mut family, &delays(&self.0))?,
+                Values::Plain(samples) => {
+                    samples(&self.0).iter().try_for_each(|sample| encode_sample(&mut family, metric.kind, sample))?;
                 }
             }
         }
         Ok(())
     }
+}
+
+fn encode_sample(family: &mut MetricEncoder<'_>, kind: Kind, sample: &Sample) -> fmt::Result {
+    let labels = Labels(&sample.labels);
+    let mut series = family.encode_family(&labels)?;
+    if kind == Kind::Counter {
+        series.encode_counter::<Labels<'_>, u64, u64>(&sample.value, None)
+    } else {
+        series.encode_gauge(&i64::try_from(sample.value).unwrap_or(i64::MAX))
+    }
+}
+
+/// The encoder adds the buckets up itself.
+fn encode_delays(family: &mut MetricEncoder<'_>, delays: &Delays) -> fmt::Result {
+    let bounds = Delays::BOUNDS.map(|millis| f64::from(millis) / 1000.0).into_iter().chain([f64::INFINITY]);
+    let mut below = 0;
+    let buckets = bounds.zip(delays.buckets.into_iter().chain([delays.count])).map(|(bound, up_to)| {
+        let within = up_to.saturating_sub(below);
+        below = up_to;
+        (bound, within)
+    });
+    let buckets: Vec<_> = buckets.collect();
+    family.encode_histogram::<Labels<'_>>(delays.sum.as_secs_f64(), delays.count, &buckets, None)
 }
 
 /// The snapshot in OpenMetrics 1.0.
@@ -360,14 +431,29 @@ fn described_by_full_name(line: &str) -> String {
         return line.to_owned();
     };
     let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-    let is_counter = METRICS.iter().any(|metric| metric.counter && metric.name.strip_suffix("_total") == Some(name));
+    let is_counter =
+        METRICS.iter().any(|metric| metric.kind == Kind::Counter && metric.name.strip_suffix("_total") == Some(name));
     format!("{keyword}{name}{} {rest}", if is_counter { "_total" } else { "" })
 }
+
+/// Shares are not metrics: a share of counters is right over any stretch of time, a gauge only over the one that it was made with.
+const SHARES: &str = r#"
+Shares are made of counters, over the stretch of time that you choose:
+
+| share | expression |
+|---|---|
+| of flows whose sender is known | `sum(rate(hopwatch_attributions_total{result=~"exact\|likely"}[5m])) / sum(rate(hopwatch_attributions_total[5m]))` |
+| of covered flows that could be judged | `1 - sum by (contract) (rate(hopwatch_path_flows_total{verdict="unobservable"}[5m])) / sum by (contract) (rate(hopwatch_path_flows_total[5m]))` |
+| of verdicts that were final within a second | `sum(rate(hopwatch_path_verdict_seconds_bucket{le="1.0"}[5m])) / sum(rate(hopwatch_path_verdict_seconds_count[5m]))` |
+| seconds since a hop was last seen | `time() - (hopwatch_hop_last_seen_timestamp_seconds > 0)` |
+
+Alerting rules on them: [hopwatch.rules.yaml](../config/prometheus/hopwatch.rules.yaml), tested by promtool.
+"#;
 
 /// `docs/metrics.md`.
 pub fn reference() -> String {
     let row = |metric: &Metric| {
-        let kind = if metric.counter { "counter" } else { "gauge" };
+        let kind = metric.kind.as_str();
         let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
         format!("| `{}` | {kind} | {labels} | {} |\n", metric.name, metric.help)
     };
@@ -375,6 +461,6 @@ pub fn reference() -> String {
     format!(
         "# Metrics\n\nServed at `/metrics` (default http://127.0.0.1:9921/metrics), in Prometheus text 0.0.4 or, when the scraper asks for \
          it, OpenMetrics 1.0.\nAt most {MAX_POINTS} observation points have series of their own; the others are summed as `other`.\n\n\
-         | metric | type | labels | what it counts |\n|---|---|---|---|\n{rows}"
+         | metric | type | labels | what it counts |\n|---|---|---|---|\n{rows}{SHARES}"
     )
 }

@@ -63,7 +63,7 @@ pub fn build(world: &World) -> Result<()> {
     world.script(&topology()).context("cannot build the pretended internet")?;
     world.script(&format!(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=web.example \
-         -keyout {HOME}/key.pem -out {HOME}/cert.pem 2>/dev/null; head -c 20000 /dev/urandom >{HOME}/download"
+         -keyout {HOME}/key.pem -out {HOME}/cert.pem 2>/dev/null; head -c 8000 /dev/urandom >{HOME}/download"
     ))?;
     for site in &SITES {
         std::fs::write(world.path(format!("{}.conf", site.name)), nginx_conf(site))?;

@@ -112,7 +112,7 @@ const fn snap(config: &CaptureConfig, recording: bool) -> Snap {
 }
 
 /// Interface names as the configuration selects them.
-pub(super) fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
+pub(in crate::app) fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
     let mut globs = GlobSetBuilder::new();
     for pattern in patterns {
         globs.add(Glob::new(pattern).with_context(|| format!("{pattern:?} does not select interfaces"))?);

@@ -1,18 +1,17 @@
 //! `hopwatch inventory --tree`: host → runtimes → networks → interfaces → network namespaces → workloads.
 //!
 //! Contract: what the runtimes say, beside what the kernel shows; where the two disagree the line begins with `!`. A workload is described
-//! once, under its first network; elsewhere its name refers to that. Limits: text of runtimes is escaped and cut at [`node::MOST`] characters.
+//! once, under its first network; elsewhere its name refers to that. Limits: text of runtimes is escaped and cut at [`crate::cli::node::MOST`] characters.
 //! Design: pure; [`super`] asks the runtimes and the kernel.
 
 mod known;
-mod node;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 
 use self::known::Known;
-use self::node::Node;
+use crate::cli::node::Node;
 use crate::host::Interface;
 use crate::input::{
     Attachment, InsideInterface, InventoryEvent, KernelFact, MissedKind, NetnsId, NetworkMode, RuntimeNetwork,

@@ -2,6 +2,8 @@
 //!
 //! Contract: cannot fail; scalars were checked where they were read.
 
+use std::collections::BTreeMap;
+
 use crate::alert::Exception;
 use crate::config::file::{FileConfig, Runtime};
 use crate::config::scalar::Socket;
@@ -48,6 +50,8 @@ pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: V
             max_alerts: alerts.max_open.size(),
             max_destinations: alerts.max_destinations.size(),
         },
+        hops: BTreeMap::new(),
+        destinations: BTreeMap::new(),
     }
 }
 

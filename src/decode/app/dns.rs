@@ -50,6 +50,11 @@ pub fn read(message: &[u8], name: &mut String) -> Option<Question> {
     Some(Question { id, is_response, opcode, rcode, kind, class, rest: rest.0.len() })
 }
 
+/// Whether a message, expected to be one, asks.
+pub fn is_question(message: &[u8]) -> bool {
+    message.len() >= 12 && message.get(2).is_some_and(|flags| flags & 0x80 == 0)
+}
+
 /// Whether the header is that of a standard query for one name, with all bits zero that must be.
 pub fn may_be_query(message: &[u8]) -> bool {
     let Some(head) = message.first_chunk::<12>() else { return false };

@@ -148,27 +148,7 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unse
 
 /// Why a network is not seen, and how to mend it.
 fn about(network: &str, why: &Unseen) -> [Evidence; 2] {
-    let (why, mend) = match why {
-        Unseen::Driver(driver) => (
-            format!("network {network} has the driver {driver}, which gives it no interface on the host"),
-            "set `capture.inside_namespaces`, or capture the parent interface of the network, where its frames pass \
-             with the container's own addresses"
-                .to_owned(),
-        ),
-        Unseen::Rootless(stack) => (
-            format!("its network is rootless ({stack}): on the host its traffic is that of one ordinary process"),
-            "set `capture.inside_namespaces` to see it inside; from outside only the sockets of that process show".to_owned(),
-        ),
-        Unseen::Down(point) => (
-            format!("{point}, at which network {network} was seen, is down or gone"),
-            "bring it up again, or find out who took it down".to_owned(),
-        ),
-        Unseen::NoInterface => (
-            format!("neither its interface nor the bridge of network {network} is among the captured ones"),
-            "name the bridge or the veth under `capture.interfaces`, or set `capture.inside_namespaces`".to_owned(),
-        ),
-    };
-    [place::evidence("observation", why), place::evidence("mend", mend)]
+    [place::evidence("observation", why.why(network)), place::evidence("mend", why.mend().to_owned())]
 }
 
 /// What the rule is.

@@ -3,8 +3,8 @@
 //! Contract: one step reads one message. A step that needs more bytes is repeated with them from the start, so no protocol
 //! has a state here. Design: the first byte rules out most protocols, so that unknown content costs a few comparisons.
 
-use crate::decode::app::{Parsed, dns, http, proxy, socks, ssh, tls};
-use crate::input::{AppFacts, DnsMessage, HttpRequest, ProxyHeader, QuicInitial, SocksRequest, TlsHello};
+use crate::decode::app::{Parsed, dns, http, openvpn, proxy, socks, ssh, tls};
+use crate::input::{AppFacts, DnsMessage, HttpRequest, OpenVpn, ProxyHeader, QuicInitial, SocksRequest, TlsHello};
 
 /// Something that was said.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) enum Fact {
     Socks(SocksRequest),
     Ssh(String),
     Proxy(ProxyHeader),
+    OpenVpn(OpenVpn),
 }
 
 /// What is of interest after a message.
@@ -60,6 +61,8 @@ pub(super) fn step(bytes: &[u8], last: bool, is_dns: bool, name: &mut String) ->
         Some(4 | 5) if socks::may_begin(bytes) || is_dialogue(bytes) => {
             parsed(socks::request(bytes, last), |(request, len)| (Fact::Socks(request), After::Bytes(len)))
         }
+        // The upper half of a length.
+        Some(0..=4) => parsed(openvpn::stream(bytes, last), |(found, _)| (Fact::OpenVpn(found), After::Flow)),
         _ => Step::Other,
     };
     if is_dns && matches!(step, Step::Other) { dns_message(bytes, last, name) } else { step }
@@ -99,15 +102,32 @@ fn parsed<T>(parsed: Parsed<T>, found: impl FnOnce(T) -> (Fact, After)) -> Step 
 }
 
 impl Fact {
-    /// Whether keeping it changes anything: repeated questions do not.
-    pub(super) fn is_news(&self, facts: &AppFacts, name: &str) -> bool {
+    /// Whether keeping it changes anything.
+    pub(super) fn is_news(&self, facts: &AppFacts, side: usize, name: &str) -> bool {
         match self {
+            Self::Tls(_) => facts.tls.is_none(),
+            Self::Quic(_) => facts.quic.is_none(),
+            Self::Http(_) => facts.http.is_none(),
+            Self::Socks(_) => facts.socks.is_none(),
+            Self::Proxy(_) => facts.proxy.is_none(),
+            Self::OpenVpn(_) => facts.openvpn.is_none(),
+            Self::Ssh(line) => {
+                if side == 0 {
+                    facts.ssh.as_ref() != Some(line)
+                } else {
+                    facts.ssh.is_none()
+                }
+            }
             Self::Dns(question) => !facts.dns.iter().any(|known| {
                 is_asked(known, question, name)
                     && (!question.is_response || known.rcode == Some(dns::rcode_name(question.rcode)))
             }),
-            _ => true,
         }
+    }
+
+    /// Whether it is told of at once: of DNS only the first question, since a resolver's flow asks all the time.
+    pub(super) const fn is_urgent(&self, facts: &AppFacts) -> bool {
+        !matches!(self, Self::Dns(_)) || facts.dns.is_empty()
     }
 
     /// Adds it; the first of its kind stays, except that the client's SSH string (side 0) replaces the server's.
@@ -119,6 +139,7 @@ impl Fact {
             Self::Http(request) => _ = facts.http.get_or_insert(request),
             Self::Socks(request) => _ = facts.socks.get_or_insert(request),
             Self::Proxy(header) => _ = facts.proxy.get_or_insert(header),
+            Self::OpenVpn(reset) => _ = facts.openvpn.get_or_insert(reset),
             Self::Ssh(line) if side == 0 => facts.ssh = Some(line),
             Self::Ssh(line) => _ = facts.ssh.get_or_insert(line),
             Self::Dns(question) => return keep_question(&mut facts.dns, &question, name),

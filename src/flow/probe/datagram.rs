@@ -1,4 +1,4 @@
-//! First-payload facts of UDP flows: DNS, QUIC, DTLS.
+//! First-payload facts of UDP flows: DNS, QUIC, DTLS, `OpenVPN`.
 //!
 //! Contract: every datagram stands for itself, except that a QUIC hello may be spread over several, in any order.
 //! Limits: [`MAX_INITIALS`] Initial packets a flow are decrypted; then what came is what there is.
@@ -8,7 +8,7 @@ use super::stream::{Stream, WINDOW};
 use super::{Interest, Probes, Seat};
 use crate::decode::Headers;
 use crate::decode::app::quic::{Initial, Initials, Keys, crypto_frames};
-use crate::decode::app::{Parsed, dns, quic, tls};
+use crate::decode::app::{Parsed, dns, openvpn, quic, tls};
 use crate::input::{QuicInitial, TlsHello};
 
 /// Initial packets of a flow that are decrypted.
@@ -63,8 +63,13 @@ impl Probes {
         payload: &[u8],
     ) {
         let is_dns = super::is_dns(headers);
-        if quic::may_begin(payload) && !is_dns {
+        if quic::may_begin(payload) {
             self.initials(interest, seat, side, payload);
+        } else if let Some(reset) = openvpn::datagram(payload, headers.payload_bytes as usize) {
+            self.keep(interest, seat, side, Fact::OpenVpn(reset));
+            interest.end();
+        } else if self.is_counting(seat) {
+            self.count_question(seat, dns::is_question(payload));
         } else if let Some(question) = self.question(seat, payload, is_dns) {
             self.keep(interest, seat, side, Fact::Dns(question));
         } else if let Parsed::Whole(hello) = tls::datagram(payload) {

@@ -2,30 +2,41 @@
 //!
 //! Contract: [`Interest`] is one byte and belongs with the hot fields of a flow, [`Seat`] with the cold ones.
 
+use super::echo;
 use crate::decode::{Headers, TcpHeader};
 use crate::input::{Protocol, tcp_flags};
 
 /// What a flow still wants of its payload: four bits a direction, the originator's lower.
 ///
-/// 0: nothing. 1 to 7: so many later segments may begin a hello. From 8: its messages, and so many of them, less 8, may yet
-/// be unreadable.
+/// 0: nothing. 1 to 6: so many later segments may begin a hello. From 7: its messages, and so many of them, less 7, may yet
+/// be unreadable. 15: all packets of an ICMP echo flow, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::flow) struct Interest(u8);
 
 impl Interest {
-    pub(super) const FRESH: u8 = 15;
-    pub(super) const MESSAGES: u8 = 8;
+    const ECHO: u8 = 15;
+    pub(super) const FRESH: u8 = 14;
+    pub(super) const MESSAGES: u8 = 7;
 
     /// Of a flow that starts with a packet.
     pub(in crate::flow) fn new(headers: &Headers) -> Self {
         let is_later = headers.fragment.is_some_and(|piece| !piece.is_first());
-        let is_wanted = matches!(headers.protocol, Protocol::TCP | Protocol::UDP) && !is_later;
-        Self(if is_wanted { Self::FRESH << 4 | Self::FRESH } else { 0 })
+        let level = match headers.protocol {
+            Protocol::TCP | Protocol::UDP if !is_later => Self::FRESH,
+            _ if echo::is_echo(headers) && !is_later => Self::ECHO,
+            _ => 0,
+        };
+        Self(level << 4 | level)
     }
 
-    /// Whether a packet of a direction (0: originator) is to be fed.
+    /// Whether a packet of a direction (0: originator) is to be fed: one with payload, if anything is wanted; of an echo each.
     pub(in crate::flow) const fn wants(self, side: usize, payload_bytes: u32) -> bool {
-        payload_bytes != 0 && self.level(side) != 0
+        self.level(side) > if payload_bytes == 0 { Self::FRESH } else { 0 }
+    }
+
+    /// Whether it is that of an ICMP echo flow.
+    pub(super) const fn is_echo(self) -> bool {
+        self.level(0) == Self::ECHO
     }
 
     pub(super) const fn level(self, side: usize) -> u8 {
@@ -55,7 +66,7 @@ impl Interest {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::flow) struct Seat {
     pub(super) slot: u32,
-    /// By direction: sequence number of the first byte that was not examined yet.
+    /// TCP, by direction: sequence number of the first byte that was not examined yet. Echo: odd and unasked replies.
     pub(super) next: [u32; 2],
     /// By direction: whether a packet was seen.
     pub(super) is_known: [bool; 2],

@@ -110,6 +110,11 @@ impl Networks {
         self.links.get(point)
     }
 
+    /// All links as they were last told, in order of name.
+    pub(super) fn links(&self) -> impl Iterator<Item = &LinkEvent> {
+        self.links.values()
+    }
+
     pub(super) fn has_links(&self) -> bool {
         !self.links.is_empty()
     }

@@ -19,6 +19,41 @@ pub enum Unseen {
     NoInterface,
 }
 
+impl Unseen {
+    /// In a sentence without its end.
+    pub fn why(&self, network: &str) -> String {
+        match self {
+            Self::Driver(driver) => {
+                format!("network {network} has the driver {driver}, which gives it no interface on the host")
+            }
+            Self::Rootless(stack) => {
+                format!("its network is rootless ({stack}): on the host its traffic is that of one ordinary process")
+            }
+            Self::Down(point) => format!("{point}, at which network {network} was seen, is down or gone"),
+            Self::NoInterface => {
+                format!("neither its interface nor the bridge of network {network} is among the captured ones")
+            }
+        }
+    }
+
+    /// What to do about it.
+    pub const fn mend(&self) -> &'static str {
+        match self {
+            Self::Driver(_) => {
+                "set `capture.inside_namespaces`, or capture the parent interface of the network, where its frames pass \
+                 with the container's own addresses"
+            }
+            Self::Rootless(_) => {
+                "set `capture.inside_namespaces` to see it inside; from outside only the sockets of that process show"
+            }
+            Self::Down(_) => "bring it up again, or find out who took it down",
+            Self::NoInterface => {
+                "name the bridge or the veth under `capture.interfaces`, or set `capture.inside_namespaces`"
+            }
+        }
+    }
+}
+
 /// Where the traffic of a workload can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
@@ -71,6 +106,17 @@ impl Timeline {
             }
             NetworkMode::Own | NetworkMode::None => self.own_watched(workload),
         }
+    }
+
+    /// Where nothing but a workload's traffic can be seen now: its interfaces on the host, and those inside its namespace; in order.
+    pub fn own_points(&self, workload: &Workload) -> Vec<ObservationPoint> {
+        let outside = workload.attachments.iter().filter_map(|attachment| attachment.host_interface.as_deref());
+        let mut points: Vec<_> =
+            outside.map(ObservationPoint::new).filter(|point| self.networks.is_up(point)).collect();
+        points.extend(self.networks.inside_points(&workload.id));
+        points.sort();
+        points.dedup();
+        points
     }
 
     fn host_watched(&self) -> Watched {

@@ -77,7 +77,8 @@ impl Case<'_> {
 
     /// The stage that was skipped.
     pub(super) fn missing(&self, open: Option<&Stage>) -> MissingHop {
-        let Some(stage) = open else { return MissingHop { name: "none".to_owned(), kind: None, expected: Vec::new() } };
+        let none = || MissingHop { name: "none".to_owned(), kind: None, expected: Vec::new() };
+        let Some(stage) = open else { return none() };
         let names: Vec<_> = stage.any_of.iter().map(|hop| hop.name.as_str()).collect();
         let expected = stage.any_of.iter().flat_map(|hop| self.expected(hop)).take(MOST).collect();
         MissingHop { name: names.join(" or "), kind: stage.any_of.first().map(|hop| hop.kind), expected }

@@ -1,0 +1,102 @@
+//! `hopwatch paths`: what proves each contract on this host, before any traffic flows.
+//!
+//! Contract: live it looks once at runtimes, links and (as far as permitted) the kernel, and changes nothing; of a recording it tells how things stood
+//! at its end. Limits: a runtime that does not answer is a warning. Design: the same facts as `sniff` gathers, given to a timeline alone.
+
+use anyhow::Context as _;
+
+use super::census;
+use super::replay::{self, ReplayOptions, ReplaySink};
+use crate::config::{Config, InsideNamespaces};
+use crate::host;
+use crate::input::{InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, WorkloadId, WorkloadState};
+use crate::inventory::{Timeline, Watched};
+use crate::observe::live::now;
+use crate::path::{PathState, coverage};
+use crate::report::paths::Paths;
+
+/// Events that may wait while it is tried whether connection tracking tells; none is read.
+const TRACKING_BYTES: usize = 1 << 16;
+
+/// How things stand on this host.
+pub fn live(config: &Config) -> anyhow::Result<Paths> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("starting the runtime for sockets")?;
+    let mut warnings = Vec::new();
+    let events = runtime.block_on(census::take(&config.runtimes)).unwrap_or_else(|error| {
+        warnings.push(format!("no container runtime answers: {error:#}"));
+        Vec::new()
+    });
+    let mut timeline = Timeline::new(config.engine.timeline);
+    let at = now();
+    events.iter().for_each(|event| timeline.apply(at, event));
+    let facts = host::kernel::observe_once(&first_processes(&events));
+    facts.iter().for_each(|fact| timeline.apply_kernel(at, fact));
+    let captured = captured_links(config)?;
+    if captured.is_empty() {
+        warnings.push(format!("no interface is called {}", config.capture.interfaces.join(", ")));
+    }
+    captured.iter().for_each(|link| timeline.apply_link(link));
+    if config.capture.inside_namespaces != InsideNamespaces::Never {
+        inside_links(&timeline, &facts, config.capture.inside_namespaces)
+            .iter()
+            .for_each(|link| timeline.apply_link(link));
+    }
+    let mut path = PathState::default();
+    match host::conntrack::Watch::open(None, TRACKING_BYTES) {
+        Ok(_) => path.bindings.apply(at, &NatFact::Watched { netns: None }),
+        Err(error) => warnings.push(format!("address translations will not be told: {error}")),
+    }
+    Ok(Paths::new(&timeline, &coverage(&timeline, &config.engine.contracts, &path), warnings))
+}
+
+/// How things stood at the end of a recording.
+pub fn recording(config: Config, mut options: ReplayOptions, sink: &mut dyn ReplaySink) -> anyhow::Result<Paths> {
+    let contracts = config.engine.contracts.clone();
+    options.engine = config.engine;
+    let report = replay::run(options, sink)?;
+    let (timeline, path) = (report.engine.timeline(), report.engine.path());
+    Ok(Paths::new(timeline, &coverage(timeline, &contracts, path), report.summary.warnings))
+}
+
+fn first_processes(events: &[InventoryEvent]) -> Vec<(WorkloadId, u32)> {
+    let of = |event: &InventoryEvent| match event {
+        InventoryEvent::Workload(workload) if workload.state != WorkloadState::Exited => {
+            workload.pid.map(|pid| (workload.id.clone(), pid))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+/// The interfaces that a capture would be opened on.
+fn captured_links(config: &Config) -> anyhow::Result<Vec<LinkEvent>> {
+    let globs = super::live::interface_globs(&config.capture.interfaces)?;
+    let found = host::interfaces_matching(&globs).context("asking the kernel for the host's interfaces")?;
+    Ok(found.iter().map(host::Interface::link_event).collect())
+}
+
+/// The interfaces inside namespaces that would be captured too.
+fn inside_links(timeline: &Timeline, facts: &[KernelFact], which: InsideNamespaces) -> Vec<LinkEvent> {
+    let mut links = Vec::new();
+    for fact in facts {
+        let KernelFact::Namespace(view) = fact else { continue };
+        let owner = view.workloads.iter().filter(|_| !view.host).find_map(|id| timeline.workload(id));
+        let Some(workload) = owner else { continue };
+        let seen = matches!(timeline.is_watched(workload), Watched::At(_));
+        if seen && which == InsideNamespaces::Unwatched {
+            continue;
+        }
+        links.extend(view.interfaces.iter().filter(|inside| inside.up && inside.name != "lo").map(|inside| {
+            LinkEvent {
+                point: ObservationPoint::new(&format!("{}:{}", workload.name, inside.name)),
+                up: true,
+                mac: inside.mac,
+                addresses: inside.addresses.clone(),
+                inside: Some(workload.id.clone()),
+                ..LinkEvent::default()
+            }
+        }));
+    }
+    links
+}

@@ -1,0 +1,152 @@
+//! `hopwatch paths`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::Outcome;
+use super::captures::{Progress, progress_bar};
+use super::node::Node;
+use super::replay::Sources;
+use crate::alert::sinks::json;
+use crate::app::paths;
+use crate::app::replay::ReplayOptions;
+use crate::config::{self, Config, InsideNamespaces};
+use crate::report::paths::{ContractView, EvidenceView, HopView, Paths, WorkloadView};
+
+/// Workloads of one contract that the tree shows; JSON has more.
+const MOST: usize = 50;
+
+/// Show for each contract what proves it on this host, and what is blind, before any traffic flows
+///
+/// Asks runtimes and kernel once, as `inventory --tree` does; a line that begins with `!` says what cannot be seen, and how to mend it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Configuration file [default: a recording's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml, if there is one]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Tell how things stood at the end of this recording or capture instead
+    #[arg(long, value_name = "PATH")]
+    read: Vec<PathBuf>,
+    /// What the runtime knew, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
+    #[arg(long, value_name = "FILE", requires = "read")]
+    facts: Vec<PathBuf>,
+    /// Interfaces that would be captured, by name or glob; may be given several times [default: docker0 and br-*]
+    #[arg(short, long = "interface", value_name = "GLOB", conflicts_with = "read")]
+    interfaces: Vec<String>,
+    /// As if capturing inside the network namespaces of workloads, too [default: never; without a value: unwatched]
+    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "unwatched")]
+    inside: Option<InsideNamespaces>,
+    /// Print it as JSON, hopwatch.paths/1
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let json = args.json;
+    let paths = if args.read.is_empty() { live(args)? } else { recording(args)? };
+    let mut out = anstream::stdout().lock();
+    if json {
+        json::to_writer(&mut out, &paths).and_then(|()| writeln!(out))
+    } else {
+        out.write_all(tree(&paths).text().as_bytes())
+    }
+    .context("writing to standard output")?;
+    Ok(Outcome::Done)
+}
+
+fn live(args: Args) -> anyhow::Result<Paths> {
+    let mut config = config::load(args.config.as_deref())?.config;
+    if !args.interfaces.is_empty() {
+        config.capture.interfaces = args.interfaces;
+    }
+    config.capture.inside_namespaces = args.inside.unwrap_or(config.capture.inside_namespaces);
+    paths::live(&config)
+}
+
+fn recording(args: Args) -> anyhow::Result<Paths> {
+    let mut sources = Sources { facts: args.facts, config: args.config, ..Sources::default() };
+    for path in args.read {
+        sources.add(path)?;
+    }
+    let Sources { captures, facts, config } = sources;
+    let config: Config = config::load(config.as_deref())?.config;
+    let mut progress = Progress(progress_bar(&captures));
+    let options = ReplayOptions { captures, facts, engine: config.engine.clone(), meter: config.meter, ledger: None };
+    let paths = paths::recording(config, options, &mut progress)?;
+    progress.0.finish_and_clear();
+    Ok(paths)
+}
+
+fn tree(paths: &Paths) -> Node {
+    let mut root = Node::new(match paths.contracts.len() {
+        0 => "no contract: the configuration says of no traffic which hop it must pass".to_owned(),
+        1 => "1 contract".to_owned(),
+        several => format!("{several} contracts"),
+    });
+    root.children.extend(paths.warnings.iter().map(|warning| Node::new(format!("! {warning}"))));
+    root.children.extend(paths.contracts.iter().map(contract));
+    root
+}
+
+fn contract(contract: &ContractView) -> Node {
+    let state = if contract.whole { "can be proven" } else { "has blind spots" };
+    let service = format!("{:?}", contract.service).to_lowercase();
+    let mut node = Node::new(format!("contract {} ({service}): {state}", contract.name));
+    let total = contract.workloads.len() + contract.workloads_omitted;
+    let mut covered = Node::new(match total {
+        0 => "! covers no running workload".to_owned(),
+        1 => "covers 1 workload".to_owned(),
+        several => format!("covers {several} workloads"),
+    });
+    covered.children.extend(contract.workloads.iter().take(MOST).map(workload));
+    if total > MOST {
+        covered.children.push(Node::new(format!("and {} more", total - MOST)));
+    }
+    node.children.push(covered);
+    if contract.stages.is_empty() {
+        node.children.push(Node::new("no path is allowed".to_owned()));
+    }
+    for (number, hops) in contract.stages.iter().enumerate() {
+        let any = if hops.len() > 1 { ", any of" } else { "" };
+        let mut stage = Node::new(format!("stage {}{any}", number + 1));
+        stage.children.extend(hops.iter().map(hop));
+        node.children.push(stage);
+    }
+    node
+}
+
+fn workload(workload: &WorkloadView) -> Node {
+    let points = workload.observation_points.join(", ");
+    let short = workload.id.get(..12).unwrap_or(&workload.id);
+    let mut node = Node::new(match workload.observation {
+        "watched" => format!("{} ({short}) is seen at {points}", workload.name),
+        "partly" => format!("! {} ({short}) is seen at {points}, but not on each of its networks", workload.name),
+        "unwatched" => format!("! {} ({short}) is not seen", workload.name),
+        "no_traffic" => format!("{} ({short}) has no network", workload.name),
+        _ => format!("! {} ({short}): it is not known where its traffic passes", workload.name),
+    });
+    let blind = workload.unseen.iter().map(|unseen| Node::new(format!("! {}; {}", unseen.why, unseen.mend)));
+    node.children.extend(blind);
+    node
+}
+
+fn hop(hop: &HopView) -> Node {
+    let kind = format!("{:?}", hop.kind).to_lowercase();
+    let mark = if hop.can_be_proven() { "" } else { "! " };
+    let names = if hop.workloads.is_empty() { String::new() } else { format!(": {}", hop.workloads.join(", ")) };
+    let seen = hop.last_seen.map(|at| format!(", last seen {at}")).unwrap_or_default();
+    let mut node = Node::new(format!("{mark}hop {} ({kind}){names}{seen}", hop.name));
+    node.children.extend(hop.evidence.iter().map(evidence));
+    node
+}
+
+fn evidence(evidence: &EvidenceView) -> Node {
+    let kind = evidence.kind.as_str();
+    Node::new(match &evidence.blind {
+        None => format!("{kind}: by {}", evidence.by.join(", ")),
+        Some(blind) => format!("! {kind}: {}; {}", blind.why, blind.mend),
+    })
+}

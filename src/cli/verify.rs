@@ -1,0 +1,153 @@
+//! `hopwatch verify`.
+
+mod parse;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+
+use super::Outcome;
+use super::captures::{Progress, progress_bar};
+use super::replay::Sources;
+use super::sniff::{Listen, WatchArgs, duration};
+use crate::alert::sinks::json;
+use crate::app::replay::ReplayOptions;
+use crate::app::verify;
+use crate::config::{self, Config, InsideNamespaces};
+use crate::path::{PortSpec, Selector};
+use crate::report::Question;
+use crate::report::verification::{self, Verification};
+
+const EXAMPLES: &str = "Examples:
+  sudo hopwatch verify --workload 'app*' --through container:vpn --for 10m
+  sudo hopwatch verify --workload app --through gateway:vpn --for 1h --json > report.json
+  hopwatch verify --workload label.egress=proxied --through proxy -c hopwatch.yaml --read recording/
+  hopwatch verify --workload network=apps --through address:10.0.0.53 --to any --port 53 --read traffic.pcap --facts inspect.json
+
+Exit codes: 0 every flow passed the hop; 1 some did not; 2 usage; 3 configuration; 4 runtime or permission; 5 it cannot be said:
+nothing was seen, or too much could not be judged.";
+
+/// Prove that a workload's traffic passed a hop, or name each flow that did not
+///
+/// Watches this host for a while, or reads a recording, and judges the flows of the workloads by this question alone. Prints what was
+/// seen, each exception, what could not be seen, and a conclusion.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Whose traffic: a container name as a glob, or key=value parts, all of which must hold: name=, image=, digest=, network=, address=,
+    /// label.KEY=. May be given several times, for any of them
+    #[arg(short, long = "workload", value_name = "SELECTOR", required = true, value_parser = parse::asked)]
+    workloads: Vec<Asked>,
+    /// What it must pass: the name of a hop in the configuration, or container:NAME (a proxy or resolver), gateway:NAME (routes for others),
+    /// inline:NAME, sidecar:NAME, interface:GLOB, address:IP; a port may follow: container:squid:3128
+    #[arg(long, value_name = "HOP")]
+    through: String,
+    /// Traffic to where: internet, any, a destination of the configuration, an address or range
+    #[arg(long, value_name = "SET", default_value = "internet")]
+    to: Vec<String>,
+    /// Traffic to these ports only, such as 443 or 53/udp [default: any]
+    #[arg(long, value_name = "PORT", value_parser = config::parse_port)]
+    port: Vec<PortSpec>,
+    /// How long to watch
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m", conflicts_with = "read")]
+    lasting: Duration,
+    /// Judge this instead of live traffic: a folder as `hopwatch record` writes it, or a capture
+    #[arg(long, value_name = "PATH")]
+    read: Vec<PathBuf>,
+    /// What the runtime knew, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
+    #[arg(long, value_name = "FILE", requires = "read")]
+    facts: Vec<PathBuf>,
+    /// Configuration file [default: the folder's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml, if there is one]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Interfaces to capture, by name or glob; may be given several times [default: docker0 and br-*]
+    #[arg(short, long = "interface", value_name = "GLOB", conflicts_with = "read")]
+    interfaces: Vec<String>,
+    /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
+    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "unwatched")]
+    inside: Option<InsideNamespaces>,
+    /// Of 100 flows or packets, how many may be unobservable or lost before nothing can be said
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = parse::percent)]
+    max_unobservable: f64,
+    /// Print the report as JSON, hopwatch.verification/1
+    #[arg(long)]
+    json: bool,
+}
+
+/// A selector, and how it was written.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    text: String,
+    selector: Selector,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let (json, asked) = (args.json, args.workloads.iter().map(|asked| asked.text.clone()).collect::<Vec<_>>());
+    let report = if args.read.is_empty() { live(args)? } else { recording(args)? };
+    let mut out = anstream::stdout().lock();
+    if json {
+        json::to_writer(&mut out, &report).and_then(|()| writeln!(out))
+    } else {
+        out.write_all(report.text(&asked).as_bytes())
+    }
+    .context("writing to standard output")?;
+    Ok(match report.conclusion.outcome {
+        verification::Outcome::Verified => Outcome::Done,
+        verification::Outcome::Exceptions => Outcome::Exceptions,
+        verification::Outcome::Unknown => Outcome::Unknown,
+    })
+}
+
+fn live(args: Args) -> anyhow::Result<Verification> {
+    let watch = WatchArgs {
+        config: args.config.clone(),
+        interfaces: args.interfaces.clone(),
+        inside: args.inside,
+        duration: Some(args.lasting),
+        listen: Some(Listen::Off),
+    };
+    let options = watch.options(false)?;
+    let question = question(&args, &options.config);
+    tracing::info!("watching for {:?}; an interruption ends it earlier, with what was seen so far", args.lasting);
+    verify::live(&question, options)
+}
+
+fn recording(args: Args) -> anyhow::Result<Verification> {
+    let mut sources = Sources { facts: args.facts.clone(), config: args.config.clone(), ..Sources::default() };
+    for path in &args.read {
+        sources.add(path.clone())?;
+    }
+    let Sources { captures, facts, config } = sources;
+    let config = config::load(config.as_deref())?.config;
+    let question = question(&args, &config);
+    let mut progress = Progress(progress_bar(&captures));
+    let options = ReplayOptions { captures, facts, engine: config.engine, meter: config.meter, ledger: None };
+    let report = verify::recording(&question, options, &mut progress)?;
+    progress.0.finish_and_clear();
+    Ok(report)
+}
+
+fn usage(message: String) -> ! {
+    super::command().error(ErrorKind::ValueValidation, message).exit()
+}
+
+/// What is asked, with the configuration's names resolved; ends with a usage error where it has no such name.
+fn question(args: &Args, config: &Config) -> Question {
+    let hop = parse::hop(&args.through, config).unwrap_or_else(|message| usage(format!("--through: {message}")));
+    let set = |name: &String| {
+        let set = parse::set(name, config).unwrap_or_else(|message| usage(format!("--to: {message}")));
+        (name.clone(), set)
+    };
+    Question {
+        workloads: args.workloads.iter().map(|asked| asked.selector.clone()).collect(),
+        asked: args.workloads.iter().map(|asked| asked.text.clone()).collect(),
+        hop,
+        to: args.to.iter().map(set).collect(),
+        ports: args.port.clone(),
+        max_unobservable: args.max_unobservable,
+    }
+}

@@ -1,0 +1,198 @@
+//! The plain answer.
+//!
+//! Contract: `verified` needs flows, evidence for each but the few that may be unobservable, and nothing that would hide others: no network of
+//! the workloads unseen, not too much lost. Nothing seen is never `verified`. Design: reads the report only, so that it can be checked against it.
+
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::unseen::span;
+use super::{ExceptionView, FlowCounts, Verification};
+
+/// What the answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every flow passed the hop.
+    Verified,
+    /// Some did not.
+    Exceptions,
+    /// It cannot be said.
+    #[default]
+    Unknown,
+}
+
+/// The answer, and the sentence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Conclusion {
+    /// What it is.
+    pub outcome: Outcome,
+    /// In a sentence.
+    pub text: String,
+}
+
+impl Conclusion {
+    /// From a report that is complete but for this; `asked`: the workloads as they were written.
+    pub(super) fn new(report: &Verification, asked: &[String]) -> Self {
+        let hop = &report.question.through.name;
+        let FlowCounts { total, verified, bypassed, partial, .. } = report.flows;
+        if bypassed + partial > 0 {
+            let text = format!("{}: {verified} of {total} flows verified{}", exceptions(report), unobservable(report));
+            return Self { outcome: Outcome::Exceptions, text };
+        }
+        if total == 0 {
+            return Self { outcome: Outcome::Unknown, text: nothing(report, asked) };
+        }
+        let hidden = hidden(report);
+        let counted = format!("{verified} of {total} flows verified{}", unobservable(report));
+        if verified == 0 || !hidden.is_empty() {
+            let but = if hidden.is_empty() { String::new() } else { format!("; but {}", hidden.join("; ")) };
+            let text = format!("it cannot be said whether all passed the hop {hop}: {counted}{but}");
+            return Self { outcome: Outcome::Unknown, text };
+        }
+        let lost = lost(report).map(|lost| format!("; {lost}")).unwrap_or_default();
+        Self { outcome: Outcome::Verified, text: format!("no flow left outside the hop {hop}: {counted}{lost}") }
+    }
+}
+
+/// `3 flows left outside the hop vpn, to 2 destinations; 1 flow passed it in part`.
+fn exceptions(report: &Verification) -> String {
+    let hop = &report.question.through.name;
+    let FlowCounts { bypassed, partial, .. } = report.flows;
+    let places = |of: fn(&ExceptionView) -> u64| report.exceptions.iter().filter(|e| of(e) > 0).count();
+    let more = if report.exceptions_omitted > 0 { "more than " } else { "" };
+    let to = places(|exception| exception.bypassed);
+    let left = format!(
+        "{} left outside the hop {hop}, to {more}{}",
+        many(bypassed, "flow"),
+        many(to.try_into().unwrap_or(u64::MAX), "destination")
+    );
+    match (bypassed, partial) {
+        (0, _) => format!("{} passed the hop {hop} only in part", many(partial, "flow")),
+        (_, 0) => left,
+        _ => format!("{left}; {} passed it only in part", many(partial, "flow")),
+    }
+}
+
+/// `; 0.2 % of flows unobservable: capture loss on br-app 14:02:11`.
+fn unobservable(report: &Verification) -> String {
+    let count = report.flows.unobservable;
+    if count == 0 {
+        return String::new();
+    }
+    let reasons = report.unobservable.iter().map(|reason| {
+        let place = match &reason.observation_points[..] {
+            [] => String::new(),
+            points => format!(" on {}", points.join(", ")),
+        };
+        format!("{}{place} {}", reason.text, span(reason.first_seen, Some(reason.last_seen)))
+    });
+    let share = percent(count, report.flows.total);
+    format!("; {share} of flows unobservable: {}", reasons.collect::<Vec<_>>().join("; "))
+}
+
+/// What may hide flows that passed elsewhere; empty where nothing does.
+fn hidden(report: &Verification) -> Vec<String> {
+    let most = report.question.max_unobservable_percent;
+    let mut hidden = Vec::new();
+    if share(report.flows.unobservable, report.flows.total) > most {
+        hidden.push(format!("more than {most} % are unobservable"));
+    }
+    let packets: u64 = report.observed.observation_points.iter().filter(|p| p.relevant).map(|p| p.packets).sum();
+    if share(report.observed.lost, packets.saturating_add(report.observed.lost)) > most {
+        hidden.extend(lost(report));
+    }
+    let networks = report.not_seen.iter().filter(|not| not.what == "network").map(|not| not.text.clone());
+    hidden.extend(networks);
+    hidden
+}
+
+/// `12 packets were lost on br-app 14:02:11`.
+fn lost(report: &Verification) -> Option<String> {
+    let losses: Vec<_> = report.not_seen.iter().filter(|not| not.what == "loss").collect();
+    let first = losses.first()?;
+    let more = if losses.len() > 1 { format!(", and {} more times", losses.len() - 1) } else { String::new() };
+    Some(format!("{}{more}", first.text))
+}
+
+/// Nothing was seen, and why that may be.
+fn nothing(report: &Verification, asked: &[String]) -> String {
+    let mut text = format!("nothing can be said: no flow of {} was seen", asked.join(", "));
+    if let Some(lasted) = report.lasted() {
+        let _ = write!(text, " in {}", rounded(lasted));
+    }
+    let why = match &report.workloads[..] {
+        [] if report.question.workloads.iter().all(|selector| selector.matches_bare_address(UNSPECIFIED).is_some()) => {
+            return text;
+        }
+        [] => "no such workload ran".to_owned(),
+        seen => {
+            let unseen: Vec<_> = report.not_seen.iter().filter(|not| not.what == "network").collect();
+            match (unseen.first(), seen.first()) {
+                (Some(first), _) => first.text.clone(),
+                (None, Some(one)) if one.workload.observation == "watched" => format!(
+                    "{} was watched at {}, and sent nothing to {}",
+                    one.workload.name,
+                    one.workload.observation_points.join(", "),
+                    report.question.to.join(", ")
+                ),
+                (None, Some(one)) if one.workload.observation == "no_traffic" => {
+                    format!("{} has no network, or did not run", one.workload.name)
+                }
+                _ => "it is not known where its traffic passes".to_owned(),
+            }
+        }
+    };
+    let _ = write!(text, " ({why})");
+    text
+}
+
+const UNSPECIFIED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+/// `10m`, `90s`, `1.5s`.
+pub(super) fn rounded(span: std::time::Duration) -> String {
+    let seconds = span.as_secs_f64();
+    match span.as_secs() {
+        0..10 => format!("{seconds:.1}s"),
+        whole if whole >= 60 && whole.is_multiple_of(60) => format!("{}m", whole / 60),
+        whole => format!("{whole}s"),
+    }
+}
+
+pub(super) fn many(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Of 100.
+#[allow(clippy::cast_precision_loss, reason = "a share is read to a tenth of a percent")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+/// `0.2 %`; never 0 for something.
+fn percent(part: u64, whole: u64) -> String {
+    let share = share(part, whole);
+    if share > 0.0 && share < 0.05 { "less than 0.1 %".to_owned() } else { format!("{share:.1} %") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_share_is_told_to_a_tenth_and_never_rounded_to_nothing() {
+        assert_eq!(percent(1, 412), "0.2 %");
+        assert_eq!(percent(1, 100_000), "less than 0.1 %");
+        assert_eq!((percent(0, 5), percent(5, 5), percent(0, 0)), ("0.0 %".into(), "100.0 %".into(), "0.0 %".into()));
+    }
+
+    #[test]
+    fn a_time_is_told_as_it_would_be_asked_for() {
+        let told = [600, 90, 61, 5].map(|seconds| rounded(Duration::from_secs(seconds)));
+        assert_eq!(told, ["10m", "90s", "61s", "5.0s"]);
+    }
+}
