@@ -175,7 +175,7 @@ impl Silence {
 
     /// Where something was lost since the waiting began, or an alternative was passed, it begins anew.
     fn excuse(&mut self, record: &HopRecord, path: &PathState, now: Timestamp) {
-        let lost = self.points.iter().any(|point| path.losses.overlap(point, self.from, now));
+        let lost = record.points.iter().chain(&self.points).any(|point| path.losses.overlap(point, self.from, now));
         let instead = self.alternatives.iter().filter_map(|other| path.hops.get(other)?.last_seen).max();
         let instead = instead.filter(|seen| *seen > self.from);
         if let Some(from) = lost.then_some(now).or(instead) {
