@@ -71,7 +71,9 @@ impl Engine {
             max_destinations: config.max_destinations,
         };
         let mut rules = rules::enabled(&config.rules);
-        rules.iter_mut().for_each(|rule| rule.contracts(&config.contracts));
+        for rule in &mut rules {
+            rule.contracts(&config.contracts);
+        }
         let judge = Judge::new(config.contracts);
         let path = PathState::new(judge.contracts());
         Self {

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use crate::input::{AppFacts, FiveTuple, FlowRecord, Protocol};
 
-/// Ports at which questions need no content to be known, and those that mDNS, LLMNR and NetBIOS use among neighbours.
+/// Ports at which questions need no content to be known, and those that mDNS, LLMNR and `NetBIOS` use among neighbours.
 const ORDINARY: [u16; 5] = [53, 853, 137, 5353, 5355];
 
 /// Name resolution that was recognised by content.

@@ -23,7 +23,7 @@ pub use strategy::META;
 
 /// Flows whose kinds were told, or whose questions were counted, at once; beyond, one is told again.
 const MAX_FLOWS: usize = 65_536;
-/// Questions among neighbours: NetBIOS, mDNS, LLMNR.
+/// Questions among neighbours: `NetBIOS`, mDNS, LLMNR.
 const NEIGHBOURS: [u16; 3] = [137, 5353, 5355];
 
 /// Parameters.

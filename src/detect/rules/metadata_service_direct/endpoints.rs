@@ -9,8 +9,7 @@ const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
 }
 
 const fn v6(text: [u16; 8]) -> IpAddr {
-    let [a, b, c, d, e, f, g, h] = text;
-    IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h))
+    IpAddr::V6(Ipv6Addr::new(text[0], text[1], text[2], text[3], text[4], text[5], text[6], text[7]))
 }
 
 const ENDPOINTS: &[(IpAddr, &str)] = &[

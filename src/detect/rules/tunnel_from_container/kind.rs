@@ -44,7 +44,7 @@ pub enum Kind {
     Wireguard,
     /// ESP.
     Esp,
-    /// OpenVPN.
+    /// `OpenVPN`.
     Openvpn,
     /// SSH at another port than 22.
     Ssh,
