@@ -7,11 +7,11 @@ use std::net::IpAddr;
 
 use super::{Finding, RuleMeta, Severity};
 use crate::inventory::Owner;
-use crate::path::{Evidence, JudgedFlow, Skip, Unobservable, Verdict};
+use crate::path::{Evidence, JudgedFlow, Skip, Verdict};
 
 /// The finding for a flow that skipped its hop in this way, if it did.
 pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Finding> {
-    let judgement = flow.judgement.as_ref().filter(|j| j.skip == Some(skip) && is_told(j.verdict))?;
+    let judgement = flow.judgement.as_ref().filter(|j| j.skip == Some(skip))?;
     let record = &flow.view.record;
     let reached = flow.answered || (record.tcp.is_none() && record.orig.counters.payload_bytes > 0);
     let is_sure = !matches!(judgement.verdict, Verdict::Unobservable(_));
@@ -34,11 +34,6 @@ pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option
         // Without a workload, the address stands for it.
         cause: if owner.workload().is_some() { hop } else { format!("{hop} {address}") },
     })
-}
-
-/// Whether a rule speaks for a flow that was judged so: it skipped a hop, or nobody can tell because the hop was not ready.
-const fn is_told(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Bypassed | Verdict::Partial | Verdict::Unobservable(Unobservable::HopNotReady))
 }
 
 /// Whom the alert is about: who sent it, or for what came in, who was reached.

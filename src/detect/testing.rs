@@ -12,7 +12,10 @@ use crate::input::{
     tcp_flags,
 };
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline, TimelineLimits};
-use crate::path::{FlowView, JudgedFlow, Oriented, PathState, Selector, SelectorFile, responder_of};
+use crate::path::{
+    Evidence, FlowView, HopKind, JudgedFlow, Judgement, MissingHop, Oriented, PathState, Selector, SelectorFile,
+    Service, Skip, Verdict, responder_of,
+};
 use crate::time::Timestamp;
 
 /// Milliseconds after the start of the test.
@@ -32,7 +35,7 @@ pub fn named(name: &str) -> Selector {
 /// The timeline, what the path knows, and what was found.
 pub struct Bench {
     pub timeline: Timeline,
-    path: PathState,
+    pub path: PathState,
     next: u64,
 }
 
@@ -160,4 +163,26 @@ pub fn workload(name: &str, octet: u8) -> Workload {
 pub fn owner(name: &str, octet: u8) -> Owner {
     let workload = Arc::new(workload(name, octet));
     Owner::Workload { workload, how: AttributionMethod::Address, confidence: Confidence::Exact, why: None }
+}
+
+/// What the contract `contract` says of a flow that had to pass the gateway `hop`.
+pub fn judgement(verdict: Verdict, skip: Option<Skip>) -> Judgement {
+    let missing = MissingHop { name: "hop".to_owned(), kind: Some(HopKind::Gateway), expected: vec![] };
+    let skipped = matches!(verdict, Verdict::Bypassed | Verdict::Partial);
+    Judgement {
+        contract: "contract".into(),
+        service: Service::Egress,
+        verdict,
+        missing_hop: skipped.then_some(missing),
+        skip,
+        evidence: vec![Evidence { kind: "next_hop".to_owned(), text: "what the judge saw".to_owned() }],
+        passed: if verdict == Verdict::Verified { vec!["hop".to_owned()] } else { vec![] },
+    }
+}
+
+/// A flow of workload `app` to 198.51.100.7:443 that was answered and judged so.
+pub fn judged(judgement: Option<Judgement>) -> JudgedFlow {
+    let mut bench = Bench::new(&[("app", 10)]);
+    let record = bench.record(0, Protocol::TCP, "172.20.0.10:40000", "198.51.100.7:443");
+    JudgedFlow { judgement, ..bench.judged(&record) }
 }

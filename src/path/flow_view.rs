@@ -22,9 +22,9 @@ pub struct Evidence {
 /// A hop that was required and not passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingHop {
-    /// Its name in the configuration; empty when the contract allows no path at all.
+    /// Its name in the configuration, alternatives with `or` between them; `none` when the contract allows no path at all.
     pub name: String,
-    /// What kind of place it is.
+    /// What kind of place it is; absent when the contract allows no path at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<HopKind>,
     /// Where it serves, as far as known at that time.

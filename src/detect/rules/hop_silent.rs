@@ -1,9 +1,9 @@
 //! `hop-silent`.
 //!
 //! Contract: a hop that missed enough flows for long enough is told once, until it is seen again. Limits: one small book a hop that the
-//! configuration names; [`MAX_POINTS`] points and [`MAX_NAMES`] workloads and contracts are remembered of each.
+//! configuration names; [`MAX_POINTS`] points and [`MAX_NAMES`] workloads, contracts and alternatives are remembered of each.
 //! Design: the memory of hops says when a silence began, and a new beginning is a new silence. Losses move the start of the waiting, so that
-//! only time in which the hop would have been heard counts.
+//! only time in which the hop would have been heard counts; so does an alternative that was passed instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Settle, Severity, Technique, place};
 use crate::input::ObservationPoint;
-use crate::path::{Evidence, HopMemory, HopRecord, JudgedFlow, MissingHop};
+use crate::path::{Evidence, HopMemory, HopRecord, JudgedFlow, MissingHop, PathState};
 use crate::time::Timestamp;
 
 /// Points of missed flows whose losses are asked for; more add little.
@@ -54,9 +54,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
     HopSilent::new(params)
 }
 
-/// Whether something was lost at a point between two times.
-type WasLost<'a> = &'a dyn Fn(&ObservationPoint, Timestamp, Timestamp) -> bool;
-
 /// A hop that missed something and was not seen since.
 #[derive(Debug)]
 struct Silence {
@@ -70,6 +67,8 @@ struct Silence {
     counted: u64,
     told: bool,
     points: BTreeSet<ObservationPoint>,
+    /// Hops that would have done as well.
+    alternatives: BTreeSet<String>,
     workloads: BTreeSet<String>,
     contracts: BTreeSet<String>,
 }
@@ -112,24 +111,19 @@ impl HopSilent {
             }
             if let Some(silence) = self.silent.get_mut(&**name).filter(|silence| record.missed > silence.counted) {
                 silence.counted = record.missed;
-                silence.note(flow);
+                silence.note(name, flow);
             }
         }
     }
 
     fn look(&mut self, context: Context<'_>, findings: &mut Findings) {
-        let losses = &context.path.losses;
-        let was_lost = |point: &ObservationPoint, from, until| losses.overlap(point, from, until);
-        self.weigh(&context.path.hops, context.now, &was_lost, findings);
-    }
-
-    fn weigh(&mut self, hops: &HopMemory, now: Timestamp, was_lost: WasLost<'_>, findings: &mut Findings) {
+        let Context { path, now, .. } = context;
         let mut next: Option<Timestamp> = None;
         for (name, silence) in self.silent.iter_mut().filter(|(_, silence)| !silence.told) {
-            let Some(record) = hops.get(name).filter(|record| record.missed_since == Some(silence.began)) else {
+            let Some(record) = path.hops.get(name).filter(|record| record.missed_since == Some(silence.began)) else {
                 continue;
             };
-            silence.excuse(record, now, was_lost);
+            silence.excuse(record, path, now);
             let due = silence.from.plus(self.silence);
             if now < due {
                 next = Some(next.map_or(due, |other| other.min(due)));
@@ -154,13 +148,14 @@ impl Silence {
             counted: 0,
             told: false,
             points: BTreeSet::new(),
+            alternatives: BTreeSet::new(),
             workloads: BTreeSet::new(),
             contracts: BTreeSet::new(),
         }
     }
 
-    /// Remembers whose flow it was, and where it was seen.
-    fn note(&mut self, flow: &JudgedFlow) {
+    /// Remembers whose flow it was, where it was seen, and which hops would have done as well.
+    fn note(&mut self, name: &str, flow: &JudgedFlow) {
         for point in &flow.view.points {
             if self.points.len() < MAX_POINTS {
                 self.points.insert(point.clone());
@@ -169,17 +164,23 @@ impl Silence {
         if let Some(workload) = flow.source.workload().filter(|_| self.workloads.len() < MAX_NAMES) {
             self.workloads.insert(workload.name.clone());
         }
-        if let Some(judgement) = flow.judgement.as_ref().filter(|_| self.contracts.len() < MAX_NAMES) {
+        let Some(judgement) = &flow.judgement else { return };
+        if self.contracts.len() < MAX_NAMES {
             self.contracts.insert(judgement.contract.to_string());
         }
+        let stage = judgement.missing_hop.iter().flat_map(|missing| missing.name.split(" or "));
+        let others = stage.filter(|other| *other != name).take(MAX_NAMES.saturating_sub(self.alternatives.len()));
+        self.alternatives.extend(others.map(str::to_owned));
     }
 
-    /// Where something was lost since the waiting began, it begins anew.
-    fn excuse(&mut self, record: &HopRecord, now: Timestamp, was_lost: WasLost<'_>) {
+    /// Where something was lost since the waiting began, or an alternative was passed, it begins anew.
+    fn excuse(&mut self, record: &HopRecord, path: &PathState, now: Timestamp) {
         let mut points = record.points.iter().chain(&self.points);
-        if points.any(|point| was_lost(point, self.from, now)) {
-            self.from = now;
-            self.before = record.missed;
+        let lost = points.any(|point| path.losses.overlap(point, self.from, now));
+        let instead = self.alternatives.iter().filter_map(|other| path.hops.get(other)?.last_seen).max();
+        let instead = instead.filter(|seen| *seen > self.from);
+        if let Some(from) = lost.then_some(now).or(instead) {
+            (self.from, self.before) = (from, record.missed);
         }
         // Judged late: the flow began before the hop was seen last.
         self.from = self.from.max(record.last_seen.unwrap_or(self.from));
@@ -208,7 +209,7 @@ impl Silence {
     /// That it would have been heard.
     fn where_looked(&self, record: &HopRecord) -> Evidence {
         let points: BTreeSet<_> = record.points.iter().chain(&self.points).map(ObservationPoint::as_str).collect();
-        let points: Vec<_> = points.into_iter().take(MAX_NAMES).collect();
+        let points: Vec<_> = points.into_iter().take(MAX_POINTS).collect();
         place::evidence("observation", format!("nothing was lost in that time at {}", points.join(", ")))
     }
 }
@@ -227,9 +228,10 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Defense Impairment: a control was stopped, cut off or steered around, for everybody at once.",
         strategy: "For every hop it is remembered when a flow was last proven to have reached or passed it, and how many \
              flows that should have were since judged without being seen to. When there are `min_flows` of these and \
-             the first of them began `silence` ago, this rule fires, once until the hop is seen again. A loss at one \
-             of the hop's own points, or at those where the flows were seen, starts the waiting anew: silence that may \
-             be our own deafness is none.",
+             the first of them began `silence` ago, this rule fires, once until the hop is seen again. Only flows \
+             count of which it is proven that they went past (`bypassed`, `partial`). A loss where these were seen, or \
+             at the hop's own points, starts the waiting anew: silence that may be our own deafness is none. Of \
+             alternatives (any of several hops) none is silent while another is passed.",
         technical_context: "This is one alert about the hop; the rules about skipped hops tell of each workload. Together they say \
              which of the two it is: many workloads and no hop means that the hop, or what feeds it, is gone; one \
              workload and a hop that is alive means the workload. A mirror made by tc and a SPAN port end without a \

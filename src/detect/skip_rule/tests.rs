@@ -1,9 +1,9 @@
 //! Every way to skip a hop has one rule that speaks for it, and no other does.
 
 use crate::detect::rules::{self, RuleParams};
-use crate::detect::samples::{flow, found, judgement};
-use crate::detect::{Finding, Severity};
-use crate::input::{Counters, Protocol, Side};
+use crate::detect::testing::{Bench, judged as flow, judgement, owner};
+use crate::detect::{Finding, Rule, Severity};
+use crate::input::Protocol;
 use crate::inventory::Owner;
 use crate::path::{Evidence, JudgedFlow, Skip, Unobservable, Verdict};
 
@@ -21,6 +21,10 @@ const SPEAKS: [(Skip, &str, Severity); 9] = [
     (Skip::Sidecar, "sidecar-skipped", Severity::High),
     (Skip::Proxy, "egress-skips-proxy", Severity::High),
 ];
+
+fn found(rule: &mut dyn Rule, flow: &JudgedFlow) -> Vec<Finding> {
+    Bench::new(&[("app", 10)]).on_flow(rule, flow)
+}
 
 /// What all rules together say of a flow.
 fn all_say(flow: &JudgedFlow) -> Vec<Finding> {
@@ -49,6 +53,7 @@ fn each_way_to_skip_has_exactly_one_rule() {
             assert_eq!(finding.contract.as_deref(), Some("contract"));
             assert_eq!(finding.cause, "hop", "flows of one workload around one hop are one alert");
             let texts: Vec<_> = finding.evidence.iter().map(|one| one.text.as_str()).collect();
+            assert_eq!(finding.workload.map(|workload| workload.name.clone()).as_deref(), Some("app"));
             assert_eq!(texts[..2], ["what the judge saw", "the responder answered"]);
         }
     }
@@ -59,10 +64,6 @@ fn what_kept_its_contract_or_has_none_or_cannot_be_judged_is_nobodys_matter() {
     let verdicts = [Verdict::Verified, Verdict::Unobservable(Unobservable::CaptureLoss), NOT_READY];
     let mut quiet: Vec<_> = verdicts.map(|verdict| flow(Some(judgement(verdict, None)))).into();
     quiet.push(flow(None));
-    for skip in SPEAKS.map(|(skip, ..)| skip) {
-        quiet.push(flow(Some(judgement(Verdict::Unobservable(Unobservable::NatUnknown), Some(skip)))));
-        quiet.push(flow(Some(judgement(Verdict::Verified, Some(skip)))));
-    }
     for flow in quiet {
         assert!(all_say(&flow).is_empty(), "{:?}", flow.judgement);
     }
@@ -85,8 +86,6 @@ fn an_attempt_is_told_one_severity_lower_and_a_datagram_with_payload_is_none() {
         assert_eq!((finding.rule.name, finding.severity), (rule, lower));
         attempt.view.record.tcp = None;
         attempt.view.record.tuple.protocol = Protocol::UDP;
-        let counters = Counters { packets: 1, payload_bytes: 20, ..Counters::default() };
-        attempt.view.record.orig = Side { counters, ..Side::default() };
         assert_eq!(only(&attempt).severity, severity, "{rule}");
     }
 }
@@ -96,6 +95,7 @@ fn without_a_workload_the_address_stands_for_it() {
     for (skip, rule, _) in SPEAKS {
         let mut unknown = skipped(skip);
         unknown.source = Owner::Unknown;
+        unknown.reached = (skip == Skip::Ingress).then_some(Owner::Unknown);
         let finding = only(&unknown);
         let whose = if skip == Skip::Ingress { "198.51.100.7" } else { "172.20.0.10" };
         assert_eq!((finding.workload.is_some(), finding.cause), (false, format!("hop {whose}")), "{rule}");
@@ -121,7 +121,7 @@ fn who_came_in_beside_the_ingress_is_said() {
         only(&flow).evidence.into_iter().find(of_sender).map(|one| one.text).unwrap_or_default()
     };
     for (owner, said) in [
-        (crate::detect::samples::owned_by("scanner"), "workload scanner (172.20.0.10)"),
+        (owner("scanner", 99), "workload scanner (172.20.0.10)"),
         (Owner::External, "172.20.0.10, outside of this host"),
         (Owner::Host, "the host itself, or through it"),
         (Owner::Unknown, "owned by nobody known"),
@@ -129,5 +129,17 @@ fn who_came_in_beside_the_ingress_is_said() {
     ] {
         let text = sender(owner);
         assert!(text.contains(said), "{text}");
+    }
+}
+
+#[test]
+fn what_came_in_is_about_the_workload_that_was_reached_whoever_came() {
+    for sender in [owner("scanner", 99), Owner::External] {
+        let mut flow = skipped(Skip::Ingress);
+        (flow.source, flow.reached) = (sender, Some(owner("shop", 20)));
+        let finding = only(&flow);
+        assert_eq!(finding.workload.map(|workload| workload.name.clone()).as_deref(), Some("shop"));
+        assert_eq!(finding.attribution, Some(owner("shop", 20)));
+        assert_eq!(finding.cause, "hop", "a thousand clients are one alert");
     }
 }
