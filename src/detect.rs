@@ -8,8 +8,6 @@ mod finding;
 mod place;
 mod rule;
 pub mod rules;
-#[cfg(test)]
-pub(crate) mod samples;
 mod settle;
 mod skip_rule;
 mod skipped_hop;

@@ -96,15 +96,10 @@ fn who(alert: &Alert) -> Option<String> {
     Some(printable(&format!("{} ({short}, image {}{service})", workload.name, workload.image)))
 }
 
-/// `gateway vpn (172.20.0.2 (vpn))`.
+/// `gateway vpn (172.20.0.2 (vpn-1))`.
 fn hop_line(hop: &MissingHop) -> String {
-    if hop.name.is_empty() {
-        return "no path is allowed".bold().to_string();
-    }
-    let kind = match hop.kind {
-        Some(HopKind::Endpoint) | None => String::new(),
-        Some(kind) => format!("{} ", kind.as_str()),
-    };
+    let Some(kind) = hop.kind else { return "no path is allowed".bold().to_string() };
+    let kind = if kind == HopKind::Endpoint { String::new() } else { format!("{} ", kind.as_str()) };
     let expected = if hop.expected.is_empty() { String::new() } else { format!(" ({})", hop.expected.join(", ")) };
     format!("{kind}{}{}", printable(&hop.name).bold(), printable(&expected))
 }
@@ -200,5 +195,13 @@ pub fn printable(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "text/tests.rs"]
-mod tests;
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn terminal_escapes_in_names_are_shown_not_obeyed() {
+        assert_eq!(printable("web\u{1b}[2J\n"), "web\\u{1b}[2J\\u{a}");
+        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
+        assert_eq!(printable("dépôt-1"), "dépôt-1");
+    }
+}

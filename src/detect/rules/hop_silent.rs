@@ -175,7 +175,8 @@ impl Silence {
 
     /// Where something was lost since the waiting began, or an alternative was passed, it begins anew.
     fn excuse(&mut self, record: &HopRecord, path: &PathState, now: Timestamp) {
-        let lost = record.points.iter().chain(&self.points).any(|point| path.losses.overlap(point, self.from, now));
+        let mut points = record.points.iter().chain(&self.points);
+        let lost = points.any(|point| path.losses.overlap(point, self.from, now));
         let instead = self.alternatives.iter().filter_map(|other| path.hops.get(other)?.last_seen).max();
         let instead = instead.filter(|seen| *seen > self.from);
         if let Some(from) = lost.then_some(now).or(instead) {
@@ -198,7 +199,7 @@ impl Silence {
         let evidence = vec![
             place::evidence("missed", format!("{missed} flows{of} that should have passed it since {since} were not seen to")),
             place::evidence("last_seen", last),
-            self.where_looked(),
+            self.where_looked(record),
         ];
         let contract = self.contracts.first().filter(|_| self.contracts.len() == 1).cloned();
         let missing_hop = MissingHop { name: name.to_owned(), kind: Some(record.kind), expected: Vec::new() };
@@ -206,8 +207,9 @@ impl Silence {
     }
 
     /// That it would have been heard.
-    fn where_looked(&self) -> Evidence {
-        let points: Vec<_> = self.points.iter().map(ObservationPoint::as_str).collect();
+    fn where_looked(&self, record: &HopRecord) -> Evidence {
+        let points: BTreeSet<_> = record.points.iter().chain(&self.points).map(ObservationPoint::as_str).collect();
+        let points: Vec<_> = points.into_iter().take(MAX_POINTS).collect();
         place::evidence("observation", format!("nothing was lost in that time at {}", points.join(", ")))
     }
 }
@@ -227,9 +229,9 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "For every hop it is remembered when a flow was last proven to have reached or passed it, and how many \
              flows that should have were since judged without being seen to. When there are `min_flows` of these and \
              the first of them began `silence` ago, this rule fires, once until the hop is seen again. Only flows \
-             count of which it is proven that they went past (`bypassed`, `partial`). A loss where these were seen \
-             starts the waiting anew: silence that may be our own deafness is none. Of alternatives (any of several \
-             hops) none is silent while another is passed.",
+             count of which it is proven that they went past (`bypassed`, `partial`). A loss where these were seen, or \
+             at the hop's own points, starts the waiting anew: silence that may be our own deafness is none. Of \
+             alternatives (any of several hops) none is silent while another is passed.",
         technical_context: "This is one alert about the hop; the rules about skipped hops tell of each workload. Together they say \
              which of the two it is: many workloads and no hop means that the hop, or what feeds it, is gone; one \
              workload and a hop that is alive means the workload. A mirror made by tc and a SPAN port end without a \

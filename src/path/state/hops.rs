@@ -94,11 +94,3 @@ impl HopMemory {
         !self.kept.is_empty() && self.kept.contains(&(Arc::clone(contract), workload.clone(), family))
     }
 }
-
-#[cfg(test)]
-impl HopMemory {
-    /// Remembers this of a hop.
-    pub fn put(&mut self, name: &str, record: HopRecord) {
-        self.hops.insert(Arc::from(name), record);
-    }
-}
