@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Flows(args) => flows::run(args),
-        Command::Verify(args) => verify::run(args),
+        Command::Verify(args) => verify::run(&args),
         Command::Paths(args) => paths::run(args),
         Command::Inventory(args) => inventory::run(&args),
         Command::Rules(command) => rules::run(&command),

@@ -3,7 +3,7 @@
 
 mod support;
 
-use hopwatch::engine::{EngineConfig, Ledger, LedgerLimits, LedgerPage, WindowKind};
+use hopwatch::engine::{EngineConfig, ExceptionGroup, Ledger, LedgerLimits, LedgerPage, WindowKind};
 use hopwatch::input::*;
 use hopwatch::inventory::Watched;
 use hopwatch::path::*;
@@ -62,7 +62,7 @@ fn page(world: &World) -> LedgerPage {
 }
 
 fn adds_up(page: &LedgerPage, limits: LedgerLimits) {
-    let listed: u64 = page.exceptions.values().map(|group| group.count()).sum();
+    let listed: u64 = page.exceptions.values().map(ExceptionGroup::count).sum();
     assert_eq!(listed + page.exceptions_omitted, page.exception_flows(), "{page:?}");
     assert_eq!(page.reasons.values().map(|reason| reason.count).sum::<u64>(), page.unobservable);
     let of_workloads: u64 = page.workloads.values().map(|line| line.flows).sum();

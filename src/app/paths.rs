@@ -29,18 +29,24 @@ pub fn live(config: &Config) -> anyhow::Result<Paths> {
     });
     let mut timeline = Timeline::new(config.engine.timeline);
     let at = now();
-    events.iter().for_each(|event| timeline.apply(at, event));
+    for event in &events {
+        timeline.apply(at, event);
+    }
     let facts = host::kernel::observe_once(&first_processes(&events));
-    facts.iter().for_each(|fact| timeline.apply_kernel(at, fact));
+    for fact in &facts {
+        timeline.apply_kernel(at, fact);
+    }
     let captured = captured_links(config)?;
     if captured.is_empty() {
         warnings.push(format!("no interface is called {}", config.capture.interfaces.join(", ")));
     }
-    captured.iter().for_each(|link| timeline.apply_link(link));
+    for link in &captured {
+        timeline.apply_link(link);
+    }
     if config.capture.inside_namespaces != InsideNamespaces::Never {
-        inside_links(&timeline, &facts, config.capture.inside_namespaces)
-            .iter()
-            .for_each(|link| timeline.apply_link(link));
+        for link in inside_links(&timeline, &facts, config.capture.inside_namespaces) {
+            timeline.apply_link(&link);
+        }
     }
     let mut path = PathState::default();
     match host::conntrack::Watch::open(None, TRACKING_BYTES) {

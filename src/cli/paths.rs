@@ -92,9 +92,9 @@ fn tree(paths: &Paths) -> Node {
 }
 
 fn contract(contract: &ContractView) -> Node {
-    let state = if contract.whole { "can be proven" } else { "has blind spots" };
+    let proof = if contract.whole { "can be proven" } else { "has blind spots" };
     let service = format!("{:?}", contract.service).to_lowercase();
-    let mut node = Node::new(format!("contract {} ({service}): {state}", contract.name));
+    let mut node = Node::new(format!("contract {} ({service}): {proof}", contract.name));
     let total = contract.workloads.len() + contract.workloads_omitted;
     let mut covered = Node::new(match total {
         0 => "! covers no running workload".to_owned(),

@@ -85,7 +85,7 @@ pub struct Asked {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<Outcome> {
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (json, asked) = (args.json, args.workloads.iter().map(|asked| asked.text.clone()).collect::<Vec<_>>());
     let report = if args.read.is_empty() { live(args)? } else { recording(args)? };
     let mut out = anstream::stdout().lock();
@@ -102,7 +102,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     })
 }
 
-fn live(args: Args) -> anyhow::Result<Verification> {
+fn live(args: &Args) -> anyhow::Result<Verification> {
     let watch = WatchArgs {
         config: args.config.clone(),
         interfaces: args.interfaces.clone(),
@@ -111,19 +111,19 @@ fn live(args: Args) -> anyhow::Result<Verification> {
         listen: Some(Listen::Off),
     };
     let options = watch.options(false)?;
-    let question = question(&args, &options.config);
+    let question = question(args, &options.config);
     tracing::info!("watching for {:?}; an interruption ends it earlier, with what was seen so far", args.lasting);
     verify::live(&question, options)
 }
 
-fn recording(args: Args) -> anyhow::Result<Verification> {
+fn recording(args: &Args) -> anyhow::Result<Verification> {
     let mut sources = Sources { facts: args.facts.clone(), config: args.config.clone(), ..Sources::default() };
     for path in &args.read {
         sources.add(path.clone())?;
     }
     let Sources { captures, facts, config } = sources;
     let config = config::load(config.as_deref())?.config;
-    let question = question(&args, &config);
+    let question = question(args, &config);
     let mut progress = Progress(progress_bar(&captures));
     let options = ReplayOptions { captures, facts, engine: config.engine, meter: config.meter, ledger: None };
     let report = verify::recording(&question, options, &mut progress)?;

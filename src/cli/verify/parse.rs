@@ -51,13 +51,13 @@ fn fill(file: &mut SelectorFile, key: &str, value: &str) -> Result<(), String> {
         "digest" => file.digest = Some(value()),
         "network" => file.network = Some(value()),
         "address" => file.addresses.push(parse_range(&value()).map_err(|error| error.to_string())?),
-        _ => match key.strip_prefix("label.").filter(|label| !label.is_empty()) {
-            Some(label) => drop(file.labels.insert(label.to_owned(), value())),
-            None => {
+        _ => {
+            let Some(label) = key.strip_prefix("label.").filter(|label| !label.is_empty()) else {
                 let known = "name, image, digest, network, address, label.KEY";
                 return Err(format!("{key:?} is no part of a selector; there are {known}"));
-            }
-        },
+            };
+            file.labels.insert(label.to_owned(), value());
+        }
     }
     Ok(())
 }

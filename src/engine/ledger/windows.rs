@@ -70,19 +70,19 @@ impl Windows {
     pub(super) fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp) {
         match fact {
             RecordedFact::Loss(loss) => self.lost(loss, now),
-            RecordedFact::Link(link) if link.up => self.close(WindowKind::Down, Some(link.point.clone()), now),
+            RecordedFact::Link(link) if link.up => self.close(&WindowKind::Down, Some(&link.point), now),
             RecordedFact::Link(link) => self.open(WindowKind::Down, Some(link.point.clone()), now),
             RecordedFact::Nat(NatFact::Missed { count, since }) => {
                 self.add(WindowKind::Translations, None, *count, *since, Some(now));
             }
             RecordedFact::Nat(NatFact::Unwatched { .. }) => self.open(WindowKind::Translations, None, now),
-            RecordedFact::Nat(NatFact::Watched { .. }) => self.close(WindowKind::Translations, None, now),
+            RecordedFact::Nat(NatFact::Watched { .. }) => self.close(&WindowKind::Translations, None, now),
             RecordedFact::Inventory(InventoryEvent::Disconnected { runtime, .. }) => {
                 self.open(WindowKind::Silent(runtime.clone()), None, now);
             }
             RecordedFact::Inventory(
                 InventoryEvent::Reconciled { runtime, .. } | InventoryEvent::GivenUp { runtime },
-            ) => self.close(WindowKind::Silent(runtime.clone()), None, now),
+            ) => self.close(&WindowKind::Silent(runtime.clone()), None, now),
             _ => {}
         }
     }
@@ -107,8 +107,8 @@ impl Windows {
         }
     }
 
-    fn close(&mut self, kind: WindowKind, point: Option<ObservationPoint>, now: Timestamp) {
-        if let Some(window) = self.latest_of(&kind, point.as_ref()) {
+    fn close(&mut self, kind: &WindowKind, point: Option<&ObservationPoint>, now: Timestamp) {
+        if let Some(window) = self.latest_of(kind, point) {
             window.until.get_or_insert(now);
         }
     }
