@@ -63,7 +63,7 @@ impl Flow {
     }
 
     fn facts(&self) -> AppFacts {
-        self.probes.facts(&self.seat).map(|facts| facts.as_ref().clone()).unwrap_or_default()
+        self.probes.facts(self.interest, &self.seat).map(|facts| facts.as_ref().clone()).unwrap_or_default()
     }
 }
 
