@@ -6,12 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
-use crate::input::{Counters, FlowRecord, Protocol};
+use crate::input::{Counters, EchoFacts, FlowRecord, OpenVpnProtection, Protocol};
 
 /// Packets from which the mean size at the port of name resolution says something.
 const LEAST_PACKETS: u64 = 50;
 /// Echo packets from which bytes in the two directions are compared.
 const LEAST_ECHOES: u64 = 4;
+/// Replies that differ from their requests: a broken host has one or two.
+const ODD_ECHOES: u32 = 4;
+/// Replies without a request: losses have some, a tunnel has more than requests.
+const UNASKED_ECHOES: u32 = 16;
 const SSH_PORT: u16 = 22;
 const DNS_PORT: u16 = 53;
 
@@ -41,7 +45,8 @@ pub(super) struct Sign {
 
 /// What first bytes and counters show.
 pub(super) fn of(record: &FlowRecord, volumes: &Volumes) -> Vec<Sign> {
-    [ssh(record), icmp(record, volumes), dns_volume(record, volumes)].into_iter().flatten().collect()
+    let signs = [ssh(record), openvpn(record), icmp(record, volumes), dns_volume(record, volumes)];
+    signs.into_iter().flatten().collect()
 }
 
 fn ssh(record: &FlowRecord) -> Option<Sign> {
@@ -49,7 +54,36 @@ fn ssh(record: &FlowRecord) -> Option<Sign> {
     Some(Sign { kind: Kind::Ssh, text: format!("it identifies itself as {line} at port {}", record.tuple.resp.port) })
 }
 
+fn openvpn(record: &FlowRecord) -> Option<Sign> {
+    let found = record.app.as_ref()?.openvpn?;
+    let protection = match found.protection {
+        OpenVpnProtection::None => "without a shared key",
+        OpenVpnProtection::TlsAuth => "with tls-auth",
+        OpenVpnProtection::TlsCrypt => "with tls-crypt",
+        OpenVpnProtection::TlsCryptV2 => "with tls-crypt-v2",
+    };
+    let text = format!("an OpenVPN handshake ({}, {protection}) at port {}", found.reset.as_str(), record.tuple.resp.port);
+    Some(Sign { kind: Kind::Openvpn, text })
+}
+
 fn icmp(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
+    echoes(record).or_else(|| icmp_volume(record, volumes))
+}
+
+/// Replies that do not repeat their requests.
+fn echoes(record: &FlowRecord) -> Option<Sign> {
+    let EchoFacts { odd_replies, unasked_replies } = record.app.as_ref()?.echo?;
+    let text = if odd_replies >= ODD_ECHOES {
+        format!("{odd_replies} echo replies say something else than their requests")
+    } else if unasked_replies >= UNASKED_ECHOES && u64::from(unasked_replies) > record.orig.counters.packets {
+        format!("{unasked_replies} echo replies came that nobody asked for, and {} requests", record.orig.counters.packets)
+    } else {
+        return None;
+    };
+    Some(Sign { kind: Kind::Icmp, text })
+}
+
+fn icmp_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
     let is_echo = matches!((record.tuple.protocol, record.tuple.orig.port), (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128));
     let (asked, answered) = (record.orig.counters, record.resp.counters);
     // A reply repeats its request, so replies carry no more, nor are they longer in the mean, however many of them there are.

@@ -3,7 +3,9 @@
 use super::*;
 use crate::detect::testing::{Bench, at, end, named, said};
 use crate::detect::{Severity, testing};
-use crate::input::{AppFacts, Counters, DnsMessage, EndReason, TunnelKind};
+use crate::input::{
+    AppFacts, Counters, DnsMessage, EchoFacts, EndReason, OpenVpn, OpenVpnProtection, OpenVpnReset, TunnelKind,
+};
 use crate::inventory::Owner;
 use crate::path::{EvidenceKind, HopKind, Stage};
 
@@ -117,6 +119,38 @@ fn echo_that_answers_more_than_was_asked_or_carries_much_is_a_tunnel_and_big_pin
         assert_eq!(!found.is_empty(), told, "{sent:?} {received:?}");
         let unreachable = counted(bench.record(10, Protocol::ICMP, "172.20.0.2:3", "198.51.100.7:3"), sent, received);
         assert!(bench.on_flow(&mut rule(&Params::default()), &bench.judged(&unreachable)).is_empty());
+    }
+}
+
+#[test]
+fn openvpn_counts_at_any_port_by_its_handshake() {
+    for (protocol, to) in [(Protocol::UDP, "198.51.100.7:1194"), (Protocol::TCP, "198.51.100.7:443")] {
+        let mut bench = bench();
+        let record = bench.record(10, protocol, WEB, to);
+        let openvpn = OpenVpn { reset: OpenVpnReset::ClientV2, protection: OpenVpnProtection::TlsCrypt };
+        let facts = AppFacts { openvpn: Some(openvpn), ..AppFacts::default() };
+        let (mut rule, flow) = (rule(&Params::default()), bench.judged(&record));
+        assert!(bench.on_flow(&mut rule, &flow).is_empty());
+        let found = bench.on_progress(&mut rule, &flow, FlowEventKind::Payload, said(record, facts));
+        assert_eq!(kinds(&found), ["OpenVPN"]);
+        let text = format!("an OpenVPN handshake (client_v2, with tls-crypt) at port {}", end(to).port);
+        assert_eq!(found[0].evidence[0].text, text);
+    }
+}
+
+#[test]
+fn replies_that_do_not_repeat_their_requests_are_a_tunnel_and_a_few_lost_ones_are_not() {
+    for (odd_replies, unasked_replies, told) in
+        [(4, 0, true), (3, 0, false), (0, 16, true), (0, 15, false), (3, 10, false), (900, 900, true)]
+    {
+        let mut bench = bench();
+        let record = counted(bench.record(10, Protocol::ICMP, "172.20.0.2:8", "198.51.100.7:0"), (10, 640), (10, 640));
+        let facts = AppFacts { echo: Some(EchoFacts { odd_replies, unasked_replies }), ..AppFacts::default() };
+        let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&said(record.clone(), facts.clone())));
+        assert_eq!(!found.is_empty(), told, "{odd_replies} odd, {unasked_replies} unasked");
+        let busy = said(counted(record, (900, 57_600), (900, 57_600)), facts);
+        let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&busy));
+        assert_eq!(!found.is_empty(), odd_replies >= 4, "losses of a busy ping");
     }
 }
 
