@@ -55,11 +55,13 @@ impl<'w> Daemon<'w> {
         process::run(self.docker_command().args(args), PATIENCE)
     }
 
-    /// Removes every container and network that a scenario made.
+    /// Removes every container and network that a scenario made, and what the kernel remembers of their connections: the next one's
+    /// recording would begin with it.
     pub fn clear(&self) -> Result<()> {
         self.world.script(
             "c=$(docker ps -aq); [ -z \"$c\" ] || docker rm -f $c >/dev/null
-             n=$(docker network ls -q --filter type=custom); [ -z \"$n\" ] || docker network rm $n >/dev/null",
+             n=$(docker network ls -q --filter type=custom); [ -z \"$n\" ] || docker network rm $n >/dev/null
+             conntrack -F >/dev/null 2>&1",
         )?;
         Ok(())
     }
