@@ -283,7 +283,7 @@ fn a_cut_openvpn_message() {
     }
 }
 
-/// Nothing but its shape makes it OpenVPN, so nothing about the shape may be wrong.
+/// Nothing but its shape makes it `OpenVPN`, so nothing about the shape may be wrong.
 #[test]
 fn what_only_resembles_openvpn_is_not() {
     for (reset, protection, message) in openvpn::messages() {

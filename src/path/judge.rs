@@ -152,9 +152,8 @@ impl Case<'_> {
             return None;
         }
         match self.reach() {
-            Reach::Outside => None,
             Reach::Tunnel if covered == Cover::Yes => Some(self.unobservable(Unobservable::UndecodedTunnel)),
-            Reach::Tunnel => None,
+            Reach::Tunnel | Reach::Outside => None,
             Reach::Inside => Some(match covered {
                 Cover::Maybe => self.unobservable(Unobservable::UnattributedAddress),
                 _ if !self.trail.flow.certain => self.unobservable(Unobservable::OneSided),

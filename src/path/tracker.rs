@@ -204,7 +204,9 @@ impl Tracker {
         self.forget(twin);
         if let Some(open) = self.flows.get_mut(&before) {
             open.answered |= answered;
-            sightings.into_iter().for_each(|sighting| open.witness(sighting));
+            for sighting in sightings {
+                open.witness(sighting);
+            }
             if open.add_twin(after) {
                 self.twins.insert(after, before);
             }

@@ -39,14 +39,14 @@ const fn is_reset(first: u8) -> bool {
 
 /// A message that is `len` bytes long, of which these were captured.
 pub fn datagram(message: &[u8], len: usize) -> Option<OpenVpn> {
-    let mut rest = Reader(message);
-    let first = rest.u8().filter(|first| is_reset(*first))?;
-    rest.take(8).filter(|session| session.iter().any(|byte| *byte != 0))?;
+    let mut reader = Reader(message);
+    let first = reader.u8().filter(|first| is_reset(*first))?;
+    reader.take(8).filter(|session| session.iter().any(|byte| *byte != 0))?;
     let behind = len.checked_sub(HEAD)?;
     let (reset, protection) = match first {
-        CLIENT_V2 => (OpenVpnReset::ClientV2, version_2(rest.0, behind, CLIENT_BODY, is_client)?),
-        SERVER_V2 => (OpenVpnReset::ServerV2, version_2(rest.0, behind, SERVER_BODY, is_server)?),
-        _ => (OpenVpnReset::ClientV3, version_3(rest.0, behind)?),
+        CLIENT_V2 => (OpenVpnReset::ClientV2, version_2(reader.0, behind, CLIENT_BODY, is_client)?),
+        SERVER_V2 => (OpenVpnReset::ServerV2, version_2(reader.0, behind, SERVER_BODY, is_server)?),
+        _ => (OpenVpnReset::ClientV3, version_3(reader.0, behind)?),
     };
     Some(OpenVpn { reset, protection })
 }

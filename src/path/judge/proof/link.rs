@@ -21,13 +21,11 @@ impl Case<'_> {
         let own = self.trail.sent().filter(|(sighting, frames)| self.is_own(sighting, *frames));
         let given = own.filter_map(|(sighting, frames)| Some((sighting, frames.to?)));
         let mut given = given.filter(|(_, mac)| !mac.is_multicast());
-        match given.next() {
-            Some((sighting, mac)) => self.given_to(hop, &sighting.point, mac),
-            None => {
-                let text = format!("no frame of {orig} was seen on its own network, so its next hop is not known");
-                unknown(Unobservable::NoObservationPoint, text)
-            }
-        }
+        let Some((sighting, mac)) = given.next() else {
+            let text = format!("no frame of {orig} was seen on its own network, so its next hop is not known");
+            return unknown(Unobservable::NoObservationPoint, text);
+        };
+        self.given_to(hop, &sighting.point, mac)
     }
 
     /// Whether the originator sent the frame.

@@ -16,8 +16,8 @@ impl Case<'_> {
         }
         let record = self.trail.record;
         let inbound = if self.trail.flow.forward { record.clone() } else { record.clone().reversed() };
-        let legs = self.scene.path.legs.of(&hop.name);
-        let matched = legs.filter_map(|leg| Some((leg, relay::matched(&inbound, leg)?))).next();
+        let mut legs = self.scene.path.legs.of(&hop.name);
+        let matched = legs.find_map(|leg| Some((leg, relay::matched(&inbound, leg)?)));
         if let Some((leg, found)) = matched {
             let text = format!("the hop {} carried it on to {}: {}", hop.name, leg.tuple.resp, found.text);
             return Proof::holds(KIND, hop, text);
