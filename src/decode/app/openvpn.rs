@@ -43,12 +43,12 @@ pub fn datagram(message: &[u8], len: usize) -> Option<OpenVpn> {
     let first = rest.u8().filter(|first| is_reset(*first))?;
     rest.take(8).filter(|session| session.iter().any(|byte| *byte != 0))?;
     let behind = len.checked_sub(HEAD)?;
-    let (reset, protection) = match first {
-        CLIENT_V2 => (OpenVpnReset::ClientV2, version_2(rest.0, behind, CLIENT_BODY, is_client)?),
-        SERVER_V2 => (OpenVpnReset::ServerV2, version_2(rest.0, behind, SERVER_BODY, is_server)?),
-        _ => (OpenVpnReset::ClientV3, version_3(rest.0, behind)?),
-    };
-    Some(OpenVpn { reset, protection })
+    let found = |reset, protection| OpenVpn { reset, protection };
+    match first {
+        CLIENT_V2 => version_2(rest.0, behind, CLIENT_BODY, is_client).map(|kind| found(OpenVpnReset::ClientV2, kind)),
+        SERVER_V2 => version_2(rest.0, behind, SERVER_BODY, is_server).map(|kind| found(OpenVpnReset::ServerV2, kind)),
+        _ => version_3(rest.0, behind).map(|kind| found(OpenVpnReset::ClientV3, kind)),
+    }
 }
 
 /// The start of a stream: two bytes of length, message. With `last`, nothing more will come. Gives the length of both.

@@ -103,8 +103,8 @@ fn counted(count: &mut u32) -> bool {
 }
 
 /// Who asks whom, identifier and number; never 0.
-fn tag(asker: IpAddr, asked: IpAddr, identity: [u8; 4]) -> u64 {
-    FixedState::default().hash_one((asker, asked, identity)) | 1
+fn tag(from: IpAddr, to: IpAddr, identity: [u8; 4]) -> u64 {
+    FixedState::default().hash_one((from, to, identity)) | 1
 }
 
 /// The upper bits are the best mixed.
