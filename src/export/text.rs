@@ -219,8 +219,11 @@ mod tests {
     #[test]
     fn what_a_sender_chose_never_reaches_the_terminal_as_it_is() {
         let hostile = "a\u{1b}[2J\n\u{202e}b\u{9b}".to_owned();
-        let message =
-            DnsMessage { query: hostile.clone(), kind: hostile.clone().into(), rcode: Some(hostile.clone().into()) };
+        let message = crate::input::DnsMessage {
+            query: hostile.clone(),
+            kind: hostile.clone().into(),
+            rcode: Some(hostile.clone().into()),
+        };
         let app = AppFacts {
             dns: vec![message],
             http: Some(HttpRequest { method: hostile.clone(), host: Some(hostile.clone()), connect: None }),
