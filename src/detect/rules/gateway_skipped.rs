@@ -43,20 +43,22 @@ pub static META: RuleMeta = RuleMeta {
              client.",
             "A gateway that receives the frames and forwards them outside of its tunnel has been passed; what it does \
              with them is proven only by a second stage (`transit`) at its other side.",
-            "A MAC that nobody is known to own is no proof of a bypass: unobservable (unattributed_address).",
+            "A MAC that nobody is known to own may be the gateway's while not all of its MACs are known: unobservable \
+             (unattributed_address).",
             "Clients that share the gateway's namespace (`--network container:vpn`) have no next hop between them; \
              name such a gateway as a `sidecar`.",
         ],
         assumptions: &[
             "The bridge or the client's veth is captured, in promiscuous mode.",
             "The runtime tells the gateway's MAC on that network, or the kernel shows its veth.",
-            "Gateways that are no workload are named by address, and their MAC was seen by ARP or neighbour discovery.",
+            "Gateways that are no workload are the host itself, named by the address that it has on that network.",
         ],
         false_positives: &[
             "Destinations that are meant to be reached without the gateway (the local network, the runtime's \
              resolver): narrow the contract's `to`.",
             "A gateway that was recreated with another name: mend the hop's selector.",
-            "Redundant gateways with a virtual MAC (VRRP) that no runtime tells: name their addresses.",
+            "Redundant gateways with a virtual MAC (VRRP) that no runtime tells of: such a hop cannot be proven by its \
+             MAC; accept `transit` with its interfaces instead.",
         ],
         true_positives: &[
             "gateway-skipped",

@@ -258,10 +258,10 @@ pub static META: RuleMeta = RuleMeta {
              hop here too.",
         ],
         true_positives: &[
-            "mirror-cut",
+            "mirror-silent",
         ],
         benign_twins: &[
-            "mirror-fed",
+            "mirror-talks",
         ],
         priority: "High: nobody controls or inspects what its workloads send.",
         response: &[

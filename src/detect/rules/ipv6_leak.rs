@@ -25,8 +25,8 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Exfiltration: data takes a way beside the one that is watched. It mostly happens by itself, since \
              programs prefer IPv6 where a name has both addresses; whoever wants to be unseen only has to ask for it.",
         strategy: "A flow over IPv6 that a contract covers was bypassed, and the same workload keeps the same contract over \
-             IPv4: a flow was verified there, or the hop can be reached over IPv4 only. Then this rule fires instead \
-             of the one that speaks for the kind of hop. IPv4-mapped addresses are IPv4.",
+             IPv4: a flow of its own was verified there before. Then this rule fires instead of the one that speaks \
+             for the kind of hop. IPv4-mapped addresses are IPv4.",
         technical_context: "Docker gives IPv6 to networks that were created with it, and since version 27 filters and masquerades it \
              by default as it does IPv4. Proxies and VPN containers are often configured with IPv4 addresses, routes \
              and kill switches alone; a router advertisement on the bridge is enough to give a container a global \
@@ -35,8 +35,7 @@ pub static META: RuleMeta = RuleMeta {
             "Addresses by router advertisement are unknown to the runtime: they are attributed by MAC, which is \
              weaker, or not at all (unattributed_address).",
             "A contract that names `family: ipv4` says nothing about IPv6; write a second one.",
-            "A workload that never used IPv4 under the contract, with a hop that speaks both, is told by the rule of \
-             its kind of hop.",
+            "A workload that was not seen to keep the contract over IPv4 yet is told by the rule of its kind of hop.",
             "IPv6 inside IPv4 (6in4, Teredo) is a tunnel: tunnel-from-container.",
         ],
         assumptions: &[

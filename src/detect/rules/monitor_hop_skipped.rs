@@ -26,9 +26,9 @@ pub static META: RuleMeta = RuleMeta {
              takes another way, or that the mirror in front of it is taken off.",
         strategy: "For a flow that a contract sends via a hop of kind `inline` or `mirror`, the same flow, or its translated \
              twin, is waited for at the hop's own observation points. It is seen there within the grace time: verified \
-             (`transit`). It is not, those points were watched all the time, and nothing was lost there or at the \
-             source in that window: bypassed, and this rule fires. Any loss in the window, or a translation that is \
-             not known, makes it unobservable.",
+             (`transit`). It is not, those points were watched since before it began, and nothing was lost there in \
+             that window: bypassed, and this rule fires. A loss there, or a translation that is not known, makes it \
+             unobservable.",
         technical_context: "An inline monitor has two interfaces, and traffic crosses it: a bridge inside a container, or a router \
              with NFQUEUE or AF_PACKET in between. A mirror is a copy made by tc (`action mirred egress mirror`), a \
              switch's SPAN port, or an OVS mirror; nothing breaks when it stops, which makes its absence easy to miss. \
@@ -55,9 +55,11 @@ pub static META: RuleMeta = RuleMeta {
         ],
         true_positives: &[
             "ids-skipped",
+            "mirror-cut",
         ],
         benign_twins: &[
             "ids-passed",
+            "mirror-fed",
         ],
         priority: "High: what went past the monitor was inspected by nobody. Medium for an attempt that nobody answered.",
         response: &[

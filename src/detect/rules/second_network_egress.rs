@@ -25,8 +25,8 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Defense Evasion: the boundary around one network is bridged by a container with a foot in two.",
         strategy: "A flow that a contract covers was bypassed, and it was seen leaving over a network other than those that \
              the contract names, or that its hop is attached to where it names none. The network is known by the \
-             source address, the MAC and the observation point. Then this rule fires instead of the one that speaks \
-             for the kind of hop, and the evidence names both networks.",
+             observation point and the source address. Then this rule fires instead of the one that speaks for the \
+             kind of hop.",
         technical_context: "`docker network connect NET NAME` works on a running container and needs no restart; whoever can talk to \
              the runtime's socket can do it, and so can a container that has the socket mounted. Which network has the \
              default route depends on the attachment's gateway priority, and without one on the order of names, so \

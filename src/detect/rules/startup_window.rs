@@ -24,18 +24,18 @@ pub static META: RuleMeta = RuleMeta {
              ready, so that whatever it sent then went around the hop or cannot be shown to have passed it.",
         categorization: "Defense Impairment: the control is there, only late. Code that runs first thing at a container's start \
              can count on that window, and a restart opens it again.",
-        strategy: "A flow that a contract covers began after its workload's start and before any workload of the hop was \
-             running and had been seen to serve or to pass traffic since then. If it provably went elsewhere, the \
-             verdict is bypassed; if it cannot be shown where it went, it is unobservable (hop_not_ready). In both \
-             cases this rule fires, instead of the one that speaks for the kind of hop.",
+        strategy: "A flow that a contract covers began within `detection.startup_grace` of its workload's start, while no \
+             workload of the hop was running, and no flow was seen to pass the hop since that start. If it provably \
+             went elsewhere, the verdict is bypassed; if it cannot be shown where it went, it is unobservable \
+             (hop_not_ready). In both cases this rule fires, instead of the one that speaks for the kind of hop.",
         technical_context: "Compose's `depends_on` waits for a container's start, not for its readiness, unless `condition: \
              service_healthy` says so. Pods start their containers one after the other; sidecars as init containers \
              with `restartPolicy: Always` (Kubernetes 1.29 and later) are ready before the application, ordinary ones \
              are not. VPN containers are up seconds before their tunnel. A kill switch or default-deny filter closes \
              the window.",
         blind_spots: &[
-            "Readiness is what was seen: a hop that is ready and idle counts as ready only when it runs and its \
-             runtime says so.",
+            "A hop counts as ready when it runs: one that runs and does not serve yet is skipped, and the rule of its \
+             kind tells of that.",
             "Containers that were running before hopwatch looked have no window.",
             "A hop that goes away later is no startup; hop-silent and the rule of its kind tell of that.",
             "Hops named by address alone have no start of their own.",
@@ -59,7 +59,7 @@ pub static META: RuleMeta = RuleMeta {
              it cannot be shown where it went.",
         response: &[
             "What left in the window? Destinations and bytes are in the alert.",
-            "How long was the window? The evidence has both times; compare with the start order: `docker inspect -f \
+            "How long was the window? Compare the flow's time with the start order: `docker inspect -f \
              '{{.State.StartedAt}}' NAME HOP`.",
             "Close it: `depends_on` with `condition: service_healthy`, a native sidecar, or a filter that lets only \
              the hop out until it is ready.",
