@@ -41,7 +41,8 @@ pub fn clear(daemon: &Daemon<'_>, scenario: &Scenario) -> Result<()> {
         Some(tidy) => daemon.world().script(&format!("set +e\n{tidy}\ntrue")).map(drop),
         None => Ok(()),
     };
-    let cleared = daemon.clear();
+    // What the next scenario's hopwatch hears of translations is its own.
+    let cleared = daemon.clear().and_then(|()| daemon.world().script("conntrack -F 2>/dev/null").map(drop));
     let restored = scenario.daemon.as_ref().map_or(Ok(()), |_| daemon.reconfigure("{}"));
     tidied.and(cleared).and(restored)
 }
