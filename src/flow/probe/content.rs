@@ -125,9 +125,15 @@ impl Fact {
         }
     }
 
-    /// Whether it is told of at once: of DNS only the first question, since a resolver's flow asks all the time.
+    /// Whether it is told of at once: of DNS only the first question, and the fourth, sixteenth and thirty-second, since a resolver's flow
+    /// asks all the time, and who counts questions need not wait for an update.
     pub(super) const fn is_urgent(&self, facts: &AppFacts) -> bool {
-        !matches!(self, Self::Dns(_)) || facts.dns.is_empty()
+        match self {
+            Self::Dns(question) => {
+                facts.dns.is_empty() || (!question.is_response && matches!(facts.dns.len(), 3 | 15 | 31))
+            }
+            _ => true,
+        }
     }
 
     /// Adds it; the first of its kind stays, except that the client's SSH string (side 0) replaces the server's.

@@ -1,7 +1,7 @@
 //! What becomes of a fact that was read: kept, counted, told of.
 //!
-//! Contract: a fact that changes nothing is not told of, and a flow is told of at most [`MAX_TOLD`] times. Of DNS only the first question
-//! is: a resolver's flow asks all the time, and its events show what it asked since.
+//! Contract: a fact that changes nothing is not told of, and a flow is told of at most [`MAX_TOLD`] times. Of DNS only the first
+//! question is, and the fourth, sixteenth and thirty-second: a resolver's flow asks all the time, and its events show what it asked since.
 //! Limits: where there is no room for a question, it and all later ones of its flow are counted, and not compared.
 
 use std::sync::Arc;
