@@ -54,12 +54,12 @@ fn packet(kind: u8, number: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = if bit(1) {
         let [high, low] = u16::try_from(message.len()).unwrap_or(u16::MAX).to_be_bytes();
         let mut header = vec![0x60, 0, 0, 0, high, low, 58, 64];
-        ends.iter().for_each(|end| header.extend([*end; 16]));
+        header.extend(ends.map(|end| [end; 16]).concat());
         header
     } else {
         let [high, low] = u16::try_from(message.len() + 20).unwrap_or(u16::MAX).to_be_bytes();
         let mut header = vec![0x45, 0, high, low, 0, 9, u8::from(bit(3)) << 5, u8::from(bit(4)), 64, 1, 0, 0];
-        ends.iter().for_each(|end| header.extend([192, 0, 2, *end]));
+        header.extend(ends.map(|end| [192, 0, 2, end]).concat());
         header
     };
     packet.extend(message);

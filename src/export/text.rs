@@ -208,7 +208,6 @@ fn questions(out: &mut Vec<u8>, app: &AppFacts) -> Written {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::DnsMessage;
 
     fn shown(app: &AppFacts) -> String {
         let mut out = Vec::new();
