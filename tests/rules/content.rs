@@ -51,7 +51,7 @@ fn metadata_is_told_as_an_attempt_until_it_answers() {
     record.resp.counters.packets = 1;
     record.tcp = record.tcp.map(|tcp| TcpFacts { resp_flags: tcp_flags::SYN | tcp_flags::ACK, ..tcp });
     world.event(12_000, FlowEventKind::Updated, &record);
-    let last = world.alerts.last().map(|alert| (&*alert.rule, alert.severity.as_str(), alert.update));
+    let last = world.alerts.last().map(|alert| (alert.rule, alert.severity.as_str(), alert.update));
     assert_eq!(last, Some(("metadata-service-direct", "high", 1)), "the same alert rises");
 }
 

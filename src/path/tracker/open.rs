@@ -93,12 +93,14 @@ impl Open {
         }
     }
 
-    /// Another point saw it under the same tuple; true when that point is nearer to the originator, and meters it from now on.
+    /// Another point saw it under the same tuple; true when that point is nearer to the originator (or as near, and earlier), and meters it from
+    /// now on.
     pub(super) fn witness_same(&mut self, scene: Scene<'_>, record: &FlowRecord) -> bool {
         self.witness(Sighting::of(record, record.tuple != self.tuple));
         let Phase::Waiting(waiting) = &mut self.phase else { return false };
-        let distance = |point| distance(scene.timeline, point, record.tuple);
-        let nearer = record.tuple == self.tuple && distance(&record.point) < distance(&self.point);
+        // By time and name where the distance is the same, so that the order in which two points tell changes nothing.
+        let place = |point, start| (distance(scene.timeline, point, record.tuple), start, point);
+        let nearer = record.tuple == self.tuple && place(&record.point, record.start) < place(&self.point, self.start);
         if nearer {
             waiting.record = record.clone();
             (self.id, self.point, self.start) = (record.id, record.point.clone(), record.start);
