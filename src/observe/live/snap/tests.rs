@@ -136,6 +136,14 @@ proptest! {
         }
     }
 
+    /// Replies are compared with their requests in the first 64 bytes.
+    #[test]
+    fn enough_of_an_echo_is_kept(shape in shapes(), length in 0..1400_usize, is_reply in any::<bool>()) {
+        let (protocol, kind) = if shape.v6 { (58, 128 + u8::from(is_reply)) } else { (1, 8 * u8::from(!is_reply)) };
+        let built = packet(&shape, protocol, &[kind, 0, 0, 0, 0, 7, 0, 1], &vec![7; length]);
+        prop_assert!(kept(&built) >= u32::try_from(built.headers + length.min(64)).expect("small"));
+    }
+
     /// Neighbour discovery is read to its options, ARP to its end.
     #[test]
     fn claims_are_kept_whole(shape in shapes(), options in 0..8_usize) {
