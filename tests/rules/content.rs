@@ -93,3 +93,16 @@ fn resolution_over_https_breaks_the_dns_contract() {
     world.tick(20_000);
     assert_eq!(world.raised(), ["dns-skips-resolver client high"]);
 }
+
+#[test]
+fn resolution_at_a_known_address_waits_for_its_answer() {
+    let mut world = world();
+    world.tcp(10_000, 2, "8.8.8.8", 443);
+    assert_eq!(world.raised(), ["dns-skips-resolver client high"]);
+    let attempt = world.record(20_000, Protocol::TCP, 9, "8.8.8.8", 443);
+    world.event(20_000, FlowEventKind::Started, &attempt);
+    world.tick(20_300);
+    assert_eq!(world.raised().len(), 1, "it may answer yet");
+    world.tick(21_000);
+    assert_eq!(world.raised().get(1).map(String::as_str), Some("dns-skips-resolver relay medium"));
+}

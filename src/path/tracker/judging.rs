@@ -10,7 +10,7 @@ use crate::inventory::{Owner, Sighting};
 use crate::path::judge::{Judgement, Outcome, Scene};
 use crate::path::source::{is_unsettled, responder_of, source_of};
 use crate::path::trail::Trail;
-use crate::path::{Oriented, Service, Verdict, orientations};
+use crate::path::{Oriented, Service, Verdict, orientations, resolution};
 use crate::time::Timestamp;
 
 /// For so long after its first packet a point may see answers whose request it missed.
@@ -98,7 +98,8 @@ impl Tracker {
             Outcome::Uncovered => false,
             Outcome::Judged(judgement) => matches!(judgement.verdict, Verdict::Bypassed | Verdict::Partial),
         };
-        let is_attempt = skipped && record.tuple.protocol == Protocol::TCP && !open.answered;
+        let may_skip = || skipped || resolution::by_content(record).is_some();
+        let is_attempt = record.tuple.protocol == Protocol::TCP && !open.answered && may_skip();
         (is_attempt || is_remnant(record)) && !open.over && !waited(self.limits.answer_grace)
     }
 
