@@ -2,7 +2,7 @@
 //!
 //! The oracle knows where each flow really went. Whatever was seen or lost of it, a flow that skipped a hop is never `verified`, one that passed every
 //! hop is never `bypassed` or `partial`; where everything was captured and told, the verdict is the truth.
-#![allow(clippy::expect_used, missing_docs, reason = "a test: a failure ends it")]
+#![allow(clippy::expect_used, clippy::struct_excessive_bools, missing_docs, reason = "a test: a failure ends it")]
 
 mod support;
 
