@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
 #![cfg(feature = "shell")]
 
+#[path = "support/cases.rs"]
+mod cases;
 #[path = "conformance/evil.rs"]
 mod evil;
 #[path = "conformance/facts.rs"]
@@ -12,9 +14,9 @@ mod facts;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
+use cases::Cases;
 use hopwatch::decode::{Decoded, LinkType, TunnelPorts, decode};
 use hopwatch::flow::{Layer, Meter, MeterLimits, community_id};
 use hopwatch::input::{Endpoint, FiveTuple, Input, Protocol};
@@ -23,44 +25,6 @@ use serde_json::Value;
 
 #[path = "conformance/flows.rs"]
 mod flows;
-
-/// The unpacked cases; the folder goes away with it.
-struct Cases(tempfile::TempDir);
-
-impl Cases {
-    fn unpack() -> Option<Self> {
-        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("shared/cases");
-        let folder = std::env::var_os("HOPWATCH_CASES").map_or(beside, PathBuf::from);
-        let archive = folder.join("dev.tar.xz");
-        if !archive.is_file() {
-            println!("skipped: no {} (set HOPWATCH_CASES to a folder with captures)", archive.display());
-            return None;
-        }
-        let target = tempfile::tempdir().expect("a temporary folder");
-        let tar = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(target.path()).status();
-        if !tar.as_ref().is_ok_and(std::process::ExitStatus::success) {
-            println!("skipped: tar cannot unpack {}: {tar:?}", archive.display());
-            return None;
-        }
-        Some(Self(target))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// A pack of expectations, one JSON value a line.
-    fn lines(&self, pack: &str) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.path("packs").join(pack)).expect("a pack");
-        text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
-    }
-
-    /// Column values of a table, without its head.
-    fn column(&self, pack: &str, column: usize) -> Vec<String> {
-        let text = std::fs::read_to_string(self.path("packs").join(pack)).expect("a pack");
-        text.lines().skip(1).filter_map(|line| line.split('\t').nth(column)).map(str::to_owned).collect()
-    }
-}
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
