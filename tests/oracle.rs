@@ -126,7 +126,7 @@ fn hop(asked: Asked) -> Arc<Hop> {
 }
 
 /// Whether the flow passed the hop, and whether anybody could know at best.
-fn passed(asked: Asked, truth: &Truth) -> bool {
+fn passed(asked: Asked, truth: Truth) -> bool {
     match asked {
         Asked::Proxy => truth.to_proxy,
         Asked::Gateway => truth.gateway,
@@ -257,7 +257,7 @@ proptest! {
             let before = counts(&world);
             play(&mut world, start, truth, seen, shown);
             let verdicts: Vec<_> = counts(&world).into_iter().zip(before).filter(|(now, then)| now.1 > then.1).map(|(now, _)| now.0).collect();
-            let all = asked.iter().all(|asked| passed(*asked, &truth));
+            let all = asked.iter().all(|asked| passed(*asked, truth));
             // Who speaks to a proxy that the contract does not name stays inside: no contract is about that.
             prop_assert!(verdicts.len() <= 1, "{verdicts:?}");
             let Some(verdict) = verdicts.first() else { continue };
