@@ -30,7 +30,9 @@ impl Traffic {
             let meter = meters.entry((point.clone(), link)).or_insert_with(new);
             meter.packet(packet.at, packet.wire_len, packet.data, &mut inputs);
         }
-        meters.values_mut().for_each(|meter| meter.drain(&mut inputs));
+        for meter in meters.values_mut() {
+            meter.drain(&mut inputs);
+        }
         let flows = meters.values().map(|meter| meter.stats().flows).sum();
         Some(Self { inputs, flows })
     }
@@ -82,7 +84,7 @@ fn id(ip: IpAddr) -> WorkloadId {
         IpAddr::V4(ip) => u128::from(u32::from(ip)),
         IpAddr::V6(ip) => u128::from(ip),
     };
-    WorkloadId::new(&format!("{:064x}", bits))
+    WorkloadId::new(&format!("{bits:064x}"))
 }
 
 fn workload(ip: IpAddr, since: Timestamp) -> Workload {
