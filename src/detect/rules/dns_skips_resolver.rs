@@ -89,6 +89,7 @@ pub static META: RuleMeta = RuleMeta {
         ],
         benign_twins: &[
             "dns-through-resolver",
+            "doh-to-own-resolver",
         ],
         priority: "High: a question that was sent has left, answered or not. Medium for a TCP connection that nobody \
              answered.",

@@ -179,6 +179,7 @@ pub static META: RuleMeta = RuleMeta {
         ],
         true_positives: &[
             "relay-undeclared",
+            "relay-by-bytes",
         ],
         benign_twins: &[
             "relay-declared",
