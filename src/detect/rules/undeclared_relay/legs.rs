@@ -1,19 +1,23 @@
 //! The last connections of each workload, by direction.
 //!
 //! Contract: a leg is found by its place, by its flow, and by the workload and direction that it is compared with. Limits: [`MAX_EACH`] legs a
-//! workload and direction, [`MAX_LEGS`] of all; the oldest goes first. Design: a place is a slot; lists of them lead there from the
+//! workload and direction, [`MAX_LEGS`] of all; the oldest goes first; one without a packet for [`STALE`] is forgotten. Design: a place is a slot; lists of them lead there from the
 //! flow, from the workload and from the age.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::input::{Counters, FlowId, FlowRecord, Side, Workload, WorkloadId};
 use crate::inventory::Owner;
+use crate::time::Timestamp;
 
 /// Legs of one workload in one direction.
 pub(super) const MAX_EACH: usize = 64;
 /// Legs of all workloads: some 500 bytes each.
 pub(super) const MAX_LEGS: usize = 32_768;
+/// A connection without a packet for so long has no other leg any more.
+const STALE: Duration = Duration::from_secs(30);
 
 /// Which way a leg goes, seen from its workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +107,7 @@ type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 impl Legs {
     /// Takes in a leg; gives its place.
     pub(super) fn insert(&mut self, mut leg: Leg) -> usize {
+        self.forget_stale(leg.record.start);
         let spilled = self.of.get(&leg.key()).filter(|own| own.len() >= MAX_EACH).and_then(|own| own.front().copied());
         let oldest = || self.order.first_key_value().map(|(_, place)| *place).filter(|_| self.order.len() >= MAX_LEGS);
         if let Some(place) = spilled.or_else(oldest) {
@@ -121,6 +126,24 @@ impl Legs {
             *slot = Some(leg);
         }
         place
+    }
+
+    /// Looks at the oldest: what goes on is young again, what does not is forgotten. More go than come, so none stays for long.
+    fn forget_stale(&mut self, now: Timestamp) {
+        for _ in 0..4 {
+            let Some((age, place)) = self.order.first_key_value().map(|(age, place)| (*age, *place)) else { return };
+            let Some(leg) = self.slots.get_mut(place).and_then(Option::as_mut) else { return };
+            if leg.record.end.plus(STALE) < now {
+                self.forget(place);
+            } else if leg.record.start.plus(STALE) < now {
+                leg.age = self.next;
+                self.next += 1;
+                self.order.remove(&age);
+                self.order.insert(self.next - 1, place);
+            } else {
+                return;
+            }
+        }
     }
 
     pub(super) fn get(&self, place: usize) -> Option<&Leg> {
