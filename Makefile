@@ -20,9 +20,9 @@ lab: ## The tests with real containers and network namespaces (root; installs a 
 	@scripts/setup.sh
 	@scripts/lab.sh
 
-scorecard: ## The laboratory's figures, into docs/scorecard.md (root)
+scorecard: ## The figures of the laboratory and of benign captures, with their goals, into docs/scorecard.md (root)
 	@scripts/setup.sh
-	HOPWATCH_LAB_SCORECARD=$(CURDIR)/docs/scorecard.md scripts/lab.sh
+	@scripts/scorecard.sh
 
 bench: ## Benchmarks: time, instructions, where the time goes
 	@scripts/setup.sh

@@ -7,7 +7,8 @@
 //! Design: scenarios are data (`scenarios/*.yaml`); everything lives inside the namespaces of one process (`netns.rs`).
 //!
 //! Switches: `HOPWATCH_BIN` another binary; `HOPWATCH_LAB_SAVE=DIR` writes scenario folders; `HOPWATCH_LAB_KEEP=DIR` keeps
-//! what hopwatch wrote in scenarios that failed; `HOPWATCH_LAB_SCORECARD=FILE` writes the figures as a table; `HOPWATCH_LAB_CAPTURE_ONLY=1` runs tcpdump in its place.
+//! what hopwatch wrote in scenarios that failed; `HOPWATCH_LAB_SCORECARD=FILE` writes the figures as a table, with those of the benign captures from
+//! the file that `HOPWATCH_BENIGN_REPORT` names; `HOPWATCH_LAB_CAPTURE_ONLY=1` runs tcpdump in its place.
 #![allow(missing_docs, reason = "a test program exports nothing")]
 
 mod daemon;
@@ -30,7 +31,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 use run::{Lab, Outcome};
 use scenario::Scenario;
-use scorecard::Scorecard;
+use scorecard::{Benign, Scorecard};
 
 /// Programs that the lab starts, with the Debian package of each.
 const TOOLS: &[(&str, &str)] = &[
@@ -64,7 +65,6 @@ const TOOLS: &[(&str, &str)] = &[
     ("dnsdist", "dnsdist"),
 ];
 
-#[derive(Default)]
 struct Tally {
     passed: usize,
     failed: usize,
@@ -74,15 +74,17 @@ struct Tally {
 }
 
 fn main() -> ExitCode {
-    let scenarios = match scenario::load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/scenarios")) {
-        Ok(scenarios) => chosen(scenarios),
+    let all = match scenario::load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/scenarios")) {
+        Ok(scenarios) => scenarios,
         Err(error) => {
             println!("FAIL scenarios: {error:#}");
             println!("0 passed, 1 failed, 0 skipped");
             return ExitCode::FAILURE;
         }
     };
-    let mut tally = Tally::default();
+    let scorecard = Scorecard::new(all.len(), benign());
+    let mut tally = Tally { passed: 0, failed: 0, skipped: 0, delays: Vec::new(), scorecard };
+    let scenarios = chosen(all);
     if let Some(reason) = why_not() {
         println!("the laboratory does not run: {reason}");
         tally.skipped = scenarios.len();
@@ -101,6 +103,13 @@ fn chosen(scenarios: Vec<Scenario>) -> Vec<Scenario> {
     let wanted =
         |scenario: &Scenario| words.is_empty() || words.iter().any(|word| scenario.name.contains(word.as_str()));
     scenarios.into_iter().filter(wanted).collect()
+}
+
+/// What the test on benign captures reported, or why there is nothing.
+fn benign() -> Result<Benign, String> {
+    let path = folder("HOPWATCH_BENIGN_REPORT").ok_or("HOPWATCH_BENIGN_REPORT names no report")?;
+    let report = std::fs::read_to_string(path).map_err(|_| "`tests/benign.rs` wrote no report; are there captures?")?;
+    Benign::read(&report)
 }
 
 fn why_not() -> Option<String> {
@@ -171,10 +180,26 @@ fn one(lab: &Lab<'_>, scenario: &Scenario, tally: &mut Tally) -> Result<()> {
         outcome.wrong.iter().for_each(|what| println!("     {what}"));
         keep(lab, scenario)?;
     }
-    tally.scorecard.add(scenario, &outcome);
     tally.delays.extend(outcome.alerts.iter().map(|(_, delay)| *delay));
+    tally.scorecard.add(as_run(scenario, outcome));
     std::fs::remove_dir_all(lab.world.path(name))?;
     Ok(())
+}
+
+/// What the scorecard wants to know.
+fn as_run(scenario: &Scenario, outcome: Outcome) -> scorecard::Run {
+    scorecard::Run {
+        name: scenario.name.clone(),
+        passed: outcome.wrong.is_empty(),
+        expected: scenario.expect.alerts.len(),
+        missed: outcome.missed,
+        unexpected: outcome.unexpected,
+        whole: scenario.whole,
+        shares_host: scenario.shares_host(),
+        latest_ms: scenario.latest_ms,
+        delays: outcome.alerts.into_iter().map(|(_, delay)| delay).collect(),
+        summary: outcome.summary,
+    }
 }
 
 /// Copies what a failed scenario left, for a person to look at.

@@ -43,14 +43,20 @@ pub struct Outcome {
     pub proofs: Vec<u64>,
     /// What hopwatch summed up, live.
     pub summary: Option<serde_json::Value>,
-    /// Alerts that were expected.
-    pub expected: usize,
     /// Expected alerts that did not come, and others that did, live or replayed.
     pub missed: usize,
     /// See `missed`.
     pub unexpected: usize,
     /// Alerts, as rule and workload, with the nanoseconds from first packet to arrival.
     pub alerts: Vec<(String, i128)>,
+}
+
+impl Outcome {
+    /// Counts what is missing and what should not be there; the worst of the watchers counts.
+    fn compare(&mut self, scenario: &Scenario, said: &Said) {
+        self.missed = self.missed.max(judge::missing(&scenario.expect, &said.alerts).len());
+        self.unexpected = self.unexpected.max(judge::unexpected(&scenario.expect, said).len());
+    }
 }
 
 impl Lab<'_> {
@@ -93,11 +99,8 @@ impl Lab<'_> {
                 .wrong
                 .extend(judge::late(&said.alerts, scenario.latest_ms).into_iter().map(|what| format!("{who}: {what}")));
         }
-        outcome.expected = scenario.expect.alerts.len();
-        for said in [&sniffed, &recorded] {
-            outcome.missed = outcome.missed.max(judge::missing(&scenario.expect, &said.alerts).len());
-            outcome.unexpected = outcome.unexpected.max(judge::unexpected(&scenario.expect, said).len());
-        }
+        outcome.compare(scenario, &sniffed);
+        outcome.compare(scenario, &recorded);
         outcome.summary.clone_from(&sniffed.summary);
         outcome.alerts = sniffed
             .alerts
@@ -126,6 +129,7 @@ impl Lab<'_> {
         }
         let lines: Vec<_> = first.lines().map(|text| Line { at: 0, text: text.to_owned() }).collect();
         let said = judge::read(&lines).context("replay")?;
+        outcome.compare(scenario, &said);
         let differences = judge::differences(&scenario.expect, &said).into_iter();
         outcome.wrong.extend(differences.map(|what| format!("replay: {what}")));
         let (live, again) = (judge::ids(recorded), judge::ids(&said));

@@ -28,6 +28,9 @@ pub struct Scenario {
     /// How many milliseconds an alert may take, where waiting belongs to the rule.
     #[serde(default = "a_second")]
     pub latest_ms: u64,
+    /// Whether every place is observed that its traffic passes; not so where the story is that one is missing.
+    #[serde(default = "yes")]
+    pub whole: bool,
     /// The daemon's configuration for this scenario, as JSON; it is restarted with it, and back afterwards.
     #[serde(default)]
     pub daemon: Option<String>,
