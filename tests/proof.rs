@@ -363,3 +363,56 @@ fn a_sidecar_is_known_by_its_socket() {
         assert_eq!(verdict(&world), expected, "{owner:?}");
     }
 }
+
+/// A flow of `app` that says it comes from elsewhere.
+fn forged(world: &mut World, millis: u64, from: &str, to: &str) {
+    let mut record = world.record(millis, Protocol::UDP, 10, to, 443);
+    record.tuple.orig.ip = ip(from);
+    record.orig.next_hop = Some(HOST_MAC);
+    world.event(millis, FlowEventKind::Started, &record);
+    world.tick(millis + 2000);
+}
+
+#[test]
+fn borrowing_the_address_of_a_hop_does_not_make_a_sender_the_hop() {
+    let squid = || Hop {
+        workloads: vec![],
+        addresses: vec!["172.20.0.20".parse().expect("range")],
+        ..hop("squid", HopKind::Endpoint)
+    };
+    let mut egress = world(vec![vec![squid()]]);
+    forged(&mut egress, 60_000, "172.20.0.20", OUTSIDE);
+    assert_eq!(verdict(&egress), "bypassed");
+
+    let mut own = world(vec![vec![squid()]]);
+    let mut record = own.record(60_000, Protocol::UDP, 20, OUTSIDE, 443);
+    record.orig.next_hop = Some(HOST_MAC);
+    own.event(60_000, FlowEventKind::Started, &record);
+    own.tick(62_000);
+    assert_eq!(verdict(&own), "[]", "the hop itself sends on");
+
+    let any = vec![DestinationSet::Any];
+    let inbound = Contract {
+        service: Service::Ingress,
+        remotes: any,
+        workloads: vec![named("gateway")],
+        ..contract(vec![vec![squid()]])
+    };
+    let mut ingress = world_of(inbound);
+    forged(&mut ingress, 60_000, "172.20.0.20", "172.20.0.30");
+    assert_eq!(verdict(&ingress), "bypassed");
+}
+
+#[test]
+fn a_source_that_is_forged_to_be_the_destination_does_not_talk_to_itself() {
+    let mut world = world(vec![vec![hop("squid", HopKind::Endpoint)]]);
+    world.start_with(0, "app", 10, |app| {
+        app.attachments.iter_mut().for_each(|attachment| attachment.host_interface = Some("veth-app".into()));
+    });
+    let mut record = world.record(60_000, Protocol::UDP, 10, OUTSIDE, 443);
+    (record.tuple.orig.ip, record.point) = (ip(OUTSIDE), ObservationPoint::new("veth-app"));
+    record.orig.next_hop = Some(HOST_MAC);
+    world.event(60_000, FlowEventKind::Started, &record);
+    world.tick(62_000);
+    assert_eq!(verdict(&world), "bypassed");
+}
