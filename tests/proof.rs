@@ -416,3 +416,23 @@ fn a_source_that_is_forged_to_be_the_destination_does_not_talk_to_itself() {
     world.tick(62_000);
     assert_eq!(verdict(&world), "bypassed");
 }
+
+#[test]
+fn what_looked_like_the_rest_of_a_connection_and_then_carries_data_is_judged() {
+    let mut world = world(vec![vec![hop("squid", HopKind::Endpoint)]]);
+    let mut record = world.record(60_000, Protocol::TCP, 10, OUTSIDE, 443);
+    record.orig.counters = Counters { packets: 1, ip_bytes: 40, ..Counters::default() };
+    record.tcp = Some(TcpFacts { orig_flags: tcp_flags::FIN | tcp_flags::ACK, ..TcpFacts::default() });
+    world.event(60_000, FlowEventKind::Started, &record);
+    world.tick(65_000);
+    record.orig.counters.packets = 12;
+    world.event(64_000, FlowEventKind::Updated, &record);
+    assert_eq!(verdict(&world), "[]", "FINs that are sent again are still the rest");
+    record.orig.counters.payload_bytes = 500;
+    world.event(65_000, FlowEventKind::Payload, &record);
+    record.resp.counters.packets = 1;
+    world.event(65_010, FlowEventKind::Answered, &record);
+    world.tick(70_000);
+    assert_eq!(verdict(&world), "bypassed");
+    assert_eq!(world.raised().len(), 1);
+}

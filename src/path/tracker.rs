@@ -320,6 +320,12 @@ impl Tracker {
             }
             return;
         }
+        if open.rest.is_some() && judging::goes_on(record) {
+            open.revive(record.end);
+            self.waiting.insert(id);
+            self.wait(scene, id, record.end, step);
+        }
+        let Some(open) = self.flows.get_mut(&key) else { return };
         open.update(record);
         open.continues = kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
         open.over = matches!(kind, FlowEventKind::Ended(_)) && !open.continues;

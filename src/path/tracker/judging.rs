@@ -70,10 +70,17 @@ impl Tracker {
             over: open.over,
             again: false,
         });
-        self.settle(scene, id, key, judged, step);
+        self.settle(scene, (id, key), judged, remnant, step);
     }
 
-    fn settle(&mut self, scene: Scene<'_>, id: FlowId, key: FiveTuple, judged: Arc<JudgedFlow>, step: &mut Step) {
+    fn settle(
+        &mut self,
+        scene: Scene<'_>,
+        (id, key): (FlowId, FiveTuple),
+        judged: Arc<JudgedFlow>,
+        remnant: bool,
+        step: &mut Step,
+    ) {
         self.waiting.remove(&id);
         step.judged.push(Arc::clone(&judged));
         let over = judged.over;
@@ -81,7 +88,7 @@ impl Tracker {
         if over {
             self.forget(id);
         } else if let Some(open) = self.flows.get_mut(&key) {
-            open.phase = Phase::Judged(judged);
+            open.settle(judged, remnant);
         }
     }
 
@@ -226,6 +233,12 @@ fn asked_by(scene: Scene<'_>, record: &FlowRecord, oriented: &Oriented, binding:
 fn reached(scene: Scene<'_>, oriented: &Oriented, judgement: Option<&Judgement>) -> Option<Owner> {
     let is_inbound = judgement.is_some_and(|judgement| judgement.service == Service::Ingress);
     is_inbound.then(|| responder_of(scene.timeline, oriented))
+}
+
+/// Whether more than the rest of a connection shows: data, or a start. FINs that are sent again and again are still the rest.
+pub(super) fn goes_on(record: &FlowRecord) -> bool {
+    record.orig.counters.payload_bytes + record.resp.counters.payload_bytes > 0
+        || record.tcp.is_some_and(TcpFacts::direction_known)
 }
 
 /// The rest of a connection whose translation has ended: FIN or RST without a start and without data, with the container's own address.

@@ -45,6 +45,8 @@ pub(super) struct Open {
     pub(super) over: bool,
     pub(super) twins: Vec<FiveTuple>,
     pub(super) phase: Phase,
+    /// What was judged to be the rest of a connection: kept in case that it goes on.
+    pub(super) rest: Option<Box<Waiting>>,
 }
 
 impl Open {
@@ -61,6 +63,7 @@ impl Open {
             over: false,
             twins: Vec::new(),
             phase: Phase::Waiting(Box::new(waiting)),
+            rest: None,
         }
     }
 
@@ -88,8 +91,26 @@ impl Open {
 
     /// Another point saw it.
     pub(super) fn witness(&mut self, sighting: Sighting) {
-        if let Phase::Waiting(waiting) = &mut self.phase {
-            trail::add(&mut waiting.sightings, sighting);
+        match (&mut self.phase, &mut self.rest) {
+            (Phase::Waiting(waiting), _) | (Phase::Judged(_), Some(waiting)) => {
+                trail::add(&mut waiting.sightings, sighting);
+            }
+            (Phase::Judged(_), None) => {}
+        }
+    }
+
+    /// It is judged; the rest of a connection is kept.
+    pub(super) fn settle(&mut self, judged: Arc<JudgedFlow>, is_rest: bool) {
+        let before = std::mem::replace(&mut self.phase, Phase::Judged(judged));
+        if let (Phase::Waiting(waiting), true) = (before, is_rest) {
+            self.rest = Some(waiting);
+        }
+    }
+
+    /// What looked like the rest of a connection goes on: it waits for its judgement from now on.
+    pub(super) fn revive(&mut self, now: Timestamp) {
+        if let Some(waiting) = self.rest.take() {
+            (self.phase, self.start) = (Phase::Waiting(waiting), now);
         }
     }
 
