@@ -436,3 +436,38 @@ fn what_looked_like_the_rest_of_a_connection_and_then_carries_data_is_judged() {
     assert_eq!(verdict(&world), "bypassed");
     assert_eq!(world.raised().len(), 1);
 }
+
+/// The same five-tuple of `app` at another of its networks.
+fn leaves_elsewhere(world: &mut World, millis: u64, record: &FlowRecord, next_hop: Mac) {
+    let mut other = record.clone();
+    other.id = FlowId(record.id.0 + 1000);
+    other.point = ObservationPoint::new("br-other");
+    other.start = at(millis);
+    other.orig.next_hop = Some(next_hop);
+    world.event(millis, FlowEventKind::Started, &other);
+}
+
+#[test]
+fn frames_that_also_go_around_the_gateway_are_a_bypass() {
+    let gateway = Mac([2, 0, 0, 0, 0, 30]);
+    for after in [5, 200, 1500, 60_000] {
+        for protocol in [Protocol::TCP, Protocol::UDP] {
+            let mut world = world(vec![vec![hop("gateway", HopKind::Gateway)]]);
+            let mut record = world.record(60_000, protocol, 10, OUTSIDE, 443);
+            record.orig.next_hop = Some(gateway);
+            world.event(60_000, FlowEventKind::Started, &record);
+            if let Some(tcp) = &mut record.tcp {
+                tcp.orig_flags = tcp_flags::ACK;
+            }
+            leaves_elsewhere(&mut world, 60_000 + after, &record, HOST_MAC);
+            world.tick(130_000);
+            assert_eq!(world.count("path", "bypassed"), 1, "{protocol} after {after} ms: {}", verdict(&world));
+        }
+    }
+    // The same frame at the veth and at the bridge is one flow.
+    let mut twice = world(vec![vec![hop("gateway", HopKind::Gateway)]]);
+    let record = flow(&mut twice, 60_000, OUTSIDE, 443, gateway);
+    leaves_elsewhere(&mut twice, 60_001, &record, gateway);
+    twice.tick(62_000);
+    assert_eq!(verdict(&twice), "verified");
+}

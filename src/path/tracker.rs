@@ -244,7 +244,7 @@ impl Tracker {
         if let Some(open) = self.flows.get_mut(&key) {
             let again = starts_here(record) && record.start.since(open.start) > SAME_START;
             let old = open.id;
-            if open.point != record.point && !again {
+            if open.point != record.point && !again && !open.leaves_elsewhere(scene, record) {
                 let nearer = open.witness_same(scene, record);
                 if nearer {
                     self.renumber(old, record.id, key);

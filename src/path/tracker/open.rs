@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::JudgedFlow;
-use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint};
+use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint, Side};
 use crate::inventory::Timeline;
 use crate::path::FlowView;
 use crate::path::judge::Scene;
@@ -127,6 +127,22 @@ impl Open {
             (self.id, self.point, self.start) = (record.id, record.point.clone(), record.start);
         }
         nearer
+    }
+
+    /// Whether a flow that was judged is seen to leave its originator on another link, or to another next hop: it is judged again.
+    pub(super) fn leaves_elsewhere(&self, scene: Scene<'_>, record: &FlowRecord) -> bool {
+        let Phase::Judged(judged) = &self.phase else { return false };
+        let Some(source) = judged.source.workload() else { return false };
+        let new = if record.tuple == judged.oriented.tuple { &record.orig } else { &record.resp };
+        let known = &judged.view.record.orig;
+        let is_own = |side: &Side, at| {
+            let sender = side.mac.filter(|_| side.next_hop.is_some_and(|hop| !hop.is_multicast()));
+            let sender = sender.and_then(|mac| scene.timeline.owner_of_mac(mac, at));
+            sender.is_some_and(|sender| scene.timeline.are_together(source, sender, at))
+        };
+        (known.mac, known.next_hop) != (new.mac, new.next_hop)
+            && is_own(known, judged.oriented.at)
+            && is_own(new, record.start)
     }
 
     /// Notes a translated twin; false when there is no room.
