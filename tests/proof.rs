@@ -471,3 +471,19 @@ fn frames_that_also_go_around_the_gateway_are_a_bypass() {
     twice.tick(62_000);
     assert_eq!(verdict(&twice), "verified");
 }
+
+#[test]
+fn a_flooded_frame_hides_no_hop_and_accuses_nobody() {
+    for (points, expected) in [(40, "verified"), (100, "unobservable capture_loss")] {
+        let mut world = world(vec![vec![at_interface("ids", "br-ids")]]);
+        link(&mut world, 0, "br-ids", true);
+        watch_translations(&mut world);
+        let record = flow(&mut world, 60_000, OUTSIDE, 443, HOST_MAC);
+        for number in 0..points {
+            seen_at(&mut world, 60_020, &record, &format!("veth{number}"));
+        }
+        seen_at(&mut world, 60_030, &record, "br-ids");
+        world.tick(62_000);
+        assert_eq!(verdict(&world), expected);
+    }
+}

@@ -14,6 +14,8 @@ use crate::path::trail::{self, Sighting};
 use crate::time::Timestamp;
 
 const MAX_TWINS: usize = 4;
+/// Points that a judged flow names.
+const MAX_SHOWN: usize = 8;
 
 /// Before and after its judgement.
 #[derive(Debug)]
@@ -164,7 +166,7 @@ impl Open {
 
 impl Waiting {
     pub(super) fn view(&self, translated: Option<FiveTuple>) -> FlowView {
-        let points = self.sightings.iter().map(|sighting| sighting.point.clone()).collect();
+        let points = self.sightings.iter().take(MAX_SHOWN).map(|sighting| sighting.point.clone()).collect();
         FlowView { record: self.record.clone(), points, translated }
     }
 }
