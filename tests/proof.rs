@@ -487,3 +487,20 @@ fn a_flooded_frame_hides_no_hop_and_accuses_nobody() {
         assert_eq!(verdict(&world), expected);
     }
 }
+
+#[test]
+fn an_answer_whose_question_was_lost_is_no_flow_of_the_one_who_answers() {
+    let mut world = world(vec![vec![hop("squid", HopKind::Endpoint)]]);
+    world.udp(30_000, 20, "172.20.0.10", 9999);
+    let point = Some(ObservationPoint::new("br-net"));
+    fact(
+        &mut world,
+        60_000,
+        RecordedFact::Loss(Loss { point, reason: LossReason::Kernel, count: 1, since: at(59_900) }),
+    );
+    let mut record = world.record(60_001, Protocol::UDP, 10, OUTSIDE, 50_000);
+    record.tuple.orig.port = 53;
+    world.event(60_001, FlowEventKind::Started, &record);
+    world.tick(62_000);
+    assert_eq!(world.count("path", "bypassed"), 0, "{}", verdict(&world));
+}

@@ -13,7 +13,7 @@ use crate::path::trail::Trail;
 use crate::path::{Oriented, Service, Verdict, orientations, resolution};
 use crate::time::Timestamp;
 
-/// For so long after its first packet a point may see answers whose request it missed.
+/// For so long after its first packet, and after a loss, a point may see answers whose request it missed.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// A binding is told so soon after its first packet.
 const TOLD_LATE: Duration = Duration::from_millis(150);
@@ -122,7 +122,7 @@ impl Tracker {
         let record = &waiting.record;
         let settled = waited || patience == Patience::None || now.since(open.start) >= self.limits.attribution_grace;
         let mut likeliest = None;
-        for oriented in self.readings(record, binding) {
+        for oriented in self.readings(scene, record, binding) {
             let source = asked_by(scene, record, &oriented, binding);
             if !settled && is_unsettled(scene.timeline, &source, &oriented) {
                 return None;
@@ -148,9 +148,11 @@ impl Tracker {
     }
 
     /// The directions in which a flow can be read; connection tracking knows the one.
-    fn readings(&self, record: &FlowRecord, binding: Option<&NatBinding>) -> Vec<Oriented> {
+    fn readings(&self, scene: Scene<'_>, record: &FlowRecord, binding: Option<&NatBinding>) -> Vec<Oriented> {
         let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
-        let warming_up = record.start < watched_since.plus(WARM_UP);
+        let losses = &scene.path.losses;
+        let warming_up = record.start < watched_since.plus(WARM_UP)
+            || losses.overlap(&record.point, record.start.minus(WARM_UP), record.start);
         let Some(binding) = binding else { return orientations(record, warming_up) };
         let forward = [binding.before, binding.after].contains(&record.tuple);
         let tuple = if forward { record.tuple } else { record.tuple.reversed() };
