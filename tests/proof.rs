@@ -504,3 +504,47 @@ fn an_answer_whose_question_was_lost_is_no_flow_of_the_one_who_answers() {
     world.tick(62_000);
     assert_eq!(world.count("path", "bypassed"), 0, "{}", verdict(&world));
 }
+
+#[test]
+fn what_stood_before_the_watch_broke_off_is_not_believed_afterwards() {
+    let mut world = world(vec![vec![hop("squid", HopKind::Endpoint)]]);
+    watch_translations(&mut world);
+    let record = world.record(60_000, Protocol::TCP, 10, OUTSIDE, 80);
+    let after = FiveTuple { resp: Endpoint { ip: ip("172.20.0.20"), port: 3129 }, ..record.tuple };
+    bound(&mut world, 30_000, record.tuple, after);
+    fact(&mut world, 31_000, RecordedFact::Nat(NatFact::Unwatched { netns: None, error: "gone".into() }));
+    watch_later(&mut world, 50_000);
+    world.event(60_000, FlowEventKind::Started, &record);
+    world.event(60_010, FlowEventKind::Answered, &record);
+    world.tick(62_000);
+    assert_eq!(verdict(&world), "bypassed");
+}
+
+fn watch_later(world: &mut World, millis: u64) {
+    fact(world, millis, RecordedFact::Nat(NatFact::Watched { netns: None }));
+}
+
+#[test]
+fn a_translation_that_a_workload_makes_itself_proves_nothing_outside() {
+    let told = |before_from: &str, answered_by: &str| {
+        let mut world = world(vec![vec![hop("squid", HopKind::Endpoint)]]);
+        watch_translations(&mut world);
+        let mut record = world.record(60_000, Protocol::TCP, 10, OUTSIDE, 443);
+        record.orig.next_hop = Some(HOST_MAC);
+        let before = FiveTuple { orig: Endpoint { ip: ip(before_from), ..record.tuple.orig }, ..record.tuple };
+        let after = FiveTuple { resp: Endpoint { ip: ip(answered_by), ..record.tuple.resp }, ..record.tuple };
+        let own = NatBinding { netns: Some(NetnsId(77)), before, after };
+        fact(&mut world, 59_990, RecordedFact::Nat(NatFact::Bound(own)));
+        if answered_by != OUTSIDE {
+            // What connection tracking saw really goes to the hop; what bypasses it says to be the same.
+            let decoy = FlowRecord { id: FlowId(500), tuple: after, ..record.clone() };
+            world.event(59_995, FlowEventKind::Started, &decoy);
+        }
+        world.event(60_000, FlowEventKind::Started, &record);
+        world.event(60_010, FlowEventKind::Answered, &record);
+        world.tick(62_000);
+        world.count("path", "bypassed")
+    };
+    assert_eq!(told("172.20.0.20", OUTSIDE), 1, "the source says to be the hop before translation");
+    assert_eq!(told("172.20.0.10", "172.20.0.20"), 1, "the hop is said to answer");
+}

@@ -186,7 +186,8 @@ impl Tracker {
     /// A translation was told: its two sides are one trail.
     pub fn on_binding(&mut self, scene: Scene<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
         let (before, after) = (canonical(binding.before), canonical(binding.after));
-        if before != after && self.flows.contains_key(&before) && self.flows.contains_key(&after) {
+        let is_hosts = binding.netns.is_none();
+        if is_hosts && before != after && self.flows.contains_key(&before) && self.flows.contains_key(&after) {
             self.merge(before, after);
         }
         for tuple in [before, after] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::open::{Open, Phase, Waiting};
 use super::{JudgedFlow, Patience, Step, Tracker};
-use crate::input::{FiveTuple, FlowId, FlowRecord, NatBinding, Protocol, TcpFacts, tcp_flags};
+use crate::input::{FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, tcp_flags};
 use crate::inventory::{Owner, Sighting};
 use crate::path::judge::{Judgement, Outcome, Scene};
 use crate::path::source::{is_unsettled, responder_of, source_of};
@@ -44,7 +44,7 @@ impl Tracker {
         let Phase::Waiting(waiting) = &open.phase else { return };
         let age = now.since(open.start);
         let waited = |grace| patience == Patience::None || age >= grace;
-        let binding = scene.path.bindings.find(&open.tuple, open.start);
+        let binding = binding_of(scene, &open.point, &open.tuple, open.start);
         let Some(reading) = self.read(scene, open, waiting, binding, (now, waited(self.longest(scene)), patience))
         else {
             return;
@@ -171,7 +171,7 @@ impl Tracker {
         if judged.judgement.as_ref().is_some_and(|judgement| judgement.service == Service::Dns) {
             return None;
         }
-        let binding = scene.path.bindings.find(&record.tuple, record.start);
+        let binding = binding_of(scene, &record.point, &record.tuple, record.start);
         let open = self.flows.get(&self.trail_of(record.tuple));
         let answered = judged.answered || open.is_some_and(|open| open.answered);
         let trail = Trail {
@@ -216,6 +216,18 @@ impl Tracker {
     fn longest(&self, scene: Scene<'_>) -> Duration {
         if self.relays { scene.patience.transit.max(RELAYED) } else { scene.patience.transit }
     }
+}
+
+/// The translation of what was seen at a point; a namespace's own only where it is looked at from inside.
+fn binding_of<'a>(
+    scene: Scene<'a>,
+    point: &ObservationPoint,
+    tuple: &FiveTuple,
+    at: Timestamp,
+) -> Option<&'a NatBinding> {
+    let is_inside = || scene.timeline.link(point).is_some_and(|link| link.inside.is_some());
+    let bindings = &scene.path.bindings;
+    bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
 }
 
 /// Who asked; behind a translation, who asked before it.
