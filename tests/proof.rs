@@ -548,3 +548,25 @@ fn a_translation_that_a_workload_makes_itself_proves_nothing_outside() {
     assert_eq!(told("172.20.0.20", OUTSIDE), 1, "the source says to be the hop before translation");
     assert_eq!(told("172.20.0.10", "172.20.0.20"), 1, "the hop is said to answer");
 }
+
+#[test]
+fn a_relayed_conversation_is_known_by_what_its_legs_say_later() {
+    for (sni, expected) in [("www.example", "verified"), ("other.example", "unobservable one_sided")] {
+        let relaying = Hop { evidence: vec![EvidenceKind::Relay], ..hop("squid", HopKind::Endpoint) };
+        let mut world = world(vec![vec![relaying]]);
+        let mut inbound = world.record(60_000, Protocol::TCP, 10, "172.20.0.20", 3128);
+        world.event(60_000, FlowEventKind::Started, &inbound);
+        world.event(60_001, FlowEventKind::Answered, &inbound);
+        let http = HttpRequest { method: "CONNECT".into(), host: None, connect: Some("www.example:443".into()) };
+        inbound.app = Some(Arc::new(AppFacts { http: Some(http), ..AppFacts::default() }));
+        world.event(60_002, FlowEventKind::Payload, &inbound);
+        let mut outbound = world.record(60_050, Protocol::TCP, 20, OUTSIDE, 443);
+        world.event(60_050, FlowEventKind::Started, &outbound);
+        world.event(60_060, FlowEventKind::Answered, &outbound);
+        let tls = TlsHello { sni: Some(sni.into()), alpn: vec![], ja4: None };
+        outbound.app = Some(Arc::new(AppFacts { tls: Some(tls), ..AppFacts::default() }));
+        world.event(60_070, FlowEventKind::Payload, &outbound);
+        world.tick(64_000);
+        assert_eq!(verdict(&world), expected);
+    }
+}
