@@ -272,6 +272,7 @@ impl Engine {
         let went_on = step.went_on.take();
         self.take(step, now, out);
         if let Some(flow) = went_on {
+            self.path.go_on(&flow, &event.record);
             self.ask_rules(now, out, |rule, context, found| rule.on_progress(context, &flow, event, found));
         }
         if let Some(board) = &mut self.board {

@@ -125,6 +125,21 @@ fn losses_that_follow_each_other_are_one_window_and_a_point_that_is_down_is_one_
 }
 
 #[test]
+fn only_the_hosts_translations_are_a_window_while_nobody_tells_them() {
+    let mut world = world(LIMITS);
+    let told = |world: &World| page(world).windows.iter().map(|w| (w.since, w.until)).collect::<Vec<_>>();
+    let unwatched = |netns| Fact::Recorded(RecordedFact::Nat(NatFact::Unwatched { netns, error: String::new() }));
+    let watched = |netns| Fact::Recorded(RecordedFact::Nat(NatFact::Watched { netns }));
+    world.push(10_000, unwatched(Some(NetnsId(7))));
+    assert_eq!(told(&world), []);
+    world.push(11_000, unwatched(None));
+    world.push(12_000, watched(Some(NetnsId(7))));
+    assert_eq!(told(&world), [(at(11_000), None)]);
+    world.push(13_000, watched(None));
+    assert_eq!(told(&world), [(at(11_000), Some(at(13_000)))]);
+}
+
+#[test]
 fn where_a_workload_was_seen_is_remembered_when_it_has_ended() {
     let mut world = world(LIMITS);
     let seen = |world: &World| page(world).workloads.values().next().expect("web-1").watched.clone();

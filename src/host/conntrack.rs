@@ -211,7 +211,7 @@ impl Watch {
         match (before, lost) {
             // Nothing is told of the whole until everything was told.
             (None, _) if !fits || !out(NatFact::Watched { netns: self.netns }) => return Ok(()),
-            (Some(since), Some(_)) => _ = out(NatFact::Missed { count: 0, since }),
+            (Some(since), Some(_)) if self.netns.is_none() => _ = out(NatFact::Missed { count: 0, since }),
             _ => {}
         }
         self.good = before.max(Some(at));
@@ -221,10 +221,11 @@ impl Watch {
         Ok(())
     }
 
-    /// Whoever refused facts tells that itself.
+    /// Whoever refused facts tells that itself. Of a namespace beside the host's nothing is told: no verdict rests on its being whole, and whoever
+    /// is in it could make the host's look lossy.
     fn tell_lost(&mut self, at: Timestamp, by_kernel: bool, out: &mut Taker<'_>) {
         let told = self.lost.is_some_and(|told| at.since(told).as_secs() < REPEAT && at >= told);
-        let Some(since) = self.good.filter(|_| by_kernel && !told) else {
+        let Some(since) = self.good.filter(|_| by_kernel && !told && self.netns.is_none()) else {
             self.lost.get_or_insert(Timestamp::MIN);
             return;
         };

@@ -2,7 +2,7 @@
 //!
 //! Contract: `internet` is every unicast address that is not set aside for private, local or shared use (RFC 6890's
 //! registries: private, loopback, link-local, shared, benchmarking, multicast, reserved; ULA in IPv6).
-//! Limits: documentation ranges (RFC 5737, RFC 3849) count as internet: no host has them by rights, and tests need them.
+//! A NAT64's addresses are where they lead (RFC 6052's well-known prefix). Limits: documentation ranges (RFC 5737, RFC 3849) count as internet: no host has them by rights, and tests need them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -71,8 +71,15 @@ fn is_internet_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_internet_v6(ip: Ipv6Addr) -> bool {
-    // 2000::/3 is the only unicast range that IANA hands out.
-    ip.segments()[0] & 0xe000 == 0x2000
+    match ip.segments() {
+        // What a NAT64 translates (RFC 6052 §2.1).
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            let [[a, b], [c, d]] = [high, low].map(u16::to_be_bytes);
+            is_internet_v4(Ipv4Addr::new(a, b, c, d))
+        }
+        // 2000::/3 is the only unicast range that IANA hands out.
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
 }
 
 #[cfg(test)]
@@ -117,12 +124,14 @@ mod tests {
             "fe80::1",
             "ff02::1",
             "::ffff:10.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::8.8.8.8",
             "0.0.0.0",
             "255.255.255.255",
         ] {
             assert!(!is_internet(inside.parse().expect("address")), "{inside}");
         }
-        for outside in ["198.51.100.7", "203.0.113.9", "8.8.8.8", "2001:db8::1", "::ffff:8.8.8.8"] {
+        for outside in ["198.51.100.7", "203.0.113.9", "8.8.8.8", "2001:db8::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"] {
             assert!(is_internet(outside.parse().expect("address")), "{outside}");
         }
     }

@@ -36,7 +36,7 @@ pub struct MissingHop {
 pub struct FlowView {
     /// The record at the point that saw it first.
     pub record: FlowRecord,
-    /// Every point that saw it, in the order in which they did.
+    /// The first points that saw it, in the order in which they did.
     pub points: Vec<ObservationPoint>,
     /// What it looks like behind address translation, where that is known.
     pub translated: Option<FiveTuple>,

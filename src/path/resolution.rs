@@ -78,8 +78,12 @@ impl ResolverList {
         if let Some((how, target)) = relayed_to(app).filter(|(_, target)| self.is_target(target)) {
             return found("DoH", format!("{how} asks to be relayed to {target}, a public resolver"));
         }
-        let ordinary = [tuple.orig.port, tuple.resp.port].iter().any(|port| ORDINARY.contains(port));
-        let question = app.dns.first().filter(|_| !ordinary && !tuple.resp.ip.is_multicast())?;
+        let question = app.dns.first().filter(|_| !tuple.resp.ip.is_multicast())?;
+        // Whoever asks may ask from any port; an answer alone comes from an ordinary one.
+        let from_ordinary = question.rcode.is_some() && ORDINARY.contains(&tuple.orig.port);
+        if from_ordinary || ORDINARY.contains(&tuple.resp.port) {
+            return None;
+        }
         found("DNS", format!("the question {} {} at port {}", question.query, question.kind, tuple.resp.port))
     }
 
@@ -214,6 +218,17 @@ mod tests {
             assert_eq!(by_content(&record(Protocol::UDP, to, app.clone())), None, "{to} {app:?}");
         }
         assert_eq!(by_content(&record(Protocol::ICMP, "8.8.8.8:443", None)), None);
+    }
+
+    #[test]
+    fn a_question_from_an_ordinary_port_is_one_and_an_answer_from_there_is_none() {
+        for (port, rcode, is_found) in [(5353, None, true), (53, None, true), (5355, Some("NOERROR".into()), false)] {
+            let dns = DnsMessage { query: "a.example".into(), kind: "A".into(), rcode };
+            let app = AppFacts { dns: vec![dns], ..AppFacts::default() };
+            let mut record = record(Protocol::UDP, "198.51.100.7:5300", Some(app));
+            record.tuple.orig.port = port;
+            assert_eq!(by_content(&record).is_some(), is_found, "{port}");
+        }
     }
 
     #[test]

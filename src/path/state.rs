@@ -13,7 +13,7 @@ pub use hops::{HopMemory, HopRecord};
 pub use legs::Legs;
 pub use losses::Losses;
 
-use crate::input::{LinkEvent, ObservationPoint};
+use crate::input::{FlowRecord, LinkEvent, ObservationPoint};
 use crate::time::Timestamp;
 
 use super::{Contract, Family, JudgedFlow, Verdict};
@@ -48,6 +48,14 @@ impl PathState {
     pub fn apply_link(&mut self, at: Timestamp, link: &LinkEvent) {
         self.losses.apply_link(at, link);
         self.hops.observe(&link.point);
+    }
+
+    /// A judged flow goes on: what a hop sends on says more of itself.
+    pub fn go_on(&mut self, flow: &JudgedFlow, record: &FlowRecord) {
+        if !self.legs.is_empty() && record.id == flow.view.record.id {
+            let record = if flow.oriented.forward { record.clone() } else { record.clone().reversed() };
+            self.legs.go_on(&record, flow.source.workload().map(|workload| &**workload));
+        }
     }
 
     /// Remembers what a judged flow says of hops.

@@ -186,7 +186,8 @@ impl Tracker {
     /// A translation was told: its two sides are one trail.
     pub fn on_binding(&mut self, scene: Scene<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
         let (before, after) = (canonical(binding.before), canonical(binding.after));
-        if before != after && self.flows.contains_key(&before) && self.flows.contains_key(&after) {
+        let is_hosts = binding.netns.is_none();
+        if is_hosts && before != after && self.flows.contains_key(&before) && self.flows.contains_key(&after) {
             self.merge(before, after);
         }
         for tuple in [before, after] {
@@ -244,7 +245,7 @@ impl Tracker {
         if let Some(open) = self.flows.get_mut(&key) {
             let again = starts_here(record) && record.start.since(open.start) > SAME_START;
             let old = open.id;
-            if open.point != record.point && !again {
+            if open.point != record.point && !again && !open.leaves_elsewhere(scene, record) {
                 let nearer = open.witness_same(scene, record);
                 if nearer {
                     self.renumber(old, record.id, key);
@@ -320,6 +321,12 @@ impl Tracker {
             }
             return;
         }
+        if open.rest.is_some() && judging::goes_on(record) {
+            open.revive(record.end);
+            self.waiting.insert(id);
+            self.wait(scene, id, record.end, step);
+        }
+        let Some(open) = self.flows.get_mut(&key) else { return };
         open.update(record);
         open.continues = kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
         open.over = matches!(kind, FlowEventKind::Ended(_)) && !open.continues;

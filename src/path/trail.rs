@@ -7,8 +7,8 @@ use super::Oriented;
 use crate::input::{Endpoint, FiveTuple, FlowRecord, Mac, NatBinding, ObservationPoint};
 use crate::time::Timestamp;
 
-/// Points remembered of one trail: veth, bridge, the hop's two, uplink, and some.
-const MAX_SIGHTINGS: usize = 8;
+/// Points remembered of one trail: veth, bridge, the hop's two, uplink, and those to which a bridge floods its first frame.
+pub(super) const MAX_SIGHTINGS: usize = 64;
 
 /// The MACs of the first frame of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

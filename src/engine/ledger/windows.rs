@@ -75,8 +75,8 @@ impl Windows {
             RecordedFact::Nat(NatFact::Missed { count, since }) => {
                 self.add(WindowKind::Translations, None, *count, *since, Some(now));
             }
-            RecordedFact::Nat(NatFact::Unwatched { .. }) => self.open(WindowKind::Translations, None, now),
-            RecordedFact::Nat(NatFact::Watched { .. }) => self.close(&WindowKind::Translations, None, now),
+            RecordedFact::Nat(NatFact::Unwatched { netns: None, .. }) => self.open(WindowKind::Translations, None, now),
+            RecordedFact::Nat(NatFact::Watched { netns: None }) => self.close(&WindowKind::Translations, None, now),
             RecordedFact::Inventory(InventoryEvent::Disconnected { runtime, .. }) => {
                 self.open(WindowKind::Silent(runtime.clone()), None, now);
             }

@@ -154,6 +154,17 @@ impl Owner {
         }
     }
 
+    /// Whether the address itself says who it was; false where frames came from a workload that does not own it.
+    pub const fn owns_address(&self) -> bool {
+        !matches!(
+            self,
+            Self::Workload {
+                why: Some(Doubt::BorrowedAddress | Doubt::UnownedAddress | Doubt::VethDiffers | Doubt::UnownedOnVeth),
+                ..
+            }
+        )
+    }
+
     /// The metric label.
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -30,8 +30,8 @@ pub(super) const TURN_PACKETS: usize = 512;
 const GROUP: usize = 64;
 /// Bytes after which a group is handed over before it is full.
 const GROUP_BYTES: usize = 64 << 10;
-/// How often the kernel's drop counters are read.
-const STATS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the kernel's drop counters are read: a loss must be told before absence counts (`transit_grace`, half a second).
+const STATS_INTERVAL: Duration = Duration::from_millis(200);
 /// How often counters are handed over when nothing happened to a flow.
 const TELL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -272,7 +272,7 @@ impl Tap {
     fn read_drops(&mut self, now: Timestamp) {
         let since = std::mem::replace(&mut self.stats_read, now);
         self.losses.reach(LossReason::FlowTable, self.meter.stats().evicted_flows, since);
-        // An interface that is gone has no counters any more; what it had was read a second ago.
+        // An interface that is gone has no counters any more; what it had was read a moment ago.
         if let Ok(stat) = self.capture.stats() {
             self.losses.reach(LossReason::Kernel, u64::from(stat.dropped), since);
             // libpcap reads this one from `/sys/class/net`, which shows an interface of the host's with the same name.

@@ -32,7 +32,7 @@ pub(super) fn sends_on(contract: &Contract, trail: &Trail<'_>, source: &Owner) -
     }
     let is_hop = |hop: &Hop| {
         let by_workload = source.workload().is_some_and(|workload| hop.is_workload(workload));
-        hop.kind != HopKind::Sidecar && (by_workload || hop.is_address(trail.ends().orig.ip))
+        hop.kind != HopKind::Sidecar && (by_workload || (source.owns_address() && hop.is_address(trail.ends().orig.ip)))
     };
     contract.hops().any(|hop| is_hop(hop)) && in_reach(contract, trail)
 }
@@ -71,7 +71,7 @@ impl Case<'_> {
 
     fn covers_source(&self) -> Cover {
         let (contract, orig) = (self.contract, self.trail.ends().orig);
-        if contract.hops().any(|hop| hop.is_address(orig.ip)) {
+        if self.source.owns_address() && contract.hops().any(|hop| hop.is_address(orig.ip)) {
             return Cover::No;
         }
         let timeline = self.scene.timeline;
@@ -140,7 +140,8 @@ impl Case<'_> {
         if endpoints().any(|hop| self.answers(hop) || self.may_answer(hop)) {
             return Reach::Inside;
         }
-        let talks_to_itself = ends.orig.ip == ends.resp.ip && self.trail.binding.is_none();
+        let talks_to_itself =
+            ends.orig.ip == ends.resp.ip && self.trail.binding.is_none() && self.source.owns_address();
         if talks_to_itself || !is_unicast(self.trail.meant()) {
             return Reach::Outside;
         }

@@ -141,7 +141,7 @@ impl Case<'_> {
         let orig = self.trail.ends().orig;
         let unknown = |reason, text| Proof::Unknown { kind: KIND, reason, text };
         let by_workload = self.source.workload().is_some_and(|workload| hop.is_workload(workload));
-        if by_workload || hop.is_address(orig.ip) {
+        if by_workload || (self.source.owns_address() && hop.is_address(orig.ip)) {
             return Proof::holds(KIND, hop, format!("the connection came from the hop {} ({})", hop.name, orig.ip));
         }
         match self.source {

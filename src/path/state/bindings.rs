@@ -1,14 +1,15 @@
 //! Which connections are translated, and into what.
 //!
 //! Contract: a binding is found by either of its two tuples, read in either direction, for flows that began while it stood or shortly before it
-//! was told. Limits: [`MAX_BINDINGS`]; the oldest goes first and is counted. A namespace's own translations count only where its traffic is
-//! looked at from outside as well. Design: one entry a tuple, the newest; five-tuples are reused too seldom to keep a history.
+//! was told. Whoever may configure a namespace can make its connection tracking say anything, so what a namespace translates by itself is kept
+//! apart, and is believed only of what stays inside ([`Bindings::find_inside`]). Limits: [`MAX_BINDINGS`] of either kind; the oldest goes first and
+//! is counted. Design: one entry a tuple, the newest; five-tuples are reused too seldom to keep a history.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::windows::Windows;
-use crate::input::{FiveTuple, NatBinding, NatFact};
+use crate::input::{FiveTuple, NatBinding, NatFact, NetnsId};
 use crate::time::Timestamp;
 
 /// Entries of a busy host's table, twice.
@@ -24,13 +25,21 @@ struct Held {
     until: Option<Timestamp>,
 }
 
-/// The translations that are known.
+/// Entries by either of their tuples.
 #[derive(Debug, Default)]
-pub struct Bindings {
+struct Table {
     by_tuple: HashMap<FiveTuple, Held, foldhash::fast::RandomState>,
     oldest_first: VecDeque<(u64, NatBinding)>,
     next: u64,
     evicted: u64,
+}
+
+/// The translations that are known.
+#[derive(Debug, Default)]
+pub struct Bindings {
+    host: Table,
+    /// Of namespaces that are heard beside the host's.
+    inside: Table,
     watched_since: Option<Timestamp>,
     missed: Windows<()>,
 }
@@ -40,23 +49,9 @@ fn unordered(tuple: FiveTuple) -> FiveTuple {
     if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }
 }
 
-impl Bindings {
-    /// Takes in what connection tracking told.
-    pub fn apply(&mut self, at: Timestamp, fact: &NatFact) {
-        match fact {
-            NatFact::Watched { netns: None } => self.watched_since = self.watched_since.or(Some(at)),
-            NatFact::Unwatched { netns: None, .. } => self.watched_since = None,
-            NatFact::Watched { .. } | NatFact::Unwatched { .. } => {}
-            NatFact::Bound(binding) => self.bind(at, *binding),
-            NatFact::Released(binding) => self.release(at, binding),
-            NatFact::Missed { since, .. } => self.missed.add((), *since, at),
-        }
-    }
-
-    fn bind(&mut self, at: Timestamp, binding: NatBinding) {
+impl Table {
+    fn bind(&mut self, from: Timestamp, binding: NatBinding) {
         self.make_room();
-        // What stands when the watch begins is older than the watch.
-        let from = if self.watched_since.is_some() { at } else { Timestamp::MIN };
         let held = Held { binding, number: self.next, from, until: None };
         self.by_tuple.insert(unordered(binding.before), held);
         self.by_tuple.insert(unordered(binding.after), held);
@@ -69,6 +64,13 @@ impl Bindings {
             if let Some(held) = self.by_tuple.get_mut(&unordered(tuple)).filter(|held| held.binding == *binding) {
                 held.until.get_or_insert(at);
             }
+        }
+    }
+
+    /// Nobody will tell of the end of what stands.
+    fn release_all(&mut self, at: Timestamp, netns: Option<NetnsId>) {
+        for held in self.by_tuple.values_mut().filter(|held| held.binding.netns == netns) {
+            held.until.get_or_insert(at);
         }
     }
 
@@ -86,11 +88,48 @@ impl Bindings {
         }
     }
 
-    /// The translation that a tuple, read in either direction, was a side of at a time.
-    pub fn find(&self, tuple: &FiveTuple, at: Timestamp) -> Option<&NatBinding> {
+    fn find(&self, tuple: &FiveTuple, at: Timestamp) -> Option<&NatBinding> {
         let held = self.by_tuple.get(&unordered(*tuple))?;
         let begun = held.from.minus(SLACK) <= at;
         (begun && held.until.is_none_or(|until| at <= until.plus(SLACK))).then_some(&held.binding)
+    }
+}
+
+impl Bindings {
+    /// Takes in what connection tracking told.
+    pub fn apply(&mut self, at: Timestamp, fact: &NatFact) {
+        // What stands when the watch begins is older than the watch.
+        let from = if self.watched_since.is_some() { at } else { Timestamp::MIN };
+        match fact {
+            NatFact::Watched { netns: None } => self.watched_since = self.watched_since.or(Some(at)),
+            NatFact::Unwatched { netns, .. } => {
+                if netns.is_none() {
+                    self.watched_since = None;
+                }
+                self.table(*netns).release_all(at, *netns);
+            }
+            NatFact::Watched { .. } => {}
+            NatFact::Bound(binding) => self.table(binding.netns).bind(from, *binding),
+            NatFact::Released(binding) => self.table(binding.netns).release(at, binding),
+            NatFact::Missed { since, .. } => self.missed.add((), *since, at),
+        }
+    }
+
+    const fn table(&mut self, netns: Option<NetnsId>) -> &mut Table {
+        if netns.is_none() { &mut self.host } else { &mut self.inside }
+    }
+
+    /// The host's translation that a tuple, read in either direction, was a side of at a time.
+    pub fn find(&self, tuple: &FiveTuple, at: Timestamp) -> Option<&NatBinding> {
+        self.host.find(tuple, at)
+    }
+
+    /// The redirection within a namespace that a tuple shows the far side of; the originator and what stays inside cannot be forged by it.
+    pub fn find_inside(&self, tuple: &FiveTuple, at: Timestamp) -> Option<&NatBinding> {
+        let is_local = |after: &FiveTuple| after.resp.ip.is_loopback() || after.resp.ip == after.orig.ip;
+        self.inside.find(tuple, at).filter(|NatBinding { before, after, .. }| {
+            unordered(*after) == unordered(*tuple) && before.orig == after.orig && is_local(after)
+        })
     }
 
     /// Whether every translation on the host has been told since before a time.
@@ -110,7 +149,7 @@ impl Bindings {
 
     /// Bindings that were forgotten while they stood.
     pub const fn evicted(&self) -> u64 {
-        self.evicted
+        self.host.evicted + self.inside.evicted
     }
 }
 
@@ -148,6 +187,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_namespace_translates_counts_only_inside() {
+        let mut bindings = Bindings::default();
+        let mut own = NatBinding { netns: Some(NetnsId(7)), ..binding(4000) };
+        bindings.apply(at(10), &NatFact::Bound(own));
+        assert!(bindings.find(&own.before, at(10)).is_none() && bindings.find_inside(&own.before, at(10)).is_none());
+        own.after =
+            FiveTuple { resp: Endpoint { ip: std::net::Ipv4Addr::LOCALHOST.into(), port: 15_001 }, ..own.before };
+        bindings.apply(at(11), &NatFact::Bound(own));
+        assert_eq!(bindings.find_inside(&own.after.reversed(), at(11)), Some(&own));
+        assert!(bindings.find_inside(&own.before, at(11)).is_none(), "it left untranslated");
+        bindings.apply(at(12), &NatFact::Unwatched { netns: own.netns, error: String::new() });
+        assert!(bindings.find_inside(&own.after, at(20)).is_none());
+    }
+
+    #[test]
     fn what_stood_before_the_watch_began_is_older_than_it() {
         let mut bindings = Bindings::default();
         bindings.apply(at(10), &NatFact::Bound(binding(4000)));
@@ -174,6 +228,6 @@ mod tests {
             next.after.orig.port = next.before.orig.port;
             bindings.apply(at(1), &NatFact::Bound(next));
         }
-        assert_eq!((bindings.evicted(), bindings.by_tuple.len()), (1, 2 * MAX_BINDINGS));
+        assert_eq!((bindings.evicted(), bindings.host.by_tuple.len()), (1, 2 * MAX_BINDINGS));
     }
 }

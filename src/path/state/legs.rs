@@ -37,8 +37,7 @@ impl Legs {
     /// A flow as it stands, read from the end that asked; `source` is who asked.
     pub(in crate::path) fn note(&mut self, record: &FlowRecord, source: Option<&Workload>) {
         for relay in self.relays.values_mut() {
-            let by_workload = source.is_some_and(|workload| relay.hop.is_workload(workload));
-            if !by_workload && !relay.hop.is_address(record.tuple.orig.ip) {
+            if !is_from(&relay.hop, record, source) {
                 continue;
             }
             if let Some(known) = relay.legs.iter_mut().rev().find(|known| known.id == record.id) {
@@ -52,8 +51,21 @@ impl Legs {
         }
     }
 
+    /// A leg as it stands now.
+    pub(in crate::path) fn go_on(&mut self, record: &FlowRecord, source: Option<&Workload>) {
+        for relay in self.relays.values_mut().filter(|relay| is_from(&relay.hop, record, source)) {
+            if let Some(known) = relay.legs.iter_mut().rev().find(|known| known.id == record.id) {
+                *known = record.clone();
+            }
+        }
+    }
+
     /// A hop's legs, newest first.
     pub(in crate::path) fn of(&self, hop: &str) -> impl Iterator<Item = &FlowRecord> {
         self.relays.get(hop).into_iter().flat_map(|relay| relay.legs.iter().rev())
     }
+}
+
+fn is_from(hop: &Hop, record: &FlowRecord, source: Option<&Workload>) -> bool {
+    source.is_some_and(|workload| hop.is_workload(workload)) || hop.is_address(record.tuple.orig.ip)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::open::{Open, Phase, Waiting};
 use super::{JudgedFlow, Patience, Step, Tracker};
-use crate::input::{FiveTuple, FlowId, FlowRecord, NatBinding, Protocol, TcpFacts, tcp_flags};
+use crate::input::{FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, tcp_flags};
 use crate::inventory::{Owner, Sighting};
 use crate::path::judge::{Judgement, Outcome, Scene};
 use crate::path::source::{is_unsettled, responder_of, source_of};
@@ -13,7 +13,7 @@ use crate::path::trail::Trail;
 use crate::path::{Oriented, Service, Verdict, orientations, resolution};
 use crate::time::Timestamp;
 
-/// For so long after its first packet a point may see answers whose request it missed.
+/// For so long after its first packet, and after a loss, a point may see answers whose request it missed.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// A binding is told so soon after its first packet.
 const TOLD_LATE: Duration = Duration::from_millis(150);
@@ -44,7 +44,7 @@ impl Tracker {
         let Phase::Waiting(waiting) = &open.phase else { return };
         let age = now.since(open.start);
         let waited = |grace| patience == Patience::None || age >= grace;
-        let binding = scene.path.bindings.find(&open.tuple, open.start);
+        let binding = binding_of(scene, &open.point, &open.tuple, open.start);
         let Some(reading) = self.read(scene, open, waiting, binding, (now, waited(self.longest(scene)), patience))
         else {
             return;
@@ -70,10 +70,17 @@ impl Tracker {
             over: open.over,
             again: false,
         });
-        self.settle(scene, id, key, judged, step);
+        self.settle(scene, (id, key), judged, remnant, step);
     }
 
-    fn settle(&mut self, scene: Scene<'_>, id: FlowId, key: FiveTuple, judged: Arc<JudgedFlow>, step: &mut Step) {
+    fn settle(
+        &mut self,
+        scene: Scene<'_>,
+        (id, key): (FlowId, FiveTuple),
+        judged: Arc<JudgedFlow>,
+        remnant: bool,
+        step: &mut Step,
+    ) {
         self.waiting.remove(&id);
         step.judged.push(Arc::clone(&judged));
         let over = judged.over;
@@ -81,7 +88,7 @@ impl Tracker {
         if over {
             self.forget(id);
         } else if let Some(open) = self.flows.get_mut(&key) {
-            open.phase = Phase::Judged(judged);
+            open.settle(judged, remnant);
         }
     }
 
@@ -115,7 +122,7 @@ impl Tracker {
         let record = &waiting.record;
         let settled = waited || patience == Patience::None || now.since(open.start) >= self.limits.attribution_grace;
         let mut likeliest = None;
-        for oriented in self.readings(record, binding) {
+        for oriented in self.readings(scene, record, binding) {
             let source = asked_by(scene, record, &oriented, binding);
             if !settled && is_unsettled(scene.timeline, &source, &oriented) {
                 return None;
@@ -141,9 +148,11 @@ impl Tracker {
     }
 
     /// The directions in which a flow can be read; connection tracking knows the one.
-    fn readings(&self, record: &FlowRecord, binding: Option<&NatBinding>) -> Vec<Oriented> {
+    fn readings(&self, scene: Scene<'_>, record: &FlowRecord, binding: Option<&NatBinding>) -> Vec<Oriented> {
         let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
-        let warming_up = record.start < watched_since.plus(WARM_UP);
+        let losses = &scene.path.losses;
+        let warming_up = record.start < watched_since.plus(WARM_UP)
+            || losses.overlap(&record.point, record.start.minus(WARM_UP), record.start);
         let Some(binding) = binding else { return orientations(record, warming_up) };
         let forward = [binding.before, binding.after].contains(&record.tuple);
         let tuple = if forward { record.tuple } else { record.tuple.reversed() };
@@ -162,7 +171,7 @@ impl Tracker {
         if judged.judgement.as_ref().is_some_and(|judgement| judgement.service == Service::Dns) {
             return None;
         }
-        let binding = scene.path.bindings.find(&record.tuple, record.start);
+        let binding = binding_of(scene, &record.point, &record.tuple, record.start);
         let open = self.flows.get(&self.trail_of(record.tuple));
         let answered = judged.answered || open.is_some_and(|open| open.answered);
         let trail = Trail {
@@ -209,6 +218,18 @@ impl Tracker {
     }
 }
 
+/// The translation of what was seen at a point; a namespace's own only where it is looked at from inside.
+fn binding_of<'a>(
+    scene: Scene<'a>,
+    point: &ObservationPoint,
+    tuple: &FiveTuple,
+    at: Timestamp,
+) -> Option<&'a NatBinding> {
+    let is_inside = || scene.timeline.link(point).is_some_and(|link| link.inside.is_some());
+    let bindings = &scene.path.bindings;
+    bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
+}
+
 /// Who asked; behind a translation, who asked before it.
 fn asked_by(scene: Scene<'_>, record: &FlowRecord, oriented: &Oriented, binding: Option<&NatBinding>) -> Owner {
     let hidden = binding.filter(|binding| binding.after == oriented.tuple && binding.before.orig != binding.after.orig);
@@ -226,6 +247,12 @@ fn asked_by(scene: Scene<'_>, record: &FlowRecord, oriented: &Oriented, binding:
 fn reached(scene: Scene<'_>, oriented: &Oriented, judgement: Option<&Judgement>) -> Option<Owner> {
     let is_inbound = judgement.is_some_and(|judgement| judgement.service == Service::Ingress);
     is_inbound.then(|| responder_of(scene.timeline, oriented))
+}
+
+/// Whether more than the rest of a connection shows: data, or a start. FINs that are sent again and again are still the rest.
+pub(super) fn goes_on(record: &FlowRecord) -> bool {
+    record.orig.counters.payload_bytes + record.resp.counters.payload_bytes > 0
+        || record.tcp.is_some_and(TcpFacts::direction_known)
 }
 
 /// The rest of a connection whose translation has ended: FIN or RST without a start and without data, with the container's own address.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::JudgedFlow;
-use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint};
+use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint, Side};
 use crate::inventory::Timeline;
 use crate::path::FlowView;
 use crate::path::judge::Scene;
@@ -14,6 +14,8 @@ use crate::path::trail::{self, Sighting};
 use crate::time::Timestamp;
 
 const MAX_TWINS: usize = 4;
+/// Points that a judged flow names.
+const MAX_SHOWN: usize = 8;
 
 /// Before and after its judgement.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub(super) struct Open {
     pub(super) over: bool,
     pub(super) twins: Vec<FiveTuple>,
     pub(super) phase: Phase,
+    /// What was judged to be the rest of a connection: kept in case that it goes on.
+    pub(super) rest: Option<Box<Waiting>>,
 }
 
 impl Open {
@@ -61,6 +65,7 @@ impl Open {
             over: false,
             twins: Vec::new(),
             phase: Phase::Waiting(Box::new(waiting)),
+            rest: None,
         }
     }
 
@@ -88,8 +93,26 @@ impl Open {
 
     /// Another point saw it.
     pub(super) fn witness(&mut self, sighting: Sighting) {
-        if let Phase::Waiting(waiting) = &mut self.phase {
-            trail::add(&mut waiting.sightings, sighting);
+        match (&mut self.phase, &mut self.rest) {
+            (Phase::Waiting(waiting), _) | (Phase::Judged(_), Some(waiting)) => {
+                trail::add(&mut waiting.sightings, sighting);
+            }
+            (Phase::Judged(_), None) => {}
+        }
+    }
+
+    /// It is judged; the rest of a connection is kept.
+    pub(super) fn settle(&mut self, judged: Arc<JudgedFlow>, is_rest: bool) {
+        let before = std::mem::replace(&mut self.phase, Phase::Judged(judged));
+        if let (Phase::Waiting(waiting), true) = (before, is_rest) {
+            self.rest = Some(waiting);
+        }
+    }
+
+    /// What looked like the rest of a connection goes on: it waits for its judgement from now on.
+    pub(super) fn revive(&mut self, now: Timestamp) {
+        if let Some(waiting) = self.rest.take() {
+            (self.phase, self.start) = (Phase::Waiting(waiting), now);
         }
     }
 
@@ -106,6 +129,22 @@ impl Open {
             (self.id, self.point, self.start) = (record.id, record.point.clone(), record.start);
         }
         nearer
+    }
+
+    /// Whether a flow that was judged is seen to leave its originator on another link, or to another next hop: it is judged again.
+    pub(super) fn leaves_elsewhere(&self, scene: Scene<'_>, record: &FlowRecord) -> bool {
+        let Phase::Judged(judged) = &self.phase else { return false };
+        let Some(source) = judged.source.workload() else { return false };
+        let new = if record.tuple == judged.oriented.tuple { &record.orig } else { &record.resp };
+        let known = &judged.view.record.orig;
+        let is_own = |side: &Side, at| {
+            let sender = side.mac.filter(|_| side.next_hop.is_some_and(|hop| !hop.is_multicast()));
+            let sender = sender.and_then(|mac| scene.timeline.owner_of_mac(mac, at));
+            sender.is_some_and(|sender| scene.timeline.are_together(source, sender, at))
+        };
+        (known.mac, known.next_hop) != (new.mac, new.next_hop)
+            && is_own(known, judged.oriented.at)
+            && is_own(new, record.start)
     }
 
     /// Notes a translated twin; false when there is no room.
@@ -127,7 +166,7 @@ impl Open {
 
 impl Waiting {
     pub(super) fn view(&self, translated: Option<FiveTuple>) -> FlowView {
-        let points = self.sightings.iter().map(|sighting| sighting.point.clone()).collect();
+        let points = self.sightings.iter().take(MAX_SHOWN).map(|sighting| sighting.point.clone()).collect();
         FlowView { record: self.record.clone(), points, translated }
     }
 }

@@ -6,7 +6,7 @@
 use super::Proof;
 use crate::input::{Mac, ObservationPoint};
 use crate::path::judge::Case;
-use crate::path::trail::{Frames, Sighting};
+use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting};
 use crate::path::{EvidenceKind, Hop, Unobservable, is_internet};
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
@@ -30,6 +30,10 @@ impl Case<'_> {
                 Unobservable::CaptureLoss,
                 format!("packets were lost at {point}, where the hop {} is", hop.name),
             );
+        }
+        if self.trail.sightings.len() >= MAX_SIGHTINGS {
+            let text = format!("it was seen at more points than are remembered, perhaps at the hop {}", hop.name);
+            return unknown(Unobservable::CaptureLoss, text);
         }
         if now.since(start) < self.scene.patience.transit {
             return Proof::Wait;
@@ -67,7 +71,7 @@ impl Case<'_> {
         let inside = self.scene.timeline.link(&sighting.point).and_then(|link| link.inside.as_ref());
         let at_home =
             inside.and_then(|id| self.scene.timeline.workload(id)).is_some_and(|found| hop.is_workload(found));
-        at_home || (self.is_veth_of(hop, &sighting.point) && (is_hops(sent.from) || is_hops(sent.to)))
+        at_home || ((is_hops(sent.from) || is_hops(sent.to)) && self.is_veth_of(hop, &sighting.point))
     }
 
     fn is_veth_of(&self, hop: &Hop, point: &ObservationPoint) -> bool {
