@@ -453,3 +453,20 @@ fn switched_off_it_is_silent() {
     link(&mut world, 5_000, gone(bridge()));
     assert_silent(world);
 }
+
+#[test]
+fn connection_tracking_that_loses_or_falls_silent_is_told_and_one_that_never_was_there_is_not() {
+    let nat = |world: &mut World, millis, fact| world.push(millis, Fact::Recorded(RecordedFact::Nat(fact)));
+    let unheard = || NatFact::Unwatched { netns: None, error: "no permission".to_owned() };
+    let mut never = world();
+    nat(&mut never, 1_000, unheard());
+    assert_silent(never);
+    let mut lost = world();
+    nat(&mut lost, 1_000, NatFact::Watched { netns: None });
+    nat(&mut lost, 9_000, NatFact::Missed { count: 0, since: at(8_000) });
+    assert_said(lost, "medium", 8_000, "connection tracking were lost");
+    let mut silent = world();
+    nat(&mut silent, 1_000, NatFact::Watched { netns: None });
+    nat(&mut silent, 9_000, unheard());
+    assert_said(silent, "medium", 9_000, "not heard any more: no permission");
+}

@@ -18,7 +18,7 @@ use self::points::Points;
 pub use self::strategy::META;
 use self::window::Window;
 use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Settle, Severity};
-use crate::input::{InventoryEvent, Loss, LossReason, ObservationPoint, RecordedFact, RuntimeName};
+use crate::input::{InventoryEvent, Loss, LossReason, NatFact, ObservationPoint, RecordedFact, RuntimeName};
 use crate::path::Evidence;
 use crate::time::Timestamp;
 
@@ -65,6 +65,8 @@ pub struct SensorBlinded {
     points: Points,
     losses: BTreeMap<(Option<ObservationPoint>, LossReason), Window>,
     runtimes: BTreeMap<RuntimeName, Hearing>,
+    /// Whether the host's connection tracking was heard.
+    translations: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         points: Points::new(params.settle.get()),
         losses: BTreeMap::new(),
         runtimes: BTreeMap::new(),
+        translations: false,
     }
 }
 
@@ -97,7 +100,8 @@ impl Rule for SensorBlinded {
             RecordedFact::Link(link) => self.points.link(context, link, findings),
             RecordedFact::Loss(loss) => self.loss(context.now, loss, findings),
             RecordedFact::Inventory(event) => self.runtime(context, event, findings),
-            RecordedFact::Kernel(_) | RecordedFact::Nat(_) | RecordedFact::Ended {} => {}
+            RecordedFact::Nat(fact) => self.translation(context.now, fact, findings),
+            RecordedFact::Kernel(_) | RecordedFact::Ended {} => {}
         }
     }
 
@@ -145,6 +149,25 @@ impl SensorBlinded {
         let text = format!("{total} {what} at {whose} within {}", in_words(self.loss_window));
         let cause = format!("loss {whose} {}", loss.reason.as_str());
         findings.push(finding(loss.since, Severity::Medium, "loss", text, cause));
+    }
+
+    /// Without connection tracking a redirected flow cannot be told from one that went around its hop.
+    fn translation(&mut self, now: Timestamp, fact: &NatFact, findings: &mut Findings) {
+        let (since, text, cause) = match fact {
+            NatFact::Watched { netns: None } => {
+                self.translations = true;
+                return;
+            }
+            NatFact::Missed { since, .. } => {
+                let text = "events of connection tracking were lost; flows that nobody can judge meanwhile are nat_unknown";
+                (*since, text.to_owned(), "translation lost")
+            }
+            NatFact::Unwatched { netns: None, error } if std::mem::take(&mut self.translations) => {
+                (now, format!("connection tracking is not heard any more: {error}"), "translation unheard")
+            }
+            _ => return,
+        };
+        findings.push(finding(since, Severity::Medium, "translation", text, cause.to_owned()));
     }
 
     fn runtime(&mut self, context: Context<'_>, event: &InventoryEvent, findings: &mut Findings) {
