@@ -35,6 +35,7 @@ const BATCH: usize = 32;
 
 /// What a packet is for its flow, beside one more.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "what one packet is, any of them together")]
 struct News {
     /// The first of a record.
     starts: bool,
@@ -42,6 +43,8 @@ struct News {
     answers: bool,
     /// It brought first-payload facts.
     says: bool,
+    /// The last report was an update interval ago.
+    is_due: bool,
 }
 
 /// Packets of one observation point into flow events.
@@ -274,11 +277,12 @@ impl Meter {
         }
         let says = hot.interest.wants(direction.index(), headers.payload_bytes)
             && self.probes.feed(&mut hot.interest, &mut cold.seat, direction.index(), headers, context.data);
+        let is_due = !self.limits.update_interval.is_zero() && !hot.marks.has(Mark::Recent);
         if carried || ended || headers.fragment.is_some() {
             self.remember(packet, now, slot, direction, (carried, ended));
         }
-        if starts || answers || says || !self.limits.update_interval.is_zero() {
-            self.report(now, slot, News { starts, answers, says }, out);
+        if starts || answers || says || is_due {
+            self.report(now, slot, News { starts, answers, says, is_due }, out);
         }
     }
 
@@ -349,6 +353,7 @@ impl Meter {
     }
 
     /// Tells what a packet, already counted, means.
+    #[inline(never)]
     fn report(&mut self, now: Timestamp, slot: u32, news: News, out: &mut impl FlowSink) {
         if news.starts {
             self.emit(now, FlowEventKind::Started, slot, out);
@@ -359,7 +364,7 @@ impl Meter {
         if news.says {
             self.emit(now, FlowEventKind::Payload, slot, out);
         }
-        if !self.limits.update_interval.is_zero() && !self.table.hot(slot).marks.has(Mark::Recent) {
+        if news.is_due {
             self.update(now, slot, out);
         }
     }

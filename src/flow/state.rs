@@ -311,7 +311,7 @@ impl Cold {
     /// Keeps what only the first packet of a direction tells.
     pub(super) fn see_first(&mut self, hot: &mut Hot, direction: Direction, headers: &Headers) {
         let misfits = self.macs.see(direction.index(), headers.src_mac, headers.dst_mac);
-        for (side, hop) in misfits.into_iter().flatten() {
+        for (side, hop) in misfits.into_iter().flatten().flatten() {
             self.extras(hot).hops[side] = Some(hop);
         }
         self.seat.see_first(direction.index(), headers);
