@@ -29,10 +29,11 @@ impl Case<'_> {
         });
         // One frame elsewhere is a way around; one for another hop of the stage is none.
         let worst = proofs.min_by_key(|(excused, proof)| (*excused, std::cmp::Reverse(proof.rank())));
-        worst.map(|(_, proof)| proof).unwrap_or_else(|| {
+        let Some((_, proof)) = worst else {
             let text = format!("no frame of {orig} was seen on its own network, so its next hop is not known");
-            unknown(Unobservable::NoObservationPoint, text)
-        })
+            return unknown(Unobservable::NoObservationPoint, text);
+        };
+        proof
     }
 
     /// Whether the frame was given to another hop that would do as well.
