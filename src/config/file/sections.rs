@@ -159,7 +159,7 @@ pub(in crate::config) struct Detection {
     /// How long an attempt waits for an answer before it is judged as an attempt.
     pub answer_grace: Period<0>,
     /// How long a flow waits to be seen at a hop's own observation point, and for its translation to be told.
-    pub transit_grace: Period<0>,
+    pub transit_grace: Period<300>,
     /// How long after its start a hop may take to become ready; who started with it and went ahead of it is told as such.
     pub startup_grace: Period<0>,
     /// Flows whose judgement is remembered at once; when full, the oldest is forgotten and counted.

@@ -59,7 +59,8 @@ impl Rule for UndeclaredRelay {
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let record = &flow.view.record;
-        if flow.again || !may_be_leg(record) {
+        // Read backwards, a leg would come in that went out.
+        if flow.again || !flow.oriented.certain || !may_be_leg(record) {
             return;
         }
         let responder = responder_of(context.timeline, &flow.oriented);
@@ -106,7 +107,10 @@ impl UndeclaredRelay {
         let Some(leg) = self.legs.get(place).filter(|leg| !leg.told) else { return };
         let pair = self.legs.opposite(leg).filter(|(_, other)| !other.told).find_map(|(at, other)| {
             let (inbound, outbound) = if leg.direction == Direction::Inbound { (leg, other) } else { (other, leg) };
-            matched(&inbound.record, &outbound.record).map(|found| (at, finding(inbound, outbound, found)))
+            // Who asks and is asked back needs nobody to carry it.
+            let elsewhere = inbound.record.tuple.orig.ip != outbound.record.tuple.resp.ip;
+            let found = elsewhere.then(|| matched(&inbound.record, &outbound.record)).flatten();
+            found.map(|found| (at, finding(inbound, outbound, found)))
         });
         if let Some((other, finding)) = pair {
             self.legs.tell([place, other]);
@@ -164,6 +168,7 @@ pub static META: RuleMeta = RuleMeta {
             "One that keeps connections ready, multiplexes, delays for more than two seconds or pads.",
             "Conversations with equal bytes in both directions, with less than 200 bytes, or without an answer say nothing.",
             "Name resolution is left out: a forwarder is a resolver.",
+            "Connections whose start was not seen and whose ports do not tell who asked; legs that lead back to the client.",
             "Of a busy workload only the last 64 connections each way are compared, and 32768 of all workloads.",
             "Legs on the loopback or in a shared namespace are seen only where these are captured.",
         ],
