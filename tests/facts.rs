@@ -272,6 +272,23 @@ fn openvpn_at_any_port_over_both_transports() {
     }
 }
 
+/// As programs did between two releases: another number for the offer of early negotiation, and flags behind the server's answer.
+#[test]
+fn openvpn_that_negotiates_early() {
+    for (reset, protection, mut message) in
+        openvpn::messages().filter(|(_, protection, _)| protection.contains("crypt"))
+    {
+        if reset == "server_v2" {
+            message.extend([7; 6]);
+        } else {
+            message[9..13].copy_from_slice(&[0x0a, 1, 0, 1]);
+        }
+        let mut talk = Talk::new(1194);
+        talk.sends(&message);
+        assert_eq!(told_openvpn(talk), Some((reset, protection)));
+    }
+}
+
 /// Adaptive capture keeps 160 bytes of a datagram: all of a reset but the client's key.
 #[test]
 fn a_cut_openvpn_message() {

@@ -29,6 +29,11 @@ const SERVER_BODY: usize = 1 + 4 + 8 + 4;
 const WRAPPED_KEY: std::ops::RangeInclusive<usize> = 290..=1024;
 /// Longest reset.
 const MAX_RESET: usize = HEAD + REPLAY + CRYPT_DIGEST + CLIENT_BODY + 1024;
+/// What stands above the last byte of a number against replay: nothing, or the offer of early negotiation, in the released
+/// version 2.6 and as it was before.
+const EARLY: [u32; 3] = [0, 0x0f_0000, 0x0a_0100];
+/// What a server adds when it takes that offer: type, length, flags.
+const EARLY_FLAGS: usize = 2 + 2 + 2;
 /// 2001: no clock was set before.
 const FIRST_TIME: u32 = 1_000_000_000;
 
@@ -76,7 +81,8 @@ fn version_2(bytes: &[u8], behind: usize, body: usize, is_body: fn(&[u8]) -> boo
     if DIGESTS.contains(&digest) && is_replay(bytes.get(digest..)?) && ends_with_body(over) {
         return Some(OpenVpnProtection::TlsAuth);
     }
-    (digest == CRYPT_DIGEST && is_replay(bytes)).then_some(OpenVpnProtection::TlsCrypt)
+    let has_flags = body == SERVER_BODY && digest == CRYPT_DIGEST + EARLY_FLAGS;
+    ((digest == CRYPT_DIGEST || has_flags) && is_replay(bytes)).then_some(OpenVpnProtection::TlsCrypt)
 }
 
 /// As tls-crypt, and the client's key behind it, which ends with its length.
@@ -88,11 +94,11 @@ fn version_3(bytes: &[u8], behind: usize) -> Option<OpenVpnProtection> {
     (WRAPPED_KEY.contains(&wrapped) && has_length && is_replay(bytes)).then_some(OpenVpnProtection::TlsCryptV2)
 }
 
-/// A small number (version 2.6 sets four bits above it) and a time.
+/// A small number, or one that offers early negotiation, and a time.
 fn is_replay(bytes: &[u8]) -> bool {
     let mut rest = Reader(bytes);
     let (Some(number), Some(time)) = (rest.u32(), rest.u32()) else { return false };
-    matches!(number & 0xf0ff_ffff, 1..=255) && matches!(number >> 24, 0 | 0x0f) && time >= FIRST_TIME
+    number & 0xff != 0 && EARLY.contains(&(number >> 8)) && time >= FIRST_TIME
 }
 
 fn is_client(body: &[u8]) -> bool {
