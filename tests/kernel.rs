@@ -98,9 +98,11 @@ fn sockets_in_the_hosts_namespace_have_their_owners_and_the_hosts_own_have_none(
         assert!(accepted, "{:?}", watch.facts);
         drop((client, server, own));
         host.kill(first.pid);
-        let facts = watch.look();
-        let closed = |inode: u64| facts.contains(&KernelFact::SocketClosed { netns: here, inode });
-        assert!(closed(ours.inode) && closed(view.inode), "{facts:?}");
+        for inode in [ours.inode, view.inode] {
+            let closed = KernelFact::SocketClosed { netns: here, inode };
+            watch.until("its end is told", |facts| facts.contains(&closed).then_some(()));
+        }
+        watch.look();
         assert!(!watch.collector.stop(&first.id), "its end was seen");
     });
 }
