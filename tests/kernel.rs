@@ -321,7 +321,10 @@ fn a_process_that_is_hidden_is_counted_and_the_rest_goes_on() {
         let folder =
             tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().expect("folder");
         let binary = folder.path().join("kernel");
-        std::fs::copy(std::env::current_exe().expect("this test"), &binary).expect("copy");
+        // By another process: what this one writes, a child of another test's thread may hold open, and then it cannot be run.
+        let copied =
+            std::process::Command::new("cp").arg(std::env::current_exe().expect("this test")).arg(&binary).status();
+        assert!(copied.expect("cp").success());
         for hide in ["true", "mount -t proc -o hidepid=2 proc /proc"] {
             let line = format!(
                 "unshare --mount sh -c '{hide} && cd / && HOPWATCH_TEST_PID={} exec setpriv --reuid=65534 --regid=65534 --clear-groups {} \
