@@ -202,7 +202,9 @@ impl Sniffer {
             .tempdir()
             .expect("a folder");
         let binary = folder.keep().join("hopwatch");
-        std::fs::copy(env!("CARGO_BIN_EXE_hopwatch"), &binary).expect("copy the binary");
+        // By another process: what this one writes, a child of another test's thread may hold open, and then it cannot be run.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_hopwatch")).arg(&binary).status();
+        assert!(copied.expect("cp").success());
         Self::start_with(
             namespace,
             config,
