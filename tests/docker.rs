@@ -10,6 +10,7 @@ mod dockerd;
 #[path = "support/told.rs"]
 mod told;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dockerd::{Dockerd, IMAGE};
@@ -146,17 +147,27 @@ fn half_a_second(daemon: &Dockerd, told: &Told) {
     told.stopped(&flash.id);
 }
 
+/// The workload once it is told with so many addresses; the same state may be told more than once before.
+fn with_addresses(told: &Told, name: &str, count: usize) -> Arc<Workload> {
+    told.next("its addresses", |event| match event {
+        InventoryEvent::Workload(workload) => {
+            (workload.name == name && workload.addresses().count() == count).then(|| Arc::clone(workload))
+        }
+        _ => None,
+    })
+}
+
 fn two_networks(daemon: &Dockerd, told: &Told) {
     daemon.docker(&["network", "create", "--subnet", "172.30.2.0/24", "back"]);
     daemon.docker(&sleeper("both", &["--network", "front"]));
     let first = told.workload("both");
     daemon.docker(&["network", "connect", "back", "both"]);
-    let both = told.workload("both");
+    let both = with_addresses(told, "both", 2);
     let addresses: Vec<String> = both.addresses().map(|ip| ip.to_string()).collect();
     assert_eq!(addresses, ["172.30.2.2", "172.30.1.3"], "in order of network name");
     assert!(both.since > first.since, "the second address holds from its connect on");
     daemon.docker(&["network", "disconnect", "front", "both"]);
-    let left = told.workload("both");
+    let left = with_addresses(told, "both", 1);
     assert_eq!(left.addresses().map(|ip| ip.to_string()).collect::<Vec<_>>(), ["172.30.2.2"]);
     daemon.docker(&["rm", "-f", "both"]);
     told.stopped(&both.id);
