@@ -1,14 +1,14 @@
 //! Alerts: what is delivered after exceptions and grouping.
 //!
 //! Contract: pure. The same cause is one alert with a count; nothing is lost by grouping. Ids are derived from content, so that a
-//! replay raises the same ones. Design: the [`Desk`] turns findings into [`Alert`]s; sinks only print them.
+//! replay raises the same ones. Design: the [`Desk`] turns findings into [`Alert`]s; `render` writes them.
 
 mod convert;
 mod desk;
 mod exception;
 mod model;
 #[cfg(feature = "shell")]
-pub mod sinks;
+pub mod render;
 
 pub use desk::{Desk, DeskLimits, Filed};
 pub use exception::Exception;

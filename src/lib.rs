@@ -21,6 +21,8 @@ pub mod decode;
 pub mod detect;
 pub mod engine;
 #[cfg(feature = "shell")]
+pub mod escape;
+#[cfg(feature = "shell")]
 pub mod export;
 pub mod flow;
 #[cfg(feature = "shell")]

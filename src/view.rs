@@ -10,6 +10,7 @@ mod keys;
 mod panes;
 mod rates;
 mod state;
+mod style;
 mod table;
 mod words;
 

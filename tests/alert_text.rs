@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use hopwatch::alert::Alert;
-use hopwatch::alert::sinks::text;
+use hopwatch::alert::render::text;
 use hopwatch::engine::EngineConfig;
 use hopwatch::input::*;
 use hopwatch::path::*;

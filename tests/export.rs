@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use hopwatch::alert::sinks::text::printable;
+use hopwatch::escape::printable;
 use hopwatch::export::{FlowFormat, ZEEK_FIELDS, json_schema};
 use hopwatch::input::{
     AppFacts, ConnState, Counters, DnsMessage, EchoFacts, EndReason, Endpoint, FiveTuple, FlowId, FlowRecord, History,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fake_runtime::{Answer, FakeRuntime};
-use hopwatch::alert::sinks::text::printable;
+use hopwatch::escape::printable;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
 use hopwatch::inventory::docker::{
     DockerError, DockerOptions, DockerReader, MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME,

@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use crate::alert::Alert;
-use crate::alert::sinks::{json, text};
+use crate::alert::render::{json, text};
 
 use super::summary::Summary;
 

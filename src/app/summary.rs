@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::alert::sinks::text::printable;
 use crate::engine::EngineStats;
+use crate::escape::printable;
 use crate::flow::MeterStats;
 use crate::input::ObservationPoint;
 

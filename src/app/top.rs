@@ -65,7 +65,7 @@ pub struct Journal(Arc<Mutex<VecDeque<String>>>);
 impl Journal {
     fn tell(&self) {
         for line in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            anstream::eprintln!("{}", crate::alert::sinks::text::printable(&line));
+            anstream::eprintln!("{}", crate::escape::printable(&line));
         }
     }
 }

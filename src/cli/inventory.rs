@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::Outcome;
-use crate::alert::sinks::text::printable;
 use crate::app::census;
 use crate::config;
+use crate::escape::printable;
 use crate::host;
 use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId};
 use crate::inventory::file::InventoryFile;

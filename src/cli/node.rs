@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::alert::sinks::text::printable;
+use crate::escape::printable;
 
 /// Characters of one line.
 pub(super) const MOST: usize = 300;

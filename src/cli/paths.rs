@@ -9,10 +9,10 @@ use super::Outcome;
 use super::captures::{Progress, progress_bar};
 use super::node::Node;
 use super::replay::Sources;
-use crate::alert::sinks::json;
 use crate::app::paths;
 use crate::app::replay::ReplayOptions;
 use crate::config::{self, Config, InsideNamespaces};
+use crate::escape::json;
 use crate::report::paths::{ContractView, EvidenceView, HopView, Paths, WorkloadView};
 
 /// Workloads of one contract that the tree shows; JSON has more.

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::record::Flags;
 use super::{FlowWriter, conn, stamp};
-use crate::alert::sinks::text::printable;
+use crate::escape::printable;
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Mac, Side};
 use crate::time::Timestamp;
 

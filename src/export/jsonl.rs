@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use super::FlowWriter;
 use super::lines::Lines;
 use super::record::FlowLine;
-use crate::alert::sinks::json;
+use crate::escape::json;
 use crate::input::{EndReason, FlowRecord};
 use crate::time::Timestamp;
 

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::lines::Lines;
 use super::{FlowWriter, conn, stamp};
-use crate::alert::sinks::text::printable;
+use crate::escape::printable;
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, HttpRequest, Protocol};
 use crate::time::Timestamp;
 

@@ -7,11 +7,11 @@ use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Wrap};
 
 use super::keys::KEYS;
+use super::style::{BAD, BOLD, DIM, GOOD, WARN};
 use super::words::{clock, count, safe, short, span};
 use super::{Top, panes, table};
 
@@ -19,12 +19,6 @@ use super::{Top, panes, table};
 const ROOMY: u16 = 16;
 /// From here on the head has all its lines, and there is a foot.
 const SMALL: u16 = 9;
-
-pub(super) const DIM: Style = Style::new().add_modifier(Modifier::DIM);
-pub(super) const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
-pub(super) const GOOD: Style = Style::new().fg(Color::Green);
-pub(super) const WARN: Style = Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD);
-pub(super) const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 
 /// Draws the state.
 pub fn draw(top: &mut Top, frame: &mut Frame<'_>) {

@@ -9,8 +9,8 @@ use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Block, Borders, Paragraph};
 
 use super::Top;
-use super::draw::{BAD, BOLD, DIM, WARN};
 use super::state::Line;
+use super::style::{BAD, BOLD, DIM, WARN};
 use super::table::network;
 use super::words::{clock, count, safe};
 use crate::alert::Alert;

@@ -8,8 +8,8 @@ use ratatui::style::{Modifier, Style};
 use ratatui::widgets::{Block, Borders, Cell, Row, Table};
 
 use super::Top;
-use super::draw::{BAD, DIM, WARN};
 use super::state::Line;
+use super::style::{BAD, DIM, WARN};
 use super::words::{count, percents, safe, short};
 use crate::input::{NetworkMode, WorkloadState};
 

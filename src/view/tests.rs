@@ -303,7 +303,7 @@ fn a_hostile_name_is_shown_and_not_obeyed() {
         top.details = details;
         let text = frame(&mut top, 120, 40);
         assert!(text.contains("evil\\u{1b}]0;owned\\u{7}\\u{202e}\\u{a}"), "{text}");
-        assert!(!text.chars().any(|c| c != '\n' && crate::alert::sinks::text::is_obeyed(c)), "{text}");
+        assert!(!text.chars().any(|c| c != '\n' && crate::escape::is_obeyed(c)), "{text}");
         assert!(text.lines().all(|line| words::width(line) <= 120), "{text}");
         let next = text.lines().find(|line| line.starts_with("z ")).expect("the row below");
         assert_eq!(next.split_whitespace().nth(1), Some("docker"), "its columns are where they belong: {text}");

@@ -4,7 +4,7 @@
 
 use ratatui::text::Span;
 
-use crate::alert::sinks::text::printable;
+use crate::escape::printable;
 use crate::time::Timestamp;
 
 /// Characters of a text that are looked at; a name of a megabyte is not worth more.

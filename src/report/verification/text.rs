@@ -10,7 +10,7 @@ use owo_colors::{OwoColorize, Style};
 use super::conclusion::{Outcome, many, rounded};
 use super::unseen::{clock, span};
 use super::{ExceptionView, HopAsked, NotSeen, Source, Verification, WorkloadSeen};
-use crate::alert::sinks::text::printable;
+use crate::escape::printable;
 
 const LABEL: usize = 13;
 /// Lines of a kind; JSON has more.

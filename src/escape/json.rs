@@ -1,4 +1,4 @@
-//! JSON Lines: one alert a line, and JSON that is safe on a terminal.
+//! JSON that is safe on a terminal.
 //!
 //! Contract: valid JSON with the same meaning; what JSON itself leaves as it is and a terminal obeys (DEL, C1 controls,
 //! bidirectional overrides) is written as escapes too.
@@ -9,15 +9,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::text::is_obeyed;
-use crate::alert::Alert;
-
-/// Writes one line and flushes, so that a reader of the pipe sees it at once.
-pub fn write(out: &mut impl Write, alert: &Alert) -> io::Result<()> {
-    to_writer(&mut *out, alert)?;
-    out.write_all(b"\n")?;
-    out.flush()
-}
+use super::is_obeyed;
 
 /// Writes a value on one line, without its end.
 pub fn to_writer(out: impl Write, value: &impl Serialize) -> io::Result<()> {

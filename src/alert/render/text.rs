@@ -9,6 +9,7 @@ use owo_colors::{OwoColorize, Style};
 
 use crate::alert::{Alert, AlertFlow, AttributionInfo, HopKind, MissingHop, Translated};
 use crate::detect::Severity;
+use crate::escape::printable;
 
 const LABEL_WIDTH: usize = 12;
 /// Destinations shown; JSON has all that are listed.
@@ -174,34 +175,5 @@ const fn severity_style(severity: Severity) -> Style {
         Severity::Critical | Severity::High => Style::new().red().bold(),
         Severity::Medium => Style::new().yellow().bold(),
         Severity::Low => Style::new().cyan(),
-    }
-}
-
-/// Whether a terminal may obey a character instead of showing it: control characters, line breaks, bidirectional overrides.
-pub(crate) fn is_obeyed(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// The text with control characters (terminal escapes, line breaks, bidirectional overrides) shown as escapes.
-pub fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut safe, c| {
-        if is_obeyed(c) {
-            safe.extend(c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-        safe
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn terminal_escapes_in_names_are_shown_not_obeyed() {
-        assert_eq!(printable("web\u{1b}[2J\n"), "web\\u{1b}[2J\\u{a}");
-        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
-        assert_eq!(printable("dépôt-1"), "dépôt-1");
     }
 }

@@ -1,0 +1,6 @@
+//! How an alert is written: text for a person, JSON for a program.
+//!
+//! Contract: pure formatting; it decides nothing. Text from a runtime is escaped here.
+
+pub mod json;
+pub mod text;
