@@ -1,13 +1,43 @@
 //! Shared by the integration tests. Each uses only a part of it.
-#![allow(dead_code, clippy::expect_used, missing_docs, reason = "helpers of tests: a failure ends the test")]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "helpers of tests: each binary uses a part, a failure ends the test, patience needs a clock"
+)]
+
+pub mod capture;
+pub mod openvpn;
+pub mod payloads;
+pub mod world;
 
 #[cfg(feature = "shell")]
+pub mod background_reader;
+#[cfg(feature = "shell")]
+pub mod cases;
+#[cfg(feature = "shell")]
+pub mod containerd;
+#[cfg(feature = "shell")]
+pub mod cri;
+#[cfg(feature = "shell")]
+pub mod dockerd;
+#[cfg(feature = "shell")]
+pub mod fake_runtime;
+#[cfg(feature = "shell")]
+pub mod hosts;
+#[cfg(feature = "shell")]
 pub mod netns;
+#[cfg(feature = "shell")]
+pub mod podman;
+#[cfg(feature = "shell")]
+pub mod recorder;
 #[cfg(feature = "shell")]
 pub mod scenario;
 #[cfg(feature = "shell")]
 pub mod sender;
-pub mod world;
+#[cfg(feature = "shell")]
+pub mod watch;
 
 use std::path::Path;
 

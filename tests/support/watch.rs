@@ -9,7 +9,7 @@ use hopwatch::input::{
 };
 use hopwatch::time::Timestamp;
 
-use crate::hosts::{Container, wait_until};
+use super::hosts::{Container, wait_until};
 
 /// A collector, and everything that it told.
 pub struct Watch {

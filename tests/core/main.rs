@@ -1,0 +1,24 @@
+//! Tests of the pure core: they build and run with `--no-default-features`, too.
+#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs, reason = "tests: a failure ends them")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod architecture;
+mod attribution;
+mod decode;
+mod determinism;
+mod flood;
+mod flow_meter;
+mod hop_evidence;
+mod neighbour_claims;
+mod oracle;
+mod path;
+mod payload_events;
+mod payload_parsers;
+mod rules;
+mod scorecard;
+mod sensor_blinded;
+mod tunnel_layers;
+mod tunnels;
+mod verdict_log;

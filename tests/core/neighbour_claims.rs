@@ -1,0 +1,417 @@
+//! ARP and neighbour discovery: from frames to claims, and from claims to alerts.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::support::world::{World, at, config, ip};
+use hopwatch::decode::LinkType;
+use hopwatch::detect::rules::unknown_source;
+use hopwatch::detect::{Context, Findings, Rule as _};
+use hopwatch::engine::EngineConfig;
+use hopwatch::flow::{Meter, MeterLimits, MeterStats};
+use hopwatch::input::*;
+use hopwatch::inventory::{AttributionMethod, Confidence, Doubt, Owner};
+use hopwatch::path::{FlowView, JudgedFlow, Oriented};
+
+const BRIDGE: Mac = Mac([2, 0, 0, 0, 0, 0xff]);
+const BROADCAST: Mac = Mac([0xff; 6]);
+
+const fn mac(last: u8) -> Mac {
+    Mac([2, 0, 0, 0, 0, last])
+}
+
+fn arp(operation: u8, host: [u8; 4], sender: Mac, src: Mac) -> Vec<u8> {
+    let message = [&[0, 1, 8, 0, 6, 4, 0, operation][..], &sender.0, &host, &[0; 6], &[172, 20, 0, 1]].concat();
+    [&BROADCAST.0[..], &src.0, &[8, 6], &message, &[0; 18]].concat()
+}
+
+/// A meter at `br-net` and what it tells.
+struct Bench {
+    meter: Meter,
+    out: Vec<Input>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let limits = MeterLimits {
+            max_flows: 100,
+            idle_timeout: std::time::Duration::from_mins(1),
+            active_timeout: std::time::Duration::from_mins(30),
+            update_interval: std::time::Duration::ZERO,
+        };
+        Self { meter: Meter::new(ObservationPoint::new("br-net"), LinkType::ETHERNET, limits), out: Vec::new() }
+    }
+
+    fn frame(&mut self, millis: u64, frame: &[u8]) -> &mut Self {
+        self.meter.packet(at(millis), u32::try_from(frame.len()).expect("short"), frame, &mut self.out);
+        self
+    }
+
+    fn says(&mut self, millis: u64, host: u8, at: u8) -> &mut Self {
+        self.frame(millis, &arp(2, [172, 20, 0, host], mac(at), mac(at)))
+    }
+
+    /// When which address was told to be at which MAC.
+    fn told(&self) -> Vec<(u64, IpAddr, Mac)> {
+        let claim = |input: &Input| match &input.fact {
+            Fact::Claim(claim) => {
+                Some((u64::try_from(input.at.since(at(0)).as_millis()).expect("small"), claim.ip, claim.mac))
+            }
+            _ => None,
+        };
+        self.out.iter().filter_map(claim).collect()
+    }
+
+    fn stats(&self) -> MeterStats {
+        self.meter.stats()
+    }
+}
+
+#[test]
+fn a_claim_is_told_when_it_is_new_or_changes_and_once_a_minute() {
+    let mut bench = Bench::new();
+    bench.says(0, 10, 10).says(10, 10, 10).says(59_000, 10, 10).says(60_000, 10, 10).says(61_000, 20, 20);
+    let (ten, twenty) = (ip("172.20.0.10"), ip("172.20.0.20"));
+    assert_eq!(bench.told(), [(0, ten, mac(10)), (60_000, ten, mac(10)), (61_000, twenty, mac(20))]);
+    let stats = bench.stats();
+    assert_eq!((stats.claims_told, stats.claims_withheld, stats.claims_forgotten, stats.non_ip), (3, 2, 0, 5));
+}
+
+#[test]
+fn two_macs_that_take_turns_are_told_once_a_second_and_a_third_at_once() {
+    let mut bench = Bench::new();
+    for turn in 0..40 {
+        bench.says(turn * 100, 1, if turn % 2 == 0 { 0xff } else { 20 });
+    }
+    let told: Vec<_> = bench.told().into_iter().map(|(millis, _, mac)| (millis, mac)).collect();
+    assert_eq!(told, [(0, BRIDGE), (100, mac(20)), (1200, BRIDGE), (2300, mac(20)), (3400, BRIDGE)]);
+    assert_eq!(bench.stats().claims_withheld, 35);
+    bench.says(4000, 1, 30);
+    assert_eq!(bench.told().last(), Some(&(4000, ip("172.20.0.1"), mac(30))));
+}
+
+#[test]
+fn a_full_table_forgets_the_oldest_and_says_so() {
+    let mut bench = Bench::new();
+    for host in 0..=4096_u16 {
+        let [high, low] = host.to_be_bytes();
+        bench.frame(0, &arp(1, [10, 0, high, low], mac(7), mac(7)));
+    }
+    assert_eq!((bench.told().len(), bench.stats().claims_forgotten), (4097, 1));
+    bench.frame(1, &arp(1, [10, 0, 0, 1], mac(7), mac(7)));
+    assert_eq!(bench.told().len(), 4097, "still known");
+    bench.frame(2, &arp(1, [10, 0, 0, 0], mac(7), mac(7)));
+    assert_eq!((bench.told().len(), bench.stats().claims_forgotten), (4098, 2), "the first was forgotten");
+}
+
+#[test]
+fn a_claim_says_where_how_and_in_whose_frame() {
+    let mut bench = Bench::new();
+    bench.frame(0, &arp(1, [172, 20, 0, 10], mac(10), mac(30)));
+    // Neighbour solicitation: a flow as well as a claim, whose frame carries the same MAC.
+    let nd = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &[0xfd; 16], &[1, 1], &mac(20).0].concat();
+    let head = [&[0x60, 0, 0, 0, 0, 32, 58, 255][..], &[0xfc; 16], &[0xfd; 16]].concat();
+    let frame = [&mac(10).0[..], &mac(20).0, &[0x86, 0xdd], &head, &nd].concat();
+    bench.frame(1, &frame);
+    let claims: Vec<NeighbourClaim> = bench
+        .out
+        .iter()
+        .filter_map(|input| if let Fact::Claim(claim) = &input.fact { Some((**claim).clone()) } else { None })
+        .collect();
+    let asked = NeighbourClaim {
+        point: ObservationPoint::new("br-net"),
+        kind: ClaimKind::ArpRequest,
+        ip: ip("172.20.0.10"),
+        mac: mac(10),
+        frame_mac: Some(mac(30)),
+        to: Some(BROADCAST),
+    };
+    let solicited = NeighbourClaim {
+        kind: ClaimKind::NeighbourSolicitation,
+        ip: IpAddr::from([0xfc; 16]),
+        mac: mac(20),
+        frame_mac: None,
+        to: Some(mac(10)),
+        ..asked.clone()
+    };
+    assert_eq!(claims, [asked, solicited]);
+    let stats = bench.stats();
+    assert_eq!((stats.non_ip, stats.flow_packets, stats.flows), (1, 1, 1));
+}
+
+/// `web` at .10, `other` at .20, and `thief` at .30; each with its veth.
+fn world() -> World {
+    let mut world = World::new(EngineConfig { contracts: vec![], ..config() });
+    for (name, host) in [("web", 10), ("other", 20), ("thief", 30)] {
+        world.start_with(0, name, host, |workload| {
+            workload.attachments[0].host_interface = Some(format!("veth{host}"));
+        });
+    }
+    world
+}
+
+fn claim(host: u8, at: Mac) -> NeighbourClaim {
+    NeighbourClaim {
+        point: ObservationPoint::new("br-net"),
+        kind: ClaimKind::ArpReply,
+        ip: ip(&format!("172.20.0.{host}")),
+        mac: at,
+        frame_mac: None,
+        to: Some(BROADCAST),
+    }
+}
+
+fn hear(world: &mut World, millis: u64, claim: NeighbourClaim) {
+    world.push(millis, Fact::Claim(Box::new(claim)));
+}
+
+/// What is raised for one claim at 10 s.
+fn raised_for(claim: NeighbourClaim) -> Vec<String> {
+    let mut world = world();
+    hear(&mut world, 10_000, claim);
+    world.tick(10_599);
+    assert!(world.raised().is_empty(), "the runtime may still tell");
+    world.tick(10_600);
+    world.raised()
+}
+
+const BLAMED: [&str; 1] = ["unknown-source thief high"];
+const NOBODY: [&str; 1] = ["unknown-source - high"];
+
+#[test]
+fn who_claims_a_neighbours_or_the_gateways_address_is_named() {
+    assert_eq!(raised_for(claim(10, mac(30))), BLAMED, "a neighbour's");
+    assert_eq!(raised_for(claim(1, mac(30))), BLAMED, "the gateway's");
+    assert_eq!(raised_for(claim(99, mac(30))), BLAMED, "nobody's");
+    assert_eq!(raised_for(claim(10, Mac([6; 6]))), NOBODY, "for a MAC that nobody has");
+    assert_eq!(raised_for(claim(1, Mac([6; 6]))), NOBODY, "the gateway's, for such a MAC");
+}
+
+#[test]
+fn the_frame_names_the_sender_before_the_claim_does() {
+    let by_thief = |host, at| NeighbourClaim { frame_mac: Some(mac(30)), ..claim(host, at) };
+    assert_eq!(raised_for(by_thief(1, mac(20))), BLAMED, "traffic for the gateway is sent to a third one");
+    assert_eq!(raised_for(by_thief(10, BRIDGE)), BLAMED, "and a neighbour's to the host");
+    assert_eq!(raised_for(by_thief(10, Mac([6; 6]))), BLAMED, "or nowhere");
+}
+
+#[test]
+fn the_alert_says_what_was_claimed_and_whose_it_is() {
+    let mut world = world();
+    hear(&mut world, 10_000, claim(10, mac(30)));
+    world.tick(11_000);
+    let alert = &world.alerts[0];
+    assert_eq!(alert.first_seen, at(10_000), "when it was said, not when it was sure");
+    let text = &alert.evidence[0].text;
+    for word in ["172.20.0.10", "02:00:00:00:00:1e", "web", "02:00:00:00:00:0a", "thief", "ARP reply", "br-net"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let attribution = alert.attribution.as_ref().expect("an attribution");
+    assert_eq!(attribution.how, Some(AttributionMethod::Mac));
+}
+
+#[test]
+fn what_is_said_again_and_again_is_one_alert_that_counts() {
+    let mut world = world();
+    for turn in 0..20 {
+        hear(&mut world, 10_000 + turn * 2_000, claim(10, mac(30)));
+        hear(&mut world, 11_000 + turn * 2_000, claim(10, mac(10)));
+    }
+    world.tick(60_000);
+    world.finish();
+    assert_eq!(world.raised(), BLAMED);
+    assert_eq!(world.alerts.last().map(|alert| alert.count), Some(20));
+}
+
+#[test]
+fn what_is_true_or_the_hosts_own_is_normal() {
+    let quiet = |claim: NeighbourClaim| assert_eq!(raised_for(claim.clone()), [""; 0], "{claim:?}");
+    quiet(claim(10, mac(10)));
+    quiet(claim(1, BRIDGE));
+    quiet(claim(10, BRIDGE));
+    quiet(NeighbourClaim { frame_mac: Some(mac(30)), ..claim(10, mac(10)) });
+    quiet(NeighbourClaim { ip: ip("203.0.113.9"), ..claim(10, mac(30)) });
+    quiet(NeighbourClaim { ip: ip("fe80::1"), ..claim(10, mac(30)) });
+    quiet(NeighbourClaim { ip: ip("172.20.0.255"), ..claim(10, mac(30)) });
+    quiet(NeighbourClaim { point: ObservationPoint::new("uplink0"), ip: ip("192.0.2.1"), ..claim(10, mac(30)) });
+}
+
+#[test]
+fn the_hosts_own_link_local_address_is_the_hosts() {
+    let mut world = world();
+    let link = LinkEvent {
+        point: ObservationPoint::new("br-net"),
+        up: true,
+        mac: Some(BRIDGE),
+        addresses: vec![ip("172.20.0.1"), ip("fe80::ff")],
+        ..LinkEvent::default()
+    };
+    world.push(5_000, Fact::Recorded(RecordedFact::Link(link)));
+    let advertised =
+        |last: Mac| NeighbourClaim { kind: ClaimKind::NeighbourAdvertisement, ip: ip("fe80::ff"), ..claim(1, last) };
+    hear(&mut world, 10_000, advertised(BRIDGE));
+    world.tick(11_000);
+    assert!(world.raised().is_empty());
+    hear(&mut world, 12_000, advertised(mac(30)));
+    world.tick(13_000);
+    assert_eq!(world.raised(), BLAMED);
+}
+
+#[test]
+fn a_container_being_started_claims_before_its_runtime_tells() {
+    let mut world = world();
+    hear(&mut world, 10_000, claim(40, mac(40)));
+    // Its runtime dates its start after its first frame.
+    world.start(10_400, "young", 40);
+    world.tick(12_000);
+    assert!(world.raised().is_empty(), "{:?}", world.raised());
+}
+
+#[test]
+fn a_container_that_comes_back_with_its_address_and_another_mac_is_normal() {
+    let mut world = world();
+    world.stop(9_900, "web");
+    hear(&mut world, 10_000, claim(10, mac(77)));
+    world.start_with(10_300, "web-again", 10, |workload| workload.attachments[0].mac = Some(mac(77)));
+    world.tick(12_000);
+    // The old one's end is told late.
+    hear(&mut world, 20_000, claim(20, mac(78)));
+    world.stop(20_100, "other");
+    world.start_with(20_200, "other-again", 20, |workload| workload.attachments[0].mac = Some(mac(78)));
+    world.tick(30_000);
+    assert!(world.raised().is_empty(), "{:?}", world.raised());
+}
+
+#[test]
+fn an_address_whose_owner_ended_is_nobodys() {
+    let mut world = world();
+    world.stop(9_000, "web");
+    hear(&mut world, 10_000, claim(10, mac(10)));
+    world.tick(10_700);
+    assert!(world.raised().is_empty(), "its own last word");
+    hear(&mut world, 11_000, claim(10, mac(30)));
+    world.tick(12_000);
+    assert_eq!(world.raised(), BLAMED);
+    assert!(world.alerts[0].evidence[0].text.contains("no runtime gave it"));
+}
+
+#[test]
+fn a_workload_with_two_macs_may_say_each_address_at_each() {
+    let mut world = world();
+    world.start_with(1_000, "router", 50, |workload| {
+        let second =
+            Attachment { addresses: vec![ip("172.20.0.51")], mac: Some(mac(51)), ..workload.attachments[0].clone() };
+        workload.attachments.push(second);
+    });
+    hear(&mut world, 10_000, claim(50, mac(51)));
+    hear(&mut world, 10_000, claim(51, mac(50)));
+    world.tick(11_000);
+    assert!(world.raised().is_empty());
+}
+
+#[test]
+fn without_a_complete_word_nobody_is_accused() {
+    let mut world = world();
+    world.runtime(5_000, InventoryEvent::Disconnected { runtime: "docker".into(), error: "gone".into() });
+    hear(&mut world, 10_000, claim(10, mac(30)));
+    world.tick(11_000);
+    assert!(world.raised().is_empty());
+}
+
+#[test]
+fn a_veth_names_who_forged_every_mac() {
+    let at_veth = |to: Mac, claim: NeighbourClaim| NeighbourClaim {
+        point: ObservationPoint::new("veth30"),
+        to: Some(to),
+        ..claim
+    };
+    assert_eq!(raised_for(at_veth(mac(20), claim(10, Mac([6; 6])))), BLAMED, "sent to another container");
+    assert_eq!(raised_for(at_veth(mac(30), claim(10, Mac([6; 6])))), NOBODY, "it was sent to the veth's owner");
+    assert_eq!(raised_for(at_veth(BROADCAST, claim(10, Mac([6; 6])))), NOBODY, "flooded to every veth");
+    assert_eq!(raised_for(at_veth(BRIDGE, claim(10, mac(10)))), BLAMED, "address and MAC of another, to the host");
+    assert!(raised_for(at_veth(mac(30), claim(10, mac(10)))).is_empty(), "said to the veth's owner");
+    assert!(raised_for(at_veth(BROADCAST, claim(10, mac(10)))).is_empty(), "flooded to every veth");
+    assert!(raised_for(at_veth(BRIDGE, claim(30, mac(30)))).is_empty(), "its own");
+}
+
+#[test]
+fn an_owner_without_a_mac_is_contradicted_only_by_another_workloads() {
+    let raised = |at: Mac| {
+        let mut world = world();
+        world.start_with(1_000, "plain", 60, |workload| workload.attachments[0].mac = None);
+        hear(&mut world, 10_000, claim(60, at));
+        world.tick(11_000);
+        world.raised()
+    };
+    assert!(raised(mac(60)).is_empty(), "nobody knows better");
+    assert_eq!(raised(mac(30)), BLAMED);
+}
+
+/// What the rule says of a flow that the timeline attributes to `thief` by its veth, sent from an address and a MAC.
+fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
+    let mut world = world();
+    let mut record = world.record(10_000, Protocol::UDP, 10, "198.51.100.7", 443);
+    record.point = ObservationPoint::new("veth30");
+    record.tuple.orig.ip = ip(from);
+    record.orig.mac = Some(mac);
+    let timeline = world.engine.timeline();
+    let thief = timeline.running().find(|workload| workload.name == "thief").expect("it runs");
+    let source = Owner::Workload {
+        workload: Arc::clone(thief),
+        how: AttributionMethod::Veth,
+        confidence: Confidence::Likely,
+        why: Some(Doubt::VethDiffers),
+    };
+    let (point, tuple) = (record.point.clone(), record.tuple);
+    let flow = JudgedFlow {
+        view: FlowView { record, points: vec![point.clone()], translated: None },
+        oriented: Oriented { tuple, point, at: at(10_000), forward: true, certain: true },
+        source,
+        answered: false,
+        judgement: None,
+        took: std::time::Duration::ZERO,
+        over: false,
+        reached: None,
+        again: false,
+    };
+    let mut findings = Findings::default();
+    let mut rule = unknown_source::rule(&unknown_source::Params::default());
+    rule.on_flow(
+        Context { timeline, path: &hopwatch::path::PathState::default(), now: at(10_600) },
+        &flow,
+        &mut findings,
+    );
+    let (found, _) = findings.into_parts();
+    let told = |finding: &hopwatch::detect::Finding| {
+        let name = finding.workload.as_ref().map(|workload| workload.name.clone()).unwrap_or_default();
+        (name, finding.evidence[0].text.clone())
+    };
+    found.first().map(told)
+}
+
+#[test]
+fn a_flow_over_the_veth_of_another_names_the_veths_owner() {
+    for (from, with, truth) in [
+        ("172.20.0.10", mac(10), "172.20.0.10 belongs to web"),
+        ("172.20.0.1", mac(10), "172.20.0.1 is the host's"),
+        ("172.20.0.30", mac(10), "02:00:00:00:00:0a is not its own"),
+    ] {
+        let (name, text) = over_the_veth(from, with).expect("a finding");
+        assert_eq!(name, "thief");
+        assert!(text.contains("veth30") && text.ends_with(truth), "{text}");
+    }
+    assert_eq!(over_the_veth("203.0.113.9", mac(30)), None, "a gateway container forwards such frames");
+}
+
+#[test]
+fn a_flood_of_claims_is_told_and_bounded() {
+    let mut world = World::new(EngineConfig { contracts: vec![], max_alerts: 10, ..config() });
+    world.start(0, "thief", 30);
+    for turn in 0..2_000_u64 {
+        let bytes = turn.to_be_bytes();
+        hear(&mut world, 10_000, claim(99, Mac([6, 0, 0, 0, bytes[6], bytes[7]])));
+    }
+    world.tick(11_000);
+    world.finish();
+    assert_eq!(world.raised().len(), 2_000, "every one is told, the first ones early");
+}

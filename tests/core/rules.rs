@@ -1,0 +1,9 @@
+//! The rules about host network, namespaces, what is inside them and what flows say, driven by facts through the engine: true positive, benign twin,
+//! facts in either order, no repetition of what was told.
+
+mod content;
+mod facts;
+mod host_network;
+mod inside;
+mod namespaces;
+mod unmonitored;

@@ -1,0 +1,16 @@
+//! Tests that need root, network namespaces or real container runtimes; each says why it skips where it cannot run.
+#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs, reason = "tests: a failure ends them")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod conntrack;
+mod containerd;
+mod docker;
+mod inside;
+mod kernel;
+mod live;
+mod podman;
+mod sniffer;
+mod terminal_output;
+mod verify_live;

@@ -1,0 +1,191 @@
+//! The running sniffer in a network namespace of its own: real packets, a real Prometheus, no Docker.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::fake_runtime::{Answer, FakeRuntime};
+use crate::support::netns::{Namespace, Sniffer, unavailable};
+
+/// Contract by address, because no runtime answers here.
+const CONFIG: &str = "
+hops:
+  proxy: {addresses: [10.9.0.3], ports: [3128]}
+contracts:
+  - {name: egress, from: [{addresses: [10.9.0.0/24]}], to: [internet], via: [proxy]}
+";
+
+fn sniffer(name: &str) -> Option<(Namespace, Sniffer)> {
+    if let Some(why) = unavailable() {
+        println!("skipped: {name}: {why}");
+        return None;
+    }
+    let namespace = Namespace::with_bridge("br-test");
+    let sniffer = Sniffer::start(&namespace, CONFIG, &[]);
+    sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
+    Some((namespace, sniffer))
+}
+
+#[test]
+fn counts_every_packet_and_ends_with_the_summary() {
+    let Some((namespace, sniffer)) = sniffer("counts_every_packet_and_ends_with_the_summary") else { return };
+    namespace.run("ping -c 20 -i 0.01 -q 10.9.0.2");
+    sniffer.wait_until("/metrics", "40 packets or more", |page| sum(page, "hopwatch_packets_total{") >= 40);
+    let scraped = sum(&sniffer.get("/metrics"), "hopwatch_packets_total{");
+    let (lines, _) = sniffer.end();
+    let summary = lines.last().expect("a summary");
+    assert_eq!(summary["schema"], "hopwatch.summary/1");
+    let point = &summary["points"][0];
+    assert_eq!(point["observation_point"], "br-test");
+    let number = |name: &str| point[name].as_u64().expect("a number");
+    assert!(number("packets") >= scraped && scraped >= 40);
+    assert_eq!(number("packets"), number("flow_packets") + number("non_ip"));
+    assert_eq!(point["dropped"]["kernel"], 0);
+}
+
+#[test]
+fn without_docker_it_runs_on_and_says_so() {
+    let Some((namespace, sniffer)) = sniffer("without_docker_it_runs_on_and_says_so") else { return };
+    sniffer.wait_until("/readyz", "docker is missed", |page| page.contains("docker does not answer"));
+    assert!(sniffer.get("/livez").contains("live"));
+    assert!(sniffer.get("/metrics").contains("hopwatch_runtime_connected{runtime=\"docker\"} 0"));
+    namespace.run("ip route add 198.51.100.0/24 via 10.9.0.2 dev br-test");
+    namespace.run_peer("ip addr add 198.51.100.7/24 dev lo");
+    namespace.run_peer_background("busybox nc -ll -p 443 -e true");
+    namespace.run("sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do echo hello | busybox nc -w 1 198.51.100.7 443 && exit 0; sleep 0.1; done; exit 1'");
+    sniffer.wait_until("/metrics", "a judged flow", |page| {
+        sum(page, "hopwatch_path_flows_total{contract=\"egress\"") >= 1
+    });
+    let (lines, log) = sniffer.end();
+    assert!(log.contains("docker does not answer"), "{log}");
+    assert!(lines.iter().any(|line| line["rule"] == "egress-skips-proxy"), "the contract names addresses: {lines:?}");
+}
+
+/// An engine of this name with one container of this id, and an event stream that stays open.
+fn engine(name: &'static str, id: &'static str) -> impl Fn(&str, Answer) + Send + Sync + 'static {
+    move |path, answer| match path {
+        "/version" => {
+            answer.json(&format!(r#"{{"ApiVersion":"1.41","Components":[{{"Name":"{name}","Version":"20.10.1"}}]}}"#));
+        }
+        "/networks" | "/v4.0.0/libpod/networks/json" => answer.json("[]"),
+        "/containers/json" => answer.json(&format!(r#"[{{"Id":"{id}","Names":["/{id}"],"State":"running"}}]"#)),
+        "/events" => {
+            let open = answer.open();
+            std::thread::sleep(Duration::from_secs(30));
+            drop(open);
+        }
+        _ if path.contains(id) => {
+            answer.json(&format!(r#"{{"Id":"{id}","Name":"{id}","State":{{"Status":"running"}}}}"#));
+        }
+        _ => answer.gone(),
+    }
+}
+
+#[test]
+fn several_runtimes_are_read_at_once_and_each_is_missed_by_name() {
+    if let Some(why) = unavailable() {
+        println!("skipped: several_runtimes_are_read_at_once_and_each_is_missed_by_name: {why}");
+        return;
+    }
+    let namespace = Namespace::with_bridge("br-test");
+    let docker = FakeRuntime::new(engine("Engine", "aaa"));
+    let folder = tempfile::tempdir().expect("folder");
+    let (docker, podman) = (docker.host(), folder.path().join("fake.sock").display().to_string());
+    let config = format!(
+        "runtime: {{discover: false, docker: {{socket: {docker}}}, podman: {{sockets: [{podman}, {docker}]}}}}\n{CONFIG}"
+    );
+    let sniffer = Sniffer::start(&namespace, &config, &[]);
+    sniffer.wait_until("/readyz", "podman is missed", |page| page.contains("podman does not answer"));
+    let _podman = FakeRuntime::inside(folder, engine("Podman Engine", "bbb"));
+    sniffer.wait_until("/readyz", "nothing is missed", |page| !page.contains("podman") && !page.contains("snapshot"));
+    sniffer.wait_until("/metrics", "both are heard, the second path to docker not", |page| {
+        let has = |line: &str| page.lines().any(|other| other == line);
+        has("hopwatch_runtime_connected{runtime=\"docker\"} 1")
+            && has("hopwatch_runtime_connected{runtime=\"podman\"} 1")
+            && has("hopwatch_inventory_workloads{state=\"running\"} 2")
+            && page.contains("hopwatch_runtime_reconcile_age_seconds{runtime=\"podman\"} ")
+            && page.contains("hopwatch_runtime_reader_total{runtime=\"podman\",event=\"reconciles\"} ")
+            && !page.contains("podman.2")
+    });
+}
+
+#[test]
+fn interfaces_come_and_go() {
+    let Some((namespace, sniffer)) = sniffer("interfaces_come_and_go") else { return };
+    namespace.run("ip link add br-later type bridge");
+    namespace.run("ip link set br-later up");
+    sniffer.wait_until("/metrics", "the new bridge", |page| page.contains("observation_point=\"br-later\""));
+    namespace.run("ip link del br-later");
+    namespace.run("ping -c 3 -i 0.01 -q 10.9.0.2");
+    sniffer.wait_until("/metrics", "the old bridge goes on", |page| sum(page, "hopwatch_packets_total{") >= 6);
+    let (lines, _) = sniffer.end();
+    let points = lines.last().expect("a summary")["points"].as_array().expect("points").len();
+    assert_eq!(points, 2, "{lines:?}");
+}
+
+#[test]
+fn a_real_prometheus_scrapes_it() {
+    if which("prometheus").is_none() {
+        println!("skipped: a_real_prometheus_scrapes_it: prometheus is not installed (Debian package prometheus)");
+        return;
+    }
+    let Some((namespace, sniffer)) = sniffer("a_real_prometheus_scrapes_it") else { return };
+    let prometheus = namespace.prometheus(sniffer.address());
+    prometheus.wait_until("/api/v1/query?query=up", "the target is up", |page| page.contains(",\"1\"]"));
+    let found = prometheus.get("/api/v1/query?query=hopwatch_build_info");
+    assert!(found.contains(env!("CARGO_PKG_VERSION")), "{found}");
+    let kinds = prometheus.get("/api/v1/metadata?metric=hopwatch_packets");
+    assert!(kinds.contains("\"counter\""), "scraped as OpenMetrics, whose counters are named without _total: {kinds}");
+}
+
+#[test]
+fn without_the_capability_it_says_which_and_how_to_grant_it() {
+    if let Some(why) = unavailable() {
+        println!("skipped: without_the_capability_it_says_which_and_how_to_grant_it: {why}");
+        return;
+    }
+    let namespace = Namespace::with_bridge("br-test");
+    let sniffer = Sniffer::start_as_nobody(&namespace, CONFIG);
+    sniffer.wait_until("/readyz", "the refusal", |page| page.contains("CAP_NET_RAW"));
+    let (_, log) = sniffer.end();
+    assert!(log.contains("setcap cap_net_raw"), "{log}");
+}
+
+fn which(program: &str) -> Option<std::path::PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// The sum of all series whose line starts so.
+fn sum(page: &str, start: &str) -> u64 {
+    let values = page
+        .lines()
+        .filter(|line| line.starts_with(start))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    values.sum()
+}
+
+#[test]
+fn a_recording_replays_to_the_same_alerts() {
+    let Some((namespace, sniffer)) = sniffer("a_recording_replays_to_the_same_alerts") else { return };
+    drop(sniffer);
+    let folder = tempfile::tempdir().expect("a folder");
+    let recording = folder.path().join("recording");
+    let recorder = Sniffer::start(&namespace, CONFIG, &["-o", &recording.display().to_string()]);
+    recorder.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
+    namespace.run("ip route add 198.51.100.0/24 via 10.9.0.2 dev br-test");
+    // Nobody answers: an attempt.
+    namespace.run("sh -c 'echo hello | busybox nc -w 1 198.51.100.9 443; true'");
+    recorder
+        .wait_until("/metrics", "an alert", |page| sum(page, "hopwatch_alerts_total{rule=\"egress-skips-proxy\"") >= 1);
+    let (live, _) = recorder.end();
+    let facts = std::fs::read_to_string(recording.join("facts.jsonl")).expect("the facts");
+    assert_eq!(facts.matches("{\"kernel\":{\"namespace\":").count(), 1, "the host's own namespace: {facts}");
+    let replayed = crate::support::scenario::replay_json(Path::new(&recording));
+    let ids = |lines: &[serde_json::Value]| {
+        let alerts = lines.iter().filter(|line| line["schema"] == "hopwatch.alert/1" && line["update"] == 0);
+        alerts.map(|line| line["id"].to_string()).collect::<Vec<_>>()
+    };
+    let replayed: Vec<_> = replayed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(ids(&live), ids(&replayed));
+    assert_eq!(live.last().expect("a summary")["packets"], replayed.last().expect("a summary")["packets"]);
+    assert!(!ids(&live).is_empty());
+}

@@ -1,0 +1,21 @@
+//! Tests of the shell that need no privileges: files, the command line, the configuration, fake runtimes.
+#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs, reason = "tests: a failure ends them")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod alert_text;
+mod benign;
+mod capture_files;
+mod cli;
+mod config;
+mod conformance;
+mod docs;
+mod export;
+mod flows;
+mod fuzz_regression;
+mod hostile_runtime;
+mod metrics;
+mod registry;
+mod scenarios;
+mod verify;

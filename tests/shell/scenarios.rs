@@ -1,0 +1,64 @@
+//! Every folder under `captures/` raises the alerts that its `expect.yaml` names, and no other; twice, byte by byte the same.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::scenario::{Expectation, replay_json};
+
+fn scenario_folders() -> Vec<PathBuf> {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let entries = captures.read_dir().expect("captures/ is part of the repository");
+    let mut folders: Vec<_> = entries.map(|entry| entry.expect("entry").path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+#[test]
+fn every_scenario_raises_exactly_what_it_should() {
+    let folders = scenario_folders();
+    assert!(
+        folders.len() >= 8,
+        "captures/ holds the scenarios of four rules, each with its twin; found {}",
+        folders.len()
+    );
+    let mut wrong = Vec::new();
+    for folder in &folders {
+        let expected = Expectation::read(&folder.join("expect.yaml"));
+        wrong.extend(
+            expected.differences(&replay_json(folder)).into_iter().map(|line| format!("{}: {line}", folder.display())),
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn two_replays_are_byte_equal() {
+    for folder in scenario_folders() {
+        assert_eq!(replay_json(&folder), replay_json(&folder), "{}", folder.display());
+    }
+}
+
+#[test]
+fn every_alert_fits_the_published_schema() {
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alert.schema.json");
+    let schema: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(schema).expect("schema")).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a valid JSON Schema");
+    let mut checked = 0;
+    for folder in scenario_folders() {
+        for line in replay_json(&folder).lines().filter(|line| line.contains("\"hopwatch.alert/1\"")) {
+            let alert: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let errors: Vec<_> = validator.iter_errors(&alert).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{}: {errors:?}\n{line}", folder.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no scenario raised an alert");
+}
+
+#[test]
+fn the_published_schema_is_current() {
+    crate::support::assert_current(
+        "docs/alert.schema.json",
+        &(serde_json::to_string_pretty(&hopwatch::alert::json_schema()).expect("JSON") + "\n"),
+    );
+}
