@@ -9,8 +9,8 @@ status=0
 mkdir -p target
 export HOPWATCH_BENIGN_REPORT="$PWD/target/benign.jsonl" HOPWATCH_LAB_SCORECARD="$PWD/docs/scorecard.md"
 rm -f "$HOPWATCH_BENIGN_REPORT"
-if [ -f tests/benign.rs ]; then
-  cargo test --locked --test benign -- --show-output || status=$?
+if [ -f tests/shell/benign.rs ]; then
+  cargo test --locked --test shell benign:: -- --show-output || status=$?
 fi
 scripts/lab.sh || status=$?
 exit "$status"

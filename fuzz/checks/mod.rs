@@ -1,5 +1,5 @@
 //! What must hold for any input, one file a target. The fuzzer runs them on what it invents (`fuzz_targets/`), and
-//! `tests/fuzz_regression.rs` runs them on the seeds and on every input that once failed.
+//! `tests/shell/fuzz_regression.rs` runs them on the seeds and on every input that once failed.
 //!
 //! A new target is a file here, a line in `targets!`, and a file of three lines in `fuzz_targets/` with its entry in
 //! `fuzz/Cargo.toml`.

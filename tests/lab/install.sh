@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that the laboratory (tests/lab) and the tests with real runtimes (tests/docker.rs, podman.rs, containerd.rs) use. Nothing that they bring is started on this machine: while
+# Installs the Debian packages that the laboratory (tests/lab) and the tests with real runtimes (tests/privileged) use. Nothing that they bring is started on this machine: while
 # they are installed, a policy forbids it; and they are not enabled for the next boot where systemd runs.
 set -eu
 

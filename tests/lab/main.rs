@@ -108,7 +108,8 @@ fn chosen(scenarios: Vec<Scenario>) -> Vec<Scenario> {
 /// What the test on benign captures reported, or why there is nothing.
 fn benign() -> Result<Benign, String> {
     let path = folder("HOPWATCH_BENIGN_REPORT").ok_or("HOPWATCH_BENIGN_REPORT names no report")?;
-    let report = std::fs::read_to_string(path).map_err(|_| "`tests/benign.rs` wrote no report; are there captures?")?;
+    let report =
+        std::fs::read_to_string(path).map_err(|_| "`tests/shell/benign.rs` wrote no report; are there captures?")?;
     Benign::read(&report)
 }
 

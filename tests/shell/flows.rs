@@ -458,7 +458,10 @@ fn the_page_shows_a_real_record() {
     if std::env::var_os("HOPWATCH_UPDATE").is_some() {
         std::fs::write(&file, &current).expect("write docs/flows.md");
     } else {
-        assert_eq!(page, current, "docs/flows.md is not current; run `HOPWATCH_UPDATE=1 cargo test --test flows`");
+        assert_eq!(
+            page, current,
+            "docs/flows.md is not current; run `HOPWATCH_UPDATE=1 cargo test --test shell flows::`"
+        );
     }
 }
 

@@ -56,7 +56,7 @@ fn the_text_format_passes_promtool() {
 }
 
 /// promtool reads OpenMetrics as if it were text 0.0.4 and so misses the help of counters, which OpenMetrics describes under the
-/// name without `_total`. Nothing else may be wrong; `tests/sniffer.rs` has a real Prometheus read this format.
+/// name without `_total`. Nothing else may be wrong; `tests/privileged/sniffer.rs` has a real Prometheus read this format.
 #[test]
 fn open_metrics_passes_promtool_but_for_the_help_of_counters() {
     match promtool(&metrics::open_metrics(snapshot()).expect("rendered")) {

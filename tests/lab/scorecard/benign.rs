@@ -1,4 +1,4 @@
-//! What `tests/benign.rs` found on captures of benign traffic.
+//! What `tests/shell/benign.rs` found on captures of benign traffic.
 //!
 //! Contract: the last line of the file that `HOPWATCH_BENIGN_REPORT` names; anything else is a reason why nothing was measured.
 
