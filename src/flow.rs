@@ -18,7 +18,7 @@ mod limits;
 mod macs;
 mod meter;
 mod packet;
-mod probe;
+mod payload;
 mod sink;
 mod state;
 mod table;

@@ -56,7 +56,7 @@ impl PointSummary {
             dropped: BTreeMap::new(),
             evicted_flows: stats.evicted_flows,
             evicted_fragments: stats.evicted_fragments,
-            refused_payloads: stats.probes_refused,
+            refused_payloads: stats.payloads_refused,
         }
     }
 

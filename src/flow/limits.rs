@@ -40,7 +40,7 @@ pub struct MeterStats {
     /// Fragmented packets forgotten, and fragments counted without ports, because there were too many at once.
     pub evicted_fragments: u64,
     /// Times that payload was given up because too many flows were being looked at.
-    pub probes_refused: u64,
+    pub payloads_refused: u64,
     /// Claims of ARP and neighbour discovery that were told.
     pub claims_told: u64,
     /// Claims that were not told, because the same one had been told shortly before.

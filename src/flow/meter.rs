@@ -20,7 +20,7 @@ use super::key::FlowKey;
 use super::layers::{Around, Layer, Layers};
 use super::limits::{MeterLimits, MeterStats};
 use super::packet::{Context, Packet};
-use super::probe::Probes;
+use super::payload::PayloadInspector;
 use super::sink::{FlowSink, FlowView, Frame};
 use super::state::{self, Direction, Mark, is_answer};
 use super::table::Table;
@@ -57,7 +57,7 @@ pub struct Meter {
     clock: Watermark,
     table: Table,
     layers: Layers,
-    probes: Probes,
+    inspector: PayloadInspector,
     claims: Claims,
     /// Nothing is due before this.
     next_check: Timestamp,
@@ -80,7 +80,7 @@ impl Meter {
             clock: Watermark::default(),
             table: Table::new(Timers::new(&limits)),
             layers: Layers::default(),
-            probes: Probes::default(),
+            inspector: PayloadInspector::default(),
             claims: Claims::default(),
             next_check: Timestamp::MAX,
             stats: MeterStats::default(),
@@ -188,7 +188,7 @@ impl Meter {
             self.emit(now, FlowEventKind::Ended(reason), slot, out);
         }
         self.table.clear();
-        self.probes.clear();
+        self.inspector.clear();
         self.next_check = Timestamp::MAX;
     }
 
@@ -199,7 +199,7 @@ impl Meter {
             active_flows: self.table.len() as u64,
             flow_packets: self.stats.flow_packets + self.layers.waiting(),
             evicted_fragments: self.layers.evicted(),
-            probes_refused: self.probes.refused(),
+            payloads_refused: self.inspector.refused(),
             not_decoded: counts.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
             ..self.claims.counted(&self.stats)
         }
@@ -275,8 +275,8 @@ impl Meter {
         if answers {
             hot.marks.set(Mark::Answered);
         }
-        let says = hot.interest.wants(direction.index(), headers.payload_bytes)
-            && self.probes.feed(&mut hot.interest, &mut cold.seat, direction.index(), headers, context.data);
+        let says = hot.budget.wants(direction.index(), headers.payload_bytes)
+            && self.inspector.inspect(&mut hot.budget, &mut cold.payload, direction.index(), headers, context.data);
         let is_due = !self.limits.update_interval.is_zero() && !hot.marks.has(Mark::Recent);
         if carried || ended || headers.fragment.is_some() {
             self.remember(packet, now, slot, direction, (carried, ended));
@@ -422,13 +422,13 @@ impl Meter {
         if self.table.hot(slot).marks.has(Mark::Open) {
             self.emit(at, FlowEventKind::Ended(reason), slot, out);
         }
-        self.probes.release(&mut self.table.entry(slot).1.seat);
+        self.inspector.release(&mut self.table.entry(slot).1.payload);
         self.table.remove(slot);
     }
 
     fn emit(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut impl FlowSink) {
         self.table.hot_mut(slot).marks.clear(Mark::Dirty);
         let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
-        out.flow(at, kind, FlowView { point: &self.point, ids: self.ids, hot, cold, probes: &self.probes });
+        out.flow(at, kind, FlowView { point: &self.point, ids: self.ids, hot, cold, inspector: &self.inspector });
     }
 }

@@ -3,7 +3,7 @@
 //! Contract: an event is shown, not given: whoever needs a record asks for one, and who only counts pays nothing for it.
 
 use super::id::IdMaker;
-use super::probe::Probes;
+use super::payload::PayloadInspector;
 use super::state::{self, Cold, Hot};
 use crate::input::{Counters, Fact, FlowEvent, FlowEventKind, FlowRecord, Input, NeighbourClaim, ObservationPoint};
 use crate::time::Timestamp;
@@ -26,13 +26,13 @@ pub struct FlowView<'a> {
     pub(super) ids: IdMaker,
     pub(super) hot: &'a Hot,
     pub(super) cold: &'a Cold,
-    pub(super) probes: &'a Probes,
+    pub(super) inspector: &'a PayloadInspector,
 }
 
 impl FlowView<'_> {
     /// The record as it stands.
     pub fn record(&self) -> FlowRecord {
-        let app = self.probes.facts(self.hot.interest, &self.cold.seat);
+        let app = self.inspector.facts(self.hot.budget, &self.cold.payload);
         FlowRecord { app, ..state::record(self.point, self.ids, self.hot, self.cold) }
     }
 

@@ -8,7 +8,7 @@
 use super::id::IdMaker;
 use super::key::FlowKey;
 use super::macs::Macs;
-use super::probe::{Interest, Seat};
+use super::payload::{PayloadBudget, PayloadSlot};
 use super::tcp::{TcpState, TcpStory};
 use crate::decode::{Headers, TcpHeader, VlanStack};
 use crate::input::{
@@ -88,7 +88,7 @@ pub(super) struct Hot {
     flags: [u8; 2],
     pub(super) marks: Marks,
     /// Which payload is wanted.
-    pub(super) interest: Interest,
+    pub(super) budget: PayloadBudget,
     counters: [LowCounters; 2],
     tcp: TcpState,
 }
@@ -105,7 +105,7 @@ pub(super) struct Cold {
     pub(super) reported: Timestamp,
     tcp: TcpStory,
     /// First-payload facts.
-    pub(super) seat: Seat,
+    pub(super) payload: PayloadSlot,
     /// Records of this tuple before this one with the same start.
     again: u32,
     macs: Macs,
@@ -145,7 +145,7 @@ impl Hot {
             hash,
             flags: [0; 2],
             marks,
-            interest: Interest::new(headers),
+            budget: PayloadBudget::new(headers),
             counters: [LowCounters::default(); 2],
             tcp: TcpState::default(),
         }
@@ -284,7 +284,7 @@ impl Cold {
             started: Timestamp::MIN,
             reported: Timestamp::MIN,
             tcp: TcpStory::default(),
-            seat: Seat::new(),
+            payload: PayloadSlot::new(),
             again: 0,
             macs: Macs::NONE,
             extras: None,
@@ -314,7 +314,7 @@ impl Cold {
         for (side, hop) in misfits.into_iter().flatten().flatten() {
             self.extras(hot).hops[side] = Some(hop);
         }
-        self.seat.see_first(direction.index(), headers);
+        self.payload.see_first(direction.index(), headers);
     }
 
     /// Keeps what overflowed when `added` was added to the counters of a direction.

@@ -144,7 +144,7 @@ impl PointFlows {
             end_reasons: reasons.filter(|(_, count)| *count > 0).collect(),
             evicted_flows: stats.evicted_flows,
             evicted_fragments: stats.evicted_fragments,
-            refused_payloads: stats.probes_refused,
+            refused_payloads: stats.payloads_refused,
         };
         Self { observation_point: point.to_string(), link_type: link.0, numbers }
     }

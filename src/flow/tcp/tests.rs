@@ -164,7 +164,7 @@ fn repeated_events_come_again_at_powers_of_ten() {
 fn zero_windows() {
     opened("<A 1 1 0 w", ConnState::S1, "ShAaw");
     opened("<A 1 1, <A 1 1 0 w, <A 1 1 0 w", ConnState::S1, "ShAaw");
-    // Of no interest with a reset, or when the peer has said all.
+    // Of no budget with a reset, or when the peer has said all.
     opened(">RA 1 1 0 w", ConnState::RSTO, "ShAR");
     opened(">FA 1 1, <A 1 2 0 w", ConnState::S2, "ShAFa");
 }

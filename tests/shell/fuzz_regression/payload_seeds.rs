@@ -6,7 +6,7 @@ use super::seeds::Seed;
 
 /// All of them.
 pub fn all() -> Vec<Seed> {
-    let targets = ["client_hello", "dns", "echo", "http", "openvpn", "quic", "probe"];
+    let targets = ["client_hello", "dns", "echo", "http", "openvpn", "quic", "payload"];
     let named = |target| seeds(target).into_iter().map(move |(name, bytes)| (target, name.to_owned(), bytes));
     targets.into_iter().flat_map(named).collect()
 }

@@ -30,20 +30,24 @@ fn headers(protocol: Protocol, dst_port: u16, payload: usize) -> Headers {
 
 /// One flow.
 struct Flow {
-    probes: Probes,
-    interest: Interest,
-    seat: Seat,
+    inspector: PayloadInspector,
+    budget: PayloadBudget,
+    slot: PayloadSlot,
 }
 
 impl Flow {
     fn new(protocol: Protocol) -> Self {
-        Self { probes: Probes::default(), interest: Interest::new(&headers(protocol, 1, 0)), seat: Seat::new() }
+        Self {
+            inspector: PayloadInspector::default(),
+            budget: PayloadBudget::new(&headers(protocol, 1, 0)),
+            slot: PayloadSlot::new(),
+        }
     }
 
-    fn feed(&mut self, headers: &Headers, payload: &[u8]) {
-        self.seat.see_first(0, headers);
-        if self.interest.wants(0, headers.payload_bytes) {
-            self.probes.feed(&mut self.interest, &mut self.seat, 0, headers, payload);
+    fn inspect(&mut self, headers: &Headers, payload: &[u8]) {
+        self.slot.see_first(0, headers);
+        if self.budget.wants(0, headers.payload_bytes) {
+            self.inspector.inspect(&mut self.budget, &mut self.slot, 0, headers, payload);
         }
     }
 
@@ -58,12 +62,12 @@ impl Flow {
                 Fragment { id: 7, offset: u32::try_from(start).unwrap(), more: end < total, protocol: Protocol(0) };
             let tcp = whole.tcp.filter(|_| start == 0);
             let payload_bytes = u32::try_from(piece.len()).unwrap();
-            self.feed(&Headers { fragment: Some(fragment), tcp, payload_bytes, ..*whole }, piece);
+            self.inspect(&Headers { fragment: Some(fragment), tcp, payload_bytes, ..*whole }, piece);
         }
     }
 
     fn facts(&self) -> AppFacts {
-        self.probes.facts(self.interest, &self.seat).map(|facts| facts.as_ref().clone()).unwrap_or_default()
+        self.inspector.facts(self.budget, &self.slot).map(|facts| facts.as_ref().clone()).unwrap_or_default()
     }
 }
 
@@ -74,7 +78,7 @@ fn a_question_in_pieces() {
         let mut flow = Flow::new(Protocol::UDP);
         flow.feed_pieces(&headers(Protocol::UDP, 53, query.len()), 8, &query, len, &[0, 2, 1]);
         assert_eq!(flow.facts().dns.first().map(|dns| dns.query.as_str()), Some("fragments.example.com"), "{len}");
-        assert_eq!(flow.probes.buffered, 0, "nothing waits");
+        assert_eq!(flow.inspector.buffered, 0, "nothing waits");
     }
 }
 
@@ -86,7 +90,7 @@ fn a_quic_hello_in_pieces() {
     let tls = flow.facts().tls.unwrap();
     assert_eq!(tls.sni.as_deref(), Some("fragments.example"));
     assert!(tls.ja4.is_some());
-    assert_eq!((flow.probes.buffered, flow.interest.is_none()), (0, true));
+    assert_eq!((flow.inspector.buffered, flow.budget.is_none()), (0, true));
 }
 
 #[test]
@@ -100,7 +104,7 @@ fn a_tls_hello_in_pieces() {
         let tls = flow.facts().tls.unwrap();
         assert_eq!(tls.sni.as_deref(), Some("fragments.example"));
         assert!(tls.ja4.is_some());
-        assert_eq!(flow.probes.buffered, 0);
+        assert_eq!(flow.inspector.buffered, 0);
     }
 }
 
@@ -110,13 +114,13 @@ fn what_waits_is_counted_and_given_back() {
     let mut flow = Flow::new(Protocol::TCP);
     let mut part = headers(Protocol::TCP, 443, 700);
     part.tcp = Some(TcpHeader { flags: tcp_flags::ACK, seq: 5, ack: 0, window: 0 });
-    flow.feed(&part, &stream[..700]);
-    assert_eq!(flow.probes.buffered, 700);
+    flow.inspect(&part, &stream[..700]);
+    assert_eq!(flow.inspector.buffered, 700);
     let tls = flow.facts().tls.unwrap();
     assert_eq!((tls.sni.as_deref(), tls.ja4), (Some("waits.example"), None), "what is surely there");
-    flow.probes.release(&mut flow.seat);
-    assert_eq!((flow.probes.buffered, flow.facts()), (0, AppFacts::default()));
-    flow.seat.slot = 0;
+    flow.inspector.release(&mut flow.slot);
+    assert_eq!((flow.inspector.buffered, flow.facts()), (0, AppFacts::default()));
+    flow.slot.index = 0;
     assert_eq!(flow.facts(), AppFacts::default(), "the next flow in this place starts anew");
 }
 
@@ -126,17 +130,17 @@ fn unknown_content_takes_no_place() {
     let mut part = headers(Protocol::TCP, 443, 100);
     for number in 0..20 {
         part.tcp = Some(TcpHeader { flags: tcp_flags::ACK, seq: number * 100, ack: 0, window: 0 });
-        flow.feed(&part, &[0x61; 100]);
+        flow.inspect(&part, &[0x61; 100]);
     }
-    assert!(flow.probes.all.is_empty() && !flow.interest.wants(0, 1) && flow.interest.wants(1, 1));
+    assert!(flow.inspector.all.is_empty() && !flow.budget.wants(0, 1) && flow.budget.wants(1, 1));
 }
 
 #[test]
 fn too_many_waiting_bytes_are_refused_and_counted() {
     let mut flow = Flow::new(Protocol::TCP);
-    flow.probes.buffered = MAX_BUFFERED + 1;
+    flow.inspector.buffered = MAX_BUFFERED + 1;
     let mut part = headers(Protocol::TCP, 443, 7);
     part.tcp = Some(TcpHeader { flags: tcp_flags::ACK, seq: 5, ack: 0, window: 0 });
-    flow.feed(&part, &[22, 3, 1, 2, 0, 1, 0]);
-    assert_eq!((flow.probes.refused(), flow.interest.wants(0, 1)), (1, false));
+    flow.inspect(&part, &[22, 3, 1, 2, 0, 1, 0]);
+    assert_eq!((flow.inspector.refused(), flow.budget.wants(0, 1)), (1, false));
 }

@@ -5,7 +5,7 @@
 
 use super::content::Fact;
 use super::stream::{Stream, WINDOW};
-use super::{Interest, Probes, Seat};
+use super::{PayloadBudget, PayloadInspector, PayloadSlot};
 use crate::decode::Headers;
 use crate::decode::app::quic::{Initial, Initials, Keys, crypto_frames};
 use crate::decode::app::{Parsed, dns, openvpn, quic, tls};
@@ -52,60 +52,60 @@ impl Quic {
     }
 }
 
-impl Probes {
+impl PayloadInspector {
     /// A datagram.
     pub(super) fn datagram(
         &mut self,
-        interest: &mut Interest,
-        seat: &mut Seat,
+        budget: &mut PayloadBudget,
+        slot: &mut PayloadSlot,
         side: usize,
         headers: &Headers,
         payload: &[u8],
     ) {
         let is_dns = super::is_dns(headers);
         if quic::may_begin(payload) {
-            self.initials(interest, seat, side, payload);
+            self.initials(budget, slot, side, payload);
         } else if let Some(reset) = openvpn::datagram(payload, headers.payload_bytes as usize) {
-            self.keep(interest, seat, side, Fact::OpenVpn(reset));
-            interest.end();
-        } else if self.is_counting(seat) {
-            self.count_question(seat, dns::is_question(payload));
-        } else if let Some(question) = self.question(seat, payload, is_dns) {
-            self.keep(interest, seat, side, Fact::Dns(question));
+            self.keep(budget, slot, side, Fact::OpenVpn(reset));
+            budget.end();
+        } else if self.is_counting(slot) {
+            self.count_question(slot, dns::is_question(payload));
+        } else if let Some(question) = self.question(slot, payload, is_dns) {
+            self.keep(budget, slot, side, Fact::Dns(question));
         } else if let Parsed::Whole(hello) = tls::datagram(payload) {
-            self.keep(interest, seat, side, Fact::Tls(hello));
-            interest.end();
-        } else if is_dns || self.is_started(seat) {
-            interest.disappoint(side);
+            self.keep(budget, slot, side, Fact::Tls(hello));
+            budget.end();
+        } else if is_dns || self.is_started(slot) {
+            budget.disappoint(side);
         } else {
-            interest.set(side, 0);
+            budget.set(side, 0);
         }
     }
 
     /// A question, by its port, by those before it in the flow, or beyond doubt.
-    fn question(&mut self, seat: &Seat, payload: &[u8], is_dns: bool) -> Option<dns::Question> {
-        let is_expected = is_dns || self.is_more_dns(seat);
+    fn question(&mut self, slot: &PayloadSlot, payload: &[u8], is_dns: bool) -> Option<dns::Question> {
+        let is_expected = is_dns || self.is_more_dns(slot);
         let may_be = is_expected || dns::may_be_query(payload);
         let question = may_be.then(|| dns::read(payload, &mut self.name)).flatten()?;
         (is_expected || dns::is_certain(payload, &self.name, &question)).then_some(question)
     }
 
     /// Whether the flow has asked before.
-    fn is_more_dns(&self, seat: &Seat) -> bool {
-        let facts = self.all.get(seat.slot as usize).and_then(|probe| probe.facts.as_ref());
+    fn is_more_dns(&self, slot: &PayloadSlot) -> bool {
+        let facts = self.all.get(slot.index as usize).and_then(|flow| flow.facts.as_ref());
         facts.is_some_and(|facts| !facts.dns.is_empty())
     }
 
     /// Whether the flow has said something.
-    fn is_started(&self, seat: &Seat) -> bool {
-        self.all.get(seat.slot as usize).is_some_and(|probe| probe.facts.is_some() || probe.work.is_some())
+    fn is_started(&self, slot: &PayloadSlot) -> bool {
+        self.all.get(slot.index as usize).is_some_and(|flow| flow.facts.is_some() || flow.work.is_some())
     }
 
     /// Initial packets of QUIC.
-    fn initials(&mut self, interest: &mut Interest, seat: &mut Seat, side: usize, payload: &[u8]) {
+    fn initials(&mut self, budget: &mut PayloadBudget, slot: &mut PayloadSlot, side: usize, payload: &[u8]) {
         let mut plain = std::mem::take(&mut self.plain);
-        let Some(mut quic) = self.work(seat).map(|work| work.quic.take().unwrap_or_default()) else {
-            return interest.end();
+        let Some(mut quic) = self.work(slot).map(|work| work.quic.take().unwrap_or_default()) else {
+            return budget.end();
         };
         let (held, mut hello, mut opened) = (quic.crypto.held(), Parsed::More, None);
         for packet in Initials::new(payload) {
@@ -122,26 +122,26 @@ impl Probes {
         self.plain = plain;
         if let Some(version) = opened {
             // The other side is the server: what it protects has other keys.
-            interest.set(side ^ 1, 0);
-            self.keep(interest, seat, side, Fact::Quic(QuicInitial { version }));
+            budget.set(side ^ 1, 0);
+            self.keep(budget, slot, side, Fact::Quic(QuicInitial { version }));
         } else {
-            interest.disappoint(side);
+            budget.disappoint(side);
         }
-        let is_over = quic.tried >= MAX_INITIALS || hello != Parsed::More || interest.is_none();
+        let is_over = quic.tried >= MAX_INITIALS || hello != Parsed::More || budget.is_none();
         if let Some(hello) = hello.whole() {
-            self.keep(interest, seat, side, Fact::Tls(hello));
+            self.keep(budget, slot, side, Fact::Tls(hello));
         }
-        self.store(interest, seat, (quic, held), is_over);
+        self.store(budget, slot, (quic, held), is_over);
     }
 
-    fn store(&mut self, interest: &mut Interest, seat: &Seat, (quic, held): (Quic, usize), is_over: bool) {
+    fn store(&mut self, budget: &mut PayloadBudget, slot: &PayloadSlot, (quic, held): (Quic, usize), is_over: bool) {
         self.buffered = (self.buffered + quic.crypto.held()).saturating_sub(held);
-        if let Some(work) = self.all.get_mut(seat.slot as usize).and_then(|probe| probe.work.as_mut()) {
+        if let Some(work) = self.all.get_mut(slot.index as usize).and_then(|flow| flow.work.as_mut()) {
             work.quic = Some(quic);
         }
         if is_over {
-            interest.end();
-            self.drop_work(seat);
+            budget.end();
+            self.drop_work(slot);
         }
     }
 }

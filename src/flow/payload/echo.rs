@@ -1,7 +1,7 @@
 //! Whether ICMP echo replies say what their requests said.
 //!
 //! Contract: who answers a ping sends back what it got, byte for byte; some cut it short. A reply that says something else, or
-//! that nobody asked for, is counted in the flow's [`Seat`]; no flow takes memory for it.
+//! that nobody asked for, is counted in the flow's [`PayloadSlot`]; no flow takes memory for it.
 //! Limits: the last [`REMEMBERED`] requests of all flows of a meter, the first [`PREFIX`] bytes of each; a request that was
 //! forgotten makes its reply one that nobody asked for. Of packets that IP has split only the first piece is looked at.
 //! Design: a table without chains: a request takes the place that its ends, identifier and number choose. The hash has no
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 
-use super::Seat;
+use super::PayloadSlot;
 use crate::decode::Headers;
 use crate::input::{EchoFacts, Protocol};
 
@@ -20,8 +20,8 @@ use crate::input::{EchoFacts, Protocol};
 const REMEMBERED: usize = 512;
 /// Bytes of a request that are remembered: an ordinary ping has 56.
 const PREFIX: usize = 64;
-/// So many replies of a kind are told of at once.
-pub(super) const TELLING: u32 = 4;
+/// So many replies of a kind are reported at once.
+pub(super) const REPORT_AT: u32 = 4;
 
 /// Whether a packet is an echo request, or the reply to one.
 pub(super) const fn is_echo(headers: &Headers) -> bool {
@@ -71,7 +71,7 @@ pub(super) struct Echoes {
 
 impl Echoes {
     /// Takes an echo packet; true when there is something to tell of its flow.
-    pub(super) fn see(&mut self, seat: &mut Seat, headers: &Headers, frame: &[u8]) -> bool {
+    pub(super) fn see(&mut self, slot: &mut PayloadSlot, headers: &Headers, frame: &[u8]) -> bool {
         let is_piece = headers.fragment.is_some_and(|piece| !piece.is_first());
         let identity = (headers.payload_at as usize).checked_sub(4).and_then(|at| frame.get(at..)?.first_chunk::<4>());
         let Some(identity) = identity.filter(|_| !is_piece) else { return false };
@@ -88,7 +88,7 @@ impl Echoes {
         }
         let tag = tag(headers.dst, headers.src, *identity);
         let request = self.requests.get(place(tag)).filter(|request| request.tag == tag);
-        let [odd, unasked] = &mut seat.next;
+        let [odd, unasked] = &mut slot.next;
         match request {
             Some(request) if request.differs(headers, payload) => counted(odd),
             Some(_) => false,
@@ -99,7 +99,7 @@ impl Echoes {
 
 fn counted(count: &mut u32) -> bool {
     *count = count.saturating_add(1);
-    *count == TELLING
+    *count == REPORT_AT
 }
 
 /// Who asks whom, identifier and number; never 0.
@@ -112,8 +112,8 @@ fn place(tag: u64) -> usize {
     (tag >> 32) as usize % REMEMBERED
 }
 
-/// What was counted in a seat of an echo flow; nothing where all replies were as they should be.
-pub(super) fn facts(seat: &Seat) -> Option<EchoFacts> {
-    let [odd_replies, unasked_replies] = seat.next;
+/// What was counted in a slot of an echo flow; nothing where all replies were as they should be.
+pub(super) fn facts(slot: &PayloadSlot) -> Option<EchoFacts> {
+    let [odd_replies, unasked_replies] = slot.next;
     (odd_replies > 0 || unasked_replies > 0).then_some(EchoFacts { odd_replies, unasked_replies })
 }

@@ -20,7 +20,7 @@ pub(super) enum Fact {
     OpenVpn(OpenVpn),
 }
 
-/// What is of interest after a message.
+/// What is of budget after a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
     /// What follows so many bytes.
@@ -35,7 +35,7 @@ pub(super) enum After {
 #[derive(Debug)]
 pub(super) enum Step {
     Found(Fact, After),
-    /// A message that tells nothing; the next is so many bytes later.
+    /// A message without facts; the next is so many bytes later.
     Skip(usize),
     More,
     Other,
@@ -103,7 +103,7 @@ fn parsed<T>(parsed: Parsed<T>, found: impl FnOnce(T) -> (Fact, After)) -> Step 
 
 impl Fact {
     /// Whether keeping it changes anything.
-    pub(super) fn is_news(&self, facts: &AppFacts, side: usize, name: &str) -> bool {
+    pub(super) fn is_new(&self, facts: &AppFacts, side: usize, name: &str) -> bool {
         match self {
             Self::Tls(_) => facts.tls.is_none(),
             Self::Quic(_) => facts.quic.is_none(),
@@ -125,7 +125,7 @@ impl Fact {
         }
     }
 
-    /// Whether it is told of at once: of DNS only the first question, and the fourth, sixteenth and thirty-second, since a resolver's flow
+    /// Whether it is reported at once: of DNS only the first question, and the fourth, sixteenth and thirty-second, since a resolver's flow
     /// asks all the time, and who counts questions need not wait for an update.
     pub(super) const fn is_urgent(&self, facts: &AppFacts) -> bool {
         match self {

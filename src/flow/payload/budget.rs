@@ -1,6 +1,6 @@
 //! What a flow's entry holds of first-payload facts: which payload is wanted, and where they are kept.
 //!
-//! Contract: [`Interest`] is one byte and belongs with the hot fields of a flow, [`Seat`] with the cold ones.
+//! Contract: [`PayloadBudget`] is one byte and belongs with the hot fields of a flow, [`PayloadSlot`] with the cold ones.
 
 use super::echo;
 use crate::decode::{Headers, TcpHeader};
@@ -11,9 +11,9 @@ use crate::input::{Protocol, tcp_flags};
 /// 0: nothing. 1 to 6: so many later segments may begin a hello. From 7: its messages, and so many of them, less 7, may yet
 /// be unreadable. 15: all packets of an ICMP echo flow, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::flow) struct Interest(u8);
+pub(in crate::flow) struct PayloadBudget(u8);
 
-impl Interest {
+impl PayloadBudget {
     const ECHO: u8 = 15;
     pub(super) const FRESH: u8 = 14;
     pub(super) const MESSAGES: u8 = 7;
@@ -62,22 +62,22 @@ impl Interest {
     }
 }
 
-/// A flow's place among the [`Probes`], in its cold entry.
+/// A flow's place among the [`PayloadInspector`], in its cold entry.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::flow) struct Seat {
-    pub(super) slot: u32,
+pub(in crate::flow) struct PayloadSlot {
+    pub(super) index: u32,
     /// TCP, by direction: sequence number of the first byte that was not examined yet. Echo: odd and unasked replies.
     pub(super) next: [u32; 2],
     /// By direction: whether a packet was seen.
     pub(super) is_known: [bool; 2],
 }
 
-impl Seat {
+impl PayloadSlot {
     pub(super) const NONE: u32 = u32::MAX;
 
     /// Of a flow without facts.
     pub(in crate::flow) const fn new() -> Self {
-        Self { slot: Self::NONE, next: [0; 2], is_known: [false; 2] }
+        Self { index: Self::NONE, next: [0; 2], is_known: [false; 2] }
     }
 
     /// The first packet of a direction says where its stream starts.

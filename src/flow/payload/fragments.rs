@@ -5,9 +5,9 @@
 //! Design: TCP pieces are segments with a sequence number that is counted on; UDP pieces wait for the whole datagram, except
 //! that a first piece long enough for a question is read at once.
 
-use super::interest::payload_seq;
+use super::budget::payload_seq;
 use super::stream::Stream;
-use super::{Interest, Probes, Seat};
+use super::{PayloadBudget, PayloadInspector, PayloadSlot};
 use crate::decode::app::dns;
 use crate::decode::{Fragment, Headers, TcpHeader};
 
@@ -37,37 +37,37 @@ impl Pieces {
     }
 }
 
-impl Probes {
+impl PayloadInspector {
     /// A piece of a packet.
     pub(super) fn fragment(
         &mut self,
-        interest: &mut Interest,
-        seat: &mut Seat,
+        budget: &mut PayloadBudget,
+        slot: &mut PayloadSlot,
         side: usize,
         (headers, piece): (&Headers, Fragment),
         payload: &[u8],
     ) {
         if piece.is_first() {
-            self.first_piece(interest, seat, side, (headers, piece), payload);
+            self.first_piece(budget, slot, side, (headers, piece), payload);
         } else {
-            self.later_piece(interest, seat, side, (headers, piece), payload);
+            self.later_piece(budget, slot, side, (headers, piece), payload);
         }
     }
 
     fn first_piece(
         &mut self,
-        interest: &mut Interest,
-        seat: &mut Seat,
+        budget: &mut PayloadBudget,
+        slot: &mut PayloadSlot,
         side: usize,
         (headers, piece): (&Headers, Fragment),
         payload: &[u8],
     ) {
         if let Some(tcp) = headers.tcp {
-            self.segment(interest, seat, side, (headers, tcp), payload);
+            self.segment(budget, slot, side, (headers, tcp), payload);
         } else if payload.len() >= dns::MAX_QUESTION {
-            self.datagram(interest, seat, side, headers, payload);
+            self.datagram(budget, slot, side, headers, payload);
         }
-        let Some(work) = interest.wants(side, 1).then(|| self.work(seat)).flatten() else { return };
+        let Some(work) = budget.wants(side, 1).then(|| self.work(slot)).flatten() else { return };
         let mut stream = Stream::default();
         if headers.tcp.is_none() {
             stream.push(0, payload);
@@ -81,19 +81,19 @@ impl Probes {
 
     fn later_piece(
         &mut self,
-        interest: &mut Interest,
-        seat: &mut Seat,
+        budget: &mut PayloadBudget,
+        slot: &mut PayloadSlot,
         side: usize,
         (headers, piece): (&Headers, Fragment),
         payload: &[u8],
     ) {
-        let work = self.all.get_mut(seat.slot as usize).and_then(|probe| probe.work.as_mut());
+        let work = self.all.get_mut(slot.index as usize).and_then(|flow| flow.work.as_mut());
         let Some(mut pieces) = work.and_then(|work| work.pieces.take()) else { return };
         let place = pieces.place(piece).filter(|_| pieces.id == piece.id && pieces.side == side);
         let before = pieces.stream.held();
         if let (Some(place), Some(tcp)) = (place, pieces.tcp) {
             let seq = payload_seq(tcp).wrapping_add(u32::try_from(place).unwrap_or(u32::MAX));
-            self.segment(interest, seat, side, (headers, TcpHeader { flags: 0, seq, ..tcp }), payload);
+            self.segment(budget, slot, side, (headers, TcpHeader { flags: 0, seq, ..tcp }), payload);
         } else if let Some(place) = place {
             pieces.stream.push(place, payload);
             if !piece.more {
@@ -101,11 +101,11 @@ impl Probes {
             }
             if pieces.end.is_some_and(|end| pieces.stream.prefix().len() >= end) {
                 self.buffered = self.buffered.saturating_sub(before);
-                return self.datagram(interest, seat, side, headers, pieces.stream.prefix());
+                return self.datagram(budget, slot, side, headers, pieces.stream.prefix());
             }
         }
         self.buffered = (self.buffered + pieces.stream.held()).saturating_sub(before);
-        let work = self.all.get_mut(seat.slot as usize).and_then(|probe| probe.work.as_mut());
+        let work = self.all.get_mut(slot.index as usize).and_then(|flow| flow.work.as_mut());
         match work {
             Some(work) => work.pieces = Some(pieces),
             None => self.buffered = self.buffered.saturating_sub(pieces.stream.held()),
