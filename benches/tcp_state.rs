@@ -4,7 +4,7 @@
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use hopwatch::decode::TcpHeader;
-use hopwatch::flow::{TcpState, TcpStory};
+use hopwatch::flow::{TcpState, TcpHistory};
 use hopwatch::input::tcp_flags::{ACK, FIN, SYN};
 
 fn main() {
@@ -16,7 +16,7 @@ const PACKETS: u32 = 10_000;
 #[derive(Clone, Default)]
 struct Connection {
     state: TcpState,
-    story: TcpStory,
+    history: TcpHistory,
 }
 
 impl Connection {
@@ -24,7 +24,7 @@ impl Connection {
         let header = TcpHeader { flags, seq, ack, window: 500 };
         let header = black_box(header);
         if !self.state.plain(from_resp, &header, len) {
-            self.state.packet(&mut self.story, from_resp, &header, len);
+            self.state.packet(&mut self.history, from_resp, &header, len);
         }
     }
 

@@ -32,4 +32,4 @@ pub use layers::Layer;
 pub use limits::{MeterLimits, MeterStats, TCP_LINGER};
 pub use meter::Meter;
 pub use sink::{FlowSink, FlowView, Frame};
-pub use tcp::{TcpState, TcpStory};
+pub use tcp::{TcpState, TcpHistory};

@@ -9,7 +9,7 @@ use super::id::IdMaker;
 use super::key::FlowKey;
 use super::macs::Macs;
 use super::payload::{PayloadBudget, PayloadSlot};
-use super::tcp::{TcpState, TcpStory};
+use super::tcp::{TcpState, TcpHistory};
 use crate::decode::{Headers, TcpHeader, VlanStack};
 use crate::input::{
     Counters, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, Tunnel, tcp_flags,
@@ -47,7 +47,7 @@ pub(super) enum Mark {
     Dirty = 16,
     /// Started or updated within the last update interval.
     Recent = 32,
-    /// The last packet needed the TCP story in the cold entry, and so will the next one.
+    /// The last packet needed the TCP history in the cold entry, and so will the next one.
     Eventful = 64,
     /// The record has [`Extras`].
     Extras = 128,
@@ -103,7 +103,7 @@ pub(super) struct Cold {
     pub(super) started: Timestamp,
     /// The meter's clock at the last `Started` or `Updated`.
     pub(super) reported: Timestamp,
-    tcp: TcpStory,
+    history: TcpHistory,
     /// First-payload facts.
     pub(super) payload: PayloadSlot,
     /// Records of this tuple before this one with the same start.
@@ -208,7 +208,7 @@ impl Hot {
 
     /// Reads a word of each of its cache lines.
     #[inline]
-    pub(super) const fn warm(&self) -> u32 {
+    pub(super) const fn prefetch(&self) -> u32 {
         self.hash ^ self.counters[0][0]
     }
 
@@ -243,7 +243,7 @@ pub(super) fn see_tcp(
         hot.marks.clear(Mark::Eventful);
     } else {
         hot.marks.set(Mark::Eventful);
-        hot.tcp.packet(&mut cold.tcp, from_resp, tcp, headers.payload_bytes);
+        hot.tcp.packet(&mut cold.history, from_resp, tcp, headers.payload_bytes);
     }
     hot.see_flags(direction, tcp.flags)
 }
@@ -283,7 +283,7 @@ impl Cold {
             start: Timestamp::MIN,
             started: Timestamp::MIN,
             reported: Timestamp::MIN,
-            tcp: TcpStory::default(),
+            history: TcpHistory::default(),
             payload: PayloadSlot::new(),
             again: 0,
             macs: Macs::NONE,
@@ -293,8 +293,8 @@ impl Cold {
 
     /// Reads a word of what TCP needs.
     #[inline]
-    pub(super) const fn warm(&self) -> u32 {
-        self.tcp.warm()
+    pub(super) const fn prefetch(&self) -> u32 {
+        self.history.prefetch()
     }
 
     /// Start of the record and how many before it had the same.
@@ -308,7 +308,7 @@ impl Cold {
         self.extras.get_or_insert_default()
     }
 
-    /// Keeps what only the first packet of a direction tells.
+    /// Keeps what only the first packet of a direction says.
     pub(super) fn see_first(&mut self, hot: &mut Hot, direction: Direction, headers: &Headers) {
         let misfits = self.macs.see(direction.index(), headers.src_mac, headers.dst_mac);
         for (side, hop) in misfits.into_iter().flatten().flatten() {
@@ -362,8 +362,8 @@ pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &C
     let tcp = || TcpFacts {
         orig_flags: hot.flags[0],
         resp_flags: hot.flags[1],
-        state: hot.tcp.conn_state(&cold.tcp),
-        history: cold.tcp.history(),
+        state: hot.tcp.conn_state(&cold.history),
+        history: cold.history.letters(),
     };
     FlowRecord {
         id: ids.id(&tuple, cold.start, cold.again),

@@ -4,18 +4,18 @@
 //! numbers are compared modulo 2^32. Letters: S H A D F R as flags, I and Q impossible flags, T resent payload, W zero
 //! window, G bytes acknowledged and never seen, ^ first seen from the responder. T, W and G come again at the 10th, 100th …
 //! Limits: checksums are not checked, so no C. What was cut off when captured counts as seen. Out of order, one run of
-//! bytes a direction is remembered beyond the first hole; a further one joins it. [`TcpStory`] keeps 24 letters.
-//! Design: [`TcpState`] is what every packet touches; [`TcpStory`] is what only news touches. Spec: docs.zeek.org, `Conn::Info`.
+//! bytes a direction is remembered beyond the first hole; a further one joins it. [`TcpHistory`] keeps 24 letters.
+//! Design: [`TcpState`] is what every packet touches; [`TcpHistory`] is what only news touches. Spec: docs.zeek.org, `Conn::Info`.
 
-mod story;
+mod history;
 #[cfg(test)]
 mod tests;
 
-pub use story::TcpStory;
+pub use history::TcpHistory;
 
 use crate::decode::TcpHeader;
 use crate::input::{ConnState, tcp_flags};
-use story::Scaled;
+use history::Scaled;
 
 /// Where one end of a connection stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,24 +129,24 @@ impl TcpState {
     }
 
     /// Takes any packet.
-    pub fn packet(&mut self, story: &mut TcpStory, from_resp: bool, header: &TcpHeader, payload_bytes: u32) {
+    pub fn packet(&mut self, history: &mut TcpHistory, from_resp: bool, header: &TcpHeader, payload_bytes: u32) {
         let TcpHeader { flags, seq, ack, window } = *header;
         let segment = Segment { from_resp, flags, seq, ack, len: payload_bytes, window };
         if from_resp && self.ends.iter().all(|end| end.state == EndState::Inactive) {
-            story.push(b'^');
+            history.push(b'^');
         }
         self.locate(&segment);
         let underflow = distance(self.end(&segment).start, seq) < 0;
-        self.letters(story, &segment);
-        self.window(story, &segment);
+        self.letters(history, &segment);
+        self.window(history, &segment);
         let ack_underflow = self.acknowledged(&segment);
-        self.advance(story, &segment);
+        self.advance(history, &segment);
         self.transition(&segment);
         if segment.has(tcp_flags::ACK) && !ack_underflow {
-            self.gaps(story, &segment);
+            self.gaps(history, &segment);
         }
         if segment.end() != seq && !segment.has(tcp_flags::RST) && !underflow {
-            self.arrived(story, &segment);
+            self.arrived(history, &segment);
         }
         let end = self.end_mut(&segment);
         if end.last.wrapping_sub(end.start) >= TRAIL {
@@ -155,7 +155,7 @@ impl TcpState {
     }
 
     /// How the connection went so far.
-    pub fn conn_state(&self, story: &TcpStory) -> ConnState {
+    pub fn conn_state(&self, history: &TcpHistory) -> ConnState {
         use EndState::{Closed, Established, Inactive, Partial, Reset, SynAckSent, SynSent};
         let [orig, resp] = self.ends;
         let silent = |end: End| matches!(end.state, Inactive | Partial);
@@ -164,7 +164,7 @@ impl TcpState {
             (Reset, Reset) if orig.is_empty() && resp.is_empty() => ConnState::REJ,
             (_, Reset) if silent(orig) => ConnState::RSTRH,
             (_, Reset) => ConnState::RSTR,
-            (Reset, _) if silent(resp) && story.history().syn_then_reset() => ConnState::RSTOS0,
+            (Reset, _) if silent(resp) && history.letters().syn_then_reset() => ConnState::RSTOS0,
             (Reset, _) if silent(resp) => ConnState::OTH,
             (Reset, _) => ConnState::RSTO,
             (Closed, Closed) => ConnState::SF,
@@ -218,7 +218,7 @@ impl TcpState {
     }
 
     /// Letters for the flags and the payload.
-    fn letters(&mut self, story: &mut TcpStory, segment: &Segment) {
+    fn letters(&mut self, history: &mut TcpHistory, segment: &Segment) {
         let start = self.end(segment).start;
         let payload_end = segment.seq.wrapping_add(segment.len);
         let place = usize::from(segment.from_resp);
@@ -231,8 +231,8 @@ impl TcpState {
                 let code = if segment.has(tcp_flags::ACK) { b'H' } else { b'S' };
                 (letter::SYN, code, segment.seq != start)
             }
-            tcp_flags::FIN => (letter::FIN, b'F', story.moved_fin(place, payload_end)),
-            tcp_flags::RST => (letter::RST, b'R', story.moved_rst(place, segment.seq)),
+            tcp_flags::FIN => (letter::FIN, b'F', history.moved_fin(place, payload_end)),
+            tcp_flags::RST => (letter::RST, b'R', history.moved_rst(place, segment.seq)),
             both if both & (tcp_flags::FIN | tcp_flags::RST) == tcp_flags::FIN | tcp_flags::RST => {
                 (letter::FIN_RST, b'I', false)
             }
@@ -240,16 +240,16 @@ impl TcpState {
         };
         if end.seen & bit == 0 || again {
             end.seen |= bit;
-            story.push_from(segment.from_resp, code);
+            history.push_from(segment.from_resp, code);
         }
     }
 
     /// A zero window matters unless it comes with or after a reset, or when the peer will not send any more.
-    fn window(&self, story: &mut TcpStory, segment: &Segment) {
+    fn window(&self, history: &mut TcpHistory, segment: &Segment) {
         let peer_goes_on = self.peer(segment).state != EndState::Closed;
         let alive = self.end(segment).state != EndState::Reset && !segment.has(tcp_flags::RST);
         if segment.window == 0 && alive && peer_goes_on {
-            story.count(segment.from_resp, Scaled::ZeroWindow);
+            history.count(segment.from_resp, Scaled::ZeroWindow);
         }
     }
 
@@ -268,7 +268,7 @@ impl TcpState {
     }
 
     /// Moves the highest sequence number, or notes that payload came again.
-    fn advance(&mut self, story: &mut TcpStory, segment: &Segment) {
+    fn advance(&mut self, history: &mut TcpHistory, segment: &Segment) {
         let end = self.end_mut(segment);
         let ahead = distance(end.last, segment.end());
         if segment.has(tcp_flags::SYN | tcp_flags::RST) && !(-FAR..=FAR).contains(&ahead) {
@@ -280,12 +280,12 @@ impl TcpState {
         } else if ahead > 0 {
             end.last = segment.end();
         } else if segment.len > 0 {
-            story.count(segment.from_resp, Scaled::Resent);
+            history.count(segment.from_resp, Scaled::Resent);
         }
     }
 
     /// Bytes that the peer sent, were acknowledged, and were not seen.
-    fn gaps(&mut self, story: &mut TcpStory, segment: &Segment) {
+    fn gaps(&mut self, history: &mut TcpHistory, segment: &Segment) {
         let clean = self.ends.iter().all(End::is_clean);
         let peer = self.peer_mut(segment);
         // Nothing comes after a FIN that was seen.
@@ -293,20 +293,20 @@ impl TcpState {
         let ack = if beyond { peer.last } else { segment.ack };
         while distance(peer.edge, ack) > 0 {
             if clean {
-                story.count(!segment.from_resp, Scaled::Gap);
+                history.count(!segment.from_resp, Scaled::Gap);
             }
-            peer.edge = story.after_hole(!segment.from_resp, peer.edge, ack);
+            peer.edge = history.after_hole(!segment.from_resp, peer.edge, ack);
         }
     }
 
     /// Sequence numbers that were seen now; what fills a hole joins what was behind it.
-    fn arrived(&mut self, story: &mut TcpStory, segment: &Segment) {
+    fn arrived(&mut self, history: &mut TcpHistory, segment: &Segment) {
         let end = &mut self.ends[usize::from(segment.from_resp)];
         let to = segment.end();
         if distance(end.edge, segment.seq) > 0 {
-            story.remember(segment.from_resp, segment.seq, to);
+            history.remember(segment.from_resp, segment.seq, to);
         } else if distance(end.edge, to) > 0 {
-            end.edge = story.join(segment.from_resp, to);
+            end.edge = history.join(segment.from_resp, to);
         }
     }
 

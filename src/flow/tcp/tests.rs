@@ -46,14 +46,14 @@ fn parse(words: &str) -> Packet {
 #[derive(Default)]
 struct Bench {
     state: TcpState,
-    story: TcpStory,
+    history: TcpHistory,
 }
 
 impl Bench {
     fn take(&mut self, packet: Packet) {
         let header = packet.header();
         if !self.state.plain(packet.0, &header, packet.4) {
-            self.state.packet(&mut self.story, packet.0, &header, packet.4);
+            self.state.packet(&mut self.history, packet.0, &header, packet.4);
         }
     }
 
@@ -66,7 +66,7 @@ impl Bench {
     }
 
     fn result(&self) -> (ConnState, String) {
-        (self.state.conn_state(&self.story), self.story.history().as_str().to_owned())
+        (self.state.conn_state(&self.history), self.history.letters().as_str().to_owned())
     }
 }
 
@@ -287,7 +287,7 @@ fn proper() -> impl Strategy<Value = Vec<Packet>> {
 proptest! {
     #[test]
     fn any_packets_are_taken_and_the_history_is_bounded(packets in packets(200)) {
-        let history = Bench::play(&packets).story.history();
+        let history = Bench::play(&packets).history.letters();
         prop_assert!(history.as_str().len() <= History::MAX);
         prop_assert!(history.as_str().bytes().all(|letter| b"SHADFRIQTWG^".contains(&letter.to_ascii_uppercase())));
     }
@@ -297,7 +297,7 @@ proptest! {
         let short = Bench::play(&packets);
         let mut long = Bench::default();
         for packet in &packets {
-            long.state.packet(&mut long.story, packet.0, &packet.header(), packet.4);
+            long.state.packet(&mut long.history, packet.0, &packet.header(), packet.4);
         }
         prop_assert_eq!(short.result(), long.result());
     }
@@ -318,12 +318,12 @@ proptest! {
         for packet in &packets {
             bench.take(*packet);
             let header = packet.header();
-            mirror.state.packet(&mut mirror.story, !packet.0, &header, packet.4);
+            mirror.state.packet(&mut mirror.history, !packet.0, &header, packet.4);
         }
         // One of them begins with the mark, which takes a place at the end.
         let letters = |history: History| history.as_str().chars().filter(|letter| *letter != '^').take(23).collect::<String>();
-        prop_assert_eq!(letters(bench.story.history()), letters(mirror.story.history().reversed()));
-        let state = mirror.result().0.reversed(&mirror.story.history());
+        prop_assert_eq!(letters(bench.history.letters()), letters(mirror.history.letters().reversed()));
+        let state = mirror.result().0.reversed(&mirror.history.letters());
         prop_assert_eq!(bench.result().0, state, "{:?}", bench.result().1);
     }
 }

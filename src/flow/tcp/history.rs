@@ -1,4 +1,4 @@
-//! What only news touches: the ordered letters, and what it takes to know whether an event is news.
+//! The history of a connection: its ordered letters, and what decides whether an event adds one.
 //!
 //! Contract: bounded; letters beyond the bound are left out. Limits: one run of bytes beyond the first hole is remembered, a
 //! further one joins it; rare events are counted up to 65,535; places of FIN and RST are compared by their lower halves.
@@ -14,7 +14,7 @@ const A_WORD: usize = 6;
 /// Words of letters.
 const WORDS: usize = 4;
 
-/// Events that are told again at the 10th, the 100th …
+/// Events that add a letter again at the 10th, the 100th …
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scaled {
     Resent,
@@ -24,7 +24,7 @@ pub(super) enum Scaled {
 
 /// The letters of a connection and its rare events; by direction, the originator first.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TcpStory {
+pub struct TcpHistory {
     letters: [u32; WORDS],
     /// From and to of what was seen beyond a hole; empty where both are equal.
     island: [(u32, u32); 2],
@@ -36,23 +36,23 @@ pub struct TcpStory {
     rst: [u16; 2],
 }
 
-impl TcpStory {
+impl TcpHistory {
     /// Reads a word of it.
     #[inline]
-    pub(in crate::flow) const fn warm(&self) -> u32 {
+    pub(in crate::flow) const fn prefetch(&self) -> u32 {
         self.letters[0] ^ self.fin[0] as u32
     }
 
     /// The letters in their order.
-    pub fn history(&self) -> History {
-        let mut history = History::default();
+    pub fn letters(&self) -> History {
+        let mut letters = History::default();
         for place in 0..WORDS * A_WORD {
             let packed = self.letters[place / A_WORD] >> (place % A_WORD * 5) & 31;
             let letter = (packed & 15).checked_sub(1).and_then(|code| LETTERS.get(usize::try_from(code).ok()?));
             let Some(letter) = letter else { break };
-            history.push(if packed & 16 == 0 { *letter } else { letter.to_ascii_lowercase() });
+            letters.push(if packed & 16 == 0 { *letter } else { letter.to_ascii_lowercase() });
         }
-        history
+        letters
     }
 
     /// Adds a letter of the originator, or one of neither side.
@@ -136,4 +136,4 @@ const fn lower_half(number: u32) -> u16 {
     (number & 0xffff) as u16
 }
 
-const _: () = assert!(size_of::<TcpStory>() <= 52);
+const _: () = assert!(size_of::<TcpHistory>() <= 52);
