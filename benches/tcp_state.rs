@@ -4,7 +4,7 @@
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use hopwatch::decode::TcpHeader;
-use hopwatch::flow::{TcpState, TcpHistory};
+use hopwatch::flow::{TcpHistory, TcpState};
 use hopwatch::input::tcp_flags::{ACK, FIN, SYN};
 
 fn main() {

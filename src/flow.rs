@@ -6,7 +6,6 @@
 //! Design: [`Meter`] holds the rules; index, timers, a flow's state, TCP, fragments, payload probes, the choice of the
 //! metered header, and what ARP and neighbour discovery claim have a file each.
 
-mod claims;
 mod community_id;
 mod conn_state;
 mod fragments;
@@ -17,6 +16,7 @@ mod layers;
 mod limits;
 mod macs;
 mod meter;
+mod neighbour_cache;
 mod packet;
 mod payload;
 mod sink;
@@ -32,4 +32,4 @@ pub use layers::Layer;
 pub use limits::{MeterLimits, MeterStats, TCP_LINGER};
 pub use meter::Meter;
 pub use sink::{FlowSink, FlowView, Frame};
-pub use tcp::{TcpState, TcpHistory};
+pub use tcp::{TcpHistory, TcpState};

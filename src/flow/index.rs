@@ -57,7 +57,7 @@ impl Index {
 
     /// Reads where a search for this hash begins, so that the search itself need not wait.
     #[inline]
-    pub(super) fn warm(&self, hash: u32) -> u32 {
+    pub(super) fn prefetch(&self, hash: u32) -> u32 {
         self.entries[hash as usize & self.mask()].slot
     }
 

@@ -20,9 +20,9 @@ pub enum Layer {
     Inner,
 }
 
-/// What is known of the tunnels of a packet.
+/// What is known of the tunnels around a packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Around<'a> {
+pub(super) enum Encapsulation<'a> {
     /// The frame, to look at if it matters.
     Frame(&'a [u8]),
     /// The tunnels that it came through.
@@ -51,7 +51,7 @@ impl Layers {
     }
 
     /// The header to meter and the tunnels it came through; `None` when the packet waits.
-    pub(super) fn meet(&mut self, outer: Piece, data: &[u8], now: Timestamp) -> Option<(Headers, TunnelStack)> {
+    pub(super) fn select(&mut self, outer: Piece, data: &[u8], now: Timestamp) -> Option<(Headers, TunnelStack)> {
         let (headers, tunnels) = match self.layer {
             Layer::Outer => (outer.headers, TunnelStack::default()),
             Layer::Inner => innermost(data, &outer.headers, &self.ports),
@@ -92,12 +92,12 @@ impl Layers {
     }
 
     /// The tunnels that a record names, from its first packet.
-    pub(super) fn tunnels(&self, headers: &Headers, around: Around<'_>) -> Option<Box<[Tunnel]>> {
-        let tunnels: Box<[Tunnel]> = match around {
-            Around::Frame(data) if !may_show(data, headers, &self.ports) => return None,
-            Around::Frame(data) => carried(data, headers, &self.ports).iter().collect(),
-            Around::Passed(tunnels) => tunnels.iter().collect(),
-            Around::Unknown => return None,
+    pub(super) fn tunnels(&self, headers: &Headers, encapsulation: Encapsulation<'_>) -> Option<Box<[Tunnel]>> {
+        let tunnels: Box<[Tunnel]> = match encapsulation {
+            Encapsulation::Frame(data) if !may_show(data, headers, &self.ports) => return None,
+            Encapsulation::Frame(data) => carried(data, headers, &self.ports).iter().collect(),
+            Encapsulation::Passed(tunnels) => tunnels.iter().collect(),
+            Encapsulation::Unknown => return None,
         };
         (!tunnels.is_empty()).then_some(tunnels)
     }

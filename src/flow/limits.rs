@@ -41,10 +41,10 @@ pub struct MeterStats {
     pub evicted_fragments: u64,
     /// Times that payload was given up because too many flows were being looked at.
     pub payloads_refused: u64,
-    /// Claims of ARP and neighbour discovery that were told.
+    /// Claims of ARP and neighbour discovery that were reported.
     pub claims_told: u64,
-    /// Claims that were not told, because the same one had been told shortly before.
+    /// Claims that were not reported, because the same one had been reported shortly before.
     pub claims_withheld: u64,
-    /// Addresses whose claims were forgotten because there were too many; the next claim is told as a new one.
+    /// Addresses whose claims were forgotten because there were too many; the next claim is reported as a new one.
     pub claims_forgotten: u64,
 }

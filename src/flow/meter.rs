@@ -1,7 +1,7 @@
 //! Decode and flow table of one observation point.
 //!
 //! Contract: event times never go back. A timer fires when the clock reaches its deadline, before what happens then, and
-//! its event carries the deadline: output depends on the packets only, not on how often time is told.
+//! its event carries the deadline: output depends on the packets only, not on how often the time is given.
 //! Each packet is counted into exactly one record, and each record has one `Started` and one `Ended`; what one packet causes comes
 //! in the order `Started`, `Answered`, `Payload`, `Updated`.
 //! Limits: the clock is the latest packet time (or `advance`) seen; packets from before it count at the clock, while records
@@ -12,13 +12,13 @@
 
 use std::ops::ControlFlow;
 
-use super::claims::Claims;
 use super::fragments::Piece;
 use super::id::IdMaker;
 use super::index::NO_SLOT;
 use super::key::FlowKey;
-use super::layers::{Around, Layer, Layers};
+use super::layers::{Encapsulation, Layer, Layers};
 use super::limits::{MeterLimits, MeterStats};
+use super::neighbour_cache::NeighbourCache;
 use super::packet::{Context, Packet};
 use super::payload::PayloadInspector;
 use super::sink::{FlowSink, FlowView, Frame};
@@ -36,13 +36,13 @@ const BATCH: usize = 32;
 /// What a packet is for its flow, beside one more.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "what one packet is, any of them together")]
-struct News {
+struct PacketEffects {
     /// The first of a record.
     starts: bool,
     /// The first answer of a record.
     answers: bool,
     /// It brought first-payload facts.
-    says: bool,
+    has_payload_facts: bool,
     /// The last report was an update interval ago.
     is_due: bool,
 }
@@ -58,13 +58,13 @@ pub struct Meter {
     table: Table,
     layers: Layers,
     inspector: PayloadInspector,
-    claims: Claims,
+    neighbours: NeighbourCache,
     /// Nothing is due before this.
     next_check: Timestamp,
     stats: MeterStats,
     not_decoded: [u64; DecodeReason::ALL.len()],
     /// What reading ahead yields; kept so that it is not optimised away.
-    warmth: u32,
+    prefetch: u32,
     /// Where packets are decoded.
     batch: Vec<Packet>,
 }
@@ -81,11 +81,11 @@ impl Meter {
             table: Table::new(Timers::new(&limits)),
             layers: Layers::default(),
             inspector: PayloadInspector::default(),
-            claims: Claims::default(),
+            neighbours: NeighbourCache::default(),
             next_check: Timestamp::MAX,
             stats: MeterStats::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
-            warmth: 0,
+            prefetch: 0,
             batch: vec![Packet::EMPTY; BATCH],
         }
     }
@@ -114,17 +114,17 @@ impl Meter {
             self.decode(frame, packet);
             *hash = packet.hash;
         }
-        self.warmth ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
+        self.prefetch ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
         for ((frame, packet), likely) in frames.iter().zip(batch).zip(likely) {
             self.advance(frame.at, out);
-            if packet.key.may_claim() && self.hear(packet, frame.data, out).is_break() {
+            if packet.key.may_claim() && self.neighbour(packet, frame.data, out).is_break() {
                 continue;
             }
             if self.layers.is_plain(&packet.headers) {
-                let context = Context { data: frame.data, around: Around::Frame(frame.data), likely };
+                let context = Context { data: frame.data, encapsulation: Encapsulation::Frame(frame.data), likely };
                 self.count(packet, context, out);
             } else {
-                self.meet(packet, frame.data, out);
+                self.slow_path(packet, frame.data, out);
             }
         }
     }
@@ -132,9 +132,9 @@ impl Meter {
     /// A frame without IP, or with neighbour discovery; breaks where it belongs to no flow.
     #[cold]
     #[inline(never)]
-    fn hear(&mut self, packet: &Packet, data: &[u8], out: &mut impl FlowSink) -> ControlFlow<()> {
+    fn neighbour(&mut self, packet: &Packet, data: &[u8], out: &mut impl FlowSink) -> ControlFlow<()> {
         let now = self.clock.now();
-        if let Some(claim) = self.claims.hear(packet, data, (&self.point, self.link), now) {
+        if let Some(claim) = self.neighbours.observe(packet, data, (&self.point, self.link), now) {
             out.claim(now, claim);
         }
         if packet.key.is_none() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -201,7 +201,7 @@ impl Meter {
             evicted_fragments: self.layers.evicted(),
             payloads_refused: self.inspector.refused(),
             not_decoded: counts.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
-            ..self.claims.counted(&self.stats)
+            ..self.neighbours.counted(&self.stats)
         }
     }
 
@@ -232,12 +232,13 @@ impl Meter {
 
     /// A fragment, or in the inner layer what may be a tunnel.
     #[cold]
-    fn meet(&mut self, packet: &Packet, data: &[u8], out: &mut impl FlowSink) {
+    fn slow_path(&mut self, packet: &Packet, data: &[u8], out: &mut impl FlowSink) {
         let now = self.clock.now();
         let Packet { at, wire_len, headers, .. } = *packet;
-        if let Some((metered, tunnels)) = self.layers.meet(Piece { at, wire_len, headers }, data, now) {
-            let around = if metered == headers { Around::Frame(data) } else { Around::Passed(&tunnels) };
-            self.count(&self.keyed(at, wire_len, metered), Context { data, around, likely: NO_SLOT }, out);
+        if let Some((metered, tunnels)) = self.layers.select(Piece { at, wire_len, headers }, data, now) {
+            let encapsulation =
+                if metered == headers { Encapsulation::Frame(data) } else { Encapsulation::Passed(&tunnels) };
+            self.count(&self.keyed(at, wire_len, metered), Context { data, encapsulation, likely: NO_SLOT }, out);
         }
         self.count_ready(now, out);
         self.look_again();
@@ -247,7 +248,7 @@ impl Meter {
     fn count_ready(&mut self, now: Timestamp, out: &mut impl FlowSink) {
         let now = now.min(self.clock.now());
         while let Some(Piece { at, wire_len, headers }) = self.layers.ready() {
-            let context = Context { data: &[], around: Around::Unknown, likely: NO_SLOT };
+            let context = Context { data: &[], encapsulation: Encapsulation::Unknown, likely: NO_SLOT };
             self.count_at(now, &self.keyed(at, wire_len, headers), context, out);
         }
     }
@@ -275,14 +276,14 @@ impl Meter {
         if answers {
             hot.marks.set(Mark::Answered);
         }
-        let says = hot.budget.wants(direction.index(), headers.payload_bytes)
+        let has_payload_facts = hot.budget.wants(direction.index(), headers.payload_bytes)
             && self.inspector.inspect(&mut hot.budget, &mut cold.payload, direction.index(), headers, context.data);
         let is_due = !self.limits.update_interval.is_zero() && !hot.marks.has(Mark::Recent);
         if carried || ended || headers.fragment.is_some() {
             self.remember(packet, now, slot, direction, (carried, ended));
         }
-        if starts || answers || says || is_due {
-            self.report(now, slot, News { starts, answers, says, is_due }, out);
+        if starts || answers || has_payload_facts || is_due {
+            self.report(now, slot, PacketEffects { starts, answers, has_payload_facts, is_due }, out);
         }
     }
 
@@ -345,26 +346,26 @@ impl Meter {
         now: Timestamp,
         before: Option<(Timestamp, u32)>,
     ) {
-        let tunnels = self.layers.tunnels(&packet.headers, context.around);
+        let tunnels = self.layers.tunnels(&packet.headers, context.encapsulation);
         state::open_record(self.table.entry(slot), (packet.at, now), &packet.headers, tunnels, before);
         self.stats.flows += 1;
         self.table.arm_report(slot, now);
         self.look_again();
     }
 
-    /// Tells what a packet, already counted, means.
+    /// Reports what a packet, already counted, changed.
     #[inline(never)]
-    fn report(&mut self, now: Timestamp, slot: u32, news: News, out: &mut impl FlowSink) {
-        if news.starts {
+    fn report(&mut self, now: Timestamp, slot: u32, effects: PacketEffects, out: &mut impl FlowSink) {
+        if effects.starts {
             self.emit(now, FlowEventKind::Started, slot, out);
         }
-        if news.answers {
+        if effects.answers {
             self.emit(now, FlowEventKind::Answered, slot, out);
         }
-        if news.says {
+        if effects.has_payload_facts {
             self.emit(now, FlowEventKind::Payload, slot, out);
         }
-        if news.is_due {
+        if effects.is_due {
             self.update(now, slot, out);
         }
     }

@@ -1,7 +1,7 @@
 //! A packet on its way through the meter.
 
 use super::key::FlowKey;
-use super::layers::Around;
+use super::layers::Encapsulation;
 use crate::decode::Headers;
 use crate::time::Timestamp;
 
@@ -28,7 +28,7 @@ impl Packet {
 pub(super) struct Context<'a> {
     /// The frame; empty when it is gone.
     pub(super) data: &'a [u8],
-    pub(super) around: Around<'a>,
+    pub(super) encapsulation: Encapsulation<'a>,
     /// The slot where its flow was when the batch began.
     pub(super) likely: u32,
 }

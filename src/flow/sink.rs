@@ -1,6 +1,6 @@
 //! Packets in, flow events out: the two sides of a meter as types.
 //!
-//! Contract: an event is shown, not given: whoever needs a record asks for one, and who only counts pays nothing for it.
+//! Contract: an event is shown, not given: a consumer that needs a record asks for one, and one that only counts pays nothing for it.
 
 use super::id::IdMaker;
 use super::payload::PayloadInspector;
@@ -42,12 +42,12 @@ impl FlowView<'_> {
     }
 }
 
-/// Takes what a meter tells.
+/// Takes what a meter reports.
 pub trait FlowSink {
     /// Something happened to a flow. Times never go back.
     fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>);
 
-    /// ARP or neighbour discovery claimed an address; who only counts flows lets it pass.
+    /// ARP or neighbour discovery claimed an address; ignored by default.
     fn claim(&mut self, _at: Timestamp, _claim: NeighbourClaim) {}
 }
 

@@ -9,7 +9,7 @@ use super::id::IdMaker;
 use super::key::FlowKey;
 use super::macs::Macs;
 use super::payload::{PayloadBudget, PayloadSlot};
-use super::tcp::{TcpState, TcpHistory};
+use super::tcp::{TcpHistory, TcpState};
 use crate::decode::{Headers, TcpHeader, VlanStack};
 use crate::input::{
     Counters, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, Tunnel, tcp_flags,

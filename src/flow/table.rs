@@ -57,20 +57,20 @@ impl Table {
     /// loads, so that the processor waits for all of them together. Returns a number that only keeps the loads alive.
     #[inline]
     pub(super) fn look_ahead(&self, hashes: &[u32], likely: &mut [u32]) -> u32 {
-        let mut warmth = hashes.iter().fold(0, |sum, hash| sum ^ self.index.warm(*hash));
+        let mut prefetch = hashes.iter().fold(0, |sum, hash| sum ^ self.index.prefetch(*hash));
         for (hash, slot) in hashes.iter().zip(likely.iter_mut()) {
             *slot = self.index.find(*hash, |_| true).unwrap_or(NO_SLOT);
         }
         for slot in &*likely {
-            warmth ^= self.hot.get(*slot as usize).map_or(0, Hot::warm);
+            prefetch ^= self.hot.get(*slot as usize).map_or(0, Hot::prefetch);
         }
         for slot in &*likely {
             // Only where the cold entry will be needed too.
             if self.hot.get(*slot as usize).is_some_and(|hot| hot.marks.has(Mark::Eventful)) {
-                warmth ^= self.cold[*slot as usize].warm();
+                prefetch ^= self.cold[*slot as usize].prefetch();
             }
         }
-        warmth
+        prefetch
     }
 
     /// The slot of a flow; `likely` is where it was when the batch began.

@@ -103,7 +103,7 @@ impl Timers {
         let spans = self.spans;
         // When a bucket is opened, all its flows are asked at once; most of them will end, and what that needs is read with it.
         let end = self.end.peek(now, |slot| {
-            black_box(hot[slot as usize].warm() ^ cold[slot as usize].warm());
+            black_box(hot[slot as usize].prefetch() ^ cold[slot as usize].prefetch());
             spans.end(&hot[slot as usize])
         });
         let report = self.report.peek(now, |slot| spans.report(&hot[slot as usize], &cold[slot as usize]).0);

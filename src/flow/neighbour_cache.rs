@@ -1,7 +1,7 @@
-//! The last claims of each address at one observation point, so that only what is new is told.
+//! The last claims of each address at one observation point, so that only new ones are reported.
 //!
-//! Contract: told are a MAC that an address was not claimed for lately, a change back to the other of its last two MACs, at most once
-//! [`AGAIN`] an address, and a claim that stands since [`RENEW`], so that who comes later hears of it. What is withheld is counted.
+//! Contract: reported are a MAC that an address was not claimed for lately, a change back to the other of its last two MACs, at most once
+//! [`AGAIN`] an address, and a claim that stands since [`RENEW`], for consumers that came later. What is withheld is counted.
 //! Limits: [`MAX_ADDRESSES`]; when full, the address that was seen first goes, is counted, and is new when it comes again.
 //! Design: only frames without IP and neighbour discovery come here; places are used in turn, so the oldest is the next.
 
@@ -16,37 +16,37 @@ use crate::time::Timestamp;
 
 /// Addresses remembered.
 pub(super) const MAX_ADDRESSES: usize = 4096;
-/// A change between two MACs that were both told is told again after so long.
+/// A change between two MACs that were both reported is reported again after so long.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A claim that does not change is told again after so long.
+/// A claim that does not change is reported again after so long.
 const RENEW: Duration = Duration::from_mins(1);
 
 /// What was claimed for an address.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     ip: IpAddr,
-    /// The MAC told last.
+    /// The MAC reported last.
     mac: Mac,
-    /// The one told before, while it is another.
+    /// The one reported before, while it is another.
     before: Option<Mac>,
-    told: Timestamp,
+    reported: Timestamp,
 }
 
 /// The addresses and their last claims.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct NeighbourCache {
     places: Vec<Place>,
     by_ip: hashbrown::HashMap<IpAddr, usize, foldhash::fast::RandomState>,
     /// The oldest, once all places are taken.
     next: usize,
-    told: u64,
+    reported: u64,
     withheld: u64,
     forgotten: u64,
 }
 
-impl Claims {
-    /// What a frame claims, if that is news.
-    pub(super) fn hear(
+impl NeighbourCache {
+    /// What a frame claims, if that is new.
+    pub(super) fn observe(
         &mut self,
         packet: &Packet,
         data: &[u8],
@@ -54,24 +54,24 @@ impl Claims {
         now: Timestamp,
     ) -> Option<NeighbourClaim> {
         let claim = if packet.key.is_none() { arp_claim(link, data) } else { neighbour_claim(&packet.headers, data) };
-        let Claim { kind, ip, mac, src_mac, dst_mac } = claim.filter(|claim| self.is_news(claim.ip, claim.mac, now))?;
+        let Claim { kind, ip, mac, src_mac, dst_mac } = claim.filter(|claim| self.is_new(claim.ip, claim.mac, now))?;
         let frame_mac = src_mac.filter(|src| *src != mac);
         Some(NeighbourClaim { point: point.clone(), kind, ip, mac, frame_mac, to: dst_mac })
     }
 
-    /// Whether a claim is to be told; it is noted as told then.
-    fn is_news(&mut self, ip: IpAddr, mac: Mac, now: Timestamp) -> bool {
+    /// Whether a claim must be reported; it is recorded as reported then.
+    fn is_new(&mut self, ip: IpAddr, mac: Mac, now: Timestamp) -> bool {
         let known = self.by_ip.get(&ip).and_then(|at| self.places.get_mut(*at));
-        let news = known.map(|place| place.is_news(mac, now));
-        if news.is_none() {
-            self.meet(Place { ip, mac, before: None, told: now });
+        let is_new = known.map(|place| place.is_new(mac, now));
+        if is_new.is_none() {
+            self.insert(Place { ip, mac, before: None, reported: now });
         }
-        let news = news.unwrap_or(true);
-        *(if news { &mut self.told } else { &mut self.withheld }) += 1;
-        news
+        let is_new = is_new.unwrap_or(true);
+        *(if is_new { &mut self.reported } else { &mut self.withheld }) += 1;
+        is_new
     }
 
-    fn meet(&mut self, place: Place) {
+    fn insert(&mut self, place: Place) {
         if self.places.len() < MAX_ADDRESSES {
             self.by_ip.insert(place.ip, self.places.len());
             self.places.push(place);
@@ -87,7 +87,7 @@ impl Claims {
     /// What the meter counted, with what was counted here.
     pub(super) fn counted(&self, stats: &MeterStats) -> MeterStats {
         MeterStats {
-            claims_told: self.told,
+            claims_told: self.reported,
             claims_withheld: self.withheld,
             claims_forgotten: self.forgotten,
             ..stats.clone()
@@ -96,21 +96,21 @@ impl Claims {
 }
 
 impl Place {
-    fn is_news(&mut self, mac: Mac, now: Timestamp) -> bool {
-        let age = now.since(self.told);
-        let news = if mac == self.mac {
+    fn is_new(&mut self, mac: Mac, now: Timestamp) -> bool {
+        let age = now.since(self.reported);
+        let is_new = if mac == self.mac {
             age >= RENEW
         } else {
-            // A MAC that was not told lately is told at once, or a single forged answer right behind the true one would be missed.
+            // A MAC that was not reported lately is reported at once, or a single forged answer right behind the true one would be missed.
             self.before != Some(mac) || age >= AGAIN
         };
-        if news {
+        if is_new {
             if mac != self.mac {
                 self.before = Some(self.mac);
                 self.mac = mac;
             }
-            self.told = now;
+            self.reported = now;
         }
-        news
+        is_new
     }
 }
