@@ -5,12 +5,12 @@
 //! it was mounted, which is another one after `nsenter`.
 
 pub mod conntrack;
-mod filters;
 pub mod kernel;
+mod link_monitor;
 mod links;
 mod namespace;
 mod netlink;
-mod news;
+mod packet_programs;
 mod veth;
 
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use globset::GlobSet;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
+pub use self::link_monitor::LinkMonitor;
 pub use self::namespace::{EnterError, Netns};
-pub use self::news::LinkNews;
 pub use self::veth::{VethFinder, VethRequest};
 use crate::input::{LinkEvent, Mac, ObservationPoint};
 
@@ -84,11 +84,11 @@ impl Interface {
 }
 
 /// Looks closer: promiscuity and bridge of all, programs of those that are `observed`. Nothing is changed when the kernel does not
-/// tell. One list of links and one of queueing disciplines, whatever their number; see [`filters`] for what is asked beyond that.
+/// tell. One list of links and one of queueing disciplines, whatever their number; see [`packet_programs`] for what is asked beyond that.
 pub fn examine(all: &mut [Interface], observed: impl Fn(&Interface) -> bool) -> Result<(), HostError> {
     let links: BTreeMap<u32, links::HostLink> =
         links::host_links()?.into_iter().map(|link| (link.index, link)).collect();
-    let hooks = filters::hooks()?;
+    let hooks = packet_programs::hooks()?;
     for interface in all {
         let Some(link) = links.get(&interface.index).filter(|link| link.name == interface.name) else { continue };
         interface.promiscuous = link.promiscuity.map(|count| count > 0);

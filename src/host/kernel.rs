@@ -5,25 +5,25 @@
 //! stays on that thread. Limits: what lives between two looks only; a thread (not a process) that enters another namespace alone;
 //! a process that holds a socket of another namespace than its own. Each table names its bound.
 //! Design: netlink where the kernel speaks it, `/proc` for processes and files; no clock: a caller brings the time and decides how
-//! often to look ([`Collector::look`] is the dear one, [`Collector::look_at_sockets`] the cheap one).
+//! often to look ([`Collector::look`] is the dear one, [`Collector::scan_sockets`] the cheap one).
 
 mod cgroups;
-mod crowd;
 mod diag;
-mod holders;
 mod interfaces;
 mod missed;
 mod namespaces;
 mod netlink;
+mod packet_sockets;
 mod proc;
-mod sniffers;
+mod sampling;
+mod socket_owners;
 mod sockets;
 mod workloads;
 
 use self::missed::Missed;
 use self::namespaces::Namespaces;
-use self::sniffers::Sniffers;
-use self::sockets::{Scene, Sockets};
+use self::packet_sockets::PacketSockets;
+use self::sockets::{ScanContext, Sockets};
 use self::workloads::Workloads;
 use super::HostError;
 use crate::input::{InventoryEvent, KernelFact, NetnsId, SocketView, WorkloadId, WorkloadState};
@@ -35,7 +35,7 @@ pub struct Collector {
     workloads: Workloads,
     namespaces: Namespaces,
     sockets: Sockets,
-    sniffers: Sniffers,
+    packet_sockets: PacketSockets,
     missed: Missed,
     buffer: Vec<u8>,
 }
@@ -58,7 +58,7 @@ impl Collector {
             workloads: Workloads::new(),
             namespaces: Namespaces::new()?,
             sockets: Sockets::default(),
-            sniffers: Sniffers::default(),
+            packet_sockets: PacketSockets::default(),
             missed: Missed::default(),
             buffer: vec![0; netlink::BUFFER],
         })
@@ -80,7 +80,7 @@ impl Collector {
     }
 
     /// Takes a runtime's word; whether something started or ended.
-    pub fn hear(&mut self, event: &InventoryEvent) -> bool {
+    pub fn receive(&mut self, event: &InventoryEvent) -> bool {
         match event {
             InventoryEvent::Workload(workload) => match (workload.state, workload.pid) {
                 (WorkloadState::Running | WorkloadState::Paused, Some(pid)) => self.start(&workload.id, pid),
@@ -94,17 +94,17 @@ impl Collector {
     }
 
     /// Looks at everything.
-    pub fn look(&mut self, at: Timestamp) -> Vec<KernelFact> {
+    pub fn scan(&mut self, at: Timestamp) -> Vec<KernelFact> {
         self.turn(at, Extent::All)
     }
 
     /// Looks at workloads that are new, at namespaces that changed, and at sockets.
-    pub fn look_at_new(&mut self, at: Timestamp) -> Vec<KernelFact> {
+    pub fn scan_new(&mut self, at: Timestamp) -> Vec<KernelFact> {
         self.turn(at, Extent::New)
     }
 
     /// Looks at namespaces that changed, and at sockets.
-    pub fn look_at_sockets(&mut self, at: Timestamp) -> Vec<KernelFact> {
+    pub fn scan_sockets(&mut self, at: Timestamp) -> Vec<KernelFact> {
         self.turn(at, Extent::Sockets)
     }
 
@@ -114,17 +114,17 @@ impl Collector {
     }
 
     fn turn(&mut self, at: Timestamp, extent: Extent) -> Vec<KernelFact> {
-        let Self { workloads, namespaces, sockets, sniffers, missed, buffer } = self;
+        let Self { workloads, namespaces, sockets, packet_sockets, missed, buffer } = self;
         let mut facts = Vec::new();
         if extent != Extent::Sockets {
-            workloads.look(extent == Extent::All, missed, &mut facts);
+            workloads.scan(extent == Extent::All, missed, &mut facts);
             namespaces.settle(workloads, missed, &mut facts);
         }
         namespaces.list(at, buffer, missed, &mut facts);
         let listed = extent == Extent::All;
-        sockets.look(&mut Scene { at, workloads, namespaces, listed, buffer, missed, facts: &mut facts });
+        sockets.scan(&mut ScanContext { at, workloads, namespaces, listed, buffer, missed, facts: &mut facts });
         if listed {
-            sniffers.look(workloads, namespaces, buffer, missed, &mut facts);
+            packet_sockets.scan(workloads, namespaces, buffer, missed, &mut facts);
         }
         facts.extend(missed.take());
         facts
@@ -138,8 +138,8 @@ pub fn observe_once(workloads: &[(WorkloadId, u32)]) -> Vec<KernelFact> {
         collector.start(id, *pid);
     }
     // A socket that nobody holds is sure only at the second look; what comes and goes meanwhile is left out.
-    let mut facts = collector.look(Timestamp::MIN);
-    facts.extend(collector.look(Timestamp::MIN).into_iter().filter_map(|fact| match fact {
+    let mut facts = collector.scan(Timestamp::MIN);
+    facts.extend(collector.scan(Timestamp::MIN).into_iter().filter_map(|fact| match fact {
         KernelFact::SocketOpened(socket) if socket.since.is_some() => {
             Some(KernelFact::SocketOpened(SocketView { since: None, ..(*socket).clone() }.into()))
         }

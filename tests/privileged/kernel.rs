@@ -38,14 +38,14 @@ fn interfaces_inside_are_listed_with_what_of_the_host_is_behind_them() {
         let ours = watch.view(watch.collector.host()).expect("the host's");
         assert!(ours.host && ours.workloads.is_empty() && ours.interfaces.is_empty());
 
-        assert_eq!(watch.look(), [], "nothing changed");
+        assert_eq!(watch.scan(), [], "nothing changed");
         sh(&format!("ip -n {name} tuntap add dev tun7 mode tun; ip -n {name} link set eth0 promisc on"));
-        watch.look_at_sockets();
+        watch.scan_sockets();
         assert_eq!(watch.interface(inside, "tun7").map(|tun| tun.kind).as_deref(), Some("tun"), "the kernel told it");
         assert_eq!(watch.interface(inside, "eth0").map(|eth0| eth0.promiscuity), Some(1));
         sh("ip link set veth-out name veth-new");
         sh(&format!("ip -n {name} link set eth0 promisc off; ip -n {name} link del tun7"));
-        watch.look();
+        watch.scan();
         assert_eq!(watch.interface(inside, "tun7"), None);
         let eth0 = watch.interface(inside, "eth0").expect("eth0");
         assert_eq!((eth0.promiscuity, eth0.host_interface.as_deref()), (0, Some("veth-new")));
@@ -68,9 +68,9 @@ fn sockets_in_the_hosts_namespace_have_their_owners_and_the_hosts_own_have_none(
         // Opened only now: how many looks the containers needed is not known.
         let own = TcpListener::bind("[::]:0").expect("a socket");
         let port = own.local_addr().expect("an address").port();
-        watch.look_at_sockets();
+        watch.scan_sockets();
         assert_eq!(socket(&watch.facts, here, port), None, "one search is not enough to say that nobody holds it");
-        watch.look_at_sockets();
+        watch.scan_sockets();
         let ours = socket(&watch.facts, here, port).expect("told now");
         assert!(ours.owners.is_empty() && ours.since.is_some(), "{ours:?}");
         let older = socket(&watch.facts, here, older.local_addr().expect("an address").port()).expect("told");
@@ -80,8 +80,8 @@ fn sockets_in_the_hosts_namespace_have_their_owners_and_the_hosts_own_have_none(
         let client = TcpStream::connect(("127.0.0.1", port)).expect("connect");
         let (server, _) = own.accept().expect("accept");
         let before = watch.second;
-        watch.look_at_sockets();
-        watch.look_at_sockets();
+        watch.scan_sockets();
+        watch.scan_sockets();
         let from = client.local_addr().expect("an address");
         let view = socket(&watch.facts, here, from.port()).expect("the client's socket");
         assert_eq!(view.since, Some(Timestamp::from_secs(before)));
@@ -95,7 +95,7 @@ fn sockets_in_the_hosts_namespace_have_their_owners_and_the_hosts_own_have_none(
             let closed = KernelFact::SocketClosed { netns: here, inode };
             watch.until("its end is told", |facts| facts.contains(&closed).then_some(()));
         }
-        watch.look();
+        watch.scan();
         assert!(!watch.collector.stop(&first.id), "its end was seen");
     });
 }
@@ -109,7 +109,7 @@ fn a_namespace_that_two_share_shows_sockets_and_one_of_a_single_container_does_n
         let second = host.container(Some(&name), "busybox nc -l -p 7102");
         watch.start(&second);
         let inside = netns(&name);
-        let facts = watch.collector.look_at_new(Timestamp::from_secs(500));
+        let facts = watch.collector.scan_new(Timestamp::from_secs(500));
         assert_eq!(processes(&facts, &second).len(), 1, "told as soon as it is known: {facts:?}");
         watch.facts.extend(facts);
         assert_eq!(watch.view(inside).expect("told").workloads.len(), 2);
@@ -118,7 +118,7 @@ fn a_namespace_that_two_share_shows_sockets_and_one_of_a_single_container_does_n
             assert_eq!(view.owners, std::slice::from_ref(&container.id));
         }
         host.kill(second.pid);
-        watch.look();
+        watch.scan();
         assert!(!watch.collector.has_sockets());
         let opened = watch.facts.iter().filter(|fact| matches!(fact, KernelFact::SocketOpened(_))).count();
         let closed = watch.facts.iter().filter(|fact| matches!(fact, KernelFact::SocketClosed { .. })).count();
@@ -134,7 +134,7 @@ fn connections_too_short_for_a_look_are_counted() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
         let address = listener.local_addr().expect("an address");
         let mut watch = Watch::new(&[&container]);
-        watch.look();
+        watch.scan();
         for _ in 0..ROUNDS {
             let client = TcpStream::connect(address).expect("connect");
             drop((listener.accept().expect("accept"), client));
@@ -152,12 +152,12 @@ fn connections_too_short_for_a_look_are_counted() {
         // One that was seen is not short.
         let before = watch.missed(MissedKind::ShortSocket);
         let seen = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        watch.look();
-        watch.look();
+        watch.scan();
+        watch.scan();
         drop(seen);
-        watch.look();
+        watch.scan();
         std::thread::sleep(std::time::Duration::from_millis(50));
-        watch.look();
+        watch.scan();
         assert_eq!(watch.missed(MissedKind::ShortSocket), before);
     });
 }
@@ -176,7 +176,7 @@ fn packet_and_raw_sockets_are_seen_with_their_owner_until_they_close() {
         assert_eq!((&raw.owners[..], raw.protocol), (&[container.id.clone()][..], 1));
         host.kill(arping);
         host.kill(ping);
-        let facts = watch.look();
+        let facts = watch.scan();
         for inode in [view.inode, raw.inode] {
             assert!(facts.contains(&KernelFact::SnifferClosed { netns: netns(&name), inode }), "{facts:?}");
         }
@@ -197,8 +197,8 @@ fn the_sensors_own_sockets_and_the_hosts_in_its_own_namespace_are_left_out() {
         let mut watch = Watch::new(&[&container, &on_host]);
         let view = watch.until("the tool is told", |facts| sniffer(facts, SnifferKind::Packet));
         assert_eq!((view.netns, &view.owners[..]), (netns(&name), &[][..]));
-        watch.look();
-        watch.look();
+        watch.scan();
+        watch.scan();
         let told = watch.facts.iter().filter(|fact| matches!(fact, KernelFact::SnifferOpened(_))).count();
         assert_eq!(told, 1, "{:?}", watch.facts);
         drop(own);
@@ -222,7 +222,7 @@ fn a_process_that_enters_another_namespace_is_seen() {
         let listener = watch.until("its socket is told", |facts| socket(facts, here, 7201));
         assert_eq!(listener.owners, std::slice::from_ref(&container.id));
         host.kill(pid);
-        let facts = watch.look();
+        let facts = watch.scan();
         assert!(processes(&facts, &container).iter().any(|told| told.strays.is_empty()), "{facts:?}");
     });
 }
@@ -259,7 +259,7 @@ fn what_vanishes_is_counted_and_its_namespace_goes() {
         let mut watch = Watch::new(&[&container, &gone]);
         assert_eq!((watch.missed(MissedKind::Process), processes(&watch.facts, &gone).len()), (1, 0));
         host.kill(container.pid);
-        let facts = watch.look();
+        let facts = watch.scan();
         assert_eq!(facts, [KernelFact::NamespaceGone { netns: netns(&name) }]);
         assert_eq!(watch.missed(MissedKind::Process), 1, "one that was seen has simply ended");
     });
@@ -290,7 +290,7 @@ fn a_container_that_is_told_late_gets_the_sockets_that_it_had_opened() {
         let before = watch.until("the socket is told", |facts| socket(facts, here, 7401));
         assert!(before.owners.is_empty(), "nobody knows of it: {before:?}");
         watch.start(&late);
-        let facts = watch.collector.look_at_new(Timestamp::from_secs(500));
+        let facts = watch.collector.scan_new(Timestamp::from_secs(500));
         let after = socket(&facts, here, 7401).expect("told again");
         assert_eq!((&after.owners[..], after.inode, after.since), (&[late.id.clone()][..], before.inode, before.since));
         assert!(!facts.iter().any(|fact| matches!(fact, KernelFact::SocketClosed { .. })), "it was open all the time");
@@ -372,12 +372,12 @@ fn cost_of_fifty_namespaces_and_two_hundred_processes() {
             }
             println!("{what}: {:?} of a core a look", spent().saturating_sub(before) / looks);
         };
-        measure("first look", 1, &mut |collector, at| drop(collector.look(at)));
-        measure("look at everything", LOOKS, &mut |collector, at| drop(collector.look(at)));
-        measure("look at sockets and news", LOOKS, &mut |collector, at| drop(collector.look_at_sockets(at)));
+        measure("first look", 1, &mut |collector, at| drop(collector.scan(at)));
+        measure("look at everything", LOOKS, &mut |collector, at| drop(collector.scan(at)));
+        measure("look at sockets and news", LOOKS, &mut |collector, at| drop(collector.scan_sockets(at)));
         measure("look at sockets, one of them new", LOOKS, &mut |collector, at| {
             let _new = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-            drop(collector.look_at_sockets(at));
+            drop(collector.scan_sockets(at));
         });
     });
 }

@@ -24,7 +24,7 @@ impl Watch {
         for container in containers {
             watch.start(container);
         }
-        watch.look();
+        watch.scan();
         watch
     }
 
@@ -33,16 +33,16 @@ impl Watch {
     }
 
     /// What a look at everything tells; the clock goes on by a second.
-    pub fn look(&mut self) -> Vec<KernelFact> {
+    pub fn scan(&mut self) -> Vec<KernelFact> {
         self.second += 1;
-        let facts = self.collector.look(Timestamp::from_secs(self.second));
+        let facts = self.collector.scan(Timestamp::from_secs(self.second));
         self.facts.extend(facts.iter().cloned());
         facts
     }
 
-    pub fn look_at_sockets(&mut self) -> Vec<KernelFact> {
+    pub fn scan_sockets(&mut self) -> Vec<KernelFact> {
         self.second += 1;
-        let facts = self.collector.look_at_sockets(Timestamp::from_secs(self.second));
+        let facts = self.collector.scan_sockets(Timestamp::from_secs(self.second));
         self.facts.extend(facts.iter().cloned());
         facts
     }
@@ -52,7 +52,7 @@ impl Watch {
         let mut found = find(&self.facts);
         wait_until(what, || {
             if found.is_none() {
-                self.look();
+                self.scan();
                 found = find(&self.facts);
             }
             found.is_some()

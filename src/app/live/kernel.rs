@@ -123,15 +123,15 @@ impl Looks {
     }
 
     fn hear(&mut self, event: &InventoryEvent, events: &Receiver<InventoryEvent>) {
-        let mut news = self.collector.hear(event);
+        let mut news = self.collector.receive(event);
         if news {
             thread::sleep(GATHER);
         }
         for event in events.try_iter().take(EVENTS) {
-            news |= self.collector.hear(&event);
+            news |= self.collector.receive(&event);
         }
         if news {
-            let facts = self.collector.look_at_new(now());
+            let facts = self.collector.scan_new(now());
             self.hold(facts);
         }
         self.look();
@@ -141,13 +141,13 @@ impl Looks {
     fn look(&mut self) {
         let (time, before) = (now(), processor_time());
         if self.all.left(time).is_zero() {
-            let facts = self.collector.look(time);
+            let facts = self.collector.scan(time);
             self.hold(facts);
             let cost = processor_time().saturating_sub(before);
             self.all.spent(now(), cost);
             self.sockets.due = now().plus(self.sockets.least);
         } else if self.sockets.left(time).is_zero() {
-            let facts = self.collector.look_at_sockets(time);
+            let facts = self.collector.scan_sockets(time);
             self.hold(facts);
             self.sockets.least = if self.collector.has_sockets() { MIN_SOCKETS } else { MIN_NEWS };
             self.sockets.spent(now(), processor_time().saturating_sub(before));

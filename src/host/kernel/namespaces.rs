@@ -149,9 +149,9 @@ impl Namespaces {
         };
         for (netns, known) in known {
             if netns != host {
-                known.look(*netns, door, &mut name, at, buffer, missed);
+                known.scan(*netns, door, &mut name, at, buffer, missed);
             }
-            facts.extend(known.tell(*netns, netns == host));
+            facts.extend(known.report(*netns, netns == host));
         }
     }
 }
@@ -165,7 +165,7 @@ impl Inhabitants {
 type HostName<'a> = dyn FnMut(u32, &mut [u8]) -> Option<String> + 'a;
 
 impl Known {
-    fn look(
+    fn scan(
         &mut self,
         netns: NetnsId,
         host: &File,
@@ -214,7 +214,7 @@ impl Known {
         }
     }
 
-    fn tell(&mut self, netns: NetnsId, host: bool) -> Option<KernelFact> {
+    fn report(&mut self, netns: NetnsId, host: bool) -> Option<KernelFact> {
         let same = self
             .told
             .as_ref()
@@ -281,7 +281,7 @@ mod tests {
         assert!(host.host && host.workloads.is_empty() && host.interfaces.is_empty());
         let id = WorkloadId::new("one");
         workloads.start(&id, std::process::id());
-        workloads.look(true, &mut missed, &mut facts);
+        workloads.scan(true, &mut missed, &mut facts);
         facts.clear();
         namespaces.settle(&workloads, &mut missed, &mut facts);
         namespaces.list(Timestamp::from_secs(2), &mut buffer, &mut missed, &mut facts);

@@ -12,11 +12,11 @@ use std::time::Duration;
 use nix::sys::socket::SockProtocol;
 
 use super::diag::{self, DiagSocket};
-use super::holders::{self, Found};
 use super::missed::Missed;
 use super::namespaces::{Inhabitants, Namespaces, open_in};
 use super::netlink::Netlink;
 use super::proc;
+use super::socket_owners::{self, Found};
 use super::workloads::Workloads;
 use crate::input::{KernelFact, MissedKind, NetnsId, SocketEvidence, SocketView, WorkloadId};
 use crate::time::Timestamp;
@@ -76,7 +76,7 @@ enum Standing {
 }
 
 /// What a look needs from outside.
-pub(super) struct Scene<'a> {
+pub(super) struct ScanContext<'a> {
     pub(super) at: Timestamp,
     pub(super) workloads: &'a mut Workloads,
     pub(super) namespaces: &'a Namespaces,
@@ -94,37 +94,37 @@ impl Sockets {
     }
 
     /// Looks at all namespaces that need it.
-    pub(super) fn look(&mut self, scene: &mut Scene<'_>) {
-        let host = scene.namespaces.host();
-        let all = scene.namespaces.iter();
+    pub(super) fn scan(&mut self, context: &mut ScanContext<'_>) {
+        let host = context.namespaces.host();
+        let all = context.namespaces.iter();
         let wanted: BTreeMap<NetnsId, &Inhabitants> =
             all.filter(|(netns, inside)| inside.with_process > usize::from(*netns != host)).collect();
         self.watched.retain(|netns, watched| {
             let stays = wanted.contains_key(netns);
             if !stays {
-                scene.facts.extend(watched.all_told().map(|inode| KernelFact::SocketClosed { netns: *netns, inode }));
+                context.facts.extend(watched.all_told().map(|inode| KernelFact::SocketClosed { netns: *netns, inode }));
             }
             stays
         });
-        self.refused.retain(|netns, until| wanted.contains_key(netns) && *until > scene.at);
+        self.refused.retain(|netns, until| wanted.contains_key(netns) && *until > context.at);
         for (netns, inside) in wanted {
             if !self.watched.contains_key(&netns) && !self.refused.contains_key(&netns) {
                 match Watched::open(netns, &inside.pids, netns == host) {
                     Ok(watched) => _ = self.watched.insert(netns, watched),
-                    Err(_) => self.refuse(netns, scene),
+                    Err(_) => self.refuse(netns, context),
                 }
             }
             let Some(watched) = self.watched.get_mut(&netns) else { continue };
-            if !watched.look(netns, inside.arrivals, scene) {
+            if !watched.scan(netns, inside.arrivals, context) {
                 self.watched.remove(&netns);
-                self.refuse(netns, scene);
+                self.refuse(netns, context);
             }
         }
     }
 
-    fn refuse(&mut self, netns: NetnsId, scene: &mut Scene<'_>) {
-        self.refused.insert(netns, scene.at.plus(RETRY));
-        scene.missed.add(MissedKind::Namespace, 1);
+    fn refuse(&mut self, netns: NetnsId, context: &mut ScanContext<'_>) {
+        self.refused.insert(netns, context.at.plus(RETRY));
+        context.missed.add(MissedKind::Namespace, 1);
     }
 }
 
@@ -147,30 +147,30 @@ impl Watched {
     }
 
     /// One look; whether the kernel answered.
-    fn look(&mut self, netns: NetnsId, arrivals: u64, scene: &mut Scene<'_>) -> bool {
+    fn scan(&mut self, netns: NetnsId, arrivals: u64, context: &mut ScanContext<'_>) -> bool {
         if let Some(destroyed) = self.destroyed.as_mut().filter(|_| self.last.is_none()) {
             // Before the first dump nothing was seen that could be missed.
-            destroyed.drain(MAX_DESTROYED, scene.buffer, |_| {});
+            destroyed.drain(MAX_DESTROYED, context.buffer, |_| {});
         }
-        let began = scene.at;
-        if !self.dump(netns, scene) {
-            scene.facts.extend(self.all_told().map(|inode| KernelFact::SocketClosed { netns, inode }));
+        let began = context.at;
+        if !self.dump(netns, context) {
+            context.facts.extend(self.all_told().map(|inode| KernelFact::SocketClosed { netns, inode }));
             return false;
         }
-        self.close(netns, scene);
+        self.close(netns, context);
         let again = std::mem::replace(&mut self.arrivals, arrivals) != arrivals;
-        self.resolve(netns, again, scene);
-        self.count_destroyed(scene);
+        self.resolve(netns, again, context);
+        self.count_destroyed(context);
         self.last = Some(began);
         true
     }
 
-    fn dump(&mut self, netns: NetnsId, scene: &mut Scene<'_>) -> bool {
+    fn dump(&mut self, netns: NetnsId, context: &mut ScanContext<'_>) -> bool {
         self.turn = self.turn.wrapping_add(1);
         let (turn, last) = (self.turn, self.last);
         let (known, cookies) = (&mut self.known, &mut self.cookies);
         let mut refused = 0_usize;
-        let answer = diag::dump(&mut self.diag, scene.buffer, |socket| {
+        let answer = diag::dump(&mut self.diag, context.buffer, |socket| {
             if socket.inode == 0 {
                 // Nobody holds it any more, but it is the one that was seen.
                 cookies.entry(socket.cookie).and_modify(|seen| *seen = turn);
@@ -182,7 +182,7 @@ impl Watched {
                 // A datagram socket was connected, or the number belongs to another socket now.
                 Some(known) => {
                     if known.standing.is_told() {
-                        scene.facts.push(KernelFact::SocketClosed { netns, inode: socket.inode });
+                        context.facts.push(KernelFact::SocketClosed { netns, inode: socket.inode });
                     }
                     *known = Known { seen: turn, since: last, standing: Standing::New, socket: socket.clone() };
                 }
@@ -197,22 +197,22 @@ impl Watched {
             }
             cookies.insert(socket.cookie, turn);
         });
-        scene.missed.add(MissedKind::Overflow, refused.saturating_sub(self.refused));
+        context.missed.add(MissedKind::Overflow, refused.saturating_sub(self.refused));
         self.refused = refused;
         if last.is_none() {
-            scene.missed.add(MissedKind::Namespace, usize::from(matches!(answer, Ok(1..))));
+            context.missed.add(MissedKind::Namespace, usize::from(matches!(answer, Ok(1..))));
         }
         answer.is_ok()
     }
 
     /// Those that are not there any more.
-    fn close(&mut self, netns: NetnsId, scene: &mut Scene<'_>) {
+    fn close(&mut self, netns: NetnsId, context: &mut ScanContext<'_>) {
         let turn = self.turn;
         let gone = self.known.extract_if(|_, known| known.seen != turn);
         for (inode, known) in gone {
             match known.standing {
-                Standing::Told | Standing::Nobody => scene.facts.push(KernelFact::SocketClosed { netns, inode }),
-                Standing::New | Standing::Unheld => scene.missed.add(MissedKind::SocketOwner, 1),
+                Standing::Told | Standing::Nobody => context.facts.push(KernelFact::SocketClosed { netns, inode }),
+                Standing::New | Standing::Unheld => context.missed.add(MissedKind::SocketOwner, 1),
                 Standing::Missed => {}
             }
         }
@@ -220,68 +220,68 @@ impl Watched {
     }
 
     /// Finds the holders of those that are not told yet, or `again` of all that have none.
-    fn resolve(&mut self, netns: NetnsId, again: bool, scene: &mut Scene<'_>) {
+    fn resolve(&mut self, netns: NetnsId, again: bool, context: &mut ScanContext<'_>) {
         let open = |known: &&mut Known| known.standing.is_open(again);
         if !self.known.values().any(|known| known.standing.is_open(again)) {
             return;
         }
-        if !scene.listed {
-            scene.workloads.look_in(netns, scene.missed, scene.facts);
+        if !context.listed {
+            context.workloads.scan_in(netns, context.missed, context.facts);
         }
-        let groups = groups(scene.workloads);
+        let groups = groups(context.workloads);
         for known in self.known.values_mut().filter(open) {
             let owner = known.socket.cgroup.and_then(|id| groups.get(&id));
             if let Some(owner) = owner {
-                scene.facts.push(known.tell(netns, vec![owner.clone()], SocketEvidence::Cgroup, None));
+                context.facts.push(known.report(netns, vec![owner.clone()], SocketEvidence::Cgroup, None));
             }
         }
         let wanted: HashSet<u64> = self.known.values_mut().filter(open).map(|known| known.socket.inode).collect();
         if wanted.is_empty() {
             return;
         }
-        let found = holders::find(scene.workloads, netns, &wanted);
+        let found = socket_owners::find(context.workloads, netns, &wanted);
         for known in self.known.values_mut().filter(open) {
-            known.search(netns, &found, scene);
+            known.search(netns, &found, context);
         }
     }
 
-    fn count_destroyed(&mut self, scene: &mut Scene<'_>) {
+    fn count_destroyed(&mut self, context: &mut ScanContext<'_>) {
         let Some(destroyed) = &mut self.destroyed else { return };
         let (cookies, mut unseen) = (&mut self.cookies, 0);
-        let heard = destroyed.drain(MAX_DESTROYED, scene.buffer, |message| {
+        let heard = destroyed.drain(MAX_DESTROYED, context.buffer, |message| {
             let cookie = diag::destroyed(message);
             unseen += usize::from(cookie.is_some_and(|cookie| cookies.remove(&cookie).is_none()));
         });
         // Where sockets had no room, those that were refused are no short ones.
         let short = if self.refused > 0 { 0 } else { unseen };
-        scene.missed.add(MissedKind::ShortSocket, short);
-        scene.missed.add(MissedKind::Overflow, usize::from(heard.lost));
+        context.missed.add(MissedKind::ShortSocket, short);
+        context.missed.add(MissedKind::Overflow, usize::from(heard.lost));
     }
 }
 
 impl Known {
-    fn search(&mut self, netns: NetnsId, found: &Found, scene: &mut Scene<'_>) {
+    fn search(&mut self, netns: NetnsId, found: &Found, context: &mut ScanContext<'_>) {
         if let Some(holder) = found.holders.get(&self.socket.inode) {
             let command = Some(proc::command(holder.pid)).filter(|name| !name.is_empty());
             let owners = holder.owners.iter().cloned().collect();
-            scene.facts.push(self.tell(netns, owners, SocketEvidence::Process, command));
+            context.facts.push(self.report(netns, owners, SocketEvidence::Process, command));
             return;
         }
         match self.standing {
             Standing::New | Standing::Unheld if !found.complete => {
                 self.standing = Standing::Missed;
-                scene.missed.add(MissedKind::SocketOwner, 1);
+                context.missed.add(MissedKind::SocketOwner, 1);
             }
             Standing::New => self.standing = Standing::Unheld,
             Standing::Unheld => {
-                scene.facts.push(self.tell(netns, Vec::new(), SocketEvidence::Process, None));
+                context.facts.push(self.report(netns, Vec::new(), SocketEvidence::Process, None));
                 self.standing = Standing::Nobody;
             }
             Standing::Told | Standing::Nobody | Standing::Missed => {}
         }
     }
 
-    fn tell(
+    fn report(
         &mut self,
         netns: NetnsId,
         owners: Vec<WorkloadId>,

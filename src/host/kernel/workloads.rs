@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::cgroups::{Cgroups, OwnGroup};
-use super::crowd::{foremost, in_turn};
 use super::missed::Missed;
 use super::proc::{self, Unseen};
+use super::sampling::{prioritize, rotate};
 use crate::input::{KernelFact, MissedKind, NetnsId, ProcessNamespaces, Stray, WorkloadId};
 
 const MAX_WORKLOADS: usize = 16_384;
@@ -110,7 +110,7 @@ impl Running {
         &self.cgroup_ids
     }
 
-    fn look(
+    fn scan(
         &mut self,
         id: &WorkloadId,
         around: &Around<'_>,
@@ -175,7 +175,7 @@ impl Running {
         if hidden {
             self.unseen(Unseen::Hidden, missed);
         }
-        let (strays, left_out) = foremost(strays, MAX_STRAYS, around.host, &around.homes);
+        let (strays, left_out) = prioritize(strays, MAX_STRAYS, around.host, &around.homes);
         missed.add(MissedKind::Overflow, left_out.saturating_sub(self.left_out));
         self.left_out = left_out;
         strays.into_iter().map(|(pid, netns)| Stray { pid, command: proc::command(pid), netns }).collect()
@@ -196,7 +196,7 @@ impl Running {
         if self.crowded && self.counted.insert(MissedKind::Overflow) {
             missed.add(MissedKind::Overflow, 1);
         }
-        in_turn(pids, MAX_PROCESSES, self.turn)
+        rotate(pids, MAX_PROCESSES, self.turn)
     }
 
     /// Counts once a workload.
@@ -238,23 +238,23 @@ impl Workloads {
     }
 
     /// Looks at all, or at those that were not looked at yet.
-    pub(super) fn look(&mut self, all: bool, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
+    pub(super) fn scan(&mut self, all: bool, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
         let mut tree = Tree::default();
         missed.add(MissedKind::Overflow, std::mem::take(&mut self.refused));
         let around = Around { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
         for (id, running) in self.running.iter_mut().filter(|(_, running)| all || running.fresh) {
-            facts.extend(running.look(id, &around, &mut tree, missed));
+            facts.extend(running.scan(id, &around, &mut tree, missed));
         }
         // The runtime will tell that they ended, or has been silent when they did.
         self.running.retain(|_, running| running.netns.is_some() || running.hidden);
     }
 
     /// Looks again at those with a process in a namespace.
-    pub(super) fn look_in(&mut self, netns: NetnsId, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
+    pub(super) fn scan_in(&mut self, netns: NetnsId, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
         let mut tree = Tree::default();
         let around = Around { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
         for (id, running) in self.running.iter_mut().filter(|(_, running)| running.processes.contains_key(&netns)) {
-            facts.extend(running.look(id, &around, &mut tree, missed));
+            facts.extend(running.scan(id, &around, &mut tree, missed));
         }
     }
 
@@ -329,9 +329,9 @@ mod tests {
         let (mut workloads, mut missed, mut facts) = (Workloads::new(), Missed::default(), Vec::new());
         let id = WorkloadId::new("one");
         assert!(workloads.start(&id, std::process::id()) && !workloads.start(&id, std::process::id()));
-        workloads.look(false, &mut missed, &mut facts);
+        workloads.scan(false, &mut missed, &mut facts);
         assert!(matches!(&facts[..], [KernelFact::Processes(told)] if told.workload == id && told.strays.is_empty()));
-        workloads.look(true, &mut missed, &mut facts);
+        workloads.scan(true, &mut missed, &mut facts);
         assert_eq!(facts.len(), 1, "nothing changed");
         assert!(workloads.stop(&id) && !workloads.stop(&id));
     }
@@ -340,8 +340,8 @@ mod tests {
     fn a_first_process_that_is_not_there_is_counted_once() {
         let (mut workloads, mut missed, mut facts) = (Workloads::new(), Missed::default(), Vec::new());
         workloads.start(&WorkloadId::new("gone"), u32::MAX);
-        workloads.look(true, &mut missed, &mut facts);
-        workloads.look(true, &mut missed, &mut facts);
+        workloads.scan(true, &mut missed, &mut facts);
+        workloads.scan(true, &mut missed, &mut facts);
         let counted: Vec<_> = missed.take().collect();
         assert_eq!(counted, [KernelFact::Missed { what: MissedKind::Process, count: 1 }]);
         assert!(facts.is_empty() && workloads.iter().next().is_none());

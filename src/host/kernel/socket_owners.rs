@@ -117,7 +117,7 @@ mod tests {
         let mut workloads = Workloads::new();
         let id = WorkloadId::new("self");
         workloads.start(&id, std::process::id());
-        workloads.look(true, &mut Missed::default(), &mut Vec::new());
+        workloads.scan(true, &mut Missed::default(), &mut Vec::new());
         let netns = proc::netns(std::process::id()).expect("a namespace");
         let found = find(&workloads, netns, &HashSet::from([inode, 1]));
         assert!(found.complete);
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(found(&[&crowd, &other]).likely(), None);
         let mut workloads = Workloads::new();
         workloads.start(&crowd, std::process::id());
-        workloads.look(true, &mut Missed::default(), &mut Vec::new());
+        workloads.scan(true, &mut Missed::default(), &mut Vec::new());
         workloads.crowd(&crowd);
         let here = proc::netns(std::process::id()).expect("a namespace");
         let there = find(&workloads, here, &HashSet::from([1]));

@@ -19,11 +19,11 @@ const MAX_DRAIN: usize = 4096;
 
 /// An open subscription.
 #[derive(Debug)]
-pub struct LinkNews {
+pub struct LinkMonitor {
     socket: OwnedFd,
 }
 
-impl LinkNews {
+impl LinkMonitor {
     /// Subscribes; what happens from now on is told.
     pub fn subscribe() -> Result<Self, HostError> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

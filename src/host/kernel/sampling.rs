@@ -9,7 +9,7 @@ use crate::input::NetnsId;
 
 /// The strays to tell, in order of pid, and how many are left out: those in the host's namespace go first, then those with another
 /// workload, then one of each namespace, so that decoys crowd nobody out.
-pub(super) fn foremost(
+pub(super) fn prioritize(
     strays: Vec<(u32, NetnsId)>,
     most: usize,
     host: Option<NetnsId>,
@@ -34,7 +34,7 @@ pub(super) fn foremost(
 }
 
 /// At most so many of very many: always the oldest and the newest, and of those between another part at each turn.
-pub(super) fn in_turn(pids: Vec<u32>, most: usize, turn: usize) -> Vec<u32> {
+pub(super) fn rotate(pids: Vec<u32>, most: usize, turn: usize) -> Vec<u32> {
     if pids.len() <= most {
         return pids;
     }
@@ -53,10 +53,10 @@ mod tests {
     #[test]
     fn every_process_has_its_turn_and_the_oldest_and_newest_always() {
         let pids: Vec<u32> = (1..=1000).collect();
-        assert_eq!(in_turn(pids.clone(), 1000, 7), pids, "few are all looked at");
+        assert_eq!(rotate(pids.clone(), 1000, 7), pids, "few are all looked at");
         let mut seen = BTreeSet::new();
         for turn in 0..20 {
-            let chosen = in_turn(pids.clone(), 100, turn);
+            let chosen = rotate(pids.clone(), 100, turn);
             assert_eq!(chosen.len(), 100);
             assert!(chosen.is_sorted() && chosen.contains(&1) && chosen.contains(&1000));
             seen.extend(chosen);
@@ -69,11 +69,11 @@ mod tests {
         let (host, home) = (NetnsId(1), NetnsId(2));
         let decoys = (10..200).map(|pid| (pid, NetnsId(u64::from(pid)))).chain((300..400).map(|pid| (pid, host)));
         let strays: Vec<_> = decoys.chain([(500, home), (501, host)]).collect();
-        let (told, left_out) = foremost(strays, 64, Some(host), &BTreeSet::from([home]));
+        let (told, left_out) = prioritize(strays, 64, Some(host), &BTreeSet::from([home]));
         assert_eq!((told.len(), left_out), (64, 228));
         assert!(told.contains(&(500, home)) && told.iter().any(|(_, netns)| *netns == host), "{told:?}");
         assert_eq!(
-            foremost(vec![(9, home), (3, host)], 64, Some(host), &BTreeSet::new()),
+            prioritize(vec![(9, home), (3, host)], 64, Some(host), &BTreeSet::new()),
             (vec![(3, host), (9, home)], 0)
         );
     }

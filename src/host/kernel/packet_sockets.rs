@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::holders;
 use super::missed::Missed;
 use super::namespaces::Namespaces;
 use super::proc;
+use super::socket_owners;
 use super::workloads::Workloads;
 use crate::input::{KernelFact, MissedKind, NetnsId, SnifferKind, SnifferView};
 
@@ -20,7 +20,7 @@ const MAX_SNIFFERS: usize = 1024;
 
 /// All that are known.
 #[derive(Debug, Default)]
-pub(super) struct Sniffers {
+pub(super) struct PacketSockets {
     known: BTreeMap<NetnsId, Place>,
     overflowed: HashSet<NetnsId>,
 }
@@ -67,9 +67,9 @@ impl Known {
     }
 }
 
-impl Sniffers {
+impl PacketSockets {
     /// Looks at all namespaces.
-    pub(super) fn look(
+    pub(super) fn scan(
         &mut self,
         workloads: &Workloads,
         namespaces: &mut Namespaces,
@@ -135,9 +135,9 @@ impl Place {
         if fresh.is_empty() {
             return Vec::new();
         }
-        let own = holders::own();
+        let own = socket_owners::own();
         let wanted = fresh.iter().map(|line| line.inode).collect();
-        let found = holders::find(workloads, netns, &wanted);
+        let found = socket_owners::find(workloads, netns, &wanted);
         let mut views = Vec::new();
         for line in fresh {
             let holder = found.holders.get(&line.inode);
