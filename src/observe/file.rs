@@ -9,11 +9,11 @@
 mod batch;
 mod classic;
 mod error;
+mod file_type;
 mod pcapng;
 mod points;
-mod sniff;
+mod read_buffer;
 mod source;
-mod window;
 
 use std::io;
 use std::path::Path;
@@ -28,7 +28,7 @@ use crate::decode::LinkType;
 use crate::time::Timestamp;
 use pcapng::{Fault, Kind, Order, Timing};
 use points::Points;
-use window::Window;
+use read_buffer::ReadBuffer;
 
 /// A packet, as long as the reader is not asked for the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ enum Format {
 /// Reads one capture file.
 pub struct CaptureReader {
     path: String,
-    window: Window,
+    window: ReadBuffer,
     format: Format,
     points: Points,
     /// The interfaces of the current section (pcapng); they are the last of `points`.
@@ -105,7 +105,7 @@ impl CaptureReader {
 
     fn from_source(path: &Path, source: source::Source) -> Result<Self, CaptureError> {
         let shown = source::shown(path);
-        let mut window = Window::new(source.stream);
+        let mut window = ReadBuffer::new(source.stream);
         if let Err(error) = window.fill(64) {
             return Err(CaptureError::Unreadable { path: shown, source: error });
         }
@@ -115,7 +115,7 @@ impl CaptureReader {
         let format = match (classic, pcapng::order_of_section(head)) {
             (Some(classic), _) => Format::Classic(classic),
             (None, Some(order)) if head.starts_with(&pcapng::SECTION_HEADER.to_be_bytes()) => Format::Pcapng(order),
-            _ => return Err(CaptureError::NotACapture { path: shown, looks_like: sniff::looks_like(head) }),
+            _ => return Err(CaptureError::NotACapture { path: shown, looks_like: file_type::looks_like(head) }),
         };
         let mut reader = Self {
             path: shown,

@@ -2,11 +2,11 @@
 //!
 //! Contract: no tap ever waits for whoever takes its batches. What the kernel dropped is reported as loss. A tap ends when told
 //! to, or when its interface goes away. Limits: needs `CAP_NET_RAW`; one thread reads an interface, never two.
-//! Design: a [`Tap`] is one interface with its ring and its flow table; a [`Crew`] is the threads that read them, each several;
+//! Design: a [`Tap`] is one interface with its ring and its flow table; a [`CapturePool`] is the threads that read them, each several;
 //! [`Snap`] decides in the kernel how much of a packet is copied; [`ring_bytes`] divides the memory of the rings.
 
 mod bpf;
-mod crew;
+mod capture_pool;
 mod loss;
 mod ring;
 mod snap;
@@ -15,10 +15,10 @@ mod tap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use bpf::AssemblyError;
-pub use crew::{Crew, TapHandle};
+pub use capture_pool::{CapturePool, TapHandle};
 pub use ring::{MIN_RING, ring_bytes};
 pub use snap::{HEADER_BYTES, OTHER_BYTES, Snap};
-pub use tap::{Batch, Tap, TapError, TapOptions, TapSink};
+pub use tap::{Tap, TapBatch, TapError, TapOptions, TapSink};
 
 use crate::time::Timestamp;
 

@@ -14,7 +14,7 @@ use crate::support::netns::{Namespace, Sniffer, unavailable};
 use hopwatch::flow::MeterLimits;
 use hopwatch::host::{self, Netns};
 use hopwatch::input::ObservationPoint;
-use hopwatch::observe::live::{Batch, Crew, Snap, Tap, TapOptions, TapSink};
+use hopwatch::observe::live::{CapturePool, Snap, Tap, TapBatch, TapOptions, TapSink};
 use hopwatch::time::Timestamp;
 use serde_json::Value;
 
@@ -31,16 +31,16 @@ fn options() -> TapOptions {
 }
 
 /// Keeps the last batch.
-struct Last(mpsc::Sender<Batch>);
+struct Last(mpsc::Sender<TapBatch>);
 
 impl TapSink for Last {
-    fn batch(&mut self, _: Batch) -> Result<(), Box<Batch>> {
+    fn batch(&mut self, _: TapBatch) -> Result<(), Box<TapBatch>> {
         Ok(())
     }
 
     fn packet(&mut self, _: Timestamp, _: u32, _: &[u8]) {}
 
-    fn ended(&mut self, last: Batch, _: Option<String>) {
+    fn ended(&mut self, last: TapBatch, _: Option<String>) {
         let _ = self.0.send(last);
     }
 }
@@ -87,7 +87,7 @@ fn a_macvlan_is_captured_inside_the_namespace_of_a_process() {
     assert!(link.addresses.contains(&"10.8.0.2".parse().expect("an address")), "{link:?}");
 
     let stop = Arc::<AtomicBool>::default();
-    let mut crew = Crew::new(1, Arc::clone(&stop));
+    let mut crew = CapturePool::new(1, Arc::clone(&stop));
     let (sender, last) = mpsc::channel();
     crew.add(tap, Last(sender)).expect("a thread");
     namespace.run_peer("ping -c 5 -i 0.1 -W 5 10.8.0.1");

@@ -11,7 +11,7 @@ use crate::support::netns::{Namespace, Sniffer, unavailable};
 use crate::support::sender::{Sender, frame};
 use hopwatch::flow::MeterLimits;
 use hopwatch::input::{Fact, LossReason, ObservationPoint, RecordedFact};
-use hopwatch::observe::live::{Batch, Crew, HEADER_BYTES, MIN_RING, Snap, Tap, TapOptions, TapSink};
+use hopwatch::observe::live::{CapturePool, HEADER_BYTES, MIN_RING, Snap, Tap, TapBatch, TapOptions, TapSink};
 use hopwatch::time::Timestamp;
 
 const LIMITS: MeterLimits = MeterLimits {
@@ -37,13 +37,13 @@ struct Channel {
 }
 
 enum Event {
-    Batch(Batch),
+    Batch(TapBatch),
     Packet(u32, Vec<u8>),
-    Ended(Batch),
+    Ended(TapBatch),
 }
 
 impl TapSink for Channel {
-    fn batch(&mut self, batch: Batch) -> Result<(), Box<Batch>> {
+    fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>> {
         if self.shut.load(Ordering::Relaxed) {
             return Err(Box::new(batch));
         }
@@ -55,14 +55,14 @@ impl TapSink for Channel {
         let _ = self.events.send(Event::Packet(wire_len, data.to_vec()));
     }
 
-    fn ended(&mut self, last: Batch, _: Option<String>) {
+    fn ended(&mut self, last: TapBatch, _: Option<String>) {
         let _ = self.events.send(Event::Ended(last));
     }
 }
 
 /// A tap on the namespace's bridge with a crew of its own.
 struct Running {
-    crew: Crew<Channel>,
+    crew: CapturePool<Channel>,
     events: mpsc::Receiver<Event>,
     stop: Arc<AtomicBool>,
     shut: Arc<AtomicBool>,
@@ -83,7 +83,7 @@ impl Running {
         let tap = namespace.inside(|| Tap::open(ObservationPoint::new("br-test"), &options)).expect("a tap");
         let (sender, events) = mpsc::channel();
         let (stop, shut) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let mut crew = Crew::new(1, Arc::clone(&stop));
+        let mut crew = CapturePool::new(1, Arc::clone(&stop));
         crew.add(tap, Channel { events: sender, shut: Arc::clone(&shut) }).expect("a thread");
         Self { crew, events, stop, shut }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::summary::PointSummary;
 use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact, RuntimeName};
-use crate::observe::live::Batch;
+use crate::observe::live::TapBatch;
 
 /// Ended interfaces that the summary lists one by one; those beyond are summed.
 const MAX_ENDED: usize = 1000;
@@ -19,7 +19,7 @@ const MAX_NAMED: usize = 20;
 #[derive(Debug)]
 pub enum Feed {
     /// A tap's batch.
-    Tap(Batch),
+    Tap(TapBatch),
     /// A tap ended; the reason, unless it was told to.
     TapEnded(ObservationPoint, Option<String>),
     /// An interface could not be captured.
@@ -77,7 +77,7 @@ impl Books {
         Vec::new()
     }
 
-    fn batch(&mut self, batch: Batch) -> Vec<Input> {
+    fn batch(&mut self, batch: TapBatch) -> Vec<Input> {
         self.refused.remove(&batch.point);
         let mut summary = PointSummary::of(&batch.point, &batch.stats);
         summary.dropped = batch.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();

@@ -24,7 +24,7 @@ use crate::app::recorder::Recorder;
 use crate::config::CaptureConfig;
 use crate::host::{self, EnterError, Interface, Netns};
 use crate::input::{InventoryEvent, LinkEvent, NetnsId, ObservationPoint, Workload, WorkloadId};
-use crate::observe::live::{Crew, Tap, TapHandle, TapOptions, now, ring_bytes};
+use crate::observe::live::{CapturePool, Tap, TapHandle, TapOptions, now, ring_bytes};
 use crate::time::Timestamp;
 
 /// Taps at once.
@@ -75,7 +75,7 @@ struct Found {
 struct Inside {
     known: Known,
     plan: Plan,
-    crew: Crew<Sink>,
+    crew: CapturePool<Sink>,
     sender: Sender<Feed>,
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
@@ -106,7 +106,7 @@ pub fn watch(config: &CaptureConfig, plan: Plan, wiring: Wiring) -> anyhow::Resu
     let inside = Inside {
         known: Known::new(config.inside_namespaces, globs(&config.interfaces)?),
         plan,
-        crew: Crew::new(config.threads.min(processors), Arc::clone(&stop)),
+        crew: CapturePool::new(config.threads.min(processors), Arc::clone(&stop)),
         sender,
         recorder,
         stop,

@@ -21,9 +21,9 @@ use super::feed::Feed;
 use crate::app::recorder::Recorder;
 use crate::config::{CaptureConfig, SnapLength};
 use crate::flow::MeterLimits;
-use crate::host::{self, Interface, LinkNews};
+use crate::host::{self, Interface, LinkMonitor};
 use crate::input::{Fact, Input, LinkEvent, ObservationPoint, RecordedFact};
-use crate::observe::live::{Batch, Crew, Snap, Tap, TapHandle, TapOptions, TapSink, now, ring_bytes};
+use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapHandle, TapOptions, TapSink, now, ring_bytes};
 use crate::time::Timestamp;
 
 /// How often interfaces are listed although the kernel told nothing.
@@ -59,7 +59,7 @@ pub(super) struct Plan {
 
 struct Watch {
     plan: Plan,
-    crew: Crew<Sink>,
+    crew: CapturePool<Sink>,
     sender: Sender<Feed>,
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
@@ -84,7 +84,7 @@ pub fn watch(
     let plan = Plan::new(config, meter, listen, recorder.is_some());
     let globs = globs(&config.interfaces)?;
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let crew = Crew::new(config.threads.min(processors), Arc::clone(&stop));
+    let crew = CapturePool::new(config.threads.min(processors), Arc::clone(&stop));
     let watch = Watch {
         plan,
         crew,
@@ -122,7 +122,7 @@ pub(in crate::app) fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
 
 impl Watch {
     fn run(mut self, globs: &GlobSet) {
-        let news = LinkNews::subscribe()
+        let news = LinkMonitor::subscribe()
             .inspect_err(|error| {
                 tracing::warn!("changes of interfaces are looked for, not told by the kernel: {error}");
             })
@@ -141,7 +141,7 @@ impl Watch {
     }
 
     /// Until something changed, or it is time to look anyway.
-    fn wait(&self, news: Option<&LinkNews>) {
+    fn wait(&self, news: Option<&LinkMonitor>) {
         let Some(news) = news else { return thread::sleep(LOOK_BLIND) };
         let until = now().plus(LOOK_AGAIN);
         while !self.stop.load(Ordering::Relaxed) && now() < until {
@@ -332,7 +332,7 @@ impl Sink {
 }
 
 impl TapSink for Sink {
-    fn batch(&mut self, batch: Batch) -> Result<(), Box<Batch>> {
+    fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>> {
         match self.sender.try_send(Feed::Tap(batch)).map_err(TrySendError::into_inner) {
             Err(Feed::Tap(batch)) => Err(Box::new(batch)),
             Ok(()) | Err(_) => Ok(()),
@@ -346,7 +346,7 @@ impl TapSink for Sink {
     }
 
     /// The end of a tap is rare: where the queue is full, a thread of its own waits for room.
-    fn ended(&mut self, last: Batch, reason: Option<String>) {
+    fn ended(&mut self, last: TapBatch, reason: Option<String>) {
         let ended = Feed::TapEnded(last.point.clone(), reason);
         let sender = self.sender.clone();
         let refused = match self.sender.try_send(Feed::Tap(last)) {

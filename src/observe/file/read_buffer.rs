@@ -1,4 +1,4 @@
-//! A sliding window over a byte stream.
+//! A buffer that slides over a byte stream.
 //!
 //! Contract: holds whole records without copying them out. It grows only while it is full of bytes that really came, and then
 //! by one [`SIZE`], so a length field in a file can never make it allocate more than the file holds (tests/allocation.rs).
@@ -10,7 +10,7 @@ use std::io::{self, Read};
 const SIZE: usize = 256 * 1024;
 
 /// A sliding window over a byte stream.
-pub(super) struct Window {
+pub(super) struct ReadBuffer {
     source: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     start: usize,
@@ -20,7 +20,7 @@ pub(super) struct Window {
     finished: bool,
 }
 
-impl Window {
+impl ReadBuffer {
     pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
         Self { source, buffer: vec![0; SIZE], start: 0, end: 0, offset: 0, finished: false }
     }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn grows_for_big_records_but_not_for_promises() {
         let bytes: Vec<u8> = (0..SIZE * 3).map(|at| u8::try_from(at % 251).unwrap_or(0)).collect();
-        let mut window = Window::new(Box::new(io::Cursor::new(bytes.clone())));
+        let mut window = ReadBuffer::new(Box::new(io::Cursor::new(bytes.clone())));
         window.fill(10).expect("read");
         window.consume(10);
         assert_eq!(window.fill(SIZE * 2).expect("read").min(SIZE * 2), SIZE * 2);

@@ -1,8 +1,8 @@
 //! The threads that read taps, each several.
 //!
 //! Contract: a tap stays with its thread; a thread goes around its taps and takes [`TURN_PACKETS`] at most from each, so that a
-//! flood on one does not starve the others. Limits: as many threads as were allowed; an idle crew has as many as it has taps.
-//! Design: a new tap goes to the thread that reads the fewest packets. Where little is to do, a thread pauses between two rounds,
+//! flood on one does not starve the others. Limits: as many threads as were allowed; a new one starts only when all others have taps.
+//! Design: a new tap goes to the thread that reads the fewest packets. Where little is to do, a thread pauses between two worker,
 //! so that many quiet interfaces do not wake it for each of their packets; the rings hold what comes meanwhile.
 
 use std::io;
@@ -36,13 +36,13 @@ const LOAD_STEP: u64 = 100_000;
 
 /// Threads with taps.
 #[derive(Debug)]
-pub struct Crew<S> {
+pub struct CapturePool<S> {
     most: usize,
     stop: Arc<AtomicBool>,
-    workers: Vec<Worker<S>>,
+    workers: Vec<PoolThread<S>>,
 }
 
-/// A tap that was given to a crew.
+/// A tap that was given to a pool.
 #[derive(Clone, Debug, Default)]
 pub struct TapHandle {
     ended: Arc<AtomicBool>,
@@ -62,8 +62,8 @@ impl TapHandle {
 }
 
 #[derive(Debug)]
-struct Worker<S> {
-    sender: Sender<Member<S>>,
+struct PoolThread<S> {
+    sender: Sender<PooledTap<S>>,
     load: Arc<Load>,
     thread: JoinHandle<()>,
 }
@@ -76,7 +76,7 @@ struct Load {
 }
 
 #[derive(Debug)]
-struct Member<S> {
+struct PooledTap<S> {
     tap: Tap,
     sink: S,
     handle: TapHandle,
@@ -84,8 +84,8 @@ struct Member<S> {
     ending: Option<Timestamp>,
 }
 
-impl<S: TapSink + Send + 'static> Crew<S> {
-    /// A crew of at most so many threads; `stop` ends all taps.
+impl<S: TapSink + Send + 'static> CapturePool<S> {
+    /// A pool of at most so many threads; `stop` ends all taps.
     pub const fn new(most: usize, stop: Arc<AtomicBool>) -> Self {
         Self { most, stop, workers: Vec::new() }
     }
@@ -95,22 +95,22 @@ impl<S: TapSink + Send + 'static> Crew<S> {
         let worker = self.worker()?;
         let handle = TapHandle::default();
         worker.load.taps.fetch_add(1, Ordering::Relaxed);
-        let member = Member { tap, sink, handle: handle.clone(), ending: None };
+        let pooled = PooledTap { tap, sink, handle: handle.clone(), ending: None };
         let gone = || io::Error::other("a capture thread ended; its panic was reported");
-        worker.sender.send(member).map_err(|_| gone())?;
+        worker.sender.send(pooled).map_err(|_| gone())?;
         Ok(handle)
     }
 
     /// Waits for all threads, after they were told to stop.
     pub fn join(self) {
-        for Worker { sender, thread, .. } in self.workers {
+        for PoolThread { sender, thread, .. } in self.workers {
             drop(sender);
             // One that panicked has been reported by the panic handler; its counters up to then are kept.
             let _ = thread.join();
         }
     }
 
-    fn worker(&mut self) -> io::Result<&Worker<S>> {
+    fn worker(&mut self) -> io::Result<&PoolThread<S>> {
         self.workers.retain(|worker| !worker.thread.is_finished());
         let all_busy = self.workers.iter().all(|worker| worker.load.taps.load(Ordering::Relaxed) > 0);
         if self.workers.len() < self.most.max(1) && all_busy {
@@ -126,28 +126,28 @@ impl<S: TapSink + Send + 'static> Crew<S> {
     fn start(&mut self) -> io::Result<()> {
         let (sender, receiver) = channel();
         let load = Arc::<Load>::default();
-        let rounds = Rounds {
+        let worker = Worker {
             receiver,
             stop: Arc::clone(&self.stop),
             load: Arc::clone(&load),
-            members: Vec::new(),
+            taps: Vec::new(),
             closers: Vec::new(),
             group: Group::default(),
             looked: now(),
             counted: (now(), 0),
         };
-        let thread = thread::Builder::new().name("capture".to_owned()).spawn(move || rounds.run())?;
-        self.workers.push(Worker { sender, load, thread });
+        let thread = thread::Builder::new().name("capture".to_owned()).spawn(move || worker.run())?;
+        self.workers.push(PoolThread { sender, load, thread });
         Ok(())
     }
 }
 
 /// The body of a thread.
-struct Rounds<S> {
-    receiver: Receiver<Member<S>>,
+struct Worker<S> {
+    receiver: Receiver<PooledTap<S>>,
     stop: Arc<AtomicBool>,
     load: Arc<Load>,
-    members: Vec<Member<S>>,
+    taps: Vec<PooledTap<S>>,
     /// Threads that close rings.
     closers: Vec<JoinHandle<()>>,
     group: Group,
@@ -157,7 +157,7 @@ struct Rounds<S> {
     counted: (Timestamp, u64),
 }
 
-impl<S: TapSink> Rounds<S> {
+impl<S: TapSink> Worker<S> {
     fn run(mut self) {
         while self.take_new() {
             let ready = self.wait();
@@ -191,53 +191,53 @@ impl<S: TapSink> Rounds<S> {
 
     /// Takes taps that were given; false when there is nothing left to do.
     fn take_new(&mut self) -> bool {
-        self.members.extend(self.receiver.try_iter());
-        if !self.members.is_empty() {
+        self.taps.extend(self.receiver.try_iter());
+        if !self.taps.is_empty() {
             return true;
         }
         match self.receiver.recv_timeout(ROUND) {
-            Ok(member) => self.members.push(member),
+            Ok(pooled) => self.taps.push(pooled),
             Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        !(self.members.is_empty() && self.stop.load(Ordering::Relaxed))
+        !(self.taps.is_empty() && self.stop.load(Ordering::Relaxed))
     }
 
     /// Waits for packets; which taps have some.
     fn wait(&self) -> Vec<bool> {
-        let backlog = self.members.iter().any(|member| member.tap.has_backlog());
+        let backlog = self.taps.iter().any(|pooled| pooled.tap.has_backlog());
         let timeout = if backlog { PollTimeout::ZERO } else { millis(ROUND) };
         let mut descriptors: Vec<_> =
-            self.members.iter().map(|member| PollFd::new(member.tap.as_fd(), PollFlags::POLLIN)).collect();
+            self.taps.iter().map(|pooled| PollFd::new(pooled.tap.as_fd(), PollFlags::POLLIN)).collect();
         // An interrupted or failed wait only means that the rings are looked at sooner.
         let failed = poll(&mut descriptors, timeout).is_err();
-        let each = self.members.iter().zip(&descriptors);
-        each.map(|(member, polled)| failed || member.tap.has_backlog() || polled.any().unwrap_or(true)).collect()
+        let each = self.taps.iter().zip(&descriptors);
+        each.map(|(pooled, polled)| failed || pooled.tap.has_backlog() || polled.any().unwrap_or(true)).collect()
     }
 
     /// Reads the taps that are ready, and looks at all of them where that is due.
     fn round(&mut self, ready: &[bool], time: Timestamp, all: bool) -> (usize, Vec<Closing>) {
         let stopping = self.stop.load(Ordering::Relaxed);
         let (mut total, mut closing) = (0, Vec::new());
-        let mut kept = Vec::with_capacity(self.members.len());
-        for (mut member, ready) in std::mem::take(&mut self.members).into_iter().zip(ready) {
-            let read = if *ready { member.tap.read(&mut self.group, &mut member.sink) } else { Ok(0) };
+        let mut kept = Vec::with_capacity(self.taps.len());
+        for (mut pooled, ready) in std::mem::take(&mut self.taps).into_iter().zip(ready) {
+            let read = if *ready { pooled.tap.read(&mut self.group, &mut pooled.sink) } else { Ok(0) };
             let reason = read.as_ref().err().map(ToString::to_string);
             total += read.as_ref().map_or(0, |count| *count);
-            if reason.is_some() || member.is_done(time, stopping, read == Ok(0)) {
+            if reason.is_some() || pooled.is_done(time, stopping, read == Ok(0)) {
                 self.load.taps.fetch_sub(1, Ordering::Relaxed);
-                closing.push(member.tap.end(time, reason, &mut member.sink));
-                member.handle.ended.store(true, Ordering::Release);
+                closing.push(pooled.tap.end(time, reason, &mut pooled.sink));
+                pooled.handle.ended.store(true, Ordering::Release);
                 continue;
             }
             if all {
-                member.tap.look(time, &mut member.sink);
+                pooled.tap.look(time, &mut pooled.sink);
             } else if read != Ok(0) {
-                member.tap.hand_over(time, &mut member.sink);
+                pooled.tap.hand_over(time, &mut pooled.sink);
             }
-            kept.push(member);
+            kept.push(pooled);
         }
-        self.members = kept;
+        self.taps = kept;
         (total, closing)
     }
 
@@ -251,7 +251,7 @@ impl<S: TapSink> Rounds<S> {
     }
 }
 
-impl<S> Member<S> {
+impl<S> PooledTap<S> {
     /// Whether it was told to end and has read what came before that.
     fn is_done(&mut self, time: Timestamp, stopping: bool, empty: bool) -> bool {
         if !stopping && !self.handle.stop.load(Ordering::Relaxed) {

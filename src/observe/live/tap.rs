@@ -88,7 +88,7 @@ pub enum TapError {
 
 /// What a tap hands over.
 #[derive(Debug)]
-pub struct Batch {
+pub struct TapBatch {
     /// Where it comes from.
     pub point: ObservationPoint,
     /// Flow events and losses.
@@ -102,11 +102,11 @@ pub struct Batch {
 /// Takes what a tap makes.
 pub trait TapSink {
     /// Takes a batch; must not wait. Gives it back when there is no room.
-    fn batch(&mut self, batch: Batch) -> Result<(), Box<Batch>>;
+    fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>>;
     /// Sees each packet as captured (for a recording).
     fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8]);
     /// The tap ended: its last batch, and the reason, unless it was told to. Nothing of it may be lost, nor may this wait.
-    fn ended(&mut self, last: Batch, reason: Option<String>);
+    fn ended(&mut self, last: TapBatch, reason: Option<String>);
 }
 
 /// An open capture on one interface.
@@ -282,8 +282,8 @@ impl Tap {
         }
     }
 
-    fn take_batch(&mut self) -> Batch {
-        Batch {
+    fn take_batch(&mut self) -> TapBatch {
+        TapBatch {
             point: self.point.clone(),
             inputs: std::mem::take(&mut self.inputs),
             stats: self.meter.stats(),
