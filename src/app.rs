@@ -3,18 +3,18 @@
 //! Contract: the only place that knows threads, channels, signals and the wall clock together. Design: [`replay`] is one thread
 //! from file to alert; [`live`] has a thread a point, one for the engine, and a small runtime for sockets.
 
-pub mod census;
 pub mod delivery;
 pub mod flows;
 pub mod live;
 pub mod memory;
 pub mod paths;
 pub mod replay;
+pub mod runtime_snapshot;
 pub mod summary;
 pub mod top;
 pub mod verify;
 
-mod publish;
 mod readers;
 mod recorder;
 mod reorder;
+mod screen;

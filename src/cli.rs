@@ -23,7 +23,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::memory;
-use crate::app::top::Journal;
+use crate::app::top::BufferedLog;
 
 /// Did this container's traffic pass the hops it was supposed to pass?
 #[derive(Debug, Parser)]
@@ -98,17 +98,17 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("HOPWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("hopwatch=info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    let journal = match &cli.command {
-        Command::Top(args) if args.takes_the_terminal() => Some(Journal::default()),
+    let buffered = match &cli.command {
+        Command::Top(args) if args.takes_the_terminal() => Some(BufferedLog::default()),
         _ => None,
     };
-    match journal.clone() {
-        Some(journal) => log.with_ansi(false).with_writer(move || journal.clone()).init(),
+    match buffered.clone() {
+        Some(buffered) => log.with_ansi(false).with_writer(move || buffered.clone()).init(),
         None => log.with_writer(std::io::stderr).init(),
     }
     let outcome = match cli.command {
         Command::Sniff(args) => sniff::run(args),
-        Command::Top(args) => top::run(args, journal),
+        Command::Top(args) => top::run(args, buffered),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Flows(args) => flows::run(args),

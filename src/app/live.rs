@@ -4,16 +4,17 @@
 //! when the output is gone; then everything in flight is drained before the summary.
 //! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
 
+mod async_tasks;
 mod conntrack;
-mod feed;
-mod inside;
-mod kernel;
+mod host_capture;
+mod kernel_poller;
+mod message;
+mod namespace_capture;
+mod options;
 mod runtimes;
-mod sockets;
-mod taps;
+mod snapshots;
+mod status;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -23,21 +24,21 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::delivery::Delivery;
-use super::publish::Publisher;
 use super::recorder::Recorder;
 use super::reorder::Reorder;
+use super::screen::{self, Screen};
 use super::summary::Summary;
-use super::top::{self, Screen};
 use crate::alert::Alert;
 use crate::config::{Config, InsideNamespaces};
-use crate::engine::{Engine, Ledger};
+use crate::engine::Engine;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
 use crate::observe::live::now;
 use crate::time::Timestamp;
-pub(super) use conntrack::Cell as ConntrackCell;
-pub(super) use feed::Books;
-use feed::Feed;
-pub(super) use taps::globs as interface_globs;
+pub(super) use host_capture::globs as interface_globs;
+use message::SourceMessage;
+pub use options::{Ended, LiveOptions};
+use snapshots::SnapshotPublisher;
+use status::SourceStatus;
 
 /// How long an input waits for others that happened earlier: more than a ring block is held back by the kernel.
 const LATENESS: Duration = Duration::from_millis(200);
@@ -48,88 +49,66 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// How often the engine looks at the clock when nothing comes.
 const TURN: Duration = Duration::from_millis(20);
 
-/// What to run.
-#[derive(Debug)]
-pub struct LiveOptions {
-    /// The whole configuration.
-    pub config: Config,
-    /// Stop after so long.
-    pub duration: Option<Duration>,
-    /// Write what the engine consumes to this folder.
-    pub record: Option<PathBuf>,
-    /// The configuration's own text, kept beside a recording.
-    pub config_text: Option<String>,
-    /// Serve metrics and health here; `None` serves nothing.
-    pub listen: Option<SocketAddr>,
-    /// Show the board here, for a terminal; it can also ask for the end.
-    pub screen: Option<Screen>,
-    /// Keep this ledger, for a report.
-    pub ledger: Option<Ledger>,
-}
-
-/// What a run leaves.
-#[derive(Debug)]
-pub struct Ended {
-    /// The closing summary.
-    pub summary: Summary,
-    /// The engine as it was then.
-    pub engine: Engine,
-}
-
 /// Runs until it is told to stop, and returns the summary.
-pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> {
-    watch(options, delivery).map(|ended| ended.summary)
+pub fn run_for_summary(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> {
+    run(options, delivery).map(|ended| ended.summary)
 }
 
 /// Runs until it is told to stop.
-pub fn watch(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
+pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
     let stop = options.screen.as_ref().map(Screen::stop).unwrap_or_default();
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
     let recorder =
         options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
     let recorder = recorder.map(Arc::new);
-    let publisher = Publisher::default().showing(options.screen.clone());
-    let (listener, looks) = kernel::start(sender.clone(), Arc::clone(&stop))?;
+    let publisher = SnapshotPublisher::default().showing(options.screen.clone());
+    let (listener, looks) = kernel_poller::start(sender.clone(), Arc::clone(&stop))?;
     let capture = &options.config.capture;
     let (translation, tracking) = conntrack::start(sender.clone(), publisher.conntrack(), Arc::clone(&stop))?;
     let mut listeners = vec![listener, translation];
     let inside = watch_inside(&options, &sender, recorder.as_ref(), &mut listeners, &stop)?;
-    let sockets = sockets::start(&options, &publisher, sender.clone(), listeners, Arc::clone(&stop))?;
-    let watch =
-        taps::watch(capture, options.config.meter, options.listen, sender, recorder.clone(), Arc::clone(&stop))?;
+    let tasks = async_tasks::start(&options, &publisher, sender.clone(), listeners, Arc::clone(&stop))?;
+    let watch = host_capture::watch(
+        capture,
+        options.config.meter,
+        options.listen,
+        sender,
+        recorder.clone(),
+        Arc::clone(&stop),
+    )?;
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
-        engine.keep_board(top::LIMITS);
+        engine.keep_board(screen::LIMITS);
     }
     if let Some(ledger) = options.ledger {
         engine.keep_ledger(ledger);
     }
-    let mut turn = Turn {
+    let mut engine_loop = EngineLoop {
         engine,
         reorder: Reorder::new(LATENESS),
-        books: Books::default(),
+        status: SourceStatus::default(),
         recorder,
         delivery,
         publisher,
         alerts: Vec::new(),
     };
-    let outcome = turn.run(&receiver, &stop);
+    let outcome = engine_loop.run(&receiver, &stop);
     stop.store(true, Ordering::Relaxed);
-    sockets.tell_to_stop();
-    let summary = turn.finish(&receiver);
+    tasks.tell_to_stop();
+    let summary = engine_loop.finish(&receiver);
     watch.join().map_err(|_| anyhow::anyhow!("the interface watch panicked"))?;
     looks.join().map_err(|_| anyhow::anyhow!("the kernel's thread panicked"))?;
     tracking.join().map_err(|_| anyhow::anyhow!("the thread for connection tracking panicked"))?;
     inside.map_or(Ok(()), JoinHandle::join).map_err(|_| anyhow::anyhow!("the watch of namespaces panicked"))?;
-    sockets.stop();
+    tasks.stop();
     outcome?;
-    Ok(Ended { summary: summary?, engine: turn.engine })
+    Ok(Ended { summary: summary?, engine: engine_loop.engine })
 }
 
 /// Observation inside namespaces, where it is asked for; it listens to what the runtimes tell.
 fn watch_inside(
     options: &LiveOptions,
-    sender: &Sender<Feed>,
+    sender: &Sender<SourceMessage>,
     recorder: Option<&Arc<Recorder>>,
     listeners: &mut Vec<Sender<InventoryEvent>>,
     stop: &Arc<AtomicBool>,
@@ -140,45 +119,50 @@ fn watch_inside(
     }
     let (listener, events) = crossbeam_channel::bounded(QUEUE);
     listeners.push(listener);
-    let plan = taps::Plan::new(capture, *meter, options.listen, recorder.is_some());
-    let wiring = inside::Wiring { sender: sender.clone(), recorder: recorder.cloned(), events, stop: Arc::clone(stop) };
-    inside::watch(capture, plan, wiring).map(Some)
+    let plan = host_capture::CapturePlan::new(capture, *meter, options.listen, recorder.is_some());
+    let channels = namespace_capture::Channels {
+        sender: sender.clone(),
+        recorder: recorder.cloned(),
+        events,
+        stop: Arc::clone(stop),
+    };
+    namespace_capture::watch(capture, plan, channels).map(Some)
 }
 
 /// The engine's thread.
-struct Turn {
+struct EngineLoop {
     engine: Engine,
     reorder: Reorder,
-    books: Books,
+    status: SourceStatus,
     recorder: Option<Arc<Recorder>>,
     delivery: Delivery,
-    publisher: Publisher,
+    publisher: SnapshotPublisher,
     alerts: Vec<Alert>,
 }
 
-impl Turn {
-    fn run(&mut self, receiver: &Receiver<Feed>, stop: &AtomicBool) -> anyhow::Result<()> {
+impl EngineLoop {
+    fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {
         while !stop.load(Ordering::Relaxed) {
             match receiver.recv_timeout(TURN) {
-                Ok(feed) => self.take(feed),
+                Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             // Whatever else is waiting, without another wait.
-            for feed in receiver.try_iter().take(QUEUE) {
-                self.take(feed);
+            for message in receiver.try_iter().take(QUEUE) {
+                self.take(message);
             }
             let time = now();
             self.release(time)?;
-            self.publisher.publish(time, &mut self.engine, &self.books);
+            self.publisher.publish(time, &mut self.engine, &self.status);
         }
         Ok(())
     }
 
     /// Everything in flight, then the end. The channel closes when the last source has ended; one that hangs is not waited for.
-    fn finish(&mut self, receiver: &Receiver<Feed>) -> anyhow::Result<Summary> {
-        while let Ok(feed) = receiver.recv_timeout(DRAIN) {
-            self.take(feed);
+    fn finish(&mut self, receiver: &Receiver<SourceMessage>) -> anyhow::Result<Summary> {
+        while let Ok(message) = receiver.recv_timeout(DRAIN) {
+            self.take(message);
         }
         self.release(Timestamp::MAX)?;
         self.consume(&Input::new(now(), Fact::Recorded(RecordedFact::Ended {})))?;
@@ -187,12 +171,12 @@ impl Turn {
         if let Some(recorder) = &self.recorder {
             recorder.finish().context("finishing the recording")?;
         }
-        self.publisher.publish(now(), &mut self.engine, &self.books);
-        Ok(Summary::new(&self.engine.stats(), self.books.points(), self.books.warnings()))
+        self.publisher.publish(now(), &mut self.engine, &self.status);
+        Ok(Summary::new(&self.engine.stats(), self.status.points(), self.status.warnings()))
     }
 
-    fn take(&mut self, feed: Feed) {
-        for input in self.books.take(feed) {
+    fn take(&mut self, message: SourceMessage) {
+        for input in self.status.take(message) {
             self.reorder.hold(input);
         }
     }

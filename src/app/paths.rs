@@ -5,8 +5,8 @@
 
 use anyhow::Context as _;
 
-use super::census;
 use super::replay::{self, ReplayOptions, ReplaySink};
+use super::runtime_snapshot;
 use crate::config::{Config, InsideNamespaces};
 use crate::host;
 use crate::input::{InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, WorkloadId, WorkloadState};
@@ -23,7 +23,7 @@ pub fn live(config: &Config) -> anyhow::Result<Paths> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("starting the runtime for sockets")?;
     let mut warnings = Vec::new();
-    let events = runtime.block_on(census::take(&config.runtimes)).unwrap_or_else(|error| {
+    let events = runtime.block_on(runtime_snapshot::query(&config.runtimes)).unwrap_or_else(|error| {
         warnings.push(format!("no container runtime answers: {error:#}"));
         Vec::new()
     });

@@ -1,12 +1,12 @@
 //! `hopwatch top`: the live sniffer on a thread of its own, the terminal on this one.
 //!
 //! Contract: the terminal is given back on every way out: the key, a signal, an error, a panic of either thread. Drawn at most ten times
-//! a second, and only when something changed. Limits: [`LIMITS`]; the journal keeps [`KEPT`] lines.
+//! a second, and only when something changed. Limits: [`super::screen::LIMITS`]; the log keeps [`KEPT`] lines.
 //! Design: the engine's thread publishes a [`Shot`] that this one reads; neither waits for the other, and capture knows nothing of it.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,12 +17,10 @@ use ratatui::crossterm::terminal;
 
 use super::delivery::Delivery;
 use super::live::{self, LiveOptions};
+use super::screen::Screen;
 use super::summary::Summary;
-use crate::engine::BoardLimits;
 use crate::view::{Act, Shot, Top, draw, text};
 
-/// Bounds of what is shown.
-pub const LIMITS: BoardLimits = BoardLimits { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
 /// How old a flow's counters may be at most, so that rates do not jump.
@@ -34,43 +32,19 @@ const KEPT: usize = 100;
 /// Columns of a frame that goes elsewhere than to a terminal.
 const WIDE: u16 = 160;
 
-/// The latest shot, shared between the engine's thread and the terminal, and the way to end.
-#[derive(Clone, Debug, Default)]
-pub struct Screen {
-    shot: Arc<Mutex<Arc<Shot>>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Screen {
-    /// Replaces the shot.
-    pub fn publish(&self, shot: Shot) {
-        *self.shot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shot);
-    }
-
-    /// The latest one.
-    pub fn read(&self) -> Arc<Shot> {
-        Arc::clone(&self.shot.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// What ends the run when it is set.
-    pub fn stop(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.stop)
-    }
-}
-
 /// The log while the terminal is taken: its last lines, told when the terminal is free again.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<VecDeque<String>>>);
+pub struct BufferedLog(Arc<Mutex<VecDeque<String>>>);
 
-impl Journal {
-    fn tell(&self) {
+impl BufferedLog {
+    fn print(&self) {
         for line in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             anstream::eprintln!("{}", crate::escape::printable(&line));
         }
     }
 }
 
-impl io::Write for Journal {
+impl io::Write for BufferedLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.extend(String::from_utf8_lossy(bytes).lines().map(str::to_owned));
@@ -87,13 +61,13 @@ impl io::Write for Journal {
 type Running = JoinHandle<anyhow::Result<Summary>>;
 
 /// Watches until the key, a signal or the duration ends it.
-pub fn run(options: LiveOptions, journal: &Journal) -> anyhow::Result<()> {
+pub fn run(options: LiveOptions, log: &BufferedLog) -> anyhow::Result<()> {
     let (screen, engine) = start(options)?;
     let shown = show(&screen, &engine);
-    screen.stop.store(true, Ordering::Relaxed);
+    screen.stop().store(true, Ordering::Relaxed);
     let ended = join(engine);
     if shown.is_err() || ended.is_err() {
-        journal.tell();
+        log.print();
     }
     shown.and(ended.map(drop))
 }
@@ -104,14 +78,14 @@ pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
     let (duration, begin) = (options.duration.take().unwrap_or(ONCE), Instant::now());
     let (screen, engine) = start(options)?;
     let mut top = Top::new(&host());
-    let mut seen = Sight::default();
+    let mut seen = FrameCheck::default();
     while !engine.is_finished() && begin.elapsed() < duration {
         std::thread::sleep(FRAME);
         let shot = screen.read();
         seen.note(&shot);
         top.take(&shot);
     }
-    screen.stop.store(true, Ordering::Relaxed);
+    screen.stop().store(true, Ordering::Relaxed);
     join(engine)?;
     seen.anything()?;
     let is_terminal = io::stdout().is_terminal();
@@ -121,13 +95,13 @@ pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
 
 /// What `--once` saw; a frame about nothing is an error.
 #[derive(Debug, Default)]
-struct Sight {
+struct FrameCheck {
     points: usize,
     heard: bool,
     not_ready: Vec<String>,
 }
 
-impl Sight {
+impl FrameCheck {
     fn note(&mut self, shot: &Shot) {
         self.points = self.points.max(shot.points);
         self.heard |= shot.runtimes.values().any(|answers| *answers);
@@ -152,7 +126,9 @@ fn start(mut options: LiveOptions) -> anyhow::Result<(Screen, Running)> {
     options.screen = Some(screen.clone());
     options.config.meter.update_interval = options.config.meter.update_interval.min(FRESH);
     let engine = std::thread::Builder::new().name("engine".to_owned());
-    let engine = engine.spawn(move || live::run(options, Delivery::none())).context("starting the engine's thread")?;
+    let engine = engine
+        .spawn(move || live::run_for_summary(options, Delivery::none()))
+        .context("starting the engine's thread")?;
     Ok((screen, engine))
 }
 

@@ -22,7 +22,7 @@ const LIMITS: LedgerLimits = LedgerLimits { destinations: 100, flows: 10, worklo
 pub fn live(question: &Question, mut options: LiveOptions) -> anyhow::Result<Verification> {
     options.ledger = Some(prepare(question, &mut options.config.engine));
     let (asked, from) = (options.duration, now());
-    let ended = live::watch(options, Delivery::none())?;
+    let ended = live::run(options, Delivery::none())?;
     let run = run(Source::Live, Some((from, ended_at(from, asked))), ended.summary);
     Ok(Verification::new(question, &ended.engine, run))
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::Outcome;
-use crate::app::census;
+use crate::app::runtime_snapshot;
 use crate::config;
 use crate::escape::printable;
 use crate::host;
@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         .enable_all()
         .build()
         .context("starting the runtime for sockets")?;
-    let events = runtime.block_on(census::take(&config))?;
+    let events = runtime.block_on(runtime_snapshot::query(&config))?;
     let inventory = InventoryFile::from_events(now(), &events);
     let text = match args.format {
         _ if args.tree => tree(&events)?,

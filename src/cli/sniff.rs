@@ -103,7 +103,7 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>) -> anyhow::Result<Outco
     let serve = record.is_none();
     let options = LiveOptions { record, ..args.watch.options(serve)? };
     let delivery = Delivery::new(args.format.unwrap_or_else(Format::for_stdout));
-    let summary = live::run(options, delivery)?;
+    let summary = live::run_for_summary(options, delivery)?;
     delivery.summary(&summary)?;
     Ok(Outcome::Done)
 }

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 
 use super::Outcome;
 use super::sniff::WatchArgs;
-use crate::app::top::{self, Journal};
+use crate::app::top::{self, BufferedLog};
 
 /// Watch live traffic in a terminal: workloads with their flows, rates, verdicts, attribution and alerts
 ///
@@ -30,7 +30,7 @@ impl Args {
 }
 
 /// Runs the command.
-pub fn run(args: Args, journal: Option<Journal>) -> anyhow::Result<Outcome> {
+pub fn run(args: Args, log: Option<BufferedLog>) -> anyhow::Result<Outcome> {
     if args.once {
         let frame = top::once(args.watch.options(false)?)?;
         anstream::stdout().write_all(frame.as_bytes()).context("writing to standard output")?;
@@ -40,6 +40,6 @@ pub fn run(args: Args, journal: Option<Journal>) -> anyhow::Result<Outcome> {
         let message = "`hopwatch top` draws on a terminal, and this is none; print one frame with --once, or use `hopwatch sniff`";
         super::command().error(ErrorKind::InvalidValue, message).exit();
     }
-    top::run(args.watch.options(false)?, &journal.unwrap_or_default())?;
+    top::run(args.watch.options(false)?, &log.unwrap_or_default())?;
     Ok(Outcome::Done)
 }

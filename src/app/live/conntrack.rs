@@ -2,11 +2,11 @@
 //!
 //! Contract: `Watched` is told when every binding that stands was told; where a namespace cannot be heard, that is told once, as
 //! `Unwatched` and on the log, and tried again. Never waits for the engine: see [`outbox`]. Snapshots cost at most [`SHARE`] of the time.
-//! Limits: a shared namespace is heard within [`TURN`] and the time that its runtime takes to tell; see [`shared`] for which are.
+//! Limits: a shared namespace is heard within [`TURN`] and the time that its runtime takes to tell; see [`shared_namespaces`] for which are.
 //! Design: a thread of its own, in the host's network namespace; sockets of other namespaces are opened by one that enters them and ends.
 
 mod outbox;
-mod shared;
+mod shared_namespaces;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +19,8 @@ use crossbeam_channel::{Receiver, Sender};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::outbox::Outbox;
-use self::shared::Shared;
-use super::feed::Feed;
+use self::shared_namespaces::SharedNamespaces;
+use super::message::SourceMessage;
 use crate::host::Netns;
 use crate::host::conntrack::{BUFFER, Counts, EVENT_BYTES, Want, Watch};
 use crate::input::{InventoryEvent, NatFact, NetnsId};
@@ -48,7 +48,7 @@ pub type Cell = Arc<Mutex<ConntrackCounters>>;
 
 /// Starts the thread; inventory events are to be sent where it says.
 pub fn start(
-    sender: Sender<Feed>,
+    sender: Sender<SourceMessage>,
     counters: Cell,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<(Sender<InventoryEvent>, JoinHandle<()>)> {
@@ -62,7 +62,7 @@ pub fn start(
 struct Tracking {
     /// The host's is under `None`.
     sources: BTreeMap<Option<NetnsId>, Source>,
-    shared: Shared,
+    shared: SharedNamespaces,
     outbox: Outbox,
     /// Of watches that have ended.
     past: Counts,
@@ -134,10 +134,10 @@ fn is_due(due: Timestamp, now: Timestamp) -> bool {
 }
 
 impl Tracking {
-    fn new(sender: Sender<Feed>, counters: Cell) -> Self {
+    fn new(sender: Sender<SourceMessage>, counters: Cell) -> Self {
         Self {
             sources: BTreeMap::from([(None, Source::new(None))]),
-            shared: Shared::new(Netns::own().ok()),
+            shared: SharedNamespaces::new(Netns::own().ok()),
             outbox: Outbox::new(sender),
             past: Counts::default(),
             counters,

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::feed::Feed;
-use crate::app::publish::Readers;
+use super::message::SourceMessage;
+use super::snapshots::ReaderStats;
 use crate::app::readers::Reader;
 use crate::config::RuntimesConfig;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeName, WorkloadId};
@@ -43,19 +43,19 @@ struct Running {
 /// What all readers share.
 #[derive(Clone)]
 struct Shared {
-    sender: Sender<Feed>,
+    sender: Sender<SourceMessage>,
     /// Others that hear every event before the engine does.
     listeners: Arc<[Sender<InventoryEvent>]>,
     owners: Arc<Mutex<BTreeMap<WorkloadId, RuntimeName>>>,
-    readers: Readers,
+    readers: ReaderStats,
 }
 
-/// Looks for runtimes and reads them until `stopped`.
+/// KernelPoller for runtimes and reads them until `stopped`.
 pub(super) async fn watch(
     config: RuntimesConfig,
-    sender: Sender<Feed>,
+    sender: Sender<SourceMessage>,
     listeners: Vec<Sender<InventoryEvent>>,
-    readers: Readers,
+    readers: ReaderStats,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut discovery = Discovery::new(config.sought.clone(), Places::here());
@@ -77,7 +77,7 @@ pub(super) async fn watch(
         let names: Vec<RuntimeName> = expected.map(|(name, _)| name.clone()).collect();
         if told.as_ref() != Some(&names) {
             told = Some(names.clone());
-            shared.send(Feed::Runtimes(names));
+            shared.send(SourceMessage::Runtimes(names));
         }
         tokio::select! {
             biased;
@@ -159,13 +159,13 @@ impl Shared {
                 let _ = tokio::task::block_in_place(|| listener.send(event));
             }
         }
-        self.send(Feed::Fact(Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)))));
+        self.send(SourceMessage::Fact(Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)))));
     }
 
     /// Waits for room, without holding up the other tasks of this thread. Fails only when the engine is gone.
-    fn send(&self, feed: Feed) {
-        if let Err(TrySendError::Full(feed)) = self.sender.try_send(feed) {
-            tokio::task::block_in_place(|| drop(self.sender.send(feed)));
+    fn send(&self, message: SourceMessage) {
+        if let Err(TrySendError::Full(message)) = self.sender.try_send(message) {
+            tokio::task::block_in_place(|| drop(self.sender.send(message)));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Contract: a tap stays with its thread; a thread goes around its taps and takes [`TURN_PACKETS`] at most from each, so that a
 //! flood on one does not starve the others. Limits: as many threads as were allowed; a new one starts only when all others have taps.
-//! Design: a new tap goes to the thread that reads the fewest packets. Where little is to do, a thread pauses between two worker,
+//! Design: a new tap goes to the thread that reads the fewest packets. Where little is to do, a thread pauses between two rounds,
 //! so that many quiet interfaces do not wake it for each of their packets; the rings hold what comes meanwhile.
 
 use std::io;

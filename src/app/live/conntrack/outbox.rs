@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use crossbeam_channel::{Sender, TrySendError};
 
-use super::super::feed::Feed;
+use super::super::message::SourceMessage;
 use crate::input::{Fact, Input, NatFact, RecordedFact};
 use crate::observe::live::now;
 use crate::time::Timestamp;
@@ -27,7 +27,7 @@ pub(super) struct Told {
 }
 
 pub(super) struct Outbox {
-    sender: Sender<Feed>,
+    sender: Sender<SourceMessage>,
     waiting: VecDeque<Input>,
     most: usize,
     told: Told,
@@ -36,7 +36,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) const fn new(sender: Sender<Feed>) -> Self {
+    pub(super) const fn new(sender: Sender<SourceMessage>) -> Self {
         let told = Told { bound: 0, released: 0, refused: 0 };
         Self { sender, waiting: VecDeque::new(), most: MAX_WAITING, told, missing: None }
     }
@@ -47,7 +47,7 @@ impl Outbox {
 
     /// Takes a fact, unless there is no room; everything up to `since` was known.
     pub(super) fn hold(&mut self, at: Timestamp, fact: NatFact, since: Option<Timestamp>) -> bool {
-        self.confess(at);
+        self.report_missed(at);
         if self.waiting.len() >= self.most {
             let (count, since) = match fact {
                 NatFact::Missed { count, since } => (count, since),
@@ -73,7 +73,7 @@ impl Outbox {
     }
 
     /// Tells that some were refused, once there is room for more than that.
-    fn confess(&mut self, at: Timestamp) {
+    fn report_missed(&mut self, at: Timestamp) {
         if self.waiting.len() + 1 < self.most
             && let Some((count, since)) = self.missing.take()
         {
@@ -83,10 +83,12 @@ impl Outbox {
 
     /// Hands over as much as there is room for.
     pub(super) fn send(&mut self) {
-        self.confess(now());
+        self.report_missed(now());
         while !self.waiting.is_empty() {
             let batch: Vec<_> = self.waiting.drain(..self.waiting.len().min(BATCH)).collect();
-            if let Err(TrySendError::Full(Feed::Facts(batch))) = self.sender.try_send(Feed::Facts(batch)) {
+            if let Err(TrySendError::Full(SourceMessage::Facts(batch))) =
+                self.sender.try_send(SourceMessage::Facts(batch))
+            {
                 batch.into_iter().rev().for_each(|input| self.waiting.push_front(input));
                 return;
             }
@@ -109,9 +111,9 @@ mod tests {
         NatFact::Bound(NatBinding { netns: None, before: five(port), after: five(port + 1) })
     }
 
-    fn received(receiver: &crossbeam_channel::Receiver<Feed>) -> Vec<NatFact> {
-        let inputs = receiver.try_iter().flat_map(|feed| match feed {
-            Feed::Facts(inputs) => inputs,
+    fn received(receiver: &crossbeam_channel::Receiver<SourceMessage>) -> Vec<NatFact> {
+        let inputs = receiver.try_iter().flat_map(|message| match message {
+            SourceMessage::Facts(inputs) => inputs,
             other => panic!("{other:?}"),
         });
         let facts = inputs.map(|input| match input.fact {
@@ -125,13 +127,16 @@ mod tests {
     fn what_finds_no_room_is_refused_and_confessed() {
         let (sender, receiver) = crossbeam_channel::bounded(1);
         let mut outbox = Outbox { most: 3, ..Outbox::new(sender.clone()) };
-        sender.send(Feed::Matching(1)).expect("room");
+        sender.send(SourceMessage::Matching(1)).expect("room");
         let second = Timestamp::from_secs;
         let held: Vec<bool> = (0..5).map(|port| outbox.hold(second(9), bound(port), Some(second(7)))).collect();
         assert_eq!(held, [true, true, true, false, false]);
         assert!(!outbox.hold(second(9), NatFact::Missed { count: 0, since: second(5) }, Some(second(7))));
         outbox.send();
-        assert!(matches!(receiver.try_iter().next(), Some(Feed::Matching(1))), "the queue was full: all still wait");
+        assert!(
+            matches!(receiver.try_iter().next(), Some(SourceMessage::Matching(1))),
+            "the queue was full: all still wait"
+        );
         outbox.send();
         assert!(outbox.hold(second(10), bound(9), Some(second(9))));
         let mut facts = received(&receiver);

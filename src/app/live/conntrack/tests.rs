@@ -10,10 +10,10 @@ fn is_root() -> bool {
     nix::unistd::Uid::effective().is_root()
 }
 
-fn facts(receiver: &Receiver<Feed>) -> impl Iterator<Item = NatFact> + '_ {
+fn facts(receiver: &Receiver<SourceMessage>) -> impl Iterator<Item = NatFact> + '_ {
     let feeds = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(20)).ok());
-    let inputs = feeds.flat_map(|feed| match feed {
-        Feed::Facts(inputs) => inputs,
+    let inputs = feeds.flat_map(|message| match message {
+        SourceMessage::Facts(inputs) => inputs,
         _ => Vec::new(),
     });
     inputs.filter_map(|input| match input.fact {

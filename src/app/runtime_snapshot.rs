@@ -1,4 +1,4 @@
-//! One look at all container runtimes.
+//! One query of all container runtimes.
 //!
 //! Contract: what every runtime knows now, in order of runtime; one that does not answer is told on the log, and is an error only
 //! when no other answers. Limits: containers that come and go meanwhile may be missed.
@@ -11,7 +11,7 @@ use crate::input::InventoryEvent;
 use crate::inventory::discover::{Discovery, Places};
 
 /// The networks and running workloads of all runtimes.
-pub async fn take(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent>> {
+pub async fn query(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent>> {
     let mut all = Vec::new();
     let mut failed = Vec::new();
     let mut answered = false;

@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 const MAX_NAME: usize = 48;
 
 /// What the runtimes told so far.
-pub(super) struct Known {
+pub(super) struct EntryPolicy {
     mode: InsideNamespaces,
     globs: GlobSet,
     workloads: BTreeMap<WorkloadId, (Arc<Workload>, Timestamp)>,
@@ -37,7 +37,7 @@ pub(super) struct Known {
 /// The host's interfaces by name.
 pub(super) type HostLinks<'a> = BTreeMap<&'a str, &'a Interface>;
 
-impl Known {
+impl EntryPolicy {
     pub(super) const fn new(mode: InsideNamespaces, globs: GlobSet) -> Self {
         Self { mode, globs, workloads: BTreeMap::new(), networks: BTreeMap::new() }
     }

@@ -2,7 +2,7 @@
 //!
 //! Contract: an interface that appears is captured within 200 ms: the kernel tells at once that something changed, and
 //! interfaces are then listed, but not more often than every [`GATHER`]. One that vanishes ends its tap only, and one that came
-//! back under its name gets a new tap. What the kernel says of a captured interface is told when it changes, and once more, as
+//! back under its name gets a new tap. What the kernel says of a captured interface is reported when it changes, and once more, as
 //! down, when it is gone. Limits: at most [`MAX_TAPS`] at once; what is refused is said once and tried again slowly.
 //! Design: taps are opened by [`OPENERS`] threads, since the kernel lets each wait for all its processors.
 
@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use crossbeam_channel::{Sender, TrySendError};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use super::feed::Feed;
+use super::message::SourceMessage;
 use crate::app::recorder::Recorder;
 use crate::config::{CaptureConfig, SnapLength};
 use crate::flow::MeterLimits;
@@ -26,9 +26,9 @@ use crate::input::{Fact, Input, LinkEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapHandle, TapOptions, TapSink, now, ring_bytes};
 use crate::time::Timestamp;
 
-/// How often interfaces are listed although the kernel told nothing.
+/// How often interfaces are listed although the kernel reported nothing.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How often, where the kernel cannot be asked to tell.
+/// How often, where the kernel cannot be asked to report.
 const LOOK_BLIND: Duration = Duration::from_millis(150);
 /// How long the watch waits at once, so that it notices the end.
 const WAIT: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ struct Running {
 }
 
 /// What all taps have in common.
-pub(super) struct Plan {
+pub(super) struct CapturePlan {
     pub(super) snap: Snap,
     pub(super) ring_bytes: u32,
     pub(super) ring_budget: u64,
@@ -57,15 +57,15 @@ pub(super) struct Plan {
     own: Option<SocketAddr>,
 }
 
-struct Watch {
-    plan: Plan,
-    crew: CapturePool<Sink>,
-    sender: Sender<Feed>,
+struct HostCapture {
+    plan: CapturePlan,
+    pool: CapturePool<EngineSink>,
+    sender: Sender<SourceMessage>,
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
     running: BTreeMap<ObservationPoint, Running>,
-    /// What was told of interfaces that are, or were, captured.
-    told: BTreeMap<ObservationPoint, LinkEvent>,
+    /// What was reported of interfaces that are, or were, captured.
+    reported: BTreeMap<ObservationPoint, LinkEvent>,
     /// The kernel did not let itself be examined; said once.
     unexamined: bool,
     /// Not before this time again.
@@ -77,22 +77,22 @@ pub fn watch(
     config: &CaptureConfig,
     meter: MeterLimits,
     listen: Option<SocketAddr>,
-    sender: Sender<Feed>,
+    sender: Sender<SourceMessage>,
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let plan = Plan::new(config, meter, listen, recorder.is_some());
+    let plan = CapturePlan::new(config, meter, listen, recorder.is_some());
     let globs = globs(&config.interfaces)?;
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let crew = CapturePool::new(config.threads.min(processors), Arc::clone(&stop));
-    let watch = Watch {
+    let pool = CapturePool::new(config.threads.min(processors), Arc::clone(&stop));
+    let watch = HostCapture {
         plan,
-        crew,
+        pool,
         sender,
         recorder,
         stop,
         running: BTreeMap::new(),
-        told: BTreeMap::new(),
+        reported: BTreeMap::new(),
         unexamined: false,
         refused: BTreeMap::new(),
     };
@@ -120,27 +120,27 @@ pub(in crate::app) fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
     Ok(globs.build()?)
 }
 
-impl Watch {
+impl HostCapture {
     fn run(mut self, globs: &GlobSet) {
         let news = LinkMonitor::subscribe()
             .inspect_err(|error| {
-                tracing::warn!("changes of interfaces are looked for, not told by the kernel: {error}");
+                tracing::warn!("changes of interfaces are looked for, not reported by the kernel: {error}");
             })
             .ok();
         while !self.stop.load(Ordering::Relaxed) {
             match host::interfaces() {
                 Ok(mut all) => {
                     self.examine(&mut all, |link| globs.is_match(&link.name));
-                    self.look(&all, globs);
+                    self.sync(&all, globs);
                 }
                 Err(error) => tracing::warn!("listing the interfaces failed: {error}"),
             }
             self.wait(news.as_ref());
         }
-        self.crew.join();
+        self.pool.join();
     }
 
-    /// Until something changed, or it is time to look anyway.
+    /// Until something changed, or it is time to sync anyway.
     fn wait(&self, news: Option<&LinkMonitor>) {
         let Some(news) = news else { return thread::sleep(LOOK_BLIND) };
         let until = now().plus(LOOK_AGAIN);
@@ -153,9 +153,9 @@ impl Watch {
         }
     }
 
-    fn look(&mut self, all: &[Interface], globs: &GlobSet) {
+    fn sync(&mut self, all: &[Interface], globs: &GlobSet) {
         let found: Vec<_> = all.iter().filter(|link| globs.is_match(&link.name)).collect();
-        let _ = self.sender.try_send(Feed::Matching(found.len()));
+        let _ = self.sender.try_send(SourceMessage::Matching(found.len()));
         self.running.retain(|_, running| !running.handle.is_ended());
         let time = now();
         let mut fresh = Vec::new();
@@ -165,21 +165,21 @@ impl Watch {
                 // Another interface under the same name: its tap is opened when this one has ended.
                 Some(running) if running.index != link.index => {
                     running.handle.stop();
-                    self.tell_gone(&point);
+                    self.report_gone(&point);
                 }
-                Some(_) => self.tell(link.link_event()),
-                None if !link.up => self.tell_down(&point),
+                Some(_) => self.report(link.link_event()),
+                None if !link.up => self.report_down(&point),
                 None if self.refused.get(&point).is_none_or(|until| *until <= time) => fresh.push((point, *link)),
                 None => {}
             }
         }
-        self.tell_vanished(&found);
+        self.report_vanished(&found);
         fresh.truncate(MAX_TAPS.saturating_sub(self.running.len()));
         self.open(&fresh, &self.plan.own_sockets(all));
         self.refused.retain(|point, _| found.iter().any(|link| link.name == point.as_str()));
     }
 
-    /// Opens taps, several at a time, and hands them to the crew.
+    /// Opens taps, several at a time, and hands them to the pool.
     fn open(&mut self, fresh: &[(ObservationPoint, &Interface)], own: &[SocketAddr]) {
         let mut used: u64 = self.running.values().map(|running| u64::from(running.ring_bytes)).sum();
         for (done, group) in fresh.chunks(OPENERS).enumerate() {
@@ -200,24 +200,24 @@ impl Watch {
                     }
                     Err(error) => {
                         self.refused.insert(point.clone(), now().plus(PATIENCE));
-                        let _ = self.sender.try_send(Feed::TapRefused(point.clone(), format!("{error:#}")));
+                        let _ = self.sender.try_send(SourceMessage::TapRefused(point.clone(), format!("{error:#}")));
                     }
                 }
             }
             // Once more: only now are they promiscuous.
             self.examine(&mut links, |_| true);
             for link in links {
-                self.tell(link.link_event());
+                self.report(link.link_event());
             }
         }
     }
 
     fn start(&mut self, tap: Tap) -> anyhow::Result<TapHandle> {
-        let sink = Sink::new(&self.sender, self.recorder.as_ref(), &tap, self.plan.snap.most())?;
-        self.crew.add(tap, sink).context("starting a capture thread")
+        let sink = EngineSink::new(&self.sender, self.recorder.as_ref(), &tap, self.plan.snap.most())?;
+        self.pool.add(tap, sink).context("starting a capture thread")
     }
 
-    /// Looks closer where the kernel lets; else what was told before still stands.
+    /// KernelPoller closer where the kernel lets; else what was reported before still stands.
     fn examine(&mut self, links: &mut [Interface], observed: impl Fn(&Interface) -> bool) {
         if links.is_empty() {
             return;
@@ -225,9 +225,9 @@ impl Watch {
         let failed = host::examine(links, observed).err();
         if let Some(error) = &failed {
             for link in links {
-                let told = self.told.get(&ObservationPoint::new(&link.name));
-                link.promiscuous = told.and_then(|told| told.promiscuous);
-                link.programs = told.map(|told| told.programs.clone()).unwrap_or_default();
+                let reported = self.reported.get(&ObservationPoint::new(&link.name));
+                link.promiscuous = reported.and_then(|reported| reported.promiscuous);
+                link.programs = reported.map(|reported| reported.programs.clone()).unwrap_or_default();
             }
             if !self.unexamined {
                 tracing::warn!("whether interfaces are promiscuous and have programs is not known: {error}");
@@ -237,42 +237,42 @@ impl Watch {
     }
 
     /// Tells what is new of an interface that is captured.
-    fn tell(&mut self, link: LinkEvent) {
-        if self.told.get(&link.point) != Some(&link) {
-            tell(&self.sender, link.clone());
-            self.told.insert(link.point.clone(), link);
+    fn report(&mut self, link: LinkEvent) {
+        if self.reported.get(&link.point) != Some(&link) {
+            report(&self.sender, link.clone());
+            self.reported.insert(link.point.clone(), link);
         }
     }
 
     /// It is there but nothing can be captured on it any more.
-    fn tell_down(&mut self, point: &ObservationPoint) {
-        if let Some(told) = self.told.get(point).filter(|told| told.up) {
-            self.tell(LinkEvent { up: false, ..told.clone() });
+    fn report_down(&mut self, point: &ObservationPoint) {
+        if let Some(reported) = self.reported.get(point).filter(|reported| reported.up) {
+            self.report(LinkEvent { up: false, ..reported.clone() });
         }
     }
 
-    fn tell_gone(&mut self, point: &ObservationPoint) {
-        self.tell_down(point);
-        self.told.remove(point);
+    fn report_gone(&mut self, point: &ObservationPoint) {
+        self.report_down(point);
+        self.reported.remove(point);
     }
 
-    fn tell_vanished(&mut self, found: &[&Interface]) {
+    fn report_vanished(&mut self, found: &[&Interface]) {
         let is_there = |point: &ObservationPoint| found.iter().any(|link| link.name == point.as_str());
-        let gone: Vec<_> = self.told.keys().filter(|point| !is_there(point)).cloned().collect();
+        let gone: Vec<_> = self.reported.keys().filter(|point| !is_there(point)).cloned().collect();
         for point in gone {
-            self.tell_gone(&point);
+            self.report_gone(&point);
         }
     }
 }
 
 /// A fact of an observation point.
-pub(super) fn tell(sender: &Sender<Feed>, link: LinkEvent) {
+pub(super) fn report(sender: &Sender<SourceMessage>, link: LinkEvent) {
     let input = Input::new(now(), Fact::Recorded(RecordedFact::Link(link)));
     // Fails only when the engine is gone.
-    let _ = sender.send(Feed::Fact(input));
+    let _ = sender.send(SourceMessage::Fact(input));
 }
 
-impl Plan {
+impl CapturePlan {
     pub(super) fn new(config: &CaptureConfig, meter: MeterLimits, listen: Option<SocketAddr>, recording: bool) -> Self {
         Self {
             snap: snap(config, recording),
@@ -312,15 +312,15 @@ fn open_group(group: &[(ObservationPoint, &Interface)], options: &TapOptions) ->
 
 /// Hands batches to the engine's thread, and packets to the recording.
 #[derive(Debug)]
-pub(super) struct Sink {
-    sender: Sender<Feed>,
+pub(super) struct EngineSink {
+    sender: Sender<SourceMessage>,
     recording: Option<(Arc<Recorder>, u32)>,
 }
 
-impl Sink {
+impl EngineSink {
     /// For a tap that was just opened; its packets are recorded where there is a recording.
     pub(super) fn new(
-        sender: &Sender<Feed>,
+        sender: &Sender<SourceMessage>,
         recorder: Option<&Arc<Recorder>>,
         tap: &Tap,
         snap_length: u32,
@@ -331,10 +331,10 @@ impl Sink {
     }
 }
 
-impl TapSink for Sink {
+impl TapSink for EngineSink {
     fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>> {
-        match self.sender.try_send(Feed::Tap(batch)).map_err(TrySendError::into_inner) {
-            Err(Feed::Tap(batch)) => Err(Box::new(batch)),
+        match self.sender.try_send(SourceMessage::Tap(batch)).map_err(TrySendError::into_inner) {
+            Err(SourceMessage::Tap(batch)) => Err(Box::new(batch)),
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -347,15 +347,15 @@ impl TapSink for Sink {
 
     /// The end of a tap is rare: where the queue is full, a thread of its own waits for room.
     fn ended(&mut self, last: TapBatch, reason: Option<String>) {
-        let ended = Feed::TapEnded(last.point.clone(), reason);
+        let ended = SourceMessage::TapEnded(last.point.clone(), reason);
         let sender = self.sender.clone();
-        let refused = match self.sender.try_send(Feed::Tap(last)) {
+        let refused = match self.sender.try_send(SourceMessage::Tap(last)) {
             Ok(()) => self.sender.try_send(ended).err().map(|error| vec![error.into_inner()]),
             Err(error) => Some(vec![error.into_inner(), ended]),
         };
         if let Some(refused) = refused {
             // Fails only when the engine is gone, or when the host gives no thread any more.
-            let wait = move || refused.into_iter().for_each(|feed| drop(sender.send(feed)));
+            let wait = move || refused.into_iter().for_each(|message| drop(sender.send(message)));
             let _ = thread::Builder::new().name("last-batch".to_owned()).spawn(wait);
         }
     }

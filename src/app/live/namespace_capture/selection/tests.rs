@@ -9,9 +9,9 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(1_764_000_000 + seconds)
 }
 
-fn known(mode: InsideNamespaces) -> Known {
+fn known(mode: InsideNamespaces) -> EntryPolicy {
     let globs = GlobSetBuilder::new().add(Glob::new("br-*").expect("glob")).build().expect("globs");
-    let mut known = Known::new(mode, globs);
+    let mut known = EntryPolicy::new(mode, globs);
     for (driver, bridge) in [("bridge", Some("br-net")), ("macvlan", None)] {
         let network = RuntimeNetwork {
             id: driver.to_owned(),
@@ -48,7 +48,7 @@ fn interface(name: &str, master: Option<&str>) -> Interface {
 }
 
 /// Names of those wanted, so many seconds after the workloads were told.
-fn wanted(known: &Known, seconds: i64) -> Vec<String> {
+fn wanted(known: &EntryPolicy, seconds: i64) -> Vec<String> {
     let links = [
         interface("br-net", None),
         interface("cni0", None),
@@ -59,7 +59,7 @@ fn wanted(known: &Known, seconds: i64) -> Vec<String> {
     known.wanted(&host, at(seconds)).iter().map(|workload| workload.name.clone()).collect()
 }
 
-fn told(mode: InsideNamespaces, workloads: Vec<Workload>) -> Known {
+fn told(mode: InsideNamespaces, workloads: Vec<Workload>) -> EntryPolicy {
     let mut known = known(mode);
     for workload in workloads {
         known.take(InventoryEvent::Workload(Arc::new(workload)), at(0));

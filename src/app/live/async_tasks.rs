@@ -15,9 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::LiveOptions;
-use super::feed::Feed;
+use super::message::SourceMessage;
 use super::runtimes;
-use crate::app::publish::Publisher;
+use super::snapshots::SnapshotPublisher;
 use crate::input::InventoryEvent;
 use crate::serve;
 
@@ -25,7 +25,7 @@ use crate::serve;
 const GRACE: Duration = Duration::from_millis(500);
 
 /// The running tasks.
-pub struct Sockets {
+pub struct AsyncTasks {
     runtime: Runtime,
     stopping: watch::Sender<bool>,
 }
@@ -33,11 +33,11 @@ pub struct Sockets {
 /// Starts the readers of the runtimes, the HTTP endpoint, and the wait for the end.
 pub fn start(
     options: &LiveOptions,
-    publisher: &Publisher,
-    sender: Sender<Feed>,
+    publisher: &SnapshotPublisher,
+    sender: Sender<SourceMessage>,
     listeners: Vec<Sender<InventoryEvent>>,
     stop: Arc<AtomicBool>,
-) -> anyhow::Result<Sockets> {
+) -> anyhow::Result<AsyncTasks> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("sockets")
@@ -61,10 +61,10 @@ pub fn start(
         });
     }
     runtime.spawn(runtimes::watch(options.config.runtimes.clone(), sender, listeners, publisher.readers(), stopped));
-    Ok(Sockets { runtime, stopping })
+    Ok(AsyncTasks { runtime, stopping })
 }
 
-impl Sockets {
+impl AsyncTasks {
     /// Tells all tasks to end.
     pub fn tell_to_stop(&self) {
         // Fails only when every task has ended already.

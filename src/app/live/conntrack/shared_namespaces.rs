@@ -18,7 +18,7 @@ pub(super) const MAX_NAMESPACES: usize = 64;
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct SharedNamespaces {
     own: Option<NetnsId>,
     pids: BTreeMap<WorkloadId, u32>,
     wanted: BTreeSet<NetnsId>,
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     crowded: bool,
 }
 
-impl Shared {
+impl SharedNamespaces {
     pub(super) fn new(own: Option<NetnsId>) -> Self {
         let (pids, wanted) = (BTreeMap::new(), BTreeSet::new());
         Self { own, pids, wanted, looked: Timestamp::MIN, news: false, crowded: false }
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn two_workloads_in_one_namespace_share_it_until_one_stops() {
         let own = Netns::own().expect("the own namespace");
-        let mut shared = Shared::new(None);
+        let mut shared = SharedNamespaces::new(None);
         let (second, me) = (Timestamp::from_secs, std::process::id());
         shared.hear(&running("a", me));
         assert_eq!(shared.wanted(second(1)), Some(BTreeMap::new()), "one alone shares nothing");
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(shared.wanted(second(1)), None, "nothing new");
         shared.hear(&InventoryEvent::Stopped { id: WorkloadId::new("a"), until: second(2) });
         assert_eq!(shared.wanted(second(1)), Some(BTreeMap::new()));
-        let mut host = Shared::new(Some(own));
+        let mut host = SharedNamespaces::new(Some(own));
         host.hear(&running("a", me));
         host.hear(&running("b", me));
         assert_eq!(host.wanted(second(1)), Some(BTreeMap::new()), "the host's own is heard anyway");
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn processes_that_are_gone_share_nothing_and_the_table_is_bounded() {
-        let mut shared = Shared::new(None);
+        let mut shared = SharedNamespaces::new(None);
         for number in 0..=MAX_WORKLOADS {
             shared.hear(&running(&number.to_string(), u32::MAX));
         }

@@ -1,4 +1,4 @@
-//! Looks at the kernel while the sniffer runs: who is in which namespace, who holds which socket.
+//! KernelPoller at the kernel while the sniffer runs: who is in which namespace, who holds which socket.
 //!
 //! Contract: hears every inventory event; a workload that starts is looked at at once (events that come within [`GATHER`] together),
 //! sockets every 20 ms (where there are none to look at, news every 50 ms) and everything every 100 ms, or less often, so that each costs
@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::time::TimeValLike as _;
 use nix::time::{ClockId, clock_gettime};
 
-use super::feed::Feed;
+use super::message::SourceMessage;
 use crate::host::kernel::Collector;
 use crate::input::{Fact, Input, InventoryEvent, KernelFact, MissedKind, RecordedFact};
 use crate::observe::live::now;
@@ -43,11 +43,14 @@ const MIN_ALL: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(10);
 
 /// Starts the thread; inventory events are to be sent where it says.
-pub fn start(sender: Sender<Feed>, stop: Arc<AtomicBool>) -> anyhow::Result<(Sender<InventoryEvent>, JoinHandle<()>)> {
+pub fn start(
+    sender: Sender<SourceMessage>,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<(Sender<InventoryEvent>, JoinHandle<()>)> {
     allow_descriptors();
     let (tell, events) = crossbeam_channel::bounded(EVENTS);
     let run = move || match Collector::new() {
-        Ok(collector) => Looks::new(collector, sender).run(&events, &stop),
+        Ok(collector) => KernelPoller::new(collector, sender).run(&events, &stop),
         Err(error) => tracing::warn!("the kernel's namespaces and sockets are not looked at: {error}"),
     };
     let thread = thread::Builder::new().name("kernel".to_owned()).spawn(run).context("starting the kernel's thread")?;
@@ -63,23 +66,23 @@ fn allow_descriptors() {
     }
 }
 
-struct Looks {
+struct KernelPoller {
     collector: Collector,
-    sender: Sender<Feed>,
+    sender: Sender<SourceMessage>,
     waiting: VecDeque<Input>,
     dropped: u64,
-    sockets: Pace,
-    all: Pace,
+    sockets: PollInterval,
+    all: PollInterval,
 }
 
 /// When the next look of a kind is due.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct PollInterval {
     least: Duration,
     due: Timestamp,
 }
 
-impl Pace {
+impl PollInterval {
     const fn new(least: Duration) -> Self {
         Self { least, due: Timestamp::MIN }
     }
@@ -99,9 +102,9 @@ fn period(least: Duration, cost: Duration) -> Duration {
     cost.saturating_mul(SHARE).clamp(least, MAX_PERIOD)
 }
 
-impl Looks {
-    fn new(collector: Collector, sender: Sender<Feed>) -> Self {
-        let (sockets, all) = (Pace::new(MIN_SOCKETS), Pace::new(MIN_ALL));
+impl KernelPoller {
+    fn new(collector: Collector, sender: Sender<SourceMessage>) -> Self {
+        let (sockets, all) = (PollInterval::new(MIN_SOCKETS), PollInterval::new(MIN_ALL));
         Self { collector, sender, waiting: VecDeque::new(), dropped: 0, sockets, all }
     }
 
@@ -172,7 +175,9 @@ impl Looks {
             self.hold(vec![KernelFact::Missed { what: MissedKind::Overflow, count }]);
         }
         while let Some(input) = self.waiting.pop_front() {
-            if let Err(TrySendError::Full(Feed::Fact(input))) = self.sender.try_send(Feed::Fact(input)) {
+            if let Err(TrySendError::Full(SourceMessage::Fact(input))) =
+                self.sender.try_send(SourceMessage::Fact(input))
+            {
                 return self.waiting.push_front(input);
             }
         }
@@ -198,10 +203,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_does_not_stop_the_looks() {
-        let mut pace = Pace::new(MIN_ALL);
-        pace.spent(Timestamp::from_secs(1_000_000), Duration::ZERO);
-        assert_eq!(pace.left(Timestamp::from_secs(5)), MAX_PERIOD);
-        assert_eq!(pace.left(Timestamp::from_secs(1_000_001)), Duration::ZERO);
+        let mut interval = PollInterval::new(MIN_ALL);
+        interval.spent(Timestamp::from_secs(1_000_000), Duration::ZERO);
+        assert_eq!(interval.left(Timestamp::from_secs(5)), MAX_PERIOD);
+        assert_eq!(interval.left(Timestamp::from_secs(1_000_001)), Duration::ZERO);
     }
 
     #[test]
@@ -213,8 +218,8 @@ mod tests {
             format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "test", "pid": {}}}"#, std::process::id());
         tee.send(InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload"))))
             .expect("the thread");
-        let told = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(10)).ok()).any(|feed| {
-            matches!(feed, Feed::Fact(Input { fact: Fact::Recorded(RecordedFact::Kernel(KernelFact::Processes(told))), .. })
+        let told = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(10)).ok()).any(|message| {
+            matches!(message, SourceMessage::Fact(Input { fact: Fact::Recorded(RecordedFact::Kernel(KernelFact::Processes(told))), .. })
                 if told.workload.as_str() == "self")
         });
         assert!(told);
@@ -226,14 +231,14 @@ mod tests {
     #[test]
     fn facts_that_find_no_room_wait_in_order() {
         let (sender, receiver) = crossbeam_channel::bounded(1);
-        let mut looks = Looks::new(Collector::new().expect("the kernel"), sender);
+        let mut looks = KernelPoller::new(Collector::new().expect("the kernel"), sender);
         let missed = |count| KernelFact::Missed { what: MissedKind::ShortSocket, count };
         looks.hold(vec![missed(1), missed(2), missed(3)]);
         let mut counts = Vec::new();
         for _ in 0..3 {
             looks.send();
-            for feed in receiver.try_iter() {
-                let Feed::Fact(input) = feed else { panic!("{feed:?}") };
+            for message in receiver.try_iter() {
+                let SourceMessage::Fact(input) = message else { panic!("{message:?}") };
                 let Fact::Recorded(RecordedFact::Kernel(KernelFact::Missed { count, .. })) = input.fact else {
                     panic!("{input:?}")
                 };

@@ -3,10 +3,10 @@
 //! Contract: opened when the runtime tells of the workload, closed when it stops; a socket left open would keep the namespace and
 //! its interfaces alive. Entered only on demand (`capture.inside_namespaces`); without permission that is said and tried again
 //! slowly. Limits: [`MAX_TAPS`] taps, [`MAX_OF_ONE`] a namespace; an interface made later is found within [`LOOK_AGAIN`].
-//! Design: a thread and a crew of its own, so that the host's interfaces wait for nobody; a short-lived thread enters a namespace
+//! Design: a thread and a pool of its own, so that the host's interfaces wait for nobody; a short-lived thread enters a namespace
 //! and opens the sockets, which stay there. A quarter of the ring budget is for these taps, beside the rest.
 
-mod policy;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use self::policy::{HostLinks, Known, point_name};
-use super::feed::Feed;
-use super::taps::{Plan, Sink, globs, tell};
+use self::selection::{EntryPolicy, HostLinks, point_name};
+use super::host_capture::{CapturePlan, EngineSink, globs, report};
+use super::message::SourceMessage;
 use crate::app::recorder::Recorder;
 use crate::config::CaptureConfig;
 use crate::host::{self, EnterError, Interface, Netns};
@@ -31,7 +31,7 @@ use crate::time::Timestamp;
 const MAX_TAPS: usize = 256;
 /// Of one namespace: whoever is in there can make thousands of interfaces.
 const MAX_OF_ONE: usize = 8;
-/// Addresses of one interface that are told; whoever is in there can give it thousands.
+/// Addresses of one interface that are reported; whoever is in there can give it thousands.
 const MAX_ADDRESSES: usize = 64;
 /// Namespaces newly entered in one look, which takes long because taps are opened; events are taken in between.
 const ENTERED_AT_ONCE: usize = 4;
@@ -45,7 +45,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// After a refusal, before the next try.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Under this name a refusal that concerns all is told.
+/// Under this name a refusal that concerns all is reported.
 const ALL: &str = "inside namespaces";
 
 /// A namespace that was entered.
@@ -54,13 +54,13 @@ struct Entered {
     netns: NetnsId,
     looked: Timestamp,
     /// By the interface's index in there.
-    taps: BTreeMap<u32, Inner>,
+    taps: BTreeMap<u32, NamespaceTap>,
 }
 
 /// A tap in there.
-struct Inner {
+struct NamespaceTap {
     handle: TapHandle,
-    told: LinkEvent,
+    reported: LinkEvent,
     ring_bytes: u32,
 }
 
@@ -72,41 +72,41 @@ struct Found {
     left_out: usize,
 }
 
-struct Inside {
-    known: Known,
-    plan: Plan,
-    crew: CapturePool<Sink>,
-    sender: Sender<Feed>,
+struct NamespaceCapture {
+    policy: EntryPolicy,
+    plan: CapturePlan,
+    pool: CapturePool<EngineSink>,
+    sender: Sender<SourceMessage>,
     recorder: Option<Arc<Recorder>>,
     stop: Arc<AtomicBool>,
     own: NetnsId,
     entered: BTreeMap<WorkloadId, Entered>,
     /// Told to end; their names are not given again until they have.
     ending: Vec<(ObservationPoint, TapHandle)>,
-    /// Not before this time again, and the name under which that was told.
+    /// Not before this time again, and the name under which that was reported.
     refused: BTreeMap<WorkloadId, (Timestamp, Option<ObservationPoint>)>,
 }
 
 /// What the thread needs beside the configuration.
-pub struct Wiring {
+pub struct Channels {
     /// Where everything goes.
-    pub sender: Sender<Feed>,
+    pub sender: Sender<SourceMessage>,
     /// The recording.
     pub recorder: Option<Arc<Recorder>>,
-    /// What the runtimes tell.
+    /// What the runtimes report.
     pub events: Receiver<InventoryEvent>,
     /// Ends it.
     pub stop: Arc<AtomicBool>,
 }
 
 /// Starts the thread.
-pub fn watch(config: &CaptureConfig, plan: Plan, wiring: Wiring) -> anyhow::Result<JoinHandle<()>> {
-    let Wiring { sender, recorder, events, stop } = wiring;
+pub fn watch(config: &CaptureConfig, plan: CapturePlan, channels: Channels) -> anyhow::Result<JoinHandle<()>> {
+    let Channels { sender, recorder, events, stop } = channels;
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let inside = Inside {
-        known: Known::new(config.inside_namespaces, globs(&config.interfaces)?),
+    let inside = NamespaceCapture {
+        policy: EntryPolicy::new(config.inside_namespaces, globs(&config.interfaces)?),
         plan,
-        crew: CapturePool::new(config.threads.min(processors), Arc::clone(&stop)),
+        pool: CapturePool::new(config.threads.min(processors), Arc::clone(&stop)),
         sender,
         recorder,
         stop,
@@ -119,13 +119,13 @@ pub fn watch(config: &CaptureConfig, plan: Plan, wiring: Wiring) -> anyhow::Resu
     thread::Builder::new().name("namespaces".to_owned()).spawn(run).context("starting the watch of namespaces")
 }
 
-impl Inside {
+impl NamespaceCapture {
     fn run(mut self, events: &Receiver<InventoryEvent>) {
         let mut looked = Timestamp::MIN;
         while !self.stop.load(Ordering::Relaxed) {
             let news = match events.recv_timeout(WAIT) {
                 Ok(event) => {
-                    self.known.take(event, now());
+                    self.policy.take(event, now());
                     true
                 }
                 Err(RecvTimeoutError::Timeout) => false,
@@ -135,14 +135,14 @@ impl Inside {
                 }
             };
             for event in events.try_iter() {
-                self.known.take(event, now());
+                self.policy.take(event, now());
             }
             if news || now().since(looked) >= LOOK {
                 looked = now();
                 self.look(looked);
             }
         }
-        self.crew.join();
+        self.pool.join();
     }
 
     fn look(&mut self, time: Timestamp) {
@@ -150,10 +150,10 @@ impl Inside {
             Ok(host) => host,
             Err(error) => return tracing::warn!("listing the interfaces failed: {error}"),
         };
-        // Where the kernel does not tell of bridges, a veth that is not captured itself counts as not captured.
+        // Where the kernel does not report of bridges, a veth that is not captured itself counts as not captured.
         let _ = host::examine(&mut host, |_| false);
         let by_name: HostLinks<'_> = host.iter().map(|link| (link.name.as_str(), link)).collect();
-        let wanted = self.known.wanted(&by_name, time);
+        let wanted = self.policy.wanted(&by_name, time);
         self.close(&wanted);
         let own = self.plan.own_sockets(&host);
         for workload in self.due(&wanted, time) {
@@ -181,17 +181,17 @@ impl Inside {
         self.refused.retain(|id, (_, point)| {
             let stays = is_wanted(id);
             if !stays && let Some(point) = point.take() {
-                let _ = sender.try_send(Feed::TapEnded(point, None));
+                let _ = sender.try_send(SourceMessage::TapEnded(point, None));
             }
             stays
         });
     }
 
     /// Tells that a tap ends, and ends it.
-    fn end(&mut self, tap: Inner) {
+    fn end(&mut self, tap: NamespaceTap) {
         tap.handle.stop();
-        let point = tap.told.point.clone();
-        tell(&self.sender, LinkEvent { up: false, ..tap.told });
+        let point = tap.reported.point.clone();
+        report(&self.sender, LinkEvent { up: false, ..tap.reported });
         self.ending.push((point, tap.handle));
     }
 
@@ -217,11 +217,11 @@ impl Inside {
         TapOptions { snap: self.plan.snap, ring_bytes, meter: self.plan.meter, own }
     }
 
-    fn taps(&self) -> impl Iterator<Item = &Inner> {
+    fn taps(&self) -> impl Iterator<Item = &NamespaceTap> {
         self.entered.values().flat_map(|entered| entered.taps.values())
     }
 
-    /// Looks into a namespace, captures what is new there, tells what changed.
+    /// KernelPoller into a namespace, captures what is new there, tells what changed.
     fn enter(&mut self, workload: &Arc<Workload>, options: &TapOptions, time: Timestamp) -> anyhow::Result<()> {
         let Some(pid) = workload.pid else { return Ok(()) };
         let netns = Netns::of(pid)?;
@@ -236,7 +236,7 @@ impl Inside {
         let room = MAX_TAPS.saturating_sub(self.taps().count());
         let found = netns.call(|| self.open(workload, options, room))??;
         let mut taps = self.entered.remove(&workload.id).map(|entered| entered.taps).unwrap_or_default();
-        self.tell_changes(&mut taps, &found.links);
+        self.report_changes(&mut taps, &found.links);
         let mut refusal = (found.left_out > 0).then(|| {
             let (name, left_out) = (&workload.name, found.left_out);
             anyhow::anyhow!("{left_out} interfaces inside {name:?} are not captured: at most {MAX_OF_ONE} of one workload and {MAX_TAPS} in all")
@@ -273,7 +273,7 @@ impl Inside {
             let tap = Tap::open_inside(&link.name, point, options).map_err(anyhow::Error::from);
             opened.push((link, tap));
         }
-        // Afterwards, for only now are they promiscuous. What the kernel does not tell stays absent.
+        // Afterwards, for only now are they promiscuous. What the kernel does not report stays absent.
         let _ =
             host::examine(&mut links, |link| has(link) || opened.iter().any(|(opened, _)| opened.index == link.index));
         for link in &mut links {
@@ -288,15 +288,21 @@ impl Inside {
     }
 
     fn is_taken(&self, point: &ObservationPoint) -> bool {
-        self.taps().any(|tap| tap.told.point == *point) || self.ending.iter().any(|(ending, _)| ending == point)
+        self.taps().any(|tap| tap.reported.point == *point) || self.ending.iter().any(|(ending, _)| ending == point)
     }
 
-    fn start(&mut self, tap: Tap, link: &Interface, inside: &WorkloadId, ring_bytes: u32) -> anyhow::Result<Inner> {
-        let told = LinkEvent { point: tap.point().clone(), inside: Some(inside.clone()), ..link.link_event() };
-        let sink = Sink::new(&self.sender, self.recorder.as_ref(), &tap, self.plan.snap.most())?;
-        let handle = self.crew.add(tap, sink).context("starting a capture thread")?;
-        tell(&self.sender, told.clone());
-        Ok(Inner { handle, told, ring_bytes })
+    fn start(
+        &mut self,
+        tap: Tap,
+        link: &Interface,
+        inside: &WorkloadId,
+        ring_bytes: u32,
+    ) -> anyhow::Result<NamespaceTap> {
+        let reported = LinkEvent { point: tap.point().clone(), inside: Some(inside.clone()), ..link.link_event() };
+        let sink = EngineSink::new(&self.sender, self.recorder.as_ref(), &tap, self.plan.snap.most())?;
+        let handle = self.pool.add(tap, sink).context("starting a capture thread")?;
+        report(&self.sender, reported.clone());
+        Ok(NamespaceTap { handle, reported, ring_bytes })
     }
 
     /// Taps that ended by themselves: their interface went away or down.
@@ -308,27 +314,30 @@ impl Inside {
         }
     }
 
-    fn tell_changes(&self, taps: &mut BTreeMap<u32, Inner>, links: &[Interface]) {
+    fn report_changes(&self, taps: &mut BTreeMap<u32, NamespaceTap>, links: &[Interface]) {
         for link in links {
             let Some(tap) = taps.get_mut(&link.index) else { continue };
-            let kept =
-                LinkEvent { point: tap.told.point.clone(), inside: tap.told.inside.clone(), ..link.link_event() };
-            if kept != tap.told {
-                tell(&self.sender, kept.clone());
-                tap.told = kept;
+            let kept = LinkEvent {
+                point: tap.reported.point.clone(),
+                inside: tap.reported.inside.clone(),
+                ..link.link_event()
+            };
+            if kept != tap.reported {
+                report(&self.sender, kept.clone());
+                tap.reported = kept;
             }
         }
     }
 
     fn refuse(&mut self, workload: &Workload, error: &anyhow::Error, time: Timestamp) {
         let point = match error.downcast_ref::<EnterError>() {
-            // It ended meanwhile, which the runtime will tell.
+            // It ended meanwhile, which the runtime will report.
             Some(EnterError::Gone { .. }) => None,
             Some(EnterError::Permission) => Some(ObservationPoint::new(ALL)),
             Some(EnterError::Other { .. }) | None => Some(point_name(workload, "all", 0, |_| false)),
         };
         if let Some(point) = &point {
-            let _ = self.sender.try_send(Feed::TapRefused(point.clone(), format!("{error:#}")));
+            let _ = self.sender.try_send(SourceMessage::TapRefused(point.clone(), format!("{error:#}")));
         }
         self.refused.insert(workload.id.clone(), (time.plus(PATIENCE), point));
     }
@@ -336,7 +345,7 @@ impl Inside {
     /// It was refused before, and is not any more.
     fn clear(&mut self, id: &WorkloadId) {
         if let Some((_, Some(point))) = self.refused.remove(id) {
-            let _ = self.sender.try_send(Feed::TapEnded(point, None));
+            let _ = self.sender.try_send(SourceMessage::TapEnded(point, None));
         }
     }
 }

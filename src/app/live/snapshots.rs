@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::live::{Books, ConntrackCell};
-use super::top::Screen;
+use super::conntrack::Cell as ConntrackCell;
+use super::status::SourceStatus;
+use crate::app::screen::Screen;
 use crate::engine::{BoardView, Engine};
 use crate::input::RuntimeName;
 use crate::serve::{PointCounters, Snapshot, SnapshotCell};
@@ -22,9 +23,9 @@ pub type Count = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>;
 
 /// The counters of all readers, by runtime; shared with those who start them.
 #[derive(Clone, Default)]
-pub struct Readers(Arc<Mutex<BTreeMap<RuntimeName, Count>>>);
+pub struct ReaderStats(Arc<Mutex<BTreeMap<RuntimeName, Count>>>);
 
-impl Readers {
+impl ReaderStats {
     /// Counts what the reader of a runtime does from now on.
     pub fn insert(&self, runtime: &RuntimeName, count: impl Fn() -> Vec<(&'static str, u64)> + Send + 'static) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(runtime.clone(), Box::new(count));
@@ -41,16 +42,16 @@ impl Readers {
     }
 }
 
-impl std::fmt::Debug for Readers {
+impl std::fmt::Debug for ReaderStats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Readers").field(&self.read()).finish()
+        f.debug_tuple("ReaderStats").field(&self.read()).finish()
     }
 }
 
 /// The publisher's side of the cell.
 #[derive(Debug)]
-pub struct Publisher {
-    readers: Readers,
+pub struct SnapshotPublisher {
+    readers: ReaderStats,
     conntrack: ConntrackCell,
     cell: SnapshotCell,
     published: Timestamp,
@@ -67,23 +68,23 @@ struct Showing {
     revision: u64,
 }
 
-impl Default for Publisher {
+impl Default for SnapshotPublisher {
     fn default() -> Self {
         let cell = SnapshotCell::default();
         cell.publish(Snapshot { not_ready: vec!["starting".to_owned()], ..Snapshot::default() });
-        let (readers, conntrack) = (Readers::default(), ConntrackCell::default());
+        let (readers, conntrack) = (ReaderStats::default(), ConntrackCell::default());
         Self { readers, conntrack, cell, published: Timestamp::MIN, screen: None }
     }
 }
 
-impl Publisher {
+impl SnapshotPublisher {
     /// The cell that requests read.
     pub fn cell(&self) -> SnapshotCell {
         self.cell.clone()
     }
 
     /// Where the readers of the runtimes leave their counters.
-    pub fn readers(&self) -> Readers {
+    pub fn readers(&self) -> ReaderStats {
         self.readers.clone()
     }
 
@@ -100,12 +101,12 @@ impl Publisher {
     }
 
     /// Publishes, unless that was done within the interval. A clock that went back counts as a new interval.
-    pub fn publish(&mut self, now: Timestamp, engine: &mut Engine, books: &Books) {
+    pub fn publish(&mut self, now: Timestamp, engine: &mut Engine, status: &SourceStatus) {
         if now >= self.published && now < self.published.plus(INTERVAL) {
             return;
         }
         self.published = now;
-        let mut points: std::collections::BTreeMap<_, _> = books
+        let mut points: std::collections::BTreeMap<_, _> = status
             .points()
             .into_iter()
             .map(|point| {
@@ -121,15 +122,15 @@ impl Publisher {
                 (point.observation_point, counters)
             })
             .collect();
-        for (point, flows) in books.active_flows() {
+        for (point, flows) in status.active_flows() {
             points.entry(point.to_string()).or_default().flows_active = flows;
         }
         let readers = self.readers.read();
         let conntrack = *self.conntrack.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot =
-            Snapshot { at: now, points, readers, conntrack, engine: engine.stats(), not_ready: books.not_ready() };
+            Snapshot { at: now, points, readers, conntrack, engine: engine.stats(), not_ready: status.not_ready() };
         if let Some(showing) = &mut self.screen {
-            showing.show(now, &snapshot, engine, books.active_flows().count());
+            showing.show(now, &snapshot, engine, status.active_flows().count());
         }
         self.cell.publish(snapshot);
     }

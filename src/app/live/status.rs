@@ -1,9 +1,10 @@
-//! What the sources tell the engine's thread, and the books kept of it.
+//! What the sources are doing, as their messages say: counters by point, and what is wrong.
 //!
 //! Contract: every tap's counters are kept after it ended, so that the summary adds up. Limits: [`MAX_ENDED`] ended points.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::message::SourceMessage;
 use crate::app::summary::PointSummary;
 use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact, RuntimeName};
 use crate::observe::live::TapBatch;
@@ -15,28 +16,9 @@ const OTHERS: &str = "other ended interfaces";
 /// Interfaces that the summary warns of by name.
 const MAX_NAMED: usize = 20;
 
-/// A message to the engine's thread.
-#[derive(Debug)]
-pub enum Feed {
-    /// A tap's batch.
-    Tap(TapBatch),
-    /// A tap ended; the reason, unless it was told to.
-    TapEnded(ObservationPoint, Option<String>),
-    /// An interface could not be captured.
-    TapRefused(ObservationPoint, String),
-    /// A fact from the runtime or the host.
-    Fact(Input),
-    /// Facts of connection tracking, of which there may be many.
-    Facts(Vec<Input>),
-    /// The runtimes that are read now.
-    Runtimes(Vec<RuntimeName>),
-    /// How many interfaces match now.
-    Matching(usize),
-}
-
 /// Counters by point, and what is wrong.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct SourceStatus {
     /// Counters of running taps.
     running: BTreeMap<ObservationPoint, (PointSummary, u64)>,
     /// Counters of ended taps.
@@ -50,29 +32,29 @@ pub struct Books {
     runtimes: Option<BTreeMap<RuntimeName, bool>>,
 }
 
-impl Books {
+impl SourceStatus {
     /// Notes a message and returns its inputs.
-    pub fn take(&mut self, feed: Feed) -> Vec<Input> {
-        match feed {
-            Feed::Tap(batch) => return self.batch(batch),
-            Feed::Fact(input) => {
+    pub fn take(&mut self, message: SourceMessage) -> Vec<Input> {
+        match message {
+            SourceMessage::Tap(batch) => return self.batch(batch),
+            SourceMessage::Fact(input) => {
                 self.fact(&input);
                 return vec![input];
             }
-            Feed::Facts(inputs) => return inputs,
-            Feed::TapEnded(point, reason) => self.tap_ended(point, reason),
-            Feed::TapRefused(point, error) => {
+            SourceMessage::Facts(inputs) => return inputs,
+            SourceMessage::TapEnded(point, reason) => self.tap_ended(point, reason),
+            SourceMessage::TapRefused(point, error) => {
                 if self.refused.insert(point, error.clone()).as_ref() != Some(&error) {
                     tracing::warn!("{error}");
                 }
             }
-            Feed::Runtimes(names) => {
+            SourceMessage::Runtimes(names) => {
                 self.silent.retain(|name, _| names.contains(name));
                 let before = self.runtimes.take().unwrap_or_default();
                 let complete = |name: &RuntimeName| before.get(name).copied().unwrap_or(false);
                 self.runtimes = Some(names.into_iter().map(|name| (name.clone(), complete(&name))).collect());
             }
-            Feed::Matching(count) => self.matching = Some(count),
+            SourceMessage::Matching(count) => self.matching = Some(count),
         }
         Vec::new()
     }

@@ -1,0 +1,38 @@
+//! What a live run is given, and what it leaves.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::app::screen::Screen;
+use crate::app::summary::Summary;
+use crate::config::Config;
+use crate::engine::{Engine, Ledger};
+
+/// What to run.
+#[derive(Debug)]
+pub struct LiveOptions {
+    /// The whole configuration.
+    pub config: Config,
+    /// Stop after so long.
+    pub duration: Option<Duration>,
+    /// Write what the engine consumes to this folder.
+    pub record: Option<PathBuf>,
+    /// The configuration's own text, kept beside a recording.
+    pub config_text: Option<String>,
+    /// Serve metrics and health here; `None` serves nothing.
+    pub listen: Option<SocketAddr>,
+    /// Show the board here, for a terminal; it can also ask for the end.
+    pub screen: Option<Screen>,
+    /// Keep this ledger, for a report.
+    pub ledger: Option<Ledger>,
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct Ended {
+    /// The closing summary.
+    pub summary: Summary,
+    /// The engine as it was then.
+    pub engine: Engine,
+}

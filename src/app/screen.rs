@@ -1,0 +1,36 @@
+//! The shot that the engine's thread publishes and the terminal reads, and the way to end the run.
+//!
+//! Contract: neither side waits for the other for longer than a pointer is swapped. Limits: [`LIMITS`] bound what is kept for it.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::BoardLimits;
+use crate::view::Shot;
+
+/// Bounds of what is shown.
+pub const LIMITS: BoardLimits = BoardLimits { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
+
+/// The latest shot, shared between the engine's thread and the terminal, and the way to end.
+#[derive(Clone, Debug, Default)]
+pub struct Screen {
+    shot: Arc<Mutex<Arc<Shot>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Screen {
+    /// Replaces the shot.
+    pub fn publish(&self, shot: Shot) {
+        *self.shot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shot);
+    }
+
+    /// The latest one.
+    pub fn read(&self) -> Arc<Shot> {
+        Arc::clone(&self.shot.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What ends the run when it is set.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+}
