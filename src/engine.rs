@@ -28,7 +28,7 @@ use crate::input::{
     Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NatFact, RecordedFact, Workload,
 };
 use crate::inventory::Timeline;
-use crate::path::{Judge, PathState, Patience, Scene, Step, Tracker, TrackerLimits};
+use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, TrackerLimits};
 use crate::time::{Timestamp, Watermark};
 use timers::Timers;
 
@@ -47,7 +47,7 @@ pub struct Engine {
     timeline: Timeline,
     tracker: Tracker,
     path: PathState,
-    patience: Patience,
+    grace: GracePeriods,
     rules: Vec<Box<dyn Rule>>,
     desk: Desk,
     stats: EngineStats,
@@ -83,7 +83,7 @@ impl Engine {
             timeline: Timeline::new(config.timeline),
             stats: EngineStats::new(judge.names()),
             tracker: Tracker::new(judge, limits),
-            patience: Patience { transit: timings.transit_grace, hop_ready: timings.hop_ready },
+            grace: GracePeriods { transit: timings.transit_grace, hop_ready: timings.hop_ready },
             rules,
             desk: Desk::new(config.exceptions, desk),
             board: None,
@@ -147,8 +147,8 @@ impl Engine {
     pub fn finish(&mut self, out: &mut Vec<Alert>) {
         let (now, before) = (self.watermark.now(), out.len());
         let mut step = Step::default();
-        let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
-        self.tracker.finish(scene, now, &mut step);
+        let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
+        self.tracker.finish(context, now, &mut step);
         self.take(step, now, out);
         out.extend(self.desk.finish(now));
         self.post(out.get(before..).unwrap_or_default());
@@ -182,8 +182,8 @@ impl Engine {
             match wake {
                 Wake::Flow(id) => {
                     let mut step = Step::default();
-                    let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
-                    self.tracker.on_timer(scene, id, now, &mut step);
+                    let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
+                    self.tracker.on_timer(context, id, now, &mut step);
                     self.take(step, now, out);
                 }
                 Wake::Rule(index) => self.wake_rule(index, now, out),
@@ -213,15 +213,15 @@ impl Engine {
     /// Looks again at flows that wait for what was told.
     fn look_again(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let mut step = Step::default();
-        let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
+        let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
         match fact {
             RecordedFact::Inventory(_) | RecordedFact::Kernel(KernelFact::Namespace(_) | KernelFact::Processes(_)) => {
-                self.tracker.on_inventory(scene, now, &mut step);
+                self.tracker.on_inventory(context, now, &mut step);
             }
             RecordedFact::Kernel(KernelFact::SocketOpened(socket)) => {
-                self.tracker.on_socket(scene, socket, now, &mut step);
+                self.tracker.on_socket(context, socket, now, &mut step);
             }
-            RecordedFact::Nat(NatFact::Bound(binding)) => self.tracker.on_binding(scene, binding, now, &mut step),
+            RecordedFact::Nat(NatFact::Bound(binding)) => self.tracker.on_binding(context, binding, now, &mut step),
             // What is gone or lost tells nothing new of those that wait.
             RecordedFact::Kernel(_)
             | RecordedFact::Link(_)
@@ -267,8 +267,8 @@ impl Engine {
         if event.kind == FlowEventKind::Started {
             self.path.see(&event.record.point, event.record.start);
         }
-        let scene = Scene { timeline: &self.timeline, path: &self.path, patience: self.patience };
-        self.tracker.on_event(scene, event, &mut step);
+        let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
+        self.tracker.on_event(context, event, &mut step);
         let went_on = step.went_on.take();
         self.take(step, now, out);
         if let Some(flow) = went_on {
@@ -291,7 +291,7 @@ impl Engine {
         self.stats.flows_forgotten += step.forgotten;
         for flow in &step.judged {
             self.stats.judged(flow);
-            self.path.note(flow);
+            self.path.record(flow);
             if let Some(ledger) = &mut self.ledger {
                 ledger.judged(&self.timeline, flow);
             }

@@ -6,10 +6,11 @@
 mod contract;
 mod coverage;
 mod destination;
-mod flow_view;
+pub mod dns_detection;
+mod evidence;
 mod judge;
+mod orientation;
 pub mod relay;
-pub mod resolution;
 mod selector;
 mod source;
 mod state;
@@ -18,10 +19,11 @@ mod trail;
 mod verdict;
 
 pub use contract::{Contract, EvidenceKind, Family, Hop, HopKind, PortSpec, Service, Stage};
-pub use coverage::{Blind, ContractCoverage, EvidenceCoverage, HopCoverage, Proof, WorkloadCoverage, coverage};
+pub use coverage::{Blind, ContractCoverage, EvidenceCoverage, HopCoverage, Provability, WorkloadCoverage, coverage};
 pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
-pub use flow_view::{Evidence, FlowView, MissingHop, Oriented, orientations};
-pub use judge::{Judge, Judgement, Outcome, Patience, Scene, Skip};
+pub use evidence::{Evidence, MissingHop};
+pub use judge::{GracePeriods, Judge, JudgeContext, Judgement, Outcome, Skip};
+pub use orientation::{ObservedFlow, Oriented, orientations};
 pub use selector::{Selector, SelectorError, SelectorFile};
 pub use source::{owner_of, responder_of};
 pub use state::{Bindings, HopMemory, HopRecord, Legs, Losses, PathState};

@@ -4,7 +4,7 @@ use super::model::{AlertFlow, AlertWorkload, AttributionInfo, Compose, Direction
 use crate::flow::community_id;
 use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Side, Workload};
 use crate::inventory::{Doubt, Owner};
-use crate::path::{FlowView, Verdict};
+use crate::path::{ObservedFlow, Verdict};
 
 pub(super) fn workload(workload: &Workload) -> AlertWorkload {
     let compose = workload.compose_project().zip(workload.compose_service());
@@ -19,7 +19,7 @@ pub(super) fn workload(workload: &Workload) -> AlertWorkload {
     }
 }
 
-pub(super) fn flow(view: &FlowView) -> AlertFlow {
+pub(super) fn flow(view: &ObservedFlow) -> AlertFlow {
     record(&view.record, view.points.clone(), view.translated.map(translated))
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::RuleMeta;
 use crate::input::{Endpoint, Workload};
 use crate::inventory::Owner;
-use crate::path::{Evidence, FlowView, MissingHop, Verdict};
+use crate::path::{Evidence, MissingHop, ObservedFlow, Verdict};
 use crate::time::Timestamp;
 
 /// How much it matters.
@@ -64,7 +64,7 @@ pub struct Finding {
     /// Attribution of the source, where a flow is involved.
     pub attribution: Option<Owner>,
     /// The flow.
-    pub flow: Option<FlowView>,
+    pub flow: Option<ObservedFlow>,
     /// The other end that the alert lists.
     pub destination: Option<Endpoint>,
     /// Contract that was broken.

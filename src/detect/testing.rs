@@ -13,7 +13,7 @@ use crate::input::{
 };
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline, TimelineLimits};
 use crate::path::{
-    Evidence, FlowView, HopKind, JudgedFlow, Judgement, MissingHop, Oriented, PathState, Selector, SelectorFile,
+    Evidence, HopKind, JudgedFlow, Judgement, MissingHop, ObservedFlow, Oriented, PathState, Selector, SelectorFile,
     Service, Skip, Verdict, responder_of,
 };
 use crate::time::Timestamp;
@@ -92,7 +92,7 @@ impl Bench {
         };
         let back = Oriented { tuple: record.tuple.reversed(), ..oriented.clone() };
         JudgedFlow {
-            view: FlowView { record: record.clone(), points: vec![record.point.clone()], translated: None },
+            view: ObservedFlow { record: record.clone(), points: vec![record.point.clone()], translated: None },
             source: responder_of(&self.timeline, &back),
             oriented,
             answered: record.resp.counters.packets > 0,

@@ -62,12 +62,12 @@ pub struct EvidenceCoverage {
     /// Which.
     pub kind: EvidenceKind,
     /// Whether it can hold.
-    pub proof: Proof,
+    pub proof: Provability,
 }
 
 /// Whether evidence can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub enum Provability {
     /// It can, by these.
     By(Vec<String>),
     /// It cannot.
@@ -77,7 +77,7 @@ pub enum Proof {
 impl HopCoverage {
     /// Whether any of its evidence can hold.
     pub fn can_be_proven(&self) -> bool {
-        self.evidence.iter().any(|evidence| matches!(evidence.proof, Proof::By(_)))
+        self.evidence.iter().any(|evidence| matches!(evidence.proof, Provability::By(_)))
     }
 }
 
@@ -129,7 +129,7 @@ impl Host<'_> {
         let running: Vec<_> = self.timeline.running().filter(is_hop).cloned().collect();
         let evidence = hop.evidence.iter().map(|kind| EvidenceCoverage {
             kind: *kind,
-            proof: self.prove(*kind, hop, &running).map_or_else(Proof::Blind, Proof::By),
+            proof: self.prove(*kind, hop, &running).map_or_else(Provability::Blind, Provability::By),
         });
         HopCoverage {
             name: hop.name.clone(),
@@ -261,8 +261,8 @@ impl Host<'_> {
 
     fn are_in_one(&self, hop: &Workload, workload: &Workload) -> bool {
         let kernel = self.timeline.kernel();
-        let told = |id: &WorkloadId| kernel.netns_of(id);
-        let by_kernel = told(&hop.id).is_some() && told(&hop.id) == told(&workload.id);
+        let netns_of = |id: &WorkloadId| kernel.netns_of(id);
+        let by_kernel = netns_of(&hop.id).is_some() && netns_of(&hop.id) == netns_of(&workload.id);
         by_kernel || home_of(hop) == home_of(workload)
     }
 }

@@ -2,20 +2,20 @@
 //!
 //! Contract: pure. `verified` needs evidence for every stage; `bypassed` and `partial` need proof that a stage was skipped; everything else that a
 //! contract covers, or may cover, is `unobservable` with the reason. Design: contracts are tried in order, DNS first; the first that covers
-//! the flow judges it. [`cover`] says whose contract it is, [`proof`] what each hop's evidence says, [`explain`] which rule speaks.
+//! the flow judges it. [`scope`] says whose contract it is, [`proof`] what each hop's evidence says, [`explain`] which rule speaks.
 
-mod cover;
 mod explain;
 mod proof;
+mod scope;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::cover::{Cover, Reach};
 use self::proof::Proof;
+use self::scope::{Destination, InScope};
 use super::trail::Trail;
 use super::{
-    Contract, Evidence, EvidenceKind, MissingHop, PathState, Service, Stage, Unobservable, Verdict, resolution,
+    Contract, Evidence, EvidenceKind, MissingHop, PathState, Service, Stage, Unobservable, Verdict, dns_detection,
 };
 use crate::inventory::{Owner, Timeline};
 
@@ -63,18 +63,18 @@ pub enum Skip {
 
 /// What the judge knows beside the flow.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene<'a> {
+pub struct JudgeContext<'a> {
     /// Who owned what when.
     pub timeline: &'a Timeline,
     /// Translations, losses, and when each hop was last seen.
     pub path: &'a PathState,
     /// Waiting times.
-    pub patience: Patience,
+    pub grace: GracePeriods,
 }
 
 /// How long evidence is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct GracePeriods {
     /// For a flow to be seen at a hop's own point, and for its translation to be told.
     pub transit: Duration,
     /// For a hop to become ready after the workload started.
@@ -117,19 +117,19 @@ impl Judge {
     }
 
     /// The verdict of the first contract that covers the flow.
-    pub fn judge(&self, scene: Scene<'_>, trail: &Trail<'_>, source: &Owner) -> Outcome {
-        if self.contracts().any(|contract| cover::sends_on(contract, trail, source)) {
+    pub fn judge(&self, context: JudgeContext<'_>, trail: &Trail<'_>, source: &Owner) -> Outcome {
+        if self.contracts().any(|contract| scope::sends_on(contract, trail, source)) {
             return Outcome::Uncovered;
         }
-        let mut judged = self.contracts.iter().map(|(name, contract)| Case { scene, name, contract, trail, source });
+        let mut judged = self.contracts.iter().map(|(name, contract)| Case { context, name, contract, trail, source });
         judged.find_map(|case| case.outcome()).unwrap_or(Outcome::Uncovered)
     }
 
     /// The verdict on name resolution that only its content gives away; for flows that no DNS contract covered by port.
-    pub fn judge_content(&self, scene: Scene<'_>, trail: &Trail<'_>, source: &Owner) -> Option<Judgement> {
-        let found = resolution::by_content(trail.record)?;
+    pub fn judge_content(&self, context: JudgeContext<'_>, trail: &Trail<'_>, source: &Owner) -> Option<Judgement> {
+        let found = dns_detection::by_content(trail.record)?;
         let dns = self.contracts.iter().filter(|(_, contract)| contract.service == Service::Dns);
-        let mut cases = dns.map(|(name, contract)| Case { scene, name, contract, trail, source });
+        let mut cases = dns.map(|(name, contract)| Case { context, name, contract, trail, source });
         cases.find_map(|case| case.content(&found))
     }
 }
@@ -137,7 +137,7 @@ impl Judge {
 /// One flow before one contract.
 #[derive(Clone, Copy, Debug)]
 struct Case<'a> {
-    scene: Scene<'a>,
+    context: JudgeContext<'a>,
     name: &'a Arc<str>,
     contract: &'a Contract,
     trail: &'a Trail<'a>,
@@ -147,15 +147,15 @@ struct Case<'a> {
 impl Case<'_> {
     /// `None` when the contract does not cover the flow.
     fn outcome(&self) -> Option<Outcome> {
-        let covered = self.covers();
-        if covered == Cover::No {
+        let covered = self.in_scope();
+        if covered == InScope::No {
             return None;
         }
-        match self.reach() {
-            Reach::Tunnel if covered == Cover::Yes => Some(self.unobservable(Unobservable::UndecodedTunnel)),
-            Reach::Tunnel | Reach::Outside => None,
-            Reach::Inside => Some(match covered {
-                Cover::Maybe => self.unobservable(Unobservable::UnattributedAddress),
+        match self.destination() {
+            Destination::Tunnel if covered == InScope::Yes => Some(self.unobservable(Unobservable::UndecodedTunnel)),
+            Destination::Tunnel | Destination::Outside => None,
+            Destination::Inside => Some(match covered {
+                InScope::Maybe => self.unobservable(Unobservable::UnattributedAddress),
                 _ if !self.trail.flow.certain => self.unobservable(Unobservable::OneSided),
                 _ => self.weigh(),
             }),
@@ -170,7 +170,7 @@ impl Case<'_> {
             return self.judged(Verdict::Bypassed, evidence, Vec::new(), None);
         }
         let proofs: Vec<(Proof, &Stage)> = self.contract.via.iter().map(|stage| (self.stage(stage), stage)).collect();
-        if self.trail.patient && proofs.iter().any(|(proof, _)| matches!(proof, Proof::Wait)) {
+        if self.trail.may_wait && proofs.iter().any(|(proof, _)| matches!(proof, Proof::Wait)) {
             return Outcome::Wait;
         }
         let (mut evidence, mut passed, mut skipped, mut unknown) = (Vec::new(), Vec::new(), None, None);
@@ -227,8 +227,8 @@ impl Case<'_> {
     }
 
     /// Name resolution by content: the responder, or who it asks through a proxy, is not the contract's resolver.
-    fn content(&self, found: &resolution::Resolution) -> Option<Judgement> {
-        if self.covers() != Cover::Yes || self.contract.hops().any(|hop| self.answers(hop)) {
+    fn content(&self, found: &dns_detection::Resolution) -> Option<Judgement> {
+        if self.in_scope() != InScope::Yes || self.contract.hops().any(|hop| self.answers(hop)) {
             return None;
         }
         let text = format!("{}: {}", found.protocol, found.text);

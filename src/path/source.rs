@@ -81,10 +81,10 @@ fn socket(protocol: Protocol, own: Endpoint, remote: Endpoint) -> Option<SocketS
     shown.then_some(SocketSighting { protocol, port: own.port, remote })
 }
 
-fn kernel_may_tell(timeline: &Timeline, oriented: &Oriented) -> bool {
+fn kernel_may_know(timeline: &Timeline, oriented: &Oriented) -> bool {
     let FiveTuple { protocol, orig, resp } = oriented.tuple;
     let socket = socket(protocol, orig, resp);
-    timeline.kernel_may_tell(&Sighting { point: &oriented.point, ip: orig.ip, socket, mac: None, at: oriented.at })
+    timeline.kernel_may_know(&Sighting { point: &oriented.point, ip: orig.ip, socket, mac: None, at: oriented.at })
 }
 
 /// Whether the first packet opened the flow; late packets of a TCP connection carry no SYN.
@@ -108,7 +108,7 @@ pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) ->
         }
         Owner::External => hidden(),
         // A process may have got into the host's namespace unseen; where the kernel is looked at, its socket tells soon.
-        Owner::Host => has_sockets && kernel_may_tell(timeline, oriented),
+        Owner::Host => has_sockets && kernel_may_know(timeline, oriented),
     };
     open || match responder_of(timeline, oriented) {
         Owner::Unknown => true,

@@ -59,9 +59,9 @@ impl PathState {
     }
 
     /// Remembers what a judged flow says of hops.
-    pub fn note(&mut self, flow: &JudgedFlow) {
+    pub fn record(&mut self, flow: &JudgedFlow) {
         if !self.legs.is_empty() {
-            self.legs.note(&flow.view.record, flow.source.workload().map(|workload| &**workload));
+            self.legs.record(&flow.view.record, flow.source.workload().map(|workload| &**workload));
         }
         let Some(judgement) = &flow.judgement else { return };
         let start = flow.oriented.at;

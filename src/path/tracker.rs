@@ -6,17 +6,17 @@
 //! waiting is judged before that. Design: returns what happened; the engine owns timers and counters. A flow has one timer at a time.
 
 mod judging;
-mod open;
+mod tracked_flow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::open::{Open, Phase};
-use super::judge::{Judgement, Scene};
+use self::tracked_flow::{Phase, TrackedFlow};
+use super::judge::{JudgeContext, Judgement};
 use super::source::starts_here;
 use super::trail::{self, Sighting};
-use super::{FlowView, Judge, Oriented};
+use super::{Judge, ObservedFlow, Oriented};
 use crate::input::{
     EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, SocketView,
 };
@@ -32,7 +32,7 @@ const SAME_START: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct JudgedFlow {
     /// The flow, from the end that asked to the end that answers.
-    pub view: FlowView,
+    pub view: ObservedFlow,
     /// The direction in which it was read.
     pub oriented: Oriented,
     /// Who asked.
@@ -77,11 +77,11 @@ pub struct Step {
 
 /// How long a flow is still worth waiting for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
+enum Deadline {
     /// Until its waiting times are over.
     Grace,
     /// Judge it now, whatever is missing.
-    None,
+    Now,
 }
 
 type Seeded = foldhash::fast::RandomState;
@@ -91,7 +91,7 @@ type Seeded = foldhash::fast::RandomState;
 pub struct Tracker {
     limits: TrackerLimits,
     judge: Judge,
-    flows: hashbrown::HashMap<FiveTuple, Open, Seeded>,
+    flows: hashbrown::HashMap<FiveTuple, TrackedFlow, Seeded>,
     tuples: hashbrown::HashMap<FlowId, FiveTuple, Seeded>,
     /// Translated twins, by their tuple: the tuple of the trail that they belong to.
     twins: hashbrown::HashMap<FiveTuple, FiveTuple, Seeded>,
@@ -141,35 +141,35 @@ impl Tracker {
     }
 
     /// Takes in a flow event.
-    pub fn on_event(&mut self, scene: Scene<'_>, event: &FlowEvent, step: &mut Step) {
+    pub fn on_event(&mut self, context: JudgeContext<'_>, event: &FlowEvent, step: &mut Step) {
         match event.kind {
-            FlowEventKind::Started => self.started(scene, &event.record, step),
+            FlowEventKind::Started => self.started(context, &event.record, step),
             FlowEventKind::Answered | FlowEventKind::Payload | FlowEventKind::Updated | FlowEventKind::Ended(_) => {
-                self.progress(scene, &event.record, event.kind, step);
+                self.progress(context, &event.record, event.kind, step);
             }
         }
     }
 
     /// A waiting time is over.
-    pub fn on_timer(&mut self, scene: Scene<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
-        self.try_judge(scene, id, now, Patience::Grace, step);
-        self.wait(scene, id, now, step);
+    pub fn on_timer(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        self.try_judge(context, id, now, Deadline::Grace, step);
+        self.wait(context, id, now, step);
     }
 
     /// The inventory changed: flows that wait for it are looked at again.
-    pub fn on_inventory(&mut self, scene: Scene<'_>, now: Timestamp, step: &mut Step) {
+    pub fn on_inventory(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
-            self.try_judge(scene, id, now, Patience::Grace, step);
+            self.try_judge(context, id, now, Deadline::Grace, step);
         }
     }
 
     /// The kernel showed a socket: flows that it may be behind, and that wait, are looked at again.
-    pub fn on_socket(&mut self, scene: Scene<'_>, socket: &SocketView, now: Timestamp, step: &mut Step) {
+    pub fn on_socket(&mut self, context: JudgeContext<'_>, socket: &SocketView, now: Timestamp, step: &mut Step) {
         let SocketView { protocol, local, remote, .. } = *socket;
         let ids: Vec<FlowId> = match remote {
             Some(remote) if !local.ip.is_unspecified() => {
                 let tuple = FiveTuple { protocol, orig: local, resp: remote };
-                self.flows.get(&self.trail_of(tuple)).map(|open| open.id).into_iter().collect()
+                self.flows.get(&self.trail_of(tuple)).map(|tracked| tracked.id).into_iter().collect()
             }
             _ => {
                 let at_port = |tuple: &FiveTuple| {
@@ -179,45 +179,45 @@ impl Tracker {
             }
         };
         for id in ids.into_iter().filter(|id| self.waiting.contains(id)).collect::<Vec<_>>() {
-            self.try_judge(scene, id, now, Patience::Grace, step);
+            self.try_judge(context, id, now, Deadline::Grace, step);
         }
     }
 
     /// A translation was told: its two sides are one trail.
-    pub fn on_binding(&mut self, scene: Scene<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
+    pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
         let (before, after) = (canonical(binding.before), canonical(binding.after));
         let is_hosts = binding.netns.is_none();
         if is_hosts && before != after && self.flows.contains_key(&before) && self.flows.contains_key(&after) {
             self.merge(before, after);
         }
         for tuple in [before, after] {
-            if let Some(id) = self.flows.get(&tuple).map(|open| open.id).filter(|id| self.waiting.contains(id)) {
-                self.try_judge(scene, id, now, Patience::Grace, step);
+            if let Some(id) = self.flows.get(&tuple).map(|tracked| tracked.id).filter(|id| self.waiting.contains(id)) {
+                self.try_judge(context, id, now, Deadline::Grace, step);
             }
         }
     }
 
     /// The twin's sightings belong to the trail of the tuple before translation.
     fn merge(&mut self, before: FiveTuple, after: FiveTuple) {
-        let Some(twin) = self.flows.get(&after).map(|open| open.id) else { return };
-        let sightings = self.flows.get_mut(&after).map(Open::take_sightings).unwrap_or_default();
-        let answered = self.flows.get(&after).is_some_and(|open| open.answered);
+        let Some(twin) = self.flows.get(&after).map(|tracked| tracked.id) else { return };
+        let sightings = self.flows.get_mut(&after).map(TrackedFlow::drain_sightings).unwrap_or_default();
+        let answered = self.flows.get(&after).is_some_and(|tracked| tracked.answered);
         self.forget(twin);
-        if let Some(open) = self.flows.get_mut(&before) {
-            open.answered |= answered;
+        if let Some(tracked) = self.flows.get_mut(&before) {
+            tracked.answered |= answered;
             for sighting in sightings {
-                open.witness(sighting);
+                tracked.witness(sighting);
             }
-            if open.add_twin(after) {
+            if tracked.add_twin(after) {
                 self.twins.insert(after, before);
             }
         }
     }
 
     /// The observation ends: what still waits is judged as it stands.
-    pub fn finish(&mut self, scene: Scene<'_>, now: Timestamp, step: &mut Step) {
+    pub fn finish(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
-            self.try_judge(scene, id, now, Patience::None, step);
+            self.try_judge(context, id, now, Deadline::Now, step);
         }
     }
 
@@ -228,42 +228,42 @@ impl Tracker {
     }
 
     /// The tuple of a followed trail that this one is a side of, by what is known of its translation.
-    fn joined(&self, scene: Scene<'_>, record: &FlowRecord) -> Option<FiveTuple> {
-        let binding = scene.path.bindings.find(&record.tuple, record.start)?;
+    fn joined(&self, context: JudgeContext<'_>, record: &FlowRecord) -> Option<FiveTuple> {
+        let binding = context.path.bindings.find(&record.tuple, record.start)?;
         let twin = canonical(trail::twin(binding, &record.tuple));
         (twin != canonical(record.tuple) && self.flows.contains_key(&twin)).then_some(twin)
     }
 
-    fn started(&mut self, scene: Scene<'_>, record: &FlowRecord, step: &mut Step) {
+    fn started(&mut self, context: JudgeContext<'_>, record: &FlowRecord, step: &mut Step) {
         self.watch(record);
         let key = canonical(record.tuple);
         if !self.flows.contains_key(&key)
-            && let Some(trail) = self.joined(scene, record)
+            && let Some(trail) = self.joined(context, record)
         {
-            return self.witness_twin(scene, trail, record, step);
+            return self.witness_twin(context, trail, record, step);
         }
-        if let Some(open) = self.flows.get_mut(&key) {
-            let again = starts_here(record) && record.start.since(open.start) > SAME_START;
-            let old = open.id;
-            if open.point != record.point && !again && !open.leaves_elsewhere(scene, record) {
-                let nearer = open.witness_same(scene, record);
+        if let Some(tracked) = self.flows.get_mut(&key) {
+            let again = starts_here(record) && record.start.since(tracked.start) > SAME_START;
+            let old = tracked.id;
+            if tracked.point != record.point && !again && !tracked.leaves_elsewhere(context, record) {
+                let nearer = tracked.witness_same(context, record);
                 if nearer {
                     self.renumber(old, record.id, key);
                 }
                 let id = if nearer { record.id } else { old };
-                return self.try_judge(scene, id, record.start, Patience::Grace, step);
+                return self.try_judge(context, id, record.start, Deadline::Grace, step);
             }
-            if open.continues && open.point == record.point {
-                open.go_on(record);
+            if tracked.continues && tracked.point == record.point {
+                tracked.go_on(record);
                 return self.renumber(old, record.id, key);
             }
-            self.try_judge(scene, old, record.start, Patience::None, step);
+            self.try_judge(context, old, record.start, Deadline::Now, step);
             self.forget(old);
         }
-        self.make_room(scene, record.start, step);
+        self.make_room(context, record.start, step);
         self.follow(key, record);
-        self.try_judge(scene, record.id, record.start, Patience::Grace, step);
-        self.wait(scene, record.id, record.start, step);
+        self.try_judge(context, record.id, record.start, Deadline::Grace, step);
+        self.wait(context, record.id, record.start, step);
     }
 
     fn watch(&mut self, record: &FlowRecord) {
@@ -275,27 +275,27 @@ impl Tracker {
         }
     }
 
-    fn witness_twin(&mut self, scene: Scene<'_>, trail: FiveTuple, record: &FlowRecord, step: &mut Step) {
-        let Some(open) = self.flows.get_mut(&trail) else { return };
-        let binding = scene.path.bindings.find(&record.tuple, record.start);
+    fn witness_twin(&mut self, context: JudgeContext<'_>, trail: FiveTuple, record: &FlowRecord, step: &mut Step) {
+        let Some(tracked) = self.flows.get_mut(&trail) else { return };
+        let binding = context.path.bindings.find(&record.tuple, record.start);
         let reversed = binding.is_some_and(|binding| {
             let twin = trail::twin(binding, &record.tuple);
-            twin != open.tuple
+            twin != tracked.tuple
         });
-        open.witness(Sighting::of(record, reversed));
-        let id = open.id;
-        if open.add_twin(canonical(record.tuple)) {
+        tracked.witness(Sighting::of(record, reversed));
+        let id = tracked.id;
+        if tracked.add_twin(canonical(record.tuple)) {
             self.twins.insert(canonical(record.tuple), trail);
         }
-        self.try_judge(scene, id, record.start, Patience::Grace, step);
+        self.try_judge(context, id, record.start, Deadline::Grace, step);
     }
 
     /// Another record meters the flow from now on.
     fn renumber(&mut self, old: FlowId, new: FlowId, key: FiveTuple) {
-        let Some(open) = self.flows.get(&key) else { return };
+        let Some(tracked) = self.flows.get(&key) else { return };
         self.tuples.remove(&old);
         self.tuples.insert(new, key);
-        self.oldest_first.insert(open.sequence, new);
+        self.oldest_first.insert(tracked.sequence, new);
         if self.waiting.remove(&old) {
             self.waiting.insert(new);
         }
@@ -304,42 +304,42 @@ impl Tracker {
     fn follow(&mut self, key: FiveTuple, record: &FlowRecord) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.flows.insert(key, Open::new(record, sequence));
+        self.flows.insert(key, TrackedFlow::new(record, sequence));
         self.tuples.insert(record.id, key);
         self.oldest_first.insert(sequence, record.id);
         self.waiting.insert(record.id);
     }
 
-    fn progress(&mut self, scene: Scene<'_>, record: &FlowRecord, kind: FlowEventKind, step: &mut Step) {
+    fn progress(&mut self, context: JudgeContext<'_>, record: &FlowRecord, kind: FlowEventKind, step: &mut Step) {
         let key = self.trail_of(record.tuple);
-        let Some(open) = self.flows.get_mut(&key) else { return };
-        let id = open.id;
-        open.answered |= kind == FlowEventKind::Answered;
+        let Some(tracked) = self.flows.get_mut(&key) else { return };
+        let id = tracked.id;
+        tracked.answered |= kind == FlowEventKind::Answered;
         if id != record.id {
             if kind == FlowEventKind::Answered {
-                self.try_judge(scene, id, record.end, Patience::Grace, step);
+                self.try_judge(context, id, record.end, Deadline::Grace, step);
             }
             return;
         }
-        if open.rest.is_some() && judging::goes_on(record) {
-            open.revive(record.end);
+        if tracked.rest.is_some() && judging::goes_on(record) {
+            tracked.revive(record.end);
             self.waiting.insert(id);
-            self.wait(scene, id, record.end, step);
+            self.wait(context, id, record.end, step);
         }
-        let Some(open) = self.flows.get_mut(&key) else { return };
-        open.update(record);
-        open.continues = kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
-        open.over = matches!(kind, FlowEventKind::Ended(_)) && !open.continues;
-        let over = open.over;
-        let Phase::Judged(judged) = &open.phase else {
-            return self.try_judge(scene, id, record.end, Patience::Grace, step);
+        let Some(tracked) = self.flows.get_mut(&key) else { return };
+        tracked.update(record);
+        tracked.continues = kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
+        tracked.over = matches!(kind, FlowEventKind::Ended(_)) && !tracked.continues;
+        let over = tracked.over;
+        let Phase::Judged(judged) = &tracked.phase else {
+            return self.try_judge(context, id, record.end, Deadline::Grace, step);
         };
         let judged = Arc::clone(judged);
         if kind == FlowEventKind::Payload {
             let read = if judged.oriented.forward { record.clone() } else { record.clone().reversed() };
-            let again = self.judge_content(scene, &judged, &read, step);
-            if let Some((again, open)) = again.zip(self.flows.get_mut(&key)) {
-                open.phase = Phase::Judged(again);
+            let again = self.judge_content(context, &judged, &read, step);
+            if let Some((again, tracked)) = again.zip(self.flows.get_mut(&key)) {
+                tracked.phase = Phase::Judged(again);
             }
         }
         step.went_on = (kind != FlowEventKind::Answered).then_some(judged);
@@ -348,19 +348,19 @@ impl Tracker {
         }
     }
 
-    fn make_room(&mut self, scene: Scene<'_>, now: Timestamp, step: &mut Step) {
+    fn make_room(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
         while self.flows.len() >= self.limits.max_flows.max(1) {
             let Some((_, id)) = self.oldest_first.pop_first() else { return };
-            self.try_judge(scene, id, now, Patience::None, step);
+            self.try_judge(context, id, now, Deadline::Now, step);
             self.forget(id);
             step.forgotten += 1;
         }
     }
 
     fn forget(&mut self, id: FlowId) {
-        if let Some(open) = self.tuples.remove(&id).and_then(|key| self.flows.remove(&key)) {
-            self.oldest_first.remove(&open.sequence);
-            for twin in open.twins {
+        if let Some(tracked) = self.tuples.remove(&id).and_then(|key| self.flows.remove(&key)) {
+            self.oldest_first.remove(&tracked.sequence);
+            for twin in tracked.twins {
                 self.twins.remove(&twin);
             }
         }

@@ -65,7 +65,7 @@ pub struct Trail<'a> {
     /// Event time.
     pub now: Timestamp,
     /// Whether more may still be waited for.
-    pub patient: bool,
+    pub may_wait: bool,
 }
 
 impl Trail<'_> {

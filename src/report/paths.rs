@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::input::Workload;
 use crate::inventory::{Timeline, Unseen, Watched};
-use crate::path::{ContractCoverage, EvidenceCoverage, EvidenceKind, HopCoverage, HopKind, Proof, Service};
+use crate::path::{ContractCoverage, EvidenceCoverage, EvidenceKind, HopCoverage, HopKind, Provability, Service};
 use crate::time::Timestamp;
 
 /// Name and version of the shape.
@@ -171,7 +171,7 @@ impl UnseenView {
                 format!("{bridge}, the bridge of network {network}, is not captured"),
                 format!("capture it too: -i {bridge}, or {bridge} under capture.interfaces"),
             ),
-            _ => (unseen.why(network), unseen.mend().to_owned()),
+            _ => (unseen.why(network), unseen.fix().to_owned()),
         };
         Self { network: network.to_owned(), why, mend }
     }
@@ -198,9 +198,9 @@ impl HopView {
 impl EvidenceView {
     fn new(evidence: &EvidenceCoverage) -> Self {
         let (by, blind) = match &evidence.proof {
-            Proof::By(by) => (by.clone(), None),
-            Proof::Blind(blind) => {
-                (Vec::new(), Some(BlindView { reason: blind.as_str(), why: blind.why(), mend: blind.mend() }))
+            Provability::By(by) => (by.clone(), None),
+            Provability::Blind(blind) => {
+                (Vec::new(), Some(BlindView { reason: blind.as_str(), why: blind.why(), mend: blind.fix() }))
             }
         };
         Self { kind: evidence.kind, can_hold: blind.is_none(), by, blind }

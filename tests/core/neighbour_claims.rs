@@ -11,7 +11,7 @@ use hopwatch::engine::EngineConfig;
 use hopwatch::flow::{Meter, MeterLimits, MeterStats};
 use hopwatch::input::*;
 use hopwatch::inventory::{AttributionMethod, Confidence, Doubt, Owner};
-use hopwatch::path::{FlowView, JudgedFlow, Oriented};
+use hopwatch::path::{JudgedFlow, ObservedFlow, Oriented};
 
 const BRIDGE: Mac = Mac([2, 0, 0, 0, 0, 0xff]);
 const BROADCAST: Mac = Mac([0xff; 6]);
@@ -364,7 +364,7 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
     };
     let (point, tuple) = (record.point.clone(), record.tuple);
     let flow = JudgedFlow {
-        view: FlowView { record, points: vec![point.clone()], translated: None },
+        view: ObservedFlow { record, points: vec![point.clone()], translated: None },
         oriented: Oriented { tuple, point, at: at(10_000), forward: true, certain: true },
         source,
         answered: false,

@@ -239,7 +239,7 @@ mod coverage {
         }
     }
 
-    fn proofs(world: &World, hop: Hop) -> Vec<Proof> {
+    fn proofs(world: &World, hop: Hop) -> Vec<Provability> {
         let mut contract = egress().contracts.remove(0);
         contract.via = vec![Stage { any_of: vec![hop.into()] }];
         let mut all = hopwatch::path::coverage(world.engine.timeline(), &[contract], world.engine.path());
@@ -259,7 +259,7 @@ mod coverage {
     fn a_hop_that_does_not_run_can_be_proven_by_nothing() {
         let world = world(LIMITS);
         let proofs = proofs(&world, hop(HopKind::Endpoint, &ALL));
-        assert!(proofs.iter().all(|proof| *proof == Proof::Blind(Blind::NotRunning)), "{proofs:?}");
+        assert!(proofs.iter().all(|proof| *proof == Provability::Blind(Blind::NotRunning)), "{proofs:?}");
     }
 
     #[test]
@@ -269,15 +269,15 @@ mod coverage {
             workload.attachments[0].host_interface = Some("veth30".into());
         });
         let proofs = proofs(&world, hop(HopKind::Endpoint, &ALL));
-        let by = |text: &str| Proof::By(vec![text.to_owned()]);
+        let by = |text: &str| Provability::By(vec![text.to_owned()]);
         assert_eq!(
             proofs,
             [
                 by("172.20.0.30 (hop)"),
                 by("02:00:00:00:00:1e (hop)"),
-                Proof::Blind(Blind::NoPoint(vec!["veth30".into()])),
-                Proof::Blind(Blind::NoTracking),
-                Proof::Blind(Blind::NotShared("hop".into())),
+                Provability::Blind(Blind::NoPoint(vec!["veth30".into()])),
+                Provability::Blind(Blind::NoTracking),
+                Provability::Blind(Blind::NotShared("hop".into())),
                 by("hop at br-net"),
             ]
         );
@@ -290,7 +290,7 @@ mod coverage {
         let mut world = world(LIMITS);
         world.start_with(1_000, "hop", 30, |workload| workload.attachments[0].network = "elsewhere".into());
         let proofs = proofs(&world, hop(HopKind::Gateway, &[EvidenceKind::NextHop]));
-        assert_eq!(proofs, [Proof::Blind(Blind::NoSharedNetwork("hop".into()))]);
+        assert_eq!(proofs, [Provability::Blind(Blind::NoSharedNetwork("hop".into()))]);
     }
 
     #[test]
@@ -302,10 +302,10 @@ mod coverage {
             workload.network_mode = NetworkMode::Container(web);
         });
         let sidecar = || hop(HopKind::Sidecar, &[EvidenceKind::Owner]);
-        assert_eq!(proofs(&world, sidecar()), [Proof::Blind(Blind::NoSockets)]);
+        assert_eq!(proofs(&world, sidecar()), [Provability::Blind(Blind::NoSockets)]);
         let host = NamespaceView { netns: NetnsId(1), host: true, workloads: vec![], interfaces: vec![] };
         world.push(2_000, Fact::Recorded(RecordedFact::Kernel(KernelFact::Namespace(host.into()))));
-        assert_eq!(proofs(&world, sidecar()), [Proof::By(vec!["the sockets of hop".into()])]);
+        assert_eq!(proofs(&world, sidecar()), [Provability::By(vec!["the sockets of hop".into()])]);
     }
 
     #[test]
@@ -316,9 +316,9 @@ mod coverage {
             interfaces: vec![globset::Glob::new("br-ids*").expect("a glob").compile_matcher()],
             ..hop(HopKind::Inline, &[EvidenceKind::Transit])
         };
-        assert_eq!(proofs(&world, by_name()), [Proof::Blind(Blind::NoSuchPoint(vec!["br-ids*".into()]))]);
+        assert_eq!(proofs(&world, by_name()), [Provability::Blind(Blind::NoSuchPoint(vec!["br-ids*".into()]))]);
         world.push(1_000, Fact::Recorded(link("br-ids0", true)));
-        assert_eq!(proofs(&world, by_name()), [Proof::By(vec!["br-ids0".into()])]);
+        assert_eq!(proofs(&world, by_name()), [Provability::By(vec!["br-ids0".into()])]);
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod coverage {
             Blind::NoSecondLeg("squid".into()),
         ];
         for blind in all {
-            let (why, mend) = (blind.why(), blind.mend());
+            let (why, mend) = (blind.why(), blind.fix());
             assert!(why.len() > 15 && mend.len() > 15 && !why.ends_with('.') && !mend.ends_with('.'), "{why}; {mend}");
             assert!(blind.as_str().chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         }

@@ -8,7 +8,7 @@ use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{Engine, EngineConfig, Timings};
 use hopwatch::input::{Fact, FlowId, Input, KernelFact, RecordedFact, WorkloadId};
 use hopwatch::inventory::{Owner, Timeline, TimelineLimits};
-use hopwatch::path::{Judge, PathState, Patience, Scene, Step, Tracker, TrackerLimits};
+use hopwatch::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, TrackerLimits};
 use hopwatch::time::Timestamp;
 
 use super::world::{Expected, Kind};
@@ -112,7 +112,7 @@ impl Follower {
                 break;
             }
             self.timers.pop_first();
-            self.step(|scene, tracker, step| tracker.on_timer(scene, id, due, step));
+            self.step(|context, tracker, step| tracker.on_timer(context, id, due, step));
         }
         if let (Fact::Flow(event), Some(expected)) = (&input.fact, expected) {
             self.waiting.insert(event.record.id, expected);
@@ -123,18 +123,18 @@ impl Follower {
     fn take(&mut self, input: &Input) {
         let at = input.at;
         match &input.fact {
-            Fact::Flow(event) => self.step(|scene, tracker, step| tracker.on_event(scene, event, step)),
+            Fact::Flow(event) => self.step(|context, tracker, step| tracker.on_event(context, event, step)),
             Fact::Recorded(RecordedFact::Inventory(event)) => {
                 self.timeline.apply(at, event);
-                self.step(|scene, tracker, step| tracker.on_inventory(scene, at, step));
+                self.step(|context, tracker, step| tracker.on_inventory(context, at, step));
             }
             Fact::Recorded(RecordedFact::Kernel(fact)) => {
                 self.timeline.apply_kernel(at, fact);
                 match fact {
                     KernelFact::SocketOpened(socket) => {
-                        self.step(|scene, tracker, step| tracker.on_socket(scene, socket, at, step));
+                        self.step(|context, tracker, step| tracker.on_socket(context, socket, at, step));
                     }
-                    _ => self.step(|scene, tracker, step| tracker.on_inventory(scene, at, step)),
+                    _ => self.step(|context, tracker, step| tracker.on_inventory(context, at, step)),
                 }
             }
             Fact::Recorded(RecordedFact::Link(link)) => self.timeline.apply_link(link),
@@ -142,11 +142,11 @@ impl Follower {
         }
     }
 
-    fn step(&mut self, act: impl FnOnce(Scene<'_>, &mut Tracker, &mut Step)) {
+    fn step(&mut self, act: impl FnOnce(JudgeContext<'_>, &mut Tracker, &mut Step)) {
         let mut step = Step::default();
-        let patience = Patience { transit: Duration::from_millis(500), hop_ready: Duration::from_secs(30) };
-        let scene = Scene { timeline: &self.timeline, path: &self.path, patience };
-        act(scene, &mut self.tracker, &mut step);
+        let grace = GracePeriods { transit: Duration::from_millis(500), hop_ready: Duration::from_secs(30) };
+        let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace };
+        act(context, &mut self.tracker, &mut step);
         for (at, id) in step.wake {
             self.sequence += 1;
             self.timers.insert((at, self.sequence), id);
@@ -160,7 +160,7 @@ impl Follower {
     /// What came out; the engine must have counted the same.
     pub fn finish(mut self) -> Told {
         let now = self.timers.last_key_value().map_or(Timestamp::MIN, |((at, _), _)| *at);
-        self.step(|scene, tracker, step| tracker.finish(scene, now, step));
+        self.step(|context, tracker, step| tracker.finish(context, now, step));
         assert_eq!(self.waiting.len(), 0, "every flow is judged");
         let mut alerts = Vec::new();
         self.engine.finish(&mut alerts);

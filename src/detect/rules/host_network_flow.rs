@@ -221,7 +221,7 @@ mod tests {
         NetnsId, NetworkMode, ObservationPoint, ProcessNamespaces, Side, Stray, WorkloadId, WorkloadState,
     };
     use crate::inventory::{Confidence, TimelineLimits};
-    use crate::path::{FlowView, Oriented, SelectorFile};
+    use crate::path::{ObservedFlow, Oriented, SelectorFile};
     use crate::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_secs(1000);
@@ -273,7 +273,7 @@ mod tests {
             app: None,
             tcp: None,
         };
-        let view = FlowView { record, points: vec![point.clone()], translated: None };
+        let view = ObservedFlow { record, points: vec![point.clone()], translated: None };
         let oriented = Oriented { tuple, point, at: NOW, forward: true, certain: true };
         JudgedFlow { view, oriented, source: owner, answered: true, judgement: None, took: std::time::Duration::ZERO, over: false, reached: None, again: false }
     }

@@ -11,7 +11,7 @@ use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, T
 use crate::input::{FlowEvent, FlowRecord, Protocol, Workload};
 use crate::inventory::Owner;
 use crate::path::relay::{RelayMatch, RelayProof, matched};
-use crate::path::{Contract, FlowView, Hop, JudgedFlow, Selector, responder_of};
+use crate::path::{Contract, ObservedFlow, Hop, JudgedFlow, Selector, responder_of};
 use legs::{Direction, Leg, Legs};
 
 /// Name resolution: a forwarder of questions is a resolver, and dns-skips-resolver's matter.
@@ -127,7 +127,7 @@ fn finding(inbound: &Leg, outbound: &Leg, found: RelayMatch) -> Finding {
     };
     let legs = format!("{client} talks to {}, and {} to {} ({})", came.resp, went.orig, went.resp, went.protocol);
     let evidence = vec![place::evidence("relay", found.text), place::evidence("legs", legs)];
-    let view = FlowView {
+    let view = ObservedFlow {
         points: vec![outbound.record.point.clone()],
         record: outbound.record.clone(),
         translated: None,

@@ -148,7 +148,7 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unse
 
 /// Why a network is not seen, and how to mend it.
 fn about(network: &str, why: &Unseen) -> [Evidence; 2] {
-    [place::evidence("observation", why.why(network)), place::evidence("mend", why.mend().to_owned())]
+    [place::evidence("observation", why.why(network)), place::evidence("mend", why.fix().to_owned())]
 }
 
 /// What the rule is.

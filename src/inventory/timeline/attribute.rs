@@ -195,7 +195,7 @@ impl Timeline {
     }
 
     /// Whether the kernel's next look may show whose socket of the host's namespace this is: a process may have got in there unseen.
-    pub fn kernel_may_tell(&self, sighting: &Sighting<'_>) -> bool {
+    pub fn kernel_may_know(&self, sighting: &Sighting<'_>) -> bool {
         self.namespaces.host().is_some_and(|ns| matches!(self.holder(ns, sighting), Holder::Unseen))
     }
 

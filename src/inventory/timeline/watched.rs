@@ -37,7 +37,7 @@ impl Unseen {
     }
 
     /// What to do about it.
-    pub const fn mend(&self) -> &'static str {
+    pub const fn fix(&self) -> &'static str {
         match self {
             Self::Driver(_) => {
                 "set `capture.inside_namespaces`, or capture the parent interface of the network, where its frames pass \

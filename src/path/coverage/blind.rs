@@ -57,7 +57,7 @@ impl Blind {
     }
 
     /// What to do about it.
-    pub fn mend(&self) -> String {
+    pub fn fix(&self) -> String {
         match self {
             Self::NotRunning => {
                 "start it, or correct the hop's workloads; give it addresses if it is elsewhere".to_owned()

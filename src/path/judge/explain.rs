@@ -40,10 +40,10 @@ impl Case<'_> {
     pub(super) fn is_startup(&self, open: Option<&Stage>) -> bool {
         let (Some(stage), Some(workload)) = (open, self.source.workload()) else { return false };
         let at = self.trail.flow.at;
-        let just_started = workload.since.is_some_and(|since| at.since(since) <= self.scene.patience.hop_ready);
+        let just_started = workload.since.is_some_and(|since| at.since(since) <= self.context.grace.hop_ready);
         let waited_for = |hop: &Arc<Hop>| hop.addresses.is_empty() && !hop.workloads.is_empty() && !self.is_ready(hop);
         // One that was seen since the workload started was ready before.
-        let seen = |hop: &Arc<Hop>| self.scene.path.hops.get(&hop.name).and_then(|known| known.last_seen);
+        let seen = |hop: &Arc<Hop>| self.context.path.hops.get(&hop.name).and_then(|known| known.last_seen);
         let seen_before =
             |hop: &Arc<Hop>| seen(hop).is_some_and(|seen| workload.since.is_some_and(|since| seen >= since));
         just_started && stage.any_of.iter().all(waited_for) && !stage.any_of.iter().any(seen_before)
@@ -58,7 +58,7 @@ impl Case<'_> {
 
     /// Whether it left over a network that the contract does not name, or on which the hop is not.
     fn is_off_network(&self) -> bool {
-        let (timeline, flow) = (self.scene.timeline, self.trail.flow);
+        let (timeline, flow) = (self.context.timeline, self.trail.flow);
         let Some(network) = timeline.network_at(&flow.point, flow.tuple.orig.ip) else { return false };
         if !self.contract.networks.is_empty() {
             return !self.contract.networks.contains(&network.name);
@@ -72,7 +72,7 @@ impl Case<'_> {
     fn leaks_ipv6(&self) -> bool {
         let Some(workload) = self.source.workload() else { return false };
         Family::of(self.trail.meant().ip) == Family::Ipv6
-            && self.scene.path.hops.has_kept(self.name, &workload.id, Family::Ipv4)
+            && self.context.path.hops.has_kept(self.name, &workload.id, Family::Ipv4)
     }
 
     /// The stage that was skipped.
@@ -92,7 +92,7 @@ impl Case<'_> {
 
     pub(super) fn running<'a>(&'a self, hop: &'a Hop) -> impl Iterator<Item = &'a Arc<Workload>> {
         let some = !hop.workloads.is_empty();
-        let running = some.then(|| self.scene.timeline.running()).into_iter().flatten();
+        let running = some.then(|| self.context.timeline.running()).into_iter().flatten();
         running.filter(|workload| workload.state != WorkloadState::Exited && hop.is_workload(workload))
     }
 

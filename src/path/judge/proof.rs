@@ -81,7 +81,7 @@ impl Case<'_> {
         let shown = matches!(protocol, Protocol::TCP | Protocol::UDP);
         let socket = shown.then_some(SocketSighting { protocol, port: end.port, remote });
         let flow = self.trail.flow;
-        self.scene.timeline.attribute(&Sighting { point: &flow.point, ip: end.ip, socket, mac: None, at: flow.at })
+        self.context.timeline.attribute(&Sighting { point: &flow.point, ip: end.ip, socket, mac: None, at: flow.at })
     }
 
     /// Whether the hop is who really answers, at a port where it serves.
@@ -128,7 +128,7 @@ impl Case<'_> {
             Owner::Unknown => true,
             Owner::External => {
                 let named_only = hop.addresses.is_empty();
-                named_only && !self.scene.timeline.is_complete() && self.running(hop).next().is_none()
+                named_only && !self.context.timeline.is_complete() && self.running(hop).next().is_none()
             }
             // A hop in the host's namespace would be among the candidates, or be named by its socket.
             Owner::Host | Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
@@ -150,7 +150,9 @@ impl Case<'_> {
                 unknown(Unobservable::UnattributedAddress, format!("{} may be the hop {}", orig.ip, hop.name))
             }
             // What the host masquerades on its way back in carries the host's address.
-            Owner::Host if self.trail.binding.is_none() && !self.scene.path.bindings.is_watched(self.trail.flow.at) => {
+            Owner::Host
+                if self.trail.binding.is_none() && !self.context.path.bindings.is_watched(self.trail.flow.at) =>
+            {
                 let text = format!("{} is the host's; for whom it speaks only connection tracking knows", orig.ip);
                 unknown(Unobservable::NatUnknown, text)
             }
@@ -175,12 +177,12 @@ impl Case<'_> {
             };
             return Some(proof);
         }
-        let by_socket = self.scene.timeline.interceptor(flow.tuple.protocol, ends.resp, ends.orig, flow.at);
+        let by_socket = self.context.timeline.interceptor(flow.tuple.protocol, ends.resp, ends.orig, flow.at);
         if let Some(holder) = by_socket.filter(|holder| hop.is_workload(holder)) {
             let text = format!("a socket of {} on the host answers for {meant}: the hop {}", holder.name, hop.name);
             return Some(Proof::holds(KIND, hop, text));
         }
-        let bindings = &self.scene.path.bindings;
+        let bindings = &self.context.path.bindings;
         if !bindings.is_watched(flow.at) {
             let alone = hop.evidence.iter().all(|kind| *kind == KIND);
             return if alone { unknown("connection tracking was not watched then".to_owned()) } else { None };
@@ -188,7 +190,7 @@ impl Case<'_> {
         if bindings.missed(flow.at, self.trail.now) {
             return unknown("events of connection tracking were lost then".to_owned());
         }
-        if self.trail.patient && self.trail.now.since(flow.at) < self.scene.patience.transit.min(TOLD_LATE) {
+        if self.trail.may_wait && self.trail.now.since(flow.at) < self.context.grace.transit.min(TOLD_LATE) {
             return Some(Proof::Wait);
         }
         if self.trail.answered && self.is_on_host(hop) && !self.left_host() {
@@ -200,12 +202,12 @@ impl Case<'_> {
     /// Whether the hop lives in the host's own network, where traffic can be taken without being translated (TPROXY).
     fn is_on_host(&self, hop: &Hop) -> bool {
         let by_workload = self.running(hop).any(|workload| workload.network_mode == crate::input::NetworkMode::Host);
-        by_workload || hop.addresses.iter().any(|range| self.scene.timeline.is_host_address(range.ip()))
+        by_workload || hop.addresses.iter().any(|range| self.context.timeline.is_host_address(range.ip()))
     }
 
     /// Whether it was seen outside of its own network, as it went on.
     fn left_host(&self) -> bool {
-        let (timeline, orig) = (self.scene.timeline, self.trail.flow.tuple.orig.ip);
+        let (timeline, orig) = (self.context.timeline, self.trail.flow.tuple.orig.ip);
         self.trail.sightings.iter().any(|sighting| {
             let inside = timeline.link(&sighting.point).is_some_and(|link| link.inside.is_some());
             let network = timeline.network_of_point(&sighting.point);

@@ -35,7 +35,7 @@ impl Legs {
     }
 
     /// A flow as it stands, read from the end that asked; `source` is who asked.
-    pub(in crate::path) fn note(&mut self, record: &FlowRecord, source: Option<&Workload>) {
+    pub(in crate::path) fn record(&mut self, record: &FlowRecord, source: Option<&Workload>) {
         for relay in self.relays.values_mut() {
             if !is_from(&relay.hop, record, source) {
                 continue;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::open::{Open, Phase, Waiting};
-use super::{JudgedFlow, Patience, Step, Tracker};
+use super::tracked_flow::{Phase, TrackedFlow, Waiting};
+use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, tcp_flags};
 use crate::inventory::{Owner, Sighting};
-use crate::path::judge::{Judgement, Outcome, Scene};
+use crate::path::judge::{JudgeContext, Judgement, Outcome};
 use crate::path::source::{is_unsettled, responder_of, source_of};
 use crate::path::trail::Trail;
-use crate::path::{Oriented, Service, Verdict, orientations, resolution};
+use crate::path::{Oriented, Service, Verdict, dns_detection, orientations};
 use crate::time::Timestamp;
 
 /// For so long after its first packet, and after a loss, a point may see answers whose request it missed.
@@ -33,23 +33,24 @@ impl Tracker {
     /// Judges the flow unless it is worth waiting for the runtime, for an answer or for evidence.
     pub(super) fn try_judge(
         &mut self,
-        scene: Scene<'_>,
+        context: JudgeContext<'_>,
         id: FlowId,
         now: Timestamp,
-        patience: Patience,
+        deadline: Deadline,
         step: &mut Step,
     ) {
         let Some(key) = self.tuples.get(&id).copied() else { return };
-        let Some(open) = self.flows.get(&key) else { return };
-        let Phase::Waiting(waiting) = &open.phase else { return };
-        let age = now.since(open.start);
-        let waited = |grace| patience == Patience::None || age >= grace;
-        let binding = binding_of(scene, &open.point, &open.tuple, open.start);
-        let Some(reading) = self.read(scene, open, waiting, binding, (now, waited(self.longest(scene)), patience))
+        let Some(tracked) = self.flows.get(&key) else { return };
+        let Phase::Waiting(waiting) = &tracked.phase else { return };
+        let age = now.since(tracked.start);
+        let waited = |grace| deadline == Deadline::Now || age >= grace;
+        let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
+        let Some(reading) =
+            self.read(context, tracked, waiting, binding, (now, waited(self.longest(context)), deadline))
         else {
             return;
         };
-        if self.is_worth_waiting(open, &waiting.record, &reading, &waited) {
+        if self.is_worth_waiting(tracked, &waiting.record, &reading, &waited) {
             return;
         }
         let remnant = is_remnant(&waiting.record);
@@ -57,25 +58,25 @@ impl Tracker {
             Outcome::Judged(judgement) if !remnant => Some(*judgement),
             _ => None,
         };
-        let translated = binding.map(|binding| crate::path::trail::twin(binding, &open.tuple));
+        let translated = binding.map(|binding| crate::path::trail::twin(binding, &tracked.tuple));
         let view = waiting.view(translated);
         let judged = Arc::new(JudgedFlow {
-            reached: reached(scene, &reading.oriented, judgement.as_ref()),
+            reached: reached(context, &reading.oriented, judgement.as_ref()),
             view: if reading.oriented.forward { view } else { view.reversed() },
             oriented: reading.oriented,
             source: reading.source,
-            answered: open.answered,
+            answered: tracked.answered,
             judgement,
             took: age,
-            over: open.over,
+            over: tracked.over,
             again: false,
         });
-        self.settle(scene, (id, key), judged, remnant, step);
+        self.settle(context, (id, key), judged, remnant, step);
     }
 
     fn settle(
         &mut self,
-        scene: Scene<'_>,
+        context: JudgeContext<'_>,
         (id, key): (FlowId, FiveTuple),
         judged: Arc<JudgedFlow>,
         remnant: bool,
@@ -84,18 +85,18 @@ impl Tracker {
         self.waiting.remove(&id);
         step.judged.push(Arc::clone(&judged));
         let over = judged.over;
-        let judged = self.judge_content(scene, &judged, &judged.view.record, step).unwrap_or(judged);
+        let judged = self.judge_content(context, &judged, &judged.view.record, step).unwrap_or(judged);
         if over {
             self.forget(id);
-        } else if let Some(open) = self.flows.get_mut(&key) {
-            open.settle(judged, remnant);
+        } else if let Some(tracked) = self.flows.get_mut(&key) {
+            tracked.settle(judged, remnant);
         }
     }
 
     /// An attempt waits for an answer; what looks like the rest of a connection waits for more of it.
     fn is_worth_waiting(
         &self,
-        open: &Open,
+        tracked: &TrackedFlow,
         record: &FlowRecord,
         reading: &Reading,
         waited: &impl Fn(Duration) -> bool,
@@ -105,26 +106,26 @@ impl Tracker {
             Outcome::Uncovered => false,
             Outcome::Judged(judgement) => matches!(judgement.verdict, Verdict::Bypassed | Verdict::Partial),
         };
-        let may_skip = || skipped || resolution::by_content(record).is_some();
-        let is_attempt = record.tuple.protocol == Protocol::TCP && !open.answered && may_skip();
-        (is_attempt || is_remnant(record)) && !open.over && !waited(self.limits.answer_grace)
+        let may_skip = || skipped || dns_detection::by_content(record).is_some();
+        let is_attempt = record.tuple.protocol == Protocol::TCP && !tracked.answered && may_skip();
+        (is_attempt || is_remnant(record)) && !tracked.over && !waited(self.limits.answer_grace)
     }
 
     /// The reading that a contract covers, or else the likeliest; `None` while the runtime may still tell.
     fn read(
         &self,
-        scene: Scene<'_>,
-        open: &Open,
+        context: JudgeContext<'_>,
+        tracked: &TrackedFlow,
         waiting: &Waiting,
         binding: Option<&NatBinding>,
-        (now, waited, patience): (Timestamp, bool, Patience),
+        (now, waited, deadline): (Timestamp, bool, Deadline),
     ) -> Option<Reading> {
         let record = &waiting.record;
-        let settled = waited || patience == Patience::None || now.since(open.start) >= self.limits.attribution_grace;
+        let settled = waited || deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
         let mut likeliest = None;
-        for oriented in self.readings(scene, record, binding) {
-            let source = asked_by(scene, record, &oriented, binding);
-            if !settled && is_unsettled(scene.timeline, &source, &oriented) {
+        for oriented in self.readings(context, record, binding) {
+            let source = asked_by(context, record, &oriented, binding);
+            if !settled && is_unsettled(context.timeline, &source, &oriented) {
                 return None;
             }
             let trail = Trail {
@@ -132,11 +133,11 @@ impl Tracker {
                 record,
                 sightings: &waiting.sightings,
                 binding,
-                answered: open.answered,
+                answered: tracked.answered,
                 now,
-                patient: !waited,
+                may_wait: !waited,
             };
-            let outcome = self.judge.judge(scene, &trail, &source);
+            let outcome = self.judge.judge(context, &trail, &source);
             let covered = outcome != Outcome::Uncovered;
             let reading = Reading { oriented, source, outcome };
             if covered {
@@ -148,9 +149,9 @@ impl Tracker {
     }
 
     /// The directions in which a flow can be read; connection tracking knows the one.
-    fn readings(&self, scene: Scene<'_>, record: &FlowRecord, binding: Option<&NatBinding>) -> Vec<Oriented> {
+    fn readings(&self, context: JudgeContext<'_>, record: &FlowRecord, binding: Option<&NatBinding>) -> Vec<Oriented> {
         let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
-        let losses = &scene.path.losses;
+        let losses = &context.path.losses;
         let warming_up = record.start < watched_since.plus(WARM_UP)
             || losses.overlap(&record.point, record.start.minus(WARM_UP), record.start);
         let Some(binding) = binding else { return orientations(record, warming_up) };
@@ -163,7 +164,7 @@ impl Tracker {
     /// that a DNS contract has judged is not asked again.
     pub(super) fn judge_content(
         &self,
-        scene: Scene<'_>,
+        context: JudgeContext<'_>,
         judged: &JudgedFlow,
         record: &FlowRecord,
         step: &mut Step,
@@ -171,9 +172,9 @@ impl Tracker {
         if judged.judgement.as_ref().is_some_and(|judgement| judgement.service == Service::Dns) {
             return None;
         }
-        let binding = binding_of(scene, &record.point, &record.tuple, record.start);
-        let open = self.flows.get(&self.trail_of(record.tuple));
-        let answered = judged.answered || open.is_some_and(|open| open.answered);
+        let binding = binding_of(context, &record.point, &record.tuple, record.start);
+        let tracked = self.flows.get(&self.trail_of(record.tuple));
+        let answered = judged.answered || tracked.is_some_and(|tracked| tracked.answered);
         let trail = Trail {
             flow: &judged.oriented,
             record,
@@ -181,9 +182,9 @@ impl Tracker {
             binding,
             answered,
             now: record.end,
-            patient: false,
+            may_wait: false,
         };
-        let judgement = self.judge.judge_content(scene, &trail, &judged.source)?;
+        let judgement = self.judge.judge_content(context, &trail, &judged.source)?;
         let mut again = judged.clone();
         again.view.record = record.clone();
         again.answered = answered;
@@ -196,57 +197,62 @@ impl Tracker {
     }
 
     /// Comes back to a flow that still waits at the next time at which something is decided.
-    pub(super) fn wait(&self, scene: Scene<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+    pub(super) fn wait(&self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
         let waits = self.waiting.contains(&id);
-        let Some(open) = self.tuples.get(&id).filter(|_| waits).and_then(|key| self.flows.get(key)) else { return };
+        let Some(tracked) = self.tuples.get(&id).filter(|_| waits).and_then(|key| self.flows.get(key)) else { return };
         let graces = [
             TOLD_LATE,
             self.limits.answer_grace,
             self.limits.attribution_grace,
-            scene.patience.transit,
-            self.longest(scene),
+            context.grace.transit,
+            self.longest(context),
         ];
-        let deadlines = graces.iter().map(|grace| open.start.plus(*grace));
+        let deadlines = graces.iter().map(|grace| tracked.start.plus(*grace));
         if let Some(next) = deadlines.filter(|deadline| *deadline > now).min() {
             step.wake.push((next, id));
         }
     }
 
     /// The longest that evidence is waited for.
-    fn longest(&self, scene: Scene<'_>) -> Duration {
-        if self.relays { scene.patience.transit.max(RELAYED) } else { scene.patience.transit }
+    fn longest(&self, context: JudgeContext<'_>) -> Duration {
+        if self.relays { context.grace.transit.max(RELAYED) } else { context.grace.transit }
     }
 }
 
 /// The translation of what was seen at a point; a namespace's own only where it is looked at from inside.
 fn binding_of<'a>(
-    scene: Scene<'a>,
+    context: JudgeContext<'a>,
     point: &ObservationPoint,
     tuple: &FiveTuple,
     at: Timestamp,
 ) -> Option<&'a NatBinding> {
-    let is_inside = || scene.timeline.link(point).is_some_and(|link| link.inside.is_some());
-    let bindings = &scene.path.bindings;
+    let is_inside = || context.timeline.link(point).is_some_and(|link| link.inside.is_some());
+    let bindings = &context.path.bindings;
     bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
 }
 
 /// Who asked; behind a translation, who asked before it.
-fn asked_by(scene: Scene<'_>, record: &FlowRecord, oriented: &Oriented, binding: Option<&NatBinding>) -> Owner {
+fn asked_by(
+    context: JudgeContext<'_>,
+    record: &FlowRecord,
+    oriented: &Oriented,
+    binding: Option<&NatBinding>,
+) -> Owner {
     let hidden = binding.filter(|binding| binding.after == oriented.tuple && binding.before.orig != binding.after.orig);
     match hidden {
         Some(binding) => {
             let ip = binding.before.orig.ip;
             let sighting = Sighting { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
-            scene.timeline.attribute(&sighting)
+            context.timeline.attribute(&sighting)
         }
-        None => source_of(scene.timeline, record, oriented),
+        None => source_of(context.timeline, record, oriented),
     }
 }
 
 /// Who was reached, where a contract about what comes in judged it.
-fn reached(scene: Scene<'_>, oriented: &Oriented, judgement: Option<&Judgement>) -> Option<Owner> {
+fn reached(context: JudgeContext<'_>, oriented: &Oriented, judgement: Option<&Judgement>) -> Option<Owner> {
     let is_inbound = judgement.is_some_and(|judgement| judgement.service == Service::Ingress);
-    is_inbound.then(|| responder_of(scene.timeline, oriented))
+    is_inbound.then(|| responder_of(context.timeline, oriented))
 }
 
 /// Whether more than the rest of a connection shows: data, or a start. FINs that are sent again and again are still the rest.

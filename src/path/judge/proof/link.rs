@@ -45,7 +45,7 @@ impl Case<'_> {
 
     /// Whether the originator sent the frame.
     fn is_own(&self, sighting: &Sighting, frames: Frames) -> bool {
-        let timeline = self.scene.timeline;
+        let timeline = self.context.timeline;
         let Some(source) = self.source.workload() else { return false };
         let inside = timeline.link(&sighting.point).and_then(|link| link.inside.as_ref());
         let at_home = inside.and_then(|id| timeline.workload(id));
@@ -59,7 +59,7 @@ impl Case<'_> {
                 format!("frames went to {mac} ({who}), not to the hop {}; that is {}", hop.name, self.known(hop));
             Proof::Fails { kind: KIND, text }
         };
-        let timeline = self.scene.timeline;
+        let timeline = self.context.timeline;
         if let Some(owner) = timeline.owner_of_mac(mac, self.trail.flow.at) {
             if hop.is_workload(owner) || owner.addresses().any(|ip| hop.is_address(ip)) {
                 let text = format!("frames went to {mac}, which is {}, the hop {}", owner.name, hop.name);

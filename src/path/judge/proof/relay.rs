@@ -16,13 +16,13 @@ impl Case<'_> {
         }
         let record = self.trail.record;
         let inbound = if self.trail.flow.forward { record.clone() } else { record.clone().reversed() };
-        let mut legs = self.scene.path.legs.of(&hop.name);
+        let mut legs = self.context.path.legs.of(&hop.name);
         let matched = legs.find_map(|leg| Some((leg, relay::matched(&inbound, leg)?)));
         if let Some((leg, found)) = matched {
             let text = format!("the hop {} carried it on to {}: {}", hop.name, leg.tuple.resp, found.text);
             return Proof::holds(KIND, hop, text);
         }
-        if self.trail.patient {
+        if self.trail.may_wait {
             return Proof::Wait;
         }
         let text = format!("no leg from the hop {} matches this one", hop.name);

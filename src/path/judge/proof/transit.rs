@@ -20,7 +20,7 @@ impl Case<'_> {
         let (start, now) = (self.trail.flow.at, self.trail.now);
         let unknown = |reason, text| Proof::Unknown { kind: KIND, reason, text };
         let points = self.own_points(hop);
-        let losses = &self.scene.path.losses;
+        let losses = &self.context.path.losses;
         let observed = points.iter().any(|point| losses.observed_since(point).is_some_and(|since| since <= start));
         if !observed {
             return self.blind(hop, &points);
@@ -35,12 +35,14 @@ impl Case<'_> {
             let text = format!("it was seen at more points than are remembered, perhaps at the hop {}", hop.name);
             return unknown(Unobservable::CaptureLoss, text);
         }
-        if now.since(start) < self.scene.patience.transit {
+        if now.since(start) < self.context.grace.transit {
             return Proof::Wait;
         }
         if self.may_be_translated(&points) {
-            let text =
-                format!("it may have reached the hop {} translated, and connection tracking does not tell", hop.name);
+            let text = format!(
+                "it may have reached the hop {} translated, and connection tracking does not report it",
+                hop.name
+            );
             return unknown(Unobservable::NatUnknown, text);
         }
         let names: Vec<_> = points.iter().map(ObservationPoint::as_str).collect();
@@ -65,12 +67,12 @@ impl Case<'_> {
             return hop.is_interface(&sighting.point);
         }
         let is_hops = |mac: Option<Mac>| {
-            let owner = mac.and_then(|mac| self.scene.timeline.owner_of_mac(mac, sighting.at));
+            let owner = mac.and_then(|mac| self.context.timeline.owner_of_mac(mac, sighting.at));
             owner.is_some_and(|owner| hop.is_workload(owner))
         };
-        let inside = self.scene.timeline.link(&sighting.point).and_then(|link| link.inside.as_ref());
+        let inside = self.context.timeline.link(&sighting.point).and_then(|link| link.inside.as_ref());
         let at_home =
-            inside.and_then(|id| self.scene.timeline.workload(id)).is_some_and(|found| hop.is_workload(found));
+            inside.and_then(|id| self.context.timeline.workload(id)).is_some_and(|found| hop.is_workload(found));
         at_home || ((is_hops(sent.from) || is_hops(sent.to)) && self.is_veth_of(hop, &sighting.point))
     }
 
@@ -81,7 +83,7 @@ impl Case<'_> {
 
     /// The hop's own points that are observed.
     fn own_points(&self, hop: &Hop) -> Vec<ObservationPoint> {
-        let losses = &self.scene.path.losses;
+        let losses = &self.context.path.losses;
         if !hop.interfaces.is_empty() {
             return losses.observed().filter(|point| hop.is_interface(point)).cloned().collect();
         }
@@ -92,11 +94,11 @@ impl Case<'_> {
 
     /// Whether it may pass these points under another tuple that nobody tells of.
     fn may_be_translated(&self, points: &[ObservationPoint]) -> bool {
-        let (flow, bindings) = (self.trail.flow, &self.scene.path.bindings);
-        let told = bindings.is_watched(flow.at) && !bindings.missed(flow.at, self.trail.now);
-        let beyond = |point: &ObservationPoint| self.scene.timeline.network_of_point(point).is_none();
+        let (flow, bindings) = (self.trail.flow, &self.context.path.bindings);
+        let reported = bindings.is_watched(flow.at) && !bindings.missed(flow.at, self.trail.now);
+        let beyond = |point: &ObservationPoint| self.context.timeline.network_of_point(point).is_none();
         self.trail.binding.is_none()
-            && !told
+            && !reported
             && is_internet(self.trail.meant().ip)
             && !is_internet(flow.tuple.orig.ip)
             && points.iter().any(beyond)

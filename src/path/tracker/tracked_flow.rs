@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::JudgedFlow;
 use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint, Side};
 use crate::inventory::Timeline;
-use crate::path::FlowView;
-use crate::path::judge::Scene;
+use crate::path::ObservedFlow;
+use crate::path::judge::JudgeContext;
 use crate::path::trail::{self, Sighting};
 use crate::time::Timestamp;
 
@@ -33,7 +33,7 @@ pub(super) struct Waiting {
 
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "three independent facts, each with its own cause")]
-pub(super) struct Open {
+pub(super) struct TrackedFlow {
     /// The record that meters it.
     pub(super) id: FlowId,
     pub(super) tuple: FiveTuple,
@@ -51,7 +51,7 @@ pub(super) struct Open {
     pub(super) rest: Option<Box<Waiting>>,
 }
 
-impl Open {
+impl TrackedFlow {
     pub(super) fn new(record: &FlowRecord, sequence: u64) -> Self {
         let waiting = Waiting { record: record.clone(), sightings: vec![Sighting::of(record, false)] };
         Self {
@@ -118,11 +118,11 @@ impl Open {
 
     /// Another point saw it under the same tuple; true when that point is nearer to the originator (or as near, and earlier), and meters it from
     /// now on.
-    pub(super) fn witness_same(&mut self, scene: Scene<'_>, record: &FlowRecord) -> bool {
+    pub(super) fn witness_same(&mut self, context: JudgeContext<'_>, record: &FlowRecord) -> bool {
         self.witness(Sighting::of(record, record.tuple != self.tuple));
         let Phase::Waiting(waiting) = &mut self.phase else { return false };
         // By time and name where the distance is the same, so that the order in which two points tell changes nothing.
-        let place = |point, start| (distance(scene.timeline, point, record.tuple), start, point);
+        let place = |point, start| (distance(context.timeline, point, record.tuple), start, point);
         let nearer = record.tuple == self.tuple && place(&record.point, record.start) < place(&self.point, self.start);
         if nearer {
             waiting.record = record.clone();
@@ -132,15 +132,15 @@ impl Open {
     }
 
     /// Whether a flow that was judged is seen to leave its originator on another link, or to another next hop: it is judged again.
-    pub(super) fn leaves_elsewhere(&self, scene: Scene<'_>, record: &FlowRecord) -> bool {
+    pub(super) fn leaves_elsewhere(&self, context: JudgeContext<'_>, record: &FlowRecord) -> bool {
         let Phase::Judged(judged) = &self.phase else { return false };
         let Some(source) = judged.source.workload() else { return false };
         let new = if record.tuple == judged.oriented.tuple { &record.orig } else { &record.resp };
         let known = &judged.view.record.orig;
         let is_own = |side: &Side, at| {
             let sender = side.mac.filter(|_| side.next_hop.is_some_and(|hop| !hop.is_multicast()));
-            let sender = sender.and_then(|mac| scene.timeline.owner_of_mac(mac, at));
-            sender.is_some_and(|sender| scene.timeline.are_together(source, sender, at))
+            let sender = sender.and_then(|mac| context.timeline.owner_of_mac(mac, at));
+            sender.is_some_and(|sender| context.timeline.are_together(source, sender, at))
         };
         (known.mac, known.next_hop) != (new.mac, new.next_hop)
             && is_own(known, judged.oriented.at)
@@ -156,7 +156,7 @@ impl Open {
         room
     }
 
-    pub(super) fn take_sightings(&mut self) -> Vec<Sighting> {
+    pub(super) fn drain_sightings(&mut self) -> Vec<Sighting> {
         match &mut self.phase {
             Phase::Waiting(waiting) => std::mem::take(&mut waiting.sightings),
             Phase::Judged(judged) => vec![Sighting::of(&judged.view.record, !judged.oriented.forward)],
@@ -165,9 +165,9 @@ impl Open {
 }
 
 impl Waiting {
-    pub(super) fn view(&self, translated: Option<FiveTuple>) -> FlowView {
+    pub(super) fn view(&self, translated: Option<FiveTuple>) -> ObservedFlow {
         let points = self.sightings.iter().take(MAX_SHOWN).map(|sighting| sighting.point.clone()).collect();
-        FlowView { record: self.record.clone(), points, translated }
+        ObservedFlow { record: self.record.clone(), points, translated }
     }
 }
 

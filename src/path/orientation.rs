@@ -3,37 +3,12 @@
 //! Contract: [`orientations`] lists the ways a flow can be read, the likeliest first; only a certain one can be judged.
 //! Design: a TCP flow whose handshake was not seen may be an answer to somebody outside; its ports give a hint, no proof.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::HopKind;
 use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Protocol, TcpFacts};
 use crate::time::Timestamp;
 
-/// One piece of evidence, for a machine (`kind`) and a person (`text`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Evidence {
-    /// What kind: `peer`, `runtime`, `mac`, …
-    pub kind: String,
-    /// What was seen, in a sentence.
-    pub text: String,
-}
-
-/// A hop that was required and not passed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MissingHop {
-    /// Its name in the configuration, alternatives with `or` between them; `none` when the contract allows no path at all.
-    pub name: String,
-    /// What kind of place it is; absent when the contract allows no path at all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<HopKind>,
-    /// Where it serves, as far as known at that time.
-    pub expected: Vec<String>,
-}
-
 /// A flow and every point that saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlowView {
+pub struct ObservedFlow {
     /// The record at the point that saw it first.
     pub record: FlowRecord,
     /// The first points that saw it, in the order in which they did.
@@ -42,7 +17,7 @@ pub struct FlowView {
     pub translated: Option<FiveTuple>,
 }
 
-impl FlowView {
+impl ObservedFlow {
     /// The same flow, read from the other end.
     #[must_use]
     pub fn reversed(self) -> Self {

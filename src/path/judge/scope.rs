@@ -10,7 +10,7 @@ use crate::path::{Contract, Family, Hop, HopKind, Service, is_internet};
 
 /// Whether a contract's workloads are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cover {
+pub(super) enum InScope {
     Yes,
     No,
     Maybe,
@@ -18,7 +18,7 @@ pub(super) enum Cover {
 
 /// Whether the other end is one that the contract is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum Destination {
     Inside,
     /// It is not, but what an encrypted tunnel carries there may be.
     Tunnel,
@@ -34,10 +34,10 @@ pub(super) fn sends_on(contract: &Contract, trail: &Trail<'_>, source: &Owner) -
         let by_workload = source.workload().is_some_and(|workload| hop.is_workload(workload));
         hop.kind != HopKind::Sidecar && (by_workload || (source.owns_address() && hop.is_address(trail.ends().orig.ip)))
     };
-    contract.hops().any(|hop| is_hop(hop)) && in_reach(contract, trail)
+    contract.hops().any(|hop| is_hop(hop)) && is_destination(contract, trail)
 }
 
-fn in_reach(contract: &Contract, trail: &Trail<'_>) -> bool {
+fn is_destination(contract: &Contract, trail: &Trail<'_>) -> bool {
     let FiveTuple { protocol, orig, .. } = trail.flow.tuple;
     let resp = trail.meant();
     let of_family = |family: Family| Family::of(resp.ip) == family;
@@ -62,54 +62,54 @@ fn is_unicast(end: Endpoint) -> bool {
 
 impl Case<'_> {
     /// Whether the contract's workloads are behind the flow's own end.
-    pub(super) fn covers(&self) -> Cover {
+    pub(super) fn in_scope(&self) -> InScope {
         match self.contract.service {
-            Service::Ingress => self.covers_reached(),
-            Service::Egress | Service::Dns => self.covers_source(),
+            Service::Ingress => self.reached_in_scope(),
+            Service::Egress | Service::Dns => self.source_in_scope(),
         }
     }
 
-    fn covers_source(&self) -> Cover {
+    fn source_in_scope(&self) -> InScope {
         let (contract, orig) = (self.contract, self.trail.ends().orig);
         if self.source.owns_address() && contract.hops().any(|hop| hop.is_address(orig.ip)) {
-            return Cover::No;
+            return InScope::No;
         }
-        let timeline = self.scene.timeline;
+        let timeline = self.context.timeline;
         match self.source {
-            Owner::Workload { workload, .. } => self.covers_workload(workload),
-            Owner::Ambiguous { candidates, host } => self.covers_one_of(candidates, *host),
-            Owner::Unknown => bare(contract, orig, Cover::Maybe),
-            Owner::Host => bare(contract, orig, Cover::No),
+            Owner::Workload { workload, .. } => self.workload_in_scope(workload),
+            Owner::Ambiguous { candidates, host } => self.one_of_in_scope(candidates, *host),
+            Owner::Unknown => bare(contract, orig, InScope::Maybe),
+            Owner::Host => bare(contract, orig, InScope::No),
             Owner::External => {
                 let hidden = !timeline.is_complete() && !is_internet(orig.ip) && is_unicast(orig);
-                bare(contract, orig, if hidden { Cover::Maybe } else { Cover::No })
+                bare(contract, orig, if hidden { InScope::Maybe } else { InScope::No })
             }
         }
     }
 
-    fn covers_one_of(&self, candidates: &[Arc<Workload>], host: bool) -> Cover {
-        let covers: Vec<_> = candidates.iter().map(|workload| self.covers_workload(workload)).collect();
+    fn one_of_in_scope(&self, candidates: &[Arc<Workload>], host: bool) -> InScope {
+        let covers: Vec<_> = candidates.iter().map(|workload| self.workload_in_scope(workload)).collect();
         match covers.first() {
-            Some(first) if host && *first == Cover::Yes => Cover::Maybe,
+            Some(first) if host && *first == InScope::Yes => InScope::Maybe,
             Some(first) if covers.iter().all(|cover| cover == first) => *first,
-            _ => Cover::Maybe,
+            _ => InScope::Maybe,
         }
     }
 
-    fn covers_workload(&self, workload: &Workload) -> Cover {
+    fn workload_in_scope(&self, workload: &Workload) -> InScope {
         let contract = self.contract;
         let is_hop = |hop: &Arc<Hop>| hop.kind != HopKind::Sidecar && hop.is_workload(workload);
         let named = contract.workloads.iter().any(|selector| selector.matches(workload));
         if (named && !contract.hops().any(is_hop)) || self.speaks_for_covered(workload) {
-            Cover::Yes
+            InScope::Yes
         } else {
-            Cover::No
+            InScope::No
         }
     }
 
     /// Whether it is the contract's sidecar, in the namespace of a workload that the contract covers.
     fn speaks_for_covered(&self, workload: &Workload) -> bool {
-        let (contract, timeline) = (self.contract, self.scene.timeline);
+        let (contract, timeline) = (self.contract, self.context.timeline);
         let is_sidecar = contract.hops().any(|hop| hop.kind == HopKind::Sidecar && hop.is_workload(workload));
         is_sidecar
             && timeline.running().any(|other| {
@@ -120,40 +120,40 @@ impl Case<'_> {
     }
 
     /// Whether one that the contract covers is reached.
-    fn covers_reached(&self) -> Cover {
+    fn reached_in_scope(&self) -> InScope {
         let resp = self.trail.ends().resp;
         match self.responder() {
-            Owner::Workload { workload, .. } => self.covers_workload(&workload),
-            Owner::Ambiguous { candidates, host } => self.covers_one_of(&candidates, host),
-            Owner::Unknown => bare(self.contract, resp, Cover::Maybe),
-            Owner::Host | Owner::External => bare(self.contract, resp, Cover::No),
+            Owner::Workload { workload, .. } => self.workload_in_scope(&workload),
+            Owner::Ambiguous { candidates, host } => self.one_of_in_scope(&candidates, host),
+            Owner::Unknown => bare(self.contract, resp, InScope::Maybe),
+            Owner::Host | Owner::External => bare(self.contract, resp, InScope::No),
         }
     }
 
     /// Whether the contract is about the other end.
-    pub(super) fn reach(&self) -> Reach {
+    pub(super) fn destination(&self) -> Destination {
         if self.contract.service == Service::Ingress {
-            return self.reach_in();
+            return self.inbound_destination();
         }
         let (contract, ends) = (self.contract, self.trail.ends());
         let endpoints = || contract.hops().filter(|hop| matches!(hop.kind, HopKind::Endpoint));
         if endpoints().any(|hop| self.answers(hop) || self.may_answer(hop)) {
-            return Reach::Inside;
+            return Destination::Inside;
         }
         let talks_to_itself =
             ends.orig.ip == ends.resp.ip && self.trail.binding.is_none() && self.source.owns_address();
         if talks_to_itself || !is_unicast(self.trail.meant()) {
-            return Reach::Outside;
+            return Destination::Outside;
         }
-        if in_reach(contract, self.trail) {
-            return Reach::Inside;
+        if is_destination(contract, self.trail) {
+            return Destination::Inside;
         }
         let is_closed = |kind: TunnelKind| matches!(kind, TunnelKind::Wireguard | TunnelKind::Esp);
         let hides = self.trail.record.tunnels.iter().any(|tunnel| is_closed(tunnel.kind));
-        if hides && contract.service == Service::Egress { Reach::Tunnel } else { Reach::Outside }
+        if hides && contract.service == Service::Egress { Destination::Tunnel } else { Destination::Outside }
     }
 
-    fn reach_in(&self) -> Reach {
+    fn inbound_destination(&self) -> Destination {
         let (contract, ends) = (self.contract, self.trail.ends());
         let inside = contract.family.is_none_or(|family| Family::of(ends.resp.ip) == family)
             && contract.remotes.iter().any(|set| set.contains(ends.orig.ip))
@@ -163,17 +163,17 @@ impl Case<'_> {
             && is_unicast(ends.orig)
             && is_unicast(ends.resp)
             && is_request(ends.protocol, ends.orig);
-        if inside { Reach::Inside } else { Reach::Outside }
+        if inside { Destination::Inside } else { Destination::Outside }
     }
 }
 
 /// Without a workload only the address parts of selectors can tell; `otherwise` is the answer when they cannot.
-fn bare(contract: &Contract, end: Endpoint, otherwise: Cover) -> Cover {
+fn bare(contract: &Contract, end: Endpoint, otherwise: InScope) -> InScope {
     let answers: Vec<_> = contract.workloads.iter().map(|selector| selector.matches_bare_address(end.ip)).collect();
     if answers.contains(&Some(true)) {
-        Cover::Yes
+        InScope::Yes
     } else if answers.iter().all(|answer| *answer == Some(false)) {
-        Cover::No
+        InScope::No
     } else {
         otherwise
     }
