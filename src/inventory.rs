@@ -19,6 +19,6 @@ mod timeline;
 
 pub use kernel::KernelState;
 pub use timeline::{
-    Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting, Timeline, TimelineCounts,
+    Attribution, AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline, TimelineCounts,
     TimelineLimits, Unseen, Watched,
 };

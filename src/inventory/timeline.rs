@@ -3,31 +3,31 @@
 //! Contract: the owner is decided by the time of the packet, not of delivery; an answer that rests on anything less than a
 //! dated interval that covers that time says so. Limits: [`TimelineLimits`]; what they cost is in [`TimelineCounts`]. An
 //! address is not split by network: two networks with the same range give ambiguous owners unless MAC or veth decides.
-//! Design: [`lives`] knows when each workload ran and in which namespace, [`index`] what it owned then, [`namespaces`] and [`sockets`] what
+//! Design: [`lifecycles`] knows when each workload ran and in which namespace, [`index`] what it owned then, [`namespaces`] and [`sockets`] what
 //! the kernel showed, [`networks`] what is the host's or nobody's; [`attribute`] puts them together.
 
 mod attribute;
-mod claims;
+mod candidates;
 mod index;
-mod lives;
+mod lifecycles;
 mod namespaces;
 mod networks;
 mod owner;
 mod sockets;
-mod watched;
+mod visibility;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::index::Key;
-use self::lives::Lives;
-pub use self::lives::TimelineCounts;
+use self::lifecycles::Lifecycles;
+pub use self::lifecycles::TimelineCounts;
 use self::namespaces::Namespaces;
 use self::networks::Networks;
-pub use self::owner::{Attribution, AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting};
+pub use self::owner::{Attribution, AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery};
 use self::sockets::Sockets;
-pub use self::watched::{Unseen, Watched};
+pub use self::visibility::{Unseen, Watched};
 use super::KernelState;
 use crate::input::{
     Attachment, InventoryEvent, KernelFact, LinkEvent, Mac, NetnsId, ObservationPoint, ProcessNamespaces, RuntimeName,
@@ -48,18 +48,18 @@ pub struct TimelineLimits {
 #[derive(Debug)]
 pub struct Timeline {
     limits: TimelineLimits,
-    lives: Lives,
+    lifecycles: Lifecycles,
     networks: Networks,
     kernel: KernelState,
     namespaces: Namespaces,
     sockets: Sockets,
     /// Runtimes that ever answered, and whether their word is complete.
-    runtimes: BTreeMap<RuntimeName, Hearing>,
+    runtimes: BTreeMap<RuntimeName, RuntimeConnection>,
     snapshot: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hearing {
+enum RuntimeConnection {
     /// Answers, but its first list is not complete.
     Connected,
     /// Answers, and its list was complete.
@@ -76,7 +76,7 @@ impl Timeline {
     pub fn new(limits: TimelineLimits) -> Self {
         Self {
             limits,
-            lives: Lives::new(limits),
+            lifecycles: Lifecycles::new(limits),
             networks: Networks::default(),
             kernel: KernelState::default(),
             namespaces: Namespaces::default(),
@@ -88,43 +88,43 @@ impl Timeline {
 
     /// Takes in what a runtime told at a time.
     pub fn apply(&mut self, at: Timestamp, event: &InventoryEvent) {
-        self.lives.advance(at);
+        self.lifecycles.advance(at);
         match event {
             InventoryEvent::Workload(workload) => {
                 self.snapshot |= workload.since.is_none() && !matches!(workload.state, WorkloadState::Created);
-                workload.attachments.iter().for_each(|attachment| self.networks.tell_gateways(attachment));
-                self.lives.tell(at, workload);
+                workload.attachments.iter().for_each(|attachment| self.networks.apply_gateways(attachment));
+                self.lifecycles.apply(at, workload);
             }
             InventoryEvent::Stopped { id, until } => {
-                self.lives.stop(id, *until);
+                self.lifecycles.stop(id, *until);
                 self.kernel.forget(id);
             }
             InventoryEvent::Network(network) => {
-                let told = self.networks.tell(network);
-                self.lives.counts.networks_refused += u64::from(!told);
+                let accepted = self.networks.apply(network);
+                self.lifecycles.counts.networks_refused += u64::from(!accepted);
             }
             InventoryEvent::NetworkRemoved { id } => self.networks.remove(id),
-            InventoryEvent::Connected { runtime } => self.hear(runtime, Hearing::Connected),
-            InventoryEvent::Disconnected { runtime, .. } => self.hear(runtime, Hearing::Lost),
+            InventoryEvent::Connected { runtime } => self.receive(runtime, RuntimeConnection::Connected),
+            InventoryEvent::Disconnected { runtime, .. } => self.receive(runtime, RuntimeConnection::Lost),
             InventoryEvent::GivenUp { runtime } => {
                 self.runtimes.remove(runtime);
             }
             InventoryEvent::Reconciled { runtime, running } => {
-                self.hear(runtime, Hearing::Reconciled);
-                self.lives.reconcile(at, runtime, running);
+                self.receive(runtime, RuntimeConnection::Reconciled);
+                self.lifecycles.reconcile(at, runtime, running);
             }
         }
     }
 
     /// Takes in what the host says of an interface.
     pub fn apply_link(&mut self, link: &LinkEvent) {
-        let told = self.networks.tell_link(link);
-        self.lives.counts.networks_refused += u64::from(!told);
+        let accepted = self.networks.apply_link(link);
+        self.lifecycles.counts.networks_refused += u64::from(!accepted);
     }
 
     /// Takes in what the kernel showed at a time.
     pub fn apply_kernel(&mut self, at: Timestamp, fact: &KernelFact) {
-        self.lives.advance(at);
+        self.lifecycles.advance(at);
         self.kernel.apply(fact);
         let horizon = at.minus(self.limits.remember);
         self.namespaces.forget(horizon);
@@ -134,12 +134,12 @@ impl Timeline {
                 if self.namespaces.is_another(view) {
                     self.forget_namespace(at, view.netns);
                 }
-                if let Some(ns) = self.namespaces.tell(at, view) {
-                    self.lives.residents(at, ns, &view.workloads);
+                if let Some(ns) = self.namespaces.apply(at, view) {
+                    self.lifecycles.residents(at, ns, &view.workloads);
                 }
             }
             KernelFact::NamespaceGone { netns } => self.forget_namespace(at, *netns),
-            KernelFact::Processes(processes) => self.place(at, processes),
+            KernelFact::Processes(processes) => self.membership(at, processes),
             KernelFact::SocketOpened(view) => {
                 if let Some(ns) = self.namespaces.number(view.netns) {
                     self.sockets.open(at, ns, view);
@@ -157,16 +157,16 @@ impl Timeline {
     fn forget_namespace(&mut self, at: Timestamp, netns: NetnsId) {
         if let Some(ns) = self.namespaces.gone(at, netns) {
             self.sockets.gone(at, ns);
-            self.lives.residents(at, ns, &[]);
+            self.lifecycles.residents(at, ns, &[]);
         }
     }
 
-    fn place(&mut self, at: Timestamp, processes: &ProcessNamespaces) {
+    fn membership(&mut self, at: Timestamp, processes: &ProcessNamespaces) {
         let home = self.namespaces.number(processes.netns);
-        self.lives.settle(at, &processes.workload, home);
+        self.lifecycles.settle(at, &processes.workload, home);
         let strays = processes.strays.iter().map(|stray| stray.netns).filter(|netns| *netns != processes.netns);
         let strays: BTreeSet<u64> = strays.filter_map(|netns| self.namespaces.number(netns)).collect();
-        self.lives.stray(at, &processes.workload, strays);
+        self.lifecycles.stray(at, &processes.workload, strays);
     }
 
     /// What the kernel showed, as it stands.
@@ -185,8 +185,8 @@ impl Timeline {
     }
 
     /// Whether the runtime answers and its list was complete.
-    pub fn is_heard(&self, runtime: &str) -> bool {
-        self.runtimes.get(runtime) == Some(&Hearing::Reconciled)
+    pub fn is_reconciled(&self, runtime: &str) -> bool {
+        self.runtimes.get(runtime) == Some(&RuntimeConnection::Reconciled)
     }
 
     /// A network by id, or else by name.
@@ -197,28 +197,28 @@ impl Timeline {
     /// Notes which MAC the host has at a point, as somebody saw it on frames; what a link told goes before it.
     pub fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) {
         let learned = self.networks.learn_host_mac(point, mac);
-        self.lives.counts.networks_refused += u64::from(!learned);
+        self.lifecycles.counts.networks_refused += u64::from(!learned);
     }
 
     /// The workload as it was last known.
     pub fn workload(&self, id: &WorkloadId) -> Option<&Arc<Workload>> {
-        self.lives.get(id)
+        self.lifecycles.get(id)
     }
 
     /// Whether a workload runs now.
     pub fn is_running(&self, id: &WorkloadId) -> bool {
-        self.lives.is_running(id)
+        self.lifecycles.is_running(id)
     }
 
     /// All workloads that run now, in order of id.
     pub fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
-        self.lives.running()
+        self.lifecycles.running()
     }
 
     /// How many workloads are remembered, by state.
     pub fn states(&self) -> BTreeMap<&'static str, usize> {
         let mut states = BTreeMap::from(WorkloadState::ALL.map(|state| (state.as_str(), 0)));
-        for state in self.lives.states() {
+        for state in self.lifecycles.states() {
             *states.entry(state.as_str()).or_default() += 1;
         }
         states
@@ -235,7 +235,7 @@ impl Timeline {
     }
 
     fn network_of_veth(&self, point: &ObservationPoint) -> Option<&Arc<RuntimeNetwork>> {
-        let span = self.lives.index.newest(&Key::Veth(point.clone()))?;
+        let span = self.lifecycles.index.newest(&Key::Veth(point.clone()))?;
         let is_here = |a: &&Attachment| a.host_interface.as_deref() == Some(point.as_str());
         let attachment = span.workload.attachments.iter().find(is_here)?;
         self.networks.by_id_or_name(&attachment.network_id, &attachment.network)
@@ -255,13 +255,14 @@ impl Timeline {
     /// listing, or a snapshot was loaded. A user's own runtime (`podman-1000`) is not waited for: its user could silence what rests on this.
     pub fn is_complete(&self) -> bool {
         let mut hosts = self.runtimes.iter().filter(|(name, _)| !name.contains('-')).peekable();
-        let any = hosts.peek().is_some() || self.runtimes.values().any(|hearing| *hearing == Hearing::Reconciled);
-        self.snapshot || (any && hosts.all(|(_, hearing)| *hearing == Hearing::Reconciled))
+        let any = hosts.peek().is_some()
+            || self.runtimes.values().any(|connection| *connection == RuntimeConnection::Reconciled);
+        self.snapshot || (any && hosts.all(|(_, connection)| *connection == RuntimeConnection::Reconciled))
     }
 
     /// How many workloads are remembered, the dead included.
     pub fn len(&self) -> usize {
-        self.lives.len()
+        self.lifecycles.len()
     }
 
     /// Whether nothing is remembered.
@@ -271,17 +272,17 @@ impl Timeline {
 
     /// What the bounds cost so far.
     pub const fn counts(&self) -> TimelineCounts {
-        let mut counts = self.lives.counts;
+        let mut counts = self.lifecycles.counts;
         counts.namespaces_refused += self.namespaces.refused();
         (counts.sockets_evicted, counts.sockets_refused) = self.sockets.costs();
         counts
     }
 
-    fn hear(&mut self, runtime: &RuntimeName, hearing: Hearing) {
+    fn receive(&mut self, runtime: &RuntimeName, connection: RuntimeConnection) {
         let known = self.runtimes.contains_key(runtime);
         // One that never answered is absent, and what it would say is not waited for.
-        if known || (hearing != Hearing::Lost && self.runtimes.len() < MAX_RUNTIMES) {
-            self.runtimes.insert(runtime.clone(), hearing);
+        if known || (connection != RuntimeConnection::Lost && self.runtimes.len() < MAX_RUNTIMES) {
+            self.runtimes.insert(runtime.clone(), connection);
         }
     }
 }

@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use super::{Oriented, is_internet};
 use crate::input::{Endpoint, FiveTuple, FlowRecord, ObservationPoint, Protocol, TcpFacts, Workload};
-use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting, Timeline};
+use crate::inventory::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline};
 use crate::time::Timestamp;
 
 /// Who owned this end of a flow, by its address alone.
 pub fn owner_of(timeline: &Timeline, point: &ObservationPoint, end: Endpoint, at: Timestamp) -> Owner {
-    timeline.attribute(&Sighting { point, ip: end.ip, socket: None, mac: None, at })
+    timeline.attribute(&AttributionQuery { point, ip: end.ip, socket: None, mac: None, at })
 }
 
 /// Who answers the flow, read in this direction.
 pub fn responder_of(timeline: &Timeline, oriented: &Oriented) -> Owner {
     let FiveTuple { protocol, orig, resp } = oriented.tuple;
     let socket = socket(protocol, resp, orig);
-    timeline.attribute(&Sighting { point: &oriented.point, ip: resp.ip, socket, mac: None, at: oriented.at })
+    timeline.attribute(&AttributionQuery { point: &oriented.point, ip: resp.ip, socket, mac: None, at: oriented.at })
 }
 
 /// Who sent the flow, read in this direction.
@@ -28,14 +28,14 @@ pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented) 
     let mac = if oriented.forward { record.orig.mac } else { record.resp.mac };
     let FiveTuple { protocol, orig, resp } = oriented.tuple;
     let socket = socket(protocol, orig, resp);
-    let sighting = Sighting { point: &oriented.point, ip: orig.ip, socket, mac, at: oriented.at };
-    let by_address = match timeline.attribute(&sighting) {
+    let query = AttributionQuery { point: &oriented.point, ip: orig.ip, socket, mac, at: oriented.at };
+    let by_address = match timeline.attribute(&query) {
         // A workload that has ended starts nothing: this is the address's next owner, whom the runtime has not told yet.
         Owner::Workload { why: Some(Doubt::Late), .. } if oriented.forward && starts_here(record) => Owner::Unknown,
         owner => owner,
     };
-    if let Some(sender) = timeline.sender_by_veth(&sighting, resp.ip) {
-        return by_veth(timeline, sender, by_address, &sighting);
+    if let Some(sender) = timeline.sender_by_veth(&query, resp.ip) {
+        return by_veth(timeline, sender, by_address, &query);
     }
     let in_network = timeline
         .network_at(&oriented.point, orig.ip)
@@ -51,8 +51,8 @@ pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented) 
 }
 
 /// The frame came in on the veth of `sender`: whoever the address belongs to, this one sent it.
-fn by_veth(timeline: &Timeline, sender: &Arc<Workload>, by_address: Owner, sighting: &Sighting<'_>) -> Owner {
-    let is_senders = |other: &Workload| timeline.are_together(sender, other, sighting.at);
+fn by_veth(timeline: &Timeline, sender: &Arc<Workload>, by_address: Owner, query: &AttributionQuery<'_>) -> Owner {
+    let is_senders = |other: &Workload| timeline.are_together(sender, other, query.at);
     match &by_address {
         Owner::Workload { workload, why, .. } if is_senders(workload) => {
             if *why == Some(Doubt::MacDiffers) {
@@ -76,15 +76,21 @@ fn likely(sender: &Arc<Workload>, how: AttributionMethod, why: Doubt) -> Owner {
 }
 
 /// What is needed to find the socket of an end; only TCP and UDP have some that the kernel shows.
-fn socket(protocol: Protocol, own: Endpoint, remote: Endpoint) -> Option<SocketSighting> {
+fn socket(protocol: Protocol, own: Endpoint, remote: Endpoint) -> Option<SocketQuery> {
     let shown = matches!(protocol, Protocol::TCP | Protocol::UDP);
-    shown.then_some(SocketSighting { protocol, port: own.port, remote })
+    shown.then_some(SocketQuery { protocol, port: own.port, remote })
 }
 
 fn kernel_may_know(timeline: &Timeline, oriented: &Oriented) -> bool {
     let FiveTuple { protocol, orig, resp } = oriented.tuple;
     let socket = socket(protocol, orig, resp);
-    timeline.kernel_may_know(&Sighting { point: &oriented.point, ip: orig.ip, socket, mac: None, at: oriented.at })
+    timeline.kernel_may_know(&AttributionQuery {
+        point: &oriented.point,
+        ip: orig.ip,
+        socket,
+        mac: None,
+        at: oriented.at,
+    })
 }
 
 /// Whether the first packet opened the flow; late packets of a TCP connection carry no SYN.

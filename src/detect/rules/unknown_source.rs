@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Attachment, Mac, NeighbourClaim, RuntimeNetwork, Workload};
-use crate::inventory::{AttributionMethod, Doubt, Owner, Sighting};
+use crate::inventory::{AttributionMethod, Doubt, Owner, AttributionQuery};
 use crate::path::{Evidence, JudgedFlow};
 use crate::time::Timestamp;
 
@@ -117,7 +117,7 @@ fn over_anothers_veth(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly
         return None;
     }
     let mac = record.orig.mac.map_or_else(|| "an unknown MAC".to_owned(), |mac| mac.to_string());
-    let truth = match timeline.attribute(&Sighting { point, ip, socket: None, mac: None, at }) {
+    let truth = match timeline.attribute(&AttributionQuery { point, ip, socket: None, mac: None, at }) {
         Owner::Workload { workload, .. } if workload.id == sender.id => format!("{mac} is not its own"),
         Owner::Workload { workload, .. } => format!("{ip} belongs to {}", workload.name),
         Owner::Host | Owner::Ambiguous { host: true, .. } => format!("{ip} is the host's"),
@@ -145,7 +145,7 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     if !inside || !context.timeline.is_complete() || from_host {
         return None;
     }
-    match context.timeline.attribute(&Sighting { point: &record.point, ip, socket: None, mac: None, at }) {
+    match context.timeline.attribute(&AttributionQuery { point: &record.point, ip, socket: None, mac: None, at }) {
         Owner::Unknown => Some(unknown(ip, mac, sender.or_else(|| behind_veth(&flow.source)), &network.name)),
         // Only the kernel shows it there: the workload gave it to itself.
         Owner::Workload { workload, how: AttributionMethod::Namespace, .. } if has_another(&workload, network, ip) => {

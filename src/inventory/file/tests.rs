@@ -5,7 +5,7 @@ use crate::input::{
     Endpoint, Fact, FiveTuple, InventoryEvent, LinkEvent, Loss, LossReason, NatBinding, NatFact, NetnsId,
     ObservationPoint, Protocol, RecordedFact, WorkloadId,
 };
-use crate::inventory::{Owner, Sighting, Timeline, TimelineLimits};
+use crate::inventory::{AttributionQuery, Owner, Timeline, TimelineLimits};
 
 const CONTAINERS: &str = include_str!("../../../tests/data/docker/containers.json");
 const NETWORKS: &str = include_str!("../../../tests/data/docker/networks.json");
@@ -110,7 +110,13 @@ fn a_timeline_fed_from_docker_inspect_knows_the_owners_and_says_how() {
     let point = ObservationPoint::new("eth0");
     let owner = |ip: &str| {
         let at = Timestamp::from_secs(1_700_000_000);
-        timeline.attribute(&Sighting { point: &point, ip: ip.parse().expect("address"), socket: None, mac: None, at })
+        timeline.attribute(&AttributionQuery {
+            point: &point,
+            ip: ip.parse().expect("address"),
+            socket: None,
+            mac: None,
+            at,
+        })
     };
     assert_eq!(owner("172.30.0.2").workload().map(|workload| workload.name.as_str()), Some("app"));
     assert_eq!(owner("172.30.0.9"), Owner::Unknown);

@@ -7,9 +7,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::claims::{Claim, stands_out};
-use super::index::{Claims, Key, Span};
-use super::{AttributionMethod, Confidence, Doubt, Owner, Sighting, SocketSighting, Timeline, is_no_host};
+use super::candidates::{Candidate, stands_out};
+use super::index::{Key, Owners, Span};
+use super::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline, is_no_host};
 use crate::input::{Endpoint, ObservationPoint, Protocol, SocketView, Workload};
 use crate::time::Timestamp;
 
@@ -27,41 +27,43 @@ enum Holder<'a> {
 
 impl Timeline {
     /// Who was behind this.
-    pub fn attribute(&self, sighting: &Sighting<'_>) -> Owner {
-        let ip = sighting.ip.to_canonical();
-        if let Some(workload) = self.inside(sighting.point, ip) {
-            return self.settle(workload, AttributionMethod::Namespace, None, sighting);
+    pub fn attribute(&self, query: &AttributionQuery<'_>) -> Owner {
+        let ip = query.ip.to_canonical();
+        if let Some(workload) = self.inside(query.point, ip) {
+            return self.settle(workload, AttributionMethod::Namespace, None, query);
         }
         if is_no_host(ip) {
             return Owner::External;
         }
         let key = Key::Ip(ip);
-        let told = self.lives.index.claims(&key, sighting.at);
-        let mut shown = self.shown(&key, sighting.at, &told);
-        if let Claims::Dated(spans) = &told {
+        let by_runtime = self.lifecycles.index.owners(&key, query.at);
+        let mut shown = self.shown(&key, query.at, &by_runtime);
+        if let Owners::Dated(spans) = &by_runtime {
             if let ([span], true) = (&spans[..], shown.then.is_empty()) {
-                return self.only_one(&span.workload, sighting, AttributionMethod::Address, None);
+                return self.only_one(&span.workload, query, AttributionMethod::Address, None);
             }
             // An address on an interface that reaches the host's links speaks against the runtime's word; one behind it does not.
-            shown.then.retain(|claim| claim.interface.is_some_and(|interface| interface.host_interface.is_some()));
-            return self.decide(&with_told(spans, shown.then), sighting, AttributionMethod::Address, None);
+            shown
+                .then
+                .retain(|candidate| candidate.interface.is_some_and(|interface| interface.host_interface.is_some()));
+            return self.decide(&with_shown(spans, shown.then), query, AttributionMethod::Address, None);
         }
         if self.networks.is_host(ip) {
-            return self.of_host(sighting);
+            return self.of_host(query);
         }
         if !shown.then.is_empty() {
-            return self.decide(&shown.then, sighting, AttributionMethod::Namespace, None);
+            return self.decide(&shown.then, query, AttributionMethod::Namespace, None);
         }
-        match &told {
+        match &by_runtime {
             // Whoever had it last.
-            Claims::Late(spans) if shown.ended() <= spans.iter().filter_map(|span| span.until).max() => {
-                self.decide(&with_told(spans, Vec::new()), sighting, AttributionMethod::Address, Some(Doubt::Late))
+            Owners::Late(spans) if shown.ended() <= spans.iter().filter_map(|span| span.until).max() => {
+                self.decide(&with_shown(spans, Vec::new()), query, AttributionMethod::Address, Some(Doubt::Late))
             }
             _ if !shown.late.is_empty() => {
-                self.decide(&shown.late, sighting, AttributionMethod::Namespace, Some(Doubt::Late))
+                self.decide(&shown.late, query, AttributionMethod::Namespace, Some(Doubt::Late))
             }
-            Claims::Undated(spans) => {
-                self.decide(&with_told(spans, Vec::new()), sighting, AttributionMethod::Snapshot, Some(Doubt::Undated))
+            Owners::Undated(spans) => {
+                self.decide(&with_shown(spans, Vec::new()), query, AttributionMethod::Snapshot, Some(Doubt::Undated))
             }
             _ if self.networks.is_directed_broadcast(ip) => Owner::External,
             _ if self.networks.is_inside(ip) => Owner::Unknown,
@@ -80,61 +82,64 @@ impl Timeline {
     /// One claim is the owner; of several, MAC or veth must decide.
     fn decide(
         &self,
-        claims: &[Claim<'_>],
-        sighting: &Sighting<'_>,
+        candidates: &[Candidate<'_>],
+        query: &AttributionQuery<'_>,
         how: AttributionMethod,
         why: Option<Doubt>,
     ) -> Owner {
-        if let [claim] = claims {
-            let how = if claim.told { how } else { AttributionMethod::Namespace };
-            return self.only_one(claim.workload, sighting, how, why);
+        if let [candidate] = candidates {
+            let how = if candidate.by_runtime { how } else { AttributionMethod::Namespace };
+            return self.only_one(candidate.workload, query, how, why);
         }
-        if let Some(owner) = self.decide_together(claims, sighting, how, why) {
+        if let Some(owner) = self.decide_together(candidates, query, how, why) {
             return owner;
         }
-        let ip = sighting.ip.to_canonical();
-        let by_mac = |claim: &Claim<'_>| sighting.mac.is_some_and(|mac| claim.has_mac(ip, mac));
-        let by_veth = |claim: &Claim<'_>| claim.has_veth(ip, sighting.point);
-        if let Some(claim) = the_only(claims, by_mac) {
-            return certain(claim.workload, AttributionMethod::Mac, Some(Doubt::MacDecides));
+        let ip = query.ip.to_canonical();
+        let by_mac = |candidate: &Candidate<'_>| query.mac.is_some_and(|mac| candidate.has_mac(ip, mac));
+        let by_veth = |candidate: &Candidate<'_>| candidate.has_veth(ip, query.point);
+        if let Some(candidate) = the_only(candidates, by_mac) {
+            return certain(candidate.workload, AttributionMethod::Mac, Some(Doubt::MacDecides));
         }
-        if let Some(claim) = the_only(claims, by_veth) {
-            return certain(claim.workload, AttributionMethod::Veth, Some(Doubt::VethDecides));
+        if let Some(candidate) = the_only(candidates, by_veth) {
+            return certain(candidate.workload, AttributionMethod::Veth, Some(Doubt::VethDecides));
         }
-        Owner::Ambiguous { candidates: claims.iter().map(|claim| Arc::clone(claim.workload)).collect(), host: false }
+        Owner::Ambiguous {
+            candidates: candidates.iter().map(|candidate| Arc::clone(candidate.workload)).collect(),
+            host: false,
+        }
     }
 
     fn only_one(
         &self,
         workload: &Arc<Workload>,
-        sighting: &Sighting<'_>,
+        query: &AttributionQuery<'_>,
         how: AttributionMethod,
         why: Option<Doubt>,
     ) -> Owner {
-        let why = why.or_else(|| self.mac_differs(workload, sighting).then_some(Doubt::MacDiffers));
-        self.settle(workload, how, why, sighting)
+        let why = why.or_else(|| self.mac_differs(workload, query).then_some(Doubt::MacDiffers));
+        self.settle(workload, how, why, query)
     }
 
     /// All claims are of one namespace: its owner, or else the one whose socket it is.
     fn decide_together(
         &self,
-        claims: &[Claim<'_>],
-        sighting: &Sighting<'_>,
+        candidates: &[Candidate<'_>],
+        query: &AttributionQuery<'_>,
         how: AttributionMethod,
         why: Option<Doubt>,
     ) -> Option<Owner> {
-        let (first, others) = claims.split_first()?;
-        if !others.iter().all(|other| self.are_together(first.workload, other.workload, sighting.at)) {
+        let (first, others) = candidates.split_first()?;
+        if !others.iter().all(|other| self.are_together(first.workload, other.workload, query.at)) {
             return None;
         }
-        let mut told = claims.iter().filter(|claim| claim.told);
-        let only_told = || told.next().filter(|_| told.next().is_none());
-        if let Some(owner) = stands_out(claims, |claim| claim.workload).or_else(only_told) {
-            let how = if owner.told { how } else { AttributionMethod::Namespace };
-            return Some(self.settle(owner.workload, how, why, sighting));
+        let mut by_runtime = candidates.iter().filter(|candidate| candidate.by_runtime);
+        let only_by_runtime = || by_runtime.next().filter(|_| by_runtime.next().is_none());
+        if let Some(owner) = stands_out(candidates, |candidate| candidate.workload).or_else(only_by_runtime) {
+            let how = if owner.by_runtime { how } else { AttributionMethod::Namespace };
+            return Some(self.settle(owner.workload, how, why, query));
         }
-        let home = self.lives.home_of(&first.workload.id, sighting.at)?;
-        let Holder::One(holder, others) = self.holder(home, sighting) else { return None };
+        let home = self.lifecycles.home_of(&first.workload.id, query.at)?;
+        let Holder::One(holder, others) = self.holder(home, query) else { return None };
         let why = why.or(others.then_some(Doubt::SharedSocket));
         Some(certain(holder, AttributionMethod::Socket, why))
     }
@@ -145,13 +150,14 @@ impl Timeline {
         workload: &Arc<Workload>,
         how: AttributionMethod,
         why: Option<Doubt>,
-        sighting: &Sighting<'_>,
+        query: &AttributionQuery<'_>,
     ) -> Owner {
-        let home = if self.lives.anybody_shares() { self.lives.home_of(&workload.id, sighting.at) } else { None };
-        if !self.lives.anybody_shares() || !self.shares(workload, home, sighting.at) {
+        let home =
+            if self.lifecycles.anybody_shares() { self.lifecycles.home_of(&workload.id, query.at) } else { None };
+        if !self.lifecycles.anybody_shares() || !self.shares(workload, home, query.at) {
             return certain(workload, how, why);
         }
-        match home.map_or(Holder::Unseen, |ns| self.holder(ns, sighting)) {
+        match home.map_or(Holder::Unseen, |ns| self.holder(ns, query)) {
             Holder::One(holder, others) => {
                 certain(holder, AttributionMethod::Socket, why.or(others.then_some(Doubt::SharedSocket)))
             }
@@ -168,14 +174,14 @@ impl Timeline {
     fn shares(&self, workload: &Workload, home: Option<u64>, at: Timestamp) -> bool {
         let mut keys = vec![Key::Joined(workload.id.clone())];
         keys.extend(home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
-        let others = self.lives.present(&keys, at).iter().any(|span| span.workload.id != workload.id);
-        others || home.is_some_and(|ns| self.lives.has_untold(ns))
+        let others = self.lifecycles.present(&keys, at).iter().any(|span| span.workload.id != workload.id);
+        others || home.is_some_and(|ns| self.lifecycles.has_unreported(ns))
     }
 
     /// An address of the host: its own, unless a workload in its namespace holds the socket.
-    fn of_host(&self, sighting: &Sighting<'_>) -> Owner {
+    fn of_host(&self, query: &AttributionQuery<'_>) -> Owner {
         let ns = self.namespaces.host();
-        match ns.map_or(Holder::Unseen, |ns| self.holder(ns, sighting)) {
+        match ns.map_or(Holder::Unseen, |ns| self.holder(ns, query)) {
             Holder::Nobody => Owner::Host,
             Holder::One(workload, others) => {
                 certain(workload, AttributionMethod::Socket, others.then_some(Doubt::SharedSocket))
@@ -184,7 +190,7 @@ impl Timeline {
             Holder::Unseen => {
                 let mut keys = vec![Key::HostNetwork];
                 keys.extend(ns.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
-                let there = self.lives.present(&keys, sighting.at);
+                let there = self.lifecycles.present(&keys, query.at);
                 if there.is_empty() {
                     return Owner::Host;
                 }
@@ -195,8 +201,8 @@ impl Timeline {
     }
 
     /// Whether the kernel's next look may show whose socket of the host's namespace this is: a process may have got in there unseen.
-    pub fn kernel_may_know(&self, sighting: &Sighting<'_>) -> bool {
-        self.namespaces.host().is_some_and(|ns| matches!(self.holder(ns, sighting), Holder::Unseen))
+    pub fn kernel_may_know(&self, query: &AttributionQuery<'_>) -> bool {
+        self.namespaces.host().is_some_and(|ns| matches!(self.holder(ns, query), Holder::Unseen))
     }
 
     /// The workload that answers on the host for an address that is not the host's, by a connected socket of the host's namespace (TPROXY).
@@ -208,16 +214,16 @@ impl Timeline {
         at: Timestamp,
     ) -> Option<&Arc<Workload>> {
         let ns = self.namespaces.host()?;
-        let wanted = SocketSighting { protocol, port: own.port, remote };
+        let wanted = SocketQuery { protocol, port: own.port, remote };
         let sockets = self.sockets.connected(ns, own.ip.to_canonical(), &wanted, at);
         let owner = sockets.iter().flat_map(|socket| &socket.owners).next()?;
         self.resident(ns, owner, at)
     }
 
     /// Who held the socket behind an end, in a namespace.
-    fn holder(&self, ns: u64, sighting: &Sighting<'_>) -> Holder<'_> {
-        let Some(wanted) = &sighting.socket else { return Holder::Unseen };
-        let sockets = self.sockets.find(ns, sighting.ip.to_canonical(), wanted, sighting.at);
+    fn holder(&self, ns: u64, query: &AttributionQuery<'_>) -> Holder<'_> {
+        let Some(wanted) = &query.socket else { return Holder::Unseen };
+        let sockets = self.sockets.find(ns, query.ip.to_canonical(), wanted, query.at);
         let nobodys = sockets.iter().any(|socket| socket.owners.is_empty());
         let mut ids: Vec<_> = sockets.iter().flat_map(|socket: &&SocketView| &socket.owners).collect();
         ids.sort();
@@ -225,7 +231,7 @@ impl Timeline {
         if ids.is_empty() {
             return if nobodys { Holder::Nobody } else { Holder::Unseen };
         }
-        let known: Vec<_> = ids.iter().filter_map(|id| self.resident(ns, id, sighting.at)).collect();
+        let known: Vec<_> = ids.iter().filter_map(|id| self.resident(ns, id, query.at)).collect();
         match known[..] {
             [only] if ids.len() == 1 => Holder::One(only, nobodys),
             _ => Holder::Several(known.into_iter().cloned().collect(), nobodys),
@@ -234,40 +240,40 @@ impl Timeline {
 
     /// A workload as it was in a namespace then, or else as it is known.
     fn resident(&self, ns: u64, id: &crate::input::WorkloadId, at: Timestamp) -> Option<&Arc<Workload>> {
-        let there = self.lives.index.claims(&Key::Home(ns), at);
+        let there = self.lifecycles.index.owners(&Key::Home(ns), at);
         let then = match there {
-            Claims::Dated(spans) => spans.into_iter().find(|span| span.workload.id == *id),
+            Owners::Dated(spans) => spans.into_iter().find(|span| span.workload.id == *id),
             _ => None,
         };
         then.map(|span| &span.workload).or_else(|| self.workload(id))
     }
 
     /// Whether the frame's MAC speaks for somebody else: a spoofed address, or a workload that routes for this one.
-    fn mac_differs(&self, workload: &Workload, sighting: &Sighting<'_>) -> bool {
-        let Some(mac) = sighting.mac else { return false };
+    fn mac_differs(&self, workload: &Workload, query: &AttributionQuery<'_>) -> bool {
+        let Some(mac) = query.mac else { return false };
         let key = Key::Mac(mac);
-        let told = self.lives.index.claims(&key, sighting.at);
-        let differ = |other: &Workload| !self.are_together(workload, other, sighting.at);
-        if let Claims::Dated(spans) = &told {
+        let by_runtime = self.lifecycles.index.owners(&key, query.at);
+        let differ = |other: &Workload| !self.are_together(workload, other, query.at);
+        if let Owners::Dated(spans) = &by_runtime {
             return spans.iter().all(|span| differ(&span.workload));
         }
-        let shown = self.shown(&key, sighting.at, &told).then;
-        !shown.is_empty() && shown.iter().all(|claim| differ(claim.workload))
+        let shown = self.shown(&key, query.at, &by_runtime).then;
+        !shown.is_empty() && shown.iter().all(|candidate| differ(candidate.workload))
     }
 
     /// The workload on whose veth a frame came in, where that is certain whatever its address and MAC say.
-    pub fn sender_by_veth(&self, sighting: &Sighting<'_>, to: IpAddr) -> Option<&Arc<Workload>> {
-        let (point, at) = (sighting.point, sighting.at);
+    pub fn sender_by_veth(&self, query: &AttributionQuery<'_>, to: IpAddr) -> Option<&Arc<Workload>> {
+        let (point, at) = (query.point, query.at);
         let owners = self.owners_of_key(&Key::Veth(point.clone()), at);
-        let ([owner], Some(mac)) = (&owners[..], sighting.mac) else { return None };
+        let ([owner], Some(mac)) = (&owners[..], query.mac) else { return None };
         let to = to.to_canonical();
         if is_no_host(to) || self.has(owner, to, at) || self.may_be_flooded(point, to) {
             return None;
         }
         // What the host routes to the workload carries the MAC of its bridge, or of its end of the veth.
-        let bridge = self.network_at(point, sighting.ip).and_then(|network| network.bridge.as_deref());
+        let bridge = self.network_at(point, query.ip).and_then(|network| network.bridge.as_deref());
         let host_macs = [self.host_mac(point), bridge.and_then(|name| self.host_mac(&ObservationPoint::new(name)))];
-        let from_network = self.may_be_flooded(point, sighting.ip.to_canonical());
+        let from_network = self.may_be_flooded(point, query.ip.to_canonical());
         let hosts_known = host_macs.iter().any(Option::is_some);
         let from_host = host_macs.contains(&Some(mac)) || !(hosts_known || from_network);
         (!from_host).then_some(owner)
@@ -276,13 +282,14 @@ impl Timeline {
     /// Whether a workload, or another in its namespace, has an address.
     fn has(&self, workload: &Workload, ip: IpAddr, at: Timestamp) -> bool {
         let key = Key::Ip(ip);
-        let told = self.lives.index.claims(&key, at);
-        let shown = self.shown(&key, at, &told);
-        let spans: &[&Span] = match &told {
-            Claims::Dated(spans) | Claims::Late(spans) | Claims::Undated(spans) => spans,
-            Claims::None => &[],
+        let by_runtime = self.lifecycles.index.owners(&key, at);
+        let shown = self.shown(&key, at, &by_runtime);
+        let spans: &[&Span] = match &by_runtime {
+            Owners::Dated(spans) | Owners::Late(spans) | Owners::Undated(spans) => spans,
+            Owners::None => &[],
         };
-        let mut all = spans.iter().map(|span| &span.workload).chain(shown.then.iter().map(|claim| claim.workload));
+        let mut all =
+            spans.iter().map(|span| &span.workload).chain(shown.then.iter().map(|candidate| candidate.workload));
         all.any(|other| self.are_together(workload, other, at))
     }
 
@@ -294,16 +301,16 @@ impl Timeline {
     }
 }
 
-/// Claims of the runtime's word, and those of others that only the kernel shows; in order of id.
-fn with_told<'a>(spans: &[&'a Span], shown: Vec<Claim<'a>>) -> Vec<Claim<'a>> {
-    let mut claims: Vec<Claim<'a>> = spans.iter().map(|span| Claim::told(span)).collect();
+/// Owners of the runtime's word, and those of others that only the kernel shows; in order of id.
+fn with_shown<'a>(spans: &[&'a Span], shown: Vec<Candidate<'a>>) -> Vec<Candidate<'a>> {
+    let mut candidates: Vec<Candidate<'a>> = spans.iter().map(|span| Candidate::by_runtime(span)).collect();
     for other in shown {
-        if claims.iter().all(|claim| claim.workload.id != other.workload.id) {
-            claims.push(other);
+        if candidates.iter().all(|candidate| candidate.workload.id != other.workload.id) {
+            candidates.push(other);
         }
     }
-    claims.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
-    claims
+    candidates.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
+    candidates
 }
 
 /// A workload, exactly unless there is a doubt.
@@ -313,7 +320,10 @@ fn certain(workload: &Arc<Workload>, how: AttributionMethod, why: Option<Doubt>)
 }
 
 /// The one claim for which `holds` answers true.
-fn the_only<'a, 'b>(claims: &'b [Claim<'a>], holds: impl Fn(&Claim<'a>) -> bool) -> Option<&'b Claim<'a>> {
-    let mut matching = claims.iter().filter(|claim| holds(claim));
+fn the_only<'a, 'b>(
+    candidates: &'b [Candidate<'a>],
+    holds: impl Fn(&Candidate<'a>) -> bool,
+) -> Option<&'b Candidate<'a>> {
+    let mut matching = candidates.iter().filter(|candidate| holds(candidate));
     matching.next().filter(|_| matching.next().is_none())
 }

@@ -1,7 +1,7 @@
 //! Who owned which address, MAC or veth, and who was in which network namespace, as intervals of event time.
 //!
 //! Contract: one [`Span`] is "this workload owned this key from–until"; an open span has no end yet. Limits: the caller
-//! bounds the spans of a workload ([`super::lives`]), so the index is bounded by workloads × spans each.
+//! bounds the spans of a workload ([`super::lifecycles`]), so the index is bounded by workloads × spans each.
 //! Design: one map for all kinds of keys, spans in the order they were told; reads go from the newest to the oldest, and
 //! the oldest are removed at the front, which a deque does cheaply.
 
@@ -39,7 +39,7 @@ impl Key {
     /// Everything that the runtime says a workload owns: addresses only when its networks are its own.
     pub(super) fn of(workload: &Workload) -> impl Iterator<Item = Self> + '_ {
         let own = workload.network_mode == NetworkMode::Own;
-        let place = match &workload.network_mode {
+        let membership = match &workload.network_mode {
             NetworkMode::Host => Some(Self::HostNetwork),
             NetworkMode::Container(other) => Some(Self::Joined(other.clone())),
             NetworkMode::Own | NetworkMode::None | NetworkMode::Rootless(_) => None,
@@ -50,14 +50,14 @@ impl Key {
             let veth = attachment.host_interface.as_deref().map(|name| Self::Veth(ObservationPoint::new(name)));
             addresses.chain(mac).chain(veth)
         });
-        attached.chain(place)
+        attached.chain(membership)
     }
 }
 
 /// A workload owned a key for a time.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
-    /// Which life in [`super::lives`] it belongs to; cheaper to compare than an id.
+    /// Which life in [`super::lifecycles`] it belongs to; cheaper to compare than an id.
     pub(super) serial: u64,
     /// The workload as it was then.
     pub(super) workload: Arc<Workload>,
@@ -87,7 +87,7 @@ pub(super) fn late_at(until: Option<Timestamp>, at: Timestamp) -> Option<Timesta
 
 /// Which spans an answer rests on, best first.
 #[derive(Debug)]
-pub(super) enum Claims<'a> {
+pub(super) enum Owners<'a> {
     /// Dated spans that cover the moment; one a workload.
     Dated(Vec<&'a Span>),
     /// Nobody then, but these ended last, shortly before.
@@ -131,18 +131,18 @@ impl Index {
     }
 
     /// Who claims a key at a time.
-    pub(super) fn claims(&self, key: &Key, at: Timestamp) -> Claims<'_> {
-        let Some(spans) = self.spans.get(key) else { return Claims::None };
+    pub(super) fn owners(&self, key: &Key, at: Timestamp) -> Owners<'_> {
+        let Some(spans) = self.spans.get(key) else { return Owners::None };
         let newest_first = || spans.iter().rev();
         let dated = one_each(newest_first().filter(|span| !span.undated && span.covers(at)));
         if !dated.is_empty() {
-            return Claims::Dated(dated);
+            return Owners::Dated(dated);
         }
         if let Some(last) = newest_first().filter_map(|span| span.late_at(at)).max() {
-            return Claims::Late(one_each(newest_first().filter(|span| span.until == Some(last))));
+            return Owners::Late(one_each(newest_first().filter(|span| span.until == Some(last))));
         }
         let undated = one_each(newest_first().filter(|span| span.undated && span.covers(at)));
-        if undated.is_empty() { Claims::None } else { Claims::Undated(undated) }
+        if undated.is_empty() { Owners::None } else { Owners::Undated(undated) }
     }
 
     /// Whether a life owned a key at a time, or had until shortly before.

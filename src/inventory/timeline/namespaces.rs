@@ -1,7 +1,7 @@
 //! Which addresses, MACs and host-side interfaces were in which network namespace, as the kernel showed it, over time.
 //!
 //! Contract: a namespace goes by a number of its own, since inodes come back; what is seen in it at the first look was there before, from then
-//! on each change counts from its look. Who was in the namespace then is for [`super::lives`] to say. Limits: [`MAX_NAMESPACES`],
+//! on each change counts from its look. Who was in the namespace then is for [`super::lifecycles`] to say. Limits: [`MAX_NAMESPACES`],
 //! [`MAX_INSIDE`] a namespace, [`MAX_CLOSED`] past ones; beyond, newcomers are refused, the oldest past forgotten, both counted.
 //! Design: loopback and link-local addresses mean something else in each namespace, so they are no keys.
 
@@ -95,7 +95,7 @@ impl Namespaces {
     }
 
     /// A namespace as it is now; its number, if there was room.
-    pub(super) fn tell(&mut self, at: Timestamp, view: &NamespaceView) -> Option<u64> {
+    pub(super) fn apply(&mut self, at: Timestamp, view: &NamespaceView) -> Option<u64> {
         let ns = self.number(view.netns)?;
         if view.host {
             self.host = Some(ns);

@@ -34,7 +34,7 @@ pub(super) struct Networks {
 
 impl Networks {
     /// A network as it is now; false when there was no room for it.
-    pub(super) fn tell(&mut self, network: &Arc<RuntimeNetwork>) -> bool {
+    pub(super) fn apply(&mut self, network: &Arc<RuntimeNetwork>) -> bool {
         let room = self.by_id.len() < MAX_NETWORKS || self.by_id.contains_key(&network.id);
         if room {
             self.by_id.insert(network.id.clone(), network.clone());
@@ -51,7 +51,7 @@ impl Networks {
     }
 
     /// Notes the gateways that an attachment names, if its network is known as a bridge.
-    pub(super) fn tell_gateways(&mut self, attachment: &Attachment) {
+    pub(super) fn apply_gateways(&mut self, attachment: &Attachment) {
         let network = self.by_id_or_name(&attachment.network_id, &attachment.network);
         let Some(id) = network.filter(|network| is_bridged(network)).map(|network| network.id.clone()) else { return };
         let named = self.named.entry(id).or_default();
@@ -63,7 +63,7 @@ impl Networks {
     }
 
     /// A link as it is now; false when there was no room for it. What a vanished link had is remembered until it returns.
-    pub(super) fn tell_link(&mut self, link: &LinkEvent) -> bool {
+    pub(super) fn apply_link(&mut self, link: &LinkEvent) -> bool {
         if let Some(known) = self.links.get_mut(&link.point) {
             known.up = link.up;
             if link.up {

@@ -182,7 +182,7 @@ pub type Attribution = Owner;
 
 /// What is needed to find the socket behind one end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SocketSighting {
+pub struct SocketQuery {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Its own port.
@@ -193,13 +193,13 @@ pub struct SocketSighting {
 
 /// What was seen of one end of a flow.
 #[derive(Clone, Copy, Debug)]
-pub struct Sighting<'a> {
+pub struct AttributionQuery<'a> {
     /// Where.
     pub point: &'a ObservationPoint,
     /// Address.
     pub ip: IpAddr,
     /// Protocol, own port and the other end, where sockets can tell; absent for what has no ports.
-    pub socket: Option<SocketSighting>,
+    pub socket: Option<SocketQuery>,
     /// Source MAC of its frames, where there is one.
     pub mac: Option<Mac>,
     /// When.

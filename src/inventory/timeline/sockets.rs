@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::index::late_at;
 use crate::input::{Endpoint, Protocol, SocketView};
-use crate::inventory::SocketSighting;
+use crate::inventory::SocketQuery;
 use crate::time::Timestamp;
 
 /// A busy proxy's connections, several times.
@@ -97,7 +97,7 @@ impl Sockets {
     }
 
     /// The sockets behind one end of a flow, none when none is known; several when they are equally likely.
-    pub(super) fn find(&self, ns: u64, ip: IpAddr, wanted: &SocketSighting, at: Timestamp) -> Vec<&SocketView> {
+    pub(super) fn find(&self, ns: u64, ip: IpAddr, wanted: &SocketQuery, at: Timestamp) -> Vec<&SocketView> {
         if self.doors.is_empty() {
             return Vec::new();
         }
@@ -117,7 +117,7 @@ impl Sockets {
     }
 
     /// The sockets that are bound to this very address and connected to the other end.
-    pub(super) fn connected(&self, ns: u64, ip: IpAddr, wanted: &SocketSighting, at: Timestamp) -> Vec<&SocketView> {
+    pub(super) fn connected(&self, ns: u64, ip: IpAddr, wanted: &SocketQuery, at: Timestamp) -> Vec<&SocketView> {
         let held = self.doors.get(&(ns, wanted.protocol, wanted.port, Some(canonical(wanted.remote))));
         let here: Vec<_> = held.into_iter().flatten().filter(|held| held.view.local.ip.to_canonical() == ip).collect();
         at_that_time(&here, at, true)

@@ -4,13 +4,13 @@ mod cases;
 mod kernel;
 mod kernel_model;
 mod model;
-mod watched;
+mod visibility;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Confidence, Owner, Sighting, Timeline, TimelineLimits};
+use super::{AttributionQuery, Confidence, Owner, Timeline, TimelineLimits};
 use crate::input::{
     Attachment, InventoryEvent, Mac, NetworkMode, ObservationPoint, RuntimeNetwork, Workload, WorkloadId,
 };
@@ -57,7 +57,7 @@ fn with_mac(mut workload: Workload, mac: u8) -> Workload {
     workload
 }
 
-fn tell(timeline: &mut Timeline, at: i64, workload: Workload) {
+fn apply(timeline: &mut Timeline, at: i64, workload: Workload) {
     timeline.apply(secs(at), &InventoryEvent::Workload(Arc::new(workload)));
 }
 
@@ -83,17 +83,17 @@ fn front() -> RuntimeNetwork {
 
 fn owner(timeline: &Timeline, address: &str, at: Timestamp) -> Owner {
     let point = ObservationPoint::new("br-front");
-    timeline.attribute(&Sighting { point: &point, ip: ip(address), socket: None, mac: None, at })
+    timeline.attribute(&AttributionQuery { point: &point, ip: ip(address), socket: None, mac: None, at })
 }
 
 fn owner_by(timeline: &Timeline, point: &str, address: &str, mac: Option<u8>, at: i64) -> Owner {
     let point = ObservationPoint::new(point);
     let mac = mac.map(|last| Mac([2, 0, 0, 0, 0, last]));
-    timeline.attribute(&Sighting { point: &point, ip: ip(address), socket: None, mac, at: secs(at) })
+    timeline.attribute(&AttributionQuery { point: &point, ip: ip(address), socket: None, mac, at: secs(at) })
 }
 
 /// `NAME`, `NAME?` when only likely, `A|B` when ambiguous, or the other answers by their word.
-fn told(owner: &Owner) -> String {
+fn owner_text(owner: &Owner) -> String {
     match owner {
         Owner::Workload { workload, confidence: Confidence::Exact, .. } => workload.name.clone(),
         Owner::Workload { workload, .. } => format!("{}?", workload.name),
@@ -105,5 +105,5 @@ fn told(owner: &Owner) -> String {
 }
 
 fn at(timeline: &Timeline, address: &str, time: i64) -> String {
-    told(&owner(timeline, address, secs(time)))
+    owner_text(&owner(timeline, address, secs(time)))
 }

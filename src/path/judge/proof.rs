@@ -9,7 +9,7 @@ mod transit;
 
 use super::Case;
 use crate::input::{Endpoint, FiveTuple, Protocol};
-use crate::inventory::{AttributionMethod, Doubt, Owner, Sighting, SocketSighting};
+use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner, SocketQuery};
 use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable};
 
 /// What is known of one hop.
@@ -79,9 +79,15 @@ impl Case<'_> {
 
     fn owner_of(&self, protocol: Protocol, end: Endpoint, remote: Endpoint) -> Owner {
         let shown = matches!(protocol, Protocol::TCP | Protocol::UDP);
-        let socket = shown.then_some(SocketSighting { protocol, port: end.port, remote });
+        let socket = shown.then_some(SocketQuery { protocol, port: end.port, remote });
         let flow = self.trail.flow;
-        self.context.timeline.attribute(&Sighting { point: &flow.point, ip: end.ip, socket, mac: None, at: flow.at })
+        self.context.timeline.attribute(&AttributionQuery {
+            point: &flow.point,
+            ip: end.ip,
+            socket,
+            mac: None,
+            at: flow.at,
+        })
     }
 
     /// Whether the hop is who really answers, at a port where it serves.

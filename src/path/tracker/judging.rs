@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::tracked_flow::{Phase, TrackedFlow, Waiting};
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, tcp_flags};
-use crate::inventory::{Owner, Sighting};
+use crate::inventory::{AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
 use crate::path::source::{is_unsettled, responder_of, source_of};
 use crate::path::trail::Trail;
@@ -242,8 +242,8 @@ fn asked_by(
     match hidden {
         Some(binding) => {
             let ip = binding.before.orig.ip;
-            let sighting = Sighting { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
-            context.timeline.attribute(&sighting)
+            let query = AttributionQuery { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
+            context.timeline.attribute(&query)
         }
         None => source_of(context.timeline, record, oriented),
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::Anomaly;
 use crate::detect::Context;
 use crate::input::{Attachment, Mac, NeighbourClaim, ObservationPoint, RuntimeNetwork, Workload};
-use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner, Sighting, Timeline};
+use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner, AttributionQuery, Timeline};
 use crate::time::Timestamp;
 
 /// For the runtime to tell whose address it is.
@@ -90,8 +90,8 @@ fn look(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<Wr
         let host_is_known = host_macs(timeline, &claim.point, network).next().is_some();
         return (blamed && host_is_known).then_some(Wrong::Host);
     }
-    let sighting = Sighting { point: &claim.point, ip: claim.ip, socket: None, mac: None, at };
-    let (owners, late) = match timeline.attribute(&sighting) {
+    let query = AttributionQuery { point: &claim.point, ip: claim.ip, socket: None, mac: None, at };
+    let (owners, late) = match timeline.attribute(&query) {
         Owner::Workload { workload, why, .. } => (vec![workload], why == Some(Doubt::Late)),
         Owner::Ambiguous { candidates, .. } => (candidates, false),
         Owner::Unknown => (Vec::new(), false),
@@ -132,9 +132,9 @@ fn look_at_owners(
 /// The gateway's and the link's own addresses; a link-local one means something at its own link only.
 fn is_hosts_address(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> bool {
     let link = timeline.link(&claim.point).filter(|link| link.inside.is_none());
-    let sighting = Sighting { point: &claim.point, ip: claim.ip, socket: None, mac: None, at };
+    let query = AttributionQuery { point: &claim.point, ip: claim.ip, socket: None, mac: None, at };
     link.is_some_and(|link| link.addresses.contains(&claim.ip))
-        || matches!(timeline.attribute(&sighting), Owner::Host | Owner::Ambiguous { host: true, .. })
+        || matches!(timeline.attribute(&query), Owner::Host | Owner::Ambiguous { host: true, .. })
 }
 
 /// The MACs that the host has on a network: of the point itself, unless it is inside of a workload, and of the bridge behind it.

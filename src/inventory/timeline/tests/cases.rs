@@ -10,9 +10,9 @@ const B: &str = "172.18.0.3";
 #[test]
 fn an_address_that_moves_within_seconds_is_decided_by_time() {
     let mut timeline = timeline();
-    tell(&mut timeline, 10, workload("old", Some(10), &[A]));
+    apply(&mut timeline, 10, workload("old", Some(10), &[A]));
     stop(&mut timeline, 20, "old", 20);
-    tell(&mut timeline, 22, workload("new", Some(22), &[A]));
+    apply(&mut timeline, 22, workload("new", Some(22), &[A]));
     assert_eq!(at(&timeline, A, 9), "external", "before the first owner");
     assert_eq!(at(&timeline, A, 10), "old");
     assert_eq!(at(&timeline, A, 19), "old");
@@ -24,7 +24,7 @@ fn an_address_that_moves_within_seconds_is_decided_by_time() {
 fn a_late_packet_is_likely_for_five_seconds_and_then_nobodys() {
     let mut timeline = timeline();
     timeline.apply(secs(0), &InventoryEvent::Network(Arc::new(front())));
-    tell(&mut timeline, 10, workload("app", Some(10), &[A]));
+    apply(&mut timeline, 10, workload("app", Some(10), &[A]));
     stop(&mut timeline, 20, "app", 20);
     let late = owner(&timeline, A, secs(25));
     assert!(matches!(late, Owner::Workload { confidence: Confidence::Likely, why: Some(_), .. }), "{late:?}");
@@ -34,9 +34,9 @@ fn a_late_packet_is_likely_for_five_seconds_and_then_nobodys() {
 #[test]
 fn a_name_that_is_used_again_is_another_workload() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, Workload { name: "web".into(), ..workload("id-1", Some(1), &[A]) });
+    apply(&mut timeline, 1, Workload { name: "web".into(), ..workload("id-1", Some(1), &[A]) });
     stop(&mut timeline, 5, "id-1", 5);
-    tell(&mut timeline, 6, Workload { name: "web".into(), ..workload("id-2", Some(6), &[B]) });
+    apply(&mut timeline, 6, Workload { name: "web".into(), ..workload("id-2", Some(6), &[B]) });
     let Owner::Workload { workload: first, .. } = owner(&timeline, A, secs(4)) else { panic!("owner of the first") };
     let Owner::Workload { workload: second, .. } = owner(&timeline, B, secs(7)) else { panic!("owner of the second") };
     assert_eq!((first.id.as_str(), second.id.as_str()), ("id-1", "id-2"));
@@ -45,17 +45,17 @@ fn a_name_that_is_used_again_is_another_workload() {
 #[test]
 fn a_rename_keeps_the_old_name_for_the_past() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, workload("app", Some(1), &[A]));
-    tell(&mut timeline, 10, Workload { name: "renamed".into(), ..workload("app", Some(1), &[A]) });
+    apply(&mut timeline, 1, workload("app", Some(1), &[A]));
+    apply(&mut timeline, 10, Workload { name: "renamed".into(), ..workload("app", Some(1), &[A]) });
     assert_eq!((at(&timeline, A, 9), at(&timeline, A, 10)), ("app".into(), "renamed".into()));
 }
 
 #[test]
 fn a_changed_attachment_holds_from_the_time_of_the_update() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, workload("app", Some(1), &[A]));
-    tell(&mut timeline, 10, workload("app", Some(1), &[A, B]));
-    tell(&mut timeline, 20, workload("app", Some(1), &[B]));
+    apply(&mut timeline, 1, workload("app", Some(1), &[A]));
+    apply(&mut timeline, 10, workload("app", Some(1), &[A, B]));
+    apply(&mut timeline, 20, workload("app", Some(1), &[B]));
     assert_eq!((at(&timeline, B, 9), at(&timeline, B, 10)), ("external".into(), "app".into()));
     assert_eq!((at(&timeline, A, 19), at(&timeline, A, 21)), ("app".into(), "app?".into()));
 }
@@ -63,8 +63,8 @@ fn a_changed_attachment_holds_from_the_time_of_the_update() {
 #[test]
 fn a_restart_whose_end_was_not_heard_ends_the_old_run() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, workload("app", Some(1), &[A]));
-    tell(&mut timeline, 30, workload("app", Some(20), &[B]));
+    apply(&mut timeline, 1, workload("app", Some(1), &[A]));
+    apply(&mut timeline, 30, workload("app", Some(20), &[B]));
     assert_eq!(at(&timeline, A, 19), "app");
     assert_eq!(at(&timeline, A, 29), "external");
     assert_eq!(at(&timeline, B, 20), "app");
@@ -73,11 +73,11 @@ fn a_restart_whose_end_was_not_heard_ends_the_old_run() {
 #[test]
 fn words_that_arrive_late_do_not_revive_the_dead_nor_kill_the_living() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, workload("app", Some(1), &[A]));
+    apply(&mut timeline, 1, workload("app", Some(1), &[A]));
     stop(&mut timeline, 10, "app", 10);
-    tell(&mut timeline, 11, workload("app", Some(1), &[A]));
+    apply(&mut timeline, 11, workload("app", Some(1), &[A]));
     assert_eq!((at(&timeline, A, 12), timeline.counts().stale), ("app?".into(), 1));
-    tell(&mut timeline, 20, workload("app", Some(20), &[A]));
+    apply(&mut timeline, 20, workload("app", Some(20), &[A]));
     stop(&mut timeline, 21, "app", 10);
     assert_eq!(at(&timeline, A, 22), "app");
     assert_eq!(timeline.running().count(), 1);
@@ -86,10 +86,10 @@ fn words_that_arrive_late_do_not_revive_the_dead_nor_kill_the_living() {
 #[test]
 fn what_a_full_list_lacks_has_ended_unless_it_started_after() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, workload("gone", Some(1), &[A]));
-    tell(&mut timeline, 12, workload("young", Some(12), &[B]));
+    apply(&mut timeline, 1, workload("gone", Some(1), &[A]));
+    apply(&mut timeline, 12, workload("young", Some(12), &[B]));
     let podman = Workload { runtime: "podman".into(), ..workload("other", Some(1), &["10.88.0.2"]) };
-    tell(&mut timeline, 1, podman);
+    apply(&mut timeline, 1, podman);
     reconcile(&mut timeline, 10, &[]);
     let running: Vec<_> = timeline.running().map(|workload| workload.name.as_str()).collect();
     assert_eq!(running, ["other", "young"]);
@@ -100,17 +100,17 @@ fn what_a_full_list_lacks_has_ended_unless_it_started_after() {
 #[test]
 fn an_end_that_was_inferred_wrongly_is_taken_back() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, workload("app", Some(1), &[A]));
+    apply(&mut timeline, 1, workload("app", Some(1), &[A]));
     reconcile(&mut timeline, 10, &[]);
-    tell(&mut timeline, 40, workload("app", Some(1), &[A]));
+    apply(&mut timeline, 40, workload("app", Some(1), &[A]));
     assert_eq!((at(&timeline, A, 9), at(&timeline, A, 30)), ("app".into(), "app".into()));
 }
 
 #[test]
 fn an_undated_snapshot_answers_only_outside_dated_knowledge() {
     let mut timeline = timeline();
-    tell(&mut timeline, 0, workload("seen", None, &[A]));
-    tell(&mut timeline, 50, workload("dated", Some(50), &[A]));
+    apply(&mut timeline, 0, workload("seen", None, &[A]));
+    apply(&mut timeline, 50, workload("dated", Some(50), &[A]));
     stop(&mut timeline, 60, "dated", 60);
     assert!(timeline.is_complete());
     let Owner::Workload { workload, how, confidence, why } = owner(&timeline, A, secs(3)) else { panic!("owner") };
@@ -122,8 +122,8 @@ fn an_undated_snapshot_answers_only_outside_dated_knowledge() {
 #[test]
 fn a_dated_word_replaces_the_undated_one_of_the_same_workload() {
     let mut timeline = timeline();
-    tell(&mut timeline, 0, workload("app", None, &[A]));
-    tell(&mut timeline, 50, workload("app", Some(40), &[A]));
+    apply(&mut timeline, 0, workload("app", None, &[A]));
+    apply(&mut timeline, 50, workload("app", Some(40), &[A]));
     assert_eq!((at(&timeline, A, 39), at(&timeline, A, 40)), ("external".into(), "app".into()));
 }
 
@@ -132,10 +132,10 @@ fn two_that_claim_one_address_are_ambiguous_unless_mac_or_veth_decides() {
     let mut timeline = timeline();
     let mut second = with_mac(workload("two", Some(2), &[A]), 2);
     second.attachments[0].host_interface = Some("veth2".into());
-    tell(&mut timeline, 1, with_mac(workload("one", Some(1), &[A]), 1));
-    tell(&mut timeline, 2, second);
-    assert_eq!(told(&owner_by(&timeline, "br-front", A, None, 3)), "one|two");
-    assert_eq!(told(&owner_by(&timeline, "br-front", A, Some(9), 3)), "one|two");
+    apply(&mut timeline, 1, with_mac(workload("one", Some(1), &[A]), 1));
+    apply(&mut timeline, 2, second);
+    assert_eq!(owner_text(&owner_by(&timeline, "br-front", A, None, 3)), "one|two");
+    assert_eq!(owner_text(&owner_by(&timeline, "br-front", A, Some(9), 3)), "one|two");
     let by_mac = owner_by(&timeline, "br-front", A, Some(1), 3);
     assert!(matches!(&by_mac, Owner::Workload { how: AttributionMethod::Mac, workload, .. } if workload.name == "one"));
     let by_veth = owner_by(&timeline, "veth2", A, None, 3);
@@ -147,11 +147,11 @@ fn two_that_claim_one_address_are_ambiguous_unless_mac_or_veth_decides() {
 #[test]
 fn a_frame_with_another_workloads_mac_makes_it_only_likely() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, with_mac(workload("one", Some(1), &[A]), 1));
-    tell(&mut timeline, 1, with_mac(workload("two", Some(1), &[B]), 2));
-    assert_eq!(told(&owner_by(&timeline, "br-front", A, Some(1), 3)), "one");
-    assert_eq!(told(&owner_by(&timeline, "br-front", A, Some(2), 3)), "one?");
-    assert_eq!(told(&owner_by(&timeline, "br-front", A, Some(77), 3)), "one", "the bridge's own MAC is normal");
+    apply(&mut timeline, 1, with_mac(workload("one", Some(1), &[A]), 1));
+    apply(&mut timeline, 1, with_mac(workload("two", Some(1), &[B]), 2));
+    assert_eq!(owner_text(&owner_by(&timeline, "br-front", A, Some(1), 3)), "one");
+    assert_eq!(owner_text(&owner_by(&timeline, "br-front", A, Some(2), 3)), "one?");
+    assert_eq!(owner_text(&owner_by(&timeline, "br-front", A, Some(77), 3)), "one", "the bridge's own MAC is normal");
     assert_eq!(timeline.owner_of_mac(Mac([2, 0, 0, 0, 0, 2]), secs(3)).map(|owner| owner.name.as_str()), Some("two"));
     assert_eq!(timeline.owner_of_mac(Mac([2, 0, 0, 0, 0, 2]), secs(0)), None);
 }
@@ -162,9 +162,9 @@ fn host_workloads_own_nothing_and_joined_ones_leave_it_to_the_owner() {
     let host = Workload { network_mode: NetworkMode::Host, ..workload("exporter", Some(1), &["192.0.2.1"]) };
     let owner_id = WorkloadId::new("owner");
     let joined = Workload { network_mode: NetworkMode::Container(owner_id), ..workload("joined", Some(1), &[A]) };
-    tell(&mut timeline, 1, host);
-    tell(&mut timeline, 1, joined);
-    tell(&mut timeline, 1, workload("owner", Some(1), &[A]));
+    apply(&mut timeline, 1, host);
+    apply(&mut timeline, 1, joined);
+    apply(&mut timeline, 1, workload("owner", Some(1), &[A]));
     assert_eq!((at(&timeline, "192.0.2.1", 2), at(&timeline, A, 2)), ("external".into(), "owner?".into()));
     assert_eq!(timeline.running().count(), 3);
     stop(&mut timeline, 3, "joined", 3);
@@ -226,12 +226,12 @@ fn a_gateway_that_only_a_workload_names_is_the_hosts_in_a_bridge_network() {
     assert_eq!(at(&timeline, "172.18.0.1", 1), "unknown");
     let mut app = workload("app", Some(1), &[A]);
     app.attachments[0].gateways = vec![ip("172.18.0.1")];
-    tell(&mut timeline, 1, app.clone());
+    apply(&mut timeline, 1, app.clone());
     assert_eq!(at(&timeline, "172.18.0.1", 1), "host");
     app.attachments[0].network = "lan".into();
     app.attachments[0].network_id = "net-lan".into();
     app.attachments[0].gateways = vec![ip("192.168.1.1")];
-    tell(&mut timeline, 2, app);
+    apply(&mut timeline, 2, app);
     assert_eq!(at(&timeline, "192.168.1.1", 2), "external", "an unknown network may be a macvlan");
 }
 
@@ -253,7 +253,7 @@ fn a_network_is_found_by_bridge_by_veth_and_by_range() {
     timeline.apply(secs(0), &InventoryEvent::Network(Arc::new(front())));
     let mut app = workload("app", Some(1), &[A]);
     app.attachments[0].host_interface = Some("veth7".into());
-    tell(&mut timeline, 1, app);
+    apply(&mut timeline, 1, app);
     let found = |point: &str, address: &str| {
         timeline.network_at(&ObservationPoint::new(point), ip(address)).map(|network| network.name.clone())
     };
@@ -283,36 +283,36 @@ fn one_silent_runtime_makes_the_word_of_all_incomplete() {
     let connected = |runtime: &str| InventoryEvent::Connected { runtime: runtime.into() };
     let lost = |runtime: &str| InventoryEvent::Disconnected { runtime: runtime.into(), error: "cut".into() };
     let listed = |runtime: &str| InventoryEvent::Reconciled { runtime: runtime.into(), running: vec![] };
-    tell(&mut timeline, 1, listed("docker"));
-    tell(&mut timeline, 1, lost("podman"));
+    apply(&mut timeline, 1, listed("docker"));
+    apply(&mut timeline, 1, lost("podman"));
     assert!(timeline.is_complete(), "podman never answered");
-    tell(&mut timeline, 2, connected("containerd"));
+    apply(&mut timeline, 2, connected("containerd"));
     assert!(!timeline.is_complete(), "containerd still lists");
-    tell(&mut timeline, 3, listed("containerd"));
+    apply(&mut timeline, 3, listed("containerd"));
     assert!(timeline.is_complete());
-    tell(&mut timeline, 4, lost("docker"));
+    apply(&mut timeline, 4, lost("docker"));
     assert!(!timeline.is_complete(), "containerd does not speak for docker");
-    tell(&mut timeline, 5, connected("docker"));
+    apply(&mut timeline, 5, connected("docker"));
     assert!(!timeline.is_complete());
-    tell(&mut timeline, 6, listed("docker"));
+    apply(&mut timeline, 6, listed("docker"));
     assert!(timeline.is_complete());
-    tell(&mut timeline, 7, lost("containerd"));
+    apply(&mut timeline, 7, lost("containerd"));
     assert!(!timeline.is_complete());
-    tell(&mut timeline, 7, InventoryEvent::GivenUp { runtime: "containerd".into() });
+    apply(&mut timeline, 7, InventoryEvent::GivenUp { runtime: "containerd".into() });
     assert!(timeline.is_complete(), "it was removed");
-    tell(&mut timeline, 7, listed("podman-1000"));
-    tell(&mut timeline, 8, lost("podman-1000"));
+    apply(&mut timeline, 7, listed("podman-1000"));
+    apply(&mut timeline, 8, lost("podman-1000"));
     assert!(timeline.is_complete(), "a user cannot silence what rests on the host's runtimes");
 }
 
 #[test]
 fn a_created_container_owns_nothing_until_it_runs() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, Workload { state: WorkloadState::Created, ..workload("app", None, &[A]) });
+    apply(&mut timeline, 1, Workload { state: WorkloadState::Created, ..workload("app", None, &[A]) });
     assert_eq!((at(&timeline, A, 2), timeline.running().count()), ("external".into(), 0));
-    tell(&mut timeline, 4, workload("app", Some(3), &[A]));
+    apply(&mut timeline, 4, workload("app", Some(3), &[A]));
     assert_eq!((at(&timeline, A, 2), at(&timeline, A, 3)), ("external".into(), "app".into()));
-    tell(&mut timeline, 5, Workload { state: WorkloadState::Paused, ..workload("app", Some(3), &[A]) });
+    apply(&mut timeline, 5, Workload { state: WorkloadState::Paused, ..workload("app", Some(3), &[A]) });
     assert_eq!(at(&timeline, A, 6), "app", "a frozen container keeps its addresses");
 }
 
@@ -321,10 +321,10 @@ fn ten_thousand_created_and_removed_leave_a_bounded_memory() {
     let mut timeline = Timeline::new(TimelineLimits { workloads: 100, remember: Duration::from_mins(10) });
     for n in 0..10_000 {
         let id = format!("short-{n}");
-        tell(&mut timeline, n, workload(&id, Some(n), &[A]));
+        apply(&mut timeline, n, workload(&id, Some(n), &[A]));
         stop(&mut timeline, n + 1, &id, n + 1);
     }
-    assert_eq!((timeline.len(), timeline.lives.index.len()), (100, 100));
+    assert_eq!((timeline.len(), timeline.lifecycles.index.len()), (100, 100));
     assert_eq!(timeline.counts().evicted, 9_900);
     assert_eq!(at(&timeline, A, 9_999), "short-9999");
     assert_eq!(at(&timeline, A, 9_000), "external", "the oldest dead went first");
@@ -333,11 +333,11 @@ fn ten_thousand_created_and_removed_leave_a_bounded_memory() {
 #[test]
 fn the_dead_are_forgotten_after_their_time() {
     let mut timeline = timeline();
-    tell(&mut timeline, 1, workload("app", Some(1), &[A]));
+    apply(&mut timeline, 1, workload("app", Some(1), &[A]));
     stop(&mut timeline, 10, "app", 10);
-    tell(&mut timeline, 610, workload("later", Some(610), &[B]));
+    apply(&mut timeline, 610, workload("later", Some(610), &[B]));
     assert_eq!(timeline.len(), 2);
-    tell(&mut timeline, 611, workload("later", Some(610), &[B]));
+    apply(&mut timeline, 611, workload("later", Some(610), &[B]));
     assert_eq!((timeline.len(), timeline.counts().evicted), (1, 0));
     assert!(timeline.workload(&WorkloadId::new("app")).is_none());
 }
@@ -346,11 +346,11 @@ fn the_dead_are_forgotten_after_their_time() {
 fn with_no_dead_left_newcomers_are_refused_and_counted() {
     let mut timeline = Timeline::new(TimelineLimits { workloads: 2, remember: Duration::from_mins(10) });
     for id in ["one", "two", "three"] {
-        tell(&mut timeline, 1, workload(id, Some(1), &[A]));
+        apply(&mut timeline, 1, workload(id, Some(1), &[A]));
     }
     assert_eq!((timeline.len(), timeline.counts().refused), (2, 1));
     stop(&mut timeline, 2, "one", 2);
-    tell(&mut timeline, 3, workload("three", Some(1), &[A]));
+    apply(&mut timeline, 3, workload("three", Some(1), &[A]));
     assert!(timeline.workload(&WorkloadId::new("three")).is_some());
 }
 
@@ -359,12 +359,12 @@ fn one_workload_cannot_fill_the_memory() {
     let mut timeline = timeline();
     for n in 0..2_000_i64 {
         let address = format!("10.{}.{}.2", n / 250, n % 250);
-        tell(&mut timeline, n / 10, workload("app", Some(0), &[&address]));
+        apply(&mut timeline, n / 10, workload("app", Some(0), &[&address]));
     }
     let many: Vec<String> = (0..2_000).map(|n| format!("10.99.{}.{}", n / 250, n % 250)).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    tell(&mut timeline, 300, workload("greedy", Some(300), &many));
-    assert!(timeline.lives.index.len() <= 512, "{}", timeline.lives.index.len());
+    apply(&mut timeline, 300, workload("greedy", Some(300), &many));
+    assert!(timeline.lifecycles.index.len() <= 512, "{}", timeline.lifecycles.index.len());
     assert!(timeline.counts().spans_dropped > 3_000);
     assert_eq!(at(&timeline, "10.7.249.2", 200), "app", "the newest is kept");
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::input::{
     Endpoint, InsideInterface, KernelFact, NamespaceView, NetnsId, Protocol, SocketEvidence, SocketView,
 };
-use crate::inventory::SocketSighting;
+use crate::inventory::SocketQuery;
 use crate::inventory::timeline::sockets::Sockets;
 
 const ADDRESS: [&str; 3] = ["172.18.0.2", "172.18.0.3", "0.0.0.0"];
@@ -14,7 +14,7 @@ const REMOTE: [&str; 2] = ["198.51.100.7", "203.0.113.9"];
 
 /// A socket that is there from one second to another.
 #[derive(Clone, Debug)]
-struct Life {
+struct Lifecycle {
     local: usize,
     port: u16,
     remote: Option<usize>,
@@ -22,47 +22,62 @@ struct Life {
     seconds: i64,
 }
 
-fn lives() -> impl Strategy<Value = Vec<Life>> {
-    let life = (0..3_usize, 1..3_u16, proptest::option::of(0..2_usize), 0..30_i64, 1..12_i64)
-        .prop_map(|(local, port, remote, from, seconds)| Life { local, port, remote, from, seconds });
-    proptest::collection::vec(life, 0..12)
+fn lifecycles() -> impl Strategy<Value = Vec<Lifecycle>> {
+    let lifecycle = (0..3_usize, 1..3_u16, proptest::option::of(0..2_usize), 0..30_i64, 1..12_i64)
+        .prop_map(|(local, port, remote, from, seconds)| Lifecycle { local, port, remote, from, seconds });
+    proptest::collection::vec(lifecycle, 0..12)
 }
 
 fn remote(number: usize) -> Endpoint {
     Endpoint { ip: ip(REMOTE[number]), port: 443 }
 }
 
-fn view(inode: usize, life: &Life) -> SocketView {
+fn view(inode: usize, lifecycle: &Lifecycle) -> SocketView {
     SocketView {
         netns: NetnsId(1),
         inode: inode as u64,
         protocol: Protocol::UDP,
-        local: Endpoint { ip: ip(ADDRESS[life.local]), port: life.port },
-        remote: life.remote.map(remote),
+        local: Endpoint { ip: ip(ADDRESS[lifecycle.local]), port: lifecycle.port },
+        remote: lifecycle.remote.map(remote),
         owners: vec![WorkloadId::new(&inode.to_string())],
         how: SocketEvidence::Process,
         command: None,
-        since: Some(secs(life.from)),
+        since: Some(secs(lifecycle.from)),
     }
 }
 
 /// The naive answer: looks at every socket, level by level.
-fn naive(lives: &[Life], address: usize, port: u16, to: usize, at: i64) -> Vec<usize> {
-    let end = |life: &Life| life.from + life.seconds;
-    let takes = |life: &&(usize, &Life)| life.1.port == port && (life.1.local == 2 || life.1.local == address);
-    let all: Vec<_> = lives.iter().enumerate().collect();
+fn naive(lifecycles: &[Lifecycle], address: usize, port: u16, to: usize, at: i64) -> Vec<usize> {
+    let end = |lifecycle: &Lifecycle| lifecycle.from + lifecycle.seconds;
+    let takes = |lifecycle: &&(usize, &Lifecycle)| {
+        lifecycle.1.port == port && (lifecycle.1.local == 2 || lifecycle.1.local == address)
+    };
+    let all: Vec<_> = lifecycles.iter().enumerate().collect();
     let levels = [
-        (true, all.iter().filter(takes).filter(|(_, life)| life.remote == Some(to)).collect::<Vec<_>>()),
-        (false, all.iter().filter(takes).filter(|(_, life)| life.remote.is_none() && life.local != 2).collect()),
-        (false, all.iter().filter(takes).filter(|(_, life)| life.remote.is_none() && life.local == 2).collect()),
+        (true, all.iter().filter(takes).filter(|(_, lifecycle)| lifecycle.remote == Some(to)).collect::<Vec<_>>()),
+        (
+            false,
+            all.iter()
+                .filter(takes)
+                .filter(|(_, lifecycle)| lifecycle.remote.is_none() && lifecycle.local != 2)
+                .collect(),
+        ),
+        (
+            false,
+            all.iter()
+                .filter(takes)
+                .filter(|(_, lifecycle)| lifecycle.remote.is_none() && lifecycle.local == 2)
+                .collect(),
+        ),
     ];
     for (connected, level) in levels {
-        let with = |keep: &dyn Fn(&Life) -> bool| -> Vec<usize> {
-            level.iter().filter(|(_, life)| keep(life)).map(|(inode, _)| *inode).collect()
+        let with = |keep: &dyn Fn(&Lifecycle) -> bool| -> Vec<usize> {
+            level.iter().filter(|(_, lifecycle)| keep(lifecycle)).map(|(inode, _)| *inode).collect()
         };
-        let now = with(&|life| life.from <= at && at < end(life));
-        let ended = (at - 5..=at).rev().map(|past| with(&|life| end(life) == past)).find(|found| !found.is_empty());
-        let soon = if connected { with(&|life| life.from == at + 1) } else { Vec::new() };
+        let now = with(&|lifecycle| lifecycle.from <= at && at < end(lifecycle));
+        let ended =
+            (at - 5..=at).rev().map(|past| with(&|lifecycle| end(lifecycle) == past)).find(|found| !found.is_empty());
+        let soon = if connected { with(&|lifecycle| lifecycle.from == at + 1) } else { Vec::new() };
         for found in [now, ended.unwrap_or_default(), soon] {
             if !found.is_empty() {
                 return found;
@@ -108,7 +123,7 @@ enum Fact {
     Kernel(KernelFact),
 }
 
-/// Lives one after the other at each address, never two at once; their facts in the order in which they are told.
+/// Lifecycles one after the other at each address, never two at once; their facts in the order in which they are told.
 fn play(guests: &[Guest]) -> (Timeline, Vec<(usize, i64, i64)>) {
     let mut free_at = [0_i64; 2];
     let (mut truth, mut facts) = (Vec::new(), Vec::new());
@@ -149,26 +164,26 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn sockets_are_found_as_a_naive_list_does(lives in lives()) {
+    fn sockets_are_found_as_a_naive_list_does(lifecycles in lifecycles()) {
         let mut sockets = Sockets::default();
         let mut events: Vec<(i64, usize, bool)> = Vec::new();
-        for (inode, life) in lives.iter().enumerate() {
-            events.extend([(life.from, inode, true), (life.from + life.seconds, inode, false)]);
+        for (inode, lifecycle) in lifecycles.iter().enumerate() {
+            events.extend([(lifecycle.from, inode, true), (lifecycle.from + lifecycle.seconds, inode, false)]);
         }
         events.sort_unstable();
         for (at, inode, opened) in events {
             if opened {
-                sockets.open(secs(at), 1, &Arc::new(view(inode, &lives[inode])));
+                sockets.open(secs(at), 1, &Arc::new(view(inode, &lifecycles[inode])));
             } else {
                 sockets.close(secs(at), 1, inode as u64);
             }
         }
         for ((address, port), (to, at)) in combinations(2, 3, 2, 50) {
-            let wanted = SocketSighting { protocol: Protocol::UDP, port, remote: remote(to) };
+            let wanted = SocketQuery { protocol: Protocol::UDP, port, remote: remote(to) };
             let found = sockets.find(1, ip(ADDRESS[address]), &wanted, secs(at));
             let mut found: Vec<usize> = found.iter().map(|view| usize::try_from(view.inode).expect("small")).collect();
             found.sort_unstable();
-            prop_assert_eq!(found, naive(&lives, address, port, to, at), "{} {} {} at {}: {:?}", address, port, to, at, lives);
+            prop_assert_eq!(found, naive(&lifecycles, address, port, to, at), "{} {} {} at {}: {:?}", address, port, to, at, lifecycles);
         }
         sockets.forget(secs(1000));
         prop_assert_eq!(sockets.len(), 0);
@@ -179,12 +194,12 @@ proptest! {
         let (timeline, truth) = play(&guests);
         for (number, (address, from, until)) in truth.iter().enumerate() {
             for at in *from..*until {
-                let owner = told(&owner(&timeline, ADDRESS[*address], quarter(at)));
+                let owner = owner_text(&owner(&timeline, ADDRESS[*address], quarter(at)));
                 prop_assert_eq!(owner, format!("w{number}"), "at {}: {:?}", at, truth);
             }
             let next = truth.iter().filter(|(other, start, _)| other == address && start >= until).map(|t| t.1).min();
             for at in (*until..until + 20).filter(|at| next.is_none_or(|next| *at < next)) {
-                let owner = told(&owner(&timeline, ADDRESS[*address], quarter(at)));
+                let owner = owner_text(&owner(&timeline, ADDRESS[*address], quarter(at)));
                 prop_assert_eq!(owner, format!("w{number}?"), "late at {}: {:?}", at, truth);
             }
         }

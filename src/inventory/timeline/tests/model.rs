@@ -95,7 +95,7 @@ fn take(step: &Step, second: usize, timeline: &mut Timeline, naive: &mut Naive) 
             let since = naive.running.get(id).map_or(now, |(since, _)| *since);
             naive.running.insert(*id, (since, addresses.clone()));
             let addresses: Vec<&str> = addresses.iter().map(|address| ADDRESSES[*address]).collect();
-            tell(timeline, now, workload(&name(*id), Some(since), &addresses));
+            apply(timeline, now, workload(&name(*id), Some(since), &addresses));
         }
         Step::Stop { id } => {
             naive.running.remove(id);
@@ -136,13 +136,13 @@ proptest! {
         let mut timeline = Timeline::new(limits);
         for (id, what, time) in steps {
             match what {
-                0 => tell(&mut timeline, time, workload(&name(id), Some(time), &[ADDRESSES[id % 3]])),
+                0 => apply(&mut timeline, time, workload(&name(id), Some(time), &[ADDRESSES[id % 3]])),
                 1 => stop(&mut timeline, time, &name(id), time),
-                _ => tell(&mut timeline, time, workload(&name(id), Some(time - 10), &[ADDRESSES[(id + 1) % 3]])),
+                _ => apply(&mut timeline, time, workload(&name(id), Some(time - 10), &[ADDRESSES[(id + 1) % 3]])),
             }
             prop_assert!(timeline.len() <= capacity);
             prop_assert!(timeline.running().count() <= capacity);
-            prop_assert!(timeline.lives.index.len() <= capacity * super::super::lives::MAX_SPANS);
+            prop_assert!(timeline.lifecycles.index.len() <= capacity * super::super::lifecycles::MAX_SPANS);
         }
     }
 }

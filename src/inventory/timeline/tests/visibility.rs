@@ -47,7 +47,7 @@ fn a_bridge_or_a_veth_that_is_up_shows_the_traffic() {
     let mut timeline = with_networks();
     let mut web = workload("web", Some(1), &["172.18.0.2"]);
     web.attachments[0].host_interface = Some("veth2".into());
-    tell(&mut timeline, 1, web);
+    apply(&mut timeline, 1, web);
     assert_eq!(watched(&timeline, "web"), Watched::Unknown, "no link was told");
     link(&mut timeline, "eth0", true, &["192.0.2.1"], None);
     let nowhere = |why| Watched::Partly { points: vec![], unseen: vec![("front".into(), why)] };
@@ -70,7 +70,7 @@ fn a_driver_without_host_interface_needs_a_point_inside() {
     link(&mut timeline, "br-front", true, &["172.18.0.1"], None);
     let mut both = on_lan("both");
     both.attachments.extend(workload("x", None, &["172.18.0.3"]).attachments);
-    tell(&mut timeline, 1, both);
+    apply(&mut timeline, 1, both);
     let unseen = vec![("lan".to_owned(), Unseen::Driver("macvlan".into()))];
     assert_eq!(watched(&timeline, "both"), Watched::Partly { points: points(&["br-front"]), unseen });
     link(&mut timeline, "eth0@both", true, &["192.168.1.9"], Some("both"));
@@ -82,7 +82,7 @@ fn a_driver_without_host_interface_needs_a_point_inside() {
 #[test]
 fn a_point_inside_with_other_addresses_shows_another_network() {
     let mut timeline = with_networks();
-    tell(&mut timeline, 1, on_lan("lan"));
+    apply(&mut timeline, 1, on_lan("lan"));
     link(&mut timeline, "eth1@lan", true, &["10.1.1.1"], Some("lan"));
     assert!(matches!(watched(&timeline, "lan"), Watched::Partly { .. }));
 }
@@ -92,13 +92,13 @@ fn other_modes_are_seen_where_their_traffic_goes() {
     let mut timeline = with_networks();
     link(&mut timeline, "br-front", true, &["172.18.0.1"], None);
     let mode = |id: &str, network_mode| Workload { network_mode, attachments: vec![], ..workload(id, Some(1), &[]) };
-    tell(&mut timeline, 1, workload("web", Some(1), &["172.18.0.2"]));
-    tell(&mut timeline, 1, mode("side", NetworkMode::Container(WorkloadId::new("web"))));
-    tell(&mut timeline, 1, mode("orphan", NetworkMode::Container(WorkloadId::new("nobody"))));
-    tell(&mut timeline, 1, mode("exporter", NetworkMode::Host));
-    tell(&mut timeline, 1, mode("batch", NetworkMode::None));
-    tell(&mut timeline, 1, mode("rootless", NetworkMode::Rootless("pasta".into())));
-    tell(&mut timeline, 1, mode("cni", NetworkMode::Own));
+    apply(&mut timeline, 1, workload("web", Some(1), &["172.18.0.2"]));
+    apply(&mut timeline, 1, mode("side", NetworkMode::Container(WorkloadId::new("web"))));
+    apply(&mut timeline, 1, mode("orphan", NetworkMode::Container(WorkloadId::new("nobody"))));
+    apply(&mut timeline, 1, mode("exporter", NetworkMode::Host));
+    apply(&mut timeline, 1, mode("batch", NetworkMode::None));
+    apply(&mut timeline, 1, mode("rootless", NetworkMode::Rootless("pasta".into())));
+    apply(&mut timeline, 1, mode("cni", NetworkMode::Own));
     assert_eq!(watched(&timeline, "side"), watched(&timeline, "web"));
     assert_eq!(watched(&timeline, "orphan"), Watched::Unknown);
     assert_eq!(watched(&timeline, "batch"), Watched::NoTraffic);

@@ -5,12 +5,12 @@
 //! bound the oldest dead goes first, and with no dead left the newcomer is refused. Both are counted.
 //! Design: what does not run is kept in order of its end, so forgetting takes the first.
 
-mod places;
+mod namespace_membership;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use self::places::Places;
+use self::namespace_membership::NamespaceMembership;
 
 use super::TimelineLimits;
 use super::index::{Index, Key, Span};
@@ -43,33 +43,33 @@ pub struct TimelineCounts {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum RunState {
     /// Runs, as far as known; last confirmed at this time.
     Runs { seen: Timestamp },
     /// Created only, or ended. Whether that is the runtime's own word or was inferred from a list.
-    Rests { at: Timestamp, told: bool },
+    Rests { at: Timestamp, is_final: bool },
 }
 
 #[derive(Debug)]
-struct Life {
+struct Lifecycle {
     serial: u64,
     workload: Arc<Workload>,
     /// Start of the present or last run; `None` when it was never dated.
     since: Option<Timestamp>,
-    standing: Standing,
+    state: RunState,
     /// Keys at which the index holds spans of it.
     keys: BTreeSet<Key>,
 }
 
 /// All lives, and the index of what they own.
 #[derive(Debug)]
-pub(super) struct Lives {
+pub(super) struct Lifecycles {
     limits: TimelineLimits,
-    by_id: BTreeMap<WorkloadId, Life>,
+    by_id: BTreeMap<WorkloadId, Lifecycle>,
     /// What does not run, oldest end first.
     resting: BTreeSet<(Timestamp, WorkloadId)>,
     /// In which namespaces the kernel shows them.
-    places: Places,
+    memberships: NamespaceMembership,
     /// Whether anybody ever was in a namespace with others, as far as told; while not, nobody needs to be looked for.
     sharing: bool,
     pub(super) index: Index,
@@ -78,13 +78,13 @@ pub(super) struct Lives {
     serial: u64,
 }
 
-impl Lives {
+impl Lifecycles {
     pub(super) fn new(limits: TimelineLimits) -> Self {
         Self {
             limits,
             by_id: BTreeMap::new(),
             resting: BTreeSet::new(),
-            places: Places::default(),
+            memberships: NamespaceMembership::default(),
             sharing: false,
             index: Index::default(),
             counts: TimelineCounts::default(),
@@ -98,20 +98,20 @@ impl Lives {
     }
 
     pub(super) fn get(&self, id: &WorkloadId) -> Option<&Arc<Workload>> {
-        self.by_id.get(id).map(|life| &life.workload)
+        self.by_id.get(id).map(|lifecycle| &lifecycle.workload)
     }
 
     pub(super) fn is_running(&self, id: &WorkloadId) -> bool {
-        self.by_id.get(id).is_some_and(Life::runs)
+        self.by_id.get(id).is_some_and(Lifecycle::runs)
     }
 
     pub(super) fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
-        self.by_id.values().filter(|life| life.runs()).map(|life| &life.workload)
+        self.by_id.values().filter(|lifecycle| lifecycle.runs()).map(|lifecycle| &lifecycle.workload)
     }
 
     /// The state of every life.
     pub(super) fn states(&self) -> impl Iterator<Item = WorkloadState> + '_ {
-        self.by_id.values().map(|life| match (life.runs(), life.workload.state) {
+        self.by_id.values().map(|lifecycle| match (lifecycle.runs(), lifecycle.workload.state) {
             (false, WorkloadState::Running | WorkloadState::Paused) => WorkloadState::Exited,
             (_, state) => state,
         })
@@ -120,7 +120,7 @@ impl Lives {
     /// Moves time forward and forgets the dead whose time is over.
     pub(super) fn advance(&mut self, at: Timestamp) {
         let horizon = self.now.advance(at).minus(self.limits.remember);
-        self.places.expire(horizon);
+        self.memberships.expire(horizon);
         while let Some((ended, id)) = self.resting.first().cloned() {
             if ended >= horizon {
                 break;
@@ -130,31 +130,32 @@ impl Lives {
     }
 
     /// A workload as it is told at a time.
-    pub(super) fn tell(&mut self, at: Timestamp, workload: &Arc<Workload>) {
+    pub(super) fn apply(&mut self, at: Timestamp, workload: &Arc<Workload>) {
         let runs = matches!(workload.state, WorkloadState::Running | WorkloadState::Paused);
-        match self.by_id.get(&workload.id).map(|life| (life.standing, life.since)) {
-            None => self.meet(at, workload, runs),
-            Some((Standing::Runs { .. }, _)) if !runs => {
+        match self.by_id.get(&workload.id).map(|lifecycle| (lifecycle.state, lifecycle.since)) {
+            None => self.first_seen(at, workload, runs),
+            Some((RunState::Runs { .. }, _)) if !runs => {
                 self.replace(workload);
                 self.end(&workload.id, at, false);
             }
-            Some((Standing::Runs { seen }, since)) => self.update(at, workload, seen, since),
-            Some((Standing::Rests { .. }, _)) if !runs => self.replace(workload),
-            Some((Standing::Rests { at: ended, told }, _)) => self.wake(at, workload, ended, told),
+            Some((RunState::Runs { seen }, since)) => self.update(at, workload, seen, since),
+            Some((RunState::Rests { .. }, _)) if !runs => self.replace(workload),
+            Some((RunState::Rests { at: ended, is_final }, _)) => self.resume(at, workload, ended, is_final),
         }
     }
 
     /// First sight.
-    fn meet(&mut self, at: Timestamp, workload: &Arc<Workload>, runs: bool) {
+    fn first_seen(&mut self, at: Timestamp, workload: &Arc<Workload>, runs: bool) {
         if !self.make_room() {
             self.counts.refused += 1;
             return;
         }
         self.serial += 1;
-        let standing = if runs { Standing::Runs { seen: at } } else { Standing::Rests { at, told: false } };
+        let state = if runs { RunState::Runs { seen: at } } else { RunState::Rests { at, is_final: false } };
         let since = workload.since;
-        let life = Life { serial: self.serial, workload: workload.clone(), since, standing, keys: BTreeSet::new() };
-        self.by_id.insert(workload.id.clone(), life);
+        let lifecycle =
+            Lifecycle { serial: self.serial, workload: workload.clone(), since, state, keys: BTreeSet::new() };
+        self.by_id.insert(workload.id.clone(), lifecycle);
         if runs {
             self.open(&workload.id, since.unwrap_or(Timestamp::MIN));
         } else {
@@ -165,7 +166,7 @@ impl Lives {
     /// It runs, and is told to run: the same run, refined or changed, or a restart whose end was not heard.
     fn update(&mut self, at: Timestamp, workload: &Arc<Workload>, seen: Timestamp, since: Option<Timestamp>) {
         let id = &workload.id;
-        let changed = self.by_id.get(id).is_some_and(|life| differs(&life.workload, workload));
+        let changed = self.by_id.get(id).is_some_and(|lifecycle| differs(&lifecycle.workload, workload));
         self.replace(workload);
         self.confirm(id, at.max(seen));
         match (since, workload.since) {
@@ -179,13 +180,13 @@ impl Lives {
                 self.open(id, start);
             }
             (Some(_), Some(start)) if start > seen => {
-                self.places.leave(id, seen);
+                self.memberships.leave(id, seen);
                 self.close(id, start);
                 self.set_since(id, Some(start));
                 self.open(id, start);
             }
-            (Some(known), told) => {
-                let start = told.map_or(known, |told| told.min(known));
+            (Some(known), reported) => {
+                let start = reported.map_or(known, |reported| reported.min(known));
                 self.set_since(id, Some(start));
                 self.each_span(id, |span| {
                     span.from = if span.from == known && span.until.is_none() { start } else { span.from };
@@ -204,17 +205,17 @@ impl Lives {
     }
 
     /// It rests, and is told to run: a new run, an end that was inferred wrongly, or stale words.
-    fn wake(&mut self, at: Timestamp, workload: &Arc<Workload>, ended: Timestamp, told: bool) {
+    fn resume(&mut self, at: Timestamp, workload: &Arc<Workload>, ended: Timestamp, is_final: bool) {
         let id = &workload.id;
-        let never_ran = self.by_id.get(id).is_some_and(|life| life.keys.is_empty() && !told);
+        let never_ran = self.by_id.get(id).is_some_and(|lifecycle| lifecycle.keys.is_empty() && !is_final);
         let fresh = workload.since.is_some_and(|start| start > ended);
-        if told && !fresh {
+        if is_final && !fresh {
             self.counts.stale += 1;
             return;
         }
         self.resting.remove(&(ended, id.clone()));
         if fresh {
-            self.places.leave(id, ended);
+            self.memberships.leave(id, ended);
         }
         self.replace(workload);
         self.confirm(id, at);
@@ -236,7 +237,9 @@ impl Lives {
         let missing: Vec<WorkloadId> = self
             .by_id
             .iter()
-            .filter(|(id, life)| life.runs() && &*life.workload.runtime == runtime && !listed.contains(id))
+            .filter(|(id, lifecycle)| {
+                lifecycle.runs() && &*lifecycle.workload.runtime == runtime && !listed.contains(id)
+            })
             .map(|(id, _)| id.clone())
             .collect();
         for id in missing {
@@ -244,24 +247,24 @@ impl Lives {
         }
     }
 
-    fn end(&mut self, id: &WorkloadId, until: Timestamp, told: bool) {
+    fn end(&mut self, id: &WorkloadId, until: Timestamp, is_final: bool) {
         self.close(id, until);
-        let Some(life) = self.by_id.get_mut(id) else { return };
+        let Some(lifecycle) = self.by_id.get_mut(id) else { return };
         // A late word about an earlier run says nothing of this one.
-        if life.since.is_some_and(|since| since > until) {
+        if lifecycle.since.is_some_and(|since| since > until) {
             return;
         }
-        match life.standing {
-            Standing::Rests { told: false, at } if told => {
+        match lifecycle.state {
+            RunState::Rests { is_final: false, at } if is_final => {
                 self.resting.remove(&(at, id.clone()));
             }
-            Standing::Rests { .. } => return,
-            Standing::Runs { .. } => {}
+            RunState::Rests { .. } => return,
+            RunState::Runs { .. } => {}
         }
-        life.standing = Standing::Rests { at: until, told };
+        lifecycle.state = RunState::Rests { at: until, is_final };
         self.resting.insert((until, id.clone()));
-        if told {
-            self.places.leave(id, until);
+        if is_final {
+            self.memberships.leave(id, until);
         }
     }
 
@@ -277,22 +280,22 @@ impl Lives {
 
     /// Opens a span for everything that the workload owns now, and for where the kernel shows it.
     fn open(&mut self, id: &WorkloadId, from: Timestamp) {
-        let Some(life) = self.by_id.get(id) else { return };
-        let undated = life.since.is_none();
-        let told = Key::of(&life.workload).map(|key| (key, (from, undated)));
-        let shown = self.places.keys(id).map(|(key, seen)| {
+        let Some(lifecycle) = self.by_id.get(id) else { return };
+        let undated = lifecycle.since.is_none();
+        let by_runtime = Key::of(&lifecycle.workload).map(|key| (key, (from, undated)));
+        let shown = self.memberships.keys(id).map(|(key, seen)| {
             // Its first process was in its namespace since its start; a start that nobody told means nothing.
             let home = matches!(key, Key::Home(_)) && !undated;
             (key, (if home { from } else { from.max(seen) }, false))
         });
-        let keys: BTreeMap<Key, (Timestamp, bool)> = told.chain(shown).collect();
+        let keys: BTreeMap<Key, (Timestamp, bool)> = by_runtime.chain(shown).collect();
         self.sharing |= keys.keys().any(|key| matches!(key, Key::Joined(_) | Key::Home(_) | Key::Stray(_)));
         let room = self.spare_spans(id, keys.len());
         self.counts.spans_dropped += u64::try_from(keys.len().saturating_sub(room)).unwrap_or(u64::MAX);
         for (key, (from, undated)) in keys.into_iter().take(room) {
             self.push(id, key, (from, None), undated);
         }
-        for stay in self.places.take_stays(id) {
+        for stay in self.memberships.drain_stays(id) {
             let from = if stay.first && !undated { from } else { stay.seen };
             if from < stay.until {
                 self.sharing = true;
@@ -302,10 +305,10 @@ impl Lives {
     }
 
     fn push(&mut self, id: &WorkloadId, key: Key, (from, until): (Timestamp, Option<Timestamp>), undated: bool) {
-        let Some(life) = self.by_id.get_mut(id) else { return };
-        let (serial, workload) = (life.serial, life.workload.clone());
+        let Some(lifecycle) = self.by_id.get_mut(id) else { return };
+        let (serial, workload) = (lifecycle.serial, lifecycle.workload.clone());
         self.index.push(key.clone(), Span { serial, workload, from, until, undated });
-        life.keys.insert(key);
+        lifecycle.keys.insert(key);
     }
 
     /// How many more spans a workload may have, after dropping past ones if `wanted` needs it.
@@ -337,9 +340,9 @@ impl Lives {
 
     /// Visits every span of a workload; those for which `keep` answers false are removed.
     fn each_span(&mut self, id: &WorkloadId, mut keep: impl FnMut(&mut Span) -> bool) {
-        let Some(life) = self.by_id.get_mut(id) else { return };
-        let (index, serial) = (&mut self.index, life.serial);
-        life.keys.retain(|key| index.retain(key, serial, &mut keep) > 0);
+        let Some(lifecycle) = self.by_id.get_mut(id) else { return };
+        let (index, serial) = (&mut self.index, lifecycle.serial);
+        lifecycle.keys.retain(|key| index.retain(key, serial, &mut keep) > 0);
     }
 
     /// Lets the open spans speak of the workload as it is now; nothing that matters for the past changed.
@@ -353,20 +356,20 @@ impl Lives {
     }
 
     fn replace(&mut self, workload: &Arc<Workload>) {
-        if let Some(life) = self.by_id.get_mut(&workload.id) {
-            life.workload = workload.clone();
+        if let Some(lifecycle) = self.by_id.get_mut(&workload.id) {
+            lifecycle.workload = workload.clone();
         }
     }
 
     fn confirm(&mut self, id: &WorkloadId, seen: Timestamp) {
-        if let Some(life) = self.by_id.get_mut(id) {
-            life.standing = Standing::Runs { seen };
+        if let Some(lifecycle) = self.by_id.get_mut(id) {
+            lifecycle.state = RunState::Runs { seen };
         }
     }
 
     fn set_since(&mut self, id: &WorkloadId, since: Option<Timestamp>) {
-        if let Some(life) = self.by_id.get_mut(id) {
-            life.since = since;
+        if let Some(lifecycle) = self.by_id.get_mut(id) {
+            lifecycle.since = since;
         }
     }
 
@@ -382,16 +385,16 @@ impl Lives {
 
     fn remove(&mut self, id: &WorkloadId) {
         self.each_span(id, |_| false);
-        self.places.forget(id);
-        if let Some(Life { standing: Standing::Rests { at, .. }, .. }) = self.by_id.remove(id) {
+        self.memberships.forget(id);
+        if let Some(Lifecycle { state: RunState::Rests { at, .. }, .. }) = self.by_id.remove(id) {
             self.resting.remove(&(at, id.clone()));
         }
     }
 }
 
-impl Life {
+impl Lifecycle {
     const fn runs(&self) -> bool {
-        matches!(self.standing, Standing::Runs { .. })
+        matches!(self.state, RunState::Runs { .. })
     }
 }
 

@@ -1,27 +1,27 @@
 //! In which network namespaces the kernel shows the processes of each workload.
 //!
 //! Contract: the latest word; what it means for the past is written into the index as spans of the life. A word about a workload that the
-//! runtime has not told yet is kept until it does. Limits: [`MAX_PLACES`]; beyond, newcomers are refused and counted by the caller.
+//! runtime has not told yet is kept until it does. Limits: [`MAX_MEMBERSHIPS`]; beyond, newcomers are refused and counted by the caller.
 //! Design: a first process is in one namespace, its home; others of its processes may be strays. Namespaces go by number, not by inode: an
 //! inode comes back.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::index::{Claims, Key, Span};
-use super::Lives;
+use super::super::index::{Key, Owners, Span};
+use super::Lifecycles;
 use crate::input::WorkloadId;
 use crate::time::Timestamp;
 
 /// Running workloads, and those that no runtime tells of.
-const MAX_PLACES: usize = 65_536;
+const MAX_MEMBERSHIPS: usize = 65_536;
 /// Of one workload; the collector tells at most some.
 const MAX_STRAYS: usize = 16;
 /// Homes that a workload left before the runtime told of it: one, for the short-lived.
 const MAX_STAYS: usize = 4;
 
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    by_id: BTreeMap<WorkloadId, Place>,
+pub(super) struct NamespaceMembership {
+    by_id: BTreeMap<WorkloadId, Membership>,
     /// Whose home each namespace is, or was and is not told yet.
     residents: BTreeMap<u64, BTreeSet<WorkloadId>>,
     /// Workloads that have left their home, and when; to be forgotten if no runtime ever tells of them.
@@ -39,7 +39,7 @@ pub(super) struct Stay {
 }
 
 #[derive(Debug)]
-struct Place {
+struct Membership {
     /// When the kernel showed it last.
     at: Timestamp,
     home: Option<u64>,
@@ -49,37 +49,37 @@ struct Place {
     stays: Vec<Stay>,
 }
 
-impl Places {
+impl NamespaceMembership {
     /// The keys of where a workload is, and when it was seen there.
     pub(super) fn keys(&self, id: &WorkloadId) -> impl Iterator<Item = (Key, Timestamp)> + '_ {
-        self.by_id.get(id).into_iter().flat_map(|place| {
-            let strays = place.strays.iter().map(|ns| Key::Stray(*ns));
-            place.home.map(Key::Home).into_iter().chain(strays).map(|key| (key, place.at))
+        self.by_id.get(id).into_iter().flat_map(|membership| {
+            let strays = membership.strays.iter().map(|ns| Key::Stray(*ns));
+            membership.home.map(Key::Home).into_iter().chain(strays).map(|key| (key, membership.at))
         })
     }
 
     /// A run ended: what was seen until then says nothing of the next.
     pub(super) fn leave(&mut self, id: &WorkloadId, until: Timestamp) {
-        let Some(place) = self.by_id.get_mut(id) else { return };
-        if place.at <= until {
+        let Some(membership) = self.by_id.get_mut(id) else { return };
+        if membership.at <= until {
             self.forget(id);
         } else {
-            place.settled &= place.home.is_some();
+            membership.settled &= membership.home.is_some();
         }
     }
 
     pub(super) fn forget(&mut self, id: &WorkloadId) {
-        let Some(place) = self.by_id.remove(id) else { return };
-        let left = place.stays.iter().map(|stay| stay.ns);
-        for ns in place.home.into_iter().chain(left) {
+        let Some(membership) = self.by_id.remove(id) else { return };
+        let left = membership.stays.iter().map(|stay| stay.ns);
+        for ns in membership.home.into_iter().chain(left) {
             self.moved_out(ns, id);
         }
     }
 
     /// The homes that it left before the runtime told of it; asked for once.
-    pub(super) fn take_stays(&mut self, id: &WorkloadId) -> Vec<Stay> {
-        let Some(place) = self.by_id.get_mut(id) else { return Vec::new() };
-        let (stays, home) = (std::mem::take(&mut place.stays), place.home);
+    pub(super) fn drain_stays(&mut self, id: &WorkloadId) -> Vec<Stay> {
+        let Some(membership) = self.by_id.get_mut(id) else { return Vec::new() };
+        let (stays, home) = (std::mem::take(&mut membership.stays), membership.home);
         for stay in stays.iter().filter(|stay| Some(stay.ns) != home) {
             self.moved_out(stay.ns, id);
         }
@@ -89,7 +89,7 @@ impl Places {
     /// Forgets those that left their home before a time and have not been seen since.
     pub(super) fn expire(&mut self, horizon: Timestamp) {
         while let Some((_, id)) = self.homeless.pop_front_if(|(left, _)| *left < horizon) {
-            if self.by_id.get(&id).is_some_and(|place| place.home.is_none() && place.strays.is_empty()) {
+            if self.by_id.get(&id).is_some_and(|membership| membership.home.is_none() && membership.strays.is_empty()) {
                 self.forget(&id);
             }
         }
@@ -105,11 +105,11 @@ impl Places {
         }
     }
 
-    fn place(&mut self, id: &WorkloadId, at: Timestamp) -> Option<&mut Place> {
-        if self.by_id.len() >= MAX_PLACES && !self.by_id.contains_key(id) {
+    fn membership(&mut self, id: &WorkloadId, at: Timestamp) -> Option<&mut Membership> {
+        if self.by_id.len() >= MAX_MEMBERSHIPS && !self.by_id.contains_key(id) {
             return None;
         }
-        let new = || Place { at, home: None, settled: false, strays: BTreeSet::new(), stays: Vec::new() };
+        let new = || Membership { at, home: None, settled: false, strays: BTreeSet::new(), stays: Vec::new() };
         Some(self.by_id.entry(id.clone()).or_insert_with(new))
     }
 }
@@ -122,35 +122,37 @@ struct Move {
     first: bool,
 }
 
-impl Lives {
+impl Lifecycles {
     /// The kernel shows the first process of a workload in a namespace, or not there any more.
     pub(in super::super) fn settle(&mut self, at: Timestamp, id: &WorkloadId, home: Option<u64>) {
         let runs = self.is_running(id);
-        let Some(place) = self.places.place(id, at) else {
+        let Some(membership) = self.memberships.membership(id, at) else {
             self.counts.namespaces_refused += 1;
             return;
         };
-        let old = std::mem::replace(&mut place.home, home);
-        let (seen, first) = (place.at, !place.settled);
+        let old = std::mem::replace(&mut membership.home, home);
+        let (seen, first) = (membership.at, !membership.settled);
         if home.is_some() {
-            place.at = at;
-            place.settled = true;
+            membership.at = at;
+            membership.settled = true;
         }
         if old == home {
             return;
         }
         // Until the runtime tells of it, it counts as one of those who were there.
-        let stays = !runs && place.stays.len() < MAX_STAYS;
+        let stays = !runs && membership.stays.len() < MAX_STAYS;
         match old {
-            Some(ns) if stays => place.stays.push(Stay { ns, seen, until: at, first: place.stays.is_empty() }),
-            Some(ns) => self.places.moved_out(ns, id),
+            Some(ns) if stays => {
+                membership.stays.push(Stay { ns, seen, until: at, first: membership.stays.is_empty() })
+            }
+            Some(ns) => self.memberships.moved_out(ns, id),
             None => {}
         }
         match home {
             Some(home) => {
-                self.places.residents.entry(home).or_default().insert(id.clone());
+                self.memberships.residents.entry(home).or_default().insert(id.clone());
             }
-            None => self.places.homeless.push_back((at, id.clone())),
+            None => self.memberships.homeless.push_back((at, id.clone())),
         }
         let key = |ns: Option<u64>| ns.map(Key::Home).into_iter().collect();
         self.relocate(at, id, Move { left: key(old), entered: key(home), first });
@@ -158,21 +160,21 @@ impl Lives {
 
     /// The kernel shows other processes of a workload in these namespaces.
     pub(in super::super) fn stray(&mut self, at: Timestamp, id: &WorkloadId, strays: BTreeSet<u64>) {
-        let Some(place) = self.places.place(id, at) else {
+        let Some(membership) = self.memberships.membership(id, at) else {
             self.counts.namespaces_refused += 1;
             return;
         };
-        place.at = place.at.max(at);
+        membership.at = membership.at.max(at);
         let strays: BTreeSet<u64> = strays.into_iter().take(MAX_STRAYS).collect();
-        let old = std::mem::replace(&mut place.strays, strays);
-        let left = old.difference(&place.strays).map(|ns| Key::Stray(*ns)).collect();
-        let entered = place.strays.difference(&old).map(|ns| Key::Stray(*ns)).collect();
+        let old = std::mem::replace(&mut membership.strays, strays);
+        let left = old.difference(&membership.strays).map(|ns| Key::Stray(*ns)).collect();
+        let entered = membership.strays.difference(&old).map(|ns| Key::Stray(*ns)).collect();
         self.relocate(at, id, Move { left, entered, first: false });
     }
 
     /// A namespace is as told now: only these have their home there.
     pub(in super::super) fn residents(&mut self, at: Timestamp, ns: u64, ids: &[WorkloadId]) {
-        let known = self.places.residents.get(&ns);
+        let known = self.memberships.residents.get(&ns);
         let left: Vec<WorkloadId> = known.into_iter().flatten().filter(|id| !ids.contains(id)).cloned().collect();
         for id in &left {
             self.settle(at, id, None);
@@ -184,8 +186,8 @@ impl Lives {
 
     /// Writes it into the index, if it runs; else that is done when it does.
     fn relocate(&mut self, at: Timestamp, id: &WorkloadId, change: Move) {
-        let Some(life) = self.by_id.get(id).filter(|life| life.runs()) else { return };
-        let (serial, since) = (life.serial, life.since);
+        let Some(lifecycle) = self.by_id.get(id).filter(|lifecycle| lifecycle.runs()) else { return };
+        let (serial, since) = (lifecycle.serial, lifecycle.since);
         for key in &change.left {
             self.index.retain(key, serial, |span| {
                 span.until = span.until.or(Some(at));
@@ -205,17 +207,17 @@ impl Lives {
 
     /// The namespace in which a workload was at home then.
     pub(in super::super) fn home_of(&self, id: &WorkloadId, at: Timestamp) -> Option<u64> {
-        let life = self.by_id.get(id)?;
-        let homes = life.keys.range(Key::Home(0)..=Key::Home(u64::MAX));
+        let lifecycle = self.by_id.get(id)?;
+        let homes = lifecycle.keys.range(Key::Home(0)..=Key::Home(u64::MAX));
         homes.rev().find_map(|key| match key {
-            Key::Home(ns) if self.index.owned(key, life.serial, at) => Some(*ns),
+            Key::Home(ns) if self.index.owned(key, lifecycle.serial, at) => Some(*ns),
             _ => None,
         })
     }
 
     /// Whether the kernel shows somebody in a namespace of whom the runtime has not told.
-    pub(in super::super) fn has_untold(&self, ns: u64) -> bool {
-        let residents = self.places.residents.get(&ns);
+    pub(in super::super) fn has_unreported(&self, ns: u64) -> bool {
+        let residents = self.memberships.residents.get(&ns);
         residents.is_some_and(|residents| residents.iter().any(|id| !self.by_id.contains_key(id)))
     }
 
@@ -228,9 +230,9 @@ impl Lives {
     pub(in super::super) fn present<'a>(&'a self, keys: &[Key], at: Timestamp) -> Vec<&'a Span> {
         let mut all: Vec<&Span> = Vec::new();
         for key in keys {
-            match self.index.claims(key, at) {
-                Claims::Dated(spans) | Claims::Undated(spans) => all.extend(spans),
-                Claims::Late(_) | Claims::None => {}
+            match self.index.owners(key, at) {
+                Owners::Dated(spans) | Owners::Undated(spans) => all.extend(spans),
+                Owners::Late(_) | Owners::None => {}
             }
         }
         all.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));

@@ -82,7 +82,7 @@ enum View {
 impl Timeline {
     /// Where the traffic of a workload can be seen now.
     pub fn is_watched(&self, workload: &Workload) -> Watched {
-        if !self.lives.is_running(&workload.id) || workload.network_mode == NetworkMode::None {
+        if !self.lifecycles.is_running(&workload.id) || workload.network_mode == NetworkMode::None {
             return Watched::NoTraffic;
         }
         if !self.networks.has_links() {

@@ -7,19 +7,19 @@
 use std::sync::Arc;
 
 use super::Timeline;
-use super::index::{Claims, Key, Span};
+use super::index::{Key, Owners, Span};
 use super::namespaces::Inside;
 use crate::input::{InsideInterface, Mac, NetworkMode, ObservationPoint, Workload};
 use crate::time::Timestamp;
 
 /// A workload that may have owned something, and what speaks for it.
 #[derive(Debug)]
-pub(super) struct Claim<'a> {
+pub(super) struct Candidate<'a> {
     pub(super) workload: &'a Arc<Workload>,
     /// The interface inside its namespace; absent when only the runtime told it.
     pub(super) interface: Option<&'a InsideInterface>,
     /// Whether the runtime told it.
-    pub(super) told: bool,
+    pub(super) by_runtime: bool,
     /// When that had ended, where it is late.
     ended: Option<Timestamp>,
 }
@@ -28,35 +28,35 @@ pub(super) struct Claim<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Shown<'a> {
     /// Who had it then.
-    pub(super) then: Vec<Claim<'a>>,
+    pub(super) then: Vec<Candidate<'a>>,
     /// Who had it until shortly before.
-    pub(super) late: Vec<Claim<'a>>,
+    pub(super) late: Vec<Candidate<'a>>,
 }
 
 impl Shown<'_> {
     /// When the last of those who had it until shortly before lost it.
     pub(super) fn ended(&self) -> Option<Timestamp> {
-        self.late.iter().filter_map(|claim| claim.ended).max()
+        self.late.iter().filter_map(|candidate| candidate.ended).max()
     }
 }
 
-impl<'a> Claim<'a> {
-    pub(super) const fn told(span: &'a Span) -> Self {
-        Self { workload: &span.workload, interface: None, told: true, ended: None }
+impl<'a> Candidate<'a> {
+    pub(super) const fn by_runtime(span: &'a Span) -> Self {
+        Self { workload: &span.workload, interface: None, by_runtime: true, ended: None }
     }
 
     /// Whether the interface with this MAC is the one that the claim rests on.
     pub(super) fn has_mac(&self, ip: std::net::IpAddr, mac: Mac) -> bool {
-        let told = || self.workload.attachments.iter().any(|a| a.mac == Some(mac) && has(&a.addresses, ip));
-        self.interface.is_some_and(|interface| interface.mac == Some(mac)) || told()
+        let by_runtime = || self.workload.attachments.iter().any(|a| a.mac == Some(mac) && has(&a.addresses, ip));
+        self.interface.is_some_and(|interface| interface.mac == Some(mac)) || by_runtime()
     }
 
     /// Whether this is the host's side of the interface that the claim rests on.
     pub(super) fn has_veth(&self, ip: std::net::IpAddr, point: &ObservationPoint) -> bool {
         let is_here = |name: Option<&str>| name == Some(point.as_str());
-        let told =
+        let by_runtime =
             || self.workload.attachments.iter().any(|a| is_here(a.host_interface.as_deref()) && has(&a.addresses, ip));
-        self.interface.is_some_and(|interface| is_here(interface.host_interface.as_deref())) || told()
+        self.interface.is_some_and(|interface| is_here(interface.host_interface.as_deref())) || by_runtime()
     }
 }
 
@@ -66,11 +66,11 @@ fn has(addresses: &[std::net::IpAddr], ip: std::net::IpAddr) -> bool {
 
 impl Timeline {
     /// What the kernel shows of a key at a time, next to what the runtime told of it; one claim a workload, in order of id.
-    pub(super) fn shown(&self, key: &Key, at: Timestamp, told: &Claims<'_>) -> Shown<'_> {
+    pub(super) fn shown(&self, key: &Key, at: Timestamp, by_runtime: &Owners<'_>) -> Shown<'_> {
         let mut shown = Shown::default();
         for inside in self.namespaces.at(key) {
             if inside.covers(at) {
-                let owners = self.owners_in(inside, at, told);
+                let owners = self.owners_in(inside, at, by_runtime);
                 shown.then.extend(owners);
                 if shown.then.is_empty() {
                     shown.late.extend(self.just_left(inside, at));
@@ -80,23 +80,25 @@ impl Timeline {
             }
         }
         let last = shown.ended();
-        shown.late.retain(|claim| claim.ended == last);
-        for claims in [&mut shown.then, &mut shown.late] {
-            claims.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
-            claims.dedup_by(|a, b| a.workload.id == b.workload.id);
+        shown.late.retain(|candidate| candidate.ended == last);
+        for candidates in [&mut shown.then, &mut shown.late] {
+            candidates.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
+            candidates.dedup_by(|a, b| a.workload.id == b.workload.id);
         }
         shown
     }
 
     /// Who owned something in a namespace then.
-    fn owners_in<'a>(&'a self, inside: &'a Inside, at: Timestamp, told: &Claims<'_>) -> Vec<Claim<'a>> {
-        let Claims::Dated(residents) = self.lives.index.claims(&Key::Home(inside.ns), at) else { return Vec::new() };
+    fn owners_in<'a>(&'a self, inside: &'a Inside, at: Timestamp, by_runtime: &Owners<'_>) -> Vec<Candidate<'a>> {
+        let Owners::Dated(residents) = self.lifecycles.index.owners(&Key::Home(inside.ns), at) else {
+            return Vec::new();
+        };
         // Seen only later: whoever had it by the runtime's word until then is not driven out by a guess.
-        let last_end = match told {
+        let last_end = match by_runtime {
             _ if inside.seen <= at => None,
-            Claims::Dated(_) => return Vec::new(),
-            Claims::Late(spans) => spans.iter().filter_map(|span| span.until).max(),
-            Claims::Undated(_) | Claims::None => None,
+            Owners::Dated(_) => return Vec::new(),
+            Owners::Late(spans) => spans.iter().filter_map(|span| span.until).max(),
+            Owners::Undated(_) | Owners::None => None,
         };
         let came_after = |span: &&&Span| last_end.is_none_or(|end| span.from >= end);
         let residents: Vec<&Span> = residents.iter().filter(came_after).copied().collect();
@@ -104,25 +106,25 @@ impl Timeline {
     }
 
     /// Who owned something in a namespace until shortly before: it went, or they did.
-    fn just_left<'a>(&'a self, inside: &'a Inside, at: Timestamp) -> Vec<Claim<'a>> {
-        match self.lives.index.claims(&Key::Home(inside.ns), at) {
-            Claims::Late(spans) | Claims::Dated(spans) => {
+    fn just_left<'a>(&'a self, inside: &'a Inside, at: Timestamp) -> Vec<Candidate<'a>> {
+        match self.lifecycles.index.owners(&Key::Home(inside.ns), at) {
+            Owners::Late(spans) | Owners::Dated(spans) => {
                 let ended = |span: &Span| span.late_at(at).into_iter().chain(inside.late_at(at)).min();
-                let late = |span: &'a Span| Claim { ended: ended(span), ..shown_by(span, inside) };
+                let late = |span: &'a Span| Candidate { ended: ended(span), ..shown_by(span, inside) };
                 owners(&spans).into_iter().map(late).collect()
             }
-            Claims::Undated(_) | Claims::None => Vec::new(),
+            Owners::Undated(_) | Owners::None => Vec::new(),
         }
     }
 
     /// Everybody who had a MAC or interface at a time, by the runtime's word or else by the kernel's.
     pub(super) fn owners_of_key(&self, key: &Key, at: Timestamp) -> Vec<&Arc<Workload>> {
-        match self.lives.index.claims(key, at) {
+        match self.lifecycles.index.owners(key, at) {
             // These come back with their address: the runtime gives both to the next workload.
-            told @ (Claims::Late(_) | Claims::None) => {
-                self.shown(key, at, &told).then.iter().map(|claim| claim.workload).collect()
+            by_runtime @ (Owners::Late(_) | Owners::None) => {
+                self.shown(key, at, &by_runtime).then.iter().map(|candidate| candidate.workload).collect()
             }
-            Claims::Dated(spans) | Claims::Undated(spans) => spans.iter().map(|span| &span.workload).collect(),
+            Owners::Dated(spans) | Owners::Undated(spans) => spans.iter().map(|span| &span.workload).collect(),
         }
     }
 
@@ -137,13 +139,15 @@ impl Timeline {
     /// Whether two workloads were in the same namespace at a time.
     pub fn are_together(&self, one: &Workload, other: &Workload, at: Timestamp) -> bool {
         let joined = |a: &Workload, b: &Workload| matches!(&a.network_mode, NetworkMode::Container(id) if *id == b.id);
-        let home = || self.lives.home_of(&one.id, at).is_some_and(|ns| Some(ns) == self.lives.home_of(&other.id, at));
-        one.id == other.id || joined(one, other) || joined(other, one) || (self.lives.anybody_shares() && home())
+        let home = || {
+            self.lifecycles.home_of(&one.id, at).is_some_and(|ns| Some(ns) == self.lifecycles.home_of(&other.id, at))
+        };
+        one.id == other.id || joined(one, other) || joined(other, one) || (self.lifecycles.anybody_shares() && home())
     }
 }
 
-fn shown_by<'a>(span: &'a Span, inside: &'a Inside) -> Claim<'a> {
-    Claim { workload: &span.workload, interface: Some(&*inside.interface), told: false, ended: None }
+fn shown_by<'a>(span: &'a Span, inside: &'a Inside) -> Candidate<'a> {
+    Candidate { workload: &span.workload, interface: Some(&*inside.interface), by_runtime: false, ended: None }
 }
 
 /// Of those in one namespace, the one that owns it: a pod's sandbox, else the one with networks of its own.
