@@ -1,17 +1,17 @@
 //! Alerts: what is delivered after exceptions and grouping.
 //!
 //! Contract: pure. The same cause is one alert with a count; nothing is lost by grouping. Ids are derived from content, so that a
-//! replay raises the same ones. Design: the [`Desk`] turns findings into [`Alert`]s; `render` writes them.
+//! replay raises the same ones. Design: the [`AlertGrouper`] turns findings into [`Alert`]s; `render` writes them.
 
 mod convert;
-mod desk;
 mod exception;
+mod grouping;
 mod model;
 #[cfg(feature = "shell")]
 pub mod render;
 
-pub use desk::{Desk, DeskLimits, Filed};
 pub use exception::Exception;
+pub use grouping::{AlertGrouper, Disposition, GroupingLimits};
 pub use model::{
     Alert, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, HopKind, MissingHop, SCHEMA,
     Technique, Translated, VerdictInfo, json_schema,

@@ -4,17 +4,17 @@
 //! one line in the registry below, and its folders under `captures/`.
 
 mod ads;
+mod debounce;
 mod finding;
-mod place;
+mod placement;
 mod rule;
 pub mod rules;
-mod settle;
 mod skip_rule;
 mod skipped_hop;
 #[cfg(test)]
 mod testing;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
+pub use debounce::HoldTime;
 pub use finding::{Finding, Severity};
 pub use rule::{Context, Findings, Rule};
-pub use settle::Settle;

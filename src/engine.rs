@@ -3,26 +3,27 @@
 //! Contract: time is the event time of the inputs, a watermark that only moves forward. Timers due at or before an input fire
 //! first, in (deadline, sequence) order, stamped with their deadline. Ticks move time and nothing else. Equal inputs give equal
 //! outputs. Limits: every table is bounded by [`EngineConfig`]; what a bound cost is counted in [`EngineStats`].
-//! Design: inventory → tracker → rules → desk, one call each; this file only passes facts on and counts.
+//! Design: inventory → tracker → rules → alert grouper, one call each; this file only passes facts on and counts.
 
-mod board;
 mod config;
-mod delays;
-mod ledger;
+mod histogram;
 mod stats;
 mod timers;
+mod verdict_log;
+mod workload_stats;
 
 use std::sync::Arc;
 
-pub use board::{Board, BoardLimits, BoardRow, BoardView, FlowLine, Tally, Who};
 pub use config::{EngineConfig, Timings};
-pub use delays::Delays;
-pub use ledger::{
-    ExceptionGroup, Ledger, LedgerFlow, LedgerLimits, LedgerPage, ReasonCount, Target, Window, WindowKind, WorkloadLine,
-};
+pub use histogram::LatencyHistogram;
 pub use stats::EngineStats;
+pub use verdict_log::{
+    ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLog, VerdictLogContents, VerdictLogLimits, Window,
+    WindowKind, WorkloadLine,
+};
+pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, WorkloadStatsLimits, WorkloadTable};
 
-use crate::alert::{Alert, Desk, DeskLimits, Filed};
+use crate::alert::{Alert, AlertGrouper, Disposition, GroupingLimits};
 use crate::detect::{Context, Finding, Findings, Rule, rules};
 use crate::input::{
     Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NatFact, RecordedFact, Workload,
@@ -33,7 +34,7 @@ use crate::time::{Timestamp, Watermark};
 use timers::Timers;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wake {
+enum Timer {
     Flow(FlowId),
     Rule(usize),
     Updates,
@@ -43,16 +44,16 @@ enum Wake {
 #[derive(Debug)]
 pub struct Engine {
     watermark: Watermark,
-    timers: Timers<Wake>,
+    timers: Timers<Timer>,
     timeline: Timeline,
     tracker: Tracker,
     path: PathState,
     grace: GracePeriods,
     rules: Vec<Box<dyn Rule>>,
-    desk: Desk,
+    grouper: AlertGrouper,
     stats: EngineStats,
-    board: Option<Box<Board>>,
-    ledger: Option<Box<Ledger>>,
+    workload_stats: Option<Box<WorkloadStats>>,
+    verdict_log: Option<Box<VerdictLog>>,
 }
 
 impl Engine {
@@ -64,7 +65,7 @@ impl Engine {
             answer_grace: timings.answer_grace,
             max_flows: config.max_flows,
         };
-        let desk = DeskLimits {
+        let grouper = GroupingLimits {
             update_interval: timings.update_interval,
             close_after: timings.close_after,
             max_open: config.max_alerts,
@@ -85,54 +86,54 @@ impl Engine {
             tracker: Tracker::new(judge, limits),
             grace: GracePeriods { transit: timings.transit_grace, hop_ready: timings.hop_ready },
             rules,
-            desk: Desk::new(config.exceptions, desk),
-            board: None,
-            ledger: None,
+            grouper: AlertGrouper::new(config.exceptions, grouper),
+            workload_stats: None,
+            verdict_log: None,
         }
     }
 
     /// Keeps a board from now on, for somebody who watches.
-    pub fn keep_board(&mut self, limits: BoardLimits) {
-        self.board = Some(Box::new(Board::new(limits)));
+    pub fn keep_workload_stats(&mut self, limits: WorkloadStatsLimits) {
+        self.workload_stats = Some(Box::new(WorkloadStats::new(limits)));
     }
 
     /// What the board shows; `None` unless one is kept.
-    pub fn board(&mut self) -> Option<BoardView> {
-        self.board.as_mut().map(|board| board.view(&self.timeline))
+    pub fn workload_stats(&mut self) -> Option<WorkloadTable> {
+        self.workload_stats.as_mut().map(|workload_stats| workload_stats.view(&self.timeline))
     }
 
     /// Grows whenever what the board shows may have changed; 0 when none is kept.
-    pub fn board_revision(&self) -> u64 {
-        self.board.as_ref().map_or(0, |board| board.revision())
+    pub fn workload_stats_revision(&self) -> u64 {
+        self.workload_stats.as_ref().map_or(0, |workload_stats| workload_stats.revision())
     }
 
     /// Keeps this ledger from now on.
-    pub fn keep_ledger(&mut self, ledger: Ledger) {
-        self.ledger = Some(Box::new(ledger));
+    pub fn keep_verdict_log(&mut self, verdict_log: VerdictLog) {
+        self.verdict_log = Some(Box::new(verdict_log));
     }
 
     /// What the ledger shows; `None` unless one is kept.
-    pub fn ledger(&self) -> Option<LedgerPage> {
-        self.ledger.as_ref().map(|ledger| ledger.page())
+    pub fn verdict_log(&self) -> Option<VerdictLogContents> {
+        self.verdict_log.as_ref().map(|verdict_log| verdict_log.contents())
     }
 
     /// Takes in one observation; alerts that are due go to `out`.
     pub fn push(&mut self, input: &Input, out: &mut Vec<Alert>) {
         let before = out.len();
-        self.take_in(input, out);
+        self.apply(input, out);
         self.post(out.get(before..).unwrap_or_default());
     }
 
     /// Shows alerts on the board.
     fn post(&mut self, alerts: &[Alert]) {
-        if let Some(board) = &mut self.board {
+        if let Some(workload_stats) = &mut self.workload_stats {
             for alert in alerts {
-                board.alert(alert);
+                workload_stats.alert(alert);
             }
         }
     }
 
-    fn take_in(&mut self, input: &Input, out: &mut Vec<Alert>) {
+    fn apply(&mut self, input: &Input, out: &mut Vec<Alert>) {
         self.fire(input.at, out);
         let now = self.watermark.advance(input.at);
         match &input.fact {
@@ -149,8 +150,8 @@ impl Engine {
         let mut step = Step::default();
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
         self.tracker.finish(context, now, &mut step);
-        self.take(step, now, out);
-        out.extend(self.desk.finish(now));
+        self.handle(step, now, out);
+        out.extend(self.grouper.finish(now));
         self.post(out.get(before..).unwrap_or_default());
     }
 
@@ -158,7 +159,7 @@ impl Engine {
     pub fn stats(&self) -> EngineStats {
         let mut stats = self.stats.clone();
         stats.flows_followed = self.tracker.len();
-        stats.alerts_closed_early = self.desk.closed_early();
+        stats.alerts_closed_early = self.grouper.closed_early();
         stats.workloads_running = self.timeline.running().count();
         stats.workloads = self.timeline.states();
         stats.hops_seen = self.path.hops.iter().map(|(hop, record)| (Arc::clone(hop), record.last_seen)).collect();
@@ -177,41 +178,41 @@ impl Engine {
     }
 
     fn fire(&mut self, until: Timestamp, out: &mut Vec<Alert>) {
-        while let Some((deadline, wake)) = self.timers.pop_due(until) {
+        while let Some((deadline, timers)) = self.timers.pop_due(until) {
             let now = self.watermark.advance(deadline);
-            match wake {
-                Wake::Flow(id) => {
+            match timers {
+                Timer::Flow(id) => {
                     let mut step = Step::default();
                     let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
                     self.tracker.on_timer(context, id, now, &mut step);
-                    self.take(step, now, out);
+                    self.handle(step, now, out);
                 }
-                Wake::Rule(index) => self.wake_rule(index, now, out),
-                Wake::Updates => out.extend(self.desk.due(now)),
+                Timer::Rule(index) => self.fire_rule(index, now, out),
+                Timer::Updates => out.extend(self.grouper.due(now)),
             }
         }
     }
 
     fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let changed = self.learn(fact, now);
-        if let Some(ledger) = &mut self.ledger {
-            ledger.on_fact(&self.timeline, fact, now);
+        if let Some(verdict_log) = &mut self.verdict_log {
+            verdict_log.on_fact(&self.timeline, fact, now);
         }
-        if let Some(board) = &mut self.board {
-            board.touch();
+        if let Some(workload_stats) = &mut self.workload_stats {
+            workload_stats.touch();
         }
         self.ask_rules(now, out, |rule, context, found| rule.on_fact(context, fact, found));
         if let Some(workload) = changed {
-            if let Some(board) = &mut self.board {
-                board.workload(&self.timeline, &workload);
+            if let Some(workload_stats) = &mut self.workload_stats {
+                workload_stats.workload(&self.timeline, &workload);
             }
             self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
         }
-        self.look_again(fact, now, out);
+        self.recheck(fact, now, out);
     }
 
     /// Looks again at flows that wait for what was told.
-    fn look_again(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
+    fn recheck(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let mut step = Step::default();
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
         match fact {
@@ -229,7 +230,7 @@ impl Engine {
             | RecordedFact::Nat(_)
             | RecordedFact::Ended {} => return,
         }
-        self.take(step, now, out);
+        self.handle(step, now, out);
     }
 
     /// Lets the timeline and the counters know; the workload, where one appeared or changed.
@@ -270,33 +271,33 @@ impl Engine {
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
         self.tracker.on_event(context, event, &mut step);
         let went_on = step.went_on.take();
-        self.take(step, now, out);
+        self.handle(step, now, out);
         if let Some(flow) = went_on {
             self.path.go_on(&flow, &event.record);
             self.ask_rules(now, out, |rule, context, found| rule.on_progress(context, &flow, event, found));
         }
-        if let Some(board) = &mut self.board {
-            board.on_flow(event);
+        if let Some(workload_stats) = &mut self.workload_stats {
+            workload_stats.on_flow(event);
         }
         let ended = matches!(event.kind, FlowEventKind::Ended(_));
-        if let Some(due) = self.desk.on_flow(&event.record, ended) {
-            self.timers.set(due, Wake::Updates);
+        if let Some(due) = self.grouper.on_flow(&event.record, ended) {
+            self.timers.set(due, Timer::Updates);
         }
     }
 
-    fn take(&mut self, step: Step, now: Timestamp, out: &mut Vec<Alert>) {
-        for (at, id) in step.wake {
-            self.timers.set(at, Wake::Flow(id));
+    fn handle(&mut self, step: Step, now: Timestamp, out: &mut Vec<Alert>) {
+        for (at, id) in step.timers {
+            self.timers.set(at, Timer::Flow(id));
         }
         self.stats.flows_forgotten += step.forgotten;
         for flow in &step.judged {
             self.stats.judged(flow);
             self.path.record(flow);
-            if let Some(ledger) = &mut self.ledger {
-                ledger.judged(&self.timeline, flow);
+            if let Some(verdict_log) = &mut self.verdict_log {
+                verdict_log.judged(&self.timeline, flow);
             }
-            if let Some(board) = &mut self.board {
-                board.judged(&self.timeline, flow, self.tracker.is_followed(flow.view.record.id));
+            if let Some(workload_stats) = &mut self.workload_stats {
+                workload_stats.judged(&self.timeline, flow, self.tracker.is_followed(flow.view.record.id));
             }
             self.ask_rules(now, out, |rule, context, found| rule.on_flow(context, flow, found));
         }
@@ -313,7 +314,7 @@ impl Engine {
         }
     }
 
-    fn wake_rule(&mut self, index: usize, now: Timestamp, out: &mut Vec<Alert>) {
+    fn fire_rule(&mut self, index: usize, now: Timestamp, out: &mut Vec<Alert>) {
         self.ask_rule(index, now, out, |rule, context, found| rule.on_time(context, found));
     }
 
@@ -327,26 +328,26 @@ impl Engine {
         let Some(rule) = self.rules.get_mut(index) else { return };
         let mut findings = Findings::default();
         ask(rule.as_mut(), Context { timeline: &self.timeline, path: &self.path, now }, &mut findings);
-        let (found, wake) = findings.into_parts();
-        for at in wake {
-            self.timers.set(at, Wake::Rule(index));
+        let (found, timers) = findings.into_parts();
+        for at in timers {
+            self.timers.set(at, Timer::Rule(index));
         }
         for finding in found {
-            self.file(finding, out);
+            self.report(finding, out);
         }
     }
 
-    fn file(&mut self, finding: Finding, out: &mut Vec<Alert>) {
-        let filed = self.desk.file(finding);
-        out.extend(self.desk.parting());
-        match filed {
-            Filed::Deliver(alert) => {
+    fn report(&mut self, finding: Finding, out: &mut Vec<Alert>) {
+        let disposition = self.grouper.ingest(finding);
+        out.extend(self.grouper.final_updates());
+        match disposition {
+            Disposition::Deliver(alert) => {
                 self.stats.alert(&alert);
                 out.push(*alert);
             }
-            Filed::DueAt(due) => self.timers.set(due, Wake::Updates),
-            Filed::Counted => {}
-            Filed::Allowed(exception) => *self.stats.exception_hits.entry(exception).or_default() += 1,
+            Disposition::DueAt(due) => self.timers.set(due, Timer::Updates),
+            Disposition::Counted => {}
+            Disposition::Allowed(exception) => *self.stats.exception_hits.entry(exception).or_default() += 1,
         }
     }
 }

@@ -21,7 +21,7 @@ pub use draw::{draw, text};
 pub use keys::Act;
 pub use state::Top;
 
-use crate::engine::BoardView;
+use crate::engine::WorkloadTable;
 use crate::time::Timestamp;
 
 /// What the engine's thread publishes.
@@ -44,7 +44,7 @@ pub struct Shot {
     /// Why not everything is seen now; empty when ready.
     pub not_ready: Vec<String>,
     /// The engine's board.
-    pub board: Arc<BoardView>,
+    pub workloads: Arc<WorkloadTable>,
     /// Grows when the board changes.
     pub revision: u64,
 }
@@ -60,7 +60,7 @@ impl Default for Shot {
             points: 0,
             runtimes: BTreeMap::new(),
             not_ready: Vec::new(),
-            board: Arc::default(),
+            workloads: Arc::default(),
             revision: 0,
         }
     }

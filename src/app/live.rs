@@ -78,10 +78,10 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
     )?;
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
-        engine.keep_board(screen::LIMITS);
+        engine.keep_workload_stats(screen::LIMITS);
     }
     if let Some(ledger) = options.ledger {
-        engine.keep_ledger(ledger);
+        engine.keep_verdict_log(ledger);
     }
     let mut engine_loop = EngineLoop {
         engine,

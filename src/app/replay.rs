@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::alert::Alert;
 use crate::decode::LinkType;
 use crate::detect::Severity;
-use crate::engine::{Engine, EngineConfig, Ledger};
+use crate::engine::{Engine, EngineConfig, VerdictLog};
 use crate::flow::{Meter, MeterLimits};
 use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
 use crate::inventory::file::{FactsError, read_facts};
@@ -31,7 +31,7 @@ pub struct ReplayOptions {
     /// Bounds of the flow tables.
     pub meter: MeterLimits,
     /// Keep this ledger, for a report.
-    pub ledger: Option<Ledger>,
+    pub ledger: Option<VerdictLog>,
 }
 
 /// Why a replay could not be done.
@@ -82,7 +82,7 @@ pub fn run(options: ReplayOptions, sink: &mut dyn ReplaySink) -> Result<ReplayRe
     let readers = options.captures.iter().map(|path| CaptureReader::open(path)).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(options.engine);
     if let Some(ledger) = options.ledger {
-        engine.keep_ledger(ledger);
+        engine.keep_verdict_log(ledger);
     }
     let mut replay = Replay {
         engine,

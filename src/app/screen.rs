@@ -5,11 +5,11 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::BoardLimits;
+use crate::engine::WorkloadStatsLimits;
 use crate::view::Shot;
 
 /// Bounds of what is shown.
-pub const LIMITS: BoardLimits = BoardLimits { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
+pub const LIMITS: WorkloadStatsLimits = WorkloadStatsLimits { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
 
 /// The latest shot, shared between the engine's thread and the terminal, and the way to end.
 #[derive(Clone, Debug, Default)]

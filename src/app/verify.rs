@@ -9,14 +9,15 @@ use super::delivery::Delivery;
 use super::live::{self, LiveOptions};
 use super::replay::{self, ReplayError, ReplayOptions, ReplaySink};
 use super::summary::Summary;
-use crate::engine::{EngineConfig, Ledger, LedgerLimits};
+use crate::engine::{EngineConfig, VerdictLog, VerdictLogLimits};
 use crate::observe::live::now;
 use crate::report::Question;
 use crate::report::verification::{Run, Source, Verification};
 use crate::time::Timestamp;
 
 /// Bounds of the ledger.
-const LIMITS: LedgerLimits = LedgerLimits { destinations: 100, flows: 10, workloads: 1000, windows: 1000, points: 8 };
+const LIMITS: VerdictLogLimits =
+    VerdictLogLimits { destinations: 100, flows: 10, workloads: 1000, windows: 1000, points: 8 };
 
 /// Watches for a time, or until it is interrupted.
 pub fn live(question: &Question, mut options: LiveOptions) -> anyhow::Result<Verification> {
@@ -43,10 +44,10 @@ pub fn recording(
     Ok(Verification::new(question, &report.engine, run(Source::Recording, report.span, report.summary)))
 }
 
-fn prepare(question: &Question, engine: &mut EngineConfig) -> Ledger {
+fn prepare(question: &Question, engine: &mut EngineConfig) -> VerdictLog {
     engine.contracts = vec![question.contract()];
     engine.exceptions = Vec::new();
-    Ledger::new(LIMITS, question.workloads.clone())
+    VerdictLog::new(LIMITS, question.workloads.clone())
 }
 
 fn run(source: Source, span: Option<(Timestamp, Timestamp)>, summary: Summary) -> Run {

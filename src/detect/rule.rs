@@ -26,7 +26,7 @@ pub struct Context<'a> {
 #[derive(Debug, Default)]
 pub struct Findings {
     found: Vec<Finding>,
-    wake: Vec<Timestamp>,
+    timers: Vec<Timestamp>,
 }
 
 impl Findings {
@@ -36,13 +36,13 @@ impl Findings {
     }
 
     /// Asks for [`Rule::on_time`] at a time.
-    pub fn wake_at(&mut self, at: Timestamp) {
-        self.wake.push(at);
+    pub fn schedule(&mut self, at: Timestamp) {
+        self.timers.push(at);
     }
 
     /// What was found, and when to come back.
     pub fn into_parts(self) -> (Vec<Finding>, Vec<Timestamp>) {
-        (self.found, self.wake)
+        (self.found, self.timers)
     }
 }
 

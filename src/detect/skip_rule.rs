@@ -1,7 +1,7 @@
 //! What the rules about skipped hops share: each speaks for one way to skip.
 //!
 //! Contract: a rule speaks for a judged flow exactly when the judge gave that flow its [`Skip`]; a flow has one, so one rule speaks.
-//! Limits: keeps no state; the desk groups by workload, contract and hop.
+//! Limits: keeps no state; the grouping groups by workload, contract and hop.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Delays;
+use super::LatencyHistogram;
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::input::{InventoryEvent, Loss, LossReason, MissedKind};
@@ -26,7 +26,7 @@ pub struct EngineStats {
     /// Flows by contract, verdict and reason, which is empty unless the verdict is `unobservable`.
     pub path_flows: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
     /// How long after its first packet the verdict on a flow was final.
-    pub verdict_seconds: Delays,
+    pub verdict_seconds: LatencyHistogram,
     /// When a flow was last proven to have passed each hop.
     pub hops_seen: BTreeMap<Arc<str>, Option<Timestamp>>,
     /// Why flows were unobservable.

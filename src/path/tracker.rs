@@ -70,7 +70,7 @@ pub struct Step {
     /// A flow that was judged before, and went on.
     pub went_on: Option<Arc<JudgedFlow>>,
     /// Flows to come back to, and when.
-    pub wake: Vec<(Timestamp, FlowId)>,
+    pub timers: Vec<(Timestamp, FlowId)>,
     /// Flows that were forgotten because the table was full.
     pub forgotten: u64,
 }

@@ -15,7 +15,7 @@ use super::{PointCounters, Snapshot};
 use crate::decode::DecodeReason;
 use crate::detect::Severity;
 use crate::detect::rules;
-use crate::engine::Delays;
+use crate::engine::LatencyHistogram;
 use crate::input::MissedKind;
 use crate::time::Timestamp;
 
@@ -69,7 +69,7 @@ impl Kind {
 /// Where a metric's values come from.
 enum Values {
     Plain(fn(&Snapshot) -> Vec<Sample>),
-    Delays(fn(&Snapshot) -> Delays),
+    LatencyHistogram(fn(&Snapshot) -> LatencyHistogram),
 }
 
 impl fmt::Debug for Metric {
@@ -96,8 +96,8 @@ const fn gauge(
     Metric { name, kind: Kind::Gauge, labels, help, values: Values::Plain(samples) }
 }
 
-const fn histogram(name: &'static str, help: &'static str, delays: fn(&Snapshot) -> Delays) -> Metric {
-    Metric { name, kind: Kind::Histogram, labels: &["le"], help, values: Values::Delays(delays) }
+const fn histogram(name: &'static str, help: &'static str, delays: fn(&Snapshot) -> LatencyHistogram) -> Metric {
+    Metric { name, kind: Kind::Histogram, labels: &["le"], help, values: Values::LatencyHistogram(delays) }
 }
 
 /// Every metric, in the order of output.
@@ -373,7 +373,7 @@ impl Collector for FromSnapshot {
             };
             let mut family = encoder.encode_descriptor(name, metric.help, None, kind)?;
             match metric.values {
-                Values::Delays(delays) => encode_delays(&mut family, &delays(&self.0))?,
+                Values::LatencyHistogram(delays) => encode_delays(&mut family, &delays(&self.0))?,
                 Values::Plain(samples) => {
                     samples(&self.0).iter().try_for_each(|sample| encode_sample(&mut family, metric.kind, sample))?;
                 }
@@ -394,8 +394,8 @@ fn encode_sample(family: &mut MetricEncoder<'_>, kind: Kind, sample: &Sample) ->
 }
 
 /// The encoder adds the buckets up itself.
-fn encode_delays(family: &mut MetricEncoder<'_>, delays: &Delays) -> fmt::Result {
-    let bounds = Delays::BOUNDS.map(|millis| f64::from(millis) / 1000.0).into_iter().chain([f64::INFINITY]);
+fn encode_delays(family: &mut MetricEncoder<'_>, delays: &LatencyHistogram) -> fmt::Result {
+    let bounds = LatencyHistogram::BOUNDS.map(|millis| f64::from(millis) / 1000.0).into_iter().chain([f64::INFINITY]);
     let mut below = 0;
     let buckets = bounds.zip(delays.buckets.into_iter().chain([delays.count])).map(|(bound, up_to)| {
         let within = up_to.saturating_sub(below);

@@ -27,7 +27,7 @@ pub(super) fn alerts(top: &Top, frame: &mut Frame<'_>, area: Rect) {
     if area.height == 0 {
         return;
     }
-    let alerts = &top.shot.board.alerts;
+    let alerts = &top.shot.workloads.alerts;
     let shown = alerts.iter().take(usize::from(area.height));
     let mut lines: Vec<Text<'_>> = shown.map(|alert| alert_line(alert)).collect();
     if lines.is_empty() {

@@ -49,7 +49,7 @@ impl Rates {
             return;
         }
         let row = |tally: &Tally| (tally.flows, tally.bytes_in, tally.bytes_out);
-        let rows = shot.board.rows.iter().map(|shown| (shown.who.clone(), row(&shown.tally))).collect();
+        let rows = shot.workloads.rows.iter().map(|shown| (shown.who.clone(), row(&shown.tally))).collect();
         self.samples.push_back(Sample { at: shot.at, packets: shot.packets, bytes: shot.bytes, rows });
         while self.samples.len() > SAMPLES {
             self.samples.pop_front();

@@ -9,7 +9,7 @@ use ratatui::widgets::TableState;
 
 use super::Shot;
 use super::rates::{Rate, Rates};
-use crate::engine::{BoardRow, Who};
+use crate::engine::{Who, WorkloadRow};
 use crate::input::NetworkMode;
 
 /// Order of the rows.
@@ -53,7 +53,7 @@ impl Sort {
 /// A row with its rates, ready to be drawn.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    pub(super) row: BoardRow,
+    pub(super) row: WorkloadRow,
     pub(super) rate: Rate,
     /// The name of the workload whose namespace it joined.
     pub(super) joined: Option<String>,
@@ -137,11 +137,12 @@ impl Top {
     pub(super) fn arrange(&mut self) {
         let part = self.filter.to_lowercase();
         let (rates, shot) = (&self.rates, &self.shot);
-        let rows = shot.board.rows.iter().filter(|row| row.runs || row.tally.flows > 0 || row.who.workload().is_none());
-        let line = |row: &BoardRow| Line {
+        let rows =
+            shot.workloads.rows.iter().filter(|row| row.runs || row.tally.flows > 0 || row.who.workload().is_none());
+        let line = |row: &WorkloadRow| Line {
             row: row.clone(),
             rate: rates.of(shot, &row.who, &row.tally),
-            joined: owner(&shot.board.rows, row),
+            joined: owner(&shot.workloads.rows, row),
         };
         let mut lines: Vec<Line> = rows.map(line).collect();
         let all = lines.len();
@@ -174,7 +175,7 @@ impl Top {
 }
 
 /// The name of the workload that a row's workload joined; its id where it has no row.
-fn owner(rows: &[BoardRow], row: &BoardRow) -> Option<String> {
+fn owner(rows: &[WorkloadRow], row: &WorkloadRow) -> Option<String> {
     let NetworkMode::Container(id) = &row.workload.as_ref()?.network_mode else { return None };
     // Rows stand in the order of [`Who`].
     let place = rows.binary_search_by(|other| other.who.cmp(&Who::Workload(id.clone()))).ok();

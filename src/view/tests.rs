@@ -9,7 +9,7 @@ use super::draw::frame;
 use super::*;
 use crate::alert::{Alert, AlertWorkload};
 use crate::detect::Severity;
-use crate::engine::{BoardRow, FlowLine, Tally, Who};
+use crate::engine::{FlowLine, Tally, Who, WorkloadRow};
 use crate::input::{
     Attachment, Endpoint, FiveTuple, NetworkMode, ObservationPoint, Protocol, Workload, WorkloadId, WorkloadState,
 };
@@ -43,9 +43,9 @@ fn workload(name: &str) -> Workload {
     }
 }
 
-fn row(name: &str, tally: Tally) -> BoardRow {
+fn row(name: &str, tally: Tally) -> WorkloadRow {
     let workload = Arc::new(workload(name));
-    BoardRow {
+    WorkloadRow {
         who: Who::Workload(workload.id.clone()),
         workload: Some(workload),
         runs: true,
@@ -108,7 +108,7 @@ fn alert(name: &str) -> Alert {
     }
 }
 
-fn shot(second: u64, rows: Vec<BoardRow>) -> Arc<Shot> {
+fn shot(second: u64, rows: Vec<WorkloadRow>) -> Arc<Shot> {
     Arc::new(Shot {
         at: at(second),
         started: at(0),
@@ -116,7 +116,7 @@ fn shot(second: u64, rows: Vec<BoardRow>) -> Arc<Shot> {
         bytes: 1_000_000 * second,
         points: 2,
         runtimes: BTreeMap::from([("docker".into(), true), ("podman".into(), false)]),
-        board: Arc::new(BoardView { rows, alerts: vec![Arc::new(alert("web"))], folded: 0 }),
+        workloads: Arc::new(WorkloadTable { rows, alerts: vec![Arc::new(alert("web"))], folded: 0 }),
         revision: second,
         ..Shot::default()
     })
@@ -124,7 +124,7 @@ fn shot(second: u64, rows: Vec<BoardRow>) -> Arc<Shot> {
 
 /// `web` talks most, `api` has the most flows, `batch` bypassed something, `idle` does nothing.
 fn busy(second: u64) -> Arc<Shot> {
-    let web = BoardRow {
+    let web = WorkloadRow {
         latest: Arc::new(VecDeque::from([Arc::new(flow())])),
         ..row(
             "web",
@@ -139,7 +139,7 @@ fn busy(second: u64) -> Arc<Shot> {
     };
     let api = row("api", tally(100 * second, 50));
     let batch = row("batch", Tally { verdicts: [0, 4, 0, 0], ..tally(0, 1) });
-    let outside = BoardRow { workload: None, who: Who::External, runs: false, ..row("-", tally(0, 2)) };
+    let outside = WorkloadRow { workload: None, who: Who::External, runs: false, ..row("-", tally(0, 2)) };
     shot(second, vec![row("idle", Tally::default()), api, batch, web, outside])
 }
 
@@ -294,9 +294,9 @@ fn a_hostile_name_is_shown_and_not_obeyed() {
     let evil = format!("evil\u{1b}]0;owned\u{7}\u{202e}\n漢字{}", "x".repeat(5000));
     let mut hostile = row("a", tally(1, 1));
     hostile.workload = Some(Arc::new(Workload { name: evil.clone(), image: evil.clone(), ..workload("a") }));
-    let mut board = BoardView { rows: vec![hostile, row("z", tally(0, 0))], ..BoardView::default() };
+    let mut board = WorkloadTable { rows: vec![hostile, row("z", tally(0, 0))], ..WorkloadTable::default() };
     board.alerts.push(Arc::new(alert(&evil)));
-    let shot = Shot { board: Arc::new(board), not_ready: vec![evil.clone()], ..Shot::clone(&shot(1, vec![])) };
+    let shot = Shot { workloads: Arc::new(board), not_ready: vec![evil.clone()], ..Shot::clone(&shot(1, vec![])) };
     let mut top = Top::new(&evil);
     top.take(&Arc::new(shot));
     for details in [false, true] {

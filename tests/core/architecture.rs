@@ -287,7 +287,7 @@ fn planted_mistakes_are_found() {
         ("path::judge", "use crate::detect::{Finding, rules};", "path must not use detect"),
         ("engine", "use crate::{time::Timestamp, serve::Snapshot};", "engine must not use serve"),
         ("inventory::timeline", "use crate::inventory::{file::read, Owner};", "must not use inventory::file"),
-        ("alert::desk", "let x: crate::alert::render::text::Block = y;", "alert must not use alert::render"),
+        ("alert::grouping", "let x: crate::alert::render::text::Block = y;", "alert must not use alert::render"),
         ("detect::finding", "fn f() { let t = std::time::Instant::now(); }", "must not name Instant"),
         ("flow::meter", "use std::{fs::File, fmt};", "must not name std::fs"),
         ("engine", "use std::net::{IpAddr, UdpSocket};", "must not name UdpSocket"),

@@ -1,13 +1,13 @@
-//! The ledger of the engine and the coverage of contracts: every flow is counted once, every bound is kept, what is blind says why.
+//! The verdict log of the engine and the coverage of contracts: every flow is counted once, every bound is kept, what is blind says why.
 
 use crate::support::world::{World, at, config, ip, named};
-use hopwatch::engine::{EngineConfig, ExceptionGroup, Ledger, LedgerLimits, LedgerPage, WindowKind};
+use hopwatch::engine::{EngineConfig, ExceptionGroup, VerdictLog, VerdictLogContents, VerdictLogLimits, WindowKind};
 use hopwatch::input::*;
 use hopwatch::inventory::Watched;
 use hopwatch::path::*;
 use proptest::prelude::*;
 
-const LIMITS: LedgerLimits = LedgerLimits { destinations: 3, flows: 2, workloads: 2, windows: 4, points: 2 };
+const LIMITS: VerdictLogLimits = VerdictLogLimits { destinations: 3, flows: 2, workloads: 2, windows: 4, points: 2 };
 
 /// Only the contract `egress`: `web*` reach the internet through `proxy`.
 fn egress() -> EngineConfig {
@@ -16,9 +16,9 @@ fn egress() -> EngineConfig {
     config
 }
 
-fn world(limits: LedgerLimits) -> World {
+fn world(limits: VerdictLogLimits) -> World {
     let mut world = World::silent(egress());
-    world.engine.keep_ledger(Ledger::new(limits, vec![named("web*")]));
+    world.engine.keep_verdict_log(VerdictLog::new(limits, vec![named("web*")]));
     for fact in first_facts() {
         world.push(0, Fact::Recorded(fact));
     }
@@ -54,11 +54,11 @@ fn loss(point: &str, count: u64, since: u64) -> Fact {
     Fact::Recorded(RecordedFact::Loss(Loss { point, reason: LossReason::Kernel, count, since: at(since) }))
 }
 
-fn page(world: &World) -> LedgerPage {
-    world.engine.ledger().expect("a ledger is kept")
+fn page(world: &World) -> VerdictLogContents {
+    world.engine.verdict_log().expect("a ledger is kept")
 }
 
-fn adds_up(page: &LedgerPage, limits: LedgerLimits) {
+fn adds_up(page: &VerdictLogContents, limits: VerdictLogLimits) {
     let listed: u64 = page.exceptions.values().map(ExceptionGroup::count).sum();
     assert_eq!(listed + page.exceptions_omitted, page.exception_flows(), "{page:?}");
     assert_eq!(page.reasons.values().map(|reason| reason.count).sum::<u64>(), page.unobservable);

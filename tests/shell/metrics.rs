@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hopwatch::engine::Delays;
+use hopwatch::engine::LatencyHistogram;
 use hopwatch::serve::{PointCounters, Snapshot, metrics};
 
 fn snapshot() -> Arc<Snapshot> {
@@ -120,7 +120,7 @@ fn open_metrics_ends_with_eof_and_the_text_format_does_not() {
 #[test]
 fn the_histogram_is_cumulative_and_ends_with_all() {
     let mut snapshot = Snapshot::default();
-    let delays = Delays { buckets: [1, 1, 2, 2, 2, 5, 5, 6], count: 7, sum: Duration::from_millis(9500) };
+    let delays = LatencyHistogram { buckets: [1, 1, 2, 2, 2, 5, 5, 6], count: 7, sum: Duration::from_millis(9500) };
     snapshot.engine.verdict_seconds = delays;
     let page = metrics::prometheus_text(Arc::new(snapshot)).expect("rendered");
     let lines: Vec<_> = page.lines().filter(|line| line.starts_with("hopwatch_path_verdict_seconds")).collect();

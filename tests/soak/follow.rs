@@ -147,7 +147,7 @@ impl Follower {
         let grace = GracePeriods { transit: Duration::from_millis(500), hop_ready: Duration::from_secs(30) };
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace };
         act(context, &mut self.tracker, &mut step);
-        for (at, id) in step.wake {
+        for (at, id) in step.timers {
             self.sequence += 1;
             self.timers.insert((at, self.sequence), id);
         }

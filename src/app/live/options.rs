@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::app::screen::Screen;
 use crate::app::summary::Summary;
 use crate::config::Config;
-use crate::engine::{Engine, Ledger};
+use crate::engine::{Engine, VerdictLog};
 
 /// What to run.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct LiveOptions {
     /// Show the board here, for a terminal; it can also ask for the end.
     pub screen: Option<Screen>,
     /// Keep this ledger, for a report.
-    pub ledger: Option<Ledger>,
+    pub ledger: Option<VerdictLog>,
 }
 
 /// What a run leaves.

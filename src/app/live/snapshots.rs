@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::conntrack::Cell as ConntrackCell;
 use super::status::SourceStatus;
 use crate::app::screen::Screen;
-use crate::engine::{BoardView, Engine};
+use crate::engine::{Engine, WorkloadTable};
 use crate::input::RuntimeName;
 use crate::serve::{PointCounters, Snapshot, SnapshotCell};
 use crate::time::Timestamp;
@@ -64,7 +64,7 @@ struct Showing {
     screen: Screen,
     started: Option<Timestamp>,
     /// The board as it was copied last, and what it was then.
-    board: Arc<BoardView>,
+    workloads: Arc<WorkloadTable>,
     revision: u64,
 }
 
@@ -96,7 +96,8 @@ impl SnapshotPublisher {
     /// Publishes for a terminal as well.
     #[must_use]
     pub fn showing(mut self, screen: Option<Screen>) -> Self {
-        self.screen = screen.map(|screen| Showing { screen, started: None, board: Arc::default(), revision: u64::MAX });
+        self.screen =
+            screen.map(|screen| Showing { screen, started: None, workloads: Arc::default(), revision: u64::MAX });
         self
     }
 
@@ -138,11 +139,11 @@ impl SnapshotPublisher {
 
 impl Showing {
     fn show(&mut self, now: Timestamp, snapshot: &Snapshot, engine: &mut Engine, points: usize) {
-        let revision = engine.board_revision();
+        let revision = engine.workload_stats_revision();
         if revision != self.revision
-            && let Some(board) = engine.board()
+            && let Some(board) = engine.workload_stats()
         {
-            (self.board, self.revision) = (Arc::new(board), revision);
+            (self.workloads, self.revision) = (Arc::new(board), revision);
         }
         let sum = |of: fn(&PointCounters) -> u64| snapshot.points.values().map(of).sum();
         self.screen.publish(Shot {
@@ -154,7 +155,7 @@ impl Showing {
             points,
             runtimes: snapshot.engine.runtimes.clone(),
             not_ready: snapshot.not_ready.clone(),
-            board: Arc::clone(&self.board),
+            workloads: Arc::clone(&self.workloads),
             revision: self.revision,
         });
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::settle::{Next, Settle, Suspicions};
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
+use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{
     Attachment, InsideInterface, KernelFact, NamespaceView, NetnsId, NetworkMode, RecordedFact, Workload,
 };
@@ -34,12 +34,12 @@ pub struct Params {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed_kinds: Vec<String>,
     /// How long the runtime may take to tell of an interface that it made.
-    pub settle: Settle,
+    pub settle: HoldTime,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), allowed_kinds: Vec::new(), settle: Settle::secs(1) }
+        Self { enabled: true, allowed: Vec::new(), allowed_kinds: Vec::new(), settle: HoldTime::secs(1) }
     }
 }
 
@@ -48,7 +48,7 @@ impl Default for Params {
 pub struct ForeignInterface {
     params: Params,
     first: BTreeMap<NetnsId, First>,
-    suspicions: Suspicions<NetnsId, (u32, String)>,
+    pending: PendingFindings<NetnsId, (u32, String)>,
 }
 
 /// The interfaces of a namespace while its workload started, by index.
@@ -60,7 +60,7 @@ struct First {
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    ForeignInterface { params: params.clone(), first: BTreeMap::new(), suspicions: Suspicions::default() }
+    ForeignInterface { params: params.clone(), first: BTreeMap::new(), pending: PendingFindings::default() }
 }
 
 impl Rule for ForeignInterface {
@@ -82,14 +82,14 @@ impl Rule for ForeignInterface {
             }
             RecordedFact::Kernel(KernelFact::NamespaceGone { netns }) => {
                 self.first.remove(netns);
-                self.suspicions.forget(netns);
+                self.pending.forget(netns);
             }
             _ => {}
         }
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        for netns in self.suspicions.ripe(context.now) {
+        for netns in self.pending.ripe(context.now) {
             self.look(context, netns, findings);
         }
     }
@@ -110,21 +110,21 @@ impl ForeignInterface {
 
     fn look(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(place::owner_of(timeline, netns));
+        let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(placement::owner_of(timeline, netns));
         let Some((view, owner)) = subject.filter(|(view, _)| !self.is_allowed(timeline, view)) else {
-            self.suspicions.keep(&netns, |_| false);
+            self.pending.keep(&netns, |_| false);
             return;
         };
         let foreign = self.foreign(timeline, view);
-        self.suspicions.keep(&netns, |(index, kind)| {
+        self.pending.keep(&netns, |(index, kind)| {
             foreign.iter().any(|interface| interface.index == *index && interface.kind == *kind)
         });
         for interface in foreign {
             let until = if is_made_by_runtimes(interface) { now.plus(self.params.settle.get()) } else { now };
             let cause = (interface.index, interface.kind.clone());
-            match self.suspicions.weigh(&netns, cause, now, until) {
-                Next::Tell => findings.push(finding(context, view, owner, interface)),
-                Next::Wake(at) => findings.wake_at(at),
+            match self.pending.observe(&netns, cause, now, until) {
+                Next::Report => findings.push(finding(context, view, owner, interface)),
+                Next::Schedule(at) => findings.schedule(at),
                 Next::Nothing => {}
             }
         }
@@ -132,8 +132,8 @@ impl ForeignInterface {
 
     /// Whether a selector matches one of the workloads that are in it, or it is a rootless daemon's own.
     fn is_allowed(&self, timeline: &Timeline, view: &NamespaceView) -> bool {
-        let mut inside = view.workloads.iter().filter_map(|id| place::running(timeline, id));
-        inside.any(|workload| place::matches(&self.params.allowed, workload) || is_in_daemons_network(workload))
+        let mut inside = view.workloads.iter().filter_map(|id| placement::running(timeline, id));
+        inside.any(|workload| placement::matches(&self.params.allowed, workload) || is_in_daemons_network(workload))
     }
 
     /// The interfaces that nothing explains, in order of index.
@@ -168,7 +168,7 @@ struct Explained<'a> {
 
 impl<'a> Explained<'a> {
     fn of(timeline: &'a Timeline, view: &NamespaceView) -> Self {
-        let inside: Vec<_> = view.workloads.iter().filter_map(|id| place::running(timeline, id)).collect();
+        let inside: Vec<_> = view.workloads.iter().filter_map(|id| placement::running(timeline, id)).collect();
         let has_network =
             |workload: &&&Arc<Workload>| !matches!(workload.network_mode, NetworkMode::None | NetworkMode::Host);
         let attachments = inside.iter().filter(has_network).flat_map(|workload| &workload.attachments);
@@ -267,11 +267,11 @@ fn finding(context: Context<'_>, view: &NamespaceView, owner: &Arc<Workload>, in
         view.netns,
         other.unwrap_or_default()
     );
-    let mut evidence = vec![place::evidence("kernel", text), runtime_word(owner)];
+    let mut evidence = vec![placement::evidence("kernel", text), runtime_word(owner)];
     let others = view.workloads.iter().filter(|id| **id != owner.id);
-    let others: Vec<_> = others.filter_map(|id| place::running(context.timeline, id)).map(|w| w.name.as_str()).collect();
+    let others: Vec<_> = others.filter_map(|id| placement::running(context.timeline, id)).map(|w| w.name.as_str()).collect();
     if !others.is_empty() {
-        evidence.push(place::evidence("kernel", format!("in the same namespace: {}", others.join(", "))));
+        evidence.push(placement::evidence("kernel", format!("in the same namespace: {}", others.join(", "))));
     }
     let severity = if is_tunnel(&interface.kind) { META.severity } else { Severity::Medium };
     Finding { severity, ..Finding::of_workload(&META, context.now, owner, kind, evidence) }
@@ -284,7 +284,7 @@ fn runtime_word(owner: &Workload) -> crate::path::Evidence {
     } else {
         format!("{} attached {} to {}", owner.runtime, owner.name, networks.join(", "))
     };
-    place::evidence("runtime", text)
+    placement::evidence("runtime", text)
 }
 
 /// What the rule is.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Settle, Severity, Technique, place};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, HoldTime, Severity, Technique, placement};
 use crate::input::ObservationPoint;
 use crate::path::{Evidence, HopMemory, HopRecord, JudgedFlow, MissingHop, PathState};
 use crate::time::Timestamp;
@@ -28,7 +28,7 @@ pub struct Params {
     /// Whether the rule speaks.
     pub enabled: bool,
     /// How long a hop must have seen nothing since the first flow that missed it.
-    pub silence: Settle,
+    pub silence: HoldTime,
     /// How many flows must have missed it in that time.
     #[schemars(range(min = 1))]
     pub min_flows: u64,
@@ -36,7 +36,7 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { enabled: true, silence: Settle::secs(30), min_flows: 5 }
+        Self { enabled: true, silence: HoldTime::secs(30), min_flows: 5 }
     }
 }
 
@@ -134,7 +134,7 @@ impl HopSilent {
         }
         if let Some(at) = next.filter(|at| self.next_look.is_none_or(|other| *at < other)) {
             self.next_look = Some(at);
-            findings.wake_at(at);
+            findings.schedule(at);
         }
     }
 }
@@ -197,8 +197,8 @@ impl Silence {
             None => format!("{kind} {name} was never seen to get a flow since observation began"),
         };
         let evidence = vec![
-            place::evidence("missed", format!("{missed} flows{of} that should have passed it since {since} were not seen to")),
-            place::evidence("last_seen", last),
+            placement::evidence("missed", format!("{missed} flows{of} that should have passed it since {since} were not seen to")),
+            placement::evidence("last_seen", last),
             self.where_looked(record),
         ];
         let contract = self.contracts.first().filter(|_| self.contracts.len() == 1).cloned();
@@ -210,7 +210,7 @@ impl Silence {
     fn where_looked(&self, record: &HopRecord) -> Evidence {
         let points: BTreeSet<_> = record.points.iter().chain(&self.points).map(ObservationPoint::as_str).collect();
         let points: Vec<_> = points.into_iter().take(MAX_POINTS).collect();
-        place::evidence("observation", format!("nothing was lost in that time at {}", points.join(", ")))
+        placement::evidence("observation", format!("nothing was lost in that time at {}", points.join(", ")))
     }
 }
 

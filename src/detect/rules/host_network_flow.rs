@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::place::ByRuntime;
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
+use crate::detect::placement::ByRuntime;
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{Protocol, Workload};
 use crate::inventory::{AttributionMethod, Owner, Timeline};
 use crate::path::{DestinationSet, Evidence, JudgedFlow, Selector, owner_of, parse_range};
@@ -86,7 +86,7 @@ impl Rule for HostNetworkFlow {
         let Some(workload) = sender(context.timeline, flow) else { return };
         let to = flow.oriented.tuple.resp;
         let meant = self.params.to.is_empty() || self.params.to.iter().any(|target| target.set.contains(to.ip));
-        if !meant || place::matches(&self.params.allowed, workload) {
+        if !meant || placement::matches(&self.params.allowed, workload) {
             return;
         }
         let evidence = vec![socket_word(flow), place_word(context.timeline, workload), reached(context.timeline, flow)];
@@ -104,7 +104,7 @@ fn sender<'a>(timeline: &Timeline, flow: &'a JudgedFlow) -> Option<&'a Arc<Workl
     let Owner::Workload { workload, how: AttributionMethod::Socket, .. } = &flow.source else { return None };
     let from = flow.oriented.tuple.orig.ip.to_canonical();
     let is_its_own = workload.addresses().any(|own| own.to_canonical() == from);
-    (!is_its_own && place::in_host_network(timeline, workload)).then_some(workload)
+    (!is_its_own && placement::in_host_network(timeline, workload)).then_some(workload)
 }
 
 fn socket_word(flow: &JudgedFlow) -> Evidence {
@@ -114,14 +114,14 @@ fn socket_word(flow: &JudgedFlow) -> Evidence {
         Protocol::UDP => "UDP",
         _ => "internet",
     };
-    place::evidence("socket", format!("the {protocol} socket at {from} on {} is the workload's", flow.oriented.point.as_str()))
+    placement::evidence("socket", format!("the {protocol} socket at {from} on {} is the workload's", flow.oriented.point.as_str()))
 }
 
 fn place_word(timeline: &Timeline, workload: &Workload) -> Evidence {
     let kernel = timeline.kernel();
     let host = kernel.host().map(|host| format!(" ({host})")).unwrap_or_default();
     let first = kernel.netns_of(&workload.id);
-    let (kind, text) = match place::host_by_runtime(timeline, workload) {
+    let (kind, text) = match placement::host_by_runtime(timeline, workload) {
         Some(ByRuntime::Itself) => ("runtime", format!("{} says network mode host", workload.runtime)),
         Some(ByRuntime::Joined(owner)) => ("runtime", format!("{} says it joined {}, which is in the host's network", workload.runtime, owner.name)),
         None if first.is_some() && first == kernel.host() => {
@@ -129,7 +129,7 @@ fn place_word(timeline: &Timeline, workload: &Workload) -> Evidence {
         }
         None => ("kernel", format!("one of its processes is in the host's network namespace{host}")),
     };
-    place::evidence(kind, text)
+    placement::evidence(kind, text)
 }
 
 /// What kind of destination it is.
@@ -142,7 +142,7 @@ fn reached(timeline: &Timeline, flow: &JudgedFlow) -> Evidence {
         Owner::Ambiguous { host: false, .. } | Owner::Unknown => format!("{to} is inside a container network"),
         Owner::External => format!("{to} is outside: the traffic leaves the host"),
     };
-    place::evidence("peer", text)
+    placement::evidence("peer", text)
 }
 
 fn is_loopback(ip: IpAddr) -> bool {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::settle::{Next, Settle, Suspicions};
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
+use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{InventoryEvent, KernelFact, NetworkMode, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
 use crate::path::Selector;
@@ -21,12 +21,12 @@ pub struct Params {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<Selector>,
     /// How long to wait for the runtime to tell of the workload that was joined.
-    pub settle: Settle,
+    pub settle: HoldTime,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), settle: Settle::secs(1) }
+        Self { enabled: true, allowed: Vec::new(), settle: HoldTime::secs(1) }
     }
 }
 
@@ -34,12 +34,12 @@ impl Default for Params {
 #[derive(Debug)]
 pub struct JoinedNamespace {
     params: Params,
-    suspicions: Suspicions<WorkloadId, WorkloadId>,
+    pending: PendingFindings<WorkloadId, WorkloadId>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    JoinedNamespace { params: params.clone(), suspicions: Suspicions::default() }
+    JoinedNamespace { params: params.clone(), pending: PendingFindings::default() }
 }
 
 impl Rule for JoinedNamespace {
@@ -56,16 +56,16 @@ impl Rule for JoinedNamespace {
             RecordedFact::Kernel(KernelFact::Namespace(view)) if !view.host => {
                 view.workloads.iter().for_each(|id| self.look(context, id, findings));
             }
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.suspicions.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.pending.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.suspicions.keep_subjects(|id| context.timeline.is_running(id));
+                self.pending.keep_subjects(|id| context.timeline.is_running(id));
             }
             _ => {}
         }
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        for id in self.suspicions.ripe(context.now) {
+        for id in self.pending.ripe(context.now) {
             self.look(context, &id, findings);
         }
     }
@@ -74,33 +74,33 @@ impl Rule for JoinedNamespace {
 impl JoinedNamespace {
     fn look(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let join = place::running(timeline, id).and_then(|workload| self.join(timeline, workload).zip(Some(workload)));
+        let join = placement::running(timeline, id).and_then(|workload| self.join(timeline, workload).zip(Some(workload)));
         let Some((joined, workload)) = join else {
-            self.suspicions.keep(id, |_| false);
+            self.pending.keep(id, |_| false);
             return;
         };
-        self.suspicions.keep(id, |known| *known == joined);
+        self.pending.keep(id, |known| *known == joined);
         let is_clear = matches!(workload.network_mode, NetworkMode::Container(_)) && timeline.workload(&joined).is_some();
         let until = if is_clear { now } else { now.plus(self.params.settle.get()) };
-        match self.suspicions.weigh(id, joined.clone(), now, until) {
-            Next::Tell => findings.push(finding(context, workload, &joined)),
-            Next::Wake(at) => findings.wake_at(at),
+        match self.pending.observe(id, joined.clone(), now, until) {
+            Next::Report => findings.push(finding(context, workload, &joined)),
+            Next::Schedule(at) => findings.schedule(at),
             Next::Nothing => {}
         }
     }
 
     /// Whom it joined without belonging to it: by the runtime's word, or by the kernel's where the runtime has none.
     fn join(&self, timeline: &Timeline, workload: &Workload) -> Option<WorkloadId> {
-        if place::matches(&self.params.allowed, workload) || place::host_by_runtime(timeline, workload).is_some() {
+        if placement::matches(&self.params.allowed, workload) || placement::host_by_runtime(timeline, workload).is_some() {
             return None;
         }
         let NetworkMode::Container(id) = &workload.network_mode else {
-            let netns = timeline.kernel().netns_of(&workload.id).filter(|_| !place::tells_joins(workload))?;
+            let netns = timeline.kernel().netns_of(&workload.id).filter(|_| !placement::reports_joins(workload))?;
             let inside = timeline.kernel().host() != Some(netns);
-            return place::intrudes_on(timeline, workload, netns).filter(|_| inside).map(|other| other.id.clone());
+            return placement::intrudes_on(timeline, workload, netns).filter(|_| inside).map(|other| other.id.clone());
         };
         let is_own_pod = match timeline.workload(id) {
-            Some(joined) => place::same_pod(workload, joined),
+            Some(joined) => placement::same_pod(workload, joined),
             // The sandbox of a pod may be known to the runtime alone.
             None => workload.pod.is_some(),
         };
@@ -117,7 +117,7 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, id: &WorkloadId) -> F
         NetworkMode::Container(_) => format!("{runtime} says it joined the network of {whom}"),
         _ => format!("{runtime} does not say whose network it uses; the kernel shows that of {whom}"),
     };
-    let mut evidence = vec![place::evidence("runtime", text)];
+    let mut evidence = vec![placement::evidence("runtime", text)];
     let kernel = timeline.kernel();
     if let (Some(own), Some(other)) = (kernel.netns_of(&workload.id), kernel.netns_of(id)) {
         let text = if own == other {
@@ -125,10 +125,10 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, id: &WorkloadId) -> F
         } else {
             format!("the kernel shows it in {own}, and the other in {other}: one of them has restarted since")
         };
-        evidence.push(place::evidence("kernel", text));
+        evidence.push(placement::evidence("kernel", text));
     }
     if let Some(to) = joined {
-        evidence.push(place::evidence("policy", why_not_together(workload, to)));
+        evidence.push(placement::evidence("policy", why_not_together(workload, to)));
     }
     Finding::of_workload(&META, workload.since.unwrap_or(context.now), workload, &format!("joined {id}"), evidence)
 }

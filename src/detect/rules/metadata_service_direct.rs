@@ -9,7 +9,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Settle, Severity, Technique, place};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, HoldTime, Severity, Technique, placement};
 use crate::input::{FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Workload, tcp_flags};
 use crate::inventory::Owner;
 use crate::path::{JudgedFlow, Selector, Verdict};
@@ -34,12 +34,12 @@ pub struct Params {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<IpAddr>,
     /// How long a connection may be without an answer before it is told as an attempt.
-    pub settle: Settle,
+    pub settle: HoldTime,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        let settle = Settle::try_from("500ms".to_owned()).unwrap_or(Settle::secs(1));
+        let settle = HoldTime::try_from("500ms".to_owned()).unwrap_or(HoldTime::secs(1));
         Self { enabled: true, allowed: Vec::new(), also: Vec::new(), settle }
     }
 }
@@ -82,7 +82,7 @@ impl Rule for MetadataServiceDirect {
             let due = context.now.plus(self.params.settle.get());
             self.open.insert(record.id, Attempt { flow: Box::new(flow.clone()), due: Some(due) });
             self.due.insert((due, record.id));
-            findings.wake_at(due);
+            findings.schedule(due);
         }
     }
 
@@ -126,7 +126,7 @@ impl MetadataServiceDirect {
         let is_settled =
             flow.judgement.as_ref().is_some_and(|j| j.skip.is_some() || matches!(j.verdict, Verdict::Verified | Verdict::Bypassed));
         let Owner::Workload { workload, .. } = &flow.source else { return None };
-        (!is_settled && !place::matches(&self.params.allowed, workload)).then_some(workload)
+        (!is_settled && !placement::matches(&self.params.allowed, workload)).then_some(workload)
     }
 
     fn service(&self, ip: IpAddr) -> Option<&'static str> {
@@ -146,12 +146,12 @@ impl MetadataServiceDirect {
         let whose = self.service(to.ip).unwrap_or("a cloud");
         let answer = if answered { "the service answered" } else { "no answer seen, or a refusal: an attempt" };
         let mut evidence = vec![
-            place::evidence("peer", format!("{to} is a metadata service, by {whose}")),
-            place::evidence("answer", answer.to_owned()),
+            placement::evidence("peer", format!("{to} is a metadata service, by {whose}")),
+            placement::evidence("answer", answer.to_owned()),
         ];
         if let Some(request) = record.app.as_ref().and_then(|app| app.http.as_ref()) {
             let host = request.host.as_deref().map(|host| format!(" at {host}")).unwrap_or_default();
-            evidence.push(place::evidence("request", format!("an HTTP {} request{host}", request.method)));
+            evidence.push(placement::evidence("request", format!("an HTTP {} request{host}", request.method)));
         }
         let judgement = flow.judgement.as_ref();
         Finding {

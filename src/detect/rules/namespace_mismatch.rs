@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::settle::{Next, Settle, Suspicions};
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
+use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{
     InventoryEvent, KernelFact, NetnsId, NetworkMode, ProcessNamespaces, RecordedFact, Stray, Workload, WorkloadId,
 };
@@ -28,12 +28,12 @@ pub struct Params {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<Selector>,
     /// How long runtime and kernel may disagree while a container starts or restarts.
-    pub settle: Settle,
+    pub settle: HoldTime,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), settle: Settle::secs(1) }
+        Self { enabled: true, allowed: Vec::new(), settle: HoldTime::secs(1) }
     }
 }
 
@@ -42,7 +42,7 @@ impl Default for Params {
 pub struct NamespaceMismatch {
     params: Params,
     anchors: BTreeMap<WorkloadId, Anchor>,
-    suspicions: Suspicions<WorkloadId, Mismatch>,
+    pending: PendingFindings<WorkloadId, Mismatch>,
     host: Option<NetnsId>,
 }
 
@@ -72,7 +72,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
     NamespaceMismatch {
         params: params.clone(),
         anchors: BTreeMap::new(),
-        suspicions: Suspicions::default(),
+        pending: PendingFindings::default(),
         host: None,
     }
 }
@@ -103,7 +103,7 @@ impl Rule for NamespaceMismatch {
             }
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.suspicions.keep_subjects(|id| context.timeline.is_running(id));
+                self.pending.keep_subjects(|id| context.timeline.is_running(id));
                 self.anchors.retain(|id, _| context.timeline.is_running(id));
             }
             _ => {}
@@ -111,7 +111,7 @@ impl Rule for NamespaceMismatch {
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        for id in self.suspicions.ripe(context.now) {
+        for id in self.pending.ripe(context.now) {
             self.look(context, &id, false, findings);
         }
     }
@@ -121,24 +121,24 @@ impl NamespaceMismatch {
     /// Compares both words about a workload. `news`: the kernel has just told of its processes.
     fn look(&mut self, context: Context<'_>, id: &WorkloadId, news: bool, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let subject = place::running(timeline, id).zip(timeline.kernel().processes(id));
-        let Some((workload, processes)) = subject.filter(|(workload, _)| !place::matches(&self.params.allowed, workload))
+        let subject = placement::running(timeline, id).zip(timeline.kernel().processes(id));
+        let Some((workload, processes)) = subject.filter(|(workload, _)| !placement::matches(&self.params.allowed, workload))
         else {
-            self.suspicions.keep(id, |_| false);
+            self.pending.keep(id, |_| false);
             return;
         };
         let mismatches = self.mismatches(context, workload, processes);
-        self.suspicions.keep(id, |known| mismatches.contains(known));
+        self.pending.keep(id, |known| mismatches.contains(known));
         let started = workload.since.is_none_or(|since| now >= since.plus(self.params.settle.get()));
         for mismatch in mismatches {
             let at_once = started && self.is_certain(timeline, processes, &mismatch, news);
             let until = if at_once { now } else { now.plus(self.params.settle.get()) };
-            match self.suspicions.weigh(id, mismatch.clone(), now, until) {
-                Next::Tell => {
+            match self.pending.observe(id, mismatch.clone(), now, until) {
+                Next::Report => {
                     findings.push(self.finding(context, workload, processes, &mismatch));
                     self.note_move(context, workload, processes, &mismatch);
                 }
-                Next::Wake(at) => findings.wake_at(at),
+                Next::Schedule(at) => findings.schedule(at),
                 Next::Nothing => {}
             }
         }
@@ -147,15 +147,15 @@ impl NamespaceMismatch {
     /// Everything that does not fit now. The host goes before another's namespace, and both before a move.
     fn mismatches(&mut self, context: Context<'_>, workload: &Workload, processes: &ProcessNamespaces) -> Vec<Mismatch> {
         let timeline = context.timeline;
-        if place::host_by_runtime(timeline, workload).is_some() || is_joining_unknown(timeline, workload) {
+        if placement::host_by_runtime(timeline, workload).is_some() || is_joining_unknown(timeline, workload) {
             return Vec::new();
         }
         let moved = self.moved(context, workload, processes.netns);
-        let other = |netns| place::intrudes_on(timeline, workload, netns);
+        let other = |netns| placement::intrudes_on(timeline, workload, netns);
         let mut found = Vec::new();
         if timeline.kernel().host() == Some(processes.netns) {
             found.push(Mismatch::Host);
-        } else if let Some(other) = other(processes.netns).filter(|_| place::tells_joins(workload)) {
+        } else if let Some(other) = other(processes.netns).filter(|_| placement::reports_joins(workload)) {
             found.push(Mismatch::Other(other.id.clone()));
         } else if let Some(from) = moved {
             found.push(Mismatch::Moved(from));
@@ -200,7 +200,7 @@ impl NamespaceMismatch {
     /// Whether it needs no waiting: a stray in the host's namespace, or one that stays where it was suspected.
     fn is_certain(&self, timeline: &Timeline, processes: &ProcessNamespaces, mismatch: &Mismatch, news: bool) -> bool {
         let Mismatch::Stray { pid, netns } = mismatch else { return false };
-        let stayed = news && self.suspicions.waits(&processes.workload, mismatch);
+        let stayed = news && self.pending.waits(&processes.workload, mismatch);
         let starting = processes.strays.iter().any(|stray| stray.pid == *pid && is_runtime_helper(&stray.command));
         stayed || (timeline.kernel().host() == Some(*netns) && !starting)
     }
@@ -220,7 +220,7 @@ impl NamespaceMismatch {
             Mismatch::Moved(_) => "moved".to_owned(),
             Mismatch::Stray { netns, .. } if host == Some(*netns) => "entered host".to_owned(),
             Mismatch::Stray { netns, .. } => {
-                let whose = place::owner_of(context.timeline, *netns).map(|owner| owner.id.to_string());
+                let whose = placement::owner_of(context.timeline, *netns).map(|owner| owner.id.to_string());
                 format!("entered {}", whose.unwrap_or_default())
             }
         };
@@ -242,7 +242,7 @@ impl NamespaceMismatch {
             Mismatch::Stray { pid, netns } => {
                 let stray = processes.strays.iter().find(|stray| stray.pid == *pid);
                 let command = stray.map(|stray| stray.command.as_str()).unwrap_or_default();
-                let whose = match place::owner_of(timeline, *netns) {
+                let whose = match placement::owner_of(timeline, *netns) {
                     _ if timeline.kernel().host() == Some(*netns) => "the host's namespace".to_owned(),
                     Some(owner) => format!("the namespace of {}", owner.name),
                     None => "another workload's namespace".to_owned(),
@@ -250,18 +250,18 @@ impl NamespaceMismatch {
                 format!("its process {pid} ({command}) is in {netns}, {whose}; its first process is in {own}")
             }
         };
-        place::evidence("kernel", text)
+        placement::evidence("kernel", text)
     }
 
     fn forget(&mut self, id: &WorkloadId) {
         self.anchors.remove(id);
-        self.suspicions.forget(id);
+        self.pending.forget(id);
     }
 }
 
 /// It joined a workload that nobody told of yet: there is nothing to compare with.
 fn is_joining_unknown(timeline: &Timeline, workload: &Workload) -> bool {
-    matches!(workload.network_mode, NetworkMode::Container(_)) && place::joined(timeline, workload).is_none()
+    matches!(workload.network_mode, NetworkMode::Container(_)) && placement::joined(timeline, workload).is_none()
 }
 
 /// What a runtime's own helper is called while it sets up a process; by its name it gains a moment, no more.
@@ -281,7 +281,7 @@ fn runtime_word(timeline: &Timeline, workload: &Workload) -> Evidence {
         NetworkMode::Rootless(stack) => format!("a rootless network ({stack})"),
         NetworkMode::Host => "the host's network".to_owned(),
     };
-    place::evidence("runtime", format!("{} says it has {mode}", workload.runtime))
+    placement::evidence("runtime", format!("{} says it has {mode}", workload.runtime))
 }
 
 /// What the rule is.

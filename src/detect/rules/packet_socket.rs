@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::settle::{Next, Settle, Suspicions};
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
+use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{
     InsideInterface, InventoryEvent, KernelFact, LinkEvent, NamespaceView, NetnsId, ObservationPoint, RecordedFact,
     SnifferKind, SnifferView, Workload, WorkloadId,
@@ -32,13 +32,13 @@ pub struct Params {
     /// IP protocols for which a raw socket is ordinary: 1 and 58 are ICMP and `ICMPv6`, as `ping` uses them.
     pub raw_protocols_allowed: Vec<u16>,
     /// How long the count of promiscuous listeners may be higher than the listeners that are known.
-    pub settle: Settle,
+    pub settle: HoldTime,
 }
 
 impl Default for Params {
     fn default() -> Self {
         let (enabled, allowed, raw_protocols_allowed) = (true, Vec::new(), vec![1, 58]);
-        Self { enabled, allowed, raw_protocols_allowed, settle: Settle::secs(1) }
+        Self { enabled, allowed, raw_protocols_allowed, settle: HoldTime::secs(1) }
     }
 }
 
@@ -52,7 +52,7 @@ pub struct PacketSocket {
     unowned: BTreeMap<WorkloadId, BTreeSet<(NetnsId, u64)>>,
     waiting: usize,
     /// Interfaces in promiscuous mode, by index.
-    promiscuous: Suspicions<NetnsId, u32>,
+    promiscuous: PendingFindings<NetnsId, u32>,
 }
 
 /// The rule with its parameters.
@@ -62,7 +62,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         taps: BTreeMap::new(),
         unowned: BTreeMap::new(),
         waiting: 0,
-        promiscuous: Suspicions::default(),
+        promiscuous: PendingFindings::default(),
     }
 }
 
@@ -120,14 +120,14 @@ impl PacketSocket {
             self.waiting += usize::from(new);
             return;
         }
-        if workload.is_some_and(|workload| place::matches(&self.params.allowed, workload)) {
+        if workload.is_some_and(|workload| placement::matches(&self.params.allowed, workload)) {
             return;
         }
         let cause = match sniffer.kind {
             SnifferKind::Packet => "packet socket",
             SnifferKind::Raw => "raw socket",
         };
-        let evidence = vec![place::evidence("kernel", socket_word(context.timeline, sniffer))];
+        let evidence = vec![placement::evidence("kernel", socket_word(context.timeline, sniffer))];
         findings.push(match workload {
             Some(workload) => Finding::of_workload(&META, context.now, workload, cause, evidence),
             // No room to wait for the runtime's word.
@@ -138,8 +138,8 @@ impl PacketSocket {
     /// Looks for interfaces in promiscuous mode that no known listener explains.
     fn look(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(place::owner_of(timeline, netns));
-        let Some((view, workload)) = subject.filter(|(_, owner)| !place::matches(&self.params.allowed, owner)) else {
+        let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(placement::owner_of(timeline, netns));
+        let Some((view, workload)) = subject.filter(|(_, owner)| !placement::matches(&self.params.allowed, owner)) else {
             self.promiscuous.keep(&netns, |_| false);
             return;
         };
@@ -150,18 +150,18 @@ impl PacketSocket {
         let odd: Vec<_> = view.interfaces.iter().filter(odd).collect();
         self.promiscuous.keep(&netns, |index| odd.iter().any(|interface| interface.index == *index));
         for interface in odd {
-            match self.promiscuous.weigh(&netns, interface.index, now, now.plus(self.params.settle.get())) {
-                Next::Tell => {
+            match self.promiscuous.observe(&netns, interface.index, now, now.plus(self.params.settle.get())) {
+                Next::Report => {
                     let text = format!(
                         "{} in {netns} takes every frame for {} listeners; {} of them are known",
                         interface.name,
                         interface.promiscuity,
                         self.explained(timeline, view, interface)
                     );
-                    let evidence = vec![place::evidence("kernel", text)];
+                    let evidence = vec![placement::evidence("kernel", text)];
                     findings.push(Finding::of_workload(&META, now, workload, "promiscuous", evidence));
                 }
-                Next::Wake(at) => findings.wake_at(at),
+                Next::Schedule(at) => findings.schedule(at),
                 Next::Nothing => {}
             }
         }

@@ -1,6 +1,6 @@
 //! `published-port-direct`.
 
-use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique, place, skipped_hop};
+use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique, placement, skipped_hop};
 use crate::inventory::Owner;
 use crate::path::{Evidence, JudgedFlow, Skip};
 
@@ -38,7 +38,7 @@ fn sender(flow: &JudgedFlow) -> Evidence {
         Owner::Unknown => format!("{from}, inside a container network, owned by nobody known"),
         Owner::External => format!("{from}, outside of this host"),
     };
-    place::evidence("sender", format!("the first to come in beside the ingress was {who}"))
+    placement::evidence("sender", format!("the first to come in beside the ingress was {who}"))
 }
 
 /// What the rule is.

@@ -2,7 +2,7 @@
 //!
 //! Contract: says when hopwatch's own view shrank although it is still needed, once a cause. Limits: [`MAX_POINTS`] points and
 //! [`MAX_RUNTIMES`] runtimes are followed; where there is no more room, a point that is down makes way, or else the newcomer is not
-//! followed. Design: points, losses and runtimes each have their own small book; time comes only from [`Findings::wake_at`].
+//! followed. Design: points, losses and runtimes each have their own small book; time comes only from [`Findings::schedule`].
 
 mod points;
 mod strategy;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use self::points::Points;
 pub use self::strategy::META;
 use self::window::Window;
-use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Settle, Severity};
+use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, HoldTime, Severity};
 use crate::input::{InventoryEvent, Loss, LossReason, NatFact, ObservationPoint, RecordedFact, RuntimeName};
 use crate::path::Evidence;
 use crate::time::Timestamp;
@@ -34,24 +34,24 @@ pub struct Params {
     /// Whether the rule speaks.
     pub enabled: bool,
     /// How long after its interface went away a network may be removed, or a workload stop.
-    pub settle: Settle,
+    pub settle: HoldTime,
     /// How long a runtime may be silent after it was heard.
-    pub runtime_grace: Settle,
+    pub runtime_grace: HoldTime,
     /// Packets, or flows, that may be lost at one observation point within `loss_window`. Events that found no room on the way to the
     /// engine have no budget: each such loss is told.
     pub loss_budget: u64,
     /// See `loss_budget`.
-    pub loss_window: Settle,
+    pub loss_window: HoldTime,
 }
 
 impl Default for Params {
     fn default() -> Self {
         Self {
             enabled: true,
-            settle: Settle::secs(2),
-            runtime_grace: Settle::secs(10),
+            settle: HoldTime::secs(2),
+            runtime_grace: HoldTime::secs(10),
             loss_budget: 1000,
-            loss_window: Settle::secs(10),
+            loss_window: HoldTime::secs(10),
         }
     }
 }
@@ -182,7 +182,7 @@ impl SensorBlinded {
                 // One that never answered is not cut but absent; /readyz says so.
                 if let Some(hearing @ Hearing::Heard) = self.runtimes.get_mut(runtime) {
                     *hearing = Hearing::Cut { since: context.now, error: error.clone(), told: false };
-                    findings.wake_at(context.now.plus(self.runtime_grace));
+                    findings.schedule(context.now.plus(self.runtime_grace));
                 }
             }
             InventoryEvent::Network(network) => {

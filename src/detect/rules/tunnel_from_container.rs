@@ -11,7 +11,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, place};
+use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, placement};
 use crate::input::{Endpoint, FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Tunnel, Workload};
 use crate::path::{Contract, Hop, JudgedFlow, Selector, Service, owner_of, responder_of};
 pub use kind::Kind;
@@ -226,7 +226,7 @@ fn sender(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, tunnel: 
 fn finding(flow: &JudgedFlow, record: &FlowRecord, workload: &Arc<Workload>, sign: Sign, far: Endpoint) -> Finding {
     let (sent, received) = (record.orig.counters, record.resp.counters);
     let seen = format!("{} packets sent and {} received so far in this flow", sent.packets, received.packets);
-    let evidence = vec![place::evidence("tunnel", sign.text), place::evidence("flow", seen)];
+    let evidence = vec![placement::evidence("tunnel", sign.text), placement::evidence("flow", seen)];
     Finding {
         attribution: Some(flow.source.clone()),
         flow: Some(flow.view.clone()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{FlowEvent, FlowRecord, Protocol, Workload};
 use crate::inventory::Owner;
 use crate::path::relay::{RelayMatch, RelayProof, matched};
@@ -99,7 +99,7 @@ impl UndeclaredRelay {
     /// Whether a workload is a declared hop, or allowed.
     fn may_relay(&self, workload: &Workload) -> bool {
         let is_hop = |hop: &Arc<Hop>| hop.is_workload(workload) || workload.addresses().any(|ip| hop.is_address(ip));
-        place::matches(&self.relays, workload) || self.hops.iter().any(is_hop)
+        placement::matches(&self.relays, workload) || self.hops.iter().any(is_hop)
     }
 
     /// Looks for the other leg of this one, and tells of it once.
@@ -126,7 +126,7 @@ fn finding(inbound: &Leg, outbound: &Leg, found: RelayMatch) -> Finding {
         owner => format!("{} ({})", came.orig, owner.as_str()),
     };
     let legs = format!("{client} talks to {}, and {} to {} ({})", came.resp, went.orig, went.resp, went.protocol);
-    let evidence = vec![place::evidence("relay", found.text), place::evidence("legs", legs)];
+    let evidence = vec![placement::evidence("relay", found.text), placement::evidence("legs", legs)];
     let view = ObservedFlow {
         points: vec![outbound.record.point.clone()],
         record: outbound.record.clone(),

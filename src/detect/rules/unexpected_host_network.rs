@@ -5,9 +5,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::place::ByRuntime;
-use crate::detect::settle::{Next, Suspicions};
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, place};
+use crate::detect::placement::ByRuntime;
+use crate::detect::debounce::{Next, PendingFindings};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{InventoryEvent, NetworkMode, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
 use crate::path::{Evidence, Selector};
@@ -37,12 +37,12 @@ pub struct UnexpectedHostNetwork {
     /// When the first fact came.
     begun: Option<Timestamp>,
     /// By workload and start.
-    told: Suspicions<WorkloadId, Option<Timestamp>>,
+    told: PendingFindings<WorkloadId, Option<Timestamp>>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    UnexpectedHostNetwork { allowed: params.allowed.clone(), begun: None, told: Suspicions::default() }
+    UnexpectedHostNetwork { allowed: params.allowed.clone(), begun: None, told: PendingFindings::default() }
 }
 
 impl Rule for UnexpectedHostNetwork {
@@ -66,7 +66,7 @@ impl Rule for UnexpectedHostNetwork {
         if workload.network_mode == NetworkMode::Host {
             // Who joined it before it was known can be told only now.
             let joined = |other: &&Arc<Workload>| {
-                place::joined(context.timeline, other).is_some_and(|owner| owner.id == workload.id)
+                placement::joined(context.timeline, other).is_some_and(|owner| owner.id == workload.id)
             };
             context.timeline.running().filter(joined).for_each(|other| self.look(context, other, findings));
         }
@@ -76,13 +76,13 @@ impl Rule for UnexpectedHostNetwork {
 impl UnexpectedHostNetwork {
     fn look(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let is_meant = place::runs(timeline, workload) && !place::matches(&self.allowed, workload);
-        let Some(how) = place::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
+        let is_meant = placement::runs(timeline, workload) && !placement::matches(&self.allowed, workload);
+        let Some(how) = placement::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
             self.told.keep(&workload.id, |_| false);
             return;
         };
         self.told.keep(&workload.id, |since| *since == workload.since);
-        if self.told.weigh(&workload.id, workload.since, now, now) != Next::Tell {
+        if self.told.observe(&workload.id, workload.since, now, now) != Next::Report {
             return;
         }
         let mut evidence = vec![runtime_word(workload, how), self.start_word(workload), self.policy_word(workload)];
@@ -97,7 +97,7 @@ impl UnexpectedHostNetwork {
             Some(since) => format!("it was already running when observation began; started at {since}"),
             None => "it was already running when observation began".to_owned(),
         };
-        place::evidence("start", text)
+        placement::evidence("start", text)
     }
 
     /// What policy says, and how to name it there.
@@ -111,7 +111,7 @@ impl UnexpectedHostNetwork {
             1 => "the one selector that allows it does not match".to_owned(),
             many => format!("none of the {many} selectors that allow it matches"),
         };
-        place::evidence("policy", format!("{selectors}; {digest}"))
+        placement::evidence("policy", format!("{selectors}; {digest}"))
     }
 }
 
@@ -121,7 +121,7 @@ fn runtime_word(workload: &Workload, how: ByRuntime<'_>) -> Evidence {
         ByRuntime::Itself => format!("{runtime} says network mode host"),
         ByRuntime::Joined(owner) => format!("{runtime} says it joined the network of {}, which is the host's", owner.name),
     };
-    place::evidence("runtime", text)
+    placement::evidence("runtime", text)
 }
 
 /// What the kernel shows, where it was told already.
@@ -133,7 +133,7 @@ fn kernel_word(timeline: &Timeline, workload: &Workload) -> Option<Evidence> {
     } else {
         format!("the kernel shows its first process in {own}; the host's is {host}: the runtime's own host is another")
     };
-    Some(place::evidence("kernel", text))
+    Some(placement::evidence("kernel", text))
 }
 
 /// What the rule is.

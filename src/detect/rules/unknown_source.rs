@@ -3,7 +3,7 @@
 //! Contract: frames (as flows) and claims of ARP and neighbour discovery ([`claims`]) are compared with what the runtime gave out.
 //! Design: flows come judged, so they have waited already; claims wait here.
 
-mod claims;
+mod neighbour_checks;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Default for Params {
 /// The rule; of its own it keeps only the claims that wait.
 #[derive(Debug, Default)]
 pub struct UnknownSource {
-    waiting: claims::Waiting,
+    waiting: neighbour_checks::Waiting,
 }
 
 /// The rule with its parameters.
@@ -96,7 +96,7 @@ impl Rule for UnknownSource {
 
     fn on_claim(&mut self, context: Context<'_>, claim: &NeighbourClaim, findings: &mut Findings) {
         if let Some(due) = self.waiting.hear(context, claim) {
-            findings.wake_at(due);
+            findings.schedule(due);
             self.tell_wrong(context, findings);
         }
     }

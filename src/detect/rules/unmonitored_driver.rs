@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::settle::{Next, Settle, Suspicions};
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, place};
+use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, placement};
 use crate::input::{InventoryEvent, NetworkMode, ObservationPoint, RecordedFact, Workload, WorkloadId};
 use crate::inventory::{Unseen, Watched};
 use crate::path::{Evidence, Selector, Unobservable, Verdict};
@@ -26,12 +26,12 @@ pub struct Params {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<Selector>,
     /// How long a container may take until its interface is found and watched.
-    pub settle: Settle,
+    pub settle: HoldTime,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), settle: Settle::secs(2) }
+        Self { enabled: true, allowed: Vec::new(), settle: HoldTime::secs(2) }
     }
 }
 
@@ -39,7 +39,7 @@ impl Default for Params {
 #[derive(Debug)]
 pub struct UnmonitoredDriver {
     params: Params,
-    suspicions: Suspicions<WorkloadId, ()>,
+    pending: PendingFindings<WorkloadId, ()>,
     unknown: BTreeSet<WorkloadId>,
     next_look: Option<Timestamp>,
 }
@@ -48,7 +48,7 @@ pub struct UnmonitoredDriver {
 pub fn rule(params: &Params) -> impl Rule + use<> {
     UnmonitoredDriver {
         params: params.clone(),
-        suspicions: Suspicions::default(),
+        pending: PendingFindings::default(),
         unknown: BTreeSet::new(),
         next_look: None,
     }
@@ -70,11 +70,11 @@ impl Rule for UnmonitoredDriver {
             {
                 let at = context.now.plus(self.params.settle.get());
                 self.next_look = Some(at);
-                findings.wake_at(at);
+                findings.schedule(at);
             }
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.suspicions.keep_subjects(|id| context.timeline.is_running(id));
+                self.pending.keep_subjects(|id| context.timeline.is_running(id));
                 self.unknown.retain(|id| context.timeline.is_running(id));
             }
             _ => {}
@@ -82,7 +82,7 @@ impl Rule for UnmonitoredDriver {
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        let mut ids = self.suspicions.ripe(context.now);
+        let mut ids = self.pending.ripe(context.now);
         if self.next_look.is_some_and(|at| at <= context.now) {
             self.next_look = None;
             ids.append(&mut self.unknown);
@@ -96,14 +96,14 @@ impl Rule for UnmonitoredDriver {
 impl UnmonitoredDriver {
     fn look(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
         let now = context.now;
-        let workload = place::running(context.timeline, id).filter(|workload| self.is_meant(workload));
+        let workload = placement::running(context.timeline, id).filter(|workload| self.is_meant(workload));
         let watched = workload.map_or(Watched::NoTraffic, |workload| context.timeline.is_watched(workload));
         self.unknown.remove(id);
         if watched == Watched::Unknown && self.unknown.len() < MAX_UNKNOWN {
             self.unknown.insert(id.clone());
         }
         let (Some(workload), Watched::Partly { points, unseen }) = (workload, &watched) else {
-            self.suspicions.keep(id, |()| false);
+            self.pending.keep(id, |()| false);
             return;
         };
         // A point that went away is one alert of `sensor-blinded`, not one of each workload behind it.
@@ -111,12 +111,12 @@ impl UnmonitoredDriver {
         if unseen.is_empty() {
             return;
         }
-        match self.suspicions.weigh(id, (), now, now.plus(self.params.settle.get())) {
-            Next::Tell => {
+        match self.pending.observe(id, (), now, now.plus(self.params.settle.get())) {
+            Next::Report => {
                 let points: Vec<_> = points.iter().map(ObservationPoint::as_str).collect();
                 findings.push(finding(context, workload, &points, &unseen));
             }
-            Next::Wake(at) => findings.wake_at(at),
+            Next::Schedule(at) => findings.schedule(at),
             Next::Nothing => {}
         }
     }
@@ -124,11 +124,11 @@ impl UnmonitoredDriver {
     /// Networks of its own, or a rootless stack; what it joined or shares is told elsewhere.
     fn is_meant(&self, workload: &Workload) -> bool {
         matches!(workload.network_mode, NetworkMode::Own | NetworkMode::Rootless(_))
-            && !place::matches(&self.params.allowed, workload)
+            && !placement::matches(&self.params.allowed, workload)
     }
 
     fn forget(&mut self, id: &WorkloadId) {
-        self.suspicions.forget(id);
+        self.pending.forget(id);
         self.unknown.remove(id);
     }
 }
@@ -138,7 +138,7 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unse
     let reason = if rootless { Unobservable::RootlessStack } else { Unobservable::NoObservationPoint };
     let mut evidence: Vec<_> = unseen.iter().flat_map(|(network, why)| about(network, why)).collect();
     if !points.is_empty() {
-        evidence.push(place::evidence("observation", format!("its other networks are seen at {}", points.join(", "))));
+        evidence.push(placement::evidence("observation", format!("its other networks are seen at {}", points.join(", "))));
     }
     Finding {
         verdict: Some(Verdict::Unobservable(reason)),
@@ -148,7 +148,7 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unse
 
 /// Why a network is not seen, and how to mend it.
 fn about(network: &str, why: &Unseen) -> [Evidence; 2] {
-    [place::evidence("observation", why.why(network)), place::evidence("mend", why.fix().to_owned())]
+    [placement::evidence("observation", why.why(network)), placement::evidence("mend", why.fix().to_owned())]
 }
 
 /// What the rule is.

@@ -209,7 +209,7 @@ impl Tracker {
         ];
         let deadlines = graces.iter().map(|grace| tracked.start.plus(*grace));
         if let Some(next) = deadlines.filter(|deadline| *deadline > now).min() {
-            step.wake.push((next, id));
+            step.timers.push((next, id));
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     Conclusion, ExceptionFlow, ExceptionView, FlowCounts, HopAsked, Observed, PointView, QuestionView, ReasonView,
     Source, VERIFICATION_SCHEMA, Verification, WorkloadSeen,
 };
-use crate::engine::{Engine, ExceptionGroup, LedgerFlow, LedgerPage, ReasonCount, Target, WorkloadLine};
+use crate::engine::{Engine, ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLogContents, WorkloadLine};
 use crate::flow::community_id;
 use crate::path::{ContractCoverage, DestinationSet, Hop, HopKind, PortSpec, Unobservable, coverage};
 use crate::report::Question;
@@ -30,7 +30,7 @@ pub struct Run {
 impl Verification {
     /// From what a run left.
     pub fn new(question: &Question, engine: &Engine, run: Run) -> Self {
-        let page = engine.ledger().unwrap_or_default();
+        let page = engine.verdict_log().unwrap_or_default();
         let covered = coverage(engine.timeline(), &[question.contract()], engine.path());
         let hop = hop_of(&covered);
         let workloads: Vec<_> = page.workloads.values().map(|line| WorkloadSeen::new(engine, line)).collect();
@@ -126,7 +126,7 @@ impl HopAsked {
 }
 
 impl Observed {
-    fn new(run: &Run, page: &LedgerPage, relevant: &Relevant) -> Self {
+    fn new(run: &Run, page: &VerdictLogContents, relevant: &Relevant) -> Self {
         let lost = page.windows.iter().filter(|window| relevant.concerns(window.point.as_ref()));
         let point = |(name, packets): &(String, u64)| PointView {
             name: name.clone(),
@@ -145,7 +145,7 @@ impl Observed {
 }
 
 impl FlowCounts {
-    const fn new(page: &LedgerPage) -> Self {
+    const fn new(page: &VerdictLogContents) -> Self {
         Self {
             total: page.flows(),
             verified: page.verified,
@@ -202,7 +202,7 @@ impl ExceptionView {
 }
 
 impl ExceptionFlow {
-    fn new(flow: &LedgerFlow) -> Self {
+    fn new(flow: &LoggedFlow) -> Self {
         let workload = flow.source.workload();
         Self {
             at: flow.record.start,

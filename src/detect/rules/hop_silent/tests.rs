@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{META, Params, rule};
 use crate::detect::testing::{Bench, judged, judgement, owner};
-use crate::detect::{Context, Finding, Findings, Rule, Settle, Severity};
+use crate::detect::{Context, Finding, Findings, Rule, HoldTime, Severity};
 use crate::input::{Loss, LossReason, ObservationPoint};
 use crate::path::{Contract, DestinationSet, Hop, HopKind, JudgedFlow, PathState, Service, Skip, Stage, Verdict};
 use crate::time::Timestamp;
@@ -281,7 +281,7 @@ fn a_flow_judged_late_does_not_make_a_hop_silent_that_was_seen_since_it_began() 
 
 #[test]
 fn its_parameters_move_the_bounds() {
-    let mut story = Story::new(&Params { silence: Settle::secs(2), min_flows: 1, enabled: true });
+    let mut story = Story::new(&Params { silence: HoldTime::secs(2), min_flows: 1, enabled: true });
     story.missed(0, "ids");
     story.until(100);
     assert_eq!(story.told(), [(at(2), at(0), "ids")]);

@@ -68,7 +68,7 @@ impl Points {
         known.link.up = false;
         let due = context.now.plus(self.settle);
         self.away.insert(point.clone(), Away { since: context.now, due: Some(due) });
-        findings.wake_at(due);
+        findings.schedule(due);
     }
 
     fn keep(&mut self, timeline: &Timeline, link: &LinkEvent) {
@@ -95,7 +95,7 @@ impl Points {
         let due = context.now.plus(self.settle);
         for away in self.away.values_mut().filter(|away| away.due.is_none()) {
             away.due = Some(due);
-            findings.wake_at(due);
+            findings.schedule(due);
         }
     }
 

@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::Settle;
+use crate::detect::HoldTime;
 use crate::input::{DnsMessage, WorkloadId};
 use crate::time::Timestamp;
 
@@ -28,7 +28,7 @@ const LEAST_ENTROPY: f64 = 3.0;
 #[serde(deny_unknown_fields, default)]
 pub struct DnsThresholds {
     /// How long names are counted together.
-    pub window: Settle,
+    pub window: HoldTime,
     /// Names asked for with type NULL or one for private use, which nothing else asks for.
     pub odd_types: usize,
     /// Names asked for with a type that answers with data (TXT and KEY from 8 characters a label; MX, CNAME and SRV from 20).
@@ -43,7 +43,7 @@ pub struct DnsThresholds {
 
 impl Default for DnsThresholds {
     fn default() -> Self {
-        let window = Settle::secs(60);
+        let window = HoldTime::secs(60);
         Self { window, odd_types: 3, data_names: 30, binary_names: 8, long_names: 25, long_label: 30 }
     }
 }

@@ -279,29 +279,29 @@ fn the_word_is_complete_between_a_full_list_and_the_next_cut() {
 #[test]
 fn one_silent_runtime_makes_the_word_of_all_incomplete() {
     let mut timeline = timeline();
-    let tell = |timeline: &mut super::Timeline, at, event| timeline.apply(secs(at), &event);
+    let report = |timeline: &mut super::Timeline, at, event| timeline.apply(secs(at), &event);
     let connected = |runtime: &str| InventoryEvent::Connected { runtime: runtime.into() };
     let lost = |runtime: &str| InventoryEvent::Disconnected { runtime: runtime.into(), error: "cut".into() };
     let listed = |runtime: &str| InventoryEvent::Reconciled { runtime: runtime.into(), running: vec![] };
-    apply(&mut timeline, 1, listed("docker"));
-    apply(&mut timeline, 1, lost("podman"));
+    report(&mut timeline, 1, listed("docker"));
+    report(&mut timeline, 1, lost("podman"));
     assert!(timeline.is_complete(), "podman never answered");
-    apply(&mut timeline, 2, connected("containerd"));
+    report(&mut timeline, 2, connected("containerd"));
     assert!(!timeline.is_complete(), "containerd still lists");
-    apply(&mut timeline, 3, listed("containerd"));
+    report(&mut timeline, 3, listed("containerd"));
     assert!(timeline.is_complete());
-    apply(&mut timeline, 4, lost("docker"));
+    report(&mut timeline, 4, lost("docker"));
     assert!(!timeline.is_complete(), "containerd does not speak for docker");
-    apply(&mut timeline, 5, connected("docker"));
+    report(&mut timeline, 5, connected("docker"));
     assert!(!timeline.is_complete());
-    apply(&mut timeline, 6, listed("docker"));
+    report(&mut timeline, 6, listed("docker"));
     assert!(timeline.is_complete());
-    apply(&mut timeline, 7, lost("containerd"));
+    report(&mut timeline, 7, lost("containerd"));
     assert!(!timeline.is_complete());
-    apply(&mut timeline, 7, InventoryEvent::GivenUp { runtime: "containerd".into() });
+    report(&mut timeline, 7, InventoryEvent::GivenUp { runtime: "containerd".into() });
     assert!(timeline.is_complete(), "it was removed");
-    apply(&mut timeline, 7, listed("podman-1000"));
-    apply(&mut timeline, 8, lost("podman-1000"));
+    report(&mut timeline, 7, listed("podman-1000"));
+    report(&mut timeline, 8, lost("podman-1000"));
     assert!(timeline.is_complete(), "a user cannot silence what rests on the host's runtimes");
 }
 

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 /// Bounds and intervals.
 #[derive(Clone, Copy, Debug)]
-pub struct DeskLimits {
+pub struct GroupingLimits {
     /// Between two counted updates of one alert.
     pub update_interval: Duration,
     /// Without a repetition, an alert is closed.
@@ -39,16 +39,16 @@ struct Key {
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenAlert {
     alert: Alert,
     flow: Option<FlowId>,
-    told: Timestamp,
-    untold: bool,
+    last_sent: Timestamp,
+    pending: bool,
 }
 
 /// What became of a finding.
 #[derive(Debug, PartialEq)]
-pub enum Filed {
+pub enum Disposition {
     /// Raised or updated an alert, which has to be delivered.
     Deliver(Box<Alert>),
     /// Counted; an update is due then.
@@ -61,26 +61,26 @@ pub enum Filed {
 
 /// The open alerts.
 #[derive(Debug)]
-pub struct Desk {
-    limits: DeskLimits,
+pub struct AlertGrouper {
+    limits: GroupingLimits,
     exceptions: Vec<Exception>,
-    open: BTreeMap<Key, Open>,
+    open: BTreeMap<Key, OpenAlert>,
     by_flow: BTreeMap<FlowId, Key>,
     closed_early: u64,
-    /// Last updates of closed alerts that had counted something untold.
-    parting: Vec<Alert>,
+    /// Last updates of closed alerts that had counted something pending.
+    final_updates: Vec<Alert>,
 }
 
-impl Desk {
+impl AlertGrouper {
     /// No alert is open.
-    pub const fn new(exceptions: Vec<Exception>, limits: DeskLimits) -> Self {
+    pub const fn new(exceptions: Vec<Exception>, limits: GroupingLimits) -> Self {
         Self {
             limits,
             exceptions,
             open: BTreeMap::new(),
             by_flow: BTreeMap::new(),
             closed_early: 0,
-            parting: Vec::new(),
+            final_updates: Vec::new(),
         }
     }
 
@@ -90,9 +90,9 @@ impl Desk {
     }
 
     /// Takes in a finding.
-    pub fn file(&mut self, mut finding: Finding) -> Filed {
+    pub fn ingest(&mut self, mut finding: Finding) -> Disposition {
         match self.exceptions.iter().find(|exception| exception.covers(&finding)) {
-            Some(exception) if finding.at < exception.expires => return Filed::Allowed(exception.name.clone()),
+            Some(exception) if finding.at < exception.expires => return Disposition::Allowed(exception.name.clone()),
             Some(expired) => finding.evidence.push(expired_note(expired)),
             None => {}
         }
@@ -117,29 +117,29 @@ impl Desk {
         let same_way = flow.orig.endpoint == record.tuple.orig;
         let record = if same_way { record.clone() } else { record.clone().reversed() };
         *flow = convert::record(&record, points, translated);
-        let news = ended && !open.untold && (flow.orig.packets, flow.resp.packets) != before;
-        open.untold |= news;
-        news.then(|| open.told.plus(self.limits.update_interval).max(record.end))
+        let changed = ended && !open.pending && (flow.orig.packets, flow.resp.packets) != before;
+        open.pending |= changed;
+        changed.then(|| open.last_sent.plus(self.limits.update_interval).max(record.end))
     }
 
     /// Last updates of alerts that were closed since this was last asked, so that no count is lost.
-    pub fn parting(&mut self) -> Vec<Alert> {
-        std::mem::take(&mut self.parting)
+    pub fn final_updates(&mut self) -> Vec<Alert> {
+        std::mem::take(&mut self.final_updates)
     }
 
     /// Updates whose time has come, in order of key.
     pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
         let interval = self.limits.update_interval;
-        let due = self.open.values_mut().filter(|open| open.untold && now >= open.told.plus(interval));
-        due.map(|open| open.tell(now)).collect()
+        let due = self.open.values_mut().filter(|open| open.pending && now >= open.last_sent.plus(interval));
+        due.map(|open| open.emit(now)).collect()
     }
 
     /// The observation ends: everything that was counted but not yet told.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Alert> {
-        self.open.values_mut().filter(|open| open.untold).map(|open| open.tell(now)).collect()
+        self.open.values_mut().filter(|open| open.pending).map(|open| open.emit(now)).collect()
     }
 
-    fn raise(&mut self, key: Key, finding: &Finding) -> Filed {
+    fn raise(&mut self, key: Key, finding: &Finding) -> Disposition {
         if self.open.len() >= self.limits.max_open.max(1) {
             let quietest = self.open.iter().min_by_key(|(_, open)| open.alert.last_seen).map(|(key, _)| key.clone());
             if let Some(quietest) = quietest {
@@ -152,15 +152,15 @@ impl Desk {
         if let Some(id) = flow {
             self.by_flow.insert(id, key.clone());
         }
-        self.open.insert(key, Open { alert: alert.clone(), flow, told: finding.at, untold: false });
-        Filed::Deliver(Box::new(alert))
+        self.open.insert(key, OpenAlert { alert: alert.clone(), flow, last_sent: finding.at, pending: false });
+        Disposition::Deliver(Box::new(alert))
     }
 
     fn close(&mut self, key: &Key) {
         let Some(mut open) = self.open.remove(key) else { return };
-        if open.untold {
+        if open.pending {
             let last_seen = open.alert.last_seen;
-            self.parting.push(open.tell(last_seen));
+            self.final_updates.push(open.emit(last_seen));
         }
         if let Some(id) = open.flow {
             self.by_flow.remove(&id);
@@ -168,8 +168,8 @@ impl Desk {
     }
 }
 
-impl Open {
-    fn repeat(&mut self, finding: &Finding, limits: &DeskLimits) -> Filed {
+impl OpenAlert {
+    fn repeat(&mut self, finding: &Finding, limits: &GroupingLimits) -> Disposition {
         let alert = &mut self.alert;
         alert.count += 1;
         alert.last_seen = alert.last_seen.max(finding.at);
@@ -178,24 +178,28 @@ impl Open {
             alert.severity = finding.severity;
             alert.evidence.clone_from(&finding.evidence);
         }
-        let is_new = note_destination(alert, finding, limits.max_destinations);
+        let is_new = record_destination(alert, finding, limits.max_destinations);
         if rises || is_new {
-            return Filed::Deliver(Box::new(self.tell(finding.at)));
+            return Disposition::Deliver(Box::new(self.emit(finding.at)));
         }
-        let due = self.told.plus(limits.update_interval);
-        if std::mem::replace(&mut self.untold, true) { Filed::Counted } else { Filed::DueAt(due.max(finding.at)) }
+        let due = self.last_sent.plus(limits.update_interval);
+        if std::mem::replace(&mut self.pending, true) {
+            Disposition::Counted
+        } else {
+            Disposition::DueAt(due.max(finding.at))
+        }
     }
 
-    fn tell(&mut self, now: Timestamp) -> Alert {
-        self.untold = false;
-        self.told = self.told.max(now);
+    fn emit(&mut self, now: Timestamp) -> Alert {
+        self.pending = false;
+        self.last_sent = self.last_sent.max(now);
         self.alert.update += 1;
         self.alert.clone()
     }
 }
 
 /// Counts the destination; whether it is one more that is listed.
-fn note_destination(alert: &mut Alert, finding: &Finding, most: usize) -> bool {
+fn record_destination(alert: &mut Alert, finding: &Finding, most: usize) -> bool {
     let Some(endpoint) = finding.destination else { return false };
     if let Some(known) = alert.destinations.iter_mut().find(|known| known.endpoint == endpoint) {
         known.count += 1;
@@ -244,7 +248,7 @@ fn alert(key: &Key, finding: &Finding) -> Alert {
         response: finding.rule.ads.response.to_vec(),
         link: format!("docs/rules/{}.md", finding.rule.name),
     };
-    note_destination(&mut alert, finding, usize::MAX);
+    record_destination(&mut alert, finding, usize::MAX);
     alert
 }
 

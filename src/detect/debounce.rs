@@ -1,7 +1,7 @@
 //! What a rule suspects, until it is sure or has told it.
 //!
 //! Contract: a suspicion is told when it still stands at the end of its waiting time, or at once when no time is given; told once, it is not told
-//! again while it stands. Limits: [`MAX_HELD`] at once; beyond, a suspicion is told at once and not remembered (the desk counts repetitions).
+//! again while it stands. Limits: [`MAX_HELD`] at once; beyond, a suspicion is told at once and not remembered (the grouping counts repetitions).
 //! Design: runtime and kernel tell in any order and not together; waiting a moment lets both speak. The rule looks at a subject anew each time, so
 //! nothing but the standing of each suspicion is kept.
 
@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// Suspicions held at once by one rule.
+/// PendingFindings held at once by one rule.
 const MAX_HELD: usize = 65_536;
 
 /// A waiting time as the configuration writes it: `500ms`, `1s`; at most an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", example = &"500ms")]
-pub struct Settle(Duration);
+pub struct HoldTime(Duration);
 
-impl Settle {
+impl HoldTime {
     /// Whole seconds.
     pub const fn secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
@@ -34,7 +34,7 @@ impl Settle {
     }
 }
 
-impl TryFrom<String> for Settle {
+impl TryFrom<String> for HoldTime {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -59,74 +59,74 @@ impl TryFrom<String> for Settle {
     }
 }
 
-impl From<Settle> for String {
-    fn from(settle: Settle) -> Self {
+impl From<HoldTime> for String {
+    fn from(settle: HoldTime) -> Self {
         let millis = settle.0.as_millis();
         if millis > 0 && millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Waits(Timestamp),
-    Told,
+enum State {
+    Waiting(Timestamp),
+    Reported,
 }
 
 /// What to do about a suspicion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Tell it.
-    Tell,
+    Report,
     /// Come back then.
-    Wake(Timestamp),
+    Schedule(Timestamp),
     /// It waits, or was told.
     Nothing,
 }
 
-/// Suspicions about subjects (workloads, namespaces), each for a cause.
+/// PendingFindings about subjects (workloads, namespaces), each for a cause.
 #[derive(Debug)]
-pub struct Suspicions<S, C> {
-    held: BTreeMap<S, BTreeMap<C, Standing>>,
+pub struct PendingFindings<S, C> {
+    held: BTreeMap<S, BTreeMap<C, State>>,
     due: BTreeSet<(Timestamp, S)>,
     count: usize,
 }
 
-impl<S, C> Default for Suspicions<S, C> {
+impl<S, C> Default for PendingFindings<S, C> {
     fn default() -> Self {
         Self { held: BTreeMap::new(), due: BTreeSet::new(), count: 0 }
     }
 }
 
-impl<S: Ord + Clone, C: Ord> Suspicions<S, C> {
+impl<S: Ord + Clone, C: Ord> PendingFindings<S, C> {
     /// A suspicion stands now; it may be told at `until`.
-    pub fn weigh(&mut self, subject: &S, cause: C, now: Timestamp, until: Timestamp) -> Next {
+    pub fn observe(&mut self, subject: &S, cause: C, now: Timestamp, until: Timestamp) -> Next {
         let full = self.count >= MAX_HELD;
         let causes = self.held.get_mut(subject);
         match causes.as_ref().and_then(|causes| causes.get(&cause)) {
-            Some(Standing::Told) => return Next::Nothing,
-            Some(Standing::Waits(due)) if *due > now && until > now => return Next::Nothing,
-            Some(Standing::Waits(_)) => {}
-            None if full => return Next::Tell,
+            Some(State::Reported) => return Next::Nothing,
+            Some(State::Waiting(due)) if *due > now && until > now => return Next::Nothing,
+            Some(State::Waiting(_)) => {}
+            None if full => return Next::Report,
             None => self.count += 1,
         }
-        let (standing, next) = if self.is_ripe(subject, &cause, now) || until <= now {
-            (Standing::Told, Next::Tell)
+        let (state, next) = if self.is_ripe(subject, &cause, now) || until <= now {
+            (State::Reported, Next::Report)
         } else {
             self.due.insert((until, subject.clone()));
-            (Standing::Waits(until), Next::Wake(until))
+            (State::Waiting(until), Next::Schedule(until))
         };
-        self.held.entry(subject.clone()).or_default().insert(cause, standing);
+        self.held.entry(subject.clone()).or_default().insert(cause, state);
         next
     }
 
     fn is_ripe(&self, subject: &S, cause: &C, now: Timestamp) -> bool {
-        let standing = self.held.get(subject).and_then(|causes| causes.get(cause));
-        matches!(standing, Some(Standing::Waits(due)) if *due <= now)
+        let state = self.held.get(subject).and_then(|causes| causes.get(cause));
+        matches!(state, Some(State::Waiting(due)) if *due <= now)
     }
 
     /// Whether this was suspected before and waits.
     pub fn waits(&self, subject: &S, cause: &C) -> bool {
-        matches!(self.held.get(subject).and_then(|causes| causes.get(cause)), Some(Standing::Waits(_)))
+        matches!(self.held.get(subject).and_then(|causes| causes.get(cause)), Some(State::Waiting(_)))
     }
 
     /// Subjects whose waiting time is over; the caller looks at each anew.
@@ -181,46 +181,46 @@ mod tests {
 
     #[test]
     fn a_suspicion_that_stands_is_told_once_at_its_time() {
-        let mut held = Suspicions::default();
-        assert_eq!(held.weigh(&1, "a", at(0), at(1000)), Next::Wake(at(1000)));
-        assert_eq!(held.weigh(&1, "a", at(500), at(1500)), Next::Nothing);
+        let mut held = PendingFindings::default();
+        assert_eq!(held.observe(&1, "a", at(0), at(1000)), Next::Schedule(at(1000)));
+        assert_eq!(held.observe(&1, "a", at(500), at(1500)), Next::Nothing);
         assert!(held.ripe(at(999)).is_empty() && held.waits(&1, &"a"));
         assert_eq!(held.ripe(at(1000)), BTreeSet::from([1]));
-        assert_eq!(held.weigh(&1, "a", at(1000), at(2000)), Next::Tell);
-        assert_eq!(held.weigh(&1, "a", at(9000), at(9000)), Next::Nothing);
+        assert_eq!(held.observe(&1, "a", at(1000), at(2000)), Next::Report);
+        assert_eq!(held.observe(&1, "a", at(9000), at(9000)), Next::Nothing);
     }
 
     #[test]
     fn one_that_fell_is_forgotten_and_may_come_again() {
-        let mut held = Suspicions::default();
-        held.weigh(&1, "a", at(0), at(1000));
-        held.weigh(&1, "b", at(0), at(0));
+        let mut held = PendingFindings::default();
+        held.observe(&1, "a", at(0), at(1000));
+        held.observe(&1, "b", at(0), at(0));
         held.keep(&1, |cause| *cause == "b");
         assert_eq!((held.len(), held.waits(&1, &"a")), (1, false));
         held.keep(&1, |_| false);
         assert_eq!((held.len(), held.held.len()), (0, 0));
-        assert_eq!(held.weigh(&1, "b", at(1), at(1)), Next::Tell);
+        assert_eq!(held.observe(&1, "b", at(1), at(1)), Next::Report);
     }
 
     #[test]
     fn a_full_table_tells_at_once_and_holds_no_more() {
-        let mut held = Suspicions::default();
+        let mut held = PendingFindings::default();
         for subject in 0..MAX_HELD {
-            assert_eq!(held.weigh(&subject, (), at(0), at(1000)), Next::Wake(at(1000)));
+            assert_eq!(held.observe(&subject, (), at(0), at(1000)), Next::Schedule(at(1000)));
         }
-        assert_eq!(held.weigh(&MAX_HELD, (), at(0), at(1000)), Next::Tell);
+        assert_eq!(held.observe(&MAX_HELD, (), at(0), at(1000)), Next::Report);
         assert_eq!(held.len(), MAX_HELD);
     }
 
     #[test]
     fn a_waiting_time_is_read_as_it_is_written() {
         for (text, millis) in [("500ms", 500), ("1s", 1000), ("2m", 120_000), ("0s", 0), ("1h", 3_600_000)] {
-            assert_eq!(Settle::try_from(text.to_owned()).map(Settle::get), Ok(Duration::from_millis(millis)));
+            assert_eq!(HoldTime::try_from(text.to_owned()).map(HoldTime::get), Ok(Duration::from_millis(millis)));
         }
-        assert_eq!(String::from(Settle::secs(2)), "2s");
-        assert_eq!(String::from(Settle(Duration::from_millis(1500))), "1500ms");
+        assert_eq!(String::from(HoldTime::secs(2)), "2s");
+        assert_eq!(String::from(HoldTime(Duration::from_millis(1500))), "1500ms");
         for text in ["", "1", "s", "-1s", "1.5s", "2h", "99999999999999999999s", "18446744073709551615h", "1 s"] {
-            assert!(Settle::try_from(text.to_owned()).is_err(), "{text}");
+            assert!(HoldTime::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 }

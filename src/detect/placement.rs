@@ -78,7 +78,7 @@ pub fn belong_together(timeline: &Timeline, one: &Workload, other: &Workload) ->
 }
 
 /// Whether its runtime says who joins whom. containerd and CRI are told a path to a namespace, and may not know whose it is.
-pub fn tells_joins(workload: &Workload) -> bool {
+pub fn reports_joins(workload: &Workload) -> bool {
     !["containerd", "cri"].iter().any(|silent| workload.runtime.starts_with(silent))
 }
 

@@ -1,12 +1,12 @@
 //! What a ledger shows.
 //!
 //! Contract: `verified + bypassed + partial + unobservable` is every flow that a contract covers; the reasons add up to `unobservable`, the groups
-//! and `exceptions_omitted` to the exceptions. Limits: [`LedgerLimits`]; what did not fit is counted.
+//! and `exceptions_omitted` to the exceptions. Limits: [`VerdictLogLimits`]; what did not fit is counted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Counts, LedgerLimits, Window};
+use super::{Counts, VerdictLogLimits, Window};
 use crate::input::{Endpoint, FiveTuple, FlowRecord, ObservationPoint, Protocol, Workload, WorkloadId};
 use crate::inventory::{Owner, Watched};
 use crate::path::{Evidence, JudgedFlow, Judgement, MissingHop, Unobservable, Verdict};
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 /// Everything that was noted.
 #[derive(Clone, Debug, Default)]
-pub struct LedgerPage {
+pub struct VerdictLogContents {
     /// Flows that passed.
     pub verified: u64,
     /// Flows that went around.
@@ -66,12 +66,12 @@ pub struct ExceptionGroup {
     /// Beginning of the last.
     pub last: Timestamp,
     /// The first ones, in order of judgement.
-    pub flows: Vec<LedgerFlow>,
+    pub flows: Vec<LoggedFlow>,
 }
 
 /// One exception.
 #[derive(Clone, Debug)]
-pub struct LedgerFlow {
+pub struct LoggedFlow {
     /// As it was when it was judged, from the end that asked.
     pub record: FlowRecord,
     /// The same, as it was read.
@@ -114,7 +114,7 @@ pub struct WorkloadLine {
     pub watched: Watched,
 }
 
-impl LedgerPage {
+impl VerdictLogContents {
     /// Flows that a contract covers.
     pub const fn flows(&self) -> u64 {
         self.verified + self.bypassed + self.partial + self.unobservable
@@ -125,7 +125,7 @@ impl LedgerPage {
         self.bypassed + self.partial
     }
 
-    pub(super) fn except(&mut self, flow: &JudgedFlow, judgement: &Judgement, limits: LedgerLimits) {
+    pub(super) fn except(&mut self, flow: &JudgedFlow, judgement: &Judgement, limits: VerdictLogLimits) {
         let tuple = flow.oriented.tuple;
         let target = Target { end: tuple.resp, protocol: tuple.protocol };
         if self.exceptions.len() >= limits.destinations && !self.exceptions.contains_key(&target) {
@@ -144,7 +144,7 @@ impl LedgerPage {
         group.partial += u64::from(judgement.verdict == Verdict::Partial);
         (group.first, group.last) = (group.first.min(at), group.last.max(at));
         if group.flows.len() < limits.flows {
-            group.flows.push(LedgerFlow::new(flow, judgement));
+            group.flows.push(LoggedFlow::new(flow, judgement));
         }
     }
 }
@@ -156,7 +156,7 @@ impl ExceptionGroup {
     }
 }
 
-impl LedgerFlow {
+impl LoggedFlow {
     fn new(flow: &JudgedFlow, judgement: &Judgement) -> Self {
         Self {
             record: flow.view.record.clone(),

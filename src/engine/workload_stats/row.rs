@@ -1,6 +1,6 @@
 //! One row of the board: what was counted of one owner, and how it is shown.
 //!
-//! Contract: counters only grow, `flows_now` excepted. Limits: the latest flows are as many as [`super::BoardLimits`] says.
+//! Contract: counters only grow, `flows_now` excepted. Limits: the latest flows are as many as [`super::WorkloadStatsLimits`] says.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -108,7 +108,7 @@ pub struct FlowLine {
 
 /// A row as it is shown.
 #[derive(Clone, Debug)]
-pub struct BoardRow {
+pub struct WorkloadRow {
     /// Whose.
     pub who: Who,
     /// The workload as it was last known.
@@ -218,8 +218,8 @@ impl Row {
         }
     }
 
-    pub(super) fn shown(&self, who: &Who, latest: Option<&Arc<Workload>>, runs: bool) -> BoardRow {
-        BoardRow {
+    pub(super) fn shown(&self, who: &Who, latest: Option<&Arc<Workload>>, runs: bool) -> WorkloadRow {
+        WorkloadRow {
             who: who.clone(),
             workload: latest.or(self.workload.as_ref()).cloned(),
             runs,

@@ -1,16 +1,16 @@
 //! What became of the flows that contracts cover, one by one where they are exceptions: for a report about a stretch of time.
 //!
 //! Contract: every judged flow that a contract covers is counted once, by verdict; each that is bypassed or partial is listed or counted as left
-//! out; so is each window in which something was not seen. Limits: [`LedgerLimits`]. Design: like the board, fed a judgement at a
-//! time and kept only when asked ([`super::Engine::keep_ledger`]); it decides nothing.
+//! out; so is each window in which something was not seen. Limits: [`VerdictLogLimits`]. Design: like the board, fed a judgement at a
+//! time and kept only when asked ([`super::Engine::keep_verdict_log`]); it decides nothing.
 
-mod page;
+mod contents;
 mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use page::{ExceptionGroup, LedgerFlow, LedgerPage, ReasonCount, Target, WorkloadLine};
+pub use contents::{ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLogContents, WorkloadLine};
 pub use windows::{Window, WindowKind};
 
 use crate::input::{InventoryEvent, RecordedFact, Workload};
@@ -21,7 +21,7 @@ use windows::Windows;
 
 /// Bounds of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerLimits {
+pub struct VerdictLogLimits {
     /// Destinations of exceptions.
     pub destinations: usize,
     /// Flows listed of each.
@@ -36,42 +36,42 @@ pub struct LedgerLimits {
 
 /// The ledger.
 #[derive(Debug)]
-pub struct Ledger {
-    limits: LedgerLimits,
+pub struct VerdictLog {
+    limits: VerdictLogLimits,
     /// Whose observation is noted; those of others only when a contract covers a flow of theirs.
     workloads: Vec<Selector>,
     windows: Windows,
-    page: LedgerPage,
+    contents: VerdictLogContents,
 }
 
-impl Ledger {
+impl VerdictLog {
     /// An empty ledger about these workloads.
-    pub fn new(limits: LedgerLimits, workloads: Vec<Selector>) -> Self {
-        Self { limits, workloads, windows: Windows::new(limits.windows), page: LedgerPage::default() }
+    pub fn new(limits: VerdictLogLimits, workloads: Vec<Selector>) -> Self {
+        Self { limits, workloads, windows: Windows::new(limits.windows), contents: VerdictLogContents::default() }
     }
 
     /// A flow was judged.
     pub(super) fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow) {
         let Some(judgement) = &flow.judgement else { return };
         let at = flow.oriented.at;
-        let page = &mut self.page;
-        page.first = Some(page.first.map_or(at, |first| first.min(at)));
-        page.last = Some(page.last.map_or(at, |last| last.max(at)));
+        let contents = &mut self.contents;
+        contents.first = Some(contents.first.map_or(at, |first| first.min(at)));
+        contents.last = Some(contents.last.map_or(at, |last| last.max(at)));
         match judgement.verdict {
-            Verdict::Verified => page.verified += 1,
+            Verdict::Verified => contents.verified += 1,
             Verdict::Bypassed | Verdict::Partial => {
-                page.bypassed += u64::from(judgement.verdict == Verdict::Bypassed);
-                page.partial += u64::from(judgement.verdict == Verdict::Partial);
-                page.except(flow, judgement, self.limits);
+                contents.bypassed += u64::from(judgement.verdict == Verdict::Bypassed);
+                contents.partial += u64::from(judgement.verdict == Verdict::Partial);
+                contents.except(flow, judgement, self.limits);
             }
             Verdict::Unobservable(reason) => {
-                page.unobservable += 1;
-                page.reasons.entry(reason).or_default().count(flow, self.limits.points);
+                contents.unobservable += 1;
+                contents.reasons.entry(reason).or_default().count(flow, self.limits.points);
             }
         }
         match flow.source.workload() {
             Some(workload) => self.line(timeline, workload, 1),
-            None => page.unattributed += 1,
+            None => contents.unattributed += 1,
         }
     }
 
@@ -89,18 +89,22 @@ impl Ledger {
             self.line(timeline, workload, 0);
         }
         // One that has ended keeps what was known while it ran.
-        for line in self.page.workloads.values_mut().filter(|line| timeline.is_running(&line.workload.id)) {
+        for line in self.contents.workloads.values_mut().filter(|line| timeline.is_running(&line.workload.id)) {
             line.watched = timeline.is_watched(&line.workload);
         }
     }
 
     /// What is known so far.
-    pub fn page(&self) -> LedgerPage {
-        LedgerPage { windows: self.windows.all(), windows_omitted: self.windows.omitted(), ..self.page.clone() }
+    pub fn contents(&self) -> VerdictLogContents {
+        VerdictLogContents {
+            windows: self.windows.all(),
+            windows_omitted: self.windows.omitted(),
+            ..self.contents.clone()
+        }
     }
 
     fn line(&mut self, timeline: &Timeline, workload: &Arc<Workload>, flows: u64) {
-        let LedgerPage { workloads, workloads_omitted, .. } = &mut self.page;
+        let VerdictLogContents { workloads, workloads_omitted, .. } = &mut self.contents;
         if workloads.len() >= self.limits.workloads && !workloads.contains_key(&workload.id) {
             *workloads_omitted += flows;
             return;

@@ -1,9 +1,9 @@
 //! Who talks how much, judged how: a row a workload, for people who watch.
 //!
 //! Contract: bytes and flows of both ends of every judged flow; verdicts and attribution count for the end that asked. What is between a
-//! flow's first packet and its judgement is counted when it is judged. Limits: [`BoardLimits`]; a row that must go, or finds no
+//! flow's first packet and its judgement is counted when it is judged. Limits: [`WorkloadStatsLimits`]; a row that must go, or finds no
 //! room, is added to the row `other`, so that sums stay right.
-//! Design: fed a flow event and a judgement at a time, never a packet; off unless somebody watches ([`super::Engine::keep_board`]).
+//! Design: fed a flow event and a judgement at a time, never a packet; off unless somebody watches ([`super::Engine::keep_workload_stats`]).
 
 mod row;
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use row::{BoardRow, FlowLine, Tally, Who};
+pub use row::{FlowLine, Tally, Who, WorkloadRow};
 
 use crate::alert::Alert;
 use crate::input::{
@@ -24,7 +24,7 @@ use row::Row;
 
 /// Bounds of the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BoardLimits {
+pub struct WorkloadStatsLimits {
     /// Rows.
     pub rows: usize,
     /// Flows that are followed to their end; those beyond count with what they had when they were judged.
@@ -39,7 +39,7 @@ type Seeded = foldhash::fast::RandomState;
 
 /// A judged flow that goes on.
 #[derive(Debug)]
-struct Open {
+struct FollowedFlow {
     /// The smaller end first.
     tuple: FiveTuple,
     id: FlowId,
@@ -54,15 +54,15 @@ struct Open {
     /// Where it was seen first; other points' records of it are not counted.
     point: ObservationPoint,
     /// When it was last heard of.
-    heard: Timestamp,
+    last_seen: Timestamp,
 }
 
 /// The board.
 #[derive(Debug)]
-pub struct Board {
-    limits: BoardLimits,
+pub struct WorkloadStats {
+    limits: WorkloadStatsLimits,
     rows: BTreeMap<Who, Row>,
-    open: hashbrown::HashMap<FiveTuple, Open, Seeded>,
+    followed: hashbrown::HashMap<FiveTuple, FollowedFlow, Seeded>,
     alerts: VecDeque<Arc<Alert>>,
     folded: u64,
     /// When flows that are not heard of any more were last looked for.
@@ -78,9 +78,9 @@ const SWEEP: Duration = Duration::from_mins(1);
 
 /// What a board shows at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct BoardView {
+pub struct WorkloadTable {
     /// A row a workload that runs or was seen, and rows for what is no workload; in order of [`Who`].
-    pub rows: Vec<BoardRow>,
+    pub rows: Vec<WorkloadRow>,
     /// The latest alerts, the newest first, each as it stands.
     pub alerts: Vec<Arc<Alert>>,
     /// Rows that were added to `other` so far.
@@ -95,13 +95,13 @@ fn bytes(record: &FlowRecord) -> (u64, u64) {
     (record.orig.counters.ip_bytes, record.resp.counters.ip_bytes)
 }
 
-impl Board {
+impl WorkloadStats {
     /// An empty board.
-    pub fn new(limits: BoardLimits) -> Self {
+    pub fn new(limits: WorkloadStatsLimits) -> Self {
         Self {
             limits,
             rows: BTreeMap::new(),
-            open: hashbrown::HashMap::default(),
+            followed: hashbrown::HashMap::default(),
             alerts: VecDeque::new(),
             folded: 0,
             swept: Timestamp::MIN,
@@ -129,7 +129,7 @@ impl Board {
         self.carried(&asks, &answers, out, back);
         if goes_on {
             let forward = flow.oriented.forward;
-            self.follow(Open {
+            self.follow(FollowedFlow {
                 tuple: canonical(flow.oriented.tuple),
                 id: record.id,
                 source: asks,
@@ -138,58 +138,58 @@ impl Board {
                 counted: if forward { (out, back) } else { (back, out) },
                 continues: false,
                 point: record.point.clone(),
-                heard: record.end,
+                last_seen: record.end,
             });
         }
     }
 
-    fn follow(&mut self, open: Open) {
-        if let Some(old) = self.open.remove(&open.tuple) {
+    fn follow(&mut self, followed: FollowedFlow) {
+        if let Some(old) = self.followed.remove(&followed.tuple) {
             self.ended(&old);
         }
-        if self.open.len() >= self.limits.flows && open.heard.since(self.swept) >= SWEEP {
-            self.sweep(open.heard);
+        if self.followed.len() >= self.limits.flows && followed.last_seen.since(self.swept) >= SWEEP {
+            self.sweep(followed.last_seen);
         }
-        if self.open.len() < self.limits.flows {
-            self.open.insert(open.tuple, open);
+        if self.followed.len() < self.limits.flows {
+            self.followed.insert(followed.tuple, followed);
         } else {
-            self.ended(&open);
+            self.ended(&followed);
         }
     }
 
     fn sweep(&mut self, now: Timestamp) {
         self.swept = now;
-        let silent: Vec<Open> =
-            self.open.extract_if(|_, open| now.since(open.heard) >= SILENT).map(|(_, o)| o).collect();
-        for open in &silent {
-            self.ended(open);
+        let silent: Vec<FollowedFlow> =
+            self.followed.extract_if(|_, followed| now.since(followed.last_seen) >= SILENT).map(|(_, o)| o).collect();
+        for followed in &silent {
+            self.ended(followed);
         }
     }
 
     /// A flow went on or ended; one that was not judged yet is counted when it is.
     pub(super) fn on_flow(&mut self, event: &FlowEvent) {
         let (record, key) = (&event.record, canonical(event.record.tuple));
-        let Some(open) = self.open.get_mut(&key) else { return };
+        let Some(followed) = self.followed.get_mut(&key) else { return };
         if event.kind == FlowEventKind::Started {
-            if open.continues && open.point == record.point {
-                (open.id, open.counted, open.continues) = (record.id, (0, 0), false);
+            if followed.continues && followed.point == record.point {
+                (followed.id, followed.counted, followed.continues) = (record.id, (0, 0), false);
             }
             return;
         }
-        if open.id != record.id {
+        if followed.id != record.id {
             return;
         }
         self.revision += 1;
         let (orig, resp) = bytes(record);
-        let (orig_more, resp_more) = (orig.saturating_sub(open.counted.0), resp.saturating_sub(open.counted.1));
-        (open.counted, open.heard) = ((orig, resp), record.end);
-        open.continues = event.kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
-        let over = matches!(event.kind, FlowEventKind::Ended(_)) && !open.continues;
-        let (out, back) = if open.forward { (orig_more, resp_more) } else { (resp_more, orig_more) };
-        let (source, responder) = (open.source.clone(), open.responder.clone());
+        let (orig_more, resp_more) = (orig.saturating_sub(followed.counted.0), resp.saturating_sub(followed.counted.1));
+        (followed.counted, followed.last_seen) = ((orig, resp), record.end);
+        followed.continues = event.kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
+        let over = matches!(event.kind, FlowEventKind::Ended(_)) && !followed.continues;
+        let (out, back) = if followed.forward { (orig_more, resp_more) } else { (resp_more, orig_more) };
+        let (source, responder) = (followed.source.clone(), followed.responder.clone());
         self.carried(&source, &responder, out, back);
-        if over && let Some(open) = self.open.remove(&key) {
-            self.ended(&open);
+        if over && let Some(followed) = self.followed.remove(&key) {
+            self.ended(&followed);
         }
     }
 
@@ -202,8 +202,8 @@ impl Board {
         }
     }
 
-    fn ended(&mut self, open: &Open) {
-        for who in ends(&open.source, &open.responder) {
+    fn ended(&mut self, followed: &FollowedFlow) {
+        for who in ends(&followed.source, &followed.responder) {
             if let Some(row) = self.rows.get_mut(who) {
                 row.ended();
             }
@@ -239,7 +239,7 @@ impl Board {
     }
 
     /// What it shows now. Rows of workloads that the timeline has forgotten go to `other`.
-    pub(super) fn view(&mut self, timeline: &Timeline) -> BoardView {
+    pub(super) fn view(&mut self, timeline: &Timeline) -> WorkloadTable {
         let forgotten = |id: &WorkloadId| timeline.workload(id).is_none();
         let gone = self.rows.iter().filter(|(who, row)| row.idle() && who.workload().is_some_and(forgotten));
         self.fold(gone.map(|(who, _)| who.clone()).collect());
@@ -248,7 +248,7 @@ impl Board {
             let id = who.workload();
             row.shown(who, id.and_then(|id| timeline.workload(id)), id.is_some_and(|id| running.contains(id)))
         });
-        BoardView { rows: rows.collect(), alerts: self.alerts.iter().cloned().collect(), folded: self.folded }
+        WorkloadTable { rows: rows.collect(), alerts: self.alerts.iter().cloned().collect(), folded: self.folded }
     }
 
     fn row_for(&mut self, timeline: &Timeline, owner: &Owner) -> Who {

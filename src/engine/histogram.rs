@@ -1,12 +1,12 @@
 //! A histogram of delays with fixed buckets.
 //!
-//! Contract: cumulative like Prometheus' own: bucket N counts delays of at most [`Delays::BOUNDS`]`[N]`.
+//! Contract: cumulative like Prometheus' own: bucket N counts delays of at most [`LatencyHistogram::BOUNDS`]`[N]`.
 
 use std::time::Duration;
 
 /// How often a delay was at most so long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Delays {
+pub struct LatencyHistogram {
     /// By bound, cumulative.
     pub buckets: [u64; Self::BOUNDS.len()],
     /// All of them.
@@ -15,7 +15,7 @@ pub struct Delays {
     pub sum: Duration,
 }
 
-impl Delays {
+impl LatencyHistogram {
     /// Upper bounds in milliseconds.
     pub const BOUNDS: [u32; 8] = [1, 50, 100, 200, 400, 600, 1000, 5000];
 

@@ -12,7 +12,7 @@ use crate::input::{
 use crate::inventory::TimelineLimits;
 use crate::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, Service, Stage};
 
-const LIMITS: BoardLimits = BoardLimits { rows: 100, flows: 100, alerts: 10, latest: 4 };
+const LIMITS: WorkloadStatsLimits = WorkloadStatsLimits { rows: 100, flows: 100, alerts: 10, latest: 4 };
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_secs(1_764_000_000).plus(Duration::from_millis(millis))
@@ -23,7 +23,7 @@ fn named(name: &str) -> Selector {
 }
 
 /// `app-*` reaches the internet by `proxy` only.
-fn engine(limits: BoardLimits) -> Engine {
+fn engine(limits: WorkloadStatsLimits) -> Engine {
     let port = PortSpec { port: 3128, protocol: Some(Protocol::TCP) };
     let via = Hop {
         name: "proxy".into(),
@@ -61,7 +61,7 @@ fn engine(limits: BoardLimits) -> Engine {
         max_alerts: 100,
         max_destinations: 20,
     });
-    engine.keep_board(limits);
+    engine.keep_workload_stats(limits);
     let network = RuntimeNetwork {
         id: "n".into(),
         name: "net".into(),
@@ -138,9 +138,10 @@ impl Talk {
         self.engine.push(&Input::new(at(millis), Fact::Flow(Box::new(event))), &mut Vec::new());
     }
 
-    fn row(&mut self, name: &str) -> BoardRow {
-        let rows = self.engine.board().expect("a board").rows;
-        let named = |row: &BoardRow| row.workload.as_ref().map_or(row.who.as_str(), |workload| &workload.name) == name;
+    fn row(&mut self, name: &str) -> WorkloadRow {
+        let rows = self.engine.workload_stats().expect("a board").rows;
+        let named =
+            |row: &WorkloadRow| row.workload.as_ref().map_or(row.who.as_str(), |workload| &workload.name) == name;
         rows.into_iter().find(named).unwrap_or_else(|| panic!("no row {name}"))
     }
 }
@@ -154,9 +155,9 @@ fn both_ends_get_the_bytes_and_only_the_one_that_asked_the_verdict() {
     let mut talk = to_the_proxy();
     talk.event(1000, FlowEventKind::Started, 60, 0);
     talk.event(1001, FlowEventKind::Answered, 100, 60);
-    let before = talk.engine.board_revision();
+    let before = talk.engine.workload_stats_revision();
     talk.event(3000, FlowEventKind::Updated, 1000, 5000);
-    assert!(talk.engine.board_revision() > before, "there is something to draw");
+    assert!(talk.engine.workload_stats_revision() > before, "there is something to draw");
     let (app, proxy) = (talk.row("app-2"), talk.row("proxy"));
     assert_eq!((app.tally.bytes_out, app.tally.bytes_in), (1000, 5000));
     assert_eq!((proxy.tally.bytes_out, proxy.tally.bytes_in), (5000, 1000));
@@ -181,7 +182,7 @@ fn a_flow_that_ends_before_it_is_judged_is_not_left_open() {
     assert_eq!(app.tally.verdicts, [0, 1, 0, 0], "it went around the proxy");
     assert_eq!(app.tally.alerts.iter().sum::<u64>(), 1);
     assert_eq!(talk.row("external").tally.bytes_in, 60);
-    let alerts = talk.engine.board().expect("a board").alerts;
+    let alerts = talk.engine.workload_stats().expect("a board").alerts;
     assert_eq!(alerts.iter().map(|alert| alert.rule).collect::<Vec<_>>(), ["egress-skips-proxy"]);
 }
 
@@ -201,7 +202,7 @@ fn a_long_flow_goes_on_in_its_next_record() {
 
 #[test]
 fn rows_that_go_are_added_to_other_and_sums_stay() {
-    let mut talk = Talk { engine: engine(BoardLimits { rows: 3, ..LIMITS }), ..to_the_proxy() };
+    let mut talk = Talk { engine: engine(WorkloadStatsLimits { rows: 3, ..LIMITS }), ..to_the_proxy() };
     talk.event(1000, FlowEventKind::Started, 60, 0);
     talk.event(1001, FlowEventKind::Ended(EndReason::EndOfFlow), 100, 60);
     assert_eq!(talk.row("app-2").tally.bytes_out, 100);
@@ -209,7 +210,7 @@ fn rows_that_go_are_added_to_other_and_sums_stay() {
     for host in 10..60 {
         tell(&mut talk.engine, 3000, workload(host, &format!("w{host}")));
     }
-    let view = talk.engine.board().expect("a board");
+    let view = talk.engine.workload_stats().expect("a board");
     assert!(view.rows.len() <= 4, "three and other: {}", view.rows.len());
     assert!(view.folded >= 48, "{}", view.folded);
     let sum: u64 = view.rows.iter().map(|row| row.tally.bytes_out + row.tally.bytes_in).sum();
@@ -219,7 +220,7 @@ fn rows_that_go_are_added_to_other_and_sums_stay() {
 
 #[test]
 fn more_flows_than_are_followed_still_count_once() {
-    let mut talk = Talk { engine: engine(BoardLimits { flows: 2, ..LIMITS }), ..to_the_proxy() };
+    let mut talk = Talk { engine: engine(WorkloadStatsLimits { flows: 2, ..LIMITS }), ..to_the_proxy() };
     for number in 0..5 {
         (talk.id, talk.port) = (u64::from(number), 40_000 + number);
         talk.event(1000, FlowEventKind::Started, 60, 0);
