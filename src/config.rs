@@ -4,13 +4,14 @@
 //! variables. A mistake names file, line, column, the wrong word and the nearest right one; all are told at once.
 //! Design: [`load`] merges the layers as trees (`node`), `decode` reads the tree into `file`, `check` resolves the names.
 
-mod advice;
 mod check;
 mod decode;
 mod defaults;
 mod environment;
 mod file;
 mod layers;
+mod lints;
+mod located;
 mod node;
 mod problem;
 mod reference;
@@ -127,7 +128,7 @@ pub struct Loaded {
     /// The whole configuration as YAML, defaults included.
     pub printed: String,
     /// What is allowed but hardly meant.
-    pub advice: Vec<Problem>,
+    pub lints: Vec<Problem>,
 }
 
 /// Loads the configuration from its layers.
@@ -142,7 +143,7 @@ pub fn from_str(name: &str, text: &str) -> Result<Loaded, ConfigError> {
 
 /// A duration as the configuration writes it: `600ms`, `10s`, `5m`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    scalar::Period::<0>::parse(text).map(scalar::Period::get)
+    scalar::DurationText::<0>::parse(text).map(scalar::DurationText::get)
 }
 
 /// A port as the configuration writes it: `3128`, `53/udp`.
@@ -176,14 +177,14 @@ fn print(file: &FileConfig) -> String {
 
 fn finish(Layers { sources, mut tree }: Layers) -> Result<Loaded, ConfigError> {
     tree.number(&mut 0);
-    let Decoded { value, mut problems, taken } = decode::decode::<FileConfig>(&sources, tree.clone());
+    let Decoded { value, mut problems, removed } = decode::decode::<FileConfig>(&sources, tree.clone(), &file::MOVED);
     let Some(file) = value else { return Err(ConfigError::new(problems)) };
     let origins = layers::origins(&sources, &tree);
     let printed = print(&file.spelt_out());
-    let advice = advice::advice(&sources, &file);
-    let config = check::check(&sources, &tree, &taken, file, &mut problems);
+    let lints = lints::lints(&sources, &file);
+    let config = check::check(&sources, &tree, &removed, file, &mut problems);
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, origins, printed, advice }),
+        Some(config) if problems.is_empty() => Ok(Loaded { config, origins, printed, lints }),
         _ => Err(ConfigError::new(problems)),
     }
 }

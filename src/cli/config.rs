@@ -79,7 +79,7 @@ fn understood(loaded: &Loaded) -> String {
     );
     let silent = "  no contract says which hop traffic must pass, so nothing can be found to skip one\n";
     let silent = engine.contracts.is_empty().then(|| silent.to_owned());
-    let advice = loaded.advice.iter().map(|advice| format!("  warning: {advice}\n"));
+    let advice = loaded.lints.iter().map(|advice| format!("  warning: {advice}\n"));
     [head].into_iter().chain(silent).chain(contracts).chain(exceptions).chain(advice).collect()
 }
 

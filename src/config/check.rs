@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Config;
-use super::decode::{At, Taken};
+use super::decode::Removed;
 use super::file::{ExceptionFile, FileConfig, PlacedSelector};
+use super::located::Located;
 use super::node::Node;
 use super::problem::{Problem, quoted, split, suggestion};
 use super::scalar::{Cidr, Label, Port};
@@ -28,7 +29,7 @@ const BUILT_IN: [&str; 2] = ["internet", "any"];
 struct Check<'a> {
     sources: &'a Sources,
     tree: &'a Node,
-    taken: &'a Taken,
+    removed: &'a Removed,
     problems: &'a mut Vec<Problem>,
     destinations: BTreeMap<String, Vec<ipnetwork::IpNetwork>>,
     hops: BTreeMap<String, Arc<Hop>>,
@@ -38,11 +39,11 @@ struct Check<'a> {
 pub(super) fn check(
     sources: &Sources,
     tree: &Node,
-    taken: &Taken,
+    removed: &Removed,
     file: FileConfig,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
-    let mut check = Check { sources, tree, taken, problems, destinations: BTreeMap::new(), hops: BTreeMap::new() };
+    let mut check = Check { sources, tree, removed, problems, destinations: BTreeMap::new(), hops: BTreeMap::new() };
     check.destinations(&file.destinations);
     check.hops(&file.hops);
     let contracts: Vec<_> = file.contracts.iter().map(|contract| check.contract(contract)).collect();
@@ -56,13 +57,13 @@ pub(super) fn check(
 }
 
 impl Check<'_> {
-    fn tell(&mut self, span: Span, message: String, help: Option<String>) {
+    fn report(&mut self, span: Span, message: String, help: Option<String>) {
         self.problems.push(Problem::at(self.sources, span, message).with_help(help));
     }
 
     /// Whether nothing was taken out of this value, so that what it lacks is really missing.
-    fn is_whole<T>(&self, value: &At<T>) -> bool {
-        self.taken.is_whole(value.id)
+    fn is_whole<T>(&self, value: &Located<T>) -> bool {
+        self.removed.is_whole(value.id)
     }
 
     /// Whether a section has the name in the file, although it could perhaps not be read.
@@ -70,22 +71,22 @@ impl Check<'_> {
         self.tree.get(section).and_then(|section| section.get(name)).is_some()
     }
 
-    fn destinations(&mut self, file: &BTreeMap<At<Label>, At<Vec<At<Cidr>>>>) {
+    fn destinations(&mut self, file: &BTreeMap<Located<Label>, Located<Vec<Located<Cidr>>>>) {
         for (name, ranges) in file {
             if BUILT_IN.contains(&name.value.0.as_str()) {
                 let help = Some("choose another name".to_owned());
-                self.tell(name.span, format!("the destination {} is built in", quoted(&name.value.0)), help);
+                self.report(name.span, format!("the destination {} is built in", quoted(&name.value.0)), help);
             }
             self.destinations.insert(name.value.0.clone(), ranges.value.iter().map(|range| range.value.0).collect());
         }
     }
 
-    fn sets(&mut self, names: &[At<String>]) -> Option<Vec<DestinationSet>> {
+    fn sets(&mut self, names: &[Located<String>]) -> Option<Vec<DestinationSet>> {
         let sets: Vec<_> = names.iter().map(|name| self.set(name)).collect();
         sets.into_iter().collect()
     }
 
-    fn set(&mut self, name: &At<String>) -> Option<DestinationSet> {
+    fn set(&mut self, name: &Located<String>) -> Option<DestinationSet> {
         match name.value.as_str() {
             "internet" => return Some(DestinationSet::Internet),
             "any" => return Some(DestinationSet::Any),
@@ -99,7 +100,7 @@ impl Check<'_> {
                 Ok(range) => Some(DestinationSet::Ranges(vec![range.0])),
                 Err(error) => {
                     let (message, help) = split(&error);
-                    self.tell(name.span, message, help);
+                    self.report(name.span, message, help);
                     None
                 }
             };
@@ -108,7 +109,7 @@ impl Check<'_> {
             let own = self.destinations.keys().map(String::as_str).filter(|name| !BUILT_IN.contains(name));
             let known: Vec<_> = own.chain(BUILT_IN).collect();
             let help = suggestion(&name.value, &known, "destinations");
-            self.tell(name.span, format!("unknown destination {}", quoted(&name.value)), help);
+            self.report(name.span, format!("unknown destination {}", quoted(&name.value)), help);
         }
         None
     }
@@ -118,7 +119,7 @@ impl Check<'_> {
         if !rules::ALL.iter().any(|known| known.name == rule.value) {
             let known: Vec<_> = rules::ALL.iter().map(|rule| rule.name).collect();
             let help = suggestion(&rule.value, &known, "rules");
-            self.tell(rule.span, format!("unknown rule {}", quoted(&rule.value)), help);
+            self.report(rule.span, format!("unknown rule {}", quoted(&rule.value)), help);
         }
         Some(Exception {
             name: file.name.value.0.clone(),
@@ -132,7 +133,7 @@ impl Check<'_> {
         })
     }
 
-    fn unique<'n>(&mut self, names: impl Iterator<Item = &'n At<Label>>, what: &str) {
+    fn unique<'n>(&mut self, names: impl Iterator<Item = &'n Located<Label>>, what: &str) {
         let mut seen: BTreeMap<&Label, Span> = BTreeMap::new();
         for name in names {
             let Some(first) = seen.get(&name.value) else {
@@ -143,7 +144,7 @@ impl Check<'_> {
                 "the first stands at {}; give each a name of its own: alerts and metrics tell them apart by it",
                 self.sources.describe(*first)
             );
-            self.tell(name.span, format!("a second {what} is called {}", quoted(&name.value.0)), Some(help));
+            self.report(name.span, format!("a second {what} is called {}", quoted(&name.value.0)), Some(help));
         }
     }
 }

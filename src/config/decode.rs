@@ -5,19 +5,18 @@
 //! again, so that one run tells all mistakes; what was taken from is remembered, so that no mistake is told as its own
 //! consequence.
 
-mod at;
 mod read;
 
 use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 
-pub(super) use at::At;
-
-use super::file::MOVED;
 use super::node::{Kind, Node};
 use super::problem::{MAX_PROBLEMS, Problem, nearest, quoted, suggestion};
 use super::source::{Sources, Span};
+
+/// Keys that were moved: the key, one that still stands beside its old place, and what to do now.
+pub(super) type MovedKeys = &'static [(&'static str, &'static str, &'static str)];
 
 /// Why a node was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +51,12 @@ impl Refusal {
         self
     }
 
-    fn problem(&self, sources: &Sources) -> Problem {
+    fn problem(&self, sources: &Sources, moved: MovedKeys) -> Problem {
         let span = self.at.unwrap_or_default().span;
         match &self.why {
             Why::UnknownKey { word, known } => Problem::at(sources, span, format!("unknown key {}", quoted(word)))
                 .with_label("no such key here")
-                .with_help(moved(word, known).or_else(|| suggestion(word, known, "keys here"))),
+                .with_help(moved_to(moved, word, known).or_else(|| suggestion(word, known, "keys here"))),
             Why::UnknownWord { word, known } => Problem::at(sources, span, format!("unknown word {}", quoted(word)))
                 .with_help(suggestion(word, known, "possible here")),
             Why::MissingKey(key) => Problem::at(sources, span, format!("the key {key:?} is missing"))
@@ -69,8 +68,8 @@ impl Refusal {
 }
 
 /// Where a key went that stood among these once.
-fn moved(word: &str, known: &[&str]) -> Option<String> {
-    let (.., help) = MOVED.iter().find(|(key, beside, _)| *key == word && known.contains(beside))?;
+fn moved_to(moved: MovedKeys, word: &str, known: &[&str]) -> Option<String> {
+    let (.., help) = moved.iter().find(|(key, beside, _)| *key == word && known.contains(beside))?;
     Some((*help).to_owned())
 }
 
@@ -81,45 +80,45 @@ pub(super) struct Decoded<T> {
     /// What was wrong.
     pub problems: Vec<Problem>,
     /// The bad parts.
-    pub taken: Taken,
+    pub removed: Removed,
 }
 
 /// Reads a value from a tree, and all that is wrong with it.
-pub(super) fn decode<T: DeserializeOwned>(sources: &Sources, mut tree: Node) -> Decoded<T> {
-    let mut taken = Taken::default();
+pub(super) fn decode<T: DeserializeOwned>(sources: &Sources, mut tree: Node, moved: MovedKeys) -> Decoded<T> {
+    let mut removed = Removed::default();
     let mut problems = Vec::new();
     for _ in 0..=MAX_PROBLEMS {
         let refusal = match T::deserialize(read::De(&tree)) {
-            Ok(value) => return Decoded { value: Some(value), problems, taken },
+            Ok(value) => return Decoded { value: Some(value), problems, removed },
             Err(refusal) => refusal,
         };
         let id = refusal.at.unwrap_or_default().id;
         let consequence = match refusal.why {
-            Why::MissingKey(key) => taken.had(id, key),
+            Why::MissingKey(key) => removed.had(id, key),
             // What a whole mapping or list lacks, it may lack because something was taken out.
-            Why::Other { .. } => !taken.is_whole(id),
+            Why::Other { .. } => !removed.is_whole(id),
             Why::UnknownKey { .. } | Why::UnknownWord { .. } => false,
         };
         if !consequence {
-            problems.push(refusal.problem(sources));
+            problems.push(refusal.problem(sources, moved));
         }
-        if !taken.take(&mut tree, id) {
+        if !removed.remove(&mut tree, id) {
             break;
         }
     }
-    Decoded { value: None, problems, taken }
+    Decoded { value: None, problems, removed }
 }
 
 /// What was taken out of the tree, because it is bad.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct Removed {
     /// The mappings and lists that something was taken out of, at any depth.
     tainted: BTreeSet<usize>,
     /// The mapping and the key.
     keys: BTreeSet<(usize, String)>,
 }
 
-impl Taken {
+impl Removed {
     /// Whether nothing was taken out of this mapping or list, so that what it lacks is really missing.
     pub fn is_whole(&self, id: usize) -> bool {
         !self.tainted.contains(&id)
@@ -127,25 +126,25 @@ impl Taken {
 
     /// Whether this key was taken out of this mapping: it was there and bad, or there and misspelt.
     pub fn had(&self, map: usize, key: &str) -> bool {
-        self.keys.iter().any(|(from, taken)| *from == map && nearest(taken, [key]).is_some())
+        self.keys.iter().any(|(from, removed)| *from == map && nearest(removed, [key]).is_some())
     }
 
     /// Takes the node with this id out, with its key; `false` when there is none below this one.
-    fn take(&mut self, node: &mut Node, id: usize) -> bool {
+    fn remove(&mut self, node: &mut Node, id: usize) -> bool {
         let found = match &mut node.kind {
             Kind::Map(entries) => match entries.iter().position(|(_, value)| value.id == id) {
                 Some(at) => {
                     self.keys.insert((node.id, entries.remove(at).0.text));
                     true
                 }
-                None => entries.iter_mut().any(|(_, value)| self.take(value, id)),
+                None => entries.iter_mut().any(|(_, value)| self.remove(value, id)),
             },
             Kind::List(list) => match list.iter().position(|value| value.id == id) {
                 Some(at) => {
                     list.remove(at);
                     true
                 }
-                None => list.iter_mut().any(|value| self.take(value, id)),
+                None => list.iter_mut().any(|value| self.remove(value, id)),
             },
             _ => false,
         };

@@ -17,7 +17,7 @@ pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSe
 pub(super) use sections::{Alerts, Capture, Detection, Flows, Inventory, Runtime, Serve};
 pub(super) use stage::StageFile;
 
-use super::decode::At;
+use super::located::Located;
 use super::scalar::{Cidr, Label};
 use crate::detect::rules::RuleParams;
 
@@ -45,14 +45,14 @@ pub(super) struct FileConfig {
     pub alerts: Alerts,
     /// Named sets of addresses: a name, and its ranges. `internet` and `any` are built in.
     #[schemars(extend("examples" = [{"corp": ["10.20.0.0/16"]}]))]
-    pub destinations: BTreeMap<At<Label>, At<Vec<At<Cidr>>>>,
+    pub destinations: BTreeMap<Located<Label>, Located<Vec<Located<Cidr>>>>,
     /// Places that traffic must pass: a name, and how the place is recognised.
     #[schemars(extend("examples" = [{"proxy": {"workloads": [{"name": "squid*"}], "ports": [3128]}}]))]
-    pub hops: BTreeMap<At<Label>, At<HopFile>>,
+    pub hops: BTreeMap<Located<Label>, Located<HopFile>>,
     /// Who must reach what via which hops. Of the contracts that cover a flow the first judges it, DNS contracts before others.
-    pub contracts: Vec<At<ContractFile>>,
+    pub contracts: Vec<Located<ContractFile>>,
     /// What is allowed although a rule fires.
-    pub exceptions: Vec<At<ExceptionFile>>,
+    pub exceptions: Vec<Located<ExceptionFile>>,
     /// The rules and their parameters; `hopwatch rules list` names them.
     pub rules: RuleParams,
 }
@@ -60,7 +60,7 @@ pub(super) struct FileConfig {
 impl FileConfig {
     /// The same configuration with nothing of its hops left to their kind.
     pub(super) fn spelt_out(&self) -> Self {
-        let spelt_out = |hop: &At<HopFile>| At { value: hop.value.spelt_out(), ..hop.clone() };
+        let spelt_out = |hop: &Located<HopFile>| Located { value: hop.value.spelt_out(), ..hop.clone() };
         let hops = self.hops.iter().map(|(name, hop)| (name.clone(), spelt_out(hop))).collect();
         Self { hops, ..self.clone() }
     }

@@ -7,5 +7,5 @@ mod number;
 mod snap;
 mod text;
 
-pub(super) use number::{Bounded, Period};
+pub(super) use number::{Bounded, DurationText};
 pub(super) use text::{Cidr, Expiry, InterfaceGlob, Label, Listen, NetworkName, Port, Sentence, Socket};

@@ -81,7 +81,7 @@ fn what_is_hardly_meant_is_told_but_not_refused() {
         exceptions: [{name: x, rule: unknown-source, owner: me, reason: because, expires: 2027-01-31}]\n\
         rules: {egress-skips-proxy: {enabled: false}, unknown-source: {enabled: false}}\n";
     let loaded = config::from_str("hopwatch.yaml", text).expect("right");
-    let advice: Vec<_> = loaded.advice.iter().map(ToString::to_string).collect();
+    let advice: Vec<_> = loaded.lints.iter().map(ToString::to_string).collect();
     assert_eq!(
         advice,
         [
@@ -92,7 +92,7 @@ fn what_is_hardly_meant_is_told_but_not_refused() {
     );
     for path in files("config/examples") {
         let loaded = config::load(Some(&path)).expect("right");
-        assert!(loaded.advice.is_empty(), "{}: {:?}", path.display(), loaded.advice);
+        assert!(loaded.lints.is_empty(), "{}: {:?}", path.display(), loaded.lints);
     }
 }
 

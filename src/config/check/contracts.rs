@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Check, ports, selectors};
-use crate::config::decode::At;
 use crate::config::file::{ContractFile, PlacedSelector, StageFile};
+use crate::config::located::Located;
 use crate::config::problem::{Problem, quoted, suggestion};
 use crate::config::source::Span;
 use crate::input::Protocol;
 use crate::path::{Contract, DestinationSet, EvidenceKind, Family, Hop, HopKind, PortSpec, Selector, Service, Stage};
 
 impl Check<'_> {
-    pub(super) fn contract(&mut self, contract: &At<ContractFile>) -> Option<Contract> {
+    pub(super) fn contract(&mut self, contract: &Located<ContractFile>) -> Option<Contract> {
         let file = &contract.value;
         let ends = self.ends(contract);
         let via = self.path(contract);
@@ -40,7 +40,7 @@ impl Check<'_> {
     }
 
     /// Whose traffic, and the other end.
-    fn ends(&mut self, contract: &At<ContractFile>) -> Option<(Vec<Selector>, Vec<DestinationSet>)> {
+    fn ends(&mut self, contract: &Located<ContractFile>) -> Option<(Vec<Selector>, Vec<DestinationSet>)> {
         let file = &contract.value;
         let inbound = file.service == Service::Ingress;
         let (key, who, remotes) =
@@ -61,7 +61,7 @@ impl Check<'_> {
     }
 
     /// Tells a key of the other direction.
-    fn misplaced<T>(&mut self, value: Option<&At<T>>, key: &str, inbound: bool) -> bool {
+    fn misplaced<T>(&mut self, value: Option<&Located<T>>, key: &str, inbound: bool) -> bool {
         let Some(value) = value else { return false };
         let (message, help) = if inbound {
             (
@@ -74,26 +74,26 @@ impl Check<'_> {
                 "write from: [whose traffic] and to: [where to], or add service: ingress",
             )
         };
-        self.tell(value.span, message, Some(help.to_owned()));
+        self.report(value.span, message, Some(help.to_owned()));
         true
     }
 
     fn whose(
         &mut self,
-        contract: &At<ContractFile>,
+        contract: &Located<ContractFile>,
         key: &str,
-        who: Option<&At<Vec<PlacedSelector>>>,
+        who: Option<&Located<Vec<PlacedSelector>>>,
         misplaced: bool,
     ) -> Option<Vec<Selector>> {
         let Some(who) = who else {
-            if !misplaced && !self.taken.had(contract.id, key) {
+            if !misplaced && !self.removed.had(contract.id, key) {
                 self.missing(contract.span, format!("the key {key:?} is missing"), format!("add {key}: …"));
             }
             return None;
         };
         if who.value.is_empty() && self.is_whole(who) {
             let help = Some("name at least one, such as {name: \"*\"} for all".to_owned());
-            self.tell(who.span, "this selects nobody".to_owned(), help);
+            self.report(who.span, "this selects nobody".to_owned(), help);
         }
         Some(selectors(&who.value))
     }
@@ -103,17 +103,17 @@ impl Check<'_> {
         self.problems.push(problem);
     }
 
-    fn path(&mut self, contract: &At<ContractFile>) -> Option<Vec<Stage>> {
+    fn path(&mut self, contract: &Located<ContractFile>) -> Option<Vec<Stage>> {
         let file = &contract.value;
         match (&file.via, file.deny.value) {
             (Some(_), true) => {
                 let help = "take one out: deny: true says that there shall be no such traffic on any path";
-                self.tell(file.deny.span, "deny and via exclude each other".to_owned(), Some(help.to_owned()));
+                self.report(file.deny.span, "deny and via exclude each other".to_owned(), Some(help.to_owned()));
                 None
             }
             (None, true) => Some(Vec::new()),
             (None, false) => {
-                if !self.taken.had(contract.id, "via") && !self.taken.had(contract.id, "deny") {
+                if !self.removed.had(contract.id, "via") && !self.removed.had(contract.id, "deny") {
                     let help = "add via: [a hop's name]; or deny: true, if there shall be no such traffic";
                     self.missing(contract.span, "the key \"via\" is missing".to_owned(), help.to_owned());
                 }
@@ -127,11 +127,11 @@ impl Check<'_> {
         }
     }
 
-    fn stages(&mut self, via: &At<Vec<At<StageFile>>>) -> Option<Vec<Stage>> {
+    fn stages(&mut self, via: &Located<Vec<Located<StageFile>>>) -> Option<Vec<Stage>> {
         if via.value.is_empty() {
             if self.is_whole(via) {
                 let help = "name one from hops: [proxy]; or write deny: true in place of via, where no path is allowed";
-                self.tell(via.span, "no hop is named".to_owned(), Some(help.to_owned()));
+                self.report(via.span, "no hop is named".to_owned(), Some(help.to_owned()));
             }
             return None;
         }
@@ -140,12 +140,12 @@ impl Check<'_> {
         stages.into_iter().collect()
     }
 
-    fn stage(&mut self, stage: &At<StageFile>, seen: &mut BTreeMap<String, Span>) -> Option<Stage> {
+    fn stage(&mut self, stage: &Located<StageFile>, seen: &mut BTreeMap<String, Span>) -> Option<Stage> {
         let names = stage.names();
         if names.is_empty() {
             if self.is_whole(stage) {
                 let help = Some("name alternatives from hops: [proxy-a, proxy-b]".to_owned());
-                self.tell(stage.span, "no hop is named".to_owned(), help);
+                self.report(stage.span, "no hop is named".to_owned(), help);
             }
             return None;
         }
@@ -153,10 +153,10 @@ impl Check<'_> {
         any_of.into_iter().collect::<Option<_>>().map(|any_of| Stage { any_of })
     }
 
-    fn hop(&mut self, name: &At<&str>, seen: &mut BTreeMap<String, Span>) -> Option<Arc<Hop>> {
+    fn hop(&mut self, name: &Located<&str>, seen: &mut BTreeMap<String, Span>) -> Option<Arc<Hop>> {
         if let Some(first) = seen.get(name.value) {
             let help = format!("the first stands at {}; a path passes a hop once", self.sources.describe(*first));
-            self.tell(name.span, format!("the hop {} is named twice", quoted(name.value)), Some(help));
+            self.report(name.span, format!("the hop {} is named twice", quoted(name.value)), Some(help));
             return None;
         }
         seen.insert(name.value.to_owned(), name.span);
@@ -166,13 +166,13 @@ impl Check<'_> {
         if !self.is_written("hops", name.value) {
             let known: Vec<_> = self.hops.keys().map(String::as_str).collect();
             let help = suggestion(name.value, &known, "hops").or_else(|| Some("define it under hops".to_owned()));
-            self.tell(name.span, format!("unknown hop {}", quoted(name.value)), help);
+            self.report(name.span, format!("unknown hop {}", quoted(name.value)), help);
         }
         None
     }
 
     /// What no flow can keep.
-    fn path_mistakes(&mut self, service: Service, via: &At<Vec<At<StageFile>>>, stages: &[Stage]) {
+    fn path_mistakes(&mut self, service: Service, via: &Located<Vec<Located<StageFile>>>, stages: &[Stage]) {
         if service == Service::Ingress {
             self.ingress_mistakes(via, stages);
             return;
@@ -184,23 +184,23 @@ impl Check<'_> {
                 format!("{} can never be proven beside {}: a flow has one other end", named(stage), named(first));
             let help = "alternatives stand in a list of their own, via: [[a, b]]; what the first hop sends on is a flow of \
                 its own";
-            self.tell(place.span, message, Some(help.to_owned()));
+            self.report(place.span, message, Some(help.to_owned()));
         }
     }
 
-    fn ingress_mistakes(&mut self, via: &At<Vec<At<StageFile>>>, stages: &[Stage]) {
+    fn ingress_mistakes(&mut self, via: &Located<Vec<Located<StageFile>>>, stages: &[Stage]) {
         let [stage] = stages else {
             let message =
                 format!("what comes in is proven by who sends it: one hop, and {} are named in order", stages.len());
             let help = "alternatives stand in a list of their own: via: [[a, b]]";
-            self.tell(via.span, message, Some(help.to_owned()));
+            self.report(via.span, message, Some(help.to_owned()));
             return;
         };
         let unfit = |hop: &&Arc<Hop>| hop.kind != HopKind::Endpoint || !hop.accepts(EvidenceKind::Peer);
         if let Some(hop) = stage.any_of.iter().find(unfit) {
             let message = format!("the hop {} cannot be an ingress", quoted(&hop.name));
             let help = "what comes in is proven by who sends it: a hop of kind endpoint that accepts the evidence peer";
-            self.tell(via.value.first().map_or(via.span, |stage| stage.span), message, Some(help.to_owned()));
+            self.report(via.value.first().map_or(via.span, |stage| stage.span), message, Some(help.to_owned()));
         }
     }
 
@@ -218,7 +218,7 @@ impl Check<'_> {
         } else {
             return;
         };
-        self.tell(networks.span, message.to_owned(), Some(help.to_owned()));
+        self.report(networks.span, message.to_owned(), Some(help.to_owned()));
     }
 
     /// A contract about a family of which it names no address covers nothing.
@@ -237,7 +237,7 @@ impl Check<'_> {
             Family::Ipv6 => ("IPv6", "IPv4"),
         };
         let message = format!("this contract covers nothing: all its addresses are {other}");
-        self.tell(family.span, message, Some(format!("name {name} addresses, or take family out")));
+        self.report(family.span, message, Some(format!("name {name} addresses, or take family out")));
     }
 }
 

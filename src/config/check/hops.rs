@@ -1,14 +1,14 @@
 //! Hops: how they are recognised, and whether anything could ever prove them.
 //!
 //! Contract: a kind of evidence that can never hold for a hop, and a key that nothing reads, are mistakes at their place.
-//! Limits: what the configuration alone can tell; whether an interface is captured is told by `advice`.
+//! Limits: what the configuration alone can tell; whether an interface is captured is told by `lints`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Check, ports, selectors};
-use crate::config::decode::At;
 use crate::config::file::HopFile;
+use crate::config::located::Located;
 use crate::config::problem::quoted;
 use crate::config::scalar::{InterfaceGlob, Label};
 use crate::path::{EvidenceKind, Hop, HopKind};
@@ -65,7 +65,7 @@ impl Known {
 }
 
 impl Check<'_> {
-    pub(super) fn hops(&mut self, file: &BTreeMap<At<Label>, At<HopFile>>) {
+    pub(super) fn hops(&mut self, file: &BTreeMap<Located<Label>, Located<HopFile>>) {
         for (name, hop) in file {
             if self.is_whole(hop) {
                 self.hop_mistakes(name, &hop.value);
@@ -74,11 +74,11 @@ impl Check<'_> {
         }
     }
 
-    fn hop_mistakes(&mut self, name: &At<Label>, hop: &HopFile) {
+    fn hop_mistakes(&mut self, name: &Located<Label>, hop: &HopFile) {
         let known = Known::of(hop);
         if let Some((lacks, help)) = known.lacks(hop.kind.value) {
             let message = format!("the hop {} has {lacks}", quoted(&name.value.0));
-            self.tell(name.span, message, Some(help.to_owned()));
+            self.report(name.span, message, Some(help.to_owned()));
             return;
         }
         if let Some(evidence) = &hop.evidence {
@@ -89,28 +89,28 @@ impl Check<'_> {
 
     fn evidence_mistakes(
         &mut self,
-        name: &At<Label>,
+        name: &Located<Label>,
         hop: &HopFile,
-        evidence: &At<Vec<At<EvidenceKind>>>,
+        evidence: &Located<Vec<Located<EvidenceKind>>>,
         known: &Known,
     ) {
         let usual = list(hop.kind.value.evidence());
         if evidence.value.is_empty() {
             let help = Some(format!("take the key out, or write [{usual}]"));
-            self.tell(evidence.span, "without evidence nothing can prove the hop".to_owned(), help);
+            self.report(evidence.span, "without evidence nothing can prove the hop".to_owned(), help);
         }
         for (index, kind) in evidence.value.iter().enumerate() {
             let word = kind.value.as_str();
             if evidence.value[..index].contains(kind) {
-                self.tell(kind.span, format!("{word} is named twice"), Some("name it once".to_owned()));
+                self.report(kind.span, format!("{word} is named twice"), Some("name it once".to_owned()));
             } else if let Some(lacks) = known.lacks_for(kind.value) {
                 let message = format!("{word} can never prove the hop {}: it has {lacks}", quoted(&name.value.0));
-                self.tell(kind.span, message, Some(format!("take {word} out, or give what it needs")));
+                self.report(kind.span, message, Some(format!("take {word} out, or give what it needs")));
             }
         }
     }
 
-    fn ports_nobody_reads(&mut self, name: &At<Label>, hop: &HopFile) {
+    fn ports_nobody_reads(&mut self, name: &Located<Label>, hop: &HopFile) {
         let Some(ports) = hop.ports.as_ref().filter(|ports| !ports.value.is_empty()) else { return };
         let evidence = hop.evidence();
         if evidence.is_empty() || evidence.iter().any(|kind| reads_ports(*kind)) {
@@ -123,7 +123,7 @@ impl Check<'_> {
         );
         let help =
             "ports of a hop are where it serves; which traffic must pass it is said by the ports of the contract";
-        self.tell(ports.span, message, Some(help.to_owned()));
+        self.report(ports.span, message, Some(help.to_owned()));
     }
 }
 

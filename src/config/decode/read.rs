@@ -7,8 +7,8 @@ use std::fmt::Display;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 
-use super::at::MARKER;
 use super::{Refusal, Why, place_of};
+use crate::config::located::MARKER;
 use crate::config::node::{Key, Kind, Node};
 use crate::config::problem::{quoted, split};
 use crate::config::source::Span;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Bounded, InterfaceGlob, Listen, Period, Socket};
+use crate::config::scalar::{Bounded, DurationText, InterfaceGlob, Listen, Socket};
 use crate::config::{InsideNamespaces, SnapLength, defaults};
 use crate::flow::MeterLimits;
 
@@ -54,7 +54,7 @@ pub(in crate::config) struct Runtime {
     /// of users (rootless Docker and Podman). Where sockets of a kind are given below, these take the place of root's usual one.
     pub discover: bool,
     /// How often the whole list of each runtime is compared, beside its events.
-    pub reconcile_interval: Period<1_000>,
+    pub reconcile_interval: DurationText<1_000>,
     /// Docker.
     pub docker: Docker,
     /// Podman.
@@ -69,7 +69,7 @@ impl Default for Runtime {
     fn default() -> Self {
         Self {
             discover: true,
-            reconcile_interval: Period::from_millis(defaults::RECONCILE_INTERVAL_MS),
+            reconcile_interval: DurationText::from_millis(defaults::RECONCILE_INTERVAL_MS),
             docker: Docker::default(),
             podman: Sockets::default(),
             containerd: Sockets::default(),
@@ -95,7 +95,7 @@ pub(in crate::config) struct Docker {
     /// Several sockets, where several Docker daemons run.
     pub sockets: Vec<Socket>,
     /// How often Docker's whole list is compared, if not as often as `runtime.reconcile_interval`.
-    pub reconcile_interval: Option<Period<1_000>>,
+    pub reconcile_interval: Option<DurationText<1_000>>,
 }
 
 /// Metrics and health over HTTP.
@@ -120,20 +120,20 @@ pub(in crate::config) struct Flows {
     /// Flows held at once; when full, the longest idle is evicted and counted.
     pub max_flows: Bounded<1, 16_777_216>,
     /// A flow without a packet for so long has ended; `0s`: never.
-    pub idle_timeout: Period<0>,
+    pub idle_timeout: DurationText<0>,
     /// A flow that lasts longer is reported and goes on in a new record; `0s`: never.
-    pub active_timeout: Period<0>,
+    pub active_timeout: DurationText<0>,
     /// Between two updates of one flow.
-    pub update_interval: Period<100>,
+    pub update_interval: DurationText<100>,
 }
 
 impl Default for Flows {
     fn default() -> Self {
         Self {
             max_flows: Bounded(defaults::METER_MAX_FLOWS),
-            idle_timeout: Period::from_millis(defaults::IDLE_TIMEOUT_MS),
-            active_timeout: Period::from_millis(defaults::ACTIVE_TIMEOUT_MS),
-            update_interval: Period::from_millis(defaults::FLOW_UPDATE_INTERVAL_MS),
+            idle_timeout: DurationText::from_millis(defaults::IDLE_TIMEOUT_MS),
+            active_timeout: DurationText::from_millis(defaults::ACTIVE_TIMEOUT_MS),
+            update_interval: DurationText::from_millis(defaults::FLOW_UPDATE_INTERVAL_MS),
         }
     }
 }
@@ -155,13 +155,13 @@ impl Flows {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Detection {
     /// How long a flow waits for the runtime to tell whose address it is.
-    pub attribution_grace: Period<0>,
+    pub attribution_grace: DurationText<0>,
     /// How long an attempt waits for an answer before it is judged as an attempt.
-    pub answer_grace: Period<0>,
+    pub answer_grace: DurationText<0>,
     /// How long a flow waits to be seen at a hop's own observation point, and for its translation to be told.
-    pub transit_grace: Period<300>,
+    pub transit_grace: DurationText<300>,
     /// How long after its start a hop may take to become ready; who started with it and went ahead of it is told as such.
-    pub startup_grace: Period<0>,
+    pub startup_grace: DurationText<0>,
     /// Flows whose judgement is remembered at once; when full, the oldest is forgotten and counted.
     pub max_flows: Bounded<1, 16_777_216>,
 }
@@ -169,10 +169,10 @@ pub(in crate::config) struct Detection {
 impl Default for Detection {
     fn default() -> Self {
         Self {
-            attribution_grace: Period::from_millis(defaults::ATTRIBUTION_GRACE_MS),
-            answer_grace: Period::from_millis(defaults::ANSWER_GRACE_MS),
-            transit_grace: Period::from_millis(defaults::TRANSIT_GRACE_MS),
-            startup_grace: Period::from_millis(defaults::STARTUP_GRACE_MS),
+            attribution_grace: DurationText::from_millis(defaults::ATTRIBUTION_GRACE_MS),
+            answer_grace: DurationText::from_millis(defaults::ANSWER_GRACE_MS),
+            transit_grace: DurationText::from_millis(defaults::TRANSIT_GRACE_MS),
+            startup_grace: DurationText::from_millis(defaults::STARTUP_GRACE_MS),
             max_flows: Bounded(defaults::ENGINE_MAX_FLOWS),
         }
     }
@@ -185,12 +185,15 @@ pub(in crate::config) struct Inventory {
     /// Workloads remembered at once, the ended ones included.
     pub max_workloads: Bounded<1, 1_000_000>,
     /// How long an ended workload is remembered.
-    pub remember: Period<0>,
+    pub remember: DurationText<0>,
 }
 
 impl Default for Inventory {
     fn default() -> Self {
-        Self { max_workloads: Bounded(defaults::MAX_WORKLOADS), remember: Period::from_millis(defaults::REMEMBER_MS) }
+        Self {
+            max_workloads: Bounded(defaults::MAX_WORKLOADS),
+            remember: DurationText::from_millis(defaults::REMEMBER_MS),
+        }
     }
 }
 
@@ -199,9 +202,9 @@ impl Default for Inventory {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Alerts {
     /// Between two counted updates of one alert.
-    pub update_interval: Period<100>,
+    pub update_interval: DurationText<100>,
     /// An alert that is not repeated for so long is closed; the same cause then raises a new one.
-    pub close_after: Period<1_000>,
+    pub close_after: DurationText<1_000>,
     /// Alerts open at once; when full, the oldest is closed.
     pub max_open: Bounded<1, 1_000_000>,
     /// Destinations listed in one alert; further ones are counted.
@@ -211,8 +214,8 @@ pub(in crate::config) struct Alerts {
 impl Default for Alerts {
     fn default() -> Self {
         Self {
-            update_interval: Period::from_millis(defaults::ALERT_UPDATE_INTERVAL_MS),
-            close_after: Period::from_millis(defaults::CLOSE_AFTER_MS),
+            update_interval: DurationText::from_millis(defaults::ALERT_UPDATE_INTERVAL_MS),
+            close_after: DurationText::from_millis(defaults::CLOSE_AFTER_MS),
             max_open: Bounded(defaults::MAX_OPEN_ALERTS),
             max_destinations: Bounded(defaults::MAX_DESTINATIONS),
         }

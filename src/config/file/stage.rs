@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::config::decode::At;
+use crate::config::located::Located;
 
 /// What stands for one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +17,16 @@ pub(in crate::config) enum StageFile {
     /// A hop.
     One(String),
     /// Any one of these hops.
-    AnyOf(Vec<At<String>>),
+    AnyOf(Vec<Located<String>>),
 }
 
-impl At<StageFile> {
+impl Located<StageFile> {
     /// The names and their places.
-    pub(in crate::config) fn names(&self) -> Vec<At<&str>> {
+    pub(in crate::config) fn names(&self) -> Vec<Located<&str>> {
         match &self.value {
-            StageFile::One(name) => vec![At { value: name, span: self.span, id: self.id }],
+            StageFile::One(name) => vec![Located { value: name, span: self.span, id: self.id }],
             StageFile::AnyOf(names) => {
-                names.iter().map(|name| At { value: name.value.as_str(), span: name.span, id: name.id }).collect()
+                names.iter().map(|name| Located { value: name.value.as_str(), span: name.span, id: name.id }).collect()
             }
         }
     }

@@ -75,12 +75,12 @@ impl<const MIN: u64, const MAX: u64> JsonSchema for Bounded<MIN, MAX> {
 
 /// A duration of at least `MIN_MS` milliseconds and at most a year: `600ms`, `10s`, `5m`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) struct Period<const MIN_MS: u64>(u64);
+pub(in crate::config) struct DurationText<const MIN_MS: u64>(u64);
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const LONGEST_MS: u64 = 366 * 86_400_000;
 
-impl<const MIN_MS: u64> Period<MIN_MS> {
+impl<const MIN_MS: u64> DurationText<MIN_MS> {
     /// From milliseconds; for defaults.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -128,7 +128,7 @@ fn millis(text: &str) -> Option<u64> {
 }
 
 /// With the largest unit that gives a whole number.
-impl<const MIN_MS: u64> fmt::Display for Period<MIN_MS> {
+impl<const MIN_MS: u64> fmt::Display for DurationText<MIN_MS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fits = |(_, factor): &&(&str, u64)| self.0 != 0 && self.0.is_multiple_of(*factor);
         let (unit, factor) = UNITS.iter().find(fits).unwrap_or(&("s", 1_000));
@@ -136,19 +136,19 @@ impl<const MIN_MS: u64> fmt::Display for Period<MIN_MS> {
     }
 }
 
-impl<const MIN_MS: u64> Serialize for Period<MIN_MS> {
+impl<const MIN_MS: u64> Serialize for DurationText<MIN_MS> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de, const MIN_MS: u64> Deserialize<'de> for Period<MIN_MS> {
+impl<'de, const MIN_MS: u64> Deserialize<'de> for DurationText<MIN_MS> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
-impl<const MIN_MS: u64> JsonSchema for Period<MIN_MS> {
+impl<const MIN_MS: u64> JsonSchema for DurationText<MIN_MS> {
     fn inline_schema() -> bool {
         true
     }
@@ -182,7 +182,7 @@ mod tests {
             ("1000ms", 1_000, "1s"),
             ("0s", 0, "0s"),
         ] {
-            let period = Period::<0>::parse(text).expect(text);
+            let period = DurationText::<0>::parse(text).expect(text);
             assert_eq!((period.0, period.to_string().as_str()), (ms, printed));
         }
     }
@@ -204,10 +204,10 @@ mod tests {
             "é",
             "1é",
         ] {
-            let error = Period::<0>::parse(text).expect_err(text);
+            let error = DurationText::<0>::parse(text).expect_err(text);
             assert!(error.contains("; "), "{error}");
         }
-        assert!(Period::<0>::parse("10").expect_err("no unit").contains("has no unit"));
-        assert!(Period::<1000>::parse("999ms").expect_err("short").contains("from 1s to 366d"));
+        assert!(DurationText::<0>::parse("10").expect_err("no unit").contains("has no unit"));
+        assert!(DurationText::<1000>::parse("999ms").expect_err("short").contains("from 1s to 366d"));
     }
 }

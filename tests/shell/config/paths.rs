@@ -12,7 +12,7 @@ fn loaded(text: &str) -> Loaded {
 }
 
 fn advice(loaded: &Loaded) -> Vec<String> {
-    loaded.advice.iter().map(ToString::to_string).collect()
+    loaded.lints.iter().map(ToString::to_string).collect()
 }
 
 /// `via ids[inline:transit] > a[gateway:next_hop] | b[gateway:next_hop]`, or `deny`.

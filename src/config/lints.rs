@@ -8,42 +8,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::InsideNamespaces;
-use super::decode::At;
 use super::defaults;
 use super::file::{Capture, ContractFile, FileConfig, HopFile, StageFile};
+use super::located::Located;
 use super::problem::{Problem, quoted};
 use super::source::{Sources, Span};
 use crate::detect::rules;
 use crate::path::{EvidenceKind, HopKind, Service};
 
 /// Everything that is hardly meant, in the order of the file.
-pub(super) fn advice(sources: &Sources, file: &FileConfig) -> Vec<Problem> {
+pub(super) fn lints(sources: &Sources, file: &FileConfig) -> Vec<Problem> {
     let hops: Hops = file.hops.iter().map(|(name, hop)| (name.value.0.as_str(), &hop.value)).collect();
-    let mut told = Vec::new();
-    told.extend(unused_hops(file));
-    told.extend(unwatched_hops(file));
-    told.extend(file.contracts.iter().flat_map(|contract| after_the_end(&contract.value, &hops)));
-    told.extend(silent_rules(file, &hops));
-    told.sort_by_key(|(span, _)| *span);
-    told.into_iter().map(|(span, text)| Problem::at(sources, span, text)).collect()
+    let mut lints = Vec::new();
+    lints.extend(unused_hops(file));
+    lints.extend(unwatched_hops(file));
+    lints.extend(file.contracts.iter().flat_map(|contract| after_the_end(&contract.value, &hops)));
+    lints.extend(silent_rules(file, &hops));
+    lints.sort_by_key(|(span, _)| *span);
+    lints.into_iter().map(|(span, text)| Problem::at(sources, span, text)).collect()
 }
 
 type Hops<'a> = BTreeMap<&'a str, &'a HopFile>;
-type Told = (Span, String);
+type Lint = (Span, String);
 
-fn stages(contract: &ContractFile) -> &[At<StageFile>] {
+fn stages(contract: &ContractFile) -> &[Located<StageFile>] {
     contract.via.as_ref().map_or(&[], |via| &via.value)
 }
 
-fn unused_hops(file: &FileConfig) -> Vec<Told> {
-    let names = file.contracts.iter().flat_map(|contract| stages(&contract.value)).flat_map(At::names);
+fn unused_hops(file: &FileConfig) -> Vec<Lint> {
+    let names = file.contracts.iter().flat_map(|contract| stages(&contract.value)).flat_map(Located::names);
     let used: BTreeSet<&str> = names.map(|name| name.value).collect();
     let unused = file.hops.keys().filter(|name| !used.contains(name.value.0.as_str()));
     unused.map(|name| (name.span, format!("no contract goes via the hop {}", quoted(&name.value.0)))).collect()
 }
 
 /// Hops whose own observation point is not captured, so that their flows will be unobservable; and interfaces that nothing looks at.
-fn unwatched_hops(file: &FileConfig) -> Vec<Told> {
+fn unwatched_hops(file: &FileConfig) -> Vec<Lint> {
     let captured = globs(&file.capture);
     let hops = file.hops.iter().filter_map(|(name, hop)| {
         let text = unwatched(&hop.value, &file.capture, &captured)?;
@@ -80,35 +80,36 @@ fn globs(capture: &Capture) -> GlobSet {
 }
 
 /// A flow ends at an endpoint; what routes or inspects it comes before that.
-fn after_the_end(contract: &ContractFile, hops: &Hops) -> Vec<Told> {
-    let kinds = |stage: &At<StageFile>| -> Vec<HopKind> {
+fn after_the_end(contract: &ContractFile, hops: &Hops) -> Vec<Lint> {
+    let kinds = |stage: &Located<StageFile>| -> Vec<HopKind> {
         stage.names().iter().filter_map(|name| Some(hops.get(name.value)?.kind.value)).collect()
     };
-    let is_end = |stage: &At<StageFile>| kinds(stage).contains(&HopKind::Endpoint);
-    let is_on_the_way =
-        |stage: &At<StageFile>| kinds(stage).iter().any(|kind| *kind != HopKind::Endpoint && *kind != HopKind::Mirror);
+    let is_end = |stage: &Located<StageFile>| kinds(stage).contains(&HopKind::Endpoint);
+    let is_on_the_way = |stage: &Located<StageFile>| {
+        kinds(stage).iter().any(|kind| *kind != HopKind::Endpoint && *kind != HopKind::Mirror)
+    };
     let after = stages(contract).iter().skip_while(|stage| !is_end(stage)).filter(|stage| is_on_the_way(stage));
     let text = "this stands behind the hop at which the flow ends; what that hop sends on is a flow of its own";
     after.map(|stage| (stage.span, text.to_owned())).collect()
 }
 
 /// Contracts and exceptions whose rule is off.
-fn silent_rules(file: &FileConfig, hops: &Hops) -> Vec<Told> {
+fn silent_rules(file: &FileConfig, hops: &Hops) -> Vec<Lint> {
     let known: BTreeSet<&str> = rules::ALL.iter().map(|rule| rule.name).collect();
     let enabled: BTreeSet<&str> = rules::enabled(&file.rules).iter().map(|rule| rule.meta().name).collect();
     let is_off = |rule: &str| known.contains(rule) && !enabled.contains(rule);
-    let mut told = Vec::new();
-    for At { value, .. } in &file.contracts {
+    let mut lints = Vec::new();
+    for Located { value, .. } in &file.contracts {
         for rule in rules_of(value, hops).into_iter().filter(|rule| is_off(rule)) {
             let text = format!("the contract {} is judged, but the rule {rule} is off", quoted(&value.name.value.0));
-            told.push((value.name.span, text));
+            lints.push((value.name.span, text));
         }
     }
-    for At { value, .. } in file.exceptions.iter().filter(|exception| is_off(&exception.value.rule.value)) {
+    for Located { value, .. } in file.exceptions.iter().filter(|exception| is_off(&exception.value.rule.value)) {
         let text = format!("the rule {} is off, so nothing needs this exception", value.rule.value);
-        told.push((value.rule.span, text));
+        lints.push((value.rule.span, text));
     }
-    told
+    lints
 }
 
 /// The rules that speak when a contract is broken.
@@ -121,7 +122,8 @@ fn rules_of(contract: &ContractFile, hops: &Hops) -> BTreeSet<&'static str> {
     if contract.deny.value {
         return [endpoint].into();
     }
-    let kinds = stages(contract).iter().flat_map(At::names).filter_map(|name| Some(hops.get(name.value)?.kind.value));
+    let kinds =
+        stages(contract).iter().flat_map(Located::names).filter_map(|name| Some(hops.get(name.value)?.kind.value));
     let rule = |kind| match kind {
         HopKind::Endpoint => endpoint,
         HopKind::Gateway => "gateway-skipped",
