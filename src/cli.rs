@@ -8,13 +8,13 @@ mod completions;
 mod config;
 mod flows;
 mod inventory;
-mod node;
 mod paths;
 mod record;
 mod replay;
 mod rules;
 mod sniff;
 mod top;
+mod tree_printer;
 mod verify;
 
 use std::process::ExitCode;

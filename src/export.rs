@@ -7,10 +7,10 @@
 
 mod conn;
 mod csv;
+mod fast_format;
 mod jsonl;
 mod lines;
 mod record;
-mod stamp;
 mod text;
 mod zeek;
 

@@ -2,7 +2,7 @@
 //!
 //! Contract: answers from the latest [`Snapshot`]; never touches the engine. Design: the engine's thread publishes, requests read.
 
-mod bounded;
+mod bounded_listener;
 mod http;
 pub mod metrics;
 mod snapshot;

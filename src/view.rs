@@ -1,18 +1,18 @@
 //! The live view of a terminal: what `hopwatch top` shows, and what its keys do.
 //!
-//! Contract: draws a [`Shot`] and nothing else; no clock, no thread, no terminal of its own. Text of runtimes is attacker-chosen: what a
+//! Contract: draws a [`TopSnapshot`] and nothing else; no clock, no thread, no terminal of its own. Text of runtimes is attacker-chosen: what a
 //! terminal would obey is shown as escapes, and every text is cut by the width that it takes on the screen.
 //! Limits: from 20 columns and 5 lines on; columns that find no room are left out, the name last.
 //! Design: [`Top`] is the state between two keys, `draw` a function of it, so that tests draw into memory.
 
 mod draw;
+mod format;
 mod keys;
 mod panes;
 mod rates;
 mod state;
 mod style;
 mod table;
-mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 
 /// What the engine's thread publishes.
 #[derive(Clone, Debug)]
-pub struct Shot {
+pub struct TopSnapshot {
     /// When.
     pub at: Timestamp,
     /// When the observation began.
@@ -49,7 +49,7 @@ pub struct Shot {
     pub revision: u64,
 }
 
-impl Default for Shot {
+impl Default for TopSnapshot {
     fn default() -> Self {
         Self {
             at: Timestamp::from_nanos(0),
@@ -66,10 +66,10 @@ impl Default for Shot {
     }
 }
 
-impl Shot {
+impl TopSnapshot {
     /// Whether a person would see a difference.
     pub fn differs_from(&self, other: &Self) -> bool {
-        let seconds = |shot: &Self| shot.at.since(shot.started).as_secs();
+        let seconds = |snapshot: &Self| snapshot.at.since(snapshot.started).as_secs();
         self.revision != other.revision
             || (self.packets, self.dropped, self.points) != (other.packets, other.dropped, other.points)
             || seconds(self) != seconds(other)

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::WorkloadStatsLimits;
-use crate::view::Shot;
+use crate::view::TopSnapshot;
 
 /// Bounds of what is shown.
 pub const LIMITS: WorkloadStatsLimits = WorkloadStatsLimits { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
@@ -14,18 +14,18 @@ pub const LIMITS: WorkloadStatsLimits = WorkloadStatsLimits { rows: 20_000, flow
 /// The latest shot, shared between the engine's thread and the terminal, and the way to end.
 #[derive(Clone, Debug, Default)]
 pub struct Screen {
-    shot: Arc<Mutex<Arc<Shot>>>,
+    shot: Arc<Mutex<Arc<TopSnapshot>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Screen {
     /// Replaces the shot.
-    pub fn publish(&self, shot: Shot) {
+    pub fn publish(&self, shot: TopSnapshot) {
         *self.shot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shot);
     }
 
     /// The latest one.
-    pub fn read(&self) -> Arc<Shot> {
+    pub fn read(&self) -> Arc<TopSnapshot> {
         Arc::clone(&self.shot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Contract: the terminal is given back on every way out: the key, a signal, an error, a panic of either thread. Drawn at most ten times
 //! a second, and only when something changed. Limits: [`super::screen::LIMITS`]; the log keeps [`KEPT`] lines.
-//! Design: the engine's thread publishes a [`Shot`] that this one reads; neither waits for the other, and capture knows nothing of it.
+//! Design: the engine's thread publishes a [`TopSnapshot`] that this one reads; neither waits for the other, and capture knows nothing of it.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
@@ -19,7 +19,7 @@ use super::delivery::Delivery;
 use super::live::{self, LiveOptions};
 use super::screen::Screen;
 use super::summary::Summary;
-use crate::view::{Act, Shot, Top, draw, text};
+use crate::view::{Act, Top, TopSnapshot, draw, text};
 
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
@@ -83,7 +83,7 @@ pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
         std::thread::sleep(FRAME);
         let shot = screen.read();
         seen.note(&shot);
-        top.take(&shot);
+        top.update(&shot);
     }
     screen.stop().store(true, Ordering::Relaxed);
     join(engine)?;
@@ -102,7 +102,7 @@ struct FrameCheck {
 }
 
 impl FrameCheck {
-    fn note(&mut self, shot: &Shot) {
+    fn note(&mut self, shot: &TopSnapshot) {
         self.points = self.points.max(shot.points);
         self.heard |= shot.runtimes.values().any(|answers| *answers);
         if shot.points == 0 && !shot.not_ready.is_empty() {
@@ -157,7 +157,7 @@ fn show(screen: &Screen, engine: &Running) -> anyhow::Result<()> {
     let mut top = Top::new(&host());
     let (mut changed, mut drawn) = (true, None::<Instant>);
     while !engine.is_finished() {
-        changed |= top.take(&screen.read());
+        changed |= top.update(&screen.read());
         let wait = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
         if changed && wait.is_zero() {
             terminal.0.draw(|frame| draw(&mut top, frame)).context("drawing on the terminal")?;

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 
 use super::Outcome;
 use super::captures::{Progress, progress_bar};
-use super::node::Node;
 use super::replay::Sources;
+use super::tree_printer::Node;
 use crate::app::paths;
 use crate::app::replay::ReplayOptions;
 use crate::config::{self, Config, InsideNamespaces};

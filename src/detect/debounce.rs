@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspicion_that_stands_is_told_once_at_its_time() {
+    fn a_suspicion_that_stands_is_reported_once_at_its_time() {
         let mut held = PendingFindings::default();
         assert_eq!(held.observe(&1, "a", at(0), at(1000)), Next::Schedule(at(1000)));
         assert_eq!(held.observe(&1, "a", at(500), at(1500)), Next::Nothing);

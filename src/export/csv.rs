@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 
 use super::record::Flags;
-use super::{FlowWriter, conn, stamp};
+use super::{FlowWriter, conn, fast_format};
 use crate::escape::printable;
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Mac, Side};
 use crate::time::Timestamp;
@@ -153,8 +153,8 @@ impl<W: Write> Fields<W> {
 
     fn record(&mut self, record: &FlowRecord, reason: EndReason) -> io::Result<()> {
         self.text(record.point.as_str())?;
-        self.text(stamp::rfc3339(record.start).as_str())?;
-        self.text(stamp::rfc3339(record.end).as_str())?;
+        self.text(fast_format::rfc3339(record.start).as_str())?;
+        self.text(fast_format::rfc3339(record.end).as_str())?;
         self.value(record.tuple.protocol.0)?;
         self.end(record.tuple.orig, record.orig)?;
         self.end(record.tuple.resp, record.resp)?;
@@ -200,7 +200,7 @@ impl<W: Write> Fields<W> {
     }
 
     fn mac(&mut self, mac: Option<Mac>) -> io::Result<()> {
-        self.optional(mac.map(stamp::mac).as_ref().map(stamp::Short::as_str))
+        self.optional(mac.map(fast_format::mac).as_ref().map(fast_format::Short::as_str))
     }
 
     fn facts(&mut self, app: &AppFacts) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::stamp;
+use super::fast_format;
 use crate::flow::community_id;
 use crate::input::{
     ConnState, DnsMessage, EchoFacts, EndReason, Endpoint, FlowRecord, History, HttpRequest, Mac, ObservationPoint,
@@ -302,13 +302,13 @@ impl<'a> FlowLine<'a> {
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(stamp::rfc3339(*time).as_str())
+    serializer.serialize_str(fast_format::rfc3339(*time).as_str())
 }
 
 #[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn mac<S: Serializer>(mac: &Option<Mac>, serializer: S) -> Result<S::Ok, S::Error> {
     match *mac {
-        Some(mac) => serializer.serialize_str(stamp::mac(mac).as_str()),
+        Some(mac) => serializer.serialize_str(fast_format::mac(mac).as_str()),
         None => serializer.serialize_none(),
     }
 }

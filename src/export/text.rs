@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 
 use super::lines::Lines;
-use super::{FlowWriter, conn, stamp};
+use super::{FlowWriter, conn, fast_format};
 use crate::escape::printable;
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, HttpRequest, Protocol};
 use crate::time::Timestamp;
@@ -66,11 +66,11 @@ type Written = io::Result<()>;
 fn line(out: &mut Vec<u8>, record: &FlowRecord) -> Written {
     let (orig, resp) = (record.orig.counters, record.resp.counters);
     // To microseconds; JSON has them to the nanosecond.
-    out.extend_from_slice(&stamp::rfc3339(record.start).as_bytes()[..26]);
+    out.extend_from_slice(&fast_format::rfc3339(record.start).as_bytes()[..26]);
     out.extend_from_slice(b"Z ");
     let lasted = i128::from(record.end.as_nanos()) - i128::from(record.start.as_nanos());
     right(out, 12, |out| {
-        stamp::seconds(out, lasted);
+        fast_format::seconds(out, lasted);
         Ok(())
     })?;
     left(out, 5, |out| write!(out, "{}", record.tuple.protocol))?;

@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use super::lines::Lines;
-use super::{FlowWriter, conn, stamp};
+use super::{FlowWriter, conn, fast_format};
 use crate::flow::{ZeekConn, zeek_conn};
 use crate::input::{EndReason, FlowId, FlowRecord};
 use crate::time::Timestamp;
@@ -58,7 +58,7 @@ impl<W: Write> Zeek<W> {
             b"#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n",
         );
         out.extend_from_slice(b"#open\t");
-        out.extend_from_slice(stamp::dashed(at).as_bytes());
+        out.extend_from_slice(fast_format::dashed(at).as_bytes());
         for (title, values) in [("\n#fields", FIELDS.map(|field| field.0)), ("\n#types", FIELDS.map(|field| field.1))] {
             out.extend_from_slice(title.as_bytes());
             for value in values {
@@ -91,7 +91,7 @@ impl<W: Write> FlowWriter for Zeek<W> {
         }
         let out = self.lines.buffer();
         out.extend_from_slice(b"#close\t");
-        out.extend_from_slice(stamp::dashed(at).as_bytes());
+        out.extend_from_slice(fast_format::dashed(at).as_bytes());
         self.lines.end_line()?;
         self.lines.flush()
     }
@@ -102,7 +102,7 @@ fn line(out: &mut Vec<u8>, record: &FlowRecord) -> io::Result<()> {
     let (tuple, orig, resp) = (&record.tuple, record.orig.counters, record.resp.counters);
     let flag = |yes: bool| if yes { 'T' } else { 'F' };
     let nanos = |time: Timestamp| i128::from(time.as_nanos());
-    stamp::seconds(out, nanos(record.start));
+    fast_format::seconds(out, nanos(record.start));
     out.push(b'\t');
     out.extend_from_slice(&uid(record.id));
     write!(out, "\t{}\t{}\t{}\t{}\t", tuple.orig.ip, tuple.orig.port, tuple.resp.ip, tuple.resp.port)?;
@@ -113,7 +113,7 @@ fn line(out: &mut Vec<u8>, record: &FlowRecord) -> io::Result<()> {
     // Zeek leaves duration and sizes unset where the first packet is also the last.
     let duration = nanos(record.end) - nanos(record.start);
     if duration > 0 {
-        stamp::seconds(out, duration);
+        fast_format::seconds(out, duration);
         write!(out, "\t{}\t{}", orig.payload_bytes, resp.payload_bytes)?;
     } else {
         out.extend_from_slice(b"-\t-\t-");

@@ -15,7 +15,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::bounded::{BoundedListener, Limits};
+use super::bounded_listener::{BoundedListener, Limits};
 use super::{SnapshotCell, metrics};
 
 /// A scraper's header is a few hundred bytes; an exchange takes milliseconds, and the usual scrape interval is 15 s.

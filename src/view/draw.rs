@@ -10,9 +10,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Wrap};
 
+use super::format::{clock, count, safe, short, span};
 use super::keys::KEYS;
 use super::style::{BAD, BOLD, DIM, GOOD, WARN};
-use super::words::{clock, count, safe, short, span};
 use super::{Top, panes, table};
 
 /// From here on there is a pane under the table.
@@ -73,7 +73,8 @@ pub(super) fn frame(top: &mut Top, width: u16, height: u16) -> String {
             if covered == 0 {
                 line.push_str(cell.symbol());
             }
-            let covered = if covered == 0 { super::words::width(cell.symbol()).saturating_sub(1) } else { covered - 1 };
+            let covered =
+                if covered == 0 { super::format::width(cell.symbol()).saturating_sub(1) } else { covered - 1 };
             (line, covered)
         });
         text.push_str(line.0.trim_end());
@@ -86,22 +87,22 @@ pub(super) fn frame(top: &mut Top, width: u16, height: u16) -> String {
 
 fn head(top: &Top, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![first_line(top), traffic_line(top), runtimes_line(top)];
-    if let Some(first) = top.shot.not_ready.first() {
-        let more = top.shot.not_ready.len() - 1;
+    if let Some(first) = top.snapshot.not_ready.first() {
+        let more = top.snapshot.not_ready.len() - 1;
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        let told = safe(first, width.saturating_sub(more.len() + 10));
-        lines.push(Line::from(vec![Span::styled("not seen: ", WARN), Span::raw(told + &more)]));
+        let text = safe(first, width.saturating_sub(more.len() + 10));
+        lines.push(Line::from(vec![Span::styled("not seen: ", WARN), Span::raw(text + &more)]));
     }
     lines
 }
 
 fn first_line(top: &Top) -> Line<'static> {
-    let shot = &top.shot;
+    let snapshot = &top.snapshot;
     let mut spans = vec![
         Span::styled("hopwatch top ", BOLD),
         Span::raw(safe(&top.host, 40)),
-        Span::raw(format!("  up {}", span(shot.at.since(shot.started).as_secs()))),
-        Span::raw(format!("  {} UTC", clock(shot.at))),
+        Span::raw(format!("  up {}", span(snapshot.at.since(snapshot.started).as_secs()))),
+        Span::raw(format!("  {} UTC", clock(snapshot.at))),
     ];
     if top.paused {
         spans.push(Span::styled("  PAUSED", WARN));
@@ -110,17 +111,17 @@ fn first_line(top: &Top) -> Line<'static> {
 }
 
 fn traffic_line(top: &Top) -> Line<'static> {
-    let shot = &top.shot;
-    let (packets, bytes) = top.rates.of_host(shot);
+    let snapshot = &top.snapshot;
+    let (packets, bytes) = top.rates.of_host(snapshot);
     let followed: u64 =
         top.lines.iter().filter(|line| line.row.who.workload().is_some()).map(|l| l.row.tally.flows_now).sum();
-    let lost = Span::styled(format!("{} lost", count(shot.dropped)), if shot.dropped > 0 { BAD } else { GOOD });
+    let lost = Span::styled(format!("{} lost", count(snapshot.dropped)), if snapshot.dropped > 0 { BAD } else { GOOD });
     let rest = format!(
         "{} packets/s  {}B/s  {} packets  {} interfaces  {} flows now  ",
         short(packets),
         short(bytes),
-        count(shot.packets),
-        shot.points,
+        count(snapshot.packets),
+        snapshot.points,
         count(followed),
     );
     Line::from(vec![Span::raw(rest), lost])
@@ -128,10 +129,10 @@ fn traffic_line(top: &Top) -> Line<'static> {
 
 fn runtimes_line(top: &Top) -> Line<'static> {
     let mut spans = vec![Span::raw("runtimes: ")];
-    if top.shot.runtimes.is_empty() {
+    if top.snapshot.runtimes.is_empty() {
         spans.push(Span::styled("none heard yet", WARN));
     }
-    for (number, (name, answers)) in top.shot.runtimes.iter().enumerate() {
+    for (number, (name, answers)) in top.snapshot.runtimes.iter().enumerate() {
         let (word, style) = if *answers { ("connected", GOOD) } else { ("not connected", BAD) };
         spans.push(Span::raw(format!("{}{} ", if number > 0 { ", " } else { "" }, safe(name, 40))));
         spans.push(Span::styled(word, style));

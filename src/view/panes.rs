@@ -9,10 +9,10 @@ use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Block, Borders, Paragraph};
 
 use super::Top;
+use super::format::{clock, count, safe};
 use super::state::Line;
 use super::style::{BAD, BOLD, DIM, WARN};
 use super::table::network;
-use super::words::{clock, count, safe};
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::engine::FlowLine;
@@ -27,7 +27,7 @@ pub(super) fn alerts(top: &Top, frame: &mut Frame<'_>, area: Rect) {
     if area.height == 0 {
         return;
     }
-    let alerts = &top.shot.workloads.alerts;
+    let alerts = &top.snapshot.workloads.alerts;
     let shown = alerts.iter().take(usize::from(area.height));
     let mut lines: Vec<Text<'_>> = shown.map(|alert| alert_line(alert)).collect();
     if lines.is_empty() {
@@ -104,14 +104,14 @@ fn totals(line: &Line) -> Text<'static> {
     let tally = &line.row.tally;
     let how: Vec<_> = tally.how.iter().map(|(how, n)| format!("{} {}", how.as_str(), count(*n))).collect();
     let [exact, likely, ambiguous] = tally.confidence.map(count);
-    let told = format!(
+    let text = format!(
         "{} flows, {}B in, {}B out; attributed: {exact} exactly, {likely} likely, {ambiguous} ambiguously ({})",
         count(tally.flows),
         count(tally.bytes_in),
         count(tally.bytes_out),
         if how.is_empty() { "-".to_owned() } else { how.join(", ") },
     );
-    field("so far", &told)
+    field("so far", &text)
 }
 
 fn flow_line(flow: &FlowLine) -> Text<'static> {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::Shot;
+use super::TopSnapshot;
 use crate::engine::{Tally, Who};
 use crate::time::Timestamp;
 
@@ -43,35 +43,35 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// Notes a shot, unless the last one is too fresh.
-    pub(super) fn note(&mut self, shot: &Shot) {
-        if self.samples.back().is_some_and(|last| shot.at >= last.at && shot.at.since(last.at) < STEP) {
+    /// Notes a snapshot, unless the last one is too fresh.
+    pub(super) fn record(&mut self, snapshot: &TopSnapshot) {
+        if self.samples.back().is_some_and(|last| snapshot.at >= last.at && snapshot.at.since(last.at) < STEP) {
             return;
         }
         let row = |tally: &Tally| (tally.flows, tally.bytes_in, tally.bytes_out);
-        let rows = shot.workloads.rows.iter().map(|shown| (shown.who.clone(), row(&shown.tally))).collect();
-        self.samples.push_back(Sample { at: shot.at, packets: shot.packets, bytes: shot.bytes, rows });
+        let rows = snapshot.workloads.rows.iter().map(|shown| (shown.who.clone(), row(&shown.tally))).collect();
+        self.samples.push_back(Sample { at: snapshot.at, packets: snapshot.packets, bytes: snapshot.bytes, rows });
         while self.samples.len() > SAMPLES {
             self.samples.pop_front();
         }
     }
 
     /// The sample to compare with, and how long ago that was.
-    fn since(&self, shot: &Shot) -> Option<(&Sample, f64)> {
-        let begin = shot.at.minus(WINDOW);
-        let sample = self.samples.iter().find(|sample| sample.at >= begin && sample.at < shot.at)?;
-        Some((sample, shot.at.since(sample.at).as_secs_f64()))
+    fn since(&self, snapshot: &TopSnapshot) -> Option<(&Sample, f64)> {
+        let begin = snapshot.at.minus(WINDOW);
+        let sample = self.samples.iter().find(|sample| sample.at >= begin && sample.at < snapshot.at)?;
+        Some((sample, snapshot.at.since(sample.at).as_secs_f64()))
     }
 
     /// Packets and bytes a second, over all points.
-    pub(super) fn of_host(&self, shot: &Shot) -> (f64, f64) {
-        let Some((sample, seconds)) = self.since(shot) else { return (0.0, 0.0) };
-        (per(sample.packets, shot.packets, seconds), per(sample.bytes, shot.bytes, seconds))
+    pub(super) fn of_host(&self, snapshot: &TopSnapshot) -> (f64, f64) {
+        let Some((sample, seconds)) = self.since(snapshot) else { return (0.0, 0.0) };
+        (per(sample.packets, snapshot.packets, seconds), per(sample.bytes, snapshot.bytes, seconds))
     }
 
     /// Of a row.
-    pub(super) fn of(&self, shot: &Shot, who: &Who, tally: &Tally) -> Rate {
-        let Some((sample, seconds)) = self.since(shot) else { return Rate::default() };
+    pub(super) fn of(&self, snapshot: &TopSnapshot, who: &Who, tally: &Tally) -> Rate {
+        let Some((sample, seconds)) = self.since(snapshot) else { return Rate::default() };
         let (flows, bytes_in, bytes_out) = sample.rows.get(who).copied().unwrap_or_default();
         Rate {
             flows: per(flows, tally.flows, seconds),

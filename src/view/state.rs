@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ratatui::widgets::TableState;
 
-use super::Shot;
+use super::TopSnapshot;
 use super::rates::{Rate, Rates};
 use crate::engine::{Who, WorkloadRow};
 use crate::input::NetworkMode;
@@ -82,7 +82,7 @@ impl Line {
 #[allow(clippy::struct_excessive_bools, reason = "four switches of the keyboard, each by itself")]
 pub struct Top {
     pub(super) host: String,
-    pub(super) shot: Arc<Shot>,
+    pub(super) snapshot: Arc<TopSnapshot>,
     pub(super) rates: Rates,
     pub(super) lines: Vec<Line>,
     pub(super) hidden: usize,
@@ -103,7 +103,7 @@ impl Top {
     pub fn new(host: &str) -> Self {
         Self {
             host: host.to_owned(),
-            shot: Arc::default(),
+            snapshot: Arc::default(),
             rates: Rates::default(),
             lines: Vec::new(),
             hidden: 0,
@@ -119,16 +119,16 @@ impl Top {
         }
     }
 
-    /// Takes a shot; whether there is something new to draw. A paused view keeps what it shows.
-    pub fn take(&mut self, shot: &Arc<Shot>) -> bool {
+    /// Takes a snapshot; whether there is something new to draw. A paused view keeps what it shows.
+    pub fn update(&mut self, snapshot: &Arc<TopSnapshot>) -> bool {
         if self.paused {
             return false;
         }
-        self.rates.note(shot);
-        if Arc::ptr_eq(shot, &self.shot) || !shot.differs_from(&self.shot) {
+        self.rates.record(snapshot);
+        if Arc::ptr_eq(snapshot, &self.snapshot) || !snapshot.differs_from(&self.snapshot) {
             return false;
         }
-        self.shot = Arc::clone(shot);
+        self.snapshot = Arc::clone(snapshot);
         self.arrange();
         true
     }
@@ -136,13 +136,16 @@ impl Top {
     /// The rows that the filter leaves, in order.
     pub(super) fn arrange(&mut self) {
         let part = self.filter.to_lowercase();
-        let (rates, shot) = (&self.rates, &self.shot);
-        let rows =
-            shot.workloads.rows.iter().filter(|row| row.runs || row.tally.flows > 0 || row.who.workload().is_none());
+        let (rates, snapshot) = (&self.rates, &self.snapshot);
+        let rows = snapshot
+            .workloads
+            .rows
+            .iter()
+            .filter(|row| row.runs || row.tally.flows > 0 || row.who.workload().is_none());
         let line = |row: &WorkloadRow| Line {
             row: row.clone(),
-            rate: rates.of(shot, &row.who, &row.tally),
-            joined: owner(&shot.workloads.rows, row),
+            rate: rates.of(snapshot, &row.who, &row.tally),
+            joined: owner(&snapshot.workloads.rows, row),
         };
         let mut lines: Vec<Line> = rows.map(line).collect();
         let all = lines.len();

@@ -8,9 +8,9 @@ use ratatui::style::{Modifier, Style};
 use ratatui::widgets::{Block, Borders, Cell, Row, Table};
 
 use super::Top;
+use super::format::{count, percents, safe, short};
 use super::state::Line;
 use super::style::{BAD, DIM, WARN};
-use super::words::{count, percents, safe, short};
 use crate::input::{NetworkMode, WorkloadState};
 
 /// Columns left for the name, at least.

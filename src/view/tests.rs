@@ -108,8 +108,8 @@ fn alert(name: &str) -> Alert {
     }
 }
 
-fn shot(second: u64, rows: Vec<WorkloadRow>) -> Arc<Shot> {
-    Arc::new(Shot {
+fn snapshot(second: u64, rows: Vec<WorkloadRow>) -> Arc<TopSnapshot> {
+    Arc::new(TopSnapshot {
         at: at(second),
         started: at(0),
         packets: 1000 * second,
@@ -118,12 +118,12 @@ fn shot(second: u64, rows: Vec<WorkloadRow>) -> Arc<Shot> {
         runtimes: BTreeMap::from([("docker".into(), true), ("podman".into(), false)]),
         workloads: Arc::new(WorkloadTable { rows, alerts: vec![Arc::new(alert("web"))], folded: 0 }),
         revision: second,
-        ..Shot::default()
+        ..TopSnapshot::default()
     })
 }
 
 /// `web` talks most, `api` has the most flows, `batch` bypassed something, `idle` does nothing.
-fn busy(second: u64) -> Arc<Shot> {
+fn busy(second: u64) -> Arc<TopSnapshot> {
     let web = WorkloadRow {
         latest: Arc::new(VecDeque::from([Arc::new(flow())])),
         ..row(
@@ -140,13 +140,13 @@ fn busy(second: u64) -> Arc<Shot> {
     let api = row("api", tally(100 * second, 50));
     let batch = row("batch", Tally { verdicts: [0, 4, 0, 0], ..tally(0, 1) });
     let outside = WorkloadRow { workload: None, who: Who::External, runs: false, ..row("-", tally(0, 2)) };
-    shot(second, vec![row("idle", Tally::default()), api, batch, web, outside])
+    snapshot(second, vec![row("idle", Tally::default()), api, batch, web, outside])
 }
 
 fn shown() -> Top {
     let mut top = Top::new("box");
     for second in 1..=5 {
-        assert!(top.take(&busy(second)), "a new second is a new picture");
+        assert!(top.update(&busy(second)), "a new second is a new picture");
     }
     top
 }
@@ -246,7 +246,7 @@ fn a_workload_that_joined_another_names_it() {
     let mut lost = row("tail", tally(0, 1));
     lost.workload = Some(Arc::new(Workload { network_mode: joins(&WorkloadId::new("gone")), ..workload("tail") }));
     let mut top = Top::new("box");
-    top.take(&shot(1, vec![side, lost, row("web", tally(0, 1))]));
+    top.update(&snapshot(1, vec![side, lost, row("web", tally(0, 1))]));
     let text = frame(&mut top, 140, 40);
     assert!(text.contains("with web") && text.contains("with gone"), "{text}");
 }
@@ -255,10 +255,10 @@ fn a_workload_that_joined_another_names_it() {
 fn a_paused_view_stands_still_and_q_ends() {
     let mut top = shown();
     press(&mut top, KeyCode::Char('p'));
-    assert!(!top.take(&busy(9)));
+    assert!(!top.update(&busy(9)));
     assert!(frame(&mut top, 140, 40).contains("up 00:00:05") && frame(&mut top, 140, 40).contains("PAUSED"));
     press(&mut top, KeyCode::Char('p'));
-    assert!(top.take(&busy(9)));
+    assert!(top.update(&busy(9)));
     assert_eq!(press(&mut top, KeyCode::Char('x')), Act::Nothing);
     assert_eq!(press(&mut top, KeyCode::Char('q')), Act::Quit);
     assert_eq!(top.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Act::Quit);
@@ -267,9 +267,9 @@ fn a_paused_view_stands_still_and_q_ends() {
 #[test]
 fn nothing_is_drawn_again_when_nothing_changed() {
     let mut top = shown();
-    assert!(!top.take(&busy(5)), "the same numbers in the same second");
-    let quiet = Shot { not_ready: vec!["podman does not answer".to_owned()], ..Shot::clone(&busy(5)) };
-    assert!(top.take(&Arc::new(quiet)));
+    assert!(!top.update(&busy(5)), "the same numbers in the same second");
+    let quiet = TopSnapshot { not_ready: vec!["podman does not answer".to_owned()], ..TopSnapshot::clone(&busy(5)) };
+    assert!(top.update(&Arc::new(quiet)));
     assert!(frame(&mut top, 140, 40).contains("not seen: podman does not answer"));
 }
 
@@ -296,15 +296,19 @@ fn a_hostile_name_is_shown_and_not_obeyed() {
     hostile.workload = Some(Arc::new(Workload { name: evil.clone(), image: evil.clone(), ..workload("a") }));
     let mut board = WorkloadTable { rows: vec![hostile, row("z", tally(0, 0))], ..WorkloadTable::default() };
     board.alerts.push(Arc::new(alert(&evil)));
-    let shot = Shot { workloads: Arc::new(board), not_ready: vec![evil.clone()], ..Shot::clone(&shot(1, vec![])) };
+    let snapshot = TopSnapshot {
+        workloads: Arc::new(board),
+        not_ready: vec![evil.clone()],
+        ..TopSnapshot::clone(&snapshot(1, vec![]))
+    };
     let mut top = Top::new(&evil);
-    top.take(&Arc::new(shot));
+    top.update(&Arc::new(snapshot));
     for details in [false, true] {
         top.details = details;
         let text = frame(&mut top, 120, 40);
         assert!(text.contains("evil\\u{1b}]0;owned\\u{7}\\u{202e}\\u{a}"), "{text}");
         assert!(!text.chars().any(|c| c != '\n' && crate::escape::is_obeyed(c)), "{text}");
-        assert!(text.lines().all(|line| words::width(line) <= 120), "{text}");
+        assert!(text.lines().all(|line| format::width(line) <= 120), "{text}");
         let next = text.lines().find(|line| line.starts_with("z ")).expect("the row below");
         assert_eq!(next.split_whitespace().nth(1), Some("docker"), "its columns are where they belong: {text}");
     }
@@ -314,7 +318,7 @@ fn a_hostile_name_is_shown_and_not_obeyed() {
 fn ten_thousand_rows_scroll_and_cost_a_screen() {
     let rows = (0..10_000).map(|number| row(&format!("w{number:05}"), tally(0, 1))).collect();
     let mut top = Top::new("box");
-    top.take(&shot(1, rows));
+    top.update(&snapshot(1, rows));
     press(&mut top, KeyCode::End);
     let text = frame(&mut top, 100, 30);
     assert!(text.contains("w09999") && text.contains("10000 rows") && !text.contains("w00000"), "{text}");

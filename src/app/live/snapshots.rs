@@ -13,7 +13,7 @@ use crate::engine::{Engine, WorkloadTable};
 use crate::input::RuntimeName;
 use crate::serve::{PointCounters, Snapshot, SnapshotCell};
 use crate::time::Timestamp;
-use crate::view::Shot;
+use crate::view::TopSnapshot;
 
 /// How often a copy is made.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -146,7 +146,7 @@ impl Showing {
             (self.workloads, self.revision) = (Arc::new(board), revision);
         }
         let sum = |of: fn(&PointCounters) -> u64| snapshot.points.values().map(of).sum();
-        self.screen.publish(Shot {
+        self.screen.publish(TopSnapshot {
             at: now,
             started: *self.started.get_or_insert(now),
             packets: sum(|point| point.packets),

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use self::known::Known;
-use crate::cli::node::Node;
+use crate::cli::tree_printer::Node;
 use crate::host::Interface;
 use crate::input::{
     Attachment, InsideInterface, InventoryEvent, KernelFact, MissedKind, NetnsId, NetworkMode, RuntimeNetwork,
@@ -21,14 +21,14 @@ use crate::input::{
 /// The whole tree as text.
 pub(super) fn render(host: &str, events: &[InventoryEvent], facts: &[KernelFact], links: &[Interface]) -> String {
     let known = Known::new(events, facts);
-    Planter { known: &known, links, told: BTreeSet::new() }.host(host).text()
+    Planter { known: &known, links, shown: BTreeSet::new() }.host(host).text()
 }
 
 struct Planter<'a> {
     known: &'a Known<'a>,
     links: &'a [Interface],
     /// Workloads that were described already.
-    told: BTreeSet<&'a WorkloadId>,
+    shown: BTreeSet<&'a WorkloadId>,
 }
 
 impl<'a> Planter<'a> {
@@ -115,7 +115,7 @@ impl<'a> Planter<'a> {
         let known = self.known;
         let netns = known.netns.get(&workload.id);
         let place = netns.map_or_else(|| "namespace not known".to_owned(), ToString::to_string);
-        if self.told.contains(&workload.id) {
+        if self.shown.contains(&workload.id) {
             return Node::new(format!("{place} of {}, see above", workload.name));
         }
         let mut node = Node::new(place);
@@ -145,7 +145,7 @@ impl<'a> Planter<'a> {
     }
 
     fn workload(&mut self, workload: &'a Workload) -> Node {
-        self.told.insert(&workload.id);
+        self.shown.insert(&workload.id);
         let known = self.known;
         let mut words = vec![workload.name.clone(), workload.id.short().to_owned(), workload.image.clone()];
         words.push(workload.state.as_str().to_owned());
@@ -215,7 +215,7 @@ impl<'a> Planter<'a> {
         let known = self.known;
         let mut node = Node::new("joined a workload that is not known".to_owned());
         for workload in known.workloads.iter().copied().filter(|workload| known.owner_of(workload).is_some()) {
-            if !self.told.contains(&workload.id) {
+            if !self.shown.contains(&workload.id) {
                 node.children.extend(self.members(workload));
             }
         }

@@ -70,15 +70,15 @@ impl Rule for ForeignInterface {
 
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         if let Some(netns) = context.timeline.kernel().netns_of(&workload.id) {
-            self.look(context, netns, findings);
+            self.check(context, netns, findings);
         }
     }
 
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         match fact {
             RecordedFact::Kernel(KernelFact::Namespace(view)) => {
-                self.note_first(context.now, view);
-                self.look(context, view.netns, findings);
+                self.record_first(context.now, view);
+                self.check(context, view.netns, findings);
             }
             RecordedFact::Kernel(KernelFact::NamespaceGone { netns }) => {
                 self.first.remove(netns);
@@ -90,13 +90,13 @@ impl Rule for ForeignInterface {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         for netns in self.pending.ripe(context.now) {
-            self.look(context, netns, findings);
+            self.check(context, netns, findings);
         }
     }
 }
 
 impl ForeignInterface {
-    fn note_first(&mut self, now: Timestamp, view: &NamespaceView) {
+    fn record_first(&mut self, now: Timestamp, view: &NamespaceView) {
         let room = self.first.len() < MAX_NAMESPACES || self.first.contains_key(&view.netns);
         if view.host || view.workloads.is_empty() || !room {
             return;
@@ -108,7 +108,7 @@ impl ForeignInterface {
         }
     }
 
-    fn look(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
         let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(placement::owner_of(timeline, netns));
         let Some((view, owner)) = subject.filter(|(view, _)| !self.is_allowed(timeline, view)) else {
@@ -187,7 +187,7 @@ impl<'a> Explained<'a> {
         Self {
             timeline,
             rootless: inside.iter().filter(makes_device).count().min(1),
-            silent: inside.iter().any(|workload| has_own(workload) && (open.is_empty() || tells_one_network(workload))),
+            silent: inside.iter().any(|workload| has_own(workload) && (open.is_empty() || reports_one_network(workload))),
             overlay: open.iter().any(is_overlay),
             open,
         }
@@ -225,7 +225,7 @@ impl<'a> Explained<'a> {
 }
 
 /// containerd and CRI tell a pod's addresses, and so one network at most, however many interfaces its plugins (Multus, SR-IOV) made.
-fn tells_one_network(workload: &Workload) -> bool {
+fn reports_one_network(workload: &Workload) -> bool {
     ["cri", "containerd"].iter().any(|name| workload.runtime.starts_with(name))
 }
 

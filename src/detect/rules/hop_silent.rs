@@ -65,7 +65,7 @@ struct Silence {
     before: u64,
     /// Flows missed when it was last looked at.
     counted: u64,
-    told: bool,
+    reported: bool,
     points: BTreeSet<ObservationPoint>,
     /// Hops that would have done as well.
     alternatives: BTreeSet<String>,
@@ -81,14 +81,14 @@ impl Rule for HopSilent {
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         if flow.judgement.is_some() {
             self.follow(&context.path.hops, flow);
-            self.look(context, findings);
+            self.check(context, findings);
         }
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         if self.next_look.is_some_and(|at| at <= context.now) {
             self.next_look = None;
-            self.look(context, findings);
+            self.check(context, findings);
         }
     }
 }
@@ -111,15 +111,15 @@ impl HopSilent {
             }
             if let Some(silence) = self.silent.get_mut(&**name).filter(|silence| record.missed > silence.counted) {
                 silence.counted = record.missed;
-                silence.note(name, flow);
+                silence.record_flow(name, flow);
             }
         }
     }
 
-    fn look(&mut self, context: Context<'_>, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, findings: &mut Findings) {
         let Context { path, now, .. } = context;
         let mut next: Option<Timestamp> = None;
-        for (name, silence) in self.silent.iter_mut().filter(|(_, silence)| !silence.told) {
+        for (name, silence) in self.silent.iter_mut().filter(|(_, silence)| !silence.reported) {
             let Some(record) = path.hops.get(name).filter(|record| record.missed_since == Some(silence.began)) else {
                 continue;
             };
@@ -128,7 +128,7 @@ impl HopSilent {
             if now < due {
                 next = Some(next.map_or(due, |other| other.min(due)));
             } else if record.missed.saturating_sub(silence.before) >= self.min_flows {
-                silence.told = true;
+                silence.reported = true;
                 findings.push(silence.finding(name, record));
             }
         }
@@ -146,7 +146,7 @@ impl Silence {
             from: began,
             before: 0,
             counted: 0,
-            told: false,
+            reported: false,
             points: BTreeSet::new(),
             alternatives: BTreeSet::new(),
             workloads: BTreeSet::new(),
@@ -155,7 +155,7 @@ impl Silence {
     }
 
     /// Remembers whose flow it was, where it was seen, and which hops would have done as well.
-    fn note(&mut self, name: &str, flow: &JudgedFlow) {
+    fn record_flow(&mut self, name: &str, flow: &JudgedFlow) {
         for point in &flow.view.points {
             if self.points.len() < MAX_POINTS {
                 self.points.insert(point.clone());
@@ -199,7 +199,7 @@ impl Silence {
         let evidence = vec![
             placement::evidence("missed", format!("{missed} flows{of} that should have passed it since {since} were not seen to")),
             placement::evidence("last_seen", last),
-            self.where_looked(record),
+            self.where_checked(record),
         ];
         let contract = self.contracts.first().filter(|_| self.contracts.len() == 1).cloned();
         let missing_hop = MissingHop { name: name.to_owned(), kind: Some(record.kind), expected: Vec::new() };
@@ -207,7 +207,7 @@ impl Silence {
     }
 
     /// That it would have been heard.
-    fn where_looked(&self, record: &HopRecord) -> Evidence {
+    fn where_checked(&self, record: &HopRecord) -> Evidence {
         let points: BTreeSet<_> = record.points.iter().chain(&self.points).map(ObservationPoint::as_str).collect();
         let points: Vec<_> = points.into_iter().take(MAX_POINTS).collect();
         placement::evidence("observation", format!("nothing was lost in that time at {}", points.join(", ")))

@@ -48,13 +48,13 @@ impl Rule for JoinedNamespace {
     }
 
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        self.look(context, &workload.id, findings);
+        self.check(context, &workload.id, findings);
     }
 
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         match fact {
             RecordedFact::Kernel(KernelFact::Namespace(view)) if !view.host => {
-                view.workloads.iter().for_each(|id| self.look(context, id, findings));
+                view.workloads.iter().for_each(|id| self.check(context, id, findings));
             }
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.pending.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
@@ -66,13 +66,13 @@ impl Rule for JoinedNamespace {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         for id in self.pending.ripe(context.now) {
-            self.look(context, &id, findings);
+            self.check(context, &id, findings);
         }
     }
 }
 
 impl JoinedNamespace {
-    fn look(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
         let join = placement::running(timeline, id).and_then(|workload| self.join(timeline, workload).zip(Some(workload)));
         let Some((joined, workload)) = join else {

@@ -83,23 +83,23 @@ impl Rule for NamespaceMismatch {
     }
 
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        self.look(context, &workload.id, false, findings);
+        self.check(context, &workload.id, false, findings);
     }
 
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         match fact {
             RecordedFact::Kernel(KernelFact::Processes(processes)) => {
-                self.look(context, &processes.workload, true, findings);
+                self.check(context, &processes.workload, true, findings);
             }
             RecordedFact::Kernel(KernelFact::Namespace(_)) if self.host != context.timeline.kernel().host() => {
                 // Only now it is known which one is the host's.
                 self.host = context.timeline.kernel().host();
                 for workload in context.timeline.running() {
-                    self.look(context, &workload.id, false, findings);
+                    self.check(context, &workload.id, false, findings);
                 }
             }
             RecordedFact::Kernel(KernelFact::Namespace(view)) => {
-                view.workloads.iter().for_each(|id| self.look(context, id, false, findings));
+                view.workloads.iter().for_each(|id| self.check(context, id, false, findings));
             }
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
@@ -112,14 +112,14 @@ impl Rule for NamespaceMismatch {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         for id in self.pending.ripe(context.now) {
-            self.look(context, &id, false, findings);
+            self.check(context, &id, false, findings);
         }
     }
 }
 
 impl NamespaceMismatch {
     /// Compares both words about a workload. `news`: the kernel has just told of its processes.
-    fn look(&mut self, context: Context<'_>, id: &WorkloadId, news: bool, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, id: &WorkloadId, changed: bool, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
         let subject = placement::running(timeline, id).zip(timeline.kernel().processes(id));
         let Some((workload, processes)) = subject.filter(|(workload, _)| !placement::matches(&self.params.allowed, workload))
@@ -131,12 +131,12 @@ impl NamespaceMismatch {
         self.pending.keep(id, |known| mismatches.contains(known));
         let started = workload.since.is_none_or(|since| now >= since.plus(self.params.settle.get()));
         for mismatch in mismatches {
-            let at_once = started && self.is_certain(timeline, processes, &mismatch, news);
+            let at_once = started && self.is_certain(timeline, processes, &mismatch, changed);
             let until = if at_once { now } else { now.plus(self.params.settle.get()) };
             match self.pending.observe(id, mismatch.clone(), now, until) {
                 Next::Report => {
                     findings.push(self.finding(context, workload, processes, &mismatch));
-                    self.note_move(context, workload, processes, &mismatch);
+                    self.record_move(context, workload, processes, &mismatch);
                 }
                 Next::Schedule(at) => findings.schedule(at),
                 Next::Nothing => {}
@@ -190,17 +190,17 @@ impl NamespaceMismatch {
     }
 
     /// A move that was told is where it is from now on.
-    fn note_move(&mut self, context: Context<'_>, workload: &Workload, processes: &ProcessNamespaces, told: &Mismatch) {
-        let anchor = self.anchors.get_mut(&workload.id).filter(|_| !matches!(told, Mismatch::Stray { .. }));
+    fn record_move(&mut self, context: Context<'_>, workload: &Workload, processes: &ProcessNamespaces, reported: &Mismatch) {
+        let anchor = self.anchors.get_mut(&workload.id).filter(|_| !matches!(reported, Mismatch::Stray { .. }));
         if let Some(anchor) = anchor {
             *anchor = Anchor { pid: workload.pid, netns: processes.netns, seen: context.now };
         }
     }
 
     /// Whether it needs no waiting: a stray in the host's namespace, or one that stays where it was suspected.
-    fn is_certain(&self, timeline: &Timeline, processes: &ProcessNamespaces, mismatch: &Mismatch, news: bool) -> bool {
+    fn is_certain(&self, timeline: &Timeline, processes: &ProcessNamespaces, mismatch: &Mismatch, changed: bool) -> bool {
         let Mismatch::Stray { pid, netns } = mismatch else { return false };
-        let stayed = news && self.pending.waits(&processes.workload, mismatch);
+        let stayed = changed && self.pending.waits(&processes.workload, mismatch);
         let starting = processes.strays.iter().any(|stray| stray.pid == *pid && is_runtime_helper(&stray.command));
         stayed || (timeline.kernel().host() == Some(*netns) && !starting)
     }

@@ -80,7 +80,7 @@ impl Rule for PacketSocket {
             }
         }
         if let Some(netns) = context.timeline.kernel().netns_of(&workload.id) {
-            self.look(context, netns, findings);
+            self.check(context, netns, findings);
         }
     }
 
@@ -88,22 +88,22 @@ impl Rule for PacketSocket {
         match fact {
             RecordedFact::Kernel(KernelFact::SnifferOpened(sniffer)) => {
                 sniffer.owners.iter().for_each(|owner| self.accuse(context, sniffer, owner, findings));
-                self.look(context, sniffer.netns, findings);
+                self.check(context, sniffer.netns, findings);
             }
-            RecordedFact::Kernel(KernelFact::SnifferClosed { netns, .. }) => self.look(context, *netns, findings),
-            RecordedFact::Kernel(KernelFact::Namespace(view)) => self.look(context, view.netns, findings),
+            RecordedFact::Kernel(KernelFact::SnifferClosed { netns, .. }) => self.check(context, *netns, findings),
+            RecordedFact::Kernel(KernelFact::Namespace(view)) => self.check(context, view.netns, findings),
             RecordedFact::Kernel(KernelFact::NamespaceGone { netns }) => self.promiscuous.forget(netns),
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => {
                 self.waiting -= self.unowned.remove(id).map_or(0, |sockets| sockets.len());
             }
-            RecordedFact::Link(link) => self.note_tap(context, link, findings),
+            RecordedFact::Link(link) => self.record_tap(context, link, findings),
             _ => {}
         }
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         for netns in self.promiscuous.ripe(context.now) {
-            self.look(context, netns, findings);
+            self.check(context, netns, findings);
         }
     }
 }
@@ -136,7 +136,7 @@ impl PacketSocket {
     }
 
     /// Looks for interfaces in promiscuous mode that no known listener explains.
-    fn look(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
         let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(placement::owner_of(timeline, netns));
         let Some((view, workload)) = subject.filter(|(_, owner)| !placement::matches(&self.params.allowed, owner)) else {
@@ -192,14 +192,14 @@ impl PacketSocket {
         self.taps.values().filter(is_there).filter(is_on).count()
     }
 
-    fn note_tap(&mut self, context: Context<'_>, link: &LinkEvent, findings: &mut Findings) {
+    fn record_tap(&mut self, context: Context<'_>, link: &LinkEvent, findings: &mut Findings) {
         let before = self.taps.remove(&link.point);
         if link.up && link.inside.is_some() && self.taps.len() < MAX_TAPS {
             self.taps.insert(link.point.clone(), link.clone());
         }
         let inside = link.inside.clone().or_else(|| before.and_then(|before| before.inside));
         if let Some(netns) = inside.and_then(|id| context.timeline.kernel().netns_of(&id)) {
-            self.look(context, netns, findings);
+            self.check(context, netns, findings);
         }
     }
 }

@@ -64,17 +64,17 @@ pub struct SensorBlinded {
     loss_window: Duration,
     points: Points,
     losses: BTreeMap<(Option<ObservationPoint>, LossReason), Window>,
-    runtimes: BTreeMap<RuntimeName, Hearing>,
+    runtimes: BTreeMap<RuntimeName, RuntimeConnection>,
     /// Whether the host's connection tracking was heard.
     translations: bool,
 }
 
 #[derive(Debug)]
-enum Hearing {
+enum RuntimeConnection {
     /// Its list was complete once, and it answers.
     Heard,
     /// It answered before; since when it does not, and what was seen of it.
-    Cut { since: Timestamp, error: String, told: bool },
+    Cut { since: Timestamp, error: String, reported: bool },
 }
 
 /// The rule with its parameters.
@@ -107,10 +107,10 @@ impl Rule for SensorBlinded {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         self.points.settle(context, findings);
-        for (runtime, hearing) in &mut self.runtimes {
-            let Hearing::Cut { since, error, told } = hearing else { continue };
-            if !*told && context.now.since(*since) >= self.runtime_grace {
-                *told = true;
+        for (runtime, connection) in &mut self.runtimes {
+            let RuntimeConnection::Cut { since, error, reported } = connection else { continue };
+            if !*reported && context.now.since(*since) >= self.runtime_grace {
+                *reported = true;
                 let grace = in_words(self.runtime_grace);
                 let text = format!("{runtime} has not answered for {grace}, after it did: {error}");
                 // A user's own goes away when its user logs out.
@@ -174,14 +174,14 @@ impl SensorBlinded {
         match event {
             InventoryEvent::Reconciled { runtime, .. } => {
                 if self.runtimes.len() < MAX_RUNTIMES || self.runtimes.contains_key(runtime) {
-                    self.runtimes.insert(runtime.clone(), Hearing::Heard);
+                    self.runtimes.insert(runtime.clone(), RuntimeConnection::Heard);
                 }
-                self.points.heard(context, findings);
+                self.points.received(context, findings);
             }
             InventoryEvent::Disconnected { runtime, error } => {
                 // One that never answered is not cut but absent; /readyz says so.
-                if let Some(hearing @ Hearing::Heard) = self.runtimes.get_mut(runtime) {
-                    *hearing = Hearing::Cut { since: context.now, error: error.clone(), told: false };
+                if let Some(connection @ RuntimeConnection::Heard) = self.runtimes.get_mut(runtime) {
+                    *connection = RuntimeConnection::Cut { since: context.now, error: error.clone(), reported: false };
                     findings.schedule(context.now.plus(self.runtime_grace));
                 }
             }

@@ -65,7 +65,7 @@ pub struct TunnelFromContainer {
     params: Params,
     /// Resolvers by contract: they only pass questions on.
     resolvers: Vec<Arc<Hop>>,
-    told: BTreeMap<FlowId, BTreeSet<Kind>>,
+    reported: BTreeMap<FlowId, BTreeSet<Kind>>,
     /// Questions of a flow that were counted after it was judged.
     counted: BTreeMap<FlowId, usize>,
     names: Names,
@@ -76,7 +76,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
     TunnelFromContainer {
         params: params.clone(),
         resolvers: Vec::new(),
-        told: BTreeMap::new(),
+        reported: BTreeMap::new(),
         counted: BTreeMap::new(),
         names: Names::default(),
     }
@@ -101,7 +101,7 @@ impl Rule for TunnelFromContainer {
         self.headers(context, flow, record, findings);
         self.contents(context, flow, record, 0, findings);
         if flow.over {
-            self.told.remove(&record.id);
+            self.reported.remove(&record.id);
         }
     }
 
@@ -121,7 +121,7 @@ impl Rule for TunnelFromContainer {
         let counted = self.counted.get(&id).copied().unwrap_or(before);
         self.contents(context, flow, record, counted, findings);
         if matches!(event.kind, FlowEventKind::Ended(_)) {
-            self.told.remove(&id);
+            self.reported.remove(&id);
             self.counted.remove(&id);
         } else if questions(record) > counted && self.counted.len() < MAX_FLOWS {
             self.counted.insert(id, questions(record));
@@ -141,7 +141,7 @@ impl TunnelFromContainer {
                 let kind = Kind::from(tunnel.kind);
                 let id = tunnel.id.map(|id| format!(" {id}")).unwrap_or_default();
                 let text = format!("{}{id} to {}", kind.as_str(), far.ip);
-                self.tell(flow, record, &workload, Sign { kind, text }, far, findings);
+                self.report(flow, record, &workload, Sign { kind, text }, far, findings);
             }
         }
     }
@@ -158,7 +158,7 @@ impl TunnelFromContainer {
         let Some(workload) = flow.source.workload() else { return };
         let far = record.tuple.resp;
         for sign in signs::of(record, &self.params.volumes) {
-            self.tell(flow, record, workload, sign, far, findings);
+            self.report(flow, record, workload, sign, far, findings);
         }
         let new = record.app.as_ref().map_or(&[][..], |app| app.dns.get(counted..).unwrap_or(&[]));
         if new.is_empty() || NEIGHBOURS.contains(&far.port) || far.ip.is_multicast() || self.is_resolver(workload) {
@@ -183,7 +183,7 @@ impl TunnelFromContainer {
     }
 
     /// Tells of a sign, once a flow and kind.
-    fn tell(
+    fn report(
         &mut self,
         flow: &JudgedFlow,
         record: &FlowRecord,
@@ -193,12 +193,12 @@ impl TunnelFromContainer {
         findings: &mut Findings,
     ) {
         let id = flow.view.record.id;
-        let is_told = self.told.get(&id).is_some_and(|kinds| kinds.contains(&sign.kind));
-        if is_told || self.is_allowed(workload, sign.kind) {
+        let is_reported = self.reported.get(&id).is_some_and(|kinds| kinds.contains(&sign.kind));
+        if is_reported || self.is_allowed(workload, sign.kind) {
             return;
         }
-        if self.told.len() < MAX_FLOWS || self.told.contains_key(&id) {
-            self.told.entry(id).or_default().insert(sign.kind);
+        if self.reported.len() < MAX_FLOWS || self.reported.contains_key(&id) {
+            self.reported.entry(id).or_default().insert(sign.kind);
         }
         findings.push(finding(flow, record, workload, sign, far));
     }

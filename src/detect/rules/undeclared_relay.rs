@@ -72,7 +72,7 @@ impl Rule for UndeclaredRelay {
             let Some(workload) = workload.filter(|workload| !self.may_relay(workload)) else { continue };
             let leg = Leg::new(Arc::clone(workload), direction, flow.source.clone(), record.clone());
             let place = self.legs.insert(leg);
-            self.look(place, findings);
+            self.check(place, findings);
         }
     }
 
@@ -84,7 +84,7 @@ impl Rule for UndeclaredRelay {
         let record = if flow.oriented.forward { event.record.clone() } else { event.record.clone().reversed() };
         for place in places {
             self.legs.go_on(place, &record);
-            self.look(place, findings);
+            self.check(place, findings);
         }
     }
 }
@@ -103,9 +103,9 @@ impl UndeclaredRelay {
     }
 
     /// Looks for the other leg of this one, and tells of it once.
-    fn look(&mut self, place: usize, findings: &mut Findings) {
-        let Some(leg) = self.legs.get(place).filter(|leg| !leg.told) else { return };
-        let pair = self.legs.opposite(leg).filter(|(_, other)| !other.told).find_map(|(at, other)| {
+    fn check(&mut self, place: usize, findings: &mut Findings) {
+        let Some(leg) = self.legs.get(place).filter(|leg| !leg.reported) else { return };
+        let pair = self.legs.opposite(leg).filter(|(_, other)| !other.reported).find_map(|(at, other)| {
             let (inbound, outbound) = if leg.direction == Direction::Inbound { (leg, other) } else { (other, leg) };
             // Who asks and is asked back needs nobody to carry it.
             let elsewhere = inbound.record.tuple.orig.ip != outbound.record.tuple.resp.ip;
@@ -113,7 +113,7 @@ impl UndeclaredRelay {
             found.map(|found| (at, finding(inbound, outbound, found)))
         });
         if let Some((other, finding)) = pair {
-            self.legs.tell([place, other]);
+            self.legs.report([place, other]);
             findings.push(finding);
         }
     }

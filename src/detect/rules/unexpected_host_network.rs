@@ -37,12 +37,12 @@ pub struct UnexpectedHostNetwork {
     /// When the first fact came.
     begun: Option<Timestamp>,
     /// By workload and start.
-    told: PendingFindings<WorkloadId, Option<Timestamp>>,
+    reported: PendingFindings<WorkloadId, Option<Timestamp>>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    UnexpectedHostNetwork { allowed: params.allowed.clone(), begun: None, told: PendingFindings::default() }
+    UnexpectedHostNetwork { allowed: params.allowed.clone(), begun: None, reported: PendingFindings::default() }
 }
 
 impl Rule for UnexpectedHostNetwork {
@@ -53,36 +53,36 @@ impl Rule for UnexpectedHostNetwork {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, _findings: &mut Findings) {
         self.begun.get_or_insert(context.now);
         match fact {
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.told.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.reported.forget(id),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.told.keep_subjects(|id| context.timeline.is_running(id));
+                self.reported.keep_subjects(|id| context.timeline.is_running(id));
             }
             _ => {}
         }
     }
 
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        self.look(context, workload, findings);
+        self.check(context, workload, findings);
         if workload.network_mode == NetworkMode::Host {
             // Who joined it before it was known can be told only now.
             let joined = |other: &&Arc<Workload>| {
                 placement::joined(context.timeline, other).is_some_and(|owner| owner.id == workload.id)
             };
-            context.timeline.running().filter(joined).for_each(|other| self.look(context, other, findings));
+            context.timeline.running().filter(joined).for_each(|other| self.check(context, other, findings));
         }
     }
 }
 
 impl UnexpectedHostNetwork {
-    fn look(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
         let is_meant = placement::runs(timeline, workload) && !placement::matches(&self.allowed, workload);
         let Some(how) = placement::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
-            self.told.keep(&workload.id, |_| false);
+            self.reported.keep(&workload.id, |_| false);
             return;
         };
-        self.told.keep(&workload.id, |since| *since == workload.since);
-        if self.told.observe(&workload.id, workload.since, now, now) != Next::Report {
+        self.reported.keep(&workload.id, |since| *since == workload.since);
+        if self.reported.observe(&workload.id, workload.since, now, now) != Next::Report {
             return;
         }
         let mut evidence = vec![runtime_word(workload, how), self.start_word(workload), self.policy_word(workload)];

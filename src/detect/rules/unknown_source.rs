@@ -72,7 +72,7 @@ impl Anomaly {
 }
 
 impl UnknownSource {
-    fn tell_wrong(&mut self, context: Context<'_>, findings: &mut Findings) {
+    fn report_wrong(&mut self, context: Context<'_>, findings: &mut Findings) {
         while let Some((at, anomaly)) = self.waiting.next_wrong(context) {
             findings.push(anomaly.into_finding(at));
         }
@@ -95,14 +95,14 @@ impl Rule for UnknownSource {
     }
 
     fn on_claim(&mut self, context: Context<'_>, claim: &NeighbourClaim, findings: &mut Findings) {
-        if let Some(due) = self.waiting.hear(context, claim) {
+        if let Some(due) = self.waiting.receive(context, claim) {
             findings.schedule(due);
-            self.tell_wrong(context, findings);
+            self.report_wrong(context, findings);
         }
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        self.tell_wrong(context, findings);
+        self.report_wrong(context, findings);
     }
 }
 

@@ -60,7 +60,7 @@ impl Rule for UnmonitoredDriver {
     }
 
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        self.look(context, &workload.id, findings);
+        self.check(context, &workload.id, findings);
     }
 
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
@@ -88,13 +88,13 @@ impl Rule for UnmonitoredDriver {
             ids.append(&mut self.unknown);
         }
         for id in ids {
-            self.look(context, &id, findings);
+            self.check(context, &id, findings);
         }
     }
 }
 
 impl UnmonitoredDriver {
-    fn look(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
         let now = context.now;
         let workload = placement::running(context.timeline, id).filter(|workload| self.is_meant(workload));
         let watched = workload.map_or(Watched::NoTraffic, |workload| context.timeline.is_watched(workload));

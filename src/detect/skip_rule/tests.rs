@@ -70,14 +70,14 @@ fn what_kept_its_contract_or_has_none_or_cannot_be_judged_is_nobodys_matter() {
 }
 
 #[test]
-fn a_hop_that_was_not_ready_is_told_one_severity_lower() {
+fn a_hop_that_was_not_ready_is_reported_one_severity_lower() {
     let finding = only(&flow(Some(judgement(NOT_READY, Some(Skip::Startup)))));
     assert_eq!((finding.rule.name, finding.severity), ("startup-window", Severity::Low));
     assert_eq!(finding.verdict, Some(NOT_READY));
 }
 
 #[test]
-fn an_attempt_is_told_one_severity_lower_and_a_datagram_with_payload_is_none() {
+fn an_attempt_is_reported_one_severity_lower_and_a_datagram_with_payload_is_none() {
     for (skip, rule, severity) in SPEAKS {
         let mut attempt = skipped(skip);
         attempt.answered = false;

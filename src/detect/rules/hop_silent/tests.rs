@@ -114,7 +114,7 @@ impl Story {
     }
 
     /// When it spoke, since when the silence counts, and of which hop.
-    fn told(&self) -> Vec<(Timestamp, Timestamp, &str)> {
+    fn reported(&self) -> Vec<(Timestamp, Timestamp, &str)> {
         self.found.iter().map(|(now, finding)| (*now, finding.at, finding.cause.as_str())).collect()
     }
 }
@@ -124,14 +124,14 @@ fn evidence(finding: &Finding) -> String {
 }
 
 #[test]
-fn a_hop_that_misses_enough_flows_for_long_enough_is_told_once_when_its_time_has_come() {
+fn a_hop_that_misses_enough_flows_for_long_enough_is_reported_once_when_its_time_has_come() {
     let mut story = Story::new(&Params::default());
     story.seen(0, "ids");
     for seconds in 10..16 {
         story.flow(seconds, past("ids", if seconds % 2 == 0 { "app" } else { "web" }));
     }
     story.until(200);
-    assert_eq!(story.told(), [(at(40), at(10), "ids")]);
+    assert_eq!(story.reported(), [(at(40), at(10), "ids")]);
     let finding = &story.found[0].1;
     assert_eq!((finding.rule.name, finding.severity), (META.name, Severity::High));
     assert_eq!(finding.missing_hop.as_ref().and_then(|hop| hop.kind), Some(HopKind::Mirror));
@@ -146,7 +146,7 @@ fn a_hop_that_misses_enough_flows_for_long_enough_is_told_once_when_its_time_has
 }
 
 #[test]
-fn it_is_told_again_after_the_hop_was_seen() {
+fn it_is_reported_again_after_the_hop_was_seen() {
     let mut story = Story::new(&Params::default());
     for begin in [0, 100] {
         for seconds in 0..5 {
@@ -156,7 +156,7 @@ fn it_is_told_again_after_the_hop_was_seen() {
         story.seen(begin + 61, "ids");
     }
     story.until(1000);
-    assert_eq!(story.told(), [(at(30), at(0), "ids"), (at(130), at(100), "ids")]);
+    assert_eq!(story.reported(), [(at(30), at(0), "ids"), (at(130), at(100), "ids")]);
     assert!(evidence(&story.found[0].1).contains("never seen"), "{}", evidence(&story.found[0].1));
 }
 
@@ -170,9 +170,9 @@ fn one_flow_that_arrives_in_time_makes_it_quiet() {
         }
     }
     story.until(203);
-    assert_eq!(story.told(), []);
+    assert_eq!(story.reported(), []);
     story.until(204);
-    assert_eq!(story.told(), [(at(204), at(174), "ids")]);
+    assert_eq!(story.reported(), [(at(204), at(174), "ids")]);
 }
 
 #[test]
@@ -182,9 +182,9 @@ fn too_few_flows_are_no_silence_and_the_one_that_completes_them_tells() {
         story.missed(seconds, "ids");
     }
     story.until(500);
-    assert_eq!(story.told(), []);
+    assert_eq!(story.reported(), []);
     story.missed(501, "ids");
-    assert_eq!(story.told(), [(at(501), at(0), "ids")]);
+    assert_eq!(story.reported(), [(at(501), at(0), "ids")]);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn flows_that_cannot_be_judged_or_have_no_contract_are_no_missed_ones() {
         story.flow(seconds, judged(Some(judgement(verdict, None))));
     }
     story.until(200);
-    assert_eq!(story.told(), []);
+    assert_eq!(story.reported(), []);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn each_hop_is_silent_for_itself() {
         story.missed(seconds, "proxy");
     }
     story.until(100);
-    assert_eq!(story.told(), [(at(30), at(0), "ids"), (at(40), at(10), "proxy")]);
+    assert_eq!(story.reported(), [(at(30), at(0), "ids"), (at(40), at(10), "proxy")]);
 }
 
 #[test]
@@ -223,12 +223,12 @@ fn of_alternatives_none_is_silent_while_another_is_passed() {
         }
     }
     story.until(208);
-    assert_eq!(story.told(), []);
+    assert_eq!(story.reported(), []);
     for seconds in 210..220 {
         story.missed(seconds, "ids or proxy");
     }
     story.until(400);
-    let hops: Vec<_> = story.told().into_iter().map(|(.., hop)| hop).collect();
+    let hops: Vec<_> = story.reported().into_iter().map(|(.., hop)| hop).collect();
     assert_eq!(hops, ["ids", "proxy"], "both are, when nothing passes either");
 }
 
@@ -246,7 +246,7 @@ fn a_loss_where_it_would_have_been_heard_starts_the_waiting_anew() {
         }
         story.until(100);
         let (from, missed) = if excused { (14, "5 flows") } else { (0, "19 flows") };
-        assert_eq!(story.told(), [(at(from + 30), at(from), "ids")], "{point}");
+        assert_eq!(story.reported(), [(at(from + 30), at(from), "ids")], "{point}");
         let text = evidence(&story.found[0].1);
         assert!(text.starts_with(missed) && text.contains("at br-net, mirror0"), "{text}");
     }
@@ -260,7 +260,7 @@ fn while_losses_go_on_nothing_is_said_and_few_timers_are_asked_for() {
         story.missed(seconds, "ids");
         assert!(story.wake.len() <= 1, "{:?}", story.wake);
     }
-    assert_eq!(story.told(), []);
+    assert_eq!(story.reported(), []);
     for seconds in 301..310 {
         story.missed(seconds, "ids");
     }
@@ -276,7 +276,7 @@ fn a_flow_judged_late_does_not_make_a_hop_silent_that_was_seen_since_it_began() 
         story.late(1, 21, past("ids", "app"));
     }
     story.until(200);
-    assert_eq!(story.told(), [(at(50), at(20), "ids")]);
+    assert_eq!(story.reported(), [(at(50), at(20), "ids")]);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn its_parameters_move_the_bounds() {
     let mut story = Story::new(&Params { silence: HoldTime::secs(2), min_flows: 1, enabled: true });
     story.missed(0, "ids");
     story.until(100);
-    assert_eq!(story.told(), [(at(2), at(0), "ids")]);
+    assert_eq!(story.reported(), [(at(2), at(0), "ids")]);
     let refused = |text: &str| serde_json::from_str::<Params>(text).is_err();
     assert!(refused("{\"quiet\": \"1s\"}") && refused("{\"silence\": \"2h\"}"));
 }
@@ -298,7 +298,7 @@ fn only_one_contract_is_named_and_names_are_bounded() {
         flow.view.points = vec![ObservationPoint::new(&format!("veth{number}"))];
         story.flow(number, flow);
     }
-    let [(_, finding)] = &story.found[..] else { panic!("one finding: {:?}", story.told()) };
+    let [(_, finding)] = &story.found[..] else { panic!("one finding: {:?}", story.reported()) };
     assert_eq!(finding.contract, None);
     let text = evidence(finding);
     assert!(text.contains("app-07") && !text.contains("app-08") && !text.contains("veth20"), "{text}");

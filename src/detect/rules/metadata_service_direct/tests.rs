@@ -19,9 +19,9 @@ fn judged(verdict: Verdict, skip: Option<Skip>) -> Judgement {
 }
 
 #[test]
-fn every_listed_service_is_told_and_neighbours_are_not() {
+fn every_listed_service_is_reported_and_neighbours_are_not() {
     let mut bench = Bench::new(&[("web", 2)]);
-    for (to, told) in [
+    for (to, reported) in [
         (IMDS, true),
         ("169.254.169.254:8080", true),
         ("[::ffff:169.254.169.254]:80", true),
@@ -46,7 +46,7 @@ fn every_listed_service_is_told_and_neighbours_are_not() {
     ] {
         let record = bench.record(10, Protocol::TCP, WEB, to);
         let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&record));
-        assert_eq!(found.len(), usize::from(told), "{to}");
+        assert_eq!(found.len(), usize::from(reported), "{to}");
         assert!(found.iter().all(|one| one.severity == Severity::High && one.destination == Some(end(to))));
     }
     let udp = bench.record(10, Protocol::UDP, WEB, "169.254.169.254:123");
@@ -54,7 +54,7 @@ fn every_listed_service_is_told_and_neighbours_are_not() {
 }
 
 #[test]
-fn an_attempt_is_told_when_its_time_is_over_and_rises_with_a_late_answer() {
+fn an_attempt_is_reported_when_its_time_is_over_and_rises_with_a_late_answer() {
     let mut bench = Bench::new(&[("web", 2)]);
     let answered = bench.record(10, Protocol::TCP, WEB, IMDS);
     let record = open(answered.clone());

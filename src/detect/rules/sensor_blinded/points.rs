@@ -91,7 +91,7 @@ impl Points {
     }
 
     /// A runtime's word is complete: those that waited for it are judged a little later.
-    pub(super) fn heard(&mut self, context: Context<'_>, findings: &mut Findings) {
+    pub(super) fn received(&mut self, context: Context<'_>, findings: &mut Findings) {
         let due = context.now.plus(self.settle);
         for away in self.away.values_mut().filter(|away| away.due.is_none()) {
             away.due = Some(due);
@@ -113,7 +113,7 @@ impl Points {
             let since = away.since;
             self.away.remove(&point);
             match need {
-                Some(need) => tell(&need, &point, since, findings),
+                Some(need) => report(&need, &point, since, findings),
                 None => drop(self.known.remove(&point)),
             }
         }
@@ -151,7 +151,7 @@ fn effect(program: &str) -> &'static str {
     }
 }
 
-fn tell(need: &Need<'_>, point: &ObservationPoint, since: Timestamp, findings: &mut Findings) {
+fn report(need: &Need<'_>, point: &ObservationPoint, since: Timestamp, findings: &mut Findings) {
     let (severity, text, what) = match need {
         Need::Network(network) => {
             (Severity::High, format!("{point} is gone or down, and network {} still has it", network.name), "network")

@@ -66,7 +66,7 @@ struct Window {
     counts: [usize; 4],
     /// Of long labels.
     long_bytes: usize,
-    told: bool,
+    reported: bool,
 }
 
 impl Window {
@@ -119,11 +119,11 @@ impl Names {
             let counted = if oddity == Oddity::Type { below } else { std::slice::from_ref(label) };
             window.count(limits, oddity, hash(counted), label.len());
         }
-        if window.told {
+        if window.reported {
             return None;
         }
         let text = verdict(limits, window)?;
-        window.told = true;
+        window.reported = true;
         Some(format!("{text} below {domain} within {} s", now.since(window.since).as_secs().max(1)))
     }
 
@@ -140,7 +140,7 @@ impl Names {
             self.windows.remove(&oldest);
         }
         self.ages.insert(age, key.clone());
-        let fresh = || Window { since: now, age, labels: BTreeSet::new(), counts: [0; 4], long_bytes: 0, told: false };
+        let fresh = || Window { since: now, age, labels: BTreeSet::new(), counts: [0; 4], long_bytes: 0, reported: false };
         let window = self.windows.entry(key).or_insert_with(fresh);
         if now.since(window.since) > limits.window.get() {
             *window = fresh();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     /// What is told of these questions, 100 ms apart.
-    fn told(questions: impl IntoIterator<Item = (String, &'static str)>) -> Vec<String> {
+    fn reported(questions: impl IntoIterator<Item = (String, &'static str)>) -> Vec<String> {
         let (mut names, limits, web) = (Names::default(), DnsThresholds::default(), WorkloadId::new("web"));
         let asked = questions.into_iter().enumerate();
         asked
@@ -292,43 +292,43 @@ mod tests {
 
     /// The first questions of real clients, as captured.
     #[test]
-    fn real_tunnels_are_told_by_their_first_questions() {
+    fn real_tunnels_are_reported_by_their_first_questions() {
         let iodine_raw = ["yrbvvr", "vaaaakaswwi", "lacsxdwndsgjzvghed503r1o4sq0fnmy", "iavvu"];
-        let found = told(iodine_raw.map(|name| (format!("{name}.t.evil.example"), "NULL")));
+        let found = reported(iodine_raw.map(|name| (format!("{name}.t.evil.example"), "NULL")));
         assert_eq!(found, ["3 different names of type NULL or for private use were asked for below evil.example within 1 s"]);
         let dns2tcp = (0..40).map(|n: u32| (format!("5xAA{}AA{}BA.t.evil.example", n / 10, n), "TXT"));
-        assert_eq!(told(dns2tcp).len(), 1);
+        assert_eq!(reported(dns2tcp).len(), 1);
         let eight_bits = (0..20).map(|n: u32| (format!("0eaba82\\19{}2dI\\200B{n}.t.evil.example", n % 10), "A"));
-        assert_eq!(told(eight_bits).len(), 1);
+        assert_eq!(reported(eight_bits).len(), 1);
         let base32 = (0..40).map(|n| (format!("{}.{}.t.evil.example", noise(n, 57), noise(n + 99, 57)), "CNAME"));
-        assert_eq!(told(base32).len(), 1);
+        assert_eq!(reported(base32).len(), 1);
     }
 
     #[test]
     fn ordinary_names_are_not_told() {
         let cdn = |n: u64| (format!("d{}.cloudfront.net", noise(n, 13)), "A");
-        assert!(told((0..500).map(cdn)).is_empty(), "distributions");
+        assert!(reported((0..500).map(cdn)).is_empty(), "distributions");
         let reverse = |n: u64| (format!("{}.{}.51.198.in-addr.arpa", n % 256, n / 256), "PTR");
-        assert!(told((0..500).map(reverse)).is_empty(), "reverse lookups");
+        assert!(reported((0..500).map(reverse)).is_empty(), "reverse lookups");
         let block = |n: u64| (format!("{}.2.0.192.zen.spamhaus.example", n % 256), "TXT");
-        assert!(told((0..500).map(block)).is_empty(), "block lists");
+        assert!(reported((0..500).map(block)).is_empty(), "block lists");
         let block_six = |n: u64| (format!("{}8.b.d.0.1.0.0.2.zen.spamhaus.example", "0.1.2.3.".repeat(usize::try_from(n % 5).expect("few"))), "TXT");
-        assert!(told((0..200).map(block_six)).is_empty(), "block lists over IPv6");
+        assert!(reported((0..200).map(block_six)).is_empty(), "block lists over IPv6");
         let numbered = |n: u64| (format!("worker-{n:030}.cluster.example"), "A");
-        assert!(told((0..500).map(numbered)).is_empty(), "numbered hosts");
+        assert!(reported((0..500).map(numbered)).is_empty(), "numbered hosts");
         let pods = |n: u64| (format!("{}.web.svc.cluster.local", noise(n, 40)), "SRV");
-        assert!(told((0..500).map(pods)).is_empty(), "a cluster's own");
+        assert!(reported((0..500).map(pods)).is_empty(), "a cluster's own");
         let mail = |n: u64| (format!("{}.example", noise(n, 20)), "MX");
-        assert!(told((0..500).map(mail)).is_empty(), "mail to many domains");
+        assert!(reported((0..500).map(mail)).is_empty(), "mail to many domains");
         let acme = |n: u64| (format!("_acme-challenge.host{n}.corp.example"), "TXT");
-        assert!(told((0..500).map(acme)).is_empty(), "certificates");
+        assert!(reported((0..500).map(acme)).is_empty(), "certificates");
         let search = ["corp.example", "svc.corp.example", "a.svc.corp.example"];
         let searched = (0..90).map(|n| (format!("{}.{}", noise(n as u64 / 9, 40), search[n % 3]), "A"));
-        assert!(told(searched).is_empty(), "one name through a search list counts once");
+        assert!(reported(searched).is_empty(), "one name through a search list counts once");
     }
 
     #[test]
-    fn a_domain_is_told_once_a_window_and_counts_anew_after_it() {
+    fn a_domain_is_reported_once_a_window_and_counts_anew_after_it() {
         let (mut names, limits) = (Names::default(), DnsThresholds::default());
         let (web, db) = (WorkloadId::new("web"), WorkloadId::new("db"));
         let mut ask = |workload: &WorkloadId, name: &str, millis| {
@@ -375,8 +375,8 @@ mod tests {
             let web = WorkloadId::new("web");
             for (index, query) in names.iter().enumerate() {
                 let question = DnsMessage { query: query.clone(), kind: kind.clone().into(), rcode: None };
-                let told = table.ask(&DnsThresholds::default(), &web, &question, at(0));
-                prop_assert!(told.is_none() || index >= 2);
+                let reported = table.ask(&DnsThresholds::default(), &web, &question, at(0));
+                prop_assert!(reported.is_none() || index >= 2);
             }
         }
 
@@ -384,14 +384,14 @@ mod tests {
         #[test]
         fn short_host_names_are_never_told(names in proptest::collection::vec("[a-z0-9-]{1,24}", 1..400)) {
             let asked = names.into_iter().map(|name| (format!("{name}.cdn.example"), "A"));
-            prop_assert!(told(asked).is_empty());
+            prop_assert!(reported(asked).is_empty());
         }
 
         /// Thirty long labels of noise are always told, once.
         #[test]
         fn a_tunnel_is_always_told(seed in any::<u32>(), length in 40_usize..63) {
             let asked = (0..30).map(|n| (format!("{}.evil.example", noise(u64::from(seed) * 64 + n, length)), "A"));
-            prop_assert_eq!(told(asked).len(), 1);
+            prop_assert_eq!(reported(asked).len(), 1);
         }
     }
 }

@@ -37,7 +37,7 @@ fn asks(bench: &mut Bench, millis: u64, to: &str, names: &[&str], kind: &'static
 }
 
 #[test]
-fn headers_that_a_workload_sends_are_told_once_a_flow() {
+fn headers_that_a_workload_sends_are_reported_once_a_flow() {
     for (kind, protocol, cause) in [
         (TunnelKind::Wireguard, Protocol::UDP, "WireGuard"),
         (TunnelKind::Vxlan, Protocol::UDP, "VXLAN"),
@@ -103,7 +103,7 @@ fn ssh_counts_at_other_ports_than_its_own_and_when_it_is_heard_later() {
 
 #[test]
 fn echo_that_answers_more_than_was_asked_or_carries_much_is_a_tunnel_and_big_pings_are_not() {
-    for (sent, received, told) in [
+    for (sent, received, reported) in [
         ((10, 14_080), (10, 14_080), false),
         ((10, 14_080), (7, 9856), false),
         ((600, 844_800), (600, 844_800), false),
@@ -116,7 +116,7 @@ fn echo_that_answers_more_than_was_asked_or_carries_much_is_a_tunnel_and_big_pin
         let mut bench = bench();
         let record = counted(bench.record(10, Protocol::ICMP, "172.20.0.2:8", "198.51.100.7:0"), sent, received);
         let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&record));
-        assert_eq!(!found.is_empty(), told, "{sent:?} {received:?}");
+        assert_eq!(!found.is_empty(), reported, "{sent:?} {received:?}");
         let unreachable = counted(bench.record(10, Protocol::ICMP, "172.20.0.2:3", "198.51.100.7:3"), sent, received);
         assert!(bench.on_flow(&mut rule(&Params::default()), &bench.judged(&unreachable)).is_empty());
     }
@@ -140,14 +140,14 @@ fn openvpn_counts_at_any_port_by_its_handshake() {
 
 #[test]
 fn replies_that_do_not_repeat_their_requests_are_a_tunnel_and_a_few_lost_ones_are_not() {
-    for (odd_replies, unasked_replies, told) in
+    for (odd_replies, unasked_replies, reported) in
         [(4, 0, true), (3, 0, false), (0, 16, true), (0, 15, false), (3, 10, false), (900, 900, true)]
     {
         let mut bench = bench();
         let record = counted(bench.record(10, Protocol::ICMP, "172.20.0.2:8", "198.51.100.7:0"), (10, 640), (10, 640));
         let facts = AppFacts { echo: Some(EchoFacts { odd_replies, unasked_replies }), ..AppFacts::default() };
         let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&said(record.clone(), facts.clone())));
-        assert_eq!(!found.is_empty(), told, "{odd_replies} odd, {unasked_replies} unasked");
+        assert_eq!(!found.is_empty(), reported, "{odd_replies} odd, {unasked_replies} unasked");
         let busy = said(counted(record, (900, 57_600), (900, 57_600)), facts);
         let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&busy));
         assert_eq!(!found.is_empty(), odd_replies >= 4, "losses of a busy ping");
@@ -183,7 +183,7 @@ fn names_count_over_the_flows_of_a_workload_but_not_twice() {
 
 /// Whether nothing is held for flows that ended: a debug picture has no flow in it.
 fn rule_is_empty(rule: &impl std::fmt::Debug, _bench: &Bench) -> bool {
-    format!("{rule:?}").contains("told: {}, counted: {}")
+    format!("{rule:?}").contains("reported: {}, counted: {}")
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn neighbours_resolvers_and_the_allowed_ask_what_they_want() {
         networks: vec![],
         via: vec![Stage { any_of: vec![Arc::new(hop.clone())] }],
     };
-    for (params, contracts, to, told) in [
+    for (params, contracts, to, reported) in [
         (Params::default(), vec![], "198.51.100.7:53", 1),
         (Params::default(), vec![], "172.20.0.9:53", 1),
         (Params::default(), vec![], "224.0.0.251:5353", 0),
@@ -224,13 +224,13 @@ fn neighbours_resolvers_and_the_allowed_ask_what_they_want() {
         let record = asks(&mut bench, 0, to, &names, "NULL");
         let mut rule = rule(&params);
         rule.contracts(&contracts);
-        assert_eq!(bench.on_flow(&mut rule, &bench.judged(&record)).len(), told, "{params:?} {to}");
+        assert_eq!(bench.on_flow(&mut rule, &bench.judged(&record)).len(), reported, "{params:?} {to}");
     }
 }
 
 #[test]
-fn data_that_is_too_big_for_questions_is_told_at_their_port_alone() {
-    for (to, sent, told) in [
+fn data_that_is_too_big_for_questions_is_reported_at_their_port_alone() {
+    for (to, sent, reported) in [
         ("198.51.100.7:53", (400, 400 * 900), true),
         ("198.51.100.7:53", (400, 400 * 60), false),
         ("198.51.100.7:53", (20, 20 * 900), false),
@@ -239,7 +239,7 @@ fn data_that_is_too_big_for_questions_is_told_at_their_port_alone() {
         let mut bench = bench();
         let record = counted(bench.record(10, Protocol::UDP, WEB, to), sent, (10, 1000));
         let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&record));
-        assert_eq!(!found.is_empty(), told, "{to} {sent:?}");
+        assert_eq!(!found.is_empty(), reported, "{to} {sent:?}");
     }
 }
 
@@ -249,14 +249,14 @@ fn allowed_kinds_are_quiet_for_that_workload_and_the_host_is_nobody() {
     let mut record = bench.record(10, Protocol::UDP, WEB, FAR);
     record.tunnels = vec![tunnel(TunnelKind::Wireguard, WEB, FAR)];
     let flow = bench.judged(&record);
-    for (workload, kinds, told) in [
+    for (workload, kinds, reported) in [
         ("web", vec![Kind::Wireguard], 0),
         ("web", vec![], 0),
         ("web", vec![Kind::Gre, Kind::Dns], 1),
         ("db", vec![Kind::Wireguard], 1),
     ] {
         let params = Params { allowed: vec![Allowed { workload: named(workload), kinds }], ..Params::default() };
-        assert_eq!(bench.on_flow(&mut rule(&params), &flow).len(), told);
+        assert_eq!(bench.on_flow(&mut rule(&params), &flow).len(), reported);
     }
     let host = JudgedFlow { source: Owner::Host, ..flow.clone() };
     assert!(bench.on_flow(&mut rule(&Params::default()), &host).is_empty());

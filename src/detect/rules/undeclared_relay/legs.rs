@@ -49,13 +49,13 @@ pub(super) struct Leg {
     /// Counters of records that ended while the connection went on.
     before: [Counters; 2],
     age: u64,
-    pub(super) told: bool,
+    pub(super) reported: bool,
 }
 
 impl Leg {
     pub(super) fn new(workload: Arc<Workload>, direction: Direction, source: Owner, record: FlowRecord) -> Self {
         let flow = record.id;
-        Self { workload, direction, source, record, flow, before: [Counters::default(); 2], age: 0, told: false }
+        Self { workload, direction, source, record, flow, before: [Counters::default(); 2], age: 0, reported: false }
     }
 
     fn go_on(&mut self, record: &FlowRecord) {
@@ -173,10 +173,10 @@ impl Legs {
     }
 
     /// These were told.
-    pub(super) fn tell(&mut self, places: [usize; 2]) {
+    pub(super) fn report(&mut self, places: [usize; 2]) {
         for place in places {
             if let Some(leg) = self.get_mut(place) {
-                leg.told = true;
+                leg.reported = true;
             }
         }
     }

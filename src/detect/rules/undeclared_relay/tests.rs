@@ -57,7 +57,7 @@ fn hop(workloads: Vec<Selector>, addresses: &[&str]) -> Hop {
 }
 
 #[test]
-fn legs_that_end_with_equal_bytes_are_told_once_by_both_names() {
+fn legs_that_end_with_equal_bytes_are_reported_once_by_both_names() {
     let mut bench = bench();
     let (inbound, outbound) = legs(&mut bench);
     let mut rule = rule(&Params::default());
@@ -76,7 +76,7 @@ fn legs_that_end_with_equal_bytes_are_told_once_by_both_names() {
 }
 
 #[test]
-fn a_target_that_was_asked_for_is_told_in_either_order() {
+fn a_target_that_was_asked_for_is_reported_in_either_order() {
     for outbound_first in [false, true] {
         let mut bench = bench();
         let (inbound, outbound) = legs(&mut bench);
@@ -105,7 +105,7 @@ fn what_was_said_after_the_judgement_counts() {
 #[test]
 fn declared_hops_and_allowed_relays_may() {
     let network = "172.20.0.9/32";
-    for (params, declared, told) in [
+    for (params, declared, reported) in [
         (Params::default(), None, 1),
         (Params { relays: vec![named("rel*")], ..Params::default() }, None, 0),
         (Params::default(), Some(hop(vec![named("relay")], &[])), 0),
@@ -119,7 +119,7 @@ fn declared_hops_and_allowed_relays_may() {
         rule.contracts(&declared.map(contract).into_iter().collect::<Vec<_>>());
         let flows = [bench.judged(&inbound), bench.judged(&outbound)];
         let found: usize = flows.iter().map(|flow| bench.on_flow(&mut rule, flow).len()).sum();
-        assert_eq!(found, told, "{params:?}");
+        assert_eq!(found, reported, "{params:?}");
     }
 }
 

@@ -30,11 +30,11 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Takes in a claim made now; when to come back, where it disagrees.
-    pub(super) fn hear(&mut self, context: Context<'_>, claim: &NeighbourClaim) -> Option<Timestamp> {
+    pub(super) fn receive(&mut self, context: Context<'_>, claim: &NeighbourClaim) -> Option<Timestamp> {
         let known = |(_, other): &(Timestamp, NeighbourClaim)| {
             (&other.point, other.ip, other.mac) == (&claim.point, claim.ip, claim.mac)
         };
-        if look(context.timeline, claim, context.now).is_none() || self.queue.iter().any(known) {
+        if check(context.timeline, claim, context.now).is_none() || self.queue.iter().any(known) {
             return None;
         }
         self.queue.push_back((context.now, claim.clone()));
@@ -58,10 +58,10 @@ impl Waiting {
 
 fn judge(context: Context<'_>, claim: &NeighbourClaim, at: Timestamp) -> Option<Anomaly> {
     let timeline = context.timeline;
-    let wrong = look(timeline, claim, at).filter(|_| timeline.is_complete())?;
-    look(timeline, claim, context.now)?;
+    let wrong = check(timeline, claim, at).filter(|_| timeline.is_complete())?;
+    check(timeline, claim, context.now)?;
     let sender = sender(timeline, claim, [at, context.now]);
-    Some(tell(timeline, claim, wrong, sender))
+    Some(report(timeline, claim, wrong, sender))
 }
 
 /// What is wrong with a claim.
@@ -77,7 +77,7 @@ enum Wrong {
 }
 
 /// Compares a claim with what was true at a time.
-fn look(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<Wrong> {
+fn check(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<Wrong> {
     let network = timeline.network_at(&claim.point, claim.ip)?;
     let is_host = |mac: Mac| host_macs(timeline, &claim.point, network).any(|known| known == mac);
     // A workload that says where the host is, or what the host would do, says it in a frame of its own.
@@ -97,11 +97,11 @@ fn look(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<Wr
         Owner::Unknown => (Vec::new(), false),
         Owner::Host | Owner::External => return None,
     };
-    look_at_owners(timeline, claim, at, network, &owners, late)
+    check_owners(timeline, claim, at, network, &owners, late)
 }
 
 /// Compares a claim with the owners of its address; `late`: they had ended shortly before.
-fn look_at_owners(
+fn check_owners(
     timeline: &Timeline,
     claim: &NeighbourClaim,
     at: Timestamp,
@@ -207,7 +207,7 @@ fn sender(
     Some((Arc::clone(owner), AttributionMethod::Veth))
 }
 
-fn tell(
+fn report(
     timeline: &Timeline,
     claim: &NeighbourClaim,
     wrong: Wrong,
