@@ -84,7 +84,11 @@ impl Engine {
             timeline: Timeline::new(config.timeline),
             stats: EngineStats::new(judge.names()),
             tracker: Tracker::new(judge, limits),
-            grace: GracePeriods { transit: timings.transit_grace, hop_ready: timings.hop_ready },
+            grace: GracePeriods {
+                transit: timings.transit_grace,
+                hop_ready: timings.hop_ready,
+                answer: timings.answer_grace,
+            },
             rules,
             grouper: AlertGrouper::new(config.exceptions, grouper),
             workload_stats: None,

@@ -246,6 +246,12 @@ impl Timeline {
         self.networks.is_host(ip.to_canonical())
     }
 
+    /// Whether a public address lies on this host: its own, or one of a container network's range.
+    pub fn is_on_host(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.networks.is_host(ip) || self.networks.is_in_public_range(ip)
+    }
+
     /// The host's own MAC at an observation point, as told or as learned from the gateway's frames.
     pub fn host_mac(&self, point: &ObservationPoint) -> Option<Mac> {
         self.networks.host_mac(point)

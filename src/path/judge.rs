@@ -17,6 +17,7 @@ use super::trail::Trail;
 use super::{
     Contract, Evidence, EvidenceKind, MissingHop, PathState, Service, Stage, Unobservable, Verdict, dns_detection,
 };
+use crate::input::Workload;
 use crate::inventory::{Owner, Timeline};
 
 /// What a contract says of a flow.
@@ -79,6 +80,8 @@ pub struct GracePeriods {
     pub transit: Duration,
     /// For a hop to become ready after the workload started.
     pub hop_ready: Duration,
+    /// For an answer.
+    pub answer: Duration,
 }
 
 /// What the contracts say now.
@@ -116,9 +119,14 @@ impl Judge {
         self.contracts.iter().map(|(_, contract)| contract)
     }
 
+    /// Whether a workload is a hop of some contract: it may send on what is not its own.
+    pub fn is_hop(&self, workload: &Workload) -> bool {
+        self.contracts().flat_map(Contract::hops).any(|hop| hop.is_workload(workload))
+    }
+
     /// The verdict of the first contract that covers the flow.
     pub fn judge(&self, context: JudgeContext<'_>, trail: &Trail<'_>, source: &Owner) -> Outcome {
-        if self.contracts().any(|contract| scope::sends_on(contract, trail, source)) {
+        if self.contracts().any(|contract| scope::sends_on(contract, context.timeline, trail, source)) {
             return Outcome::Uncovered;
         }
         let mut judged = self.contracts.iter().map(|(name, contract)| Case { context, name, contract, trail, source });
@@ -156,7 +164,7 @@ impl Case<'_> {
             Destination::Tunnel | Destination::Outside => None,
             Destination::Inside => Some(match covered {
                 InScope::Maybe => self.unobservable(Unobservable::UnattributedAddress),
-                _ if !self.trail.flow.certain => self.unobservable(Unobservable::OneSided),
+                _ if !self.trail.flow.certain || self.trail.remnant => self.unobservable(Unobservable::OneSided),
                 _ => self.weigh(),
             }),
         }
@@ -180,8 +188,9 @@ impl Case<'_> {
                     evidence.push(said(kind, text));
                     passed.push(hop);
                 }
-                Proof::Fails { kind, text } => {
+                Proof::Fails { kind, partly, text } => {
                     evidence.push(said(kind, text));
+                    passed.extend(partly);
                     skipped = skipped.or(Some(stage));
                 }
                 Proof::Unknown { kind, reason, text } => {

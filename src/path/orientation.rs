@@ -3,7 +3,7 @@
 //! Contract: [`orientations`] lists the ways a flow can be read, the likeliest first; only a certain one can be judged.
 //! Design: a TCP flow whose handshake was not seen may be an answer to somebody outside; its ports give a hint, no proof.
 
-use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Protocol, TcpFacts};
+use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Protocol, tcp_flags};
 use crate::time::Timestamp;
 
 /// A flow and every point that saw it.
@@ -43,6 +43,9 @@ pub struct Oriented {
 /// Below this, ports are given to services (RFC 6335's dynamic range starts higher, but Linux hands out from here).
 const FIRST_EPHEMERAL: u16 = 32_768;
 
+/// Below this, ports are those of well-known services: no client sends from there.
+const FIRST_UNPRIVILEGED: u16 = 1024;
+
 /// The directions in which a flow can be read. `warming_up`: the point has not been watched long enough to have seen the request.
 pub fn orientations(record: &FlowRecord, warming_up: bool) -> Vec<Oriented> {
     let read = |forward, certain| Oriented {
@@ -52,16 +55,48 @@ pub fn orientations(record: &FlowRecord, warming_up: bool) -> Vec<Oriented> {
         forward,
         certain,
     };
-    let start_seen = match record.tuple.protocol {
-        Protocol::TCP => record.tcp.is_some_and(TcpFacts::direction_known),
-        _ => !warming_up,
-    };
     let ephemeral = |port| port >= FIRST_EPHEMERAL;
-    match (ephemeral(record.tuple.orig.port), ephemeral(record.tuple.resp.port)) {
-        _ if start_seen => vec![read(true, true)],
-        (true, false) => vec![read(true, true)],
-        (false, true) => vec![read(false, true), read(true, false)],
-        _ if record.tuple.protocol == Protocol::TCP => vec![read(true, false), read(false, false)],
-        _ => vec![read(true, true)],
+    let ports = (ephemeral(record.tuple.orig.port), ephemeral(record.tuple.resp.port));
+    match start(record) {
+        Start::Request => vec![read(true, true)],
+        Start::AnswerOnly => vec![read(true, false), read(false, false)],
+        Start::Unmarked if !warming_up && is_answer_first(record) => vec![read(true, true), read(false, false)],
+        Start::Unmarked if !warming_up => vec![read(true, true)],
+        Start::Missing if !warming_up && ports.0 == ports.1 => vec![read(true, true)],
+        Start::Missing | Start::Unmarked => match ports {
+            (true, false) => vec![read(true, true)],
+            (false, true) => vec![read(false, true), read(true, false)],
+            _ if record.tuple.protocol == Protocol::TCP => vec![read(true, false), read(false, false)],
+            _ => vec![read(true, true)],
+        },
     }
+}
+
+/// What a flow shows of its start.
+enum Start {
+    /// A SYN of the originator.
+    Request,
+    /// A SYN-ACK, and no SYN: whoever sent it may have forged it.
+    AnswerOnly,
+    /// The protocol marks no start: the first packet is one on a point that has been watched.
+    Unmarked,
+    /// TCP without a handshake: its start was missed, or there was none.
+    Missing,
+}
+
+fn start(record: &FlowRecord) -> Start {
+    let syn = |flags: u8| flags & tcp_flags::SYN != 0;
+    match record.tcp {
+        None => Start::Unmarked,
+        Some(tcp) if syn(tcp.orig_flags) => Start::Request,
+        Some(tcp) if syn(tcp.resp_flags) => Start::AnswerOnly,
+        Some(_) => Start::Missing,
+    }
+}
+
+/// Whether the first packet came from a service's port to a client's, and was replied to: an answer whose question was not seen, or a forged one.
+fn is_answer_first(record: &FlowRecord) -> bool {
+    let FiveTuple { protocol, orig, resp } = record.tuple;
+    let has_ports = matches!(protocol, Protocol::UDP | Protocol::SCTP);
+    has_ports && orig.port < FIRST_UNPRIVILEGED && resp.port >= FIRST_EPHEMERAL && record.resp.counters.packets > 0
 }

@@ -4,10 +4,12 @@
 //! Design: on a veth a frame comes from the workload behind it, whatever it says; on a bridge the MAC tells which veth it came from unless it is
 //! forged too, so it beats a borrowed address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::trail::Sighting;
 use super::{Oriented, is_internet};
-use crate::input::{Endpoint, FiveTuple, FlowRecord, ObservationPoint, Protocol, TcpFacts, Workload};
+use crate::input::{Endpoint, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, TcpFacts, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline};
 use crate::time::Timestamp;
 
@@ -23,34 +25,130 @@ pub fn responder_of(timeline: &Timeline, oriented: &Oriented) -> Owner {
     timeline.attribute(&AttributionQuery { point: &oriented.point, ip: resp.ip, socket, mac: None, at: oriented.at })
 }
 
-/// Who sent the flow, read in this direction.
-pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented) -> Owner {
+/// Who sent the flow, read in this direction. `is_router`: a workload that may send from addresses that are not its own.
+pub fn source_of(
+    timeline: &Timeline,
+    record: &FlowRecord,
+    oriented: &Oriented,
+    is_router: impl Fn(&Workload) -> bool,
+) -> Owner {
     let mac = if oriented.forward { record.orig.mac } else { record.resp.mac };
     let FiveTuple { protocol, orig, resp } = oriented.tuple;
     let socket = socket(protocol, orig, resp);
     let query = AttributionQuery { point: &oriented.point, ip: orig.ip, socket, mac, at: oriented.at };
     let by_address = match timeline.attribute(&query) {
-        // A workload that has ended starts nothing: this is the address's next owner, whom the runtime has not told yet.
+        // A workload that has ended starts nothing: this is the address's next owner, which the runtime has not reported yet.
         Owner::Workload { why: Some(Doubt::Late), .. } if oriented.forward && starts_here(record) => Owner::Unknown,
         owner => owner,
     };
     if let Some(sender) = timeline.sender_by_veth(&query, resp.ip) {
         return by_veth(timeline, sender, by_address, &query);
     }
-    let in_network = timeline
-        .network_at(&oriented.point, orig.ip)
-        .is_some_and(|network| network.subnets.iter().any(|subnet| subnet.contains(orig.ip)));
-    let by_mac = mac.filter(|_| in_network).and_then(|mac| timeline.owner_of_mac(mac, oriented.at));
-    match (&by_address, by_mac) {
-        (Owner::Workload { workload, .. }, Some(sender)) if !timeline.are_together(workload, sender, oriented.at) => {
-            likely(sender, AttributionMethod::Mac, Doubt::BorrowedAddress)
-        }
-        (Owner::Unknown, Some(sender)) => likely(sender, AttributionMethod::Mac, Doubt::UnownedAddress),
-        _ => by_address,
+    if is_forged_as_host(timeline, &query, resp, &by_address) {
+        return Owner::Unknown;
+    }
+    let in_network = is_in_network_of(timeline, &oriented.point, orig.ip);
+    let sender = mac.and_then(|mac| timeline.owner_of_mac(mac, oriented.at));
+    match sender.filter(|sender| in_network || !is_router(sender)) {
+        Some(sender) => by_mac(timeline, sender, by_address, oriented.at),
+        None => by_address,
     }
 }
 
-/// The frame came in on the veth of `sender`: whoever the address belongs to, this one sent it.
+/// The frame carries the MAC of `sender`: if the address belongs to somebody else, or to nobody, this one sent it.
+fn by_mac(timeline: &Timeline, sender: &Arc<Workload>, by_address: Owner, at: Timestamp) -> Owner {
+    let is_senders = |other: &Workload| timeline.are_together(sender, other, at);
+    let why = match &by_address {
+        Owner::Workload { workload, .. } if is_senders(workload) => return by_address,
+        Owner::Ambiguous { candidates, .. } if candidates.iter().any(|one| is_senders(one)) => return by_address,
+        Owner::Workload { .. } | Owner::Ambiguous { .. } | Owner::Host => Doubt::BorrowedAddress,
+        Owner::Unknown => Doubt::UnownedAddress,
+        Owner::External => Doubt::ForeignAddress,
+    };
+    likely(sender, AttributionMethod::Mac, why)
+}
+
+/// Whether a frame claims the address of a workload of this network, carries the host's MAC, and leads out of the network: the host never sends
+/// that, since the workload's own frame came in here. What the host routes back into the network is left out.
+fn is_forged_as_host(timeline: &Timeline, query: &AttributionQuery<'_>, resp: Endpoint, by_address: &Owner) -> bool {
+    let is_workload = matches!(by_address, Owner::Workload { .. } | Owner::Ambiguous { host: false, .. });
+    let by_host = || query.mac.is_some() && timeline.host_mac(query.point) == query.mac;
+    let is_bridge = || timeline.network_of_point(query.point).is_some_and(|n| n.bridge.as_deref() == Some(query.point.as_str()));
+    is_workload
+        && is_bridge()
+        && by_host()
+        && is_in_network_of(timeline, query.point, query.ip)
+        && !is_in_network_of(timeline, query.point, resp.ip)
+}
+
+fn is_in_network_of(timeline: &Timeline, point: &ObservationPoint, ip: IpAddr) -> bool {
+    timeline.network_at(point, ip).is_some_and(|network| network.subnets.iter().any(|subnet| subnet.contains(ip)))
+}
+
+/// Who sent the frames of a trail, where a point shows that the address does not tell: another workload's veth.
+pub fn sender_at<'a>(
+    timeline: &Timeline,
+    sighting: &'a Sighting,
+    oriented: &Oriented,
+) -> Option<(&'a ObservationPoint, Owner)> {
+    let frames = if oriented.forward { sighting.orig } else { sighting.resp };
+    let FiveTuple { protocol, orig, resp } = oriented.tuple;
+    let socket = socket(protocol, orig, resp);
+    let query = AttributionQuery { point: &sighting.point, ip: orig.ip, socket, mac: frames.from, at: sighting.at };
+    let sender = timeline.sender_by_veth(&query, resp.ip)?;
+    let owner = by_veth(timeline, sender, timeline.attribute(&query), &query);
+    (!owner.owns_address()).then_some((&sighting.point, owner))
+}
+
+/// The MAC of a workload that sent the first packet of a record from an address that is not its own; `None` for routers, and for addresses that
+/// every host may use.
+pub fn stranger(timeline: &Timeline, record: &FlowRecord, is_router: impl Fn(&Workload) -> bool) -> Option<Mac> {
+    let (ip, at) = (record.tuple.orig.ip, record.start);
+    let mac = record.orig.mac?;
+    let sender = timeline.owner_of_mac(mac, at)?;
+    if sender.addresses().any(|own| own.to_canonical() == ip.to_canonical()) || is_anybodys(ip) || is_router(sender) {
+        return None;
+    }
+    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
+    let owns = match timeline.attribute(&query) {
+        Owner::Workload { workload, .. } => timeline.are_together(sender, &workload, at),
+        Owner::Ambiguous { candidates, .. } => candidates.iter().any(|one| timeline.are_together(sender, one, at)),
+        Owner::Host | Owner::Unknown | Owner::External => false,
+    };
+    (!owns).then_some(mac)
+}
+
+/// Addresses that a host uses before it has one, or on its link only.
+fn is_anybodys(ip: IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    link_local || ip.is_unspecified()
+}
+
+/// The reading of a record whose first packet was forged by the end that it claims to reach, once that end speaks for itself.
+pub fn sent_by_the_other_end(timeline: &Timeline, record: &FlowRecord) -> Option<Oriented> {
+    let FiveTuple { orig, resp, .. } = record.tuple;
+    if record.resp.counters.packets == 0 || orig.ip == resp.ip {
+        return None;
+    }
+    let sender = timeline.owner_of_mac(record.orig.mac?, record.start)?;
+    let has = |ip: IpAddr| {
+        let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at: record.start };
+        let owner = timeline.attribute(&query);
+        owner.workload().is_some_and(|owner| timeline.are_together(sender, owner, record.start))
+    };
+    (has(resp.ip) && !has(orig.ip)).then(|| Oriented {
+        tuple: record.tuple.reversed(),
+        point: record.point.clone(),
+        at: record.start,
+        forward: false,
+        certain: true,
+    })
+}
+
+/// The frame came in on the veth of `sender`: whatever its address, this one sent it.
 fn by_veth(timeline: &Timeline, sender: &Arc<Workload>, by_address: Owner, query: &AttributionQuery<'_>) -> Owner {
     let is_senders = |other: &Workload| timeline.are_together(sender, other, query.at);
     match &by_address {

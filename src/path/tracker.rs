@@ -1,24 +1,28 @@
 //! Follows each flow from its first packet to its verdict, and joins what several points saw of it.
 //!
-//! Contract: a flow is judged once. It waits for the runtime to tell whose it is (`attribution_grace`), an attempt for an answer
-//! (`answer_grace`), absence at a hop for the time in which the flow could still be seen there; then it is judged with what is known. A flow seen
-//! at several points, or translated on its way, is one trail. Limits: at `max_flows` the oldest is forgotten and counted; one that was still
-//! waiting is judged before that. Design: returns what happened; the engine owns timers and counters. A flow has one timer at a time.
+//! Contract: a flow waits for the runtime to report its owner (`attribution_grace`), an attempt for an answer (`answer_grace`), absence at a hop
+//! for the time in which the flow could still be seen there; then it is judged with what is known. The judgement of a covered flow is revised
+//! until the flow ends (ADR 11). A flow seen at several points, or translated on its way, is one trail; frames that a stranger forged are a trail
+//! of their own (ADR 10). Limits: at `max_flows` the oldest is forgotten and counted; one that was still waiting is judged before that.
+//! Design: returns what happened; the engine owns timers and counters. A flow has one timer at a time.
 
 mod judging;
+mod key;
+mod revising;
 mod tracked_flow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::tracked_flow::{Phase, TrackedFlow};
+use self::key::TrailKey;
+use self::tracked_flow::TrackedFlow;
 use super::judge::{JudgeContext, Judgement};
-use super::source::starts_here;
-use super::trail::{self, Sighting};
-use super::{Judge, ObservedFlow, Oriented};
+use super::source::{self, starts_here};
+use super::{Judge, ObservedFlow, Oriented, Verdict, trail};
 use crate::input::{
-    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, SocketView,
+    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol,
+    SocketView, Workload,
 };
 use crate::inventory::Owner;
 use crate::time::Timestamp;
@@ -47,8 +51,18 @@ pub struct JudgedFlow {
     pub took: Duration,
     /// Whether its end was told already: no progress follows.
     pub over: bool,
-    /// Whether it was judged before, by another contract: what its content says came later.
+    /// Whether it was judged before: by another contract (what its content says came later), or with another result.
     pub again: bool,
+    /// The verdict that this one replaces.
+    pub revised_from: Option<Verdict>,
+}
+
+impl JudgedFlow {
+    /// Whether nothing can have left: TCP that nobody answered, without payload. What a SYN carries has left.
+    pub fn is_attempt(&self) -> bool {
+        let record = &self.view.record;
+        record.tuple.protocol == Protocol::TCP && !self.answered && record.orig.counters.payload_bytes == 0
+    }
 }
 
 /// Waiting times and the bound.
@@ -91,19 +105,18 @@ type Seeded = foldhash::fast::RandomState;
 pub struct Tracker {
     limits: TrackerLimits,
     judge: Judge,
-    flows: hashbrown::HashMap<FiveTuple, TrackedFlow, Seeded>,
-    tuples: hashbrown::HashMap<FlowId, FiveTuple, Seeded>,
-    /// Translated twins, by their tuple: the tuple of the trail that they belong to.
-    twins: hashbrown::HashMap<FiveTuple, FiveTuple, Seeded>,
+    flows: hashbrown::HashMap<TrailKey, TrackedFlow, Seeded>,
+    keys: hashbrown::HashMap<FlowId, TrailKey, Seeded>,
+    /// Translated twins, by their own key: the key of the trail that they belong to.
+    twins: hashbrown::HashMap<TrailKey, TrailKey, Seeded>,
     oldest_first: BTreeMap<u64, FlowId>,
     next_sequence: u64,
+    /// Flows without a judgement.
     waiting: BTreeSet<FlowId>,
+    /// Flows that have ended, whose other points may still report.
+    lingering: BTreeSet<FlowId>,
     watched_since: BTreeMap<ObservationPoint, Timestamp>,
     relays: bool,
-}
-
-fn canonical(tuple: FiveTuple) -> FiveTuple {
-    if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }
 }
 
 impl Tracker {
@@ -115,11 +128,12 @@ impl Tracker {
             limits,
             judge,
             flows: hashbrown::HashMap::default(),
-            tuples: hashbrown::HashMap::default(),
+            keys: hashbrown::HashMap::default(),
             twins: hashbrown::HashMap::default(),
             oldest_first: BTreeMap::new(),
             next_sequence: 0,
             waiting: BTreeSet::new(),
+            lingering: BTreeSet::new(),
             watched_since: BTreeMap::new(),
             relays,
         }
@@ -137,7 +151,7 @@ impl Tracker {
 
     /// Whether a flow is followed: it has begun, and its end was not told yet or it waits for its judgement.
     pub fn is_followed(&self, id: FlowId) -> bool {
-        self.tuples.contains_key(&id)
+        self.keys.contains_key(&id)
     }
 
     /// Takes in a flow event.
@@ -152,6 +166,9 @@ impl Tracker {
 
     /// A waiting time is over.
     pub fn on_timer(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        if self.lingering.contains(&id) {
+            return self.end(context, id, now, step);
+        }
         self.try_judge(context, id, now, Deadline::Grace, step);
         self.wait(context, id, now, step);
     }
@@ -169,45 +186,43 @@ impl Tracker {
         let ids: Vec<FlowId> = match remote {
             Some(remote) if !local.ip.is_unspecified() => {
                 let tuple = FiveTuple { protocol, orig: local, resp: remote };
-                self.flows.get(&self.trail_of(tuple)).map(|tracked| tracked.id).into_iter().collect()
+                self.flows.get(&self.trail_of(TrailKey::of(tuple))).map(|tracked| tracked.id).into_iter().collect()
             }
             _ => {
-                let at_port = |tuple: &FiveTuple| {
-                    tuple.protocol == protocol && (tuple.orig.port == local.port || tuple.resp.port == local.port)
+                let at_port = |key: &TrailKey| {
+                    let FiveTuple { protocol: own, orig, resp } = key.tuple;
+                    own == protocol && (orig.port == local.port || resp.port == local.port)
                 };
-                self.waiting.iter().copied().filter(|id| self.tuples.get(id).is_some_and(at_port)).collect()
+                self.waiting.iter().copied().filter(|id| self.keys.get(id).is_some_and(at_port)).collect()
             }
         };
-        for id in ids.into_iter().filter(|id| self.waiting.contains(id)).collect::<Vec<_>>() {
-            self.try_judge(context, id, now, Deadline::Grace, step);
+        for id in ids {
+            self.judge_or_revise(context, id, now, step);
         }
     }
 
     /// A translation was told: its two sides are one trail.
     pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
-        let (before, after) = (canonical(binding.before), canonical(binding.after));
+        let (before, after) = (TrailKey::of(binding.before), TrailKey::of(binding.after));
         let is_hosts = binding.netns.is_none();
         if is_hosts && before != after && self.flows.contains_key(&before) && self.flows.contains_key(&after) {
             self.merge(before, after);
         }
-        for tuple in [before, after] {
-            if let Some(id) = self.flows.get(&tuple).map(|tracked| tracked.id).filter(|id| self.waiting.contains(id)) {
-                self.try_judge(context, id, now, Deadline::Grace, step);
+        for key in [before, after] {
+            if let Some(id) = self.flows.get(&key).map(|tracked| tracked.id) {
+                self.judge_or_revise(context, id, now, step);
             }
         }
     }
 
     /// The twin's sightings belong to the trail of the tuple before translation.
-    fn merge(&mut self, before: FiveTuple, after: FiveTuple) {
-        let Some(twin) = self.flows.get(&after).map(|tracked| tracked.id) else { return };
-        let sightings = self.flows.get_mut(&after).map(TrackedFlow::drain_sightings).unwrap_or_default();
-        let answered = self.flows.get(&after).is_some_and(|tracked| tracked.answered);
-        self.forget(twin);
+    fn merge(&mut self, before: TrailKey, after: TrailKey) {
+        let Some(twin) = self.flows.get_mut(&after) else { return };
+        let (id, sightings, answered) = (twin.id, twin.take_sightings(), twin.answered);
+        self.forget(id);
         if let Some(tracked) = self.flows.get_mut(&before) {
             tracked.answered |= answered;
-            for sighting in sightings {
-                tracked.witness(sighting);
-            }
+            tracked.join(sightings);
             if tracked.add_twin(after) {
                 self.twins.insert(after, before);
             }
@@ -219,25 +234,40 @@ impl Tracker {
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
             self.try_judge(context, id, now, Deadline::Now, step);
         }
+        for id in self.lingering.iter().copied().collect::<Vec<_>>() {
+            self.end(context, id, now, step);
+        }
     }
 
-    /// The tuple of the trail that a tuple belongs to.
-    fn trail_of(&self, tuple: FiveTuple) -> FiveTuple {
-        let key = canonical(tuple);
+    /// The key of the trail that a key belongs to.
+    fn trail_of(&self, key: TrailKey) -> TrailKey {
         if self.flows.contains_key(&key) { key } else { self.twins.get(&key).copied().unwrap_or(key) }
     }
 
-    /// The tuple of a followed trail that this one is a side of, by what is known of its translation.
-    fn joined(&self, context: JudgeContext<'_>, record: &FlowRecord) -> Option<FiveTuple> {
+    /// The key of the trail that a record belongs to.
+    fn trail_of_record(&self, context: JudgeContext<'_>, record: &FlowRecord) -> TrailKey {
+        let known = self.keys.get(&record.id).copied();
+        known.unwrap_or_else(|| self.trail_of(self.key(context, record)))
+    }
+
+    /// The key of a record: who forged its first packet is part of it.
+    fn key(&self, context: JudgeContext<'_>, record: &FlowRecord) -> TrailKey {
+        let is_router = |workload: &Workload| self.judge.is_hop(workload);
+        TrailKey { stranger: source::stranger(context.timeline, record, is_router), ..TrailKey::of(record.tuple) }
+    }
+
+    /// The key of a followed trail that this record is a side of, by what is known of its translation.
+    fn joined(&self, context: JudgeContext<'_>, record: &FlowRecord) -> Option<TrailKey> {
         let binding = context.path.bindings.find(&record.tuple, record.start)?;
-        let twin = canonical(trail::twin(binding, &record.tuple));
-        (twin != canonical(record.tuple) && self.flows.contains_key(&twin)).then_some(twin)
+        let twin = TrailKey::of(trail::twin(binding, &record.tuple));
+        (twin != TrailKey::of(record.tuple) && self.flows.contains_key(&twin)).then_some(twin)
     }
 
     fn started(&mut self, context: JudgeContext<'_>, record: &FlowRecord, step: &mut Step) {
         self.watch(record);
-        let key = canonical(record.tuple);
-        if !self.flows.contains_key(&key)
+        let key = self.key(context, record);
+        if key.stranger.is_none()
+            && !self.flows.contains_key(&key)
             && let Some(trail) = self.joined(context, record)
         {
             return self.witness_twin(context, trail, record, step);
@@ -245,20 +275,19 @@ impl Tracker {
         if let Some(tracked) = self.flows.get_mut(&key) {
             let again = starts_here(record) && record.start.since(tracked.start) > SAME_START;
             let old = tracked.id;
-            if tracked.point != record.point && !again && !tracked.leaves_elsewhere(context, record) {
+            if tracked.point != record.point && !again {
                 let nearer = tracked.witness_same(context, record);
                 if nearer {
                     self.renumber(old, record.id, key);
                 }
                 let id = if nearer { record.id } else { old };
-                return self.try_judge(context, id, record.start, Deadline::Grace, step);
+                return self.judge_or_revise(context, id, record.start, step);
             }
             if tracked.continues && tracked.point == record.point {
                 tracked.go_on(record);
                 return self.renumber(old, record.id, key);
             }
-            self.try_judge(context, old, record.start, Deadline::Now, step);
-            self.forget(old);
+            self.end(context, old, record.start, step);
         }
         self.make_room(context, record.start, step);
         self.follow(key, record);
@@ -275,76 +304,65 @@ impl Tracker {
         }
     }
 
-    fn witness_twin(&mut self, context: JudgeContext<'_>, trail: FiveTuple, record: &FlowRecord, step: &mut Step) {
+    fn witness_twin(&mut self, context: JudgeContext<'_>, trail: TrailKey, record: &FlowRecord, step: &mut Step) {
         let Some(tracked) = self.flows.get_mut(&trail) else { return };
         let binding = context.path.bindings.find(&record.tuple, record.start);
-        let reversed = binding.is_some_and(|binding| {
-            let twin = trail::twin(binding, &record.tuple);
-            twin != tracked.tuple
-        });
-        tracked.witness(Sighting::of(record, reversed));
-        let id = tracked.id;
-        if tracked.add_twin(canonical(record.tuple)) {
-            self.twins.insert(canonical(record.tuple), trail);
+        let reversed = binding.is_some_and(|binding| trail::twin(binding, &record.tuple) != tracked.tuple);
+        tracked.witness(record, reversed);
+        let (id, own) = (tracked.id, TrailKey::of(record.tuple));
+        if tracked.add_twin(own) {
+            self.twins.insert(own, trail);
         }
-        self.try_judge(context, id, record.start, Deadline::Grace, step);
+        self.judge_or_revise(context, id, record.start, step);
     }
 
     /// Another record meters the flow from now on.
-    fn renumber(&mut self, old: FlowId, new: FlowId, key: FiveTuple) {
+    fn renumber(&mut self, old: FlowId, new: FlowId, key: TrailKey) {
         let Some(tracked) = self.flows.get(&key) else { return };
-        self.tuples.remove(&old);
-        self.tuples.insert(new, key);
+        self.keys.remove(&old);
+        self.keys.insert(new, key);
         self.oldest_first.insert(tracked.sequence, new);
-        if self.waiting.remove(&old) {
-            self.waiting.insert(new);
+        for ids in [&mut self.waiting, &mut self.lingering] {
+            if ids.remove(&old) {
+                ids.insert(new);
+            }
         }
     }
 
-    fn follow(&mut self, key: FiveTuple, record: &FlowRecord) {
+    fn follow(&mut self, key: TrailKey, record: &FlowRecord) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.flows.insert(key, TrackedFlow::new(record, sequence));
-        self.tuples.insert(record.id, key);
+        self.keys.insert(record.id, key);
         self.oldest_first.insert(sequence, record.id);
         self.waiting.insert(record.id);
     }
 
     fn progress(&mut self, context: JudgeContext<'_>, record: &FlowRecord, kind: FlowEventKind, step: &mut Step) {
-        let key = self.trail_of(record.tuple);
+        let key = self.trail_of_record(context, record);
         let Some(tracked) = self.flows.get_mut(&key) else { return };
         let id = tracked.id;
         tracked.answered |= kind == FlowEventKind::Answered;
         if id != record.id {
-            if kind == FlowEventKind::Answered {
-                self.try_judge(context, id, record.end, Deadline::Grace, step);
-            }
-            return;
+            tracked.witness(record, record.tuple != tracked.tuple);
+            return self.judge_or_revise(context, id, record.end, step);
         }
-        if tracked.rest.is_some() && judging::goes_on(record) {
-            tracked.revive(record.end);
-            self.waiting.insert(id);
-            self.wait(context, id, record.end, step);
-        }
-        let Some(tracked) = self.flows.get_mut(&key) else { return };
         tracked.update(record);
         tracked.continues = kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
         tracked.over = matches!(kind, FlowEventKind::Ended(_)) && !tracked.continues;
         let over = tracked.over;
-        let Phase::Judged(judged) = &tracked.phase else {
+        let Some(judged) = tracked.judged.clone() else {
             return self.try_judge(context, id, record.end, Deadline::Grace, step);
         };
-        let judged = Arc::clone(judged);
         if kind == FlowEventKind::Payload {
-            let read = if judged.oriented.forward { record.clone() } else { record.clone().reversed() };
-            let again = self.judge_content(context, &judged, &read, step);
-            if let Some((again, tracked)) = again.zip(self.flows.get_mut(&key)) {
-                tracked.phase = Phase::Judged(again);
-            }
+            self.judge_payload(context, key, &judged, record, step);
         }
-        step.went_on = (kind != FlowEventKind::Answered).then_some(judged);
+        let latest = self.flows.get(&key).and_then(|tracked| tracked.content.clone()).unwrap_or(judged);
+        step.went_on = (kind != FlowEventKind::Answered).then_some(latest);
         if over {
-            self.forget(id);
+            self.linger(context, id, record.end, step);
+        } else {
+            self.revise(context, id, record.end, step);
         }
     }
 
@@ -358,12 +376,13 @@ impl Tracker {
     }
 
     fn forget(&mut self, id: FlowId) {
-        if let Some(tracked) = self.tuples.remove(&id).and_then(|key| self.flows.remove(&key)) {
+        if let Some(tracked) = self.keys.remove(&id).and_then(|key| self.flows.remove(&key)) {
             self.oldest_first.remove(&tracked.sequence);
             for twin in tracked.twins {
                 self.twins.remove(&twin);
             }
         }
         self.waiting.remove(&id);
+        self.lingering.remove(&id);
     }
 }

@@ -4,7 +4,7 @@
 //! Design: plain data; the tracker joins, the judge reads.
 
 use super::Oriented;
-use crate::input::{Endpoint, FiveTuple, FlowRecord, Mac, NatBinding, ObservationPoint};
+use crate::input::{Endpoint, FiveTuple, FlowRecord, Mac, NatBinding, ObservationPoint, Side};
 use crate::time::Timestamp;
 
 /// Points remembered of one trail: veth, bridge, the hop's two, uplink, and those to which a bridge floods its first frame.
@@ -19,6 +19,26 @@ pub struct Frames {
     pub to: Option<Mac>,
 }
 
+/// What a point had counted of one direction by a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes above the transport header.
+    pub payload_bytes: u64,
+}
+
+/// The two directions of a flow at a point, and the time of the last packet that they include.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volumes {
+    /// Event time of the report.
+    pub as_of: Timestamp,
+    /// What the trail's originator sent, over all records of the flow.
+    pub orig: Volume,
+    /// What the trail's responder sent, over all records of the flow.
+    pub resp: Volume,
+}
+
 /// A flow as one point saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
@@ -30,16 +50,72 @@ pub struct Sighting {
     pub orig: Frames,
     /// Frames of the trail's responder.
     pub resp: Frames,
+    /// What the point counted.
+    pub now: Volumes,
+    /// What it had counted two reports before that: what other points report by now includes it.
+    pub settled: Option<Volumes>,
+    /// The report between the two.
+    before: Option<Volumes>,
+    /// Whether its records read the trail against its direction.
+    reversed: bool,
+    /// Start of the record that counts now, and what earlier records of the flow had counted.
+    record: (Timestamp, [Volume; 2]),
+}
+
+impl std::ops::Add for Volume {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self { packets: self.packets + more.packets, payload_bytes: self.payload_bytes + more.payload_bytes }
+    }
 }
 
 impl Sighting {
     /// What a record shows; `reversed` when it is read against the trail's direction.
     pub fn of(record: &FlowRecord, reversed: bool) -> Self {
-        let frames = |side: &crate::input::Side| Frames { from: side.mac, to: side.next_hop };
-        let (orig, resp) = (frames(&record.orig), frames(&record.resp));
-        let (orig, resp) = if reversed { (resp, orig) } else { (orig, resp) };
-        Self { point: record.point.clone(), at: record.start, orig, resp }
+        let (orig, resp) = if reversed { (&record.resp, &record.orig) } else { (&record.orig, &record.resp) };
+        let frames = |side: &Side| Frames { from: side.mac, to: side.next_hop };
+        let volume = |side: &Side| Volume {
+            packets: side.counters.packets,
+            payload_bytes: side.counters.payload_bytes,
+        };
+        Self {
+            point: record.point.clone(),
+            at: record.start,
+            orig: frames(orig),
+            resp: frames(resp),
+            now: Volumes { as_of: record.end, orig: volume(orig), resp: volume(resp) },
+            settled: None,
+            before: None,
+            reversed,
+            record: (record.start, [Volume::default(); 2]),
+        }
     }
+
+    /// A later report of the same point.
+    fn update(&mut self, record: &FlowRecord) {
+        let new = Self::of(record, self.reversed);
+        if record.start > self.record.0 {
+            self.record = (record.start, [self.now.orig, self.now.resp]);
+        }
+        let [orig, resp] = self.record.1;
+        (self.orig, self.resp) = (new.orig, new.resp);
+        let now = Volumes { as_of: new.now.as_of, orig: orig + new.now.orig, resp: resp + new.now.resp };
+        if now != self.now {
+            self.settled = self.before.replace(std::mem::replace(&mut self.now, now));
+        }
+    }
+}
+
+/// What a record shows of the trail: a new point, or more of a known one. `reversed`: read against the trail's direction, where the point is new.
+/// True when the point is new.
+pub(super) fn observe(sightings: &mut Vec<Sighting>, record: &FlowRecord, reversed: bool) -> bool {
+    if let Some(known) = sightings.iter_mut().find(|known| known.point == record.point) {
+        known.update(record);
+        return false;
+    }
+    add(sightings, Sighting::of(record, reversed));
+    true
 }
 
 /// Adds a sighting; one a point.
@@ -66,6 +142,10 @@ pub struct Trail<'a> {
     pub now: Timestamp,
     /// Whether more may still be waited for.
     pub may_wait: bool,
+    /// Whether only the rest of a connection shows: FIN or RST without a start and without data.
+    pub remnant: bool,
+    /// Whether the flow has ended, so that its points will not report more of it.
+    pub over: bool,
 }
 
 impl Trail<'_> {
@@ -82,6 +162,26 @@ impl Trail<'_> {
     /// Where the originator meant to go.
     pub fn meant(&self) -> Endpoint {
         self.binding.filter(|binding| binding.after == self.flow.tuple).map_or(self.flow.tuple.resp, |b| b.before.resp)
+    }
+
+    /// What the originator sent, by a point's count.
+    pub const fn sent_of(&self, volumes: &Volumes) -> Volume {
+        if self.flow.forward { volumes.orig } else { volumes.resp }
+    }
+
+    /// The sighting at the point that meters the flow.
+    pub fn metered(&self) -> Option<&Sighting> {
+        self.sightings.iter().find(|sighting| sighting.point == self.flow.point)
+    }
+
+    /// What the originator sent and received, by point.
+    pub fn exchanged(&self) -> impl Iterator<Item = (&Sighting, Frames, Frames)> {
+        let forward = self.flow.forward;
+        let read = move |sighting: &Sighting| if forward { (sighting.orig, sighting.resp) } else { (sighting.resp, sighting.orig) };
+        self.sightings.iter().map(move |sighting| {
+            let (sent, received) = read(sighting);
+            (sighting, sent, received)
+        })
     }
 
     /// The frames that the originator sent, by point.

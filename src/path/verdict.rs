@@ -39,6 +39,8 @@ pub enum Unobservable {
     HopNotReady,
     /// Only one direction was seen.
     OneSided,
+    /// The hop did not answer: an attempt is no passage.
+    Unanswered,
 }
 
 impl Verdict {
@@ -66,7 +68,7 @@ impl Verdict {
 
 impl Unobservable {
     /// All reasons, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoObservationPoint,
         Self::CaptureLoss,
         Self::UnattributedAddress,
@@ -75,6 +77,7 @@ impl Unobservable {
         Self::NatUnknown,
         Self::HopNotReady,
         Self::OneSided,
+        Self::Unanswered,
     ];
 
     /// The word used in JSON and metrics.
@@ -88,6 +91,7 @@ impl Unobservable {
             Self::NatUnknown => "nat_unknown",
             Self::HopNotReady => "hop_not_ready",
             Self::OneSided => "one_sided",
+            Self::Unanswered => "unanswered",
         }
     }
 }

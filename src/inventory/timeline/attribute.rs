@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::candidates::{Candidate, stands_out};
 use super::index::{Key, Owners, Span};
 use super::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline, is_no_host};
-use crate::input::{Endpoint, ObservationPoint, Protocol, SocketView, Workload};
+use crate::input::{Endpoint, NetworkMode, ObservationPoint, Protocol, SocketView, Workload};
 use crate::time::Timestamp;
 
 /// What the sockets behind an end say.
@@ -176,6 +176,26 @@ impl Timeline {
         keys.extend(home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
         let others = self.lifecycles.present(&keys, at).iter().any(|span| span.workload.id != workload.id);
         others || home.is_some_and(|ns| self.lifecycles.has_unreported(ns))
+    }
+
+    /// Other workloads that were in a workload's network namespace then, by the runtime's word or the kernel's; in order of id.
+    pub fn companions(&self, workload: &Workload, at: Timestamp) -> Vec<Arc<Workload>> {
+        if !self.lifecycles.anybody_shares() {
+            return Vec::new();
+        }
+        let home = self.lifecycles.home_of(&workload.id, at);
+        let mut keys = vec![Key::Joined(workload.id.clone())];
+        keys.extend(home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
+        let mut others: Vec<Arc<Workload>> = Vec::new();
+        if let NetworkMode::Container(joined) = &workload.network_mode {
+            keys.push(Key::Joined(joined.clone()));
+            others.extend(self.workload(joined).cloned());
+        }
+        others.extend(self.lifecycles.present(&keys, at).into_iter().map(|span| Arc::clone(&span.workload)));
+        others.retain(|other| other.id != workload.id);
+        others.sort_by(|a, b| a.id.cmp(&b.id));
+        others.dedup_by(|a, b| a.id == b.id);
+        others
     }
 
     /// An address of the host: its own, unless a workload in its namespace holds the socket.

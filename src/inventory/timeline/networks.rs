@@ -30,6 +30,8 @@ pub(super) struct Networks {
     /// Gateways that workloads named; Docker's networks leave theirs out when only a range was asked for.
     named: BTreeMap<String, BTreeSet<IpAddr>>,
     host: HashSet<IpAddr>,
+    /// Ranges of the networks outside of the private ones: few hosts have any.
+    public: Vec<IpNetwork>,
 }
 
 impl Networks {
@@ -193,6 +195,11 @@ impl Networks {
         self.by_address(ip).is_some_and(|network| is_bridged(network))
     }
 
+    /// Whether a network has this address in a range that is not private.
+    pub(super) fn is_in_public_range(&self, ip: IpAddr) -> bool {
+        self.public.iter().any(|range| range.contains(ip))
+    }
+
     /// Whether the address means everybody in a known IPv4 range.
     pub(super) fn is_directed_broadcast(&self, ip: IpAddr) -> bool {
         let IpAddr::V4(ip) = ip else { return false };
@@ -206,10 +213,19 @@ impl Networks {
         let gateways = self.by_id.values().filter(|network| is_bridged(network)).flat_map(|n| &n.gateways);
         let own = self.links.values().filter(|link| link.inside.is_none()).flat_map(|link| &link.addresses);
         let named = self.named.values().flatten();
+        let ranges = self.by_id.values().flat_map(|network| &network.subnets);
+        self.public = ranges.filter(|range| !is_private(range.ip())).copied().collect();
         self.host = gateways.chain(named).chain(own).map(IpAddr::to_canonical).collect();
     }
 }
 
 fn is_bridged(network: &RuntimeNetwork) -> bool {
     network.driver == "bridge" || network.bridge.is_some()
+}
+
+const fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
 }

@@ -87,6 +87,8 @@ pub enum Doubt {
     BorrowedAddress,
     /// The runtime gave the address to nobody; the frame's MAC is believed.
     UnownedAddress,
+    /// The address is of no network of this host; the frame's MAC names the sender.
+    ForeignAddress,
     /// Several workloads share the network namespace of the address's owner, and no socket tells them apart.
     SharedNamespace,
     /// Several processes hold the socket, of which only one is a workload's.
@@ -111,6 +113,7 @@ impl Doubt {
             Self::SharedSocket => "several processes hold the socket, not all of the workload",
             Self::VethDiffers => "address and MAC belong to another workload; the veth names the sender",
             Self::UnownedOnVeth => "the runtime gave the address to nobody; the veth names the sender",
+            Self::ForeignAddress => "the address is of no network here; the frame's MAC names the sender",
             Self::UnownedAddress => "the runtime gave the address to nobody; the frame's MAC names the sender",
         }
     }
@@ -159,7 +162,13 @@ impl Owner {
         !matches!(
             self,
             Self::Workload {
-                why: Some(Doubt::BorrowedAddress | Doubt::UnownedAddress | Doubt::VethDiffers | Doubt::UnownedOnVeth),
+                why: Some(
+                    Doubt::BorrowedAddress
+                        | Doubt::UnownedAddress
+                        | Doubt::ForeignAddress
+                        | Doubt::VethDiffers
+                        | Doubt::UnownedOnVeth
+                ),
                 ..
             }
         )

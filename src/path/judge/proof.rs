@@ -8,17 +8,18 @@ mod relay;
 mod transit;
 
 use super::Case;
-use crate::input::{Endpoint, FiveTuple, Protocol};
+use crate::input::{Endpoint, FiveTuple, Mac, NetworkMode, Protocol, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner, SocketQuery};
 use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable};
+use crate::time::Timestamp;
 
 /// What is known of one hop.
 #[derive(Clone, Debug)]
 pub(super) enum Proof {
     /// It was passed.
     Holds { kind: EvidenceKind, hop: String, text: String },
-    /// It was not.
-    Fails { kind: EvidenceKind, text: String },
+    /// It was not; by none of the flow, or only by a part of it: then, by name, the hop that saw this part.
+    Fails { kind: EvidenceKind, partly: Option<String>, text: String },
     /// It cannot be known.
     Unknown { kind: EvidenceKind, reason: Unobservable, text: String },
     /// It may still show.
@@ -113,7 +114,9 @@ impl Case<'_> {
         const KIND: EvidenceKind = EvidenceKind::Peer;
         let ends = self.trail.ends();
         if self.answers(hop) {
-            return Proof::holds(KIND, hop, format!("the responder {} is the hop {}", ends.resp, hop.name));
+            return self.contradicted(hop).or_else(|| self.unanswered(KIND, hop)).unwrap_or_else(|| {
+                Proof::holds(KIND, hop, format!("the responder {} is the hop {}", ends.resp, hop.name))
+            });
         }
         if self.may_answer(hop) || self.hides_hop(hop) {
             let text = format!("nobody is known for sure to own {}: it may be the hop {}", ends.resp, hop.name);
@@ -122,7 +125,51 @@ impl Case<'_> {
         let known = self.known(hop);
         let text =
             format!("the responder {} ({}) is not the hop {}; that is {known}", ends.resp, ends.protocol, hop.name);
-        Proof::Fails { kind: KIND, text }
+        Proof::Fails { kind: KIND, partly: None, text }
+    }
+
+    /// An attempt that the hop did not answer is no passage, where the protocol has answers.
+    pub(super) fn unanswered(&self, kind: EvidenceKind, hop: &Hop) -> Option<Proof> {
+        let protocol = self.trail.flow.tuple.protocol;
+        let has_answers = matches!(protocol, Protocol::TCP | Protocol::SCTP) || self.contract.service == Service::Dns;
+        if self.trail.answered || !has_answers {
+            return None;
+        }
+        if !self.trail.over && self.trail.now.since(self.trail.flow.at) < self.context.grace.answer {
+            return Some(Proof::Wait);
+        }
+        let text = format!("the hop {} did not answer: an attempt is no passage", hop.name);
+        Some(Proof::Unknown { kind, reason: Unobservable::Unanswered, text })
+    }
+
+    /// A frame to, or from, another workload's MAC on the originator's own link was not exchanged with the hop, whatever its address.
+    fn contradicted(&self, hop: &Hop) -> Option<Proof> {
+        const KIND: EvidenceKind = EvidenceKind::Peer;
+        let timeline = self.context.timeline;
+        let ends = self.trail.ends();
+        let is_others = |mac: Mac, at: Timestamp| {
+            let owner = timeline.owner_of_mac(mac, at).filter(|owner| !self.is_between(owner, hop))?;
+            let own = self.source.workload().is_some_and(|source| timeline.are_together(source, owner, at));
+            (!own).then(|| (mac, owner.name.clone()))
+        };
+        let exchanged = self.trail.exchanged();
+        let (point, (mac, owner)) = exchanged.into_iter().find_map(|(sighting, sent, received)| {
+            let macs = [sent.to, received.from].into_iter().flatten();
+            Some((&sighting.point, macs.into_iter().find_map(|mac| is_others(mac, sighting.at))?))
+        })?;
+        let text = format!(
+            "{} is the hop {}, but its frames at {point} are exchanged with {mac}, which belongs to {owner}",
+            ends.resp, hop.name
+        );
+        Some(Proof::Fails { kind: KIND, partly: None, text })
+    }
+
+    /// Whether a workload is the hop, or a hop that passes frames on to it.
+    fn is_between(&self, workload: &Workload, hop: &Hop) -> bool {
+        hop.is_workload(workload)
+            || workload.addresses().any(|ip| hop.is_address(ip))
+            || self.contract.hops().any(|other| other.is_workload(workload))
+            || self.context.timeline.companions(workload, self.trail.flow.at).iter().any(|other| hop.is_workload(other))
     }
 
     /// Whether the responder's address may belong to a hop that the runtime has not told of.
@@ -136,8 +183,9 @@ impl Case<'_> {
                 let named_only = hop.addresses.is_empty();
                 named_only && !self.context.timeline.is_complete() && self.running(hop).next().is_none()
             }
-            // A hop in the host's namespace would be among the candidates, or be named by its socket.
-            Owner::Host | Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
+            // Without the host's sockets, nobody knows whether a hop in the host's network answered at the host's address.
+            Owner::Host => self.running(hop).any(|workload| workload.network_mode == NetworkMode::Host),
+            Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
         }
     }
 
@@ -164,6 +212,7 @@ impl Case<'_> {
             }
             _ => Proof::Fails {
                 kind: KIND,
+                partly: None,
                 text: format!("the connection came from {}, not from the hop {}", orig, hop.name),
             },
         }
@@ -179,7 +228,7 @@ impl Case<'_> {
             let proof = if self.answers(hop) {
                 Proof::holds(KIND, hop, format!("{text}, the hop {}", hop.name))
             } else {
-                Proof::Fails { kind: KIND, text: format!("{text}, not by the hop {}", hop.name) }
+                Proof::Fails { kind: KIND, partly: None, text: format!("{text}, not by the hop {}", hop.name) }
             };
             return Some(proof);
         }
@@ -202,7 +251,7 @@ impl Case<'_> {
         if self.trail.answered && self.is_on_host(hop) && !self.left_host() {
             return unknown(format!("the hop {} is on the host and may have taken it unseen", hop.name));
         }
-        Some(Proof::Fails { kind: KIND, text: format!("{meant} is not translated to the hop {}", hop.name) })
+        Some(Proof::Fails { kind: KIND, partly: None, text: format!("{meant} is not translated to the hop {}", hop.name) })
     }
 
     /// Whether the hop lives in the host's own network, where traffic can be taken without being translated (TPROXY).
@@ -242,7 +291,7 @@ impl Case<'_> {
             Owner::Workload { workload, .. } => {
                 let text =
                     format!("the socket {} belongs to {}, not to the hop {}", ends.orig, workload.name, hop.name);
-                Proof::Fails { kind: KIND, text }
+                Proof::Fails { kind: KIND, partly: None, text }
             }
             Owner::Host | Owner::Unknown | Owner::External => {
                 unknown(format!("nobody is known to own the socket {}", ends.orig))

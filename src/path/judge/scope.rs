@@ -1,12 +1,13 @@
 //! Whether a contract is about a flow: whose it is, and where it goes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Case;
 use crate::input::{Endpoint, FiveTuple, Protocol, TunnelKind, Workload};
-use crate::inventory::Owner;
+use crate::inventory::{Doubt, Owner, Timeline};
 use crate::path::trail::Trail;
-use crate::path::{Contract, Family, Hop, HopKind, Service, is_internet};
+use crate::path::{Contract, DestinationSet, Family, Hop, HopKind, Service, is_internet};
 
 /// Whether a contract's workloads are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(super) enum Destination {
 }
 
 /// Whether the source is the contract's hop and the flow is of the kind that the contract steers to it.
-pub(super) fn sends_on(contract: &Contract, trail: &Trail<'_>, source: &Owner) -> bool {
+pub(super) fn sends_on(contract: &Contract, timeline: &Timeline, trail: &Trail<'_>, source: &Owner) -> bool {
     if contract.service == Service::Ingress {
         return false;
     }
@@ -34,24 +35,30 @@ pub(super) fn sends_on(contract: &Contract, trail: &Trail<'_>, source: &Owner) -
         let by_workload = source.workload().is_some_and(|workload| hop.is_workload(workload));
         hop.kind != HopKind::Sidecar && (by_workload || (source.owns_address() && hop.is_address(trail.ends().orig.ip)))
     };
-    contract.hops().any(|hop| is_hop(hop)) && is_destination(contract, trail)
+    contract.hops().any(|hop| is_hop(hop)) && is_destination(contract, timeline, trail)
 }
 
-fn is_destination(contract: &Contract, trail: &Trail<'_>) -> bool {
+fn is_destination(contract: &Contract, timeline: &Timeline, trail: &Trail<'_>) -> bool {
     let FiveTuple { protocol, orig, .. } = trail.flow.tuple;
     let resp = trail.meant();
     let of_family = |family: Family| Family::of(resp.ip) == family;
     contract.family.is_none_or(of_family)
-        && contract.remotes.iter().any(|set| set.contains(resp.ip))
+        && contract.remotes.iter().any(|set| is_remote(set, timeline, resp.ip))
         && (contract.ports.is_empty() || contract.ports.iter().any(|spec| spec.matches(protocol, resp.port)))
         && is_request(protocol, orig)
 }
 
-/// ICMP counts only where it can carry a conversation: an echo request (RFC 792 type 8, RFC 4443 type 128).
+/// `internet` is what lies outside of this host: container networks may have public ranges of their own.
+fn is_remote(set: &DestinationSet, timeline: &Timeline, ip: IpAddr) -> bool {
+    let is_local = || *set == DestinationSet::Internet && timeline.is_on_host(ip);
+    set.contains(ip) && !is_local()
+}
+
+/// Every ICMP message that its sender chose to send; errors answer something (RFC 1122 §3.2.2, RFC 4443 §2.1).
 const fn is_request(protocol: Protocol, orig: Endpoint) -> bool {
     match protocol {
-        Protocol::ICMP => orig.port == 8,
-        Protocol::ICMPV6 => orig.port == 128,
+        Protocol::ICMP => !matches!(orig.port, 3 | 4 | 5 | 11 | 12),
+        Protocol::ICMPV6 => orig.port > 4,
         _ => true,
     }
 }
@@ -76,7 +83,10 @@ impl Case<'_> {
         }
         let timeline = self.context.timeline;
         match self.source {
-            Owner::Workload { workload, .. } => self.workload_in_scope(workload),
+            Owner::Workload { workload, why: Some(Doubt::SharedNamespace), .. } => {
+                self.one_of_in_scope(&self.members(workload), false)
+            }
+            Owner::Workload { workload, .. } => self.namespace_in_scope(workload),
             Owner::Ambiguous { candidates, host } => self.one_of_in_scope(candidates, *host),
             Owner::Unknown => bare(contract, orig, InScope::Maybe),
             Owner::Host => bare(contract, orig, InScope::No),
@@ -105,6 +115,24 @@ impl Case<'_> {
         } else {
             InScope::No
         }
+    }
+
+    /// A workload and those that share its network namespace then.
+    fn members(&self, workload: &Arc<Workload>) -> Vec<Arc<Workload>> {
+        let mut members = self.context.timeline.companions(workload, self.trail.flow.at);
+        members.push(Arc::clone(workload));
+        members
+    }
+
+    /// Who joins the network namespace of a covered workload sends from its address: the contract covers it too, unless it is a hop.
+    fn namespace_in_scope(&self, workload: &Arc<Workload>) -> InScope {
+        let own = self.workload_in_scope(workload);
+        if own == InScope::Yes || self.contract.hops().any(|hop| hop.is_workload(workload)) {
+            return own;
+        }
+        let others = self.context.timeline.companions(workload, self.trail.flow.at);
+        let covered = others.iter().any(|other| self.workload_in_scope(other) == InScope::Yes);
+        if covered { InScope::Yes } else { own }
     }
 
     /// Whether it is the contract's sidecar, in the namespace of a workload that the contract covers.
@@ -145,7 +173,7 @@ impl Case<'_> {
         if talks_to_itself || !is_unicast(self.trail.meant()) {
             return Destination::Outside;
         }
-        if is_destination(contract, self.trail) {
+        if is_destination(contract, self.context.timeline, self.trail) {
             return Destination::Inside;
         }
         let is_closed = |kind: TunnelKind| matches!(kind, TunnelKind::Wireguard | TunnelKind::Esp);

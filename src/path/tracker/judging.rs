@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tracked_flow::{Phase, TrackedFlow, Waiting};
+use super::key::TrailKey;
+use super::tracked_flow::{Observed, TrackedFlow};
 use super::{Deadline, JudgedFlow, Step, Tracker};
-use crate::input::{FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, tcp_flags};
+use crate::input::{
+    FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
+};
 use crate::inventory::{AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
-use crate::path::source::{is_unsettled, responder_of, source_of};
-use crate::path::trail::Trail;
+use crate::path::source::{self, is_unsettled, responder_of, source_of};
+use crate::path::trail::{self, Trail};
 use crate::path::{Oriented, Service, Verdict, dns_detection, orientations};
 use crate::time::Timestamp;
 
@@ -29,6 +32,14 @@ struct Reading {
     outcome: Outcome,
 }
 
+/// When a flow is looked at, and whether waiting for its evidence is over.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    now: Timestamp,
+    deadline: Deadline,
+    waited: bool,
+}
+
 impl Tracker {
     /// Judges the flow unless it is worth waiting for the runtime, for an answer or for evidence.
     pub(super) fn try_judge(
@@ -39,58 +50,56 @@ impl Tracker {
         deadline: Deadline,
         step: &mut Step,
     ) {
-        let Some(key) = self.tuples.get(&id).copied() else { return };
-        let Some(tracked) = self.flows.get(&key) else { return };
-        let Phase::Waiting(waiting) = &tracked.phase else { return };
+        let Some(key) = self.keys.get(&id).copied() else { return };
+        let Some(tracked) = self.flows.get(&key).filter(|tracked| tracked.judged.is_none()) else { return };
+        let Some(observed) = &tracked.observed else { return };
         let age = now.since(tracked.start);
         let waited = |grace| deadline == Deadline::Now || age >= grace;
         let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
-        let Some(reading) =
-            self.read(context, tracked, waiting, binding, (now, waited(self.longest(context)), deadline))
-        else {
-            return;
-        };
-        if self.is_worth_waiting(tracked, &waiting.record, &reading, &waited) {
+        let look = Look { now, deadline, waited: waited(self.longest(context)) };
+        let Some(reading) = self.read(context, tracked, observed, binding, look) else { return };
+        if self.is_worth_waiting(tracked, &observed.record, &reading, &waited) {
             return;
         }
-        let remnant = is_remnant(&waiting.record);
-        let judgement = match reading.outcome {
-            Outcome::Judged(judgement) if !remnant => Some(*judgement),
-            _ => None,
-        };
-        let translated = binding.map(|binding| crate::path::trail::twin(binding, &tracked.tuple));
-        let view = waiting.view(translated);
-        let judged = Arc::new(JudgedFlow {
-            reached: reached(context, &reading.oriented, judgement.as_ref()),
-            view: if reading.oriented.forward { view } else { view.reversed() },
-            oriented: reading.oriented,
-            source: reading.source,
-            answered: tracked.answered,
-            judgement,
-            took: age,
-            over: tracked.over,
-            again: false,
-        });
-        self.settle(context, (id, key), judged, remnant, step);
+        let judged = judged_flow(context, tracked, observed, reading, now);
+        self.settle(context, (id, key), Arc::new(judged), now, step);
     }
 
     fn settle(
         &mut self,
         context: JudgeContext<'_>,
-        (id, key): (FlowId, FiveTuple),
+        (id, key): (FlowId, TrailKey),
         judged: Arc<JudgedFlow>,
-        remnant: bool,
+        now: Timestamp,
         step: &mut Step,
     ) {
         self.waiting.remove(&id);
         step.judged.push(Arc::clone(&judged));
-        let over = judged.over;
-        let judged = self.judge_content(context, &judged, &judged.view.record, step).unwrap_or(judged);
-        if over {
-            self.forget(id);
-        } else if let Some(tracked) = self.flows.get_mut(&key) {
-            tracked.settle(judged, remnant);
+        let (over, content) = (judged.over, self.judge_content(context, key, &judged, &judged.view.record, step));
+        if let Some(tracked) = self.flows.get_mut(&key) {
+            let is_answer = matches!(judged.source, Owner::External | Owner::Unknown);
+            let may_change = judged.judgement.is_some() || is_answer || is_remnant(&judged.view.record);
+            tracked.settle(judged, may_change);
+            tracked.content = content;
         }
+        if over {
+            self.linger(context, id, now, step);
+        }
+    }
+
+    /// What the contracts say of a judged flow now; `None` while evidence may still come.
+    pub(super) fn judge_again(
+        &self,
+        context: JudgeContext<'_>,
+        tracked: &TrackedFlow,
+        observed: &Observed,
+        now: Timestamp,
+    ) -> Option<JudgedFlow> {
+        let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
+        let waited = now.since(tracked.start) >= self.longest(context);
+        let reading = self.read(context, tracked, observed, binding, Look { now, deadline: Deadline::Now, waited })?;
+        let waits = reading.outcome == Outcome::Wait;
+        (!waits).then(|| judged_flow(context, tracked, observed, reading, now))
     }
 
     /// An attempt waits for an answer; what looks like the rest of a connection waits for more of it.
@@ -111,31 +120,33 @@ impl Tracker {
         (is_attempt || is_remnant(record)) && !tracked.over && !waited(self.limits.answer_grace)
     }
 
-    /// The reading that a contract covers, or else the likeliest; `None` while the runtime may still tell.
+    /// The reading that a contract covers, or else the likeliest; `None` while the runtime may still report more.
     fn read(
         &self,
         context: JudgeContext<'_>,
         tracked: &TrackedFlow,
-        waiting: &Waiting,
+        observed: &Observed,
         binding: Option<&NatBinding>,
-        (now, waited, deadline): (Timestamp, bool, Deadline),
+        Look { now, deadline, waited }: Look,
     ) -> Option<Reading> {
-        let record = &waiting.record;
-        let settled = waited || deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
+        let record = &observed.record;
+        let settled = deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
         let mut likeliest = None;
         for oriented in self.readings(context, record, binding) {
-            let source = asked_by(context, record, &oriented, binding);
+            let source = self.asked_by(context, observed, &oriented, binding);
             if !settled && is_unsettled(context.timeline, &source, &oriented) {
                 return None;
             }
             let trail = Trail {
                 flow: &oriented,
                 record,
-                sightings: &waiting.sightings,
+                sightings: &observed.sightings,
                 binding,
                 answered: tracked.answered,
                 now,
                 may_wait: !waited,
+                remnant: is_remnant(record),
+                over: tracked.over,
             };
             let outcome = self.judge.judge(context, &trail, &source);
             let covered = outcome != Outcome::Uncovered;
@@ -154,6 +165,9 @@ impl Tracker {
         let losses = &context.path.losses;
         let warming_up = record.start < watched_since.plus(WARM_UP)
             || losses.overlap(&record.point, record.start.minus(WARM_UP), record.start);
+        if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record) {
+            return vec![reversed];
+        }
         let Some(binding) = binding else { return orientations(record, warming_up) };
         let forward = [binding.before, binding.after].contains(&record.tuple);
         let tuple = if forward { record.tuple } else { record.tuple.reversed() };
@@ -165,15 +179,17 @@ impl Tracker {
     pub(super) fn judge_content(
         &self,
         context: JudgeContext<'_>,
+        key: TrailKey,
         judged: &JudgedFlow,
         record: &FlowRecord,
         step: &mut Step,
     ) -> Option<Arc<JudgedFlow>> {
-        if judged.judgement.as_ref().is_some_and(|judgement| judgement.service == Service::Dns) {
+        let tracked = self.flows.get(&key);
+        let is_dns = judged.judgement.as_ref().is_some_and(|judgement| judgement.service == Service::Dns);
+        if is_dns || tracked.is_some_and(|tracked| tracked.content.is_some()) {
             return None;
         }
         let binding = binding_of(context, &record.point, &record.tuple, record.start);
-        let tracked = self.flows.get(&self.trail_of(record.tuple));
         let answered = judged.answered || tracked.is_some_and(|tracked| tracked.answered);
         let trail = Trail {
             flow: &judged.oriented,
@@ -183,6 +199,8 @@ impl Tracker {
             answered,
             now: record.end,
             may_wait: false,
+            remnant: false,
+            over: judged.over,
         };
         let judgement = self.judge.judge_content(context, &trail, &judged.source)?;
         let mut again = judged.clone();
@@ -191,15 +209,56 @@ impl Tracker {
         again.took = record.end.since(record.start);
         again.judgement = Some(judgement);
         again.again = true;
+        again.revised_from = None;
         let again = Arc::new(again);
         step.judged.push(Arc::clone(&again));
         Some(again)
     }
 
+    /// What the first payload of a judged flow says.
+    pub(super) fn judge_payload(
+        &mut self,
+        context: JudgeContext<'_>,
+        key: TrailKey,
+        judged: &JudgedFlow,
+        record: &FlowRecord,
+        step: &mut Step,
+    ) {
+        let read = if judged.oriented.forward { record.clone() } else { record.clone().reversed() };
+        let content = self.judge_content(context, key, judged, &read, step);
+        if let Some((content, tracked)) = content.zip(self.flows.get_mut(&key)) {
+            tracked.content = Some(content);
+        }
+    }
+
+    /// Who asked; behind a translation, who asked before it. Every point that saw the frames may name the sender.
+    fn asked_by(
+        &self,
+        context: JudgeContext<'_>,
+        observed: &Observed,
+        oriented: &Oriented,
+        binding: Option<&NatBinding>,
+    ) -> Owner {
+        let hidden = binding.filter(|binding| binding.after == oriented.tuple && binding.before.orig != binding.after.orig);
+        if let Some(binding) = hidden {
+            let ip = binding.before.orig.ip;
+            let query = AttributionQuery { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
+            return context.timeline.attribute(&query);
+        }
+        let is_router = |workload: &Workload| self.judge.is_hop(workload);
+        let by_record = source_of(context.timeline, &observed.record, oriented, is_router);
+        if !by_record.owns_address() {
+            return by_record;
+        }
+        let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
+        let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented));
+        by_others.min_by(|a, b| a.0.cmp(b.0)).map_or(by_record, |(_, owner)| owner)
+    }
+
     /// Comes back to a flow that still waits at the next time at which something is decided.
     pub(super) fn wait(&self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
         let waits = self.waiting.contains(&id);
-        let Some(tracked) = self.tuples.get(&id).filter(|_| waits).and_then(|key| self.flows.get(key)) else { return };
+        let Some(tracked) = self.keys.get(&id).filter(|_| waits).and_then(|key| self.flows.get(key)) else { return };
         let graces = [
             TOLD_LATE,
             self.limits.answer_grace,
@@ -231,21 +290,31 @@ fn binding_of<'a>(
     bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
 }
 
-/// Who asked; behind a translation, who asked before it.
-fn asked_by(
+/// A flow with what a reading of it says.
+fn judged_flow(
     context: JudgeContext<'_>,
-    record: &FlowRecord,
-    oriented: &Oriented,
-    binding: Option<&NatBinding>,
-) -> Owner {
-    let hidden = binding.filter(|binding| binding.after == oriented.tuple && binding.before.orig != binding.after.orig);
-    match hidden {
-        Some(binding) => {
-            let ip = binding.before.orig.ip;
-            let query = AttributionQuery { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
-            context.timeline.attribute(&query)
-        }
-        None => source_of(context.timeline, record, oriented),
+    tracked: &TrackedFlow,
+    observed: &Observed,
+    reading: Reading,
+    now: Timestamp,
+) -> JudgedFlow {
+    let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
+    let view = observed.view(binding.map(|binding| trail::twin(binding, &tracked.tuple)));
+    let judgement = match reading.outcome {
+        Outcome::Judged(judgement) => Some(*judgement),
+        Outcome::Uncovered | Outcome::Wait => None,
+    };
+    JudgedFlow {
+        reached: reached(context, &reading.oriented, judgement.as_ref()),
+        view: if reading.oriented.forward { view } else { view.reversed() },
+        oriented: reading.oriented,
+        source: reading.source,
+        answered: tracked.answered,
+        judgement,
+        took: now.since(tracked.start),
+        over: tracked.over,
+        again: false,
+        revised_from: None,
     }
 }
 
@@ -253,12 +322,6 @@ fn asked_by(
 fn reached(context: JudgeContext<'_>, oriented: &Oriented, judgement: Option<&Judgement>) -> Option<Owner> {
     let is_inbound = judgement.is_some_and(|judgement| judgement.service == Service::Ingress);
     is_inbound.then(|| responder_of(context.timeline, oriented))
-}
-
-/// Whether more than the rest of a connection shows: data, or a start. FINs that are sent again and again are still the rest.
-pub(super) fn goes_on(record: &FlowRecord) -> bool {
-    record.orig.counters.payload_bytes + record.resp.counters.payload_bytes > 0
-        || record.tcp.is_some_and(TcpFacts::direction_known)
 }
 
 /// The rest of a connection whose translation has ended: FIN or RST without a start and without data, with the container's own address.

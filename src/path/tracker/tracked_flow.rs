@@ -1,12 +1,13 @@
 //! A flow that is being followed.
 //!
-//! Contract: the record of the point nearest the originator meters it, until it is judged; other points witness. Limits: [`MAX_TWINS`] translated
-//! twins. Design: what only the judgement needs is dropped once it is made.
+//! Contract: the record of the point nearest the originator meters it; other points witness, each with its own counters. Limits: [`MAX_TWINS`]
+//! translated twins. Design: what the judge looks at stays until the flow ends where a contract covers it (ADR 11), and is dropped else.
 
 use std::sync::Arc;
 
 use super::JudgedFlow;
-use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint, Side};
+use super::key::TrailKey;
+use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint};
 use crate::inventory::Timeline;
 use crate::path::ObservedFlow;
 use crate::path::judge::JudgeContext;
@@ -17,16 +18,9 @@ const MAX_TWINS: usize = 4;
 /// Points that a judged flow names.
 const MAX_SHOWN: usize = 8;
 
-/// Before and after its judgement.
-#[derive(Debug)]
-pub(super) enum Phase {
-    Waiting(Box<Waiting>),
-    Judged(Arc<JudgedFlow>),
-}
-
 /// What the judge looks at.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct Observed {
     pub(super) record: FlowRecord,
     pub(super) sightings: Vec<Sighting>,
 }
@@ -45,15 +39,18 @@ pub(super) struct TrackedFlow {
     pub(super) continues: bool,
     /// The meter said that it ended.
     pub(super) over: bool,
-    pub(super) twins: Vec<FiveTuple>,
-    pub(super) phase: Phase,
-    /// What was judged to be the rest of a connection: kept in case that it goes on.
-    pub(super) rest: Option<Box<Waiting>>,
+    pub(super) twins: Vec<TrailKey>,
+    /// `None` once it is judged and no contract covers it.
+    pub(super) observed: Option<Box<Observed>>,
+    /// `None` while it waits for its first judgement.
+    pub(super) judged: Option<Arc<JudgedFlow>>,
+    /// What a contract about name resolution says of its content.
+    pub(super) content: Option<Arc<JudgedFlow>>,
 }
 
 impl TrackedFlow {
     pub(super) fn new(record: &FlowRecord, sequence: u64) -> Self {
-        let waiting = Waiting { record: record.clone(), sightings: vec![Sighting::of(record, false)] };
+        let observed = Observed { record: record.clone(), sightings: vec![Sighting::of(record, false)] };
         Self {
             id: record.id,
             tuple: record.tuple,
@@ -64,21 +61,17 @@ impl TrackedFlow {
             continues: false,
             over: false,
             twins: Vec::new(),
-            phase: Phase::Waiting(Box::new(waiting)),
-            rest: None,
+            observed: Some(Box::new(observed)),
+            judged: None,
+            content: None,
         }
     }
 
-    /// The record as it stands now.
+    /// The record that meters it, as it stands now.
     pub(super) fn update(&mut self, record: &FlowRecord) {
-        let tuple = self.tuple;
-        if let Phase::Waiting(waiting) = &mut self.phase {
-            waiting.record = record.clone();
-            let new = Sighting::of(record, record.tuple != tuple);
-            if let Some(known) = waiting.sightings.iter_mut().find(|known| known.point == record.point) {
-                known.orig = new.orig;
-                known.resp = new.resp;
-            }
+        self.witness(record, record.tuple != self.tuple);
+        if let Some(observed) = &mut self.observed {
+            observed.record.clone_from(record);
         }
     }
 
@@ -86,85 +79,69 @@ impl TrackedFlow {
     pub(super) fn go_on(&mut self, record: &FlowRecord) {
         self.id = record.id;
         self.continues = false;
-        if let Phase::Waiting(waiting) = &mut self.phase {
-            waiting.record = record.clone();
-        }
+        self.update(record);
     }
 
-    /// Another point saw it.
-    pub(super) fn witness(&mut self, sighting: Sighting) {
-        match (&mut self.phase, &mut self.rest) {
-            (Phase::Waiting(waiting), _) | (Phase::Judged(_), Some(waiting)) => {
-                trail::add(&mut waiting.sightings, sighting);
+    /// What one point shows of it now; `reversed` where the record reads the trail against its direction. True when the point is new.
+    pub(super) fn witness(&mut self, record: &FlowRecord, reversed: bool) -> bool {
+        let sightings = self.observed.as_mut().map(|observed| &mut observed.sightings);
+        sightings.is_some_and(|sightings| trail::observe(sightings, record, reversed))
+    }
+
+    /// Takes over what was seen of a translated twin.
+    pub(super) fn join(&mut self, sightings: Vec<Sighting>) {
+        if let Some(observed) = &mut self.observed {
+            for sighting in sightings {
+                trail::add(&mut observed.sightings, sighting);
             }
-            (Phase::Judged(_), None) => {}
         }
     }
 
-    /// It is judged; the rest of a connection is kept.
-    pub(super) fn settle(&mut self, judged: Arc<JudgedFlow>, is_rest: bool) {
-        let before = std::mem::replace(&mut self.phase, Phase::Judged(judged));
-        if let (Phase::Waiting(waiting), true) = (before, is_rest) {
-            self.rest = Some(waiting);
-        }
-    }
-
-    /// What looked like the rest of a connection goes on: it waits for its judgement from now on.
-    pub(super) fn revive(&mut self, now: Timestamp) {
-        if let Some(waiting) = self.rest.take() {
-            (self.phase, self.start) = (Phase::Waiting(waiting), now);
+    /// It is judged.
+    pub(super) fn settle(&mut self, judged: Arc<JudgedFlow>, may_change: bool) {
+        self.judged = Some(judged);
+        if !may_change {
+            self.observed = None;
         }
     }
 
     /// Another point saw it under the same tuple; true when that point is nearer to the originator (or as near, and earlier), and meters it from
     /// now on.
     pub(super) fn witness_same(&mut self, context: JudgeContext<'_>, record: &FlowRecord) -> bool {
-        self.witness(Sighting::of(record, record.tuple != self.tuple));
-        let Phase::Waiting(waiting) = &mut self.phase else { return false };
-        // By time and name where the distance is the same, so that the order in which two points tell changes nothing.
-        let place = |point, start| (distance(context.timeline, point, record.tuple), start, point);
-        let nearer = record.tuple == self.tuple && place(&record.point, record.start) < place(&self.point, self.start);
+        self.witness(record, record.tuple != self.tuple);
+        if self.judged.is_some() {
+            return false;
+        }
+        let Some(observed) = &mut self.observed else { return false };
+        // By time and name where the distance is the same, so that the order in which two points report changes nothing.
+        let rank = |point, start| (distance(context.timeline, point, record.tuple), start, point);
+        let nearer = record.tuple == self.tuple && rank(&record.point, record.start) < rank(&self.point, self.start);
         if nearer {
-            waiting.record = record.clone();
+            observed.record.clone_from(record);
             (self.id, self.point, self.start) = (record.id, record.point.clone(), record.start);
         }
         nearer
     }
 
-    /// Whether a flow that was judged is seen to leave its originator on another link, or to another next hop: it is judged again.
-    pub(super) fn leaves_elsewhere(&self, context: JudgeContext<'_>, record: &FlowRecord) -> bool {
-        let Phase::Judged(judged) = &self.phase else { return false };
-        let Some(source) = judged.source.workload() else { return false };
-        let new = if record.tuple == judged.oriented.tuple { &record.orig } else { &record.resp };
-        let known = &judged.view.record.orig;
-        let is_own = |side: &Side, at| {
-            let sender = side.mac.filter(|_| side.next_hop.is_some_and(|hop| !hop.is_multicast()));
-            let sender = sender.and_then(|mac| context.timeline.owner_of_mac(mac, at));
-            sender.is_some_and(|sender| context.timeline.are_together(source, sender, at))
-        };
-        (known.mac, known.next_hop) != (new.mac, new.next_hop)
-            && is_own(known, judged.oriented.at)
-            && is_own(new, record.start)
-    }
-
-    /// Notes a translated twin; false when there is no room.
-    pub(super) fn add_twin(&mut self, tuple: FiveTuple) -> bool {
-        let room = self.twins.len() < MAX_TWINS && !self.twins.contains(&tuple);
+    /// Records a translated twin; false when there is no room.
+    pub(super) fn add_twin(&mut self, key: TrailKey) -> bool {
+        let room = self.twins.len() < MAX_TWINS && !self.twins.contains(&key);
         if room {
-            self.twins.push(tuple);
+            self.twins.push(key);
         }
         room
     }
 
-    pub(super) fn drain_sightings(&mut self) -> Vec<Sighting> {
-        match &mut self.phase {
-            Phase::Waiting(waiting) => std::mem::take(&mut waiting.sightings),
-            Phase::Judged(judged) => vec![Sighting::of(&judged.view.record, !judged.oriented.forward)],
+    pub(super) fn take_sightings(&mut self) -> Vec<Sighting> {
+        match (&mut self.observed, &self.judged) {
+            (Some(observed), _) => std::mem::take(&mut observed.sightings),
+            (None, Some(judged)) => vec![Sighting::of(&judged.view.record, !judged.oriented.forward)],
+            (None, None) => Vec::new(),
         }
     }
 }
 
-impl Waiting {
+impl Observed {
     pub(super) fn view(&self, translated: Option<FiveTuple>) -> ObservedFlow {
         let points = self.sightings.iter().take(MAX_SHOWN).map(|sighting| sighting.point.clone()).collect();
         ObservedFlow { record: self.record.clone(), points, translated }

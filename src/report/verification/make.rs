@@ -180,6 +180,7 @@ const fn words(reason: Unobservable) -> &'static str {
         Unobservable::NatUnknown => "translated, and it is not known into what",
         Unobservable::HopNotReady => "the hop was not ready",
         Unobservable::OneSided => "only one direction was seen",
+        Unobservable::Unanswered => "the hop did not answer",
     }
 }
 

@@ -57,7 +57,7 @@ impl Case<'_> {
         let fails = |who: String| {
             let text =
                 format!("frames went to {mac} ({who}), not to the hop {}; that is {}", hop.name, self.known(hop));
-            Proof::Fails { kind: KIND, text }
+            Proof::Fails { kind: KIND, partly: None, text }
         };
         let timeline = self.context.timeline;
         if let Some(owner) = timeline.owner_of_mac(mac, self.trail.flow.at) {

@@ -12,7 +12,10 @@ impl Case<'_> {
     pub(super) fn relay(&self, hop: &Hop) -> Proof {
         if !self.answers(hop) {
             let text = format!("the responder {} is not the hop {}", self.trail.ends().resp, hop.name);
-            return Proof::Fails { kind: KIND, text };
+            return Proof::Fails { kind: KIND, partly: None, text };
+        }
+        if let Some(unanswered) = self.unanswered(KIND, hop) {
+            return unanswered;
         }
         let record = self.trail.record;
         let inbound = if self.trail.flow.forward { record.clone() } else { record.clone().reversed() };

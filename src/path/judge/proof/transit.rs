@@ -1,21 +1,23 @@
 //! `transit`: the flow, or its translated twin, was seen at the hop's own observation point.
 //!
-//! Contract: absence counts only when the point was observed since before the flow began, lost nothing, and the grace time is over. Limits: on a
-//! hop's veth only frames to or from the hop count, since a bridge may flood others to it.
+//! Contract: what the originator sent must have been seen there, all of it (ADR 12): one packet at the hop proves that packet. Absence counts only
+//! when the point was observed since before the flow began, lost nothing, and the grace time is over. Limits: on an inline hop's veth only frames
+//! to or from the hop count, since a bridge may flood others to it. Volumes are compared with a report that is two reports old, and at the end.
 
 use super::Proof;
 use crate::input::{Mac, ObservationPoint};
 use crate::path::judge::Case;
-use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting};
-use crate::path::{EvidenceKind, Hop, Unobservable, is_internet};
+use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting, Volume};
+use crate::path::{EvidenceKind, Hop, HopKind, Unobservable, is_internet};
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
 
 impl Case<'_> {
     pub(super) fn transit(&self, hop: &Hop) -> Proof {
-        let frames = self.trail.sent();
-        if let Some((seen, _)) = frames.into_iter().find(|(sighting, sent)| self.is_at(hop, sighting, *sent)) {
-            return Proof::holds(KIND, hop, format!("it was seen at {}, where the hop {} is", seen.point, hop.name));
+        let at_hop = self.trail.sent().filter(|(sighting, sent)| self.is_at(hop, sighting, *sent));
+        let at_hop = at_hop.map(|(sighting, _)| (sighting, self.trail.sent_of(&sighting.now)));
+        if let Some((seen, volume)) = at_hop.filter(|(_, volume)| volume.packets > 0).max_by_key(|(_, v)| v.packets) {
+            return self.compare(hop, seen, volume);
         }
         let (start, now) = (self.trail.flow.at, self.trail.now);
         let unknown = |reason, text| Proof::Unknown { kind: KIND, reason, text };
@@ -48,8 +50,30 @@ impl Case<'_> {
         let names: Vec<_> = points.iter().map(ObservationPoint::as_str).collect();
         Proof::Fails {
             kind: KIND,
+            partly: None,
             text: format!("it was not seen at {}, where the hop {} is", names.join(", "), hop.name),
         }
+    }
+
+    /// Whether what was seen at the hop is what the originator sent.
+    fn compare(&self, hop: &Hop, seen: &Sighting, at_hop: Volume) -> Proof {
+        let holds = || Proof::holds(KIND, hop, format!("it was seen at {}, where the hop {} is", seen.point, hop.name));
+        let Some(own) = self.trail.metered().filter(|own| own.point != seen.point) else { return holds() };
+        let ended = self.trail.over && self.trail.now.since(own.now.as_of) >= self.context.grace.transit;
+        let Some(own) = (if ended { Some(&own.now) } else { own.settled.as_ref() }) else { return holds() };
+        let sent = self.trail.sent_of(own);
+        if !falls_short(at_hop, sent) {
+            return holds();
+        }
+        let Volume { packets, payload_bytes } = at_hop;
+        let text = format!(
+            "only {packets} of {} packets ({payload_bytes} of {} payload bytes) were seen at {}, where the hop {} is",
+            sent.packets, sent.payload_bytes, seen.point, hop.name
+        );
+        if self.context.path.losses.overlap(&seen.point, self.trail.flow.at, self.trail.now) {
+            return Proof::Unknown { kind: KIND, reason: Unobservable::CaptureLoss, text };
+        }
+        Proof::Fails { kind: KIND, partly: Some(hop.name.clone()), text }
     }
 
     fn blind(&self, hop: &Hop, points: &[ObservationPoint]) -> Proof {
@@ -65,6 +89,10 @@ impl Case<'_> {
     fn is_at(&self, hop: &Hop, sighting: &Sighting, sent: Frames) -> bool {
         if !hop.interfaces.is_empty() {
             return hop.is_interface(&sighting.point);
+        }
+        if hop.kind == HopKind::Mirror && self.is_veth_of(hop, &sighting.point) {
+            // A copy keeps the MACs of the frame that was copied.
+            return true;
         }
         let is_hops = |mac: Option<Mac>| {
             let owner = mac.and_then(|mac| self.context.timeline.owner_of_mac(mac, sighting.at));
@@ -103,4 +131,16 @@ impl Case<'_> {
             && !is_internet(flow.tuple.orig.ip)
             && points.iter().any(beyond)
     }
+}
+
+/// Whether a point saw less than was sent, beyond what retransmission and queues explain: one part in 16, and at least four packets. Payload is
+/// compared where there is some, since offloads merge and split packets.
+const fn falls_short(seen: Volume, sent: Volume) -> bool {
+    let (missing, whole, packet) = if sent.payload_bytes > 0 {
+        let packet = sent.payload_bytes.div_ceil(if sent.packets == 0 { 1 } else { sent.packets });
+        (sent.payload_bytes.saturating_sub(seen.payload_bytes), sent.payload_bytes, packet)
+    } else {
+        (sent.packets.saturating_sub(seen.packets), sent.packets, 1)
+    };
+    missing > whole / 16 && missing > 4 * packet
 }

@@ -1,0 +1,18 @@
+//! What makes two records parts of one trail.
+
+use crate::input::{FiveTuple, Mac};
+
+/// A five-tuple without its direction, and who forged the frames, if somebody did: a stranger's frames are a trail of their own (ADR 10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TrailKey {
+    pub(super) tuple: FiveTuple,
+    /// MAC of the workload that sent the first packet and does not own its source address.
+    pub(super) stranger: Option<Mac>,
+}
+
+impl TrailKey {
+    /// Of frames that their owner sent.
+    pub(super) fn of(tuple: FiveTuple) -> Self {
+        Self { tuple: if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }, stranger: None }
+    }
+}

@@ -1,0 +1,93 @@
+//! When a judgement is revised (ADR 11).
+//!
+//! Contract: a verdict gets worse, or an `unobservable` one becomes known; an attempt becomes more than an attempt. Nothing else is emitted.
+//! Design: what cannot change the result is not judged again: a bypass that succeeded stays one, whatever comes later.
+
+use std::sync::Arc;
+
+use super::{Deadline, JudgedFlow, Step, Tracker};
+use crate::input::FlowId;
+use crate::path::judge::{JudgeContext, Judgement};
+use crate::path::{EvidenceKind, Verdict};
+use crate::time::Timestamp;
+
+impl Tracker {
+    /// Something new is known of a flow: it is judged, or judged again.
+    pub(super) fn judge_or_revise(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        if self.waiting.contains(&id) {
+            self.try_judge(context, id, now, Deadline::Grace, step);
+        } else {
+            self.revise(context, id, now, step);
+        }
+    }
+
+    /// Judges a flow again where the result may have changed.
+    pub(super) fn revise(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        let Some(key) = self.keys.get(&id).copied() else { return };
+        let Some(tracked) = self.flows.get(&key) else { return };
+        let (Some(observed), Some(before)) = (&tracked.observed, &tracked.judged) else { return };
+        if !self.may_change(before, tracked.answered, observed.record.orig.counters.payload_bytes > 0) {
+            return;
+        }
+        let Some(mut after) = self.judge_again(context, tracked, observed, now) else { return };
+        if !is_revision(before, &after) {
+            return;
+        }
+        after.revised_from = before.judgement.as_ref().map(|judgement| judgement.verdict);
+        after.again = true;
+        let after = Arc::new(after);
+        step.judged.push(Arc::clone(&after));
+        if let Some(tracked) = self.flows.get_mut(&key) {
+            tracked.judged = Some(after);
+        }
+    }
+
+    /// The flow has ended: another point may still report what it saw of it.
+    pub(super) fn linger(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        let tracked = self.keys.get(&id).and_then(|key| self.flows.get(key));
+        let judgement = tracked.and_then(|tracked| tracked.judged.as_ref()?.judgement.as_ref());
+        if judgement.is_some_and(|judgement| judgement.verdict == Verdict::Verified && self.compares_points(judgement)) {
+            self.lingering.insert(id);
+            step.wake.push((now.plus(context.grace.transit), id));
+        } else {
+            self.end(context, id, now, step);
+        }
+    }
+
+    /// Judges a flow for the last time, and forgets it.
+    pub(super) fn end(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        if self.waiting.contains(&id) {
+            self.try_judge(context, id, now, Deadline::Now, step);
+        } else {
+            self.revise(context, id, now, step);
+        }
+        self.forget(id);
+    }
+
+    /// Whether more of a flow can change what was said of it.
+    fn may_change(&self, before: &JudgedFlow, answered: bool, sent: bool) -> bool {
+        let Some(judgement) = &before.judgement else { return answered && !before.answered };
+        match judgement.verdict {
+            Verdict::Bypassed => before.is_attempt() && (answered || sent),
+            Verdict::Partial => false,
+            Verdict::Unobservable(_) => true,
+            Verdict::Verified => true,
+        }
+    }
+
+    /// Whether a verdict rests on what several points, or several frames, show.
+    fn compares_points(&self, judgement: &Judgement) -> bool {
+        let contract = self.judge.contracts().find(|contract| *contract.name == *judgement.contract);
+        contract.into_iter().flat_map(|contract| contract.hops()).any(|hop| hop.accepts(EvidenceKind::Transit))
+    }
+}
+
+fn is_revision(before: &JudgedFlow, after: &JudgedFlow) -> bool {
+    let (Some(old), Some(new)) = (&before.judgement, &after.judgement) else { return after.judgement.is_some() };
+    match (old.verdict, new.verdict) {
+        (Verdict::Bypassed | Verdict::Partial, Verdict::Verified | Verdict::Unobservable(_)) => false,
+        (old, new) if old != new => true,
+        (Verdict::Bypassed | Verdict::Partial, _) => before.is_attempt() && !after.is_attempt(),
+        _ => false,
+    }
+}
