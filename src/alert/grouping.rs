@@ -171,14 +171,14 @@ impl AlertGrouper {
 impl OpenAlert {
     fn repeat(&mut self, finding: &Finding, limits: &GroupingLimits) -> Disposition {
         let alert = &mut self.alert;
-        alert.count += 1;
+        alert.count += u64::from(!finding.is_revision);
         alert.last_seen = alert.last_seen.max(finding.at);
         let rises = finding.severity > alert.severity;
         if rises {
             alert.severity = finding.severity;
             alert.evidence.clone_from(&finding.evidence);
         }
-        let is_new = record_destination(alert, finding, limits.max_destinations);
+        let is_new = !finding.is_revision && record_destination(alert, finding, limits.max_destinations);
         if rises || is_new {
             return Disposition::Deliver(Box::new(self.emit(finding.at)));
         }

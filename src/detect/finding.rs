@@ -75,6 +75,8 @@ pub struct Finding {
     pub missing_hop: Option<MissingHop>,
     /// Why this is said.
     pub evidence: Vec<Evidence>,
+    /// Whether its flow is in the alert's count already: what is known of it changed.
+    pub is_revision: bool,
     /// Same cause, same key: findings with equal rule, workload, contract and this are one alert.
     pub cause: String,
 }
@@ -105,6 +107,7 @@ impl Finding {
             verdict: None,
             missing_hop: None,
             evidence,
+            is_revision: false,
             cause: cause.to_owned(),
         }
     }

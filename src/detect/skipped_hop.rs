@@ -13,7 +13,7 @@ use crate::path::{Evidence, JudgedFlow, Skip, Verdict};
 pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Finding> {
     let judgement = flow.judgement.as_ref().filter(|j| j.skip == Some(skip))?;
     let record = &flow.view.record;
-    let reached = flow.answered || (record.tcp.is_none() && record.orig.counters.payload_bytes > 0);
+    let reached = flow.answered || record.orig.counters.payload_bytes > 0;
     let is_sure = !matches!(judgement.verdict, Verdict::Unobservable(_));
     let mut evidence = judgement.evidence.clone();
     evidence.push(Evidence { kind: "answer".to_owned(), text: answer(flow) });
@@ -31,6 +31,7 @@ pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option
         verdict: Some(judgement.verdict),
         missing_hop: judgement.missing_hop.clone(),
         evidence,
+        is_revision: matches!(flow.revised_from, Some(Verdict::Bypassed | Verdict::Partial)),
         // Without a workload, the address stands for it.
         cause: if owner.workload().is_some() { hop } else { format!("{hop} {address}") },
     })
@@ -49,6 +50,8 @@ fn answer(flow: &JudgedFlow) -> String {
     let record = &flow.view.record;
     if flow.answered {
         "the responder answered".to_owned()
+    } else if record.tcp.is_some() && record.orig.counters.payload_bytes > 0 {
+        format!("{} payload bytes left without an answer", record.orig.counters.payload_bytes)
     } else if record.tcp.is_some() && record.resp.counters.packets > 0 {
         "the responder refused the connection: an attempt".to_owned()
     } else if record.tcp.is_some() {

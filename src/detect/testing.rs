@@ -98,6 +98,7 @@ impl Bench {
             answered: record.resp.counters.packets > 0,
             reached: None,
             again: false,
+            revised_from: None,
             judgement: None,
             took: Duration::ZERO,
             over: false,

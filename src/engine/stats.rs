@@ -23,13 +23,15 @@ pub struct EngineStats {
     pub flows_followed: usize,
     /// Flows forgotten early because too many were followed.
     pub flows_forgotten: u64,
-    /// Flows by contract, verdict and reason, which is empty unless the verdict is `unobservable`.
+    /// Flows by contract, first verdict and reason, which is empty unless the verdict is `unobservable`.
     pub path_flows: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
+    /// Revised verdicts by contract: from, to (ADR 11).
+    pub revised: BTreeMap<(Arc<str>, Verdict, Verdict), u64>,
     /// How long after its first packet the verdict on a flow was final.
     pub verdict_seconds: LatencyHistogram,
     /// When a flow was last proven to have passed each hop.
     pub hops_seen: BTreeMap<Arc<str>, Option<Timestamp>>,
-    /// Why flows were unobservable.
+    /// Why flows are unobservable now.
     pub unobservable: BTreeMap<Unobservable, u64>,
     /// Alerts raised (updates not counted), by rule and the severity at which they were raised.
     pub alerts: BTreeMap<(&'static str, Severity), u64>,
@@ -85,6 +87,20 @@ impl EngineStats {
         }
     }
 
+    /// Flows by contract and the verdict that holds now.
+    pub fn verdicts(&self) -> BTreeMap<(Arc<str>, &'static str), u64> {
+        let mut now: BTreeMap<(Arc<str>, &'static str), u64> = BTreeMap::new();
+        for ((contract, verdict, _), count) in &self.path_flows {
+            *now.entry((Arc::clone(contract), verdict)).or_default() += count;
+        }
+        for ((contract, from, to), count) in &self.revised {
+            *now.entry((Arc::clone(contract), to.as_str())).or_default() += count;
+            let left = now.entry((Arc::clone(contract), from.as_str())).or_default();
+            *left = left.saturating_sub(*count);
+        }
+        now
+    }
+
     pub(super) fn judged(&mut self, flow: &JudgedFlow) {
         if !flow.again {
             self.flows_judged += 1;
@@ -92,11 +108,28 @@ impl EngineStats {
         }
         let Some(judgement) = &flow.judgement else { return };
         let verdict = judgement.verdict;
+        if let Some(from) = flow.revised_from {
+            return self.revised(&judgement.contract, from, verdict);
+        }
         let key = (Arc::clone(&judgement.contract), verdict.as_str(), verdict.reason());
         *self.path_flows.entry(key).or_default() += 1;
         self.verdict_seconds.add(flow.took);
         if let Verdict::Unobservable(reason) = judgement.verdict {
             *self.unobservable.entry(reason).or_default() += 1;
+        }
+    }
+
+    fn revised(&mut self, contract: &Arc<str>, from: Verdict, to: Verdict) {
+        if from == to {
+            return;
+        }
+        *self.revised.entry((Arc::clone(contract), from, to)).or_default() += 1;
+        if let Verdict::Unobservable(reason) = to {
+            *self.unobservable.entry(reason).or_default() += 1;
+        }
+        if let Verdict::Unobservable(reason) = from {
+            let left = self.unobservable.entry(reason).or_default();
+            *left = left.saturating_sub(1);
         }
     }
 

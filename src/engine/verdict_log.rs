@@ -55,6 +55,11 @@ impl VerdictLog {
         let Some(judgement) = &flow.judgement else { return };
         let at = flow.oriented.at;
         let contents = &mut self.contents;
+        if let Some(from) = flow.revised_from {
+            if !contents.take_back(from) {
+                return;
+            }
+        }
         contents.first = Some(contents.first.map_or(at, |first| first.min(at)));
         contents.last = Some(contents.last.map_or(at, |last| last.max(at)));
         match judgement.verdict {
@@ -68,6 +73,9 @@ impl VerdictLog {
                 contents.unobservable += 1;
                 contents.reasons.entry(reason).or_default().count(flow, self.limits.points);
             }
+        }
+        if flow.revised_from.is_some() {
+            return;
         }
         match flow.source.workload() {
             Some(workload) => self.line(timeline, workload, 1),

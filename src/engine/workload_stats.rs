@@ -112,6 +112,13 @@ impl WorkloadStats {
     /// A flow was judged. `goes_on`: its end was not told yet.
     pub(super) fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow, goes_on: bool) {
         self.revision += 1;
+        if let Some(from) = flow.revised_from {
+            let asks = self.row_for(timeline, &flow.source);
+            if let Some(row) = self.rows.get_mut(&asks) {
+                row.revised(from, flow);
+            }
+            return;
+        }
         let responder = owner_of(timeline, &flow.oriented.point, flow.oriented.tuple.resp, flow.oriented.at);
         let (asks, answers) = (self.row_for(timeline, &flow.source), self.row_for(timeline, &responder));
         let line = Arc::new(FlowLine::new(flow, &responder));

@@ -69,7 +69,9 @@ impl PathState {
             self.hops.seen(hop, start);
         }
         match (judgement.verdict, &judgement.missing_hop, flow.source.workload()) {
-            (Verdict::Bypassed | Verdict::Partial, Some(missing), _) => {
+            (Verdict::Bypassed | Verdict::Partial, Some(missing), _)
+                if !matches!(flow.revised_from, Some(Verdict::Bypassed | Verdict::Partial)) =>
+            {
                 missing.name.split(" or ").for_each(|hop| self.hops.missed(hop, start));
             }
             (Verdict::Verified, _, Some(workload)) => {

@@ -4,6 +4,7 @@
 //! number is bounded: at most [`MAX_POINTS`] observation points, the rest summed as `other`.
 //! Design: a row of [`METRICS`] is a metric; `docs/metrics.md` is generated from the same rows.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -155,13 +156,28 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_path_flows_total",
         &["contract", "verdict", "reason"],
-        "Flows that a path contract covers, by verdict; the reason is empty unless the verdict is unobservable",
+        "Flows that a path contract covers, by their first verdict; the reason is empty unless the verdict is unobservable",
         |s| {
             let flows = s.engine.path_flows.iter();
             flows
                 .map(|((contract, verdict, reason), n)| {
                     sample([("contract", &**contract), ("verdict", verdict), ("reason", reason)], *n)
                 })
+                .collect()
+        },
+    ),
+    counter(
+        "hopwatch_path_flows_revised_total",
+        &["contract", "from", "to"],
+        "Verdicts that were revised; hopwatch_path_flows_total counts the first verdict of each flow",
+        |s| {
+            let mut revised = BTreeMap::<_, u64>::new();
+            for ((contract, from, to), n) in &s.engine.revised {
+                *revised.entry((&**contract, from.as_str(), to.as_str())).or_default() += n;
+            }
+            let samples = revised.into_iter();
+            samples
+                .map(|((contract, from, to), n)| sample([("contract", contract), ("from", from), ("to", to)], n))
                 .collect()
         },
     ),

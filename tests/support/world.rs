@@ -225,7 +225,7 @@ impl World {
     /// Flows judged so by a contract.
     pub fn count(&self, contract: &str, verdict: &'static str) -> u64 {
         let stats = self.engine.stats();
-        let flows = stats.path_flows.iter().filter(|((of, is, _), _)| &**of == contract && *is == verdict);
+        let flows = stats.verdicts().into_iter().filter(|((of, is), _)| &**of == contract && *is == verdict);
         flows.map(|(_, count)| count).sum()
     }
 

@@ -275,7 +275,7 @@ mod tests {
         };
         let view = ObservedFlow { record, points: vec![point.clone()], translated: None };
         let oriented = Oriented { tuple, point, at: NOW, forward: true, certain: true };
-        JudgedFlow { view, oriented, source: owner, answered: true, judgement: None, took: std::time::Duration::ZERO, over: false, reached: None, again: false }
+        JudgedFlow { view, oriented, source: owner, answered: true, judgement: None, took: std::time::Duration::ZERO, over: false, reached: None, again: false, revised_from: None }
     }
 
     fn by(workload: &Arc<Workload>, how: AttributionMethod) -> Owner {

@@ -218,6 +218,7 @@ fn finding(at: Timestamp, severity: Severity, kind: &str, text: String, cause: S
         verdict: None,
         missing_hop: None,
         evidence: vec![Evidence { kind: kind.to_owned(), text }],
+        is_revision: false,
         cause,
     }
 }

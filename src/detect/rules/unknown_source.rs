@@ -66,6 +66,7 @@ impl Anomaly {
             verdict: None,
             missing_hop: None,
             evidence: vec![Evidence { kind: self.kind.to_owned(), text: self.text }],
+            is_revision: false,
             cause: self.cause,
         }
     }

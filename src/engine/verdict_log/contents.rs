@@ -125,6 +125,22 @@ impl VerdictLogContents {
         self.bypassed + self.partial
     }
 
+    /// A verdict is revised; false where it stays among the exceptions, which are listed with their first verdict.
+    pub(super) fn take_back(&mut self, from: Verdict) -> bool {
+        match from {
+            Verdict::Verified => self.verified = self.verified.saturating_sub(1),
+            Verdict::Bypassed | Verdict::Partial => return false,
+            Verdict::Unobservable(reason) => {
+                self.unobservable = self.unobservable.saturating_sub(1);
+                if let Some(count) = self.reasons.get_mut(&reason) {
+                    count.count = count.count.saturating_sub(1);
+                }
+                self.reasons.retain(|_, count| count.count > 0);
+            }
+        }
+        true
+    }
+
     pub(super) fn except(&mut self, flow: &JudgedFlow, judgement: &Judgement, limits: VerdictLogLimits) {
         let tuple = flow.oriented.tuple;
         let target = Target { end: tuple.resp, protocol: tuple.protocol };

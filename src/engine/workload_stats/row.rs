@@ -159,6 +159,15 @@ impl Row {
         Self { workload: Some(Arc::clone(workload)), ..Self::default() }
     }
 
+    /// Another verdict on a flow of its own.
+    pub(super) fn revised(&mut self, from: Verdict, flow: &JudgedFlow) {
+        let place = |verdict: Verdict| Verdict::LABELS.iter().position(|label| *label == verdict.as_str());
+        if let Some(count) = place(from).and_then(|place| self.tally.verdicts.get_mut(place)) {
+            *count = count.saturating_sub(1);
+        }
+        bump(&mut self.tally.verdicts, flow.judgement.as_ref().and_then(|judgement| place(judgement.verdict)));
+    }
+
     /// Verdict and attribution of a flow of its own.
     pub(super) fn judged(&mut self, flow: &JudgedFlow) {
         if let Some(judgement) = &flow.judgement {

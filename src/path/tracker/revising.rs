@@ -48,7 +48,7 @@ impl Tracker {
         let judgement = tracked.and_then(|tracked| tracked.judged.as_ref()?.judgement.as_ref());
         if judgement.is_some_and(|judgement| judgement.verdict == Verdict::Verified && self.compares_points(judgement)) {
             self.lingering.insert(id);
-            step.wake.push((now.plus(context.grace.transit), id));
+            step.timers.push((now.plus(context.grace.transit), id));
         } else {
             self.end(context, id, now, step);
         }
