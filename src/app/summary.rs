@@ -132,8 +132,8 @@ impl Summary {
             points,
             warnings,
         };
-        for ((contract, verdict), count) in stats.verdicts() {
-            summary.verdicts.entry(contract.to_string()).or_default().insert(verdict, count);
+        for ((contract, verdict, _), count) in stats.verdicts() {
+            *summary.verdicts.entry(contract.to_string()).or_default().entry(verdict).or_default() += count;
         }
         for ((rule, severity), count) in &stats.alerts {
             *summary.alerts.entry(rule).or_default() += count;

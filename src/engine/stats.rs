@@ -87,15 +87,15 @@ impl EngineStats {
         }
     }
 
-    /// Flows by contract and the verdict that holds now.
-    pub fn verdicts(&self) -> BTreeMap<(Arc<str>, &'static str), u64> {
-        let mut now: BTreeMap<(Arc<str>, &'static str), u64> = BTreeMap::new();
-        for ((contract, verdict, _), count) in &self.path_flows {
-            *now.entry((Arc::clone(contract), verdict)).or_default() += count;
+    /// Flows by contract, the verdict that holds now, and reason.
+    pub fn verdicts(&self) -> BTreeMap<(Arc<str>, &'static str, &'static str), u64> {
+        let mut now = self.path_flows.clone();
+        let key = |contract: &Arc<str>, verdict: Verdict| (Arc::clone(contract), verdict.as_str(), verdict.reason());
+        for ((contract, _, to), count) in &self.revised {
+            *now.entry(key(contract, *to)).or_default() += count;
         }
-        for ((contract, from, to), count) in &self.revised {
-            *now.entry((Arc::clone(contract), to.as_str())).or_default() += count;
-            let left = now.entry((Arc::clone(contract), from.as_str())).or_default();
+        for ((contract, from, _), count) in &self.revised {
+            let left = now.entry(key(contract, *from)).or_default();
             *left = left.saturating_sub(*count);
         }
         now

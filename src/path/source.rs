@@ -73,7 +73,8 @@ fn by_mac(timeline: &Timeline, sender: &Arc<Workload>, by_address: Owner, at: Ti
 fn is_forged_as_host(timeline: &Timeline, query: &AttributionQuery<'_>, resp: Endpoint, by_address: &Owner) -> bool {
     let is_workload = matches!(by_address, Owner::Workload { .. } | Owner::Ambiguous { host: false, .. });
     let by_host = || query.mac.is_some() && timeline.host_mac(query.point) == query.mac;
-    let is_bridge = || timeline.network_of_point(query.point).is_some_and(|n| n.bridge.as_deref() == Some(query.point.as_str()));
+    let is_bridge =
+        || timeline.network_of_point(query.point).is_some_and(|n| n.bridge.as_deref() == Some(query.point.as_str()));
     is_workload
         && is_bridge()
         && by_host()

@@ -75,10 +75,8 @@ impl Sighting {
     pub fn of(record: &FlowRecord, reversed: bool) -> Self {
         let (orig, resp) = if reversed { (&record.resp, &record.orig) } else { (&record.orig, &record.resp) };
         let frames = |side: &Side| Frames { from: side.mac, to: side.next_hop };
-        let volume = |side: &Side| Volume {
-            packets: side.counters.packets,
-            payload_bytes: side.counters.payload_bytes,
-        };
+        let volume =
+            |side: &Side| Volume { packets: side.counters.packets, payload_bytes: side.counters.payload_bytes };
         Self {
             point: record.point.clone(),
             at: record.start,
@@ -177,7 +175,9 @@ impl Trail<'_> {
     /// What the originator sent and received, by point.
     pub fn exchanged(&self) -> impl Iterator<Item = (&Sighting, Frames, Frames)> {
         let forward = self.flow.forward;
-        let read = move |sighting: &Sighting| if forward { (sighting.orig, sighting.resp) } else { (sighting.resp, sighting.orig) };
+        let read = move |sighting: &Sighting| {
+            if forward { (sighting.orig, sighting.resp) } else { (sighting.resp, sighting.orig) }
+        };
         self.sightings.iter().map(move |sighting| {
             let (sent, received) = read(sighting);
             (sighting, sent, received)

@@ -373,6 +373,7 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
         over: false,
         reached: None,
         again: false,
+        revised_from: None,
     };
     let mut findings = Findings::default();
     let mut rule = unknown_source::rule(&unknown_source::Params::default());

@@ -78,10 +78,50 @@ fn dns_is_judged_by_the_dns_contract_alone() {
     let mut world = world();
     world.udp(10_000, 10, "198.51.100.53", 53);
     world.tcp(10_000, 10, "198.51.100.53", 853);
-    world.udp(10_000, 10, "172.20.0.30", 53);
+    let mut question = world.udp(10_000, 10, "172.20.0.30", 53);
+    question.resp.counters.packets = 1;
+    world.event(10_020, FlowEventKind::Answered, &question);
     assert_eq!(world.raised(), ["dns-skips-resolver web-1 high"]);
     assert_eq!((world.count("dns", "bypassed"), world.count("dns", "verified")), (2, 1));
     assert_eq!(world.count("egress", "bypassed"), 0);
+}
+
+#[test]
+fn an_attempt_at_the_hop_is_no_passage_until_it_answers() {
+    let mut world = world();
+    let mut record = world.record(10_000, Protocol::TCP, 10, "172.20.0.20", 3128);
+    world.event(10_000, FlowEventKind::Started, &record);
+    world.tick(11_000);
+    assert_eq!((world.count("egress", "unobservable"), world.count("egress", "verified")), (1, 0));
+    record.resp.counters.packets = 1;
+    world.event(12_000, FlowEventKind::Answered, &record);
+    assert_eq!((world.count("egress", "unobservable"), world.count("egress", "verified")), (0, 1), "revised");
+    assert!(world.raised().is_empty());
+}
+
+#[test]
+fn a_late_answer_raises_the_same_alert_and_counts_the_flow_once() {
+    let mut world = world();
+    let mut record = world.record(10_000, Protocol::TCP, 10, "198.51.100.7", 443);
+    world.event(10_000, FlowEventKind::Started, &record);
+    world.tick(11_000);
+    assert_eq!(world.raised(), ["egress-skips-proxy web-1 medium"]);
+    record.resp.counters.packets = 1;
+    world.event(11_500, FlowEventKind::Answered, &record);
+    let last = world.alerts.last().expect("an update");
+    assert_eq!((last.severity.as_str(), last.count, last.id.as_str()), ("high", 1, world.alerts[0].id.as_str()));
+    assert_eq!(world.count("egress", "bypassed"), 1);
+}
+
+#[test]
+fn payload_without_an_answer_has_left() {
+    let mut world = world();
+    let mut record = world.record(10_000, Protocol::TCP, 10, "198.51.100.7", 443);
+    world.event(10_000, FlowEventKind::Started, &record);
+    world.tick(11_000);
+    record.orig.counters.payload_bytes = 70_000;
+    world.event(12_000, FlowEventKind::Updated, &record);
+    assert_eq!(world.alerts.last().map(|alert| alert.severity.as_str()), Some("high"));
 }
 
 #[test]

@@ -144,7 +144,11 @@ impl Follower {
 
     fn step(&mut self, act: impl FnOnce(JudgeContext<'_>, &mut Tracker, &mut Step)) {
         let mut step = Step::default();
-        let grace = GracePeriods { transit: Duration::from_millis(500), hop_ready: Duration::from_secs(30) };
+        let grace = GracePeriods {
+            transit: Duration::from_millis(500),
+            hop_ready: Duration::from_secs(30),
+            answer: Duration::from_millis(400),
+        };
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace };
         act(context, &mut self.tracker, &mut step);
         for (at, id) in step.timers {

@@ -174,7 +174,12 @@ impl World {
     /// A flow from 172.20.0.`host`, as its first packet shows it on `br-net`.
     pub fn record(&mut self, millis: u64, protocol: Protocol, host: u8, to: &str, port: u16) -> FlowRecord {
         self.next_flow += 1;
-        let sent = Counters { packets: 1, frame_bytes: 74, ip_bytes: 60, payload_bytes: 20 };
+        let sent = Counters {
+            packets: 1,
+            frame_bytes: 74,
+            ip_bytes: 60,
+            payload_bytes: if protocol == Protocol::TCP { 0 } else { 20 },
+        };
         let source = 40_000 + u16::try_from(self.next_flow).expect("few flows");
         FlowRecord {
             id: FlowId(self.next_flow),
@@ -225,7 +230,7 @@ impl World {
     /// Flows judged so by a contract.
     pub fn count(&self, contract: &str, verdict: &'static str) -> u64 {
         let stats = self.engine.stats();
-        let flows = stats.verdicts().into_iter().filter(|((of, is), _)| &**of == contract && *is == verdict);
+        let flows = stats.verdicts().into_iter().filter(|((of, is, _), _)| &**of == contract && *is == verdict);
         flows.map(|(_, count)| count).sum()
     }
 

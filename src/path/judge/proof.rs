@@ -251,7 +251,11 @@ impl Case<'_> {
         if self.trail.answered && self.is_on_host(hop) && !self.left_host() {
             return unknown(format!("the hop {} is on the host and may have taken it unseen", hop.name));
         }
-        Some(Proof::Fails { kind: KIND, partly: None, text: format!("{meant} is not translated to the hop {}", hop.name) })
+        Some(Proof::Fails {
+            kind: KIND,
+            partly: None,
+            text: format!("{meant} is not translated to the hop {}", hop.name),
+        })
     }
 
     /// Whether the hop lives in the host's own network, where traffic can be taken without being translated (TPROXY).

@@ -239,7 +239,8 @@ impl Tracker {
         oriented: &Oriented,
         binding: Option<&NatBinding>,
     ) -> Owner {
-        let hidden = binding.filter(|binding| binding.after == oriented.tuple && binding.before.orig != binding.after.orig);
+        let hidden =
+            binding.filter(|binding| binding.after == oriented.tuple && binding.before.orig != binding.after.orig);
         if let Some(binding) = hidden {
             let ip = binding.before.orig.ip;
             let query = AttributionQuery { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
@@ -324,8 +325,14 @@ fn reached(context: JudgeContext<'_>, oriented: &Oriented, judgement: Option<&Ju
     is_inbound.then(|| responder_of(context.timeline, oriented))
 }
 
+/// Whether more than the rest of a connection shows: data, or a start. FINs that are sent again and again are still the rest.
+pub(super) fn goes_on(record: &FlowRecord) -> bool {
+    record.orig.counters.payload_bytes + record.resp.counters.payload_bytes > 0
+        || record.tcp.is_some_and(TcpFacts::direction_known)
+}
+
 /// The rest of a connection whose translation has ended: FIN or RST without a start and without data, with the container's own address.
-fn is_remnant(record: &FlowRecord) -> bool {
+pub(super) fn is_remnant(record: &FlowRecord) -> bool {
     let sent = record.orig.counters.payload_bytes + record.resp.counters.payload_bytes;
     let packets = record.orig.counters.packets + record.resp.counters.packets;
     record.tcp.is_some_and(|tcp: TcpFacts| {

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use super::judging::{goes_on, is_remnant};
 use super::{Deadline, JudgedFlow, Step, Tracker};
-use crate::input::FlowId;
+use crate::input::{FlowId, FlowRecord};
 use crate::path::judge::{JudgeContext, Judgement};
 use crate::path::{EvidenceKind, Verdict};
 use crate::time::Timestamp;
@@ -26,7 +27,7 @@ impl Tracker {
         let Some(key) = self.keys.get(&id).copied() else { return };
         let Some(tracked) = self.flows.get(&key) else { return };
         let (Some(observed), Some(before)) = (&tracked.observed, &tracked.judged) else { return };
-        if !self.may_change(before, tracked.answered, observed.record.orig.counters.payload_bytes > 0) {
+        if !may_change(before, tracked.answered, &observed.record) {
             return;
         }
         let Some(mut after) = self.judge_again(context, tracked, observed, now) else { return };
@@ -46,7 +47,8 @@ impl Tracker {
     pub(super) fn linger(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
         let tracked = self.keys.get(&id).and_then(|key| self.flows.get(key));
         let judgement = tracked.and_then(|tracked| tracked.judged.as_ref()?.judgement.as_ref());
-        if judgement.is_some_and(|judgement| judgement.verdict == Verdict::Verified && self.compares_points(judgement)) {
+        if judgement.is_some_and(|judgement| judgement.verdict == Verdict::Verified && self.compares_points(judgement))
+        {
             self.lingering.insert(id);
             step.timers.push((now.plus(context.grace.transit), id));
         } else {
@@ -64,21 +66,24 @@ impl Tracker {
         self.forget(id);
     }
 
-    /// Whether more of a flow can change what was said of it.
-    fn may_change(&self, before: &JudgedFlow, answered: bool, sent: bool) -> bool {
-        let Some(judgement) = &before.judgement else { return answered && !before.answered };
-        match judgement.verdict {
-            Verdict::Bypassed => before.is_attempt() && (answered || sent),
-            Verdict::Partial => false,
-            Verdict::Unobservable(_) => true,
-            Verdict::Verified => true,
-        }
-    }
-
     /// Whether a verdict rests on what several points, or several frames, show.
     fn compares_points(&self, judgement: &Judgement) -> bool {
         let contract = self.judge.contracts().find(|contract| *contract.name == *judgement.contract);
         contract.into_iter().flat_map(|contract| contract.hops()).any(|hop| hop.accepts(EvidenceKind::Transit))
+    }
+}
+
+/// Whether more of a flow can change what was said of it.
+fn may_change(before: &JudgedFlow, answered: bool, record: &FlowRecord) -> bool {
+    let Some(judgement) = &before.judgement else {
+        return goes_on(record) || (answered && !before.answered);
+    };
+    let sent = record.orig.counters.payload_bytes > 0;
+    match judgement.verdict {
+        Verdict::Bypassed => before.is_attempt() && (answered || sent),
+        Verdict::Partial => false,
+        Verdict::Unobservable(_) if is_remnant(&before.view.record) => goes_on(record),
+        Verdict::Unobservable(_) | Verdict::Verified => true,
     }
 }
 

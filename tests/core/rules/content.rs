@@ -79,6 +79,7 @@ fn names_that_carry_data_are_told_of_whoever_asks_and_not_of_the_resolver() {
             world.event(millis, FlowEventKind::Started, &record);
         }
     }
+    world.tick(12_000);
     let tunnels: Vec<_> = world.raised().into_iter().filter(|raised| raised.starts_with("tunnel")).collect();
     assert_eq!(tunnels, ["tunnel-from-container client high"]);
 }
