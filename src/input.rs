@@ -10,6 +10,7 @@ mod flow;
 mod kernel;
 mod nat;
 mod neighbour;
+mod roster;
 mod runtime;
 mod tcp;
 mod tunnel;
@@ -28,6 +29,7 @@ pub use kernel::{
 };
 pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
+pub use roster::{Change, Roster};
 pub use runtime::{
     Attachment, InventoryEvent, NetworkMode, Pod, RuntimeName, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
 };

@@ -36,6 +36,8 @@ pub mod path;
 pub mod report;
 #[cfg(feature = "shell")]
 pub mod serve;
+#[cfg(feature = "shell")]
+pub mod sync;
 pub mod time;
 #[cfg(feature = "shell")]
 pub mod view;

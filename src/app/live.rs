@@ -11,17 +11,18 @@ mod kernel_poller;
 mod message;
 mod namespace_capture;
 mod options;
+mod outbox;
 mod runtimes;
 mod snapshots;
+mod source;
 mod status;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::delivery::Delivery;
 use super::recorder::Recorder;
@@ -31,13 +32,15 @@ use super::summary::Summary;
 use crate::alert::Alert;
 use crate::config::{Config, InsideNamespaces};
 use crate::engine::Engine;
-use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
+use crate::input::{Fact, Input, RecordedFact};
 use crate::observe::live::now;
 use crate::time::Timestamp;
+use host_capture::CapturePlan;
 pub(super) use host_capture::globs as interface_globs;
 use message::SourceMessage;
 pub use options::{Ended, LiveOptions};
 use snapshots::SnapshotPublisher;
+use source::{Source, SourceContext};
 use status::SourceStatus;
 
 /// How long an input waits for others that happened earlier: more than a ring block is held back by the kernel.
@@ -62,20 +65,10 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
         options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
     let recorder = recorder.map(Arc::new);
     let publisher = SnapshotPublisher::default().showing(options.screen.clone());
-    let (listener, looks) = kernel_poller::start(sender.clone(), Arc::clone(&stop))?;
-    let capture = &options.config.capture;
-    let (translation, tracking) = conntrack::start(sender.clone(), publisher.conntrack(), Arc::clone(&stop))?;
-    let mut listeners = vec![listener, translation];
-    let inside = watch_inside(&options, &sender, recorder.as_ref(), &mut listeners, &stop)?;
-    let tasks = async_tasks::start(&options, &publisher, sender.clone(), listeners, Arc::clone(&stop))?;
-    let watch = host_capture::watch(
-        capture,
-        options.config.meter,
-        options.listen,
-        sender,
-        recorder.clone(),
-        Arc::clone(&stop),
-    )?;
+    let context = SourceContext { sender, recorder: recorder.clone(), stop: Arc::clone(&stop) };
+    let sources = start_sources(&options, &publisher, &context)?;
+    let listeners = sources.iter().filter_map(Source::events).collect();
+    let tasks = async_tasks::start(&options, &publisher, context, listeners)?;
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
         engine.keep_workload_stats(screen::LIMITS);
@@ -96,37 +89,26 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();
     let summary = engine_loop.finish(&receiver);
-    watch.join().map_err(|_| anyhow::anyhow!("the interface watch panicked"))?;
-    looks.join().map_err(|_| anyhow::anyhow!("the kernel's thread panicked"))?;
-    tracking.join().map_err(|_| anyhow::anyhow!("the thread for connection tracking panicked"))?;
-    inside.map_or(Ok(()), JoinHandle::join).map_err(|_| anyhow::anyhow!("the watch of namespaces panicked"))?;
+    source::join_all(sources)?;
     tasks.stop();
     outcome?;
     Ok(Ended { summary: summary?, engine: engine_loop.engine })
 }
 
-/// Observation inside namespaces, where it is asked for; it listens to what the runtimes tell.
-fn watch_inside(
+/// All sources but the runtimes.
+fn start_sources(
     options: &LiveOptions,
-    sender: &Sender<SourceMessage>,
-    recorder: Option<&Arc<Recorder>>,
-    listeners: &mut Vec<Sender<InventoryEvent>>,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<Option<JoinHandle<()>>> {
+    publisher: &SnapshotPublisher,
+    context: &SourceContext,
+) -> anyhow::Result<Vec<Source>> {
     let Config { capture, meter, .. } = &options.config;
-    if capture.inside_namespaces == InsideNamespaces::Never {
-        return Ok(None);
+    let plan = || CapturePlan::new(capture, *meter, options.listen, context.recorder.is_some());
+    let mut sources = vec![kernel_poller::start(context)?, conntrack::start(context, publisher.conntrack())?];
+    if capture.inside_namespaces != InsideNamespaces::Never {
+        sources.push(namespace_capture::start(capture, plan(), context)?);
     }
-    let (listener, events) = crossbeam_channel::bounded(QUEUE);
-    listeners.push(listener);
-    let plan = host_capture::CapturePlan::new(capture, *meter, options.listen, recorder.is_some());
-    let channels = namespace_capture::Channels {
-        sender: sender.clone(),
-        recorder: recorder.cloned(),
-        events,
-        stop: Arc::clone(stop),
-    };
-    namespace_capture::watch(capture, plan, channels).map(Some)
+    sources.push(host_capture::start(capture, plan(), context)?);
+    Ok(sources)
 }
 
 /// The engine's thread.

@@ -6,12 +6,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::decode::LinkType;
 use crate::input::{ObservationPoint, RecordedFact};
 use crate::inventory::file::{FactsError, FactsWriter};
 use crate::observe::PcapngWriter;
+use crate::sync;
 use crate::time::Timestamp;
 
 /// An open recording.
@@ -82,7 +83,7 @@ impl Recorder {
 
     /// The interface block of a point; a tap that comes back gets its old one.
     pub fn interface(&self, point: &ObservationPoint, link: LinkType, snap_length: u32) -> io::Result<u32> {
-        let mut packets = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packets = sync::lock(&self.packets);
         if let Some(known) = packets.points.iter().position(|known| known.0 == *point && known.1 == link) {
             return Ok(u32::try_from(known).unwrap_or(u32::MAX));
         }
@@ -92,7 +93,7 @@ impl Recorder {
 
     /// One packet, as captured.
     pub fn packet(&self, interface: u32, at: Timestamp, wire_len: u32, data: &[u8]) {
-        let mut packets = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packets = sync::lock(&self.packets);
         if packets.error.is_none()
             && let Err(error) = packets.writer.packet(interface, at, wire_len, data)
         {
@@ -103,13 +104,13 @@ impl Recorder {
 
     /// One fact, as the engine took it.
     pub fn fact(&self, at: Timestamp, fact: &RecordedFact) -> Result<(), FactsError> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).write(at, fact)
+        sync::lock(&self.facts).write(at, fact)
     }
 
     /// Everything to disk; the first error of the whole recording.
     pub fn finish(&self) -> Result<(), RecordError> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).flush()?;
-        let mut packets = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
+        sync::lock(&self.facts).flush()?;
+        let mut packets = sync::lock(&self.packets);
         let flushed = packets.error.take().map_or_else(|| packets.writer.flush(), Err);
         flushed.map_err(RecordError::Packets)
     }

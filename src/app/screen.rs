@@ -3,9 +3,10 @@
 //! Contract: neither side waits for the other for longer than a pointer is swapped. Limits: [`LIMITS`] bound what is kept for it.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::engine::WorkloadStatsLimits;
+use crate::sync;
 use crate::view::TopSnapshot;
 
 /// Bounds of what is shown.
@@ -21,12 +22,12 @@ pub struct Screen {
 impl Screen {
     /// Replaces the shot.
     pub fn publish(&self, shot: TopSnapshot) {
-        *self.shot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shot);
+        *sync::lock(&self.shot) = Arc::new(shot);
     }
 
     /// The latest one.
     pub fn read(&self) -> Arc<TopSnapshot> {
-        Arc::clone(&self.shot.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&sync::lock(&self.shot))
     }
 
     /// What ends the run when it is set.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use super::delivery::Delivery;
 use super::live::{self, LiveOptions};
 use super::screen::Screen;
 use super::summary::Summary;
+use crate::sync;
 use crate::view::{Act, Top, TopSnapshot, draw, text};
 
 /// Between two frames.
@@ -38,7 +39,7 @@ pub struct BufferedLog(Arc<Mutex<VecDeque<String>>>);
 
 impl BufferedLog {
     fn print(&self) {
-        for line in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for line in sync::lock(&self.0).drain(..) {
             anstream::eprintln!("{}", crate::escape::printable(&line));
         }
     }
@@ -46,7 +47,7 @@ impl BufferedLog {
 
 impl io::Write for BufferedLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = sync::lock(&self.0);
         lines.extend(String::from_utf8_lossy(bytes).lines().map(str::to_owned));
         let over = lines.len().saturating_sub(KEPT);
         lines.drain(..over);

@@ -1,11 +1,11 @@
 //! What the kernel shows of workloads: namespaces, interfaces inside, sockets, sniffers, processes.
 //!
-//! Contract: a [`Collector`] is told which workloads run and returns, at each look, what changed since the last one; nothing that
-//! could not be seen is passed over, it is a [`KernelFact::Missed`]. The namespace of the thread that makes it is the host's; it
+//! Contract: a [`Collector`] learns which workloads run and returns, at each scan, what changed since the last one; what could not
+//! be seen is a [`KernelFact::Missed`]. The namespace of the thread that makes it is the host's; it
 //! stays on that thread. Limits: what lives between two looks only; a thread (not a process) that enters another namespace alone;
 //! a process that holds a socket of another namespace than its own. Each table names its bound.
 //! Design: netlink where the kernel speaks it, `/proc` for processes and files; no clock: a caller brings the time and decides how
-//! often to look ([`Collector::look`] is the dear one, [`Collector::scan_sockets`] the cheap one).
+//! often to scan ([`Collector::scan`] costs much, [`Collector::scan_sockets`] little).
 
 mod cgroups;
 mod diag;
@@ -24,14 +24,15 @@ use self::missed::Missed;
 use self::namespaces::Namespaces;
 use self::packet_sockets::PacketSockets;
 use self::sockets::{ScanContext, Sockets};
-use self::workloads::Workloads;
+use self::workloads::{MAX_WORKLOADS, Workloads};
 use super::HostError;
-use crate::input::{InventoryEvent, KernelFact, NetnsId, SocketView, WorkloadId, WorkloadState};
+use crate::input::{Change, InventoryEvent, KernelFact, MissedKind, NetnsId, Roster, SocketView, WorkloadId};
 use crate::time::Timestamp;
 
 /// Looks at the kernel for workloads.
 #[derive(Debug)]
 pub struct Collector {
+    roster: Roster,
     workloads: Workloads,
     namespaces: Namespaces,
     sockets: Sockets,
@@ -55,6 +56,7 @@ impl Collector {
     /// The calling thread's network namespace is the host's.
     pub fn new() -> Result<Self, HostError> {
         Ok(Self {
+            roster: Roster::new(MAX_WORKLOADS),
             workloads: Workloads::new(),
             namespaces: Namespaces::new()?,
             sockets: Sockets::default(),
@@ -79,18 +81,18 @@ impl Collector {
         self.workloads.stop(id)
     }
 
-    /// Takes a runtime's word; whether something started or ended.
+    /// Takes a runtime's event; whether something started or ended.
     pub fn receive(&mut self, event: &InventoryEvent) -> bool {
-        match event {
-            InventoryEvent::Workload(workload) => match (workload.state, workload.pid) {
-                (WorkloadState::Running | WorkloadState::Paused, Some(pid)) => self.start(&workload.id, pid),
-                (WorkloadState::Running | WorkloadState::Paused, None) => false,
-                (WorkloadState::Created | WorkloadState::Exited, _) => self.stop(&workload.id),
-            },
-            InventoryEvent::Stopped { id, .. } => self.stop(id),
-            // A workload that ended unheard has no process any more, and so is nowhere.
-            _ => false,
+        let refused = self.roster.refused();
+        let mut changed = false;
+        for change in self.roster.apply(event) {
+            changed |= match change {
+                Change::Started(id, pid) => self.start(&id, pid),
+                Change::Stopped(id) => self.stop(&id),
+            };
         }
+        self.missed.add(MissedKind::Overflow, usize::from(self.roster.refused() > refused));
+        changed
     }
 
     /// Looks at everything.
@@ -114,7 +116,7 @@ impl Collector {
     }
 
     fn turn(&mut self, at: Timestamp, extent: Extent) -> Vec<KernelFact> {
-        let Self { workloads, namespaces, sockets, packet_sockets, missed, buffer } = self;
+        let Self { workloads, namespaces, sockets, packet_sockets, missed, buffer, .. } = self;
         let mut facts = Vec::new();
         if extent != Extent::Sockets {
             workloads.scan(extent == Extent::All, missed, &mut facts);

@@ -3,10 +3,11 @@
 //! Contract: a consistent copy, at most as old as the publisher's interval. Design: readers share it by reference count.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::engine::EngineStats;
 use crate::input::{LossReason, RuntimeName};
+use crate::sync;
 use crate::time::Timestamp;
 
 /// Counters of one observation point.
@@ -99,11 +100,11 @@ pub struct SnapshotCell(Arc<Mutex<Arc<Snapshot>>>);
 impl SnapshotCell {
     /// Replaces the snapshot.
     pub fn publish(&self, snapshot: Snapshot) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        *sync::lock(&self.0) = Arc::new(snapshot);
     }
 
     /// The latest one.
     pub fn read(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&sync::lock(&self.0))
     }
 }

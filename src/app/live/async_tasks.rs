@@ -15,9 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::LiveOptions;
-use super::message::SourceMessage;
 use super::runtimes;
 use super::snapshots::SnapshotPublisher;
+use super::source::SourceContext;
 use crate::input::InventoryEvent;
 use crate::serve;
 
@@ -34,9 +34,8 @@ pub struct AsyncTasks {
 pub fn start(
     options: &LiveOptions,
     publisher: &SnapshotPublisher,
-    sender: Sender<SourceMessage>,
+    context: SourceContext,
     listeners: Vec<Sender<InventoryEvent>>,
-    stop: Arc<AtomicBool>,
 ) -> anyhow::Result<AsyncTasks> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -45,7 +44,7 @@ pub fn start(
         .build()
         .context("starting the runtime for sockets")?;
     let (stopping, stopped) = watch::channel(false);
-    runtime.spawn(wait_for_the_end(options.duration, stop, stopping.clone()));
+    runtime.spawn(wait_for_the_end(options.duration, context.stop, stopping.clone()));
     if let Some(address) = options.listen {
         let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
             format!("cannot listen on {address} for metrics; name a free address with --listen, or serve none with --listen none")
@@ -60,7 +59,13 @@ pub fn start(
             }
         });
     }
-    runtime.spawn(runtimes::watch(options.config.runtimes.clone(), sender, listeners, publisher.readers(), stopped));
+    runtime.spawn(runtimes::watch(
+        options.config.runtimes.clone(),
+        context.sender,
+        listeners,
+        publisher.readers(),
+        stopped,
+    ));
     Ok(AsyncTasks { runtime, stopping })
 }
 

@@ -1,34 +1,32 @@
-//! Hears the kernel's connection tracking while the sniffer runs: the host's, and that of namespaces which workloads share.
+//! Reads the kernel's connection tracking while the sniffer runs: the host's, and that of namespaces which workloads share.
 //!
 //! Contract: `Watched` is told when every binding that stands was told; where a namespace cannot be heard, that is told once, as
-//! `Unwatched` and on the log, and tried again. Never waits for the engine: see [`outbox`]. Snapshots cost at most [`SHARE`] of the time.
+//! `Unwatched` and on the log, and tried again. Never waits for the engine: see [`super::outbox`]. Snapshots cost at most [`SHARE`] of the time.
 //! Limits: a shared namespace is heard within [`TURN`] and the time that its runtime takes to tell; see [`shared_namespaces`] for which are.
 //! Design: a thread of its own, in the host's network namespace; sockets of other namespaces are opened by one that enters them and ends.
 
-mod outbox;
 mod shared_namespaces;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use self::outbox::Outbox;
 use self::shared_namespaces::SharedNamespaces;
-use super::message::SourceMessage;
+use super::outbox::Outbox;
+use super::source::{self, Source, SourceContext};
 use crate::host::Netns;
 use crate::host::conntrack::{BUFFER, Counts, EVENT_BYTES, Want, Watch};
-use crate::input::{InventoryEvent, NatFact, NetnsId};
+use crate::input::{InventoryEvent, NatFact, NetnsId, RecordedFact};
 use crate::observe::live::now;
 use crate::serve::ConntrackCounters;
+use crate::sync;
 use crate::time::Timestamp;
 
-/// Events of runtimes that wait for this thread.
+/// Events of runtimes that are taken at once.
 const EVENTS: usize = 1024;
 /// How long the thread waits at once.
 const TURN: Duration = Duration::from_millis(50);
@@ -46,32 +44,53 @@ const MIN_REFRESH: Duration = Duration::from_secs(30);
 /// Where the counters are left.
 pub type Cell = Arc<Mutex<ConntrackCounters>>;
 
-/// Starts the thread; inventory events are to be sent where it says.
-pub fn start(
-    sender: Sender<SourceMessage>,
-    counters: Cell,
-    stop: Arc<AtomicBool>,
-) -> anyhow::Result<(Sender<InventoryEvent>, JoinHandle<()>)> {
-    let (tell, events) = crossbeam_channel::bounded(EVENTS);
-    let tracking = Tracking::new(sender, counters);
-    let run = move || tracking.run(&events, &stop);
-    let thread = thread::Builder::new().name("conntrack".to_owned()).spawn(run);
-    Ok((tell, thread.context("starting the thread for connection tracking")?))
+/// Starts the source.
+pub(super) fn start(context: &SourceContext, counters: Cell) -> anyhow::Result<Source> {
+    source::spawn_listening("conntrack", context, |context, events| {
+        Tracking::new(&context, counters).run(&events, &context);
+    })
 }
 
 struct Tracking {
     /// The host's is under `None`.
-    sources: BTreeMap<Option<NetnsId>, Source>,
+    namespaces: BTreeMap<Option<NetnsId>, Watched>,
     shared: SharedNamespaces,
-    outbox: Outbox,
+    outbox: NatOutbox,
     /// Of watches that have ended.
     past: Counts,
     counters: Cell,
     buffer: Vec<u8>,
 }
 
-/// A namespace that is to be heard.
-struct Source {
+/// Facts on their way, and how many of each kind were taken.
+struct NatOutbox {
+    outbox: Outbox,
+    bound: u64,
+    released: u64,
+}
+
+impl NatOutbox {
+    fn new(context: &SourceContext) -> Self {
+        let missed = |count, since| RecordedFact::Nat(NatFact::Missed { count, since });
+        Self { outbox: Outbox::reporting(context.sender.clone(), missed), bound: 0, released: 0 }
+    }
+
+    /// Takes a fact, unless there is no room; everything up to `since` was known.
+    fn hold(&mut self, at: Timestamp, fact: NatFact, since: Option<Timestamp>) -> bool {
+        let missed = match fact {
+            NatFact::Missed { count, since } => (count, since),
+            _ => (1, since.unwrap_or(at)),
+        };
+        let (bound, released) = (matches!(fact, NatFact::Bound(_)), matches!(fact, NatFact::Released(_)));
+        let taken = self.outbox.fact_or_missed(at, RecordedFact::Nat(fact), missed);
+        self.bound += u64::from(taken && bound);
+        self.released += u64::from(taken && released);
+        taken
+    }
+}
+
+/// A namespace whose connection tracking is read.
+struct Watched {
     /// A process in it, where it is not the host's.
     pid: Option<u32>,
     watch: Option<Watch>,
@@ -83,7 +102,7 @@ struct Source {
     refresh: Timestamp,
 }
 
-impl Source {
+impl Watched {
     const fn new(pid: Option<u32>) -> Self {
         Self { pid, watch: None, error: None, due: Timestamp::MIN, refresh: Timestamp::MIN }
     }
@@ -101,7 +120,7 @@ impl Source {
     }
 
     /// Opens, listens, and takes a snapshot where one is due; an error ends the watch.
-    fn turn(&mut self, netns: Option<NetnsId>, buffer: &mut [u8], outbox: &mut Outbox) -> Result<(), String> {
+    fn turn(&mut self, netns: Option<NetnsId>, buffer: &mut [u8], outbox: &mut NatOutbox) -> Result<(), String> {
         let mut watch = match self.watch.take() {
             Some(watch) => watch,
             None if is_due(self.due, now()) => self.open(netns)?,
@@ -134,36 +153,37 @@ fn is_due(due: Timestamp, now: Timestamp) -> bool {
 }
 
 impl Tracking {
-    fn new(sender: Sender<SourceMessage>, counters: Cell) -> Self {
+    fn new(context: &SourceContext, counters: Cell) -> Self {
         Self {
-            sources: BTreeMap::from([(None, Source::new(None))]),
+            namespaces: BTreeMap::from([(None, Watched::new(None))]),
             shared: SharedNamespaces::new(Netns::own().ok()),
-            outbox: Outbox::new(sender),
+            outbox: NatOutbox::new(context),
             past: Counts::default(),
             counters,
             buffer: vec![0; BUFFER],
         }
     }
 
-    fn run(mut self, events: &Receiver<InventoryEvent>, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
+    fn run(mut self, events: &Receiver<InventoryEvent>, context: &SourceContext) {
+        while !context.is_over() {
             for event in events.try_iter().take(EVENTS) {
-                self.shared.hear(&event);
+                self.shared.receive(&event);
             }
             self.settle();
-            for netns in self.sources.keys().copied().collect::<Vec<_>>() {
+            for netns in self.namespaces.keys().copied().collect::<Vec<_>>() {
                 self.turn(netns);
             }
-            self.outbox.send();
+            self.outbox.outbox.send();
             self.count();
             self.wait();
         }
+        self.outbox.outbox.finish();
     }
 
     /// Until something is heard; a little longer, so that more can be.
     fn wait(&self) {
         let turn = PollTimeout::try_from(TURN).unwrap_or(PollTimeout::ZERO);
-        let watches = self.sources.values().filter_map(|source| source.watch.as_ref());
+        let watches = self.namespaces.values().filter_map(|source| source.watch.as_ref());
         let mut descriptors: Vec<_> = watches.map(|watch| PollFd::new(watch.as_fd(), PollFlags::POLLIN)).collect();
         if poll(&mut descriptors, turn) != Ok(0) {
             thread::sleep(GATHER);
@@ -174,36 +194,36 @@ impl Tracking {
     fn settle(&mut self) {
         let Some(wanted) = self.shared.wanted(now()) else { return };
         let ended: Vec<_> =
-            self.sources.keys().filter_map(|netns| *netns).filter(|n| !wanted.contains_key(n)).collect();
+            self.namespaces.keys().filter_map(|netns| *netns).filter(|n| !wanted.contains_key(n)).collect();
         for netns in ended {
-            if let Some(watch) = self.sources.remove(&Some(netns)).and_then(|source| source.watch) {
+            if let Some(watch) = self.namespaces.remove(&Some(netns)).and_then(|watched| watched.watch) {
                 self.close(&watch);
                 let error = "its workloads do not share it any more".to_owned();
-                self.outbox.tell(NatFact::Unwatched { netns: Some(netns), error });
+                self.outbox.outbox.rare(RecordedFact::Nat(NatFact::Unwatched { netns: Some(netns), error }));
             }
         }
         for (netns, pid) in wanted {
-            self.sources.entry(Some(netns)).or_insert_with(|| Source::new(None)).pid = Some(pid);
+            self.namespaces.entry(Some(netns)).or_insert_with(|| Watched::new(None)).pid = Some(pid);
         }
     }
 
     fn turn(&mut self, netns: Option<NetnsId>) {
-        let Some(source) = self.sources.get_mut(&netns) else { return };
+        let Some(source) = self.namespaces.get_mut(&netns) else { return };
         let was_open = source.watch.as_ref().map(Watch::counts);
         match source.turn(netns, &mut self.buffer, &mut self.outbox) {
             Ok(()) if source.watch.is_some() => {
                 if source.error.take().is_some() {
-                    tracing::info!("address translation {} is seen again", place(netns));
+                    tracing::info!(place = place(netns), "address translation is seen again");
                 }
             }
             Ok(()) => {}
             Err(error) => {
                 source.due = now().plus(RETRY);
-                let is_news = source.error.as_ref() != Some(&error);
+                let is_new = source.error.as_ref() != Some(&error);
                 source.error = Some(error.clone());
-                if is_news {
-                    tracing::warn!("address translation {} is not seen: {error}", place(netns));
-                    self.outbox.tell(NatFact::Unwatched { netns, error });
+                if is_new {
+                    tracing::warn!(place = place(netns), %error, "address translation is not seen");
+                    self.outbox.outbox.rare(RecordedFact::Nat(NatFact::Unwatched { netns, error }));
                 }
                 self.past.add(was_open.unwrap_or_default());
             }
@@ -215,22 +235,21 @@ impl Tracking {
     }
 
     fn count(&self) {
-        let watches = || self.sources.iter().filter_map(|(netns, source)| Some((netns, source.watch.as_ref()?)));
+        let watches = || self.namespaces.iter().filter_map(|(netns, source)| Some((netns, source.watch.as_ref()?)));
         let mut counts = self.past;
         watches().for_each(|(_, watch)| counts.add(watch.counts()));
         let is_heard = |(netns, watch): (&Option<NetnsId>, &Watch)| watch.good().is_some().then_some(netns.is_none());
         let heard: Vec<bool> = watches().filter_map(is_heard).collect();
-        let told = self.outbox.told();
-        *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = ConntrackCounters {
+        *sync::lock(&self.counters) = ConntrackCounters {
             host: heard.contains(&true),
             namespaces: heard.len(),
             bindings: watches().map(|(_, watch)| watch.bindings()).sum(),
-            bound: told.bound,
-            released: told.released,
+            bound: self.outbox.bound,
+            released: self.outbox.released,
             messages: counts.tally.messages,
             malformed: counts.tally.malformed,
             overruns: counts.overruns,
-            refused: told.refused,
+            refused: self.outbox.outbox.refused(),
         };
     }
 }

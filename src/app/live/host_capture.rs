@@ -9,8 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,18 +17,20 @@ use crossbeam_channel::{Sender, TrySendError};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::message::SourceMessage;
+use super::outbox::Outbox;
+use super::source::{self, Source, SourceContext};
 use crate::app::recorder::Recorder;
 use crate::config::{CaptureConfig, SnapLength};
 use crate::flow::MeterLimits;
 use crate::host::{self, Interface, LinkMonitor};
-use crate::input::{Fact, Input, LinkEvent, ObservationPoint, RecordedFact};
+use crate::input::{LinkEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapHandle, TapOptions, TapSink, now, ring_bytes};
 use crate::time::Timestamp;
 
-/// How often interfaces are listed although the kernel reported nothing.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How often, where the kernel cannot be asked to report.
-const LOOK_BLIND: Duration = Duration::from_millis(150);
+/// How often interfaces are listed although the kernel reported no change.
+const POLL: Duration = Duration::from_secs(2);
+/// How often, where the kernel reports none.
+const POLL_WITHOUT_MONITOR: Duration = Duration::from_millis(150);
 /// How long the watch waits at once, so that it notices the end.
 const WAIT: Duration = Duration::from_millis(100);
 /// Changes that come so soon after each other are looked at together.
@@ -60,9 +61,8 @@ pub(super) struct CapturePlan {
 struct HostCapture {
     plan: CapturePlan,
     pool: CapturePool<EngineSink>,
-    sender: Sender<SourceMessage>,
-    recorder: Option<Arc<Recorder>>,
-    stop: Arc<AtomicBool>,
+    context: SourceContext,
+    outbox: Outbox,
     running: BTreeMap<ObservationPoint, Running>,
     /// What was reported of interfaces that are, or were, captured.
     reported: BTreeMap<ObservationPoint, LinkEvent>,
@@ -72,34 +72,17 @@ struct HostCapture {
     refused: BTreeMap<ObservationPoint, Timestamp>,
 }
 
-/// Starts the watch on a thread of its own.
-pub fn watch(
-    config: &CaptureConfig,
-    meter: MeterLimits,
-    listen: Option<SocketAddr>,
-    sender: Sender<SourceMessage>,
-    recorder: Option<Arc<Recorder>>,
-    stop: Arc<AtomicBool>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let plan = CapturePlan::new(config, meter, listen, recorder.is_some());
+/// Starts the source.
+pub(super) fn start(config: &CaptureConfig, plan: CapturePlan, context: &SourceContext) -> anyhow::Result<Source> {
     let globs = globs(&config.interfaces)?;
+    let threads = config.threads;
+    source::spawn("interfaces", context, move |context| HostCapture::new(plan, threads, context).run(&globs))
+}
+
+/// Threads that read taps: as many as are allowed, and no more than there are processors.
+pub(super) fn pool(threads: usize, context: &SourceContext) -> CapturePool<EngineSink> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let pool = CapturePool::new(config.threads.min(processors), Arc::clone(&stop));
-    let watch = HostCapture {
-        plan,
-        pool,
-        sender,
-        recorder,
-        stop,
-        running: BTreeMap::new(),
-        reported: BTreeMap::new(),
-        unexamined: false,
-        refused: BTreeMap::new(),
-    };
-    thread::Builder::new()
-        .name("interfaces".to_owned())
-        .spawn(move || watch.run(&globs))
-        .context("starting the interface watch")
+    CapturePool::new(threads.min(processors), Arc::clone(&context.stop))
 }
 
 /// A recording keeps of every packet what live would keep of the most interesting ones: what is asked of it later is not known.
@@ -121,41 +104,57 @@ pub(in crate::app) fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
 }
 
 impl HostCapture {
+    fn new(plan: CapturePlan, threads: usize, context: SourceContext) -> Self {
+        Self {
+            plan,
+            pool: pool(threads, &context),
+            outbox: Outbox::new(context.sender.clone()),
+            context,
+            running: BTreeMap::new(),
+            reported: BTreeMap::new(),
+            unexamined: false,
+            refused: BTreeMap::new(),
+        }
+    }
+
     fn run(mut self, globs: &GlobSet) {
-        let news = LinkMonitor::subscribe()
+        let monitor = LinkMonitor::subscribe()
             .inspect_err(|error| {
-                tracing::warn!("changes of interfaces are looked for, not reported by the kernel: {error}");
+                tracing::warn!(%error, "the kernel does not report changes of interfaces; they are polled");
             })
             .ok();
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.context.is_over() {
             match host::interfaces() {
                 Ok(mut all) => {
                     self.examine(&mut all, |link| globs.is_match(&link.name));
                     self.sync(&all, globs);
                 }
-                Err(error) => tracing::warn!("listing the interfaces failed: {error}"),
+                Err(error) => tracing::warn!(%error, "cannot list the interfaces"),
             }
-            self.wait(news.as_ref());
+            self.wait(monitor.as_ref());
         }
         self.pool.join();
+        self.outbox.finish();
     }
 
     /// Until something changed, or it is time to sync anyway.
-    fn wait(&self, news: Option<&LinkMonitor>) {
-        let Some(news) = news else { return thread::sleep(LOOK_BLIND) };
-        let until = now().plus(LOOK_AGAIN);
-        while !self.stop.load(Ordering::Relaxed) && now() < until {
-            if news.wait(WAIT) {
+    fn wait(&mut self, monitor: Option<&LinkMonitor>) {
+        self.outbox.send();
+        let Some(monitor) = monitor else { return thread::sleep(POLL_WITHOUT_MONITOR) };
+        let until = now().plus(POLL);
+        while !self.context.is_over() && now() < until {
+            if monitor.wait(WAIT) {
                 thread::sleep(GATHER);
-                news.drain();
+                monitor.drain();
                 return;
             }
+            self.outbox.send();
         }
     }
 
     fn sync(&mut self, all: &[Interface], globs: &GlobSet) {
         let found: Vec<_> = all.iter().filter(|link| globs.is_match(&link.name)).collect();
-        let _ = self.sender.try_send(SourceMessage::Matching(found.len()));
+        self.outbox.message(SourceMessage::Matching(found.len()));
         self.running.retain(|_, running| !running.handle.is_ended());
         let time = now();
         let mut fresh = Vec::new();
@@ -176,14 +175,24 @@ impl HostCapture {
         self.report_vanished(&found);
         fresh.truncate(MAX_TAPS.saturating_sub(self.running.len()));
         self.open(&fresh, &self.plan.own_sockets(all));
-        self.refused.retain(|point, _| found.iter().any(|link| link.name == point.as_str()));
+        self.forget_refused(&found);
+        self.outbox.send();
     }
 
     /// Opens taps, several at a time, and hands them to the pool.
+    /// What is gone is refused no more: a short-lived interface must not keep its error for ever.
+    fn forget_refused(&mut self, found: &[&Interface]) {
+        let outbox = &mut self.outbox;
+        self.refused.retain(|point, _| {
+            let is_there = found.iter().any(|link| link.name == point.as_str());
+            is_there || !outbox.message(SourceMessage::TapEnded(point.clone(), None))
+        });
+    }
+
     fn open(&mut self, fresh: &[(ObservationPoint, &Interface)], own: &[SocketAddr]) {
         let mut used: u64 = self.running.values().map(|running| u64::from(running.ring_bytes)).sum();
         for (done, group) in fresh.chunks(OPENERS).enumerate() {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.context.is_over() {
                 return;
             }
             let waiting = fresh.len() - done * OPENERS;
@@ -200,7 +209,7 @@ impl HostCapture {
                     }
                     Err(error) => {
                         self.refused.insert(point.clone(), now().plus(PATIENCE));
-                        let _ = self.sender.try_send(SourceMessage::TapRefused(point.clone(), format!("{error:#}")));
+                        self.outbox.message(SourceMessage::TapRefused(point.clone(), format!("{error:#}")));
                     }
                 }
             }
@@ -213,7 +222,7 @@ impl HostCapture {
     }
 
     fn start(&mut self, tap: Tap) -> anyhow::Result<TapHandle> {
-        let sink = EngineSink::new(&self.sender, self.recorder.as_ref(), &tap, self.plan.snap.most())?;
+        let sink = EngineSink::new(&self.context, &tap, self.plan.snap.most())?;
         self.pool.add(tap, sink).context("starting a capture thread")
     }
 
@@ -230,7 +239,7 @@ impl HostCapture {
                 link.programs = reported.map(|reported| reported.programs.clone()).unwrap_or_default();
             }
             if !self.unexamined {
-                tracing::warn!("whether interfaces are promiscuous and have programs is not known: {error}");
+                tracing::warn!(%error, "cannot see whether interfaces are promiscuous and have programs");
             }
         }
         self.unexamined = failed.is_some();
@@ -238,8 +247,8 @@ impl HostCapture {
 
     /// Tells what is new of an interface that is captured.
     fn report(&mut self, link: LinkEvent) {
-        if self.reported.get(&link.point) != Some(&link) {
-            report(&self.sender, link.clone());
+        // What finds no room is reported at the next change or poll.
+        if self.reported.get(&link.point) != Some(&link) && self.outbox.fact(now(), RecordedFact::Link(link.clone())) {
             self.reported.insert(link.point.clone(), link);
         }
     }
@@ -263,13 +272,6 @@ impl HostCapture {
             self.report_gone(&point);
         }
     }
-}
-
-/// A fact of an observation point.
-pub(super) fn report(sender: &Sender<SourceMessage>, link: LinkEvent) {
-    let input = Input::new(now(), Fact::Recorded(RecordedFact::Link(link)));
-    // Fails only when the engine is gone.
-    let _ = sender.send(SourceMessage::Fact(input));
 }
 
 impl CapturePlan {
@@ -319,15 +321,11 @@ pub(super) struct EngineSink {
 
 impl EngineSink {
     /// For a tap that was just opened; its packets are recorded where there is a recording.
-    pub(super) fn new(
-        sender: &Sender<SourceMessage>,
-        recorder: Option<&Arc<Recorder>>,
-        tap: &Tap,
-        snap_length: u32,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(context: &SourceContext, tap: &Tap, snap_length: u32) -> anyhow::Result<Self> {
+        let recorder = context.recorder.as_ref();
         let interface = recorder.map(|recorder| recorder.interface(tap.point(), tap.link(), snap_length));
         let interface = interface.transpose().context("adding the interface to the recording")?;
-        Ok(Self { sender: sender.clone(), recording: recorder.cloned().zip(interface) })
+        Ok(Self { sender: context.sender.clone(), recording: recorder.cloned().zip(interface) })
     }
 }
 
@@ -358,5 +356,26 @@ impl TapSink for EngineSink {
             let wait = move || refused.into_iter().for_each(|message| drop(sender.send(message)));
             let _ = thread::Builder::new().name("last-batch".to_owned()).spawn(wait);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_an_interface_that_is_gone_is_taken_back() {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let context = SourceContext { sender, recorder: None, stop: Arc::default() };
+        let meter = crate::config::default_meter();
+        let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
+        let mut capture = HostCapture::new(plan, 1, context);
+        let point = ObservationPoint::new("veth1");
+        // It lost the race to be opened, and was gone at the next listing.
+        capture.refused.insert(point.clone(), now());
+        capture.sync(&[], &globs(&["veth*".to_owned()]).expect("globs"));
+        let ended = |message| matches!(message, SourceMessage::TapEnded(of, None) if of == point);
+        assert!(receiver.try_iter().any(ended), "or `/readyz` would keep it for ever");
+        assert!(capture.refused.is_empty());
     }
 }

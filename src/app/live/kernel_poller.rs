@@ -6,31 +6,26 @@
 //! they are dropped and counted.
 //! Design: a thread of its own, in the host's network namespace; without permission it says so once and shows what it can.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::time::TimeValLike as _;
 use nix::time::{ClockId, clock_gettime};
 
-use super::message::SourceMessage;
+use super::outbox::Outbox;
+use super::source::{self, Source, SourceContext};
 use crate::host::kernel::Collector;
-use crate::input::{Fact, Input, InventoryEvent, KernelFact, MissedKind, RecordedFact};
+use crate::input::{InventoryEvent, KernelFact, MissedKind, RecordedFact};
 use crate::observe::live::now;
 use crate::time::Timestamp;
 
-/// Events that wait for this thread; the runtime's reader waits when there are more.
-const EVENTS: usize = 1024;
-/// Facts that wait for the engine.
-const MAX_WAITING: usize = 65_536;
 /// Events that come so soon after each other are looked at together.
 const GATHER: Duration = Duration::from_millis(5);
-/// Of the time of a core, for each kind of look: a fortieth, so 5 % together.
+/// Of these at most so many.
+const GATHERED: usize = 1024;
+/// Of the time of a core, for each kind of scan: a fortieth, so 5 % together.
 const SHARE: u32 = 40;
 /// Enough for every namespace, every tap, and the sockets of runtimes.
 const DESCRIPTORS: u64 = 8192;
@@ -42,19 +37,13 @@ const MIN_NEWS: Duration = Duration::from_millis(50);
 const MIN_ALL: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(10);
 
-/// Starts the thread; inventory events are to be sent where it says.
-pub fn start(
-    sender: Sender<SourceMessage>,
-    stop: Arc<AtomicBool>,
-) -> anyhow::Result<(Sender<InventoryEvent>, JoinHandle<()>)> {
+/// Starts the source.
+pub(super) fn start(context: &SourceContext) -> anyhow::Result<Source> {
     allow_descriptors();
-    let (tell, events) = crossbeam_channel::bounded(EVENTS);
-    let run = move || match Collector::new() {
-        Ok(collector) => KernelPoller::new(collector, sender).run(&events, &stop),
-        Err(error) => tracing::warn!("the kernel's namespaces and sockets are not looked at: {error}"),
-    };
-    let thread = thread::Builder::new().name("kernel".to_owned()).spawn(run).context("starting the kernel's thread")?;
-    Ok((tell, thread))
+    source::spawn_listening("kernel", context, |context, events| match Collector::new() {
+        Ok(collector) => KernelPoller::new(collector, &context).run(&events, &context),
+        Err(error) => tracing::warn!(%error, "namespaces and sockets of workloads are not observed"),
+    })
 }
 
 /// A socket a namespace: more than the 1,024 descriptors that a shell usually allows, and never more than the administrator does.
@@ -68,9 +57,7 @@ fn allow_descriptors() {
 
 struct KernelPoller {
     collector: Collector,
-    sender: Sender<SourceMessage>,
-    waiting: VecDeque<Input>,
-    dropped: u64,
+    outbox: Outbox,
     sockets: PollInterval,
     all: PollInterval,
 }
@@ -103,45 +90,46 @@ fn period(least: Duration, cost: Duration) -> Duration {
 }
 
 impl KernelPoller {
-    fn new(collector: Collector, sender: Sender<SourceMessage>) -> Self {
+    fn new(collector: Collector, context: &SourceContext) -> Self {
         let (sockets, all) = (PollInterval::new(MIN_SOCKETS), PollInterval::new(MIN_ALL));
-        Self { collector, sender, waiting: VecDeque::new(), dropped: 0, sockets, all }
+        Self { collector, outbox: Outbox::reporting(context.sender.clone(), missed), sockets, all }
     }
 
-    fn run(mut self, events: &Receiver<InventoryEvent>, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
+    fn run(mut self, events: &Receiver<InventoryEvent>, context: &SourceContext) {
+        while !context.is_over() {
             let time = now();
             let left = self.sockets.left(time).min(self.all.left(time)).min(NOTICE);
             match events.recv_timeout(left) {
-                Ok(event) => self.hear(&event, events),
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Ok(event) => self.receive(&event, events),
+                Err(RecvTimeoutError::Timeout) => self.poll(),
                 // No runtime is read any more; what runs goes on.
                 Err(RecvTimeoutError::Disconnected) => {
                     thread::sleep(left);
-                    self.look();
+                    self.poll();
                 }
             }
-            self.send();
+            self.outbox.send();
         }
+        self.outbox.finish();
     }
 
-    fn hear(&mut self, event: &InventoryEvent, events: &Receiver<InventoryEvent>) {
-        let mut news = self.collector.receive(event);
-        if news {
+    fn receive(&mut self, event: &InventoryEvent, events: &Receiver<InventoryEvent>) {
+        let mut changed = self.collector.receive(event);
+        if changed {
             thread::sleep(GATHER);
         }
-        for event in events.try_iter().take(EVENTS) {
-            news |= self.collector.receive(&event);
+        for event in events.try_iter().take(GATHERED) {
+            changed |= self.collector.receive(&event);
         }
-        if news {
+        if changed {
             let facts = self.collector.scan_new(now());
             self.hold(facts);
         }
-        self.look();
+        self.poll();
     }
 
     /// What is due.
-    fn look(&mut self) {
+    fn poll(&mut self) {
         let (time, before) = (now(), processor_time());
         if self.all.left(time).is_zero() {
             let facts = self.collector.scan(time);
@@ -161,27 +149,14 @@ impl KernelPoller {
     fn hold(&mut self, facts: Vec<KernelFact>) {
         let at = now();
         for fact in facts {
-            if self.waiting.len() < MAX_WAITING {
-                self.waiting.push_back(Input::new(at, Fact::Recorded(RecordedFact::Kernel(fact))));
-            } else {
-                self.dropped += 1;
-            }
+            self.outbox.fact(at, RecordedFact::Kernel(fact));
         }
     }
+}
 
-    fn send(&mut self) {
-        if self.dropped > 0 && self.waiting.len() < MAX_WAITING {
-            let count = std::mem::take(&mut self.dropped);
-            self.hold(vec![KernelFact::Missed { what: MissedKind::Overflow, count }]);
-        }
-        while let Some(input) = self.waiting.pop_front() {
-            if let Err(TrySendError::Full(SourceMessage::Fact(input))) =
-                self.sender.try_send(SourceMessage::Fact(input))
-            {
-                return self.waiting.push_front(input);
-            }
-        }
-    }
+/// Facts that found no room.
+const fn missed(count: u64, _: Timestamp) -> RecordedFact {
+    RecordedFact::Kernel(KernelFact::Missed { what: MissedKind::Overflow, count })
 }
 
 /// Of this thread so far.
@@ -192,17 +167,22 @@ fn processor_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
     use super::*;
+    use crate::app::live::message::SourceMessage;
+    use crate::input::Fact;
 
     #[test]
-    fn a_dear_look_is_made_less_often() {
+    fn a_scan_that_costs_much_is_made_less_often() {
         assert_eq!(period(MIN_SOCKETS, Duration::from_micros(100)), MIN_SOCKETS);
         assert_eq!(period(MIN_SOCKETS, Duration::from_millis(5)), Duration::from_millis(200));
         assert_eq!(period(MIN_SOCKETS, Duration::from_secs(9)), MAX_PERIOD);
     }
 
     #[test]
-    fn a_clock_that_is_set_back_does_not_stop_the_looks() {
+    fn a_clock_that_is_set_back_does_not_stop_the_scans() {
         let mut interval = PollInterval::new(MIN_ALL);
         interval.spent(Timestamp::from_secs(1_000_000), Duration::ZERO);
         assert_eq!(interval.left(Timestamp::from_secs(5)), MAX_PERIOD);
@@ -210,41 +190,29 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_is_looked_at_when_its_start_is_told() {
+    fn a_workload_is_scanned_when_its_start_is_reported() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (tee, thread) = start(sender, Arc::clone(&stop)).expect("the thread");
+        let context = SourceContext { sender, recorder: None, stop: Arc::default() };
+        let source = start(&context).expect("the thread");
+        let events = source.events().expect("it listens");
         let text =
             format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "test", "pid": {}}}"#, std::process::id());
-        tee.send(InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload"))))
+        events
+            .send(InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload"))))
             .expect("the thread");
-        let told = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(10)).ok()).any(|message| {
-            matches!(message, SourceMessage::Fact(Input { fact: Fact::Recorded(RecordedFact::Kernel(KernelFact::Processes(told))), .. })
-                if told.workload.as_str() == "self")
+        let messages = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(10)).ok());
+        let mut facts = messages.flat_map(|message| match message {
+            SourceMessage::Facts(inputs) => inputs,
+            other => panic!("{other:?}"),
         });
-        assert!(told);
-        stop.store(true, Ordering::Relaxed);
-        thread.join().expect("ends when it is told to");
-        assert!(tee.send(InventoryEvent::NetworkRemoved { id: String::new() }).is_err(), "nobody listens any more");
-    }
-
-    #[test]
-    fn facts_that_find_no_room_wait_in_order() {
-        let (sender, receiver) = crossbeam_channel::bounded(1);
-        let mut looks = KernelPoller::new(Collector::new().expect("the kernel"), sender);
-        let missed = |count| KernelFact::Missed { what: MissedKind::ShortSocket, count };
-        looks.hold(vec![missed(1), missed(2), missed(3)]);
-        let mut counts = Vec::new();
-        for _ in 0..3 {
-            looks.send();
-            for message in receiver.try_iter() {
-                let SourceMessage::Fact(input) = message else { panic!("{message:?}") };
-                let Fact::Recorded(RecordedFact::Kernel(KernelFact::Missed { count, .. })) = input.fact else {
-                    panic!("{input:?}")
-                };
-                counts.push(count);
-            }
-        }
-        assert_eq!(counts, [1, 2, 3]);
+        assert!(facts.any(|input| {
+            matches!(input.fact, Fact::Recorded(RecordedFact::Kernel(KernelFact::Processes(of))) if of.workload.as_str() == "self")
+        }));
+        context.stop.store(true, Ordering::Relaxed);
+        source::join_all(vec![source]).expect("it ends when it is told to");
+        assert!(
+            events.send(InventoryEvent::NetworkRemoved { id: String::new() }).is_err(),
+            "nothing receives any more"
+        );
     }
 }

@@ -10,20 +10,20 @@ mod selection;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use self::selection::{EntryPolicy, HostLinks, point_name};
-use super::host_capture::{CapturePlan, EngineSink, globs, report};
+use super::host_capture::{CapturePlan, EngineSink, globs, pool};
 use super::message::SourceMessage;
-use crate::app::recorder::Recorder;
+use super::outbox::Outbox;
+use super::source::{self, Source, SourceContext};
 use crate::config::CaptureConfig;
 use crate::host::{self, EnterError, Interface, Netns};
-use crate::input::{InventoryEvent, LinkEvent, NetnsId, ObservationPoint, Workload, WorkloadId};
+use crate::input::{InventoryEvent, LinkEvent, NetnsId, ObservationPoint, RecordedFact, Workload, WorkloadId};
 use crate::observe::live::{CapturePool, Tap, TapHandle, TapOptions, now, ring_bytes};
 use crate::time::Timestamp;
 
@@ -76,9 +76,8 @@ struct NamespaceCapture {
     policy: EntryPolicy,
     plan: CapturePlan,
     pool: CapturePool<EngineSink>,
-    sender: Sender<SourceMessage>,
-    recorder: Option<Arc<Recorder>>,
-    stop: Arc<AtomicBool>,
+    context: SourceContext,
+    outbox: Outbox,
     own: NetnsId,
     entered: BTreeMap<WorkloadId, Entered>,
     /// Told to end; their names are not given again until they have.
@@ -87,45 +86,34 @@ struct NamespaceCapture {
     refused: BTreeMap<WorkloadId, (Timestamp, Option<ObservationPoint>)>,
 }
 
-/// What the thread needs beside the configuration.
-pub struct Channels {
-    /// Where everything goes.
-    pub sender: Sender<SourceMessage>,
-    /// The recording.
-    pub recorder: Option<Arc<Recorder>>,
-    /// What the runtimes report.
-    pub events: Receiver<InventoryEvent>,
-    /// Ends it.
-    pub stop: Arc<AtomicBool>,
-}
-
-/// Starts the thread.
-pub fn watch(config: &CaptureConfig, plan: CapturePlan, channels: Channels) -> anyhow::Result<JoinHandle<()>> {
-    let Channels { sender, recorder, events, stop } = channels;
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let inside = NamespaceCapture {
-        policy: EntryPolicy::new(config.inside_namespaces, globs(&config.interfaces)?),
-        plan,
-        pool: CapturePool::new(config.threads.min(processors), Arc::clone(&stop)),
-        sender,
-        recorder,
-        stop,
-        own: Netns::own().context("which network namespace this process is in")?,
-        entered: BTreeMap::new(),
-        ending: Vec::new(),
-        refused: BTreeMap::new(),
-    };
-    let run = move || inside.run(&events);
-    thread::Builder::new().name("namespaces".to_owned()).spawn(run).context("starting the watch of namespaces")
+/// Starts the source.
+pub(super) fn start(config: &CaptureConfig, plan: CapturePlan, context: &SourceContext) -> anyhow::Result<Source> {
+    let policy = EntryPolicy::new(config.inside_namespaces, globs(&config.interfaces)?);
+    let own = Netns::own().context("which network namespace this process is in")?;
+    let threads = config.threads;
+    source::spawn_listening("namespaces", context, move |context, events| {
+        let capture = NamespaceCapture {
+            policy,
+            plan,
+            pool: pool(threads, &context),
+            outbox: Outbox::new(context.sender.clone()),
+            context,
+            own,
+            entered: BTreeMap::new(),
+            ending: Vec::new(),
+            refused: BTreeMap::new(),
+        };
+        capture.run(&events);
+    })
 }
 
 impl NamespaceCapture {
     fn run(mut self, events: &Receiver<InventoryEvent>) {
         let mut looked = Timestamp::MIN;
-        while !self.stop.load(Ordering::Relaxed) {
-            let news = match events.recv_timeout(WAIT) {
+        while !self.context.is_over() {
+            let changed = match events.recv_timeout(WAIT) {
                 Ok(event) => {
-                    self.policy.take(event, now());
+                    self.policy.apply(event, now());
                     true
                 }
                 Err(RecvTimeoutError::Timeout) => false,
@@ -135,20 +123,22 @@ impl NamespaceCapture {
                 }
             };
             for event in events.try_iter() {
-                self.policy.take(event, now());
+                self.policy.apply(event, now());
             }
-            if news || now().since(looked) >= LOOK {
+            if changed || now().since(looked) >= LOOK {
                 looked = now();
-                self.look(looked);
+                self.sync(looked);
             }
+            self.outbox.send();
         }
         self.pool.join();
+        self.outbox.finish();
     }
 
-    fn look(&mut self, time: Timestamp) {
+    fn sync(&mut self, time: Timestamp) {
         let mut host = match host::interfaces() {
             Ok(host) => host,
-            Err(error) => return tracing::warn!("listing the interfaces failed: {error}"),
+            Err(error) => return tracing::warn!(%error, "cannot list the interfaces"),
         };
         // Where the kernel does not report of bridges, a veth that is not captured itself counts as not captured.
         let _ = host::examine(&mut host, |_| false);
@@ -177,11 +167,11 @@ impl NamespaceCapture {
             }
         }
         self.ending.retain(|(_, handle)| !handle.is_ended());
-        let sender = &self.sender;
+        let outbox = &mut self.outbox;
         self.refused.retain(|id, (_, point)| {
             let stays = is_wanted(id);
-            if !stays && let Some(point) = point.take() {
-                let _ = sender.try_send(SourceMessage::TapEnded(point, None));
+            if !stays && let Some(point) = point.clone() {
+                return !outbox.message(SourceMessage::TapEnded(point, None));
             }
             stays
         });
@@ -191,7 +181,7 @@ impl NamespaceCapture {
     fn end(&mut self, tap: NamespaceTap) {
         tap.handle.stop();
         let point = tap.reported.point.clone();
-        report(&self.sender, LinkEvent { up: false, ..tap.reported });
+        self.outbox.rare(RecordedFact::Link(LinkEvent { up: false, ..tap.reported }));
         self.ending.push((point, tap.handle));
     }
 
@@ -299,9 +289,9 @@ impl NamespaceCapture {
         ring_bytes: u32,
     ) -> anyhow::Result<NamespaceTap> {
         let reported = LinkEvent { point: tap.point().clone(), inside: Some(inside.clone()), ..link.link_event() };
-        let sink = EngineSink::new(&self.sender, self.recorder.as_ref(), &tap, self.plan.snap.most())?;
+        let sink = EngineSink::new(&self.context, &tap, self.plan.snap.most())?;
         let handle = self.pool.add(tap, sink).context("starting a capture thread")?;
-        report(&self.sender, reported.clone());
+        self.outbox.rare(RecordedFact::Link(reported.clone()));
         Ok(NamespaceTap { handle, reported, ring_bytes })
     }
 
@@ -314,7 +304,7 @@ impl NamespaceCapture {
         }
     }
 
-    fn report_changes(&self, taps: &mut BTreeMap<u32, NamespaceTap>, links: &[Interface]) {
+    fn report_changes(&mut self, taps: &mut BTreeMap<u32, NamespaceTap>, links: &[Interface]) {
         for link in links {
             let Some(tap) = taps.get_mut(&link.index) else { continue };
             let kept = LinkEvent {
@@ -322,8 +312,7 @@ impl NamespaceCapture {
                 inside: tap.reported.inside.clone(),
                 ..link.link_event()
             };
-            if kept != tap.reported {
-                report(&self.sender, kept.clone());
+            if kept != tap.reported && self.outbox.fact(now(), RecordedFact::Link(kept.clone())) {
                 tap.reported = kept;
             }
         }
@@ -337,7 +326,7 @@ impl NamespaceCapture {
             Some(EnterError::Other { .. }) | None => Some(point_name(workload, "all", 0, |_| false)),
         };
         if let Some(point) = &point {
-            let _ = self.sender.try_send(SourceMessage::TapRefused(point.clone(), format!("{error:#}")));
+            self.outbox.message(SourceMessage::TapRefused(point.clone(), format!("{error:#}")));
         }
         self.refused.insert(workload.id.clone(), (time.plus(PATIENCE), point));
     }
@@ -345,7 +334,7 @@ impl NamespaceCapture {
     /// It was refused before, and is not any more.
     fn clear(&mut self, id: &WorkloadId) {
         if let Some((_, Some(point))) = self.refused.remove(id) {
-            let _ = self.sender.try_send(SourceMessage::TapEnded(point, None));
+            self.outbox.message(SourceMessage::TapEnded(point, None));
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -22,6 +22,7 @@ use crate::config::RuntimesConfig;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeName, WorkloadId};
 use crate::inventory::discover::{Discovery, Kind, Places, Runtime};
 use crate::observe::live::now;
+use crate::sync;
 
 /// Between two looks.
 const AGAIN: Duration = Duration::from_secs(3);
@@ -99,6 +100,7 @@ fn give_up(running: &mut BTreeMap<RuntimeName, Running>, shared: &Shared) {
             tracing::info!("{name} is gone; it is no longer waited for");
             shared.readers.remove(name);
             let _ = known.stop.send(true);
+            sync::lock(&shared.owners).retain(|_, owner| owner != name);
             shared.tell(InventoryEvent::GivenUp { runtime: name.clone() });
         }
         keep
@@ -141,7 +143,7 @@ impl Shared {
                 }
                 _ => expected.store(true, Ordering::Relaxed),
             }
-            let mut owners = shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut owners = sync::lock(&shared.owners);
             let believed = may_tell(&mut owners, &name, is_root, &event, MAX_OWNED);
             drop(owners);
             if believed {

@@ -3,7 +3,7 @@
 //! Contract: at most [`INTERVAL`] old. Design: copied by the engine's thread, so that a scrape never waits for it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::conntrack::Cell as ConntrackCell;
@@ -12,6 +12,7 @@ use crate::app::screen::Screen;
 use crate::engine::{Engine, WorkloadTable};
 use crate::input::RuntimeName;
 use crate::serve::{PointCounters, Snapshot, SnapshotCell};
+use crate::sync;
 use crate::time::Timestamp;
 use crate::view::TopSnapshot;
 
@@ -28,16 +29,16 @@ pub struct ReaderStats(Arc<Mutex<BTreeMap<RuntimeName, Count>>>);
 impl ReaderStats {
     /// Counts what the reader of a runtime does from now on.
     pub fn insert(&self, runtime: &RuntimeName, count: impl Fn() -> Vec<(&'static str, u64)> + Send + 'static) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(runtime.clone(), Box::new(count));
+        sync::lock(&self.0).insert(runtime.clone(), Box::new(count));
     }
 
     /// The runtime is no longer read.
     pub fn remove(&self, runtime: &RuntimeName) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(runtime);
+        sync::lock(&self.0).remove(runtime);
     }
 
     fn read(&self) -> BTreeMap<RuntimeName, Vec<(&'static str, u64)>> {
-        let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let readers = sync::lock(&self.0);
         readers.iter().map(|(runtime, count)| (runtime.clone(), count())).collect()
     }
 }
@@ -127,7 +128,7 @@ impl SnapshotPublisher {
             points.entry(point.to_string()).or_default().flows_active = flows;
         }
         let readers = self.readers.read();
-        let conntrack = *self.conntrack.lock().unwrap_or_else(PoisonError::into_inner);
+        let conntrack = *sync::lock(&self.conntrack);
         let snapshot =
             Snapshot { at: now, points, readers, conntrack, engine: engine.stats(), not_ready: status.not_ready() };
         if let Some(showing) = &mut self.screen {

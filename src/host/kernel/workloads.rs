@@ -14,7 +14,7 @@ use super::proc::{self, Unseen};
 use super::sampling::{prioritize, rotate};
 use crate::input::{KernelFact, MissedKind, NetnsId, ProcessNamespaces, Stray, WorkloadId};
 
-const MAX_WORKLOADS: usize = 16_384;
+pub(super) const MAX_WORKLOADS: usize = 16_384;
 /// Processes of one workload that one look takes in.
 const MAX_PROCESSES: usize = 4096;
 /// Processes in other namespaces that are told of one workload.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::host::Netns;
-use crate::input::{InventoryEvent, NetnsId, WorkloadId, WorkloadState};
+use crate::input::{InventoryEvent, NetnsId, Roster};
 use crate::time::Timestamp;
 
 const MAX_WORKLOADS: usize = 4096;
@@ -20,61 +20,63 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct SharedNamespaces {
     own: Option<NetnsId>,
-    pids: BTreeMap<WorkloadId, u32>,
+    roster: Roster,
     wanted: BTreeSet<NetnsId>,
     looked: Timestamp,
-    news: bool,
-    /// That there are too many was said.
+    changed: bool,
+    /// That there are too many workloads was logged.
+    is_full: bool,
+    /// That there are too many namespaces was logged.
     crowded: bool,
 }
 
 impl SharedNamespaces {
     pub(super) fn new(own: Option<NetnsId>) -> Self {
-        let (pids, wanted) = (BTreeMap::new(), BTreeSet::new());
-        Self { own, pids, wanted, looked: Timestamp::MIN, news: false, crowded: false }
+        Self {
+            own,
+            roster: Roster::new(MAX_WORKLOADS),
+            wanted: BTreeSet::new(),
+            looked: Timestamp::MIN,
+            changed: false,
+            is_full: false,
+            crowded: false,
+        }
     }
 
-    /// Takes a runtime's word.
-    pub(super) fn hear(&mut self, event: &InventoryEvent) {
-        let (id, pid) = match event {
-            InventoryEvent::Workload(workload) => match (workload.state, workload.pid) {
-                (WorkloadState::Running | WorkloadState::Paused, Some(pid)) => (&workload.id, Some(pid)),
-                (WorkloadState::Running | WorkloadState::Paused, None) => return,
-                (WorkloadState::Created | WorkloadState::Exited, _) => (&workload.id, None),
-            },
-            InventoryEvent::Stopped { id, .. } => (id, None),
-            _ => return,
-        };
-        let before = match pid {
-            Some(pid) if self.pids.len() < MAX_WORKLOADS || self.pids.contains_key(id) => {
-                self.pids.insert(id.clone(), pid)
-            }
-            Some(_) => return,
-            None => self.pids.remove(id),
-        };
-        self.news |= before != pid;
+    /// Takes a runtime's event.
+    pub(super) fn receive(&mut self, event: &InventoryEvent) {
+        self.changed |= !self.roster.apply(event).is_empty();
+        let refused = self.roster.refused();
+        if refused > 0 && !self.is_full {
+            tracing::warn!(
+                most = MAX_WORKLOADS,
+                "more workloads run than are looked at for shared network namespaces; address translation of the rest is not seen"
+            );
+        }
+        self.is_full = refused > 0;
     }
 
     /// The namespaces to be heard, each with a process in it; absent when it is not time to look.
     pub(super) fn wanted(&mut self, now: Timestamp) -> Option<BTreeMap<NetnsId, u32>> {
         let waited = now.since(self.looked) >= LOOK || now < self.looked;
-        if !self.news && !waited {
+        if !self.changed && !waited {
             return None;
         }
-        (self.looked, self.news) = (now, false);
+        (self.looked, self.changed) = (now, false);
         let mut inside: BTreeMap<NetnsId, Vec<u32>> = BTreeMap::new();
         // A process that is gone was the workload's first: the runtime will tell.
-        for pid in self.pids.values() {
-            if let Some(netns) = Netns::id_of(*pid).filter(|netns| Some(*netns) != self.own) {
-                inside.entry(netns).or_default().push(*pid);
+        for (_, pid) in self.roster.iter() {
+            if let Some(netns) = Netns::id_of(pid).filter(|netns| Some(*netns) != self.own) {
+                inside.entry(netns).or_default().push(pid);
             }
         }
         inside.retain(|_, pids| pids.len() > 1);
         let crowded = inside.len() > MAX_NAMESPACES;
         if crowded && !self.crowded {
             tracing::warn!(
-                "{} network namespaces are shared; address translation is seen in {MAX_NAMESPACES}",
-                inside.len()
+                shared = inside.len(),
+                seen = MAX_NAMESPACES,
+                "address translation is not seen in every shared namespace"
             );
         }
         self.crowded = crowded;
@@ -91,6 +93,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::input::WorkloadId;
 
     fn running(id: &str, pid: u32) -> InventoryEvent {
         let text = format!(r#"{{"id": "{id}", "name": "", "image": "", "runtime": "test", "pid": {pid}}}"#);
@@ -102,27 +105,46 @@ mod tests {
         let own = Netns::own().expect("the own namespace");
         let mut shared = SharedNamespaces::new(None);
         let (second, me) = (Timestamp::from_secs, std::process::id());
-        shared.hear(&running("a", me));
+        shared.receive(&running("a", me));
         assert_eq!(shared.wanted(second(1)), Some(BTreeMap::new()), "one alone shares nothing");
-        shared.hear(&running("b", me));
+        shared.receive(&running("b", me));
         assert_eq!(shared.wanted(second(1)), Some(BTreeMap::from([(own, me)])), "news are looked at at once");
-        shared.hear(&running("b", me));
+        shared.receive(&running("b", me));
         assert_eq!(shared.wanted(second(1)), None, "nothing new");
-        shared.hear(&InventoryEvent::Stopped { id: WorkloadId::new("a"), until: second(2) });
+        shared.receive(&InventoryEvent::Stopped { id: WorkloadId::new("a"), until: second(2) });
         assert_eq!(shared.wanted(second(1)), Some(BTreeMap::new()));
         let mut host = SharedNamespaces::new(Some(own));
-        host.hear(&running("a", me));
-        host.hear(&running("b", me));
+        host.receive(&running("a", me));
+        host.receive(&running("b", me));
         assert_eq!(host.wanted(second(1)), Some(BTreeMap::new()), "the host's own is heard anyway");
+    }
+
+    #[test]
+    fn workloads_whose_end_no_event_reported_make_room() {
+        let me = std::process::id();
+        for event in [
+            InventoryEvent::Reconciled { runtime: "test".into(), running: Vec::new() },
+            InventoryEvent::GivenUp { runtime: "test".into() },
+        ] {
+            let mut shared = SharedNamespaces::new(None);
+            for number in 0..MAX_WORKLOADS {
+                shared.receive(&running(&number.to_string(), u32::MAX));
+            }
+            shared.receive(&event);
+            shared.receive(&running("a", me));
+            shared.receive(&running("b", me));
+            let wanted = shared.wanted(Timestamp::from_secs(1)).expect("it is time");
+            assert_eq!(wanted.into_values().collect::<Vec<_>>(), [me]);
+        }
     }
 
     #[test]
     fn processes_that_are_gone_share_nothing_and_the_table_is_bounded() {
         let mut shared = SharedNamespaces::new(None);
         for number in 0..=MAX_WORKLOADS {
-            shared.hear(&running(&number.to_string(), u32::MAX));
+            shared.receive(&running(&number.to_string(), u32::MAX));
         }
-        assert_eq!(shared.pids.len(), MAX_WORKLOADS);
+        assert_eq!(shared.roster.iter().count(), MAX_WORKLOADS);
         assert_eq!(shared.wanted(Timestamp::from_secs(1)), Some(BTreeMap::new()));
     }
 }

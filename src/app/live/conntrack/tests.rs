@@ -1,16 +1,18 @@
 //! The thread itself, with the kernel as it is here.
 
 use std::process::{Child, Command};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::*;
+use crate::app::live::message::SourceMessage;
 use crate::input::{Fact, RecordedFact};
 
 fn is_root() -> bool {
     nix::unistd::Uid::effective().is_root()
 }
 
-fn facts(receiver: &Receiver<SourceMessage>) -> impl Iterator<Item = NatFact> + '_ {
+fn facts(receiver: &crossbeam_channel::Receiver<SourceMessage>) -> impl Iterator<Item = NatFact> + '_ {
     let feeds = std::iter::from_fn(|| receiver.recv_timeout(Duration::from_secs(20)).ok());
     let inputs = feeds.flat_map(|message| match message {
         SourceMessage::Facts(inputs) => inputs,
@@ -42,8 +44,9 @@ impl Drop for Sleeper {
 #[test]
 fn the_hosts_is_told_to_be_heard_or_not_and_the_thread_ends() {
     let (sender, receiver) = crossbeam_channel::unbounded();
-    let (stop, counters) = (Arc::new(AtomicBool::new(false)), Cell::default());
-    let (tell, thread) = start(sender, Arc::clone(&counters), Arc::clone(&stop)).expect("the thread");
+    let (context, counters) = (SourceContext { sender, recorder: None, stop: Arc::default() }, Cell::default());
+    let source = start(&context, Arc::clone(&counters)).expect("the thread");
+    let events = source.events().expect("it listens");
     let first = facts(&receiver).find(|fact| !matches!(fact, NatFact::Bound(_) | NatFact::Released(_)));
     let is_heard = match first.expect("told") {
         NatFact::Watched { netns: None } => true,
@@ -53,10 +56,10 @@ fn the_hosts_is_told_to_be_heard_or_not_and_the_thread_ends() {
         }
         other => panic!("{other:?}"),
     };
-    stop.store(true, Ordering::Relaxed);
-    thread.join().expect("ends when it is told to");
+    context.stop.store(true, Ordering::Relaxed);
+    source::join_all(vec![source]).expect("ends when it is told to");
     assert_eq!(counters.lock().expect("the counters").host, is_heard);
-    assert!(tell.send(InventoryEvent::NetworkRemoved { id: String::new() }).is_err(), "nobody listens any more");
+    assert!(events.send(InventoryEvent::NetworkRemoved { id: String::new() }).is_err(), "nobody listens any more");
 }
 
 #[test]
@@ -74,19 +77,20 @@ fn a_namespace_that_two_share_is_heard_until_one_stops() {
     std::iter::repeat_with(|| Netns::id_of(second.0.id())).find(|found| *found == Some(netns)).expect("in there");
 
     let (sender, receiver) = crossbeam_channel::unbounded();
-    let stop = Arc::new(AtomicBool::new(false));
-    let (tell, thread) = start(sender, Cell::default(), Arc::clone(&stop)).expect("the thread");
+    let context = SourceContext { sender, recorder: None, stop: Arc::default() };
+    let source = start(&context, Cell::default()).expect("the thread");
+    let events = source.events().expect("it listens");
     for (id, child) in [("a", &first), ("b", &second)] {
         let pid = child.0.id();
         let text = format!(r#"{{"id": "{id}", "name": "", "image": "", "runtime": "test", "pid": {pid}}}"#);
         let workload = serde_json::from_str(&text).expect("a workload");
-        tell.send(InventoryEvent::Workload(Arc::new(workload))).expect("the thread");
+        events.send(InventoryEvent::Workload(Arc::new(workload))).expect("the thread");
     }
     let watched = NatFact::Watched { netns: Some(netns) };
     assert!(facts(&receiver).any(|fact| fact == watched));
     let until = Timestamp::from_secs(1);
-    tell.send(InventoryEvent::Stopped { id: crate::input::WorkloadId::new("a"), until }).expect("the thread");
+    events.send(InventoryEvent::Stopped { id: crate::input::WorkloadId::new("a"), until }).expect("the thread");
     assert!(facts(&receiver).any(|fact| matches!(fact, NatFact::Unwatched { netns: Some(of), .. } if of == netns)));
-    stop.store(true, Ordering::Relaxed);
-    thread.join().expect("ends when it is told to");
+    context.stop.store(true, Ordering::Relaxed);
+    source::join_all(vec![source]).expect("ends when it is told to");
 }

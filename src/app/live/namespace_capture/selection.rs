@@ -4,7 +4,7 @@
 //! host-side interface shows is entered only when all are. Limits: [`MAX_WORKLOADS`] are known at once.
 //! Design: pure; what it has to know comes from the runtimes' events and a list of the host's interfaces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use globset::GlobSet;
 use crate::config::InsideNamespaces;
 use crate::host::Interface;
 use crate::input::{
-    Attachment, InventoryEvent, NetworkMode, ObservationPoint, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
+    Attachment, Change, InventoryEvent, NetworkMode, ObservationPoint, Roster, RuntimeNetwork, Workload, WorkloadId,
 };
 use crate::time::Timestamp;
 
@@ -30,6 +30,7 @@ const MAX_NAME: usize = 48;
 pub(super) struct EntryPolicy {
     mode: InsideNamespaces,
     globs: GlobSet,
+    roster: Roster,
     workloads: BTreeMap<WorkloadId, (Arc<Workload>, Timestamp)>,
     networks: BTreeMap<String, Arc<RuntimeNetwork>>,
 }
@@ -39,36 +40,28 @@ pub(super) type HostLinks<'a> = BTreeMap<&'a str, &'a Interface>;
 
 impl EntryPolicy {
     pub(super) const fn new(mode: InsideNamespaces, globs: GlobSet) -> Self {
-        Self { mode, globs, workloads: BTreeMap::new(), networks: BTreeMap::new() }
+        Self { mode, globs, roster: Roster::new(MAX_WORKLOADS), workloads: BTreeMap::new(), networks: BTreeMap::new() }
     }
 
-    /// Takes in what a runtime told.
-    pub(super) fn take(&mut self, event: InventoryEvent, now: Timestamp) {
+    /// Takes a runtime's event.
+    pub(super) fn apply(&mut self, event: InventoryEvent, now: Timestamp) {
+        for change in self.roster.apply(&event) {
+            if let Change::Stopped(id) = change {
+                self.workloads.remove(&id);
+            }
+        }
         match event {
-            InventoryEvent::Workload(workload) => self.workload(workload, now),
-            InventoryEvent::Stopped { id, .. } => drop(self.workloads.remove(&id)),
+            InventoryEvent::Workload(workload) if workload.pid.is_some() && self.roster.contains(&workload.id) => {
+                let since = self.workloads.get(&workload.id).map_or(now, |(_, since)| *since);
+                self.workloads.insert(workload.id.clone(), (workload, since));
+            }
             InventoryEvent::Network(network) => {
                 if self.networks.len() < MAX_NETWORKS || self.networks.contains_key(&network.id) {
                     self.networks.insert(network.id.clone(), network);
                 }
             }
             InventoryEvent::NetworkRemoved { id } => drop(self.networks.remove(&id)),
-            InventoryEvent::Reconciled { runtime, running } => {
-                let running: BTreeSet<_> = running.into_iter().collect();
-                self.workloads.retain(|id, (workload, _)| workload.runtime != runtime || running.contains(id));
-            }
-            InventoryEvent::Connected { .. } | InventoryEvent::Disconnected { .. } | InventoryEvent::GivenUp { .. } => {
-            }
-        }
-    }
-
-    fn workload(&mut self, workload: Arc<Workload>, now: Timestamp) {
-        let runs = matches!(workload.state, WorkloadState::Running | WorkloadState::Paused);
-        if !runs || workload.pid.is_none() {
-            self.workloads.remove(&workload.id);
-        } else if self.workloads.len() < MAX_WORKLOADS || self.workloads.contains_key(&workload.id) {
-            let since = self.workloads.get(&workload.id).map_or(now, |(_, since)| *since);
-            self.workloads.insert(workload.id.clone(), (workload, since));
+            _ => {}
         }
     }
 

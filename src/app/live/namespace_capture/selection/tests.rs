@@ -3,7 +3,7 @@
 use globset::{Glob, GlobSetBuilder};
 
 use super::*;
-use crate::input::WorkloadId;
+use crate::input::{WorkloadId, WorkloadState};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(1_764_000_000 + seconds)
@@ -20,7 +20,7 @@ fn known(mode: InsideNamespaces) -> EntryPolicy {
             bridge: bridge.map(str::to_owned),
             ..RuntimeNetwork::default()
         };
-        known.take(InventoryEvent::Network(Arc::new(network)), at(0));
+        known.apply(InventoryEvent::Network(Arc::new(network)), at(0));
     }
     known
 }
@@ -62,7 +62,7 @@ fn wanted(known: &EntryPolicy, seconds: i64) -> Vec<String> {
 fn told(mode: InsideNamespaces, workloads: Vec<Workload>) -> EntryPolicy {
     let mut known = known(mode);
     for workload in workloads {
-        known.take(InventoryEvent::Workload(Arc::new(workload)), at(0));
+        known.apply(InventoryEvent::Workload(Arc::new(workload)), at(0));
     }
     known
 }
@@ -106,15 +106,15 @@ fn a_shared_namespace_is_not_entered_even_when_all_are() {
 #[test]
 fn what_stopped_is_not_wanted_any_more() {
     let mut known = told(InsideNamespaces::All, ["a", "b", "c"].map(|name| workload(name, &["bridge"])).into());
-    known.take(InventoryEvent::Stopped { id: workload("a", &[]).id, until: at(1) }, at(1));
+    known.apply(InventoryEvent::Stopped { id: workload("a", &[]).id, until: at(1) }, at(1));
     assert_eq!(wanted(&known, 1), ["b", "c"]);
     let running = vec![workload("c", &[]).id];
-    known.take(InventoryEvent::Reconciled { runtime: "podman".into(), running: running.clone() }, at(2));
+    known.apply(InventoryEvent::Reconciled { runtime: "podman".into(), running: running.clone() }, at(2));
     assert_eq!(wanted(&known, 2), ["b", "c"], "another runtime's list");
-    known.take(InventoryEvent::Reconciled { runtime: "docker".into(), running }, at(2));
+    known.apply(InventoryEvent::Reconciled { runtime: "docker".into(), running }, at(2));
     assert_eq!(wanted(&known, 2), ["c"]);
     let exited = Workload { state: WorkloadState::Exited, ..workload("c", &["bridge"]) };
-    known.take(InventoryEvent::Workload(Arc::new(exited)), at(3));
+    known.apply(InventoryEvent::Workload(Arc::new(exited)), at(3));
     assert_eq!(wanted(&known, 3), Vec::<String>::new());
 }
 

@@ -1,0 +1,97 @@
+//! A source of facts: a thread that has its own way to the engine, and may receive what the runtimes report.
+//!
+//! Contract: a source ends when [`SourceContext::stop`] is set; a panic of one is an error of the run that names it. Limits: [`EVENTS`]
+//! events wait for a source, then the reader of the runtime waits. Design: all sources start and end in the same way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use anyhow::Context as _;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::message::SourceMessage;
+use crate::app::recorder::Recorder;
+use crate::input::InventoryEvent;
+
+/// Events of runtimes that wait for a source.
+const EVENTS: usize = 1024;
+
+/// What every source needs.
+#[derive(Clone, Debug)]
+pub(super) struct SourceContext {
+    /// The way to the engine.
+    pub(super) sender: Sender<SourceMessage>,
+    /// The recording, if there is one.
+    pub(super) recorder: Option<Arc<Recorder>>,
+    /// Ends all.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl SourceContext {
+    /// Whether it is time to end.
+    pub(super) fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// A running source.
+#[derive(Debug)]
+pub(super) struct Source {
+    name: &'static str,
+    thread: JoinHandle<()>,
+    events: Option<Sender<InventoryEvent>>,
+}
+
+/// Starts a source that needs no runtime.
+pub(super) fn spawn(
+    name: &'static str,
+    context: &SourceContext,
+    body: impl FnOnce(SourceContext) + Send + 'static,
+) -> anyhow::Result<Source> {
+    let context = context.clone();
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || body(context));
+    Ok(Source { name, thread: thread.with_context(|| format!("starting the thread `{name}`"))?, events: None })
+}
+
+/// Starts a source that receives every inventory event.
+pub(super) fn spawn_listening(
+    name: &'static str,
+    context: &SourceContext,
+    body: impl FnOnce(SourceContext, Receiver<InventoryEvent>) + Send + 'static,
+) -> anyhow::Result<Source> {
+    let (sender, events) = crossbeam_channel::bounded(EVENTS);
+    let source = spawn(name, context, move |context| body(context, events))?;
+    Ok(Source { events: Some(sender), ..source })
+}
+
+impl Source {
+    /// Where its inventory events go, if it receives them.
+    pub(super) fn events(&self) -> Option<Sender<InventoryEvent>> {
+        self.events.clone()
+    }
+}
+
+/// Waits for all; the error names those that panicked.
+pub(super) fn join_all(sources: Vec<Source>) -> anyhow::Result<()> {
+    let joined = sources.into_iter().map(|source| (source.name, source.thread.join()));
+    let panicked: Vec<_> = joined.filter(|(_, ended)| ended.is_err()).map(|(name, _)| name).collect();
+    anyhow::ensure!(panicked.is_empty(), "threads panicked: {}", panicked.join(", "));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_panics_is_named_and_the_others_are_waited_for() {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let context = SourceContext { sender, recorder: None, stop: Arc::default() };
+        let well = spawn("well", &context, |context| drop(context.sender.send(SourceMessage::Matching(1))));
+        let ill = spawn_listening("ill", &context, |_, _| panic!("as planned"));
+        let error = join_all(vec![ill.expect("a thread"), well.expect("a thread")]).expect_err("one panicked");
+        assert_eq!(error.to_string(), "threads panicked: ill");
+        assert!(receiver.try_recv().is_ok());
+    }
+}
