@@ -142,6 +142,7 @@ fn flows(bypass: u64) -> Vec<Input> {
             fragments: 0,
             tunnels: Vec::new(),
             app: None,
+            rare: None,
             tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: 0, ..TcpFacts::default() }),
         };
         for kind in [FlowEventKind::Started, FlowEventKind::Answered, FlowEventKind::Ended(EndReason::EndOfFlow)] {

@@ -5,16 +5,19 @@
 //! Limits: [`decode`] gives the outermost IP header; [`innermost`] and [`carried`] go on from there through tunnels.
 //! Checksums are never checked: offload leaves them wrong in healthy traffic. Lengths come from the headers, also where the
 //! frame was cut when it was captured.
-//! Design: hand-written, one file a layer; each layer takes the rest of the frame and says what follows. The frame that
-//! nearly all are (Ethernet, IP, TCP or UDP) goes a short way that the compiler can see as a whole.
+//! Design: one file a layer; each layer takes the rest of the frame and says what follows. The frame that nearly all are
+//! (Ethernet, IP, TCP or UDP) goes a short way that the compiler can see as a whole. etherparse reads what is rare (ADR 7).
 
 pub mod app;
+mod extension;
 mod headers;
 mod icmp;
 mod ip;
 mod link;
 mod neighbour;
 mod reason;
+mod route;
+mod segment;
 mod transport;
 mod tunnel;
 
@@ -23,8 +26,11 @@ pub use icmp::{icmp_counterpart, icmp_ports};
 pub use link::LinkType;
 pub use neighbour::{Claim, arp_claim, neighbour_claim};
 pub use reason::DecodeReason;
+pub use route::route_addresses;
 pub use tunnel::{MAX_TUNNELS, TunnelPorts, TunnelStack, carried, innermost};
 pub(crate) use tunnel::{may_carry, may_show};
+
+use crate::input::{Mac, Protocol};
 
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,38 @@ fn network(data: &[u8], layer: &link::Link, on_wire: usize, headers: &mut Header
     let data = data.get(..layer.limit).unwrap_or(data);
     let on_wire = on_wire.min(layer.limit).max(data.len()).max(layer.offset);
     ip::decode(data, layer, on_wire, headers).map(|()| true)
+}
+
+/// Who sent a frame that could not be decoded further, where its link names senders.
+#[cold]
+pub fn sender(link: LinkType, data: &[u8]) -> Option<Mac> {
+    let at = match link {
+        LinkType::ETHERNET | LinkType::LINUX_SLL => 6,
+        LinkType::LINUX_SLL2 => 12,
+        _ => return None,
+    };
+    array(data, at).map(Mac)
+}
+
+/// Whether a frame without IP is an ARP message.
+pub(crate) fn is_arp(link: LinkType, data: &[u8]) -> bool {
+    link::decode(link, data).is_ok_and(|layer| layer.network == link::Network::Arp)
+}
+
+/// The packet that an ICMP error quotes, as far as it was captured.
+pub(crate) fn quoted(headers: &Headers, data: &[u8]) -> Option<Headers> {
+    let is_error = match headers.protocol {
+        Protocol::ICMP => matches!(headers.src_port, 3..=5 | 11 | 12),
+        Protocol::ICMPV6 => matches!(headers.src_port, 1..=4),
+        _ => false,
+    };
+    if !is_error || headers.fragment.is_some() {
+        return None;
+    }
+    let at = headers.payload_at as usize;
+    let layer = link::Link::bare(link::Network::Ip, at);
+    let mut inner = Headers::EMPTY;
+    ip::decode(data, &layer, at.saturating_add(headers.payload_bytes as usize), &mut inner).ok().map(|()| inner)
 }
 
 /// Two bytes in network order.

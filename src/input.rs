@@ -10,6 +10,7 @@ mod flow;
 mod kernel;
 mod nat;
 mod neighbour;
+mod rare;
 mod roster;
 mod runtime;
 mod tcp;
@@ -29,6 +30,7 @@ pub use kernel::{
 };
 pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
+pub use rare::{LinkShare, RareFacts, Undecoded};
 pub use roster::{Change, Roster};
 pub use runtime::{
     Attachment, InventoryEvent, NetworkMode, Pod, RuntimeName, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
@@ -63,6 +65,8 @@ pub enum Fact {
     Flow(Box<FlowEvent>),
     /// ARP or neighbour discovery on a link claimed an address.
     Claim(Box<NeighbourClaim>),
+    /// Frames of one sender could not be read, or carried neither IP nor ARP.
+    Undecoded(Box<Undecoded>),
     /// Anything that a recording keeps in `facts.jsonl`.
     Recorded(RecordedFact),
     /// A promise of an idle source: nothing older than this will come. Rules never see it.

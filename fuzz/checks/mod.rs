@@ -14,7 +14,21 @@ macro_rules! targets {
     };
 }
 
-targets![claims, client_hello, conntrack, decode, dns, echo, http, openvpn, payload, pcap_reader, pcapng_reader, quic];
+targets![
+    claims,
+    client_hello,
+    conntrack,
+    decode,
+    dns,
+    echo,
+    extensions,
+    http,
+    openvpn,
+    payload,
+    pcap_reader,
+    pcapng_reader,
+    quic
+];
 
 /// Runs the check of a target; panics where something does not hold.
 pub fn run(target: &str, input: &[u8]) {

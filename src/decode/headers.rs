@@ -90,8 +90,7 @@ pub struct Headers {
     pub src: IpAddr,
     /// Destination address.
     pub dst: IpAddr,
-    /// Transport protocol: what follows the last IPv6 extension header that is understood. An extension header that is cut
-    /// off is the protocol itself.
+    /// Transport protocol: what follows the last IPv6 extension header.
     pub protocol: Protocol,
     /// Source port; for ICMP the type; 0 where there is none, where it was cut off, and in later fragments.
     pub src_port: u16,
@@ -101,6 +100,10 @@ pub struct Headers {
     pub one_way: bool,
     /// TCP; `None` for other protocols, later fragments, and where it was not captured up to its window.
     pub tcp: Option<TcpHeader>,
+    /// Where the IP header starts in the frame.
+    pub ip_at: u32,
+    /// The packet names its way: an IPv4 source route, an IPv6 routing header.
+    pub has_route: bool,
     /// Length of the IP packet, as its header says.
     pub ip_bytes: u32,
     /// Bytes above the transport header, as the headers say.
@@ -124,6 +127,8 @@ impl Headers {
         dst_port: 0,
         one_way: false,
         tcp: None,
+        ip_at: 0,
+        has_route: false,
         ip_bytes: 0,
         payload_bytes: 0,
         payload_at: 0,

@@ -9,8 +9,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use etherparse::{ArpHardwareId, ArpOperation, ArpPacketSlice, EtherType};
+
 use super::link::{self, LinkType, Network};
-use super::{Headers, array, be16};
+use super::{Headers, array};
 use crate::input::{ClaimKind, Mac, Protocol};
 
 /// An address is said to be at a MAC.
@@ -36,20 +38,20 @@ pub fn arp_claim(link: LinkType, data: &[u8]) -> Option<Claim> {
     Some(Claim { kind, ip: IpAddr::V4(ip), mac, src_mac: layer.src_mac, dst_mac: layer.dst_mac })
 }
 
-/// Hardware type 2, protocol type 2, their lengths 1 and 1, operation 2, then sender and target.
+/// The sender of an ARP message between Ethernet and IPv4.
 fn arp(body: &[u8]) -> Option<(ClaimKind, Ipv4Addr, Mac)> {
-    const ETHERNET_AND_IPV4: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
-    let message: [u8; 28] = array(body, 0)?;
-    if message[..6] != ETHERNET_AND_IPV4 {
+    let message = ArpPacketSlice::from_slice(body).ok()?;
+    if (message.hw_addr_type(), message.proto_addr_type()) != (ArpHardwareId::ETHERNET, EtherType::IPV4) {
         return None;
     }
-    let kind = match be16(&message, 6)? {
-        1 => ClaimKind::ArpRequest,
-        2 => ClaimKind::ArpReply,
+    let kind = match message.operation() {
+        ArpOperation::REQUEST => ClaimKind::ArpRequest,
+        ArpOperation::REPLY => ClaimKind::ArpReply,
         _ => return None,
     };
-    let ip = Ipv4Addr::from(array::<4>(&message, 14)?);
-    (!ip.is_unspecified()).then_some((kind, ip, Mac(array(&message, 8)?)))
+    let mac = Mac(message.sender_hw_addr().try_into().ok()?);
+    let ip = Ipv4Addr::from(<[u8; 4]>::try_from(message.sender_protocol_addr()).ok()?);
+    (!ip.is_unspecified()).then_some((kind, ip, mac))
 }
 
 const SOLICITATION: u16 = 135;

@@ -23,11 +23,13 @@ pub enum DecodeReason {
     IpHeaderLength,
     /// An IPv4 total length below the header length (zero is a GSO frame and fine).
     IpTotalLength,
+    /// An extension header or authentication header that was not captured whole, or is longer than the packet.
+    TruncatedExtensions,
 }
 
 impl DecodeReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownLinkType,
         Self::TruncatedLink,
         Self::VlanDepth,
@@ -36,6 +38,7 @@ impl DecodeReason {
         Self::IpVersion,
         Self::IpHeaderLength,
         Self::IpTotalLength,
+        Self::TruncatedExtensions,
     ];
 
     /// The metric label.
@@ -49,6 +52,7 @@ impl DecodeReason {
             Self::IpVersion => "ip_version",
             Self::IpHeaderLength => "ip_header_length",
             Self::IpTotalLength => "ip_total_length",
+            Self::TruncatedExtensions => "truncated_extensions",
         }
     }
 

@@ -4,7 +4,7 @@
 //! be cut off. Header lengths that cannot be true (a TCP data offset below 20, a UDP length beyond the packet) are replaced
 //! by the least that can.
 
-use super::ip::Segment;
+use super::segment::Segment;
 use super::{Fragment, Headers, TcpHeader, array, be16, icmp_ports, length};
 use crate::input::Protocol;
 

@@ -117,7 +117,8 @@ fn step(data: &[u8], carrier: &Headers, ports: &TunnelPorts) -> Option<(Tunnel, 
             Carried::new(TunnelKind::SixInFour, None, Next::Network(Network::Ipv6), at)
         }
         protocol::IPV6 => Carried::new(TunnelKind::IpInIp, None, Next::Network(Network::Ipv6), at),
-        protocol::GRE => gre::decode(data, at)?,
+        // Whatever its flags say, the protocol is a tunnel.
+        protocol::GRE => gre::decode(data, at).unwrap_or(Carried::closed(TunnelKind::Gre, None)),
         protocol::ESP => Carried::closed(TunnelKind::Esp, be32(data, at)),
         protocol::ETHERIP if data.get(at)? >> 4 == 3 => Carried::new(TunnelKind::EtherIp, None, Next::Ethernet, at + 2),
         protocol::ETHERNET => Carried::new(TunnelKind::EtherIp, None, Next::Ethernet, at),

@@ -78,6 +78,7 @@ impl Bench {
             tunnels: vec![],
             tcp: (protocol == Protocol::TCP).then_some(tcp),
             app: None,
+            rare: None,
         }
     }
 

@@ -3,7 +3,8 @@
 //! Contract: event times never go back. A timer fires when the clock reaches its deadline, before what happens then, and
 //! its event carries the deadline: output depends on the packets only, not on how often the time is given.
 //! Each packet is counted into exactly one record, and each record has one `Started` and one `Ended`; what one packet causes comes
-//! in the order `Started`, `Answered`, `Payload`, `Updated`.
+//! in the order `Started`, `Answered`, `Payload`, `NextHopChanged`, `Updated`. A record whose direction a handshake disproves ends,
+//! and a new one has the right direction (ADR 9).
 //! Limits: the clock is the latest packet time (or `advance`) seen; packets from before it count at the clock, while records
 //! keep the packets' own times. A packet from far in the future ends every flow, once.
 //! Design: packets go in batches through decoding, reading ahead in the table, and counting. A TCP connection that has ended
@@ -18,16 +19,21 @@ use super::index::NO_SLOT;
 use super::key::FlowKey;
 use super::layers::{Encapsulation, Layer, Layers};
 use super::limits::{MeterLimits, MeterStats};
+use super::links::Tagger;
 use super::neighbour_cache::NeighbourCache;
+use super::origins::Origins;
 use super::packet::{Context, Packet};
 use super::payload::PayloadInspector;
 use super::sink::{FlowSink, FlowView, Frame};
-use super::state::{self, Direction, Mark, is_answer};
+use super::state::{self, Direction, Mark, Opening, is_answer};
 use super::table::Table;
 use super::timers::{Due, Timers};
+use super::undecoded::UndecodedFrames;
 use super::wheel::Wheel;
-use crate::decode::{DecodeReason, Headers, LinkType, TunnelPorts, decode_into};
-use crate::input::{EndReason, FlowEventKind, ObservationPoint};
+use crate::decode::{
+    DecodeReason, Decoded, Headers, LinkType, TunnelPorts, decode, decode_into, is_arp, quoted, sender,
+};
+use crate::input::{EndReason, FlowEventKind, ObservationPoint, tcp_flags};
 use crate::time::{Timestamp, Watermark};
 
 /// Packets that go through the stages together: enough to wait for memory once, few enough to stay in the first cache.
@@ -43,8 +49,31 @@ struct PacketEffects {
     answers: bool,
     /// It brought first-payload facts.
     has_payload_facts: bool,
+    /// It went over another pair of link addresses than those before.
+    changes_hop: bool,
     /// The last report was an update interval ago.
     is_due: bool,
+}
+
+/// What happens seldom in the life of a flow.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "what one packet is, any of them together")]
+struct Seldom {
+    /// A counter overflowed.
+    carried: bool,
+    /// TCP ended.
+    ended: bool,
+    /// The first payload came again.
+    repeated: bool,
+    /// The packet is a fragment, names its way, or has no answer.
+    is_odd: bool,
+}
+
+impl Seldom {
+    #[inline]
+    const fn any(self) -> bool {
+        self.carried | self.ended | self.repeated | self.is_odd
+    }
 }
 
 /// Packets of one observation point into flow events.
@@ -59,6 +88,9 @@ pub struct Meter {
     layers: Layers,
     inspector: PayloadInspector,
     neighbours: NeighbourCache,
+    undecoded: UndecodedFrames,
+    origins: Origins,
+    tagger: Tagger,
     /// Nothing is due before this.
     next_check: Timestamp,
     stats: MeterStats,
@@ -82,6 +114,9 @@ impl Meter {
             layers: Layers::default(),
             inspector: PayloadInspector::default(),
             neighbours: NeighbourCache::default(),
+            undecoded: UndecodedFrames::default(),
+            origins: Origins::default(),
+            tagger: Tagger::new(),
             next_check: Timestamp::MAX,
             stats: MeterStats::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
@@ -117,7 +152,7 @@ impl Meter {
         self.prefetch ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
         for ((frame, packet), likely) in frames.iter().zip(batch).zip(likely) {
             self.advance(frame.at, out);
-            if packet.key.may_claim() && self.neighbour(packet, frame.data, out).is_break() {
+            if packet.key.may_claim() && self.neighbour(packet, frame, out).is_break() {
                 continue;
             }
             if self.layers.is_plain(&packet.headers) {
@@ -132,12 +167,31 @@ impl Meter {
     /// A frame without IP, or with neighbour discovery; breaks where it belongs to no flow.
     #[cold]
     #[inline(never)]
-    fn neighbour(&mut self, packet: &Packet, data: &[u8], out: &mut impl FlowSink) -> ControlFlow<()> {
+    fn neighbour(&mut self, packet: &Packet, frame: &Frame<'_>, out: &mut impl FlowSink) -> ControlFlow<()> {
         let now = self.clock.now();
-        if let Some(claim) = self.neighbours.observe(packet, data, (&self.point, self.link), now) {
+        if let Some(claim) = self.neighbours.observe(packet, frame.data, (&self.point, self.link), now) {
             out.claim(now, claim);
         }
-        if packet.key.is_none() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if !packet.key.is_none() {
+            return ControlFlow::Continue(());
+        }
+        let reason = match decode(self.link, frame.wire_len, frame.data) {
+            Err(reason) => Some(reason.as_str()),
+            Ok(Decoded::NonIp) if !is_arp(self.link, frame.data) => Some("non_ip"),
+            Ok(_) => None,
+        };
+        if let Some(reason) = reason {
+            let from = (sender(self.link, frame.data), reason);
+            self.undecoded.count(from, frame.wire_len, now, self.limits.update_interval);
+            self.look_again();
+        }
+        ControlFlow::Break(())
+    }
+
+    fn report_undecoded(&mut self, at: Timestamp, out: &mut impl FlowSink) {
+        for frames in self.undecoded.take(&self.point) {
+            out.undecoded(at, frames);
+        }
     }
 
     /// One captured packet: `wire_len` bytes long on the wire, `data` of them captured.
@@ -156,10 +210,11 @@ impl Meter {
 
     fn expire(&mut self, now: Timestamp, out: &mut impl FlowSink) {
         loop {
-            let waited = self.layers.next_deadline().filter(|deadline| *deadline <= now);
+            let waited = self.next_waiting().filter(|deadline| *deadline <= now);
             match self.table.next_due(waited.unwrap_or(now)) {
                 Some((deadline, due, slot)) => self.fire(deadline, due, slot, out),
                 None if waited.is_none() => break,
+                None if waited == self.undecoded.due() => self.report_undecoded(waited.unwrap_or(now), out),
                 None => {
                     self.layers.expire(waited.unwrap_or(now));
                     self.count_ready(waited.unwrap_or(now), out);
@@ -170,10 +225,15 @@ impl Meter {
         self.look_again();
     }
 
+    /// What is due first beside the flows: fragments that waited long enough, frames without a flow.
+    fn next_waiting(&self) -> Option<Timestamp> {
+        self.layers.next_deadline().into_iter().chain(self.undecoded.due()).min()
+    }
+
     /// Something may be due earlier than it was thought.
     fn look_again(&mut self) {
-        let fragments = self.layers.next_deadline().unwrap_or(Timestamp::MAX);
-        self.next_check = self.next_check.min(self.table.next_check()).min(fragments);
+        let waiting = self.next_waiting().unwrap_or(Timestamp::MAX);
+        self.next_check = self.next_check.min(self.table.next_check()).min(waiting);
     }
 
     /// The observation ends: every record ends, in order of (start, tuple), with `ForcedEnd`, or with `EndOfFlow` where TCP
@@ -182,6 +242,7 @@ impl Meter {
         let now = self.clock.now();
         self.layers.drain();
         self.count_ready(now, out);
+        self.report_undecoded(now, out);
         for (_, slot) in self.table.close() {
             let reason =
                 if self.table.hot(slot).marks.has(Mark::Closed) { EndReason::EndOfFlow } else { EndReason::ForcedEnd };
@@ -189,6 +250,7 @@ impl Meter {
         }
         self.table.clear();
         self.inspector.clear();
+        self.origins = Origins::default();
         self.next_check = Timestamp::MAX;
     }
 
@@ -216,6 +278,7 @@ impl Meter {
             Ok(true) => {
                 (packet.key, packet.from_low) = FlowKey::new(&packet.headers);
                 packet.hash = self.table.hash(&packet.key);
+                packet.link = if self.link == LinkType::ETHERNET { self.tagger.tag(frame.data) } else { 0 };
                 return;
             }
             Ok(false) => self.stats.non_ip += 1,
@@ -225,9 +288,9 @@ impl Meter {
     }
 
     #[inline]
-    fn keyed(&self, at: Timestamp, wire_len: u32, headers: Headers) -> Packet {
+    fn keyed(&self, at: Timestamp, (wire_len, link): (u32, u32), headers: Headers) -> Packet {
         let (key, from_low) = FlowKey::new(&headers);
-        Packet { at, wire_len, hash: self.table.hash(&key), key, from_low, headers }
+        Packet { at, wire_len, hash: self.table.hash(&key), link, key, from_low, headers }
     }
 
     /// A fragment, or in the inner layer what may be a tunnel.
@@ -238,7 +301,13 @@ impl Meter {
         if let Some((metered, tunnels)) = self.layers.select(Piece { at, wire_len, headers }, data, now) {
             let encapsulation =
                 if metered == headers { Encapsulation::Frame(data) } else { Encapsulation::Passed(&tunnels) };
-            self.count(&self.keyed(at, wire_len, metered), Context { data, encapsulation, likely: NO_SLOT }, out);
+            let is_outermost = (metered.src_mac, metered.dst_mac) == (headers.src_mac, headers.dst_mac);
+            let link = if is_outermost { packet.link } else { 0 };
+            self.count(
+                &self.keyed(at, (wire_len, link), metered),
+                Context { data, encapsulation, likely: NO_SLOT },
+                out,
+            );
         }
         self.count_ready(now, out);
         self.look_again();
@@ -249,7 +318,7 @@ impl Meter {
         let now = now.min(self.clock.now());
         while let Some(Piece { at, wire_len, headers }) = self.layers.ready() {
             let context = Context { data: &[], encapsulation: Encapsulation::Unknown, likely: NO_SLOT };
-            self.count_at(now, &self.keyed(at, wire_len, headers), context, out);
+            self.count_at(now, &self.keyed(at, (wire_len, 0), headers), context, out);
         }
     }
 
@@ -266,48 +335,68 @@ impl Meter {
         let (slot, starts) = self.flow(packet, context, now, out);
         let (hot, cold) = self.table.entry(slot);
         let direction = hot.direction(packet.from_low);
-        let carried = hot.count(direction, packet.at, packet.wire_len, headers);
-        hot.last = now;
-        let ended = headers.tcp.as_ref().is_some_and(|tcp| state::see_tcp(hot, cold, direction, tcp, headers));
+        let carried = hot.count(direction, packet.wire_len, headers);
+        hot.see_time(cold, packet.at, now);
+        let (ended, repeated) =
+            headers.tcp.as_ref().map_or((false, false), |tcp| state::see_tcp(hot, cold, direction, tcp, headers));
         if hot.is_first_of(direction) {
             cold.see_first(hot, direction, headers);
         }
+        let changes_hop = hot.is_other_link(direction, packet.link)
+            && cold.see_link(hot, direction, packet.link, headers, packet.wire_len);
         let answers = !hot.marks.has(Mark::Answered) && is_answer(direction, headers);
         if answers {
             hot.marks.set(Mark::Answered);
         }
-        let has_payload_facts = hot.budget.wants(direction.index(), headers.payload_bytes)
+        let mut has_payload_facts = hot.budget.wants(direction.index(), headers.payload_bytes)
             && self.inspector.inspect(&mut hot.budget, &mut cold.payload, direction.index(), headers, context.data);
         let is_due = !self.limits.update_interval.is_zero() && !hot.marks.has(Mark::Recent);
-        if carried || ended || headers.fragment.is_some() {
-            self.remember(packet, now, slot, direction, (carried, ended));
+        let is_odd = headers.fragment.is_some() | headers.has_route | headers.one_way;
+        let seldom = Seldom { carried, ended, repeated, is_odd };
+        if seldom.any() {
+            has_payload_facts |= self.remember(packet, context, now, (slot, direction), seldom);
         }
-        if starts || answers || has_payload_facts || is_due {
-            self.report(now, slot, PacketEffects { starts, answers, has_payload_facts, is_due }, out);
+        if starts || answers || has_payload_facts || changes_hop || is_due {
+            self.report(now, slot, PacketEffects { starts, answers, has_payload_facts, changes_hop, is_due }, out);
         }
     }
 
-    /// What happens seldom in the life of a flow.
+    /// What happens seldom in the life of a flow; true when it brought first-payload facts.
+    #[cold]
     fn remember(
         &mut self,
         packet: &Packet,
+        context: Context<'_>,
         now: Timestamp,
-        slot: u32,
-        direction: Direction,
-        (carried, ended): (bool, bool),
-    ) {
+        (slot, direction): (u32, Direction),
+        seldom: Seldom,
+    ) -> bool {
         let headers = &packet.headers;
+        let quotes = headers.one_way
+            && quoted(headers, context.data).is_some_and(|inner| self.table.contains(&FlowKey::new(&inner).0));
         let (hot, cold) = self.table.entry(slot);
         if headers.fragment.is_some() {
             cold.extras(hot).fragments += 1;
         }
-        if carried {
+        if headers.has_route {
+            cold.see_route(hot, headers, context.data);
+        }
+        if quotes {
+            cold.see_quote(hot);
+        }
+        if seldom.carried {
             cold.carry(hot, direction, [1, packet.wire_len, headers.ip_bytes, headers.payload_bytes]);
         }
-        if ended {
+        let is_rewritten =
+            seldom.repeated && self.inspector.rewrites(&cold.payload, direction.index(), headers.payload(context.data));
+        if is_rewritten {
+            cold.see_rewritten(hot);
+        }
+        if seldom.ended {
             self.table.arm_end(slot, now);
             self.look_again();
         }
+        is_rewritten && self.inspector.may_report(&self.table.cold(slot).payload)
     }
 
     /// The flow of a packet, with an open record, and whether that record is new.
@@ -317,13 +406,16 @@ impl Meter {
             None => None,
             Some(slot) => {
                 let hot = self.table.hot(slot);
-                let is_new_connection = hot.reopens(packet.from_low, &packet.headers);
-                if hot.marks.has(Mark::Open) && !is_new_connection {
+                let opening = hot.opening(packet.from_low, &packet.headers);
+                if hot.marks.has(Mark::Open) && opening == Opening::None {
                     return (slot, false);
                 }
                 let before = Some(self.table.cold(slot).position());
-                if !is_new_connection {
-                    // The flow goes on after its active timeout.
+                if opening == Opening::Turned {
+                    self.turn(now, slot, out);
+                }
+                if opening != Opening::Another {
+                    // The flow goes on after its active timeout, or in the other direction.
                     self.open(slot, packet, context, now, before);
                     return (slot, true);
                 }
@@ -333,8 +425,23 @@ impl Meter {
         };
         self.make_room(now, out);
         let slot = self.table.insert(packet.key, packet.hash, packet.from_low, &packet.headers, now);
+        if let Some(is_low) = self.origins.take(&packet.key, now)
+            && packet.headers.tcp.is_none_or(|tcp| tcp.flags & tcp_flags::SYN == 0)
+        {
+            self.table.hot_mut(slot).set_origin(is_low);
+        }
         self.open(slot, packet, context, now, before);
         (slot, true)
+    }
+
+    /// The responder turned out to be the one who asked: the record ends, and the next one has the right direction.
+    fn turn(&mut self, now: Timestamp, slot: u32, out: &mut impl FlowSink) {
+        if self.table.hot(slot).marks.has(Mark::Open) {
+            self.emit(now, FlowEventKind::Ended(EndReason::EndOfFlow), slot, out);
+        }
+        let (hot, cold) = self.table.entry(slot);
+        hot.marks.clear(Mark::Open);
+        state::turn(hot, cold);
     }
 
     /// Opens a record; `before` is the record of the same tuple that ended right before, if any.
@@ -364,6 +471,9 @@ impl Meter {
         }
         if effects.has_payload_facts {
             self.emit(now, FlowEventKind::Payload, slot, out);
+        }
+        if effects.changes_hop {
+            self.emit(now, FlowEventKind::NextHopChanged, slot, out);
         }
         if effects.is_due {
             self.update(now, slot, out);
@@ -422,6 +532,10 @@ impl Meter {
     fn end(&mut self, at: Timestamp, reason: EndReason, slot: u32, out: &mut impl FlowSink) {
         if self.table.hot(slot).marks.has(Mark::Open) {
             self.emit(at, FlowEventKind::Ended(reason), slot, out);
+        }
+        let hot = self.table.hot(slot);
+        if reason == EndReason::IdleTimeout && hot.is_two_sided() {
+            self.origins.remember(hot.key, hot.marks.has(Mark::OrigIsLow), at);
         }
         self.inspector.release(&mut self.table.entry(slot).1.payload);
         self.table.remove(slot);

@@ -11,6 +11,8 @@ pub(super) struct Packet {
     pub(super) at: Timestamp,
     pub(super) wire_len: u32,
     pub(super) hash: u32,
+    /// Tag of its link addresses ([`super::links::Tagger`]); 0 where they are not known.
+    pub(super) link: u32,
     /// [`FlowKey::NONE`] where it belongs to no flow.
     pub(super) key: FlowKey,
     /// Its sender is the low end of the key.
@@ -19,8 +21,15 @@ pub(super) struct Packet {
 }
 
 impl Packet {
-    pub(super) const EMPTY: Self =
-        Self { at: Timestamp::MIN, wire_len: 0, hash: 0, key: FlowKey::NONE, from_low: false, headers: Headers::EMPTY };
+    pub(super) const EMPTY: Self = Self {
+        at: Timestamp::MIN,
+        wire_len: 0,
+        hash: 0,
+        link: 0,
+        key: FlowKey::NONE,
+        from_low: false,
+        headers: Headers::EMPTY,
+    };
 }
 
 /// What else is known of a packet.

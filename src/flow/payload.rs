@@ -133,6 +133,16 @@ impl PayloadInspector {
         std::mem::take(&mut self.is_changed) && self.may_report(slot)
     }
 
+    /// Whether a second copy of the first payload says something else than the first did; then both are believed: the second
+    /// takes the place of the first, which was reported.
+    pub(super) fn rewrites(&mut self, slot: &PayloadSlot, side: usize, payload: &[u8]) -> bool {
+        let Some(facts) = self.all.get_mut(slot.index as usize).and_then(|flow| flow.facts.as_mut()) else {
+            return false;
+        };
+        let Step::Found(fact, _) = content::step(payload, false, false, &mut self.name) else { return false };
+        fact.differs(facts) && fact.replace(Arc::make_mut(facts), side)
+    }
+
     /// The captured payload of a packet.
     fn payload(
         &mut self,

@@ -5,7 +5,9 @@
 use super::id::IdMaker;
 use super::payload::PayloadInspector;
 use super::state::{self, Cold, Hot};
-use crate::input::{Counters, Fact, FlowEvent, FlowEventKind, FlowRecord, Input, NeighbourClaim, ObservationPoint};
+use crate::input::{
+    Counters, Fact, FlowEvent, FlowEventKind, FlowRecord, Input, NeighbourClaim, ObservationPoint, Undecoded,
+};
 use crate::time::Timestamp;
 
 /// A captured packet.
@@ -49,6 +51,9 @@ pub trait FlowSink {
 
     /// ARP or neighbour discovery claimed an address; ignored by default.
     fn claim(&mut self, _at: Timestamp, _claim: NeighbourClaim) {}
+
+    /// Frames of one sender belong to no flow; reported at most once an update interval, ignored by default.
+    fn undecoded(&mut self, _at: Timestamp, _frames: Undecoded) {}
 }
 
 /// Inputs for the engine.
@@ -59,5 +64,9 @@ impl FlowSink for Vec<Input> {
 
     fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {
         self.push(Input::new(at, Fact::Claim(Box::new(claim))));
+    }
+
+    fn undecoded(&mut self, at: Timestamp, frames: Undecoded) {
+        self.push(Input::new(at, Fact::Undecoded(Box::new(frames))));
     }
 }

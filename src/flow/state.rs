@@ -5,14 +5,17 @@
 //! [`Cold`]. A flow outlives its records: after the active timeout it is dormant (no open record) until its next packet, and
 //! keeps its direction, its TCP state and its MACs' order.
 
+use std::time::Duration;
+
 use super::id::IdMaker;
 use super::key::FlowKey;
+use super::links::{self, OtherLink};
 use super::macs::Macs;
 use super::payload::{PayloadBudget, PayloadSlot};
 use super::tcp::{TcpHistory, TcpState};
-use crate::decode::{Headers, TcpHeader, VlanStack};
+use crate::decode::{Headers, TcpHeader, VlanStack, route_addresses};
 use crate::input::{
-    Counters, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, Side, TcpFacts, Tunnel, tcp_flags,
+    Counters, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, RareFacts, Side, TcpFacts, Tunnel, tcp_flags,
 };
 use crate::time::Timestamp;
 
@@ -81,9 +84,10 @@ pub(super) struct Hot {
     pub(super) key: FlowKey,
     /// The meter's clock at the last packet.
     pub(super) last: Timestamp,
-    /// The latest packet time of the record.
-    end: Timestamp,
-    pub(super) hash: u32,
+    /// Tags of the link addresses that each direction's packets came with first; 0 before.
+    links: [u32; 2],
+    /// How many nanoseconds the latest packet time of the record is before `last`; [`Self::FAR`] where [`Extras`] has it.
+    lag: u32,
     /// TCP flags by direction, of all records.
     flags: [u8; 2],
     pub(super) marks: Marks,
@@ -127,11 +131,18 @@ pub(super) struct Extras {
     /// Tunnels around, or in, the record's first packet.
     tunnels: Box<[Tunnel]>,
     vlans: VlanStack,
+    /// The latest packet time, where it is far behind the clock.
+    end: Timestamp,
+    rare: RareFacts,
+    links: Vec<OtherLink>,
 }
 
 impl Hot {
+    /// The latest packet time is more than four seconds behind the clock.
+    const FAR: u32 = u32::MAX;
+
     /// Of a flow whose first packet this is, at the meter's clock; its record is not open yet.
-    pub(super) fn first(key: FlowKey, hash: u32, from_low: bool, headers: &Headers, now: Timestamp) -> Self {
+    pub(super) fn first(key: FlowKey, from_low: bool, headers: &Headers, now: Timestamp) -> Self {
         let handshake = tcp_flags::SYN | tcp_flags::ACK;
         let is_syn_ack = headers.tcp_flags().is_some_and(|flags| flags & (handshake | tcp_flags::RST) == handshake);
         let mut marks = Marks::default();
@@ -141,8 +152,8 @@ impl Hot {
         Self {
             key,
             last: now,
-            end: Timestamp::MIN,
-            hash,
+            links: [0; 2],
+            lag: 0,
             flags: [0; 2],
             marks,
             budget: PayloadBudget::new(headers),
@@ -170,7 +181,7 @@ impl Hot {
 
     /// Counts a packet; true when a counter's lower half overflowed (see [`Cold::carry`]).
     #[inline]
-    pub(super) fn count(&mut self, direction: Direction, at: Timestamp, wire_len: u32, headers: &Headers) -> bool {
+    pub(super) fn count(&mut self, direction: Direction, wire_len: u32, headers: &Headers) -> bool {
         let mut carried = false;
         let counters = &mut self.counters[direction.index()];
         for (counter, more) in counters.iter_mut().zip([1, wire_len, headers.ip_bytes, headers.payload_bytes]) {
@@ -178,17 +189,60 @@ impl Hot {
             *counter = sum;
             carried |= overflowed;
         }
-        self.end = self.end.max(at);
         self.marks.set(Mark::Dirty);
         carried
     }
 
-    /// Whether a packet is the first of another connection: a SYN after the end, or the originator's with a new number.
+    /// What a packet says of the connection.
     #[inline]
-    pub(super) fn reopens(&self, from_low: bool, headers: &Headers) -> bool {
-        let Some(tcp) = headers.tcp.filter(|tcp| is_syn(tcp.flags)) else { return false };
-        let renewed = self.direction(from_low) == Direction::Orig && self.tcp.is_reuse(&tcp);
-        self.marks.has(Mark::Closed) || renewed
+    pub(super) fn opening(&self, from_low: bool, headers: &Headers) -> Opening {
+        match headers.tcp {
+            Some(tcp) if tcp.flags & tcp_flags::SYN != 0 => self.opening_by_syn(from_low, &tcp),
+            _ => Opening::None,
+        }
+    }
+
+    #[cold]
+    fn opening_by_syn(&self, from_low: bool, tcp: &TcpHeader) -> Opening {
+        if tcp.flags & (tcp_flags::RST | tcp_flags::FIN) != 0 {
+            return Opening::None;
+        }
+        let from_orig = self.direction(from_low) == Direction::Orig;
+        if is_syn(tcp.flags) && (self.marks.has(Mark::Closed) || from_orig && self.tcp.is_reuse(tcp)) {
+            return Opening::Another;
+        }
+        if self.tcp.turns(!from_orig, tcp) { Opening::Turned } else { Opening::None }
+    }
+
+    /// Sets who is the originator, before the first record.
+    pub(super) const fn set_origin(&mut self, is_low: bool) {
+        if is_low {
+            self.marks.set(Mark::OrigIsLow);
+        } else {
+            self.marks.clear(Mark::OrigIsLow);
+        }
+    }
+
+    /// A packet came at the meter's clock, or was captured before.
+    #[inline]
+    pub(super) fn see_time(&mut self, cold: &mut Cold, at: Timestamp, now: Timestamp) {
+        if at == now {
+            self.lag = 0;
+        } else {
+            cold.set_late(self, at, now);
+        }
+        self.last = now;
+    }
+
+    /// Whether both ends took part, as far as its marks and flags say.
+    pub(super) const fn is_two_sided(&self) -> bool {
+        self.marks.has(Mark::Answered) || (self.flags[0] != 0 && self.flags[1] != 0)
+    }
+
+    /// Whether a packet went over other link addresses than the first of its direction in this record.
+    #[inline]
+    pub(super) const fn is_other_link(&self, direction: Direction, tag: u32) -> bool {
+        self.links[direction.index()] != tag
     }
 
     /// Notes the flags of a packet; true when it ended the TCP connection.
@@ -209,7 +263,7 @@ impl Hot {
     /// Reads a word of each of its cache lines.
     #[inline]
     pub(super) const fn prefetch(&self) -> u32 {
-        self.hash ^ self.counters[0][0]
+        self.lag ^ self.counters[0][0]
     }
 
     /// Whether a direction has had one packet so far, in this record.
@@ -217,6 +271,17 @@ impl Hot {
     pub(super) const fn is_first_of(&self, direction: Direction) -> bool {
         self.counters[direction.index()][0] == 1
     }
+}
+
+/// What a packet says of the connection that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Nothing new.
+    None,
+    /// It is the first of another one: a SYN after the end, or the originator's with a new number.
+    Another,
+    /// The responder is the one who asked ([`TcpState::turns`]).
+    Turned,
 }
 
 /// Whether a packet answers: anything from the responder but a refusal.
@@ -229,7 +294,7 @@ const fn is_syn(flags: u8) -> bool {
     flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST | tcp_flags::FIN) == tcp_flags::SYN
 }
 
-/// Takes a TCP packet into the connection's state; true when it ended the connection.
+/// Takes a TCP packet into the connection's state: whether it ended the connection, and whether it brings the first payload again.
 #[inline]
 pub(super) fn see_tcp(
     hot: &mut Hot,
@@ -237,15 +302,27 @@ pub(super) fn see_tcp(
     direction: Direction,
     tcp: &TcpHeader,
     headers: &Headers,
-) -> bool {
+) -> (bool, bool) {
+    let mut is_repeated = false;
     let from_resp = direction == Direction::Resp;
     if hot.tcp.plain(from_resp, tcp, headers.payload_bytes) {
         hot.marks.clear(Mark::Eventful);
     } else {
         hot.marks.set(Mark::Eventful);
+        is_repeated = hot.tcp.repeats_start(from_resp, tcp, headers.payload_bytes);
         hot.tcp.packet(&mut cold.history, from_resp, tcp, headers.payload_bytes);
     }
-    hot.see_flags(direction, tcp.flags)
+    (hot.see_flags(direction, tcp.flags), is_repeated)
+}
+
+/// The responder becomes the originator, for the record that is opened next.
+pub(super) fn turn(hot: &mut Hot, cold: &mut Cold) {
+    hot.set_origin(!hot.marks.has(Mark::OrigIsLow));
+    hot.flags.swap(0, 1);
+    hot.tcp.turn();
+    hot.budget.turn();
+    cold.history.turn();
+    cold.payload.turn();
 }
 
 /// Opens a record with its first packet; the packet itself is counted by [`Hot::count`].
@@ -260,7 +337,7 @@ pub(super) fn open_record(
     hot.marks.set(Mark::Open);
     hot.marks.set(Mark::Recent);
     hot.marks.clear(Mark::Answered);
-    hot.end = at;
+    hot.links = [0; 2];
     hot.counters = [LowCounters::default(); 2];
     cold.again = before.filter(|(start, _)| *start == at).map_or(0, |(_, again)| again.saturating_add(1));
     cold.start = at;
@@ -269,6 +346,7 @@ pub(super) fn open_record(
     cold.macs = Macs::NONE;
     cold.extras = None;
     hot.marks.clear(Mark::Extras);
+    (hot.last, hot.lag) = (at, 0);
     if tunnels.is_some() || !headers.vlans.as_slice().is_empty() {
         let extras = cold.extras(hot);
         extras.tunnels = tunnels.unwrap_or_default();
@@ -317,6 +395,61 @@ impl Cold {
         self.payload.see_first(direction.index(), headers);
     }
 
+    /// Keeps the latest packet time, where a packet is older than the meter's clock.
+    #[cold]
+    pub(super) fn set_late(&mut self, hot: &mut Hot, at: Timestamp, now: Timestamp) {
+        let end = end(hot, self).max(at);
+        hot.lag = Hot::FAR;
+        if end <= now
+            && let Ok(lag) = u32::try_from(now.since(end).as_nanos())
+            && lag < Hot::FAR
+        {
+            hot.lag = lag;
+        } else {
+            self.extras(hot).end = end;
+        }
+    }
+
+    /// Counts a packet by its link addresses; true when its pair is another than all before in its direction.
+    #[cold]
+    pub(super) fn see_link(
+        &mut self,
+        hot: &mut Hot,
+        direction: Direction,
+        tag: u32,
+        headers: &Headers,
+        wire_len: u32,
+    ) -> bool {
+        let first = &mut hot.links[direction.index()];
+        if tag == 0 || *first == 0 {
+            // Packets whose link addresses are gone say nothing.
+            *first = if *first == 0 { tag } else { *first };
+            return false;
+        }
+        links::count(&mut self.extras(hot).links, direction, tag, headers, wire_len)
+    }
+
+    /// Keeps the way that a packet names.
+    pub(super) fn see_route(&mut self, hot: &mut Hot, headers: &Headers, data: &[u8]) {
+        let rare = &mut self.extras(hot).rare;
+        rare.routed_packets += 1;
+        route_addresses(headers, data, |ip| {
+            if rare.routed_via.len() < RareFacts::MAX_ROUTED_VIA && !rare.routed_via.contains(&ip) {
+                rare.routed_via.push(ip);
+            }
+        });
+    }
+
+    /// Counts an ICMP error that quotes a flow of the table.
+    pub(super) fn see_quote(&mut self, hot: &mut Hot) {
+        self.extras(hot).rare.quoting_packets += 1;
+    }
+
+    /// The first message came again with other content.
+    pub(super) fn see_rewritten(&mut self, hot: &mut Hot) {
+        self.extras(hot).rare.rewritten = true;
+    }
+
     /// Keeps what overflowed when `added` was added to the counters of a direction.
     #[cold]
     pub(super) fn carry(&mut self, hot: &mut Hot, direction: Direction, added: LowCounters) {
@@ -326,6 +459,22 @@ impl Cold {
             *carry += u32::from(sum < added);
         }
     }
+}
+
+/// The latest packet time of the record.
+fn end(hot: &Hot, cold: &Cold) -> Timestamp {
+    match &cold.extras {
+        Some(extras) if hot.lag == Hot::FAR => extras.end,
+        _ => hot.last.minus(Duration::from_nanos(u64::from(hot.lag))),
+    }
+}
+
+/// What only some records have.
+fn rare(hot: &Hot, extras: Option<&Extras>) -> Option<Box<RareFacts>> {
+    let kept = extras.map(|extras| &extras.rare);
+    let other_links = extras.map_or_else(Vec::new, |extras| extras.links.iter().map(OtherLink::share).collect());
+    let facts = RareFacts { other_links, reoriented: hot.tcp.is_turned(), ..kept.cloned().unwrap_or_default() };
+    (facts != RareFacts::default()).then(|| Box::new(facts))
 }
 
 /// What originator and responder sent so far in the record.
@@ -370,7 +519,7 @@ pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &C
         point: point.clone(),
         tuple,
         start: cold.start,
-        end: hot.end,
+        end: end(hot, cold),
         orig: side(0, orig),
         resp: side(1, resp),
         vlans: extras.map_or_else(Vec::new, |extras| extras.vlans.as_slice().to_vec()),
@@ -378,5 +527,6 @@ pub(super) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot, cold: &C
         tunnels: extras.map_or_else(Vec::new, |extras| extras.tunnels.to_vec()),
         app: None,
         tcp: (tuple.protocol == Protocol::TCP).then(tcp),
+        rare: rare(hot, extras),
     }
 }

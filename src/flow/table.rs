@@ -49,6 +49,11 @@ impl Table {
         (self.seed.hash_one(key) >> 32) as u32
     }
 
+    /// Whether a flow is in the table.
+    pub(super) fn contains(&self, key: &FlowKey) -> bool {
+        self.find(self.hash(key), key).is_some()
+    }
+
     fn find(&self, hash: u32, key: &FlowKey) -> Option<u32> {
         self.index.find(hash, |slot| self.hot[slot as usize].key == *key)
     }
@@ -83,7 +88,7 @@ impl Table {
 
     /// Adds the flow of a packet, which is not in the table yet; the caller has made room.
     pub(super) fn insert(&mut self, key: FlowKey, hash: u32, from_low: bool, headers: &Headers, now: Timestamp) -> u32 {
-        let hot = Hot::first(key, hash, from_low, headers, now);
+        let hot = Hot::first(key, from_low, headers, now);
         let slot = if let Some(slot) = self.free.pop() {
             self.hot[slot as usize] = hot;
             self.cold[slot as usize] = Cold::first();
@@ -100,7 +105,7 @@ impl Table {
 
     /// Removes a flow and its timers.
     pub(super) fn remove(&mut self, slot: u32) {
-        self.index.remove(self.hot[slot as usize].hash, slot);
+        self.index.remove(self.hash(&self.hot[slot as usize].key), slot);
         self.hot[slot as usize].vacate();
         self.timers.disarm_end(slot);
         self.timers.disarm_report(slot);

@@ -46,6 +46,18 @@ struct End {
     before: EndState,
     /// Letters that need no second look ([`letter`]).
     seen: u8,
+    /// What it did for the handshake ([`shake`]).
+    shake: u8,
+}
+
+/// Bits of [`End::shake`].
+mod shake {
+    /// It sent a SYN without ACK; the latest one's number is [`super::End::start`].
+    pub(super) const ASKED: u8 = 1;
+    /// Its SYN-ACK acknowledged the peer's SYN.
+    pub(super) const ANSWERED: u8 = 2;
+    /// The direction was turned; set on both ends.
+    pub(super) const TURNED: u8 = 4;
 }
 
 /// Bits of [`End::seen`].
@@ -135,6 +147,7 @@ impl TcpState {
         if from_resp && self.ends.iter().all(|end| end.state == EndState::Inactive) {
             history.push(b'^');
         }
+        self.shake(&segment);
         self.locate(&segment);
         let underflow = distance(self.end(&segment).start, seq) < 0;
         self.letters(history, &segment);
@@ -183,6 +196,45 @@ impl TcpState {
         header.flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN && header.seq != self.ends[0].start
     }
 
+    /// Whether a SYN, or a SYN-ACK, shows that the responder is the one who asks.
+    ///
+    /// A SYN of the responder does, unless it answered the originator's SYN before, or repeats its own. A SYN-ACK of the
+    /// originator does where it acknowledges the responder's SYN. So the side whose SYN was answered last is the originator,
+    /// whatever somebody forged before.
+    pub fn turns(&self, from_resp: bool, header: &TcpHeader) -> bool {
+        let resp = &self.ends[1];
+        let asked = |end: &End| end.shake & shake::ASKED != 0;
+        if header.flags & tcp_flags::ACK == 0 {
+            let is_repeated = asked(resp) && resp.start == header.seq;
+            from_resp && resp.shake & shake::ANSWERED == 0 && !is_repeated
+        } else {
+            !from_resp && asked(resp) && header.ack == resp.start.wrapping_add(1)
+        }
+    }
+
+    /// The responder becomes the originator.
+    pub fn turn(&mut self) {
+        self.ends.swap(0, 1);
+        for end in &mut self.ends {
+            end.shake |= shake::TURNED;
+            end.shake &= !shake::ANSWERED;
+        }
+    }
+
+    /// Whether [`Self::turn`] was called.
+    pub const fn is_turned(&self) -> bool {
+        self.ends[0].shake & shake::TURNED != 0
+    }
+
+    /// Whether a segment brings the first bytes of a stream again.
+    pub fn repeats_start(&self, from_resp: bool, header: &TcpHeader, payload_bytes: u32) -> bool {
+        let end = &self.ends[usize::from(from_resp)];
+        payload_bytes > 0
+            && header.flags & tcp_flags::SYN == 0
+            && header.seq == end.start.wrapping_add(1)
+            && distance(header.seq, end.last) > 0
+    }
+
     const fn end(&self, segment: &Segment) -> &End {
         &self.ends[segment.from_resp as usize]
     }
@@ -214,6 +266,26 @@ impl TcpState {
                 *end = End { start: segment.seq, last: segment.end(), edge: after, ..*end };
             }
             _ => {}
+        }
+    }
+
+    /// What a SYN says of the handshake.
+    const fn shake(&mut self, segment: &Segment) {
+        if !segment.has(tcp_flags::SYN) || segment.has(tcp_flags::FIN | tcp_flags::RST) {
+            return;
+        }
+        let peer = *self.peer(segment);
+        let end = self.end_mut(segment);
+        if !segment.has(tcp_flags::ACK) {
+            end.shake |= shake::ASKED;
+            return;
+        }
+        if end.start != segment.seq {
+            // It answers with another number: it does not ask any more.
+            end.shake &= !shake::ASKED;
+        }
+        if peer.shake & shake::ASKED != 0 && segment.ack == peer.start.wrapping_add(1) {
+            end.shake |= shake::ANSWERED;
         }
     }
 

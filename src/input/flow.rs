@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::{AppFacts, ConnState, History, Tunnel};
+use super::{AppFacts, ConnState, History, RareFacts, Tunnel};
 use crate::time::Timestamp;
 
 /// An interface, or one interface of a capture file, at which packets are seen (RFC 7011). Cheap to clone.
@@ -277,6 +277,8 @@ pub struct FlowRecord {
     pub tcp: Option<TcpFacts>,
     /// What its first payload bytes said.
     pub app: Option<Arc<AppFacts>>,
+    /// What most records never have.
+    pub rare: Option<Box<RareFacts>>,
 }
 
 impl FlowRecord {
@@ -289,7 +291,8 @@ impl FlowRecord {
             state: tcp.state.reversed(&tcp.history),
             history: tcp.history.reversed(),
         });
-        Self { tuple: self.tuple.reversed(), orig: self.resp, resp: self.orig, tcp, ..self }
+        let rare = self.rare.map(|rare| Box::new(rare.reversed()));
+        Self { tuple: self.tuple.reversed(), orig: self.resp, resp: self.orig, tcp, rare, ..self }
     }
 }
 
@@ -335,6 +338,8 @@ pub enum FlowEventKind {
     Answered,
     /// Its first payload bytes said something that was not known before: a name, a request, a question.
     Payload,
+    /// A packet of one direction went over another pair of link addresses than those before; at most a few times a record.
+    NextHopChanged,
     /// Goes on; sent at most once an update interval.
     Updated,
     /// Last event of this record.

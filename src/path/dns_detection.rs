@@ -152,6 +152,7 @@ mod tests {
             tunnels: vec![],
             tcp: None,
             app: app.map(Arc::new),
+            rare: None,
         }
     }
 

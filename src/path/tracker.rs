@@ -158,7 +158,11 @@ impl Tracker {
     pub fn on_event(&mut self, context: JudgeContext<'_>, event: &FlowEvent, step: &mut Step) {
         match event.kind {
             FlowEventKind::Started => self.started(context, &event.record, step),
-            FlowEventKind::Answered | FlowEventKind::Payload | FlowEventKind::Updated | FlowEventKind::Ended(_) => {
+            FlowEventKind::Answered
+            | FlowEventKind::Payload
+            | FlowEventKind::NextHopChanged
+            | FlowEventKind::Updated
+            | FlowEventKind::Ended(_) => {
                 self.progress(context, &event.record, event.kind, step);
             }
         }

@@ -206,11 +206,7 @@ proptest! {
         for cut in 0..frame.len().min(200) {
             match decode(link, wire(&frame), &frame[..cut]) {
                 Ok(Decoded::Ip(mut headers)) => {
-                    // What is behind an extension header that is cut off is not known, and neither are ports that are.
-                    if headers.protocol != whole.protocol {
-                        prop_assert_eq!((headers.src, headers.dst, headers.src_port), (whole.src, whole.dst, 0));
-                        continue;
-                    }
+                    // Ports that are cut off are not known.
                     if cut < whole.payload_at as usize && (headers.src_port, headers.dst_port) == (0, 0) {
                         headers.src_port = whole.src_port;
                         headers.dst_port = whole.dst_port;
@@ -227,7 +223,7 @@ proptest! {
                 Ok(Decoded::NonIp) => panic!("became non-IP at {cut}"),
                 Err(reason) => prop_assert!(matches!(
                     reason,
-                    DecodeReason::TruncatedLink | DecodeReason::TruncatedIp
+                    DecodeReason::TruncatedLink | DecodeReason::TruncatedIp | DecodeReason::TruncatedExtensions
                 ), "{reason} at {cut}"),
             }
         }
@@ -301,11 +297,7 @@ fn an_authentication_header_is_stepped_over() {
     assert_eq!((headers.protocol, headers.src_port, headers.dst_port), (Protocol::UDP, 1000, 53));
     assert_eq!((headers.ip_bytes, headers.payload_bytes), (144, 100));
     packet[21] = 0xff;
-    assert_eq!(
-        raw(&packet, 144).expect("decodes").protocol,
-        Protocol(51),
-        "a length beyond the packet is not believed"
-    );
+    assert_eq!(raw(&packet, 144), Err(DecodeReason::TruncatedExtensions), "a length beyond the packet is not believed");
 }
 
 #[test]
@@ -336,9 +328,13 @@ fn a_packet_without_its_transport_header_is_still_a_packet() {
     assert_eq!((short.protocol, short.src_port, short.dst_port, short.payload_bytes), (Protocol::UDP, 0, 0, 0));
     let mut endless = [vec![0x60, 0, 0, 0, 16, 0, 60, 64], vec![0; 32]].concat();
     endless.extend([60, 0, 0, 0, 0, 0, 0, 0].repeat(512));
-    assert_eq!(raw(&endless, 4136).expect("decodes").protocol, Protocol(60));
-    let cut = raw(&endless[..41], 4136).expect("decodes");
-    assert_eq!((cut.protocol, cut.ip_bytes), (Protocol(60), 4136));
+    for cut in [41, 48, endless.len()] {
+        assert_eq!(
+            raw(&endless[..cut], 4136),
+            Err(DecodeReason::TruncatedExtensions),
+            "{cut}: nobody knows what it carries"
+        );
+    }
 }
 
 #[test]
@@ -355,4 +351,57 @@ fn old_and_new_tags_are_followed_together() {
     let frame = [&DST_MAC[..], &SRC_MAC, &tags, &udp_packet()].concat();
     let Ok(Decoded::Ip(headers)) = decode(LinkType::ETHERNET, 154, &frame) else { panic!("IP") };
     assert_eq!((headers.vlans.as_slice(), headers.dst_port), (&[100, 7, 4095][..], 53));
+}
+
+/// Extension headers that etherparse walks, too: kind, and how many units of its length field. Fragment headers are whole
+/// packets' own ("atomic"), and hop-by-hop options come first.
+fn chain() -> impl Strategy<Value = Vec<(u8, u8)>> {
+    let later = prop::collection::vec((prop::sample::select(vec![43_u8, 44, 51, 60]), 0_u8..4), 0..5);
+    (any::<bool>(), later).prop_map(|(starts_with_options, mut chain)| {
+        if starts_with_options {
+            chain.insert(0, (0, 1));
+        }
+        chain
+    })
+}
+
+/// A UDP packet behind extension headers; every byte of them that says nothing of lengths comes from `filler`.
+fn extended(chain: &[(u8, u8)], filler: u8) -> Vec<u8> {
+    let numbers = chain.iter().map(|(kind, _)| *kind).chain([17]).collect::<Vec<u8>>();
+    let mut body = Vec::new();
+    for ((kind, units), next) in chain.iter().zip(&numbers[1..]) {
+        let (size, units) = match kind {
+            44 => (8, filler),
+            51 => (4 * (usize::from(*units) + 3), units + 1),
+            _ => (8 * (usize::from(*units) + 1), *units),
+        };
+        let filler = if *kind == 44 { 0 } else { filler };
+        body.extend([&[*next, units][..], &vec![filler; size - 2]].concat());
+    }
+    body.extend([0x03, 0xe8, 0, 53, 0, 8, 0, 0]);
+    let mut packet = vec![0x60, 0, 0, 0, 0, u8::try_from(body.len()).expect("short"), numbers[0], 64];
+    packet.extend([0x20; 32]);
+    packet.extend(body);
+    packet
+}
+
+proptest! {
+    /// Both decoders say the same of the chains that both understand, and where one finds a chain cut, so does the other.
+    #[test]
+    fn extension_headers_are_read_as_etherparse_reads_them(chain in chain(), filler in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        let packet = extended(&chain, filler);
+        let cut = cut.index(packet.len() - 39) + 40;
+        let data = &packet[40..cut];
+        let ours = raw(&packet[..cut], wire(&packet));
+        let (theirs, number, rest, error) = etherparse::Ipv6ExtensionsSlice::from_slice_lax(etherparse::IpNumber(packet[6]), data);
+        if error.is_some() {
+            prop_assert_eq!(ours, Err(DecodeReason::TruncatedExtensions));
+        } else {
+            let headers = ours.expect("decodes");
+            prop_assert_eq!(headers.protocol.0, number.0);
+            prop_assert_eq!(headers.fragment, None);
+            prop_assert_eq!(headers.has_route, chain.iter().any(|(kind, _)| *kind == 43));
+            prop_assert_eq!((theirs.first_header().is_some(), headers.payload_at as usize), (!chain.is_empty(), cut - rest.len() + 8));
+        }
+    }
 }

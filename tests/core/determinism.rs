@@ -208,6 +208,7 @@ fn flow(id: u64, from: u8, outside: bool, port: u16, start: Timestamp, answered:
         fragments: 0,
         tunnels: Vec::new(),
         app: None,
+        rare: None,
         tcp: Some(TcpFacts {
             orig_flags: tcp_flags::SYN,
             resp_flags: if answered { tcp_flags::SYN } else { 0 },

@@ -66,7 +66,10 @@ impl FlowSink for Ends {
                     self.evicted_established.extend(established.then_some(source));
                 }
             }
-            FlowEventKind::Answered | FlowEventKind::Payload | FlowEventKind::Updated => {}
+            FlowEventKind::Answered
+            | FlowEventKind::Payload
+            | FlowEventKind::NextHopChanged
+            | FlowEventKind::Updated => {}
         }
     }
 }

@@ -9,6 +9,7 @@ mod attribution;
 mod decode;
 mod determinism;
 mod flood;
+mod flow_facts;
 mod flow_meter;
 mod hop_evidence;
 mod neighbour_claims;

@@ -65,6 +65,7 @@ impl Talk {
             FlowEventKind::Started => 's',
             FlowEventKind::Answered => 'a',
             FlowEventKind::Payload => 'p',
+            FlowEventKind::NextHopChanged => 'n',
             FlowEventKind::Updated => 'u',
             FlowEventKind::Ended(_) => 'e',
         };

@@ -77,6 +77,7 @@ fn whole() -> FlowRecord {
         }],
         tcp: Some(TcpFacts { orig_flags: 0x1b, resp_flags: 0xff, state: ConnState::SF, history: history("ShADadfF") }),
         app: Some(Arc::new(app)),
+        rare: None,
     }
 }
 
@@ -87,6 +88,7 @@ fn bare(protocol: Protocol) -> FlowRecord {
         tuple: FiveTuple { protocol, ..whole().tuple },
         tcp,
         app: None,
+        rare: None,
         vlans: Vec::new(),
         tunnels: Vec::new(),
         ..whole()

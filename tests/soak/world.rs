@@ -307,6 +307,7 @@ impl World {
             fragments: 0,
             tunnels: Vec::new(),
             app: None,
+            rare: None,
             tcp: Some(TcpFacts {
                 orig_flags: if late { tcp_flags::FIN | tcp_flags::ACK } else { tcp_flags::SYN },
                 resp_flags: if !answered || late { 0 } else { tcp_flags::SYN },

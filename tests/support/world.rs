@@ -197,6 +197,7 @@ impl World {
             fragments: 0,
             tunnels: Vec::new(),
             app: None,
+            rare: None,
             tcp: (protocol == Protocol::TCP).then_some(TcpFacts {
                 orig_flags: tcp_flags::SYN,
                 resp_flags: 0,

@@ -3,7 +3,7 @@
 //! Contract: optional fields are taken by the flags (RFC 2784, RFC 2890, RFC 2637 for version 1). Protocol types that are Ethernet
 //! types lead to what that type says. Sources also: ERSPAN (draft-foschiano-erspan), WCCP (draft-mclaggan-wccp),
 //! `MikroTik`'s `EoIP` and Aruba's wireless mirroring by observation.
-//! Limits: source routes in GRE (RFC 1701) are not walked.
+//! Limits: source routes in GRE (RFC 1701) are stepped over; their addresses are not read.
 
 use super::Carried;
 use crate::decode::link::{Network, Next};
@@ -33,7 +33,7 @@ pub(super) fn decode(data: &[u8], at: usize) -> Option<Carried> {
             let id = u32::from(be16(data, at + 6)?.swap_bytes());
             Some(Carried::new(TunnelKind::Eoip, Some(id), Next::Ethernet, at + 8))
         }
-        0 if flags & ROUTING == 0 => version_0(data, at, flags, kind),
+        0 => version_0(data, at, flags, kind),
         1 if kind == PPP => pptp(data, at, flags),
         _ => None,
     }
@@ -41,7 +41,7 @@ pub(super) fn decode(data: &[u8], at: usize) -> Option<Carried> {
 
 fn version_0(data: &[u8], at: usize, flags: u16, kind: u16) -> Option<Carried> {
     let mut behind = at + 4;
-    if flags & CHECKSUM != 0 {
+    if flags & (CHECKSUM | ROUTING) != 0 {
         behind += 4;
     }
     let mut key = None;
@@ -51,6 +51,9 @@ fn version_0(data: &[u8], at: usize, flags: u16, kind: u16) -> Option<Carried> {
     }
     if flags & SEQUENCE != 0 {
         behind += 4;
+    }
+    if flags & ROUTING != 0 {
+        behind = behind_routes(data, behind)?;
     }
     let gre = |next, at| Carried::new(TunnelKind::Gre, key, next, at);
     Some(match kind {
@@ -64,6 +67,17 @@ fn version_0(data: &[u8], at: usize, flags: u16, kind: u16) -> Option<Carried> {
         0..0x0600 => Carried::closed(TunnelKind::Gre, key),
         kind => gre(Next::Type(kind), behind),
     })
+}
+
+/// Source routes (RFC 1701): family 2, offset 1, length 1 and so many bytes, up to one without family and length.
+fn behind_routes(data: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let (family, length) = (be16(data, at)?, usize::from(*data.get(at + 3)?));
+        at += 4 + length;
+        if family == 0 && length == 0 {
+            return Some(at);
+        }
+    }
 }
 
 /// Version 1: the key is a payload length and a call; data packets have a sequence number.

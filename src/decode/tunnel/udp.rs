@@ -1,6 +1,7 @@
 //! Tunnels over UDP, known by their ports.
 //!
-//! Contract: the lower of two known ports says what it is, as long as the header can be of that kind; then the other one.
+//! Contract: the lower of two known ports says what it is, as long as the header can be of that kind; then the other one. Where
+//! only the source port is known, what is carried has to be IP.
 //! Sources: RFC 7348 (VXLAN), RFC 8926 (Geneve), 3GPP TS 29.281 (GTP-U), RFC 4380 (Teredo), RFC 2661 (L2TP), RFC 5415 (CAPWAP),
 //! RFC 7510 (MPLS), RFC 8086 (GRE), RFC 3948 (ESP), draft-ietf-nvo3-vxlan-gpe, draft-massar-v6ops-ayiya, the WireGuard paper.
 //! Limits: ports beyond the registered ones only for VXLAN, as configured.
@@ -65,7 +66,11 @@ impl TunnelPorts {
 pub(super) fn decode(data: &[u8], carrier: &Headers, ports: &TunnelPorts) -> Option<Carried> {
     let at = carrier.payload_at as usize;
     let (low, high) = (carrier.src_port.min(carrier.dst_port), carrier.src_port.max(carrier.dst_port));
-    [low, high].into_iter().filter(|port| ports.is_known(*port)).find_map(|port| at_port(data, at, port, ports))
+    [low, high].into_iter().filter(|port| ports.is_known(*port)).find_map(|port| {
+        let found = at_port(data, at, port, ports)?;
+        // Anybody may send from any port: a source port alone proves nothing.
+        Some(Carried { is_sure: found.is_sure && port == carrier.dst_port, ..found })
+    })
 }
 
 fn at_port(data: &[u8], at: usize, port: u16, ports: &TunnelPorts) -> Option<Carried> {
@@ -236,15 +241,22 @@ fn capwap(data: &[u8], at: usize) -> Option<Carried> {
     Some(Carried { is_sure: false, ..Carried::new(TunnelKind::Capwap, None, next, at + length) })
 }
 
-/// WireGuard by its messages: a kind, three zeros, and the length that the kind has.
+/// WireGuard by its messages: a kind, three zeros, and the length that the kind has. Some (Cloudflare WARP) use the three bytes;
+/// then only an initiation is believed, unless it is a STUN message, a RADIUS request or DNS of the same length.
 pub(super) fn wireguard(data: &[u8], headers: &Headers) -> Option<Carried> {
     let at = headers.payload_at as usize;
     let is_whole = headers.fragment.is_none() && headers.protocol == Protocol::UDP;
     let head = be32(data, at).filter(|_| is_whole)?;
-    let index_at = match (head, headers.payload_bytes) {
+    let is_another = || {
+        let is_stun = be32(data, at + 4) == Some(0x2112_a442);
+        let is_radius = be16(data, at + 2).map(u32::from) == Some(headers.payload_bytes);
+        is_stun || is_radius || [headers.src_port, headers.dst_port].iter().any(|port| matches!(port, 53 | 5353))
+    };
+    let index_at = match (head >> 24, head & 0x00ff_ffff, headers.payload_bytes) {
         // Initiation and response carry the sender's index, the others the receiver's.
-        (0x0100_0000, 148) | (0x0200_0000, 92) | (0x0300_0000, 64) => at + 4,
-        (0x0400_0000, length) if length >= 32 && length % 16 == 0 => at + 4,
+        (1, 0, 148) | (2, 0, 92) | (3, 0, 64) => at + 4,
+        (4, 0, length) if length >= 32 && length % 16 == 0 => at + 4,
+        (1, _, 148) if !is_another() => at + 4,
         _ => return None,
     };
     be32(data, index_at).map(|index| Carried::closed(TunnelKind::Wireguard, Some(index.swap_bytes())))

@@ -271,6 +271,7 @@ mod tests {
             fragments: 0,
             tunnels: vec![],
             app: None,
+ rare: None,
             tcp: None,
         };
         let view = ObservedFlow { record, points: vec![point.clone()], translated: None };

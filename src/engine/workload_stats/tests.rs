@@ -133,6 +133,7 @@ impl Talk {
             tunnels: vec![],
             tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, ..TcpFacts::default() }),
             app: None,
+            rare: None,
         };
         let event = FlowEvent { kind, record };
         self.engine.push(&Input::new(at(millis), Fact::Flow(Box::new(event))), &mut Vec::new());

@@ -60,9 +60,14 @@ impl PayloadBudget {
     pub(super) const fn end(&mut self) {
         self.0 = 0;
     }
+
+    /// The responder becomes the originator.
+    pub(in crate::flow) const fn turn(&mut self) {
+        self.0 = self.0.rotate_left(4);
+    }
 }
 
-/// A flow's place among the [`PayloadInspector`], in its cold entry.
+/// A flow's place in the [`super::PayloadInspector`], in its cold entry.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::flow) struct PayloadSlot {
     pub(super) index: u32,
@@ -78,6 +83,12 @@ impl PayloadSlot {
     /// Of a flow without facts.
     pub(in crate::flow) const fn new() -> Self {
         Self { index: Self::NONE, next: [0; 2], is_known: [false; 2] }
+    }
+
+    /// The responder becomes the originator.
+    pub(in crate::flow) const fn turn(&mut self) {
+        self.next.swap(0, 1);
+        self.is_known.swap(0, 1);
     }
 
     /// The first packet of a direction says where its stream starts.

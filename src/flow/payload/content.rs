@@ -125,6 +125,27 @@ impl Fact {
         }
     }
 
+    /// Whether a fact of its kind is known, with other content.
+    pub(super) fn differs(&self, facts: &AppFacts) -> bool {
+        match self {
+            Self::Tls(hello) => facts.tls.as_ref().is_some_and(|known| known != hello),
+            Self::Http(request) => facts.http.as_ref().is_some_and(|known| known != request),
+            Self::Socks(request) => facts.socks.as_ref().is_some_and(|known| known != request),
+            _ => false,
+        }
+    }
+
+    /// Puts it in the place of what is known of its kind.
+    pub(super) fn replace(self, facts: &mut AppFacts, side: usize) -> bool {
+        match &self {
+            Self::Tls(_) => facts.tls = None,
+            Self::Http(_) => facts.http = None,
+            Self::Socks(_) => facts.socks = None,
+            _ => {}
+        }
+        self.keep(facts, side, "")
+    }
+
     /// Whether it is reported at once: of DNS only the first question, and the fourth, sixteenth and thirty-second, since a resolver's flow
     /// asks all the time, and who counts questions need not wait for an update.
     pub(super) const fn is_urgent(&self, facts: &AppFacts) -> bool {

@@ -23,7 +23,7 @@ pub(super) const fn weight(name: &str) -> usize {
 
 impl PayloadInspector {
     /// Records that a flow is reported; false when it was often enough.
-    pub(super) fn may_report(&mut self, slot: &PayloadSlot) -> bool {
+    pub(in crate::flow) fn may_report(&mut self, slot: &PayloadSlot) -> bool {
         let Some(flow) = self.all.get_mut(slot.index as usize) else { return false };
         let may = flow.reported < MAX_REPORTED;
         flow.reported += u8::from(may);

@@ -21,6 +21,8 @@ fn headers(protocol: Protocol, dst_port: u16, payload: usize) -> Headers {
         dst_port,
         one_way: false,
         tcp: None,
+        ip_at: 0,
+        has_route: false,
         ip_bytes: 0,
         payload_bytes: u32::try_from(payload).unwrap(),
         payload_at: 0,

@@ -55,6 +55,21 @@ impl TcpHistory {
         letters
     }
 
+    /// The same history, read from the other end.
+    pub(in crate::flow) fn turn(&mut self) {
+        for word in &mut self.letters {
+            for place in 0..A_WORD {
+                if *word >> (place * 5) & 15 != 0 {
+                    *word ^= 16 << (place * 5);
+                }
+            }
+        }
+        self.island.swap(0, 1);
+        self.counts.swap(0, 1);
+        self.fin.swap(0, 1);
+        self.rst.swap(0, 1);
+    }
+
     /// Adds a letter of the originator, or one of neither side.
     pub(super) fn push(&mut self, letter: u8) {
         self.push_from(false, letter);

@@ -40,6 +40,7 @@ fn leg((from, to): (&str, &str), (start, stop): (u64, u64), (sent, received): (u
         tunnels: vec![],
         tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, state: ConnState::SF, ..TcpFacts::default() }),
         app: None,
+        rare: None,
     }
 }
 
