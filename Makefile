@@ -2,15 +2,19 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab scorecard bench bench-peers bench-live ci
+.PHONY: help demo build test lab scorecard bench bench-peers bench-live ci
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Build, and replay a recorded container that goes around its proxy
 	@scripts/setup.sh
-	cargo build --release --locked
-	target/release/hopwatch replay captures/egress-around-proxy --format text
+	cargo build --profile demo --locked
+	$${CARGO_TARGET_DIR:-target}/demo/hopwatch replay captures/egress-around-proxy --format text
+
+build: ## The program to install, target/dist/hopwatch, and its symbols beside it
+	@scripts/setup.sh
+	@scripts/build.sh
 
 test: ## All tests that need no privileges; at the end, what was left out and why
 	@scripts/setup.sh

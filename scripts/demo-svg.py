@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The README's picture: what `make demo` prints, as SVG.
 
-usage: CLICOLOR_FORCE=1 target/release/hopwatch replay captures/egress-around-proxy --format text | scripts/demo-svg.py > docs/demo.svg
+usage: CLICOLOR_FORCE=1 target/demo/hopwatch replay captures/egress-around-proxy --format text | scripts/demo-svg.py > docs/demo.svg
 """
 import html
 import re

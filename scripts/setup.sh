@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What the build needs besides Rust: a C linker, and libpcap with its headers. Says nothing when they are there.
+# What the build needs: Rust as new as rust-toolchain.toml asks for, a C linker, libpcap with its headers. Says nothing when they are there.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 packages=(libpcap-dev pkg-config gcc libc6-dev)
 
@@ -8,10 +9,35 @@ present() {
   command -v cc >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists libpcap
 }
 
-if ! command -v cargo >/dev/null; then
-  echo "setup: cargo is missing; install Rust with rustup (https://rustup.rs), then run this again" >&2
+how_to_get_rust() {
+  cat >&2 <<TEXT
+       Install Rust with rustup; it reads rust-toolchain.toml and fetches Rust $wanted by itself:
+         curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh
+       Then open a new shell (or run: . ~/.cargo/env) and run this again.
+TEXT
   exit 1
-fi
+}
+
+# As new as wanted: `cargo 1.65.0` for example is not. Debian's cargo ignores rust-toolchain.toml, and fails at the manifest.
+check_rust() {
+  local found
+  wanted=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)
+  if ! command -v cargo >/dev/null; then
+    echo "setup: cargo is missing; hopwatch needs Rust $wanted or newer." >&2
+    how_to_get_rust
+  fi
+  if ! found=$(cargo --version); then
+    echo "setup: \`cargo --version\` failed (see above); hopwatch needs Rust $wanted or newer." >&2
+    how_to_get_rust
+  fi
+  found=$(awk '{ print $2 }' <<<"$found")
+  if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
+    echo "setup: $(command -v cargo) is Rust $found; hopwatch needs Rust $wanted or newer." >&2
+    how_to_get_rust
+  fi
+}
+
+check_rust
 if present; then
   exit 0
 fi

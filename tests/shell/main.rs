@@ -18,4 +18,5 @@ mod hostile_runtime;
 mod metrics;
 mod registry;
 mod scenarios;
+mod setup;
 mod verify;
