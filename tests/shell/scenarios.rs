@@ -1,6 +1,8 @@
 //! Every folder under `captures/` raises the alerts that its `expect.yaml` names, and no other; twice, byte by byte the same.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::support::scenario::{Expectation, replay_json};
 
@@ -12,28 +14,25 @@ fn scenario_folders() -> Vec<PathBuf> {
     folders
 }
 
+/// One replay of each folder, for all tests: they take most of the time.
+static REPLAYS: LazyLock<BTreeMap<PathBuf, String>> =
+    LazyLock::new(|| scenario_folders().into_iter().map(|folder| (folder.clone(), replay_json(&folder))).collect());
+
 #[test]
 fn every_scenario_raises_exactly_what_it_should() {
-    let folders = scenario_folders();
-    assert!(
-        folders.len() >= 8,
-        "captures/ holds the scenarios of four rules, each with its twin; found {}",
-        folders.len()
-    );
+    assert!(REPLAYS.len() >= 80, "captures/ holds a scenario for each rule, and its twin; found {}", REPLAYS.len());
     let mut wrong = Vec::new();
-    for folder in &folders {
+    for (folder, replay) in &*REPLAYS {
         let expected = Expectation::read(&folder.join("expect.yaml"));
-        wrong.extend(
-            expected.differences(&replay_json(folder)).into_iter().map(|line| format!("{}: {line}", folder.display())),
-        );
+        wrong.extend(expected.differences(replay).into_iter().map(|line| format!("{}: {line}", folder.display())));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn two_replays_are_byte_equal() {
-    for folder in scenario_folders() {
-        assert_eq!(replay_json(&folder), replay_json(&folder), "{}", folder.display());
+    for (folder, replay) in &*REPLAYS {
+        assert_eq!(&replay_json(folder), replay, "{}", folder.display());
     }
 }
 
@@ -44,8 +43,8 @@ fn every_alert_fits_the_published_schema() {
         serde_json::from_str(&std::fs::read_to_string(schema).expect("schema")).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a valid JSON Schema");
     let mut checked = 0;
-    for folder in scenario_folders() {
-        for line in replay_json(&folder).lines().filter(|line| line.contains("\"hopwatch.alert/1\"")) {
+    for (folder, replay) in &*REPLAYS {
+        for line in replay.lines().filter(|line| line.contains("\"hopwatch.alert/1\"")) {
             let alert: serde_json::Value = serde_json::from_str(line).expect("JSON");
             let errors: Vec<_> = validator.iter_errors(&alert).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{}: {errors:?}\n{line}", folder.display());
