@@ -4,7 +4,7 @@
 //! small. Limits: it reads text, not types, so a path that a macro builds is not seen; there is none.
 //! Design: the table is data, `ARCHITECTURE.md` shows the same one, and the checks are themselves tested with planted mistakes.
 
-mod source;
+pub mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -251,6 +251,41 @@ fn files_are_small_and_named_for_what_they_hold() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Names that every file of their kind gives to the same thing: the options of a subcommand, the parameters of a rule.
+const ONE_EACH: [(&str, &str); 2] = [("cli", "Args"), ("detect", "Params")];
+/// Still given to two types.
+const NOT_YET: [(&str, &str); 1] = [("host", "Heard")];
+
+/// Names of types that others may use, from the code of a file.
+fn shared_types(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().filter_map(|line| {
+        let rest = line.trim_start().strip_prefix("pub")?;
+        let rest = if rest.starts_with('(') { rest.split_once(')')?.1 } else { rest };
+        let (kind, name) = rest.trim_start().split_once(' ')?;
+        let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+        ["struct", "enum", "trait", "type"].contains(&kind).then_some(&name[..end])
+    })
+}
+
+fn names_given_twice(files: &[SourceFile]) -> Vec<String> {
+    let mut given: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for file in files {
+        let Some(room) = room_of(&file.module) else { continue };
+        shared_types(&file.code).for_each(|name| given.entry((room.name, name)).or_default().push(&file.path));
+    }
+    given.retain(|of, files| files.len() > 1 && !ONE_EACH.contains(of) && !NOT_YET.contains(of));
+    given.into_iter().map(|((room, name), files)| format!("{room}: {name} names two types: {files:?}")).collect()
+}
+
+#[test]
+fn no_room_gives_one_name_to_two_types() {
+    let wrong = names_given_twice(&rooms_of_the_crate());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let planted = [("path/judge", "pub(crate) struct Proof<'a>(&'a str);"), ("path/coverage", "pub enum Proof {}")];
+    let planted = planted.map(|(module, code)| SourceFile::from_text(format!("src/{module}.rs"), code));
+    assert_eq!(names_given_twice(&planted).len(), 1);
 }
 
 #[test]

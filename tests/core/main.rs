@@ -23,3 +23,4 @@ mod sensor_blinded;
 mod tunnel_layers;
 mod tunnels;
 mod verdict_log;
+mod words;

@@ -12,6 +12,8 @@ pub struct SourceFile {
     pub module: String,
     /// The code, without comments and without what stands between quotes.
     pub code: String,
+    /// The rest: documentation and what stands between quotes.
+    pub prose: String,
     /// Lines, comments included.
     pub lines: usize,
     /// Whether it begins with `//!`.
@@ -24,7 +26,8 @@ impl SourceFile {
         let inside = path.split_once('/').map_or(path.as_str(), |(_, inside)| inside);
         let module = inside.trim_end_matches(".rs").replace('/', "::");
         let starts_with_contract = text.starts_with("//!");
-        Self { module, code: without_comments_and_texts(text), lines: text.lines().count(), starts_with_contract, path }
+        let (code, prose) = code_and_prose(text);
+        Self { module, code, prose, lines: text.lines().count(), starts_with_contract, path }
     }
 }
 
@@ -145,8 +148,8 @@ fn branches(inside: &str) -> Vec<&str> {
     found
 }
 
-fn without_comments_and_texts(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
+fn code_and_prose(text: &str) -> (String, String) {
+    let (mut code, mut prose) = (String::with_capacity(text.len()), String::new());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let skipped = match c {
@@ -162,10 +165,15 @@ fn without_comments_and_texts(text: &str) -> String {
             rest = &rest[c.len_utf8()..];
         } else {
             code.push(' ');
+            let is_documentation = rest.starts_with("///") || rest.starts_with("//!");
+            if c != '/' || is_documentation {
+                prose.push_str(&rest[..skipped]);
+                prose.push('\n');
+            }
             rest = &rest[skipped..];
         }
     }
-    code
+    (code, prose)
 }
 
 /// Length of `r"…"` or `r#"…"#`; 0 for anything else that begins with `r`.

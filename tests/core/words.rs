@@ -1,0 +1,119 @@
+//! Plain words: files have names that say what is in them, and what people read has no archaic turns.
+//!
+//! Contract: no file under `src/` has a name of [`NAMES`]; the documentation and the texts in `src/`, and the pages, hold each of [`TURNS`] at most
+//! as often as listed. Limits: it counts words, and does not understand them. Design: a turn with a number is one that is being removed; the number only
+//! goes down.
+
+use crate::architecture::source::{read_sources, root};
+
+/// Names that nobody understands before opening the file, and what to call it instead.
+const NAMES: &[(&str, &str)] = &[
+    ("board", "workload_stats"),
+    ("books", "status"),
+    ("census", "runtime_snapshot"),
+    ("crew", "capture_pool"),
+    ("crowd", "sampling"),
+    ("desk", "grouping"),
+    ("feed", "message"),
+    ("ledger", "verdict_log, container_states"),
+    ("news", "changes, link_monitor"),
+    ("page", "contents"),
+    ("parting", "final_updates"),
+    ("place", "placement, evidence"),
+    ("seat", "slot"),
+    ("shot", "snapshot"),
+    ("story", "history"),
+    ("turn", "engine_loop"),
+    ("wake", "timer, triggers"),
+];
+
+/// Files that still have such a name.
+const NOT_YET: &[&str] = &["src/inventory/cri/wake.rs", "src/inventory/reader/ledger.rs"];
+
+/// What to avoid, what to write instead, and how often it may stand in `src/` and in the pages.
+const TURNS: &[(&str, &str, usize, usize)] = &[
+    ("tells of", "reports", 19, 13),
+    ("tell of", "report", 8, 6),
+    ("told of", "reported", 29, 1),
+    ("whoever", "a process that, a user that", 21, 18),
+    ("what is told", "the report, the events", 1, 1),
+    ("nobody owns", "without an owner", 3, 4),
+    ("mend", "fix", 6, 10),
+    ("mends", "fixes", 2, 0),
+    ("mended", "fixed", 0, 0),
+    ("lest", "so that … not", 0, 0),
+    ("thereof", "of it", 0, 0),
+    ("whence", "from where", 0, 0),
+    ("hitherto", "until now", 0, 0),
+    ("as against", "unlike", 0, 0),
+    ("a row a container", "one row per container", 3, 1),
+];
+
+/// How often a turn stands in a text, as whole words, whatever the line breaks.
+fn count(text: &str, turn: &str) -> usize {
+    let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let whole =
+        |at: usize| !is_word(text[..at].chars().next_back()) && !is_word(text[at + turn.len()..].chars().next());
+    text.match_indices(turn).filter(|(at, _)| whole(*at)).count()
+}
+
+/// In lower case, without line breaks and the signs of a comment.
+fn plain(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| !["///", "//!"].contains(word));
+    words.collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// The pages that people read: what stands in a block of code as well.
+fn pages() -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    for folder in ["", "docs", "docs/adr", "docs/rules"] {
+        for entry in root().join(folder).read_dir().expect("a folder of the repository") {
+            let path = entry.expect("an entry").path();
+            let name = path.strip_prefix(root()).expect("below the root").display().to_string();
+            // What was changed in the past stays as it was written.
+            if path.extension().is_some_and(|extension| extension == "md") && name != "CHANGELOG.md" {
+                pages.push((name, plain(&std::fs::read_to_string(&path).expect("UTF-8"))));
+            }
+        }
+    }
+    pages
+}
+
+fn too_many(texts: &[(String, String)], turn: &str, instead: &str, most: usize) -> Option<String> {
+    let found: Vec<_> = texts.iter().map(|(name, text)| (name, count(text, turn))).filter(|(_, n)| *n > 0).collect();
+    let total: usize = found.iter().map(|(_, n)| n).sum();
+    let places = || found.iter().map(|(name, n)| format!("  {name}: {n}")).collect::<Vec<_>>().join("\n");
+    (total > most).then(|| format!("`{turn}` {total} times, {most} at most; write `{instead}`\n{}", places()))
+}
+
+#[test]
+fn files_have_names_that_say_what_is_in_them() {
+    for file in read_sources("src") {
+        let name = file.module.rsplit("::").next().unwrap_or_default();
+        let better = NAMES.iter().find(|(banned, _)| *banned == name);
+        let Some((_, better)) = better.filter(|_| !NOT_YET.contains(&file.path.as_str())) else { continue };
+        panic!("{}: name it for what it holds, for example {better}", file.path);
+    }
+}
+
+#[test]
+fn what_people_read_is_in_plain_words() {
+    let sources: Vec<_> = read_sources("src").into_iter().map(|file| (file.path, plain(&file.prose))).collect();
+    let pages = pages();
+    assert!(sources.len() > 100 && pages.len() > 20);
+    let wrong: Vec<_> = TURNS
+        .iter()
+        .flat_map(|(turn, instead, in_source, in_pages)| {
+            [too_many(&sources, turn, instead, *in_source), too_many(&pages, turn, instead, *in_pages)]
+        })
+        .flatten()
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn turns_are_counted_as_whole_words() {
+    let text = plain("/// Whoever\n/// comes. \"recommend\", amend; mend, WHOEVER");
+    assert_eq!((count(&text, "whoever"), count(&text, "mend")), (2, 1));
+    assert_eq!(count(&plain("//! It tells\n//! of it."), "tells of"), 1);
+}
