@@ -1,21 +1,25 @@
 //! The engine's cost a flow event, with 200 workloads and 50 contracts.
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark: a failure ends it")]
 
+#[path = "../tests/support/engine_config.rs"]
+mod engine_config;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{Bencher, counter::ItemsCount};
-use hopwatch::detect::rules::RuleParams;
-use hopwatch::engine::{Engine, EngineConfig, Timings};
+use hopwatch::engine::{Engine, EngineConfig};
 use hopwatch::input::{
     Attachment, Counters, EndReason, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
     InventoryEvent, Mac, NetworkMode, ObservationPoint, Protocol, RecordedFact, RuntimeNetwork, Side, TcpFacts,
     Workload, WorkloadId, WorkloadState, tcp_flags,
 };
 use hopwatch::inventory::TimelineLimits;
-use hopwatch::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, Service, Stage};
+use hopwatch::path::{DestinationSet, Hop, PortSpec, Service};
 use hopwatch::time::Timestamp;
+
+use engine_config::{contract, endpoint, for_tests};
 
 const WORKLOADS: u8 = 200;
 const CONTRACTS: u8 = 50;
@@ -29,48 +33,21 @@ fn at(micros: u64) -> Timestamp {
     Timestamp::from_secs(1_764_000_000).plus(Duration::from_micros(micros))
 }
 
-fn named(name: &str) -> Selector {
-    Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
-}
-
 /// Contract N is about workloads whose name ends in N; workload 0 is the hop of all.
 fn config() -> EngineConfig {
     let port = PortSpec { port: 3128, protocol: Some(Protocol::TCP) };
-    let via = Arc::new(Hop {
-        name: "proxy".into(),
-        kind: HopKind::Endpoint,
-        interfaces: vec![],
-        evidence: HopKind::Endpoint.evidence().to_vec(),
-        workloads: vec![named("app-0")],
-        addresses: vec![],
-        ports: vec![port],
-    });
-    let contract = |number: u8| Contract {
-        name: format!("egress-{number}"),
-        service: Service::Egress,
-        workloads: vec![named(&format!("app-*{number}"))],
-        remotes: vec![DestinationSet::Internet],
-        ports: vec![],
-        family: None,
-        networks: vec![],
-        via: vec![Stage { any_of: vec![Arc::clone(&via)] }],
+    let proxy = Arc::new(Hop { name: "proxy".into(), ..endpoint("app-0", vec![port]) });
+    let to = |number: u8| {
+        let (name, from) = (format!("egress-{number}"), format!("app-*{number}"));
+        contract(&name, Service::Egress, &from, DestinationSet::Internet, &proxy)
     };
     EngineConfig {
-        contracts: (0..CONTRACTS).map(contract).collect(),
-        exceptions: vec![],
-        rules: RuleParams::default(),
-        timings: Timings {
-            attribution_grace: Duration::from_millis(600),
-            answer_grace: Duration::from_millis(400),
-            transit_grace: Duration::from_millis(500),
-            hop_ready: Duration::from_secs(30),
-            update_interval: Duration::from_mins(1),
-            close_after: Duration::from_mins(10),
-        },
+        contracts: (0..CONTRACTS).map(to).collect(),
         timeline: TimelineLimits { workloads: 20_000, remember: Duration::from_mins(10) },
         max_flows: 262_144,
         max_alerts: 10_000,
         max_destinations: 20,
+        ..for_tests()
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hopwatch::alert::Alert;
-use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{Engine, EngineConfig, Timings};
 use hopwatch::input::{
     Attachment, Counters, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
@@ -14,9 +13,11 @@ use hopwatch::input::{
     WorkloadState, tcp_flags,
 };
 use hopwatch::inventory::TimelineLimits;
-use hopwatch::path::{Contract, DestinationSet, Hop, HopKind, Selector, SelectorFile, Service, Stage};
+use hopwatch::path::{DestinationSet, Hop, Service};
 use hopwatch::time::Timestamp;
 use proptest::prelude::*;
+
+use crate::support::engine_config::{contract, endpoint, for_tests};
 
 const BASE: i64 = 1_764_000_000_000_000_000;
 
@@ -24,45 +25,21 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_nanos(BASE + i64::try_from(millis).expect("small") * 1_000_000)
 }
 
-fn named(name: &str) -> Selector {
-    Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
-}
-
 fn config() -> EngineConfig {
-    let via = Arc::new(Hop {
-        name: "proxy".into(),
-        kind: HopKind::Endpoint,
-        interfaces: vec![],
-        evidence: HopKind::Endpoint.evidence().to_vec(),
-        workloads: vec![named("w0")],
-        addresses: vec![],
-        ports: vec![],
-    });
+    let proxy = Arc::new(Hop { name: "proxy".into(), ..endpoint("w0", vec![]) });
+    let base = for_tests();
     EngineConfig {
-        contracts: vec![Contract {
-            name: "egress".into(),
-            service: Service::Egress,
-            workloads: vec![named("w*")],
-            remotes: vec![DestinationSet::Internet],
-            ports: vec![],
-            family: None,
-            networks: vec![],
-            via: vec![Stage { any_of: vec![via] }],
-        }],
-        exceptions: vec![],
-        rules: RuleParams::default(),
+        contracts: vec![contract("egress", Service::Egress, "w*", DestinationSet::Internet, &proxy)],
         timings: Timings {
-            attribution_grace: Duration::from_millis(600),
-            answer_grace: Duration::from_millis(400),
-            transit_grace: Duration::from_millis(500),
-            hop_ready: Duration::from_secs(30),
             update_interval: Duration::from_secs(2),
             close_after: Duration::from_secs(20),
+            ..base.timings
         },
         timeline: TimelineLimits { workloads: 64, remember: Duration::from_mins(1) },
         max_flows: 16,
         max_alerts: 8,
         max_destinations: 4,
+        ..base
     }
 }
 

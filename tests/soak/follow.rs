@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{Engine, EngineConfig, Timings};
 use hopwatch::input::{Fact, FlowId, Input, KernelFact, RecordedFact, WorkloadId};
 use hopwatch::inventory::{Owner, Timeline, TimelineLimits};
 use hopwatch::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, TrackerLimits};
 use hopwatch::time::Timestamp;
 
+use super::engine_config::for_tests;
 use super::world::{Expected, Kind};
 
 const ATTRIBUTION_GRACE: Duration = Duration::from_millis(600);
@@ -69,22 +69,14 @@ fn limits(remember: Duration) -> TimelineLimits {
 }
 
 fn config(remember: Duration) -> EngineConfig {
+    let base = for_tests();
     EngineConfig {
-        contracts: vec![],
-        exceptions: vec![],
-        rules: RuleParams::default(),
-        timings: Timings {
-            attribution_grace: ATTRIBUTION_GRACE,
-            answer_grace: ANSWER_GRACE,
-            transit_grace: Duration::from_millis(500),
-            hop_ready: Duration::from_secs(30),
-            update_interval: Duration::from_mins(1),
-            close_after: Duration::from_secs(20),
-        },
+        timings: Timings { close_after: Duration::from_secs(20), ..base.timings },
         timeline: limits(remember),
         max_flows: MAX_FLOWS,
         max_alerts: 64,
         max_destinations: 8,
+        ..base
     }
 }
 

@@ -7,6 +7,9 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, missing_docs, reason = "a test: a failure ends it")]
 
 mod allocator;
+#[path = "../support/engine_config.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod engine_config;
 mod follow;
 mod world;
 

@@ -6,20 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hopwatch::alert::{Alert, Exception};
-use hopwatch::detect::rules::RuleParams;
-use hopwatch::engine::{Engine, EngineConfig, Timings};
+use hopwatch::engine::{Engine, EngineConfig};
 use hopwatch::input::*;
-use hopwatch::inventory::TimelineLimits;
 use hopwatch::path::*;
 use hopwatch::time::Timestamp;
+
+pub use super::engine_config::named;
+use super::engine_config::{contract, endpoint, for_tests};
 
 /// Milliseconds after the start of the test's world.
 pub fn at(millis: u64) -> Timestamp {
     Timestamp::from_secs(1_764_000_000).plus(Duration::from_millis(millis))
-}
-
-pub fn named(name: &str) -> Selector {
-    Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
 }
 
 pub fn ip(text: &str) -> IpAddr {
@@ -28,49 +25,15 @@ pub fn ip(text: &str) -> IpAddr {
 
 /// Contracts: `web*` reach the internet through workload `proxy` (3128), everybody resolves at `resolver` (53).
 pub fn config() -> EngineConfig {
-    let contract = |name: &str, service, from: &str, to, hop: &str, port| Contract {
-        name: name.into(),
-        service,
-        workloads: vec![named(from)],
-        remotes: vec![to],
-        family: None,
-        networks: vec![],
-        ports: match service {
-            Service::Dns => [53, 853].map(|port| PortSpec { port, protocol: None }).into(),
-            Service::Egress | Service::Ingress => vec![],
-        },
-        via: vec![Stage {
-            any_of: vec![Arc::new(Hop {
-                name: hop.into(),
-                kind: HopKind::Endpoint,
-                interfaces: vec![],
-                evidence: HopKind::Endpoint.evidence().to_vec(),
-                workloads: vec![named(hop)],
-                addresses: vec![],
-                ports: vec![PortSpec { port, protocol: None }],
-            })],
-        }],
-    };
-    EngineConfig {
-        contracts: vec![
-            contract("egress", Service::Egress, "web*", DestinationSet::Internet, "proxy", 3128),
-            contract("dns", Service::Dns, "*", DestinationSet::Any, "resolver", 53),
-        ],
-        exceptions: vec![],
-        rules: RuleParams::default(),
-        timings: Timings {
-            attribution_grace: Duration::from_millis(600),
-            answer_grace: Duration::from_millis(400),
-            transit_grace: Duration::from_millis(500),
-            hop_ready: Duration::from_secs(30),
-            update_interval: Duration::from_mins(1),
-            close_after: Duration::from_mins(10),
-        },
-        timeline: TimelineLimits { workloads: 100, remember: Duration::from_mins(10) },
-        max_flows: 1000,
-        max_alerts: 100,
-        max_destinations: 3,
-    }
+    let port = |port| PortSpec { port, protocol: None };
+    let [proxy, resolver] =
+        [("proxy", 3128), ("resolver", 53)].map(|(name, at)| Arc::new(endpoint(name, vec![port(at)])));
+    let dns = contract("dns", Service::Dns, "*", DestinationSet::Any, &resolver);
+    let contracts = vec![
+        contract("egress", Service::Egress, "web*", DestinationSet::Internet, &proxy),
+        Contract { ports: [53, 853].map(port).into(), ..dns },
+    ];
+    EngineConfig { contracts, ..for_tests() }
 }
 
 pub fn exception(name: &str, workload: &str, expires: Timestamp) -> Exception {

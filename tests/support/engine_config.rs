@@ -1,0 +1,62 @@
+//! Configurations of the engine for tests and benchmarks. One place to change when the engine gets another setting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hopwatch::detect::rules::RuleParams;
+use hopwatch::engine::{EngineConfig, Timings};
+use hopwatch::inventory::TimelineLimits;
+use hopwatch::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, Service, Stage};
+
+/// Without contracts, with room for a small test.
+pub fn for_tests() -> EngineConfig {
+    EngineConfig {
+        contracts: vec![],
+        exceptions: vec![],
+        rules: RuleParams::default(),
+        timings: Timings {
+            attribution_grace: Duration::from_millis(600),
+            answer_grace: Duration::from_millis(400),
+            transit_grace: Duration::from_millis(500),
+            hop_ready: Duration::from_secs(30),
+            update_interval: Duration::from_mins(1),
+            close_after: Duration::from_mins(10),
+        },
+        timeline: TimelineLimits { workloads: 100, remember: Duration::from_mins(10) },
+        max_flows: 1000,
+        max_alerts: 100,
+        max_destinations: 3,
+    }
+}
+
+/// Workloads by the pattern of their name.
+pub fn named(name: &str) -> Selector {
+    Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
+}
+
+/// A hop that a workload of the same name is.
+pub fn endpoint(name: &str, ports: Vec<PortSpec>) -> Hop {
+    Hop {
+        name: name.into(),
+        kind: HopKind::Endpoint,
+        interfaces: vec![],
+        evidence: HopKind::Endpoint.evidence().to_vec(),
+        workloads: vec![named(name)],
+        addresses: vec![],
+        ports,
+    }
+}
+
+/// A contract with one hop.
+pub fn contract(name: &str, service: Service, from: &str, to: DestinationSet, via: &Arc<Hop>) -> Contract {
+    Contract {
+        name: name.into(),
+        service,
+        workloads: vec![named(from)],
+        remotes: vec![to],
+        ports: vec![],
+        family: None,
+        networks: vec![],
+        via: vec![Stage { any_of: vec![Arc::clone(via)] }],
+    }
+}
