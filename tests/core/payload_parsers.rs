@@ -1,9 +1,9 @@
 //! First-payload facts through the meter: what a client said is what the flow record tells, however it travelled.
 
-use crate::support::openvpn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::openvpn;
 use crate::support::payloads::{dns_answer, dns_query, hello, hello_with, initial, records};
 use etherparse::PacketBuilder;
 use hopwatch::decode::LinkType;

@@ -12,7 +12,8 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::hosts::{on_a_host, sh, wait_until};
+use crate::support::hosts::{on_a_host, sh};
+use crate::support::patience::wait_until;
 use hopwatch::host::conntrack::{BUFFER, EVENT_BYTES, Want, Watch};
 use hopwatch::input::{FiveTuple, NatBinding, NatFact, Protocol};
 use hopwatch::time::Timestamp;

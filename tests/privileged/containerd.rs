@@ -5,13 +5,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "test code: failures panic, patience needs a clock")]
 
-use crate::support::containerd as daemon;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::background_reader::{PATIENCE, Told};
-use crate::support::containerd::{Containerd, IMAGE};
+use crate::support::background_reader::BackgroundReader;
+use crate::support::containerd::{self, Containerd, IMAGE};
 use crate::support::cri::Kubelet;
+use crate::support::patience::wait_until;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
 use hopwatch::inventory::containerd::{ContainerdOptions, ContainerdReader};
 use hopwatch::inventory::cri::{CriOptions, CriReader};
@@ -23,14 +23,14 @@ use nix::unistd::Pid;
 /// Two clocks of a hundredth of a second each lie between a process's start and what is told of it.
 const GRAIN: Duration = Duration::from_millis(50);
 
-fn by_containerd(options: ContainerdOptions) -> Told {
+fn by_containerd(options: ContainerdOptions) -> BackgroundReader {
     let reader = ContainerdReader::new(options);
-    Told::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
+    BackgroundReader::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
 }
 
-fn by_cri(options: CriOptions) -> Told {
+fn by_cri(options: CriOptions) -> BackgroundReader {
     let reader = CriReader::new(options);
-    Told::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
+    BackgroundReader::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
 }
 
 fn now() -> Timestamp {
@@ -58,7 +58,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 #[test]
 fn what_a_real_containerd_does_is_told() {
-    if let Some(why) = daemon::unavailable() {
+    if let Some(why) = containerd::unavailable() {
         println!("skipped: no containerd can be started here: {why}");
         return;
     }
@@ -83,11 +83,7 @@ fn what_a_real_containerd_does_is_told() {
     let pod = a_pod_with_two_containers(&daemon, &kubelet, &pods);
     a_pod_on_the_hosts_network(&kubelet, &pods);
     restart(&mut daemon, &told, &pods, &before, &pod);
-    let asked = Instant::now();
-    while pods.counters.polls() == 0 {
-        assert!(asked.elapsed() < PATIENCE, "this containerd sends no events over CRI, and is not asked either");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("CRI is asked, where this containerd sends no events over it", || pods.counters.polls() > 0);
     kubelet.remove_pod(pod.sandbox.id.as_str());
     pods.stopped(&pod.sandbox.id);
     frozen(&daemon);
@@ -112,7 +108,7 @@ fn pid_of(daemon: &Containerd, name: &str) -> u32 {
     line.split_whitespace().nth(1).expect("a pid").parse().expect("a number")
 }
 
-fn start_and_stop(daemon: &Containerd, told: &Told) {
+fn start_and_stop(daemon: &Containerd, told: &BackgroundReader) {
     let asked = now();
     daemon.sleeper("app", &[]);
     let running = now();
@@ -132,7 +128,7 @@ fn start_and_stop(daemon: &Containerd, told: &Told) {
     told.stopped(&app.id);
 }
 
-fn pause_and_label(daemon: &Containerd, told: &Told) {
+fn pause_and_label(daemon: &Containerd, told: &BackgroundReader) {
     daemon.sleeper("frozen", &[]);
     let running = told.workload("frozen");
     daemon.ctr(&daemon.plain(), &["tasks", "pause", "frozen"]);
@@ -146,7 +142,7 @@ fn pause_and_label(daemon: &Containerd, told: &Told) {
     told.stopped(&running.id);
 }
 
-fn gone_at_once(daemon: &Containerd, told: &Told) {
+fn gone_at_once(daemon: &Containerd, told: &BackgroundReader) {
     let asked = now();
     daemon.ctr(&daemon.plain(), &["run", "--rm", IMAGE, "flash", "true"]);
     let ended = now();
@@ -155,7 +151,7 @@ fn gone_at_once(daemon: &Containerd, told: &Told) {
     assert!(between(since, asked, ended) && between(until, since, ended), "{since} to {until}");
 }
 
-fn shared_namespaces(daemon: &Containerd, told: &Told, before: &Workload) {
+fn shared_namespaces(daemon: &Containerd, told: &BackgroundReader, before: &Workload) {
     daemon.sleeper("exporter", &["--net-host"]);
     assert_eq!(told.workload("exporter").network_mode, NetworkMode::Host);
     let path = format!("network:/proc/{}/ns/net", before.pid.expect("runs"));
@@ -171,7 +167,7 @@ struct PodSeen {
     web: Arc<Workload>,
 }
 
-fn a_pod_with_two_containers(daemon: &Containerd, kubelet: &Kubelet, told: &Told) -> PodSeen {
+fn a_pod_with_two_containers(daemon: &Containerd, kubelet: &Kubelet, told: &BackgroundReader) -> PodSeen {
     let asked = now();
     let config = kubelet.pod("shop-1", &[("app", "shop")], false);
     let id = kubelet.run_pod(&config);
@@ -214,7 +210,7 @@ fn a_pod_with_two_containers(daemon: &Containerd, kubelet: &Kubelet, told: &Told
     PodSeen { sandbox, web }
 }
 
-fn a_pod_on_the_hosts_network(kubelet: &Kubelet, told: &Told) {
+fn a_pod_on_the_hosts_network(kubelet: &Kubelet, told: &BackgroundReader) {
     let config = kubelet.pod("exporter-1", &[], true);
     let id = kubelet.run_pod(&config);
     let sandbox = told.workload("exporter-1");
@@ -242,7 +238,13 @@ fn a_pod_on_the_hosts_network(kubelet: &Kubelet, told: &Told) {
 }
 
 /// The daemon is away; a container without a pod and one in a pod end meanwhile, the others run on.
-fn restart(daemon: &mut Containerd, told: &Told, pods: &Told, before: &Workload, pod: &PodSeen) {
+fn restart(
+    daemon: &mut Containerd,
+    told: &BackgroundReader,
+    pods: &BackgroundReader,
+    before: &Workload,
+    pod: &PodSeen,
+) {
     daemon.sleeper("doomed", &[]);
     let doomed = told.workload("doomed");
     daemon.stop();
@@ -351,10 +353,6 @@ fn a_missing_socket_is_told_once_and_the_reader_stops_when_asked() {
     let told = by_containerd(options);
     let error = told.cut();
     assert!(error.contains("/nonexistent/containerd.sock"), "{error}");
-    let asked = Instant::now();
-    while told.counters.reconnects() < 3 {
-        assert!(asked.elapsed() < PATIENCE, "it does not ask again");
-        std::thread::yield_now();
-    }
+    wait_until("it asks again", || told.counters.reconnects() >= 3);
     assert!(told.events.try_recv().is_err(), "the same cut is not told again");
 }

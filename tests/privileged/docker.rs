@@ -4,12 +4,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "test code: failures panic, patience needs a clock")]
 
-use crate::support::dockerd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::background_reader::{PATIENCE, Told};
-use crate::support::dockerd::{Dockerd, IMAGE};
+use crate::support::background_reader::BackgroundReader;
+use crate::support::dockerd::{self, Dockerd, IMAGE};
+use crate::support::patience::wait_until;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadId};
 use hopwatch::inventory::docker::{DockerError, DockerOptions, DockerReader};
 use hopwatch::time::Timestamp;
@@ -35,7 +35,7 @@ fn what_a_real_daemon_does_is_told() {
 
     let options =
         DockerOptions { host: daemon.host(), reconcile_interval: Duration::from_secs(2), ..DockerOptions::default() };
-    let told = Told::by(options);
+    let told = BackgroundReader::by(options);
     told.next("the connection", |event| matches!(event, InventoryEvent::Connected { .. }).then_some(()));
     let before = told.workload("before");
     assert_eq!(told.reconciled(), std::slice::from_ref(&before.id));
@@ -110,7 +110,7 @@ fn a_reader_in_the_hosts_namespace_names_the_veths() {
     println!("found {veth}");
 }
 
-fn start_and_stop(daemon: &Dockerd, told: &Told) {
+fn start_and_stop(daemon: &Dockerd, told: &BackgroundReader) {
     let id = WorkloadId::new(&daemon.docker(&sleeper("app", &[])));
     let app = told.workload("app");
     assert_eq!((&app.id, app.attachments.len(), app.image.as_str()), (&id, 1, IMAGE));
@@ -128,7 +128,7 @@ fn start_and_stop(daemon: &Dockerd, told: &Told) {
     told.stopped(&id);
 }
 
-fn half_a_second(daemon: &Dockerd, told: &Told) {
+fn half_a_second(daemon: &Dockerd, told: &BackgroundReader) {
     daemon.docker(&["run", "--rm", "--name", "short", IMAGE, "sleep", "0.5"]);
     let short = told.workload("short");
     assert_eq!(short.addresses().count(), 1, "{short:?}");
@@ -143,7 +143,7 @@ fn half_a_second(daemon: &Dockerd, told: &Told) {
 }
 
 /// The workload once it is told with so many addresses; the same state may be told more than once before.
-fn with_addresses(told: &Told, name: &str, count: usize) -> Arc<Workload> {
+fn with_addresses(told: &BackgroundReader, name: &str, count: usize) -> Arc<Workload> {
     told.next("its addresses", |event| match event {
         InventoryEvent::Workload(workload) => {
             (workload.name == name && workload.addresses().count() == count).then(|| Arc::clone(workload))
@@ -152,7 +152,7 @@ fn with_addresses(told: &Told, name: &str, count: usize) -> Arc<Workload> {
     })
 }
 
-fn two_networks(daemon: &Dockerd, told: &Told) {
+fn two_networks(daemon: &Dockerd, told: &BackgroundReader) {
     daemon.docker(&["network", "create", "--subnet", "172.30.2.0/24", "back"]);
     daemon.docker(&sleeper("both", &["--network", "front"]));
     let first = told.workload("both");
@@ -168,7 +168,7 @@ fn two_networks(daemon: &Dockerd, told: &Told) {
     told.stopped(&both.id);
 }
 
-fn shared_namespaces(daemon: &Dockerd, told: &Told) {
+fn shared_namespaces(daemon: &Dockerd, told: &BackgroundReader) {
     daemon.docker(&sleeper("exporter", &["--network", "host"]));
     let exporter = told.workload("exporter");
     assert_eq!((&exporter.network_mode, exporter.attachments.len()), (&NetworkMode::Host, 0));
@@ -182,7 +182,7 @@ fn shared_namespaces(daemon: &Dockerd, told: &Told) {
     daemon.docker(&["rm", "-f", "exporter", "sidecar"]);
 }
 
-fn networks_come_and_go(daemon: &Dockerd, told: &Told) {
+fn networks_come_and_go(daemon: &Dockerd, told: &BackgroundReader) {
     let option = "com.docker.network.bridge.name=hwlan0";
     let id = daemon.docker(&["network", "create", "-o", option, "named"]);
     let bridge = told.next("the network", |event| match event {
@@ -196,7 +196,7 @@ fn networks_come_and_go(daemon: &Dockerd, told: &Told) {
     });
 }
 
-fn restart(daemon: &mut Dockerd, told: &Told, before: &Workload) {
+fn restart(daemon: &mut Dockerd, told: &BackgroundReader, before: &Workload) {
     daemon.stop();
     let error = told.next("the cut", |event| match event {
         InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
@@ -247,16 +247,12 @@ fn what_is_wrong_with_a_socket_is_told_apart() {
 #[test]
 fn a_missing_socket_is_told_once_and_the_reader_stops_when_asked() {
     let options = DockerOptions { host: "/nonexistent/docker.sock".into(), ..DockerOptions::default() };
-    let told = Told::by(options);
+    let told = BackgroundReader::by(options);
     let error = told.next("the absence", |event| match event {
         InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
         _ => None,
     });
     assert!(error.contains("/nonexistent/docker.sock"), "{error}");
-    let asked = Instant::now();
-    while told.counters.reconnects() < 3 {
-        assert!(asked.elapsed() < PATIENCE, "it does not ask again");
-        std::thread::yield_now();
-    }
+    wait_until("it asks again", || told.counters.reconnects() >= 3);
     assert!(told.events.try_recv().is_err(), "the same cut is not told again");
 }

@@ -5,7 +5,8 @@
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::support::hosts::{Container, Host, netns, on_a_host, sh, wait_until};
+use crate::support::hosts::{Container, Host, netns, on_a_host, sh};
+use crate::support::patience::wait_until;
 use crate::support::watch::{Watch, processes, sniffer, socket};
 use hopwatch::host::kernel::{Collector, observe_once};
 use hopwatch::input::{KernelFact, MissedKind, SnifferKind, SocketEvidence};

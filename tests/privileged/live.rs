@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::support::netns::{Namespace, Sniffer, unavailable};
+use crate::support::patience::{PATIENCE, wait_until};
 use crate::support::sender::{Sender, frame};
 use hopwatch::flow::MeterLimits;
 use hopwatch::input::{Fact, LossReason, ObservationPoint, RecordedFact};
@@ -20,7 +21,6 @@ const LIMITS: MeterLimits = MeterLimits {
     active_timeout: Duration::from_mins(30),
     update_interval: Duration::from_secs(10),
 };
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn namespace(name: &str) -> Option<Namespace> {
     if let Some(why) = unavailable() {
@@ -250,18 +250,30 @@ fn an_interface_that_appears_is_captured_soon() {
     let Some(namespace) = namespace("an_interface_that_appears_is_captured_soon") else { return };
     let sniffer = Sniffer::start(&namespace, "", &["-i", "hv*"]);
     sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
-    namespace.run("ip link add hv0 type veth peer name hp0");
-    namespace.run("ip link set hp0 up && ip link set hv0 up");
-    // A packet every 10 ms, from the moment at which it is up.
-    let sent =
-        namespace.inside(|| Sender::open("hp0").expect("a sender").send(&[frame(1, 100)], 150, Some(100.0), PATIENCE));
+    // Each appears when the one before was found. If hopwatch asked every two seconds instead of being notified, it would miss most of a second
+    // of each; a busy machine may delay some of the five, not all.
+    let mut sent = Vec::new();
+    for number in 0..5 {
+        namespace.run(&format!("ip link add hv{number} type veth peer name hp{number}"));
+        namespace.run(&format!("ip link set hp{number} up && ip link set hv{number} up"));
+        let sender = namespace.inside(|| Sender::open(&format!("hp{number}")).expect("a sender"));
+        let mut count = 0;
+        wait_until("it is captured", || {
+            count += sender.send(&[frame(1, 100)], 10, Some(100.0), PATIENCE);
+            sniffer.get("/metrics").contains(&format!("observation_point=\"hv{number}\""))
+        });
+        sent.push(count);
+    }
     let (lines, _) = sniffer.end();
     let points = lines.last().expect("a summary")["points"].as_array().expect("points").clone();
-    let point = points.iter().find(|point| point["observation_point"] == "hv0").expect("it was captured");
-    let flow_packets = point["flow_packets"].as_u64().expect("a number");
-    println!("captured about {} ms after it was up", (sent - flow_packets.min(sent)) * 10);
-    // Without the kernel's word it would be seen after up to two seconds: all 150 packets would be over.
-    assert!(flow_packets >= 75, "{point}");
+    let missed = |(number, sent): (usize, &u64)| {
+        let name = format!("hv{number}");
+        let point = points.iter().find(|point| point["observation_point"] == name.as_str()).expect("it was captured");
+        sent - point["flow_packets"].as_u64().expect("a number").min(*sent)
+    };
+    let missed: Vec<u64> = sent.iter().enumerate().map(missed).collect();
+    println!("packets missed, one each 10 ms: {missed:?}");
+    assert!(missed.iter().min().is_some_and(|least| *least <= 50), "{missed:?}");
 }
 
 fn sum(page: &str) -> u64 {

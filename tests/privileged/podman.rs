@@ -4,13 +4,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "test code: failures panic, patience needs a clock")]
 
-use crate::support::podman;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::background_reader::Told;
-use crate::support::podman::{IMAGE, Podman, USER};
+use crate::support::background_reader::BackgroundReader;
+use crate::support::podman::{self, IMAGE, Podman, USER};
 use crate::support::recorder::Recorder;
 use hopwatch::input::{InventoryEvent, NetworkMode, RuntimeNetwork, Workload, WorkloadId, WorkloadState};
 use hopwatch::inventory::docker::{DockerOptions, DockerReader};
@@ -69,7 +68,7 @@ fn what_a_real_podman_does_is_told() {
     let folder = tempfile::tempdir().expect("folder");
     let socket = podman.host().replace("unix://", "");
     let recorder = Recorder::before(socket.as_ref(), folder.path());
-    let told = Told::by(options(recorder.host(), "podman"));
+    let told = BackgroundReader::by(options(recorder.host(), "podman"));
     told.next("the connection", |event| matches!(event, InventoryEvent::Connected { .. }).then_some(()));
     assert_eq!(told.reconciled().len(), 3);
     start_and_stop(&podman, &told);
@@ -130,7 +129,7 @@ fn a_reader_in_the_hosts_namespace_names_the_veths() {
     println!("found {veth}");
 }
 
-fn start_and_stop(podman: &Podman, told: &Told) {
+fn start_and_stop(podman: &Podman, told: &BackgroundReader) {
     let id = WorkloadId::new(&sleeper(podman, "app", &[]));
     let app = told.workload("app");
     assert_eq!((&app.id, app.addresses().count(), &*app.runtime), (&id, 1, "podman"));
@@ -159,7 +158,7 @@ fn start_and_stop(podman: &Podman, told: &Told) {
     assert!(until.since(short.since.expect("dated")) >= Duration::from_millis(400), "{short:?} {until}");
 }
 
-fn networks(podman: &Podman, told: &Told) {
+fn networks(podman: &Podman, told: &BackgroundReader) {
     podman.podman(&["network", "create", "--subnet", "172.31.2.0/24", "back"]);
     let id = WorkloadId::new(&sleeper(podman, "both", &["--network", "back"]));
     let back = told.next("the network, although no event tells of it", |event| match event {
@@ -181,7 +180,7 @@ fn networks(podman: &Podman, told: &Told) {
     podman.podman(&["network", "rm", "back"]);
 }
 
-fn shared_namespaces(podman: &Podman, told: &Told) {
+fn shared_namespaces(podman: &Podman, told: &BackgroundReader) {
     for (name, network, mode) in [("exporter", "host", NetworkMode::Host), ("dark", "none", NetworkMode::None)] {
         sleeper(podman, name, &["--network", network]);
         let workload = told.workload(name);
@@ -196,7 +195,7 @@ fn shared_namespaces(podman: &Podman, told: &Told) {
 }
 
 /// While nobody answers, one container ends, one starts, and one does both: all of it is told afterwards, with its time.
-fn restart(podman: &mut Podman, told: &Told) {
+fn restart(podman: &mut Podman, told: &BackgroundReader) {
     let ending = WorkloadId::new(&sleeper(podman, "ending", &[]));
     told.workload("ending");
     podman.stop();
@@ -242,7 +241,7 @@ fn a_users_podman_is_recognised_as_what_it_is() {
         podman.podman(&["run", "-d", "--name", name, "--network", network, IMAGE, "sleep", "600"])
     };
     let runtime = format!("podman-{USER}");
-    let told = Told::by(DockerOptions { user: Some(USER), ..options(podman.host(), &runtime) });
+    let told = BackgroundReader::by(DockerOptions { user: Some(USER), ..options(podman.host(), &runtime) });
     told.reconciled();
     let rootless = |stack: &str| NetworkMode::Rootless(stack.to_owned());
     for (network, mode) in
@@ -258,7 +257,7 @@ fn a_users_podman_is_recognised_as_what_it_is() {
     assert!(networks.is_empty(), "they lie in the user's namespace: {networks:?}");
     assert_eq!(workloads.len(), 3);
     drop(told);
-    let other = Told::by(DockerOptions { user: Some(USER + 1), ..options(podman.host(), "podman-1") });
+    let other = BackgroundReader::by(DockerOptions { user: Some(USER + 1), ..options(podman.host(), "podman-1") });
     let error = other.next("the refusal", |event| match event {
         InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
         _ => None,

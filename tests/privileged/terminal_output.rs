@@ -2,10 +2,9 @@
 //!
 //! Needs root and an installed `dockerd`; says why it skips otherwise. One test, because a daemon takes seconds.
 
-use crate::support::dockerd;
 use std::process::Command;
 
-use crate::support::dockerd::{Dockerd, IMAGE};
+use crate::support::dockerd::{self, Dockerd, IMAGE};
 
 const CONFIG: &str = "hops: {proxy: {addresses: [172.30.9.200]}}\n\
     contracts: [{name: around, from: [{name: web}], to: [172.30.9.0/24], via: [proxy]}]\n";

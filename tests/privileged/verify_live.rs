@@ -2,10 +2,9 @@
 //!
 //! Needs root and an installed `dockerd`; says why it skips otherwise. One test, because a daemon takes seconds.
 
-use crate::support::dockerd;
 use std::process::Command;
 
-use crate::support::dockerd::{Dockerd, IMAGE};
+use crate::support::dockerd::{self, Dockerd, IMAGE};
 use serde_json::Value;
 
 const CONFIG: &str = "hops: {proxy: {workloads: [{name: proxy}], ports: [3128]}}\n\

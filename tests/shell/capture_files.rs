@@ -1,10 +1,9 @@
 //! Capture files: every format, order and damage that a reader must survive. The files are built here, byte by byte.
 
-use crate::support::capture;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 
-use crate::support::capture::Order;
+use crate::support::capture::{self, Order};
 use hopwatch::decode::LinkType;
 use hopwatch::observe::{Batch, CaptureError, CaptureReader, Merge, PcapngWriter};
 use hopwatch::time::Timestamp;

@@ -10,9 +10,6 @@ mod checks;
 mod payload_seeds;
 mod seeds;
 
-use crate::support::capture;
-use crate::support::openvpn;
-use crate::support::payloads;
 use std::path::{Path, PathBuf};
 
 use checks::TARGETS;

@@ -7,8 +7,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::background_reader::{PATIENCE, Told};
+use crate::support::background_reader::BackgroundReader;
 use crate::support::fake_runtime::{Answer, FakeRuntime};
+use crate::support::patience::{PATIENCE, wait_for, wait_until};
 use hopwatch::escape::printable;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
 use hopwatch::inventory::docker::{
@@ -148,7 +149,7 @@ fn thousands_of_networks_are_bounded_and_the_rest_is_counted() {
         "/networks" => open.json(&list),
         _ => honestly(path, open),
     });
-    let told = Told::by(options(&fake));
+    let told = BackgroundReader::by(options(&fake));
     let mut networks = 0;
     told.next("the end of the list", |event| {
         networks += u32::from(matches!(event, InventoryEvent::Network(_)));
@@ -213,17 +214,13 @@ fn nonsense_instead_of_http_is_told_once_and_asked_again() {
     let fake = FakeRuntime::new(|_, mut open| {
         let _ = open.0.write_all(&[0, 255, 13, 10, 7, 0, 13, 10, 13, 10]);
     });
-    let told = Told::by(options(&fake));
+    let told = BackgroundReader::by(options(&fake));
     let error = told.next("the nonsense", |event| match event {
         InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
         _ => None,
     });
     assert!(error.contains("not a docker api") && !error.contains('\u{7}'), "{error}");
-    let began = Instant::now();
-    while told.counters.reconnects() < 3 {
-        assert!(began.elapsed() < PATIENCE, "it does not ask again");
-        std::thread::yield_now();
-    }
+    wait_until("it asks again", || told.counters.reconnects() >= 3);
     assert!(told.events.try_recv().is_err(), "the same cut is not told again");
 }
 
@@ -244,12 +241,10 @@ fn unreadable_events_are_counted_and_a_flood_of_them_stays_bounded() {
         }
         _ => honestly(path, open),
     });
-    let told = Told::by(options(&fake));
-    let began = Instant::now();
-    while told.counters.late() < 5_000 {
-        assert!(began.elapsed() < PATIENCE, "{:?}", told.counters.all());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let told = BackgroundReader::by(options(&fake));
+    wait_for("all are read", || {
+        if told.counters.late() >= 5_000 { Ok(()) } else { Err(format!("{:?}", told.counters.all())) }
+    });
     assert_eq!((told.counters.events(), told.counters.events_ignored()), (5_003, 3));
 }
 
@@ -262,7 +257,7 @@ fn a_line_without_an_end_cuts_the_stream() {
         }
         _ => honestly(path, open),
     });
-    let told = Told::by(options(&fake));
+    let told = BackgroundReader::by(options(&fake));
     let error = told.next("the cut", |event| match event {
         InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
         _ => None,

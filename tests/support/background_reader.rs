@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hopwatch::input::{InventoryEvent, Workload, WorkloadId, WorkloadState};
 use hopwatch::inventory::docker::{DockerOptions, DockerReader};
@@ -17,8 +17,7 @@ use hopwatch::inventory::reader::ReaderCounters;
 use hopwatch::time::Timestamp;
 use tokio::sync::watch;
 
-/// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use super::patience::PATIENCE;
 
 /// Where a reader tells.
 pub type Emit = Box<dyn FnMut(InventoryEvent) + Send>;
@@ -26,14 +25,14 @@ pub type Emit = Box<dyn FnMut(InventoryEvent) + Send>;
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A reader that runs in the background.
-pub struct Told {
+pub struct BackgroundReader {
     pub events: Receiver<InventoryEvent>,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
     pub counters: Arc<ReaderCounters>,
 }
 
-impl Told {
+impl BackgroundReader {
     /// A reader of a runtime that speaks the Docker API.
     pub fn by(options: DockerOptions) -> Self {
         let reader = DockerReader::new(options);
@@ -103,7 +102,7 @@ impl Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for BackgroundReader {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
         let ended = self.thread.take().map(std::thread::JoinHandle::join);

@@ -13,11 +13,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sha2::Digest as _;
+
+use super::patience::{self, PATIENCE, wait_for, wait_until};
 
 /// The image that sleeps, serves, and does what a test asks.
 pub const IMAGE: &str = "localhost/busybox:lab";
@@ -25,7 +26,6 @@ pub const IMAGE: &str = "localhost/busybox:lab";
 pub const PAUSE: &str = "localhost/pause:lab";
 const BUSYBOX: &str = "/bin/busybox";
 const PLUGINS: &str = "/usr/lib/cni";
-const PATIENCE: Duration = Duration::from_mins(1);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A running daemon.
@@ -131,13 +131,12 @@ impl Containerd {
         command.arg("--config").arg(self.path("config.toml"));
         let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("containerd");
         self.child = Some(child);
-        let started = Instant::now();
-        while !self.command("default").arg("version").output().expect("ctr").status.success() {
-            assert!(started.elapsed() < PATIENCE, "containerd does not answer:\n{}", self.log());
+        wait_for("containerd answers", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("child"));
             assert!(ended.is_none(), "containerd ended:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            let answers = self.command("default").arg("version").output().expect("ctr").status.success();
+            if answers { Ok(()) } else { Err(self.log()) }
+        });
     }
 
     /// The end of the daemon's log.
@@ -237,16 +236,8 @@ state = "{state}"
 
     fn end(&mut self, signal: Signal) {
         let Some(mut child) = self.child.take() else { return };
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid"));
-        let _ = kill(pid, Signal::SIGCONT);
-        let _ = kill(pid, signal);
-        let asked = Instant::now();
-        while child.try_wait().ok().flatten().is_none() {
-            if asked.elapsed() > PATIENCE {
-                let _ = child.kill();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let _ = kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), Signal::SIGCONT);
+        patience::end(&mut child, signal, PATIENCE);
     }
 
     /// Every task that is left, in each of the namespaces that tests use.
@@ -312,12 +303,10 @@ fn hold(ready: &Path) -> Child {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(ready);
     let mut child = command.stdin(Stdio::null()).spawn().expect("unshare");
-    let started = Instant::now();
-    while !ready.exists() {
-        let ended = child.try_wait().expect("child");
-        assert!(ended.is_none() && started.elapsed() < PATIENCE, "no mount namespace: {ended:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("there is a mount namespace", || {
+        assert_eq!(child.try_wait().expect("child"), None, "no mount namespace");
+        ready.exists()
+    });
     child
 }
 

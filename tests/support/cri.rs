@@ -6,14 +6,13 @@
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "test code: failures panic, patience needs a clock")]
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use prost::Message;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::patience::wait_for;
 
 #[derive(Clone, PartialEq, Message)]
 struct PodMetadata {
@@ -165,15 +164,10 @@ impl Kubelet {
 
     /// `RunPodSandbox`; asks again while the plugin starts up.
     pub fn run_pod(&self, pod: &Pod) -> String {
-        let started = Instant::now();
-        loop {
-            let asked = RunPod { config: Some(pod.clone()) };
-            match self.try_call::<_, Id>("RunPodSandbox", asked) {
-                Ok(answer) => return answer.id,
-                Err(status) if started.elapsed() > PATIENCE => panic!("RunPodSandbox: {status:?}"),
-                Err(_) => std::thread::sleep(Duration::from_millis(100)),
-            }
-        }
+        wait_for("RunPodSandbox", || {
+            let answer = self.try_call::<_, Id>("RunPodSandbox", RunPod { config: Some(pod.clone()) });
+            answer.map(|answer| answer.id).map_err(|status| format!("{status:?}"))
+        })
     }
 
     /// `CreateContainer` and `StartContainer`.

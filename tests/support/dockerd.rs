@@ -13,15 +13,15 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::patience::{self, PATIENCE, wait_for};
+
 /// The image that [`Dockerd::start`] imports.
 pub const IMAGE: &str = "busybox-static";
 const BUSYBOX: &str = "/bin/busybox";
-const PATIENCE: Duration = Duration::from_mins(1);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A running daemon.
@@ -99,14 +99,13 @@ impl Dockerd {
         command.arg("--pidfile").arg(self.path("pid")).arg("-H").arg(self.host()).args(&self.flags);
         let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("dockerd");
         self.child = Some(child);
-        let started = Instant::now();
         // The daemon has no readiness signal but its answer.
-        while !self.command().arg("version").output().expect("docker").status.success() {
-            assert!(started.elapsed() < PATIENCE, "dockerd does not answer:\n{}", self.log());
+        wait_for("dockerd answers", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("child"));
             assert!(ended.is_none(), "dockerd ended:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            let answers = self.command().arg("version").output().expect("docker").status.success();
+            if answers { Ok(()) } else { Err(self.log()) }
+        });
     }
 
     fn command(&self) -> Command {
@@ -141,15 +140,7 @@ impl Dockerd {
 
     fn end(&mut self, signal: Signal) {
         let Some(mut child) = self.child.take() else { return };
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid"));
-        let _ = kill(pid, signal);
-        let asked = Instant::now();
-        while child.try_wait().ok().flatten().is_none() {
-            if asked.elapsed() > PATIENCE {
-                let _ = child.kill();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        patience::end(&mut child, signal, PATIENCE);
     }
 
     /// What the daemon started and did not end itself.

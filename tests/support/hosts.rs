@@ -6,13 +6,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use hopwatch::input::{NetnsId, WorkloadId};
 use nix::sched::{CloneFlags, setns};
 
-/// How long anything here may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::patience::{PATIENCE, wait_until, within};
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Why this cannot be done here.
@@ -130,11 +129,8 @@ impl Drop for Host {
             let _ = child.wait();
         }
         for group in &self.groups {
-            let began = now();
             // The kernel lets a group go a moment after its last process.
-            while fs::remove_dir(group).is_err() && group.exists() && began.elapsed() < PATIENCE {
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            within(PATIENCE, || fs::remove_dir(group).is_ok() || !group.exists());
         }
         for name in &self.namespaces {
             let _ = Command::new("ip").args(["netns", "del", name]).status();
@@ -155,17 +151,4 @@ fn door(name: &str) -> File {
 pub fn sh(line: &str) {
     let output = Command::new("sh").args(["-c", line]).output().expect("run a program");
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
-    let began = now();
-    while !reached() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "bounds the wait for another process")]
-fn now() -> Instant {
-    Instant::now()
 }

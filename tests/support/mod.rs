@@ -8,8 +8,10 @@
 )]
 
 pub mod capture;
+pub mod engine_config;
 pub mod openvpn;
 pub mod payloads;
+pub mod seeds;
 pub mod world;
 
 #[cfg(feature = "shell")]
@@ -28,6 +30,8 @@ pub mod fake_runtime;
 pub mod hosts;
 #[cfg(feature = "shell")]
 pub mod netns;
+#[cfg(feature = "shell")]
+pub mod patience;
 #[cfg(feature = "shell")]
 pub mod podman;
 #[cfg(feature = "shell")]

@@ -7,10 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+
+use super::patience::wait_for;
 
 /// How long anything here may take.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -288,15 +288,9 @@ fn get_in(namespace: &str, address: SocketAddr, path: &str) -> String {
 }
 
 /// Asks again until the page says so.
-#[allow(clippy::disallowed_methods, reason = "bounds the wait for another process")]
 fn wait_until(page: impl Fn() -> String, what: &str, reached: impl Fn(&str) -> bool) {
-    let began = Instant::now();
-    loop {
+    wait_for(what, || {
         let page = page();
-        if !page.is_empty() && reached(&page) {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}; last answer:\n{page}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        if !page.is_empty() && reached(&page) { Ok(()) } else { Err(format!("last answer:\n{page}")) }
+    });
 }

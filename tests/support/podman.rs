@@ -14,17 +14,18 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use super::patience::{self, wait_for};
 
 /// The image that [`Podman::start`] imports.
 pub const IMAGE: &str = "busybox-static";
 /// The user of a rootless Podman.
 pub const USER: u32 = 42_424;
 const BUSYBOX: &str = "/bin/busybox";
-const PATIENCE: Duration = Duration::from_mins(1);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// What makes the namespaces a host of their own. `$1` is the folder.
@@ -126,14 +127,7 @@ impl Podman {
     pub fn stop(&mut self) {
         let Some(mut child) = self.service.take() else { return };
         // `nsenter` and `setpriv` become the service itself.
-        let _ = kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), Signal::SIGTERM);
-        let asked = Instant::now();
-        while child.try_wait().ok().flatten().is_none() {
-            if asked.elapsed() > Duration::from_secs(5) {
-                let _ = child.kill();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        patience::end(&mut child, Signal::SIGTERM, Duration::from_secs(5));
     }
 
     /// Starts it again after [`Self::stop`].
@@ -143,13 +137,11 @@ impl Podman {
         let mut command = self.command();
         command.args(["system", "service", "--time", "0", &self.host()]);
         self.service = Some(command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("podman"));
-        let started = Instant::now();
         // The service has no readiness signal but its answer.
-        while std::os::unix::net::UnixStream::connect(self.path("home/podman.sock")).is_err() {
-            let log = || fs::read_to_string(self.path("podman.log")).unwrap_or_default();
-            assert!(started.elapsed() < PATIENCE, "podman does not answer:\n{}", log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_for("podman answers", || {
+            let answer = std::os::unix::net::UnixStream::connect(self.path("home/podman.sock"));
+            answer.map(drop).map_err(|_| fs::read_to_string(self.path("podman.log")).unwrap_or_default())
+        });
     }
 
     /// A cgroup for all containers, so that none is left behind.
@@ -198,12 +190,11 @@ impl Podman {
         let cgroups = mounts.lines().filter(|line| line.contains(" cgroup")).filter_map(|line| line.split(' ').nth(1));
         for folder in cgroups {
             let cgroup = PathBuf::from(format!("{folder}{}", self.cgroup()));
-            let began = Instant::now();
             // What watches over a container outlives it by a moment.
-            while cgroup.exists() && began.elapsed() < Duration::from_secs(3) {
+            patience::within(Duration::from_secs(3), || {
                 remove_cgroups(&cgroup);
-                std::thread::sleep(Duration::from_millis(20));
-            }
+                !cgroup.exists()
+            });
         }
     }
 }

@@ -9,7 +9,8 @@ use hopwatch::input::{
 };
 use hopwatch::time::Timestamp;
 
-use super::hosts::{Container, wait_until};
+use super::hosts::Container;
+use super::patience::wait_until;
 
 /// A collector, and everything that it told.
 pub struct Watch {

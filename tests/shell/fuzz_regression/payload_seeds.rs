@@ -1,8 +1,8 @@
 //! Seeds of first-payload facts: a message of each protocol, whole and in pieces.
 
-use super::openvpn::{framed, messages};
-use super::payloads::{self, crypto_frames, dns_answer, dns_query, hello, initial, records};
 use super::seeds::Seed;
+use crate::support::openvpn::{framed, messages};
+use crate::support::payloads::{self, crypto_frames, dns_answer, dns_query, hello, initial, records};
 
 /// All of them.
 pub fn all() -> Vec<Seed> {

@@ -2,7 +2,7 @@
 
 use etherparse::{PacketBuilder, VlanId};
 
-use super::capture::Order;
+use crate::support::capture::Order;
 
 /// A seed: target, file name, content.
 pub type Seed = (&'static str, String, Vec<u8>);
