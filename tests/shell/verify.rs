@@ -219,7 +219,7 @@ fn paths_shows_what_proves_each_contract_and_what_is_blind() {
 #[test]
 fn paths_as_json_fits_its_schema() {
     let validator = jsonschema::validator_for(&Paths::json_schema()).expect("a valid JSON Schema");
-    for name in ["egress-through-proxy", "dns-foreign-resolver", "unmonitored-macvlan", "crowd-around-proxy"] {
+    for name in ["egress-through-proxy", "dns-foreign-resolver", "unmonitored-macvlan", "churn-around-proxy"] {
         let (code, text) = hopwatch(&["paths", "--json", "--read", &capture(name)]);
         let paths: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((code, paths["schema"].as_str()), (0, Some("hopwatch.paths/1")));
