@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::missed::Missed;
 use super::namespaces::Namespaces;
 use super::proc;
-use super::socket_owners;
+use super::socket_owners::{self, Found};
 use super::workloads::Workloads;
 use crate::input::{KernelFact, MissedKind, NetnsId, SnifferKind, SnifferView};
 
@@ -21,29 +21,66 @@ const MAX_SNIFFERS: usize = 1024;
 /// All that are known.
 #[derive(Debug, Default)]
 pub(super) struct PacketSockets {
-    known: BTreeMap<NetnsId, Place>,
+    known: BTreeMap<NetnsId, NamespaceSockets>,
     overflowed: HashSet<NetnsId>,
 }
 
-/// A namespace.
+/// The namespace that is scanned.
+struct Scanned<'a> {
+    netns: NetnsId,
+    is_host: bool,
+    /// A workload came in since the last scan.
+    again: bool,
+    workloads: &'a Workloads,
+}
+
+/// The sockets of a namespace.
 #[derive(Debug, Default)]
-struct Place {
-    known: BTreeMap<u64, Known>,
+struct NamespaceSockets {
+    known: BTreeMap<u64, State>,
     arrivals: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
+enum State {
     /// One search found no holder.
     Unheld,
-    /// Told, with an owner.
-    Told,
-    /// Told as nobody's.
+    /// Reported, with an owner.
+    Reported,
+    /// Reported as nobody's.
     Nobody,
-    /// Not told: the host's in its own namespace, or searched in vain.
-    Untold,
+    /// Not reported: the host's in its own namespace, or searched in vain.
+    Unreported,
     /// The sensor's own.
     Own,
+}
+
+/// What a search for the holder found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    /// A workload.
+    Held,
+    /// This process.
+    Own,
+    /// No process; `complete`: every one of the namespace was looked at.
+    Unheld { complete: bool },
+    /// No process, but only one workload has some that were not looked at.
+    Likely,
+}
+
+/// The table: what a socket is after a search. A holder is missed at the second search only, since a socket is older than its descriptor.
+const fn next(before: Option<State>, search: Search, is_host: bool) -> State {
+    match (before, search) {
+        (_, Search::Held) => State::Reported,
+        (_, Search::Own) => State::Own,
+        (None, Search::Unheld { .. } | Search::Likely) => State::Unheld,
+        (Some(State::Unheld), _) if is_host => State::Unreported,
+        // A workload that hides its processes among very many does not hide its socket.
+        (Some(State::Unheld), Search::Likely) => State::Reported,
+        (Some(State::Unheld), Search::Unheld { complete: true }) => State::Nobody,
+        (Some(State::Unheld), Search::Unheld { complete: false }) => State::Unreported,
+        (Some(same), _) => same,
+    }
 }
 
 /// One line of a file.
@@ -53,18 +90,6 @@ struct Line {
     kind: SnifferKind,
     protocol: u16,
     index: u32,
-}
-
-impl Known {
-    /// After a search that found no holder.
-    const fn without_holder(before: Option<Self>, is_host: bool, complete: bool) -> Self {
-        match before {
-            None => Self::Unheld,
-            Some(Self::Unheld) if is_host || !complete => Self::Untold,
-            Some(Self::Unheld) => Self::Nobody,
-            Some(same) => same,
-        }
-    }
 }
 
 impl PacketSockets {
@@ -94,7 +119,8 @@ impl PacketSockets {
             self.close(netns, &lines, facts);
             let place = self.known.entry(netns).or_default();
             let again = std::mem::replace(&mut place.arrivals, arrivals) != arrivals;
-            for view in place.open(netns, &lines, netns == host, again, workloads, missed) {
+            let here = Scanned { netns, is_host: netns == host, again, workloads };
+            for view in place.open(&lines, &here, missed) {
                 let line = lines.iter().find(|line| line.inode == view.inode);
                 let index = line.map(|line| line.index).filter(|index| *index != 0);
                 let interface = index.and_then(|index| namespaces.interface(netns, index, buffer));
@@ -107,7 +133,7 @@ impl PacketSockets {
         let Some(place) = self.known.get_mut(&netns) else { return };
         place.known.retain(|inode, known| {
             let stays = lines.iter().any(|line| line.inode == *inode);
-            if !stays && matches!(known, Known::Told | Known::Nobody) {
+            if !stays && matches!(known, State::Reported | State::Nobody) {
                 facts.push(KernelFact::SnifferClosed { netns, inode: *inode });
             }
             stays
@@ -115,54 +141,58 @@ impl PacketSockets {
     }
 }
 
-impl Place {
-    /// The new ones whose holders are known now, without the interface; `again`: also those that had none.
-    fn open(
-        &mut self,
-        netns: NetnsId,
-        lines: &[Line],
-        is_host: bool,
-        again: bool,
-        workloads: &Workloads,
-        missed: &mut Missed,
-    ) -> Vec<SnifferView> {
-        let fresh = |line: &&Line| match self.known.get(&line.inode) {
-            None | Some(Known::Unheld) => true,
-            Some(Known::Nobody | Known::Untold) => again,
-            Some(Known::Told | Known::Own) => false,
-        };
-        let fresh: Vec<Line> = lines.iter().filter(fresh).copied().collect();
+impl NamespaceSockets {
+    /// The new ones whose holders are known now, without the interface.
+    fn open(&mut self, lines: &[Line], here: &Scanned<'_>, missed: &mut Missed) -> Vec<SnifferView> {
+        let fresh = self.fresh(lines, here.again);
         if fresh.is_empty() {
             return Vec::new();
         }
         let own = socket_owners::own();
         let wanted = fresh.iter().map(|line| line.inode).collect();
-        let found = socket_owners::find(workloads, netns, &wanted);
+        let found = socket_owners::find(here.workloads, here.netns, &wanted);
         let mut views = Vec::new();
         for line in fresh {
-            let holder = found.holders.get(&line.inode);
+            let search = search(&found, &own, line.inode);
             let before = self.known.get(&line.inode).copied();
-            let now = match holder {
-                Some(_) => Known::Told,
-                None if own.contains(&line.inode) => Known::Own,
-                None => Known::without_holder(before, is_host, found.complete),
-            };
-            let in_vain = now == Known::Untold && before == Some(Known::Unheld) && !found.complete && !is_host;
-            // A workload that hides its processes among very many does not hide its socket.
-            let likely = found.likely().filter(|_| in_vain);
-            missed.add(MissedKind::SocketOwner, usize::from(in_vain && likely.is_none()));
-            let now = if likely.is_some() { Known::Told } else { now };
+            let now = next(before, search, here.is_host);
+            let in_vain = before == Some(State::Unheld) && search == Search::Unheld { complete: false };
+            missed.add(MissedKind::SocketOwner, usize::from(in_vain && !here.is_host));
             self.known.insert(line.inode, now);
-            if before != Some(now) && matches!(now, Known::Told | Known::Nobody) {
-                let owners = holder.map(|holder| holder.owners.iter().cloned().collect());
-                let owners = owners.unwrap_or_else(|| likely.into_iter().cloned().collect());
-                let command = holder.map(|holder| proc::command(holder.pid)).filter(|name| !name.is_empty());
-                let Line { inode, kind, protocol, .. } = line;
-                views.push(SnifferView { netns, inode, kind, protocol, interface: None, owners, command });
+            if before != Some(now) && matches!(now, State::Reported | State::Nobody) {
+                views.push(view(line, here.netns, &found));
             }
         }
         views
     }
+
+    /// Those whose holder is wanted; `again`: also those that had none.
+    fn fresh(&self, lines: &[Line], again: bool) -> Vec<Line> {
+        let is_fresh = |line: &&Line| match self.known.get(&line.inode) {
+            None | Some(State::Unheld) => true,
+            Some(State::Nobody | State::Unreported) => again,
+            Some(State::Reported | State::Own) => false,
+        };
+        lines.iter().filter(is_fresh).copied().collect()
+    }
+}
+
+fn search(found: &Found, own: &HashSet<u64>, inode: u64) -> Search {
+    match found.holders.contains_key(&inode) {
+        true => Search::Held,
+        false if own.contains(&inode) => Search::Own,
+        false if !found.complete && found.likely().is_some() => Search::Likely,
+        false => Search::Unheld { complete: found.complete },
+    }
+}
+
+fn view(line: Line, netns: NetnsId, found: &Found) -> SnifferView {
+    let Line { inode, kind, protocol, .. } = line;
+    let holder = found.holders.get(&inode);
+    let owners = holder.map(|holder| holder.owners.iter().cloned().collect());
+    let owners = owners.unwrap_or_else(|| found.likely().into_iter().cloned().collect());
+    let command = holder.map(|holder| proc::command(holder.pid)).filter(|name| !name.is_empty());
+    SnifferView { netns, inode, kind, protocol, interface: None, owners, command }
 }
 
 /// A folder that shows the namespace's files.
@@ -223,6 +253,33 @@ mod tests {
             00:00000000 00000000     0        0 777 2 0000000000000000 0";
         assert_eq!(raw_line(raw), Some(Line { inode: 777, kind: SnifferKind::Raw, protocol: 58, index: 0 }));
         assert_eq!(packet_line("sk               RefCnt Type Proto  Iface R Rmem   User   Inode"), None);
+    }
+
+    #[test]
+    fn a_socket_is_nobodys_only_after_two_complete_searches() {
+        use State::{Nobody, Own, Reported, Unheld, Unreported};
+        let unheld = |complete| Search::Unheld { complete };
+        let table = [
+            // before, search, in the host's namespace → now
+            (None, Search::Held, false, Reported),
+            (None, Search::Own, true, Own),
+            (None, unheld(true), false, Unheld),
+            (None, Search::Likely, false, Unheld),
+            (Some(Unheld), Search::Held, true, Reported),
+            (Some(Unheld), unheld(true), false, Nobody),
+            (Some(Unheld), unheld(false), false, Unreported),
+            (Some(Unheld), Search::Likely, false, Reported),
+            (Some(Unheld), unheld(true), true, Unreported),
+            (Some(Unheld), Search::Likely, true, Unreported),
+            (Some(Nobody), unheld(false), false, Nobody),
+            (Some(Nobody), Search::Likely, false, Nobody),
+            (Some(Nobody), Search::Held, false, Reported),
+            (Some(Unreported), unheld(true), true, Unreported),
+            (Some(Unreported), Search::Held, true, Reported),
+        ];
+        for (before, search, is_host, now) in table {
+            assert_eq!(next(before, search, is_host), now, "{before:?} {search:?} {is_host}");
+        }
     }
 
     proptest! {
