@@ -25,25 +25,40 @@ pub use self::namespace::{EnterError, Netns};
 pub use self::veth::{VethFinder, VethRequest};
 use crate::input::{LinkEvent, Mac, ObservationPoint};
 
-/// The kernel did not tell.
+/// The kernel could not be asked, or not be understood.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// No list of interfaces.
-    #[error("cannot list the host's interfaces; check that this process may open sockets: {0}")]
-    Interfaces(#[from] nix::Error),
+    /// The kernel refused, or could not be asked.
+    #[error("cannot read {asked} from the kernel; check that this process may open netlink sockets: {source}")]
+    Netlink {
+        /// What was asked.
+        asked: &'static str,
+        /// Why not.
+        source: nix::Error,
+    },
     /// The kernel's answer makes no sense.
-    #[error("the kernel's list of links is not understood at byte {at}; report it with the kernel's version")]
+    #[error("cannot understand {asked} of the kernel at byte {at}; report it with the kernel's version")]
     Malformed {
+        /// What was asked.
+        asked: &'static str,
         /// Where in the answer.
         at: usize,
     },
-    /// More interfaces than are looked at.
-    #[error("more than {limit} interfaces on this host; name fewer of them for capture")]
+    /// The answer is longer than what is read.
+    #[error("{asked} is longer than the {limit} entries that are read")]
     TooMany {
+        /// What was asked.
+        asked: &'static str,
         /// The bound.
         limit: usize,
     },
+    /// This process cannot see itself.
+    #[error("cannot see the network namespace of this process; check that /proc is mounted for it: {0}")]
+    OwnNamespace(std::io::Error),
 }
+
+/// In words, what getifaddrs is asked.
+const ADDRESSES: &str = "the list of interfaces with their addresses";
 
 /// An interface of this host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,8 +101,7 @@ impl Interface {
 /// Looks closer: promiscuity and bridge of all, programs of those that are `observed`. Nothing is changed when the kernel does not
 /// tell. One list of links and one of queueing disciplines, whatever their number; see [`packet_programs`] for what is asked beyond that.
 pub fn examine(all: &mut [Interface], observed: impl Fn(&Interface) -> bool) -> Result<(), HostError> {
-    let links: BTreeMap<u32, links::HostLink> =
-        links::host_links()?.into_iter().map(|link| (link.index, link)).collect();
+    let links: BTreeMap<u32, links::Link> = links::host_links()?.into_iter().map(|link| (link.index, link)).collect();
     let hooks = packet_programs::hooks()?;
     for interface in all {
         let Some(link) = links.get(&interface.index).filter(|link| link.name == interface.name) else { continue };
@@ -104,10 +118,10 @@ pub fn examine(all: &mut [Interface], observed: impl Fn(&Interface) -> bool) -> 
 /// All interfaces, in order of name.
 pub fn interfaces() -> Result<Vec<Interface>, HostError> {
     let mut found = BTreeMap::new();
-    for entry in getifaddrs()? {
+    for entry in getifaddrs().map_err(|source| HostError::Netlink { asked: ADDRESSES, source })? {
         note(&mut found, &entry);
         if found.len() > links::MAX_LINKS {
-            return Err(HostError::TooMany { limit: links::MAX_LINKS });
+            return Err(HostError::TooMany { asked: ADDRESSES, limit: links::MAX_LINKS });
         }
     }
     let mut all: Vec<Interface> = found.into_values().collect();

@@ -13,15 +13,15 @@ mod message;
 mod socket;
 mod table;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use nix::errno::Errno;
 
 pub use self::message::{Connection, Tally, read};
-use self::socket::{Heard, Socket};
 pub use self::table::MAX_REMEMBERED;
 use self::table::Table;
 use super::HostError;
+use super::netlink::{Event, Netlink};
 use crate::input::{NatFact, NetnsId};
 use crate::time::Timestamp;
 
@@ -79,9 +79,12 @@ impl From<Errno> for ConntrackError {
 impl From<HostError> for ConntrackError {
     fn from(error: HostError) -> Self {
         match error {
-            HostError::Interfaces(error) => error.into(),
-            HostError::Malformed { at } => Self::Malformed { at },
-            HostError::TooMany { limit } => Self::Endless { answers: limit },
+            HostError::Netlink { source, .. } => source.into(),
+            HostError::Malformed { at, .. } => Self::Malformed { at },
+            HostError::TooMany { limit, .. } => Self::Endless { answers: limit },
+            HostError::OwnNamespace(error) => {
+                Self::Other(error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
+            }
         }
     }
 }
@@ -121,8 +124,8 @@ impl Counts {
 #[derive(Debug)]
 pub struct Watch {
     netns: Option<NetnsId>,
-    events: Socket,
-    questions: Socket,
+    events: Netlink,
+    requests: Netlink,
     table: Table,
     counts: Counts,
     /// Up to when everything is known; absent until there was a snapshot.
@@ -134,13 +137,13 @@ pub struct Watch {
 impl Watch {
     /// Subscribes, in the network namespace of the calling thread; `netns` names it in facts. `event_bytes` may wait in the kernel.
     pub fn open(netns: Option<NetnsId>, event_bytes: usize) -> Result<Self, ConntrackError> {
-        let events = Socket::subscribe(event_bytes)?;
-        let questions = Socket::open()?;
+        let events = socket::subscribe(event_bytes)?;
+        let requests = socket::open()?;
         if socket::events_are_off() {
             return Err(ConntrackError::NoEvents);
         }
         let (table, counts) = (Table::new(netns), Counts::default());
-        Ok(Self { netns, events, questions, table, counts, good: None, lost: None })
+        Ok(Self { netns, events, requests, table, counts, good: None, lost: None })
     }
 
     /// Can be read when there are events.
@@ -177,14 +180,14 @@ impl Watch {
         let Self { events, table, counts, .. } = self;
         let (mut fits, mut overruns, mut emptied) = (true, 0, false);
         for _ in 0..MAX_MESSAGES {
-            match events.hear(buffer)? {
-                Heard::Datagram(datagram) => {
+            match events.event(buffer)? {
+                Event::Datagram(datagram) => {
                     let tally = read(datagram, |connection| fits &= table.take(connection, out));
                     counts.tally.add(tally);
                 }
-                Heard::Overrun => overruns += 1,
-                Heard::Stranger => {}
-                Heard::Nothing => {
+                Event::Overrun => overruns += 1,
+                Event::Stranger => {}
+                Event::Nothing => {
                     emptied = true;
                     break;
                 }
@@ -201,11 +204,11 @@ impl Watch {
 
     /// Takes a snapshot of all connections; what waits as events is to be heard afterwards.
     pub fn snapshot(&mut self, at: Timestamp, buffer: &mut [u8], out: &mut Taker<'_>) -> Result<(), ConntrackError> {
-        let Self { questions, table, counts, .. } = self;
+        let Self { requests, table, counts, .. } = self;
         table.begin();
         let mut fits = true;
         let mut each = |connection: &Connection| fits &= table.see(connection, out);
-        counts.tally.add(questions.dump(buffer, &mut each)?);
+        counts.tally.add(socket::dump(requests, buffer, &mut each)?);
         fits &= table.sweep(out);
         let (before, lost) = (self.good, self.lost.take());
         match (before, lost) {

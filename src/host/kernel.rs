@@ -12,7 +12,6 @@ mod diag;
 mod interfaces;
 mod missed;
 mod namespaces;
-mod netlink;
 mod packet_sockets;
 mod proc;
 mod sampling;
@@ -26,6 +25,7 @@ use self::packet_sockets::PacketSockets;
 use self::sockets::{ScanContext, Sockets};
 use self::workloads::{MAX_WORKLOADS, Workloads};
 use super::HostError;
+use super::netlink::BUFFER;
 use crate::input::{Change, InventoryEvent, KernelFact, MissedKind, NetnsId, Roster, SocketView, WorkloadId};
 use crate::time::Timestamp;
 
@@ -62,7 +62,7 @@ impl Collector {
             sockets: Sockets::default(),
             packet_sockets: PacketSockets::default(),
             missed: Missed::default(),
-            buffer: vec![0; netlink::BUFFER],
+            buffer: vec![0; BUFFER],
         })
     }
 

@@ -54,6 +54,11 @@ impl Netns {
         Ok(Self { pid, file, id })
     }
 
+    /// This one, by whichever of these processes is still in it.
+    pub fn any_of(netns: NetnsId, pids: &[u32]) -> Option<Self> {
+        pids.iter().filter_map(|pid| Self::of(*pid).ok()).find(|door| door.id == netns)
+    }
+
     /// The one that this thread is in.
     pub fn own() -> io::Result<NetnsId> {
         std::fs::metadata("/proc/thread-self/ns/net").map(|found| NetnsId(found.ino()))

@@ -7,13 +7,17 @@
 
 use std::collections::BTreeMap;
 
+use nix::sys::socket::SockProtocol;
+
 use super::HostError;
-use super::netlink::{self, More, attributes, number};
+use super::netlink::{BUFFER, Message, Netlink, Query, attributes, number};
 
 const RTM_NEWQDISC: u16 = 36;
 const RTM_GETQDISC: u16 = 38;
 const RTM_NEWTFILTER: u16 = 44;
 const RTM_GETTFILTER: u16 = 46;
+const DISCIPLINES: Query = Query::new("the list of queueing disciplines", RTM_GETQDISC);
+const FILTERS: Query = Query::new("the list of traffic control filters", RTM_GETTFILTER);
 /// Length of `struct tcmsg`.
 const TCMSG: usize = 20;
 /// `TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)` and the same with `TC_H_MIN_EGRESS`.
@@ -36,11 +40,10 @@ pub(super) struct Hooks(BTreeMap<u32, Hook>);
 /// All of this network namespace.
 pub(super) fn hooks() -> Result<Hooks, HostError> {
     let mut hooks = Hooks::default();
-    netlink::dump(RTM_GETQDISC, &[0; TCMSG], |kind, body| {
-        if kind == RTM_NEWQDISC {
-            hooks.0.extend(hook(body));
+    open(&DISCIPLINES)?.dump(&DISCIPLINES, &[0; TCMSG], &mut vec![0; BUFFER], |message| {
+        if message.kind == RTM_NEWQDISC {
+            hooks.0.extend(hook(message.body));
         }
-        Ok(More::Yes)
     })?;
     Ok(hooks)
 }
@@ -48,7 +51,7 @@ pub(super) fn hooks() -> Result<Hooks, HostError> {
 fn hook(body: &[u8]) -> Option<(u32, Hook)> {
     const KIND: u16 = 1;
     let index = number(body, 4)?;
-    let (_, name) = attributes(body, TCMSG).find(|(kind, _)| *kind == KIND)?;
+    let (_, name) = attributes(body.get(TCMSG..)?).find(|(kind, _)| *kind == KIND)?;
     match name {
         b"ingress\0" => Some((index, Hook::Ingress)),
         b"clsact\0" => Some((index, Hook::Both)),
@@ -78,12 +81,12 @@ fn has_filter(index: u32, parent: u32) -> Result<bool, HostError> {
     let mut body = [0; TCMSG];
     body[4..8].copy_from_slice(&index.to_ne_bytes());
     body[12..16].copy_from_slice(&parent.to_ne_bytes());
-    let mut found = false;
-    netlink::dump(RTM_GETTFILTER, &body, |kind, _| {
-        found |= kind == RTM_NEWTFILTER;
-        Ok(if found { More::No } else { More::Yes })
-    })?;
-    Ok(found)
+    let is_filter = |message: &Message<'_>| message.kind == RTM_NEWTFILTER;
+    open(&FILTERS)?.has(&FILTERS, &body, is_filter)
+}
+
+fn open(query: &Query) -> Result<Netlink, HostError> {
+    Netlink::open(SockProtocol::NetlinkRoute, 0).map_err(|error| query.failed(error))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::links::{HostLink, host_links};
+use super::links::{Link, host_links};
 
 /// A container with thousands of routes is not worth reading further.
 const MAX_PROC: u64 = 256 * 1024;
@@ -27,7 +27,7 @@ pub struct VethRequest<'a> {
 /// Finds veths; keeps the last list of links, and reads it again only when that has no answer.
 #[derive(Debug, Default)]
 pub struct VethFinder {
-    links: Vec<HostLink>,
+    links: Vec<Link>,
 }
 
 impl VethFinder {
@@ -35,7 +35,7 @@ impl VethFinder {
     pub fn find(&mut self, pid: u32, wanted: &[VethRequest<'_>]) -> Vec<Option<String>> {
         let inside = Inside::read(pid);
         let indexes: Vec<Option<u32>> = wanted.iter().map(|request| inside.index_of(request.addresses)).collect();
-        let find = |links: &[HostLink]| -> Vec<Option<String>> {
+        let find = |links: &[Link]| -> Vec<Option<String>> {
             let each = indexes.iter().zip(wanted);
             each.map(|(index, request)| index.and_then(|index| peer_of(links, index, request.bridge))).collect()
         };
@@ -53,9 +53,9 @@ impl VethFinder {
 }
 
 /// The only link whose peer has this index, on this bridge if that is known.
-fn peer_of(links: &[HostLink], index: u32, bridge: Option<&str>) -> Option<String> {
+fn peer_of(links: &[Link], index: u32, bridge: Option<&str>) -> Option<String> {
     let master = bridge.and_then(|name| links.iter().find(|link| link.name == name)).map(|link| link.index);
-    let fits = |link: &&HostLink| {
+    let fits = |link: &&Link| {
         // A VLAN or macvlan names its parent as peer, but that is in this namespace, and it is on no bridge of Docker's.
         link.peer == Some(index) && link.master.is_some() && (master.is_none() || link.master == master)
     };
@@ -163,8 +163,8 @@ mod tests {
         inside
     }
 
-    fn link(index: u32, name: &str, peer: Option<u32>, master: Option<u32>) -> HostLink {
-        HostLink { index, name: name.to_owned(), peer, master, ..HostLink::default() }
+    fn link(index: u32, name: &str, peer: Option<u32>, master: Option<u32>) -> Link {
+        Link { index, name: name.to_owned(), peer, master, ..Link::default() }
     }
 
     #[test]

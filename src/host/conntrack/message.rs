@@ -6,8 +6,7 @@
 use std::net::IpAddr;
 
 use crate::decode::icmp_ports;
-use crate::host::HostError;
-use crate::host::netlink::{More, attributes, messages};
+use crate::host::netlink::{DONE, ERROR, Message, attributes, messages};
 use crate::input::{Endpoint, FiveTuple, Protocol};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW`: new connections, and those of a dump.
@@ -57,24 +56,26 @@ impl Tally {
 /// Reads one datagram of events; `each` sees the translated connections.
 pub fn read(datagram: &[u8], mut each: impl FnMut(&Connection)) -> Tally {
     let mut tally = Tally::default();
-    if answer(datagram, &mut tally, &mut each).is_err() {
-        tally.malformed += 1;
+    for message in messages(datagram) {
+        match message {
+            Ok(message) if message.kind == DONE => break,
+            Ok(message) if message.kind != ERROR => take(&message, &mut tally, &mut each),
+            Ok(_) | Err(_) => tally.malformed += 1,
+        }
     }
     tally
 }
 
-/// Reads one answer of a dump; whether others follow, or the kernel's refusal.
-pub(super) fn answer(answer: &[u8], tally: &mut Tally, each: &mut dyn FnMut(&Connection)) -> Result<More, HostError> {
-    messages(answer, &mut |kind, body| {
-        if matches!(kind, NEW | DELETE) {
-            tally.messages += 1;
-            match entry(body) {
-                Some(entry) => entry.translated(kind == DELETE).iter().for_each(&mut *each),
-                None => tally.malformed += 1,
-            }
-        }
-        Ok(More::Yes)
-    })
+/// Reads one message; `each` sees it if it is about a translated connection.
+pub(super) fn take(message: &Message<'_>, tally: &mut Tally, each: &mut dyn FnMut(&Connection)) {
+    if !matches!(message.kind, NEW | DELETE) {
+        return;
+    }
+    tally.messages += 1;
+    match entry(message.body) {
+        Some(entry) => entry.translated(message.kind == DELETE).iter().for_each(each),
+        None => tally.malformed += 1,
+    }
 }
 
 /// A connection, translated or not.
@@ -95,7 +96,7 @@ impl Entry {
 
 fn entry(body: &[u8]) -> Option<Entry> {
     let (mut orig, mut reply, mut zone) = (None, None, None);
-    for (kind, value) in attributes(body, FIXED) {
+    for (kind, value) in attributes(body.get(FIXED..)?) {
         match kind {
             TUPLE_ORIG => orig = Some(tuple(value)?),
             TUPLE_REPLY => reply = Some(tuple(value)?),
@@ -171,7 +172,7 @@ impl Tuple {
 
 fn tuple(value: &[u8]) -> Option<Tuple> {
     let (mut addresses, mut proto, mut zone) = (None, None, None);
-    for (kind, value) in attributes(value, 0) {
+    for (kind, value) in attributes(value) {
         match kind {
             TUPLE_IP => addresses = Some(ends(value)?),
             TUPLE_PROTO => proto = Some(protocol(value)?),
@@ -185,7 +186,7 @@ fn tuple(value: &[u8]) -> Option<Tuple> {
 
 fn ends(value: &[u8]) -> Option<(IpAddr, IpAddr)> {
     let (mut source, mut destination) = (None, None);
-    for (kind, value) in attributes(value, 0) {
+    for (kind, value) in attributes(value) {
         match kind {
             1 | 3 => source = Some(address(kind == 1, value)?),
             2 | 4 => destination = Some(address(kind == 2, value)?),
@@ -208,7 +209,7 @@ type Proto = (Protocol, (u16, u16), (u16, u8, u8));
 
 fn protocol(value: &[u8]) -> Option<Proto> {
     let (mut number, mut ports, mut icmp) = (None, (0, 0), (0, 0, 0));
-    for (kind, value) in attributes(value, 0) {
+    for (kind, value) in attributes(value) {
         match kind {
             1 => number = Some(byte(value)?),
             2 => ports.0 = be16(value)?,

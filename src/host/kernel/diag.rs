@@ -7,11 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::errno::Errno;
 
-use super::netlink::{Message, Netlink, attributes, long, number};
 use crate::host::HostError;
+use crate::host::netlink::{Message, Netlink, Query, attributes, long, number};
 use crate::input::{Endpoint, Protocol};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const SOCKETS: Query = Query::new("the list of sockets", SOCK_DIAG_BY_FAMILY);
 /// `inet_diag_req_v2`.
 const REQUEST: usize = 56;
 /// `inet_diag_msg`.
@@ -57,18 +58,20 @@ pub(super) fn dump(
                 let [a, b, c, d] = states.to_ne_bytes();
                 *start = [family, number, 0, 0, a, b, c, d];
             }
-            let answer = diag.dump(SOCK_DIAG_BY_FAMILY, &request, buffer, |message| {
+            let answer = diag.dump(&SOCKETS, &request, buffer, |message| {
                 if let Some(socket) = read(message, protocol) {
                     each(socket);
                 }
             });
             match answer {
-                Err(HostError::Interfaces(Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP)) => unknown += 1,
+                Err(HostError::Netlink { source: Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP, .. }) => {
+                    unknown += 1
+                }
                 answer => _ = answer?,
             }
         }
     }
-    if unknown < KINDS { Ok(unknown) } else { Err(HostError::Interfaces(Errno::EOPNOTSUPP)) }
+    if unknown < KINDS { Ok(unknown) } else { Err(SOCKETS.failed(Errno::EOPNOTSUPP)) }
 }
 
 /// The cookie of a socket that was destroyed, if it had been bound.
@@ -112,8 +115,8 @@ fn port(bytes: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::netlink::attribute;
     use super::*;
+    use crate::host::netlink::attribute;
 
     fn answer(family: u8, local: &[u8], remote: &[u8], remote_port: u16) -> Vec<u8> {
         let mut body = vec![0; ANSWER];

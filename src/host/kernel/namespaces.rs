@@ -7,20 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::SockProtocol;
 
 use super::interfaces;
 use super::missed::Missed;
-use super::netlink::Netlink;
-use super::proc;
 use super::workloads::Workloads;
-use crate::host::HostError;
+use crate::host::links::LINKS;
+use crate::host::netlink::{BUFFER, Netlink};
+use crate::host::{HostError, Netns};
 use crate::input::{InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, WorkloadId};
 use crate::time::Timestamp;
 
@@ -77,10 +74,9 @@ pub(super) struct Namespaces {
 impl Namespaces {
     /// The host's is the one of the calling thread.
     pub(super) fn new() -> Result<Self, HostError> {
-        let missing = || HostError::Interfaces(nix::Error::ENOENT);
-        let host = proc::own_netns().ok_or_else(missing)?;
-        let door = File::open("/proc/thread-self/ns/net").map_err(|_| missing())?;
-        let route = Netlink::open(SockProtocol::NetlinkRoute, GROUPS)?;
+        let host = Netns::own().map_err(HostError::OwnNamespace)?;
+        let door = File::open("/proc/thread-self/ns/net").map_err(HostError::OwnNamespace)?;
+        let route = Netlink::open(SockProtocol::NetlinkRoute, GROUPS).map_err(|error| LINKS.failed(error))?;
         Ok(Self { host, door, route, links: None, known: BTreeMap::new(), overflowed: BTreeSet::new() })
     }
 
@@ -191,7 +187,7 @@ impl Known {
         // The host's names are listed with a buffer of their own: this one is in use while they are asked for.
         let mut second = Vec::new();
         let host_name = |index| {
-            second.resize(super::netlink::BUFFER, 0);
+            second.resize(BUFFER, 0);
             name(index, &mut second)
         };
         match interfaces::list(route, host.as_raw_fd(), host_name, buffer) {
@@ -251,17 +247,8 @@ pub(super) fn open_in<T: Send>(
     pids: &[u32],
     open: impl FnOnce() -> Result<T, nix::Error> + Send,
 ) -> Result<T, nix::Error> {
-    let is_it = |file: &File| file.metadata().is_ok_and(|metadata| metadata.ino() == netns.0);
-    let mut doors = pids.iter().filter_map(|pid| File::open(proc::path(*pid, "ns/net")).ok());
-    let door = doors.find(is_it).ok_or(nix::Error::ESRCH)?;
-    let inside = || {
-        setns(&door, CloneFlags::CLONE_NEWNET)?;
-        open()
-    };
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, inside);
-        thread.map_err(|_| nix::Error::EAGAIN)?.join().unwrap_or(Err(nix::Error::EIO))
-    })
+    let door = Netns::any_of(netns, pids).ok_or(nix::Error::ESRCH)?;
+    door.call(open).map_err(|_| nix::Error::EPERM)?
 }
 
 #[cfg(test)]
@@ -272,7 +259,7 @@ mod tests {
     fn the_host_is_told_once_and_a_workload_in_it_makes_it_news() {
         let (mut workloads, mut missed, mut facts) = (Workloads::new(), Missed::default(), Vec::new());
         let mut namespaces = Namespaces::new().expect("the host's namespace");
-        let mut buffer = vec![0; super::super::netlink::BUFFER];
+        let mut buffer = vec![0; BUFFER];
         for _ in 0..2 {
             namespaces.settle(&workloads, &mut missed, &mut facts);
             namespaces.list(Timestamp::from_secs(1), &mut buffer, &mut missed, &mut facts);

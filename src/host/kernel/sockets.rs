@@ -14,13 +14,15 @@ use nix::sys::socket::SockProtocol;
 use super::diag::{self, DiagSocket};
 use super::missed::Missed;
 use super::namespaces::{Inhabitants, Namespaces, open_in};
-use super::netlink::Netlink;
 use super::proc;
 use super::socket_owners::{self, Found};
 use super::workloads::Workloads;
+use crate::host::netlink::Netlink;
 use crate::input::{KernelFact, MissedKind, NetnsId, SocketEvidence, SocketView, WorkloadId};
 use crate::time::Timestamp;
 
+/// What may wait of destroyed sockets until the next scan.
+const DESTROYED_BYTES: usize = 1024 * 1024;
 const MAX_SOCKETS: usize = 16_384;
 /// Messages of destroyed sockets taken at once.
 const MAX_DESTROYED: usize = 16_384;
@@ -133,7 +135,7 @@ impl Watched {
         let open = || {
             let destroyed = Netlink::open(SockProtocol::NetlinkSockDiag, diag::DESTROYED).ok();
             if let Some(destroyed) = &destroyed {
-                destroyed.enlarge();
+                destroyed.enlarge(DESTROYED_BYTES);
             }
             Ok((Netlink::open(SockProtocol::NetlinkSockDiag, 0)?, destroyed))
         };

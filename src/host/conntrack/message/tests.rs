@@ -162,20 +162,6 @@ fn a_cut_message_is_never_read_as_another() {
     }
 }
 
-#[test]
-fn an_answer_ends_with_done_or_the_kernels_refusal() {
-    let before = five(Protocol::TCP, ("10.0.0.2", 1), ("203.0.113.9", 2));
-    let reply = five(Protocol::TCP, ("203.0.113.9", 2), ("192.0.2.1", 1));
-    let sound = told(NEW, &before, &reply, &[]);
-    let mut tally = Tally::default();
-    let mut ask = |bytes: &[u8]| answer(bytes, &mut tally, &mut |_| {});
-    assert_eq!(ask(&sound).expect("more"), More::Yes);
-    assert_eq!(ask(&[&sound[..], &message(3, &[0; 4])].concat()).expect("the end"), More::No);
-    let refusal = message(2, &(-(nix::Error::EPERM as i32)).to_ne_bytes());
-    assert!(matches!(ask(&refusal), Err(HostError::Interfaces(nix::Error::EPERM))));
-    assert_eq!(tally.messages, 2);
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
