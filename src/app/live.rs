@@ -33,7 +33,8 @@ use crate::alert::Alert;
 use crate::config::{Config, InsideNamespaces};
 use crate::engine::Engine;
 use crate::input::{Fact, Input, RecordedFact};
-use crate::observe::live::now;
+use crate::observe::live::{self, now};
+use crate::path::LOSS_REPORTED_WITHIN;
 use crate::time::Timestamp;
 use host_capture::CapturePlan;
 pub(super) use host_capture::globs as interface_globs;
@@ -51,6 +52,12 @@ const QUEUE: usize = 1024;
 const DRAIN: Duration = Duration::from_secs(2);
 /// How often the engine looks at the clock when nothing comes.
 const TURN: Duration = Duration::from_millis(20);
+
+const _: () = {
+    let most = LOSS_REPORTED_WITHIN.as_millis();
+    assert!(live::LOSS_INTERVAL.as_millis() <= most, "a tap reports losses before absence counts");
+    assert!(conntrack::LOSS_INTERVAL.as_millis() <= most, "connection tracking reports losses before absence counts");
+};
 
 /// Runs until it is told to stop, and returns the summary.
 pub fn run_for_summary(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> {

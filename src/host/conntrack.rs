@@ -14,6 +14,7 @@ mod socket;
 mod table;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -31,8 +32,8 @@ pub const BUFFER: usize = 64 * 1024;
 pub const EVENT_BYTES: usize = 16 * 1024 * 1024;
 /// Messages taken at one look.
 const MAX_MESSAGES: usize = 16_384;
-/// While losses go on, they are told so often, in seconds.
-const REPEAT: u64 = 1;
+/// While losses go on, they are reported this often.
+pub const LOSS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why connection tracking cannot be heard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +133,8 @@ pub struct Watch {
     good: Option<Timestamp>,
     /// Something was lost since then, and when that was told last.
     lost: Option<Timestamp>,
+    /// More was lost after that report.
+    unreported: bool,
 }
 
 impl Watch {
@@ -143,7 +146,7 @@ impl Watch {
             return Err(ConntrackError::NoEvents);
         }
         let (table, counts) = (Table::new(netns), Counts::default());
-        Ok(Self { netns, events, requests, table, counts, good: None, lost: None })
+        Ok(Self { netns, events, requests, table, counts, good: None, lost: None, unreported: false })
     }
 
     /// Can be read when there are events.
@@ -194,8 +197,8 @@ impl Watch {
             }
         }
         counts.overruns += overruns;
-        if overruns > 0 || !fits {
-            self.tell_lost(at, overruns > 0, out);
+        if overruns > 0 || !fits || self.unreported {
+            self.tell_lost(at, overruns > 0 || self.unreported, out);
         } else if emptied && self.lost.is_none() && self.good.is_some() {
             self.good = self.good.max(Some(at));
         }
@@ -211,6 +214,7 @@ impl Watch {
         counts.tally.add(socket::dump(requests, buffer, &mut each)?);
         fits &= table.sweep(out);
         let (before, lost) = (self.good, self.lost.take());
+        self.unreported = false;
         match (before, lost) {
             // Nothing is told of the whole until everything was told.
             (None, _) if !fits || !out(NatFact::Watched { netns: self.netns }) => return Ok(()),
@@ -227,8 +231,10 @@ impl Watch {
     /// Whoever refused facts tells that itself. Of a namespace beside the host's nothing is told: no verdict rests on its being whole, and whoever
     /// is in it could make the host's look lossy.
     fn tell_lost(&mut self, at: Timestamp, by_kernel: bool, out: &mut Taker<'_>) {
-        let told = self.lost.is_some_and(|told| at.since(told).as_secs() < REPEAT && at >= told);
-        let Some(since) = self.good.filter(|_| by_kernel && !told && self.netns.is_none()) else {
+        let told = self.lost.is_some_and(|told| at.since(told) < LOSS_INTERVAL && at >= told);
+        let is_reported = by_kernel && self.netns.is_none();
+        self.unreported = is_reported && told;
+        let Some(since) = self.good.filter(|_| is_reported && !told) else {
             self.lost.get_or_insert(Timestamp::MIN);
             return;
         };

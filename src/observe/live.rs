@@ -12,7 +12,7 @@ mod ring;
 mod snap;
 mod tap;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bpf::AssemblyError;
 pub use capture_pool::{CapturePool, TapHandle};
@@ -21,6 +21,9 @@ pub use snap::{HEADER_BYTES, OTHER_BYTES, Snap};
 pub use tap::{Tap, TapBatch, TapError, TapOptions, TapSink};
 
 use crate::time::Timestamp;
+
+/// The longest time from a loss to its report.
+pub const LOSS_INTERVAL: Duration = tap::STATS_INTERVAL.saturating_add(crew::ROUND);
 
 /// The wall clock.
 #[allow(clippy::disallowed_methods, reason = "a live tap stamps ticks and losses with the time at which it looked")]

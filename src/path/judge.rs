@@ -15,7 +15,8 @@ use self::proof::Proof;
 use self::scope::{Destination, InScope};
 use super::trail::Trail;
 use super::{
-    Contract, Evidence, EvidenceKind, MissingHop, PathState, Service, Stage, Unobservable, Verdict, dns_detection,
+    Contract, Evidence, EvidenceKind, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable,
+    Verdict, dns_detection,
 };
 use crate::input::Workload;
 use crate::inventory::{Owner, Timeline};
@@ -82,6 +83,13 @@ pub struct GracePeriods {
     pub hop_ready: Duration,
     /// For an answer.
     pub answer: Duration,
+}
+
+impl GracePeriods {
+    /// After this time absence counts: the flow or its translation could have been seen, and what was lost meanwhile is reported.
+    pub fn absence(&self) -> Duration {
+        self.transit.max(LOSS_REPORTED_WITHIN)
+    }
 }
 
 /// What the contracts say now.

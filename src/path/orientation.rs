@@ -46,7 +46,13 @@ const FIRST_EPHEMERAL: u16 = 32_768;
 /// Below this, ports are those of well-known services: no client sends from there.
 const FIRST_UNPRIVILEGED: u16 = 1024;
 
-/// The directions in which a flow can be read. `warming_up`: the point has not been watched long enough to have seen the request.
+/// Whether the direction depends on whether the point was warming up: it rests on the absence of an earlier packet.
+pub fn rests_on_absence(record: &FlowRecord) -> bool {
+    orientations(record, true) != orientations(record, false)
+}
+
+/// The directions in which a flow can be read. `warming_up`: the point has not been watched long enough to have seen the request, or a loss of it
+/// may still be reported.
 pub fn orientations(record: &FlowRecord, warming_up: bool) -> Vec<Oriented> {
     let read = |forward, certain| Oriented {
         tuple: if forward { record.tuple } else { record.tuple.reversed() },

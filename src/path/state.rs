@@ -11,7 +11,7 @@ mod windows;
 pub use bindings::Bindings;
 pub use hops::{HopMemory, HopRecord};
 pub use legs::Legs;
-pub use losses::Losses;
+pub use losses::{LOSS_REPORTED_WITHIN, Losses};
 
 use crate::input::{FlowRecord, LinkEvent, ObservationPoint};
 use crate::time::Timestamp;

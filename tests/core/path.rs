@@ -176,6 +176,26 @@ fn a_connection_whose_start_was_missed_is_not_judged_by_its_ports() {
 }
 
 #[test]
+fn an_answer_whose_request_was_lost_accuses_nobody_although_the_loss_is_reported_late() {
+    for lost in [true, false] {
+        let mut world = world();
+        world.udp(1_000, 10, "172.20.0.20", 3128);
+        let mut record = world.record(10_000, Protocol::UDP, 10, "198.51.100.7", 50_000);
+        record.tuple.orig.port = 5_000;
+        world.event(10_000, FlowEventKind::Started, &record);
+        assert!(world.raised().is_empty(), "the request may have been lost");
+        if lost {
+            let point = Some(ObservationPoint::new("br-net"));
+            let loss = Loss { point, reason: LossReason::Kernel, count: 1, since: at(9_900) };
+            world.push(10_200, Fact::Recorded(RecordedFact::Loss(loss)));
+        }
+        world.tick(12_000);
+        assert_eq!(world.raised().is_empty(), lost, "{:?}", world.raised());
+        assert_eq!(world.count("egress", "unobservable"), u64::from(lost));
+    }
+}
+
+#[test]
 fn a_download_whose_start_was_missed_is_judged() {
     let mut world = world();
     let mut record = world.record(10_000, Protocol::TCP, 10, "198.51.100.7", 443);

@@ -18,8 +18,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use self::shared_namespaces::SharedNamespaces;
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
-use crate::host::Netns;
 use crate::host::conntrack::{BUFFER, Counts, EVENT_BYTES, Want, Watch};
+use crate::host::{self, Netns};
 use crate::input::{InventoryEvent, NatFact, NetnsId, RecordedFact};
 use crate::observe::live::now;
 use crate::serve::ConntrackCounters;
@@ -34,6 +34,8 @@ const TURN: Duration = Duration::from_millis(50);
 const GATHER: Duration = Duration::from_millis(5);
 /// After a refusal, before the next try.
 const RETRY: Duration = Duration::from_secs(10);
+/// The longest time from a loss to its report.
+pub(super) const LOSS_INTERVAL: Duration = host::conntrack::LOSS_INTERVAL.saturating_add(TURN).saturating_add(GATHER);
 /// Of the time, for snapshots: a fiftieth.
 const SHARE: u32 = 50;
 /// At least so long after a snapshot, before the next because events were lost …

@@ -20,7 +20,7 @@ use super::tap::{Closing, Group, RETIRE, TURN_PACKETS, Tap, TapSink};
 use crate::time::Timestamp;
 
 /// How often a thread looks at all its taps, whether packets came or not.
-const ROUND: Duration = Duration::from_millis(50);
+pub(super) const ROUND: Duration = Duration::from_millis(50);
 /// How long a thread pauses after a round with few packets: far less than a ring lasts.
 const PAUSE: Duration = Duration::from_millis(4);
 /// So many packets in a round are few.

@@ -30,8 +30,8 @@ pub(super) const TURN_PACKETS: usize = 512;
 const GROUP: usize = 64;
 /// Bytes after which a group is handed over before it is full.
 const GROUP_BYTES: usize = 64 << 10;
-/// How often the kernel's drop counters are read: a loss must be told before absence counts (`transit_grace`, half a second).
-const STATS_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the kernel's drop counters are read.
+pub(super) const STATS_INTERVAL: Duration = Duration::from_millis(200);
 /// How often counters are handed over when nothing happened to a flow.
 const TELL_INTERVAL: Duration = Duration::from_millis(200);
 

@@ -1,7 +1,7 @@
 //! What each kind of evidence says of a hop.
 //!
 //! Contract: a proof holds or fails only with something that was seen; what cannot be known says why. Absence counts after the grace time and only
-//! where nothing was lost. Design: the best answer of a hop's accepted kinds is the hop's, the best of a stage's hops is the stage's.
+//! where nothing was lost, since the loss itself is reported late. Design: the best answer of a hop's accepted kinds is the hop's, the best of a stage's hops is the stage's.
 
 mod link;
 mod relay;
@@ -245,7 +245,7 @@ impl Case<'_> {
         if bindings.missed(flow.at, self.trail.now) {
             return unknown("events of connection tracking were lost then".to_owned());
         }
-        if self.trail.may_wait && self.trail.now.since(flow.at) < self.context.grace.transit.min(TOLD_LATE) {
+        if self.trail.now.since(flow.at) < self.context.grace.absence() {
             return Some(Proof::Wait);
         }
         if self.trail.answered && self.is_on_host(hop) && !self.left_host() {
@@ -303,9 +303,6 @@ impl Case<'_> {
         }
     }
 }
-
-/// A binding is told so soon after its first packet.
-const TOLD_LATE: std::time::Duration = std::time::Duration::from_millis(150);
 
 fn best(proofs: impl Iterator<Item = Proof>) -> Proof {
     // The first of equals, so the order of the file decides.

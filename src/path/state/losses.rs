@@ -1,15 +1,19 @@
 //! Windows in which something was not seen, so that absence proves nothing.
 //!
 //! Contract: a loss at a point, or everywhere, is a window; so is the time in which a point was down. A point counts as observed from the time
-//! at which it was told up, or showed its first flow. Limits: [`super::windows`]'s; [`MAX_POINTS`] points, beyond which all count as new.
+//! at which it was told up, or showed its first flow. A source reports a loss within [`LOSS_REPORTED_WITHIN`]; until then, absence proves nothing.
+//! Limits: [`super::windows`]'s; [`MAX_POINTS`] points, beyond which all count as new.
 //! A flow that was evicted early was seen, so a full flow table is no loss here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::windows::Windows;
 use crate::input::{LinkEvent, Loss, LossReason, ObservationPoint};
 use crate::time::Timestamp;
 
+/// A source of observations reports what it lost within this time after the loss. Each live source holds its own interval to it.
+pub const LOSS_REPORTED_WITHIN: Duration = Duration::from_millis(300);
 /// One a running container, and the bridges.
 const MAX_POINTS: usize = 32_768;
 

@@ -13,13 +13,11 @@ use crate::inventory::{AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
 use crate::path::source::{self, is_unsettled, responder_of, source_of};
 use crate::path::trail::{self, Trail};
-use crate::path::{Oriented, Service, Verdict, dns_detection, orientations};
+use crate::path::{LOSS_REPORTED_WITHIN, Oriented, Service, Verdict, dns_detection, orientations, rests_on_absence};
 use crate::time::Timestamp;
 
 /// For so long after its first packet, and after a loss, a point may see answers whose request it missed.
 const WARM_UP: Duration = Duration::from_secs(5);
-/// A binding is told so soon after its first packet.
-const TOLD_LATE: Duration = Duration::from_millis(150);
 /// A relay connects to its target within so long.
 const RELAYED: Duration = Duration::from_secs(2);
 /// What is left of a connection is no more packets than this.
@@ -58,7 +56,8 @@ impl Tracker {
         let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
         let look = Look { now, deadline, waited: waited(self.longest(context)) };
         let Some(reading) = self.read(context, tracked, observed, binding, look) else { return };
-        if self.is_worth_waiting(tracked, &observed.record, &reading, &waited) {
+        let asks = waited(LOSS_REPORTED_WITHIN) || binding.is_some() || !rests_on_absence(&observed.record);
+        if !asks || self.is_worth_waiting(tracked, &observed.record, &reading, &waited) {
             return;
         }
         let judged = judged_flow(context, tracked, observed, reading, now);
@@ -132,7 +131,7 @@ impl Tracker {
         let record = &observed.record;
         let settled = deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
         let mut likeliest = None;
-        for oriented in self.readings(context, record, binding) {
+        for oriented in self.readings(context, record, binding, now) {
             let source = self.asked_by(context, observed, &oriented, binding);
             if !settled && is_unsettled(context.timeline, &source, &oriented) {
                 return None;
@@ -160,10 +159,17 @@ impl Tracker {
     }
 
     /// The directions in which a flow can be read; connection tracking knows the one.
-    fn readings(&self, context: JudgeContext<'_>, record: &FlowRecord, binding: Option<&NatBinding>) -> Vec<Oriented> {
+    fn readings(
+        &self,
+        context: JudgeContext<'_>,
+        record: &FlowRecord,
+        binding: Option<&NatBinding>,
+        now: Timestamp,
+    ) -> Vec<Oriented> {
         let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
         let losses = &context.path.losses;
         let warming_up = record.start < watched_since.plus(WARM_UP)
+            || now.since(record.start) < LOSS_REPORTED_WITHIN
             || losses.overlap(&record.point, record.start.minus(WARM_UP), record.start);
         if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record) {
             return vec![reversed];
@@ -261,10 +267,10 @@ impl Tracker {
         let waits = self.waiting.contains(&id);
         let Some(tracked) = self.keys.get(&id).filter(|_| waits).and_then(|key| self.flows.get(key)) else { return };
         let graces = [
-            TOLD_LATE,
+            LOSS_REPORTED_WITHIN,
             self.limits.answer_grace,
             self.limits.attribution_grace,
-            context.grace.transit,
+            context.grace.absence(),
             self.longest(context),
         ];
         let deadlines = graces.iter().map(|grace| tracked.start.plus(*grace));
@@ -275,7 +281,7 @@ impl Tracker {
 
     /// The longest that evidence is waited for.
     fn longest(&self, context: JudgeContext<'_>) -> Duration {
-        if self.relays { context.grace.transit.max(RELAYED) } else { context.grace.transit }
+        if self.relays { context.grace.absence().max(RELAYED) } else { context.grace.absence() }
     }
 }
 

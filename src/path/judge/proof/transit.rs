@@ -37,7 +37,7 @@ impl Case<'_> {
             let text = format!("it was seen at more points than are remembered, perhaps at the hop {}", hop.name);
             return unknown(Unobservable::CaptureLoss, text);
         }
-        if now.since(start) < self.context.grace.transit {
+        if now.since(start) < self.context.grace.absence() {
             return Proof::Wait;
         }
         if self.may_be_translated(&points) {
