@@ -23,7 +23,7 @@ pub use tap::{Tap, TapBatch, TapError, TapOptions, TapSink};
 use crate::time::Timestamp;
 
 /// The longest time from a loss to its report.
-pub const LOSS_INTERVAL: Duration = tap::STATS_INTERVAL.saturating_add(crew::ROUND);
+pub const LOSS_INTERVAL: Duration = tap::STATS_INTERVAL.saturating_add(capture_pool::ROUND);
 
 /// The wall clock.
 #[allow(clippy::disallowed_methods, reason = "a live tap stamps ticks and losses with the time at which it looked")]
