@@ -24,8 +24,8 @@ use self::events::{Act, Notice};
 use self::proto::Envelope;
 use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
 use crate::inventory::reader::clock::now;
+use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, TIMEOUT, socket_path};
-use crate::inventory::reader::ledger::{Ledger, Seen};
 use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
 
 /// The usual place of the socket.
@@ -77,14 +77,14 @@ impl ContainerdOptions {
 pub struct ContainerdReader {
     options: ContainerdOptions,
     counters: Arc<ReaderCounters>,
-    ledger: Ledger,
+    states: ContainerStates,
 }
 
 impl ContainerdReader {
     /// A reader; nothing is opened yet.
     pub fn new(options: ContainerdOptions) -> Self {
         let counters: Arc<ReaderCounters> = Arc::default();
-        Self { options, ledger: Ledger::new(counters.clone()), counters }
+        Self { options, states: ContainerStates::new(counters.clone()), counters }
     }
 
     /// What it did and missed; stays valid while [`Self::run`] owns the reader.
@@ -97,8 +97,8 @@ impl ContainerdReader {
         let path = socket_path(&self.options.address)?;
         let (mut client, _) = Client::connect(&path, &self.options, &self.counters, None).await?;
         let all = client.everything(|namespace| self.options.wants(namespace)).await?;
-        let running = all.into_iter().filter(Seen::runs).collect();
-        Ok(Ledger::new(self.counters.clone()).whole(running, now(), true))
+        let running = all.into_iter().filter(ObservedContainer::runs).collect();
+        Ok(ContainerStates::new(self.counters.clone()).apply_list(running, now(), true))
     }
 
     /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
@@ -121,8 +121,8 @@ impl ContainerdReader {
             emit(InventoryEvent::Connected { runtime: options.runtime.clone() });
         }
         let running: Vec<WorkloadId> =
-            all.iter().filter(|seen| seen.runs()).map(|seen| seen.workload.id.clone()).collect();
-        self.ledger.whole(all, at, again).into_iter().for_each(&mut *emit);
+            all.iter().filter(|observed| observed.runs()).map(|observed| observed.workload.id.clone()).collect();
+        self.states.apply_list(all, at, again).into_iter().for_each(&mut *emit);
         emit(InventoryEvent::Reconciled { runtime: self.options.runtime.clone(), running });
         self.counters.reconciles.add(1);
         Ok(())
@@ -171,15 +171,15 @@ impl ContainerdReader {
         let id = workload_id(&notice.namespace, &notice.container);
         let events = match notice.act {
             Act::Prepared => {
-                self.ledger.prepared(&id, notice.at);
+                self.states.prepared(&id, notice.at);
                 Vec::new()
             }
-            Act::Ended => self.ledger.ended(&id, notice.at),
-            Act::Gone => self.ledger.gone(&id, notice.at),
+            Act::Ended => self.states.ended(&id, notice.at),
+            Act::Gone => self.states.gone(&id, notice.at),
             Act::Started | Act::Changed => {
-                match client.look(&notice.namespace, &notice.container, &self.ledger).await? {
-                    Some(seen) => self.ledger.see(seen, notice.at),
-                    None if notice.act == Act::Started => self.ledger.started_unseen(&id, notice.at),
+                match client.look(&notice.namespace, &notice.container, &self.states).await? {
+                    Some(observed) => self.states.observe(observed, notice.at),
+                    None if notice.act == Act::Started => self.states.started_unseen(&id, notice.at),
                     None => Vec::new(),
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! Contract: after `Connected` everything is told up to `Reconciled`, and from then on as it happens; a runtime that cannot
 //! be heard is told once, with the reason, and asked again until it answers. Only read calls. Limits: `runtime.v1` over a unix socket; one
-//! without an event stream (containerd before 1.7) is asked every second, so that what was removed in between is not seen.
+//! without an event stream (containerd before 1.7) is asked every second, so that what was removed in between is not observed.
 //! Design: an event only says that it is time to read the lists, which say the rest; where the same socket also answers as
 //! containerd, its own events do so too, and date the end of a sandbox, which the interface does not tell.
 
@@ -22,8 +22,8 @@ use self::client::Client;
 use self::wake::{Wake, Waker};
 use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
 use crate::inventory::reader::clock::now;
+use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{TIMEOUT, socket_path};
-use crate::inventory::reader::ledger::{Ledger, Seen};
 use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
 use crate::time::Timestamp;
 
@@ -66,7 +66,7 @@ impl Default for CriOptions {
 pub struct CriReader {
     options: CriOptions,
     counters: Arc<ReaderCounters>,
-    ledger: Ledger,
+    states: ContainerStates,
     /// When what ended, as events said.
     ends: BTreeMap<WorkloadId, Timestamp>,
     /// What ran in the last list.
@@ -77,8 +77,8 @@ impl CriReader {
     /// A reader; nothing is opened yet.
     pub fn new(options: CriOptions) -> Self {
         let counters: Arc<ReaderCounters> = Arc::default();
-        let ledger = Ledger::new(counters.clone());
-        Self { options, counters, ledger, ends: BTreeMap::new(), running: Vec::new() }
+        let states = ContainerStates::new(counters.clone());
+        Self { options, counters, states, ends: BTreeMap::new(), running: Vec::new() }
     }
 
     /// What it did and missed; stays valid while [`Self::run`] owns the reader.
@@ -90,8 +90,8 @@ impl CriReader {
     pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
         let path = socket_path(&self.options.endpoint)?;
         let mut client = Client::connect(&path, &self.options, &self.counters).await?;
-        let running = client.everything().await?.into_iter().filter(Seen::runs).collect();
-        Ok(Ledger::new(self.counters.clone()).whole(running, now(), true))
+        let running = client.everything().await?.into_iter().filter(ObservedContainer::runs).collect();
+        Ok(ContainerStates::new(self.counters.clone()).apply_list(running, now(), true))
     }
 
     /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
@@ -108,21 +108,21 @@ impl CriReader {
     ) -> Result<(), ReaderError> {
         let at = now();
         let mut all = client.everything().await?;
-        for seen in &mut all {
-            let heard = self.ends.get(&seen.workload.id).copied();
-            seen.ended = seen.ended.or(heard.filter(|_| !seen.runs()));
+        for observed in &mut all {
+            let heard = self.ends.get(&observed.workload.id).copied();
+            observed.ended = observed.ended.or(heard.filter(|_| !observed.runs()));
         }
         if told == Told::Again {
             emit(InventoryEvent::Connected { runtime: self.options.runtime.clone() });
         }
         let mut running: Vec<WorkloadId> =
-            all.iter().filter(|seen| seen.runs()).map(|seen| seen.workload.id.clone()).collect();
+            all.iter().filter(|observed| observed.runs()).map(|observed| observed.workload.id.clone()).collect();
         running.sort();
-        self.ledger.whole(all, at, told == Told::Again).into_iter().for_each(&mut *emit);
+        self.states.apply_list(all, at, told == Told::Again).into_iter().for_each(&mut *emit);
         let gone = self.running.iter().filter(|id| running.binary_search(id).is_err());
         for id in gone {
             let until = self.ends.remove(id).unwrap_or(at);
-            self.ledger.ended(id, until).into_iter().for_each(&mut *emit);
+            self.states.ended(id, until).into_iter().for_each(&mut *emit);
         }
         self.running.clone_from(&running);
         if told != Told::News {
@@ -142,7 +142,7 @@ impl CriReader {
         loop {
             let told = match waker.next().await {
                 Wake::Ended { id, at } => {
-                    self.ledger.ended(&id, at).into_iter().for_each(&mut *emit);
+                    self.states.ended(&id, at).into_iter().for_each(&mut *emit);
                     if self.ends.len() >= MAX_ENDS {
                         self.ends.pop_first();
                     }
@@ -150,7 +150,7 @@ impl CriReader {
                     Told::News
                 }
                 Wake::Prepared { id, at } => {
-                    self.ledger.prepared(&id, at);
+                    self.states.prepared(&id, at);
                     Told::News
                 }
                 Wake::News => Told::News,

@@ -1,16 +1,16 @@
-//! What the readers share: counters and the clock; those over gRPC (containerd, CRI) also the connection, its loop, and the ledger of
+//! What the readers share: counters and the clock; those over gRPC (containerd, CRI) also the connection, its loop, and the states of
 //! what was told.
 //!
 //! Contract: a reader tells `Connected`, then everything, then `Reconciled`, then what happens; a cut is told once, with
 //! the reason, and the runtime asked again until it answers. Only read calls. Limits: see [`bounds`] and [`grpc`].
-//! Design: [`ledger`] holds no socket, so that every order of events can be tested.
+//! Design: [`container_states`] holds no socket, so that every order of events can be tested.
 
 pub(super) mod bounds;
 pub(super) mod clock;
+pub(super) mod container_states;
 mod counters;
 mod error;
 pub(super) mod grpc;
-pub(super) mod ledger;
 pub(super) mod proto;
 
 use std::time::Duration;

@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use super::ContainerdOptions;
-use super::convert::{seen, workload_id};
+use super::convert::{observed, workload_id};
 use super::events::subscription;
 use super::proto::{self, Container, Envelope, Held, Image, ImageAnswer, Named, Namespace, Process, Task, Version};
 use crate::input::{RuntimeName, WorkloadId};
 use crate::inventory::reader::clock::started;
+use crate::inventory::reader::container_states::{ContainerStates, MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, Grpc};
-use crate::inventory::reader::ledger::{Ledger, MAX_KNOWN, Seen};
 use crate::inventory::reader::proto::{Empty, Items, item};
 use crate::inventory::reader::{ReaderCounters, ReaderError};
 
@@ -54,7 +54,10 @@ impl Client {
     }
 
     /// Everything in the namespaces that are wanted, ended tasks included.
-    pub(super) async fn everything(&mut self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Seen>, ReaderError> {
+    pub(super) async fn everything(
+        &mut self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<ObservedContainer>, ReaderError> {
         let listed: Result<Items, Status> = self.grpc.call(proto::NAMESPACES, None, Empty {}).await;
         let listed = listed.map_err(|status| ReaderError::request("the list of namespaces", &status))?;
         let namespaces: Vec<Namespace> = listed.read(MAX_NAMESPACES, &self.counters);
@@ -65,7 +68,7 @@ impl Client {
         Ok(all)
     }
 
-    async fn namespace(&mut self, name: &str) -> Result<Vec<Seen>, ReaderError> {
+    async fn namespace(&mut self, name: &str) -> Result<Vec<ObservedContainer>, ReaderError> {
         let tasks: Result<Items, Status> = self.grpc.call(proto::TASKS, Some(name), Empty {}).await;
         let tasks = tasks.map_err(|status| ReaderError::request("the list of tasks", &status))?;
         let tasks: Vec<Process> = tasks.read(MAX_KNOWN, &self.counters);
@@ -84,7 +87,12 @@ impl Client {
     }
 
     /// One container; `None` when it is gone.
-    pub(super) async fn look(&mut self, name: &str, id: &str, ledger: &Ledger) -> Result<Option<Seen>, ReaderError> {
+    pub(super) async fn look(
+        &mut self,
+        name: &str,
+        id: &str,
+        states: &ContainerStates,
+    ) -> Result<Option<ObservedContainer>, ReaderError> {
         let asked = || Named { name: id.to_owned() };
         let failed = |status: Status| ReaderError::request("what a container is", &status);
         let answer: Option<Held> =
@@ -95,7 +103,7 @@ impl Client {
         };
         let task: Option<Task> = found(self.grpc.call(proto::TASK, Some(name), asked()).await).map_err(failed)?;
         let task = task.and_then(|task| task.process);
-        let owner_of = |pid: u32| ledger.by_pid(pid).cloned();
+        let owner_of = |pid: u32| states.by_pid(pid).cloned();
         Ok(Some(self.completed(name, &container, task.as_ref(), owner_of).await))
     }
 
@@ -105,13 +113,13 @@ impl Client {
         container: &Container,
         task: Option<&Process>,
         owner_of: impl Fn(u32) -> Option<WorkloadId>,
-    ) -> Seen {
-        let mut seen = seen(&self.runtime, name, container, task, owner_of, &self.counters);
+    ) -> ObservedContainer {
+        let mut observed = observed(&self.runtime, name, container, task, owner_of, &self.counters);
         // The first process is the container's own only if it is not older than the container.
-        let began = seen.workload.pid.and_then(started).max(seen.workload.since);
-        seen.workload.since = began.or(seen.workload.since);
-        seen.workload.image_digest = self.digest(name, &seen.workload.image).await;
-        seen
+        let began = observed.workload.pid.and_then(started).max(observed.workload.since);
+        observed.workload.since = began.or(observed.workload.since);
+        observed.workload.image_digest = self.digest(name, &observed.workload.image).await;
+        observed
     }
 
     /// The digest of an image's manifest, or of its index.

@@ -12,7 +12,7 @@ use super::proto::{Container, Process, status};
 use crate::input::{NetworkMode, Pod, RuntimeName, Workload, WorkloadId, WorkloadState};
 use crate::inventory::reader::ReaderCounters;
 use crate::inventory::reader::bounds::{labels, text};
-use crate::inventory::reader::ledger::Seen;
+use crate::inventory::reader::container_states::ObservedContainer;
 use crate::inventory::reader::proto::Time;
 
 /// A container's own name in nerdctl.
@@ -28,14 +28,14 @@ pub(super) fn workload_id(namespace: &str, id: &str) -> WorkloadId {
 }
 
 /// A container with its task, if it has one. `owner_of` knows whose first process a pid is.
-pub(super) fn seen(
+pub(super) fn observed(
     runtime: &RuntimeName,
     namespace: &str,
     container: &Container,
     task: Option<&Process>,
     owner_of: impl Fn(u32) -> Option<WorkloadId>,
     counters: &ReaderCounters,
-) -> Seen {
+) -> ObservedContainer {
     let id = workload_id(namespace, &container.id);
     let labels = labels(&container.labels, counters);
     let name = labels.get(NAME).cloned().unwrap_or_else(|| text(container.id.as_bytes(), counters));
@@ -58,7 +58,7 @@ pub(super) fn seen(
         since: container.created_at.and_then(Time::at),
         id,
     };
-    Seen { workload, ended: task.filter(|_| !runs).and_then(|task| task.exited_at).and_then(Time::at) }
+    ObservedContainer { workload, ended: task.filter(|_| !runs).and_then(|task| task.exited_at).and_then(Time::at) }
 }
 
 /// A status that is not known is one of a task that exists: it runs.

@@ -2,7 +2,7 @@
 //!
 //! Contract: each answer comes within the time of [`crate::inventory::reader::grpc`] or counts as failed. Limits: [`MAX_KNOWN`] pods and
 //! containers each. Design: the lists are short and asked often; a status, which is long, is asked once for each state that a
-//! pod or container is seen in.
+//! pod or container is observed in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,8 +16,8 @@ use super::convert;
 use super::proto::{self, ContainerItem, READY, SandboxItem, StatusRequest, Version, VersionRequest};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{NetworkMode, RuntimeName, Workload};
+use crate::inventory::reader::container_states::{MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::Grpc;
-use crate::inventory::reader::ledger::{MAX_KNOWN, Seen};
 use crate::inventory::reader::proto::{Empty, Items};
 use crate::inventory::reader::{ReaderCounters, ReaderError};
 
@@ -28,8 +28,8 @@ const KUBELET: &str = "0.1.0";
 pub(super) struct Client {
     pub(super) grpc: Grpc,
     runtime: RuntimeName,
-    /// What was seen in which state.
-    known: BTreeMap<String, (i32, Seen)>,
+    /// What was observed in which state.
+    known: BTreeMap<String, (i32, ObservedContainer)>,
     veths: Mutex<VethFinder>,
     counters: Arc<ReaderCounters>,
 }
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// All pods and containers, the ended ones that the runtime still has included; pods come first.
-    pub(super) async fn everything(&mut self) -> Result<Vec<Seen>, ReaderError> {
+    pub(super) async fn everything(&mut self) -> Result<Vec<ObservedContainer>, ReaderError> {
         let pods: Vec<SandboxItem> = self.list(proto::SANDBOXES, "the list of pods").await?;
         let containers: Vec<ContainerItem> = self.list(proto::CONTAINERS, "the list of containers").await?;
         let mut all = Vec::new();
@@ -73,38 +73,39 @@ impl Client {
         Ok(answer.map_err(|status| ReaderError::request(what, &status))?.read(MAX_KNOWN, &self.counters))
     }
 
-    async fn pod(&mut self, item: &SandboxItem) -> Result<Option<Seen>, ReaderError> {
-        let complete = |seen: &Seen| {
-            let addressed = seen.workload.network_mode != NetworkMode::Own || !seen.workload.attachments.is_empty();
-            item.state != READY || (addressed && seen.workload.pid.is_some())
+    async fn pod(&mut self, item: &SandboxItem) -> Result<Option<ObservedContainer>, ReaderError> {
+        let complete = |observed: &ObservedContainer| {
+            let addressed =
+                observed.workload.network_mode != NetworkMode::Own || !observed.workload.attachments.is_empty();
+            item.state != READY || (addressed && observed.workload.pid.is_some())
         };
-        if let Some((state, seen)) = self.known.get(&item.id)
+        if let Some((state, observed)) = self.known.get(&item.id)
             && *state == item.state
-            && complete(seen)
+            && complete(observed)
         {
-            return Ok(Some(seen.clone()));
+            return Ok(Some(observed.clone()));
         }
         let answer = self.status(proto::SANDBOX, &item.id).await?;
-        let before = self.known.get(&item.id).map(|(_, seen)| seen.clone());
-        let seen = answer.and_then(|answer| convert::sandbox(&self.runtime, answer, &self.counters));
-        let Some(mut seen) = seen else { return Ok(None) };
-        if let Some(before) = before.filter(|_| seen.workload.attachments.is_empty()) {
+        let before = self.known.get(&item.id).map(|(_, observed)| observed.clone());
+        let observed = answer.and_then(|answer| convert::sandbox(&self.runtime, answer, &self.counters));
+        let Some(mut observed) = observed else { return Ok(None) };
+        if let Some(before) = before.filter(|_| observed.workload.attachments.is_empty()) {
             // A pod that has ended no longer says what it had.
-            seen.workload.attachments = before.workload.attachments;
+            observed.workload.attachments = before.workload.attachments;
         }
-        self.find_veths(&mut seen.workload);
-        Ok(Some(self.note(item.state, seen)))
+        self.find_veths(&mut observed.workload);
+        Ok(Some(self.note(item.state, observed)))
     }
 
-    async fn container(&mut self, item: &ContainerItem) -> Result<Option<Seen>, ReaderError> {
-        if let Some((_, seen)) = self.known.get(&item.id).filter(|(state, _)| *state == item.state) {
-            return Ok(Some(seen.clone()));
+    async fn container(&mut self, item: &ContainerItem) -> Result<Option<ObservedContainer>, ReaderError> {
+        if let Some((_, observed)) = self.known.get(&item.id).filter(|(state, _)| *state == item.state) {
+            return Ok(Some(observed.clone()));
         }
         let answer = self.status(proto::CONTAINER, &item.id).await?;
-        let owner = self.known.get(&item.sandbox).map(|(_, seen)| &seen.workload);
-        let seen =
+        let owner = self.known.get(&item.sandbox).map(|(_, observed)| &observed.workload);
+        let observed =
             answer.and_then(|answer| convert::container(&self.runtime, answer, &item.sandbox, owner, &self.counters));
-        Ok(seen.map(|seen| self.note(item.state, seen)))
+        Ok(observed.map(|observed| self.note(item.state, observed)))
     }
 
     /// One status; `None` when the subject is gone.
@@ -122,9 +123,9 @@ impl Client {
         }
     }
 
-    fn note(&mut self, state: i32, seen: Seen) -> Seen {
-        self.known.insert(seen.workload.id.to_string(), (state, seen.clone()));
-        seen
+    fn note(&mut self, state: i32, observed: ObservedContainer) -> ObservedContainer {
+        self.known.insert(observed.workload.id.to_string(), (state, observed.clone()));
+        observed
     }
 
     /// Best effort: names the host-side veth of the pod.

@@ -13,7 +13,7 @@ use super::proto::{ContainerAnswer, NODE, READY, SandboxAnswer, SandboxStatus, s
 use crate::input::{Attachment, Mac, NetworkMode, Pod, RuntimeName, Workload, WorkloadId, WorkloadState};
 use crate::inventory::reader::ReaderCounters;
 use crate::inventory::reader::bounds::{labels, text};
-use crate::inventory::reader::ledger::Seen;
+use crate::inventory::reader::container_states::ObservedContainer;
 use crate::inventory::reader::proto::{Entry, value};
 use crate::time::Timestamp;
 
@@ -23,7 +23,11 @@ const NETWORK: &str = "pod";
 const MAX_ADDRESSES: usize = 64;
 
 /// A pod's sandbox.
-pub(super) fn sandbox(runtime: &RuntimeName, answer: SandboxAnswer, counters: &ReaderCounters) -> Option<Seen> {
+pub(super) fn sandbox(
+    runtime: &RuntimeName,
+    answer: SandboxAnswer,
+    counters: &ReaderCounters,
+) -> Option<ObservedContainer> {
     let status = answer.status?;
     let info = Info::read(&answer.info, counters);
     let metadata = status.metadata.clone().unwrap_or_default();
@@ -50,7 +54,7 @@ pub(super) fn sandbox(runtime: &RuntimeName, answer: SandboxAnswer, counters: &R
         state: if runs { WorkloadState::Running } else { WorkloadState::Exited },
         since: moment(status.created_at),
     };
-    Some(Seen { workload, ended: None })
+    Some(ObservedContainer { workload, ended: None })
 }
 
 /// A container in the pod with this sandbox.
@@ -60,7 +64,7 @@ pub(super) fn container(
     owner: &str,
     sandbox: Option<&Workload>,
     counters: &ReaderCounters,
-) -> Option<Seen> {
+) -> Option<ObservedContainer> {
     let status = answer.status?;
     let info = Info::read(&answer.info, counters);
     let state = match status.state {
@@ -87,7 +91,7 @@ pub(super) fn container(
         state,
         since: moment(status.started_at).or_else(|| moment(status.created_at)),
     };
-    Some(Seen { workload, ended: moment(status.finished_at).filter(|_| state == WorkloadState::Exited) })
+    Some(ObservedContainer { workload, ended: moment(status.finished_at).filter(|_| state == WorkloadState::Exited) })
 }
 
 /// Nanoseconds since the epoch; zero is "not yet".

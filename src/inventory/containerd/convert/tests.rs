@@ -14,11 +14,11 @@ fn container(id: &str, labels: &[(&str, &str)], spec: &str) -> Container {
     }
 }
 
-fn read(container: &Container, task: Option<&Process>) -> (Seen, u64) {
+fn read(container: &Container, task: Option<&Process>) -> (ObservedContainer, u64) {
     let counters = ReaderCounters::default();
     let owner_of = |pid| (pid == 77).then(|| WorkloadId::new("default/other"));
-    let seen = seen(&"containerd".into(), "default", container, task, owner_of, &counters);
-    (seen, counters.unreadable())
+    let observed = observed(&"containerd".into(), "default", container, task, owner_of, &counters);
+    (observed, counters.unreadable())
 }
 
 fn mode(namespaces: &str) -> NetworkMode {
@@ -66,8 +66,8 @@ fn a_task_gives_pid_state_and_end() {
         |status| Process { pid: 9, status, exited_at: Some(Time { seconds: 8, nanos: 0 }), ..Process::default() };
     let container = container("web", &[], "{}");
     let of = |status| {
-        let (seen, _) = read(&container, Some(&task(status)));
-        (seen.workload.state, seen.workload.pid, seen.ended.map(|at| at.as_nanos() / 1_000_000_000))
+        let (observed, _) = read(&container, Some(&task(status)));
+        (observed.workload.state, observed.workload.pid, observed.ended.map(|at| at.as_nanos() / 1_000_000_000))
     };
     assert_eq!(of(2), (WorkloadState::Running, Some(9), None));
     assert_eq!(of(4), (WorkloadState::Paused, Some(9), None));
@@ -79,8 +79,8 @@ fn a_task_gives_pid_state_and_end() {
 #[test]
 fn a_specification_that_cannot_be_read_is_counted_and_the_rest_kept() {
     for garbage in ["", "{", "[]", r#"{"linux":7}"#, r#"{"linux":{"namespaces":[{"path":"/x"}]}}"#] {
-        let (seen, unreadable) = read(&container("web", &[("a", "b")], garbage), None);
-        assert_eq!((unreadable, seen.workload.labels.len()), (1, 1), "{garbage}");
-        assert_eq!(seen.workload.network_mode, NetworkMode::Own, "nothing is claimed that was not read");
+        let (observed, unreadable) = read(&container("web", &[("a", "b")], garbage), None);
+        assert_eq!((unreadable, observed.workload.labels.len()), (1, 1), "{garbage}");
+        assert_eq!(observed.workload.network_mode, NetworkMode::Own, "nothing is claimed that was not read");
     }
 }

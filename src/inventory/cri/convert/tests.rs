@@ -26,8 +26,8 @@ fn pod(network: i32, info: &str) -> SandboxAnswer {
 
 fn read(answer: SandboxAnswer) -> (Workload, u64) {
     let counters = ReaderCounters::default();
-    let seen = sandbox(&"cri".into(), answer, &counters).unwrap();
-    (seen.workload, counters.unreadable())
+    let observed = sandbox(&"cri".into(), answer, &counters).unwrap();
+    (observed.workload, counters.unreadable())
 }
 
 const INFO: &str = r#"{"pid":42,"image":"localhost/pause:lab","cniResult":{"Interfaces":{"cni0":{"IPConfigs":null,"Mac":"aa:bb:cc:00:00:01"},
@@ -82,16 +82,19 @@ fn a_container_joins_its_sandbox_and_knows_its_pod() {
     let counters = ReaderCounters::default();
     let (owner, _) = read(pod(0, INFO));
     let of = |state| container(&"cri".into(), app(state), "box", Some(&owner), &counters).unwrap();
-    let seen = of(state::RUNNING);
-    assert_eq!(seen.workload.network_mode, NetworkMode::Container(WorkloadId::new("box")));
-    assert_eq!((seen.workload.pid, &*seen.workload.image_digest, seen.ended), (Some(43), "sha256:abc", None));
-    assert_eq!(seen.workload.pod, owner.pod.clone().map(|pod| Pod { sandbox: false, ..pod }));
-    assert_eq!(seen.workload.since, Some(Timestamp::from_secs(7)));
+    let observed = of(state::RUNNING);
+    assert_eq!(observed.workload.network_mode, NetworkMode::Container(WorkloadId::new("box")));
+    assert_eq!(
+        (observed.workload.pid, &*observed.workload.image_digest, observed.ended),
+        (Some(43), "sha256:abc", None)
+    );
+    assert_eq!(observed.workload.pod, owner.pod.clone().map(|pod| Pod { sandbox: false, ..pod }));
+    assert_eq!(observed.workload.since, Some(Timestamp::from_secs(7)));
     let ended = of(state::EXITED);
     assert_eq!((ended.workload.state, ended.workload.pid), (WorkloadState::Exited, None));
     assert_eq!(ended.ended, Some(Timestamp::from_secs(9)));
     assert_eq!(of(77).workload.state, WorkloadState::Running, "unknown, but its pod runs");
     let (node, _) = read(pod(NODE, INFO));
-    let seen = container(&"cri".into(), app(state::RUNNING), "box", Some(&node), &counters).unwrap();
-    assert_eq!(seen.workload.network_mode, NetworkMode::Host);
+    let observed = container(&"cri".into(), app(state::RUNNING), "box", Some(&node), &counters).unwrap();
+    assert_eq!(observed.workload.network_mode, NetworkMode::Host);
 }

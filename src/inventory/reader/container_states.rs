@@ -2,7 +2,7 @@
 //!
 //! Contract: lists and events may come in any order and more than once; each run is told once with its first moment and ends
 //! once, and what ran only between two lists is told when a later one still shows it. Limits: [`MAX_KNOWN`] containers;
-//! what is beyond is counted and left out. Design: no socket and no clock: what was seen goes in, what is to be told comes out.
+//! what is beyond is counted and left out. Design: no socket and no clock: what was observed goes in, what is to be told comes out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,14 +19,14 @@ const STARTING: Duration = Duration::from_secs(30);
 
 /// A container as the runtime shows it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ObservedContainer {
     /// All of it; `since` is the start of its run, or its creation.
     pub workload: Workload,
     /// When its last run ended, if it has.
     pub ended: Option<Timestamp>,
 }
 
-impl Seen {
+impl ObservedContainer {
     /// Whether it owns anything.
     pub fn runs(&self) -> bool {
         runs(&self.workload)
@@ -34,7 +34,7 @@ impl Seen {
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownContainer {
     workload: Workload,
     running: bool,
     ended: Option<Timestamp>,
@@ -44,8 +44,8 @@ struct Known {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Ledger {
-    known: BTreeMap<WorkloadId, Known>,
+pub struct ContainerStates {
+    known: BTreeMap<WorkloadId, KnownContainer>,
     /// When the run that is about to start was prepared.
     first: BTreeMap<WorkloadId, Timestamp>,
     /// Everything that ended before this was told, or was of no interest yet.
@@ -53,7 +53,7 @@ pub struct Ledger {
     counters: Arc<ReaderCounters>,
 }
 
-impl Ledger {
+impl ContainerStates {
     /// Nothing is known yet.
     pub fn new(counters: Arc<ReaderCounters>) -> Self {
         Self { counters, ..Self::default() }
@@ -69,8 +69,8 @@ impl Ledger {
     }
 
     /// A container as it is at this time.
-    pub fn see(&mut self, seen: Seen, at: Timestamp) -> Vec<InventoryEvent> {
-        self.take(seen, at, false)
+    pub fn observe(&mut self, observed: ObservedContainer, at: Timestamp) -> Vec<InventoryEvent> {
+        self.apply(observed, at, false)
     }
 
     /// A start of which nothing more can be learned: told with what was known before.
@@ -84,7 +84,7 @@ impl Ledger {
             attachments: Vec::new(),
             ..known.workload.clone()
         };
-        self.take(Seen { workload, ended: None }, at, false)
+        self.apply(ObservedContainer { workload, ended: None }, at, false)
     }
 
     /// A run ended.
@@ -102,9 +102,9 @@ impl Ledger {
     }
 
     /// A whole list, read from this time on. `again` tells also what has not changed.
-    pub fn whole(&mut self, list: Vec<Seen>, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
-        let ids: BTreeSet<WorkloadId> = list.iter().map(|seen| seen.workload.id.clone()).collect();
-        let events = list.into_iter().flat_map(|seen| self.take(seen, at, again)).collect();
+    pub fn apply_list(&mut self, list: Vec<ObservedContainer>, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
+        let ids: BTreeSet<WorkloadId> = list.iter().map(|observed| observed.workload.id.clone()).collect();
+        let events = list.into_iter().flat_map(|observed| self.apply(observed, at, again)).collect();
         // The first time its end is most likely on its way, and says when.
         self.known.retain(|id, known| ids.contains(id) || !std::mem::replace(&mut known.missing, true));
         self.first.retain(|id, first| ids.contains(id) || at.since(*first) <= STARTING);
@@ -123,8 +123,8 @@ impl Ledger {
         self.known.iter().find(|(_, known)| known.running && known.workload.pid == Some(pid)).map(|(id, _)| id)
     }
 
-    fn take(&mut self, seen: Seen, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
-        let id = &seen.workload.id;
+    fn apply(&mut self, observed: ObservedContainer, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
+        let id = &observed.workload.id;
         if self.known.len() >= MAX_KNOWN && !self.known.contains_key(id) {
             self.counters.overflow.add(1);
             return Vec::new();
@@ -132,34 +132,34 @@ impl Ledger {
         if let Some(known) = self.known.get_mut(id) {
             known.missing = false;
         }
-        match seen.workload.state {
-            WorkloadState::Created => self.rests(seen.workload, at, again),
-            WorkloadState::Running | WorkloadState::Paused => self.runs(seen.workload, at, again),
-            WorkloadState::Exited => self.over(seen, at),
+        match observed.workload.state {
+            WorkloadState::Created => self.apply_created(observed.workload, at, again),
+            WorkloadState::Running | WorkloadState::Paused => self.apply_running(observed.workload, at, again),
+            WorkloadState::Exited => self.apply_exited(observed, at),
         }
     }
 
-    fn rests(&mut self, workload: Workload, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
+    fn apply_created(&mut self, workload: Workload, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
         let Some(known) = self.known.get_mut(&workload.id) else {
-            self.known.insert(workload.id.clone(), Known::of(workload.clone(), false));
+            self.known.insert(workload.id.clone(), KnownContainer::of(workload.clone(), false));
             return vec![InventoryEvent::Workload(Arc::new(workload))];
         };
         if known.running {
             return vec![known.end(at)];
         }
-        let news = again || known.workload != workload;
+        let changed = again || known.workload != workload;
         known.workload = workload.clone();
         // Once it has run, its end stands until it runs again.
-        if news && known.ended.is_none() { vec![InventoryEvent::Workload(Arc::new(workload))] } else { Vec::new() }
+        if changed && known.ended.is_none() { vec![InventoryEvent::Workload(Arc::new(workload))] } else { Vec::new() }
     }
 
-    fn runs(&mut self, mut workload: Workload, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
+    fn apply_running(&mut self, mut workload: Workload, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
         let first = self.first.remove(&workload.id);
         let mut events = Vec::new();
         let Some(known) = self.known.get_mut(&workload.id) else {
             workload.since = first_moment(first, workload.since, at);
             events.push(InventoryEvent::Workload(Arc::new(workload.clone())));
-            self.known.insert(workload.id.clone(), Known::of(workload, true));
+            self.known.insert(workload.id.clone(), KnownContainer::of(workload, true));
             return events;
         };
         let same = workload.pid.is_none() || known.workload.pid.is_none() || workload.pid == known.workload.pid;
@@ -177,12 +177,12 @@ impl Ledger {
         if again || !known.running || known.workload != workload {
             events.push(InventoryEvent::Workload(Arc::new(workload.clone())));
         }
-        *known = Known::of(workload, true);
+        *known = KnownContainer::of(workload, true);
         events
     }
 
-    fn over(&mut self, seen: Seen, at: Timestamp) -> Vec<InventoryEvent> {
-        let Seen { mut workload, ended } = seen;
+    fn apply_exited(&mut self, observed: ObservedContainer, at: Timestamp) -> Vec<InventoryEvent> {
+        let ObservedContainer { mut workload, ended } = observed;
         let until = ended.unwrap_or(at);
         let first = self.first.remove(&workload.id);
         if let Some(known) = self.known.get_mut(&workload.id) {
@@ -195,7 +195,7 @@ impl Ledger {
         }
         workload.since = first_moment(first, workload.since, until).map(|since| since.min(until));
         let missed = self.checkpoint.is_some_and(|checkpoint| until > checkpoint);
-        let mut known = Known::of(Workload { pid: None, ..workload.clone() }, false);
+        let mut known = KnownContainer::of(Workload { pid: None, ..workload.clone() }, false);
         known.ended = Some(until);
         self.known.insert(workload.id.clone(), known);
         if !missed {
@@ -208,7 +208,7 @@ impl Ledger {
     }
 }
 
-impl Known {
+impl KnownContainer {
     const fn of(workload: Workload, running: bool) -> Self {
         Self { workload, running, ended: None, missing: false }
     }
