@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use self::client::Client;
 use self::convert::workload_id;
-use self::events::{Act, Notice};
+use self::events::{ContainerdEvent, TaskAction};
 use self::proto::Envelope;
 use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
 use crate::inventory::reader::clock::now;
@@ -141,7 +141,7 @@ impl ContainerdReader {
         loop {
             let done = tokio::select! {
                 event = events.recv() => match event {
-                    Some(Ok(envelope)) => self.notice(client, &envelope, emit).await,
+                    Some(Ok(envelope)) => self.handle_event(client, &envelope, emit).await,
                     Some(Err(status)) => Err(ReaderError::cut(&status)),
                     None => Err(ReaderError::cut(&tonic::Status::unavailable("the runtime closed it"))),
                 },
@@ -154,32 +154,32 @@ impl ContainerdReader {
     }
 
     /// One event of the daemon.
-    async fn notice(
+    async fn handle_event(
         &mut self,
         client: &mut Client,
         envelope: &Envelope,
         emit: &mut (dyn FnMut(InventoryEvent) + Send),
     ) -> Result<(), ReaderError> {
         self.counters.events.add(1);
-        let Some(notice) = Notice::read(envelope) else {
+        let Some(event) = ContainerdEvent::read(envelope) else {
             self.counters.events_ignored.add(1);
             return Ok(());
         };
-        if !self.options.wants(&notice.namespace) {
+        if !self.options.wants(&event.namespace) {
             return Ok(());
         }
-        let id = workload_id(&notice.namespace, &notice.container);
-        let events = match notice.act {
-            Act::Prepared => {
-                self.states.prepared(&id, notice.at);
+        let id = workload_id(&event.namespace, &event.container);
+        let events = match event.action {
+            TaskAction::Prepared => {
+                self.states.prepared(&id, event.at);
                 Vec::new()
             }
-            Act::Ended => self.states.ended(&id, notice.at),
-            Act::Gone => self.states.gone(&id, notice.at),
-            Act::Started | Act::Changed => {
-                match client.look(&notice.namespace, &notice.container, &self.states).await? {
-                    Some(observed) => self.states.observe(observed, notice.at),
-                    None if notice.act == Act::Started => self.states.started_unseen(&id, notice.at),
+            TaskAction::Ended => self.states.ended(&id, event.at),
+            TaskAction::Gone => self.states.gone(&id, event.at),
+            TaskAction::Started | TaskAction::Changed => {
+                match client.query(&event.namespace, &event.container, &self.states).await? {
+                    Some(observed) => self.states.observe(observed, event.at),
+                    None if event.action == TaskAction::Started => self.states.started_unseen(&id, event.at),
                     None => Vec::new(),
                 }
             }

@@ -9,7 +9,7 @@
 mod client;
 mod convert;
 mod proto;
-mod wake;
+mod triggers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::client::Client;
-use self::wake::{Wake, Waker};
+use self::triggers::{Trigger, Triggers};
 use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
 use crate::inventory::reader::clock::now;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
@@ -100,10 +100,10 @@ impl CriReader {
     }
 
     /// Reads the lists and tells what is new in them; a list that is told as such says so.
-    async fn sweep(
+    async fn read_lists(
         &mut self,
         client: &mut Client,
-        told: Told,
+        report: Report,
         emit: &mut (dyn FnMut(InventoryEvent) + Send),
     ) -> Result<(), ReaderError> {
         let at = now();
@@ -112,20 +112,20 @@ impl CriReader {
             let heard = self.ends.get(&observed.workload.id).copied();
             observed.ended = observed.ended.or(heard.filter(|_| !observed.runs()));
         }
-        if told == Told::Again {
+        if report == Report::Everything {
             emit(InventoryEvent::Connected { runtime: self.options.runtime.clone() });
         }
         let mut running: Vec<WorkloadId> =
             all.iter().filter(|observed| observed.runs()).map(|observed| observed.workload.id.clone()).collect();
         running.sort();
-        self.states.apply_list(all, at, told == Told::Again).into_iter().for_each(&mut *emit);
+        self.states.apply_list(all, at, report == Report::Everything).into_iter().for_each(&mut *emit);
         let gone = self.running.iter().filter(|id| running.binary_search(id).is_err());
         for id in gone {
             let until = self.ends.remove(id).unwrap_or(at);
             self.states.ended(id, until).into_iter().for_each(&mut *emit);
         }
         self.running.clone_from(&running);
-        if told != Told::News {
+        if report != Report::Changes {
             emit(InventoryEvent::Reconciled { runtime: self.options.runtime.clone(), running });
             self.counters.reconciles.add(1);
         }
@@ -136,46 +136,46 @@ impl CriReader {
     async fn follow(
         &mut self,
         client: &mut Client,
-        waker: &mut Waker,
+        triggers: &mut Triggers,
         emit: &mut (dyn FnMut(InventoryEvent) + Send),
     ) -> ReaderError {
         loop {
-            let told = match waker.next().await {
-                Wake::Ended { id, at } => {
+            let report = match triggers.next().await {
+                Trigger::Ended { id, at } => {
                     self.states.ended(&id, at).into_iter().for_each(&mut *emit);
                     if self.ends.len() >= MAX_ENDS {
                         self.ends.pop_first();
                     }
                     self.ends.insert(id, at);
-                    Told::News
+                    Report::Changes
                 }
-                Wake::Prepared { id, at } => {
+                Trigger::Prepared { id, at } => {
                     self.states.prepared(&id, at);
-                    Told::News
+                    Report::Changes
                 }
-                Wake::News => Told::News,
-                Wake::Whole => Told::Whole,
-                Wake::Cut(error) => return error,
+                Trigger::Changed => Report::Changes,
+                Trigger::Reconcile => Report::Reconciled,
+                Trigger::Cut(error) => return error,
             };
-            if told == Told::News && waker.is_ahead() {
+            if report == Report::Changes && triggers.is_ahead() {
                 continue;
             }
-            if let Err(error) = self.sweep(client, told, emit).await {
+            if let Err(error) = self.read_lists(client, report, emit).await {
                 return error;
             }
         }
     }
 }
 
-/// How a list is told.
+/// What of a list is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Report {
     /// After connecting: everything again.
-    Again,
-    /// As a whole.
-    Whole,
-    /// Only what is new in it.
-    News,
+    Everything,
+    /// The whole list, reported as such.
+    Reconciled,
+    /// Only what changed in it.
+    Changes,
 }
 
 impl Session for CriReader {
@@ -197,11 +197,11 @@ impl Session for CriReader {
             Err(error) => return error,
         };
         let mut tasks = JoinSet::new();
-        let mut waker = Waker::new(&client.grpc, &self.options, &self.counters, &mut tasks);
-        if let Err(error) = self.sweep(&mut client, Told::Again, emit).await {
+        let mut triggers = Triggers::new(&client.grpc, &self.options, &self.counters, &mut tasks);
+        if let Err(error) = self.read_lists(&mut client, Report::Everything, emit).await {
             return error;
         }
         *heard = true;
-        self.follow(&mut client, &mut waker, emit).await
+        self.follow(&mut client, &mut triggers, emit).await
     }
 }

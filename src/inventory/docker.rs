@@ -2,7 +2,7 @@
 //! now and then.
 //!
 //! Contract: after `Connected` everything is told up to `Reconciled`, and from then on as it happens; a daemon that cannot
-//! be heard is told once, with the reason, and asked again until it answers: then its events are asked for from the last
+//! be connected is told once, with the reason, and asked again until it answers: then its events are asked for from the last
 //! one on that took effect. Only read calls. Limits: API 1.41 or later, Podman 4.0 or later, over a unix socket; a container
 //! that ends within milliseconds can be missed, which is counted; Docker repeats its last 256 events and none from before
 //! its own start. Design: events are asked for from before the snapshot on, so nothing falls between; [`tracker`] keeps the
@@ -13,8 +13,8 @@ mod bounds;
 mod client;
 mod convert;
 mod error;
+mod event;
 mod http;
-mod notice;
 mod tracker;
 
 use std::collections::BTreeMap;
@@ -30,9 +30,9 @@ pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
 use self::client::{Client, socket_path};
 pub use self::convert::{from_inspect, from_network};
 pub use self::error::DockerError;
+use self::event::{RuntimeEvent, introduced};
 use self::http::Lines;
-use self::notice::{Notice, introduced};
-use self::tracker::{Act, Look, Seen, Step, Tracker};
+use self::tracker::{Answer, ContainerAction, Query, Step, Tracker};
 use crate::input::{InventoryEvent, RuntimeName, RuntimeNetwork, WorkloadId};
 use crate::inventory::reader::clock::now;
 use crate::inventory::reader::{ReaderCounters, stopped};
@@ -54,7 +54,7 @@ const MAX_NETWORKS: usize = 4096;
 /// Where the daemon is, and how often its whole list is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DockerOptions {
-    /// The name under which it is told: `docker`, `podman`, `podman-1000`.
+    /// The name under which it is reported: `docker`, `podman`, `podman-1000`.
     pub runtime: RuntimeName,
     /// `unix:///var/run/docker.sock`, or a bare path.
     pub host: String,
@@ -80,13 +80,13 @@ pub struct DockerReader {
 
 /// What a finished task learned.
 enum Learned {
-    Container(WorkloadId, Seen),
+    Container(WorkloadId, Answer),
     Network(Box<Option<RuntimeNetwork>>),
 }
 
 /// What was told so far; outlives a connection.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     tracker: Tracker,
     networks: BTreeMap<String, RuntimeNetwork>,
 }
@@ -119,23 +119,23 @@ impl DockerReader {
     /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
     pub async fn run(self, mut emit: impl FnMut(InventoryEvent) + Send, mut stop: watch::Receiver<bool>) {
         let tracker = Tracker::new(bounds::quota(&self.options.runtime));
-        let mut told = Told { tracker, ..Told::default() };
+        let mut reported = Reported { tracker, ..Reported::default() };
         let mut wait = FIRST_WAIT;
-        let mut silent = false;
+        let mut cut_reported = false;
         loop {
-            let mut heard = false;
-            let session = self.session(&mut told, &mut emit, &mut heard);
+            let mut connected = false;
+            let session = self.session(&mut reported, &mut emit, &mut connected);
             let error = tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return,
                 error = session => error,
             };
-            if heard {
-                (wait, silent) = (FIRST_WAIT, false);
+            if connected {
+                (wait, cut_reported) = (FIRST_WAIT, false);
             }
-            if !silent {
+            if !cut_reported {
                 emit(InventoryEvent::Disconnected { runtime: self.options.runtime.clone(), error: error.to_string() });
-                silent = true;
+                cut_reported = true;
             }
             tokio::select! {
                 biased;
@@ -147,54 +147,54 @@ impl DockerReader {
         }
     }
 
-    /// One connection, from the first question to the cut; `heard` once the snapshot was told.
+    /// One connection, from the first question to the cut; `connected` once the snapshot was reported.
     async fn session(
         &self,
-        told: &mut Told,
+        reported: &mut Reported,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
-        heard: &mut bool,
+        connected: &mut bool,
     ) -> DockerError {
-        match self.open(told, emit, heard).await {
-            Ok((client, lines)) => self.follow(&client, lines, told, emit).await,
+        match self.open(reported, emit, connected).await {
+            Ok((client, lines)) => self.follow(&client, lines, reported, emit).await,
             Err(error) => error,
         }
     }
 
     async fn open(
         &self,
-        told: &mut Told,
+        reported: &mut Reported,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
-        heard: &mut bool,
+        connected: &mut bool,
     ) -> Result<(Client, Lines), DockerError> {
         let client = self.connect().await?;
-        let since = since(told.tracker.checkpoint());
+        let since = since(reported.tracker.checkpoint());
         let networks = client.networks().await?;
         let list = client.list().await?;
         let workloads = client.inspect_all(&list).await;
         let lines = client.events(since).await?;
-        *heard = true;
+        *connected = true;
         emit(InventoryEvent::Connected { runtime: self.options.runtime.clone() });
-        let before = std::mem::take(&mut told.networks);
-        self.tell_networks(told, networks, emit);
-        let gone = before.into_keys().filter(|id| !told.networks.contains_key(id));
+        let before = std::mem::take(&mut reported.networks);
+        self.report_networks(reported, networks, emit);
+        let gone = before.into_keys().filter(|id| !reported.networks.contains_key(id));
         gone.for_each(|id| emit(InventoryEvent::NetworkRemoved { id }));
-        told.tracker.snapshot(workloads).into_iter().for_each(&mut *emit);
+        reported.tracker.snapshot(workloads).into_iter().for_each(&mut *emit);
         self.reconciled(list.into_iter().map(|listed| listed.id).collect(), emit);
         Ok((client, lines))
     }
 
     /// Tells what is new or different.
-    fn tell_networks(
+    fn report_networks(
         &self,
-        told: &mut Told,
+        reported: &mut Reported,
         networks: Vec<RuntimeNetwork>,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
     ) {
         for network in networks {
-            if told.networks.len() >= MAX_NETWORKS && !told.networks.contains_key(&network.id) {
+            if reported.networks.len() >= MAX_NETWORKS && !reported.networks.contains_key(&network.id) {
                 self.counters.overflow.add(1);
-            } else if told.networks.get(&network.id) != Some(&network) {
-                told.networks.insert(network.id.clone(), network.clone());
+            } else if reported.networks.get(&network.id) != Some(&network) {
+                reported.networks.insert(network.id.clone(), network.clone());
                 emit(InventoryEvent::Network(Arc::new(network)));
             }
         }
@@ -210,7 +210,7 @@ impl DockerReader {
         &self,
         client: &Client,
         mut lines: Lines,
-        told: &mut Told,
+        reported: &mut Reported,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
     ) -> DockerError {
         let mut tasks = JoinSet::new();
@@ -220,77 +220,78 @@ impl DockerReader {
         loop {
             let steps = tokio::select! {
                 line = lines.next(), if tasks.len() < MAX_TASKS => match line {
-                    Ok(Some(line)) => self.notice(client, told, &line, &mut tasks, emit),
+                    Ok(Some(line)) => self.handle_event(client, reported, &line, &mut tasks, emit),
                     Ok(None) => return DockerError::cut(&self.options.runtime, "the daemon closed it"),
                     Err(error) => return DockerError::cut(&self.options.runtime, error::chain(&error)),
                 },
                 Some(Ok(learned)) = tasks.join_next() => match learned {
-                    Learned::Container(id, seen) => {
-                        self.tell_networks(told, client.fresh_networks(), emit);
-                        told.tracker.seen(&id, seen)
+                    Learned::Container(id, answer) => {
+                        self.report_networks(reported, client.fresh_networks(), emit);
+                        reported.tracker.answered(&id, answer)
                     }
                     Learned::Network(network) => {
-                        self.tell_networks(told, network.into_iter().collect(), emit);
+                        self.report_networks(reported, network.into_iter().collect(), emit);
                         Vec::new()
                     }
                 },
-                _ = reconcile.tick() => match self.reconcile(client, told, emit).await {
+                _ = reconcile.tick() => match self.reconcile(client, reported, emit).await {
                     Ok(steps) => steps,
                     Err(error) => return error,
                 },
             };
-            take(steps, client, &mut tasks, emit);
-            self.counters.late.set(told.tracker.missed.late);
+            carry_out(steps, client, &mut tasks, emit);
+            self.counters.late.set(reported.tracker.missed.late);
         }
     }
 
     async fn reconcile(
         &self,
         client: &Client,
-        told: &mut Told,
+        reported: &mut Reported,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
     ) -> Result<Vec<Step>, DockerError> {
         let networks = client.networks().await?;
         let list = client.list().await?;
-        self.tell_networks(told, networks, emit);
+        self.report_networks(reported, networks, emit);
         let at = now();
-        let overflow = told.tracker.missed.overflow;
-        let steps = told.tracker.listed(&list, at);
-        self.counters.overflow.add(told.tracker.missed.overflow - overflow);
+        let overflow = reported.tracker.missed.overflow;
+        let steps = reported.tracker.listed(&list, at);
+        self.counters.overflow.add(reported.tracker.missed.overflow - overflow);
         self.reconciled(list.into_iter().map(|listed| listed.id).collect(), emit);
         Ok(steps)
     }
 
     /// One event of the daemon.
-    fn notice(
+    fn handle_event(
         &self,
         client: &Client,
-        told: &mut Told,
+        reported: &mut Reported,
         line: &[u8],
         tasks: &mut JoinSet<Learned>,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
     ) -> Vec<Step> {
         self.counters.events.add(1);
         let event = serde_json::from_slice::<api::Event>(line).ok();
-        let read = event.as_ref().and_then(|event| Some((event, Notice::read(event, client.speaker().dialect)?)));
+        let read =
+            event.as_ref().and_then(|event| Some((event, RuntimeEvent::read(event, client.identity().dialect)?)));
         match read {
-            Some((event, Notice::Container { id, act, at })) => {
-                let started = act == Act::Started;
-                let overflow = told.tracker.missed.overflow;
-                let steps = told.tracker.notice(&id, act, at);
-                self.counters.overflow.add(told.tracker.missed.overflow - overflow);
+            Some((event, RuntimeEvent::Container { id, action, at })) => {
+                let started = action == ContainerAction::Started;
+                let overflow = reported.tracker.missed.overflow;
+                let steps = reported.tracker.handle(&id, action, at);
+                self.counters.overflow.add(reported.tracker.missed.overflow - overflow);
                 if started {
-                    let (workload, cut) = introduced(event, client.speaker());
+                    let (workload, cut) = introduced(event, client.identity());
                     self.counters.truncated.add(cut);
-                    told.tracker.introduce(workload);
+                    reported.tracker.introduce(workload);
                 }
                 return steps;
             }
-            Some((_, Notice::NetworkMade(id))) if !client.speaker().rootless => {
+            Some((_, RuntimeEvent::NetworkMade(id))) if !client.identity().rootless => {
                 let client = client.clone();
                 tasks.spawn(async move { Learned::Network(Box::new(client.network(&id).await)) });
             }
-            Some((_, Notice::NetworkGone(id))) if told.networks.remove(&id).is_some() => {
+            Some((_, RuntimeEvent::NetworkGone(id))) if reported.networks.remove(&id).is_some() => {
                 client.forget_network(&id);
                 emit(InventoryEvent::NetworkRemoved { id });
             }
@@ -301,8 +302,8 @@ impl DockerReader {
     }
 }
 
-/// Emits what is to be told, and starts a task for each look.
-fn take(
+/// Emits what is to be reported, and starts a task for each query.
+fn carry_out(
     steps: Vec<Step>,
     client: &Client,
     tasks: &mut JoinSet<Learned>,
@@ -311,12 +312,12 @@ fn take(
     for step in steps {
         match step {
             Step::Emit(event) => emit(event),
-            Step::Look(look) => {
+            Step::Ask(query) => {
                 let client = client.clone();
                 tasks.spawn(async move {
-                    let seen = client.look(&look).await;
-                    let (Look::Container(id) | Look::Endpoint { id, .. }) = look;
-                    Learned::Container(id, seen)
+                    let answer = client.answer(&query).await;
+                    let (Query::Container(id) | Query::Endpoint { id, .. }) = query;
+                    Learned::Container(id, answer)
                 });
             }
         }

@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// One container; `None` when it is gone.
-    pub(super) async fn look(
+    pub(super) async fn query(
         &mut self,
         name: &str,
         id: &str,

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum TaskAction {
     /// The first process and its namespaces are there, its program does not run yet.
     Prepared,
     Started,
@@ -24,11 +24,11 @@ pub(crate) enum Act {
 
 /// An event of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Notice {
+pub(crate) struct ContainerdEvent {
     pub(crate) namespace: String,
     /// As containerd names it.
     pub(crate) container: String,
-    pub(crate) act: Act,
+    pub(crate) action: TaskAction,
     pub(crate) at: Timestamp,
 }
 
@@ -38,27 +38,27 @@ pub(crate) fn subscription() -> Subscribe {
     Subscribe { filters: filters.map(str::to_owned).to_vec() }
 }
 
-impl Notice {
+impl ContainerdEvent {
     pub(crate) fn read(envelope: &Envelope) -> Option<Self> {
         let body = envelope.event.as_ref()?;
         let told = envelope.timestamp.and_then(Time::at)?;
-        let notice = |container: String, act, at| {
-            (!container.is_empty()).then(|| Self { namespace: envelope.namespace.clone(), container, act, at })
+        let event = |container: String, action, at| {
+            (!container.is_empty()).then(|| Self { namespace: envelope.namespace.clone(), container, action, at })
         };
         if envelope.topic == "/tasks/exit" {
             let exit = TaskExit::decode(&*body.value).ok()?;
             let whole = exit.id == exit.container_id || exit.id.is_empty();
             let at = exit.exited_at.and_then(Time::at).unwrap_or(told);
-            return notice(exit.container_id, Act::Ended, at).filter(|_| whole);
+            return event(exit.container_id, TaskAction::Ended, at).filter(|_| whole);
         }
-        let act = match envelope.topic.as_str() {
-            "/tasks/create" => Act::Prepared,
-            "/tasks/start" => Act::Started,
-            "/tasks/paused" | "/tasks/resumed" | "/containers/create" | "/containers/update" => Act::Changed,
-            "/containers/delete" => Act::Gone,
+        let action = match envelope.topic.as_str() {
+            "/tasks/create" => TaskAction::Prepared,
+            "/tasks/start" => TaskAction::Started,
+            "/tasks/paused" | "/tasks/resumed" | "/containers/create" | "/containers/update" => TaskAction::Changed,
+            "/containers/delete" => TaskAction::Gone,
             _ => return None,
         };
-        notice(Subject::decode(&*body.value).ok()?.container, act, told)
+        event(Subject::decode(&*body.value).ok()?.container, action, told)
     }
 }
 
@@ -84,22 +84,25 @@ mod tests {
             id: id.to_owned(),
             exited_at: Some(Time { seconds, nanos: 0 }),
         };
-        let notice = Notice::read(&envelope("/tasks/exit", &exit("web", 7))).unwrap();
-        assert_eq!((notice.act, notice.at, &*notice.container), (Act::Ended, Timestamp::from_secs(7), "web"));
-        assert_eq!(Notice::read(&envelope("/tasks/exit", &exit("web", 0))).unwrap().at.as_nanos(), 10_000_000_005);
-        assert_eq!(Notice::read(&envelope("/tasks/exit", &exit("shell-1", 7))), None);
+        let event = ContainerdEvent::read(&envelope("/tasks/exit", &exit("web", 7))).unwrap();
+        assert_eq!((event.action, event.at, &*event.container), (TaskAction::Ended, Timestamp::from_secs(7), "web"));
+        assert_eq!(
+            ContainerdEvent::read(&envelope("/tasks/exit", &exit("web", 0))).unwrap().at.as_nanos(),
+            10_000_000_005
+        );
+        assert_eq!(ContainerdEvent::read(&envelope("/tasks/exit", &exit("shell-1", 7))), None);
     }
 
     #[test]
     fn garbage_is_no_event() {
         let subject = Subject { container: "web".to_owned() };
-        assert_eq!(Notice::read(&envelope("/tasks/start", &subject)).unwrap().act, Act::Started);
-        assert_eq!(Notice::read(&envelope("/tasks/oom", &subject)), None);
-        assert_eq!(Notice::read(&envelope("/tasks/start", &Subject::default())), None);
+        assert_eq!(ContainerdEvent::read(&envelope("/tasks/start", &subject)).unwrap().action, TaskAction::Started);
+        assert_eq!(ContainerdEvent::read(&envelope("/tasks/oom", &subject)), None);
+        assert_eq!(ContainerdEvent::read(&envelope("/tasks/start", &Subject::default())), None);
         let mut garbled = envelope("/tasks/start", &subject);
         garbled.event.as_mut().unwrap().value = vec![0x0a, 0xff, 0xff];
-        assert_eq!(Notice::read(&garbled), None);
+        assert_eq!(ContainerdEvent::read(&garbled), None);
         garbled.event = None;
-        assert_eq!(Notice::read(&garbled), None);
+        assert_eq!(ContainerdEvent::read(&garbled), None);
     }
 }

@@ -94,7 +94,7 @@ impl Client {
             observed.workload.attachments = before.workload.attachments;
         }
         self.find_veths(&mut observed.workload);
-        Ok(Some(self.note(item.state, observed)))
+        Ok(Some(self.remember(item.state, observed)))
     }
 
     async fn container(&mut self, item: &ContainerItem) -> Result<Option<ObservedContainer>, ReaderError> {
@@ -105,7 +105,7 @@ impl Client {
         let owner = self.known.get(&item.sandbox).map(|(_, observed)| &observed.workload);
         let observed =
             answer.and_then(|answer| convert::container(&self.runtime, answer, &item.sandbox, owner, &self.counters));
-        Ok(observed.map(|observed| self.note(item.state, observed)))
+        Ok(observed.map(|observed| self.remember(item.state, observed)))
     }
 
     /// One status; `None` when the subject is gone.
@@ -123,7 +123,7 @@ impl Client {
         }
     }
 
-    fn note(&mut self, state: i32, observed: ObservedContainer) -> ObservedContainer {
+    fn remember(&mut self, state: i32, observed: ObservedContainer) -> ObservedContainer {
         self.known.insert(observed.workload.id.to_string(), (state, observed.clone()));
         observed
     }

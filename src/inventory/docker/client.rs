@@ -1,8 +1,8 @@
 //! The questions that a runtime is asked; all of them only read.
 //!
 //! Contract: each answer comes within the bounds of [`super::http`] or counts as failed. Limits: [`AT_ONCE`] questions of a
-//! snapshot and [`LOOKS_AT_ONCE`] of events at a time, [`MAX_REMEMBERED`] digests, pods and bridges remembered.
-//! Design: cheap to clone, so that each look runs as a task of its own. Docker is asked by its own API; Podman by the same
+//! snapshot and [`QUERIES_AT_ONCE`] of events at a time, [`MAX_REMEMBERED`] digests, pods and bridges remembered.
+//! Design: cheap to clone, so that each query runs as a task of its own. Docker is asked by its own API; Podman by the same
 //! where it says as much, and by libpod's where only that has pods, network modes and bridges.
 
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 use super::api::{Container, Image, Network, PodmanNetwork, PodmanPod, Summary, Version};
 use super::bounds::{self, is_id};
 use super::convert::{
-    Dialect, Speaker, attachments, describe, from_endpoint, from_network, from_podman_network, repo_digest,
+    Dialect, RuntimeIdentity, attachments, describe, from_endpoint, from_network, from_podman_network, repo_digest,
 };
 use super::error::{DockerError, chain};
 use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
-use super::tracker::{Listed, Look, Seen};
+use super::tracker::{Answer, Listed, Query};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{NetworkMode, RuntimeName, RuntimeNetwork, Workload, WorkloadId};
 use crate::inventory::reader::ReaderCounters;
@@ -27,7 +27,7 @@ use crate::inventory::reader::ReaderCounters;
 /// Enough to hide the waiting, too few to trouble the daemon.
 const AT_ONCE: usize = 8;
 /// More, because an inspect waits while its container starts, and must not hold up the others.
-const LOOKS_AT_ONCE: usize = 32;
+const QUERIES_AT_ONCE: usize = 32;
 const MAX_REMEMBERED: usize = 4096;
 const MIN_API: (u32, u32) = (1, 41);
 /// What this reader knows; a newer daemon is asked in its words.
@@ -41,7 +41,7 @@ const ACTIONS: [&str; 9] = ["create", "start", "die", "destroy", "pause", "unpau
 #[derive(Clone)]
 pub(super) struct Client {
     http: Http,
-    speaker: Arc<Speaker>,
+    identity: Arc<RuntimeIdentity>,
     /// The user of a rootless runtime.
     user: Option<u32>,
     /// `/v1.41`.
@@ -99,52 +99,56 @@ impl Client {
             http,
             user: owner.filter(|owner| is_user(*owner)),
             // Nobody but root is root: the overflow id stands for a user who is not mapped here.
-            speaker: Arc::new(Speaker { runtime: runtime.clone(), dialect, rootless: owner.is_some_and(is_user) }),
+            identity: Arc::new(RuntimeIdentity {
+                runtime: runtime.clone(),
+                dialect,
+                rootless: owner.is_some_and(is_user),
+            }),
             version: format!("/v{major}.{minor}"),
             digests: Arc::default(),
             pods: Arc::default(),
             networks: Arc::default(),
             veths: Arc::default(),
-            permits: Arc::new(Semaphore::new(LOOKS_AT_ONCE)),
+            permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
             counters: counters.clone(),
         })
     }
 
-    pub(super) fn speaker(&self) -> &Speaker {
-        &self.speaker
+    pub(super) fn identity(&self) -> &RuntimeIdentity {
+        &self.identity
     }
 
     /// Events from a time on (seconds since the epoch); the daemon replays what it still has.
     pub(super) async fn events(&self, since: i64) -> Result<Lines, DockerError> {
         let kinds = r#""type":["container","network"]"#;
-        let filters = match self.speaker.dialect {
+        let filters = match self.identity.dialect {
             Dialect::Docker => format!("{{{kinds},\"event\":[\"{}\"]}}", ACTIONS.join("\",\"")),
             // Podman compares with words of its own, which differ between versions.
             Dialect::Podman => format!("{{{kinds}}}"),
         };
         let target = format!("{}/events?since={since}&filters={}", self.version, escaped(&filters));
         let lines = self.http.lines(&target).await;
-        lines.map_err(|error| DockerError::request(&self.speaker.runtime, "for its events", &error))
+        lines.map_err(|error| DockerError::request(&self.identity.runtime, "for its events", &error))
     }
 
     /// All networks, in order of id. Those of a rootless runtime lie in its user's namespace, and are none of the host's.
     pub(super) async fn networks(&self) -> Result<Vec<RuntimeNetwork>, DockerError> {
-        if self.speaker.rootless {
+        if self.identity.rootless {
             return Ok(Vec::new());
         }
         let listed = self.list_networks().await;
         let mut listed =
-            listed.map_err(|error| DockerError::request(&self.speaker.runtime, "the list of networks", &error))?;
+            listed.map_err(|error| DockerError::request(&self.identity.runtime, "the list of networks", &error))?;
         listed.retain(|network| is_id(&network.id));
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         for network in &mut listed {
-            self.note(network);
+            self.record(network);
         }
         Ok(listed)
     }
 
     async fn list_networks(&self) -> Result<Vec<RuntimeNetwork>, HttpError> {
-        match self.speaker.dialect {
+        match self.identity.dialect {
             Dialect::Docker => {
                 let all: Vec<Network> = self.http.get(&format!("{}/networks", self.version), MAX_LIST).await?;
                 Ok(all.iter().map(from_network).collect())
@@ -164,7 +168,7 @@ impl Client {
     async fn network_with(&self, id: &str) -> Option<(Network, RuntimeNetwork)> {
         let answer: Network = self.ask(&format!("{}/networks/{id}", self.version)).await?;
         let mut network = RuntimeNetwork { id: id.to_owned(), ..from_network(&answer) };
-        self.note(&mut network);
+        self.record(&mut network);
         Some((answer, network))
     }
 
@@ -174,11 +178,11 @@ impl Client {
         let target = format!("{}/containers/json?filters={filters}", self.version);
         let listed: Result<Vec<Summary>, HttpError> = self.http.get(&target, MAX_LIST).await;
         let listed =
-            listed.map_err(|error| DockerError::request(&self.speaker.runtime, "the list of containers", &error))?;
+            listed.map_err(|error| DockerError::request(&self.identity.runtime, "the list of containers", &error))?;
         let mut listed: Vec<Listed> = listed.iter().filter(|entry| is_id(&entry.id)).map(list_entry).collect();
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         listed.dedup_by(|a, b| a.id == b.id);
-        let most = bounds::quota(&self.speaker.runtime);
+        let most = bounds::quota(&self.identity.runtime);
         self.counters.overflow.add(u64::try_from(listed.len().saturating_sub(most)).unwrap_or(u64::MAX));
         listed.truncate(most);
         Ok(listed)
@@ -205,29 +209,29 @@ impl Client {
         }
     }
 
-    /// The answer to a look.
-    pub(super) async fn look(&self, look: &Look) -> Seen {
-        let Ok(_permit) = self.permits.acquire().await else { return Seen::Nothing };
-        match look {
-            Look::Container(id) => self.inspect(id).await.map_or(Seen::Nothing, |w| Seen::Container(Box::new(w))),
-            Look::Endpoint { id, network } => self.endpoint(id, network).await,
+    /// The answer to a query.
+    pub(super) async fn answer(&self, query: &Query) -> Answer {
+        let Ok(_permit) = self.permits.acquire().await else { return Answer::Nothing };
+        match query {
+            Query::Container(id) => self.inspect(id).await.map_or(Answer::Nothing, |w| Answer::Container(Box::new(w))),
+            Query::Endpoint { id, network } => self.endpoint(id, network).await,
         }
     }
 
-    async fn endpoint(&self, id: &WorkloadId, network: &str) -> Seen {
-        if self.speaker.rootless || !is_id(network) {
-            return Seen::Nothing;
+    async fn endpoint(&self, id: &WorkloadId, network: &str) -> Answer {
+        if self.identity.rootless || !is_id(network) {
+            return Answer::Nothing;
         }
-        let Some((answer, network)) = self.network_with(network).await else { return Seen::Nothing };
+        let Some((answer, network)) = self.network_with(network).await else { return Answer::Nothing };
         let endpoint = answer.containers.get(id.as_str());
-        endpoint.map_or(Seen::Nothing, |endpoint| Seen::Endpoint(from_endpoint(&network, endpoint)))
+        endpoint.map_or(Answer::Nothing, |endpoint| Answer::Endpoint(from_endpoint(&network, endpoint)))
     }
 
     /// One container with its digest, pod and veths; `None` when it is gone or there is no answer.
     async fn inspect(&self, id: &WorkloadId) -> Option<Workload> {
-        let folder = if self.speaker.dialect == Dialect::Podman { LIBPOD } else { &self.version };
+        let folder = if self.identity.dialect == Dialect::Podman { LIBPOD } else { &self.version };
         let answer: Container = self.ask(&format!("{folder}/containers/{id}/json")).await?;
-        let mut workload = Workload { id: id.clone(), ..describe(&answer, &self.speaker) };
+        let mut workload = Workload { id: id.clone(), ..describe(&answer, &self.identity) };
         // Whoever names another's process would be heard for somebody else.
         if let (Some(pid), Some(user)) = (workload.pid, self.user)
             && !is_process_of(pid, user)
@@ -235,7 +239,7 @@ impl Client {
             workload.pid = None;
             self.counters.pids_refused.add(1);
         }
-        if self.speaker.dialect == Dialect::Docker
+        if self.identity.dialect == Dialect::Docker
             && let Some(digest) = self.digest(&workload.image_digest).await
         {
             workload.image_digest = digest;
@@ -256,7 +260,7 @@ impl Client {
             && !error.is_gone()
         {
             self.counters.failed_requests.add(1);
-            tracing::debug!("{} did not answer {target}: {}", self.speaker.runtime, chain(error));
+            tracing::debug!("{} did not answer {target}: {}", self.identity.runtime, chain(error));
         }
         answer.ok()
     }
@@ -286,7 +290,7 @@ impl Client {
 
     /// Podman writes a network's name where its id belongs; networks made since the last list are looked for once.
     async fn name_networks(&self, workload: &mut Workload) {
-        if self.speaker.dialect == Dialect::Docker || workload.attachments.is_empty() {
+        if self.identity.dialect == Dialect::Docker || workload.attachments.is_empty() {
             return;
         }
         let unknown = {
@@ -297,7 +301,7 @@ impl Client {
         if unknown && let Ok(mut networks) = self.list_networks().await {
             networks.retain(|network| is_id(&network.id));
             for network in &mut networks {
-                self.note(network);
+                self.record(network);
             }
             locked(&self.networks).fresh = networks;
         }
@@ -335,7 +339,7 @@ impl Client {
     }
 
     /// Cuts a network to its bounds and remembers what containers need of it.
-    fn note(&self, network: &mut RuntimeNetwork) {
+    fn record(&self, network: &mut RuntimeNetwork) {
         self.counters.truncated.add(bounds::network(network));
         let mut known = locked(&self.networks);
         if known.ids.len() < MAX_REMEMBERED {

@@ -22,7 +22,7 @@ pub(super) enum Dialect {
 
 /// Who speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Speaker {
+pub(super) struct RuntimeIdentity {
     pub(super) runtime: RuntimeName,
     pub(super) dialect: Dialect,
     /// Runs as a user other than root, in a user namespace.
@@ -34,12 +34,12 @@ pub fn from_inspect(container: &Container) -> Workload {
     // Only Podman names the image so.
     let dialect = if container.image_name.is_empty() { Dialect::Docker } else { Dialect::Podman };
     let runtime = if dialect == Dialect::Podman { "podman" } else { "docker" };
-    describe(container, &Speaker { runtime: runtime.into(), dialect, rootless: false })
+    describe(container, &RuntimeIdentity { runtime: runtime.into(), dialect, rootless: false })
 }
 
 /// A container as its runtime describes it. Its pod is named by id only.
-pub(super) fn describe(container: &Container, speaker: &Speaker) -> Workload {
-    let network_mode = network_mode(&container.host_config.network_mode, speaker);
+pub(super) fn describe(container: &Container, identity: &RuntimeIdentity) -> Workload {
+    let network_mode = network_mode(&container.host_config.network_mode, identity);
     let state = state_of(&container.state);
     let runs = matches!(state, WorkloadState::Running | WorkloadState::Paused);
     let own = network_mode == NetworkMode::Own;
@@ -51,7 +51,7 @@ pub(super) fn describe(container: &Container, speaker: &Speaker) -> Workload {
         image: image.cloned().unwrap_or_default(),
         image_digest: digest(container),
         labels: container.config.labels.clone(),
-        runtime: speaker.runtime.clone(),
+        runtime: identity.runtime.clone(),
         network_mode,
         attachments: if own { attachments(&container.network_settings.networks) } else { Vec::new() },
         pod: pod_of(container),
@@ -78,9 +78,9 @@ fn pod_of(container: &Container) -> Option<Pod> {
 
 /// Docker's words are `default`, `bridge` or a network's name for its own networks; Podman's are `bridge` for all of them,
 /// `slirp4netns` and `pasta` (perhaps with options after a colon), and `ns:PATH`, of which only the kernel knows more.
-fn network_mode(mode: &str, speaker: &Speaker) -> NetworkMode {
+fn network_mode(mode: &str, identity: &RuntimeIdentity) -> NetworkMode {
     let (word, after) = mode.split_once(':').unwrap_or((mode, ""));
-    match (word, speaker.dialect, speaker.rootless) {
+    match (word, identity.dialect, identity.rootless) {
         // Rootless Docker lives in a network namespace of its own, which is what its containers see as the host's.
         ("host", Dialect::Docker, true) => NetworkMode::Rootless("rootlesskit".to_owned()),
         ("host", ..) => NetworkMode::Host,

@@ -1,9 +1,9 @@
 //! What is known of each container while its events come in.
 //!
-//! Contract: for one container, events and answers take effect in the order of the events: while a look at it is under
+//! Contract: for one container, events and answers take effect in the order of the events: while a query about it is under
 //! way, its later events wait. A container whose inspect comes too late is told with what its network said when it was
 //! connected. Limits: [`MAX_TRACKED`] containers, [`MAX_WAITING`] events each; what is beyond is left to the next reconcile.
-//! Design: no socket here: notices and answers in, events and looks out, so that every order can be tested.
+//! Design: no socket here: events and answers in, reports and queries out, so that every order can be tested.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ const STARTING: Duration = Duration::from_secs(30);
 
 /// What happened to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum ContainerAction {
     Created,
     Connected {
         network: String,
@@ -43,14 +43,14 @@ pub(super) enum Act {
 
 /// What the daemon must be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Query {
     Container(WorkloadId),
     Endpoint { id: WorkloadId, network: String },
 }
 
 /// What the daemon answered.
 #[derive(Clone, Debug)]
-pub(super) enum Seen {
+pub(super) enum Answer {
     Container(Box<Workload>),
     Endpoint(Attachment),
     /// It is gone, or there was no answer.
@@ -61,7 +61,7 @@ pub(super) enum Seen {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
     Emit(InventoryEvent),
-    Look(Look),
+    Ask(Query),
 }
 
 /// A running container as the list shows it.
@@ -88,7 +88,7 @@ struct Tracked {
     busy: bool,
     /// The time of the event that it is looked at for.
     asked: Option<Timestamp>,
-    waiting: VecDeque<(Act, Timestamp)>,
+    waiting: VecDeque<(ContainerAction, Timestamp)>,
 }
 
 /// One run of a container, once it has been told.
@@ -147,7 +147,7 @@ impl Tracker {
     }
 
     /// An event of a container.
-    pub(super) fn notice(&mut self, id: &WorkloadId, act: Act, at: Timestamp) -> Vec<Step> {
+    pub(super) fn handle(&mut self, id: &WorkloadId, action: ContainerAction, at: Timestamp) -> Vec<Step> {
         if !self.containers.contains_key(id) && self.containers.len() >= self.most {
             self.missed.overflow += 1;
             return Vec::new();
@@ -157,22 +157,22 @@ impl Tracker {
             self.missed.overflow += 1;
             return Vec::new();
         }
-        tracked.waiting.push_back((act, at));
+        tracked.waiting.push_back((action, at));
         self.newest = self.newest.max(Some(at));
         self.proceed(id, Vec::new())
     }
 
-    /// An answer to a look.
-    pub(super) fn seen(&mut self, id: &WorkloadId, seen: Seen) -> Vec<Step> {
+    /// The answer to a query.
+    pub(super) fn answered(&mut self, id: &WorkloadId, answer: Answer) -> Vec<Step> {
         let Some(tracked) = self.containers.get_mut(id) else { return Vec::new() };
         (tracked.busy, tracked.asked) = (false, None);
-        let steps = match seen {
-            Seen::Container(workload) => tracked.described(*workload, &mut self.missed),
-            Seen::Endpoint(attachment) => {
+        let steps = match answer {
+            Answer::Container(workload) => tracked.described(*workload, &mut self.missed),
+            Answer::Endpoint(attachment) => {
                 tracked.hint(attachment);
                 None
             }
-            Seen::Nothing => tracked.too_late(None, &mut self.missed),
+            Answer::Nothing => tracked.too_late(None, &mut self.missed),
         };
         self.proceed(id, steps.into_iter().map(Step::Emit).collect())
     }
@@ -199,7 +199,7 @@ impl Tracker {
         events
     }
 
-    /// A whole list of what runs: looks at what is new or differs, and forgets the runs that it lacks.
+    /// A whole list of what runs: asks about what is new or differs, and forgets the runs that it lacks.
     pub(super) fn listed(&mut self, list: &[Listed], at: Timestamp) -> Vec<Step> {
         let ids: BTreeSet<&WorkloadId> = list.iter().map(|listed| &listed.id).collect();
         for (id, tracked) in &mut self.containers {
@@ -213,29 +213,29 @@ impl Tracker {
         let different: Vec<WorkloadId> = list.iter().filter(differs).map(|listed| listed.id.clone()).collect();
         let mut steps = Vec::new();
         for id in different {
-            steps.extend(self.notice(&id, Act::Changed, at));
+            steps.extend(self.handle(&id, ContainerAction::Changed, at));
         }
         steps
     }
 
-    /// Lets waiting events take effect until one needs a look.
+    /// Lets waiting events take effect until one needs an answer.
     fn proceed(&mut self, id: &WorkloadId, mut steps: Vec<Step>) -> Vec<Step> {
         let Some(tracked) = self.containers.get_mut(id) else { return steps };
         while !tracked.busy {
-            let Some((act, at)) = tracked.waiting.pop_front() else { return steps };
-            if act == Act::Destroyed {
-                let told = tracked.workload.is_some() || tracked.run.is_some();
-                if told {
+            let Some((action, at)) = tracked.waiting.pop_front() else { return steps };
+            if action == ContainerAction::Destroyed {
+                let reported = tracked.workload.is_some() || tracked.run.is_some();
+                if reported {
                     steps.push(Step::Emit(InventoryEvent::Stopped { id: id.clone(), until: at }));
                 }
                 self.containers.remove(id);
                 return steps;
             }
-            match tracked.act(id, act, at) {
-                Some(Step::Look(look)) => {
+            match tracked.act_on(id, action, at) {
+                Some(Step::Ask(query)) => {
                     tracked.busy = true;
                     tracked.asked = Some(at);
-                    steps.push(Step::Look(look));
+                    steps.push(Step::Ask(query));
                 }
                 other => steps.extend(other),
             }
@@ -252,29 +252,31 @@ impl Tracked {
         self.waiting.clear();
     }
 
-    fn act(&mut self, id: &WorkloadId, act: Act, at: Timestamp) -> Option<Step> {
-        match act {
-            Act::Connected { network } if self.run.is_none() => {
+    fn act_on(&mut self, id: &WorkloadId, action: ContainerAction, at: Timestamp) -> Option<Step> {
+        match action {
+            ContainerAction::Connected { network } if self.run.is_none() => {
                 self.connected = self.connected.filter(|first| at.since(*first) <= STARTING).or(Some(at));
-                Some(Step::Look(Look::Endpoint { id: id.clone(), network }))
+                Some(Step::Ask(Query::Endpoint { id: id.clone(), network }))
             }
-            Act::Disconnected { .. } if self.run.is_none() => None,
-            Act::Disconnected { network } => {
+            ContainerAction::Disconnected { .. } if self.run.is_none() => None,
+            ContainerAction::Disconnected { network } => {
                 self.hints.retain(|hint| hint.network_id != network);
                 self.changed = self.changed.max(Some(at));
-                Some(Step::Look(Look::Container(id.clone())))
+                Some(Step::Ask(Query::Container(id.clone())))
             }
-            Act::Rewired if self.run.is_none() => Some(Step::Look(Look::Container(id.clone()))),
-            Act::Connected { .. } | Act::Rewired => {
+            ContainerAction::Rewired if self.run.is_none() => Some(Step::Ask(Query::Container(id.clone()))),
+            ContainerAction::Connected { .. } | ContainerAction::Rewired => {
                 self.changed = self.changed.max(Some(at));
-                Some(Step::Look(Look::Container(id.clone())))
+                Some(Step::Ask(Query::Container(id.clone())))
             }
-            Act::Started => {
+            ContainerAction::Started => {
                 self.started = Some(at);
-                Some(Step::Look(Look::Container(id.clone())))
+                Some(Step::Ask(Query::Container(id.clone())))
             }
-            Act::Died => self.died(id, at),
-            Act::Created | Act::Changed | Act::Destroyed => Some(Step::Look(Look::Container(id.clone()))),
+            ContainerAction::Died => self.died(id, at),
+            ContainerAction::Created | ContainerAction::Changed | ContainerAction::Destroyed => {
+                Some(Step::Ask(Query::Container(id.clone())))
+            }
         }
     }
 

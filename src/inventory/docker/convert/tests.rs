@@ -90,8 +90,8 @@ const PODMAN: &str = include_str!("../../../../tests/data/podman/containers.json
 const ROOTLESS: &str = include_str!("../../../../tests/data/podman/rootless.json");
 const PODMAN_NETWORKS: &str = include_str!("../../../../tests/data/podman/networks.json");
 
-fn speaker(dialect: Dialect, rootless: bool) -> Speaker {
-    Speaker { runtime: "test".into(), dialect, rootless }
+fn identity(dialect: Dialect, rootless: bool) -> RuntimeIdentity {
+    RuntimeIdentity { runtime: "test".into(), dialect, rootless }
 }
 
 #[test]
@@ -113,19 +113,19 @@ fn podmans_own_inspect_is_read_with_pods_and_joined_namespaces() {
 #[test]
 fn a_rootless_runtimes_bridge_and_addresses_are_none_of_the_hosts() {
     let all: Vec<Container> = serde_json::from_str(ROOTLESS).expect("inspect output");
-    let modes = |speaker: &Speaker| -> Vec<String> {
-        let all = all.iter().map(|container| describe(container, speaker));
+    let modes = |identity: &RuntimeIdentity| -> Vec<String> {
+        let all = all.iter().map(|container| describe(container, identity));
         all.map(|workload| format!("{} {}", workload.network_mode, workload.attachments.len())).collect()
     };
-    assert_eq!(modes(&speaker(Dialect::Podman, true)), ["rootless:slirp4netns 0", "rootless:bridge 0", "host 0"]);
+    assert_eq!(modes(&identity(Dialect::Podman, true)), ["rootless:slirp4netns 0", "rootless:bridge 0", "host 0"]);
     let rootlesskit = ["rootless:rootlesskit 0", "rootless:rootlesskit 0", "rootless:rootlesskit 0"];
-    assert_eq!(modes(&speaker(Dialect::Docker, true)), rootlesskit);
+    assert_eq!(modes(&identity(Dialect::Docker, true)), rootlesskit);
 }
 
 #[test]
 fn every_word_for_a_network_mode_is_understood_in_its_dialect() {
-    let [docker, podman] = [speaker(Dialect::Docker, false), speaker(Dialect::Podman, false)];
-    for (word, speaker, mode) in [
+    let [docker, podman] = [identity(Dialect::Docker, false), identity(Dialect::Podman, false)];
+    for (word, identity, mode) in [
         ("pasta", &podman, "rootless:pasta"),
         ("pasta:-t,8080", &podman, "rootless:pasta"),
         ("slirp4netns:port_handler=slirp4netns", &podman, "rootless:slirp4netns"),
@@ -138,7 +138,7 @@ fn every_word_for_a_network_mode_is_understood_in_its_dialect() {
         ("none", &docker, "none"),
         ("", &docker, "own"),
     ] {
-        assert_eq!(network_mode(word, speaker).to_string(), mode, "{word}");
+        assert_eq!(network_mode(word, identity).to_string(), mode, "{word}");
     }
 }
 

@@ -20,8 +20,8 @@ fn attachment(address: &str) -> Attachment {
 }
 
 /// What inspect says: state, start, address.
-fn inspected(state: WorkloadState, since: Option<i64>, address: &str) -> Seen {
-    Seen::Container(Box::new(Workload {
+fn inspected(state: WorkloadState, since: Option<i64>, address: &str) -> Answer {
+    Answer::Container(Box::new(Workload {
         id: id(),
         name: "app".into(),
         image: "busybox".into(),
@@ -37,16 +37,16 @@ fn inspected(state: WorkloadState, since: Option<i64>, address: &str) -> Seen {
     }))
 }
 
-fn connected() -> Act {
-    Act::Connected { network: "net".into() }
+fn connected() -> ContainerAction {
+    ContainerAction::Connected { network: "net".into() }
 }
 
-/// The steps in short: `look`, `endpoint`, `app STATE since ADDRESS`, `stopped AT`.
+/// The steps in short: `inspect`, `endpoint`, `app STATE since ADDRESS`, `stopped AT`.
 fn short(steps: Vec<Step>) -> Vec<String> {
     let time = |at: Timestamp| at.as_nanos() / 1_000_000_000;
     let one = |step: Step| match step {
-        Step::Look(Look::Container(_)) => "look".to_owned(),
-        Step::Look(Look::Endpoint { .. }) => "endpoint".to_owned(),
+        Step::Ask(Query::Container(_)) => "inspect".to_owned(),
+        Step::Ask(Query::Endpoint { .. }) => "endpoint".to_owned(),
         Step::Emit(InventoryEvent::Workload(workload)) => {
             let addresses: Vec<String> = workload.addresses().map(|ip| ip.to_string()).collect();
             format!("{:?} {:?} {}", workload.state, workload.since.map(time), addresses.join(","))
@@ -60,26 +60,26 @@ fn short(steps: Vec<Step>) -> Vec<String> {
 #[test]
 fn a_container_is_owned_from_its_connect_on_not_from_its_written_start() {
     let mut tracker = Tracker::default();
-    assert_eq!(short(tracker.notice(&id(), Act::Created, secs(9))), ["look"]);
-    assert_eq!(short(tracker.seen(&id(), inspected(WorkloadState::Created, None, ""))), ["Created None "]);
-    assert_eq!(short(tracker.notice(&id(), connected(), secs(10))), ["endpoint"]);
-    assert!(tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2"))).is_empty());
-    assert_eq!(short(tracker.notice(&id(), Act::Started, secs(12))), ["look"]);
-    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(11), "172.18.0.2"));
+    assert_eq!(short(tracker.handle(&id(), ContainerAction::Created, secs(9))), ["inspect"]);
+    assert_eq!(short(tracker.answered(&id(), inspected(WorkloadState::Created, None, ""))), ["Created None "]);
+    assert_eq!(short(tracker.handle(&id(), connected(), secs(10))), ["endpoint"]);
+    assert!(tracker.answered(&id(), Answer::Endpoint(attachment("172.18.0.2"))).is_empty());
+    assert_eq!(short(tracker.handle(&id(), ContainerAction::Started, secs(12))), ["inspect"]);
+    let steps = tracker.answered(&id(), inspected(WorkloadState::Running, Some(11), "172.18.0.2"));
     assert_eq!(short(steps), ["Running Some(10) 172.18.0.2"]);
-    assert_eq!(short(tracker.notice(&id(), Act::Died, secs(20))), ["stopped 20"]);
+    assert_eq!(short(tracker.handle(&id(), ContainerAction::Died, secs(20))), ["stopped 20"]);
 }
 
 #[test]
 fn one_that_ended_before_the_look_is_told_with_what_its_network_said() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), Act::Created, secs(9));
-    tracker.seen(&id(), inspected(WorkloadState::Created, None, ""));
-    tracker.notice(&id(), connected(), secs(10));
-    assert!(tracker.notice(&id(), Act::Started, secs(11)).is_empty(), "waits for the endpoint");
-    assert!(tracker.notice(&id(), Act::Died, secs(12)).is_empty());
-    assert_eq!(short(tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2")))), ["look"]);
-    let steps = tracker.seen(&id(), inspected(WorkloadState::Exited, None, ""));
+    tracker.handle(&id(), ContainerAction::Created, secs(9));
+    tracker.answered(&id(), inspected(WorkloadState::Created, None, ""));
+    tracker.handle(&id(), connected(), secs(10));
+    assert!(tracker.handle(&id(), ContainerAction::Started, secs(11)).is_empty(), "waits for the endpoint");
+    assert!(tracker.handle(&id(), ContainerAction::Died, secs(12)).is_empty());
+    assert_eq!(short(tracker.answered(&id(), Answer::Endpoint(attachment("172.18.0.2")))), ["inspect"]);
+    let steps = tracker.answered(&id(), inspected(WorkloadState::Exited, None, ""));
     assert_eq!(short(steps), ["Running Some(10) 172.18.0.2", "stopped 12"]);
     assert_eq!(tracker.missed.late, 1);
 }
@@ -87,14 +87,15 @@ fn one_that_ended_before_the_look_is_told_with_what_its_network_said() {
 #[test]
 fn one_that_is_removed_before_the_look_is_told_from_its_creation() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), Act::Created, secs(9));
-    tracker.seen(&id(), inspected(WorkloadState::Created, None, ""));
-    tracker.notice(&id(), connected(), secs(10));
-    tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2")));
-    for (act, at) in [(Act::Started, 11), (Act::Died, 12), (Act::Destroyed, 13)] {
-        tracker.notice(&id(), act, secs(at));
+    tracker.handle(&id(), ContainerAction::Created, secs(9));
+    tracker.answered(&id(), inspected(WorkloadState::Created, None, ""));
+    tracker.handle(&id(), connected(), secs(10));
+    tracker.answered(&id(), Answer::Endpoint(attachment("172.18.0.2")));
+    for (action, at) in [(ContainerAction::Started, 11), (ContainerAction::Died, 12), (ContainerAction::Destroyed, 13)]
+    {
+        tracker.handle(&id(), action, secs(at));
     }
-    let steps = short(tracker.seen(&id(), Seen::Nothing));
+    let steps = short(tracker.answered(&id(), Answer::Nothing));
     assert_eq!(steps, ["Running Some(10) 172.18.0.2", "stopped 12", "stopped 13"]);
     assert!(tracker.containers.is_empty());
 }
@@ -102,63 +103,67 @@ fn one_that_is_removed_before_the_look_is_told_from_its_creation() {
 #[test]
 fn a_restart_is_a_new_run_with_its_own_start() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), connected(), secs(1));
-    tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2")));
-    tracker.notice(&id(), Act::Started, secs(2));
-    tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
-    tracker.notice(&id(), Act::Died, secs(100));
-    tracker.notice(&id(), Act::Disconnected { network: "net".into() }, secs(100));
-    tracker.notice(&id(), connected(), secs(101));
-    tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.3")));
-    tracker.notice(&id(), Act::Started, secs(102));
-    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(102), "172.18.0.3"));
+    tracker.handle(&id(), connected(), secs(1));
+    tracker.answered(&id(), Answer::Endpoint(attachment("172.18.0.2")));
+    tracker.handle(&id(), ContainerAction::Started, secs(2));
+    tracker.answered(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
+    tracker.handle(&id(), ContainerAction::Died, secs(100));
+    tracker.handle(&id(), ContainerAction::Disconnected { network: "net".into() }, secs(100));
+    tracker.handle(&id(), connected(), secs(101));
+    tracker.answered(&id(), Answer::Endpoint(attachment("172.18.0.3")));
+    tracker.handle(&id(), ContainerAction::Started, secs(102));
+    let steps = tracker.answered(&id(), inspected(WorkloadState::Running, Some(102), "172.18.0.3"));
     assert_eq!(short(steps), ["Running Some(101) 172.18.0.3"]);
 }
 
 #[test]
 fn another_network_holds_from_the_time_of_its_connect() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), Act::Started, secs(2));
-    tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
-    assert_eq!(short(tracker.notice(&id(), connected(), secs(50))), ["look"]);
-    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.9"));
+    tracker.handle(&id(), ContainerAction::Started, secs(2));
+    tracker.answered(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
+    assert_eq!(short(tracker.handle(&id(), connected(), secs(50))), ["inspect"]);
+    let steps = tracker.answered(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.9"));
     assert_eq!(short(steps), ["Running Some(50) 172.18.0.9"]);
-    tracker.notice(&id(), Act::Changed, secs(60));
-    let steps = tracker.seen(&id(), inspected(WorkloadState::Paused, Some(2), "172.18.0.9"));
+    tracker.handle(&id(), ContainerAction::Changed, secs(60));
+    let steps = tracker.answered(&id(), inspected(WorkloadState::Paused, Some(2), "172.18.0.9"));
     assert_eq!(short(steps), ["Paused Some(50) 172.18.0.9"], "a pause changes no start");
 }
 
 #[test]
 fn a_connect_long_before_the_start_is_not_the_start() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), connected(), secs(1));
-    tracker.seen(&id(), Seen::Nothing);
-    tracker.notice(&id(), Act::Started, secs(500));
-    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(499), "172.18.0.2"));
+    tracker.handle(&id(), connected(), secs(1));
+    tracker.answered(&id(), Answer::Nothing);
+    tracker.handle(&id(), ContainerAction::Started, secs(500));
+    let steps = tracker.answered(&id(), inspected(WorkloadState::Running, Some(499), "172.18.0.2"));
     assert_eq!(short(steps), ["Running Some(499) 172.18.0.2"]);
 }
 
 #[test]
 fn an_end_from_before_the_snapshot_does_not_end_the_present_run() {
     let mut tracker = Tracker::default();
-    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
+    let Answer::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
     assert_eq!(tracker.snapshot(vec![*workload]).len(), 1);
-    assert!(tracker.notice(&id(), Act::Died, secs(49)).is_empty());
-    assert_eq!(short(tracker.notice(&id(), Act::Died, secs(51))), ["stopped 51"]);
+    assert!(tracker.handle(&id(), ContainerAction::Died, secs(49)).is_empty());
+    assert_eq!(short(tracker.handle(&id(), ContainerAction::Died, secs(51))), ["stopped 51"]);
 }
 
 #[test]
 fn a_snapshot_after_a_cut_keeps_the_refined_start_and_drops_what_waited() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), connected(), secs(10));
-    tracker.seen(&id(), Seen::Endpoint(attachment("172.18.0.2")));
-    tracker.notice(&id(), Act::Started, secs(12));
-    tracker.seen(&id(), inspected(WorkloadState::Running, Some(11), "172.18.0.2"));
-    tracker.notice(&id(), Act::Changed, secs(13));
-    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(11), "172.18.0.2") else { panic!() };
+    tracker.handle(&id(), connected(), secs(10));
+    tracker.answered(&id(), Answer::Endpoint(attachment("172.18.0.2")));
+    tracker.handle(&id(), ContainerAction::Started, secs(12));
+    tracker.answered(&id(), inspected(WorkloadState::Running, Some(11), "172.18.0.2"));
+    tracker.handle(&id(), ContainerAction::Changed, secs(13));
+    let Answer::Container(workload) = inspected(WorkloadState::Running, Some(11), "172.18.0.2") else { panic!() };
     let events = tracker.snapshot(vec![*workload]);
     assert_eq!(short(events.into_iter().map(Step::Emit).collect()), ["Running Some(10) 172.18.0.2"]);
-    assert_eq!(short(tracker.notice(&id(), Act::Changed, secs(20))), ["look"], "nothing is under way any more");
+    assert_eq!(
+        short(tracker.handle(&id(), ContainerAction::Changed, secs(20))),
+        ["inspect"],
+        "nothing is under way any more"
+    );
     assert!(tracker.snapshot(Vec::new()).is_empty());
     tracker.snapshot(Vec::new());
     assert!(tracker.containers.is_empty(), "the second list without it is the end of its memory");
@@ -167,93 +172,96 @@ fn a_snapshot_after_a_cut_keeps_the_refined_start_and_drops_what_waited() {
 #[test]
 fn an_end_during_a_cut_is_dated_by_the_event_that_is_asked_for_again() {
     let mut tracker = Tracker::default();
-    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
+    let Answer::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
     tracker.snapshot(vec![*workload]);
-    tracker.notice(&id(), Act::Changed, secs(60));
+    tracker.handle(&id(), ContainerAction::Changed, secs(60));
     assert_eq!(tracker.checkpoint(), Some(secs(60)));
     assert!(tracker.snapshot(Vec::new()).is_empty(), "the cut: it is not in the list any more");
-    assert_eq!(short(tracker.notice(&id(), Act::Died, secs(70))), ["stopped 70"]);
+    assert_eq!(short(tracker.handle(&id(), ContainerAction::Died, secs(70))), ["stopped 70"]);
 }
 
 #[test]
 fn what_waited_at_a_cut_is_asked_for_again() {
     let mut tracker = Tracker::default();
     assert_eq!(tracker.checkpoint(), None);
-    tracker.notice(&id(), Act::Started, secs(10));
-    tracker.notice(&id(), Act::Died, secs(20));
-    tracker.notice(&WorkloadId::new("other"), Act::Died, secs(30));
+    tracker.handle(&id(), ContainerAction::Started, secs(10));
+    tracker.handle(&id(), ContainerAction::Died, secs(20));
+    tracker.handle(&WorkloadId::new("other"), ContainerAction::Died, secs(30));
     assert_eq!(tracker.checkpoint(), Some(secs(10)), "the look at its start is still under way");
-    tracker.seen(&id(), inspected(WorkloadState::Exited, None, ""));
+    tracker.answered(&id(), inspected(WorkloadState::Exited, None, ""));
     assert_eq!(tracker.checkpoint(), Some(secs(30)));
 }
 
 #[test]
 fn one_that_lived_and_was_removed_during_a_cut_is_told_from_its_events() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), Act::Started, secs(10));
-    let Seen::Container(introduced) = inspected(WorkloadState::Running, None, "") else { panic!() };
+    tracker.handle(&id(), ContainerAction::Started, secs(10));
+    let Answer::Container(introduced) = inspected(WorkloadState::Running, None, "") else { panic!() };
     tracker.introduce(*introduced);
-    tracker.notice(&id(), Act::Died, secs(11));
-    tracker.notice(&id(), Act::Destroyed, secs(12));
-    assert_eq!(short(tracker.seen(&id(), Seen::Nothing)), ["Running Some(10) ", "stopped 11", "stopped 12"]);
+    tracker.handle(&id(), ContainerAction::Died, secs(11));
+    tracker.handle(&id(), ContainerAction::Destroyed, secs(12));
+    assert_eq!(short(tracker.answered(&id(), Answer::Nothing)), ["Running Some(10) ", "stopped 11", "stopped 12"]);
 }
 
 #[test]
 fn an_address_seen_between_network_and_start_holds_for_one_that_ended_before_the_look() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), Act::Created, secs(9));
-    tracker.seen(&id(), inspected(WorkloadState::Created, None, "10.88.0.2"));
-    tracker.notice(&id(), Act::Started, secs(10));
-    assert_eq!(short(tracker.seen(&id(), inspected(WorkloadState::Exited, None, ""))), ["Running Some(10) 10.88.0.2"]);
-    tracker.notice(&id(), Act::Died, secs(11));
-    tracker.notice(&id(), Act::Started, secs(20));
-    let again = short(tracker.seen(&id(), inspected(WorkloadState::Exited, None, "")));
+    tracker.handle(&id(), ContainerAction::Created, secs(9));
+    tracker.answered(&id(), inspected(WorkloadState::Created, None, "10.88.0.2"));
+    tracker.handle(&id(), ContainerAction::Started, secs(10));
+    assert_eq!(
+        short(tracker.answered(&id(), inspected(WorkloadState::Exited, None, ""))),
+        ["Running Some(10) 10.88.0.2"]
+    );
+    tracker.handle(&id(), ContainerAction::Died, secs(11));
+    tracker.handle(&id(), ContainerAction::Started, secs(20));
+    let again = short(tracker.answered(&id(), inspected(WorkloadState::Exited, None, "")));
     assert_eq!(again, ["Running Some(20) "], "the next run has another address");
 }
 
 #[test]
 fn a_network_more_or_less_holds_from_its_event_on_although_it_is_not_named() {
     let mut tracker = Tracker::default();
-    tracker.notice(&id(), Act::Started, secs(2));
-    tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
-    assert_eq!(short(tracker.notice(&id(), Act::Rewired, secs(50))), ["look"]);
-    let steps = tracker.seen(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.9"));
+    tracker.handle(&id(), ContainerAction::Started, secs(2));
+    tracker.answered(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.2"));
+    assert_eq!(short(tracker.handle(&id(), ContainerAction::Rewired, secs(50))), ["inspect"]);
+    let steps = tracker.answered(&id(), inspected(WorkloadState::Running, Some(2), "172.18.0.9"));
     assert_eq!(short(steps), ["Running Some(50) 172.18.0.9"]);
 }
 
 #[test]
 fn a_list_leads_to_looks_only_at_what_differs() {
     let mut tracker = Tracker::default();
-    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
+    let Answer::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
     tracker.snapshot(vec![*workload]);
     let same =
         Listed { id: id(), name: "app".into(), paused: false, addresses: "172.18.0.2".parse().into_iter().collect() };
     assert!(tracker.listed(std::slice::from_ref(&same), secs(60)).is_empty());
     let renamed = Listed { name: "other".into(), ..same.clone() };
-    assert_eq!(short(tracker.listed(&[renamed], secs(70))), ["look"]);
-    tracker.seen(&id(), Seen::Nothing);
+    assert_eq!(short(tracker.listed(&[renamed], secs(70))), ["inspect"]);
+    tracker.answered(&id(), Answer::Nothing);
     assert!(tracker.listed(&[], secs(80)).is_empty());
-    assert_eq!(short(tracker.listed(&[same], secs(90))), ["look"], "it was gone, so it is looked at again");
+    assert_eq!(short(tracker.listed(&[same], secs(90))), ["inspect"], "it was gone, so it is looked at again");
 }
 
 #[test]
 fn an_end_that_the_list_shows_before_the_event_is_still_dated_by_the_event() {
     let mut tracker = Tracker::default();
-    let Seen::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
+    let Answer::Container(workload) = inspected(WorkloadState::Running, Some(50), "172.18.0.2") else { panic!() };
     tracker.snapshot(vec![*workload.clone()]);
     tracker.listed(&[], secs(60));
-    assert_eq!(short(tracker.notice(&id(), Act::Died, secs(59))), ["stopped 59"]);
+    assert_eq!(short(tracker.handle(&id(), ContainerAction::Died, secs(59))), ["stopped 59"]);
     tracker.snapshot(vec![*workload]);
     tracker.listed(&[], secs(70));
     tracker.listed(&[], secs(80));
-    assert!(tracker.notice(&id(), Act::Died, secs(81)).is_empty(), "twice not listed is the end");
+    assert!(tracker.handle(&id(), ContainerAction::Died, secs(81)).is_empty(), "twice not listed is the end");
 }
 
 #[test]
 fn waiting_events_are_bounded_and_counted() {
     let mut tracker = Tracker::default();
     for at in 0..1_000 {
-        tracker.notice(&id(), Act::Changed, secs(at));
+        tracker.handle(&id(), ContainerAction::Changed, secs(at));
     }
     assert_eq!(tracker.containers[&id()].waiting.len(), MAX_WAITING);
     assert!(tracker.missed.overflow > 900);
@@ -263,7 +271,7 @@ fn waiting_events_are_bounded_and_counted() {
 fn what_is_beyond_a_quota_is_counted_and_left_out() {
     let mut tracker = Tracker::new(2);
     for name in ["a", "b", "c"] {
-        tracker.notice(&WorkloadId::new(name), Act::Started, secs(1));
+        tracker.handle(&WorkloadId::new(name), ContainerAction::Started, secs(1));
     }
     assert_eq!((tracker.containers.len(), tracker.missed.overflow), (2, 1));
 }

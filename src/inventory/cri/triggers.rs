@@ -15,7 +15,7 @@ use super::CriOptions;
 use super::convert::moment;
 use super::proto::{self, Event};
 use crate::input::WorkloadId;
-use crate::inventory::containerd::events::{Act, Notice, subscription};
+use crate::inventory::containerd::events::{ContainerdEvent, TaskAction, subscription};
 use crate::inventory::containerd::proto::{EVENTS, Envelope};
 use crate::inventory::reader::grpc::{Events, Grpc};
 use crate::inventory::reader::proto::Empty;
@@ -26,31 +26,31 @@ const KUBERNETES: &str = "k8s.io";
 
 /// What came.
 #[derive(Debug)]
-pub(super) enum Wake {
+pub(super) enum Trigger {
     /// A pod or container ended then.
     Ended { id: WorkloadId, at: Timestamp },
     /// Its first process is there, and with it its network.
     Prepared { id: WorkloadId, at: Timestamp },
     /// Something changed, or it is time to look.
-    News,
+    Changed,
     /// It is time for a whole list.
-    Whole,
+    Reconcile,
     /// The runtime is gone.
     Cut(ReaderError),
 }
 
-pub(super) struct Waker {
+pub(super) struct Triggers {
     /// `None` once the runtime said that it has none.
     own: Option<Events<Event>>,
     containerds: Option<Events<Envelope>>,
     /// Whether the runtime sent an event of its own.
     proven: bool,
     poll: Interval,
-    whole: Interval,
+    reconcile: Interval,
     counters: Arc<ReaderCounters>,
 }
 
-impl Waker {
+impl Triggers {
     pub(super) fn new(
         grpc: &Grpc,
         options: &CriOptions,
@@ -62,7 +62,7 @@ impl Waker {
             containerds: Some(grpc.follow(EVENTS, subscription(), tasks)),
             proven: false,
             poll: ticking(options.poll_interval.max(Duration::from_millis(100))),
-            whole: ticking(options.reconcile_interval.max(Duration::from_secs(1))),
+            reconcile: ticking(options.reconcile_interval.max(Duration::from_secs(1))),
             counters: counters.clone(),
         }
     }
@@ -74,65 +74,65 @@ impl Waker {
     }
 
     /// The next reason.
-    pub(super) async fn next(&mut self) -> Wake {
+    pub(super) async fn next(&mut self) -> Trigger {
         loop {
-            let wake = tokio::select! {
-                event = hear(&mut self.own) => self.own_event(event),
-                event = hear(&mut self.containerds) => self.containerds_event(event),
-                _ = self.whole.tick() => Some(Wake::Whole),
+            let trigger = tokio::select! {
+                event = next_event(&mut self.own) => self.own_event(event),
+                event = next_event(&mut self.containerds) => self.containerds_event(event),
+                _ = self.reconcile.tick() => Some(Trigger::Reconcile),
                 _ = self.poll.tick(), if !self.proven => {
                     self.counters.polls.add(1);
-                    Some(Wake::News)
+                    Some(Trigger::Changed)
                 }
             };
-            if let Some(wake) = wake {
-                return wake;
+            if let Some(trigger) = trigger {
+                return trigger;
             }
         }
     }
 
-    fn own_event(&mut self, event: Result<Event, Status>) -> Option<Wake> {
+    fn own_event(&mut self, event: Result<Event, Status>) -> Option<Trigger> {
         match event {
             Ok(event) => {
                 self.counters.events.add(1);
                 self.proven = true;
                 let ended = moment(event.created_at).filter(|_| event.kind == proto::STOPPED);
-                Some(ended.map_or(Wake::News, |at| Wake::Ended { id: WorkloadId::new(&event.container), at }))
+                Some(ended.map_or(Trigger::Changed, |at| Trigger::Ended { id: WorkloadId::new(&event.container), at }))
             }
             Err(status) if status.code() == Code::Unimplemented => {
                 tracing::info!("the CRI runtime sends no events of its own: its lists are read every second");
                 self.own = None;
                 None
             }
-            Err(status) => Some(Wake::Cut(ReaderError::cut(&status))),
+            Err(status) => Some(Trigger::Cut(ReaderError::cut(&status))),
         }
     }
 
-    fn containerds_event(&mut self, event: Result<Envelope, Status>) -> Option<Wake> {
+    fn containerds_event(&mut self, event: Result<Envelope, Status>) -> Option<Trigger> {
         match event {
             Ok(envelope) => {
                 self.counters.events.add(1);
-                let notice = Notice::read(&envelope);
-                self.counters.events_ignored.add(u64::from(notice.is_none()));
-                let notice = notice.filter(|notice| notice.namespace == KUBERNETES)?;
-                let id = WorkloadId::new(&notice.container);
-                Some(match notice.act {
-                    Act::Ended => Wake::Ended { id, at: notice.at },
-                    Act::Prepared => Wake::Prepared { id, at: notice.at },
-                    Act::Started | Act::Changed | Act::Gone => Wake::News,
+                let event = ContainerdEvent::read(&envelope);
+                self.counters.events_ignored.add(u64::from(event.is_none()));
+                let event = event.filter(|event| event.namespace == KUBERNETES)?;
+                let id = WorkloadId::new(&event.container);
+                Some(match event.action {
+                    TaskAction::Ended => Trigger::Ended { id, at: event.at },
+                    TaskAction::Prepared => Trigger::Prepared { id, at: event.at },
+                    TaskAction::Started | TaskAction::Changed | TaskAction::Gone => Trigger::Changed,
                 })
             }
             Err(status) if status.code() == Code::Unimplemented => {
                 self.containerds = None;
                 None
             }
-            Err(status) => Some(Wake::Cut(ReaderError::cut(&status))),
+            Err(status) => Some(Trigger::Cut(ReaderError::cut(&status))),
         }
     }
 }
 
 /// The next event; waits for ever where there is no stream.
-async fn hear<T>(events: &mut Option<Events<T>>) -> Result<T, Status> {
+async fn next_event<T>(events: &mut Option<Events<T>>) -> Result<T, Status> {
     match events {
         Some(events) => events.recv().await.unwrap_or_else(|| Err(Status::unavailable("the runtime closed it"))),
         None => std::future::pending().await,

@@ -1,14 +1,14 @@
 //! The events of a runtime, as far as they matter.
 //!
-//! Contract: Docker's words and Podman's give the same notices; what cannot be read is told apart from what does not matter.
+//! Contract: Docker's words and Podman's give the same events; what cannot be read is distinguished from what does not matter.
 //! Limits: an event names its container's image, name and labels, but no address.
 
 use std::collections::BTreeMap;
 
 use super::api::Event;
 use super::bounds::{self, is_id};
-use super::convert::{Dialect, Speaker};
-use super::tracker::Act;
+use super::convert::{Dialect, RuntimeIdentity};
+use super::tracker::ContainerAction;
 use crate::input::{NetworkMode, Workload, WorkloadId, WorkloadState};
 use crate::time::Timestamp;
 
@@ -18,10 +18,10 @@ const NO_LABELS: [&str; 9] =
 
 /// An event that matters.
 #[derive(Debug, PartialEq)]
-pub(super) enum Notice {
+pub(super) enum RuntimeEvent {
     Container {
         id: WorkloadId,
-        act: Act,
+        action: ContainerAction,
         at: Timestamp,
     },
     NetworkMade(String),
@@ -30,7 +30,7 @@ pub(super) enum Notice {
     Other,
 }
 
-impl Notice {
+impl RuntimeEvent {
     /// `None` when it cannot be read.
     pub(super) fn read(event: &Event, dialect: Dialect) -> Option<Self> {
         let (subject, action) = (&event.actor.id, event.action.as_str());
@@ -40,50 +40,52 @@ impl Notice {
         let at = Timestamp::from_nanos(event.time_nano);
         let read = match event.kind.as_str() {
             "network" => network(event, dialect, at)?,
-            "container" => {
-                act(action).map_or(Self::Other, |act| Self::Container { id: WorkloadId::new(subject), act, at })
-            }
+            "container" => container_action(action).map_or(Self::Other, |action| Self::Container {
+                id: WorkloadId::new(subject),
+                action,
+                at,
+            }),
             _ => Self::Other,
         };
         (read == Self::Other || is_id(subject)).then_some(read)
     }
 }
 
-fn network(event: &Event, dialect: Dialect, at: Timestamp) -> Option<Notice> {
+fn network(event: &Event, dialect: Dialect, at: Timestamp) -> Option<RuntimeEvent> {
     let subject = &event.actor.id;
-    let joined = |act| {
+    let joined = |action| {
         let id = event.actor.attributes.get("container").filter(|id| is_id(id))?;
-        Some(Notice::Container { id: WorkloadId::new(id), act, at })
+        Some(RuntimeEvent::Container { id: WorkloadId::new(id), action, at })
     };
     match (event.action.as_str(), dialect) {
         // Podman names the container where Docker names the network.
         ("connect" | "disconnect", Dialect::Podman) => {
-            Some(Notice::Container { id: WorkloadId::new(subject), act: Act::Rewired, at })
+            Some(RuntimeEvent::Container { id: WorkloadId::new(subject), action: ContainerAction::Rewired, at })
         }
-        ("connect", Dialect::Docker) => joined(Act::Connected { network: subject.clone() }),
-        ("disconnect", Dialect::Docker) => joined(Act::Disconnected { network: subject.clone() }),
-        ("create", _) => Some(Notice::NetworkMade(subject.clone())),
-        ("destroy" | "remove", _) => Some(Notice::NetworkGone(subject.clone())),
-        _ => Some(Notice::Other),
+        ("connect", Dialect::Docker) => joined(ContainerAction::Connected { network: subject.clone() }),
+        ("disconnect", Dialect::Docker) => joined(ContainerAction::Disconnected { network: subject.clone() }),
+        ("create", _) => Some(RuntimeEvent::NetworkMade(subject.clone())),
+        ("destroy" | "remove", _) => Some(RuntimeEvent::NetworkGone(subject.clone())),
+        _ => Some(RuntimeEvent::Other),
     }
 }
 
-fn act(action: &str) -> Option<Act> {
+fn container_action(action: &str) -> Option<ContainerAction> {
     match action {
         // Podman's `init`: its network stands, its process does not run yet.
-        "create" | "init" => Some(Act::Created),
-        "start" => Some(Act::Started),
-        "die" | "died" => Some(Act::Died),
-        "destroy" | "remove" => Some(Act::Destroyed),
-        "pause" | "unpause" | "rename" => Some(Act::Changed),
+        "create" | "init" => Some(ContainerAction::Created),
+        "start" => Some(ContainerAction::Started),
+        "die" | "died" => Some(ContainerAction::Died),
+        "destroy" | "remove" => Some(ContainerAction::Destroyed),
+        "pause" | "unpause" | "rename" => Some(ContainerAction::Changed),
         _ => None,
     }
 }
 
 /// What an event says of its container, for one that is gone before it can be looked at.
-pub(super) fn introduced(event: &Event, speaker: &Speaker) -> (Workload, u64) {
+pub(super) fn introduced(event: &Event, identity: &RuntimeIdentity) -> (Workload, u64) {
     let attribute = |name: &str| event.actor.attributes.get(name).cloned().unwrap_or_default();
-    let labels: BTreeMap<String, String> = match speaker.dialect {
+    let labels: BTreeMap<String, String> = match identity.dialect {
         Dialect::Docker => event.actor.attributes.clone(),
         Dialect::Podman => BTreeMap::new(),
     };
@@ -93,8 +95,8 @@ pub(super) fn introduced(event: &Event, speaker: &Speaker) -> (Workload, u64) {
         image: attribute("image"),
         image_digest: String::new(),
         labels: labels.into_iter().filter(|(key, _)| !NO_LABELS.contains(&key.as_str())).collect(),
-        runtime: speaker.runtime.clone(),
-        network_mode: if speaker.rootless { NetworkMode::Rootless("unknown".to_owned()) } else { NetworkMode::Own },
+        runtime: identity.runtime.clone(),
+        network_mode: if identity.rootless { NetworkMode::Rootless("unknown".to_owned()) } else { NetworkMode::Own },
         attachments: Vec::new(),
         pod: None,
         pid: None,
@@ -109,13 +111,13 @@ pub(super) fn introduced(event: &Event, speaker: &Speaker) -> (Workload, u64) {
 mod tests {
     use super::*;
 
-    fn read(text: &str, dialect: Dialect) -> Option<Notice> {
-        Notice::read(&serde_json::from_str(text).expect("an event"), dialect)
+    fn read(text: &str, dialect: Dialect) -> Option<RuntimeEvent> {
+        RuntimeEvent::read(&serde_json::from_str(text).expect("an event"), dialect)
     }
 
-    fn act_of(notice: Option<Notice>) -> Option<Act> {
-        match notice {
-            Some(Notice::Container { act, .. }) => Some(act),
+    fn action_of(event: Option<RuntimeEvent>) -> Option<ContainerAction> {
+        match event {
+            Some(RuntimeEvent::Container { action, .. }) => Some(action),
             _ => None,
         }
     }
@@ -125,26 +127,26 @@ mod tests {
         let event = |action: &str| {
             format!(r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"ab"}},"time":1,"timeNano":1000}}"#)
         };
-        for (action, act) in [
-            ("die", Act::Died),
-            ("died", Act::Died),
-            ("destroy", Act::Destroyed),
-            ("remove", Act::Destroyed),
-            ("init", Act::Created),
+        for (word, action) in [
+            ("die", ContainerAction::Died),
+            ("died", ContainerAction::Died),
+            ("destroy", ContainerAction::Destroyed),
+            ("remove", ContainerAction::Destroyed),
+            ("init", ContainerAction::Created),
         ] {
-            assert_eq!(act_of(read(&event(action), Dialect::Podman)), Some(act), "{action}");
+            assert_eq!(action_of(read(&event(word), Dialect::Podman)), Some(action), "{word}");
         }
-        assert_eq!(read(&event("exec_create: sh"), Dialect::Docker), Some(Notice::Other));
+        assert_eq!(read(&event("exec_create: sh"), Dialect::Docker), Some(RuntimeEvent::Other));
     }
 
     #[test]
     fn podman_names_the_container_where_docker_names_the_network() {
         let text =
             r#"{"Type":"network","Action":"connect","Actor":{"ID":"ab","Attributes":{"container":"cd"}},"timeNano":5}"#;
-        let Some(Notice::Container { id, act, .. }) = read(text, Dialect::Podman) else { panic!() };
-        assert_eq!((id.as_str(), act), ("ab", Act::Rewired));
-        let Some(Notice::Container { id, act, .. }) = read(text, Dialect::Docker) else { panic!() };
-        assert_eq!((id.as_str(), act), ("cd", Act::Connected { network: "ab".into() }));
+        let Some(RuntimeEvent::Container { id, action, .. }) = read(text, Dialect::Podman) else { panic!() };
+        assert_eq!((id.as_str(), action), ("ab", ContainerAction::Rewired));
+        let Some(RuntimeEvent::Container { id, action, .. }) = read(text, Dialect::Docker) else { panic!() };
+        assert_eq!((id.as_str(), action), ("cd", ContainerAction::Connected { network: "ab".into() }));
     }
 
     #[test]
