@@ -70,7 +70,7 @@ fn inventory() -> Vec<Input> {
             image: "image".into(),
             image_digest: String::new(),
             labels: std::collections::BTreeMap::new(),
-            runtime: "docker".into(),
+            runtime: hopwatch::input::RuntimeId::DOCKER,
             network_mode: NetworkMode::Own,
             attachments: vec![attachment],
             pod: None,
@@ -88,8 +88,11 @@ fn inventory() -> Vec<Input> {
         gateways: vec![],
         bridge: Some("br-net".into()),
     };
-    let first = [InventoryEvent::Connected { runtime: "docker".into() }, InventoryEvent::Network(Arc::new(network))];
-    let last = InventoryEvent::Reconciled { runtime: "docker".into(), running };
+    let first = [
+        InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER },
+        InventoryEvent::Network(Arc::new(network)),
+    ];
+    let last = InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running };
     first.into_iter().chain((0..WORKLOADS).map(workload)).chain([last]).map(fact).collect()
 }
 

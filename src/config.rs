@@ -32,7 +32,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineConfig;
 use crate::flow::MeterLimits;
-use crate::inventory::discover::{Kind, Sought};
+use crate::input::RuntimeKind;
+use crate::inventory::discover::Sought;
 use crate::path::{Hop, PortSpec};
 use decode::Decoded;
 use file::FileConfig;
@@ -94,8 +95,8 @@ pub struct RuntimesConfig {
 
 impl RuntimesConfig {
     /// How often the whole list of such a runtime is compared.
-    pub fn reconcile_interval(&self, kind: Kind) -> Duration {
-        if kind == Kind::Docker { self.docker_reconcile_interval } else { self.reconcile_interval }
+    pub fn reconcile_interval(&self, kind: RuntimeKind) -> Duration {
+        if kind == RuntimeKind::Docker { self.docker_reconcile_interval } else { self.reconcile_interval }
     }
 }
 

@@ -40,7 +40,7 @@ pub struct TopSnapshot {
     /// Interfaces that are captured now.
     pub points: usize,
     /// Runtimes heard of, and whether they answer.
-    pub runtimes: BTreeMap<Arc<str>, bool>,
+    pub runtimes: BTreeMap<crate::input::RuntimeId, bool>,
     /// Why not everything is seen now; empty when ready.
     pub not_ready: Vec<String>,
     /// The engine's board.

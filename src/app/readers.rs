@@ -6,10 +6,10 @@
 use tokio::sync::watch;
 
 use crate::config::RuntimesConfig;
-use crate::input::InventoryEvent;
+use crate::input::{InventoryEvent, RuntimeKind};
 use crate::inventory::containerd::{ContainerdOptions, ContainerdReader};
 use crate::inventory::cri::{CriOptions, CriReader};
-use crate::inventory::discover::{Kind, Runtime};
+use crate::inventory::discover::Runtime;
 use crate::inventory::docker::{DockerOptions, DockerReader};
 
 /// Containers of containerd's CRI plugin; left out where a CRI reader tells of them.
@@ -26,23 +26,23 @@ pub(super) enum Reader {
 impl Reader {
     /// The reader that this runtime needs.
     pub(super) fn new(runtime: &Runtime, config: &RuntimesConfig) -> Self {
-        let reconcile_interval = config.reconcile_interval(runtime.kind);
-        let (name, address) = (runtime.name.clone(), runtime.host.clone());
-        match runtime.kind {
-            Kind::Docker | Kind::Podman => Self::Docker(DockerReader::new(DockerOptions {
+        let reconcile_interval = config.reconcile_interval(runtime.kind());
+        let (name, address) = (runtime.name, runtime.host.clone());
+        match runtime.kind() {
+            RuntimeKind::Docker | RuntimeKind::Podman => Self::Docker(DockerReader::new(DockerOptions {
                 runtime: name,
                 host: address,
                 user: runtime.user,
                 reconcile_interval,
             })),
-            Kind::Containerd => Self::Containerd(ContainerdReader::new(ContainerdOptions {
+            RuntimeKind::Containerd => Self::Containerd(ContainerdReader::new(ContainerdOptions {
                 address,
                 runtime: name,
                 reconcile_interval,
                 kubernetes: !runtime.others.contains(&KUBERNETES),
                 ..ContainerdOptions::default()
             })),
-            Kind::Cri => Self::Cri(CriReader::new(CriOptions {
+            RuntimeKind::Cri => Self::Cri(CriReader::new(CriOptions {
                 endpoint: address,
                 runtime: name,
                 reconcile_interval,

@@ -19,7 +19,7 @@ pub async fn query(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent
         match Reader::new(&runtime, config).snapshot().await {
             Ok(events) => {
                 answered = true;
-                all.push(InventoryEvent::Connected { runtime: runtime.name.clone() });
+                all.push(InventoryEvent::Connected { runtime: runtime.name });
                 all.extend(events);
             }
             Err(error) => failed.push((runtime.configured, error)),

@@ -145,7 +145,7 @@ fn origin(sources: &Sources, node: &Node) -> Option<String> {
 mod tests {
     use super::*;
     use crate::config::SnapLength;
-    use crate::inventory::discover::Kind;
+    use crate::input::RuntimeKind;
 
     fn variables(all: &[(&str, &str)]) -> std::vec::IntoIter<(OsString, OsString)> {
         let owned: Vec<_> = all.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(config.capture.interfaces, ["eth0", "br-*"]);
         assert_eq!(config.meter.idle_timeout, std::time::Duration::from_secs(5));
         assert!(!config.engine.rules.unknown_source.enabled);
-        assert_eq!(config.runtimes.sought.sockets[&Kind::Docker], ["unix:///run/other.sock"]);
+        assert_eq!(config.runtimes.sought.sockets[&RuntimeKind::Docker], ["unix:///run/other.sock"]);
         assert_eq!(config.listen.to_string(), "[::1]:9921");
     }
 

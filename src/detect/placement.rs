@@ -79,7 +79,7 @@ pub fn belong_together(timeline: &Timeline, one: &Workload, other: &Workload) ->
 
 /// Whether its runtime says who joins whom. containerd and CRI are told a path to a namespace, and may not know whose it is.
 pub fn reports_joins(workload: &Workload) -> bool {
-    !["containerd", "cri"].iter().any(|silent| workload.runtime.starts_with(silent))
+    workload.runtime.kind().reports_joins()
 }
 
 /// Another workload whose namespace this is, and which this one shares with no right. Of two that share unasked, the one that started

@@ -51,7 +51,7 @@ impl Bench {
             gateways: vec![end("172.20.0.1:0").ip],
             bridge: Some("br-net".into()),
         };
-        timeline.apply(at(0), &InventoryEvent::Connected { runtime: "docker".into() });
+        timeline.apply(at(0), &InventoryEvent::Connected { runtime: crate::input::RuntimeId::DOCKER });
         timeline.apply(at(0), &InventoryEvent::Network(Arc::new(network)));
         for (name, octet) in workloads {
             timeline.apply(at(0), &InventoryEvent::Workload(Arc::new(workload(name, *octet))));
@@ -151,7 +151,7 @@ pub fn workload(name: &str, octet: u8) -> Workload {
         image: format!("{name}:1"),
         image_digest: "sha256:aa".into(),
         labels: [].into(),
-        runtime: "docker".into(),
+        runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
         attachments: vec![Attachment { network: "net".into(), addresses, ..Attachment::default() }],
         pid: Some(1),

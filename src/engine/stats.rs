@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::LatencyHistogram;
 use crate::alert::Alert;
 use crate::detect::Severity;
-use crate::input::{InventoryEvent, Loss, LossReason, MissedKind};
+use crate::input::{InventoryEvent, Loss, LossReason, MissedKind, RuntimeId};
 use crate::inventory::{AttributionMethod, Confidence, Owner};
 use crate::path::{JudgedFlow, Unobservable, Verdict};
 use crate::time::Timestamp;
@@ -46,11 +46,11 @@ pub struct EngineStats {
     /// Workloads that run now.
     pub workloads_running: usize,
     /// Runtimes heard of, and whether they answer.
-    pub runtimes: BTreeMap<Arc<str>, bool>,
+    pub runtimes: BTreeMap<RuntimeId, bool>,
     /// How often a runtime stopped answering or its event stream was cut.
     pub runtime_event_gaps: u64,
     /// When each runtime's whole list was last compared.
-    pub reconciled: BTreeMap<Arc<str>, Timestamp>,
+    pub reconciled: BTreeMap<RuntimeId, Timestamp>,
     /// Workloads remembered, by state.
     pub workloads: BTreeMap<&'static str, usize>,
     /// What the kernel's collector could not see, by kind.
@@ -148,10 +148,10 @@ impl EngineStats {
     pub(super) fn runtime(&mut self, event: &InventoryEvent, at: Timestamp) {
         match event {
             InventoryEvent::Connected { runtime } => {
-                self.runtimes.insert(Arc::clone(runtime), true);
+                self.runtimes.insert(*runtime, true);
             }
             InventoryEvent::Disconnected { runtime, .. } => {
-                let was_connected = self.runtimes.insert(Arc::clone(runtime), false);
+                let was_connected = self.runtimes.insert(*runtime, false);
                 self.runtime_event_gaps += u64::from(was_connected == Some(true));
             }
             InventoryEvent::GivenUp { runtime } => {
@@ -159,7 +159,7 @@ impl EngineStats {
                 self.reconciled.remove(runtime);
             }
             InventoryEvent::Reconciled { runtime, .. } => {
-                self.reconciled.insert(Arc::clone(runtime), at);
+                self.reconciled.insert(*runtime, at);
             }
             _ => {}
         }

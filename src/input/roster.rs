@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{InventoryEvent, RuntimeName, Workload, WorkloadId, WorkloadState};
+use super::{InventoryEvent, RuntimeId, Workload, WorkloadId, WorkloadState};
 
 /// What an event changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Change {
 #[derive(Clone, Debug)]
 struct Running {
     pid: u32,
-    runtime: RuntimeName,
+    runtime: RuntimeId,
 }
 
 /// The running workloads.
@@ -82,7 +82,7 @@ impl Roster {
             self.refused += 1;
             return None;
         }
-        self.running.insert(id.clone(), Running { pid, runtime: runtime.clone() });
+        self.running.insert(id.clone(), Running { pid, runtime: *runtime });
         (before != Some(pid)).then(|| Change::Started(id.clone(), pid))
     }
 
@@ -143,9 +143,12 @@ mod tests {
         let until = Timestamp::from_secs(1);
         assert_eq!(roster.apply(&InventoryEvent::Stopped { id: WorkloadId::new("a"), until }), stopped(&["a"]));
         let running = vec![WorkloadId::new("c")];
-        let whole = InventoryEvent::Reconciled { runtime: "docker".into(), running };
+        let whole = InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running };
         assert_eq!(roster.apply(&whole), stopped(&["b", "d"]));
-        assert_eq!(roster.apply(&InventoryEvent::GivenUp { runtime: "docker".into() }), stopped(&["c"]));
+        assert_eq!(
+            roster.apply(&InventoryEvent::GivenUp { runtime: crate::input::RuntimeId::DOCKER }),
+            stopped(&["c"])
+        );
         assert_eq!(roster.iter().collect::<Vec<_>>(), [(&WorkloadId::new("other"), 9)]);
     }
 
@@ -156,7 +159,7 @@ mod tests {
         assert_eq!(roster.apply(&running("b", 8)), []);
         assert_eq!(roster.refused(), 1);
         assert_eq!(roster.apply(&running("a", 9)), started("a", 9), "one that is known has its room");
-        roster.apply(&InventoryEvent::Reconciled { runtime: "docker".into(), running: Vec::new() });
+        roster.apply(&InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running: Vec::new() });
         assert_eq!(roster.apply(&running("b", 8)), started("b", 8));
     }
 }

@@ -12,11 +12,8 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::Mac;
+use super::{Mac, RuntimeId};
 use crate::time::Timestamp;
-
-/// Which runtime told it: `docker`, later `podman`, `containerd`, `cri`.
-pub type RuntimeName = Arc<str>;
 
 /// The runtime's full container id. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -158,7 +155,7 @@ pub struct Workload {
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// Which runtime told it.
-    pub runtime: RuntimeName,
+    pub runtime: RuntimeId,
     /// How it reaches the network.
     #[serde(default)]
     pub network_mode: NetworkMode,
@@ -239,24 +236,24 @@ pub enum InventoryEvent {
     /// The runtime answers; the snapshot that follows is complete once `Reconciled` comes.
     Connected {
         /// Which.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
     },
     /// The runtime no longer answers, or its event stream was cut.
     Disconnected {
         /// Which.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// What was seen of it.
         error: String,
     },
     /// The runtime is not waited for any more: it was found by itself, and its socket is gone for long.
     GivenUp {
         /// Which.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
     },
     /// The whole list of running workloads was read at this time: whatever is not in it has ended.
     Reconciled {
         /// Which.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// All that run.
         running: Vec<WorkloadId>,
     },

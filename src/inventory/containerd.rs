@@ -22,7 +22,7 @@ use self::client::Client;
 use self::convert::workload_id;
 use self::events::{ContainerdEvent, TaskAction};
 use self::proto::Envelope;
-use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
+use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
 use crate::inventory::reader::clock::now;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, TIMEOUT, socket_path};
@@ -30,8 +30,6 @@ use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
 
 /// The usual place of the socket.
 pub const DEFAULT_ADDRESS: &str = "unix:///run/containerd/containerd.sock";
-/// The name under which this runtime tells.
-pub const RUNTIME: &str = "containerd";
 /// Docker's own containers, read through Docker.
 const DOCKERS: &str = "moby";
 /// The containers of containerd's CRI plugin.
@@ -45,7 +43,7 @@ pub struct ContainerdOptions {
     /// `unix:///run/containerd/containerd.sock`, or a bare path.
     pub address: String,
     /// Under which name it tells; another one for a second daemon.
-    pub runtime: RuntimeName,
+    pub runtime: RuntimeId,
     /// Between two whole lists while the event stream is open; at least a second.
     pub reconcile_interval: Duration,
     /// For one answer; a runtime that needs longer counts as gone.
@@ -58,7 +56,7 @@ impl Default for ContainerdOptions {
     fn default() -> Self {
         Self {
             address: DEFAULT_ADDRESS.to_owned(),
-            runtime: RUNTIME.into(),
+            runtime: RuntimeId::CONTAINERD,
             reconcile_interval: Duration::from_secs(30),
             timeout: TIMEOUT,
             kubernetes: false,
@@ -118,12 +116,12 @@ impl ContainerdReader {
         client.forget_images();
         let all = client.everything(|namespace| options.wants(namespace)).await?;
         if again {
-            emit(InventoryEvent::Connected { runtime: options.runtime.clone() });
+            emit(InventoryEvent::Connected { runtime: options.runtime });
         }
         let running: Vec<WorkloadId> =
             all.iter().filter(|observed| observed.runs()).map(|observed| observed.workload.id.clone()).collect();
         self.states.apply_list(all, at, again).into_iter().for_each(&mut *emit);
-        emit(InventoryEvent::Reconciled { runtime: self.options.runtime.clone(), running });
+        emit(InventoryEvent::Reconciled { runtime: self.options.runtime, running });
         self.counters.reconciles.add(1);
         Ok(())
     }
@@ -190,8 +188,8 @@ impl ContainerdReader {
 }
 
 impl Session for ContainerdReader {
-    fn runtime(&self) -> RuntimeName {
-        self.options.runtime.clone()
+    fn runtime(&self) -> RuntimeId {
+        self.options.runtime
     }
 
     fn counters(&self) -> &ReaderCounters {

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use self::client::Client;
 use self::triggers::{Trigger, Triggers};
-use crate::input::{InventoryEvent, RuntimeName, WorkloadId};
+use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
 use crate::inventory::reader::clock::now;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{TIMEOUT, socket_path};
@@ -29,8 +29,6 @@ use crate::time::Timestamp;
 
 /// containerd's socket, which answers as a CRI runtime too.
 pub const DEFAULT_ENDPOINT: &str = "unix:///run/containerd/containerd.sock";
-/// The name under which this runtime tells.
-pub const RUNTIME: &str = "cri";
 /// Ends that were heard and not yet found in a list.
 const MAX_ENDS: usize = 4096;
 
@@ -40,7 +38,7 @@ pub struct CriOptions {
     /// `unix:///run/containerd/containerd.sock`, or a bare path.
     pub endpoint: String,
     /// Under which name it tells; another one for a second runtime.
-    pub runtime: RuntimeName,
+    pub runtime: RuntimeId,
     /// Between two whole lists that are told as such; at least a second.
     pub reconcile_interval: Duration,
     /// For one answer; a runtime that needs longer counts as gone.
@@ -53,7 +51,7 @@ impl Default for CriOptions {
     fn default() -> Self {
         Self {
             endpoint: DEFAULT_ENDPOINT.to_owned(),
-            runtime: RUNTIME.into(),
+            runtime: RuntimeId::CRI,
             reconcile_interval: Duration::from_secs(30),
             timeout: TIMEOUT,
             poll_interval: Duration::from_secs(1),
@@ -113,7 +111,7 @@ impl CriReader {
             observed.ended = observed.ended.or(heard.filter(|_| !observed.runs()));
         }
         if report == Report::Everything {
-            emit(InventoryEvent::Connected { runtime: self.options.runtime.clone() });
+            emit(InventoryEvent::Connected { runtime: self.options.runtime });
         }
         let mut running: Vec<WorkloadId> =
             all.iter().filter(|observed| observed.runs()).map(|observed| observed.workload.id.clone()).collect();
@@ -126,7 +124,7 @@ impl CriReader {
         }
         self.running.clone_from(&running);
         if report != Report::Changes {
-            emit(InventoryEvent::Reconciled { runtime: self.options.runtime.clone(), running });
+            emit(InventoryEvent::Reconciled { runtime: self.options.runtime, running });
             self.counters.reconciles.add(1);
         }
         Ok(())
@@ -179,8 +177,8 @@ enum Report {
 }
 
 impl Session for CriReader {
-    fn runtime(&self) -> RuntimeName {
-        self.options.runtime.clone()
+    fn runtime(&self) -> RuntimeId {
+        self.options.runtime
     }
 
     fn counters(&self) -> &ReaderCounters {

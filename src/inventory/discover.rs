@@ -11,40 +11,12 @@ use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::input::RuntimeName;
+use crate::input::{MAX_RUNTIMES, RuntimeId, RuntimeKind};
 
-/// Runtimes that are read at once; also a bound of metric labels.
-pub const MAX_RUNTIMES: usize = 32;
 /// Folders below `/run/user` that are looked into.
 const MAX_USERS: usize = 64;
 
-/// Which API a runtime speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Docker's, by Docker.
-    Docker,
-    /// Docker's and libpod's, by Podman.
-    Podman,
-    /// containerd's own.
-    Containerd,
-    /// The Kubernetes Container Runtime Interface.
-    Cri,
-}
-
-impl Kind {
-    /// All kinds, in the order in which they are looked for.
-    pub const ALL: [Self; 4] = [Self::Docker, Self::Podman, Self::Containerd, Self::Cri];
-
-    /// The word that begins the runtime's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Podman => "podman",
-            Self::Containerd => "containerd",
-            Self::Cri => "cri",
-        }
-    }
-
+impl RuntimeKind {
     /// The variable that names its socket.
     const fn variable(self) -> Option<&'static str> {
         match self {
@@ -79,9 +51,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runtime {
     /// The name under which it is told: `docker`, `podman`, `podman-1000`.
-    pub name: RuntimeName,
-    /// What it speaks.
-    pub kind: Kind,
+    pub name: RuntimeId,
     /// `unix:///run/podman/podman.sock`, or a bare path.
     pub host: String,
     /// Named by the configuration or a variable: it is missed when it is not there.
@@ -92,13 +62,20 @@ pub struct Runtime {
     pub others: Vec<&'static str>,
 }
 
+impl Runtime {
+    /// Which API it speaks.
+    pub const fn kind(&self) -> RuntimeKind {
+        self.name.kind()
+    }
+}
+
 /// What the configuration says of runtimes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sought {
     /// Whether variables and usual paths are looked at, beside the sockets given here.
     pub discover: bool,
     /// Sockets, by kind.
-    pub sockets: BTreeMap<Kind, Vec<String>>,
+    pub sockets: BTreeMap<RuntimeKind, Vec<String>>,
 }
 
 /// Where to look.
@@ -119,7 +96,7 @@ impl Places {
 
 /// A place at which a runtime may listen.
 struct Candidate {
-    kind: Kind,
+    kind: RuntimeKind,
     host: String,
     configured: bool,
     user: Option<u32>,
@@ -130,7 +107,7 @@ struct Candidate {
 pub struct Discovery {
     sought: Sought,
     places: Places,
-    names: BTreeMap<(Kind, String), RuntimeName>,
+    names: BTreeMap<(RuntimeKind, String), RuntimeId>,
 }
 
 impl Discovery {
@@ -149,14 +126,14 @@ impl Discovery {
             let kind = path.map_or(candidate.kind, |path| true_kind(candidate.kind, path));
             let identity = file.as_ref().map(|file| (family(kind), file.dev(), file.ino()));
             let same_host =
-                found.iter().any(|other| other.host == candidate.host && family(other.kind) == family(kind));
+                found.iter().any(|other| other.host == candidate.host && family(other.kind()) == family(kind));
             if same_host || identity.is_some_and(|identity| !seen.insert(identity)) {
                 continue;
             }
             let owner = candidate.user.or_else(|| user_of(&candidate.host, file.as_ref()));
             let Some(name) = self.name(kind, &candidate.host, owner) else { continue };
             let Candidate { host, configured, user, .. } = candidate;
-            found.push(Runtime { name, kind, host, configured, user, others: Vec::new() });
+            found.push(Runtime { name, host, configured, user, others: Vec::new() });
         }
         found.truncate(MAX_RUNTIMES);
         leave_to_others(&mut found);
@@ -164,10 +141,10 @@ impl Discovery {
     }
 
     fn candidates(&self) -> Vec<Candidate> {
-        let mut all: Vec<Candidate> = Kind::ALL.into_iter().flat_map(|kind| self.of_root(kind)).collect();
+        let mut all: Vec<Candidate> = RuntimeKind::ALL.into_iter().flat_map(|kind| self.of_root(kind)).collect();
         if self.sought.discover {
             let users = self.users();
-            for kind in Kind::ALL {
+            for kind in RuntimeKind::ALL {
                 all.extend(users.iter().filter_map(|user| self.of_user(kind, *user)));
             }
             all.extend(self.own());
@@ -176,7 +153,7 @@ impl Discovery {
     }
 
     /// Configured, or named by its variable, or at a usual path.
-    fn of_root(&self, kind: Kind) -> Vec<Candidate> {
+    fn of_root(&self, kind: RuntimeKind) -> Vec<Candidate> {
         let candidate = |host: &str, configured| Candidate { kind, host: host.to_owned(), configured, user: None };
         let configured = self.sought.sockets.get(&kind).map(Vec::as_slice).unwrap_or_default();
         if !configured.is_empty() {
@@ -193,7 +170,7 @@ impl Discovery {
         usual.filter(|path| is_socket(path)).map(|path| candidate(&path.to_string_lossy(), false)).collect()
     }
 
-    fn of_user(&self, kind: Kind, user: u32) -> Option<Candidate> {
+    fn of_user(&self, kind: RuntimeKind, user: u32) -> Option<Candidate> {
         let path = self.places.root.join("run/user").join(user.to_string()).join(kind.of_users()?);
         let own = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket() && file.uid() == user);
         own.then(|| Candidate { kind, host: path.to_string_lossy().into_owned(), configured: false, user: Some(user) })
@@ -202,9 +179,9 @@ impl Discovery {
     /// Of the user who runs this process, wherever the user's folder is.
     fn own(&self) -> Vec<Candidate> {
         let Some(folder) = self.places.environment.get("XDG_RUNTIME_DIR").map(Path::new) else { return Vec::new() };
-        let paths = Kind::ALL.into_iter().filter_map(|kind| Some((kind, folder.join(kind.of_users()?))));
+        let paths = RuntimeKind::ALL.into_iter().filter_map(|kind| Some((kind, folder.join(kind.of_users()?))));
         let sockets = paths.filter(|(_, path)| is_socket(path));
-        let candidate = |(kind, path): (Kind, PathBuf)| Candidate {
+        let candidate = |(kind, path): (RuntimeKind, PathBuf)| Candidate {
             kind,
             host: path.to_string_lossy().into_owned(),
             configured: false,
@@ -223,30 +200,27 @@ impl Discovery {
     }
 
     /// The name of a socket; `None` when there are too many. A user's is `podman-1000`, a second one `podman.2`.
-    fn name(&mut self, kind: Kind, host: &str, user: Option<u32>) -> Option<RuntimeName> {
+    fn name(&mut self, kind: RuntimeKind, host: &str, user: Option<u32>) -> Option<RuntimeId> {
         let key = (kind, host.to_owned());
         if let Some(name) = self.names.get(&key) {
-            return Some(name.clone());
+            return Some(*name);
         }
         if self.names.len() >= MAX_RUNTIMES {
             return None;
         }
-        let base = match user.filter(|user| *user != 0) {
-            Some(user) => format!("{}-{user}", kind.as_str()),
-            None => kind.as_str().to_owned(),
-        };
-        let numbered = (2..=MAX_RUNTIMES + 1).map(|number| format!("{base}.{number}"));
-        let free = |name: &String| self.names.values().all(|known| **known != **name);
-        let name: RuntimeName = std::iter::once(base.clone()).chain(numbered).find(free)?.into();
-        self.names.insert(key, name.clone());
+        let user = user.filter(|user| *user != 0);
+        let most = u8::try_from(MAX_RUNTIMES + 1).unwrap_or(u8::MAX);
+        let numbered = (1..=most).map(|number| RuntimeId::new(kind, user, number));
+        let name = numbered.into_iter().find(|name| self.names.values().all(|known| known != name))?;
+        self.names.insert(key, name);
         Some(name)
     }
 }
 
 /// Runtimes of one family at one socket are one and the same.
-const fn family(kind: Kind) -> Kind {
+const fn family(kind: RuntimeKind) -> RuntimeKind {
     match kind {
-        Kind::Docker | Kind::Podman => Kind::Docker,
+        RuntimeKind::Docker | RuntimeKind::Podman => RuntimeKind::Docker,
         other => other,
     }
 }
@@ -262,10 +236,10 @@ fn is_socket(path: &Path) -> bool {
 }
 
 /// Docker's usual path often leads to Podman.
-fn true_kind(kind: Kind, path: &Path) -> Kind {
+fn true_kind(kind: RuntimeKind, path: &Path) -> RuntimeKind {
     let leads_to_podman =
         || path.canonicalize().is_ok_and(|path| path.file_name().is_some_and(|name| name == "podman.sock"));
-    if kind == Kind::Docker && leads_to_podman() { Kind::Podman } else { kind }
+    if kind == RuntimeKind::Docker && leads_to_podman() { RuntimeKind::Podman } else { kind }
 }
 
 /// The user whose daemon it is: the socket's owner, or, while there is no socket, whose folder it would be in.
@@ -279,10 +253,11 @@ fn user_of(host: &str, file: Option<&Metadata>) -> Option<u32> {
 
 /// A containerd of Docker's or Kubernetes' is read for the namespaces that these do not tell of.
 fn leave_to_others(found: &mut [Runtime]) {
-    let is_roots = |runtime: &Runtime, kind: Kind| runtime.kind == kind && &*runtime.name == kind.as_str();
-    let docker = found.iter().any(|runtime| is_roots(runtime, Kind::Docker));
-    let cri: Vec<PathBuf> = found.iter().filter(|other| other.kind == Kind::Cri).filter_map(real_path).collect();
-    for containerd in found.iter_mut().filter(|runtime| runtime.kind == Kind::Containerd) {
+    let is_roots = |runtime: &Runtime, kind: RuntimeKind| runtime.name == RuntimeId::of_root(kind);
+    let docker = found.iter().any(|runtime| is_roots(runtime, RuntimeKind::Docker));
+    let cri: Vec<PathBuf> =
+        found.iter().filter(|other| other.kind() == RuntimeKind::Cri).filter_map(real_path).collect();
+    for containerd in found.iter_mut().filter(|runtime| runtime.kind() == RuntimeKind::Containerd) {
         let has_cri = real_path(containerd).is_some_and(|path| cri.contains(&path));
         containerd.others.extend(docker.then_some("moby"));
         containerd.others.extend(has_cri.then_some("k8s.io"));

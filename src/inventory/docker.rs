@@ -33,7 +33,7 @@ pub use self::error::DockerError;
 use self::event::{RuntimeEvent, introduced};
 use self::http::Lines;
 use self::tracker::{Answer, ContainerAction, Query, Step, Tracker};
-use crate::input::{InventoryEvent, RuntimeName, RuntimeNetwork, WorkloadId};
+use crate::input::{InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
 use crate::inventory::reader::clock::now;
 use crate::inventory::reader::{ReaderCounters, stopped};
 use crate::time::Timestamp;
@@ -55,7 +55,7 @@ const MAX_NETWORKS: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DockerOptions {
     /// The name under which it is reported: `docker`, `podman`, `podman-1000`.
-    pub runtime: RuntimeName,
+    pub runtime: RuntimeId,
     /// `unix:///var/run/docker.sock`, or a bare path.
     pub host: String,
     /// The user who must serve the socket, where it was found in a place that others could change.
@@ -67,7 +67,7 @@ pub struct DockerOptions {
 impl Default for DockerOptions {
     fn default() -> Self {
         let reconcile_interval = Duration::from_secs(30);
-        Self { runtime: "docker".into(), host: DEFAULT_HOST.to_owned(), user: None, reconcile_interval }
+        Self { runtime: crate::input::RuntimeId::DOCKER, host: DEFAULT_HOST.to_owned(), user: None, reconcile_interval }
     }
 }
 
@@ -118,7 +118,7 @@ impl DockerReader {
 
     /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
     pub async fn run(self, mut emit: impl FnMut(InventoryEvent) + Send, mut stop: watch::Receiver<bool>) {
-        let tracker = Tracker::new(bounds::quota(&self.options.runtime));
+        let tracker = Tracker::new(bounds::quota(self.options.runtime));
         let mut reported = Reported { tracker, ..Reported::default() };
         let mut wait = FIRST_WAIT;
         let mut cut_reported = false;
@@ -134,7 +134,7 @@ impl DockerReader {
                 (wait, cut_reported) = (FIRST_WAIT, false);
             }
             if !cut_reported {
-                emit(InventoryEvent::Disconnected { runtime: self.options.runtime.clone(), error: error.to_string() });
+                emit(InventoryEvent::Disconnected { runtime: self.options.runtime, error: error.to_string() });
                 cut_reported = true;
             }
             tokio::select! {
@@ -173,7 +173,7 @@ impl DockerReader {
         let workloads = client.inspect_all(&list).await;
         let lines = client.events(since).await?;
         *connected = true;
-        emit(InventoryEvent::Connected { runtime: self.options.runtime.clone() });
+        emit(InventoryEvent::Connected { runtime: self.options.runtime });
         let before = std::mem::take(&mut reported.networks);
         self.report_networks(reported, networks, emit);
         let gone = before.into_keys().filter(|id| !reported.networks.contains_key(id));
@@ -201,7 +201,7 @@ impl DockerReader {
     }
 
     fn reconciled(&self, running: Vec<WorkloadId>, emit: &mut (impl FnMut(InventoryEvent) + Send)) {
-        emit(InventoryEvent::Reconciled { runtime: self.options.runtime.clone(), running });
+        emit(InventoryEvent::Reconciled { runtime: self.options.runtime, running });
         self.counters.reconciles.add(1);
     }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 pub use self::counters::ReaderCounters;
 pub use self::error::ReaderError;
-use crate::input::{InventoryEvent, RuntimeName};
+use crate::input::{InventoryEvent, RuntimeId};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// One runtime, as the loop sees it.
 pub(super) trait Session: Send {
     /// Under which name it tells.
-    fn runtime(&self) -> RuntimeName;
+    fn runtime(&self) -> RuntimeId;
 
     /// What it did and missed.
     fn counters(&self) -> &ReaderCounters;

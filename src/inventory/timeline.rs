@@ -30,8 +30,8 @@ use self::sockets::Sockets;
 pub use self::visibility::{Unseen, Watched};
 use super::KernelState;
 use crate::input::{
-    Attachment, InventoryEvent, KernelFact, LinkEvent, Mac, NetnsId, ObservationPoint, ProcessNamespaces, RuntimeName,
-    RuntimeNetwork, Workload, WorkloadId, WorkloadState,
+    Attachment, InventoryEvent, KernelFact, LinkEvent, MAX_RUNTIMES, Mac, NetnsId, ObservationPoint, ProcessNamespaces,
+    RuntimeId, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
 };
 use crate::time::Timestamp;
 
@@ -54,7 +54,7 @@ pub struct Timeline {
     namespaces: Namespaces,
     sockets: Sockets,
     /// Runtimes that ever answered, and whether their word is complete.
-    runtimes: BTreeMap<RuntimeName, RuntimeConnection>,
+    runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
     snapshot: bool,
 }
 
@@ -67,9 +67,6 @@ enum RuntimeConnection {
     /// Does not answer.
     Lost,
 }
-
-/// Docker, podman, containerd, cri, and rootless ones of some users.
-const MAX_RUNTIMES: usize = 64;
 
 impl Timeline {
     /// An empty timeline.
@@ -185,7 +182,7 @@ impl Timeline {
     }
 
     /// Whether the runtime answers and its list was complete.
-    pub fn is_reconciled(&self, runtime: &str) -> bool {
+    pub fn is_reconciled(&self, runtime: &RuntimeId) -> bool {
         self.runtimes.get(runtime) == Some(&RuntimeConnection::Reconciled)
     }
 
@@ -260,7 +257,7 @@ impl Timeline {
     /// Whether the runtimes' word is complete now: at least one was heard and none of those ever heard is silent or still
     /// listing, or a snapshot was loaded. A user's own runtime (`podman-1000`) is not waited for: its user could silence what rests on this.
     pub fn is_complete(&self) -> bool {
-        let mut hosts = self.runtimes.iter().filter(|(name, _)| !name.contains('-')).peekable();
+        let mut hosts = self.runtimes.iter().filter(|(runtime, _)| !runtime.is_users()).peekable();
         let any = hosts.peek().is_some()
             || self.runtimes.values().any(|connection| *connection == RuntimeConnection::Reconciled);
         self.snapshot || (any && hosts.all(|(_, connection)| *connection == RuntimeConnection::Reconciled))
@@ -284,11 +281,11 @@ impl Timeline {
         counts
     }
 
-    fn receive(&mut self, runtime: &RuntimeName, connection: RuntimeConnection) {
+    fn receive(&mut self, runtime: &RuntimeId, connection: RuntimeConnection) {
         let known = self.runtimes.contains_key(runtime);
         // One that never answered is absent, and what it would say is not waited for.
         if known || (connection != RuntimeConnection::Lost && self.runtimes.len() < MAX_RUNTIMES) {
-            self.runtimes.insert(runtime.clone(), connection);
+            self.runtimes.insert(*runtime, connection);
         }
     }
 }

@@ -191,7 +191,6 @@ impl Selector {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::input::{Attachment, NetworkMode, WorkloadId, WorkloadState};
@@ -209,7 +208,7 @@ mod tests {
             image: "registry.example/team/web:1.2".to_owned(),
             image_digest: "sha256:aa".to_owned(),
             labels: BTreeMap::from([label("role", "web"), label("tier", "front")]),
-            runtime: Arc::from("docker"),
+            runtime: crate::input::RuntimeId::DOCKER,
             network_mode: NetworkMode::Own,
             attachments: vec![attachment("shop_front", "172.18.0.5"), attachment("shop_back", "fd00::5")],
             pod: None,

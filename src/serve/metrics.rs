@@ -17,13 +17,11 @@ use crate::decode::DecodeReason;
 use crate::detect::Severity;
 use crate::detect::rules;
 use crate::engine::LatencyHistogram;
-use crate::input::MissedKind;
+use crate::input::{MAX_RUNTIMES, MissedKind};
 use crate::time::Timestamp;
 
 /// Observation points with series of their own.
 pub const MAX_POINTS: usize = 200;
-/// Runtimes with series of their own; more are never read.
-const MAX_RUNTIMES: usize = 32;
 /// Runtimes that are always shown, connected or not.
 const RUNTIMES: [&str; 1] = ["docker"];
 
@@ -311,7 +309,7 @@ pub static METRICS: &[Metric] = &[
         |s| {
             let age = |at: &crate::time::Timestamp| s.at.since(*at).as_secs();
             let all = s.engine.reconciled.iter().take(MAX_RUNTIMES);
-            all.map(|(runtime, at)| sample([("runtime", runtime)], age(at))).collect()
+            all.map(|(runtime, at)| sample([("runtime", &runtime.to_string())], age(at))).collect()
         },
     ),
     counter(
@@ -322,8 +320,12 @@ pub static METRICS: &[Metric] = &[
          another runtime's workload), pids_refused (named another's process), veth_unknown, polls, reconnects, reconciles",
         |s| {
             let all = s.readers.iter().take(MAX_RUNTIMES);
-            let each = |(runtime, counts): (&crate::input::RuntimeName, &Vec<(&'static str, u64)>)| {
-                counts.iter().map(|(event, n)| sample([("runtime", runtime), ("event", event)], *n)).collect::<Vec<_>>()
+            let each = |(runtime, counts): (&crate::input::RuntimeId, &Vec<(&'static str, u64)>)| {
+                let runtime = runtime.to_string();
+                counts
+                    .iter()
+                    .map(|(event, n)| sample([("runtime", &runtime), ("event", event)], *n))
+                    .collect::<Vec<_>>()
             };
             all.flat_map(each).collect()
         },

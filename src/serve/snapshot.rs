@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::engine::EngineStats;
-use crate::input::{LossReason, RuntimeName};
+use crate::input::{LossReason, RuntimeId};
 use crate::sync;
 use crate::time::Timestamp;
 
@@ -84,7 +84,7 @@ pub struct Snapshot {
     /// Counters by observation point.
     pub points: BTreeMap<String, PointCounters>,
     /// What the reader of each runtime did and missed.
-    pub readers: BTreeMap<RuntimeName, Vec<(&'static str, u64)>>,
+    pub readers: BTreeMap<RuntimeId, Vec<(&'static str, u64)>>,
     /// What connection tracking told.
     pub conntrack: ConntrackCounters,
     /// The engine's counters.

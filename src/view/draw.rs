@@ -134,7 +134,7 @@ fn runtimes_line(top: &Top) -> Line<'static> {
     }
     for (number, (name, answers)) in top.snapshot.runtimes.iter().enumerate() {
         let (word, style) = if *answers { ("connected", GOOD) } else { ("not connected", BAD) };
-        spans.push(Span::raw(format!("{}{} ", if number > 0 { ", " } else { "" }, safe(name, 40))));
+        spans.push(Span::raw(format!("{}{name} ", if number > 0 { ", " } else { "" })));
         spans.push(Span::styled(word, style));
     }
     Line::from(spans)

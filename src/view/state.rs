@@ -66,9 +66,11 @@ impl Line {
     }
 
     fn holds(&self, part: &str) -> bool {
+        let runtime = self.row.workload.as_ref().map(|workload| workload.runtime.to_string());
         let mut texts = vec![self.name()];
+        texts.extend(runtime.as_deref());
         if let Some(workload) = &self.row.workload {
-            texts.extend([workload.image.as_str(), &workload.runtime, workload.id.as_str()]);
+            texts.extend([workload.image.as_str(), workload.id.as_str()]);
             texts.extend(workload.compose_project());
             texts.extend(workload.compose_service());
             texts.extend(workload.pod.iter().flat_map(|pod| [pod.name.as_str(), pod.namespace.as_str()]));

@@ -29,7 +29,9 @@ const fn column(title: &'static str, width: u16, rank: u8, cell: fn(&Line) -> (S
 }
 
 const COLUMNS: [Column; 10] = [
-    column("RUNTIME", 10, 7, |line| plain(line.row.workload.as_ref().map_or("", |workload| &workload.runtime))),
+    column("RUNTIME", 10, 7, |line| {
+        plain(&line.row.workload.as_ref().map_or_else(String::new, |workload| workload.runtime.to_string()))
+    }),
     column("NETWORK", 12, 6, |line| plain(&network(line))),
     column("STATE", 7, 9, |line| plain(state(line))),
     column("FLOWS", 6, 2, |line| plain(&count(line.row.tally.flows_now))),

@@ -33,7 +33,7 @@ fn workload(name: &str) -> Workload {
         image: format!("registry/{name}:1"),
         image_digest: "sha256:feed".to_owned(),
         labels: BTreeMap::new(),
-        runtime: "docker".into(),
+        runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
         attachments: vec![attachment],
         pid: Some(7),
@@ -115,7 +115,7 @@ fn snapshot(second: u64, rows: Vec<WorkloadRow>) -> Arc<TopSnapshot> {
         packets: 1000 * second,
         bytes: 1_000_000 * second,
         points: 2,
-        runtimes: BTreeMap::from([("docker".into(), true), ("podman".into(), false)]),
+        runtimes: BTreeMap::from([(crate::input::RuntimeId::DOCKER, true), (crate::input::RuntimeId::PODMAN, false)]),
         workloads: Arc::new(WorkloadTable { rows, alerts: vec![Arc::new(alert("web"))], folded: 0 }),
         revision: second,
         ..TopSnapshot::default()

@@ -148,7 +148,7 @@ fn workload(number: u8, since: Timestamp) -> InventoryEvent {
         image: "image".into(),
         image_digest: String::new(),
         labels: std::collections::BTreeMap::new(),
-        runtime: "docker".into(),
+        runtime: hopwatch::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
         attachments: vec![attachment],
         pod: None,
@@ -204,10 +204,13 @@ fn history(acts: &[(u64, Act)]) -> Vec<Input> {
         gateways: vec!["172.20.0.1".parse().expect("address")],
         bridge: Some("br-net".into()),
     };
-    let connected = || InventoryEvent::Connected { runtime: "docker".into() };
+    let connected = || InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER };
     let mut now = at(0);
     let mut inputs = vec![inventory(now, connected()), inventory(now, InventoryEvent::Network(Arc::new(network)))];
-    inputs.push(inventory(now, InventoryEvent::Reconciled { runtime: "docker".into(), running: vec![] }));
+    inputs.push(inventory(
+        now,
+        InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] },
+    ));
     // One of the flows' sources is the host.
     let host = LinkEvent {
         point: ObservationPoint::new("eth0"),
@@ -229,7 +232,8 @@ fn history(acts: &[(u64, Act)]) -> Vec<Input> {
                 inputs.push(inventory(now, InventoryEvent::Stopped { id, until: now }));
             }
             Act::Disconnect => {
-                let cut = InventoryEvent::Disconnected { runtime: "docker".into(), error: "cut".into() };
+                let cut =
+                    InventoryEvent::Disconnected { runtime: hopwatch::input::RuntimeId::DOCKER, error: "cut".into() };
                 inputs.extend([inventory(now, cut), inventory(now, connected())]);
             }
             Act::Flow { from, outside, port, answered } => {

@@ -312,7 +312,10 @@ fn a_workload_with_two_macs_may_say_each_address_at_each() {
 #[test]
 fn without_a_complete_word_nobody_is_accused() {
     let mut world = world();
-    world.runtime(5_000, InventoryEvent::Disconnected { runtime: "docker".into(), error: "gone".into() });
+    world.runtime(
+        5_000,
+        InventoryEvent::Disconnected { runtime: hopwatch::input::RuntimeId::DOCKER, error: "gone".into() },
+    );
     hear(&mut world, 10_000, claim(10, mac(30)));
     world.tick(11_000);
     assert!(world.raised().is_empty());

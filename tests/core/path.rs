@@ -147,7 +147,7 @@ fn a_flow_waits_for_the_runtime_to_tell_whose_it_is() {
     let mut world = world();
     world.tcp(10_000, 50, "198.51.100.7", 443);
     assert!(world.raised().is_empty());
-    world.runtime(10_200, InventoryEvent::Connected { runtime: "docker".into() });
+    world.runtime(10_200, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
     world.start_with(10_300, "web-late", 50, |workload| workload.since = Some(at(9_990)));
     assert_eq!(world.raised(), ["egress-skips-proxy web-late high"]);
 }

@@ -49,11 +49,11 @@ fn network(bridge: &str) -> InventoryEvent {
 }
 
 fn runtime_cut() -> InventoryEvent {
-    InventoryEvent::Disconnected { runtime: "docker".into(), error: "connection refused".into() }
+    InventoryEvent::Disconnected { runtime: hopwatch::input::RuntimeId::DOCKER, error: "connection refused".into() }
 }
 
 fn reconciled() -> InventoryEvent {
-    InventoryEvent::Reconciled { runtime: "docker".into(), running: vec![] }
+    InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] }
 }
 
 /// Severity, first event time in milliseconds, and text of each alert, time having passed.
@@ -144,7 +144,7 @@ fn while_the_runtime_is_silent_a_bridge_is_judged_when_it_is_heard_again() {
         let mut world = world();
         world.runtime(4_000, runtime_cut());
         link(&mut world, 5_000, gone(bridge()));
-        world.runtime(9_000, InventoryEvent::Connected { runtime: "docker".into() });
+        world.runtime(9_000, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
         if !still_there {
             world.runtime(9_000, InventoryEvent::NetworkRemoved { id: "n".into() });
         }
@@ -331,8 +331,12 @@ fn a_runtime_that_is_silent_for_too_long() {
 fn a_users_runtime_may_go_with_its_user() {
     let cut = |runtime: &str| {
         let mut world = world();
-        world.runtime(100, InventoryEvent::Reconciled { runtime: runtime.into(), running: vec![] });
-        world.runtime(5_000, InventoryEvent::Disconnected { runtime: runtime.into(), error: "no such file".into() });
+        world
+            .runtime(100, InventoryEvent::Reconciled { runtime: runtime.parse().expect("a runtime"), running: vec![] });
+        world.runtime(
+            5_000,
+            InventoryEvent::Disconnected { runtime: runtime.parse().expect("a runtime"), error: "no such file".into() },
+        );
         world
     };
     assert_said(cut("podman-1000"), "low", 5_000, "podman-1000 has not answered for 10 s");
@@ -356,7 +360,7 @@ fn the_waiting_times_are_written_as_durations() {
 fn a_connection_without_a_complete_list_does_not_end_the_cut() {
     let mut world = world();
     world.runtime(5_000, runtime_cut());
-    world.runtime(9_000, InventoryEvent::Connected { runtime: "docker".into() });
+    world.runtime(9_000, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
     world.runtime(12_000, runtime_cut());
     assert_said(world, "high", 5_000, "docker has not answered");
 }
@@ -367,7 +371,7 @@ fn a_short_cut_and_a_runtime_that_never_was_there() {
     for restart in 0..3 {
         let millis = 5_000 + restart * 12_000;
         short.runtime(millis, runtime_cut());
-        short.runtime(millis + 8_000, InventoryEvent::Connected { runtime: "docker".into() });
+        short.runtime(millis + 8_000, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
         short.runtime(millis + 9_000, reconciled());
     }
     assert_silent(short);
@@ -381,7 +385,7 @@ fn cut_again_it_is_told_again() {
     let mut world = world();
     for millis in [5_000, 100_000] {
         world.runtime(millis, runtime_cut());
-        world.runtime(millis + 20_000, InventoryEvent::Connected { runtime: "docker".into() });
+        world.runtime(millis + 20_000, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
         world.runtime(millis + 20_000, reconciled());
     }
     world.tick(600_000);

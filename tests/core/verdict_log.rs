@@ -38,9 +38,12 @@ fn first_facts() -> Vec<RecordedFact> {
         bridge: Some("br-net".into()),
     };
     vec![
-        RecordedFact::Inventory(InventoryEvent::Connected { runtime: "docker".into() }),
+        RecordedFact::Inventory(InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER }),
         RecordedFact::Inventory(InventoryEvent::Network(network.into())),
-        RecordedFact::Inventory(InventoryEvent::Reconciled { runtime: "docker".into(), running: vec![] }),
+        RecordedFact::Inventory(InventoryEvent::Reconciled {
+            runtime: hopwatch::input::RuntimeId::DOCKER,
+            running: vec![],
+        }),
         link("br-net", true),
     ]
 }

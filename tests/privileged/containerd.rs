@@ -94,7 +94,10 @@ fn snapshot_of(daemon: &Containerd) {
     let events = block_on(ContainerdReader::new(containerd_options(daemon)).snapshot()).expect("snapshot");
     let [InventoryEvent::Workload(before)] = &events[..] else { panic!("one container: {events:#?}") };
     assert_eq!(before.id.as_str(), format!("{}/before", daemon.plain()));
-    assert_eq!((&*before.name, &*before.image, &*before.runtime), ("before", IMAGE, "containerd"));
+    assert_eq!(
+        (&*before.name, &*before.image, before.runtime),
+        ("before", IMAGE, hopwatch::input::RuntimeId::CONTAINERD)
+    );
     assert_eq!(before.labels.get("app").map(String::as_str), Some("shop"));
     assert_eq!((&before.network_mode, before.attachments.len()), (&NetworkMode::Own, 0));
     assert!(before.image_digest.starts_with("sha256:") && before.since.is_some(), "{before:?}");

@@ -27,7 +27,7 @@ fn sleeper(podman: &Podman, name: &str, more: &[&str]) -> String {
 
 fn options(host: String, runtime: &str) -> DockerOptions {
     DockerOptions {
-        runtime: runtime.into(),
+        runtime: runtime.parse().expect("a runtime"),
         host,
         reconcile_interval: Duration::from_secs(2),
         ..DockerOptions::default()
@@ -86,7 +86,11 @@ fn snapshot_of(podman: &Podman) {
     let before = &workloads["before"];
     let [attachment] = &before.attachments[..] else { panic!("{before:?}") };
     assert_eq!(attachment.addresses, ["172.31.1.2".parse::<std::net::IpAddr>().expect("address")]);
-    assert_eq!((&*before.runtime, attachment.network_id.as_str()), ("podman", front.id.as_str()), "{before:?}");
+    assert_eq!(
+        (before.runtime, attachment.network_id.as_str()),
+        (hopwatch::input::RuntimeId::PODMAN, front.id.as_str()),
+        "{before:?}"
+    );
     assert!(attachment.mac.is_some() && before.pid.is_some() && before.since.is_some(), "{before:?}");
     assert!(before.image_digest.starts_with("sha256:") && before.image.contains(IMAGE), "{before:?}");
     assert_eq!((before.compose_project(), &before.pod), (Some("shop"), &None));
@@ -132,7 +136,7 @@ fn a_reader_in_the_hosts_namespace_names_the_veths() {
 fn start_and_stop(podman: &Podman, told: &BackgroundReader) {
     let id = WorkloadId::new(&sleeper(podman, "app", &[]));
     let app = told.workload("app");
-    assert_eq!((&app.id, app.addresses().count(), &*app.runtime), (&id, 1, "podman"));
+    assert_eq!((&app.id, app.addresses().count(), app.runtime), (&id, 1, hopwatch::input::RuntimeId::PODMAN));
     podman.podman(&["rename", "app", "renamed"]);
     assert_eq!(told.workload("renamed").since, app.since, "a new name is not a new start");
     podman.podman(&["pause", "renamed"]);
@@ -200,7 +204,9 @@ fn restart(podman: &mut Podman, told: &BackgroundReader) {
     told.workload("ending");
     podman.stop();
     let error = told.next("the cut", |event| match event {
-        InventoryEvent::Disconnected { error, runtime } if &**runtime == "podman" => Some(error.clone()),
+        InventoryEvent::Disconnected { error, runtime } if *runtime == hopwatch::input::RuntimeId::PODMAN => {
+            Some(error.clone())
+        }
         _ => None,
     });
     assert!(error.contains("podman"), "{error}");
@@ -250,7 +256,7 @@ fn a_users_podman_is_recognised_as_what_it_is() {
         let id = start(network, network);
         let workload = told.workload(network);
         assert_eq!((workload.id.as_str(), &workload.network_mode), (id.as_str(), &mode));
-        assert_eq!((&*workload.runtime, workload.attachments.len()), (runtime.as_str(), 0), "{workload:?}");
+        assert_eq!((workload.runtime.to_string(), workload.attachments.len()), (runtime.clone(), 0), "{workload:?}");
         assert!(workload.pid.is_some(), "{workload:?}");
     }
     let (networks, workloads) = snapshot(podman.host(), &runtime);

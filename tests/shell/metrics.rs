@@ -27,11 +27,12 @@ fn snapshot() -> Arc<Snapshot> {
     };
     snapshot.points.insert("br-\"}\n# HELP x \\".to_owned(), hostile);
     snapshot.engine.path_flows.insert((Arc::from("egress"), "bypassed", ""), 7);
-    snapshot.engine.runtimes.insert(Arc::from("docker"), true);
+    snapshot.engine.runtimes.insert(hopwatch::input::RuntimeId::DOCKER, true);
     snapshot.at = hopwatch::time::Timestamp::from_secs(100);
-    snapshot.engine.reconciled.insert(Arc::from("docker"), hopwatch::time::Timestamp::from_secs(93));
-    for number in 0..100 {
-        snapshot.readers.insert(Arc::from(format!("podman-{number:03}")), vec![("events", 5), ("truncated", number)]);
+    snapshot.engine.reconciled.insert(hopwatch::input::RuntimeId::DOCKER, hopwatch::time::Timestamp::from_secs(93));
+    for number in 0..100_u32 {
+        let user = hopwatch::input::RuntimeId::new(hopwatch::input::RuntimeKind::Podman, Some(1000 + number), 1);
+        snapshot.readers.insert(user, vec![("events", 5), ("truncated", number.into())]);
     }
     snapshot.engine.exception_hits.insert("backup".to_owned(), 2);
     Arc::new(snapshot)
@@ -100,7 +101,7 @@ fn points_beyond_the_bound_are_summed_as_other() {
 fn the_readers_of_runtimes_are_counted_and_their_labels_are_bounded() {
     let page = metrics::prometheus_text(snapshot()).expect("rendered");
     assert!(page.contains("hopwatch_runtime_reconcile_age_seconds{runtime=\"docker\"} 7\n"), "{page}");
-    assert!(page.contains("hopwatch_runtime_reader_total{runtime=\"podman-003\",event=\"truncated\"} 3\n"), "{page}");
+    assert!(page.contains("hopwatch_runtime_reader_total{runtime=\"podman-1003\",event=\"truncated\"} 3\n"), "{page}");
     let series = page.lines().filter(|line| line.starts_with("hopwatch_runtime_reader_total{"));
     assert_eq!(series.count(), 64, "of 32 runtimes, two each");
 }

@@ -145,7 +145,7 @@ impl World {
             gateways: vec!["172.18.0.1".parse().expect("address")],
             bridge: Some("br-net".into()),
         };
-        let runtime = || "docker".into();
+        let runtime = || hopwatch::input::RuntimeId::DOCKER;
         for event in [
             InventoryEvent::Connected { runtime: runtime() },
             InventoryEvent::Network(Arc::new(network)),
@@ -365,7 +365,7 @@ impl World {
             image: "busybox".into(),
             image_digest: String::new(),
             labels: BTreeMap::new(),
-            runtime: "docker".into(),
+            runtime: hopwatch::input::RuntimeId::DOCKER,
             network_mode,
             attachments,
             pid: None,

@@ -60,7 +60,7 @@ impl World {
     /// The runtime is connected and its snapshot is complete.
     pub fn new(config: EngineConfig) -> Self {
         let mut world = Self::silent(config);
-        world.runtime(0, InventoryEvent::Connected { runtime: "docker".into() });
+        world.runtime(0, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
         let network = RuntimeNetwork {
             id: "n".into(),
             name: "net".into(),
@@ -70,7 +70,7 @@ impl World {
             bridge: Some("br-net".into()),
         };
         world.runtime(0, InventoryEvent::Network(Arc::new(network)));
-        world.runtime(0, InventoryEvent::Reconciled { runtime: "docker".into(), running: vec![] });
+        world.runtime(0, InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] });
         let link = LinkEvent {
             point: ObservationPoint::new("br-net"),
             up: true,
@@ -117,7 +117,7 @@ impl World {
             image: format!("{name}:1"),
             image_digest: "sha256:1".into(),
             labels: BTreeMap::new(),
-            runtime: "docker".into(),
+            runtime: hopwatch::input::RuntimeId::DOCKER,
             network_mode: NetworkMode::Own,
             attachments: vec![attachment],
             pod: None,

@@ -2,7 +2,7 @@
 //!
 //! Contract: every message has one sender at a time and is handled in the order of arrival. Limits: the channel is bounded; see `live.rs`.
 
-use crate::input::{Input, ObservationPoint, RuntimeName};
+use crate::input::{Input, ObservationPoint, RuntimeId};
 use crate::observe::live::TapBatch;
 
 /// A message to the engine's thread.
@@ -19,7 +19,7 @@ pub enum SourceMessage {
     /// Facts of connection tracking, of which there may be many.
     Facts(Vec<Input>),
     /// The runtimes that are read now.
-    Runtimes(Vec<RuntimeName>),
+    Runtimes(Vec<RuntimeId>),
     /// How many interfaces match now.
     Matching(usize),
 }

@@ -19,8 +19,8 @@ use super::message::SourceMessage;
 use super::snapshots::ReaderStats;
 use crate::app::readers::Reader;
 use crate::config::RuntimesConfig;
-use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeName, WorkloadId};
-use crate::inventory::discover::{Discovery, Kind, Places, Runtime};
+use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeId, RuntimeKind, WorkloadId};
+use crate::inventory::discover::{Discovery, Places, Runtime};
 use crate::observe::live::now;
 use crate::sync;
 
@@ -47,11 +47,11 @@ struct Shared {
     sender: Sender<SourceMessage>,
     /// Others that hear every event before the engine does.
     listeners: Arc<[Sender<InventoryEvent>]>,
-    owners: Arc<Mutex<BTreeMap<WorkloadId, RuntimeName>>>,
+    owners: Arc<Mutex<BTreeMap<WorkloadId, RuntimeId>>>,
     readers: ReaderStats,
 }
 
-/// KernelPoller for runtimes and reads them until `stopped`.
+/// Looks for runtimes and reads them until `stopped`.
 pub(super) async fn watch(
     config: RuntimesConfig,
     sender: Sender<SourceMessage>,
@@ -61,11 +61,11 @@ pub(super) async fn watch(
 ) {
     let mut discovery = Discovery::new(config.sought.clone(), Places::here());
     let shared = Shared { sender, listeners: listeners.into(), owners: Arc::default(), readers };
-    let mut running: BTreeMap<RuntimeName, Running> = BTreeMap::new();
+    let mut running: BTreeMap<RuntimeId, Running> = BTreeMap::new();
     let mut told = None;
     loop {
         for runtime in discovery.look() {
-            let name = runtime.name.clone();
+            let name = runtime.name;
             if let Some(known) = running.get_mut(&name) {
                 known.seen = now_instant();
             } else {
@@ -75,7 +75,7 @@ pub(super) async fn watch(
         }
         give_up(&mut running, &shared);
         let expected = running.iter().filter(|(_, known)| known.expected.load(Ordering::Relaxed));
-        let names: Vec<RuntimeName> = expected.map(|(name, _)| name.clone()).collect();
+        let names: Vec<RuntimeId> = expected.map(|(name, _)| *name).collect();
         if told.as_ref() != Some(&names) {
             told = Some(names.clone());
             shared.send(SourceMessage::Runtimes(names));
@@ -93,7 +93,7 @@ pub(super) async fn watch(
 }
 
 /// Ends the readers of runtimes that were found by themselves and are gone.
-fn give_up(running: &mut BTreeMap<RuntimeName, Running>, shared: &Shared) {
+fn give_up(running: &mut BTreeMap<RuntimeId, Running>, shared: &Shared) {
     running.retain(|name, known| {
         let keep = known.configured || known.seen.elapsed() < GONE_AFTER;
         if !keep {
@@ -101,7 +101,7 @@ fn give_up(running: &mut BTreeMap<RuntimeName, Running>, shared: &Shared) {
             shared.readers.remove(name);
             let _ = known.stop.send(true);
             sync::lock(&shared.owners).retain(|_, owner| owner != name);
-            shared.tell(InventoryEvent::GivenUp { runtime: name.clone() });
+            shared.tell(InventoryEvent::GivenUp { runtime: *name });
         }
         keep
     });
@@ -111,7 +111,7 @@ fn give_up(running: &mut BTreeMap<RuntimeName, Running>, shared: &Shared) {
 fn start(runtime: &Runtime, config: &RuntimesConfig, shared: &Shared) -> Running {
     let (stop, stopped) = watch::channel(false);
     let foreign = Arc::new(AtomicU64::default());
-    let must_answer = runtime.configured || matches!(runtime.kind, Kind::Docker | Kind::Podman);
+    let must_answer = runtime.configured || matches!(runtime.kind(), RuntimeKind::Docker | RuntimeKind::Podman);
     let expected = Arc::new(AtomicBool::new(must_answer));
     let emit = shared.emit(runtime, &foreign, &expected);
     let reader = Reader::new(runtime, config);
@@ -133,7 +133,7 @@ impl Shared {
         foreign: &Arc<AtomicU64>,
         expected: &Arc<AtomicBool>,
     ) -> impl FnMut(InventoryEvent) + Send + use<> {
-        let (shared, name, is_root) = (self.clone(), runtime.name.clone(), !runtime.name.contains('-'));
+        let (shared, name) = (self.clone(), runtime.name);
         let (foreign, expected) = (Arc::clone(foreign), Arc::clone(expected));
         move |event: InventoryEvent| {
             match &event {
@@ -144,7 +144,7 @@ impl Shared {
                 _ => expected.store(true, Ordering::Relaxed),
             }
             let mut owners = sync::lock(&shared.owners);
-            let believed = may_tell(&mut owners, &name, is_root, &event, MAX_OWNED);
+            let believed = may_tell(&mut owners, &name, &event, MAX_OWNED);
             drop(owners);
             if believed {
                 shared.tell(event);
@@ -174,17 +174,17 @@ impl Shared {
 
 /// Whether a runtime may say this of a workload.
 fn may_tell(
-    owners: &mut BTreeMap<WorkloadId, RuntimeName>,
-    runtime: &RuntimeName,
-    is_root: bool,
+    owners: &mut BTreeMap<WorkloadId, RuntimeId>,
+    runtime: &RuntimeId,
     event: &InventoryEvent,
     most: usize,
 ) -> bool {
+    let is_root = !runtime.is_users();
     match event {
         InventoryEvent::Workload(workload) => {
             let owner = owners.get(&workload.id);
             if let Some(owner) = owner.filter(|owner| *owner != runtime)
-                && (!is_root || !owner.contains('-'))
+                && (!is_root || !owner.is_users())
             {
                 return false;
             }
@@ -192,7 +192,7 @@ fn may_tell(
                 // Root's is told all the same: while the table is full, no user's runtime can claim it.
                 return is_root;
             }
-            owners.insert(workload.id.clone(), runtime.clone());
+            owners.insert(workload.id.clone(), *runtime);
             true
         }
         InventoryEvent::Reconciled { running, .. } => {
@@ -213,12 +213,12 @@ fn may_tell(
 }
 
 /// Forgets what the user's runtime with most workloads owns; false when all is root's.
-fn make_room(owners: &mut BTreeMap<WorkloadId, RuntimeName>) -> bool {
-    let mut held: BTreeMap<&RuntimeName, usize> = BTreeMap::new();
-    for owner in owners.values().filter(|owner| owner.contains('-')) {
+fn make_room(owners: &mut BTreeMap<WorkloadId, RuntimeId>) -> bool {
+    let mut held: BTreeMap<&RuntimeId, usize> = BTreeMap::new();
+    for owner in owners.values().filter(|owner| owner.is_users()) {
         *held.entry(owner).or_default() += 1;
     }
-    let Some(most) = held.into_iter().max_by_key(|(_, held)| *held).map(|(owner, _)| owner.clone()) else {
+    let Some(most) = held.into_iter().max_by_key(|(_, held)| *held).map(|(owner, _)| *owner) else {
         return false;
     };
     owners.retain(|_, owner| *owner != most);
@@ -243,7 +243,7 @@ mod tests {
             image: String::new(),
             image_digest: String::new(),
             labels: BTreeMap::new(),
-            runtime: runtime.into(),
+            runtime: runtime.parse().expect("a runtime"),
             network_mode: NetworkMode::Own,
             attachments: Vec::new(),
             pod: None,
@@ -257,7 +257,7 @@ mod tests {
     fn no_users_runtime_speaks_for_anothers_workload_but_root_may() {
         let mut owners = BTreeMap::new();
         let mut tell = |runtime: &str, event: &InventoryEvent| {
-            may_tell(&mut owners, &runtime.into(), !runtime.contains('-'), event, 100)
+            may_tell(&mut owners, &runtime.parse().expect("a runtime"), event, 100)
         };
         let stopped = InventoryEvent::Stopped { id: WorkloadId::new("a"), until: Timestamp::from_nanos(1) };
         assert!(tell("docker", &workload("a", "docker")));
@@ -277,7 +277,7 @@ mod tests {
     fn a_full_table_costs_users_their_place_and_never_root_its_own() {
         let mut owners = BTreeMap::new();
         let mut tell = |runtime: &str, event: &InventoryEvent| {
-            may_tell(&mut owners, &runtime.into(), !runtime.contains('-'), event, 4)
+            may_tell(&mut owners, &runtime.parse().expect("a runtime"), event, 4)
         };
         assert!(tell("docker", &workload("root", "docker")));
         for id in ["u1", "u2", "u3"] {
@@ -292,7 +292,7 @@ mod tests {
         assert!(tell("docker", &workload("r5", "docker")), "told although all is root's");
         assert!(!tell("podman-1000", &workload("r5", "podman-1000")));
         let running = ["root", "r3"].map(WorkloadId::new).to_vec();
-        assert!(tell("docker", &InventoryEvent::Reconciled { runtime: "docker".into(), running }));
+        assert!(tell("docker", &InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running }));
         assert!(tell("podman-1000", &workload("late", "podman-1000")), "what has ended makes room");
         assert!(!tell("podman-1000", &workload("root", "podman-1000")));
     }

@@ -10,7 +10,7 @@ use super::conntrack::Cell as ConntrackCell;
 use super::status::SourceStatus;
 use crate::app::screen::Screen;
 use crate::engine::{Engine, WorkloadTable};
-use crate::input::RuntimeName;
+use crate::input::RuntimeId;
 use crate::serve::{PointCounters, Snapshot, SnapshotCell};
 use crate::sync;
 use crate::time::Timestamp;
@@ -24,22 +24,22 @@ pub type Count = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>;
 
 /// The counters of all readers, by runtime; shared with those who start them.
 #[derive(Clone, Default)]
-pub struct ReaderStats(Arc<Mutex<BTreeMap<RuntimeName, Count>>>);
+pub struct ReaderStats(Arc<Mutex<BTreeMap<RuntimeId, Count>>>);
 
 impl ReaderStats {
     /// Counts what the reader of a runtime does from now on.
-    pub fn insert(&self, runtime: &RuntimeName, count: impl Fn() -> Vec<(&'static str, u64)> + Send + 'static) {
-        sync::lock(&self.0).insert(runtime.clone(), Box::new(count));
+    pub fn insert(&self, runtime: &RuntimeId, count: impl Fn() -> Vec<(&'static str, u64)> + Send + 'static) {
+        sync::lock(&self.0).insert(*runtime, Box::new(count));
     }
 
     /// The runtime is no longer read.
-    pub fn remove(&self, runtime: &RuntimeName) {
+    pub fn remove(&self, runtime: &RuntimeId) {
         sync::lock(&self.0).remove(runtime);
     }
 
-    fn read(&self) -> BTreeMap<RuntimeName, Vec<(&'static str, u64)>> {
+    fn read(&self) -> BTreeMap<RuntimeId, Vec<(&'static str, u64)>> {
         let readers = sync::lock(&self.0);
-        readers.iter().map(|(runtime, count)| (runtime.clone(), count())).collect()
+        readers.iter().map(|(runtime, count)| (*runtime, count())).collect()
     }
 }
 

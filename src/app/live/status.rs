@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::SourceMessage;
 use crate::app::summary::PointSummary;
-use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact, RuntimeName};
+use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact, RuntimeId};
 use crate::observe::live::TapBatch;
 
 /// Ended interfaces that the summary lists one by one; those beyond are summed.
@@ -27,9 +27,9 @@ pub struct SourceStatus {
     vanished: BTreeSet<ObservationPoint>,
     matching: Option<usize>,
     /// Why a runtime does not answer, by runtime.
-    silent: BTreeMap<RuntimeName, String>,
+    silent: BTreeMap<RuntimeId, String>,
     /// The runtimes that are read, and whether their whole list was told; `None` until they were looked for.
-    runtimes: Option<BTreeMap<RuntimeName, bool>>,
+    runtimes: Option<BTreeMap<RuntimeId, bool>>,
 }
 
 impl SourceStatus {
@@ -51,8 +51,8 @@ impl SourceStatus {
             SourceMessage::Runtimes(names) => {
                 self.silent.retain(|name, _| names.contains(name));
                 let before = self.runtimes.take().unwrap_or_default();
-                let complete = |name: &RuntimeName| before.get(name).copied().unwrap_or(false);
-                self.runtimes = Some(names.into_iter().map(|name| (name.clone(), complete(&name))).collect());
+                let complete = |name: &RuntimeId| before.get(name).copied().unwrap_or(false);
+                self.runtimes = Some(names.into_iter().map(|name| (name, complete(&name))).collect());
             }
             SourceMessage::Matching(count) => self.matching = Some(count),
         }
@@ -88,7 +88,7 @@ impl SourceStatus {
         match event {
             InventoryEvent::Disconnected { runtime, error } => {
                 tracing::warn!("{runtime} does not answer, workloads may be unresolved: {error}");
-                self.silent.insert(runtime.clone(), error.clone());
+                self.silent.insert(*runtime, error.clone());
                 self.set_complete(runtime, false);
             }
             InventoryEvent::Reconciled { runtime, running } => {
@@ -102,8 +102,8 @@ impl SourceStatus {
     }
 
     /// Notes whether a runtime's whole list was told; what was noted before.
-    fn set_complete(&mut self, runtime: &RuntimeName, complete: bool) -> bool {
-        self.runtimes.get_or_insert_default().insert(runtime.clone(), complete).unwrap_or(false)
+    fn set_complete(&mut self, runtime: &RuntimeId, complete: bool) -> bool {
+        self.runtimes.get_or_insert_default().insert(*runtime, complete).unwrap_or(false)
     }
 
     /// Counters by point, those of ended taps included.

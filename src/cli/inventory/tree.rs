@@ -14,8 +14,8 @@ use self::known::Known;
 use crate::cli::tree_printer::Node;
 use crate::host::Interface;
 use crate::input::{
-    Attachment, InsideInterface, InventoryEvent, KernelFact, MissedKind, NetnsId, NetworkMode, RuntimeNetwork,
-    Workload, WorkloadId,
+    Attachment, InsideInterface, InventoryEvent, KernelFact, MissedKind, NetnsId, NetworkMode, RuntimeId,
+    RuntimeNetwork, Workload, WorkloadId,
 };
 
 /// The whole tree as text.
@@ -35,7 +35,7 @@ impl<'a> Planter<'a> {
     fn host(&mut self, name: &str) -> Node {
         let known = self.known;
         let mut host = Node::new(format!("host {name}"));
-        host.children = known.runtimes.iter().map(|runtime| self.runtime(runtime)).collect();
+        host.children = known.runtimes.iter().map(|runtime| self.runtime(*runtime)).collect();
         host.children.push(self.own_namespace());
         host.children.extend(self.lost());
         host.children.extend(known.orphans().map(|view| {
@@ -48,9 +48,10 @@ impl<'a> Planter<'a> {
         host
     }
 
-    fn runtime(&mut self, runtime: &'a str) -> Node {
+    fn runtime(&mut self, runtime: Option<RuntimeId>) -> Node {
         let known = self.known;
-        let mut node = Node::new(format!("{runtime}: {} workloads", known.of_runtime(runtime).count()));
+        let name = runtime.map_or_else(|| "runtime".to_owned(), |runtime| runtime.to_string());
+        let mut node = Node::new(format!("{name}: {} workloads", known.of_runtime(runtime).count()));
         for network in known.networks_of(runtime) {
             node.children.push(self.network(runtime, network));
         }
@@ -72,7 +73,7 @@ impl<'a> Planter<'a> {
         node
     }
 
-    fn network(&mut self, runtime: &str, network: &RuntimeNetwork) -> Node {
+    fn network(&mut self, runtime: Option<RuntimeId>, network: &RuntimeNetwork) -> Node {
         let mut parts = vec![network.driver.clone()];
         parts.extend(network.subnets.iter().map(ToString::to_string));
         parts.extend(network.bridge.as_ref().map(|bridge| self.on_host(bridge)));

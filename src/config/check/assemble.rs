@@ -9,8 +9,9 @@ use crate::config::file::{FileConfig, Runtime};
 use crate::config::scalar::Socket;
 use crate::config::{CaptureConfig, Config, RuntimesConfig};
 use crate::engine::{EngineConfig, Timings};
+use crate::input::RuntimeKind;
 use crate::inventory::TimelineLimits;
-use crate::inventory::discover::{Kind, Sought};
+use crate::inventory::discover::Sought;
 use crate::path::Contract;
 
 /// MiB to bytes.
@@ -59,10 +60,10 @@ fn runtimes(file: Runtime) -> RuntimesConfig {
     let Runtime { discover, reconcile_interval, docker, podman, containerd, cri } = file;
     let texts = |sockets: Vec<Socket>| sockets.into_iter().map(|socket| socket.0).collect::<Vec<_>>();
     let sockets = [
-        (Kind::Docker, texts(docker.socket.into_iter().chain(docker.sockets).collect())),
-        (Kind::Podman, texts(podman.sockets)),
-        (Kind::Containerd, texts(containerd.sockets)),
-        (Kind::Cri, texts(cri.sockets)),
+        (RuntimeKind::Docker, texts(docker.socket.into_iter().chain(docker.sockets).collect())),
+        (RuntimeKind::Podman, texts(podman.sockets)),
+        (RuntimeKind::Containerd, texts(containerd.sockets)),
+        (RuntimeKind::Cri, texts(cri.sockets)),
     ];
     RuntimesConfig {
         sought: Sought { discover, sockets: sockets.into() },

@@ -226,7 +226,7 @@ impl<'a> Explained<'a> {
 
 /// containerd and CRI tell a pod's addresses, and so one network at most, however many interfaces its plugins (Multus, SR-IOV) made.
 fn reports_one_network(workload: &Workload) -> bool {
-    ["cri", "containerd"].iter().any(|name| workload.runtime.starts_with(name))
+    !workload.runtime.kind().reports_all_networks()
 }
 
 /// A container in the host's network as a rootless Docker sees it: the namespace, bridges and all, is the daemon's.

@@ -236,7 +236,7 @@ mod tests {
             image: "agent:1".into(),
             image_digest: "sha256:aa".into(),
             labels: [].into(),
-            runtime: "docker".into(),
+            runtime: crate::input::RuntimeId::DOCKER,
             network_mode: mode,
             attachments: if own { vec![attachment] } else { vec![] },
             pid: Some(1),

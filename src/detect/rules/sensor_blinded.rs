@@ -18,14 +18,12 @@ use self::points::Points;
 pub use self::strategy::META;
 use self::window::Window;
 use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, HoldTime, Severity};
-use crate::input::{InventoryEvent, Loss, LossReason, NatFact, ObservationPoint, RecordedFact, RuntimeName};
+use crate::input::{InventoryEvent, Loss, LossReason, MAX_RUNTIMES, NatFact, ObservationPoint, RecordedFact, RuntimeId};
 use crate::path::Evidence;
 use crate::time::Timestamp;
 
 /// As many as a host has interfaces worth watching, and those of a while ago.
 const MAX_POINTS: usize = 4096;
-/// Docker, podman, containerd, cri, and rootless ones of some users.
-const MAX_RUNTIMES: usize = 64;
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,7 +62,7 @@ pub struct SensorBlinded {
     loss_window: Duration,
     points: Points,
     losses: BTreeMap<(Option<ObservationPoint>, LossReason), Window>,
-    runtimes: BTreeMap<RuntimeName, RuntimeConnection>,
+    runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
     /// Whether the host's connection tracking was heard.
     translations: bool,
 }
@@ -114,7 +112,7 @@ impl Rule for SensorBlinded {
                 let grace = in_words(self.runtime_grace);
                 let text = format!("{runtime} has not answered for {grace}, after it did: {error}");
                 // A user's own goes away when its user logs out.
-                let severity = if is_of_a_user(runtime) { Severity::Low } else { Severity::High };
+                let severity = if runtime.is_users() { Severity::Low } else { Severity::High };
                 findings.push(finding(*since, severity, "runtime", text, format!("runtime {runtime}")));
             }
         }
@@ -174,7 +172,7 @@ impl SensorBlinded {
         match event {
             InventoryEvent::Reconciled { runtime, .. } => {
                 if self.runtimes.len() < MAX_RUNTIMES || self.runtimes.contains_key(runtime) {
-                    self.runtimes.insert(runtime.clone(), RuntimeConnection::Heard);
+                    self.runtimes.insert(*runtime, RuntimeConnection::Heard);
                 }
                 self.points.received(context, findings);
             }
@@ -191,12 +189,6 @@ impl SensorBlinded {
             _ => {}
         }
     }
-}
-
-/// Whether it is a rootless runtime of a user, as the discovery names them: `podman-1000`, a second one `podman-1000.2`.
-fn is_of_a_user(runtime: &str) -> bool {
-    let user = runtime.rsplit_once('-').and_then(|(_, rest)| rest.split('.').next());
-    user.and_then(|user| user.parse::<u32>().ok()).is_some_and(|user| user != 0)
 }
 
 /// `10 s`, or milliseconds where it is not whole seconds.

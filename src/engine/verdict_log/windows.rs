@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::input::{InventoryEvent, Loss, LossReason, NatFact, ObservationPoint, RecordedFact, RuntimeName};
+use crate::input::{InventoryEvent, Loss, LossReason, NatFact, ObservationPoint, RecordedFact, RuntimeId};
 use crate::time::Timestamp;
 
 /// Losses are told about once a second while they go on.
@@ -20,7 +20,7 @@ pub enum WindowKind {
     /// Anything at a point that was down or gone.
     Down,
     /// What a runtime would have told.
-    Silent(RuntimeName),
+    Silent(RuntimeId),
     /// Address translations.
     Translations,
 }
@@ -78,11 +78,11 @@ impl Windows {
             RecordedFact::Nat(NatFact::Unwatched { netns: None, .. }) => self.open(WindowKind::Translations, None, now),
             RecordedFact::Nat(NatFact::Watched { netns: None }) => self.close(&WindowKind::Translations, None, now),
             RecordedFact::Inventory(InventoryEvent::Disconnected { runtime, .. }) => {
-                self.open(WindowKind::Silent(runtime.clone()), None, now);
+                self.open(WindowKind::Silent(*runtime), None, now);
             }
             RecordedFact::Inventory(
                 InventoryEvent::Reconciled { runtime, .. } | InventoryEvent::GivenUp { runtime },
-            ) => self.close(&WindowKind::Silent(runtime.clone()), None, now),
+            ) => self.close(&WindowKind::Silent(*runtime), None, now),
             _ => {}
         }
     }

@@ -71,11 +71,11 @@ fn engine(limits: WorkloadStatsLimits) -> Engine {
         bridge: Some("br-net".into()),
     };
     let running = [2, 3].map(|host| WorkloadId::new(&host.to_string())).to_vec();
-    tell(&mut engine, 0, InventoryEvent::Connected { runtime: "docker".into() });
+    tell(&mut engine, 0, InventoryEvent::Connected { runtime: crate::input::RuntimeId::DOCKER });
     tell(&mut engine, 0, InventoryEvent::Network(Arc::new(network)));
     tell(&mut engine, 0, workload(2, "app-2"));
     tell(&mut engine, 0, workload(3, "proxy"));
-    tell(&mut engine, 0, InventoryEvent::Reconciled { runtime: "docker".into(), running });
+    tell(&mut engine, 0, InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running });
     engine
 }
 
@@ -87,7 +87,7 @@ fn workload(host: u8, name: &str) -> InventoryEvent {
         image: "image".into(),
         image_digest: String::new(),
         labels: BTreeMap::new(),
-        runtime: "docker".into(),
+        runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
         attachments: vec![Attachment { network: "net".into(), addresses, ..Attachment::default() }],
         pod: None,

@@ -15,7 +15,7 @@ use super::ContainerdOptions;
 use super::convert::{observed, workload_id};
 use super::events::subscription;
 use super::proto::{self, Container, Envelope, Held, Image, ImageAnswer, Named, Namespace, Process, Task, Version};
-use crate::input::{RuntimeName, WorkloadId};
+use crate::input::{RuntimeId, WorkloadId};
 use crate::inventory::reader::clock::started;
 use crate::inventory::reader::container_states::{ContainerStates, MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, Grpc};
@@ -28,7 +28,7 @@ const WHAT: &str = "containerd's api";
 
 pub(super) struct Client {
     grpc: Grpc,
-    runtime: RuntimeName,
+    runtime: RuntimeId,
     digests: BTreeMap<(String, String), String>,
     counters: Arc<ReaderCounters>,
 }
@@ -48,8 +48,7 @@ impl Client {
         let version: Result<Version, Status> = grpc.call(proto::VERSION, None, Empty {}).await;
         let version = version.map_err(|status| ReaderError::greeting(path, WHAT, &status))?;
         tracing::debug!("containerd {} answers at {}", version.version.escape_debug(), path.display());
-        let client =
-            Self { grpc, runtime: options.runtime.clone(), digests: BTreeMap::new(), counters: counters.clone() };
+        let client = Self { grpc, runtime: options.runtime, digests: BTreeMap::new(), counters: counters.clone() };
         Ok((client, events))
     }
 

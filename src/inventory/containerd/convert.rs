@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::proto::{Container, Process, status};
-use crate::input::{NetworkMode, Pod, RuntimeName, Workload, WorkloadId, WorkloadState};
+use crate::input::{NetworkMode, Pod, RuntimeId, Workload, WorkloadId, WorkloadState};
 use crate::inventory::reader::ReaderCounters;
 use crate::inventory::reader::bounds::{labels, text};
 use crate::inventory::reader::container_states::ObservedContainer;
@@ -29,7 +29,7 @@ pub(super) fn workload_id(namespace: &str, id: &str) -> WorkloadId {
 
 /// A container with its task, if it has one. `owner_of` knows whose first process a pid is.
 pub(super) fn observed(
-    runtime: &RuntimeName,
+    runtime: &RuntimeId,
     namespace: &str,
     container: &Container,
     task: Option<&Process>,
@@ -49,7 +49,7 @@ pub(super) fn observed(
         image: text(&container.image, counters),
         image_digest: String::new(),
         labels,
-        runtime: runtime.clone(),
+        runtime: *runtime,
         network_mode: spec.network_mode(&id, sandbox, owner_of),
         attachments: Vec::new(),
         pid: task.filter(|_| runs).map(|task| task.pid).filter(|pid| *pid > 0),

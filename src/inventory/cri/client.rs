@@ -15,7 +15,7 @@ use super::CriOptions;
 use super::convert;
 use super::proto::{self, ContainerItem, READY, SandboxItem, StatusRequest, Version, VersionRequest};
 use crate::host::{VethFinder, VethRequest};
-use crate::input::{NetworkMode, RuntimeName, Workload};
+use crate::input::{NetworkMode, RuntimeId, Workload};
 use crate::inventory::reader::container_states::{MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::Grpc;
 use crate::inventory::reader::proto::{Empty, Items};
@@ -27,7 +27,7 @@ const KUBELET: &str = "0.1.0";
 
 pub(super) struct Client {
     pub(super) grpc: Grpc,
-    runtime: RuntimeName,
+    runtime: RuntimeId,
     /// What was observed in which state.
     known: BTreeMap<String, (i32, ObservedContainer)>,
     veths: Mutex<VethFinder>,
@@ -48,7 +48,7 @@ impl Client {
         let (name, number) = (version.runtime_name.escape_debug(), version.runtime_version.escape_debug());
         tracing::debug!("{name} {number} answers at {}", path.display());
         let (known, veths) = (BTreeMap::new(), Mutex::default());
-        Ok(Self { grpc, runtime: options.runtime.clone(), known, veths, counters: counters.clone() })
+        Ok(Self { grpc, runtime: options.runtime, known, veths, counters: counters.clone() })
     }
 
     /// All pods and containers, the ended ones that the runtime still has included; pods come first.

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Deserializer};
 
 use super::proto::{ContainerAnswer, NODE, READY, SandboxAnswer, SandboxStatus, state};
-use crate::input::{Attachment, Mac, NetworkMode, Pod, RuntimeName, Workload, WorkloadId, WorkloadState};
+use crate::input::{Attachment, Mac, NetworkMode, Pod, RuntimeId, Workload, WorkloadId, WorkloadState};
 use crate::inventory::reader::ReaderCounters;
 use crate::inventory::reader::bounds::{labels, text};
 use crate::inventory::reader::container_states::ObservedContainer;
@@ -24,7 +24,7 @@ const MAX_ADDRESSES: usize = 64;
 
 /// A pod's sandbox.
 pub(super) fn sandbox(
-    runtime: &RuntimeName,
+    runtime: &RuntimeId,
     answer: SandboxAnswer,
     counters: &ReaderCounters,
 ) -> Option<ObservedContainer> {
@@ -40,7 +40,7 @@ pub(super) fn sandbox(
         image: text(info.image.as_bytes(), counters),
         image_digest: String::new(),
         labels: labels(&status.labels, counters),
-        runtime: runtime.clone(),
+        runtime: *runtime,
         network_mode: mode,
         attachments,
         pid: info.pid.filter(|_| runs),
@@ -59,7 +59,7 @@ pub(super) fn sandbox(
 
 /// A container in the pod with this sandbox.
 pub(super) fn container(
-    runtime: &RuntimeName,
+    runtime: &RuntimeId,
     answer: ContainerAnswer,
     owner: &str,
     sandbox: Option<&Workload>,
@@ -83,7 +83,7 @@ pub(super) fn container(
         image,
         image_digest: digest(&text(&status.image_ref, counters)),
         labels: labels(&status.labels, counters),
-        runtime: runtime.clone(),
+        runtime: *runtime,
         network_mode: if on_node { NetworkMode::Host } else { NetworkMode::Container(WorkloadId::new(owner)) },
         attachments: Vec::new(),
         pid: info.pid.filter(|_| runs),

@@ -34,7 +34,7 @@ impl Host {
         let root = format!("{}/", self.folder.path().display());
         let one = |runtime: Runtime| {
             let star = if runtime.configured { "*" } else { "" };
-            format!("{} {:?} {}{star}", runtime.name, runtime.kind, runtime.host.replace(&root, ""))
+            format!("{} {:?} {}{star}", runtime.name, runtime.kind(), runtime.host.replace(&root, ""))
         };
         self.discovery.look().into_iter().map(one).collect()
     }
@@ -67,7 +67,7 @@ fn the_usual_paths_are_found_as_sockets_appear_and_only_then() {
     host.listen("run/containerd/containerd.sock");
     let found = host.look();
     assert_eq!(found.len(), 4, "one socket, two apis: {found:?}");
-    let containerd = host.discovery.look().into_iter().find(|runtime| runtime.kind == Kind::Containerd);
+    let containerd = host.discovery.look().into_iter().find(|runtime| runtime.kind() == RuntimeKind::Containerd);
     let others = containerd.expect("containerd").others;
     assert!(others.contains(&"k8s.io") && (others.contains(&"moby") == me.is_empty()), "{others:?}");
 }
@@ -89,7 +89,7 @@ fn variables_and_configuration_are_missed_when_absent_and_go_before_the_usual_pa
     host.listen("var/run/docker.sock");
     assert_eq!(host.look(), ["docker Docker unix:///nowhere/docker.sock*", "podman Podman ssh://far/away*"]);
 
-    let sockets = BTreeMap::from([(Kind::Podman, vec!["/a/p.sock".to_owned(), "/b/p.sock".to_owned()])]);
+    let sockets = BTreeMap::from([(RuntimeKind::Podman, vec!["/a/p.sock".to_owned(), "/b/p.sock".to_owned()])]);
     let mut host = Host::new(&[("DOCKER_HOST", "unix:///x.sock")], Sought { discover: false, sockets });
     host.listen("var/run/docker.sock");
     let expected = ["podman Podman /a/p.sock*", "podman.2 Podman /b/p.sock*"];
@@ -113,7 +113,7 @@ fn a_users_socket_counts_only_as_that_users_own() {
 
 #[test]
 fn the_number_of_runtimes_is_bounded() {
-    let sockets = BTreeMap::from([(Kind::Docker, (0..100).map(|number| format!("/{number}.sock")).collect())]);
+    let sockets = BTreeMap::from([(RuntimeKind::Docker, (0..100).map(|number| format!("/{number}.sock")).collect())]);
     let mut host = Host::new(&[], Sought { discover: false, sockets });
     let found = host.look();
     assert_eq!((found.len(), found[0].as_str()), (MAX_RUNTIMES, "docker Docker /0.sock*"));

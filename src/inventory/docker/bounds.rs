@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::tracker::MAX_TRACKED;
-use crate::input::{RuntimeNetwork, Workload};
+use crate::input::{RuntimeId, RuntimeNetwork, Workload};
 
 /// Docker Compose sets about ten, Kubernetes some more.
 pub const MAX_LABELS: usize = 256;
@@ -34,16 +34,16 @@ pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_ID && text.bytes().all(fits)
 }
 
-/// How many containers a runtime may have told at once; a name with a user's id is a user's.
-pub(super) fn quota(runtime: &str) -> usize {
-    if runtime.contains('-') { MAX_OF_USER } else { MAX_TRACKED }
+/// How many containers a runtime may have told at once.
+pub(super) fn quota(runtime: RuntimeId) -> usize {
+    if runtime.is_users() { MAX_OF_USER } else { MAX_TRACKED }
 }
 
 /// Cuts a workload to its bounds; how many of its parts were cut or left out.
 pub(super) fn workload(workload: &mut Workload) -> u64 {
     let mut cut = text(&mut workload.name, MAX_NAME);
     cut += text(&mut workload.image, MAX_TEXT) + text(&mut workload.image_digest, MAX_NAME);
-    let bytes = if workload.runtime.contains('-') { MAX_USER_LABEL_BYTES } else { MAX_LABEL_BYTES };
+    let bytes = if workload.runtime.is_users() { MAX_USER_LABEL_BYTES } else { MAX_LABEL_BYTES };
     cut += labels(&mut workload.labels, bytes);
     cut += list(&mut workload.attachments, MAX_ATTACHMENTS);
     for attachment in &mut workload.attachments {

@@ -21,7 +21,7 @@ use super::error::{DockerError, chain};
 use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
 use super::tracker::{Answer, Listed, Query};
 use crate::host::{VethFinder, VethRequest};
-use crate::input::{NetworkMode, RuntimeName, RuntimeNetwork, Workload, WorkloadId};
+use crate::input::{NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
 use crate::inventory::reader::ReaderCounters;
 
 /// Enough to hide the waiting, too few to trouble the daemon.
@@ -71,7 +71,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Client {
     /// Opens the socket, finds out who answers, and agrees on a version.
     pub(super) async fn connect(
-        runtime: &RuntimeName,
+        runtime: &RuntimeId,
         path: &Path,
         user: Option<u32>,
         counters: &Arc<ReaderCounters>,
@@ -83,7 +83,7 @@ impl Client {
         let podman = version.components.iter().find(|component| component.name == "Podman Engine");
         let dialect = if podman.is_some() { Dialect::Podman } else { Dialect::Docker };
         let old = |version: &str| DockerError::TooOld {
-            runtime: runtime.clone(),
+            runtime: *runtime,
             path: path.to_owned(),
             version: version.chars().take(40).collect(),
         };
@@ -99,11 +99,7 @@ impl Client {
             http,
             user: owner.filter(|owner| is_user(*owner)),
             // Nobody but root is root: the overflow id stands for a user who is not mapped here.
-            identity: Arc::new(RuntimeIdentity {
-                runtime: runtime.clone(),
-                dialect,
-                rootless: owner.is_some_and(is_user),
-            }),
+            identity: Arc::new(RuntimeIdentity { runtime: *runtime, dialect, rootless: owner.is_some_and(is_user) }),
             version: format!("/v{major}.{minor}"),
             digests: Arc::default(),
             pods: Arc::default(),
@@ -182,7 +178,7 @@ impl Client {
         let mut listed: Vec<Listed> = listed.iter().filter(|entry| is_id(&entry.id)).map(list_entry).collect();
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         listed.dedup_by(|a, b| a.id == b.id);
-        let most = bounds::quota(&self.identity.runtime);
+        let most = bounds::quota(self.identity.runtime);
         self.counters.overflow.add(u64::try_from(listed.len().saturating_sub(most)).unwrap_or(u64::MAX));
         listed.truncate(most);
         Ok(listed)
@@ -421,12 +417,12 @@ fn escaped(text: &str) -> String {
 }
 
 /// The path in `unix:///var/run/docker.sock`, or a bare path.
-pub(super) fn socket_path(runtime: &RuntimeName, host: &str) -> Result<PathBuf, DockerError> {
+pub(super) fn socket_path(runtime: &RuntimeId, host: &str) -> Result<PathBuf, DockerError> {
     let path = host.strip_prefix("unix://").unwrap_or(host);
     if path.starts_with('/') {
         return Ok(PathBuf::from(path));
     }
-    Err(DockerError::Host { runtime: runtime.clone(), host: host.to_owned() })
+    Err(DockerError::Host { runtime: *runtime, host: host.to_owned() })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::api::{Container, Endpoint, Network, PodmanNetwork, Resource, State};
-use crate::input::{Attachment, NetworkMode, Pod, RuntimeName, RuntimeNetwork, Workload, WorkloadId, WorkloadState};
+use crate::input::{Attachment, NetworkMode, Pod, RuntimeId, RuntimeNetwork, Workload, WorkloadId, WorkloadState};
 use crate::time::Timestamp;
 
 /// Which of the engines that serve the Docker API it is.
@@ -23,7 +23,7 @@ pub(super) enum Dialect {
 /// Who speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RuntimeIdentity {
-    pub(super) runtime: RuntimeName,
+    pub(super) runtime: RuntimeId,
     pub(super) dialect: Dialect,
     /// Runs as a user other than root, in a user namespace.
     pub(super) rootless: bool,
@@ -33,8 +33,8 @@ pub(super) struct RuntimeIdentity {
 pub fn from_inspect(container: &Container) -> Workload {
     // Only Podman names the image so.
     let dialect = if container.image_name.is_empty() { Dialect::Docker } else { Dialect::Podman };
-    let runtime = if dialect == Dialect::Podman { "podman" } else { "docker" };
-    describe(container, &RuntimeIdentity { runtime: runtime.into(), dialect, rootless: false })
+    let runtime = if dialect == Dialect::Podman { RuntimeId::PODMAN } else { RuntimeId::DOCKER };
+    describe(container, &RuntimeIdentity { runtime, dialect, rootless: false })
 }
 
 /// A container as its runtime describes it. Its pod is named by id only.
@@ -51,7 +51,7 @@ pub(super) fn describe(container: &Container, identity: &RuntimeIdentity) -> Wor
         image: image.cloned().unwrap_or_default(),
         image_digest: digest(container),
         labels: container.config.labels.clone(),
-        runtime: identity.runtime.clone(),
+        runtime: identity.runtime,
         network_mode,
         attachments: if own { attachments(&container.network_settings.networks) } else { Vec::new() },
         pod: pod_of(container),

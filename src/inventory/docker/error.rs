@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::http::HttpError;
-use crate::input::RuntimeName;
+use crate::input::RuntimeId;
 
 /// Why the runtime could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum DockerError {
     #[error("{runtime} host {host:?} is not a unix socket; write it like unix:///var/run/docker.sock")]
     Host {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// What was given.
         host: String,
     },
@@ -25,7 +25,7 @@ pub enum DockerError {
     #[error("no {runtime} socket at {path}; start the daemon, or name its socket under `runtime` in the configuration")]
     Absent {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// Where it was looked for.
         path: PathBuf,
     },
@@ -33,7 +33,7 @@ pub enum DockerError {
     #[error("no permission to open the {runtime} socket {path}; run as root or as a member of the group that owns it")]
     Denied {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// Which.
         path: PathBuf,
     },
@@ -41,7 +41,7 @@ pub enum DockerError {
     #[error("nobody listens on the {runtime} socket {path}; start the daemon")]
     Refused {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// Which.
         path: PathBuf,
     },
@@ -49,7 +49,7 @@ pub enum DockerError {
     #[error("cannot open the {runtime} socket {path}; check that it is a socket: {source}")]
     Socket {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// Which.
         path: PathBuf,
         /// What the system says.
@@ -59,7 +59,7 @@ pub enum DockerError {
     #[error("the {runtime} socket {path} is not served by the user whose it should be; it is not asked")]
     Foreign {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// Which.
         path: PathBuf,
     },
@@ -67,7 +67,7 @@ pub enum DockerError {
     #[error("what answers {runtime} at {path} is not a docker api; check which service owns the socket: {reason}")]
     NotDocker {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// Where.
         path: PathBuf,
         /// What was wrong with the answer.
@@ -77,7 +77,7 @@ pub enum DockerError {
     #[error("{runtime} at {path} speaks {version}; docker 20.10 (api 1.41) or podman 4.0 is needed: update it")]
     TooOld {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// Where.
         path: PathBuf,
         /// What it speaks.
@@ -87,7 +87,7 @@ pub enum DockerError {
     #[error("{runtime} did not answer {request}; it will be asked again: {reason}")]
     Request {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// Which.
         request: &'static str,
         /// What was wrong.
@@ -97,7 +97,7 @@ pub enum DockerError {
     #[error("the {runtime} event stream was cut; it will be opened again: {reason}")]
     Cut {
         /// Which runtime.
-        runtime: RuntimeName,
+        runtime: RuntimeId,
         /// What was seen of it.
         reason: String,
     },
@@ -105,8 +105,8 @@ pub enum DockerError {
 
 impl DockerError {
     /// The first question failed.
-    pub(super) fn opening(runtime: &RuntimeName, path: &Path, error: HttpError) -> Self {
-        let (runtime, path) = (runtime.clone(), path.to_owned());
+    pub(super) fn opening(runtime: &RuntimeId, path: &Path, error: HttpError) -> Self {
+        let (runtime, path) = (*runtime, path.to_owned());
         match error {
             HttpError::Open(source) => match source.kind() {
                 ErrorKind::NotFound => Self::Absent { runtime, path },
@@ -119,12 +119,12 @@ impl DockerError {
         }
     }
 
-    pub(super) fn request(runtime: &RuntimeName, request: &'static str, error: &HttpError) -> Self {
-        Self::Request { runtime: runtime.clone(), request, reason: chain(error) }
+    pub(super) fn request(runtime: &RuntimeId, request: &'static str, error: &HttpError) -> Self {
+        Self::Request { runtime: *runtime, request, reason: chain(error) }
     }
 
-    pub(super) fn cut(runtime: &RuntimeName, reason: impl Into<String>) -> Self {
-        Self::Cut { runtime: runtime.clone(), reason: reason.into() }
+    pub(super) fn cut(runtime: &RuntimeId, reason: impl Into<String>) -> Self {
+        Self::Cut { runtime: *runtime, reason: reason.into() }
     }
 }
 

@@ -95,7 +95,7 @@ pub(super) fn introduced(event: &Event, identity: &RuntimeIdentity) -> (Workload
         image: attribute("image"),
         image_digest: String::new(),
         labels: labels.into_iter().filter(|(key, _)| !NO_LABELS.contains(&key.as_str())).collect(),
-        runtime: identity.runtime.clone(),
+        runtime: identity.runtime,
         network_mode: if identity.rootless { NetworkMode::Rootless("unknown".to_owned()) } else { NetworkMode::Own },
         attachments: Vec::new(),
         pod: None,

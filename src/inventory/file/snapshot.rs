@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Wrong;
-use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeName, RuntimeNetwork, Workload, WorkloadId};
+use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
 use crate::time::Timestamp;
 
 /// The schema that the object names.
@@ -45,12 +45,11 @@ impl InventoryFile {
 
     /// As the events that a runtime would have told: connected, networks, workloads, and the end of the list.
     pub fn to_events(&self) -> Vec<InventoryEvent> {
-        let mut running: BTreeMap<RuntimeName, Vec<WorkloadId>> = BTreeMap::new();
+        let mut running: BTreeMap<RuntimeId, Vec<WorkloadId>> = BTreeMap::new();
         for workload in &self.workloads {
-            running.entry(workload.runtime.clone()).or_default().push(workload.id.clone());
+            running.entry(workload.runtime).or_default().push(workload.id.clone());
         }
-        let connected: Vec<_> =
-            running.keys().map(|runtime| InventoryEvent::Connected { runtime: runtime.clone() }).collect();
+        let connected: Vec<_> = running.keys().map(|runtime| InventoryEvent::Connected { runtime: *runtime }).collect();
         let networks = self.networks.iter().cloned().map(InventoryEvent::Network);
         let workloads = self.workloads.iter().cloned().map(InventoryEvent::Workload);
         let listed = running.into_iter().map(|(runtime, running)| InventoryEvent::Reconciled { runtime, running });

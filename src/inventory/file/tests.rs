@@ -49,7 +49,7 @@ fn binding(netns: Option<NetnsId>) -> NatBinding {
 fn facts() -> Vec<(Timestamp, RecordedFact)> {
     let at = Timestamp::from_nanos(1_795_000_000_000_000_001);
     let point = ObservationPoint::new("br-1");
-    let runtime: crate::input::RuntimeName = "docker".into();
+    let runtime = crate::input::RuntimeId::DOCKER;
     let error = "cut \"in\" the middle\nof a line".to_owned();
     let link =
         LinkEvent { point, up: true, addresses: vec!["172.18.0.1".parse().expect("address")], ..LinkEvent::default() };

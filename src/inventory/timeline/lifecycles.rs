@@ -14,7 +14,7 @@ use self::namespace_membership::NamespaceMembership;
 
 use super::TimelineLimits;
 use super::index::{Index, Key, Span};
-use crate::input::{Workload, WorkloadId, WorkloadState};
+use crate::input::{RuntimeId, Workload, WorkloadId, WorkloadState};
 use crate::time::{Timestamp, Watermark};
 
 /// Spans of one workload, past ones included: a container on thirty networks with two addresses each, renamed once.
@@ -232,13 +232,13 @@ impl Lifecycles {
     }
 
     /// The whole list of a runtime: whatever started before `at` and is not in it has ended.
-    pub(super) fn reconcile(&mut self, at: Timestamp, runtime: &str, running: &[WorkloadId]) {
+    pub(super) fn reconcile(&mut self, at: Timestamp, runtime: &RuntimeId, running: &[WorkloadId]) {
         let listed: BTreeSet<&WorkloadId> = running.iter().collect();
         let missing: Vec<WorkloadId> = self
             .by_id
             .iter()
             .filter(|(id, lifecycle)| {
-                lifecycle.runs() && &*lifecycle.workload.runtime == runtime && !listed.contains(id)
+                lifecycle.runs() && lifecycle.workload.runtime == *runtime && !listed.contains(id)
             })
             .map(|(id, _)| id.clone())
             .collect();

@@ -42,7 +42,7 @@ fn workload(id: &str, since: Option<i64>, addresses: &[&str]) -> Workload {
         image: "busybox".to_owned(),
         image_digest: String::new(),
         labels: std::collections::BTreeMap::default(),
-        runtime: "docker".into(),
+        runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
         attachments: vec![attachment],
         pod: None,
@@ -67,7 +67,7 @@ fn stop(timeline: &mut Timeline, at: i64, id: &str, until: i64) {
 
 fn reconcile(timeline: &mut Timeline, at: i64, running: &[&str]) {
     let running = running.iter().map(|id| WorkloadId::new(id)).collect();
-    timeline.apply(secs(at), &InventoryEvent::Reconciled { runtime: "docker".into(), running });
+    timeline.apply(secs(at), &InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running });
 }
 
 fn front() -> RuntimeNetwork {

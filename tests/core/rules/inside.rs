@@ -97,7 +97,7 @@ fn where_the_runtime_tells_no_networks_the_first_interfaces_are_its_own() {
     let mut world = World::new(config());
     world.host(0, &[]);
     world.start_with(0, "pause", 20, |workload| {
-        workload.runtime = "cri".into();
+        workload.runtime = hopwatch::input::RuntimeId::CRI;
         workload.attachments.clear();
         workload.pod = Some(pod("shop", true));
     });
@@ -118,7 +118,7 @@ fn where_the_runtime_tells_one_network_of_many_the_first_interfaces_are_its_own(
         let mut world = World::new(config());
         world.host(0, &[]);
         world.start_with(0, "pause", 10, |workload| {
-            workload.runtime = runtime.into();
+            workload.runtime = runtime.parse().expect("a runtime");
             workload.pod = Some(pod("shop", true));
         });
         world.processes(0, "pause", NETNS, &[]);

@@ -266,7 +266,7 @@ fn where_the_runtime_does_not_say_who_joins_whom_the_kernels_word_counts() {
     world.host(0, &[]);
     for (millis, name) in [(0, "db"), (1000, "thief")] {
         world.start_with(millis, name, 20, |workload| {
-            workload.runtime = "containerd".into();
+            workload.runtime = hopwatch::input::RuntimeId::CONTAINERD;
             workload.attachments.clear();
         });
         world.processes(1000, name, NetnsId(7), &[]);

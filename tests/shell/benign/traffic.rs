@@ -57,7 +57,7 @@ impl Traffic {
         let at = Timestamp::from_nanos(first.as_nanos().saturating_sub(1_000_000_000));
         let local = self.records().flat_map(|record| [record.tuple.orig.ip, record.tuple.resp.ip]);
         let local: BTreeSet<IpAddr> = local.filter(|ip| is_a_containers(*ip)).collect();
-        let mut facts = vec![InventoryEvent::Connected { runtime: "docker".into() }];
+        let mut facts = vec![InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER }];
         facts.push(InventoryEvent::Network(Arc::new(RuntimeNetwork {
             id: "n".into(),
             name: "net".into(),
@@ -68,7 +68,7 @@ impl Traffic {
         })));
         facts.extend(local.iter().map(|ip| InventoryEvent::Workload(Arc::new(workload(*ip, at)))));
         let running = local.iter().map(|ip| id(*ip)).collect();
-        facts.push(InventoryEvent::Reconciled { runtime: "docker".into(), running });
+        facts.push(InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running });
         facts.into_iter().map(|event| Input::new(at, Fact::Recorded(RecordedFact::Inventory(event)))).collect()
     }
 }
@@ -94,7 +94,7 @@ fn workload(ip: IpAddr, since: Timestamp) -> Workload {
         image: "app:1".into(),
         image_digest: "sha256:aa".into(),
         labels: BTreeMap::new(),
-        runtime: "docker".into(),
+        runtime: hopwatch::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
         attachments: vec![Attachment { network: "net".into(), addresses: vec![ip], ..Attachment::default() }],
         pod: None,

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::input::{
-    Attachment, InventoryEvent, KernelFact, MissedKind, NamespaceView, NetnsId, NetworkMode, RuntimeNetwork, Stray,
-    Workload, WorkloadId, WorkloadState,
+    Attachment, InventoryEvent, KernelFact, MissedKind, NamespaceView, NetnsId, NetworkMode, RuntimeId, RuntimeNetwork,
+    Stray, Workload, WorkloadId, WorkloadState,
 };
 
 /// A workload that joined one that joined one …
@@ -15,12 +15,13 @@ const CHAIN: usize = 8;
 /// Everything that was told.
 #[derive(Debug, Default)]
 pub(super) struct Known<'a> {
-    pub(super) runtimes: BTreeSet<&'a str>,
+    /// `None` stands for the one that nobody named.
+    pub(super) runtimes: BTreeSet<Option<RuntimeId>>,
     pub(super) workloads: Vec<&'a Workload>,
     /// The namespace of each workload's first process.
     pub(super) netns: BTreeMap<&'a WorkloadId, NetnsId>,
     pub(super) host: Option<NetnsId>,
-    networks: Vec<(Option<&'a str>, &'a RuntimeNetwork)>,
+    networks: Vec<(Option<RuntimeId>, &'a RuntimeNetwork)>,
     namespaces: BTreeMap<NetnsId, &'a NamespaceView>,
     strays: BTreeMap<&'a WorkloadId, &'a [Stray]>,
     missed: BTreeMap<MissedKind, u64>,
@@ -35,11 +36,11 @@ impl<'a> Known<'a> {
         let mut speaking = None;
         for event in events {
             match event {
-                InventoryEvent::Connected { runtime } => speaking = Some(&**runtime),
+                InventoryEvent::Connected { runtime } => speaking = Some(*runtime),
                 InventoryEvent::Network(network) => known.networks.push((speaking, network)),
                 InventoryEvent::Workload(workload) => _ = workloads.insert(&workload.id, &**workload),
                 InventoryEvent::Stopped { id, .. } => _ = workloads.remove(id),
-                InventoryEvent::Reconciled { runtime, .. } => _ = known.runtimes.insert(&**runtime),
+                InventoryEvent::Reconciled { runtime, .. } => _ = known.runtimes.insert(Some(*runtime)),
                 InventoryEvent::Disconnected { .. }
                 | InventoryEvent::GivenUp { .. }
                 | InventoryEvent::NetworkRemoved { .. } => {}
@@ -47,10 +48,12 @@ impl<'a> Known<'a> {
         }
         known.workloads = workloads.into_values().filter(|workload| workload.state != WorkloadState::Exited).collect();
         known.workloads.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
-        known.runtimes.extend(known.workloads.iter().map(|workload| &*workload.runtime));
-        known.runtimes.extend(known.networks.iter().filter_map(|(runtime, _)| *runtime));
+        known.runtimes.extend(known.workloads.iter().map(|workload| Some(workload.runtime)));
+        known
+            .runtimes
+            .extend(known.networks.iter().filter(|(runtime, _)| runtime.is_some()).map(|(runtime, _)| *runtime));
         if known.runtimes.is_empty() && !known.networks.is_empty() {
-            known.runtimes.insert("runtime");
+            known.runtimes.insert(None);
         }
         known.follow_joins();
         for fact in facts {
@@ -79,17 +82,17 @@ impl<'a> Known<'a> {
         }
     }
 
-    pub(super) fn of_runtime(&self, runtime: &str) -> impl Iterator<Item = &'a Workload> {
-        self.workloads.iter().copied().filter(move |workload| *workload.runtime == *runtime)
+    pub(super) fn of_runtime(&self, runtime: Option<RuntimeId>) -> impl Iterator<Item = &'a Workload> {
+        self.workloads.iter().copied().filter(move |workload| Some(workload.runtime) == runtime)
     }
 
     /// Networks that a runtime told; who told one is known by who spoke, or by whose workloads are in it. One that nobody claims is
     /// the first runtime's.
-    pub(super) fn networks_of(&self, runtime: &str) -> Vec<&'a RuntimeNetwork> {
-        let of = |(speaking, network): &(Option<&'a str>, &'a RuntimeNetwork)| {
+    pub(super) fn networks_of(&self, runtime: Option<RuntimeId>) -> Vec<&'a RuntimeNetwork> {
+        let of = |(speaking, network): &(Option<RuntimeId>, &'a RuntimeNetwork)| {
             let by_use =
-                || self.workloads.iter().find(|w| w.attachments.iter().any(|a| is_in(a, network))).map(|w| &*w.runtime);
-            speaking.or_else(by_use).or_else(|| self.runtimes.first().copied()) == Some(runtime)
+                || self.workloads.iter().find(|w| w.attachments.iter().any(|a| is_in(a, network))).map(|w| w.runtime);
+            speaking.or_else(by_use).or_else(|| self.runtimes.first().copied().flatten()) == runtime
         };
         // Of networks of the drivers host and none there is nothing to tell but their workloads, which are told elsewhere.
         let telling = |network: &&RuntimeNetwork| !matches!(network.driver.as_str(), "host" | "null");
@@ -101,14 +104,18 @@ impl<'a> Known<'a> {
     }
 
     /// Names of networks that workloads are in and no runtime described.
-    pub(super) fn undescribed_networks(&self, runtime: &str) -> BTreeSet<&'a str> {
+    pub(super) fn undescribed_networks(&self, runtime: Option<RuntimeId>) -> BTreeSet<&'a str> {
         let attachments = self.of_runtime(runtime).flat_map(|workload| &workload.attachments);
         let described = |attachment: &&Attachment| self.networks.iter().any(|(_, network)| is_in(attachment, network));
         attachments.filter(|attachment| !described(attachment)).map(|attachment| attachment.network.as_str()).collect()
     }
 
     /// Workloads in a network, and where they are in it.
-    pub(super) fn attached(&self, runtime: &str, network: &RuntimeNetwork) -> Vec<(&'a Workload, &'a Attachment)> {
+    pub(super) fn attached(
+        &self,
+        runtime: Option<RuntimeId>,
+        network: &RuntimeNetwork,
+    ) -> Vec<(&'a Workload, &'a Attachment)> {
         let all = self.of_runtime(runtime).flat_map(|workload| workload.attachments.iter().map(move |a| (workload, a)));
         all.filter(|(_, attachment)| is_in(attachment, network)).collect()
     }

@@ -145,7 +145,7 @@ fn pod_member(id: &str, name: &str, mode: NetworkMode, sandbox: bool) -> Invento
         image: "image".to_owned(),
         image_digest: String::new(),
         labels: std::collections::BTreeMap::new(),
-        runtime: "cri".into(),
+        runtime: crate::input::RuntimeId::CRI,
         network_mode: mode,
         attachments: vec![Attachment {
             network: "cni0".to_owned(),

@@ -17,7 +17,7 @@ fn container(id: &str, labels: &[(&str, &str)], spec: &str) -> Container {
 fn read(container: &Container, task: Option<&Process>) -> (ObservedContainer, u64) {
     let counters = ReaderCounters::default();
     let owner_of = |pid| (pid == 77).then(|| WorkloadId::new("default/other"));
-    let observed = observed(&"containerd".into(), "default", container, task, owner_of, &counters);
+    let observed = observed(&RuntimeId::CONTAINERD, "default", container, task, owner_of, &counters);
     (observed, counters.unreadable())
 }
 

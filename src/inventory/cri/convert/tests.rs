@@ -26,7 +26,7 @@ fn pod(network: i32, info: &str) -> SandboxAnswer {
 
 fn read(answer: SandboxAnswer) -> (Workload, u64) {
     let counters = ReaderCounters::default();
-    let observed = sandbox(&"cri".into(), answer, &counters).unwrap();
+    let observed = sandbox(&RuntimeId::CRI, answer, &counters).unwrap();
     (observed.workload, counters.unreadable())
 }
 
@@ -81,7 +81,7 @@ fn app(state: i32) -> ContainerAnswer {
 fn a_container_joins_its_sandbox_and_knows_its_pod() {
     let counters = ReaderCounters::default();
     let (owner, _) = read(pod(0, INFO));
-    let of = |state| container(&"cri".into(), app(state), "box", Some(&owner), &counters).unwrap();
+    let of = |state| container(&RuntimeId::CRI, app(state), "box", Some(&owner), &counters).unwrap();
     let observed = of(state::RUNNING);
     assert_eq!(observed.workload.network_mode, NetworkMode::Container(WorkloadId::new("box")));
     assert_eq!(
@@ -95,6 +95,6 @@ fn a_container_joins_its_sandbox_and_knows_its_pod() {
     assert_eq!(ended.ended, Some(Timestamp::from_secs(9)));
     assert_eq!(of(77).workload.state, WorkloadState::Running, "unknown, but its pod runs");
     let (node, _) = read(pod(NODE, INFO));
-    let observed = container(&"cri".into(), app(state::RUNNING), "box", Some(&node), &counters).unwrap();
+    let observed = container(&RuntimeId::CRI, app(state::RUNNING), "box", Some(&node), &counters).unwrap();
     assert_eq!(observed.workload.network_mode, NetworkMode::Host);
 }

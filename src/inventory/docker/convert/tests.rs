@@ -91,14 +91,17 @@ const ROOTLESS: &str = include_str!("../../../../tests/data/podman/rootless.json
 const PODMAN_NETWORKS: &str = include_str!("../../../../tests/data/podman/networks.json");
 
 fn identity(dialect: Dialect, rootless: bool) -> RuntimeIdentity {
-    RuntimeIdentity { runtime: "test".into(), dialect, rootless }
+    RuntimeIdentity { runtime: RuntimeId::DOCKER, dialect, rootless }
 }
 
 #[test]
 fn podmans_own_inspect_is_read_with_pods_and_joined_namespaces() {
     let all = read(PODMAN);
     let [bridge, host, joined, infra, inside] = &all[..] else { panic!("five containers") };
-    assert_eq!((&*bridge.runtime, bridge.addresses().count(), bridge.state), ("podman", 1, WorkloadState::Running));
+    assert_eq!(
+        (bridge.runtime, bridge.addresses().count(), bridge.state),
+        (RuntimeId::PODMAN, 1, WorkloadState::Running)
+    );
     assert!(bridge.image_digest.starts_with("sha256:3929") && bridge.image == "localhost/bb:latest");
     assert_eq!(host.network_mode, NetworkMode::Host);
     assert_eq!(joined.network_mode, NetworkMode::Container(bridge.id.clone()));

@@ -27,7 +27,7 @@ fn inspected(state: WorkloadState, since: Option<i64>, address: &str) -> Answer 
         image: "busybox".into(),
         image_digest: String::new(),
         labels: BTreeMap::default(),
-        runtime: "docker".into(),
+        runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
         attachments: vec![attachment(address)],
         pod: None,

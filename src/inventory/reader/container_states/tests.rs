@@ -14,7 +14,7 @@ fn observed(id: &str, state: WorkloadState, pid: Option<u32>, since: i64) -> Obs
         image: "image".to_owned(),
         image_digest: String::new(),
         labels: BTreeMap::new(),
-        runtime: "containerd".into(),
+        runtime: crate::input::RuntimeId::CONTAINERD,
         network_mode: NetworkMode::Own,
         attachments: Vec::new(),
         pid,

@@ -88,7 +88,7 @@ fn what_a_full_list_lacks_has_ended_unless_it_started_after() {
     let mut timeline = timeline();
     apply(&mut timeline, 1, workload("gone", Some(1), &[A]));
     apply(&mut timeline, 12, workload("young", Some(12), &[B]));
-    let podman = Workload { runtime: "podman".into(), ..workload("other", Some(1), &["10.88.0.2"]) };
+    let podman = Workload { runtime: crate::input::RuntimeId::PODMAN, ..workload("other", Some(1), &["10.88.0.2"]) };
     apply(&mut timeline, 1, podman);
     reconcile(&mut timeline, 10, &[]);
     let running: Vec<_> = timeline.running().map(|workload| workload.name.as_str()).collect();
@@ -266,9 +266,9 @@ fn a_network_is_found_by_bridge_by_veth_and_by_range() {
 #[test]
 fn the_word_is_complete_between_a_full_list_and_the_next_cut() {
     let mut timeline = timeline();
-    let runtime: crate::input::RuntimeName = "docker".into();
+    let runtime = crate::input::RuntimeId::DOCKER;
     assert!(!timeline.is_complete());
-    timeline.apply(secs(1), &InventoryEvent::Connected { runtime: runtime.clone() });
+    timeline.apply(secs(1), &InventoryEvent::Connected { runtime });
     assert!(!timeline.is_complete(), "the first list is still being read");
     reconcile(&mut timeline, 2, &[]);
     assert!(timeline.is_complete());
@@ -280,9 +280,13 @@ fn the_word_is_complete_between_a_full_list_and_the_next_cut() {
 fn one_silent_runtime_makes_the_word_of_all_incomplete() {
     let mut timeline = timeline();
     let report = |timeline: &mut super::Timeline, at, event| timeline.apply(secs(at), &event);
-    let connected = |runtime: &str| InventoryEvent::Connected { runtime: runtime.into() };
-    let lost = |runtime: &str| InventoryEvent::Disconnected { runtime: runtime.into(), error: "cut".into() };
-    let listed = |runtime: &str| InventoryEvent::Reconciled { runtime: runtime.into(), running: vec![] };
+    let connected = |runtime: &str| InventoryEvent::Connected { runtime: runtime.parse().expect("a runtime") };
+    let lost = |runtime: &str| InventoryEvent::Disconnected {
+        runtime: runtime.parse().expect("a runtime"),
+        error: "cut".into(),
+    };
+    let listed =
+        |runtime: &str| InventoryEvent::Reconciled { runtime: runtime.parse().expect("a runtime"), running: vec![] };
     report(&mut timeline, 1, listed("docker"));
     report(&mut timeline, 1, lost("podman"));
     assert!(timeline.is_complete(), "podman never answered");
@@ -298,7 +302,7 @@ fn one_silent_runtime_makes_the_word_of_all_incomplete() {
     assert!(timeline.is_complete());
     report(&mut timeline, 7, lost("containerd"));
     assert!(!timeline.is_complete());
-    report(&mut timeline, 7, InventoryEvent::GivenUp { runtime: "containerd".into() });
+    report(&mut timeline, 7, InventoryEvent::GivenUp { runtime: crate::input::RuntimeId::CONTAINERD });
     assert!(timeline.is_complete(), "it was removed");
     report(&mut timeline, 7, listed("podman-1000"));
     report(&mut timeline, 8, lost("podman-1000"));

@@ -33,7 +33,7 @@ fn workload(name: &str, networks: &[&str]) -> Workload {
         image: String::new(),
         image_digest: String::new(),
         labels: BTreeMap::new(),
-        runtime: "docker".into(),
+        runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
         attachments: networks.iter().map(attachment).collect(),
         pid: Some(7),
@@ -109,9 +109,12 @@ fn what_stopped_is_not_wanted_any_more() {
     known.apply(InventoryEvent::Stopped { id: workload("a", &[]).id, until: at(1) }, at(1));
     assert_eq!(wanted(&known, 1), ["b", "c"]);
     let running = vec![workload("c", &[]).id];
-    known.apply(InventoryEvent::Reconciled { runtime: "podman".into(), running: running.clone() }, at(2));
+    known.apply(
+        InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::PODMAN, running: running.clone() },
+        at(2),
+    );
     assert_eq!(wanted(&known, 2), ["b", "c"], "another runtime's list");
-    known.apply(InventoryEvent::Reconciled { runtime: "docker".into(), running }, at(2));
+    known.apply(InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running }, at(2));
     assert_eq!(wanted(&known, 2), ["c"]);
     let exited = Workload { state: WorkloadState::Exited, ..workload("c", &["bridge"]) };
     known.apply(InventoryEvent::Workload(Arc::new(exited)), at(3));
