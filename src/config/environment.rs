@@ -107,7 +107,11 @@ fn elements(sources: &Sources, span: Span) -> Vec<Node> {
     for part in text.split(',') {
         let first = start + part.len() - part.trim_start().len();
         let place = Span { start: first, end: first + part.trim().len(), ..span };
-        elements.push(Node { id: 0, span: place, kind: Kind::Text(part.trim().to_owned()) });
+        // A list of texts takes a number as it is written.
+        let written = part.trim().to_owned();
+        let kind =
+            written.parse().map_or_else(|_| Kind::Text(written.clone()), |number| Kind::Int(number, written.clone()));
+        elements.push(Node { id: 0, span: place, kind });
         start += part.len() + 1;
     }
     elements

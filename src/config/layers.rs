@@ -194,14 +194,16 @@ mod tests {
     #[test]
     fn variables_set_every_kind_of_value() {
         let all = [
-            ("HOPWATCH__CAPTURE__INTERFACES", "eth0, br-*"),
+            ("HOPWATCH__CAPTURE__INTERFACES", "eth0, br-*,007"),
+            ("HOPWATCH__RULES__PACKET_SOCKET__RAW_PROTOCOLS_ALLOWED", "1, 58,89"),
             ("HOPWATCH__FLOWS__IDLE_TIMEOUT", "5s"),
             ("HOPWATCH__RULES__UNKNOWN_SOURCE__ENABLED", "false"),
             ("HOPWATCH__RUNTIME__DOCKER__SOCKET", "unix:///run/other.sock"),
             ("HOPWATCH__SERVE__LISTEN", "[::1]:9921"),
         ];
         let config = loaded(&[], &all).config;
-        assert_eq!(config.capture.interfaces, ["eth0", "br-*"]);
+        assert_eq!(config.capture.interfaces, ["eth0", "br-*", "007"]);
+        assert_eq!(config.engine.rules.packet_socket.raw_protocols_allowed, [1, 58, 89]);
         assert_eq!(config.meter.idle_timeout, std::time::Duration::from_secs(5));
         assert!(!config.engine.rules.unknown_source.enabled);
         assert_eq!(config.runtimes.sought.sockets[&RuntimeKind::Docker], ["unix:///run/other.sock"]);
