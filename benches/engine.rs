@@ -69,6 +69,7 @@ fn inventory() -> Vec<Input> {
             name: format!("app-{number}"),
             image: "image".into(),
             image_digest: String::new(),
+            published: Vec::new(),
             labels: std::collections::BTreeMap::new(),
             runtime: hopwatch::input::RuntimeId::DOCKER,
             network_mode: NetworkMode::Own,

@@ -33,7 +33,9 @@ pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
 pub use rare::{LinkShare, RareFacts, Undecoded};
 pub use roster::{Change, Roster};
-pub use runtime::{Attachment, InventoryEvent, NetworkMode, Pod, RuntimeNetwork, Workload, WorkloadId, WorkloadState};
+pub use runtime::{
+    Attachment, InventoryEvent, NetworkMode, Pod, PublishedPort, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
+};
 pub use runtime_id::{MAX_RUNTIMES, RuntimeId, RuntimeKind, UnknownRuntime};
 pub use tcp::{ConnState, History};
 pub use tunnel::{Tunnel, TunnelKind};

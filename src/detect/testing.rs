@@ -150,6 +150,7 @@ pub fn workload(name: &str, octet: u8) -> Workload {
         name: name.into(),
         image: format!("{name}:1"),
         image_digest: "sha256:aa".into(),
+        published: Vec::new(),
         labels: [].into(),
         runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,

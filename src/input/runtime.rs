@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::{Mac, RuntimeId};
+use super::{Mac, Protocol, RuntimeId};
 use crate::time::Timestamp;
 
 /// The runtime's full container id. Cheap to clone.
@@ -124,6 +124,19 @@ pub struct Attachment {
     pub host_interface: Option<String>,
 }
 
+/// A port of a container that the host publishes: what arrives at the host's address and port is forwarded to the container's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Of both ports.
+    pub protocol: Protocol,
+    /// The host's address; unspecified (`0.0.0.0`, `::`) for all of its family.
+    pub host_ip: IpAddr,
+    /// The host's port.
+    pub host_port: u16,
+    /// The container's port.
+    pub port: u16,
+}
+
 /// The Kubernetes pod of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
@@ -162,6 +175,9 @@ pub struct Workload {
     /// Its networks.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
+    /// Ports of it that the host publishes, by the word of a runtime of root's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedPort>,
     /// First process, as the host numbers it; absent when it does not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,

@@ -28,7 +28,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 pub use self::api::{Container, Network};
 pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
 use self::client::{Client, socket_path};
-pub use self::convert::{from_inspect, from_network};
+pub use self::convert::{attach_by_network, from_inspect, from_network, referenced};
 pub use self::error::DockerError;
 use self::event::{RuntimeEvent, introduced};
 use self::http::Lines;

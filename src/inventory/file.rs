@@ -3,7 +3,7 @@
 //! Contract: a file is read whole or refused with the line, the column and what was expected there. Limits: [`MAX_FILE`]
 //! bytes, [`MAX_LINE`] bytes a line of facts. `docker inspect` says what is, not since when: its workloads are undated, and
 //! its inputs carry [`UNDATED_AT`], which lies before every capture.
-//! Design: the first value decides which of the three it is; nothing is guessed from the file's name.
+//! Design: the first value decides which of the three it is; nothing is guessed from the file's name. UTF-16 with its mark is read, too.
 
 mod facts;
 mod inspect;
@@ -103,15 +103,33 @@ pub fn read_facts(path: &Path) -> Result<Vec<Input>, FactsError> {
     })
 }
 
-/// The kind is told by the first value: an array is `docker inspect`; an object names its schema.
+/// The first value decides the kind: an array, or an object with an `Id`, is `docker inspect`; another object names its schema.
 fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
+    if let Some(text) = from_utf16(bytes)? {
+        return parse(text.as_bytes());
+    }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Ok(Vec::new()),
         Some(b'[') => inspect::parse(bytes),
+        Some(_) if inspect::is_object(bytes) => inspect::parse(bytes),
         Some(_) if is_inventory(bytes) => snapshot::parse(bytes),
         Some(_) => facts::parse(bytes),
     }
+}
+
+/// The text of a file that begins with the mark of UTF-16, as Windows PowerShell writes it.
+fn from_utf16(bytes: &[u8]) -> Result<Option<String>, Wrong> {
+    let (rest, unit): (&[u8], fn([u8; 2]) -> u16) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
+        _ => return Ok(None),
+    };
+    let (pairs, odd) = rest.as_chunks::<2>();
+    let text: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
+    let text = text.ok().filter(|_| odd.is_empty());
+    let reason = || "its mark says UTF-16, and it is not; save the file as UTF-8".to_owned();
+    text.map(Some).ok_or_else(|| Wrong { line: 1, column: 1, expected: "text", reason: reason() })
 }
 
 /// Whether the first value is the object of `hopwatch inventory`; it may be spread over many lines.

@@ -207,6 +207,7 @@ mod tests {
             name: "shop-web-1".to_owned(),
             image: "registry.example/team/web:1.2".to_owned(),
             image_digest: "sha256:aa".to_owned(),
+            published: Vec::new(),
             labels: BTreeMap::from([label("role", "web"), label("tier", "front")]),
             runtime: crate::input::RuntimeId::DOCKER,
             network_mode: NetworkMode::Own,

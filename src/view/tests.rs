@@ -32,6 +32,7 @@ fn workload(name: &str) -> Workload {
         name: name.to_owned(),
         image: format!("registry/{name}:1"),
         image_digest: "sha256:feed".to_owned(),
+        published: Vec::new(),
         labels: BTreeMap::new(),
         runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,

@@ -147,6 +147,7 @@ fn workload(number: u8, since: Timestamp) -> InventoryEvent {
         name: format!("w{number}"),
         image: "image".into(),
         image_digest: String::new(),
+        published: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         runtime: hopwatch::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,

@@ -10,6 +10,7 @@ mod capture_files;
 mod cli;
 mod config;
 mod conformance;
+mod docker_reader;
 mod docs;
 mod export;
 mod flows;

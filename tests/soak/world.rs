@@ -364,6 +364,7 @@ impl World {
             name: format!("c{}", self.made),
             image: "busybox".into(),
             image_digest: String::new(),
+            published: Vec::new(),
             labels: BTreeMap::new(),
             runtime: hopwatch::input::RuntimeId::DOCKER,
             network_mode,

@@ -116,6 +116,7 @@ impl World {
             name: name.into(),
             image: format!("{name}:1"),
             image_digest: "sha256:1".into(),
+            published: Vec::new(),
             labels: BTreeMap::new(),
             runtime: hopwatch::input::RuntimeId::DOCKER,
             network_mode: NetworkMode::Own,

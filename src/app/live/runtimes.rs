@@ -242,6 +242,7 @@ mod tests {
             name: String::new(),
             image: String::new(),
             image_digest: String::new(),
+            published: Vec::new(),
             labels: BTreeMap::new(),
             runtime: runtime.parse().expect("a runtime"),
             network_mode: NetworkMode::Own,

@@ -235,6 +235,7 @@ mod tests {
             name: "agent".into(),
             image: "agent:1".into(),
             image_digest: "sha256:aa".into(),
+            published: Vec::new(),
             labels: [].into(),
             runtime: crate::input::RuntimeId::DOCKER,
             network_mode: mode,

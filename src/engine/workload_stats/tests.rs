@@ -86,6 +86,7 @@ fn workload(host: u8, name: &str) -> InventoryEvent {
         name: name.to_owned(),
         image: "image".into(),
         image_digest: String::new(),
+        published: Vec::new(),
         labels: BTreeMap::new(),
         runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,

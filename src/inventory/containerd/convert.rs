@@ -48,6 +48,7 @@ pub(super) fn observed(
         name,
         image: text(&container.image, counters),
         image_digest: String::new(),
+        published: Vec::new(),
         labels,
         runtime: *runtime,
         network_mode: spec.network_mode(&id, sandbox, owner_of),

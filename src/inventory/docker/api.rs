@@ -118,6 +118,19 @@ answers! {
     /// Of a container.
     NetworkSettings {
         networks: BTreeMap<String, Endpoint> = "Networks" "lenient_map",
+        /// `3128/tcp` to the host's addresses and ports; null where a port is not published.
+        ports: BTreeMap<String, Option<Vec<HostPort>>> = "Ports" "lenient_map",
+        ip: String = "IPAddress" "lenient",
+        ipv6: String = "GlobalIPv6Address" "lenient",
+        mac: String = "MacAddress" "lenient",
+        gateway: String = "Gateway" "lenient",
+        ipv6_gateway: String = "IPv6Gateway" "lenient",
+    }
+
+    /// An address and a port of the host, both as text.
+    HostPort {
+        ip: String = "HostIp" "lenient",
+        port: String = "HostPort" "lenient",
     }
 
     /// A container's end of a network, as the container says it.
@@ -223,6 +236,13 @@ impl Container {
     /// Its end of a network, if it is attached to it.
     pub fn endpoint(&self, network: &str) -> Option<&Endpoint> {
         self.network_settings.networks.get(network)
+    }
+}
+
+impl Network {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 }
 

@@ -23,6 +23,8 @@ const MAX_USER_LABEL_BYTES: usize = 4 * 1024;
 const MAX_OF_USER: usize = 1000;
 /// Docker's own limit of interfaces in a container is lower.
 pub const MAX_ATTACHMENTS: usize = 64;
+/// Published ports of a container; a range of a passive FTP server has about a hundred.
+const MAX_PUBLISHED: usize = 256;
 /// Ranges and gateways of a network.
 const MAX_RANGES: usize = 64;
 /// An id is 64 characters.
@@ -32,6 +34,14 @@ const MAX_ID: usize = 128;
 pub(super) fn is_id(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b':';
     !text.is_empty() && text.len() <= MAX_ID && text.bytes().all(fits)
+}
+
+/// Whether a text can be the name of a container (Docker's `RestrictedNamePattern`), and so be a part of a question.
+pub(super) fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    text.len() <= MAX_NAME
+        && text.bytes().all(fits)
+        && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
 }
 
 /// How many containers a runtime may have told at once.
@@ -45,7 +55,7 @@ pub(super) fn workload(workload: &mut Workload) -> u64 {
     cut += text(&mut workload.image, MAX_TEXT) + text(&mut workload.image_digest, MAX_NAME);
     let bytes = if workload.runtime.is_users() { MAX_USER_LABEL_BYTES } else { MAX_LABEL_BYTES };
     cut += labels(&mut workload.labels, bytes);
-    cut += list(&mut workload.attachments, MAX_ATTACHMENTS);
+    cut += list(&mut workload.attachments, MAX_ATTACHMENTS) + list(&mut workload.published, MAX_PUBLISHED);
     for attachment in &mut workload.attachments {
         cut += text(&mut attachment.network, MAX_NAME) + text(&mut attachment.network_id, MAX_NAME);
     }

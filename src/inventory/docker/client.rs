@@ -15,13 +15,14 @@ use tokio::task::JoinSet;
 use super::api::{Container, Image, Network, PodmanNetwork, PodmanPod, Summary, Version};
 use super::bounds::{self, is_id};
 use super::convert::{
-    Dialect, RuntimeIdentity, attachments, describe, from_endpoint, from_network, from_podman_network, repo_digest,
+    Dialect, GATEWAY_NETWORK, RuntimeIdentity, attach_by_network, attachments, describe, from_endpoint, from_network,
+    from_podman_network, repo_digest,
 };
 use super::error::{DockerError, chain};
 use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
 use super::tracker::{Answer, Listed, Query};
 use crate::host::{VethFinder, VethRequest};
-use crate::input::{NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
+use crate::input::{Attachment, NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
 use crate::inventory::reader::ReaderCounters;
 
 /// Enough to hide the waiting, too few to trouble the daemon.
@@ -243,10 +244,40 @@ impl Client {
         if let Some(pod) = &mut workload.pod {
             pod.name = self.pod(&pod.uid).await.unwrap_or_default();
         }
+        self.resolve_join(&mut workload).await;
         self.name_networks(&mut workload).await;
+        self.attach_gateway(&mut workload).await;
         self.counters.truncated.add(bounds::workload(&mut workload));
         self.find_veths(&mut workload);
         Some(workload)
+    }
+
+    /// A join is described as it was asked for: by id, by name, or by the beginning of an id. One that is gone stays as it is.
+    async fn resolve_join(&self, workload: &mut Workload) {
+        let NetworkMode::Container(reference) = &workload.network_mode else { return };
+        let is_whole =
+            reference.as_str().len() == 64 && reference.as_str().bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_whole || !bounds::is_name(reference.as_str()) {
+            return;
+        }
+        let folder = if self.identity.dialect == Dialect::Podman { LIBPOD } else { &self.version };
+        let answer: Option<Container> = self.ask(&format!("{folder}/containers/{reference}/json")).await;
+        if let Some(owner) = answer.filter(|owner| is_id(&owner.id)) {
+            workload.network_mode = NetworkMode::Container(WorkloadId::new(&owner.id));
+        }
+    }
+
+    /// A workload of Swarm whose networks have no gateway leaves by one more network, which only that network's inspect shows
+    /// (libnetwork, `default_gateway.go`).
+    async fn attach_gateway(&self, workload: &mut Workload) {
+        let needs = |a: &Attachment| !a.addresses.is_empty() && a.gateways.is_empty();
+        if self.identity.dialect == Dialect::Podman || !workload.attachments.iter().any(needs) {
+            return;
+        }
+        let Some(id) = locked(&self.networks).ids.get(GATEWAY_NETWORK).cloned() else { return };
+        if let Some((answer, _)) = self.network_with(&id).await {
+            attach_by_network(workload, &answer);
+        }
     }
 
     /// One answer; whatever is wrong with it but "no such thing" counts as failed.

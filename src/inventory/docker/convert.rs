@@ -9,9 +9,15 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::api::{Container, Endpoint, Network, PodmanNetwork, Resource, State};
-use crate::input::{Attachment, NetworkMode, Pod, RuntimeId, RuntimeNetwork, Workload, WorkloadId, WorkloadState};
+use super::api::{Container, Endpoint, Network, NetworkSettings, PodmanNetwork, Resource, State};
+use crate::input::{
+    Attachment, NetworkMode, Pod, Protocol, PublishedPort, RuntimeId, RuntimeNetwork, Workload, WorkloadId,
+    WorkloadState,
+};
 use crate::time::Timestamp;
+
+/// The network by which workloads on overlay networks reach the outside.
+pub(super) const GATEWAY_NETWORK: &str = "docker_gwbridge";
 
 /// Which of the engines that serve the Docker API it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +56,12 @@ pub(super) fn describe(container: &Container, identity: &RuntimeIdentity) -> Wor
         name: container.name.trim_start_matches('/').to_owned(),
         image: image.cloned().unwrap_or_default(),
         image_digest: digest(container),
+        // A user could publish a port in words only, and be taken for a hop.
+        published: if identity.rootless { Vec::new() } else { published_of(container) },
         labels: container.config.labels.clone(),
         runtime: identity.runtime,
         network_mode,
-        attachments: if own { attachments(&container.network_settings.networks) } else { Vec::new() },
+        attachments: if own { own_attachments(&container.network_settings, identity.dialect) } else { Vec::new() },
         pod: pod_of(container),
         pid: u32::try_from(container.state.pid).ok().filter(|pid| runs && *pid > 0),
         state,
@@ -108,6 +116,70 @@ fn state_of(state: &State) -> WorkloadState {
 /// Attachments in order of network name.
 pub(super) fn attachments(networks: &BTreeMap<String, Endpoint>) -> Vec<Attachment> {
     networks.iter().map(|(name, endpoint)| attachment(name, endpoint)).collect()
+}
+
+/// Docker before 1.9 and Podman before 3 list no networks: the address of the default one is beside the list.
+fn own_attachments(settings: &NetworkSettings, dialect: Dialect) -> Vec<Attachment> {
+    if !settings.networks.is_empty() || settings.ip.is_empty() && settings.ipv6.is_empty() {
+        return attachments(&settings.networks);
+    }
+    let NetworkSettings { ip, ipv6, mac, gateway, ipv6_gateway, .. } = settings.clone();
+    let endpoint = Endpoint { ip, ipv6, mac, gateway, ipv6_gateway, ..Endpoint::default() };
+    vec![attachment(if dialect == Dialect::Podman { "podman" } else { "bridge" }, &endpoint)]
+}
+
+/// Published ports in order; an entry that cannot be read is left out. Docker writes no address for "all of IPv4".
+fn published_of(container: &Container) -> Vec<PublishedPort> {
+    let mut all = Vec::new();
+    for (name, bindings) in &container.network_settings.ports {
+        let (port, protocol) = name.split_once('/').unwrap_or((name, "tcp"));
+        let protocol = match protocol {
+            "tcp" => Protocol::TCP,
+            "udp" => Protocol::UDP,
+            "sctp" => Protocol::SCTP,
+            _ => continue,
+        };
+        let Ok(port) = port.parse() else { continue };
+        for binding in bindings.iter().flatten() {
+            let host_ip = if binding.ip.is_empty() { Ok(IpAddr::from([0, 0, 0, 0])) } else { binding.ip.parse() };
+            let (Ok(host_ip), Ok(host_port)) = (host_ip, binding.port.parse()) else { continue };
+            all.push(PublishedPort { protocol, host_ip, host_port, port });
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Adds what the inspected network says of a workload that does not name it itself, as of Swarm's `docker_gwbridge`; whether it did.
+pub fn attach_by_network(workload: &mut Workload, network: &Network) -> bool {
+    let Some(endpoint) = network.containers.get(workload.id.as_str()) else { return false };
+    let is_known = |a: &Attachment| a.network_id == network.id || a.network == network.name;
+    if workload.network_mode != NetworkMode::Own || workload.attachments.iter().any(is_known) {
+        return false;
+    }
+    let attachment = from_endpoint(&from_network(network), endpoint);
+    if attachment.addresses.is_empty() && attachment.mac.is_none() {
+        return false;
+    }
+    workload.attachments.push(attachment);
+    workload.attachments.sort_by(|a, b| a.network.cmp(&b.network));
+    true
+}
+
+/// The container that `container:REFERENCE` means, as Docker looks it up: by whole id, by name, or by the beginning of one id only.
+pub fn referenced<'a>(
+    reference: &str,
+    workloads: impl Iterator<Item = &'a Workload> + Clone,
+) -> Option<&'a WorkloadId> {
+    let id_or_name = workloads
+        .clone()
+        .find(|workload| workload.id.as_str() == reference)
+        .or_else(|| workloads.clone().find(|workload| workload.name == reference));
+    let mut by_prefix =
+        workloads.filter(|workload| !reference.is_empty() && workload.id.as_str().starts_with(reference));
+    let only = by_prefix.next().filter(|_| by_prefix.next().is_none());
+    id_or_name.or(only).map(|workload| &workload.id)
 }
 
 fn attachment(name: &str, endpoint: &Endpoint) -> Attachment {

@@ -94,6 +94,7 @@ pub(super) fn introduced(event: &Event, identity: &RuntimeIdentity) -> (Workload
         name: attribute("name"),
         image: attribute("image"),
         image_digest: String::new(),
+        published: Vec::new(),
         labels: labels.into_iter().filter(|(key, _)| !NO_LABELS.contains(&key.as_str())).collect(),
         runtime: identity.runtime,
         network_mode: if identity.rootless { NetworkMode::Rootless("unknown".to_owned()) } else { NetworkMode::Own },

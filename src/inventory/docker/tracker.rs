@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::convert::GATEWAY_NETWORK;
 use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId, WorkloadState};
 use crate::time::Timestamp;
 
@@ -380,8 +381,14 @@ impl Tracked {
         self.missing
             || workload.name != listed.name
             || paused != listed.paused
-            || (own && workload.addresses().collect::<BTreeSet<_>>() != listed.addresses)
+            || (own && listed_addresses(workload) != listed.addresses)
     }
+}
+
+/// The addresses that the list of containers shows: those of Swarm's way out are known by the network alone.
+fn listed_addresses(workload: &Workload) -> BTreeSet<IpAddr> {
+    let listed = workload.attachments.iter().filter(|attachment| attachment.network != GATEWAY_NETWORK);
+    listed.flat_map(|attachment| attachment.addresses.iter().copied()).collect()
 }
 
 #[cfg(test)]

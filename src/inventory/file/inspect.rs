@@ -1,4 +1,4 @@
-//! The output of `docker inspect`: containers and networks, in one array or in several, mixed or not.
+//! The output of `docker inspect`: containers and networks, in arrays or as objects one after the other, mixed or not.
 //!
 //! Contract: containers become undated workloads, networks become networks and come first. Limits: where a network was
 //! not inspected, only Docker's own `bridge` is filled in from its containers; of others the driver is not known.
@@ -9,13 +9,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{UNDATED_AT, Wrong};
-use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeNetwork, Workload};
-use crate::inventory::docker::{Container, Network, from_inspect, from_network};
+use crate::input::{Fact, Input, InventoryEvent, NetworkMode, RecordedFact, RuntimeNetwork, Workload};
+use crate::inventory::docker::{Container, Network, attach_by_network, from_inspect, from_network, referenced};
 
 const EXPECTED: &str = "the output of docker inspect";
+const SHAPE: &str = "inspected containers and networks, in an array or one after the other";
 
 /// What an object is, told by the parts that it has. A person wrote or picked the file, so parts of a wrong kind are told at
 /// their place, where a runtime's answer would be read as far as it goes.
@@ -66,6 +68,11 @@ struct HostConfig {
 #[allow(dead_code, reason = "read only to be checked")]
 struct NetworkSettings {
     networks: Option<BTreeMap<String, Endpoint>>,
+    #[serde(rename = "IPAddress")]
+    ip: Option<String>,
+    #[serde(rename = "GlobalIPv6Address")]
+    ipv6: Option<String>,
+    mac_address: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -83,49 +90,99 @@ struct Endpoint {
 /// What was found so far.
 #[derive(Default)]
 struct Found {
-    networks: BTreeMap<String, RuntimeNetwork>,
+    networks: BTreeMap<String, Network>,
     default: Option<RuntimeNetwork>,
     workloads: Vec<Workload>,
 }
 
-/// Reads one array whose objects are of these kinds. Reading twice keeps line and column of every error.
-struct Array<'a> {
+/// What one top-level value holds: the objects of an array, or one object.
+struct Kinds(Vec<Kind>);
+
+impl<'de> Deserialize<'de> for Kinds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KindsVisitor)
+    }
+}
+
+struct KindsVisitor;
+
+impl<'de> Visitor<'de> for KindsVisitor {
+    type Value = Kinds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SHAPE)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Kinds, A::Error> {
+        let mut kinds = Vec::new();
+        while let Some(kind) = array.next_element()? {
+            kinds.push(kind);
+        }
+        Ok(Kinds(kinds))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Kinds, A::Error> {
+        Kind::deserialize(MapAccessDeserializer::new(map)).map(|kind| Kinds(vec![kind]))
+    }
+}
+
+/// Reads one top-level value whose objects are of these kinds. Reading twice keeps line and column of every error.
+struct Value<'a> {
     kinds: &'a [Kind],
     found: &'a mut Found,
 }
 
-impl<'de> DeserializeSeed<'de> for Array<'_> {
+impl<'de> DeserializeSeed<'de> for Value<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
+        deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Array<'_> {
+impl<'de> Visitor<'de> for Value<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of inspected containers and networks")
+        f.write_str(SHAPE)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
         for (number, kind) in self.kinds.iter().enumerate() {
-            if kind.state.is_some() {
-                let Some(container) = array.next_element()? else { break };
-                self.found.container(&container);
-            } else if kind.ipam.is_some() {
-                let Some(network) = array.next_element::<Network>()? else { break };
-                let network = from_network(&network);
-                self.found.networks.insert(network.id.clone(), network);
-            } else {
-                array.next_element::<IgnoredAny>()?;
-                // The place of the error is after the object; its number says which it is.
-                let reason = format!("object {} has neither State (a container) nor IPAM (a network)", number + 1);
-                return Err(A::Error::custom(reason));
-            }
+            array.next_element_seed(Object { kind, number, found: &mut *self.found })?;
         }
         while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let Some(kind) = self.kinds.first() else { return Ok(()) };
+        Object { kind, number: 0, found: self.found }.deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// Reads one object of a kind.
+struct Object<'a> {
+    kind: &'a Kind,
+    number: usize,
+    found: &'a mut Found,
+}
+
+impl<'de> DeserializeSeed<'de> for Object<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.kind.state.is_some() {
+            self.found.container(&Container::deserialize(deserializer)?);
+        } else if self.kind.ipam.is_some() {
+            let network = Network::deserialize(deserializer)?;
+            self.found.networks.insert(network.id().to_owned(), network);
+        } else {
+            IgnoredAny::deserialize(deserializer)?;
+            // The place of the error is after the object; its number says which it is.
+            let reason = format!("object {} has neither State (a container) nor IPAM (a network)", self.number + 1);
+            return Err(D::Error::custom(reason));
+        }
         Ok(())
     }
 }
@@ -138,26 +195,60 @@ impl Found {
         self.workloads.push(undated(container));
     }
 
+    /// A join is written as it was asked for; one that no container of the file answers to stays as it is.
+    fn resolve_joins(&mut self) {
+        let mut resolved = Vec::new();
+        for (index, workload) in self.workloads.iter().enumerate() {
+            let NetworkMode::Container(reference) = &workload.network_mode else { continue };
+            let others =
+                self.workloads.iter().filter(|other| other.runtime == workload.runtime && other.id != workload.id);
+            resolved.extend(referenced(reference.as_str(), others).map(|id| (index, id.clone())));
+        }
+        for (index, id) in resolved {
+            self.workloads[index].network_mode = NetworkMode::Container(id);
+        }
+    }
+
     /// Networks first, because workloads name them.
     fn into_inputs(mut self) -> Vec<Input> {
-        if let Some(network) = self.default {
-            self.networks.entry(network.id.clone()).or_insert(network);
+        self.resolve_joins();
+        for workload in &mut self.workloads {
+            for network in self.networks.values() {
+                attach_by_network(workload, network);
+            }
         }
-        let networks = self.networks.into_values().map(|network| InventoryEvent::Network(Arc::new(network)));
+        let mut networks: BTreeMap<String, RuntimeNetwork> =
+            self.networks.iter().map(|(id, network)| (id.clone(), from_network(network))).collect();
+        if let Some(network) = self.default {
+            networks.entry(network.id.clone()).or_insert(network);
+        }
+        let networks = networks.into_values().map(|network| InventoryEvent::Network(Arc::new(network)));
         let workloads = self.workloads.into_iter().map(|workload| InventoryEvent::Workload(Arc::new(workload)));
         let input = |event| Input::new(UNDATED_AT, Fact::Recorded(RecordedFact::Inventory(event)));
         networks.chain(workloads).map(input).collect()
     }
 }
 
+/// Whether the first value is one inspected object: it has an `Id`, and names no schema.
+pub(super) fn is_object(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(rename = "Id")]
+        id: Option<IgnoredAny>,
+        schema: Option<IgnoredAny>,
+    }
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Head>();
+    matches!(values.next(), Some(Ok(head)) if head.id.is_some() && head.schema.is_none())
+}
+
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
     let wrong = |error: serde_json::Error| Wrong::json(1, EXPECTED, &error);
-    let arrays = serde_json::Deserializer::from_slice(bytes).into_iter::<Vec<Kind>>();
-    let arrays: Vec<Vec<Kind>> = arrays.collect::<Result<_, _>>().map_err(wrong)?;
+    let values = serde_json::Deserializer::from_slice(bytes).into_iter::<Kinds>();
+    let values: Vec<Kinds> = values.collect::<Result<_, _>>().map_err(wrong)?;
     let mut found = Found::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    for kinds in &arrays {
-        Array { kinds, found: &mut found }.deserialize(&mut deserializer).map_err(wrong)?;
+    for Kinds(kinds) in &values {
+        Value { kinds, found: &mut found }.deserialize(&mut deserializer).map_err(wrong)?;
     }
     Ok(found.into_inputs())
 }

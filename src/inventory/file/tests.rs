@@ -192,3 +192,109 @@ fn a_line_beyond_the_bound_is_refused() {
     let long = format!("{{\"schema\":\"{}\"}}", "x".repeat(MAX_LINE));
     assert!(refused(&long).contains("are more than"), "the bound holds before the line is parsed");
 }
+
+const ALONE: &str = r#"{"Id":"ab12","State":{"Status":"running"},"Name":"/web","HostConfig":{"NetworkMode":"shop"},
+    "NetworkSettings":{"Networks":{"shop":{"NetworkID":"n","IPAddress":"10.0.0.10"}}}}"#;
+
+fn workloads(text: &str) -> Vec<std::sync::Arc<crate::input::Workload>> {
+    let only = |input: Input| match input.fact {
+        Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) => Some(workload),
+        _ => None,
+    };
+    read(text).expect("facts").into_iter().filter_map(only).collect()
+}
+
+#[test]
+fn one_inspected_object_and_one_on_each_line_are_read_like_an_array() {
+    let array = read(&format!("[{ALONE}]")).expect("an array");
+    assert_eq!(read(ALONE).expect("one object"), array);
+    let line = ALONE.replace('\n', " ");
+    let lines = format!("{line}\n{}\n", line.replace("ab12", "cd34").replace("/web", "/app"));
+    assert_eq!(names(&read(&lines).expect("lines")), ["web", "app"]);
+    let said = refused(&format!("{ALONE}\n{{\"Id\": \"1\"}}"));
+    assert!(said.starts_with("3:") && said.contains("neither State"), "{said}");
+    let said = refused(&ALONE.replace("\"/web\"", "7"));
+    assert!(
+        said.starts_with("1:") && said.contains("the output of docker inspect") && said.contains("integer `7`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn utf_16_with_its_mark_is_read_and_what_only_has_the_mark_is_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("inspect.json");
+    let text = format!("\u{feff}[{ALONE}]");
+    let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for bytes in [&little, &big] {
+        std::fs::write(&path, bytes).expect("file");
+        assert_eq!(names(&read_facts(&path).expect("facts")), ["web"]);
+    }
+    std::fs::write(&path, &little[..little.len() - 1]).expect("file");
+    let said = read_facts(&path).expect_err("half a character").to_string();
+    assert!(said.contains("save the file as UTF-8"), "{said}");
+}
+
+#[test]
+fn an_address_beside_an_empty_list_of_networks_is_the_containers() {
+    let text = r#"[{"Id":"1","State":{"Status":"running"},"Name":"a","HostConfig":{"NetworkMode":"bridge"},"NetworkSettings":
+        {"IPAddress":"10.0.0.10","MacAddress":"02:42:0a:00:00:0a","Gateway":"10.0.0.1","Ports":[],"Networks":null}}]"#;
+    let all = workloads(text);
+    let [attachment] = &all[0].attachments[..] else { panic!("{all:?}") };
+    assert_eq!((attachment.network.as_str(), attachment.addresses[0].to_string()), ("bridge", "10.0.0.10".to_owned()));
+    assert!(attachment.mac.is_some() && attachment.gateways.len() == 1, "{attachment:?}");
+    let listed = text.replace("null", r#"{"shop":{"NetworkID":"n","IPAddress":"10.0.0.11"}}"#);
+    assert_eq!(workloads(&listed)[0].attachments.len(), 1, "what the list says is not said twice");
+    let joined = text.replace(r#""NetworkMode":"bridge""#, r#""NetworkMode":"host""#);
+    assert!(workloads(&joined)[0].attachments.is_empty());
+}
+
+#[test]
+fn a_join_by_name_or_by_the_beginning_of_an_id_is_resolved() {
+    let container = |id: &str, name: &str, mode: &str| {
+        format!(
+            r#"{{"Id":"{id}","State":{{"Status":"running"}},"Name":"/{name}","HostConfig":{{"NetworkMode":"{mode}"}}}}"#
+        )
+    };
+    let (vpn, other) = (container("ab12", "vpn", "shop"), container("ab99", "ab1", "shop"));
+    for (reference, means) in
+        [("vpn", "ab12"), ("ab12", "ab12"), ("ab1", "ab99"), ("ab9", "ab99"), ("ab", "ab"), ("ff00", "ff00"), ("", "")]
+    {
+        // The joined one may come later in the file.
+        let text = format!("[{},{vpn},{other}]", container("cd34", "app", &format!("container:{reference}")));
+        let expected = crate::input::NetworkMode::Container(WorkloadId::new(means));
+        assert_eq!(workloads(&text)[0].network_mode, expected, "{reference}");
+    }
+}
+
+#[test]
+fn an_address_that_only_the_network_shows_is_the_containers() {
+    let network = r#"{"Id":"gw","Name":"docker_gwbridge","Driver":"bridge","IPAM":{"Config":[{"Subnet":"172.18.0.0/16"}]},
+        "Containers":{"ab12":{"Name":"gateway_1","MacAddress":"02:42:ac:12:00:03","IPv4Address":"172.18.0.3/16"}}}"#;
+    let all = workloads(&format!("[{ALONE},{network}]"));
+    let addresses: Vec<String> = all[0].addresses().map(|ip| ip.to_string()).collect();
+    assert_eq!(addresses, ["172.18.0.3", "10.0.0.10"]);
+    let own = network.replace("\"Id\":\"gw\"", "\"Id\":\"n\"").replace("docker_gwbridge", "shop");
+    assert_eq!(workloads(&format!("[{ALONE},{own}]"))[0].attachments.len(), 1, "a network that it names itself");
+    let host = ALONE.replace(r#""NetworkMode":"shop""#, r#""NetworkMode":"host""#);
+    assert!(workloads(&format!("[{host},{network}]"))[0].attachments.is_empty());
+}
+
+#[test]
+fn published_ports_are_read_and_kept_in_facts() {
+    let ports = r#""Ports":{"3128/tcp":[{"HostIp":"0.0.0.0","HostPort":"4128"},{"HostIp":"::","HostPort":"4128"}],
+        "53/udp":[{"HostIp":"","HostPort":"5353"}],"80/tcp":null,"x/tcp":[{"HostPort":"1"}],"9/icmp":[{"HostPort":"2"}]},"#;
+    let text = ALONE.replace(r#""NetworkSettings":{"#, &format!(r#""NetworkSettings":{{{ports}"#));
+    let all = workloads(&text);
+    let one = |port: &crate::input::PublishedPort| {
+        format!("{} {} {} {}", port.protocol, port.host_ip, port.host_port, port.port)
+    };
+    let read: Vec<String> = all[0].published.iter().map(one).collect();
+    assert_eq!(read, ["tcp 0.0.0.0 4128 3128", "tcp :: 4128 3128", "udp 0.0.0.0 5353 53"]);
+    let json = serde_json::to_string(&*all[0]).expect("json");
+    assert!(json.contains(r#""published":[{"protocol":6,"host_ip":"0.0.0.0","host_port":4128,"port":3128}"#), "{json}");
+    assert_eq!(serde_json::from_str::<crate::input::Workload>(&json).expect("json"), *all[0]);
+    let without = serde_json::to_string(&*workloads(ALONE)[0]).expect("json");
+    assert!(!without.contains("published"), "a recording without published ports stays as it was: {without}");
+}

@@ -41,6 +41,7 @@ fn workload(id: &str, since: Option<i64>, addresses: &[&str]) -> Workload {
         name: id.to_owned(),
         image: "busybox".to_owned(),
         image_digest: String::new(),
+        published: Vec::new(),
         labels: std::collections::BTreeMap::default(),
         runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,

@@ -93,6 +93,7 @@ fn workload(ip: IpAddr, since: Timestamp) -> Workload {
         name: format!("w-{ip}"),
         image: "app:1".into(),
         image_digest: "sha256:aa".into(),
+        published: Vec::new(),
         labels: BTreeMap::new(),
         runtime: hopwatch::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,

@@ -96,7 +96,7 @@ mod tests {
     use crate::input::WorkloadId;
 
     fn running(id: &str, pid: u32) -> InventoryEvent {
-        let text = format!(r#"{{"id": "{id}", "name": "", "image": "", "runtime": "test", "pid": {pid}}}"#);
+        let text = format!(r#"{{"id": "{id}", "name": "", "image": "", "runtime": "docker", "pid": {pid}}}"#);
         InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload")))
     }
 
@@ -123,8 +123,8 @@ mod tests {
     fn workloads_whose_end_no_event_reported_make_room() {
         let me = std::process::id();
         for event in [
-            InventoryEvent::Reconciled { runtime: "test".into(), running: Vec::new() },
-            InventoryEvent::GivenUp { runtime: "test".into() },
+            InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running: Vec::new() },
+            InventoryEvent::GivenUp { runtime: crate::input::RuntimeId::DOCKER },
         ] {
             let mut shared = SharedNamespaces::new(None);
             for number in 0..MAX_WORKLOADS {

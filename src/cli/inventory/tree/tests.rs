@@ -144,6 +144,7 @@ fn pod_member(id: &str, name: &str, mode: NetworkMode, sandbox: bool) -> Invento
         name: name.to_owned(),
         image: "image".to_owned(),
         image_digest: String::new(),
+        published: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         runtime: crate::input::RuntimeId::CRI,
         network_mode: mode,

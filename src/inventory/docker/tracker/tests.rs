@@ -26,6 +26,7 @@ fn inspected(state: WorkloadState, since: Option<i64>, address: &str) -> Answer 
         name: "app".into(),
         image: "busybox".into(),
         image_digest: String::new(),
+        published: Vec::new(),
         labels: BTreeMap::default(),
         runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,

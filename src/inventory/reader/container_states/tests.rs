@@ -13,6 +13,7 @@ fn observed(id: &str, state: WorkloadState, pid: Option<u32>, since: i64) -> Obs
         name: id.to_owned(),
         image: "image".to_owned(),
         image_digest: String::new(),
+        published: Vec::new(),
         labels: BTreeMap::new(),
         runtime: crate::input::RuntimeId::CONTAINERD,
         network_mode: NetworkMode::Own,

@@ -32,6 +32,7 @@ fn workload(name: &str, networks: &[&str]) -> Workload {
         name: name.to_owned(),
         image: String::new(),
         image_digest: String::new(),
+        published: Vec::new(),
         labels: BTreeMap::new(),
         runtime: crate::input::RuntimeId::DOCKER,
         network_mode: NetworkMode::Own,
