@@ -188,6 +188,8 @@ impl ContainerdReader {
 }
 
 impl Session for ContainerdReader {
+    type Error = ReaderError;
+
     fn runtime(&self) -> RuntimeId {
         self.options.runtime
     }

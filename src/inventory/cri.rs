@@ -177,6 +177,8 @@ enum Report {
 }
 
 impl Session for CriReader {
+    type Error = ReaderError;
+
     fn runtime(&self) -> RuntimeId {
         self.options.runtime
     }

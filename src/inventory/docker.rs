@@ -35,13 +35,11 @@ use self::http::Lines;
 use self::tracker::{Answer, ContainerAction, Query, Step, Tracker};
 use crate::input::{InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
 use crate::inventory::reader::clock::now;
-use crate::inventory::reader::{ReaderCounters, stopped};
+use crate::inventory::reader::{ReaderCounters, Session, chain, run};
 use crate::time::Timestamp;
 
 /// The usual place of the socket.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Events are asked for from this long before the snapshot, against small differences of clocks.
 const OVERLAP: Duration = Duration::from_secs(2);
 /// After a longer cut, events from before it are not asked for: the whole list says what is true now.
@@ -76,6 +74,7 @@ impl Default for DockerOptions {
 pub struct DockerReader {
     options: DockerOptions,
     counters: Arc<ReaderCounters>,
+    reported: Reported,
 }
 
 /// What a finished task learned.
@@ -94,7 +93,8 @@ struct Reported {
 impl DockerReader {
     /// A reader; nothing is opened yet.
     pub fn new(options: DockerOptions) -> Self {
-        Self { options, counters: Arc::default() }
+        let tracker = Tracker::new(bounds::quota(options.runtime));
+        Self { options, counters: Arc::default(), reported: Reported { tracker, ..Reported::default() } }
     }
 
     /// What it did and missed; stays valid while [`Self::run`] owns the reader.
@@ -116,39 +116,13 @@ impl DockerReader {
         Ok(networks.chain(Tracker::default().snapshot(workloads)).collect())
     }
 
-    /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
-    pub async fn run(self, mut emit: impl FnMut(InventoryEvent) + Send, mut stop: watch::Receiver<bool>) {
-        let tracker = Tracker::new(bounds::quota(self.options.runtime));
-        let mut reported = Reported { tracker, ..Reported::default() };
-        let mut wait = FIRST_WAIT;
-        let mut cut_reported = false;
-        loop {
-            let mut connected = false;
-            let session = self.session(&mut reported, &mut emit, &mut connected);
-            let error = tokio::select! {
-                biased;
-                () = stopped(&mut stop) => return,
-                error = session => error,
-            };
-            if connected {
-                (wait, cut_reported) = (FIRST_WAIT, false);
-            }
-            if !cut_reported {
-                emit(InventoryEvent::Disconnected { runtime: self.options.runtime, error: error.to_string() });
-                cut_reported = true;
-            }
-            tokio::select! {
-                biased;
-                () = stopped(&mut stop) => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-            wait = (wait * 2).min(LONGEST_WAIT);
-            self.counters.reconnects.add(1);
-        }
+    /// Reports everything until `stop` turns true (or its sender is gone). Never ends by itself.
+    pub async fn run(self, emit: impl FnMut(InventoryEvent) + Send, stop: watch::Receiver<bool>) {
+        run(self, emit, stop).await;
     }
 
     /// One connection, from the first question to the cut; `connected` once the snapshot was reported.
-    async fn session(
+    async fn connection(
         &self,
         reported: &mut Reported,
         emit: &mut (impl FnMut(InventoryEvent) + Send),
@@ -222,7 +196,7 @@ impl DockerReader {
                 line = lines.next(), if tasks.len() < MAX_TASKS => match line {
                     Ok(Some(line)) => self.handle_event(client, reported, &line, &mut tasks, emit),
                     Ok(None) => return DockerError::cut(&self.options.runtime, "the daemon closed it"),
-                    Err(error) => return DockerError::cut(&self.options.runtime, error::chain(&error)),
+                    Err(error) => return DockerError::cut(&self.options.runtime, chain(&error)),
                 },
                 Some(Ok(learned)) = tasks.join_next() => match learned {
                     Learned::Container(id, answer) => {
@@ -299,6 +273,29 @@ impl DockerReader {
             None => self.counters.events_ignored.add(1),
         }
         Vec::new()
+    }
+}
+
+impl Session for DockerReader {
+    type Error = DockerError;
+
+    fn runtime(&self) -> RuntimeId {
+        self.options.runtime
+    }
+
+    fn counters(&self) -> &ReaderCounters {
+        &self.counters
+    }
+
+    async fn session(
+        &mut self,
+        mut emit: &mut (dyn FnMut(InventoryEvent) + Send),
+        connected: &mut bool,
+    ) -> DockerError {
+        let mut reported = std::mem::take(&mut self.reported);
+        let error = self.connection(&mut reported, &mut emit, connected).await;
+        self.reported = reported;
+        error
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 pub use self::counters::ReaderCounters;
 pub use self::error::ReaderError;
+pub(super) use self::error::chain;
 use crate::input::{InventoryEvent, RuntimeId};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -26,6 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// One runtime, as the loop sees it.
 pub(super) trait Session: Send {
+    /// Why a connection ended.
+    type Error: std::fmt::Display;
+
     /// Under which name it tells.
     fn runtime(&self) -> RuntimeId;
 
@@ -37,7 +41,7 @@ pub(super) trait Session: Send {
         &mut self,
         emit: &mut (dyn FnMut(InventoryEvent) + Send),
         heard: &mut bool,
-    ) -> impl Future<Output = ReaderError> + Send;
+    ) -> impl Future<Output = Self::Error> + Send;
 }
 
 /// Connects again and again until `stop` turns true (or its sender is gone).

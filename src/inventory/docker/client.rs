@@ -18,12 +18,12 @@ use super::convert::{
     Dialect, GATEWAY_NETWORK, RuntimeIdentity, attach_by_network, attachments, describe, from_endpoint, from_network,
     from_podman_network, repo_digest,
 };
-use super::error::{DockerError, chain};
+use super::error::DockerError;
 use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
 use super::tracker::{Answer, Listed, Query};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{Attachment, NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
-use crate::inventory::reader::ReaderCounters;
+use crate::inventory::reader::{ReaderCounters, chain};
 
 /// Enough to hide the waiting, too few to trouble the daemon.
 const AT_ONCE: usize = 8;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::http::HttpError;
 use crate::input::RuntimeId;
+use crate::inventory::reader::chain;
 
 /// Why the runtime could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -126,19 +127,4 @@ impl DockerError {
     pub(super) fn cut(runtime: &RuntimeId, reason: impl Into<String>) -> Self {
         Self::Cut { runtime: *runtime, reason: reason.into() }
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

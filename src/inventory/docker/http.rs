@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::error::chain;
+use crate::inventory::reader::chain;
 
 /// For one answer. A daemon that needs longer is as good as gone; the event stream has no such bound once it is open.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -102,8 +102,18 @@ const MAX_REASON: usize = 500;
 
 /// A status and its causes on one line, bounded.
 fn reason(status: &Status) -> String {
-    let mut text = format!("{:?}: {}", status.code(), status.message());
-    let mut cause = std::error::Error::source(status);
+    let text = with_causes(format!("{:?}: {}", status.code(), status.message()), status);
+    text.chars().take(MAX_REASON).collect()
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    with_causes(error.to_string(), error)
+}
+
+/// Appends each cause that the text does not contain yet.
+fn with_causes(mut text: String, error: &dyn std::error::Error) -> String {
+    let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
         if !text.contains(&more) {
@@ -112,5 +122,5 @@ fn reason(status: &Status) -> String {
         }
         cause = error.source();
     }
-    text.chars().take(MAX_REASON).collect()
+    text
 }
