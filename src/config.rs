@@ -1,7 +1,7 @@
-//! The configuration: file shape → checked shape, with every mistake told at its place.
+//! The configuration: file shape → checked shape, with every mistake reported at its place.
 //!
 //! Contract: layers are `-c FILE`, or `/etc/hopwatch/hopwatch.yaml` and `conf.d/*.yaml` beside it, then `HOPWATCH__SECTION__KEY`
-//! variables. A mistake names file, line, column, the wrong word and the nearest right one; all are told at once.
+//! variables. A mistake names file, line, column, the wrong word and the nearest right one; all are reported at once.
 //! Design: [`load`] merges the layers as trees (`node`), `decode` reads the tree into `file`, `check` resolves the names.
 
 mod check;

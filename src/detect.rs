@@ -6,10 +6,10 @@
 mod ads;
 mod debounce;
 mod finding;
+mod params;
 mod placement;
 mod rule;
 pub mod rules;
-mod skip_rule;
 mod skipped_hop;
 #[cfg(test)]
 mod testing;

@@ -7,15 +7,18 @@
 
 mod config;
 mod histogram;
+mod observer;
 mod stats;
 mod timers;
 mod verdict_log;
 mod workload_stats;
 
+use std::any::Any;
 use std::sync::Arc;
 
 pub use config::{EngineConfig, Timings};
 pub use histogram::LatencyHistogram;
+pub use observer::Observer;
 pub use stats::EngineStats;
 pub use verdict_log::{
     ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLog, VerdictLogContents, VerdictLogLimits, Window,
@@ -52,8 +55,7 @@ pub struct Engine {
     rules: Vec<Box<dyn Rule>>,
     grouper: AlertGrouper,
     stats: EngineStats,
-    workload_stats: Option<Box<WorkloadStats>>,
-    verdict_log: Option<Box<VerdictLog>>,
+    observers: Vec<Box<dyn Observer>>,
 }
 
 impl Engine {
@@ -91,34 +93,35 @@ impl Engine {
             },
             rules,
             grouper: AlertGrouper::new(config.exceptions, grouper),
-            workload_stats: None,
-            verdict_log: None,
+            observers: Vec::new(),
         }
     }
 
-    /// Keeps a board from now on, for somebody who watches.
-    pub fn keep_workload_stats(&mut self, limits: WorkloadStatsLimits) {
-        self.workload_stats = Some(Box::new(WorkloadStats::new(limits)));
+    /// Adds an observer; it sees everything from now on.
+    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+        self.observers.push(observer);
     }
 
-    /// What the board shows; `None` unless one is kept.
+    /// The observer of this type, where there is one.
+    pub fn observer<T: Observer>(&self) -> Option<&T> {
+        self.observers.iter().find_map(|observer| (&**observer as &dyn Any).downcast_ref())
+    }
+
+    /// What each workload did so far; `None` without [`WorkloadStats`] among the observers.
     pub fn workload_stats(&mut self) -> Option<WorkloadTable> {
-        self.workload_stats.as_mut().map(|workload_stats| workload_stats.view(&self.timeline))
+        let mut all = self.observers.iter_mut().map(|observer| &mut **observer as &mut dyn Any);
+        let stats: &mut WorkloadStats = all.find_map(|observer| observer.downcast_mut())?;
+        Some(stats.view(&self.timeline))
     }
 
-    /// Grows whenever what the board shows may have changed; 0 when none is kept.
+    /// Grows whenever what [`Self::workload_stats`] answers may have changed; 0 when it answers nothing.
     pub fn workload_stats_revision(&self) -> u64 {
-        self.workload_stats.as_ref().map_or(0, |workload_stats| workload_stats.revision())
+        self.observer().map_or(0, WorkloadStats::revision)
     }
 
-    /// Keeps this ledger from now on.
-    pub fn keep_verdict_log(&mut self, verdict_log: VerdictLog) {
-        self.verdict_log = Some(Box::new(verdict_log));
-    }
-
-    /// What the ledger shows; `None` unless one is kept.
+    /// What became of the flows that contracts cover; `None` without a [`VerdictLog`] among the observers.
     pub fn verdict_log(&self) -> Option<VerdictLogContents> {
-        self.verdict_log.as_ref().map(|verdict_log| verdict_log.contents())
+        self.observer().map(VerdictLog::contents)
     }
 
     /// Takes in one observation; alerts that are due go to `out`.
@@ -128,12 +131,9 @@ impl Engine {
         self.post(out.get(before..).unwrap_or_default());
     }
 
-    /// Shows alerts on the board.
     fn post(&mut self, alerts: &[Alert]) {
-        if let Some(workload_stats) = &mut self.workload_stats {
-            for alert in alerts {
-                workload_stats.alert(alert);
-            }
+        for alert in alerts {
+            self.observers.iter_mut().for_each(|observer| observer.alert(alert));
         }
     }
 
@@ -150,7 +150,7 @@ impl Engine {
         }
     }
 
-    /// The observation ends: what still waits is judged as it stands, what was counted is told.
+    /// The observation ends: what still waits is judged as it stands, what was counted is reported.
     pub fn finish(&mut self, out: &mut Vec<Alert>) {
         let (now, before) = (self.watermark.now(), out.len());
         let mut step = Step::default();
@@ -201,23 +201,16 @@ impl Engine {
 
     fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let changed = self.learn(fact, now);
-        if let Some(verdict_log) = &mut self.verdict_log {
-            verdict_log.on_fact(&self.timeline, fact, now);
-        }
-        if let Some(workload_stats) = &mut self.workload_stats {
-            workload_stats.touch();
-        }
+        self.observers.iter_mut().for_each(|observer| observer.fact(&self.timeline, fact, now));
         self.ask_rules(now, out, |rule, context, found| rule.on_fact(context, fact, found));
         if let Some(workload) = changed {
-            if let Some(workload_stats) = &mut self.workload_stats {
-                workload_stats.workload(&self.timeline, &workload);
-            }
+            self.observers.iter_mut().for_each(|observer| observer.workload(&self.timeline, &workload));
             self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
         }
         self.recheck(fact, now, out);
     }
 
-    /// Looks again at flows that wait for what was told.
+    /// Looks again at flows that wait for what was reported.
     fn recheck(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let mut step = Step::default();
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
@@ -229,7 +222,7 @@ impl Engine {
                 self.tracker.on_socket(context, socket, now, &mut step);
             }
             RecordedFact::Nat(NatFact::Bound(binding)) => self.tracker.on_binding(context, binding, now, &mut step),
-            // What is gone or lost tells nothing new of those that wait.
+            // What is gone or lost says nothing new about those that wait.
             RecordedFact::Kernel(_)
             | RecordedFact::Link(_)
             | RecordedFact::Loss(_)
@@ -282,9 +275,7 @@ impl Engine {
             self.path.go_on(&flow, &event.record);
             self.ask_rules(now, out, |rule, context, found| rule.on_progress(context, &flow, event, found));
         }
-        if let Some(workload_stats) = &mut self.workload_stats {
-            workload_stats.on_flow(event);
-        }
+        self.observers.iter_mut().for_each(|observer| observer.flow(event));
         let ended = matches!(event.kind, FlowEventKind::Ended(_));
         if let Some(due) = self.grouper.on_flow(&event.record, ended) {
             self.timers.set(due, Timer::Updates);
@@ -299,12 +290,8 @@ impl Engine {
         for flow in &step.judged {
             self.stats.judged(flow);
             self.path.record(flow);
-            if let Some(verdict_log) = &mut self.verdict_log {
-                verdict_log.judged(&self.timeline, flow);
-            }
-            if let Some(workload_stats) = &mut self.workload_stats {
-                workload_stats.judged(&self.timeline, flow, self.tracker.is_followed(flow.view.record.id));
-            }
+            let goes_on = self.tracker.is_followed(flow.view.record.id);
+            self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, flow, goes_on));
             self.ask_rules(now, out, |rule, context, found| rule.on_flow(context, flow, found));
         }
     }

@@ -55,8 +55,8 @@ pub struct Input {
 
 impl Input {
     /// An input at a time.
-    pub const fn new(at: Timestamp, fact: Fact) -> Self {
-        Self { at, fact }
+    pub fn new(at: Timestamp, fact: impl Into<Fact>) -> Self {
+        Self { at, fact: fact.into() }
     }
 }
 
@@ -73,6 +73,37 @@ pub enum Fact {
     Recorded(RecordedFact),
     /// A promise of an idle source: nothing older than this will come. Rules never see it.
     Tick,
+}
+
+impl From<RecordedFact> for Fact {
+    fn from(fact: RecordedFact) -> Self {
+        Self::Recorded(fact)
+    }
+}
+
+/// `From` for each kind of fact, so that callers need not spell out both enums.
+macro_rules! from_recorded {
+    ($($kind:ident($fact:ty),)*) => {
+        $(impl From<$fact> for RecordedFact {
+            fn from(fact: $fact) -> Self {
+                Self::$kind(fact)
+            }
+        }
+
+        impl From<$fact> for Fact {
+            fn from(fact: $fact) -> Self {
+                Self::Recorded(fact.into())
+            }
+        })*
+    };
+}
+
+from_recorded! {
+    Inventory(InventoryEvent),
+    Link(LinkEvent),
+    Loss(Loss),
+    Kernel(KernelFact),
+    Nat(NatFact),
 }
 
 /// Facts that do not come from packets; these are the lines of `facts.jsonl`.

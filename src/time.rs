@@ -4,6 +4,10 @@
 //! Limits: years 1678 to 2262 (i64 nanoseconds).
 //! Design: the core receives time with each input and has no clock of its own.
 
+mod duration;
+
+pub use duration::{duration_text, parse_duration};
+
 use std::fmt;
 use std::time::Duration;
 

@@ -43,9 +43,9 @@ pub struct TopSnapshot {
     pub runtimes: BTreeMap<crate::input::RuntimeId, bool>,
     /// Why not everything is seen now; empty when ready.
     pub not_ready: Vec<String>,
-    /// The engine's board.
+    /// The engine's table of workloads.
     pub workloads: Arc<WorkloadTable>,
-    /// Grows when the board changes.
+    /// Grows when the table changes.
     pub revision: u64,
 }
 

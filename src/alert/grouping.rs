@@ -1,6 +1,6 @@
 //! Groups findings into alerts and holds back what an exception allows.
 //!
-//! Contract: the first finding of a cause raises an alert at once. Repetitions count; an update tells of them at most once an
+//! Contract: the first finding of a cause raises an alert at once. Repetitions count; an update reports them at most once an
 //! `update_interval`, but at once when the severity rises or a listed destination is new. Every finding is in some alert's count
 //! or in an exception's hit count. Limits: at `max_open` alerts the longest quiet one is closed, and counted.
 //! Design: keyed by rule, workload, contract and cause; the id is a hash of that key and the first event time.
@@ -106,7 +106,7 @@ impl AlertGrouper {
         }
     }
 
-    /// Brings the counters of a flow behind an alert up to date. When it has ended there is an update to tell, due at the time
+    /// Brings the counters of a flow behind an alert up to date. When it has ended there is an update to send, due at the time
     /// returned.
     pub fn on_flow(&mut self, record: &FlowRecord, ended: bool) -> Option<Timestamp> {
         let open = self.open.get_mut(self.by_flow.get(&record.id)?)?;
@@ -115,7 +115,7 @@ impl AlertGrouper {
         let points = std::mem::take(&mut flow.observation_points);
         let translated = flow.translated.take();
         let same_way = flow.orig.endpoint == record.tuple.orig;
-        let record = if same_way { record.clone() } else { record.clone().reversed() };
+        let record = record.oriented(same_way);
         *flow = convert::record(&record, points, translated);
         let changed = ended && !open.pending && (flow.orig.packets, flow.resp.packets) != before;
         open.pending |= changed;
@@ -134,7 +134,7 @@ impl AlertGrouper {
         due.map(|open| open.emit(now)).collect()
     }
 
-    /// The observation ends: everything that was counted but not yet told.
+    /// The observation ends: everything that was counted but not yet reported.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Alert> {
         self.open.values_mut().filter(|open| open.pending).map(|open| open.emit(now)).collect()
     }
@@ -265,8 +265,5 @@ fn id(key: &Key, first_seen: Timestamp) -> String {
 
 fn expired_note(exception: &Exception) -> Evidence {
     let Exception { name, owner, expires, .. } = exception;
-    Evidence {
-        kind: "exception".to_owned(),
-        text: format!("exception {name} (owner: {owner}) allowed this until it expired at {expires}"),
-    }
+    Evidence::new("exception", format!("exception {name} (owner: {owner}) allowed this until it expired at {expires}"))
 }

@@ -89,7 +89,7 @@ pub struct AlertWorkload {
     pub digest: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Runtime that told of it.
+    /// Runtime that reported it.
     pub runtime: String,
     /// Docker Compose project and service, where it has them.
     #[serde(skip_serializing_if = "Option::is_none")]

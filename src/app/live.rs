@@ -31,7 +31,7 @@ use super::screen::{self, Screen};
 use super::summary::Summary;
 use crate::alert::Alert;
 use crate::config::{Config, InsideNamespaces};
-use crate::engine::Engine;
+use crate::engine::{Engine, WorkloadStats};
 use crate::input::{Fact, Input, RecordedFact};
 use crate::observe::live::{self, now};
 use crate::path::LOSS_REPORTED_WITHIN;
@@ -78,10 +78,10 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
     let tasks = async_tasks::start(&options, &publisher, context, listeners)?;
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
-        engine.keep_workload_stats(screen::LIMITS);
+        engine.observe(Box::new(WorkloadStats::new(screen::LIMITS)));
     }
     if let Some(ledger) = options.ledger {
-        engine.keep_verdict_log(ledger);
+        engine.observe(Box::new(ledger));
     }
     let mut engine_loop = EngineLoop {
         engine,

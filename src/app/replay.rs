@@ -82,7 +82,7 @@ pub fn run(options: ReplayOptions, sink: &mut dyn ReplaySink) -> Result<ReplayRe
     let readers = options.captures.iter().map(|path| CaptureReader::open(path)).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(options.engine);
     if let Some(ledger) = options.ledger {
-        engine.keep_verdict_log(ledger);
+        engine.observe(Box::new(ledger));
     }
     let mut replay = Replay {
         engine,

@@ -1,6 +1,6 @@
-//! From the file shape to the checked shape: names are resolved, and what cannot work is told at its place.
+//! From the file shape to the checked shape: names are resolved, and what cannot work is reported at its place.
 //!
-//! Contract: all mistakes are told, not only the first; no mistake is told as the consequence of another.
+//! Contract: all mistakes are reported, not only the first; no mistake is reported as the consequence of another.
 //! Design: `taken` knows the mappings from which a bad part was taken; what is missing there is not reported.
 
 mod assemble;
@@ -141,7 +141,7 @@ impl Check<'_> {
                 continue;
             };
             let help = format!(
-                "the first stands at {}; give each a name of its own: alerts and metrics tell them apart by it",
+                "the first stands at {}; give each a name of its own: alerts and metrics distinguish them by it",
                 self.sources.describe(*first)
             );
             self.report(name.span, format!("a second {what} is called {}", quoted(&name.value.0)), Some(help));

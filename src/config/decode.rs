@@ -2,7 +2,7 @@
 //!
 //! Contract: every failure carries the place of the node that caused it. Limits: [`MAX_PROBLEMS`] rounds.
 //! Design: serde stops at the first mistake. [`decode`] therefore notes it, takes the bad part out of the tree and reads
-//! again, so that one run tells all mistakes; what was taken from is remembered, so that no mistake is told as its own
+//! again, so that one run reports all mistakes; what was taken from is remembered, so that no mistake is reported as its own
 //! consequence.
 
 mod read;

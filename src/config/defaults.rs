@@ -19,7 +19,7 @@ pub(super) const CAPTURE_THREADS: u64 = 4;
 /// Between two full comparisons with the runtime; its events come at once, this only mends what a cut stream lost.
 pub(super) const RECONCILE_INTERVAL_MS: u64 = 30_000;
 
-/// Metrics and health are for this host only unless it is told otherwise.
+/// Metrics and health are for this host only unless configured otherwise.
 pub(super) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9921);
 
 /// Flows of one interface at once: some 60 MiB.

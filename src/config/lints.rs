@@ -1,4 +1,4 @@
-//! What is allowed in a configuration but hardly meant: told by `config check`, never a reason to refuse.
+//! What is allowed in a configuration but hardly meant: reported by `config check`, never a reason to refuse.
 //!
 //! Contract: pure; no advice depends on the clock. Limits: which interfaces a host has is not known here.
 //! Design: each piece of advice names its place, like a mistake.
@@ -95,9 +95,7 @@ fn after_the_end(contract: &ContractFile, hops: &Hops) -> Vec<Lint> {
 
 /// Contracts and exceptions whose rule is off.
 fn silent_rules(file: &FileConfig, hops: &Hops) -> Vec<Lint> {
-    let known: BTreeSet<&str> = rules::ALL.iter().map(|rule| rule.name).collect();
-    let enabled: BTreeSet<&str> = rules::enabled(&file.rules).iter().map(|rule| rule.meta().name).collect();
-    let is_off = |rule: &str| known.contains(rule) && !enabled.contains(rule);
+    let is_off = |rule: &str| rules::is_enabled(&file.rules, rule) == Some(false);
     let mut lints = Vec::new();
     for Located { value, .. } in &file.contracts {
         for rule in rules_of(value, hops).into_iter().filter(|rule| is_off(rule)) {

@@ -23,7 +23,7 @@ const MAX_NODES: usize = 100_000;
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
-    /// Tells the nodes of one merged tree apart, see [`Node::number`]; 0 before.
+    /// Distinguishes the nodes of one merged tree, see [`Node::number`]; 0 before.
     pub id: usize,
     pub span: Span,
     pub kind: Kind,
@@ -55,7 +55,7 @@ impl Node {
         Self { id: 0, span: Span { source: 0, start: 0, end: 0 }, kind: Kind::Map(Vec::new()) }
     }
 
-    /// Numbers this node and all below it from `next` on: places do not tell nodes apart, since a block mapping stands where
+    /// Numbers this node and all below it from `next` on: places do not distinguish nodes, since a block mapping stands where
     /// its first key stands, and what an alias repeats stands at the alias.
     pub fn number(&mut self, next: &mut usize) {
         *next += 1;

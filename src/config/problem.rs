@@ -1,7 +1,7 @@
-//! Mistakes in a configuration, and how they are told.
+//! Mistakes in a configuration, and how they are reported.
 //!
 //! Contract: every problem names file, line, column and the wrong word, and the nearest right word where there is one.
-//! Limits: at most [`MAX_PROBLEMS`] are told at once. Control characters never reach the terminal.
+//! Limits: at most [`MAX_PROBLEMS`] are reported at once. Control characters never reach the terminal.
 //! Design: problems own what they show, so that they outlive the load.
 
 use std::fmt;
@@ -116,7 +116,7 @@ impl ConfigError {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let mut stderr = std::io::stderr();
         let report = self.report(stderr.is_terminal() && !no_color);
-        // Nobody is left to tell when standard error is closed; the exit code still says it.
+        // There is nobody left to read it when standard error is closed; the exit code still says it.
         let _ = stderr.write_all(report.as_bytes());
     }
 
@@ -126,7 +126,7 @@ impl ConfigError {
         let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(100).with_context_lines(1);
         let mut report = String::new();
         for problem in &self.problems {
-            // The handler fails only when the place is outside of the text; the plain line then still tells.
+            // The handler fails only when the place is outside of the text; the plain line then still says it.
             let mut block = String::new();
             if handler.render_report(&mut block, &Shown::new(problem)).is_err() {
                 block = format!("{problem}\n");

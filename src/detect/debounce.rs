@@ -1,8 +1,8 @@
-//! What a rule suspects, until it is sure or has told it.
+//! What a rule suspects, until it is sure or has reported it.
 //!
-//! Contract: a suspicion is told when it still stands at the end of its waiting time, or at once when no time is given; told once, it is not told
-//! again while it stands. Limits: [`MAX_HELD`] at once; beyond, a suspicion is told at once and not remembered (the grouping counts repetitions).
-//! Design: runtime and kernel tell in any order and not together; waiting a moment lets both speak. The rule looks at a subject anew each time, so
+//! Contract: a suspicion is reported when it still stands at the end of its waiting time, or at once when no time is given; reported once, it is not reported
+//! again while it stands. Limits: [`MAX_HELD`] at once; beyond, a suspicion is reported at once and not remembered (the grouping counts repetitions).
+//! Design: runtime and kernel report in any order and not together; waiting a moment lets both report. The rule looks at a subject anew each time, so
 //! nothing but the standing of each suspicion is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,10 +11,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::time::Timestamp;
+use crate::time::{Timestamp, duration_text, parse_duration};
 
 /// PendingFindings held at once by one rule.
 const MAX_HELD: usize = 65_536;
+
+/// The longest waiting time of a rule.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// A waiting time as the configuration writes it: `500ms`, `1s`; at most an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +29,11 @@ impl HoldTime {
     /// Whole seconds.
     pub const fn secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
+    }
+
+    /// Milliseconds.
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
     }
 
     /// The waiting time.
@@ -44,25 +52,13 @@ impl TryFrom<String> for HoldTime {
                 text.chars().take(40).collect::<String>()
             )
         };
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let millis = match unit {
-            "ms" => Some(1),
-            "s" => Some(1000),
-            "m" => Some(60_000),
-            "h" => Some(3_600_000),
-            _ => None,
-        };
-        let millis = millis.and_then(|unit: u64| unit.checked_mul(number)).filter(|millis| *millis <= 3_600_000);
-        millis.map(|millis| Self(Duration::from_millis(millis))).ok_or_else(wrong)
+        parse_duration(&text).filter(|time| *time <= LONGEST).map(Self).ok_or_else(wrong)
     }
 }
 
 impl From<HoldTime> for String {
     fn from(settle: HoldTime) -> Self {
-        let millis = settle.0.as_millis();
-        if millis > 0 && millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+        duration_text(settle.0)
     }
 }
 
@@ -75,11 +71,11 @@ enum State {
 /// What to do about a suspicion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Tell it.
+    /// Report it.
     Report,
     /// Come back then.
     Schedule(Timestamp),
-    /// It waits, or was told.
+    /// It waits, or was reported.
     Nothing,
 }
 
@@ -98,7 +94,7 @@ impl<S, C> Default for PendingFindings<S, C> {
 }
 
 impl<S: Ord + Clone, C: Ord> PendingFindings<S, C> {
-    /// A suspicion stands now; it may be told at `until`.
+    /// A suspicion stands now; it may be reported at `until`.
     pub fn observe(&mut self, subject: &S, cause: C, now: Timestamp, until: Timestamp) -> Next {
         let full = self.count >= MAX_HELD;
         let causes = self.held.get_mut(subject);
@@ -214,7 +210,9 @@ mod tests {
 
     #[test]
     fn a_waiting_time_is_read_as_it_is_written() {
-        for (text, millis) in [("500ms", 500), ("1s", 1000), ("2m", 120_000), ("0s", 0), ("1h", 3_600_000)] {
+        for (text, millis) in
+            [("500ms", 500), ("1s", 1000), ("2m", 120_000), ("0s", 0), ("1h", 3_600_000), ("1m30s", 90_000)]
+        {
             assert_eq!(HoldTime::try_from(text.to_owned()).map(HoldTime::get), Ok(Duration::from_millis(millis)));
         }
         assert_eq!(String::from(HoldTime::secs(2)), "2s");

@@ -1,4 +1,4 @@
-//! Where a workload is: the host's network, a pod, another workload's namespace; by the runtime's word and by the kernel's.
+//! Where a workload is: the host's network, a pod, another workload's namespace; according to the runtime and to the kernel.
 //!
 //! Contract: pure questions to the timeline. Limits: joins of joins are followed [`MAX_JOINS`] deep.
 
@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use crate::input::{NetnsId, NetworkMode, Workload, WorkloadId, WorkloadState};
 use crate::inventory::Timeline;
-use crate::path::{Evidence, Selector};
 
 const MAX_JOINS: usize = 4;
 
-/// Whether it runs, as it was last told.
+/// Whether it runs, as it was last reported.
 pub fn runs(timeline: &Timeline, workload: &Workload) -> bool {
     matches!(workload.state, WorkloadState::Running | WorkloadState::Paused) && timeline.is_running(&workload.id)
 }
@@ -20,12 +19,7 @@ pub fn running<'a>(timeline: &'a Timeline, id: &WorkloadId) -> Option<&'a Arc<Wo
     timeline.workload(id).filter(|workload| runs(timeline, workload))
 }
 
-/// Whether a selector matches.
-pub fn matches(selectors: &[Selector], workload: &Workload) -> bool {
-    selectors.iter().any(|selector| selector.matches(workload))
-}
-
-/// How a workload comes to be in the host's network, by the runtime's word.
+/// How a workload comes to be in the host's network, according to the runtime.
 #[derive(Clone, Copy, Debug)]
 pub enum ByRuntime<'a> {
     /// Its network mode is the host's.
@@ -34,7 +28,7 @@ pub enum ByRuntime<'a> {
     Joined(&'a Workload),
 }
 
-/// Whether and how it is in the host's network, by the runtime's word.
+/// Whether and how it is in the host's network, according to the runtime.
 pub fn host_by_runtime<'a>(timeline: &'a Timeline, workload: &'a Workload) -> Option<ByRuntime<'a>> {
     match &workload.network_mode {
         NetworkMode::Host => Some(ByRuntime::Itself),
@@ -46,7 +40,7 @@ pub fn host_by_runtime<'a>(timeline: &'a Timeline, workload: &'a Workload) -> Op
     }
 }
 
-/// Whose network namespace it joined, by the runtime's word; a join of a join leads to the last one known.
+/// Whose network namespace it joined, according to the runtime; a join of a join leads to the last one known.
 pub fn joined<'a>(timeline: &'a Timeline, workload: &'a Workload) -> Option<&'a Workload> {
     let mut found = None;
     let mut current = workload;
@@ -69,7 +63,7 @@ pub fn in_host_network(timeline: &Timeline, workload: &Workload) -> bool {
     processes.netns == host || processes.strays.iter().any(|stray| stray.netns == host)
 }
 
-/// Whether both share a network namespace by right: of one pod, in one container's network by the runtime's word, or in that of one
+/// Whether both share a network namespace by right: of one pod, in one container's network according to the runtime, or in that of one
 /// rootless daemon.
 pub fn belong_together(timeline: &Timeline, one: &Workload, other: &Workload) -> bool {
     let root = |workload: &Workload| joined(timeline, workload).map_or_else(|| workload.id.clone(), |to| to.id.clone());
@@ -77,7 +71,7 @@ pub fn belong_together(timeline: &Timeline, one: &Workload, other: &Workload) ->
     same_pod(one, other) || root(one) == root(other) || (rootless && one.runtime == other.runtime)
 }
 
-/// Whether its runtime says who joins whom. containerd and CRI are told a path to a namespace, and may not know whose it is.
+/// Whether its runtime says who joins whom. containerd and CRI receive a path to a namespace, and may not know whose it is.
 pub fn reports_joins(workload: &Workload) -> bool {
     workload.runtime.kind().reports_joins()
 }
@@ -113,9 +107,4 @@ pub fn owner_of(timeline: &Timeline, netns: NetnsId) -> Option<&Arc<Workload>> {
         (matches!(workload.network_mode, NetworkMode::Container(_)), !sandbox)
     };
     view.workloads.iter().filter_map(|id| running(timeline, id)).min_by_key(|workload| rank(workload))
-}
-
-/// One sentence of evidence.
-pub fn evidence(kind: &str, text: String) -> Evidence {
-    Evidence { kind: kind.to_owned(), text }
 }

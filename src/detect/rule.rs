@@ -1,11 +1,11 @@
 //! What a rule is to the engine.
 //!
-//! Contract: called in event-time order; tells findings and keeps only bounded state. Ticks never reach it; time it asked to be woken at does,
+//! Contract: called in event-time order; reports findings and keeps only bounded state. Ticks never reach it; time it asked to be woken at does,
 //! stamped with that time, and so is the same in a replay.
 
 use std::sync::Arc;
 
-use super::{Finding, RuleMeta};
+use super::Finding;
 use crate::input::{FlowEvent, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
 use crate::path::{Contract, JudgedFlow, PathState};
@@ -30,7 +30,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Tells a finding.
+    /// Reports a finding.
     pub fn push(&mut self, finding: Finding) {
         self.found.push(finding);
     }
@@ -48,10 +48,7 @@ impl Findings {
 
 /// A detection.
 pub trait Rule: Send + std::fmt::Debug {
-    /// Its name, severity and strategy.
-    fn meta(&self) -> &'static RuleMeta;
-
-    /// The contracts, told once before anything else.
+    /// The contracts, reported once before anything else.
     fn contracts(&mut self, _contracts: &[Contract]) {}
 
     /// A flow's judgement is final.
@@ -65,7 +62,7 @@ pub trait Rule: Send + std::fmt::Debug {
     /// A workload appeared or changed.
     fn on_workload(&mut self, _context: Context<'_>, _workload: &Arc<Workload>, _findings: &mut Findings) {}
 
-    /// A runtime, the host or the kernel told something; the timeline knows it already. Comes before [`Self::on_workload`].
+    /// A runtime, the host or the kernel reported something; the timeline knows it already. Comes before [`Self::on_workload`].
     fn on_fact(&mut self, _context: Context<'_>, _fact: &RecordedFact, _findings: &mut Findings) {}
 
     /// An address was claimed on a link.

@@ -29,6 +29,14 @@ macro_rules! registry {
             rules
         }
 
+        /// Whether the rule of this name is switched on; `None` when there is none.
+        pub fn is_enabled(params: &RuleParams, name: &str) -> Option<bool> {
+            match name {
+                $($name => Some(params.$module.enabled),)*
+                _ => None,
+            }
+        }
+
         /// What every rule is, in order.
         pub static ALL: &[&super::RuleMeta] = &[$(&$module::META,)*];
     };

@@ -1,28 +1,63 @@
-//! The finding that rules about skipped hops share.
+//! Rules about skipped hops: each reports one way to skip.
 //!
-//! Contract: one finding per flow that skipped a hop; an attempt that nobody answered is one severity lower, and so is a flow that cannot be
-//! shown to have skipped it.
+//! Contract: a rule reports a judged flow exactly when the judge gave that flow its [`Skip`]; a flow has one, so one rule reports it. An
+//! attempt that nobody answered is one severity lower, and so is a flow that cannot be shown to have skipped the hop.
+//! Limits: keeps no state; alerts are grouped by workload, contract and hop.
 
 use std::net::IpAddr;
 
-use super::{Finding, RuleMeta, Severity};
+use super::params::rule_params;
+use super::{Context, Finding, Findings, Rule, RuleMeta};
 use crate::inventory::Owner;
-use crate::path::{Evidence, JudgedFlow, Skip, Verdict};
+use crate::path::{Evidence, JudgedFlow, MissingHop, Skip, Verdict};
+
+rule_params! {
+    #![schemars(rename = "Switch")]
+}
+
+/// A rule that reports one way to skip a hop.
+#[derive(Debug)]
+pub struct SkipRule {
+    meta: &'static RuleMeta,
+    skip: Skip,
+    also: Option<fn(&JudgedFlow) -> Evidence>,
+}
+
+impl SkipRule {
+    /// For this way.
+    pub const fn new(meta: &'static RuleMeta, skip: Skip) -> Self {
+        Self { meta, skip, also: None }
+    }
+
+    /// Adds one more piece of evidence.
+    pub const fn also(self, evidence: fn(&JudgedFlow) -> Evidence) -> Self {
+        Self { also: Some(evidence), ..self }
+    }
+}
+
+impl Rule for SkipRule {
+    fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
+        if let Some(mut finding) = finding(self.meta, self.skip, flow) {
+            finding.evidence.extend(self.also.map(|also| also(flow)));
+            findings.push(finding);
+        }
+    }
+}
 
 /// The finding for a flow that skipped its hop in this way, if it did.
-pub fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Finding> {
+fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Finding> {
     let judgement = flow.judgement.as_ref().filter(|j| j.skip == Some(skip))?;
     let record = &flow.view.record;
     let reached = flow.answered || record.orig.counters.payload_bytes > 0;
     let is_sure = !matches!(judgement.verdict, Verdict::Unobservable(_));
     let mut evidence = judgement.evidence.clone();
-    evidence.push(Evidence { kind: "answer".to_owned(), text: answer(flow) });
-    let hop = judgement.missing_hop.as_ref().map(|hop| hop.name.clone()).unwrap_or_default();
+    evidence.push(Evidence::new("answer", answer(flow)));
+    let hop = judgement.missing_hop.as_ref().map(MissingHop::name).unwrap_or_default();
     let (owner, address) = subject(skip, flow);
     Some(Finding {
         rule,
         at: record.start,
-        severity: if reached && is_sure { rule.severity } else { lower(rule.severity) },
+        severity: if reached && is_sure { rule.severity } else { rule.severity.lower() },
         workload: owner.workload().cloned(),
         attribution: Some(owner.clone()),
         flow: Some(flow.view.clone()),
@@ -61,10 +96,6 @@ fn answer(flow: &JudgedFlow) -> String {
     }
 }
 
-fn lower(severity: Severity) -> Severity {
-    match severity {
-        Severity::Critical => Severity::High,
-        Severity::High => Severity::Medium,
-        Severity::Medium | Severity::Low => Severity::Low,
-    }
-}
+#[cfg(test)]
+#[path = "skipped_hop/tests.rs"]
+mod tests;

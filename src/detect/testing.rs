@@ -82,7 +82,7 @@ impl Bench {
         }
     }
 
-    /// The flow as it is judged: by nothing, whoever has its originator's address.
+    /// The flow as it is judged: by nothing, no matter who has its originator's address.
     pub fn judged(&self, record: &FlowRecord) -> JudgedFlow {
         let oriented = Oriented {
             tuple: record.tuple,
@@ -170,7 +170,7 @@ pub fn owner(name: &str, octet: u8) -> Owner {
 
 /// What the contract `contract` says of a flow that had to pass the gateway `hop`.
 pub fn judgement(verdict: Verdict, skip: Option<Skip>) -> Judgement {
-    let missing = MissingHop { name: "hop".to_owned(), kind: Some(HopKind::Gateway), expected: vec![] };
+    let missing = MissingHop { alternatives: vec!["hop".to_owned()], kind: Some(HopKind::Gateway), expected: vec![] };
     let skipped = matches!(verdict, Verdict::Bypassed | Verdict::Partial);
     Judgement {
         contract: "contract".into(),
@@ -178,7 +178,7 @@ pub fn judgement(verdict: Verdict, skip: Option<Skip>) -> Judgement {
         verdict,
         missing_hop: skipped.then_some(missing),
         skip,
-        evidence: vec![Evidence { kind: "next_hop".to_owned(), text: "what the judge saw".to_owned() }],
+        evidence: vec![Evidence::new("next_hop", "what the judge saw")],
         passed: if verdict == Verdict::Verified { vec!["hop".to_owned()] } else { vec![] },
     }
 }

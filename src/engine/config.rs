@@ -31,11 +31,11 @@ pub struct EngineConfig {
 /// How long the engine waits for what, in event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// For a runtime to tell whose address this is.
+    /// For a runtime to report whose address this is.
     pub attribution_grace: Duration,
     /// For an answer, before an attempt is judged as an attempt.
     pub answer_grace: Duration,
-    /// For a flow to be seen at a hop's observation point, and for its translation to be told.
+    /// For a flow to be seen at a hop's observation point, and for its translation to be reported.
     pub transit_grace: Duration,
     /// For a hop to become ready after its start.
     pub hop_ready: Duration,

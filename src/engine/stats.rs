@@ -55,7 +55,7 @@ pub struct EngineStats {
     pub workloads: BTreeMap<&'static str, usize>,
     /// What the kernel's collector could not see, by kind.
     pub kernel_missed: BTreeMap<MissedKind, u64>,
-    /// Lost packets and events told as facts, by reason.
+    /// Lost packets and events reported as facts, by reason.
     pub loss: BTreeMap<LossReason, u64>,
 }
 

@@ -1,8 +1,8 @@
 //! What became of the flows that contracts cover, one by one where they are exceptions: for a report about a stretch of time.
 //!
 //! Contract: every judged flow that a contract covers is counted once, by verdict; each that is bypassed or partial is listed or counted as left
-//! out; so is each window in which something was not seen. Limits: [`VerdictLogLimits`]. Design: like the board, fed a judgement at a
-//! time and kept only when asked ([`super::Engine::keep_verdict_log`]); it decides nothing.
+//! out; so is each window in which something was not seen. Limits: [`VerdictLogLimits`]. Design: an
+//! [`Observer`], added only when asked for; it decides nothing.
 
 mod contents;
 mod windows;
@@ -13,13 +13,14 @@ use std::sync::Arc;
 pub use contents::{ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLogContents, WorkloadLine};
 pub use windows::{Window, WindowKind};
 
+use super::Observer;
 use crate::input::{InventoryEvent, RecordedFact, Workload};
 use crate::inventory::Timeline;
 use crate::path::{JudgedFlow, Selector, Verdict};
 use crate::time::Timestamp;
 use windows::Windows;
 
-/// Bounds of the ledger.
+/// Bounds of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerdictLogLimits {
     /// Destinations of exceptions.
@@ -45,13 +46,38 @@ pub struct VerdictLog {
 }
 
 impl VerdictLog {
-    /// An empty ledger about these workloads.
+    /// An empty log about these workloads.
     pub fn new(limits: VerdictLogLimits, workloads: Vec<Selector>) -> Self {
         Self { limits, workloads, windows: Windows::new(limits.windows), contents: VerdictLogContents::default() }
     }
 
-    /// A flow was judged.
-    pub(super) fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow) {
+    /// What is known so far.
+    pub fn contents(&self) -> VerdictLogContents {
+        VerdictLogContents {
+            windows: self.windows.all(),
+            windows_omitted: self.windows.omitted(),
+            ..self.contents.clone()
+        }
+    }
+
+    fn line(&mut self, timeline: &Timeline, workload: &Arc<Workload>, flows: u64) {
+        let VerdictLogContents { workloads, workloads_omitted, .. } = &mut self.contents;
+        if workloads.len() >= self.limits.workloads && !workloads.contains_key(&workload.id) {
+            *workloads_omitted += flows;
+            return;
+        }
+        let line = workloads.entry(workload.id.clone()).or_insert_with(|| WorkloadLine {
+            workload: Arc::clone(workload),
+            flows: 0,
+            watched: timeline.is_watched(workload),
+        });
+        line.workload = Arc::clone(timeline.workload(&workload.id).unwrap_or(workload));
+        line.flows += flows;
+    }
+}
+
+impl Observer for VerdictLog {
+    fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow, _goes_on: bool) {
         let Some(judgement) = &flow.judgement else { return };
         let at = flow.oriented.at;
         let contents = &mut self.contents;
@@ -83,8 +109,7 @@ impl VerdictLog {
         }
     }
 
-    /// Something was told.
-    pub(super) fn on_fact(&mut self, timeline: &Timeline, fact: &RecordedFact, now: Timestamp) {
+    fn fact(&mut self, timeline: &Timeline, fact: &RecordedFact, now: Timestamp) {
         self.windows.on_fact(fact, now);
         let event = match fact {
             RecordedFact::Inventory(event) => Some(event),
@@ -100,30 +125,6 @@ impl VerdictLog {
         for line in self.contents.workloads.values_mut().filter(|line| timeline.is_running(&line.workload.id)) {
             line.watched = timeline.is_watched(&line.workload);
         }
-    }
-
-    /// What is known so far.
-    pub fn contents(&self) -> VerdictLogContents {
-        VerdictLogContents {
-            windows: self.windows.all(),
-            windows_omitted: self.windows.omitted(),
-            ..self.contents.clone()
-        }
-    }
-
-    fn line(&mut self, timeline: &Timeline, workload: &Arc<Workload>, flows: u64) {
-        let VerdictLogContents { workloads, workloads_omitted, .. } = &mut self.contents;
-        if workloads.len() >= self.limits.workloads && !workloads.contains_key(&workload.id) {
-            *workloads_omitted += flows;
-            return;
-        }
-        let line = workloads.entry(workload.id.clone()).or_insert_with(|| WorkloadLine {
-            workload: Arc::clone(workload),
-            flows: 0,
-            watched: timeline.is_watched(workload),
-        });
-        line.workload = Arc::clone(timeline.workload(&workload.id).unwrap_or(workload));
-        line.flows += flows;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Contract: bytes and flows of both ends of every judged flow; verdicts and attribution count for the end that asked. What is between a
 //! flow's first packet and its judgement is counted when it is judged. Limits: [`WorkloadStatsLimits`]; a row that must go, or finds no
 //! room, is added to the row `other`, so that sums stay right.
-//! Design: fed a flow event and a judgement at a time, never a packet; off unless somebody watches ([`super::Engine::keep_workload_stats`]).
+//! Design: fed a flow event and a judgement at a time, never a packet; an [`Observer`], added only when somebody watches.
 
 mod row;
 
@@ -13,16 +13,18 @@ use std::time::Duration;
 
 pub use row::{FlowLine, Tally, Who, WorkloadRow};
 
+use super::Observer;
 use crate::alert::Alert;
 use crate::input::{
-    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint, Workload, WorkloadId,
+    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint, RecordedFact, Workload,
+    WorkloadId,
 };
 use crate::inventory::{Owner, Timeline};
 use crate::path::{JudgedFlow, owner_of};
 use crate::time::Timestamp;
 use row::Row;
 
-/// Bounds of the board.
+/// Bounds of the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkloadStatsLimits {
     /// Rows.
@@ -71,12 +73,12 @@ pub struct WorkloadStats {
     revision: u64,
 }
 
-/// A flow that ends is told of; one that is silent for so long had its end lost. Longer than the meter's timeouts are by default.
+/// The meter reports the end of a flow; the end of one that is silent for so long was lost. Longer than the meter's timeouts are by default.
 const SILENT: Duration = Duration::from_mins(30);
 /// Between two walks over all flows for want of room.
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// What a board shows at one moment.
+/// What is shown at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct WorkloadTable {
     /// A row a workload that runs or was seen, and rows for what is no workload; in order of [`Who`].
@@ -87,16 +89,12 @@ pub struct WorkloadTable {
     pub folded: u64,
 }
 
-fn canonical(tuple: FiveTuple) -> FiveTuple {
-    if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }
-}
-
 fn bytes(record: &FlowRecord) -> (u64, u64) {
     (record.orig.counters.ip_bytes, record.resp.counters.ip_bytes)
 }
 
 impl WorkloadStats {
-    /// An empty board.
+    /// Nothing is counted yet.
     pub fn new(limits: WorkloadStatsLimits) -> Self {
         Self {
             limits,
@@ -106,47 +104,6 @@ impl WorkloadStats {
             folded: 0,
             swept: Timestamp::MIN,
             revision: 0,
-        }
-    }
-
-    /// A flow was judged. `goes_on`: its end was not told yet.
-    pub(super) fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow, goes_on: bool) {
-        self.revision += 1;
-        if let Some(from) = flow.revised_from {
-            let asks = self.row_for(timeline, &flow.source);
-            if let Some(row) = self.rows.get_mut(&asks) {
-                row.revised(from, flow);
-            }
-            return;
-        }
-        let responder = owner_of(timeline, &flow.oriented.point, flow.oriented.tuple.resp, flow.oriented.at);
-        let (asks, answers) = (self.row_for(timeline, &flow.source), self.row_for(timeline, &responder));
-        let line = Arc::new(FlowLine::new(flow, &responder));
-        let latest = self.limits.latest;
-        for who in ends(&asks, &answers) {
-            if let Some(row) = self.rows.get_mut(who) {
-                row.started(&line, latest, goes_on);
-            }
-        }
-        if let Some(row) = self.rows.get_mut(&asks) {
-            row.judged(flow);
-        }
-        let record = &flow.view.record;
-        let (out, back) = bytes(record);
-        self.carried(&asks, &answers, out, back);
-        if goes_on {
-            let forward = flow.oriented.forward;
-            self.follow(FollowedFlow {
-                tuple: canonical(flow.oriented.tuple),
-                id: record.id,
-                source: asks,
-                responder: answers,
-                forward,
-                counted: if forward { (out, back) } else { (back, out) },
-                continues: false,
-                point: record.point.clone(),
-                last_seen: record.end,
-            });
         }
     }
 
@@ -173,33 +130,6 @@ impl WorkloadStats {
         }
     }
 
-    /// A flow went on or ended; one that was not judged yet is counted when it is.
-    pub(super) fn on_flow(&mut self, event: &FlowEvent) {
-        let (record, key) = (&event.record, canonical(event.record.tuple));
-        let Some(followed) = self.followed.get_mut(&key) else { return };
-        if event.kind == FlowEventKind::Started {
-            if followed.continues && followed.point == record.point {
-                (followed.id, followed.counted, followed.continues) = (record.id, (0, 0), false);
-            }
-            return;
-        }
-        if followed.id != record.id {
-            return;
-        }
-        self.revision += 1;
-        let (orig, resp) = bytes(record);
-        let (orig_more, resp_more) = (orig.saturating_sub(followed.counted.0), resp.saturating_sub(followed.counted.1));
-        (followed.counted, followed.last_seen) = ((orig, resp), record.end);
-        followed.continues = event.kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
-        let over = matches!(event.kind, FlowEventKind::Ended(_)) && !followed.continues;
-        let (out, back) = if followed.forward { (orig_more, resp_more) } else { (resp_more, orig_more) };
-        let (source, responder) = (followed.source.clone(), followed.responder.clone());
-        self.carried(&source, &responder, out, back);
-        if over && let Some(followed) = self.followed.remove(&key) {
-            self.ended(&followed);
-        }
-    }
-
     fn carried(&mut self, source: &Who, responder: &Who, out: u64, back: u64) {
         if let Some(row) = self.rows.get_mut(source) {
             row.carried(back, out);
@@ -217,32 +147,9 @@ impl WorkloadStats {
         }
     }
 
-    /// An alert was delivered.
-    pub(super) fn alert(&mut self, alert: &Alert) {
-        self.revision += 1;
-        if alert.update == 0 {
-            let who = Who::of_alert(alert);
-            let who = if who.workload().is_none() || self.rows.contains_key(&who) { who } else { Who::Other };
-            self.rows.entry(who).or_default().alert(alert.severity);
-        }
-        self.alerts.retain(|known| known.id != alert.id);
-        self.alerts.push_front(Arc::new(alert.clone()));
-        self.alerts.truncate(self.limits.alerts);
-    }
-
     /// Something that is shown may have changed since this was lower.
     pub(super) const fn revision(&self) -> u64 {
         self.revision
-    }
-
-    /// The inventory changed.
-    pub(super) const fn touch(&mut self) {
-        self.revision += 1;
-    }
-
-    /// A workload appeared or changed.
-    pub(super) fn workload(&mut self, timeline: &Timeline, workload: &Arc<Workload>) {
-        self.known(timeline, workload);
     }
 
     /// What it shows now. Rows of workloads that the timeline has forgotten go to `other`.
@@ -304,6 +211,96 @@ impl WorkloadStats {
                 self.rows.entry(Who::Other).or_default().add(&row);
             }
         }
+    }
+}
+
+impl Observer for WorkloadStats {
+    fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow, goes_on: bool) {
+        self.revision += 1;
+        if let Some(from) = flow.revised_from {
+            let asks = self.row_for(timeline, &flow.source);
+            if let Some(row) = self.rows.get_mut(&asks) {
+                row.revised(from, flow);
+            }
+            return;
+        }
+        let responder = owner_of(timeline, &flow.oriented.point, flow.oriented.tuple.resp, flow.oriented.at);
+        let (asks, answers) = (self.row_for(timeline, &flow.source), self.row_for(timeline, &responder));
+        let line = Arc::new(FlowLine::new(flow, &responder));
+        let latest = self.limits.latest;
+        for who in ends(&asks, &answers) {
+            if let Some(row) = self.rows.get_mut(who) {
+                row.started(&line, latest, goes_on);
+            }
+        }
+        if let Some(row) = self.rows.get_mut(&asks) {
+            row.judged(flow);
+        }
+        let record = &flow.view.record;
+        let (out, back) = bytes(record);
+        self.carried(&asks, &answers, out, back);
+        if goes_on {
+            let forward = flow.oriented.forward;
+            self.follow(FollowedFlow {
+                tuple: flow.oriented.tuple.canonical(),
+                id: record.id,
+                source: asks,
+                responder: answers,
+                forward,
+                counted: if forward { (out, back) } else { (back, out) },
+                continues: false,
+                point: record.point.clone(),
+                last_seen: record.end,
+            });
+        }
+    }
+
+    /// A flow went on or ended; one that was not judged yet is counted when it is.
+    fn flow(&mut self, event: &FlowEvent) {
+        let (record, key) = (&event.record, event.record.tuple.canonical());
+        let Some(followed) = self.followed.get_mut(&key) else { return };
+        if event.kind == FlowEventKind::Started {
+            if followed.continues && followed.point == record.point {
+                (followed.id, followed.counted, followed.continues) = (record.id, (0, 0), false);
+            }
+            return;
+        }
+        if followed.id != record.id {
+            return;
+        }
+        self.revision += 1;
+        let (orig, resp) = bytes(record);
+        let (orig_more, resp_more) = (orig.saturating_sub(followed.counted.0), resp.saturating_sub(followed.counted.1));
+        (followed.counted, followed.last_seen) = ((orig, resp), record.end);
+        followed.continues = event.kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
+        let over = matches!(event.kind, FlowEventKind::Ended(_)) && !followed.continues;
+        let (out, back) = if followed.forward { (orig_more, resp_more) } else { (resp_more, orig_more) };
+        let (source, responder) = (followed.source.clone(), followed.responder.clone());
+        self.carried(&source, &responder, out, back);
+        if over && let Some(followed) = self.followed.remove(&key) {
+            self.ended(&followed);
+        }
+    }
+
+    fn fact(&mut self, _timeline: &Timeline, _fact: &RecordedFact, _now: Timestamp) {
+        self.revision += 1;
+    }
+
+    fn workload(&mut self, timeline: &Timeline, workload: &Arc<Workload>) {
+        self.known(timeline, workload);
+    }
+
+    /// An alert was delivered.
+    fn alert(&mut self, alert: &Alert) {
+        self.revision += 1;
+        if alert.update == 0 {
+            let who = Who::of_alert(alert);
+            let who = if who.workload().is_none() || self.rows.contains_key(&who) { who } else { Who::Other };
+            self.rows.entry(who).or_default().alert(alert.severity);
+        }
+        self.alerts.retain(|known| known.id != alert.id);
+        self.alerts.push_front(Arc::new(alert.clone()));
+        self.alerts.truncate(self.limits.alerts);
     }
 }
 

@@ -4,6 +4,7 @@
 //! end reasons are IPFIX information element 136. Counters are per direction.
 //! Design: a record is a snapshot; the meter keeps the live state.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -186,6 +187,12 @@ impl FiveTuple {
     pub const fn reversed(self) -> Self {
         Self { protocol: self.protocol, orig: self.resp, resp: self.orig }
     }
+
+    /// The smaller end first: the same for both directions.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        if self.orig <= self.resp { self } else { self.reversed() }
+    }
 }
 
 /// What one direction carried.
@@ -293,6 +300,11 @@ impl FlowRecord {
         });
         let rare = self.rare.map(|rare| Box::new(rare.reversed()));
         Self { tuple: self.tuple.reversed(), orig: self.resp, resp: self.orig, tcp, rare, ..self }
+    }
+
+    /// The same record as it stands, or read from the other end.
+    pub fn oriented(&self, forward: bool) -> Cow<'_, Self> {
+        if forward { Cow::Borrowed(self) } else { Cow::Owned(self.clone().reversed()) }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::input::{KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamesp
 const MAX_NAMESPACES: usize = 32_768;
 const MAX_SNIFFERS: usize = 16_384;
 
-/// The kernel's truth, as far as it was told.
+/// The kernel's truth, as far as it was reported.
 #[derive(Debug, Default)]
 pub struct KernelState {
     host: Option<NetnsId>,
@@ -74,7 +74,7 @@ impl KernelState {
         }
     }
 
-    /// The host's own namespace, once it was told.
+    /// The host's own namespace, once it was reported.
     pub const fn host(&self) -> Option<NetnsId> {
         self.host
     }

@@ -83,7 +83,7 @@ impl Timeline {
         }
     }
 
-    /// Takes in what a runtime told at a time.
+    /// Takes in what a runtime reported at a time.
     pub fn apply(&mut self, at: Timestamp, event: &InventoryEvent) {
         self.lifecycles.advance(at);
         match event {
@@ -171,12 +171,12 @@ impl Timeline {
         &self.kernel
     }
 
-    /// A link as it was last told, up or not.
+    /// A link as it was last reported, up or not.
     pub fn link(&self, point: &ObservationPoint) -> Option<&LinkEvent> {
         self.networks.link(point)
     }
 
-    /// All links as they were last told, up or not, in order of name.
+    /// All links as they were last reported, up or not, in order of name.
     pub fn links(&self) -> impl Iterator<Item = &LinkEvent> {
         self.networks.links()
     }
@@ -191,7 +191,7 @@ impl Timeline {
         self.networks.by_id_or_name(id, name)
     }
 
-    /// Notes which MAC the host has at a point, as somebody saw it on frames; what a link told goes before it.
+    /// Notes which MAC the host has at a point, as somebody saw it on frames; what a link reported goes before it.
     pub fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) {
         let learned = self.networks.learn_host_mac(point, mac);
         self.lifecycles.counts.networks_refused += u64::from(!learned);
@@ -249,7 +249,7 @@ impl Timeline {
         self.networks.is_host(ip) || self.networks.is_in_public_range(ip)
     }
 
-    /// The host's own MAC at an observation point, as told or as learned from the gateway's frames.
+    /// The host's own MAC at an observation point, as reported or as learned from the gateway's frames.
     pub fn host_mac(&self, point: &ObservationPoint) -> Option<Mac> {
         self.networks.host_mac(point)
     }

@@ -1,7 +1,7 @@
 //! What can prove each hop on this host as it stands, and what is blind: before any traffic flows.
 //!
-//! Contract: pure. What is said to hold can prove a flow that the workloads send now; what is blind says why, and how to mend it. Limits: it knows
-//! what was told of links, networks, namespaces and translations, not what a switch or firewall outside does.
+//! Contract: pure. What is said to hold can prove a flow that the workloads send now; what is blind says why, and how to fix it. Limits: it knows
+//! what was reported about links, networks, namespaces and translations, not what a switch or firewall outside does.
 //! Design: one answer a kind of evidence that the hop accepts; the same facts as the judge's, asked without a flow.
 
 mod blind;
@@ -267,7 +267,7 @@ impl Host<'_> {
     }
 }
 
-/// The workload whose network namespace this one is in, by the runtime's word: itself, unless it joined another; none for the host's.
+/// The workload whose network namespace this one is in, according to the runtime: itself, unless it joined another; none for the host's.
 const fn home_of(workload: &Workload) -> Option<&WorkloadId> {
     match &workload.network_mode {
         NetworkMode::Container(owner) => Some(owner),

@@ -79,7 +79,7 @@ impl ResolverList {
             return found("DoH", format!("{how} asks to be relayed to {target}, a public resolver"));
         }
         let question = app.dns.first().filter(|_| !tuple.resp.ip.is_multicast())?;
-        // Whoever asks may ask from any port; an answer alone comes from an ordinary one.
+        // A client may ask from any port; an answer alone comes from an ordinary one.
         let from_ordinary = question.rcode.is_some() && ORDINARY.contains(&tuple.orig.port);
         if from_ordinary || ORDINARY.contains(&tuple.resp.port) {
             return None;

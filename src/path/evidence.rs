@@ -16,14 +16,49 @@ pub struct Evidence {
     pub text: String,
 }
 
+impl Evidence {
+    /// This kind, this text.
+    pub fn new(kind: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { kind: kind.into(), text: text.into() }
+    }
+}
+
 /// A hop that was required and not passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingHop {
     /// Its name in the configuration, alternatives with `or` between them; `none` when the contract allows no path at all.
-    pub name: String,
+    #[serde(rename = "name", serialize_with = "joined", deserialize_with = "split")]
+    #[schemars(with = "String")]
+    pub alternatives: Vec<String>,
     /// What kind of place it is; absent when the contract allows no path at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<HopKind>,
     /// Where it serves, as far as known at that time.
     pub expected: Vec<String>,
+}
+
+/// Stands between alternatives.
+const OR: &str = " or ";
+/// Stands for a hop where the contract allows no path at all.
+const NO_PATH: &str = "none";
+
+impl MissingHop {
+    /// The names of all alternatives in one text.
+    pub fn name(&self) -> String {
+        if self.alternatives.is_empty() { NO_PATH.to_owned() } else { self.alternatives.join(OR) }
+    }
+}
+
+#[allow(clippy::ptr_arg, reason = "the signature that serde asks for")]
+fn joined<S: serde::Serializer>(alternatives: &Vec<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    if alternatives.is_empty() {
+        serializer.serialize_str(NO_PATH)
+    } else {
+        serializer.serialize_str(&alternatives.join(OR))
+    }
+}
+
+fn split<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Ok(if name == NO_PATH { Vec::new() } else { name.split(OR).map(str::to_owned).collect() })
 }

@@ -15,8 +15,8 @@ use self::proof::Proof;
 use self::scope::{Destination, InScope};
 use super::trail::Trail;
 use super::{
-    Contract, Evidence, EvidenceKind, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable,
-    Verdict, dns_detection,
+    Contract, Evidence, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable, Verdict,
+    dns_detection,
 };
 use crate::input::Workload;
 use crate::inventory::{Owner, Timeline};
@@ -77,7 +77,7 @@ pub struct JudgeContext<'a> {
 /// How long evidence is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GracePeriods {
-    /// For a flow to be seen at a hop's own point, and for its translation to be told.
+    /// For a flow to be seen at a hop's own point, and for its translation to be reported.
     pub transit: Duration,
     /// For a hop to become ready after the workload started.
     pub hop_ready: Duration,
@@ -173,16 +173,16 @@ impl Case<'_> {
             Destination::Inside => Some(match covered {
                 InScope::Maybe => self.unobservable(Unobservable::UnattributedAddress),
                 _ if !self.trail.flow.certain || self.trail.remnant => self.unobservable(Unobservable::OneSided),
-                _ => self.weigh(),
+                _ => self.combine(),
             }),
         }
     }
 
     /// Puts the proofs of all stages together.
-    fn weigh(&self) -> Outcome {
+    fn combine(&self) -> Outcome {
         if self.contract.via.is_empty() {
             let text = format!("the contract allows no path to {}", self.trail.meant());
-            let evidence = vec![Evidence { kind: "deny".to_owned(), text }];
+            let evidence = vec![Evidence::new("deny", text)];
             return self.judged(Verdict::Bypassed, evidence, Vec::new(), None);
         }
         let proofs: Vec<(Proof, &Stage)> = self.contract.via.iter().map(|stage| (self.stage(stage), stage)).collect();
@@ -193,16 +193,16 @@ impl Case<'_> {
         for (proof, stage) in proofs {
             match proof {
                 Proof::Holds { kind, hop, text } => {
-                    evidence.push(said(kind, text));
+                    evidence.push(Evidence::new(kind.as_str(), text));
                     passed.push(hop);
                 }
                 Proof::Fails { kind, partly, text } => {
-                    evidence.push(said(kind, text));
+                    evidence.push(Evidence::new(kind.as_str(), text));
                     passed.extend(partly);
                     skipped = skipped.or(Some(stage));
                 }
                 Proof::Unknown { kind, reason, text } => {
-                    evidence.push(said(kind, text));
+                    evidence.push(Evidence::new(kind.as_str(), text));
                     unknown = unknown.or(Some((reason, stage)));
                 }
                 Proof::Wait => unknown = unknown.or(Some((Unobservable::CaptureLoss, stage))),
@@ -239,7 +239,7 @@ impl Case<'_> {
         let hops: Vec<_> = self.contract.hops().map(|hop| hop.name.as_str()).collect();
         let hops = if hops.is_empty() { "no path".to_owned() } else { hops.join(", ") };
         let text = format!("{hops} could not be judged: {}", reason.as_str());
-        let evidence = vec![Evidence { kind: "contract".to_owned(), text }];
+        let evidence = vec![Evidence::new("contract", text)];
         self.judged(Verdict::Unobservable(reason), evidence, Vec::new(), None)
     }
 
@@ -249,14 +249,10 @@ impl Case<'_> {
             return None;
         }
         let text = format!("{}: {}", found.protocol, found.text);
-        let evidence = vec![Evidence { kind: "content".to_owned(), text }];
+        let evidence = vec![Evidence::new("content", text)];
         match self.judged(Verdict::Bypassed, evidence, Vec::new(), self.contract.via.first()) {
             Outcome::Judged(judgement) => Some(*judgement),
             Outcome::Uncovered | Outcome::Wait => None,
         }
     }
-}
-
-fn said(kind: EvidenceKind, text: String) -> Evidence {
-    Evidence { kind: kind.as_str().to_owned(), text }
 }

@@ -3,6 +3,8 @@
 //! Contract: [`orientations`] lists the ways a flow can be read, the likeliest first; only a certain one can be judged.
 //! Design: a TCP flow whose handshake was not seen may be an answer to somebody outside; its ports give a hint, no proof.
 
+use std::borrow::Cow;
+
 use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Protocol, tcp_flags};
 use crate::time::Timestamp;
 
@@ -38,6 +40,13 @@ pub struct Oriented {
     pub forward: bool,
     /// Whether the direction is known well enough to judge by it.
     pub certain: bool,
+}
+
+impl Oriented {
+    /// A record of this flow, from the end that asked to the end that answers.
+    pub fn read<'r>(&self, record: &'r FlowRecord) -> Cow<'r, FlowRecord> {
+        record.oriented(self.forward)
+    }
 }
 
 /// Below this, ports are given to services (RFC 6335's dynamic range starts higher, but Linux hands out from here).

@@ -183,7 +183,7 @@ fn request(inbound: &FlowRecord, outbound: &FlowRecord) -> Option<String> {
     is_forward.then(|| format!("the request {} for {host}:{port} passed on both legs", one.method))
 }
 
-/// As many bytes in each direction, give or take what the relay was told on the way in or tells on the way out.
+/// As many bytes in each direction, give or take the preamble that the relay receives on the way in or sends on the way out.
 fn bytes(inbound: &FlowRecord, outbound: &FlowRecord, delay: Duration) -> Option<String> {
     let ended_together = !(is_over(inbound) && is_over(outbound)) || apart(inbound, outbound) <= BYTES_WITHIN;
     if inbound.tuple.protocol != outbound.tuple.protocol || delay > BYTES_WITHIN || !ended_together {

@@ -163,6 +163,11 @@ mod checked {
 }
 
 impl Selector {
+    /// Whether any of them matches.
+    pub fn any(selectors: &[Self], workload: &Workload) -> bool {
+        selectors.iter().any(|selector| selector.matches(workload))
+    }
+
     /// Whether every given part holds for this workload.
     pub fn matches(&self, workload: &Workload) -> bool {
         let holds = |glob: &Option<GlobMatcher>, text: &str| glob.as_ref().is_none_or(|glob| glob.is_match(text));

@@ -1,7 +1,7 @@
 //! Who sent a flow: by address and socket, and by veth or the frame's MAC where these disagree.
 //!
 //! Contract: a workload is named only with the way it is known and how sure that is.
-//! Design: on a veth a frame comes from the workload behind it, whatever it says; on a bridge the MAC tells which veth it came from unless it is
+//! Design: on a veth a frame comes from the workload behind it, whatever it says; on a bridge the MAC shows which veth it came from unless it is
 //! forged too, so it beats a borrowed address.
 
 use std::net::IpAddr;
@@ -197,13 +197,13 @@ pub fn starts_here(record: &FlowRecord) -> bool {
     record.tcp.is_none_or(TcpFacts::direction_known)
 }
 
-/// Whether runtime or kernel may still tell more of either end.
+/// Whether the runtime or the kernel may still report more about either end.
 pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) -> bool {
     let FiveTuple { protocol, orig, .. } = oriented.tuple;
     let has_sockets = matches!(protocol, Protocol::TCP | Protocol::UDP);
     let hidden = || !timeline.is_complete() && !is_internet(orig.ip) && !orig.ip.is_multicast();
     let open = match source {
-        // Only a socket can tell more.
+        // Only a socket can show more.
         Owner::Ambiguous { host: true, .. } | Owner::Workload { why: Some(Doubt::SharedNamespace), .. } => has_sockets,
         Owner::Unknown | Owner::Ambiguous { host: false, .. } => true,
         // Its socket is known already.
@@ -212,7 +212,7 @@ pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) ->
             *confidence != Confidence::Exact && *how != AttributionMethod::Snapshot
         }
         Owner::External => hidden(),
-        // A process may have got into the host's namespace unseen; where the kernel is looked at, its socket tells soon.
+        // A process may have got into the host's namespace unseen; where the kernel is looked at, its socket shows soon.
         Owner::Host => has_sockets && kernel_may_know(timeline, oriented),
     };
     open || match responder_of(timeline, oriented) {

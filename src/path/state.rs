@@ -44,7 +44,7 @@ impl PathState {
         }
     }
 
-    /// Takes in what was told of a link at a time.
+    /// Takes in what was reported about a link at a time.
     pub fn apply_link(&mut self, at: Timestamp, link: &LinkEvent) {
         self.losses.apply_link(at, link);
         self.hops.observe(&link.point);
@@ -53,7 +53,7 @@ impl PathState {
     /// A judged flow goes on: what a hop sends on says more of itself.
     pub fn go_on(&mut self, flow: &JudgedFlow, record: &FlowRecord) {
         if !self.legs.is_empty() && record.id == flow.view.record.id {
-            let record = if flow.oriented.forward { record.clone() } else { record.clone().reversed() };
+            let record = flow.oriented.read(record);
             self.legs.go_on(&record, flow.source.workload().map(|workload| &**workload));
         }
     }
@@ -72,7 +72,7 @@ impl PathState {
             (Verdict::Bypassed | Verdict::Partial, Some(missing), _)
                 if !matches!(flow.revised_from, Some(Verdict::Bypassed | Verdict::Partial)) =>
             {
-                missing.name.split(" or ").for_each(|hop| self.hops.missed(hop, start));
+                missing.alternatives.iter().for_each(|hop| self.hops.missed(hop, start));
             }
             (Verdict::Verified, _, Some(workload)) => {
                 let family = Family::of(flow.oriented.tuple.resp.ip);

@@ -49,7 +49,7 @@ pub struct JudgedFlow {
     pub judgement: Option<Judgement>,
     /// How long after its first packet this was final, in event time.
     pub took: Duration,
-    /// Whether its end was told already: no progress follows.
+    /// Whether its end was reported already: no progress follows.
     pub over: bool,
     /// Whether it was judged before: by another contract (what its content says came later), or with another result.
     pub again: bool,
@@ -68,7 +68,7 @@ impl JudgedFlow {
 /// Waiting times and the bound.
 #[derive(Clone, Copy, Debug)]
 pub struct TrackerLimits {
-    /// For the runtime to tell whose address it is.
+    /// For the runtime to report whose address it is.
     pub attribution_grace: Duration,
     /// For an answer.
     pub answer_grace: Duration,
@@ -149,7 +149,7 @@ impl Tracker {
         self.flows.is_empty()
     }
 
-    /// Whether a flow is followed: it has begun, and its end was not told yet or it waits for its judgement.
+    /// Whether a flow is followed: it has begun, and its end was not reported yet or it waits for its judgement.
     pub fn is_followed(&self, id: FlowId) -> bool {
         self.keys.contains_key(&id)
     }
@@ -205,7 +205,7 @@ impl Tracker {
         }
     }
 
-    /// A translation was told: its two sides are one trail.
+    /// A translation was reported: its two sides are one trail.
     pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
         let (before, after) = (TrailKey::of(binding.before), TrailKey::of(binding.after));
         let is_hosts = binding.netns.is_none();

@@ -1,7 +1,7 @@
 //! A listener whose connections cannot be held for ever.
 //!
 //! Contract: at most `connections` at once, further ones wait in the kernel's backlog; a request and its answer together take at most
-//! `patience`, and a request has at most `request_bytes`; whoever exceeds that is disconnected.
+//! `patience`, and a request has at most `request_bytes`; a peer that exceeds that is disconnected.
 //! Limits: an idle connection is closed after `patience` as well; scrapers simply connect again.
 //! Design: below HTTP, on the bytes of the connection, because a peer that sends one byte a minute never gets as far as a handler.
 //! An exchange begins with the first bytes that come after an answer.

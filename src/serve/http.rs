@@ -20,7 +20,7 @@ use super::{SnapshotCell, metrics};
 
 /// A scraper's header is a few hundred bytes; an exchange takes milliseconds, and the usual scrape interval is 15 s.
 const LIMITS: Limits = Limits { connections: 64, patience: Duration::from_secs(30), request_bytes: 16 * 1024 };
-/// Scrapes answered at once; more are told to come back.
+/// Scrapes answered at once; more are asked to come back.
 const MAX_REQUESTS: usize = 32;
 /// How long open connections may take to end at shutdown.
 const PATIENCE: Duration = Duration::from_millis(300);

@@ -230,13 +230,13 @@ pub static METRICS: &[Metric] = &[
     gauge(
         "hopwatch_conntrack_watched",
         &[],
-        "1 while the kernel tells of the host's address translation, else 0: the log says why",
+        "1 while the kernel reports the host's address translation, else 0: the log says why",
         |s| vec![plain(u64::from(s.conntrack.host))],
     ),
     gauge(
         "hopwatch_conntrack_namespaces",
         &[],
-        "Network namespaces whose address translation is told, the host's among them",
+        "Network namespaces whose address translation is read, the host's among them",
         |s| vec![plain(count(s.conntrack.namespaces))],
     ),
     gauge(
@@ -248,7 +248,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_conntrack_bindings_total",
         &["event"],
-        "Translations told by the kernel's connection tracking: bound, and released",
+        "Translations reported by the kernel's connection tracking: bound, and released",
         |s| {
             let all = [("bound", s.conntrack.bound), ("released", s.conntrack.released)];
             all.map(|(event, n)| sample([("event", event)], n)).into()
@@ -266,7 +266,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_conntrack_lost_total",
         &["reason"],
-        "Losses of what connection tracking told: kernel (times that a socket was full, each some events), queue (facts without room)",
+        "Losses of what connection tracking reported: kernel (times that a socket was full, each some events), queue (facts without room)",
         |s| {
             let all = [("kernel", s.conntrack.overruns), ("queue", s.conntrack.refused)];
             all.map(|(reason, n)| sample([("reason", reason)], n)).into()

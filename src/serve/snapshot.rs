@@ -53,7 +53,7 @@ impl PointCounters {
     }
 }
 
-/// What connection tracking told.
+/// What connection tracking reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConntrackCounters {
     /// Whether the host's is heard.
@@ -62,9 +62,9 @@ pub struct ConntrackCounters {
     pub namespaces: usize,
     /// Bindings that stand.
     pub bindings: usize,
-    /// Told as bound.
+    /// Reported as bound.
     pub bound: u64,
-    /// Told as released.
+    /// Reported as released.
     pub released: u64,
     /// Messages of the kernel, about translated connections or not.
     pub messages: u64,
@@ -85,7 +85,7 @@ pub struct Snapshot {
     pub points: BTreeMap<String, PointCounters>,
     /// What the reader of each runtime did and missed.
     pub readers: BTreeMap<RuntimeId, Vec<(&'static str, u64)>>,
-    /// What connection tracking told.
+    /// What connection tracking reported.
     pub conntrack: ConntrackCounters,
     /// The engine's counters.
     pub engine: EngineStats,

@@ -130,7 +130,7 @@ fn traffic_line(top: &Top) -> Line<'static> {
 fn runtimes_line(top: &Top) -> Line<'static> {
     let mut spans = vec![Span::raw("runtimes: ")];
     if top.snapshot.runtimes.is_empty() {
-        spans.push(Span::styled("none heard yet", WARN));
+        spans.push(Span::styled("none answered yet", WARN));
     }
     for (number, (name, answers)) in top.snapshot.runtimes.iter().enumerate() {
         let (word, style) = if *answers { ("connected", GOOD) } else { ("not connected", BAD) };

@@ -1,7 +1,7 @@
 //! How fast counters grow: differences over the last seconds.
 //!
 //! Contract: a rate is over [`WINDOW`], or over what there was of it; a row that was not there at its beginning began at zero.
-//! Limits: [`SAMPLES`] samples, one a second. Design: flows are told of now and then, so a shorter window would show jumps.
+//! Limits: [`SAMPLES`] samples, one a second. Design: flows are reported now and then, so a shorter window would show jumps.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

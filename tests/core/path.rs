@@ -26,7 +26,7 @@ fn around_the_proxy_is_bypassed_and_names_the_hop() {
     assert_eq!(world.raised(), ["egress-skips-proxy web-1 high"]);
     let alert = &world.alerts[0];
     let hop = alert.missing_hop.as_ref().expect("a missing hop");
-    assert_eq!((hop.name.as_str(), hop.expected.as_slice()), ("proxy", &["172.20.0.20:3128 (proxy)".to_owned()][..]));
+    assert_eq!((hop.name().as_str(), hop.expected.as_slice()), ("proxy", &["172.20.0.20:3128 (proxy)".to_owned()][..]));
     assert_eq!(alert.first_seen, at(10_000));
     assert_eq!(world.count("egress", "bypassed"), 1);
 }

@@ -18,7 +18,7 @@ fn egress() -> EngineConfig {
 
 fn world(limits: VerdictLogLimits) -> World {
     let mut world = World::silent(egress());
-    world.engine.keep_verdict_log(VerdictLog::new(limits, vec![named("web*")]));
+    world.engine.observe(Box::new(VerdictLog::new(limits, vec![named("web*")])));
     for fact in first_facts() {
         world.push(0, Fact::Recorded(fact));
     }

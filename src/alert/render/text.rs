@@ -81,7 +81,7 @@ fn update_line(alert: &Alert) -> String {
 
 /// Whom or which hop an update is about.
 fn subject(alert: &Alert) -> String {
-    let hop = || alert.missing_hop.as_ref().map(|hop| printable(&hop.name));
+    let hop = || alert.missing_hop.as_ref().map(|hop| printable(&hop.name()));
     who(alert).or_else(hop).map(|subject| format!(" {subject}")).unwrap_or_default()
 }
 
@@ -102,7 +102,7 @@ fn hop_line(hop: &MissingHop) -> String {
     let Some(kind) = hop.kind else { return "no path is allowed".bold().to_string() };
     let kind = if kind == HopKind::Endpoint { String::new() } else { format!("{} ", kind.as_str()) };
     let expected = if hop.expected.is_empty() { String::new() } else { format!(" ({})", hop.expected.join(", ")) };
-    format!("{kind}{}{}", printable(&hop.name).bold(), printable(&expected))
+    format!("{kind}{}{}", printable(&hop.name()).bold(), printable(&expected))
 }
 
 /// `egress-through-vpn: unobservable (hop_not_ready)`.

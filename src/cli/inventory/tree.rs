@@ -79,7 +79,7 @@ impl<'a> Planter<'a> {
         parts.extend(network.bridge.as_ref().map(|bridge| self.on_host(bridge)));
         let mut node = Node::new(format!("network {}: {}", network.name, parts.join(", ")));
         let known = self.known;
-        // One that joined another is told with that one, whatever the runtime repeats of its networks.
+        // One that joined another is shown with that one, whatever the runtime repeats of its networks.
         let attached =
             known.attached(runtime, network).into_iter().filter(|(workload, _)| known.owner_of(workload).is_none());
         for (workload, attachment) in attached {

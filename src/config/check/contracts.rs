@@ -60,7 +60,7 @@ impl Check<'_> {
         workloads.zip(remotes)
     }
 
-    /// Tells a key of the other direction.
+    /// Reports a key of the other direction.
     fn misplaced<T>(&mut self, value: Option<&Located<T>>, key: &str, inbound: bool) -> bool {
         let Some(value) = value else { return false };
         let (message, help) = if inbound {
@@ -93,7 +93,7 @@ impl Check<'_> {
         };
         if who.value.is_empty() && self.is_whole(who) {
             let help = Some("name at least one, such as {name: \"*\"} for all".to_owned());
-            self.report(who.span, "this selects nobody".to_owned(), help);
+            self.report(who.span, "this selects no workload".to_owned(), help);
         }
         Some(selectors(&who.value))
     }

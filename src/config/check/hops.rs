@@ -1,7 +1,7 @@
 //! Hops: how they are recognised, and whether anything could ever prove them.
 //!
 //! Contract: a kind of evidence that can never hold for a hop, and a key that nothing reads, are mistakes at their place.
-//! Limits: what the configuration alone can tell; whether an interface is captured is told by `lints`.
+//! Limits: what the configuration alone shows; whether an interface is captured is reported by `lints`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

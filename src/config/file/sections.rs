@@ -13,7 +13,7 @@ use crate::flow::MeterLimits;
 pub(in crate::config) struct Capture {
     /// Interfaces, as globs; interfaces that appear later are captured as they come.
     pub interfaces: Vec<InterfaceGlob>,
-    /// Bytes kept of each packet. `adaptive`: headers of most (160 bytes), more of what tells names: DNS, the start of a
+    /// Bytes kept of each packet. `adaptive`: headers of most (160 bytes), more of what holds names: DNS, the start of a
     /// conversation (TLS, QUIC, HTTP, SSH, PROXY), short messages. A recording then keeps `payload_snap_length` of each.
     pub snap_length: SnapLength,
     /// With `adaptive`: the most that is kept of any packet.
@@ -154,13 +154,13 @@ impl Flows {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Detection {
-    /// How long a flow waits for the runtime to tell whose address it is.
+    /// How long a flow waits for the runtime to report whose address it is.
     pub attribution_grace: DurationText<0>,
     /// How long an attempt waits for an answer before it is judged as an attempt.
     pub answer_grace: DurationText<0>,
-    /// How long a flow waits to be seen at a hop's own observation point, and for its translation to be told.
+    /// How long a flow waits to be seen at a hop's own observation point, and for its translation to be reported.
     pub transit_grace: DurationText<300>,
-    /// How long after its start a hop may take to become ready; who started with it and went ahead of it is told as such.
+    /// How long after its start a hop may take to become ready; a workload that started with it and went ahead of it is reported as such.
     pub startup_grace: DurationText<0>,
     /// Flows whose judgement is remembered at once; when full, the oldest is forgotten and counted.
     pub max_flows: Bounded<1, 16_777_216>,

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::{Serialize, Serializer};
 
 use crate::config::problem::quoted;
+use crate::time::{duration_text, parse_duration};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,6 @@ impl<const MIN: u64, const MAX: u64> JsonSchema for Bounded<MIN, MAX> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct DurationText<const MIN_MS: u64>(u64);
 
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const LONGEST_MS: u64 = 366 * 86_400_000;
 
 impl<const MIN_MS: u64> DurationText<MIN_MS> {
@@ -92,7 +92,7 @@ impl<const MIN_MS: u64> DurationText<MIN_MS> {
     }
 
     pub fn parse(text: &str) -> Result<Self, String> {
-        let millis = millis(text).ok_or_else(|| {
+        let duration = parse_duration(text).ok_or_else(|| {
             let why = if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
                 "has no unit"
             } else {
@@ -100,6 +100,7 @@ impl<const MIN_MS: u64> DurationText<MIN_MS> {
             };
             format!("{} {why}; write a number and a unit (ms, s, m, h, d), like 600ms, 10s, 5m", quoted(text))
         })?;
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         if !(MIN_MS..=LONGEST_MS).contains(&millis) {
             let (least, most) = (Self(MIN_MS), Self(LONGEST_MS));
             return Err(format!("{} is out of range; give a duration from {least} to {most}", quoted(text)));
@@ -108,31 +109,10 @@ impl<const MIN_MS: u64> DurationText<MIN_MS> {
     }
 }
 
-fn millis(text: &str) -> Option<u64> {
-    let mut rest = text;
-    let mut sum = 0_u64;
-    let mut units = UNITS.iter();
-    loop {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number: u64 = rest.get(..digits)?.parse().ok()?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        // Units go from large to small, each once.
-        let (_, factor) = units.find(|(unit, _)| *unit == &rest[..letters])?;
-        sum = sum.checked_add(number.checked_mul(*factor)?)?;
-        rest = &rest[letters..];
-        if rest.is_empty() {
-            return Some(sum);
-        }
-    }
-}
-
 /// With the largest unit that gives a whole number.
 impl<const MIN_MS: u64> fmt::Display for DurationText<MIN_MS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |(_, factor): &&(&str, u64)| self.0 != 0 && self.0.is_multiple_of(*factor);
-        let (unit, factor) = UNITS.iter().find(fits).unwrap_or(&("s", 1_000));
-        write!(f, "{}{unit}", self.0 / factor)
+        f.write_str(&duration_text(self.get()))
     }
 }
 

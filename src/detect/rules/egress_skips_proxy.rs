@@ -1,44 +1,14 @@
 //! `egress-skips-proxy`.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::detect::skipped_hop::SkipRule;
+use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
+use crate::path::Skip;
 
-use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique, skipped_hop};
-use crate::path::{JudgedFlow, Skip};
-
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
-}
+pub use crate::detect::skipped_hop::Params;
 
 /// The rule; it keeps no state.
-#[derive(Debug)]
-pub struct EgressSkipsProxy;
-
-/// The rule with its parameters.
 pub fn rule(_params: &Params) -> impl Rule + use<> {
-    EgressSkipsProxy
-}
-
-impl Rule for EgressSkipsProxy {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
-    fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        if let Some(finding) = skipped_hop::finding(&META, Skip::Proxy, flow) {
-            findings.push(finding);
-        }
-    }
+    SkipRule::new(&META, Skip::Proxy)
 }
 
 /// What the rule is.
@@ -46,17 +16,20 @@ pub static META: RuleMeta = RuleMeta {
     name: "egress-skips-proxy",
     title: "Container traffic skipped its proxy",
     severity: Severity::High,
-    techniques: &[Technique { name: "Proxy", v19: "T1090", v18: "T1090" }, Technique { name: "Exfiltration Over Alternative Protocol", v19: "T1048", v18: "T1048" }],
+    techniques: &[
+        Technique { name: "Proxy", v19: "T1090", v18: "T1090" },
+        Technique { name: "Exfiltration Over Alternative Protocol", v19: "T1048", v18: "T1048" },
+    ],
     ads: Ads {
-        goal: "Tell when a container that must reach the outside through a proxy talks to a destination directly, so \
-             that the proxy's filtering and logging never see it.",
+        goal: "Detects a container that bypasses its proxy and connects to a destination directly, so that the \
+             proxy's filtering and logging never see the traffic.",
         categorization: "Command and Control and Exfiltration: an implant that cannot or will not use the configured proxy opens \
              its own connection.",
-        strategy: "Every flow of a workload that an egress contract names is judged by its responder. The responder is the \
-             hop (by the workload that owned the address at that time, or by a configured address, at the hop's \
-             port): verified. The responder lies in the contract's destination set and is not the hop: bypassed, and \
-             this rule fires. A TCP attempt that nobody answers is judged after the answer grace and told one \
-             severity lower.",
+        strategy: "Every flow of a workload that an egress contract names is judged by its responder. The responder \
+             is the hop (by the workload that owned the address at that time, or by a configured address, at the \
+             hop's port): verified. The responder lies in the contract's destination set and is not the hop: \
+             bypassed, and this rule fires. A TCP attempt that nobody answers is judged after the answer grace and \
+             reported one severity lower.",
         technical_context: "Containers learn of a proxy by HTTP_PROXY variables, which any process may ignore or empty. On a bridge \
              network the packet then goes to the gateway's MAC and is masqueraded by the host; only an observation \
              point on the bridge or veth still shows the container's own address. The alert gives the Community ID, \
@@ -70,7 +43,7 @@ pub static META: RuleMeta = RuleMeta {
              the relay does.",
             "A source address that the runtime has not explained within the attribution grace gives the verdict \
              unobservable (unattributed_address), which is counted and not alerted.",
-            "A TCP connection whose handshake was before the capture, and whose ports do not tell who asked, is \
+            "A TCP connection whose handshake was before the capture, and whose ports do not show who asked, is \
              unobservable (one_sided).",
         ],
         assumptions: &[
@@ -81,21 +54,17 @@ pub static META: RuleMeta = RuleMeta {
         false_positives: &[
             "A destination that legitimately bypasses the proxy (NO_PROXY): narrow the contract's `to`, or write an \
              exception with owner and expiry.",
-            "A hop that was replaced by a workload which its selector does not match: mend the selector.",
+            "A hop that was replaced by a workload which its selector does not match: fix the selector.",
         ],
-        true_positives: &[
-            "egress-around-proxy",
-        ],
-        benign_twins: &[
-            "egress-through-proxy",
-        ],
+        true_positives: &["egress-around-proxy"],
+        benign_twins: &["egress-through-proxy"],
         priority: "High when the destination answered or UDP payload was sent: something has left unseen. Medium for an \
              attempt that was not answered, for instance because a firewall stopped it.",
         response: &[
             "Look at the destinations and bytes in the alert: what is it talking to, and how much has left?",
             "Find the process: `docker top NAME`, or `nsenter -t PID -n ss -tanp` with the container's pid.",
             "Check whether its proxy variables were emptied: `docker inspect -f '{{.Config.Env}}' NAME`.",
-            "If nobody can explain it, cut it off and keep it: `docker network disconnect NET NAME` (do not remove \
+            "If there is no explanation, cut it off and keep it: `docker network disconnect NET NAME` (do not remove \
              the container; its layer is evidence).",
             "If it is allowed, write an exception with owner, reason and expiry.",
         ],

@@ -4,16 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::debounce::{HoldTime, Next, PendingFindings};
+use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{
     Attachment, InsideInterface, KernelFact, NamespaceView, NetnsId, NetworkMode, RecordedFact, Workload,
 };
 use crate::inventory::Timeline;
-use crate::path::Selector;
+use crate::path::{Evidence, Selector};
 use crate::time::Timestamp;
 
 /// Namespaces whose first interfaces are remembered: as many as the kernel's state holds.
@@ -21,26 +19,15 @@ const MAX_NAMESPACES: usize = 32_768;
 /// First interfaces remembered of one namespace.
 const MAX_FIRST: usize = 64;
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads that may make interfaces: VPN servers and clients, containers that run containers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Selector>,
+    allowed: Vec<Selector> = Vec::new(),
     /// Kinds of interface that are nobody's business anywhere: `dummy`, `wireguard` … as `ip -d link` calls them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed_kinds: Vec<String>,
-    /// How long the runtime may take to tell of an interface that it made.
-    pub settle: HoldTime,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), allowed_kinds: Vec::new(), settle: HoldTime::secs(1) }
-    }
+    allowed_kinds: Vec<String> = Vec::new(),
+    /// How long the runtime may take to report an interface that it made.
+    settle: HoldTime = HoldTime::secs(1),
 }
 
 /// The rule; it remembers which interfaces a namespace began with, and what it suspects.
@@ -64,10 +51,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for ForeignInterface {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         if let Some(netns) = context.timeline.kernel().netns_of(&workload.id) {
             self.check(context, netns, findings);
@@ -110,7 +93,8 @@ impl ForeignInterface {
 
     fn check(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(placement::owner_of(timeline, netns));
+        let subject =
+            timeline.kernel().namespace(netns).filter(|view| !view.host).zip(placement::owner_of(timeline, netns));
         let Some((view, owner)) = subject.filter(|(view, _)| !self.is_allowed(timeline, view)) else {
             self.pending.keep(&netns, |_| false);
             return;
@@ -133,7 +117,7 @@ impl ForeignInterface {
     /// Whether a selector matches one of the workloads that are in it, or it is a rootless daemon's own.
     fn is_allowed(&self, timeline: &Timeline, view: &NamespaceView) -> bool {
         let mut inside = view.workloads.iter().filter_map(|id| placement::running(timeline, id));
-        inside.any(|workload| placement::matches(&self.params.allowed, workload) || is_in_daemons_network(workload))
+        inside.any(|workload| Selector::any(&self.params.allowed, workload) || is_in_daemons_network(workload))
     }
 
     /// The interfaces that nothing explains, in order of index.
@@ -154,14 +138,14 @@ impl ForeignInterface {
     }
 }
 
-/// What the runtime tells of the networks of a namespace.
+/// The networks of a namespace, as the runtime reports them.
 struct Explained<'a> {
     timeline: &'a Timeline,
     /// Attachments that no interface was found for yet.
     open: Vec<&'a Attachment>,
     /// Tunnel devices that a rootless stack still may have made.
     rootless: usize,
-    /// The runtime tells no networks of it, or not all (containerd, CRI): what was there at the start is taken for its own.
+    /// The runtime reports no networks of it, or not all (containerd, CRI): what was there at the start is taken for its own.
     silent: bool,
     overlay: bool,
 }
@@ -174,12 +158,9 @@ impl<'a> Explained<'a> {
         let attachments = inside.iter().filter(has_network).flat_map(|workload| &workload.attachments);
         let open: Vec<_> = attachments.collect();
         // `bridge` and `rootlesskit` make their device in the daemon's namespace, not in the container's.
-        let makes_device = |workload: &&&Arc<Workload>| {
-            matches!(&workload.network_mode, NetworkMode::Rootless(stack) if ["slirp4netns", "pasta"].contains(&stack.as_str()))
-        };
-        let has_own = |workload: &Arc<Workload>| {
-            matches!(workload.network_mode, NetworkMode::Own | NetworkMode::Rootless(_))
-        };
+        let makes_device = |workload: &&&Arc<Workload>| matches!(&workload.network_mode, NetworkMode::Rootless(stack) if ["slirp4netns", "pasta"].contains(&stack.as_str()));
+        let has_own =
+            |workload: &Arc<Workload>| matches!(workload.network_mode, NetworkMode::Own | NetworkMode::Rootless(_));
         let is_overlay = |attachment: &&Attachment| {
             let network = timeline.network(&attachment.network_id, &attachment.network);
             network.is_some_and(|network| network.driver == "overlay")
@@ -187,7 +168,9 @@ impl<'a> Explained<'a> {
         Self {
             timeline,
             rootless: inside.iter().filter(makes_device).count().min(1),
-            silent: inside.iter().any(|workload| has_own(workload) && (open.is_empty() || reports_one_network(workload))),
+            silent: inside
+                .iter()
+                .any(|workload| has_own(workload) && (open.is_empty() || reports_one_network(workload))),
             overlay: open.iter().any(is_overlay),
             open,
         }
@@ -207,7 +190,7 @@ impl<'a> Explained<'a> {
         found.map(|at| self.open.swap_remove(at)).is_some() || (self.overlay && self.is_swarms_gateway(interface))
     }
 
-    /// Whether it is one of as many as there are attachments, the stack's own, or there from the start where nothing more is told.
+    /// Whether it is one of as many as there are attachments, the stack's own, or there from the start where nothing more is reported.
     fn may_have_made(&mut self, interface: &InsideInterface, began_with: bool) -> bool {
         if interface.kind == "tun" && self.rootless > 0 {
             self.rootless -= 1;
@@ -224,7 +207,7 @@ impl<'a> Explained<'a> {
     }
 }
 
-/// containerd and CRI tell a pod's addresses, and so one network at most, however many interfaces its plugins (Multus, SR-IOV) made.
+/// containerd and CRI report a pod's addresses, and so one network at most, however many interfaces its plugins (Multus, SR-IOV) made.
 fn reports_one_network(workload: &Workload) -> bool {
     !workload.runtime.kind().reports_all_networks()
 }
@@ -251,8 +234,12 @@ fn is_made_by_runtimes(interface: &InsideInterface) -> bool {
 
 /// Kinds that carry other traffic inside their own.
 fn is_tunnel(kind: &str) -> bool {
-    let exact = ["tun", "tap", "wireguard", "vxlan", "geneve", "sit", "ipip", "ip6tnl", "l2tp", "gtp", "bareudp", "amt"];
-    exact.contains(&kind) || ["gre", "ip6gre", "erspan", "ip6erspan", "vti", "xfrm", "fou", "ovpn"].iter().any(|start| kind.starts_with(start))
+    let exact =
+        ["tun", "tap", "wireguard", "vxlan", "geneve", "sit", "ipip", "ip6tnl", "l2tp", "gtp", "bareudp", "amt"];
+    exact.contains(&kind)
+        || ["gre", "ip6gre", "erspan", "ip6erspan", "vti", "xfrm", "fou", "ovpn"]
+            .iter()
+            .any(|start| kind.starts_with(start))
 }
 
 fn finding(context: Context<'_>, view: &NamespaceView, owner: &Arc<Workload>, interface: &InsideInterface) -> Finding {
@@ -267,11 +254,12 @@ fn finding(context: Context<'_>, view: &NamespaceView, owner: &Arc<Workload>, in
         view.netns,
         other.unwrap_or_default()
     );
-    let mut evidence = vec![placement::evidence("kernel", text), runtime_word(owner)];
+    let mut evidence = vec![Evidence::new("kernel", text), runtime_word(owner)];
     let others = view.workloads.iter().filter(|id| **id != owner.id);
-    let others: Vec<_> = others.filter_map(|id| placement::running(context.timeline, id)).map(|w| w.name.as_str()).collect();
+    let others: Vec<_> =
+        others.filter_map(|id| placement::running(context.timeline, id)).map(|w| w.name.as_str()).collect();
     if !others.is_empty() {
-        evidence.push(placement::evidence("kernel", format!("in the same namespace: {}", others.join(", "))));
+        evidence.push(Evidence::new("kernel", format!("in the same namespace: {}", others.join(", "))));
     }
     let severity = if is_tunnel(&interface.kind) { META.severity } else { Severity::Medium };
     Finding { severity, ..Finding::of_workload(&META, context.now, owner, kind, evidence) }
@@ -280,11 +268,11 @@ fn finding(context: Context<'_>, view: &NamespaceView, owner: &Arc<Workload>, in
 fn runtime_word(owner: &Workload) -> crate::path::Evidence {
     let networks: Vec<_> = owner.attachments.iter().map(|attachment| attachment.network.as_str()).collect();
     let text = if networks.is_empty() {
-        format!("{} tells of no network of {}", owner.runtime, owner.name)
+        format!("{} reports no network of {}", owner.runtime, owner.name)
     } else {
         format!("{} attached {} to {}", owner.runtime, owner.name, networks.join(", "))
     };
-    placement::evidence("runtime", text)
+    Evidence::new("runtime", text)
 }
 
 /// What the rule is.
@@ -294,17 +282,17 @@ pub static META: RuleMeta = RuleMeta {
     severity: Severity::High,
     techniques: &[Technique { name: "Protocol Tunneling", v19: "T1572", v18: "T1572" }],
     ads: Ads {
-        goal: "Tell when an interface appears inside a container's network namespace that its runtime did not put there: \
-             a tunnel device, or a second way out, over which traffic passes that contracts and monitors do not see \
-             for what it is.",
+        goal: "Detects an interface inside a container's network namespace that its runtime did not create: a tunnel \
+             device, or a second way out, whose traffic contracts and monitors do not recognise.",
         categorization: "Command and Control: a tunnel (tun, WireGuard, GRE, VXLAN …) carries other traffic inside one harmless \
              looking flow.",
-        strategy: "The kernel lists the interfaces of each workload's namespace with the driver's word for their kind. A \
-             kind that no runtime gives to a container (tun, wireguard, gre, ipip, sit, vxlan, geneve, bridge, dummy, \
-             bond …) fires at first sight. A veth, macvlan, ipvlan or physical one fires when it still is not \
-             explained after `settle`: no attachment of the runtime names its host side, MAC or address, and there are \
-             more of them than attachments. Where the runtime tells no networks, or only a pod's first \
-             one (containerd, CRI), those that were there within `settle` of the first look count as its own. One alert a workload and kind.",
+        strategy: "The kernel lists the interfaces of each workload's namespace with the driver's word for their \
+             kind. A kind that no runtime gives to a container (tun, wireguard, gre, ipip, sit, vxlan, geneve, \
+             bridge, dummy, bond …) fires at first sight. A veth, macvlan, ipvlan or physical one fires when it \
+             still is not explained after `settle`: no attachment of the runtime names its host side, MAC or \
+             address, and there are more of them than attachments. Where the runtime tells no networks, or only a \
+             pod's first one (containerd, CRI), those that were there within `settle` of the first scan count as its \
+             own. One alert a workload and kind.",
         technical_context: "With NET_ADMIN (and /dev/net/tun for tun devices) a process makes interfaces with ip(8); a VPN client \
              does so too. From outside, its traffic is one UDP flow to one peer. `lo` is in every namespace; so are \
              tunl0, gre0, sit0 and their kin once the kernel's module is loaded, but down and without an address. A \
@@ -322,25 +310,21 @@ pub static META: RuleMeta = RuleMeta {
         ],
         assumptions: &[
             "The kernel's collector may enter the namespaces of workloads (SYS_ADMIN).",
-            "Runtimes other than containerd and CRI tell the networks of their workloads.",
+            "Runtimes other than containerd and CRI report the networks of their workloads.",
         ],
         false_positives: &[
             "VPN containers, containers that run containers, routers in containers: name them under \
              rules.foreign-interface.allowed, or the kind under `allowed_kinds`.",
             "A network plugin that puts its own devices into containers.",
         ],
-        true_positives: &[
-            "tun-inside",
-        ],
-        benign_twins: &[
-            "tun-allowed",
-        ],
+        true_positives: &["tun-inside"],
+        benign_twins: &["tun-allowed"],
         priority: "High for a tunnel: what passes in it is hidden from every contract. Medium for other kinds.",
         response: &[
-            "The evidence gives kind, name and addresses: `nsenter -t PID -n ip -d link show` tells its peer.",
+            "The evidence gives kind, name and addresses: `nsenter -t PID -n ip -d link show` shows its peer.",
             "Find who made it: processes with /dev/net/tun open (`ls -l /proc/PID/fd`), execs into the container.",
             "Where does it lead? Look at the routes inside and at the container's flows to one steady UDP peer.",
-            "If nobody can explain it, `docker network disconnect NET NAME`, and keep the container as evidence.",
+            "If there is no explanation, `docker network disconnect NET NAME`, and keep the container as evidence.",
             "Take NET_ADMIN and /dev/net/tun away where they are not needed.",
             "If it is allowed, add it to rules.foreign-interface.allowed, by digest.",
         ],

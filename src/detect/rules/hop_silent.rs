@@ -1,6 +1,6 @@
 //! `hop-silent`.
 //!
-//! Contract: a hop that missed enough flows for long enough is told once, until it is seen again. Limits: one small book a hop that the
+//! Contract: a hop that missed enough flows for long enough is reported once, until it is seen again. Limits: one small book a hop that the
 //! configuration names; [`MAX_POINTS`] points and [`MAX_NAMES`] workloads, contracts and alternatives are remembered of each.
 //! Design: the memory of hops says when a silence began, and a new beginning is a new silence. Losses move the start of the waiting, so that
 //! only time in which the hop would have been heard counts; so does an alternative that was passed instead.
@@ -8,36 +8,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, HoldTime, Severity, Technique, placement};
+use crate::detect::params::rule_params;
+use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::ObservationPoint;
 use crate::path::{Evidence, HopMemory, HopRecord, JudgedFlow, MissingHop, PathState};
 use crate::time::Timestamp;
 
 /// Points of missed flows whose losses are asked for; more add little.
 const MAX_POINTS: usize = 16;
-/// Workloads named in the evidence, and contracts told apart.
+/// Workloads named in the evidence, and contracts that are distinguished.
 const MAX_NAMES: usize = 8;
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// How long a hop must have seen nothing since the first flow that missed it.
-    pub silence: HoldTime,
+    silence: HoldTime = HoldTime::secs(30),
     /// How many flows must have missed it in that time.
     #[schemars(range(min = 1))]
-    pub min_flows: u64,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, silence: HoldTime::secs(30), min_flows: 5 }
-    }
+    min_flows: u64 = 5,
 }
 
 /// The rule.
@@ -74,10 +61,6 @@ struct Silence {
 }
 
 impl Rule for HopSilent {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         if flow.judgement.is_some() {
             self.follow(&context.path.hops, flow);
@@ -168,9 +151,9 @@ impl Silence {
         if self.contracts.len() < MAX_NAMES {
             self.contracts.insert(judgement.contract.to_string());
         }
-        let stage = judgement.missing_hop.iter().flat_map(|missing| missing.name.split(" or "));
+        let stage = judgement.missing_hop.iter().flat_map(|missing| missing.alternatives.iter());
         let others = stage.filter(|other| *other != name).take(MAX_NAMES.saturating_sub(self.alternatives.len()));
-        self.alternatives.extend(others.map(str::to_owned));
+        self.alternatives.extend(others.cloned());
     }
 
     /// Where something was lost since the waiting began, or an alternative was passed, it begins anew.
@@ -197,12 +180,16 @@ impl Silence {
             None => format!("{kind} {name} was never seen to get a flow since observation began"),
         };
         let evidence = vec![
-            placement::evidence("missed", format!("{missed} flows{of} that should have passed it since {since} were not seen to")),
-            placement::evidence("last_seen", last),
+            Evidence::new(
+                "missed",
+                format!("{missed} flows{of} that should have passed it since {since} were not seen to"),
+            ),
+            Evidence::new("last_seen", last),
             self.where_checked(record),
         ];
         let contract = self.contracts.first().filter(|_| self.contracts.len() == 1).cloned();
-        let missing_hop = MissingHop { name: name.to_owned(), kind: Some(record.kind), expected: Vec::new() };
+        let missing_hop =
+            MissingHop { alternatives: vec![name.to_owned()], kind: Some(record.kind), expected: Vec::new() };
         Finding { contract, missing_hop: Some(missing_hop), ..Finding::of_nobody(&META, self.from, name, evidence) }
     }
 
@@ -210,7 +197,7 @@ impl Silence {
     fn where_checked(&self, record: &HopRecord) -> Evidence {
         let points: BTreeSet<_> = record.points.iter().chain(&self.points).map(ObservationPoint::as_str).collect();
         let points: Vec<_> = points.into_iter().take(MAX_POINTS).collect();
-        placement::evidence("observation", format!("nothing was lost in that time at {}", points.join(", ")))
+        Evidence::new("observation", format!("nothing was lost in that time at {}", points.join(", ")))
     }
 }
 
@@ -219,12 +206,10 @@ pub static META: RuleMeta = RuleMeta {
     name: "hop-silent",
     title: "A hop sees nothing while its workloads talk",
     severity: Severity::High,
-    techniques: &[
-        Technique { name: "Impair Defenses: Disable or Modify Tools", v19: "T1685", v18: "T1562.001" },
-    ],
+    techniques: &[Technique { name: "Impair Defenses: Disable or Modify Tools", v19: "T1685", v18: "T1562.001" }],
     ads: Ads {
-        goal: "Tell when a hop that path contracts name (a proxy, a gateway, an inline monitor, a mirror, a sidecar) \
-             sees nothing for a while although the workloads that must pass it talk.",
+        goal: "Detects a hop of a path contract (a proxy, a gateway, an inline monitor, a mirror, a sidecar) that \
+             sees nothing for a while although the workloads that must pass it send traffic.",
         categorization: "Defense Impairment: a control was stopped, cut off or steered around, for everybody at once.",
         strategy: "For every hop it is remembered when a flow was last proven to have reached or passed it, and how many \
              flows that should have were since judged without being seen to. When there are `min_flows` of these and \
@@ -232,19 +217,19 @@ pub static META: RuleMeta = RuleMeta {
              count of which it is proven that they went past (`bypassed`, `partial`). A loss where these were seen, or \
              at the hop's own points, starts the waiting anew: silence that may be our own deafness is none. Of \
              alternatives (any of several hops) none is silent while another is passed.",
-        technical_context: "This is one alert about the hop; the rules about skipped hops tell of each workload. Together they say \
-             which of the two it is: many workloads and no hop means that the hop, or what feeds it, is gone; one \
-             workload and a hop that is alive means the workload. A mirror made by tc and a SPAN port end without a \
-             trace in the traffic itself. A hop that nobody has a reason to pass is silent too, and is not told: \
-             silence counts only against flows.",
+        technical_context: "This is one alert about the hop; the rules about skipped hops report each workload. \
+             Together they say which of the two it is: many workloads and no hop means that the hop, or what feeds \
+             it, is gone; one workload and a hop that is alive means the workload. A mirror made by tc and a SPAN \
+             port end without a trace in the traffic itself. A hop that nobody has a reason to pass is silent too, \
+             and is not reported: silence counts only against flows.",
         blind_spots: &[
-            "A hop that is fed by some of its workloads and not by others is not silent; the rule of its kind tells of \
-             each.",
-            "While losses go on at its points, nothing is said; sensor-blinded tells of the losses.",
+            "A hop that is fed by some of its workloads and not by others is not silent; the rule for its kind \
+             reports each.",
+            "While losses go on at its points, nothing is said; sensor-blinded reports the losses.",
             "A hop without an observation point cannot be heard at all, and what cannot be judged is no missed flow \
              (no_observation_point).",
-            "One packet that reaches it in `silence` is enough to be heard: whoever can forge one for each while keeps \
-             this rule quiet, not the others.",
+            "One packet that reaches it in `silence` is enough to be heard: an attacker who forges one packet in \
+             each period keeps this rule quiet, but not the others.",
             "Long flows are judged once: a hop that was cut off under flows that go on is noticed with the next ones.",
         ],
         assumptions: &[
@@ -257,13 +242,9 @@ pub static META: RuleMeta = RuleMeta {
             "A contract whose workloads are all excepted from the rule of its kind: narrow the contract, or except the \
              hop here too.",
         ],
-        true_positives: &[
-            "mirror-silent",
-        ],
-        benign_twins: &[
-            "mirror-talks",
-        ],
-        priority: "High: nobody controls or inspects what its workloads send.",
+        true_positives: &["mirror-silent"],
+        benign_twins: &["mirror-talks"],
+        priority: "High: nothing controls or inspects what its workloads send.",
         response: &[
             "The evidence says when it was last seen, and how many flows of whom have missed it since.",
             "Is it alive? `docker ps -a`, its log, its own counters. Restart it or bring its interface up before \
@@ -271,7 +252,7 @@ pub static META: RuleMeta = RuleMeta {
             "A mirror: `tc filter show dev BRIDGE ingress` and `egress` must show `mirred`; put it back.",
             "Who did it? `docker events --since 1h --until 0s`, the audit log, the shell history of the host around \
              the time since which it is silent.",
-            "Look at the alerts of single workloads in that time: what did they send while nobody looked?",
+            "Look at the alerts of single workloads in that time: what did they send while nothing watched?",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1562/001/",

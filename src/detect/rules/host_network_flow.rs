@@ -6,31 +6,21 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::detect::params::rule_params;
 use crate::detect::placement::ByRuntime;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{Protocol, Workload};
 use crate::inventory::{AttributionMethod, Owner, Timeline};
 use crate::path::{DestinationSet, Evidence, JudgedFlow, Selector, owner_of, parse_range};
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads whose traffic over the host's network is nobody's business. Those that `unexpected-host-network` allows are not meant: to be there
     /// is one thing, to talk another.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Selector>,
+    allowed: Vec<Selector> = Vec::new(),
     /// To where it counts: address ranges, `internet`, `loopback`, `any`; empty: any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub to: Vec<Target>,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), to: Vec::new() }
-    }
+    to: Vec<Target> = Vec::new(),
 }
 
 /// A set of destinations as the configuration writes it.
@@ -78,15 +68,11 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for HostNetworkFlow {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let Some(workload) = sender(context.timeline, flow) else { return };
         let to = flow.oriented.tuple.resp;
         let meant = self.params.to.is_empty() || self.params.to.iter().any(|target| target.set.contains(to.ip));
-        if !meant || placement::matches(&self.params.allowed, workload) {
+        if !meant || Selector::any(&self.params.allowed, workload) {
             return;
         }
         let evidence = vec![socket_word(flow), place_word(context.timeline, workload), reached(context.timeline, flow)];
@@ -114,7 +100,10 @@ fn socket_word(flow: &JudgedFlow) -> Evidence {
         Protocol::UDP => "UDP",
         _ => "internet",
     };
-    placement::evidence("socket", format!("the {protocol} socket at {from} on {} is the workload's", flow.oriented.point.as_str()))
+    Evidence::new(
+        "socket",
+        format!("the {protocol} socket at {from} on {} is the workload's", flow.oriented.point.as_str()),
+    )
 }
 
 fn place_word(timeline: &Timeline, workload: &Workload) -> Evidence {
@@ -123,13 +112,15 @@ fn place_word(timeline: &Timeline, workload: &Workload) -> Evidence {
     let first = kernel.netns_of(&workload.id);
     let (kind, text) = match placement::host_by_runtime(timeline, workload) {
         Some(ByRuntime::Itself) => ("runtime", format!("{} says network mode host", workload.runtime)),
-        Some(ByRuntime::Joined(owner)) => ("runtime", format!("{} says it joined {}, which is in the host's network", workload.runtime, owner.name)),
+        Some(ByRuntime::Joined(owner)) => {
+            ("runtime", format!("{} says it joined {}, which is in the host's network", workload.runtime, owner.name))
+        }
         None if first.is_some() && first == kernel.host() => {
             ("kernel", format!("its first process is in the host's network namespace{host}"))
         }
         None => ("kernel", format!("one of its processes is in the host's network namespace{host}")),
     };
-    placement::evidence(kind, text)
+    Evidence::new(kind, text)
 }
 
 /// What kind of destination it is.
@@ -142,7 +133,7 @@ fn reached(timeline: &Timeline, flow: &JudgedFlow) -> Evidence {
         Owner::Ambiguous { host: false, .. } | Owner::Unknown => format!("{to} is inside a container network"),
         Owner::External => format!("{to} is outside: the traffic leaves the host"),
     };
-    placement::evidence("peer", text)
+    Evidence::new("peer", text)
 }
 
 fn is_loopback(ip: IpAddr) -> bool {
@@ -156,26 +147,26 @@ pub static META: RuleMeta = RuleMeta {
     severity: Severity::Medium,
     techniques: &[Technique { name: "Escape to Host", v19: "T1611", v18: "T1611" }],
     ads: Ads {
-        goal: "Tell what a container in the host's network namespace talks to: its packets carry the host's address, so \
-             that every tool that attributes by address takes them for the host's own.",
+        goal: "Reports which destinations a container in the host's network namespace connects to. Its packets carry \
+             the host's address, so every tool that attributes by address takes them for the host's own.",
         categorization: "Privilege Escalation: the network isolation of a container is gone, and it is used. What is reached \
              (loopback services, the internet) says what for.",
         strategy: "A flow on the uplink or on `lo` whose own end is a socket that the kernel shows to be a workload's (by \
              cgroup, or by a process that holds it) and that runs in the host's network namespace, by the runtime's or \
              the kernel's word. The first one fires; later ones count, and add their destinations to the same alert. \
              `to` narrows the destinations, `allowed` names workloads that may.",
-        technical_context: "With --network host a container reaches services that listen on 127.0.0.1 and trust whoever comes from \
-             there (metrics, debug ports, runtimes on TCP, databases), the cloud's metadata service, and the outside \
-             without the bridge, its proxies and its firewall rules. Node exporters, network plugins and ingress \
-             proxies do so legitimately.",
+        technical_context: "With --network host a container reaches services that listen on 127.0.0.1 and trust \
+             every client from there (metrics, debug ports, runtimes on TCP, databases), the cloud's metadata \
+             service, and the outside without the bridge, its proxies and its firewall rules. Node exporters, \
+             network plugins and ingress proxies do so legitimately.",
         blind_spots: &[
             "A socket that two workloads, or a workload and the host, could own gives an ambiguous attribution, and \
              this rule is silent: it accuses nobody by a guess. hopwatch_attributions_total counts them.",
-            "A socket that was opened and closed between two looks of the kernel's collector leaves its flow with the \
-             host; such sockets are counted as missed (short_socket).",
+            "A socket that was opened and closed between two scans of the kernel's collector leaves its flow with \
+             the host; such sockets are counted as missed (short_socket).",
             "Traffic on interfaces that are not captured is not seen; capture the uplink and `lo`.",
-            "Raw and packet sockets have no ports and are attributed to nobody; packet-socket tells of them.",
-            "Connections that others open to the container are not told; the one who asks is the source.",
+            "Raw and packet sockets have no ports and are attributed to no workload; packet-socket reports them.",
+            "Connections that others open to the container are not reported; the one who asks is the source.",
         ],
         assumptions: &[
             "The kernel's collector runs (root, or NET_ADMIN and SYS_PTRACE).",
@@ -187,20 +178,17 @@ pub static META: RuleMeta = RuleMeta {
             "A container that asks its own service on the loopback (a health check).",
             "Name resolution by a stub resolver on the host (127.0.0.53) is a loopback service too.",
         ],
-        true_positives: &[
-            "host-network-flow",
-        ],
-        benign_twins: &[
-            "host-network-flow-allowed",
-        ],
-        priority: "Medium: that it is in the host's network is told by unexpected-host-network (high); this one says what it \
-             does there.",
+        true_positives: &["host-network-flow"],
+        benign_twins: &["host-network-flow-allowed"],
+        priority: "Medium: unexpected-host-network reports that it is in the host's network (high); this one says \
+             what it does there.",
         response: &[
             "Read the destinations: a loopback service, the metadata service, or the outside?",
-            "For a loopback service, find out what it gives to whoever asks: `ss -tlnp` on the host names it.",
+            "For a loopback service, find out what it gives to any client: `ss -tlnp` on the host names it.",
             "Find the process: `ss -tanp` on the host shows it with its pid; `cat /proc/PID/cgroup` names the \
              container.",
-            "If nobody can explain it, `docker pause NAME`, keep it as evidence, and rotate what the service gives out.",
+            "If there is no explanation, `docker pause NAME`, keep it as evidence, and rotate what the service gives \
+             out.",
             "If it is allowed, add it to rules.host-network-flow.allowed, by digest.",
         ],
         resources: &[
@@ -272,12 +260,23 @@ mod tests {
             fragments: 0,
             tunnels: vec![],
             app: None,
- rare: None,
+            rare: None,
             tcp: None,
         };
         let view = ObservedFlow { record, points: vec![point.clone()], translated: None };
         let oriented = Oriented { tuple, point, at: NOW, forward: true, certain: true };
-        JudgedFlow { view, oriented, source: owner, answered: true, judgement: None, took: std::time::Duration::ZERO, over: false, reached: None, again: false, revised_from: None }
+        JudgedFlow {
+            view,
+            oriented,
+            source: owner,
+            answered: true,
+            judgement: None,
+            took: std::time::Duration::ZERO,
+            over: false,
+            reached: None,
+            again: false,
+            revised_from: None,
+        }
     }
 
     fn by(workload: &Arc<Workload>, how: AttributionMethod) -> Owner {
@@ -286,7 +285,11 @@ mod tests {
 
     fn found(params: &Params, timeline: &Timeline, flow: &JudgedFlow) -> Vec<Finding> {
         let mut findings = Findings::default();
-        rule(params).on_flow(Context { timeline, path: &crate::path::PathState::default(), now: NOW }, flow, &mut findings);
+        rule(params).on_flow(
+            Context { timeline, path: &crate::path::PathState::default(), now: NOW },
+            flow,
+            &mut findings,
+        );
         findings.into_parts().0
     }
 
@@ -295,9 +298,16 @@ mod tests {
         let agent = workload(NetworkMode::Host);
         let timeline = timeline(&agent);
         let mut causes = Vec::new();
-        for (to, kind) in [("198.51.100.7", "the traffic leaves the host"), ("127.0.0.1", "on the host's loopback"), ("::1", "loopback")] {
-            let [finding] = &found(&Params::default(), &timeline, &flow(by(&agent, AttributionMethod::Socket), "192.0.2.1", to))[..]
-            else {
+        for (to, kind) in [
+            ("198.51.100.7", "the traffic leaves the host"),
+            ("127.0.0.1", "on the host's loopback"),
+            ("::1", "loopback"),
+        ] {
+            let [finding] = &found(
+                &Params::default(),
+                &timeline,
+                &flow(by(&agent, AttributionMethod::Socket), "192.0.2.1", to),
+            )[..] else {
                 panic!("one finding")
             };
             assert_eq!(finding.destination.map(|end| end.ip.to_string()).as_deref(), Some(to));
@@ -348,7 +358,8 @@ mod tests {
         let digest = SelectorFile { digest: Some("sha256:aa".into()), ..SelectorFile::default() };
         let allowed = vec![Selector::try_from(digest).expect("a selector")];
         assert!(found(&Params { allowed, ..Params::default() }, &timeline, &out).is_empty());
-        for (target, count) in [("any", 1), ("internet", 1), ("loopback", 0), ("198.51.100.0/24", 1), ("10.0.0.0/8", 0)] {
+        for (target, count) in [("any", 1), ("internet", 1), ("loopback", 0), ("198.51.100.0/24", 1), ("10.0.0.0/8", 0)]
+        {
             let to = vec![Target::try_from(target.to_owned()).expect("a target")];
             assert_eq!(found(&Params { to, ..Params::default() }, &timeline, &out).len(), count, "{target}");
         }

@@ -1,10 +1,10 @@
 //! `ipv6-leak`.
 
-use crate::detect::skip_rule::SkipRule;
+use crate::detect::skipped_hop::SkipRule;
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::path::Skip;
 
-pub use crate::detect::skip_rule::Params;
+pub use crate::detect::skipped_hop::Params;
 
 /// The rule; it keeps no state.
 pub fn rule(_params: &Params) -> impl Rule + use<> {
@@ -16,26 +16,27 @@ pub static META: RuleMeta = RuleMeta {
     name: "ipv6-leak",
     title: "Container traffic left over IPv6 beside its hop",
     severity: Severity::High,
-    techniques: &[
-        Technique { name: "Exfiltration Over Alternative Protocol", v19: "T1048", v18: "T1048" },
-    ],
+    techniques: &[Technique { name: "Exfiltration Over Alternative Protocol", v19: "T1048", v18: "T1048" }],
     ads: Ads {
-        goal: "Tell when a workload keeps its path contract over IPv4 and breaks it over IPv6: a proxy, VPN or firewall \
-             was set up for one address family only, and the other one is open.",
-        categorization: "Exfiltration: data takes a way beside the one that is watched. It mostly happens by itself, since \
-             programs prefer IPv6 where a name has both addresses; whoever wants to be unseen only has to ask for it.",
-        strategy: "A flow over IPv6 that a contract covers was bypassed, and the same workload keeps the same contract over \
-             IPv4: a flow of its own was verified there before. Then this rule fires instead of the one that speaks \
-             for the kind of hop. IPv4-mapped addresses are IPv4.",
-        technical_context: "Docker gives IPv6 to networks that were created with it, and since version 27 filters and masquerades it \
-             by default as it does IPv4. Proxies and VPN containers are often configured with IPv4 addresses, routes \
-             and kill switches alone; a router advertisement on the bridge is enough to give a container a global \
-             address that no runtime ever told. The destination's name usually has both an A and an AAAA record.",
+        goal: "Detects a workload that keeps its path contract over IPv4 and breaks it over IPv6: a proxy, VPN or \
+             firewall covers only one address family, and the other one is open.",
+        categorization: "Exfiltration: data takes a way beside the one that is watched. It mostly happens by itself, \
+             since programs prefer IPv6 where a name has both addresses; an attacker who wants to stay unseen only \
+             has to ask for it.",
+        strategy: "A flow over IPv6 that a contract covers was bypassed, and the same workload keeps the same \
+             contract over IPv4: a flow of its own was verified there before. Then this rule fires instead of the \
+             rule for the kind of hop. IPv4-mapped addresses are IPv4.",
+        technical_context: "Docker gives IPv6 to networks that were created with it, and since version 27 filters \
+             and masquerades it by default as it does IPv4. Proxies and VPN containers are often configured with \
+             IPv4 addresses, routes and kill switches alone; a router advertisement on the bridge is enough to give \
+             a container a global address that no runtime ever reported. The destination's name usually has both an \
+             A and an AAAA record.",
         blind_spots: &[
             "Addresses by router advertisement are unknown to the runtime: they are attributed by MAC, which is \
              weaker, or not at all (unattributed_address).",
             "A contract that names `family: ipv4` says nothing about IPv6; write a second one.",
-            "A workload that was not seen to keep the contract over IPv4 yet is told by the rule of its kind of hop.",
+            "A workload that was not seen to keep the contract over IPv4 yet is reported by the rule for its kind of \
+             hop.",
             "IPv6 inside IPv4 (6in4, Teredo) is a tunnel: tunnel-from-container.",
         ],
         assumptions: &[
@@ -44,14 +45,10 @@ pub static META: RuleMeta = RuleMeta {
         ],
         false_positives: &[
             "A destination that may be reached directly over IPv6: narrow the contract, or set its `family`.",
-            "A hop whose IPv6 address is known to nobody: name it under the hop's `addresses`.",
+            "A hop whose IPv6 address is unknown: name it under the hop's `addresses`.",
         ],
-        true_positives: &[
-            "ipv6-leak",
-        ],
-        benign_twins: &[
-            "ipv6-through-proxy",
-        ],
+        true_positives: &["ipv6-leak"],
+        benign_twins: &["ipv6-through-proxy"],
         priority: "High when the destination answered or UDP payload was sent. Medium for an attempt that nobody answered: \
              hosts without IPv6 to the outside see many.",
         response: &[

@@ -2,35 +2,22 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::debounce::{HoldTime, Next, PendingFindings};
+use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{InventoryEvent, KernelFact, NetworkMode, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
-use crate::path::Selector;
+use crate::path::{Evidence, Selector};
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads that may join the network of another: sidecars, clients of a VPN container.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Selector>,
-    /// How long to wait for the runtime to tell of the workload that was joined.
-    pub settle: HoldTime,
+    allowed: Vec<Selector> = Vec::new(),
+    /// How long to wait for the runtime to report the workload that was joined.
+    settle: HoldTime = HoldTime::secs(1),
 }
 
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), settle: HoldTime::secs(1) }
-    }
-}
-
-/// The rule; it remembers which joins it told or waits for.
+/// The rule; it remembers which joins it reported or waits for.
 #[derive(Debug)]
 pub struct JoinedNamespace {
     params: Params,
@@ -43,10 +30,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for JoinedNamespace {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         self.check(context, &workload.id, findings);
     }
@@ -74,13 +57,15 @@ impl Rule for JoinedNamespace {
 impl JoinedNamespace {
     fn check(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let join = placement::running(timeline, id).and_then(|workload| self.join(timeline, workload).zip(Some(workload)));
+        let join =
+            placement::running(timeline, id).and_then(|workload| self.join(timeline, workload).zip(Some(workload)));
         let Some((joined, workload)) = join else {
             self.pending.keep(id, |_| false);
             return;
         };
         self.pending.keep(id, |known| *known == joined);
-        let is_clear = matches!(workload.network_mode, NetworkMode::Container(_)) && timeline.workload(&joined).is_some();
+        let is_clear =
+            matches!(workload.network_mode, NetworkMode::Container(_)) && timeline.workload(&joined).is_some();
         let until = if is_clear { now } else { now.plus(self.params.settle.get()) };
         match self.pending.observe(id, joined.clone(), now, until) {
             Next::Report => findings.push(finding(context, workload, &joined)),
@@ -89,9 +74,9 @@ impl JoinedNamespace {
         }
     }
 
-    /// Whom it joined without belonging to it: by the runtime's word, or by the kernel's where the runtime has none.
+    /// Whom it joined without belonging to it: according to the runtime, or to the kernel where the runtime has none.
     fn join(&self, timeline: &Timeline, workload: &Workload) -> Option<WorkloadId> {
-        if placement::matches(&self.params.allowed, workload) || placement::host_by_runtime(timeline, workload).is_some() {
+        if Selector::any(&self.params.allowed, workload) || placement::host_by_runtime(timeline, workload).is_some() {
             return None;
         }
         let NetworkMode::Container(id) = &workload.network_mode else {
@@ -112,12 +97,13 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, id: &WorkloadId) -> F
     let timeline = context.timeline;
     let joined = timeline.workload(id);
     let runtime = &workload.runtime;
-    let whom = joined.map_or_else(|| format!("{}, which it does not tell more of", id.short()), |to| to.name.clone());
+    let whom =
+        joined.map_or_else(|| format!("{}, about which it reports nothing more", id.short()), |to| to.name.clone());
     let text = match workload.network_mode {
         NetworkMode::Container(_) => format!("{runtime} says it joined the network of {whom}"),
         _ => format!("{runtime} does not say whose network it uses; the kernel shows that of {whom}"),
     };
-    let mut evidence = vec![placement::evidence("runtime", text)];
+    let mut evidence = vec![Evidence::new("runtime", text)];
     let kernel = timeline.kernel();
     if let (Some(own), Some(other)) = (kernel.netns_of(&workload.id), kernel.netns_of(id)) {
         let text = if own == other {
@@ -125,10 +111,10 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, id: &WorkloadId) -> F
         } else {
             format!("the kernel shows it in {own}, and the other in {other}: one of them has restarted since")
         };
-        evidence.push(placement::evidence("kernel", text));
+        evidence.push(Evidence::new("kernel", text));
     }
     if let Some(to) = joined {
-        evidence.push(placement::evidence("policy", why_not_together(workload, to)));
+        evidence.push(Evidence::new("policy", why_not_together(workload, to)));
     }
     Finding::of_workload(&META, workload.since.unwrap_or(context.now), workload, &format!("joined {id}"), evidence)
 }
@@ -153,9 +139,9 @@ pub static META: RuleMeta = RuleMeta {
     severity: Severity::Medium,
     techniques: &[Technique { name: "Network Boundary Bridging", v19: "T1599", v18: "T1599" }],
     ads: Ads {
-        goal: "Tell when a container uses the network namespace of another one that is not of its pod and that nobody \
-             allowed it to join: it speaks with the other's address, passes every rule that is written for the other, \
-             and reaches what listens on the other's loopback.",
+        goal: "Detects a container that uses the network namespace of a container outside of its pod without \
+             permission: it sends with the other's address, passes every rule written for the other, and reaches the \
+             services on the other's loopback.",
         categorization: "Defense Evasion: a boundary between two networks is crossed not over the wire but by standing inside.",
         strategy: "The runtime's word `container:ID` (Docker, Podman) or the sandbox of a pod (CRI) names whom a workload \
              joined. containerd and CRI may be given a path to a namespace and not know whose it is; there, two \
@@ -167,27 +153,20 @@ pub static META: RuleMeta = RuleMeta {
              of both leave over the same veth with the same MAC and address, so only the owner of a socket tells them \
              apart. VPN containers with their clients and debugging sidecars are built so.",
         blind_spots: &[
-            "A container that shares a namespace although Docker or Podman says that it has its own is told by \
-             namespace-mismatch.",
-            "Joining a container that is itself in the host's network is told by unexpected-host-network.",
-            "What pod a container is of is the runtime's word; whoever may create containers at the CRI socket may \
-             claim any pod.",
-            "Flows of the two are told apart only while their sockets are seen; else their attribution is ambiguous.",
+            "A container that shares a namespace although Docker or Podman says that it has its own: \
+             namespace-mismatch reports it.",
+            "unexpected-host-network reports a container that joins another one in the host's network.",
+            "What pod a container is of is what the runtime reports; anyone who may create containers at the CRI \
+             socket may claim any pod.",
+            "Flows of the two can be distinguished only while their sockets are seen; else their attribution is ambiguous.",
         ],
-        assumptions: &[
-            "The runtime's socket can be read.",
-            "The list of allowed joins is kept up to date.",
-        ],
+        assumptions: &["The runtime's socket can be read.", "The list of allowed joins is kept up to date."],
         false_positives: &[
             "Sidecars and VPN clients of Compose projects (`network_mode: service:vpn`) that are not on the list yet.",
             "A person who debugs with a throw-away container in the network of another.",
         ],
-        true_positives: &[
-            "joined-namespace",
-        ],
-        benign_twins: &[
-            "joined-namespace-allowed",
-        ],
+        true_positives: &["joined-namespace"],
+        benign_twins: &["joined-namespace-allowed"],
         priority: "Medium: it needs access to the runtime, and it is a usual way to build sidecars; but nothing that \
              watches by address can tell the two apart.",
         response: &[
@@ -195,7 +174,7 @@ pub static META: RuleMeta = RuleMeta {
             "What listens inside: `nsenter -t PID -n ss -tanp` lists the sockets of both with their processes.",
             "Look at its capabilities: with NET_RAW it reads the other's traffic (packet-socket tells), with \
              NET_ADMIN it redirects it.",
-            "If nobody can explain it, `docker pause NAME` and keep it as evidence.",
+            "If there is no explanation, `docker pause NAME` and keep it as evidence.",
             "If it is allowed, add it to rules.joined-namespace.allowed, by digest.",
         ],
         resources: &[

@@ -6,42 +6,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, HoldTime, Severity, Technique, placement};
+use crate::detect::params::rule_params;
+use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::{FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Workload, tcp_flags};
 use crate::inventory::Owner;
-use crate::path::{JudgedFlow, Selector, Verdict};
+use crate::path::{Evidence, JudgedFlow, Selector, Verdict};
 use crate::time::Timestamp;
 use endpoints::service_at;
 
-/// Connections that wait for an answer; beyond, one is told as an attempt at once.
+/// Connections that wait for an answer; beyond, one is reported as an attempt at once.
 const MAX_OPEN: usize = 4096;
 /// Name resolution, which some clouds offer at the same address.
 const RESOLUTION: [u16; 2] = [53, 853];
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads that may ask for metadata: cloud agents, those that use the instance's or task's role.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Selector>,
+    allowed: Vec<Selector> = Vec::new(),
     /// Further addresses of metadata services.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub also: Vec<IpAddr>,
-    /// How long a connection may be without an answer before it is told as an attempt.
-    pub settle: HoldTime,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        let settle = HoldTime::try_from("500ms".to_owned()).unwrap_or(HoldTime::secs(1));
-        Self { enabled: true, allowed: Vec::new(), also: Vec::new(), settle }
-    }
+    also: Vec<IpAddr> = Vec::new(),
+    /// How long a connection may be without an answer before it is reported as an attempt.
+    settle: HoldTime = HoldTime::millis(500),
 }
 
 /// The rule; it remembers connections that nobody answered yet.
@@ -57,7 +43,7 @@ pub struct MetadataServiceDirect {
 struct Attempt {
     /// As it was judged.
     flow: Box<JudgedFlow>,
-    /// When it is told; `None` once it was.
+    /// When it is reported; `None` once it was.
     due: Option<Timestamp>,
 }
 
@@ -67,10 +53,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for MetadataServiceDirect {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let Some(workload) = self.asks(flow).filter(|_| !flow.again) else { return };
         let record = &flow.view.record;
@@ -89,13 +71,13 @@ impl Rule for MetadataServiceDirect {
     fn on_progress(&mut self, _context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
         let id = flow.view.record.id;
         let Some(untold) = self.open.get(&id).map(|attempt| attempt.due.is_some()) else { return };
-        let record = if flow.oriented.forward { event.record.clone() } else { event.record.clone().reversed() };
+        let record = flow.oriented.read(&event.record);
         let (answered, ended) = (is_answered(&record), matches!(event.kind, FlowEventKind::Ended(_)));
         if !answered && !ended {
             return;
         }
         self.forget(id);
-        // An answer that comes late is told too: the alert of the attempt rises.
+        // An answer that comes late is reported too: the alert of the attempt rises.
         if let Some(workload) = flow.source.workload().filter(|_| answered || untold) {
             findings.push(self.finding(flow, &record, workload, answered));
         }
@@ -123,10 +105,12 @@ impl MetadataServiceDirect {
             return None;
         }
         // What a contract proved is allowed; what it found skipped has an alert of its own.
-        let is_settled =
-            flow.judgement.as_ref().is_some_and(|j| j.skip.is_some() || matches!(j.verdict, Verdict::Verified | Verdict::Bypassed));
+        let is_settled = flow
+            .judgement
+            .as_ref()
+            .is_some_and(|j| j.skip.is_some() || matches!(j.verdict, Verdict::Verified | Verdict::Bypassed));
         let Owner::Workload { workload, .. } = &flow.source else { return None };
-        (!is_settled && !placement::matches(&self.params.allowed, workload)).then_some(workload)
+        (!is_settled && !Selector::any(&self.params.allowed, workload)).then_some(workload)
     }
 
     fn service(&self, ip: IpAddr) -> Option<&'static str> {
@@ -146,12 +130,12 @@ impl MetadataServiceDirect {
         let whose = self.service(to.ip).unwrap_or("a cloud");
         let answer = if answered { "the service answered" } else { "no answer seen, or a refusal: an attempt" };
         let mut evidence = vec![
-            placement::evidence("peer", format!("{to} is a metadata service, by {whose}")),
-            placement::evidence("answer", answer.to_owned()),
+            Evidence::new("peer", format!("{to} is a metadata service, by {whose}")),
+            Evidence::new("answer", answer.to_owned()),
         ];
         if let Some(request) = record.app.as_ref().and_then(|app| app.http.as_ref()) {
             let host = request.host.as_deref().map(|host| format!(" at {host}")).unwrap_or_default();
-            evidence.push(placement::evidence("request", format!("an HTTP {} request{host}", request.method)));
+            evidence.push(Evidence::new("request", format!("an HTTP {} request{host}", request.method)));
         }
         let judgement = flow.judgement.as_ref();
         Finding {
@@ -181,15 +165,15 @@ pub static META: RuleMeta = RuleMeta {
         v18: "T1552.005",
     }],
     ads: Ads {
-        goal: "Tell when a container asks the metadata service of the cloud that it runs in, although no contract brings it \
-             there and nobody allowed it: what the service hands out are the credentials of the host.",
-        categorization: "Credential Access: whoever can make a container fetch a URL (server-side request forgery) or runs code in it \
-             reads the role's temporary keys, user data and tokens there.",
-        strategy: "A TCP connection of a workload to an address on the list of metadata services (the page of the rule's source \
-             names whom each is of; `also` adds to it), at any port but those of name resolution. It is quiet where a contract \
-             judged the flow: `verified` is allowed, `bypassed` has an alert of its own. Workloads under `allowed` may ask. A \
-             connection that is not answered within `settle` is told as an attempt, one severity lower, and rises when an answer \
-             comes.",
+        goal: "Detects a container that queries the metadata service of its cloud although no contract routes it \
+             there and no exception allows it. The service hands out the credentials of the host.",
+        categorization: "Credential Access: an attacker who makes a container fetch a URL (server-side request \
+             forgery) or runs code in it reads the role's temporary keys, user data and tokens there.",
+        strategy: "A TCP connection of a workload to an address on the list of metadata services (the page of the \
+             rule's source names whom each is of; `also` adds to it), at any port but those of name resolution. It \
+             is quiet where a contract judged the flow: `verified` is allowed, `bypassed` has an alert of its own. \
+             Workloads under `allowed` may ask. A connection that is not answered within `settle` is reported as an \
+             attempt, one severity lower, and rises when an answer comes.",
         technical_context: "The service answers at a link-local address, so every process on the machine reaches it, containers on a \
              bridge too, by way of the host's routing. AWS's version 2 wants a token and limits the answer's hops to 1 by \
              default, which keeps bridged containers out unless it was raised; version 1, OpenStack and others want nothing or \
@@ -199,7 +183,7 @@ pub static META: RuleMeta = RuleMeta {
             "A container in the host's network namespace is seen only where the uplink is captured and its socket shows.",
             "Services at names or addresses that are not listed, and Kubernetes' own API, which hands out other secrets.",
             "What was asked is known only where the request was captured: the path is not kept, method and host are.",
-            "A source that is not attributed to a workload is not told.",
+            "A source that is not attributed to a workload is not reported.",
         ],
         assumptions: &[
             "The bridge or veth is captured.",
@@ -212,17 +196,14 @@ pub static META: RuleMeta = RuleMeta {
              without use; AWS_EC2_METADATA_DISABLED=true keeps them from it.",
             "On Azure, agents that talk to the wire server (168.63.129.16) for the host's own business.",
         ],
-        true_positives: &[
-            "metadata-direct",
-        ],
-        benign_twins: &[
-            "metadata-allowed",
-        ],
+        true_positives: &["metadata-direct"],
+        benign_twins: &["metadata-allowed"],
         priority: "High: one answered request is enough to act as the host's role from anywhere.",
         response: &[
             "Does the container's task need the role? Ask its owner, and look at what it asked: the evidence has the request.",
             "Look into the cloud's audit log for the role's keys used from elsewhere, from this time on.",
-            "If nobody can explain it, `docker pause NAME`, revoke the role's sessions, and rotate what user data holds.",
+            "If there is no explanation, `docker pause NAME`, revoke the role's sessions, and rotate what user data \
+             holds.",
             "Make version 2 mandatory and keep the hop limit at 1, or drop the address in the DOCKER-USER chain.",
             "If it is allowed, add it to rules.metadata-service-direct.allowed, by digest, or write a contract that brings it \
              there.",

@@ -1,10 +1,10 @@
 //! `monitor-hop-skipped`.
 
-use crate::detect::skip_rule::SkipRule;
+use crate::detect::skipped_hop::SkipRule;
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::path::Skip;
 
-pub use crate::detect::skip_rule::Params;
+pub use crate::detect::skipped_hop::Params;
 
 /// The rule; it keeps no state.
 pub fn rule(_params: &Params) -> impl Rule + use<> {
@@ -16,12 +16,10 @@ pub static META: RuleMeta = RuleMeta {
     name: "monitor-hop-skipped",
     title: "Container traffic was not seen by its monitor",
     severity: Severity::High,
-    techniques: &[
-        Technique { name: "Impair Defenses: Disable or Modify Tools", v19: "T1685", v18: "T1562.001" },
-    ],
+    techniques: &[Technique { name: "Impair Defenses: Disable or Modify Tools", v19: "T1685", v18: "T1562.001" }],
     ads: Ads {
-        goal: "Tell when a flow that must run through an inline monitor (an IDS, a filtering bridge), or be copied to it \
-             (a mirror), was seen at its source but not at the monitor.",
+        goal: "Detects a flow that must pass an inline monitor (an IDS, a filtering bridge), or be copied to a \
+             mirror, and was seen at its source but not at the monitor.",
         categorization: "Defense Impairment: a network monitor need not be stopped to be blind; it is enough that the traffic \
              takes another way, or that the mirror in front of it is taken off.",
         strategy: "For a flow that a contract sends via a hop of kind `inline` or `mirror`, the same flow, or its translated \
@@ -29,10 +27,11 @@ pub static META: RuleMeta = RuleMeta {
              (`transit`). It is not, those points were watched since before it began, and nothing was lost there in \
              that window: bypassed, and this rule fires. A loss there, or a translation that is not known, makes it \
              unobservable.",
-        technical_context: "An inline monitor has two interfaces, and traffic crosses it: a bridge inside a container, or a router \
-             with NFQUEUE or AF_PACKET in between. A mirror is a copy made by tc (`action mirred egress mirror`), a \
-             switch's SPAN port, or an OVS mirror; nothing breaks when it stops, which makes its absence easy to miss. \
-             When whole workloads are missing at once, hop-silent tells the same of the hop in one alert.",
+        technical_context: "An inline monitor has two interfaces, and traffic crosses it: a bridge inside a \
+             container, or a router with NFQUEUE or AF_PACKET in between. A mirror is a copy made by tc (`action \
+             mirred egress mirror`), a switch's SPAN port, or an OVS mirror; nothing breaks when it stops, which \
+             makes its absence easy to miss. When whole workloads are missing at once, hop-silent reports the hop in \
+             one alert.",
         blind_spots: &[
             "A hop without an observation point of its own (no interface that matches, no host-side interface of its \
              workload) cannot be proven: unobservable (no_observation_point).",
@@ -44,7 +43,7 @@ pub static META: RuleMeta = RuleMeta {
         ],
         assumptions: &[
             "The hop's interfaces are captured, and so is the source's bridge or veth.",
-            "Connection tracking is told (root or NET_ADMIN) where traffic is translated before the monitor.",
+            "Connection tracking is read (root or NET_ADMIN) where traffic is translated before the monitor.",
             "The clocks of all points are one clock: they are captured on one host.",
         ],
         false_positives: &[
@@ -53,15 +52,9 @@ pub static META: RuleMeta = RuleMeta {
             "A mirror that was put up after the flow began: it shows later packets only.",
             "Contracts wider than what the monitor is fed: narrow `to` or `from`.",
         ],
-        true_positives: &[
-            "ids-skipped",
-            "mirror-cut",
-        ],
-        benign_twins: &[
-            "ids-passed",
-            "mirror-fed",
-        ],
-        priority: "High: what went past the monitor was inspected by nobody. Medium for an attempt that nobody answered.",
+        true_positives: &["ids-skipped", "mirror-cut"],
+        benign_twins: &["ids-passed", "mirror-fed"],
+        priority: "High: what went past the monitor was not inspected. Medium for an attempt that nobody answered.",
         response: &[
             "Is the monitor up, and does it see anything? `hopwatch paths` says when it was last seen; its own \
              counters say the same from the other side.",

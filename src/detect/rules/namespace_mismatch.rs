@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::debounce::{HoldTime, Next, PendingFindings};
+use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{
     InventoryEvent, KernelFact, NetnsId, NetworkMode, ProcessNamespaces, RecordedFact, Stray, Workload, WorkloadId,
@@ -18,23 +16,12 @@ use crate::time::Timestamp;
 /// Workloads whose first namespace is remembered: as many as the kernel's state holds.
 const MAX_ANCHORS: usize = 32_768;
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads that may enter other network namespaces: network plugins, orchestrators' agents.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Selector>,
+    allowed: Vec<Selector> = Vec::new(),
     /// How long runtime and kernel may disagree while a container starts or restarts.
-    pub settle: HoldTime,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), settle: HoldTime::secs(1) }
-    }
+    settle: HoldTime = HoldTime::secs(1),
 }
 
 /// The rule; it remembers the namespace in which each workload started, and what it suspects.
@@ -78,10 +65,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for NamespaceMismatch {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         self.check(context, &workload.id, false, findings);
     }
@@ -118,11 +101,12 @@ impl Rule for NamespaceMismatch {
 }
 
 impl NamespaceMismatch {
-    /// Compares both words about a workload. `news`: the kernel has just told of its processes.
+    /// Compares both words about a workload. `changed`: the kernel has just reported its processes.
     fn check(&mut self, context: Context<'_>, id: &WorkloadId, changed: bool, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
         let subject = placement::running(timeline, id).zip(timeline.kernel().processes(id));
-        let Some((workload, processes)) = subject.filter(|(workload, _)| !placement::matches(&self.params.allowed, workload))
+        let Some((workload, processes)) =
+            subject.filter(|(workload, _)| !Selector::any(&self.params.allowed, workload))
         else {
             self.pending.keep(id, |_| false);
             return;
@@ -145,7 +129,12 @@ impl NamespaceMismatch {
     }
 
     /// Everything that does not fit now. The host goes before another's namespace, and both before a move.
-    fn mismatches(&mut self, context: Context<'_>, workload: &Workload, processes: &ProcessNamespaces) -> Vec<Mismatch> {
+    fn mismatches(
+        &mut self,
+        context: Context<'_>,
+        workload: &Workload,
+        processes: &ProcessNamespaces,
+    ) -> Vec<Mismatch> {
         let timeline = context.timeline;
         if placement::host_by_runtime(timeline, workload).is_some() || is_joining_unknown(timeline, workload) {
             return Vec::new();
@@ -160,9 +149,8 @@ impl NamespaceMismatch {
         } else if let Some(from) = moved {
             found.push(Mismatch::Moved(from));
         }
-        let is_elsewhere = |stray: &&Stray| {
-            timeline.kernel().host() == Some(stray.netns) || other(stray.netns).is_some()
-        };
+        let is_elsewhere =
+            |stray: &&Stray| timeline.kernel().host() == Some(stray.netns) || other(stray.netns).is_some();
         let strays = processes.strays.iter().filter(is_elsewhere);
         found.extend(strays.map(|stray| Mismatch::Stray { pid: stray.pid, netns: stray.netns }));
         found
@@ -189,8 +177,14 @@ impl NamespaceMismatch {
         }
     }
 
-    /// A move that was told is where it is from now on.
-    fn record_move(&mut self, context: Context<'_>, workload: &Workload, processes: &ProcessNamespaces, reported: &Mismatch) {
+    /// A move that was reported is where it is from now on.
+    fn record_move(
+        &mut self,
+        context: Context<'_>,
+        workload: &Workload,
+        processes: &ProcessNamespaces,
+        reported: &Mismatch,
+    ) {
         let anchor = self.anchors.get_mut(&workload.id).filter(|_| !matches!(reported, Mismatch::Stray { .. }));
         if let Some(anchor) = anchor {
             *anchor = Anchor { pid: workload.pid, netns: processes.netns, seen: context.now };
@@ -198,7 +192,13 @@ impl NamespaceMismatch {
     }
 
     /// Whether it needs no waiting: a stray in the host's namespace, or one that stays where it was suspected.
-    fn is_certain(&self, timeline: &Timeline, processes: &ProcessNamespaces, mismatch: &Mismatch, changed: bool) -> bool {
+    fn is_certain(
+        &self,
+        timeline: &Timeline,
+        processes: &ProcessNamespaces,
+        mismatch: &Mismatch,
+        changed: bool,
+    ) -> bool {
         let Mismatch::Stray { pid, netns } = mismatch else { return false };
         let stayed = changed && self.pending.waits(&processes.workload, mismatch);
         let starting = processes.strays.iter().any(|stray| stray.pid == *pid && is_runtime_helper(&stray.command));
@@ -212,7 +212,8 @@ impl NamespaceMismatch {
         processes: &ProcessNamespaces,
         mismatch: &Mismatch,
     ) -> Finding {
-        let evidence = vec![runtime_word(context.timeline, workload), self.kernel_word(context.timeline, processes, mismatch)];
+        let evidence =
+            vec![runtime_word(context.timeline, workload), self.kernel_word(context.timeline, processes, mismatch)];
         let host = context.timeline.kernel().host();
         let cause = match mismatch {
             Mismatch::Host => "host".to_owned(),
@@ -234,10 +235,15 @@ impl NamespaceMismatch {
         let text = match mismatch {
             Mismatch::Host => format!("the kernel shows its first process in {own}, the host's namespace{before}"),
             Mismatch::Other(other) => {
-                format!("the kernel shows its first process in {own}, the namespace of {}{before}", name_of(timeline, other))
+                format!(
+                    "the kernel shows its first process in {own}, the namespace of {}{before}",
+                    name_of(timeline, other)
+                )
             }
             Mismatch::Moved(from) => {
-                format!("the kernel shows its first process in {own}; it started in {from}, and its process is the same")
+                format!(
+                    "the kernel shows its first process in {own}; it started in {from}, and its process is the same"
+                )
             }
             Mismatch::Stray { pid, netns } => {
                 let stray = processes.strays.iter().find(|stray| stray.pid == *pid);
@@ -250,7 +256,7 @@ impl NamespaceMismatch {
                 format!("its process {pid} ({command}) is in {netns}, {whose}; its first process is in {own}")
             }
         };
-        placement::evidence("kernel", text)
+        Evidence::new("kernel", text)
     }
 
     fn forget(&mut self, id: &WorkloadId) {
@@ -259,7 +265,7 @@ impl NamespaceMismatch {
     }
 }
 
-/// It joined a workload that nobody told of yet: there is nothing to compare with.
+/// It joined a workload that nobody reported yet: there is nothing to compare with.
 fn is_joining_unknown(timeline: &Timeline, workload: &Workload) -> bool {
     matches!(workload.network_mode, NetworkMode::Container(_)) && placement::joined(timeline, workload).is_none()
 }
@@ -281,7 +287,7 @@ fn runtime_word(timeline: &Timeline, workload: &Workload) -> Evidence {
         NetworkMode::Rootless(stack) => format!("a rootless network ({stack})"),
         NetworkMode::Host => "the host's network".to_owned(),
     };
-    placement::evidence("runtime", format!("{} says it has {mode}", workload.runtime))
+    Evidence::new("runtime", format!("{} says it has {mode}", workload.runtime))
 }
 
 /// What the rule is.
@@ -291,32 +297,33 @@ pub static META: RuleMeta = RuleMeta {
     severity: Severity::High,
     techniques: &[Technique { name: "Escape to Host", v19: "T1611", v18: "T1611" }],
     ads: Ads {
-        goal: "Tell when the kernel shows a container's processes in the host's network namespace, or in another \
-             container's, while the runtime says that it has a network of its own: whatever watches containers by the \
-             runtime's word looks in the wrong place.",
+        goal: "Detects a container whose processes the kernel shows in the host's network namespace, or in another \
+             container's, while the runtime reports a network of its own. Tools that rely on the runtime then watch \
+             the wrong namespace.",
         categorization: "Privilege Escalation and Defense Evasion: a privileged container enters the host's network with nsenter \
              or setns(2), or was created so by somebody who went around the runtime.",
-        strategy: "The network namespace inode of each process of a workload is compared with the host's, with those of \
-             other workloads and with the one in which it started. The first process in the host's or another \
-             workload's namespace, or in another one than at its start (same pid), fires when that still stands after \
-             `settle`. Any other process of the workload fires at once when it is in the host's namespace, and in \
-             another workload's when it is still there at the next look or after `settle`. Containers of one pod, and \
-             those that joined each other by the runtime's word, share a namespace by right.",
+        strategy: "The network namespace inode of each process of a workload is compared with the host's, with those \
+             of other workloads and with the one in which it started. The first process in the host's or another \
+             workload's namespace, or in another one than at its start (same pid), fires when that still stands \
+             after `settle`. Any other process of the workload fires at once when it is in the host's namespace, and \
+             in another workload's when it is still there at the next scan or after `settle`. Containers of one pod, \
+             and those that joined each other according to the runtime, share a namespace by right.",
         technical_context: "`/proc/PID/ns/net` names the namespace; its inode is unique while it lives. With SYS_ADMIN and a path to \
              the host's namespace (`--pid host`, a mounted /proc) `nsenter -t 1 -n` is one command. Commands that a \
              runtime executes in a container (`docker exec`) are in the container's namespace and are normal. While a \
              container starts, its first process is still in the host's namespace for some milliseconds.",
         blind_spots: &[
-            "A process that enters and leaves between two looks of the kernel's collector is not seen; \
-             processes that were gone before they could be looked at are counted as missed.",
+            "A process that enters and leaves between two scans of the kernel's collector is not seen; processes \
+             that were gone before they could be looked at are counted as missed.",
             "A process that takes itself out of the container's cgroup is no longer known to be the container's.",
-            "containerd and CRI do not always say who joins whom; there, a shared namespace is told by joined-namespace.",
+            "containerd and CRI do not always say who joins whom; there, joined-namespace reports a shared \
+             namespace.",
             "Namespaces that a container makes for itself (unshare, containers inside a container) belong to nobody \
-             else and are not told.",
-            "A process named like a runtime's helper (runc, crun) in the host's namespace is told only when it stays \
-             for `settle`.",
+             else and are not reported.",
+            "A process named like a runtime's helper (runc, crun) in the host's namespace is reported only when it \
+             stays for `settle`.",
             "A file descriptor of a socket that was made in another namespace and handed over moves no process.",
-            "Without the right to read other users' /proc/PID/ns the kernel's word is missing; that is counted as \
+            "Without the right to read other users' /proc/PID/ns the kernel's view is missing; that is counted as \
              hidden.",
         ],
         assumptions: &[
@@ -325,16 +332,12 @@ pub static META: RuleMeta = RuleMeta {
             "The runtime's word about the network mode can be read.",
         ],
         false_positives: &[
-            "Network plugins and node agents that enter other namespaces for a living: name them under \
+            "Network plugins and node agents that enter other namespaces by design: name them under \
              rules.namespace-mismatch.allowed, by digest.",
             "A slow host on which a container takes longer than `settle` to start.",
         ],
-        true_positives: &[
-            "namespace-entered",
-        ],
-        benign_twins: &[
-            "namespace-own",
-        ],
+        true_positives: &["namespace-entered"],
+        benign_twins: &["namespace-own"],
         priority: "High: two independent words about the same process contradict each other, and the reality is the one \
              with less isolation.",
         response: &[
@@ -342,7 +345,7 @@ pub static META: RuleMeta = RuleMeta {
              parents.",
             "How could it? Look at the container's capabilities, pid mode and mounts: `docker inspect NAME`.",
             "What does it do there? `ss -tanp | grep pid=PID` on the host, and the alerts of host-network-flow.",
-            "If nobody can explain it, `docker pause NAME`, keep it as evidence, and treat the host's loopback \
+            "If there is no explanation, `docker pause NAME`, keep it as evidence, and treat the host's loopback \
              services as reached.",
             "If it is allowed, add the workload to rules.namespace-mismatch.allowed, by digest.",
         ],

@@ -3,52 +3,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::debounce::{HoldTime, Next, PendingFindings};
+use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{
     InsideInterface, InventoryEvent, KernelFact, LinkEvent, NamespaceView, NetnsId, ObservationPoint, RecordedFact,
     SnifferKind, SnifferView, Workload, WorkloadId,
 };
 use crate::inventory::Timeline;
-use crate::path::Selector;
+use crate::path::{Evidence, Selector};
 
-/// Sockets that wait for the runtime to tell of their owner.
+/// Sockets that wait for the runtime to report their owner.
 const MAX_UNOWNED: usize = 4096;
 /// Own taps inside namespaces that are known.
 const MAX_TAPS: usize = 32_768;
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads that may read or forge frames: DHCP clients, monitors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Selector>,
+    allowed: Vec<Selector> = Vec::new(),
     /// IP protocols for which a raw socket is ordinary: 1 and 58 are ICMP and `ICMPv6`, as `ping` uses them.
-    pub raw_protocols_allowed: Vec<u16>,
+    raw_protocols_allowed: Vec<u16> = vec![1, 58],
     /// How long the count of promiscuous listeners may be higher than the listeners that are known.
-    pub settle: HoldTime,
+    settle: HoldTime = HoldTime::secs(1),
 }
 
-impl Default for Params {
-    fn default() -> Self {
-        let (enabled, allowed, raw_protocols_allowed) = (true, Vec::new(), vec![1, 58]);
-        Self { enabled, allowed, raw_protocols_allowed, settle: HoldTime::secs(1) }
-    }
-}
-
-/// The rule; it remembers own taps, sockets whose owner is not known yet, and where it told of promiscuity.
+/// The rule; it remembers own taps, sockets whose owner is not known yet, and where it reported promiscuity.
 #[derive(Debug)]
 pub struct PacketSocket {
     params: Params,
     /// Own taps inside namespaces.
     taps: BTreeMap<ObservationPoint, LinkEvent>,
-    /// Sockets by an owner that the runtime has not told of yet.
+    /// Sockets by an owner that the runtime has not reported yet.
     unowned: BTreeMap<WorkloadId, BTreeSet<(NetnsId, u64)>>,
     waiting: usize,
     /// Interfaces in promiscuous mode, by index.
@@ -67,10 +53,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for PacketSocket {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         if let Some(sockets) = self.unowned.remove(&workload.id) {
             self.waiting -= sockets.len();
@@ -109,7 +91,7 @@ impl Rule for PacketSocket {
 }
 
 impl PacketSocket {
-    /// Tells of a socket, or waits until the runtime tells who its owner is.
+    /// Reports a socket, or waits until the runtime reports its owner.
     fn accuse(&mut self, context: Context<'_>, sniffer: &SnifferView, owner: &WorkloadId, findings: &mut Findings) {
         if sniffer.kind == SnifferKind::Raw && self.params.raw_protocols_allowed.contains(&sniffer.protocol) {
             return;
@@ -120,14 +102,14 @@ impl PacketSocket {
             self.waiting += usize::from(new);
             return;
         }
-        if workload.is_some_and(|workload| placement::matches(&self.params.allowed, workload)) {
+        if workload.is_some_and(|workload| Selector::any(&self.params.allowed, workload)) {
             return;
         }
         let cause = match sniffer.kind {
             SnifferKind::Packet => "packet socket",
             SnifferKind::Raw => "raw socket",
         };
-        let evidence = vec![placement::evidence("kernel", socket_word(context.timeline, sniffer))];
+        let evidence = vec![Evidence::new("kernel", socket_word(context.timeline, sniffer))];
         findings.push(match workload {
             Some(workload) => Finding::of_workload(&META, context.now, workload, cause, evidence),
             // No room to wait for the runtime's word.
@@ -138,8 +120,9 @@ impl PacketSocket {
     /// Looks for interfaces in promiscuous mode that no known listener explains.
     fn check(&mut self, context: Context<'_>, netns: NetnsId, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let subject = timeline.kernel().namespace(netns).filter(|view| !view.host).zip(placement::owner_of(timeline, netns));
-        let Some((view, workload)) = subject.filter(|(_, owner)| !placement::matches(&self.params.allowed, owner)) else {
+        let subject =
+            timeline.kernel().namespace(netns).filter(|view| !view.host).zip(placement::owner_of(timeline, netns));
+        let Some((view, workload)) = subject.filter(|(_, owner)| !Selector::any(&self.params.allowed, owner)) else {
             self.promiscuous.keep(&netns, |_| false);
             return;
         };
@@ -158,7 +141,7 @@ impl PacketSocket {
                         interface.promiscuity,
                         self.explained(timeline, view, interface)
                     );
-                    let evidence = vec![placement::evidence("kernel", text)];
+                    let evidence = vec![Evidence::new("kernel", text)];
                     findings.push(Finding::of_workload(&META, now, workload, "promiscuous", evidence));
                 }
                 Next::Schedule(at) => findings.schedule(at),
@@ -167,7 +150,7 @@ impl PacketSocket {
         }
     }
 
-    /// How many listeners on an interface are known: sockets of workloads (told on their own), the host's, our own taps, and a bridge inside.
+    /// How many listeners on an interface are known: sockets of workloads (reported on their own), the host's, our own taps, and a bridge inside.
     fn explained(&self, timeline: &Timeline, view: &NamespaceView, interface: &InsideInterface) -> u32 {
         let here = |sniffer: &&Arc<SnifferView>| {
             let on_it = sniffer.interface.as_ref().is_none_or(|name| *name == interface.name);
@@ -238,50 +221,44 @@ pub static META: RuleMeta = RuleMeta {
     severity: Severity::High,
     techniques: &[Technique { name: "Network Sniffing", v19: "T1040", v18: "T1040" }],
     ads: Ads {
-        goal: "Tell when a container holds a packet socket or a raw socket, or when an interface in its namespace is in \
-             promiscuous mode: it reads traffic that is not addressed to its own sockets, or forges frames.",
-        categorization: "Credential Access and Discovery: captured traffic holds names, tokens and passwords; and whoever spoofs \
-             ARP or addresses needs the same sockets.",
-        strategy: "The kernel lists packet and raw sockets of each namespace with their inodes; the process that holds one \
-             names the workload. A packet socket fires, and a raw socket unless its IP protocol is in \
+        goal: "Detects a container that holds a packet socket or a raw socket, and an interface in its namespace in \
+             promiscuous mode: the container reads traffic that is not addressed to its own sockets, or forges \
+             frames.",
+        categorization: "Credential Access and Discovery: captured traffic holds names, tokens and passwords; an \
+             attacker who spoofs ARP or addresses needs the same sockets.",
+        strategy: "The kernel lists packet and raw sockets of each namespace with their inodes; the process that \
+             holds one names the workload. A packet socket fires, and a raw socket unless its IP protocol is in \
              `raw_protocols_allowed`. Where an interface in a workload's namespace counts more promiscuous listeners \
              than there are packet sockets, bridges inside and own taps, and that lasts for `settle`, the workload \
-             that owns the namespace is told.",
+             that owns the namespace is reported.",
         technical_context: "Docker gives containers NET_RAW by default, so tcpdump, nmap or arpspoof run in any of them. On a bridge \
              a container sees broadcast and its own unicast; with ARP spoofing, or in the host's namespace, that of \
              others too. `ip link set eth0 promisc on` sets the mode without any socket. `ping` opens a raw ICMP \
              socket where it may not use the unprivileged kind.",
         blind_spots: &[
             "A socket in a workload's namespace that no workload's process holds is a tool of the host's (an \
-             administrator's nsenter and tcpdump, another monitor, or hopwatch itself) and is not told.",
+             administrator's nsenter and tcpdump, another monitor, or hopwatch itself) and is not reported.",
             "A socket that was opened and closed between two looks is not seen.",
             "Where a process cannot be looked into (/proc hides it), its sockets have no owner.",
             "Programs that capture by other means (XDP, tc, netfilter's NFLOG, eBPF on sockets) open no such socket.",
             "With a bridge inside the container one promiscuous listener on its ports is taken for the bridge.",
             "Once a workload's alert is open, further sockets only count.",
         ],
-        assumptions: &[
-            "The kernel's collector runs (root, or SYS_ADMIN, NET_ADMIN and SYS_PTRACE).",
-        ],
+        assumptions: &["The kernel's collector runs (root, or SYS_ADMIN, NET_ADMIN and SYS_PTRACE)."],
         false_positives: &[
             "DHCP clients, keepalived (VRRP, IP protocol 112), routing daemons, load balancers and monitors: name \
              them under rules.packet-socket.allowed, by digest.",
             "A person who debugs with tcpdump inside a container.",
         ],
-        true_positives: &[
-            "packet-socket",
-            "packet-socket-crowd",
-        ],
-        benign_twins: &[
-            "packet-socket-allowed",
-        ],
+        true_positives: &["packet-socket", "packet-socket-crowd"],
+        benign_twins: &["packet-socket-allowed"],
         priority: "High: few containers need it, and it is the first step to everything that is read off the wire.",
         response: &[
             "The evidence names command and interface: `nsenter -t PID -n ss -0 -p` and `ss -w -p` show the sockets.",
             "Was it a person? Look for an exec into the container in the runtime's history.",
             "Look for unknown-source alerts of the same time: sniffing and ARP spoofing go together.",
-            "If nobody can explain it, `docker pause NAME`, keep it as evidence, and take what passed its interface \
-             for read.",
+            "If there is no explanation, `docker pause NAME`, keep it as evidence, and take what passed its \
+             interface for read.",
             "Take NET_RAW away where it is not needed (`--cap-drop NET_RAW`).",
             "If it is allowed, add it to rules.packet-socket.allowed, by digest.",
         ],

@@ -1,31 +1,15 @@
 //! `published-port-direct`.
 
-use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique, placement, skipped_hop};
+use crate::detect::skipped_hop::SkipRule;
+use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::inventory::Owner;
 use crate::path::{Evidence, JudgedFlow, Skip};
 
-pub use crate::detect::skip_rule::Params;
+pub use crate::detect::skipped_hop::Params;
 
 /// The rule; it keeps no state.
-#[derive(Debug)]
-pub struct PublishedPortDirect;
-
-/// The rule with its parameters.
 pub fn rule(_params: &Params) -> impl Rule + use<> {
-    PublishedPortDirect
-}
-
-impl Rule for PublishedPortDirect {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
-    fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        if let Some(mut finding) = skipped_hop::finding(&META, Skip::Ingress, flow) {
-            finding.evidence.push(sender(flow));
-            findings.push(finding);
-        }
-    }
+    SkipRule::new(&META, Skip::Ingress).also(sender)
 }
 
 /// Who came in beside the ingress.
@@ -35,10 +19,10 @@ fn sender(flow: &JudgedFlow) -> Evidence {
         Owner::Workload { workload, .. } => format!("workload {} ({from})", workload.name),
         Owner::Ambiguous { .. } => format!("{from}, which several could own"),
         Owner::Host => format!("the host itself, or through it ({from})"),
-        Owner::Unknown => format!("{from}, inside a container network, owned by nobody known"),
+        Owner::Unknown => format!("{from}, inside a container network, whose owner is unknown"),
         Owner::External => format!("{from}, outside of this host"),
     };
-    placement::evidence("sender", format!("the first to come in beside the ingress was {who}"))
+    Evidence::new("sender", format!("the first to come in beside the ingress was {who}"))
 }
 
 /// What the rule is.
@@ -46,12 +30,10 @@ pub static META: RuleMeta = RuleMeta {
     name: "published-port-direct",
     title: "A published port was reached without its ingress",
     severity: Severity::High,
-    techniques: &[
-        Technique { name: "External Remote Services", v19: "T1133", v18: "T1133" },
-    ],
+    techniques: &[Technique { name: "External Remote Services", v19: "T1133", v18: "T1133" }],
     ads: Ads {
-        goal: "Tell when a workload that must be reached through an ingress (a reverse proxy, a load balancer, a WAF) is \
-             reached directly, so that whatever the ingress checks and logs is left out.",
+        goal: "Detects direct connections to a workload that must be reached through an ingress (a reverse proxy, a \
+             load balancer, a WAF), so that the ingress checks and logs nothing.",
         categorization: "Persistence and Initial Access: a service that is reachable from outside beside its guarded entrance is a \
              door of its own.",
         strategy: "For a flow that comes in to a workload under an ingress contract, the originator is judged: the \
@@ -59,22 +41,22 @@ pub static META: RuleMeta = RuleMeta {
              by what connection tracking says of a published port): verified. Somebody else from the contract's \
              origins: bypassed, and this rule fires. The alert is about the workload that was reached; its evidence \
              names the first one who came in.",
-        technical_context: "`docker run -p 8080:80` opens the port on every address of the host, ahead of the host's own firewall \
-             rules: the DNAT happens before INPUT, so that ufw or firewalld rules for the port do not apply. Others on \
-             the same bridge reach the container's own address without any publishing. A published port that is \
-             reached through the userland proxy shows the host as the originator; conntrack tells the client where \
-             DNAT is used.",
+        technical_context: "`docker run -p 8080:80` opens the port on every address of the host, ahead of the host's \
+             own firewall rules: the DNAT happens before INPUT, so that ufw or firewalld rules for the port do not \
+             apply. Others on the same bridge reach the container's own address without any publishing. A published \
+             port that is reached through the userland proxy shows the host as the originator; connection tracking \
+             gives the client where DNAT is used.",
         blind_spots: &[
             "With the userland proxy the client's address ends at the host: the flow to the container comes from the \
              host, and the one before it is to the host.",
             "A translation that is not known makes it unobservable (nat_unknown).",
-            "Requests that pass the ingress and exploit it are not this rule's matter.",
+            "Requests that pass the ingress and exploit it are outside of this rule.",
             "Clients on the host's loopback are seen only where `lo` is captured.",
             "Who came in after the first is counted, not listed; the flow log has them all.",
         ],
         assumptions: &[
             "The uplink, or the bridge of the workload, is captured.",
-            "Connection tracking is told (root or NET_ADMIN) where ports are published by DNAT.",
+            "Connection tracking is read (root or NET_ADMIN) where ports are published by DNAT.",
             "The ingress is a workload that a selector names, or has addresses that are configured.",
         ],
         false_positives: &[
@@ -83,12 +65,8 @@ pub static META: RuleMeta = RuleMeta {
             "A second ingress (blue and green): name it as an alternative.",
             "Background noise of the internet on a port that was meant to be public: write no ingress contract for it.",
         ],
-        true_positives: &[
-            "published-port-direct",
-        ],
-        benign_twins: &[
-            "published-port-ingress",
-        ],
+        true_positives: &["published-port-direct"],
+        benign_twins: &["published-port-ingress"],
         priority: "High when the workload answered: the door is open. Medium for an attempt that was not answered, for \
              instance because a firewall stopped it.",
         response: &[

@@ -1,10 +1,10 @@
 //! `second-network-egress`.
 
-use crate::detect::skip_rule::SkipRule;
+use crate::detect::skipped_hop::SkipRule;
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::path::Skip;
 
-pub use crate::detect::skip_rule::Params;
+pub use crate::detect::skipped_hop::Params;
 
 /// The rule; it keeps no state.
 pub fn rule(_params: &Params) -> impl Rule + use<> {
@@ -16,43 +16,39 @@ pub static META: RuleMeta = RuleMeta {
     name: "second-network-egress",
     title: "Container traffic left over a network that is not its contract's",
     severity: Severity::High,
-    techniques: &[
-        Technique { name: "Network Boundary Bridging", v19: "T1599", v18: "T1599" },
-    ],
+    techniques: &[Technique { name: "Network Boundary Bridging", v19: "T1599", v18: "T1599" }],
     ads: Ads {
-        goal: "Tell when a workload leaves over a second network that its path contract does not name: one that was \
-             attached at run time, or a macvlan or ipvlan interface that goes straight to the wire.",
+        goal: "Detects a workload that sends traffic over a second network which its path contract does not name: \
+             one that was attached at run time, or a macvlan or ipvlan interface with direct access to the wire.",
         categorization: "Defense Evasion: the boundary around one network is bridged by a container with a foot in two.",
-        strategy: "A flow that a contract covers was bypassed, and it was seen leaving over a network other than those that \
-             the contract names, or that its hop is attached to where it names none. The network is known by the \
-             observation point and the source address. Then this rule fires instead of the one that speaks for the \
-             kind of hop.",
-        technical_context: "`docker network connect NET NAME` works on a running container and needs no restart; whoever can talk to \
-             the runtime's socket can do it, and so can a container that has the socket mounted. Which network has the \
-             default route depends on the attachment's gateway priority, and without one on the order of names, so \
-             that a new network can take it over. macvlan and ipvlan give an address of the outer network and pass \
-             neither bridge nor the host's filter.",
+        strategy: "A flow that a contract covers was bypassed, and it was seen leaving over a network other than \
+             those that the contract names, or that its hop is attached to where it names none. The network is known \
+             by the observation point and the source address. Then this rule fires instead of the rule for the kind \
+             of hop.",
+        technical_context: "`docker network connect NET NAME` works on a running container and needs no restart; \
+             anyone with access to the runtime's socket can do it, and so can a container that has the socket \
+             mounted. Which network has the default route depends on the attachment's gateway priority, and without \
+             one on the order of names, so that a new network can take it over. macvlan and ipvlan give an address \
+             of the outer network and pass neither bridge nor the host's filter.",
         blind_spots: &[
             "A macvlan, ipvlan or SR-IOV interface is seen only where its parent or the inside of the namespace is \
-             captured; unmonitored-driver tells of those that are not.",
-            "An interface that no runtime made belongs to no network; foreign-interface tells of it.",
-            "Two networks on one bridge with the same range cannot be told apart.",
-            "Traffic to others inside the second network is told only if the contract's `to` holds its addresses.",
+             captured; unmonitored-driver reports the others.",
+            "An interface that no runtime made belongs to no network; foreign-interface reports it.",
+            "Two networks on one bridge with the same range cannot be distinguished.",
+            "Traffic to others inside the second network is reported only if the contract's `to` holds its \
+             addresses.",
         ],
         assumptions: &[
-            "The runtime tells attachments when they change (Docker and Podman do; CRI tells a pod's addresses alone).",
+            "The runtime reports attachments when they change (Docker and Podman do; CRI reports a pod's addresses \
+             alone).",
             "The second network's bridge, parent interface or the namespace's inside is captured.",
         ],
         false_positives: &[
             "A workload that is meant to have two ways out: name both under the contract's `networks`.",
-            "A network that was renamed or recreated: mend the contract.",
+            "A network that was renamed or recreated: fix the contract.",
         ],
-        true_positives: &[
-            "second-network",
-        ],
-        benign_twins: &[
-            "second-network-allowed",
-        ],
+        true_positives: &["second-network"],
+        benign_twins: &["second-network-allowed"],
         priority: "High when the destination answered or UDP payload was sent: the traffic left beside everything that \
              stands around the first network. Medium for an attempt.",
         response: &[

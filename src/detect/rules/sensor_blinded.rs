@@ -11,47 +11,30 @@ mod window;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use self::points::Points;
 pub use self::strategy::META;
 use self::window::Window;
-use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, HoldTime, Severity};
-use crate::input::{InventoryEvent, Loss, LossReason, MAX_RUNTIMES, NatFact, ObservationPoint, RecordedFact, RuntimeId};
+use crate::detect::params::rule_params;
+use crate::detect::{Context, Finding, Findings, HoldTime, Rule, Severity};
+use crate::input::{
+    InventoryEvent, Loss, LossReason, MAX_RUNTIMES, NatFact, ObservationPoint, RecordedFact, RuntimeId,
+};
 use crate::path::Evidence;
 use crate::time::Timestamp;
 
 /// As many as a host has interfaces worth watching, and those of a while ago.
 const MAX_POINTS: usize = 4096;
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// How long after its interface went away a network may be removed, or a workload stop.
-    pub settle: HoldTime,
+    settle: HoldTime = HoldTime::secs(2),
     /// How long a runtime may be silent after it was heard.
-    pub runtime_grace: HoldTime,
+    runtime_grace: HoldTime = HoldTime::secs(10),
     /// Packets, or flows, that may be lost at one observation point within `loss_window`. Events that found no room on the way to the
-    /// engine have no budget: each such loss is told.
-    pub loss_budget: u64,
+    /// engine have no budget: each such loss is reported.
+    loss_budget: u64 = 1000,
     /// See `loss_budget`.
-    pub loss_window: HoldTime,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            settle: HoldTime::secs(2),
-            runtime_grace: HoldTime::secs(10),
-            loss_budget: 1000,
-            loss_window: HoldTime::secs(10),
-        }
-    }
+    loss_window: HoldTime = HoldTime::secs(10),
 }
 
 /// The rule.
@@ -89,10 +72,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for SensorBlinded {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         match fact {
             RecordedFact::Link(link) => self.points.link(context, link, findings),
@@ -113,7 +92,7 @@ impl Rule for SensorBlinded {
                 let text = format!("{runtime} has not answered for {grace}, after it did: {error}");
                 // A user's own goes away when its user logs out.
                 let severity = if runtime.is_users() { Severity::Low } else { Severity::High };
-                findings.push(finding(*since, severity, "runtime", text, format!("runtime {runtime}")));
+                findings.push(finding(*since, severity, "runtime", text, &format!("runtime {runtime}")));
             }
         }
     }
@@ -146,10 +125,10 @@ impl SensorBlinded {
         };
         let text = format!("{total} {what} at {whose} within {}", in_words(self.loss_window));
         let cause = format!("loss {whose} {}", loss.reason.as_str());
-        findings.push(finding(loss.since, Severity::Medium, "loss", text, cause));
+        findings.push(finding(loss.since, Severity::Medium, "loss", text, &cause));
     }
 
-    /// Without connection tracking a redirected flow cannot be told from one that went around its hop.
+    /// Without connection tracking a redirected flow cannot be distinguished from one that went around its hop.
     fn translation(&mut self, now: Timestamp, fact: &NatFact, findings: &mut Findings) {
         let (since, text, cause) = match fact {
             NatFact::Watched { netns: None } => {
@@ -157,15 +136,16 @@ impl SensorBlinded {
                 return;
             }
             NatFact::Missed { since, .. } => {
-                let text = "events of connection tracking were lost; flows that nobody can judge meanwhile are nat_unknown";
+                let text =
+                    "events of connection tracking were lost; flows that cannot be judged meanwhile are nat_unknown";
                 (*since, text.to_owned(), "translation lost")
             }
             NatFact::Unwatched { netns: None, error } if std::mem::take(&mut self.translations) => {
-                (now, format!("connection tracking is not heard any more: {error}"), "translation unheard")
+                (now, format!("connection tracking no longer answers: {error}"), "translation unheard")
             }
             _ => return,
         };
-        findings.push(finding(since, Severity::Medium, "translation", text, cause.to_owned()));
+        findings.push(finding(since, Severity::Medium, "translation", text, cause));
     }
 
     fn runtime(&mut self, context: Context<'_>, event: &InventoryEvent, findings: &mut Findings) {
@@ -197,20 +177,6 @@ fn in_words(time: Duration) -> String {
     if millis.is_multiple_of(1000) { format!("{} s", millis / 1000) } else { format!("{millis} ms") }
 }
 
-fn finding(at: Timestamp, severity: Severity, kind: &str, text: String, cause: String) -> Finding {
-    Finding {
-        rule: &META,
-        at,
-        severity,
-        workload: None,
-        attribution: None,
-        flow: None,
-        destination: None,
-        contract: None,
-        verdict: None,
-        missing_hop: None,
-        evidence: vec![Evidence { kind: kind.to_owned(), text }],
-        is_revision: false,
-        cause,
-    }
+fn finding(at: Timestamp, severity: Severity, kind: &str, text: String, cause: &str) -> Finding {
+    Finding { severity, ..Finding::of_nobody(&META, at, cause, vec![Evidence::new(kind, text)]) }
 }

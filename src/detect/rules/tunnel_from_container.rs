@@ -11,40 +11,30 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, placement};
+use crate::detect::params::rule_params;
+use crate::detect::{Context, Finding, Findings, Rule};
 use crate::input::{Endpoint, FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Tunnel, Workload};
-use crate::path::{Contract, Hop, JudgedFlow, Selector, Service, owner_of, responder_of};
+use crate::path::{Contract, Evidence, Hop, JudgedFlow, Selector, Service, owner_of, responder_of};
 pub use kind::Kind;
-use names::Names;
 pub use names::DnsThresholds;
+use names::Names;
 use signs::Sign;
 pub use signs::Volumes;
 pub use strategy::META;
 
-/// Flows whose kinds were told, or whose questions were counted, at once; beyond, one is told again.
+/// Flows whose kinds were reported, or whose questions were counted, at once; beyond, one is reported again.
 const MAX_FLOWS: usize = 65_536;
 /// Questions among neighbours: `NetBIOS`, mDNS, LLMNR.
 const NEIGHBOURS: [u16; 3] = [137, 5353, 5355];
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads that may, and which kinds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Allowed>,
+    allowed: Vec<Allowed> = Vec::new(),
     /// From when on names carry data.
-    pub dns: DnsThresholds,
+    dns: DnsThresholds = DnsThresholds::default(),
     /// From when on counters are those of a tunnel.
-    pub volumes: Volumes,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), dns: DnsThresholds::default(), volumes: Volumes::default() }
-    }
+    volumes: Volumes = Volumes::default(),
 }
 
 /// Who may have tunnels.
@@ -59,7 +49,7 @@ pub struct Allowed {
     pub kinds: Vec<Kind>,
 }
 
-/// The rule; it remembers what it told of which flow, and the names that workloads ask for.
+/// The rule; it remembers what it reported of which flow, and the names that workloads ask for.
 #[derive(Debug)]
 pub struct TunnelFromContainer {
     params: Params,
@@ -83,10 +73,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for TunnelFromContainer {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn contracts(&mut self, contracts: &[Contract]) {
         let dns = contracts.iter().filter(|contract| contract.service == Service::Dns);
         self.resolvers = dns.flat_map(Contract::hops).cloned().collect();
@@ -95,7 +81,7 @@ impl Rule for TunnelFromContainer {
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let record = &flow.view.record;
         if flow.again {
-            // Progress tells what is new.
+            // Progress reports what is new.
             return;
         }
         self.headers(context, flow, record, findings);
@@ -106,14 +92,8 @@ impl Rule for TunnelFromContainer {
     }
 
     fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
-        let (id, record) = (flow.view.record.id, &event.record);
-        let reversed;
-        let record = if flow.oriented.forward {
-            record
-        } else {
-            reversed = record.clone().reversed();
-            &reversed
-        };
+        let read = flow.oriented.read(&event.record);
+        let (id, record) = (flow.view.record.id, &*read);
         if !record.tunnels.is_empty() {
             self.headers(context, flow, record, findings);
         }
@@ -134,7 +114,7 @@ fn questions(record: &FlowRecord) -> usize {
 }
 
 impl TunnelFromContainer {
-    /// Tunnels by their headers: whoever sent the carrying packet.
+    /// Tunnels by their headers, no matter who sent the carrying packet.
     fn headers(&mut self, context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, findings: &mut Findings) {
         for tunnel in &record.tunnels {
             if let Some((workload, far)) = sender(context, flow, record, tunnel) {
@@ -178,11 +158,12 @@ impl TunnelFromContainer {
     }
 
     fn is_allowed(&self, workload: &Workload, kind: Kind) -> bool {
-        let allows = |one: &Allowed| (one.kinds.is_empty() || one.kinds.contains(&kind)) && one.workload.matches(workload);
+        let allows =
+            |one: &Allowed| (one.kinds.is_empty() || one.kinds.contains(&kind)) && one.workload.matches(workload);
         self.params.allowed.iter().any(allows)
     }
 
-    /// Tells of a sign, once a flow and kind.
+    /// Reports a sign, once a flow and kind.
     fn report(
         &mut self,
         flow: &JudgedFlow,
@@ -205,7 +186,12 @@ impl TunnelFromContainer {
 }
 
 /// The workload that sends the carrying packets of a tunnel, and where to.
-fn sender(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, tunnel: &Tunnel) -> Option<(Arc<Workload>, Endpoint)> {
+fn sender(
+    context: Context<'_>,
+    flow: &JudgedFlow,
+    record: &FlowRecord,
+    tunnel: &Tunnel,
+) -> Option<(Arc<Workload>, Endpoint)> {
     let (orig, resp) = (record.tuple.orig, record.tuple.resp);
     let ends = [tunnel.src, tunnel.dst];
     if ends.contains(&orig.ip) && ends.contains(&resp.ip) {
@@ -226,7 +212,7 @@ fn sender(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, tunnel: 
 fn finding(flow: &JudgedFlow, record: &FlowRecord, workload: &Arc<Workload>, sign: Sign, far: Endpoint) -> Finding {
     let (sent, received) = (record.orig.counters, record.resp.counters);
     let seen = format!("{} packets sent and {} received so far in this flow", sent.packets, received.packets);
-    let evidence = vec![placement::evidence("tunnel", sign.text), placement::evidence("flow", seen)];
+    let evidence = vec![Evidence::new("tunnel", sign.text), Evidence::new("flow", seen)];
     Finding {
         attribution: Some(flow.source.clone()),
         flow: Some(flow.view.clone()),

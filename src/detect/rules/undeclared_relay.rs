@@ -4,34 +4,21 @@ mod legs;
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
+use crate::detect::params::rule_params;
+use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::input::{FlowEvent, FlowRecord, Protocol, Workload};
 use crate::inventory::Owner;
 use crate::path::relay::{RelayMatch, RelayProof, matched};
-use crate::path::{Contract, ObservedFlow, Hop, JudgedFlow, Selector, responder_of};
+use crate::path::{Contract, Evidence, Hop, JudgedFlow, ObservedFlow, Selector, responder_of};
 use legs::{Direction, Leg, Legs};
 
 /// Name resolution: a forwarder of questions is a resolver, and dns-skips-resolver's matter.
 const RESOLUTION: [u16; 3] = [53, 853, 5353];
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads that may relay: reverse proxies, load balancers, jump hosts that no contract names as a hop.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub relays: Vec<Selector>,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, relays: Vec::new() }
-    }
+    relays: Vec<Selector> = Vec::new(),
 }
 
 /// The rule; it remembers the last legs of each workload.
@@ -49,10 +36,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for UndeclaredRelay {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn contracts(&mut self, contracts: &[Contract]) {
         self.hops = contracts.iter().flat_map(Contract::hops).cloned().collect();
     }
@@ -81,7 +64,7 @@ impl Rule for UndeclaredRelay {
         if places.is_empty() {
             return;
         }
-        let record = if flow.oriented.forward { event.record.clone() } else { event.record.clone().reversed() };
+        let record = flow.oriented.read(&event.record);
         for place in places {
             self.legs.go_on(place, &record);
             self.check(place, findings);
@@ -91,7 +74,8 @@ impl Rule for UndeclaredRelay {
 
 /// Whether a flow can be a leg: a conversation that is no name resolution.
 fn may_be_leg(record: &FlowRecord) -> bool {
-    let is_resolution = RESOLUTION.contains(&record.tuple.resp.port) || record.app.as_ref().is_some_and(|app| !app.dns.is_empty());
+    let is_resolution =
+        RESOLUTION.contains(&record.tuple.resp.port) || record.app.as_ref().is_some_and(|app| !app.dns.is_empty());
     matches!(record.tuple.protocol, Protocol::TCP | Protocol::UDP) && !is_resolution
 }
 
@@ -99,10 +83,10 @@ impl UndeclaredRelay {
     /// Whether a workload is a declared hop, or allowed.
     fn may_relay(&self, workload: &Workload) -> bool {
         let is_hop = |hop: &Arc<Hop>| hop.is_workload(workload) || workload.addresses().any(|ip| hop.is_address(ip));
-        placement::matches(&self.relays, workload) || self.hops.iter().any(is_hop)
+        Selector::any(&self.relays, workload) || self.hops.iter().any(is_hop)
     }
 
-    /// Looks for the other leg of this one, and tells of it once.
+    /// Looks for the other leg of this one, and reports it once.
     fn check(&mut self, place: usize, findings: &mut Findings) {
         let Some(leg) = self.legs.get(place).filter(|leg| !leg.reported) else { return };
         let pair = self.legs.opposite(leg).filter(|(_, other)| !other.reported).find_map(|(at, other)| {
@@ -126,12 +110,9 @@ fn finding(inbound: &Leg, outbound: &Leg, found: RelayMatch) -> Finding {
         owner => format!("{} ({})", came.orig, owner.as_str()),
     };
     let legs = format!("{client} talks to {}, and {} to {} ({})", came.resp, went.orig, went.resp, went.protocol);
-    let evidence = vec![placement::evidence("relay", found.text), placement::evidence("legs", legs)];
-    let view = ObservedFlow {
-        points: vec![outbound.record.point.clone()],
-        record: outbound.record.clone(),
-        translated: None,
-    };
+    let evidence = vec![Evidence::new("relay", found.text), Evidence::new("legs", legs)];
+    let view =
+        ObservedFlow { points: vec![outbound.record.point.clone()], record: outbound.record.clone(), translated: None };
     Finding {
         severity: if found.proof == RelayProof::Bytes { META.severity.lower() } else { META.severity },
         attribution: Some(outbound.source.clone()),
@@ -148,27 +129,29 @@ pub static META: RuleMeta = RuleMeta {
     severity: Severity::High,
     techniques: &[Technique { name: "Proxy: Internal Proxy", v19: "T1090.001", v18: "T1090.001" }],
     ads: Ads {
-        goal: "Tell when a container carries other people's conversations: what comes in on one connection goes out on another, \
-             although no contract names it as a hop. Whoever may reach it reaches what it may reach.",
+        goal: "Detects a container that relays the connections of others: what comes in on one connection goes out \
+             on another, although no contract names the container as a hop. Every client of the relay reaches what \
+             the container may reach.",
         categorization: "Command and Control: an internal proxy turns one container's rights into everybody's, hides where a connection \
              really comes from, and leads around the proxies, gateways and monitors that contracts name.",
-        strategy: "For each workload the last connections that came in and went out are kept. They are compared when they are judged, \
-             when their first bytes are read, and when their counters grow or they end. Two belong together when the target asked \
-             for on the way in (CONNECT, SOCKS) is the other end of the way out; when the same TLS hello (name and JA4) or the \
-             same forwarded request passes both; or else when both directions carry as many bytes, the way out begins within two \
-             seconds of the way in and while it lasts, and both end within two seconds. The last is told one severity lower. Hops \
-             of any contract and workloads under `relays` may relay.",
+        strategy: "For each workload the last connections that came in and went out are kept. They are compared when \
+             they are judged, when their first bytes are read, and when their counters grow or they end. Two belong \
+             together when the target asked for on the way in (CONNECT, SOCKS) is the other end of the way out; when \
+             the same TLS hello (name and JA4) or the same forwarded request passes both; or else when both \
+             directions carry as many bytes, the way out begins within two seconds of the way in and while it lasts, \
+             and both end within two seconds. The last is reported one severity lower. Hops of any contract and \
+             workloads under `relays` may relay.",
         technical_context: "socat, ssh -L/-D/-R, chisel, gost, microsocks or a few lines of Python make a relay in any container. Its two \
              legs are two flows with different addresses and ports, often on different networks: nothing in the packets joins them \
              but what they carry and when. A raw relay passes bytes as they are; SOCKS and CONNECT add a preamble on the way in; \
              the PROXY protocol adds a header on the way out.",
         blind_spots: &[
-            "A relay that encrypts one leg (ssh -D, a VPN, a TLS-terminating proxy) changes the bytes: matched only where the \
-             target is named. tunnel-from-container tells of some of these.",
+            "A relay that encrypts one leg (ssh -D, a VPN, a TLS-terminating proxy) changes the bytes: matched only \
+             where the target is named. tunnel-from-container detects some of these.",
             "One that keeps connections ready, multiplexes, delays for more than two seconds or pads.",
             "Conversations with equal bytes in both directions, with less than 200 bytes, or without an answer say nothing.",
             "Name resolution is left out: a forwarder is a resolver.",
-            "Connections whose start was not seen and whose ports do not tell who asked; legs that lead back to the client.",
+            "Connections whose start was not seen and whose ports do not show who asked; legs that lead back to the client.",
             "Of a busy workload only the last 64 connections each way are compared, and 32768 of all workloads.",
             "Legs on the loopback or in a shared namespace are seen only where these are captured.",
         ],
@@ -182,19 +165,15 @@ pub static META: RuleMeta = RuleMeta {
             "Jump hosts and port forwards that a person set up to debug.",
             "A service that asks another one with as many bytes in both directions at the same time, by chance.",
         ],
-        true_positives: &[
-            "relay-undeclared",
-            "relay-by-bytes",
-        ],
-        benign_twins: &[
-            "relay-declared",
-        ],
+        true_positives: &["relay-undeclared", "relay-by-bytes"],
+        benign_twins: &["relay-declared"],
         priority: "High: a relay gives away whatever the container may reach, and hides who uses it; by bytes and time alone, medium.",
         response: &[
             "The evidence names both legs: who came in, and where it went.",
             "Find the process: `docker top NAME`, `nsenter -t PID -n ss -tnp` shows both sockets with one pid.",
             "Was it started with the container, or by an exec? Look into the runtime's history.",
-            "If nobody can explain it, `docker pause NAME`, keep it as evidence, and look at what the client did through it.",
+            "If there is no explanation, `docker pause NAME`, keep it as evidence, and look at what the client did \
+             through it.",
             "If it is meant, declare it as a hop, or add it to rules.undeclared-relay.relays, by digest.",
         ],
         resources: &[

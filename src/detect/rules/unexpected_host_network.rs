@@ -2,35 +2,22 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::placement::ByRuntime;
 use crate::detect::debounce::{Next, PendingFindings};
+use crate::detect::params::rule_params;
+use crate::detect::placement::ByRuntime;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{InventoryEvent, NetworkMode, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
 use crate::path::{Evidence, Selector};
 use crate::time::Timestamp;
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads that may use the host's network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Selector>,
+    allowed: Vec<Selector> = Vec::new(),
 }
 
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new() }
-    }
-}
-
-/// The rule; it remembers which runs of workloads it told.
+/// The rule; it remembers which runs of workloads it reported.
 #[derive(Debug)]
 pub struct UnexpectedHostNetwork {
     allowed: Vec<Selector>,
@@ -46,10 +33,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for UnexpectedHostNetwork {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, _findings: &mut Findings) {
         self.begun.get_or_insert(context.now);
         match fact {
@@ -64,7 +47,7 @@ impl Rule for UnexpectedHostNetwork {
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         self.check(context, workload, findings);
         if workload.network_mode == NetworkMode::Host {
-            // Who joined it before it was known can be told only now.
+            // Who joined it before it was known can be reported only now.
             let joined = |other: &&Arc<Workload>| {
                 placement::joined(context.timeline, other).is_some_and(|owner| owner.id == workload.id)
             };
@@ -76,7 +59,7 @@ impl Rule for UnexpectedHostNetwork {
 impl UnexpectedHostNetwork {
     fn check(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let is_meant = placement::runs(timeline, workload) && !placement::matches(&self.allowed, workload);
+        let is_meant = placement::runs(timeline, workload) && !Selector::any(&self.allowed, workload);
         let Some(how) = placement::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
             self.reported.keep(&workload.id, |_| false);
             return;
@@ -97,7 +80,7 @@ impl UnexpectedHostNetwork {
             Some(since) => format!("it was already running when observation began; started at {since}"),
             None => "it was already running when observation began".to_owned(),
         };
-        placement::evidence("start", text)
+        Evidence::new("start", text)
     }
 
     /// What policy says, and how to name it there.
@@ -111,7 +94,7 @@ impl UnexpectedHostNetwork {
             1 => "the one selector that allows it does not match".to_owned(),
             many => format!("none of the {many} selectors that allow it matches"),
         };
-        placement::evidence("policy", format!("{selectors}; {digest}"))
+        Evidence::new("policy", format!("{selectors}; {digest}"))
     }
 }
 
@@ -119,12 +102,14 @@ fn runtime_word(workload: &Workload, how: ByRuntime<'_>) -> Evidence {
     let runtime = &workload.runtime;
     let text = match how {
         ByRuntime::Itself => format!("{runtime} says network mode host"),
-        ByRuntime::Joined(owner) => format!("{runtime} says it joined the network of {}, which is the host's", owner.name),
+        ByRuntime::Joined(owner) => {
+            format!("{runtime} says it joined the network of {}, which is the host's", owner.name)
+        }
     };
-    placement::evidence("runtime", text)
+    Evidence::new("runtime", text)
 }
 
-/// What the kernel shows, where it was told already.
+/// What the kernel shows, where it was reported already.
 fn kernel_word(timeline: &Timeline, workload: &Workload) -> Option<Evidence> {
     let kernel = timeline.kernel();
     let (host, own) = kernel.host().zip(kernel.netns_of(&workload.id))?;
@@ -133,7 +118,7 @@ fn kernel_word(timeline: &Timeline, workload: &Workload) -> Option<Evidence> {
     } else {
         format!("the kernel shows its first process in {own}; the host's is {host}: the runtime's own host is another")
     };
-    Some(placement::evidence("kernel", text))
+    Some(Evidence::new("kernel", text))
 }
 
 /// What the rule is.
@@ -141,9 +126,12 @@ pub static META: RuleMeta = RuleMeta {
     name: "unexpected-host-network",
     title: "Container runs in the host network namespace",
     severity: Severity::High,
-    techniques: &[Technique { name: "Deploy Container", v19: "T1610", v18: "T1610" }, Technique { name: "Escape to Host", v19: "T1611", v18: "T1611" }],
+    techniques: &[
+        Technique { name: "Deploy Container", v19: "T1610", v18: "T1610" },
+        Technique { name: "Escape to Host", v19: "T1611", v18: "T1611" },
+    ],
     ads: Ads {
-        goal: "Tell when a container shares the host's network namespace although nobody allowed it: it sees the host's \
+        goal: "Detects a container that shares the host's network namespace without permission: it sees the host's \
              traffic and loopback services, and its own traffic passes no bridge, proxy or per-container monitoring.",
         categorization: "Execution and Privilege Escalation: deploying a container with host networking is a short way around \
              network isolation.",
@@ -156,32 +144,25 @@ pub static META: RuleMeta = RuleMeta {
              any port, reach services on 127.0.0.1 and, with NET_RAW, capture. Node exporters, network plugins and \
              some proxies need it legitimately.",
         blind_spots: &[
-            "A container that enters the host's namespace later (nsenter, setns), or is there against its runtime's \
-             word, is told by namespace-mismatch; what one does there, by host-network-flow.",
+            "A container that enters the host's namespace later (nsenter, setns), or is there although its runtime \
+             says otherwise, is reported by namespace-mismatch; what one does there, by host-network-flow.",
             "The kernel's word is added only where it came before the runtime's; the alert does not wait for it.",
             "A container that lives shorter than one inspect call may be known only by its create event.",
             "While the runtime does not answer, nothing is known; /readyz and hopwatch_runtime_connected say so.",
         ],
-        assumptions: &[
-            "The runtime's socket can be read.",
-            "The list of allowed workloads is kept up to date.",
-        ],
+        assumptions: &["The runtime's socket can be read.", "The list of allowed workloads is kept up to date."],
         false_positives: &[
             "Monitoring and network agents that are not on the list yet.",
             "Builds that use the host's network for speed.",
         ],
-        true_positives: &[
-            "host-network-unexpected",
-        ],
-        benign_twins: &[
-            "host-network-allowed",
-        ],
+        true_positives: &["host-network-unexpected"],
+        benign_twins: &["host-network-allowed"],
         priority: "High: from the moment it runs, isolation and per-container observation are gone.",
         response: &[
             "Who started it? `docker inspect NAME`, the orchestrator's history, the shell history of the host.",
             "Look at its capabilities and mounts: privileged or with the runtime socket it owns the host.",
             "List its sockets: `ss -tanp` on the host shows the container's processes.",
-            "If nobody can explain it, `docker pause NAME`, keep it as evidence, and look at what it reached on \
+            "If there is no explanation, `docker pause NAME`, keep it as evidence, and look at what it reached on \
              127.0.0.1.",
             "If it is allowed, add it to rules.unexpected-host-network.allowed, by digest.",
         ],

@@ -1,6 +1,6 @@
 //! `unknown-source`.
 //!
-//! Contract: frames (as flows) and claims of ARP and neighbour discovery ([`claims`]) are compared with what the runtime gave out.
+//! Contract: frames (as flows) and claims of ARP and neighbour discovery ([`neighbour_checks`]) are compared with what the runtime gave out.
 //! Design: flows come judged, so they have waited already; claims wait here.
 
 mod neighbour_checks;
@@ -8,28 +8,14 @@ mod neighbour_checks;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Attachment, Mac, NeighbourClaim, RuntimeNetwork, Workload};
-use crate::inventory::{AttributionMethod, Doubt, Owner, AttributionQuery};
+use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner};
 use crate::path::{Evidence, JudgedFlow};
 use crate::time::Timestamp;
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
-}
+rule_params! {}
 
 /// The rule; of its own it keeps only the claims that wait.
 #[derive(Debug, Default)]
@@ -54,21 +40,9 @@ struct Anomaly {
 
 impl Anomaly {
     fn into_finding(self, at: Timestamp) -> Finding {
-        Finding {
-            rule: &META,
-            at,
-            severity: META.severity,
-            workload: self.sender,
-            attribution: self.attribution,
-            flow: None,
-            destination: None,
-            contract: None,
-            verdict: None,
-            missing_hop: None,
-            evidence: vec![Evidence { kind: self.kind.to_owned(), text: self.text }],
-            is_revision: false,
-            cause: self.cause,
-        }
+        let evidence = vec![Evidence::new(self.kind, self.text)];
+        let (workload, attribution) = (self.sender, self.attribution);
+        Finding { workload, attribution, ..Finding::of_nobody(&META, at, &self.cause, evidence) }
     }
 }
 
@@ -81,10 +55,6 @@ impl UnknownSource {
 }
 
 impl Rule for UnknownSource {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let Some(anomaly) = over_anothers_veth(context, flow).or_else(|| anomaly(context, flow)) else { return };
         findings.push(Finding {
@@ -184,7 +154,9 @@ fn unknown(ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>, network: &str) -
         attribution: None,
         kind: "mac",
         cause: format!("unknown {ip} {mac}"),
-        text: format!("{ip} lies in network {network}, no runtime gave it to anybody; the frames came from {mac}, {whose}"),
+        text: format!(
+            "{ip} lies in network {network}, no runtime gave it to anybody; the frames came from {mac}, {whose}"
+        ),
     }
 }
 
@@ -208,19 +180,22 @@ pub static META: RuleMeta = RuleMeta {
     name: "unknown-source",
     title: "Frames from a source address that is not the sender's",
     severity: Severity::High,
-    techniques: &[Technique { name: "Masquerading", v19: "T1036", v18: "T1036" }, Technique { name: "Adversary-in-the-Middle: ARP Cache Poisoning", v19: "T1557.002", v18: "T1557.002" }],
+    techniques: &[
+        Technique { name: "Masquerading", v19: "T1036", v18: "T1036" },
+        Technique { name: "Adversary-in-the-Middle: ARP Cache Poisoning", v19: "T1557.002", v18: "T1557.002" },
+    ],
     ads: Ads {
-        goal: "Tell when frames on a container network come from an address that the runtime gave to nobody, or to \
-             another container than the one whose MAC or veth they carry, and when ARP or neighbour discovery \
-             claims an address for somebody else's MAC.",
+        goal: "Detects frames on a container network from an address that the runtime assigned to no container, or \
+             to another container than the one whose MAC or veth they carry, and ARP or neighbour discovery claims \
+             of an address for another owner's MAC.",
         categorization: "Defense Evasion and Credential Access: a borrowed or invented address hides the sender from every tool \
              that attributes by address; a claim for the gateway's or a neighbour's address puts the sender in the \
              middle of their traffic.",
-        strategy: "For each new flow whose source lies in the observed network's own range, the owner of the address and \
-             the owner of the frame's source MAC at that time are compared. Nobody owns the address after the \
+        strategy: "For each new flow whose source lies in the observed network's own range, the owner of the address \
+             and the owner of the frame's source MAC at that time are compared. Nobody owns the address after the \
              attribution grace: unknown. They differ: spoofed. Seen on a workload's own veth, address and MAC may \
              both be another's: the veth names the sender. Each new claim of ARP or neighbour discovery (this \
-             address is at this MAC) is compared in the same way, after 600 ms in which the runtime may tell of a \
+             address is at this MAC) is compared in the same way, after 600 ms in which the runtime may report a \
              container that is being started: it is wrong where the address is the host's and the MAC is not, where \
              the address is a workload's and the MAC is not, and where nobody has the address. The alert names the \
              owner of the frame's MAC, or else of the MAC claimed, or else of the veth.",
@@ -230,8 +205,9 @@ pub static META: RuleMeta = RuleMeta {
              duplicate address detection, multicast, link-local addresses, DHCP, and a container that comes back \
              with its address and another MAC.",
         blind_spots: &[
-            "A container that forges address and MAC together looks like the other container on a bridge; it is told \
-             only where its own veth is an observation point too, and of claims only those sent to the host.",
+            "A container that forges address and MAC together looks like the other container on a bridge; it is \
+             reported only where its own veth is an observation point too, and of claims only those sent to the \
+             host.",
             "A forged frame that carries a third container's MAC is blamed on that one, unless the veth is observed.",
             "Router advertisements, redirects, DHCP answers and claims inside of tunnels are not compared; of \
              link-local addresses only the host's own.",
@@ -245,30 +221,23 @@ pub static META: RuleMeta = RuleMeta {
         ],
         assumptions: &[
             "An Ethernet observation point: a bridge or veth.",
-            "The runtime tells addresses and MACs of its containers.",
-            "Of a network's gateway, the host tells the bridge's MAC.",
+            "The runtime reports addresses and MACs of its containers.",
+            "Of a network's gateway, the host reports the bridge's MAC.",
         ],
         false_positives: &[
             "Addresses that a container manages itself (keepalived, a VPN server): write an exception.",
             "A second runtime on the same bridge that hopwatch does not read.",
             "A container that answers ARP for others on purpose (a proxy or a load balancer in layer 2).",
         ],
-        true_positives: &[
-            "unknown-source",
-            "spoofed-source",
-            "arp-spoof",
-        ],
-        benign_twins: &[
-            "source-normal",
-            "arp-normal",
-        ],
+        true_positives: &["unknown-source", "spoofed-source", "arp-spoof"],
+        benign_twins: &["source-normal", "arp-normal"],
         priority: "High: no ordinary container sends from an address that is not its own.",
         response: &[
             "The evidence gives the MAC: whose is it? The alert names the workload where one is known.",
             "Look at that container's interfaces: `nsenter -t PID -n ip addr`, and at its capabilities (NET_ADMIN, \
              NET_RAW).",
             "Look at the neighbours' ARP caches for the address in question.",
-            "If nobody can explain it, disconnect the sender from the network and keep it as evidence.",
+            "If there is no explanation, disconnect the sender from the network and keep it as evidence.",
             "If it is allowed (a virtual address), write an exception with owner, reason and expiry.",
         ],
         resources: &[

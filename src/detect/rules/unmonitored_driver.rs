@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::detect::debounce::{Next, HoldTime, PendingFindings};
+use crate::detect::debounce::{HoldTime, Next, PendingFindings};
+use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, placement};
 use crate::input::{InventoryEvent, NetworkMode, ObservationPoint, RecordedFact, Workload, WorkloadId};
 use crate::inventory::{Unseen, Watched};
@@ -16,26 +14,15 @@ use crate::time::Timestamp;
 /// Workloads that are looked at again when more is known.
 const MAX_UNKNOWN: usize = 32_768;
 
-/// Parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// Whether the rule speaks.
-    pub enabled: bool,
+rule_params! {
     /// Workloads whose traffic need not be seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<Selector>,
+    allowed: Vec<Selector> = Vec::new(),
     /// How long a container may take until its interface is found and watched.
-    pub settle: HoldTime,
+    settle: HoldTime = HoldTime::secs(2),
 }
 
-impl Default for Params {
-    fn default() -> Self {
-        Self { enabled: true, allowed: Vec::new(), settle: HoldTime::secs(2) }
-    }
-}
-
-/// The rule; it remembers what it told, and of whom too little is known yet.
+/// The rule; it remembers what it reported, and of whom too little is known yet.
 #[derive(Debug)]
 pub struct UnmonitoredDriver {
     params: Params,
@@ -55,10 +42,6 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 impl Rule for UnmonitoredDriver {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         self.check(context, &workload.id, findings);
     }
@@ -121,10 +104,10 @@ impl UnmonitoredDriver {
         }
     }
 
-    /// Networks of its own, or a rootless stack; what it joined or shares is told elsewhere.
+    /// Networks of its own, or a rootless stack; what it joined or shares is reported elsewhere.
     fn is_meant(&self, workload: &Workload) -> bool {
         matches!(workload.network_mode, NetworkMode::Own | NetworkMode::Rootless(_))
-            && !placement::matches(&self.params.allowed, workload)
+            && !Selector::any(&self.params.allowed, workload)
     }
 
     fn forget(&mut self, id: &WorkloadId) {
@@ -138,7 +121,7 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unse
     let reason = if rootless { Unobservable::RootlessStack } else { Unobservable::NoObservationPoint };
     let mut evidence: Vec<_> = unseen.iter().flat_map(|(network, why)| about(network, why)).collect();
     if !points.is_empty() {
-        evidence.push(placement::evidence("observation", format!("its other networks are seen at {}", points.join(", "))));
+        evidence.push(Evidence::new("observation", format!("its other networks are seen at {}", points.join(", "))));
     }
     Finding {
         verdict: Some(Verdict::Unobservable(reason)),
@@ -146,9 +129,9 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unse
     }
 }
 
-/// Why a network is not seen, and how to mend it.
+/// Why a network is not seen, and how to fix it.
 fn about(network: &str, why: &Unseen) -> [Evidence; 2] {
-    [placement::evidence("observation", why.why(network)), placement::evidence("mend", why.fix().to_owned())]
+    [Evidence::new("observation", why.why(network)), Evidence::new("mend", why.fix().to_owned())]
 }
 
 /// What the rule is.
@@ -159,10 +142,10 @@ pub static META: RuleMeta = RuleMeta {
     // A blind spot of ours is nobody's technique.
     techniques: &[],
     ads: Ads {
-        goal: "Say once for each container that its traffic, or that of one of its networks, passes no point at which \
-             hopwatch looks, so that silence is not taken for good behaviour.",
-        categorization: "No technique: the finding is about the observation, not about an act. Whoever wants to be unseen may \
-             choose such a network, which is why it is told at once and not only counted.",
+        goal: "Reports once for each container that its traffic, or that of one of its networks, passes no point \
+             that hopwatch captures, so that silence is not mistaken for good behaviour.",
+        categorization: "No technique: the finding is about the observation, not about an act. An attacker who wants \
+             to stay unseen may choose such a network, which is why it is reported at once and not only counted.",
         strategy: "For every running workload with networks of its own, the links that are watched are compared with its \
              host-side interfaces, the bridges of its networks and captures inside its namespace. A network with none \
              of these fires once `settle` is over, with the verdict unobservable: `no_observation_point` for macvlan, \
@@ -172,32 +155,28 @@ pub static META: RuleMeta = RuleMeta {
              connection of the container; on the host nothing carries the container's address. Flows of such workloads \
              are never `verified` nor `bypassed`.",
         blind_spots: &[
-            "Workloads of runtimes that tell no networks (containerd, CRI) are said to be unknown, not unmonitored.",
-            "A point that was watched and vanished later is told by sensor-blinded.",
+            "Workloads of runtimes that report no networks (containerd, CRI) count as unknown, not unmonitored.",
+            "sensor-blinded reports a point that was watched and vanished later.",
             "A macvlan parent that is captured is not recognised as covering its children; allow such workloads.",
             "Containers in the host's namespace (host-network-flow), without a network, or joined to another \
-             (joined-namespace) are not meant.",
+             (joined-namespace) are left out.",
         ],
         assumptions: &[
-            "The runtime tells the driver of each network.",
-            "The links that are captured were told as facts; before the first one nothing is said.",
+            "The runtime reports the driver of each network.",
+            "The captured links were reported as facts; before the first one the rule reports nothing.",
         ],
         false_positives: &[
             "Networks that are left out of the capture on purpose: name their workloads under \
              rules.unmonitored-driver.allowed, for instance by `network`.",
             "A host so slow that a container's interface is captured later than `settle`.",
         ],
-        true_positives: &[
-            "unmonitored-macvlan",
-        ],
-        benign_twins: &[
-            "monitored-inside",
-        ],
+        true_positives: &["unmonitored-macvlan"],
+        benign_twins: &["monitored-inside"],
         priority: "Medium: no attack is seen, but none would be.",
         response: &[
             "The evidence says which network it is, and how to make it visible.",
             "Was the driver chosen on purpose? `docker network inspect NET` shows who made it with which parent.",
-            "If contracts cover this workload, mend it now: they cannot be checked.",
+            "If contracts cover this workload, fix it now: hopwatch cannot check them.",
             "If it need not be seen, add it to rules.unmonitored-driver.allowed with the network's name.",
         ],
         resources: &[

@@ -1,4 +1,4 @@
-//! What a ledger shows.
+//! What a verdict log holds.
 //!
 //! Contract: `verified + bypassed + partial + unobservable` is every flow that a contract covers; the reasons add up to `unobservable`, the groups
 //! and `exceptions_omitted` to the exceptions. Limits: [`VerdictLogLimits`]; what did not fit is counted.

@@ -1,7 +1,7 @@
 //! The windows in which something was not seen.
 //!
-//! Contract: a window is told when it has begun; one that goes on has no end. Losses of one kind at one point that follow each other within
-//! [`GATHER`] are one window. Limits: as many as the ledger allows; further ones are counted.
+//! Contract: a window is reported when it has begun; one that goes on has no end. Losses of one kind at one point that follow each other within
+//! [`GATHER`] are one window. Limits: as many as the log allows; further ones are counted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::input::{InventoryEvent, Loss, LossReason, NatFact, ObservationPoint, RecordedFact, RuntimeId};
 use crate::time::Timestamp;
 
-/// Losses are told about once a second while they go on.
+/// Losses are reported about once a second while they go on.
 const GATHER: Duration = Duration::from_secs(2);
 
 /// What was not seen.
@@ -19,7 +19,7 @@ pub enum WindowKind {
     Lost(LossReason),
     /// Anything at a point that was down or gone.
     Down,
-    /// What a runtime would have told.
+    /// What a runtime would have reported.
     Silent(RuntimeId),
     /// Address translations.
     Translations,

@@ -1,4 +1,4 @@
-//! One row of the board: what was counted of one owner, and how it is shown.
+//! One row of the statistics: what was counted of one owner, and how it is shown.
 //!
 //! Contract: counters only grow, `flows_now` excepted. Limits: the latest flows are as many as [`super::WorkloadStatsLimits`] says.
 

@@ -1,4 +1,4 @@
-//! The board of an engine: what flows of two workloads leave on it.
+//! The statistics of an engine: what flows of two workloads leave there.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,8 @@ use super::*;
 use crate::detect::rules::RuleParams;
 use crate::engine::{Engine, EngineConfig, Timings};
 use crate::input::{
-    Attachment, Counters, Endpoint, Fact, Input, InventoryEvent, NetworkMode, Protocol, RecordedFact, RuntimeNetwork,
-    Side, TcpFacts, WorkloadState, tcp_flags,
+    Attachment, Counters, Endpoint, Fact, Input, InventoryEvent, NetworkMode, Protocol, RuntimeNetwork, Side, TcpFacts,
+    WorkloadState, tcp_flags,
 };
 use crate::inventory::TimelineLimits;
 use crate::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, Service, Stage};
@@ -61,7 +61,7 @@ fn engine(limits: WorkloadStatsLimits) -> Engine {
         max_alerts: 100,
         max_destinations: 20,
     });
-    engine.keep_workload_stats(limits);
+    engine.observe(Box::new(WorkloadStats::new(limits)));
     let network = RuntimeNetwork {
         id: "n".into(),
         name: "net".into(),
@@ -99,7 +99,7 @@ fn workload(host: u8, name: &str) -> InventoryEvent {
 }
 
 fn tell(engine: &mut Engine, millis: u64, event: InventoryEvent) {
-    engine.push(&Input::new(at(millis), Fact::Recorded(RecordedFact::Inventory(event))), &mut Vec::new());
+    engine.push(&Input::new(at(millis), event), &mut Vec::new());
 }
 
 struct Talk {
@@ -110,7 +110,7 @@ struct Talk {
 }
 
 impl Talk {
-    /// What the meter tells of the flow, with the bytes that were seen so far.
+    /// What the meter reports of the flow, with the bytes that were seen so far.
     fn event(&mut self, millis: u64, kind: FlowEventKind, out: u64, back: u64) {
         let side = |ip_bytes| Side {
             mac: None,

@@ -13,7 +13,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{UNDATED_AT, Wrong};
-use crate::input::{Fact, Input, InventoryEvent, NetworkMode, RecordedFact, RuntimeNetwork, Workload};
+use crate::input::{Input, InventoryEvent, NetworkMode, RuntimeNetwork, Workload};
 use crate::inventory::docker::{Container, Network, attach_by_network, from_inspect, from_network, referenced};
 
 const EXPECTED: &str = "the output of docker inspect";
@@ -224,7 +224,7 @@ impl Found {
         }
         let networks = networks.into_values().map(|network| InventoryEvent::Network(Arc::new(network)));
         let workloads = self.workloads.into_iter().map(|workload| InventoryEvent::Workload(Arc::new(workload)));
-        let input = |event| Input::new(UNDATED_AT, Fact::Recorded(RecordedFact::Inventory(event)));
+        let input = |event| Input::new(UNDATED_AT, event);
         networks.chain(workloads).map(input).collect()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Wrong;
-use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
+use crate::input::{Input, InventoryEvent, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
 use crate::time::Timestamp;
 
 /// The schema that the object names.
@@ -58,7 +58,7 @@ impl InventoryFile {
 
     /// As inputs for the engine.
     pub fn to_inputs(&self) -> Vec<Input> {
-        let input = |event| Input::new(self.at, Fact::Recorded(RecordedFact::Inventory(event)));
+        let input = |event| Input::new(self.at, event);
         self.to_events().into_iter().map(input).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Puts together what runtime and kernel told: who was behind one end of a flow.
+//! Puts together what runtime and kernel reported: who was behind one end of a flow.
 //!
 //! Contract: the owner is decided by the time of the packet; the runtime's dated word goes first, then what is the host's, then what the
 //! kernel shows inside namespaces, then what has just ended, then undated snapshots. Where several share a namespace, the socket names the one.
@@ -21,7 +21,7 @@ enum Holder<'a> {
     Nobody,
     /// A workload's; whether others hold it too.
     One(&'a Arc<Workload>, bool),
-    /// Several workloads', in order of id, and whether a process of none holds it too. None: the runtime has not told whose.
+    /// Several workloads', in order of id, and whether a process of none holds it too. None: the runtime has not reported whose.
     Several(Vec<Arc<Workload>>, bool),
 }
 
@@ -55,7 +55,7 @@ impl Timeline {
             return self.decide(&shown.then, query, AttributionMethod::Namespace, None);
         }
         match &by_runtime {
-            // Whoever had it last.
+            // The one that had it last.
             Owners::Late(spans) if shown.ended() <= spans.iter().filter_map(|span| span.until).max() => {
                 self.decide(&with_shown(spans, Vec::new()), query, AttributionMethod::Address, Some(Doubt::Late))
             }
@@ -170,7 +170,7 @@ impl Timeline {
         }
     }
 
-    /// Whether others were in its namespace then, told by the runtime or not yet.
+    /// Whether others were in its namespace then, reported by the runtime or not yet.
     fn shares(&self, workload: &Workload, home: Option<u64>, at: Timestamp) -> bool {
         let mut keys = vec![Key::Joined(workload.id.clone())];
         keys.extend(home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));

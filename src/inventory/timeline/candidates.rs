@@ -1,7 +1,7 @@
-//! Who claims an address, MAC or interface by the kernel's word, and who speaks for a namespace that several share.
+//! Who claims an address, MAC or interface according to the kernel, and who speaks for a namespace that several share.
 //!
-//! Contract: the kernel shows what is in a namespace, the lives of workloads say who was in it. What was there at the first look is taken to have
-//! been there since the workload's start, unless somebody else had it by the runtime's word. Limits: those of [`super::namespaces`].
+//! Contract: the kernel shows what is in a namespace, the lifecycles of workloads say who was in it. What was there at the first look is taken to have
+//! been there since the workload's start, unless somebody else had it according to the runtime. Limits: those of [`super::namespaces`].
 //! Design: of several in one namespace a pod's sandbox owns it, else the one whose networks are its own; the others share.
 
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Candidate<'a> {
     pub(super) workload: &'a Arc<Workload>,
-    /// The interface inside its namespace; absent when only the runtime told it.
+    /// The interface inside its namespace; absent when only the runtime reported it.
     pub(super) interface: Option<&'a InsideInterface>,
-    /// Whether the runtime told it.
+    /// Whether the runtime reported it.
     pub(super) by_runtime: bool,
     /// When that had ended, where it is late.
     ended: Option<Timestamp>,
@@ -65,7 +65,7 @@ fn has(addresses: &[std::net::IpAddr], ip: std::net::IpAddr) -> bool {
 }
 
 impl Timeline {
-    /// What the kernel shows of a key at a time, next to what the runtime told of it; one claim a workload, in order of id.
+    /// What the kernel shows of a key at a time, next to what the runtime reported; one claim a workload, in order of id.
     pub(super) fn shown(&self, key: &Key, at: Timestamp, by_runtime: &Owners<'_>) -> Shown<'_> {
         let mut shown = Shown::default();
         for inside in self.namespaces.at(key) {
@@ -93,7 +93,7 @@ impl Timeline {
         let Owners::Dated(residents) = self.lifecycles.index.owners(&Key::Home(inside.ns), at) else {
             return Vec::new();
         };
-        // Seen only later: whoever had it by the runtime's word until then is not driven out by a guess.
+        // Seen only later: the one that had it according to the runtime until then is not driven out by a guess.
         let last_end = match by_runtime {
             _ if inside.seen <= at => None,
             Owners::Dated(_) => return Vec::new(),
@@ -117,7 +117,7 @@ impl Timeline {
         }
     }
 
-    /// Everybody who had a MAC or interface at a time, by the runtime's word or else by the kernel's.
+    /// Everybody who had a MAC or interface at a time, according to the runtime or else to the kernel.
     pub(super) fn owners_of_key(&self, key: &Key, at: Timestamp) -> Vec<&Arc<Workload>> {
         match self.lifecycles.index.owners(key, at) {
             // These come back with their address: the runtime gives both to the next workload.

@@ -2,7 +2,7 @@
 //!
 //! Contract: one [`Span`] is "this workload owned this key from–until"; an open span has no end yet. Limits: the caller
 //! bounds the spans of a workload ([`super::lifecycles`]), so the index is bounded by workloads × spans each.
-//! Design: one map for all kinds of keys, spans in the order they were told; reads go from the newest to the oldest, and
+//! Design: one map for all kinds of keys, spans in the order they were reported; reads go from the newest to the oldest, and
 //! the oldest are removed at the front, which a deque does cheaply.
 
 use std::collections::{HashMap, VecDeque};
@@ -25,13 +25,13 @@ pub(super) enum Key {
     Mac(Mac),
     /// A host-side veth.
     Veth(ObservationPoint),
-    /// A place in the host's network namespace, by the runtime's word.
+    /// A place in the host's network namespace, according to the runtime.
     HostNetwork,
-    /// A place in the namespace of another workload, by the runtime's word.
+    /// A place in the namespace of another workload, according to the runtime.
     Joined(WorkloadId),
-    /// A place in the namespace with this number, by the kernel's word: its first process is there.
+    /// A place in the namespace with this number, according to the kernel: its first process is there.
     Home(u64),
-    /// Another of its processes is in the namespace with this number, by the kernel's word.
+    /// Another of its processes is in the namespace with this number, according to the kernel.
     Stray(u64),
 }
 
@@ -57,7 +57,7 @@ impl Key {
 /// A workload owned a key for a time.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
-    /// Which life in [`super::lifecycles`] it belongs to; cheaper to compare than an id.
+    /// Which lifecycle in [`super::lifecycles`] it belongs to; cheaper to compare than an id.
     pub(super) serial: u64,
     /// The workload as it was then.
     pub(super) workload: Arc<Workload>,
@@ -65,7 +65,7 @@ pub(super) struct Span {
     pub(super) from: Timestamp,
     /// First moment that no longer belongs to it; `None` while it lasts.
     pub(super) until: Option<Timestamp>,
-    /// Told by an undated snapshot: then `from` means nothing.
+    /// Reported by an undated snapshot: then `from` means nothing.
     pub(super) undated: bool,
 }
 
@@ -109,7 +109,7 @@ impl Index {
         self.spans.entry(key).or_default().push_back(span);
     }
 
-    /// Changes the spans of one life at a key; those for which `keep` answers false are removed. Returns how many are left.
+    /// Changes the spans of one lifecycle at a key; those for which `keep` answers false are removed. Returns how many are left.
     pub(super) fn retain(&mut self, key: &Key, serial: u64, mut keep: impl FnMut(&mut Span) -> bool) -> usize {
         let Some(spans) = self.spans.get_mut(key) else { return 0 };
         let mut left = 0;
@@ -145,13 +145,13 @@ impl Index {
         if undated.is_empty() { Owners::None } else { Owners::Undated(undated) }
     }
 
-    /// Whether a life owned a key at a time, or had until shortly before.
+    /// Whether a lifecycle owned a key at a time, or had until shortly before.
     pub(super) fn owned(&self, key: &Key, serial: u64, at: Timestamp) -> bool {
         let own = |span: &Span| span.serial == serial && (span.covers(at) || span.late_at(at).is_some());
         self.spans.get(key).is_some_and(|spans| spans.iter().rev().any(own))
     }
 
-    /// The span told last for a key, whatever its time.
+    /// The span reported last for a key, whatever its time.
     pub(super) fn newest(&self, key: &Key) -> Option<&Span> {
         self.spans.get(key)?.back()
     }
@@ -162,7 +162,7 @@ impl Index {
     }
 }
 
-/// The first span of each life, in order of workload id.
+/// The first span of each lifecycle, in order of workload id.
 fn one_each<'a>(spans: impl Iterator<Item = &'a Span>) -> Vec<&'a Span> {
     let mut picked: Vec<&Span> = Vec::new();
     for span in spans {

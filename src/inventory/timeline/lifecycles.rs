@@ -1,6 +1,6 @@
-//! The lives of workloads: when each ran, in what state it was last seen, and which of the dead are still remembered.
+//! The lifecycles of workloads: when each ran, in what state it was last seen, and which of the dead are still remembered.
 //!
-//! Contract: a life opens spans when its workload runs and closes them when it ends; an end told by the runtime is final,
+//! Contract: a lifecycle opens spans when its workload runs and closes them when it ends; an end reported by the runtime is final,
 //! an end inferred from a list can be taken back. Limits: [`TimelineLimits`] workloads, [`MAX_SPANS`] spans each; at the
 //! bound the oldest dead goes first, and with no dead left the newcomer is refused. Both are counted.
 //! Design: what does not run is kept in order of its end, so forgetting takes the first.
@@ -32,7 +32,7 @@ pub struct TimelineCounts {
     pub spans_dropped: u64,
     /// Networks and links refused, because there were too many.
     pub networks_refused: u64,
-    /// Words about a life that had already ended, and so were not believed.
+    /// Words about a lifecycle that had already ended, and so were not believed.
     pub stale: u64,
     /// Namespaces, and their workloads, interfaces and addresses, for which there was no room.
     pub namespaces_refused: u64,
@@ -61,7 +61,7 @@ struct Lifecycle {
     keys: BTreeSet<Key>,
 }
 
-/// All lives, and the index of what they own.
+/// All lifecycles, and the index of what they own.
 #[derive(Debug)]
 pub(super) struct Lifecycles {
     limits: TimelineLimits,
@@ -70,7 +70,7 @@ pub(super) struct Lifecycles {
     resting: BTreeSet<(Timestamp, WorkloadId)>,
     /// In which namespaces the kernel shows them.
     memberships: NamespaceMembership,
-    /// Whether anybody ever was in a namespace with others, as far as told; while not, nobody needs to be looked for.
+    /// Whether anybody ever was in a namespace with others, as far as reported; while not, nobody needs to be looked for.
     sharing: bool,
     pub(super) index: Index,
     pub(super) counts: TimelineCounts,
@@ -109,7 +109,7 @@ impl Lifecycles {
         self.by_id.values().filter(|lifecycle| lifecycle.runs()).map(|lifecycle| &lifecycle.workload)
     }
 
-    /// The state of every life.
+    /// The state of every lifecycle.
     pub(super) fn states(&self) -> impl Iterator<Item = WorkloadState> + '_ {
         self.by_id.values().map(|lifecycle| match (lifecycle.runs(), lifecycle.workload.state) {
             (false, WorkloadState::Running | WorkloadState::Paused) => WorkloadState::Exited,
@@ -129,7 +129,7 @@ impl Lifecycles {
         }
     }
 
-    /// A workload as it is told at a time.
+    /// A workload as it is reported at a time.
     pub(super) fn apply(&mut self, at: Timestamp, workload: &Arc<Workload>) {
         let runs = matches!(workload.state, WorkloadState::Running | WorkloadState::Paused);
         match self.by_id.get(&workload.id).map(|lifecycle| (lifecycle.state, lifecycle.since)) {
@@ -163,7 +163,7 @@ impl Lifecycles {
         }
     }
 
-    /// It runs, and is told to run: the same run, refined or changed, or a restart whose end was not heard.
+    /// It runs, and is reported to run: the same run, refined or changed, or a restart whose end was not heard.
     fn update(&mut self, at: Timestamp, workload: &Arc<Workload>, seen: Timestamp, since: Option<Timestamp>) {
         let id = &workload.id;
         let changed = self.by_id.get(id).is_some_and(|lifecycle| differs(&lifecycle.workload, workload));
@@ -204,7 +204,7 @@ impl Lifecycles {
         }
     }
 
-    /// It rests, and is told to run: a new run, an end that was inferred wrongly, or stale words.
+    /// It rests, and is reported to run: a new run, an end that was inferred wrongly, or stale words.
     fn resume(&mut self, at: Timestamp, workload: &Arc<Workload>, ended: Timestamp, is_final: bool) {
         let id = &workload.id;
         let never_ran = self.by_id.get(id).is_some_and(|lifecycle| lifecycle.keys.is_empty() && !is_final);
@@ -284,7 +284,7 @@ impl Lifecycles {
         let undated = lifecycle.since.is_none();
         let by_runtime = Key::of(&lifecycle.workload).map(|key| (key, (from, undated)));
         let shown = self.memberships.keys(id).map(|(key, seen)| {
-            // Its first process was in its namespace since its start; a start that nobody told means nothing.
+            // Its first process was in its namespace since its start; a start that nobody reported means nothing.
             let home = matches!(key, Key::Home(_)) && !undated;
             (key, (if home { from } else { from.max(seen) }, false))
         });

@@ -79,7 +79,7 @@ impl Namespaces {
         Some(self.last)
     }
 
-    /// The number of a namespace that was told of.
+    /// The number of a namespace that was reported.
     pub(super) fn known(&self, netns: NetnsId) -> Option<u64> {
         self.current.get(&netns).map(|current| current.ns)
     }
@@ -156,7 +156,7 @@ impl Namespaces {
         }
     }
 
-    /// Everything that was told of a key, the newest first.
+    /// Everything that was reported for a key, the newest first.
     pub(super) fn at(&self, key: &Key) -> impl Iterator<Item = &Inside> {
         let spans = if self.inside.is_empty() { None } else { self.inside.get(key) };
         spans.into_iter().flat_map(|spans| spans.iter().rev())

@@ -1,6 +1,6 @@
 //! The networks of the runtimes and the host's own interfaces: which addresses are the host's, which are nobody's yet.
 //!
-//! Contract: gateways of bridge networks (as the network or its workloads name them) and addresses told by links are the host's; a bridge network's range is inside.
+//! Contract: gateways of bridge networks (as the network or its workloads name them) and addresses reported by links are the host's; a bridge network's range is inside.
 //! A macvlan's gateway is a router outside, and its range is shared with strangers: neither counts. Limits:
 //! [`MAX_NETWORKS`], [`MAX_LINKS`]; beyond, newcomers are refused and counted (a link that is down makes room first).
 //! Design: reads are once a flow and the lists are short, so subnets are searched in order of network id.
@@ -112,7 +112,7 @@ impl Networks {
         self.links.get(point)
     }
 
-    /// All links as they were last told, in order of name.
+    /// All links as they were last reported, in order of name.
     pub(super) fn links(&self) -> impl Iterator<Item = &LinkEvent> {
         self.links.values()
     }

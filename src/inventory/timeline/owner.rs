@@ -85,11 +85,11 @@ pub enum Doubt {
     MacDiffers,
     /// The address belongs to another workload than the frame's MAC, which is believed.
     BorrowedAddress,
-    /// The runtime gave the address to nobody; the frame's MAC is believed.
+    /// The runtime assigned the address to no workload; the frame's MAC is believed.
     UnownedAddress,
     /// The address is of no network of this host; the frame's MAC names the sender.
     ForeignAddress,
-    /// Several workloads share the network namespace of the address's owner, and no socket tells them apart.
+    /// Several workloads share the network namespace of the address's owner, and no socket distinguishes them.
     SharedNamespace,
     /// Several processes hold the socket, of which only one is a workload's.
     SharedSocket,
@@ -109,12 +109,12 @@ impl Doubt {
             Self::VethDecides => "several workloads claim the address; the veth decides",
             Self::MacDiffers => "the frame's MAC belongs to another workload",
             Self::BorrowedAddress => "the address belongs to another workload; the frame's MAC names the sender",
-            Self::SharedNamespace => "several workloads share its network namespace, and no socket tells which it was",
+            Self::SharedNamespace => "several workloads share its network namespace, and no socket shows which it was",
             Self::SharedSocket => "several processes hold the socket, not all of the workload",
             Self::VethDiffers => "address and MAC belong to another workload; the veth names the sender",
-            Self::UnownedOnVeth => "the runtime gave the address to nobody; the veth names the sender",
+            Self::UnownedOnVeth => "the runtime assigned the address to no workload; the veth names the sender",
             Self::ForeignAddress => "the address is of no network here; the frame's MAC names the sender",
-            Self::UnownedAddress => "the runtime gave the address to nobody; the frame's MAC names the sender",
+            Self::UnownedAddress => "the runtime assigned the address to no workload; the frame's MAC names the sender",
         }
     }
 }
@@ -207,7 +207,7 @@ pub struct AttributionQuery<'a> {
     pub point: &'a ObservationPoint,
     /// Address.
     pub ip: IpAddr,
-    /// Protocol, own port and the other end, where sockets can tell; absent for what has no ports.
+    /// Protocol, own port and the other end, where sockets can decide; absent for what has no ports.
     pub socket: Option<SocketQuery>,
     /// Source MAC of its frames, where there is one.
     pub mac: Option<Mac>,

@@ -159,7 +159,7 @@ fn canonical(end: Endpoint) -> Endpoint {
     Endpoint { ip: end.ip.to_canonical(), port: end.port }
 }
 
-/// Whether a socket bound to `local` has to do with packets of `ip`. One bound to `::` takes IPv4 too, unless told otherwise.
+/// Whether a socket bound to `local` has to do with packets of `ip`. One bound to `::` takes IPv4 too, unless configured otherwise.
 fn takes(local: IpAddr, ip: IpAddr) -> bool {
     match local.to_canonical() {
         local if local == ip => true,

@@ -1,6 +1,6 @@
 //! Where the traffic of a workload can be seen, or why it cannot.
 //!
-//! Contract: by what was last told of links, networks and namespaces; a point counts only while packets can be seen there. Limits: what is
+//! Contract: by what was last reported about links, networks and namespaces; a point counts only while packets can be seen there. Limits: what is
 //! not known is said to be unknown, never watched. Design: one answer a network, since a workload may be on one that is seen and one that is not.
 
 use super::Timeline;
@@ -68,7 +68,7 @@ pub enum Watched {
     },
     /// It has no network, or does not run: there is nothing to see.
     NoTraffic,
-    /// No link was told yet, or not what its networks are.
+    /// No link was reported yet, or not what its networks are.
     Unknown,
 }
 

@@ -3,7 +3,7 @@
 //! Contract: each loss is told once; a loss that could not be told is told later, with the time since which it began.
 //! Limits: four counters. Design: totals and what was told of them, so that a full queue costs no memory.
 
-use crate::input::{Fact, Input, Loss, RecordedFact};
+use crate::input::{Input, Loss};
 use crate::input::{LossReason, ObservationPoint};
 use crate::time::Timestamp;
 
@@ -51,7 +51,7 @@ impl Losses {
         LossReason::ALL.into_iter().zip(self.each).filter(|(_, counted)| counted.total > counted.told).map(
             move |(reason, Counted { total, told, since })| {
                 let loss = Loss { point: Some(point.clone()), reason, count: total - told, since };
-                Input::new(now, Fact::Recorded(RecordedFact::Loss(loss)))
+                Input::new(now, loss)
             },
         )
     }
@@ -72,6 +72,7 @@ impl Losses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::{Fact, RecordedFact};
 
     fn news(losses: &Losses) -> Vec<(LossReason, u64, i64)> {
         let loss = |input: Input| match input.fact {

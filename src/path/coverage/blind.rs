@@ -1,4 +1,4 @@
-//! Why a hop cannot be proven by one kind of evidence, and how to mend that.
+//! Why a hop cannot be proven by one kind of evidence, and how to fix that.
 
 /// Why evidence cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +43,7 @@ impl Blind {
         match self {
             Self::NotRunning => "no running workload is this hop".to_owned(),
             Self::NoSockets => {
-                "it has no address of its own, and the sockets that would tell it apart are not looked at".to_owned()
+                "it has no address of its own, and the sockets that would identify it are not read".to_owned()
             }
             Self::NoMac => "no MAC of it is known".to_owned(),
             Self::NoSharedNetwork(name) => format!("{name} is on no network of the workloads"),
@@ -67,7 +67,7 @@ impl Blind {
                     .to_owned()
             }
             Self::NoMac => {
-                "name the hop by workload: runtimes tell the MAC of a container on a bridge network".to_owned()
+                "name the hop by workload: runtimes report the MAC of a container on a bridge network".to_owned()
             }
             Self::NoSharedNetwork(_) => "connect it to their network, or prove it by transit instead".to_owned(),
             Self::NoPoint(names) if names.is_empty() => {

@@ -77,11 +77,12 @@ impl Case<'_> {
 
     /// The stage that was skipped.
     pub(super) fn missing(&self, open: Option<&Stage>) -> MissingHop {
-        let none = || MissingHop { name: "none".to_owned(), kind: None, expected: Vec::new() };
-        let Some(stage) = open else { return none() };
-        let names: Vec<_> = stage.any_of.iter().map(|hop| hop.name.as_str()).collect();
+        let Some(stage) = open else {
+            return MissingHop { alternatives: Vec::new(), kind: None, expected: Vec::new() };
+        };
+        let alternatives = stage.any_of.iter().map(|hop| hop.name.clone()).collect();
         let expected = stage.any_of.iter().flat_map(|hop| self.expected(hop)).take(MOST).collect();
-        MissingHop { name: names.join(" or "), kind: stage.any_of.first().map(|hop| hop.kind), expected }
+        MissingHop { alternatives, kind: stage.any_of.first().map(|hop| hop.kind), expected }
     }
 
     /// Where a hop could have been met, in words.

@@ -119,7 +119,7 @@ impl Case<'_> {
             });
         }
         if self.may_answer(hop) || self.hides_hop(hop) {
-            let text = format!("nobody is known for sure to own {}: it may be the hop {}", ends.resp, hop.name);
+            let text = format!("the owner of {} is not certain: it may be the hop {}", ends.resp, hop.name);
             return Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text };
         }
         let known = self.known(hop);
@@ -172,7 +172,7 @@ impl Case<'_> {
             || self.context.timeline.companions(workload, self.trail.flow.at).iter().any(|other| hop.is_workload(other))
     }
 
-    /// Whether the responder's address may belong to a hop that the runtime has not told of.
+    /// Whether the responder's address may belong to a hop that the runtime has not reported.
     fn hides_hop(&self, hop: &Hop) -> bool {
         if hop.workloads.is_empty() || hop.is_address(self.trail.ends().resp.ip) {
             return false;
@@ -199,7 +199,9 @@ impl Case<'_> {
             return Proof::holds(KIND, hop, format!("the connection came from the hop {} ({})", hop.name, orig.ip));
         }
         match self.source {
-            Owner::Unknown => unknown(Unobservable::UnattributedAddress, format!("nobody is known to own {}", orig.ip)),
+            Owner::Unknown => {
+                unknown(Unobservable::UnattributedAddress, format!("the owner of {} is unknown", orig.ip))
+            }
             Owner::Ambiguous { candidates, .. } if candidates.iter().any(|workload| hop.is_workload(workload)) => {
                 unknown(Unobservable::UnattributedAddress, format!("{} may be the hop {}", orig.ip, hop.name))
             }
@@ -282,7 +284,7 @@ impl Case<'_> {
         match self.source {
             Owner::Workload { why: Some(Doubt::SharedNamespace | Doubt::SharedSocket), .. }
             | Owner::Ambiguous { .. } => {
-                unknown(format!("several share the namespace, and nobody is known to own the socket {}", ends.orig))
+                unknown(format!("several share the namespace, and the owner of the socket {} is unknown", ends.orig))
             }
             Owner::Workload { workload, how, .. } if hop.is_workload(workload) => {
                 let how = if *how == AttributionMethod::Socket { "the socket" } else { "the address" };
@@ -298,7 +300,7 @@ impl Case<'_> {
                 Proof::Fails { kind: KIND, partly: None, text }
             }
             Owner::Host | Owner::Unknown | Owner::External => {
-                unknown(format!("nobody is known to own the socket {}", ends.orig))
+                unknown(format!("the owner of the socket {} is unknown", ends.orig))
             }
         }
     }

@@ -195,7 +195,7 @@ impl Case<'_> {
     }
 }
 
-/// Without a workload only the address parts of selectors can tell; `otherwise` is the answer when they cannot.
+/// Without a workload only the address parts of selectors can decide; `otherwise` is the answer when they cannot.
 fn bare(contract: &Contract, end: Endpoint, otherwise: InScope) -> InScope {
     let answers: Vec<_> = contract.workloads.iter().map(|selector| selector.matches_bare_address(end.ip)).collect();
     if answers.contains(&Some(true)) {

@@ -1,7 +1,7 @@
 //! Which connections are translated, and into what.
 //!
 //! Contract: a binding is found by either of its two tuples, read in either direction, for flows that began while it stood or shortly before it
-//! was told. Whoever may configure a namespace can make its connection tracking say anything, so what a namespace translates by itself is kept
+//! was reported. A process that may configure a namespace can make its connection tracking say anything, so what a namespace translates by itself is kept
 //! apart, and is believed only of what stays inside ([`Bindings::find_inside`]). Limits: [`MAX_BINDINGS`] of either kind; the oldest goes first and
 //! is counted. Design: one entry a tuple, the newest; five-tuples are reused too seldom to keep a history.
 
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 /// Entries of a busy host's table, twice.
 const MAX_BINDINGS: usize = 131_072;
-/// A binding is told so soon after its first packet, and late packets come so long after its end.
+/// A binding is reported so soon after its first packet, and late packets come so long after its end.
 const SLACK: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug)]
@@ -44,30 +44,25 @@ pub struct Bindings {
     missed: Windows<()>,
 }
 
-/// A tuple without its direction.
-fn unordered(tuple: FiveTuple) -> FiveTuple {
-    if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }
-}
-
 impl Table {
     fn bind(&mut self, from: Timestamp, binding: NatBinding) {
         self.make_room();
         let held = Held { binding, number: self.next, from, until: None };
-        self.by_tuple.insert(unordered(binding.before), held);
-        self.by_tuple.insert(unordered(binding.after), held);
+        self.by_tuple.insert(binding.before.canonical(), held);
+        self.by_tuple.insert(binding.after.canonical(), held);
         self.oldest_first.push_back((self.next, binding));
         self.next += 1;
     }
 
     fn release(&mut self, at: Timestamp, binding: &NatBinding) {
         for tuple in [binding.before, binding.after] {
-            if let Some(held) = self.by_tuple.get_mut(&unordered(tuple)).filter(|held| held.binding == *binding) {
+            if let Some(held) = self.by_tuple.get_mut(&tuple.canonical()).filter(|held| held.binding == *binding) {
                 held.until.get_or_insert(at);
             }
         }
     }
 
-    /// Nobody will tell of the end of what stands.
+    /// No source will report the end of what stands.
     fn release_all(&mut self, at: Timestamp, netns: Option<NetnsId>) {
         for held in self.by_tuple.values_mut().filter(|held| held.binding.netns == netns) {
             held.until.get_or_insert(at);
@@ -77,7 +72,7 @@ impl Table {
     fn make_room(&mut self) {
         while self.oldest_first.len() >= MAX_BINDINGS {
             let Some((number, binding)) = self.oldest_first.pop_front() else { return };
-            let tuples = [binding.before, binding.after].map(unordered);
+            let tuples = [binding.before, binding.after].map(FiveTuple::canonical);
             let stood = self.by_tuple.get(&tuples[0]).is_some_and(|held| held.number == number && held.until.is_none());
             self.evicted += u64::from(stood);
             for tuple in tuples {
@@ -89,14 +84,14 @@ impl Table {
     }
 
     fn find(&self, tuple: &FiveTuple, at: Timestamp) -> Option<&NatBinding> {
-        let held = self.by_tuple.get(&unordered(*tuple))?;
+        let held = self.by_tuple.get(&tuple.canonical())?;
         let begun = held.from.minus(SLACK) <= at;
         (begun && held.until.is_none_or(|until| at <= until.plus(SLACK))).then_some(&held.binding)
     }
 }
 
 impl Bindings {
-    /// Takes in what connection tracking told.
+    /// Takes in what connection tracking reported.
     pub fn apply(&mut self, at: Timestamp, fact: &NatFact) {
         // What stands when the watch begins is older than the watch.
         let from = if self.watched_since.is_some() { at } else { Timestamp::MIN };
@@ -128,16 +123,16 @@ impl Bindings {
     pub fn find_inside(&self, tuple: &FiveTuple, at: Timestamp) -> Option<&NatBinding> {
         let is_local = |after: &FiveTuple| after.resp.ip.is_loopback() || after.resp.ip == after.orig.ip;
         self.inside.find(tuple, at).filter(|NatBinding { before, after, .. }| {
-            unordered(*after) == unordered(*tuple) && before.orig == after.orig && is_local(after)
+            after.canonical() == tuple.canonical() && before.orig == after.orig && is_local(after)
         })
     }
 
-    /// Whether every translation on the host has been told since before a time.
+    /// Whether every translation on the host has been reported since before a time.
     pub fn is_watched(&self, since: Timestamp) -> bool {
         self.watched_since.is_some_and(|watched| watched <= since)
     }
 
-    /// Whether the host's translations are told at all.
+    /// Whether the host's translations are reported at all.
     pub const fn is_watched_now(&self) -> bool {
         self.watched_since.is_some()
     }

@@ -1,7 +1,7 @@
 //! Windows in which something was not seen, so that absence proves nothing.
 //!
 //! Contract: a loss at a point, or everywhere, is a window; so is the time in which a point was down. A point counts as observed from the time
-//! at which it was told up, or showed its first flow. A source reports a loss within [`LOSS_REPORTED_WITHIN`]; until then, absence proves nothing.
+//! at which it was reported up, or showed its first flow. A source reports a loss within [`LOSS_REPORTED_WITHIN`]; until then, absence proves nothing.
 //! Limits: [`super::windows`]'s; [`MAX_POINTS`] points, beyond which all count as new.
 //! A flow that was evicted early was seen, so a full flow table is no loss here.
 
@@ -31,14 +31,14 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Takes in a loss that was told at a time.
+    /// Takes in a loss that was reported at a time.
     pub fn apply(&mut self, at: Timestamp, loss: &Loss) {
         if loss.reason != LossReason::FlowTable {
             self.lost.add(loss.point.clone(), loss.since, at);
         }
     }
 
-    /// Takes in what was told of a link at a time.
+    /// Takes in what was reported about a link at a time.
     pub fn apply_link(&mut self, at: Timestamp, link: &LinkEvent) {
         match (link.up, self.points.get_mut(&link.point)) {
             (true, Some(seen)) => {

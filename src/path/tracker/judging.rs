@@ -230,7 +230,7 @@ impl Tracker {
         record: &FlowRecord,
         step: &mut Step,
     ) {
-        let read = if judged.oriented.forward { record.clone() } else { record.clone().reversed() };
+        let read = judged.oriented.read(record);
         let content = self.judge_content(context, key, judged, &read, step);
         if let Some((content, tracked)) = content.zip(self.flows.get_mut(&key)) {
             tracked.content = Some(content);

@@ -13,6 +13,6 @@ pub(super) struct TrailKey {
 impl TrailKey {
     /// Of frames that their owner sent.
     pub(super) fn of(tuple: FiveTuple) -> Self {
-        Self { tuple: if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }, stranger: None }
+        Self { tuple: tuple.canonical(), stranger: None }
     }
 }

@@ -174,7 +174,7 @@ const fn words(reason: Unobservable) -> &'static str {
     match reason {
         Unobservable::NoObservationPoint => "nothing looks where the traffic passes",
         Unobservable::CaptureLoss => "capture loss",
-        Unobservable::UnattributedAddress => "nobody is known to own an address",
+        Unobservable::UnattributedAddress => "the owner of an address is unknown",
         Unobservable::RootlessStack => "a rootless network stack hides the container",
         Unobservable::UndecodedTunnel => "inside a tunnel that is not decoded",
         Unobservable::NatUnknown => "translated, and it is not known into what",

@@ -131,7 +131,7 @@ impl Page {
         for (number, exception) in report.exceptions.iter().take(MOST).enumerate() {
             self.line(if number == 0 { "exceptions" } else { "" }, &exception_line(exception));
             for flow in &exception.flows {
-                let who = flow.workload.as_deref().unwrap_or("nobody known");
+                let who = flow.workload.as_deref().unwrap_or("an unknown owner");
                 let answer = if flow.answered { "answered" } else { "not answered" };
                 let points = flow.observation_points.join(", ");
                 let ends = format!("{} → {} {}", flow.orig, flow.resp, exception.protocol_name);

@@ -82,7 +82,9 @@ fn of_window(window: &Window) -> NotSeen {
         WindowKind::Silent(runtime) => {
             ("runtime_silent", format!("the runtime {runtime} did not answer, {when}"), None)
         }
-        WindowKind::Translations => ("translations", format!("not all address translations were told, {when}"), None),
+        WindowKind::Translations => {
+            ("translations", format!("not all address translations were reported, {when}"), None)
+        }
     };
     NotSeen {
         text,

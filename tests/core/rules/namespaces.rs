@@ -236,7 +236,7 @@ fn a_join_waits_a_moment_for_the_workload_that_was_joined() {
         assert_eq!(world.raised(), ["joined-namespace web-1 medium"]);
     }
     assert!(told.evidence().contains("the network of db"), "{}", told.evidence());
-    assert!(untold.evidence().contains("the network of db0000000000, which it does not tell more of"));
+    assert!(untold.evidence().contains("the network of db0000000000, about which it reports nothing more"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the runtimes and the kernel told, sorted for the tree.
+//! What the runtimes and the kernel reported, sorted for the tree.
 //!
 //! Contract: the latest word of each object. Limits: a chain of joined workloads is followed [`CHAIN`] steps.
 
@@ -12,7 +12,7 @@ use crate::input::{
 /// A workload that joined one that joined one …
 const CHAIN: usize = 8;
 
-/// Everything that was told.
+/// Everything that was reported.
 #[derive(Debug, Default)]
 pub(super) struct Known<'a> {
     /// `None` stands for the one that nobody named.
@@ -86,7 +86,7 @@ impl<'a> Known<'a> {
         self.workloads.iter().copied().filter(move |workload| Some(workload.runtime) == runtime)
     }
 
-    /// Networks that a runtime told; who told one is known by who spoke, or by whose workloads are in it. One that nobody claims is
+    /// Networks that a runtime reported; which one is known by the speaker, or by whose workloads are in it. One that nobody claims is
     /// the first runtime's.
     pub(super) fn networks_of(&self, runtime: Option<RuntimeId>) -> Vec<&'a RuntimeNetwork> {
         let of = |(speaking, network): &(Option<RuntimeId>, &'a RuntimeNetwork)| {
@@ -94,7 +94,7 @@ impl<'a> Known<'a> {
                 || self.workloads.iter().find(|w| w.attachments.iter().any(|a| is_in(a, network))).map(|w| w.runtime);
             speaking.or_else(by_use).or_else(|| self.runtimes.first().copied().flatten()) == runtime
         };
-        // Of networks of the drivers host and none there is nothing to tell but their workloads, which are told elsewhere.
+        // Of networks of the drivers host and none there is nothing to show but their workloads, which are shown elsewhere.
         let telling = |network: &&RuntimeNetwork| !matches!(network.driver.as_str(), "host" | "null");
         let mut networks: Vec<_> =
             self.networks.iter().filter(|entry| of(entry)).map(|(_, network)| *network).filter(telling).collect();
@@ -169,7 +169,7 @@ impl<'a> Known<'a> {
         self.missed.iter().map(|(what, count)| (*what, *count))
     }
 
-    /// Interfaces of the host that are told with a network.
+    /// Interfaces of the host that are shown with a network.
     pub(super) fn host_ends(&self) -> impl Iterator<Item = &'a str> {
         let attachments = self.workloads.iter().flat_map(|workload| &workload.attachments);
         let bridges = self.networks.iter().filter_map(|(_, network)| network.bridge.as_deref());

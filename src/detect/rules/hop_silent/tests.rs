@@ -1,10 +1,10 @@
-//! A small history of one hop, told to the rule flow by flow.
+//! A small history of one hop, reported to the rule flow by flow.
 
 use std::sync::Arc;
 
 use super::{META, Params, rule};
 use crate::detect::testing::{Bench, judged, judgement, owner};
-use crate::detect::{Context, Finding, Findings, Rule, HoldTime, Severity};
+use crate::detect::{Context, Finding, Findings, HoldTime, Rule, Severity};
 use crate::input::{Loss, LossReason, ObservationPoint};
 use crate::path::{Contract, DestinationSet, Hop, HopKind, JudgedFlow, PathState, Service, Skip, Stage, Verdict};
 use crate::time::Timestamp;
@@ -42,7 +42,7 @@ fn contract() -> Contract {
 /// A flow of a workload that went past a hop, or past all of several: `ids or proxy`.
 fn past(hop: &str, workload: &str) -> JudgedFlow {
     let mut judgement = judgement(Verdict::Bypassed, Some(Skip::Monitor));
-    judgement.missing_hop.as_mut().expect("a missing hop").name = hop.to_owned();
+    judgement.missing_hop.as_mut().expect("a missing hop").alternatives = vec![hop.to_owned()];
     JudgedFlow { source: owner(workload, 10), ..judged(Some(judgement)) }
 }
 

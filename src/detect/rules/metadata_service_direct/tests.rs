@@ -15,7 +15,15 @@ fn open(mut record: FlowRecord) -> FlowRecord {
 }
 
 fn judged(verdict: Verdict, skip: Option<Skip>) -> Judgement {
-    Judgement { contract: "c".into(), service: Service::Egress, verdict, missing_hop: None, skip, evidence: vec![], passed: vec![] }
+    Judgement {
+        contract: "c".into(),
+        service: Service::Egress,
+        verdict,
+        missing_hop: None,
+        skip,
+        evidence: vec![],
+        passed: vec![],
+    }
 }
 
 #[test]
@@ -76,9 +84,11 @@ fn an_attempt_is_reported_when_its_time_is_over_and_rises_with_a_late_answer() {
 fn an_answer_in_time_makes_one_finding_and_an_end_without_one_an_attempt() {
     let mut bench = Bench::new(&[("web", 2)]);
     let ended = FlowEventKind::Ended(crate::input::EndReason::EndOfFlow);
-    for (kind, answers, severity) in
-        [(FlowEventKind::Payload, true, Severity::High), (ended, false, Severity::Medium), (ended, true, Severity::High)]
-    {
+    for (kind, answers, severity) in [
+        (FlowEventKind::Payload, true, Severity::High),
+        (ended, false, Severity::Medium),
+        (ended, true, Severity::High),
+    ] {
         let answered = bench.record(10, Protocol::TCP, WEB, IMDS);
         let flow = bench.judged(&open(answered.clone()));
         let mut rule = rule(&Params::default());

@@ -1,4 +1,4 @@
-//! The observation points as they were told, and those that went away.
+//! The observation points as they were reported, and those that went away.
 //!
 //! Contract: a point that went away is judged after a settling time, by what the runtime says then; while the runtimes' word is
 //! not complete it waits. Limits: see [`super`]. Design: what a point is (a network's bridge, a workload's veth, inside a workload, an
@@ -126,12 +126,12 @@ fn compare(context: Context<'_>, before: &LinkEvent, link: &LinkEvent, findings:
     let placed: Vec<_> = link.programs.iter().filter(|program| !before.programs.contains(program)).cloned().collect();
     for program in placed {
         let text = format!("{program} on {point} was not there before: {}", effect(&program));
-        findings.push(finding(now, Severity::High, "program", text, format!("program {point} {program}")));
+        findings.push(finding(now, Severity::High, "program", text, &format!("program {point} {program}")));
     }
     let was = before.up && before.promiscuous == Some(true);
     if was && link.promiscuous == Some(false) && by_bridge(context.timeline, point).is_some() {
         let text = format!("{point} is not promiscuous any more: traffic between its containers is not shown");
-        findings.push(finding(now, Severity::High, "promiscuous", text, format!("promiscuous {point}")));
+        findings.push(finding(now, Severity::High, "promiscuous", text, &format!("promiscuous {point}")));
     }
 }
 
@@ -139,7 +139,7 @@ fn at_first_sight(now: Timestamp, link: &LinkEvent, findings: &mut Findings) {
     for program in &link.programs {
         let point = &link.point;
         let text = format!("{program} was on {point} when it was first seen: {}", effect(program));
-        findings.push(finding(now, Severity::Low, "program", text, format!("program {point} {program}")));
+        findings.push(finding(now, Severity::Low, "program", text, &format!("program {point} {program}")));
     }
 }
 
@@ -167,7 +167,7 @@ fn report(need: &Need<'_>, point: &ObservationPoint, since: Timestamp, findings:
             (Severity::Medium, format!("{point}, which had addresses of the host, is gone or down"), "uplink")
         }
     };
-    findings.push(finding(since, severity, "point", text, format!("gone {what} {point}")));
+    findings.push(finding(since, severity, "point", text, &format!("gone {what} {point}")));
 }
 
 /// Whether, and why, a point that is away should be there.

@@ -7,24 +7,20 @@ pub static META: RuleMeta = RuleMeta {
     name: "sensor-blinded",
     title: "hopwatch sees less than it should",
     severity: Severity::High,
-    techniques: &[Technique {
-        name: "Impair Defenses: Disable or Modify Tools",
-        v19: "T1685",
-        v18: "T1562.001",
-    }],
+    techniques: &[Technique { name: "Impair Defenses: Disable or Modify Tools", v19: "T1685", v18: "T1562.001" }],
     ads: Ads {
-        goal: "Tell when hopwatch's own view shrinks although it is still needed: an interface that it watches goes away or \
-             down, a bridge shows less, a program is put where it can take frames away, packets are lost beyond a budget, or \
-             a runtime stops telling what runs.",
-        categorization: "Defense Impairment: whoever wants traffic to stay unseen need not touch hopwatch itself; it is enough to \
-             take away what it sees by.",
+        goal: "Detects that hopwatch itself sees less than it needs: a watched interface disappears or goes down, a \
+             bridge leaves promiscuous mode, a program that can hide frames is attached, packets are lost beyond a \
+             budget, or a runtime stops reporting.",
+        categorization: "Defense Impairment: an attacker who wants traffic to stay unseen need not touch hopwatch \
+             itself; it is enough to take away what it sees by.",
         strategy: "Facts about observation points, losses and runtimes are followed. A point that went away is judged after \
              `settle`: it is still needed when a network still has the bridge, a workload still runs behind the veth or around \
              the interface inside its namespace, or when it carried addresses of the host and never was a network's bridge. A \
              bridge that was promiscuous and is not any more; an XDP or tc program that was not there before; more losses at one \
              point within `loss_window` than the budget, or any loss between capture and judgement; a runtime that answered and has \
              not for `runtime_grace`; connection tracking that was heard and loses events or falls silent, since redirected flows can \
-             then not be told from those that went around their hop. One alert a cause.",
+             then not be distinguished from those that went around their hop. One alert a cause.",
         technical_context: "A packet socket sees frames that come in after XDP and before tc ingress, and frames that go out after tc \
              egress. XDP and tc egress can therefore hide frames from it; tc ingress sees them later, but can redirect them past the \
              bridge and every further hop. eBPF-based network plugins (Cilium, Calico) use the same places in good faith. The alert \
@@ -32,19 +28,19 @@ pub static META: RuleMeta = RuleMeta {
         blind_spots: &[
             "Programs attached by tcx links or netkit (Linux 6.6 and later), and filters inside ordinary egress queues, are not \
              listed by the netlink questions that are asked.",
-            "A program that comes and goes between two looks (the kernel tells of tc changes at once; XDP attached by a bpf link is \
-             looked for every two seconds).",
-            "A program that replaces another at the same place is the same place, and is not told again.",
+            "A program that comes and goes between two scans (the kernel reports tc changes at once; XDP attached by \
+             a bpf link is looked for every two seconds).",
+            "A program that replaces another at the same place is the same place, and is not reported again.",
             "hopwatch itself stopped, paused or replaced: watch its metrics and its service from outside.",
-            "A user's rootless runtime that is cut is told as low only, since it ends with its user's session; while it is silent, \
-             rules and verdicts that rest on every runtime's word wait.",
+            "A user's rootless runtime that is cut is reported as low only, since it ends with its user's session; \
+             while it is silent, rules and verdicts that rest on every runtime's word wait.",
             "A runtime that never answered is not cut but absent; /readyz and hopwatch_runtime_connected say so.",
             "A bridge removed while the runtimes' word is not complete is judged only when it is again. Judgements of flows in a \
              window with losses are `unobservable` where they rest on absence.",
             "Promiscuity and programs are absent where the kernel does not answer; that is said once in the log.",
         ],
         assumptions: &[
-            "Runtimes tell of removed networks and stopped workloads within the settling time.",
+            "Runtimes report removed networks and stopped workloads within the settling time.",
             "The host's interfaces that should be watched match capture.interfaces.",
         ],
         false_positives: &[
@@ -56,15 +52,16 @@ pub static META: RuleMeta = RuleMeta {
         ],
         true_positives: &["bridge-taken-down", "tc-program-before-tap"],
         benign_twins: &["network-removed"],
-        priority: "High where traffic disappears while its workloads go on (point of a network or workload gone, promiscuity lost, \
-             program placed, root's runtime cut); medium for uplinks, taps inside namespaces and losses; low for a program that was there \
-             before hopwatch looked, and for a rootless runtime of a user (named with its uid, `podman-1000`), which goes away \
-             when its user logs out.",
+        priority: "High where traffic disappears while its workloads go on (point of a network or workload gone, \
+             promiscuity lost, program placed, root's runtime cut); medium for uplinks, taps inside namespaces and \
+             losses; low for a program that was there before hopwatch started, and for a rootless runtime of a user \
+             (named with its uid, `podman-1000`), which goes away when its user logs out.",
         response: &[
             "Who did it? The journal, the audit log and the shell history of the host around the time of the alert.",
             "An interface: `ip -d link show NAME`; bring it up again, or find out why the runtime still lists its network.",
-            "A program: `tc filter show dev NAME ingress` (and egress), `bpftool net`, `bpftool prog show id N` name it and its \
-             loader; a program that nobody can explain is kept as evidence (`bpftool prog dump xlated`), then detached.",
+            "A program: `tc filter show dev NAME ingress` (and egress), `bpftool net`, `bpftool prog show id N` name \
+             it and its loader; a program without an explanation is kept as evidence (`bpftool prog dump xlated`), \
+             then detached.",
             "A runtime: `systemctl status docker`, its log; until it answers, new workloads are unknown.",
             "Losses: compare with the traffic. A flood at the same time may be meant to hide something; look at what was \
              unobservable in that window.",

@@ -1,6 +1,6 @@
 //! What the names say that a workload asks for below one domain: whether they carry data.
 //!
-//! Contract: names are counted once while they are new in a window; a domain is told once a window. Reverse names (`arpa`) and `local` are left out.
+//! Contract: names are counted once while they are new in a window; a domain is reported once a window. Reverse names (`arpa`) and `local` are left out.
 //! Limits: [`MAX_DOMAINS`] workloads and domains at once, the one that was longest not asked for goes; domains are cut by a short list of
 //! registries (`co.uk`), not by the public suffix list, so some are counted together.
 //! Design: only names that may carry data take memory, and of them a hash; what is counted is the longest label (of odd types the name), because
@@ -71,7 +71,9 @@ struct Window {
 
 impl Window {
     fn count(&mut self, limits: &DnsThresholds, oddity: Oddity, hash: u64, bytes: usize) {
-        let Some(count) = self.counts.get_mut(oddity as usize).filter(|count| **count < limits.of(oddity)) else { return };
+        let Some(count) = self.counts.get_mut(oddity as usize).filter(|count| **count < limits.of(oddity)) else {
+            return;
+        };
         if self.labels.insert((oddity, hash)) {
             *count += 1;
             self.long_bytes += if oddity == Oddity::Long { bytes } else { 0 };
@@ -140,7 +142,8 @@ impl Names {
             self.windows.remove(&oldest);
         }
         self.ages.insert(age, key.clone());
-        let fresh = || Window { since: now, age, labels: BTreeSet::new(), counts: [0; 4], long_bytes: 0, reported: false };
+        let fresh =
+            || Window { since: now, age, labels: BTreeSet::new(), counts: [0; 4], long_bytes: 0, reported: false };
         let window = self.windows.entry(key).or_insert_with(fresh);
         if now.since(window.since) > limits.window.get() {
             *window = fresh();
@@ -228,7 +231,8 @@ fn labels(name: &str) -> Vec<Vec<u8>> {
             b'\\' => match bytes.next() {
                 Some(digit) if digit.is_ascii_digit() => {
                     let rest = [bytes.next(), bytes.next()].map(|digit| digit.unwrap_or(b'0').wrapping_sub(b'0'));
-                    let number = rest.iter().fold(u16::from(digit - b'0'), |sum, digit| sum * 10 + u16::from(digit % 10));
+                    let number =
+                        rest.iter().fold(u16::from(digit - b'0'), |sum, digit| sum * 10 + u16::from(digit % 10));
                     label.push(u8::try_from(number).unwrap_or(u8::MAX));
                 }
                 Some(escaped) => label.push(escaped),
@@ -268,7 +272,7 @@ mod tests {
         Timestamp::from_secs(1000).plus(Duration::from_millis(millis))
     }
 
-    /// What is told of these questions, 100 ms apart.
+    /// What is reported of these questions, 100 ms apart.
     fn reported(questions: impl IntoIterator<Item = (String, &'static str)>) -> Vec<String> {
         let (mut names, limits, web) = (Names::default(), DnsThresholds::default(), WorkloadId::new("web"));
         let asked = questions.into_iter().enumerate();
@@ -295,7 +299,10 @@ mod tests {
     fn real_tunnels_are_reported_by_their_first_questions() {
         let iodine_raw = ["yrbvvr", "vaaaakaswwi", "lacsxdwndsgjzvghed503r1o4sq0fnmy", "iavvu"];
         let found = reported(iodine_raw.map(|name| (format!("{name}.t.evil.example"), "NULL")));
-        assert_eq!(found, ["3 different names of type NULL or for private use were asked for below evil.example within 1 s"]);
+        assert_eq!(
+            found,
+            ["3 different names of type NULL or for private use were asked for below evil.example within 1 s"]
+        );
         let dns2tcp = (0..40).map(|n: u32| (format!("5xAA{}AA{}BA.t.evil.example", n / 10, n), "TXT"));
         assert_eq!(reported(dns2tcp).len(), 1);
         let eight_bits = (0..20).map(|n: u32| (format!("0eaba82\\19{}2dI\\200B{n}.t.evil.example", n % 10), "A"));
@@ -312,7 +319,15 @@ mod tests {
         assert!(reported((0..500).map(reverse)).is_empty(), "reverse lookups");
         let block = |n: u64| (format!("{}.2.0.192.zen.spamhaus.example", n % 256), "TXT");
         assert!(reported((0..500).map(block)).is_empty(), "block lists");
-        let block_six = |n: u64| (format!("{}8.b.d.0.1.0.0.2.zen.spamhaus.example", "0.1.2.3.".repeat(usize::try_from(n % 5).expect("few"))), "TXT");
+        let block_six = |n: u64| {
+            (
+                format!(
+                    "{}8.b.d.0.1.0.0.2.zen.spamhaus.example",
+                    "0.1.2.3.".repeat(usize::try_from(n % 5).expect("few"))
+                ),
+                "TXT",
+            )
+        };
         assert!(reported((0..200).map(block_six)).is_empty(), "block lists over IPv6");
         let numbered = |n: u64| (format!("worker-{n:030}.cluster.example"), "A");
         assert!(reported((0..500).map(numbered)).is_empty(), "numbered hosts");
@@ -368,7 +383,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked, it is bounded and never told before so many names as the lowest threshold.
+        /// Whatever is asked, it is bounded and never reported before so many names as the lowest threshold.
         #[test]
         fn any_text_is_counted_without_panic(names in proptest::collection::vec("[ -~]{0,80}", 0..40), kind in "(A|TXT|NULL|TYPE[0-9]{1,6})") {
             let mut table = Names::default();
@@ -380,14 +395,14 @@ mod tests {
             }
         }
 
-        /// Few or short names are never told, whatever they are.
+        /// Few or short names are never reported, whatever they are.
         #[test]
         fn short_host_names_are_never_told(names in proptest::collection::vec("[a-z0-9-]{1,24}", 1..400)) {
             let asked = names.into_iter().map(|name| (format!("{name}.cdn.example"), "A"));
             prop_assert!(reported(asked).is_empty());
         }
 
-        /// Thirty long labels of noise are always told, once.
+        /// Thirty long labels of noise are always reported, once.
         #[test]
         fn a_tunnel_is_always_told(seed in any::<u32>(), length in 40_usize..63) {
             let asked = (0..30).map(|n| (format!("{}.evil.example", noise(u64::from(seed) * 64 + n, length)), "A"));

@@ -62,7 +62,8 @@ fn openvpn(record: &FlowRecord) -> Option<Sign> {
         OpenVpnProtection::TlsCrypt => "with tls-crypt",
         OpenVpnProtection::TlsCryptV2 => "with tls-crypt-v2",
     };
-    let text = format!("an OpenVPN handshake ({}, {protection}) at port {}", found.reset.as_str(), record.tuple.resp.port);
+    let text =
+        format!("an OpenVPN handshake ({}, {protection}) at port {}", found.reset.as_str(), record.tuple.resp.port);
     Some(Sign { kind: Kind::Openvpn, text })
 }
 
@@ -76,7 +77,7 @@ fn echoes(record: &FlowRecord) -> Option<Sign> {
     let text = if odd_replies >= ODD_ECHOES {
         format!("{odd_replies} echo replies say something else than their requests")
     } else if unasked_replies >= UNASKED_ECHOES && u64::from(unasked_replies) > record.orig.counters.packets {
-        format!("{unasked_replies} echo replies came that nobody asked for, and {} requests", record.orig.counters.packets)
+        format!("{unasked_replies} unrequested echo replies came, and {} requests", record.orig.counters.packets)
     } else {
         return None;
     };
@@ -84,16 +85,22 @@ fn echoes(record: &FlowRecord) -> Option<Sign> {
 }
 
 fn icmp_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
-    let is_echo = matches!((record.tuple.protocol, record.tuple.orig.port), (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128));
+    let is_echo =
+        matches!((record.tuple.protocol, record.tuple.orig.port), (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128));
     let (asked, answered) = (record.orig.counters, record.resp.counters);
     // A reply repeats its request, so replies carry no more, nor are they longer in the mean, however many of them there are.
     let mean = |side: Counters| side.payload_bytes.checked_div(side.packets).unwrap_or(0);
     let is_longer = answered.packets >= 2 * LEAST_ECHOES && asked.packets > 0 && 4 * mean(answered) > 5 * mean(asked);
-    let is_beyond = answered.packets >= LEAST_ECHOES && answered.packets <= asked.packets && answered.payload_bytes > asked.payload_bytes;
+    let is_beyond = answered.packets >= LEAST_ECHOES
+        && answered.packets <= asked.packets
+        && answered.payload_bytes > asked.payload_bytes;
     let is_more = is_longer || is_beyond;
     let is_much = volumes.icmp_bytes > 0 && asked.payload_bytes >= volumes.icmp_bytes;
     let text = if is_more {
-        format!("{} echo replies carry {} bytes, their requests {}", answered.packets, answered.payload_bytes, asked.payload_bytes)
+        format!(
+            "{} echo replies carry {} bytes, their requests {}",
+            answered.packets, answered.payload_bytes, asked.payload_bytes
+        )
     } else {
         format!("{} bytes were sent in {} echo requests", asked.payload_bytes, asked.packets)
     };
@@ -105,6 +112,9 @@ fn dns_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
     let sent = record.orig.counters;
     let mean = sent.payload_bytes.checked_div(sent.packets)?;
     let is_big = volumes.dns_packet > 0 && sent.packets >= LEAST_PACKETS && mean >= volumes.dns_packet;
-    let text = format!("{} datagrams of {mean} bytes in the mean were sent to port {DNS_PORT}; questions are shorter", sent.packets);
+    let text = format!(
+        "{} datagrams of {mean} bytes in the mean were sent to port {DNS_PORT}; questions are shorter",
+        sent.packets
+    );
     (is_dns && is_big).then_some(Sign { kind: Kind::Dns, text })
 }

@@ -173,7 +173,8 @@ fn names_count_over_the_flows_of_a_workload_but_not_twice() {
         (two.id, two.end) = (one.id, at(1000 + 61_000 * minutes));
         assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, two.clone()).is_empty());
     }
-    let names = ["a.t.other.example", "b.t.other.example", "c.t.other.example", "d.t.other.example", "e.t.other.example"];
+    let names =
+        ["a.t.other.example", "b.t.other.example", "c.t.other.example", "d.t.other.example", "e.t.other.example"];
     let mut five = asks(&mut bench, 1000, "172.20.0.9:53", &names, "NULL");
     (five.id, five.end) = (one.id, at(700_000));
     let ended = FlowEventKind::Ended(EndReason::IdleTimeout);
@@ -190,7 +191,8 @@ fn rule_is_empty(rule: &impl std::fmt::Debug, _bench: &Bench) -> bool {
 fn neighbours_resolvers_and_the_allowed_ask_what_they_want() {
     let names: Vec<String> = (0..9).map(|n| format!("n{n}.t.evil.example")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let allowed = |kinds: Vec<Kind>| Params { allowed: vec![Allowed { workload: named("web"), kinds }], ..Params::default() };
+    let allowed =
+        |kinds: Vec<Kind>| Params { allowed: vec![Allowed { workload: named("web"), kinds }], ..Params::default() };
     let hop = Hop {
         name: "resolver".into(),
         kind: HopKind::Endpoint,
@@ -267,7 +269,9 @@ fn allowed_kinds_are_quiet_for_that_workload_and_the_host_is_nobody() {
 
 #[test]
 fn kinds_are_written_as_records_write_them() {
-    for kind in [TunnelKind::IpInIp, TunnelKind::SixInFour, TunnelKind::EtherIp, TunnelKind::GtpU, TunnelKind::Wireguard] {
+    for kind in
+        [TunnelKind::IpInIp, TunnelKind::SixInFour, TunnelKind::EtherIp, TunnelKind::GtpU, TunnelKind::Wireguard]
+    {
         let written = serde_json::to_string(&Kind::from(kind)).expect("a word");
         assert_eq!(written, format!("\"{}\"", kind.as_str()));
     }

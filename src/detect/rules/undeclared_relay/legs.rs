@@ -44,7 +44,7 @@ pub(super) struct Leg {
     pub(super) source: Owner,
     /// As it stands, with all its records' counters.
     pub(super) record: FlowRecord,
-    /// The flow as it was judged: what its progress is told under.
+    /// The flow as it was judged: what its progress is reported under.
     flow: FlowId,
     /// Counters of records that ended while the connection went on.
     before: [Counters; 2],
@@ -172,7 +172,7 @@ impl Legs {
         others.into_iter().flatten().rev().filter_map(|place| self.get(*place).map(|leg| (*place, leg)))
     }
 
-    /// These were told.
+    /// These were reported.
     pub(super) fn report(&mut self, places: [usize; 2]) {
         for place in places {
             if let Some(leg) = self.get_mut(place) {

@@ -65,7 +65,9 @@ fn legs_that_end_with_equal_bytes_are_reported_once_by_both_names() {
     assert!(bench.on_flow(&mut rule, &came).is_empty() && bench.on_flow(&mut rule, &went).is_empty());
     assert!(bench.on_progress(&mut rule, &went, FlowEventKind::Updated, grown(&outbound, 700, 517, 2000)).is_empty());
     assert!(bench.on_progress(&mut rule, &went, ENDED, grown(&outbound, 900, 517, 4096)).is_empty());
-    let [found] = &bench.on_progress(&mut rule, &came, ENDED, grown(&inbound, 905, 517, 4096))[..] else { panic!("one") };
+    let [found] = &bench.on_progress(&mut rule, &came, ENDED, grown(&inbound, 905, 517, 4096))[..] else {
+        panic!("one")
+    };
     assert_eq!(found.workload.as_ref().map(|workload| workload.name.as_str()), Some("relay"));
     assert_eq!((found.severity, found.destination, found.at), (Severity::Medium, Some(end("198.51.100.7:443")), at(5)));
     assert_eq!(
@@ -126,7 +128,8 @@ fn declared_hops_and_allowed_relays_may() {
 #[test]
 fn legs_of_two_workloads_and_name_resolution_are_no_relay() {
     let mut bench = Bench::new(&[("client", 2), ("web", 9), ("db", 10)]);
-    let inbound = said(bench.record(0, Protocol::TCP, "172.20.0.2:40001", "172.20.0.9:8080"), connect("198.51.100.7:443"));
+    let inbound =
+        said(bench.record(0, Protocol::TCP, "172.20.0.2:40001", "172.20.0.9:8080"), connect("198.51.100.7:443"));
     let other = bench.record(5, Protocol::TCP, "172.20.0.10:50001", "198.51.100.7:443");
     let mut rule = rule(&Params::default());
     let flows = [bench.judged(&inbound), bench.judged(&other)];
@@ -168,7 +171,9 @@ fn memory_is_bounded_and_the_oldest_goes() {
     let one = Arc::new(workload("one", 9));
     let places: Vec<_> = (0..200).map(|id| add(id, &one, Direction::Inbound)).collect();
     assert_eq!(legs.len(), [legs::MAX_EACH; 4]);
-    assert!(legs.get(places[199]).is_some() && legs.of_flow(FlowId(0)).is_empty() && legs.of_flow(FlowId(199)).len() == 1);
+    assert!(
+        legs.get(places[199]).is_some() && legs.of_flow(FlowId(0)).is_empty() && legs.of_flow(FlowId(199)).len() == 1
+    );
     for id in 0..u64::try_from(legs::MAX_LEGS).expect("few") + 100 {
         let other = Arc::new(workload(&format!("w{}", id / 32), 9));
         let record = FlowRecord { id: FlowId(1000 + id), ..template.clone() };

@@ -1,6 +1,6 @@
 //! Claims of ARP and neighbour discovery against what the runtime gave out.
 //!
-//! Contract: a claim that agrees with the timeline is forgotten at once. One that does not waits for [`WAIT`], in which a runtime tells of a
+//! Contract: a claim that agrees with the timeline is forgotten at once. One that does not waits for [`WAIT`], in which a runtime reports a
 //! container that is being started, and is wrong only if it agrees neither then nor with what was true when it was made.
 //! Limits: [`MAX_WAITING`] claims wait; one more, and the oldest is judged early. While the runtimes' word is not complete nothing is wrong.
 //! Design: the host may speak for everybody (proxy ARP); a workload may say all its addresses at each of its MACs, as Linux does; so a
@@ -14,10 +14,10 @@ use std::time::Duration;
 use super::Anomaly;
 use crate::detect::Context;
 use crate::input::{Attachment, Mac, NeighbourClaim, ObservationPoint, RuntimeNetwork, Workload};
-use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner, AttributionQuery, Timeline};
+use crate::inventory::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, Timeline};
 use crate::time::Timestamp;
 
-/// For the runtime to tell whose address it is.
+/// For the runtime to report whose address it is.
 const WAIT: Duration = Duration::from_millis(600);
 /// Claims that wait at once.
 const MAX_WAITING: usize = 256;
@@ -116,13 +116,13 @@ fn check_owners(
     if let Some(owner) = owners.iter().find(|owner| speaks(owner)) {
         return came_over_anothers_veth(timeline, claim, network, owner).then(|| Wrong::Place(Arc::clone(owner)));
     }
-    // Of an owner whose runtime told no networks the kernel told the address.
+    // The kernel reported the address of an owner whose runtime reported no networks.
     let is_owner = |owner: &Workload| {
         attachment(owner, claim.ip, network).is_some() || owner.addresses().all(|own| own != claim.ip)
     };
     if let Some(owner) = owners.iter().find(|owner| !late && is_owner(owner)) {
         let given = attachment(owner, claim.ip, network).and_then(|attachment| attachment.mac);
-        // Where no MAC was told for it, only another workload's can be wrong.
+        // Where no MAC was reported for it, only another workload's can be wrong.
         return (given.is_some() || holder.is_some()).then(|| Wrong::Of(Arc::clone(owner)));
     }
     let inside = network.subnets.iter().any(|subnet| subnet.contains(claim.ip));
@@ -149,7 +149,7 @@ fn host_macs<'a>(
     own.into_iter().chain(bridge)
 }
 
-/// Whether the point is a part of the network: its bridge, a port of it, or inside of a workload; of a point that no link was told of (a
+/// Whether the point is a part of the network: its bridge, a port of it, or inside of a workload; of a point that no link was reported for (a
 /// file from elsewhere) the address decides.
 fn is_here(timeline: &Timeline, point: &ObservationPoint, network: &RuntimeNetwork) -> bool {
     network.bridge.as_deref() == Some(point.as_str())
@@ -220,12 +220,14 @@ fn report(
             let given = macs(&owner).map(|mac| format!(", at {mac}")).collect::<String>();
             ("spoofed", format!("it belongs to {}{given}", owner.name), Some(Doubt::BorrowedAddress))
         }
-        Wrong::Nobodys(network) => {
-            ("unknown", format!("it lies in network {network}, no runtime gave it to anybody"), Some(Doubt::UnownedAddress))
-        }
+        Wrong::Nobodys(network) => (
+            "unknown",
+            format!("it lies in network {network}, no runtime gave it to anybody"),
+            Some(Doubt::UnownedAddress),
+        ),
         Wrong::Place(owner) => {
             let veth = veth_owner(timeline, point).cloned();
-            let whose = veth.as_ref().map_or("of nobody", |veth| veth.name.as_str());
+            let whose = veth.as_ref().map_or("of no workload", |veth| veth.name.as_str());
             let truth = format!("both belong to {}, but the frame came over the veth of {whose}", owner.name);
             let sender = veth.map(|veth| (veth, AttributionMethod::Veth));
             return anomaly(claim, "veth", &truth, sender, Some(Doubt::VethDiffers));

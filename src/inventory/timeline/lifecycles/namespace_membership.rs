@@ -1,7 +1,7 @@
 //! In which network namespaces the kernel shows the processes of each workload.
 //!
-//! Contract: the latest word; what it means for the past is written into the index as spans of the life. A word about a workload that the
-//! runtime has not told yet is kept until it does. Limits: [`MAX_MEMBERSHIPS`]; beyond, newcomers are refused and counted by the caller.
+//! Contract: the latest word; what it means for the past is written into the index as spans of the lifecycle. A word about a workload that the
+//! runtime has not reported yet is kept until it does. Limits: [`MAX_MEMBERSHIPS`]; beyond, newcomers are refused and counted by the caller.
 //! Design: a first process is in one namespace, its home; others of its processes may be strays. Namespaces go by number, not by inode: an
 //! inode comes back.
 
@@ -12,23 +12,23 @@ use super::Lifecycles;
 use crate::input::WorkloadId;
 use crate::time::Timestamp;
 
-/// Running workloads, and those that no runtime tells of.
+/// Running workloads, and those that no runtime reports.
 const MAX_MEMBERSHIPS: usize = 65_536;
-/// Of one workload; the collector tells at most some.
+/// Of one workload; the collector reports at most some.
 const MAX_STRAYS: usize = 16;
-/// Homes that a workload left before the runtime told of it: one, for the short-lived.
+/// Homes that a workload left before the runtime reported it: one, for the short-lived.
 const MAX_STAYS: usize = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct NamespaceMembership {
     by_id: BTreeMap<WorkloadId, Membership>,
-    /// Whose home each namespace is, or was and is not told yet.
+    /// Whose home each namespace is, or was and is not reported yet.
     residents: BTreeMap<u64, BTreeSet<WorkloadId>>,
-    /// Workloads that have left their home, and when; to be forgotten if no runtime ever tells of them.
+    /// Workloads that have left their home, and when; to be forgotten if no runtime ever reports them.
     homeless: VecDeque<(Timestamp, WorkloadId)>,
 }
 
-/// A home that was left before the runtime told of the workload.
+/// A home that was left before the runtime reported the workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stay {
     pub(super) ns: u64,
@@ -76,7 +76,7 @@ impl NamespaceMembership {
         }
     }
 
-    /// The homes that it left before the runtime told of it; asked for once.
+    /// The homes that it left before the runtime reported it; asked for once.
     pub(super) fn drain_stays(&mut self, id: &WorkloadId) -> Vec<Stay> {
         let Some(membership) = self.by_id.get_mut(id) else { return Vec::new() };
         let (stays, home) = (std::mem::take(&mut membership.stays), membership.home);
@@ -139,7 +139,7 @@ impl Lifecycles {
         if old == home {
             return;
         }
-        // Until the runtime tells of it, it counts as one of those who were there.
+        // Until the runtime reports it, it counts as one of those who were there.
         let stays = !runs && membership.stays.len() < MAX_STAYS;
         match old {
             Some(ns) if stays => {
@@ -172,7 +172,7 @@ impl Lifecycles {
         self.relocate(at, id, Move { left, entered, first: false });
     }
 
-    /// A namespace is as told now: only these have their home there.
+    /// A namespace is as reported now: only these have their home there.
     pub(in super::super) fn residents(&mut self, at: Timestamp, ns: u64, ids: &[WorkloadId]) {
         let known = self.memberships.residents.get(&ns);
         let left: Vec<WorkloadId> = known.into_iter().flatten().filter(|id| !ids.contains(id)).cloned().collect();
@@ -215,7 +215,7 @@ impl Lifecycles {
         })
     }
 
-    /// Whether the kernel shows somebody in a namespace of whom the runtime has not told.
+    /// Whether the kernel shows somebody in a namespace whom the runtime has not reported.
     pub(in super::super) fn has_unreported(&self, ns: u64) -> bool {
         let residents = self.memberships.residents.get(&ns);
         residents.is_some_and(|residents| residents.iter().any(|id| !self.by_id.contains_key(id)))

@@ -87,7 +87,7 @@ fn naive(lifecycles: &[Lifecycle], address: usize, port: u16, to: usize, at: i64
     Vec::new()
 }
 
-/// A workload with its own namespace, and when each is told, in quarters of a second after it happened.
+/// A workload with its own namespace, and when each is reported, in quarters of a second after it happened.
 #[derive(Clone, Debug)]
 struct Guest {
     address: usize,
@@ -123,7 +123,7 @@ enum Fact {
     Kernel(KernelFact),
 }
 
-/// Lifecycles one after the other at each address, never two at once; their facts in the order in which they are told.
+/// Lifecycles one after the other at each address, never two at once; their facts in the order in which they are reported.
 fn play(guests: &[Guest]) -> (Timeline, Vec<(usize, i64, i64)>) {
     let mut free_at = [0_i64; 2];
     let (mut truth, mut facts) = (Vec::new(), Vec::new());

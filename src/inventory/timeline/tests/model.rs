@@ -14,7 +14,7 @@ const ADDRESSES: [&str; 3] = ["172.18.0.2", "172.18.0.3", "172.18.0.4"];
 enum Step {
     /// The workload runs with these addresses: a start, or a change.
     Tell { id: usize, addresses: BTreeSet<usize> },
-    /// The runtime tells its end.
+    /// The runtime reports its end.
     Stop { id: usize },
     /// A whole list, which lacks this one.
     ListWithout { id: usize },

@@ -83,7 +83,7 @@ impl Case<'_> {
         if all_known && timeline.is_complete() {
             return fails("no container".to_owned());
         }
-        let text = format!("frames went to {mac}, and nobody is known to own it: it may be the hop {}", hop.name);
+        let text = format!("frames went to {mac}, whose owner is unknown: it may be the hop {}", hop.name);
         Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text }
     }
 }

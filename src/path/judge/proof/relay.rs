@@ -17,8 +17,7 @@ impl Case<'_> {
         if let Some(unanswered) = self.unanswered(KIND, hop) {
             return unanswered;
         }
-        let record = self.trail.record;
-        let inbound = if self.trail.flow.forward { record.clone() } else { record.clone().reversed() };
+        let inbound = self.trail.flow.read(self.trail.record);
         let mut legs = self.context.path.legs.of(&hop.name);
         let matched = legs.find_map(|leg| Some((leg, relay::matched(&inbound, leg)?)));
         if let Some((leg, found)) = matched {

@@ -120,7 +120,7 @@ impl Case<'_> {
         veths.map(ObservationPoint::new).filter(|point| losses.observed_since(point).is_some()).collect()
     }
 
-    /// Whether it may pass these points under another tuple that nobody tells of.
+    /// Whether it may pass these points under another tuple that no source reports.
     fn may_be_translated(&self, points: &[ObservationPoint]) -> bool {
         let (flow, bindings) = (self.trail.flow, &self.context.path.bindings);
         let reported = bindings.is_watched(flow.at) && !bindings.missed(flow.at, self.trail.now);
