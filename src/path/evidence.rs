@@ -62,3 +62,19 @@ fn split<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String
     let name = String::deserialize(deserializer)?;
     Ok(if name == NO_PATH { Vec::new() } else { name.split(OR).map(str::to_owned).collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alternatives_are_one_name_in_json_and_a_list_when_read() {
+        for (alternatives, name) in [(vec![], "none"), (vec!["a"], "a"), (vec!["a", "b"], "a or b")] {
+            let alternatives = alternatives.into_iter().map(str::to_owned).collect();
+            let hop = MissingHop { alternatives, kind: None, expected: vec![] };
+            let json = serde_json::json!({ "name": name, "expected": [] });
+            assert_eq!((hop.name().as_str(), serde_json::to_value(&hop).expect("JSON")), (name, json.clone()));
+            assert_eq!(serde_json::from_value::<MissingHop>(json).expect("a hop"), hop);
+        }
+    }
+}
