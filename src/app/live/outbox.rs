@@ -148,7 +148,7 @@ impl Outbox {
     }
 }
 
-const fn input(at: Timestamp, fact: RecordedFact) -> Input {
+fn input(at: Timestamp, fact: RecordedFact) -> Input {
     Input::new(at, Fact::Recorded(fact))
 }
 
