@@ -74,13 +74,16 @@ pub fn orientations(record: &FlowRecord, warming_up: bool) -> Vec<Oriented> {
     let ports = (ephemeral(record.tuple.orig.port), ephemeral(record.tuple.resp.port));
     match start(record) {
         Start::Request => vec![read(true, true)],
+        // A start in pieces of a few bytes shows no flags (RFC 1858).
+        Start::AnswerOnly if record.fragments > 0 => vec![read(true, true), read(false, false)],
         Start::AnswerOnly => vec![read(true, false), read(false, false)],
         Start::Unmarked if !warming_up && is_answer_first(record) => vec![read(true, true), read(false, false)],
         Start::Unmarked if !warming_up => vec![read(true, true)],
         Start::Missing if !warming_up && ports.0 == ports.1 => vec![read(true, true)],
         Start::Missing | Start::Unmarked => match ports {
             (true, false) => vec![read(true, true)],
-            (false, true) => vec![read(false, true), read(true, false)],
+            // The end that is taken for the one who asked must have sent something: a stranger frames nobody by an answer.
+            (false, true) => vec![read(false, record.resp.counters.packets > 0), read(true, false)],
             _ if record.tuple.protocol == Protocol::TCP => vec![read(true, false), read(false, false)],
             _ => vec![read(true, true)],
         },

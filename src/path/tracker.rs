@@ -238,8 +238,10 @@ impl Tracker {
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
             self.try_judge(context, id, now, Deadline::Now, step);
         }
+        // Every meter has reported all that it saw: no point has to be waited for.
+        let all_reported = now.plus(context.grace.transit);
         for id in self.lingering.iter().copied().collect::<Vec<_>>() {
-            self.end(context, id, now, step);
+            self.end(context, id, all_reported, step);
         }
     }
 
@@ -336,7 +338,7 @@ impl Tracker {
     fn follow(&mut self, key: TrailKey, record: &FlowRecord) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.flows.insert(key, TrackedFlow::new(record, sequence));
+        self.flows.insert(key, TrackedFlow::new(key, record, sequence));
         self.keys.insert(record.id, key);
         self.oldest_first.insert(sequence, record.id);
         self.waiting.insert(record.id);

@@ -131,7 +131,7 @@ impl Tracker {
         let record = &observed.record;
         let settled = deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
         let mut likeliest = None;
-        for oriented in self.readings(context, record, binding, now) {
+        for oriented in self.readings(context, tracked, record, (binding, now)) {
             let source = self.asked_by(context, observed, &oriented, binding);
             if !settled && is_unsettled(context.timeline, &source, &oriented) {
                 return None;
@@ -162,15 +162,20 @@ impl Tracker {
     fn readings(
         &self,
         context: JudgeContext<'_>,
+        tracked: &TrackedFlow,
         record: &FlowRecord,
-        binding: Option<&NatBinding>,
-        now: Timestamp,
+        (binding, now): (Option<&NatBinding>, Timestamp),
     ) -> Vec<Oriented> {
         let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
         let losses = &context.path.losses;
         let warming_up = record.start < watched_since.plus(WARM_UP)
             || now.since(record.start) < LOSS_REPORTED_WITHIN
             || losses.overlap(&record.point, record.start.minus(WARM_UP), record.start);
+        if tracked.forged && record.resp.counters.packets == 0 {
+            // What a stranger forged was asked by nobody else.
+            let (tuple, point) = (record.tuple, record.point.clone());
+            return vec![Oriented { tuple, point, at: record.start, forward: true, certain: true }];
+        }
         if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record) {
             return vec![reversed];
         }

@@ -34,6 +34,8 @@ pub(super) struct TrackedFlow {
     pub(super) point: ObservationPoint,
     pub(super) start: Timestamp,
     pub(super) sequence: u64,
+    /// Whether a stranger sent its first packet.
+    pub(super) forged: bool,
     pub(super) answered: bool,
     /// The meter reported its active timeout: the next record of this tuple goes on with this flow.
     pub(super) continues: bool,
@@ -49,7 +51,7 @@ pub(super) struct TrackedFlow {
 }
 
 impl TrackedFlow {
-    pub(super) fn new(record: &FlowRecord, sequence: u64) -> Self {
+    pub(super) fn new(key: TrailKey, record: &FlowRecord, sequence: u64) -> Self {
         let observed = Observed { record: record.clone(), sightings: vec![Sighting::of(record, false)] };
         Self {
             id: record.id,
@@ -57,6 +59,7 @@ impl TrackedFlow {
             point: record.point.clone(),
             start: record.start,
             sequence,
+            forged: key.stranger.is_some(),
             answered: false,
             continues: false,
             over: false,
