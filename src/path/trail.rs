@@ -4,13 +4,15 @@
 //! Design: plain data; the tracker joins, the judge reads.
 
 use super::Oriented;
-use crate::input::{Endpoint, FiveTuple, FlowRecord, Mac, NatBinding, ObservationPoint, Side};
+use crate::input::{Endpoint, FiveTuple, FlowRecord, LinkShare, Mac, NatBinding, ObservationPoint, Side};
 use crate::time::Timestamp;
 
 /// Points remembered of one trail: veth, bridge, the hop's two, uplink, and those to which a bridge floods its first frame.
 pub(super) const MAX_SIGHTINGS: usize = 64;
+/// Pairs of MACs that are remembered of one point, over all records of a flow.
+const MAX_LINKS: usize = 16;
 
-/// The MACs of the first frame of one direction.
+/// The MACs of frames of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Frames {
     /// Who sent it on this link.
@@ -50,6 +52,8 @@ pub struct Sighting {
     pub orig: Frames,
     /// Frames of the trail's responder.
     pub resp: Frames,
+    /// Other pairs of MACs than the first ones, read in the trail's direction.
+    pub links: Vec<LinkShare>,
     /// What the point counted.
     pub now: Volumes,
     /// What it had counted two reports before that: what other points report by now includes it.
@@ -82,6 +86,7 @@ impl Sighting {
             at: record.start,
             orig: frames(orig),
             resp: frames(resp),
+            links: other_links(record, reversed),
             now: Volumes { as_of: record.end, orig: volume(orig), resp: volume(resp) },
             settled: None,
             before: None,
@@ -98,11 +103,27 @@ impl Sighting {
         }
         let [orig, resp] = self.record.1;
         (self.orig, self.resp) = (new.orig, new.resp);
+        for link in new.links {
+            let known = |known: &&mut LinkShare| {
+                (known.from_orig, known.mac, known.next_hop) == (link.from_orig, link.mac, link.next_hop)
+            };
+            let has_room = self.links.len() < MAX_LINKS;
+            match self.links.iter_mut().find(known) {
+                Some(known) => *known = link,
+                None if has_room => self.links.push(link),
+                None => {}
+            }
+        }
         let now = Volumes { as_of: new.now.as_of, orig: orig + new.now.orig, resp: resp + new.now.resp };
         if now != self.now {
             self.settled = self.before.replace(std::mem::replace(&mut self.now, now));
         }
     }
+}
+
+fn other_links(record: &FlowRecord, reversed: bool) -> Vec<LinkShare> {
+    let links = record.rare.iter().flat_map(|rare| &rare.other_links).copied();
+    links.map(|link| LinkShare { from_orig: link.from_orig != reversed, ..link }).collect()
 }
 
 /// What a record shows of the trail: a new point, or more of a known one. `reversed`: read against the trail's direction, where the point is new.
@@ -172,15 +193,14 @@ impl Trail<'_> {
         self.sightings.iter().find(|sighting| sighting.point == self.flow.point)
     }
 
-    /// What the originator sent and received, by point.
-    pub fn exchanged(&self) -> impl Iterator<Item = (&Sighting, Frames, Frames)> {
-        let forward = self.flow.forward;
-        let read = move |sighting: &Sighting| {
-            if forward { (sighting.orig, sighting.resp) } else { (sighting.resp, sighting.orig) }
-        };
-        self.sightings.iter().map(move |sighting| {
-            let (sent, received) = read(sighting);
-            (sighting, sent, received)
+    /// Every pair of MACs of the frames of one end, by point; `by_originator`: of the end that asked.
+    pub fn frames(&self, by_originator: bool) -> impl Iterator<Item = (&Sighting, Frames)> {
+        let from_orig = self.flow.forward == by_originator;
+        self.sightings.iter().flat_map(move |sighting| {
+            let first = if from_orig { sighting.orig } else { sighting.resp };
+            let others = sighting.links.iter().filter(move |link| link.from_orig == from_orig);
+            let others = others.map(|link| Frames { from: link.mac, to: link.next_hop });
+            std::iter::once(first).chain(others).map(move |frames| (sighting, frames))
         })
     }
 

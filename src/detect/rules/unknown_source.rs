@@ -56,7 +56,9 @@ impl UnknownSource {
 
 impl Rule for UnknownSource {
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        let Some(anomaly) = over_anothers_veth(context, flow).or_else(|| anomaly(context, flow)) else { return };
+        let found = over_anothers_veth(context, flow).or_else(|| foreign(context, flow));
+        let found = found.or_else(|| as_host(context, flow)).or_else(|| anomaly(context, flow));
+        let Some(anomaly) = found else { return };
         findings.push(Finding {
             attribution: Some(flow.source.clone()),
             flow: Some(flow.view.clone()),
@@ -95,8 +97,52 @@ fn over_anothers_veth(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly
         Owner::Ambiguous { .. } | Owner::Unknown | Owner::External => return None,
     };
     let text = format!("frames from {ip} and {mac} came over {point}, the veth of {}; {truth}", sender.name);
-    let (sender, cause) = (Some(Arc::clone(sender)), format!("veth {ip} {mac}"));
+    let (sender, cause) = (Some(Arc::clone(sender)), format!("veth {}", flow.view.record.point));
     Some(Anomaly { sender, attribution: None, cause, kind: "veth", text })
+}
+
+/// The MAC is a workload's and the address is of no network of its: an address of the internet, or the host's.
+fn foreign(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
+    let Owner::Workload { workload: sender, how: AttributionMethod::Mac, why, .. } = &flow.source else { return None };
+    let (record, timeline) = (&flow.view.record, context.timeline);
+    let ip = record.tuple.orig.ip;
+    let truth = match why {
+        Some(Doubt::ForeignAddress) => "lies in none of its networks",
+        Some(Doubt::BorrowedAddress) if timeline.is_host_address(ip) => "is the host's own",
+        _ => return None,
+    };
+    if !timeline.is_complete() || is_link_local(ip) {
+        return None;
+    }
+    let mac = record.orig.mac.map_or_else(String::new, |mac| format!(" ({mac})"));
+    let text = format!("{ip} {truth}; the frames came from the MAC of {}{mac}", sender.name);
+    // The sender chooses the address, so it is no part of the cause.
+    let cause = "foreign".to_owned();
+    Some(Anomaly { sender: Some(Arc::clone(sender)), attribution: None, cause, kind: "mac", text })
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_unspecified(),
+    }
+}
+
+/// The address is a workload's and the MAC the host's, of a frame that leads out of the network: the host does not send such frames.
+fn as_host(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
+    let (record, timeline) = (&flow.view.record, context.timeline);
+    let (ip, point, at) = (record.tuple.orig.ip, &record.point, record.start);
+    let mac = record.orig.mac.filter(|mac| timeline.host_mac(point) == Some(*mac))?;
+    if flow.source != Owner::Unknown || !timeline.is_complete() {
+        return None;
+    }
+    let query = AttributionQuery { point, ip, socket: None, mac: None, at };
+    let Owner::Workload { workload: owner, .. } = timeline.attribute(&query) else { return None };
+    let text = format!(
+        "{ip} belongs to {}; the frames carry {mac}, the host's MAC at {point}, and lead out of the network: the host does not send such frames",
+        owner.name
+    );
+    Some(Anomaly { sender: None, attribution: None, cause: format!("as-host {ip}"), kind: "mac", text })
 }
 
 /// Compares the first packet's source address and MAC with what the runtime gave out.
@@ -153,7 +199,8 @@ fn unknown(ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>, network: &str) -
         sender,
         attribution: None,
         kind: "mac",
-        cause: format!("unknown {ip} {mac}"),
+        // A sender that is known chooses the address, and one that is not chooses both: neither is part of the cause.
+        cause: format!("unknown {network}"),
         text: format!(
             "{ip} lies in network {network}, no runtime gave it to anybody; the frames came from {mac}, {whose}"
         ),
@@ -170,7 +217,7 @@ fn spoofed(owner: &Workload, ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>
         sender,
         attribution: None,
         kind: "mac",
-        cause: format!("spoofed {ip} {mac}"),
+        cause: format!("spoofed {ip}"),
         text: format!("{ip} belongs to {} with MAC {given}; the frames came from {mac}, {whose}", owner.name),
     })
 }

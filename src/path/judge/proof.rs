@@ -114,7 +114,8 @@ impl Case<'_> {
         const KIND: EvidenceKind = EvidenceKind::Peer;
         let ends = self.trail.ends();
         if self.answers(hop) {
-            return self.contradicted(hop).or_else(|| self.unanswered(KIND, hop)).unwrap_or_else(|| {
+            let doubt = self.contradicted(hop).or_else(|| self.leads_on(hop)).or_else(|| self.unanswered(KIND, hop));
+            return doubt.unwrap_or_else(|| {
                 Proof::holds(KIND, hop, format!("the responder {} is the hop {}", ends.resp, hop.name))
             });
         }
@@ -152,16 +153,24 @@ impl Case<'_> {
             let own = self.source.workload().is_some_and(|source| timeline.are_together(source, owner, at));
             (!own).then(|| (mac, owner.name.clone()))
         };
-        let exchanged = self.trail.exchanged();
-        let (point, (mac, owner)) = exchanged.into_iter().find_map(|(sighting, sent, received)| {
-            let macs = [sent.to, received.from].into_iter().flatten();
-            Some((&sighting.point, macs.into_iter().find_map(|mac| is_others(mac, sighting.at))?))
-        })?;
+        let sent = self.trail.frames(true).map(|(sighting, frames)| (sighting, frames.to));
+        let received = self.trail.frames(false).map(|(sighting, frames)| (sighting, frames.from));
+        let mut exchanged = sent.chain(received);
+        let (point, (mac, owner)) =
+            exchanged.find_map(|(sighting, mac)| Some((&sighting.point, is_others(mac?, sighting.at)?)))?;
         let text = format!(
             "{} is the hop {}, but its frames at {point} are exchanged with {mac}, which belongs to {owner}",
             ends.resp, hop.name
         );
         Some(Proof::Fails { kind: KIND, partly: None, text })
+    }
+
+    /// A source route names another address than the hop: where the packets end is for whoever forwards them to decide.
+    fn leads_on(&self, hop: &Hop) -> Option<Proof> {
+        let via = self.trail.record.rare.iter().flat_map(|rare| &rare.routed_via);
+        let beyond = via.copied().find(|ip| *ip != self.trail.ends().resp.ip && !hop.is_address(*ip))?;
+        let text = format!("a source route leads to {beyond} beside the hop {}", hop.name);
+        Some(Proof::Unknown { kind: EvidenceKind::Peer, reason: Unobservable::UndecodedTunnel, text })
     }
 
     /// Whether a workload is the hop, or a hop that passes frames on to it.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Case;
-use crate::input::{Endpoint, FiveTuple, Protocol, TunnelKind, Workload};
+use crate::input::{Endpoint, FiveTuple, FlowRecord, Protocol, TunnelKind, Workload};
 use crate::inventory::{Doubt, Owner, Timeline};
 use crate::path::trail::Trail;
 use crate::path::{Contract, DestinationSet, Family, Hop, HopKind, Service, is_internet};
@@ -42,10 +42,13 @@ fn is_destination(contract: &Contract, timeline: &Timeline, trail: &Trail<'_>) -
     let FiveTuple { protocol, orig, .. } = trail.flow.tuple;
     let resp = trail.meant();
     let of_family = |family: Family| Family::of(resp.ip) == family;
+    // Every address on the way that a packet names counts.
+    let via = trail.record.rare.iter().flat_map(|rare| &rare.routed_via).copied();
+    let mut ways = std::iter::once(resp.ip).chain(via);
     contract.family.is_none_or(of_family)
-        && contract.remotes.iter().any(|set| is_remote(set, timeline, resp.ip))
+        && ways.any(|ip| contract.remotes.iter().any(|set| is_remote(set, timeline, ip)))
         && (contract.ports.is_empty() || contract.ports.iter().any(|spec| spec.matches(protocol, resp.port)))
-        && is_request(protocol, orig)
+        && is_request(protocol, orig, trail.record)
 }
 
 /// `internet` is what lies outside of this host: container networks may have public ranges of their own.
@@ -54,13 +57,16 @@ fn is_remote(set: &DestinationSet, timeline: &Timeline, ip: IpAddr) -> bool {
     set.contains(ip) && !is_local()
 }
 
-/// Every ICMP message that its sender chose to send; errors answer something (RFC 1122 §3.2.2, RFC 4443 §2.1).
-const fn is_request(protocol: Protocol, orig: Endpoint) -> bool {
-    match protocol {
-        Protocol::ICMP => !matches!(orig.port, 3 | 4 | 5 | 11 | 12),
-        Protocol::ICMPV6 => orig.port > 4,
-        _ => true,
-    }
+/// Every ICMP message that its sender chose to send. An error answers something (RFC 1122 §3.2.2, RFC 4443 §2.1): one that quotes a flow that was
+/// seen is left out, and one that quotes nothing known is not.
+fn is_request(protocol: Protocol, orig: Endpoint, record: &FlowRecord) -> bool {
+    let is_error = match protocol {
+        Protocol::ICMP => matches!(orig.port, 3 | 4 | 5 | 11 | 12),
+        Protocol::ICMPV6 => orig.port <= 4,
+        _ => false,
+    };
+    let quoting = record.rare.as_ref().map_or(0, |rare| rare.quoting_packets);
+    !is_error || quoting < record.orig.counters.packets + record.resp.counters.packets
 }
 
 fn is_unicast(end: Endpoint) -> bool {
@@ -190,7 +196,7 @@ impl Case<'_> {
             && ends.orig.ip != ends.resp.ip
             && is_unicast(ends.orig)
             && is_unicast(ends.resp)
-            && is_request(ends.protocol, ends.orig);
+            && is_request(ends.protocol, ends.orig, self.trail.record);
         if inside { Destination::Inside } else { Destination::Outside }
     }
 }

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use super::judging::{goes_on, is_remnant};
+use super::tracked_flow::Observed;
 use super::{Deadline, JudgedFlow, Step, Tracker};
-use crate::input::{FlowId, FlowRecord};
+use crate::input::FlowId;
 use crate::path::judge::{JudgeContext, Judgement};
 use crate::path::{EvidenceKind, Verdict};
 use crate::time::Timestamp;
@@ -27,7 +28,8 @@ impl Tracker {
         let Some(key) = self.keys.get(&id).copied() else { return };
         let Some(tracked) = self.flows.get(&key) else { return };
         let (Some(observed), Some(before)) = (&tracked.observed, &tracked.judged) else { return };
-        if !may_change(before, tracked.answered, &observed.record) {
+        let compares = || before.judgement.as_ref().is_some_and(|judgement| self.compares_points(judgement));
+        if !may_change(before, tracked.answered, observed, compares) {
             return;
         }
         let Some(mut after) = self.judge_again(context, tracked, observed, now) else { return };
@@ -74,7 +76,8 @@ impl Tracker {
 }
 
 /// Whether more of a flow can change what was said of it.
-fn may_change(before: &JudgedFlow, answered: bool, record: &FlowRecord) -> bool {
+fn may_change(before: &JudgedFlow, answered: bool, observed: &Observed, compares: impl Fn() -> bool) -> bool {
+    let record = &observed.record;
     let Some(judgement) = &before.judgement else {
         return goes_on(record) || (answered && !before.answered);
     };
@@ -83,7 +86,8 @@ fn may_change(before: &JudgedFlow, answered: bool, record: &FlowRecord) -> bool 
         Verdict::Bypassed => before.is_attempt() && (answered || sent),
         Verdict::Partial => false,
         Verdict::Unobservable(_) if is_remnant(&before.view.record) => goes_on(record),
-        Verdict::Unobservable(_) | Verdict::Verified => true,
+        Verdict::Unobservable(_) => true,
+        Verdict::Verified => observed.sightings.iter().any(|sighting| !sighting.links.is_empty()) || compares(),
     }
 }
 

@@ -256,7 +256,8 @@ fn anomaly(
     Anomaly {
         sender: sender.map(|(workload, _)| workload),
         attribution,
-        cause: format!("claim {what} {ip} {mac}"),
+        // The sender chooses the MAC, and an address that belongs to nobody: an alert groups what it cannot choose.
+        cause: if what == "unknown" { "claim unknown".to_owned() } else { format!("claim {what} {ip}") },
         kind: "claim",
         text: format!("on {point} it was said that {ip} is at {mac}; {truth}"),
     }

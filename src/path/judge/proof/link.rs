@@ -1,7 +1,7 @@
 //! `next_hop`: to whom the originator gave its frames.
 //!
-//! Contract: only frames that the originator itself sent on its own link count; where it sent on several, each must go to the hop. Limits: of each
-//! link the first frame is looked at; a gateway that is no container is known by a MAC of the
+//! Contract: only frames that the originator itself sent on its own link count, and every pair of MACs that the meter counted: frames that go
+//! elsewhere are a way around, whatever went to the hop before (ADR 12). Limits: a gateway that is no container is known by a MAC of the
 //! host's, or not at all. Source: IEEE 802.3 destination address; a routed packet goes to the router's MAC (RFC 1812 §3.3).
 
 use super::Proof;
@@ -19,21 +19,29 @@ impl Case<'_> {
         if self.source.workload().is_some_and(|workload| matches!(workload.network_mode, NetworkMode::Rootless(_))) {
             return unknown(Unobservable::RootlessStack, format!("{orig} has a rootless network stack"));
         }
-        let own = self.trail.sent().filter(|(sighting, frames)| self.is_own(sighting, *frames));
+        let own = self.trail.frames(true).filter(|(sighting, frames)| self.is_own(sighting, *frames));
         let given = own.filter_map(|(sighting, frames)| Some((sighting, frames.to?)));
         let given = given.filter(|(_, mac)| !mac.is_multicast());
-        let proofs = given.map(|(sighting, mac)| {
-            let proof = self.given_to(hop, &sighting.point, mac);
-            let excused = matches!(proof, Proof::Fails { .. }) && self.is_alternative(hop, &sighting.point, mac);
-            (excused, proof)
-        });
+        let proofs: Vec<(bool, Proof)> = given
+            .map(|(sighting, mac)| {
+                let proof = self.given_to(hop, &sighting.point, mac);
+                let excused = matches!(proof, Proof::Fails { .. }) && self.is_alternative(hop, &sighting.point, mac);
+                (excused, proof)
+            })
+            .collect();
+        let passed = proofs.iter().any(|(_, proof)| matches!(proof, Proof::Holds { .. }));
         // One frame elsewhere is a way around; one for another hop of the stage is none.
-        let worst = proofs.min_by_key(|(excused, proof)| (*excused, std::cmp::Reverse(proof.rank())));
-        let Some((_, proof)) = worst else {
-            let text = format!("no frame of {orig} was seen on its own network, so its next hop is not known");
-            return unknown(Unobservable::NoObservationPoint, text);
-        };
-        proof
+        let worst = proofs.into_iter().min_by_key(|(excused, proof)| (*excused, std::cmp::Reverse(proof.rank())));
+        match worst {
+            Some((_, Proof::Fails { kind, text, .. })) => {
+                Proof::Fails { kind, partly: passed.then(|| hop.name.clone()), text }
+            }
+            Some((_, proof)) => proof,
+            None => {
+                let text = format!("no frame of {orig} was seen on its own network, so its next hop is not known");
+                unknown(Unobservable::NoObservationPoint, text)
+            }
+        }
     }
 
     /// Whether the frame was given to another hop that would do as well.
@@ -60,7 +68,9 @@ impl Case<'_> {
             Proof::Fails { kind: KIND, partly: None, text }
         };
         let timeline = self.context.timeline;
-        if let Some(owner) = timeline.owner_of_mac(mac, self.trail.flow.at) {
+        // A hop that starts again during the flow may have another MAC.
+        let owner = timeline.owner_of_mac(mac, self.trail.flow.at);
+        if let Some(owner) = owner.or_else(|| timeline.owner_of_mac(mac, self.trail.now)) {
             if hop.is_workload(owner) || owner.addresses().any(|ip| hop.is_address(ip)) {
                 let text = format!("frames went to {mac}, which is {}, the hop {}", owner.name, hop.name);
                 return Proof::holds(KIND, hop, text);
