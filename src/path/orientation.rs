@@ -94,7 +94,7 @@ pub fn orientations(record: &FlowRecord, warming_up: bool) -> Vec<Oriented> {
 enum Start {
     /// A SYN of the originator.
     Request,
-    /// A SYN-ACK, and no SYN: whoever sent it may have forged it.
+    /// A SYN-ACK, and no SYN: its sender may have forged it.
     AnswerOnly,
     /// The protocol marks no start: the first packet is one on a point that has been watched.
     Unmarked,

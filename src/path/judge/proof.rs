@@ -165,7 +165,7 @@ impl Case<'_> {
         Some(Proof::Fails { kind: KIND, partly: None, text })
     }
 
-    /// A source route names another address than the hop: where the packets end is for whoever forwards them to decide.
+    /// A source route names another address than the hop: the router that forwards the packets decides where they end.
     fn leads_on(&self, hop: &Hop) -> Option<Proof> {
         let via = self.trail.record.rare.iter().flat_map(|rare| &rare.routed_via);
         let beyond = via.copied().find(|ip| *ip != self.trail.ends().resp.ip && !hop.is_address(*ip))?;

@@ -71,7 +71,10 @@ impl Tracker {
     /// Whether a verdict rests on what several points, or several frames, show.
     fn compares_points(&self, judgement: &Judgement) -> bool {
         let contract = self.judge.contracts().find(|contract| *contract.name == *judgement.contract);
-        contract.into_iter().flat_map(|contract| contract.hops()).any(|hop| hop.accepts(EvidenceKind::Transit))
+        contract
+            .into_iter()
+            .flat_map(|contract| contract.hops())
+            .any(|hop| hop.accepts(EvidenceKind::Transit) || hop.accepts(EvidenceKind::NextHop))
     }
 }
 
