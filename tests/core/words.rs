@@ -35,7 +35,7 @@ const TURNS: &[(&str, &str, usize, usize)] = &[
     ("tells of", "reports", 30, 13),
     ("tell of", "report", 12, 6),
     ("told of", "reported", 29, 1),
-    ("whoever", "a process that, a user that", 33, 18),
+    ("whoever", "a process that, a user that", 34, 19),
     ("what is told", "the report, the events", 1, 1),
     ("nobody owns", "without an owner", 4, 4),
     ("mend", "fix", 10, 10),
