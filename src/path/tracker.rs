@@ -223,8 +223,13 @@ impl Tracker {
     fn merge(&mut self, before: TrailKey, after: TrailKey) {
         let Some(twin) = self.flows.get_mut(&after) else { return };
         let (id, sightings, answered) = (twin.id, twin.take_sightings(), twin.answered);
+        let judged = twin.judged.take().filter(|judged| judged.judgement.is_some());
         self.forget(id);
         if let Some(tracked) = self.flows.get_mut(&before) {
+            // What was said of either side is said of the connection: it is not said twice.
+            if judged.is_some() && tracked.judged.as_ref().is_some_and(|own| own.judgement.is_none()) {
+                tracked.judged = judged;
+            }
             tracked.answered |= answered;
             tracked.join(sightings);
             if tracked.add_twin(after) {
