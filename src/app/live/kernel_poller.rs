@@ -196,7 +196,7 @@ mod tests {
         let source = start(&context).expect("the thread");
         let events = source.events().expect("it listens");
         let text =
-            format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "test", "pid": {}}}"#, std::process::id());
+            format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "docker", "pid": {}}}"#, std::process::id());
         events
             .send(InventoryEvent::Workload(Arc::new(serde_json::from_str(&text).expect("a workload"))))
             .expect("the thread");

@@ -82,7 +82,7 @@ fn a_namespace_that_two_share_is_heard_until_one_stops() {
     let events = source.events().expect("it listens");
     for (id, child) in [("a", &first), ("b", &second)] {
         let pid = child.0.id();
-        let text = format!(r#"{{"id": "{id}", "name": "", "image": "", "runtime": "test", "pid": {pid}}}"#);
+        let text = format!(r#"{{"id": "{id}", "name": "", "image": "", "runtime": "docker", "pid": {pid}}}"#);
         let workload = serde_json::from_str(&text).expect("a workload");
         events.send(InventoryEvent::Workload(Arc::new(workload))).expect("the thread");
     }
