@@ -3,10 +3,11 @@
 //! Contract: the only place that knows threads, channels, signals and the wall clock together. Design: [`replay`] is one thread
 //! from file to alert; [`live`] has a thread a point, one for the engine, and a small runtime for sockets.
 
-pub mod delivery;
 pub mod flows;
 pub mod live;
+pub mod logging;
 pub mod memory;
+pub mod output;
 pub mod paths;
 pub mod replay;
 pub mod runtime_snapshot;
@@ -15,6 +16,6 @@ pub mod top;
 pub mod verify;
 
 mod readers;
-mod recorder;
+pub mod recorder;
 mod reorder;
 mod screen;

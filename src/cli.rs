@@ -20,8 +20,8 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
+use crate::app::logging::{Log, LogFormat};
 use crate::app::memory;
 use crate::app::top::BufferedLog;
 
@@ -29,6 +29,9 @@ use crate::app::top::BufferedLog;
 #[derive(Debug, Parser)]
 #[command(name = "hopwatch", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
+    /// How to write the log, which goes to standard error
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -96,16 +99,14 @@ impl Outcome {
 pub fn main() -> ExitCode {
     memory::map_large_blocks();
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("HOPWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("hopwatch=info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     let buffered = match &cli.command {
         Command::Top(args) if args.takes_the_terminal() => Some(BufferedLog::default()),
         _ => None,
     };
-    match buffered.clone() {
-        Some(buffered) => log.with_ansi(false).with_writer(move || buffered.clone()).init(),
-        None => log.with_writer(std::io::stderr).init(),
-    }
+    let log = match Log::start(cli.log_format, buffered.as_ref()) {
+        Ok(log) => log,
+        Err(error) => return report(&anyhow::Error::new(error).context("starting the thread for the log")),
+    };
     let outcome = match cli.command {
         Command::Sniff(args) => sniff::run(args),
         Command::Top(args) => top::run(args, buffered),
@@ -120,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
     };
+    log.flush();
     match outcome {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(error) => report(&error),

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use config::{EngineConfig, Timings};
 pub use histogram::LatencyHistogram;
 pub use observer::Observer;
-pub use stats::EngineStats;
+pub use stats::{Bound, EngineStats};
 pub use verdict_log::{
     ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLog, VerdictLogContents, VerdictLogLimits, Window,
     WindowKind, WorkloadLine,
@@ -170,6 +170,7 @@ impl Engine {
         stats.workloads = self.timeline.states();
         stats.hops_seen = self.path.hops.iter().map(|(hop, record)| (Arc::clone(hop), record.last_seen)).collect();
         stats.kernel_missed.clone_from(self.timeline.kernel().missed());
+        stats.count_bounds(self.timeline.counts(), self.timeline.kernel().refused());
         stats
     }
 

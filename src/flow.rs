@@ -8,6 +8,7 @@
 
 mod community_id;
 mod conn_state;
+mod counters;
 mod fragments;
 mod id;
 mod index;
@@ -31,8 +32,9 @@ mod wheel;
 
 pub use community_id::community_id;
 pub use conn_state::{ZeekConn, datagram_state, zeek_conn};
+pub use counters::PointCounters;
 pub use layers::Layer;
-pub use limits::{MeterLimits, MeterStats, TCP_LINGER};
+pub use limits::{MeterLimits, TCP_LINGER};
 pub use meter::Meter;
 pub use sink::{FlowSink, FlowView, Frame};
 pub use tcp::{TcpHistory, TcpState};

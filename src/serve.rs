@@ -1,11 +1,21 @@
 //! Metrics and health over HTTP.
 //!
-//! Contract: answers from the latest [`Snapshot`]; never touches the engine. Design: the engine's thread publishes, requests read.
+//! Contract: answers from [`SharedCounters`]; never touches the engine and waits for no other thread.
 
 mod bounded_listener;
+mod heartbeat;
 mod http;
 pub mod metrics;
+mod points;
+mod process;
+mod shared;
+mod sinks;
 mod snapshot;
 
+pub use heartbeat::{Heartbeat, STALLED};
 pub use http::serve;
-pub use snapshot::{ConntrackCounters, PointCounters, Snapshot, SnapshotCell};
+pub use points::{MAX_POINTS, PointSeries, PointTable};
+pub use process::ProcessStats;
+pub use shared::{EngineReport, ReaderStats, SharedCounters};
+pub use sinks::{SinkCounters, Undelivered};
+pub use snapshot::{ConntrackCounters, SinkSnapshot, Snapshot};

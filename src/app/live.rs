@@ -1,7 +1,8 @@
 //! The live sniffer: a few threads with taps, one engine, a small runtime for sockets.
 //!
-//! Contract: capture never waits for anybody; what a full queue costs is counted. Ends on SIGINT, SIGTERM, after `duration`, or
-//! when the output is gone; then everything in flight is drained before the summary.
+//! Contract: capture never waits for the engine, and the engine never for a sink; what a full queue costs is counted. Ends on SIGINT,
+//! SIGTERM, after `duration`, or when the reader of standard output has closed it; then everything in flight is drained before the
+//! summary, within 5 s whatever a source or a sink does.
 //! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
 
 mod async_tasks;
@@ -17,14 +18,15 @@ mod snapshots;
 mod source;
 mod status;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::delivery::Delivery;
+use super::output::Output;
 use super::recorder::Recorder;
 use super::reorder::Reorder;
 use super::screen::{self, Screen};
@@ -35,6 +37,7 @@ use crate::engine::{Engine, WorkloadStats};
 use crate::input::{Fact, Input, RecordedFact};
 use crate::observe::live::{self, now};
 use crate::path::LOSS_REPORTED_WITHIN;
+use crate::serve::SharedCounters;
 use crate::time::Timestamp;
 use host_capture::CapturePlan;
 pub(super) use host_capture::globs as interface_globs;
@@ -48,11 +51,10 @@ use status::SourceStatus;
 const LATENESS: Duration = Duration::from_millis(200);
 /// Batches that may wait for the engine.
 const QUEUE: usize = 1024;
-/// How long a source that was told to end may keep silent before it is given up.
+/// How long the end waits for what the sources still have.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How often the engine looks at the clock when nothing comes.
 const TURN: Duration = Duration::from_millis(20);
-
 const _: () = {
     let most = LOSS_REPORTED_WITHIN.as_millis();
     assert!(live::LOSS_INTERVAL.as_millis() <= most, "a tap reports losses before absence counts");
@@ -60,22 +62,22 @@ const _: () = {
 };
 
 /// Runs until it is told to stop, and returns the summary.
-pub fn run_for_summary(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Summary> {
-    run(options, delivery).map(|ended| ended.summary)
+pub fn run_for_summary(options: LiveOptions, output: Output) -> anyhow::Result<Summary> {
+    run(options, output).map(|ended| ended.summary)
 }
 
 /// Runs until it is told to stop.
-pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
+pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let stop = options.screen.as_ref().map(Screen::stop).unwrap_or_default();
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
-    let recorder =
-        options.record.as_deref().map(|dir| Recorder::create(dir, options.config_text.as_deref())).transpose()?;
-    let recorder = recorder.map(Arc::new);
-    let publisher = SnapshotPublisher::default().showing(options.screen.clone());
-    let context = SourceContext { sender, recorder: recorder.clone(), stop: Arc::clone(&stop) };
-    let sources = start_sources(&options, &publisher, &context)?;
+    let recorder = options.record.as_deref().map(|folder| record(folder, &options)).transpose()?;
+    let shared = Arc::new(SharedCounters::starting());
+    output.counters().for_each(|sink| shared.add_sink(sink));
+    let publisher = SnapshotPublisher::new(Arc::clone(&shared), options.screen.clone());
+    let context = SourceContext { sender, recorder: recorder.clone(), shared, stop: Arc::clone(&stop) };
+    let sources = start_sources(&options, &context)?;
     let listeners = sources.iter().filter_map(Source::events).collect();
-    let tasks = async_tasks::start(&options, &publisher, context, listeners)?;
+    let tasks = async_tasks::start(&options, context, listeners)?;
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
         engine.observe(Box::new(WorkloadStats::new(screen::LIMITS)));
@@ -83,34 +85,39 @@ pub fn run(options: LiveOptions, delivery: Delivery) -> anyhow::Result<Ended> {
     if let Some(ledger) = options.ledger {
         engine.observe(Box::new(ledger));
     }
-    let mut engine_loop = EngineLoop {
-        engine,
-        reorder: Reorder::new(LATENESS),
-        status: SourceStatus::default(),
-        recorder,
-        delivery,
-        publisher,
-        alerts: Vec::new(),
-    };
+    let mut engine_loop = EngineLoop::new(engine, recorder.clone(), &output, publisher);
     let outcome = engine_loop.run(&receiver, &stop);
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();
     let summary = engine_loop.finish(&receiver);
+    let engine = engine_loop.engine;
+    // A source may wait for room in it.
+    drop(receiver);
     source::join_all(sources)?;
     tasks.stop();
     outcome?;
-    Ok(Ended { summary: summary?, engine: engine_loop.engine })
+    let mut summary = summary?;
+    let recorded = recorder.map_or(Ok(()), |recorder| recorder.finish());
+    summary.warnings.extend(recorded.as_ref().err().map(ToString::to_string));
+    summary.warnings.extend(output.warnings());
+    output.finish(&summary).context("writing to standard output")?;
+    recorded?;
+    Ok(Ended { summary, engine })
+}
+
+/// Starts a recording.
+fn record(folder: &Path, options: &LiveOptions) -> anyhow::Result<Arc<Recorder>> {
+    let recorder = Arc::new(Recorder::create(folder, options.headers_only, options.config_text.as_deref())?);
+    recorder.flush_regularly().context("starting the recorder's thread")?;
+    Ok(recorder)
 }
 
 /// All sources but the runtimes.
-fn start_sources(
-    options: &LiveOptions,
-    publisher: &SnapshotPublisher,
-    context: &SourceContext,
-) -> anyhow::Result<Vec<Source>> {
+fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Result<Vec<Source>> {
     let Config { capture, meter, .. } = &options.config;
     let plan = || CapturePlan::new(capture, *meter, options.listen, context.recorder.is_some());
-    let mut sources = vec![kernel_poller::start(context)?, conntrack::start(context, publisher.conntrack())?];
+    let mut sources =
+        vec![kernel_poller::start(context)?, conntrack::start(context, Arc::clone(&context.shared.conntrack))?];
     if capture.inside_namespaces != InsideNamespaces::Never {
         sources.push(namespace_capture::start(capture, plan(), context)?);
     }
@@ -119,19 +126,24 @@ fn start_sources(
 }
 
 /// The engine's thread.
-struct EngineLoop {
+struct EngineLoop<'a> {
     engine: Engine,
     reorder: Reorder,
     status: SourceStatus,
     recorder: Option<Arc<Recorder>>,
-    delivery: Delivery,
+    output: &'a Output,
     publisher: SnapshotPublisher,
     alerts: Vec<Alert>,
 }
 
-impl EngineLoop {
+impl<'a> EngineLoop<'a> {
+    fn new(engine: Engine, recorder: Option<Arc<Recorder>>, output: &'a Output, publisher: SnapshotPublisher) -> Self {
+        let (reorder, status) = (Reorder::new(LATENESS), SourceStatus::default());
+        Self { engine, reorder, status, recorder, output, publisher, alerts: Vec::new() }
+    }
+
     fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) && !self.output.is_gone() {
             match receiver.recv_timeout(TURN) {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -149,17 +161,23 @@ impl EngineLoop {
     }
 
     /// Everything in flight, then the end. The channel closes when the last source has ended; one that hangs is not waited for.
+    #[expect(clippy::disallowed_methods, reason = "bounds a wait; no fact takes its time from here")]
     fn finish(&mut self, receiver: &Receiver<SourceMessage>) -> anyhow::Result<Summary> {
-        while let Ok(message) = receiver.recv_timeout(DRAIN) {
-            self.take(message);
+        let deadline = Instant::now() + DRAIN;
+        loop {
+            match receiver.recv_deadline(deadline) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    tracing::warn!("a source does not end within {DRAIN:?}; what it still has is lost");
+                    break;
+                }
+            }
         }
         self.release(Timestamp::MAX)?;
         self.consume(&Input::new(now(), Fact::Recorded(RecordedFact::Ended {})))?;
         self.engine.finish(&mut self.alerts);
         self.deliver()?;
-        if let Some(recorder) = &self.recorder {
-            recorder.finish().context("finishing the recording")?;
-        }
         self.publisher.publish(now(), &mut self.engine, &self.status);
         Ok(Summary::new(&self.engine.stats(), self.status.points(), self.status.warnings()))
     }
@@ -182,15 +200,19 @@ impl EngineLoop {
 
     fn consume(&mut self, input: &Input) -> anyhow::Result<()> {
         if let (Some(recorder), Fact::Recorded(fact)) = (&self.recorder, &input.fact) {
-            recorder.fact(input.at, fact).context("writing facts.jsonl")?;
+            recorder.fact(input.at, fact);
         }
         self.engine.push(input, &mut self.alerts);
+        self.publisher.beat();
         self.deliver()
     }
 
     fn deliver(&mut self) -> anyhow::Result<()> {
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| !self.alerts.is_empty()) {
+            recorder.flush();
+        }
         for alert in self.alerts.drain(..) {
-            self.delivery.alert(&alert).context("writing an alert to standard output")?;
+            self.output.alert(alert).context("delivering an alert")?;
         }
         Ok(())
     }

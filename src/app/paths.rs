@@ -5,7 +5,8 @@
 
 use anyhow::Context as _;
 
-use super::replay::{self, ReplayOptions, ReplaySink};
+use super::output::Output;
+use super::replay::{self, ReplayOptions};
 use super::runtime_snapshot;
 use crate::config::{Config, InsideNamespaces};
 use crate::host;
@@ -57,10 +58,10 @@ pub fn live(config: &Config) -> anyhow::Result<Paths> {
 }
 
 /// How things stood at the end of a recording.
-pub fn recording(config: Config, mut options: ReplayOptions, sink: &mut dyn ReplaySink) -> anyhow::Result<Paths> {
+pub fn recording(config: Config, mut options: ReplayOptions, progress: &mut dyn FnMut(u64)) -> anyhow::Result<Paths> {
     let contracts = config.engine.contracts.clone();
     options.engine = config.engine;
-    let report = replay::run(options, sink)?;
+    let report = replay::run(options, &Output::none(), progress)?;
     let (timeline, path) = (report.engine.timeline(), report.engine.path());
     Ok(Paths::new(timeline, &coverage(timeline, &contracts, path), report.summary.warnings))
 }

@@ -52,7 +52,7 @@ impl Reader {
     }
 
     /// What it did and missed, whenever asked.
-    pub(super) fn counters(&self) -> Box<dyn Fn() -> Vec<(&'static str, u64)> + Send> {
+    pub(super) fn counters(&self) -> Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync> {
         match self {
             Self::Docker(reader) => {
                 let counters = reader.counters();

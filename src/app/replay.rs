@@ -17,6 +17,7 @@ use crate::inventory::file::{FactsError, read_facts};
 use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket};
 use crate::time::Timestamp;
 
+use super::output::Output;
 use super::summary::{PointSummary, Summary};
 
 /// What to replay.
@@ -26,6 +27,8 @@ pub struct ReplayOptions {
     pub captures: Vec<PathBuf>,
     /// Files with facts.
     pub facts: Vec<PathBuf>,
+    /// What is known to be missing already.
+    pub warnings: Vec<String>,
     /// The engine's configuration.
     pub engine: EngineConfig,
     /// Bounds of the flow tables.
@@ -48,14 +51,6 @@ pub enum ReplayError {
     Deliver(#[from] std::io::Error),
 }
 
-/// Takes what a replay makes.
-pub trait ReplaySink {
-    /// An alert or a counted update.
-    fn alert(&mut self, alert: &Alert) -> std::io::Result<()>;
-    /// So many bytes of all captures were read.
-    fn progress(&mut self, bytes: u64);
-}
-
 /// How a replay ended.
 #[derive(Debug)]
 pub struct ReplayReport {
@@ -72,11 +67,19 @@ pub struct ReplayReport {
 /// Packets between two reports of progress.
 const PROGRESS_EVERY: u64 = 4096;
 
-/// Replays; alerts go to `sink` as they are raised.
-pub fn run(options: ReplayOptions, sink: &mut dyn ReplaySink) -> Result<ReplayReport, ReplayError> {
+/// Replays; alerts go to `output` as they are raised, and `progress` hears how many bytes of all captures were read.
+pub fn run(
+    options: ReplayOptions,
+    output: &Output,
+    progress: &mut dyn FnMut(u64),
+) -> Result<ReplayReport, ReplayError> {
     let mut facts = Vec::new();
+    let mut warnings = options.warnings;
     for path in &options.facts {
-        facts.extend(read_facts(path)?);
+        let file = read_facts(path)?;
+        facts.extend(file.inputs);
+        warnings
+            .extend(file.cut.map(|line| format!("{}:{line}: the last line is cut off and left out", path.display())));
     }
     facts.sort_by_key(|fact| fact.at);
     let readers = options.captures.iter().map(|path| CaptureReader::open(path)).collect::<Result<Vec<_>, _>>()?;
@@ -94,9 +97,10 @@ pub fn run(options: ReplayOptions, sink: &mut dyn ReplaySink) -> Result<ReplayRe
         alerts: Vec::new(),
         worst: None,
         span: None,
-        sink,
+        output,
+        progress,
     };
-    let warnings = replay.read(Merge::new(readers))?;
+    warnings.extend(replay.read(Merge::new(readers))?);
     replay.finish()?;
     let summary = Summary::new(&replay.engine.stats(), replay.points(), warnings);
     let Replay { engine, worst, span, .. } = replay;
@@ -113,7 +117,8 @@ struct Replay<'a> {
     alerts: Vec<Alert>,
     worst: Option<Severity>,
     span: Option<(Timestamp, Timestamp)>,
-    sink: &'a mut dyn ReplaySink,
+    output: &'a Output,
+    progress: &'a mut dyn FnMut(u64),
 }
 
 impl Replay<'_> {
@@ -128,7 +133,7 @@ impl Replay<'_> {
                 Err(error) => return Err(error),
             }
         }
-        self.sink.progress(merge.bytes_read());
+        (self.progress)(merge.bytes_read());
         warnings.extend(merge.readers().iter().filter(|reader| reader.skipped() > 0).map(skipped));
         let unknown = self.meters.keys().filter(|(_, link)| !link.is_supported());
         warnings.extend(unknown.map(|(point, link)| {
@@ -162,7 +167,7 @@ impl Replay<'_> {
         self.push()?;
         self.packets += 1;
         if self.packets.is_multiple_of(PROGRESS_EVERY) {
-            self.sink.progress(bytes);
+            (self.progress)(bytes);
         }
         Ok(true)
     }
@@ -191,13 +196,13 @@ impl Replay<'_> {
     fn deliver(&mut self) -> Result<(), ReplayError> {
         for alert in self.alerts.drain(..) {
             self.worst = self.worst.max(Some(alert.severity));
-            self.sink.alert(&alert)?;
+            self.output.alert(alert)?;
         }
         Ok(())
     }
 
     fn points(&self) -> Vec<PointSummary> {
-        self.meters.iter().map(|((point, _), meter)| PointSummary::of(point, &meter.stats())).collect()
+        self.meters.iter().map(|((point, _), meter)| PointSummary::new(point, meter.stats())).collect()
     }
 }
 

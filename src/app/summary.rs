@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::engine::EngineStats;
 use crate::escape::printable;
-use crate::flow::MeterStats;
+use crate::flow::PointCounters;
 use crate::input::ObservationPoint;
 
 /// Name and version of the shape.
@@ -20,61 +20,15 @@ pub const SCHEMA: &str = "hopwatch.summary/1";
 pub struct PointSummary {
     /// Its name.
     pub observation_point: String,
-    /// Packets captured.
-    pub packets: u64,
-    /// Their bytes on the wire.
-    pub frame_bytes: u64,
-    /// Packets counted into flows.
-    pub flow_packets: u64,
-    /// Flows started.
-    pub flows: u64,
-    /// Frames without IP, such as ARP.
-    pub non_ip: u64,
-    /// Packets not decoded, by reason.
-    pub not_decoded: BTreeMap<&'static str, u64>,
-    /// Packets lost, by reason.
-    pub dropped: BTreeMap<&'static str, u64>,
-    /// Flows evicted early because the table was full.
-    pub evicted_flows: u64,
-    /// Fragments not followed because there were too many.
-    pub evicted_fragments: u64,
-    /// Payloads not read because too many flows were being looked at.
-    pub refused_payloads: u64,
+    /// What was counted there.
+    #[serde(flatten)]
+    pub counters: PointCounters,
 }
 
 impl PointSummary {
-    /// From what a meter counted.
-    pub fn of(point: &ObservationPoint, stats: &MeterStats) -> Self {
-        Self {
-            observation_point: point.to_string(),
-            packets: stats.packets,
-            frame_bytes: stats.frame_bytes,
-            flow_packets: stats.flow_packets,
-            flows: stats.flows,
-            non_ip: stats.non_ip,
-            not_decoded: stats.not_decoded.iter().copied().collect(),
-            dropped: BTreeMap::new(),
-            evicted_flows: stats.evicted_flows,
-            evicted_fragments: stats.evicted_fragments,
-            refused_payloads: stats.payloads_refused,
-        }
-    }
-
-    /// Adds what another tap at the same point counted.
-    pub fn add(&mut self, other: &Self) {
-        self.packets += other.packets;
-        self.frame_bytes += other.frame_bytes;
-        self.flow_packets += other.flow_packets;
-        self.flows += other.flows;
-        self.non_ip += other.non_ip;
-        self.evicted_flows += other.evicted_flows;
-        self.evicted_fragments += other.evicted_fragments;
-        self.refused_payloads += other.refused_payloads;
-        for (mine, theirs) in [(&mut self.not_decoded, &other.not_decoded), (&mut self.dropped, &other.dropped)] {
-            for (reason, count) in theirs {
-                *mine.entry(reason).or_default() += count;
-            }
-        }
+    /// From what was counted there.
+    pub fn new(point: &ObservationPoint, counters: PointCounters) -> Self {
+        Self { observation_point: point.to_string(), counters }
     }
 }
 
@@ -120,9 +74,9 @@ impl Summary {
     pub fn new(stats: &EngineStats, points: Vec<PointSummary>, warnings: Vec<String>) -> Self {
         let mut summary = Self {
             schema: SCHEMA,
-            packets: points.iter().map(|point| point.packets).sum(),
-            dropped: points.iter().flat_map(|point| point.dropped.values()).sum(),
-            flows: points.iter().map(|point| point.flows).sum(),
+            packets: points.iter().map(|point| point.counters.packets).sum(),
+            dropped: points.iter().flat_map(|point| point.counters.dropped.values()).sum(),
+            flows: points.iter().map(|point| point.counters.flows).sum(),
             verdicts: BTreeMap::new(),
             unobservable: stats.unobservable.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
             alerts: BTreeMap::new(),
@@ -180,19 +134,19 @@ impl Summary {
 }
 
 fn point_line(point: &PointSummary) -> String {
+    let PointSummary { observation_point, counters } = point;
     let mut line = format!(
-        "{}: {} packets captured, {} dropped; {} in flows, {} without IP",
-        point.observation_point,
-        point.packets,
-        point.dropped.values().sum::<u64>(),
-        point.flow_packets,
-        point.non_ip
+        "{observation_point}: {} packets captured, {} dropped; {} in flows, {} without IP",
+        counters.packets,
+        counters.dropped.values().sum::<u64>(),
+        counters.flow_packets,
+        counters.non_ip
     );
-    if !point.not_decoded.is_empty() {
-        let _ = write!(line, ", not decoded: {}", counts(&point.not_decoded));
+    if !counters.not_decoded.is_empty() {
+        let _ = write!(line, ", not decoded: {}", counts(&counters.not_decoded));
     }
-    if point.evicted_flows > 0 {
-        let _ = write!(line, ", {} flows evicted early", point.evicted_flows);
+    if counters.evicted_flows > 0 {
+        let _ = write!(line, ", {} flows evicted early", counters.evicted_flows);
     }
     line
 }

@@ -15,8 +15,8 @@ use anyhow::Context as _;
 use ratatui::crossterm::event::{self, Event};
 use ratatui::crossterm::terminal;
 
-use super::delivery::Delivery;
 use super::live::{self, LiveOptions};
+use super::output::Output;
 use super::screen::Screen;
 use super::summary::Summary;
 use crate::sync;
@@ -127,9 +127,8 @@ fn start(mut options: LiveOptions) -> anyhow::Result<(Screen, Running)> {
     options.screen = Some(screen.clone());
     options.config.meter.update_interval = options.config.meter.update_interval.min(FRESH);
     let engine = std::thread::Builder::new().name("engine".to_owned());
-    let engine = engine
-        .spawn(move || live::run_for_summary(options, Delivery::none()))
-        .context("starting the engine's thread")?;
+    let engine =
+        engine.spawn(move || live::run_for_summary(options, Output::none())).context("starting the engine's thread")?;
     Ok((screen, engine))
 }
 

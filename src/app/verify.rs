@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::delivery::Delivery;
 use super::live::{self, LiveOptions};
-use super::replay::{self, ReplayError, ReplayOptions, ReplaySink};
+use super::output::Output;
+use super::replay::{self, ReplayError, ReplayOptions};
 use super::summary::Summary;
 use crate::engine::{EngineConfig, VerdictLog, VerdictLogLimits};
 use crate::observe::live::now;
@@ -23,7 +23,7 @@ const LIMITS: VerdictLogLimits =
 pub fn live(question: &Question, mut options: LiveOptions) -> anyhow::Result<Verification> {
     options.ledger = Some(prepare(question, &mut options.config.engine));
     let (asked, from) = (options.duration, now());
-    let ended = live::run(options, Delivery::none())?;
+    let ended = live::run(options, Output::none())?;
     let run = run(Source::Live, Some((from, ended_at(from, asked))), ended.summary);
     Ok(Verification::new(question, &ended.engine, run))
 }
@@ -37,10 +37,10 @@ fn ended_at(from: Timestamp, asked: Option<Duration>) -> Timestamp {
 pub fn recording(
     question: &Question,
     mut options: ReplayOptions,
-    sink: &mut dyn ReplaySink,
+    progress: &mut dyn FnMut(u64),
 ) -> Result<Verification, ReplayError> {
     options.ledger = Some(prepare(question, &mut options.engine));
-    let report = replay::run(options, sink)?;
+    let report = replay::run(options, &Output::none(), progress)?;
     Ok(Verification::new(question, &report.engine, run(Source::Recording, report.span, report.summary)))
 }
 
@@ -51,6 +51,6 @@ fn prepare(question: &Question, engine: &mut EngineConfig) -> VerdictLog {
 }
 
 fn run(source: Source, span: Option<(Timestamp, Timestamp)>, summary: Summary) -> Run {
-    let points = summary.points.into_iter().map(|point| (point.observation_point, point.packets)).collect();
+    let points = summary.points.into_iter().map(|point| (point.observation_point, point.counters.packets)).collect();
     Run { source, span, points, warnings: summary.warnings }
 }

@@ -6,8 +6,6 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::alert::Alert;
-use crate::app::replay::ReplaySink;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -53,17 +51,4 @@ pub(super) fn progress_bar(captures: &[PathBuf]) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-/// Shows how far a replay is; its alerts are nobody's concern.
-pub(super) struct Progress(pub ProgressBar);
-
-impl ReplaySink for Progress {
-    fn alert(&mut self, _: &Alert) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn progress(&mut self, bytes: u64) {
-        self.0.set_position(bytes);
-    }
 }

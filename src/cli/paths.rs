@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::Outcome;
-use super::captures::{Progress, progress_bar};
+use super::captures::progress_bar;
 use super::replay::Sources;
 use super::tree_printer::Node;
 use crate::app::paths;
@@ -71,12 +71,13 @@ fn recording(args: Args) -> anyhow::Result<Paths> {
     for path in args.read {
         sources.add(path)?;
     }
-    let Sources { captures, facts, config } = sources;
+    let Sources { captures, facts, config, warnings } = sources;
     let config: Config = config::load(config.as_deref())?.config;
-    let mut progress = Progress(progress_bar(&captures));
-    let options = ReplayOptions { captures, facts, engine: config.engine.clone(), meter: config.meter, ledger: None };
-    let paths = paths::recording(config, options, &mut progress)?;
-    progress.0.finish_and_clear();
+    let bar = progress_bar(&captures);
+    let options =
+        ReplayOptions { captures, facts, warnings, engine: config.engine.clone(), meter: config.meter, ledger: None };
+    let paths = paths::recording(config, options, &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
     Ok(paths)
 }
 

@@ -3,13 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use super::Outcome;
 use super::captures::{captures_in, progress_bar};
 use crate::alert::Alert;
-use crate::app::delivery::{Delivery, Format};
-use crate::app::replay::{self, ReplayOptions, ReplaySink};
+use crate::app::output::{AlertSink, Format, Output, Overflow, StdoutSink};
+use crate::app::recorder::missing_end;
+use crate::app::replay::{self, ReplayOptions};
+use crate::app::summary::Summary;
 use crate::config;
 use crate::detect::Severity;
 
@@ -53,16 +56,18 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         sources.add(path)?;
     }
     let config = config::load(sources.config.as_deref())?.config;
-    let delivery = Delivery::new(args.format.unwrap_or_else(Format::for_stdout));
-    let mut sink = Sink { delivery, bar: progress_bar(&sources.captures) };
-    let Sources { captures, facts, .. } = sources;
-    let options = ReplayOptions { captures, facts, engine: config.engine, meter: config.meter, ledger: None };
-    let report = replay::run(options, &mut sink)?;
-    sink.bar.finish_and_clear();
+    let bar = progress_bar(&sources.captures);
+    let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
+    let sink = BesideBar { stdout, bar: bar.clone() };
+    let output = Output::to(Box::new(sink), Overflow::Block).context("starting the thread for the output")?;
+    let Sources { captures, facts, warnings, .. } = sources;
+    let options = ReplayOptions { captures, facts, warnings, engine: config.engine, meter: config.meter, ledger: None };
+    let report = replay::run(options, &output, &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
     for warning in &report.summary.warnings {
         tracing::warn!("{warning}");
     }
-    delivery.summary(&report.summary)?;
+    output.finish(&report.summary).context("writing to standard output")?;
     let failed = args.fail_on.is_some_and(|limit| report.worst.is_some_and(|worst| worst >= limit));
     Ok(if failed { Outcome::Alerts } else { Outcome::Done })
 }
@@ -73,6 +78,8 @@ pub(super) struct Sources {
     pub captures: Vec<PathBuf>,
     pub facts: Vec<PathBuf>,
     pub config: Option<PathBuf>,
+    /// What is missing in them.
+    pub warnings: Vec<String>,
 }
 
 impl Sources {
@@ -82,6 +89,7 @@ impl Sources {
             return Ok(());
         }
         self.captures.extend(captures_in(&path)?);
+        self.warnings.extend(missing_end(&path));
         let existing = |name: &str| Some(path.join(name)).filter(|path| path.is_file());
         self.facts.extend(existing("facts.jsonl"));
         self.config = self.config.take().or_else(|| existing("hopwatch.yaml"));
@@ -89,17 +97,22 @@ impl Sources {
     }
 }
 
-struct Sink {
-    delivery: Delivery,
+/// Standard output, with the progress bar out of the way while an alert is written.
+struct BesideBar {
+    stdout: StdoutSink,
     bar: ProgressBar,
 }
 
-impl ReplaySink for Sink {
-    fn alert(&mut self, alert: &Alert) -> io::Result<()> {
-        self.bar.suspend(|| self.delivery.alert(alert))
+impl AlertSink for BesideBar {
+    fn name(&self) -> &'static str {
+        self.stdout.name()
     }
 
-    fn progress(&mut self, bytes: u64) {
-        self.bar.set_position(bytes);
+    fn alert(&mut self, alert: &Alert) -> io::Result<()> {
+        self.bar.suspend(|| self.stdout.alert(alert))
+    }
+
+    fn finish(&mut self, summary: &Summary) -> io::Result<()> {
+        self.stdout.finish(summary)
     }
 }

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use super::Outcome;
-use crate::app::delivery::{Delivery, Format};
 use crate::app::live::{self, LiveOptions};
+use crate::app::output::{Format, Output, Overflow, StdoutSink};
 use crate::config::{self, InsideNamespaces};
 
 /// Watch live traffic on this host's container interfaces
@@ -64,6 +66,7 @@ impl WatchArgs {
             config,
             duration: self.duration,
             record: None,
+            headers_only: false,
             config_text,
             listen,
             screen: None,
@@ -95,15 +98,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    run_live(args.live, None)
+    run_live(args.live, None, false)
 }
 
 /// Runs live, recording to a folder if one is given.
-pub fn run_live(args: LiveArgs, record: Option<PathBuf>) -> anyhow::Result<Outcome> {
+pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> anyhow::Result<Outcome> {
     let serve = record.is_none();
-    let options = LiveOptions { record, ..args.watch.options(serve)? };
-    let delivery = Delivery::new(args.format.unwrap_or_else(Format::for_stdout));
-    let summary = live::run_for_summary(options, delivery)?;
-    delivery.summary(&summary)?;
+    let options = LiveOptions { record, headers_only, ..args.watch.options(serve)? };
+    let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
+    let output = Output::to(Box::new(stdout), Overflow::DropAndCount).context("starting the thread for the output")?;
+    live::run(options, output)?;
     Ok(Outcome::Done)
 }

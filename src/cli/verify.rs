@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 
 use super::Outcome;
-use super::captures::{Progress, progress_bar};
+use super::captures::progress_bar;
 use super::replay::Sources;
 use super::sniff::{Listen, WatchArgs, duration};
 use crate::app::replay::ReplayOptions;
@@ -121,13 +121,13 @@ fn recording(args: &Args) -> anyhow::Result<Verification> {
     for path in &args.read {
         sources.add(path.clone())?;
     }
-    let Sources { captures, facts, config } = sources;
+    let Sources { captures, facts, config, warnings } = sources;
     let config = config::load(config.as_deref())?.config;
     let question = question(args, &config);
-    let mut progress = Progress(progress_bar(&captures));
-    let options = ReplayOptions { captures, facts, engine: config.engine, meter: config.meter, ledger: None };
-    let report = verify::recording(&question, options, &mut progress)?;
-    progress.0.finish_and_clear();
+    let bar = progress_bar(&captures);
+    let options = ReplayOptions { captures, facts, warnings, engine: config.engine, meter: config.meter, ledger: None };
+    let report = verify::recording(&question, options, &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
     Ok(report)
 }
 

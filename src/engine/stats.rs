@@ -10,9 +10,58 @@ use super::LatencyHistogram;
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::input::{InventoryEvent, Loss, LossReason, MissedKind, RuntimeId};
-use crate::inventory::{AttributionMethod, Confidence, Owner};
+use crate::inventory::{AttributionMethod, Confidence, Owner, TimelineCounts};
 use crate::path::{JudgedFlow, Unobservable, Verdict};
 use crate::time::Timestamp;
+
+/// A bound of what the engine remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bound {
+    /// Flows followed; the one that was quiet longest is forgotten.
+    Flows,
+    /// Open alerts; one is closed early.
+    Alerts,
+    /// Workloads remembered: a dead one is forgotten early, or a new one refused because all of them run.
+    Workloads,
+    /// Intervals in which one workload owned something.
+    Spans,
+    /// Networks and links.
+    Networks,
+    /// Network namespaces, their workloads, interfaces and addresses.
+    Namespaces,
+    /// Sockets: a closed one is forgotten early, or a new one refused because all of them are open.
+    Sockets,
+    /// Packet sockets and namespaces that the kernel showed.
+    Kernel,
+}
+
+impl Bound {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Flows,
+        Self::Alerts,
+        Self::Workloads,
+        Self::Spans,
+        Self::Networks,
+        Self::Namespaces,
+        Self::Sockets,
+        Self::Kernel,
+    ];
+
+    /// As the metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flows => "flows",
+            Self::Alerts => "alerts",
+            Self::Workloads => "workloads",
+            Self::Spans => "spans",
+            Self::Networks => "networks",
+            Self::Namespaces => "namespaces",
+            Self::Sockets => "sockets",
+            Self::Kernel => "kernel",
+        }
+    }
+}
 
 /// Counters of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +104,8 @@ pub struct EngineStats {
     pub workloads: BTreeMap<&'static str, usize>,
     /// What the kernel's collector could not see, by kind.
     pub kernel_missed: BTreeMap<MissedKind, u64>,
+    /// How often each bound was reached, with the loss of something remembered.
+    pub bounds: BTreeMap<Bound, u64>,
     /// Lost packets and events reported as facts, by reason.
     pub loss: BTreeMap<LossReason, u64>,
 }
@@ -139,6 +190,21 @@ impl EngineStats {
         } else {
             self.alert_updates += 1;
         }
+    }
+
+    /// What the bounds cost so far.
+    pub(super) fn count_bounds(&mut self, timeline: TimelineCounts, kernel: u64) {
+        let counts = [
+            (Bound::Flows, self.flows_forgotten),
+            (Bound::Alerts, self.alerts_closed_early),
+            (Bound::Workloads, timeline.evicted + timeline.refused),
+            (Bound::Spans, timeline.spans_dropped),
+            (Bound::Networks, timeline.networks_refused),
+            (Bound::Namespaces, timeline.namespaces_refused),
+            (Bound::Sockets, timeline.sockets_evicted + timeline.sockets_refused),
+            (Bound::Kernel, kernel),
+        ];
+        self.bounds = counts.into();
     }
 
     pub(super) fn loss(&mut self, loss: &Loss) {

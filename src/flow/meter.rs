@@ -13,12 +13,13 @@
 
 use std::ops::ControlFlow;
 
+use super::counters::PointCounters;
 use super::fragments::Piece;
 use super::id::IdMaker;
 use super::index::NO_SLOT;
 use super::key::FlowKey;
 use super::layers::{Encapsulation, Layer, Layers};
-use super::limits::{MeterLimits, MeterStats};
+use super::limits::MeterLimits;
 use super::links::Tagger;
 use super::neighbour_cache::NeighbourCache;
 use super::origins::Origins;
@@ -93,7 +94,7 @@ pub struct Meter {
     tagger: Tagger,
     /// Nothing is due before this.
     next_check: Timestamp,
-    stats: MeterStats,
+    stats: PointCounters,
     not_decoded: [u64; DecodeReason::ALL.len()],
     /// What reading ahead yields; kept so that it is not optimised away.
     prefetch: u32,
@@ -118,7 +119,7 @@ impl Meter {
             origins: Origins::default(),
             tagger: Tagger::new(),
             next_check: Timestamp::MAX,
-            stats: MeterStats::default(),
+            stats: PointCounters::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
             prefetch: 0,
             batch: vec![Packet::EMPTY; BATCH],
@@ -255,13 +256,13 @@ impl Meter {
     }
 
     /// Counters so far.
-    pub fn stats(&self) -> MeterStats {
+    pub fn stats(&self) -> PointCounters {
         let counts = DecodeReason::ALL.into_iter().zip(self.not_decoded);
-        MeterStats {
+        PointCounters {
             active_flows: self.table.len() as u64,
             flow_packets: self.stats.flow_packets + self.layers.waiting(),
             evicted_fragments: self.layers.evicted(),
-            payloads_refused: self.inspector.refused(),
+            refused_payloads: self.inspector.refused(),
             not_decoded: counts.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
             ..self.neighbours.counted(&self.stats)
         }

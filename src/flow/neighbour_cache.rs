@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::limits::MeterStats;
+use super::counters::PointCounters;
 use super::packet::Packet;
 use crate::decode::{Claim, LinkType, arp_claim, neighbour_claim};
 use crate::input::{Mac, NeighbourClaim, ObservationPoint};
@@ -85,9 +85,9 @@ impl NeighbourCache {
     }
 
     /// What the meter counted, with what was counted here.
-    pub(super) fn counted(&self, stats: &MeterStats) -> MeterStats {
-        MeterStats {
-            claims_told: self.reported,
+    pub(super) fn counted(&self, stats: &PointCounters) -> PointCounters {
+        PointCounters {
+            claims_reported: self.reported,
             claims_withheld: self.withheld,
             claims_forgotten: self.forgotten,
             ..stats.clone()

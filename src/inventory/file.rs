@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use self::facts::{FACT_SCHEMA, FactsWriter};
+pub use self::facts::{FACT_SCHEMA, fact_line};
 pub use self::snapshot::{INVENTORY_SCHEMA, InventoryFile};
 use crate::input::Input;
 use crate::time::Timestamp;
@@ -31,14 +31,6 @@ pub enum FactsError {
     /// It cannot be opened or read.
     #[error("cannot read {path}; check that it exists and may be read: {source}")]
     Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// It cannot be written.
-    #[error("cannot write {path}; check the folder's permissions and free space: {source}")]
-    Write {
         /// Which file.
         path: PathBuf,
         /// What the system says.
@@ -68,6 +60,15 @@ pub enum FactsError {
     },
 }
 
+/// What a file holds.
+#[derive(Debug, Default, PartialEq)]
+pub struct FactsFile {
+    /// In the order of the file.
+    pub inputs: Vec<Input>,
+    /// The last line, with this number, is cut off and left out.
+    pub cut: Option<usize>,
+}
+
 /// Something wrong at a place, before the file's name is added.
 #[derive(Debug)]
 struct Wrong {
@@ -89,7 +90,7 @@ impl Wrong {
 }
 
 /// Reads a file of facts, of whichever of the three kinds it is, in the order of the file.
-pub fn read_facts(path: &Path) -> Result<Vec<Input>, FactsError> {
+pub fn read_facts(path: &Path) -> Result<FactsFile, FactsError> {
     let failed = |source| FactsError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
@@ -104,16 +105,17 @@ pub fn read_facts(path: &Path) -> Result<Vec<Input>, FactsError> {
 }
 
 /// The first value decides the kind: an array, or an object with an `Id`, is `docker inspect`; another object names its schema.
-fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
+fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
+    let whole = |inputs| FactsFile { inputs, cut: None };
     if let Some(text) = from_utf16(bytes)? {
         return parse(text.as_bytes());
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        None => Ok(Vec::new()),
-        Some(b'[') => inspect::parse(bytes),
-        Some(_) if inspect::is_object(bytes) => inspect::parse(bytes),
-        Some(_) if is_inventory(bytes) => snapshot::parse(bytes),
+        None => Ok(FactsFile::default()),
+        Some(b'[') => inspect::parse(bytes).map(whole),
+        Some(_) if inspect::is_object(bytes) => inspect::parse(bytes).map(whole),
+        Some(_) if is_inventory(bytes) => snapshot::parse(bytes).map(whole),
         Some(_) => facts::parse(bytes),
     }
 }

@@ -89,6 +89,11 @@ impl<W: Write> PcapngWriter<W> {
         self.finish_block()
     }
 
+    /// What it writes to.
+    pub const fn out(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Hands everything written so far to the system.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()

@@ -68,7 +68,7 @@ const ROOMS: &[Room] = &[
         "whether traffic kept to its path, and what proves it",
         &["engine", "escape", "path", "flow", "inventory", "input", "time"],
     ),
-    shell("serve", "metrics and health", &["engine", "detect", "decode", "sync", "input", "time"]),
+    shell("serve", "metrics and health", &["engine", "detect", "flow", "decode", "sync", "input", "time"]),
     shell(
         "config",
         "file to checked values",

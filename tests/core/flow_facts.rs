@@ -236,7 +236,7 @@ fn a_cut_chain_of_extension_headers_is_no_flow_of_an_extension_header() {
     let mut bench = Bench::new();
     bench.meter.packet(at(0), wire_len, &frame, &mut bench.out);
     bench.meter.packet(at(1), wire_len, &frame[..256], &mut bench.out);
-    assert_eq!(bench.meter.stats().not_decoded, [("truncated_extensions", 1)]);
+    assert_eq!(bench.meter.stats().not_decoded, [("truncated_extensions", 1)].into());
     let ports: Vec<u16> = bench.ended().iter().map(|record| record.tuple.resp.port).collect();
     assert_eq!(ports, [53]);
 }

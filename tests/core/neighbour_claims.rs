@@ -8,7 +8,7 @@ use hopwatch::decode::LinkType;
 use hopwatch::detect::rules::unknown_source;
 use hopwatch::detect::{Context, Findings, Rule as _};
 use hopwatch::engine::EngineConfig;
-use hopwatch::flow::{Meter, MeterLimits, MeterStats};
+use hopwatch::flow::{Meter, MeterLimits, PointCounters};
 use hopwatch::input::*;
 use hopwatch::inventory::{AttributionMethod, Confidence, Doubt, Owner};
 use hopwatch::path::{JudgedFlow, ObservedFlow, Oriented};
@@ -62,7 +62,7 @@ impl Bench {
         self.out.iter().filter_map(claim).collect()
     }
 
-    fn stats(&self) -> MeterStats {
+    fn stats(&self) -> PointCounters {
         self.meter.stats()
     }
 }
@@ -74,7 +74,7 @@ fn a_claim_is_told_when_it_is_new_or_changes_and_once_a_minute() {
     let (ten, twenty) = (ip("172.20.0.10"), ip("172.20.0.20"));
     assert_eq!(bench.told(), [(0, ten, mac(10)), (60_000, ten, mac(10)), (61_000, twenty, mac(20))]);
     let stats = bench.stats();
-    assert_eq!((stats.claims_told, stats.claims_withheld, stats.claims_forgotten, stats.non_ip), (3, 2, 0, 5));
+    assert_eq!((stats.claims_reported, stats.claims_withheld, stats.claims_forgotten, stats.non_ip), (3, 2, 0, 5));
 }
 
 #[test]

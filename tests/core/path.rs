@@ -306,6 +306,7 @@ fn a_full_table_judges_before_it_forgets() {
     world.finish();
     assert_eq!(world.count("egress", "bypassed"), 20);
     assert_eq!(world.engine.stats().flows_forgotten, 16);
+    assert_eq!(world.engine.stats().bounds[&hopwatch::engine::Bound::Flows], 16);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The running sniffer in a network namespace of its own: real packets, a real Prometheus, no Docker.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -161,6 +162,140 @@ fn sum(page: &str, start: &str) -> u64 {
         .filter(|line| line.starts_with(start))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     values.sum()
+}
+
+/// Somebody talks past the proxy, once; nobody answers.
+fn bypass(namespace: &Namespace) {
+    namespace.run("ip route replace 198.51.100.0/24 via 10.9.0.2 dev br-test");
+    namespace.run("sh -c 'echo hello | busybox nc -w 1 198.51.100.9 443; true'");
+}
+
+fn onto(name: &str, stdout: impl FnOnce() -> std::process::Stdio) -> Option<(Namespace, Sniffer)> {
+    if let Some(why) = unavailable() {
+        println!("skipped: {name}: {why}");
+        return None;
+    }
+    let namespace = Namespace::with_bridge("br-test");
+    let sniffer = Sniffer::start_onto(&namespace, CONFIG, &[], stdout());
+    sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
+    Some((namespace, sniffer))
+}
+
+/// A pipe without room (64 KiB, see pipe(7)), and the end that could read it.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&[b' '; 1 << 16]).expect("room");
+    (reader, writer)
+}
+
+#[test]
+fn a_reader_that_stops_reading_stops_neither_the_engine_nor_the_end() {
+    let (_reader, writer) = full_pipe();
+    let Some((namespace, sniffer)) =
+        onto("a_reader_that_stops_reading_stops_neither_the_engine_nor_the_end", || writer.into())
+    else {
+        return;
+    };
+    bypass(&namespace);
+    sniffer.wait_until("/readyz", "the output is missed", |page| page.contains("stdout has not taken an alert for"));
+    let before = sum(&sniffer.get("/metrics"), "hopwatch_packets_total{");
+    namespace.run("ping -c 20 -i 0.01 -q 10.9.0.2");
+    sniffer.wait_until("/metrics", "packets are counted further", |page| {
+        sum(page, "hopwatch_packets_total{") >= before + 40
+            && sum(page, "hopwatch_alerts_waiting{sink=\"stdout\"}") >= 1
+    });
+    assert!(sniffer.get("/livez").contains("live"), "the engine moves");
+    sniffer.signal("-TERM");
+    let (code, log) = sniffer.wait(Duration::from_secs(5));
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("not delivered to stdout (run_ended "), "{log}");
+}
+
+#[test]
+fn a_full_disk_is_retried_and_counted_and_the_watch_goes_on() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full").into();
+    let Some((namespace, sniffer)) = onto("a_full_disk_is_retried_and_counted_and_the_watch_goes_on", full) else {
+        return;
+    };
+    bypass(&namespace);
+    sniffer.wait_until("/readyz", "the error is named", |page| page.contains("writing alerts to stdout fails"));
+    let before = sum(&sniffer.get("/metrics"), "hopwatch_packets_total{");
+    namespace.run("ping -c 3 -i 0.01 -q 10.9.0.2");
+    sniffer.wait_until("/metrics", "it goes on", |page| sum(page, "hopwatch_packets_total{") >= before + 6);
+    sniffer.signal("-TERM");
+    let (code, log) = sniffer.wait(Duration::from_secs(5));
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("not delivered to stdout (write_failed "), "{log}");
+}
+
+#[test]
+fn it_ends_with_0_when_the_reader_has_closed_the_pipe() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let Some((namespace, sniffer)) = onto("it_ends_with_0_when_the_reader_has_closed_the_pipe", || writer.into())
+    else {
+        return;
+    };
+    drop(reader);
+    bypass(&namespace);
+    let (code, log) = sniffer.wait(Duration::from_secs(20));
+    assert_eq!(code, Some(0), "{log}");
+}
+
+/// As SIGKILL leaves it, six tenths of a second after the alert.
+#[test]
+fn a_recording_that_was_killed_replays_to_the_same_alerts_and_says_that_its_end_is_missing() {
+    let name = "a_recording_that_was_killed_replays_to_the_same_alerts_and_says_that_its_end_is_missing";
+    let Some((namespace, other)) = sniffer(name) else { return };
+    drop(other);
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("recording");
+    let sniffer = Sniffer::start(&namespace, CONFIG, &["-o", &folder.display().to_string()]);
+    sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
+    bypass(&namespace);
+    sniffer
+        .wait_until("/metrics", "an alert", |page| sum(page, "hopwatch_alerts_total{rule=\"egress-skips-proxy\"") >= 1);
+    sniffer.signal("-KILL");
+    let (code, _) = sniffer.wait(Duration::from_secs(5));
+    assert_eq!(code, None);
+    let replayed = crate::support::scenario::replay_json(&folder);
+    let lines: Vec<serde_json::Value> =
+        replayed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.iter().any(|line| line["rule"] == "egress-skips-proxy"), "{replayed}");
+    let warnings = lines.last().expect("a summary")["warnings"].to_string();
+    assert!(warnings.contains("the end of this recording is missing"), "{warnings}");
+}
+
+#[test]
+fn headers_only_keeps_what_an_application_wrote_out_of_the_recording() {
+    let Some((namespace, other)) = sniffer("headers_only_keeps_what_an_application_wrote_out_of_the_recording") else {
+        return;
+    };
+    drop(other);
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("recording");
+    let sniffer = Sniffer::start(&namespace, CONFIG, &["-o", &folder.display().to_string(), "--headers-only"]);
+    sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
+    namespace.run_peer_background("busybox nc -ll -p 8080 -e true");
+    namespace.run("sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do echo t0psecret | busybox nc -w 1 10.9.0.2 8080 && exit 0; sleep 0.1; done; exit 1'");
+    let (live, _) = sniffer.end();
+    let packets = std::fs::read(folder.join("traffic.pcapng")).expect("packets");
+    assert!(!packets.windows(9).any(|bytes| bytes == b"t0psecret"));
+    let replayed = crate::support::scenario::replay_json(&folder);
+    let summary: serde_json::Value = serde_json::from_str(replayed.lines().last().expect("a summary")).expect("JSON");
+    let live = live.last().expect("a summary");
+    assert_eq!((&summary["packets"], &summary["flows"]), (&live["packets"], &live["flows"]), "all packets are there");
+    assert_eq!(summary["warnings"].to_string(), "[]");
+}
+
+#[test]
+fn a_hangup_changes_nothing_but_the_log() {
+    let Some((_namespace, sniffer)) = sniffer("a_hangup_changes_nothing_but_the_log") else { return };
+    sniffer.signal("-HUP");
+    sniffer.signal("-HUP");
+    assert!(sniffer.get("/livez").contains("live"));
+    let (lines, log) = sniffer.end();
+    assert_eq!(lines.last().expect("a summary")["schema"], "hopwatch.summary/1");
+    assert!(log.contains("SIGHUP: the configuration is not read again"), "{log}");
 }
 
 #[test]

@@ -110,6 +110,63 @@ fn an_unknown_link_type_is_counted_and_said() {
     assert!(run.stdout.contains("\"packets\":1"), "{}", run.stdout);
 }
 
+/// A run that logs one warning, with colours allowed.
+fn with_a_warning(arguments: &[&str]) -> Run {
+    let whole = shipped_capture();
+    let (_folder, file) = temporary("cut.pcapng", &whole[..whole.len() - 10]);
+    let file = file.display().to_string();
+    hopwatch_with(&[&["replay", &file, "--format", "text"], arguments].concat(), |command| {
+        command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
+    })
+}
+
+#[test]
+fn nothing_that_is_no_terminal_gets_colours() {
+    let run = with_a_warning(&[]);
+    assert!(run.stderr.contains("WARN") && run.stderr.contains("is truncated"), "{}", run.stderr);
+    assert!(!run.stderr.contains('\u{1b}') && !run.stdout.contains('\u{1b}'), "{}", run.stderr);
+}
+
+#[test]
+fn the_log_can_be_json() {
+    let run = with_a_warning(&["--log-format", "json"]);
+    let line: serde_json::Value = serde_json::from_str(run.stderr.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(line["level"], "WARN");
+    assert!(line["message"].as_str().is_some_and(|text| text.contains("is truncated")), "{line}");
+}
+
+#[test]
+fn a_recording_whose_facts_are_cut_replays_with_a_warning() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let shipped = PathBuf::from(path("captures/egress-around-proxy"));
+    for name in ["traffic.pcapng", "hopwatch.yaml"] {
+        std::fs::copy(shipped.join(name), parent.path().join(name)).expect("copy");
+    }
+    let facts = std::fs::read(shipped.join("facts.jsonl")).expect("facts");
+    std::fs::write(parent.path().join("facts.jsonl"), &facts[..facts.len() - 5]).expect("write");
+    let run = hopwatch(&["replay", &parent.path().display().to_string(), "--format", "json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("the last line is cut off and left out"), "{}", run.stderr);
+    assert!(run.stdout.contains("egress-skips-proxy"), "{}", run.stdout);
+}
+
+#[test]
+fn a_replay_onto_a_full_disk_ends_with_4_and_onto_a_closed_pipe_with_0() {
+    let folder = path("captures/egress-around-proxy");
+    let end = |stdout: std::process::Stdio| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hopwatch"));
+        let output =
+            command.args(["replay", &folder, "--format", "json"]).stdout(stdout).output().expect("run hopwatch");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let (code, log) = end(full.into());
+    assert!(code == Some(4) && log.contains("No space left on device"), "{code:?} {log}");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    assert_eq!(end(writer.into()), (Some(0), String::new()));
+}
+
 #[test]
 fn a_wrong_line_in_a_facts_file_is_named() {
     let (_folder, file) =

@@ -8,24 +8,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hopwatch::engine::LatencyHistogram;
-use hopwatch::serve::{PointCounters, Snapshot, metrics};
+use hopwatch::flow::PointCounters;
+use hopwatch::input::ObservationPoint;
+use hopwatch::serve::{PointTable, SinkSnapshot, Snapshot, metrics};
 
 fn snapshot() -> Arc<Snapshot> {
     let mut snapshot = Snapshot::default();
+    let points = PointTable::default();
     for number in 0..300_u64 {
         let counters = PointCounters { packets: 1000 - number, ..PointCounters::default() };
-        snapshot.points.insert(format!("veth{number}"), counters);
+        points.update(&ObservationPoint::new(&format!("veth{number}")), counters);
     }
     let hostile = PointCounters {
         packets: 5000,
         frame_bytes: 64,
         dropped: BTreeMap::from([("kernel", 3)]),
-        decode_errors: BTreeMap::new(),
         evicted_fragments: 3,
         refused_payloads: 4,
-        flows_active: 2,
+        claims_withheld: 6,
+        active_flows: 2,
+        ..PointCounters::default()
     };
-    snapshot.points.insert("br-\"}\n# HELP x \\".to_owned(), hostile);
+    points.update(&ObservationPoint::new("br-\"}\n# HELP x \\"), hostile);
+    snapshot.points = points.scrape();
+    let lost = vec![("queue_full", 9), ("run_ended", 0)];
+    snapshot.sinks.insert("stdout", SinkSnapshot { delivered: 8, undelivered: lost, waiting: 1 });
+    snapshot.process = hopwatch::serve::ProcessStats::read();
     snapshot.engine.path_flows.insert((Arc::from("egress"), "bypassed", ""), 7);
     snapshot.engine.runtimes.insert(hopwatch::input::RuntimeId::DOCKER, true);
     snapshot.at = hopwatch::time::Timestamp::from_secs(100);
@@ -88,13 +96,14 @@ fn every_declared_metric_has_its_series_from_the_start() {
 fn points_beyond_the_bound_are_summed_as_other() {
     let page = metrics::prometheus_text(snapshot()).expect("rendered");
     let of = |line: &&str| line.starts_with("hopwatch_packets_total{");
-    assert_eq!(page.lines().filter(of).count(), metrics::MAX_POINTS + 1);
+    let named = page.lines().filter(of).filter(|line| !line.contains("\"other\"")).count();
+    assert!(named <= metrics::MAX_POINTS && page.lines().filter(of).count() == named + 1, "{named}");
     let total: u64 = page
         .lines()
         .filter(of)
         .map(|line| line.rsplit(' ').next().expect("a value").parse::<u64>().expect("a number"))
         .sum();
-    assert_eq!(total, snapshot().points.values().map(|counters| counters.packets).sum::<u64>());
+    assert_eq!(total, 5000 + (701..=1000).sum::<u64>());
 }
 
 #[test]
@@ -104,6 +113,22 @@ fn the_readers_of_runtimes_are_counted_and_their_labels_are_bounded() {
     assert!(page.contains("hopwatch_runtime_reader_total{runtime=\"podman-1003\",event=\"truncated\"} 3\n"), "{page}");
     let series = page.lines().filter(|line| line.starts_with("hopwatch_runtime_reader_total{"));
     assert_eq!(series.count(), 64, "of 32 runtimes, two each");
+}
+
+#[test]
+fn lost_alerts_and_the_process_itself_are_counted() {
+    let page = metrics::prometheus_text(snapshot()).expect("rendered");
+    for line in [
+        "hopwatch_alerts_undelivered_total{sink=\"stdout\",reason=\"queue_full\"} 9\n",
+        "hopwatch_alerts_delivered_total{sink=\"stdout\"} 8\n",
+        "hopwatch_alerts_waiting{sink=\"stdout\"} 1\n",
+        "result=\"withheld\"} 6\n",
+        "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total ",
+        "\nprocess_resident_memory_bytes ",
+        "\nprocess_start_time_seconds ",
+    ] {
+        assert!(page.contains(line), "{line}{page}");
+    }
 }
 
 #[test]

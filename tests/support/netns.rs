@@ -7,10 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use super::patience::wait_for;
-
-/// How long anything here may take.
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -192,7 +191,13 @@ pub struct Sniffer {
 
 impl Sniffer {
     pub fn start(namespace: &Namespace, config: &str, arguments: &[&str]) -> Self {
-        Self::start_with(namespace, config, arguments, &[], PathBuf::from(env!("CARGO_BIN_EXE_hopwatch")))
+        Self::start_onto(namespace, config, arguments, Stdio::piped())
+    }
+
+    /// With this standard output.
+    pub fn start_onto(namespace: &Namespace, config: &str, arguments: &[&str], stdout: Stdio) -> Self {
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_hopwatch"));
+        Self::start_with(namespace, config, arguments, &[], binary, stdout)
     }
 
     /// Without any capability. The binary is copied to where everybody may run it.
@@ -211,10 +216,18 @@ impl Sniffer {
             &[],
             &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"],
             binary,
+            Stdio::piped(),
         )
     }
 
-    fn start_with(namespace: &Namespace, config: &str, arguments: &[&str], before: &[&str], binary: PathBuf) -> Self {
+    fn start_with(
+        namespace: &Namespace,
+        config: &str,
+        arguments: &[&str],
+        before: &[&str],
+        binary: PathBuf,
+        stdout: Stdio,
+    ) -> Self {
         let folder = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir()
@@ -233,7 +246,7 @@ impl Sniffer {
             .args(arguments)
             .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
             .env("NO_COLOR", "1")
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped());
         let child = command.spawn().expect("start hopwatch");
         Self { namespace: namespace.name.clone(), child: Some(child), address, _folder: folder }
@@ -249,6 +262,32 @@ impl Sniffer {
 
     pub fn wait_until(&self, path: &str, what: &str, reached: impl Fn(&str) -> bool) {
         wait_until(|| self.get(path), what, reached);
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("runs").id().to_string();
+        run(Command::new("kill").args([signal, &id]));
+    }
+
+    /// The exit code and the log, once it has ended by itself or by a signal. Nothing reads its standard output meanwhile.
+    #[allow(clippy::disallowed_methods, reason = "bounds the wait for another process")]
+    pub fn wait(mut self, patience: Duration) -> (Option<i32>, String) {
+        let mut child = self.child.take().expect("runs");
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child") {
+                break status;
+            }
+            if began.elapsed() >= patience {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("it has not ended within {patience:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let mut log = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
+        (status.code(), log)
     }
 
     /// SIGTERM; the JSON lines and the log.

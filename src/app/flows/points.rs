@@ -81,7 +81,7 @@ impl Points {
         self.names
             .values()
             .map(|place| &points[*place])
-            .map(|point| PointFlows::of(&point.name, point.link, &point.meter.stats(), &point.totals))
+            .map(|point| PointFlows::of(&point.name, point.link, point.meter.stats(), &point.totals))
             .collect()
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::decode::LinkType;
-use crate::flow::MeterStats;
+use crate::flow::PointCounters;
 use crate::input::{Counters, EndReason, ObservationPoint};
 use crate::observe::CaptureReader;
 
@@ -37,18 +37,9 @@ impl Totals {
 /// Numbers that are kept of a point, and of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Numbers {
-    /// Packets read.
-    pub packets: u64,
-    /// Their bytes on the wire.
-    pub frame_bytes: u64,
-    /// Packets counted into flows.
-    pub flow_packets: u64,
-    /// Frames without IP, such as ARP.
-    pub non_ip: u64,
-    /// Packets not decoded, by reason.
-    pub not_decoded: BTreeMap<&'static str, u64>,
-    /// Flow records.
-    pub flows: u64,
+    /// What the meter counted; its flows and their packets are those of the records.
+    #[serde(flatten)]
+    pub counters: PointCounters,
     /// Bytes on the wire of the packets in flows.
     pub flow_frame_bytes: u64,
     /// Bytes of their IP packets.
@@ -57,12 +48,6 @@ pub struct Numbers {
     pub payload_bytes: u64,
     /// Flow records, by why they ended.
     pub end_reasons: BTreeMap<&'static str, u64>,
-    /// Records that ended early because the table was full.
-    pub evicted_flows: u64,
-    /// Fragments that were not followed because there were too many at once.
-    pub evicted_fragments: u64,
-    /// Payloads that were not read because too many flows were being looked at.
-    pub refused_payloads: u64,
 }
 
 /// One observation point.
@@ -107,44 +92,30 @@ pub struct FlowSummary {
 
 impl Numbers {
     fn add(&mut self, other: &Self) {
-        self.packets += other.packets;
-        self.frame_bytes += other.frame_bytes;
-        self.flow_packets += other.flow_packets;
-        self.non_ip += other.non_ip;
-        self.flows += other.flows;
+        self.counters += &other.counters;
         self.flow_frame_bytes += other.flow_frame_bytes;
         self.ip_bytes += other.ip_bytes;
         self.payload_bytes += other.payload_bytes;
-        self.evicted_flows += other.evicted_flows;
-        self.evicted_fragments += other.evicted_fragments;
-        self.refused_payloads += other.refused_payloads;
-        for (mine, theirs) in [(&mut self.not_decoded, &other.not_decoded), (&mut self.end_reasons, &other.end_reasons)]
-        {
-            for (reason, count) in theirs {
-                *mine.entry(reason).or_default() += count;
-            }
+        for (reason, count) in &other.end_reasons {
+            *self.end_reasons.entry(reason).or_default() += count;
         }
     }
 }
 
 impl PointFlows {
     /// From what a meter counted and its records add up to.
-    pub(super) fn of(point: &ObservationPoint, link: LinkType, stats: &MeterStats, totals: &Totals) -> Self {
+    pub(super) fn of(point: &ObservationPoint, link: LinkType, stats: PointCounters, totals: &Totals) -> Self {
         let reasons = EndReason::ALL.into_iter().map(|reason| (reason.as_str(), totals.reasons[reason as usize]));
         let numbers = Numbers {
-            packets: stats.packets,
-            frame_bytes: stats.frame_bytes,
-            flow_packets: totals.counters.packets,
-            non_ip: stats.non_ip,
-            not_decoded: stats.not_decoded.iter().copied().collect(),
-            flows: totals.reasons.iter().sum(),
+            counters: PointCounters {
+                flow_packets: totals.counters.packets,
+                flows: totals.reasons.iter().sum(),
+                ..stats
+            },
             flow_frame_bytes: totals.counters.frame_bytes,
             ip_bytes: totals.counters.ip_bytes,
             payload_bytes: totals.counters.payload_bytes,
             end_reasons: reasons.filter(|(_, count)| *count > 0).collect(),
-            evicted_flows: stats.evicted_flows,
-            evicted_fragments: stats.evicted_fragments,
-            refused_payloads: stats.payloads_refused,
         };
         Self { observation_point: point.to_string(), link_type: link.0, numbers }
     }
@@ -186,8 +157,8 @@ impl FlowSummary {
                 "{point} has link type {link}, which hopwatch does not decode; its packets are counted, nothing more"
             )
         }));
-        if self.numbers.evicted_flows > 0 {
-            let evicted = self.numbers.evicted_flows;
+        if self.numbers.counters.evicted_flows > 0 {
+            let evicted = self.numbers.counters.evicted_flows;
             warnings.push(format!(
                 "{evicted} flows ended early because the table was full, and may appear in pieces; raise --max-flows"
             ));

@@ -11,12 +11,11 @@ use anyhow::Context as _;
 use crossbeam_channel::Sender;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::LiveOptions;
 use super::runtimes;
-use super::snapshots::SnapshotPublisher;
 use super::source::SourceContext;
 use crate::input::InventoryEvent;
 use crate::serve;
@@ -33,7 +32,6 @@ pub struct AsyncTasks {
 /// Starts the readers of the runtimes, the HTTP endpoint, and the wait for the end.
 pub fn start(
     options: &LiveOptions,
-    publisher: &SnapshotPublisher,
     context: SourceContext,
     listeners: Vec<Sender<InventoryEvent>>,
 ) -> anyhow::Result<AsyncTasks> {
@@ -49,12 +47,13 @@ pub fn start(
         let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
             format!("cannot listen on {address} for metrics; name a free address with --listen, or serve none with --listen none")
         })?;
-        tracing::info!("metrics and health on http://{}/", listener.local_addr().unwrap_or(address));
+        let address = listener.local_addr().unwrap_or(address);
+        tracing::info!(%address, "metrics and health on http://{address}/");
         let mut stopped = stopped.clone();
-        let cell = publisher.cell();
+        let shared = Arc::clone(&context.shared);
         runtime.spawn(async move {
             let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-            if let Err(error) = serve::serve(listener, cell, shutdown).await {
+            if let Err(error) = serve::serve(listener, shared, shutdown).await {
                 tracing::error!("serving metrics ended: {error}");
             }
         });
@@ -63,7 +62,7 @@ pub fn start(
         options.config.runtimes.clone(),
         context.sender,
         listeners,
-        publisher.readers(),
+        context.shared.readers.clone(),
         stopped,
     ));
     Ok(AsyncTasks { runtime, stopping })
@@ -82,19 +81,17 @@ impl AsyncTasks {
     }
 }
 
-/// SIGINT, SIGTERM, or the end of the duration.
+/// SIGINT, SIGTERM, or the end of the duration. SIGHUP, which would end the process by default, only writes a log line.
 async fn wait_for_the_end(duration: Option<Duration>, stop: Arc<AtomicBool>, stopping: watch::Sender<bool>) {
-    let signals = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
     let after = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,
             None => std::future::pending().await,
         }
     };
-    match signals {
-        Ok((mut interrupt, mut terminate)) => tokio::select! {
-            _ = interrupt.recv() => tracing::info!("interrupted: draining"),
-            _ = terminate.recv() => tracing::info!("told to end: draining"),
+    match Signals::listen() {
+        Ok(mut signals) => tokio::select! {
+            () = signals.end() => {}
             () = after => {}
         },
         Err(error) => {
@@ -104,4 +101,34 @@ async fn wait_for_the_end(duration: Option<Duration>, stop: Arc<AtomicBool>, sto
     }
     stop.store(true, Ordering::Relaxed);
     let _ = stopping.send(true);
+}
+
+/// The signals that a run obeys.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns at the first signal that ends the run.
+    async fn end(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return tracing::info!(signal = "SIGINT", "interrupted: draining"),
+                _ = self.terminate.recv() => return tracing::info!(signal = "SIGTERM", "told to end: draining"),
+                _ = self.hangup.recv() => {
+                    tracing::info!(signal = "SIGHUP", "SIGHUP: the configuration is not read again; restart hopwatch to apply a change");
+                }
+            }
+        }
+    }
 }

@@ -25,6 +25,7 @@ use crate::flow::MeterLimits;
 use crate::host::{self, Interface, LinkMonitor};
 use crate::input::{LinkEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapHandle, TapOptions, TapSink, now, ring_bytes};
+use crate::serve::SharedCounters;
 use crate::time::Timestamp;
 
 /// How often interfaces are listed although the kernel reported no change.
@@ -317,6 +318,7 @@ fn open_group(group: &[(ObservationPoint, &Interface)], options: &TapOptions) ->
 pub(super) struct EngineSink {
     sender: Sender<SourceMessage>,
     recording: Option<(Arc<Recorder>, u32)>,
+    shared: Arc<SharedCounters>,
 }
 
 impl EngineSink {
@@ -325,12 +327,14 @@ impl EngineSink {
         let recorder = context.recorder.as_ref();
         let interface = recorder.map(|recorder| recorder.interface(tap.point(), tap.link(), snap_length));
         let interface = interface.transpose().context("adding the interface to the recording")?;
-        Ok(Self { sender: context.sender.clone(), recording: recorder.cloned().zip(interface) })
+        let recording = recorder.cloned().zip(interface);
+        Ok(Self { sender: context.sender.clone(), recording, shared: Arc::clone(&context.shared) })
     }
 }
 
 impl TapSink for EngineSink {
     fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>> {
+        self.shared.points.update(&batch.point, batch.counters());
         match self.sender.try_send(SourceMessage::Tap(batch)).map_err(TrySendError::into_inner) {
             Err(SourceMessage::Tap(batch)) => Err(Box::new(batch)),
             Ok(()) | Err(_) => Ok(()),
@@ -345,6 +349,8 @@ impl TapSink for EngineSink {
 
     /// The end of a tap is rare: where the queue is full, a thread of its own waits for room.
     fn ended(&mut self, last: TapBatch, reason: Option<String>) {
+        self.shared.points.update(&last.point, last.counters());
+        self.shared.points.ended(&last.point);
         let ended = SourceMessage::TapEnded(last.point.clone(), reason);
         let sender = self.sender.clone();
         let refused = match self.sender.try_send(SourceMessage::Tap(last)) {
@@ -366,7 +372,7 @@ mod tests {
     #[test]
     fn the_error_of_an_interface_that_is_gone_is_taken_back() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext { sender, recorder: None, stop: Arc::default() };
+        let context = SourceContext { sender, recorder: None, shared: Arc::default(), stop: Arc::default() };
         let meter = crate::config::default_meter();
         let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
         let mut capture = HostCapture::new(plan, 1, context);

@@ -18,6 +18,8 @@ pub struct LiveOptions {
     pub duration: Option<Duration>,
     /// Write what the engine consumes to this folder.
     pub record: Option<PathBuf>,
+    /// Record headers only, nothing that an application wrote.
+    pub headers_only: bool,
     /// The configuration's own text, kept beside a recording.
     pub config_text: Option<String>,
     /// Serve metrics and health here; `None` serves nothing.

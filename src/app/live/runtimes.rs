@@ -16,12 +16,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::message::SourceMessage;
-use super::snapshots::ReaderStats;
 use crate::app::readers::Reader;
 use crate::config::RuntimesConfig;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeId, RuntimeKind, WorkloadId};
 use crate::inventory::discover::{Discovery, Places, Runtime};
 use crate::observe::live::now;
+use crate::serve::ReaderStats;
 use crate::sync;
 
 /// Between two looks.

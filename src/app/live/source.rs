@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender};
@@ -13,9 +14,12 @@ use crossbeam_channel::{Receiver, Sender};
 use super::message::SourceMessage;
 use crate::app::recorder::Recorder;
 use crate::input::InventoryEvent;
+use crate::serve::SharedCounters;
 
 /// Events of runtimes that wait for a source.
 const EVENTS: usize = 1024;
+/// How long the end waits for all of them.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What every source needs.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub(super) struct SourceContext {
     pub(super) sender: Sender<SourceMessage>,
     /// The recording, if there is one.
     pub(super) recorder: Option<Arc<Recorder>>,
+    /// Where it counts.
+    pub(super) shared: Arc<SharedCounters>,
     /// Ends all.
     pub(super) stop: Arc<AtomicBool>,
 }
@@ -72,9 +78,21 @@ impl Source {
     }
 }
 
-/// Waits for all; the error names those that panicked.
+/// Waits for all, for a while; the error names those that panicked. One that hangs ends with the process, and the log names it.
+#[expect(clippy::disallowed_methods, reason = "bounds a wait; no fact takes its time from here")]
 pub(super) fn join_all(sources: Vec<Source>) -> anyhow::Result<()> {
-    let joined = sources.into_iter().map(|source| (source.name, source.thread.join()));
+    let deadline = Instant::now() + PATIENCE;
+    let ends = |source: &Source| {
+        while !source.thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        source.thread.is_finished()
+    };
+    let (ended, hanging): (Vec<_>, Vec<_>) = sources.into_iter().partition(ends);
+    for source in hanging {
+        tracing::warn!(source = source.name, "the thread `{}` does not end; hopwatch ends without it", source.name);
+    }
+    let joined = ended.into_iter().map(|source| (source.name, source.thread.join()));
     let panicked: Vec<_> = joined.filter(|(_, ended)| ended.is_err()).map(|(name, _)| name).collect();
     anyhow::ensure!(panicked.is_empty(), "threads panicked: {}", panicked.join(", "));
     Ok(())
@@ -87,7 +105,7 @@ mod tests {
     #[test]
     fn a_source_that_panics_is_named_and_the_others_are_waited_for() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext { sender, recorder: None, stop: Arc::default() };
+        let context = SourceContext { sender, recorder: None, shared: Arc::default(), stop: Arc::default() };
         let well = spawn("well", &context, |context| drop(context.sender.send(SourceMessage::Matching(1))));
         let ill = spawn_listening("ill", &context, |_, _| panic!("as planned"));
         let error = join_all(vec![ill.expect("a thread"), well.expect("a thread")]).expect_err("one panicked");

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::SourceMessage;
 use crate::app::summary::PointSummary;
+use crate::flow::PointCounters;
 use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact, RuntimeId};
 use crate::observe::live::TapBatch;
 
@@ -20,9 +21,9 @@ const MAX_NAMED: usize = 20;
 #[derive(Debug, Default)]
 pub struct SourceStatus {
     /// Counters of running taps.
-    running: BTreeMap<ObservationPoint, (PointSummary, u64)>,
+    running: BTreeMap<ObservationPoint, PointCounters>,
     /// Counters of ended taps.
-    ended: BTreeMap<ObservationPoint, PointSummary>,
+    ended: BTreeMap<ObservationPoint, PointCounters>,
     refused: BTreeMap<ObservationPoint, String>,
     vanished: BTreeSet<ObservationPoint>,
     matching: Option<usize>,
@@ -61,22 +62,20 @@ impl SourceStatus {
 
     fn batch(&mut self, batch: TapBatch) -> Vec<Input> {
         self.refused.remove(&batch.point);
-        let mut summary = PointSummary::of(&batch.point, &batch.stats);
-        summary.dropped = batch.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
-        self.running.insert(batch.point, (summary, batch.stats.active_flows));
+        let counters = batch.counters();
+        self.running.insert(batch.point, counters);
         batch.inputs
     }
 
     fn tap_ended(&mut self, point: ObservationPoint, reason: Option<String>) {
         self.refused.remove(&point);
-        if let Some((summary, _)) = self.running.remove(&point) {
+        if let Some(counters) = self.running.remove(&point) {
             let crowded = self.ended.len() >= MAX_ENDED && !self.ended.contains_key(&point);
             let name = if crowded { ObservationPoint::new(OTHERS) } else { point.clone() };
-            let empty = || PointSummary { observation_point: name.to_string(), ..PointSummary::default() };
-            self.ended.entry(name.clone()).or_insert_with(empty).add(&summary);
+            *self.ended.entry(name).or_default() += &counters;
         }
         if let Some(reason) = reason {
-            tracing::info!("capture on {point} ended: {reason}");
+            tracing::info!(observation_point = %point, "capture on {point} ended: {reason}");
             if self.vanished.len() < MAX_NAMED {
                 self.vanished.insert(point);
             }
@@ -87,14 +86,15 @@ impl SourceStatus {
         let Fact::Recorded(RecordedFact::Inventory(event)) = &input.fact else { return };
         match event {
             InventoryEvent::Disconnected { runtime, error } => {
-                tracing::warn!("{runtime} does not answer, workloads may be unresolved: {error}");
+                tracing::warn!(%runtime, "{runtime} does not answer, workloads may be unresolved: {error}");
                 self.silent.insert(*runtime, error.clone());
                 self.set_complete(runtime, false);
             }
             InventoryEvent::Reconciled { runtime, running } => {
                 let answers_again = self.silent.remove(runtime).is_some();
                 if !self.set_complete(runtime, true) || answers_again {
-                    tracing::info!("{runtime} answers: {} workloads run", running.len());
+                    let workloads = running.len();
+                    tracing::info!(%runtime, workloads, "{runtime} answers: {workloads} workloads run");
                 }
             }
             _ => {}
@@ -109,18 +109,15 @@ impl SourceStatus {
     /// Counters by point, those of ended taps included.
     pub fn points(&self) -> Vec<PointSummary> {
         let mut points = self.ended.clone();
-        for (point, (summary, _)) in &self.running {
-            match points.get_mut(point) {
-                Some(sum) => sum.add(summary),
-                None => drop(points.insert(point.clone(), summary.clone())),
-            }
+        for (point, counters) in &self.running {
+            *points.entry(point.clone()).or_default() += counters;
         }
-        points.into_values().collect()
+        points.into_iter().map(|(point, counters)| PointSummary::new(&point, counters)).collect()
     }
 
-    /// Flows held now, by point.
-    pub fn active_flows(&self) -> impl Iterator<Item = (&ObservationPoint, u64)> {
-        self.running.iter().map(|(point, (_, flows))| (point, *flows))
+    /// Interfaces captured now.
+    pub fn running(&self) -> usize {
+        self.running.len()
     }
 
     /// Why not everything is seen now; empty when ready.

@@ -1,15 +1,12 @@
 //! `facts.jsonl`: one fact a line, `{"schema":"hopwatch.fact/1","at":"…","fact":{…}}`.
 //!
-//! Contract: what the writer appends, the reader gives back equal and in order; empty lines are skipped, an unknown schema
-//! is refused. Limits: a line of [`MAX_LINE`] bytes. Design: a line is complete or not there: each is written in one call.
-
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+//! Contract: what is written as [`fact_line`]s, the reader gives back equal and in order; empty lines are skipped, an unknown schema
+//! is refused. A last line that is cut off, as a full disk leaves it, is left out and reported; a cut line elsewhere is an error.
+//! Limits: a line of [`MAX_LINE`] bytes.
 
 use serde::{Deserialize, Serialize};
 
-use super::{FactsError, MAX_LINE, Wrong};
+use super::{FactsFile, MAX_LINE, Wrong};
 use crate::input::{Fact, Input, RecordedFact};
 use crate::time::Timestamp;
 
@@ -32,8 +29,9 @@ struct LineIn {
     fact: RecordedFact,
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
-    let mut inputs = Vec::new();
+pub(super) fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
+    let mut file = FactsFile::default();
+    let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
     for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let number = number + 1;
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -43,47 +41,27 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
             let reason = format!("{} bytes are more than {MAX_LINE}", line.len());
             return Err(Wrong { line: number, column: 1, expected: EXPECTED, reason });
         }
-        let read: LineIn = serde_json::from_slice(line).map_err(|error| Wrong::json(number, EXPECTED, &error))?;
+        let read: LineIn = match serde_json::from_slice(line) {
+            Ok(read) => read,
+            // Behind the last line break, and not the first line: a file that was a file of facts until there.
+            Err(error) if error.is_eof() && number > lines && !file.inputs.is_empty() => {
+                file.cut = Some(number);
+                break;
+            }
+            Err(error) => return Err(Wrong::json(number, EXPECTED, &error)),
+        };
         if read.schema != FACT_SCHEMA {
             let reason = format!("schema {:?} is not known", read.schema);
             return Err(Wrong { line: number, column: 1, expected: EXPECTED, reason });
         }
-        inputs.push(Input::new(read.at, Fact::Recorded(read.fact)));
+        file.inputs.push(Input::new(read.at, Fact::Recorded(read.fact)));
     }
-    Ok(inputs)
+    Ok(file)
 }
 
-/// Appends facts to a file, one a line.
-#[derive(Debug)]
-pub struct FactsWriter {
-    path: PathBuf,
-    out: BufWriter<File>,
-}
-
-impl FactsWriter {
-    /// Opens the file for appending, and makes it if it is not there.
-    pub fn append(path: &Path) -> Result<Self, FactsError> {
-        let opened = OpenOptions::new().create(true).append(true).open(path);
-        let file = opened.map_err(|source| FactsError::Write { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), out: BufWriter::new(file) })
-    }
-
-    /// Appends one fact; it is on disk after [`Self::flush`].
-    pub fn write(&mut self, at: Timestamp, fact: &RecordedFact) -> Result<(), FactsError> {
-        let line = serde_json::to_vec(&LineOut { schema: FACT_SCHEMA, at, fact });
-        let written = line.map_err(std::io::Error::from).and_then(|mut line| {
-            line.push(b'\n');
-            self.out.write_all(&line)
-        });
-        written.map_err(|source| self.failed(source))
-    }
-
-    /// Hands everything written so far to the system.
-    pub fn flush(&mut self) -> Result<(), FactsError> {
-        self.out.flush().map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: std::io::Error) -> FactsError {
-        FactsError::Write { path: self.path.clone(), source }
-    }
+/// A fact as a line of the file, its end included.
+pub fn fact_line(at: Timestamp, fact: &RecordedFact) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&LineOut { schema: FACT_SCHEMA, at, fact })?;
+    line.push(b'\n');
+    Ok(line)
 }

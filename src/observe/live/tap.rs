@@ -16,7 +16,7 @@ use super::loss::Losses;
 use super::now;
 use super::snap::{Snap, program};
 use crate::decode::LinkType;
-use crate::flow::{Frame, Meter, MeterLimits, MeterStats};
+use crate::flow::{Frame, Meter, MeterLimits, PointCounters};
 use crate::input::{Input, LossReason, ObservationPoint};
 use crate::time::Timestamp;
 
@@ -94,9 +94,17 @@ pub struct TapBatch {
     /// Flow events and losses.
     pub inputs: Vec<Input>,
     /// The meter's counters.
-    pub stats: MeterStats,
+    pub stats: PointCounters,
     /// Packets lost so far, by reason.
     pub dropped: Vec<(LossReason, u64)>,
+}
+
+impl TapBatch {
+    /// All that is counted at the point.
+    pub fn counters(&self) -> PointCounters {
+        let dropped = self.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+        PointCounters { dropped, ..self.stats.clone() }
+    }
 }
 
 /// Takes what a tap makes.

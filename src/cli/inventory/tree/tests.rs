@@ -14,7 +14,7 @@ const DARK: NetnsId = NetnsId(4_026_532_400);
 fn inspected() -> Vec<InventoryEvent> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/docker");
     let facts =
-        ["networks.json", "containers.json"].map(|name| read_facts(&folder.join(name)).expect("docker inspect"));
+        ["networks.json", "containers.json"].map(|name| read_facts(&folder.join(name)).expect("docker inspect").inputs);
     let event = |fact| match fact {
         Fact::Recorded(RecordedFact::Inventory(event)) => Some(event),
         _ => None,

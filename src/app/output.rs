@@ -1,0 +1,73 @@
+//! The output stage: alerts leave the engine here, on their way to the sinks.
+//!
+//! Contract: one queue and one thread per sink. Live, the engine never waits for a sink ([`Overflow::DropAndCount`]): what a sink does
+//! not take is counted and reported. Replay waits ([`Overflow::Block`]) and loses nothing. Limits: [`queue::CAPACITY`] alerts wait.
+
+pub mod queue;
+pub mod stdout;
+
+use std::io;
+use std::sync::Arc;
+
+pub use queue::Overflow;
+use queue::SinkQueue;
+pub use stdout::{Format, StdoutSink};
+
+use super::summary::Summary;
+use crate::alert::Alert;
+use crate::serve::SinkCounters;
+
+/// Where alerts go. Runs on a thread of its own and may block.
+pub trait AlertSink: Send {
+    /// Its name in logs and metrics.
+    fn name(&self) -> &'static str;
+    /// Delivers an alert or an update. After an error the same alert comes again, and delivery goes on where it stopped.
+    fn alert(&mut self, alert: &Alert) -> io::Result<()>;
+    /// Delivers the closing summary; nothing comes after it.
+    fn finish(&mut self, summary: &Summary) -> io::Result<()>;
+}
+
+/// All sinks of a run.
+#[derive(Debug)]
+pub struct Output {
+    sinks: Vec<SinkQueue>,
+}
+
+impl Output {
+    /// No sinks: alerts are shown elsewhere.
+    pub const fn none() -> Self {
+        Self { sinks: Vec::new() }
+    }
+
+    /// Starts a thread for this sink.
+    pub fn to(sink: Box<dyn AlertSink>, overflow: Overflow) -> io::Result<Self> {
+        Ok(Self { sinks: vec![SinkQueue::start(sink, overflow)?] })
+    }
+
+    /// Hands an alert to every sink. Fails only where [`Overflow::Block`] asks for it: a sink has failed.
+    pub fn alert(&self, alert: Alert) -> io::Result<()> {
+        let alert = Arc::new(alert);
+        self.sinks.iter().try_for_each(|sink| sink.alert(&alert))
+    }
+
+    /// What each sink delivered and lost; it goes on counting.
+    pub fn counters(&self) -> impl Iterator<Item = &Arc<SinkCounters>> {
+        self.sinks.iter().map(SinkQueue::counters)
+    }
+
+    /// Whether no reader is left: the pipe of standard output was closed.
+    pub fn is_gone(&self) -> bool {
+        !self.sinks.is_empty() && self.counters().all(|sink| sink.is_gone())
+    }
+
+    /// What the summary says about lost alerts.
+    pub fn warnings(&self) -> Vec<String> {
+        self.counters().filter_map(|sink| sink.warning()).collect()
+    }
+
+    /// Delivers what waits, then the summary. Live, a sink that does not take it within [`queue::PATIENCE`] is left behind, which the
+    /// log says; otherwise the first error of a sink.
+    pub fn finish(self, summary: &Summary) -> io::Result<()> {
+        self.sinks.into_iter().map(|sink| sink.finish(summary)).fold(Ok(()), Result::and)
+    }
+}

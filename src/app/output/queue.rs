@@ -1,0 +1,203 @@
+//! A bounded queue with one thread that writes to one sink.
+//!
+//! Contract: [`Overflow`] says what a full queue means. With [`Overflow::DropAndCount`] nothing here waits longer than [`PATIENCE`], an
+//! error of the sink is retried every [`RETRY`], and every alert ends as delivered or as undelivered with a reason. With
+//! [`Overflow::Block`] the first error ends the queue and is returned. Limits: [`CAPACITY`] alerts.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
+
+use super::AlertSink;
+use crate::alert::Alert;
+use crate::app::summary::Summary;
+use crate::serve::{SinkCounters, Undelivered};
+
+/// Alerts that may wait for a sink.
+pub const CAPACITY: usize = 1024;
+/// How long the end of a run waits for a sink.
+pub const PATIENCE: Duration = Duration::from_millis(1500);
+/// Between two attempts after an error, such as a full disk.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often a retry checks whether the run ends.
+const CHECK: Duration = Duration::from_millis(50);
+
+/// What happens when a queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The alert is dropped and counted: the sender must not wait.
+    DropAndCount,
+    /// The sender waits for room: nothing is lost.
+    Block,
+}
+
+enum Job {
+    Alert(Arc<Alert>),
+    End(Box<Summary>),
+}
+
+/// The sender's side of a sink's queue.
+#[derive(Debug)]
+pub(super) struct SinkQueue {
+    jobs: Sender<Job>,
+    done: Receiver<io::Result<()>>,
+    overflow: Overflow,
+    counters: Arc<SinkCounters>,
+    /// The run ends: no more retries.
+    stopping: Arc<AtomicBool>,
+}
+
+impl SinkQueue {
+    pub(super) fn start(sink: Box<dyn AlertSink>, overflow: Overflow) -> io::Result<Self> {
+        Self::with_capacity(sink, overflow, CAPACITY)
+    }
+
+    fn with_capacity(sink: Box<dyn AlertSink>, overflow: Overflow, capacity: usize) -> io::Result<Self> {
+        let (jobs, received) = crossbeam_channel::bounded(capacity);
+        let (result, done) = crossbeam_channel::bounded(1);
+        let counters = Arc::new(SinkCounters::new(sink.name()));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut worker = Worker { sink, overflow, counters: Arc::clone(&counters), stopping: Arc::clone(&stopping) };
+        let run = move || {
+            let outcome = worker.run(&received);
+            // Whoever waits for the result sees that the queue is closed.
+            drop(received);
+            let _ = result.send(outcome);
+        };
+        thread::Builder::new().name(format!("to-{}", counters.name())).spawn(run)?;
+        Ok(Self { jobs, done, overflow, counters, stopping })
+    }
+
+    pub(super) const fn counters(&self) -> &Arc<SinkCounters> {
+        &self.counters
+    }
+
+    pub(super) fn alert(&self, alert: &Arc<Alert>) -> io::Result<()> {
+        self.counters.waits();
+        let job = Job::Alert(Arc::clone(alert));
+        match self.overflow {
+            Overflow::Block => self.jobs.send(job).map_err(|_| self.failure()),
+            Overflow::DropAndCount => {
+                match self.jobs.try_send(job) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => self.counters.lost(Undelivered::QueueFull),
+                    Err(TrySendError::Disconnected(_)) => self.counters.lost(Undelivered::Gone),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Why the thread has ended.
+    fn failure(&self) -> io::Error {
+        match self.done.recv() {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => io::Error::other(format!("the thread of {} has ended", self.counters.name())),
+        }
+    }
+
+    pub(super) fn finish(self, summary: &Summary) -> io::Result<()> {
+        let end = Job::End(Box::new(summary.clone()));
+        if self.overflow == Overflow::Block {
+            return match self.jobs.send(end) {
+                Ok(()) => self.done.recv().unwrap_or(Ok(())),
+                Err(_) => Err(self.failure()),
+            };
+        }
+        self.stopping.store(true, Ordering::Relaxed);
+        let deadline = now() + PATIENCE;
+        let handed_over = match self.jobs.send_deadline(end, deadline) {
+            Ok(()) | Err(SendTimeoutError::Disconnected(_)) => true,
+            Err(SendTimeoutError::Timeout(_)) => false,
+        };
+        match self.done.recv_deadline(deadline) {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
+                tracing::warn!(sink = self.counters.name(), "the summary was not delivered: {error}");
+            }
+            Ok(_) => {}
+            Err(_) => {
+                self.counters.left_behind();
+                let what = if handed_over { "it does not take what waits" } else { "its queue is full" };
+                tracing::error!(sink = self.counters.name(), "the end does not wait for this sink any longer: {what}");
+            }
+        }
+        if let Some(warning) = self.counters.warning() {
+            tracing::warn!(sink = self.counters.name(), "{warning}");
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "bounds a wait; no fact takes its time from here")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The thread's side.
+struct Worker {
+    sink: Box<dyn AlertSink>,
+    overflow: Overflow,
+    counters: Arc<SinkCounters>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn run(&mut self, jobs: &Receiver<Job>) -> io::Result<()> {
+        for job in jobs {
+            match job {
+                Job::Alert(alert) => {
+                    if let Err(error) = self.deliver(&alert) {
+                        self.counters.gone();
+                        for _ in jobs.try_iter().filter(|job| matches!(job, Job::Alert(_))) {
+                            self.counters.lost(Undelivered::Gone);
+                        }
+                        return Err(error);
+                    }
+                }
+                Job::End(summary) => return self.sink.finish(&summary),
+            }
+        }
+        Ok(())
+    }
+
+    /// Until it is delivered or given up; an error when the sink takes nothing any more.
+    fn deliver(&mut self, alert: &Alert) -> io::Result<()> {
+        loop {
+            self.counters.begins();
+            match self.sink.alert(alert) {
+                Ok(()) => {
+                    self.counters.delivered();
+                    return Ok(());
+                }
+                Err(error) if self.overflow == Overflow::Block || error.kind() == io::ErrorKind::BrokenPipe => {
+                    self.counters.lost(Undelivered::Gone);
+                    return Err(error);
+                }
+                Err(error) => self.counters.failed(&error),
+            }
+            if self.stops_within(RETRY) {
+                self.counters.lost(Undelivered::Failed);
+                return Ok(());
+            }
+        }
+    }
+
+    fn stops_within(&self, wait: Duration) -> bool {
+        let end = now() + wait;
+        while !self.stopping.load(Ordering::Relaxed) {
+            let left = end.saturating_duration_since(now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::sleep(left.min(CHECK));
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

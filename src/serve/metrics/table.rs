@@ -1,0 +1,366 @@
+//! The table of metrics: a row declares, computes and documents one.
+
+use std::collections::BTreeMap;
+
+use super::{Kind, Metric, Number, Sample, Values};
+use crate::decode::DecodeReason;
+use crate::detect::{Severity, rules};
+use crate::engine::{Bound, LatencyHistogram};
+use crate::flow::PointCounters;
+use crate::input::{LossReason, MAX_RUNTIMES, MissedKind, RuntimeId};
+use crate::serve::{SinkSnapshot, Snapshot, Undelivered};
+use crate::time::Timestamp;
+
+/// Runtimes that are always shown, connected or not.
+const RUNTIMES: [&str; 1] = ["docker"];
+/// Sinks that are always shown.
+const SINKS: [&str; 1] = ["stdout"];
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    samples: fn(&Snapshot) -> Vec<Sample>,
+) -> Metric {
+    Metric { name, kind: Kind::Counter, labels, help, values: Values::Plain(samples) }
+}
+
+const fn gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    samples: fn(&Snapshot) -> Vec<Sample>,
+) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels, help, values: Values::Plain(samples) }
+}
+
+const fn histogram(name: &'static str, help: &'static str, delays: fn(&Snapshot) -> LatencyHistogram) -> Metric {
+    Metric { name, kind: Kind::Histogram, labels: &["le"], help, values: Values::LatencyHistogram(delays) }
+}
+
+/// Every metric, in the order of output.
+pub static METRICS: &[Metric] = &[
+    gauge("hopwatch_build_info", &["version"], "Always 1; the label names the running version", |_| {
+        vec![sample([("version", env!("CARGO_PKG_VERSION"))], 1)]
+    }),
+    counter("hopwatch_packets_total", &["observation_point"], "Packets captured", |s| {
+        each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.packets)])
+    }),
+    counter(
+        "hopwatch_frame_bytes_total",
+        &["observation_point"],
+        "Bytes of captured packets as they were on the wire",
+        |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.frame_bytes)]),
+    ),
+    counter(
+        "hopwatch_dropped_packets_total",
+        &["observation_point", "reason"],
+        "Packets lost before they were seen, and flow events lost behind the flow table (reason queue)",
+        |s| {
+            each_point(s, |point, counters| {
+                let of = |reason: &str| counters.dropped.get(reason).copied().unwrap_or(0);
+                let each = LossReason::ALL.into_iter().map(LossReason::as_str);
+                each.map(|reason| sample([("observation_point", point), ("reason", reason)], of(reason))).collect()
+            })
+        },
+    ),
+    counter(
+        "hopwatch_decode_errors_total",
+        &["observation_point", "reason"],
+        "Packets captured but not decoded",
+        |s| {
+            each_point(s, |point, counters| {
+                let of = |reason: &str| counters.not_decoded.get(reason).copied().unwrap_or(0);
+                let each = DecodeReason::ALL.into_iter().map(DecodeReason::as_str);
+                each.map(|reason| sample([("observation_point", point), ("reason", reason)], of(reason))).collect()
+            })
+        },
+    ),
+    counter(
+        "hopwatch_evicted_fragments_total",
+        &["observation_point"],
+        "Fragments not followed because there were too many at once; they count, without ports",
+        |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.evicted_fragments)]),
+    ),
+    counter(
+        "hopwatch_refused_payloads_total",
+        &["observation_point"],
+        "Payloads not read for names because too many flows were being inspected; their packets count",
+        |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.refused_payloads)]),
+    ),
+    counter(
+        "hopwatch_evicted_flows_total",
+        &["observation_point"],
+        "Flows that ended early because the flow table was full",
+        |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.evicted_flows)]),
+    ),
+    counter(
+        "hopwatch_neighbour_claims_total",
+        &["observation_point", "result"],
+        "Claims of ARP and neighbour discovery: reported, withheld (the same one was reported shortly before), forgotten (too many addresses)",
+        |s| {
+            each_point(s, |point, counters| {
+                let results = [
+                    ("reported", counters.claims_reported),
+                    ("withheld", counters.claims_withheld),
+                    ("forgotten", counters.claims_forgotten),
+                ];
+                results.map(|(result, n)| sample([("observation_point", point), ("result", result)], n)).into()
+            })
+        },
+    ),
+    gauge("hopwatch_flows_active", &["observation_point"], "Flows held in the flow table now", |s| {
+        each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.active_flows)])
+    }),
+    counter(
+        "hopwatch_path_flows_total",
+        &["contract", "verdict", "reason"],
+        "Flows that a path contract covers, by their first verdict; the reason is empty unless the verdict is unobservable",
+        |s| {
+            let flows = s.engine.path_flows.iter();
+            flows
+                .map(|((contract, verdict, reason), n)| {
+                    sample([("contract", &**contract), ("verdict", verdict), ("reason", reason)], *n)
+                })
+                .collect()
+        },
+    ),
+    counter(
+        "hopwatch_path_flows_revised_total",
+        &["contract", "from", "to"],
+        "Verdicts that were revised; hopwatch_path_flows_total counts the first verdict of each flow",
+        |s| {
+            let mut revised = BTreeMap::<_, u64>::new();
+            for ((contract, from, to), n) in &s.engine.revised {
+                *revised.entry((&**contract, from.as_str(), to.as_str())).or_default() += n;
+            }
+            let samples = revised.into_iter();
+            samples
+                .map(|((contract, from, to), n)| sample([("contract", contract), ("from", from), ("to", to)], n))
+                .collect()
+        },
+    ),
+    histogram(
+        "hopwatch_path_verdict_seconds",
+        "How long after its first packet the verdict on a flow that a contract covers was final",
+        |s| s.engine.verdict_seconds,
+    ),
+    gauge(
+        "hopwatch_hop_last_seen_timestamp_seconds",
+        &["hop"],
+        "When a flow was last proven to have passed the hop, in seconds since 1970; 0: never since the start",
+        |s| {
+            let seconds = |at: &Option<Timestamp>| at.map_or(0, |at| at.since(Timestamp::from_secs(0)).as_secs());
+            s.engine.hops_seen.iter().map(|(hop, at)| sample([("hop", &**hop)], seconds(at))).collect()
+        },
+    ),
+    counter(
+        "hopwatch_alerts_total",
+        &["rule", "severity"],
+        "Alerts raised; counted updates of an alert are not counted here",
+        |s| {
+            let all = rules::ALL.iter().flat_map(|rule| Severity::ALL.map(|severity| (rule.name, severity)));
+            let raised = |key| s.engine.alerts.get(&key).copied().unwrap_or(0);
+            all.map(|key| sample([("rule", key.0), ("severity", key.1.as_str())], raised(key))).collect()
+        },
+    ),
+    counter("hopwatch_alerts_delivered_total", &["sink"], "Alerts and updates that a sink took", |s| {
+        each_sink(s, |sink| sink.delivered)
+    }),
+    counter(
+        "hopwatch_alerts_undelivered_total",
+        &["sink", "reason"],
+        "Alerts and updates that a sink did not take: queue_full (it was too slow), sink_gone (its reader closed it), write_failed (until \
+         the end of the run), run_ended (they still waited)",
+        |s| {
+            let none = Undelivered::ALL.map(|reason| (reason.as_str(), 0)).to_vec();
+            let mut all: BTreeMap<&str, _> = SINKS.map(|name| (name, &none)).into();
+            all.extend(s.sinks.iter().map(|(name, sink)| (*name, &sink.undelivered)));
+            let each = all.into_iter().flat_map(|(name, undelivered)| undelivered.iter().map(move |n| (name, n)));
+            each.map(|(name, (reason, n))| sample([("sink", name), ("reason", reason)], *n)).collect()
+        },
+    ),
+    gauge("hopwatch_alerts_waiting", &["sink"], "Alerts and updates that wait for a sink now", |s| {
+        each_sink(s, |sink| sink.waiting)
+    }),
+    counter(
+        "hopwatch_exception_hits_total",
+        &["exception"],
+        "Findings held back by an exception of the configuration",
+        |s| s.engine.exception_hits.iter().map(|(name, n)| sample([("exception", name)], *n)).collect(),
+    ),
+    counter(
+        "hopwatch_attributions_total",
+        &["result", "how"],
+        "Flows by how well their source is known, and how (empty unless it is a workload)",
+        |s| {
+            let all = s.engine.attributions.iter();
+            all.map(|((result, how), n)| sample([("result", result), ("how", how)], *n)).collect()
+        },
+    ),
+    counter(
+        "hopwatch_kernel_missed_total",
+        &["reason"],
+        "What the look at the kernel could not see: sockets that came and went between two looks, processes gone or hidden …",
+        |s| {
+            let of = |kind: &MissedKind| s.engine.kernel_missed.get(kind).copied().unwrap_or(0);
+            MissedKind::ALL.iter().map(|kind| sample([("reason", kind.as_str())], of(kind))).collect()
+        },
+    ),
+    gauge(
+        "hopwatch_conntrack_watched",
+        &[],
+        "1 while the kernel reports the host's address translation, else 0: the log says why",
+        |s| vec![plain(u64::from(s.conntrack.host))],
+    ),
+    gauge(
+        "hopwatch_conntrack_namespaces",
+        &[],
+        "Network namespaces whose address translation is read, the host's among them",
+        |s| vec![plain(count(s.conntrack.namespaces))],
+    ),
+    gauge(
+        "hopwatch_conntrack_bindings_active",
+        &[],
+        "Translated connections that stand, as far as they are remembered",
+        |s| vec![plain(count(s.conntrack.bindings))],
+    ),
+    counter(
+        "hopwatch_conntrack_bindings_total",
+        &["event"],
+        "Translations reported by the kernel's connection tracking: bound, and released",
+        |s| {
+            let all = [("bound", s.conntrack.bound), ("released", s.conntrack.released)];
+            all.map(|(event, n)| sample([("event", event)], n)).into()
+        },
+    ),
+    counter(
+        "hopwatch_conntrack_messages_total",
+        &[],
+        "Messages of connection tracking, about translated connections and others",
+        |s| vec![plain(s.conntrack.messages)],
+    ),
+    counter("hopwatch_conntrack_malformed_total", &[], "Messages of connection tracking that made no sense", |s| {
+        vec![plain(s.conntrack.malformed)]
+    }),
+    counter(
+        "hopwatch_conntrack_lost_total",
+        &["reason"],
+        "Losses of what connection tracking reported: kernel (times that a socket was full, each some events), queue (facts without room)",
+        |s| {
+            let all = [("kernel", s.conntrack.overruns), ("queue", s.conntrack.refused)];
+            all.map(|(reason, n)| sample([("reason", reason)], n)).into()
+        },
+    ),
+    counter("hopwatch_flows_forgotten_total", &[], "Flows forgotten early because too many were followed", |s| {
+        vec![plain(s.engine.flows_forgotten)]
+    }),
+    counter("hopwatch_alerts_closed_early_total", &[], "Alerts closed early because too many were open", |s| {
+        vec![plain(s.engine.alerts_closed_early)]
+    }),
+    counter(
+        "hopwatch_bound_reached_total",
+        &["bound"],
+        "How often something remembered was lost, or something new refused, because a bound was reached: flows followed, alerts open, \
+         workloads, spans (of time in which a workload owned something), networks and links, namespaces, sockets, kernel (packet sockets)",
+        |s| {
+            let of = |bound: &Bound| s.engine.bounds.get(bound).copied().unwrap_or(0);
+            Bound::ALL.iter().map(|bound| sample([("bound", bound.as_str())], of(bound))).collect()
+        },
+    ),
+    gauge("hopwatch_inventory_workloads", &["state"], "Workloads remembered, by state", |s| {
+        let all = s.engine.workloads.iter();
+        all.map(|(state, n)| sample([("state", state)], u64::try_from(*n).unwrap_or(u64::MAX))).collect()
+    }),
+    gauge(
+        "hopwatch_runtime_connected",
+        &["runtime"],
+        "1 while the runtime answers and its event stream is open, else 0",
+        |s| {
+            let known = s.engine.runtimes.iter().map(|(name, connected)| (name.to_string(), u64::from(*connected)));
+            let mut all: BTreeMap<_, _> = RUNTIMES.map(|name| (name.to_owned(), 0)).into();
+            all.extend(known);
+            all.into_iter()
+                .take(MAX_RUNTIMES)
+                .map(|(name, connected)| sample([("runtime", name.as_str())], connected))
+                .collect()
+        },
+    ),
+    counter(
+        "hopwatch_runtime_event_gaps_total",
+        &[],
+        "How often a runtime stopped answering or its event stream was cut",
+        |s| vec![plain(s.engine.runtime_event_gaps)],
+    ),
+    gauge(
+        "hopwatch_runtime_reconcile_age_seconds",
+        &["runtime"],
+        "Seconds since the whole list of a runtime was last compared",
+        |s| {
+            let age = |at: &Timestamp| s.at.since(*at).as_secs();
+            let all = s.engine.reconciled.iter().take(MAX_RUNTIMES);
+            all.map(|(runtime, at)| sample([("runtime", &runtime.to_string())], age(at))).collect()
+        },
+    ),
+    counter(
+        "hopwatch_runtime_reader_total",
+        &["runtime", "event"],
+        "What the reader of a runtime did and missed: events, events_ignored (unreadable), vanished (between list and look), \
+         late (ended before the look), failed_requests, overflow (no room), unreadable (parts of an answer), labels_cut, texts_cut, truncated (texts and lists cut), foreign (spoke of \
+         another runtime's workload), pids_refused (named another's process), veth_unknown, polls, reconnects, reconciles",
+        |s| {
+            let all = s.readers.iter().take(MAX_RUNTIMES);
+            let each = |(runtime, counts): (&RuntimeId, &Vec<(&'static str, u64)>)| {
+                let runtime = runtime.to_string();
+                counts
+                    .iter()
+                    .map(|(event, n)| sample([("runtime", &runtime), ("event", event)], *n))
+                    .collect::<Vec<_>>()
+            };
+            all.flat_map(each).collect()
+        },
+    ),
+    counter("process_cpu_seconds_total", &[], "Processor time that the process used, user and system", |s| {
+        let value = s.process.cpu_seconds.map(Number::Real);
+        value.map(|value| Sample { labels: Vec::new(), value }).into_iter().collect()
+    }),
+    gauge("process_resident_memory_bytes", &[], "Memory in use", |s| known(s.process.resident_bytes)),
+    gauge("process_virtual_memory_bytes", &[], "Address space", |s| known(s.process.virtual_bytes)),
+    gauge("process_open_fds", &[], "Open file descriptors", |s| known(s.process.open_fds)),
+    gauge("process_max_fds", &[], "The limit of open file descriptors", |s| known(s.process.max_fds)),
+    gauge("process_threads", &[], "Threads", |s| known(s.process.threads)),
+    gauge("process_start_time_seconds", &[], "When the process started, in seconds since 1970", |s| {
+        known(s.process.start_seconds)
+    }),
+];
+
+fn sample<const N: usize>(labels: [(&'static str, &str); N], value: u64) -> Sample {
+    let value = Number::Whole(value);
+    Sample { labels: labels.map(|(name, value)| (name, value.to_owned())).into(), value }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+const fn plain(value: u64) -> Sample {
+    Sample { labels: Vec::new(), value: Number::Whole(value) }
+}
+
+/// A number that may not be known.
+fn known(value: Option<u64>) -> Vec<Sample> {
+    value.map(plain).into_iter().collect()
+}
+
+/// The points one by one, and the sum of those without series of their own.
+fn each_point(snapshot: &Snapshot, samples: impl Fn(&str, &PointCounters) -> Vec<Sample>) -> Vec<Sample> {
+    let own = snapshot.points.own.iter().map(|(name, counters)| (name.as_str(), counters));
+    let other = snapshot.points.other.iter().map(|counters| ("other", counters));
+    own.chain(other).flat_map(|(name, counters)| samples(name, counters)).collect()
+}
+
+fn each_sink(snapshot: &Snapshot, value: impl Fn(&SinkSnapshot) -> u64) -> Vec<Sample> {
+    let mut all: BTreeMap<&str, u64> = SINKS.map(|name| (name, 0)).into();
+    all.extend(snapshot.sinks.iter().map(|(name, sink)| (*name, value(sink))));
+    all.into_iter().map(|(name, value)| sample([("sink", name)], value)).collect()
+}

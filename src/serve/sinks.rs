@@ -1,0 +1,204 @@
+//! What each alert sink delivered, what it lost, and whether it takes alerts now.
+//!
+//! Contract: every alert handed to a sink ends as delivered, as undelivered with a reason, or still waits.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::sync;
+
+/// A sink that takes longer for one alert does not take alerts.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// Why an alert was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undelivered {
+    /// The sink was slower than the alerts, and its queue was full.
+    QueueFull,
+    /// Its reader closed it.
+    Gone,
+    /// Writing failed until the run ended.
+    Failed,
+    /// The run ended before the sink took it.
+    Ended,
+}
+
+impl Undelivered {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::QueueFull, Self::Gone, Self::Failed, Self::Ended];
+
+    /// As the metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Gone => "sink_gone",
+            Self::Failed => "write_failed",
+            Self::Ended => "run_ended",
+        }
+    }
+}
+
+/// Counters of one sink, written by the engine's and the sink's thread.
+#[derive(Debug)]
+pub struct SinkCounters {
+    name: &'static str,
+    handed_over: AtomicU64,
+    delivered: AtomicU64,
+    undelivered: [AtomicU64; Undelivered::ALL.len()],
+    gone: AtomicBool,
+    /// Alerts are dropped, which the log has said.
+    dropping: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Since when it has been busy with one alert.
+    busy_since: Option<Instant>,
+    error: Option<String>,
+}
+
+impl SinkCounters {
+    /// Nothing delivered yet.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            handed_over: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            undelivered: Default::default(),
+            gone: AtomicBool::new(false),
+            dropping: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The sink's name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// An alert is handed over.
+    pub fn waits(&self) {
+        self.handed_over.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The sink begins with an alert, or tries it again.
+    pub fn begins(&self) {
+        self.state().busy_since.get_or_insert_with(now);
+    }
+
+    /// The sink has taken it.
+    pub fn delivered(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        state.busy_since = None;
+        // While something waits, the next alert may be dropped again.
+        let caught_up = self.waiting() == 0 && self.dropping.swap(false, Ordering::Relaxed);
+        let recovered = state.error.take().is_some() || caught_up;
+        drop(state);
+        if recovered {
+            let lost = self.undelivered_total();
+            tracing::info!(sink = self.name, lost, "{} takes alerts again; {lost} were lost so far", self.name);
+        }
+    }
+
+    /// An attempt failed; it will be repeated.
+    pub fn failed(&self, error: &std::io::Error) {
+        let error = error.to_string();
+        let known = self.state().error.replace(error.clone());
+        if known.is_none_or(|known| known != error) {
+            tracing::error!(sink = self.name, "writing to {} failed, trying again: {error}", self.name);
+        }
+    }
+
+    /// An alert will not be delivered.
+    pub fn lost(&self, reason: Undelivered) {
+        self.count(reason, 1);
+        if reason == Undelivered::QueueFull && !self.dropping.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                sink = self.name,
+                "{} does not take alerts fast enough: further ones are dropped and counted; does its reader still read?",
+                self.name
+            );
+        }
+        if reason != Undelivered::QueueFull {
+            self.state().busy_since = None;
+        }
+    }
+
+    fn count(&self, reason: Undelivered, count: u64) {
+        if let Some(counter) = self.undelivered.get(reason as usize) {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// The reader closed it: nothing more can be delivered.
+    pub fn gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the reader closed it.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// The run has ended: what still waits is lost.
+    pub fn left_behind(&self) {
+        self.count(Undelivered::Ended, self.waiting());
+    }
+
+    /// Alerts that wait now.
+    pub fn waiting(&self) -> u64 {
+        let ended = self.delivered_total() + self.undelivered_total();
+        self.handed_over.load(Ordering::Relaxed).saturating_sub(ended)
+    }
+
+    /// Alerts delivered so far.
+    pub fn delivered_total(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    fn undelivered_total(&self) -> u64 {
+        self.undelivered().map(|(_, count)| count).sum()
+    }
+
+    /// Alerts lost so far, by reason.
+    pub fn undelivered(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let counts = self.undelivered.iter().map(|count| count.load(Ordering::Relaxed));
+        Undelivered::ALL.into_iter().map(Undelivered::as_str).zip(counts)
+    }
+
+    /// What the summary says about lost alerts.
+    pub fn warning(&self) -> Option<String> {
+        let lost = self.undelivered_total();
+        let reasons = self.undelivered().filter(|(_, count)| *count > 0);
+        let reasons: Vec<_> = reasons.map(|(reason, count)| format!("{reason} {count}")).collect();
+        let alerts = if lost == 1 { "alert was" } else { "alerts were" };
+        (lost > 0).then(|| format!("{lost} {alerts} not delivered to {} ({})", self.name, reasons.join(", ")))
+    }
+
+    /// Why it takes no alerts now.
+    pub fn not_ready(&self) -> Option<String> {
+        let (name, lost) = (self.name, self.undelivered_total());
+        if self.is_gone() {
+            return Some(format!("{name} was closed by its reader; {lost} alerts were lost"));
+        }
+        let state = self.state();
+        if let Some(error) = &state.error {
+            return Some(format!("writing alerts to {name} fails: {error}; {} wait, {lost} were lost", self.waiting()));
+        }
+        let busy = state.busy_since.map(|since| now().saturating_duration_since(since)).filter(|busy| *busy >= SLOW)?;
+        let seconds = busy.as_secs();
+        Some(format!("{name} has not taken an alert for {seconds} s; {} wait, {lost} were lost", self.waiting()))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        sync::lock(&self.state)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a sink is busy; no fact takes its time from here")]
+fn now() -> Instant {
+    Instant::now()
+}
