@@ -426,12 +426,16 @@ impl Meter {
         };
         self.make_room(now, out);
         let slot = self.table.insert(packet.key, packet.hash, packet.from_low, &packet.headers, now);
-        if let Some(is_low) = self.origins.take(&packet.key, now)
-            && packet.headers.tcp.is_none_or(|tcp| tcp.flags & tcp_flags::SYN == 0)
-        {
+        let origin = self.origins.take(&packet.key, now);
+        let origin = origin.filter(|_| packet.headers.tcp.is_none_or(|tcp| tcp.flags & tcp_flags::SYN == 0));
+        if let Some(is_low) = origin {
             self.table.hot_mut(slot).set_origin(is_low);
         }
         self.open(slot, packet, context, now, before);
+        if origin.is_some() {
+            let (hot, cold) = self.table.entry(slot);
+            cold.extras(hot).rare.remembered = true;
+        }
         (slot, true)
     }
 
@@ -534,8 +538,8 @@ impl Meter {
         if self.table.hot(slot).marks.has(Mark::Open) {
             self.emit(at, FlowEventKind::Ended(reason), slot, out);
         }
-        let hot = self.table.hot(slot);
-        if reason == EndReason::IdleTimeout && hot.is_two_sided() {
+        let (hot, cold) = self.table.entry(slot);
+        if reason == EndReason::IdleTimeout && hot.is_two_sided() && cold.has_two_senders() {
             self.origins.remember(hot.key, hot.marks.has(Mark::OrigIsLow), at);
         }
         self.inspector.release(&mut self.table.entry(slot).1.payload);

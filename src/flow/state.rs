@@ -133,7 +133,7 @@ pub(super) struct Extras {
     vlans: VlanStack,
     /// The latest packet time, where it is far behind the clock.
     end: Timestamp,
-    rare: RareFacts,
+    pub(super) rare: RareFacts,
     links: Vec<OtherLink>,
 }
 
@@ -378,6 +378,12 @@ impl Cold {
     /// Start of the record and how many before it had the same.
     pub(super) const fn position(&self) -> (Timestamp, u32) {
         (self.start, self.again)
+    }
+
+    /// Whether the ends send from two link addresses, as far as these are known: one host that forges the other end sends from one.
+    pub(super) fn has_two_senders(&self) -> bool {
+        let [orig, resp] = [0, 1].map(|side| self.macs.source(side));
+        orig.is_none() || orig != resp
     }
 
     /// What most records never have.

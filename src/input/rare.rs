@@ -20,6 +20,8 @@ pub struct RareFacts {
     pub quoting_packets: u64,
     /// A handshake showed another direction than the record before had. Both ends may have asked.
     pub reoriented: bool,
+    /// The flow goes on after its idle timeout: its originator is that of the conversation before, not the end that speaks first now.
+    pub remembered: bool,
     /// The first message came a second time with other content; which copy arrived is not known.
     pub rewritten: bool,
 }

@@ -104,6 +104,9 @@ enum Start {
 
 fn start(record: &FlowRecord) -> Start {
     let syn = |flags: u8| flags & tcp_flags::SYN != 0;
+    if record.rare.as_ref().is_some_and(|rare| rare.remembered) {
+        return Start::Request;
+    }
     match record.tcp {
         None => Start::Unmarked,
         Some(tcp) if syn(tcp.orig_flags) => Start::Request,
