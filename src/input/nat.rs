@@ -51,3 +51,19 @@ pub struct NatBinding {
     /// As it leaves the translation, in the same direction: from the translated source to who really answers.
     pub after: FiveTuple,
 }
+
+impl NatBinding {
+    /// The tuples under which its packets can be seen, in its direction: before, after, and between the translation of one end and of the other.
+    pub const fn tuples(&self) -> [FiveTuple; 4] {
+        let Self { before, after, .. } = *self;
+        let protocol = before.protocol;
+        let answered_elsewhere = FiveTuple { protocol, orig: before.orig, resp: after.resp };
+        let asked_elsewhere = FiveTuple { protocol, orig: after.orig, resp: before.resp };
+        [before, after, answered_elsewhere, asked_elsewhere]
+    }
+
+    /// Whether a tuple of it is read in its direction.
+    pub fn reads_forward(&self, tuple: &FiveTuple) -> bool {
+        self.tuples().contains(tuple)
+    }
+}

@@ -19,7 +19,7 @@ use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
 use super::judge::{JudgeContext, Judgement};
 use super::source::{self, starts_here};
-use super::{Judge, ObservedFlow, Oriented, Verdict, trail};
+use super::{Judge, ObservedFlow, Oriented, Verdict};
 use crate::input::{
     EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol,
     SocketView, Workload,
@@ -207,12 +207,14 @@ impl Tracker {
 
     /// A translation was reported: its two sides are one trail.
     pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
-        let (before, after) = (TrailKey::of(binding.before), TrailKey::of(binding.after));
-        let is_hosts = binding.netns.is_none();
-        if is_hosts && before != after && self.flows.contains_key(&before) && self.flows.contains_key(&after) {
-            self.merge(before, after);
+        let keys = binding.tuples().map(TrailKey::of);
+        let first = keys.into_iter().find(|key| self.flows.contains_key(key)).filter(|_| binding.netns.is_none());
+        for key in keys.into_iter().filter(|key| Some(*key) != first) {
+            if let Some(first) = first.filter(|_| self.flows.contains_key(&key)) {
+                self.merge(first, key);
+            }
         }
-        for key in [before, after] {
+        for key in keys {
             if let Some(id) = self.flows.get(&key).map(|tracked| tracked.id) {
                 self.judge_or_revise(context, id, now, step);
             }
@@ -270,8 +272,8 @@ impl Tracker {
     /// The key of a followed trail that this record is a side of, by what is known of its translation.
     fn joined(&self, context: JudgeContext<'_>, record: &FlowRecord) -> Option<TrailKey> {
         let binding = context.path.bindings.find(&record.tuple, record.start)?;
-        let twin = TrailKey::of(trail::twin(binding, &record.tuple));
-        (twin != TrailKey::of(record.tuple) && self.flows.contains_key(&twin)).then_some(twin)
+        let others = binding.tuples().map(TrailKey::of).into_iter().filter(|key| *key != TrailKey::of(record.tuple));
+        others.into_iter().find(|key| self.flows.contains_key(key))
     }
 
     fn started(&mut self, context: JudgeContext<'_>, record: &FlowRecord, step: &mut Step) {
@@ -318,7 +320,8 @@ impl Tracker {
     fn witness_twin(&mut self, context: JudgeContext<'_>, trail: TrailKey, record: &FlowRecord, step: &mut Step) {
         let Some(tracked) = self.flows.get_mut(&trail) else { return };
         let binding = context.path.bindings.find(&record.tuple, record.start);
-        let reversed = binding.is_some_and(|binding| trail::twin(binding, &record.tuple) != tracked.tuple);
+        let reversed = binding
+            .is_some_and(|binding| binding.reads_forward(&record.tuple) != binding.reads_forward(&tracked.tuple));
         tracked.witness(record, reversed);
         let (id, own) = (tracked.id, TrailKey::of(record.tuple));
         if tracked.add_twin(own) {

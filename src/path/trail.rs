@@ -172,15 +172,20 @@ impl Trail<'_> {
     pub fn ends(&self) -> FiveTuple {
         let tuple = self.flow.tuple;
         match self.binding {
-            Some(binding) if binding.before == tuple => FiveTuple { resp: binding.after.resp, ..tuple },
-            Some(binding) if binding.after == tuple => FiveTuple { orig: binding.before.orig, ..tuple },
+            Some(binding) if binding.reads_forward(&tuple) => {
+                let orig = if tuple.orig == binding.after.orig { binding.before.orig } else { tuple.orig };
+                let resp = if tuple.resp == binding.before.resp { binding.after.resp } else { tuple.resp };
+                FiveTuple { orig, resp, ..tuple }
+            }
             _ => tuple,
         }
     }
 
     /// Where the originator meant to go.
     pub fn meant(&self) -> Endpoint {
-        self.binding.filter(|binding| binding.after == self.flow.tuple).map_or(self.flow.tuple.resp, |b| b.before.resp)
+        let tuple = self.flow.tuple;
+        let is_translated = |binding: &&NatBinding| binding.reads_forward(&tuple) && binding.after.resp == tuple.resp;
+        self.binding.filter(is_translated).map_or(tuple.resp, |binding| binding.before.resp)
     }
 
     /// What the originator sent, by a point's count.
@@ -211,13 +216,11 @@ impl Trail<'_> {
     }
 }
 
-/// The other tuple of a binding, in the direction of `tuple`.
+/// The other tuple of a binding, in the direction of `tuple`; between two translations, the one behind both.
 pub(super) fn twin(binding: &NatBinding, tuple: &FiveTuple) -> FiveTuple {
     let NatBinding { before, after, .. } = *binding;
-    match *tuple {
-        same if same == before => after,
-        same if same == after => before,
-        other if other == before.reversed() => after.reversed(),
-        _ => before.reversed(),
-    }
+    let reversed = !binding.reads_forward(tuple);
+    let forward = if reversed { tuple.reversed() } else { *tuple };
+    let other = if forward == after { before } else { after };
+    if reversed { other.reversed() } else { other }
 }

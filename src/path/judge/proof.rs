@@ -8,9 +8,9 @@ mod relay;
 mod transit;
 
 use super::Case;
-use crate::input::{Endpoint, FiveTuple, Mac, NetworkMode, Protocol, Workload};
+use crate::input::{Endpoint, FiveTuple, Mac, Protocol, PublishedPort, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner, SocketQuery};
-use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable};
+use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable, is_internet};
 use crate::time::Timestamp;
 
 /// What is known of one hop.
@@ -119,6 +119,10 @@ impl Case<'_> {
                 Proof::holds(KIND, hop, format!("the responder {} is the hop {}", ends.resp, hop.name))
             });
         }
+        if self.is_published(hop) {
+            let text = format!("the runtime publishes {} for the hop {}", ends.resp, hop.name);
+            return self.unanswered(KIND, hop).unwrap_or_else(|| Proof::holds(KIND, hop, text));
+        }
         if self.may_answer(hop) || self.hides_hop(hop) {
             let text = format!("the owner of {} is not certain: it may be the hop {}", ends.resp, hop.name);
             return Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text };
@@ -190,12 +194,33 @@ impl Case<'_> {
             Owner::Unknown => true,
             Owner::External => {
                 let named_only = hop.addresses.is_empty();
-                named_only && !self.context.timeline.is_complete() && self.running(hop).next().is_none()
+                let timeline = self.context.timeline;
+                let hidden = named_only && !timeline.is_complete() && self.running(hop).next().is_none();
+                // Where the host's addresses are not known, a private one may be the host's.
+                let hosts_known = timeline.links().next().is_some();
+                hidden || (!hosts_known && !is_internet(self.trail.ends().resp.ip) && self.may_answer_on_host(hop))
             }
-            // Without the host's sockets, nobody knows whether a hop in the host's network answered at the host's address.
-            Owner::Host => self.running(hop).any(|workload| workload.network_mode == NetworkMode::Host),
+            // Without the host's sockets and translations, nobody knows whether a hop in the host's network, or behind a published port, answered.
+            Owner::Host => self.may_answer_on_host(hop),
             Owner::Workload { .. } | Owner::Ambiguous { .. } => false,
         }
+    }
+
+    /// Whether a running hop may answer at the host's address: it shares the host's network, or the port may be published for it.
+    fn may_answer_on_host(&self, hop: &Hop) -> bool {
+        let FiveTuple { protocol, resp, .. } = self.trail.ends();
+        hop.serves(protocol, resp.port) && self.trail.binding.is_none() && self.running(hop).next().is_some()
+    }
+
+    /// Whether the runtime says that the host publishes this port for the hop.
+    fn is_published(&self, hop: &Hop) -> bool {
+        let FiveTuple { protocol, resp, .. } = self.trail.ends();
+        let publishes = |port: &PublishedPort| {
+            let here = port.host_ip.is_unspecified() || port.host_ip.to_canonical() == resp.ip.to_canonical();
+            port.protocol == protocol && port.host_port == resp.port && here
+        };
+        let is_hosts = || self.context.timeline.is_host_address(resp.ip);
+        self.running(hop).any(|workload| workload.published.iter().any(publishes)) && is_hosts()
     }
 
     /// For what comes in, the peer is the one who asked.

@@ -48,14 +48,15 @@ impl Table {
     fn bind(&mut self, from: Timestamp, binding: NatBinding) {
         self.make_room();
         let held = Held { binding, number: self.next, from, until: None };
-        self.by_tuple.insert(binding.before.canonical(), held);
-        self.by_tuple.insert(binding.after.canonical(), held);
+        for tuple in binding.tuples() {
+            self.by_tuple.insert(tuple.canonical(), held);
+        }
         self.oldest_first.push_back((self.next, binding));
         self.next += 1;
     }
 
     fn release(&mut self, at: Timestamp, binding: &NatBinding) {
-        for tuple in [binding.before, binding.after] {
+        for tuple in binding.tuples() {
             if let Some(held) = self.by_tuple.get_mut(&tuple.canonical()).filter(|held| held.binding == *binding) {
                 held.until.get_or_insert(at);
             }
@@ -72,7 +73,7 @@ impl Table {
     fn make_room(&mut self) {
         while self.oldest_first.len() >= MAX_BINDINGS {
             let Some((number, binding)) = self.oldest_first.pop_front() else { return };
-            let tuples = [binding.before, binding.after].map(FiveTuple::canonical);
+            let tuples = binding.tuples().map(FiveTuple::canonical);
             let stood = self.by_tuple.get(&tuples[0]).is_some_and(|held| held.number == number && held.until.is_none());
             self.evicted += u64::from(stood);
             for tuple in tuples {

@@ -180,7 +180,7 @@ impl Tracker {
             return vec![reversed];
         }
         let Some(binding) = binding else { return orientations(record, warming_up) };
-        let forward = [binding.before, binding.after].contains(&record.tuple);
+        let forward = binding.reads_forward(&record.tuple);
         let tuple = if forward { record.tuple } else { record.tuple.reversed() };
         vec![Oriented { tuple, point: record.point.clone(), at: record.start, forward, certain: true }]
     }
@@ -250,8 +250,8 @@ impl Tracker {
         oriented: &Oriented,
         binding: Option<&NatBinding>,
     ) -> Owner {
-        let hidden =
-            binding.filter(|binding| binding.after == oriented.tuple && binding.before.orig != binding.after.orig);
+        let hidden = binding
+            .filter(|binding| binding.after.orig == oriented.tuple.orig && binding.before.orig != binding.after.orig);
         if let Some(binding) = hidden {
             let ip = binding.before.orig.ip;
             let query = AttributionQuery { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
