@@ -13,7 +13,9 @@ use crate::inventory::{AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
 use crate::path::source::{self, is_unsettled, responder_of, source_of};
 use crate::path::trail::{self, Trail};
-use crate::path::{LOSS_REPORTED_WITHIN, Oriented, Service, Verdict, dns_detection, orientations, rests_on_absence};
+use crate::path::{
+    LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations, rests_on_absence,
+};
 use crate::time::Timestamp;
 
 /// For so long after its first packet, and after a loss, a point may see answers whose request it missed.
@@ -101,7 +103,8 @@ impl Tracker {
         (!waits).then(|| judged_flow(context, tracked, observed, reading, now))
     }
 
-    /// An attempt waits for an answer; what looks like the rest of a connection waits for more of it.
+    /// An attempt waits for an answer, a flow without a direction for a translation or the other end, what looks like the rest of a connection for
+    /// more of it.
     fn is_worth_waiting(
         &self,
         tracked: &TrackedFlow,
@@ -115,8 +118,10 @@ impl Tracker {
             Outcome::Judged(judgement) => matches!(judgement.verdict, Verdict::Bypassed | Verdict::Partial),
         };
         let may_skip = || skipped || dns_detection::by_content(record).is_some();
+        let one_sided = Verdict::Unobservable(Unobservable::OneSided);
+        let is_open = matches!(&reading.outcome, Outcome::Judged(judgement) if judgement.verdict == one_sided);
         let is_attempt = record.tuple.protocol == Protocol::TCP && !tracked.answered && may_skip();
-        (is_attempt || is_remnant(record)) && !tracked.over && !waited(self.limits.answer_grace)
+        (is_attempt || is_open || is_remnant(record)) && !tracked.over && !waited(self.limits.answer_grace)
     }
 
     /// The reading that a contract covers, or else the likeliest; `None` while the runtime may still report more.
