@@ -113,7 +113,6 @@ const ROOMS: &[Room] = &[
             "export",
             "report",
             "escape",
-            "sync",
             "observe",
             "inventory::file",
             "host",
