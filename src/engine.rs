@@ -90,6 +90,7 @@ impl Engine {
                 transit: timings.transit_grace,
                 hop_ready: timings.hop_ready,
                 answer: timings.answer_grace,
+                all_reported: false,
             },
             rules,
             grouper: AlertGrouper::new(config.exceptions, grouper),
@@ -154,7 +155,8 @@ impl Engine {
     pub fn finish(&mut self, out: &mut Vec<Alert>) {
         let (now, before) = (self.watermark.now(), out.len());
         let mut step = Step::default();
-        let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
+        let grace = GracePeriods { all_reported: true, ..self.grace };
+        let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace };
         self.tracker.finish(context, now, &mut step);
         self.handle(step, now, out);
         out.extend(self.grouper.finish(now));

@@ -83,6 +83,8 @@ pub struct GracePeriods {
     pub hop_ready: Duration,
     /// For an answer.
     pub answer: Duration,
+    /// Whether the observation has ended: every source has reported all that it saw and lost, so there is nothing to wait for.
+    pub all_reported: bool,
 }
 
 impl GracePeriods {

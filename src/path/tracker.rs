@@ -245,10 +245,8 @@ impl Tracker {
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
             self.try_judge(context, id, now, Deadline::Now, step);
         }
-        // Every meter has reported all that it saw: no point has to be waited for.
-        let all_reported = now.plus(context.grace.transit);
         for id in self.lingering.iter().copied().collect::<Vec<_>>() {
-            self.end(context, id, all_reported, step);
+            self.end(context, id, now, step);
         }
     }
 

@@ -140,6 +140,7 @@ impl Follower {
             transit: Duration::from_millis(500),
             hop_ready: Duration::from_secs(30),
             answer: Duration::from_millis(400),
+            all_reported: false,
         };
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace };
         act(context, &mut self.tracker, &mut step);

@@ -281,7 +281,8 @@ impl Case<'_> {
         if bindings.missed(flow.at, self.trail.now) {
             return unknown("events of connection tracking were lost then".to_owned());
         }
-        if self.trail.now.since(flow.at) < self.context.grace.absence() {
+        let grace = self.context.grace;
+        if !grace.all_reported && self.trail.now.since(flow.at) < grace.absence() {
             return Some(Proof::Wait);
         }
         if self.trail.answered && self.is_on_host(hop) && !self.left_host() {

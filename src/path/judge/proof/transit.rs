@@ -59,7 +59,9 @@ impl Case<'_> {
     fn compare(&self, hop: &Hop, seen: &Sighting, at_hop: Volume) -> Proof {
         let holds = || Proof::holds(KIND, hop, format!("it was seen at {}, where the hop {} is", seen.point, hop.name));
         let Some(own) = self.trail.metered().filter(|own| own.point != seen.point) else { return holds() };
-        let ended = self.trail.over && self.trail.now.since(own.now.as_of) >= self.context.grace.transit;
+        let grace = self.context.grace;
+        let waited = grace.all_reported || self.trail.now.since(own.now.as_of) >= grace.transit;
+        let ended = self.trail.over && waited;
         let Some(own) = (if ended { Some(&own.now) } else { own.settled.as_ref() }) else { return holds() };
         let sent = self.trail.sent_of(own);
         if !falls_short(at_hop, sent) {
