@@ -15,7 +15,7 @@ use self::proof::Proof;
 use self::scope::{Destination, InScope};
 use super::trail::Trail;
 use super::{
-    Contract, Evidence, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable, Verdict,
+    Contract, Evidence, HopKind, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable, Verdict,
     dns_detection,
 };
 use crate::input::Workload;
@@ -132,6 +132,12 @@ impl Judge {
     /// Whether a workload is a hop of some contract: it may send on what is not its own.
     pub fn is_hop(&self, workload: &Workload) -> bool {
         self.contracts().flat_map(Contract::hops).any(|hop| hop.is_workload(workload))
+    }
+
+    /// Whether a workload is a mirror hop: frames on its link are copies of what others sent.
+    pub fn is_mirror(&self, workload: &Workload) -> bool {
+        let mirrors = self.contracts().flat_map(Contract::hops).filter(|hop| hop.kind == HopKind::Mirror);
+        mirrors.into_iter().any(|hop| hop.is_workload(workload))
     }
 
     /// The verdict of the first contract that covers the flow.

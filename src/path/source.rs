@@ -25,13 +25,17 @@ pub fn responder_of(timeline: &Timeline, oriented: &Oriented) -> Owner {
     timeline.attribute(&AttributionQuery { point: &oriented.point, ip: resp.ip, socket, mac: None, at: oriented.at })
 }
 
-/// Who sent the flow, read in this direction. `is_router`: a workload that may send from addresses that are not its own.
-pub fn source_of(
-    timeline: &Timeline,
-    record: &FlowRecord,
-    oriented: &Oriented,
-    is_router: impl Fn(&Workload) -> bool,
-) -> Owner {
+/// What contracts say of workloads that are not what their frames look like.
+#[derive(Clone, Copy)]
+pub struct Roles<'a> {
+    /// A workload that may send from addresses that are not its own.
+    pub is_router: &'a dyn Fn(&Workload) -> bool,
+    /// A workload that receives copies of frames of others.
+    pub is_mirror: &'a dyn Fn(&Workload) -> bool,
+}
+
+/// Who sent the flow, read in this direction.
+pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented, roles: Roles<'_>) -> Owner {
     let mac = if oriented.forward { record.orig.mac } else { record.resp.mac };
     let FiveTuple { protocol, orig, resp } = oriented.tuple;
     let socket = socket(protocol, orig, resp);
@@ -41,7 +45,7 @@ pub fn source_of(
         Owner::Workload { why: Some(Doubt::Late), .. } if oriented.forward && starts_here(record) => Owner::Unknown,
         owner => owner,
     };
-    if let Some(sender) = timeline.sender_by_veth(&query, resp.ip) {
+    if let Some(sender) = timeline.sender_by_veth(&query, resp.ip).filter(|sender| !(roles.is_mirror)(sender)) {
         return by_veth(timeline, sender, by_address, &query);
     }
     if is_forged_as_host(timeline, &query, resp, &by_address) {
@@ -49,7 +53,7 @@ pub fn source_of(
     }
     let in_network = is_in_network_of(timeline, &oriented.point, orig.ip);
     let sender = mac.and_then(|mac| timeline.owner_of_mac(mac, oriented.at));
-    match sender.filter(|sender| in_network || !is_router(sender)) {
+    match sender.filter(|sender| in_network || !(roles.is_router)(sender)) {
         Some(sender) => by_mac(timeline, sender, by_address, oriented.at),
         None => by_address,
     }
@@ -91,12 +95,13 @@ pub fn sender_at<'a>(
     timeline: &Timeline,
     sighting: &'a Sighting,
     oriented: &Oriented,
+    roles: Roles<'_>,
 ) -> Option<(&'a ObservationPoint, Owner)> {
     let frames = if oriented.forward { sighting.orig } else { sighting.resp };
     let FiveTuple { protocol, orig, resp } = oriented.tuple;
     let socket = socket(protocol, orig, resp);
     let query = AttributionQuery { point: &sighting.point, ip: orig.ip, socket, mac: frames.from, at: sighting.at };
-    let sender = timeline.sender_by_veth(&query, resp.ip)?;
+    let sender = timeline.sender_by_veth(&query, resp.ip).filter(|sender| !(roles.is_mirror)(sender))?;
     let owner = by_veth(timeline, sender, timeline.attribute(&query), &query);
     (!owner.owns_address()).then_some((&sighting.point, owner))
 }

@@ -136,6 +136,14 @@ impl Timeline {
         }
     }
 
+    /// The workload behind a host-side interface at a time; nobody when several could be.
+    pub fn owner_of_veth(&self, point: &ObservationPoint, at: Timestamp) -> Option<&Arc<Workload>> {
+        match self.owners_of_key(&Key::Veth(point.clone()), at)[..] {
+            [owner] => Some(owner),
+            _ => None,
+        }
+    }
+
     /// Whether two workloads were in the same namespace at a time.
     pub fn are_together(&self, one: &Workload, other: &Workload, at: Timestamp) -> bool {
         let joined = |a: &Workload, b: &Workload| matches!(&a.network_mode, NetworkMode::Container(id) if *id == b.id);

@@ -11,7 +11,7 @@ use crate::input::{
 };
 use crate::inventory::{AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
-use crate::path::source::{self, is_unsettled, responder_of, source_of};
+use crate::path::source::{self, Roles, is_unsettled, responder_of, source_of};
 use crate::path::trail::{self, Trail};
 use crate::path::{
     LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations, rests_on_absence,
@@ -263,12 +263,14 @@ impl Tracker {
             return context.timeline.attribute(&query);
         }
         let is_router = |workload: &Workload| self.judge.is_hop(workload);
-        let by_record = source_of(context.timeline, &observed.record, oriented, is_router);
+        let is_mirror = |workload: &Workload| self.judge.is_mirror(workload);
+        let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
+        let by_record = source_of(context.timeline, &observed.record, oriented, roles);
         if !by_record.owns_address() {
             return by_record;
         }
         let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
-        let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented));
+        let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented, roles));
         by_others.min_by(|a, b| a.0.cmp(b.0)).map_or(by_record, |(_, owner)| owner)
     }
 

@@ -117,7 +117,7 @@ impl TrackedFlow {
         }
         let Some(observed) = &mut self.observed else { return false };
         // By time and name where the distance is the same, so that the order in which two points report changes nothing.
-        let rank = |point, start| (distance(context.timeline, point, record.tuple), start, point);
+        let rank = |point, start| (distance(context.timeline, point, record.tuple, record.start), start, point);
         let nearer = record.tuple == self.tuple && rank(&record.point, record.start) < rank(&self.point, self.start);
         if nearer {
             observed.record.clone_from(record);
@@ -151,8 +151,8 @@ impl Observed {
     }
 }
 
-/// How far a point is from the originator: inside its namespace, its veth, its bridge, anywhere else.
-fn distance(timeline: &Timeline, point: &ObservationPoint, tuple: FiveTuple) -> u8 {
+/// How far a point is from the originator: inside its namespace, its veth, its bridge, anywhere else; another's veth shows copies.
+fn distance(timeline: &Timeline, point: &ObservationPoint, tuple: FiveTuple, at: Timestamp) -> u8 {
     let orig = tuple.orig.ip;
     let link = timeline.link(point);
     if link.is_some_and(|link| link.inside.is_some()) {
@@ -161,7 +161,10 @@ fn distance(timeline: &Timeline, point: &ObservationPoint, tuple: FiveTuple) -> 
     match timeline.network_of_point(point) {
         Some(network) if !network.subnets.iter().any(|subnet| subnet.contains(orig)) => 3,
         Some(network) if network.bridge.as_deref() == Some(point.as_str()) => 2,
-        Some(_) => 1,
+        Some(_) => match timeline.owner_of_veth(point, at) {
+            Some(owner) if owner.addresses().any(|own| own.to_canonical() == orig.to_canonical()) => 1,
+            _ => 3,
+        },
         None => 3,
     }
 }
