@@ -22,12 +22,12 @@ pub(super) type MovedKeys = &'static [(&'static str, &'static str, &'static str)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     why: Why,
-    at: Option<Place>,
+    at: Option<RefusedNode>,
 }
 
 /// The node that is refused (for a key: its value), and where to point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Place {
+struct RefusedNode {
     id: usize,
     span: Span,
 }
@@ -47,7 +47,7 @@ impl Refusal {
 
     /// The place, unless a deeper one is known already.
     fn or_at(mut self, node: &Node) -> Self {
-        self.at.get_or_insert(Place { id: node.id, span: place_of(node) });
+        self.at.get_or_insert(RefusedNode { id: node.id, span: place_of(node) });
         self
     }
 

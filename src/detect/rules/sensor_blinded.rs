@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use self::points::Points;
 pub use self::strategy::META;
-use self::window::Window;
+use self::window::LossWindow;
 use crate::detect::params::rule_params;
 use crate::detect::{Context, Finding, Findings, HoldTime, Rule, Severity};
 use crate::input::{
@@ -44,7 +44,7 @@ pub struct SensorBlinded {
     loss_budget: u64,
     loss_window: Duration,
     points: Points,
-    losses: BTreeMap<(Option<ObservationPoint>, LossReason), Window>,
+    losses: BTreeMap<(Option<ObservationPoint>, LossReason), LossWindow>,
     runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
     /// Whether the host's connection tracking was heard.
     translations: bool,

@@ -11,9 +11,9 @@ const PARTS: u32 = 16;
 
 /// Counts with the time of the first of them.
 #[derive(Debug, Default)]
-pub(super) struct Window(VecDeque<(Timestamp, Timestamp, u64)>);
+pub(super) struct LossWindow(VecDeque<(Timestamp, Timestamp, u64)>);
 
-impl Window {
+impl LossWindow {
     pub(super) fn add(&mut self, now: Timestamp, count: u64, length: Duration) {
         while self.0.front().is_some_and(|(_, last, _)| now.since(*last) > length) {
             self.0.pop_front();
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_window_is_forgotten() {
-        let mut window = Window::default();
+        let mut window = LossWindow::default();
         window.add(at(0), 5, LENGTH);
         window.add(at(10_000), 7, LENGTH);
         assert_eq!(window.sum(), 12);
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_storm_takes_no_more_room() {
-        let mut window = Window::default();
+        let mut window = LossWindow::default();
         for millis in 0..100_000 {
             window.add(at(millis), 1, LENGTH);
         }

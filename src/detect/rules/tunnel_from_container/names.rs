@@ -59,7 +59,7 @@ enum Oddity {
 
 /// What was counted in the running window.
 #[derive(Debug)]
-struct Window {
+struct NameWindow {
     since: Timestamp,
     age: u64,
     labels: BTreeSet<(Oddity, u64)>,
@@ -69,7 +69,7 @@ struct Window {
     reported: bool,
 }
 
-impl Window {
+impl NameWindow {
     fn count(&mut self, limits: &DnsThresholds, oddity: Oddity, hash: u64, bytes: usize) {
         let Some(count) = self.counts.get_mut(oddity as usize).filter(|count| **count < limits.of(oddity)) else {
             return;
@@ -95,7 +95,7 @@ impl DnsThresholds {
 /// The counts of all workloads.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    windows: BTreeMap<(WorkloadId, String), Window>,
+    windows: BTreeMap<(WorkloadId, String), NameWindow>,
     ages: BTreeMap<u64, (WorkloadId, String)>,
     next: u64,
 }
@@ -130,7 +130,7 @@ impl Names {
     }
 
     /// The running window of a workload and a domain.
-    fn window(&mut self, limits: &DnsThresholds, workload: &WorkloadId, domain: &str, now: Timestamp) -> &mut Window {
+    fn window(&mut self, limits: &DnsThresholds, workload: &WorkloadId, domain: &str, now: Timestamp) -> &mut NameWindow {
         let key = (workload.clone(), domain.to_owned());
         let age = self.next;
         self.next += 1;
@@ -143,7 +143,7 @@ impl Names {
         }
         self.ages.insert(age, key.clone());
         let fresh =
-            || Window { since: now, age, labels: BTreeSet::new(), counts: [0; 4], long_bytes: 0, reported: false };
+            || NameWindow { since: now, age, labels: BTreeSet::new(), counts: [0; 4], long_bytes: 0, reported: false };
         let window = self.windows.entry(key).or_insert_with(fresh);
         if now.since(window.since) > limits.window.get() {
             *window = fresh();
@@ -159,7 +159,7 @@ impl Names {
 }
 
 /// What gives the tunnel away, if anything does.
-fn verdict(limits: &DnsThresholds, window: &Window) -> Option<String> {
+fn verdict(limits: &DnsThresholds, window: &NameWindow) -> Option<String> {
     let [types, data, binary, long] = window.counts;
     let reached = |count: usize, limit: usize| limit > 0 && count >= limit;
     if reached(types, limits.odd_types) {
