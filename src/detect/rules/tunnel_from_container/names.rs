@@ -130,7 +130,13 @@ impl Names {
     }
 
     /// The running window of a workload and a domain.
-    fn window(&mut self, limits: &DnsThresholds, workload: &WorkloadId, domain: &str, now: Timestamp) -> &mut NameWindow {
+    fn window(
+        &mut self,
+        limits: &DnsThresholds,
+        workload: &WorkloadId,
+        domain: &str,
+        now: Timestamp,
+    ) -> &mut NameWindow {
         let key = (workload.clone(), domain.to_owned());
         let age = self.next;
         self.next += 1;
