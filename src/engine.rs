@@ -143,11 +143,10 @@ impl Engine {
         let now = self.watermark.advance(input.at);
         match &input.fact {
             Fact::Flow(event) => self.on_flow(event, now, out),
-            // Read once evidence counts the whole of what a workload sends.
-            Fact::Undecoded(_) => {}
             Fact::Claim(claim) => self.ask_rules(now, out, |rule, context, found| rule.on_claim(context, claim, found)),
             Fact::Recorded(fact) => self.on_fact(fact, now, out),
-            Fact::Tick => {}
+            // `Undecoded` is read once evidence counts the whole of what a workload sends.
+            Fact::Undecoded(_) | Fact::Tick => {}
         }
     }
 

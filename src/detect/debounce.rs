@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Timestamp, duration_text, parse_duration};
 
-/// PendingFindings held at once by one rule.
+/// Findings held at once by one rule.
 const MAX_HELD: usize = 65_536;
 
 /// The longest waiting time of a rule.
@@ -79,7 +79,7 @@ pub enum Next {
     Nothing,
 }
 
-/// PendingFindings about subjects (workloads, namespaces), each for a cause.
+/// Pending findings about subjects (workloads, namespaces), each for a cause.
 #[derive(Debug)]
 pub struct PendingFindings<S, C> {
     held: BTreeMap<S, BTreeMap<C, State>>,

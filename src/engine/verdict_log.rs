@@ -81,10 +81,10 @@ impl Observer for VerdictLog {
         let Some(judgement) = &flow.judgement else { return };
         let at = flow.oriented.at;
         let contents = &mut self.contents;
-        if let Some(from) = flow.revised_from {
-            if !contents.take_back(from) {
-                return;
-            }
+        if let Some(from) = flow.revised_from
+            && !contents.take_back(from)
+        {
+            return;
         }
         contents.first = Some(contents.first.map_or(at, |first| first.min(at)));
         contents.last = Some(contents.last.map_or(at, |last| last.max(at)));

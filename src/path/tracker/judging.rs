@@ -76,12 +76,12 @@ impl Tracker {
     ) {
         self.waiting.remove(&id);
         step.judged.push(Arc::clone(&judged));
-        let (over, content) = (judged.over, self.judge_content(context, key, &judged, &judged.view.record, step));
+        let (over, by_content) = (judged.over, self.judge_content(context, key, &judged, &judged.view.record, step));
         if let Some(tracked) = self.flows.get_mut(&key) {
             let is_answer = matches!(judged.source, Owner::External | Owner::Unknown);
             let may_change = judged.judgement.is_some() || is_answer || is_remnant(&judged.view.record);
             tracked.settle(judged, may_change);
-            tracked.content = content;
+            tracked.content = by_content;
         }
         if over {
             self.linger(context, id, now, step);
@@ -241,9 +241,9 @@ impl Tracker {
         step: &mut Step,
     ) {
         let read = judged.oriented.read(record);
-        let content = self.judge_content(context, key, judged, &read, step);
-        if let Some((content, tracked)) = content.zip(self.flows.get_mut(&key)) {
-            tracked.content = Some(content);
+        let by_content = self.judge_content(context, key, judged, &read, step);
+        if let Some((by_content, tracked)) = by_content.zip(self.flows.get_mut(&key)) {
+            tracked.content = Some(by_content);
         }
     }
 

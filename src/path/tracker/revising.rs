@@ -10,7 +10,7 @@ use super::tracked_flow::Observed;
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::FlowId;
 use crate::path::judge::{JudgeContext, Judgement};
-use crate::path::{EvidenceKind, Verdict};
+use crate::path::{Contract, EvidenceKind, Verdict};
 use crate::time::Timestamp;
 
 impl Tracker {
@@ -73,7 +73,7 @@ impl Tracker {
         let contract = self.judge.contracts().find(|contract| *contract.name == *judgement.contract);
         contract
             .into_iter()
-            .flat_map(|contract| contract.hops())
+            .flat_map(Contract::hops)
             .any(|hop| hop.accepts(EvidenceKind::Transit) || hop.accepts(EvidenceKind::NextHop))
     }
 }

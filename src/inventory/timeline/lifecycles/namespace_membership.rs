@@ -143,7 +143,7 @@ impl Lifecycles {
         let stays = !runs && membership.stays.len() < MAX_STAYS;
         match old {
             Some(ns) if stays => {
-                membership.stays.push(Stay { ns, seen, until: at, first: membership.stays.is_empty() })
+                membership.stays.push(Stay { ns, seen, until: at, first: membership.stays.is_empty() });
             }
             Some(ns) => self.memberships.moved_out(ns, id),
             None => {}
