@@ -9,6 +9,7 @@ mod grouping;
 mod model;
 #[cfg(feature = "shell")]
 pub mod render;
+mod steps;
 
 pub use exception::Exception;
 pub use grouping::{AlertGrouper, Disposition, GroupingLimits};

@@ -24,6 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::app::logging::{Log, LogFormat};
 use crate::app::memory;
 use crate::app::top::BufferedLog;
+use crate::escape::printable;
 
 /// Did this container's traffic pass the hops it was supposed to pass?
 #[derive(Debug, Parser)]
@@ -39,15 +40,15 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   hopwatch replay captures/egress-around-proxy        judge a recording
   sudo hopwatch sniff -c config/examples/egress-proxy.yaml
-  sudo hopwatch top                                   workloads, flows and alerts as they come
+  sudo hopwatch top                                   live view of workloads, flows and alerts
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
   sudo hopwatch verify --workload 'app*' --through container:vpn --for 10m
-  hopwatch paths -c hopwatch.yaml                     what proves each contract here, and what is blind
+  hopwatch paths -c hopwatch.yaml                     what can prove each contract here, and what is blind
   hopwatch flows traffic.pcap                         every flow in a capture
-  hopwatch rules explain egress-skips-proxy           what a rule sees, and what it cannot
+  hopwatch rules explain egress-skips-proxy           how a rule detects, and what it cannot see
 
-Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions), 2 usage, 3 configuration, 4 runtime or permission, 5 verify:
-it cannot be said.";
+Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown
+(verify).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -59,7 +60,7 @@ enum Command {
     Verify(verify::Args),
     Paths(paths::Args),
     Inventory(inventory::Args),
-    /// The detections: what there is, and how each works
+    /// List the detection rules, or explain one
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     /// Check or show the configuration
@@ -138,7 +139,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
         error.print();
         return ExitCode::from(Outcome::BadConfig.code());
     }
-    anstream::eprintln!("hopwatch: {error:#}");
+    // It may quote a hostile file.
+    anstream::eprintln!("hopwatch: {}", printable(&format!("{error:#}")));
     ExitCode::from(4)
 }
 

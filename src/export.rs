@@ -35,9 +35,9 @@ pub trait FlowWriter {
 /// How flow records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FlowFormat {
-    /// A line a flow, for a person.
+    /// One line per flow, for a person.
     Text,
-    /// JSON Lines, `hopwatch.flow/1`: everything that is known of a flow.
+    /// JSON Lines, `hopwatch.flow/1`: everything that is known about a flow.
     Jsonl,
     /// Comma-separated values (RFC 4180) with a head line.
     Csv,
@@ -46,10 +46,10 @@ pub enum FlowFormat {
 }
 
 impl FlowFormat {
-    /// A writer of this form.
-    pub fn writer<'a>(self, out: impl Write + 'a) -> Box<dyn FlowWriter + 'a> {
+    /// A writer of this form; text fits a terminal of so many columns.
+    pub fn writer<'a>(self, out: impl Write + 'a, columns: Option<usize>) -> Box<dyn FlowWriter + 'a> {
         match self {
-            Self::Text => Box::new(text::Text::new(out)),
+            Self::Text => Box::new(text::Text::new(out, columns)),
             Self::Jsonl => Box::new(jsonl::Jsonl::new(out)),
             Self::Csv => Box::new(csv::Csv::new(out)),
             Self::Zeek => Box::new(zeek::Zeek::new(out)),

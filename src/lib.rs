@@ -30,6 +30,8 @@ pub mod host;
 pub mod input;
 pub mod inventory;
 #[cfg(feature = "shell")]
+pub mod layout;
+#[cfg(feature = "shell")]
 pub mod observe;
 pub mod path;
 #[cfg(feature = "shell")]

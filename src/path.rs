@@ -24,7 +24,7 @@ pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
 pub use evidence::{Evidence, MissingHop};
 pub use judge::{GracePeriods, Judge, JudgeContext, Judgement, Outcome, Skip};
 pub use orientation::{ObservedFlow, Oriented, orientations, rests_on_absence};
-pub use selector::{Selector, SelectorError, SelectorFile};
+pub use selector::{Selector, SelectorError, SelectorFile, checked_glob};
 pub use source::{owner_of, responder_of};
 pub use state::{Bindings, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState};
 pub use tracker::{JudgedFlow, Step, Tracker, TrackerLimits};

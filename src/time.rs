@@ -38,6 +38,20 @@ impl Timestamp {
         self.0
     }
 
+    /// For a person, to the millisecond: `2026-11-24 10:00:00.000 UTC`.
+    pub fn readable(self) -> String {
+        let text = self.to_string();
+        match (text.get(..10), text.get(11..23)) {
+            (Some(day), Some(time)) => format!("{day} {time} UTC"),
+            _ => text,
+        }
+    }
+
+    /// The time of the day for a person, to the millisecond: `10:00:00.000 UTC`.
+    pub fn readable_clock(self) -> String {
+        self.readable().get(11..).map_or_else(|| self.to_string(), str::to_owned)
+    }
+
     /// This time moved forward; saturates.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
@@ -53,6 +67,21 @@ impl Timestamp {
     /// How long after `earlier` this is; zero when it is not after.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// A duration for a person: `250 ms`, `4.2 s`, `2 min 5 s`, `3 h 12 min`, `2 d 4 h`.
+pub fn readable(span: Duration) -> String {
+    let parts = |count: u64, unit: &str, rest: u64, of: &str| {
+        if rest == 0 { format!("{count} {unit}") } else { format!("{count} {unit} {rest} {of}") }
+    };
+    match (span.as_secs(), span.subsec_millis()) {
+        (0, millis) => format!("{millis} ms"),
+        (secs @ 1..60, 0..50 | 950..) => format!("{} s", secs + u64::from(span.subsec_millis() >= 950)),
+        (secs @ 1..60, millis) => format!("{secs}.{} s", (millis + 50) / 100),
+        (secs @ 60..3600, _) => parts(secs / 60, "min", secs % 60, "s"),
+        (secs @ 3600..86_400, _) => parts(secs / 3600, "h", secs / 60 % 60, "min"),
+        (secs, _) => parts(secs / 86_400, "d", secs / 3600 % 24, "h"),
     }
 }
 
@@ -146,6 +175,20 @@ mod tests {
         let mut mark = Watermark::default();
         mark.advance(Timestamp::from_secs(10));
         assert_eq!(mark.advance(Timestamp::from_secs(9)), Timestamp::from_secs(10));
+    }
+
+    #[test]
+    fn people_read_milliseconds_with_the_zone_and_durations_in_two_units() {
+        let time = Timestamp::from_nanos(1_764_000_000_000_000_001);
+        assert_eq!(time.readable(), "2025-11-24 16:00:00.000 UTC");
+        assert_eq!(time.readable_clock(), "16:00:00.000 UTC");
+        let spans =
+            [0, 250, 4_240, 10_000, 59_960, 125_000, 7_200_000, 11_520_000, 187_200_000].map(Duration::from_millis);
+        let shown = spans.map(readable);
+        assert_eq!(
+            shown,
+            ["0 ms", "250 ms", "4.2 s", "10 s", "60 s", "2 min 5 s", "2 h", "3 h 12 min", "2 d 4 h"].map(String::from)
+        );
     }
 
     #[test]

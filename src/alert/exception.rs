@@ -1,6 +1,6 @@
 //! What is allowed although a rule fires: by whom, why, and until when.
 //!
-//! Contract: every given part must hold; an expired exception no longer counts and says so.
+//! Contract: every given part must hold; an expired exception no longer counts and says so, and never hides a valid one.
 
 use crate::detect::Finding;
 use crate::input::Protocol;
@@ -26,6 +26,12 @@ pub struct Exception {
     pub reason: String,
     /// From when on it no longer counts.
     pub expires: Timestamp,
+}
+
+/// The exception that a finding falls under: a valid one if there is any, else the one that expired last.
+pub(super) fn that_covers<'a>(exceptions: &'a [Exception], finding: &Finding) -> Option<&'a Exception> {
+    let covering = || exceptions.iter().filter(|exception| exception.covers(finding));
+    covering().find(|exception| finding.at < exception.expires).or_else(|| covering().max_by_key(|it| it.expires))
 }
 
 impl Exception {

@@ -1,21 +1,28 @@
 //! Groups findings into alerts and holds back what an exception allows.
 //!
-//! Contract: the first finding of a cause raises an alert at once. Repetitions count; an update reports them at most once an
-//! `update_interval`, but at once when the severity rises or a listed destination is new. Every finding is in some alert's count
-//! or in an exception's hit count. Limits: at `max_open` alerts the longest quiet one is closed, and counted.
+//! Contract: the first finding of a cause raises an alert at once. Repetitions count; an update reports them at most once per
+//! `update_interval`, but at once when the severity rises or a destination is new. Every destination is listed in some line: the first
+//! `max_destinations` at once, later ones in groups, the oldest making room. Every finding is in some alert's count or in an exception's hit count.
+//! Without a repetition an alert comes again only if its flow carried at least [`MUCH`] more.
+//! Limits: at `max_open` alerts the longest quiet one is closed, and counted; of [`MAX_NAMED`] destinations it is known that they were listed.
 //! Design: keyed by rule, workload, contract and cause; the id is a hash of that key and the first event time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::model::{Alert, Destination, SCHEMA};
-use super::{Exception, convert};
+use super::{Exception, convert, exception, steps};
 use crate::detect::{Finding, SEED_REFERENCE};
-use crate::input::{FlowId, FlowRecord};
+use crate::input::{Endpoint, FlowId, FlowRecord, Protocol};
 use crate::path::Evidence;
 use crate::time::Timestamp;
+
+/// Bytes that the first flow of an alert carries before they alone are worth an update.
+const MUCH: u64 = 1 << 20;
+/// Destinations that an alert remembers after they left its list.
+const MAX_NAMED: usize = 1024;
 
 /// Bounds and intervals.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +51,14 @@ struct OpenAlert {
     flow: Option<FlowId>,
     last_sent: Timestamp,
     pending: bool,
+    /// The flow's counters grew since the last line, by less than is worth one; the last line of all has them.
+    grew: bool,
+    /// Bytes of the flow in the last line.
+    sent_bytes: u64,
+    /// Its end was reported.
+    is_over: bool,
+    /// Destinations that were listed and made room for others.
+    named: BTreeSet<Endpoint>,
 }
 
 /// What became of a finding.
@@ -67,7 +82,7 @@ pub struct AlertGrouper {
     open: BTreeMap<Key, OpenAlert>,
     by_flow: BTreeMap<FlowId, Key>,
     closed_early: u64,
-    /// Last updates of closed alerts that had counted something pending.
+    /// Last updates of closed alerts that had counted something that was not reported.
     final_updates: Vec<Alert>,
 }
 
@@ -91,12 +106,18 @@ impl AlertGrouper {
 
     /// Takes in a finding.
     pub fn ingest(&mut self, mut finding: Finding) -> Disposition {
-        match self.exceptions.iter().find(|exception| exception.covers(&finding)) {
-            Some(exception) if finding.at < exception.expires => return Disposition::Allowed(exception.name.clone()),
-            Some(expired) => finding.evidence.push(expired_note(expired)),
-            None => {}
+        if !finding.is_over
+            && let Some(exception) = exception::that_covers(&self.exceptions, &finding)
+        {
+            if finding.at < exception.expires {
+                return Disposition::Allowed(exception.name.clone());
+            }
+            finding.evidence.push(expired_note(exception));
         }
         let key = key(&finding);
+        if finding.is_over {
+            return self.open.get_mut(&key).map_or(Disposition::Counted, |open| open.end(&finding, &self.limits));
+        }
         if self.open.get(&key).is_some_and(|open| finding.at.since(open.alert.last_seen) >= self.limits.close_after) {
             self.close(&key);
         }
@@ -117,7 +138,8 @@ impl AlertGrouper {
         let same_way = flow.orig.endpoint == record.tuple.orig;
         let record = record.oriented(same_way);
         *flow = convert::record(&record, points, translated);
-        let changed = ended && !open.pending && (flow.orig.packets, flow.resp.packets) != before;
+        open.grew |= (flow.orig.packets, flow.resp.packets) != before;
+        let changed = ended && !open.pending && bytes(&open.alert) >= open.sent_bytes.saturating_add(MUCH);
         open.pending |= changed;
         changed.then(|| open.last_sent.plus(self.limits.update_interval).max(record.end))
     }
@@ -136,7 +158,7 @@ impl AlertGrouper {
 
     /// The observation ends: everything that was counted but not yet reported.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Alert> {
-        self.open.values_mut().filter(|open| open.pending).map(|open| open.emit(now)).collect()
+        self.open.values_mut().filter(|open| open.pending || open.grew).map(|open| open.emit(now)).collect()
     }
 
     fn raise(&mut self, key: Key, finding: &Finding) -> Disposition {
@@ -152,13 +174,16 @@ impl AlertGrouper {
         if let Some(id) = flow {
             self.by_flow.insert(id, key.clone());
         }
-        self.open.insert(key, OpenAlert { alert: alert.clone(), flow, last_sent: finding.at, pending: false });
-        Disposition::Deliver(Box::new(alert))
+        let mut open = OpenAlert::new(alert, flow, finding.at);
+        let first = open.alert.clone();
+        open.settle();
+        self.open.insert(key, open);
+        Disposition::Deliver(Box::new(first))
     }
 
     fn close(&mut self, key: &Key) {
         let Some(mut open) = self.open.remove(key) else { return };
-        if open.pending {
+        if open.pending || open.grew {
             let last_seen = open.alert.last_seen;
             self.final_updates.push(open.emit(last_seen));
         }
@@ -169,49 +194,97 @@ impl AlertGrouper {
 }
 
 impl OpenAlert {
+    const fn new(alert: Alert, flow: Option<FlowId>, at: Timestamp) -> Self {
+        let named = BTreeSet::new();
+        Self { alert, flow, last_sent: at, pending: false, grew: false, sent_bytes: 0, is_over: false, named }
+    }
+
     fn repeat(&mut self, finding: &Finding, limits: &GroupingLimits) -> Disposition {
+        let full = !finding.is_revision && self.new_destination(finding, limits.max_destinations);
         let alert = &mut self.alert;
         alert.count += u64::from(!finding.is_revision);
         alert.last_seen = alert.last_seen.max(finding.at);
         let rises = finding.severity > alert.severity;
         if rises {
             alert.severity = finding.severity;
+        }
+        if rises || std::mem::take(&mut self.is_over) {
             alert.evidence.clone_from(&finding.evidence);
         }
-        let is_new = !finding.is_revision && record_destination(alert, finding, limits.max_destinations);
-        if rises || is_new {
+        if rises || full {
             return Disposition::Deliver(Box::new(self.emit(finding.at)));
         }
-        let due = self.last_sent.plus(limits.update_interval);
-        if std::mem::replace(&mut self.pending, true) {
-            Disposition::Counted
-        } else {
-            Disposition::DueAt(due.max(finding.at))
+        self.later(finding.at, limits)
+    }
+
+    /// The cause has ended.
+    fn end(&mut self, finding: &Finding, limits: &GroupingLimits) -> Disposition {
+        if std::mem::replace(&mut self.is_over, true) {
+            return Disposition::Counted;
         }
+        self.alert.evidence.extend(finding.evidence.iter().cloned());
+        if finding.at >= self.last_sent.plus(limits.update_interval) {
+            return Disposition::Deliver(Box::new(self.emit(finding.at)));
+        }
+        self.later(finding.at, limits)
+    }
+
+    fn later(&mut self, now: Timestamp, limits: &GroupingLimits) -> Disposition {
+        let due = self.last_sent.plus(limits.update_interval).max(now);
+        if std::mem::replace(&mut self.pending, true) { Disposition::Counted } else { Disposition::DueAt(due) }
     }
 
     fn emit(&mut self, now: Timestamp) -> Alert {
-        self.pending = false;
         self.last_sent = self.last_sent.max(now);
         self.alert.update += 1;
-        self.alert.clone()
+        let alert = self.alert.clone();
+        self.settle();
+        alert
+    }
+
+    /// All that there is was reported.
+    fn settle(&mut self) {
+        (self.pending, self.grew) = (false, false);
+        self.sent_bytes = bytes(&self.alert);
+        self.alert.destinations_new = 0;
+    }
+
+    /// Counts the destination; whether it must be reported now: as one of the first, or because a whole list waits.
+    fn new_destination(&mut self, finding: &Finding, most: usize) -> bool {
+        let Some(endpoint) = finding.destination else { return false };
+        let alert = &mut self.alert;
+        if let Some(known) = alert.destinations.iter_mut().find(|known| known.endpoint == endpoint) {
+            known.count += 1;
+            known.last_seen = known.last_seen.max(finding.at);
+            return false;
+        }
+        if self.named.contains(&endpoint) {
+            alert.destinations_omitted += 1;
+            return false;
+        }
+        let is_among_the_first = alert.destinations.len() < most;
+        if !is_among_the_first {
+            let oldest = alert.destinations.remove(0);
+            alert.destinations_omitted += oldest.count;
+            if self.named.len() >= MAX_NAMED {
+                self.named.pop_first();
+            }
+            self.named.insert(oldest.endpoint);
+        }
+        alert.destinations.push(destination(endpoint, finding));
+        alert.destinations_new += 1;
+        is_among_the_first || alert.destinations_new >= most
     }
 }
 
-/// Counts the destination; whether it is one more that is listed.
-fn record_destination(alert: &mut Alert, finding: &Finding, most: usize) -> bool {
-    let Some(endpoint) = finding.destination else { return false };
-    if let Some(known) = alert.destinations.iter_mut().find(|known| known.endpoint == endpoint) {
-        known.count += 1;
-        known.last_seen = known.last_seen.max(finding.at);
-        return false;
-    }
-    if alert.destinations.len() >= most {
-        alert.destinations_omitted += 1;
-        return false;
-    }
-    alert.destinations.push(Destination { endpoint, count: 1, first_seen: finding.at, last_seen: finding.at });
-    true
+/// Bytes of the first flow, both ways.
+fn bytes(alert: &Alert) -> u64 {
+    alert.flow.as_ref().map_or(0, |flow| flow.orig.bytes.saturating_add(flow.resp.bytes))
+}
+
+fn destination(endpoint: Endpoint, finding: &Finding) -> Destination {
+    let protocol = finding.flow.as_ref().map_or(Protocol::TCP, |flow| flow.record.tuple.protocol);
+    Destination { endpoint, count: 1, first_seen: finding.at, last_seen: finding.at, protocol }
 }
 
 fn key(finding: &Finding) -> Key {
@@ -224,7 +297,7 @@ fn key(finding: &Finding) -> Key {
 }
 
 fn alert(key: &Key, finding: &Finding) -> Alert {
-    let mut alert = Alert {
+    Alert {
         schema: SCHEMA,
         id: id(key, finding.at),
         update: 0,
@@ -236,7 +309,8 @@ fn alert(key: &Key, finding: &Finding) -> Alert {
         count: 1,
         workload: finding.workload.as_deref().map(convert::workload),
         flow: finding.flow.as_ref().map(convert::flow),
-        destinations: Vec::new(),
+        destinations: finding.destination.map(|end| destination(end, finding)).into_iter().collect(),
+        destinations_new: usize::from(finding.destination.is_some()),
         destinations_omitted: 0,
         contract: finding.contract.clone(),
         verdict: finding.verdict.map(convert::verdict),
@@ -245,11 +319,9 @@ fn alert(key: &Key, finding: &Finding) -> Alert {
         attribution: finding.attribution.as_ref().map(convert::attribution),
         attack: finding.rule.techniques.to_vec(),
         seed_reference: SEED_REFERENCE,
-        response: finding.rule.ads.response.to_vec(),
+        response: steps::concrete(finding),
         link: format!("docs/rules/{}.md", finding.rule.name),
-    };
-    record_destination(&mut alert, finding, usize::MAX);
-    alert
+    }
 }
 
 /// SHA-256 over the key and the first event time, the first 64 bits.
@@ -265,5 +337,6 @@ fn id(key: &Key, first_seen: Timestamp) -> String {
 
 fn expired_note(exception: &Exception) -> Evidence {
     let Exception { name, owner, expires, .. } = exception;
-    Evidence::new("exception", format!("exception {name} (owner: {owner}) allowed this until it expired at {expires}"))
+    let until = expires.readable();
+    Evidence::new("exception", format!("exception {name} (owner: {owner}) allowed this until it expired at {until}"))
 }

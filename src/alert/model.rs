@@ -44,10 +44,13 @@ pub struct Alert {
     /// The first flow that showed it; absent for alerts about a workload's configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<AlertFlow>,
-    /// The other ends, in order of appearance.
+    /// The other ends, in order of appearance; of very many the latest, and every one is listed in some line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<Destination>,
-    /// Findings to further destinations, which are counted but not listed.
+    /// How many of these, from the end, no earlier line has listed.
+    #[serde(skip)]
+    pub destinations_new: usize,
+    /// Findings to further destinations, which are counted but not listed any more.
     pub destinations_omitted: u64,
     /// Path contract that was broken.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +71,7 @@ pub struct Alert {
     /// The technique that the whole family of rules grew from.
     pub seed_reference: &'static str,
     /// What to do, in order.
-    pub response: Vec<&'static str>,
+    pub response: Vec<String>,
     /// The rule's page.
     pub link: String,
 }
@@ -160,6 +163,9 @@ pub struct Destination {
     pub first_seen: Timestamp,
     /// Event time of the last.
     pub last_seen: Timestamp,
+    /// By which protocol it was reached; of some the port is none.
+    #[serde(skip)]
+    pub protocol: Protocol,
 }
 
 /// A verdict and its reason.

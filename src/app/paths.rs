@@ -52,7 +52,7 @@ pub fn live(config: &Config) -> anyhow::Result<Paths> {
     let mut path = PathState::default();
     match host::conntrack::Watch::open(None, TRACKING_BYTES) {
         Ok(_) => path.bindings.apply(at, &NatFact::Watched { netns: None }),
-        Err(error) => warnings.push(format!("address translations will not be told: {error}")),
+        Err(error) => warnings.push(format!("address translation cannot be watched: {error}")),
     }
     Ok(Paths::new(&timeline, &coverage(&timeline, &config.engine.contracts, &path), warnings))
 }

@@ -11,6 +11,7 @@ use crate::engine::EngineStats;
 use crate::escape::printable;
 use crate::flow::PointCounters;
 use crate::input::ObservationPoint;
+use crate::layout::{hang, many};
 
 /// Name and version of the shape.
 pub const SCHEMA: &str = "hopwatch.summary/1";
@@ -96,22 +97,23 @@ impl Summary {
         summary
     }
 
-    /// For a terminal or a log: one line a subject.
-    pub fn text(&self) -> String {
+    /// For a person: one paragraph per subject, for a terminal of so many columns.
+    pub fn text(&self, columns: Option<usize>) -> String {
         let mut text = String::new();
+        let mut line = |line: &str| _ = writeln!(text, "{}", hang("  ", "    ", line, columns));
         for point in &self.points {
-            let _ = writeln!(text, "  {}", printable(&point_line(point)));
+            line(&printable(&point_line(point)));
         }
         for (contract, verdicts) in &self.verdicts {
-            let _ = writeln!(text, "  contract {contract}: {}", counts(verdicts));
+            line(&printable(&format!("contract {contract}: {}", counts(verdicts))));
         }
         if !self.exceptions.is_empty() {
-            let _ = writeln!(text, "  held back by exceptions: {}", counts(&self.exceptions));
+            line(&printable(&format!("held back by exceptions: {}", counts(&self.exceptions))));
         }
         for warning in &self.warnings {
-            let _ = writeln!(text, "  warning: {}", printable(warning));
+            line(&printable(&format!("warning: {warning}")));
         }
-        let _ = writeln!(text, "{}", self.closing_line());
+        let _ = writeln!(text, "{}", hang("", "  ", &self.closing_line(), columns));
         text
     }
 
@@ -123,12 +125,12 @@ impl Summary {
         let alerts: u64 = self.alerts.values().sum();
         let by_rule = if alerts == 0 { String::new() } else { format!(" ({})", counts(&self.alerts)) };
         format!(
-            "{} packets, {} dropped, {} flows; verdicts: {}; {alerts} alert{}{by_rule}",
-            self.packets,
+            "{}, {} dropped, {}; verdicts: {}; {}{by_rule}",
+            many(self.packets, "packet"),
             self.dropped,
-            self.flows,
+            many(self.flows, "flow"),
             counts(&verdicts),
-            if alerts == 1 { "" } else { "s" },
+            many(alerts, "alert"),
         )
     }
 }
@@ -136,8 +138,8 @@ impl Summary {
 fn point_line(point: &PointSummary) -> String {
     let PointSummary { observation_point, counters } = point;
     let mut line = format!(
-        "{observation_point}: {} packets captured, {} dropped; {} in flows, {} without IP",
-        counters.packets,
+        "{observation_point}: {} captured, {} dropped; {} in flows, {} without IP",
+        many(counters.packets, "packet"),
         counters.dropped.values().sum::<u64>(),
         counters.flow_packets,
         counters.non_ip
@@ -146,7 +148,7 @@ fn point_line(point: &PointSummary) -> String {
         let _ = write!(line, ", not decoded: {}", counts(&counters.not_decoded));
     }
     if counters.evicted_flows > 0 {
-        let _ = write!(line, ", {} flows evicted early", counters.evicted_flows);
+        let _ = write!(line, ", {} evicted early", many(counters.evicted_flows, "flow"));
     }
     line
 }

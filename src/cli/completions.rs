@@ -14,7 +14,7 @@ pub struct CompletionArgs {
     shell: clap_complete::Shell,
 }
 
-/// Print the man page, or write one a subcommand into a folder
+/// Print the man page, or write one per subcommand into a folder
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
     /// Folder for all pages; without it the main page goes to standard output

@@ -12,22 +12,24 @@ use super::Outcome;
 use super::captures::{captures_in, progress_bar};
 use crate::app::flows::{self, Captures, Layer, Metering, Records};
 use crate::config;
+use crate::escape::{json::to_writer, printable};
 use crate::export::FlowFormat;
+use crate::layout;
 
 const EXAMPLES: &str = "Examples:
-  hopwatch flows traffic.pcap                              a line a flow
-  hopwatch flows --summary traffic.pcapng.zst              how much there is
-  hopwatch flows traffic.pcap | jq -r '.tls.sni // empty'  every name asked for by TLS
+  hopwatch flows traffic.pcap                              one line per flow
+  hopwatch flows --summary traffic.pcapng.zst              a summary
+  hopwatch flows traffic.pcap | jq -r '.tls.sni // empty'  every server name in TLS
   hopwatch flows --format zeek traffic.pcap | zeek-cut id.resp_h conn_state
   tcpdump -i eth0 -w - | hopwatch flows -                  from a pipe
   hopwatch flows --idle-timeout 0 --active-timeout 0 --max-flows 16777216 traffic.pcap
-                                                           one record a connection, however long
+                                                           one record per connection, however long
 
 Each field is described in docs/flows.md.
 
 Exit codes: 0 done, also where a capture breaks off (a warning says where); 2 usage; 4 a capture cannot be read at all.";
 
-/// Flows held at once unless told otherwise: some 600 MB when there are so many.
+/// Default size of the flow table: about 600 MB when it is full.
 const MAX_FLOWS: usize = 1 << 21;
 
 /// Turn captures into flow records
@@ -40,28 +42,28 @@ pub struct Args {
     /// Capture files or folders
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// How to write the records [default: text on a terminal, jsonl otherwise]
+    /// Output format [default: text on a terminal, jsonl otherwise]
     #[arg(long, value_enum)]
     format: Option<FlowFormat>,
-    /// Where to write [default: standard output]
+    /// Output file [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write no records, only what they add up to, as JSON
+    /// Write only a summary, as JSON, and no records
     #[arg(long, conflicts_with = "format")]
     summary: bool,
-    /// The IP header that a packet of a tunnel is counted by
+    /// Count a tunnelled packet by its outer or inner IP header
     #[arg(long, value_enum, default_value_t = Layer::Outer)]
     layer: Layer,
-    /// UDP ports at which VXLAN is looked for
+    /// UDP ports to decode as VXLAN
     #[arg(long, value_name = "PORT,…", value_delimiter = ',', default_values_t = [4789, 8472])]
     vxlan_ports: Vec<u16>,
-    /// A flow without a packet for so long ends; 0: never [default: 60s]
+    /// End a flow after this long without a packet; 0: never [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration_or_off)]
     idle_timeout: Option<Duration>,
-    /// A flow that lasts longer is written and goes on in a new record; 0: never [default: 30m]
+    /// Write a flow after this long and continue it in a new record; 0: never [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = duration_or_off)]
     active_timeout: Option<Duration>,
-    /// Flows held at once at an observation point; when full, the longest idle ends early and is counted [default: 2097152]
+    /// Flows in the table of an observation point; when it is full, the flow that was idle longest ends early and is counted [default: 2097152]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     max_flows: Option<u32>,
 }
@@ -97,15 +99,16 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let mut out = Destination::open(args.output.as_deref().filter(|path| path.as_os_str() != "-"), &paths)?;
     let bar = if out.is_watched { ProgressBar::hidden() } else { progress_bar(&paths) };
     let format = args.format.unwrap_or(if out.is_watched { FlowFormat::Text } else { FlowFormat::Jsonl });
-    let records = (!args.summary).then(|| Records::new(format.writer(&mut out.stream), out.is_watched));
+    let columns = if out.is_watched { layout::columns() } else { None };
+    let records = (!args.summary).then(|| Records::new(format.writer(&mut out.stream, columns), out.is_watched));
     let metering = Metering { limits, layer: args.layer, vxlan_ports: args.vxlan_ports };
     let summary = flows::run(captures, metering, records, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     for warning in summary.warnings() {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", printable(&warning));
     }
     if args.summary {
-        writeln!(out.stream, "{}", serde_json::to_string(&summary)?)?;
+        to_writer(&mut out.stream, &summary).and_then(|()| writeln!(out.stream)).context("writing the summary")?;
         out.stream.flush()?;
     }
     Ok(Outcome::Done)

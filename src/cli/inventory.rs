@@ -6,15 +6,16 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, presets};
 
 use super::Outcome;
 use crate::app::runtime_snapshot;
 use crate::config;
+use crate::escape::json::to_pretty_writer;
 use crate::escape::printable;
 use crate::host;
 use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId};
 use crate::inventory::file::InventoryFile;
+use crate::layout::{self, columns};
 use crate::observe::live::now;
 
 /// Labels of a workload that a table shows; JSON has all.
@@ -22,19 +23,19 @@ const MOST_LABELS: usize = 50;
 /// Characters of a label's key and value that a table shows.
 const MOST_LABEL: usize = 200;
 
-/// The workloads that the container runtimes know now
+/// List the workloads that the container runtimes report
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// table for a person; json for a program, and for `hopwatch replay --facts`
+    /// Output format: table for a person, json for a program and for `hopwatch replay --facts`
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// The table with image digests and labels too
+    /// Add image digests and labels to the table
     #[arg(long)]
     wide: bool,
-    /// A tree: host, runtimes, networks, interfaces, network namespaces, workloads; asks the kernel as well, for which root is best
+    /// Print a tree of host, runtimes, networks, interfaces, network namespaces and workloads. Also asks the kernel; run as root to see everything
     #[arg(long, conflicts_with_all = ["format", "wide"])]
     tree: bool,
 }
@@ -56,14 +57,20 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let inventory = InventoryFile::from_events(now(), &events);
     let text = match args.format {
         _ if args.tree => tree(&events)?,
-        Format::Json => serde_json::to_string_pretty(&inventory)? + "\n",
-        Format::Table => table(&inventory.workloads, args.wide),
+        Format::Json => json(&inventory)?,
+        Format::Table => table(&inventory.workloads, args.wide, columns()),
     };
     anstream::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
     Ok(Outcome::Done)
 }
 
-/// The tree of what the runtimes said, with one look at the kernel.
+fn json(inventory: &InventoryFile) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    to_pretty_writer(&mut text, inventory).context("writing the inventory as JSON")?;
+    String::from_utf8(text).context("writing the inventory as JSON")
+}
+
+/// The tree of what the runtimes report, with one scan of the kernel.
 fn tree(events: &[InventoryEvent]) -> anyhow::Result<String> {
     let first_process = |event: &InventoryEvent| match event {
         InventoryEvent::Workload(workload) => workload.pid.map(|pid| (workload.id.clone(), pid)),
@@ -73,21 +80,19 @@ fn tree(events: &[InventoryEvent]) -> anyhow::Result<String> {
     let facts = host::kernel::observe_once(&processes);
     let links = host::interfaces().context("asking the kernel for the host's interfaces")?;
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    Ok(tree::render(name.trim(), events, &facts, &links))
+    Ok(tree::render(name.trim(), events, &facts, &links).text(columns()))
 }
 
-fn table<W: std::ops::Deref<Target = Workload>>(workloads: &[W], wide: bool) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    let more = |cells: [String; 2]| cells.into_iter().filter(move |_| wide);
-    let titles = ["ID", "NAME", "RUNTIME", "IMAGE", "SERVICE", "NETWORK", "ADDRESSES", "MAC", "VETH", "PID"];
-    let titles = titles.map(str::to_owned).into_iter();
-    table.set_header(titles.chain(more(["DIGEST", "LABELS"].map(str::to_owned))));
-    for workload in workloads {
-        let cells = row(workload).into_iter().chain(more([workload.image_digest.clone(), labels(workload)]));
-        table.add_row(cells.map(|cell| printable(&cell)));
-    }
-    format!("{table}\n{} workloads\n", workloads.len())
+fn table<W: std::ops::Deref<Target = Workload>>(workloads: &[W], wide: bool, columns: Option<usize>) -> String {
+    const TITLES: [&str; 12] =
+        ["ID", "NAME", "RUNTIME", "IMAGE", "SERVICE", "NETWORK", "ADDRESSES", "MAC", "VETH", "PID", "DIGEST", "LABELS"];
+    let shown = if wide { TITLES.len() } else { TITLES.len() - 2 };
+    let cells = |workload: &Workload| {
+        let more = if wide { [workload.image_digest.clone(), labels(workload)] } else { Default::default() };
+        row(workload).into_iter().chain(more).take(shown).map(|cell| printable(&cell)).collect()
+    };
+    let rows: Vec<Vec<String>> = workloads.iter().map(|workload| cells(workload)).collect();
+    layout::table(&TITLES[..shown], &rows, 3, columns) + &layout::many(workloads.len() as u64, "workload") + "\n"
 }
 
 /// `key=value key=value`; the first ones where there are very many.

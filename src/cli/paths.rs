@@ -13,32 +13,33 @@ use crate::app::paths;
 use crate::app::replay::ReplayOptions;
 use crate::config::{self, Config, InsideNamespaces};
 use crate::escape::json;
+use crate::layout::columns;
 use crate::report::paths::{ContractView, EvidenceView, HopView, Paths, WorkloadView};
 
 /// Workloads of one contract that the tree shows; JSON has more.
 const MOST: usize = 50;
 
-/// Show for each contract what proves it on this host, and what is blind, before any traffic flows
+/// Show what can prove each contract on this host, and what is blind, before any traffic flows
 ///
-/// Asks runtimes and kernel once, as `inventory --tree` does; a line that begins with `!` says what cannot be seen, and how to mend it.
+/// Asks the runtimes and the kernel once, as `inventory --tree` does; a line that begins with `!` says what hopwatch cannot see, and how to fix that.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration file [default: a recording's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Tell how things stood at the end of this recording or capture instead
+    /// Report on this recording or capture instead, as it was at its end
     #[arg(long, value_name = "PATH")]
     read: Vec<PathBuf>,
-    /// What the runtime knew, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
+    /// Facts of the runtime, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
     #[arg(long, value_name = "FILE", requires = "read")]
     facts: Vec<PathBuf>,
-    /// Interfaces that would be captured, by name or glob; may be given several times [default: docker0 and br-*]
+    /// Interface to assume captured, by name or glob; repeat for several [default: docker0 and br-*]
     #[arg(short, long = "interface", value_name = "GLOB", conflicts_with = "read")]
     interfaces: Vec<String>,
-    /// As if capturing inside the network namespaces of workloads, too [default: never; without a value: unwatched]
+    /// Assume capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
     #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "unwatched")]
     inside: Option<InsideNamespaces>,
-    /// Print it as JSON, hopwatch.paths/1
+    /// Print JSON, hopwatch.paths/1
     #[arg(long)]
     json: bool,
 }
@@ -51,7 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     if json {
         json::to_writer(&mut out, &paths).and_then(|()| writeln!(out))
     } else {
-        out.write_all(tree(&paths).text().as_bytes())
+        out.write_all(tree(&paths).text(columns()).as_bytes())
     }
     .context("writing to standard output")?;
     Ok(Outcome::Done)
@@ -83,7 +84,7 @@ fn recording(args: Args) -> anyhow::Result<Paths> {
 
 fn tree(paths: &Paths) -> Node {
     let mut root = Node::new(match paths.contracts.len() {
-        0 => "no contract: the configuration says of no traffic which hop it must pass".to_owned(),
+        0 => "no contract: the configuration requires no hop for any traffic".to_owned(),
         1 => "1 contract".to_owned(),
         several => format!("{several} contracts"),
     });
@@ -138,7 +139,7 @@ fn hop(hop: &HopView) -> Node {
     let kind = format!("{:?}", hop.kind).to_lowercase();
     let mark = if hop.can_be_proven() { "" } else { "! " };
     let names = if hop.workloads.is_empty() { String::new() } else { format!(": {}", hop.workloads.join(", ")) };
-    let seen = hop.last_seen.map(|at| format!(", last seen {at}")).unwrap_or_default();
+    let seen = hop.last_seen.map(|at| format!(", last seen {}", at.readable())).unwrap_or_default();
     let mut node = Node::new(format!("{mark}hop {} ({kind}){names}{seen}", hop.name));
     node.children.extend(hop.evidence.iter().map(evidence));
     node

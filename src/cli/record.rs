@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::Outcome;
 use super::sniff::{LiveArgs, run_live};
 
-/// Watch live traffic and write what the engine saw, so that `replay` raises the same alerts
+/// Watch live traffic and record it, so that `replay` raises the same alerts
 ///
 /// Writes traffic.pcapng, facts.jsonl and hopwatch.yaml into a new folder that only its owner may read: packets hold what applications
 /// wrote, unless --headers-only is given. Everything but the last second is there even when hopwatch is killed; the file INCOMPLETE stands

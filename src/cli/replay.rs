@@ -15,8 +15,9 @@ use crate::app::replay::{self, ReplayOptions};
 use crate::app::summary::Summary;
 use crate::config;
 use crate::detect::Severity;
+use crate::escape::printable;
 
-/// Judge captures after the fact: the same engine, the same alerts
+/// Judge recordings and captures: the same engine, the same alerts as live
 ///
 /// A PATH is a scenario folder (traffic.pcapng, facts.jsonl, hopwatch.yaml, as `hopwatch record` writes it), or a pcap or pcapng
 /// file (also .gz and .zst; - is standard input).
@@ -25,16 +26,16 @@ pub struct Args {
     /// Scenario folders or capture files
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// What the runtime knew: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
+    /// Facts of the runtime: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
     #[arg(long, value_name = "FILE")]
     facts: Vec<PathBuf>,
     /// Configuration file [default: the folder's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How to print alerts [default: text on a terminal, json otherwise]
+    /// Format of alerts [default: text on a terminal, json otherwise]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Exit with 1 when an alert is at least so severe
+    /// Exit with 1 if an alert has at least this severity
     #[arg(long, value_name = "SEVERITY", value_enum)]
     fail_on: Option<Severity>,
 }
@@ -65,7 +66,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let report = replay::run(options, &output, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     for warning in &report.summary.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", printable(warning));
     }
     output.finish(&report.summary).context("writing to standard output")?;
     let failed = args.fail_on.is_some_and(|limit| report.worst.is_some_and(|worst| worst >= limit));

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anyhow::Context as _;
-use comfy_table::{Table, presets};
 
 use super::Outcome;
 use crate::detect::{RuleMeta, SEED_REFERENCE, rules};
+use crate::layout::{self, columns};
 
 /// What to show.
 #[derive(Debug, clap::Subcommand)]
 pub enum RulesCommand {
-    /// All rules with their severity and ATT&CK techniques
+    /// List all rules with severity and ATT&CK techniques
     List,
-    /// The whole detection strategy of a rule, as Markdown
+    /// Explain a rule: how it detects, what it cannot see, what to do; as Markdown
     Explain {
-        /// Rule, such as egress-skips-proxy
+        /// Name of the rule, such as egress-skips-proxy
         name: String,
     },
 }
@@ -24,8 +24,8 @@ pub enum RulesCommand {
 /// Runs the command.
 pub fn run(command: &RulesCommand) -> anyhow::Result<Outcome> {
     let text = match command {
-        RulesCommand::List => list(),
-        RulesCommand::Explain { name } => page(find(name)?),
+        RulesCommand::List => list(columns()),
+        RulesCommand::Explain { name } => layout::markdown(&page(find(name)?), columns()),
     };
     anstream::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
     Ok(Outcome::Done)
@@ -44,14 +44,13 @@ fn find(name: &str) -> anyhow::Result<&'static RuleMeta> {
     })
 }
 
-fn list() -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["RULE", "SEVERITY", "ATT&CK", "WHAT HAPPENED"]);
-    for rule in rules::ALL {
+fn list(columns: Option<usize>) -> String {
+    let row = |rule: &&RuleMeta| {
         let techniques: Vec<_> = rule.techniques.iter().map(|technique| technique.v19).collect();
-        table.add_row([rule.name, rule.severity.as_str(), &techniques.join(" "), rule.title]);
-    }
-    format!("{table}\n")
+        [rule.name, rule.severity.as_str(), &techniques.join(" "), rule.title].map(str::to_owned).to_vec()
+    };
+    let rows: Vec<_> = rules::ALL.iter().map(row).collect();
+    layout::table(&["RULE", "SEVERITY", "ATT&CK", "WHAT IT DETECTS"], &rows, 3, columns)
 }
 
 /// The rule's page, as Markdown in the order of Palantir's ADS framework.

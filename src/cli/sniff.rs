@@ -23,7 +23,7 @@ pub struct Args {
 pub struct LiveArgs {
     #[command(flatten)]
     pub watch: WatchArgs,
-    /// How to print alerts [default: text on a terminal, json otherwise]
+    /// Format of alerts [default: text on a terminal, json otherwise]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 }
@@ -34,22 +34,22 @@ pub struct WatchArgs {
     /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Interfaces to capture, by name or glob; may be given several times [default: docker0 and br-*]
+    /// Interface to capture, by name or glob; repeat for several [default: docker0 and br-*]
     #[arg(short, long = "interface", value_name = "GLOB")]
     pub interfaces: Vec<String>,
     /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
     #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "unwatched")]
     pub inside: Option<InsideNamespaces>,
-    /// Stop after so long, such as 30s or 5m [default: until interrupted]
+    /// Stop after this time, such as 30s or 5m [default: run until interrupted]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Where to serve /metrics, /livez and /readyz, or `none` [default: 127.0.0.1:9921]
+    /// Address of /metrics, /livez and /readyz, or `none` [default: 127.0.0.1:9921]
     #[arg(long, value_name = "ADDR", value_parser = listen)]
     pub listen: Option<Listen>,
 }
 
 impl WatchArgs {
-    /// The options of a run; `serve`: whether counters are served where nothing is said of that.
+    /// The options of a run; `serve`: whether counters are served by default.
     pub fn options(self, serve: bool) -> anyhow::Result<LiveOptions> {
         let mut config = config::load(self.config.as_deref())?.config;
         if !self.interfaces.is_empty() {

@@ -11,13 +11,12 @@ use crate::app::top::{self, BufferedLog};
 
 /// Watch live traffic in a terminal: workloads with their flows, rates, verdicts, attribution and alerts
 ///
-/// Judges like `sniff`, and shows instead of printing: a row a workload, the latest alerts, and with Enter who a workload is and where
-/// its latest flows went. `?` lists the keys. Serves no metrics unless --listen is given.
+/// Judges like `sniff`, but draws: one row per workload, the latest alerts, and with Enter the details and latest flows of a workload. `?` lists the keys. Serves no metrics unless --listen is given.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     watch: WatchArgs,
-    /// Print one frame as text and end; watches for --duration before, or 3s. Needs no terminal
+    /// Watch for --duration (3s by default), print one frame as text and exit; needs no terminal
     #[arg(long)]
     once: bool,
 }

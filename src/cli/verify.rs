@@ -17,9 +17,11 @@ use crate::app::replay::ReplayOptions;
 use crate::app::verify;
 use crate::config::{self, Config, InsideNamespaces};
 use crate::escape::json;
+use crate::layout;
 use crate::path::{PortSpec, Selector};
 use crate::report::Question;
 use crate::report::verification::{self, Verification};
+use crate::time::readable;
 
 const EXAMPLES: &str = "Examples:
   sudo hopwatch verify --workload 'app*' --through container:vpn --for 10m
@@ -27,49 +29,49 @@ const EXAMPLES: &str = "Examples:
   hopwatch verify --workload label.egress=proxied --through proxy -c hopwatch.yaml --read recording/
   hopwatch verify --workload network=apps --through address:10.0.0.53 --to any --port 53 --read traffic.pcap --facts inspect.json
 
-Exit codes: 0 every flow passed the hop; 1 some did not; 2 usage; 3 configuration; 4 runtime or permission; 5 it cannot be said:
-nothing was seen, or too much could not be judged.";
+Exit codes: 0 every flow passed the hop; 1 some did not; 2 usage; 3 configuration; 4 runtime or permission; 5 unknown: nothing was
+seen, or too much could not be judged.";
 
-/// Prove that a workload's traffic passed a hop, or name each flow that did not
+/// Prove that a workload's traffic passed a hop, or list each flow that did not
 ///
-/// Watches this host for a while, or reads a recording, and judges the flows of the workloads by this question alone. Prints what was
-/// seen, each exception, what could not be seen, and a conclusion.
+/// Watches this host or reads a recording, and judges the workloads' flows by this question alone. Prints what it saw, each exception, what
+/// it could not see, and a conclusion.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Whose traffic: a container name as a glob, or key=value parts, all of which must hold: name=, image=, digest=, network=, address=,
-    /// label.KEY=. May be given several times, for any of them
+    /// Workload to verify: a container name as a glob, or key=value parts, all of which must hold: name=, image=, digest=, network=, address=,
+    /// label.KEY=. Repeat for several; any of them matches
     #[arg(short, long = "workload", value_name = "SELECTOR", required = true, value_parser = parse::asked)]
     workloads: Vec<Asked>,
-    /// What it must pass: the name of a hop in the configuration, or container:NAME (a proxy or resolver), gateway:NAME (routes for others),
+    /// Hop that the traffic must pass: the name of a hop in the configuration, or container:NAME (a proxy or resolver), gateway:NAME (routes for others),
     /// inline:NAME, sidecar:NAME, interface:GLOB, address:IP; a port may follow: container:squid:3128
     #[arg(long, value_name = "HOP")]
     through: String,
-    /// Traffic to where: internet, any, a destination of the configuration, an address or range
+    /// Destination of the traffic: internet, any, a destination of the configuration, an address or range
     #[arg(long, value_name = "SET", default_value = "internet")]
     to: Vec<String>,
-    /// Traffic to these ports only, such as 443 or 53/udp [default: any]
+    /// Verify only traffic to this port, such as 443 or 53/udp [default: any]
     #[arg(long, value_name = "PORT", value_parser = config::parse_port)]
     port: Vec<PortSpec>,
     /// How long to watch
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m", conflicts_with = "read")]
     lasting: Duration,
-    /// Judge this instead of live traffic: a folder as `hopwatch record` writes it, or a capture
+    /// Judge a recording (a folder that `hopwatch record` wrote) or a capture instead of live traffic
     #[arg(long, value_name = "PATH")]
     read: Vec<PathBuf>,
-    /// What the runtime knew, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
+    /// Facts of the runtime, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
     #[arg(long, value_name = "FILE", requires = "read")]
     facts: Vec<PathBuf>,
     /// Configuration file [default: the folder's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Interfaces to capture, by name or glob; may be given several times [default: docker0 and br-*]
+    /// Interface to capture, by name or glob; repeat for several [default: docker0 and br-*]
     #[arg(short, long = "interface", value_name = "GLOB", conflicts_with = "read")]
     interfaces: Vec<String>,
     /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
     #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "unwatched")]
     inside: Option<InsideNamespaces>,
-    /// Of 100 flows or packets, how many may be unobservable or lost before nothing can be said
+    /// Percentage of flows or packets that may be unobservable or lost before the result is "unknown"
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = parse::percent)]
     max_unobservable: f64,
     /// Print the report as JSON, hopwatch.verification/1
@@ -92,7 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if json {
         json::to_writer(&mut out, &report).and_then(|()| writeln!(out))
     } else {
-        out.write_all(report.text(&asked).as_bytes())
+        out.write_all(report.text(&asked, layout::columns()).as_bytes())
     }
     .context("writing to standard output")?;
     Ok(match report.conclusion.outcome {
@@ -112,7 +114,7 @@ fn live(args: &Args) -> anyhow::Result<Verification> {
     };
     let options = watch.options(false)?;
     let question = question(args, &options.config);
-    tracing::info!("watching for {:?}; an interruption ends it earlier, with what was seen so far", args.lasting);
+    tracing::info!("watching for {}; interrupt to end earlier and report what was seen so far", readable(args.lasting));
     verify::live(&question, options)
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
 
 use super::InsideNamespaces;
 use super::defaults;
@@ -14,7 +14,7 @@ use super::located::Located;
 use super::problem::{Problem, quoted};
 use super::source::{Sources, Span};
 use crate::detect::rules;
-use crate::path::{EvidenceKind, HopKind, Service};
+use crate::path::{EvidenceKind, HopKind, Service, checked_glob};
 
 /// Everything that is hardly meant, in the order of the file.
 pub(super) fn lints(sources: &Sources, file: &FileConfig) -> Vec<Problem> {
@@ -22,6 +22,7 @@ pub(super) fn lints(sources: &Sources, file: &FileConfig) -> Vec<Problem> {
     let mut lints = Vec::new();
     lints.extend(unused_hops(file));
     lints.extend(unwatched_hops(file));
+    lints.extend(hops_by_name(file));
     lints.extend(file.contracts.iter().flat_map(|contract| after_the_end(&contract.value, &hops)));
     lints.extend(silent_rules(file, &hops));
     lints.sort_by_key(|(span, _)| *span);
@@ -40,6 +41,22 @@ fn unused_hops(file: &FileConfig) -> Vec<Lint> {
     let used: BTreeSet<&str> = names.map(|name| name.value).collect();
     let unused = file.hops.keys().filter(|name| !used.contains(name.value.0.as_str()));
     unused.map(|name| (name.span, format!("no contract goes via the hop {}", quoted(&name.value.0)))).collect()
+}
+
+/// Hops that a container becomes by its name.
+fn hops_by_name(file: &FileConfig) -> Vec<Lint> {
+    let selectors = file.hops.iter().flat_map(|(name, hop)| hop.value.workloads.iter().map(move |one| (name, one)));
+    let by_name = selectors.filter_map(|(name, selector)| {
+        let glob = selector.value.name_glob_alone()?;
+        let text = format!(
+            "any container whose name matches {} is the hop {}; select it by digest, or by a label that the runtime sets, \
+             such as com.docker.compose.service",
+            quoted(glob),
+            quoted(&name.value.0)
+        );
+        Some((selector.span, text))
+    });
+    by_name.collect()
 }
 
 /// Hops whose own observation point is not captured, so that their flows will be unobservable; and interfaces that nothing looks at.
@@ -73,7 +90,7 @@ fn unwatched(hop: &HopFile, capture: &Capture, captured: &GlobSet) -> Option<Str
 
 fn globs(capture: &Capture) -> GlobSet {
     let mut set = GlobSetBuilder::new();
-    for glob in capture.interfaces.iter().filter_map(|glob| Glob::new(&glob.0).ok()) {
+    for glob in capture.interfaces.iter().filter_map(|glob| checked_glob(&glob.0).ok()) {
         set.add(glob);
     }
     set.build().unwrap_or_default()

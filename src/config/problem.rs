@@ -1,7 +1,7 @@
 //! Mistakes in a configuration, and how they are reported.
 //!
 //! Contract: every problem names file, line, column and the wrong word, and the nearest right word where there is one.
-//! Limits: at most [`MAX_PROBLEMS`] are reported at once. Control characters never reach the terminal.
+//! Limits: at most [`MAX_PROBLEMS`] are reported at once. What a terminal obeys never reaches it, not even from a file's name.
 //! Design: problems own what they show, so that they outlive the load.
 
 use std::fmt;
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
 use super::source::{Source, Sources, Span};
+use crate::escape::{is_obeyed, printable};
 
-/// More mistakes than anybody mends in one go; the rest is only counted.
+/// More mistakes than anybody fixes in one go; the rest is only counted.
 pub const MAX_PROBLEMS: usize = 32;
 
 /// One mistake.
@@ -81,10 +82,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, line, column)) = self.position() {
-            write!(f, "{name}:{line}:{column}: ")?;
+            write!(f, "{}:{line}:{column}: ", printable(name))?;
         }
-        f.write_str(&self.message)?;
-        self.help.as_ref().map_or(Ok(()), |help| write!(f, "; {help}"))
+        f.write_str(&printable(&self.message))?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "; {}", printable(help)))
     }
 }
 
@@ -172,15 +173,17 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn new(problem: &'a Problem) -> Self {
-        let source =
-            problem.place.as_ref().map(|place| NamedSource::new(&place.source.name, blanked(&place.source.text)));
+        let source = problem
+            .place
+            .as_ref()
+            .map(|place| NamedSource::new(printable(&place.source.name), blanked(&place.source.text)));
         Self { problem, source }
     }
 }
 
 /// The same text, of the same length in bytes, without control characters.
 fn blanked(text: &str) -> String {
-    let blank = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let blank = |c: char| is_obeyed(c) && c != '\n' && c != '\t';
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if blank(c) { out.extend(std::iter::repeat_n(' ', c.len_utf8())) } else { out.push(c) }
@@ -190,7 +193,7 @@ fn blanked(text: &str) -> String {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problem.message)
+        f.write_str(&printable(&self.problem.message))
     }
 }
 
@@ -198,7 +201,7 @@ impl std::error::Error for Shown<'_> {}
 
 impl Diagnostic for Shown<'_> {
     fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        self.problem.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.problem.help.as_ref().map(|help| Box::new(printable(help)) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RuleMeta;
-use crate::input::{Endpoint, Workload};
+use crate::input::{Endpoint, ObservationPoint, Workload};
 use crate::inventory::Owner;
 use crate::path::{Evidence, MissingHop, ObservedFlow, Verdict};
 use crate::time::Timestamp;
@@ -77,6 +77,12 @@ pub struct Finding {
     pub evidence: Vec<Evidence>,
     /// Whether its flow is in the alert's count already: what is known of it changed.
     pub is_revision: bool,
+    /// The observation point that it is about, where no flow is involved.
+    pub point: Option<ObservationPoint>,
+    /// What to do about this cause, in order; empty: what the rule says.
+    pub steps: &'static [&'static str],
+    /// The cause has ended: its open alert says so, and no alert is raised.
+    pub is_over: bool,
     /// Same cause, same key: findings with equal rule, workload, contract and this are one alert.
     pub cause: String,
 }
@@ -108,6 +114,9 @@ impl Finding {
             missing_hop: None,
             evidence,
             is_revision: false,
+            point: None,
+            steps: &[],
+            is_over: false,
             cause: cause.to_owned(),
         }
     }

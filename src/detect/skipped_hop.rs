@@ -68,6 +68,9 @@ fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Fin
         evidence,
         is_revision: matches!(flow.revised_from, Some(Verdict::Bypassed | Verdict::Partial)),
         // Without a workload, the address stands for it.
+        point: None,
+        steps: &[],
+        is_over: false,
         cause: if owner.workload().is_some() { hop } else { format!("{hop} {address}") },
     })
 }

@@ -1,7 +1,8 @@
-//! A line a flow, for a person.
+//! One line per flow, for a person.
 //!
 //! Contract: control characters and bidirectional overrides that a sender chose are shown as escapes, never sent to a terminal.
-//! Limits: columns line up for IPv4; a longer address pushes its line to the right. Design: fixed widths, because a stream of
+//! On a terminal every line fits: below [`WIDE`] columns a flow takes two lines. Limits: columns line up for IPv4; a longer address pushes its
+//! line to the right. Design: fixed widths, because a stream of
 //! a million flows cannot wait for its widest value.
 
 use std::io::{self, Write};
@@ -10,18 +11,25 @@ use super::lines::Lines;
 use super::{FlowWriter, conn, fast_format};
 use crate::escape::printable;
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, HttpRequest, Protocol};
-use crate::time::Timestamp;
+use crate::layout::hang;
+use crate::time::{Timestamp, readable};
 
 /// Writes lines for a person.
 #[derive(Debug)]
 pub(super) struct Text<W> {
     lines: Lines<W>,
     has_head: bool,
+    /// Of the terminal; `None`: no terminal, lines stay whole.
+    columns: Option<usize>,
 }
 
+/// Columns of the wide form, without what a flow said. A narrower terminal gets two lines a flow.
+const WIDE: usize = 158;
+
 impl<W: Write> Text<W> {
-    pub(super) fn new(out: W) -> Self {
-        Self { lines: Lines::new(out), has_head: false }
+    pub(super) fn new(out: W, columns: Option<usize>) -> Self {
+        let narrow = columns.is_some_and(|columns| columns < WIDE);
+        Self { lines: Lines::new(out), has_head: narrow, columns }
     }
 
     fn head(&mut self) -> io::Result<()> {
@@ -48,7 +56,10 @@ impl<W: Write> FlowWriter for Text<W> {
         if !self.has_head {
             self.head()?;
         }
-        line(self.lines.buffer(), record)?;
+        match self.columns {
+            None => line(self.lines.buffer(), record)?,
+            Some(columns) => self.lines.buffer().extend_from_slice(fitting(record, columns)?.as_bytes()),
+        }
         self.lines.end_line()
     }
 
@@ -93,12 +104,37 @@ fn line(out: &mut Vec<u8>, record: &FlowRecord) -> Written {
     Ok(())
 }
 
+/// The flow for a terminal: one line, or two where one would be too long.
+fn fitting(record: &FlowRecord, columns: usize) -> io::Result<String> {
+    let mut out = Vec::new();
+    if columns >= WIDE {
+        line(&mut out, record)?;
+        return Ok(hang("", "    ", &String::from_utf8_lossy(&out), Some(columns)));
+    }
+    let (from, to) = (record.tuple.orig.shown(record.tuple.protocol), record.tuple.resp.shown(record.tuple.protocol));
+    let (orig, resp) = (record.orig.counters, record.resp.counters);
+    let first = format!("{} {} {from} -> {to}", record.start.readable(), record.tuple.protocol);
+    let lasted = readable(record.end.since(record.start));
+    let state = conn::state_name(conn::state(record));
+    let state = if state == "-" { String::new() } else { format!(", {state}") };
+    write!(
+        out,
+        "{}/{} packets, {}/{} bytes, {lasted}{state}, at {}  ",
+        orig.packets,
+        resp.packets,
+        orig.ip_bytes,
+        resp.ip_bytes,
+        printable(record.point.as_str())
+    )?;
+    said(&mut out, record)?;
+    let rest = String::from_utf8_lossy(&out);
+    let first = hang("", "    ", &first, Some(columns));
+    Ok(format!("{first}\n{}", hang("    ", "    ", rest.trim_end(), Some(columns))))
+}
+
 /// Address and port; the address alone where the protocol has no ports.
 fn end(out: &mut Vec<u8>, record: &FlowRecord, end: Endpoint) -> Written {
-    match record.tuple.protocol {
-        Protocol::TCP | Protocol::UDP | Protocol::SCTP => write!(out, "{end}"),
-        _ => write!(out, "{}", end.ip),
-    }
+    if record.tuple.protocol.has_ports() { write!(out, "{end}") } else { write!(out, "{}", end.ip) }
 }
 
 /// A column with its text at the left, and a space.

@@ -44,10 +44,10 @@ pub enum ConntrackError {
     )]
     Permission,
     /// There is none.
-    #[error("the kernel does not tell of connection tracking: load the module nf_conntrack_netlink")]
+    #[error("the kernel does not report connection tracking: load the module nf_conntrack_netlink")]
     Missing,
     /// Switched off.
-    #[error("the kernel tells no events of connection tracking: set the sysctl net.netfilter.nf_conntrack_events to 1")]
+    #[error("the kernel reports no connection tracking events: set the sysctl net.netfilter.nf_conntrack_events to 1")]
     NoEvents,
     /// An answer makes no sense.
     #[error("the kernel's list of connections is not understood at byte {at}; report it with the kernel's version")]
@@ -62,7 +62,7 @@ pub enum ConntrackError {
         answers: usize,
     },
     /// Anything else.
-    #[error("connection tracking cannot be heard: {0}")]
+    #[error("connection tracking cannot be read: {0}")]
     Other(Errno),
 }
 

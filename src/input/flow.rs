@@ -138,6 +138,11 @@ impl Protocol {
     pub const ICMPV6: Self = Self(58);
     /// SCTP.
     pub const SCTP: Self = Self(132);
+
+    /// Whether its ends have ports; the "port" of another one is an ICMP type or code, or 0.
+    pub const fn has_ports(self) -> bool {
+        matches!(self, Self::TCP | Self::UDP | Self::SCTP)
+    }
 }
 
 /// `tcp`, `udp`, … or `ip-proto-N`.
@@ -161,6 +166,13 @@ pub struct Endpoint {
     pub ip: IpAddr,
     /// Port.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// Address and port; the address alone where the protocol has no ports.
+    pub fn shown(self, protocol: Protocol) -> String {
+        if protocol.has_ports() { self.to_string() } else { self.ip.to_string() }
+    }
 }
 
 /// `192.0.2.1:443`, `[2001:db8::1]:443`.

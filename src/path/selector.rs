@@ -6,12 +6,19 @@
 
 use std::collections::BTreeMap;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobMatcher};
 use ipnetwork::IpNetwork;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::input::Workload;
+
+/// Bytes of a glob.
+const MAX_GLOB: usize = 4096;
+/// Braces inside each other.
+const MAX_GLOB_DEPTH: usize = 8;
+/// Characters of a refused glob that the error shows.
+const MOST_SHOWN: usize = 80;
 
 /// A selector as it stands in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -107,11 +114,29 @@ impl TryFrom<SelectorFile> for Selector {
 }
 
 fn glob(text: &str) -> Result<GlobMatcher, SelectorError> {
-    GlobBuilder::new(text)
-        .literal_separator(false)
-        .build()
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| SelectorError::Glob { text: text.to_owned(), reason: error.kind().to_string() })
+    let refused = |reason| SelectorError::Glob { text: text.chars().take(MOST_SHOWN).collect(), reason };
+    checked_glob(text).map(|glob| glob.compile_matcher()).map_err(refused)
+}
+
+/// A glob that can be compiled: what is longer or deeper than anybody writes is refused, because the compiler of globs panics there.
+pub fn checked_glob(text: &str) -> Result<Glob, String> {
+    if text.len() > MAX_GLOB {
+        return Err(format!("it has {} bytes; {MAX_GLOB} is the most", text.len()));
+    }
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_GLOB_DEPTH {
+            return Err(format!(
+                "braces are nested more than {MAX_GLOB_DEPTH} deep; write the alternatives side by side"
+            ));
+        }
+    }
+    GlobBuilder::new(text).literal_separator(false).build().map_err(|error| error.kind().to_string())
 }
 
 /// The parts of a selector, checked while they are read.
@@ -166,6 +191,13 @@ impl Selector {
     /// Whether any of them matches.
     pub fn any(selectors: &[Self], workload: &Workload) -> bool {
         selectors.iter().any(|selector| selector.matches(workload))
+    }
+
+    /// The glob, where nothing but a glob over names selects: then whoever can choose a container's name decides.
+    pub fn name_glob_alone(&self) -> Option<&str> {
+        let name = self.file.name.as_deref().filter(|name| name.contains(['*', '?', '[', '{']))?;
+        let alone = SelectorFile { name: self.file.name.clone(), ..SelectorFile::default() };
+        (alone == self.file).then_some(name)
     }
 
     /// Whether every given part holds for this workload.
@@ -281,6 +313,8 @@ mod tests {
             (r#"{"nmae": "x"}"#, "unknown field"),
             (r#"{"name": "a["}"#, "is not a glob"),
             (r#"{"labels": {"role": "{a"}}"#, "is not a glob"),
+            (&format!(r#"{{"name": "{}"}}"#, "{a,".repeat(200)), "nested more than 8 deep"),
+            (&format!(r#"{{"name": "{}"}}"#, "a".repeat(5000)), "it has 5000 bytes; 4096 is the most"),
             (r#"{"addresses": ["172.18.0.1/16"]}"#, "did you mean \"172.18.0.0/16\"?"),
         ] {
             let error = serde_json::from_str::<Selector>(json).expect_err(json).to_string();

@@ -96,6 +96,7 @@ fn alert(name: &str) -> Alert {
         }),
         flow: None,
         destinations: vec![],
+        destinations_new: 0,
         destinations_omitted: 0,
         contract: None,
         verdict: None,

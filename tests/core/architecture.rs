@@ -56,8 +56,9 @@ const ROOMS: &[Room] = &[
     shell("observe", "live taps, capture files", &["flow", "decode", "input", "time"]),
     shell("sync", "locks that outlive a panic", &[]),
     shell("escape", "text from elsewhere, made safe for a terminal", &[]),
-    shell("alert::render", "an alert as text and JSON", &["alert", "detect", "escape"]),
-    shell("export", "flow records as text, JSON Lines, CSV, conn.log", &["escape", "flow", "input", "time"]),
+    shell("layout", "text that fits the terminal", &[]),
+    shell("alert::render", "an alert as text and JSON", &["alert", "detect", "escape", "layout"]),
+    shell("export", "flow records as text, JSON Lines, CSV, conn.log", &["escape", "layout", "flow", "input", "time"]),
     shell(
         "view",
         "the picture of `hopwatch top`, and its keys",
@@ -66,13 +67,13 @@ const ROOMS: &[Room] = &[
     shell(
         "report",
         "whether traffic kept to its path, and what proves it",
-        &["engine", "escape", "path", "flow", "inventory", "input", "time"],
+        &["engine", "escape", "layout", "path", "flow", "inventory", "input", "time"],
     ),
     shell("serve", "metrics and health", &["engine", "detect", "flow", "decode", "sync", "input", "time"]),
     shell(
         "config",
         "file to checked values",
-        &["engine", "alert", "detect", "path", "flow", "inventory", "inventory::discover", "input", "time"],
+        &["engine", "alert", "detect", "path", "flow", "inventory", "inventory::discover", "escape", "input", "time"],
     ),
     shell(
         "app",
@@ -86,6 +87,7 @@ const ROOMS: &[Room] = &[
             "alert::render",
             "escape",
             "sync",
+            "layout",
             "observe",
             "inventory::file",
             "inventory::docker",
@@ -113,6 +115,8 @@ const ROOMS: &[Room] = &[
             "export",
             "report",
             "escape",
+            "sync",
+            "layout",
             "observe",
             "inventory::file",
             "host",
@@ -120,6 +124,7 @@ const ROOMS: &[Room] = &[
             "detect",
             "path",
             "input",
+            "time",
         ],
     ),
 ];

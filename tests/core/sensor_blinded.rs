@@ -87,7 +87,7 @@ fn assert_silent(world: World) {
 fn a_bridge_that_goes_while_its_network_is_listed() {
     let mut world = world();
     link(&mut world, 5_000, gone(bridge()));
-    assert_said(world, "high", 5_000, "network net still has it");
+    assert_said(world, "high", 5_000, "network net still uses it");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn an_interface_without_addresses_and_of_nobody_may_go() {
 fn promiscuity_that_ends_on_a_bridge() {
     let mut off = world();
     link(&mut off, 5_000, LinkEvent { promiscuous: Some(false), ..bridge() });
-    assert_said(off, "high", 5_000, "br-net is not promiscuous any more");
+    assert_said(off, "high", 5_000, "br-net is no longer promiscuous");
     let mut unknown = world();
     link(&mut unknown, 5_000, LinkEvent { promiscuous: None, ..bridge() });
     assert_silent(unknown);
@@ -324,7 +324,7 @@ fn a_runtime_that_is_silent_for_too_long() {
     assert_eq!(world.raised(), Vec::<String>::new());
     world.tick(15_000);
     assert_eq!(world.raised(), ["sensor-blinded - high"]);
-    assert_said(world, "high", 5_000, "docker has not answered for 10 s, after it did: connection refused");
+    assert_said(world, "high", 5_000, "docker has not answered for 10 s: connection refused");
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn the_waiting_times_are_written_as_durations() {
     world.tick(6_499);
     assert_eq!(world.raised(), Vec::<String>::new());
     world.tick(6_500);
-    assert_said(world, "high", 5_000, "docker has not answered for 1500 ms");
+    assert_said(world, "high", 5_000, "docker has not answered for 1.5 s");
 }
 
 #[test]
@@ -465,9 +465,47 @@ fn connection_tracking_that_loses_or_falls_silent_is_told_and_one_that_never_was
     let mut lost = world();
     nat(&mut lost, 1_000, NatFact::Watched { netns: None });
     nat(&mut lost, 9_000, NatFact::Missed { count: 0, since: at(8_000) });
-    assert_said(lost, "medium", 8_000, "connection tracking were lost");
+    assert_said(lost, "medium", 8_000, "connection tracking lost events");
     let mut silent = world();
     nat(&mut silent, 1_000, NatFact::Watched { netns: None });
     nat(&mut silent, 9_000, unheard());
-    assert_said(silent, "medium", 9_000, "no longer answers: no permission");
+    assert_said(silent, "medium", 9_000, "can no longer be read: no permission");
+}
+
+#[test]
+fn the_alert_has_the_steps_of_its_cause_and_says_when_it_is_over() {
+    let mut world = world();
+    link(&mut world, 5_000, gone(bridge()));
+    world.tick(7_000);
+    let steps = world.alerts[0].response.join("\n");
+    assert!(steps.contains("`ip -d link show br-net`"), "{steps}");
+    assert!(!["Program:", "Runtime:", "Losses:"].iter().any(|other| steps.contains(other)), "{steps}");
+    link(&mut world, 9_200, bridge());
+    world.tick(600_000);
+    world.finish();
+    assert_eq!(world.raised(), ["sensor-blinded - high"], "the end is no alert of its own");
+    let last = world.alerts.last().expect("an update");
+    let over: Vec<_> = last.evidence.iter().filter(|evidence| evidence.kind == "over").collect();
+    assert_eq!((last.update, last.count, over.len()), (1, 1, 1), "{last:?}");
+    assert_eq!(over[0].text, "br-net is up again, after 4.2 s");
+}
+
+#[test]
+fn the_end_of_losses_and_of_silence_is_reported_too() {
+    let mut losing = world();
+    lose(&mut losing, 5_000, LossReason::Queue, 1);
+    let mut silent = world();
+    silent.runtime(1_000, reconciled());
+    silent.runtime(5_000, runtime_cut());
+    silent.tick(20_000);
+    silent.runtime(30_000, reconciled());
+    for (mut world, end) in
+        [(losing, "nothing was lost at br-net for 10 s"), (silent, "docker answers again, after 25 s")]
+    {
+        world.tick(600_000);
+        world.finish();
+        let last = world.alerts.last().expect("an update");
+        assert_eq!(last.evidence.last().map(|evidence| evidence.text.as_str()), Some(end), "{:?}", world.alerts);
+        assert_eq!(last.count, 1);
+    }
 }

@@ -61,7 +61,7 @@ fn link(world: &mut World, name: &str) {
 }
 
 fn shown(alert: &Alert) -> String {
-    anstream::adapter::strip_str(&text::render(alert)).to_string()
+    anstream::adapter::strip_str(&text::render(alert, None)).to_string()
 }
 
 fn of<'a>(world: &'a World, rule: &str) -> &'a Alert {
@@ -158,7 +158,7 @@ fn a_monitor_that_saw_nothing_is_told_with_its_points_and_then_as_silent() {
     );
     assert!(!shown(silent).contains("no workload known"), "{}", shown(silent));
     let update = Alert { update: 1, count: 2, ..silent.clone() };
-    assert!(shown(&update).starts_with(" HIGH  hop-silent ids: 2 times now, last "), "{}", shown(&update));
+    assert!(shown(&update).starts_with(" HIGH  hop-silent ids: 2 times, last "), "{}", shown(&update));
 }
 
 #[test]
@@ -190,4 +190,124 @@ fn a_flow_before_its_hop_is_ready_is_told_as_that() {
     world.tick(63_000);
     assert_eq!(world.raised(), ["startup-window app-2 medium"]);
     assert_lines(of(&world, "startup-window"), &["  skipped     squid\n"]);
+}
+
+const ID: &str = "c3c0a5bb29f4d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6e7e8e9ea";
+
+/// `app` with everything that a runtime reports, and names as long as an attacker likes them.
+fn world_of_a_long_name() -> World {
+    let mut world = world(None, |_| {});
+    let name = format!("app-{}", "with-a-very-long-name-".repeat(4));
+    world.start_with(0, &name, 11, |workload| {
+        workload.id = WorkloadId::new(ID);
+        workload.pid = Some(4242);
+        workload.image = "registry.example/team/with/a/long/path/app:1.2.3".into();
+        workload.attachments[0].network = "shop_default".into();
+    });
+    world
+}
+
+#[test]
+fn every_line_fits_80_columns_and_nothing_is_lost() {
+    let mut world = world_of_a_long_name();
+    world.tcp(60_000, 11, "2001:db8:ffff:ffff:ffff:ffff:ffff:fffe", 443);
+    world.tcp(61_000, 11, "198.51.100.8", 443);
+    world.tick(70_000);
+    assert_eq!(world.alerts.len(), 2, "an alert and its update: {:?}", world.alerts);
+    for alert in &world.alerts {
+        let plain = |columns| anstream::adapter::strip_str(&text::render(alert, columns)).to_string();
+        let (narrow, whole) = (plain(Some(80)), plain(None));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let words = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(words(&narrow), words(&whole));
+    }
+}
+
+#[test]
+fn steps_name_the_container_by_its_id_its_process_and_its_network_and_never_by_its_name() {
+    let mut world = world_of_a_long_name();
+    world.tcp(60_000, 11, "198.51.100.7", 443);
+    world.tick(62_000);
+    let alert = of(&world, "egress-skips-proxy");
+    let steps = alert.response.join("\n");
+    for part in
+        ["`docker top c3c0a5bb29f4`", "nsenter -t 4242 -n", "`docker network disconnect shop_default c3c0a5bb29f4`"]
+    {
+        assert!(steps.contains(part), "{part} is not in\n{steps}");
+    }
+    assert!(!steps.contains("long-name") && !steps.contains("NAME") && !steps.contains("PID"), "{steps}");
+    assert_lines(alert, &["  more        hopwatch rules explain egress-skips-proxy  ATT&CK T1090, T1048\n"]);
+    assert_lines(alert, &["  when        2026-", " UTC\n", "1 packet "]);
+}
+
+#[test]
+fn what_is_no_hexadecimal_id_or_plain_network_is_not_put_into_a_command() {
+    let mut world = world(None, |_| {});
+    world.start_with(0, "app-2", 12, |workload| {
+        workload.id = WorkloadId::new("$(reboot)-and-more");
+        workload.attachments[0].network = "a;reboot".into();
+    });
+    world.tcp(60_000, 12, "198.51.100.7", 443);
+    world.tick(62_000);
+    let steps = of(&world, "egress-skips-proxy").response.join("\n");
+    assert!(!steps.contains("reboot") && steps.contains("`docker network disconnect NET NAME`"), "{steps}");
+}
+
+#[test]
+fn each_new_destination_is_named_in_some_line() {
+    let mut world = world(None, |_| {});
+    for number in 1..=30_u8 {
+        world.tcp(60_000 + u64::from(number) * 1000, 10, &format!("198.51.100.{number}"), 443);
+    }
+    world.tick(100_000);
+    world.finish();
+    let lines: Vec<_> = world.alerts.iter().map(shown).collect();
+    for number in 1..=30 {
+        let end = format!("198.51.100.{number}:443 tcp");
+        assert!(lines.iter().any(|line| line.contains(&end)), "{end} is in no line of {lines:#?}");
+        let listed =
+            |alert: &&Alert| alert.destinations.iter().any(|to| to.endpoint.to_string() == end[..end.len() - 4]);
+        assert!(world.alerts.iter().any(|alert| listed(&alert)), "{end} is in no JSON line");
+    }
+    assert!(lines[1].contains("; new 198.51.100.2:443 tcp"), "{}", lines[1]);
+    assert!(lines.len() <= 14, "in groups of three: {lines:#?}");
+}
+
+#[test]
+fn a_one_off_alert_does_not_come_again_with_nothing_new() {
+    let mut world = world(None, |_| {});
+    let mut record = world.tcp(60_000, 10, "198.51.100.7", 443);
+    record.orig.counters.packets = 9;
+    record.orig.counters.ip_bytes = 4000;
+    world.event(63_000, FlowEventKind::Ended(EndReason::EndOfFlow), &record);
+    for seconds in 64..200 {
+        world.tick(seconds * 1000);
+    }
+    assert_eq!(world.alerts.len(), 1, "{:?}", world.alerts);
+    world.finish();
+    let last = world.alerts.last().and_then(|alert| alert.flow.clone()).expect("the final counters");
+    assert_eq!((world.alerts.len(), last.orig.packets), (2, 9));
+}
+
+#[test]
+fn a_flow_that_carried_much_after_its_alert_is_worth_an_update() {
+    let mut world = world(None, |_| {});
+    let mut record = world.tcp(60_000, 10, "198.51.100.7", 443);
+    record.orig.counters.packets = 900;
+    record.orig.counters.ip_bytes = 2 << 20;
+    world.event(63_000, FlowEventKind::Ended(EndReason::EndOfFlow), &record);
+    world.tick(200_000);
+    assert_eq!(world.alerts.len(), 2, "{:?}", world.alerts);
+    assert!(shown(&world.alerts[1]).contains(": once, last "), "{}", shown(&world.alerts[1]));
+}
+
+#[test]
+fn types_of_icmp_are_no_ports() {
+    let mut world = world(None, |_| {});
+    let mut record = world.record(60_000, Protocol::ICMP, 10, "198.51.100.7", 0);
+    record.tuple.orig.port = 8;
+    world.event(60_000, FlowEventKind::Started, &record);
+    world.tick(70_000);
+    let alert = of(&world, "egress-skips-proxy");
+    assert_lines(alert, &["  to where    198.51.100.7 icmp\n", "  flow        172.20.0.10 -> 198.51.100.7, 1 packet "]);
 }

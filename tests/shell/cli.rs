@@ -356,3 +356,45 @@ fn top_gives_the_terminal_back_when_it_ends_and_when_it_is_told_to() {
         assert!(!text.contains("WARN"), "the log must not spoil the picture: {text:?}");
     }
 }
+
+#[test]
+fn a_glob_that_is_too_deep_is_refused_at_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("nested\u{1b}[2J\u{200b}.yaml");
+    let nested = format!("{}{}", "{a,".repeat(200), "}".repeat(200));
+    for text in [
+        format!("hops:\n  p: {{workloads: [{{name: \"{nested}\"}}]}}\n"),
+        format!("capture: {{interfaces: [\"{nested}\"]}}\n"),
+        format!("contracts: [{{name: x, from: [{{name: \"{}\"}}], deny: true}}]\n", "a".repeat(5000)),
+    ] {
+        std::fs::write(&path, text).expect("a file");
+        let run = hopwatch(&["config", "check", &path.display().to_string()]);
+        assert_eq!(run.code, Some(3), "{}", run.stderr);
+        assert!(run.stderr.contains("is not a glob") && run.stderr.contains(".yaml:"), "{}", run.stderr);
+        assert!(!run.stderr.contains(['\u{1b}', '\u{200b}']), "the file's name is shown, not obeyed: {:?}", run.stderr);
+    }
+}
+
+/// C1 controls, overrides, what cannot be seen: in the name of a capture, in facts, in summaries.
+#[test]
+fn what_a_hostile_file_says_is_never_obeyed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hostile = "x\u{9b}2J\u{202e}\u{200b}\u{e0041}";
+    let capture = folder.path().join(format!("{hostile}.pcapng"));
+    std::fs::write(&capture, shipped_capture()).expect("a copy");
+    let facts = folder.path().join("facts.jsonl");
+    std::fs::write(&facts, format!("{{\"at\":\"2026-11-24T13:17:43Z\",\"kind\":\"{hostile}\"}}\n")).expect("a file");
+    let (capture, facts) = (capture.display().to_string(), facts.display().to_string());
+    let runs = [
+        hopwatch(&["flows", "--summary", &capture]),
+        hopwatch(&["flows", "--format", "text", &capture]),
+        hopwatch(&["replay", "--format", "json", &capture]),
+        hopwatch(&["replay", "--format", "text", &capture]),
+        hopwatch(&["replay", &capture, "--facts", &facts]),
+    ];
+    assert_eq!(runs[4].code, Some(4), "{}", runs[4].stderr);
+    for run in runs {
+        let all = format!("{}{}", run.stdout, run.stderr);
+        assert!(!all.contains(['\u{9b}', '\u{202e}', '\u{200b}', '\u{e0041}']), "{all:?}");
+    }
+}

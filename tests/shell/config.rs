@@ -76,7 +76,7 @@ fn a_contract_about_dns_covers_the_ports_of_dns() {
 
 #[test]
 fn what_is_hardly_meant_is_told_but_not_refused() {
-    let text = "hops: {proxy: {addresses: [10.0.0.1]}, old: {addresses: [10.0.0.2]}}\n\
+    let text = "hops: {proxy: {workloads: [{name: \"squid*\"}]}, old: {addresses: [10.0.0.2]}}\n\
         contracts: [{name: egress, from: [{name: \"*\"}], via: [proxy]}]\n\
         exceptions: [{name: x, rule: unknown-source, owner: me, reason: because, expires: 2027-01-31}]\n\
         rules: {egress-skips-proxy: {enabled: false}, unknown-source: {enabled: false}}\n";
@@ -85,7 +85,9 @@ fn what_is_hardly_meant_is_told_but_not_refused() {
     assert_eq!(
         advice,
         [
-            "hopwatch.yaml:1:40: no contract goes via the hop \"old\"",
+            "hopwatch.yaml:1:27: any container whose name matches \"squid*\" is the hop \"proxy\"; select it by digest, or by a label \
+             that the runtime sets, such as com.docker.compose.service",
+            "hopwatch.yaml:1:48: no contract goes via the hop \"old\"",
             "hopwatch.yaml:2:20: the contract \"egress\" is judged, but the rule egress-skips-proxy is off",
             "hopwatch.yaml:3:30: the rule unknown-source is off, so nothing needs this exception",
         ]

@@ -98,7 +98,7 @@ fn bare(protocol: Protocol) -> FlowRecord {
 fn written(format: FlowFormat, records: &[FlowRecord]) -> String {
     let mut out = Vec::new();
     {
-        let mut writer = format.writer(&mut out);
+        let mut writer = format.writer(&mut out, None);
         for record in records {
             writer.record(record.end, record, EndReason::EndOfFlow).expect("a buffer takes all");
         }

@@ -20,4 +20,5 @@ mod metrics;
 mod registry;
 mod scenarios;
 mod setup;
+mod terminal;
 mod verify;

@@ -1,34 +1,37 @@
 //! An alert for a person: what happened, to whom, why we say so, what to do.
 //!
-//! Contract: a block an alert, one line an update. Control characters in the runtime's text are shown as escapes.
+//! Contract: a block per alert, one paragraph per update, both within the terminal's width. Characters that a terminal obeys are shown as escapes.
+//! Times are UTC, to the millisecond. Limits: [`SHOWN_DESTINATIONS`] and the evidence of a terminal; JSON has all.
 //! Design: always styled; the stream that it is written to (anstream) strips colours where they do not belong.
 
 use std::fmt::Write as _;
 
 use owo_colors::{OwoColorize, Style};
 
-use crate::alert::{Alert, AlertFlow, AttributionInfo, HopKind, MissingHop, Translated};
+use crate::alert::{Alert, AlertFlow, AttributionInfo, Destination, HopKind, MissingHop, Translated};
 use crate::detect::Severity;
 use crate::escape::printable;
+use crate::layout::{hang, many};
 
 const LABEL_WIDTH: usize = 12;
-/// Destinations shown; JSON has all that are listed.
+/// Destinations shown in a block; JSON has all that are listed.
 const SHOWN_DESTINATIONS: usize = 5;
 
-/// The block for a new alert, or the line for an update.
-pub fn render(alert: &Alert) -> String {
-    if alert.update == 0 { block(alert) } else { update_line(alert) }
+/// The block for a new alert, or the lines for an update, for a terminal of so many columns.
+pub fn render(alert: &Alert, columns: Option<usize>) -> String {
+    if alert.update == 0 { block(alert, columns) } else { update(alert, columns) }
 }
 
-fn block(alert: &Alert) -> String {
+fn block(alert: &Alert, columns: Option<usize>) -> String {
     let mut text = String::new();
     let style = severity_style(alert.severity);
-    let badge = format!(" {} ", alert.severity.as_str().to_uppercase());
-    let _ = writeln!(text, "{} {}  {}", badge.style(style.reversed()), alert.title.bold(), alert.rule.dimmed());
+    let head = format!("{} {}  {}", badge(alert, style.reversed()), alert.title.bold(), alert.rule.dimmed());
+    let _ = writeln!(text, "{}", hang("", "  ", &head, columns));
     let mut line = |label: &str, value: String| {
-        let _ = writeln!(text, "  {:LABEL_WIDTH$}{value}", label.dimmed());
+        let label = format!("  {:LABEL_WIDTH$}", label.dimmed());
+        let _ = writeln!(text, "{}", hang(&label, &" ".repeat(LABEL_WIDTH + 2), &value, columns));
     };
-    line("when", alert.first_seen.to_string());
+    line("when", alert.first_seen.readable());
     if let Some(who) = who(alert) {
         line("who", who.style(style).to_string());
     }
@@ -36,8 +39,8 @@ fn block(alert: &Alert) -> String {
         line("to where", to_where(alert, flow));
         line("flow", flow_line(flow));
     }
-    if let Some(translated) = alert.flow.as_ref().and_then(|flow| flow.translated.as_ref()) {
-        line("behind NAT", translated_line(translated));
+    if let Some((translated, flow)) = alert.flow.as_ref().and_then(|flow| Some((flow.translated.as_ref()?, flow))) {
+        line("behind NAT", translated_line(translated, flow));
     }
     if let Some(hop) = &alert.missing_hop {
         line(if alert.flow.is_some() { "skipped" } else { "hop" }, hop_line(hop));
@@ -52,34 +55,46 @@ fn block(alert: &Alert) -> String {
         line("attribution", printable(&how_known(attribution)));
     }
     for (number, step) in alert.response.iter().enumerate() {
-        line(if number == 0 { "do next" } else { "" }, format!("{}. {step}", number + 1));
+        line(if number == 0 { "do next" } else { "" }, format!("{}. {}", number + 1, printable(step)));
     }
-    line("more", format!("{}  {}", alert.link, techniques(alert).dimmed()));
+    line(
+        "more",
+        format!("hopwatch rules explain {}  {}", alert.rule, techniques(alert).dimmed()).trim_end().to_owned(),
+    );
     line("id", alert.id.dimmed().to_string());
     text
 }
 
-fn update_line(alert: &Alert) -> String {
-    let more = if alert.destinations_omitted > 0 { "+" } else { "" };
-    let destinations = match alert.destinations.len() {
-        0 => String::new(),
-        count => format!(", {count}{more} destinations"),
-    };
-    let flow =
-        alert.flow.as_ref().map(|flow| format!(", first flow {} bytes out, {} back", flow.orig.bytes, flow.resp.bytes));
-    format!(
-        "{} {}{}: {} times now{destinations}{}, last {}  {}\n",
-        format!(" {} ", alert.severity.as_str().to_uppercase()).style(severity_style(alert.severity)),
+/// What is new since the last line of this alert.
+fn update(alert: &Alert, columns: Option<usize>) -> String {
+    let times = if alert.count == 1 { "once".to_owned() } else { many(alert.count, "time") };
+    let mut text = format!(
+        "{} {}{}: {times}, last {}",
+        badge(alert, severity_style(alert.severity)),
         alert.rule,
         subject(alert),
-        alert.count,
-        flow.unwrap_or_default(),
-        alert.last_seen,
-        format!("update {} of {}", alert.update, alert.id).dimmed(),
-    )
+        alert.last_seen.readable()
+    );
+    let new = &alert.destinations[alert.destinations.len().saturating_sub(alert.destinations_new)..];
+    if !new.is_empty() {
+        let _ = write!(text, "; new {}", ends(new).bold());
+    }
+    if let Some(over) = alert.evidence.iter().rev().find(|evidence| evidence.kind == "over") {
+        let _ = write!(text, "; over: {}", printable(&over.text));
+    }
+    if let Some(flow) = &alert.flow {
+        let (out, back) = (many(flow.orig.bytes, "byte"), many(flow.resp.bytes, "byte"));
+        let _ = write!(text, "; first flow {out} out, {back} back");
+    }
+    let of = format!("update {} of {}", alert.update, alert.id);
+    hang("", "        ", &format!("{text}  {}", of.dimmed()), columns) + "\n"
 }
 
-/// Whom or which hop an update is about.
+fn badge(alert: &Alert, style: Style) -> String {
+    format!(" {} ", alert.severity.as_str().to_uppercase()).style(style).to_string()
+}
+
+/// Which workload or which hop an update is about.
 fn subject(alert: &Alert) -> String {
     let hop = || alert.missing_hop.as_ref().map(|hop| printable(&hop.name()));
     who(alert).or_else(hop).map(|subject| format!(" {subject}")).unwrap_or_default()
@@ -113,34 +128,45 @@ fn contract_line(alert: &Alert, style: Style) -> Option<String> {
     Some(format!("{contract}: {}{reason}", verdict.verdict.style(style)))
 }
 
-fn translated_line(translated: &Translated) -> String {
-    format!("{} -> {}, {}", translated.orig, translated.resp, translated.community_id)
+fn translated_line(translated: &Translated, flow: &AlertFlow) -> String {
+    let (from, to) = (translated.orig.shown(flow.protocol), translated.resp.shown(flow.protocol));
+    format!("{from} -> {to}, {}", translated.community_id)
 }
 
 fn to_where(alert: &Alert, flow: &AlertFlow) -> String {
-    let shown = alert.destinations.iter().take(SHOWN_DESTINATIONS).map(|end| end.endpoint.to_string());
-    let mut text = shown.collect::<Vec<_>>().join(", ");
+    let shown = alert.destinations.get(..SHOWN_DESTINATIONS).unwrap_or(&alert.destinations);
+    let mut text = ends(shown);
     if text.is_empty() {
-        text = flow.resp.endpoint.to_string();
+        text = end(flow.resp.endpoint.shown(flow.protocol), &flow.protocol_name);
     }
-    let more = alert.destinations.len().saturating_sub(SHOWN_DESTINATIONS) as u64 + alert.destinations_omitted;
+    let more = (alert.destinations.len() - shown.len()) as u64 + alert.destinations_omitted;
     if more > 0 {
         let _ = write!(text, " and {more} more");
     }
-    format!("{} {}", text.bold(), flow.protocol_name)
+    text.bold().to_string()
+}
+
+/// `198.51.100.10:80 tcp, 198.51.100.11 icmp`.
+fn ends(destinations: &[Destination]) -> String {
+    let all = destinations.iter().map(|to| end(to.endpoint.shown(to.protocol), &to.protocol.to_string()));
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn end(place: String, protocol: &str) -> String {
+    place + " " + protocol
 }
 
 fn flow_line(flow: &AlertFlow) -> String {
     let points: Vec<_> = flow.observation_points.iter().map(ToString::to_string).collect();
     let (out, back) = (&flow.orig, &flow.resp);
     printable(&format!(
-        "{} -> {}, {} packets {} bytes out, {} packets {} bytes back, seen at {}, {}",
-        out.endpoint,
-        back.endpoint,
-        out.packets,
-        out.bytes,
-        back.packets,
-        back.bytes,
+        "{} -> {}, {} {} out, {} {} back, seen at {}, {}",
+        out.endpoint.shown(flow.protocol),
+        back.endpoint.shown(flow.protocol),
+        many(out.packets, "packet"),
+        many(out.bytes, "byte"),
+        many(back.packets, "packet"),
+        many(back.bytes, "byte"),
         points.join(", "),
         flow.community_id
     ))

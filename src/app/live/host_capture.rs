@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use crossbeam_channel::{Sender, TrySendError};
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
 
 use super::message::SourceMessage;
 use super::outbox::Outbox;
@@ -25,6 +25,7 @@ use crate::flow::MeterLimits;
 use crate::host::{self, Interface, LinkMonitor};
 use crate::input::{LinkEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapHandle, TapOptions, TapSink, now, ring_bytes};
+use crate::path::checked_glob;
 use crate::serve::SharedCounters;
 use crate::time::Timestamp;
 
@@ -99,7 +100,9 @@ const fn snap(config: &CaptureConfig, recording: bool) -> Snap {
 pub(in crate::app) fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
     let mut globs = GlobSetBuilder::new();
     for pattern in patterns {
-        globs.add(Glob::new(pattern).with_context(|| format!("{pattern:?} does not select interfaces"))?);
+        let glob =
+            checked_glob(pattern).map_err(|why| anyhow::anyhow!("{pattern:?} is no glob of interface names: {why}"))?;
+        globs.add(glob);
     }
     Ok(globs.build()?)
 }

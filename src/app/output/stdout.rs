@@ -16,6 +16,7 @@ use crate::alert::Alert;
 use crate::alert::render::{json, text};
 use crate::app::summary::Summary;
 use crate::escape;
+use crate::layout::columns;
 
 /// How alerts are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -68,7 +69,7 @@ impl StdoutSink {
             }
             Format::Text => {
                 let end = if alert.update == 0 { "\n\n" } else { "\n" };
-                Ok(self.text(&format!("{}{end}", text::render(alert).trim_end_matches('\n'))))
+                Ok(self.text(&format!("{}{end}", text::render(alert, columns()).trim_end_matches('\n'))))
             }
         }
     }
@@ -110,7 +111,7 @@ impl AlertSink for StdoutSink {
                 line.push(b'\n');
                 line
             }
-            Format::Text => self.text(&summary.text()),
+            Format::Text => self.text(&summary.text(columns())),
         };
         self.rest.extend(closing);
         self.write_rest()

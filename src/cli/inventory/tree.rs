@@ -17,11 +17,12 @@ use crate::input::{
     Attachment, InsideInterface, InventoryEvent, KernelFact, MissedKind, NetnsId, NetworkMode, RuntimeId,
     RuntimeNetwork, Workload, WorkloadId,
 };
+use crate::layout::many;
 
-/// The whole tree as text.
-pub(super) fn render(host: &str, events: &[InventoryEvent], facts: &[KernelFact], links: &[Interface]) -> String {
+/// The whole tree.
+pub(super) fn render(host: &str, events: &[InventoryEvent], facts: &[KernelFact], links: &[Interface]) -> Node {
     let known = Known::new(events, facts);
-    Planter { known: &known, links, shown: BTreeSet::new() }.host(host).text()
+    Planter { known: &known, links, shown: BTreeSet::new() }.host(host)
 }
 
 struct Planter<'a> {
@@ -51,7 +52,8 @@ impl<'a> Planter<'a> {
     fn runtime(&mut self, runtime: Option<RuntimeId>) -> Node {
         let known = self.known;
         let name = runtime.map_or_else(|| "runtime".to_owned(), |runtime| runtime.to_string());
-        let mut node = Node::new(format!("{name}: {} workloads", known.of_runtime(runtime).count()));
+        let mut node =
+            Node::new(format!("{name}: {}", many(known.of_runtime(runtime).count() as u64, "workload")));
         for network in known.networks_of(runtime) {
             node.children.push(self.network(runtime, network));
         }

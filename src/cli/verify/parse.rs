@@ -5,12 +5,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use globset::Glob;
 use ipnetwork::IpNetwork;
 
 use super::Asked;
 use crate::config::{Config, parse_port};
-use crate::path::{DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, parse_range};
+use crate::path::{DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, checked_glob, parse_range};
 
 /// `app*`, or `label.egress=proxied,network=apps`.
 pub(super) fn asked(text: &str) -> Result<Asked, String> {
@@ -98,7 +97,7 @@ fn plain(name: &str, kind: HopKind) -> Hop {
 }
 
 fn interface(name: &str) -> Result<Hop, String> {
-    let glob = Glob::new(name).map_err(|error| format!("{name:?} is not a glob: {}", error.kind()))?;
+    let glob = checked_glob(name).map_err(|why| format!("{name:?} is not a glob: {why}"))?;
     if name.is_empty() {
         return Err("name an interface, such as interface:br-ids".to_owned());
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobMatcher;
 use ipnetwork::IpNetwork;
 use schemars::json_schema;
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::config::problem::quoted;
 use crate::input::Protocol;
-use crate::path::{PortSpec, parse_range};
+use crate::path::{PortSpec, checked_glob, parse_range};
 use crate::time::Timestamp;
 
 macro_rules! text_scalar {
@@ -196,17 +196,15 @@ impl InterfaceGlob {
         if text.is_empty() {
             return Err("an empty name matches no interface; write one like docker0 or br-*".to_owned());
         }
-        match GlobBuilder::new(text).build() {
+        match checked_glob(text) {
             Ok(_) => Ok(Self(text.to_owned())),
-            Err(error) => {
-                Err(format!("{} is not a glob: {}; write one like docker0 or br-*", quoted(text), error.kind()))
-            }
+            Err(why) => Err(format!("{} is not a glob: {why}; write one like docker0 or br-*", quoted(text))),
         }
     }
 
     /// Ready to match; a text that was parsed always is.
     pub fn matcher(&self) -> Option<GlobMatcher> {
-        GlobBuilder::new(&self.0).build().ok().map(|glob| glob.compile_matcher())
+        checked_glob(&self.0).ok().map(|glob| glob.compile_matcher())
     }
 }
 

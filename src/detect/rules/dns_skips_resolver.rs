@@ -61,7 +61,7 @@ pub static META: RuleMeta = RuleMeta {
         priority: "High: a question that was sent has left, answered or not. Medium for a TCP connection that nobody \
              answered.",
         response: &[
-            "Look at the resolver's address: is it a public one, one of yours, or unknown?",
+            "See whose the resolver's address is: a public one, one of yours, or unknown.",
             "Read /etc/resolv.conf in the container and its --dns settings: `docker inspect -f '{{.HostConfig.Dns}}' \
              NAME`.",
             "Capture the questions: `hopwatch record -i BRIDGE -o DIR`, then read the names in traffic.pcapng.",

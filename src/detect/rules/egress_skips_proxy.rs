@@ -61,8 +61,8 @@ pub static META: RuleMeta = RuleMeta {
         priority: "High when the destination answered or UDP payload was sent: something has left unseen. Medium for an \
              attempt that was not answered, for instance because a firewall stopped it.",
         response: &[
-            "Look at the destinations and bytes in the alert: what is it talking to, and how much has left?",
-            "Find the process: `docker top NAME`, or `nsenter -t PID -n ss -tanp` with the container's pid.",
+            "Read the destinations and bytes in the alert: what does it talk to, and how much has left?",
+            "Find the process: `docker top NAME`, or `nsenter -t PID -n ss -tanp` in its network namespace.",
             "Check whether its proxy variables were emptied: `docker inspect -f '{{.Config.Env}}' NAME`.",
             "If there is no explanation, cut it off and keep it: `docker network disconnect NET NAME` (do not remove \
              the container; its layer is evidence).",

@@ -66,7 +66,7 @@ pub static META: RuleMeta = RuleMeta {
             "Read the evidence: to whose MAC were the frames given? The host's bridge means the ordinary way out.",
             "Is the gateway running and has it its old address? `docker ps -a --filter name=GATEWAY`, `docker inspect \
              GATEWAY`.",
-            "Look at the routes of the client: `nsenter -t PID -n ip route` and `ip -6 route`; a second default route, \
+            "Read the routes of the client: `nsenter -t PID -n ip route` and `ip -6 route`; a second default route, \
              or a more specific one, is the usual cause.",
             "Who could have changed them? Only a container with NET_ADMIN or somebody on the host: `docker inspect -f \
              '{{.HostConfig.CapAdd}} {{.HostConfig.Privileged}}' NAME`.",

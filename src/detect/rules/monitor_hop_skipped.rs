@@ -56,13 +56,13 @@ pub static META: RuleMeta = RuleMeta {
         benign_twins: &["ids-passed", "mirror-fed"],
         priority: "High: what went past the monitor was not inspected. Medium for an attempt that nobody answered.",
         response: &[
-            "Is the monitor up, and does it see anything? `hopwatch paths` says when it was last seen; its own \
-             counters say the same from the other side.",
-            "A mirror: `tc filter show dev BRIDGE ingress` and `egress` must show `mirred`; the audit log says who \
+            "Is the monitor up, and does it see anything? `hopwatch paths` shows when it was last seen; its own \
+             counters show the same from the other side.",
+            "A mirror: `tc filter show dev BRIDGE ingress` and `egress` must show `mirred`; the audit log shows who \
              removed it.",
             "An inline hop: which way did the frames take instead? The alert lists the points that saw the flow; \
              `nsenter -t PID -n ip route` shows the route.",
-            "Look at the destinations and bytes that went unseen, and search for them in flow logs.",
+            "Read the destinations and bytes that went unseen, and search for them in flow logs.",
             "Put the monitor back before anything else; then look for what was done in the time between.",
             "If it is allowed, write an exception with owner, reason and expiry.",
         ],

@@ -20,7 +20,7 @@ use crate::input::{
     InventoryEvent, Loss, LossReason, MAX_RUNTIMES, NatFact, ObservationPoint, RecordedFact, RuntimeId,
 };
 use crate::path::Evidence;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, readable};
 
 /// As many as a host has interfaces worth watching, and those of a while ago.
 const MAX_POINTS: usize = 4096;
@@ -46,8 +46,12 @@ pub struct SensorBlinded {
     points: Points,
     losses: BTreeMap<(Option<ObservationPoint>, LossReason), LossWindow>,
     runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
+    /// Losses that were reported and go on, with the last of each.
+    lossy: BTreeMap<(Option<ObservationPoint>, LossReason), Timestamp>,
     /// Whether the host's connection tracking was heard.
     translations: bool,
+    /// Its end was reported.
+    untracked: bool,
 }
 
 #[derive(Debug)]
@@ -67,7 +71,9 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         points: Points::new(params.settle.get()),
         losses: BTreeMap::new(),
         runtimes: BTreeMap::new(),
+        lossy: BTreeMap::new(),
         translations: false,
+        untracked: false,
     }
 }
 
@@ -84,12 +90,12 @@ impl Rule for SensorBlinded {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         self.points.settle(context, findings);
+        self.losses_over(context.now, findings);
         for (runtime, connection) in &mut self.runtimes {
             let RuntimeConnection::Cut { since, error, reported } = connection else { continue };
             if !*reported && context.now.since(*since) >= self.runtime_grace {
                 *reported = true;
-                let grace = in_words(self.runtime_grace);
-                let text = format!("{runtime} has not answered for {grace}, after it did: {error}");
+                let text = format!("{runtime} has not answered for {}: {error}", readable(self.runtime_grace));
                 // A user's own goes away when its user logs out.
                 let severity = if runtime.is_users() { Severity::Low } else { Severity::High };
                 findings.push(finding(*since, severity, "runtime", text, &format!("runtime {runtime}")));
@@ -107,6 +113,9 @@ impl SensorBlinded {
                 return;
             }
         }
+        if let Some(last) = self.lossy.get_mut(&key) {
+            *last = now;
+        }
         let window = self.losses.entry(key).or_default();
         // A loss whose size is not known is one at least.
         window.add(now, loss.count.max(1), self.loss_window);
@@ -116,32 +125,55 @@ impl SensorBlinded {
             return;
         }
         window.clear();
-        let whose = loss.point.as_ref().map_or_else(|| "every point".to_owned(), ToString::to_string);
+        let whose = place(loss.point.as_ref());
         let what = match loss.reason {
             LossReason::Kernel => "packets found the capture ring full",
             LossReason::Interface => "packets were dropped before the capture ring",
             LossReason::Queue => "events found the queue to the engine full",
             LossReason::FlowTable => "flows were evicted from a full flow table",
         };
-        let text = format!("{total} {what} at {whose} within {}", in_words(self.loss_window));
+        let text = format!("{total} {what} at {whose} within {}", readable(self.loss_window));
         let cause = format!("loss {whose} {}", loss.reason.as_str());
-        findings.push(finding(loss.since, Severity::Medium, "loss", text, &cause));
+        let found = finding(loss.since, Severity::Medium, "loss", text, &cause);
+        findings.push(Finding { point: loss.point.clone(), ..found });
+        if self.lossy.len() < MAX_POINTS {
+            self.lossy.insert((loss.point.clone(), loss.reason), now);
+            findings.schedule(now.plus(self.loss_window));
+        }
+    }
+
+    /// Losses that were reported and have not come again for a whole window.
+    fn losses_over(&mut self, now: Timestamp, findings: &mut Findings) {
+        let window = self.loss_window;
+        self.lossy.retain(|(point, reason), last| {
+            if now.since(*last) < window {
+                findings.schedule(last.plus(window));
+                return true;
+            }
+            let whose = place(point.as_ref());
+            let text = format!("nothing was lost at {whose} for {}", readable(window));
+            findings.push(over(now, text, &format!("loss {whose} {}", reason.as_str())));
+            false
+        });
     }
 
     /// Without connection tracking a redirected flow cannot be distinguished from one that went around its hop.
     fn translation(&mut self, now: Timestamp, fact: &NatFact, findings: &mut Findings) {
         let (since, text, cause) = match fact {
             NatFact::Watched { netns: None } => {
-                self.translations = true;
+                if !std::mem::replace(&mut self.translations, true) && std::mem::take(&mut self.untracked) {
+                    let text = "connection tracking is read again".to_owned();
+                    findings.push(over(now, text, "translation unheard"));
+                }
                 return;
             }
             NatFact::Missed { since, .. } => {
-                let text =
-                    "events of connection tracking were lost; flows that cannot be judged meanwhile are nat_unknown";
+                let text = "connection tracking lost events; flows that depend on them are unobservable (nat_unknown)";
                 (*since, text.to_owned(), "translation lost")
             }
             NatFact::Unwatched { netns: None, error } if std::mem::take(&mut self.translations) => {
-                (now, format!("connection tracking no longer answers: {error}"), "translation unheard")
+                self.untracked = true;
+                (now, format!("connection tracking can no longer be read: {error}"), "translation unheard")
             }
             _ => return,
         };
@@ -151,6 +183,10 @@ impl SensorBlinded {
     fn runtime(&mut self, context: Context<'_>, event: &InventoryEvent, findings: &mut Findings) {
         match event {
             InventoryEvent::Reconciled { runtime, .. } => {
+                if let Some(RuntimeConnection::Cut { since, reported: true, .. }) = self.runtimes.get(runtime) {
+                    let text = format!("{runtime} answers again, after {}", readable(context.now.since(*since)));
+                    findings.push(over(context.now, text, &format!("runtime {runtime}")));
+                }
                 if self.runtimes.len() < MAX_RUNTIMES || self.runtimes.contains_key(runtime) {
                     self.runtimes.insert(*runtime, RuntimeConnection::Heard);
                 }
@@ -171,12 +207,19 @@ impl SensorBlinded {
     }
 }
 
-/// `10 s`, or milliseconds where it is not whole seconds.
-fn in_words(time: Duration) -> String {
-    let millis = time.as_millis();
-    if millis.is_multiple_of(1000) { format!("{} s", millis / 1000) } else { format!("{millis} ms") }
+/// Where something was lost.
+fn place(point: Option<&ObservationPoint>) -> String {
+    point.map_or_else(|| "every point".to_owned(), ToString::to_string)
 }
 
+/// One cause, with the steps that fit it.
 fn finding(at: Timestamp, severity: Severity, kind: &str, text: String, cause: &str) -> Finding {
-    Finding { severity, ..Finding::of_nobody(&META, at, cause, vec![Evidence::new(kind, text)]) }
+    let steps = strategy::steps(kind);
+    Finding { severity, steps, ..Finding::of_nobody(&META, at, cause, vec![Evidence::new(kind, text)]) }
+}
+
+/// The end of a cause that was reported.
+fn over(at: Timestamp, text: String, cause: &str) -> Finding {
+    let evidence = vec![Evidence::new("over", text)];
+    Finding { severity: Severity::Low, is_over: true, ..Finding::of_nobody(&META, at, cause, evidence) }
 }

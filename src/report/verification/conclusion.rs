@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use super::unseen::span;
 use super::{ExceptionView, FlowCounts, Verification};
+use crate::layout::many;
+use crate::time::readable;
 
 /// What the answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -113,7 +115,8 @@ fn hidden(report: &Verification) -> Vec<String> {
 fn lost(report: &Verification) -> Option<String> {
     let losses: Vec<_> = report.not_seen.iter().filter(|not| not.what == "loss").collect();
     let first = losses.first()?;
-    let more = if losses.len() > 1 { format!(", and {} more times", losses.len() - 1) } else { String::new() };
+    let more =
+        if losses.len() > 1 { format!(", and {} more", many(losses.len() as u64 - 1, "time")) } else { String::new() };
     Some(format!("{}{more}", first.text))
 }
 
@@ -121,7 +124,7 @@ fn lost(report: &Verification) -> Option<String> {
 fn nothing(report: &Verification, asked: &[String]) -> String {
     let mut text = format!("nothing can be said: no flow of {} was seen", asked.join(", "));
     if let Some(lasted) = report.lasted() {
-        let _ = write!(text, " in {}", rounded(lasted));
+        let _ = write!(text, " in {}", readable(lasted));
     }
     let why = match &report.workloads[..] {
         [] if report.question.workloads.iter().all(|selector| selector.matches_bare_address(UNSPECIFIED).is_some()) => {
@@ -150,20 +153,6 @@ fn nothing(report: &Verification, asked: &[String]) -> String {
 }
 
 const UNSPECIFIED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-
-/// `10m`, `90s`, `1.5s`.
-pub(super) fn rounded(span: std::time::Duration) -> String {
-    let seconds = span.as_secs_f64();
-    match span.as_secs() {
-        0..10 => format!("{seconds:.1}s"),
-        whole if whole >= 60 && whole.is_multiple_of(60) => format!("{}m", whole / 60),
-        whole => format!("{whole}s"),
-    }
-}
-
-pub(super) fn many(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
 
 /// Of 100.
 #[allow(clippy::cast_precision_loss, reason = "a share is read to a tenth of a percent")]

@@ -7,10 +7,12 @@ use std::fmt::Write as _;
 
 use owo_colors::{OwoColorize, Style};
 
-use super::conclusion::{Outcome, many, rounded};
+use super::conclusion::Outcome;
 use super::unseen::{clock, span};
 use super::{ExceptionView, HopAsked, NotSeen, Source, Verification, WorkloadSeen};
 use crate::escape::printable;
+use crate::layout::{hang, many};
+use crate::time::readable;
 
 const LABEL: usize = 13;
 /// Lines of a kind; JSON has more.
@@ -18,8 +20,8 @@ const MOST: usize = 20;
 
 impl Verification {
     /// The whole report; `asked`: the workloads as they were written.
-    pub fn text(&self, asked: &[String]) -> String {
-        let mut page = Page(String::new());
+    pub fn text(&self, asked: &[String], columns: Option<usize>) -> String {
+        let mut page = Page { text: String::new(), columns };
         let (hop, to) = (&self.question.through, self.question.to.join(", "));
         page.line("asked", &format!("{} to {to}, through {}", asked.join(", "), asked_hop(hop)));
         page.line("watched", &self.watched());
@@ -43,7 +45,7 @@ impl Verification {
         page.lines("not seen", self.not_seen.iter().map(not_seen_line));
         page.lines("warning", self.warnings.iter().cloned());
         page.conclusion(self);
-        page.0
+        page.text
     }
 
     fn watched(&self) -> String {
@@ -54,15 +56,15 @@ impl Verification {
         };
         let when = observed.from.zip(observed.until).map(|(from, until)| {
             let day = from.to_string();
-            let lasted = rounded(until.since(from));
-            format!(", {} {} UTC ({lasted})", day.get(..10).unwrap_or_default(), span(from, Some(until)))
+            let lasted = readable(until.since(from));
+            format!(", {} {} ({lasted})", day.get(..10).unwrap_or_default(), span(from, Some(until)))
         });
         let points: Vec<_> =
             observed.observation_points.iter().filter(|p| p.relevant).map(|p| p.name.as_str()).collect();
         let at =
             if points.is_empty() { "nowhere that matters".to_owned() } else { format!("at {}", points.join(", ")) };
         let lost = if observed.lost > 0 { format!(", {} lost", observed.lost) } else { String::new() };
-        format!("{from}{}; {} packets{lost}; {at}", when.unwrap_or_default(), observed.packets)
+        format!("{from}{}; {}{lost}; {at}", when.unwrap_or_default(), many(observed.packets, "packet"))
     }
 
     fn counts(&self) -> String {
@@ -106,11 +108,21 @@ fn not_seen_line(not: &NotSeen) -> String {
     format!("{}{}", not.text, mend.unwrap_or_default())
 }
 
-struct Page(String);
+struct Page {
+    text: String,
+    columns: Option<usize>,
+}
 
 impl Page {
     fn line(&mut self, label: &str, text: &str) {
-        let _ = writeln!(self.0, "{:LABEL$}{}", label.dimmed(), printable(text));
+        self.indented(label, 0, text);
+    }
+
+    /// A line further to the right, which goes on below itself.
+    fn indented(&mut self, label: &str, indent: usize, text: &str) {
+        let (first, rest) = (format!("{:LABEL$}{:indent$}", label.dimmed(), ""), " ".repeat(LABEL + indent + 2));
+        let rest = if indent == 0 { " ".repeat(LABEL) } else { rest };
+        let _ = writeln!(self.text, "{}", hang(&first, &rest, &printable(text), self.columns));
     }
 
     fn lines(&mut self, label: &str, all: impl Iterator<Item = String>) {
@@ -134,22 +146,23 @@ impl Page {
                 let who = flow.workload.as_deref().unwrap_or("an unknown owner");
                 let answer = if flow.answered { "answered" } else { "not answered" };
                 let points = flow.observation_points.join(", ");
-                let ends = format!("{} → {} {}", flow.orig, flow.resp, exception.protocol_name);
+                let (from, to) = (flow.orig.shown(exception.protocol), flow.resp.shown(exception.protocol));
+                let ends = format!("{from} → {to} {}", exception.protocol_name);
                 let at = clock(flow.at);
                 let id = &flow.community_id;
-                self.line("", &format!("  {at} {who} {ends}, {}, {answer}, at {points}, {id}", flow.verdict));
+                self.indented("", 2, &format!("{at} {who} {ends}, {}, {answer}, at {points}, {id}", flow.verdict));
                 for evidence in &flow.evidence {
-                    self.line("", &format!("    [{}] {}", evidence.kind, evidence.text));
+                    self.indented("", 4, &format!("[{}] {}", evidence.kind, evidence.text));
                 }
             }
             if exception.flows_omitted > 0 {
-                self.line("", &format!("  and {} more flows", exception.flows_omitted));
+                self.indented("", 2, &format!("and {} more", many(exception.flows_omitted, "flow")));
             }
         }
         let rest = report.exceptions.iter().skip(MOST).map(|exception| exception.count).sum::<u64>();
         let rest = rest + report.exceptions_omitted;
         if rest > 0 {
-            self.line("", &format!("and {rest} flows to further destinations"));
+            self.line("", &format!("and {} to further destinations", many(rest, "flow")));
         }
     }
 
@@ -159,7 +172,8 @@ impl Page {
             Outcome::Exceptions => Style::new().red(),
             Outcome::Unknown => Style::new().yellow(),
         };
-        let _ = writeln!(self.0, "\n{}", printable(&report.conclusion.text).style(style.bold()));
+        let text = printable(&report.conclusion.text).style(style.bold()).to_string();
+        let _ = writeln!(self.text, "\n{}", hang("", "", &text, self.columns));
     }
 }
 
@@ -168,5 +182,6 @@ fn exception_line(exception: &ExceptionView) -> String {
     let counts = [("bypassed", exception.bypassed), ("partial", exception.partial)];
     let counts = counts.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{n} {what}")).collect::<Vec<_>>();
     let when = span(exception.first_seen, Some(exception.last_seen));
-    format!("{} {}: {}, {when}", exception.destination, exception.protocol_name, counts.join(", "))
+    let to = exception.destination.shown(exception.protocol);
+    format!("{to} {}: {}, {when}", exception.protocol_name, counts.join(", "))
 }

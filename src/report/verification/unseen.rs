@@ -108,18 +108,17 @@ const fn about_loss(reason: LossReason) -> (&'static str, &'static str) {
     }
 }
 
-/// `14:02:11`, `14:02:11 to 14:02:19`, `since 14:02:11`; UTC.
+/// `14:02:11.385 UTC`, `14:02:11.385 to 14:02:19.120 UTC`, `since 14:02:11.385 UTC`.
 pub(super) fn span(since: Timestamp, until: Option<Timestamp>) -> String {
     let first = clock(since);
     match until.map(clock) {
         None => format!("since {first}"),
         Some(last) if last == first => first,
-        Some(last) => format!("{first} to {last}"),
+        Some(last) => format!("{} to {last}", first.trim_end_matches(" UTC")),
     }
 }
 
-/// The time of the day, to the second.
+/// The time of the day, to the millisecond.
 pub(super) fn clock(at: Timestamp) -> String {
-    let text = at.to_string();
-    text.get(11..19).map_or(text.clone(), str::to_owned)
+    at.readable_clock()
 }

@@ -55,7 +55,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_dropped_packets_total",
         &["observation_point", "reason"],
-        "Packets lost before they were seen, and flow events lost behind the flow table (reason queue)",
+        "Packets dropped before capture, and flow events dropped after the flow table (reason queue)",
         |s| {
             each_point(s, |point, counters| {
                 let of = |reason: &str| counters.dropped.get(reason).copied().unwrap_or(0);
@@ -79,7 +79,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_evicted_fragments_total",
         &["observation_point"],
-        "Fragments not followed because there were too many at once; they count, without ports",
+        "Fragments not tracked because there were too many at once; they are counted without ports",
         |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.evicted_fragments)]),
     ),
     counter(
@@ -109,7 +109,7 @@ pub static METRICS: &[Metric] = &[
             })
         },
     ),
-    gauge("hopwatch_flows_active", &["observation_point"], "Flows held in the flow table now", |s| {
+    gauge("hopwatch_flows_active", &["observation_point"], "Flows in the flow table", |s| {
         each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.active_flows)])
     }),
     counter(
@@ -142,7 +142,7 @@ pub static METRICS: &[Metric] = &[
     ),
     histogram(
         "hopwatch_path_verdict_seconds",
-        "How long after its first packet the verdict on a flow that a contract covers was final",
+        "Time from a flow's first packet to its final verdict, for flows that a contract covers",
         |s| s.engine.verdict_seconds,
     ),
     gauge(
@@ -157,7 +157,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_alerts_total",
         &["rule", "severity"],
-        "Alerts raised; counted updates of an alert are not counted here",
+        "Alerts raised, without their updates",
         |s| {
             let all = rules::ALL.iter().flat_map(|rule| Severity::ALL.map(|severity| (rule.name, severity)));
             let raised = |key| s.engine.alerts.get(&key).copied().unwrap_or(0);
@@ -192,7 +192,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_attributions_total",
         &["result", "how"],
-        "Flows by how well their source is known, and how (empty unless it is a workload)",
+        "Flows by how well their source is known, and by which method (empty unless it is a workload)",
         |s| {
             let all = s.engine.attributions.iter();
             all.map(|((result, how), n)| sample([("result", result), ("how", how)], *n)).collect()
@@ -201,7 +201,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_kernel_missed_total",
         &["reason"],
-        "What the look at the kernel could not see: sockets that came and went between two looks, processes gone or hidden …",
+        "What a scan of the kernel could not see: sockets that came and went between two scans, processes gone or hidden …",
         |s| {
             let of = |kind: &MissedKind| s.engine.kernel_missed.get(kind).copied().unwrap_or(0);
             MissedKind::ALL.iter().map(|kind| sample([("reason", kind.as_str())], of(kind))).collect()
@@ -222,7 +222,7 @@ pub static METRICS: &[Metric] = &[
     gauge(
         "hopwatch_conntrack_bindings_active",
         &[],
-        "Translated connections that stand, as far as they are remembered",
+        "Translated connections that are open, as far as they are remembered",
         |s| vec![plain(count(s.conntrack.bindings))],
     ),
     counter(
@@ -237,10 +237,10 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_conntrack_messages_total",
         &[],
-        "Messages of connection tracking, about translated connections and others",
+        "Connection tracking messages, about translated connections and others",
         |s| vec![plain(s.conntrack.messages)],
     ),
-    counter("hopwatch_conntrack_malformed_total", &[], "Messages of connection tracking that made no sense", |s| {
+    counter("hopwatch_conntrack_malformed_total", &[], "Connection tracking messages that could not be decoded", |s| {
         vec![plain(s.conntrack.malformed)]
     }),
     counter(
@@ -252,7 +252,7 @@ pub static METRICS: &[Metric] = &[
             all.map(|(reason, n)| sample([("reason", reason)], n)).into()
         },
     ),
-    counter("hopwatch_flows_forgotten_total", &[], "Flows forgotten early because too many were followed", |s| {
+    counter("hopwatch_flows_forgotten_total", &[], "Flows dropped early because too many were tracked", |s| {
         vec![plain(s.engine.flows_forgotten)]
     }),
     counter("hopwatch_alerts_closed_early_total", &[], "Alerts closed early because too many were open", |s| {
@@ -295,7 +295,7 @@ pub static METRICS: &[Metric] = &[
     gauge(
         "hopwatch_runtime_reconcile_age_seconds",
         &["runtime"],
-        "Seconds since the whole list of a runtime was last compared",
+        "Seconds since the runtime's whole list was last reconciled",
         |s| {
             let age = |at: &Timestamp| s.at.since(*at).as_secs();
             let all = s.engine.reconciled.iter().take(MAX_RUNTIMES);
@@ -305,7 +305,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_runtime_reader_total",
         &["runtime", "event"],
-        "What the reader of a runtime did and missed: events, events_ignored (unreadable), vanished (between list and look), \
+        "What a runtime's reader did and missed: events, events_ignored (unreadable), vanished (between list and query), \
          late (ended before the look), failed_requests, overflow (no room), unreadable (parts of an answer), labels_cut, texts_cut, truncated (texts and lists cut), foreign (spoke of \
          another runtime's workload), pids_refused (named another's process), veth_unknown, polls, reconnects, reconciles",
         |s| {

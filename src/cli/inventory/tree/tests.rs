@@ -85,7 +85,8 @@ fn path_to<'a>(tree: &'a str, part: &str) -> Vec<&'a str> {
 #[test]
 fn a_workload_hangs_on_its_network_interface_and_namespace() {
     let events = inspected();
-    let tree = render("box", &events, &kernel(&events), &[link("docker0", "172.17.0.1"), link("ens3", "10.0.2.15")]);
+    let tree = render("box", &events, &kernel(&events), &[link("docker0", "172.17.0.1"), link("ens3", "10.0.2.15")])
+        .text(None);
     let app = path_to(&tree, "veth5981c7a");
     assert_eq!(app[..2], ["host box", "docker: 4 workloads"], "{tree}");
     assert!(app[2].starts_with("network front: bridge, 172.30.0.0/24, fd00:30::/64"), "{tree}");
@@ -100,7 +101,7 @@ fn a_workload_hangs_on_its_network_interface_and_namespace() {
 #[test]
 fn joined_and_host_workloads_are_where_their_namespace_is() {
     let events = inspected();
-    let tree = render("box", &events, &kernel(&events), &[link("ens3", "10.0.2.15")]);
+    let tree = render("box", &events, &kernel(&events), &[link("ens3", "10.0.2.15")]).text(None);
     let (app, joined) = (path_to(&tree, "app, 72f88f017293"), path_to(&tree, "joined, 96fbd9a859c3"));
     assert_eq!(app[..app.len() - 1], joined[..joined.len() - 1], "side by side: {tree}");
     assert!(joined.last().is_some_and(|line| line.ends_with("joined app")), "{tree}");
@@ -115,14 +116,14 @@ fn joined_and_host_workloads_are_where_their_namespace_is() {
 fn what_the_kernel_shows_otherwise_is_marked() {
     let events = inspected();
     let mut facts = kernel(&events);
-    let tree = render("box", &events, &facts, &[]);
+    let tree = render("box", &events, &facts, &[]).text(None);
     assert!(path_to(&tree, "tun0 (tun, up) 10.8.0.1").len() > 4, "{tree}");
     let stray = path_to(&tree, "! process 99 (sh) is in");
     assert!(stray.last().is_some_and(|line| line.contains("the host's own")), "{tree}");
     assert!(!tree.contains("though the runtime says"), "{tree}");
     facts.push(processes(&workload(&events, "joined"), DARK, vec![]));
     facts.push(processes(&workload(&events, "dark"), HOST, vec![]));
-    let tree = render("box", &events, &facts, &[]);
+    let tree = render("box", &events, &facts, &[]).text(None);
     assert!(tree.contains(&format!("! is in {DARK}, though the runtime says {APP}")), "{tree}");
     assert!(tree.contains(&format!("! {HOST} is the host's own, though the runtime says none")), "{tree}");
 }
@@ -130,7 +131,7 @@ fn what_the_kernel_shows_otherwise_is_marked() {
 #[test]
 fn without_a_kernel_everything_the_runtime_said_is_still_there() {
     let events = inspected();
-    let tree = render("box", &events, &[], &[]);
+    let tree = render("box", &events, &[], &[]).text(None);
     for name in ["app, 72f88f017293", "joined, 96fbd9a859c3", "exporter, d23eb929d935", "dark, 7e532cafac46"] {
         assert_eq!(tree.matches(name).count(), 1, "{name}: {tree}");
     }
@@ -166,7 +167,7 @@ fn a_pod_groups_its_containers_and_other_runtimes_stand_beside() {
     let in_pod = || NetworkMode::Container(WorkloadId::new("pause"));
     events.push(pod_member("front", "front", in_pod(), false));
     events.push(pod_member("pause", "POD", NetworkMode::Own, true));
-    let tree = render("box", &events, &[], &[]);
+    let tree = render("box", &events, &[], &[]).text(None);
     let front = path_to(&tree, "front, front, image");
     assert_eq!(front[1..3], ["cri: 2 workloads", "network cni0: driver not known"], "{tree}");
     assert_eq!(front[front.len() - 2], "pod shop/web-1", "{tree}");
@@ -184,7 +185,7 @@ fn hostile_names_and_circles_do_no_harm() {
         pod_member("c", "c", joins("c"), false),
         pod_member("d", "d", joins("gone"), false),
     ];
-    let tree = render("box", &events, &[], &[]);
+    let tree = render("box", &events, &[], &[]).text(None);
     assert!(tree.contains("a\\u{1b}[2J\\u{202e}x"), "{tree}");
     assert!(!tree.chars().any(|c| c.is_control() && c != '\n'), "{tree}");
     assert!(tree.lines().all(|line| line.chars().count() < 600), "{tree}");

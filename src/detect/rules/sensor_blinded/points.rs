@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{MAX_POINTS, finding};
-use crate::detect::{Context, Findings, Severity};
+use super::{MAX_POINTS, finding, over};
+use crate::detect::{Context, Finding, Findings, Severity};
 use crate::input::{LinkEvent, ObservationPoint, RuntimeNetwork, Workload};
 use crate::inventory::Timeline;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, readable};
 
 #[derive(Debug)]
 pub(super) struct Points {
@@ -22,6 +22,8 @@ pub(super) struct Points {
     bridges: BTreeSet<ObservationPoint>,
     /// Those that went away, and since when.
     away: BTreeMap<ObservationPoint, Away>,
+    /// Those that were reported as gone: since when, and the cause.
+    gone: BTreeMap<ObservationPoint, (Timestamp, String)>,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,7 @@ enum Need<'a> {
 
 impl Points {
     pub(super) const fn new(settle: Duration) -> Self {
-        Self { settle, known: BTreeMap::new(), bridges: BTreeSet::new(), away: BTreeMap::new() }
+        Self { settle, known: BTreeMap::new(), bridges: BTreeSet::new(), away: BTreeMap::new(), gone: BTreeMap::new() }
     }
 
     /// A point as it is now.
@@ -56,6 +58,10 @@ impl Points {
         let point = &link.point;
         if link.up {
             self.away.remove(point);
+            if let Some((since, cause)) = self.gone.remove(point) {
+                let text = format!("{point} is up again, after {}", readable(context.now.since(since)));
+                findings.push(over(context.now, text, &cause));
+            }
             match self.known.get(point) {
                 Some(before) => compare(context, &before.link, link, findings),
                 None if !link.programs.is_empty() => at_first_sight(context.now, link, findings),
@@ -113,11 +119,23 @@ impl Points {
             let since = away.since;
             self.away.remove(&point);
             match need {
-                Some(need) => report(&need, &point, since, findings),
+                Some(need) => {
+                    let finding = gone(&need, &point, since);
+                    if self.gone.len() >= MAX_POINTS {
+                        self.gone.pop_first();
+                    }
+                    self.gone.insert(point, (since, finding.cause.clone()));
+                    findings.push(finding);
+                }
                 None => drop(self.known.remove(&point)),
             }
         }
     }
+}
+
+/// The finding with the point that it is about.
+fn at(point: &ObservationPoint, finding: Finding) -> Finding {
+    Finding { point: Some(point.clone()), ..finding }
 }
 
 /// What changed on a point that was known.
@@ -126,12 +144,19 @@ fn compare(context: Context<'_>, before: &LinkEvent, link: &LinkEvent, findings:
     let placed: Vec<_> = link.programs.iter().filter(|program| !before.programs.contains(program)).cloned().collect();
     for program in placed {
         let text = format!("{program} on {point} was not there before: {}", effect(&program));
-        findings.push(finding(now, Severity::High, "program", text, &format!("program {point} {program}")));
+        findings.push(at(point, finding(now, Severity::High, "program", text, &format!("program {point} {program}"))));
+    }
+    for program in before.programs.iter().filter(|program| !link.programs.contains(program)) {
+        let text = format!("{program} on {point} is gone");
+        findings.push(over(now, text, &format!("program {point} {program}")));
     }
     let was = before.up && before.promiscuous == Some(true);
     if was && link.promiscuous == Some(false) && by_bridge(context.timeline, point).is_some() {
-        let text = format!("{point} is not promiscuous any more: traffic between its containers is not shown");
-        findings.push(finding(now, Severity::High, "promiscuous", text, &format!("promiscuous {point}")));
+        let text = format!("{point} is no longer promiscuous: traffic between its containers is not captured");
+        findings.push(at(point, finding(now, Severity::High, "promiscuous", text, &format!("promiscuous {point}"))));
+    }
+    if before.promiscuous == Some(false) && link.promiscuous == Some(true) {
+        findings.push(over(now, format!("{point} is promiscuous again"), &format!("promiscuous {point}")));
     }
 }
 
@@ -139,7 +164,7 @@ fn at_first_sight(now: Timestamp, link: &LinkEvent, findings: &mut Findings) {
     for program in &link.programs {
         let point = &link.point;
         let text = format!("{program} was on {point} when it was first seen: {}", effect(program));
-        findings.push(finding(now, Severity::Low, "program", text, &format!("program {point} {program}")));
+        findings.push(at(point, finding(now, Severity::Low, "program", text, &format!("program {point} {program}"))));
     }
 }
 
@@ -151,23 +176,23 @@ fn effect(program: &str) -> &'static str {
     }
 }
 
-fn report(need: &Need<'_>, point: &ObservationPoint, since: Timestamp, findings: &mut Findings) {
+fn gone(need: &Need<'_>, point: &ObservationPoint, since: Timestamp) -> Finding {
     let (severity, text, what) = match need {
         Need::Network(network) => {
-            (Severity::High, format!("{point} is gone or down, and network {} still has it", network.name), "network")
+            (Severity::High, format!("{point} is gone or down, but network {} still uses it", network.name), "network")
         }
         Need::Veth(workload) => {
-            (Severity::High, format!("{point} is gone or down, and {} still runs behind it", workload.name), "veth")
+            (Severity::High, format!("{point} is gone or down, but {} still runs behind it", workload.name), "veth")
         }
         Need::Inside(workload) => {
-            let text = format!("{point} is not observed any more, and {} still runs", workload.name);
+            let text = format!("{point} is no longer observed, but {} still runs", workload.name);
             (Severity::Medium, text, "inside")
         }
         Need::Uplink => {
             (Severity::Medium, format!("{point}, which had addresses of the host, is gone or down"), "uplink")
         }
     };
-    findings.push(finding(since, severity, "point", text, &format!("gone {what} {point}")));
+    at(point, finding(since, severity, "point", text, &format!("gone {what} {point}")))
 }
 
 /// Whether, and why, a point that is away should be there.

@@ -2,6 +2,27 @@
 
 use crate::detect::{Ads, RuleMeta, Severity, Technique};
 
+const WHO: &str = "Find out who did it: read the journal, the audit log and the shell history of the host around the time of the alert.";
+const INTERFACE: &str = "Interface: run `ip -d link show INTERFACE`. Bring it up again, or find out why the runtime still lists its network.";
+const PROGRAM: &str = "Program: run `tc filter show dev INTERFACE ingress` (and egress), `bpftool net` and `bpftool prog show id N` to see it \
+             and its loader. If nobody can explain it, keep it as evidence (`bpftool prog dump xlated`), then detach it.";
+const RUNTIME: &str =
+    "Runtime: run `systemctl status docker` and read its log. Until it answers, new workloads are unknown.";
+const LOSSES: &str = "Losses: compare with the traffic. A flood may be meant to hide something: see what was unobservable in that window.";
+const TRANSLATION: &str =
+    "Connection tracking: run `conntrack -S` and see whether its table is full (`sysctl net.netfilter.nf_conntrack_max`).";
+
+/// The steps for one kind of cause.
+pub(super) fn steps(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "point" | "promiscuous" => &[WHO, INTERFACE],
+        "program" => &[WHO, PROGRAM],
+        "runtime" => &[WHO, RUNTIME],
+        "loss" => &[LOSSES],
+        _ => &[TRANSLATION, LOSSES],
+    }
+}
+
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "sensor-blinded",
@@ -56,16 +77,7 @@ pub static META: RuleMeta = RuleMeta {
              promiscuity lost, program placed, root's runtime cut); medium for uplinks, taps inside namespaces and \
              losses; low for a program that was there before hopwatch started, and for a rootless runtime of a user \
              (named with its uid, `podman-1000`), which goes away when its user logs out.",
-        response: &[
-            "Who did it? The journal, the audit log and the shell history of the host around the time of the alert.",
-            "An interface: `ip -d link show NAME`; bring it up again, or find out why the runtime still lists its network.",
-            "A program: `tc filter show dev NAME ingress` (and egress), `bpftool net`, `bpftool prog show id N` name \
-             it and its loader; a program without an explanation is kept as evidence (`bpftool prog dump xlated`), \
-             then detached.",
-            "A runtime: `systemctl status docker`, its log; until it answers, new workloads are unknown.",
-            "Losses: compare with the traffic. A flood at the same time may be meant to hide something; look at what was \
-             unobservable in that window.",
-        ],
+        response: &[WHO, INTERFACE, PROGRAM, RUNTIME, LOSSES, TRANSLATION],
         resources: &[
             "https://attack.mitre.org/techniques/T1562/001/",
             "https://man7.org/linux/man-pages/man8/tc-bpf.8.html",
