@@ -178,10 +178,4 @@ mod tests {
         assert_eq!(percent(1, 100_000), "less than 0.1 %");
         assert_eq!((percent(0, 5), percent(5, 5), percent(0, 0)), ("0.0 %".into(), "100.0 %".into(), "0.0 %".into()));
     }
-
-    #[test]
-    fn a_time_is_told_as_it_would_be_asked_for() {
-        let told = [600, 90, 61, 5].map(|seconds| rounded(Duration::from_secs(seconds)));
-        assert_eq!(told, ["10m", "90s", "61s", "5.0s"]);
-    }
 }
