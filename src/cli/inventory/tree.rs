@@ -52,8 +52,7 @@ impl<'a> Planter<'a> {
     fn runtime(&mut self, runtime: Option<RuntimeId>) -> Node {
         let known = self.known;
         let name = runtime.map_or_else(|| "runtime".to_owned(), |runtime| runtime.to_string());
-        let mut node =
-            Node::new(format!("{name}: {}", many(known.of_runtime(runtime).count() as u64, "workload")));
+        let mut node = Node::new(format!("{name}: {}", many(known.of_runtime(runtime).count() as u64, "workload")));
         for network in known.networks_of(runtime) {
             node.children.push(self.network(runtime, network));
         }
