@@ -42,8 +42,8 @@ pub fn table(titles: &[&str], rows: &[Vec<String>], head: usize, columns: Option
     let cell = |row: &[String], at: usize| row.get(at).cloned().unwrap_or_default();
     let used: Vec<usize> =
         (0..titles.len()).filter(|at| *at < head || rows.iter().any(|row| !cell(row, *at).is_empty())).collect();
-    let wide = |at: &usize| rows.iter().map(|row| width(&cell(row, *at))).max().unwrap_or(0).max(width(titles[*at]));
-    let widths: Vec<usize> = used.iter().map(wide).collect();
+    let widest = |at: &usize| rows.iter().map(|row| width(&cell(row, *at))).max().unwrap_or(0).max(width(titles[*at]));
+    let widths: Vec<usize> = used.iter().map(widest).collect();
     let all: usize = widths.iter().map(|width| width + 2).sum();
     let shown = if columns.is_some_and(|columns| all > columns + 2) { head.min(used.len()) } else { used.len() };
     let mut text = aligned(used[..shown].iter().map(|at| titles[*at].to_owned()), &widths, columns);

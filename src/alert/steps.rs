@@ -2,7 +2,7 @@
 //!
 //! Contract: `NAME`, `PID`, `NET`, `BRIDGE` and `INTERFACE` in a rule's steps become the container's short id, the id of its first process, its network and
 //! the interface where the flow was seen; what is not known stays as it is. Every word can be pasted into a shell as root: names of containers are
-//! never used (whoever starts a container chooses them), and other words only if they are plain. Limits: podman's commands are docker's;
+//! never used (the user that starts a container chooses them), and other words only if they are plain. Limits: podman's commands are docker's;
 //! containerd's and the CRI's are not translated.
 
 use crate::detect::Finding;

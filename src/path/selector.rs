@@ -193,7 +193,7 @@ impl Selector {
         selectors.iter().any(|selector| selector.matches(workload))
     }
 
-    /// The glob, where nothing but a glob over names selects: then whoever can choose a container's name decides.
+    /// The glob, where nothing but a glob over names selects: then anyone who can name a container decides.
     pub fn name_glob_alone(&self) -> Option<&str> {
         let name = self.file.name.as_deref().filter(|name| name.contains(['*', '?', '[', '{']))?;
         let alone = SelectorFile { name: self.file.name.clone(), ..SelectorFile::default() };

@@ -118,9 +118,15 @@ impl Collector for FromSnapshot {
 }
 
 fn encode_sample(family: &mut MetricEncoder<'_>, kind: Kind, sample: &Sample) -> fmt::Result {
+    if sample.labels.is_empty() {
+        return encode_number(family, kind, &sample.value);
+    }
     let labels = Labels(&sample.labels);
-    let mut series = family.encode_family(&labels)?;
-    match (kind, &sample.value) {
+    encode_number(&mut family.encode_family(&labels)?, kind, &sample.value)
+}
+
+fn encode_number(series: &mut MetricEncoder<'_>, kind: Kind, value: &Number) -> fmt::Result {
+    match (kind, value) {
         (Kind::Counter, Number::Whole(value)) => series.encode_counter::<Labels<'_>, u64, u64>(value, None),
         (Kind::Counter, Number::Real(value)) => series.encode_counter::<Labels<'_>, f64, u64>(value, None),
         (_, Number::Whole(value)) => series.encode_gauge(&i64::try_from(*value).unwrap_or(i64::MAX)),

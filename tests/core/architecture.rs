@@ -115,7 +115,6 @@ const ROOMS: &[Room] = &[
             "export",
             "report",
             "escape",
-            "sync",
             "layout",
             "observe",
             "inventory::file",

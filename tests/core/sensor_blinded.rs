@@ -391,7 +391,9 @@ fn cut_again_it_is_told_again() {
     world.tick(600_000);
     world.finish();
     let counts: Vec<_> = world.alerts.iter().map(|alert| (alert.update, alert.count)).collect();
-    assert_eq!(counts, [(0, 1), (1, 2)], "one alert, counted twice");
+    assert_eq!(counts, [(0, 1), (1, 1), (2, 2)], "one alert, counted twice, with an update at its first end");
+    let last = world.alerts.last().and_then(|alert| alert.evidence.last()).expect("evidence");
+    assert_eq!((last.kind.as_str(), last.text.as_str()), ("over", "docker answers again, after 20 s"));
 }
 
 #[test]
@@ -441,7 +443,8 @@ fn ticks_change_nothing() {
     };
     let without = run(false);
     assert_eq!(without, run(true));
-    assert_eq!(without.matches("\"id\"").count(), 4, "{without}");
+    assert_eq!(without.matches("\"update\":0").count(), 4, "{without}");
+    assert_eq!(without.matches("\"kind\":\"over\"").count(), 2, "the end of the loss and of the silence: {without}");
 }
 
 /// The rule is heard only when it is switched on.

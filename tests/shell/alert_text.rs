@@ -237,7 +237,7 @@ fn steps_name_the_container_by_its_id_its_process_and_its_network_and_never_by_i
     }
     assert!(!steps.contains("long-name") && !steps.contains("NAME") && !steps.contains("PID"), "{steps}");
     assert_lines(alert, &["  more        hopwatch rules explain egress-skips-proxy  ATT&CK T1090, T1048\n"]);
-    assert_lines(alert, &["  when        2026-", " UTC\n", "1 packet "]);
+    assert_lines(alert, &["  when        2025-", " UTC\n", "1 packet "]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn what_is_hardly_meant_is_told_but_not_refused() {
     assert_eq!(
         advice,
         [
-            "hopwatch.yaml:1:27: any container whose name matches \"squid*\" is the hop \"proxy\"; select it by digest, or by a label \
+            "hopwatch.yaml:1:28: any container whose name matches \"squid*\" is the hop \"proxy\"; select it by digest, or by a label \
              that the runtime sets, such as com.docker.compose.service",
             "hopwatch.yaml:1:48: no contract goes via the hop \"old\"",
             "hopwatch.yaml:2:20: the contract \"egress\" is judged, but the rule egress-skips-proxy is off",

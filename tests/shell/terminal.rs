@@ -5,7 +5,8 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+
+use crate::support::patience::wait_until;
 
 /// One server of its own, that ends with the test.
 struct Terminal {
@@ -24,11 +25,9 @@ impl Terminal {
         let run = format!("{command}; echo; echo END-OF-OUTPUT; read line");
         let columns = columns.to_string();
         self.tmux(&["new-session", "-d", "-s", &session, "-x", &columns, "-y", "400", "sh", "-c", &run]);
-        let limit = Instant::now() + Duration::from_secs(60);
-        while !self.tmux(&["capture-pane", "-p", "-t", &session]).contains("END-OF-OUTPUT") {
-            assert!(Instant::now() < limit, "{command} does not end");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_until(&format!("the end of {command}"), || {
+            self.tmux(&["capture-pane", "-p", "-t", &session]).contains("END-OF-OUTPUT")
+        });
         let pane = |more: &[&str]| self.tmux(&[&["capture-pane", "-p", "-t", &session, "-S", "-"], more].concat());
         let shown = (pane(&[]), pane(&["-J"]));
         self.tmux(&["kill-session", "-t", &session]);

@@ -154,16 +154,11 @@ pub static METRICS: &[Metric] = &[
             s.engine.hops_seen.iter().map(|(hop, at)| sample([("hop", &**hop)], seconds(at))).collect()
         },
     ),
-    counter(
-        "hopwatch_alerts_total",
-        &["rule", "severity"],
-        "Alerts raised, without their updates",
-        |s| {
-            let all = rules::ALL.iter().flat_map(|rule| Severity::ALL.map(|severity| (rule.name, severity)));
-            let raised = |key| s.engine.alerts.get(&key).copied().unwrap_or(0);
-            all.map(|key| sample([("rule", key.0), ("severity", key.1.as_str())], raised(key))).collect()
-        },
-    ),
+    counter("hopwatch_alerts_total", &["rule", "severity"], "Alerts raised, without their updates", |s| {
+        let all = rules::ALL.iter().flat_map(|rule| Severity::ALL.map(|severity| (rule.name, severity)));
+        let raised = |key| s.engine.alerts.get(&key).copied().unwrap_or(0);
+        all.map(|key| sample([("rule", key.0), ("severity", key.1.as_str())], raised(key))).collect()
+    }),
     counter("hopwatch_alerts_delivered_total", &["sink"], "Alerts and updates that a sink took", |s| {
         each_sink(s, |sink| sink.delivered)
     }),

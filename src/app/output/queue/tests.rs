@@ -25,6 +25,7 @@ pub fn alert(number: u64) -> Alert {
         flow: None,
         destinations: Vec::new(),
         destinations_omitted: 0,
+        destinations_new: 0,
         contract: None,
         verdict: None,
         missing_hop: None,
