@@ -472,7 +472,7 @@ fn connection_tracking_that_loses_or_falls_silent_is_told_and_one_that_never_was
     let mut silent = world();
     nat(&mut silent, 1_000, NatFact::Watched { netns: None });
     nat(&mut silent, 9_000, unheard());
-    assert_said(silent, "medium", 9_000, "can no longer be read: no permission");
+    assert_said(silent, "medium", 9_000, "no longer answers: no permission");
 }
 
 #[test]

@@ -370,7 +370,11 @@ fn a_glob_that_is_too_deep_is_refused_at_its_place() {
         std::fs::write(&path, text).expect("a file");
         let run = hopwatch(&["config", "check", &path.display().to_string()]);
         assert_eq!(run.code, Some(3), "{}", run.stderr);
-        assert!(run.stderr.replace("\n  │ ", " ").contains("is not a glob") && run.stderr.contains(".yaml:"), "{}", run.stderr);
+        assert!(
+            run.stderr.replace("\n  │ ", " ").contains("is not a glob") && run.stderr.contains(".yaml:"),
+            "{}",
+            run.stderr
+        );
         assert!(!run.stderr.contains(['\u{1b}', '\u{200b}']), "the file's name is shown, not obeyed: {:?}", run.stderr);
     }
 }

@@ -62,7 +62,10 @@ fn what_went_around_the_proxy_is_named_with_time_tuple_community_id_and_evidence
 fn where_nothing_of_the_workload_was_seen_nothing_can_be_said() {
     let (code, text) = verify("nosuch*", SQUID, "egress-through-proxy", &[]);
     assert_eq!(code, 5, "{text}");
-    assert!(text.contains("nothing can be said: no flow of nosuch* was seen in 620 ms (no such workload ran)"), "{text}");
+    assert!(
+        text.contains("nothing can be said: no flow of nosuch* was seen in 620 ms (no such workload ran)"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -162,7 +162,7 @@ impl SensorBlinded {
         let (since, text, cause) = match fact {
             NatFact::Watched { netns: None } => {
                 if !std::mem::replace(&mut self.translations, true) && std::mem::take(&mut self.untracked) {
-                    let text = "connection tracking is read again".to_owned();
+                    let text = "connection tracking answers again".to_owned();
                     findings.push(over(now, text, "translation unheard"));
                 }
                 return;
@@ -173,7 +173,7 @@ impl SensorBlinded {
             }
             NatFact::Unwatched { netns: None, error } if std::mem::take(&mut self.translations) => {
                 self.untracked = true;
-                (now, format!("connection tracking can no longer be read: {error}"), "translation unheard")
+                (now, format!("connection tracking no longer answers: {error}"), "translation unheard")
             }
             _ => return,
         };
