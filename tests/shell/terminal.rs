@@ -3,6 +3,7 @@
 //! Needs tmux; says why it skips otherwise. Design: a line that the terminal had to break is the difference between the pane's lines as they
 //! stand and as tmux joins them.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,6 +12,8 @@ use crate::support::patience::wait_until;
 /// One server of its own, that ends with the test.
 struct Terminal {
     socket: String,
+    /// Sessions so far. None is closed before the end: the server would end with the last one, and refuse the next.
+    sessions: Cell<u32>,
 }
 
 impl Terminal {
@@ -21,7 +24,8 @@ impl Terminal {
 
     /// What a command shows in a new terminal of so many columns, as it stands and as tmux joins what it broke.
     fn shows(&self, columns: usize, command: &str) -> (String, String) {
-        let session = format!("w{columns}");
+        self.sessions.set(self.sessions.get() + 1);
+        let session = format!("s{}", self.sessions.get());
         let run = format!("{command}; echo; echo END-OF-OUTPUT; read line");
         let columns = columns.to_string();
         self.tmux(&["new-session", "-d", "-s", &session, "-x", &columns, "-y", "400", "sh", "-c", &run]);
@@ -29,9 +33,7 @@ impl Terminal {
             self.tmux(&["capture-pane", "-p", "-t", &session]).contains("END-OF-OUTPUT")
         });
         let pane = |more: &[&str]| self.tmux(&[&["capture-pane", "-p", "-t", &session, "-S", "-"], more].concat());
-        let shown = (pane(&[]), pane(&["-J"]));
-        self.tmux(&["kill-session", "-t", &session]);
-        shown
+        (pane(&[]), pane(&["-J"]))
     }
 }
 
@@ -52,7 +54,7 @@ fn everything_that_people_read_fits_80_and_160_columns() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let terminal = Terminal { socket: folder.path().join("tmux").display().to_string() };
+    let terminal = Terminal { socket: folder.path().join("tmux").display().to_string(), sessions: Cell::new(0) };
     let (around, gateway) = (capture("egress-around-proxy"), capture("gateway-skipped"));
     let commands = [
         (format!("replay {around}"), "do next"),
