@@ -16,6 +16,8 @@ pub mod app;
 #[cfg(feature = "shell")]
 pub mod cli;
 #[cfg(feature = "shell")]
+pub mod clock;
+#[cfg(feature = "shell")]
 pub mod config;
 pub mod decode;
 pub mod detect;

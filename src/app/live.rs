@@ -21,7 +21,7 @@ mod status;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -32,10 +32,11 @@ use super::reorder::Reorder;
 use super::screen::{self, Screen};
 use super::summary::Summary;
 use crate::alert::Alert;
+use crate::clock::{instant, now};
 use crate::config::{Config, InsideNamespaces};
 use crate::engine::{Engine, WorkloadStats};
 use crate::input::{Fact, Input, RecordedFact};
-use crate::observe::live::{self, now};
+use crate::observe::live;
 use crate::path::LOSS_REPORTED_WITHIN;
 use crate::serve::SharedCounters;
 use crate::time::Timestamp;
@@ -161,9 +162,8 @@ impl<'a> EngineLoop<'a> {
     }
 
     /// Everything in flight, then the end. The channel closes when the last source has ended; one that hangs is not waited for.
-    #[expect(clippy::disallowed_methods, reason = "bounds a wait; no fact takes its time from here")]
     fn finish(&mut self, receiver: &Receiver<SourceMessage>) -> anyhow::Result<Summary> {
-        let deadline = Instant::now() + DRAIN;
+        let deadline = instant() + DRAIN;
         loop {
             match receiver.recv_deadline(deadline) {
                 Ok(message) => self.take(message),

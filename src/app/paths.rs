@@ -8,11 +8,11 @@ use anyhow::Context as _;
 use super::output::Output;
 use super::replay::{self, ReplayOptions};
 use super::runtime_snapshot;
+use crate::clock::now;
 use crate::config::{Config, InsideNamespaces};
 use crate::host;
 use crate::input::{InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, WorkloadId, WorkloadState};
 use crate::inventory::{Timeline, Watched};
-use crate::observe::live::now;
 use crate::path::{PathState, coverage};
 use crate::report::paths::Paths;
 

@@ -19,6 +19,7 @@ use super::live::{self, LiveOptions};
 use super::output::Output;
 use super::screen::Screen;
 use super::summary::Summary;
+use crate::clock::instant;
 use crate::sync;
 use crate::view::{Act, Top, TopSnapshot, draw, text};
 
@@ -74,9 +75,8 @@ pub fn run(options: LiveOptions, log: &BufferedLog) -> anyhow::Result<()> {
 }
 
 /// Watches for a while and returns one frame as text, as it was before the taps were closed.
-#[allow(clippy::disallowed_methods, reason = "how long to watch; no fact takes its time from here")]
 pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
-    let (duration, begin) = (options.duration.take().unwrap_or(ONCE), Instant::now());
+    let (duration, begin) = (options.duration.take().unwrap_or(ONCE), instant());
     let (screen, engine) = start(options)?;
     let mut top = Top::new(&host());
     let mut seen = FrameCheck::default();
@@ -151,7 +151,6 @@ impl Drop for Taken {
 }
 
 /// Draws and reads keys until the end. A panic on any thread restores the terminal before its message (`ratatui::try_init` sees to it).
-#[allow(clippy::disallowed_methods, reason = "frames are paced by the wall clock; no fact takes its time from here")]
 fn show(screen: &Screen, engine: &Running) -> anyhow::Result<()> {
     let mut terminal = Taken(ratatui::try_init().context("preparing the terminal")?);
     let mut top = Top::new(&host());
@@ -161,7 +160,7 @@ fn show(screen: &Screen, engine: &Running) -> anyhow::Result<()> {
         let wait = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
         if changed && wait.is_zero() {
             terminal.0.draw(|frame| draw(&mut top, frame)).context("drawing on the terminal")?;
-            (changed, drawn) = (false, Some(Instant::now()));
+            (changed, drawn) = (false, Some(instant()));
         }
         if event::poll(if wait.is_zero() { FRAME } else { wait }).context("reading the keyboard")? {
             match event::read().context("reading the keyboard")? {

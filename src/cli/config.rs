@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::Outcome;
+use crate::clock::now;
 use crate::config::{self, Loaded};
 use crate::detect::rules;
 use crate::escape::printable;
 use crate::layout::{columns, hang, many};
-use crate::observe::live::now;
 
 /// An exception that ends within this time is worth a word.
 const SOON: Duration = Duration::from_hours(14 * 24);

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::Outcome;
 use crate::app::runtime_snapshot;
+use crate::clock::now;
 use crate::config;
 use crate::escape::json::to_pretty_writer;
 use crate::escape::printable;
@@ -16,7 +17,6 @@ use crate::host;
 use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId};
 use crate::inventory::file::InventoryFile;
 use crate::layout::{self, columns};
-use crate::observe::live::now;
 
 /// Labels of a workload that a table shows; JSON has all.
 const MOST_LABELS: usize = 50;

@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{MissedTickBehavior, interval_at};
 
 use self::client::Client;
 use self::convert::workload_id;
 use self::events::{ContainerdEvent, TaskAction};
 use self::proto::Envelope;
+use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
-use crate::inventory::reader::clock::now;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, TIMEOUT, socket_path};
 use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
@@ -217,8 +217,4 @@ impl Session for ContainerdReader {
         *heard = true;
         self.follow(&mut client, events, emit).await
     }
-}
-
-fn later(period: Duration) -> Instant {
-    Instant::now() + period
 }

@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 
 use self::client::Client;
 use self::triggers::{Trigger, Triggers};
+use crate::clock::now;
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
-use crate::inventory::reader::clock::now;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{TIMEOUT, socket_path};
 use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{MissedTickBehavior, interval_at};
 
 pub use self::api::{Container, Network};
 pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
@@ -33,8 +33,8 @@ pub use self::error::DockerError;
 use self::event::{RuntimeEvent, introduced};
 use self::http::Lines;
 use self::tracker::{Answer, ContainerAction, Query, Step, Tracker};
+use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
-use crate::inventory::reader::clock::now;
 use crate::inventory::reader::{ReaderCounters, Session, chain, run};
 use crate::time::Timestamp;
 
@@ -326,8 +326,4 @@ fn since(checkpoint: Option<Timestamp>) -> i64 {
     let now = now();
     let from = checkpoint.map_or(now, |at| at.clamp(now.minus(LONGEST_GAP), now));
     from.minus(OVERLAP).as_nanos().div_euclid(1_000_000_000)
-}
-
-fn later(period: Duration) -> Instant {
-    Instant::now() + period
 }

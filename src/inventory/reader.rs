@@ -1,4 +1,4 @@
-//! What the readers share: counters and the clock; those over gRPC (containerd, CRI) also the connection, its loop, and the states of
+//! What the readers share: counters and when a process began; those over gRPC (containerd, CRI) also the connection, its loop, and the states of
 //! what was told.
 //!
 //! Contract: a reader tells `Connected`, then everything, then `Reconciled`, then what happens; a cut is told once, with
@@ -6,11 +6,11 @@
 //! Design: [`container_states`] holds no socket, so that every order of events can be tested.
 
 pub(super) mod bounds;
-pub(super) mod clock;
 pub(super) mod container_states;
 mod counters;
 mod error;
 pub(super) mod grpc;
+pub(super) mod process_start;
 pub(super) mod proto;
 
 use std::time::Duration;

@@ -12,7 +12,7 @@ mod ring;
 mod snap;
 mod tap;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 pub use bpf::AssemblyError;
 pub use capture_pool::{CapturePool, TapHandle};
@@ -20,14 +20,5 @@ pub use ring::{MIN_RING, ring_bytes};
 pub use snap::{HEADER_BYTES, OTHER_BYTES, Snap};
 pub use tap::{Tap, TapBatch, TapError, TapOptions, TapSink};
 
-use crate::time::Timestamp;
-
 /// The longest time from a loss to its report.
 pub const LOSS_INTERVAL: Duration = tap::STATS_INTERVAL.saturating_add(capture_pool::ROUND);
-
-/// The wall clock.
-#[allow(clippy::disallowed_methods, reason = "a live tap stamps ticks and losses with the time at which it looked")]
-pub fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
-}

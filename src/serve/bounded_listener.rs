@@ -20,8 +20,9 @@ use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
+use crate::clock::later;
 use crate::sync;
 
 /// What one peer, and all together, may take.
@@ -154,7 +155,7 @@ impl Connection {
         self.answering = answering;
         self.place.set_answering(answering);
         let patience = if answering { self.limits.patience } else { self.limits.head };
-        self.deadline.as_mut().reset(Instant::now() + patience);
+        self.deadline.as_mut().reset(later(patience));
     }
 
     fn count(&mut self, received: usize) -> io::Result<()> {

@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::clock::instant;
+
 /// Without a beat for so long, the engine is stuck.
 pub const STALLED: Duration = Duration::from_secs(10);
 
@@ -19,7 +21,7 @@ pub struct Heartbeat {
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self::since(now())
+        Self::since(instant())
     }
 }
 
@@ -41,13 +43,8 @@ impl Heartbeat {
     }
 
     fn elapsed_millis(&self) -> u64 {
-        u64::try_from(now().saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(instant().saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long the engine is silent; no fact takes its time from here")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]
@@ -56,7 +53,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_stops_moving_is_stuck_until_it_moves_again() {
-        let Some(long_ago) = now().checked_sub(STALLED + Duration::from_secs(1)) else { return };
+        let Some(long_ago) = instant().checked_sub(STALLED + Duration::from_secs(1)) else { return };
         let heartbeat = Heartbeat::since(long_ago);
         assert!(heartbeat.stalled().is_some_and(|stalled| stalled > STALLED));
         heartbeat.beat();

@@ -127,9 +127,8 @@ mod tests {
         runtime.block_on(status(page(State(served))))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test makes an engine that stopped long ago")]
     fn with_stuck_engine() -> SharedCounters {
-        let long_ago = std::time::Instant::now().checked_sub(STALLED * 2).expect("the host runs longer");
+        let long_ago = crate::clock::instant().checked_sub(STALLED * 2).expect("the host runs longer");
         SharedCounters { heartbeat: Heartbeat::since(long_ago), ..SharedCounters::default() }
     }
 

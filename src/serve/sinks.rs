@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::clock::instant;
 use crate::sync;
 
 /// A sink that takes longer for one alert does not take alerts.
@@ -85,7 +86,7 @@ impl SinkCounters {
 
     /// The sink begins with an alert, or tries it again.
     pub fn begins(&self) {
-        self.state().busy_since.get_or_insert_with(now);
+        self.state().busy_since.get_or_insert_with(instant);
     }
 
     /// The sink has taken it.
@@ -188,7 +189,8 @@ impl SinkCounters {
         if let Some(error) = &state.error {
             return Some(format!("writing alerts to {name} fails: {error}; {} wait, {lost} were lost", self.waiting()));
         }
-        let busy = state.busy_since.map(|since| now().saturating_duration_since(since)).filter(|busy| *busy >= SLOW)?;
+        let busy =
+            state.busy_since.map(|since| instant().saturating_duration_since(since)).filter(|busy| *busy >= SLOW)?;
         let seconds = busy.as_secs();
         Some(format!("{name} has not taken an alert for {seconds} s; {} wait, {lost} were lost", self.waiting()))
     }
@@ -196,9 +198,4 @@ impl SinkCounters {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         sync::lock(&self.state)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long a sink is busy; no fact takes its time from here")]
-fn now() -> Instant {
-    Instant::now()
 }

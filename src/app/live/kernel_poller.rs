@@ -16,9 +16,9 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
+use crate::clock::now;
 use crate::host::kernel::Collector;
 use crate::input::{InventoryEvent, KernelFact, MissedKind, RecordedFact};
-use crate::observe::live::now;
 use crate::time::Timestamp;
 
 /// Events that come so soon after each other are looked at together.

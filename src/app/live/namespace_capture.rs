@@ -21,10 +21,11 @@ use super::host_capture::{CapturePlan, EngineSink, globs, pool};
 use super::message::SourceMessage;
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
+use crate::clock::now;
 use crate::config::CaptureConfig;
 use crate::host::{self, EnterError, Interface, Netns};
 use crate::input::{InventoryEvent, LinkEvent, NetnsId, ObservationPoint, RecordedFact, Workload, WorkloadId};
-use crate::observe::live::{CapturePool, Tap, TapHandle, TapOptions, now, ring_bytes};
+use crate::observe::live::{CapturePool, Tap, TapHandle, TapOptions, ring_bytes};
 use crate::time::Timestamp;
 
 /// Taps at once.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
 use super::message::SourceMessage;
+use crate::clock::now;
 use crate::input::{Fact, Input, RecordedFact};
-use crate::observe::live::now;
 use crate::time::Timestamp;
 
 /// Messages that wait for the engine.

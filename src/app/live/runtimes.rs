@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 use super::message::SourceMessage;
 use crate::app::readers::Reader;
+use crate::clock::{now, task_instant};
 use crate::config::RuntimesConfig;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeId, RuntimeKind, WorkloadId};
 use crate::inventory::discover::{Discovery, Places, Runtime};
-use crate::observe::live::now;
 use crate::serve::ReaderStats;
 use crate::sync;
 
@@ -67,7 +67,7 @@ pub(super) async fn watch(
         for runtime in discovery.look() {
             let name = runtime.name;
             if let Some(known) = running.get_mut(&name) {
-                known.seen = now_instant();
+                known.seen = task_instant();
             } else {
                 tracing::info!("reading {name} at {}", runtime.host);
                 running.insert(name, start(&runtime, &config, &shared));
@@ -122,7 +122,7 @@ fn start(runtime: &Runtime, config: &RuntimesConfig, shared: &Shared) -> Running
         all.push(("foreign", foreign.load(Ordering::Relaxed)));
         all
     });
-    Running { task, stop, configured: runtime.configured, expected, seen: now_instant() }
+    Running { task, stop, configured: runtime.configured, expected, seen: task_instant() }
 }
 
 impl Shared {
@@ -223,11 +223,6 @@ fn make_room(owners: &mut BTreeMap<WorkloadId, RuntimeId>) -> bool {
     };
     owners.retain(|_, owner| *owner != most);
     true
-}
-
-#[allow(clippy::disallowed_methods, reason = "how long a runtime was not seen is no event time")]
-fn now_instant() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

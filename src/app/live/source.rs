@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::message::SourceMessage;
 use crate::app::recorder::Recorder;
+use crate::clock::instant;
 use crate::input::InventoryEvent;
 use crate::serve::SharedCounters;
 
@@ -79,11 +80,10 @@ impl Source {
 }
 
 /// Waits for all, for a while; the error names those that panicked. One that hangs ends with the process, and the log names it.
-#[expect(clippy::disallowed_methods, reason = "bounds a wait; no fact takes its time from here")]
 pub(super) fn join_all(sources: Vec<Source>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = instant() + PATIENCE;
     let ends = |source: &Source| {
-        while !source.thread.is_finished() && Instant::now() < deadline {
+        while !source.thread.is_finished() && instant() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
         source.thread.is_finished()

@@ -8,13 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 
 use super::AlertSink;
 use crate::alert::Alert;
 use crate::app::summary::Summary;
+use crate::clock::instant;
 use crate::serve::{SinkCounters, Undelivered};
 
 /// Alerts that may wait for a sink.
@@ -109,7 +110,7 @@ impl SinkQueue {
             };
         }
         self.stopping.store(true, Ordering::Relaxed);
-        let deadline = now() + PATIENCE;
+        let deadline = instant() + PATIENCE;
         let handed_over = match self.jobs.send_deadline(end, deadline) {
             Ok(()) | Err(SendTimeoutError::Disconnected(_)) => true,
             Err(SendTimeoutError::Timeout(_)) => false,
@@ -130,11 +131,6 @@ impl SinkQueue {
         }
         Ok(())
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "bounds a wait; no fact takes its time from here")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// The thread's side.
@@ -187,9 +183,9 @@ impl Worker {
     }
 
     fn stops_within(&self, wait: Duration) -> bool {
-        let end = now() + wait;
+        let end = instant() + wait;
         while !self.stopping.load(Ordering::Relaxed) {
-            let left = end.saturating_duration_since(now());
+            let left = end.saturating_duration_since(instant());
             if left.is_zero() {
                 return false;
             }

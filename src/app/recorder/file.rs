@@ -10,6 +10,8 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::clock::instant;
+
 /// Bytes that are collected before they are written.
 const COLLECT: usize = 64 << 10;
 /// Bytes that wait while writing fails.
@@ -62,7 +64,7 @@ impl RecordFile {
 
     /// Hands everything to the system, unless that failed shortly before.
     pub(super) fn flush(&mut self) {
-        if self.failure.as_ref().is_none_or(|(_, again)| now() >= *again) {
+        if self.failure.as_ref().is_none_or(|(_, again)| instant() >= *again) {
             self.write();
         }
     }
@@ -106,15 +108,10 @@ impl RecordFile {
                         self.name
                     );
                 }
-                self.failure = Some((error.to_string(), now() + RETRY));
+                self.failure = Some((error.to_string(), instant() + RETRY));
             }
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "paces retries; no fact takes its time from here")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ use super::convert::{observed, workload_id};
 use super::events::subscription;
 use super::proto::{self, Container, Envelope, Held, Image, ImageAnswer, Named, Namespace, Process, Task, Version};
 use crate::input::{RuntimeId, WorkloadId};
-use crate::inventory::reader::clock::started;
 use crate::inventory::reader::container_states::{ContainerStates, MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, Grpc};
+use crate::inventory::reader::process_start::started;
 use crate::inventory::reader::proto::{Empty, Items, item};
 use crate::inventory::reader::{ReaderCounters, ReaderError};
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tonic::{Code, Status};
 
 use super::CriOptions;
 use super::convert::moment;
 use super::proto::{self, Event};
+use crate::clock::later;
 use crate::input::WorkloadId;
 use crate::inventory::containerd::events::{ContainerdEvent, TaskAction, subscription};
 use crate::inventory::containerd::proto::{EVENTS, Envelope};
@@ -139,9 +140,8 @@ async fn next_event<T>(events: &mut Option<Events<T>>) -> Result<T, Status> {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the lists are read by the clock")]
 fn ticking(period: Duration) -> Interval {
-    let mut interval = interval_at(Instant::now() + period, period);
+    let mut interval = interval_at(later(period), period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

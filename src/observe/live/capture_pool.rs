@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::now;
 use super::tap::{Closing, Group, RETIRE, TURN_PACKETS, Tap, TapSink};
+use crate::clock::now;
 use crate::time::Timestamp;
 
 /// How often a thread looks at all its taps, whether packets came or not.

@@ -13,8 +13,8 @@ use pcap::{Active, Capture, Error as PcapError, Precision};
 use socket2::{SockFilter, SockRef};
 
 use super::loss::Losses;
-use super::now;
 use super::snap::{Snap, program};
+use crate::clock::now;
 use crate::decode::LinkType;
 use crate::flow::{Frame, Meter, MeterLimits, PointCounters};
 use crate::input::{Input, LossReason, ObservationPoint};

@@ -94,7 +94,7 @@ fn a_sink_that_blocks_holds_up_neither_the_sender_nor_the_end_and_every_alert_is
     }
     let counters = Arc::clone(queue.counters());
     assert!(undelivered(&counters)["queue_full"] >= 95, "{:?}", undelivered(&counters));
-    let begun = now();
+    let begun = instant();
     queue.finish(&summary()).expect("never fails");
     assert!(begun.elapsed() < PATIENCE * 2, "the end waited for the sink");
     assert_eq!(undelivered(&counters).values().sum::<u64>(), 100, "{:?}", undelivered(&counters));

@@ -1,21 +1,15 @@
-//! What time it is, and when a process began.
+//! When a process began.
 //!
 //! Contract: [`started`] answers only for a process that this host's `/proc` shows. Limits: good to a hundredth of a second, the
 //! unit of `/proc/uptime` and, on every Linux since 2.6, of field 22 in `/proc/PID/stat` (proc(5), `USER_HZ` = 100).
 //! Design: containerd's list of tasks has no start time, and a container's first process begins before its first packet.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use crate::clock::now;
 use crate::time::Timestamp;
 
 const HUNDREDTH: u64 = 10_000_000;
-
-/// Now, by the host's clock.
-#[allow(clippy::disallowed_methods, reason = "a reader dates what it sees in a list")]
-pub fn now() -> Timestamp {
-    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
-}
 
 /// When the process with this pid began.
 pub fn started(pid: u32) -> Option<Timestamp> {
