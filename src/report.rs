@@ -7,4 +7,4 @@ pub mod paths;
 mod question;
 pub mod verification;
 
-pub use question::Question;
+pub use question::{BLINDNESS, Question};

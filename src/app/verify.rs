@@ -12,7 +12,7 @@ use super::summary::Summary;
 use crate::clock::now;
 use crate::engine::{EngineConfig, VerdictLog, VerdictLogLimits};
 use crate::report::Question;
-use crate::report::verification::{Run, Source, Verification};
+use crate::report::verification::{PointRead, Run, Source, Verification};
 use crate::time::Timestamp;
 
 /// Bounds of the ledger.
@@ -51,6 +51,12 @@ fn prepare(question: &Question, engine: &mut EngineConfig) -> VerdictLog {
 }
 
 fn run(source: Source, span: Option<(Timestamp, Timestamp)>, summary: Summary) -> Run {
-    let points = summary.points.into_iter().map(|point| (point.observation_point, point.counters.packets)).collect();
+    let points = summary.points.into_iter().map(|point| PointRead {
+        name: point.observation_point,
+        packets: point.counters.packets,
+        not_decoded: point.counters.not_decoded.values().sum(),
+        refused_payloads: point.counters.refused_payloads,
+    });
+    let points = points.collect();
     Run { source, span, points, warnings: summary.warnings }
 }

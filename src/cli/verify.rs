@@ -74,6 +74,10 @@ pub struct Args {
     /// Percentage of flows or packets that may be unobservable or lost before the result is "unknown"
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = parse::percent)]
     max_unobservable: f64,
+    /// What may have hidden flows and did not, as you know, with the reason: WHAT:REASON; may be given several times. WHAT is one of
+    /// loss, point_down, runtime_silent, translations, network, hop, not_decoded, payload, input; the report records it
+    #[arg(long, value_name = "WHAT:REASON", value_parser = parse::accepted)]
+    accept: Vec<(&'static str, String)>,
     /// Print the report as JSON, hopwatch.verification/1
     #[arg(long)]
     json: bool,
@@ -151,5 +155,6 @@ fn question(args: &Args, config: &Config) -> Question {
         to: args.to.iter().map(set).collect(),
         ports: args.port.clone(),
         max_unobservable: args.max_unobservable,
+        accepted: args.accept.clone(),
     }
 }

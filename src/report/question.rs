@@ -19,7 +19,22 @@ pub struct Question {
     pub ports: Vec<PortSpec>,
     /// Of 100 flows, so many may be unobservable.
     pub max_unobservable: f64,
+    /// Kinds of blindness that hide nothing, as the person who asks knows, each with the reason.
+    pub accepted: Vec<(&'static str, String)>,
 }
+
+/// Kinds of blindness, as `--accept` and the report name them, and what each is.
+pub const BLINDNESS: [(&str, &str); 9] = [
+    ("loss", "packets or events were lost"),
+    ("point_down", "the only observation point of a workload was down"),
+    ("runtime_silent", "a container runtime did not answer"),
+    ("translations", "address translations were not reported"),
+    ("network", "nothing watches a network of a workload"),
+    ("hop", "nothing could prove the hop at the end"),
+    ("not_decoded", "frames could not be decoded"),
+    ("payload", "payload could not be read for names"),
+    ("input", "a file was cut, not read, or read with a warning"),
+];
 
 impl Question {
     /// As a contract.

@@ -9,7 +9,7 @@ mod text;
 mod unseen;
 
 pub use conclusion::{Conclusion, Outcome};
-pub use make::Run;
+pub use make::{PointRead, Run};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -70,6 +70,9 @@ pub struct QuestionView {
     pub ports: Vec<String>,
     /// Of 100 flows, so many may be unobservable.
     pub max_unobservable_percent: f64,
+    /// What may have hidden flows and was accepted by the question, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accepted>,
 }
 
 /// The hop that was named.
@@ -232,11 +235,22 @@ pub struct WorkloadSeen {
     pub flows: u64,
 }
 
+/// A kind of blindness that the question accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Accepted {
+    /// One of the kinds of `not_seen`.
+    pub what: &'static str,
+    /// Why it hides nothing, in the words of the person who asked.
+    pub reason: String,
+}
+
 /// Something that could not be seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotSeen {
-    /// `loss`, `point_down`, `runtime_silent`, `translations`, `network` or `hop`.
+    /// `loss`, `point_down`, `runtime_silent`, `translations`, `network`, `hop`, `not_decoded`, `payload` or `input`.
     pub what: &'static str,
+    /// Whether it may have hidden flows of the question, so that nothing can be said; `--accept` takes it back.
+    pub hides: bool,
     /// In a sentence.
     pub text: String,
     /// Where.

@@ -22,3 +22,4 @@ mod scenarios;
 mod setup;
 mod terminal;
 mod verify;
+mod verify_hidden;

@@ -10,6 +10,7 @@ use ipnetwork::IpNetwork;
 use super::Asked;
 use crate::config::{Config, parse_port};
 use crate::path::{DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, checked_glob, parse_range};
+use crate::report::BLINDNESS;
 
 /// `app*`, or `label.egress=proxied,network=apps`.
 pub(super) fn asked(text: &str) -> Result<Asked, String> {
@@ -145,6 +146,19 @@ pub(super) fn set(name: &str, config: &Config) -> Result<DestinationSet, String>
 pub(super) fn percent(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches('%').trim().parse::<f64>().ok();
     number.filter(|number| (0.0..=100.0).contains(number)).ok_or_else(|| "write a number from 0 to 100".to_owned())
+}
+
+/// `loss:the test sent too fast`.
+pub(super) fn accepted(text: &str) -> Result<(&'static str, String), String> {
+    let (what, reason) = text.split_once(':').unwrap_or((text, ""));
+    let known = || BLINDNESS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let Some((name, meaning)) = BLINDNESS.iter().find(|(name, _)| *name == what.trim()) else {
+        return Err(format!("there is no {:?}; it is one of {}", what.trim(), known()));
+    };
+    if reason.trim().is_empty() {
+        return Err(format!("{name} ({meaning}) needs a reason, which the report records: {name}:REASON"));
+    }
+    Ok((name, reason.trim().to_owned()))
 }
 
 #[cfg(test)]

@@ -26,6 +26,9 @@ pub enum Outcome {
     Unknown,
 }
 
+/// Entries of what hides flows that the sentence names; the report lists all.
+const MOST_HIDDEN: usize = 3;
+
 /// The answer, and the sentence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Conclusion {
@@ -102,12 +105,18 @@ fn hidden(report: &Verification) -> Vec<String> {
     if share(report.flows.unobservable, report.flows.total) > most {
         hidden.push(format!("more than {most} % are unobservable"));
     }
-    let packets: u64 = report.observed.observation_points.iter().filter(|p| p.relevant).map(|p| p.packets).sum();
-    if share(report.observed.lost, packets.saturating_add(report.observed.lost)) > most {
-        hidden.extend(lost(report));
+    let entries = report.not_seen.iter().filter(|not| not.hides).map(|not| match &not.mend {
+        Some(fix) => format!("{} ({fix})", not.text),
+        None => not.text.clone(),
+    });
+    hidden.extend(entries.take(MOST_HIDDEN));
+    let more = report.not_seen.iter().filter(|not| not.hides).count().saturating_sub(MOST_HIDDEN);
+    if more > 0 {
+        hidden.push(format!("{more} more such entries"));
     }
-    let networks = report.not_seen.iter().filter(|not| not.what == "network").map(|not| not.text.clone());
-    hidden.extend(networks);
+    if report.not_seen_omitted > 0 {
+        hidden.push(format!("{} more windows in which something was not seen", report.not_seen_omitted));
+    }
     hidden
 }
 
@@ -156,7 +165,7 @@ const UNSPECIFIED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::U
 
 /// Of 100.
 #[allow(clippy::cast_precision_loss, reason = "a share is read to a tenth of a percent")]
-fn share(part: u64, whole: u64) -> f64 {
+pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 

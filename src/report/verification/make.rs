@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::unseen::{Relevant, not_seen};
+use super::unseen::{Measure, Relevant, not_seen};
 use super::{
-    Conclusion, ExceptionFlow, ExceptionView, FlowCounts, HopAsked, Observed, PointView, QuestionView, ReasonView,
-    Source, VERIFICATION_SCHEMA, Verification, WorkloadSeen,
+    Accepted, Conclusion, ExceptionFlow, ExceptionView, FlowCounts, HopAsked, Observed, PointView, QuestionView,
+    ReasonView, Source, VERIFICATION_SCHEMA, Verification, WorkloadSeen,
 };
 use crate::engine::{Engine, ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLogContents, WorkloadLine};
 use crate::flow::community_id;
@@ -21,10 +21,23 @@ pub struct Run {
     pub source: Source,
     /// Begin and end.
     pub span: Option<(Timestamp, Timestamp)>,
-    /// The observation points with their packets, in order of name.
-    pub points: Vec<(String, u64)>,
+    /// The observation points, in order of name.
+    pub points: Vec<PointRead>,
     /// What went wrong.
     pub warnings: Vec<String>,
+}
+
+/// What a run read at a point.
+#[derive(Clone, Debug)]
+pub struct PointRead {
+    /// Its name.
+    pub name: String,
+    /// Packets captured.
+    pub packets: u64,
+    /// Frames among them that could not be decoded.
+    pub not_decoded: u64,
+    /// Payloads that were not read for names.
+    pub refused_payloads: u64,
 }
 
 impl Verification {
@@ -36,6 +49,8 @@ impl Verification {
         let workloads: Vec<_> = page.workloads.values().map(|line| WorkloadSeen::new(engine, line)).collect();
         let relevant = Relevant::new(&workloads, &hop);
         let observed = Observed::new(&run, &page, &relevant);
+        let measure = Measure { run: &run, most_percent: question.max_unobservable, accepted: &question.accepted };
+        let not_seen = not_seen(&page.windows, &workloads, &hop, &relevant, &measure);
         let mut answer = Self {
             schema: VERIFICATION_SCHEMA,
             question: QuestionView::new(question),
@@ -45,7 +60,7 @@ impl Verification {
             unobservable: page.reasons.iter().map(|(reason, count)| ReasonView::new(*reason, count)).collect(),
             exceptions: page.exceptions.iter().map(|(target, group)| ExceptionView::new(target, group)).collect(),
             exceptions_omitted: page.exceptions_omitted,
-            not_seen: not_seen(&page.windows, &workloads, &hop, &relevant),
+            not_seen,
             not_seen_omitted: page.windows_omitted,
             workloads,
             workloads_omitted: page.workloads_omitted,
@@ -96,6 +111,11 @@ impl QuestionView {
             to: question.to.iter().map(|(name, set)| set_name(name, set)).collect(),
             ports: ports(&question.ports),
             max_unobservable_percent: question.max_unobservable,
+            accepted: question
+                .accepted
+                .iter()
+                .map(|(what, reason)| Accepted { what, reason: reason.clone() })
+                .collect(),
         }
     }
 }
@@ -128,16 +148,16 @@ impl HopAsked {
 impl Observed {
     fn new(run: &Run, page: &VerdictLogContents, relevant: &Relevant) -> Self {
         let lost = page.windows.iter().filter(|window| relevant.concerns(window.point.as_ref()));
-        let point = |(name, packets): &(String, u64)| PointView {
-            name: name.clone(),
-            packets: *packets,
-            relevant: relevant.has(name),
+        let point = |point: &PointRead| PointView {
+            name: point.name.clone(),
+            packets: point.packets,
+            relevant: relevant.has(&point.name),
         };
         Self {
             source: run.source,
             from: run.span.map(|span| span.0),
             until: run.span.map(|span| span.1),
-            packets: run.points.iter().map(|(_, packets)| packets).sum(),
+            packets: run.points.iter().map(|point| point.packets).sum(),
             lost: lost.map(|window| window.count).sum(),
             observation_points: run.points.iter().map(point).collect(),
         }

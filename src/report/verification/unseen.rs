@@ -1,10 +1,14 @@
 //! What could not be seen while a question was looked at.
 //!
-//! Contract: losses and silences where the question's traffic passes, networks that nothing watches, a hop that nothing can prove. Design: what
-//! happened elsewhere is left out, unless it is not known where the traffic passes.
+//! Contract: this is the one list of what may hide flows ([`crate::report::BLINDNESS`] names its kinds): losses and silences where the
+//! question's traffic passes, networks that nothing watches, frames that were not understood, input that was not read. An entry that `hides` makes
+//! the answer `unknown`. Design: what happened elsewhere is left out, unless it is not known where the traffic passes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use super::conclusion::share;
+use super::make::{PointRead, Run};
 use super::{NotSeen, WorkloadSeen};
 use crate::engine::{Window, WindowKind};
 use crate::input::{LossReason, ObservationPoint};
@@ -37,18 +41,51 @@ impl Relevant {
     }
 }
 
-/// All of it: in order of time, then networks, then the hop.
+/// What decides whether something may have hidden flows.
+pub(super) struct Measure<'a> {
+    pub(super) run: &'a Run,
+    pub(super) most_percent: f64,
+    pub(super) accepted: &'a [(&'static str, String)],
+}
+
+impl Measure<'_> {
+    /// More than the question allows; what is not known to be little is much.
+    fn is_much(&self, part: u64, whole: u64) -> bool {
+        whole == 0 || share(part, whole) > self.most_percent
+    }
+
+    /// Of the time that was looked at.
+    fn lasts_long(&self, since: Timestamp, until: Option<Timestamp>) -> bool {
+        let Some((from, to)) = self.run.span else { return true };
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let until = until.unwrap_or(to).min(to);
+        self.is_much(millis(until.since(since.max(from))), millis(to.since(from)))
+    }
+
+    fn packets(&self, relevant: &Relevant) -> u64 {
+        self.run.points.iter().filter(|point| relevant.has(&point.name)).map(|point| point.packets).sum()
+    }
+}
+
+/// All of it: in order of time, then networks, then the hop, then what was read and not understood.
 pub(super) fn not_seen(
     windows: &[Window],
     workloads: &[WorkloadSeen],
     hop: &HopView,
     relevant: &Relevant,
+    measure: &Measure<'_>,
 ) -> Vec<NotSeen> {
-    let mut all: Vec<_> = windows.iter().filter(|w| relevant.concerns(w.point.as_ref())).map(of_window).collect();
+    let concerned = windows.iter().filter(|window| relevant.concerns(window.point.as_ref()));
+    let lost: u64 = windows.iter().filter(|window| matches!(window.kind, WindowKind::Lost(_))).map(|w| w.count).sum();
+    let much_lost = measure.is_much(lost, measure.packets(relevant).saturating_add(lost));
+    let mut all: Vec<_> = concerned
+        .map(|window| NotSeen { hides: hides(window, workloads, measure, much_lost), ..of_window(window) })
+        .collect();
     for seen in workloads {
         all.extend(seen.workload.unseen.iter().map(|unseen| NotSeen {
             text: format!("{}: {}", seen.workload.name, unseen.why),
             mend: Some(unseen.mend.clone()),
+            hides: true,
             ..plain("network")
         }));
     }
@@ -59,13 +96,66 @@ pub(super) fn not_seen(
             ..plain("hop")
         }));
     }
+    for point in measure.run.points.iter().filter(|point| relevant.has(&point.name)) {
+        all.extend(of_point(point, measure));
+    }
+    all.extend(measure.run.warnings.iter().map(|warning| NotSeen {
+        text: warning.clone(),
+        hides: true,
+        ..plain("input")
+    }));
     all.dedup();
+    for accepted in all.iter_mut().filter(|not| measure.accepted.iter().any(|(what, _)| *what == not.what)) {
+        accepted.hides = false;
+    }
+    all
+}
+
+/// Whether flows of the question may have passed unseen in a window.
+fn hides(window: &Window, workloads: &[WorkloadSeen], measure: &Measure<'_>, much_lost: bool) -> bool {
+    let lasts_long = || measure.lasts_long(window.since, window.until);
+    match &window.kind {
+        WindowKind::Lost(_) => much_lost,
+        WindowKind::Down => {
+            let is_only = |seen: &WorkloadSeen| match &seen.workload.observation_points[..] {
+                [] => true,
+                [only] => window.point.as_ref().is_some_and(|point| point.as_str() == only),
+                _ => false,
+            };
+            workloads.iter().any(is_only) && lasts_long()
+        }
+        WindowKind::Silent(_) | WindowKind::Translations => lasts_long(),
+    }
+}
+
+/// What a point captured and did not understand.
+fn of_point(point: &PointRead, measure: &Measure<'_>) -> Vec<NotSeen> {
+    let PointRead { name, packets, not_decoded, refused_payloads } = point;
+    let of = |what, count: u64, text: String, mend: &str, hides| NotSeen {
+        text,
+        observation_point: Some(name.clone()),
+        count: Some(count),
+        mend: Some(mend.to_owned()),
+        hides,
+        ..plain(what)
+    };
+    let mut all = Vec::new();
+    if *not_decoded > 0 {
+        let text = format!("{not_decoded} of {packets} frames on {name} could not be decoded");
+        let mend = "the counters not_decoded of `hopwatch flows --summary` name the reasons";
+        all.push(of("not_decoded", *not_decoded, text, mend, measure.is_much(*not_decoded, *packets)));
+    }
+    if *refused_payloads > 0 {
+        let text = format!("{refused_payloads} payloads on {name} were not read for names");
+        // Names decide only what is asked by name; addresses and frames decide the path.
+        all.push(of("payload", *refused_payloads, text, "raise flows.max_flows", false));
+    }
     all
 }
 
 const fn plain(what: &'static str) -> NotSeen {
     let text = String::new();
-    NotSeen { what, text, observation_point: None, since: None, until: None, count: None, mend: None }
+    NotSeen { what, hides: false, text, observation_point: None, since: None, until: None, count: None, mend: None }
 }
 
 fn of_window(window: &Window) -> NotSeen {
@@ -78,13 +168,19 @@ fn of_window(window: &Window) -> NotSeen {
             let much = if window.count == 0 { "some".to_owned() } else { window.count.to_string() };
             ("loss", format!("capture loss on {place} {when}: {much} {things}, because {why}"), Some(mend))
         }
-        WindowKind::Down => ("point_down", format!("{place} was down or gone, {when}"), None),
-        WindowKind::Silent(runtime) => {
-            ("runtime_silent", format!("the runtime {runtime} did not answer, {when}"), None)
+        WindowKind::Down => {
+            ("point_down", format!("{place} was down or gone, {when}"), Some("ask again for a time in which it is up"))
         }
-        WindowKind::Translations => {
-            ("translations", format!("not all address translations were reported, {when}"), None)
-        }
+        WindowKind::Silent(runtime) => (
+            "runtime_silent",
+            format!("the runtime {runtime} did not answer, {when}"),
+            Some("see why it did not answer, then ask again"),
+        ),
+        WindowKind::Translations => (
+            "translations",
+            format!("not all address translations were reported, {when}"),
+            Some("run with CAP_NET_ADMIN, on a host that is less busy"),
+        ),
     };
     NotSeen {
         text,
