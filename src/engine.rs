@@ -171,7 +171,7 @@ impl Engine {
         stats.workloads = self.timeline.states();
         stats.hops_seen = self.path.hops.iter().map(|(hop, record)| (Arc::clone(hop), record.last_seen)).collect();
         stats.kernel_missed.clone_from(self.timeline.kernel().missed());
-        stats.count_bounds(self.timeline.counts(), self.timeline.kernel().refused());
+        stats.count_bounds(&self.timeline, &self.path, self.tracker.forgotten_points());
         stats
     }
 

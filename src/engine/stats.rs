@@ -10,8 +10,8 @@ use super::LatencyHistogram;
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::input::{InventoryEvent, Loss, LossReason, MissedKind, RuntimeId};
-use crate::inventory::{AttributionMethod, Confidence, Owner, TimelineCounts};
-use crate::path::{JudgedFlow, Unobservable, Verdict};
+use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline};
+use crate::path::{JudgedFlow, PathState, Unobservable, Verdict};
 use crate::time::Timestamp;
 
 /// A bound of what the engine remembers.
@@ -33,11 +33,19 @@ pub enum Bound {
     Sockets,
     /// Packet sockets and namespaces that the kernel showed.
     Kernel,
+    /// Address translations that stood.
+    Bindings,
+    /// Stretches of time in which something was lost: absence counts in them again.
+    LossWindows,
+    /// Observation points, and since when they are observed.
+    Points,
+    /// Contracts that a workload was seen to keep.
+    KeptContracts,
 }
 
 impl Bound {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Flows,
         Self::Alerts,
         Self::Workloads,
@@ -46,6 +54,10 @@ impl Bound {
         Self::Namespaces,
         Self::Sockets,
         Self::Kernel,
+        Self::Bindings,
+        Self::LossWindows,
+        Self::Points,
+        Self::KeptContracts,
     ];
 
     /// As the metric's label.
@@ -59,6 +71,10 @@ impl Bound {
             Self::Namespaces => "namespaces",
             Self::Sockets => "sockets",
             Self::Kernel => "kernel",
+            Self::Bindings => "bindings",
+            Self::LossWindows => "loss_windows",
+            Self::Points => "points",
+            Self::KeptContracts => "kept_contracts",
         }
     }
 }
@@ -193,7 +209,9 @@ impl EngineStats {
     }
 
     /// What the bounds cost so far.
-    pub(super) fn count_bounds(&mut self, timeline: TimelineCounts, kernel: u64) {
+    pub(super) fn count_bounds(&mut self, timeline: &Timeline, path: &PathState, forgotten_points: u64) {
+        let (kernel, timeline) = (timeline.kernel().refused(), timeline.counts());
+        let (bindings, losses) = (&path.bindings, &path.losses);
         let counts = [
             (Bound::Flows, self.flows_forgotten),
             (Bound::Alerts, self.alerts_closed_early),
@@ -203,6 +221,10 @@ impl EngineStats {
             (Bound::Namespaces, timeline.namespaces_refused),
             (Bound::Sockets, timeline.sockets_evicted + timeline.sockets_refused),
             (Bound::Kernel, kernel),
+            (Bound::Bindings, bindings.evicted()),
+            (Bound::LossWindows, losses.forgotten_windows() + bindings.forgotten_windows()),
+            (Bound::Points, losses.forgotten_points() + forgotten_points),
+            (Bound::KeptContracts, path.hops.forgotten()),
         ];
         self.bounds = counts.into();
     }

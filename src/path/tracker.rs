@@ -116,6 +116,7 @@ pub struct Tracker {
     /// Flows that have ended, whose other points may still report.
     lingering: BTreeSet<FlowId>,
     watched_since: BTreeMap<ObservationPoint, Timestamp>,
+    forgotten_points: u64,
     relays: bool,
 }
 
@@ -135,6 +136,7 @@ impl Tracker {
             waiting: BTreeSet::new(),
             lingering: BTreeSet::new(),
             watched_since: BTreeMap::new(),
+            forgotten_points: 0,
             relays,
         }
     }
@@ -142,6 +144,11 @@ impl Tracker {
     /// Flows followed now.
     pub fn len(&self) -> usize {
         self.flows.len()
+    }
+
+    /// Observation points forgotten because there were too many.
+    pub const fn forgotten_points(&self) -> u64 {
+        self.forgotten_points
     }
 
     /// Whether no flow is followed.
@@ -309,6 +316,7 @@ impl Tracker {
     fn watch(&mut self, record: &FlowRecord) {
         if !self.watched_since.contains_key(&record.point) {
             if self.watched_since.len() >= MAX_WATCHED {
+                self.forgotten_points += self.watched_since.len() as u64;
                 self.watched_since.clear();
             }
             self.watched_since.insert(record.point.clone(), record.start);

@@ -6,6 +6,7 @@ mod support;
 
 mod architecture;
 mod attribution;
+mod bounds;
 mod decode;
 mod determinism;
 mod flood;

@@ -121,11 +121,12 @@ impl SinkQueue {
             }
             Ok(_) => {}
             Err(_) => {
-                self.counters.left_behind();
                 let what = if handed_over { "it does not take what waits" } else { "its queue is full" };
                 tracing::error!(sink = self.counters.name(), "the end does not wait for this sink any longer: {what}");
             }
         }
+        // Also what came after the thread had ended.
+        self.counters.left_behind();
         if let Some(warning) = self.counters.warning() {
             tracing::warn!(sink = self.counters.name(), "{warning}");
         }

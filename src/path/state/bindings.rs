@@ -143,6 +143,11 @@ impl Bindings {
         self.missed.overlap(|()| true, from, until)
     }
 
+    /// Stretches of missed events forgotten because there were too many.
+    pub const fn forgotten_windows(&self) -> u64 {
+        self.missed.forgotten()
+    }
+
     /// Bindings that were forgotten while they stood.
     pub const fn evicted(&self) -> u64 {
         self.host.evicted + self.inside.evicted

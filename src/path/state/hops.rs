@@ -1,7 +1,7 @@
 //! When each hop was last seen, what should have reached it since, and over which address family contracts were kept.
 //!
 //! Contract: a hop is seen when a flow is proven to have passed it. Limits: as many hops as the configuration names; [`MAX_KEPT`] workloads
-//! whose kept contracts are remembered, beyond which all are forgotten.
+//! whose kept contracts are remembered, beyond which all are forgotten and counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub struct HopMemory {
     hops: BTreeMap<Arc<str>, HopRecord>,
     at_interfaces: Vec<Arc<Hop>>,
     kept: HashSet<(Arc<str>, WorkloadId, Family), foldhash::fast::RandomState>,
+    forgotten: u64,
 }
 
 impl HopMemory {
@@ -43,7 +44,7 @@ impl HopMemory {
         let hops = contracts.flat_map(Contract::hops);
         let at_interfaces = hops.clone().filter(|hop| !hop.interfaces.is_empty()).cloned().collect();
         let hops = hops.map(|hop| (Arc::from(hop.name.as_str()), HopRecord { kind: hop.kind, ..HopRecord::default() }));
-        Self { hops: hops.collect(), at_interfaces, kept: HashSet::default() }
+        Self { hops: hops.collect(), at_interfaces, ..Self::default() }
     }
 
     /// A hop by its name in the configuration.
@@ -83,10 +84,17 @@ impl HopMemory {
 
     /// A workload kept a contract over an address family.
     pub(in crate::path) fn kept(&mut self, contract: &Arc<str>, workload: &WorkloadId, family: Family) {
-        if self.kept.len() >= MAX_KEPT {
+        let key = (Arc::clone(contract), workload.clone(), family);
+        if self.kept.len() >= MAX_KEPT && !self.kept.contains(&key) {
+            self.forgotten += self.kept.len() as u64;
             self.kept.clear();
         }
-        self.kept.insert((Arc::clone(contract), workload.clone(), family));
+        self.kept.insert(key);
+    }
+
+    /// Kept contracts forgotten because there were too many.
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Whether a workload was seen to keep a contract over an address family.

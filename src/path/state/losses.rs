@@ -28,6 +28,7 @@ struct Seen {
 pub struct Losses {
     lost: Windows<Option<ObservationPoint>>,
     points: BTreeMap<ObservationPoint, Seen>,
+    forgotten_points: u64,
 }
 
 impl Losses {
@@ -58,10 +59,21 @@ impl Losses {
             return false;
         }
         if self.points.len() >= MAX_POINTS {
+            self.forgotten_points += self.points.len() as u64;
             self.points.clear();
         }
         self.points.insert(point.clone(), Seen { since: at, down_since: None });
         true
+    }
+
+    /// Windows forgotten because there were too many.
+    pub const fn forgotten_windows(&self) -> u64 {
+        self.lost.forgotten()
+    }
+
+    /// Points forgotten because there were too many.
+    pub const fn forgotten_points(&self) -> u64 {
+        self.forgotten_points
     }
 
     /// Since when a point is observed; `None` while it never was, or is not now.

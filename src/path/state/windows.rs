@@ -1,6 +1,7 @@
 //! Stretches of time in which something was not seen.
 //!
-//! Contract: a bounded list, the newest kept; touching stretches of one thing become one. Limits: [`MAX_WINDOWS`].
+//! Contract: a bounded list, the newest kept; touching stretches of one thing become one. Limits: [`MAX_WINDOWS`]; an older one is
+//! forgotten, which is counted, since absence counts in it again.
 
 use std::collections::VecDeque;
 
@@ -11,11 +12,12 @@ const MAX_WINDOWS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Windows<K> {
     all: VecDeque<(K, Timestamp, Timestamp)>,
+    forgotten: u64,
 }
 
 impl<K> Default for Windows<K> {
     fn default() -> Self {
-        Self { all: VecDeque::new() }
+        Self { all: VecDeque::new(), forgotten: 0 }
     }
 }
 
@@ -29,6 +31,7 @@ impl<K: PartialEq> Windows<K> {
         }
         if self.all.len() >= MAX_WINDOWS {
             self.all.pop_front();
+            self.forgotten += 1;
         }
         self.all.push_back((what, from, until));
     }
@@ -39,8 +42,28 @@ impl<K: PartialEq> Windows<K> {
         self.all.iter().rev().any(|(what, start, end)| *start <= until && from <= *end && is_meant(what))
     }
 
+    /// Stretches forgotten because there were too many.
+    pub(super) const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     /// All of them, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(K, Timestamp, Timestamp)> {
         self.all.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_beyond_the_bound_is_forgotten_and_counted() {
+        let mut windows = Windows::default();
+        for number in 0..=MAX_WINDOWS as i64 {
+            windows.add(number, Timestamp::from_secs(number), Timestamp::from_secs(number));
+        }
+        assert_eq!((windows.iter().count(), windows.forgotten()), (MAX_WINDOWS, 1));
+        assert!(!windows.overlap(|_| true, Timestamp::from_secs(0), Timestamp::from_secs(0)));
     }
 }

@@ -1,0 +1,91 @@
+//! Every `MAX_*` of what the engine remembers about inventory and paths is counted by a `Bound`, or says here why it needs none.
+//!
+//! Limits: the tables of single rules (`src/detect`) and of a point's meter (`src/flow`) are not held by this test.
+
+use std::collections::BTreeSet;
+
+use crate::architecture::source::read_sources;
+use hopwatch::engine::Bound;
+
+/// How the loss at a bound is known.
+enum Cost {
+    Counted(Bound),
+    /// Why nothing is counted.
+    Not(&'static str),
+}
+
+use Cost::{Counted, Not};
+
+const ONE_FLOW: &str = "a part of one flow; the flow itself stays";
+const CONFIGURATION: &str = "a configuration beyond it is refused";
+
+const BOUNDS: &[(&str, &str, Cost)] = &[
+    ("src/inventory/kernel.rs", "MAX_NAMESPACES", Counted(Bound::Kernel)),
+    ("src/inventory/kernel.rs", "MAX_SNIFFERS", Counted(Bound::Kernel)),
+    ("src/inventory/timeline/lifecycles.rs", "MAX_SPANS", Counted(Bound::Spans)),
+    ("src/inventory/timeline/lifecycles/namespace_membership.rs", "MAX_MEMBERSHIPS", Counted(Bound::Namespaces)),
+    ("src/inventory/timeline/lifecycles/namespace_membership.rs", "MAX_STRAYS", Not("the collector reports no more")),
+    (
+        "src/inventory/timeline/lifecycles/namespace_membership.rs",
+        "MAX_STAYS",
+        Not("homes of one workload that its runtime has not reported; the next one counts as one that was joined"),
+    ),
+    ("src/inventory/timeline/namespaces.rs", "MAX_NAMESPACES", Counted(Bound::Namespaces)),
+    ("src/inventory/timeline/namespaces.rs", "MAX_INSIDE", Counted(Bound::Namespaces)),
+    ("src/inventory/timeline/namespaces.rs", "MAX_CLOSED", Counted(Bound::Namespaces)),
+    ("src/inventory/timeline/networks.rs", "MAX_NETWORKS", Counted(Bound::Networks)),
+    ("src/inventory/timeline/networks.rs", "MAX_LINKS", Counted(Bound::Networks)),
+    ("src/inventory/timeline/networks.rs", "MAX_GATEWAYS", Not("gateways that one network named over time")),
+    ("src/inventory/timeline/sockets.rs", "MAX_SOCKETS", Counted(Bound::Sockets)),
+    ("src/path/selector.rs", "MAX_GLOB", Not(CONFIGURATION)),
+    ("src/path/selector.rs", "MAX_GLOB_DEPTH", Not(CONFIGURATION)),
+    ("src/path/state/bindings.rs", "MAX_BINDINGS", Counted(Bound::Bindings)),
+    ("src/path/state/hops.rs", "MAX_KEPT", Counted(Bound::KeptContracts)),
+    ("src/path/state/hops.rs", "MAX_POINTS", Not("interfaces of one hop")),
+    ("src/path/state/legs.rs", "MAX_LEGS", Not("a window of a hop's latest legs; the oldest always goes")),
+    ("src/path/state/losses.rs", "MAX_POINTS", Counted(Bound::Points)),
+    ("src/path/state/windows.rs", "MAX_WINDOWS", Counted(Bound::LossWindows)),
+    ("src/path/tracker.rs", "MAX_WATCHED", Counted(Bound::Points)),
+    ("src/path/tracker/tracked_flow.rs", "MAX_SHOWN", Not(ONE_FLOW)),
+    ("src/path/tracker/tracked_flow.rs", "MAX_TWINS", Not(ONE_FLOW)),
+    ("src/path/trail.rs", "MAX_LINKS", Not(ONE_FLOW)),
+    ("src/path/trail.rs", "MAX_SIGHTINGS", Not(ONE_FLOW)),
+];
+
+/// The `MAX_*` constants that a text declares.
+fn declared(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().filter_map(|line| {
+        let (_, declaration) = line.split_once("const MAX_")?;
+        let (name, _) = declaration.split_once(':')?;
+        let start = line.len() - declaration.len() - "MAX_".len();
+        line.get(start..start + "MAX_".len() + name.len())
+    })
+}
+
+#[test]
+fn every_bound_of_what_is_remembered_is_counted_or_says_why_not() {
+    let rooms = ["src/path", "src/inventory/timeline", "src/inventory/kernel"];
+    let sources = read_sources("src");
+    let found: BTreeSet<(&str, &str)> = sources
+        .iter()
+        .filter(|file| rooms.iter().any(|room| file.path.starts_with(room)))
+        .flat_map(|file| declared(&file.code).map(|name| (file.path.as_str(), name)))
+        .collect();
+    let listed: BTreeSet<(&str, &str)> = BOUNDS.iter().map(|(file, name, _)| (*file, *name)).collect();
+    assert_eq!(found, listed, "name the Bound of each, or the reason why nothing is counted");
+    for (file, name, cost) in BOUNDS {
+        if let Not(reason) = cost {
+            assert!(reason.len() > 10, "{file} {name} has no reason");
+        }
+    }
+}
+
+#[test]
+fn every_bound_has_a_number_from_the_start() {
+    let stats = hopwatch::engine::Engine::new(crate::support::engine_config::for_tests()).stats();
+    for (_, _, cost) in BOUNDS {
+        if let Counted(bound) = cost {
+            assert_eq!(stats.bounds.get(bound), Some(&0), "{}", bound.as_str());
+        }
+    }
+}
