@@ -43,6 +43,7 @@ const ROOMS: &[Room] = &[
         "the kernel's interfaces, namespaces, sockets, processes and translations",
         &["decode", "input", "time"],
     ),
+    shell("clock", "the clocks", &["time"]),
     shell("inventory::discover", "which runtimes there are, and where", &["input"]),
     shell("inventory::reader", "what the readers share", &["clock", "input", "time"]),
     shell(
@@ -58,7 +59,6 @@ const ROOMS: &[Room] = &[
     ),
     shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
     shell("observe", "live taps, capture files", &["clock", "flow", "decode", "input", "time"]),
-    shell("clock", "the clocks", &["time"]),
     shell("sync", "locks that outlive a panic", &[]),
     shell("escape", "text from elsewhere, made safe for a terminal", &[]),
     shell("layout", "text that fits the terminal", &[]),
