@@ -61,8 +61,9 @@ impl Bench {
 
     pub fn record(&mut self, millis: u64, protocol: Protocol, from: &str, to: &str) -> FlowRecord {
         self.next += 1;
-        let side =
-            Side { counters: Counters { packets: 3, payload_bytes: 100, ..Counters::default() }, ..Side::default() };
+        // A connection that nobody answered carries nothing.
+        let payload_bytes = if protocol == Protocol::TCP { 0 } else { 100 };
+        let side = Side { counters: Counters { packets: 3, payload_bytes, ..Counters::default() }, ..Side::default() };
         let tcp =
             TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: tcp_flags::SYN | tcp_flags::ACK, ..TcpFacts::default() };
         FlowRecord {

@@ -3,7 +3,8 @@
 //! Contract: [`PayloadBudget`] is one byte in a flow's hot entry; while it wants nothing, payload costs one comparison. [`PayloadInspector`]
 //! takes payload in any order, repeated or cut, and keeps facts. Content decides what a flow speaks; ports decide only for DNS.
 //! A flow whose first payload is of no known protocol keeps nothing: no allocation, and [`LOOKS`] more segments are compared
-//! with the start of a TLS hello (STARTTLS and the like). What is new is reported at once, a few times a flow.
+//! with the start of a TLS hello (STARTTLS and the like). Of a side that sent an HTTP request each later segment is compared
+//! with the start of a `CONNECT`. What is new is reported at once, a few times a flow.
 //! Limits: [`MAX_INSPECTED`] flows with facts, [`MAX_BUFFERED`] bytes waiting, [`MAX_DNS`] questions a flow and a number of them
 //! in all, and the parsers' own; what does not fit is counted. Streams are put together only around the messages that are looked for.
 //! Design: a message that lies in one segment is read in place; only pieces are copied. What is kept at last is one shared
@@ -19,7 +20,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use crate::decode::app::tls;
+use crate::decode::app::{http, tls};
 use crate::decode::{Headers, TcpHeader};
 use crate::input::{AppFacts, Protocol};
 use budget::payload_seq;
@@ -37,11 +38,17 @@ const MAX_BUFFERED: usize = 32 << 20;
 /// Questions of a flow that are kept; a repeated one counts once.
 const MAX_DNS: usize = 256;
 /// Later segments of a flow of unknown content that are compared with the start of a hello.
-const LOOKS: u8 = 6;
+const LOOKS: u8 = 5;
 
 /// Whether the ports are those of DNS, mDNS or LLMNR.
 fn is_dns(headers: &Headers) -> bool {
     [headers.src_port, headers.dst_port].iter().any(|port| matches!(port, 53 | 5353 | 5355))
+}
+
+/// Where in a later segment something begins that a flow of this level still wants.
+fn first_of_interest(level: u8, payload: &[u8]) -> Option<usize> {
+    let connect = || if level == PayloadBudget::REQUESTS { http::next_connect(payload) } else { None };
+    if tls::may_begin(payload) { Some(0) } else { connect() }
 }
 
 /// What one flow said so far, and what is not finished.
@@ -246,15 +253,19 @@ impl PayloadInspector {
         let (level, seq) = (budget.level(side), payload_seq(tcp));
         let is_look = level < PayloadBudget::MESSAGES;
         // Before the cold entry is touched.
-        if is_look && !tls::may_begin(payload) {
-            return budget.set(side, level - 1);
-        }
+        let found = if is_look { first_of_interest(level, payload) } else { Some(0) };
+        let Some(skipped) = found else {
+            if level < PayloadBudget::REQUESTS {
+                budget.set(side, level - 1);
+            }
+            return;
+        };
         if !slot.is_known[side] {
             return;
         }
         let next = &mut slot.next[side];
         if is_look {
-            *next = seq;
+            *next = seq.wrapping_add(u32::try_from(skipped).unwrap_or(0));
             budget.set(side, PayloadBudget::FRESH);
         }
         let ahead = seq.wrapping_sub(*next).cast_signed();
@@ -302,8 +313,12 @@ impl PayloadInspector {
         let Some(mut stream) = stream else { return budget.set(side, 0) };
         let held = stream.held();
         let has_room = stream.push(ahead, piece);
+        if !has_room && budget.level(side) >= PayloadBudget::MESSAGES {
+            self.refused += 1;
+        }
         if ahead == 0 || !stream.prefix().is_empty() {
-            let used = self.read(budget, slot, side, stream.prefix(), (is_cut, is_dns));
+            // What does not fit is read as far as it came.
+            let used = self.read(budget, slot, side, stream.prefix(), (is_cut || !has_room, is_dns));
             stream.consume(used);
         }
         if (!has_room || is_cut) && budget.level(side) >= PayloadBudget::MESSAGES {
@@ -315,6 +330,12 @@ impl PayloadInspector {
         }
         self.buffered = (self.buffered + stream.held()).saturating_sub(held);
         self.put_back(slot, side, stream);
+    }
+
+    /// Whether the flow has sent an HTTP request.
+    fn has_asked(&self, slot: &PayloadSlot) -> bool {
+        let facts = self.all.get(slot.index as usize).and_then(|flow| flow.facts.as_ref());
+        facts.is_some_and(|facts| facts.http.is_some())
     }
 
     fn put_back(&mut self, slot: &PayloadSlot, side: usize, stream: Stream) {
@@ -341,7 +362,8 @@ impl PayloadInspector {
             match content::step(rest, is_cut, is_dns, &mut self.name) {
                 Step::More => break,
                 Step::Other => {
-                    budget.set(side, LOOKS);
+                    let has_asked = side == 0 && self.has_asked(slot);
+                    budget.set(side, if has_asked { PayloadBudget::REQUESTS } else { LOOKS });
                     break;
                 }
                 Step::Skip(len) => {
@@ -353,6 +375,15 @@ impl PayloadInspector {
                     match after {
                         After::Bytes(len) => used += len,
                         After::Side => budget.set(side, 0),
+                        After::Requests => {
+                            // The answers say nothing more; the next request may stand in this segment already.
+                            budget.set(side ^ 1, 0);
+                            let next = rest.get(1..).and_then(http::next_connect);
+                            used += next.map_or(0, |at| 1 + at);
+                            if next.is_none() && !budget.is_none() {
+                                budget.set(side, PayloadBudget::REQUESTS);
+                            }
+                        }
                         After::Flow => budget.end(),
                     }
                 }

@@ -2,17 +2,20 @@
 //!
 //! Contract: pure; says what gave it away. Sources: RFC 8484 (`DoH`), RFC 7858 (`DoT`, ALPN `dot`), RFC 9250 (`DoQ`, ALPN `doq`); the lists under
 //! `data/` name whom they have each entry from.
-//! Limits: an endpoint that is on no list, with an encrypted hello or none, looks like any other HTTPS. Multicast DNS and LLMNR are not meant.
+//! Limits: an endpoint that is on no list, with an encrypted hello or none, looks like any other HTTPS. Multicast DNS, LLMNR and `NetBIOS` are
+//! not meant where they stay among neighbours: multicast, link-local and private addresses.
 //! Design: what the flow says of itself comes before whose address it is, so that the alert names the most telling.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
-use crate::input::{AppFacts, FiveTuple, FlowRecord, Protocol};
+use crate::input::{AppFacts, Endpoint, FiveTuple, FlowRecord, Protocol};
 
-/// Ports at which questions need no content to be known, and those that mDNS, LLMNR and `NetBIOS` use among neighbours.
-const ORDINARY: [u16; 5] = [53, 853, 137, 5353, 5355];
+/// Ports at which questions need no content to be known.
+const ORDINARY: [u16; 2] = [53, 853];
+/// Ports that `NetBIOS`, mDNS and LLMNR use among neighbours.
+const NEIGHBOURS: [u16; 3] = [137, 5353, 5355];
 
 /// Name resolution that was recognised by content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,18 @@ pub struct Resolution {
 /// Whether the flow, by what its first bytes said or by its known endpoint, asks for names.
 pub fn by_content(record: &FlowRecord) -> Option<Resolution> {
     ResolverList::built_in().by_content(record)
+}
+
+/// Whether an end is where neighbours ask each other for names: a port of mDNS, LLMNR or `NetBIOS` at an address that is not of the internet.
+pub fn is_among_neighbours(end: Endpoint) -> bool {
+    NEIGHBOURS.contains(&end.port) && is_near(end.ip.to_canonical())
+}
+
+fn is_near(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast() || ip.is_link_local() || ip.is_private(),
+        IpAddr::V6(ip) => ip.is_multicast() || ip.is_unicast_link_local() || ip.is_unique_local(),
+    }
 }
 
 /// Public resolvers that answer over HTTPS.
@@ -80,8 +95,11 @@ impl ResolverList {
         }
         let question = app.dns.first().filter(|_| !tuple.resp.ip.is_multicast())?;
         // A client may ask from any port; an answer alone comes from an ordinary one.
-        let from_ordinary = question.rcode.is_some() && ORDINARY.contains(&tuple.orig.port);
-        if from_ordinary || ORDINARY.contains(&tuple.resp.port) {
+        let is_answer = question.rcode.is_some();
+        let from_ordinary = ORDINARY.contains(&tuple.orig.port)
+            || (NEIGHBOURS.contains(&tuple.orig.port) && is_near(tuple.resp.ip.to_canonical()));
+        let is_expected = ORDINARY.contains(&tuple.resp.port) || is_among_neighbours(tuple.resp);
+        if (is_answer && from_ordinary) || is_expected {
             return None;
         }
         found("DNS", format!("the question {} {} at port {}", question.query, question.kind, tuple.resp.port))
@@ -130,7 +148,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::input::{DnsMessage, Endpoint, FlowId, HttpRequest, ObservationPoint, Side, SocksRequest, TlsHello};
+    use crate::input::{DnsMessage, FlowId, HttpRequest, ObservationPoint, Side, SocksRequest, TlsHello};
     use crate::time::Timestamp;
 
     fn record(protocol: Protocol, to: &str, app: Option<AppFacts>) -> FlowRecord {
@@ -196,6 +214,10 @@ mod tests {
             ("172.20.0.9:3128", Some(connect("[2620:fe::fe]:443")), "DoH"),
             ("172.20.0.9:1080", Some(socks("1.1.1.1:853")), "DoH"),
             ("198.51.100.7:5300", Some(question()), "DNS"),
+            ("198.51.100.7:5353", Some(question()), "DNS"),
+            ("198.51.100.7:5355", Some(question()), "DNS"),
+            ("198.51.100.7:137", Some(question()), "DNS"),
+            ("[2001:db8::7]:5353", Some(question()), "DNS"),
         ] {
             let found = by_content(&record(Protocol::UDP, to, app.clone()));
             assert_eq!(found.as_ref().map(|found| found.protocol), Some(protocol), "{to} {app:?}");
@@ -214,6 +236,12 @@ mod tests {
             ("172.20.0.9:3128", Some(connect("8.8.8.8:80"))),
             ("172.20.0.9:53", Some(question())),
             ("172.20.0.9:5353", Some(question())),
+            ("169.254.7.7:5355", Some(question())),
+            ("224.0.0.251:5353", Some(question())),
+            ("172.20.255.255:137", Some(question())),
+            ("[fe80::7]:5353", Some(question())),
+            ("[fd00::7]:5355", Some(question())),
+            ("[ff02::fb]:5353", Some(question())),
             ("224.0.0.251:5300", Some(question())),
         ] {
             assert_eq!(by_content(&record(Protocol::UDP, to, app.clone())), None, "{to} {app:?}");
@@ -223,7 +251,10 @@ mod tests {
 
     #[test]
     fn a_question_from_an_ordinary_port_is_one_and_an_answer_from_there_is_none() {
-        for (port, rcode, is_found) in [(5353, None, true), (53, None, true), (5355, Some("NOERROR".into()), false)] {
+        let answer = || Some("NOERROR".into());
+        for (port, rcode, is_found) in
+            [(5353, None, true), (53, None, true), (53, answer(), false), (5355, answer(), true)]
+        {
             let dns = DnsMessage { query: "a.example".into(), kind: "A".into(), rcode };
             let app = AppFacts { dns: vec![dns], ..AppFacts::default() };
             let mut record = record(Protocol::UDP, "198.51.100.7:5300", Some(app));

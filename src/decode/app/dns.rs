@@ -16,6 +16,10 @@ use crate::input::DnsMessage;
 const MAX_NAME: usize = 255;
 /// Bytes of a message that its header and first question may take.
 pub const MAX_QUESTION: usize = 12 + MAX_NAME + 4;
+/// Shortest query for a name with a dot in it.
+const LEAST_QUERY: usize = 12 + 5 + 4;
+/// Longest query that is recognised at any port: an EDNS record with cookie and padding (RFC 8467) included.
+const MOST_QUERY: usize = 1024;
 
 /// Header and first question; the name is written into the caller's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,30 @@ pub fn stream(stream: &[u8], last: bool, name: &mut String) -> Parsed<(Option<Qu
         return Parsed::More;
     }
     Parsed::Whole((read(message, name), 2 + len))
+}
+
+/// As [`stream`], for a connection to any port: a question that [`is_certain`], or the start of one.
+pub fn certain_stream(stream: &[u8], last: bool, name: &mut String) -> Parsed<(Question, usize)> {
+    let [high, low, message @ ..] = stream else {
+        let may_be = !last && stream.first().is_some_and(|high| usize::from(*high) << 8 < MOST_QUERY);
+        return if may_be { Parsed::More } else { Parsed::Other };
+    };
+    let len = usize::from(u16::from_be_bytes([*high, *low]));
+    if !(LEAST_QUERY..=MOST_QUERY).contains(&len) || !may_become_query(message) {
+        return Parsed::Other;
+    }
+    let Some(message) = message.get(..len) else { return if last { Parsed::Other } else { Parsed::More } };
+    match read(message, name) {
+        Some(question) if is_certain(message, name, &question) => Parsed::Whole((question, 2 + len)),
+        _ => Parsed::Other,
+    }
+}
+
+/// Whether what came of a message so far agrees with [`may_be_query`].
+fn may_become_query(message: &[u8]) -> bool {
+    let mut head = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    head.iter_mut().zip(message).for_each(|(place, byte)| *place = *byte);
+    may_be_query(&head)
 }
 
 /// Writes the name at a place of the message; gives the place after it.

@@ -1,8 +1,10 @@
 //! HTTP/1 requests (RFC 9112): method, `Host`, and the target of `CONNECT`.
 //!
 //! Contract: a request line with its version makes it HTTP; then the head is read up to `Host` or to its end.
+//! A request may be the second on its connection: [`next_connect`] finds a later `CONNECT`.
 //! Limits: heads of [`MAX_HEAD`] bytes, values of [`MAX_VALUE`] bytes. HTTP/0.9 has no version and is not told from text;
-//! HTTP/2 has its names compressed and is passed over. A repeated `Host` is not noticed.
+//! HTTP/2 has its names compressed and is passed over. A repeated `Host` is not noticed. Bodies are not measured: a later
+//! request is found at the start of a segment or of a line.
 //! Design: ours instead of a library: only two lines of the head are wanted, also of a head that is cut or has odd fields.
 
 use super::{Parsed, text};
@@ -26,6 +28,32 @@ pub type Request = (HttpRequest, usize);
 pub fn request(stream: &[u8], last: bool) -> Parsed<Request> {
     let stream = stream.get(..MAX_HEAD).unwrap_or(stream);
     let last = last || stream.len() == MAX_HEAD;
+    // Empty lines before a request are passed over (RFC 9112 §2.2).
+    let empty = stream.iter().take_while(|byte| is_line_end(**byte)).count();
+    if empty == stream.len() && !last && empty > 0 {
+        return Parsed::More;
+    }
+    let from = stream.get(empty..).unwrap_or(&[]);
+    head(from, last).map(|(request, len)| (request, if len > 0 { empty + len } else { 0 }))
+}
+
+/// Where in a segment that follows a first request a `CONNECT`, or what may become one, begins.
+pub fn next_connect(segment: &[u8]) -> Option<usize> {
+    let starts = segment.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    [0].into_iter().chain(starts).find(|at| segment.get(*at..).is_some_and(may_connect))
+}
+
+fn may_connect(bytes: &[u8]) -> bool {
+    const CONNECT: &[u8] = b"CONNECT ";
+    !bytes.is_empty() && (bytes.starts_with(CONNECT) || CONNECT.starts_with(bytes))
+}
+
+const fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+/// Reads a request line and the head that follows it.
+fn head(stream: &[u8], last: bool) -> Parsed<Request> {
     let method_len = stream.iter().take(MAX_METHOD).position(|byte| !is_method(*byte));
     let Some(method) = method_len.filter(|len| *len >= 3 && stream.get(*len) == Some(&b' ')) else {
         let may_be = !last && COMMON.iter().any(|method| method.starts_with(stream));

@@ -14,6 +14,8 @@ use crate::input::TlsHello;
 
 /// Longest hello that is read, with its records, in bytes. The longest in use are below 4 kB.
 pub const MAX_HELLO: usize = 16 * 1024;
+/// Longest hello that can be: ciphers and extensions of 64 KiB each, and the fixed fields. Of one above [`MAX_HELLO`] the start is read.
+const MAX_CLAIM: usize = 2 * 65_536 + 512;
 /// Application protocols that are kept.
 pub const MAX_ALPN: usize = 16;
 /// Bytes of a server name that are kept; a DNS name is shorter.
@@ -108,7 +110,7 @@ pub fn stream(stream: &[u8], last: bool) -> Parsed<TlsHello> {
 pub fn client_hello(message: &[u8], last: bool) -> Parsed<Hello<'_>> {
     let mut head = Reader(message);
     let (kind, len) = (head.u8(), head.u24());
-    if kind.is_some_and(|kind| kind != CLIENT_HELLO) || len.is_some_and(|len| len > MAX_HELLO) {
+    if kind.is_some_and(|kind| kind != CLIENT_HELLO) || len.is_some_and(|len| len > MAX_CLAIM) {
         return Parsed::Other;
     }
     let is_here = len.is_some_and(|len| head.0.len() >= len);

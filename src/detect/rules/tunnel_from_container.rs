@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::params::rule_params;
 use crate::detect::{Context, Finding, Findings, Rule};
 use crate::input::{Endpoint, FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Tunnel, Workload};
+use crate::path::dns_detection::is_among_neighbours;
 use crate::path::{Contract, Evidence, Hop, JudgedFlow, Selector, Service, owner_of, responder_of};
 pub use kind::Kind;
 pub use names::DnsThresholds;
@@ -24,8 +25,6 @@ pub use strategy::META;
 
 /// Flows whose kinds were reported, or whose questions were counted, at once; beyond, one is reported again.
 const MAX_FLOWS: usize = 65_536;
-/// Questions among neighbours: `NetBIOS`, mDNS, LLMNR.
-const NEIGHBOURS: [u16; 3] = [137, 5353, 5355];
 
 rule_params! {
     /// Workloads that may, and which kinds.
@@ -56,8 +55,8 @@ pub struct TunnelFromContainer {
     /// Resolvers by contract: they only pass questions on.
     resolvers: Vec<Arc<Hop>>,
     reported: BTreeMap<FlowId, BTreeSet<Kind>>,
-    /// Questions of a flow that were counted after it was judged.
-    counted: BTreeMap<FlowId, usize>,
+    /// Questions of a flow that were counted after it was judged: those kept, and those beyond.
+    counted: BTreeMap<FlowId, Asked>,
     names: Names,
 }
 
@@ -85,7 +84,7 @@ impl Rule for TunnelFromContainer {
             return;
         }
         self.headers(context, flow, record, findings);
-        self.contents(context, flow, record, 0, findings);
+        self.contents(context, flow, record, Asked::default(), findings);
         if flow.over {
             self.reported.remove(&record.id);
         }
@@ -97,20 +96,30 @@ impl Rule for TunnelFromContainer {
         if !record.tunnels.is_empty() {
             self.headers(context, flow, record, findings);
         }
-        let before = if record.id == id { questions(&flow.view.record) } else { 0 };
+        let before = if record.id == id { Asked::of(&flow.view.record) } else { Asked::default() };
         let counted = self.counted.get(&id).copied().unwrap_or(before);
         self.contents(context, flow, record, counted, findings);
         if matches!(event.kind, FlowEventKind::Ended(_)) {
             self.reported.remove(&id);
             self.counted.remove(&id);
-        } else if questions(record) > counted && self.counted.len() < MAX_FLOWS {
-            self.counted.insert(id, questions(record));
+        } else if Asked::of(record) != counted && self.counted.len() < MAX_FLOWS {
+            self.counted.insert(id, Asked::of(record));
         }
     }
 }
 
-fn questions(record: &FlowRecord) -> usize {
-    record.app.as_ref().map_or(0, |app| app.dns.len())
+/// How many questions a record shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asked {
+    kept: usize,
+    more: u64,
+}
+
+impl Asked {
+    fn of(record: &FlowRecord) -> Self {
+        let app = record.app.as_ref();
+        app.map_or_else(Self::default, |app| Self { kept: app.dns.len(), more: app.dns_more })
+    }
 }
 
 impl TunnelFromContainer {
@@ -132,24 +141,43 @@ impl TunnelFromContainer {
         context: Context<'_>,
         flow: &JudgedFlow,
         record: &FlowRecord,
-        counted: usize,
+        counted: Asked,
         findings: &mut Findings,
     ) {
-        let Some(workload) = flow.source.workload() else { return };
+        let Some(workload) = flow.source.workload() else {
+            return self.replies_to_nobody(context, flow, record, findings);
+        };
         let far = record.tuple.resp;
         for sign in signs::of(record, &self.params.volumes) {
             self.report(flow, record, workload, sign, far, findings);
         }
-        let new = record.app.as_ref().map_or(&[][..], |app| app.dns.get(counted..).unwrap_or(&[]));
-        if new.is_empty() || NEIGHBOURS.contains(&far.port) || far.ip.is_multicast() || self.is_resolver(workload) {
+        let Some(app) = record.app.as_ref().filter(|_| Asked::of(record) != counted) else { return };
+        if is_among_neighbours(far) || far.ip.is_multicast() || self.is_resolver(workload) {
             return;
         }
-        for question in new {
-            if let Some(text) = self.names.ask(&self.params.dns, &workload.id, question, context.now)
-                && !self.is_allowed(workload, Kind::Dns)
-            {
-                findings.push(finding(flow, record, workload, Sign { kind: Kind::Dns, text }, far));
-            }
+        let (limits, id) = (&self.params.dns, &workload.id);
+        let new = app.dns.get(counted.kept..).unwrap_or(&[]);
+        let mut told: Vec<String> =
+            new.iter().filter_map(|question| self.names.ask(limits, id, question, context.now)).collect();
+        let more = app.dns_more.saturating_sub(counted.more);
+        told.extend(self.names.ask_more(limits, id, &app.dns, more, context.now));
+        for text in told.into_iter().filter(|_| !self.is_allowed(workload, Kind::Dns)) {
+            findings.push(finding(flow, record, workload, Sign { kind: Kind::Dns, text }, far));
+        }
+    }
+
+    /// Echo replies that come to a workload which asked for none.
+    fn replies_to_nobody(
+        &mut self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        findings: &mut Findings,
+    ) {
+        let Some(sign) = signs::unasked(record) else { return };
+        let responder = responder_of(context.timeline, &flow.oriented);
+        if let Some(workload) = responder.workload() {
+            self.report(flow, record, workload, sign, record.tuple.orig, findings);
         }
     }
 

@@ -86,6 +86,7 @@ fn an_attempt_is_reported_one_severity_lower_and_a_datagram_with_payload_is_none
         assert_eq!((finding.rule.name, finding.severity), (rule, lower));
         attempt.view.record.tcp = None;
         attempt.view.record.tuple.protocol = Protocol::UDP;
+        attempt.view.record.orig.counters.payload_bytes = 100;
         assert_eq!(only(&attempt).severity, severity, "{rule}");
     }
 }

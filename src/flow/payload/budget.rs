@@ -8,7 +8,7 @@ use crate::input::{Protocol, tcp_flags};
 
 /// What a flow still wants of its payload: four bits a direction, the originator's lower.
 ///
-/// 0: nothing. 1 to 6: so many later segments may begin a hello. From 7: its messages, and so many of them, less 7, may yet
+/// 0: nothing. 1 to 5: so many later segments may begin a hello. 6: any later segment may begin a `CONNECT` or a hello. From 7: its messages, and so many of them, less 7, may yet
 /// be unreadable. 15: all packets of an ICMP echo flow, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::flow) struct PayloadBudget(u8);
@@ -17,6 +17,7 @@ impl PayloadBudget {
     const ECHO: u8 = 15;
     pub(super) const FRESH: u8 = 14;
     pub(super) const MESSAGES: u8 = 7;
+    pub(super) const REQUESTS: u8 = 6;
 
     /// Of a flow that starts with a packet.
     pub(in crate::flow) fn new(headers: &Headers) -> Self {

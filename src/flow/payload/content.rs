@@ -27,6 +27,8 @@ pub(super) enum After {
     Bytes(usize),
     /// The other direction.
     Side,
+    /// Requests that this side may send later.
+    Requests,
     /// Nothing.
     Flow,
 }
@@ -49,7 +51,7 @@ pub(super) fn step(bytes: &[u8], last: bool, is_dns: bool, name: &mut String) ->
             Step::Other => request(bytes, last),
             step => step,
         },
-        Some(b'P' | b'\r') => {
+        Some(b'P' | b'\r' | b'\n') => {
             match parsed(proxy::header(bytes, last), |(header, len)| (Fact::Proxy(header), After::Bytes(len))) {
                 Step::Other => request(bytes, last),
                 // Until then it may be `POST`, `PUT` or `PATCH` as well.
@@ -61,6 +63,7 @@ pub(super) fn step(bytes: &[u8], last: bool, is_dns: bool, name: &mut String) ->
         Some(4 | 5) if socks::may_begin(bytes) || is_dialogue(bytes) => {
             parsed(socks::request(bytes, last), |(request, len)| (Fact::Socks(request), After::Bytes(len)))
         }
+        Some(0..=3) if !is_dns && let Some(step) = certain_question(bytes, last, name) => step,
         // The upper half of a length.
         Some(0..=4) => parsed(openvpn::stream(bytes, last), |(found, _)| (Fact::OpenVpn(found), After::Flow)),
         _ => Step::Other,
@@ -76,9 +79,17 @@ fn is_dialogue(bytes: &[u8]) -> bool {
 
 fn request(bytes: &[u8], last: bool) -> Step {
     parsed(http::request(bytes, last), |(request, len)| {
-        let after = if request.connect.is_some() && len > 0 { After::Bytes(len) } else { After::Flow };
+        let after = if request.connect.is_some() && len > 0 { After::Bytes(len) } else { After::Requests };
         (Fact::Http(request), after)
     })
+}
+
+/// A question at a port that is not one of name resolution.
+fn certain_question(bytes: &[u8], last: bool, name: &mut String) -> Option<Step> {
+    match parsed(dns::certain_stream(bytes, last, name), |(question, len)| (Fact::Dns(question), After::Bytes(len))) {
+        Step::Other => None,
+        step => Some(step),
+    }
 }
 
 fn dns_message(bytes: &[u8], last: bool, name: &mut String) -> Step {
@@ -107,7 +118,7 @@ impl Fact {
         match self {
             Self::Tls(_) => facts.tls.is_none(),
             Self::Quic(_) => facts.quic.is_none(),
-            Self::Http(_) => facts.http.is_none(),
+            Self::Http(request) => facts.http.as_ref().is_none_or(|known| connects_anew(known, request)),
             Self::Socks(_) => facts.socks.is_none(),
             Self::Proxy(_) => facts.proxy.is_none(),
             Self::OpenVpn(_) => facts.openvpn.is_none(),
@@ -157,12 +168,16 @@ impl Fact {
         }
     }
 
-    /// Adds it; the first of its kind stays, except that the client's SSH string (side 0) replaces the server's.
+    /// Adds it; the first of its kind stays, except that the client's SSH string (side 0) replaces the server's, and a later
+    /// `CONNECT` the request before.
     /// False when there is no room for more.
     pub(super) fn keep(self, facts: &mut AppFacts, side: usize, name: &str) -> bool {
         match self {
             Self::Tls(hello) => _ = facts.tls.get_or_insert(hello),
             Self::Quic(initial) => _ = facts.quic.get_or_insert(initial),
+            Self::Http(request) if facts.http.as_ref().is_some_and(|known| connects_anew(known, &request)) => {
+                facts.http = Some(request);
+            }
             Self::Http(request) => _ = facts.http.get_or_insert(request),
             Self::Socks(request) => _ = facts.socks.get_or_insert(request),
             Self::Proxy(header) => _ = facts.proxy.get_or_insert(header),
@@ -173,6 +188,11 @@ impl Fact {
         }
         true
     }
+}
+
+/// Whether a request on a kept connection asks to be relayed to somewhere else than those before.
+fn connects_anew(known: &HttpRequest, request: &HttpRequest) -> bool {
+    request.connect.is_some() && known.connect != request.connect
 }
 
 fn is_asked(known: &DnsMessage, question: &dns::Question, name: &str) -> bool {

@@ -146,3 +146,69 @@ fn too_many_waiting_bytes_are_refused_and_counted() {
     flow.inspect(&part, &[22, 3, 1, 2, 0, 1, 0]);
     assert_eq!((flow.inspector.refused(), flow.budget.wants(0, 1)), (1, false));
 }
+
+/// Sends segments of the originator's stream, one after another.
+fn send(flow: &mut Flow, port: u16, segments: &[&[u8]]) {
+    let mut seq = 5_u32;
+    for segment in segments {
+        let mut part = headers(Protocol::TCP, port, segment.len());
+        part.tcp = Some(TcpHeader { flags: tcp_flags::ACK, seq, ack: 0, window: 0 });
+        flow.inspect(&part, segment);
+        seq += u32::try_from(segment.len()).unwrap();
+    }
+}
+
+#[test]
+fn a_connect_is_read_wherever_it_comes_on_a_kept_connection() {
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    const CONNECT: &[u8] = b"CONNECT dns.google:443 HTTP/1.1\r\nHost: dns.google\r\n\r\n";
+    let (pipelined, after_lines) = ([GET, CONNECT].concat(), [&b"\r\n\r\n"[..], CONNECT].concat());
+    let mut many = vec![GET; 20];
+    many.push(CONNECT);
+    let cases: [&[&[u8]]; 8] = [
+        &[CONNECT],
+        &[GET, CONNECT],
+        &[&pipelined],
+        &[&after_lines],
+        &[GET, &after_lines],
+        &[GET, b"\r\n", CONNECT],
+        &[GET, &CONNECT[..3], &CONNECT[3..]],
+        &many,
+    ];
+    for case in cases {
+        let mut flow = Flow::new(Protocol::TCP);
+        send(&mut flow, 3128, case);
+        let connect = flow.facts().http.and_then(|request| request.connect);
+        assert_eq!(connect.as_deref(), Some("dns.google:443"), "{case:?}");
+        assert_eq!(flow.inspector.buffered, 0);
+    }
+    let mut flow = Flow::new(Protocol::TCP);
+    send(&mut flow, 3128, &[GET, b"a body that says: CONNECT dns.google:443 HTTP/1.1\r\n\r\n"]);
+    assert_eq!(flow.facts().http.unwrap().connect, None);
+}
+
+#[test]
+fn a_question_over_tcp_is_read_at_any_port_and_other_content_is_not_one() {
+    let query = dns_query("over-tcp.example.com", 1);
+    let message = [&u16::try_from(query.len()).unwrap().to_be_bytes()[..], &query].concat();
+    let single: Vec<&[u8]> = message.chunks(1).collect();
+    let cases: [&[&[u8]]; 3] = [&[&message], &[&message[..2], &message[2..]], &single];
+    for case in cases {
+        let mut flow = Flow::new(Protocol::TCP);
+        send(&mut flow, 8080, case);
+        assert_eq!(flow.facts().dns.first().map(|dns| dns.query.as_str()), Some("over-tcp.example.com"), "{case:?}");
+        assert_eq!(flow.inspector.buffered, 0);
+    }
+    let mut flow = Flow::new(Protocol::TCP);
+    send(&mut flow, 8080, &[&[0, 40, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]]);
+    assert!(flow.facts().dns.is_empty() && flow.inspector.all.is_empty());
+}
+
+#[test]
+fn a_hello_that_does_not_fit_is_counted() {
+    let mut hello = vec![22, 3, 1, 0x40, 0, 1, 0, 0x4e, 0x20, 3, 3];
+    hello.resize(20_000, 0);
+    let mut flow = Flow::new(Protocol::TCP);
+    send(&mut flow, 443, &hello.chunks(1400).collect::<Vec<_>>());
+    assert_eq!((flow.inspector.refused(), flow.inspector.buffered), (1, 0));
+}

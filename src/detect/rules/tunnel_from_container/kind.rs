@@ -52,6 +52,10 @@ pub enum Kind {
     Icmp,
     /// Data in names and their answers, or other data at their port.
     Dns,
+    /// An IP protocol that no container speaks.
+    IpProtocol,
+    /// Packets that name their own way: IPv4 source routes, IPv6 routing headers.
+    SourceRoute,
 }
 
 impl Kind {
@@ -78,6 +82,8 @@ impl Kind {
             Self::Ssh => "SSH",
             Self::Icmp => "ICMP",
             Self::Dns => "DNS",
+            Self::IpProtocol => "IP protocol",
+            Self::SourceRoute => "source route",
         }
     }
 }

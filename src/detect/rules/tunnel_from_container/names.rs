@@ -3,8 +3,9 @@
 //! Contract: names are counted once while they are new in a window; a domain is reported once a window. Reverse names (`arpa`) and `local` are left out.
 //! Limits: [`MAX_DOMAINS`] workloads and domains at once, the one that was longest not asked for goes; domains are cut by a short list of
 //! registries (`co.uk`), not by the public suffix list, so some are counted together.
-//! Design: only names that may carry data take memory, and of them a hash; what is counted is the longest label (of odd types the name), because
-//! search lists repeat it and tunnels never do.
+//! Names that a flow asked for beyond those that are kept are taken to be below the domain of most of these, and to differ.
+//! Design: of names that may carry data a hash is kept; what is counted is the longest label (of odd types the name), because search lists repeat it
+//! and tunnels never do. All different names below a domain are estimated by a bitmap of fixed size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,12 +40,14 @@ pub struct DnsThresholds {
     pub long_names: usize,
     /// From how many characters on a label is long.
     pub long_label: usize,
+    /// Names of any form and type.
+    pub names: usize,
 }
 
 impl Default for DnsThresholds {
     fn default() -> Self {
         let window = HoldTime::secs(60);
-        Self { window, odd_types: 3, data_names: 30, binary_names: 8, long_names: 25, long_label: 30 }
+        Self { window, odd_types: 3, data_names: 30, binary_names: 8, long_names: 25, long_label: 30, names: 1000 }
     }
 }
 
@@ -66,7 +69,41 @@ struct NameWindow {
     counts: [usize; 4],
     /// Of long labels.
     long_bytes: usize,
+    all: Distinct,
     reported: bool,
+}
+
+/// Estimates how many different hashes were seen, by linear counting: a bit for each.
+#[derive(Debug, Default)]
+struct Distinct {
+    bits: Vec<u64>,
+    set: u32,
+    /// Seen but not hashed.
+    more: u64,
+}
+
+impl Distinct {
+    const WORDS: usize = 128;
+
+    fn insert(&mut self, hash: u64) {
+        if self.bits.is_empty() {
+            self.bits = vec![0; Self::WORDS];
+        }
+        let word = usize::try_from(hash >> 6).unwrap_or(0) % Self::WORDS;
+        if let Some(word) = self.bits.get_mut(word) {
+            let bit = 1 << (hash & 63);
+            self.set += u32::from(*word & bit == 0);
+            *word |= bit;
+        }
+    }
+
+    fn count(&self) -> u64 {
+        let size = u32::try_from(Self::WORDS * 64).unwrap_or(u32::MAX);
+        let clear = f64::from(size.saturating_sub(self.set).max(1));
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100,000")]
+        let seen = (f64::from(size) * (f64::from(size) / clear).ln()).round() as u64;
+        seen.saturating_add(self.more)
+    }
 }
 
 impl NameWindow {
@@ -78,6 +115,18 @@ impl NameWindow {
             *count += 1;
             self.long_bytes += if oddity == Oddity::Long { bytes } else { 0 };
         }
+    }
+}
+
+impl NameWindow {
+    /// Says what gives the tunnel away, once.
+    fn report(&mut self, limits: &DnsThresholds, domain: &str, now: Timestamp) -> Option<String> {
+        if self.reported {
+            return None;
+        }
+        let text = verdict(limits, self)?;
+        self.reported = true;
+        Some(format!("{text} below {domain} within {} s", now.since(self.since).as_secs().max(1)))
     }
 }
 
@@ -113,7 +162,7 @@ impl Names {
         let (below, domain) = split(&labels)?;
         let label = below.iter().max_by_key(|label| label.len())?;
         let oddities = oddities(limits, &question.kind, label);
-        if oddities.is_empty() {
+        if oddities.is_empty() && limits.names == 0 {
             return None;
         }
         let window = self.window(limits, workload, &domain, now);
@@ -121,12 +170,35 @@ impl Names {
             let counted = if oddity == Oddity::Type { below } else { std::slice::from_ref(label) };
             window.count(limits, oddity, hash(counted), label.len());
         }
-        if window.reported {
+        window.all.insert(hash(below));
+        window.report(limits, &domain, now)
+    }
+
+    /// A workload asked so many more questions in a flow of which these are kept.
+    pub(super) fn ask_more(
+        &mut self,
+        limits: &DnsThresholds,
+        workload: &WorkloadId,
+        kept: &[DnsMessage],
+        more: u64,
+        now: Timestamp,
+    ) -> Option<String> {
+        if more == 0 || limits.names == 0 {
             return None;
         }
-        let text = verdict(limits, window)?;
-        window.reported = true;
-        Some(format!("{text} below {domain} within {} s", now.since(window.since).as_secs().max(1)))
+        let mut domains: BTreeMap<String, usize> = BTreeMap::new();
+        for question in kept {
+            if let Some((_, domain)) = split(&labels(&question.query)) {
+                *domains.entry(domain).or_default() += 1;
+            }
+        }
+        let (domain, count) = domains.into_iter().max_by_key(|(_, count)| *count)?;
+        if 2 * count <= kept.len() {
+            return None;
+        }
+        let window = self.window(limits, workload, &domain, now);
+        window.all.more = window.all.more.saturating_add(more);
+        window.report(limits, &domain, now)
     }
 
     /// The running window of a workload and a domain.
@@ -149,7 +221,15 @@ impl Names {
         }
         self.ages.insert(age, key.clone());
         let fresh =
-            || NameWindow { since: now, age, labels: BTreeSet::new(), counts: [0; 4], long_bytes: 0, reported: false };
+            || NameWindow {
+                since: now,
+                age,
+                labels: BTreeSet::new(),
+                counts: [0; 4],
+                long_bytes: 0,
+                all: Distinct::default(),
+                reported: false,
+            };
         let window = self.windows.entry(key).or_insert_with(fresh);
         if now.since(window.since) > limits.window.get() {
             *window = fresh();
@@ -178,7 +258,9 @@ fn verdict(limits: &DnsThresholds, window: &NameWindow) -> Option<String> {
         let mean = window.long_bytes.checked_div(long).unwrap_or(0);
         Some(format!("{long} different names with long labels, {mean} characters in the mean, were asked for"))
     } else {
-        None
+        let limit = u64::try_from(limits.names).unwrap_or(u64::MAX);
+        let names = window.all.count();
+        (limit > 0 && names >= limit).then(|| format!("some {names} different names were asked for"))
     }
 }
 
@@ -346,6 +428,38 @@ mod tests {
         let search = ["corp.example", "svc.corp.example", "a.svc.corp.example"];
         let searched = (0..90).map(|n| (format!("{}.{}", noise(n as u64 / 9, 40), search[n % 3]), "A"));
         assert!(reported(searched).is_empty(), "one name through a search list counts once");
+    }
+
+    #[test]
+    fn very_many_names_below_one_domain_are_a_tunnel_whatever_their_form() {
+        let (limits, web) = (DnsThresholds::default(), WorkloadId::new("web"));
+        for (count, millis, length, kind, reported) in [
+            (3000_u64, 5, 7, "TXT", 1),
+            (3000, 5, 16, "A", 1),
+            (900, 5, 16, "A", 0),
+            (3000, 200, 16, "A", 0),
+            (100_000, 0, 16, "AAAA", 1),
+        ] {
+            let mut names = Names::default();
+            let asked = (0..count).filter(|n| {
+                let query = format!("{}.t.evil.example", noise(*n, length));
+                let question = DnsMessage { query, kind: kind.into(), rcode: None };
+                names.ask(&limits, &web, &question, at(n * millis)).is_some()
+            });
+            assert_eq!(asked.count(), reported, "{count} names of {length} characters, one in {millis} ms");
+        }
+    }
+
+    #[test]
+    fn questions_beyond_those_kept_count_to_the_domain_of_most() {
+        let (limits, web) = (DnsThresholds::default(), WorkloadId::new("web"));
+        let question = |query: String| DnsMessage { query, kind: "A".into(), rcode: None };
+        let one: Vec<_> = (0..256).map(|n| question(format!("{}.evil.example", noise(n, 16)))).collect();
+        let many: Vec<_> = (0..256).map(|n| question(format!("www.{}.example", noise(n, 16)))).collect();
+        for (kept, more, reported) in [(&one, 2000, true), (&one, 100, false), (&many, 2000, false), (&one, 0, false)] {
+            let told = Names::default().ask_more(&limits, &web, kept, more, at(0));
+            assert_eq!(told.is_some(), reported, "{more} more");
+        }
     }
 
     #[test]

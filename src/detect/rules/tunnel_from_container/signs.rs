@@ -16,6 +16,10 @@ const LEAST_ECHOES: u64 = 4;
 const ODD_ECHOES: u32 = 4;
 /// Replies without a request: losses have some, a tunnel has more than requests.
 const UNASKED_ECHOES: u32 = 16;
+/// IP protocols that applications speak (ICMP, IGMP, TCP, UDP, DCCP, ICMPv6, SCTP, UDP-Lite), that routers and their keepers do (EGP, IGP, RSVP,
+/// EIGRP, OSPF, PIM, VRRP), and IPv6's extension headers, which are no protocol of a flow of their own.
+const SPOKEN: [u8; 24] =
+    [0, 1, 2, 6, 8, 9, 17, 33, 43, 44, 46, 51, 58, 59, 60, 88, 89, 103, 112, 132, 135, 136, 139, 140];
 const SSH_PORT: u16 = 22;
 const DNS_PORT: u16 = 53;
 
@@ -45,8 +49,17 @@ pub(super) struct Sign {
 
 /// What first bytes and counters show.
 pub(super) fn of(record: &FlowRecord, volumes: &Volumes) -> Vec<Sign> {
-    let signs = [ssh(record), openvpn(record), icmp(record, volumes), dns_volume(record, volumes)];
-    signs.into_iter().flatten().collect()
+    let contents = [ssh(record), openvpn(record), icmp(record, volumes), dns_volume(record, volumes)];
+    contents.into_iter().chain([protocol(record), source_route(record)]).flatten().collect()
+}
+
+/// Packets that name their own way. The record does not say which end sent them.
+fn source_route(record: &FlowRecord) -> Option<Sign> {
+    let rare = record.rare.as_ref().filter(|rare| rare.routed_packets > 0)?;
+    let via: Vec<String> = rare.routed_via.iter().map(ToString::to_string).collect();
+    let over = if via.is_empty() { String::new() } else { format!(", over {}", via.join(", ")) };
+    let text = format!("{} packets name their own way{over}", rare.routed_packets);
+    Some(Sign { kind: Kind::SourceRoute, text })
 }
 
 fn ssh(record: &FlowRecord) -> Option<Sign> {
@@ -73,15 +86,33 @@ fn icmp(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
 
 /// Replies that do not repeat their requests.
 fn echoes(record: &FlowRecord) -> Option<Sign> {
-    let EchoFacts { odd_replies, unasked_replies } = record.app.as_ref()?.echo?;
-    let text = if odd_replies >= ODD_ECHOES {
-        format!("{odd_replies} echo replies say something else than their requests")
-    } else if unasked_replies >= UNASKED_ECHOES && u64::from(unasked_replies) > record.orig.counters.packets {
-        format!("{unasked_replies} unrequested echo replies came, and {} requests", record.orig.counters.packets)
-    } else {
-        return None;
-    };
+    let EchoFacts { odd_replies, .. } = record.app.as_ref()?.echo?;
+    if odd_replies < ODD_ECHOES {
+        return unasked(record);
+    }
+    let text = format!("{odd_replies} echo replies say something else than their requests");
     Some(Sign { kind: Kind::Icmp, text })
+}
+
+/// Replies that nobody asked for. Where the first packet is a reply, its sender is the record's originator and has asked nothing.
+pub(super) fn unasked(record: &FlowRecord) -> Option<Sign> {
+    let EchoFacts { unasked_replies, .. } = record.app.as_ref()?.echo?;
+    let begins_with_reply =
+        matches!((record.tuple.protocol, record.tuple.orig.port), (Protocol::ICMP, 0) | (Protocol::ICMPV6, 129));
+    let asking = if begins_with_reply { &record.resp } else { &record.orig };
+    let requests = asking.counters.packets;
+    let is_unasked = unasked_replies >= UNASKED_ECHOES && u64::from(unasked_replies) > requests;
+    let text = format!("{unasked_replies} unrequested echo replies came, and {requests} requests");
+    is_unasked.then_some(Sign { kind: Kind::Icmp, text })
+}
+
+/// An IP protocol that no container speaks of itself. Multicast is left to routing protocols.
+fn protocol(record: &FlowRecord) -> Option<Sign> {
+    let Protocol(number) = record.tuple.protocol;
+    let is_spoken = SPOKEN.contains(&number) || record.tuple.resp.ip.is_multicast() || !record.tunnels.is_empty();
+    let sent = record.orig.counters;
+    let text = format!("{} packets of IP protocol {number}, which no container speaks, were sent", sent.packets);
+    (!is_spoken && sent.packets > 0).then_some(Sign { kind: Kind::IpProtocol, text })
 }
 
 fn icmp_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {

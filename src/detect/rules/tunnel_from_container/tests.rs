@@ -155,6 +155,60 @@ fn replies_that_do_not_repeat_their_requests_are_a_tunnel_and_a_few_lost_ones_ar
 }
 
 #[test]
+fn replies_without_a_request_are_a_tunnel_whoever_sends_them() {
+    for (from, to, requests, reported) in [
+        ("198.51.100.7:0", "172.20.0.2:8", 0, true),
+        ("172.20.0.2:0", "198.51.100.7:8", 0, true),
+        ("198.51.100.7:0", "172.20.0.2:8", 100, false),
+        ("198.51.100.7:0", "203.0.113.7:8", 0, false),
+    ] {
+        let mut bench = bench();
+        let record = counted(bench.record(10, Protocol::ICMP, from, to), (100, 120_000), (requests, 6400));
+        let echo = EchoFacts { odd_replies: 0, unasked_replies: 100 };
+        let record = said(record, AppFacts { echo: Some(echo), ..AppFacts::default() });
+        let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&record));
+        assert_eq!(kinds(&found), if reported { vec!["ICMP"] } else { vec![] }, "{from} {to} {requests}");
+        let web = found.iter().all(|one| one.workload.as_ref().is_some_and(|workload| workload.name == "web"));
+        assert!(web, "the workload is named");
+    }
+}
+
+#[test]
+fn an_ip_protocol_that_no_container_speaks_is_reported_and_routing_is_not() {
+    for (protocol, to, reported) in [
+        (253, "198.51.100.7:0", true),
+        (254, "172.20.0.9:0", true),
+        (99, "198.51.100.7:0", true),
+        (132, "198.51.100.7:0", false),
+        (112, "224.0.0.18:0", false),
+        (124, "224.0.0.5:0", false),
+    ] {
+        let mut bench = bench();
+        let record = bench.record(10, Protocol(protocol), "172.20.0.2:0", to);
+        let found = bench.on_flow(&mut rule(&Params::default()), &bench.judged(&record));
+        assert_eq!(kinds(&found), if reported { vec!["IP protocol"] } else { vec![] }, "{protocol} to {to}");
+    }
+}
+
+#[test]
+fn packets_that_name_their_own_way_are_reported_with_the_addresses() {
+    let mut bench = bench();
+    let plain = bench.record(10, Protocol::UDP, WEB, FAR);
+    let (mut rule, flow) = (rule(&Params::default()), bench.judged(&plain));
+    assert!(bench.on_flow(&mut rule, &flow).is_empty());
+    let rare = crate::input::RareFacts {
+        routed_packets: 2,
+        routed_via: vec![end("172.20.0.9:0").ip],
+        ..crate::input::RareFacts::default()
+    };
+    let routed = FlowRecord { rare: Some(rare.into()), ..plain };
+    let found = bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, routed.clone());
+    assert_eq!(kinds(&found), ["source route"]);
+    assert_eq!(found[0].evidence[0].text, "2 packets name their own way, over 172.20.0.9");
+    assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, routed).is_empty(), "once a flow");
+}
+
+#[test]
 fn names_count_over_the_flows_of_a_workload_but_not_twice() {
     let mut bench = bench();
     let mut rule = rule(&Params::default());
