@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use defaults::is_default_interface;
 pub use problem::{ConfigError, Problem};
 
 use ipnetwork::IpNetwork;

@@ -4,6 +4,7 @@
 //! interfaces. Design: asked over netlink and getifaddrs, not read from `/sys/class/net`: that shows the namespace in which
 //! it was mounted, which is another one after `nsenter`.
 
+mod capabilities;
 pub mod conntrack;
 pub mod kernel;
 mod link_monitor;
@@ -11,6 +12,7 @@ mod links;
 mod namespace;
 mod netlink;
 mod packet_programs;
+mod routes;
 mod veth;
 
 use std::collections::BTreeMap;
@@ -20,8 +22,10 @@ use globset::GlobSet;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
+pub use self::capabilities::missing_capabilities;
 pub use self::link_monitor::LinkMonitor;
 pub use self::namespace::{EnterError, Netns};
+pub use self::routes::default_route_interfaces;
 pub use self::veth::{VethFinder, VethRequest};
 use crate::input::{LinkEvent, Mac, ObservationPoint};
 
@@ -81,6 +85,8 @@ pub struct Interface {
     pub programs: Vec<String>,
     /// The bridge that it is a port of, once [`examine`] looked.
     pub master: Option<String>,
+    /// A veth, which ends with its container; false until [`examine`] looked.
+    pub ephemeral: bool,
 }
 
 impl Interface {
@@ -93,7 +99,7 @@ impl Interface {
             addresses: self.addresses.clone(),
             promiscuous: self.promiscuous,
             programs: self.programs.clone(),
-            inside: None,
+            ..LinkEvent::default()
         }
     }
 }
@@ -106,6 +112,7 @@ pub fn examine(all: &mut [Interface], observed: impl Fn(&Interface) -> bool) -> 
     for interface in all {
         let Some(link) = links.get(&interface.index).filter(|link| link.name == interface.name) else { continue };
         interface.promiscuous = link.promiscuity.map(|count| count > 0);
+        interface.ephemeral = link.kind == "veth";
         interface.master = link.master.and_then(|index| Some(links.get(&index)?.name.clone()));
         if observed(interface) {
             interface.programs = hooks.programs(interface.index)?;

@@ -146,6 +146,9 @@ pub struct LinkEvent {
     /// The workload inside whose namespace it is; absent on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<WorkloadId>,
+    /// Its new name, where the interface is still there and was renamed: this point is down because of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<ObservationPoint>,
 }
 
 /// Observation that was lost: a window in which absence proves nothing.

@@ -6,6 +6,7 @@
 //! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
 
 mod async_tasks;
+mod blindness;
 mod conntrack;
 mod host_capture;
 mod kernel_poller;
@@ -34,12 +35,15 @@ use super::summary::Summary;
 use crate::alert::Alert;
 use crate::clock::{instant, now};
 use crate::config::{Config, InsideNamespaces};
+use crate::detect::rules;
 use crate::engine::{Engine, WorkloadStats};
+use crate::host;
 use crate::input::{Fact, Input, RecordedFact};
 use crate::observe::live;
 use crate::path::LOSS_REPORTED_WITHIN;
 use crate::serve::SharedCounters;
 use crate::time::Timestamp;
+use blindness::Blindness;
 use host_capture::CapturePlan;
 pub(super) use host_capture::globs as interface_globs;
 use message::SourceMessage;
@@ -79,6 +83,8 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let sources = start_sources(&options, &context)?;
     let listeners = sources.iter().filter_map(Source::events).collect();
     let tasks = async_tasks::start(&options, context, listeners)?;
+    let enabled = rules::enabled(&options.config.engine.rules).iter().map(|rule| rule.meta().name).collect();
+    let status = SourceStatus::new(Blindness::new(enabled, host::missing_capabilities()));
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
         engine.observe(Box::new(WorkloadStats::new(screen::LIMITS)));
@@ -86,7 +92,7 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     if let Some(ledger) = options.ledger {
         engine.observe(Box::new(ledger));
     }
-    let mut engine_loop = EngineLoop::new(engine, recorder.clone(), &output, publisher);
+    let mut engine_loop = EngineLoop { status, ..EngineLoop::new(engine, recorder.clone(), &output, publisher) };
     let outcome = engine_loop.run(&receiver, &stop);
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();
@@ -156,6 +162,7 @@ impl<'a> EngineLoop<'a> {
             }
             let time = now();
             self.release(time)?;
+            self.status.log(time);
             self.publisher.publish(time, &mut self.engine, &self.status);
         }
         Ok(())

@@ -8,11 +8,13 @@ use anyhow::Context as _;
 
 use super::Outcome;
 use crate::clock::now;
-use crate::config::{self, Loaded};
+use crate::config::{self, Config, Loaded};
 use crate::detect::rules;
 use crate::escape::printable;
 use crate::layout::{columns, hang, many};
 
+const BLIND: &str = "  warning: the rule host-network-flow cannot fire: only bridges of containers are captured; add the host's uplink and lo to \
+                     capture.interfaces, or disable the rule\n";
 /// An exception that ends within this time is worth a word.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
@@ -83,9 +85,16 @@ fn understood(loaded: &Loaded, columns: Option<usize>) -> String {
     );
     let silent = "  no contract: hopwatch cannot detect traffic that skips a hop\n";
     let silent = engine.contracts.is_empty().then(|| silent.to_owned());
+    let blind = blind_to_what_leaves(&loaded.config).then(|| BLIND.to_owned());
     let advice = loaded.lints.iter().map(|advice| format!("  warning: {advice}\n"));
-    let lines = [head].into_iter().chain(silent).chain(contracts).chain(exceptions).chain(advice);
+    let lines = [head].into_iter().chain(silent).chain(contracts).chain(exceptions).chain(blind).chain(advice);
     lines.map(|line| hang("", "    ", &printable(line.trim_end()), columns) + "\n").collect()
+}
+
+/// Whether `host-network-flow` is enabled, and only bridges of containers are captured.
+fn blind_to_what_leaves(config: &Config) -> bool {
+    let is_enabled = rules::enabled(&config.engine.rules).iter().any(|rule| rule.meta().name == "host-network-flow");
+    is_enabled && config.capture.interfaces.iter().all(|name| config::is_default_interface(name))
 }
 
 /// `via gateway, then proxy-a or proxy-b`; of the names of the hops of each stage.

@@ -10,6 +10,7 @@ use super::Outcome;
 use crate::app::live::{self, LiveOptions};
 use crate::app::output::{Format, Output, Overflow, StdoutSink};
 use crate::config::{self, InsideNamespaces};
+use crate::observe::live::may_capture;
 
 /// Watch live traffic on this host's container interfaces
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,7 @@ pub struct WatchArgs {
     /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Interface to capture, by name or glob; repeat for several [default: docker0 and br-*]
+    /// Interface to capture, by name or glob; repeat for several [default: docker0, br-* and docker_gwbridge]
     #[arg(short, long = "interface", value_name = "GLOB")]
     pub interfaces: Vec<String>,
     /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
@@ -103,6 +104,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 
 /// Runs live, recording to a folder if one is given.
 pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> anyhow::Result<Outcome> {
+    may_capture()?;
     let serve = record.is_none();
     let options = LiveOptions { record, headers_only, ..args.watch.options(serve)? };
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;

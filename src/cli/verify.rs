@@ -65,7 +65,7 @@ pub struct Args {
     /// Configuration file [default: the folder's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Interface to capture, by name or glob; repeat for several [default: docker0 and br-*]
+    /// Interface to capture, by name or glob; repeat for several [default: docker0, br-* and docker_gwbridge]
     #[arg(short, long = "interface", value_name = "GLOB", conflicts_with = "read")]
     interfaces: Vec<String>,
     /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]

@@ -4,8 +4,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// The bridges that Docker makes: its default one, and one a network.
-pub(super) const INTERFACES: [&str; 2] = ["docker0", "br-*"];
+/// The bridges that Docker makes: its default one, one a network, and Swarm's way out.
+pub(super) const INTERFACES: [&str; 3] = ["docker0", "br-*", "docker_gwbridge"];
+
+/// Whether the name is captured by default, so that a host without it is in order.
+pub fn is_default_interface(name: &str) -> bool {
+    INTERFACES.contains(&name)
+}
+
 /// Kept of a packet that may hold a name: a `ClientHello` with a post-quantum key share has up to 2.1 kB, and reaches a veth as one
 /// packet.
 pub(super) const PAYLOAD_SNAP_LENGTH: u64 = 4096;

@@ -18,7 +18,7 @@ pub use bpf::AssemblyError;
 pub use capture_pool::{CapturePool, TapHandle};
 pub use ring::{MIN_RING, ring_bytes};
 pub use snap::{HEADER_BYTES, OTHER_BYTES, Snap};
-pub use tap::{Tap, TapBatch, TapError, TapOptions, TapSink};
+pub use tap::{CaptureRefused, Tap, TapBatch, TapError, TapOptions, TapSink, may_capture};
 
 /// The longest time from a loss to its report.
 pub const LOSS_INTERVAL: Duration = tap::STATS_INTERVAL.saturating_add(capture_pool::ROUND);

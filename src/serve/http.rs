@@ -74,11 +74,11 @@ async fn livez(State(served): State<Served>) -> Response {
 }
 
 async fn readyz(State(served): State<Served>) -> Response {
-    let reasons = served.shared.not_ready();
+    let (reasons, blind) = (served.shared.not_ready(), served.shared.blind_rules());
     if reasons.is_empty() {
-        return "ready\n".into_response();
+        return format!("ready\n{blind}").into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n" + &blind).into_response()
 }
 
 async fn scrape(State(served): State<Served>, headers: HeaderMap) -> Response {

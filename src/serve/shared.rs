@@ -57,6 +57,8 @@ pub struct EngineReport {
     pub stats: EngineStats,
     /// Why not everything is seen now; empty when ready.
     pub not_ready: Vec<String>,
+    /// Enabled rules that cannot fire, each with the reason.
+    pub blind_rules: BTreeMap<&'static str, String>,
 }
 
 /// Everything that a request reads.
@@ -100,6 +102,12 @@ impl SharedCounters {
         reasons
     }
 
+    /// The rules that cannot fire, a line each.
+    pub(super) fn blind_rules(&self) -> String {
+        let engine = self.engine();
+        engine.blind_rules.iter().map(|(rule, why)| format!("the rule {rule} cannot fire: {why}\n")).collect()
+    }
+
     /// That the engine is stuck, if it is.
     pub fn stuck(&self) -> Option<String> {
         let stalled = self.heartbeat.stalled()?;
@@ -115,6 +123,7 @@ impl SharedCounters {
             readers: self.readers.read(),
             conntrack: *sync::lock(&self.conntrack),
             engine: engine.stats.clone(),
+            blind_rules: engine.blind_rules.keys().copied().collect(),
             sinks: self.sinks.iter().map(|sink| (sink.name(), SinkSnapshot::of(&sink))).collect(),
             process: ProcessStats::read(),
         }

@@ -1,6 +1,6 @@
 //! What one scrape sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::points::PointSeries;
 use super::process::ProcessStats;
@@ -56,6 +56,8 @@ pub struct Snapshot {
     pub at: Timestamp,
     /// Counters by observation point.
     pub points: PointSeries,
+    /// Enabled rules that cannot fire.
+    pub blind_rules: BTreeSet<&'static str>,
     /// What the reader of each runtime did and missed.
     pub readers: BTreeMap<RuntimeId, Vec<(&'static str, u64)>>,
     /// What connection tracking reported.

@@ -52,6 +52,10 @@ fn runtime_cut() -> InventoryEvent {
     InventoryEvent::Disconnected { runtime: hopwatch::input::RuntimeId::DOCKER, error: "connection refused".into() }
 }
 
+fn renamed(link: LinkEvent, name: &str) -> LinkEvent {
+    LinkEvent { up: false, renamed: Some(ObservationPoint::new(name)), ..link }
+}
+
 fn reconciled() -> InventoryEvent {
     InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] }
 }
@@ -511,4 +515,30 @@ fn the_end_of_losses_and_of_silence_is_reported_too() {
         assert_eq!(last.evidence.last().map(|evidence| evidence.text.as_str()), Some(end), "{:?}", world.alerts);
         assert_eq!(last.count, 1);
     }
+}
+
+#[test]
+fn a_renamed_interface_is_not_called_gone() {
+    let moved = |old: LinkEvent, name: &str, observed: bool| {
+        let mut world = world();
+        link(&mut world, 20, old.clone());
+        link(&mut world, 5_000, renamed(old.clone(), name));
+        if observed {
+            link(&mut world, 5_100, LinkEvent { point: ObservationPoint::new(name), ..old });
+        }
+        world
+    };
+    assert_said(
+        moved(bridge(), "br-new", true),
+        "high",
+        5_000,
+        "br-net is called br-new now, but network net still uses it",
+    );
+    assert_said(
+        moved(uplink(), "wan0", false),
+        "medium",
+        5_000,
+        "eth0, which had addresses of the host, is called wan0 now",
+    );
+    assert_silent(moved(uplink(), "wan0", true));
 }

@@ -12,7 +12,9 @@ use crate::support::patience::{PATIENCE, wait_until};
 use crate::support::sender::{Sender, frame};
 use hopwatch::flow::MeterLimits;
 use hopwatch::input::{Fact, LossReason, ObservationPoint, RecordedFact};
-use hopwatch::observe::live::{CapturePool, HEADER_BYTES, MIN_RING, Snap, Tap, TapBatch, TapOptions, TapSink};
+use hopwatch::observe::live::{
+    CapturePool, HEADER_BYTES, MIN_RING, Snap, Tap, TapBatch, TapError, TapOptions, TapSink,
+};
 use hopwatch::time::Timestamp;
 
 const LIMITS: MeterLimits = MeterLimits {
@@ -120,6 +122,14 @@ fn total(of: &[(LossReason, u64)], reason: LossReason) -> u64 {
 
 fn send(namespace: &Namespace, frames: &[Vec<u8>], count: u64, rate: Option<f64>) -> u64 {
     namespace.inside_peer(|| Sender::open("eth0").expect("a sender").send(frames, count, rate, PATIENCE))
+}
+
+#[test]
+fn an_interface_that_is_not_there_any_more_is_gone_and_not_refused() {
+    let Some(namespace) = namespace("an_interface_that_is_not_there_any_more_is_gone_and_not_refused") else { return };
+    let options = TapOptions { snap: Snap::Flat(96), ring_bytes: MIN_RING, meter: LIMITS, own: Vec::new() };
+    let opened = namespace.inside(|| Tap::open(ObservationPoint::new("veth-gone"), &options)).map(drop);
+    assert!(matches!(opened, Err(TapError::Gone { .. })), "{opened:?}");
 }
 
 #[test]

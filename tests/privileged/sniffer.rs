@@ -145,10 +145,52 @@ fn without_the_capability_it_says_which_and_how_to_grant_it() {
         return;
     }
     let namespace = Namespace::with_bridge("br-test");
-    let sniffer = Sniffer::start_as_nobody(&namespace, CONFIG);
-    sniffer.wait_until("/readyz", "the refusal", |page| page.contains("CAP_NET_RAW"));
-    let (_, log) = sniffer.end();
-    assert!(log.contains("setcap cap_net_raw"), "{log}");
+    let (code, log) = Sniffer::start_as_nobody(&namespace, CONFIG).ended();
+    assert_eq!(code, Some(4), "{log}");
+    assert!(log.contains("CAP_NET_RAW") && log.contains("setcap cap_net_raw"), "{log}");
+}
+
+#[test]
+fn a_renamed_interface_is_one_point_under_its_new_name_and_none_where_no_glob_names_it() {
+    let Some((namespace, sniffer)) = sniffer("a_renamed_interface_is_one_point") else { return };
+    let packets =
+        |point: &str| sum(&sniffer.get("/metrics"), &format!("hopwatch_packets_total{{observation_point=\"{point}\""));
+    namespace.run("ip link set br-test name br-new");
+    sniffer.wait_until("/metrics", "the new name is captured", |page| page.contains("observation_point=\"br-new\""));
+    let before = packets("br-test");
+    namespace.run("ping -c 20 -i 0.01 -q 10.9.0.2");
+    sniffer.wait_until("/metrics", "40 packets under the new name", |page| {
+        sum(page, "hopwatch_packets_total{observation_point=\"br-new\"") >= 40
+    });
+    assert_eq!(packets("br-test"), before, "the old name counts no more");
+    namespace.run("ip link set br-new name zz0");
+    sniffer.wait_until("/readyz", "nothing matches", |page| page.contains("no interface matches the configured names"));
+    let before = packets("br-new");
+    namespace.run("ping -c 20 -i 0.01 -q 10.9.0.2");
+    let (lines, log) = sniffer.end();
+    let points = lines.last().expect("a summary")["points"].as_array().expect("points").clone();
+    let names: Vec<_> = points.iter().filter_map(|point| point["observation_point"].as_str()).collect();
+    assert_eq!(names, ["br-new", "br-test"]);
+    assert_eq!(points[0]["packets"].as_u64(), Some(before), "no glob names zz0");
+    assert!(log.contains("br-new was renamed to zz0, which no configured name matches"), "{log}");
+}
+
+#[test]
+fn a_bridge_that_is_down_and_rules_that_cannot_fire_are_reported() {
+    let Some((namespace, sniffer)) = sniffer("a_bridge_that_is_down_and_rules_that_cannot_fire_are_reported") else {
+        return;
+    };
+    let blind = "the rule host-network-flow cannot fire: what leaves the host is not captured: capture lo too";
+    sniffer.wait_until("/readyz", "the rule is blind", |page| page.contains(blind));
+    assert!(sniffer.get("/metrics").contains("hopwatch_rule_blind{rule=\"host-network-flow\"} 1"));
+    assert!(sniffer.get("/metrics").contains("hopwatch_rule_blind{rule=\"unknown-source\"} 0"));
+    namespace.run("ip link set br-test down");
+    sniffer.wait_until("/readyz", "the bridge is missed", |page| page.contains("br-test is down"));
+    namespace.run("ip link set br-test up");
+    sniffer.wait_until("/readyz", "the bridge is back", |page| !page.contains("br-test is down"));
+    let (lines, log) = sniffer.end();
+    let warnings = lines.last().expect("a summary")["warnings"].to_string();
+    assert!(warnings.contains(blind) && log.contains(blind), "{warnings}\n{log}");
 }
 
 fn which(program: &str) -> Option<std::path::PathBuf> {

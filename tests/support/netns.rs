@@ -290,6 +290,14 @@ impl Sniffer {
         (status.code(), log)
     }
 
+    /// Waits until it ends by itself; its exit code and the log.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let mut child = self.child.take().expect("runs");
+        let mut log = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
+        (child.wait().expect("ends").code(), log)
+    }
+
     /// SIGTERM; the JSON lines and the log.
     pub fn end(mut self) -> (Vec<serde_json::Value>, String) {
         let mut child = self.child.take().expect("runs");

@@ -1,12 +1,13 @@
 //! Follows the interfaces that match, with a tap on each.
 //!
-//! Contract: an interface that appears is captured within 200 ms: the kernel tells at once that something changed, and
+//! Contract: an interface that appears is captured within 200 ms: the kernel reports at once that something changed, and
 //! interfaces are then listed, but not more often than every [`GATHER`]. One that vanishes ends its tap only, and one that came
-//! back under its name gets a new tap. What the kernel says of a captured interface is reported when it changes, and once more, as
-//! down, when it is gone. Limits: at most [`MAX_TAPS`] at once; what is refused is said once and tried again slowly.
+//! back under its name gets a new tap. An interface is its index: a renamed one is captured under its new name only, or not at all
+//! where no glob matches that. What the kernel says of a captured interface is reported when it changes, and once more, as
+//! down, when it is gone. Limits: at most [`MAX_TAPS`] at once; what is refused is reported once and tried again slowly.
 //! Design: taps are opened by [`OPENERS`] threads, since the kernel lets each wait for all its processors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
@@ -16,16 +17,16 @@ use anyhow::Context as _;
 use crossbeam_channel::{Sender, TrySendError};
 use globset::{GlobSet, GlobSetBuilder};
 
-use super::message::SourceMessage;
+use super::message::{InterfaceScan, SourceMessage};
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
 use crate::app::recorder::Recorder;
 use crate::clock::now;
-use crate::config::{CaptureConfig, SnapLength};
+use crate::config::{CaptureConfig, SnapLength, is_default_interface};
 use crate::flow::MeterLimits;
 use crate::host::{self, Interface, LinkMonitor};
 use crate::input::{LinkEvent, ObservationPoint, RecordedFact};
-use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapHandle, TapOptions, TapSink, ring_bytes};
+use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapError, TapHandle, TapOptions, TapSink, ring_bytes};
 use crate::path::checked_glob;
 use crate::serve::SharedCounters;
 use crate::time::Timestamp;
@@ -49,6 +50,8 @@ struct Running {
     handle: TapHandle,
     index: u32,
     ring_bytes: u32,
+    /// The interface has another name: this tap ends before that one opens.
+    renamed: bool,
 }
 
 /// What all taps have in common.
@@ -63,6 +66,8 @@ pub(super) struct CapturePlan {
 
 struct HostCapture {
     plan: CapturePlan,
+    /// The configured names and globs.
+    patterns: Vec<String>,
     pool: CapturePool<EngineSink>,
     context: SourceContext,
     outbox: Outbox,
@@ -78,8 +83,10 @@ struct HostCapture {
 /// Starts the source.
 pub(super) fn start(config: &CaptureConfig, plan: CapturePlan, context: &SourceContext) -> anyhow::Result<Source> {
     let globs = globs(&config.interfaces)?;
-    let threads = config.threads;
-    source::spawn("interfaces", context, move |context| HostCapture::new(plan, threads, context).run(&globs))
+    let (threads, patterns) = (config.threads, config.interfaces.clone());
+    source::spawn("interfaces", context, move |context| {
+        HostCapture { patterns, ..HostCapture::new(plan, threads, context) }.run(&globs);
+    })
 }
 
 /// Threads that read taps: as many as are allowed, and no more than there are processors.
@@ -112,6 +119,7 @@ impl HostCapture {
     fn new(plan: CapturePlan, threads: usize, context: SourceContext) -> Self {
         Self {
             plan,
+            patterns: Vec::new(),
             pool: pool(threads, &context),
             outbox: Outbox::new(context.sender.clone()),
             context,
@@ -146,7 +154,8 @@ impl HostCapture {
     fn wait(&mut self, monitor: Option<&LinkMonitor>) {
         self.outbox.send();
         let Some(monitor) = monitor else { return thread::sleep(POLL_WITHOUT_MONITOR) };
-        let until = now().plus(POLL);
+        let is_ending = self.running.values().any(|running| running.renamed);
+        let until = now().plus(if is_ending { WAIT } else { POLL });
         while !self.context.is_over() && now() < until {
             if monitor.wait(WAIT) {
                 thread::sleep(GATHER);
@@ -159,11 +168,15 @@ impl HostCapture {
 
     fn sync(&mut self, all: &[Interface], globs: &GlobSet) {
         let found: Vec<_> = all.iter().filter(|link| globs.is_match(&link.name)).collect();
-        self.outbox.message(SourceMessage::Matching(found.len()));
+        self.report_scan(all, &found, globs);
         self.running.retain(|_, running| !running.handle.is_ended());
+        self.end_renamed(all, globs);
         let time = now();
         let mut fresh = Vec::new();
         for link in &found {
+            if self.is_under_another_name(link) {
+                continue;
+            }
             let point = ObservationPoint::new(&link.name);
             match self.running.get(&point) {
                 // Another interface under the same name: its tap is opened when this one has ended.
@@ -184,16 +197,69 @@ impl HostCapture {
         self.outbox.send();
     }
 
-    /// Opens taps, several at a time, and hands them to the pool.
+    /// Reports what the list shows of what can be seen.
+    fn report_scan(&mut self, all: &[Interface], found: &[&Interface], globs: &GlobSet) {
+        let mut matched = BTreeSet::new();
+        matched.extend(found.iter().flat_map(|link| globs.matches(&link.name)));
+        let unmatched = self
+            .patterns
+            .iter()
+            .enumerate()
+            .filter(|(at, pattern)| !matched.contains(at) && !is_default_interface(pattern));
+        let was_captured = |link: &&&Interface| self.reported.contains_key(&ObservationPoint::new(&link.name));
+        let scan = InterfaceScan {
+            matching: Some(found.len()),
+            unmatched: unmatched.map(|(_, pattern)| pattern.clone()).collect(),
+            down: found
+                .iter()
+                .filter(|link| !link.up && !link.ephemeral)
+                .filter(was_captured)
+                .map(|link| ObservationPoint::new(&link.name))
+                .collect(),
+            uncaptured_ways_out: uncaptured_ways_out(all, globs),
+        };
+        self.outbox.message(SourceMessage::Interfaces(scan));
+    }
+
+    /// Ends the taps of interfaces that have another name now.
+    fn end_renamed(&mut self, all: &[Interface], globs: &GlobSet) {
+        let has_another_name = |point: &ObservationPoint, running: &Running| {
+            let link = all.iter().find(|link| link.index == running.index)?;
+            (!running.renamed && link.name != point.as_str()).then(|| (point.clone(), link.name.clone()))
+        };
+        let renamed: Vec<_> =
+            self.running.iter().filter_map(|(point, running)| has_another_name(point, running)).collect();
+        for (point, name) in renamed {
+            if globs.is_match(&name) {
+                tracing::info!("{point} was renamed to {name}; it is captured under that name");
+            } else {
+                tracing::warn!("{point} was renamed to {name}, which no configured name matches; its capture ends");
+            }
+            if let Some(running) = self.running.get_mut(&point) {
+                running.handle.stop();
+                running.renamed = true;
+            }
+            self.report_renamed(&point, &name);
+        }
+    }
+
+    fn is_under_another_name(&self, link: &Interface) -> bool {
+        let is_other = |(point, running): (&ObservationPoint, &Running)| {
+            running.index == link.index && point.as_str() != link.name
+        };
+        self.running.iter().any(is_other)
+    }
+
     /// What is gone is refused no more: a short-lived interface must not keep its error for ever.
     fn forget_refused(&mut self, found: &[&Interface]) {
         let outbox = &mut self.outbox;
         self.refused.retain(|point, _| {
             let is_there = found.iter().any(|link| link.name == point.as_str());
-            is_there || !outbox.message(SourceMessage::TapEnded(point.clone(), None))
+            is_there || !outbox.message(SourceMessage::RefusalOver(point.clone()))
         });
     }
 
+    /// Opens taps, several at a time, and hands them to the pool.
     fn open(&mut self, fresh: &[(ObservationPoint, &Interface)], own: &[SocketAddr]) {
         let mut used: u64 = self.running.values().map(|running| u64::from(running.ring_bytes)).sum();
         for (done, group) in fresh.chunks(OPENERS).enumerate() {
@@ -205,17 +271,15 @@ impl HostCapture {
             let options = TapOptions { snap: self.plan.snap, ring_bytes, meter: self.plan.meter, own: own.to_vec() };
             let mut links = Vec::new();
             for ((point, link), tap) in group.iter().zip(open_group(group, &options)) {
-                match tap.and_then(|tap| self.start(tap)) {
+                match tap.and_then(|tap| self.start(tap, link.ephemeral)) {
                     Ok(handle) => {
                         self.refused.remove(point);
                         used += u64::from(ring_bytes);
-                        self.running.insert(point.clone(), Running { handle, index: link.index, ring_bytes });
+                        let running = Running { handle, index: link.index, ring_bytes, renamed: false };
+                        self.running.insert(point.clone(), running);
                         links.push((*link).clone());
                     }
-                    Err(error) => {
-                        self.refused.insert(point.clone(), now().plus(PATIENCE));
-                        self.outbox.message(SourceMessage::TapRefused(point.clone(), format!("{error:#}")));
-                    }
+                    Err(error) => self.refuse(point, link.ephemeral, &error),
                 }
             }
             // Once more: only now are they promiscuous.
@@ -226,12 +290,22 @@ impl HostCapture {
         }
     }
 
-    fn start(&mut self, tap: Tap) -> anyhow::Result<TapHandle> {
-        let sink = EngineSink::new(&self.context, &tap, self.plan.snap.most())?;
+    fn start(&mut self, tap: Tap, ephemeral: bool) -> anyhow::Result<TapHandle> {
+        let sink = EngineSink::new(&self.context, &tap, self.plan.snap.most(), ephemeral)?;
         self.pool.add(tap, sink).context("starting a capture thread")
     }
 
-    /// KernelPoller closer where the kernel lets; else what was reported before still stands.
+    /// A container that ends while its veth is opened is in order; any other refusal is a gap in what is seen.
+    fn refuse(&mut self, point: &ObservationPoint, ephemeral: bool, error: &anyhow::Error) {
+        self.refused.insert(point.clone(), now().plus(PATIENCE));
+        if ephemeral && matches!(error.downcast_ref(), Some(TapError::Gone { .. })) {
+            tracing::debug!("{error:#}");
+        } else {
+            self.outbox.message(SourceMessage::TapRefused(point.clone(), format!("{error:#}")));
+        }
+    }
+
+    /// Examines more closely where the kernel lets; else what was reported before still stands.
     fn examine(&mut self, links: &mut [Interface], observed: impl Fn(&Interface) -> bool) {
         if links.is_empty() {
             return;
@@ -250,7 +324,7 @@ impl HostCapture {
         self.unexamined = failed.is_some();
     }
 
-    /// Tells what is new of an interface that is captured.
+    /// Reports what changed on an interface that is captured.
     fn report(&mut self, link: LinkEvent) {
         // What finds no room is reported at the next change or poll.
         if self.reported.get(&link.point) != Some(&link) && self.outbox.fact(now(), RecordedFact::Link(link.clone())) {
@@ -262,6 +336,14 @@ impl HostCapture {
     fn report_down(&mut self, point: &ObservationPoint) {
         if let Some(reported) = self.reported.get(point).filter(|reported| reported.up) {
             self.report(LinkEvent { up: false, ..reported.clone() });
+        }
+    }
+
+    /// It is there under another name.
+    fn report_renamed(&mut self, point: &ObservationPoint, name: &str) {
+        if let Some(reported) = self.reported.remove(point).filter(|reported| reported.up) {
+            let renamed = Some(ObservationPoint::new(name));
+            self.outbox.rare(RecordedFact::Link(LinkEvent { up: false, renamed, ..reported }));
         }
     }
 
@@ -301,6 +383,13 @@ impl CapturePlan {
     }
 }
 
+/// The interfaces of the default routes, and loopback, where no glob matches any of them.
+fn uncaptured_ways_out(all: &[Interface], globs: &GlobSet) -> Vec<String> {
+    let mut names = host::default_route_interfaces();
+    names.extend(all.iter().filter(|link| link.loopback).map(|link| link.name.clone()));
+    if names.iter().any(|name| globs.is_match(name)) { Vec::new() } else { names.into_iter().collect() }
+}
+
 /// Opens all of the group at the same time; the results in its order.
 fn open_group(group: &[(ObservationPoint, &Interface)], options: &TapOptions) -> Vec<anyhow::Result<Tap>> {
     if let [(point, _)] = group {
@@ -321,18 +410,20 @@ fn open_group(group: &[(ObservationPoint, &Interface)], options: &TapOptions) ->
 #[derive(Debug)]
 pub(super) struct EngineSink {
     sender: Sender<SourceMessage>,
+    ephemeral: bool,
     recording: Option<(Arc<Recorder>, u32)>,
     shared: Arc<SharedCounters>,
 }
 
 impl EngineSink {
-    /// For a tap that was just opened; its packets are recorded where there is a recording.
-    pub(super) fn new(context: &SourceContext, tap: &Tap, snap_length: u32) -> anyhow::Result<Self> {
+    /// For a tap that was just opened; its packets are recorded where there is a recording. `ephemeral`: its interface ends with
+    /// a container.
+    pub(super) fn new(context: &SourceContext, tap: &Tap, snap_length: u32, ephemeral: bool) -> anyhow::Result<Self> {
         let recorder = context.recorder.as_ref();
         let interface = recorder.map(|recorder| recorder.interface(tap.point(), tap.link(), snap_length));
         let interface = interface.transpose().context("adding the interface to the recording")?;
         let recording = recorder.cloned().zip(interface);
-        Ok(Self { sender: context.sender.clone(), recording, shared: Arc::clone(&context.shared) })
+        Ok(Self { sender: context.sender.clone(), ephemeral, recording, shared: Arc::clone(&context.shared) })
     }
 }
 
@@ -355,7 +446,7 @@ impl TapSink for EngineSink {
     fn ended(&mut self, last: TapBatch, reason: Option<String>) {
         self.shared.points.update(&last.point, last.counters());
         self.shared.points.ended(&last.point);
-        let ended = SourceMessage::TapEnded(last.point.clone(), reason);
+        let ended = SourceMessage::TapEnded { point: last.point.clone(), reason, ephemeral: self.ephemeral };
         let sender = self.sender.clone();
         let refused = match self.sender.try_send(SourceMessage::Tap(last)) {
             Ok(()) => self.sender.try_send(ended).err().map(|error| vec![error.into_inner()]),
@@ -384,8 +475,28 @@ mod tests {
         // It lost the race to be opened, and was gone at the next listing.
         capture.refused.insert(point.clone(), now());
         capture.sync(&[], &globs(&["veth*".to_owned()]).expect("globs"));
-        let ended = |message| matches!(message, SourceMessage::TapEnded(of, None) if of == point);
+        let ended = |message| matches!(message, SourceMessage::RefusalOver(of) if of == point);
         assert!(receiver.try_iter().any(ended), "or `/readyz` would keep it for ever");
         assert!(capture.refused.is_empty());
+    }
+
+    #[test]
+    fn only_a_veth_that_is_gone_is_lost_without_a_warning() {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let context = SourceContext { sender, recorder: None, shared: Arc::default(), stop: Arc::default() };
+        let meter = crate::config::default_meter();
+        let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
+        let mut capture = HostCapture::new(plan, 1, context);
+        let point = ObservationPoint::new("any0");
+        let gone = || anyhow::Error::from(TapError::Gone { point: point.clone() });
+        let forbidden = || anyhow::Error::from(TapError::Permission { point: point.clone() });
+        let mut warns = |ephemeral, error: &anyhow::Error| {
+            capture.refuse(&point, ephemeral, error);
+            capture.outbox.send();
+            receiver.try_iter().any(|message| matches!(message, SourceMessage::TapRefused(..)))
+        };
+        assert!(!warns(true, &gone()), "its container ended");
+        assert!(warns(false, &gone()), "a bridge has no container to end with");
+        assert!(warns(true, &forbidden()), "nobody may capture there");
     }
 }

@@ -10,16 +10,38 @@ use crate::observe::live::TapBatch;
 pub enum SourceMessage {
     /// A tap's batch.
     Tap(TapBatch),
-    /// A tap ended; the reason, unless it was told to.
-    TapEnded(ObservationPoint, Option<String>),
+    /// A tap ended.
+    TapEnded {
+        /// Where it captured.
+        point: ObservationPoint,
+        /// Why, unless it was told to.
+        reason: Option<String>,
+        /// Its interface ends with a container, so that its end is in order.
+        ephemeral: bool,
+    },
     /// An interface could not be captured.
     TapRefused(ObservationPoint, String),
+    /// What was refused is not there any more, or is captured now.
+    RefusalOver(ObservationPoint),
     /// A fact from the runtime or the host.
     Fact(Input),
     /// Facts of connection tracking, of which there may be many.
     Facts(Vec<Input>),
     /// The runtimes that are read now.
     Runtimes(Vec<RuntimeId>),
-    /// How many interfaces match now.
-    Matching(usize),
+    /// The host's interfaces as they were just listed.
+    Interfaces(InterfaceScan),
+}
+
+/// What a list of the host's interfaces shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceScan {
+    /// How many match; absent before the first listing.
+    pub matching: Option<usize>,
+    /// Configured names and globs, other than the defaults, that match none.
+    pub unmatched: Vec<String>,
+    /// Captured before, and down now.
+    pub down: Vec<ObservationPoint>,
+    /// The interfaces of the default routes, and loopback, where none of them is captured.
+    pub uncaptured_ways_out: Vec<String>,
 }

@@ -172,7 +172,7 @@ impl NamespaceCapture {
         self.refused.retain(|id, (_, point)| {
             let stays = is_wanted(id);
             if !stays && let Some(point) = point.clone() {
-                return !outbox.message(SourceMessage::TapEnded(point, None));
+                return !outbox.message(SourceMessage::RefusalOver(point));
             }
             stays
         });
@@ -290,7 +290,7 @@ impl NamespaceCapture {
         ring_bytes: u32,
     ) -> anyhow::Result<NamespaceTap> {
         let reported = LinkEvent { point: tap.point().clone(), inside: Some(inside.clone()), ..link.link_event() };
-        let sink = EngineSink::new(&self.context, &tap, self.plan.snap.most())?;
+        let sink = EngineSink::new(&self.context, &tap, self.plan.snap.most(), true)?;
         let handle = self.pool.add(tap, sink).context("starting a capture thread")?;
         self.outbox.rare(RecordedFact::Link(reported.clone()));
         Ok(NamespaceTap { handle, reported, ring_bytes })
@@ -335,7 +335,7 @@ impl NamespaceCapture {
     /// It was refused before, and is not any more.
     fn clear(&mut self, id: &WorkloadId) {
         if let Some((_, Some(point))) = self.refused.remove(id) {
-            self.outbox.message(SourceMessage::TapEnded(point, None));
+            self.outbox.message(SourceMessage::RefusalOver(point));
         }
     }
 }

@@ -58,7 +58,7 @@ impl SnapshotPublisher {
         if let Some(showing) = &mut self.screen {
             showing.show(now, &stats, &not_ready, engine, status);
         }
-        self.shared.report(EngineReport { at: now, stats, not_ready });
+        self.shared.report(EngineReport { at: now, stats, not_ready, blind_rules: status.blind_rules() });
     }
 }
 

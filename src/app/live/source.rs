@@ -106,7 +106,9 @@ mod tests {
     fn a_source_that_panics_is_named_and_the_others_are_waited_for() {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let context = SourceContext { sender, recorder: None, shared: Arc::default(), stop: Arc::default() };
-        let well = spawn("well", &context, |context| drop(context.sender.send(SourceMessage::Matching(1))));
+        let well = spawn("well", &context, |context| {
+            drop(context.sender.send(SourceMessage::Runtimes(Vec::new())));
+        });
         let ill = spawn_listening("ill", &context, |_, _| panic!("as planned"));
         let error = join_all(vec![ill.expect("a thread"), well.expect("a thread")]).expect_err("one panicked");
         assert_eq!(error.to_string(), "threads panicked: ill");

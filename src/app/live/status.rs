@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::blindness::Blindness;
 use super::message::SourceMessage;
 use crate::app::summary::PointSummary;
 use crate::flow::PointCounters;
 use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact, RuntimeId};
 use crate::observe::live::TapBatch;
+use crate::time::Timestamp;
 
 /// Ended interfaces that the summary lists one by one; those beyond are summed.
 const MAX_ENDED: usize = 1000;
@@ -16,6 +18,9 @@ const MAX_ENDED: usize = 1000;
 const OTHERS: &str = "other ended interfaces";
 /// Interfaces that the summary warns of by name.
 const MAX_NAMED: usize = 20;
+
+const NO_INTERFACE: &str = "no interface matches the configured names; see `capture.interfaces` or -i";
+const NO_RUNTIME: &str = "no container runtime was found; start one, or name its socket under `runtime`";
 
 /// Counters by point, and what is wrong.
 #[derive(Debug, Default)]
@@ -26,7 +31,7 @@ pub struct SourceStatus {
     ended: BTreeMap<ObservationPoint, PointCounters>,
     refused: BTreeMap<ObservationPoint, String>,
     vanished: BTreeSet<ObservationPoint>,
-    matching: Option<usize>,
+    blindness: Blindness,
     /// Why a runtime does not answer, by runtime.
     silent: BTreeMap<RuntimeId, String>,
     /// The runtimes that are read, and whether their whole list was told; `None` until they were looked for.
@@ -34,6 +39,11 @@ pub struct SourceStatus {
 }
 
 impl SourceStatus {
+    /// Of a run that may be blind in some respects.
+    pub fn new(blindness: Blindness) -> Self {
+        Self { blindness, ..Self::default() }
+    }
+
     /// Notes a message and returns its inputs.
     pub fn take(&mut self, message: SourceMessage) -> Vec<Input> {
         match message {
@@ -42,8 +52,12 @@ impl SourceStatus {
                 self.fact(&input);
                 return vec![input];
             }
-            SourceMessage::Facts(inputs) => return inputs,
-            SourceMessage::TapEnded(point, reason) => self.tap_ended(point, reason),
+            SourceMessage::Facts(inputs) => {
+                self.blindness.facts(&inputs);
+                return inputs;
+            }
+            SourceMessage::TapEnded { point, reason, ephemeral } => self.tap_ended(point, reason, ephemeral),
+            SourceMessage::RefusalOver(point) => drop(self.refused.remove(&point)),
             SourceMessage::TapRefused(point, error) => {
                 if self.refused.insert(point, error.clone()).as_ref() != Some(&error) {
                     tracing::warn!("{error}");
@@ -55,7 +69,7 @@ impl SourceStatus {
                 let complete = |name: &RuntimeId| before.get(name).copied().unwrap_or(false);
                 self.runtimes = Some(names.into_iter().map(|name| (name, complete(&name))).collect());
             }
-            SourceMessage::Matching(count) => self.matching = Some(count),
+            SourceMessage::Interfaces(scan) => self.blindness.scanned(scan),
         }
         Vec::new()
     }
@@ -67,14 +81,17 @@ impl SourceStatus {
         batch.inputs
     }
 
-    fn tap_ended(&mut self, point: ObservationPoint, reason: Option<String>) {
+    fn tap_ended(&mut self, point: ObservationPoint, reason: Option<String>, ephemeral: bool) {
         self.refused.remove(&point);
         if let Some(counters) = self.running.remove(&point) {
             let crowded = self.ended.len() >= MAX_ENDED && !self.ended.contains_key(&point);
             let name = if crowded { ObservationPoint::new(OTHERS) } else { point.clone() };
             *self.ended.entry(name).or_default() += &counters;
         }
-        if let Some(reason) = reason {
+        let Some(reason) = reason else { return };
+        if ephemeral {
+            tracing::debug!(observation_point = %point, "capture on {point} ended with its container: {reason}");
+        } else {
             tracing::info!(observation_point = %point, "capture on {point} ended: {reason}");
             if self.vanished.len() < MAX_NAMED {
                 self.vanished.insert(point);
@@ -124,19 +141,19 @@ impl SourceStatus {
     pub fn not_ready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.running.is_empty() {
-            reasons.push(match self.matching {
+            reasons.push(match self.blindness.matching() {
                 None => "starting: no interface was looked for yet".to_owned(),
-                Some(0) => "no interface matches the configured names; see `capture.interfaces` or -i".to_owned(),
+                Some(0) => NO_INTERFACE.to_owned(),
                 Some(_) => "no interface is captured yet".to_owned(),
             });
         }
         reasons.extend(self.refused.values().cloned());
         reasons.extend(self.silent.iter().map(|(runtime, error)| format!("{runtime} does not answer: {error}")));
+        reasons.extend(self.blindness.not_ready());
         match &self.runtimes {
             None => reasons.push("starting: no container runtime was looked for yet".to_owned()),
             Some(none) if none.is_empty() => {
-                reasons
-                    .push("no container runtime was found; start one, or name its socket under `runtime`".to_owned());
+                reasons.push(NO_RUNTIME.to_owned());
             }
             Some(runtimes) => {
                 let waiting =
@@ -147,10 +164,29 @@ impl SourceStatus {
         reasons
     }
 
+    /// Enabled rules that cannot fire, each with the reason.
+    pub fn blind_rules(&self) -> BTreeMap<&'static str, String> {
+        self.blindness.rules()
+    }
+
+    /// Logs what is not seen, once.
+    pub fn log(&mut self, now: Timestamp) {
+        let absent = self.absent();
+        self.blindness.log(now, absent);
+    }
+
+    /// What was looked for and is not there.
+    fn absent(&self) -> Vec<String> {
+        let no_interface = (self.blindness.matching() == Some(0)).then(|| NO_INTERFACE.to_owned());
+        let no_runtime = self.runtimes.as_ref().is_some_and(BTreeMap::is_empty).then(|| NO_RUNTIME.to_owned());
+        no_interface.into_iter().chain(no_runtime).collect()
+    }
+
     /// What the summary should warn of.
     pub fn warnings(&self) -> Vec<String> {
         let gone = self.vanished.iter().map(|point| format!("interface {point} went away while it was captured"));
         let silent = self.silent.iter().map(|(runtime, error)| format!("{runtime} did not answer: {error}"));
-        self.refused.values().cloned().chain(gone).chain(silent).collect()
+        let blind = self.absent().into_iter().chain(self.blindness.warnings());
+        self.refused.values().cloned().chain(gone).chain(silent).chain(blind).collect()
     }
 }

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pcap::{Active, Capture, Error as PcapError, Precision};
 use socket2::{SockFilter, SockRef};
 
@@ -60,6 +62,12 @@ pub enum TapError {
         /// The interface.
         point: ObservationPoint,
     },
+    /// It is not there, or not up, any more.
+    #[error("interface {point} went away before it was captured")]
+    Gone {
+        /// The interface.
+        point: ObservationPoint,
+    },
     /// Its frames cannot be decoded.
     #[error("interface {point} has link type {link}, which hopwatch does not decode; leave it out with -i")]
     LinkType {
@@ -84,6 +92,20 @@ pub enum TapError {
         /// What libpcap said.
         source: PcapError,
     },
+}
+
+/// Why nothing can be captured on any interface.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureRefused {
+    /// The kernel refuses packet sockets to this process.
+    #[error(
+        "no permission to capture on any interface: hopwatch needs CAP_NET_RAW; run it as root, or grant it once with \
+         `sudo setcap cap_net_raw+ep /path/to/hopwatch`"
+    )]
+    Permission,
+    /// There are no packet sockets.
+    #[error("cannot capture on any interface; check that the kernel has packet sockets (CONFIG_PACKET): {0}")]
+    Other(Errno),
 }
 
 /// What a tap hands over.
@@ -144,7 +166,7 @@ impl std::fmt::Debug for Tap {
 }
 
 /// The ring of a tap that has ended.
-pub(super) struct Closing(#[allow(dead_code, reason = "dropped, which is its purpose")] Capture<Active>);
+pub(super) struct Closing(#[expect(dead_code, reason = "dropped, which is its purpose")] Capture<Active>);
 
 /// A group of packets on their way from the ring to the flow table; one a thread.
 #[derive(Debug, Default)]
@@ -175,6 +197,15 @@ impl Group {
         self.packets.clear();
         self.bytes.clear();
     }
+}
+
+/// Whether this process may capture anywhere in the network namespace of the calling thread.
+pub fn may_capture() -> Result<(), CaptureRefused> {
+    let probe = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None);
+    probe.map(drop).map_err(|error| match error {
+        Errno::EPERM | Errno::EACCES => CaptureRefused::Permission,
+        other => CaptureRefused::Other(other),
+    })
 }
 
 impl Tap {
@@ -350,15 +381,17 @@ fn shorten(socket: BorrowedFd<'_>, link: LinkType, options: &TapOptions) -> Resu
 
 fn tap_error(point: &ObservationPoint, error: PcapError) -> TapError {
     let text = error.to_string();
-    let refused = ["permission", "Operation not permitted"].iter().any(|word| text.contains(word));
-    if refused {
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&["permission", "Operation not permitted"]) {
         TapError::Permission { point: point.clone() }
+    } else if says(&["No such device", "not up", "Network is down", "disappeared"]) {
+        TapError::Gone { point: point.clone() }
     } else {
         TapError::Capture { point: point.clone(), source: error }
     }
 }
 
-#[allow(unsafe_code, reason = "the pcap crate offers the descriptor only as a raw number")]
+#[expect(unsafe_code, reason = "the pcap crate offers the descriptor only as a raw number")]
 fn borrow(owner: &Capture<Active>) -> BorrowedFd<'_> {
     // SAFETY: `owner` keeps the descriptor open for the lifetime of the result.
     unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }

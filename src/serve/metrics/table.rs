@@ -178,6 +178,15 @@ pub static METRICS: &[Metric] = &[
     gauge("hopwatch_alerts_waiting", &["sink"], "Alerts and updates that wait for a sink now", |s| {
         each_sink(s, |sink| sink.waiting)
     }),
+    gauge(
+        "hopwatch_rule_blind",
+        &["rule"],
+        "1 while an enabled rule cannot fire at the captured interfaces or with the rights of this process, else 0: /readyz says why",
+        |s| {
+            let is_blind = |rule: &str| u64::from(s.blind_rules.contains(rule));
+            rules::ALL.iter().map(|rule| sample([("rule", rule.name)], is_blind(rule.name))).collect()
+        },
+    ),
     counter(
         "hopwatch_exception_hits_total",
         &["exception"],

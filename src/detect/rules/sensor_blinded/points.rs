@@ -38,6 +38,8 @@ struct Away {
     since: Timestamp,
     /// Judged at this time; absent while the runtimes' word is not complete.
     due: Option<Timestamp>,
+    /// Its new name, where the interface is still there.
+    renamed: Option<ObservationPoint>,
 }
 
 /// Why a point is still needed.
@@ -73,7 +75,7 @@ impl Points {
         let Some(known) = self.known.get_mut(point).filter(|known| known.link.up) else { return };
         known.link.up = false;
         let due = context.now.plus(self.settle);
-        self.away.insert(point.clone(), Away { since: context.now, due: Some(due) });
+        self.away.insert(point.clone(), Away { since: context.now, due: Some(due), renamed: link.renamed.clone() });
         findings.schedule(due);
     }
 
@@ -116,15 +118,17 @@ impl Points {
                 away.due = None;
                 continue;
             }
-            let since = away.since;
-            self.away.remove(&point);
+            let Some(away) = self.away.remove(&point) else { continue };
+            let has_moved = away.renamed.as_ref().and_then(|name| self.known.get(name)).is_some_and(|new| new.link.up);
             match need {
+                // Nothing but its name was needed, and its new name is observed.
+                Some(Need::Uplink) if has_moved => drop(self.known.remove(&point)),
                 Some(need) => {
-                    let finding = gone(&need, &point, since);
+                    let finding = gone(&need, &point, &away);
                     if self.gone.len() >= MAX_POINTS {
                         self.gone.pop_first();
                     }
-                    self.gone.insert(point, (since, finding.cause.clone()));
+                    self.gone.insert(point, (away.since, finding.cause.clone()));
                     findings.push(finding);
                 }
                 None => drop(self.known.remove(&point)),
@@ -176,23 +180,24 @@ fn effect(program: &str) -> &'static str {
     }
 }
 
-fn gone(need: &Need<'_>, point: &ObservationPoint, since: Timestamp) -> Finding {
+fn gone(need: &Need<'_>, point: &ObservationPoint, away: &Away) -> Finding {
+    let state = away.renamed.as_ref().map_or_else(|| "gone or down".to_owned(), |name| format!("called {name} now"));
     let (severity, text, what) = match need {
         Need::Network(network) => {
-            (Severity::High, format!("{point} is gone or down, but network {} still uses it", network.name), "network")
+            (Severity::High, format!("{point} is {state}, but network {} still uses it", network.name), "network")
         }
         Need::Veth(workload) => {
-            (Severity::High, format!("{point} is gone or down, but {} still runs behind it", workload.name), "veth")
+            (Severity::High, format!("{point} is {state}, but {} still runs behind it", workload.name), "veth")
         }
         Need::Inside(workload) => {
             let text = format!("{point} is no longer observed, but {} still runs", workload.name);
             (Severity::Medium, text, "inside")
         }
         Need::Uplink => {
-            (Severity::Medium, format!("{point}, which had addresses of the host, is gone or down"), "uplink")
+            (Severity::Medium, format!("{point}, which had addresses of the host, is {state}"), "uplink")
         }
     };
-    at(point, finding(since, severity, "point", text, &format!("gone {what} {point}")))
+    at(point, finding(away.since, severity, "point", text, &format!("gone {what} {point}")))
 }
 
 /// Whether, and why, a point that is away should be there.
