@@ -35,7 +35,7 @@ use super::summary::Summary;
 use crate::alert::Alert;
 use crate::clock::{instant, now};
 use crate::config::{Config, InsideNamespaces};
-use crate::detect::rules;
+use crate::detect::{Rule as _, rules};
 use crate::engine::{Engine, WorkloadStats};
 use crate::host;
 use crate::input::{Fact, Input, RecordedFact};

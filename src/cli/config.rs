@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::Outcome;
 use crate::clock::now;
 use crate::config::{self, Config, Loaded};
-use crate::detect::rules;
+use crate::detect::{Rule as _, rules};
 use crate::escape::printable;
 use crate::layout::{columns, hang, many};
 

@@ -181,7 +181,7 @@ mod tests {
     fn what_finds_no_room_is_refused_and_reported_as_missed() {
         let (sender, receiver) = crossbeam_channel::bounded(1);
         let mut outbox = Outbox { most: 3, ..Outbox::reporting(sender.clone(), missed) };
-        sender.send(SourceMessage::Matching(1)).expect("room");
+        sender.send(SourceMessage::Runtimes(Vec::new())).expect("room");
         let second = Timestamp::from_secs;
         let mut hold = |number| outbox.fact_or_missed(second(9), fact(number), (1, second(7)));
         let held: Vec<bool> = (0..5).map(&mut hold).collect();
@@ -189,7 +189,7 @@ mod tests {
         assert!(!outbox.fact_or_missed(second(9), fact(5), (4, second(5))), "itself the report of four");
         outbox.send();
         let first = receiver.try_iter().next();
-        assert!(matches!(first, Some(SourceMessage::Matching(1))), "the queue was full: all still wait");
+        assert!(matches!(first, Some(SourceMessage::Runtimes(_))), "the queue was full: all still wait");
         outbox.send();
         assert!(outbox.fact(second(10), fact(9)));
         let mut facts = received(&receiver);
@@ -205,12 +205,12 @@ mod tests {
         let mut outbox = Outbox::new(sender);
         let at = Timestamp::from_secs(1);
         assert!(outbox.fact(at, fact(1)) && outbox.fact(at, fact(2)));
-        assert!(outbox.message(SourceMessage::Matching(3)));
+        assert!(outbox.message(SourceMessage::Runtimes(Vec::new())));
         assert!(outbox.fact(at, fact(4)));
         outbox.finish();
         let sizes = receiver.iter().map(|message| match message {
             SourceMessage::Facts(facts) => facts.len(),
-            SourceMessage::Matching(_) => 0,
+            SourceMessage::Runtimes(_) => 0,
             other => panic!("{other:?}"),
         });
         assert_eq!(sizes.collect::<Vec<_>>(), [2, 0, 1]);
@@ -222,7 +222,7 @@ mod tests {
         let mut outbox = Outbox { most: 1, ..Outbox::new(sender) };
         let at = Timestamp::from_secs(1);
         assert!(outbox.fact(at, fact(1)));
-        assert!(!outbox.fact(at, fact(2)) && !outbox.message(SourceMessage::Matching(1)));
+        assert!(!outbox.fact(at, fact(2)) && !outbox.message(SourceMessage::Runtimes(Vec::new())));
         outbox.send();
         assert!(outbox.fact(at, fact(2)));
         outbox.send();
