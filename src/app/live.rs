@@ -35,7 +35,7 @@ use super::summary::Summary;
 use crate::alert::Alert;
 use crate::clock::{instant, now};
 use crate::config::{Config, InsideNamespaces};
-use crate::detect::{Rule as _, rules};
+use crate::detect::rules;
 use crate::engine::{Engine, WorkloadStats};
 use crate::host;
 use crate::input::{Fact, Input, RecordedFact};
@@ -83,7 +83,9 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let sources = start_sources(&options, &context)?;
     let listeners = sources.iter().filter_map(Source::events).collect();
     let tasks = async_tasks::start(&options, context, listeners)?;
-    let enabled = rules::enabled(&options.config.engine.rules).iter().map(|rule| rule.meta().name).collect();
+    let params = &options.config.engine.rules;
+    let enabled =
+        rules::ALL.iter().map(|rule| rule.name).filter(|rule| rules::is_enabled(params, rule) == Some(true)).collect();
     let status = SourceStatus::new(Blindness::new(enabled, host::missing_capabilities()));
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::Outcome;
 use crate::clock::now;
 use crate::config::{self, Config, Loaded};
-use crate::detect::{Rule as _, rules};
+use crate::detect::rules;
 use crate::escape::printable;
 use crate::layout::{columns, hang, many};
 
@@ -93,7 +93,7 @@ fn understood(loaded: &Loaded, columns: Option<usize>) -> String {
 
 /// Whether `host-network-flow` is enabled, and only bridges of containers are captured.
 fn blind_to_what_leaves(config: &Config) -> bool {
-    let is_enabled = rules::enabled(&config.engine.rules).iter().any(|rule| rule.meta().name == "host-network-flow");
+    let is_enabled = rules::is_enabled(&config.engine.rules, "host-network-flow") == Some(true);
     is_enabled && config.capture.interfaces.iter().all(|name| config::is_default_interface(name))
 }
 
