@@ -9,6 +9,8 @@
 
 pub mod capture;
 pub mod engine_config;
+pub mod frames;
+pub mod lan;
 pub mod openvpn;
 pub mod payloads;
 pub mod seeds;

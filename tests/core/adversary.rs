@@ -1,0 +1,172 @@
+//! An attacker against the pure core: packets through the real meters into the engine, honest flows with forged packets among them.
+//!
+//! The laws (docs/trust.md): no forged packet makes a verdict better or an alert vanish; nobody is accused with `exact` attribution of what it did not
+//! send; more observation points, another order of points and a shorter snap length never turn a detection into silence.
+//! Sizes: 2,048 histories in a normal run; `HOPWATCH_FRESH_SEEDS=N` tries N new seeds of 256 histories each (`scripts/adversary.sh`).
+
+mod history;
+mod moves;
+
+use std::collections::BTreeSet;
+
+use hopwatch::alert::Alert;
+use hopwatch::inventory::Confidence;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use self::history::{History, Outcome};
+use self::moves::Attacker;
+use crate::support::seeds::{Seeds, check};
+
+const SEEDS: Seeds = Seeds { fixed: 7, fresh: 1, cases: 64 };
+
+fn law(name: &str, hold: impl Fn(History) -> Result<(), TestCaseError>) {
+    check(&format!("--test core adversary::{name}"), SEEDS, &history::histories(), hold);
+}
+
+/// What a run gives that has to be equal whatever the order of points.
+fn essence(alerts: &[Alert]) -> BTreeSet<String> {
+    alerts.iter().map(|alert| serde_json::to_string(alert).expect("an alert")).collect()
+}
+
+#[test]
+fn no_forged_packet_makes_a_bypass_vanish() {
+    law("no_forged_packet", |history| {
+        let honest = history.without_attack().run();
+        let attacked = history.run();
+        for (number, _) in history.around() {
+            let before = honest.of_flow(&history, number);
+            if !before.iter().any(|verdict| Outcome::is_detected(verdict)) || honest.accusing("app").is_empty() {
+                continue;
+            }
+            let after = attacked.of_flow(&history, number);
+            prop_assert!(
+                after.iter().any(|verdict| *verdict != "verified" && *verdict != "uncovered"),
+                "flow {number} was {before:?} and became {after:?}\n{history:#?}"
+            );
+            let is_detected = after.iter().any(|verdict| Outcome::is_detected(verdict));
+            let alerts = if is_detected { attacked.accusing("app") } else { attacked.raised() };
+            prop_assert!(!alerts.is_empty(), "flow {number} was {before:?} and is {after:?} without an alert\n{history:#?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_flow_around_the_hop_is_never_only_verified() {
+    law("a_flow_around_the_hop", |history| {
+        let outcome = history.run();
+        for (number, _) in history.around() {
+            let verdicts = outcome.of_flow(&history, number);
+            prop_assert!(
+                verdicts.iter().any(|verdict| *verdict != "verified" && *verdict != "uncovered"),
+                "flow {number}: {verdicts:?}\n{history:#?}"
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn no_stranger_frames_a_workload() {
+    law("no_stranger", |mut history| {
+        // Everything that app sends itself keeps to its path.
+        history.keep_to_path();
+        history.attacks.retain(|attack| attack.by != Attacker::App);
+        // docs/trust.md: address and MAC forged together are the victim's, unless its veth is captured.
+        if !history.shown.veths {
+            history.attacks.retain(|attack| !attack.is_perfect_forgery());
+        }
+        let outcome = history.run();
+        let exact = outcome.alerts.iter().filter(|alert| {
+            let confidence = alert.attribution.as_ref().and_then(|attribution| attribution.confidence);
+            alert.workload.as_ref().is_some_and(|workload| workload.name == "app")
+                && confidence == Some(Confidence::Exact)
+                && alert.flow.is_some()
+        });
+        let exact: Vec<_> = exact.map(|alert| (alert.rule, &alert.flow)).collect();
+        prop_assert!(exact.is_empty(), "{exact:#?}\n{history:#?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn more_points_never_turn_a_detection_into_silence() {
+    law("more_points", |history| {
+        let few = history.run();
+        let mut more = history.clone();
+        more.shown.veths = true;
+        more.shown.second = true;
+        more.shown.ids = true;
+        more.shown.uplink = true;
+        let all = more.run();
+        for (number, _) in history.around() {
+            let before = few.of_flow(&history, number);
+            if before.iter().any(|verdict| Outcome::is_detected(verdict)) && !few.accusing("app").is_empty() {
+                let after = all.of_flow(&history, number);
+                prop_assert!(
+                    !all.accusing("app").is_empty() && after.iter().any(|verdict| Outcome::is_detected(verdict)),
+                    "flow {number} was {before:?}, and with more points {after:?}\n{history:#?}"
+                );
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_order_of_points_changes_nothing() {
+    law("the_order_of_points", |history| {
+        let (one, mut turned) = (history.run(), history.clone());
+        turned.shown.reversed = !history.shown.reversed;
+        let other = turned.run();
+        let (a, b) = (essence(&one.alerts), essence(&other.alerts));
+        let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+        prop_assert!(a == b, "{:#?}\n{:#?}\n{history:#?}", only(&a, &b), only(&b, &a));
+        prop_assert_eq!(one.counts, other.counts);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_shorter_capture_never_makes_a_verdict_better() {
+    law("a_shorter_capture", |history| {
+        let whole = history.run();
+        for snap in [60, 96] {
+            let mut cut = history.clone();
+            cut.shown.snap = snap;
+            let cut = cut.run();
+            for (number, _) in history.around() {
+                let before = whole.of_flow(&history, number);
+                if before.iter().any(|verdict| Outcome::is_detected(verdict)) {
+                    let after = cut.of_flow(&history, number);
+                    prop_assert!(
+                        after.iter().any(|verdict| *verdict != "verified" && *verdict != "uncovered"),
+                        "flow {number} was {before:?} and became {after:?} with {snap} bytes a frame\n{history:#?}"
+                    );
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_histories_try_something() {
+    let count = std::cell::Cell::new([0_usize; 3]);
+    check("none", Seeds { fixed: 1, fresh: 0, cases: 128 }, &history::histories(), |history| {
+        let outcome = history.without_attack().run();
+        let mut sums = count.get();
+        for (number, _) in history.around() {
+            let verdicts = outcome.of_flow(&history, number);
+            sums[0] += 1;
+            sums[1] += usize::from(verdicts.iter().any(|verdict| Outcome::is_detected(verdict)));
+        }
+        sums[2] += usize::from(history.attacks.len() > 1);
+        count.set(sums);
+        Ok(())
+    });
+    let [around, detected, attacked] = count.get();
+    assert!(around > 100 && detected * 10 > around * 8, "{detected} of {around} flows are detected where nobody attacks");
+    assert!(attacked > 50, "{attacked}");
+}
