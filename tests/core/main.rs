@@ -22,6 +22,7 @@ mod payload_parsers;
 mod rules;
 mod scorecard;
 mod sensor_blinded;
+mod trust_claims;
 mod tunnel_layers;
 mod tunnels;
 mod verdict_log;

@@ -119,7 +119,8 @@ impl Flow {
                 Content::Udp { payload: vec![0x61; payload] }
             };
             let advance = u32::try_from(payload).expect("small") + u32::from(flags & (SYN | FIN) != 0);
-            *if is_own { &mut own } else { &mut peer } += advance;
+            let sender = if is_own { &mut own } else { &mut peer };
+            *sender += advance;
             self.packet(wire, (number, is_own), content);
         }
     }
@@ -191,7 +192,8 @@ impl History {
         self.flows.iter().enumerate().filter(|(_, flow)| flow.goes_around())
     }
 
-    fn wire(&self) -> Wire {
+    /// What happens.
+    pub fn wire(&self) -> Wire {
         let mut wire = Wire::new(self.masquerade, self.step);
         self.flows.iter().for_each(|flow| flow.send(&mut wire));
         for attack in &self.attacks {
@@ -201,11 +203,17 @@ impl History {
     }
 
     pub fn run(&self) -> Outcome {
+        self.watch(&self.wire())
+    }
+
+    /// What is said of a wire.
+    pub fn watch(&self, wire: &Wire) -> Outcome {
         let log = Log::default();
-        let world = watch(&self.wire(), self.shown, self.config(), Box::new(log.clone()));
-        let counts = world.engine.stats().verdicts();
-        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-        let counts = counts.map(|((of, verdict, _), count)| ((of.to_string(), verdict), count)).collect();
+        let world = watch(wire, self.shown, self.config(), Box::new(log.clone()));
+        let mut counts = BTreeMap::new();
+        for ((_, verdict, _), count) in world.engine.stats().verdicts() {
+            *counts.entry(verdict).or_default() += count;
+        }
         let flows = log.0.lock().expect("one thread").clone();
         Outcome { alerts: world.alerts, flows, counts }
     }
@@ -267,7 +275,8 @@ impl Observer for Log {
 pub struct Outcome {
     pub alerts: Vec<Alert>,
     flows: Verdicts,
-    pub counts: BTreeMap<(String, &'static str), u64>,
+    /// Flows by verdict.
+    pub counts: BTreeMap<&'static str, u64>,
 }
 
 impl Outcome {
