@@ -48,7 +48,10 @@ fn no_forged_packet_makes_a_bypass_vanish() {
             );
             let is_detected = after.iter().any(|verdict| Outcome::is_detected(verdict));
             let alerts = if is_detected { attacked.accusing("app") } else { attacked.raised() };
-            prop_assert!(!alerts.is_empty(), "flow {number} was {before:?} and is {after:?} without an alert\n{history:#?}");
+            prop_assert!(
+                !alerts.is_empty(),
+                "flow {number} was {before:?} and is {after:?} without an alert\n{history:#?}"
+            );
         }
         Ok(())
     });
@@ -175,6 +178,9 @@ fn the_histories_try_something() {
         Ok(())
     });
     let [around, detected, attacked] = count.get();
-    assert!(around > 100 && detected * 10 > around * 8, "{detected} of {around} flows are detected where nobody attacks");
+    assert!(
+        around > 100 && detected * 10 > around * 8,
+        "{detected} of {around} flows are detected where nobody attacks"
+    );
     assert!(attacked > 50, "{attacked}");
 }

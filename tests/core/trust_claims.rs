@@ -20,7 +20,8 @@ fn every_test_that_the_threat_model_names_exists() {
         let (module, test) = name.rsplit_once("::").expect("a module and a test");
         let file = format!("tests/core/{}.rs", module.replace("::", "/"));
         let source = std::fs::read_to_string(root().join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let (before, _) = source.split_once(&format!("fn {test}()")).unwrap_or_else(|| panic!("{file} holds no {name}"));
+        let (before, _) =
+            source.split_once(&format!("fn {test}()")).unwrap_or_else(|| panic!("{file} holds no {name}"));
         let attributes = before.rsplit("\n\n").next().unwrap_or_default();
         assert!(attributes.contains("#[test]") && !attributes.contains("#[ignore"), "{name} is not run: {attributes}");
     }

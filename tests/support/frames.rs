@@ -10,10 +10,20 @@ use hopwatch::input::Mac;
 /// What an IPv4 packet carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    Tcp { flags: u8, seq: u32, ack: u32, payload: usize },
-    Udp { payload: Vec<u8> },
+    Tcp {
+        flags: u8,
+        seq: u32,
+        ack: u32,
+        payload: usize,
+    },
+    Udp {
+        payload: Vec<u8>,
+    },
     /// An ICMP message of this type.
-    Icmp { kind: u8, payload: usize },
+    Icmp {
+        kind: u8,
+        payload: usize,
+    },
 }
 
 /// A frame.

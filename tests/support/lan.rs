@@ -300,12 +300,7 @@ pub fn watch(wire: &Wire, shown: Shown, config: EngineConfig, observer: Box<dyn 
 }
 
 /// All points reach a moment, and report.
-fn step(
-    world: &mut World,
-    meters: &mut [(String, Meter)],
-    (now, events): (Timestamp, &[&(u64, Event)]),
-    shown: Shown,
-) {
+fn step(world: &mut World, meters: &mut [(String, Meter)], (now, events): (Timestamp, &[&(u64, Event)]), shown: Shown) {
     let mut inputs: Vec<Input> = Vec::new();
     for (name, meter) in meters {
         meter.advance(now, &mut inputs);

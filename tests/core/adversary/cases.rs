@@ -55,7 +55,17 @@ fn decoy(by: Attacker, claims: Claims, flags: u8) -> Attack {
 fn datagram(src: Mac, from: Ipv4Addr) -> Frame {
     let content = Content::Udp { payload: vec![7; 600] };
     let dst = host_mac(0);
-    Frame { src, dst, vlan: None, from: (from, 5000), to: (FAR, 4444), ttl: 64, options: vec![], first_bytes: None, content }
+    Frame {
+        src,
+        dst,
+        vlan: None,
+        from: (from, 5000),
+        to: (FAR, 4444),
+        ttl: 64,
+        options: vec![],
+        first_bytes: None,
+        content,
+    }
 }
 
 /// A flow of this history without its own, and `frames` of app in its place, 20 ms apart.
@@ -188,7 +198,8 @@ fn an_inline_monitor_that_sees_only_the_start_is_reported() {
 #[test]
 #[ignore = "waits for its first full run"]
 fn a_source_address_from_nowhere_is_its_senders() {
-    let (_, outcome) = only(Asked::Proxy, &[(Port::Container(APP), datagram(mac(APP), Ipv4Addr::new(203, 0, 113, 77)))]);
+    let (_, outcome) =
+        only(Asked::Proxy, &[(Port::Container(APP), datagram(mac(APP), Ipv4Addr::new(203, 0, 113, 77)))]);
     assert_eq!(count(&outcome, "bypassed"), 1);
     let rules = outcome.accusing("app");
     assert!(rules.contains(&"unknown-source") && rules.contains(&"egress-skips-proxy"), "{rules:?}");
@@ -241,7 +252,11 @@ fn a_storm_of_claims_makes_few_alerts_and_hides_no_bypass() {
     for number in 0..4_000_u32 {
         let [_, _, high, low] = number.to_be_bytes();
         let forged = Mac([2, 9, 9, 9, high, low]);
-        wire.raw(29_000_000 + u64::from(number) * 500, EVIL, &arp_answer(forged, Ipv4Addr::new(172, 20, 0, low), forged));
+        wire.raw(
+            29_000_000 + u64::from(number) * 500,
+            EVIL,
+            &arp_answer(forged, Ipv4Addr::new(172, 20, 0, low), forged),
+        );
     }
     let outcome = history.watch(&wire);
     let raised = outcome.alerts.iter().filter(|alert| alert.update == 0).count();

@@ -130,7 +130,8 @@ impl Flow {
         let ids = self.asked == Asked::Inline && self.passes(number);
         let dst = self.next_hop(number);
         let (from, to) = (self.client(), self.server());
-        let sent = Frame { src: mac(APP), dst, vlan: None, from, to, ttl: 64, options: vec![], first_bytes: None, content };
+        let sent =
+            Frame { src: mac(APP), dst, vlan: None, from, to, ttl: 64, options: vec![], first_bytes: None, content };
         let local = [PROXY, RESOLVER].into_iter().find(|host| address(*host) == self.server().0);
         match (is_own, local) {
             (true, _) => wire.send(now, Port::Container(APP), &sent, ids),
@@ -240,11 +241,9 @@ impl History {
         match self.asked {
             Asked::Proxy | Asked::Nothing => endpoint("proxy", vec![port(3128)]),
             Asked::Resolver => endpoint("resolver", vec![port(53)]),
-            Asked::Gateway => Hop {
-                kind: HopKind::Gateway,
-                evidence: vec![EvidenceKind::NextHop],
-                ..endpoint("gateway", vec![])
-            },
+            Asked::Gateway => {
+                Hop { kind: HopKind::Gateway, evidence: vec![EvidenceKind::NextHop], ..endpoint("gateway", vec![]) }
+            }
             Asked::Inline => Hop {
                 kind: HopKind::Inline,
                 evidence: vec![EvidenceKind::Transit],

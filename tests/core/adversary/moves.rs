@@ -99,7 +99,22 @@ fn attack() -> impl Strategy<Value = Attack> {
     (who, what).prop_map(|((by, flow, when, src, dst, claims), what)| {
         let ((flags, fits, ttl), vlan, first_bytes, (is_routed, icmp, arp), payload, times) = what;
         Attack {
-            by, flow, when, src, dst, claims, flags, fits, ttl, vlan, first_bytes, is_routed, payload, icmp, arp, times,
+            by,
+            flow,
+            when,
+            src,
+            dst,
+            claims,
+            flags,
+            fits,
+            ttl,
+            vlan,
+            first_bytes,
+            is_routed,
+            payload,
+            icmp,
+            arp,
+            times,
         }
     })
 }
