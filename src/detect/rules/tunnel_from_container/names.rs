@@ -23,6 +23,8 @@ pub(super) const MAX_DOMAINS: usize = 4096;
 const REGISTRIES: [&str; 12] = ["co", "com", "net", "org", "gov", "edu", "ac", "or", "ne", "go", "gob", "gouv"];
 /// Bits a character that a long label has at least: digests have 3.5 and more, a number behind zeros less than 2.
 const LEAST_ENTROPY: f64 = 3.0;
+/// Characters that the longest label of a TXT question has at least to count.
+const LEAST_TEXT: usize = 5;
 
 /// From when on names carry data, rather than name hosts. Each is a number of different names below one domain within a window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +42,8 @@ pub struct DnsThresholds {
     pub long_names: usize,
     /// From how many characters on a label is long.
     pub long_label: usize,
+    /// Names of any form, asked for with type TXT, whose answers carry most.
+    pub text_names: usize,
     /// Names of any form and type.
     pub names: usize,
 }
@@ -47,7 +51,16 @@ pub struct DnsThresholds {
 impl Default for DnsThresholds {
     fn default() -> Self {
         let window = HoldTime::secs(60);
-        Self { window, odd_types: 3, data_names: 30, binary_names: 8, long_names: 25, long_label: 30, names: 1000 }
+        Self {
+            window,
+            odd_types: 3,
+            data_names: 30,
+            binary_names: 8,
+            long_names: 25,
+            long_label: 30,
+            text_names: 200,
+            names: 1000,
+        }
     }
 }
 
@@ -69,6 +82,7 @@ struct NameWindow {
     counts: [usize; 4],
     /// Of long labels.
     long_bytes: usize,
+    texts: Distinct,
     all: Distinct,
     reported: bool,
 }
@@ -162,13 +176,18 @@ impl Names {
         let (below, domain) = split(&labels)?;
         let label = below.iter().max_by_key(|label| label.len())?;
         let oddities = oddities(limits, &question.kind, label);
-        if oddities.is_empty() && limits.names == 0 {
+        if oddities.is_empty() && limits.names == 0 && limits.text_names == 0 {
             return None;
         }
         let window = self.window(limits, workload, &domain, now);
         for oddity in oddities {
             let counted = if oddity == Oddity::Type { below } else { std::slice::from_ref(label) };
             window.count(limits, oddity, hash(counted), label.len());
+        }
+        // Block lists ask with the parts of an address, certificate checks with a label that begins with an underscore.
+        let is_service = below.iter().any(|label| label.starts_with(b"_"));
+        if question.kind == "TXT" && label.len() >= LEAST_TEXT && !is_service {
+            window.texts.insert(hash(below));
         }
         window.all.insert(hash(below));
         window.report(limits, &domain, now)
@@ -227,6 +246,7 @@ impl Names {
                 labels: BTreeSet::new(),
                 counts: [0; 4],
                 long_bytes: 0,
+                texts: Distinct::default(),
                 all: Distinct::default(),
                 reported: false,
             };
@@ -258,9 +278,12 @@ fn verdict(limits: &DnsThresholds, window: &NameWindow) -> Option<String> {
         let mean = window.long_bytes.checked_div(long).unwrap_or(0);
         Some(format!("{long} different names with long labels, {mean} characters in the mean, were asked for"))
     } else {
-        let limit = u64::try_from(limits.names).unwrap_or(u64::MAX);
-        let names = window.all.count();
-        (limit > 0 && names >= limit).then(|| format!("some {names} different names were asked for"))
+        let reached = |names: u64, limit: usize| limit > 0 && names >= u64::try_from(limit).unwrap_or(u64::MAX);
+        let (texts, names) = (window.texts.count(), window.all.count());
+        if reached(texts, limits.text_names) {
+            return Some(format!("some {texts} different names were asked for with type TXT"));
+        }
+        reached(names, limits.names).then(|| format!("some {names} different names were asked for"))
     }
 }
 
@@ -435,6 +458,9 @@ mod tests {
         let (limits, web) = (DnsThresholds::default(), WorkloadId::new("web"));
         for (count, millis, length, kind, reported) in [
             (3000_u64, 5, 7, "TXT", 1),
+            (400, 20, 7, "TXT", 1),
+            (150, 20, 7, "TXT", 0),
+            (400, 20, 7, "A", 0),
             (3000, 5, 16, "A", 1),
             (900, 5, 16, "A", 0),
             (3000, 200, 16, "A", 0),

@@ -26,7 +26,7 @@ pub static META: RuleMeta = RuleMeta {
              source routes, IPv6 routing headers), which no ordinary program sends. DNS: for each workload and registered domain, \
              over all its flows and whatever resolver it asks, the different names of a window are counted: those of \
              type NULL or for private use (3), with bytes that no host name has (8), asked for data with TXT, KEY \
-             and kin (30), with long irregular labels (25), of any form (1,000); and datagrams to port 53 that are too big for questions. \
+             and kin (30), with long irregular labels (25), of any form with type TXT (200) or of any type (1,000); and datagrams to port 53 that are too big for questions. \
              `dns` and `volumes` set these limits; `allowed` names workloads and kinds. Each kind is an alert of its \
              own.",
         technical_context: "A privileged container, or one with NET_ADMIN, makes GRE, VXLAN or WireGuard devices of the kernel inside its own \
