@@ -110,7 +110,7 @@ from_recorded! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedFact {
-    /// The runtime told of a workload, a network, or of itself.
+    /// The runtime reported a workload, a network, or its own state.
     Inventory(InventoryEvent),
     /// An observation point appeared, changed or vanished.
     Link(LinkEvent),
@@ -118,7 +118,7 @@ pub enum RecordedFact {
     Loss(Loss),
     /// The kernel showed namespaces, sockets or processes.
     Kernel(KernelFact),
-    /// Connection tracking told of address translation.
+    /// Connection tracking reported address translation.
     Nat(NatFact),
     /// The observation ended; what waited for a time before this was told by then.
     Ended {},

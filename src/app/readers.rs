@@ -12,7 +12,7 @@ use crate::inventory::cri::{CriOptions, CriReader};
 use crate::inventory::discover::Runtime;
 use crate::inventory::docker::{DockerOptions, DockerReader};
 
-/// Containers of containerd's CRI plugin; left out where a CRI reader tells of them.
+/// Containers of containerd's CRI plugin; left out where a CRI reader reports them.
 const KUBERNETES: &str = "k8s.io";
 
 /// A reader of one runtime; nothing is opened yet.

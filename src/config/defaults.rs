@@ -22,7 +22,7 @@ pub(super) const RING_BUDGET_MIB: u64 = 256;
 /// One reads some millions of packets a second; more would take processors from the containers.
 pub(super) const CAPTURE_THREADS: u64 = 4;
 
-/// Between two full comparisons with the runtime; its events come at once, this only mends what a cut stream lost.
+/// Between two full comparisons with the runtime; its events come at once, this only restores what a cut stream lost.
 pub(super) const RECONCILE_INTERVAL_MS: u64 = 30_000;
 
 /// Metrics and health are for this host only unless configured otherwise.

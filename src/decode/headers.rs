@@ -1,7 +1,7 @@
 //! What the headers of one IP packet said.
 //!
 //! Contract: plain values without a borrow, so that the frame may go away. Limits: at most [`VlanStack::MAX`] VLAN tags.
-//! Design: `payload_at` keeps the place of the payload in the frame for whoever reads first-payload facts.
+//! Design: `payload_at` keeps the place of the payload in the frame for the reader of first-payload facts.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

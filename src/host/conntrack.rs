@@ -216,7 +216,7 @@ impl Watch {
         let (before, lost) = (self.good, self.lost.take());
         self.unreported = false;
         match (before, lost) {
-            // Nothing is told of the whole until everything was told.
+            // The whole is reported only after all of its parts.
             (None, _) if !fits || !out(NatFact::Watched { netns: self.netns }) => return Ok(()),
             (Some(since), Some(_)) if self.netns.is_none() => _ = out(NatFact::Missed { count: 0, since }),
             _ => {}
@@ -228,8 +228,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Whoever refused facts tells that itself. Of a namespace beside the host's nothing is told: no verdict rests on its being whole, and whoever
-    /// is in it could make the host's look lossy.
+    /// A receiver that refused facts reports that itself. For a namespace other than the host's nothing is reported: no verdict depends on its being
+    /// complete, and a process in it could make the host's look lossy.
     fn tell_lost(&mut self, at: Timestamp, by_kernel: bool, out: &mut Taker<'_>) {
         let told = self.lost.is_some_and(|told| at.since(told) < LOSS_INTERVAL && at >= told);
         let is_reported = by_kernel && self.netns.is_none();

@@ -1,6 +1,6 @@
 //! What the first payload bytes of a flow said: names, questions, requests.
 //!
-//! Contract: text is chosen by whoever sent it; who prints it must escape it. Every list and string is bounded by its parser.
+//! Contract: the sender chooses the text; the printing code must escape it. Every list and string is bounded by its parser.
 //! Design: a fact that was not seen is absent, never empty; [`AppFacts`] is kept apart from the flow's counters, because
 //! most flows have none.
 

@@ -1,4 +1,4 @@
-//! Flow facts: what the flow meter tells of a biflow.
+//! Flow facts: what the flow meter reports about a biflow.
 //!
 //! Contract: originator is the sender of the first packet, except that a first SYN-ACK names the other side (RFC 5103);
 //! end reasons are IPFIX information element 136. Counters are per direction.

@@ -2,7 +2,7 @@
 //!
 //! Contract: the one fold of inventory events into "running"; a workload leaves when its end is reported, when a runtime's whole list
 //! lacks it, or when its runtime is given up. Limits: at most as many workloads as it is made for; those refused beyond that are
-//! counted and come in with a later report of theirs. Design: pure; whoever needs more of a workload keeps that beside it.
+//! counted and come in with a later report of theirs. Design: pure; a user of it that needs more of a workload keeps that beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,7 +4,7 @@
 //! usual paths where a socket exists, then those of users. A daemon is named once, however many paths lead to it; a name,
 //! once given, stays with its socket. Limits: [`MAX_RUNTIMES`] at once, [`MAX_USERS`] users; what is beyond is left out.
 //! Design: asked again and again, because daemons come and go; a path in a user's folder counts only as a socket of that very user,
-//! since whoever owns the folder could lead it anywhere.
+//! since the folder's owner could lead it anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
@@ -58,7 +58,7 @@ pub struct Runtime {
     pub configured: bool,
     /// Whose it must be, when it was found in a user's folder.
     pub user: Option<u32>,
-    /// Namespaces of a containerd that another runtime of the list tells of.
+    /// Namespaces of a containerd that another runtime of the list reports.
     pub others: Vec<&'static str>,
 }
 
@@ -251,7 +251,7 @@ fn user_of(host: &str, file: Option<&Metadata>) -> Option<u32> {
     path.iter().next()?.to_str()?.parse().ok()
 }
 
-/// A containerd of Docker's or Kubernetes' is read for the namespaces that these do not tell of.
+/// A containerd of Docker's or Kubernetes' is read for the namespaces that these do not report.
 fn leave_to_others(found: &mut [Runtime]) {
     let is_roots = |runtime: &Runtime, kind: RuntimeKind| runtime.name == RuntimeId::of_root(kind);
     let docker = found.iter().any(|runtime| is_roots(runtime, RuntimeKind::Docker));

@@ -46,7 +46,7 @@ const OVERLAP: Duration = Duration::from_secs(2);
 const LONGEST_GAP: Duration = Duration::from_hours(1);
 /// Looks under way; while there are so many, no further event is read.
 const MAX_TASKS: usize = 4096;
-/// Networks told of one runtime; what is beyond counts as overflow.
+/// Networks reported for one runtime; more count as overflow.
 const MAX_NETWORKS: usize = 4096;
 
 /// Where the daemon is, and how often its whole list is read.

@@ -20,7 +20,7 @@ const MAX_GLOB_DEPTH: usize = 8;
 /// Characters of a refused glob that the error shows.
 const MOST_SHOWN: usize = 80;
 
-/// A selector as it stands in the configuration.
+/// A selector as it is written in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelectorFile {

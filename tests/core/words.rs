@@ -29,21 +29,21 @@ const NAMES: &[(&str, &str)] = &[
 
 /// What to avoid, what to write instead, and how often it may stand in `src/` and in the pages.
 const TURNS: &[(&str, &str, usize, usize)] = &[
-    ("tells of", "reports", 7, 1),
-    ("tell of", "report", 4, 2),
-    ("told of", "reported", 8, 1),
-    ("whoever", "a process that, a user that", 17, 7),
-    ("what is told", "the report, the events", 0, 1),
-    ("nobody owns", "without an owner", 4, 4),
-    ("mend", "fix", 3, 6),
-    ("mends", "fixes", 2, 0),
+    ("tells of", "reports", 0, 0),
+    ("tell of", "report", 0, 0),
+    ("told of", "reported", 0, 0),
+    ("whoever", "a process that, a user that", 0, 0),
+    ("what is told", "the report, the events", 0, 0),
+    ("nobody owns", "without an owner", 0, 0),
+    ("mend", "fix", 3, 3),
+    ("mends", "fixes", 0, 0),
     ("mended", "fixed", 0, 0),
     ("lest", "so that … not", 0, 0),
     ("thereof", "of it", 0, 0),
     ("whence", "from where", 0, 0),
     ("hitherto", "until now", 0, 0),
     ("as against", "unlike", 0, 0),
-    ("a row a container", "one row per container", 0, 1),
+    ("a row a container", "one row per container", 0, 0),
 ];
 
 /// How often a turn stands in a text, as whole words, whatever the line breaks.

@@ -1,6 +1,6 @@
 //! Observation inside the network namespaces of workloads whose traffic no interface of the host shows.
 //!
-//! Contract: opened when the runtime tells of the workload, closed when it stops; a socket left open would keep the namespace and
+//! Contract: opened when the runtime reports the workload, closed when it stops; a socket left open would keep the namespace and
 //! its interfaces alive. Entered only on demand (`capture.inside_namespaces`); without permission that is said and tried again
 //! slowly. Limits: [`MAX_TAPS`] taps, [`MAX_OF_ONE`] a namespace; an interface made later is found within [`LOOK_AGAIN`].
 //! Design: a thread and a pool of its own, so that the host's interfaces wait for nobody; a short-lived thread enters a namespace
@@ -30,9 +30,9 @@ use crate::time::Timestamp;
 
 /// Taps at once.
 const MAX_TAPS: usize = 256;
-/// Of one namespace: whoever is in there can make thousands of interfaces.
+/// Of one namespace: its processes can make thousands of interfaces.
 const MAX_OF_ONE: usize = 8;
-/// Addresses of one interface that are reported; whoever is in there can give it thousands.
+/// Addresses of one interface that are reported; a process in there can give it thousands.
 const MAX_ADDRESSES: usize = 64;
 /// Namespaces newly entered in one look, which takes long because taps are opened; events are taken in between.
 const ENTERED_AT_ONCE: usize = 4;

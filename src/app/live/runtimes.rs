@@ -1,7 +1,7 @@
 //! The container runtimes: looked for again and again, each with a reader of its own.
 //!
 //! Contract: a runtime that appears is read within [`AGAIN`]; one that was found by itself and is gone for [`GONE_AFTER`] is given
-//! up, a configured one never. A workload belongs to the runtime that told of it first, or to root's: no user's runtime can speak
+//! up, a configured one never. A workload belongs to the runtime that reported it first, or to root's: no user's runtime can speak
 //! for another's workloads. Limits: [`MAX_OWNED`] workloads are watched over; beyond it new ones of users' runtimes are refused, and
 //! root's take the place of users'. Design: readers only share the way to the engine.
 

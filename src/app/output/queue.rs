@@ -65,7 +65,7 @@ impl SinkQueue {
         let mut worker = Worker { sink, overflow, counters: Arc::clone(&counters), stopping: Arc::clone(&stopping) };
         let run = move || {
             let outcome = worker.run(&received);
-            // Whoever waits for the result sees that the queue is closed.
+            // The one that waits for the result sees that the queue is closed.
             drop(received);
             let _ = result.send(outcome);
         };

@@ -23,7 +23,7 @@ rule_params! {
     /// Workloads that may make interfaces: VPN servers and clients, containers that run containers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allowed: Vec<Selector> = Vec::new(),
-    /// Kinds of interface that are nobody's business anywhere: `dummy`, `wireguard` … as `ip -d link` calls them.
+    /// Kinds of interface that are expected everywhere: `dummy`, `wireguard` … as `ip -d link` calls them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allowed_kinds: Vec<String> = Vec::new(),
     /// How long the runtime may take to report an interface that it made.

@@ -14,7 +14,7 @@ use crate::inventory::{AttributionMethod, Owner, Timeline};
 use crate::path::{DestinationSet, Evidence, JudgedFlow, Selector, owner_of, parse_range};
 
 rule_params! {
-    /// Workloads whose traffic over the host's network is nobody's business. Those that `unexpected-host-network` allows are not meant: to be there
+    /// Workloads whose traffic over the host's network is expected. Those that `unexpected-host-network` allows are not included: to be there
     /// is one thing, to talk another.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allowed: Vec<Selector> = Vec::new(),

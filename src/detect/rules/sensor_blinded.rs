@@ -28,7 +28,7 @@ const MAX_POINTS: usize = 4096;
 rule_params! {
     /// How long after its interface went away a network may be removed, or a workload stop.
     settle: HoldTime = HoldTime::secs(2),
-    /// How long a runtime may be silent after it was heard.
+    /// How long a runtime that answered before may stop answering.
     runtime_grace: HoldTime = HoldTime::secs(10),
     /// Packets, or flows, that may be lost at one observation point within `loss_window`. Events that found no room on the way to the
     /// engine have no budget: each such loss is reported.

@@ -239,9 +239,9 @@ pub static META: RuleMeta = RuleMeta {
              that attributes by address; a claim for the gateway's or a neighbour's address puts the sender in the \
              middle of their traffic.",
         strategy: "For each new flow whose source lies in the observed network's own range, the owner of the address \
-             and the owner of the frame's source MAC at that time are compared. Nobody owns the address after the \
-             attribution grace: unknown. They differ: spoofed. Seen on a workload's own veth, address and MAC may \
-             both be another's: the veth names the sender. Each new claim of ARP or neighbour discovery (this \
+             and the owner of the frame's source MAC at that time are compared. An address without an owner after the \
+             attribution grace is unknown; if the owners differ, it is spoofed. On a workload's own veth, address and MAC may \
+             both belong to others: the veth names the sender. Each new claim of ARP or neighbour discovery (this \
              address is at this MAC) is compared in the same way, after 600 ms in which the runtime may report a \
              container that is being started: it is wrong where the address is the host's and the MAC is not, where \
              the address is a workload's and the MAC is not, and where nobody has the address. The alert names the \

@@ -21,7 +21,7 @@ pub enum Who {
     Ambiguous,
     /// The host itself.
     Host,
-    /// Inside a container network, but nobody owns it.
+    /// Inside a container network, without an owner.
     Unknown,
     /// Outside of this host's networks.
     External,

@@ -70,7 +70,7 @@ pub(super) struct Echoes {
 }
 
 impl Echoes {
-    /// Takes an echo packet; true when there is something to tell of its flow.
+    /// Takes an echo packet; true when there is something to report about its flow.
     pub(super) fn see(&mut self, slot: &mut PayloadSlot, headers: &Headers, frame: &[u8]) -> bool {
         let is_piece = headers.fragment.is_some_and(|piece| !piece.is_first());
         let identity = (headers.payload_at as usize).checked_sub(4).and_then(|at| frame.get(at..)?.first_chunk::<4>());

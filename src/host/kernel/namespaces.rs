@@ -1,6 +1,6 @@
 //! The network namespaces that workloads' processes are in.
 //!
-//! Contract: each is entered once, on a thread of its own that ends; its socket stays there and tells of changes, so that
+//! Contract: each is entered once, on a thread of its own that ends; its socket stays there and reports changes, so that
 //! interfaces are listed when something changed, and every [`AGAIN`] in any case. Limits: [`MAX_NAMESPACES`]; an open socket keeps
 //! a namespace alive until the look that finds nobody in it. Source: `network_namespaces(7)`, setns(2), rtnetlink(7).
 

@@ -1,7 +1,7 @@
 //! What `/proc` says of one process.
 //!
 //! Contract: a process that is gone and one that is hidden are told apart. Limits: [`MAX_FILE`] bytes of a file. Source: proc(5).
-//! Command names are attacker-chosen: passed on as they are, whoever prints them escapes them.
+//! Command names are attacker-chosen: passed on as they are; the printing code escapes them.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};

@@ -1,6 +1,6 @@
 //! Which of very many processes are looked at and told.
 //!
-//! Contract: whoever starts decoys, before or after, hides no process for good. Limits: what is left out at one look is the caller's to count.
+//! Contract: decoys, started before or after, hide no process for good. Limits: what is left out at one look is the caller's to count.
 //! Design: pure, so that every order of decoys can be tested.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 //!
 //! Contract: a socket is told as nobody's only when two searches, of processes listed after it was seen, found no holder; where a
 //! search was not complete it is counted and not told. When a workload comes in, what was nobody's is searched again, and told again
-//! with its owner: runtimes tell of a container after it has begun. Sockets that were destroyed without having been seen are counted.
+//! with its owner: runtimes report a container after it has started. Sockets that were destroyed without having been seen are counted.
 //! Limits: [`MAX_SOCKETS`] a namespace. Design: looked at are the host's namespace while a workload is in it, and shared ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};

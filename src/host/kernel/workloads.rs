@@ -17,7 +17,7 @@ use crate::input::{KernelFact, MissedKind, NetnsId, ProcessNamespaces, Stray, Wo
 pub(super) const MAX_WORKLOADS: usize = 16_384;
 /// Processes of one workload that one look takes in.
 const MAX_PROCESSES: usize = 4096;
-/// Processes in other namespaces that are told of one workload.
+/// Processes in other namespaces that are reported for one workload.
 const MAX_STRAYS: usize = 64;
 /// Processes found one below the other, where there is no group.
 const MAX_DESCENDANTS: usize = 16_384;

@@ -1,7 +1,7 @@
 //! containerd's events, as far as they matter.
 //!
-//! Contract: total; what is of no use or cannot be read is `None`. Limits: containerd replays nothing, so whoever subscribes
-//! late asks for the whole list afterwards. Design: the topic decides; the payload is read for the id and an end's time.
+//! Contract: total; what is of no use or cannot be read is `None`. Limits: containerd replays nothing, so a late
+//! subscriber asks for the whole list afterwards. Design: the topic decides; the payload is read for the id and an end's time.
 
 use prost::Message as _;
 

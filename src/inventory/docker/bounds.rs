@@ -2,7 +2,7 @@
 //!
 //! Contract: names, labels and lists of a workload or network are cut to the limits below; how many were cut is returned, to
 //! be counted. Limits: all texts of one workload together stay below [`MAX_LABEL_BYTES`] and some kilobytes.
-//! Design: whoever may start a container chooses these texts; none of them needs to be long to tell a workload.
+//! Design: a user who may start a container chooses these texts; none of them needs to be long to tell a workload.
 
 use std::collections::BTreeMap;
 

@@ -229,7 +229,7 @@ impl Client {
         let folder = if self.identity.dialect == Dialect::Podman { LIBPOD } else { &self.version };
         let answer: Container = self.ask(&format!("{folder}/containers/{id}/json")).await?;
         let mut workload = Workload { id: id.clone(), ..describe(&answer, &self.identity) };
-        // Whoever names another's process would be heard for somebody else.
+        // One that names another's process would speak for somebody else.
         if let (Some(pid), Some(user)) = (workload.pid, self.user)
             && !is_process_of(pid, user)
         {

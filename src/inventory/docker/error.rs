@@ -64,7 +64,7 @@ pub enum DockerError {
         /// Which.
         path: PathBuf,
     },
-    /// Whoever answers does not speak the Docker API.
+    /// What answers does not speak the Docker API.
     #[error("what answers {runtime} at {path} is not a docker api; check which service owns the socket: {reason}")]
     NotDocker {
         /// Which runtime.

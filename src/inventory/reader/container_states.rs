@@ -1,4 +1,4 @@
-//! What was told of each container, and so what is new.
+//! What was reported of each container, and so what is new.
 //!
 //! Contract: lists and events may come in any order and more than once; each run is told once with its first moment and ends
 //! once, and what ran only between two lists is told when a later one still shows it. Limits: [`MAX_KNOWN`] containers;

@@ -1,6 +1,6 @@
 //! What a reader did and missed, for metrics.
 //!
-//! Contract: counters only grow; reading them never waits. Design: atomics behind one shared struct, so that whoever shows
+//! Contract: counters only grow; reading them never waits. Design: atomics behind one shared struct, so that showing
 //! them needs no channel to the reader.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -43,7 +43,7 @@ pub enum ReaderError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Whoever answers does not speak the interface.
+    /// What answers does not speak the interface.
     #[error("what answers at {path} does not speak {interface}; check which service owns the socket: {reason}")]
     Stranger {
         /// Where.

@@ -142,7 +142,7 @@ pub enum Owner {
     },
     /// The host itself, or a network's gateway.
     Host,
-    /// Inside a container network, but nobody owns it at that time.
+    /// Inside a container network, without an owner at that time.
     Unknown,
     /// Not an address of this host's networks.
     External,

@@ -1,7 +1,7 @@
-//! What was lost on the way, and what has been told of it.
+//! What was lost on the way, and how much of it has been reported.
 //!
 //! Contract: each loss is told once; a loss that could not be told is told later, with the time since which it began.
-//! Limits: four counters. Design: totals and what was told of them, so that a full queue costs no memory.
+//! Limits: four counters. Design: totals and what was reported of them, so that a full queue costs no memory.
 
 use crate::input::{Input, Loss};
 use crate::input::{LossReason, ObservationPoint};

@@ -1,6 +1,6 @@
 //! The answer for a person.
 //!
-//! Contract: what was asked, what was looked at, every exception that is listed, what could not be seen, and last the conclusion. Text of runtimes
+//! Contract: what was asked, what was watched, every exception that is listed, what could not be seen, and last the conclusion. Text of runtimes
 //! is escaped. Times are UTC. Design: always styled; the stream that it is written to (anstream) strips colours where they do not belong.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What could not be seen while a question was looked at.
+//! What could not be seen during a verification.
 //!
 //! Contract: this is the one list of what may hide flows ([`crate::report::BLINDNESS`] names its kinds): losses and silences where the
 //! question's traffic passes, networks that nothing watches, frames that were not understood, input that was not read. An entry that `hides` makes
@@ -196,7 +196,7 @@ fn of_window(window: &Window) -> NotSeen {
 const fn about_loss(reason: LossReason) -> (&'static str, &'static str) {
     match reason {
         LossReason::Kernel => ("the capture ring was full", "raise capture.ring_mib, or capture fewer interfaces"),
-        LossReason::Interface => ("the interface dropped them", "look at the interface's own counters: ip -s link"),
+        LossReason::Interface => ("the interface dropped them", "read the interface's own counters: ip -s link"),
         LossReason::Queue => {
             ("the engine was behind", "capture fewer interfaces, or give hopwatch more of the processor")
         }

@@ -85,7 +85,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_refused_payloads_total",
         &["observation_point"],
-        "Payloads not read for names because too many flows were being inspected; their packets count",
+        "Payloads not read for names because too many flows were being inspected; their packets are counted",
         |s| each_point(s, |point, counters| vec![sample([("observation_point", point)], counters.refused_payloads)]),
     ),
     counter(
@@ -311,7 +311,7 @@ pub static METRICS: &[Metric] = &[
         "hopwatch_runtime_reader_total",
         &["runtime", "event"],
         "What a runtime's reader did and missed: events, events_ignored (unreadable), vanished (between list and query), \
-         late (ended before the look), failed_requests, overflow (no room), unreadable (parts of an answer), labels_cut, texts_cut, truncated (texts and lists cut), foreign (spoke of \
+         late (ended before the query), failed_requests, overflow (no room), unreadable (parts of an answer), labels_cut, texts_cut, truncated (texts and lists cut), foreign (spoke of \
          another runtime's workload), pids_refused (named another's process), veth_unknown, polls, reconnects, reconciles",
         |s| {
             let all = s.readers.iter().take(MAX_RUNTIMES);

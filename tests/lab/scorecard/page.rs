@@ -14,7 +14,7 @@ const UNOBSERVABLE: u64 = 1;
 const HEAD: &str = "# Scorecard
 
 Made by `make scorecard`: every scenario of the laboratory (`tests/lab/scenarios`), live with real containers, recorded and replayed; and captures
-of benign traffic. What is rounded never looks better than it is. A benign twin is the same story with nothing to tell. A flow counts as attributed
+of benign traffic. What is rounded never looks better than it is. A benign twin is the same story with nothing to report. A flow counts as attributed
 when one workload is named as its source; flows from outside and the host's own count neither way. A verdict counts once for each contract that
 judged the flow.
 

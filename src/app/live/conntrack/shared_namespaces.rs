@@ -1,6 +1,6 @@
 //! Which network namespaces several workloads share: there a sidecar may redirect what another sends.
 //!
-//! Contract: by the network namespace of each workload's first process, looked at when a runtime tells of it and every [`LOOK`].
+//! Contract: by the network namespace of each workload's first process, checked when a runtime reports it and every [`LOOK`].
 //! Limits: [`MAX_WORKLOADS`] are known, [`MAX_NAMESPACES`] namespaces are wanted; those that are heard stay. A workload that redirects
 //! its own connections in a namespace of its own is not looked into; nor is one that another entered with a later process.
 

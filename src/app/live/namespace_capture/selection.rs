@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 const MAX_WORKLOADS: usize = 32_768;
 /// Docker's default address pools hold 31.
 const MAX_NETWORKS: usize = 4096;
-/// A runtime tells of a network, or of the veth, a little after the workload; only then something is missing.
+/// A runtime reports a network, or the veth, a little after the workload; only after that something is missing.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Characters of a workload's name in a point's name.
 const MAX_NAME: usize = 48;

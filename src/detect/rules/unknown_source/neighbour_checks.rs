@@ -4,7 +4,7 @@
 //! container that is being started, and is wrong only if it agrees neither then nor with what was true when it was made.
 //! Limits: [`MAX_WAITING`] claims wait; one more, and the oldest is judged early. While the runtimes' word is not complete nothing is wrong.
 //! Design: the host may speak for everybody (proxy ARP); a workload may say all its addresses at each of its MACs, as Linux does; so a
-//! claim is wrong where somebody else's MAC stands beside an address whose owner is known, or any MAC beside one that nobody owns.
+//! claim is wrong where somebody else's MAC stands beside an address whose owner is known, or any MAC beside one without an owner.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
