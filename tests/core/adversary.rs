@@ -2,7 +2,8 @@
 //!
 //! The laws (docs/trust.md): no forged packet makes a verdict better or an alert vanish; nobody is accused with `exact` attribution of what it did not
 //! send; more observation points, another order of points and a shorter snap length never turn a detection into silence.
-//! Sizes: 2,048 histories in a normal run; `HOPWATCH_FRESH_SEEDS=N` tries N new seeds of 256 histories each (`scripts/adversary.sh`).
+//! A law that is ignored is broken today: its reason names the seed and the limit. `scripts/adversary.sh` tries these, too.
+//! Sizes: each law tries 512 histories; `HOPWATCH_FRESH_SEEDS=N` adds N new seeds of 64 histories (`scripts/adversary.sh`).
 
 mod cases;
 mod history;
@@ -31,9 +32,11 @@ fn essence(alerts: &[Alert]) -> BTreeSet<String> {
 }
 
 #[test]
-#[ignore = "waits for its first full run"]
+#[ignore = "broken, seed 1: docs/trust.md, What remains, 3"]
 fn no_forged_packet_makes_a_bypass_vanish() {
-    law("no_forged_packet", |history| {
+    law("no_forged_packet", |mut history| {
+        // Limit (docs/trust.md, What remains, 8): the MAC of a hop, borrowed for the first frame, exempts the flow.
+        history.attacks.retain(|attack| !attack.borrows_a_hop());
         let honest = history.without_attack().run();
         let attacked = history.run();
         for (number, _) in history.around() {
@@ -58,9 +61,11 @@ fn no_forged_packet_makes_a_bypass_vanish() {
 }
 
 #[test]
-#[ignore = "waits for its first full run"]
+#[ignore = "broken, seed 0: docs/trust.md, What remains, 10"]
 fn a_flow_around_the_hop_is_never_only_verified() {
-    law("a_flow_around_the_hop", |history| {
+    law("a_flow_around_the_hop", |mut history| {
+        // Limit (docs/trust.md, What remains, 8): the MAC of a hop, borrowed for the first frame, exempts the flow.
+        history.attacks.retain(|attack| !attack.borrows_a_hop());
         let outcome = history.run();
         for (number, _) in history.around() {
             let verdicts = outcome.of_flow(&history, number);
@@ -74,12 +79,13 @@ fn a_flow_around_the_hop_is_never_only_verified() {
 }
 
 #[test]
-#[ignore = "waits for its first full run"]
+#[ignore = "broken, seed 0: docs/trust.md, What remains, 11"]
 fn no_stranger_frames_a_workload() {
     law("no_stranger", |mut history| {
         // Everything that app sends itself keeps to its path.
         history.keep_to_path();
-        history.attacks.retain(|attack| attack.by != Attacker::App);
+        // Limit (docs/trust.md, What remains, 9): what comes in at the uplink with app's address is taken for app's.
+        history.attacks.retain(|attack| !matches!(attack.by, Attacker::App | Attacker::Outside));
         // docs/trust.md: address and MAC forged together are the victim's, unless its veth is captured.
         if !history.shown.veths {
             history.attacks.retain(|attack| !attack.is_perfect_forgery());
@@ -98,7 +104,7 @@ fn no_stranger_frames_a_workload() {
 }
 
 #[test]
-#[ignore = "waits for its first full run"]
+#[ignore = "broken, seed 0: docs/trust.md, What remains, 10"]
 fn more_points_never_turn_a_detection_into_silence() {
     law("more_points", |history| {
         let few = history.run();
@@ -123,7 +129,7 @@ fn more_points_never_turn_a_detection_into_silence() {
 }
 
 #[test]
-#[ignore = "waits for its first full run"]
+#[ignore = "broken, seed 0: the evidence of a claim names the point that reports first"]
 fn the_order_of_points_changes_nothing() {
     law("the_order_of_points", |history| {
         let (one, mut turned) = (history.run(), history.clone());
@@ -138,7 +144,6 @@ fn the_order_of_points_changes_nothing() {
 }
 
 #[test]
-#[ignore = "waits for its first full run"]
 fn a_shorter_capture_never_makes_a_verdict_better() {
     law("a_shorter_capture", |history| {
         let whole = history.run();
@@ -162,7 +167,6 @@ fn a_shorter_capture_never_makes_a_verdict_better() {
 }
 
 #[test]
-#[ignore = "waits for its first full run"]
 fn the_histories_try_something() {
     let count = std::cell::Cell::new([0_usize; 3]);
     check("none", Seeds { fixed: 1, fresh: 0, cases: 128 }, &history::histories(), |history| {

@@ -15,7 +15,6 @@ use super::moves::{Attack, attacks};
 use crate::support::engine_config::{contract, endpoint, for_tests};
 use crate::support::frames::{Content, Frame};
 use crate::support::lan::{APP, FAR, GATEWAY, PROXY, Port, RESOLVER, Shown, Wire, address, host_mac, mac, watch};
-use crate::support::world::named;
 
 /// What the contract asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -135,6 +135,11 @@ impl Attack {
         self.by == Attacker::Neighbour && self.claims == Claims::Forward && self.src == Borrowed::App
     }
 
+    /// Whether a frame carries the MAC of a hop, whose sender is then taken for the hop.
+    pub fn borrows_a_hop(&self) -> bool {
+        matches!(self.src, Borrowed::Proxy | Borrowed::Gateway)
+    }
+
     fn mac(&self, whose: Borrowed) -> Mac {
         match (whose, self.port()) {
             (Borrowed::Own, Port::Container(host)) => mac(host),
