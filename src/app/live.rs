@@ -27,7 +27,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::output::Output;
+use super::logging;
+use super::output::{self, Output};
 use super::recorder::Recorder;
 use super::reorder::Reorder;
 use super::screen::{self, Screen};
@@ -64,6 +65,9 @@ const _: () = {
     let most = LOSS_REPORTED_WITHIN.as_millis();
     assert!(live::LOSS_INTERVAL.as_millis() <= most, "a tap reports losses before absence counts");
     assert!(conntrack::LOSS_INTERVAL.as_millis() <= most, "connection tracking reports losses before absence counts");
+    let end = DRAIN.as_millis() + source::PATIENCE.as_millis() + async_tasks::GRACE.as_millis();
+    let end = end + output::queue::PATIENCE.as_millis() + logging::PATIENCE.as_millis();
+    assert!(end <= 4500, "a run ends within 5 s, although each waits as long as it may");
 };
 
 /// Runs until it is told to stop, and returns the summary.

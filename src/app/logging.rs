@@ -17,11 +17,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use super::top::BufferedLog;
+use crate::clock::instant;
 
 /// Lines that may wait for standard error.
 const CAPACITY: usize = 4096;
 /// How long the end waits for them.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 /// The variable that filters the log.
 const FILTER: &str = "HOPWATCH_LOG";
 
@@ -99,8 +100,9 @@ impl QueueWriter {
 
     fn flush_within(&self, patience: Duration) {
         let (done, wait) = crossbeam_channel::bounded(1);
-        if self.messages.send_timeout(Message::Flush(done), patience).is_ok() {
-            let _ = wait.recv_timeout(patience);
+        let deadline = instant() + patience;
+        if self.messages.send_deadline(Message::Flush(done), deadline).is_ok() {
+            let _ = wait.recv_deadline(deadline);
         }
     }
 }

@@ -160,7 +160,7 @@ impl Recorder {
     pub fn fact(&self, at: Timestamp, fact: &RecordedFact) {
         match fact_line(at, fact) {
             Ok(line) => self.facts().append(&line),
-            Err(error) => tracing::error!("a fact cannot be written as JSON: {error}"),
+            Err(error) => tracing::error!(file = "facts.jsonl", "a fact cannot be written as JSON: {error}"),
         }
     }
 

@@ -22,7 +22,7 @@ pub async fn query(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent
                 all.push(InventoryEvent::Connected { runtime: runtime.name });
                 all.extend(events);
             }
-            Err(error) => failed.push((runtime.configured, error)),
+            Err(error) => failed.push((runtime, error)),
         }
     }
     if !answered {
@@ -32,8 +32,8 @@ pub async fn query(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent
         }
     }
     // A socket that was found by itself need not speak every API that it could.
-    for (_, error) in failed.into_iter().filter(|(configured, _)| *configured) {
-        tracing::warn!("{error:#}");
+    for (runtime, error) in failed.into_iter().filter(|(runtime, _)| runtime.configured) {
+        tracing::warn!(runtime = %runtime.name, "{error:#}");
     }
     Ok(all)
 }

@@ -21,7 +21,7 @@ use crate::input::InventoryEvent;
 use crate::serve;
 
 /// How long tasks may take to end.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 /// The running tasks.
 pub struct AsyncTasks {

@@ -20,7 +20,7 @@ use crate::serve::SharedCounters;
 /// Events of runtimes that wait for a source.
 const EVENTS: usize = 1024;
 /// How long the end waits for all of them.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What every source needs.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use crate::serve::{SinkCounters, Undelivered};
 /// Alerts that may wait for a sink.
 pub const CAPACITY: usize = 1024;
 /// How long the end of a run waits for a sink.
-pub const PATIENCE: Duration = Duration::from_millis(1500);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two attempts after an error, such as a full disk.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often a retry checks whether the run ends.
