@@ -157,7 +157,7 @@ fn a_connection_that_outside_really_opens_is_quiet() {
 
 #[test]
 fn a_stranger_who_borrows_the_far_end_accuses_app_of_nothing() {
-    let mut history = one_flow(Asked::Proxy, Way::Through);
+    let history = one_flow(Asked::Proxy, Way::Through);
     let mut wire = history.wire();
     let borrowed = datagram(mac(OTHER), address(OTHER));
     let borrowed = Frame { dst: host_mac(1), from: (FAR, 4444), to: (address(APP), 41_000), ..borrowed };

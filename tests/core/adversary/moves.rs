@@ -48,6 +48,7 @@ pub enum Claims {
 
 /// One move, repeated `times` times.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "what a frame may be, any of them together")]
 pub struct Attack {
     pub by: Attacker,
     /// Of which flow, and when: milliseconds after its start, from before it to after its end.
