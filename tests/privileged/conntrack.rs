@@ -434,7 +434,7 @@ fn without_permission_that_is_said_once_and_recorded() {
             packets.is_ok_and(|file| file.len() > 2000) || recording.child.try_wait().expect("its state").is_some()
         });
         let said = recording.end();
-        let told = said.lines().filter(|line| line.contains("address translation on the host is not seen"));
+        let told = said.lines().filter(|line| line.contains("address translation is not seen place=\"on the host\""));
         let told: Vec<_> = told.collect();
         assert!(matches!(told[..], [line] if line.contains("CAP_NET_ADMIN")), "{said}");
         assert!(recording.facts().contains(r#""nat":{"unwatched":{"error":"no permission"#), "{}", recording.facts());
