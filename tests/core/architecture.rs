@@ -123,6 +123,7 @@ const ROOMS: &[Room] = &[
             "escape",
             "clock",
             "layout",
+            "observe",
             "inventory::file",
             "host",
             "alert",
