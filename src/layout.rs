@@ -51,11 +51,11 @@ pub fn table(titles: &[&str], rows: &[Vec<String>], head: usize, columns: Option
         text += &aligned(used[..shown].iter().map(|at| cell(row, *at)), &widths, columns);
         let rest = used[shown..].iter().filter(|at| !cell(row, **at).is_empty());
         let only = used.len() == shown + 1;
-        let titled = |at: &usize| {
+        let named = |at: &usize| {
             let title = titles[*at].to_lowercase();
             if only { cell(row, *at) } else { format!("{title} {}", cell(row, *at)) }
         };
-        let rest = rest.map(titled).collect::<Vec<_>>().join("  ");
+        let rest = rest.map(named).collect::<Vec<_>>().join("  ");
         if !rest.is_empty() {
             text += &(hang("    ", "    ", &rest, columns) + "\n");
         }

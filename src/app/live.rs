@@ -111,11 +111,11 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     tasks.stop();
     outcome?;
     let mut summary = summary?;
-    let recorded = recorder.map_or(Ok(()), |recorder| recorder.finish());
-    summary.warnings.extend(recorded.as_ref().err().map(ToString::to_string));
+    let finished = recorder.map_or(Ok(()), |recorder| recorder.finish());
+    summary.warnings.extend(finished.as_ref().err().map(ToString::to_string));
     summary.warnings.extend(output.warnings());
     output.finish(&summary).context("writing to standard output")?;
-    recorded?;
+    finished?;
     Ok(Ended { summary, engine })
 }
 
@@ -152,8 +152,8 @@ struct EngineLoop<'a> {
 
 impl<'a> EngineLoop<'a> {
     fn new(engine: Engine, recorder: Option<Arc<Recorder>>, output: &'a Output, publisher: SnapshotPublisher) -> Self {
-        let (reorder, status) = (Reorder::new(LATENESS), SourceStatus::default());
-        Self { engine, reorder, status, recorder, output, publisher, alerts: Vec::new() }
+        let status = SourceStatus::default();
+        Self { engine, reorder: Reorder::new(LATENESS), status, recorder, output, publisher, alerts: Vec::new() }
     }
 
     fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {

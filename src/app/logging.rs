@@ -49,13 +49,12 @@ pub struct Log(Option<QueueWriter>);
 impl Log {
     /// Starts it, once in a program: into a buffer while the terminal is taken, else to standard error.
     pub fn start(format: LogFormat, buffered: Option<&BufferedLog>) -> io::Result<Self> {
-        let (log, layer) = match buffered.cloned() {
-            Some(buffered) => (Self(None), layer(format, false, BoxMakeWriter::new(move || buffered.clone()))),
-            None => {
-                let writer = QueueWriter::start(Box::new(io::stderr()))?;
-                let log = Self(Some(writer.clone()));
-                (log, layer(format, has_colours(), BoxMakeWriter::new(move || writer.clone())))
-            }
+        let (log, layer) = if let Some(buffered) = buffered.cloned() {
+            (Self(None), layer(format, false, BoxMakeWriter::new(move || buffered.clone())))
+        } else {
+            let writer = QueueWriter::start(Box::new(io::stderr()))?;
+            let log = Self(Some(writer.clone()));
+            (log, layer(format, has_colours(), BoxMakeWriter::new(move || writer.clone())))
         };
         let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("hopwatch=info"));
         tracing_subscriber::registry().with(layer).with(filter).init();

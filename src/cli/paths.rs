@@ -33,7 +33,7 @@ pub struct Args {
     /// Facts of the runtime, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
     #[arg(long, value_name = "FILE", requires = "read")]
     facts: Vec<PathBuf>,
-    /// Interface to assume captured, by name or glob; repeat for several [default: docker0, br-* and docker_gwbridge]
+    /// Interface to assume captured, by name or glob; repeat for several [default: docker0, br-* and `docker_gwbridge`]
     #[arg(short, long = "interface", value_name = "GLOB", conflicts_with = "read")]
     interfaces: Vec<String>,
     /// Assume capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]

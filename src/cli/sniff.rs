@@ -35,7 +35,7 @@ pub struct WatchArgs {
     /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Interface to capture, by name or glob; repeat for several [default: docker0, br-* and docker_gwbridge]
+    /// Interface to capture, by name or glob; repeat for several [default: docker0, br-* and `docker_gwbridge`]
     #[arg(short, long = "interface", value_name = "GLOB")]
     pub interfaces: Vec<String>,
     /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]

@@ -65,7 +65,7 @@ pub struct Args {
     /// Configuration file [default: the folder's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Interface to capture, by name or glob; repeat for several [default: docker0, br-* and docker_gwbridge]
+    /// Interface to capture, by name or glob; repeat for several [default: docker0, br-* and `docker_gwbridge`]
     #[arg(short, long = "interface", value_name = "GLOB", conflicts_with = "read")]
     interfaces: Vec<String>,
     /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
@@ -75,7 +75,7 @@ pub struct Args {
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = parse::percent)]
     max_unobservable: f64,
     /// What may have hidden flows and did not, as you know, with the reason: WHAT:REASON; may be given several times. WHAT is one of
-    /// loss, point_down, runtime_silent, translations, network, hop, not_decoded, payload, input; the report records it
+    /// loss, `point_down`, `runtime_silent`, translations, network, hop, `not_decoded`, payload, input; the report records it
     #[arg(long, value_name = "WHAT:REASON", value_parser = parse::accepted)]
     accept: Vec<(&'static str, String)>,
     /// Print the report as JSON, hopwatch.verification/1

@@ -76,7 +76,9 @@ fn segments(header: &[u8], dst: Ipv6Addr, each: &mut impl FnMut(IpAddr)) {
     let list = header.get(8..).unwrap_or(&[]);
     match header.get(2..6) {
         Some([0 | 2, ..]) => list.chunks_exact(16).filter_map(whole).for_each(each),
-        Some([4, _, last, _]) => list.chunks_exact(16).take(usize::from(*last) + 1).filter_map(whole).for_each(each),
+        Some([4, _, final_entry, _]) => {
+            list.chunks_exact(16).take(usize::from(*final_entry) + 1).filter_map(whole).for_each(each);
+        }
         // As many leading bytes as the header says are those of the destination.
         Some([3, _, compressed, padding]) => {
             let (middle, end) = (usize::from(compressed >> 4), usize::from(compressed & 0x0f));

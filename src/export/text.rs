@@ -127,9 +127,9 @@ fn fitting(record: &FlowRecord, columns: usize) -> io::Result<String> {
         printable(record.point.as_str())
     )?;
     said(&mut out, record)?;
-    let rest = String::from_utf8_lossy(&out);
+    let below = String::from_utf8_lossy(&out);
     let first = hang("", "    ", &first, Some(columns));
-    Ok(format!("{first}\n{}", hang("    ", "    ", rest.trim_end(), Some(columns))))
+    Ok(format!("{first}\n{}", hang("    ", "    ", below.trim_end(), Some(columns))))
 }
 
 /// Address and port; the address alone where the protocol has no ports.

@@ -24,11 +24,12 @@ impl Tagger {
 
     /// The tag of an Ethernet frame; never 0.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "both halves of the product are folded into a tag")]
     pub(super) fn tag(&self, frame: &[u8]) -> u32 {
         let Some(addresses) = frame.first_chunk::<12>() else { return 0 };
-        let [a, b, c, d, e, f, g, h, rest @ ..] = *addresses;
-        let upper = u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ self.0[0];
-        let lower = u64::from(u32::from_le_bytes(rest)) ^ self.0[1];
+        let (Some(upper), Some(lower)) = (addresses.first_chunk::<8>(), addresses.last_chunk::<4>()) else { return 0 };
+        let upper = u64::from_le_bytes(*upper) ^ self.0[0];
+        let lower = u64::from(u32::from_le_bytes(*lower)) ^ self.0[1];
         let product = u128::from(upper) * u128::from(lower);
         // Both halves matter; the lowest bit says that there is a tag.
         ((product >> 64) as u64 ^ product as u64) as u32 | 1

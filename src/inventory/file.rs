@@ -122,13 +122,14 @@ fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
 
 /// The text of a file that begins with the mark of UTF-16, as Windows PowerShell writes it.
 fn from_utf16(bytes: &[u8]) -> Result<Option<String>, Wrong> {
-    let (rest, unit): (&[u8], fn([u8; 2]) -> u16) = match bytes {
-        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
+    let (rest, is_little) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (rest, true),
+        [0xfe, 0xff, rest @ ..] => (rest, false),
         _ => return Ok(None),
     };
     let (pairs, odd) = rest.as_chunks::<2>();
-    let text: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
+    let unit = |pair: &[u8; 2]| if is_little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) };
+    let text: Result<String, _> = char::decode_utf16(pairs.iter().map(unit)).collect();
     let text = text.ok().filter(|_| odd.is_empty());
     let reason = || "its mark says UTF-16, and it is not; save the file as UTF-8".to_owned();
     text.map(Some).ok_or_else(|| Wrong { line: 1, column: 1, expected: "text", reason: reason() })

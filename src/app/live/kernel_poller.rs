@@ -1,4 +1,4 @@
-//! KernelPoller at the kernel while the sniffer runs: who is in which namespace, who holds which socket.
+//! Polls the kernel while the sniffer runs: who is in which namespace, who holds which socket.
 //!
 //! Contract: hears every inventory event; a workload that starts is looked at at once (events that come within [`GATHER`] together),
 //! sockets every 20 ms (where there are none to look at, news every 50 ms) and everything every 100 ms, or less often, so that each costs

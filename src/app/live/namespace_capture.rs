@@ -212,7 +212,7 @@ impl NamespaceCapture {
         self.entered.values().flat_map(|entered| entered.taps.values())
     }
 
-    /// KernelPoller into a namespace, captures what is new there, tells what changed.
+    /// Looks into a namespace, captures what is new there, reports what changed.
     fn enter(&mut self, workload: &Arc<Workload>, options: &TapOptions, time: Timestamp) -> anyhow::Result<()> {
         let Some(pid) = workload.pid else { return Ok(()) };
         let netns = Netns::of(pid)?;

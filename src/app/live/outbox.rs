@@ -184,8 +184,8 @@ mod tests {
         sender.send(SourceMessage::Runtimes(Vec::new())).expect("room");
         let second = Timestamp::from_secs;
         let mut hold = |number| outbox.fact_or_missed(second(9), fact(number), (1, second(7)));
-        let held: Vec<bool> = (0..5).map(&mut hold).collect();
-        assert_eq!(held, [true, true, true, false, false]);
+        let taken: Vec<bool> = (0..5).map(&mut hold).collect();
+        assert_eq!(taken, [true, true, true, false, false]);
         assert!(!outbox.fact_or_missed(second(9), fact(5), (4, second(5))), "itself the report of four");
         outbox.send();
         let first = receiver.try_iter().next();

@@ -49,16 +49,16 @@ impl SnapshotPublisher {
     }
 
     /// Publishes, unless that was done within the interval. A clock that went back counts as a new interval.
-    pub fn publish(&mut self, now: Timestamp, engine: &mut Engine, status: &SourceStatus) {
+    pub fn publish(&mut self, now: Timestamp, engine: &mut Engine, sources: &SourceStatus) {
         if now >= self.published && now < self.published.plus(INTERVAL) {
             return;
         }
         self.published = now;
-        let (stats, not_ready) = (engine.stats(), status.not_ready());
+        let (stats, not_ready) = (engine.stats(), sources.not_ready());
         if let Some(showing) = &mut self.screen {
-            showing.show(now, &stats, &not_ready, engine, status);
+            showing.show(now, &stats, &not_ready, engine, sources);
         }
-        self.shared.report(EngineReport { at: now, stats, not_ready, blind_rules: status.blind_rules() });
+        self.shared.report(EngineReport { at: now, stats, not_ready, blind_rules: sources.blind_rules() });
     }
 }
 
@@ -69,7 +69,7 @@ impl Showing {
         stats: &EngineStats,
         not_ready: &[String],
         engine: &mut Engine,
-        status: &SourceStatus,
+        sources: &SourceStatus,
     ) {
         let revision = engine.workload_stats_revision();
         if revision != self.revision
@@ -77,7 +77,7 @@ impl Showing {
         {
             (self.workloads, self.revision) = (Arc::new(workloads), revision);
         }
-        let points = status.points();
+        let points = sources.points();
         let sum = |of: fn(&PointCounters) -> u64| points.iter().map(|point| of(&point.counters)).sum();
         self.screen.publish(TopSnapshot {
             at: now,
@@ -85,7 +85,7 @@ impl Showing {
             packets: sum(|point| point.packets),
             bytes: sum(|point| point.frame_bytes),
             dropped: sum(|point| point.dropped.values().sum()),
-            points: status.running(),
+            points: sources.running(),
             runtimes: stats.runtimes.clone(),
             not_ready: not_ready.to_vec(),
             workloads: Arc::clone(&self.workloads),

@@ -151,9 +151,9 @@ fn too_many_waiting_bytes_are_refused_and_counted() {
 fn send(flow: &mut Flow, port: u16, segments: &[&[u8]]) {
     let mut seq = 5_u32;
     for segment in segments {
-        let mut part = headers(Protocol::TCP, port, segment.len());
-        part.tcp = Some(TcpHeader { flags: tcp_flags::ACK, seq, ack: 0, window: 0 });
-        flow.inspect(&part, segment);
+        let mut headers = headers(Protocol::TCP, port, segment.len());
+        headers.tcp = Some(TcpHeader { flags: tcp_flags::ACK, seq, ack: 0, window: 0 });
+        flow.inspect(&headers, segment);
         seq += u32::try_from(segment.len()).unwrap();
     }
 }

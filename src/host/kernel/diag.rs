@@ -65,7 +65,7 @@ pub(super) fn dump(
             });
             match answer {
                 Err(HostError::Netlink { source: Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP, .. }) => {
-                    unknown += 1
+                    unknown += 1;
                 }
                 answer => _ = answer?,
             }

@@ -98,7 +98,7 @@ fn number_of(route: &mut Netlink, namespace: RawFd, buffer: &mut [u8]) -> Result
 fn inside(link: Link, addresses: Vec<IpAddr>, host_interface: Option<String>) -> InsideInterface {
     let Link { index, name, mac, up, kind, promiscuity, .. } = link;
     let promiscuity = promiscuity.unwrap_or(0);
-    InsideInterface { index, name, mac, up, kind, promiscuity, addresses, host_interface }
+    InsideInterface { name, index, kind, mac, addresses, up, promiscuity, host_interface }
 }
 
 fn read_address(message: &Message<'_>) -> Option<(u32, IpAddr)> {

@@ -31,7 +31,7 @@ struct LineIn {
 
 pub(super) fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
     let mut file = FactsFile::default();
-    let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+    let lines = bytes.split(|byte| *byte == b'\n').count().saturating_sub(1);
     for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let number = number + 1;
         if line.iter().all(u8::is_ascii_whitespace) {

@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_window_beyond_the_bound_is_forgotten_and_counted() {
         let mut windows = Windows::default();
-        for number in 0..=MAX_WINDOWS as i64 {
+        for number in 0..=i64::try_from(MAX_WINDOWS).expect("small") {
             windows.add(number, Timestamp::from_secs(number), Timestamp::from_secs(number));
         }
         assert_eq!((windows.iter().count(), windows.forgotten()), (MAX_WINDOWS, 1));

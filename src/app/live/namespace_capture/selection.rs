@@ -55,10 +55,10 @@ impl EntryPolicy {
                 let since = self.workloads.get(&workload.id).map_or(now, |(_, since)| *since);
                 self.workloads.insert(workload.id.clone(), (workload, since));
             }
-            InventoryEvent::Network(network) => {
-                if self.networks.len() < MAX_NETWORKS || self.networks.contains_key(&network.id) {
-                    self.networks.insert(network.id.clone(), network);
-                }
+            InventoryEvent::Network(network)
+                if self.networks.len() < MAX_NETWORKS || self.networks.contains_key(&network.id) =>
+            {
+                self.networks.insert(network.id.clone(), network);
             }
             InventoryEvent::NetworkRemoved { id } => drop(self.networks.remove(&id)),
             _ => {}

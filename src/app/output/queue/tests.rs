@@ -152,6 +152,6 @@ fn a_replay_ends_with_the_first_error_of_its_sink() {
     let Scene { queue, answers, .. } = scene(Overflow::Block, 1);
     answers.send(Err(io::ErrorKind::StorageFull.into())).expect("the sink listens");
     let failed = (0..10).find_map(|number| queue.alert(&Arc::new(alert(number))).err());
-    let error = failed.map_or_else(|| queue.finish(&summary()).expect_err("it failed"), |error| error);
+    let error = failed.unwrap_or_else(|| queue.finish(&summary()).expect_err("it failed"));
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
 }
