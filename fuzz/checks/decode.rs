@@ -30,7 +30,7 @@ pub fn check(input: &[u8]) {
     }
     meter.drain(&mut out);
     let stats = meter.stats();
-    let not_decoded: u64 = stats.not_decoded.iter().map(|(_, count)| count).sum();
+    let not_decoded: u64 = stats.not_decoded.values().sum();
     assert_eq!(stats.packets, stats.flow_packets + stats.non_ip + not_decoded);
     assert!(out.is_sorted_by_key(|input| input.at));
 }

@@ -95,6 +95,13 @@ impl Sighting {
         }
     }
 
+    /// Every pair of MACs of one end's frames.
+    pub fn frames(&self, from_orig: bool) -> impl Iterator<Item = Frames> + '_ {
+        let first = if from_orig { self.orig } else { self.resp };
+        let others = self.links.iter().filter(move |link| link.from_orig == from_orig);
+        std::iter::once(first).chain(others.map(|link| Frames { from: link.mac, to: link.next_hop }))
+    }
+
     /// A later report of the same point.
     fn update(&mut self, record: &FlowRecord) {
         let new = Self::of(record, self.reversed);
@@ -202,12 +209,7 @@ impl Trail<'_> {
     /// Every pair of MACs of the frames of one end, by point; `by_originator`: of the end that asked.
     pub fn frames(&self, by_originator: bool) -> impl Iterator<Item = (&Sighting, Frames)> {
         let from_orig = self.flow.forward == by_originator;
-        self.sightings.iter().flat_map(move |sighting| {
-            let first = if from_orig { sighting.orig } else { sighting.resp };
-            let others = sighting.links.iter().filter(move |link| link.from_orig == from_orig);
-            let others = others.map(|link| Frames { from: link.mac, to: link.next_hop });
-            std::iter::once(first).chain(others).map(move |frames| (sighting, frames))
-        })
+        self.sightings.iter().flat_map(move |sighting| sighting.frames(from_orig).map(move |frames| (sighting, frames)))
     }
 
     /// The frames that the originator sent, by point.

@@ -390,7 +390,7 @@ proptest! {
     fn everything_adds_up(steps in steps(), limits in limits()) {
         let (out, meter) = run(&steps, limits, false);
         let stats = meter.stats();
-        let not_decoded: u64 = stats.not_decoded.iter().map(|(_, count)| count).sum();
+        let not_decoded: u64 = stats.not_decoded.values().sum();
         prop_assert_eq!(stats.packets, steps.len() as u64);
         prop_assert_eq!(stats.packets, stats.flow_packets + stats.non_ip + not_decoded);
         prop_assert_eq!(stats.active_flows, 0);

@@ -279,7 +279,7 @@ fn hold((asked, shown, flows): History) -> Result<(), TestCaseError> {
         let Some(verdict) = verdicts.first() else { continue };
         match verdict.as_str() {
             "verified" => {
-                prop_assert!(all, "verified although it skipped a hop: {asked:?} {truth:?} {seen:?} {shown:?}")
+                prop_assert!(all, "verified although it skipped a hop: {asked:?} {truth:?} {seen:?} {shown:?}");
             }
             "bypassed" | "partial" => {
                 prop_assert!(!all, "{verdict} although it passed all: {asked:?} {truth:?} {seen:?} {shown:?}");

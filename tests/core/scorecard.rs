@@ -1,9 +1,9 @@
 //! The laboratory's page of figures: nothing is rounded to its advantage, nothing that was not measured counts as met.
 
 #[path = "../lab/scorecard/mod.rs"]
-mod scorecard;
+mod figures_page;
 
-use scorecard::{Benign, Delays, Goal, Run, Scorecard, Share};
+use figures_page::{Benign, Delays, Goal, Run, Scorecard, Share};
 use serde_json::json;
 
 const MS: i128 = 1_000_000;

@@ -226,7 +226,7 @@ fn onto(name: &str, stdout: impl FnOnce() -> std::process::Stdio) -> Option<(Nam
 /// A pipe without room (64 KiB, see pipe(7)), and the end that could read it.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    writer.write_all(&[b' '; 1 << 16]).expect("room");
+    writer.write_all(&vec![b' '; 1 << 16]).expect("room");
     (reader, writer)
 }
 

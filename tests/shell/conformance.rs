@@ -192,7 +192,7 @@ fn metered_within(path: &Path, layer: Layer, limits: MeterLimits) -> Vec<Input> 
     for meter in meters.values_mut() {
         meter.drain(&mut out);
         let stats = meter.stats();
-        let not_decoded: u64 = stats.not_decoded.iter().map(|(_, count)| count).sum();
+        let not_decoded: u64 = stats.not_decoded.values().sum();
         assert_eq!(stats.packets, stats.flow_packets + stats.non_ip + not_decoded, "{}", path.display());
         packets += stats.packets;
     }

@@ -117,7 +117,7 @@ impl Wire {
                 self.seen(micros + self.step, bridge_name(bridge), frame);
                 self.bridge(micros + 2 * self.step, bridge, frame, ids);
             }
-            Port::Outside => self.from_outside(micros, frame, ids),
+            Port::Outside => self.arrive_from_outside(micros, frame, ids),
         }
     }
 
@@ -150,7 +150,7 @@ impl Wire {
         if is_inside(frame.to.0) {
             let back = WORKLOADS.into_iter().find(|(_, host)| address(*host) == frame.to.0);
             if let Some((_, host)) = back.filter(|(_, host)| bridge_of(*host) == bridge) {
-                self.into_bridge(micros, host, frame);
+                self.enter_bridge(micros, host, frame);
             }
             return;
         }
@@ -182,7 +182,7 @@ impl Wire {
         is_valid
     }
 
-    fn from_outside(&mut self, micros: u64, frame: &Frame, ids: bool) {
+    fn arrive_from_outside(&mut self, micros: u64, frame: &Frame, ids: bool) {
         let frame = Frame { src: ROUTER, dst: UPLINK, ..frame.clone() };
         let before = tuple(&frame).and_then(|tuple| self.translated(tuple));
         let to = if before.is_some() { HOST } else { frame.to.0 };
@@ -194,7 +194,7 @@ impl Wire {
             return;
         }
         if let Some((_, host)) = WORKLOADS.into_iter().find(|(_, host)| address(*host) == frame.to.0) {
-            self.into_bridge(micros + 2 * self.step, host, &frame);
+            self.enter_bridge(micros + 2 * self.step, host, &frame);
         }
     }
 
@@ -203,7 +203,7 @@ impl Wire {
         self.bound.values().copied().find(|before| before.reversed() == answer)
     }
 
-    fn into_bridge(&mut self, micros: u64, host: u8, frame: &Frame) {
+    fn enter_bridge(&mut self, micros: u64, host: u8, frame: &Frame) {
         let bridge = bridge_of(host);
         let on = Frame { src: host_mac(bridge), dst: mac(host), ttl: frame.ttl - 1, ..frame.clone() };
         self.seen(micros, bridge_name(bridge), &on);
@@ -292,9 +292,13 @@ pub fn watch(wire: &Wire, shown: Shown, config: EngineConfig, observer: Box<dyn 
         world.engine.push(&Input::new(now, Fact::Tick), &mut world.alerts);
     }
     let mut inputs: Vec<Input> = Vec::new();
-    meters.iter_mut().for_each(|(_, meter)| meter.drain(&mut inputs));
+    for (_, meter) in &mut meters {
+        meter.drain(&mut inputs);
+    }
     inputs.sort_by_key(|input| input.at);
-    inputs.iter().for_each(|input| world.engine.push(input, &mut world.alerts));
+    for input in &inputs {
+        world.engine.push(input, &mut world.alerts);
+    }
     world.finish();
     world
 }
@@ -321,7 +325,9 @@ fn step(world: &mut World, meters: &mut [(String, Meter)], (now, events): (Times
         }
     }
     inputs.sort_by_key(|input| input.at);
-    inputs.iter().for_each(|input| world.engine.push(input, &mut world.alerts));
+    for input in &inputs {
+        world.engine.push(input, &mut world.alerts);
+    }
 }
 
 /// The facts before the first packet.

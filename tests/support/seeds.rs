@@ -52,7 +52,7 @@ mod tests {
         let failed = catch_unwind(|| {
             check("--test core this", few, &(0_u8..200), |number| {
                 if number < 100 { Ok(()) } else { Err(proptest::test_runner::TestCaseError::fail("too large")) }
-            })
+            });
         });
         let said = failed.expect_err("it fails");
         let said = said.downcast_ref::<String>().expect("a text");

@@ -157,8 +157,17 @@ impl Case<'_> {
             let own = self.source.workload().is_some_and(|source| timeline.are_together(source, owner, at));
             (!own).then(|| (mac, owner.name.clone()))
         };
-        let sent = self.trail.frames(true).map(|(sighting, frames)| (sighting, frames.to));
-        let received = self.trail.frames(false).map(|(sighting, frames)| (sighting, frames.from));
+        // Frames that a stranger sent, or was sent, are not the originator's.
+        let is_own = |mac: Option<Mac>, at: Timestamp| {
+            let owner = mac.and_then(|mac| timeline.owner_of_mac(mac, at));
+            owner.is_none_or(|owner| {
+                self.source.workload().is_some_and(|source| timeline.are_together(source, owner, at))
+            })
+        };
+        let sent = self.trail.frames(true).filter(|(sighting, frames)| is_own(frames.from, sighting.at));
+        let sent = sent.map(|(sighting, frames)| (sighting, frames.to));
+        let received = self.trail.frames(false).filter(|(sighting, frames)| is_own(frames.to, sighting.at));
+        let received = received.map(|(sighting, frames)| (sighting, frames.from));
         let mut exchanged = sent.chain(received);
         let (point, (mac, owner)) =
             exchanged.find_map(|(sighting, mac)| Some((&sighting.point, is_others(mac?, sighting.at)?)))?;

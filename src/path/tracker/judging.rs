@@ -7,7 +7,7 @@ use super::key::TrailKey;
 use super::tracked_flow::{Observed, TrackedFlow};
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{
-    FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
+    FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
 use crate::inventory::{AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
@@ -78,7 +78,8 @@ impl Tracker {
         step.judged.push(Arc::clone(&judged));
         let (over, by_content) = (judged.over, self.judge_content(context, key, &judged, &judged.view.record, step));
         if let Some(tracked) = self.flows.get_mut(&key) {
-            let is_answer = matches!(judged.source, Owner::External | Owner::Unknown);
+            // Who asked may show later: after an answer that came first, or a frame that somebody forged.
+            let is_answer = matches!(judged.source, Owner::External | Owner::Unknown) || !judged.source.owns_address();
             let may_change = judged.judgement.is_some() || is_answer || is_remnant(&judged.view.record);
             tracked.settle(judged, may_change);
             tracked.content = by_content;
@@ -267,7 +268,7 @@ impl Tracker {
         let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
         let by_record = source_of(context.timeline, &observed.record, oriented, roles);
         if !by_record.owns_address() {
-            return by_record;
+            return owner_who_sent(context, observed, oriented).unwrap_or(by_record);
         }
         let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
         let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented, roles));
@@ -307,6 +308,22 @@ fn binding_of<'a>(
     let is_inside = || context.timeline.link(point).is_some_and(|link| link.inside.is_some());
     let bindings = &context.path.bindings;
     bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
+}
+
+/// The owner of the address, where it sent frames of the flow itself: the first frame may have been forged with another MAC.
+fn owner_who_sent(context: JudgeContext<'_>, observed: &Observed, oriented: &Oriented) -> Option<Owner> {
+    let timeline = context.timeline;
+    let FiveTuple { orig, .. } = oriented.tuple;
+    let query = AttributionQuery { point: &oriented.point, ip: orig.ip, socket: None, mac: None, at: oriented.at };
+    let owner = timeline.attribute(&query);
+    let workload = owner.workload()?;
+    let own = |mac: Mac| {
+        timeline
+            .owner_of_mac(mac, oriented.at)
+            .is_some_and(|sender| timeline.are_together(workload, sender, oriented.at))
+    };
+    let frames = observed.sightings.iter().flat_map(|sighting| sighting.frames(oriented.forward));
+    frames.filter_map(|frames| frames.from).any(own).then_some(owner)
 }
 
 /// A flow with what a reading of it says.

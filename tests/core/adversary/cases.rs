@@ -101,7 +101,7 @@ fn assert_quiet(outcome: &Outcome) {
     assert_eq!((count(outcome, "bypassed"), count(outcome, "partial")), (0, 0));
 }
 
-fn assert_decoy_is_seen_through(attack: Attack) {
+fn assert_decoy_is_seen_through(attack: &Attack) {
     for masquerade in [true, false] {
         let mut history = one_flow(Asked::Proxy, Way::Around);
         history.masquerade = masquerade;
@@ -112,19 +112,19 @@ fn assert_decoy_is_seen_through(attack: Attack) {
 
 #[test]
 fn a_question_that_is_forged_from_outside_does_not_make_app_the_one_who_answers() {
-    assert_decoy_is_seen_through(decoy(Attacker::App, Claims::Reverse, tcp_flags::SYN));
+    assert_decoy_is_seen_through(&decoy(Attacker::App, Claims::Reverse, tcp_flags::SYN));
     let tagged = Attack { vlan: Some(100), ..decoy(Attacker::App, Claims::Reverse, tcp_flags::SYN) };
-    assert_decoy_is_seen_through(tagged);
+    assert_decoy_is_seen_through(&tagged);
 }
 
 #[test]
 fn an_own_answer_before_the_question_does_not_either() {
-    assert_decoy_is_seen_through(decoy(Attacker::App, Claims::Forward, tcp_flags::SYN | tcp_flags::ACK));
+    assert_decoy_is_seen_through(&decoy(Attacker::App, Claims::Forward, tcp_flags::SYN | tcp_flags::ACK));
 }
 
 #[test]
 fn nor_does_a_decoy_of_a_neighbour_on_another_bridge() {
-    assert_decoy_is_seen_through(decoy(Attacker::Other, Claims::Reverse, tcp_flags::SYN));
+    assert_decoy_is_seen_through(&decoy(Attacker::Other, Claims::Reverse, tcp_flags::SYN));
 }
 
 #[test]

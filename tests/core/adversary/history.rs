@@ -49,7 +49,7 @@ pub struct Flow {
 
 impl Flow {
     fn goes_around(&self) -> bool {
-        self.way != Way::Through && !(self.way == Way::LeavesMidway && !self.has_ways())
+        self.way != Way::Through && (self.way != Way::LeavesMidway || self.has_ways())
     }
 
     /// Whether the hop is on the way, so that a flow may leave it.
