@@ -121,7 +121,7 @@ mod tests {
             "ID            NAME   IMAGE                        PID\nc3c0a5bb29f4  web-1  registry.example/shop/web:3  4242\n"
         );
         assert_eq!(
-            table(&titles, &rows, 2, Some(45)),
+            table(&titles, &rows, 2, Some(48)),
             "ID            NAME\nc3c0a5bb29f4  web-1\n    image registry.example/shop/web:3  pid 4242\n"
         );
         let narrow = table(&titles, &rows, 2, Some(40));

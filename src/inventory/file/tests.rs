@@ -177,8 +177,13 @@ fn an_error_names_line_column_and_what_was_expected() {
     assert!(said.starts_with("2:") && said.contains("a fact like") && said.contains("is not a time"), "{said}");
     let said = refused(&format!("{good}\n\n{{\"schema\":\"hopwatch.fact/2\"{}", &good[27..]));
     assert!(said.starts_with("3:1 ") && said.contains("hopwatch.fact/2"), "{said}");
-    let said = refused(&format!("{good}\n{}", &good[..40]));
+    let said = refused(&format!("{good}\n{}\n{good}\n", &good[..40]));
     assert!(said.starts_with("2:40 ") && said.contains("EOF"), "{said}");
+    assert_eq!(
+        read(&format!("{good}\n{}", &good[..40])).expect("a cut end").len(),
+        1,
+        "the last line of a disk that was full"
+    );
     let said = refused("[\n  {\"Id\": \"1\"},\n  3]");
     assert!(said.starts_with("3:3 ") && said.contains("an inspected container or network"), "{said}");
     let said = refused("[\n  {\"Id\": \"1\"},\n  {\"Id\": \"2\"}]");

@@ -9,7 +9,7 @@ use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{
     FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
-use crate::inventory::{AttributionQuery, Owner};
+use crate::inventory::{AttributionMethod, AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
 use crate::path::source::{self, Roles, is_unsettled, responder_of, source_of};
 use crate::path::trail::{self, Trail};
@@ -268,7 +268,8 @@ impl Tracker {
         let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
         let by_record = source_of(context.timeline, &observed.record, oriented, roles);
         if !by_record.owns_address() {
-            return owner_who_sent(context, observed, oriented).unwrap_or(by_record);
+            let by_mac = matches!(by_record, Owner::Workload { how: AttributionMethod::Mac, .. });
+            return owner_who_sent(context, observed, oriented).filter(|_| by_mac).unwrap_or(by_record);
         }
         let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
         let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented, roles));
