@@ -36,7 +36,8 @@ pub struct Roles<'a> {
 
 /// Who sent the flow, read in this direction.
 pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented, roles: Roles<'_>) -> Owner {
-    let mac = if oriented.forward { record.orig.mac } else { record.resp.mac };
+    let side = if oriented.forward { &record.orig } else { &record.resp };
+    let mac = side.mac;
     let FiveTuple { protocol, orig, resp } = oriented.tuple;
     let socket = socket(protocol, orig, resp);
     let query = AttributionQuery { point: &oriented.point, ip: orig.ip, socket, mac, at: oriented.at };
@@ -45,7 +46,8 @@ pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented, 
         Owner::Workload { why: Some(Doubt::Late), .. } if oriented.forward && starts_here(record) => Owner::Unknown,
         owner => owner,
     };
-    if let Some(sender) = timeline.sender_by_veth(&query, resp.ip).filter(|sender| !(roles.is_mirror)(sender)) {
+    let sender = timeline.sender_by_veth(&query, resp.ip).filter(|sender| !(roles.is_mirror)(sender));
+    if let Some(sender) = sender.filter(|sender| !is_given_to(timeline, sender, side.next_hop, oriented.at)) {
         return by_veth(timeline, sender, by_address, &query);
     }
     if is_forged_as_host(timeline, &query, resp, &by_address) {
@@ -102,8 +104,17 @@ pub fn sender_at<'a>(
     let socket = socket(protocol, orig, resp);
     let query = AttributionQuery { point: &sighting.point, ip: orig.ip, socket, mac: frames.from, at: sighting.at };
     let sender = timeline.sender_by_veth(&query, resp.ip).filter(|sender| !(roles.is_mirror)(sender))?;
+    if is_given_to(timeline, sender, frames.to, sighting.at) {
+        return None;
+    }
     let owner = by_veth(timeline, sender, timeline.attribute(&query), &query);
     (!owner.owns_address()).then_some((&sighting.point, owner))
+}
+
+/// A frame to a workload's own MAC was given to it, on its veth too: others send through a gateway.
+fn is_given_to(timeline: &Timeline, workload: &Workload, to: Option<Mac>, at: Timestamp) -> bool {
+    let owner = to.and_then(|mac| timeline.owner_of_mac(mac, at));
+    owner.is_some_and(|owner| timeline.are_together(owner, workload, at))
 }
 
 /// The MAC of a workload that sent the first packet of a record from an address that is not its own; `None` for routers, and for addresses that
