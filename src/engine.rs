@@ -21,8 +21,8 @@ pub use histogram::LatencyHistogram;
 pub use observer::Observer;
 pub use stats::{Bound, EngineStats};
 pub use verdict_log::{
-    ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLog, VerdictLogContents, VerdictLogLimits, Window,
-    WindowKind, WorkloadLine,
+    Amount, ExceptionGroup, LoggedFlow, ReasonCount, Renamed, Scope, Target, Traffic, VerdictLog, VerdictLogContents,
+    VerdictLogLimits, Window, WindowKind, WorkloadLine,
 };
 pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, WorkloadStatsLimits, WorkloadTable};
 

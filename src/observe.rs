@@ -8,6 +8,6 @@ pub mod live;
 mod merge;
 mod pcapng_write;
 
-pub use file::{Batch, CaptureError, CaptureReader, Interface, Packet};
+pub use file::{Batch, CaptureError, CaptureReader, Interface, Packet, odd_fractions};
 pub use merge::{Merge, MergedPacket};
 pub use pcapng_write::PcapngWriter;

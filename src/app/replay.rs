@@ -5,7 +5,7 @@
 //! Design: facts are merged with packets by event time, a fact before a packet of the same time.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::alert::Alert;
 use crate::decode::LinkType;
@@ -14,7 +14,7 @@ use crate::engine::{Engine, EngineConfig, VerdictLog};
 use crate::flow::{Meter, MeterLimits};
 use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
 use crate::inventory::file::{FactsError, read_facts};
-use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket};
+use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket, odd_fractions};
 use crate::time::Timestamp;
 
 use super::output::Output;
@@ -77,6 +77,9 @@ pub fn run(
     let mut warnings = options.warnings;
     for path in &options.facts {
         let file = read_facts(path)?;
+        if is_recorded(path) && !file.inputs.iter().any(is_end) {
+            warnings.push(format!("{}: no fact says that the recording ended: it was killed, or cut", path.display()));
+        }
         facts.extend(file.inputs);
         warnings
             .extend(file.cut.map(|line| format!("{}:{line}: the last line is cut off and left out", path.display())));
@@ -107,6 +110,15 @@ pub fn run(
     Ok(ReplayReport { summary, worst, engine, span })
 }
 
+/// Whether the file is the facts of a recording, by its name: a snapshot has no end.
+fn is_recorded(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "facts.jsonl")
+}
+
+fn is_end(input: &Input) -> bool {
+    matches!(input.fact, Fact::Recorded(RecordedFact::Ended {}))
+}
+
 struct Replay<'a> {
     engine: Engine,
     facts: std::iter::Peekable<std::vec::IntoIter<Input>>,
@@ -135,6 +147,8 @@ impl Replay<'_> {
         }
         (self.progress)(merge.bytes_read());
         warnings.extend(merge.readers().iter().filter(|reader| reader.skipped() > 0).map(skipped));
+        let odd = merge.readers().iter().filter(|reader| reader.odd_fractions() > 0);
+        warnings.extend(odd.map(|reader| odd_fractions(reader.path(), reader.odd_fractions())));
         let unknown = self.meters.keys().filter(|(_, link)| !link.is_supported());
         warnings.extend(unknown.map(|(point, link)| {
             format!(
@@ -173,7 +187,6 @@ impl Replay<'_> {
     }
 
     fn finish(&mut self) -> Result<(), ReplayError> {
-        let is_end = |input: &Input| matches!(input.fact, Fact::Recorded(RecordedFact::Ended {}));
         let (ends, facts): (Vec<Input>, Vec<Input>) = self.facts.by_ref().partition(is_end);
         self.inputs.extend(facts);
         for meter in self.meters.values_mut() {

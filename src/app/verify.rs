@@ -3,14 +3,19 @@
 //! Contract: judges by a contract made for the question and nothing else of the configuration's contracts; raises no alert. Design: the same
 //! pipeline as `sniff` or `replay`, with a ledger on the engine; the report is made from what both leave.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::{self, LiveOptions};
 use super::output::Output;
 use super::replay::{self, ReplayError, ReplayOptions};
+use super::runtime_snapshot;
 use super::summary::Summary;
 use crate::clock::now;
 use crate::engine::{EngineConfig, VerdictLog, VerdictLogLimits};
+use crate::input::{Fact, Input, InventoryEvent, RecordedFact, Workload};
+use crate::inventory::file::read_facts;
 use crate::report::Question;
 use crate::report::verification::{PointRead, Run, Source, Verification};
 use crate::time::Timestamp;
@@ -19,8 +24,12 @@ use crate::time::Timestamp;
 const LIMITS: VerdictLogLimits =
     VerdictLogLimits { destinations: 100, flows: 10, workloads: 1000, windows: 1000, points: 8 };
 
+/// Names listed for one that is not there.
+const MAX_NAMED: usize = 20;
+
 /// Watches for a time, or until it is interrupted.
 pub fn live(question: &Question, mut options: LiveOptions) -> anyhow::Result<Verification> {
+    warn_of_unknown(question, &running(&options));
     options.ledger = Some(prepare(question, &mut options.config.engine));
     let (asked, from) = (options.duration, now());
     let ended = live::run(options, Output::none())?;
@@ -39,15 +48,57 @@ pub fn recording(
     mut options: ReplayOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Verification, ReplayError> {
+    warn_of_unknown(question, &recorded(&options));
     options.ledger = Some(prepare(question, &mut options.engine));
     let report = replay::run(options, &Output::none(), progress)?;
     Ok(Verification::new(question, &report.engine, run(Source::Recording, report.span, report.summary)))
 }
 
+/// The containers that run now; none where no runtime answers, which is reported elsewhere.
+fn running(options: &LiveOptions) -> Vec<Arc<Workload>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let events =
+        runtime.ok().and_then(|runtime| runtime.block_on(runtime_snapshot::query(&options.config.runtimes)).ok());
+    let workload = |event| match event {
+        InventoryEvent::Workload(workload) => Some(workload),
+        _ => None,
+    };
+    events.unwrap_or_default().into_iter().filter_map(workload).collect()
+}
+
+/// The containers of a recording. Its facts are read once more for the replay, which reports what is wrong with them.
+fn recorded(options: &ReplayOptions) -> Vec<Arc<Workload>> {
+    let workload = |input: Input| match input.fact {
+        Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) => Some(workload),
+        _ => None,
+    };
+    let files = options.facts.iter().filter_map(|path| read_facts(path).ok());
+    files.flat_map(|file| file.inputs).filter_map(workload).collect()
+}
+
+/// Says at the start that a workload or hop of the question is not there, and what is.
+fn warn_of_unknown(question: &Question, known: &[Arc<Workload>]) {
+    let names: BTreeSet<&str> = known.iter().map(|workload| workload.name.as_str()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let names = names.into_iter().take(MAX_NAMED).collect::<Vec<_>>().join(", ");
+    for (selector, text) in question.workloads.iter().zip(&question.asked) {
+        if !known.iter().any(|workload| selector.matches(workload)) {
+            tracing::warn!("no container is {text}; there are {names}");
+        }
+    }
+    let hop = &question.hop;
+    let by_workload = !hop.workloads.is_empty() && hop.addresses.is_empty() && hop.interfaces.is_empty();
+    if by_workload && !known.iter().any(|workload| hop.is_workload(workload)) {
+        tracing::warn!("no container is the hop {}; there are {names}", hop.name);
+    }
+}
+
 fn prepare(question: &Question, engine: &mut EngineConfig) -> VerdictLog {
-    engine.contracts = vec![question.contract()];
+    engine.contracts = question.contracts();
     engine.exceptions = Vec::new();
-    VerdictLog::new(LIMITS, question.workloads.clone())
+    VerdictLog::new(LIMITS, question.scope())
 }
 
 fn run(source: Source, span: Option<(Timestamp, Timestamp)>, summary: Summary) -> Run {

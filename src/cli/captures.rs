@@ -2,7 +2,8 @@
 //!
 //! Contract: captures of a folder come in order of name; a folder without one is refused with what it should hold.
 
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,31 +13,88 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Captures shorter than this show no progress bar.
 const LONG_BYTES: u64 = 16 << 20;
 
-/// The captures in a folder.
-pub(super) fn captures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut captures = Vec::new();
-    for entry in folder.read_dir().with_context(|| format!("reading the folder {}", folder.display()))? {
-        captures.push(entry.with_context(|| format!("reading the folder {}", folder.display()))?.path());
-    }
-    captures.retain(|path| is_capture(path));
-    captures.sort();
-    if captures.is_empty() {
-        bail!(
-            "{} holds no capture (*.pcap, *.pcapng, also .gz and .zst); a scenario folder has a traffic.pcapng",
-            folder.display()
-        );
-    }
-    Ok(captures)
+/// What a folder holds.
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    /// Its captures.
+    pub captures: Vec<PathBuf>,
+    /// Files and folders that are not read, and are not plainly something else.
+    pub left_out: Vec<PathBuf>,
 }
 
-/// By name: `.pcap`, `.pcapng` or `.cap`, also compressed.
+impl Folder {
+    /// Logs what is left out.
+    pub(super) fn warn(&self) {
+        for path in &self.left_out {
+            tracing::warn!("{}", not_read(path));
+        }
+    }
+}
+
+/// For a person.
+pub(super) fn not_read(path: &Path) -> String {
+    format!("{} was not read: it is neither a capture nor known; name it to read it", path.display())
+}
+
+/// The captures in a folder, and what else is there.
+pub(super) fn captures_in(path: &Path) -> anyhow::Result<Folder> {
+    let reading = || format!("reading the folder {}", path.display());
+    let mut entries = Vec::new();
+    for entry in path.read_dir().with_context(reading)? {
+        entries.push(entry.with_context(reading)?.path());
+    }
+    entries.sort();
+    let mut folder = Folder::default();
+    for entry in entries {
+        if entry.is_file() && (is_capture(&entry) || starts_like_one(&entry)) {
+            folder.captures.push(entry);
+        } else if entry.is_dir() || !is_something_else(&entry) {
+            folder.left_out.push(entry);
+        }
+    }
+    if folder.captures.is_empty() {
+        bail!(
+            "{} holds no capture (*.pcap, *.pcapng, also .gz and .zst); a scenario folder has a traffic.pcapng",
+            path.display()
+        );
+    }
+    Ok(folder)
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// By name: `.pcap`, `.pcapng` or `.cap`, also compressed, and numbered as `tcpdump -C` does (`trace.pcap1`).
 fn is_capture(path: &Path) -> bool {
-    let extension = |path: &Path| path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    let inner = match extension(path).as_deref() {
-        Some("gz" | "zst") => path.with_extension(""),
+    let inner = match extension(path).as_str() {
+        "gz" | "zst" => path.with_extension(""),
         _ => path.to_owned(),
     };
-    matches!(extension(&inner).as_deref(), Some("pcap" | "pcapng" | "cap"))
+    let extension = extension(&inner);
+    matches!(extension.trim_end_matches(|c: char| c.is_ascii_digit()), "pcap" | "pcapng" | "cap")
+}
+
+/// By its first bytes: pcap in either byte order and unit, or pcapng.
+fn starts_like_one(path: &Path) -> bool {
+    let mut head = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok()
+        && matches!(
+            head,
+            [0xa1, 0xb2, 0xc3, 0xd4]
+                | [0xd4, 0xc3, 0xb2, 0xa1]
+                | [0xa1, 0xb2, 0x3c, 0x4d]
+                | [0x4d, 0x3c, 0xb2, 0xa1]
+                | [0x0a, 0x0d, 0x0d, 0x0a]
+        )
+}
+
+/// By name: what people and programs put beside captures, and what a scenario folder has.
+fn is_something_else(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    hidden
+        || matches!(extension(path).as_str(), "json" | "jsonl" | "yaml" | "yml" | "md" | "txt" | "log" | "html" | "csv")
 }
 
 /// A bar on standard error for captures that take a while.

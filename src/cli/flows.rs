@@ -119,7 +119,9 @@ fn captures(paths: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     let mut captures = Vec::new();
     for path in paths {
         if path.is_dir() {
-            captures.extend(captures_in(&path)?);
+            let folder = captures_in(&path)?;
+            folder.warn();
+            captures.extend(folder.captures);
         } else {
             captures.push(path);
         }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use super::Outcome;
-use super::captures::{captures_in, progress_bar};
+use super::captures::{captures_in, not_read, progress_bar};
 use crate::alert::Alert;
 use crate::app::output::{AlertSink, Format, Output, Overflow, StdoutSink};
 use crate::app::recorder::missing_end;
@@ -89,7 +89,9 @@ impl Sources {
             self.captures.push(path);
             return Ok(());
         }
-        self.captures.extend(captures_in(&path)?);
+        let folder = captures_in(&path)?;
+        self.captures.extend(folder.captures);
+        self.warnings.extend(folder.left_out.iter().map(|path| not_read(path)));
         self.warnings.extend(missing_end(&path));
         let existing = |name: &str| Some(path.join(name)).filter(|path| path.is_file());
         self.facts.extend(existing("facts.jsonl"));

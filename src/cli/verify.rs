@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(short, long = "workload", value_name = "SELECTOR", required = true, value_parser = parse::asked)]
     workloads: Vec<Asked>,
     /// Hop that the traffic must pass: the name of a hop in the configuration, or container:NAME (a proxy or resolver), gateway:NAME (routes for others),
-    /// inline:NAME, sidecar:NAME, interface:GLOB, address:IP; a port may follow: container:squid:3128
+    /// inline:NAME, mirror:NAME, sidecar:NAME, interface:GLOB, address:IP; a port may follow: container:squid:3128
     #[arg(long, value_name = "HOP")]
     through: String,
     /// Destination of the traffic: internet, any, a destination of the configuration, an address or range
@@ -71,11 +71,15 @@ pub struct Args {
     /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
     #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "unwatched")]
     inside: Option<InsideNamespaces>,
-    /// Percentage of flows or packets that may be unobservable or lost before the result is "unknown"
+    /// Percentage of flows, bytes or packets that may be unobservable or lost before the result is "unknown"
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = parse::percent)]
     max_unobservable: f64,
-    /// What may have hidden flows and did not, as you know, with the reason: WHAT:REASON; may be given several times. WHAT is one of
-    /// loss, `point_down`, `runtime_silent`, translations, network, hop, `not_decoded`, payload, input; the report records it
+    /// Destination that is not asked about: an address or range, and perhaps a port, such as 203.0.113.5:51820/udp: a tunnel's own packets to its
+    /// server; may be given several times
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = parse::except)]
+    except: Vec<parse::Except>,
+    /// What may have hidden flows and did not, as you know, with the reason: WHAT:REASON; may be given several times. WHAT is a kind that the
+    /// report names; the report records the reason
     #[arg(long, value_name = "WHAT:REASON", value_parser = parse::accepted)]
     accept: Vec<(&'static str, String)>,
     /// Print the report as JSON, hopwatch.verification/1
@@ -154,6 +158,7 @@ fn question(args: &Args, config: &Config) -> Question {
         hop,
         to: args.to.iter().map(set).collect(),
         ports: args.port.clone(),
+        except: args.except.iter().map(|except| (except.text.clone(), (except.range, except.port))).collect(),
         max_unobservable: args.max_unobservable,
         accepted: args.accept.clone(),
     }

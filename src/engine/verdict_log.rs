@@ -5,19 +5,22 @@
 //! [`Observer`], added only when asked for; it decides nothing.
 
 mod contents;
+mod traffic;
 mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use contents::{ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLogContents, WorkloadLine};
+pub use traffic::{Amount, Traffic};
 pub use windows::{Window, WindowKind};
 
 use super::Observer;
-use crate::input::{InventoryEvent, RecordedFact, Workload};
+use crate::input::{FlowEvent, InventoryEvent, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
 use crate::path::{JudgedFlow, Selector, Verdict};
 use crate::time::Timestamp;
+use traffic::Flows;
 use windows::Windows;
 
 /// Bounds of the log.
@@ -42,13 +45,66 @@ pub struct VerdictLog {
     /// Whose observation is noted; those of others only when a contract covers a flow of theirs.
     workloads: Vec<Selector>,
     windows: Windows,
+    flows: Flows,
+    /// The contract whose flows are counted, and nothing else.
+    except: Option<&'static str>,
+    /// The name by which each workload was known last.
+    names: BTreeMap<WorkloadId, Arc<Workload>>,
     contents: VerdictLogContents,
 }
 
+/// What a log is about.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Whose traffic.
+    pub workloads: Vec<Selector>,
+    /// The contract whose flows are not asked about.
+    pub except: Option<&'static str>,
+}
+
+/// A workload whose new name is not, or was not, asked about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Renamed {
+    /// When.
+    pub at: Timestamp,
+    /// Its name before.
+    pub before: String,
+    /// Its name since.
+    pub after: String,
+}
+
+/// Workloads whose names are remembered.
+const MAX_NAMES: usize = 20_000;
+/// Renamings that are listed.
+const MAX_RENAMED: usize = 100;
+
 impl VerdictLog {
     /// An empty log about these workloads.
-    pub fn new(limits: VerdictLogLimits, workloads: Vec<Selector>) -> Self {
-        Self { limits, workloads, windows: Windows::new(limits.windows), contents: VerdictLogContents::default() }
+    pub fn new(limits: VerdictLogLimits, scope: Scope) -> Self {
+        Self {
+            limits,
+            workloads: scope.workloads.clone(),
+            windows: Windows::new(limits.windows),
+            flows: Flows::default(),
+            except: scope.except,
+            names: BTreeMap::new(),
+            contents: VerdictLogContents::default(),
+        }
+    }
+
+    fn name(&mut self, workload: &Arc<Workload>, now: Timestamp) {
+        let is_asked = |workload: &Workload| self.workloads.iter().any(|selector| selector.matches(workload));
+        if let Some(before) = self.names.get(&workload.id)
+            && before.name != workload.name
+            && is_asked(before) != is_asked(workload)
+            && self.contents.renamed.len() < MAX_RENAMED
+        {
+            let (before, after) = (before.name.clone(), workload.name.clone());
+            self.contents.renamed.push(Renamed { at: now, before, after });
+        }
+        if self.names.len() < MAX_NAMES || self.names.contains_key(&workload.id) {
+            self.names.insert(workload.id.clone(), Arc::clone(workload));
+        }
     }
 
     /// What is known so far.
@@ -56,6 +112,8 @@ impl VerdictLog {
         VerdictLogContents {
             windows: self.windows.all(),
             windows_omitted: self.windows.omitted(),
+            amounts: self.flows.amounts(),
+            names: self.names.values().map(|workload| workload.name.clone()).collect(),
             ..self.contents.clone()
         }
     }
@@ -79,6 +137,10 @@ impl VerdictLog {
 impl Observer for VerdictLog {
     fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow, _goes_on: bool) {
         let Some(judgement) = &flow.judgement else { return };
+        if self.except == Some(&*judgement.contract) {
+            return self.flows.judged(flow, Traffic::Excepted);
+        }
+        self.flows.judged(flow, Traffic::of(judgement.verdict));
         let at = flow.oriented.at;
         let contents = &mut self.contents;
         if let Some(from) = flow.revised_from
@@ -121,10 +183,17 @@ impl Observer for VerdictLog {
         {
             self.line(timeline, workload, 0);
         }
+        if let Some(InventoryEvent::Workload(workload)) = event {
+            self.name(workload, now);
+        }
         // One that has ended keeps what was known while it ran.
         for line in self.contents.workloads.values_mut().filter(|line| timeline.is_running(&line.workload.id)) {
             line.watched = timeline.is_watched(&line.workload);
         }
+    }
+
+    fn flow(&mut self, event: &FlowEvent) {
+        self.flows.on_flow(event);
     }
 }
 

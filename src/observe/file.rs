@@ -53,6 +53,8 @@ struct Record {
     wire_len: u32,
     data_at: usize,
     captured: usize,
+    /// Its time is a guess.
+    odd: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,7 @@ pub struct CaptureReader {
     held: usize,
     packets: u64,
     skipped: u64,
+    odd_fractions: u64,
     last_at: Timestamp,
     finished: bool,
     bytes_read: Arc<AtomicU64>,
@@ -127,6 +130,7 @@ impl CaptureReader {
             held: 0,
             packets: 0,
             skipped: 0,
+            odd_fractions: 0,
             last_at: Timestamp::default(),
             finished: false,
             bytes_read: source.bytes_read,
@@ -166,6 +170,11 @@ impl CaptureReader {
         self.skipped
     }
 
+    /// Packets whose fraction of a second was no fraction of a second, so that their time is a guess.
+    pub const fn odd_fractions(&self) -> u64 {
+        self.odd_fractions
+    }
+
     /// The next packet; `None` at the end. After an error the stream is over.
     pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
         self.advance()?;
@@ -188,6 +197,7 @@ impl CaptureReader {
         self.record = found?;
         if let Some(record) = self.record {
             self.packets += 1;
+            self.odd_fractions += u64::from(record.odd);
             self.last_at = record.at;
         }
         Ok(self.record.map(|record| record.at))
@@ -195,7 +205,7 @@ impl CaptureReader {
 
     /// The packet that was moved to last.
     pub(super) fn current(&self) -> Option<Packet<'_>> {
-        let Record { interface, at, wire_len, data_at, captured } = self.record?;
+        let Record { interface, at, wire_len, data_at, captured, .. } = self.record?;
         let data = self.window.bytes().get(data_at..)?.get(..captured)?;
         Some(Packet { interface, origin: self.points.all().get(interface)?, at, wire_len, data })
     }
@@ -390,4 +400,12 @@ impl CaptureReader {
 /// `N` bytes at a place.
 fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
+}
+
+/// What is wrong with the times of a file, for a person.
+pub fn odd_fractions(path: &str, count: u64) -> String {
+    let (packets, have, were) = if count == 1 { ("packet", "has", "it was") } else { ("packets", "have", "they were") };
+    format!(
+        "{path}: {count} {packets} {have} a fraction of a second that is a second or more; {were} read as nanoseconds"
+    )
 }

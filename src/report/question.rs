@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
+
+use crate::engine::Scope;
 use crate::path::{Contract, DestinationSet, Hop, PortSpec, Selector, Service, Stage};
+
+/// The contract about what is not asked.
+const EXCEPT: &str = "except";
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -17,14 +23,16 @@ pub struct Question {
     pub to: Vec<(String, DestinationSet)>,
     /// To which ports; empty: any.
     pub ports: Vec<PortSpec>,
-    /// Of 100 flows, so many may be unobservable.
+    /// Destinations that are not asked about, each by its name: an address range, and perhaps a port.
+    pub except: Vec<(String, (IpNetwork, Option<PortSpec>))>,
+    /// Of 100 flows, or of 100 bytes, so many may be unobservable.
     pub max_unobservable: f64,
     /// Kinds of blindness that hide nothing, as the person who asks knows, each with the reason.
     pub accepted: Vec<(&'static str, String)>,
 }
 
 /// Kinds of blindness, as `--accept` and the report name them, and what each is.
-pub const BLINDNESS: [(&str, &str); 9] = [
+pub const BLINDNESS: [(&str, &str); 11] = [
     ("loss", "packets or events were lost"),
     ("point_down", "the only observation point of a workload was down"),
     ("runtime_silent", "a container runtime did not answer"),
@@ -34,9 +42,28 @@ pub const BLINDNESS: [(&str, &str); 9] = [
     ("not_decoded", "frames could not be decoded"),
     ("payload", "payload could not be read for names"),
     ("input", "a file was cut, not read, or read with a warning"),
+    ("renamed", "a workload was asked about under one of its names only"),
+    ("daemon_resolver", "Docker's resolver may ask from the host"),
 ];
 
 impl Question {
+    /// The contracts: what is not asked about comes first, so that it takes those flows from the question.
+    pub fn contracts(&self) -> Vec<Contract> {
+        let except = self.except.iter().map(|(_, (range, port))| Contract {
+            name: EXCEPT.to_owned(),
+            remotes: vec![DestinationSet::Ranges(vec![*range])],
+            ports: port.iter().copied().collect(),
+            via: Vec::new(),
+            ..self.contract()
+        });
+        except.chain([self.contract()]).collect()
+    }
+
+    /// What a log of verdicts is to keep.
+    pub fn scope(&self) -> Scope {
+        Scope { workloads: self.workloads.clone(), except: Some(EXCEPT) }
+    }
+
     /// As a contract.
     pub fn contract(&self) -> Contract {
         Contract {

@@ -3,6 +3,7 @@
 //! Contract: fields are only ever added within version 1; `docs/verify.md` says what each means. The verdicts add up to `flows.total`, the
 //! exceptions to `bypassed + partial`, the reasons to `unobservable`. Limits: text from the runtime stands here as it came; JSON escapes it.
 
+mod beside;
 mod conclusion;
 mod make;
 mod text;
@@ -55,6 +56,9 @@ pub struct Verification {
     pub not_seen_omitted: u64,
     /// What else went wrong.
     pub warnings: Vec<String>,
+    /// Names of the workloads that there were.
+    #[serde(skip)]
+    names: Vec<String>,
 }
 
 /// What was asked.
@@ -68,7 +72,10 @@ pub struct QuestionView {
     pub to: Vec<String>,
     /// To which ports; empty: any.
     pub ports: Vec<String>,
-    /// Of 100 flows, so many may be unobservable.
+    /// Destinations that are not asked about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Of 100 flows, or of 100 bytes, so many may be unobservable.
     pub max_unobservable_percent: f64,
     /// What may have hidden flows and was accepted by the question, with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -151,6 +158,12 @@ pub struct FlowCounts {
     pub partial: u64,
     /// Could not be judged.
     pub unobservable: u64,
+    /// Of `total`, bytes on the wire.
+    pub bytes: u64,
+    /// Of `unobservable`, bytes on the wire.
+    pub unobservable_bytes: u64,
+    /// Not in `total`: flows to what is not asked about.
+    pub excepted: u64,
 }
 
 /// A reason, how often, when and where.
@@ -247,7 +260,8 @@ pub struct Accepted {
 /// Something that could not be seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotSeen {
-    /// `loss`, `point_down`, `runtime_silent`, `translations`, `network`, `hop`, `not_decoded`, `payload` or `input`.
+    /// `loss`, `point_down`, `runtime_silent`, `translations`, `network`, `hop`, `not_decoded`, `payload`, `input`, `renamed`
+    /// or `daemon_resolver`.
     pub what: &'static str,
     /// Whether it may have hidden flows of the question, so that nothing can be said; `--accept` takes it back.
     pub hides: bool,

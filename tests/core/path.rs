@@ -176,6 +176,23 @@ fn a_connection_whose_start_was_missed_is_not_judged_by_its_ports() {
 }
 
 #[test]
+fn at_the_end_of_the_observation_every_loss_is_reported_and_absence_counts() {
+    for lost in [true, false] {
+        let mut world = world();
+        world.push(1, Fact::Recorded(RecordedFact::Nat(NatFact::Watched { netns: None })));
+        world.tcp(10_000, 10, "198.51.100.7", 443);
+        if lost {
+            let missed = NatFact::Missed { count: 0, since: at(9_990) };
+            world.push(10_050, Fact::Recorded(RecordedFact::Nat(missed)));
+        }
+        world.tick(10_100);
+        assert_eq!(world.count("egress", "bypassed"), 0, "a translation may still be reported, or its loss");
+        world.finish();
+        assert_eq!(world.count("egress", "bypassed"), u64::from(!lost));
+    }
+}
+
+#[test]
 fn an_answer_whose_request_was_lost_accuses_nobody_although_the_loss_is_reported_late() {
     for lost in [true, false] {
         let mut world = world();

@@ -1,7 +1,9 @@
 //! The verdict log of the engine and the coverage of contracts: every flow is counted once, every bound is kept, what is blind says why.
 
 use crate::support::world::{World, at, config, ip, named};
-use hopwatch::engine::{EngineConfig, ExceptionGroup, VerdictLog, VerdictLogContents, VerdictLogLimits, WindowKind};
+use hopwatch::engine::{
+    EngineConfig, ExceptionGroup, Scope, VerdictLog, VerdictLogContents, VerdictLogLimits, WindowKind,
+};
 use hopwatch::input::*;
 use hopwatch::inventory::Watched;
 use hopwatch::path::*;
@@ -18,7 +20,7 @@ fn egress() -> EngineConfig {
 
 fn world(limits: VerdictLogLimits) -> World {
     let mut world = World::silent(egress());
-    world.engine.observe(Box::new(VerdictLog::new(limits, vec![named("web*")])));
+    world.engine.observe(Box::new(VerdictLog::new(limits, Scope { workloads: vec![named("web*")], except: None })));
     for fact in first_facts() {
         world.push(0, Fact::Recorded(fact));
     }

@@ -22,4 +22,5 @@ mod scenarios;
 mod setup;
 mod terminal;
 mod verify;
+mod verify_gaps;
 mod verify_hidden;

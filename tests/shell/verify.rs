@@ -63,7 +63,9 @@ fn where_nothing_of_the_workload_was_seen_nothing_can_be_said() {
     let (code, text) = verify("nosuch*", SQUID, "egress-through-proxy", &[]);
     assert_eq!(code, 5, "{text}");
     assert!(
-        text.contains("nothing can be said: no flow of nosuch* was seen in 620 ms (no such workload ran)"),
+        text.contains(
+            "nothing can be said: no flow of nosuch* was seen in 620 ms (no such workload ran; there are app, squid)"
+        ),
         "{text}"
     );
 }

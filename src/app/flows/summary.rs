@@ -71,6 +71,9 @@ pub struct FileSummary {
     pub packets: u64,
     /// Packet blocks left out because they name an interface that the file does not describe.
     pub skipped: u64,
+    /// Packets whose fraction of a second was a second or more in the file's unit: their time is a guess.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub odd_fractions: u64,
     /// What broke it off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -121,10 +124,16 @@ impl PointFlows {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl FileSummary {
     /// From a reader at its end.
     pub(super) fn of(reader: &CaptureReader, error: Option<String>) -> Self {
-        Self { path: reader.path().to_owned(), packets: reader.packets(), skipped: reader.skipped(), error }
+        let (path, odd_fractions) = (reader.path().to_owned(), reader.odd_fractions());
+        Self { path, packets: reader.packets(), skipped: reader.skipped(), odd_fractions, error }
     }
 }
 
@@ -143,6 +152,9 @@ impl FlowSummary {
         let mut warnings = Vec::new();
         for file in &self.files {
             warnings.extend(file.error.clone());
+            if file.odd_fractions > 0 {
+                warnings.push(crate::observe::odd_fractions(&file.path, file.odd_fractions));
+            }
             if file.skipped > 0 {
                 let (path, skipped) = (&file.path, file.skipped);
                 warnings.push(format!(

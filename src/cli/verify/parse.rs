@@ -71,6 +71,7 @@ pub(super) fn hop(text: &str, config: &Config) -> Result<Arc<Hop>, String> {
         "container" => HopKind::Endpoint,
         "gateway" => HopKind::Gateway,
         "inline" => HopKind::Inline,
+        "mirror" => HopKind::Mirror,
         "sidecar" => HopKind::Sidecar,
         "interface" => return interface(rest).map(Arc::new),
         "address" => return address(rest).map(Arc::new),
@@ -119,7 +120,7 @@ fn address(text: &str) -> Result<Hop, String> {
 }
 
 fn unknown_hop(text: &str, config: &Config) -> String {
-    let forms = "container:NAME, gateway:NAME, inline:NAME, sidecar:NAME, interface:GLOB or address:IP";
+    let forms = "container:NAME, gateway:NAME, inline:NAME, mirror:NAME, sidecar:NAME, interface:GLOB or address:IP";
     let known: Vec<_> = config.hops.keys().map(String::as_str).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     format!("the configuration has no hop {text:?} (it has: {known}); or write it out: {forms}")
@@ -140,6 +141,31 @@ pub(super) fn set(name: &str, config: &Config) -> Result<DestinationSet, String>
     }
     let known = ["internet", "any"].into_iter().chain(config.destinations.keys().map(String::as_str));
     Err(format!("unknown destination {name:?}; there are {}", known.collect::<Vec<_>>().join(", ")))
+}
+
+/// A destination that is not asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Except {
+    pub(super) text: String,
+    pub(super) range: IpNetwork,
+    pub(super) port: Option<PortSpec>,
+}
+
+/// `203.0.113.5`, `203.0.113.0/24`, `203.0.113.5:51820/udp`, `[2001:db8::5]:1194`.
+pub(super) fn except(text: &str) -> Result<Except, String> {
+    let except = |range, port| Except { text: text.to_owned(), range, port };
+    let (end, protocol) = match text.rsplit_once('/') {
+        Some((end, protocol @ ("tcp" | "udp"))) => (end, format!("/{protocol}")),
+        _ => (text, String::new()),
+    };
+    if let Ok(end) = end.parse::<SocketAddr>() {
+        let port = parse_port(&format!("{}{protocol}", end.port()))?;
+        return Ok(except(IpNetwork::from(end.ip()), Some(port)));
+    }
+    if !protocol.is_empty() {
+        return Err(format!("{text:?} has a protocol and no port; write it like 203.0.113.5:51820/udp"));
+    }
+    parse_range(text).map(|range| except(range, None)).map_err(|error| error.to_string())
 }
 
 /// From 0 to 100.

@@ -3,10 +3,10 @@
 //! Contract: `verified + bypassed + partial + unobservable` is every flow that a contract covers; the reasons add up to `unobservable`, the groups
 //! and `exceptions_omitted` to the exceptions. Limits: [`VerdictLogLimits`]; what did not fit is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Counts, VerdictLogLimits, Window};
+use super::{Amount, Counts, Renamed, Traffic, VerdictLogLimits, Window};
 use crate::input::{Endpoint, FiveTuple, FlowRecord, ObservationPoint, Protocol, Workload, WorkloadId};
 use crate::inventory::{Owner, Watched};
 use crate::path::{Evidence, JudgedFlow, Judgement, MissingHop, Unobservable, Verdict};
@@ -39,6 +39,12 @@ pub struct VerdictLogContents {
     pub windows: Vec<Window>,
     /// Windows for which there was no room.
     pub windows_omitted: u64,
+    /// Flows, packets and bytes by what they are counted as.
+    pub amounts: BTreeMap<Traffic, Amount>,
+    /// Workloads that were asked about only before or after they were renamed.
+    pub renamed: Vec<Renamed>,
+    /// Names of all workloads that the runtimes reported.
+    pub names: BTreeSet<String>,
     /// Beginning of the first flow.
     pub first: Option<Timestamp>,
     /// Beginning of the last one.

@@ -60,6 +60,8 @@ impl CaptureReader {
             let data_at = start + record.data_at;
             let Some(data) = bytes.get(data_at..data_at + record.captured) else { break };
             *place = Frame { at: record.at, wire_len: record.wire_len, data };
+            // The first one was counted as it was reached.
+            self.odd_fractions += u64::from(len > 0 && record.odd);
             len += 1;
             self.last_at = record.at;
             self.held = held;

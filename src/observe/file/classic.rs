@@ -86,7 +86,9 @@ impl Classic {
         let bytes: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
         let seconds = i64::from(self.u32(bytes, 0)?);
         let fraction = i64::from(self.u32(bytes, 4)?);
-        let nanos = if self.nanoseconds { fraction } else { fraction * 1000 };
+        let odd = fraction >= if self.nanoseconds { 1_000_000_000 } else { 1_000_000 };
+        // A fraction is less than a second. In microseconds such a one is most likely nanoseconds.
+        let nanos = if self.nanoseconds || odd { fraction.min(999_999_999) } else { fraction * 1000 };
         let (first, second) = (self.u32(bytes, 8)?, self.u32(bytes, 12)?);
         let (captured, wire_len) = match self.lengths {
             Lengths::CapturedFirst => (first, second),
@@ -99,6 +101,7 @@ impl Classic {
             wire_len,
             data_at: RECORD_HEADER,
             captured: captured as usize,
+            odd,
         })
     }
 

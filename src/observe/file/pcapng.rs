@@ -188,7 +188,7 @@ impl Order {
         let units = u64::from(field(12)?) << 32 | u64::from(field(16)?);
         let (captured, wire_len) = (field(20)? as usize, field(24)?);
         let timing = interfaces.get(interface).ok_or(Fault::UnknownInterface)?;
-        Ok(Record { interface, at: timing.clock.time(units), wire_len, data_at: 28, captured })
+        Ok(Record { interface, at: timing.clock.time(units), wire_len, data_at: 28, captured, odd: false })
     }
 
     fn simple(self, block: &[u8], interfaces: &[Timing], before: Timestamp) -> Result<Record, Fault> {
@@ -197,7 +197,7 @@ impl Order {
         let timing = interfaces.first().ok_or(Fault::UnknownInterface)?;
         let snap = if timing.snap_length == 0 { usize::MAX } else { timing.snap_length as usize };
         let captured = (wire_len as usize).min(snap).min(room);
-        Ok(Record { interface: 0, at: before, wire_len, data_at: 12, captured })
+        Ok(Record { interface: 0, at: before, wire_len, data_at: 12, captured, odd: false })
     }
 }
 

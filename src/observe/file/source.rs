@@ -49,7 +49,7 @@ pub(super) fn wrap(path: &Path, stream: Box<dyn Read + Send>, len: Option<u64>) 
     let mut head = Vec::with_capacity(ZSTD.len());
     counted.by_ref().take(ZSTD.len() as u64).read_to_end(&mut head).map_err(|error| unreadable(path, error))?;
     let is_gzip = head.starts_with(&GZIP);
-    let is_zstd = head == ZSTD;
+    let is_zstd = head == ZSTD || is_skippable(&head);
     let whole = Cursor::new(head).chain(counted);
     let stream: Box<dyn Read + Send> = match (is_gzip, is_zstd) {
         (true, _) => Box::new(MultiGzDecoder::new(BufReader::with_capacity(PIECE, whole))),
@@ -57,6 +57,11 @@ pub(super) fn wrap(path: &Path, stream: Box<dyn Read + Send>, len: Option<u64>) 
         _ => Box::new(whole),
     };
     Ok(Source { stream, bytes_read, len })
+}
+
+/// A frame that says nothing, as `pzstd` writes one before each of its frames (RFC 8878 §3.1.2).
+fn is_skippable(head: &[u8]) -> bool {
+    matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18])
 }
 
 /// A path as messages name it.

@@ -104,6 +104,8 @@ fn hidden(report: &Verification) -> Vec<String> {
     let mut hidden = Vec::new();
     if share(report.flows.unobservable, report.flows.total) > most {
         hidden.push(format!("more than {most} % are unobservable"));
+    } else if share(report.flows.unobservable_bytes, report.flows.bytes) > most {
+        hidden.push(format!("more than {most} % of the bytes are unobservable"));
     }
     let entries = report.not_seen.iter().filter(|not| not.hides).map(|not| match &not.mend {
         Some(fix) => format!("{} ({fix})", not.text),
@@ -139,7 +141,8 @@ fn nothing(report: &Verification, asked: &[String]) -> String {
         [] if report.question.workloads.iter().all(|selector| selector.matches_bare_address(UNSPECIFIED).is_some()) => {
             return text;
         }
-        [] => "no such workload ran".to_owned(),
+        [] if report.names.is_empty() => "no such workload ran".to_owned(),
+        [] => format!("no such workload ran; there are {}", some(&report.names)),
         seen => {
             let unseen: Vec<_> = report.not_seen.iter().filter(|not| not.what == "network").collect();
             match (unseen.first(), seen.first()) {
@@ -159,6 +162,14 @@ fn nothing(report: &Verification, asked: &[String]) -> String {
     };
     let _ = write!(text, " ({why})");
     text
+}
+
+/// The first names.
+fn some(names: &[String]) -> String {
+    const MOST: usize = 12;
+    let more = names.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
 const UNSPECIFIED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::beside::{beside, unobservable_bytes};
 use super::unseen::{Measure, Relevant, not_seen};
 use super::{
     Accepted, Conclusion, ExceptionFlow, ExceptionView, FlowCounts, HopAsked, Observed, PointView, QuestionView,
     ReasonView, Source, VERIFICATION_SCHEMA, Verification, WorkloadSeen,
 };
-use crate::engine::{Engine, ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLogContents, WorkloadLine};
+use crate::engine::{
+    Engine, ExceptionGroup, LoggedFlow, ReasonCount, Target, Traffic, VerdictLogContents, WorkloadLine,
+};
 use crate::flow::community_id;
 use crate::path::{ContractCoverage, DestinationSet, Hop, HopKind, PortSpec, Unobservable, coverage};
 use crate::report::Question;
@@ -50,7 +53,7 @@ impl Verification {
         let relevant = Relevant::new(&workloads, &hop);
         let observed = Observed::new(&run, &page, &relevant);
         let measure = Measure { run: &run, most_percent: question.max_unobservable, accepted: &question.accepted };
-        let not_seen = not_seen(&page.windows, &workloads, &hop, &relevant, &measure);
+        let not_seen = not_seen(&page.windows, &workloads, &hop, &relevant, (beside(question, &page), &measure));
         let mut answer = Self {
             schema: VERIFICATION_SCHEMA,
             question: QuestionView::new(question),
@@ -67,6 +70,7 @@ impl Verification {
             unattributed: page.unattributed,
             hop,
             warnings: run.warnings,
+            names: page.names.into_iter().collect(),
         };
         answer.conclusion = Conclusion::new(&answer, &question.asked);
         answer
@@ -110,6 +114,7 @@ impl QuestionView {
             through: HopAsked::new(&question.hop),
             to: question.to.iter().map(|(name, set)| set_name(name, set)).collect(),
             ports: ports(&question.ports),
+            except: question.except.iter().map(|(name, _)| name.clone()).collect(),
             max_unobservable_percent: question.max_unobservable,
             accepted: question
                 .accepted
@@ -165,8 +170,12 @@ impl Observed {
 }
 
 impl FlowCounts {
-    const fn new(page: &VerdictLogContents) -> Self {
+    fn new(page: &VerdictLogContents) -> Self {
+        let (unobservable_bytes, bytes) = unobservable_bytes(page);
         Self {
+            bytes,
+            unobservable_bytes,
+            excepted: page.amounts.get(&Traffic::Excepted).map_or(0, |amount| amount.flows),
             total: page.flows(),
             verified: page.verified,
             bypassed: page.bypassed,

@@ -73,7 +73,7 @@ pub(super) fn not_seen(
     workloads: &[WorkloadSeen],
     hop: &HopView,
     relevant: &Relevant,
-    measure: &Measure<'_>,
+    (beside, measure): (Vec<NotSeen>, &Measure<'_>),
 ) -> Vec<NotSeen> {
     let concerned = windows.iter().filter(|window| relevant.concerns(window.point.as_ref()));
     let lost: u64 = windows.iter().filter(|window| matches!(window.kind, WindowKind::Lost(_))).map(|w| w.count).sum();
@@ -104,6 +104,7 @@ pub(super) fn not_seen(
         hides: true,
         ..plain("input")
     }));
+    all.extend(beside);
     all.dedup();
     for accepted in all.iter_mut().filter(|not| measure.accepted.iter().any(|(what, _)| *what == not.what)) {
         accepted.hides = false;
@@ -153,9 +154,17 @@ fn of_point(point: &PointRead, measure: &Measure<'_>) -> Vec<NotSeen> {
     all
 }
 
-const fn plain(what: &'static str) -> NotSeen {
-    let text = String::new();
-    NotSeen { what, hides: false, text, observation_point: None, since: None, until: None, count: None, mend: None }
+pub(super) const fn plain(what: &'static str) -> NotSeen {
+    NotSeen {
+        what,
+        hides: false,
+        text: String::new(),
+        observation_point: None,
+        since: None,
+        until: None,
+        count: None,
+        mend: None,
+    }
 }
 
 fn of_window(window: &Window) -> NotSeen {
