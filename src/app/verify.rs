@@ -98,7 +98,7 @@ fn warn_of_unknown(question: &Question, known: &[Arc<Workload>]) {
 fn prepare(question: &Question, engine: &mut EngineConfig) -> VerdictLog {
     engine.contracts = question.contracts();
     engine.exceptions = Vec::new();
-    VerdictLog::new(LIMITS, question.scope())
+    VerdictLog::new(LIMITS, &question.scope())
 }
 
 fn run(source: Source, span: Option<(Timestamp, Timestamp)>, summary: Summary) -> Run {

@@ -80,7 +80,7 @@ const MAX_RENAMED: usize = 100;
 
 impl VerdictLog {
     /// An empty log about these workloads.
-    pub fn new(limits: VerdictLogLimits, scope: Scope) -> Self {
+    pub fn new(limits: VerdictLogLimits, scope: &Scope) -> Self {
         Self {
             limits,
             workloads: scope.workloads.clone(),

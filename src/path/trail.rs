@@ -201,11 +201,6 @@ impl Trail<'_> {
         if self.flow.forward { volumes.orig } else { volumes.resp }
     }
 
-    /// The sighting at the point that meters the flow.
-    pub fn metered(&self) -> Option<&Sighting> {
-        self.sightings.iter().find(|sighting| sighting.point == self.flow.point)
-    }
-
     /// Every pair of MACs of the frames of one end, by point; `by_originator`: of the end that asked.
     pub fn frames(&self, by_originator: bool) -> impl Iterator<Item = (&Sighting, Frames)> {
         let from_orig = self.flow.forward == by_originator;

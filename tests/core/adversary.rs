@@ -61,7 +61,6 @@ fn no_forged_packet_makes_a_bypass_vanish() {
 }
 
 #[test]
-#[ignore = "broken, seed 0: docs/trust.md, What remains, 10"]
 fn a_flow_around_the_hop_is_never_only_verified() {
     law("a_flow_around_the_hop", |mut history| {
         // Limit (docs/trust.md, What remains, 8): the MAC of a hop, borrowed for the first frame, exempts the flow.

@@ -20,7 +20,7 @@ fn egress() -> EngineConfig {
 
 fn world(limits: VerdictLogLimits) -> World {
     let mut world = World::silent(egress());
-    world.engine.observe(Box::new(VerdictLog::new(limits, Scope { workloads: vec![named("web*")], except: None })));
+    world.engine.observe(Box::new(VerdictLog::new(limits, &Scope { workloads: vec![named("web*")], except: None })));
     for fact in first_facts() {
         world.push(0, Fact::Recorded(fact));
     }

@@ -188,6 +188,8 @@ fn a_bridge_that_is_down_and_rules_that_cannot_fire_are_reported() {
     sniffer.wait_until("/readyz", "the bridge is missed", |page| page.contains("br-test is down"));
     namespace.run("ip link set br-test up");
     sniffer.wait_until("/readyz", "the bridge is back", |page| !page.contains("br-test is down"));
+    // The log names what has held for a second.
+    namespace.run("sleep 1.2");
     let (lines, log) = sniffer.end();
     let warnings = lines.last().expect("a summary")["warnings"].to_string();
     assert!(warnings.contains(blind) && log.contains(blind), "{warnings}\n{log}");

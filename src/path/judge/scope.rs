@@ -89,9 +89,7 @@ impl Case<'_> {
         }
         let timeline = self.context.timeline;
         match self.source {
-            Owner::Workload { workload, why: Some(Doubt::SharedNamespace), .. } => {
-                self.one_of_in_scope(&self.members(workload), false)
-            }
+            Owner::Workload { workload, why: Some(Doubt::SharedNamespace), .. } => self.members_in_scope(workload),
             Owner::Workload { workload, .. } => self.namespace_in_scope(workload),
             Owner::Ambiguous { candidates, host } => self.one_of_in_scope(candidates, *host),
             Owner::Unknown => bare(contract, orig, InScope::Maybe),
@@ -128,6 +126,17 @@ impl Case<'_> {
         let mut members = self.context.timeline.companions(workload, self.trail.flow.at);
         members.push(Arc::clone(workload));
         members
+    }
+
+    /// No socket tells which member of a namespace it was: the contract covers all where it covers one, unless one of them is its hop.
+    fn members_in_scope(&self, workload: &Arc<Workload>) -> InScope {
+        let members = self.members(workload);
+        let is_hop = |member: &Arc<Workload>| self.contract.hops().any(|hop| hop.is_workload(member));
+        if members.iter().any(is_hop) {
+            return self.one_of_in_scope(&members, false);
+        }
+        let covered = members.iter().any(|member| self.workload_in_scope(member) == InScope::Yes);
+        if covered { InScope::Yes } else { InScope::No }
     }
 
     /// Who joins the network namespace of a covered workload sends from its address: the contract covers it too, unless it is a hop.

@@ -7,12 +7,12 @@ use super::key::TrailKey;
 use super::tracked_flow::{Observed, TrackedFlow};
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{
-    FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
+    FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
 use crate::inventory::{AttributionMethod, AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
 use crate::path::source::{self, Roles, is_unsettled, responder_of, source_of};
-use crate::path::trail::{self, Trail};
+use crate::path::trail::{self, Sighting, Trail};
 use crate::path::{
     LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations, rests_on_absence,
 };
@@ -268,12 +268,13 @@ impl Tracker {
         let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
         let by_record = source_of(context.timeline, &observed.record, oriented, roles);
         if !by_record.owns_address() {
-            let by_mac = matches!(by_record, Owner::Workload { how: AttributionMethod::Mac, .. });
-            return owner_who_sent(context, observed, oriented).filter(|_| by_mac).unwrap_or(by_record);
+            return owner_who_sent(context, observed, oriented, &by_record).unwrap_or(by_record);
         }
         let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
         let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented, roles));
-        by_others.min_by(|a, b| a.0.cmp(b.0)).map_or(by_record, |(_, owner)| owner)
+        let by_other = by_others.min_by(|a, b| a.0.cmp(b.0)).map(|(_, owner)| owner);
+        let Some(by_other) = by_other else { return by_record };
+        owner_who_sent(context, observed, oriented, &by_other).unwrap_or(by_other)
     }
 
     /// Comes back to a flow that still waits at the next time at which something is decided.
@@ -311,20 +312,24 @@ fn binding_of<'a>(
     bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
 }
 
-/// The owner of the address, where it sent frames of the flow itself: the first frame may have been forged with another MAC.
-fn owner_who_sent(context: JudgeContext<'_>, observed: &Observed, oriented: &Oriented) -> Option<Owner> {
-    let timeline = context.timeline;
-    let FiveTuple { orig, .. } = oriented.tuple;
-    let query = AttributionQuery { point: &oriented.point, ip: orig.ip, socket: None, mac: None, at: oriented.at };
+/// The owner of the address, where it sent frames of the flow itself: the first frame may have been forged. Where a veth accuses another workload,
+/// which may forge the MAC too, only the owner's own veth shows that.
+fn owner_who_sent(
+    context: JudgeContext<'_>,
+    observed: &Observed,
+    oriented: &Oriented,
+    accused: &Owner,
+) -> Option<Owner> {
+    let (timeline, at) = (context.timeline, oriented.at);
+    let query = AttributionQuery { point: &oriented.point, ip: oriented.tuple.orig.ip, socket: None, mac: None, at };
     let owner = timeline.attribute(&query);
     let workload = owner.workload()?;
-    let own = |mac: Mac| {
-        timeline
-            .owner_of_mac(mac, oriented.at)
-            .is_some_and(|sender| timeline.are_together(workload, sender, oriented.at))
-    };
-    let frames = observed.sightings.iter().flat_map(|sighting| sighting.frames(oriented.forward));
-    frames.filter_map(|frames| frames.from).any(own).then_some(owner)
+    let is_its = |other: Option<&Arc<Workload>>| other.is_some_and(|other| timeline.are_together(workload, other, at));
+    let by_veth = matches!(accused, Owner::Workload { how: AttributionMethod::Veth, .. });
+    let shows = |sighting: &&Sighting| !by_veth || is_its(timeline.owner_of_veth(&sighting.point, at));
+    let sightings = observed.sightings.iter().filter(shows);
+    let mut senders = sightings.flat_map(|sighting| sighting.frames(oriented.forward)).filter_map(|frames| frames.from);
+    senders.any(|mac| is_its(timeline.owner_of_mac(mac, at))).then_some(owner)
 }
 
 /// A flow with what a reading of it says.

@@ -58,7 +58,10 @@ impl Case<'_> {
     /// Whether what was seen at the hop is what the originator sent.
     fn compare(&self, hop: &Hop, seen: &Sighting, at_hop: Volume) -> Proof {
         let holds = || Proof::holds(KIND, hop, format!("it was seen at {}, where the hop {} is", seen.point, hop.name));
-        let Some(own) = self.trail.metered().filter(|own| own.point != seen.point) else { return holds() };
+        // The point that saw most, whichever reported first.
+        let elsewhere = self.trail.sent().filter(|(sighting, sent)| !self.is_at(hop, sighting, *sent));
+        let most = elsewhere.max_by_key(|(sighting, _)| self.trail.sent_of(&sighting.now).packets);
+        let Some((own, _)) = most else { return holds() };
         let grace = self.context.grace;
         let waited = grace.all_reported || self.trail.now.since(own.now.as_of) >= grace.transit;
         let ended = self.trail.over && waited;
