@@ -411,9 +411,11 @@ impl Meter {
                 if hot.marks.has(Mark::Open) && opening == Opening::None {
                     return (slot, false);
                 }
-                let before = Some(self.table.cold(slot).position());
+                let mut before = Some(self.table.cold(slot).position());
                 if opening == Opening::Turned {
                     self.turn(now, slot, out);
+                    // A flow that turns twice has its first tuple again, perhaps at the same time: each turn has a number of its own.
+                    before = before.map(|(_, again)| (packet.at, again));
                 }
                 if opening != Opening::Another {
                     // The flow goes on after its active timeout, or in the other direction.
