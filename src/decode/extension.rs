@@ -1,7 +1,8 @@
 //! IPv6 extension headers, and the authentication header, which IPv4 has too.
 //!
-//! Contract: a header is understood when it was captured whole and lies within the packet; else the chain is cut, and the frame
-//! is not decodable ([`DecodeReason::TruncatedExtensions`]): a protocol or port that nobody saw is never made up.
+//! Contract: a header is understood when it was captured whole and lies within the packet. A chain that the capture cut is not decodable
+//! ([`DecodeReason::TruncatedExtensions`]): a protocol or port that nobody saw is never made up. A packet that itself ends within a header
+//! has nothing behind it, and is of that header's protocol.
 //! Limits: at most [`MAX_EXTENSIONS`] headers. The protocol of a later fragment is the one after its fragment header, even if
 //! that is a further extension header.
 //! Design: etherparse reads each header (ADR 7); the chain is walked here, because its walk expects the order of RFC 8200.
@@ -38,12 +39,14 @@ pub(super) struct Walk {
     pub(super) has_route: bool,
 }
 
-/// Walks to the transport header, or to a later fragment's data; `each` sees every header, with its number.
+/// Walks to the transport header, or to a later fragment's data; `each` sees every header, with its number. `is_whole`: the frame was not cut by
+/// the capture.
 #[cold]
 pub(super) fn walk<'a>(
     data: &'a [u8],
     first: u8,
     segment: Segment,
+    is_whole: bool,
     mut each: impl FnMut(u8, &'a [u8]),
 ) -> Result<Walk, DecodeReason> {
     let mut walk = Walk { protocol: first, segment, fragment: None, has_route: false };
@@ -53,7 +56,11 @@ pub(super) fn walk<'a>(
             return Ok(walk);
         }
         let number = walk.protocol;
-        let header = step(walk.segment.captured(data), &mut walk).ok_or(DecodeReason::TruncatedExtensions)?;
+        let captured = walk.segment.captured(data);
+        let Some(header) = step(captured, &mut walk) else {
+            // A frame that was captured whole hides nothing behind the header that it does not have.
+            return if is_whole { Ok(walk) } else { Err(DecodeReason::TruncatedExtensions) };
+        };
         walk.has_route |= number == ROUTING;
         walk.segment = walk.segment.behind(header.len());
         each(number, header);

@@ -56,8 +56,14 @@ fn ipv4(data: &[u8], link: &Link, on_wire: usize, headers: &mut Headers) -> Resu
     let mut segment = Segment { at: at + header_len, len: total - header_len };
     let mut protocol = head[9];
     while protocol == extension::AUTHENTICATION && fragment.is_none_or(Fragment::is_first) {
-        let header = extension::authentication(segment.captured(data)).ok_or(DecodeReason::TruncatedExtensions)?;
-        (protocol, segment) = (header.0, segment.behind(header.1.len()));
+        let captured = segment.captured(data);
+        let Some((next, header)) = extension::authentication(captured) else {
+            if data.len() < on_wire {
+                return Err(DecodeReason::TruncatedExtensions);
+            }
+            break;
+        };
+        (protocol, segment) = (next, segment.behind(header.len()));
     }
     *headers = Headers { has_route, ..bare(link, (src, dst), Protocol(protocol), total, fragment) };
     transport::fill(headers, data, segment);
@@ -72,7 +78,7 @@ fn ipv6(data: &[u8], link: &Link, on_wire: usize, headers: &mut Headers) -> Resu
     let total = if stated == 0 && head[6] != NO_NEXT_HEADER { (on_wire - at).max(40) } else { 40 + stated };
     let segment = Segment { at: at + 40, len: total - 40 };
     let walk = if extension::is_extension(head[6]) {
-        extension::walk(data, head[6], segment, |_, _| {})?
+        extension::walk(data, head[6], segment, data.len() >= on_wire, |_, _| {})?
     } else {
         Walk { protocol: head[6], segment, fragment: None, has_route: false }
     };

@@ -33,7 +33,7 @@ pub fn route_addresses(headers: &Headers, data: &[u8], mut each: impl FnMut(IpAd
             let segment = Segment { at: at + 40, len: (headers.ip_bytes as usize).saturating_sub(40) };
             let next = data.get(at + 6).copied().unwrap_or(0);
             // What is behind a cut chain was refused when the frame was decoded.
-            let _ = extension::walk(data, next, segment, |number, header| {
+            let _ = extension::walk(data, next, segment, true, |number, header| {
                 if number == extension::ROUTING {
                     segments(header, dst, &mut each);
                 }
