@@ -21,9 +21,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::app::logging::{Log, LogFormat};
+use crate::app::logging::{BufferedLog, Log, LogFormat};
 use crate::app::memory;
-use crate::app::top::BufferedLog;
 use crate::escape::printable;
 
 /// Did this container's traffic pass the hops it was supposed to pass?

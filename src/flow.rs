@@ -9,6 +9,7 @@
 mod community_id;
 mod conn_state;
 mod counters;
+mod direction;
 mod fragments;
 mod id;
 mod index;

@@ -4,9 +4,10 @@
 //! for standard error: a reader that stops reading costs lines, whose number is logged when it reads again. Limits: [`CAPACITY`] lines
 //! wait; the end of the program waits [`PATIENCE`] for them.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -16,13 +17,15 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-use super::top::BufferedLog;
 use crate::clock::instant;
+use crate::sync;
 
 /// Lines that may wait for standard error.
 const CAPACITY: usize = 4096;
 /// How long the end waits for them.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+/// Lines of the log that are kept while the terminal is taken.
+const KEPT: usize = 100;
 /// The variable that filters the log.
 const FILTER: &str = "HOPWATCH_LOG";
 
@@ -78,6 +81,33 @@ fn layer(format: LogFormat, colours: bool, writer: BoxMakeWriter) -> Box<dyn Lay
     match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    }
+}
+
+/// The log while the terminal is taken: its last lines, told when the terminal is free again.
+#[derive(Clone, Debug, Default)]
+pub struct BufferedLog(Arc<Mutex<VecDeque<String>>>);
+
+impl BufferedLog {
+    /// Prints and forgets them.
+    pub(super) fn print(&self) {
+        for line in sync::lock(&self.0).drain(..) {
+            anstream::eprintln!("{}", crate::escape::printable(&line));
+        }
+    }
+}
+
+impl Write for BufferedLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut lines = sync::lock(&self.0);
+        lines.extend(String::from_utf8_lossy(bytes).lines().map(str::to_owned));
+        let over = lines.len().saturating_sub(KEPT);
+        lines.drain(..over);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,13 +1,11 @@
 //! `hopwatch top`: the live sniffer on a thread of its own, the terminal on this one.
 //!
 //! Contract: the terminal is given back on every way out: the key, a signal, an error, a panic of either thread. Drawn at most ten times
-//! a second, and only when something changed. Limits: [`super::screen::LIMITS`]; the log keeps [`KEPT`] lines.
+//! a second, and only when something changed. Limits: [`super::screen::LIMITS`].
 //! Design: the engine's thread publishes a [`TopSnapshot`] that this one reads; neither waits for the other, and capture knows nothing of it.
 
-use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,11 +14,11 @@ use ratatui::crossterm::event::{self, Event};
 use ratatui::crossterm::terminal;
 
 use super::live::{self, LiveOptions};
+use super::logging::BufferedLog;
 use super::output::Output;
 use super::screen::Screen;
 use super::summary::Summary;
 use crate::clock::instant;
-use crate::sync;
 use crate::view::{Act, Top, TopSnapshot, draw, text};
 
 /// Between two frames.
@@ -29,36 +27,8 @@ const FRAME: Duration = Duration::from_millis(100);
 const FRESH: Duration = Duration::from_secs(2);
 /// How long `--once` watches unless it is told.
 const ONCE: Duration = Duration::from_secs(3);
-/// Lines of the log that are kept while the terminal is taken.
-const KEPT: usize = 100;
 /// Columns of a frame that goes elsewhere than to a terminal.
 const WIDE: u16 = 160;
-
-/// The log while the terminal is taken: its last lines, told when the terminal is free again.
-#[derive(Clone, Debug, Default)]
-pub struct BufferedLog(Arc<Mutex<VecDeque<String>>>);
-
-impl BufferedLog {
-    fn print(&self) {
-        for line in sync::lock(&self.0).drain(..) {
-            anstream::eprintln!("{}", crate::escape::printable(&line));
-        }
-    }
-}
-
-impl io::Write for BufferedLog {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = sync::lock(&self.0);
-        lines.extend(String::from_utf8_lossy(bytes).lines().map(str::to_owned));
-        let over = lines.len().saturating_sub(KEPT);
-        lines.drain(..over);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 type Running = JoinHandle<anyhow::Result<Summary>>;
 

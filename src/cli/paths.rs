@@ -130,7 +130,7 @@ fn workload(workload: &WorkloadView) -> Node {
         "no_traffic" => format!("{} ({short}) has no network", workload.name),
         _ => format!("! {} ({short}): it is not known where its traffic passes", workload.name),
     });
-    let blind = workload.unseen.iter().map(|unseen| Node::new(format!("! {}; {}", unseen.why, unseen.mend)));
+    let blind = workload.unseen.iter().map(|unseen| Node::new(format!("! {}; {}", unseen.why, unseen.fix)));
     node.children.extend(blind);
     node
 }
@@ -149,6 +149,6 @@ fn evidence(evidence: &EvidenceView) -> Node {
     let kind = evidence.kind.as_str();
     Node::new(match &evidence.blind {
         None => format!("{kind}: by {}", evidence.by.join(", ")),
-        Some(blind) => format!("! {kind}: {}; {}", blind.why, blind.mend),
+        Some(blind) => format!("! {kind}: {}; {}", blind.why, blind.fix),
     })
 }

@@ -7,7 +7,8 @@ use clap::error::ErrorKind;
 
 use super::Outcome;
 use super::sniff::WatchArgs;
-use crate::app::top::{self, BufferedLog};
+use crate::app::logging::BufferedLog;
+use crate::app::top;
 
 /// Watch live traffic in a terminal: workloads with their flows, rates, verdicts, attribution and alerts
 ///

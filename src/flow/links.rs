@@ -8,7 +8,7 @@
 
 use std::hash::BuildHasher as _;
 
-use super::state::Direction;
+use super::direction::Direction;
 use crate::decode::Headers;
 use crate::input::{LinkShare, Mac, RareFacts};
 

@@ -14,6 +14,7 @@
 use std::ops::ControlFlow;
 
 use super::counters::PointCounters;
+use super::direction::Direction;
 use super::fragments::Piece;
 use super::id::IdMaker;
 use super::index::NO_SLOT;
@@ -26,7 +27,7 @@ use super::origins::Origins;
 use super::packet::{Context, Packet};
 use super::payload::PayloadInspector;
 use super::sink::{FlowSink, FlowView, Frame};
-use super::state::{self, Direction, Mark, Opening, is_answer};
+use super::state::{self, Mark, Opening, is_answer};
 use super::table::Table;
 use super::timers::{Due, Timers};
 use super::undecoded::UndecodedFrames;

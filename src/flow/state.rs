@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::direction::Direction;
 use super::id::IdMaker;
 use super::key::FlowKey;
 use super::links::{self, OtherLink};
@@ -18,19 +19,6 @@ use crate::input::{
     Counters, FiveTuple, FlowRecord, Mac, ObservationPoint, Protocol, RareFacts, Side, TcpFacts, Tunnel, tcp_flags,
 };
 use crate::time::Timestamp;
-
-/// Who sent a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Orig,
-    Resp,
-}
-
-impl Direction {
-    pub(super) const fn index(self) -> usize {
-        self as usize
-    }
-}
 
 /// Packets, frame bytes, IP bytes, payload bytes of one direction: the lower halves.
 type LowCounters = [u32; 4];

@@ -67,7 +67,7 @@ pub struct UnseenView {
     /// Why not.
     pub why: String,
     /// What to do about it.
-    pub mend: String,
+    pub fix: String,
 }
 
 /// A hop, and what can prove it.
@@ -109,7 +109,7 @@ pub struct BlindView {
     /// The same in a sentence.
     pub why: String,
     /// What to do about it.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl Paths {
@@ -166,14 +166,14 @@ impl WorkloadView {
 impl UnseenView {
     fn new(timeline: &Timeline, network: &str, unseen: &Unseen) -> Self {
         let bridge = timeline.network("", network).and_then(|known| known.bridge.as_deref());
-        let (why, mend) = match (unseen, bridge) {
+        let (why, fix) = match (unseen, bridge) {
             (Unseen::NoInterface, Some(bridge)) => (
                 format!("{bridge}, the bridge of network {network}, is not captured"),
                 format!("capture it too: -i {bridge}, or {bridge} under capture.interfaces"),
             ),
             _ => (unseen.why(network), unseen.fix().to_owned()),
         };
-        Self { network: network.to_owned(), why, mend }
+        Self { network: network.to_owned(), why, fix }
     }
 }
 
@@ -200,7 +200,7 @@ impl EvidenceView {
         let (by, blind) = match &evidence.proof {
             Provability::By(by) => (by.clone(), None),
             Provability::Blind(blind) => {
-                (Vec::new(), Some(BlindView { reason: blind.as_str(), why: blind.why(), mend: blind.fix() }))
+                (Vec::new(), Some(BlindView { reason: blind.as_str(), why: blind.why(), fix: blind.fix() }))
             }
         };
         Self { kind: evidence.kind, can_hold: blind.is_none(), by, blind }

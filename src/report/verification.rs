@@ -6,11 +6,13 @@
 mod beside;
 mod conclusion;
 mod make;
+mod phrases;
+mod run;
 mod text;
 mod unseen;
 
 pub use conclusion::{Conclusion, Outcome};
-pub use make::{PointRead, Run};
+pub use run::{PointRead, Run};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -281,5 +283,21 @@ pub struct NotSeen {
     pub count: Option<u64>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub fix: Option<String>,
+}
+
+impl NotSeen {
+    /// Of this kind; nothing else is known of it.
+    pub(super) const fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            hides: false,
+            text: String::new(),
+            observation_point: None,
+            since: None,
+            until: None,
+            count: None,
+            fix: None,
+        }
+    }
 }

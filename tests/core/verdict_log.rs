@@ -353,8 +353,8 @@ mod coverage {
             Blind::NoSecondLeg("squid".into()),
         ];
         for blind in all {
-            let (why, mend) = (blind.why(), blind.fix());
-            assert!(why.len() > 15 && mend.len() > 15 && !why.ends_with('.') && !mend.ends_with('.'), "{why}; {mend}");
+            let (why, fix) = (blind.why(), blind.fix());
+            assert!(why.len() > 15 && fix.len() > 15 && !why.ends_with('.') && !fix.ends_with('.'), "{why}; {fix}");
             assert!(blind.as_str().chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         }
     }

@@ -84,7 +84,7 @@ fn a_workload_on_a_network_that_nothing_watches_cannot_be_spoken_for() {
     assert_eq!(report["workloads"][0]["observation"], "unwatched");
     let unseen = report["not_seen"].as_array().expect("a list").iter().find(|not| not["what"] == "network");
     let unseen = unseen.expect("the network");
-    assert!(unseen["text"].as_str().expect("text").contains("driver macvlan") && unseen["mend"].is_string());
+    assert!(unseen["text"].as_str().expect("text").contains("driver macvlan") && unseen["fix"].is_string());
     assert!(report["conclusion"]["text"].as_str().expect("text").starts_with("nothing can be said"), "{report:#}");
 }
 

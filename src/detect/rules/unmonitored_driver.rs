@@ -131,7 +131,7 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unse
 
 /// Why a network is not seen, and how to fix it.
 fn about(network: &str, why: &Unseen) -> [Evidence; 2] {
-    [Evidence::new("observation", why.why(network)), Evidence::new("mend", why.fix().to_owned())]
+    [Evidence::new("observation", why.why(network)), Evidence::new("fix", why.fix().to_owned())]
 }
 
 /// What the rule is.

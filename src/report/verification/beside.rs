@@ -3,7 +3,7 @@
 //! Contract: each entry hides flows. Design: reads the log of verdicts only.
 
 use super::NotSeen;
-use super::unseen::{clock, plain};
+use super::phrases::clock;
 use crate::engine::{Amount, Traffic, VerdictLogContents};
 use crate::input::{NetworkMode, RuntimeKind};
 use crate::report::Question;
@@ -21,9 +21,9 @@ pub(super) fn beside(question: &Question, contents: &VerdictLogContents) -> Vec<
             clock(renamed.at)
         ),
         since: Some(renamed.at),
-        mend: Some("ask for both names, or for a label or an image".to_owned()),
+        fix: Some("ask for both names, or for a label or an image".to_owned()),
         hides: true,
-        ..plain("renamed")
+        ..NotSeen::new("renamed")
     });
     renamed.chain(resolver(question, contents)).collect()
 }
@@ -49,13 +49,13 @@ fn resolver(question: &Question, contents: &VerdictLogContents) -> Option<NotSee
             && workload.attachments.iter().any(|attachment| attachment.network != "bridge")
     })?;
     let name = &line.workload.name;
-    let mend = "see that the host's resolv.conf names no loopback address, or give the container `dns:` addresses";
+    let fix = "see that the host's resolv.conf names no loopback address, or give the container `dns:` addresses";
     Some(NotSeen {
         text: format!(
             "Docker's resolver (127.0.0.11) may ask from the host for {name}, where the question is nobody's"
         ),
-        mend: Some(mend.to_owned()),
+        fix: Some(fix.to_owned()),
         hides: true,
-        ..plain("daemon_resolver")
+        ..NotSeen::new("daemon_resolver")
     })
 }

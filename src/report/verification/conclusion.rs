@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::unseen::span;
+use super::phrases::{percent, share, span};
 use super::{ExceptionView, FlowCounts, Verification};
 use crate::layout::many;
 use crate::time::readable;
@@ -107,7 +107,7 @@ fn hidden(report: &Verification) -> Vec<String> {
     } else if share(report.flows.unobservable_bytes, report.flows.bytes) > most {
         hidden.push(format!("more than {most} % of the bytes are unobservable"));
     }
-    let entries = report.not_seen.iter().filter(|not| not.hides).map(|not| match &not.mend {
+    let entries = report.not_seen.iter().filter(|not| not.hides).map(|not| match &not.fix {
         Some(fix) => format!("{} ({fix})", not.text),
         None => not.text.clone(),
     });
@@ -173,27 +173,3 @@ fn some(names: &[String]) -> String {
 }
 
 const UNSPECIFIED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-
-/// Of 100.
-#[allow(clippy::cast_precision_loss, reason = "a share is read to a tenth of a percent")]
-pub(super) fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
-}
-
-/// `0.2 %`; never 0 for something.
-fn percent(part: u64, whole: u64) -> String {
-    let share = share(part, whole);
-    if share > 0.0 && share < 0.05 { "less than 0.1 %".to_owned() } else { format!("{share:.1} %") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_told_to_a_tenth_and_never_rounded_to_nothing() {
-        assert_eq!(percent(1, 412), "0.2 %");
-        assert_eq!(percent(1, 100_000), "less than 0.1 %");
-        assert_eq!((percent(0, 5), percent(5, 5), percent(0, 0)), ("0.0 %".into(), "100.0 %".into(), "0.0 %".into()));
-    }
-}

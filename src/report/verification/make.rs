@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::beside::{beside, unobservable_bytes};
+use super::run::{PointRead, Run};
 use super::unseen::{Measure, Relevant, not_seen};
 use super::{
     Accepted, Conclusion, ExceptionFlow, ExceptionView, FlowCounts, HopAsked, Observed, PointView, QuestionView,
-    ReasonView, Source, VERIFICATION_SCHEMA, Verification, WorkloadSeen,
+    ReasonView, VERIFICATION_SCHEMA, Verification, WorkloadSeen,
 };
 use crate::engine::{
     Engine, ExceptionGroup, LoggedFlow, ReasonCount, Target, Traffic, VerdictLogContents, WorkloadLine,
@@ -15,33 +16,6 @@ use crate::flow::community_id;
 use crate::path::{ContractCoverage, DestinationSet, Hop, HopKind, PortSpec, Unobservable, coverage};
 use crate::report::Question;
 use crate::report::paths::{HopView, WorkloadView, schema_of};
-use crate::time::Timestamp;
-
-/// What a run read.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// From where.
-    pub source: Source,
-    /// Begin and end.
-    pub span: Option<(Timestamp, Timestamp)>,
-    /// The observation points, in order of name.
-    pub points: Vec<PointRead>,
-    /// What went wrong.
-    pub warnings: Vec<String>,
-}
-
-/// What a run read at a point.
-#[derive(Clone, Debug)]
-pub struct PointRead {
-    /// Its name.
-    pub name: String,
-    /// Packets captured.
-    pub packets: u64,
-    /// Frames among them that could not be decoded.
-    pub not_decoded: u64,
-    /// Payloads that were not read for names.
-    pub refused_payloads: u64,
-}
 
 impl Verification {
     /// From what a run left.

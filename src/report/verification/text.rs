@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use owo_colors::{OwoColorize, Style};
 
 use super::conclusion::Outcome;
-use super::unseen::{clock, span};
+use super::phrases::{clock, span};
 use super::{ExceptionView, HopAsked, NotSeen, Source, Verification, WorkloadSeen};
 use crate::escape::printable;
 use crate::layout::{hang, many};
@@ -78,7 +78,7 @@ impl Verification {
     fn proof(&self) -> impl Iterator<Item = String> {
         self.hop.evidence.iter().map(|evidence| match &evidence.blind {
             None => format!("{}: {}", evidence.kind.as_str(), evidence.by.join(", ")),
-            Some(blind) => format!("{}: blind, {}; {}", evidence.kind.as_str(), blind.why, blind.mend),
+            Some(blind) => format!("{}: blind, {}; {}", evidence.kind.as_str(), blind.why, blind.fix),
         })
     }
 }
@@ -104,8 +104,8 @@ fn workload_line(seen: &WorkloadSeen) -> String {
 }
 
 fn not_seen_line(not: &NotSeen) -> String {
-    let mend = not.mend.as_ref().map(|mend| format!("; {mend}"));
-    format!("{}{}", not.text, mend.unwrap_or_default())
+    let fix = not.fix.as_ref().map(|fix| format!("; {fix}"));
+    format!("{}{}", not.text, fix.unwrap_or_default())
 }
 
 struct Page {

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::conclusion::share;
-use super::make::{PointRead, Run};
+use super::phrases::{share, span};
+use super::run::{PointRead, Run};
 use super::{NotSeen, WorkloadSeen};
 use crate::engine::{Window, WindowKind};
 use crate::input::{LossReason, ObservationPoint};
@@ -84,16 +84,16 @@ pub(super) fn not_seen(
     for seen in workloads {
         all.extend(seen.workload.unseen.iter().map(|unseen| NotSeen {
             text: format!("{}: {}", seen.workload.name, unseen.why),
-            mend: Some(unseen.mend.clone()),
+            fix: Some(unseen.fix.clone()),
             hides: true,
-            ..plain("network")
+            ..NotSeen::new("network")
         }));
     }
     if !hop.can_be_proven() {
         all.extend(hop.evidence.iter().filter_map(|evidence| evidence.blind.as_ref()).map(|blind| NotSeen {
             text: format!("hop {}: {}", hop.name, blind.why),
-            mend: Some(blind.mend.clone()),
-            ..plain("hop")
+            fix: Some(blind.fix.clone()),
+            ..NotSeen::new("hop")
         }));
     }
     for point in measure.run.points.iter().filter(|point| relevant.has(&point.name)) {
@@ -102,7 +102,7 @@ pub(super) fn not_seen(
     all.extend(measure.run.warnings.iter().map(|warning| NotSeen {
         text: warning.clone(),
         hides: true,
-        ..plain("input")
+        ..NotSeen::new("input")
     }));
     all.extend(beside);
     all.dedup();
@@ -132,19 +132,19 @@ fn hides(window: &Window, workloads: &[WorkloadSeen], measure: &Measure<'_>, muc
 /// What a point captured and did not understand.
 fn of_point(point: &PointRead, measure: &Measure<'_>) -> Vec<NotSeen> {
     let PointRead { name, packets, not_decoded, refused_payloads } = point;
-    let of = |what, count: u64, text: String, mend: &str, hides| NotSeen {
+    let of = |what, count: u64, text: String, fix: &str, hides| NotSeen {
         text,
         observation_point: Some(name.clone()),
         count: Some(count),
-        mend: Some(mend.to_owned()),
+        fix: Some(fix.to_owned()),
         hides,
-        ..plain(what)
+        ..NotSeen::new(what)
     };
     let mut all = Vec::new();
     if *not_decoded > 0 {
         let text = format!("{not_decoded} of {packets} frames on {name} could not be decoded");
-        let mend = "the counters not_decoded of `hopwatch flows --summary` name the reasons";
-        all.push(of("not_decoded", *not_decoded, text, mend, measure.is_much(*not_decoded, *packets)));
+        let fix = "the counters not_decoded of `hopwatch flows --summary` name the reasons";
+        all.push(of("not_decoded", *not_decoded, text, fix, measure.is_much(*not_decoded, *packets)));
     }
     if *refused_payloads > 0 {
         let text = format!("{refused_payloads} payloads on {name} were not read for names");
@@ -154,28 +154,15 @@ fn of_point(point: &PointRead, measure: &Measure<'_>) -> Vec<NotSeen> {
     all
 }
 
-pub(super) const fn plain(what: &'static str) -> NotSeen {
-    NotSeen {
-        what,
-        hides: false,
-        text: String::new(),
-        observation_point: None,
-        since: None,
-        until: None,
-        count: None,
-        mend: None,
-    }
-}
-
 fn of_window(window: &Window) -> NotSeen {
     let place = window.point.as_ref().map_or_else(|| "everywhere".to_owned(), ToString::to_string);
     let when = span(window.since, window.until);
-    let (what, text, mend) = match &window.kind {
+    let (what, text, fix) = match &window.kind {
         WindowKind::Lost(reason) => {
-            let (why, mend) = about_loss(*reason);
+            let (why, fix) = about_loss(*reason);
             let things = if *reason == LossReason::Queue { "flow events" } else { "packets" };
             let much = if window.count == 0 { "some".to_owned() } else { window.count.to_string() };
-            ("loss", format!("capture loss on {place} {when}: {much} {things}, because {why}"), Some(mend))
+            ("loss", format!("capture loss on {place} {when}: {much} {things}, because {why}"), Some(fix))
         }
         WindowKind::Down => {
             ("point_down", format!("{place} was down or gone, {when}"), Some("ask again for a time in which it is up"))
@@ -197,8 +184,8 @@ fn of_window(window: &Window) -> NotSeen {
         since: Some(window.since),
         until: window.until,
         count: (window.count > 0).then_some(window.count),
-        mend: mend.map(str::to_owned),
-        ..plain(what)
+        fix: fix.map(str::to_owned),
+        ..NotSeen::new(what)
     }
 }
 
@@ -211,19 +198,4 @@ const fn about_loss(reason: LossReason) -> (&'static str, &'static str) {
         }
         LossReason::FlowTable => ("the flow table was full", "raise flows.max_flows"),
     }
-}
-
-/// `14:02:11.385 UTC`, `14:02:11.385 to 14:02:19.120 UTC`, `since 14:02:11.385 UTC`.
-pub(super) fn span(since: Timestamp, until: Option<Timestamp>) -> String {
-    let first = clock(since);
-    match until.map(clock) {
-        None => format!("since {first}"),
-        Some(last) if last == first => first,
-        Some(last) => format!("{} to {last}", first.trim_end_matches(" UTC")),
-    }
-}
-
-/// The time of the day, to the millisecond.
-pub(super) fn clock(at: Timestamp) -> String {
-    at.readable_clock()
 }

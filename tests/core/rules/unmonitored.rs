@@ -46,7 +46,7 @@ fn macvlan_is_told_once_after_it_settled_with_verdict_and_how_to_mend_it() {
     assert!(verdict.contains("unobservable") && verdict.contains("no_observation_point"), "{verdict}");
     let evidence = world.evidence();
     assert!(evidence.contains("network lan has the driver macvlan"), "{evidence}");
-    assert!(evidence.contains("[mend] set `capture.inside_namespaces`"), "{evidence}");
+    assert!(evidence.contains("[fix] set `capture.inside_namespaces`"), "{evidence}");
     world.start_with(5000, "web-1", 10, |workload| {
         workload.attachments = vec![Attachment { network: "lan".into(), ..Attachment::default() }];
         workload.labels.insert("changed".into(), "yes".into());
