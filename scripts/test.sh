@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Runs the tests and shows one line a test binary. Tests that cannot run here print `skipped: WHY` (the laboratory: `the laboratory
 # does not run: WHY`); those lines are listed at the end, so that a green run never hides what it did not do. A failing run prints
-# everything.
+# everything; one that was stopped, or whose binary died, says so and never counts as passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
 
-mkdir -p target
-log=target/test.log
+log=${TEST_LOG:-target/test.log}
+mkdir -p "$(dirname "$log")"
+trap 'printf "\nstopped before the end: this is no result (%s)\n" "$log"; exit 130' INT TERM HUP
 status=0
 cargo test --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" |
   { grep --line-buffered -E '^ *(Compiling hopwatch|Running|Doc-tests) |^test result:|FAILED' || true; } || status=$?
@@ -17,11 +18,21 @@ if [ "$status" -ne 0 ]; then
   cat "$log"
 fi
 
-tests=$(awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed", passed, failed }' "$log")
 skips=$(grep -E '^(skipped|the laboratory does not run): ' "$log" | sort -u || true)
 if [ -n "$skips" ]; then
   printf '\nleft out, and why\n'
   sed 's/^skipped: //; s/^/  - /' <<<"$skips"
 fi
+tests=$(awk '
+  /^ *(Running|Doc-tests) / { begun++ }
+  /^test result:/ { ended++; passed += $4; failed += $6 }
+  END {
+    if (!begun) { print "no test ran"; exit }
+    printf "%d passed, %d failed", passed, failed
+    if (begun > ended) printf ", %d of %d test binaries did not end", begun - ended, begun
+  }' "$log")
 printf '\n%s, %s left out\n' "$tests" "$(grep -c . <<<"$skips" || true)"
+if [ "$status" -ne 0 ]; then
+  printf 'the tests did not pass: cargo ended with %s\n' "$status"
+fi
 exit "$status"

@@ -3,9 +3,9 @@
 //! Contract: what every runtime knows now, in order of runtime; one that does not answer is told on the log, and is an error only
 //! when no other answers. Limits: containers that come and go meanwhile may be missed.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
-use super::readers::Reader;
+use super::readers::reader_of;
 use crate::config::RuntimesConfig;
 use crate::input::InventoryEvent;
 use crate::inventory::discover::{Discovery, Places};
@@ -16,7 +16,7 @@ pub async fn query(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent
     let mut failed = Vec::new();
     let mut answered = false;
     for runtime in Discovery::new(config.sought.clone(), Places::here()).look() {
-        match Reader::new(&runtime, config).snapshot().await {
+        match reader_of(&runtime, config).snapshot().await {
             Ok(events) => {
                 answered = true;
                 all.push(InventoryEvent::Connected { runtime: runtime.name });
@@ -27,7 +27,7 @@ pub async fn query(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent
     }
     if !answered {
         match failed.into_iter().next() {
-            Some((_, error)) => return Err(error),
+            Some((runtime, error)) => return Err(error).with_context(|| format!("cannot read {}", runtime.name)),
             None => bail!("no container runtime was found; start one, or name its socket under `runtime`"),
         }
     }

@@ -14,7 +14,6 @@ pub(super) mod proto;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
@@ -25,8 +24,8 @@ use self::proto::Envelope;
 use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
-use crate::inventory::reader::grpc::{Events, TIMEOUT, socket_path};
-use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
+use crate::inventory::reader::grpc::{Events, TIMEOUT};
+use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
 
 /// The usual place of the socket.
 pub const DEFAULT_ADDRESS: &str = "unix:///run/containerd/containerd.sock";
@@ -85,13 +84,18 @@ impl ContainerdReader {
         Self { options, states: ContainerStates::new(counters.clone()), counters }
     }
 
-    /// What it did and missed; stays valid while [`Self::run`] owns the reader.
-    pub fn counters(&self) -> Arc<ReaderCounters> {
-        self.counters.clone()
+    async fn connect_and_follow(&mut self, emit: &mut Emit<'_>, connected: &mut bool) -> Ended {
+        let path = socket_path(&self.options.address)?;
+        let mut tasks = JoinSet::new();
+        let (mut client, events) = Client::connect(&path, &self.options, &self.counters, Some(&mut tasks)).await?;
+        let events = events.ok_or_else(|| ReaderError::cut("no events were asked for"))?;
+        self.reconcile(&mut client, true, emit).await?;
+        *connected = true;
+        self.follow_events(&mut client, events, emit).await
     }
 
     /// What the daemon knows now, in order of namespace and id.
-    pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
+    async fn read_snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
         let path = socket_path(&self.options.address)?;
         let (mut client, _) = Client::connect(&path, &self.options, &self.counters, None).await?;
         let all = client.everything(|namespace| self.options.wants(namespace)).await?;
@@ -99,18 +103,8 @@ impl ContainerdReader {
         Ok(ContainerStates::new(self.counters.clone()).apply_list(running, now(), true))
     }
 
-    /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
-    pub async fn run(self, emit: impl FnMut(InventoryEvent) + Send, stop: watch::Receiver<bool>) {
-        run(self, emit, stop).await;
-    }
-
     /// Reads the whole list and tells what is new in it.
-    async fn reconcile(
-        &mut self,
-        client: &mut Client,
-        again: bool,
-        emit: &mut (dyn FnMut(InventoryEvent) + Send),
-    ) -> Result<(), ReaderError> {
+    async fn reconcile(&mut self, client: &mut Client, again: bool, emit: &mut Emit<'_>) -> Result<(), ReaderError> {
         let at = now();
         let options = &self.options;
         client.forget_images();
@@ -127,27 +121,19 @@ impl ContainerdReader {
     }
 
     /// Follows the events until something fails.
-    async fn follow(
-        &mut self,
-        client: &mut Client,
-        mut events: Events<Envelope>,
-        emit: &mut (dyn FnMut(InventoryEvent) + Send),
-    ) -> ReaderError {
+    async fn follow_events(&mut self, client: &mut Client, mut events: Events<Envelope>, emit: &mut Emit<'_>) -> Ended {
         let period = self.options.reconcile_interval.max(Duration::from_secs(1));
         let mut reconcile = interval_at(later(SOON), period);
         reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let done = tokio::select! {
+            tokio::select! {
                 event = events.recv() => match event {
                     Some(Ok(envelope)) => self.handle_event(client, &envelope, emit).await,
                     Some(Err(status)) => Err(ReaderError::cut(&status)),
-                    None => Err(ReaderError::cut(&tonic::Status::unavailable("the runtime closed it"))),
+                    None => Err(ReaderError::cut("the runtime closed it")),
                 },
                 _ = reconcile.tick() => self.reconcile(client, false, emit).await,
-            };
-            if let Err(error) = done {
-                return error;
-            }
+            }?;
         }
     }
 
@@ -156,7 +142,7 @@ impl ContainerdReader {
         &mut self,
         client: &mut Client,
         envelope: &Envelope,
-        emit: &mut (dyn FnMut(InventoryEvent) + Send),
+        emit: &mut Emit<'_>,
     ) -> Result<(), ReaderError> {
         self.counters.events.add(1);
         let Some(event) = ContainerdEvent::read(envelope) else {
@@ -187,34 +173,20 @@ impl ContainerdReader {
     }
 }
 
-impl Session for ContainerdReader {
-    type Error = ReaderError;
-
+impl RuntimeReader for ContainerdReader {
     fn runtime(&self) -> RuntimeId {
         self.options.runtime
     }
 
-    fn counters(&self) -> &ReaderCounters {
+    fn counters(&self) -> &Arc<ReaderCounters> {
         &self.counters
     }
 
-    async fn session(&mut self, emit: &mut (dyn FnMut(InventoryEvent) + Send), heard: &mut bool) -> ReaderError {
-        let path = match socket_path(&self.options.address) {
-            Ok(path) => path,
-            Err(error) => return error,
-        };
-        let mut tasks = JoinSet::new();
-        let connected = Client::connect(&path, &self.options, &self.counters, Some(&mut tasks)).await;
-        let (mut client, Some(events)) = (match connected {
-            Ok(connected) => connected,
-            Err(error) => return error,
-        }) else {
-            return ReaderError::cut(&tonic::Status::internal("no events were asked for"));
-        };
-        if let Err(error) = self.reconcile(&mut client, true, emit).await {
-            return error;
-        }
-        *heard = true;
-        self.follow(&mut client, events, emit).await
+    fn snapshot(&self) -> Pending<'_, Result<Vec<InventoryEvent>, ReaderError>> {
+        Box::pin(self.read_snapshot())
+    }
+
+    fn follow<'a>(&'a mut self, emit: &'a mut Emit<'_>, connected: &'a mut bool) -> Pending<'a, Ended> {
+        Box::pin(self.connect_and_follow(emit, connected))
     }
 }

@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::client::Client;
@@ -23,8 +22,8 @@ use self::triggers::{Trigger, Triggers};
 use crate::clock::now;
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
-use crate::inventory::reader::grpc::{TIMEOUT, socket_path};
-use crate::inventory::reader::{ReaderCounters, ReaderError, Session, run};
+use crate::inventory::reader::grpc::TIMEOUT;
+use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
 use crate::time::Timestamp;
 
 /// containerd's socket, which answers as a CRI runtime too.
@@ -79,22 +78,22 @@ impl CriReader {
         Self { options, counters, states, ends: BTreeMap::new(), running: Vec::new() }
     }
 
-    /// What it did and missed; stays valid while [`Self::run`] owns the reader.
-    pub fn counters(&self) -> Arc<ReaderCounters> {
-        self.counters.clone()
+    async fn connect_and_follow(&mut self, emit: &mut Emit<'_>, connected: &mut bool) -> Ended {
+        let path = socket_path(&self.options.endpoint)?;
+        let mut client = Client::connect(&path, &self.options, &self.counters).await?;
+        let mut tasks = JoinSet::new();
+        let mut triggers = Triggers::new(&client.grpc, &self.options, &self.counters, &mut tasks);
+        self.read_lists(&mut client, Report::Everything, emit).await?;
+        *connected = true;
+        self.follow_events(&mut client, &mut triggers, emit).await
     }
 
     /// What the runtime knows now: pods, then containers.
-    pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
+    async fn read_snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
         let path = socket_path(&self.options.endpoint)?;
         let mut client = Client::connect(&path, &self.options, &self.counters).await?;
         let running = client.everything().await?.into_iter().filter(ObservedContainer::runs).collect();
         Ok(ContainerStates::new(self.counters.clone()).apply_list(running, now(), true))
-    }
-
-    /// Tells everything until `stop` turns true (or its sender is gone). Never ends by itself.
-    pub async fn run(self, emit: impl FnMut(InventoryEvent) + Send, stop: watch::Receiver<bool>) {
-        run(self, emit, stop).await;
     }
 
     /// Reads the lists and tells what is new in them; a list that is told as such says so.
@@ -102,7 +101,7 @@ impl CriReader {
         &mut self,
         client: &mut Client,
         report: Report,
-        emit: &mut (dyn FnMut(InventoryEvent) + Send),
+        emit: &mut Emit<'_>,
     ) -> Result<(), ReaderError> {
         let at = now();
         let mut all = client.everything().await?;
@@ -131,12 +130,7 @@ impl CriReader {
     }
 
     /// Reads the lists whenever there is a reason to, until something fails.
-    async fn follow(
-        &mut self,
-        client: &mut Client,
-        triggers: &mut Triggers,
-        emit: &mut (dyn FnMut(InventoryEvent) + Send),
-    ) -> ReaderError {
+    async fn follow_events(&mut self, client: &mut Client, triggers: &mut Triggers, emit: &mut Emit<'_>) -> Ended {
         loop {
             let report = match triggers.next().await {
                 Trigger::Ended { id, at } => {
@@ -153,14 +147,12 @@ impl CriReader {
                 }
                 Trigger::Changed => Report::Changes,
                 Trigger::Reconcile => Report::Reconciled,
-                Trigger::Cut(error) => return error,
+                Trigger::Cut(error) => return Err(error),
             };
             if report == Report::Changes && triggers.is_ahead() {
                 continue;
             }
-            if let Err(error) = self.read_lists(client, report, emit).await {
-                return error;
-            }
+            self.read_lists(client, report, emit).await?;
         }
     }
 }
@@ -176,32 +168,20 @@ enum Report {
     Changes,
 }
 
-impl Session for CriReader {
-    type Error = ReaderError;
-
+impl RuntimeReader for CriReader {
     fn runtime(&self) -> RuntimeId {
         self.options.runtime
     }
 
-    fn counters(&self) -> &ReaderCounters {
+    fn counters(&self) -> &Arc<ReaderCounters> {
         &self.counters
     }
 
-    async fn session(&mut self, emit: &mut (dyn FnMut(InventoryEvent) + Send), heard: &mut bool) -> ReaderError {
-        let path = match socket_path(&self.options.endpoint) {
-            Ok(path) => path,
-            Err(error) => return error,
-        };
-        let mut client = match Client::connect(&path, &self.options, &self.counters).await {
-            Ok(client) => client,
-            Err(error) => return error,
-        };
-        let mut tasks = JoinSet::new();
-        let mut triggers = Triggers::new(&client.grpc, &self.options, &self.counters, &mut tasks);
-        if let Err(error) = self.read_lists(&mut client, Report::Everything, emit).await {
-            return error;
-        }
-        *heard = true;
-        self.follow(&mut client, &mut triggers, emit).await
+    fn snapshot(&self) -> Pending<'_, Result<Vec<InventoryEvent>, ReaderError>> {
+        Box::pin(self.read_snapshot())
+    }
+
+    fn follow<'a>(&'a mut self, emit: &'a mut Emit<'_>, connected: &'a mut bool) -> Pending<'a, Ended> {
+        Box::pin(self.connect_and_follow(emit, connected))
     }
 }

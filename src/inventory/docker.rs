@@ -12,7 +12,6 @@ mod api;
 mod bounds;
 mod client;
 mod convert;
-mod error;
 mod event;
 mod http;
 mod tracker;
@@ -21,21 +20,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
 pub use self::api::{Container, Network};
 pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
-use self::client::{Client, socket_path};
+use self::client::Client;
 pub use self::convert::{attach_by_network, from_inspect, from_network, referenced};
-pub use self::error::DockerError;
 use self::event::{RuntimeEvent, introduced};
 use self::http::Lines;
 use self::tracker::{Answer, ContainerAction, Query, Step, Tracker};
 use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
-use crate::inventory::reader::{ReaderCounters, Session, chain, run};
+use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
 use crate::time::Timestamp;
 
 /// The usual place of the socket.
@@ -97,18 +94,12 @@ impl DockerReader {
         Self { options, counters: Arc::default(), reported: Reported { tracker, ..Reported::default() } }
     }
 
-    /// What it did and missed; stays valid while [`Self::run`] owns the reader.
-    pub fn counters(&self) -> Arc<ReaderCounters> {
-        self.counters.clone()
+    async fn connect(&self) -> Result<Client, ReaderError> {
+        let path = socket_path(&self.options.host)?;
+        Client::connect(self.options.runtime, &path, self.options.user, &self.counters).await
     }
 
-    async fn connect(&self) -> Result<Client, DockerError> {
-        let path = socket_path(&self.options.runtime, &self.options.host)?;
-        Client::connect(&self.options.runtime, &path, self.options.user, &self.counters).await
-    }
-
-    /// What the daemon knows now: networks, then everything that runs, each in order of id.
-    pub async fn snapshot(&self) -> Result<Vec<InventoryEvent>, DockerError> {
+    async fn read_snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {
         let client = self.connect().await?;
         let networks = client.networks().await?;
         let workloads = client.inspect_all(&client.list().await?).await;
@@ -116,30 +107,12 @@ impl DockerReader {
         Ok(networks.chain(Tracker::default().snapshot(workloads)).collect())
     }
 
-    /// Reports everything until `stop` turns true (or its sender is gone). Never ends by itself.
-    pub async fn run(self, emit: impl FnMut(InventoryEvent) + Send, stop: watch::Receiver<bool>) {
-        run(self, emit, stop).await;
-    }
-
-    /// One connection, from the first question to the cut; `connected` once the snapshot was reported.
-    async fn connection(
-        &self,
-        reported: &mut Reported,
-        emit: &mut (impl FnMut(InventoryEvent) + Send),
-        connected: &mut bool,
-    ) -> DockerError {
-        match self.open(reported, emit, connected).await {
-            Ok((client, lines)) => self.follow(&client, lines, reported, emit).await,
-            Err(error) => error,
-        }
-    }
-
     async fn open(
         &self,
         reported: &mut Reported,
-        emit: &mut (impl FnMut(InventoryEvent) + Send),
+        emit: &mut Emit<'_>,
         connected: &mut bool,
-    ) -> Result<(Client, Lines), DockerError> {
+    ) -> Result<(Client, Lines), ReaderError> {
         let client = self.connect().await?;
         let since = since(reported.tracker.checkpoint());
         let networks = client.networks().await?;
@@ -158,12 +131,7 @@ impl DockerReader {
     }
 
     /// Tells what is new or different.
-    fn report_networks(
-        &self,
-        reported: &mut Reported,
-        networks: Vec<RuntimeNetwork>,
-        emit: &mut (impl FnMut(InventoryEvent) + Send),
-    ) {
+    fn report_networks(&self, reported: &mut Reported, networks: Vec<RuntimeNetwork>, emit: &mut Emit<'_>) {
         for network in networks {
             if reported.networks.len() >= MAX_NETWORKS && !reported.networks.contains_key(&network.id) {
                 self.counters.overflow.add(1);
@@ -174,19 +142,19 @@ impl DockerReader {
         }
     }
 
-    fn reconciled(&self, running: Vec<WorkloadId>, emit: &mut (impl FnMut(InventoryEvent) + Send)) {
+    fn reconciled(&self, running: Vec<WorkloadId>, emit: &mut Emit<'_>) {
         emit(InventoryEvent::Reconciled { runtime: self.options.runtime, running });
         self.counters.reconciles.add(1);
     }
 
     /// Follows the events until something fails.
-    async fn follow(
+    async fn follow_events(
         &self,
         client: &Client,
         mut lines: Lines,
         reported: &mut Reported,
-        emit: &mut (impl FnMut(InventoryEvent) + Send),
-    ) -> DockerError {
+        emit: &mut Emit<'_>,
+    ) -> Ended {
         let mut tasks = JoinSet::new();
         let period = self.options.reconcile_interval.max(Duration::from_secs(1));
         let mut reconcile = interval_at(later(period), period);
@@ -195,8 +163,8 @@ impl DockerReader {
             let steps = tokio::select! {
                 line = lines.next(), if tasks.len() < MAX_TASKS => match line {
                     Ok(Some(line)) => self.handle_event(client, reported, &line, &mut tasks, emit),
-                    Ok(None) => return DockerError::cut(&self.options.runtime, "the daemon closed it"),
-                    Err(error) => return DockerError::cut(&self.options.runtime, chain(&error)),
+                    Ok(None) => return Err(ReaderError::cut("the daemon closed it")),
+                    Err(error) => return Err(ReaderError::cut(&error)),
                 },
                 Some(Ok(learned)) = tasks.join_next() => match learned {
                     Learned::Container(id, answer) => {
@@ -208,10 +176,7 @@ impl DockerReader {
                         Vec::new()
                     }
                 },
-                _ = reconcile.tick() => match self.reconcile(client, reported, emit).await {
-                    Ok(steps) => steps,
-                    Err(error) => return error,
-                },
+                _ = reconcile.tick() => self.reconcile(client, reported, emit).await?,
             };
             carry_out(steps, client, &mut tasks, emit);
             self.counters.late.set(reported.tracker.missed.late);
@@ -222,8 +187,8 @@ impl DockerReader {
         &self,
         client: &Client,
         reported: &mut Reported,
-        emit: &mut (impl FnMut(InventoryEvent) + Send),
-    ) -> Result<Vec<Step>, DockerError> {
+        emit: &mut Emit<'_>,
+    ) -> Result<Vec<Step>, ReaderError> {
         let networks = client.networks().await?;
         let list = client.list().await?;
         self.report_networks(reported, networks, emit);
@@ -242,7 +207,7 @@ impl DockerReader {
         reported: &mut Reported,
         line: &[u8],
         tasks: &mut JoinSet<Learned>,
-        emit: &mut (impl FnMut(InventoryEvent) + Send),
+        emit: &mut Emit<'_>,
     ) -> Vec<Step> {
         self.counters.events.add(1);
         let event = serde_json::from_slice::<api::Event>(line).ok();
@@ -276,36 +241,34 @@ impl DockerReader {
     }
 }
 
-impl Session for DockerReader {
-    type Error = DockerError;
-
+impl RuntimeReader for DockerReader {
     fn runtime(&self) -> RuntimeId {
         self.options.runtime
     }
 
-    fn counters(&self) -> &ReaderCounters {
+    fn counters(&self) -> &Arc<ReaderCounters> {
         &self.counters
     }
 
-    async fn session(
-        &mut self,
-        mut emit: &mut (dyn FnMut(InventoryEvent) + Send),
-        connected: &mut bool,
-    ) -> DockerError {
-        let mut reported = std::mem::take(&mut self.reported);
-        let error = self.connection(&mut reported, &mut emit, connected).await;
-        self.reported = reported;
-        error
+    fn snapshot(&self) -> Pending<'_, Result<Vec<InventoryEvent>, ReaderError>> {
+        Box::pin(self.read_snapshot())
+    }
+
+    fn follow<'a>(&'a mut self, emit: &'a mut Emit<'_>, connected: &'a mut bool) -> Pending<'a, Ended> {
+        Box::pin(async move {
+            let mut reported = std::mem::take(&mut self.reported);
+            let ended = match self.open(&mut reported, emit, connected).await {
+                Ok((client, lines)) => self.follow_events(&client, lines, &mut reported, emit).await,
+                Err(error) => Err(error),
+            };
+            self.reported = reported;
+            ended
+        })
     }
 }
 
 /// Emits what is to be reported, and starts a task for each query.
-fn carry_out(
-    steps: Vec<Step>,
-    client: &Client,
-    tasks: &mut JoinSet<Learned>,
-    emit: &mut (impl FnMut(InventoryEvent) + Send),
-) {
+fn carry_out(steps: Vec<Step>, client: &Client, tasks: &mut JoinSet<Learned>, emit: &mut Emit<'_>) {
     for step in steps {
         match step {
             Step::Emit(event) => emit(event),

@@ -1,9 +1,8 @@
-//! What the readers share: counters and when a process began; those over gRPC (containerd, CRI) also the connection, its loop, and the states of
-//! what was told.
+//! What the readers of container runtimes share: the trait, the loop that connects again, its errors and counters.
 //!
-//! Contract: a reader tells `Connected`, then everything, then `Reconciled`, then what happens; a cut is told once, with
-//! the reason, and the runtime asked again until it answers. Only read calls. Limits: see [`bounds`] and [`grpc`].
-//! Design: [`container_states`] holds no socket, so that every order of events can be tested.
+//! Contract: a reader reports `Connected`, then everything, then `Reconciled`, then what happens; a cut is reported once, with the reason, and
+//! the runtime is asked again until it answers. Only read calls. Limits: see [`bounds`] and [`grpc`]. Design: one implementation of
+//! [`RuntimeReader`] for each API; [`container_states`] holds no socket, so that every order of events can be tested.
 
 pub(super) mod bounds;
 pub(super) mod container_states;
@@ -13,58 +12,66 @@ pub(super) mod grpc;
 pub(super) mod process_start;
 pub(super) mod proto;
 
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 pub use self::counters::ReaderCounters;
 pub use self::error::ReaderError;
-pub(super) use self::error::chain;
+pub(super) use self::error::{Reason, chain};
 use crate::input::{InventoryEvent, RuntimeId};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// One runtime, as the loop sees it.
-pub(super) trait Session: Send {
-    /// Why a connection ended.
-    type Error: std::fmt::Display;
+/// Receives what a reader reports.
+pub type Emit<'a> = dyn FnMut(InventoryEvent) + Send + 'a;
+/// A future of a trait object.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// How a connection ends: always by an error.
+pub type Ended = Result<Infallible, ReaderError>;
 
-    /// Under which name it tells.
+/// A reader of one container runtime; nothing is opened until it is asked to.
+pub trait RuntimeReader: Send + Sync {
+    /// The name under which it reports.
     fn runtime(&self) -> RuntimeId;
 
-    /// What it did and missed.
-    fn counters(&self) -> &ReaderCounters;
+    /// What it did and missed; stays valid while [`run`] owns the reader.
+    fn counters(&self) -> &Arc<ReaderCounters>;
 
-    /// One connection, from the first question to the cut; `heard` once the snapshot was told.
-    fn session(
-        &mut self,
-        emit: &mut (dyn FnMut(InventoryEvent) + Send),
-        heard: &mut bool,
-    ) -> impl Future<Output = Self::Error> + Send;
+    /// What the runtime knows now.
+    fn snapshot(&self) -> Pending<'_, Result<Vec<InventoryEvent>, ReaderError>>;
+
+    /// One connection, from the first question to the cut; `connected` once the snapshot was reported.
+    fn follow<'a>(&'a mut self, emit: &'a mut Emit<'_>, connected: &'a mut bool) -> Pending<'a, Ended>;
 }
 
-/// Connects again and again until `stop` turns true (or its sender is gone).
-pub(super) async fn run(
-    mut session: impl Session,
+/// Reports everything until `stop` turns true (or its sender is gone): connects again after each cut.
+pub async fn run(
+    mut reader: Box<dyn RuntimeReader>,
     mut emit: impl FnMut(InventoryEvent) + Send,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut wait = FIRST_WAIT;
-    let mut told = false;
+    let mut reported = false;
     loop {
-        let mut heard = false;
-        let error = tokio::select! {
+        let mut connected = false;
+        let ended = tokio::select! {
             biased;
             () = stopped(&mut stop) => return,
-            error = session.session(&mut emit, &mut heard) => error,
+            ended = reader.follow(&mut emit, &mut connected) => ended,
         };
-        if heard {
-            (wait, told) = (FIRST_WAIT, false);
+        let Err(error) = ended;
+        if connected {
+            (wait, reported) = (FIRST_WAIT, false);
         }
-        if !told {
-            emit(InventoryEvent::Disconnected { runtime: session.runtime(), error: error.to_string() });
-            told = true;
+        if !reported {
+            emit(InventoryEvent::Disconnected { runtime: reader.runtime(), error: error.to_string() });
+            reported = true;
         }
         tokio::select! {
             biased;
@@ -72,12 +79,21 @@ pub(super) async fn run(
             () = tokio::time::sleep(wait) => {}
         }
         wait = (wait * 2).min(LONGEST_WAIT);
-        session.counters().reconnects.add(1);
+        reader.counters().reconnects.add(1);
     }
 }
 
-/// Returns once `stop` is true, or nobody can make it so any more.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+/// Returns once `stop` is true, or its sender is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone: then stopping is right as well.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The path in `unix:///run/containerd/containerd.sock`, or a bare path.
+pub(super) fn socket_path(address: &str) -> Result<PathBuf, ReaderError> {
+    let path = address.strip_prefix("unix://").unwrap_or(address);
+    if path.starts_with('/') {
+        return Ok(PathBuf::from(path));
+    }
+    Err(ReaderError::Address { address: address.to_owned() })
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "test code: failures panic, patience needs a clock")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ use crate::support::patience::wait_until;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
 use hopwatch::inventory::containerd::{ContainerdOptions, ContainerdReader};
 use hopwatch::inventory::cri::{CriOptions, CriReader};
-use hopwatch::inventory::reader::ReaderError;
+use hopwatch::inventory::reader::{ReaderError, RuntimeReader as _};
 use hopwatch::time::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,13 +25,11 @@ use nix::unistd::Pid;
 const GRAIN: Duration = Duration::from_millis(50);
 
 fn by_containerd(options: ContainerdOptions) -> BackgroundReader {
-    let reader = ContainerdReader::new(options);
-    BackgroundReader::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
+    BackgroundReader::of(ContainerdReader::new(options))
 }
 
 fn by_cri(options: CriOptions) -> BackgroundReader {
-    let reader = CriReader::new(options);
-    BackgroundReader::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
+    BackgroundReader::of(CriReader::new(options))
 }
 
 fn now() -> Timestamp {
@@ -260,7 +259,10 @@ fn restart(
         let pid = i32::try_from(workload.pid.expect("runs")).expect("a pid");
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs while its daemon is away");
     }
-    std::thread::sleep(Duration::from_millis(200));
+    for workload in [&doomed, &pod.web] {
+        let process = format!("/proc/{}", workload.pid.expect("ran"));
+        wait_until("its shim has seen the end", || !Path::new(&process).exists());
+    }
     let killed = now();
     daemon.launch();
     for reader in [told, pods] {
@@ -327,7 +329,7 @@ fn what_is_wrong_with_a_socket_is_told_apart() {
     for (name, words) in [("garbage", &b"SSH-2.0-other\r\n"[..]), ("http", b"HTTP/1.1 400 Bad Request\r\n\r\n")] {
         let _other = answering(&path(name), words);
         for error in errors(&path(name)) {
-            assert!(matches!(error, ReaderError::Stranger { .. }), "{name}: {error}");
+            assert!(matches!(error, ReaderError::NotSpoken { .. }), "{name}: {error}");
         }
     }
     let _silent = answering(&path("silent"), b"");

@@ -10,8 +10,9 @@ use std::time::Duration;
 use crate::support::background_reader::BackgroundReader;
 use crate::support::dockerd::{self, Dockerd, IMAGE};
 use crate::support::patience::wait_until;
-use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadId};
-use hopwatch::inventory::docker::{DockerError, DockerOptions, DockerReader};
+use hopwatch::input::{InventoryEvent, NetworkMode, RuntimeId, Workload, WorkloadId};
+use hopwatch::inventory::docker::{DockerOptions, DockerReader};
+use hopwatch::inventory::reader::{ReaderError, RuntimeReader as _};
 use hopwatch::time::Timestamp;
 
 /// Names the daemon's socket to the part that runs inside its namespace.
@@ -199,10 +200,10 @@ fn networks_come_and_go(daemon: &Dockerd, told: &BackgroundReader) {
 fn restart(daemon: &mut Dockerd, told: &BackgroundReader, before: &Workload) {
     daemon.stop();
     let error = told.next("the cut", |event| match event {
-        InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
+        InventoryEvent::Disconnected { runtime: RuntimeId::DOCKER, error } => Some(error.clone()),
         _ => None,
     });
-    assert!(error.contains("docker"), "{error}");
+    assert!(error.contains("again") || error.contains("start the runtime"), "{error}");
     daemon.launch();
     let mut cuts = 0;
     told.next("the connection", |event| {
@@ -225,13 +226,13 @@ fn what_is_wrong_with_a_socket_is_told_apart() {
         runtime.block_on(reader.snapshot()).expect_err("no daemon")
     };
     let path = |name: &str| folder.path().join(name).display().to_string();
-    assert!(matches!(error("tcp://127.0.0.1:2375".into()), DockerError::Host { .. }));
-    assert!(matches!(error(path("absent")), DockerError::Absent { .. }));
+    assert!(matches!(error("tcp://127.0.0.1:2375".into()), ReaderError::Address { .. }));
+    assert!(matches!(error(path("absent")), ReaderError::Absent { .. }));
     let dead = std::os::unix::net::UnixListener::bind(path("dead")).expect("socket");
     drop(dead);
-    assert!(matches!(error(path("dead")), DockerError::Refused { .. }));
+    assert!(matches!(error(path("dead")), ReaderError::Refused { .. }));
     std::fs::write(path("file"), "").expect("file");
-    assert!(matches!(error(path("file")), DockerError::Refused { .. } | DockerError::Socket { .. }));
+    assert!(matches!(error(path("file")), ReaderError::Refused { .. } | ReaderError::Socket { .. }));
     let other = std::os::unix::net::UnixListener::bind(path("other")).expect("socket");
     let answering = std::thread::spawn(move || {
         for connection in other.incoming().take(2).flatten() {
@@ -240,7 +241,7 @@ fn what_is_wrong_with_a_socket_is_told_apart() {
             let _ = connection.write_all(b"SSH-2.0-other\r\n");
         }
     });
-    assert!(matches!(error(path("other")), DockerError::NotDocker { .. }));
+    assert!(matches!(error(path("other")), ReaderError::NotSpoken { .. }));
     answering.join().expect("thread");
 }
 

@@ -327,11 +327,14 @@ fn docker_inspect_output_is_enough_to_name_the_container() {
     assert_eq!(alert["missing_hop"]["expected"][0], "10.77.1.3:3128 (squid)");
 }
 
-/// What `hopwatch top` writes to a terminal, until its time is over or the shell ends it. `script` (util-linux) makes the terminal.
+/// What `hopwatch top` writes to a terminal, until its time is over or the shell ends it; the shell finds it in `$SEEN`, too. `script`
+/// (util-linux) makes the terminal.
 fn on_a_terminal(shell: &str) -> Option<String> {
-    let line = format!("HOPWATCH={} sh -c '{shell}'", env!("CARGO_BIN_EXE_hopwatch"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let seen = folder.path().join("seen").display().to_string();
+    let line = format!("HOPWATCH={} SEEN={seen} sh -c '{shell}'", env!("CARGO_BIN_EXE_hopwatch"));
     let mut command = std::process::Command::new("script");
-    command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    command.args(["-qfec", &line, &seen]).env("TERM", "xterm").env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     match command.stdin(std::process::Stdio::null()).output() {
         Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         Err(error) => {
@@ -342,12 +345,15 @@ fn on_a_terminal(shell: &str) -> Option<String> {
 }
 
 #[test]
-fn top_gives_the_terminal_back_when_it_ends_and_when_it_is_told_to() {
+fn top_gives_the_terminal_back_when_its_time_is_over_and_at_a_signal() {
     const TAKEN: &str = "\u{1b}[?1049h";
     const GIVEN_BACK: &str = "\u{1b}[?1049l";
     let over = "stty rows 24 cols 100; $HOPWATCH top -i nosuch-* --duration 1s; echo code $?";
-    let told = "stty rows 24 cols 100; exec 3<&0; $HOPWATCH top -i nosuch-* <&3 & sleep 2; kill -TERM $!; wait $!; echo code $?";
-    for shell in [over, told] {
+    let drawn = "for n in $(seq 600); do grep -aq \"hopwatch top\" $SEEN && break; sleep 0.1; done";
+    let ended = format!(
+        "stty rows 24 cols 100; exec 3<&0; $HOPWATCH top -i nosuch-* <&3 & {drawn}; kill -TERM $!; wait $!; echo code $?"
+    );
+    for shell in [over, &ended] {
         let Some(text) = on_a_terminal(shell) else { return };
         let taken = text.find(TAKEN).unwrap_or_else(|| panic!("it was never drawn: {text:?}"));
         let back = text.rfind(GIVEN_BACK).unwrap_or_else(|| panic!("the terminal is lost: {text:?}"));

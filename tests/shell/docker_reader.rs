@@ -9,6 +9,7 @@ use crate::support::fake_runtime::{Answer, FakeRuntime};
 use crate::support::patience::PATIENCE;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload};
 use hopwatch::inventory::docker::{DockerOptions, DockerReader};
+use hopwatch::inventory::reader::RuntimeReader as _;
 
 const VERSION: &str = r#"{"ApiVersion":"1.41","Components":[{"Name":"Engine","Version":"20.10"}]}"#;
 const VPN: &str = "b32da471a39f96783eb3707d6050b199ee1f9a5a27958998bb60b3ddf74bacdf";

@@ -13,9 +13,9 @@ use crate::support::patience::{PATIENCE, wait_for, wait_until};
 use hopwatch::escape::printable;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
 use hopwatch::inventory::docker::{
-    DockerError, DockerOptions, DockerReader, MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME,
+    DockerOptions, DockerReader, MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME,
 };
-use hopwatch::inventory::reader::ReaderCounters;
+use hopwatch::inventory::reader::{ReaderCounters, ReaderError, RuntimeReader as _};
 
 const VERSION: &str = r#"{"ApiVersion":"1.41","Components":[{"Name":"Engine","Version":"20.10"}]}"#;
 
@@ -47,10 +47,10 @@ fn options(fake: &FakeRuntime) -> DockerOptions {
     DockerOptions { host: fake.host(), reconcile_interval: Duration::from_secs(1), ..DockerOptions::default() }
 }
 
-fn snapshot(fake: &FakeRuntime) -> (Result<Vec<InventoryEvent>, DockerError>, Arc<ReaderCounters>) {
+fn snapshot(fake: &FakeRuntime) -> (Result<Vec<InventoryEvent>, ReaderError>, Arc<ReaderCounters>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let reader = DockerReader::new(options(fake));
-    (runtime.block_on(reader.snapshot()), reader.counters())
+    (runtime.block_on(reader.snapshot()), Arc::clone(reader.counters()))
 }
 
 fn only_workload(events: &[InventoryEvent]) -> &Workload {
@@ -188,7 +188,7 @@ fn deep_nesting_does_not_overflow_the_stack() {
         "/networks" => open.json(&"[".repeat(1_000_000)),
         _ => honestly(path, open),
     });
-    assert!(matches!(snapshot(&fake).0, Err(DockerError::Request { .. })));
+    assert!(matches!(snapshot(&fake).0, Err(ReaderError::Request { .. })));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn nonsense_instead_of_http_is_told_once_and_asked_again() {
         InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
         _ => None,
     });
-    assert!(error.contains("not a docker api") && !error.contains('\u{7}'), "{error}");
+    assert!(error.contains("does not speak docker's api") && !error.contains('\u{7}'), "{error}");
     wait_until("it asks again", || told.counters.reconnects() >= 3);
     assert!(told.events.try_recv().is_err(), "the same cut is not told again");
 }

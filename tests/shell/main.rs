@@ -21,6 +21,7 @@ mod registry;
 mod scenarios;
 mod setup;
 mod terminal;
+mod test_script;
 mod verify;
 mod verify_gaps;
 mod verify_hidden;

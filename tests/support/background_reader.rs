@@ -1,28 +1,21 @@
-//! A reader of a runtime that runs in the background, and what it told.
+//! A reader of a runtime that runs in the background, and what it reported.
 //!
 //! Contract: waits for what must come, up to [`PATIENCE`], and panics with what came instead; the reader is stopped on drop.
 
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "test code: failures panic, patience needs a clock")]
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use hopwatch::input::{InventoryEvent, Workload, WorkloadId, WorkloadState};
 use hopwatch::inventory::docker::{DockerOptions, DockerReader};
-use hopwatch::inventory::reader::ReaderCounters;
+use hopwatch::inventory::reader::{self, ReaderCounters, RuntimeReader};
 use hopwatch::time::Timestamp;
 use tokio::sync::watch;
 
 use super::patience::PATIENCE;
-
-/// Where a reader tells.
-pub type Emit = Box<dyn FnMut(InventoryEvent) + Send>;
-/// A reader at work.
-pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A reader that runs in the background.
 pub struct BackgroundReader {
@@ -35,15 +28,15 @@ pub struct BackgroundReader {
 impl BackgroundReader {
     /// A reader of a runtime that speaks the Docker API.
     pub fn by(options: DockerOptions) -> Self {
-        let reader = DockerReader::new(options);
-        Self::of(reader.counters(), |emit, stop| Box::pin(reader.run(emit, stop)))
+        Self::of(DockerReader::new(options))
     }
 
     /// Any reader.
-    pub fn of(counters: Arc<ReaderCounters>, run: impl FnOnce(Emit, watch::Receiver<bool>) -> Running) -> Self {
+    pub fn of(reader: impl RuntimeReader + 'static) -> Self {
         let (sender, events) = channel();
         let (stop, stopped) = watch::channel(false);
-        let running = run(Box::new(move |event| drop(sender.send(event))), stopped);
+        let counters = Arc::clone(reader.counters());
+        let running = reader::run(Box::new(reader), move |event| drop(sender.send(event)), stopped);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             runtime.expect("runtime").block_on(running);
@@ -62,7 +55,7 @@ impl BackgroundReader {
             }
             skipped.push(event);
         }
-        panic!("{what} was not told; {:?}; told instead: {skipped:#?}", self.counters.all());
+        panic!("{what} was not reported; {:?}; reported instead: {skipped:#?}", self.counters.all());
     }
 
     pub fn in_state(&self, name: &str, state: WorkloadState) -> Arc<Workload> {

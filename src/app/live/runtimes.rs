@@ -16,11 +16,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::message::SourceMessage;
-use crate::app::readers::Reader;
+use crate::app::readers::reader_of;
 use crate::clock::{now, task_instant};
 use crate::config::RuntimesConfig;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeId, RuntimeKind, WorkloadId};
 use crate::inventory::discover::{Discovery, Places, Runtime};
+use crate::inventory::reader;
 use crate::serve::ReaderStats;
 use crate::sync;
 
@@ -114,11 +115,11 @@ fn start(runtime: &Runtime, config: &RuntimesConfig, shared: &Shared) -> Running
     let must_answer = runtime.configured || matches!(runtime.kind(), RuntimeKind::Docker | RuntimeKind::Podman);
     let expected = Arc::new(AtomicBool::new(must_answer));
     let emit = shared.emit(runtime, &foreign, &expected);
-    let reader = Reader::new(runtime, config);
-    let counters = reader.counters();
-    let task = tokio::spawn(reader.run(emit, stopped));
+    let reader = reader_of(runtime, config);
+    let counters = Arc::clone(reader.counters());
+    let task = tokio::spawn(reader::run(reader, emit, stopped));
     shared.readers.insert(&runtime.name, move || {
-        let mut all = counters();
+        let mut all = counters.all();
         all.push(("foreign", foreign.load(Ordering::Relaxed)));
         all
     });

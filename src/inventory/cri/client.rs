@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use prost::Message;
 use tonic::{Code, Status};
@@ -20,6 +20,7 @@ use crate::inventory::reader::container_states::{MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::Grpc;
 use crate::inventory::reader::proto::{Empty, Items};
 use crate::inventory::reader::{ReaderCounters, ReaderError};
+use crate::sync;
 
 const WHAT: &str = "the container runtime interface, version 1";
 /// The version that the kubelet sends.
@@ -134,7 +135,7 @@ impl Client {
         let request = |attachment: &crate::input::Attachment| attachment.addresses.clone();
         let addresses: Vec<_> = workload.attachments.iter().map(request).collect();
         let wanted: Vec<_> = addresses.iter().map(|addresses| VethRequest { addresses, bridge: None }).collect();
-        let found = self.veths.lock().unwrap_or_else(PoisonError::into_inner).find(pid, &wanted);
+        let found = sync::lock(&self.veths).find(pid, &wanted);
         for (attachment, veth) in workload.attachments.iter_mut().zip(found) {
             self.counters.veth_unknown.add(u64::from(veth.is_none()));
             attachment.host_interface = veth;

@@ -6,8 +6,8 @@
 //! where it says as much, and by libpod's where only that has pods, network modes and bridges.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -18,12 +18,12 @@ use super::convert::{
     Dialect, GATEWAY_NETWORK, RuntimeIdentity, attach_by_network, attachments, describe, from_endpoint, from_network,
     from_podman_network, repo_digest,
 };
-use super::error::DockerError;
 use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
 use super::tracker::{Answer, Listed, Query};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{Attachment, NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
-use crate::inventory::reader::{ReaderCounters, chain};
+use crate::inventory::reader::{ReaderCounters, ReaderError, chain};
+use crate::sync;
 
 /// Enough to hide the waiting, too few to trouble the daemon.
 const AT_ONCE: usize = 8;
@@ -34,6 +34,8 @@ const MIN_API: (u32, u32) = (1, 41);
 /// What this reader knows; a newer daemon is asked in its words.
 const MAX_API: (u32, u32) = (1, 52);
 const MIN_PODMAN: (u32, u32) = (4, 0);
+const NEEDED: &str = "docker 20.10 (api 1.41) or podman 4.0";
+const INTERFACE: &str = "docker's api";
 /// Of libpod's own questions; every Podman from 4.0 on understands it.
 const LIBPOD: &str = "/v4.0.0/libpod";
 /// Only these are of use; health checks alone would send three more kinds every few seconds.
@@ -65,28 +67,24 @@ struct Known {
     fresh: Vec<RuntimeNetwork>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Client {
     /// Opens the socket, finds out who answers, and agrees on a version.
     pub(super) async fn connect(
-        runtime: &RuntimeId,
+        runtime: RuntimeId,
         path: &Path,
         user: Option<u32>,
         counters: &Arc<ReaderCounters>,
-    ) -> Result<Self, DockerError> {
+    ) -> Result<Self, ReaderError> {
         let http = Http::new(path, user);
-        let opening = |error| DockerError::opening(runtime, path, error);
+        let opening = |error| opening(path, error);
         let owner = http.owner().await.map_err(opening)?;
         let version: Version = http.get("/version", MAX_ONE).await.map_err(opening)?;
         let podman = version.components.iter().find(|component| component.name == "Podman Engine");
         let dialect = if podman.is_some() { Dialect::Podman } else { Dialect::Docker };
-        let old = |version: &str| DockerError::TooOld {
-            runtime: *runtime,
+        let old = |version: &str| ReaderError::TooOld {
             path: path.to_owned(),
             version: version.chars().take(40).collect(),
+            needed: NEEDED,
         };
         let api = number(&version.api).ok_or_else(|| opening(HttpError::NotHttp("it names no version".to_owned())))?;
         if let Some(engine) = podman.filter(|engine| number(&engine.version).is_none_or(|found| found < MIN_PODMAN)) {
@@ -100,7 +98,7 @@ impl Client {
             http,
             user: owner.filter(|owner| is_user(*owner)),
             // Nobody but root is root: the overflow id stands for a user who is not mapped here.
-            identity: Arc::new(RuntimeIdentity { runtime: *runtime, dialect, rootless: owner.is_some_and(is_user) }),
+            identity: Arc::new(RuntimeIdentity { runtime, dialect, rootless: owner.is_some_and(is_user) }),
             version: format!("/v{major}.{minor}"),
             digests: Arc::default(),
             pods: Arc::default(),
@@ -116,7 +114,7 @@ impl Client {
     }
 
     /// Events from a time on (seconds since the epoch); the daemon replays what it still has.
-    pub(super) async fn events(&self, since: i64) -> Result<Lines, DockerError> {
+    pub(super) async fn events(&self, since: i64) -> Result<Lines, ReaderError> {
         let kinds = r#""type":["container","network"]"#;
         let filters = match self.identity.dialect {
             Dialect::Docker => format!("{{{kinds},\"event\":[\"{}\"]}}", ACTIONS.join("\",\"")),
@@ -125,17 +123,16 @@ impl Client {
         };
         let target = format!("{}/events?since={since}&filters={}", self.version, escaped(&filters));
         let lines = self.http.lines(&target).await;
-        lines.map_err(|error| DockerError::request(&self.identity.runtime, "for its events", &error))
+        lines.map_err(|error| ReaderError::request("for its events", &error))
     }
 
     /// All networks, in order of id. Those of a rootless runtime lie in its user's namespace, and are none of the host's.
-    pub(super) async fn networks(&self) -> Result<Vec<RuntimeNetwork>, DockerError> {
+    pub(super) async fn networks(&self) -> Result<Vec<RuntimeNetwork>, ReaderError> {
         if self.identity.rootless {
             return Ok(Vec::new());
         }
         let listed = self.list_networks().await;
-        let mut listed =
-            listed.map_err(|error| DockerError::request(&self.identity.runtime, "the list of networks", &error))?;
+        let mut listed = listed.map_err(|error| ReaderError::request("the list of networks", &error))?;
         listed.retain(|network| is_id(&network.id));
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         for network in &mut listed {
@@ -170,12 +167,11 @@ impl Client {
     }
 
     /// What runs now, by the list alone.
-    pub(super) async fn list(&self) -> Result<Vec<Listed>, DockerError> {
+    pub(super) async fn list(&self) -> Result<Vec<Listed>, ReaderError> {
         let filters = escaped(r#"{"status":["running","paused"]}"#);
         let target = format!("{}/containers/json?filters={filters}", self.version);
         let listed: Result<Vec<Summary>, HttpError> = self.http.get(&target, MAX_LIST).await;
-        let listed =
-            listed.map_err(|error| DockerError::request(&self.identity.runtime, "the list of containers", &error))?;
+        let listed = listed.map_err(|error| ReaderError::request("the list of containers", &error))?;
         let mut listed: Vec<Listed> = listed.iter().filter(|entry| is_id(&entry.id)).map(list_entry).collect();
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         listed.dedup_by(|a, b| a.id == b.id);
@@ -274,7 +270,7 @@ impl Client {
         if self.identity.dialect == Dialect::Podman || !workload.attachments.iter().any(needs) {
             return;
         }
-        let Some(id) = locked(&self.networks).ids.get(GATEWAY_NETWORK).cloned() else { return };
+        let Some(id) = sync::lock(&self.networks).ids.get(GATEWAY_NETWORK).cloned() else { return };
         if let Some((answer, _)) = self.network_with(&id).await {
             attach_by_network(workload, &answer);
         }
@@ -294,7 +290,7 @@ impl Client {
 
     /// The repository digest of an image id, if it has one.
     async fn digest(&self, image: &str) -> Option<String> {
-        let known = locked(&self.digests).get(image).cloned();
+        let known = sync::lock(&self.digests).get(image).cloned();
         if known.is_some() || !is_id(image) {
             return known;
         }
@@ -306,7 +302,7 @@ impl Client {
 
     /// The name of a pod.
     async fn pod(&self, id: &str) -> Option<String> {
-        let known = locked(&self.pods).get(id).cloned();
+        let known = sync::lock(&self.pods).get(id).cloned();
         if known.is_some() || !is_id(id) {
             return known;
         }
@@ -321,7 +317,7 @@ impl Client {
             return;
         }
         let unknown = {
-            let known = locked(&self.networks);
+            let known = sync::lock(&self.networks);
             workload.attachments.iter().any(|attachment| !known.ids.contains_key(&attachment.network))
         };
         // A list that fails is asked for again by the next reconcile.
@@ -330,9 +326,9 @@ impl Client {
             for network in &mut networks {
                 self.record(network);
             }
-            locked(&self.networks).fresh = networks;
+            sync::lock(&self.networks).fresh = networks;
         }
-        let known = locked(&self.networks);
+        let known = sync::lock(&self.networks);
         for attachment in &mut workload.attachments {
             if let Some(id) = known.ids.get(&attachment.network) {
                 attachment.network_id.clone_from(id);
@@ -342,13 +338,13 @@ impl Client {
 
     /// Networks that were found beside a container since the last call.
     pub(super) fn fresh_networks(&self) -> Vec<RuntimeNetwork> {
-        std::mem::take(&mut locked(&self.networks).fresh)
+        std::mem::take(&mut sync::lock(&self.networks).fresh)
     }
 
     /// Best effort: names the host-side veth of each attachment.
     fn find_veths(&self, workload: &mut Workload) {
         let Some(pid) = workload.pid.filter(|_| workload.network_mode == NetworkMode::Own) else { return };
-        let known = locked(&self.networks);
+        let known = sync::lock(&self.networks);
         let wanted: Vec<VethRequest<'_>> = workload
             .attachments
             .iter()
@@ -357,7 +353,7 @@ impl Client {
                 bridge: known.bridges.get(&attachment.network_id).map(String::as_str),
             })
             .collect();
-        let found = locked(&self.veths).find(pid, &wanted);
+        let found = sync::lock(&self.veths).find(pid, &wanted);
         drop(known);
         for (attachment, veth) in workload.attachments.iter_mut().zip(found) {
             self.counters.veth_unknown.add(u64::from(veth.is_none() && !attachment.addresses.is_empty()));
@@ -368,7 +364,7 @@ impl Client {
     /// Cuts a network to its bounds and remembers what containers need of it.
     fn record(&self, network: &mut RuntimeNetwork) {
         self.counters.truncated.add(bounds::network(network));
-        let mut known = locked(&self.networks);
+        let mut known = sync::lock(&self.networks);
         if known.ids.len() < MAX_REMEMBERED {
             known.ids.insert(network.name.clone(), network.id.clone());
         }
@@ -378,7 +374,7 @@ impl Client {
     }
 
     pub(super) fn forget_network(&self, id: &str) {
-        let mut known = locked(&self.networks);
+        let mut known = sync::lock(&self.networks);
         known.bridges.remove(id);
         known.ids.retain(|_, known| known != id);
     }
@@ -415,7 +411,7 @@ fn runs_as(status: &str, user: u32, name: Option<&str>, subordinate: &str) -> bo
 }
 
 fn remember(cache: &Mutex<BTreeMap<String, String>>, key: &str, value: &str) {
-    let mut cache = locked(cache);
+    let mut cache = sync::lock(cache);
     if cache.len() >= MAX_REMEMBERED {
         cache.pop_first();
     }
@@ -447,13 +443,13 @@ fn escaped(text: &str) -> String {
     text.bytes().map(one).collect()
 }
 
-/// The path in `unix:///var/run/docker.sock`, or a bare path.
-pub(super) fn socket_path(runtime: &RuntimeId, host: &str) -> Result<PathBuf, DockerError> {
-    let path = host.strip_prefix("unix://").unwrap_or(host);
-    if path.starts_with('/') {
-        return Ok(PathBuf::from(path));
+/// The first question failed.
+fn opening(path: &Path, error: HttpError) -> ReaderError {
+    match error {
+        HttpError::Open(source) => ReaderError::opening(path, source),
+        HttpError::Foreign => ReaderError::Foreign { path: path.to_owned() },
+        error => ReaderError::not_spoken(path, INTERFACE, &error),
     }
-    Err(DockerError::Host { runtime: *runtime, host: host.to_owned() })
 }
 
 #[cfg(test)]

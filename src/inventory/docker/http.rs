@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::inventory::reader::chain;
+use crate::inventory::reader::{Reason, chain};
 
 /// For one answer. A daemon that needs longer is as good as gone; the event stream has no such bound once it is open.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +56,12 @@ impl HttpError {
     /// Whether the daemon says that there is no such thing.
     pub(super) const fn is_gone(&self) -> bool {
         matches!(self, Self::Status { code: 404, .. })
+    }
+}
+
+impl From<&HttpError> for Reason {
+    fn from(error: &HttpError) -> Self {
+        Self::new(&chain(error))
     }
 }
 

@@ -1,24 +1,28 @@
 //! Why a runtime cannot be read over its socket, and what to do about it.
 //!
-//! Contract: absent, forbidden, dead and not what was expected are told apart; each message says the next step. Design: the
-//! socket is opened with a plain connect, because the layers above hide the reason.
+//! Contract: absent, forbidden, dead, another service and too old are told apart; each message says the next step, and what reports it names the
+//! runtime. Limits: what a runtime itself says is cut to [`MAX_REASON`] characters. Design: one error for all readers; the socket is
+//! opened with a plain connect, because the layers above hide the reason.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use tonic::{Code, Status};
 
-/// Why the runtime could not be asked.
+/// At most so much of what the other side says.
+const MAX_REASON: usize = 500;
+
+/// Why the runtime could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReaderError {
     /// Not a unix socket address.
-    #[error("the address {address:?} is not a unix socket; write it like unix:///run/containerd/containerd.sock")]
+    #[error("the address {address:?} is not a unix socket; write it like unix:///var/run/docker.sock")]
     Address {
         /// What was given.
         address: String,
     },
     /// There is no such file.
-    #[error("no socket at {path}; start the runtime, or name its socket")]
+    #[error("no socket at {path}; start the runtime, or name its socket under `runtime` in the configuration")]
     Absent {
         /// Where it was looked for.
         path: PathBuf,
@@ -29,8 +33,8 @@ pub enum ReaderError {
         /// Which.
         path: PathBuf,
     },
-    /// The socket is there, but nobody listens.
-    #[error("nobody listens on the socket {path}; start the runtime")]
+    /// The socket is there, but no process listens.
+    #[error("no process listens on the socket {path}; start the runtime")]
     Refused {
         /// Which.
         path: PathBuf,
@@ -43,15 +47,31 @@ pub enum ReaderError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// It lies in a user's folder, and another user serves it.
+    #[error("the socket {path} is not served by the user whose it should be; it is not read")]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
     /// What answers does not speak the interface.
     #[error("what answers at {path} does not speak {interface}; check which service owns the socket: {reason}")]
-    Stranger {
+    NotSpoken {
         /// Where.
         path: PathBuf,
         /// What was expected.
         interface: &'static str,
         /// What was wrong with the answer.
         reason: String,
+    },
+    /// The runtime is too old.
+    #[error("the runtime at {path} speaks {version}; {needed} is needed: update it")]
+    TooOld {
+        /// Where.
+        path: PathBuf,
+        /// What it speaks.
+        version: String,
+        /// What is needed.
+        needed: &'static str,
     },
     /// A request failed.
     #[error("the runtime did not answer {request}; it will be asked again: {reason}")]
@@ -70,7 +90,7 @@ pub enum ReaderError {
 }
 
 impl ReaderError {
-    pub(super) fn opening(path: &Path, source: std::io::Error) -> Self {
+    pub(crate) fn opening(path: &Path, source: std::io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             ErrorKind::NotFound => Self::Absent { path },
@@ -85,25 +105,43 @@ impl ReaderError {
         if status.code() == Code::DeadlineExceeded {
             return Self::request("what version it is", status);
         }
-        Self::Stranger { path: path.to_owned(), interface, reason: reason(status) }
+        Self::not_spoken(path, interface, status)
     }
 
-    pub(crate) fn request(request: &'static str, status: &Status) -> Self {
-        Self::Request { request, reason: reason(status) }
+    /// Another service answers.
+    pub(crate) fn not_spoken(path: &Path, interface: &'static str, reason: impl Into<Reason>) -> Self {
+        Self::NotSpoken { path: path.to_owned(), interface, reason: reason.into().0 }
     }
 
-    pub(crate) fn cut(status: &Status) -> Self {
-        Self::Cut { reason: reason(status) }
+    pub(crate) fn request(request: &'static str, reason: impl Into<Reason>) -> Self {
+        Self::Request { request, reason: reason.into().0 }
+    }
+
+    pub(crate) fn cut(reason: impl Into<Reason>) -> Self {
+        Self::Cut { reason: reason.into().0 }
     }
 }
 
-/// At most so much of what the other side says.
-const MAX_REASON: usize = 500;
+/// What went wrong and its causes on one line, bounded.
+pub(crate) struct Reason(String);
 
-/// A status and its causes on one line, bounded.
-fn reason(status: &Status) -> String {
-    let text = with_causes(format!("{:?}: {}", status.code(), status.message()), status);
-    text.chars().take(MAX_REASON).collect()
+impl Reason {
+    /// Cuts it to its bound.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.chars().take(MAX_REASON).collect())
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&Status> for Reason {
+    fn from(status: &Status) -> Self {
+        Self::new(&with_causes(format!("{:?}: {}", status.code(), status.message()), status))
+    }
 }
 
 /// An error and its causes on one line.

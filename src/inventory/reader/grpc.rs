@@ -4,8 +4,8 @@
 //! opened once and never again behind the reader's back, so that a restart of the runtime is always seen. Limits: unary calls and
 //! server streams. Design: tonic's client with messages written by hand; no generated code, no `protoc`.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -19,6 +19,7 @@ use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
 use super::{ReaderCounters, ReaderError};
+use crate::sync;
 
 /// The usual bound for one answer. A runtime that needs longer is as good as gone; an event stream has no such bound.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +46,7 @@ impl Grpc {
         let opened = UnixStream::connect(path).await.map_err(|error| ReaderError::opening(path, error))?;
         let opened = Arc::new(Mutex::new(Some(opened)));
         let once = tower::service_fn(move |_| {
-            let stream = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let stream = sync::lock(&opened).take();
             std::future::ready(stream.map(TokioIo::new).ok_or_else(|| std::io::Error::other("the connection was cut")))
         });
         let connected = Endpoint::from_static(AUTHORITY).connect_timeout(timeout).connect_with_connector(once).await;
@@ -158,13 +159,4 @@ fn request<Q>(namespace: Option<&str>, question: Q) -> Result<Request<Q>, Status
         request.metadata_mut().insert(NAMESPACE, value);
     }
     Ok(request)
-}
-
-/// The path in `unix:///run/containerd/containerd.sock`, or a bare path.
-pub fn socket_path(address: &str) -> Result<PathBuf, ReaderError> {
-    let path = address.strip_prefix("unix://").unwrap_or(address);
-    if path.starts_with('/') {
-        return Ok(PathBuf::from(path));
-    }
-    Err(ReaderError::Address { address: address.to_owned() })
 }
