@@ -78,6 +78,7 @@ fn inventory() -> Vec<Input> {
             pid: None,
             state: WorkloadState::Running,
             since: Some(at(0)),
+            configuration: None,
         }))
     };
     let running = (0..WORKLOADS).map(|number| WorkloadId::new(&format!("{number:064x}"))).collect();

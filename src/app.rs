@@ -4,6 +4,7 @@
 //! from file to alert; [`live`] has a thread a point, one for the engine, and a small runtime for sockets.
 
 pub mod flows;
+mod hash_key;
 pub mod live;
 pub mod logging;
 pub mod memory;

@@ -8,6 +8,7 @@ mod debounce;
 mod finding;
 mod params;
 mod placement;
+mod posture;
 mod rule;
 pub mod rules;
 mod skipped_hop;

@@ -6,6 +6,7 @@
 //! Design: plain data without behaviour, so that every part of the crate may import it.
 
 mod app;
+mod configuration;
 mod flow;
 mod kernel;
 mod nat;
@@ -20,6 +21,9 @@ mod tunnel;
 pub use app::{
     AppFacts, DnsMessage, EchoFacts, HttpRequest, OpenVpn, OpenVpnProtection, OpenVpnReset, ProxyHeader, QuicInitial,
     SocksRequest, TlsHello,
+};
+pub use configuration::{
+    Configuration, Confinement, Logging, Mount, NamespaceMode, Namespaces, ResourceLimits, Setting, Variable,
 };
 pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,

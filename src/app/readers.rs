@@ -2,6 +2,7 @@
 //!
 //! Contract: the one place that knows which reader belongs to which kind. Limits: see each reader.
 
+use super::hash_key;
 use crate::config::RuntimesConfig;
 use crate::input::RuntimeKind;
 use crate::inventory::containerd::{ContainerdOptions, ContainerdReader};
@@ -23,6 +24,7 @@ pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn R
             host: address,
             user: runtime.user,
             reconcile_interval,
+            key: hash_key::of_this_process(),
         })),
         RuntimeKind::Containerd => Box::new(ContainerdReader::new(ContainerdOptions {
             address,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::{Mac, Protocol, RuntimeId};
+use super::{Configuration, Mac, Protocol, RuntimeId};
 use crate::time::Timestamp;
 
 /// The runtime's full container id. Cheap to clone.
@@ -190,6 +190,9 @@ pub struct Workload {
     /// Since when this is true; absent when only "now" is known (an undated snapshot).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// How it is set up; absent where its runtime was not asked, or did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Arc<Configuration>>,
 }
 
 impl Workload {

@@ -11,6 +11,7 @@
 mod api;
 mod bounds;
 mod client;
+mod configuration;
 mod convert;
 mod event;
 mod http;
@@ -32,6 +33,7 @@ use self::http::Lines;
 use self::tracker::{Answer, ContainerAction, Query, Step, Tracker};
 use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
+use crate::inventory::configuration::HashKey;
 use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
 use crate::time::Timestamp;
 
@@ -57,12 +59,20 @@ pub struct DockerOptions {
     pub user: Option<u32>,
     /// Between two whole lists while the event stream is open; at least a second.
     pub reconcile_interval: Duration,
+    /// Hides values that may be secrets; without it they are only known to be there.
+    pub key: Option<HashKey>,
 }
 
 impl Default for DockerOptions {
     fn default() -> Self {
         let reconcile_interval = Duration::from_secs(30);
-        Self { runtime: crate::input::RuntimeId::DOCKER, host: DEFAULT_HOST.to_owned(), user: None, reconcile_interval }
+        Self {
+            runtime: crate::input::RuntimeId::DOCKER,
+            host: DEFAULT_HOST.to_owned(),
+            user: None,
+            reconcile_interval,
+            key: None,
+        }
     }
 }
 
@@ -96,7 +106,7 @@ impl DockerReader {
 
     async fn connect(&self) -> Result<Client, ReaderError> {
         let path = socket_path(&self.options.host)?;
-        Client::connect(self.options.runtime, &path, self.options.user, &self.counters).await
+        Client::connect(self.options.runtime, &path, self.options.user, self.options.key.clone(), &self.counters).await
     }
 
     async fn read_snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {

@@ -8,6 +8,7 @@
 
 mod attribute;
 mod candidates;
+mod configurations;
 mod index;
 mod lifecycles;
 mod namespaces;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::configurations::Configurations;
 use self::index::Key;
 use self::lifecycles::Lifecycles;
 pub use self::lifecycles::TimelineCounts;
@@ -30,8 +32,8 @@ use self::sockets::Sockets;
 pub use self::visibility::{Unseen, Watched};
 use super::KernelState;
 use crate::input::{
-    Attachment, InventoryEvent, KernelFact, LinkEvent, MAX_RUNTIMES, Mac, NetnsId, ObservationPoint, ProcessNamespaces,
-    RuntimeId, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
+    Attachment, Configuration, InventoryEvent, KernelFact, LinkEvent, MAX_RUNTIMES, Mac, NetnsId, ObservationPoint,
+    ProcessNamespaces, RuntimeId, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
 };
 use crate::time::Timestamp;
 
@@ -49,6 +51,7 @@ pub struct TimelineLimits {
 pub struct Timeline {
     limits: TimelineLimits,
     lifecycles: Lifecycles,
+    configurations: Configurations,
     networks: Networks,
     kernel: KernelState,
     namespaces: Namespaces,
@@ -74,6 +77,7 @@ impl Timeline {
         Self {
             limits,
             lifecycles: Lifecycles::new(limits),
+            configurations: Configurations::default(),
             networks: Networks::default(),
             kernel: KernelState::default(),
             namespaces: Namespaces::default(),
@@ -91,9 +95,11 @@ impl Timeline {
                 self.snapshot |= workload.since.is_none() && !matches!(workload.state, WorkloadState::Created);
                 workload.attachments.iter().for_each(|attachment| self.networks.apply_gateways(attachment));
                 self.lifecycles.apply(at, workload);
+                self.configurations.apply(workload);
             }
             InventoryEvent::Stopped { id, until } => {
                 self.lifecycles.stop(id, *until);
+                self.configurations.forget(id);
                 self.kernel.forget(id);
             }
             InventoryEvent::Network(network) => {
@@ -109,6 +115,8 @@ impl Timeline {
             InventoryEvent::Reconciled { runtime, running } => {
                 self.receive(runtime, RuntimeConnection::Reconciled);
                 self.lifecycles.reconcile(at, runtime, running);
+                let lifecycles = &self.lifecycles;
+                self.configurations.keep(|id| lifecycles.is_running(id));
             }
         }
     }
@@ -202,6 +210,11 @@ impl Timeline {
         self.lifecycles.get(id)
     }
 
+    /// How a container was set up when it was first seen in its present run.
+    pub fn configuration_at_start(&self, id: &WorkloadId) -> Option<&Arc<Configuration>> {
+        self.configurations.first(id)
+    }
+
     /// Whether a workload runs now.
     pub fn is_running(&self, id: &WorkloadId) -> bool {
         self.lifecycles.is_running(id)
@@ -277,6 +290,7 @@ impl Timeline {
     pub const fn counts(&self) -> TimelineCounts {
         let mut counts = self.lifecycles.counts;
         counts.namespaces_refused += self.namespaces.refused();
+        counts.refused += self.configurations.refused;
         (counts.sockets_evicted, counts.sockets_refused) = self.sockets.costs();
         counts
     }

@@ -253,6 +253,7 @@ mod tests {
             pid: None,
             state: WorkloadState::Running,
             since: None,
+            configuration: None,
         }
     }
 

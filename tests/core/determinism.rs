@@ -156,6 +156,7 @@ fn workload(number: u8, since: Timestamp) -> InventoryEvent {
         pid: None,
         state: WorkloadState::Running,
         since: Some(since),
+        configuration: None,
     }))
 }
 

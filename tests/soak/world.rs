@@ -373,6 +373,7 @@ impl World {
             pod,
             state: WorkloadState::Running,
             since: Some(since),
+            configuration: None,
         }
     }
 

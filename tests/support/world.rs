@@ -125,6 +125,7 @@ impl World {
             pid: Some(1),
             state: WorkloadState::Running,
             since: Some(at(millis)),
+            configuration: None,
         };
         change(&mut workload);
         self.runtime(millis, InventoryEvent::Workload(Arc::new(workload)));

@@ -247,6 +247,7 @@ mod tests {
             pid: None,
             state: WorkloadState::Running,
             since: None,
+            configuration: None,
         }))
     }
 

@@ -95,6 +95,7 @@ fn workload(host: u8, name: &str) -> InventoryEvent {
         pid: None,
         state: WorkloadState::Running,
         since: Some(at(0)),
+        configuration: None,
     }))
 }
 

@@ -57,6 +57,7 @@ pub(super) fn observed(
         pod,
         state,
         since: container.created_at.and_then(Time::at),
+        configuration: None,
         id,
     };
     ObservedContainer { workload, ended: task.filter(|_| !runs).and_then(|task| task.exited_at).and_then(Time::at) }

@@ -54,6 +54,7 @@ pub(super) fn sandbox(
         name,
         state: if runs { WorkloadState::Running } else { WorkloadState::Exited },
         since: moment(status.created_at),
+        configuration: None,
     };
     Some(ObservedContainer { workload, ended: None })
 }
@@ -92,6 +93,7 @@ pub(super) fn container(
         pod: sandbox.and_then(|sandbox| sandbox.pod.clone()).map(|pod| Pod { sandbox: false, ..pod }),
         state,
         since: moment(status.started_at).or_else(|| moment(status.created_at)),
+        configuration: None,
     };
     Some(ObservedContainer { workload, ended: moment(status.finished_at).filter(|_| state == WorkloadState::Exited) })
 }

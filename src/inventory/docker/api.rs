@@ -62,6 +62,39 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Pairs<T> {
     }
 }
 
+/// An object with its parts as they are written, each read when it is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Section(BTreeMap<String, Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Section {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Entries::<Box<RawValue>>::deserialize(deserializer).map(|entries| Self(entries.0))
+    }
+}
+
+impl Section {
+    /// A part; what is missing, null or of another kind is empty.
+    pub(crate) fn get<T: DeserializeOwned + Default>(&self, key: &str) -> T {
+        self.read(key).unwrap_or_default()
+    }
+
+    /// A part; `None` where it is missing, null or of another kind.
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        self.0.get(key).and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+
+    /// A map without the entries that are of another kind.
+    pub(crate) fn map<T: DeserializeOwned>(&self, key: &str) -> BTreeMap<String, T> {
+        let entries = |raw: &RawValue| serde_json::from_str(raw.get()).map(|entries: Entries<T>| entries.0).ok();
+        self.0.get(key).and_then(|raw| entries(raw)).unwrap_or_default()
+    }
+
+    /// Its parts, as they are written.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(name, raw)| (name.as_str(), &**raw))
+    }
+}
+
 macro_rules! answers {
     ($($(#[$doc:meta])+ $name:ident { $($(#[$field:meta])* $part:ident: $kind:ty = $key:literal $read:literal),+ $(,)? })+) => {
         $(
@@ -91,8 +124,16 @@ answers! {
         /// Podman only.
         is_infra: bool = "IsInfra" "lenient",
         state: State = "State" "lenient",
-        config: ContainerConfig = "Config" "lenient",
-        host_config: HostConfig = "HostConfig" "lenient",
+        config: Section = "Config" "lenient",
+        host_config: Section = "HostConfig" "lenient",
+        mounts: Vec<Section> = "Mounts" "lenient",
+        apparmor: String = "AppArmorProfile" "lenient",
+        path: String = "Path" "lenient",
+        args: Vec<String> = "Args" "lenient",
+        /// Podman only.
+        bounding_caps: Vec<String> = "BoundingCaps" "lenient",
+        /// Podman only.
+        oci_runtime: String = "OCIRuntime" "lenient",
         network_settings: NetworkSettings = "NetworkSettings" "lenient",
     }
 
@@ -102,17 +143,6 @@ answers! {
         running: bool = "Running" "lenient",
         pid: i64 = "Pid" "lenient",
         started_at: String = "StartedAt" "lenient",
-    }
-
-    /// Of a container.
-    ContainerConfig {
-        image: String = "Image" "lenient",
-        labels: BTreeMap<String, String> = "Labels" "lenient_map",
-    }
-
-    /// Of a container.
-    HostConfig {
-        network_mode: String = "NetworkMode" "lenient",
     }
 
     /// Of a container.

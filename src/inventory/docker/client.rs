@@ -22,6 +22,7 @@ use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
 use super::tracker::{Answer, Listed, Query};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{Attachment, NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
+use crate::inventory::configuration::HashKey;
 use crate::inventory::reader::{ReaderCounters, ReaderError, chain};
 use crate::sync;
 
@@ -73,6 +74,7 @@ impl Client {
         runtime: RuntimeId,
         path: &Path,
         user: Option<u32>,
+        key: Option<HashKey>,
         counters: &Arc<ReaderCounters>,
     ) -> Result<Self, ReaderError> {
         let http = Http::new(path, user);
@@ -98,7 +100,7 @@ impl Client {
             http,
             user: owner.filter(|owner| is_user(*owner)),
             // Nobody but root is root: the overflow id stands for a user who is not mapped here.
-            identity: Arc::new(RuntimeIdentity { runtime, dialect, rootless: owner.is_some_and(is_user) }),
+            identity: Arc::new(RuntimeIdentity { runtime, dialect, rootless: owner.is_some_and(is_user), key }),
             version: format!("/v{major}.{minor}"),
             digests: Arc::default(),
             pods: Arc::default(),

@@ -6,14 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
 use super::api::{Container, Endpoint, Network, NetworkSettings, PodmanNetwork, Resource, State};
+use super::configuration;
 use crate::input::{
     Attachment, NetworkMode, Pod, Protocol, PublishedPort, RuntimeId, RuntimeNetwork, Workload, WorkloadId,
     WorkloadState,
 };
+use crate::inventory::configuration::HashKey;
 use crate::time::Timestamp;
 
 /// The network by which workloads on overlay networks reach the outside.
@@ -33,6 +36,8 @@ pub(super) struct RuntimeIdentity {
     pub(super) dialect: Dialect,
     /// Runs as a user other than root, in a user namespace.
     pub(super) rootless: bool,
+    /// Hides values that may be secrets; without it they are only known to be there.
+    pub(super) key: Option<HashKey>,
 }
 
 /// A container as `docker inspect` or `podman inspect` shows it. The veth is not known here.
@@ -40,25 +45,25 @@ pub fn from_inspect(container: &Container) -> Workload {
     // Only Podman names the image so.
     let dialect = if container.image_name.is_empty() { Dialect::Docker } else { Dialect::Podman };
     let runtime = if dialect == Dialect::Podman { RuntimeId::PODMAN } else { RuntimeId::DOCKER };
-    describe(container, &RuntimeIdentity { runtime, dialect, rootless: false })
+    describe(container, &RuntimeIdentity { runtime, dialect, rootless: false, key: None })
 }
 
 /// A container as its runtime describes it. Its pod is named by id only.
 pub(super) fn describe(container: &Container, identity: &RuntimeIdentity) -> Workload {
-    let network_mode = network_mode(&container.host_config.network_mode, identity);
+    let network_mode = network_mode(&container.host_config.get::<String>("NetworkMode"), identity);
     let state = state_of(&container.state);
     let runs = matches!(state, WorkloadState::Running | WorkloadState::Paused);
     let own = network_mode == NetworkMode::Own;
     let told = |state: &State| state.started_at.parse::<Timestamp>().ok();
-    let image = [&container.config.image, &container.image_name].into_iter().find(|image| !image.is_empty());
-    Workload {
+    let asked: String = container.config.get("Image");
+    let mut workload = Workload {
         id: WorkloadId::new(&container.id),
         name: container.name.trim_start_matches('/').to_owned(),
-        image: image.cloned().unwrap_or_default(),
+        image: if asked.is_empty() { container.image_name.clone() } else { asked },
         image_digest: digest(container),
         // A user could publish a port in words only, and be taken for a hop.
         published: if identity.rootless { Vec::new() } else { published_of(container) },
-        labels: container.config.labels.clone(),
+        labels: container.config.map("Labels"),
         runtime: identity.runtime,
         network_mode,
         attachments: if own { own_attachments(&container.network_settings, identity.dialect) } else { Vec::new() },
@@ -66,7 +71,10 @@ pub(super) fn describe(container: &Container, identity: &RuntimeIdentity) -> Wor
         pid: u32::try_from(container.state.pid).ok().filter(|pid| runs && *pid > 0),
         state,
         since: Some(&container.state).filter(|_| runs).and_then(told),
-    }
+        configuration: None,
+    };
+    workload.configuration = Some(Arc::new(configuration::of(container, &workload, identity)));
+    workload
 }
 
 /// Podman knows the digest; Docker's inspect only names the image's id. Podman writes ids without their algorithm.

@@ -103,6 +103,7 @@ pub(super) fn introduced(event: &Event, identity: &RuntimeIdentity) -> (Workload
         pid: None,
         state: WorkloadState::Running,
         since: None,
+        configuration: None,
     };
     let cut = bounds::workload(&mut workload);
     (workload, cut)

@@ -50,6 +50,7 @@ fn workload(id: &str, since: Option<i64>, addresses: &[&str]) -> Workload {
         pid: None,
         state: crate::input::WorkloadState::Running,
         since: since.map(secs),
+        configuration: None,
     }
 }
 

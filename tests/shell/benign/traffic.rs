@@ -102,6 +102,7 @@ fn workload(ip: IpAddr, since: Timestamp) -> Workload {
         pid: Some(1),
         state: WorkloadState::Running,
         since: Some(since),
+        configuration: None,
     }
 }
 

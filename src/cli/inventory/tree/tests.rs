@@ -158,6 +158,7 @@ fn pod_member(id: &str, name: &str, mode: NetworkMode, sandbox: bool) -> Invento
         pod: Some(pod),
         state: WorkloadState::Running,
         since: None,
+        configuration: None,
     }))
 }
 

@@ -91,7 +91,7 @@ const ROOTLESS: &str = include_str!("../../../../tests/data/podman/rootless.json
 const PODMAN_NETWORKS: &str = include_str!("../../../../tests/data/podman/networks.json");
 
 fn identity(dialect: Dialect, rootless: bool) -> RuntimeIdentity {
-    RuntimeIdentity { runtime: RuntimeId::DOCKER, dialect, rootless }
+    RuntimeIdentity { runtime: RuntimeId::DOCKER, dialect, rootless, key: None }
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn inspected(state: WorkloadState, since: Option<i64>, address: &str) -> Answer 
         pid: since.map(|_| 42),
         state,
         since: since.map(secs),
+        configuration: None,
     }))
 }
 

@@ -22,6 +22,7 @@ fn observed(id: &str, state: WorkloadState, pid: Option<u32>, since: i64) -> Obs
         pod: None,
         state,
         since: Some(at(since)),
+        configuration: None,
     };
     ObservedContainer { workload, ended: None }
 }

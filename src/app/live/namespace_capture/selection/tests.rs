@@ -41,6 +41,7 @@ fn workload(name: &str, networks: &[&str]) -> Workload {
         pod: None,
         state: WorkloadState::Running,
         since: None,
+        configuration: None,
     }
 }
 

@@ -1,0 +1,18 @@
+//! A container's settings: read, hashed, compared.
+//!
+//! Contract: pure; readers of each runtime use the parts here to make an [`input::Configuration`](crate::input::Configuration), rules
+//! to compare two. Limits: those of each part. Design: what is a secret is decided in one place, [`secrets`], by a list of what is none.
+
+mod bounds;
+mod capabilities;
+mod clear;
+mod diff;
+mod secrets;
+mod service;
+
+pub use bounds::limit;
+pub use capabilities::{ALL_CAPABILITIES, DOCKER_DEFAULT, PODMAN_DEFAULT, effective};
+pub use clear::{command, label_setting, log_option, variables, without_credentials};
+pub use diff::{Difference, differences};
+pub use secrets::{HashKey, Scope};
+pub use service::ServiceKey;
