@@ -65,4 +65,10 @@ registry! {
     startup_window = "startup-window",
     published_port_direct = "published-port-direct",
     hop_silent = "hop-silent",
+    log_driver_changed = "log-driver-changed",
+    proxy_settings_changed = "proxy-settings-changed",
+    monitoring_opt_out = "monitoring-opt-out",
+    capability_raised = "capability-raised",
+    sensitive_mount = "sensitive-mount",
+    sysctl_changed = "sysctl-changed",
 }

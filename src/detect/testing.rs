@@ -113,6 +113,10 @@ impl Bench {
         findings.into_parts()
     }
 
+    pub fn on_workload(&self, rule: &mut dyn Rule, workload: &Arc<Workload>) -> Vec<Finding> {
+        self.ask(at(1), |context, findings| rule.on_workload(context, workload, findings)).0
+    }
+
     pub fn on_flow(&self, rule: &mut dyn Rule, flow: &JudgedFlow) -> Vec<Finding> {
         self.ask(flow.view.record.end, |context, findings| rule.on_flow(context, flow, findings)).0
     }
@@ -160,6 +164,7 @@ pub fn workload(name: &str, octet: u8) -> Workload {
         pod: None,
         state: WorkloadState::Running,
         since: Some(at(0)),
+        configuration: None,
     }
 }
 

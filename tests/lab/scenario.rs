@@ -145,6 +145,9 @@ pub struct Container {
     /// Files that are put into it before it starts: path and content. The folder must exist in the image.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// Further arguments of `docker run`.
+    #[serde(default)]
+    pub docker: Vec<String>,
     /// Published ports, `host:container`.
     #[serde(default)]
     pub publish: Vec<String>,

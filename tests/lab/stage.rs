@@ -152,6 +152,7 @@ fn create_args(container: &Container) -> Vec<String> {
     if container.privileged {
         args.push("--privileged".into());
     }
+    args.extend(container.docker.iter().cloned());
     args.push(format!("{}:lab", container.image));
     if container.args.is_empty() && images::is_idle(&container.image) {
         args.extend(["sleep".to_owned(), "3600".to_owned()]);

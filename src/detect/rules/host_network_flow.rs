@@ -232,6 +232,7 @@ mod tests {
             pod: None,
             state: WorkloadState::Running,
             since: Some(Timestamp::from_secs(1)),
+            configuration: None,
         })
     }
 

@@ -1,0 +1,163 @@
+//! `proxy-settings-changed`.
+
+use crate::detect::params::rule_params;
+use crate::detect::posture::{Posture, PostureRule, Signal};
+use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, Setting, Workload};
+use crate::path::Selector;
+
+rule_params! {
+    /// Workloads that may do without proxy and verification.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed: Vec<Selector> = Vec::new(),
+}
+
+/// Variables that name a proxy. Programs read them in different spellings; curl reads `http_proxy` in small letters only.
+const PROXIES: [&str; 8] =
+    ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "FTP_PROXY", "ftp_proxy"];
+
+/// Switches that end the verification of certificates, with the value that does.
+const NO_VERIFICATION: [(&str, &[&str]); 3] = [
+    ("NODE_TLS_REJECT_UNAUTHORIZED", &["0"]),
+    ("PYTHONHTTPSVERIFY", &["0"]),
+    ("GIT_SSL_NO_VERIFY", &["1", "true", "yes", "on"]),
+];
+
+/// The rule with its parameters.
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    PostureRule::new(Posture { rule: &META, signals, owns }, &params.allowed)
+}
+
+fn owns(field: &str) -> bool {
+    let is_variable = |name: &str| {
+        let upper = name.to_ascii_uppercase();
+        upper == "NO_PROXY" || PROXIES.contains(&name) || TRUST.contains(&name)
+    };
+    matches!(field, "dns" | "extra_hosts") || field.strip_prefix("environment.").is_some_and(is_variable)
+}
+
+/// Variables that say which certificates are trusted.
+const TRUST: [&str; 11] = [
+    "AWS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_NO_VERIFY",
+    "NODE_EXTRA_CA_CERTS",
+    "NODE_TLS_REJECT_UNAUTHORIZED",
+    "PIP_CERT",
+    "PYTHONHTTPSVERIFY",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+];
+
+fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
+    let mut all = Vec::new();
+    let value = |name: &str| configuration.variable(name).and_then(Setting::clear);
+    for name in PROXIES {
+        if value(name).is_some_and(|value| value.trim().is_empty()) {
+            let text = format!("{name} is set and empty: programs that read it use no proxy, whatever the image or the daemon sets");
+            all.push(Signal::new(format!("{name} empty"), Severity::Medium, text));
+        }
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        if let Some(covers) = value(name).and_then(covers_everything) {
+            let text = format!("{name} holds {covers}, which is every destination: the proxy is never used");
+            all.push(Signal::new(format!("{name} covers all"), Severity::Medium, text));
+        }
+    }
+    for (name, switched_off) in NO_VERIFICATION {
+        if value(name).is_some_and(|value| switched_off.contains(&value.trim().to_ascii_lowercase().as_str())) {
+            let text = format!("{name} ends the verification of certificates: anybody on the way may answer");
+            all.push(Signal::new(format!("{name} off"), Severity::Medium, text));
+        }
+    }
+    all
+}
+
+/// The entry of a list that covers every destination, if there is one: `*`, both halves of the address space, or `0.0.0.0/0`.
+fn covers_everything(list: &str) -> Option<&str> {
+    list.split([',', ' ']).map(str::trim).find(|entry| matches!(*entry, "*" | "0.0.0.0/0" | "::/0" | "." | "*.*"))
+}
+
+/// What the rule is.
+pub static META: RuleMeta = RuleMeta {
+    name: "proxy-settings-changed",
+    title: "A container's settings lead past its proxy, resolver or certificates",
+    severity: Severity::Medium,
+    techniques: &[
+        Technique { name: "Disable or Modify Tools", v19: "T1685", v18: "T1562.001" },
+        Technique { name: "Subvert Trust Controls: Install Root Certificate", v19: "T1553.004", v18: "T1553.004" },
+    ],
+    ads: Ads {
+        goal: "Detects settings that make a container's programs skip the proxy, trust any certificate, or ask another resolver than \
+             when it started.",
+        categorization: "Defense Evasion: a proxy that is not used inspects nothing.",
+        strategy: "The proxy variables of each inspect are read in both spellings, of two with one name the first, as libc does. A proxy \
+             variable that is set and empty, a NO_PROXY that covers everything, and switches that end verification are reported once a \
+             service. Proxy variables, resolvers, fixed names and certificate settings that differ from the container's own start, \
+             under one id and start time, are critical (high where `podman update` may have changed them).",
+        technical_context: "`docker run -e HTTP_PROXY=` overrides what the image and the client's configuration set. Docker copies \
+             proxies from the configuration of the client that starts a container, so the same service started by another person may have \
+             others. User names and passwords in proxy addresses are never shown.",
+        blind_spots: &[
+            "Settings inside the application, and a proxy that is chosen by request.",
+            "A service that lost its proxy variable altogether is only seen against a baseline.",
+            "/etc/resolv.conf and /etc/hosts that are edited inside the container are not in the runtime's inspect.",
+            "containerd and CRI report no environment here.",
+        ],
+        assumptions: &["The runtime's inspect can be read."],
+        false_positives: &[
+            "Services without a proxy whose starter empties the variables of the daemon's configuration.",
+            "Tests that talk to servers with certificates of their own.",
+        ],
+        true_positives: &["proxy-switched-off"],
+        benign_twins: &["proxy-kept"],
+        priority: "Medium: a setting alone moves no traffic; the path rules report what it does. Critical where it changed in place.",
+        response: &[
+            "Who started it, and from which machine? Proxy variables come from the client's configuration, too.",
+            "Read the setting: `docker inspect -f '{{json .Config.Env}}' NAME` (this shows secrets).",
+            "See whether traffic leaves past the proxy: `hopwatch paths`, and alerts of egress-skips-proxy for it.",
+            "If it may do without, add it to rules.proxy-settings-changed.allowed, by digest.",
+        ],
+        resources: &[
+            "https://attack.mitre.org/techniques/T1562/001/",
+            "https://docs.docker.com/engine/cli/proxy/",
+            "https://curl.se/docs/manpage.html",
+        ],
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::workload;
+    use crate::inventory::configuration::{Scope, variables};
+
+    fn names(environment: &[&str]) -> Vec<String> {
+        let scope = Scope { key: None, service: "web" };
+        let environment = variables(scope, environment.iter().copied());
+        let configuration = Configuration { environment, ..Configuration::default() };
+        signals(&workload("web", 10), &configuration).into_iter().map(|signal| signal.name).collect()
+    }
+
+    #[test]
+    fn what_switches_the_proxy_off_is_reported() {
+        assert_eq!(names(&["HTTP_PROXY=", "https_proxy= "]), ["HTTP_PROXY empty", "https_proxy empty"]);
+        assert_eq!(names(&["NO_PROXY=localhost,*"]), ["NO_PROXY covers all"]);
+        assert_eq!(names(&["NODE_TLS_REJECT_UNAUTHORIZED=0"]), ["NODE_TLS_REJECT_UNAUTHORIZED off"]);
+    }
+
+    #[test]
+    fn ordinary_settings_are_not() {
+        let ordinary = ["HTTP_PROXY=http://u:p@proxy:3128", "NO_PROXY=localhost,.internal,10.0.0.0/8,*.example.com", "GIT_SSL_NO_VERIFY=0"];
+        assert!(names(&ordinary).is_empty());
+        assert!(names(&[]).is_empty());
+    }
+
+    #[test]
+    fn of_two_with_one_name_the_first_counts() {
+        assert!(names(&["HTTP_PROXY=http://proxy:3128", "HTTP_PROXY="]).is_empty());
+        assert_eq!(names(&["HTTP_PROXY=", "HTTP_PROXY=http://proxy:3128"]), ["HTTP_PROXY empty"]);
+    }
+}

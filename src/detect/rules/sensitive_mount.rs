@@ -1,0 +1,202 @@
+//! `sensitive-mount`.
+
+use crate::detect::params::rule_params;
+use crate::detect::posture::{Posture, PostureRule, Signal};
+use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, Mount, Workload};
+use crate::path::Selector;
+
+rule_params! {
+    /// Workloads that need such mounts: log collectors, monitors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed: Vec<Selector> = Vec::new(),
+}
+
+/// Sockets of runtimes: a process that can write to one owns the host. A read-only mount does not protect a socket.
+const SOCKETS: [&str; 8] = [
+    "/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/cri-dockerd.sock",
+    "/run/docker/containerd/containerd.sock",
+    "/run/buildkit/buildkitd.sock",
+];
+
+/// Folders of the host that hold what monitors rest on, with what a container can do there.
+const FOLDERS: [(&str, Severity, &str); 13] = [
+    ("/proc", Severity::High, "every process of the host, and the kernel's settings"),
+    ("/sys", Severity::High, "the kernel's objects and control groups"),
+    ("/dev", Severity::High, "the host's devices"),
+    ("/boot", Severity::High, "the host's kernel"),
+    ("/root", Severity::High, "the host's root user's files"),
+    ("/etc", Severity::High, "the host's configuration"),
+    ("/var/lib/docker", Severity::High, "files and logs of all containers"),
+    ("/var/lib/containers", Severity::High, "files and logs of all containers"),
+    ("/var/lib/containerd", Severity::High, "files of all containers"),
+    ("/var/lib/kubelet", Severity::High, "volumes and secrets of all pods"),
+    ("/var/log", Severity::Medium, "the host's logs"),
+    ("/run/log", Severity::Medium, "the host's journal"),
+    ("/run/systemd/journal", Severity::Medium, "the socket that the host's journal listens at"),
+];
+
+/// Paths of a container that hold its logs or the certificates that it trusts.
+const COVERED: [(&str, &str); 4] = [
+    ("/var/log", "its log files"),
+    ("/etc/ssl", "the certificates that it trusts"),
+    ("/etc/pki", "the certificates that it trusts"),
+    ("/usr/local/share/ca-certificates", "the certificates that it trusts"),
+];
+
+/// The rule with its parameters.
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    PostureRule::new(Posture { rule: &META, signals, owns: |field| field.starts_with("mounts.") }, &params.allowed)
+}
+
+fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
+    configuration.mounts.iter().filter_map(signal).collect()
+}
+
+fn signal(mount: &Mount) -> Option<Signal> {
+    let source = real(&mount.source);
+    let at = format!("{} of the host at {}", mount.source, mount.target);
+    if mount.kind == "bind" {
+        if let Some(socket) = SOCKETS.iter().find(|socket| is_at_or_below(socket, &source)) {
+            let text = format!("it has {at}, by which it reaches the runtime's socket {socket}: a process that writes there owns the host");
+            return Some(Signal::new(format!("socket {}", mount.target), Severity::High, text));
+        }
+        if let Some((_, severity, what)) = FOLDERS.iter().find(|(folder, ..)| is_at_or_below(&source, folder)) {
+            let severity = if mount.writable { *severity } else { severity.lower() };
+            let how = if mount.writable { "may write" } else { "may read" };
+            let text = format!("it has {at}, and {how} there: {what}");
+            return Some(Signal::new(format!("host {source}"), severity, text));
+        }
+    }
+    if mount.propagation.ends_with("shared") && !mount.propagation.ends_with("private") && mount.kind == "bind" {
+        let text = format!("it has {at} with propagation {}: what it mounts there appears on the host", mount.propagation);
+        return Some(Signal::new(format!("shared {}", mount.target), Severity::Medium, text));
+    }
+    covering(mount)
+}
+
+/// A tmpfs or another folder over the container's own logs or certificates.
+fn covering(mount: &Mount) -> Option<Signal> {
+    let (_, what) = COVERED.iter().find(|(path, _)| is_at_or_below(&mount.target, path))?;
+    let is_log = what.contains("log");
+    if is_log && mount.kind != "tmpfs" {
+        return None;
+    }
+    let source = if mount.source.is_empty() { String::new() } else { format!(" {}", mount.source) };
+    let text = format!("a {}{source} covers {} in it: {what}", mount.kind, mount.target);
+    Some(Signal::new(format!("covers {}", mount.target), Severity::Medium, text))
+}
+
+/// `/var/run` is a link to `/run` on every distribution with systemd.
+fn real(path: &str) -> String {
+    path.strip_prefix("/var/run").filter(|rest| rest.is_empty() || rest.starts_with('/')).map_or_else(
+        || path.to_owned(),
+        |rest| format!("/run{rest}"),
+    )
+}
+
+/// Whether `path` is `folder`, or lies below it.
+fn is_at_or_below(path: &str, folder: &str) -> bool {
+    let folder = folder.trim_end_matches('/');
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What the rule is.
+pub static META: RuleMeta = RuleMeta {
+    name: "sensitive-mount",
+    title: "A container has something of the host that monitors rest on",
+    severity: Severity::High,
+    techniques: &[
+        Technique { name: "Escape to Host", v19: "T1611", v18: "T1611" },
+        Technique { name: "Unsecured Credentials: Container API", v19: "T1552.007", v18: "T1552.007" },
+    ],
+    ads: Ads {
+        goal: "Detects mounts by which a container reaches the runtime, the host's files, logs or devices, or by which its own logs or \
+             trusted certificates are covered.",
+        categorization: "Privilege Escalation and Credential Access: the runtime's socket and the host's folders are the shortest way out \
+             of a container. Covered logs are Defense Evasion.",
+        strategy: "Bind mounts of each inspect are compared with the runtimes' sockets (and every folder above them), and with the \
+             host's folders that hold processes, devices, configuration, logs and other containers. A tmpfs over /var/log and anything \
+             over the folders of trusted certificates is reported, too. Read-only lowers the severity by one, but not for a socket.",
+        technical_context: "A process that can write to the runtime's socket can start a privileged container. A read-only mount of a socket \
+             still lets its owner connect. /var/run is a link to /run. `--tmpfs /var/log` loses a program's log files when it ends.",
+        blind_spots: &[
+            "Mounts made after the start, inside the container or by nsenter, are not in the runtime's inspect.",
+            "A volume whose driver binds a folder of the host shows under its name only.",
+            "Symbolic links of the host other than /var/run are not followed.",
+        ],
+        assumptions: &["The runtime's inspect can be read.", "Collectors and monitors are on the list of allowed workloads."],
+        false_positives: &[
+            "Log collectors that read /var/log and /var/lib/docker; monitors that read /proc and /sys.",
+            "Reverse proxies and updaters that watch the runtime's socket; give them a filtering proxy instead.",
+        ],
+        true_positives: &["socket-mounted"],
+        benign_twins: &["socket-collector-allowed"],
+        priority: "High for sockets and writable folders of the host, medium for logs and covered folders.",
+        response: &[
+            "Who started it, and does it need this? `docker inspect -f '{{json .Mounts}}' NAME`.",
+            "With the runtime's socket: list what was started since (`docker ps --since NAME`), and by which image.",
+            "If nobody can explain it, `docker pause NAME`, and compare the host's files with a backup.",
+            "If it is allowed, add it to rules.sensitive-mount.allowed, by digest.",
+        ],
+        resources: &[
+            "https://attack.mitre.org/techniques/T1611/",
+            "https://attack.mitre.org/techniques/T1552/007/",
+            "https://docs.docker.com/engine/security/protect-access/",
+        ],
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(source: &str, target: &str, writable: bool) -> Option<(String, Severity)> {
+        let mount = Mount {
+            kind: "bind".into(),
+            source: source.into(),
+            target: target.into(),
+            writable,
+            propagation: "rprivate".into(),
+        };
+        signal(&mount).map(|signal| (signal.name, signal.severity))
+    }
+
+    #[test]
+    fn a_socket_counts_by_itself_and_by_every_folder_above_it_read_only_or_not() {
+        for (source, target) in
+            [("/var/run/docker.sock", "/s"), ("/run/docker.sock", "/s"), ("/var/run", "/x"), ("/run", "/x"), ("/", "/host")]
+        {
+            for writable in [true, false] {
+                assert_eq!(bind(source, target, writable), Some((format!("socket {target}"), Severity::High)), "{source}");
+            }
+        }
+    }
+
+    #[test]
+    fn folders_of_the_host_count_and_their_lookalikes_do_not() {
+        assert_eq!(bind("/var/log/pods", "/logs", false), Some(("host /var/log/pods".into(), Severity::Low)));
+        assert_eq!(bind("/etc", "/host/etc", true), Some(("host /etc".into(), Severity::High)));
+        for source in ["/etcetera", "/srv/data", "/var/logs", "/home/etc", "/procession"] {
+            assert_eq!(bind(source, "/data", true), None, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_tmpfs_over_the_logs_counts_and_a_volume_there_does_not() {
+        let over = |kind: &str, target: &str| {
+            let mount = Mount { kind: kind.into(), target: target.into(), writable: true, ..Mount::default() };
+            signal(&mount).map(|signal| signal.name)
+        };
+        assert_eq!(over("tmpfs", "/var/log").as_deref(), Some("covers /var/log"));
+        assert_eq!(over("tmpfs", "/var/log/nginx").as_deref(), Some("covers /var/log/nginx"));
+        assert_eq!(over("volume", "/var/log"), None);
+        assert_eq!(over("volume", "/etc/ssl/certs").as_deref(), Some("covers /etc/ssl/certs"));
+        assert_eq!(over("tmpfs", "/tmp"), None);
+    }
+}
