@@ -45,6 +45,7 @@ const ROOMS: &[Room] = &[
     ),
     shell("clock", "the clocks", &["time"]),
     shell("inventory::discover", "which runtimes there are, and where", &["input"]),
+    shell("sync", "locks that outlive a panic", &[]),
     shell("inventory::reader", "what the readers share", &["clock", "sync", "input", "time"]),
     shell(
         "inventory::docker",
@@ -59,7 +60,6 @@ const ROOMS: &[Room] = &[
     ),
     shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
     shell("observe", "live taps, capture files", &["clock", "flow", "decode", "input", "time"]),
-    shell("sync", "locks that outlive a panic", &[]),
     shell("escape", "text from elsewhere, made safe for a terminal", &[]),
     shell("layout", "text that fits the terminal", &[]),
     shell("alert::render", "an alert as text and JSON", &["alert", "detect", "escape", "layout"]),
