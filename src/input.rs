@@ -62,6 +62,16 @@ impl Input {
     pub fn new(at: Timestamp, fact: impl Into<Fact>) -> Self {
         Self { at, fact: fact.into() }
     }
+
+    /// The observation point at which frames showed it; `None` where it is no matter of frames.
+    pub fn point(&self) -> Option<&ObservationPoint> {
+        match &self.fact {
+            Fact::Flow(event) => Some(&event.record.point),
+            Fact::Claim(claim) => Some(&claim.point),
+            Fact::Undecoded(undecoded) => Some(&undecoded.point),
+            Fact::Recorded(_) | Fact::Tick => None,
+        }
+    }
 }
 
 /// What was observed.

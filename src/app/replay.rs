@@ -2,7 +2,10 @@
 //!
 //! Contract: two runs over the same files give byte-equal output. Nothing is dropped: reading waits for the engine.
 //! What was read before a capture breaks off counts; the break becomes a warning.
-//! Design: facts are merged with packets by event time, a fact before a packet of the same time.
+//! Design: facts are merged with packets by event time, a fact before a packet of the same time; what several points saw is put in order
+//! as live ([`in_order`]).
+
+mod in_order;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +20,7 @@ use crate::inventory::file::{FactsError, read_facts};
 use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket, odd_fractions};
 use crate::time::Timestamp;
 
+use self::in_order::InOrder;
 use super::output::Output;
 use super::summary::{PointSummary, Summary};
 
@@ -93,6 +97,7 @@ pub fn run(
     let mut replay = Replay {
         engine,
         facts: facts.into_iter().peekable(),
+        order: InOrder::default(),
         meters: BTreeMap::new(),
         limits: options.meter,
         packets: 0,
@@ -122,6 +127,7 @@ fn is_end(input: &Input) -> bool {
 struct Replay<'a> {
     engine: Engine,
     facts: std::iter::Peekable<std::vec::IntoIter<Input>>,
+    order: InOrder,
     meters: BTreeMap<(ObservationPoint, LinkType), Meter>,
     limits: MeterLimits,
     packets: u64,
@@ -178,7 +184,8 @@ impl Replay<'_> {
                 .or_insert_with(|| Meter::new(point.clone(), *link, self.limits)),
         };
         meter.packet(packet.at, packet.wire_len, packet.data, &mut self.inputs);
-        self.push()?;
+        let at = packet.at;
+        self.push(at)?;
         self.packets += 1;
         if self.packets.is_multiple_of(PROGRESS_EVERY) {
             (self.progress)(bytes);
@@ -192,15 +199,26 @@ impl Replay<'_> {
         for meter in self.meters.values_mut() {
             meter.drain(&mut self.inputs);
         }
+        self.push(Timestamp::MIN)?;
         // As live: what was in flight came first.
-        self.inputs.extend(ends);
-        self.push()?;
+        for input in self.order.rest().chain(ends) {
+            self.engine.push(&input, &mut self.alerts);
+        }
         self.engine.finish(&mut self.alerts);
         self.deliver()
     }
 
-    fn push(&mut self) -> Result<(), ReplayError> {
+    /// Passes on what is due when packets have reached this time; of one point all is.
+    fn push(&mut self, reached: Timestamp) -> Result<(), ReplayError> {
+        let several = self.meters.len() > 1;
         for input in self.inputs.drain(..) {
+            if several {
+                self.order.hold(input);
+            } else {
+                self.engine.push(&input, &mut self.alerts);
+            }
+        }
+        while let Some(input) = self.order.pop(reached) {
             self.engine.push(&input, &mut self.alerts);
         }
         self.deliver()
