@@ -1,6 +1,7 @@
 //! Each kind of evidence, each reason why something cannot be known, each explanation of a skipped hop.
 
 mod deceived;
+mod published;
 mod volume;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ mod relay;
 mod transit;
 
 use super::Case;
-use crate::input::{Endpoint, FiveTuple, Mac, Protocol, PublishedPort, Workload};
+use crate::input::{Endpoint, FiveTuple, Mac, Protocol, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner, SocketQuery};
 use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable, is_internet};
 use crate::time::Timestamp;
@@ -218,18 +218,27 @@ impl Case<'_> {
     /// Whether a running hop may answer at the host's address: it shares the host's network, or the port may be published for it.
     fn may_answer_on_host(&self, hop: &Hop) -> bool {
         let FiveTuple { protocol, resp, .. } = self.trail.ends();
-        hop.serves(protocol, resp.port) && self.trail.binding.is_none() && self.running(hop).next().is_some()
+        let of_another =
+            || self.context.timeline.running().any(|other| !hop.is_workload(other) && self.publishes_it(other));
+        hop.serves(protocol, resp.port)
+            && self.trail.binding.is_none()
+            && self.running(hop).next().is_some()
+            && !of_another()
     }
 
     /// Whether the runtime says that the host publishes this port for the hop.
     fn is_published(&self, hop: &Hop) -> bool {
+        let is_hosts = || self.context.timeline.is_host_address(self.trail.ends().resp.ip);
+        self.running(hop).any(|workload| self.publishes_it(workload)) && is_hosts()
+    }
+
+    /// Whether the host publishes the port that was asked for this workload.
+    fn publishes_it(&self, workload: &Workload) -> bool {
         let FiveTuple { protocol, resp, .. } = self.trail.ends();
-        let publishes = |port: &PublishedPort| {
+        workload.published.iter().any(|port| {
             let here = port.host_ip.is_unspecified() || port.host_ip.to_canonical() == resp.ip.to_canonical();
             port.protocol == protocol && port.host_port == resp.port && here
-        };
-        let is_hosts = || self.context.timeline.is_host_address(resp.ip);
-        self.running(hop).any(|workload| workload.published.iter().any(publishes)) && is_hosts()
+        })
     }
 
     /// For what comes in, the peer is the one who asked.
