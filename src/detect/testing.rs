@@ -50,6 +50,7 @@ impl Bench {
             subnets: vec!["172.20.0.0/24".parse().expect("a range")],
             gateways: vec![end("172.20.0.1:0").ip],
             bridge: Some("br-net".into()),
+            parent: None,
         };
         timeline.apply(at(0), &InventoryEvent::Connected { runtime: crate::input::RuntimeId::DOCKER });
         timeline.apply(at(0), &InventoryEvent::Network(Arc::new(network)));
@@ -102,6 +103,7 @@ impl Bench {
             again: false,
             revised_from: None,
             judgement: None,
+            sent_on: false,
             took: Duration::ZERO,
             over: false,
         }

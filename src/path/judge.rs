@@ -97,8 +97,10 @@ impl GracePeriods {
 /// What the contracts say now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// No contract covers the flow, or a hop sends on what a contract brings to it.
+    /// No contract covers the flow.
     Uncovered,
+    /// A hop sends on what a contract brings to it: no contract covers that.
+    SentOn,
     /// Evidence may still come.
     Wait,
     /// Final.
@@ -143,7 +145,7 @@ impl Judge {
     /// The verdict of the first contract that covers the flow.
     pub fn judge(&self, context: JudgeContext<'_>, trail: &Trail<'_>, source: &Owner) -> Outcome {
         if self.contracts().any(|contract| scope::sends_on(contract, context.timeline, trail, source)) {
-            return Outcome::Uncovered;
+            return Outcome::SentOn;
         }
         let mut judged = self.contracts.iter().map(|(name, contract)| Case { context, name, contract, trail, source });
         judged.find_map(|case| case.outcome()).unwrap_or(Outcome::Uncovered)
@@ -260,7 +262,7 @@ impl Case<'_> {
         let evidence = vec![Evidence::new("content", text)];
         match self.judged(Verdict::Bypassed, evidence, Vec::new(), self.contract.via.first()) {
             Outcome::Judged(judgement) => Some(*judgement),
-            Outcome::Uncovered | Outcome::Wait => None,
+            Outcome::Uncovered | Outcome::SentOn | Outcome::Wait => None,
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct JudgedFlow {
     pub answered: bool,
     /// What the contracts say; `None` where none covers it.
     pub judgement: Option<Judgement>,
+    /// Whether a hop sends on what its contract brings to it.
+    pub sent_on: bool,
     /// How long after its first packet this was final, in event time.
     pub took: Duration,
     /// Whether its end was reported already: no progress follows.

@@ -372,6 +372,7 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
         source,
         answered: false,
         judgement: None,
+        sent_on: false,
         took: std::time::Duration::ZERO,
         over: false,
         reached: None,

@@ -272,6 +272,7 @@ mod tests {
             source: owner,
             answered: true,
             judgement: None,
+            sent_on: false,
             took: std::time::Duration::ZERO,
             over: false,
             reached: None,

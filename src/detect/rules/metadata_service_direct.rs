@@ -10,7 +10,7 @@ use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::{FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Workload, tcp_flags};
 use crate::inventory::Owner;
-use crate::path::{Evidence, JudgedFlow, Selector, Verdict};
+use crate::path::{Evidence, JudgedFlow, Selector, Skip, Verdict};
 use crate::time::Timestamp;
 use endpoints::service_at;
 
@@ -104,11 +104,13 @@ impl MetadataServiceDirect {
         if !is_asking || self.service(to.ip).is_none() {
             return None;
         }
-        // What a contract proved is allowed; what it found skipped has an alert of its own.
-        let is_settled = flow
-            .judgement
-            .as_ref()
-            .is_some_and(|j| j.skip.is_some() || matches!(j.verdict, Verdict::Verified | Verdict::Bypassed));
+        // What a contract proved is allowed, and so is its hop; what it found skipped has an alert of its own. That a hop was not there yet is no
+        // excuse for credentials that were handed out.
+        let is_settled = flow.sent_on
+            || flow.judgement.as_ref().is_some_and(|judgement| match judgement.skip {
+                Some(skip) => skip != Skip::Startup,
+                None => matches!(judgement.verdict, Verdict::Verified | Verdict::Bypassed),
+            });
         let Owner::Workload { workload, .. } = &flow.source else { return None };
         (!is_settled && !Selector::any(&self.params.allowed, workload)).then_some(workload)
     }
@@ -171,8 +173,9 @@ pub static META: RuleMeta = RuleMeta {
              forgery) or runs code in it reads the role's temporary keys, user data and tokens there.",
         strategy: "A TCP connection of a workload to an address on the list of metadata services (the page of the \
              rule's source names whom each is of; `also` adds to it), at any port but those of name resolution. It \
-             is quiet where a contract judged the flow: `verified` is allowed, `bypassed` has an alert of its own. \
-             Workloads under `allowed` may ask. A connection that is not answered within `settle` is reported as an \
+             is quiet where a contract judged the flow: `verified` is allowed, `bypassed` has an alert of its own, except \
+             one of `startup-window`, which is lower. A contract's hop may ask where that contract leads, and workloads \
+             under `allowed` may. A connection that is not answered within `settle` is reported as an \
              attempt, one severity lower, and rises when an answer comes.",
         technical_context: "The service answers at a link-local address, so every process on the machine reaches it, containers on a \
              bridge too, by way of the host's routing. AWS's version 2 wants a token and limits the answer's hops to 1 by \

@@ -115,7 +115,7 @@ impl Tracker {
     ) -> bool {
         let skipped = match &reading.outcome {
             Outcome::Wait => return true,
-            Outcome::Uncovered => false,
+            Outcome::Uncovered | Outcome::SentOn => false,
             Outcome::Judged(judgement) => matches!(judgement.verdict, Verdict::Bypassed | Verdict::Partial),
         };
         let may_skip = || skipped || dns_detection::by_content(record).is_some();
@@ -154,7 +154,7 @@ impl Tracker {
                 over: tracked.over,
             };
             let outcome = self.judge.judge(context, &trail, &source);
-            let covered = outcome != Outcome::Uncovered;
+            let covered = !matches!(outcome, Outcome::Uncovered | Outcome::SentOn);
             let reading = Reading { oriented, source, outcome };
             if covered {
                 return Some(reading);
@@ -342,9 +342,10 @@ fn judged_flow(
 ) -> JudgedFlow {
     let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
     let view = observed.view(binding.map(|binding| trail::twin(binding, &tracked.tuple)));
+    let sent_on = reading.outcome == Outcome::SentOn;
     let judgement = match reading.outcome {
         Outcome::Judged(judgement) => Some(*judgement),
-        Outcome::Uncovered | Outcome::Wait => None,
+        Outcome::Uncovered | Outcome::SentOn | Outcome::Wait => None,
     };
     JudgedFlow {
         reached: reached(context, &reading.oriented, judgement.as_ref()),
@@ -353,6 +354,7 @@ fn judged_flow(
         source: reading.source,
         answered: tracked.answered,
         judgement,
+        sent_on,
         took: now.since(tracked.start),
         over: tracked.over,
         again: false,

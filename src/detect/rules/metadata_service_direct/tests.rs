@@ -112,13 +112,25 @@ fn contracts_allowed_workloads_and_others_than_workloads_keep_it_quiet() {
     assert_eq!(count(&default, &with(judged(Verdict::Verified, None))), 0);
     assert_eq!(count(&default, &with(judged(Verdict::Bypassed, Some(Skip::Proxy)))), 0);
     let not_ready = Verdict::Unobservable(Unobservable::HopNotReady);
-    assert_eq!(count(&default, &with(judged(not_ready, Some(Skip::Startup)))), 0);
+    assert_eq!(count(&default, &JudgedFlow { sent_on: true, ..flow.clone() }), 0, "a contract's hop");
     assert_eq!(count(&default, &with(judged(not_ready, None))), 1);
     assert_eq!(count(&Params { allowed: vec![named("web")], ..default.clone() }, &flow), 0);
     assert_eq!(count(&Params { allowed: vec![named("db")], ..default.clone() }, &flow), 1);
     assert_eq!(count(&default, &JudgedFlow { source: Owner::Host, ..flow.clone() }), 0);
     let other = JudgedFlow { source: owner("db", 3), ..flow.clone() };
     assert_eq!(count(&Params { allowed: vec![named("web")], ..default }, &other), 1);
+}
+
+#[test]
+fn that_the_hop_was_not_there_yet_is_no_excuse() {
+    let mut bench = Bench::new(&[("web", 2)]);
+    let record = bench.record(10, Protocol::TCP, WEB, IMDS);
+    for verdict in [Verdict::Bypassed, Verdict::Unobservable(Unobservable::HopNotReady)] {
+        let judgement = Some(judged(verdict, Some(Skip::Startup)));
+        let flow = JudgedFlow { judgement, answered: true, ..bench.judged(&record) };
+        let found = bench.on_flow(&mut rule(&Params::default()), &flow);
+        assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::High], "{verdict:?}");
+    }
 }
 
 #[test]
