@@ -230,6 +230,9 @@ pub struct RuntimeNetwork {
     /// Bridge interface on the host, for the bridge driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
+    /// Interface of the host over which its frames leave, for drivers without a bridge (macvlan, ipvlan).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
 }
 
 /// What a runtime told.

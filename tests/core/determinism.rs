@@ -205,6 +205,7 @@ fn history(acts: &[(u64, Act)]) -> Vec<Input> {
         subnets: vec!["172.20.0.0/24".parse().expect("range")],
         gateways: vec!["172.20.0.1".parse().expect("address")],
         bridge: Some("br-net".into()),
+        parent: None,
     };
     let connected = || InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER };
     let mut now = at(0);

@@ -38,6 +38,7 @@ fn first_facts() -> Vec<RecordedFact> {
         subnets: vec!["172.20.0.0/24".parse().expect("range")],
         gateways: vec![ip("172.20.0.1")],
         bridge: Some("br-net".into()),
+        parent: None,
     };
     vec![
         RecordedFact::Inventory(InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER }),

@@ -144,6 +144,7 @@ impl World {
             subnets: vec!["172.18.0.0/24".parse().expect("range")],
             gateways: vec!["172.18.0.1".parse().expect("address")],
             bridge: Some("br-net".into()),
+            parent: None,
         };
         let runtime = || hopwatch::input::RuntimeId::DOCKER;
         for event in [

@@ -339,6 +339,7 @@ fn introduce(world: &mut World, shown: Shown) {
         subnets: vec!["172.21.0.0/24".parse().expect("range")],
         gateways: vec![ip("172.21.0.1")],
         bridge: Some("br-two".into()),
+        parent: None,
     };
     world.runtime(0, InventoryEvent::Network(Arc::new(second)));
     for (name, host) in WORKLOADS {

@@ -68,6 +68,7 @@ impl World {
             subnets: vec!["172.20.0.0/24".parse().expect("range")],
             gateways: vec![ip("172.20.0.1")],
             bridge: Some("br-net".into()),
+            parent: None,
         };
         world.runtime(0, InventoryEvent::Network(Arc::new(network)));
         world.runtime(0, InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] });

@@ -1,6 +1,6 @@
 //! `unmonitored-driver`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::detect::debounce::{HoldTime, Next, PendingFindings};
@@ -27,6 +27,8 @@ rule_params! {
 pub struct UnmonitoredDriver {
     params: Params,
     pending: PendingFindings<WorkloadId, ()>,
+    /// Those that wait on a network whose driver gives them no interface: what they are, and why they are not seen.
+    hopeless: BTreeMap<WorkloadId, Vec<(String, Unseen)>>,
     unknown: BTreeSet<WorkloadId>,
     next_look: Option<Timestamp>,
 }
@@ -36,6 +38,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
     UnmonitoredDriver {
         params: params.clone(),
         pending: PendingFindings::default(),
+        hopeless: BTreeMap::new(),
         unknown: BTreeSet::new(),
         next_look: None,
     }
@@ -55,10 +58,11 @@ impl Rule for UnmonitoredDriver {
                 self.next_look = Some(at);
                 findings.schedule(at);
             }
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.ended(context, id, findings),
             RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
                 self.pending.keep_subjects(|id| context.timeline.is_running(id));
                 self.unknown.retain(|id| context.timeline.is_running(id));
+                self.hopeless.retain(|id, _| context.timeline.is_running(id));
             }
             _ => {}
         }
@@ -82,6 +86,9 @@ impl UnmonitoredDriver {
         let workload = placement::running(context.timeline, id).filter(|workload| self.is_meant(workload));
         let watched = workload.map_or(Watched::NoTraffic, |workload| context.timeline.is_watched(workload));
         self.unknown.remove(id);
+        if matches!(watched, Watched::At(_)) {
+            self.hopeless.remove(id);
+        }
         if watched == Watched::Unknown && self.unknown.len() < MAX_UNKNOWN {
             self.unknown.insert(id.clone());
         }
@@ -96,12 +103,28 @@ impl UnmonitoredDriver {
         }
         match self.pending.observe(id, (), now, now.plus(self.params.settle.get())) {
             Next::Report => {
+                self.hopeless.remove(id);
                 let points: Vec<_> = points.iter().map(ObservationPoint::as_str).collect();
                 findings.push(finding(context, workload, &points, &unseen));
             }
-            Next::Schedule(at) => findings.schedule(at),
+            Next::Schedule(at) => {
+                findings.schedule(at);
+                let by_driver = |(_, why): &&(String, Unseen)| matches!(why, Unseen::Driver(_) | Unseen::Rootless(_));
+                let hopeless: Vec<_> = unseen.iter().filter(by_driver).cloned().collect();
+                if !hopeless.is_empty() && self.hopeless.len() < MAX_UNKNOWN {
+                    self.hopeless.insert(id.clone(), hopeless);
+                }
+            }
             Next::Nothing => {}
         }
+    }
+
+    /// One that ended before it had settled, on a network whose driver gives it no interface, was seen by nobody.
+    fn ended(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
+        if let Some((unseen, workload)) = self.hopeless.remove(id).zip(context.timeline.workload(id)) {
+            findings.push(finding(context, workload, &[], &unseen));
+        }
+        self.forget(id);
     }
 
     /// Networks of its own, or a rootless stack; what it joined or shares is reported elsewhere.
@@ -113,6 +136,7 @@ impl UnmonitoredDriver {
     fn forget(&mut self, id: &WorkloadId) {
         self.pending.forget(id);
         self.unknown.remove(id);
+        self.hopeless.remove(id);
     }
 }
 
@@ -147,8 +171,8 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "No technique: the finding is about the observation, not about an act. An attacker who wants \
              to stay unseen may choose such a network, which is why it is reported at once and not only counted.",
         strategy: "For every running workload with networks of its own, the links that are watched are compared with its \
-             host-side interfaces, the bridges of its networks and captures inside its namespace. A network with none \
-             of these fires once `settle` is over, with the verdict unobservable: `no_observation_point` for macvlan, \
+             host-side interfaces, the bridges and parents of its networks and captures inside its namespace. A network with none \
+             of these fires once `settle` is over, or when the workload ends before that on a driver without an interface on the host, with the verdict unobservable: `no_observation_point` for macvlan, \
              ipvlan, SR-IOV, overlay or a bridge that is not captured, `rootless_stack` for slirp4netns and pasta.",
         technical_context: "A macvlan or ipvlan interface sends straight over its parent: no veth, no bridge. SR-IOV hands a part of \
              the network card to the container. A rootless stack is an ordinary process that opens one socket for each \
@@ -157,7 +181,8 @@ pub static META: RuleMeta = RuleMeta {
         blind_spots: &[
             "Workloads of runtimes that report no networks (containerd, CRI) count as unknown, not unmonitored.",
             "sensor-blinded reports a point that was watched and vanished later.",
-            "A macvlan parent that is captured is not recognised as covering its children; allow such workloads.",
+            "Where the parent of a macvlan or ipvlan network is captured, its containers count as seen; what two of them say to each other does \
+             not pass there.",
             "Containers in the host's namespace (host-network-flow), without a network, or joined to another \
              (joined-namespace) are left out.",
         ],

@@ -69,6 +69,7 @@ fn engine(limits: WorkloadStatsLimits) -> Engine {
         subnets: vec!["172.20.0.0/24".parse().expect("a range")],
         gateways: vec![],
         bridge: Some("br-net".into()),
+        parent: None,
     };
     let running = [2, 3].map(|host| WorkloadId::new(&host.to_string())).to_vec();
     tell(&mut engine, 0, InventoryEvent::Connected { runtime: crate::input::RuntimeId::DOCKER });

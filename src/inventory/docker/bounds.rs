@@ -74,6 +74,7 @@ pub(super) fn name(name: &mut String) {
 pub(super) fn network(network: &mut RuntimeNetwork) -> u64 {
     let mut cut = text(&mut network.name, MAX_NAME) + text(&mut network.driver, MAX_NAME);
     cut += network.bridge.as_mut().map_or(0, |bridge| text(bridge, MAX_NAME));
+    cut += network.parent.as_mut().map_or(0, |parent| text(parent, MAX_NAME));
     cut + list(&mut network.subnets, MAX_RANGES) + list(&mut network.gateways, MAX_RANGES)
 }
 

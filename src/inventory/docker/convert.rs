@@ -226,6 +226,7 @@ pub fn from_network(network: &Network) -> RuntimeNetwork {
     let usual = || if name == "bridge" { "docker0".to_owned() } else { format!("br-{}", id.get(..12).unwrap_or(id)) };
     RuntimeNetwork {
         bridge: (driver == "bridge").then(|| named.unwrap_or_else(usual)),
+        parent: options.get("parent").filter(|parent| driver != "bridge" && !parent.is_empty()).cloned(),
         subnets: ipam.config.iter().filter_map(|range| range.subnet.parse::<IpNetwork>().ok()).collect(),
         gateways: ipam.config.iter().filter_map(|range| before_slash(&range.gateway)).collect(),
         id: id.clone(),
@@ -244,6 +245,7 @@ pub(super) fn from_podman_network(network: &PodmanNetwork) -> RuntimeNetwork {
         subnets: network.subnets.iter().filter_map(|range| range.subnet.parse::<IpNetwork>().ok()).collect(),
         gateways: network.subnets.iter().filter_map(|range| range.gateway.parse().ok()).collect(),
         bridge: bridge.cloned(),
+        parent: Some(&network.interface).filter(|name| network.driver != "bridge" && !name.is_empty()).cloned(),
     }
 }
 

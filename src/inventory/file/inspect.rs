@@ -267,5 +267,6 @@ fn default_bridge(container: &Container) -> Option<RuntimeNetwork> {
         subnets: endpoint.range().into_iter().collect(),
         gateways: endpoint.gateway().into_iter().collect(),
         bridge: Some("docker0".to_owned()),
+        parent: None,
     })
 }

@@ -80,6 +80,7 @@ fn front() -> RuntimeNetwork {
         subnets: vec!["172.18.0.0/16".parse().expect("range")],
         gateways: vec![ip("172.18.0.1")],
         bridge: Some("br-front".to_owned()),
+        parent: None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! not known is said to be unknown, never watched. Design: one answer a network, since a workload may be on one that is seen and one that is not.
 
 use super::Timeline;
-use crate::input::{Attachment, NetworkMode, ObservationPoint, Workload};
+use crate::input::{Attachment, NetworkMode, ObservationPoint, RuntimeNetwork, Workload};
 
 /// Why the traffic of a workload on a network cannot be seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,14 +149,26 @@ impl Timeline {
         }
     }
 
-    /// One network of a workload: its own interface first, then the bridge, then a capture inside.
+    /// Where the frames of a network without a bridge leave the host: its parent, or, of a VLAN, the interface that carries it.
+    fn parent_point(&self, network: &RuntimeNetwork) -> Option<ObservationPoint> {
+        let parent = network.parent.as_deref()?;
+        let carrier = parent.split_once('.').map(|(carrier, _)| carrier);
+        [Some(parent), carrier]
+            .into_iter()
+            .flatten()
+            .map(ObservationPoint::new)
+            .find(|point| self.networks.is_up(point))
+    }
+
+    /// One network of a workload: its own interface first, then the bridge, then a capture inside, then the parent.
     fn view(&self, workload: &Workload, attachment: &Attachment) -> View {
         let network = self.networks.by_id_or_name(&attachment.network_id, &attachment.network);
         let veth = attachment.host_interface.as_deref();
         let bridge = network.and_then(|network| network.bridge.as_deref());
         let up =
             [veth, bridge].into_iter().flatten().map(ObservationPoint::new).find(|point| self.networks.is_up(point));
-        if let Some(point) = up.or_else(|| self.networks.inside_point(&workload.id, &attachment.addresses)) {
+        let inside = || self.networks.inside_point(&workload.id, &attachment.addresses);
+        if let Some(point) = up.or_else(inside).or_else(|| network.and_then(|network| self.parent_point(network))) {
             return View::At(point);
         }
         let mut points = [veth, bridge].into_iter().flatten().map(ObservationPoint::new);

@@ -116,3 +116,15 @@ fn a_network_that_is_told_late_is_judged_when_it_is_known() {
     world.tick(30_000);
     assert_eq!(world.raised(), [TOLD]);
 }
+
+#[test]
+fn one_that_ends_before_it_settled_is_reported_where_its_driver_gives_it_no_interface() {
+    for (driver, expected) in [("macvlan", 1), ("bridge", 0)] {
+        let mut world = World::new(config());
+        network(&mut world, 0, "lan", driver);
+        on(&mut world, 1000, "web-1", "lan");
+        world.stop(1500, "web-1");
+        world.tick(9000);
+        assert_eq!(world.times("unmonitored-driver"), expected, "{driver}");
+    }
+}

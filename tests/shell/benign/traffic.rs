@@ -65,6 +65,7 @@ impl Traffic {
             subnets: local.iter().map(|ip| (*ip).into()).collect(),
             gateways: vec![],
             bridge: Some("br-net".into()),
+            parent: None,
         })));
         facts.extend(local.iter().map(|ip| InventoryEvent::Workload(Arc::new(workload(*ip, at)))));
         let running = local.iter().map(|ip| id(*ip)).collect();

@@ -181,6 +181,7 @@ fn the_host_the_unknown_and_the_outside_are_told_apart() {
         driver: "macvlan".into(),
         subnets: vec!["192.168.1.0/24".parse().expect("range")],
         gateways: vec![ip("192.168.1.1")],
+        parent: None,
         bridge: None,
     };
     timeline.apply(secs(0), &InventoryEvent::Network(Arc::new(lan)));

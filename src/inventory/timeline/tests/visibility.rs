@@ -80,6 +80,19 @@ fn a_driver_without_host_interface_needs_a_point_inside() {
 }
 
 #[test]
+fn a_driver_without_host_interface_is_seen_at_its_parent() {
+    for (parent, captured, seen) in [("eth0", "eth0", true), ("eth0.10", "eth0", true), ("eth1", "eth0", false)] {
+        let mut timeline = with_networks();
+        link(&mut timeline, captured, true, &["192.0.2.1"], None);
+        let lan = RuntimeNetwork { parent: Some(parent.into()), ..lan() };
+        timeline.apply(secs(0), &InventoryEvent::Network(Arc::new(lan)));
+        apply(&mut timeline, 1, on_lan("lan"));
+        let expected = seen.then(|| Watched::At(points(&[captured])));
+        assert_eq!(matches!(watched(&timeline, "lan"), Watched::At(_)).then(|| watched(&timeline, "lan")), expected);
+    }
+}
+
+#[test]
 fn a_point_inside_with_other_addresses_shows_another_network() {
     let mut timeline = with_networks();
     apply(&mut timeline, 1, on_lan("lan"));
