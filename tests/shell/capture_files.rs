@@ -177,8 +177,10 @@ fn compression_is_known_by_content() {
     let level = ruzstd::encoding::CompressionLevel::Fastest;
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
     let frames = [first, second].map(|part| ruzstd::encoding::compress_to_vec(part, level));
-    let zstd = [frames[0].clone(), skippable, frames[1].clone()].concat();
-    for packed in [gzip, zstd] {
+    let zstd = [frames[0].clone(), skippable.clone(), frames[1].clone()].concat();
+    // As `pzstd` writes: a skippable frame before each frame.
+    let pzstd = [skippable.clone(), frames[0].clone(), skippable, frames[1].clone()].concat();
+    for packed in [gzip, zstd, pzstd] {
         let (seen, error) = read(packed.clone());
         assert!(error.is_none(), "{error:?}");
         assert_eq!(seen, expected);
@@ -189,6 +191,20 @@ fn compression_is_known_by_content() {
             }
         }
     }
+}
+
+#[test]
+fn nanoseconds_in_a_file_of_microseconds_are_read_as_such_and_counted() {
+    let packets = [(1, 250_000_000, 60, &b"abc"[..]), (1, 999_999_999, 60, b"abc"), (2, 1, 60, b"abc")];
+    let mut reader = open(Order(false).pcap(0xa1b2_c3d4, 1, &packets)).expect("a capture");
+    let mut times = Vec::new();
+    while let Some(packet) = reader.next_packet().expect("whole") {
+        times.push(packet.at.as_nanos());
+    }
+    assert_eq!(times, [1_250_000_000, 1_999_999_999, 2_000_001_000]);
+    assert_eq!(reader.odd_fractions(), 2);
+    let said = hopwatch::observe::odd_fractions("a.pcap", 2);
+    assert!(said.contains("2 packets have a fraction of a second that is a second or more"), "{said}");
 }
 
 #[test]

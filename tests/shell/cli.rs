@@ -237,6 +237,27 @@ fn config_print_says_where_each_value_was_set() {
 }
 
 #[test]
+fn a_list_of_numbers_in_a_variable_is_as_in_a_file() {
+    let (_folder, file) = temporary("hopwatch.yaml", b"capture: {snap_length: 100}\n");
+    let file = file.display().to_string();
+    let with = |list: &str| {
+        hopwatch_with(&["config", "print", &file], |command| {
+            command.env("HOPWATCH__RULES__PACKET_SOCKET__RAW_PROTOCOLS_ALLOWED", list);
+        })
+    };
+    let (numbers, text) = (with("1,58,89"), with("1,many"));
+    assert_eq!(numbers.code, Some(0), "{}", numbers.stderr);
+    let packed: String = numbers.stdout.split_whitespace().collect();
+    assert!(
+        packed.contains("raw_protocols_allowed:-1-58-89") || packed.contains("raw_protocols_allowed:[1,58,89]"),
+        "{}",
+        numbers.stdout
+    );
+    assert_eq!(text.code, Some(3));
+    assert!(text.stderr.contains("HOPWATCH__RULES__PACKET_SOCKET__RAW_PROTOCOLS_ALLOWED"), "{}", text.stderr);
+}
+
+#[test]
 fn without_a_docker_socket_inventory_says_what_to_do() {
     let run = hopwatch_with(&["inventory"], |command| {
         command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
