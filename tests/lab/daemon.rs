@@ -12,6 +12,9 @@ use anyhow::{Context, Result, ensure};
 use crate::netns::{HOME, World};
 use crate::process;
 
+/// Its configuration, unless a scenario has another one.
+pub const USUAL: &str = r#"{"live-restore": true}"#;
+
 /// How long Docker may take for one thing.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -24,7 +27,7 @@ pub struct Daemon<'w> {
 impl<'w> Daemon<'w> {
     /// Starts it and waits until it answers.
     pub fn start(world: &'w World) -> Result<Self> {
-        std::fs::write(world.path("daemon.json"), "{}\n")?;
+        std::fs::write(world.path("daemon.json"), USUAL)?;
         let daemon = Self { world };
         daemon.launch()?;
         Ok(daemon)
@@ -105,7 +108,6 @@ fn flags() -> Vec<String> {
         format!("--pidfile {HOME}/docker.pid"),
         format!("--cgroup-parent {}", World::cgroup()),
         "--exec-opt native.cgroupdriver=cgroupfs".into(),
-        "--live-restore".into(),
         "--log-level warn".into(),
     ]
     .into()

@@ -3,7 +3,7 @@
 //! Contract: pure; every difference is one sentence. An expected alert must appear; an alert whose rule and workload are not
 //! expected must not. Design: reads the JSON as any consumer would, knowing nothing of hopwatch's types.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -24,6 +24,10 @@ pub struct Alert {
     pub workload: Option<String>,
     /// Contract.
     pub contract: Option<String>,
+    /// When it was first seen, as written.
+    pub first_seen: String,
+    /// Severity.
+    pub severity: String,
     /// `address:port` of each destination.
     pub destinations: Vec<String>,
     /// From the first packet that showed it to the arrival of the line, in nanoseconds.
@@ -67,6 +71,8 @@ fn alert(value: &Value, arrived: i128) -> Result<Alert> {
         rule: text(&value["rule"]).context("no rule")?,
         workload: text(&value["workload"]["name"]),
         contract: text(&value["contract"]),
+        first_seen: text(&value["first_seen"]).context("no first_seen")?,
+        severity: text(&value["severity"]).context("no severity")?,
         destinations: value["destinations"].as_array().into_iter().flatten().filter_map(destination).collect(),
         delay: arrived - first_seen.as_nanosecond(),
     })
@@ -102,9 +108,23 @@ pub fn late(alerts: &[Alert], most: u64) -> Vec<String> {
     first.filter(|alert| alert.delay > latest).map(|alert| format!("later than {most} ms: {alert:?}")).collect()
 }
 
-/// The ids of all alerts.
-pub fn ids(said: &Said) -> BTreeSet<&str> {
-    said.alerts.iter().map(|alert| alert.id.as_str()).collect()
+/// Each alert as its last line has it: by id, with time, severity and destinations.
+pub fn by_id(said: &Said) -> BTreeMap<&str, String> {
+    let line = |alert: &Alert| format!("first seen {}, {}", alert.first_seen, in_words(alert));
+    said.alerts.iter().map(|alert| (alert.id.as_str(), line(alert))).collect()
+}
+
+/// What every run of a scenario must say alike: everything but ids, times and counts.
+pub fn alike(said: &Said) -> BTreeSet<String> {
+    let last: BTreeMap<_, _> = said.alerts.iter().map(|alert| (&alert.id, alert)).collect();
+    last.into_values().map(in_words).collect()
+}
+
+fn in_words(alert: &Alert) -> String {
+    let Alert { rule, severity, workload, contract, destinations, .. } = alert;
+    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "?".to_owned());
+    let destinations: BTreeSet<_> = destinations.iter().map(String::as_str).collect();
+    format!("{rule} {severity} {} {} {destinations:?}", name(workload), name(contract))
 }
 
 fn is(alert: &Alert, wanted: &ExpectedAlert) -> bool {

@@ -3,7 +3,7 @@
 //! Contract: the stage is clear when [`Lab::run`] returns, whatever happened. A scenario passes when hopwatch, live, says what
 //! is expected and in time; when the replay of its recording says the same, twice; and when the packets are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -47,6 +47,8 @@ pub struct Outcome {
     pub missed: usize,
     /// See `missed`.
     pub unexpected: usize,
+    /// What must be the same in every run, of each of the two live programs.
+    pub alike: Vec<BTreeSet<String>>,
     /// Alerts, as rule and workload, with the nanoseconds from first packet to arrival.
     pub alerts: Vec<(String, i128)>,
 }
@@ -99,6 +101,7 @@ impl Lab<'_> {
                 .wrong
                 .extend(judge::late(&said.alerts, scenario.latest_ms).into_iter().map(|what| format!("{who}: {what}")));
         }
+        outcome.alike = vec![judge::alike(&sniffed), judge::alike(&recorded)];
         outcome.compare(scenario, &sniffed);
         outcome.compare(scenario, &recorded);
         outcome.summary.clone_from(&sniffed.summary);
@@ -132,9 +135,14 @@ impl Lab<'_> {
         outcome.compare(scenario, &said);
         let differences = judge::differences(&scenario.expect, &said).into_iter();
         outcome.wrong.extend(differences.map(|what| format!("replay: {what}")));
-        let (live, again) = (judge::ids(recorded), judge::ids(&said));
+        let (live, again) = (judge::by_id(recorded), judge::by_id(&said));
         if live != again {
             outcome.wrong.push(format!("record raised the alerts {live:?}, its replay {again:?}"));
+        }
+        let verdicts = |said: &Said| said.summary.as_ref().map(|summary| summary["verdicts"].clone());
+        let (live, again) = (verdicts(recorded), verdicts(&said));
+        if live != again {
+            outcome.wrong.push(format!("record gave the verdicts {live:?}, its replay {again:?}"));
         }
         let packets = |said: &Said| said.summary.as_ref().and_then(|summary| summary["packets"].as_u64());
         let counted = self.count(&format!("{}/recording/traffic.pcapng", scenario.name), "")?;

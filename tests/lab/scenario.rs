@@ -19,6 +19,9 @@ pub struct Scenario {
     pub title: String,
     /// The scenario that is the same story with the other outcome: the benign twin, or whose twin this is.
     pub twin: String,
+    /// Why it is left out: what hopwatch still says wrongly of it.
+    #[serde(default)]
+    pub ignored: Option<String>,
     /// Interfaces to observe, by glob.
     #[serde(default = "bridges")]
     pub interfaces: Vec<String>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, USUAL};
 use crate::images;
 use crate::netns::HOME;
 use crate::process;
@@ -43,7 +43,7 @@ pub fn clear(daemon: &Daemon<'_>, scenario: &Scenario) -> Result<()> {
     };
     // What the next scenario's hopwatch hears of translations is its own.
     let cleared = daemon.clear().and_then(|()| daemon.world().script("conntrack -F 2>/dev/null").map(drop));
-    let restored = scenario.daemon.as_ref().map_or(Ok(()), |_| daemon.reconfigure("{}"));
+    let restored = scenario.daemon.as_ref().map_or(Ok(()), |_| daemon.reconfigure(USUAL));
     tidied.and(cleared).and(restored)
 }
 
