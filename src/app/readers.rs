@@ -31,12 +31,14 @@ pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn R
             runtime: name,
             reconcile_interval,
             kubernetes: !runtime.others.contains(&KUBERNETES),
+            key: hash_key::of_this_process(),
             ..ContainerdOptions::default()
         })),
         RuntimeKind::Cri => Box::new(CriReader::new(CriOptions {
             endpoint: address,
             runtime: name,
             reconcile_interval,
+            key: hash_key::of_this_process(),
             ..CriOptions::default()
         })),
     }

@@ -23,6 +23,7 @@ use self::events::{ContainerdEvent, TaskAction};
 use self::proto::Envelope;
 use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
+use crate::inventory::configuration::HashKey;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, TIMEOUT};
 use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
@@ -49,6 +50,8 @@ pub struct ContainerdOptions {
     pub timeout: Duration,
     /// Whether the namespace `k8s.io` is read too: where no CRI reader covers the same daemon.
     pub kubernetes: bool,
+    /// Hides values that may be secrets; without it they are only known to be there.
+    pub key: Option<HashKey>,
 }
 
 impl Default for ContainerdOptions {
@@ -59,6 +62,7 @@ impl Default for ContainerdOptions {
             reconcile_interval: Duration::from_secs(30),
             timeout: TIMEOUT,
             kubernetes: false,
+            key: None,
         }
     }
 }

@@ -21,6 +21,7 @@ use self::client::Client;
 use self::triggers::{Trigger, Triggers};
 use crate::clock::now;
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
+use crate::inventory::configuration::HashKey;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::TIMEOUT;
 use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
@@ -44,6 +45,8 @@ pub struct CriOptions {
     pub timeout: Duration,
     /// Between two looks at a runtime that sends no events.
     pub poll_interval: Duration,
+    /// Hides values that may be secrets; without it they are only known to be there.
+    pub key: Option<HashKey>,
 }
 
 impl Default for CriOptions {
@@ -54,6 +57,7 @@ impl Default for CriOptions {
             reconcile_interval: Duration::from_secs(30),
             timeout: TIMEOUT,
             poll_interval: Duration::from_secs(1),
+            key: None,
         }
     }
 }

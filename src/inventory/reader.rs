@@ -9,6 +9,7 @@ pub(super) mod container_states;
 mod counters;
 mod error;
 pub(super) mod grpc;
+pub(super) mod oci;
 pub(super) mod process_start;
 pub(super) mod proto;
 

@@ -13,7 +13,7 @@ use crate::support::background_reader::BackgroundReader;
 use crate::support::containerd::{self, Containerd, IMAGE};
 use crate::support::cri::Kubelet;
 use crate::support::patience::wait_until;
-use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
+use hopwatch::input::{InventoryEvent, NamespaceMode, NetworkMode, Workload, WorkloadState};
 use hopwatch::inventory::containerd::{ContainerdOptions, ContainerdReader};
 use hopwatch::inventory::cri::{CriOptions, CriReader};
 use hopwatch::inventory::reader::{ReaderError, RuntimeReader as _};
@@ -101,7 +101,18 @@ fn snapshot_of(daemon: &Containerd) {
     assert_eq!((&before.network_mode, before.attachments.len()), (&NetworkMode::Own, 0));
     assert!(before.image_digest.starts_with("sha256:") && before.since.is_some(), "{before:?}");
     assert_eq!(before.pid, Some(pid_of(daemon, "before")));
+    settings_of(before);
     assert!(block_on(CriReader::new(cri_options(daemon)).snapshot()).expect("snapshot").is_empty());
+}
+
+/// What ctr sets up without being asked: no filter of system calls, its own namespaces, nothing mounted.
+fn settings_of(workload: &Workload) {
+    let settings = workload.configuration.as_ref().expect("a specification");
+    assert_eq!(settings.command.first().map(String::as_str), Some("sleep"));
+    assert_eq!((settings.privileged, settings.namespaces.pid.clone()), (false, NamespaceMode::Own));
+    assert!(settings.capabilities.as_ref().is_some_and(|all| all.contains("CAP_CHOWN")), "{settings:?}");
+    assert!(settings.mounts.is_empty() && settings.logging.is_none() && settings.unread.is_empty(), "{settings:?}");
+    assert!(settings.variable("PATH").is_some(), "{settings:?}");
 }
 
 fn pid_of(daemon: &Containerd, name: &str) -> u32 {

@@ -70,6 +70,10 @@ fn snapshot_of(daemon: &Dockerd) {
     assert_eq!(before.compose_project(), Some("shop"));
     let [attachment] = &before.attachments[..] else { panic!("{before:?}") };
     assert_eq!(attachment.addresses, ["172.30.1.2".parse::<std::net::IpAddr>().expect("address")]);
+    let settings = before.configuration.as_ref().expect("an inspect");
+    assert_eq!(settings.logging.as_ref().map(|logging| logging.driver.as_str()), Some("json-file"));
+    assert_eq!(settings.capabilities.as_ref().map(std::collections::BTreeSet::len), Some(14), "Docker's default");
+    assert!(settings.unread.is_empty() && !settings.command.is_empty(), "{settings:?}");
     assert!(attachment.mac.is_some() && before.pid.is_some() && before.image_digest.starts_with("sha256:"));
 }
 

@@ -9,15 +9,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use prost::Message;
+use serde_json::value::RawValue;
 use tonic::{Code, Status};
 
 use super::CriOptions;
 use super::convert;
-use super::proto::{self, ContainerItem, READY, SandboxItem, StatusRequest, Version, VersionRequest};
+use super::proto::{
+    self, ContainerAnswer, ContainerItem, READY, SandboxAnswer, SandboxItem, StatusRequest, Version, VersionRequest,
+};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{NetworkMode, RuntimeId, Workload};
+use crate::inventory::configuration::HashKey;
 use crate::inventory::reader::container_states::{MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::Grpc;
+use crate::inventory::reader::oci;
 use crate::inventory::reader::proto::{Empty, Items};
 use crate::inventory::reader::{ReaderCounters, ReaderError};
 use crate::sync;
@@ -29,6 +34,7 @@ const KUBELET: &str = "0.1.0";
 pub(super) struct Client {
     pub(super) grpc: Grpc,
     runtime: RuntimeId,
+    key: Option<HashKey>,
     /// What was observed in which state.
     known: BTreeMap<String, (i32, ObservedContainer)>,
     veths: Mutex<VethFinder>,
@@ -49,7 +55,8 @@ impl Client {
         let (name, number) = (version.runtime_name.escape_debug(), version.runtime_version.escape_debug());
         tracing::debug!("{name} {number} answers at {}", path.display());
         let (known, veths) = (BTreeMap::new(), Mutex::default());
-        Ok(Self { grpc, runtime: options.runtime, known, veths, counters: counters.clone() })
+        let key = options.key.clone();
+        Ok(Self { grpc, runtime: options.runtime, key, known, veths, counters: counters.clone() })
     }
 
     /// All pods and containers, the ended ones that the runtime still has included; pods come first.
@@ -86,10 +93,12 @@ impl Client {
         {
             return Ok(Some(observed.clone()));
         }
-        let answer = self.status(proto::SANDBOX, &item.id).await?;
+        let answer: Option<SandboxAnswer> = self.status(proto::SANDBOX, &item.id).await?;
+        let spec = answer.as_ref().and_then(|answer| oci::verbose_spec(&answer.info));
         let before = self.known.get(&item.id).map(|(_, observed)| observed.clone());
         let observed = answer.and_then(|answer| convert::sandbox(&self.runtime, answer, &self.counters));
         let Some(mut observed) = observed else { return Ok(None) };
+        self.configure(&mut observed.workload, spec.as_deref());
         if let Some(before) = before.filter(|_| observed.workload.attachments.is_empty()) {
             // A pod that has ended no longer says what it had.
             observed.workload.attachments = before.workload.attachments;
@@ -102,11 +111,20 @@ impl Client {
         if let Some((_, observed)) = self.known.get(&item.id).filter(|(state, _)| *state == item.state) {
             return Ok(Some(observed.clone()));
         }
-        let answer = self.status(proto::CONTAINER, &item.id).await?;
+        let answer: Option<ContainerAnswer> = self.status(proto::CONTAINER, &item.id).await?;
+        let spec = answer.as_ref().and_then(|answer| oci::verbose_spec(&answer.info));
         let owner = self.known.get(&item.sandbox).map(|(_, observed)| &observed.workload);
         let observed =
             answer.and_then(|answer| convert::container(&self.runtime, answer, &item.sandbox, owner, &self.counters));
-        Ok(observed.map(|observed| self.remember(item.state, observed)))
+        let Some(mut observed) = observed else { return Ok(None) };
+        self.configure(&mut observed.workload, spec.as_deref());
+        Ok(Some(self.remember(item.state, observed)))
+    }
+
+    /// Adds how it is set up, where the runtime shows its specification.
+    fn configure(&self, workload: &mut Workload, spec: Option<&RawValue>) {
+        let read = spec.and_then(|spec| oci::configuration(spec.get().as_bytes(), workload, self.key.as_ref()));
+        workload.configuration = read.map(Arc::new);
     }
 
     /// One status; `None` when the subject is gone.
