@@ -12,7 +12,7 @@ pub mod render;
 mod steps;
 
 pub use exception::Exception;
-pub use grouping::{AlertGrouper, Disposition, GroupingLimits};
+pub use grouping::{AlertBudget, AlertGrouper, Disposition, GroupingLimits};
 pub use model::{
     Alert, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, HopKind, MissingHop, SCHEMA,
     Technique, Translated, VerdictInfo, json_schema,

@@ -13,7 +13,7 @@ mod rule;
 pub mod rules;
 mod skipped_hop;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
 pub use debounce::HoldTime;

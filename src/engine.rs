@@ -72,6 +72,7 @@ impl Engine {
             close_after: timings.close_after,
             max_open: config.max_alerts,
             max_destinations: config.max_destinations,
+            budget: config.alert_budget,
         };
         let mut rules = rules::enabled(&config.rules);
         for rule in &mut rules {
@@ -167,6 +168,7 @@ impl Engine {
         let mut stats = self.stats.clone();
         stats.flows_followed = self.tracker.len();
         stats.alerts_closed_early = self.grouper.closed_early();
+        stats.alerts_over_budget.clone_from(self.grouper.over_budget());
         stats.workloads_running = self.timeline.running().count();
         stats.workloads = self.timeline.states();
         stats.hops_seen = self.path.hops.iter().map(|(hop, record)| (Arc::clone(hop), record.last_seen)).collect();

@@ -3,26 +3,34 @@
 //! Contract: the first finding of a cause raises an alert at once. Repetitions count; an update reports them at most once per
 //! `update_interval`, but at once when the severity rises or a destination is new. Every destination is listed in some line: the first
 //! `max_destinations` at once, later ones in groups, the oldest making room. Every finding is in some alert's count or in an exception's hit count.
-//! Without a repetition an alert comes again only if its flow carried at least [`MUCH`] more.
-//! Limits: at `max_open` alerts the longest quiet one is closed, and counted; of [`MAX_NAMED`] destinations it is known that they were listed.
-//! Design: keyed by rule, workload, contract and cause; the id is a hash of that key and the first event time.
+//! Without a repetition an alert comes again only if its flow carried much more. Above its budget a rule raises no alert about a sender: its
+//! further causes are counted in one alert, which says so.
+//! Limits: at `max_open` alerts the longest quiet one is closed, and counted; a limited number of destinations is known to have been listed.
+//! Design: keyed by rule, workload, contract and cause. An update, a wake-up and an eviction cost the logarithm of the open alerts.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod budget;
+mod further;
+mod key;
+mod open_alert;
+mod order;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+pub use budget::AlertBudget;
 
-use super::model::{Alert, Destination, SCHEMA};
-use super::{Exception, convert, exception, steps};
-use crate::detect::{Finding, SEED_REFERENCE};
-use crate::input::{Endpoint, FlowId, FlowRecord, Protocol};
+use super::model::Alert;
+use super::{Exception, exception};
+use crate::detect::Finding;
+use crate::input::{FlowId, FlowRecord};
 use crate::path::Evidence;
 use crate::time::Timestamp;
-
-/// Bytes that the first flow of an alert carries before they alone are worth an update.
-const MUCH: u64 = 1 << 20;
-/// Destinations that an alert remembers after they left its list.
-const MAX_NAMED: usize = 1024;
+use budget::Budgets;
+use further::Further;
+use key::Key;
+use open_alert::OpenAlert;
+use order::Order;
 
 /// Bounds and intervals.
 #[derive(Clone, Copy, Debug)]
@@ -35,30 +43,8 @@ pub struct GroupingLimits {
     pub max_open: usize,
     /// Destinations listed in one alert.
     pub max_destinations: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    rule: &'static str,
-    workload: String,
-    contract: String,
-    cause: String,
-}
-
-#[derive(Debug)]
-struct OpenAlert {
-    alert: Alert,
-    flow: Option<FlowId>,
-    last_sent: Timestamp,
-    pending: bool,
-    /// The flow's counters grew since the last line, by less than is worth one; the last line of all has them.
-    grew: bool,
-    /// Bytes of the flow in the last line.
-    sent_bytes: u64,
-    /// Its end was reported.
-    is_over: bool,
-    /// Destinations that were listed and made room for others.
-    named: BTreeSet<Endpoint>,
+    /// Alerts of one rule about one sender.
+    pub budget: AlertBudget,
 }
 
 /// What became of a finding.
@@ -74,27 +60,37 @@ pub enum Disposition {
     Allowed(String),
 }
 
+/// Its order never reaches the output.
+type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
+
 /// The open alerts.
 #[derive(Debug)]
 pub struct AlertGrouper {
     limits: GroupingLimits,
     exceptions: Vec<Exception>,
-    open: BTreeMap<Key, OpenAlert>,
-    by_flow: BTreeMap<FlowId, Key>,
+    budgets: Budgets,
+    open: Table<Arc<Key>, OpenAlert>,
+    order: Order,
+    by_flow: Table<FlowId, Arc<Key>>,
     closed_early: u64,
+    /// Findings above the budget, by rule.
+    over_budget: BTreeMap<&'static str, u64>,
     /// Last updates of closed alerts that had counted something that was not reported.
     final_updates: Vec<Alert>,
 }
 
 impl AlertGrouper {
     /// No alert is open.
-    pub const fn new(exceptions: Vec<Exception>, limits: GroupingLimits) -> Self {
+    pub fn new(exceptions: Vec<Exception>, limits: GroupingLimits) -> Self {
         Self {
             limits,
             exceptions,
-            open: BTreeMap::new(),
-            by_flow: BTreeMap::new(),
+            budgets: Budgets::new(limits.budget),
+            open: Table::default(),
+            order: Order::default(),
+            by_flow: Table::default(),
             closed_early: 0,
+            over_budget: BTreeMap::new(),
             final_updates: Vec::new(),
         }
     }
@@ -102,6 +98,11 @@ impl AlertGrouper {
     /// Alerts that were closed because too many were open.
     pub const fn closed_early(&self) -> u64 {
         self.closed_early
+    }
+
+    /// Findings that raised no alert of their own because the budget of their rule and sender was spent, by rule.
+    pub const fn over_budget(&self) -> &BTreeMap<&'static str, u64> {
+        &self.over_budget
     }
 
     /// Takes in a finding.
@@ -114,34 +115,25 @@ impl AlertGrouper {
             }
             finding.evidence.push(expired_note(exception));
         }
-        let key = key(&finding);
+        let key = Key::of(&finding);
         if finding.is_over {
-            return self.open.get_mut(&key).map_or(Disposition::Counted, |open| open.end(&finding, &self.limits));
+            let ended = self.change(&key, |open, limits| open.end(&finding, limits));
+            return ended.unwrap_or(Disposition::Counted);
         }
-        if self.open.get(&key).is_some_and(|open| finding.at.since(open.alert.last_seen) >= self.limits.close_after) {
-            self.close(&key);
+        if let Some(repeated) = self.repeat(&key, &finding) {
+            return repeated;
         }
-        match self.open.get_mut(&key) {
-            Some(open) => open.repeat(&finding, &self.limits),
-            None => self.raise(key, &finding),
+        if self.budgets.take(key.rule, key.sender(&finding), finding.at) {
+            return self.raise(key, &finding, None);
         }
+        self.summarise(&key, &finding)
     }
 
     /// Brings the counters of a flow behind an alert up to date. When it has ended there is an update to send, due at the time
     /// returned.
     pub fn on_flow(&mut self, record: &FlowRecord, ended: bool) -> Option<Timestamp> {
-        let open = self.open.get_mut(self.by_flow.get(&record.id)?)?;
-        let flow = open.alert.flow.as_mut()?;
-        let before = (flow.orig.packets, flow.resp.packets);
-        let points = std::mem::take(&mut flow.observation_points);
-        let translated = flow.translated.take();
-        let same_way = flow.orig.endpoint == record.tuple.orig;
-        let record = record.oriented(same_way);
-        *flow = convert::record(&record, points, translated);
-        open.grew |= (flow.orig.packets, flow.resp.packets) != before;
-        let changed = ended && !open.pending && bytes(&open.alert) >= open.sent_bytes.saturating_add(MUCH);
-        open.pending |= changed;
-        changed.then(|| open.last_sent.plus(self.limits.update_interval).max(record.end))
+        let key = Arc::clone(self.by_flow.get(&record.id)?);
+        self.change(&key, |open, limits| open.on_flow(record, ended, limits))?
     }
 
     /// Last updates of alerts that were closed since this was last asked, so that no count is lost.
@@ -151,188 +143,81 @@ impl AlertGrouper {
 
     /// Updates whose time has come, in order of key.
     pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
-        let interval = self.limits.update_interval;
-        let due = self.open.values_mut().filter(|open| open.pending && now >= open.last_sent.plus(interval));
-        due.map(|open| open.emit(now)).collect()
+        let due = self.order.take_due(now);
+        due.iter().filter_map(|key| self.open.get_mut(key).map(|open| open.emit(now))).collect()
     }
 
     /// The observation ends: everything that was counted but not yet reported.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Alert> {
-        self.open.values_mut().filter(|open| open.pending || open.grew).map(|open| open.emit(now)).collect()
+        let mut unreported: Vec<_> = self.open.iter_mut().filter(|(_, open)| open.is_unreported()).collect();
+        unreported.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let last = unreported.into_iter().map(|(_, open)| open.emit(now)).collect();
+        self.order.take_due(Timestamp::MAX);
+        last
     }
 
-    fn raise(&mut self, key: Key, finding: &Finding) -> Disposition {
-        if self.open.len() >= self.limits.max_open.max(1) {
-            let quietest = self.open.iter().min_by_key(|(_, open)| open.alert.last_seen).map(|(key, _)| key.clone());
-            if let Some(quietest) = quietest {
-                self.close(&quietest);
-                self.closed_early += 1;
-            }
+    /// Counts a finding in the alert of its key, where that is open.
+    fn repeat(&mut self, key: &Key, finding: &Finding) -> Option<Disposition> {
+        let last_seen = self.open.get(key)?.last_seen();
+        if finding.at.since(last_seen) >= self.limits.close_after {
+            self.close(key);
+            return None;
         }
-        let alert = alert(&key, finding);
+        self.change(key, |open, limits| open.repeat(finding, limits))
+    }
+
+    /// Counts a finding above the budget in the alert that summarises its sender's further causes.
+    fn summarise(&mut self, key: &Key, finding: &Finding) -> Disposition {
+        *self.over_budget.entry(key.rule).or_default() += 1;
+        let further = key.further(finding);
+        if let Some(summary) = self.open.get_mut(&further).and_then(|open| open.further.as_mut()) {
+            summary.count(key, finding);
+        }
+        if let Some(repeated) = self.repeat(&further, finding) {
+            return repeated;
+        }
+        let mut summary = Further::default();
+        summary.count(key, finding);
+        self.raise(further, finding, Some(Box::new(summary)))
+    }
+
+    fn raise(&mut self, key: Key, finding: &Finding, further: Option<Box<Further>>) -> Disposition {
+        if self.open.len() >= self.limits.max_open.max(1)
+            && let Some(quietest) = self.order.quietest()
+        {
+            self.close(&quietest);
+            self.closed_early += 1;
+        }
         let flow = finding.flow.as_ref().map(|view| view.record.id);
+        let mut open = OpenAlert::new(key.alert(finding), flow, finding.at);
+        open.further = further;
+        let first = open.first_line();
+        let key = Arc::new(key);
         if let Some(id) = flow {
-            self.by_flow.insert(id, key.clone());
+            self.by_flow.insert(id, Arc::clone(&key));
         }
-        let mut open = OpenAlert::new(alert, flow, finding.at);
-        let first = open.alert.clone();
-        open.settle();
+        self.order.insert(&key, open.place(self.limits.update_interval));
         self.open.insert(key, open);
         Disposition::Deliver(Box::new(first))
     }
 
+    /// Changes an open alert, and its place in the order of time.
+    fn change<T>(&mut self, key: &Key, change: impl FnOnce(&mut OpenAlert, &GroupingLimits) -> T) -> Option<T> {
+        let (key, open) = self.open.get_key_value_mut(key)?;
+        let before = open.place(self.limits.update_interval);
+        let result = change(open, &self.limits);
+        self.order.change(key, before, open.place(self.limits.update_interval));
+        Some(result)
+    }
+
     fn close(&mut self, key: &Key) {
-        let Some(mut open) = self.open.remove(key) else { return };
-        if open.pending || open.grew {
-            let last_seen = open.alert.last_seen;
-            self.final_updates.push(open.emit(last_seen));
-        }
+        let Some((key, mut open)) = self.open.remove_entry(key) else { return };
+        self.order.remove(&key, open.place(self.limits.update_interval));
+        self.final_updates.extend(open.last_line());
         if let Some(id) = open.flow {
             self.by_flow.remove(&id);
         }
     }
-}
-
-impl OpenAlert {
-    const fn new(alert: Alert, flow: Option<FlowId>, at: Timestamp) -> Self {
-        let named = BTreeSet::new();
-        Self { alert, flow, last_sent: at, pending: false, grew: false, sent_bytes: 0, is_over: false, named }
-    }
-
-    fn repeat(&mut self, finding: &Finding, limits: &GroupingLimits) -> Disposition {
-        let full = !finding.is_revision && self.new_destination(finding, limits.max_destinations);
-        let alert = &mut self.alert;
-        alert.count += u64::from(!finding.is_revision);
-        alert.last_seen = alert.last_seen.max(finding.at);
-        let rises = finding.severity > alert.severity;
-        if rises {
-            alert.severity = finding.severity;
-        }
-        if rises || std::mem::take(&mut self.is_over) {
-            alert.evidence.clone_from(&finding.evidence);
-        }
-        if rises || full {
-            return Disposition::Deliver(Box::new(self.emit(finding.at)));
-        }
-        self.later(finding.at, limits)
-    }
-
-    /// The cause has ended.
-    fn end(&mut self, finding: &Finding, limits: &GroupingLimits) -> Disposition {
-        if std::mem::replace(&mut self.is_over, true) {
-            return Disposition::Counted;
-        }
-        self.alert.evidence.extend(finding.evidence.iter().cloned());
-        if finding.at >= self.last_sent.plus(limits.update_interval) {
-            return Disposition::Deliver(Box::new(self.emit(finding.at)));
-        }
-        self.later(finding.at, limits)
-    }
-
-    fn later(&mut self, now: Timestamp, limits: &GroupingLimits) -> Disposition {
-        let due = self.last_sent.plus(limits.update_interval).max(now);
-        if std::mem::replace(&mut self.pending, true) { Disposition::Counted } else { Disposition::DueAt(due) }
-    }
-
-    fn emit(&mut self, now: Timestamp) -> Alert {
-        self.last_sent = self.last_sent.max(now);
-        self.alert.update += 1;
-        let alert = self.alert.clone();
-        self.settle();
-        alert
-    }
-
-    /// All that there is was reported.
-    fn settle(&mut self) {
-        (self.pending, self.grew) = (false, false);
-        self.sent_bytes = bytes(&self.alert);
-        self.alert.destinations_new = 0;
-    }
-
-    /// Counts the destination; whether it must be reported now: as one of the first, or because a whole list waits.
-    fn new_destination(&mut self, finding: &Finding, most: usize) -> bool {
-        let Some(endpoint) = finding.destination else { return false };
-        let alert = &mut self.alert;
-        if let Some(known) = alert.destinations.iter_mut().find(|known| known.endpoint == endpoint) {
-            known.count += 1;
-            known.last_seen = known.last_seen.max(finding.at);
-            return false;
-        }
-        if self.named.contains(&endpoint) {
-            alert.destinations_omitted += 1;
-            return false;
-        }
-        let is_among_the_first = alert.destinations.len() < most;
-        if !is_among_the_first {
-            let oldest = alert.destinations.remove(0);
-            alert.destinations_omitted += oldest.count;
-            if self.named.len() >= MAX_NAMED {
-                self.named.pop_first();
-            }
-            self.named.insert(oldest.endpoint);
-        }
-        alert.destinations.push(destination(endpoint, finding));
-        alert.destinations_new += 1;
-        is_among_the_first || alert.destinations_new >= most
-    }
-}
-
-/// Bytes of the first flow, both ways.
-fn bytes(alert: &Alert) -> u64 {
-    alert.flow.as_ref().map_or(0, |flow| flow.orig.bytes.saturating_add(flow.resp.bytes))
-}
-
-fn destination(endpoint: Endpoint, finding: &Finding) -> Destination {
-    let protocol = finding.flow.as_ref().map_or(Protocol::TCP, |flow| flow.record.tuple.protocol);
-    Destination { endpoint, count: 1, first_seen: finding.at, last_seen: finding.at, protocol }
-}
-
-fn key(finding: &Finding) -> Key {
-    Key {
-        rule: finding.rule.name,
-        workload: finding.workload.as_ref().map(|workload| workload.id.to_string()).unwrap_or_default(),
-        contract: finding.contract.clone().unwrap_or_default(),
-        cause: finding.cause.clone(),
-    }
-}
-
-fn alert(key: &Key, finding: &Finding) -> Alert {
-    Alert {
-        schema: SCHEMA,
-        id: id(key, finding.at),
-        update: 0,
-        rule: finding.rule.name,
-        title: finding.rule.title,
-        severity: finding.severity,
-        first_seen: finding.at,
-        last_seen: finding.at,
-        count: 1,
-        workload: finding.workload.as_deref().map(convert::workload),
-        flow: finding.flow.as_ref().map(convert::flow),
-        destinations: finding.destination.map(|end| destination(end, finding)).into_iter().collect(),
-        destinations_new: usize::from(finding.destination.is_some()),
-        destinations_omitted: 0,
-        contract: finding.contract.clone(),
-        verdict: finding.verdict.map(convert::verdict),
-        missing_hop: finding.missing_hop.clone(),
-        evidence: finding.evidence.clone(),
-        attribution: finding.attribution.as_ref().map(convert::attribution),
-        attack: finding.rule.techniques.to_vec(),
-        seed_reference: SEED_REFERENCE,
-        response: steps::concrete(finding),
-        link: format!("docs/rules/{}.md", finding.rule.name),
-    }
-}
-
-/// SHA-256 over the key and the first event time, the first 64 bits.
-fn id(key: &Key, first_seen: Timestamp) -> String {
-    let mut hash = Sha256::new();
-    for part in [key.rule, &key.workload, &key.contract, &key.cause] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    hash.update(first_seen.as_nanos().to_be_bytes());
-    hash.finalize().iter().take(8).fold(String::with_capacity(16), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn expired_note(exception: &Exception) -> Evidence {
@@ -340,3 +225,6 @@ fn expired_note(exception: &Exception) -> Evidence {
     let until = expires.readable();
     Evidence::new("exception", format!("exception {name} (owner: {owner}) allowed this until it expired at {until}"))
 }
+
+#[cfg(test)]
+mod tests;

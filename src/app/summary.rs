@@ -54,6 +54,8 @@ pub struct Summary {
     pub severities: BTreeMap<&'static str, u64>,
     /// Sources of flows, by how well they are known.
     pub attributions: BTreeMap<&'static str, u64>,
+    /// Findings that a summarising alert counted because their rule had raised too many about their sender, by rule.
+    pub alerts_over_budget: BTreeMap<&'static str, u64>,
     /// Findings held back, by exception.
     pub exceptions: BTreeMap<String, u64>,
     /// Points, in order of name.
@@ -83,6 +85,7 @@ impl Summary {
             alerts: BTreeMap::new(),
             severities: BTreeMap::new(),
             attributions: by_result(stats),
+            alerts_over_budget: stats.alerts_over_budget.clone(),
             exceptions: stats.exception_hits.clone(),
             points,
             warnings,
@@ -109,6 +112,9 @@ impl Summary {
         }
         if !self.exceptions.is_empty() {
             line(&printable(&format!("held back by exceptions: {}", counts(&self.exceptions))));
+        }
+        if !self.alerts_over_budget.is_empty() {
+            line(&format!("above alerts.burst, counted in summarising alerts: {}", counts(&self.alerts_over_budget)));
         }
         for warning in &self.warnings {
             line(&printable(&format!("warning: {warning}")));

@@ -61,3 +61,7 @@ pub(super) const CLOSE_AFTER_MS: u64 = 10 * 60_000;
 pub(super) const MAX_OPEN_ALERTS: u64 = 10_000;
 /// Destinations listed in one alert.
 pub(super) const MAX_DESTINATIONS: u64 = 20;
+/// Alerts of one rule about one sender at once; few senders have as many distinct causes, a sender that makes them up has any number.
+pub(super) const ALERT_BURST: u64 = 20;
+/// Until that rule may raise one more about that sender.
+pub(super) const ALERT_REFILL_MS: u64 = 60_000;

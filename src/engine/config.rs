@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::alert::Exception;
+use crate::alert::{AlertBudget, Exception};
 use crate::detect::rules::RuleParams;
 use crate::inventory::TimelineLimits;
 use crate::path::Contract;
@@ -26,6 +26,8 @@ pub struct EngineConfig {
     pub max_alerts: usize,
     /// Destinations listed in one alert; the rest is counted.
     pub max_destinations: usize,
+    /// Alerts that one rule raises about one sender.
+    pub alert_budget: AlertBudget,
 }
 
 /// How long the engine waits for what, in event time.

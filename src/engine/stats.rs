@@ -104,6 +104,8 @@ pub struct EngineStats {
     pub alert_updates: u64,
     /// Alerts closed early because too many were open.
     pub alerts_closed_early: u64,
+    /// Findings that a summarising alert counted because the budget of their rule and sender was spent, by rule.
+    pub alerts_over_budget: BTreeMap<&'static str, u64>,
     /// Findings held back, by exception.
     pub exception_hits: BTreeMap<String, u64>,
     /// Sources of flows, by how well they are known (`result`) and how (`how`, empty unless it is a workload).

@@ -421,3 +421,49 @@ fn a_flood_of_claims_is_told_and_bounded() {
     assert_eq!(world.raised().len(), 1, "the sender chooses MACs: they make no alerts");
     assert_eq!(world.alerts.last().map(|alert| alert.count), Some(2_000), "every one is counted");
 }
+
+/// Frames that one container forges, each claiming a neighbour's address for a MAC of its own invention, and one real bypass in the middle.
+#[test]
+fn a_flood_of_forged_claims_is_a_few_alerts_and_hides_no_bypass() {
+    const FRAMES: u64 = 120_000;
+    let mut world = World::new(EngineConfig { max_alerts: 10_000, ..config() });
+    for (name, host) in [("proxy", 3), ("web", 10), ("evil", 66)] {
+        world.start(0, name, host);
+    }
+    for host in 100..180 {
+        world.start(0, &format!("peer{host}"), host);
+    }
+    let is_bypass = |alert: &&hopwatch::alert::Alert| alert.rule == "egress-skips-proxy" && alert.update == 0;
+    let mut bypass_at = None;
+    for number in 0..FRAMES {
+        let millis = 5_000 + number / 40;
+        if number == FRAMES / 2 {
+            bypass_at = Some(millis);
+            world.tcp(millis, 10, "198.51.100.7", 443);
+        }
+        let host = 100 + u8::try_from(number % 80).expect("few");
+        let [.., a, b, c] = number.to_be_bytes();
+        let forged = NeighbourClaim { frame_mac: Some(mac(66)), ..claim(host, Mac([2, 9, 9, a, b, c])) };
+        hear(&mut world, millis, forged);
+        if bypass_at.is_some_and(|at| millis == at + 1_000) {
+            assert_eq!(world.alerts.iter().filter(is_bypass).count(), 1, "the bypass is reported within a second");
+        }
+    }
+    world.tick(20_000);
+    world.finish();
+    assert_eq!(world.alerts.iter().filter(is_bypass).count(), 1);
+    let about_evil = |alert: &&hopwatch::alert::Alert| alert.rule == "unknown-source";
+    let mut counted = std::collections::BTreeMap::new();
+    for alert in world.alerts.iter().filter(about_evil) {
+        assert_eq!(alert.workload.as_ref().map(|workload| workload.name.as_str()), Some("evil"));
+        counted.insert(alert.id.clone(), alert.count);
+    }
+    assert_eq!(counted.len(), 21, "a burst, and one for all further addresses");
+    assert_eq!(counted.values().sum::<u64>(), FRAMES, "every frame is counted");
+    assert!(world.alerts.iter().filter(about_evil).count() < 60, "and they are few lines");
+    let over = world.engine.stats().alerts_over_budget;
+    assert_eq!(over.get("unknown-source"), Some(&(FRAMES / 80 * 60)), "those of the other sixty addresses");
+    let summary = world.alerts.iter().filter(about_evil).find(|alert| alert.count == FRAMES / 80 * 60).expect("a summary");
+    let says = |text: &str| summary.evidence.iter().any(|evidence| evidence.text.contains(text));
+    assert!(says("60 further causes") && says("also: ") && says("172.20.0.1"), "{:?}", summary.evidence);
+}

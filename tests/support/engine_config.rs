@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hopwatch::alert::AlertBudget;
 use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{EngineConfig, Timings};
 use hopwatch::inventory::TimelineLimits;
@@ -26,6 +27,7 @@ pub fn for_tests() -> EngineConfig {
         max_flows: 1000,
         max_alerts: 100,
         max_destinations: 3,
+        alert_budget: AlertBudget { burst: 20, refill: Duration::from_mins(1) },
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::Exception;
+use crate::alert::{AlertBudget, Exception};
 use crate::config::file::{FileConfig, Runtime};
 use crate::config::scalar::Socket;
 use crate::config::{CaptureConfig, Config, RuntimesConfig};
@@ -50,6 +50,7 @@ pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: V
             max_flows: detection.max_flows.size(),
             max_alerts: alerts.max_open.size(),
             max_destinations: alerts.max_destinations.size(),
+            alert_budget: AlertBudget { burst: alerts.burst.small(), refill: alerts.refill.get() },
         },
         hops: BTreeMap::new(),
         destinations: BTreeMap::new(),

@@ -209,6 +209,11 @@ pub(in crate::config) struct Alerts {
     pub max_open: Bounded<1, 1_000_000>,
     /// Destinations listed in one alert; further ones are counted.
     pub max_destinations: Bounded<1, 1_000>,
+    /// Alerts that one rule raises about one sender (a workload, else an observation point) at once. Further causes are counted in one
+    /// alert, which names the latest of them and lists their destinations.
+    pub burst: Bounded<1, 100_000>,
+    /// How long until such a rule raises one more alert about that sender.
+    pub refill: DurationText<1>,
 }
 
 impl Default for Alerts {
@@ -218,6 +223,8 @@ impl Default for Alerts {
             close_after: DurationText::from_millis(defaults::CLOSE_AFTER_MS),
             max_open: Bounded(defaults::MAX_OPEN_ALERTS),
             max_destinations: Bounded(defaults::MAX_DESTINATIONS),
+            burst: Bounded(defaults::ALERT_BURST),
+            refill: DurationText::from_millis(defaults::ALERT_REFILL_MS),
         }
     }
 }

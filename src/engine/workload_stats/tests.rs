@@ -60,6 +60,7 @@ fn engine(limits: WorkloadStatsLimits) -> Engine {
         max_flows: 1000,
         max_alerts: 100,
         max_destinations: 20,
+        alert_budget: crate::alert::AlertBudget { burst: 20, refill: Duration::from_mins(1) },
     });
     engine.observe(Box::new(WorkloadStats::new(limits)));
     let network = RuntimeNetwork {

@@ -263,6 +263,15 @@ pub static METRICS: &[Metric] = &[
         vec![plain(s.engine.alerts_closed_early)]
     }),
     counter(
+        "hopwatch_alerts_over_budget_total",
+        &["rule"],
+        "Findings that a summarising alert counted, because the rule had raised too many alerts about their sender (alerts.burst)",
+        |s| {
+            let of = |rule: &str| s.engine.alerts_over_budget.get(rule).copied().unwrap_or(0);
+            rules::ALL.iter().map(|rule| sample([("rule", rule.name)], of(rule.name))).collect()
+        },
+    ),
+    counter(
         "hopwatch_bound_reached_total",
         &["bound"],
         "How often something remembered was lost, or something new refused, because a bound was reached: flows followed, alerts open, \

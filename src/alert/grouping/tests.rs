@@ -1,0 +1,76 @@
+//! Floods: few alerts, every finding counted, and the longest quiet alert goes first.
+
+use super::*;
+use crate::detect::rules::ALL;
+use crate::detect::testing::{at, workload};
+
+fn limits(max_open: usize) -> GroupingLimits {
+    GroupingLimits {
+        update_interval: Duration::from_mins(1),
+        close_after: Duration::from_mins(10),
+        max_open,
+        max_destinations: 3,
+        budget: AlertBudget { burst: 50, refill: Duration::from_secs(10) },
+    }
+}
+
+fn finding(millis: u64, sender: &str, cause: &str) -> Finding {
+    let workload = Arc::new(workload(sender, 10));
+    let rule = ALL.first().copied().expect("a rule");
+    Finding { workload: Some(workload), ..Finding::of_nobody(rule, at(millis), cause, vec![]) }
+}
+
+/// What was raised, and how much all alerts counted at last.
+fn totals(sent: &[Alert]) -> (usize, u64) {
+    let mut counts = BTreeMap::new();
+    for alert in sent {
+        counts.insert(alert.id.clone(), alert.count);
+    }
+    (counts.len(), counts.values().sum())
+}
+
+fn ingest(grouper: &mut AlertGrouper, finding: Finding, sent: &mut Vec<Alert>) {
+    let disposition = grouper.ingest(finding);
+    sent.extend(grouper.final_updates());
+    if let Disposition::Deliver(alert) = disposition {
+        sent.push(*alert);
+    }
+}
+
+#[test]
+fn a_flood_of_causes_of_one_sender_is_a_few_alerts_that_count_everything() {
+    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], limits(10_000)), Vec::new());
+    for number in 0..5000_u64 {
+        ingest(&mut grouper, finding(number / 10, "evil", &format!("cause {number}")), &mut sent);
+    }
+    ingest(&mut grouper, finding(500, "app", "the real one"), &mut sent);
+    sent.extend(grouper.finish(at(500)));
+    assert_eq!(totals(&sent), (52, 5001), "the burst, one for the rest, and the other sender's");
+    assert_eq!(grouper.over_budget().values().sum::<u64>(), 4950);
+    let further: Vec<_> = sent.iter().filter(|alert| alert.count > 1).collect();
+    assert!(further.iter().all(|alert| alert.evidence.iter().any(|one| one.kind == "grouping")), "it says why");
+}
+
+#[test]
+fn the_longest_quiet_alert_is_closed_first_and_its_count_is_delivered() {
+    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], limits(3)), Vec::new());
+    for (millis, cause) in [(0, "a"), (1, "b"), (2, "c"), (3, "a"), (4, "b"), (5, "d"), (6, "c")] {
+        ingest(&mut grouper, finding(millis, "app", cause), &mut sent);
+    }
+    assert_eq!(grouper.closed_early(), 2, "c for d, then a for c");
+    sent.extend(grouper.finish(at(7)));
+    assert_eq!(totals(&sent), (5, 7), "c was raised twice, nothing is lost");
+    assert_eq!((grouper.open.len(), grouper.order.sizes()), (3, (3, 0)));
+}
+
+#[test]
+fn updates_come_when_they_are_due_in_order_of_key() {
+    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], limits(10)), Vec::new());
+    for (millis, cause) in [(0, "b"), (10, "a"), (20, "b"), (30, "a")] {
+        ingest(&mut grouper, finding(millis, "app", cause), &mut sent);
+    }
+    assert!(grouper.due(at(59_999)).is_empty());
+    let due: Vec<_> = grouper.due(at(60_010)).into_iter().map(|alert| (alert.first_seen, alert.count)).collect();
+    assert_eq!(due, [(at(10), 2), (at(0), 2)]);
+    assert!(grouper.due(at(200_000)).is_empty(), "nothing was counted since");
+}
