@@ -183,10 +183,13 @@ fn finish(Layers { sources, mut tree }: Layers) -> Result<Loaded, ConfigError> {
     let Some(file) = value else { return Err(ConfigError::new(problems)) };
     let origins = layers::origins(&sources, &tree);
     let printed = print(&file.spelt_out());
-    let lints = lints::lints(&sources, &file);
+    let lints = lints::lints(&file);
     let config = check::check(&sources, &tree, &removed, file, &mut problems);
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, origins, printed, lints }),
+        Some(config) if problems.is_empty() => {
+            let lints = lints.with_contracts(&sources, &config.engine.contracts);
+            Ok(Loaded { config, origins, printed, lints })
+        }
         _ => Err(ConfigError::new(problems)),
     }
 }

@@ -3,6 +3,8 @@
 //! Contract: pure; no advice depends on the clock. Limits: which interfaces a host has is not known here.
 //! Design: each piece of advice names its place, like a mistake.
 
+mod shadowed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{GlobSet, GlobSetBuilder};
@@ -14,19 +16,35 @@ use super::located::Located;
 use super::problem::{Problem, quoted};
 use super::source::{Sources, Span};
 use crate::detect::rules;
-use crate::path::{EvidenceKind, HopKind, Service, checked_glob};
+use crate::path::{Contract, EvidenceKind, HopKind, Service, checked_glob};
 
 /// Everything that is hardly meant, in the order of the file.
-pub(super) fn lints(sources: &Sources, file: &FileConfig) -> Vec<Problem> {
+#[derive(Debug)]
+pub(super) struct Lints {
+    found: Vec<Lint>,
+    contract_names: Vec<Span>,
+}
+
+impl Lints {
+    /// With what the checked contracts show; they are in the order of the file.
+    pub(super) fn with_contracts(mut self, sources: &Sources, contracts: &[Contract]) -> Vec<Problem> {
+        self.found.extend(shadowed::shadowed(contracts, &self.contract_names));
+        self.found.sort_by_key(|(span, _)| *span);
+        self.found.into_iter().map(|(span, text)| Problem::at(sources, span, text)).collect()
+    }
+}
+
+/// What the file alone shows.
+pub(super) fn lints(file: &FileConfig) -> Lints {
     let hops: Hops = file.hops.iter().map(|(name, hop)| (name.value.0.as_str(), &hop.value)).collect();
-    let mut lints = Vec::new();
-    lints.extend(unused_hops(file));
-    lints.extend(unwatched_hops(file));
-    lints.extend(hops_by_name(file));
-    lints.extend(file.contracts.iter().flat_map(|contract| after_the_end(&contract.value, &hops)));
-    lints.extend(silent_rules(file, &hops));
-    lints.sort_by_key(|(span, _)| *span);
-    lints.into_iter().map(|(span, text)| Problem::at(sources, span, text)).collect()
+    let mut found = Vec::new();
+    found.extend(unused_hops(file));
+    found.extend(unwatched_hops(file));
+    found.extend(hops_by_name(file));
+    found.extend(exceptions_by_name(file));
+    found.extend(file.contracts.iter().flat_map(|contract| after_the_end(&contract.value, &hops)));
+    found.extend(silent_rules(file, &hops));
+    Lints { found, contract_names: file.contracts.iter().map(|contract| contract.value.name.span).collect() }
 }
 
 type Hops<'a> = BTreeMap<&'a str, &'a HopFile>;
@@ -53,6 +71,23 @@ fn hops_by_name(file: &FileConfig) -> Vec<Lint> {
              such as com.docker.compose.service",
             quoted(glob),
             quoted(&name.value.0)
+        );
+        Some((selector.span, text))
+    });
+    by_name.collect()
+}
+
+/// Exceptions that a container gets by its name.
+fn exceptions_by_name(file: &FileConfig) -> Vec<Lint> {
+    let selectors =
+        file.exceptions.iter().filter_map(|exception| Some((exception, exception.value.workload.as_ref()?)));
+    let by_name = selectors.filter_map(|(exception, selector)| {
+        let glob = selector.value.name_glob_alone()?;
+        let text = format!(
+            "any container whose name matches {} is allowed by the exception {}; select it by digest, or by a label that the runtime sets, \
+             such as com.docker.compose.service",
+            quoted(glob),
+            quoted(&exception.value.name.value.0)
         );
         Some((selector.span, text))
     });

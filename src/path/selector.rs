@@ -200,6 +200,37 @@ impl Selector {
         (alone == self.file).then_some(name)
     }
 
+    /// Whether certainly every workload that `other` selects is selected by this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        let (own, others) = (&self.file, &other.file);
+        let label =
+            |(key, value): (&String, &String)| others.labels.get(key).is_some_and(|text| glob_covers(value, text));
+        let range = |range: &IpNetwork| {
+            own.addresses.iter().any(|wide| wide.prefix() <= range.prefix() && wide.contains(range.network()))
+        };
+        let optional = |own: &Option<String>, other: &Option<String>| {
+            own.as_deref().is_none_or(|own| own == "*" || other.as_deref().is_some_and(|other| glob_covers(own, other)))
+        };
+        let given = |own: &Option<String>, other: &Option<String>| {
+            own.as_deref().is_none_or(|own| other.as_deref().is_some_and(|other| glob_covers(own, other)))
+        };
+        optional(&own.name, &others.name)
+            && optional(&own.image, &others.image)
+            && given(&own.digest, &others.digest)
+            && given(&own.network, &others.network)
+            && own.labels.iter().all(label)
+            && (own.addresses.is_empty() || (!others.addresses.is_empty() && others.addresses.iter().all(range)))
+    }
+
+    /// Whether one workload may be selected by both; false only where that is certain.
+    pub fn may_overlap(&self, other: &Self) -> bool {
+        let apart = |own: &Option<String>, other: &Option<String>| {
+            own.as_deref().zip(other.as_deref()).is_some_and(|(own, other)| are_apart(own, other))
+        };
+        let (own, others) = (&self.file, &other.file);
+        !apart(&own.name, &others.name) && !apart(&own.image, &others.image) && !apart(&own.digest, &others.digest)
+    }
+
     /// Whether every given part holds for this workload.
     pub fn matches(&self, workload: &Workload) -> bool {
         let holds = |glob: &Option<GlobMatcher>, text: &str| glob.as_ref().is_none_or(|glob| glob.is_match(text));
@@ -224,6 +255,26 @@ impl Selector {
     fn contains(&self, ip: std::net::IpAddr) -> bool {
         self.file.addresses.iter().any(|range| range.contains(ip))
     }
+}
+
+/// Characters that are not literal in a glob.
+const SPECIAL: [char; 5] = ['*', '?', '[', '{', '\\'];
+
+/// Whether certainly every text that `other` matches is matched by `glob`.
+fn glob_covers(glob: &str, other: &str) -> bool {
+    let matches = || checked_glob(glob).is_ok_and(|glob| glob.compile_matcher().is_match(other));
+    glob == "*" || glob == other || (!other.contains(SPECIAL) && matches())
+}
+
+/// Whether certainly no text is matched by both.
+fn are_apart(one: &str, other: &str) -> bool {
+    let literal = |glob: &str| !glob.contains(SPECIAL);
+    if literal(one) || literal(other) {
+        return !glob_covers(one, other) && !glob_covers(other, one);
+    }
+    let start = |glob: &str| glob.split(SPECIAL).next().unwrap_or_default().to_owned();
+    let (one, other) = (start(one), start(other));
+    !one.starts_with(&other) && !other.starts_with(&one)
 }
 
 #[cfg(test)]

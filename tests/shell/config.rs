@@ -217,3 +217,45 @@ proptest! {
         told_within(&whole)?;
     }
 }
+
+#[test]
+fn a_contract_that_an_earlier_one_shadows_wholly_is_named() {
+    let head =
+        "hops: {proxy: {workloads: [{name: squid}]}, vpn: {workloads: [{name: vpn}], kind: gateway}}\ncontracts:\n";
+    let later = |first: &str, second: &str| {
+        let text = format!("{head}- {{name: first, {first}}}\n- {{name: second, {second}}}\n");
+        let loaded = config::from_str("hopwatch.yaml", &text).unwrap_or_else(|error| panic!("{}", error.report(false)));
+        let lints: Vec<_> = loaded.lints.iter().map(ToString::to_string).collect();
+        lints.iter().any(|lint| lint.contains("the contract \"second\" never judges: \"first\" comes first"))
+    };
+    let to_proxy = "from: [{name: \"app*\"}], via: [proxy]";
+    for (second, shadowed) in [
+        ("from: [{name: app}], via: [vpn]", true),
+        ("from: [{name: \"app*\", image: \"x*\"}], ports: [443], via: [vpn]", true),
+        ("from: [{name: app}, {name: web}], via: [vpn]", false),
+        ("from: [{name: \"*\"}], via: [vpn]", false),
+        ("from: [{name: app}], to: [any], via: [vpn]", false),
+        ("from: [{name: app}], to: [10.0.0.0/8], via: [vpn]", false),
+        ("service: dns, from: [{name: app}], via: [vpn]", false),
+    ] {
+        assert_eq!(later(to_proxy, second), shadowed, "{second}");
+    }
+    for (first, second, shadowed) in [
+        (
+            "from: [{name: app}], to: [10.0.0.0/8], via: [proxy]",
+            "from: [{name: app}], to: [10.1.0.0/16], via: [vpn]",
+            true,
+        ),
+        (
+            "from: [{name: app}], to: [10.1.0.0/16], via: [proxy]",
+            "from: [{name: app}], to: [10.0.0.0/8], via: [vpn]",
+            false,
+        ),
+        ("from: [{name: app}], ports: [443], via: [proxy]", "from: [{name: app}], via: [vpn]", false),
+        ("from: [{name: \"*\"}], to: [any], via: [proxy]", "from: [{name: squid}], deny: true", false),
+        ("from: [{name: \"*\"}], to: [any], via: [proxy]", "from: [{name: app}], deny: true", true),
+        ("from: [{name: app}], via: [vpn]", "service: dns, from: [{name: app}], via: [proxy]", false),
+    ] {
+        assert_eq!(later(first, second), shadowed, "{first} / {second}");
+    }
+}
