@@ -18,7 +18,7 @@ instructions() {
   if [ "$(gungraun-runner --version 2>/dev/null | awk '{ print $NF }')" != "$version" ]; then
     cargo install --locked gungraun-runner --version "$version"
   fi
-  cargo bench --locked --bench instructions
+  cargo bench --locked --bench instructions --bench alerts
 }
 instructions
 
