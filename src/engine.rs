@@ -21,7 +21,7 @@ pub use histogram::LatencyHistogram;
 pub use observer::Observer;
 pub use stats::{Bound, EngineStats};
 pub use verdict_log::{
-    Amount, ExceptionGroup, LoggedFlow, ReasonCount, Renamed, Scope, Target, Traffic, VerdictLog, VerdictLogContents,
+    ExceptionGroup, LoggedFlow, ReasonCount, Renamed, Scope, Target, Traffic, VerdictLog, VerdictLogContents,
     VerdictLogLimits, Window, WindowKind, WorkloadLine,
 };
 pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, WorkloadStatsLimits, WorkloadTable};
@@ -146,9 +146,10 @@ impl Engine {
             Fact::Flow(event) => self.on_flow(event, now, out),
             Fact::Claim(claim) => self.ask_rules(now, out, |rule, context, found| rule.on_claim(context, claim, found)),
             Fact::Recorded(fact) => self.on_fact(fact, now, out),
-            // `Undecoded` is read once evidence counts the whole of what a workload sends.
-            Fact::Undecoded(_) | Fact::Tick => {}
+            Fact::Undecoded(frames) => self.path.unjudged.undecoded(&self.timeline, frames),
+            Fact::Tick => {}
         }
+        self.report_unjudged(now, out);
     }
 
     /// The observation ends: what still waits is judged as it stands, what was counted is reported.
@@ -159,6 +160,7 @@ impl Engine {
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace };
         self.tracker.finish(context, now, &mut step);
         self.handle(step, now, out);
+        self.report_unjudged(now, out);
         out.extend(self.grouper.finish(now));
         self.post(out.get(before..).unwrap_or_default());
     }
@@ -173,6 +175,7 @@ impl Engine {
         stats.workloads = self.timeline.states();
         stats.hops_seen = self.path.hops.iter().map(|(hop, record)| (Arc::clone(hop), record.last_seen)).collect();
         stats.kernel_missed.clone_from(self.timeline.kernel().missed());
+        stats.unjudged.clone_from(self.path.unjudged.totals());
         stats.count_bounds(&self.timeline, &self.path, self.tracker.forgotten_points());
         stats
     }
@@ -276,13 +279,20 @@ impl Engine {
         let went_on = step.went_on.take();
         self.handle(step, now, out);
         if let Some(flow) = went_on {
-            self.path.go_on(&flow, &event.record);
+            self.path.go_on(&flow, event);
             self.ask_rules(now, out, |rule, context, found| rule.on_progress(context, &flow, event, found));
         }
         self.observers.iter_mut().for_each(|observer| observer.flow(event));
         let ended = matches!(event.kind, FlowEventKind::Ended(_));
         if let Some(due) = self.grouper.on_flow(&event.record, ended) {
             self.timers.set(due, Timer::Updates);
+        }
+    }
+
+    /// Lets the rules know whose traffic without a verdict grew.
+    fn report_unjudged(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
+        for sender in self.path.unjudged.take_touched() {
+            self.ask_rules(now, out, |rule, context, found| rule.on_unjudged(context, &sender, found));
         }
     }
 

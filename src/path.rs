@@ -26,7 +26,10 @@ pub use judge::{GracePeriods, Judge, JudgeContext, Judgement, Outcome, Skip};
 pub use orientation::{ObservedFlow, Oriented, orientations, rests_on_absence};
 pub use selector::{Selector, SelectorError, SelectorFile, checked_glob};
 pub use source::{owner_of, responder_of};
-pub use state::{Bindings, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState};
+pub use state::{
+    Amount, Bindings, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState, SenderTraffic,
+    UnjudgedReason, UnjudgedSender, UnjudgedTraffic,
+};
 pub use tracker::{JudgedFlow, Step, Tracker, TrackerLimits};
 pub use trail::{Frames, Sighting, Trail};
 pub use verdict::{Unobservable, Verdict};

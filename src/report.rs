@@ -5,6 +5,8 @@
 
 pub mod paths;
 mod question;
+mod unjudged;
 pub mod verification;
 
 pub use question::{BLINDNESS, Question};
+pub use unjudged::{Unjudged, UnjudgedLine};

@@ -193,7 +193,8 @@ impl<'a> EngineLoop<'a> {
         self.engine.finish(&mut self.alerts);
         self.deliver()?;
         self.publisher.publish(now(), &mut self.engine, &self.status);
-        Ok(Summary::new(&self.engine.stats(), self.status.points(), self.status.warnings()))
+        let unjudged = &self.engine.path().unjudged;
+        Ok(Summary::new(&self.engine.stats(), unjudged, self.status.points(), self.status.warnings()))
     }
 
     fn take(&mut self, message: SourceMessage) {

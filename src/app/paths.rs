@@ -54,7 +54,7 @@ pub fn live(config: &Config) -> anyhow::Result<Paths> {
         Ok(_) => path.bindings.apply(at, &NatFact::Watched { netns: None }),
         Err(error) => warnings.push(format!("address translation cannot be watched: {error}")),
     }
-    Ok(Paths::new(&timeline, &coverage(&timeline, &config.engine.contracts, &path), warnings))
+    Ok(Paths::new(&timeline, &path, &coverage(&timeline, &config.engine.contracts, &path), warnings))
 }
 
 /// How things stood at the end of a recording.
@@ -63,7 +63,7 @@ pub fn recording(config: Config, mut options: ReplayOptions, progress: &mut dyn 
     options.engine = config.engine;
     let report = replay::run(options, &Output::none(), progress)?;
     let (timeline, path) = (report.engine.timeline(), report.engine.path());
-    Ok(Paths::new(timeline, &coverage(timeline, &contracts, path), report.summary.warnings))
+    Ok(Paths::new(timeline, path, &coverage(timeline, &contracts, path), report.summary.warnings))
 }
 
 fn first_processes(events: &[InventoryEvent]) -> Vec<(WorkloadId, u32)> {

@@ -110,7 +110,8 @@ pub fn run(
     };
     warnings.extend(replay.read(Merge::new(readers))?);
     replay.finish()?;
-    let summary = Summary::new(&replay.engine.stats(), replay.points(), warnings);
+    let unjudged = &replay.engine.path().unjudged;
+    let summary = Summary::new(&replay.engine.stats(), unjudged, replay.points(), warnings);
     let Replay { engine, worst, span, .. } = replay;
     Ok(ReplayReport { summary, worst, engine, span })
 }

@@ -12,9 +12,13 @@ use crate::escape::printable;
 use crate::flow::PointCounters;
 use crate::input::ObservationPoint;
 use crate::layout::{hang, many};
+use crate::path::UnjudgedTraffic;
+use crate::report::Unjudged;
 
 /// Name and version of the shape.
 pub const SCHEMA: &str = "hopwatch.summary/1";
+/// Lines of unjudged traffic in the text; JSON has more.
+const MOST_UNJUDGED: usize = 10;
 
 /// One observation point.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -48,6 +52,8 @@ pub struct Summary {
     pub verdicts: BTreeMap<String, BTreeMap<&'static str, u64>>,
     /// Why flows were unobservable.
     pub unobservable: BTreeMap<&'static str, u64>,
+    /// What covered workloads sent without a verdict, by sender, contract and reason.
+    pub unjudged: Unjudged,
     /// Alerts raised, by rule.
     pub alerts: BTreeMap<&'static str, u64>,
     /// Alerts raised, by severity.
@@ -74,7 +80,12 @@ fn by_result(stats: &EngineStats) -> BTreeMap<&'static str, u64> {
 
 impl Summary {
     /// From the engine's and the points' counters.
-    pub fn new(stats: &EngineStats, points: Vec<PointSummary>, warnings: Vec<String>) -> Self {
+    pub fn new(
+        stats: &EngineStats,
+        unjudged: &UnjudgedTraffic,
+        points: Vec<PointSummary>,
+        warnings: Vec<String>,
+    ) -> Self {
         let mut summary = Self {
             schema: SCHEMA,
             packets: points.iter().map(|point| point.counters.packets).sum(),
@@ -82,6 +93,7 @@ impl Summary {
             flows: points.iter().map(|point| point.counters.flows).sum(),
             verdicts: BTreeMap::new(),
             unobservable: stats.unobservable.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
+            unjudged: Unjudged::new(unjudged),
             alerts: BTreeMap::new(),
             severities: BTreeMap::new(),
             attributions: by_result(stats),
@@ -109,6 +121,9 @@ impl Summary {
         }
         for (contract, verdicts) in &self.verdicts {
             line(&printable(&format!("contract {contract}: {}", counts(verdicts))));
+        }
+        for unjudged in self.unjudged.text(MOST_UNJUDGED) {
+            line(&printable(&unjudged));
         }
         if !self.exceptions.is_empty() {
             line(&printable(&format!("held back by exceptions: {}", counts(&self.exceptions))));

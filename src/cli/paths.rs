@@ -90,6 +90,7 @@ fn tree(paths: &Paths) -> Node {
     });
     root.children.extend(paths.warnings.iter().map(|warning| Node::new(format!("! {warning}"))));
     root.children.extend(paths.contracts.iter().map(contract));
+    root.children.extend(paths.unjudged.text(MOST).into_iter().map(|line| Node::new(format!("! {line}"))));
     root
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Finding;
 use crate::input::{FlowEvent, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
-use crate::path::{Contract, JudgedFlow, PathState};
+use crate::path::{Contract, JudgedFlow, PathState, UnjudgedSender};
 use crate::time::Timestamp;
 
 /// What a rule may look at.
@@ -67,6 +67,9 @@ pub trait Rule: Send + std::fmt::Debug {
 
     /// An address was claimed on a link.
     fn on_claim(&mut self, _context: Context<'_>, _claim: &NeighbourClaim, _findings: &mut Findings) {}
+
+    /// Somebody sent more that no verdict but `unobservable` is about; [`PathState::unjudged`] has it already.
+    fn on_unjudged(&mut self, _context: Context<'_>, _sender: &UnjudgedSender, _findings: &mut Findings) {}
 
     /// A time that this rule asked for has come.
     fn on_time(&mut self, _context: Context<'_>, _findings: &mut Findings) {}

@@ -71,4 +71,5 @@ registry! {
     capability_raised = "capability-raised",
     sensitive_mount = "sensitive-mount",
     sysctl_changed = "sysctl-changed",
+    unjudged_traffic = "unjudged-traffic",
 }

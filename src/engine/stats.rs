@@ -11,7 +11,7 @@ use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::input::{InventoryEvent, Loss, LossReason, MissedKind, RuntimeId};
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline};
-use crate::path::{JudgedFlow, PathState, Unobservable, Verdict};
+use crate::path::{Amount, JudgedFlow, PathState, UnjudgedReason, Unobservable, Verdict};
 use crate::time::Timestamp;
 
 /// A bound of what the engine remembers.
@@ -41,11 +41,13 @@ pub enum Bound {
     Points,
     /// Contracts that a workload was seen to keep.
     KeptContracts,
+    /// Senders of traffic without a verdict; the totals keep what they sent.
+    Senders,
 }
 
 impl Bound {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Flows,
         Self::Alerts,
         Self::Workloads,
@@ -58,6 +60,7 @@ impl Bound {
         Self::LossWindows,
         Self::Points,
         Self::KeptContracts,
+        Self::Senders,
     ];
 
     /// As the metric's label.
@@ -75,6 +78,7 @@ impl Bound {
             Self::LossWindows => "loss_windows",
             Self::Points => "points",
             Self::KeptContracts => "kept_contracts",
+            Self::Senders => "senders",
         }
     }
 }
@@ -98,6 +102,8 @@ pub struct EngineStats {
     pub hops_seen: BTreeMap<Arc<str>, Option<Timestamp>>,
     /// Why flows are unobservable now.
     pub unobservable: BTreeMap<Unobservable, u64>,
+    /// What covered workloads sent without a verdict but `unobservable`, by contract and reason.
+    pub unjudged: BTreeMap<(Arc<str>, UnjudgedReason), Amount>,
     /// Alerts raised (updates not counted), by rule and the severity at which they were raised.
     pub alerts: BTreeMap<(&'static str, Severity), u64>,
     /// Counted updates delivered at once.
@@ -227,6 +233,7 @@ impl EngineStats {
             (Bound::LossWindows, losses.forgotten_windows() + bindings.forgotten_windows()),
             (Bound::Points, losses.forgotten_points() + forgotten_points),
             (Bound::KeptContracts, path.hops.forgotten()),
+            (Bound::Senders, path.unjudged.forgotten()),
         ];
         self.bounds = counts.into();
     }

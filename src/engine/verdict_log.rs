@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use contents::{ExceptionGroup, LoggedFlow, ReasonCount, Target, VerdictLogContents, WorkloadLine};
-pub use traffic::{Amount, Traffic};
+pub use traffic::Traffic;
 pub use windows::{Window, WindowKind};
 
 use super::Observer;

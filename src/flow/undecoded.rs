@@ -16,8 +16,8 @@ pub(super) const MAX_ENTRIES: usize = 256;
 /// Frames that belong to no flow, since the last report.
 #[derive(Debug, Default)]
 pub(super) struct UndecodedFrames {
-    /// Packets and bytes.
-    counts: BTreeMap<(Option<Mac>, &'static str), (u64, u64)>,
+    /// Packets, bytes and the time of the last.
+    counts: BTreeMap<(Option<Mac>, &'static str), (u64, u64, Timestamp)>,
     due: Option<Timestamp>,
 }
 
@@ -34,9 +34,10 @@ impl UndecodedFrames {
             self.due = Some(now.plus(interval));
         }
         let has_room = self.counts.len() < MAX_ENTRIES || self.counts.contains_key(&(mac, reason));
-        let (packets, bytes) = self.counts.entry((mac.filter(|_| has_room), reason)).or_default();
+        let (packets, bytes, last) = self.counts.entry((mac.filter(|_| has_room), reason)).or_default();
         *packets += 1;
         *bytes += u64::from(wire_len);
+        *last = now;
     }
 
     /// When the next report is due.
@@ -48,12 +49,13 @@ impl UndecodedFrames {
     /// What is to be reported now.
     pub(super) fn take(&mut self, point: &ObservationPoint) -> Vec<Undecoded> {
         self.due = None;
-        let entry = |((mac, reason), (packets, frame_bytes))| Undecoded {
+        let entry = |((mac, reason), (packets, frame_bytes, last))| Undecoded {
             point: point.clone(),
             mac,
             reason,
             packets,
             frame_bytes,
+            last,
         };
         std::mem::take(&mut self.counts).into_iter().map(entry).collect()
     }

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use super::{Mac, ObservationPoint};
+use crate::time::Timestamp;
 
 /// What most flow records never have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,4 +71,6 @@ pub struct Undecoded {
     pub packets: u64,
     /// Their bytes on the wire.
     pub frame_bytes: u64,
+    /// Event time of the last one; when they are reported depends on what else is captured.
+    pub last: Timestamp,
 }

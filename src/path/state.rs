@@ -6,14 +6,16 @@ mod bindings;
 mod hops;
 mod legs;
 mod losses;
+mod unjudged;
 mod windows;
 
 pub use bindings::Bindings;
 pub use hops::{HopMemory, HopRecord};
 pub use legs::Legs;
 pub use losses::{LOSS_REPORTED_WITHIN, Losses};
+pub use unjudged::{Amount, SenderTraffic, UnjudgedReason, UnjudgedSender, UnjudgedTraffic};
 
-use crate::input::{FlowRecord, LinkEvent, ObservationPoint};
+use crate::input::{FlowEvent, FlowEventKind, LinkEvent, ObservationPoint};
 use crate::time::Timestamp;
 
 use super::{Contract, Family, JudgedFlow, Verdict};
@@ -29,12 +31,19 @@ pub struct PathState {
     pub hops: HopMemory,
     /// What relaying hops send on.
     pub legs: Legs,
+    /// What covered workloads send without a verdict.
+    pub unjudged: UnjudgedTraffic,
 }
 
 impl PathState {
     /// Nothing is known yet; the hops are those of these contracts.
     pub fn new<'a>(contracts: impl Iterator<Item = &'a Contract> + Clone) -> Self {
-        Self { hops: HopMemory::new(contracts.clone()), legs: Legs::new(contracts), ..Self::default() }
+        Self {
+            hops: HopMemory::new(contracts.clone()),
+            legs: Legs::new(contracts.clone()),
+            unjudged: UnjudgedTraffic::new(contracts),
+            ..Self::default()
+        }
     }
 
     /// A point showed something at a time.
@@ -50,8 +59,10 @@ impl PathState {
         self.hops.observe(&link.point);
     }
 
-    /// A judged flow goes on: what a hop sends on says more of itself.
-    pub fn go_on(&mut self, flow: &JudgedFlow, record: &FlowRecord) {
+    /// A judged flow goes on: what a hop sends on says more of itself, what has no verdict grows.
+    pub fn go_on(&mut self, flow: &JudgedFlow, event: &FlowEvent) {
+        let record = &event.record;
+        self.unjudged.went_on(flow, record, matches!(event.kind, FlowEventKind::Ended(_)));
         if !self.legs.is_empty() && record.id == flow.view.record.id {
             let record = flow.oriented.read(record);
             self.legs.go_on(&record, flow.source.workload().map(|workload| &**workload));
@@ -60,6 +71,7 @@ impl PathState {
 
     /// Remembers what a judged flow says of hops.
     pub fn record(&mut self, flow: &JudgedFlow) {
+        self.unjudged.judged(flow);
         if !self.legs.is_empty() {
             self.legs.record(&flow.view.record, flow.source.workload().map(|workload| &**workload));
         }

@@ -80,6 +80,21 @@ impl Unobservable {
         Self::Unanswered,
     ];
 
+    /// How to fix it, in words.
+    pub const fn fix(self) -> &'static str {
+        match self {
+            Self::NoObservationPoint => "capture where the traffic passes: `hopwatch paths` names the interface",
+            Self::CaptureLoss => "raise capture.ring_mib or flows.max_flows, or capture fewer interfaces",
+            Self::UnattributedAddress => "see that every container runtime answers, and its list is complete",
+            Self::RootlessStack => "set `capture.inside_namespaces`",
+            Self::UndecodedTunnel => "capture inside the tunnel's own interface, or forbid the tunnel",
+            Self::NatUnknown => "run with CAP_NET_ADMIN, so that address translations are reported",
+            Self::HopNotReady => "start the hop before its workloads, or raise detection.startup_grace",
+            Self::OneSided => "start hopwatch before the connection, and capture both directions",
+            Self::Unanswered => "see why the hop does not answer",
+        }
+    }
+
     /// The word used in JSON and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -6,9 +6,12 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Unjudged;
 use crate::input::Workload;
 use crate::inventory::{Timeline, Unseen, Watched};
-use crate::path::{ContractCoverage, EvidenceCoverage, EvidenceKind, HopCoverage, HopKind, Provability, Service};
+use crate::path::{
+    ContractCoverage, EvidenceCoverage, EvidenceKind, HopCoverage, HopKind, PathState, Provability, Service,
+};
 use crate::time::Timestamp;
 
 /// Name and version of the shape.
@@ -23,6 +26,8 @@ pub struct Paths {
     pub schema: &'static str,
     /// Contracts, in the order of the configuration.
     pub contracts: Vec<ContractView>,
+    /// What the workloads of a recording sent without a verdict, by sender, contract and reason.
+    pub unjudged: Unjudged,
     /// What kept this from being known better.
     pub warnings: Vec<String>,
 }
@@ -114,9 +119,9 @@ pub struct BlindView {
 
 impl Paths {
     /// From what the core says.
-    pub fn new(timeline: &Timeline, coverage: &[ContractCoverage], warnings: Vec<String>) -> Self {
+    pub fn new(timeline: &Timeline, path: &PathState, coverage: &[ContractCoverage], warnings: Vec<String>) -> Self {
         let contracts = coverage.iter().map(|contract| ContractView::new(timeline, contract)).collect();
-        Self { schema: PATHS_SCHEMA, contracts, warnings }
+        Self { schema: PATHS_SCHEMA, contracts, unjudged: Unjudged::new(&path.unjudged), warnings }
     }
 
     /// The published JSON Schema.

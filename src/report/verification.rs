@@ -260,7 +260,7 @@ pub struct Accepted {
 }
 
 /// Something that could not be seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct NotSeen {
     /// `loss`, `point_down`, `runtime_silent`, `translations`, `network`, `hop`, `not_decoded`, `payload`, `input`, `renamed`
     /// or `daemon_resolver`.
@@ -281,6 +281,15 @@ pub struct NotSeen {
     /// How much was lost, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// Packets that it is about, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<u64>,
+    /// Bytes that it is about, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// How long it lasted, in seconds, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
@@ -297,6 +306,9 @@ impl NotSeen {
             since: None,
             until: None,
             count: None,
+            packets: None,
+            bytes: None,
+            seconds: None,
             fix: None,
         }
     }

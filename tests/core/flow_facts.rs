@@ -211,15 +211,14 @@ fn what_could_not_be_read_is_reported_by_sender() {
     };
     assert_eq!(reported(&mut bench), []);
     bench.meter.advance(at(20_000), &mut bench.out);
-    let entry = |from: u8, reason, packets: u64, bytes: usize| {
+    let entry = |from: u8, reason, packets: u64, bytes: usize, last: u64| {
         let frame_bytes = packets * bytes as u64;
-        (
-            at(10_000),
-            Undecoded { point: ObservationPoint::new("br0"), mac: Some(mac(from)), reason, packets, frame_bytes },
-        )
+        let (point, mac) = (ObservationPoint::new("br0"), Some(mac(from)));
+        (at(10_000), Undecoded { point, mac, reason, packets, frame_bytes, last: at(last) })
     };
     let len = tagged(1).len();
-    let expected = [entry(1, "non_ip", 1, other.len()), entry(1, "vlan_depth", 2, len), entry(3, "vlan_depth", 1, len)];
+    let expected =
+        [entry(1, "non_ip", 1, other.len(), 3), entry(1, "vlan_depth", 2, len, 1), entry(3, "vlan_depth", 1, len, 2)];
     assert_eq!(reported(&mut bench), expected);
     bench.frame(30_000, &tagged(1));
     bench.meter.drain(&mut bench.out);

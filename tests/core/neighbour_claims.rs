@@ -463,7 +463,8 @@ fn a_flood_of_forged_claims_is_a_few_alerts_and_hides_no_bypass() {
     assert!(world.alerts.iter().filter(about_evil).count() < 60, "and they are few lines");
     let over = world.engine.stats().alerts_over_budget;
     assert_eq!(over.get("unknown-source"), Some(&(FRAMES / 80 * 60)), "those of the other sixty addresses");
-    let summary = world.alerts.iter().filter(about_evil).find(|alert| alert.count == FRAMES / 80 * 60).expect("a summary");
+    let summary =
+        world.alerts.iter().filter(about_evil).find(|alert| alert.count == FRAMES / 80 * 60).expect("a summary");
     let says = |text: &str| summary.evidence.iter().any(|evidence| evidence.text.contains(text));
     assert!(says("60 further causes") && says("also: ") && says("172.20.0.1"), "{:?}", summary.evidence);
 }

@@ -6,4 +6,5 @@ mod facts;
 mod host_network;
 mod inside;
 mod namespaces;
+mod unjudged;
 mod unmonitored;

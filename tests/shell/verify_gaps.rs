@@ -73,6 +73,7 @@ impl Recording {
         let gap = report["not_seen"].as_array().expect("a list").iter().find(|gap| gap["what"] == what);
         let gap = gap.unwrap_or_else(|| panic!("no {what}: {report:#}")).clone();
         assert_eq!((code, &gap["hides"]), (5, &Value::from(true)), "{text}");
+        crate::verify_hidden::says_how_much(&gap);
         let sentence = gap["text"].as_str().expect("a sentence");
         assert!(text.as_str().expect("a sentence").contains(sentence), "{text} does not name {sentence}");
         let accept = format!("{what}:known since Monday");
@@ -139,6 +140,25 @@ fn what_tcpdump_rotates_is_read_and_so_is_a_capture_under_any_name() {
         let (code, report, _) = recording.verify(&[]);
         assert_eq!((code, &report["flows"]["bypassed"]), (1, &json!(1)), "{name}: {report:#}");
     }
+}
+
+#[test]
+fn frames_of_the_workload_that_cannot_be_decoded_are_counted_by_name() {
+    let recording = Recording::good();
+    let tags = [0x81, 0, 0, 1].repeat(5);
+    let frame = ethernet(APP_MAC, BRIDGE_MAC, 0x8100, &[&tags[2..], &[8, 0][..], &[0; 900]].concat());
+    recording.frames(&vec![frame.clone(); 4]);
+    let report = recording.verify(&[]).1;
+    let gaps = report["not_seen"].as_array().expect("a list");
+    let gap = gaps.iter().find(|gap| gap["text"].as_str().is_some_and(|text| text.starts_with("app sent 4 frames")));
+    let gap = gap.unwrap_or_else(|| panic!("{report:#}"));
+    let bytes = 4 * u64::try_from(frame.len()).expect("small");
+    assert_eq!(
+        (&gap["what"], &gap["packets"], &gap["bytes"]),
+        (&json!("not_decoded"), &json!(4), &json!(bytes)),
+        "{gap:#}"
+    );
+    recording.hides("not_decoded", &[]);
 }
 
 #[test]

@@ -39,9 +39,27 @@ fn hides(what: &str, more: &[Value], cut: Option<usize>) {
     let entry = entry.unwrap_or_else(|| panic!("{what} is not in {report:#}"));
     assert_eq!((code, &entry["hides"]), (5, &json!(true)), "{report:#}");
     assert!(report["conclusion"]["text"].as_str().expect("text").contains(entry["text"].as_str().expect("text")));
+    says_how_much(entry);
     let (code, report) = verify(more, cut, &["--accept", &format!("{what}:the test did it")]);
     assert_eq!(code, 0, "{what} was accepted: {report:#}");
     assert_eq!(report["question"]["accepted"], json!([{"what": what, "reason": "the test did it"}]));
+}
+
+/// Each entry says how to fix it, and how much it was where that can be known.
+pub fn says_how_much(entry: &Value) {
+    assert!(entry["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{entry:#}");
+    let amounts: &[&str] = match entry["what"].as_str().expect("a kind") {
+        "loss" => &["packets", "seconds"],
+        "not_decoded" if entry["observation_point"].is_string() => &["packets", "seconds"],
+        "not_decoded" => &["packets", "bytes"],
+        "point_down" | "runtime_silent" | "translations" | "network" | "hop" | "renamed" => &["seconds"],
+        "payload" => &["packets"],
+        // What a file lacks, and what the daemon asked, nobody saw.
+        _ => &[],
+    };
+    for amount in amounts {
+        assert!(entry[amount].as_f64().is_some_and(|n| n >= 0.0), "no {amount}: {entry:#}");
+    }
 }
 
 #[test]

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Amount, Counts, Renamed, Traffic, VerdictLogLimits, Window};
+use super::{Counts, Renamed, Traffic, VerdictLogLimits, Window};
 use crate::input::{Endpoint, FiveTuple, FlowRecord, ObservationPoint, Protocol, Workload, WorkloadId};
 use crate::inventory::{Owner, Watched};
-use crate::path::{Evidence, JudgedFlow, Judgement, MissingHop, Unobservable, Verdict};
+use crate::path::{Amount, Evidence, JudgedFlow, Judgement, MissingHop, Unobservable, Verdict};
 use crate::time::Timestamp;
 
 /// Everything that was noted.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::input::{EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint};
-use crate::path::{JudgedFlow, Verdict};
+use crate::path::{Amount, JudgedFlow, Verdict};
 
 /// Flows whose counters are followed.
 const MAX_FLOWS: usize = 262_144;
@@ -32,17 +32,6 @@ impl Traffic {
             Verdict::Unobservable(_) => Self::Unobservable,
         }
     }
-}
-
-/// How much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// Flows.
-    pub flows: u64,
-    /// Packets of both directions.
-    pub packets: u64,
-    /// Their bytes on the wire.
-    pub bytes: u64,
 }
 
 #[derive(Clone, Debug)]

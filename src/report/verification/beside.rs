@@ -4,15 +4,22 @@
 
 use super::NotSeen;
 use super::phrases::clock;
-use crate::engine::{Amount, Traffic, VerdictLogContents};
+use super::unseen::Measure;
+use crate::engine::{Traffic, VerdictLogContents};
 use crate::input::{NetworkMode, RuntimeKind};
+use crate::path::{Amount, Selector, UnjudgedReason, UnjudgedSender, UnjudgedTraffic};
 use crate::report::Question;
 
 /// The port that names are asked at.
 const DNS: u16 = 53;
 
-/// All of it: workloads under another name, names that the runtime asks for.
-pub(super) fn beside(question: &Question, contents: &VerdictLogContents) -> Vec<NotSeen> {
+/// All of it: workloads under another name, names that the runtime asks for, frames that belong to no flow.
+pub(super) fn beside(
+    question: &Question,
+    contents: &VerdictLogContents,
+    unjudged: &UnjudgedTraffic,
+    measure: &Measure<'_>,
+) -> Vec<NotSeen> {
     let renamed = contents.renamed.iter().map(|renamed| NotSeen {
         text: format!(
             "{} was renamed to {} at {}: what it sent under the name that is not asked about is left out",
@@ -21,11 +28,48 @@ pub(super) fn beside(question: &Question, contents: &VerdictLogContents) -> Vec<
             clock(renamed.at)
         ),
         since: Some(renamed.at),
+        seconds: measure.lasted(Some(renamed.at), None),
         fix: Some("ask for both names, or for a label or an image".to_owned()),
         hides: true,
         ..NotSeen::new("renamed")
     });
-    renamed.chain(resolver(question, contents)).collect()
+    renamed.chain(resolver(question, contents)).chain(frames(question, contents, unjudged, measure)).collect()
+}
+
+/// Frames of the question's workloads that belong to no flow, and those of nobody on a network.
+fn frames(
+    question: &Question,
+    contents: &VerdictLogContents,
+    unjudged: &UnjudgedTraffic,
+    measure: &Measure<'_>,
+) -> Vec<NotSeen> {
+    let (_, judged) = unobservable_bytes(contents);
+    let mut all = Vec::new();
+    for (sender, traffic) in unjudged.senders() {
+        let who = match (sender, &traffic.workload) {
+            (UnjudgedSender::Workload(_), Some(workload)) if Selector::any(&question.workloads, workload) => {
+                workload.name.clone()
+            }
+            (UnjudgedSender::Workload(_), _) => continue,
+            (UnjudgedSender::Network(network), _) => {
+                format!("somebody on network {network} whose MAC no workload has")
+            }
+        };
+        for ((_, reason), amount) in &traffic.amounts {
+            let UnjudgedReason::Frame(label) = reason else { continue };
+            let Amount { packets, bytes, .. } = *amount;
+            all.push(NotSeen {
+                text: format!("{who} sent {packets} frames, {bytes} bytes, that belong to no flow ({label})"),
+                count: Some(packets),
+                packets: Some(packets),
+                bytes: Some(bytes),
+                fix: Some(reason.fix().to_owned()),
+                hides: measure.is_much(bytes, judged.saturating_add(bytes)),
+                ..NotSeen::new("not_decoded")
+            });
+        }
+    }
+    all
 }
 
 /// Bytes of the question's flows: those that are unobservable, and all.

@@ -27,7 +27,9 @@ impl Verification {
         let relevant = Relevant::new(&workloads, &hop);
         let observed = Observed::new(&run, &page, &relevant);
         let measure = Measure { run: &run, most_percent: question.max_unobservable, accepted: &question.accepted };
-        let not_seen = not_seen(&page.windows, &workloads, &hop, &relevant, (beside(question, &page), &measure));
+        let unjudged = &engine.path().unjudged;
+        let beside = beside(question, &page, unjudged, &measure);
+        let not_seen = not_seen(&page.windows, &workloads, &hop, &relevant, (beside, &measure));
         let mut answer = Self {
             schema: VERIFICATION_SCHEMA,
             question: QuestionView::new(question),

@@ -16,6 +16,10 @@ use crate::path::EvidenceKind;
 use crate::report::paths::HopView;
 use crate::time::Timestamp;
 
+/// What to do about input that was not read whole.
+const READ_IT: &str =
+    "give the whole file, or record again; where you know that it hides nothing: --accept input:REASON";
+
 /// Points where the question's traffic, or its hop's, passes.
 pub(super) struct Relevant(Option<BTreeSet<String>>);
 
@@ -50,7 +54,7 @@ pub(super) struct Measure<'a> {
 
 impl Measure<'_> {
     /// More than the question allows; what is not known to be little is much.
-    fn is_much(&self, part: u64, whole: u64) -> bool {
+    pub(super) fn is_much(&self, part: u64, whole: u64) -> bool {
         whole == 0 || share(part, whole) > self.most_percent
     }
 
@@ -60,6 +64,19 @@ impl Measure<'_> {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let until = until.unwrap_or(to).min(to);
         self.is_much(millis(until.since(since.max(from))), millis(to.since(from)))
+    }
+
+    /// An entry about something that lasted as long as it was looked.
+    fn all_the_time(&self, what: &'static str) -> NotSeen {
+        let (since, until) = self.run.span.unzip();
+        NotSeen { since, until, seconds: self.lasted(since, until), ..NotSeen::new(what) }
+    }
+
+    /// How long something lasted while it was looked.
+    pub(super) fn lasted(&self, since: Option<Timestamp>, until: Option<Timestamp>) -> Option<f64> {
+        let (from, to) = self.run.span?;
+        let until = until.unwrap_or(to).min(to);
+        Some(until.since(since?.max(from)).as_secs_f64())
     }
 
     fn packets(&self, relevant: &Relevant) -> u64 {
@@ -79,21 +96,21 @@ pub(super) fn not_seen(
     let lost: u64 = windows.iter().filter(|window| matches!(window.kind, WindowKind::Lost(_))).map(|w| w.count).sum();
     let much_lost = measure.is_much(lost, measure.packets(relevant).saturating_add(lost));
     let mut all: Vec<_> = concerned
-        .map(|window| NotSeen { hides: hides(window, workloads, measure, much_lost), ..of_window(window) })
+        .map(|window| NotSeen { hides: hides(window, workloads, measure, much_lost), ..of_window(window, measure) })
         .collect();
     for seen in workloads {
         all.extend(seen.workload.unseen.iter().map(|unseen| NotSeen {
             text: format!("{}: {}", seen.workload.name, unseen.why),
             fix: Some(unseen.fix.clone()),
             hides: true,
-            ..NotSeen::new("network")
+            ..measure.all_the_time("network")
         }));
     }
     if !hop.can_be_proven() {
         all.extend(hop.evidence.iter().filter_map(|evidence| evidence.blind.as_ref()).map(|blind| NotSeen {
             text: format!("hop {}: {}", hop.name, blind.why),
             fix: Some(blind.fix.clone()),
-            ..NotSeen::new("hop")
+            ..measure.all_the_time("hop")
         }));
     }
     for point in measure.run.points.iter().filter(|point| relevant.has(&point.name)) {
@@ -101,6 +118,7 @@ pub(super) fn not_seen(
     }
     all.extend(measure.run.warnings.iter().map(|warning| NotSeen {
         text: warning.clone(),
+        fix: Some(READ_IT.to_owned()),
         hides: true,
         ..NotSeen::new("input")
     }));
@@ -136,9 +154,10 @@ fn of_point(point: &PointRead, measure: &Measure<'_>) -> Vec<NotSeen> {
         text,
         observation_point: Some(name.clone()),
         count: Some(count),
+        packets: Some(count),
         fix: Some(fix.to_owned()),
         hides,
-        ..NotSeen::new(what)
+        ..measure.all_the_time(what)
     };
     let mut all = Vec::new();
     if *not_decoded > 0 {
@@ -154,9 +173,10 @@ fn of_point(point: &PointRead, measure: &Measure<'_>) -> Vec<NotSeen> {
     all
 }
 
-fn of_window(window: &Window) -> NotSeen {
+fn of_window(window: &Window, measure: &Measure<'_>) -> NotSeen {
     let place = window.point.as_ref().map_or_else(|| "everywhere".to_owned(), ToString::to_string);
     let when = span(window.since, window.until);
+    let is_packets = matches!(window.kind, WindowKind::Lost(reason) if reason != LossReason::Queue);
     let (what, text, fix) = match &window.kind {
         WindowKind::Lost(reason) => {
             let (why, fix) = about_loss(*reason);
@@ -184,6 +204,8 @@ fn of_window(window: &Window) -> NotSeen {
         since: Some(window.since),
         until: window.until,
         count: (window.count > 0).then_some(window.count),
+        packets: (is_packets && window.count > 0).then_some(window.count),
+        seconds: measure.lasted(Some(window.since), window.until),
         fix: fix.map(str::to_owned),
         ..NotSeen::new(what)
     }

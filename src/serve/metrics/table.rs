@@ -125,6 +125,23 @@ pub static METRICS: &[Metric] = &[
                 .collect()
         },
     ),
+    gauge(
+        "hopwatch_unjudged_bytes",
+        &["contract", "reason"],
+        "Bytes that covered workloads sent without a verdict: in unobservable flows (a revised verdict takes them out), in frames that belong to no flow \
+         (a reason of hopwatch_decode_errors_total, or non_ip; the contract is empty where no workload has their MAC), and in flows that no contract \
+         covers (not_covered)",
+        |s| {
+            let all = s.engine.unjudged.iter();
+            all.map(|((contract, reason), n)| sample([("contract", &**contract), ("reason", reason.as_str())], n.bytes))
+                .collect()
+        },
+    ),
+    gauge("hopwatch_unjudged_packets", &["contract", "reason"], "Packets of hopwatch_unjudged_bytes", |s| {
+        let all = s.engine.unjudged.iter();
+        all.map(|((contract, reason), n)| sample([("contract", &**contract), ("reason", reason.as_str())], n.packets))
+            .collect()
+    }),
     counter(
         "hopwatch_path_flows_revised_total",
         &["contract", "from", "to"],
@@ -276,7 +293,7 @@ pub static METRICS: &[Metric] = &[
         &["bound"],
         "How often something remembered was lost, or something new refused, because a bound was reached: flows followed, alerts open, \
          workloads, spans (of time in which a workload owned something), networks and links, namespaces, sockets, kernel (packet sockets), \
-         bindings (address translations), loss_windows (in which absence counts again), points, kept_contracts",
+         bindings (address translations), loss_windows (in which absence counts again), points, kept_contracts, senders (of what was not judged)",
         |s| {
             let of = |bound: &Bound| s.engine.bounds.get(bound).copied().unwrap_or(0);
             Bound::ALL.iter().map(|bound| sample([("bound", bound.as_str())], of(bound))).collect()

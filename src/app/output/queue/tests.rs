@@ -79,7 +79,7 @@ fn scene(overflow: Overflow, capacity: usize) -> Scene {
 }
 
 fn summary() -> Summary {
-    Summary::new(&EngineStats::default(), Vec::new(), Vec::new())
+    Summary::new(&EngineStats::default(), &crate::path::UnjudgedTraffic::default(), Vec::new(), Vec::new())
 }
 
 fn undelivered(counters: &SinkCounters) -> BTreeMap<&'static str, u64> {
