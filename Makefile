@@ -39,6 +39,7 @@ bench-peers: ## Other flow meters over the same captures, in turn (installs them
 bench-live: ## What live capture costs and loses, in network namespaces (root)
 	@scripts/setup.sh
 	scripts/bench-live.sh
+	HOPWATCH=$${HOPWATCH:-target/release/hopwatch} scripts/bench-alerts.py
 
 ci: ## Everything that CI runs
 	@.ci/run

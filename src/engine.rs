@@ -165,6 +165,11 @@ impl Engine {
         self.post(out.get(before..).unwrap_or_default());
     }
 
+    /// When the first timer is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.next_due()
+    }
+
     /// What was counted so far.
     pub fn stats(&self) -> EngineStats {
         let mut stats = self.stats.clone();

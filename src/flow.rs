@@ -6,6 +6,7 @@
 //! Design: [`Meter`] holds the rules; index, timers, a flow's state, TCP, fragments, payload probes, the choice of the
 //! metered header, and what ARP and neighbour discovery claim have a file each.
 
+mod admission;
 mod community_id;
 mod conn_state;
 mod counters;
@@ -31,6 +32,7 @@ mod timers;
 mod undecoded;
 mod wheel;
 
+pub use admission::{Admission, Backlog, PointKind, Pressure, Receipt, SAMPLE, Share, Shed, WINDOW, Worth};
 pub use community_id::community_id;
 pub use conn_state::{ZeekConn, datagram_state, zeek_conn};
 pub use counters::PointCounters;

@@ -177,6 +177,9 @@ pub struct Loss {
     pub count: u64,
     /// Start of the window; its end is the time of the input.
     pub since: Timestamp,
+    /// The MAC that sent what was lost, where only its frames were; absent when it may have been anybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Mac>,
 }
 
 /// Why something was not observed.
@@ -191,11 +194,13 @@ pub enum LossReason {
     Queue,
     /// The flow table was full and evicted a flow early.
     FlowTable,
+    /// Its source sent more than its share while the engine was behind.
+    Shed,
 }
 
 impl LossReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 4] = [Self::Kernel, Self::Interface, Self::Queue, Self::FlowTable];
+    pub const ALL: [Self; 5] = [Self::Kernel, Self::Interface, Self::Queue, Self::FlowTable, Self::Shed];
 
     /// The metric label.
     pub const fn as_str(self) -> &'static str {
@@ -204,6 +209,7 @@ impl LossReason {
             Self::Interface => "interface",
             Self::Queue => "queue",
             Self::FlowTable => "flow_table",
+            Self::Shed => "shed",
         }
     }
 }

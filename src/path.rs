@@ -9,6 +9,7 @@ mod destination;
 pub mod dns_detection;
 mod evidence;
 mod judge;
+mod may_cover;
 mod orientation;
 pub mod relay;
 mod selector;
@@ -23,11 +24,12 @@ pub use coverage::{Blind, ContractCoverage, EvidenceCoverage, HopCoverage, Prova
 pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
 pub use evidence::{Evidence, MissingHop};
 pub use judge::{GracePeriods, Judge, JudgeContext, Judgement, Outcome, Skip};
+pub use may_cover::MayCover;
 pub use orientation::{ObservedFlow, Oriented, orientations, rests_on_absence};
 pub use selector::{Selector, SelectorError, SelectorFile, checked_glob};
 pub use source::{owner_of, responder_of};
 pub use state::{
-    Amount, Bindings, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState, SenderTraffic,
+    Amount, Bindings, DECIDED, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState, SenderTraffic,
     UnjudgedReason, UnjudgedSender, UnjudgedTraffic,
 };
 pub use tracker::{JudgedFlow, Step, Tracker, TrackerLimits};

@@ -14,14 +14,15 @@ mod message;
 mod namespace_capture;
 mod options;
 mod outbox;
+mod pace;
 mod runtimes;
 mod snapshots;
 mod source;
 mod status;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -38,10 +39,11 @@ use crate::clock::{instant, now};
 use crate::config::{Config, InsideNamespaces};
 use crate::detect::rules;
 use crate::engine::{Engine, WorkloadStats};
+use crate::flow::Backlog;
 use crate::host;
-use crate::input::{Fact, Input, RecordedFact};
-use crate::observe::live;
-use crate::path::LOSS_REPORTED_WITHIN;
+use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
+use crate::observe::live::{self, Progress};
+use crate::path::{LOSS_REPORTED_WITHIN, MayCover};
 use crate::serve::SharedCounters;
 use crate::time::Timestamp;
 use blindness::Blindness;
@@ -49,18 +51,21 @@ use host_capture::CapturePlan;
 pub(super) use host_capture::globs as interface_globs;
 use message::SourceMessage;
 pub use options::{Ended, LiveOptions};
+use pace::Pace;
 use snapshots::SnapshotPublisher;
 use source::{Source, SourceContext};
 use status::SourceStatus;
 
-/// How long an input waits for others that happened earlier: more than a ring block is held back by the kernel.
+/// How long an input waits for others that happened earlier, at most: no longer for a source that is further behind.
 const LATENESS: Duration = Duration::from_millis(200);
-/// Batches that may wait for the engine.
-const QUEUE: usize = 1024;
+/// Messages that may wait for the engine. What flows take while they wait is bounded by [`pace`].
+const QUEUE: usize = 16_384;
 /// How long the end waits for what the sources still have.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How often the engine looks at the clock when nothing comes.
-const TURN: Duration = Duration::from_millis(20);
+/// How often the engine looks at the clock when nothing comes and nothing waits.
+const IDLE: Duration = Duration::from_millis(250);
+/// And at least so seldom while something waits.
+const TURN: Duration = Duration::from_millis(2);
 const _: () = {
     let most = LOSS_REPORTED_WITHIN.as_millis();
     assert!(live::LOSS_INTERVAL.as_millis() <= most, "a tap reports losses before absence counts");
@@ -83,7 +88,12 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let shared = Arc::new(SharedCounters::starting());
     output.counters().for_each(|sink| shared.add_sink(sink));
     let publisher = SnapshotPublisher::new(Arc::clone(&shared), options.screen.clone());
-    let context = SourceContext { sender, recorder: recorder.clone(), shared, stop: Arc::clone(&stop) };
+    let (backlog, progress) = (Arc::new(Backlog::new(Pace::default().capacity())), Arc::<Progress>::default());
+    let covered = Arc::new(RwLock::new(MayCover::new(&options.config.engine.contracts)));
+    let waiting =
+        Waiting { backlog: Arc::clone(&backlog), progress: Arc::clone(&progress), covered: Arc::clone(&covered) };
+    let (own, stopping) = (recorder.clone(), Arc::clone(&stop));
+    let context = SourceContext { sender, recorder: own, shared, backlog, covered, progress, stop: stopping };
     let sources = start_sources(&options, &context)?;
     let listeners = sources.iter().filter_map(Source::events).collect();
     let tasks = async_tasks::start(&options, context, listeners)?;
@@ -99,7 +109,8 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     if let Some(ledger) = options.ledger {
         engine.observe(Box::new(ledger));
     }
-    let mut engine_loop = EngineLoop { status, ..EngineLoop::new(engine, recorder.clone(), &output, publisher) };
+    let mut engine_loop =
+        EngineLoop { status, waiting, ..EngineLoop::new(engine, recorder.clone(), &output, publisher) };
     let outcome = engine_loop.run(&receiver, &stop);
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();
@@ -139,10 +150,20 @@ fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Resu
     Ok(sources)
 }
 
+/// What the engine's thread shares with the taps.
+#[derive(Debug, Default)]
+struct Waiting {
+    backlog: Arc<Backlog>,
+    progress: Arc<Progress>,
+    covered: Arc<RwLock<MayCover>>,
+}
+
 /// The engine's thread.
 struct EngineLoop<'a> {
     engine: Engine,
     reorder: Reorder,
+    waiting: Waiting,
+    pace: Pace,
     status: SourceStatus,
     recorder: Option<Arc<Recorder>>,
     output: &'a Output,
@@ -152,13 +173,14 @@ struct EngineLoop<'a> {
 
 impl<'a> EngineLoop<'a> {
     fn new(engine: Engine, recorder: Option<Arc<Recorder>>, output: &'a Output, publisher: SnapshotPublisher) -> Self {
-        let status = SourceStatus::default();
-        Self { engine, reorder: Reorder::new(LATENESS), status, recorder, output, publisher, alerts: Vec::new() }
+        let (status, alerts) = (SourceStatus::default(), Vec::new());
+        let (reorder, waiting, pace) = (Reorder::default(), Waiting::default(), Pace::default());
+        Self { engine, reorder, waiting, pace, status, recorder, output, publisher, alerts }
     }
 
     fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {
         while !stop.load(Ordering::Relaxed) && !self.output.is_gone() {
-            match receiver.recv_timeout(TURN) {
+            match receiver.recv_timeout(self.patience(now())) {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -168,11 +190,26 @@ impl<'a> EngineLoop<'a> {
                 self.take(message);
             }
             let time = now();
-            self.release(time)?;
-            self.status.log(time);
-            self.publisher.publish(time, &mut self.engine, &self.status);
+            self.release(self.reached(time), time.plus(LATENESS))?;
+            self.waiting.progress.set_awaited(self.reorder.first().is_some(), time);
+            if self.publisher.is_due(time) {
+                self.status.log(time);
+                self.publisher.publish(time, &mut self.engine, &self.status);
+            }
         }
         Ok(())
+    }
+
+    /// Up to when nothing is to come any more, by what the capture threads have reached.
+    fn reached(&self, now: Timestamp) -> Timestamp {
+        let (earliest, latest) = (now.minus(LATENESS), now.minus(live::HELD_BACK));
+        self.waiting.progress.reached().map_or(latest, |reached| reached.min(latest).max(earliest))
+    }
+
+    /// How long there is nothing to do, unless a message comes: until the first input that is held may be released, or the first timer is due.
+    fn patience(&self, now: Timestamp) -> Duration {
+        let due = [self.reorder.first(), self.engine.next_due()].into_iter().flatten().min();
+        due.map_or(IDLE, |due| due.plus(live::HELD_BACK).since(now).clamp(TURN, IDLE))
     }
 
     /// Everything in flight, then the end. The channel closes when the last source has ended; one that hangs is not waited for.
@@ -188,7 +225,7 @@ impl<'a> EngineLoop<'a> {
                 }
             }
         }
-        self.release(Timestamp::MAX)?;
+        self.release(Timestamp::MAX, Timestamp::MAX)?;
         self.consume(&Input::new(now(), Fact::Recorded(RecordedFact::Ended {})))?;
         self.engine.finish(&mut self.alerts);
         self.deliver()?;
@@ -197,18 +234,25 @@ impl<'a> EngineLoop<'a> {
         Ok(Summary::new(&self.engine.stats(), unjudged, self.status.points(), self.status.warnings()))
     }
 
-    fn take(&mut self, message: SourceMessage) {
-        for input in self.status.take(message) {
-            self.reorder.hold(input);
-        }
+    fn take(&mut self, mut message: SourceMessage) {
+        let receipt = message.receipt();
+        self.reorder.hold(self.status.take(message), receipt);
     }
 
-    fn release(&mut self, time: Timestamp) -> anyhow::Result<()> {
-        while let Some(input) = self.reorder.pop(time) {
+    /// Passes on what happened up to `reached`, and what a clock that was set back left beyond `future`.
+    fn release(&mut self, reached: Timestamp, future: Timestamp) -> anyhow::Result<()> {
+        let mut began = instant();
+        while let Some(input) = self.reorder.pop(reached, future) {
             self.consume(&input)?;
+            if self.pace.step() {
+                self.pace.stretch(began.elapsed());
+                self.waiting.backlog.set_capacity(self.pace.capacity());
+                began = instant();
+            }
         }
-        if time != Timestamp::MAX {
-            self.consume(&Input::new(self.reorder.reached(time), Fact::Tick))?;
+        self.pace.rest();
+        if reached != Timestamp::MAX {
+            self.consume(&Input::new(reached, Fact::Tick))?;
         }
         Ok(())
     }
@@ -216,6 +260,11 @@ impl<'a> EngineLoop<'a> {
     fn consume(&mut self, input: &Input) -> anyhow::Result<()> {
         if let (Some(recorder), Fact::Recorded(fact)) = (&self.recorder, &input.fact) {
             recorder.fact(input.at, fact);
+        }
+        if let Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) = &input.fact
+            && let Ok(mut covered) = self.waiting.covered.write()
+        {
+            covered.add(workload);
         }
         self.engine.push(input, &mut self.alerts);
         self.publisher.beat();

@@ -1,47 +1,92 @@
 //! Puts live inputs of many sources into event-time order.
 //!
-//! Contract: an input waits until `lateness` has passed since its event time, so that sources that deliver late still come in
-//! order. One that comes even later is passed on at once; the engine's watermark takes it; and so is one from the future, as a clock
-//! that was set back leaves them. Limits: holds what arrives within `lateness`; the queue in front of it is bounded.
-//! Design: ties keep the order of arrival.
+//! Contract: what is released is older than everything that is still to come, as far as the sources keep their promises; the caller says up to when
+//! that is. One that comes later than that is passed on at once, and the engine's watermark takes it; so is one from the future, as a clock that was
+//! set back leaves them. Limits: holds what arrives meanwhile; what waits in front of it and in it is bounded by the taps' backlog.
+//! Design: batches as they came, each in order of time, merged by their first inputs; ties keep the order of arrival. What a batch counted as waiting
+//! is given back when its last input has been released.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::vec::IntoIter;
 
+use crate::flow::Receipt;
 use crate::input::Input;
 use crate::time::Timestamp;
 
 /// Inputs that wait for their turn.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reorder {
-    lateness: Duration,
-    held: BTreeMap<(Timestamp, u64), Input>,
+    held: BinaryHeap<Reverse<Batch>>,
     sequence: u64,
 }
 
+/// The rest of a batch.
+#[derive(Debug)]
+struct Batch {
+    sequence: u64,
+    next: Input,
+    rest: IntoIter<Input>,
+    /// Held until the batch is over.
+    _receipt: Receipt,
+}
+
+impl Batch {
+    const fn key(&self) -> (Timestamp, u64) {
+        (self.next.at, self.sequence)
+    }
+}
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Batch {}
+
+impl PartialOrd for Batch {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Batch {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
 impl Reorder {
-    /// Holds nothing.
-    pub const fn new(lateness: Duration) -> Self {
-        Self { lateness, held: BTreeMap::new(), sequence: 0 }
+    /// Takes a batch in.
+    pub fn hold(&mut self, mut inputs: Vec<Input>, receipt: Receipt) {
+        if !inputs.is_sorted_by_key(|input| input.at) {
+            inputs.sort_by_key(|input| input.at);
+        }
+        let mut rest = inputs.into_iter();
+        if let Some(next) = rest.next() {
+            self.held.push(Reverse(Batch { sequence: self.sequence, next, rest, _receipt: receipt }));
+            self.sequence += 1;
+        }
     }
 
-    /// Takes an input in.
-    pub fn hold(&mut self, input: Input) {
-        self.held.insert((input.at, self.sequence), input);
-        self.sequence += 1;
+    /// The next input that happened up to `reached`, or after `future`.
+    pub fn pop(&mut self, reached: Timestamp, future: Timestamp) -> Option<Input> {
+        let mut first = self.held.peek_mut()?;
+        let at = first.0.next.at;
+        if at > reached && at <= future {
+            return None;
+        }
+        Some(match first.0.rest.next() {
+            Some(next) => std::mem::replace(&mut first.0.next, next),
+            None => PeekMut::pop(first).0.next,
+        })
     }
 
-    /// The next input whose turn has come at `now`.
-    pub fn pop(&mut self, now: Timestamp) -> Option<Input> {
-        let (limit, future) = (self.reached(now), now.plus(self.lateness));
-        let entry = self.held.first_entry()?;
-        let turn = entry.key().0 <= limit || entry.key().0 > future;
-        turn.then(|| entry.remove())
-    }
-
-    /// The event time up to which everything was passed on at `now`.
-    pub fn reached(&self, now: Timestamp) -> Timestamp {
-        now.minus(self.lateness)
+    /// When the first of those that are held happened.
+    pub fn first(&self) -> Option<Timestamp> {
+        self.held.peek().map(|batch| batch.0.next.at)
     }
 }
 
@@ -50,17 +95,27 @@ mod tests {
     use super::*;
     use crate::input::Fact;
 
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_nanos(millis * 1_000_000)
+    }
+
+    fn batch(millis: &[i64]) -> Vec<Input> {
+        millis.iter().map(|millis| Input::new(at(*millis), Fact::Tick)).collect()
+    }
+
     #[test]
-    fn late_sources_come_in_event_time_order() {
-        let at = |millis: i64| Timestamp::from_nanos(millis * 1_000_000);
-        let mut reorder = Reorder::new(Duration::from_millis(200));
-        for millis in [30, 10, 20] {
-            reorder.hold(Input::new(at(millis), Fact::Tick));
-        }
-        assert_eq!(reorder.pop(at(209)), None);
-        assert_eq!(reorder.pop(at(225)).map(|input| input.at), Some(at(10)));
-        assert_eq!(reorder.pop(at(225)).map(|input| input.at), Some(at(20)));
-        assert_eq!(reorder.pop(at(225)), None);
-        assert!(reorder.pop(at(-5000)).is_some(), "the clock was set back: it would wait for ever");
+    fn batches_are_merged_in_event_time_order() {
+        let mut reorder = Reorder::default();
+        reorder.hold(batch(&[10, 30, 50]), Receipt::default());
+        reorder.hold(batch(&[40, 20]), Receipt::default());
+        reorder.hold(Vec::new(), Receipt::default());
+        let future = at(1000);
+        let mut released = |until| -> Vec<i64> {
+            let inputs = std::iter::from_fn(|| reorder.pop(at(until), future));
+            inputs.map(|input| input.at.as_nanos() / 1_000_000).collect()
+        };
+        assert_eq!((released(9), released(30), released(49)), (vec![], vec![10, 20, 30], vec![40]));
+        assert_eq!(reorder.first(), Some(at(50)));
+        assert!(reorder.pop(at(0), at(49)).is_some(), "the clock was set back: it would wait for ever");
     }
 }

@@ -18,7 +18,7 @@ pub(super) const PAYLOAD_SNAP_LENGTH: u64 = 4096;
 /// Kernel ring of one interface: at 256 bytes a packet about 60,000 packets, that is some tenths of a second at full load.
 pub(super) const RING_MIB: u64 = 16;
 /// Kernel rings together: sixteen bridges in full, or hundreds of veths with little each.
-pub(super) const RING_BUDGET_MIB: u64 = 256;
+pub(super) const RING_BUDGET_MIB: u64 = 64;
 /// One reads some millions of packets a second; more would take processors from the containers.
 pub(super) const CAPTURE_THREADS: u64 = 4;
 

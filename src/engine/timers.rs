@@ -26,6 +26,11 @@ impl<T> Timers<T> {
         self.sequence += 1;
     }
 
+    /// When the first thing is due.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
     /// The first thing that is due at or before `until`.
     pub(super) fn pop_due(&mut self, until: Timestamp) -> Option<(Timestamp, T)> {
         let entry = self.due.first_entry().filter(|entry| entry.key().0 <= until)?;

@@ -256,6 +256,11 @@ impl Meter {
         self.next_check = Timestamp::MAX;
     }
 
+    /// Packets so far.
+    pub const fn packets_seen(&self) -> u64 {
+        self.stats.packets
+    }
+
     /// Counters so far.
     pub fn stats(&self) -> PointCounters {
         let counts = DecodeReason::ALL.into_iter().zip(self.not_decoded);
@@ -551,7 +556,25 @@ impl Meter {
 
     fn emit(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut impl FlowSink) {
         self.table.hot_mut(slot).marks.clear(Mark::Dirty);
+        let is_told = self.table.cold(slot).told || self.introduce(at, kind, slot, out);
+        if is_told && kind != FlowEventKind::Started {
+            out.flow(at, kind, self.view(slot));
+        }
+    }
+
+    /// Reports that the record has started, where the sink takes it. One that it did not take is offered again when something happens to it, and
+    /// ends unseen.
+    fn introduce(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut impl FlowSink) -> bool {
+        let admitted = !matches!(kind, FlowEventKind::Ended(_)) && out.admits(at, kind, self.view(slot));
+        if admitted {
+            self.table.entry(slot).1.told = true;
+            out.flow(at, FlowEventKind::Started, self.view(slot));
+        }
+        admitted
+    }
+
+    fn view(&self, slot: u32) -> FlowView<'_> {
         let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
-        out.flow(at, kind, FlowView { point: &self.point, ids: self.ids, hot, cold, inspector: &self.inspector });
+        FlowView { point: &self.point, ids: self.ids, hot, cold, inspector: &self.inspector }
     }
 }

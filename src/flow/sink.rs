@@ -4,9 +4,10 @@
 
 use super::id::IdMaker;
 use super::payload::PayloadInspector;
-use super::state::{self, Cold, Hot};
+use super::state::{self, Cold, Hot, Mark};
 use crate::input::{
-    Counters, Fact, FlowEvent, FlowEventKind, FlowRecord, Input, NeighbourClaim, ObservationPoint, Undecoded,
+    Counters, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowRecord, Input, Mac, NeighbourClaim, ObservationPoint,
+    Undecoded,
 };
 use crate::time::Timestamp;
 
@@ -38,6 +39,21 @@ impl FlowView<'_> {
         FlowRecord { app, ..state::record(self.point, self.ids, self.hot, self.cold) }
     }
 
+    /// Source MAC of the originator's first packet.
+    pub fn sender(&self) -> Option<Mac> {
+        self.cold.sender()
+    }
+
+    /// Both ends.
+    pub fn tuple(&self) -> FiveTuple {
+        self.hot.tuple()
+    }
+
+    /// Whether the responder has answered.
+    pub const fn is_answered(&self) -> bool {
+        self.hot.marks.has(Mark::Answered)
+    }
+
     /// What originator and responder sent so far.
     pub fn counters(&self) -> [Counters; 2] {
         state::counters(self.hot, self.cold)
@@ -48,6 +64,11 @@ impl FlowView<'_> {
 pub trait FlowSink {
     /// Something happened to a flow. Times never go back.
     fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>);
+
+    /// Whether a record that was not reported yet is reported now that this happened to it; by default each is.
+    fn admits(&mut self, _at: Timestamp, _kind: FlowEventKind, _flow: FlowView<'_>) -> bool {
+        true
+    }
 
     /// ARP or neighbour discovery claimed an address; ignored by default.
     fn claim(&mut self, _at: Timestamp, _claim: NeighbourClaim) {}

@@ -100,6 +100,8 @@ pub(super) struct Cold {
     pub(super) payload: PayloadSlot,
     /// Records of this tuple before this one with the same start.
     again: u32,
+    /// The record was reported: its sink took its `Started`.
+    pub(super) told: bool,
     macs: Macs,
     extras: Option<Box<Extras>>,
 }
@@ -331,6 +333,7 @@ pub(super) fn open_record(
     cold.start = at;
     cold.started = now;
     cold.reported = now;
+    cold.told = false;
     cold.macs = Macs::NONE;
     cold.extras = None;
     hot.marks.clear(Mark::Extras);
@@ -352,6 +355,7 @@ impl Cold {
             history: TcpHistory::default(),
             payload: PayloadSlot::new(),
             again: 0,
+            told: false,
             macs: Macs::NONE,
             extras: None,
         }
@@ -369,6 +373,11 @@ impl Cold {
     }
 
     /// Whether the ends send from two link addresses, as far as these are known: one host that forges the other end sends from one.
+    /// Who sent the first packet of the originator.
+    pub(super) fn sender(&self) -> Option<Mac> {
+        self.macs.source(Direction::Orig.index())
+    }
+
     pub(super) fn has_two_senders(&self) -> bool {
         let [orig, resp] = [0, 1].map(|side| self.macs.source(side));
         orig.is_none() || orig != resp

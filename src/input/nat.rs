@@ -31,6 +31,11 @@ pub enum NatFact {
     Bound(NatBinding),
     /// Its entry is gone; late packets may still come.
     Released(NatBinding),
+    /// Every binding of the host's up to a time has been told: a connection from before it that is not told is not translated.
+    UpToDate {
+        /// Up to when.
+        until: Timestamp,
+    },
     /// Events were lost: bindings between `since` and now may be unknown.
     Missed {
         /// How many events; 0 where the number cannot be known.

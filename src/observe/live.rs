@@ -5,20 +5,26 @@
 //! Design: a [`Tap`] is one interface with its ring and its flow table; a [`CapturePool`] is the threads that read them, each several;
 //! [`Snap`] decides in the kernel how much of a packet is copied; [`ring_bytes`] divides the memory of the rings.
 
+mod admitted;
 mod bpf;
 mod capture_pool;
 mod loss;
+mod progress;
 mod ring;
 mod snap;
 mod tap;
 
 use std::time::Duration;
 
+pub use admitted::Covers;
 pub use bpf::AssemblyError;
 pub use capture_pool::{CapturePool, TapHandle};
+pub use progress::Progress;
 pub use ring::{MIN_RING, ring_bytes};
 pub use snap::{HEADER_BYTES, OTHER_BYTES, Snap};
 pub use tap::{CaptureRefused, Tap, TapBatch, TapError, TapOptions, TapSink, may_capture};
 
+/// How long the kernel and a capture thread hold a packet back, at most, while neither is behind.
+pub const HELD_BACK: Duration = progress::HELD_BACK;
 /// The longest time from a loss to its report.
 pub const LOSS_INTERVAL: Duration = tap::STATS_INTERVAL.saturating_add(capture_pool::ROUND);

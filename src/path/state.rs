@@ -9,7 +9,7 @@ mod losses;
 mod unjudged;
 mod windows;
 
-pub use bindings::Bindings;
+pub use bindings::{Bindings, DECIDED};
 pub use hops::{HopMemory, HopRecord};
 pub use legs::Legs;
 pub use losses::{LOSS_REPORTED_WITHIN, Losses};

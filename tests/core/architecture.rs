@@ -63,7 +63,7 @@ const ROOMS: &[Room] = &[
         &["inventory::containerd", "inventory::reader", "inventory", "clock", "host", "sync", "input", "time"],
     ),
     shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
-    shell("observe", "live taps, capture files", &["clock", "flow", "decode", "input", "time"]),
+    shell("observe", "live taps, capture files", &["clock", "sync", "flow", "decode", "input", "time"]),
     shell("escape", "text from elsewhere, made safe for a terminal", &[]),
     shell("layout", "text that fits the terminal", &[]),
     shell("alert::render", "an alert as text and JSON", &["alert", "detect", "escape", "layout"]),

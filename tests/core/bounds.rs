@@ -38,6 +38,11 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/inventory/timeline/networks.rs", "MAX_LINKS", Counted(Bound::Networks)),
     ("src/inventory/timeline/networks.rs", "MAX_GATEWAYS", Not("gateways that one network named over time")),
     ("src/inventory/timeline/sockets.rs", "MAX_SOCKETS", Counted(Bound::Sockets)),
+    (
+        "src/path/may_cover.rs",
+        "MAX_ADDRESSES",
+        Not("only the order in which flows are left out under pressure; each that is left out is counted"),
+    ),
     ("src/path/selector.rs", "MAX_GLOB", Not(CONFIGURATION)),
     ("src/path/selector.rs", "MAX_GLOB_DEPTH", Not(CONFIGURATION)),
     ("src/path/state/bindings.rs", "MAX_BINDINGS", Counted(Bound::Bindings)),

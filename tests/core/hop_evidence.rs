@@ -162,7 +162,7 @@ fn absence_at_a_monitor_proves_nothing_while_it_is_blind_or_loses() {
     link(&mut lossy, 0, "br-ids", true);
     flow(&mut lossy, 60_000, OUTSIDE, 443, HOST_MAC);
     let point = Some(ObservationPoint::new("br-ids"));
-    let loss = Loss { point, reason: LossReason::Kernel, count: 3, since: at(59_900) };
+    let loss = Loss { point, reason: LossReason::Kernel, count: 3, since: at(59_900), source: None };
     fact(&mut lossy, 60_100, RecordedFact::Loss(loss));
     lossy.tick(62_000);
     assert_eq!(verdict(&lossy), "unobservable capture_loss");

@@ -197,7 +197,13 @@ fn at_point(record: &FlowRecord, name: &str, number: u64) -> FlowRecord {
 
 fn loss(since: u64, point: &str) -> Fact {
     let point = Some(ObservationPoint::new(point));
-    Fact::Recorded(RecordedFact::Loss(Loss { point, reason: LossReason::Kernel, count: 1, since: at(since) }))
+    Fact::Recorded(RecordedFact::Loss(Loss {
+        point,
+        reason: LossReason::Kernel,
+        count: 1,
+        since: at(since),
+        source: None,
+    }))
 }
 
 fn flow(now: u64, kind: FlowEventKind, record: &FlowRecord) -> Fact {

@@ -203,7 +203,7 @@ fn an_answer_whose_request_was_lost_accuses_nobody_although_the_loss_is_reported
         assert!(world.raised().is_empty(), "the request may have been lost");
         if lost {
             let point = Some(ObservationPoint::new("br-net"));
-            let loss = Loss { point, reason: LossReason::Kernel, count: 1, since: at(9_900) };
+            let loss = Loss { point, reason: LossReason::Kernel, count: 1, since: at(9_900), source: None };
             world.push(10_200, Fact::Recorded(RecordedFact::Loss(loss)));
         }
         world.tick(12_000);

@@ -33,7 +33,7 @@ fn link(world: &mut World, millis: u64, link: LinkEvent) {
 }
 
 fn lose(world: &mut World, millis: u64, reason: LossReason, count: u64) {
-    let loss = Loss { point: Some(ObservationPoint::new("br-net")), reason, count, since: at(millis) };
+    let loss = Loss { point: Some(ObservationPoint::new("br-net")), reason, count, since: at(millis), source: None };
     world.push(millis, Fact::Recorded(RecordedFact::Loss(loss)));
 }
 

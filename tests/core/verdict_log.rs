@@ -57,7 +57,13 @@ fn link(name: &str, up: bool) -> RecordedFact {
 
 fn loss(point: &str, count: u64, since: u64) -> Fact {
     let point = Some(ObservationPoint::new(point));
-    Fact::Recorded(RecordedFact::Loss(Loss { point, reason: LossReason::Kernel, count, since: at(since) }))
+    Fact::Recorded(RecordedFact::Loss(Loss {
+        point,
+        reason: LossReason::Kernel,
+        count,
+        since: at(since),
+        source: None,
+    }))
 }
 
 fn page(world: &World) -> VerdictLogContents {

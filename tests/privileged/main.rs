@@ -7,6 +7,7 @@ mod support;
 mod conntrack;
 mod containerd;
 mod docker;
+mod flood;
 mod inside;
 mod kernel;
 mod live;

@@ -24,6 +24,49 @@ pub fn frame(flow: u32, length: usize) -> Vec<u8> {
     frame
 }
 
+/// The first frame of flow number `flow` of a flood of this kind: `udp`, `syn`, `spoof`, `dns`, `arp`.
+pub fn flood_frame(kind: &str, flow: u32, length: usize) -> Vec<u8> {
+    let [top, high, middle, low] = flow.to_be_bytes();
+    let (own, gateway) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    let port = 1024 + u16::from(low);
+    let padding = vec![0; length.saturating_sub(54)];
+    let mut frame_bytes = Vec::with_capacity(length);
+    match kind {
+        "udp" => return frame(flow, length),
+        "syn" => {
+            let step = PacketBuilder::ethernet2(own, gateway).ipv4([198, 18, 0, 1], [198, 19, high, middle], 64);
+            step.tcp(port, 443, flow, 64_240).syn().write(&mut frame_bytes, &padding).expect("a frame in memory");
+        }
+        "spoof" => {
+            let mac = [2, 1, top, high, middle, low];
+            let step = PacketBuilder::ethernet2(mac, gateway).ipv4([198, 18, high, middle], [198, 19, 0, 1], 64);
+            step.udp(port, 9).write(&mut frame_bytes, &padding).expect("a frame in memory");
+        }
+        "dns" => {
+            let step = PacketBuilder::ethernet2(own, gateway).ipv4([198, 18, high, middle], [198, 19, 0, 53], 64);
+            step.udp(port, 53).write(&mut frame_bytes, &question(flow)).expect("a frame in memory");
+        }
+        "arp" => frame_bytes = claim([2, 1, top, high, middle, low], [198, 18, high, middle]),
+        other => panic!("{other} is no kind of flood: udp, syn, spoof, dns, arp"),
+    }
+    frame_bytes
+}
+
+/// A DNS question (RFC 1035) for a name of its own.
+fn question(number: u32) -> Vec<u8> {
+    let name = format!("n{number:08x}");
+    let mut bytes = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, u8::try_from(name.len()).expect("short")];
+    bytes.extend(name.bytes());
+    bytes.extend([7, b'e', b'x', b'a', b'm', b'p', b'l', b'e', 0, 0, 1, 0, 1]);
+    bytes
+}
+
+/// A gratuitous ARP reply (RFC 826): this address is at this MAC.
+fn claim(mac: [u8; 6], ip: [u8; 4]) -> Vec<u8> {
+    let header = [&[0xff; 6][..], &mac, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2]].concat();
+    [&header[..], &mac, &ip, &[0xff; 6], &ip, &[0; 18]].concat()
+}
+
 /// An open packet socket, bound to one interface of the network namespace in which it was made.
 pub struct Sender {
     socket: OwnedFd,

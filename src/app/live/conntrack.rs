@@ -8,12 +8,14 @@
 mod shared_namespaces;
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
 
 use self::shared_namespaces::SharedNamespaces;
 use super::outbox::Outbox;
@@ -22,14 +24,21 @@ use crate::clock::now;
 use crate::host::conntrack::{BUFFER, Counts, EVENT_BYTES, Want, Watch};
 use crate::host::{self, Netns};
 use crate::input::{InventoryEvent, NatFact, NetnsId, RecordedFact};
+use crate::observe::live::Progress;
 use crate::serve::ConntrackCounters;
 use crate::sync;
 use crate::time::Timestamp;
 
 /// Events of runtimes that are taken at once.
 const EVENTS: usize = 1024;
-/// How long the thread waits at once.
+/// How long the thread waits at once, where nobody waits for it.
+const IDLE: Duration = Duration::from_millis(250);
+/// And where something was lost that may not be reported yet.
 const TURN: Duration = Duration::from_millis(50);
+/// And while the engine waits for flows, which it may judge when it is known that they are not translated.
+const AWAITED_TURN: Duration = Duration::from_millis(20);
+/// For so long after that.
+const AWAITED: Duration = Duration::from_millis(200);
 /// Events that come so soon after each other are read together.
 const GATHER: Duration = Duration::from_millis(5);
 /// After a refusal, before the next try.
@@ -62,6 +71,11 @@ struct Tracking {
     past: Counts,
     counters: Cell,
     buffer: Vec<u8>,
+    progress: Arc<Progress>,
+    /// Says that the engine begins to wait; absent where the kernel gives none.
+    waker: Option<Arc<EventFd>>,
+    /// Up to when everything was said to be told.
+    promised: Option<Timestamp>,
 }
 
 /// Facts on their way, and how many of each kind were taken.
@@ -107,6 +121,11 @@ struct Watched {
 impl Watched {
     const fn new(pid: Option<u32>) -> Self {
         Self { pid, watch: None, error: None, due: Timestamp::MIN, refresh: Timestamp::MIN }
+    }
+
+    /// Whether nothing is to be told but what wakes the thread.
+    fn is_quiet(&self) -> bool {
+        self.watch.as_ref().is_none_or(|watch| matches!(watch.wants(), Want::Nothing | Want::Refresh))
     }
 
     fn open(&self, netns: Option<NetnsId>) -> Result<Watch, String> {
@@ -163,6 +182,9 @@ impl Tracking {
             past: Counts::default(),
             counters,
             buffer: vec![0; BUFFER],
+            progress: Arc::clone(&context.progress),
+            waker: context.progress.waker().ok(),
+            promised: None,
         }
     }
 
@@ -175,6 +197,7 @@ impl Tracking {
             for netns in self.namespaces.keys().copied().collect::<Vec<_>>() {
                 self.turn(netns);
             }
+            self.promise();
             self.outbox.outbox.send();
             self.count();
             self.wait();
@@ -182,12 +205,37 @@ impl Tracking {
         self.outbox.outbox.finish();
     }
 
+    fn is_awaited(&self) -> bool {
+        now().since(self.progress.awaited_last()) < AWAITED
+    }
+
+    /// While the engine waits for flows, says up to when all translations were told.
+    fn promise(&mut self) {
+        let good = self.namespaces.get(&None).and_then(|source| source.watch.as_ref()).and_then(Watch::good);
+        if let Some(until) = good.filter(|until| Some(*until) > self.promised && self.is_awaited())
+            && self.outbox.outbox.fact(now(), RecordedFact::Nat(NatFact::UpToDate { until }))
+        {
+            self.promised = Some(until);
+        }
+    }
+
     /// Until something is heard; a little longer, so that more can be.
     fn wait(&self) {
-        let turn = PollTimeout::try_from(TURN).unwrap_or(PollTimeout::ZERO);
+        let is_quiet = self.waker.is_some() && self.namespaces.values().all(Watched::is_quiet);
+        let turn = match (self.is_awaited(), is_quiet) {
+            (true, _) => AWAITED_TURN,
+            (false, true) => IDLE,
+            (false, false) => TURN,
+        };
+        let turn = PollTimeout::try_from(turn).unwrap_or(PollTimeout::ZERO);
         let watches = self.namespaces.values().filter_map(|source| source.watch.as_ref());
         let mut descriptors: Vec<_> = watches.map(|watch| PollFd::new(watch.as_fd(), PollFlags::POLLIN)).collect();
-        if poll(&mut descriptors, turn) != Ok(0) {
+        descriptors.extend(self.waker.as_ref().map(|waker| PollFd::new(waker.as_fd(), PollFlags::POLLIN)));
+        let woken = poll(&mut descriptors, turn) != Ok(0);
+        if let Some(waker) = &self.waker {
+            let _ = waker.read();
+        }
+        if woken {
             thread::sleep(GATHER);
         }
     }

@@ -23,7 +23,7 @@ use super::source::{self, Source, SourceContext};
 use crate::app::recorder::Recorder;
 use crate::clock::now;
 use crate::config::{CaptureConfig, SnapLength, is_default_interface};
-use crate::flow::MeterLimits;
+use crate::flow::{MeterLimits, PointKind};
 use crate::host::{self, Interface, LinkMonitor};
 use crate::input::{LinkEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapError, TapHandle, TapOptions, TapSink, ring_bytes};
@@ -36,7 +36,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// How often, where the kernel reports none.
 const POLL_WITHOUT_MONITOR: Duration = Duration::from_millis(150);
 /// How long the watch waits at once, so that it notices the end.
-const WAIT: Duration = Duration::from_millis(100);
+const WAIT: Duration = Duration::from_millis(250);
+/// How soon interfaces are listed again where one that was renamed still ends.
+const ENDING: Duration = Duration::from_millis(100);
 /// Changes that come so soon after each other are looked at together.
 const GATHER: Duration = Duration::from_millis(20);
 /// After a refusal, before the next try.
@@ -92,7 +94,7 @@ pub(super) fn start(config: &CaptureConfig, plan: CapturePlan, context: &SourceC
 /// Threads that read taps: as many as are allowed, and no more than there are processors.
 pub(super) fn pool(threads: usize, context: &SourceContext) -> CapturePool<EngineSink> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    CapturePool::new(threads.min(processors), Arc::clone(&context.stop))
+    CapturePool::new(threads.min(processors), Arc::clone(&context.stop)).reporting(Arc::clone(&context.progress))
 }
 
 /// A recording keeps of every packet what live would keep of the most interesting ones: what is asked of it later is not known.
@@ -155,7 +157,7 @@ impl HostCapture {
         self.outbox.send();
         let Some(monitor) = monitor else { return thread::sleep(POLL_WITHOUT_MONITOR) };
         let is_ending = self.running.values().any(|running| running.renamed);
-        let until = now().plus(if is_ending { WAIT } else { POLL });
+        let until = now().plus(if is_ending { ENDING } else { POLL });
         while !self.context.is_over() && now() < until {
             if monitor.wait(WAIT) {
                 thread::sleep(GATHER);
@@ -291,6 +293,8 @@ impl HostCapture {
     }
 
     fn start(&mut self, tap: Tap, ephemeral: bool) -> anyhow::Result<TapHandle> {
+        let kind = if ephemeral { PointKind::OneSource } else { PointKind::Shared };
+        let tap = self.context.sharing(tap, kind);
         let sink = EngineSink::new(&self.context, &tap, self.plan.snap.most(), ephemeral)?;
         self.pool.add(tap, sink).context("starting a capture thread")
     }
@@ -467,7 +471,15 @@ mod tests {
     #[test]
     fn the_error_of_an_interface_that_is_gone_is_taken_back() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext { sender, recorder: None, shared: Arc::default(), stop: Arc::default() };
+        let context = SourceContext {
+            sender,
+            recorder: None,
+            shared: Arc::default(),
+            backlog: Arc::default(),
+            covered: Arc::default(),
+            progress: Arc::default(),
+            stop: Arc::default(),
+        };
         let meter = crate::config::default_meter();
         let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
         let mut capture = HostCapture::new(plan, 1, context);
@@ -483,7 +495,15 @@ mod tests {
     #[test]
     fn only_a_veth_that_is_gone_is_lost_without_a_warning() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext { sender, recorder: None, shared: Arc::default(), stop: Arc::default() };
+        let context = SourceContext {
+            sender,
+            recorder: None,
+            shared: Arc::default(),
+            backlog: Arc::default(),
+            covered: Arc::default(),
+            progress: Arc::default(),
+            stop: Arc::default(),
+        };
         let meter = crate::config::default_meter();
         let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
         let mut capture = HostCapture::new(plan, 1, context);

@@ -1,7 +1,7 @@
 //! Polls the kernel while the sniffer runs: who is in which namespace, who holds which socket.
 //!
 //! Contract: hears every inventory event; a workload that starts is looked at at once (events that come within [`GATHER`] together),
-//! sockets every 20 ms (where there are none to look at, news every 50 ms) and everything every 100 ms, or less often, so that each costs
+//! sockets every 20 ms (where there are none to look at, news every 100 ms) and everything every 100 ms, or less often, so that each costs
 //! at most [`SHARE`] of a core. Never waits for the engine: facts that find no room wait here, at most [`MAX_WAITING`], beyond which
 //! they are dropped and counted.
 //! Design: a thread of its own, in the host's network namespace; without permission it says so once and shows what it can.
@@ -33,7 +33,7 @@ const DESCRIPTORS: u64 = 8192;
 const NOTICE: Duration = Duration::from_millis(100);
 /// How often at most, and how seldom at most.
 const MIN_SOCKETS: Duration = Duration::from_millis(20);
-const MIN_NEWS: Duration = Duration::from_millis(50);
+const MIN_NEWS: Duration = Duration::from_millis(100);
 const MIN_ALL: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(10);
 
@@ -192,7 +192,15 @@ mod tests {
     #[test]
     fn a_workload_is_scanned_when_its_start_is_reported() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext { sender, recorder: None, shared: Arc::default(), stop: Arc::default() };
+        let context = SourceContext {
+            sender,
+            recorder: None,
+            shared: Arc::default(),
+            backlog: Arc::default(),
+            covered: Arc::default(),
+            progress: Arc::default(),
+            stop: Arc::default(),
+        };
         let source = start(&context).expect("the thread");
         let events = source.events().expect("it listens");
         let text =

@@ -2,6 +2,7 @@
 //!
 //! Contract: every message has one sender at a time and is handled in the order of arrival. Limits: the channel is bounded; see `live.rs`.
 
+use crate::flow::Receipt;
 use crate::input::{Input, ObservationPoint, RuntimeId};
 use crate::observe::live::TapBatch;
 
@@ -31,6 +32,16 @@ pub enum SourceMessage {
     Runtimes(Vec<RuntimeId>),
     /// The host's interfaces as they were just listed.
     Interfaces(InterfaceScan),
+}
+
+impl SourceMessage {
+    /// What its inputs count as waiting, until they are consumed.
+    pub fn receipt(&mut self) -> Receipt {
+        match self {
+            Self::Tap(batch) => std::mem::take(&mut batch.receipt),
+            _ => Receipt::default(),
+        }
+    }
 }
 
 /// What a list of the host's interfaces shows.

@@ -23,6 +23,7 @@ use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
 use crate::clock::now;
 use crate::config::CaptureConfig;
+use crate::flow::PointKind;
 use crate::host::{self, EnterError, Interface, Netns};
 use crate::input::{InventoryEvent, LinkEvent, NetnsId, ObservationPoint, RecordedFact, Workload, WorkloadId};
 use crate::observe::live::{CapturePool, Tap, TapHandle, TapOptions, ring_bytes};
@@ -290,6 +291,7 @@ impl NamespaceCapture {
         ring_bytes: u32,
     ) -> anyhow::Result<NamespaceTap> {
         let reported = LinkEvent { point: tap.point().clone(), inside: Some(inside.clone()), ..link.link_event() };
+        let tap = self.context.sharing(tap, PointKind::OneSource);
         let sink = EngineSink::new(&self.context, &tap, self.plan.snap.most(), true)?;
         let handle = self.pool.add(tap, sink).context("starting a capture thread")?;
         self.outbox.rare(RecordedFact::Link(reported.clone()));

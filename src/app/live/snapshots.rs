@@ -48,11 +48,13 @@ impl SnapshotPublisher {
         self.shared.heartbeat.beat();
     }
 
-    /// Publishes, unless that was done within the interval. A clock that went back counts as a new interval.
+    /// Whether the interval is over. A clock that went back counts as a new interval.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        now < self.published || now >= self.published.plus(INTERVAL)
+    }
+
+    /// Publishes.
     pub fn publish(&mut self, now: Timestamp, engine: &mut Engine, sources: &SourceStatus) {
-        if now >= self.published && now < self.published.plus(INTERVAL) {
-            return;
-        }
         self.published = now;
         let (stats, not_ready) = (engine.stats(), sources.not_ready());
         if let Some(showing) = &mut self.screen {

@@ -3,8 +3,8 @@
 //! Contract: a source ends when [`SourceContext::stop`] is set; a panic of one is an error of the run that names it. Limits: [`EVENTS`]
 //! events wait for a source, then the reader of the runtime waits. Design: all sources start and end in the same way.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,7 +14,10 @@ use crossbeam_channel::{Receiver, Sender};
 use super::message::SourceMessage;
 use crate::app::recorder::Recorder;
 use crate::clock::instant;
-use crate::input::InventoryEvent;
+use crate::flow::{Backlog, PointKind};
+use crate::input::{FiveTuple, InventoryEvent};
+use crate::observe::live::{Covers, Progress, Tap};
+use crate::path::MayCover;
 use crate::serve::SharedCounters;
 
 /// Events of runtimes that wait for a source.
@@ -31,11 +34,24 @@ pub(super) struct SourceContext {
     pub(super) recorder: Option<Arc<Recorder>>,
     /// Where it counts.
     pub(super) shared: Arc<SharedCounters>,
+    /// What waits for the engine.
+    pub(super) backlog: Arc<Backlog>,
+    /// What contracts may cover.
+    pub(super) covered: Arc<RwLock<MayCover>>,
+    /// How far the capture threads are.
+    pub(super) progress: Arc<Progress>,
     /// Ends all.
     pub(super) stop: Arc<AtomicBool>,
 }
 
 impl SourceContext {
+    /// A tap that takes its share of what waits for the engine.
+    pub(super) fn sharing(&self, tap: Tap, kind: PointKind) -> Tap {
+        let covered = Arc::clone(&self.covered);
+        let covers = move |tuple: &FiveTuple| covered.read().is_ok_and(|covered| covered.covers(tuple));
+        tap.sharing(Arc::clone(&self.backlog), kind, Covers(Arc::new(covers)))
+    }
+
     /// Whether it is time to end.
     pub(super) fn is_over(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -105,7 +121,15 @@ mod tests {
     #[test]
     fn a_source_that_panics_is_named_and_the_others_are_waited_for() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext { sender, recorder: None, shared: Arc::default(), stop: Arc::default() };
+        let context = SourceContext {
+            sender,
+            recorder: None,
+            shared: Arc::default(),
+            backlog: Arc::default(),
+            covered: Arc::default(),
+            progress: Arc::default(),
+            stop: Arc::default(),
+        };
         let well = spawn("well", &context, |context| {
             drop(context.sender.send(SourceMessage::Runtimes(Vec::new())));
         });

@@ -17,7 +17,7 @@ use self::window::LossWindow;
 use crate::detect::params::rule_params;
 use crate::detect::{Context, Finding, Findings, HoldTime, Rule, Severity};
 use crate::input::{
-    InventoryEvent, Loss, LossReason, MAX_RUNTIMES, NatFact, ObservationPoint, RecordedFact, RuntimeId,
+    InventoryEvent, Loss, LossReason, MAX_RUNTIMES, Mac, NatFact, ObservationPoint, RecordedFact, RuntimeId,
 };
 use crate::path::Evidence;
 use crate::time::{Timestamp, readable};
@@ -44,15 +44,18 @@ pub struct SensorBlinded {
     loss_budget: u64,
     loss_window: Duration,
     points: Points,
-    losses: BTreeMap<(Option<ObservationPoint>, LossReason), LossWindow>,
+    losses: BTreeMap<LossPlace, LossWindow>,
     runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
     /// Losses that were reported and go on, with the last of each.
-    lossy: BTreeMap<(Option<ObservationPoint>, LossReason), Timestamp>,
+    lossy: BTreeMap<LossPlace, Timestamp>,
     /// Whether the host's connection tracking was heard.
     translations: bool,
     /// Its end was reported.
     untracked: bool,
 }
+
+/// Where, whose where only one source lost something, and why.
+type LossPlace = (Option<ObservationPoint>, Option<Mac>, LossReason);
 
 #[derive(Debug)]
 enum RuntimeConnection {
@@ -106,7 +109,7 @@ impl Rule for SensorBlinded {
 
 impl SensorBlinded {
     fn loss(&mut self, now: Timestamp, loss: &Loss, findings: &mut Findings) {
-        let key = (loss.point.clone(), loss.reason);
+        let key = (loss.point.clone(), loss.source, loss.reason);
         if self.losses.len() >= MAX_POINTS && !self.losses.contains_key(&key) {
             self.losses.retain(|_, window| !window.is_over(now, self.loss_window));
             if self.losses.len() >= MAX_POINTS {
@@ -119,25 +122,27 @@ impl SensorBlinded {
         let window = self.losses.entry(key).or_default();
         // A loss whose size is not known is one at least.
         window.add(now, loss.count.max(1), self.loss_window);
-        let budget = if loss.reason == LossReason::Queue { 0 } else { self.loss_budget };
+        let is_behind = matches!(loss.reason, LossReason::Queue | LossReason::Shed);
+        let budget = if is_behind { 0 } else { self.loss_budget };
         let total = window.sum();
         if total <= budget {
             return;
         }
         window.clear();
-        let whose = place(loss.point.as_ref());
+        let whose = place(loss.point.as_ref(), loss.source);
         let what = match loss.reason {
             LossReason::Kernel => "packets found the capture ring full",
             LossReason::Interface => "packets were dropped before the capture ring",
             LossReason::Queue => "events found the queue to the engine full",
             LossReason::FlowTable => "flows were evicted from a full flow table",
+            LossReason::Shed => "events of a source that opened more flows than its share were left out",
         };
         let text = format!("{total} {what} at {whose} within {}", readable(self.loss_window));
         let cause = format!("loss {whose} {}", loss.reason.as_str());
         let found = finding(loss.since, Severity::Medium, "loss", text, &cause);
         findings.push(Finding { point: loss.point.clone(), ..found });
         if self.lossy.len() < MAX_POINTS {
-            self.lossy.insert((loss.point.clone(), loss.reason), now);
+            self.lossy.insert((loss.point.clone(), loss.source, loss.reason), now);
             findings.schedule(now.plus(self.loss_window));
         }
     }
@@ -145,12 +150,12 @@ impl SensorBlinded {
     /// Losses that were reported and have not come again for a whole window.
     fn losses_over(&mut self, now: Timestamp, findings: &mut Findings) {
         let window = self.loss_window;
-        self.lossy.retain(|(point, reason), last| {
+        self.lossy.retain(|(point, source, reason), last| {
             if now.since(*last) < window {
                 findings.schedule(last.plus(window));
                 return true;
             }
-            let whose = place(point.as_ref());
+            let whose = place(point.as_ref(), *source);
             let text = format!("nothing was lost at {whose} for {}", readable(window));
             findings.push(over(now, text, &format!("loss {whose} {}", reason.as_str())));
             false
@@ -207,9 +212,10 @@ impl SensorBlinded {
     }
 }
 
-/// Where something was lost.
-fn place(point: Option<&ObservationPoint>) -> String {
-    point.map_or_else(|| "every point".to_owned(), ToString::to_string)
+/// Where something was lost, and whose it was where only one source lost something.
+fn place(point: Option<&ObservationPoint>, source: Option<Mac>) -> String {
+    let point = point.map_or_else(|| "every point".to_owned(), ToString::to_string);
+    source.map_or_else(|| point.clone(), |mac| format!("{point} from {mac}"))
 }
 
 /// One cause, with the steps that fit it.

@@ -63,7 +63,7 @@ fn facts() -> Vec<(Timestamp, RecordedFact)> {
         (at, RecordedFact::Nat(NatFact::Released(binding(Some(NetnsId(4_026_531_840)))))),
         (at, RecordedFact::Nat(NatFact::Missed { count: 0, since: at })),
         (at, RecordedFact::Nat(NatFact::Unwatched { netns: Some(NetnsId(7)), error: "not\nallowed".to_owned() })),
-        (at, RecordedFact::Loss(Loss { point: None, reason: LossReason::Kernel, count: 3, since: at })),
+        (at, RecordedFact::Loss(Loss { point: None, reason: LossReason::Kernel, count: 3, since: at, source: None })),
     ]
 }
 

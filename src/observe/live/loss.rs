@@ -50,7 +50,7 @@ impl Losses {
     pub fn news(&self, point: &ObservationPoint, now: Timestamp) -> impl Iterator<Item = Input> {
         LossReason::ALL.into_iter().zip(self.each).filter(|(_, counted)| counted.total > counted.told).map(
             move |(reason, Counted { total, told, since })| {
-                let loss = Loss { point: Some(point.clone()), reason, count: total - told, since };
+                let loss = Loss { point: Some(point.clone()), reason, count: total - told, since, source: None };
                 Input::new(now, loss)
             },
         )

@@ -8,7 +8,7 @@ pub const MIN_RING: u32 = 512 << 10;
 /// A ring is made of blocks of this size.
 const BLOCK: u64 = 256 << 10;
 /// Interfaces to come for which some of the budget is kept.
-const LATER: u64 = 8;
+const LATER: u64 = 4;
 
 /// Bytes of the next ring: at most `most`, of a `budget` of which `used` is given away, while `waiting` interfaces, this one
 /// included, have none.
@@ -29,7 +29,7 @@ mod tests {
     #[test]
     fn few_interfaces_get_what_they_may_have_and_many_share() {
         assert_eq!(ring_bytes(16 << 20, 256 * MIB, 0, 4), 16 << 20);
-        assert_eq!(ring_bytes(16 << 20, 256 * MIB, 0, 56), 4 << 20);
+        assert_eq!(ring_bytes(16 << 20, 256 * MIB, 0, 60), 4 << 20);
         assert_eq!(ring_bytes(16 << 20, 256 * MIB, 256 * MIB, 1), MIN_RING, "the budget is spent");
     }
 

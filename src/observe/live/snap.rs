@@ -71,7 +71,7 @@ impl Snap {
 
 /// The filter of an interface with this link type; `own` names sockets whose TCP traffic is left out.
 pub(super) fn program(link: LinkType, snap: Snap, own: &[SocketAddr]) -> Result<Vec<Instruction>, AssemblyError> {
-    let mut writer = Writer { assembler: Assembler::default(), link };
+    let mut writer = Writer { assembler: Assembler::default(), link, base: None };
     for socket in own.iter().take(MAX_OWN) {
         writer.leave_out(*socket);
     }
@@ -94,7 +94,25 @@ struct Ends {
 struct Writer {
     assembler: Assembler,
     link: LinkType,
+    /// Where the transport header is, if at a fixed place; else the index register says it.
+    base: Option<u32>,
 }
+
+/// Where a frame without tags and options has its fields.
+#[derive(Clone, Copy)]
+struct Plain {
+    kind: u32,
+    protocol: u32,
+    transport: u32,
+}
+
+const PLAIN_IPV4: Plain = Plain { kind: IPV4, protocol: 23, transport: 34 };
+const PLAIN_IPV6: Plain = Plain { kind: IPV6, protocol: 20, transport: 54 };
+
+/// Loads from a fixed place, and from the index register. The kernel's compiler makes a load of the first, and a call of the second.
+const BYTE: [u16; 2] = [LOAD_BYTE, LOAD_BYTE_AT_INDEX];
+const HALF: [u16; 2] = [LOAD_HALF, LOAD_HALF_AT_INDEX];
+const WORD: [u16; 2] = [LOAD_WORD, LOAD_WORD_AT_INDEX];
 
 /// Scratch cells.
 const PROTOCOL_CELL: u32 = 0;
@@ -102,20 +120,62 @@ const FLAGS_CELL: u32 = 1;
 
 impl Writer {
     fn adaptive(&mut self, whole: u32) {
-        let ends =
-            Ends { headers: self.assembler.label(), other: self.assembler.label(), whole: self.assembler.label() };
+        let long = self.assembler.label();
         self.assembler.op(LOAD_LENGTH, 0);
-        self.assembler.unless(GREATER, HEADER_BYTES, ends.headers);
+        self.assembler.when(GREATER, HEADER_BYTES, long);
+        self.assembler.op(RETURN, HEADER_BYTES);
+        self.assembler.place(long);
+        if self.link == LinkType::ETHERNET {
+            self.plain(PLAIN_IPV4, whole);
+            self.plain(PLAIN_IPV6, whole);
+        }
+        let ends = self.ends();
         let (v4, v6) = (self.assembler.label(), self.assembler.label());
         self.network(v4, v6, ends);
         let transport = self.assembler.label();
         self.ipv4(v4, transport, ends);
         self.ipv6(v6);
         self.assembler.place(transport);
+        self.assembler.op(LOAD_CELL, PROTOCOL_CELL);
         self.transport(ends);
+        self.finish(ends, whole);
+    }
+
+    fn ends(&mut self) -> Ends {
+        Ends { headers: self.assembler.label(), other: self.assembler.label(), whole: self.assembler.label() }
+    }
+
+    fn finish(&mut self, ends: Ends, whole: u32) {
         for (label, bytes) in [(ends.headers, HEADER_BYTES), (ends.other, OTHER_BYTES), (ends.whole, whole)] {
             self.assembler.place(label);
             self.assembler.op(RETURN, bytes);
+        }
+    }
+
+    /// Frames without tags and options, whose fields are at fixed places; others go on behind this.
+    fn plain(&mut self, plain: Plain, whole: u32) {
+        let (next, ends) = (self.assembler.label(), self.ends());
+        self.assembler.op(LOAD_HALF, 12);
+        self.assembler.unless(EQUAL, plain.kind, next);
+        if plain.kind == IPV4 {
+            self.assembler.op(LOAD_BYTE, 14);
+            self.assembler.unless(EQUAL, 0x45, next);
+            self.assembler.op(LOAD_HALF, 20);
+            self.assembler.when(ANY_BIT, 0x1fff, next);
+        }
+        self.base = Some(plain.transport);
+        self.assembler.op(LOAD_BYTE, plain.protocol);
+        self.transport(ends);
+        self.base = None;
+        self.finish(ends, whole);
+        self.assembler.place(next);
+    }
+
+    /// Loads from a place in the transport header.
+    fn load(&mut self, [fixed, at_index]: [u16; 2], place: u32) {
+        match self.base {
+            Some(base) => self.assembler.op(fixed, base + place),
+            None => self.assembler.op(at_index, place),
         }
     }
 
@@ -172,9 +232,9 @@ impl Writer {
         asm.op(INDEX_ACCUMULATOR, 0);
     }
 
+    /// The accumulator holds the protocol.
     fn transport(&mut self, ends: Ends) {
         let (tcp, udp) = (self.assembler.label(), self.assembler.label());
-        self.assembler.op(LOAD_CELL, PROTOCOL_CELL);
         self.assembler.when(EQUAL, TCP, tcp);
         self.assembler.branch(EQUAL, UDP, udp, ends.other);
         self.assembler.place(tcp);
@@ -184,18 +244,21 @@ impl Writer {
     }
 
     fn tcp(&mut self, ends: Ends) {
-        let asm = &mut self.assembler;
         for port in [0, 2] {
-            asm.op(LOAD_HALF_AT_INDEX, port);
-            asm.when(EQUAL, DNS[0], ends.whole);
+            self.load(HALF, port);
+            self.assembler.when(EQUAL, DNS[0], ends.whole);
         }
-        asm.op(LOAD_BYTE_AT_INDEX, 13);
-        asm.op(STORE_CELL, FLAGS_CELL);
+        self.load(BYTE, 13);
+        self.assembler.op(STORE_CELL, FLAGS_CELL);
         // The data offset counts words in the upper half of its byte.
-        asm.op(LOAD_BYTE_AT_INDEX, 12);
+        self.load(BYTE, 12);
+        let asm = &mut self.assembler;
         asm.op(AND, 0xf0);
         asm.op(SHIFT_RIGHT, 2);
-        asm.op(ADD_INDEX, 0);
+        match self.base {
+            Some(base) => asm.op(ADD, base),
+            None => asm.op(ADD_INDEX, 0),
+        }
         asm.op(INDEX_ACCUMULATOR, 0);
         asm.op(LOAD_HALF_AT_INDEX, 0);
         asm.when(EQUAL, TLS_HANDSHAKE, ends.whole);
@@ -211,25 +274,26 @@ impl Writer {
     }
 
     fn udp(&mut self, ends: Ends) {
-        let asm = &mut self.assembler;
         for (place, tunnels) in [(0, &[][..]), (2, &TUNNELS)] {
-            asm.op(LOAD_HALF_AT_INDEX, place);
+            self.load(HALF, place);
             for (known, end) in [(&DNS[..], ends.whole), (tunnels, ends.other)] {
                 for port in known {
-                    asm.when(EQUAL, *port, end);
+                    self.assembler.when(EQUAL, *port, end);
                 }
             }
         }
         // QUIC's Initial packets carry the ClientHello: RFC 9000 (version 1) and its drafts, RFC 9369 (version 2).
-        let (first, second) = (asm.label(), asm.label());
-        asm.op(LOAD_WORD_AT_INDEX, 9);
+        let (first, second) = (self.assembler.label(), self.assembler.label());
+        self.load(WORD, 9);
+        let asm = &mut self.assembler;
         asm.when(EQUAL, 1, first);
         asm.when(EQUAL, 0x6b33_43cf, second);
         asm.op(SHIFT_RIGHT, 8);
         asm.unless(EQUAL, 0x00ff_0000, ends.headers);
         for (label, initial) in [(first, 0xc0), (second, 0xd0)] {
-            asm.place(label);
-            asm.op(LOAD_BYTE_AT_INDEX, 8);
+            self.assembler.place(label);
+            self.load(BYTE, 8);
+            let asm = &mut self.assembler;
             asm.op(AND, 0xf0);
             asm.branch(EQUAL, initial, ends.whole, ends.headers);
         }

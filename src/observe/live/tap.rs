@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -14,18 +15,18 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pcap::{Active, Capture, Error as PcapError, Precision};
 use socket2::{SockFilter, SockRef};
 
+use super::admitted::{Admitted, Covers};
 use super::loss::Losses;
+use super::progress::HELD_BACK;
 use super::snap::{Snap, program};
 use crate::clock::now;
 use crate::decode::LinkType;
-use crate::flow::{Frame, Meter, MeterLimits, PointCounters};
-use crate::input::{Input, LossReason, ObservationPoint};
+use crate::flow::{Admission, Backlog, FlowSink, Frame, Meter, MeterLimits, PointCounters, PointKind, Receipt, Shed};
+use crate::input::{Input, Loss, LossReason, ObservationPoint};
 use crate::time::Timestamp;
 
 /// How long the kernel may hold a filled part of a ring block.
 pub(super) const RETIRE: Duration = Duration::from_millis(50);
-/// How far behind the wall clock a flow table is kept: more than a packet is held back by the ring and its reader.
-const BEHIND: Duration = Duration::from_millis(100);
 /// Packets of one turn; then it is another tap's.
 pub(super) const TURN_PACKETS: usize = 512;
 /// Packets handed to the flow table at once.
@@ -34,6 +35,10 @@ const GROUP: usize = 64;
 const GROUP_BYTES: usize = 64 << 10;
 /// How often the kernel's drop counters are read.
 pub(super) const STATS_INTERVAL: Duration = Duration::from_millis(200);
+/// How often what was left out is reported.
+const SHED_INTERVAL: Duration = Duration::from_millis(100);
+/// The interface's own counter is read so often where no packet comes.
+const QUIET_STATS: Duration = Duration::from_secs(5);
 /// How often counters are handed over when nothing happened to a flow.
 const TELL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -119,6 +124,8 @@ pub struct TapBatch {
     pub stats: PointCounters,
     /// Packets lost so far, by reason.
     pub dropped: Vec<(LossReason, u64)>,
+    /// Dropped when the inputs have been consumed.
+    pub receipt: Receipt,
 }
 
 impl TapBatch {
@@ -150,6 +157,11 @@ pub struct Tap {
     losses: Losses,
     /// What waits to be handed over.
     inputs: Vec<Input>,
+    admission: Admission,
+    covers: Covers,
+    shed_told: Timestamp,
+    /// Packets were read since the kernel's counters were.
+    has_read: bool,
     /// The last turn did not empty the ring.
     backlog: bool,
     /// Time of the latest packet.
@@ -186,14 +198,14 @@ impl Group {
         self.packets.len() >= GROUP || self.bytes.len() >= GROUP_BYTES
     }
 
-    fn flush(&mut self, meter: &mut Meter, inputs: &mut Vec<Input>) {
+    fn flush(&mut self, meter: &mut Meter, out: &mut impl FlowSink) {
         let mut frames = [Frame { at: Timestamp::default(), wire_len: 0, data: &[] }; GROUP];
         let mut start = 0;
         for (frame, (at, wire_len, end)) in frames.iter_mut().zip(&self.packets) {
             *frame = Frame { at: *at, wire_len: *wire_len, data: self.bytes.get(start..*end).unwrap_or_default() };
             start = *end;
         }
-        meter.packets(frames.get(..self.packets.len()).unwrap_or(&frames), inputs);
+        meter.packets(frames.get(..self.packets.len()).unwrap_or(&frames), out);
         self.packets.clear();
         self.bytes.clear();
     }
@@ -239,11 +251,21 @@ impl Tap {
             inside: false,
             losses: Losses::default(),
             inputs: Vec::new(),
+            admission: Admission::new(Arc::default(), PointKind::Shared),
+            covers: Covers::default(),
+            shed_told: opened,
+            has_read: true,
             backlog: false,
             latest: opened,
             stats_read: opened,
             told: None,
         })
+    }
+
+    /// Its events share the engine's backlog with those of other taps, those that a contract may cover first; by default nothing bounds them.
+    #[must_use]
+    pub fn sharing(self, backlog: Arc<Backlog>, kind: PointKind, covers: Covers) -> Self {
+        Self { admission: Admission::new(backlog, kind), covers, ..self }
     }
 
     /// Where it captures.
@@ -268,7 +290,8 @@ impl Tap {
 
     /// Reads what is there, at most [`TURN_PACKETS`].
     pub(super) fn read(&mut self, group: &mut Group, sink: &mut impl TapSink) -> Result<usize, PcapError> {
-        let Self { capture, meter, inputs, latest, .. } = self;
+        let Self { capture, meter, inputs, admission, covers, latest, .. } = self;
+        let mut out = Admitted { inputs, admission, covers };
         let read = capture.dispatch(Some(TURN_PACKETS), |packet| {
             let header = packet.header;
             // With nanosecond precision tv_usec holds nanoseconds.
@@ -278,22 +301,25 @@ impl Tap {
             sink.packet(at, header.len, packet.data);
             group.push(at, header.len, packet.data);
             if group.is_full() {
-                group.flush(meter, inputs);
+                group.flush(meter, &mut out);
             }
         });
-        group.flush(meter, inputs);
+        group.flush(meter, &mut out);
+        self.has_read |= read.as_ref().is_ok_and(|count| *count > 0);
         self.backlog = read.as_ref().is_ok_and(|count| *count >= TURN_PACKETS);
         read
     }
 
     /// Time passed: expires flows, reads the kernel's counters, hands over.
     pub(super) fn look(&mut self, time: Timestamp, sink: &mut impl TapSink) {
-        if time.since(self.stats_read) >= STATS_INTERVAL {
+        let unread = time.since(self.stats_read);
+        if unread >= QUIET_STATS || self.has_read && unread >= STATS_INTERVAL {
             self.read_drops(time);
         }
         // With a backlog the clock is the packets': it must not run ahead of those that wait in the ring.
         if !self.backlog {
-            self.meter.advance(time.minus(BEHIND), &mut self.inputs);
+            let Self { meter, inputs, admission, covers, .. } = self;
+            meter.advance(time.minus(HELD_BACK), &mut Admitted { inputs, admission, covers });
         }
         self.hand_over(time, sink);
     }
@@ -304,12 +330,14 @@ impl Tap {
         self.read_drops(time);
         self.meter.drain(&mut self.inputs);
         self.inputs.extend(self.losses.news(&self.point, time));
+        self.report_shed(time);
         sink.ended(self.take_batch(), reason);
         Closing(self.capture)
     }
 
     fn read_drops(&mut self, now: Timestamp) {
         let since = std::mem::replace(&mut self.stats_read, now);
+        self.has_read = false;
         self.losses.reach(LossReason::FlowTable, self.meter.stats().evicted_flows, since);
         // An interface that is gone has no counters any more; what it had was read a moment ago.
         if let Ok(stat) = self.capture.stats() {
@@ -322,11 +350,24 @@ impl Tap {
     }
 
     fn take_batch(&mut self) -> TapBatch {
+        let mut dropped = self.losses.totals();
+        let shed = dropped.iter_mut().filter(|(reason, _)| *reason == LossReason::Shed);
+        shed.for_each(|(_, count)| *count = self.admission.shed_total());
         TapBatch {
             point: self.point.clone(),
             inputs: std::mem::take(&mut self.inputs),
             stats: self.meter.stats(),
-            dropped: self.losses.totals(),
+            dropped,
+            receipt: self.admission.receipt(),
+        }
+    }
+
+    /// What was left out, as facts: of each source, or of the point where there are many.
+    fn report_shed(&mut self, time: Timestamp) {
+        self.shed_told = time;
+        for Shed { source, count, since } in self.admission.news() {
+            let loss = Loss { point: Some(self.point.clone()), reason: LossReason::Shed, count, since, source };
+            self.inputs.push(Input::new(time, loss));
         }
     }
 
@@ -334,14 +375,23 @@ impl Tap {
     pub(super) fn hand_over(&mut self, time: Timestamp, sink: &mut impl TapSink) {
         let events = self.inputs.len() as u64;
         self.inputs.extend(self.losses.news(&self.point, time));
-        let packets = self.meter.stats().packets;
+        let packets = self.meter.packets_seen();
         let is_due = self.told.is_none_or(|(told, before)| packets != before && time.since(told) >= TELL_INTERVAL);
-        if self.inputs.is_empty() && !is_due {
+        let reports_shed = self.admission.has_news() && time.since(self.shed_told) >= SHED_INTERVAL;
+        if self.inputs.is_empty() && !is_due && !reports_shed {
             return;
+        }
+        if reports_shed {
+            self.report_shed(time);
         }
         self.told = Some((time, packets));
         match sink.batch(self.take_batch()) {
-            Ok(()) => self.losses.told(),
+            Ok(()) => {
+                self.losses.told();
+                if reports_shed {
+                    self.admission.reported();
+                }
+            }
             Err(refused) => {
                 let since = refused.inputs.first().map_or(time, |input| input.at);
                 self.losses.add(LossReason::Queue, events, since);

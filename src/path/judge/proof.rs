@@ -300,7 +300,8 @@ impl Case<'_> {
             return unknown("events of connection tracking were lost then".to_owned());
         }
         let grace = self.context.grace;
-        if !grace.all_reported && self.trail.now.since(flow.at) < grace.absence() {
+        let decided = grace.all_reported || bindings.is_decided(flow.at);
+        if !decided && self.trail.now.since(flow.at) < grace.absence() {
             return Some(Proof::Wait);
         }
         if self.trail.answered && self.is_on_host(hop) && !self.left_host() {

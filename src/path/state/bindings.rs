@@ -16,6 +16,10 @@ use crate::time::Timestamp;
 const MAX_BINDINGS: usize = 131_072;
 /// A binding is reported so soon after its first packet, and late packets come so long after its end.
 const SLACK: Duration = Duration::from_secs(2);
+/// A connection is translated so soon after its first packet was seen: in the same pass through the kernel, which something may interrupt.
+const CONFIRMED: Duration = Duration::from_millis(30);
+/// So soon after a flow's first packet it is decided, as a rule, whether it is translated.
+pub const DECIDED: Duration = Duration::from_millis(80);
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -42,6 +46,8 @@ pub struct Bindings {
     inside: Table,
     watched_since: Option<Timestamp>,
     missed: Windows<()>,
+    /// Up to when every binding of the host's has been reported.
+    up_to_date: Option<Timestamp>,
 }
 
 impl Table {
@@ -107,6 +113,7 @@ impl Bindings {
             NatFact::Watched { .. } => {}
             NatFact::Bound(binding) => self.table(binding.netns).bind(from, *binding),
             NatFact::Released(binding) => self.table(binding.netns).release(at, binding),
+            NatFact::UpToDate { until } => self.up_to_date = self.up_to_date.max(Some(*until)),
             NatFact::Missed { since, .. } => self.missed.add((), *since, at),
         }
     }
@@ -131,6 +138,16 @@ impl Bindings {
     /// Whether every translation on the host has been reported since before a time.
     pub fn is_watched(&self, since: Timestamp) -> bool {
         self.watched_since.is_some_and(|watched| watched <= since)
+    }
+
+    /// Whether a connection that began at a time would have been reported by now, if the host translated it.
+    pub fn is_decided(&self, began: Timestamp) -> bool {
+        self.up_to_date.is_some_and(|until| began.plus(CONFIRMED) <= until)
+    }
+
+    /// Whether it is reported up to when the host's bindings are known.
+    pub const fn says_when(&self) -> bool {
+        self.up_to_date.is_some()
     }
 
     /// Whether the host's translations are reported at all.
@@ -209,6 +226,15 @@ mod tests {
         bindings.apply(at(10), &NatFact::Watched { netns: None });
         assert!(bindings.find(&binding(4000).before, at(-900)).is_some());
         assert!(bindings.is_watched(at(10)) && !bindings.is_watched(at(9)));
+    }
+
+    #[test]
+    fn what_was_not_reported_by_then_is_not_translated() {
+        let mut bindings = Bindings::default();
+        assert!(!bindings.is_decided(at(1)));
+        bindings.apply(at(10), &NatFact::UpToDate { until: at(9) });
+        bindings.apply(at(11), &NatFact::UpToDate { until: at(8) });
+        assert!(bindings.is_decided(at(9).minus(CONFIRMED)) && !bindings.is_decided(at(9)));
     }
 
     #[test]

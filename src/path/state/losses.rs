@@ -9,13 +9,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::windows::Windows;
-use crate::input::{LinkEvent, Loss, LossReason, ObservationPoint};
+use crate::input::{LinkEvent, Loss, LossReason, Mac, ObservationPoint};
 use crate::time::Timestamp;
 
 /// A source of observations reports what it lost within this time after the loss. Each live source holds its own interval to it.
 pub const LOSS_REPORTED_WITHIN: Duration = Duration::from_millis(300);
 /// One a running container, and the bridges.
 const MAX_POINTS: usize = 32_768;
+
+/// Where, and whose where only one source lost something.
+type LostPlace = (Option<ObservationPoint>, Option<Mac>);
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -26,7 +29,7 @@ struct Seen {
 /// The windows that are remembered, and since when each point is observed.
 #[derive(Debug, Default)]
 pub struct Losses {
-    lost: Windows<Option<ObservationPoint>>,
+    lost: Windows<LostPlace>,
     points: BTreeMap<ObservationPoint, Seen>,
     forgotten_points: u64,
 }
@@ -35,7 +38,7 @@ impl Losses {
     /// Takes in a loss that was reported at a time.
     pub fn apply(&mut self, at: Timestamp, loss: &Loss) {
         if loss.reason != LossReason::FlowTable {
-            self.lost.add(loss.point.clone(), loss.since, at);
+            self.lost.add((loss.point.clone(), loss.source), loss.since, at);
         }
     }
 
@@ -44,7 +47,7 @@ impl Losses {
         match (link.up, self.points.get_mut(&link.point)) {
             (true, Some(seen)) => {
                 if let Some(since) = seen.down_since.take() {
-                    self.lost.add(Some(link.point.clone()), since, at);
+                    self.lost.add((Some(link.point.clone()), None), since, at);
                 }
             }
             (true, None) => _ = self.see(&link.point, at),
@@ -88,13 +91,27 @@ impl Losses {
 
     /// Whether anything was lost at this point (or everywhere) between two times.
     pub fn overlap(&self, point: &ObservationPoint, from: Timestamp, until: Timestamp) -> bool {
+        self.overlap_of(point, |_| true, from, until)
+    }
+
+    /// The same, of what only one source lost counting those that are meant.
+    pub fn overlap_of(
+        &self,
+        point: &ObservationPoint,
+        is_meant: impl Fn(Mac) -> bool,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> bool {
         let down = self.points.get(point).and_then(|seen| seen.down_since).is_some_and(|since| since <= until);
-        down || self.lost.overlap(|lost| lost.as_ref().is_none_or(|lost| lost == point), from, until)
+        let is_lost = |(place, source): &LostPlace| {
+            place.as_ref().is_none_or(|place| place == point) && source.is_none_or(&is_meant)
+        };
+        down || self.lost.overlap(is_lost, from, until)
     }
 
     /// Every window: where (nowhere: everywhere), from, until; oldest first.
     pub fn windows(&self) -> impl Iterator<Item = (Option<&ObservationPoint>, Timestamp, Timestamp)> {
-        self.lost.iter().map(|(point, from, until)| (point.as_ref(), *from, *until))
+        self.lost.iter().map(|((point, _), from, until)| (point.as_ref(), *from, *until))
     }
 }
 
@@ -114,7 +131,7 @@ mod tests {
     fn a_loss_counts_at_its_point_and_one_without_a_point_everywhere() {
         let (here, there) = (ObservationPoint::new("br-a"), ObservationPoint::new("br-b"));
         let mut losses = Losses::default();
-        let loss = |point, reason| Loss { point, reason, count: 1, since: at(10) };
+        let loss = |point, reason| Loss { point, reason, count: 1, since: at(10), source: None };
         losses.apply(at(12), &loss(Some(here.clone()), LossReason::Kernel));
         assert!(losses.overlap(&here, at(11), at(11)) && !losses.overlap(&there, at(11), at(11)));
         assert!(!losses.overlap(&here, at(13), at(14)));
@@ -122,6 +139,19 @@ mod tests {
         assert!(!losses.overlap(&there, at(11), at(11)), "an evicted flow was seen");
         losses.apply(at(12), &loss(None, LossReason::Queue));
         assert!(losses.overlap(&there, at(11), at(11)));
+    }
+
+    #[test]
+    fn what_one_source_lost_is_no_loss_of_others() {
+        let (point, mac) = (ObservationPoint::new("br-a"), |last| Mac([2, 0, 0, 0, 0, last]));
+        let mut losses = Losses::default();
+        let shed =
+            |source| Loss { point: Some(point.clone()), reason: LossReason::Shed, count: 9, since: at(10), source };
+        losses.apply(at(12), &shed(Some(mac(1))));
+        let lost = |losses: &Losses, last| losses.overlap_of(&point, |of| of == mac(last), at(11), at(11));
+        assert!(lost(&losses, 1) && !lost(&losses, 2) && losses.overlap(&point, at(11), at(11)));
+        losses.apply(at(12), &shed(None));
+        assert!(lost(&losses, 2), "it may have been anybody's");
     }
 
     #[test]

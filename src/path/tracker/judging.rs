@@ -7,14 +7,15 @@ use super::key::TrailKey;
 use super::tracked_flow::{Observed, TrackedFlow};
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{
-    FiveTuple, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
+    FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
 use crate::inventory::{AttributionMethod, AttributionQuery, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
 use crate::path::source::{self, Roles, is_unsettled, responder_of, source_of};
 use crate::path::trail::{self, Sighting, Trail};
 use crate::path::{
-    LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations, rests_on_absence,
+    DECIDED, LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations,
+    rests_on_absence,
 };
 use crate::time::Timestamp;
 
@@ -176,7 +177,7 @@ impl Tracker {
         let losses = &context.path.losses;
         let warming_up = record.start < watched_since.plus(WARM_UP)
             || now.since(record.start) < LOSS_REPORTED_WITHIN
-            || losses.overlap(&record.point, record.start.minus(WARM_UP), record.start);
+            || losses.overlap_of(&record.point, |mac| is_of(record, mac), record.start.minus(WARM_UP), record.start);
         if tracked.forged && record.resp.counters.packets == 0 {
             // What a stranger forged was asked by nobody else.
             let (tuple, point) = (record.tuple, record.point.clone());
@@ -288,7 +289,9 @@ impl Tracker {
             context.grace.absence(),
             self.longest(context),
         ];
-        let deadlines = graces.iter().map(|grace| tracked.start.plus(*grace));
+        // Where connection tracking says up to when it is complete.
+        let decided = context.path.bindings.says_when().then_some(DECIDED);
+        let deadlines = graces.into_iter().chain(decided).map(|grace| tracked.start.plus(grace));
         if let Some(next) = deadlines.filter(|deadline| *deadline > now).min() {
             step.timers.push((next, id));
         }
@@ -330,6 +333,11 @@ fn owner_who_sent(
     let sightings = observed.sightings.iter().filter(shows);
     let mut senders = sightings.flat_map(|sighting| sighting.frames(oriented.forward)).filter_map(|frames| frames.from);
     senders.any(|mac| is_its(timeline.owner_of_mac(mac, at))).then_some(owner)
+}
+
+/// Whether a MAC sent, or was sent, frames of the record.
+fn is_of(record: &FlowRecord, mac: Mac) -> bool {
+    [&record.orig, &record.resp].iter().any(|side| side.mac == Some(mac) || side.next_hop == Some(mac))
 }
 
 /// A flow with what a reading of it says.

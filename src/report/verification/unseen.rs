@@ -180,7 +180,8 @@ fn of_window(window: &Window, measure: &Measure<'_>) -> NotSeen {
     let (what, text, fix) = match &window.kind {
         WindowKind::Lost(reason) => {
             let (why, fix) = about_loss(*reason);
-            let things = if *reason == LossReason::Queue { "flow events" } else { "packets" };
+            let is_behind = matches!(reason, LossReason::Queue | LossReason::Shed);
+            let things = if is_behind { "flow events" } else { "packets" };
             let much = if window.count == 0 { "some".to_owned() } else { window.count.to_string() };
             ("loss", format!("capture loss on {place} {when}: {much} {things}, because {why}"), Some(fix))
         }
@@ -219,5 +220,9 @@ const fn about_loss(reason: LossReason) -> (&'static str, &'static str) {
             ("the engine was behind", "capture fewer interfaces, or give hopwatch more of the processor")
         }
         LossReason::FlowTable => ("the flow table was full", "raise flows.max_flows"),
+        LossReason::Shed => (
+            "their source opened more flows than its share while the engine was behind",
+            "see what opens so many flows, or give hopwatch more of the processor",
+        ),
     }
 }

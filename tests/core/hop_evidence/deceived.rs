@@ -136,7 +136,7 @@ fn an_answer_whose_question_was_lost_is_no_flow_of_the_one_who_answers() {
     fact(
         &mut world,
         60_000,
-        RecordedFact::Loss(Loss { point, reason: LossReason::Kernel, count: 1, since: at(59_900) }),
+        RecordedFact::Loss(Loss { point, reason: LossReason::Kernel, count: 1, since: at(59_900), source: None }),
     );
     let mut record = world.record(60_001, Protocol::UDP, 10, OUTSIDE, 50_000);
     record.tuple.orig.port = 53;

@@ -92,7 +92,7 @@ impl Story {
     fn lost(&mut self, since: i64, until: i64, point: &str) {
         self.until(until);
         let point = Some(ObservationPoint::new(point));
-        let loss = Loss { point, reason: LossReason::Kernel, count: 1, since: at(since) };
+        let loss = Loss { point, reason: LossReason::Kernel, count: 1, since: at(since), source: None };
         self.bench.path.losses.apply(at(until), &loss);
     }
 

@@ -9,6 +9,7 @@ use crate::input::{Mac, ObservationPoint};
 use crate::path::judge::Case;
 use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting, Volume};
 use crate::path::{EvidenceKind, Hop, HopKind, Unobservable, is_internet};
+use crate::time::Timestamp;
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
 
@@ -27,7 +28,7 @@ impl Case<'_> {
         if !observed {
             return self.blind(hop, &points);
         }
-        if let Some(point) = points.iter().find(|point| losses.overlap(point, start, now)) {
+        if let Some(point) = points.iter().find(|point| self.was_lost(point, start, now)) {
             return unknown(
                 Unobservable::CaptureLoss,
                 format!("packets were lost at {point}, where the hop {} is", hop.name),
@@ -75,10 +76,23 @@ impl Case<'_> {
             "only {packets} of {} packets ({payload_bytes} of {} payload bytes) were seen at {}, where the hop {} is",
             sent.packets, sent.payload_bytes, seen.point, hop.name
         );
-        if self.context.path.losses.overlap(&seen.point, self.trail.flow.at, self.trail.now) {
+        if self.was_lost(&seen.point, self.trail.flow.at, self.trail.now) {
             return Proof::Unknown { kind: KIND, reason: Unobservable::CaptureLoss, text };
         }
         Proof::Fails { kind: KIND, partly: Some(hop.name.clone()), text }
+    }
+
+    /// Whether packets of the flow may have been lost at a point. What only one source lost there was not the flow's where that source is a workload
+    /// that neither began the flow nor sends on what others begin.
+    fn was_lost(&self, point: &ObservationPoint, from: Timestamp, until: Timestamp) -> bool {
+        let (timeline, at) = (self.context.timeline, self.trail.flow.at);
+        let may_carry = |mac: Mac| {
+            timeline.owner_of_mac(mac, at).is_none_or(|owner| {
+                let is_own = self.source.workload().is_none_or(|own| timeline.are_together(own, owner, at));
+                is_own || self.contract.hops().any(|hop| hop.is_workload(owner))
+            })
+        };
+        self.context.path.losses.overlap_of(point, may_carry, from, until)
     }
 
     fn blind(&self, hop: &Hop, points: &[ObservationPoint]) -> Proof {
