@@ -2,7 +2,7 @@
 //!
 //! Contract: `Watched` is told when every binding that stands was told; where a namespace cannot be heard, that is told once, as
 //! `Unwatched` and on the log, and tried again. Never waits for the engine: see [`super::outbox`]. Snapshots cost at most [`SHARE`] of the time.
-//! Limits: a shared namespace is heard within [`TURN`] and the time that its runtime takes to tell; see [`shared_namespaces`] for which are.
+//! Limits: a shared namespace is heard within [`IDLE`] and the time that its runtime takes to tell; see [`shared_namespaces`] for which are.
 //! Design: a thread of its own, in the host's network namespace; sockets of other namespaces are opened by one that enters them and ends.
 
 mod shared_namespaces;
