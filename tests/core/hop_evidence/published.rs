@@ -17,6 +17,7 @@ fn asked(port: u16) -> String {
         remotes: vec![DestinationSet::Any],
         ..contract(vec![vec![hop("squid", HopKind::Endpoint)]])
     });
+    watch_translations(&mut world);
     publish(&mut world, "squid", 20, 4128);
     publish(&mut world, "other", 21, 5128);
     flow(&mut world, 60_000, HOST, port, HOST_MAC);
