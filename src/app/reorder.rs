@@ -3,8 +3,8 @@
 //! Contract: what is released is older than everything that is still to come, as far as the sources keep their promises; the caller says up to when
 //! that is. One that comes later than that is passed on at once, and the engine's watermark takes it; so is one from the future, as a clock that was
 //! set back leaves them. Limits: holds what arrives meanwhile; what waits in front of it and in it is bounded by the taps' backlog.
-//! Design: batches as they came, each in order of time, merged by their first inputs; ties keep the order of arrival. What a batch counted as waiting
-//! is given back when its last input has been released.
+//! Design: batches as they came, each in order of time, merged by their first inputs; of one time, facts come first, then frames by the name of their
+//! point (as in a replay), then what arrived first. What a batch counted as waiting is given back when its last input has been released.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,7 +12,7 @@ use std::collections::binary_heap::PeekMut;
 use std::vec::IntoIter;
 
 use crate::flow::Receipt;
-use crate::input::Input;
+use crate::input::{Input, ObservationPoint};
 use crate::time::Timestamp;
 
 /// Inputs that wait for their turn.
@@ -33,8 +33,8 @@ struct Batch {
 }
 
 impl Batch {
-    const fn key(&self) -> (Timestamp, u64) {
-        (self.next.at, self.sequence)
+    fn key(&self) -> (Timestamp, Option<&ObservationPoint>, u64) {
+        (self.next.at, self.next.point(), self.sequence)
     }
 }
 
