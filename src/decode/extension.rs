@@ -1,8 +1,9 @@
 //! IPv6 extension headers, and the authentication header, which IPv4 has too.
 //!
 //! Contract: a header is understood when it was captured whole and lies within the packet. A chain that the capture cut is not decodable
-//! ([`DecodeReason::TruncatedExtensions`]): a protocol or port that nobody saw is never made up. A packet that itself ends within a header
-//! has nothing behind it, and is of that header's protocol.
+//! ([`DecodeReason::TruncatedExtensions`]): a protocol or port that nobody saw is never made up. A frame that was captured whole and ends
+//! within a header has nothing behind it; where the packet says that it goes on, it is of the protocol that this header announces, else of
+//! that header's own.
 //! Limits: at most [`MAX_EXTENSIONS`] headers. The protocol of a later fragment is the one after its fragment header, even if
 //! that is a further extension header.
 //! Design: etherparse reads each header (ADR 7); the chain is walked here, because its walk expects the order of RFC 8200.
@@ -10,7 +11,7 @@
 use etherparse::{IpAuthHeaderSlice, Ipv6FragmentHeaderSlice, Ipv6RawExtHeaderSlice};
 
 use super::segment::Segment;
-use super::{DecodeReason, Fragment};
+use super::{DecodeReason, Fragment, array};
 use crate::input::Protocol;
 
 /// Extension headers that are walked: more than a packet of 1500 bytes can have.
@@ -39,6 +40,27 @@ pub(super) struct Walk {
     pub(super) has_route: bool,
 }
 
+impl Walk {
+    /// At a header that a frame, captured whole, does not hold to its end.
+    fn cut(mut self, captured: &[u8]) -> Self {
+        if let Some((next, size)) = announced(captured, self.protocol, self.segment) {
+            (self.protocol, self.segment) = (next, self.segment.behind(size));
+        }
+        self
+    }
+}
+
+/// The protocol that a header announces whose end is not there, and the header's length, if the packet has room for it.
+pub(super) fn announced(captured: &[u8], number: u8, segment: Segment) -> Option<(u8, usize)> {
+    let [next, units] = array(captured, 0)?;
+    let size = match number {
+        AUTHENTICATION => 4 * (2 + usize::from(units)),
+        FRAGMENT => return None,
+        _ => 8 * (1 + usize::from(units)),
+    };
+    (size <= segment.len).then_some((next, size))
+}
+
 /// Walks to the transport header, or to a later fragment's data; `each` sees every header, with its number. `is_whole`: the frame was not cut by
 /// the capture.
 #[cold]
@@ -58,8 +80,7 @@ pub(super) fn walk<'a>(
         let number = walk.protocol;
         let captured = walk.segment.captured(data);
         let Some(header) = step(captured, &mut walk) else {
-            // A frame that was captured whole hides nothing behind the header that it does not have.
-            return if is_whole { Ok(walk) } else { Err(DecodeReason::TruncatedExtensions) };
+            return if is_whole { Ok(walk.cut(captured)) } else { Err(DecodeReason::TruncatedExtensions) };
         };
         walk.has_route |= number == ROUTING;
         walk.segment = walk.segment.behind(header.len());

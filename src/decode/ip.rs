@@ -61,6 +61,9 @@ fn ipv4(data: &[u8], link: &Link, on_wire: usize, headers: &mut Headers) -> Resu
             if data.len() < on_wire {
                 return Err(DecodeReason::TruncatedExtensions);
             }
+            if let Some((next, size)) = extension::announced(captured, protocol, segment) {
+                (protocol, segment) = (next, segment.behind(size));
+            }
             break;
         };
         (protocol, segment) = (next, segment.behind(header.len()));

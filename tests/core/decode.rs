@@ -341,6 +341,18 @@ fn a_packet_without_its_transport_header_is_still_a_packet() {
     }
 }
 
+/// The frame is shorter than its packet says, and nothing of it was cut: its last header announces what would follow.
+#[test]
+fn the_last_header_of_a_whole_frame_names_the_protocol() {
+    for (payload, expected) in [(500, Protocol(4)), (40, Protocol(0))] {
+        let mut packet = [vec![0x60, 0, 0, 0], u16::to_be_bytes(payload).to_vec(), vec![0, 64]].concat();
+        packet.extend([0x20; 32]);
+        packet.extend([4, 30, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(raw(&packet, wire(&packet)).expect("decodes").protocol, expected, "payload {payload}");
+        assert_eq!(raw(&packet, wire(&packet) + 1), Err(DecodeReason::TruncatedExtensions), "cut by the capture");
+    }
+}
+
 #[test]
 fn what_carries_no_ip_is_no_error() {
     let frame = |kind: [u8; 2]| [&DST_MAC[..], &SRC_MAC, &kind, &[0; 46]].concat();
