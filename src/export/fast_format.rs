@@ -4,6 +4,7 @@
 //! record; written digit by digit they cost a tenth of the general way.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 
 use crate::input::Mac;
 use crate::time::Timestamp;
@@ -91,6 +92,25 @@ pub(super) fn mac(mac: Mac) -> Short<17> {
     text
 }
 
+/// A decimal number.
+pub(super) fn number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// An address.
+pub(super) fn ip(out: &mut Vec<u8>, ip: IpAddr) {
+    let IpAddr::V4(ip) = ip else {
+        let _ = write!(out, "{ip}");
+        return;
+    };
+    for (place, octet) in ip.octets().into_iter().enumerate() {
+        if place > 0 {
+            out.push(b'.');
+        }
+        number(out, octet.into());
+    }
+}
+
 /// Seconds with microseconds, as Zeek writes times and intervals: `1764000000.000001`.
 pub(super) fn seconds(out: &mut Vec<u8>, nanos: i128) {
     let sign = if nanos < 0 { "-" } else { "" };
@@ -106,12 +126,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_as_the_general_way(nanos: i64, octets: [u8; 6]) {
+        fn the_same_as_the_general_way(nanos: i64, octets: [u8; 6], count: u64, address: IpAddr) {
             let time = Timestamp::from_nanos(nanos);
             let stamp = rfc3339(time);
             prop_assert_eq!(stamp.as_str(), time.to_string());
             let text = mac(Mac(octets));
             prop_assert_eq!(text.as_str(), Mac(octets).to_string());
+            let mut out = Vec::new();
+            number(&mut out, count);
+            out.push(b' ');
+            ip(&mut out, address);
+            prop_assert_eq!(String::from_utf8_lossy(&out), format!("{count} {address}"));
         }
     }
 
