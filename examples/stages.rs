@@ -99,25 +99,32 @@ fn one_by_one(file: &Path) -> anyhow::Result<Pass> {
     Ok(Pass { packets: reader.packets(), flows: 0 })
 }
 
-/// Gives every packet to a function.
-fn each_batch(file: &Path, mut take: impl FnMut(&Interface, &Batch<'_>)) -> anyhow::Result<u64> {
+/// Gives the packets of each batch to a function; the file has one interface.
+fn each_batch(file: &Path, mut take: impl FnMut(&Interface, &[Frame<'_>])) -> anyhow::Result<u64> {
     let mut reader = CaptureReader::open(file)?;
     while let Some(batch) = reader.next_batch(Batch::MAX)? {
-        take(batch.origin, &batch);
+        let mut frames = [Frame::EMPTY; Batch::MAX];
+        let mut number = 0;
+        for (place, (interface, frame)) in frames.iter_mut().zip(batch.packets()) {
+            (*place, number) = (frame, interface);
+        }
+        anyhow::ensure!(number == 0, "the capture has several interfaces");
+        let origin = batch.origin(number).context("the batch has an interface")?;
+        take(origin, &frames[..batch.packets().len()]);
     }
     Ok(reader.packets())
 }
 
 fn read(file: &Path) -> anyhow::Result<Pass> {
-    let packets = each_batch(file, |_, batch| {
-        black_box(batch.frames());
+    let packets = each_batch(file, |_, frames| {
+        black_box(frames);
     })?;
     Ok(Pass { packets, flows: 0 })
 }
 
 fn decoded(file: &Path) -> anyhow::Result<Pass> {
-    let packets = each_batch(file, |origin, batch| {
-        for frame in batch.frames() {
+    let packets = each_batch(file, |origin, frames| {
+        for frame in frames {
             let _ = black_box(decode(origin.link, frame.wire_len, frame.data));
         }
     })?;
@@ -135,7 +142,7 @@ fn without_payload<'a>(link: LinkType, frame: &Frame<'a>) -> Frame<'a> {
 
 fn cut(file: &Path) -> anyhow::Result<Pass> {
     metered(file, |meter, link, frames, out| {
-        let mut cut = [Frame { at: Timestamp::default(), wire_len: 0, data: &[] }; Batch::MAX];
+        let mut cut = [Frame::EMPTY; Batch::MAX];
         for (cut, frame) in cut.iter_mut().zip(frames) {
             *cut = without_payload(link, frame);
         }
@@ -147,17 +154,15 @@ fn whole(file: &Path) -> anyhow::Result<Pass> {
     metered(file, |meter, _, frames, out| meter.packets(frames, out))
 }
 
-/// One meter an interface, all of them drained at the end.
+/// One meter, drained at the end.
 fn metered(file: &Path, mut feed: impl FnMut(&mut Meter, LinkType, &[Frame<'_>], &mut Count)) -> anyhow::Result<Pass> {
-    let mut meters: Vec<Meter> = Vec::new();
+    let mut meter: Option<Meter> = None;
     let mut count = Count::default();
-    let packets = each_batch(file, |origin, batch| {
-        while meters.len() <= batch.interface {
-            meters.push(Meter::new(origin.point.clone(), origin.link, LIMITS));
-        }
-        feed(&mut meters[batch.interface], origin.link, batch.frames(), &mut count);
+    let packets = each_batch(file, |origin, frames| {
+        let meter = meter.get_or_insert_with(|| Meter::new(origin.point.clone(), origin.link, LIMITS));
+        feed(meter, origin.link, frames, &mut count);
     })?;
-    for meter in &mut meters {
+    for meter in &mut meter {
         meter.drain(&mut count);
     }
     Ok(Pass { packets, flows: count.ended })

@@ -6,7 +6,7 @@
 //! Checksums are never checked: offload leaves them wrong in healthy traffic. Lengths come from the headers, also where the
 //! frame was cut when it was captured.
 //! Design: one file a layer; each layer takes the rest of the frame and says what follows. The frame that nearly all are
-//! (Ethernet, IP, TCP or UDP) goes a short way that the compiler can see as a whole. etherparse reads what is rare (ADR 7).
+//! (Ethernet, IPv4, TCP or UDP) is read in one look ([`straight`]), IPv6 and tags by a short way. etherparse reads what is rare (ADR 7).
 
 pub mod app;
 mod extension;
@@ -18,6 +18,7 @@ mod neighbour;
 mod reason;
 mod route;
 mod segment;
+mod straight;
 mod transport;
 mod tunnel;
 
@@ -49,11 +50,18 @@ pub fn decode(link: LinkType, wire_len: u32, data: &[u8]) -> Result<Decoded, Dec
 
 /// As [`decode`], in place: headers are large, and copying them costs as much as reading them. True where the frame carries
 /// IP; else `headers` is as good as empty.
-#[inline]
+#[inline(always)]
 pub fn decode_into(link: LinkType, wire_len: u32, data: &[u8], headers: &mut Headers) -> Result<bool, DecodeReason> {
+    if link == LinkType::ETHERNET && straight::fill(data, headers) {
+        return Ok(true);
+    }
+    layer_by_layer(link, wire_len, data, headers)
+}
+
+#[inline(never)]
+fn layer_by_layer(link: LinkType, wire_len: u32, data: &[u8], headers: &mut Headers) -> Result<bool, DecodeReason> {
     // A wire length below the captured one is a writer's mistake; what was captured was surely on the wire.
     let on_wire = (wire_len as usize).max(data.len());
-    // Most frames are Ethernet with IP right behind it.
     if link == LinkType::ETHERNET
         && let Some(layer) = link::plain(data)
     {

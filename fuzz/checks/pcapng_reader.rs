@@ -29,9 +29,9 @@ pub(super) fn both_ways(input: &[u8]) {
             Ok(None) => break None,
             Err(error) => break Some(error),
         };
-        for frame in batch.frames() {
+        for (interface, frame) in batch.packets() {
             let packet = one_by_one.next_packet().expect("a packet, as in the batch").expect("a packet, as in the batch");
-            assert_eq!((packet.interface, packet.at, packet.data), (batch.interface, frame.at, frame.data));
+            assert_eq!((packet.interface, packet.at, packet.data), (interface, frame.at, frame.data));
             captured += frame.data.len();
         }
     };

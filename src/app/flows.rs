@@ -119,10 +119,7 @@ pub fn run(
     let mut batches = 0_u64;
     loop {
         match merge.next_batch() {
-            Ok(Some((file, batch))) => {
-                let (meter, totals) = points.of(file, batch.interface, batch.origin);
-                meter.packets(batch.frames(), &mut Tap { totals, records: records.as_mut() });
-            }
+            Ok(Some((file, batch))) => points.take(file, &batch, records.as_mut()),
             Ok(None) => break,
             Err(error) if error.is_partial() => note(&merge, &mut broken, &error),
             Err(error) => return Err(error.into()),

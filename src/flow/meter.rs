@@ -7,7 +7,7 @@
 //! and a new one has the right direction (ADR 9).
 //! Limits: the clock is the latest packet time (or `advance`) seen; packets from before it count at the clock, while records
 //! keep the packets' own times. A packet from far in the future ends every flow, once.
-//! Design: packets go in batches through decoding, reading ahead in the table, and counting. A TCP connection that has ended
+//! Design: packets go in batches through decoding, reading ahead in the table, and counting ([`super::stages`]). A TCP connection that has ended
 //! stays for [`TCP_LINGER`] after its last packet: the last ACK, repeated FINs and late RSTs count into it and do not make a
 //! flow in the wrong direction; a new SYN ends it at once and starts a new flow.
 
@@ -27,6 +27,7 @@ use super::origins::Origins;
 use super::packet::{Context, Packet};
 use super::payload::PayloadInspector;
 use super::sink::{FlowSink, FlowView, Frame};
+use super::stages::{BATCH, Stages};
 use super::state::{self, Mark, Opening, is_answer};
 use super::table::Table;
 use super::timers::{Due, Timers};
@@ -37,9 +38,6 @@ use crate::decode::{
 };
 use crate::input::{EndReason, FlowEventKind, ObservationPoint, tcp_flags};
 use crate::time::{Timestamp, Watermark};
-
-/// Packets that go through the stages together: enough to wait for memory once, few enough to stay in the first cache.
-const BATCH: usize = 32;
 
 /// What a packet is for its flow, beside one more.
 #[derive(Clone, Copy, Debug)]
@@ -97,10 +95,8 @@ pub struct Meter {
     next_check: Timestamp,
     stats: PointCounters,
     not_decoded: [u64; DecodeReason::ALL.len()],
-    /// What reading ahead yields; kept so that it is not optimised away.
-    prefetch: u32,
-    /// Where packets are decoded.
-    batch: Vec<Packet>,
+    /// Where packets are decoded that come for this meter alone.
+    stages: Stages,
 }
 
 impl Meter {
@@ -122,8 +118,7 @@ impl Meter {
             next_check: Timestamp::MAX,
             stats: PointCounters::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
-            prefetch: 0,
-            batch: vec![Packet::EMPTY; BATCH],
+            stages: Stages::default(),
         }
     }
 
@@ -136,34 +131,33 @@ impl Meter {
 
     /// Captured packets, in the order they were captured.
     pub fn packets(&mut self, frames: &[Frame<'_>], out: &mut impl FlowSink) {
+        // Taken out for the while, so that the rest of the meter can be used.
+        let mut stages = std::mem::take(&mut self.stages);
         for frames in frames.chunks(BATCH) {
-            // Taken out for the while, so that the rest of the meter can be used.
-            let mut batch = std::mem::take(&mut self.batch);
-            self.batch(frames, &mut batch, out);
-            self.batch = batch;
+            stages.one(self, frames, out);
+        }
+        self.stages = stages;
+    }
+
+    /// The last stage: counts a decoded packet, whose flow was likely in this slot.
+    #[inline(always)]
+    pub(super) fn take(&mut self, packet: &Packet, frame: &Frame<'_>, likely: u32, out: &mut impl FlowSink) {
+        self.advance(frame.at, out);
+        if packet.key.may_claim() && self.neighbour(packet, frame, out).is_break() {
+            return;
+        }
+        if self.layers.is_plain(&packet.headers) {
+            let context = Context { data: frame.data, encapsulation: Encapsulation::Frame(frame.data), likely };
+            self.count(packet, &context, out);
+        } else {
+            self.slow_path(packet, frame.data, out);
         }
     }
 
-    fn batch(&mut self, frames: &[Frame<'_>], batch: &mut [Packet], out: &mut impl FlowSink) {
-        let mut hashes = [0; BATCH];
-        let mut likely = [NO_SLOT; BATCH];
-        for ((frame, packet), hash) in frames.iter().zip(&mut *batch).zip(&mut hashes) {
-            self.decode(frame, packet);
-            *hash = packet.hash;
-        }
-        self.prefetch ^= self.table.look_ahead(&hashes[..frames.len()], &mut likely[..frames.len()]);
-        for ((frame, packet), likely) in frames.iter().zip(batch).zip(likely) {
-            self.advance(frame.at, out);
-            if packet.key.may_claim() && self.neighbour(packet, frame, out).is_break() {
-                continue;
-            }
-            if self.layers.is_plain(&packet.headers) {
-                let context = Context { data: frame.data, encapsulation: Encapsulation::Frame(frame.data), likely };
-                self.count(packet, context, out);
-            } else {
-                self.slow_path(packet, frame.data, out);
-            }
-        }
+    /// The table, to read ahead in it.
+    #[inline]
+    pub(super) const fn table(&self) -> &Table {
+        &self.table
     }
 
     /// A frame without IP, or with neighbour discovery; breaks where it belongs to no flow.
@@ -210,6 +204,8 @@ impl Meter {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn expire(&mut self, now: Timestamp, out: &mut impl FlowSink) {
         loop {
             let waited = self.next_waiting().filter(|deadline| *deadline <= now);
@@ -274,9 +270,9 @@ impl Meter {
         }
     }
 
-    /// Decodes a frame and counts it; its key is [`FlowKey::NONE`] where it belongs to no flow.
-    #[inline]
-    fn decode(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
+    /// The first stage: decodes a frame and counts it; its key is [`FlowKey::NONE`] where it belongs to no flow.
+    #[inline(always)]
+    pub(super) fn decode(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
         self.stats.packets += 1;
         self.stats.frame_bytes += u64::from(frame.wire_len);
         packet.at = frame.at;
@@ -312,7 +308,7 @@ impl Meter {
             let link = if is_outermost { packet.link } else { 0 };
             self.count(
                 &self.keyed(at, (wire_len, link), metered),
-                Context { data, encapsulation, likely: NO_SLOT },
+                &Context { data, encapsulation, likely: NO_SLOT },
                 out,
             );
         }
@@ -325,18 +321,18 @@ impl Meter {
         let now = now.min(self.clock.now());
         while let Some(Piece { at, wire_len, headers }) = self.layers.ready() {
             let context = Context { data: &[], encapsulation: Encapsulation::Unknown, likely: NO_SLOT };
-            self.count_at(now, &self.keyed(at, (wire_len, 0), headers), context, out);
+            self.count_at(now, &self.keyed(at, (wire_len, 0), headers), &context, out);
         }
     }
 
     /// Counts a packet into its flow.
     #[inline]
-    fn count(&mut self, packet: &Packet, context: Context<'_>, out: &mut impl FlowSink) {
+    fn count(&mut self, packet: &Packet, context: &Context<'_>, out: &mut impl FlowSink) {
         self.count_at(self.clock.now(), packet, context, out);
     }
 
     #[inline]
-    fn count_at(&mut self, now: Timestamp, packet: &Packet, context: Context<'_>, out: &mut impl FlowSink) {
+    fn count_at(&mut self, now: Timestamp, packet: &Packet, context: &Context<'_>, out: &mut impl FlowSink) {
         let headers = &packet.headers;
         self.stats.flow_packets += 1;
         let (slot, starts) = self.flow(packet, context, now, out);
@@ -347,7 +343,7 @@ impl Meter {
         let (ended, repeated) =
             headers.tcp.as_ref().map_or((false, false), |tcp| state::see_tcp(hot, cold, direction, tcp, headers));
         if hot.is_first_of(direction) {
-            cold.see_first(hot, direction, headers);
+            cold.see_first(hot, direction, packet);
         }
         let changes_hop = hot.is_other_link(direction, packet.link)
             && cold.see_link(hot, direction, packet.link, headers, packet.wire_len);
@@ -373,7 +369,7 @@ impl Meter {
     fn remember(
         &mut self,
         packet: &Packet,
-        context: Context<'_>,
+        context: &Context<'_>,
         now: Timestamp,
         (slot, direction): (u32, Direction),
         seldom: Seldom,
@@ -408,7 +404,7 @@ impl Meter {
 
     /// The flow of a packet, with an open record, and whether that record is new.
     #[inline]
-    fn flow(&mut self, packet: &Packet, context: Context<'_>, now: Timestamp, out: &mut impl FlowSink) -> (u32, bool) {
+    fn flow(&mut self, packet: &Packet, context: &Context<'_>, now: Timestamp, out: &mut impl FlowSink) -> (u32, bool) {
         let before = match self.table.find_at(context.likely, packet.hash, &packet.key) {
             None => None,
             Some(slot) => {
@@ -462,7 +458,7 @@ impl Meter {
         &mut self,
         slot: u32,
         packet: &Packet,
-        context: Context<'_>,
+        context: &Context<'_>,
         now: Timestamp,
         before: Option<(Timestamp, u32)>,
     ) {

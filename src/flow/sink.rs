@@ -22,6 +22,11 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
 }
 
+impl Frame<'_> {
+    /// A place for a frame.
+    pub const EMPTY: Self = Self { at: Timestamp::from_nanos(0), wire_len: 0, data: &[] };
+}
+
 /// A flow at the moment of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowView<'a> {
@@ -75,6 +80,20 @@ pub trait FlowSink {
 
     /// Frames of one sender belong to no flow; reported at most once an update interval, ignored by default.
     fn undecoded(&mut self, _at: Timestamp, _frames: Undecoded) {}
+}
+
+impl<S: FlowSink> FlowSink for &mut S {
+    fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) {
+        (**self).flow(at, kind, flow);
+    }
+
+    fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {
+        (**self).claim(at, claim);
+    }
+
+    fn undecoded(&mut self, at: Timestamp, frames: Undecoded) {
+        (**self).undecoded(at, frames);
+    }
 }
 
 /// Inputs for the engine.

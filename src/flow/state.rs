@@ -12,6 +12,7 @@ use super::id::IdMaker;
 use super::key::FlowKey;
 use super::links::{self, OtherLink};
 use super::macs::Macs;
+use super::packet::Packet;
 use super::payload::{PayloadBudget, PayloadSlot};
 use super::tcp::{TcpHistory, TcpState};
 use crate::decode::{Headers, TcpHeader, VlanStack, route_addresses};
@@ -390,7 +391,9 @@ impl Cold {
     }
 
     /// Keeps what only the first packet of a direction says.
-    pub(super) fn see_first(&mut self, hot: &mut Hot, direction: Direction, headers: &Headers) {
+    pub(super) fn see_first(&mut self, hot: &mut Hot, direction: Direction, packet: &Packet) {
+        let headers = &packet.headers;
+        hot.links[direction.index()] = packet.link;
         let misfits = self.macs.see(direction.index(), headers.src_mac, headers.dst_mac);
         for (side, hop) in misfits.into_iter().flatten().flatten() {
             self.extras(hot).hops[side] = Some(hop);

@@ -58,24 +58,32 @@ impl Table {
         self.index.find(hash, |slot| self.hot[slot as usize].key == *key)
     }
 
-    /// Finds the likely slots of packets with these hashes, and reads ahead what they need. Each step is a row of independent
-    /// loads, so that the processor waits for all of them together. Returns a number that only keeps the loads alive.
+    /// Reads ahead where a search for this hash begins.
     #[inline]
-    pub(super) fn look_ahead(&self, hashes: &[u32], likely: &mut [u32]) -> u32 {
-        let mut prefetch = hashes.iter().fold(0, |sum, hash| sum ^ self.index.prefetch(*hash));
-        for (hash, slot) in hashes.iter().zip(likely.iter_mut()) {
-            *slot = self.index.find(*hash, |_| true).unwrap_or(NO_SLOT);
+    pub(super) fn read_index(&self, hash: u32) -> u32 {
+        self.index.prefetch(hash)
+    }
+
+    /// The likely slot of a packet with this hash.
+    #[inline]
+    pub(super) fn likely(&self, hash: u32) -> u32 {
+        self.index.find(hash, |_| true).unwrap_or(NO_SLOT)
+    }
+
+    /// Reads ahead what every packet of a flow touches.
+    #[inline]
+    pub(super) fn read_hot(&self, likely: u32) -> u32 {
+        self.hot.get(likely as usize).map_or(0, Hot::prefetch)
+    }
+
+    /// Reads ahead the cold entry of a flow where it will likely be needed.
+    #[inline]
+    pub(super) fn read_cold(&self, likely: u32) -> u32 {
+        if self.hot.get(likely as usize).is_some_and(|hot| hot.marks.has(Mark::Eventful)) {
+            self.cold[likely as usize].prefetch()
+        } else {
+            0
         }
-        for slot in &*likely {
-            prefetch ^= self.hot.get(*slot as usize).map_or(0, Hot::prefetch);
-        }
-        for slot in &*likely {
-            // Only where the cold entry will be needed too.
-            if self.hot.get(*slot as usize).is_some_and(|hot| hot.marks.has(Mark::Eventful)) {
-                prefetch ^= self.cold[*slot as usize].prefetch();
-            }
-        }
-        prefetch
     }
 
     /// The slot of a flow; `likely` is where it was when the batch began.

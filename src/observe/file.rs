@@ -57,6 +57,11 @@ struct Record {
     odd: bool,
 }
 
+impl Record {
+    const NONE: Self =
+        Self { interface: 0, at: Timestamp::from_nanos(0), wire_len: 0, data_at: 0, captured: 0, odd: false };
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Format {
     Classic(classic::Classic),
@@ -74,6 +79,8 @@ pub struct CaptureReader {
     /// The record that `current` shows, and how long it is in the window.
     record: Option<Record>,
     held: usize,
+    /// The packets of the last batch.
+    batch: Box<[Record; Batch::MAX]>,
     packets: u64,
     skipped: u64,
     odd_fractions: u64,
@@ -128,6 +135,7 @@ impl CaptureReader {
             section: Vec::new(),
             record: None,
             held: 0,
+            batch: Box::new([Record::NONE; Batch::MAX]),
             packets: 0,
             skipped: 0,
             odd_fractions: 0,

@@ -64,8 +64,8 @@ impl Merge {
         }))
     }
 
-    /// The next packets, all of one interface of one file; several at once where only one file is left. An error ends one
-    /// file only: go on until `None`.
+    /// The next packets, all of one file: those that come before the next one of every other file. An error ends one file
+    /// only: go on until `None`.
     pub fn next_batch(&mut self) -> Result<Option<(usize, Batch<'_>)>, CaptureError> {
         if self.readers.len() == 1 {
             return Ok(self.readers[0].next_batch(Batch::MAX)?.map(|batch| (0, batch)));
@@ -73,7 +73,9 @@ impl Merge {
         self.move_on()?;
         let Some(Reverse((_, file))) = self.heads.pop() else { return Ok(None) };
         self.behind.push(file);
-        Ok(self.readers[file].current().map(|packet| (file, Batch::of(&packet))))
+        let other = self.heads.peek().map(|Reverse(head)| *head);
+        let is_first = |at| other.is_none_or(|other| (at, file) < other);
+        Ok(self.readers[file].batch(Batch::MAX, is_first).map(|batch| (file, batch)))
     }
 
     /// Moves on the files whose packet was given.

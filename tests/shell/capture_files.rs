@@ -274,12 +274,11 @@ fn read_batches(mut reader: CaptureReader, max: usize) -> (Vec<Seen>, Option<Cap
     let error = loop {
         match reader.next_batch(max) {
             Ok(Some(batch)) => {
-                assert!((1..=max.clamp(1, Batch::MAX)).contains(&batch.frames().len()));
-                let point = batch.origin.point.to_string();
-                let frames = batch.frames().iter();
-                seen.extend(
-                    frames.map(|frame| (point.clone(), frame.at.as_nanos(), frame.wire_len, frame.data.to_vec())),
-                );
+                assert!((1..=max.clamp(1, Batch::MAX)).contains(&batch.packets().len()));
+                seen.extend(batch.packets().map(|(interface, frame)| {
+                    let point = batch.origin(interface).expect("an interface").point.to_string();
+                    (point, frame.at.as_nanos(), frame.wire_len, frame.data.to_vec())
+                }));
             }
             Ok(None) => break None,
             Err(error) => break Some(error),
@@ -325,8 +324,8 @@ fn batches_and_single_packets_take_turns() {
     while let Some(packet) = reader.next_packet().expect("readable") {
         seconds.push(second(packet.at));
         if let Some(batch) = reader.next_batch(9).expect("readable") {
-            assert!(batch.frames().len() == 9 || seconds.len() + batch.frames().len() == 200);
-            seconds.extend(batch.frames().iter().map(|frame| second(frame.at)));
+            assert!(batch.packets().len() == 9 || seconds.len() + batch.packets().len() == 200);
+            seconds.extend(batch.packets().map(|(_, frame)| second(frame.at)));
         }
     }
     assert_eq!(seconds, (0..200).collect::<Vec<_>>());

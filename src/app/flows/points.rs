@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use super::summary::{PointFlows, Totals};
 use super::{Metering, Records, Tap};
 use crate::decode::{LinkType, TunnelPorts};
-use crate::flow::Meter;
+use crate::flow::{FlowSink, Frame, Meter, Meters, Stages};
 use crate::input::ObservationPoint;
-use crate::observe::Interface;
+use crate::observe::{Batch, Interface};
 
 /// A point, its meter, and what its records add up to.
 struct Point {
@@ -20,10 +20,30 @@ struct Point {
     totals: Totals,
 }
 
+/// The meters, and where their records go.
+struct Taps<'t, 'a> {
+    all: &'t mut [Point],
+    records: Option<&'t mut Records<'a>>,
+}
+
+impl Meters for Taps<'_, '_> {
+    #[inline]
+    fn meter(&mut self, place: usize) -> &mut Meter {
+        &mut self.all[place].meter
+    }
+
+    #[inline]
+    fn with_sink(&mut self, place: usize) -> (&mut Meter, impl FlowSink) {
+        let Point { meter, totals, .. } = &mut self.all[place];
+        (meter, Tap { totals, records: self.records.as_deref_mut() })
+    }
+}
+
 /// All points.
 pub(super) struct Points {
     metering: Metering,
     all: Vec<Point>,
+    stages: Stages,
     /// The point of each interface of each file; [`Self::UNKNOWN`] where no packet has come yet.
     places: Vec<Vec<usize>>,
     names: BTreeMap<(ObservationPoint, LinkType), usize>,
@@ -32,19 +52,37 @@ pub(super) struct Points {
 impl Points {
     const UNKNOWN: usize = usize::MAX;
 
-    pub(super) const fn new(metering: Metering) -> Self {
-        Self { metering, all: Vec::new(), places: Vec::new(), names: BTreeMap::new() }
+    pub(super) fn new(metering: Metering) -> Self {
+        Self { metering, all: Vec::new(), stages: Stages::default(), places: Vec::new(), names: BTreeMap::new() }
     }
 
-    /// The meter of a file's interface, and what its records add up to.
-    pub(super) fn of(&mut self, file: usize, number: usize, interface: &Interface) -> (&mut Meter, &mut Totals) {
+    /// Meters the packets of a file.
+    pub(super) fn take(&mut self, file: usize, batch: &Batch<'_>, records: Option<&mut Records<'_>>) {
+        let (mut places, mut frames) = ([0; Batch::MAX], [Frame::EMPTY; Batch::MAX]);
+        let mut is_one = true;
+        for (n, (interface, frame)) in batch.packets().enumerate() {
+            (places[n], frames[n]) = (self.place(file, interface, batch), frame);
+            is_one &= places[n] == places[0];
+        }
+        let frames = &frames[..batch.packets().len()];
+        let mut meters = Taps { all: &mut self.all, records };
+        if is_one {
+            let (meter, mut tap) = meters.with_sink(places[0]);
+            self.stages.one(meter, frames, &mut tap);
+        } else {
+            self.stages.run(&mut meters, |n| places[n], frames);
+        }
+    }
+
+    /// Where the meter of a file's interface is.
+    fn place(&mut self, file: usize, number: usize, batch: &Batch<'_>) -> usize {
         let known = self.places.get(file).and_then(|places| places.get(number)).copied();
-        let place = match known {
-            Some(place) if place != Self::UNKNOWN => place,
-            _ => self.meet(file, number, interface),
-        };
-        let Point { meter, totals, .. } = &mut self.all[place];
-        (meter, totals)
+        match (known.filter(|place| *place != Self::UNKNOWN), batch.origin(number)) {
+            (Some(place), _) => place,
+            (None, Some(interface)) => self.meet(file, number, interface),
+            // The reader gives no packet of an interface that it does not know.
+            (None, None) => 0,
+        }
     }
 
     /// The first packet of an interface.

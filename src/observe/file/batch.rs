@@ -1,43 +1,41 @@
 //! Several packets at once, as they lie in the window.
 //!
 //! Contract: the same packets in the same order, and the same error after them, as [`CaptureReader::next_packet`] gives; the
-//! two may be mixed. The packets of a batch are of one interface and nothing is copied. A batch is never empty.
-//! Limits: [`Batch::MAX`] packets; a batch ends early where the window ends, at another interface, and at a block that is not
-//! a packet.
+//! two may be mixed. Nothing is copied. A batch is never empty.
+//! Limits: [`Batch::MAX`] packets; a batch ends early where the window ends and at a block that is not a packet.
 //! Design: the first packet is found the usual way, which reads, grows and complains; the others are taken while they are
-//! whole. Whatever is not plainly whole is left for the next call.
+//! whole. Whatever is not plainly whole is left for the next call. The reader keeps the places of a batch, so that a batch is three
+//! references, however many packets it has.
 
-use super::{CaptureError, CaptureReader, Format, Interface, Packet};
+use super::{CaptureError, CaptureReader, Format, Interface, Record};
 use crate::flow::Frame;
 use crate::time::Timestamp;
 
-const NO_FRAME: Frame<'static> = Frame { at: Timestamp::from_nanos(0), wire_len: 0, data: &[] };
-
-/// Packets of one interface, as long as the reader is not asked for more.
-#[derive(Clone, Debug)]
+/// Packets of one file, as long as the reader is not asked for more.
+#[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Which of [`CaptureReader::interfaces`].
-    pub interface: usize,
-    /// That interface.
-    pub origin: &'a Interface,
-    frames: [Frame<'a>; Batch::MAX],
-    len: usize,
+    all: &'a [Interface],
+    window: &'a [u8],
+    records: &'a [Record],
 }
 
 impl<'a> Batch<'a> {
-    /// The most packets of a batch: enough to hide the latency of memory behind the work on the others.
-    pub const MAX: usize = 64;
+    /// The most packets of a batch: as many as a meter takes at once.
+    pub const MAX: usize = crate::flow::BATCH;
 
-    /// A batch of one packet.
-    pub(in crate::observe) fn of(packet: &Packet<'a>) -> Self {
-        let mut frames = [NO_FRAME; Self::MAX];
-        frames[0] = Frame { at: packet.at, wire_len: packet.wire_len, data: packet.data };
-        Self { interface: packet.interface, origin: packet.origin, frames, len: 1 }
+    /// The packets in the order of the file, and of each which of [`CaptureReader::interfaces`] it is from.
+    #[inline]
+    pub fn packets(&self) -> impl ExactSizeIterator<Item = (usize, Frame<'a>)> + use<'a> {
+        let window = self.window;
+        self.records.iter().map(move |record| {
+            let data = window.get(record.data_at..record.data_at + record.captured).unwrap_or(&[]);
+            (record.interface, Frame { at: record.at, wire_len: record.wire_len, data })
+        })
     }
 
-    /// The packets, in the order of the file.
-    pub fn frames(&self) -> &[Frame<'a>] {
-        &self.frames[..self.len]
+    /// The interface with this number.
+    pub fn origin(&self, interface: usize) -> Option<&'a Interface> {
+        self.all.get(interface)
     }
 }
 
@@ -45,38 +43,40 @@ impl CaptureReader {
     /// The next packets, at most `max` and at least one; `None` at the end. After an error the stream is over.
     pub fn next_batch(&mut self, max: usize) -> Result<Option<Batch<'_>>, CaptureError> {
         self.advance()?;
-        let Some(first) = self.record.take() else { return Ok(None) };
-        let Some(origin) = self.points.all().get(first.interface) else { return Ok(None) };
+        Ok(self.batch(max, |_| true))
+    }
+
+    /// The packet that was moved to last, and those behind it whose time is wanted.
+    pub(in crate::observe) fn batch(&mut self, max: usize, wanted: impl Fn(Timestamp) -> bool) -> Option<Batch<'_>> {
+        let first = self.record.take()?;
         // Interfaces are counted within the section; those of a classic file have none.
         let section_start = match self.format {
             Format::Classic(_) => 0,
             Format::Pcapng(_) => self.points.all().len() - self.section.len(),
         };
-        let bytes = self.window.bytes();
-        let mut frames = [NO_FRAME; Batch::MAX];
-        let (mut record, mut held, mut len) = (first, self.held, 0);
-        let mut start = 0;
-        for place in frames.iter_mut().take(max.max(1)) {
-            let data_at = start + record.data_at;
-            let Some(data) = bytes.get(data_at..data_at + record.captured) else { break };
-            *place = Frame { at: record.at, wire_len: record.wire_len, data };
-            // The first one was counted as it was reached.
-            self.odd_fractions += u64::from(len > 0 && record.odd);
-            len += 1;
-            self.last_at = record.at;
-            self.held = held;
-            let rest = bytes.get(held..).unwrap_or(&[]);
+        let window = self.window.bytes();
+        let (mut record, mut start, mut held, mut last_at) = (first, 0, self.held, first.at);
+        let (mut len, mut odd) = (0, 0);
+        for place in self.batch.iter_mut().take(max.max(1)) {
+            *place = Record { data_at: start + record.data_at, ..record };
+            (len, last_at, self.held) = (len + 1, record.at, held);
+            odd += u64::from(record.odd);
+            let rest = window.get(held..).unwrap_or(&[]);
             let next = match self.format {
                 Format::Classic(classic) => classic.whole(rest),
-                Format::Pcapng(order) => order.whole(rest, &self.section, record.at),
+                Format::Pcapng(order) => order.whole(rest, &self.section, last_at),
             };
             let Some((next, whole)) = next else { break };
-            if section_start + next.interface != first.interface {
+            if !wanted(next.at) {
                 break;
             }
             (record, start, held) = (next, held, held + whole);
+            record.interface += section_start;
         }
-        self.packets += (len as u64).saturating_sub(1);
-        Ok(Some(Batch { interface: first.interface, origin, frames, len }))
+        // The first one was counted as it was reached.
+        self.odd_fractions += odd - u64::from(first.odd);
+        self.packets += len as u64 - 1;
+        self.last_at = last_at;
+        Some(Batch { all: self.points.all(), window, records: &self.batch[..len] })
     }
 }

@@ -82,14 +82,19 @@ impl Classic {
     }
 
     /// Reads a record header; `None` when it is shorter than [`RECORD_HEADER`].
+    #[inline]
     pub(super) fn record(self, bytes: &[u8]) -> Option<Record> {
-        let bytes: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
-        let seconds = i64::from(self.u32(bytes, 0)?);
-        let fraction = i64::from(self.u32(bytes, 4)?);
+        let head: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
+        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let mut words = [word(0), word(4), word(8), word(12)];
+        if self.big_endian {
+            words = words.map(u32::swap_bytes);
+        }
+        let [seconds, fraction, first, second] = words;
+        let (seconds, fraction) = (i64::from(seconds), i64::from(fraction));
         let odd = fraction >= if self.nanoseconds { 1_000_000_000 } else { 1_000_000 };
         // A fraction is less than a second. In microseconds such a one is most likely nanoseconds.
         let nanos = if self.nanoseconds || odd { fraction.min(999_999_999) } else { fraction * 1000 };
-        let (first, second) = (self.u32(bytes, 8)?, self.u32(bytes, 12)?);
         let (captured, wire_len) = match self.lengths {
             Lengths::CapturedFirst => (first, second),
             Lengths::WireFirst => (second, first),
@@ -106,6 +111,7 @@ impl Classic {
     }
 
     /// The record at the start, if all of it is there and it is not absurd, and its length.
+    #[inline]
     pub(super) fn whole(self, bytes: &[u8]) -> Option<(Record, usize)> {
         let record = self.record(bytes)?;
         let whole = RECORD_HEADER + record.captured;
