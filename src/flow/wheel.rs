@@ -38,8 +38,8 @@ pub(super) struct Wheel {
     /// Span of a bucket: two to this power nanoseconds.
     shift: u32,
     nodes: Vec<Node>,
-    /// First slots of the buckets; the last one of what lies beyond them.
-    heads: Box<[u32; BUCKETS + 1]>,
+    /// First slots of the buckets; the last one of what lies beyond them. There are none before the first slot is armed.
+    heads: Box<[u32]>,
     /// A bit a bucket that is not empty.
     occupied: [u64; WORDS],
     /// The first bucket that is not open, counted since the epoch.
@@ -60,7 +60,7 @@ impl Wheel {
         Self {
             shift: u128::BITS - bucket.leading_zeros(),
             nodes: Vec::new(),
-            heads: Box::new([NO_SLOT; BUCKETS + 1]),
+            heads: Box::default(),
             occupied: [0; WORDS],
             cursor: i64::MIN >> 1,
             far: i64::MAX,
@@ -76,6 +76,9 @@ impl Wheel {
     /// Arms a slot, wherever it was before. `now` is the time that was reached.
     pub(super) fn arm(&mut self, slot: u32, deadline: Timestamp, now: Timestamp) {
         self.disarm(slot);
+        if self.heads.is_empty() {
+            self.heads = vec![NO_SLOT; BUCKETS + 1].into();
+        }
         if self.nodes.len() <= slot as usize {
             self.nodes.resize(slot as usize + 1, Node { previous: ABSENT, next: NO_SLOT });
         }
