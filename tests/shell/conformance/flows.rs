@@ -14,10 +14,10 @@ use serde_json::Value;
 use super::{Cases, Tally, metered, text};
 
 /// Least shares that agree, in percent: of the core set, and of all captures that tshark metered.
-/// A chain of extension headers that the capture cut is not decoded here (ADR 7), and a flow of the last known number there: two captures of the
-/// core set differ, one of them fuzzed.
-const OUTER: [f64; 2] = [98.5, 99.3];
-const INNER: [f64; 2] = [98.5, 99.1];
+/// One capture of the core set differs, `heapoverflow-ip_demux_print.pcap`: the capture cut its authentication header, and what is behind it
+/// was not seen; tshark makes a flow of protocol 51, here the frame is not decoded (ADR 7).
+const OUTER: [f64; 2] = [99.2, 99.6];
+const INNER: [f64; 2] = [99.2, 99.4];
 /// The same for the innermost layer of those captures alone that have more than one.
 const TUNNELLED: f64 = 97.6;
 
