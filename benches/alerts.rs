@@ -39,6 +39,7 @@ fn workload(number: u32) -> Workload {
         pid: None,
         state: WorkloadState::Running,
         since: None,
+        configuration: None,
     }
 }
 
