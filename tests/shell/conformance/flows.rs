@@ -15,9 +15,10 @@ use super::{Cases, Tally, metered, text};
 
 /// Least shares that agree, in percent: of the core set, and of all captures that tshark metered.
 /// One capture of the core set differs, `heapoverflow-ip_demux_print.pcap`: the capture cut its authentication header, and what is behind it
-/// was not seen; tshark makes a flow of protocol 51, here the frame is not decoded (ADR 7).
-const OUTER: [f64; 2] = [99.2, 99.6];
-const INNER: [f64; 2] = [99.2, 99.4];
+/// was not seen; tshark makes a flow of protocol 51, here the frame is not decoded (ADR 7). So it is with three more of all captures, and two
+/// differ whose destination is that of the IP header, and not the end of their source route, which is the sender's claim.
+const OUTER: [f64; 2] = [99.2, 99.4];
+const INNER: [f64; 2] = [99.2, 99.2];
 /// The same for the innermost layer of those captures alone that have more than one.
 const TUNNELLED: f64 = 97.6;
 
