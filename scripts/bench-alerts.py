@@ -3,7 +3,7 @@
 
 Each probe is a packet from an address of its own that goes around its proxy, so it makes one alert. A row: alerts delivered, time from packet to alert,
 memory, CPU of the sniffer. HOPWATCH and BLAST name the programs; PROBES how many, GAP the seconds between two. Rows: none known 20k 200k flat syn spoof
-dns arp bridge (as `flat`, both containers on one bridge that is captured) idle7 idle250; default all.
+dns arp bridge (as `flat`, both containers on one bridge that is captured), busyN (CPU of one busy interface beside N idle ones), idleN; default all.
 """
 import ctypes
 import json
@@ -171,6 +171,8 @@ class Sniffer:
         try:
             dropped = {}
             for point in json.loads(self.last)["points"]:
+                if point["observation_point"] == "ve-p":
+                    dropped["probes captured"] = point["packets"]
                 for reason, count in point.get("dropped", {}).items():
                     if count:
                         dropped[reason] = dropped.get(reason, 0) + count
@@ -229,15 +231,38 @@ def idle_row(count):
     print(f"| idle, {count} interfaces | {100 * (used - cpu) / took:.2f} % | capture {100 * (captured - capture) / took:.2f} % | {memory} MB |", flush=True)
 
 
+def busy_row(idle):
+    """Capture's CPU a packet of one busy interface, beside so many idle ones."""
+    make_namespaces(False, idle)
+    sniffer = Sniffer(False)
+    sniffer.wait_for(min(idle + 2, 100))
+    time.sleep(5 + idle / 25)
+    words = inside("f", BLAST, "out", "9", "1000", "64", "200000", "udp")
+    blast = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    time.sleep(3)
+    (cpu, capture), began = sniffer.cpu(), time.monotonic()
+    time.sleep(4)
+    used, captured = sniffer.cpu()
+    packets = 200_000 * (time.monotonic() - began)
+    blast.communicate()
+    time.sleep(1)
+    _, dropped = sniffer.end()
+    remove_namespaces()
+    print(f"| 200 k/s, {idle} idle beside it | capture {1e9 * (captured - capture) / packets:.0f} ns a packet | "
+          f"all {1e9 * (used - cpu) / packets:.0f} | {dropped} |", flush=True)
+
+
 def main():
-    rows = sys.argv[1:] or [*FLOODS, "idle7", "idle250"]
-    if any(not row.startswith("idle") for row in rows):
+    rows = sys.argv[1:] or [*FLOODS, "busy0", "busy250", "idle7", "idle250"]
+    if any(row.split("-")[0] in FLOODS for row in rows):
         print("| load, probe | sent/s | alerts | min ms | p50 | p90 | p99 | max | MB | CPU % | capture % | end s | dropped |")
         print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     try:
         for row in rows:
             if row.startswith("idle"):
                 idle_row(int(row[4:]))
+            elif row.startswith("busy"):
+                busy_row(int(row[4:]))
             elif row.endswith("-syn"):
                 latency_row(row[:-4], "syn")
             else:
