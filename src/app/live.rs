@@ -164,6 +164,8 @@ struct EngineLoop<'a> {
     reorder: Reorder,
     waiting: Waiting,
     pace: Pace,
+    /// When the latest event of a tap happened.
+    latest_flow: Option<Timestamp>,
     status: SourceStatus,
     recorder: Option<Arc<Recorder>>,
     output: &'a Output,
@@ -175,7 +177,7 @@ impl<'a> EngineLoop<'a> {
     fn new(engine: Engine, recorder: Option<Arc<Recorder>>, output: &'a Output, publisher: SnapshotPublisher) -> Self {
         let (status, alerts) = (SourceStatus::default(), Vec::new());
         let (reorder, waiting, pace) = (Reorder::default(), Waiting::default(), Pace::default());
-        Self { engine, reorder, waiting, pace, status, recorder, output, publisher, alerts }
+        Self { engine, reorder, waiting, pace, latest_flow: None, status, recorder, output, publisher, alerts }
     }
 
     fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {
@@ -190,8 +192,11 @@ impl<'a> EngineLoop<'a> {
                 self.take(message);
             }
             let time = now();
-            self.release(self.reached(time), time.plus(LATENESS))?;
-            self.waiting.progress.set_awaited(self.reorder.first().is_some(), time);
+            let (reached, future) = (self.reached(time), time.plus(LATENESS));
+            self.release(reached, future)?;
+            // Not for what others say meanwhile: connection tracking answers to this, and would keep everybody awake.
+            let waits = self.latest_flow.is_some_and(|at| reached < at && at <= future);
+            self.waiting.progress.set_awaited(waits, time);
             if self.publisher.is_due(time) {
                 self.status.log(time);
                 self.publisher.publish(time, &mut self.engine, &self.status);
@@ -236,7 +241,12 @@ impl<'a> EngineLoop<'a> {
 
     fn take(&mut self, mut message: SourceMessage) {
         let receipt = message.receipt();
-        self.reorder.hold(self.status.take(message), receipt);
+        let is_tap = matches!(message, SourceMessage::Tap(_));
+        let inputs = self.status.take(message);
+        if let Some(last) = inputs.last().filter(|_| is_tap) {
+            self.latest_flow = self.latest_flow.max(Some(last.at));
+        }
+        self.reorder.hold(inputs, receipt);
     }
 
     /// Passes on what happened up to `reached`, and what a clock that was set back left beyond `future`.
