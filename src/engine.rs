@@ -281,8 +281,11 @@ impl Engine {
         }
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
         self.tracker.on_event(context, event, &mut step);
-        let went_on = step.went_on.take();
+        let (went_on, new_link) = (step.went_on.take(), step.new_link.take());
         self.handle(step, now, out);
+        if let Some(flow) = new_link {
+            self.ask_rules(now, out, |rule, context, found| rule.on_new_link(context, &flow, &event.record, found));
+        }
         if let Some(flow) = went_on {
             self.path.go_on(&flow, event);
             self.ask_rules(now, out, |rule, context, found| rule.on_progress(context, &flow, event, found));

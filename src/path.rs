@@ -11,6 +11,7 @@ mod evidence;
 mod judge;
 mod may_cover;
 mod orientation;
+mod own_frames;
 pub mod relay;
 mod selector;
 mod source;
@@ -27,7 +28,7 @@ pub use judge::{GracePeriods, Judge, JudgeContext, Judgement, Outcome, Skip};
 pub use may_cover::MayCover;
 pub use orientation::{ObservedFlow, Oriented, orientations, rests_on_absence};
 pub use selector::{Selector, SelectorError, SelectorFile, checked_glob};
-pub use source::{owner_of, responder_of};
+pub use source::{is_anothers, owner_of, responder_of};
 pub use state::{
     Amount, Bindings, DECIDED, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState, SenderTraffic,
     UnjudgedReason, UnjudgedSender, UnjudgedTraffic,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Finding;
-use crate::input::{FlowEvent, NeighbourClaim, RecordedFact, Workload};
+use crate::input::{FlowEvent, FlowRecord, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
 use crate::path::{Contract, JudgedFlow, PathState, UnjudgedSender};
 use crate::time::Timestamp;
@@ -57,6 +57,16 @@ pub trait Rule: Send + std::fmt::Debug {
     /// A flow that was judged went on: its first payload bytes said something new, its counters grew, or it ended. `flow` is as it was
     /// judged, `event` has the record as it stands. What a flow said before it was judged is in [`Self::on_flow`]'s record.
     fn on_progress(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _event: &FlowEvent, _findings: &mut Findings) {
+    }
+
+    /// Frames of a judged flow carry another pair of MACs than before at a point; `record` is that point's, the new pair the last of its direction.
+    fn on_new_link(
+        &mut self,
+        _context: Context<'_>,
+        _flow: &JudgedFlow,
+        _record: &FlowRecord,
+        _findings: &mut Findings,
+    ) {
     }
 
     /// A workload appeared or changed.

@@ -439,6 +439,8 @@ impl Cold {
     pub(super) fn see_route(&mut self, hot: &mut Hot, headers: &Headers, data: &[u8]) {
         let rare = &mut self.extras(hot).rare;
         rare.routed_packets += 1;
+        let sender = headers.src_mac.filter(|mac| !rare.routed_by.contains(mac));
+        rare.routed_by.extend(sender.filter(|_| rare.routed_by.len() < RareFacts::MAX_ROUTED_BY));
         route_addresses(headers, data, |ip| {
             if rare.routed_via.len() < RareFacts::MAX_ROUTED_VIA && !rare.routed_via.contains(&ip) {
                 rare.routed_via.push(ip);

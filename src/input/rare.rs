@@ -14,6 +14,8 @@ pub struct RareFacts {
     pub routed_packets: u64,
     /// The addresses that they named, each once, in the order seen; at most [`Self::MAX_ROUTED_VIA`].
     pub routed_via: Vec<IpAddr>,
+    /// Source MACs of these packets, each once, in the order seen; at most [`Self::MAX_ROUTED_BY`].
+    pub routed_by: Vec<Mac>,
     /// What went over another pair of link addresses than the first of its direction; at most [`Self::MAX_LINKS`] pairs a
     /// direction, then one entry without addresses for all others.
     pub other_links: Vec<LinkShare>,
@@ -30,6 +32,8 @@ pub struct RareFacts {
 impl RareFacts {
     /// Addresses that are kept of the ways of a record.
     pub const MAX_ROUTED_VIA: usize = 16;
+    /// Senders that are kept of packets that name their own way.
+    pub const MAX_ROUTED_BY: usize = 4;
     /// Pairs of link addresses that are kept for each direction of a record, beyond the first.
     pub const MAX_LINKS: usize = 4;
 

@@ -244,11 +244,16 @@ impl Timeline {
         self.networks.by_bridge(point.as_str()).or_else(|| self.network_of_veth(point))
     }
 
+    /// The network that a workload is attached to.
+    pub fn network_of(&self, attachment: &Attachment) -> Option<&Arc<RuntimeNetwork>> {
+        self.networks.by_id_or_name(&attachment.network_id, &attachment.network)
+    }
+
     fn network_of_veth(&self, point: &ObservationPoint) -> Option<&Arc<RuntimeNetwork>> {
         let span = self.lifecycles.index.newest(&Key::Veth(point.clone()))?;
         let is_here = |a: &&Attachment| a.host_interface.as_deref() == Some(point.as_str());
         let attachment = span.workload.attachments.iter().find(is_here)?;
-        self.networks.by_id_or_name(&attachment.network_id, &attachment.network)
+        self.network_of(attachment)
     }
 
     /// Whether an address is the host's own.

@@ -141,6 +141,11 @@ impl Hop {
         self.addresses.iter().any(|range| range.contains(ip))
     }
 
+    /// Whether it sends on the frames of others as they are.
+    pub const fn passes_frames_on(&self) -> bool {
+        matches!(self.kind, HopKind::Gateway | HopKind::Inline)
+    }
+
     /// Whether the hop serves there.
     pub fn serves(&self, protocol: Protocol, port: u16) -> bool {
         self.ports.is_empty() || self.ports.iter().any(|spec| spec.matches(protocol, port))

@@ -131,9 +131,9 @@ impl Judge {
         self.contracts.iter().map(|(_, contract)| contract)
     }
 
-    /// Whether a workload is a hop of some contract: it may send on what is not its own.
-    pub fn is_hop(&self, workload: &Workload) -> bool {
-        self.contracts().flat_map(Contract::hops).any(|hop| hop.is_workload(workload))
+    /// Whether a workload is a hop of some contract that passes frames on: it sends from addresses that are not its own.
+    pub fn is_router(&self, workload: &Workload) -> bool {
+        self.contracts().flat_map(Contract::hops).any(|hop| hop.passes_frames_on() && hop.is_workload(workload))
     }
 
     /// Whether a workload is a mirror hop: frames on its link are copies of what others sent.

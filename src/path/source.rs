@@ -117,11 +117,14 @@ fn is_given_to(timeline: &Timeline, workload: &Workload, to: Option<Mac>, at: Ti
     owner.is_some_and(|owner| timeline.are_together(owner, workload, at))
 }
 
-/// The MAC of a workload that sent the first packet of a record from an address that is not its own; `None` for routers, and for addresses that
-/// every host may use.
+/// The MAC of a workload that sent the first packet of a record from an address that is not its own, or of its sender on a network that is
+/// not on its way; `None` for routers, and for addresses that every host may use.
 pub fn stranger(timeline: &Timeline, record: &FlowRecord, is_router: impl Fn(&Workload) -> bool) -> Option<Mac> {
     let (ip, at) = (record.tuple.orig.ip, record.start);
     let mac = record.orig.mac?;
+    if is_astray(timeline, record, &is_router) {
+        return Some(mac);
+    }
     let sender = timeline.owner_of_mac(mac, at)?;
     if sender.addresses().any(|own| own.to_canonical() == ip.to_canonical()) || is_anybodys(ip) || is_router(sender) {
         return None;
@@ -133,6 +136,37 @@ pub fn stranger(timeline: &Timeline, record: &FlowRecord, is_router: impl Fn(&Wo
         Owner::Host | Owner::Unknown | Owner::External => false,
     };
     (!owns).then_some(mac)
+}
+
+/// Whether a packet lies on a network that neither of its ends is in, and no router takes part: it is not on its way.
+fn is_astray(timeline: &Timeline, record: &FlowRecord, is_router: &impl Fn(&Workload) -> bool) -> bool {
+    let FiveTuple { orig, resp, .. } = record.tuple;
+    let Some(network) = timeline.network_of_point(&record.point) else { return false };
+    let is_here = |ip: IpAddr| network.subnets.iter().any(|subnet| subnet.contains(ip));
+    if network.subnets.is_empty() || is_here(orig.ip) || is_here(resp.ip) || is_anybodys(orig.ip) {
+        return false;
+    }
+    let owner = |mac: Option<Mac>| mac.and_then(|mac| timeline.owner_of_mac(mac, record.start));
+    let routes = |mac: Option<Mac>| owner(mac).is_some_and(|owner| is_router(owner));
+    // The runtime may give addresses of which it reports no range.
+    let has = |mac: Option<Mac>, ip: IpAddr| owner(mac).is_some_and(|owner| owner.addresses().any(|own| own == ip));
+    if has(record.orig.mac, orig.ip) || has(record.orig.next_hop, resp.ip) {
+        return false;
+    }
+    !resp.ip.is_multicast() && !routes(record.orig.mac) && !routes(record.orig.next_hop)
+}
+
+/// Whether a MAC on a frame of a record is certainly not that of the record's source: another workload's, or, on the network of the source's
+/// address, the host's.
+pub fn is_anothers(timeline: &Timeline, record: &FlowRecord, mac: Mac, source: &Owner) -> bool {
+    let Some(workload) = source.workload() else { return false };
+    match timeline.owner_of_mac(mac, record.start) {
+        Some(owner) => !timeline.are_together(owner, workload, record.start),
+        None => {
+            timeline.host_mac(&record.point) == Some(mac)
+                && workload.addresses().any(|ip| is_in_network_of(timeline, &record.point, ip))
+        }
+    }
 }
 
 /// Addresses that a host uses before it has one, or on its link only.

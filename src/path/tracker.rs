@@ -22,7 +22,7 @@ use super::source::{self, starts_here};
 use super::{Judge, ObservedFlow, Oriented, Verdict};
 use crate::input::{
     EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol,
-    SocketView, Workload,
+    SocketView, Workload, tcp_flags,
 };
 use crate::inventory::Owner;
 use crate::time::Timestamp;
@@ -85,6 +85,8 @@ pub struct Step {
     pub judged: Vec<Arc<JudgedFlow>>,
     /// A flow that was judged before, and went on.
     pub went_on: Option<Arc<JudgedFlow>>,
+    /// A judged flow in whose record a new pair of MACs appeared, at any point.
+    pub new_link: Option<Arc<JudgedFlow>>,
     /// Flows to come back to, and when.
     pub timers: Vec<(Timestamp, FlowId)>,
     /// Flows that were forgotten because the table was full.
@@ -272,7 +274,7 @@ impl Tracker {
 
     /// The key of a record: who forged its first packet is part of it.
     fn key(&self, context: JudgeContext<'_>, record: &FlowRecord) -> TrailKey {
-        let is_router = |workload: &Workload| self.judge.is_hop(workload);
+        let is_router = |workload: &Workload| self.judge.is_router(workload);
         TrailKey { stranger: source::stranger(context.timeline, record, is_router), ..TrailKey::of(record.tuple) }
     }
 
@@ -292,10 +294,10 @@ impl Tracker {
         {
             return self.witness_twin(context, trail, record, step);
         }
+        let anew = self.flows.get(&key).is_some_and(|tracked| self.begins_anew(context, tracked, record));
         if let Some(tracked) = self.flows.get_mut(&key) {
-            let again = starts_here(record) && record.start.since(tracked.start) > SAME_START;
             let old = tracked.id;
-            if tracked.point != record.point && !again {
+            if tracked.point != record.point && !anew {
                 let nearer = tracked.witness_same(context, record);
                 if nearer {
                     self.renumber(old, record.id, key);
@@ -313,6 +315,28 @@ impl Tracker {
         self.follow(key, record);
         self.try_judge(context, record.id, record.start, Deadline::Grace, step);
         self.wait(context, record.id, record.start, step);
+    }
+
+    /// Whether a record of another point than the one that meters a trail is no part of it: the five-tuple is opened a second time, or the trail
+    /// began with a frame of the far end, and this point, nearer to the other end, shows that the other end asked.
+    fn begins_anew(&self, context: JudgeContext<'_>, tracked: &TrackedFlow, record: &FlowRecord) -> bool {
+        let distance = |point, tuple| tracked_flow::distance(context.timeline, point, tuple, record.start);
+        let (old, new) = (distance(&tracked.point, tracked.tuple), distance(&record.point, record.tuple));
+        if record.tuple == tracked.tuple {
+            let is_strangers = new > old && context.timeline.owner_of_veth(&record.point, record.start).is_some();
+            return starts_here(record) && record.start.since(tracked.start) > SAME_START && !is_strangers;
+        }
+        let is_turned = record.rare.as_ref().is_some_and(|rare| rare.reoriented);
+        match record.tcp {
+            Some(tcp) => tcp.orig_flags & tcp_flags::SYN != 0 && (is_turned || new < old),
+            None => new < old && new <= tracked_flow::OWN_LINK && !self.is_warming_up(record),
+        }
+    }
+
+    /// Whether a point may have missed what came before a record.
+    fn is_warming_up(&self, record: &FlowRecord) -> bool {
+        let since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
+        record.start < since.plus(judging::WARM_UP)
     }
 
     fn watch(&mut self, record: &FlowRecord) {
@@ -365,6 +389,9 @@ impl Tracker {
         let Some(tracked) = self.flows.get_mut(&key) else { return };
         let id = tracked.id;
         tracked.answered |= kind == FlowEventKind::Answered;
+        if kind == FlowEventKind::NextHopChanged {
+            step.new_link.clone_from(&tracked.judged);
+        }
         if id != record.id {
             tracked.witness(record, record.tuple != tracked.tuple);
             return self.judge_or_revise(context, id, record.end, step);

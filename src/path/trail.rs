@@ -21,6 +21,13 @@ pub struct Frames {
     pub to: Option<Mac>,
 }
 
+impl Frames {
+    /// Those of a pair of MACs.
+    pub const fn of(link: &LinkShare) -> Self {
+        Self { from: link.mac, to: link.next_hop }
+    }
+}
+
 /// What a point had counted of one direction by a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Volume {
@@ -95,11 +102,20 @@ impl Sighting {
         }
     }
 
+    /// What the point counted of one end.
+    pub const fn sent(&self, from_orig: bool) -> Volume {
+        if from_orig { self.now.orig } else { self.now.resp }
+    }
+
+    /// The first pair of MACs of one end's frames.
+    pub const fn first(&self, from_orig: bool) -> Frames {
+        if from_orig { self.orig } else { self.resp }
+    }
+
     /// Every pair of MACs of one end's frames.
     pub fn frames(&self, from_orig: bool) -> impl Iterator<Item = Frames> + '_ {
-        let first = if from_orig { self.orig } else { self.resp };
         let others = self.links.iter().filter(move |link| link.from_orig == from_orig);
-        std::iter::once(first).chain(others.map(|link| Frames { from: link.mac, to: link.next_hop }))
+        std::iter::once(self.first(from_orig)).chain(others.map(Frames::of))
     }
 
     /// A later report of the same point.

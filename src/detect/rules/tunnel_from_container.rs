@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::params::rule_params;
 use crate::detect::{Context, Finding, Findings, Rule};
-use crate::input::{Endpoint, FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Tunnel, Workload};
+use crate::input::{Endpoint, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, Protocol, Tunnel, Workload};
+use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner};
 use crate::path::dns_detection::is_among_neighbours;
-use crate::path::{Contract, Evidence, Hop, JudgedFlow, Selector, Service, owner_of, responder_of};
+use crate::path::{Contract, Evidence, Hop, JudgedFlow, Selector, Service, is_anothers, owner_of, responder_of};
 pub use kind::Kind;
 pub use names::DnsThresholds;
 use names::Names;
@@ -55,6 +56,8 @@ pub struct TunnelFromContainer {
     /// Resolvers by contract: they only pass questions on.
     resolvers: Vec<Arc<Hop>>,
     reported: BTreeMap<FlowId, BTreeSet<Kind>>,
+    /// Flows in which a stranger's packets that name their own way were reported.
+    forged: BTreeSet<FlowId>,
     /// Questions of a flow that were counted after it was judged: those kept, and those beyond.
     counted: BTreeMap<FlowId, Asked>,
     names: Names,
@@ -66,6 +69,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         params: params.clone(),
         resolvers: Vec::new(),
         reported: BTreeMap::new(),
+        forged: BTreeSet::new(),
         counted: BTreeMap::new(),
         names: Names::default(),
     }
@@ -87,6 +91,7 @@ impl Rule for TunnelFromContainer {
         self.contents(context, flow, record, Asked::default(), findings);
         if flow.over {
             self.reported.remove(&record.id);
+            self.forged.remove(&record.id);
         }
     }
 
@@ -101,6 +106,7 @@ impl Rule for TunnelFromContainer {
         self.contents(context, flow, record, counted, findings);
         if matches!(event.kind, FlowEventKind::Ended(_)) {
             self.reported.remove(&id);
+            self.forged.remove(&id);
             self.counted.remove(&id);
         } else if Asked::of(record) != counted && self.counted.len() < MAX_FLOWS {
             self.counted.insert(id, Asked::of(record));
@@ -151,6 +157,7 @@ impl TunnelFromContainer {
         for sign in signs::of(record, &self.params.volumes) {
             self.report(flow, record, workload, sign, far, findings);
         }
+        self.route(context, flow, record, workload, findings);
         let Some(app) = record.app.as_ref().filter(|_| Asked::of(record) != counted) else { return };
         if is_among_neighbours(far) || far.ip.is_multicast() || self.is_resolver(workload) {
             return;
@@ -163,6 +170,32 @@ impl TunnelFromContainer {
         told.extend(self.names.ask_more(limits, id, &app.dns, more, context.now));
         for text in told.into_iter().filter(|_| !self.is_allowed(workload, Kind::Dns)) {
             findings.push(finding(flow, record, workload, Sign { kind: Kind::Dns, text }, far));
+        }
+    }
+
+    /// Packets that name their own way, by their sender: the source, or a neighbour with its address.
+    fn route(
+        &mut self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        workload: &Arc<Workload>,
+        findings: &mut Findings,
+    ) {
+        let (Some(sign), Some(rare)) = (signs::source_route(record), &record.rare) else { return };
+        let is_anothers = |mac: &Mac| is_anothers(context.timeline, record, *mac, &flow.source);
+        let is_own = rare.routed_by.is_empty() || !rare.routed_by.iter().all(is_anothers);
+        if is_own {
+            return self.report(flow, record, workload, sign, record.tuple.resp, findings);
+        }
+        let mut senders = rare.routed_by.iter().filter_map(|mac| context.timeline.owner_of_mac(*mac, record.start));
+        let new = !self.forged.contains(&flow.view.record.id) && self.forged.len() < MAX_FLOWS;
+        if let Some(sender) = senders.next().filter(|sender| new && !self.is_allowed(sender, sign.kind)) {
+            let why = Some(Doubt::BorrowedAddress);
+            let (how, confidence) = (AttributionMethod::Mac, Confidence::Likely);
+            let owner = Owner::Workload { workload: Arc::clone(sender), how, confidence, why };
+            self.forged.insert(flow.view.record.id);
+            findings.push(Finding { attribution: Some(owner), ..finding(flow, record, sender, sign, record.tuple.resp) });
         }
     }
 

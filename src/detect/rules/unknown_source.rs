@@ -4,15 +4,16 @@
 //! Design: flows come judged, so they have waited already; claims wait here.
 
 mod neighbour_checks;
+mod strangers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Attachment, Mac, NeighbourClaim, RuntimeNetwork, Workload};
+use crate::input::{Attachment, FlowRecord, LinkShare, Mac, NeighbourClaim, RuntimeNetwork, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner};
-use crate::path::{Evidence, JudgedFlow};
+use crate::path::{Contract, Evidence, Hop, JudgedFlow};
 use crate::time::Timestamp;
 
 rule_params! {}
@@ -21,6 +22,8 @@ rule_params! {}
 #[derive(Debug, Default)]
 pub struct UnknownSource {
     waiting: neighbour_checks::Waiting,
+    /// Hops of contracts: they send on what is not their own.
+    hops: Vec<Arc<Hop>>,
 }
 
 /// The rule with its parameters.
@@ -47,6 +50,23 @@ impl Anomaly {
 }
 
 impl UnknownSource {
+    /// Reports frames among a flow's that another workload sent.
+    fn report_strangers<'a>(
+        &self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        links: impl Iterator<Item = &'a LinkShare>,
+        findings: &mut Findings,
+    ) {
+        for link in links {
+            if let Some(anomaly) = strangers::among(context, &self.hops, record, link) {
+                let (flow, destination) = (Some(flow.view.clone()), Some(record.tuple.resp));
+                findings.push(Finding { flow, destination, ..anomaly.into_finding(record.end) });
+            }
+        }
+    }
+
     fn report_wrong(&mut self, context: Context<'_>, findings: &mut Findings) {
         while let Some((at, anomaly)) = self.waiting.next_wrong(context) {
             findings.push(anomaly.into_finding(at));
@@ -55,16 +75,31 @@ impl UnknownSource {
 }
 
 impl Rule for UnknownSource {
+    fn contracts(&mut self, contracts: &[Contract]) {
+        self.hops = contracts.iter().flat_map(Contract::hops).cloned().collect();
+    }
+
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let found = over_anothers_veth(context, flow).or_else(|| foreign(context, flow));
         let found = found.or_else(|| as_host(context, flow)).or_else(|| anomaly(context, flow));
-        let Some(anomaly) = found else { return };
-        findings.push(Finding {
-            attribution: Some(flow.source.clone()),
-            flow: Some(flow.view.clone()),
-            destination: Some(flow.view.record.tuple.resp),
-            ..anomaly.into_finding(flow.view.record.start)
-        });
+        let record = &flow.view.record;
+        if let Some(anomaly) = found {
+            findings.push(Finding {
+                attribution: Some(flow.source.clone()),
+                flow: Some(flow.view.clone()),
+                destination: Some(record.tuple.resp),
+                ..anomaly.into_finding(record.start)
+            });
+        }
+        if !flow.again {
+            let others = record.rare.iter().flat_map(|rare| &rare.other_links);
+            self.report_strangers(context, flow, record, others, findings);
+        }
+    }
+
+    fn on_new_link(&mut self, context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, findings: &mut Findings) {
+        let newest = record.rare.iter().filter_map(|rare| rare.other_links.last());
+        self.report_strangers(context, flow, record, newest, findings);
     }
 
     fn on_claim(&mut self, context: Context<'_>, claim: &NeighbourClaim, findings: &mut Findings) {
@@ -259,8 +294,9 @@ pub static META: RuleMeta = RuleMeta {
             "Router advertisements, redirects, DHCP answers and claims inside of tunnels are not compared; of \
              link-local addresses only the host's own.",
             "Addresses from outside the network's range are left alone: a gateway container forwards such frames.",
-            "A flow that already exists when the forgery starts is not looked at again. A claim that does not change \
-             is looked at once a minute, two MACs that take turns once a second.",
+            "In a flow that already exists, forged frames are known by their MACs: four pairs of a direction, and those \
+             of the host or of nobody are left alone. A claim that does not change is looked at once a minute, two \
+             MACs that take turns once a second.",
             "More than 4096 addresses claimed at one point: the oldest is forgotten and new when it comes again, \
              counted by the meter.",
             "While the runtimes' word is not complete (one that was heard is silent, or still lists), nothing is accused: \

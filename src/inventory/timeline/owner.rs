@@ -97,6 +97,8 @@ pub enum Doubt {
     VethDiffers,
     /// The address was given to nobody; the veth is believed.
     UnownedOnVeth,
+    /// No frame was seen that is certainly the owner's: they carry another MAC, or did not come over its link.
+    NotItsFrames,
 }
 
 impl Doubt {
@@ -113,6 +115,9 @@ impl Doubt {
             Self::SharedSocket => "several processes hold the socket, not all of the workload",
             Self::VethDiffers => "address and MAC belong to another workload; the veth names the sender",
             Self::UnownedOnVeth => "the runtime assigned the address to no workload; the veth names the sender",
+            Self::NotItsFrames => {
+                "none of the frames carries its MAC and came over its link; the address alone names it"
+            }
             Self::ForeignAddress => "the address is of no network here; the frame's MAC names the sender",
             Self::UnownedAddress => "the runtime assigned the address to no workload; the frame's MAC names the sender",
         }

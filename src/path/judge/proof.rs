@@ -7,9 +7,11 @@ mod link;
 mod relay;
 mod transit;
 
-use super::Case;
+use super::{Case, scope};
 use crate::input::{Endpoint, FiveTuple, Mac, Protocol, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner, SocketQuery};
+use crate::path::own_frames::OwnFrames;
+use crate::path::trail::{Frames, Sighting};
 use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable, is_internet};
 use crate::time::Timestamp;
 
@@ -147,7 +149,19 @@ impl Case<'_> {
         Some(Proof::Unknown { kind, reason: Unobservable::Unanswered, text })
     }
 
-    /// A frame to, or from, another workload's MAC on the originator's own link was not exchanged with the hop, whatever its address.
+    /// The frames that the originator sent itself, by point.
+    pub(super) fn own_frames(&self) -> Vec<(&Sighting, Frames)> {
+        let own = self.own().into_iter();
+        own.flat_map(|own| own.of(self.trail.sightings, self.trail.flow.forward)).collect()
+    }
+
+    /// What distinguishes the originator's frames from those of others.
+    pub(super) fn own(&self) -> Option<OwnFrames<'_>> {
+        let workload = self.source.workload()?;
+        Some(OwnFrames { context: self.context, workload, at: self.trail.flow.at, now: self.trail.now })
+    }
+
+    /// A frame of the originator's to another workload's MAC was not given to the hop, whatever its address.
     fn contradicted(&self, hop: &Hop) -> Option<Proof> {
         const KIND: EvidenceKind = EvidenceKind::Peer;
         let timeline = self.context.timeline;
@@ -157,22 +171,13 @@ impl Case<'_> {
             let own = self.source.workload().is_some_and(|source| timeline.are_together(source, owner, at));
             (!own).then(|| (mac, owner.name.clone()))
         };
-        // Frames that a stranger sent, or was sent, are not the originator's.
-        let is_own = |mac: Option<Mac>, at: Timestamp| {
-            let owner = mac.and_then(|mac| timeline.owner_of_mac(mac, at));
-            owner.is_none_or(|owner| {
-                self.source.workload().is_some_and(|source| timeline.are_together(source, owner, at))
-            })
-        };
-        let sent = self.trail.frames(true).filter(|(sighting, frames)| is_own(frames.from, sighting.at));
-        let sent = sent.map(|(sighting, frames)| (sighting, frames.to));
-        let received = self.trail.frames(false).filter(|(sighting, frames)| is_own(frames.to, sighting.at));
-        let received = received.map(|(sighting, frames)| (sighting, frames.from));
-        let mut exchanged = sent.chain(received);
+        // What comes from a stranger is not the originator's doing: only what it sends itself counts.
+        let sent = self.own_frames();
+        let mut sent = sent.iter().map(|(sighting, frames)| (sighting, frames.to));
         let (point, (mac, owner)) =
-            exchanged.find_map(|(sighting, mac)| Some((&sighting.point, is_others(mac?, sighting.at)?)))?;
+            sent.find_map(|(sighting, mac)| Some((&sighting.point, is_others(mac?, sighting.at)?)))?;
         let text = format!(
-            "{} is the hop {}, but its frames at {point} are exchanged with {mac}, which belongs to {owner}",
+            "{} is the hop {}, but its frames at {point} go to {mac}, which belongs to {owner}",
             ends.resp, hop.name
         );
         Some(Proof::Fails { kind: KIND, partly: None, text })
@@ -180,8 +185,8 @@ impl Case<'_> {
 
     /// A source route names another address than the hop: the router that forwards the packets decides where they end.
     fn leads_on(&self, hop: &Hop) -> Option<Proof> {
-        let via = self.trail.record.rare.iter().flat_map(|rare| &rare.routed_via);
-        let beyond = via.copied().find(|ip| *ip != self.trail.ends().resp.ip && !hop.is_address(*ip))?;
+        let via = scope::routed_via(self.context.timeline, self.trail, self.source);
+        let beyond = via.iter().copied().find(|ip| *ip != self.trail.ends().resp.ip && !hop.is_address(*ip))?;
         let text = format!("a source route leads to {beyond} beside the hop {}", hop.name);
         Some(Proof::Unknown { kind: EvidenceKind::Peer, reason: Unobservable::UndecodedTunnel, text })
     }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Case;
-use crate::input::{Endpoint, FiveTuple, FlowRecord, Protocol, TunnelKind, Workload};
+use crate::input::{Endpoint, FiveTuple, FlowRecord, Mac, Protocol, TunnelKind, Workload};
 use crate::inventory::{Doubt, Owner, Timeline};
+use crate::path::source::is_anothers;
 use crate::path::trail::Trail;
 use crate::path::{Contract, DestinationSet, Family, Hop, HopKind, Service, is_internet};
 
@@ -32,23 +33,33 @@ pub(super) fn sends_on(contract: &Contract, timeline: &Timeline, trail: &Trail<'
         return false;
     }
     let is_hop = |hop: &Hop| {
-        let by_workload = source.workload().is_some_and(|workload| hop.is_workload(workload));
+        // Whoever sends from an address that is not its own sends nothing on, unless it is there for that.
+        let sends = source.owns_address() || hop.passes_frames_on();
+        let by_workload = sends && source.workload().is_some_and(|workload| hop.is_workload(workload));
         hop.kind != HopKind::Sidecar && (by_workload || (source.owns_address() && hop.is_address(trail.ends().orig.ip)))
     };
-    contract.hops().any(|hop| is_hop(hop)) && is_destination(contract, timeline, trail)
+    contract.hops().any(|hop| is_hop(hop)) && is_destination(contract, timeline, trail, source)
 }
 
-fn is_destination(contract: &Contract, timeline: &Timeline, trail: &Trail<'_>) -> bool {
+fn is_destination(contract: &Contract, timeline: &Timeline, trail: &Trail<'_>, source: &Owner) -> bool {
     let FiveTuple { protocol, orig, .. } = trail.flow.tuple;
     let resp = trail.meant();
     let of_family = |family: Family| Family::of(resp.ip) == family;
     // Every address on the way that a packet names counts.
-    let via = trail.record.rare.iter().flat_map(|rare| &rare.routed_via).copied();
+    let via = routed_via(timeline, trail, source).iter().copied();
     let mut ways = std::iter::once(resp.ip).chain(via);
     contract.family.is_none_or(of_family)
         && ways.any(|ip| contract.remotes.iter().any(|set| is_remote(set, timeline, ip)))
         && (contract.ports.is_empty() || contract.ports.iter().any(|spec| spec.matches(protocol, resp.port)))
         && is_request(protocol, orig, trail.record)
+}
+
+/// The addresses that packets named as their way; none where other senders than the source named them.
+pub(super) fn routed_via<'a>(timeline: &Timeline, trail: &Trail<'a>, source: &Owner) -> &'a [IpAddr] {
+    let Some(rare) = &trail.record.rare else { return &[] };
+    let is_anothers = |mac: &Mac| is_anothers(timeline, trail.record, *mac, source);
+    let all_others = !rare.routed_by.is_empty() && rare.routed_by.iter().all(is_anothers);
+    if all_others { &[] } else { &rare.routed_via }
 }
 
 /// `internet` is what lies outside of this host: container networks may have public ranges of their own.
@@ -188,7 +199,7 @@ impl Case<'_> {
         if talks_to_itself || !is_unicast(self.trail.meant()) {
             return Destination::Outside;
         }
-        if is_destination(contract, self.context.timeline, self.trail) {
+        if is_destination(contract, self.context.timeline, self.trail, self.source) {
             return Destination::Inside;
         }
         let is_closed = |kind: TunnelKind| matches!(kind, TunnelKind::Wireguard | TunnelKind::Esp);

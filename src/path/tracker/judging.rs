@@ -9,10 +9,11 @@ use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{
     FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
-use crate::inventory::{AttributionMethod, AttributionQuery, Owner};
+use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
+use crate::path::own_frames;
 use crate::path::source::{self, Roles, is_unsettled, responder_of, source_of};
-use crate::path::trail::{self, Sighting, Trail};
+use crate::path::trail::{self, Frames, Sighting, Trail};
 use crate::path::{
     DECIDED, LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations,
     rests_on_absence,
@@ -20,7 +21,7 @@ use crate::path::{
 use crate::time::Timestamp;
 
 /// For so long after its first packet, and after a loss, a point may see answers whose request it missed.
-const WARM_UP: Duration = Duration::from_secs(5);
+pub(super) const WARM_UP: Duration = Duration::from_secs(5);
 /// A relay connects to its target within so long.
 const RELAYED: Duration = Duration::from_secs(2);
 /// What is left of a connection is no more packets than this.
@@ -30,6 +31,7 @@ const REMNANT_PACKETS: u64 = 8;
 struct Reading {
     oriented: Oriented,
     source: Owner,
+    answered: bool,
     outcome: Outcome,
 }
 
@@ -122,7 +124,7 @@ impl Tracker {
         let may_skip = || skipped || dns_detection::by_content(record).is_some();
         let one_sided = Verdict::Unobservable(Unobservable::OneSided);
         let is_open = matches!(&reading.outcome, Outcome::Judged(judgement) if judgement.verdict == one_sided);
-        let is_attempt = record.tuple.protocol == Protocol::TCP && !tracked.answered && may_skip();
+        let is_attempt = record.tuple.protocol == Protocol::TCP && !reading.answered && may_skip();
         (is_attempt || is_open || is_remnant(record)) && !tracked.over && !waited(self.limits.answer_grace)
     }
 
@@ -138,9 +140,14 @@ impl Tracker {
         let record = &observed.record;
         let settled = deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
         let mut likeliest = None;
+        let all_reported = deadline == Deadline::Now || now.since(tracked.start) >= LOSS_REPORTED_WITHIN;
         for oriented in self.readings(context, tracked, record, (binding, now)) {
-            let source = self.asked_by(context, observed, &oriented, binding);
+            let source = self.asked_by(context, observed, (&oriented, now), binding);
             if !settled && is_unsettled(context.timeline, &source, &oriented) {
+                return None;
+            }
+            // Another point may still show a frame of its own.
+            if !all_reported && matches!(source, Owner::Workload { why: Some(Doubt::NotItsFrames), .. }) {
                 return None;
             }
             let trail = Trail {
@@ -148,7 +155,7 @@ impl Tracker {
                 record,
                 sightings: &observed.sightings,
                 binding,
-                answered: tracked.answered,
+                answered: tracked.answered && is_answered(context, observed, &oriented),
                 now,
                 may_wait: !waited,
                 remnant: is_remnant(record),
@@ -156,7 +163,7 @@ impl Tracker {
             };
             let outcome = self.judge.judge(context, &trail, &source);
             let covered = !matches!(outcome, Outcome::Uncovered | Outcome::SentOn);
-            let reading = Reading { oriented, source, outcome };
+            let reading = Reading { answered: trail.answered, oriented, source, outcome };
             if covered {
                 return Some(reading);
             }
@@ -254,7 +261,7 @@ impl Tracker {
         &self,
         context: JudgeContext<'_>,
         observed: &Observed,
-        oriented: &Oriented,
+        (oriented, now): (&Oriented, Timestamp),
         binding: Option<&NatBinding>,
     ) -> Owner {
         let hidden = binding
@@ -264,18 +271,20 @@ impl Tracker {
             let query = AttributionQuery { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
             return context.timeline.attribute(&query);
         }
-        let is_router = |workload: &Workload| self.judge.is_hop(workload);
+        let is_router = |workload: &Workload| self.judge.is_router(workload);
         let is_mirror = |workload: &Workload| self.judge.is_mirror(workload);
         let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
         let by_record = source_of(context.timeline, &observed.record, oriented, roles);
+        let (end, times) = ((oriented.forward, oriented.tuple.orig.ip), (oriented.at, now));
+        let less_sure = |owner| own_frames::less_sure(context, &observed.sightings, end, times, owner);
         if !by_record.owns_address() {
-            return owner_who_sent(context, observed, oriented, &by_record).unwrap_or(by_record);
+            return owner_who_sent(context, observed, oriented, &by_record).map_or(by_record, less_sure);
         }
         let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
         let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented, roles));
         let by_other = by_others.min_by(|a, b| a.0.cmp(b.0)).map(|(_, owner)| owner);
-        let Some(by_other) = by_other else { return by_record };
-        owner_who_sent(context, observed, oriented, &by_other).unwrap_or(by_other)
+        let Some(by_other) = by_other else { return less_sure(by_record) };
+        owner_who_sent(context, observed, oriented, &by_other).map_or(by_other, less_sure)
     }
 
     /// Comes back to a flow that still waits at the next time at which something is decided.
@@ -340,6 +349,24 @@ fn is_of(record: &FlowRecord, mac: Mac) -> bool {
     [&record.orig, &record.resp].iter().any(|side| side.mac == Some(mac) || side.next_hop == Some(mac))
 }
 
+/// Whether the other end answered itself: frames of a workload that is not it, and to which nothing was given, are a stranger's.
+fn is_answered(context: JudgeContext<'_>, observed: &Observed, oriented: &Oriented) -> bool {
+    let (timeline, at, forward) = (context.timeline, oriented.at, oriented.forward);
+    let is_peer = |sender: &Arc<Workload>| match source::owner_of(timeline, &oriented.point, oriented.tuple.resp, at) {
+        Owner::Workload { workload, .. } => timeline.are_together(sender, &workload, at),
+        Owner::Ambiguous { .. } | Owner::Unknown => true,
+        Owner::Host | Owner::External => false,
+    };
+    let sent = || observed.sightings.iter().flat_map(|sighting| sighting.frames(forward));
+    let is_strangers = |answer: Frames| {
+        let sender = answer.from.and_then(|mac| timeline.owner_of_mac(mac, at));
+        sender.is_some_and(|sender| !is_peer(sender)) && sent().all(|sent| sent.to != answer.from)
+    };
+    let answers = observed.sightings.iter().filter(|sighting| sighting.sent(!forward).packets > 0);
+    let mut answers = answers.flat_map(|sighting| sighting.frames(!forward)).peekable();
+    answers.peek().is_none() || !answers.all(is_strangers)
+}
+
 /// A flow with what a reading of it says.
 fn judged_flow(
     context: JudgeContext<'_>,
@@ -360,7 +387,7 @@ fn judged_flow(
         view: if reading.oriented.forward { view } else { view.reversed() },
         oriented: reading.oriented,
         source: reading.source,
-        answered: tracked.answered,
+        answered: reading.answered,
         judgement,
         sent_on,
         took: now.since(tracked.start),

@@ -151,8 +151,11 @@ impl Observed {
     }
 }
 
+/// The distance of the originator's veth.
+pub(super) const OWN_LINK: u8 = 1;
+
 /// How far a point is from the originator: inside its namespace, its veth, its bridge, anywhere else; another's veth shows copies.
-fn distance(timeline: &Timeline, point: &ObservationPoint, tuple: FiveTuple, at: Timestamp) -> u8 {
+pub(super) fn distance(timeline: &Timeline, point: &ObservationPoint, tuple: FiveTuple, at: Timestamp) -> u8 {
     let orig = tuple.orig.ip;
     let link = timeline.link(point);
     if link.is_some_and(|link| link.inside.is_some()) {
@@ -162,7 +165,7 @@ fn distance(timeline: &Timeline, point: &ObservationPoint, tuple: FiveTuple, at:
         Some(network) if !network.subnets.iter().any(|subnet| subnet.contains(orig)) => 3,
         Some(network) if network.bridge.as_deref() == Some(point.as_str()) => 2,
         Some(_) => match timeline.owner_of_veth(point, at) {
-            Some(owner) if owner.addresses().any(|own| own.to_canonical() == orig.to_canonical()) => 1,
+            Some(owner) if owner.addresses().any(|own| own.to_canonical() == orig.to_canonical()) => OWN_LINK,
             _ => 3,
         },
         None => 3,

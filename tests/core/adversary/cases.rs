@@ -15,7 +15,7 @@ use crate::support::lan::{APP, EVIL, FAR, OTHER, PROXY, Port, Shown, address, ho
 const HOST: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 1);
 
 /// One TCP flow of app, seen on `br-net`.
-fn one_flow(asked: Asked, way: Way) -> History {
+pub(super) fn one_flow(asked: Asked, way: Way) -> History {
     let flow = Flow { number: 0, asked, start: 30_000, is_tcp: true, way, exchanges: 40 };
     let shown = Shown {
         veths: false,
@@ -30,7 +30,7 @@ fn one_flow(asked: Asked, way: Way) -> History {
 }
 
 /// A forged packet of app's, 50 ms before the flow, that goes no further than the host.
-fn decoy(by: Attacker, claims: Claims, flags: u8) -> Attack {
+pub(super) fn decoy(by: Attacker, claims: Claims, flags: u8) -> Attack {
     Attack {
         by,
         flow: 0,

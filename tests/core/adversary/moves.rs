@@ -136,9 +136,15 @@ impl Attack {
         self.by == Attacker::Neighbour && self.claims == Claims::Forward && self.src == Borrowed::App
     }
 
-    /// Whether a frame carries the MAC of a hop, whose sender is then taken for the hop.
-    pub fn borrows_a_hop(&self) -> bool {
-        matches!(self.src, Borrowed::Proxy | Borrowed::Gateway)
+    /// Whether it comes before a UDP flow, as a question from outside that a router passed on: no frame shows that there was none.
+    pub fn hides_who_asks(&self, flow: &Flow) -> bool {
+        let by_router = matches!(self.src, Borrowed::Host | Borrowed::Gateway) || self.by == Attacker::Outside;
+        !flow.is_tcp && self.claims == Claims::Reverse && by_router && !self.icmp && !self.is_claim() && self.when <= 0
+    }
+
+    /// Whether it is a claim of ARP; outside there are none.
+    fn is_claim(&self) -> bool {
+        self.arp && self.by != Attacker::Outside
     }
 
     fn mac(&self, whose: Borrowed) -> Mac {

@@ -50,11 +50,11 @@ pub(super) struct Sign {
 /// What first bytes and counters show.
 pub(super) fn of(record: &FlowRecord, volumes: &Volumes) -> Vec<Sign> {
     let contents = [ssh(record), openvpn(record), icmp(record, volumes), dns_volume(record, volumes)];
-    contents.into_iter().chain([protocol(record), source_route(record)]).flatten().collect()
+    contents.into_iter().chain([protocol(record)]).flatten().collect()
 }
 
-/// Packets that name their own way. The record does not say which end sent them.
-fn source_route(record: &FlowRecord) -> Option<Sign> {
+/// Packets that name their own way.
+pub(super) fn source_route(record: &FlowRecord) -> Option<Sign> {
     let rare = record.rare.as_ref().filter(|rare| rare.routed_packets > 0)?;
     let via: Vec<String> = rare.routed_via.iter().map(ToString::to_string).collect();
     let over = if via.is_empty() { String::new() } else { format!(", over {}", via.join(", ")) };

@@ -37,7 +37,11 @@ impl Waiting {
         if check(context.timeline, claim, context.now).is_none() || self.queue.iter().any(known) {
             return None;
         }
-        self.queue.push_back((context.now, claim.clone()));
+        // Of claims at the same time the order of their points decides, not which one reports first.
+        let key = |at: Timestamp, claim: &NeighbourClaim| (at, claim.ip, claim.mac, claim.point.clone());
+        let own = key(context.now, claim);
+        let after = self.queue.iter().rev().take_while(|(at, other)| *at == context.now && key(*at, other) > own).count();
+        self.queue.insert(self.queue.len() - after, (context.now, claim.clone()));
         Some(context.now.plus(WAIT))
     }
 

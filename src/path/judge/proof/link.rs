@@ -7,7 +7,6 @@
 use super::Proof;
 use crate::input::{Mac, NetworkMode, ObservationPoint};
 use crate::path::judge::Case;
-use crate::path::trail::{Frames, Sighting};
 use crate::path::{EvidenceKind, Hop, Unobservable};
 
 const KIND: EvidenceKind = EvidenceKind::NextHop;
@@ -19,8 +18,7 @@ impl Case<'_> {
         if self.source.workload().is_some_and(|workload| matches!(workload.network_mode, NetworkMode::Rootless(_))) {
             return unknown(Unobservable::RootlessStack, format!("{orig} has a rootless network stack"));
         }
-        let own = self.trail.frames(true).filter(|(sighting, frames)| self.is_own(sighting, *frames));
-        let given = own.filter_map(|(sighting, frames)| Some((sighting, frames.to?)));
+        let given = self.own_frames().into_iter().filter_map(|(sighting, frames)| Some((sighting, frames.to?)));
         let given = given.filter(|(_, mac)| !mac.is_multicast());
         let proofs: Vec<(bool, Proof)> = given
             .map(|(sighting, mac)| {
@@ -49,16 +47,6 @@ impl Case<'_> {
         let stage = self.contract.via.iter().find(|stage| stage.any_of.iter().any(|known| known.name == hop.name));
         let mut others = stage.into_iter().flat_map(|stage| &stage.any_of).filter(|other| other.name != hop.name);
         others.any(|other| other.accepts(KIND) && matches!(self.given_to(other, point, mac), Proof::Holds { .. }))
-    }
-
-    /// Whether the originator sent the frame.
-    fn is_own(&self, sighting: &Sighting, frames: Frames) -> bool {
-        let timeline = self.context.timeline;
-        let Some(source) = self.source.workload() else { return false };
-        let inside = timeline.link(&sighting.point).and_then(|link| link.inside.as_ref());
-        let at_home = inside.and_then(|id| timeline.workload(id));
-        let sender = frames.from.and_then(|mac| timeline.owner_of_mac(mac, sighting.at));
-        at_home.or(sender).is_some_and(|found| timeline.are_together(source, found, sighting.at))
     }
 
     fn given_to(&self, hop: &Hop, point: &ObservationPoint, mac: Mac) -> Proof {

@@ -7,11 +7,13 @@
 use super::Proof;
 use crate::input::{Mac, ObservationPoint};
 use crate::path::judge::Case;
-use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting, Volume};
+use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting, Volume, Volumes};
 use crate::path::{EvidenceKind, Hop, HopKind, Unobservable, is_internet};
 use crate::time::Timestamp;
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
+/// Ethernet, IPv4 and TCP headers with all options.
+const HEADERS: u64 = 14 + 60 + 60;
 
 impl Case<'_> {
     pub(super) fn transit(&self, hop: &Hop) -> Proof {
@@ -59,15 +61,21 @@ impl Case<'_> {
     /// Whether what was seen at the hop is what the originator sent.
     fn compare(&self, hop: &Hop, seen: &Sighting, at_hop: Volume) -> Proof {
         let holds = || Proof::holds(KIND, hop, format!("it was seen at {}, where the hop {} is", seen.point, hop.name));
-        // The point that saw most, whichever reported first.
+        // The point that saw most of what the originator sent itself, whichever reported first.
+        let shown = self.own_frames();
+        let is_shown = |sighting: &Sighting| shown.iter().any(|(own, _)| own.point == sighting.point);
         let elsewhere = self.trail.sent().filter(|(sighting, sent)| !self.is_at(hop, sighting, *sent));
-        let most = elsewhere.max_by_key(|(sighting, _)| self.trail.sent_of(&sighting.now).packets);
-        let Some((own, _)) = most else { return holds() };
+        let elsewhere = elsewhere.map(|(sighting, _)| sighting).filter(|own| shown.is_empty() || is_shown(own));
+        let own_of = |own: &Sighting, volumes: &Volumes| {
+            let all = self.trail.sent_of(volumes);
+            if shown.is_empty() { all } else { self.without_strangers(own, all) }
+        };
+        let Some(own) = elsewhere.max_by_key(|own| own_of(own, &own.now).packets) else { return holds() };
         let grace = self.context.grace;
         let waited = grace.all_reported || self.trail.now.since(own.now.as_of) >= grace.transit;
         let ended = self.trail.over && waited;
-        let Some(own) = (if ended { Some(&own.now) } else { own.settled.as_ref() }) else { return holds() };
-        let sent = self.trail.sent_of(own);
+        let Some(volumes) = (if ended { Some(&own.now) } else { own.settled.as_ref() }) else { return holds() };
+        let sent = own_of(own, volumes);
         if !falls_short(at_hop, sent) {
             return holds();
         }
@@ -93,6 +101,25 @@ impl Case<'_> {
             })
         };
         self.context.path.losses.overlap_of(point, may_carry, from, until)
+    }
+
+    /// The least that the originator sent itself of what a point counted: without the frames of other senders.
+    fn without_strangers(&self, sighting: &Sighting, all: Volume) -> Volume {
+        let Some(own) = self.own() else { return all };
+        let forward = self.trail.flow.forward;
+        let others = || sighting.links.iter().filter(|link| link.from_orig == forward);
+        if own.is_own(sighting, forward, sighting.first(forward)) {
+            let strangers = others().filter(|link| !own.is_own(sighting, forward, Frames::of(link)));
+            return strangers.fold(all, |rest, link| Volume {
+                packets: rest.packets.saturating_sub(link.packets),
+                payload_bytes: rest.payload_bytes.saturating_sub(link.frame_bytes),
+            });
+        }
+        let own = others().filter(|link| own.is_own(sighting, forward, Frames::of(link)));
+        own.fold(Volume::default(), |sum, link| Volume {
+            packets: sum.packets + link.packets,
+            payload_bytes: sum.payload_bytes + link.frame_bytes.saturating_sub(link.packets * HEADERS),
+        })
     }
 
     fn blind(&self, hop: &Hop, points: &[ObservationPoint]) -> Proof {
