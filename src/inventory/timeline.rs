@@ -6,8 +6,10 @@
 //! Design: [`lifecycles`] knows when each workload ran and in which namespace, [`index`] what it owned then, [`namespaces`] and [`sockets`] what
 //! the kernel showed, [`networks`] what is the host's or nobody's; [`attribute`] puts them together.
 
+mod at_interface;
 mod attribute;
 mod candidates;
+mod changes;
 mod configurations;
 mod index;
 mod lifecycles;
@@ -223,6 +225,26 @@ impl Timeline {
     /// All workloads that run now, in order of id.
     pub fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.lifecycles.running()
+    }
+
+    /// The first running workload, in order of id, that the runtime attached to a host-side interface.
+    pub fn running_behind(&self, point: &ObservationPoint) -> Option<&Arc<Workload>> {
+        self.lifecycles.running_behind(point.as_str())
+    }
+
+    /// Grows whenever a workload is reported, ends or is forgotten.
+    pub(crate) const fn revision(&self) -> u64 {
+        self.lifecycles.changes.revision()
+    }
+
+    /// The workloads that were reported, ended or were forgotten since a revision; `None` where that is too long ago.
+    pub(crate) fn changed_since(&self, revision: u64) -> Option<impl Iterator<Item = &WorkloadId>> {
+        self.lifecycles.changes.since(revision)
+    }
+
+    /// Every workload that is remembered, in order of id.
+    pub(crate) fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.lifecycles.workloads()
     }
 
     /// How many workloads are remembered, by state.

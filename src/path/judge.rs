@@ -4,18 +4,23 @@
 //! contract covers, or may cover, is `unobservable` with the reason. Design: contracts are tried in order, DNS first; the first that covers
 //! the flow judges it. [`scope`] says whose contract it is, [`proof`] what each hop's evidence says, [`explain`] which rule speaks.
 
+mod candidates;
 mod explain;
+mod members;
 mod proof;
 mod scope;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::candidates::{ByAddress, Candidates};
+use self::members::Members;
 use self::proof::Proof;
 use self::scope::{Destination, InScope};
 use super::trail::Trail;
 use super::{
-    Contract, Evidence, HopKind, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable, Verdict,
+    Contract, Evidence, Hop, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable, Verdict,
     dns_detection,
 };
 use crate::input::Workload;
@@ -111,6 +116,8 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Judge {
     contracts: Vec<(Arc<str>, Contract)>,
+    members: Members,
+    by_address: ByAddress,
 }
 
 impl Judge {
@@ -118,7 +125,15 @@ impl Judge {
     pub fn new(contracts: Vec<Contract>) -> Self {
         let mut contracts: Vec<_> = contracts.into_iter().map(|c| (Arc::from(c.name.as_str()), c)).collect();
         contracts.sort_by_key(|(_, contract)| contract.service);
-        Self { contracts }
+        let all = || contracts.iter().map(|(_, contract)| contract);
+        let (members, by_address) = (Members::new(all()), ByAddress::new(all()));
+        Self { contracts, members, by_address }
+    }
+
+    /// Takes over what changed in the inventory; whoever judges calls it first.
+    pub fn catch_up(&mut self, timeline: &Timeline) {
+        let Self { contracts, members, .. } = self;
+        members.catch_up(timeline, contracts.iter().map(|(_, contract)| contract));
     }
 
     /// The names of all contracts.
@@ -133,30 +148,61 @@ impl Judge {
 
     /// Whether a workload is a hop of some contract that passes frames on: it sends from addresses that are not its own.
     pub fn is_router(&self, workload: &Workload) -> bool {
-        self.contracts().flat_map(Contract::hops).any(|hop| hop.passes_frames_on() && hop.is_workload(workload))
+        self.members.is_router(workload)
     }
 
     /// Whether a workload is a mirror hop: frames on its link are copies of what others sent.
     pub fn is_mirror(&self, workload: &Workload) -> bool {
-        let mirrors = self.contracts().flat_map(Contract::hops).filter(|hop| hop.kind == HopKind::Mirror);
-        mirrors.into_iter().any(|hop| hop.is_workload(workload))
+        self.members.is_mirror(workload)
     }
 
     /// The verdict of the first contract that covers the flow.
     pub fn judge(&self, context: JudgeContext<'_>, trail: &Trail<'_>, source: &Owner) -> Outcome {
-        if self.contracts().any(|contract| scope::sends_on(contract, context.timeline, trail, source)) {
+        debug_assert!(self.members.is_about(context.timeline), "the tracker catches up with the inventory first");
+        if self.sends_on(context.timeline, trail, source) {
             return Outcome::SentOn;
         }
-        let mut judged = self.contracts.iter().map(|(name, contract)| Case { context, name, contract, trail, source });
-        judged.find_map(|case| case.outcome()).unwrap_or(Outcome::Uncovered)
+        let (timeline, responder) = (context.timeline, OnceCell::new());
+        let of = |owner: &Owner| Candidates::of(owner, (&self.members, &self.by_address), timeline, trail.flow.at);
+        let outcome = |number: usize| {
+            let (name, contract) = self.contracts.get(number)?;
+            Case { context, judge: self, number, name, contract, trail, source, responder: &responder }.outcome()
+        };
+        let (sent, all) = (self.about_what_is_sent(), self.contracts.len());
+        let judged = of(source).within(0..sent).find_map(outcome);
+        // What comes in is tried last; who is reached matters to nothing else.
+        let comes_in = |responder: &Owner| of(responder).within(sent..all).find_map(outcome);
+        let reached = || responder.get_or_init(|| scope::responder(timeline, trail));
+        judged.or_else(|| if sent < all { comes_in(reached()) } else { None }).unwrap_or(Outcome::Uncovered)
+    }
+
+    /// How many contracts are about what is sent; the others are about what comes in.
+    fn about_what_is_sent(&self) -> usize {
+        self.contracts.partition_point(|(_, contract)| contract.service != Service::Ingress)
+    }
+
+    /// Whether the source is a contract's hop and the flow is of the kind that the contract steers to it.
+    fn sends_on(&self, timeline: &Timeline, trail: &Trail<'_>, source: &Owner) -> bool {
+        let steers = |number: usize| {
+            self.contracts.get(number).is_some_and(|(_, contract)| scope::is_destination(contract, timeline, trail, source))
+        };
+        let by_address = || self.by_address.hops_at(trail.ends().orig.ip).any(steers);
+        let by_workload = source.workload().is_some_and(|workload| match self.members.of(workload) {
+            Some(relations) => relations.sends_for(source.owns_address()).iter().copied().any(steers),
+            None => self.contracts().any(|contract| scope::sends_on(contract, timeline, trail, (source, workload))),
+        });
+        by_workload || (source.owns_address() && by_address())
     }
 
     /// The verdict on name resolution that only its content gives away; for flows that no DNS contract covered by port.
     pub fn judge_content(&self, context: JudgeContext<'_>, trail: &Trail<'_>, source: &Owner) -> Option<Judgement> {
         let found = dns_detection::by_content(trail.record)?;
-        let dns = self.contracts.iter().filter(|(_, contract)| contract.service == Service::Dns);
-        let mut cases = dns.map(|(name, contract)| Case { context, name, contract, trail, source });
-        cases.find_map(|case| case.content(&found))
+        let responder = OnceCell::new();
+        let case = |(number, (name, contract)): (usize, &'_ (Arc<str>, Contract))| {
+            Case { context, judge: self, number, name, contract, trail, source, responder: &responder }.content(&found)
+        };
+        let dns = self.contracts.iter().enumerate().filter(|(_, (_, contract))| contract.service == Service::Dns);
+        dns.into_iter().find_map(case)
     }
 }
 
@@ -164,13 +210,23 @@ impl Judge {
 #[derive(Clone, Copy, Debug)]
 struct Case<'a> {
     context: JudgeContext<'a>,
+    judge: &'a Judge,
+    /// The contract's number.
+    number: usize,
     name: &'a Arc<str>,
     contract: &'a Contract,
     trail: &'a Trail<'a>,
     source: &'a Owner,
+    /// Who answers, once somebody asked.
+    responder: &'a OnceCell<Owner>,
 }
 
 impl Case<'_> {
+    /// Whether a workload is this hop.
+    fn is_hop(&self, hop: &Hop, workload: &Workload) -> bool {
+        self.judge.members.is_hop(hop, workload)
+    }
+
     /// `None` when the contract does not cover the flow.
     fn outcome(&self) -> Option<Outcome> {
         let covered = self.in_scope();

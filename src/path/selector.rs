@@ -4,9 +4,12 @@
 //! Design: written as [`SelectorFile`], checked once into compiled globs. Each part is checked where it is read, so that a
 //! reader that knows places can point at the wrong word.
 
+mod pattern;
+
 use std::collections::BTreeMap;
 
-use globset::{Glob, GlobBuilder, GlobMatcher};
+use self::pattern::Pattern;
+use globset::{Glob, GlobBuilder};
 use ipnetwork::IpNetwork;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,10 +71,10 @@ pub enum SelectorError {
 #[serde(try_from = "SelectorFile")]
 pub struct Selector {
     file: SelectorFile,
-    name: Option<GlobMatcher>,
-    image: Option<GlobMatcher>,
-    network: Option<GlobMatcher>,
-    labels: Vec<(String, GlobMatcher)>,
+    name: Option<Pattern>,
+    image: Option<Pattern>,
+    network: Option<Pattern>,
+    labels: Vec<(String, Pattern)>,
 }
 
 impl JsonSchema for Selector {
@@ -113,9 +116,9 @@ impl TryFrom<SelectorFile> for Selector {
     }
 }
 
-fn glob(text: &str) -> Result<GlobMatcher, SelectorError> {
+fn glob(text: &str) -> Result<Pattern, SelectorError> {
     let refused = |reason| SelectorError::Glob { text: text.chars().take(MOST_SHOWN).collect(), reason };
-    checked_glob(text).map(|glob| glob.compile_matcher()).map_err(refused)
+    checked_glob(text).map(|glob| Pattern::new(&glob)).map_err(refused)
 }
 
 /// A glob that can be compiled: what is longer or deeper than anybody writes is refused, because the compiler of globs panics there.
@@ -231,14 +234,19 @@ impl Selector {
         !apart(&own.name, &others.name) && !apart(&own.image, &others.image) && !apart(&own.digest, &others.digest)
     }
 
+    /// Whether nothing but addresses selects: no workload needs to be known.
+    pub fn is_by_address_alone(&self) -> bool {
+        SelectorFile { addresses: self.file.addresses.clone(), ..SelectorFile::default() } == self.file
+    }
+
     /// Whether every given part holds for this workload.
     pub fn matches(&self, workload: &Workload) -> bool {
-        let holds = |glob: &Option<GlobMatcher>, text: &str| glob.as_ref().is_none_or(|glob| glob.is_match(text));
+        let holds = |glob: &Option<Pattern>, text: &str| glob.as_ref().is_none_or(|glob| glob.matches(text));
         holds(&self.name, &workload.name)
             && holds(&self.image, &workload.image)
             && self.file.digest.as_ref().is_none_or(|digest| *digest == workload.image_digest)
-            && self.labels.iter().all(|(key, glob)| workload.labels.get(key).is_some_and(|value| glob.is_match(value)))
-            && self.network.as_ref().is_none_or(|glob| workload.attachments.iter().any(|a| glob.is_match(&a.network)))
+            && self.labels.iter().all(|(key, glob)| workload.labels.get(key).is_some_and(|value| glob.matches(value)))
+            && self.network.as_ref().is_none_or(|glob| workload.attachments.iter().any(|a| glob.matches(&a.network)))
             && (self.file.addresses.is_empty() || workload.addresses().any(|ip| self.contains(ip)))
     }
 
@@ -247,9 +255,7 @@ impl Selector {
         if !self.file.addresses.is_empty() && !self.contains(ip) {
             return Some(false);
         }
-        let only_addresses =
-            SelectorFile { addresses: self.file.addresses.clone(), ..SelectorFile::default() } == self.file;
-        only_addresses.then_some(true)
+        self.is_by_address_alone().then_some(true)
     }
 
     fn contains(&self, ip: std::net::IpAddr) -> bool {

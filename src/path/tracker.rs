@@ -167,6 +167,7 @@ impl Tracker {
 
     /// Takes in a flow event.
     pub fn on_event(&mut self, context: JudgeContext<'_>, event: &FlowEvent, step: &mut Step) {
+        self.judge.catch_up(context.timeline);
         match event.kind {
             FlowEventKind::Started => self.started(context, &event.record, step),
             FlowEventKind::Answered
@@ -181,6 +182,7 @@ impl Tracker {
 
     /// A waiting time is over.
     pub fn on_timer(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        self.judge.catch_up(context.timeline);
         if self.lingering.contains(&id) {
             return self.end(context, id, now, step);
         }
@@ -190,6 +192,7 @@ impl Tracker {
 
     /// The inventory changed: flows that wait for it are looked at again.
     pub fn on_inventory(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
+        self.judge.catch_up(context.timeline);
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
             self.try_judge(context, id, now, Deadline::Grace, step);
         }
@@ -197,6 +200,7 @@ impl Tracker {
 
     /// The kernel showed a socket: flows that it may be behind, and that wait, are looked at again.
     pub fn on_socket(&mut self, context: JudgeContext<'_>, socket: &SocketView, now: Timestamp, step: &mut Step) {
+        self.judge.catch_up(context.timeline);
         let SocketView { protocol, local, remote, .. } = *socket;
         let ids: Vec<FlowId> = match remote {
             Some(remote) if !local.ip.is_unspecified() => {
@@ -218,6 +222,7 @@ impl Tracker {
 
     /// A translation was reported: its two sides are one trail.
     pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
+        self.judge.catch_up(context.timeline);
         let keys = binding.tuples().map(TrailKey::of);
         let first = keys.into_iter().find(|key| self.flows.contains_key(key)).filter(|_| binding.netns.is_none());
         for key in keys.into_iter().filter(|key| Some(*key) != first) {
@@ -253,6 +258,7 @@ impl Tracker {
 
     /// The observation ends: what still waits is judged as it stands.
     pub fn finish(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
+        self.judge.catch_up(context.timeline);
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
             self.try_judge(context, id, now, Deadline::Now, step);
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Timeline;
 use super::index::{Key, Owners, Span};
 use super::namespaces::Inside;
-use crate::input::{InsideInterface, Mac, NetworkMode, ObservationPoint, Workload};
+use crate::input::{InsideInterface, Mac, NetworkMode, ObservationPoint, Workload, WorkloadId};
 use crate::time::Timestamp;
 
 /// A workload that may have owned something, and what speaks for it.
@@ -142,6 +142,23 @@ impl Timeline {
             [owner] => Some(owner),
             _ => None,
         }
+    }
+
+    /// The running workloads, other than itself, that were in the same namespace as a workload at a time.
+    pub fn running_with(&self, workload: &Workload, at: Timestamp) -> Vec<&Arc<Workload>> {
+        let home = self.lifecycles.anybody_shares().then(|| self.lifecycles.home_of(&workload.id, at)).flatten();
+        let keys = home.map(Key::Home).into_iter().chain([Key::Joined(workload.id.clone())]);
+        let mut ids: Vec<&WorkloadId> = Vec::new();
+        for key in keys {
+            ids.extend(self.lifecycles.index.ever(&key).map(|span| &span.workload.id));
+        }
+        if let NetworkMode::Container(joined) = &workload.network_mode {
+            ids.push(joined);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let running = ids.into_iter().filter(|id| **id != workload.id && self.is_running(id));
+        running.filter_map(|id| self.workload(id)).filter(|other| self.are_together(workload, other, at)).collect()
     }
 
     /// Whether two workloads were in the same namespace at a time.

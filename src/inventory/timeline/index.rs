@@ -151,6 +151,11 @@ impl Index {
         self.spans.get(key).is_some_and(|spans| spans.iter().rev().any(own))
     }
 
+    /// Every span of a key, whatever its time.
+    pub(super) fn ever(&self, key: &Key) -> impl Iterator<Item = &Span> {
+        self.spans.get(key).into_iter().flatten()
+    }
+
     /// The span reported last for a key, whatever its time.
     pub(super) fn newest(&self, key: &Key) -> Option<&Span> {
         self.spans.get(key)?.back()

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use self::namespace_membership::NamespaceMembership;
 
 use super::TimelineLimits;
+use super::at_interface::AtInterface;
+use super::changes::Changes;
 use super::index::{Index, Key, Span};
 use crate::input::{RuntimeId, Workload, WorkloadId, WorkloadState};
 use crate::time::{Timestamp, Watermark};
@@ -66,6 +68,7 @@ struct Lifecycle {
 pub(super) struct Lifecycles {
     limits: TimelineLimits,
     by_id: BTreeMap<WorkloadId, Lifecycle>,
+    at_interface: AtInterface,
     /// What does not run, oldest end first.
     resting: BTreeSet<(Timestamp, WorkloadId)>,
     /// In which namespaces the kernel shows them.
@@ -73,6 +76,7 @@ pub(super) struct Lifecycles {
     /// Whether anybody ever was in a namespace with others, as far as reported; while not, nobody needs to be looked for.
     sharing: bool,
     pub(super) index: Index,
+    pub(super) changes: Changes,
     pub(super) counts: TimelineCounts,
     now: Watermark,
     serial: u64,
@@ -83,10 +87,12 @@ impl Lifecycles {
         Self {
             limits,
             by_id: BTreeMap::new(),
+            at_interface: AtInterface::default(),
             resting: BTreeSet::new(),
             memberships: NamespaceMembership::default(),
             sharing: false,
             index: Index::default(),
+            changes: Changes::default(),
             counts: TimelineCounts::default(),
             now: Watermark::default(),
             serial: 0,
@@ -107,6 +113,10 @@ impl Lifecycles {
 
     pub(super) fn running(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.by_id.values().filter(|lifecycle| lifecycle.runs()).map(|lifecycle| &lifecycle.workload)
+    }
+
+    pub(super) fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.by_id.values().map(|lifecycle| &lifecycle.workload)
     }
 
     /// The state of every lifecycle.
@@ -132,6 +142,7 @@ impl Lifecycles {
     /// A workload as it is reported at a time.
     pub(super) fn apply(&mut self, at: Timestamp, workload: &Arc<Workload>) {
         let runs = matches!(workload.state, WorkloadState::Running | WorkloadState::Paused);
+        self.changes.note(&workload.id);
         match self.by_id.get(&workload.id).map(|lifecycle| (lifecycle.state, lifecycle.since)) {
             None => self.first_seen(at, workload, runs),
             Some((RunState::Runs { .. }, _)) if !runs => {
@@ -156,6 +167,7 @@ impl Lifecycles {
         let lifecycle =
             Lifecycle { serial: self.serial, workload: workload.clone(), since, state, keys: BTreeSet::new() };
         self.by_id.insert(workload.id.clone(), lifecycle);
+        self.at_interface.attach(workload);
         if runs {
             self.open(&workload.id, since.unwrap_or(Timestamp::MIN));
         } else {
@@ -248,6 +260,7 @@ impl Lifecycles {
     }
 
     fn end(&mut self, id: &WorkloadId, until: Timestamp, is_final: bool) {
+        self.changes.note(id);
         self.close(id, until);
         let Some(lifecycle) = self.by_id.get_mut(id) else { return };
         // A late word about an earlier run says nothing of this one.
@@ -356,9 +369,18 @@ impl Lifecycles {
     }
 
     fn replace(&mut self, workload: &Arc<Workload>) {
-        if let Some(lifecycle) = self.by_id.get_mut(&workload.id) {
-            lifecycle.workload = workload.clone();
+        let Some(lifecycle) = self.by_id.get_mut(&workload.id) else { return };
+        let old = std::mem::replace(&mut lifecycle.workload, workload.clone());
+        if old.attachments != workload.attachments {
+            self.at_interface.detach(&old);
+            self.at_interface.attach(workload);
         }
+    }
+
+    /// The first running workload, in order of id, that the runtime attached to a host-side interface.
+    pub(super) fn running_behind(&self, interface: &str) -> Option<&Arc<Workload>> {
+        let mut attached = self.at_interface.attached_to(interface);
+        attached.find(|id| self.is_running(id)).and_then(|id| self.get(id))
     }
 
     fn confirm(&mut self, id: &WorkloadId, seen: Timestamp) {
@@ -384,9 +406,12 @@ impl Lifecycles {
     }
 
     fn remove(&mut self, id: &WorkloadId) {
+        self.changes.note(id);
         self.each_span(id, |_| false);
         self.memberships.forget(id);
-        if let Some(Lifecycle { state: RunState::Rests { at, .. }, .. }) = self.by_id.remove(id) {
+        let Some(Lifecycle { state, workload, .. }) = self.by_id.remove(id) else { return };
+        self.at_interface.detach(&workload);
+        if let RunState::Rests { at, .. } = state {
             self.resting.remove(&(at, id.clone()));
         }
     }

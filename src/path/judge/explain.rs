@@ -91,10 +91,8 @@ impl Case<'_> {
         if expected.is_empty() { "no running workload".to_owned() } else { expected.join(", ") }
     }
 
-    pub(super) fn running<'a>(&'a self, hop: &'a Hop) -> impl Iterator<Item = &'a Arc<Workload>> {
-        let some = !hop.workloads.is_empty();
-        let running = some.then(|| self.context.timeline.running()).into_iter().flatten();
-        running.filter(|workload| workload.state != WorkloadState::Exited && hop.is_workload(workload))
+    pub(super) fn running(&self, hop: &Hop) -> impl Iterator<Item = &Arc<Workload>> + use<'_> {
+        self.judge.members.running(hop)
     }
 
     fn expected(&self, hop: &Hop) -> Vec<String> {

@@ -9,7 +9,7 @@ mod transit;
 
 use super::{Case, scope};
 use crate::input::{Endpoint, FiveTuple, Mac, Protocol, Workload};
-use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner, SocketQuery};
+use crate::inventory::{AttributionMethod, Doubt, Owner};
 use crate::path::own_frames::OwnFrames;
 use crate::path::trail::{Frames, Sighting};
 use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable, is_internet};
@@ -73,24 +73,8 @@ impl Case<'_> {
     }
 
     /// Who really answers.
-    pub(super) fn responder(&self) -> Owner {
-        let ends = self.trail.ends();
-        // The far socket knows the originator by its translated address.
-        let remote = self.trail.binding.map_or(ends.orig, |binding| binding.after.orig);
-        self.owner_of(ends.protocol, ends.resp, remote)
-    }
-
-    fn owner_of(&self, protocol: Protocol, end: Endpoint, remote: Endpoint) -> Owner {
-        let shown = matches!(protocol, Protocol::TCP | Protocol::UDP);
-        let socket = shown.then_some(SocketQuery { protocol, port: end.port, remote });
-        let flow = self.trail.flow;
-        self.context.timeline.attribute(&AttributionQuery {
-            point: &flow.point,
-            ip: end.ip,
-            socket,
-            mac: None,
-            at: flow.at,
-        })
+    pub(super) fn responder(&self) -> &Owner {
+        self.responder.get_or_init(|| scope::responder(self.context.timeline, self.trail))
     }
 
     /// Whether the hop is who really answers, at a port where it serves.
@@ -99,17 +83,17 @@ impl Case<'_> {
         hop.serves(protocol, resp.port)
             && (hop.is_address(resp.ip)
                 || (!hop.workloads.is_empty()
-                    && self.responder().workload().is_some_and(|found| hop.is_workload(found))))
+                    && self.responder().workload().is_some_and(|found| self.is_hop(hop, found))))
     }
 
     /// Whether the hop is one of several who may answer.
     pub(super) fn may_answer(&self, hop: &Hop) -> bool {
         let FiveTuple { protocol, resp, .. } = self.trail.ends();
         let among = |owner: &Owner| match owner {
-            Owner::Ambiguous { candidates, .. } => candidates.iter().any(|workload| hop.is_workload(workload)),
+            Owner::Ambiguous { candidates, .. } => candidates.iter().any(|workload| self.is_hop(hop, workload)),
             _ => false,
         };
-        !hop.workloads.is_empty() && hop.serves(protocol, resp.port) && among(&self.responder())
+        !hop.workloads.is_empty() && hop.serves(protocol, resp.port) && among(self.responder())
     }
 
     fn peer(&self, hop: &Hop) -> Proof {
@@ -193,10 +177,15 @@ impl Case<'_> {
 
     /// Whether a workload is the hop, or a hop that passes frames on to it.
     fn is_between(&self, workload: &Workload, hop: &Hop) -> bool {
-        hop.is_workload(workload)
+        self.is_hop(hop, workload)
             || workload.addresses().any(|ip| hop.is_address(ip))
-            || self.contract.hops().any(|other| other.is_workload(workload))
-            || self.context.timeline.companions(workload, self.trail.flow.at).iter().any(|other| hop.is_workload(other))
+            || self.contract.hops().any(|other| self.is_hop(other, workload))
+            || self
+                .context
+                .timeline
+                .companions(workload, self.trail.flow.at)
+                .iter()
+                .any(|other| self.is_hop(hop, other))
     }
 
     /// Whether the responder's address may belong to a hop that the runtime has not reported.
@@ -224,7 +213,7 @@ impl Case<'_> {
     fn may_answer_on_host(&self, hop: &Hop) -> bool {
         let FiveTuple { protocol, resp, .. } = self.trail.ends();
         let of_another =
-            || self.context.timeline.running().any(|other| !hop.is_workload(other) && self.publishes_it(other));
+            || self.context.timeline.running().any(|other| !self.is_hop(hop, other) && self.publishes_it(other));
         hop.serves(protocol, resp.port)
             && self.trail.binding.is_none()
             && self.running(hop).next().is_some()
@@ -251,7 +240,7 @@ impl Case<'_> {
         const KIND: EvidenceKind = EvidenceKind::Peer;
         let orig = self.trail.ends().orig;
         let unknown = |reason, text| Proof::Unknown { kind: KIND, reason, text };
-        let by_workload = self.source.workload().is_some_and(|workload| hop.is_workload(workload));
+        let by_workload = self.source.workload().is_some_and(|workload| self.is_hop(hop, workload));
         if by_workload || (self.source.owns_address() && hop.is_address(orig.ip)) {
             return Proof::holds(KIND, hop, format!("the connection came from the hop {} ({})", hop.name, orig.ip));
         }
@@ -259,7 +248,7 @@ impl Case<'_> {
             Owner::Unknown => {
                 unknown(Unobservable::UnattributedAddress, format!("the owner of {} is unknown", orig.ip))
             }
-            Owner::Ambiguous { candidates, .. } if candidates.iter().any(|workload| hop.is_workload(workload)) => {
+            Owner::Ambiguous { candidates, .. } if candidates.iter().any(|workload| self.is_hop(hop, workload)) => {
                 unknown(Unobservable::UnattributedAddress, format!("{} may be the hop {}", orig.ip, hop.name))
             }
             // What the host masquerades on its way back in carries the host's address.
@@ -292,7 +281,7 @@ impl Case<'_> {
             return Some(proof);
         }
         let by_socket = self.context.timeline.interceptor(flow.tuple.protocol, ends.resp, ends.orig, flow.at);
-        if let Some(holder) = by_socket.filter(|holder| hop.is_workload(holder)) {
+        if let Some(holder) = by_socket.filter(|holder| self.is_hop(hop, holder)) {
             let text = format!("a socket of {} on the host answers for {meant}: the hop {}", holder.name, hop.name);
             return Some(Proof::holds(KIND, hop, text));
         }
@@ -345,7 +334,7 @@ impl Case<'_> {
             | Owner::Ambiguous { .. } => {
                 unknown(format!("several share the namespace, and the owner of the socket {} is unknown", ends.orig))
             }
-            Owner::Workload { workload, how, .. } if hop.is_workload(workload) => {
+            Owner::Workload { workload, how, .. } if self.is_hop(hop, workload) => {
                 let how = if *how == AttributionMethod::Socket { "the socket" } else { "the address" };
                 Proof::holds(
                     KIND,

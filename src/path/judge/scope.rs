@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Case;
 use crate::input::{Endpoint, FiveTuple, FlowRecord, Mac, Protocol, TunnelKind, Workload};
-use crate::inventory::{Doubt, Owner, Timeline};
+use crate::inventory::{AttributionQuery, Doubt, Owner, SocketQuery, Timeline};
 use crate::path::source::is_anothers;
 use crate::path::trail::Trail;
 use crate::path::{Contract, DestinationSet, Family, Hop, HopKind, Service, is_internet};
@@ -27,21 +27,32 @@ pub(super) enum Destination {
     Outside,
 }
 
-/// Whether the source is the contract's hop and the flow is of the kind that the contract steers to it.
-pub(super) fn sends_on(contract: &Contract, timeline: &Timeline, trail: &Trail<'_>, source: &Owner) -> bool {
-    if contract.service == Service::Ingress {
-        return false;
-    }
-    let is_hop = |hop: &Hop| {
-        // Whoever sends from an address that is not its own sends nothing on, unless it is there for that.
-        let sends = source.owns_address() || hop.passes_frames_on();
-        let by_workload = sends && source.workload().is_some_and(|workload| hop.is_workload(workload));
-        hop.kind != HopKind::Sidecar && (by_workload || (source.owns_address() && hop.is_address(trail.ends().orig.ip)))
-    };
-    contract.hops().any(|hop| is_hop(hop)) && is_destination(contract, timeline, trail, source)
+/// Whether this source is the contract's hop and the flow is of the kind that the contract steers to it.
+pub(super) fn sends_on(
+    contract: &Contract,
+    timeline: &Timeline,
+    trail: &Trail<'_>,
+    (source, workload): (&Owner, &Workload),
+) -> bool {
+    // One that sends from an address that is not its own sends nothing on, unless it is there for that.
+    let sends = |hop: &Hop| source.owns_address() || hop.passes_frames_on();
+    let is_hop = |hop: &Hop| hop.kind != HopKind::Sidecar && sends(hop) && hop.is_workload(workload);
+    contract.service != Service::Ingress
+        && contract.hops().any(|hop| is_hop(hop))
+        && is_destination(contract, timeline, trail, source)
 }
 
-fn is_destination(contract: &Contract, timeline: &Timeline, trail: &Trail<'_>, source: &Owner) -> bool {
+/// Who really answers.
+pub(super) fn responder(timeline: &Timeline, trail: &Trail<'_>) -> Owner {
+    let (ends, flow) = (trail.ends(), trail.flow);
+    // The far socket knows the originator by its translated address.
+    let remote = trail.binding.map_or(ends.orig, |binding| binding.after.orig);
+    let shown = matches!(ends.protocol, Protocol::TCP | Protocol::UDP);
+    let socket = shown.then_some(SocketQuery { protocol: ends.protocol, port: ends.resp.port, remote });
+    timeline.attribute(&AttributionQuery { point: &flow.point, ip: ends.resp.ip, socket, mac: None, at: flow.at })
+}
+
+pub(super) fn is_destination(contract: &Contract, timeline: &Timeline, trail: &Trail<'_>, source: &Owner) -> bool {
     let FiveTuple { protocol, orig, .. } = trail.flow.tuple;
     let resp = trail.meant();
     let of_family = |family: Family| Family::of(resp.ip) == family;
@@ -123,8 +134,8 @@ impl Case<'_> {
 
     fn workload_in_scope(&self, workload: &Workload) -> InScope {
         let contract = self.contract;
-        let is_hop = |hop: &Arc<Hop>| hop.kind != HopKind::Sidecar && hop.is_workload(workload);
-        let named = contract.workloads.iter().any(|selector| selector.matches(workload));
+        let is_hop = |hop: &Arc<Hop>| hop.kind != HopKind::Sidecar && self.is_hop(hop, workload);
+        let named = self.judge.members.selects(self.number, contract, workload);
         if (named && !contract.hops().any(is_hop)) || self.speaks_for_covered(workload) {
             InScope::Yes
         } else {
@@ -142,7 +153,7 @@ impl Case<'_> {
     /// No socket tells which member of a namespace it was: the contract covers all where it covers one, unless one of them is its hop.
     fn members_in_scope(&self, workload: &Arc<Workload>) -> InScope {
         let members = self.members(workload);
-        let is_hop = |member: &Arc<Workload>| self.contract.hops().any(|hop| hop.is_workload(member));
+        let is_hop = |member: &Arc<Workload>| self.contract.hops().any(|hop| self.is_hop(hop, member));
         if members.iter().any(is_hop) {
             return self.one_of_in_scope(&members, false);
         }
@@ -153,7 +164,7 @@ impl Case<'_> {
     /// Who joins the network namespace of a covered workload sends from its address: the contract covers it too, unless it is a hop.
     fn namespace_in_scope(&self, workload: &Arc<Workload>) -> InScope {
         let own = self.workload_in_scope(workload);
-        if own == InScope::Yes || self.contract.hops().any(|hop| hop.is_workload(workload)) {
+        if own == InScope::Yes || self.contract.hops().any(|hop| self.is_hop(hop, workload)) {
             return own;
         }
         let others = self.context.timeline.companions(workload, self.trail.flow.at);
@@ -164,21 +175,20 @@ impl Case<'_> {
     /// Whether it is the contract's sidecar, in the namespace of a workload that the contract covers.
     fn speaks_for_covered(&self, workload: &Workload) -> bool {
         let (contract, timeline) = (self.contract, self.context.timeline);
-        let is_sidecar = contract.hops().any(|hop| hop.kind == HopKind::Sidecar && hop.is_workload(workload));
+        let is_sidecar = contract.hops().any(|hop| hop.kind == HopKind::Sidecar && self.is_hop(hop, workload));
         is_sidecar
-            && timeline.running().any(|other| {
-                other.id != workload.id
-                    && contract.workloads.iter().any(|selector| selector.matches(other))
-                    && timeline.are_together(workload, other, self.trail.flow.at)
-            })
+            && timeline
+                .running_with(workload, self.trail.flow.at)
+                .iter()
+                .any(|other| self.judge.members.selects(self.number, contract, other))
     }
 
     /// Whether one that the contract covers is reached.
     fn reached_in_scope(&self) -> InScope {
         let resp = self.trail.ends().resp;
         match self.responder() {
-            Owner::Workload { workload, .. } => self.workload_in_scope(&workload),
-            Owner::Ambiguous { candidates, host } => self.one_of_in_scope(&candidates, host),
+            Owner::Workload { workload, .. } => self.workload_in_scope(workload),
+            Owner::Ambiguous { candidates, host } => self.one_of_in_scope(candidates, *host),
             Owner::Unknown => bare(self.contract, resp, InScope::Maybe),
             Owner::Host | Owner::External => bare(self.contract, resp, InScope::No),
         }

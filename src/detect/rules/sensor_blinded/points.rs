@@ -204,7 +204,7 @@ fn gone(need: &Need<'_>, point: &ObservationPoint, away: &Away) -> Finding {
 fn need<'a>(timeline: &'a Timeline, known: &Point, was_bridge: bool) -> Option<Need<'a>> {
     let LinkEvent { point, inside, mac, .. } = &known.link;
     if let Some(id) = inside {
-        let workload = timeline.running().find(|workload| workload.id == *id)?;
+        let workload = timeline.workload(id).filter(|workload| timeline.is_running(&workload.id))?;
         // Of an interface that the runtime gave it, the runtime also says whether it took it away.
         let taken = known.given && !workload.attachments.iter().any(|attachment| attachment.mac == *mac);
         return (!taken).then_some(Need::Inside(workload));
@@ -212,7 +212,7 @@ fn need<'a>(timeline: &'a Timeline, known: &Point, was_bridge: bool) -> Option<N
     if let Some(network) = by_bridge(timeline, point) {
         return Some(Need::Network(network));
     }
-    if let Some(workload) = by_veth(timeline, point) {
+    if let Some(workload) = timeline.running_behind(point) {
         return Some(Need::Veth(workload));
     }
     (!was_bridge && has_host_address(&known.link)).then_some(Need::Uplink)
@@ -228,13 +228,6 @@ fn by_bridge<'a>(timeline: &'a Timeline, point: &ObservationPoint) -> Option<&'a
     let nobody = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
     let network = timeline.network_at(point, nobody)?;
     (network.bridge.as_deref() == Some(point.as_str())).then_some(network)
-}
-
-fn by_veth<'a>(timeline: &'a Timeline, point: &ObservationPoint) -> Option<&'a Workload> {
-    let has = |workload: &Workload| {
-        workload.attachments.iter().any(|attachment| attachment.host_interface.as_deref() == Some(point.as_str()))
-    };
-    timeline.running().map(AsRef::as_ref).find(|workload| has(workload))
 }
 
 /// Addresses that others reach the host by, not link-local or loopback ones.

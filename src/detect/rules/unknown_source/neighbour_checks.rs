@@ -157,7 +157,7 @@ fn host_macs<'a>(
 /// file from elsewhere) the address decides.
 fn is_here(timeline: &Timeline, point: &ObservationPoint, network: &RuntimeNetwork) -> bool {
     network.bridge.as_deref() == Some(point.as_str())
-        || veth_owner(timeline, point).is_some()
+        || timeline.running_behind(point).is_some()
         || timeline.link(point).is_none_or(|link| link.inside.is_some())
 }
 
@@ -177,11 +177,6 @@ fn attachment<'a>(workload: &'a Workload, ip: IpAddr, network: &RuntimeNetwork) 
     })
 }
 
-fn veth_owner<'a>(timeline: &'a Timeline, point: &ObservationPoint) -> Option<&'a Arc<Workload>> {
-    let is_its = |attachment: &Attachment| attachment.host_interface.as_deref() == Some(point.as_str());
-    timeline.running().find(|workload| workload.attachments.iter().any(is_its))
-}
-
 /// What goes to the host's own MAC over a workload's veth came from that workload: a bridge never floods it.
 fn came_over_anothers_veth(
     timeline: &Timeline,
@@ -191,7 +186,7 @@ fn came_over_anothers_veth(
 ) -> bool {
     let bridge = network.bridge.as_deref().and_then(|name| timeline.host_mac(&ObservationPoint::new(name)));
     let to_host = claim.to.is_some() && claim.to == bridge;
-    to_host && veth_owner(timeline, &claim.point).is_some_and(|veth| veth.id != owner.id)
+    to_host && timeline.running_behind(&claim.point).is_some_and(|veth| veth.id != owner.id)
 }
 
 /// Who said it: the owner of the frame's MAC, or of the MAC claimed; where neither is anybody's, the owner of the veth over which it
@@ -207,7 +202,7 @@ fn sender(
         return Some((Arc::clone(sender), AttributionMethod::Mac));
     }
     let to = claim.to.filter(|to| !to.is_multicast())?;
-    let owner = veth_owner(timeline, &claim.point).filter(|owner| macs(owner).all(|mac| mac != to))?;
+    let owner = timeline.running_behind(&claim.point).filter(|owner| macs(owner).all(|mac| mac != to))?;
     Some((Arc::clone(owner), AttributionMethod::Veth))
 }
 
@@ -230,7 +225,7 @@ fn report(
             Some(Doubt::UnownedAddress),
         ),
         Wrong::Place(owner) => {
-            let veth = veth_owner(timeline, point).cloned();
+            let veth = timeline.running_behind(point).cloned();
             let whose = veth.as_ref().map_or("of no workload", |veth| veth.name.as_str());
             let truth = format!("both belong to {}, but the frame came over the veth of {whose}", owner.name);
             let sender = veth.map(|veth| (veth, AttributionMethod::Veth));

@@ -59,7 +59,7 @@ impl Case<'_> {
         // A hop that starts again during the flow may have another MAC.
         let owner = timeline.owner_of_mac(mac, self.trail.flow.at);
         if let Some(owner) = owner.or_else(|| timeline.owner_of_mac(mac, self.trail.now)) {
-            if hop.is_workload(owner) || owner.addresses().any(|ip| hop.is_address(ip)) {
+            if self.is_hop(hop, owner) || owner.addresses().any(|ip| hop.is_address(ip)) {
                 let text = format!("frames went to {mac}, which is {}, the hop {}", owner.name, hop.name);
                 return Proof::holds(KIND, hop, text);
             }

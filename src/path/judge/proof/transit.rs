@@ -142,11 +142,11 @@ impl Case<'_> {
         }
         let is_hops = |mac: Option<Mac>| {
             let owner = mac.and_then(|mac| self.context.timeline.owner_of_mac(mac, sighting.at));
-            owner.is_some_and(|owner| hop.is_workload(owner))
+            owner.is_some_and(|owner| self.is_hop(hop, owner))
         };
         let inside = self.context.timeline.link(&sighting.point).and_then(|link| link.inside.as_ref());
         let at_home =
-            inside.and_then(|id| self.context.timeline.workload(id)).is_some_and(|found| hop.is_workload(found));
+            inside.and_then(|id| self.context.timeline.workload(id)).is_some_and(|found| self.is_hop(hop, found));
         at_home || ((is_hops(sent.from) || is_hops(sent.to)) && self.is_veth_of(hop, &sighting.point))
     }
 
