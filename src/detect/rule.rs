@@ -40,6 +40,11 @@ impl Findings {
         self.timers.push(at);
     }
 
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.timers.is_empty()
+    }
+
     /// What was found, and when to come back.
     pub fn into_parts(self) -> (Vec<Finding>, Vec<Timestamp>) {
         (self.found, self.timers)

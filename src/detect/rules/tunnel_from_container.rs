@@ -154,7 +154,8 @@ impl TunnelFromContainer {
             return self.replies_to_nobody(context, flow, record, findings);
         };
         let far = record.tuple.resp;
-        for sign in signs::of(record, &self.params.volumes) {
+        let signs: Vec<Sign> = signs::of(record, &self.params.volumes).collect();
+        for sign in signs {
             self.report(flow, record, workload, sign, far, findings);
         }
         self.route(context, flow, record, workload, findings);

@@ -37,7 +37,11 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 
 impl Rule for UndeclaredRelay {
     fn contracts(&mut self, contracts: &[Contract]) {
-        self.hops = contracts.iter().flat_map(Contract::hops).cloned().collect();
+        for hop in contracts.iter().flat_map(Contract::hops) {
+            if !self.hops.iter().any(|known| Arc::ptr_eq(known, hop)) {
+                self.hops.push(Arc::clone(hop));
+            }
+        }
     }
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {

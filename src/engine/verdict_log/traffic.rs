@@ -49,7 +49,7 @@ struct Tracked {
 /// The flows that are followed, and the sum of those that are not any more.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
-    tracked: HashMap<FiveTuple, Tracked>,
+    tracked: HashMap<FiveTuple, Tracked, foldhash::fast::RandomState>,
     oldest_first: VecDeque<FiveTuple>,
     done: BTreeMap<Traffic, Amount>,
 }

@@ -29,7 +29,7 @@ pub(super) struct Networks {
     inside: BTreeMap<WorkloadId, BTreeSet<ObservationPoint>>,
     /// Gateways that workloads named; Docker's networks leave theirs out when only a range was asked for.
     named: BTreeMap<String, BTreeSet<IpAddr>>,
-    host: HashSet<IpAddr>,
+    host: HashSet<IpAddr, foldhash::fast::RandomState>,
     /// Ranges of the networks outside of the private ones: few hosts have any.
     public: Vec<IpNetwork>,
 }

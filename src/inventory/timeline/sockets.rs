@@ -33,7 +33,7 @@ struct Held {
 
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
-    doors: HashMap<Door, Vec<Held>>,
+    doors: HashMap<Door, Vec<Held>, foldhash::fast::RandomState>,
     /// The open ones by namespace and inode.
     open: BTreeMap<(u64, u64), Door>,
     /// The closed ones in the order of their end.

@@ -48,9 +48,9 @@ pub(super) struct Sign {
 }
 
 /// What first bytes and counters show.
-pub(super) fn of(record: &FlowRecord, volumes: &Volumes) -> Vec<Sign> {
+pub(super) fn of(record: &FlowRecord, volumes: &Volumes) -> impl Iterator<Item = Sign> {
     let contents = [ssh(record), openvpn(record), icmp(record, volumes), dns_volume(record, volumes)];
-    contents.into_iter().chain([protocol(record)]).flatten().collect()
+    contents.into_iter().chain([protocol(record)]).flatten()
 }
 
 /// Packets that name their own way.
@@ -102,8 +102,10 @@ pub(super) fn unasked(record: &FlowRecord) -> Option<Sign> {
     let asking = if begins_with_reply { &record.resp } else { &record.orig };
     let requests = asking.counters.packets;
     let is_unasked = unasked_replies >= UNASKED_ECHOES && u64::from(unasked_replies) > requests;
-    let text = format!("{unasked_replies} unrequested echo replies came, and {requests} requests");
-    is_unasked.then_some(Sign { kind: Kind::Icmp, text })
+    is_unasked.then(|| {
+        let text = format!("{unasked_replies} unrequested echo replies came, and {requests} requests");
+        Sign { kind: Kind::Icmp, text }
+    })
 }
 
 /// An IP protocol that no container speaks of itself. Multicast is left to routing protocols.
@@ -111,13 +113,18 @@ fn protocol(record: &FlowRecord) -> Option<Sign> {
     let Protocol(number) = record.tuple.protocol;
     let is_spoken = SPOKEN.contains(&number) || record.tuple.resp.ip.is_multicast() || !record.tunnels.is_empty();
     let sent = record.orig.counters;
-    let text = format!("{} packets of IP protocol {number}, which no container speaks, were sent", sent.packets);
-    (!is_spoken && sent.packets > 0).then_some(Sign { kind: Kind::IpProtocol, text })
+    (!is_spoken && sent.packets > 0).then(|| {
+        let text = format!("{} packets of IP protocol {number}, which no container speaks, were sent", sent.packets);
+        Sign { kind: Kind::IpProtocol, text }
+    })
 }
 
 fn icmp_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
     let is_echo =
         matches!((record.tuple.protocol, record.tuple.orig.port), (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128));
+    if !is_echo {
+        return None;
+    }
     let (asked, answered) = (record.orig.counters, record.resp.counters);
     // A reply repeats its request, so replies carry no more, nor are they longer in the mean, however many of them there are.
     let mean = |side: Counters| side.payload_bytes.checked_div(side.packets).unwrap_or(0);
@@ -127,6 +134,9 @@ fn icmp_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
         && answered.payload_bytes > asked.payload_bytes;
     let is_more = is_longer || is_beyond;
     let is_much = volumes.icmp_bytes > 0 && asked.payload_bytes >= volumes.icmp_bytes;
+    if !is_more && !is_much {
+        return None;
+    }
     let text = if is_more {
         format!(
             "{} echo replies carry {} bytes, their requests {}",
@@ -135,17 +145,21 @@ fn icmp_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
     } else {
         format!("{} bytes were sent in {} echo requests", asked.payload_bytes, asked.packets)
     };
-    (is_echo && (is_more || is_much)).then_some(Sign { kind: Kind::Icmp, text })
+    Some(Sign { kind: Kind::Icmp, text })
 }
 
 fn dns_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
-    let is_dns = record.tuple.protocol == Protocol::UDP && record.tuple.resp.port == DNS_PORT;
+    if record.tuple.protocol != Protocol::UDP || record.tuple.resp.port != DNS_PORT {
+        return None;
+    }
     let sent = record.orig.counters;
     let mean = sent.payload_bytes.checked_div(sent.packets)?;
     let is_big = volumes.dns_packet > 0 && sent.packets >= LEAST_PACKETS && mean >= volumes.dns_packet;
-    let text = format!(
-        "{} datagrams of {mean} bytes in the mean were sent to port {DNS_PORT}; questions are shorter",
-        sent.packets
-    );
-    (is_dns && is_big).then_some(Sign { kind: Kind::Dns, text })
+    is_big.then(|| {
+        let text = format!(
+            "{} datagrams of {mean} bytes in the mean were sent to port {DNS_PORT}; questions are shorter",
+            sent.packets
+        );
+        Sign { kind: Kind::Dns, text }
+    })
 }
