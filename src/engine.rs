@@ -225,17 +225,24 @@ impl Engine {
     /// Looks again at flows that wait for what was reported.
     fn recheck(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let mut step = Step::default();
+        let is_inventory = matches!(
+            fact,
+            RecordedFact::Inventory(_) | RecordedFact::Kernel(KernelFact::Namespace(_) | KernelFact::Processes(_))
+        );
+        let touched = is_inventory.then(|| self.timeline.take_touched());
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
+        if let Some(touched) = touched {
+            self.tracker.on_inventory(context, &touched, now, &mut step);
+            return self.handle(step, now, out);
+        }
         match fact {
-            RecordedFact::Inventory(_) | RecordedFact::Kernel(KernelFact::Namespace(_) | KernelFact::Processes(_)) => {
-                self.tracker.on_inventory(context, now, &mut step);
-            }
             RecordedFact::Kernel(KernelFact::SocketOpened(socket)) => {
                 self.tracker.on_socket(context, socket, now, &mut step);
             }
             RecordedFact::Nat(NatFact::Bound(binding)) => self.tracker.on_binding(context, binding, now, &mut step),
             // What is gone or lost says nothing new about those that wait.
-            RecordedFact::Kernel(_)
+            RecordedFact::Inventory(_)
+            | RecordedFact::Kernel(_)
             | RecordedFact::Link(_)
             | RecordedFact::Loss(_)
             | RecordedFact::Nat(_)
@@ -324,26 +331,35 @@ impl Engine {
         out: &mut Vec<Alert>,
         ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
     ) {
+        let mut findings = Findings::default();
         for index in 0..self.rules.len() {
-            self.ask_rule(index, now, out, &ask);
+            self.ask_rule(index, now, &mut findings, &ask);
+            if !findings.is_empty() {
+                self.take(index, &mut findings, out);
+            }
         }
     }
 
     fn fire_rule(&mut self, index: usize, now: Timestamp, out: &mut Vec<Alert>) {
-        self.ask_rule(index, now, out, |rule, context, found| rule.on_time(context, found));
+        let mut findings = Findings::default();
+        self.ask_rule(index, now, &mut findings, |rule, context, found| rule.on_time(context, found));
+        self.take(index, &mut findings, out);
     }
 
     fn ask_rule(
         &mut self,
         index: usize,
         now: Timestamp,
-        out: &mut Vec<Alert>,
+        findings: &mut Findings,
         ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
     ) {
         let Some(rule) = self.rules.get_mut(index) else { return };
-        let mut findings = Findings::default();
-        ask(rule.as_mut(), Context { timeline: &self.timeline, path: &self.path, now }, &mut findings);
-        let (found, timers) = findings.into_parts();
+        ask(rule.as_mut(), Context { timeline: &self.timeline, path: &self.path, now }, findings);
+    }
+
+    /// What a rule found, and when it wants to be asked again.
+    fn take(&mut self, index: usize, findings: &mut Findings, out: &mut Vec<Alert>) {
+        let (found, timers) = std::mem::take(findings).into_parts();
         for at in timers {
             self.timers.set(at, Timer::Rule(index));
         }

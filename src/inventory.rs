@@ -21,5 +21,5 @@ mod timeline;
 pub use kernel::KernelState;
 pub use timeline::{
     Attribution, AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline, TimelineCounts,
-    TimelineLimits, Unseen, Watched,
+    TimelineLimits, Touched, Trace, Unseen, Watched,
 };

@@ -17,6 +17,7 @@ mod namespaces;
 mod networks;
 mod owner;
 mod sockets;
+mod touched;
 mod visibility;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,8 @@ use self::namespaces::Namespaces;
 use self::networks::Networks;
 pub use self::owner::{Attribution, AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery};
 use self::sockets::Sockets;
+use self::touched::ChangedKeys;
+pub use self::touched::{Touched, Trace};
 pub use self::visibility::{Unseen, Watched};
 use super::KernelState;
 use crate::input::{
@@ -61,6 +64,8 @@ pub struct Timeline {
     /// Runtimes that ever answered, and whether their word is complete.
     runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
     snapshot: bool,
+    /// What changed beside the owners of addresses.
+    changed: ChangedKeys,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +91,15 @@ impl Timeline {
             sockets: Sockets::default(),
             runtimes: BTreeMap::new(),
             snapshot: false,
+            changed: ChangedKeys::default(),
         }
     }
 
     /// Takes in what a runtime reported at a time.
     pub fn apply(&mut self, at: Timestamp, event: &InventoryEvent) {
         self.lifecycles.advance(at);
+        let was_complete = self.is_complete();
+        self.note_changed(event);
         match event {
             InventoryEvent::Workload(workload) => {
                 self.snapshot |= workload.since.is_none() && !matches!(workload.state, WorkloadState::Created);
@@ -121,10 +129,40 @@ impl Timeline {
                 self.configurations.keep(|id| lifecycles.is_running(id));
             }
         }
+        if self.is_complete() != was_complete {
+            self.changed.note_everything();
+        }
+    }
+
+    /// Notes what an event changes beside the owners of addresses.
+    fn note_changed(&mut self, event: &InventoryEvent) {
+        match event {
+            InventoryEvent::Workload(workload) => {
+                self.changed.note(&Key::Joined(workload.id.clone()));
+                let gateways = workload.attachments.iter().flat_map(|attachment| &attachment.gateways);
+                let new = gateways.map(IpAddr::to_canonical).filter(|ip| !self.networks.is_host(*ip));
+                new.for_each(|ip| self.changed.note(&Key::Ip(ip)));
+            }
+            InventoryEvent::Stopped { id, .. } => self.changed.note(&Key::Joined(id.clone())),
+            InventoryEvent::Network(network) => {
+                if self.networks.by_id_or_name(&network.id, &network.name) != Some(network) {
+                    self.changed.note_everything();
+                }
+            }
+            InventoryEvent::NetworkRemoved { .. } => self.changed.note_everything(),
+            InventoryEvent::Connected { .. }
+            | InventoryEvent::Disconnected { .. }
+            | InventoryEvent::GivenUp { .. }
+            | InventoryEvent::Reconciled { .. } => {}
+        }
     }
 
     /// Takes in what the host says of an interface.
     pub fn apply_link(&mut self, link: &LinkEvent) {
+        self.changed.note(&Key::Veth(link.point.clone()));
+        let before = self.networks.link(&link.point).into_iter().flat_map(|link| &link.addresses);
+        let addresses = link.addresses.iter().chain(before).map(IpAddr::to_canonical).map(Key::Ip);
+        addresses.chain(link.mac.map(Key::Mac)).for_each(|key| self.changed.note(&key));
         let accepted = self.networks.apply_link(link);
         self.lifecycles.counts.networks_refused += u64::from(!accepted);
     }

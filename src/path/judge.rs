@@ -11,6 +11,7 @@ mod proof;
 mod scope;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use self::proof::Proof;
 use self::scope::{Destination, InScope};
 use super::trail::Trail;
 use super::{
-    Contract, Evidence, Hop, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable, Verdict,
-    dns_detection,
+    Contract, Evidence, EvidenceKind, Hop, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable,
+    Verdict, dns_detection,
 };
 use crate::input::Workload;
 use crate::inventory::{Owner, Timeline};
@@ -118,6 +119,8 @@ pub struct Judge {
     contracts: Vec<(Arc<str>, Contract)>,
     members: Members,
     by_address: ByAddress,
+    /// Contracts with a hop that is proven by what several points, or several frames, show.
+    comparing: BTreeSet<Arc<str>>,
 }
 
 impl Judge {
@@ -127,13 +130,16 @@ impl Judge {
         contracts.sort_by_key(|(_, contract)| contract.service);
         let all = || contracts.iter().map(|(_, contract)| contract);
         let (members, by_address) = (Members::new(all()), ByAddress::new(all()));
-        Self { contracts, members, by_address }
+        let compares = |hop: &Arc<Hop>| hop.accepts(EvidenceKind::Transit) || hop.accepts(EvidenceKind::NextHop);
+        let comparing = contracts.iter().filter(|(_, contract)| contract.hops().any(compares));
+        let comparing = comparing.map(|(name, _)| Arc::clone(name)).collect();
+        Self { contracts, members, by_address, comparing }
     }
 
-    /// Takes over what changed in the inventory; whoever judges calls it first.
-    pub fn catch_up(&mut self, timeline: &Timeline) {
+    /// Takes over what changed in the inventory; the tracker calls it before it judges. True when a hop may have changed.
+    pub fn catch_up(&mut self, timeline: &Timeline) -> bool {
         let Self { contracts, members, .. } = self;
-        members.catch_up(timeline, contracts.iter().map(|(_, contract)| contract));
+        members.catch_up(timeline, contracts.iter().map(|(_, contract)| contract))
     }
 
     /// The names of all contracts.
@@ -144,6 +150,11 @@ impl Judge {
     /// All contracts.
     pub fn contracts(&self) -> impl Iterator<Item = &Contract> + Clone {
         self.contracts.iter().map(|(_, contract)| contract)
+    }
+
+    /// Whether verdicts of the contract with this name rest on what several points, or several frames, show.
+    pub fn compares_points(&self, name: &str) -> bool {
+        self.comparing.contains(name)
     }
 
     /// Whether a workload is a hop of some contract that passes frames on: it sends from addresses that are not its own.

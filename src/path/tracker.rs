@@ -10,13 +10,16 @@ mod judging;
 mod key;
 mod revising;
 mod tracked_flow;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::judging::binding_of;
 use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
+use self::waiting::{Waiting, traces_of};
 use super::judge::{JudgeContext, Judgement};
 use super::source::{self, starts_here};
 use super::{Judge, ObservedFlow, Oriented, Verdict};
@@ -24,7 +27,7 @@ use crate::input::{
     EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol,
     SocketView, Workload, tcp_flags,
 };
-use crate::inventory::Owner;
+use crate::inventory::{Owner, Touched};
 use crate::time::Timestamp;
 
 /// Points whose first packet is remembered; when interfaces come and go beyond that, all count as new again.
@@ -116,7 +119,7 @@ pub struct Tracker {
     oldest_first: BTreeMap<u64, FlowId>,
     next_sequence: u64,
     /// Flows without a judgement.
-    waiting: BTreeSet<FlowId>,
+    waiting: Waiting,
     /// Flows that have ended, whose other points may still report.
     lingering: BTreeSet<FlowId>,
     watched_since: BTreeMap<ObservationPoint, Timestamp>,
@@ -137,7 +140,7 @@ impl Tracker {
             twins: hashbrown::HashMap::default(),
             oldest_first: BTreeMap::new(),
             next_sequence: 0,
-            waiting: BTreeSet::new(),
+            waiting: Waiting::default(),
             lingering: BTreeSet::new(),
             watched_since: BTreeMap::new(),
             forgotten_points: 0,
@@ -190,10 +193,21 @@ impl Tracker {
         self.wait(context, id, now, step);
     }
 
-    /// The inventory changed: flows that wait for it are looked at again.
-    pub fn on_inventory(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
-        self.judge.catch_up(context.timeline);
-        for id in self.waiting.iter().copied().collect::<Vec<_>>() {
+    /// The inventory changed: flows that wait for what was touched are looked at again, and all where a hop may be elsewhere now.
+    pub fn on_inventory(&mut self, context: JudgeContext<'_>, touched: &Touched, now: Timestamp, step: &mut Step) {
+        let hops_changed = self.judge.catch_up(context.timeline);
+        let ids: Vec<FlowId> = match touched {
+            Touched::These(traces) if !hops_changed => {
+                let Self { waiting, keys, flows, .. } = self;
+                let traces_of = |id: FlowId| {
+                    let tracked = keys.get(&id).and_then(|key| flows.get(key))?;
+                    Some(traces_of(tracked, binding_of(context, &tracked.point, &tracked.tuple, tracked.start)))
+                };
+                waiting.showing(traces, traces_of).into_iter().collect()
+            }
+            Touched::These(_) | Touched::Everything => self.waiting.all().collect(),
+        };
+        for id in ids {
             self.try_judge(context, id, now, Deadline::Grace, step);
         }
     }
@@ -212,7 +226,7 @@ impl Tracker {
                     let FiveTuple { protocol: own, orig, resp } = key.tuple;
                     own == protocol && (orig.port == local.port || resp.port == local.port)
                 };
-                self.waiting.iter().copied().filter(|id| self.keys.get(id).is_some_and(at_port)).collect()
+                self.waiting.all().filter(|id| self.keys.get(id).is_some_and(at_port)).collect()
             }
         };
         for id in ids {
@@ -259,7 +273,7 @@ impl Tracker {
     /// The observation ends: what still waits is judged as it stands.
     pub fn finish(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
         self.judge.catch_up(context.timeline);
-        for id in self.waiting.iter().copied().collect::<Vec<_>>() {
+        for id in self.waiting.all().collect::<Vec<_>>() {
             self.try_judge(context, id, now, Deadline::Now, step);
         }
         for id in self.lingering.iter().copied().collect::<Vec<_>>() {
@@ -374,10 +388,11 @@ impl Tracker {
         self.keys.remove(&old);
         self.keys.insert(new, key);
         self.oldest_first.insert(tracked.sequence, new);
-        for ids in [&mut self.waiting, &mut self.lingering] {
-            if ids.remove(&old) {
-                ids.insert(new);
-            }
+        if self.waiting.remove(old) {
+            self.waiting.insert(new);
+        }
+        if self.lingering.remove(&old) {
+            self.lingering.insert(new);
         }
     }
 
@@ -407,6 +422,7 @@ impl Tracker {
         tracked.over = matches!(kind, FlowEventKind::Ended(_)) && !tracked.continues;
         let over = tracked.over;
         let Some(judged) = tracked.judged.clone() else {
+            self.waiting.note(id);
             return self.try_judge(context, id, record.end, Deadline::Grace, step);
         };
         if kind == FlowEventKind::Payload {
@@ -437,7 +453,7 @@ impl Tracker {
                 self.twins.remove(&twin);
             }
         }
-        self.waiting.remove(&id);
+        self.waiting.remove(id);
         self.lingering.remove(&id);
     }
 }

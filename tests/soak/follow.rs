@@ -118,7 +118,7 @@ impl Follower {
             Fact::Flow(event) => self.step(|context, tracker, step| tracker.on_event(context, event, step)),
             Fact::Recorded(RecordedFact::Inventory(event)) => {
                 self.timeline.apply(at, event);
-                self.step(|context, tracker, step| tracker.on_inventory(context, at, step));
+                self.on_inventory(at);
             }
             Fact::Recorded(RecordedFact::Kernel(fact)) => {
                 self.timeline.apply_kernel(at, fact);
@@ -126,12 +126,17 @@ impl Follower {
                     KernelFact::SocketOpened(socket) => {
                         self.step(|context, tracker, step| tracker.on_socket(context, socket, at, step));
                     }
-                    _ => self.step(|context, tracker, step| tracker.on_inventory(context, at, step)),
+                    _ => self.on_inventory(at),
                 }
             }
             Fact::Recorded(RecordedFact::Link(link)) => self.timeline.apply_link(link),
             _ => {}
         }
+    }
+
+    fn on_inventory(&mut self, at: Timestamp) {
+        let touched = self.timeline.take_touched();
+        self.step(|context, tracker, step| tracker.on_inventory(context, &touched, at, step));
     }
 
     fn step(&mut self, act: impl FnOnce(JudgeContext<'_>, &mut Tracker, &mut Step)) {

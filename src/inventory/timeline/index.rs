@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::touched::ChangedKeys;
 use crate::input::{Mac, NetworkMode, ObservationPoint, Workload, WorkloadId};
 use crate::time::Timestamp;
 
@@ -101,17 +102,21 @@ pub(super) enum Owners<'a> {
 /// All spans by key.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    spans: HashMap<Key, VecDeque<Span>>,
+    spans: HashMap<Key, VecDeque<Span>, foldhash::fast::RandomState>,
+    /// Whose owners may have changed.
+    pub(super) changed: ChangedKeys,
 }
 
 impl Index {
     pub(super) fn push(&mut self, key: Key, span: Span) {
+        self.changed.note(&key);
         self.spans.entry(key).or_default().push_back(span);
     }
 
     /// Changes the spans of one lifecycle at a key; those for which `keep` answers false are removed. Returns how many are left.
     pub(super) fn retain(&mut self, key: &Key, serial: u64, mut keep: impl FnMut(&mut Span) -> bool) -> usize {
         let Some(spans) = self.spans.get_mut(key) else { return 0 };
+        self.changed.note(key);
         let mut left = 0;
         let mut gone = Vec::new();
         for (position, span) in spans.iter_mut().enumerate().filter(|(_, span)| span.serial == serial) {

@@ -107,6 +107,11 @@ impl Lifecycles {
         self.by_id.get(id).map(|lifecycle| &lifecycle.workload)
     }
 
+    /// The keys at which the index knows a workload.
+    pub(super) fn keys_of(&self, id: &WorkloadId) -> impl Iterator<Item = &Key> {
+        self.by_id.get(id).into_iter().flat_map(|lifecycle| &lifecycle.keys)
+    }
+
     pub(super) fn is_running(&self, id: &WorkloadId) -> bool {
         self.by_id.get(id).is_some_and(Lifecycle::runs)
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::index::{Key, late_at};
 use super::is_no_host;
+use super::touched::ChangedKeys;
 use crate::input::{InsideInterface, NamespaceView, NetnsId, ObservationPoint, WorkloadId};
 use crate::time::Timestamp;
 
@@ -55,9 +56,12 @@ struct Current {
 #[derive(Debug, Default)]
 pub(super) struct Namespaces {
     current: HashMap<NetnsId, Current>,
+    by_number: HashMap<u64, NetnsId>,
     host: Option<u64>,
     last: u64,
-    inside: HashMap<Key, VecDeque<Inside>>,
+    inside: HashMap<Key, VecDeque<Inside>, foldhash::fast::RandomState>,
+    /// What may be elsewhere now.
+    pub(super) changed: ChangedKeys,
     /// What is past, in the order of its end.
     closed: VecDeque<(Timestamp, Key)>,
     refused: u64,
@@ -74,6 +78,7 @@ impl Namespaces {
             return None;
         }
         self.last += 1;
+        self.by_number.insert(self.last, netns);
         self.current
             .insert(netns, Current { ns: self.last, shown: false, workloads: Vec::new(), keys: BTreeMap::new() });
         Some(self.last)
@@ -97,9 +102,11 @@ impl Namespaces {
     /// A namespace as it is now; its number, if there was room.
     pub(super) fn apply(&mut self, at: Timestamp, view: &NamespaceView) -> Option<u64> {
         let ns = self.number(view.netns)?;
-        if view.host {
+        if view.host && self.host != Some(ns) {
             self.host = Some(ns);
+            self.changed.note_everything();
         }
+        self.changed.note(&Key::Home(ns));
         let keys = self.keys_of(view);
         let current = self.current.get_mut(&view.netns)?;
         let before = !std::mem::replace(&mut current.shown, true);
@@ -113,6 +120,7 @@ impl Namespaces {
                 self.refresh(ns, &key, &interface);
             } else {
                 let inside = Inside { ns, interface, seen: at, before, until: None };
+                self.changed.note(&key);
                 self.inside.entry(key).or_default().push_back(inside);
             }
         }
@@ -130,10 +138,14 @@ impl Namespaces {
     /// A namespace is gone; its number, if it was known.
     pub(super) fn gone(&mut self, at: Timestamp, netns: NetnsId) -> Option<u64> {
         let current = self.current.remove(&netns)?;
+        self.by_number.remove(&current.ns);
         for key in current.keys.keys() {
             self.close(current.ns, key, at);
         }
-        self.host = self.host.filter(|host| *host != current.ns);
+        if self.host == Some(current.ns) {
+            self.host = None;
+            self.changed.note_everything();
+        }
         Some(current.ns)
     }
 
@@ -147,6 +159,7 @@ impl Namespaces {
             self.refused += u64::from(*ended >= horizon);
             let Some((_, key)) = self.closed.pop_front() else { return };
             let Some(spans) = self.inside.get_mut(&key) else { continue };
+            self.changed.note(&key);
             if let Some(oldest) = spans.iter().position(|span| span.until.is_some()) {
                 spans.remove(oldest);
             }
@@ -154,6 +167,12 @@ impl Namespaces {
                 self.inside.remove(&key);
             }
         }
+    }
+
+    /// What is in a namespace now.
+    pub(super) fn keys_in(&self, ns: u64) -> impl Iterator<Item = &Key> {
+        let current = self.by_number.get(&ns).and_then(|netns| self.current.get(netns));
+        current.into_iter().flat_map(|current| current.keys.keys())
     }
 
     /// Everything that was reported for a key, the newest first.
@@ -164,6 +183,7 @@ impl Namespaces {
 
     fn close(&mut self, ns: u64, key: &Key, at: Timestamp) {
         let Some(spans) = self.inside.get_mut(key) else { return };
+        self.changed.note(key);
         for span in spans.iter_mut().filter(|span| span.ns == ns && span.until.is_none()) {
             span.until = Some(at);
             self.closed.push_back((at, key.clone()));

@@ -86,45 +86,52 @@ impl Members {
         })
     }
 
-    /// Takes over what changed in the inventory.
-    pub(super) fn catch_up<'a>(&mut self, timeline: &Timeline, contracts: impl Iterator<Item = &'a Contract> + Clone) {
+    /// Takes over what changed in the inventory; true when a hop may have changed.
+    pub(super) fn catch_up<'a>(
+        &mut self,
+        timeline: &Timeline,
+        contracts: impl Iterator<Item = &'a Contract> + Clone,
+    ) -> bool {
         let revision = timeline.revision();
         if revision == self.revision {
-            return;
+            return false;
         }
-        if let Some(changed) = timeline.changed_since(self.revision) {
-            changed.for_each(|id| self.look_again(timeline, id, contracts.clone()));
-        } else {
-            self.known.clear();
-            self.places.clear();
-            self.running.iter_mut().for_each(BTreeMap::clear);
-            timeline.workloads().for_each(|workload| self.remember(timeline, workload, contracts.clone()));
-        }
+        let changed = timeline.changed_since(self.revision);
         self.revision = revision;
+        if let Some(changed) = changed {
+            return changed.fold(false, |any, id| self.look_again(timeline, id, contracts.clone()) | any);
+        }
+        self.known.clear();
+        self.places.clear();
+        self.running.iter_mut().for_each(BTreeMap::clear);
+        timeline.workloads().for_each(|workload| {
+            self.remember(timeline, workload, contracts.clone());
+        });
+        true
     }
 
+    /// Whether it was a hop, or is one now.
     fn look_again<'a>(
         &mut self,
         timeline: &Timeline,
         id: &WorkloadId,
         contracts: impl Iterator<Item = &'a Contract> + Clone,
-    ) {
-        if let Some(known) = self.places.remove(id).and_then(|place| self.known.remove(&place)) {
-            for number in &known.relations.hops {
-                self.running.get_mut(*number).map(|running| running.remove(id));
-            }
+    ) -> bool {
+        let before = self.places.remove(id).and_then(|place| self.known.remove(&place));
+        for number in before.iter().flat_map(|known| &known.relations.hops) {
+            self.running.get_mut(*number).map(|running| running.remove(id));
         }
-        if let Some(workload) = timeline.workload(id) {
-            self.remember(timeline, workload, contracts);
-        }
+        let is_hop = timeline.workload(id).is_some_and(|workload| self.remember(timeline, workload, contracts));
+        is_hop || before.is_some_and(|known| !known.relations.hops.is_empty())
     }
 
+    /// Whether it is a hop.
     fn remember<'a>(
         &mut self,
         timeline: &Timeline,
         workload: &Arc<Workload>,
         contracts: impl Iterator<Item = &'a Contract> + Clone,
-    ) {
+    ) -> bool {
         let relations = self.relations(workload, contracts);
         if timeline.is_running(&workload.id) && workload.state != WorkloadState::Exited {
             for number in &relations.hops {
@@ -132,9 +139,10 @@ impl Members {
                 running.map(|running| running.insert(workload.id.clone(), Arc::clone(workload)));
             }
         }
-        let place = place(&**workload);
+        let (place, is_hop) = (place(&**workload), !relations.hops.is_empty());
         self.places.insert(workload.id.clone(), place);
         self.known.insert(place, Known { workload: Arc::clone(workload), relations });
+        is_hop
     }
 
     fn relations<'a>(&self, workload: &Workload, contracts: impl Iterator<Item = &'a Contract> + Clone) -> Relations {

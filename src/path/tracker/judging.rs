@@ -77,7 +77,7 @@ impl Tracker {
         now: Timestamp,
         step: &mut Step,
     ) {
-        self.waiting.remove(&id);
+        self.waiting.remove(id);
         step.judged.push(Arc::clone(&judged));
         let (over, by_content) = (judged.over, self.judge_content(context, key, &judged, &judged.view.record, step));
         if let Some(tracked) = self.flows.get_mut(&key) {
@@ -289,7 +289,7 @@ impl Tracker {
 
     /// Comes back to a flow that still waits at the next time at which something is decided.
     pub(super) fn wait(&self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
-        let waits = self.waiting.contains(&id);
+        let waits = self.waiting.contains(id);
         let Some(tracked) = self.keys.get(&id).filter(|_| waits).and_then(|key| self.flows.get(key)) else { return };
         let graces = [
             LOSS_REPORTED_WITHIN,
@@ -313,7 +313,7 @@ impl Tracker {
 }
 
 /// The translation of what was seen at a point; a namespace's own only where it is looked at from inside.
-fn binding_of<'a>(
+pub(super) fn binding_of<'a>(
     context: JudgeContext<'a>,
     point: &ObservationPoint,
     tuple: &FiveTuple,

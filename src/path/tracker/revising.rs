@@ -9,14 +9,15 @@ use super::judging::{goes_on, is_remnant};
 use super::tracked_flow::Observed;
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::FlowId;
+use crate::path::Verdict;
 use crate::path::judge::{JudgeContext, Judgement};
-use crate::path::{Contract, EvidenceKind, Verdict};
 use crate::time::Timestamp;
 
 impl Tracker {
     /// Something new is known of a flow: it is judged, or judged again.
     pub(super) fn judge_or_revise(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
-        if self.waiting.contains(&id) {
+        if self.waiting.contains(id) {
+            self.waiting.note(id);
             self.try_judge(context, id, now, Deadline::Grace, step);
         } else {
             self.revise(context, id, now, step);
@@ -60,7 +61,7 @@ impl Tracker {
 
     /// Judges a flow for the last time, and forgets it.
     pub(super) fn end(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
-        if self.waiting.contains(&id) {
+        if self.waiting.contains(id) {
             self.try_judge(context, id, now, Deadline::Now, step);
         } else {
             self.revise(context, id, now, step);
@@ -70,11 +71,7 @@ impl Tracker {
 
     /// Whether a verdict rests on what several points, or several frames, show.
     fn compares_points(&self, judgement: &Judgement) -> bool {
-        let contract = self.judge.contracts().find(|contract| *contract.name == *judgement.contract);
-        contract
-            .into_iter()
-            .flat_map(Contract::hops)
-            .any(|hop| hop.accepts(EvidenceKind::Transit) || hop.accepts(EvidenceKind::NextHop))
+        self.judge.compares_points(&judgement.contract)
     }
 }
 

@@ -139,6 +139,7 @@ impl Lifecycles {
         if old == home {
             return;
         }
+        old.into_iter().chain(home).for_each(|ns| self.index.changed.note(&Key::Home(ns)));
         // Until the runtime reports it, it counts as one of those who were there.
         let stays = !runs && membership.stays.len() < MAX_STAYS;
         match old {
