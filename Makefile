@@ -2,10 +2,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lab scorecard bench bench-peers bench-live ci
+.PHONY: help demo build test lab scorecard bench bench-peers bench-engine bench-live ci
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Build, and replay a recorded container that goes around its proxy
 	@scripts/setup.sh
@@ -35,6 +35,10 @@ bench: ## Benchmarks: time, instructions, where the time goes
 bench-peers: ## Other flow meters over the same captures, in turn (installs them; minutes)
 	@scripts/setup.sh
 	@scripts/bench-peers.sh
+
+bench-engine: ## What stands behind the meter: ratios with their goals, and that no event costs more for what else there is
+	@scripts/setup.sh
+	@scripts/bench-engine.sh
 
 bench-live: ## What live capture costs and loses, in network namespaces (root)
 	@scripts/setup.sh

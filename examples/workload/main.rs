@@ -1,8 +1,12 @@
-//! Makes the workloads of `make bench-peers`: captures of given shape, the same bytes every time.
+//! Makes the workloads of `make bench-peers` and `make bench-engine`: captures of given shape, the same bytes every time.
 //!
 //! ```console
 //! workload small OUT PACKETS FLOWS
 //! workload elephants OUT SEGMENTS FLOWS
+//! workload connections OUT FLOWS WORKLOADS
+//! workload datagrams OUT FLOWS A-SECOND
+//! workload facts OUT WORKLOADS EVENTS
+//! workload contracts OUT CONTRACTS name|label
 //! workload amplify OUT COPIES SECONDS PACKETS-PER-FILE [clean] CAPTURE|FOLDER…
 //! ```
 //!
@@ -10,6 +14,7 @@
 //! Design: one file a workload; the random numbers are our own, so that they stay the same.
 
 mod amplify;
+mod engine;
 mod frame;
 mod output;
 mod random;
@@ -25,6 +30,12 @@ fn main() -> anyhow::Result<()> {
     match args.as_slice() {
         ["small", out, packets, flows] => synthetic::small(Path::new(out), number(packets)?, number(flows)?),
         ["elephants", out, segments, flows] => synthetic::elephants(Path::new(out), number(segments)?, number(flows)?),
+        ["connections", out, flows, workloads] => {
+            engine::connections(Path::new(out), number(flows)?, number(workloads)?)
+        }
+        ["datagrams", out, flows, a_second] => engine::datagrams(Path::new(out), number(flows)?, number(a_second)?),
+        ["facts", out, workloads, events] => engine::facts(Path::new(out), number(workloads)?, number(events)?),
+        ["contracts", out, contracts, by] => engine::contracts(Path::new(out), number(contracts)?, by),
         ["amplify", out, copies, seconds, per_file, rest @ ..] => {
             let (clean, paths) = match rest {
                 ["clean", paths @ ..] => (true, paths),
@@ -39,7 +50,7 @@ fn main() -> anyhow::Result<()> {
             amplify::write(Path::new(out), &plan, paths.iter().map(PathBuf::from).collect())
         }
         _ => bail!(
-            "usage: workload small|elephants OUT COUNT FLOWS, or amplify OUT COPIES SECONDS PACKETS [clean] PATH…"
+            "usage: workload small|elephants|connections|datagrams|facts|contracts OUT NUMBER NUMBER, or amplify OUT COPIES SECONDS PACKETS [clean] PATH…"
         ),
     }
 }
