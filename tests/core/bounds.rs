@@ -23,6 +23,8 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/inventory/kernel.rs", "MAX_NAMESPACES", Counted(Bound::Kernel)),
     ("src/inventory/kernel.rs", "MAX_SNIFFERS", Counted(Bound::Kernel)),
     ("src/inventory/timeline/configurations.rs", "MAX_CONTAINERS", Counted(Bound::Workloads)),
+    ("src/inventory/timeline/changes.rs", "MAX_CHANGES", Not("beyond it every workload counts as changed")),
+    ("src/inventory/timeline/touched.rs", "MAX_TOUCHED", Not("beyond it every waiting flow is looked at again")),
     ("src/inventory/timeline/lifecycles.rs", "MAX_SPANS", Counted(Bound::Spans)),
     ("src/inventory/timeline/lifecycles/namespace_membership.rs", "MAX_MEMBERSHIPS", Counted(Bound::Namespaces)),
     ("src/inventory/timeline/lifecycles/namespace_membership.rs", "MAX_STRAYS", Not("the collector reports no more")),
