@@ -178,6 +178,7 @@ fn workload(number: u32) -> InventoryEvent {
         pid: None,
         state: WorkloadState::Running,
         since: Some(at(0)),
+        configuration: None,
     }))
 }
 
@@ -193,6 +194,7 @@ fn inventory(workloads: u32) -> Vec<Input> {
         subnets: vec!["10.77.0.0/16".parse().expect("range")],
         gateways: vec![],
         bridge: Some("br-net".into()),
+        parent: None,
     };
     let running = (0..=workloads).map(|number| WorkloadId::new(&format!("{number:064x}"))).collect();
     let first = [InventoryEvent::Connected { runtime: RuntimeId::DOCKER }, InventoryEvent::Network(Arc::new(network))];

@@ -124,7 +124,11 @@ impl Timeline {
             }
             InventoryEvent::Reconciled { runtime, running } => {
                 self.receive(runtime, RuntimeConnection::Reconciled);
+                let revision = self.revision();
                 self.lifecycles.reconcile(at, runtime, running);
+                if self.revision() != revision {
+                    self.changed.note_everything();
+                }
                 let lifecycles = &self.lifecycles;
                 self.configurations.keep(|id| lifecycles.is_running(id));
             }
@@ -134,16 +138,32 @@ impl Timeline {
         }
     }
 
+    /// Whether the host publishes other ports for a workload now: another one may answer at the host's addresses.
+    fn publishes_anew(&self, workload: &Workload) -> bool {
+        let before = self.workload(&workload.id).filter(|before| self.is_running(&before.id));
+        let before = before.map(|before| &before.published[..]).unwrap_or_default();
+        let runs = matches!(workload.state, WorkloadState::Running | WorkloadState::Paused);
+        before != if runs { &workload.published[..] } else { &[] }
+    }
+
     /// Notes what an event changes beside the owners of addresses.
     fn note_changed(&mut self, event: &InventoryEvent) {
         match event {
             InventoryEvent::Workload(workload) => {
                 self.changed.note(&Key::Joined(workload.id.clone()));
+                if self.publishes_anew(workload) {
+                    self.changed.note_everything();
+                }
                 let gateways = workload.attachments.iter().flat_map(|attachment| &attachment.gateways);
                 let new = gateways.map(IpAddr::to_canonical).filter(|ip| !self.networks.is_host(*ip));
                 new.for_each(|ip| self.changed.note(&Key::Ip(ip)));
             }
-            InventoryEvent::Stopped { id, .. } => self.changed.note(&Key::Joined(id.clone())),
+            InventoryEvent::Stopped { id, .. } => {
+                self.changed.note(&Key::Joined(id.clone()));
+                if self.lifecycles.get(id).is_some_and(|workload| !workload.published.is_empty()) {
+                    self.changed.note_everything();
+                }
+            }
             InventoryEvent::Network(network) => {
                 if self.networks.by_id_or_name(&network.id, &network.name) != Some(network) {
                     self.changed.note_everything();

@@ -60,6 +60,8 @@ pub(super) struct Members {
     places: hashbrown::HashMap<WorkloadId, usize, Seeded>,
     /// The running workloads that are each hop, by number.
     running: Vec<BTreeMap<WorkloadId, Arc<Workload>>>,
+    /// The running workloads that the host publishes each port for.
+    publishing: BTreeMap<u16, BTreeMap<WorkloadId, Arc<Workload>>>,
 }
 
 fn place<T>(of: &T) -> usize {
@@ -104,6 +106,7 @@ impl Members {
         self.known.clear();
         self.places.clear();
         self.running.iter_mut().for_each(BTreeMap::clear);
+        self.publishing.clear();
         timeline.workloads().for_each(|workload| {
             self.remember(timeline, workload, contracts.clone());
         });
@@ -120,6 +123,9 @@ impl Members {
         let before = self.places.remove(id).and_then(|place| self.known.remove(&place));
         for number in before.iter().flat_map(|known| &known.relations.hops) {
             self.running.get_mut(*number).map(|running| running.remove(id));
+        }
+        for port in before.iter().flat_map(|known| &known.workload.published) {
+            self.publishing.get_mut(&port.host_port).map(|publishing| publishing.remove(id));
         }
         let is_hop = timeline.workload(id).is_some_and(|workload| self.remember(timeline, workload, contracts));
         is_hop || before.is_some_and(|known| !known.relations.hops.is_empty())
@@ -138,6 +144,10 @@ impl Members {
                 let running = self.running.get_mut(*number);
                 running.map(|running| running.insert(workload.id.clone(), Arc::clone(workload)));
             }
+        }
+        for port in workload.published.iter().filter(|_| timeline.is_running(&workload.id)) {
+            let publishing = self.publishing.entry(port.host_port).or_default();
+            publishing.insert(workload.id.clone(), Arc::clone(workload));
         }
         let (place, is_hop) = (place(&**workload), !relations.hops.is_empty());
         self.places.insert(workload.id.clone(), place);
@@ -213,6 +223,11 @@ impl Members {
     pub(super) fn running(&self, hop: &Hop) -> impl Iterator<Item = &Arc<Workload>> + use<'_> {
         let running = self.numbers.get(&place(hop)).and_then(|number| self.running.get(*number));
         running.into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The running workloads that the host publishes a port for, in order of id.
+    pub(super) fn publishing(&self, port: u16) -> impl Iterator<Item = &Arc<Workload>> {
+        self.publishing.get(&port).into_iter().flat_map(BTreeMap::values)
     }
 
     /// Whether this is about the timeline as it is now.

@@ -212,8 +212,10 @@ impl Case<'_> {
     /// Whether a running hop may answer at the host's address: it shares the host's network, or the port may be published for it.
     fn may_answer_on_host(&self, hop: &Hop) -> bool {
         let FiveTuple { protocol, resp, .. } = self.trail.ends();
-        let of_another =
-            || self.context.timeline.running().any(|other| !self.is_hop(hop, other) && self.publishes_it(other));
+        let of_another = || {
+            let mut publishing = self.judge.members.publishing(resp.port);
+            publishing.any(|other| !self.is_hop(hop, other) && self.publishes_it(other))
+        };
         hop.serves(protocol, resp.port)
             && self.trail.binding.is_none()
             && self.running(hop).next().is_some()
