@@ -3,6 +3,8 @@
 
 #[path = "../tests/support/engine_config.rs"]
 mod engine_config;
+#[path = "../tests/support/facts.rs"]
+mod facts;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -12,14 +14,14 @@ use divan::{Bencher, counter::ItemsCount};
 use hopwatch::engine::{Engine, EngineConfig};
 use hopwatch::input::{
     Attachment, Counters, EndReason, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
-    InventoryEvent, Mac, NetworkMode, ObservationPoint, Protocol, RecordedFact, RuntimeNetwork, Side, TcpFacts,
-    Workload, WorkloadId, WorkloadState, tcp_flags,
+    InventoryEvent, Mac, ObservationPoint, Protocol, RecordedFact, Side, TcpFacts, Workload, WorkloadId, tcp_flags,
 };
 use hopwatch::inventory::TimelineLimits;
 use hopwatch::path::{DestinationSet, Hop, PortSpec, Service};
 use hopwatch::time::Timestamp;
 
 use engine_config::{contract, endpoint, for_tests};
+use facts::network;
 
 const WORKLOADS: u8 = 200;
 const CONTRACTS: u8 = 50;
@@ -65,34 +67,20 @@ fn inventory() -> Vec<Input> {
             ..Attachment::default()
         };
         InventoryEvent::Workload(Arc::new(Workload {
-            id: WorkloadId::new(&format!("{number:064x}")),
-            name: format!("app-{number}"),
             image: "image".into(),
-            image_digest: String::new(),
-            published: Vec::new(),
-            labels: std::collections::BTreeMap::new(),
-            runtime: hopwatch::input::RuntimeId::DOCKER,
-            network_mode: NetworkMode::Own,
             attachments: vec![attachment],
-            pod: None,
-            pid: None,
-            state: WorkloadState::Running,
             since: Some(at(0)),
-            configuration: None,
+            ..Workload::new(
+                WorkloadId::new(&format!("{number:064x}")),
+                &format!("app-{number}"),
+                hopwatch::input::RuntimeId::DOCKER,
+            )
         }))
     };
     let running = (0..WORKLOADS).map(|number| WorkloadId::new(&format!("{number:064x}"))).collect();
-    let network = RuntimeNetwork {
-        id: "n".into(),
-        name: "net".into(),
-        driver: "bridge".into(),
-        subnets: vec!["172.20.0.0/24".parse().expect("range")],
-        gateways: vec![],
-        bridge: Some("br-net".into()),
-    };
     let first = [
         InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER },
-        InventoryEvent::Network(Arc::new(network)),
+        InventoryEvent::Network(Arc::new(network())),
     ];
     let last = InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running };
     first.into_iter().chain((0..WORKLOADS).map(workload)).chain([last]).map(fact).collect()
@@ -109,23 +97,18 @@ fn flows(bypass: u64) -> Vec<Input> {
         let from = u8::try_from(1 + number % u64::from(WORKLOADS - 1)).expect("small");
         let port = u16::try_from(20_000 + number % 40_000).expect("small");
         let mut record = FlowRecord {
-            id: FlowId(number),
-            point: ObservationPoint::new("br-net"),
-            tuple: FiveTuple { protocol: Protocol::TCP, orig: Endpoint { ip: address(from), port }, resp },
-            start,
-            end: start,
             orig: Side {
                 mac: Some(Mac([2, 0, 0, 0, 0, from])),
                 next_hop: None,
                 counters: Counters { packets: 1, ..Counters::default() },
             },
-            resp: Side::default(),
-            vlans: vec![],
-            fragments: 0,
-            tunnels: Vec::new(),
-            app: None,
-            rare: None,
             tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: 0, ..TcpFacts::default() }),
+            ..FlowRecord::new(
+                FlowId(number),
+                ObservationPoint::new("br-net"),
+                FiveTuple { protocol: Protocol::TCP, orig: Endpoint { ip: address(from), port }, resp },
+                start,
+            )
         };
         for kind in [FlowEventKind::Started, FlowEventKind::Answered, FlowEventKind::Ended(EndReason::EndOfFlow)] {
             record.end = start;

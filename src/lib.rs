@@ -45,3 +45,12 @@ pub mod sync;
 pub mod time;
 #[cfg(feature = "shell")]
 pub mod view;
+
+#[cfg(test)]
+extern crate self as hopwatch;
+#[cfg(test)]
+#[path = "../tests/support/engine_config.rs"]
+mod engine_config;
+#[cfg(test)]
+#[path = "../tests/support/facts.rs"]
+mod facts;

@@ -8,15 +8,16 @@ use std::time::Duration;
 use super::{Context, Finding, Findings, Rule};
 use crate::input::{
     AppFacts, Attachment, Counters, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, InventoryEvent,
-    NetworkMode, ObservationPoint, Protocol, RuntimeNetwork, Side, TcpFacts, Workload, WorkloadId, WorkloadState,
-    tcp_flags,
+    ObservationPoint, Protocol, Side, TcpFacts, Workload, WorkloadId, tcp_flags,
 };
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline, TimelineLimits};
 use crate::path::{
-    Evidence, HopKind, JudgedFlow, Judgement, MissingHop, ObservedFlow, Oriented, PathState, Selector, SelectorFile,
-    Service, Skip, Verdict, responder_of,
+    Evidence, HopKind, JudgedFlow, Judgement, MissingHop, ObservedFlow, Oriented, PathState, Service, Skip, Verdict,
+    responder_of,
 };
 use crate::time::Timestamp;
+pub use hopwatch::engine_config::named;
+use hopwatch::facts::network;
 
 /// Milliseconds after the start of the test.
 pub fn at(millis: u64) -> Timestamp {
@@ -26,10 +27,6 @@ pub fn at(millis: u64) -> Timestamp {
 pub fn end(text: &str) -> Endpoint {
     let address: std::net::SocketAddr = text.parse().expect("an address and a port");
     Endpoint { ip: address.ip(), port: address.port() }
-}
-
-pub fn named(name: &str) -> Selector {
-    Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
 }
 
 /// The timeline, what the path knows, and what was found.
@@ -43,17 +40,8 @@ impl Bench {
     /// Workloads by name and last octet of their address.
     pub fn new(workloads: &[(&str, u8)]) -> Self {
         let mut timeline = Timeline::new(TimelineLimits { workloads: 100, remember: Duration::from_mins(10) });
-        let network = RuntimeNetwork {
-            id: "n".into(),
-            name: "net".into(),
-            driver: "bridge".into(),
-            subnets: vec!["172.20.0.0/24".parse().expect("a range")],
-            gateways: vec![end("172.20.0.1:0").ip],
-            bridge: Some("br-net".into()),
-            parent: None,
-        };
         timeline.apply(at(0), &InventoryEvent::Connected { runtime: crate::input::RuntimeId::DOCKER });
-        timeline.apply(at(0), &InventoryEvent::Network(Arc::new(network)));
+        timeline.apply(at(0), &InventoryEvent::Network(Arc::new(network())));
         for (name, octet) in workloads {
             timeline.apply(at(0), &InventoryEvent::Workload(Arc::new(workload(name, *octet))));
         }
@@ -68,19 +56,15 @@ impl Bench {
         let tcp =
             TcpFacts { orig_flags: tcp_flags::SYN, resp_flags: tcp_flags::SYN | tcp_flags::ACK, ..TcpFacts::default() };
         FlowRecord {
-            id: FlowId(self.next),
-            point: ObservationPoint::new("br-net"),
-            tuple: FiveTuple { protocol, orig: end(from), resp: end(to) },
-            start: at(millis),
-            end: at(millis),
             orig: side,
             resp: side,
-            vlans: vec![],
-            fragments: 0,
-            tunnels: vec![],
             tcp: (protocol == Protocol::TCP).then_some(tcp),
-            app: None,
-            rare: None,
+            ..FlowRecord::new(
+                FlowId(self.next),
+                ObservationPoint::new("br-net"),
+                FiveTuple { protocol, orig: end(from), resp: end(to) },
+                at(millis),
+            )
         }
     }
 
@@ -153,20 +137,12 @@ pub fn said(mut record: FlowRecord, facts: AppFacts) -> FlowRecord {
 pub fn workload(name: &str, octet: u8) -> Workload {
     let addresses = vec![end(&format!("172.20.0.{octet}:0")).ip];
     Workload {
-        id: WorkloadId::new(name),
-        name: name.into(),
         image: format!("{name}:1"),
         image_digest: "sha256:aa".into(),
-        published: Vec::new(),
-        labels: [].into(),
-        runtime: crate::input::RuntimeId::DOCKER,
-        network_mode: NetworkMode::Own,
         attachments: vec![Attachment { network: "net".into(), addresses, ..Attachment::default() }],
         pid: Some(1),
-        pod: None,
-        state: WorkloadState::Running,
         since: Some(at(0)),
-        configuration: None,
+        ..Workload::new(WorkloadId::new(name), name, crate::input::RuntimeId::DOCKER)
     }
 }
 

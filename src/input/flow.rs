@@ -301,6 +301,25 @@ pub struct FlowRecord {
 }
 
 impl FlowRecord {
+    /// Of this time, without a packet.
+    pub fn new(id: FlowId, point: ObservationPoint, tuple: FiveTuple, at: Timestamp) -> Self {
+        Self {
+            id,
+            point,
+            tuple,
+            start: at,
+            end: at,
+            orig: Side::default(),
+            resp: Side::default(),
+            vlans: Vec::new(),
+            fragments: 0,
+            tunnels: Vec::new(),
+            tcp: None,
+            app: None,
+            rare: None,
+        }
+    }
+
     /// The same record, read from the other end.
     #[must_use]
     pub fn reversed(self) -> Self {

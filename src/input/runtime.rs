@@ -196,6 +196,26 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// One that runs with a network of its own, of which nothing more is known.
+    pub fn new(id: WorkloadId, name: &str, runtime: RuntimeId) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            image: String::new(),
+            image_digest: String::new(),
+            labels: BTreeMap::new(),
+            runtime,
+            network_mode: NetworkMode::Own,
+            attachments: Vec::new(),
+            published: Vec::new(),
+            pid: None,
+            pod: None,
+            state: WorkloadState::Running,
+            since: None,
+            configuration: None,
+        }
+    }
+
     /// Docker Compose project, if it has one.
     pub fn compose_project(&self) -> Option<&str> {
         self.labels.get("com.docker.compose.project").map(String::as_str)

@@ -148,29 +148,23 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::input::{DnsMessage, FlowId, HttpRequest, ObservationPoint, Side, SocksRequest, TlsHello};
+    use crate::input::{DnsMessage, FlowId, HttpRequest, ObservationPoint, SocksRequest, TlsHello};
     use crate::time::Timestamp;
 
     fn record(protocol: Protocol, to: &str, app: Option<AppFacts>) -> FlowRecord {
         let resp: SocketAddr = to.parse().expect("an address and a port");
         FlowRecord {
-            id: FlowId(1),
-            point: ObservationPoint::new("br-net"),
-            tuple: FiveTuple {
-                protocol,
-                orig: Endpoint { ip: "172.20.0.2".parse().expect("an address"), port: 40_000 },
-                resp: Endpoint { ip: resp.ip(), port: resp.port() },
-            },
-            start: Timestamp::from_secs(1),
-            end: Timestamp::from_secs(1),
-            orig: Side::default(),
-            resp: Side::default(),
-            vlans: vec![],
-            fragments: 0,
-            tunnels: vec![],
-            tcp: None,
             app: app.map(Arc::new),
-            rare: None,
+            ..FlowRecord::new(
+                FlowId(1),
+                ObservationPoint::new("br-net"),
+                FiveTuple {
+                    protocol,
+                    orig: Endpoint { ip: "172.20.0.2".parse().expect("an address"), port: 40_000 },
+                    resp: Endpoint { ip: resp.ip(), port: resp.port() },
+                },
+                Timestamp::from_secs(1),
+            )
         }
     }
 

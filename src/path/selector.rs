@@ -287,7 +287,7 @@ fn are_apart(one: &str, other: &str) -> bool {
 mod tests {
 
     use super::*;
-    use crate::input::{Attachment, NetworkMode, WorkloadId, WorkloadState};
+    use crate::input::{Attachment, WorkloadId};
 
     fn workload() -> Workload {
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -297,20 +297,11 @@ mod tests {
             ..Attachment::default()
         };
         Workload {
-            id: WorkloadId::new("4f2a"),
-            name: "shop-web-1".to_owned(),
             image: "registry.example/team/web:1.2".to_owned(),
             image_digest: "sha256:aa".to_owned(),
-            published: Vec::new(),
             labels: BTreeMap::from([label("role", "web"), label("tier", "front")]),
-            runtime: crate::input::RuntimeId::DOCKER,
-            network_mode: NetworkMode::Own,
             attachments: vec![attachment("shop_front", "172.18.0.5"), attachment("shop_back", "fd00::5")],
-            pod: None,
-            pid: None,
-            state: WorkloadState::Running,
-            since: None,
-            configuration: None,
+            ..Workload::new(WorkloadId::new("4f2a"), "shop-web-1", crate::input::RuntimeId::DOCKER)
         }
     }
 

@@ -10,9 +10,7 @@ use super::*;
 use crate::alert::{Alert, AlertWorkload};
 use crate::detect::Severity;
 use crate::engine::{FlowLine, Tally, Who, WorkloadRow};
-use crate::input::{
-    Attachment, Endpoint, FiveTuple, NetworkMode, ObservationPoint, Protocol, Workload, WorkloadId, WorkloadState,
-};
+use crate::input::{Attachment, Endpoint, FiveTuple, NetworkMode, ObservationPoint, Protocol, Workload, WorkloadId};
 use crate::inventory::{AttributionMethod, Confidence, Doubt};
 use crate::path::Verdict;
 
@@ -28,20 +26,11 @@ fn workload(name: &str) -> Workload {
         ..Attachment::default()
     };
     Workload {
-        id: WorkloadId::new(&format!("{name}0123456789abcdef")),
-        name: name.to_owned(),
         image: format!("registry/{name}:1"),
         image_digest: "sha256:feed".to_owned(),
-        published: Vec::new(),
-        labels: BTreeMap::new(),
-        runtime: crate::input::RuntimeId::DOCKER,
-        network_mode: NetworkMode::Own,
         attachments: vec![attachment],
         pid: Some(7),
-        pod: None,
-        state: WorkloadState::Running,
-        since: None,
-        configuration: None,
+        ..Workload::new(WorkloadId::new(&format!("{name}0123456789abcdef")), name, crate::input::RuntimeId::DOCKER)
     }
 }
 

@@ -8,9 +8,8 @@ use hopwatch::alert::Alert;
 use hopwatch::engine::{Engine, EngineConfig, Timings};
 use hopwatch::input::{
     Attachment, Counters, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
-    InsideInterface, InventoryEvent, KernelFact, LinkEvent, Mac, NamespaceView, NetnsId, NetworkMode, ObservationPoint,
-    Protocol, RecordedFact, RuntimeNetwork, Side, SocketEvidence, SocketView, TcpFacts, Workload, WorkloadId,
-    WorkloadState, tcp_flags,
+    InsideInterface, InventoryEvent, KernelFact, LinkEvent, Mac, NamespaceView, NetnsId, ObservationPoint, Protocol,
+    RecordedFact, Side, SocketEvidence, SocketView, TcpFacts, Workload, WorkloadId, tcp_flags,
 };
 use hopwatch::inventory::TimelineLimits;
 use hopwatch::path::{DestinationSet, Hop, Service};
@@ -18,6 +17,7 @@ use hopwatch::time::Timestamp;
 use proptest::prelude::*;
 
 use crate::support::engine_config::{contract, endpoint, for_tests};
+use crate::support::facts::network;
 
 const BASE: i64 = 1_764_000_000_000_000_000;
 
@@ -143,20 +143,14 @@ fn workload(number: u8, since: Timestamp) -> InventoryEvent {
         ..Attachment::default()
     };
     InventoryEvent::Workload(Arc::new(Workload {
-        id: WorkloadId::new(&format!("{number:064x}")),
-        name: format!("w{number}"),
         image: "image".into(),
-        image_digest: String::new(),
-        published: Vec::new(),
-        labels: std::collections::BTreeMap::new(),
-        runtime: hopwatch::input::RuntimeId::DOCKER,
-        network_mode: NetworkMode::Own,
         attachments: vec![attachment],
-        pod: None,
-        pid: None,
-        state: WorkloadState::Running,
         since: Some(since),
-        configuration: None,
+        ..Workload::new(
+            WorkloadId::new(&format!("{number:064x}")),
+            &format!("w{number}"),
+            hopwatch::input::RuntimeId::DOCKER,
+        )
     }))
 }
 
@@ -168,11 +162,6 @@ fn flow(id: u64, from: u8, outside: bool, port: u16, start: Timestamp, answered:
         resp: Endpoint { ip: resp, port: 443 },
     };
     FlowRecord {
-        id: FlowId(id),
-        point: ObservationPoint::new("br-net"),
-        tuple,
-        start,
-        end: start,
         orig: Side {
             mac: Some(Mac([2, 0, 0, 0, 0, from])),
             next_hop: None,
@@ -183,33 +172,20 @@ fn flow(id: u64, from: u8, outside: bool, port: u16, start: Timestamp, answered:
             next_hop: None,
             counters: Counters { packets: u64::from(answered), ..Counters::default() },
         },
-        vlans: vec![],
-        fragments: 0,
-        tunnels: Vec::new(),
-        app: None,
-        rare: None,
         tcp: Some(TcpFacts {
             orig_flags: tcp_flags::SYN,
             resp_flags: if answered { tcp_flags::SYN } else { 0 },
             ..TcpFacts::default()
         }),
+        ..FlowRecord::new(FlowId(id), ObservationPoint::new("br-net"), tuple, start)
     }
 }
 
 fn history(acts: &[(u64, Act)]) -> Vec<Input> {
     let inventory = |at, event| Input::new(at, Fact::Recorded(RecordedFact::Inventory(event)));
-    let network = RuntimeNetwork {
-        id: "n".into(),
-        name: "net".into(),
-        driver: "bridge".into(),
-        subnets: vec!["172.20.0.0/24".parse().expect("range")],
-        gateways: vec!["172.20.0.1".parse().expect("address")],
-        bridge: Some("br-net".into()),
-        parent: None,
-    };
     let connected = || InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER };
     let mut now = at(0);
-    let mut inputs = vec![inventory(now, connected()), inventory(now, InventoryEvent::Network(Arc::new(network)))];
+    let mut inputs = vec![inventory(now, connected()), inventory(now, InventoryEvent::Network(Arc::new(network())))];
     inputs.push(inventory(
         now,
         InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] },

@@ -6,6 +6,7 @@ mod volume;
 
 use std::sync::Arc;
 
+use crate::support::engine_config::hop;
 use crate::support::world::{World, at, config, ip, named};
 use hopwatch::engine::EngineConfig;
 use hopwatch::input::*;
@@ -13,18 +14,6 @@ use hopwatch::path::*;
 
 const OUTSIDE: &str = "198.51.100.7";
 const HOST_MAC: Mac = Mac([2, 0, 0, 0, 0, 0xff]);
-
-fn hop(name: &str, kind: HopKind) -> Hop {
-    Hop {
-        name: name.into(),
-        kind,
-        workloads: vec![named(name)],
-        addresses: vec![],
-        interfaces: vec![],
-        ports: vec![],
-        evidence: kind.evidence().to_vec(),
-    }
-}
 
 fn at_interface(name: &str, interface: &str) -> Hop {
     let glob = globset::Glob::new(interface).expect("a glob").compile_matcher();

@@ -1,6 +1,7 @@
 //! The verdict log of the engine and the coverage of contracts: every flow is counted once, every bound is kept, what is blind says why.
 
-use crate::support::world::{World, at, config, ip, named};
+use crate::support::facts::network;
+use crate::support::world::{World, at, config, named};
 use hopwatch::engine::{
     EngineConfig, ExceptionGroup, Scope, VerdictLog, VerdictLogContents, VerdictLogLimits, WindowKind,
 };
@@ -31,18 +32,9 @@ fn world(limits: VerdictLogLimits) -> World {
 }
 
 fn first_facts() -> Vec<RecordedFact> {
-    let network = RuntimeNetwork {
-        id: "n".into(),
-        name: "net".into(),
-        driver: "bridge".into(),
-        subnets: vec!["172.20.0.0/24".parse().expect("range")],
-        gateways: vec![ip("172.20.0.1")],
-        bridge: Some("br-net".into()),
-        parent: None,
-    };
     vec![
         RecordedFact::Inventory(InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER }),
-        RecordedFact::Inventory(InventoryEvent::Network(network.into())),
+        RecordedFact::Inventory(InventoryEvent::Network(network().into())),
         RecordedFact::Inventory(InventoryEvent::Reconciled {
             runtime: hopwatch::input::RuntimeId::DOCKER,
             running: vec![],

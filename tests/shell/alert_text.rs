@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::support::engine_config::hop;
 use crate::support::world::{World, config, ip, named};
 use hopwatch::alert::Alert;
 use hopwatch::alert::render::text;
@@ -10,18 +11,6 @@ use hopwatch::input::*;
 use hopwatch::path::*;
 
 const HOST_MAC: Mac = Mac([2, 0, 0, 0, 0, 0xff]);
-
-fn hop(name: &str, kind: HopKind) -> Hop {
-    Hop {
-        name: name.into(),
-        kind,
-        workloads: vec![named(name)],
-        addresses: vec![],
-        interfaces: vec![],
-        ports: vec![],
-        evidence: kind.evidence().to_vec(),
-    }
-}
 
 /// `app` at .10 must pass this hop, or may go nowhere.
 fn world(hop: Option<Hop>, change: impl FnOnce(&mut Contract)) -> World {

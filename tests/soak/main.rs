@@ -10,6 +10,9 @@ mod allocator;
 #[path = "../support/engine_config.rs"]
 #[allow(dead_code, reason = "this test uses a part of it")]
 mod engine_config;
+#[path = "../support/facts.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod facts;
 mod follow;
 mod world;
 

@@ -12,10 +12,11 @@ use std::time::Duration;
 use hopwatch::input::{
     Attachment, Counters, EndReason, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
     InsideInterface, InventoryEvent, KernelFact, LinkEvent, Mac, NamespaceView, NetnsId, NetworkMode, ObservationPoint,
-    Pod, Protocol, RecordedFact, RuntimeNetwork, Side, SocketEvidence, SocketView, TcpFacts, Workload, WorkloadId,
-    WorkloadState, tcp_flags,
+    Pod, Protocol, RecordedFact, Side, SocketEvidence, SocketView, TcpFacts, Workload, WorkloadId, tcp_flags,
 };
 use hopwatch::time::Timestamp;
+
+use super::facts::bridged;
 
 const BEGIN: i64 = 1_764_000_000;
 const HOST: NetnsId = NetnsId(1);
@@ -137,15 +138,7 @@ impl World {
     }
 
     fn set_up(&mut self) {
-        let network = RuntimeNetwork {
-            id: "n".into(),
-            name: "net".into(),
-            driver: "bridge".into(),
-            subnets: vec!["172.18.0.0/24".parse().expect("range")],
-            gateways: vec!["172.18.0.1".parse().expect("address")],
-            bridge: Some("br-net".into()),
-            parent: None,
-        };
+        let network = bridged("net", "172.18.0.0/24", "172.18.0.1", "br-net");
         let runtime = || hopwatch::input::RuntimeId::DOCKER;
         for event in [
             InventoryEvent::Connected { runtime: runtime() },
@@ -289,10 +282,6 @@ impl World {
             self.socket(life, netns, orig, resp, (start, end));
         }
         let record = |end, answered: bool| FlowRecord {
-            id: FlowId(self.flows),
-            point: ObservationPoint::new(if on_host { "eth0" } else { "br-net" }),
-            tuple,
-            start,
             end,
             orig: Side {
                 next_hop: None,
@@ -304,16 +293,17 @@ impl World {
                 next_hop: None,
                 counters: Counters { packets: u64::from(answered), ..Counters::default() },
             },
-            vlans: vec![],
-            fragments: 0,
-            tunnels: Vec::new(),
-            app: None,
-            rare: None,
             tcp: Some(TcpFacts {
                 orig_flags: if late { tcp_flags::FIN | tcp_flags::ACK } else { tcp_flags::SYN },
                 resp_flags: if !answered || late { 0 } else { tcp_flags::SYN },
                 ..TcpFacts::default()
             }),
+            ..FlowRecord::new(
+                FlowId(self.flows),
+                ObservationPoint::new(if on_host { "eth0" } else { "br-net" }),
+                tuple,
+                start,
+            )
         };
         let events = [
             (start, FlowEventKind::Started, record(start, false)),
@@ -361,20 +351,12 @@ impl World {
         pod: Option<Pod>,
     ) -> Workload {
         Workload {
-            id: WorkloadId::new(id),
-            name: format!("c{}", self.made),
             image: "busybox".into(),
-            image_digest: String::new(),
-            published: Vec::new(),
-            labels: BTreeMap::new(),
-            runtime: hopwatch::input::RuntimeId::DOCKER,
             network_mode,
             attachments,
-            pid: None,
             pod,
-            state: WorkloadState::Running,
             since: Some(since),
-            configuration: None,
+            ..Workload::new(WorkloadId::new(id), &format!("c{}", self.made), hopwatch::input::RuntimeId::DOCKER)
         }
     }
 

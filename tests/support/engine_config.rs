@@ -36,17 +36,22 @@ pub fn named(name: &str) -> Selector {
     Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
 }
 
-/// A hop that a workload of the same name is.
-pub fn endpoint(name: &str, ports: Vec<PortSpec>) -> Hop {
+/// A hop of this kind that a workload of the same name is.
+pub fn hop(name: &str, kind: HopKind) -> Hop {
     Hop {
         name: name.into(),
-        kind: HopKind::Endpoint,
-        interfaces: vec![],
-        evidence: HopKind::Endpoint.evidence().to_vec(),
+        kind,
         workloads: vec![named(name)],
         addresses: vec![],
-        ports,
+        interfaces: vec![],
+        ports: vec![],
+        evidence: kind.evidence().to_vec(),
     }
+}
+
+/// A hop that connections end at.
+pub fn endpoint(name: &str, ports: Vec<PortSpec>) -> Hop {
+    Hop { ports, ..hop(name, HopKind::Endpoint) }
 }
 
 /// A contract with one hop.

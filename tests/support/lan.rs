@@ -16,6 +16,7 @@ use hopwatch::flow::{Meter, MeterLimits};
 use hopwatch::input::*;
 use hopwatch::time::Timestamp;
 
+use super::facts::bridged;
 use super::frames::{Content, Frame};
 use super::world::{World, at, ip};
 
@@ -332,15 +333,7 @@ fn step(world: &mut World, meters: &mut [(String, Meter)], (now, events): (Times
 
 /// The facts before the first packet.
 fn introduce(world: &mut World, shown: Shown) {
-    let second = RuntimeNetwork {
-        id: "t".into(),
-        name: "two".into(),
-        driver: "bridge".into(),
-        subnets: vec!["172.21.0.0/24".parse().expect("range")],
-        gateways: vec![ip("172.21.0.1")],
-        bridge: Some("br-two".into()),
-        parent: None,
-    };
+    let second = bridged("two", "172.21.0.0/24", "172.21.0.1", "br-two");
     world.runtime(0, InventoryEvent::Network(Arc::new(second)));
     for (name, host) in WORKLOADS {
         world.start_with(0, name, host, |workload| {

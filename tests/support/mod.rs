@@ -9,6 +9,7 @@
 
 pub mod capture;
 pub mod engine_config;
+pub mod facts;
 pub mod frames;
 pub mod lan;
 pub mod openvpn;

@@ -1,6 +1,4 @@
 //! A small host in facts, for tests of the engine: network 172.20.0.0/24 on `br-net`, workloads at 172.20.0.10 and up.
-
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +11,7 @@ use hopwatch::time::Timestamp;
 
 pub use super::engine_config::named;
 use super::engine_config::{contract, endpoint, for_tests};
+use super::facts::network;
 
 /// Milliseconds after the start of the test's world.
 pub fn at(millis: u64) -> Timestamp {
@@ -61,16 +60,7 @@ impl World {
     pub fn new(config: EngineConfig) -> Self {
         let mut world = Self::silent(config);
         world.runtime(0, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
-        let network = RuntimeNetwork {
-            id: "n".into(),
-            name: "net".into(),
-            driver: "bridge".into(),
-            subnets: vec!["172.20.0.0/24".parse().expect("range")],
-            gateways: vec![ip("172.20.0.1")],
-            bridge: Some("br-net".into()),
-            parent: None,
-        };
-        world.runtime(0, InventoryEvent::Network(Arc::new(network)));
+        world.runtime(0, InventoryEvent::Network(Arc::new(network())));
         world.runtime(0, InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] });
         let link = LinkEvent {
             point: ObservationPoint::new("br-net"),
@@ -113,20 +103,16 @@ impl World {
             ..Attachment::default()
         };
         let mut workload = Workload {
-            id: WorkloadId::new(&format!("{name}{}", "0".repeat(50))),
-            name: name.into(),
             image: format!("{name}:1"),
             image_digest: "sha256:1".into(),
-            published: Vec::new(),
-            labels: BTreeMap::new(),
-            runtime: hopwatch::input::RuntimeId::DOCKER,
-            network_mode: NetworkMode::Own,
             attachments: vec![attachment],
-            pod: None,
             pid: Some(1),
-            state: WorkloadState::Running,
             since: Some(at(millis)),
-            configuration: None,
+            ..Workload::new(
+                WorkloadId::new(&format!("{name}{}", "0".repeat(50))),
+                name,
+                hopwatch::input::RuntimeId::DOCKER,
+            )
         };
         change(&mut workload);
         self.runtime(millis, InventoryEvent::Workload(Arc::new(workload)));
@@ -148,27 +134,22 @@ impl World {
         };
         let source = 40_000 + u16::try_from(self.next_flow).expect("few flows");
         FlowRecord {
-            id: FlowId(self.next_flow),
-            point: ObservationPoint::new("br-net"),
-            tuple: FiveTuple {
-                protocol,
-                orig: Endpoint { ip: ip(&format!("172.20.0.{host}")), port: source },
-                resp: Endpoint { ip: ip(to), port },
-            },
-            start: at(millis),
-            end: at(millis),
             orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, host])), next_hop: None, counters: sent },
-            resp: Side::default(),
-            vlans: vec![],
-            fragments: 0,
-            tunnels: Vec::new(),
-            app: None,
-            rare: None,
             tcp: (protocol == Protocol::TCP).then_some(TcpFacts {
                 orig_flags: tcp_flags::SYN,
                 resp_flags: 0,
                 ..TcpFacts::default()
             }),
+            ..FlowRecord::new(
+                FlowId(self.next_flow),
+                ObservationPoint::new("br-net"),
+                FiveTuple {
+                    protocol,
+                    orig: Endpoint { ip: ip(&format!("172.20.0.{host}")), port: source },
+                    resp: Endpoint { ip: ip(to), port },
+                },
+                at(millis),
+            )
         }
     }
 

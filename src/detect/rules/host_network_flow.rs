@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::input::{
         Attachment, Counters, Endpoint, FiveTuple, FlowId, FlowRecord, InventoryEvent, KernelFact, NamespaceView,
-        NetnsId, NetworkMode, ObservationPoint, ProcessNamespaces, Side, Stray, WorkloadId, WorkloadState,
+        NetnsId, NetworkMode, ObservationPoint, ProcessNamespaces, Side, Stray, WorkloadId,
     };
     use crate::inventory::{Confidence, TimelineLimits};
     use crate::path::{ObservedFlow, Oriented, SelectorFile};
@@ -219,20 +219,13 @@ mod tests {
         let attachment = Attachment { network: "net".into(), addresses: vec![address], ..Attachment::default() };
         let own = mode == NetworkMode::Own;
         Arc::new(Workload {
-            id: WorkloadId::new("agent"),
-            name: "agent".into(),
             image: "agent:1".into(),
             image_digest: "sha256:aa".into(),
-            published: Vec::new(),
-            labels: [].into(),
-            runtime: crate::input::RuntimeId::DOCKER,
             network_mode: mode,
             attachments: if own { vec![attachment] } else { vec![] },
             pid: Some(1),
-            pod: None,
-            state: WorkloadState::Running,
             since: Some(Timestamp::from_secs(1)),
-            configuration: None,
+            ..Workload::new(WorkloadId::new("agent"), "agent", crate::input::RuntimeId::DOCKER)
         })
     }
 
@@ -250,19 +243,8 @@ mod tests {
         };
         let point = ObservationPoint::new("eth0");
         let record = FlowRecord {
-            id: FlowId(1),
-            point: point.clone(),
-            tuple,
-            start: NOW,
-            end: NOW,
             orig: Side { mac: None, next_hop: None, counters: Counters::default() },
-            resp: Side::default(),
-            vlans: vec![],
-            fragments: 0,
-            tunnels: vec![],
-            app: None,
-            rare: None,
-            tcp: None,
+            ..FlowRecord::new(FlowId(1), point.clone(), tuple, NOW)
         };
         let view = ObservedFlow { record, points: vec![point.clone()], translated: None };
         let oriented = Oriented { tuple, point, at: NOW, forward: true, certain: true };

@@ -3,14 +3,12 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::detect::rules::RuleParams;
-use crate::engine::{Engine, EngineConfig, Timings};
-use crate::input::{
-    Attachment, Counters, Endpoint, Fact, Input, InventoryEvent, NetworkMode, Protocol, RuntimeNetwork, Side, TcpFacts,
-    WorkloadState, tcp_flags,
-};
+use crate::engine::{Engine, EngineConfig};
+use crate::input::{Attachment, Counters, Endpoint, Fact, Input, InventoryEvent, Protocol, Side, TcpFacts, tcp_flags};
 use crate::inventory::TimelineLimits;
-use crate::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, Service, Stage};
+use crate::path::{DestinationSet, PortSpec, Service};
+use hopwatch::engine_config::{contract, endpoint, for_tests};
+use hopwatch::facts::network;
 
 const LIMITS: WorkloadStatsLimits = WorkloadStatsLimits { rows: 100, flows: 100, alerts: 10, latest: 4 };
 
@@ -18,63 +16,16 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_secs(1_764_000_000).plus(Duration::from_millis(millis))
 }
 
-fn named(name: &str) -> Selector {
-    Selector::try_from(SelectorFile { name: Some(name.to_owned()), ..SelectorFile::default() }).expect("a selector")
-}
-
 /// `app-*` reaches the internet by `proxy` only.
 fn engine(limits: WorkloadStatsLimits) -> Engine {
-    let port = PortSpec { port: 3128, protocol: Some(Protocol::TCP) };
-    let via = Hop {
-        name: "proxy".into(),
-        kind: HopKind::Endpoint,
-        interfaces: vec![],
-        evidence: HopKind::Endpoint.evidence().to_vec(),
-        workloads: vec![named("proxy")],
-        addresses: vec![],
-        ports: vec![port],
-    };
-    let contract = Contract {
-        name: "egress".to_owned(),
-        service: Service::Egress,
-        workloads: vec![named("app-*")],
-        remotes: vec![DestinationSet::Internet],
-        ports: vec![],
-        family: None,
-        networks: vec![],
-        via: vec![Stage { any_of: vec![Arc::new(via)] }],
-    };
-    let mut engine = Engine::new(EngineConfig {
-        contracts: vec![contract],
-        exceptions: vec![],
-        rules: RuleParams::default(),
-        timings: Timings {
-            attribution_grace: Duration::from_millis(600),
-            answer_grace: Duration::from_millis(400),
-            transit_grace: Duration::from_millis(500),
-            hop_ready: Duration::from_secs(30),
-            update_interval: Duration::from_mins(1),
-            close_after: Duration::from_mins(10),
-        },
-        timeline: TimelineLimits { workloads: 1000, remember: Duration::from_mins(1) },
-        max_flows: 1000,
-        max_alerts: 100,
-        max_destinations: 20,
-        alert_budget: crate::alert::AlertBudget { burst: 20, refill: Duration::from_mins(1) },
-    });
+    let proxy = Arc::new(endpoint("proxy", vec![PortSpec { port: 3128, protocol: Some(Protocol::TCP) }]));
+    let contracts = vec![contract("egress", Service::Egress, "app-*", DestinationSet::Internet, &proxy)];
+    let timeline = TimelineLimits { workloads: 1000, remember: Duration::from_mins(1) };
+    let mut engine = Engine::new(EngineConfig { contracts, timeline, max_destinations: 20, ..for_tests() });
     engine.observe(Box::new(WorkloadStats::new(limits)));
-    let network = RuntimeNetwork {
-        id: "n".into(),
-        name: "net".into(),
-        driver: "bridge".into(),
-        subnets: vec!["172.20.0.0/24".parse().expect("a range")],
-        gateways: vec![],
-        bridge: Some("br-net".into()),
-        parent: None,
-    };
     let running = [2, 3].map(|host| WorkloadId::new(&host.to_string())).to_vec();
     tell(&mut engine, 0, InventoryEvent::Connected { runtime: crate::input::RuntimeId::DOCKER });
-    tell(&mut engine, 0, InventoryEvent::Network(Arc::new(network)));
+    tell(&mut engine, 0, InventoryEvent::Network(Arc::new(network())));
     tell(&mut engine, 0, workload(2, "app-2"));
     tell(&mut engine, 0, workload(3, "proxy"));
     tell(&mut engine, 0, InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running });
@@ -84,20 +35,10 @@ fn engine(limits: WorkloadStatsLimits) -> Engine {
 fn workload(host: u8, name: &str) -> InventoryEvent {
     let addresses = vec![IpAddr::from([172, 20, 0, host])];
     InventoryEvent::Workload(Arc::new(Workload {
-        id: WorkloadId::new(&host.to_string()),
-        name: name.to_owned(),
         image: "image".into(),
-        image_digest: String::new(),
-        published: Vec::new(),
-        labels: BTreeMap::new(),
-        runtime: crate::input::RuntimeId::DOCKER,
-        network_mode: NetworkMode::Own,
         attachments: vec![Attachment { network: "net".into(), addresses, ..Attachment::default() }],
-        pod: None,
-        pid: None,
-        state: WorkloadState::Running,
         since: Some(at(0)),
-        configuration: None,
+        ..Workload::new(WorkloadId::new(&host.to_string()), name, crate::input::RuntimeId::DOCKER)
     }))
 }
 
@@ -121,23 +62,20 @@ impl Talk {
             counters: Counters { packets: 1, ip_bytes, ..Counters::default() },
         };
         let record = FlowRecord {
-            id: FlowId(self.id),
-            point: ObservationPoint::new("br-net"),
-            tuple: FiveTuple {
-                protocol: Protocol::TCP,
-                orig: Endpoint { ip: IpAddr::from([172, 20, 0, 2]), port: self.port },
-                resp: Endpoint { ip: IpAddr::from(self.to.0), port: self.to.1 },
-            },
-            start: at(1000),
             end: at(millis),
             orig: side(out),
             resp: side(back),
-            vlans: vec![],
-            fragments: 0,
-            tunnels: vec![],
             tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, ..TcpFacts::default() }),
-            app: None,
-            rare: None,
+            ..FlowRecord::new(
+                FlowId(self.id),
+                ObservationPoint::new("br-net"),
+                FiveTuple {
+                    protocol: Protocol::TCP,
+                    orig: Endpoint { ip: IpAddr::from([172, 20, 0, 2]), port: self.port },
+                    resp: Endpoint { ip: IpAddr::from(self.to.0), port: self.to.1 },
+                },
+                at(1000),
+            )
         };
         let event = FlowEvent { kind, record };
         self.engine.push(&Input::new(at(millis), Fact::Flow(Box::new(event))), &mut Vec::new());

@@ -37,20 +37,10 @@ fn workload(id: &str, since: Option<i64>, addresses: &[&str]) -> Workload {
         ..Attachment::default()
     };
     Workload {
-        id: WorkloadId::new(id),
-        name: id.to_owned(),
         image: "busybox".to_owned(),
-        image_digest: String::new(),
-        published: Vec::new(),
-        labels: std::collections::BTreeMap::default(),
-        runtime: crate::input::RuntimeId::DOCKER,
-        network_mode: NetworkMode::Own,
         attachments: vec![attachment],
-        pod: None,
-        pid: None,
-        state: crate::input::WorkloadState::Running,
         since: since.map(secs),
-        configuration: None,
+        ..Workload::new(WorkloadId::new(id), id, crate::input::RuntimeId::DOCKER)
     }
 }
 

@@ -28,19 +28,16 @@ fn leg((from, to): (&str, &str), (start, stop): (u64, u64), (sent, received): (u
         ..Side::default()
     };
     FlowRecord {
-        id: FlowId(1),
-        point: ObservationPoint::new("br-net"),
-        tuple: FiveTuple { protocol: Protocol::TCP, orig: end(from), resp: end(to) },
-        start: at(start),
         end: at(stop),
         orig: side(sent),
         resp: side(received),
-        vlans: vec![],
-        fragments: 0,
-        tunnels: vec![],
         tcp: Some(TcpFacts { orig_flags: tcp_flags::SYN, state: ConnState::SF, ..TcpFacts::default() }),
-        app: None,
-        rare: None,
+        ..FlowRecord::new(
+            FlowId(1),
+            ObservationPoint::new("br-net"),
+            FiveTuple { protocol: Protocol::TCP, orig: end(from), resp: end(to) },
+            at(start),
+        )
     }
 }
 

@@ -90,20 +90,12 @@ fn id(ip: IpAddr) -> WorkloadId {
 
 fn workload(ip: IpAddr, since: Timestamp) -> Workload {
     Workload {
-        id: id(ip),
-        name: format!("w-{ip}"),
         image: "app:1".into(),
         image_digest: "sha256:aa".into(),
-        published: Vec::new(),
-        labels: BTreeMap::new(),
-        runtime: hopwatch::input::RuntimeId::DOCKER,
-        network_mode: NetworkMode::Own,
         attachments: vec![Attachment { network: "net".into(), addresses: vec![ip], ..Attachment::default() }],
-        pod: None,
         pid: Some(1),
-        state: WorkloadState::Running,
         since: Some(since),
-        configuration: None,
+        ..Workload::new(id(ip), &format!("w-{ip}"), hopwatch::input::RuntimeId::DOCKER)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::input::{Fact, Mac, NamespaceView, Pod, ProcessNamespaces, RecordedFact, Stray, WorkloadState};
+use crate::input::{Fact, Mac, NamespaceView, Pod, ProcessNamespaces, RecordedFact, Stray};
 use crate::inventory::file::read_facts;
 
 const HOST: NetnsId = NetnsId(4_026_531_840);
@@ -141,24 +141,15 @@ fn without_a_kernel_everything_the_runtime_said_is_still_there() {
 fn pod_member(id: &str, name: &str, mode: NetworkMode, sandbox: bool) -> InventoryEvent {
     let pod = Pod { name: "web-1".to_owned(), namespace: "shop".to_owned(), uid: String::new(), sandbox };
     InventoryEvent::Workload(Arc::new(Workload {
-        id: WorkloadId::new(id),
-        name: name.to_owned(),
         image: "image".to_owned(),
-        image_digest: String::new(),
-        published: Vec::new(),
-        labels: std::collections::BTreeMap::new(),
-        runtime: crate::input::RuntimeId::CRI,
         network_mode: mode,
         attachments: vec![Attachment {
             network: "cni0".to_owned(),
             addresses: vec!["10.88.0.7".parse().expect("an address")],
             ..Attachment::default()
         }],
-        pid: None,
         pod: Some(pod),
-        state: WorkloadState::Running,
-        since: None,
-        configuration: None,
+        ..Workload::new(WorkloadId::new(id), name, crate::input::RuntimeId::CRI)
     }))
 }
 

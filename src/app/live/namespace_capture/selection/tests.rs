@@ -28,20 +28,9 @@ fn known(mode: InsideNamespaces) -> EntryPolicy {
 fn workload(name: &str, networks: &[&str]) -> Workload {
     let attachment = |network: &&str| Attachment { network: (*network).to_owned(), ..Attachment::default() };
     Workload {
-        id: WorkloadId::new(&format!("{name}0123456789abcdef")),
-        name: name.to_owned(),
-        image: String::new(),
-        image_digest: String::new(),
-        published: Vec::new(),
-        labels: BTreeMap::new(),
-        runtime: crate::input::RuntimeId::DOCKER,
-        network_mode: NetworkMode::Own,
         attachments: networks.iter().map(attachment).collect(),
         pid: Some(7),
-        pod: None,
-        state: WorkloadState::Running,
-        since: None,
-        configuration: None,
+        ..Workload::new(WorkloadId::new(&format!("{name}0123456789abcdef")), name, crate::input::RuntimeId::DOCKER)
     }
 }
 
