@@ -105,7 +105,7 @@ impl Interface {
 }
 
 /// Looks closer: promiscuity and bridge of all, programs of those that are `observed`. Nothing is changed when the kernel does not
-/// tell. One list of links and one of queueing disciplines, whatever their number; see [`packet_programs`] for what is asked beyond that.
+/// report. One list of links and one of queueing disciplines, whatever their number; see [`packet_programs`] for what is asked beyond that.
 pub fn examine(all: &mut [Interface], observed: impl Fn(&Interface) -> bool) -> Result<(), HostError> {
     let links: BTreeMap<u32, links::Link> = links::host_links()?.into_iter().map(|link| (link.index, link)).collect();
     let hooks = packet_programs::hooks()?;

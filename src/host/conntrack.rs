@@ -1,9 +1,9 @@
 //! The kernel's connection tracking: which connections are translated, from one five-tuple to which other.
 //!
-//! Contract: a [`Watch`] hears of one network namespace; it subscribes before it takes the first snapshot, so nothing falls between.
-//! Bindings are told once, and released once; lost events are told as [`NatFact::Missed`], and a new snapshot then tells what
+//! Contract: a [`Watch`] reads one network namespace; it subscribes before it takes the first snapshot, so nothing falls between.
+//! Bindings are reported once, and released once; lost events are reported as [`NatFact::Missed`], and a new snapshot then reports what
 //! stands and releases what does not. Connections that are not translated cost a look at their two tuples.
-//! Limits: needs `CAP_NET_ADMIN`; [`MAX_REMEMBERED`] bindings are remembered, what is beyond is told but may be told again; an entry
+//! Limits: needs `CAP_NET_ADMIN`; [`MAX_REMEMBERED`] bindings are remembered, what is beyond is reported but may be reported again; an entry
 //! that came and went while events were lost is not known. ICMP has no identifiers here, as in the flow meter: pings of the same two
 //! ends are one binding. Source: `linux/netfilter/nfnetlink_conntrack.h`.
 //! Design: no clock, a caller brings the time and decides when a snapshot is worth its price ([`Watch::wants`]). Not subscribed to
@@ -35,12 +35,12 @@ const MAX_MESSAGES: usize = 16_384;
 /// While losses go on, they are reported this often.
 pub const LOSS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Why connection tracking cannot be heard.
+/// Why connection tracking cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConntrackError {
     /// The kernel refused.
     #[error(
-        "no permission to hear connection tracking: hopwatch needs CAP_NET_ADMIN; run it as root, or give the binary that capability"
+        "no permission to read connection tracking: hopwatch needs CAP_NET_ADMIN; run it as root, or give the binary that capability"
     )]
     Permission,
     /// There is none.
@@ -98,7 +98,7 @@ pub type Taker<'a> = dyn FnMut(NatFact) -> bool + 'a;
 pub enum Want {
     /// Nothing.
     Nothing,
-    /// To see whether bindings ended whose end the kernel may not tell: entries that are older than the first listener have no events.
+    /// To see whether bindings ended whose end the kernel may not report: entries that are older than the first listener have no events.
     Refresh,
     /// To know again what stands: none was taken yet, or events were lost.
     Now,
@@ -131,7 +131,7 @@ pub struct Watch {
     counts: Counts,
     /// Up to when everything is known; absent until there was a snapshot.
     good: Option<Timestamp>,
-    /// Something was lost since then, and when that was told last.
+    /// Something was lost since then, and when that was reported last.
     lost: Option<Timestamp>,
     /// More was lost after that report.
     unreported: bool,
@@ -179,7 +179,7 @@ impl Watch {
     }
 
     /// Takes the events that wait, without waiting for more.
-    pub fn hear(&mut self, at: Timestamp, buffer: &mut [u8], out: &mut Taker<'_>) -> Result<(), ConntrackError> {
+    pub fn receive(&mut self, at: Timestamp, buffer: &mut [u8], out: &mut Taker<'_>) -> Result<(), ConntrackError> {
         let Self { events, table, counts, .. } = self;
         let (mut fits, mut overruns, mut emptied) = (true, 0, false);
         for _ in 0..MAX_MESSAGES {
@@ -205,7 +205,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Takes a snapshot of all connections; what waits as events is to be heard afterwards.
+    /// Takes a snapshot of all connections; what waits as events is to be received afterwards.
     pub fn snapshot(&mut self, at: Timestamp, buffer: &mut [u8], out: &mut Taker<'_>) -> Result<(), ConntrackError> {
         let Self { requests, table, counts, .. } = self;
         table.begin();
@@ -231,10 +231,10 @@ impl Watch {
     /// A receiver that refused facts reports that itself. For a namespace other than the host's nothing is reported: no verdict depends on its being
     /// complete, and a process in it could make the host's look lossy.
     fn tell_lost(&mut self, at: Timestamp, by_kernel: bool, out: &mut Taker<'_>) {
-        let told = self.lost.is_some_and(|told| at.since(told) < LOSS_INTERVAL && at >= told);
+        let recently = self.lost.is_some_and(|last| at.since(last) < LOSS_INTERVAL && at >= last);
         let is_reported = by_kernel && self.netns.is_none();
-        self.unreported = is_reported && told;
-        let Some(since) = self.good.filter(|_| is_reported && !told) else {
+        self.unreported = is_reported && recently;
+        let Some(since) = self.good.filter(|_| is_reported && !recently) else {
             self.lost.get_or_insert(Timestamp::MIN);
             return;
         };

@@ -163,14 +163,16 @@ mod tests {
         let port = socket.local_addr().expect("an address").port();
         let id = WorkloadId::new("self");
         let facts = observe_once(&[(id.clone(), std::process::id())]);
-        let told = |wanted: &dyn Fn(&KernelFact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
+        let reported = |wanted: &dyn Fn(&KernelFact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
         assert_eq!(
-            told(&|fact| matches!(fact, KernelFact::Namespace(view) if view.host && view.workloads == [id.clone()])),
+            reported(
+                &|fact| matches!(fact, KernelFact::Namespace(view) if view.host && view.workloads == [id.clone()])
+            ),
             1
         );
-        assert_eq!(told(&|fact| matches!(fact, KernelFact::Processes(of) if of.workload == id)), 1);
+        assert_eq!(reported(&|fact| matches!(fact, KernelFact::Processes(of) if of.workload == id)), 1);
         let ours = |fact: &KernelFact| matches!(fact, KernelFact::SocketOpened(view) if view.local.port == port);
-        assert_eq!(told(&ours), 1);
+        assert_eq!(reported(&ours), 1);
         let Some(KernelFact::SocketOpened(view)) = facts.iter().find(|fact| ours(fact)) else { panic!("{facts:?}") };
         assert_eq!((&view.owners[..], view.since), (&[id][..], None));
     }

@@ -75,7 +75,7 @@ impl Netns {
     }
 
     /// Calls on a thread that is in there.
-    pub fn call<T: Send>(&self, body: impl FnOnce() -> T + Send) -> Result<T, EnterError> {
+    pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> Result<T, EnterError> {
         let there = || {
             setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|error| enter_error(self.pid, error.into()))?;
             Ok(body())

@@ -1,14 +1,14 @@
 //! containerd as a source of inventory: a snapshot, then events, then a reconcile now and then.
 //!
-//! Contract: after `Connected` everything is told up to `Reconciled`, and from then on as it happens; a daemon that cannot
-//! be heard is told once, with the reason, and asked again until it answers. Only read calls. Limits: containerd 1.4 or later over a
+//! Contract: after `Connected` everything is reported up to `Reconciled`, and from then on as it happens; a daemon that cannot
+//! be read is reported once, with the reason, and asked again until it answers. Only read calls. Limits: containerd 1.4 or later over a
 //! unix socket; no addresses (see [`convert`]); Docker's namespace is left to Docker, Kubernetes' to CRI unless wanted.
 //! Design: events are subscribed to before the snapshot is read, and a second list soon after closes the moment until the
-//! subscription stood; what ended during a cut is told from the tasks that containerd still has.
+//! subscription stood; what ended during a cut is reported from the tasks that containerd still has.
 
 mod client;
 mod convert;
-pub(super) mod events;
+pub(super) mod event;
 pub(super) mod proto;
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval_at};
 
 use self::client::Client;
 use self::convert::workload_id;
-use self::events::{ContainerdEvent, TaskAction};
+use self::event::{ContainerdEvent, TaskAction};
 use self::proto::Envelope;
 use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
@@ -42,7 +42,7 @@ const SOON: Duration = Duration::from_secs(1);
 pub struct ContainerdOptions {
     /// `unix:///run/containerd/containerd.sock`, or a bare path.
     pub address: String,
-    /// Under which name it tells; another one for a second daemon.
+    /// The name under which it reports; another one for a second daemon.
     pub runtime: RuntimeId,
     /// Between two whole lists while the event stream is open; at least a second.
     pub reconcile_interval: Duration,
@@ -107,7 +107,7 @@ impl ContainerdReader {
         Ok(ContainerStates::new(self.counters.clone()).apply_list(running, now(), true))
     }
 
-    /// Reads the whole list and tells what is new in it.
+    /// Reads the whole list and reports what is new in it.
     async fn reconcile(&mut self, client: &mut Client, again: bool, emit: &mut Emit<'_>) -> Result<(), ReaderError> {
         let at = now();
         let options = &self.options;

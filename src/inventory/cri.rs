@@ -1,10 +1,10 @@
 //! A CRI runtime (containerd's plugin, CRI-O) as a source of inventory: pods and their containers.
 //!
-//! Contract: after `Connected` everything is told up to `Reconciled`, and from then on as it happens; a runtime that cannot
-//! be heard is told once, with the reason, and asked again until it answers. Only read calls. Limits: `runtime.v1` over a unix socket; one
+//! Contract: after `Connected` everything is reported up to `Reconciled`, and from then on as it happens; a runtime that cannot
+//! be read is reported once, with the reason, and asked again until it answers. Only read calls. Limits: `runtime.v1` over a unix socket; one
 //! without an event stream (containerd before 1.7) is asked every second, so that what was removed in between is not observed.
 //! Design: an event only says that it is time to read the lists, which say the rest; where the same socket also answers as
-//! containerd, its own events do so too, and date the end of a sandbox, which the interface does not tell.
+//! containerd, its own events do so too, and date the end of a sandbox, which the interface does not report.
 
 mod client;
 mod convert;
@@ -29,7 +29,7 @@ use crate::time::Timestamp;
 
 /// containerd's socket, which answers as a CRI runtime too.
 pub const DEFAULT_ENDPOINT: &str = "unix:///run/containerd/containerd.sock";
-/// Ends that were heard and not yet found in a list.
+/// Ends that were received and not yet found in a list.
 const MAX_ENDS: usize = 4096;
 
 /// Where the runtime is, and how often its lists are read.
@@ -37,9 +37,9 @@ const MAX_ENDS: usize = 4096;
 pub struct CriOptions {
     /// `unix:///run/containerd/containerd.sock`, or a bare path.
     pub endpoint: String,
-    /// Under which name it tells; another one for a second runtime.
+    /// The name under which it reports; another one for a second runtime.
     pub runtime: RuntimeId,
-    /// Between two whole lists that are told as such; at least a second.
+    /// Between two whole lists that are reported as such; at least a second.
     pub reconcile_interval: Duration,
     /// For one answer; a runtime that needs longer counts as gone.
     pub timeout: Duration,
@@ -100,7 +100,7 @@ impl CriReader {
         Ok(ContainerStates::new(self.counters.clone()).apply_list(running, now(), true))
     }
 
-    /// Reads the lists and tells what is new in them; a list that is told as such says so.
+    /// Reads the lists and reports what is new in them; a list that is reported as such says so.
     async fn read_lists(
         &mut self,
         client: &mut Client,
@@ -110,8 +110,8 @@ impl CriReader {
         let at = now();
         let mut all = client.everything().await?;
         for observed in &mut all {
-            let heard = self.ends.get(&observed.workload.id).copied();
-            observed.ended = observed.ended.or(heard.filter(|_| !observed.runs()));
+            let received = self.ends.get(&observed.workload.id).copied();
+            observed.ended = observed.ended.or(received.filter(|_| !observed.runs()));
         }
         if report == Report::Everything {
             emit(InventoryEvent::Connected { runtime: self.options.runtime });

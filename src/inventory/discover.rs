@@ -50,7 +50,7 @@ impl RuntimeKind {
 /// A runtime to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runtime {
-    /// The name under which it is told: `docker`, `podman`, `podman-1000`.
+    /// The name under which it is reported: `docker`, `podman`, `podman-1000`.
     pub name: RuntimeId,
     /// `unix:///run/podman/podman.sock`, or a bare path.
     pub host: String,

@@ -1,21 +1,22 @@
 //! A runtime that speaks the Docker API (Docker, Podman) as a source of inventory: a snapshot, then events, then a reconcile
 //! now and then.
 //!
-//! Contract: after `Connected` everything is told up to `Reconciled`, and from then on as it happens; a daemon that cannot
-//! be connected is told once, with the reason, and asked again until it answers: then its events are asked for from the last
+//! Contract: after `Connected` everything is reported up to `Reconciled`, and from then on as it happens; a daemon that cannot
+//! be connected is reported once, with the reason, and asked again until it answers: then its events are asked for from the last
 //! one on that took effect. Only read calls. Limits: API 1.41 or later, Podman 4.0 or later, over a unix socket; a container
 //! that ends within milliseconds can be missed, which is counted; Docker repeats its last 256 events and none from before
-//! its own start. Design: events are asked for from before the snapshot on, so nothing falls between; [`tracker`] keeps the
+//! its own start. Design: events are asked for from before the snapshot on, so nothing falls between; [`container_states`] keeps the
 //! order of each container while [`client`] asks about several at once.
 
 mod api;
 mod bounds;
 mod client;
 mod configuration;
+mod container_states;
 mod convert;
 mod event;
 mod http;
-mod tracker;
+mod users;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,10 +28,10 @@ use tokio::time::{MissedTickBehavior, interval_at};
 pub use self::api::{Container, Network};
 pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
 use self::client::Client;
+use self::container_states::{Answer, ContainerAction, DockerStates, Query, Step};
 pub use self::convert::{attach_by_network, from_inspect, from_network, referenced};
 use self::event::{RuntimeEvent, introduced};
 use self::http::Lines;
-use self::tracker::{Answer, ContainerAction, Query, Step, Tracker};
 use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
 use crate::inventory::configuration::HashKey;
@@ -90,18 +91,19 @@ enum Learned {
     Network(Box<Option<RuntimeNetwork>>),
 }
 
-/// What was told so far; outlives a connection.
+/// What was reported so far; outlives a connection.
 #[derive(Debug, Default)]
 struct Reported {
-    tracker: Tracker,
+    states: DockerStates,
     networks: BTreeMap<String, RuntimeNetwork>,
 }
 
 impl DockerReader {
     /// A reader; nothing is opened yet.
     pub fn new(options: DockerOptions) -> Self {
-        let tracker = Tracker::new(bounds::quota(options.runtime));
-        Self { options, counters: Arc::default(), reported: Reported { tracker, ..Reported::default() } }
+        let counters: Arc<ReaderCounters> = Arc::default();
+        let states = DockerStates::new(bounds::quota(options.runtime), Arc::clone(&counters));
+        Self { options, counters, reported: Reported { states, ..Reported::default() } }
     }
 
     async fn connect(&self) -> Result<Client, ReaderError> {
@@ -114,7 +116,7 @@ impl DockerReader {
         let networks = client.networks().await?;
         let workloads = client.inspect_all(&client.list().await?).await;
         let networks = networks.into_iter().map(|network| InventoryEvent::Network(Arc::new(network)));
-        Ok(networks.chain(Tracker::default().snapshot(workloads)).collect())
+        Ok(networks.chain(DockerStates::default().snapshot(workloads)).collect())
     }
 
     async fn open(
@@ -124,7 +126,7 @@ impl DockerReader {
         connected: &mut bool,
     ) -> Result<(Client, Lines), ReaderError> {
         let client = self.connect().await?;
-        let since = since(reported.tracker.checkpoint());
+        let since = since(reported.states.checkpoint());
         let networks = client.networks().await?;
         let list = client.list().await?;
         let workloads = client.inspect_all(&list).await;
@@ -135,12 +137,12 @@ impl DockerReader {
         self.report_networks(reported, networks, emit);
         let gone = before.into_keys().filter(|id| !reported.networks.contains_key(id));
         gone.for_each(|id| emit(InventoryEvent::NetworkRemoved { id }));
-        reported.tracker.snapshot(workloads).into_iter().for_each(&mut *emit);
+        reported.states.snapshot(workloads).into_iter().for_each(&mut *emit);
         self.reconciled(list.into_iter().map(|listed| listed.id).collect(), emit);
         Ok((client, lines))
     }
 
-    /// Tells what is new or different.
+    /// Reports what is new or different.
     fn report_networks(&self, reported: &mut Reported, networks: Vec<RuntimeNetwork>, emit: &mut Emit<'_>) {
         for network in networks {
             if reported.networks.len() >= MAX_NETWORKS && !reported.networks.contains_key(&network.id) {
@@ -179,7 +181,7 @@ impl DockerReader {
                 Some(Ok(learned)) = tasks.join_next() => match learned {
                     Learned::Container(id, answer) => {
                         self.report_networks(reported, client.fresh_networks(), emit);
-                        reported.tracker.answered(&id, answer)
+                        reported.states.answered(&id, answer)
                     }
                     Learned::Network(network) => {
                         self.report_networks(reported, network.into_iter().collect(), emit);
@@ -189,7 +191,6 @@ impl DockerReader {
                 _ = reconcile.tick() => self.reconcile(client, reported, emit).await?,
             };
             carry_out(steps, client, &mut tasks, emit);
-            self.counters.late.set(reported.tracker.missed.late);
         }
     }
 
@@ -203,9 +204,7 @@ impl DockerReader {
         let list = client.list().await?;
         self.report_networks(reported, networks, emit);
         let at = now();
-        let overflow = reported.tracker.missed.overflow;
-        let steps = reported.tracker.listed(&list, at);
-        self.counters.overflow.add(reported.tracker.missed.overflow - overflow);
+        let steps = reported.states.listed(&list, at);
         self.reconciled(list.into_iter().map(|listed| listed.id).collect(), emit);
         Ok(steps)
     }
@@ -226,13 +225,11 @@ impl DockerReader {
         match read {
             Some((event, RuntimeEvent::Container { id, action, at })) => {
                 let started = action == ContainerAction::Started;
-                let overflow = reported.tracker.missed.overflow;
-                let steps = reported.tracker.handle(&id, action, at);
-                self.counters.overflow.add(reported.tracker.missed.overflow - overflow);
+                let steps = reported.states.handle(&id, action, at);
                 if started {
                     let (workload, cut) = introduced(event, client.identity());
                     self.counters.truncated.add(cut);
-                    reported.tracker.introduce(workload);
+                    reported.states.introduce(workload);
                 }
                 return steps;
             }

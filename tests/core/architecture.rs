@@ -44,9 +44,12 @@ const ROOMS: &[Room] = &[
         &["decode", "input", "time"],
     ),
     shell("clock", "the clocks", &["time"]),
-    shell("inventory::discover", "which runtimes there are, and where", &["input"]),
     shell("sync", "locks that outlive a panic", &[]),
-    shell("inventory::reader", "what the readers share", &["inventory", "clock", "sync", "input", "time"]),
+    shell(
+        "inventory::reader",
+        "what a reader of a runtime is, and what they share",
+        &["inventory", "clock", "sync", "input", "time"],
+    ),
     shell(
         "inventory::docker",
         "runtimes that speak the Docker API",

@@ -109,7 +109,7 @@ impl Ear {
             facts.push(fact);
             true
         };
-        watch.hear(Timestamp::from_secs(*second), buffer, &mut take).expect("events");
+        watch.receive(Timestamp::from_secs(*second), buffer, &mut take).expect("events");
     }
 
     fn bound(&self) -> impl Iterator<Item = &NatBinding> {

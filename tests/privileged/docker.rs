@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::support::background_reader::BackgroundReader;
 use crate::support::dockerd::{self, Dockerd, IMAGE};
+use crate::support::netns::again_inside;
 use crate::support::patience::wait_until;
 use hopwatch::input::{InventoryEvent, NetworkMode, RuntimeId, Workload, WorkloadId};
 use hopwatch::inventory::docker::{DockerOptions, DockerReader};
@@ -79,15 +80,12 @@ fn snapshot_of(daemon: &Dockerd) {
 
 /// Runs [`a_reader_in_the_hosts_namespace_names_the_veths`] in the namespace that the daemon takes for the host's.
 fn veths_of(daemon: &Dockerd) {
-    let inside = std::process::Command::new("nsenter")
-        .arg(format!("--net=/var/run/netns/{}", daemon.netns()))
-        .arg(std::env::current_exe().expect("this test"))
-        .args(["--exact", "docker::a_reader_in_the_hosts_namespace_names_the_veths", "--nocapture"])
-        .env(INSIDE, daemon.host())
-        .output()
-        .expect("nsenter");
-    let said = String::from_utf8_lossy(&inside.stdout).into_owned() + &String::from_utf8_lossy(&inside.stderr);
-    assert!(inside.status.success() && said.contains("found "), "{said}");
+    let said = again_inside(
+        daemon.netns(),
+        "docker::a_reader_in_the_hosts_namespace_names_the_veths",
+        (INSIDE, &daemon.host()),
+    );
+    assert!(said.contains("found "), "{said}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_macvlan_is_captured_inside_the_namespace_of_a_process() {
     let netns = Netns::of(pid).expect("its namespace");
     assert_ne!(netns.id(), own);
     let (tap, links) = netns
-        .call(|| {
+        .enter(|| {
             let tap = Tap::open_inside("mac0", ObservationPoint::new("web:mac0"), &options()).expect("a tap");
             let mut links = host::interfaces().expect("interfaces");
             host::examine(&mut links, |_| true).expect("examined");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::background_reader::BackgroundReader;
+use crate::support::netns::again_inside;
 use crate::support::podman::{self, IMAGE, Podman, USER};
 use crate::support::recorder::Recorder;
 use hopwatch::input::{InventoryEvent, NetworkMode, RuntimeNetwork, Workload, WorkloadId, WorkloadState};
@@ -107,15 +108,12 @@ fn snapshot_of(podman: &Podman) {
 
 /// Runs [`a_reader_in_the_hosts_namespace_names_the_veths`] in the namespace that the service takes for the host's.
 fn veths_of(podman: &Podman) {
-    let inside = std::process::Command::new("nsenter")
-        .arg(format!("--net=/var/run/netns/{}", podman.netns()))
-        .arg(std::env::current_exe().expect("this test"))
-        .args(["--exact", "podman::a_reader_in_the_hosts_namespace_names_the_veths", "--nocapture"])
-        .env(INSIDE, podman.host())
-        .output()
-        .expect("nsenter");
-    let said = String::from_utf8_lossy(&inside.stdout).into_owned() + &String::from_utf8_lossy(&inside.stderr);
-    assert!(inside.status.success() && said.contains("found "), "{said}");
+    let said = again_inside(
+        podman.netns(),
+        "podman::a_reader_in_the_hosts_namespace_names_the_veths",
+        (INSIDE, &podman.host()),
+    );
+    assert!(said.contains("found "), "{said}");
 }
 
 #[test]

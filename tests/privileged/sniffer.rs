@@ -151,6 +151,24 @@ fn without_the_capability_it_says_which_and_how_to_grant_it() {
 }
 
 #[test]
+fn with_the_right_to_capture_alone_it_captures_and_is_alive_but_not_ready() {
+    if let Some(why) = unavailable() {
+        println!("skipped: with_the_right_to_capture_alone_it_captures_and_is_alive_but_not_ready: {why}");
+        return;
+    }
+    let namespace = Namespace::with_bridge("br-test");
+    let sniffer = Sniffer::start_by(&namespace, CONFIG, &["setpriv", "--bounding-set=-all,+net_raw", "--"]);
+    sniffer.wait_until("/metrics", "it captures", |page| page.contains("observation_point=\"br-test\""));
+    namespace.run("ping -c 3 -i 0.01 -q 10.9.0.2");
+    sniffer.wait_until("/metrics", "packets", |page| sum(page, "hopwatch_packets_total{") >= 6);
+    sniffer.wait_until("/readyz", "both gaps are named", |page| {
+        page.contains("connection tracking is not received")
+            && page.contains("without CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_SYS_ADMIN ")
+    });
+    assert_eq!([sniffer.status("/readyz"), sniffer.status("/livez")], ["503", "200"]);
+}
+
+#[test]
 fn a_renamed_interface_is_one_point_under_its_new_name_and_none_where_no_glob_names_it() {
     let Some((namespace, sniffer)) = sniffer("a_renamed_interface_is_one_point") else { return };
     let packets =

@@ -200,6 +200,12 @@ impl Sniffer {
         Self::start_with(namespace, config, arguments, &[], binary, stdout)
     }
 
+    /// Started by another program, as one that takes rights away.
+    pub fn start_by(namespace: &Namespace, config: &str, before: &[&str]) -> Self {
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_hopwatch"));
+        Self::start_with(namespace, config, &[], before, binary, Stdio::piped())
+    }
+
     /// Without any capability. The binary is copied to where everybody may run it.
     pub fn start_as_nobody(namespace: &Namespace, config: &str) -> Self {
         let folder = tempfile::Builder::new()
@@ -262,6 +268,14 @@ impl Sniffer {
 
     pub fn wait_until(&self, path: &str, what: &str, reached: impl Fn(&str) -> bool) {
         wait_until(|| self.get(path), what, reached);
+    }
+
+    /// The HTTP status of a page.
+    pub fn status(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.address);
+        let mut curl = inside(&self.namespace);
+        curl.args(["curl", "-sg", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", &url]);
+        String::from_utf8_lossy(&curl.output().expect("run curl").stdout).into_owned()
     }
 
     pub fn signal(&self, signal: &str) {
@@ -340,4 +354,18 @@ fn wait_until(page: impl Fn() -> String, what: &str, reached: impl Fn(&str) -> b
         let page = page();
         if !page.is_empty() && reached(&page) { Ok(()) } else { Err(format!("last answer:\n{page}")) }
     });
+}
+
+/// Runs one test of this binary again inside a network namespace, with a variable that says so; what it printed.
+pub fn again_inside(netns: &str, test: &str, (variable, value): (&str, &str)) -> String {
+    let output = std::process::Command::new("nsenter")
+        .arg(format!("--net=/var/run/netns/{netns}"))
+        .arg(std::env::current_exe().expect("this test"))
+        .args(["--exact", test, "--nocapture"])
+        .env(variable, value)
+        .output()
+        .expect("nsenter");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    said
 }

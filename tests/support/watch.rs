@@ -1,4 +1,4 @@
-//! A collector of the kernel's facts, with everything that it told, and ways to find it again.
+//! A collector of the kernel's facts, with everything that it reported, and ways to find it again.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use hopwatch::time::Timestamp;
 use super::hosts::Container;
 use super::patience::wait_until;
 
-/// A collector, and everything that it told.
+/// A collector, and everything that it reported.
 pub struct Watch {
     pub collector: Collector,
     pub second: i64,
@@ -33,7 +33,7 @@ impl Watch {
         assert!(self.collector.start(&container.id, container.pid));
     }
 
-    /// What a look at everything tells; the clock goes on by a second.
+    /// What a look at everything reports; the clock goes on by a second.
     pub fn scan(&mut self) -> Vec<KernelFact> {
         self.second += 1;
         let facts = self.collector.scan(Timestamp::from_secs(self.second));
@@ -48,7 +48,7 @@ impl Watch {
         facts
     }
 
-    /// Looks until it was told.
+    /// Looks until it was reported.
     pub fn until<T>(&mut self, what: &str, find: impl Fn(&[KernelFact]) -> Option<T>) -> T {
         let mut found = find(&self.facts);
         wait_until(what, || {
@@ -83,11 +83,11 @@ impl Watch {
 }
 
 pub fn processes(facts: &[KernelFact], container: &Container) -> Vec<Arc<ProcessNamespaces>> {
-    let told = facts.iter().filter_map(|fact| match fact {
-        KernelFact::Processes(told) if told.workload == container.id => Some(Arc::clone(told)),
+    let reported = facts.iter().filter_map(|fact| match fact {
+        KernelFact::Processes(reported) if reported.workload == container.id => Some(Arc::clone(reported)),
         _ => None,
     });
-    told.collect()
+    reported.collect()
 }
 
 pub fn socket(facts: &[KernelFact], netns: NetnsId, port: u16) -> Option<Arc<SocketView>> {

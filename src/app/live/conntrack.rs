@@ -136,7 +136,7 @@ impl Watched {
         if door.id() != netns {
             return Err(format!("process {pid} is not in {netns} any more"));
         }
-        let opened = door.call(|| Watch::open(Some(netns), EVENT_BYTES)).map_err(|error| error.to_string())?;
+        let opened = door.enter(|| Watch::open(Some(netns), EVENT_BYTES)).map_err(|error| error.to_string())?;
         opened.map_err(|error| error.to_string())
     }
 
@@ -149,7 +149,7 @@ impl Watched {
         };
         let began = now();
         let since = watch.good();
-        watch.hear(began, buffer, &mut |fact| outbox.hold(now(), fact, since)).map_err(|error| error.to_string())?;
+        watch.receive(began, buffer, &mut |fact| outbox.hold(now(), fact, since)).map_err(|error| error.to_string())?;
         let due = match watch.wants() {
             Want::Nothing => None,
             Want::Refresh => Some(self.refresh),

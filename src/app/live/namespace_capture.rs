@@ -226,7 +226,7 @@ impl NamespaceCapture {
         }
         self.forget_ended(&workload.id);
         let room = MAX_TAPS.saturating_sub(self.taps().count());
-        let found = netns.call(|| self.open(workload, options, room))??;
+        let found = netns.enter(|| self.open(workload, options, room))??;
         let mut taps = self.entered.remove(&workload.id).map(|entered| entered.taps).unwrap_or_default();
         self.report_changes(&mut taps, &found.links);
         let mut refusal = (found.left_out > 0).then(|| {

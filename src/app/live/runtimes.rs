@@ -29,7 +29,7 @@ use crate::sync;
 const AGAIN: Duration = Duration::from_secs(3);
 /// A daemon that is being updated is back by then.
 const GONE_AFTER: Duration = Duration::from_mins(2);
-/// Twice what the inventory can be told to remember by default settings of all runtimes together.
+/// Twice what the inventory remembers by default settings of all runtimes together.
 const MAX_OWNED: usize = 131_072;
 
 /// A reader that runs.
@@ -46,7 +46,7 @@ struct Running {
 #[derive(Clone)]
 struct Shared {
     sender: Sender<SourceMessage>,
-    /// Others that hear every event before the engine does.
+    /// Others that receive every event before the engine does.
     listeners: Arc<[Sender<InventoryEvent>]>,
     owners: Arc<Mutex<BTreeMap<WorkloadId, RuntimeId>>>,
     readers: ReaderStats,
@@ -63,7 +63,7 @@ pub(super) async fn watch(
     let mut discovery = Discovery::new(config.sought.clone(), Places::here());
     let shared = Shared { sender, listeners: listeners.into(), owners: Arc::default(), readers };
     let mut running: BTreeMap<RuntimeId, Running> = BTreeMap::new();
-    let mut told = None;
+    let mut reported = None;
     loop {
         for runtime in discovery.look() {
             let name = runtime.name;
@@ -77,8 +77,8 @@ pub(super) async fn watch(
         give_up(&mut running, &shared);
         let expected = running.iter().filter(|(_, known)| known.expected.load(Ordering::Relaxed));
         let names: Vec<RuntimeId> = expected.map(|(name, _)| *name).collect();
-        if told.as_ref() != Some(&names) {
-            told = Some(names.clone());
+        if reported.as_ref() != Some(&names) {
+            reported = Some(names.clone());
             shared.send(SourceMessage::Runtimes(names));
         }
         tokio::select! {
@@ -102,7 +102,7 @@ fn give_up(running: &mut BTreeMap<RuntimeId, Running>, shared: &Shared) {
             shared.readers.remove(name);
             let _ = known.stop.send(true);
             sync::lock(&shared.owners).retain(|_, owner| owner != name);
-            shared.tell(InventoryEvent::GivenUp { runtime: *name });
+            shared.report(InventoryEvent::GivenUp { runtime: *name });
         }
         keep
     });
@@ -145,10 +145,10 @@ impl Shared {
                 _ => expected.store(true, Ordering::Relaxed),
             }
             let mut owners = sync::lock(&shared.owners);
-            let believed = may_tell(&mut owners, &name, &event, MAX_OWNED);
+            let believed = may_report(&mut owners, &name, &event, MAX_OWNED);
             drop(owners);
             if believed {
-                shared.tell(event);
+                shared.report(event);
             } else {
                 foreign.fetch_add(1, Ordering::Relaxed);
             }
@@ -156,7 +156,7 @@ impl Shared {
     }
 
     /// To the listeners, and then to the engine. Waits for room; a listener that has ended is left out.
-    fn tell(&self, event: InventoryEvent) {
+    fn report(&self, event: InventoryEvent) {
         for listener in self.listeners.iter() {
             if let Err(TrySendError::Full(event)) = listener.try_send(event.clone()) {
                 let _ = tokio::task::block_in_place(|| listener.send(event));
@@ -174,7 +174,7 @@ impl Shared {
 }
 
 /// Whether a runtime may say this of a workload.
-fn may_tell(
+fn may_report(
     owners: &mut BTreeMap<WorkloadId, RuntimeId>,
     runtime: &RuntimeId,
     event: &InventoryEvent,
@@ -190,7 +190,7 @@ fn may_tell(
                 return false;
             }
             if owner.is_none() && owners.len() >= most && (!is_root || !make_room(owners)) {
-                // Root's is told all the same: while the table is full, no user's runtime can claim it.
+                // Root's is reported all the same: while the table is full, no user's runtime can claim it.
                 return is_root;
             }
             owners.insert(workload.id.clone(), *runtime);
@@ -229,44 +229,29 @@ fn make_room(owners: &mut BTreeMap<WorkloadId, RuntimeId>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::{NetworkMode, Workload, WorkloadState};
+    use crate::input::Workload;
     use crate::time::Timestamp;
 
     fn workload(id: &str, runtime: &str) -> InventoryEvent {
-        InventoryEvent::Workload(Arc::new(Workload {
-            id: WorkloadId::new(id),
-            name: String::new(),
-            image: String::new(),
-            image_digest: String::new(),
-            published: Vec::new(),
-            labels: BTreeMap::new(),
-            runtime: runtime.parse().expect("a runtime"),
-            network_mode: NetworkMode::Own,
-            attachments: Vec::new(),
-            pod: None,
-            pid: None,
-            state: WorkloadState::Running,
-            since: None,
-            configuration: None,
-        }))
+        InventoryEvent::Workload(Arc::new(Workload::new(WorkloadId::new(id), "", runtime.parse().expect("a runtime"))))
     }
 
     #[test]
     fn no_users_runtime_speaks_for_anothers_workload_but_root_may() {
         let mut owners = BTreeMap::new();
-        let mut tell = |runtime: &str, event: &InventoryEvent| {
-            may_tell(&mut owners, &runtime.parse().expect("a runtime"), event, 100)
+        let mut report = |runtime: &str, event: &InventoryEvent| {
+            may_report(&mut owners, &runtime.parse().expect("a runtime"), event, 100)
         };
         let stopped = InventoryEvent::Stopped { id: WorkloadId::new("a"), until: Timestamp::from_nanos(1) };
-        assert!(tell("docker", &workload("a", "docker")));
-        assert!(!tell("podman-1000", &workload("a", "podman-1000")), "a user cannot take over root's");
-        assert!(!tell("podman-1000", &stopped), "nor end it");
-        assert!(!tell("podman", &workload("a", "podman")), "nor can root's other runtime");
-        assert!(tell("podman-1000", &workload("b", "podman-1000")));
-        assert!(tell("docker", &workload("b", "docker")), "root may take back what a user claimed");
-        assert!(!tell("podman-1000", &workload("b", "podman-1000")));
+        assert!(report("docker", &workload("a", "docker")));
+        assert!(!report("podman-1000", &workload("a", "podman-1000")), "a user cannot take over root's");
+        assert!(!report("podman-1000", &stopped), "nor end it");
+        assert!(!report("podman", &workload("a", "podman")), "nor can root's other runtime");
+        assert!(report("podman-1000", &workload("b", "podman-1000")));
+        assert!(report("docker", &workload("b", "docker")), "root may take back what a user claimed");
+        assert!(!report("podman-1000", &workload("b", "podman-1000")));
         assert!(
-            tell("docker", &stopped) && tell("podman-1000", &workload("a", "podman-1000")),
+            report("docker", &stopped) && report("podman-1000", &workload("a", "podman-1000")),
             "ids of the dead are free"
         );
     }
@@ -274,24 +259,24 @@ mod tests {
     #[test]
     fn a_full_table_costs_users_their_place_and_never_root_its_own() {
         let mut owners = BTreeMap::new();
-        let mut tell = |runtime: &str, event: &InventoryEvent| {
-            may_tell(&mut owners, &runtime.parse().expect("a runtime"), event, 4)
+        let mut report = |runtime: &str, event: &InventoryEvent| {
+            may_report(&mut owners, &runtime.parse().expect("a runtime"), event, 4)
         };
-        assert!(tell("docker", &workload("root", "docker")));
+        assert!(report("docker", &workload("root", "docker")));
         for id in ["u1", "u2", "u3"] {
-            assert!(tell("podman-1000", &workload(id, "podman-1000")));
+            assert!(report("podman-1000", &workload(id, "podman-1000")));
         }
-        assert!(!tell("podman-1001", &workload("v1", "podman-1001")), "no room for another user's");
-        assert!(tell("docker", &workload("late", "docker")), "root's takes a user's place");
+        assert!(!report("podman-1001", &workload("v1", "podman-1001")), "no room for another user's");
+        assert!(report("docker", &workload("late", "docker")), "root's takes a user's place");
         for id in ["root", "late"] {
-            assert!(!tell("podman-1000", &workload(id, "podman-1000")), "{id} is still root's");
+            assert!(!report("podman-1000", &workload(id, "podman-1000")), "{id} is still root's");
         }
-        assert!(tell("docker", &workload("r3", "docker")) && tell("docker", &workload("r4", "docker")));
-        assert!(tell("docker", &workload("r5", "docker")), "told although all is root's");
-        assert!(!tell("podman-1000", &workload("r5", "podman-1000")));
+        assert!(report("docker", &workload("r3", "docker")) && report("docker", &workload("r4", "docker")));
+        assert!(report("docker", &workload("r5", "docker")), "reported although all is root's");
+        assert!(!report("podman-1000", &workload("r5", "podman-1000")));
         let running = ["root", "r3"].map(WorkloadId::new).to_vec();
-        assert!(tell("docker", &InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running }));
-        assert!(tell("podman-1000", &workload("late", "podman-1000")), "what has ended makes room");
-        assert!(!tell("podman-1000", &workload("root", "podman-1000")));
+        assert!(report("docker", &InventoryEvent::Reconciled { runtime: crate::input::RuntimeId::DOCKER, running }));
+        assert!(report("podman-1000", &workload("late", "podman-1000")), "what has ended makes room");
+        assert!(!report("podman-1000", &workload("root", "podman-1000")));
     }
 }

@@ -1,8 +1,8 @@
-//! The bindings of a namespace that were told and stand.
+//! The bindings of a namespace that were reported and stand.
 //!
-//! Contract: each is told once, and released once when its last entry is gone; a fact that was refused counts as not told, and is
-//! told at the next snapshot. Limits: [`MAX_REMEMBERED`] entries; what is beyond is told without being remembered, so again at each
-//! snapshot, and its end is told when the kernel tells it.
+//! Contract: each is reported once, and released once when its last entry is gone; a fact that was refused counts as not reported, and is
+//! reported at the next snapshot. Limits: [`MAX_REMEMBERED`] entries; what is beyond is reported without being remembered, so again at each
+//! snapshot, and its end is reported when the kernel reports it.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -23,9 +23,9 @@ pub(super) struct Table {
     /// Entries of the same five-tuples: only where an entry has a tag.
     alike: HashMap<Pair, u32, RandomState>,
     turn: u32,
-    /// Entries whose end may not be told.
+    /// Entries whose end may not be reported.
     quiet: usize,
-    /// Something was told without being remembered.
+    /// Something was reported without being remembered.
     overflowed: bool,
 }
 
@@ -50,12 +50,12 @@ impl Table {
         self.entries.len()
     }
 
-    /// Whether there are entries whose end may not be told.
+    /// Whether there are entries whose end may not be reported.
     pub(super) const fn has_quiet(&self) -> bool {
         self.quiet > 0
     }
 
-    /// Takes an event; whether what it means could be told.
+    /// Takes an event; whether what it means could be reported.
     pub(super) fn take(&mut self, connection: &Connection, out: &mut Taker<'_>) -> bool {
         if connection.gone { self.release(connection, out) } else { self.bind(connection, false, out) }
     }
@@ -66,12 +66,12 @@ impl Table {
         self.overflowed = false;
     }
 
-    /// Takes a connection of the snapshot; whether what it means could be told.
+    /// Takes a connection of the snapshot; whether what it means could be reported.
     pub(super) fn see(&mut self, connection: &Connection, out: &mut Taker<'_>) -> bool {
         self.bind(connection, true, out)
     }
 
-    /// The snapshot was whole: releases what it did not have; whether all that could be told.
+    /// The snapshot was whole: releases what it did not have; whether all that could be reported.
     pub(super) fn sweep(&mut self, out: &mut Taker<'_>) -> bool {
         let mut gone: Vec<_> =
             self.entries.iter().filter(|(_, entry)| entry.turn != self.turn).map(|(key, _)| *key).collect();
@@ -110,7 +110,7 @@ impl Table {
         let pair = (connection.before, connection.after);
         let key = (pair, connection.tag);
         let Some(entry) = self.entries.get(&key).copied() else {
-            // What was never told need not be released.
+            // What was never reported need not be released.
             let others = self.alike.contains_key(&pair);
             return !self.overflowed || others || out(NatFact::Released(self.binding(pair)));
         };
@@ -149,14 +149,14 @@ mod tests {
         Connection { gone: true, ..connection }
     }
 
-    /// What was told, as `+port` and `-port`.
+    /// What was reported, as `+port` and `-port`.
     #[derive(Default)]
-    struct Told {
+    struct Reported {
         all: Vec<String>,
         shut: bool,
     }
 
-    impl Told {
+    impl Reported {
         fn take(&mut self, fact: &NatFact) -> bool {
             if !self.shut {
                 self.all.push(match fact {
@@ -171,65 +171,65 @@ mod tests {
 
     #[test]
     fn an_event_and_a_snapshot_of_the_same_entry_are_told_once() {
-        let (mut table, mut told) = (Table::new(None), Told::default());
+        let (mut table, mut reported) = (Table::new(None), Reported::default());
         table.begin();
-        table.see(&connection(1, 0), &mut |fact| told.take(&fact));
-        table.sweep(&mut |fact| told.take(&fact));
-        table.take(&connection(1, 0), &mut |fact| told.take(&fact));
+        table.see(&connection(1, 0), &mut |fact| reported.take(&fact));
+        table.sweep(&mut |fact| reported.take(&fact));
+        table.take(&connection(1, 0), &mut |fact| reported.take(&fact));
         assert!(table.has_quiet(), "no event may come when it ends");
-        table.take(&gone(connection(1, 0)), &mut |fact| told.take(&fact));
-        table.take(&gone(connection(1, 0)), &mut |fact| told.take(&fact));
-        table.take(&gone(connection(2, 0)), &mut |fact| told.take(&fact));
-        assert_eq!((told.all, table.len(), table.has_quiet()), (vec!["+1".to_owned(), "-1".to_owned()], 0, false));
+        table.take(&gone(connection(1, 0)), &mut |fact| reported.take(&fact));
+        table.take(&gone(connection(1, 0)), &mut |fact| reported.take(&fact));
+        table.take(&gone(connection(2, 0)), &mut |fact| reported.take(&fact));
+        assert_eq!((reported.all, table.len(), table.has_quiet()), (vec!["+1".to_owned(), "-1".to_owned()], 0, false));
     }
 
     #[test]
     fn what_a_snapshot_does_not_have_any_more_is_released_in_order() {
-        let (mut table, mut told) = (Table::new(None), Told::default());
+        let (mut table, mut reported) = (Table::new(None), Reported::default());
         for port in [7, 3, 5, 4] {
-            table.take(&connection(port, 0), &mut |fact| told.take(&fact));
+            table.take(&connection(port, 0), &mut |fact| reported.take(&fact));
         }
         table.begin();
-        table.see(&connection(4, 0), &mut |fact| told.take(&fact));
-        table.see(&connection(8, 0), &mut |fact| told.take(&fact));
-        assert!(table.sweep(&mut |fact| told.take(&fact)));
-        assert_eq!(told.all, ["+7", "+3", "+5", "+4", "+8", "-3", "-5", "-7"]);
+        table.see(&connection(4, 0), &mut |fact| reported.take(&fact));
+        table.see(&connection(8, 0), &mut |fact| reported.take(&fact));
+        assert!(table.sweep(&mut |fact| reported.take(&fact)));
+        assert_eq!(reported.all, ["+7", "+3", "+5", "+4", "+8", "-3", "-5", "-7"]);
         assert_eq!(table.len(), 2);
     }
 
     #[test]
     fn entries_alike_are_one_binding_until_the_last_is_gone() {
-        let (mut table, mut told) = (Table::new(None), Told::default());
+        let (mut table, mut reported) = (Table::new(None), Reported::default());
         for tag in [5, 6, 6] {
-            table.take(&connection(1, tag), &mut |fact| told.take(&fact));
+            table.take(&connection(1, tag), &mut |fact| reported.take(&fact));
         }
-        table.take(&gone(connection(1, 5)), &mut |fact| told.take(&fact));
-        assert_eq!(told.all, ["+1"]);
-        table.take(&gone(connection(1, 6)), &mut |fact| told.take(&fact));
-        assert_eq!((told.all.last().map(String::as_str), table.len(), table.alike.len()), (Some("-1"), 0, 0));
+        table.take(&gone(connection(1, 5)), &mut |fact| reported.take(&fact));
+        assert_eq!(reported.all, ["+1"]);
+        table.take(&gone(connection(1, 6)), &mut |fact| reported.take(&fact));
+        assert_eq!((reported.all.last().map(String::as_str), table.len(), table.alike.len()), (Some("-1"), 0, 0));
     }
 
     #[test]
     fn a_refused_fact_is_told_at_the_next_snapshot() {
-        let (mut table, mut told) = (Table::new(None), Told::default());
-        table.take(&connection(1, 0), &mut |fact| told.take(&fact));
-        told.shut = true;
-        assert!(!table.take(&connection(2, 0), &mut |fact| told.take(&fact)));
-        assert!(!table.take(&gone(connection(1, 0)), &mut |fact| told.take(&fact)));
-        told.shut = false;
+        let (mut table, mut reported) = (Table::new(None), Reported::default());
+        table.take(&connection(1, 0), &mut |fact| reported.take(&fact));
+        reported.shut = true;
+        assert!(!table.take(&connection(2, 0), &mut |fact| reported.take(&fact)));
+        assert!(!table.take(&gone(connection(1, 0)), &mut |fact| reported.take(&fact)));
+        reported.shut = false;
         table.begin();
-        table.see(&connection(2, 0), &mut |fact| told.take(&fact));
-        table.sweep(&mut |fact| told.take(&fact));
-        assert_eq!(told.all, ["+1", "+2", "-1"]);
+        table.see(&connection(2, 0), &mut |fact| reported.take(&fact));
+        table.sweep(&mut |fact| reported.take(&fact));
+        assert_eq!(reported.all, ["+1", "+2", "-1"]);
     }
 
     #[test]
     fn beyond_the_bound_bindings_are_told_but_not_remembered() {
-        let (mut table, mut told) = (Table::with_room(None, 2), Told::default());
+        let (mut table, mut reported) = (Table::with_room(None, 2), Reported::default());
         for port in 1..=3 {
-            table.take(&connection(port, 0), &mut |fact| told.take(&fact));
+            table.take(&connection(port, 0), &mut |fact| reported.take(&fact));
         }
-        table.take(&gone(connection(3, 0)), &mut |fact| told.take(&fact));
-        assert_eq!((&told.all[..], table.len()), (&["+1", "+2", "+3", "-3"].map(str::to_owned)[..], 2));
+        table.take(&gone(connection(3, 0)), &mut |fact| reported.take(&fact));
+        assert_eq!((&reported.all[..], table.len()), (&["+1", "+2", "+3", "-3"].map(str::to_owned)[..], 2));
     }
 }

@@ -1,4 +1,4 @@
-//! Internet sockets, as `sock_diag` tells them.
+//! Internet sockets, as `sock_diag` reports them.
 //!
 //! Contract: TCP (but no half-open and no waiting ones) and UDP, IPv4 and IPv6; an IPv4-mapped address is written as IPv4. The reader is
 //! total. Sources: `sock_diag(7)`, `linux/inet_diag.h` (attribute 21: the id of the socket's cgroup, of version 2), `linux/sock_diag.h`.
@@ -42,7 +42,7 @@ pub(super) struct DiagSocket {
     pub(super) cgroup: Option<u64>,
 }
 
-/// All sockets of the namespace in which `diag` is; how many of the four kinds this kernel cannot tell (`udp_diag` not loaded).
+/// All sockets of the namespace in which `diag` is; how many of the four kinds this kernel cannot list (`udp_diag` not loaded).
 pub(super) fn dump(
     diag: &mut Netlink,
     buffer: &mut [u8],

@@ -1,7 +1,7 @@
 //! The interfaces inside a network namespace, and what of the host is behind them.
 //!
 //! Contract: a peer is named only where the namespace's own number for the host's namespace (`RTM_GETNSID`) is the one that the
-//! interface gives for its peer (`IFLA_LINK_NETNSID`). Limits: [`MAX_INTERFACES`], [`MAX_ADDRESSES`] a namespace, told when more.
+//! interface gives for its peer (`IFLA_LINK_NETNSID`). Limits: [`MAX_INTERFACES`], [`MAX_ADDRESSES`] a namespace, reported when more.
 //! Sources: rtnetlink(7), `linux/if_link.h`, `linux/if_addr.h`, `linux/net_namespace.h`.
 
 use std::collections::HashMap;

@@ -1,10 +1,10 @@
-//! What could not be seen, counted until it is told.
+//! What could not be seen, counted until it is reported.
 
 use std::collections::BTreeMap;
 
 use crate::input::{KernelFact, MissedKind};
 
-/// Counts by kind since they were last told.
+/// Counts by kind since they were last reported.
 #[derive(Debug, Default)]
 pub(super) struct Missed(BTreeMap<MissedKind, u64>);
 

@@ -22,7 +22,7 @@ use crate::input::{InsideInterface, KernelFact, MissedKind, NamespaceView, Netns
 use crate::time::Timestamp;
 
 const MAX_NAMESPACES: usize = 1024;
-/// Listed again although nothing was told.
+/// Listed again although nothing was reported.
 const AGAIN: Duration = Duration::from_secs(5);
 /// One that could not be entered is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ struct Known {
     /// Not before this time again.
     refused: Option<Timestamp>,
     interfaces: Vec<InsideInterface>,
-    told: Option<Arc<NamespaceView>>,
+    reported: Option<Arc<NamespaceView>>,
     counted: BTreeSet<MissedKind>,
 }
 
@@ -126,7 +126,7 @@ impl Namespaces {
         }
     }
 
-    /// Hears the news, lists what changed, and tells what is new.
+    /// Receives the news, lists what changed, and reports what is new.
     pub(super) fn list(&mut self, at: Timestamp, buffer: &mut [u8], missed: &mut Missed, facts: &mut Vec<KernelFact>) {
         if self.route.drain(MAX_NEWS, buffer, |_| {}).any {
             self.links = None;
@@ -137,7 +137,7 @@ impl Namespaces {
             if let Some(name) = links.as_ref().and_then(|all| all.get(&index)) {
                 return Some(name.clone());
             }
-            // A link may be younger than the news that were heard.
+            // A link may be younger than the news that were received.
             if std::mem::take(&mut again) {
                 *links = interfaces::host_links(route, buffer).ok();
             }
@@ -211,16 +211,15 @@ impl Known {
     }
 
     fn report(&mut self, netns: NetnsId, host: bool) -> Option<KernelFact> {
-        let same = self
-            .told
-            .as_ref()
-            .is_some_and(|told| told.workloads == self.inhabitants.workloads && told.interfaces == self.interfaces);
+        let same = self.reported.as_ref().is_some_and(|reported| {
+            reported.workloads == self.inhabitants.workloads && reported.interfaces == self.interfaces
+        });
         if same {
             return None;
         }
         let (workloads, interfaces) = (self.inhabitants.workloads.clone(), self.interfaces.clone());
         let view = Arc::new(NamespaceView { netns, host, workloads, interfaces });
-        self.told = Some(Arc::clone(&view));
+        self.reported = Some(Arc::clone(&view));
         Some(KernelFact::Namespace(view))
     }
 }
@@ -248,7 +247,7 @@ pub(super) fn open_in<T: Send>(
     open: impl FnOnce() -> Result<T, nix::Error> + Send,
 ) -> Result<T, nix::Error> {
     let door = Netns::any_of(netns, pids).ok_or(nix::Error::ESRCH)?;
-    door.call(open).map_err(|_| nix::Error::EPERM)?
+    door.enter(open).map_err(|_| nix::Error::EPERM)?
 }
 
 #[cfg(test)]

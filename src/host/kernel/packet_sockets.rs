@@ -1,6 +1,6 @@
 //! Packet sockets and raw sockets in the namespaces of workloads, and who holds them.
 //!
-//! Contract: in a workload's namespace all are told, in the host's those that a workload holds; this process's own are left out.
+//! Contract: in a workload's namespace all are reported, in the host's those that a workload holds; this process's own are left out.
 //! Limits: [`MAX_SNIFFERS`] a namespace, and what one file of `/proc` shows. Sources: proc(5), packet(7), raw(7); the columns are
 //! those of `net/packet/af_packet.c` and `net/ipv4/raw.c`. Design: read from `/proc/PID/net` because packet sockets over
 //! `sock_diag` need a module that may not be loaded.

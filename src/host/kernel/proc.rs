@@ -93,7 +93,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-/// The children of a process, by all its threads; `None` where this kernel does not tell (`CONFIG_PROC_CHILDREN`).
+/// The children of a process, by all its threads; `None` where this kernel does not list them (`CONFIG_PROC_CHILDREN`).
 pub(super) fn children(pid: u32) -> Option<Vec<u32>> {
     let mut found = Vec::new();
     let Ok(threads) = fs::read_dir(path(pid, "task")) else { return Some(found) };

@@ -1,4 +1,4 @@
-//! Which of very many processes are looked at and told.
+//! Which of very many processes are looked at and reported.
 //!
 //! Contract: decoys, started before or after, hide no process for good. Limits: what is left out at one look is the caller's to count.
 //! Design: pure, so that every order of decoys can be tested.
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::input::NetnsId;
 
-/// The strays to tell, in order of pid, and how many are left out: those in the host's namespace go first, then those with another
+/// The strays to report, in order of pid, and how many are left out: those in the host's namespace go first, then those with another
 /// workload, then one of each namespace, so that decoys crowd nobody out.
 pub(super) fn prioritize(
     strays: Vec<(u32, NetnsId)>,
@@ -28,9 +28,9 @@ pub(super) fn prioritize(
     ranked.sort_unstable();
     let left_out = ranked.len().saturating_sub(most);
     ranked.truncate(most);
-    let mut told: Vec<_> = ranked.into_iter().map(|(.., pid, netns)| (pid, netns)).collect();
-    told.sort_unstable();
-    (told, left_out)
+    let mut reported: Vec<_> = ranked.into_iter().map(|(.., pid, netns)| (pid, netns)).collect();
+    reported.sort_unstable();
+    (reported, left_out)
 }
 
 /// At most so many of very many: always the oldest and the newest, and of those between another part at each turn.
@@ -69,9 +69,9 @@ mod tests {
         let (host, home) = (NetnsId(1), NetnsId(2));
         let decoys = (10..200).map(|pid| (pid, NetnsId(u64::from(pid)))).chain((300..400).map(|pid| (pid, host)));
         let strays: Vec<_> = decoys.chain([(500, home), (501, host)]).collect();
-        let (told, left_out) = prioritize(strays, 64, Some(host), &BTreeSet::from([home]));
-        assert_eq!((told.len(), left_out), (64, 228));
-        assert!(told.contains(&(500, home)) && told.iter().any(|(_, netns)| *netns == host), "{told:?}");
+        let (reported, left_out) = prioritize(strays, 64, Some(host), &BTreeSet::from([home]));
+        assert_eq!((reported.len(), left_out), (64, 228));
+        assert!(reported.contains(&(500, home)) && reported.iter().any(|(_, netns)| *netns == host), "{reported:?}");
         assert_eq!(
             prioritize(vec![(9, home), (3, host)], 64, Some(host), &BTreeSet::new()),
             (vec![(3, host), (9, home)], 0)

@@ -1,7 +1,7 @@
 //! The sockets of namespaces in which more than one could own a flow, and who holds them.
 //!
-//! Contract: a socket is told as nobody's only when two searches, of processes listed after it was seen, found no holder; where a
-//! search was not complete it is counted and not told. When a workload comes in, what was nobody's is searched again, and told again
+//! Contract: a socket is reported as nobody's only when two searches, of processes listed after it was seen, found no holder; where a
+//! search was not complete it is counted and not reported. When a workload comes in, what was nobody's is searched again, and reported again
 //! with its owner: runtimes report a container after it has started. Sockets that were destroyed without having been seen are counted.
 //! Limits: [`MAX_SOCKETS`] a namespace. Design: looked at are the host's namespace while a workload is in it, and shared ones.
 
@@ -26,7 +26,7 @@ const DESTROYED_BYTES: usize = 1024 * 1024;
 const MAX_SOCKETS: usize = 16_384;
 /// Messages of destroyed sockets taken at once.
 const MAX_DESTROYED: usize = 16_384;
-/// Dumps after which a socket that is not seen any more, and was not told to be destroyed, is forgotten.
+/// Dumps after which a socket that is not seen any more, and was not reported to be destroyed, is forgotten.
 const FORGET: u32 = 16;
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -40,7 +40,7 @@ pub(super) struct Sockets {
 #[derive(Debug)]
 struct Watched {
     diag: Netlink,
-    /// Absent where this process may not hear it.
+    /// Absent where this process may not receive it.
     destroyed: Option<Netlink>,
     known: HashMap<u64, Known>,
     /// Cookies of sockets that were seen with a holder, and the last dump that had them.
@@ -69,9 +69,9 @@ enum Standing {
     New,
     /// One search found no holder.
     Unheld,
-    /// Told, with an owner.
-    Told,
-    /// Told as nobody's.
+    /// Reported, with an owner.
+    Reported,
+    /// Reported as nobody's.
     Nobody,
     /// Its holder cannot be known; counted.
     Missed,
@@ -213,7 +213,7 @@ impl Watched {
         let gone = self.known.extract_if(|_, known| known.seen != turn);
         for (inode, known) in gone {
             match known.standing {
-                Standing::Told | Standing::Nobody => context.facts.push(KernelFact::SocketClosed { netns, inode }),
+                Standing::Reported | Standing::Nobody => context.facts.push(KernelFact::SocketClosed { netns, inode }),
                 Standing::New | Standing::Unheld => context.missed.add(MissedKind::SocketOwner, 1),
                 Standing::Missed => {}
             }
@@ -221,7 +221,7 @@ impl Watched {
         self.cookies.retain(|_, seen| turn.wrapping_sub(*seen) < FORGET);
     }
 
-    /// Finds the holders of those that are not told yet, or `again` of all that have none.
+    /// Finds the holders of those that are not reported yet, or `again` of all that have none.
     fn resolve(&mut self, netns: NetnsId, again: bool, context: &mut ScanContext<'_>) {
         let open = |known: &&mut Known| known.standing.is_open(again);
         if !self.known.values().any(|known| known.standing.is_open(again)) {
@@ -250,14 +250,14 @@ impl Watched {
     fn count_destroyed(&mut self, context: &mut ScanContext<'_>) {
         let Some(destroyed) = &mut self.destroyed else { return };
         let (cookies, mut unseen) = (&mut self.cookies, 0);
-        let heard = destroyed.drain(MAX_DESTROYED, context.buffer, |message| {
+        let received = destroyed.drain(MAX_DESTROYED, context.buffer, |message| {
             let cookie = diag::destroyed(message);
             unseen += usize::from(cookie.is_some_and(|cookie| cookies.remove(&cookie).is_none()));
         });
         // Where sockets had no room, those that were refused are no short ones.
         let short = if self.refused > 0 { 0 } else { unseen };
         context.missed.add(MissedKind::ShortSocket, short);
-        context.missed.add(MissedKind::Overflow, usize::from(heard.lost));
+        context.missed.add(MissedKind::Overflow, usize::from(received.lost));
     }
 }
 
@@ -279,7 +279,7 @@ impl Known {
                 context.facts.push(self.report(netns, Vec::new(), SocketEvidence::Process, None));
                 self.standing = Standing::Nobody;
             }
-            Standing::Told | Standing::Nobody | Standing::Missed => {}
+            Standing::Reported | Standing::Nobody | Standing::Missed => {}
         }
     }
 
@@ -290,7 +290,7 @@ impl Known {
         how: SocketEvidence,
         command: Option<String>,
     ) -> KernelFact {
-        self.standing = Standing::Told;
+        self.standing = Standing::Reported;
         KernelFact::SocketOpened(Arc::new(SocketView {
             netns,
             inode: self.socket.inode,
@@ -307,7 +307,7 @@ impl Known {
 
 impl Standing {
     const fn is_told(self) -> bool {
-        matches!(self, Self::Told | Self::Nobody)
+        matches!(self, Self::Reported | Self::Nobody)
     }
 
     /// Whether its holder is searched; `again`: also where that was in vain before.

@@ -21,7 +21,7 @@ const MAX_PROCESSES: usize = 4096;
 const MAX_STRAYS: usize = 64;
 /// Processes found one below the other, where there is no group.
 const MAX_DESCENDANTS: usize = 16_384;
-/// Processes of the whole host, where the kernel does not tell children.
+/// Processes of the whole host, where the kernel does not list children.
 const MAX_HOST: usize = 32_768;
 
 /// A workload that runs.
@@ -34,7 +34,7 @@ pub(super) struct Running {
     /// Its processes by namespace, as of the last look; empty when the first process is gone.
     processes: BTreeMap<NetnsId, Vec<u32>>,
     netns: Option<NetnsId>,
-    told: Option<Arc<ProcessNamespaces>>,
+    reported: Option<Arc<ProcessNamespaces>>,
     cgroup_ids: Vec<u64>,
     /// What was counted already.
     counted: BTreeSet<MissedKind>,
@@ -69,7 +69,7 @@ impl Running {
             group: None,
             processes: BTreeMap::new(),
             netns: None,
-            told: None,
+            reported: None,
             cgroup_ids: Vec::new(),
             counted: BTreeSet::new(),
             fresh: true,
@@ -133,11 +133,11 @@ impl Running {
         self.processes.entry(first).or_default().push(self.pid);
         let strays = self.others(first, around, tree, missed);
         let now = ProcessNamespaces { workload: id.clone(), netns: first, strays };
-        if self.told.as_deref() == Some(&now) {
+        if self.reported.as_deref() == Some(&now) {
             return None;
         }
         let now = Arc::new(now);
-        self.told = Some(Arc::clone(&now));
+        self.reported = Some(Arc::clone(&now));
         Some(KernelFact::Processes(now))
     }
 
@@ -204,8 +204,8 @@ impl Running {
         self.hidden |= unseen == Unseen::Hidden;
         let kind = match unseen {
             Unseen::Hidden => MissedKind::HiddenProc,
-            // One that was seen once has ended; the runtime will tell.
-            Unseen::Gone if self.told.is_some() => return,
+            // One that was seen once has ended; the runtime will report.
+            Unseen::Gone if self.reported.is_some() => return,
             Unseen::Gone => MissedKind::Process,
         };
         if self.counted.insert(kind) {
@@ -245,7 +245,7 @@ impl Workloads {
         for (id, running) in self.running.iter_mut().filter(|(_, running)| all || running.fresh) {
             facts.extend(running.scan(id, &around, &mut tree, missed));
         }
-        // The runtime will tell that they ended, or has been silent when they did.
+        // The runtime will report that they ended, or has been silent when they did.
         self.running.retain(|_, running| running.netns.is_some() || running.hidden);
     }
 
@@ -330,7 +330,9 @@ mod tests {
         let id = WorkloadId::new("one");
         assert!(workloads.start(&id, std::process::id()) && !workloads.start(&id, std::process::id()));
         workloads.scan(false, &mut missed, &mut facts);
-        assert!(matches!(&facts[..], [KernelFact::Processes(told)] if told.workload == id && told.strays.is_empty()));
+        assert!(
+            matches!(&facts[..], [KernelFact::Processes(reported)] if reported.workload == id && reported.strays.is_empty())
+        );
         workloads.scan(true, &mut missed, &mut facts);
         assert_eq!(facts.len(), 1, "nothing changed");
         assert!(workloads.stop(&id) && !workloads.stop(&id));

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 
 use super::ContainerdOptions;
 use super::convert::{observed, workload_id};
-use super::events::subscription;
+use super::event::subscription;
 use super::proto::{self, Container, Envelope, Held, Image, ImageAnswer, Named, Namespace, Process, Task, Version};
 use crate::input::{RuntimeId, WorkloadId};
 use crate::inventory::configuration::HashKey;

@@ -20,7 +20,7 @@ const NAME: &str = "nerdctl/name";
 /// The pod's sandbox, as containerd's CRI plugin writes it into the specification.
 const SANDBOX: &str = "io.kubernetes.cri.sandbox-id";
 
-/// The id under which a container is told. containerd's ids are unique in their namespace only; those of 64 hexadecimal digits
+/// The id under which a container is reported. containerd's ids are unique in their namespace only; those of 64 hexadecimal digits
 /// (nerdctl, CRI) everywhere.
 pub(super) fn workload_id(namespace: &str, id: &str) -> WorkloadId {
     let everywhere = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());

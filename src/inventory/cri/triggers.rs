@@ -1,7 +1,7 @@
 //! Reasons to read the lists of a CRI runtime: its events, containerd's own, or the clock.
 //!
 //! Contract: the clock speaks every second until the runtime is known to send events, and at every reconcile in any case; a
-//! stream that the runtime does not have is told once in the log and done without. Limits: containerd's events count for the
+//! stream that the runtime does not have is reported once in the log and done without. Limits: containerd's events count for the
 //! namespace `k8s.io` only. Design: an event that waits is a reason not to read the lists yet.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::convert::moment;
 use super::proto::{self, Event};
 use crate::clock::later;
 use crate::input::WorkloadId;
-use crate::inventory::containerd::events::{ContainerdEvent, TaskAction, subscription};
+use crate::inventory::containerd::event::{ContainerdEvent, TaskAction, subscription};
 use crate::inventory::containerd::proto::{EVENTS, Envelope};
 use crate::inventory::reader::grpc::{Events, Grpc};
 use crate::inventory::reader::proto::Empty;

@@ -2,12 +2,12 @@
 //!
 //! Contract: names, labels and lists of a workload or network are cut to the limits below; how many were cut is returned, to
 //! be counted. Limits: all texts of one workload together stay below [`MAX_LABEL_BYTES`] and some kilobytes.
-//! Design: a user who may start a container chooses these texts; none of them needs to be long to tell a workload.
+//! Design: a user who may start a container chooses these texts; none of them needs to be long to identify a workload.
 
 use std::collections::BTreeMap;
 
-use super::tracker::MAX_TRACKED;
 use crate::input::{RuntimeId, RuntimeNetwork, Workload};
+use crate::inventory::reader::container_states::MAX_KNOWN;
 
 /// Docker Compose sets about ten, Kubernetes some more.
 pub const MAX_LABELS: usize = 256;
@@ -17,7 +17,7 @@ pub const MAX_NAME: usize = 256;
 pub const MAX_TEXT: usize = 4096;
 /// Of all labels of a workload, keys and values.
 pub const MAX_LABEL_BYTES: usize = 32 * 1024;
-/// Of all labels of a workload that a user's runtime told.
+/// Of all labels of a workload that a user's runtime reported.
 const MAX_USER_LABEL_BYTES: usize = 4 * 1024;
 /// Containers of a user's runtime: any user may run one, and root's must find room beside it.
 const MAX_OF_USER: usize = 1000;
@@ -44,9 +44,9 @@ pub(super) fn is_name(text: &str) -> bool {
         && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
 }
 
-/// How many containers a runtime may have told at once.
+/// How many containers a runtime may have reported at once.
 pub(super) fn quota(runtime: RuntimeId) -> usize {
-    if runtime.is_users() { MAX_OF_USER } else { MAX_TRACKED }
+    if runtime.is_users() { MAX_OF_USER } else { MAX_KNOWN }
 }
 
 /// Cuts a workload to its bounds; how many of its parts were cut or left out.

@@ -2,7 +2,7 @@
 //!
 //! Contract: pure and total; what a runtime leaves out stays empty, what cannot be read (an address, a time) counts as left
 //! out. What a rootless runtime says of bridges and addresses is not taken over: they lie in a namespace of its user's, and
-//! the host's own may be the same. Limits: nothing here says since when an attachment holds; [`super::tracker`] knows that.
+//! the host's own may be the same. Limits: nothing here says since when an attachment holds; [`super::container_states`] knows that.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ pub(super) fn describe(container: &Container, identity: &RuntimeIdentity) -> Wor
     let state = state_of(&container.state);
     let runs = matches!(state, WorkloadState::Running | WorkloadState::Paused);
     let own = network_mode == NetworkMode::Own;
-    let told = |state: &State| state.started_at.parse::<Timestamp>().ok();
+    let reported = |state: &State| state.started_at.parse::<Timestamp>().ok();
     let asked: String = container.config.get("Image");
     let mut workload = Workload {
         id: WorkloadId::new(&container.id),
@@ -70,7 +70,7 @@ pub(super) fn describe(container: &Container, identity: &RuntimeIdentity) -> Wor
         pod: pod_of(container),
         pid: u32::try_from(container.state.pid).ok().filter(|pid| runs && *pid > 0),
         state,
-        since: Some(&container.state).filter(|_| runs).and_then(told),
+        since: Some(&container.state).filter(|_| runs).and_then(reported),
         configuration: None,
     };
     workload.configuration = Some(Arc::new(configuration::of(container, &workload, identity)));

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::api::Event;
 use super::bounds::{self, is_id};
+use super::container_states::ContainerAction;
 use super::convert::{Dialect, RuntimeIdentity};
-use super::tracker::ContainerAction;
-use crate::input::{NetworkMode, Workload, WorkloadId, WorkloadState};
+use crate::input::{NetworkMode, Workload, WorkloadId};
 use crate::time::Timestamp;
 
 /// Attributes of an event that are none of the container's labels.
@@ -90,20 +90,10 @@ pub(super) fn introduced(event: &Event, identity: &RuntimeIdentity) -> (Workload
         Dialect::Podman => BTreeMap::new(),
     };
     let mut workload = Workload {
-        id: WorkloadId::new(&event.actor.id),
-        name: attribute("name"),
         image: attribute("image"),
-        image_digest: String::new(),
-        published: Vec::new(),
         labels: labels.into_iter().filter(|(key, _)| !NO_LABELS.contains(&key.as_str())).collect(),
-        runtime: identity.runtime,
         network_mode: if identity.rootless { NetworkMode::Rootless("unknown".to_owned()) } else { NetworkMode::Own },
-        attachments: Vec::new(),
-        pod: None,
-        pid: None,
-        state: WorkloadState::Running,
-        since: None,
-        configuration: None,
+        ..Workload::new(WorkloadId::new(&event.actor.id), &attribute("name"), identity.runtime)
     };
     let cut = bounds::workload(&mut workload);
     (workload, cut)

@@ -124,7 +124,7 @@ impl Http {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| not_http(&error))?;
-        // How a connection ended is told by its answer.
+        // How a connection ended is reported by its answer.
         let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
         let request = Request::builder()
             .method(Method::GET)
@@ -162,11 +162,11 @@ async fn collect(mut body: Incoming, most: usize) -> Result<Vec<u8>, HttpError> 
 /// What an error says: its `message`, as Docker and Podman write it, or the beginning of the text.
 fn reason(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
-    struct Told {
+    struct Reported {
         message: String,
     }
-    let told = serde_json::from_slice(body).map(|told: Told| told.message);
-    let text = told.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
+    let reported = serde_json::from_slice(body).map(|reported: Reported| reported.message);
+    let text = reported.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
     text.trim().chars().take(MAX_REASON).collect()
 }
 

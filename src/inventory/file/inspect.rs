@@ -19,7 +19,7 @@ use crate::inventory::docker::{Container, Network, attach_by_network, from_inspe
 const EXPECTED: &str = "the output of docker inspect";
 const SHAPE: &str = "inspected containers and networks, in an array or one after the other";
 
-/// What an object is, told by the parts that it has. A person wrote or picked the file, so parts of a wrong kind are told at
+/// What an object is, known by the parts that it has. A person wrote or picked the file, so parts of a wrong kind are reported at
 /// their place, where a runtime's answer would be read as far as it goes.
 #[derive(Deserialize)]
 #[serde(expecting = "an inspected container or network", rename_all = "PascalCase")]

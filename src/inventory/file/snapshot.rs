@@ -30,7 +30,7 @@ pub struct InventoryFile {
 }
 
 impl InventoryFile {
-    /// From what a reader's snapshot told; events other than workloads and networks are left out.
+    /// From what a reader's snapshot reported; events other than workloads and networks are left out.
     pub fn from_events(at: Timestamp, events: &[InventoryEvent]) -> Self {
         let (mut networks, mut workloads) = (Vec::new(), Vec::new());
         for event in events {
@@ -43,7 +43,7 @@ impl InventoryFile {
         Self { schema: INVENTORY_SCHEMA.to_owned(), at, networks, workloads }
     }
 
-    /// As the events that a runtime would have told: connected, networks, workloads, and the end of the list.
+    /// As the events that a runtime would have reported: connected, networks, workloads, and the end of the list.
     pub fn to_events(&self) -> Vec<InventoryEvent> {
         let mut running: BTreeMap<RuntimeId, Vec<WorkloadId>> = BTreeMap::new();
         for workload in &self.workloads {

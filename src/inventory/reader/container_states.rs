@@ -1,8 +1,8 @@
 //! What was reported of each container, and so what is new.
 //!
-//! Contract: lists and events may come in any order and more than once; each run is told once with its first moment and ends
-//! once, and what ran only between two lists is told when a later one still shows it. Limits: [`MAX_KNOWN`] containers;
-//! what is beyond is counted and left out. Design: no socket and no clock: what was observed goes in, what is to be told comes out.
+//! Contract: lists and events may come in any order and more than once; each run is reported once with its first moment and ends
+//! once, and what ran only between two lists is reported when a later one still shows it. Limits: [`MAX_KNOWN`] containers;
+//! what is beyond is counted and left out. Design: no socket and no clock: what was observed goes in, events come out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 
 /// Containers known at once, the created and ended ones that the runtime still has included.
 pub const MAX_KNOWN: usize = 65_536;
-/// A preparation earlier than this before the start belongs to another run.
-const STARTING: Duration = Duration::from_secs(30);
+/// A preparation earlier than this before the start belongs to another run, or only changed a configuration.
+pub const STARTING: Duration = Duration::from_secs(30);
 
 /// A container as the runtime shows it.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ struct KnownContainer {
     workload: Workload,
     running: bool,
     ended: Option<Timestamp>,
-    /// The last list lacked it; its end is still to be heard, or was missed.
+    /// The last list lacked it; its end is still to be received, or was missed.
     missing: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct ContainerStates {
     known: BTreeMap<WorkloadId, KnownContainer>,
     /// When the run that is about to start was prepared.
     first: BTreeMap<WorkloadId, Timestamp>,
-    /// Everything that ended before this was told, or was of no interest yet.
+    /// Everything that ended before this was reported, or was of no interest yet.
     checkpoint: Option<Timestamp>,
     counters: Arc<ReaderCounters>,
 }
@@ -73,7 +73,7 @@ impl ContainerStates {
         self.apply(observed, at, false)
     }
 
-    /// A start of which nothing more can be learned: told with what was known before.
+    /// A start of which nothing more can be learned: reported with what was known before.
     pub fn started_unseen(&mut self, id: &WorkloadId, at: Timestamp) -> Vec<InventoryEvent> {
         self.counters.late.add(1);
         let Some(known) = self.known.get(id).filter(|known| !known.running) else { return Vec::new() };
@@ -101,7 +101,7 @@ impl ContainerStates {
         known.map(|mut known| known.end(at)).into_iter().collect()
     }
 
-    /// A whole list, read from this time on. `again` tells also what has not changed.
+    /// A whole list, read from this time on. `again` reports also what has not changed.
     pub fn apply_list(&mut self, list: Vec<ObservedContainer>, at: Timestamp, again: bool) -> Vec<InventoryEvent> {
         let ids: BTreeSet<WorkloadId> = list.iter().map(|observed| observed.workload.id.clone()).collect();
         let events = list.into_iter().flat_map(|observed| self.apply(observed, at, again)).collect();
@@ -164,7 +164,7 @@ impl ContainerStates {
         };
         let same = workload.pid.is_none() || known.workload.pid.is_none() || workload.pid == known.workload.pid;
         if !known.running && known.ended.is_some() && same && workload.pid.is_some() && known.workload.pid.is_some() {
-            // An answer from before the end that was heard.
+            // An answer from before the end that was received.
             return events;
         }
         if known.running && same {

@@ -29,7 +29,7 @@ counters! {
     events_ignored,
     /// Containers that vanished between list and look (or inspect).
     vanished,
-    /// Containers that were gone when their start was looked at; told with what was known of them before.
+    /// Containers that were gone when their start was looked at; reported with what was known of them before.
     late,
     /// Requests that failed or took too long.
     failed_requests,
@@ -63,11 +63,6 @@ impl Count {
     /// Counts some more.
     pub fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
-    }
-
-    /// Sets it to what was counted elsewhere.
-    pub(crate) fn set(&self, number: u64) {
-        self.0.store(number, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! A gRPC connection over a unix socket.
 //!
-//! Contract: each answer comes within a time ([`TIMEOUT`], unless told otherwise) and is at most [`MAX_MESSAGE`] long, or counts as failed; a connection is
+//! Contract: each answer comes within a time ([`TIMEOUT`], unless another is given) and is at most [`MAX_MESSAGE`] long, or counts as failed; a connection is
 //! opened once and never again behind the reader's back, so that a restart of the runtime is always seen. Limits: unary calls and
 //! server streams. Design: tonic's client with messages written by hand; no generated code, no `protoc`.
 
@@ -149,7 +149,7 @@ impl Grpc {
     }
 }
 
-/// What [`Grpc::follow`] hears.
+/// What [`Grpc::follow`] receives.
 pub type Events<A> = mpsc::Receiver<Result<A, Status>>;
 
 fn request<Q>(namespace: Option<&str>, question: Q) -> Result<Request<Q>, Status> {

@@ -1,7 +1,6 @@
 //! The states in every order of lists and events.
 
 use super::*;
-use crate::input::NetworkMode;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(seconds)
@@ -9,20 +8,11 @@ fn at(seconds: i64) -> Timestamp {
 
 fn observed(id: &str, state: WorkloadState, pid: Option<u32>, since: i64) -> ObservedContainer {
     let workload = Workload {
-        id: WorkloadId::new(id),
-        name: id.to_owned(),
         image: "image".to_owned(),
-        image_digest: String::new(),
-        published: Vec::new(),
-        labels: BTreeMap::new(),
-        runtime: crate::input::RuntimeId::CONTAINERD,
-        network_mode: NetworkMode::Own,
-        attachments: Vec::new(),
         pid,
-        pod: None,
         state,
         since: Some(at(since)),
-        configuration: None,
+        ..Workload::new(WorkloadId::new(id), id, crate::input::RuntimeId::CONTAINERD)
     };
     ObservedContainer { workload, ended: None }
 }

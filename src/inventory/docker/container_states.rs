@@ -1,27 +1,24 @@
 //! What is known of each container while its events come in.
 //!
 //! Contract: for one container, events and answers take effect in the order of the events: while a query about it is under
-//! way, its later events wait. A container whose inspect comes too late is told with what its network said when it was
-//! connected. Limits: [`MAX_TRACKED`] containers, [`MAX_WAITING`] events each; what is beyond is left to the next reconcile.
+//! way, its later events wait. A container whose inspect comes too late is reported with what its network said when it was
+//! connected. Limits: [`MAX_KNOWN`] containers, [`MAX_WAITING`] events each; what is beyond is left to the next reconcile.
 //! Design: no socket here: events and answers in, reports and queries out, so that every order can be tested.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::convert::GATEWAY_NETWORK;
 use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId, WorkloadState};
+use crate::inventory::reader::ReaderCounters;
+use crate::inventory::reader::container_states::{MAX_KNOWN, STARTING};
 use crate::time::Timestamp;
 
-/// Containers known at once, the created ones included; no daemon runs half as many.
-pub(super) const MAX_TRACKED: usize = 65_536;
 /// Events of one container that wait for one answer.
 const MAX_WAITING: usize = 64;
 /// Networks of one container that are remembered from `network connect`.
 const MAX_HINTS: usize = 64;
-/// A connect earlier than this before the start belongs to another run, or only changed a configuration.
-const STARTING: Duration = Duration::from_secs(30);
 
 /// What happened to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +79,7 @@ struct Tracked {
     started: Option<Timestamp>,
     changed: Option<Timestamp>,
     run: Option<Run>,
-    /// The last list lacked it; its end is still to be heard, or was missed.
+    /// The last list lacked it; its end is still to be received, or was missed.
     missing: bool,
     /// What its start said of it, in case that nothing else will.
     introduced: Option<Workload>,
@@ -92,53 +89,45 @@ struct Tracked {
     waiting: VecDeque<(ContainerAction, Timestamp)>,
 }
 
-/// One run of a container, once it has been told.
+/// One run of a container, once it has been reported.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     /// What the daemon wrote as its start; absent when it was never seen running.
     started_at: Option<Timestamp>,
-    /// What was told as its start.
+    /// What was reported as its start.
     since: Option<Timestamp>,
 }
 
-/// What went past the tracker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Missed {
-    /// Containers that had ended when they were looked at.
-    pub(super) late: u64,
-    /// Events for which there was no room.
-    pub(super) overflow: u64,
-}
-
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Tracker {
+pub(super) struct DockerStates {
     most: usize,
     containers: BTreeMap<WorkloadId, Tracked>,
     /// The time of the newest event.
     newest: Option<Timestamp>,
-    pub(super) missed: Missed,
+    counters: Arc<ReaderCounters>,
 }
 
-impl Default for Tracker {
+impl Default for DockerStates {
     fn default() -> Self {
-        Self::new(MAX_TRACKED)
+        Self::new(MAX_KNOWN, Arc::default())
     }
 }
 
-impl Tracker {
-    /// Knows at most so many containers at once.
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, containers: BTreeMap::new(), newest: None, missed: Missed::default() }
+impl DockerStates {
+    /// Knows at most so many containers at once, and counts what it missed.
+    pub(super) fn new(most: usize, counters: Arc<ReaderCounters>) -> Self {
+        Self { most, containers: BTreeMap::new(), newest: None, counters }
     }
 
-    /// From when on events must be asked for again after a cut: those that were heard, but had no effect yet, included.
+    /// From when on events must be asked for again after a cut: those that were received, but had no effect yet, included.
     pub(super) fn checkpoint(&self) -> Option<Timestamp> {
         let open = self.containers.values().filter(|tracked| tracked.busy);
         let open = open.flat_map(|tracked| tracked.asked.into_iter().chain(tracked.waiting.iter().map(|(_, at)| *at)));
         open.chain(self.newest).min()
     }
 
-    /// What the start of a container says of it; told only if it can never be looked at.
+    /// What the start of a container says of it; reported only if it can never be looked at.
     pub(super) fn introduce(&mut self, workload: Workload) {
         if let Some(tracked) = self.containers.get_mut(&workload.id)
             && tracked.workload.is_none()
@@ -150,12 +139,12 @@ impl Tracker {
     /// An event of a container.
     pub(super) fn handle(&mut self, id: &WorkloadId, action: ContainerAction, at: Timestamp) -> Vec<Step> {
         if !self.containers.contains_key(id) && self.containers.len() >= self.most {
-            self.missed.overflow += 1;
+            self.counters.overflow.add(1);
             return Vec::new();
         }
         let tracked = self.containers.entry(id.clone()).or_default();
         if tracked.waiting.len() >= MAX_WAITING {
-            self.missed.overflow += 1;
+            self.counters.overflow.add(1);
             return Vec::new();
         }
         tracked.waiting.push_back((action, at));
@@ -168,12 +157,12 @@ impl Tracker {
         let Some(tracked) = self.containers.get_mut(id) else { return Vec::new() };
         (tracked.busy, tracked.asked) = (false, None);
         let steps = match answer {
-            Answer::Container(workload) => tracked.described(*workload, &mut self.missed),
+            Answer::Container(workload) => tracked.described(*workload, &self.counters),
             Answer::Endpoint(attachment) => {
                 tracked.hint(attachment);
                 None
             }
-            Answer::Nothing => tracked.too_late(None, &mut self.missed),
+            Answer::Nothing => tracked.too_late(None, &self.counters),
         };
         self.proceed(id, steps.into_iter().map(Step::Emit).collect())
     }
@@ -187,7 +176,7 @@ impl Tracker {
             let id = workload.id.clone();
             let mut tracked = before.remove(&id).unwrap_or_default();
             tracked.settle();
-            events.extend(tracked.described(workload, &mut self.missed));
+            events.extend(tracked.described(workload, &self.counters));
             self.containers.insert(id, tracked);
         }
         for (id, mut tracked) in before {
@@ -300,13 +289,13 @@ impl Tracked {
     }
 
     /// The daemon described it.
-    fn described(&mut self, mut workload: Workload, missed: &mut Missed) -> Option<InventoryEvent> {
+    fn described(&mut self, mut workload: Workload, counters: &ReaderCounters) -> Option<InventoryEvent> {
         match workload.state {
             WorkloadState::Created => {
                 self.workload = Some(workload.clone());
                 Some(InventoryEvent::Workload(Arc::new(workload)))
             }
-            WorkloadState::Exited => self.too_late(Some(workload), missed),
+            WorkloadState::Exited => self.too_late(Some(workload), counters),
             WorkloadState::Running | WorkloadState::Paused => {
                 let started_at = workload.since;
                 let same = self.run.filter(|run| run.started_at == started_at);
@@ -324,12 +313,12 @@ impl Tracked {
         }
     }
 
-    /// It started, and had ended when it was looked at: tells the run with what is known. `died` ends it.
-    fn too_late(&mut self, workload: Option<Workload>, missed: &mut Missed) -> Option<InventoryEvent> {
+    /// It started, and had ended when it was looked at: reports the run with what is known. `died` ends it.
+    fn too_late(&mut self, workload: Option<Workload>, counters: &ReaderCounters) -> Option<InventoryEvent> {
         if self.run.is_some() || self.started.is_none() {
             return None;
         }
-        missed.late += 1;
+        counters.late.add(1);
         let introduced = self.introduced.take();
         let before = || self.workload.clone().or(introduced);
         let mut workload = workload.or_else(before)?;

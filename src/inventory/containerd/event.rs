@@ -41,14 +41,14 @@ pub(crate) fn subscription() -> Subscribe {
 impl ContainerdEvent {
     pub(crate) fn read(envelope: &Envelope) -> Option<Self> {
         let body = envelope.event.as_ref()?;
-        let told = envelope.timestamp.and_then(Time::at)?;
+        let reported = envelope.timestamp.and_then(Time::at)?;
         let event = |container: String, action, at| {
             (!container.is_empty()).then(|| Self { namespace: envelope.namespace.clone(), container, action, at })
         };
         if envelope.topic == "/tasks/exit" {
             let exit = TaskExit::decode(&*body.value).ok()?;
             let whole = exit.id == exit.container_id || exit.id.is_empty();
-            let at = exit.exited_at.and_then(Time::at).unwrap_or(told);
+            let at = exit.exited_at.and_then(Time::at).unwrap_or(reported);
             return event(exit.container_id, TaskAction::Ended, at).filter(|_| whole);
         }
         let action = match envelope.topic.as_str() {
@@ -58,7 +58,7 @@ impl ContainerdEvent {
             "/containers/delete" => TaskAction::Gone,
             _ => return None,
         };
-        event(Subject::decode(&*body.value).ok()?.container, action, told)
+        event(Subject::decode(&*body.value).ok()?.container, action, reported)
     }
 }
 
