@@ -182,6 +182,7 @@ impl Engine {
         stats.kernel_missed.clone_from(self.timeline.kernel().missed());
         stats.unjudged.clone_from(self.path.unjudged.totals());
         stats.count_bounds(&self.timeline, &self.path, self.tracker.forgotten_points());
+        stats.bounds.insert(Bound::Rules, self.rules.iter().map(|rule| rule.forgotten()).sum());
         stats
     }
 

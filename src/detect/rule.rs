@@ -88,4 +88,9 @@ pub trait Rule: Send + std::fmt::Debug {
 
     /// A time that this rule asked for has come.
     fn on_time(&mut self, _context: Context<'_>, _findings: &mut Findings) {}
+
+    /// How often a bound of what it remembers was reached and cost it something.
+    fn forgotten(&self) -> u64 {
+        0
+    }
 }

@@ -1,14 +1,43 @@
-//! The registry: one line a rule.
+//! The registry: the module of a rule, and its line.
 //!
-//! Contract: order here is the order of output. Each rule's file holds its code, its parameters and its strategy.
+//! Contract: the order of lines is the order of output. Each rule's file holds its code, its parameters and its strategy. Design: modules stand
+//! outside the macro, so that `cargo fmt` finds their files.
+
+pub mod capability_raised;
+pub mod dns_skips_resolver;
+pub mod egress_skips_proxy;
+pub mod foreign_interface;
+pub mod gateway_skipped;
+pub mod hop_silent;
+pub mod host_network_flow;
+pub mod ipv6_leak;
+pub mod joined_namespace;
+pub mod log_driver_changed;
+pub mod metadata_service_direct;
+pub mod monitor_hop_skipped;
+pub mod monitoring_opt_out;
+pub mod namespace_mismatch;
+pub mod packet_socket;
+pub mod proxy_settings_changed;
+pub mod published_port_direct;
+pub mod second_network_egress;
+pub mod sensitive_mount;
+pub mod sensor_blinded;
+pub mod sidecar_skipped;
+pub mod startup_window;
+pub mod sysctl_changed;
+pub mod tunnel_from_container;
+pub mod undeclared_relay;
+pub mod unexpected_host_network;
+pub mod unjudged_traffic;
+pub mod unknown_source;
+pub mod unmonitored_driver;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! registry {
     ($($module:ident = $name:literal,)*) => {
-        $(pub mod $module;)*
-
         /// The parameters of every rule, as the configuration's `rules` section holds them.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]

@@ -43,11 +43,13 @@ pub enum Bound {
     KeptContracts,
     /// Senders of traffic without a verdict; the totals keep what they sent.
     Senders,
+    /// What rules remember of flows, workloads, namespaces and names to compare with.
+    Rules,
 }
 
 impl Bound {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Flows,
         Self::Alerts,
         Self::Workloads,
@@ -61,6 +63,7 @@ impl Bound {
         Self::Points,
         Self::KeptContracts,
         Self::Senders,
+        Self::Rules,
     ];
 
     /// As the metric's label.
@@ -79,6 +82,7 @@ impl Bound {
             Self::Points => "points",
             Self::KeptContracts => "kept_contracts",
             Self::Senders => "senders",
+            Self::Rules => "rules",
         }
     }
 }

@@ -45,6 +45,7 @@ const ROOMS: &[Room] = &[
     ),
     shell("clock", "the clocks", &["time"]),
     shell("sync", "locks that outlive a panic", &[]),
+    shell("inventory::discover", "which runtimes there are, and where", &["input"]),
     shell(
         "inventory::reader",
         "what a reader of a runtime is, and what they share",

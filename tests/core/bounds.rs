@@ -1,6 +1,6 @@
-//! Every `MAX_*` of what the engine remembers about inventory and paths is counted by a `Bound`, or says here why it needs none.
+//! Every `MAX_*` of what the engine remembers is counted by a `Bound`, or says here why it needs none.
 //!
-//! Limits: the tables of single rules (`src/detect`) and of a point's meter (`src/flow`) are not held by this test.
+//! Limits: what one point's meter remembers (`src/flow`) is counted by point, in `PointCounters`, and not held by this test.
 
 use std::collections::BTreeSet;
 
@@ -17,9 +17,35 @@ enum Cost {
 use Cost::{Counted, Not};
 
 const ONE_FLOW: &str = "a part of one flow; the flow itself stays";
+const A_TEXT: &str = "names in a text; the finding stays";
+const AT_ONCE: &str = "beyond it a finding is reported at once instead of later";
 const CONFIGURATION: &str = "a configuration beyond it is refused";
 
 const BOUNDS: &[(&str, &str, Cost)] = &[
+    ("src/detect/debounce.rs", "MAX_HELD", Not(AT_ONCE)),
+    ("src/detect/posture.rs", "MAX_EVIDENCE", Not(A_TEXT)),
+    ("src/detect/posture.rs", "MAX_SERVICES", Not("beyond it a service is reported each time")),
+    ("src/detect/rules/unjudged_traffic.rs", "MAX_SENDERS", Counted(Bound::Rules)),
+    ("src/detect/placement.rs", "MAX_JOINS", Not("joins of joins; a deeper one ends the search")),
+    (
+        "src/detect/rules/foreign_interface.rs",
+        "MAX_FIRST",
+        Not("beyond it an interface of the start is reported, not hidden"),
+    ),
+    ("src/detect/rules/foreign_interface.rs", "MAX_NAMESPACES", Counted(Bound::Rules)),
+    ("src/detect/rules/hop_silent.rs", "MAX_NAMES", Not(A_TEXT)),
+    ("src/detect/rules/hop_silent.rs", "MAX_POINTS", Not("points of one silence; the finding stays")),
+    ("src/detect/rules/metadata_service_direct.rs", "MAX_OPEN", Not(AT_ONCE)),
+    ("src/detect/rules/namespace_mismatch.rs", "MAX_ANCHORS", Counted(Bound::Rules)),
+    ("src/detect/rules/packet_socket.rs", "MAX_TAPS", Counted(Bound::Rules)),
+    ("src/detect/rules/packet_socket.rs", "MAX_UNOWNED", Not(AT_ONCE)),
+    ("src/detect/rules/sensor_blinded.rs", "MAX_POINTS", Counted(Bound::Rules)),
+    ("src/detect/rules/tunnel_from_container.rs", "MAX_FLOWS", Counted(Bound::Rules)),
+    ("src/detect/rules/tunnel_from_container/names.rs", "MAX_DOMAINS", Counted(Bound::Rules)),
+    ("src/detect/rules/undeclared_relay/legs.rs", "MAX_EACH", Counted(Bound::Rules)),
+    ("src/detect/rules/undeclared_relay/legs.rs", "MAX_LEGS", Counted(Bound::Rules)),
+    ("src/detect/rules/unknown_source/neighbour_checks.rs", "MAX_WAITING", Not(AT_ONCE)),
+    ("src/detect/rules/unmonitored_driver.rs", "MAX_UNKNOWN", Counted(Bound::Rules)),
     ("src/inventory/kernel.rs", "MAX_NAMESPACES", Counted(Bound::Kernel)),
     ("src/inventory/kernel.rs", "MAX_SNIFFERS", Counted(Bound::Kernel)),
     ("src/inventory/timeline/configurations.rs", "MAX_CONTAINERS", Counted(Bound::Workloads)),
@@ -76,7 +102,7 @@ fn declared(code: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_bound_of_what_is_remembered_is_counted_or_says_why_not() {
-    let rooms = ["src/path", "src/inventory/timeline", "src/inventory/kernel"];
+    let rooms = ["src/detect", "src/path", "src/inventory/timeline", "src/inventory/kernel"];
     let sources = read_sources("src");
     let found: BTreeSet<(&str, &str)> = sources
         .iter()

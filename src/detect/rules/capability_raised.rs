@@ -33,14 +33,20 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 fn owns(field: &str) -> bool {
-    matches!(field, "capabilities" | "privileged" | "seccomp" | "apparmor" | "selinux" | "no_new_privileges" | "masked_paths")
-        || field.starts_with("namespaces.")
+    matches!(
+        field,
+        "capabilities" | "privileged" | "seccomp" | "apparmor" | "selinux" | "no_new_privileges" | "masked_paths"
+    ) || field.starts_with("namespaces.")
 }
 
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     let mut all = Vec::new();
     if configuration.privileged {
-        all.push(Signal::new("privileged", Severity::High, "it is privileged: it has every right on the host and all of its devices"));
+        all.push(Signal::new(
+            "privileged",
+            Severity::High,
+            "it is privileged: it has every right on the host and all of its devices",
+        ));
     } else {
         capabilities(configuration, &mut all);
         confinement(configuration, &mut all);
@@ -68,7 +74,8 @@ fn confinement(configuration: &Configuration, all: &mut Vec<Signal>) {
     let shares = [&configuration.namespaces.pid, &configuration.namespaces.ipc].contains(&&NamespaceMode::Host);
     for (name, profile, what) in profiles {
         if *profile == Confinement::Unconfined && !(name == "SELinux" && shares) {
-            let signal = Signal::new(format!("{name} unconfined"), Severity::Medium, format!("{name} is off for it: {what}"));
+            let signal =
+                Signal::new(format!("{name} unconfined"), Severity::Medium, format!("{name} is off for it: {what}"));
             all.push(signal);
         }
     }
@@ -86,7 +93,11 @@ fn namespaces(configuration: &Configuration, all: &mut Vec<Signal>) {
             "user" => (Severity::Medium, "its root is the host's root although the runtime maps users"),
             _ => (Severity::Low, "it may change the host's name"),
         };
-        all.push(Signal::new(format!("host {kind}"), severity, format!("it is in the host's {kind} namespace: {what}")));
+        all.push(Signal::new(
+            format!("host {kind}"),
+            severity,
+            format!("it is in the host's {kind} namespace: {what}"),
+        ));
     }
 }
 
@@ -115,7 +126,10 @@ pub static META: RuleMeta = RuleMeta {
             "A rootless runtime's privileged container has the rights of its user only; it is reported the same.",
             "Podman shows what an annotation claims of seccomp and AppArmor where the setting itself is absent.",
         ],
-        assumptions: &["The runtime's inspect can be read.", "Workloads that need such rights are on the list of allowed ones."],
+        assumptions: &[
+            "The runtime's inspect can be read.",
+            "Workloads that need such rights are on the list of allowed ones.",
+        ],
         false_positives: &[
             "VPN gateways, network plugins, node exporters, profilers and debuggers that are not on the list yet.",
             "Sandboxes of build servers that run Docker inside Docker.",

@@ -36,6 +36,7 @@ pub struct ForeignInterface {
     params: Params,
     first: BTreeMap<NetnsId, First>,
     pending: PendingFindings<NetnsId, (u32, String)>,
+    forgotten: u64,
 }
 
 /// The interfaces of a namespace while its workload started, by index.
@@ -47,7 +48,12 @@ struct First {
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    ForeignInterface { params: params.clone(), first: BTreeMap::new(), pending: PendingFindings::default() }
+    ForeignInterface {
+        params: params.clone(),
+        first: BTreeMap::new(),
+        pending: PendingFindings::default(),
+        forgotten: 0,
+    }
 }
 
 impl Rule for ForeignInterface {
@@ -76,12 +82,20 @@ impl Rule for ForeignInterface {
             self.check(context, netns, findings);
         }
     }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
 }
 
 impl ForeignInterface {
     fn record_first(&mut self, now: Timestamp, view: &NamespaceView) {
         let room = self.first.len() < MAX_NAMESPACES || self.first.contains_key(&view.netns);
-        if view.host || view.workloads.is_empty() || !room {
+        if view.host || view.workloads.is_empty() {
+            return;
+        }
+        if !room {
+            self.forgotten += 1;
             return;
         }
         let first = self.first.entry(view.netns).or_insert_with(|| First { seen: now, indexes: BTreeSet::new() });

@@ -47,7 +47,10 @@ pub static META: RuleMeta = RuleMeta {
             "containerd and CRI do not report a log driver; nothing is said of their containers.",
             "A change of driver from one container to its successor is a roll-out; it is not compared without a baseline.",
         ],
-        assumptions: &["The runtime's inspect can be read.", "Jobs that may discard their output are on the list of allowed ones."],
+        assumptions: &[
+            "The runtime's inspect can be read.",
+            "Jobs that may discard their output are on the list of allowed ones.",
+        ],
         false_positives: &[
             "Short-lived jobs of a build server that discard their output on purpose.",
             "Local development.",

@@ -94,7 +94,10 @@ pub static META: RuleMeta = RuleMeta {
             "Switches of collectors that are not on the list.",
             "Variables that an image sets in a start script.",
         ],
-        assumptions: &["The runtime's inspect can be read.", "The collectors' own containers are on the list of allowed workloads."],
+        assumptions: &[
+            "The runtime's inspect can be read.",
+            "The collectors' own containers are on the list of allowed workloads.",
+        ],
         false_positives: &[
             "Collectors that leave themselves out, so that they do not read their own log.",
             "Jobs and debug containers without telemetry.",

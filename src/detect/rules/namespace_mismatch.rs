@@ -31,6 +31,7 @@ pub struct NamespaceMismatch {
     anchors: BTreeMap<WorkloadId, Anchor>,
     pending: PendingFindings<WorkloadId, Mismatch>,
     host: Option<NetnsId>,
+    forgotten: u64,
 }
 
 /// Where a run of a workload began.
@@ -61,6 +62,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         anchors: BTreeMap::new(),
         pending: PendingFindings::default(),
         host: None,
+        forgotten: 0,
     }
 }
 
@@ -97,6 +99,10 @@ impl Rule for NamespaceMismatch {
         for id in self.pending.ripe(context.now) {
             self.check(context, &id, false, findings);
         }
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 
@@ -171,6 +177,8 @@ impl NamespaceMismatch {
             None => {
                 if self.anchors.len() < MAX_ANCHORS {
                     self.anchors.insert(workload.id.clone(), fresh);
+                } else {
+                    self.forgotten += 1;
                 }
                 None
             }

@@ -39,6 +39,7 @@ pub struct PacketSocket {
     waiting: usize,
     /// Interfaces in promiscuous mode, by index.
     promiscuous: PendingFindings<NetnsId, u32>,
+    forgotten: u64,
 }
 
 /// The rule with its parameters.
@@ -49,6 +50,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         unowned: BTreeMap::new(),
         waiting: 0,
         promiscuous: PendingFindings::default(),
+        forgotten: 0,
     }
 }
 
@@ -87,6 +89,10 @@ impl Rule for PacketSocket {
         for netns in self.promiscuous.ripe(context.now) {
             self.check(context, netns, findings);
         }
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 
@@ -177,8 +183,12 @@ impl PacketSocket {
 
     fn record_tap(&mut self, context: Context<'_>, link: &LinkEvent, findings: &mut Findings) {
         let before = self.taps.remove(&link.point);
-        if link.up && link.inside.is_some() && self.taps.len() < MAX_TAPS {
-            self.taps.insert(link.point.clone(), link.clone());
+        if link.up && link.inside.is_some() {
+            if self.taps.len() < MAX_TAPS {
+                self.taps.insert(link.point.clone(), link.clone());
+            } else {
+                self.forgotten += 1;
+            }
         }
         let inside = link.inside.clone().or_else(|| before.and_then(|before| before.inside));
         if let Some(netns) = inside.and_then(|id| context.timeline.kernel().netns_of(&id)) {

@@ -56,7 +56,9 @@ fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     let value = |name: &str| configuration.variable(name).and_then(Setting::clear);
     for name in PROXIES {
         if value(name).is_some_and(|value| value.trim().is_empty()) {
-            let text = format!("{name} is set and empty: programs that read it use no proxy, whatever the image or the daemon sets");
+            let text = format!(
+                "{name} is set and empty: programs that read it use no proxy, whatever the image or the daemon sets"
+            );
             all.push(Signal::new(format!("{name} empty"), Severity::Medium, text));
         }
     }
@@ -150,7 +152,11 @@ mod tests {
 
     #[test]
     fn ordinary_settings_are_not() {
-        let ordinary = ["HTTP_PROXY=http://u:p@proxy:3128", "NO_PROXY=localhost,.internal,10.0.0.0/8,*.example.com", "GIT_SSL_NO_VERIFY=0"];
+        let ordinary = [
+            "HTTP_PROXY=http://u:p@proxy:3128",
+            "NO_PROXY=localhost,.internal,10.0.0.0/8,*.example.com",
+            "GIT_SSL_NO_VERIFY=0",
+        ];
         assert!(names(&ordinary).is_empty());
         assert!(names(&[]).is_empty());
     }

@@ -63,7 +63,9 @@ fn signal(mount: &Mount) -> Option<Signal> {
     let at = format!("{} of the host at {}", mount.source, mount.target);
     if mount.kind == "bind" {
         if let Some(socket) = SOCKETS.iter().find(|socket| is_at_or_below(socket, &source)) {
-            let text = format!("it has {at}, by which it reaches the runtime's socket {socket}: a process that writes there owns the host");
+            let text = format!(
+                "it has {at}, by which it reaches the runtime's socket {socket}: a process that writes there owns the host"
+            );
             return Some(Signal::new(format!("socket {}", mount.target), Severity::High, text));
         }
         if let Some((_, severity, what)) = FOLDERS.iter().find(|(folder, ..)| is_at_or_below(&source, folder)) {
@@ -74,7 +76,8 @@ fn signal(mount: &Mount) -> Option<Signal> {
         }
     }
     if mount.propagation.ends_with("shared") && !mount.propagation.ends_with("private") && mount.kind == "bind" {
-        let text = format!("it has {at} with propagation {}: what it mounts there appears on the host", mount.propagation);
+        let text =
+            format!("it has {at} with propagation {}: what it mounts there appears on the host", mount.propagation);
         return Some(Signal::new(format!("shared {}", mount.target), Severity::Medium, text));
     }
     covering(mount)
@@ -94,10 +97,9 @@ fn covering(mount: &Mount) -> Option<Signal> {
 
 /// `/var/run` is a link to `/run` on every distribution with systemd.
 fn real(path: &str) -> String {
-    path.strip_prefix("/var/run").filter(|rest| rest.is_empty() || rest.starts_with('/')).map_or_else(
-        || path.to_owned(),
-        |rest| format!("/run{rest}"),
-    )
+    path.strip_prefix("/var/run")
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .map_or_else(|| path.to_owned(), |rest| format!("/run{rest}"))
 }
 
 /// Whether `path` is `folder`, or lies below it.
@@ -130,7 +132,10 @@ pub static META: RuleMeta = RuleMeta {
             "A volume whose driver binds a folder of the host shows under its name only.",
             "Symbolic links of the host other than /var/run are not followed.",
         ],
-        assumptions: &["The runtime's inspect can be read.", "Collectors and monitors are on the list of allowed workloads."],
+        assumptions: &[
+            "The runtime's inspect can be read.",
+            "Collectors and monitors are on the list of allowed workloads.",
+        ],
         false_positives: &[
             "Log collectors that read /var/log and /var/lib/docker; monitors that read /proc and /sys.",
             "Reverse proxies and updaters that watch the runtime's socket; give them a filtering proxy instead.",
@@ -169,11 +174,19 @@ mod tests {
 
     #[test]
     fn a_socket_counts_by_itself_and_by_every_folder_above_it_read_only_or_not() {
-        for (source, target) in
-            [("/var/run/docker.sock", "/s"), ("/run/docker.sock", "/s"), ("/var/run", "/x"), ("/run", "/x"), ("/", "/host")]
-        {
+        for (source, target) in [
+            ("/var/run/docker.sock", "/s"),
+            ("/run/docker.sock", "/s"),
+            ("/var/run", "/x"),
+            ("/run", "/x"),
+            ("/", "/host"),
+        ] {
             for writable in [true, false] {
-                assert_eq!(bind(source, target, writable), Some((format!("socket {target}"), Severity::High)), "{source}");
+                assert_eq!(
+                    bind(source, target, writable),
+                    Some((format!("socket {target}"), Severity::High)),
+                    "{source}"
+                );
             }
         }
     }

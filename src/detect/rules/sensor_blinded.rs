@@ -105,6 +105,10 @@ impl Rule for SensorBlinded {
             }
         }
     }
+
+    fn forgotten(&self) -> u64 {
+        self.points.forgotten
+    }
 }
 
 impl SensorBlinded {

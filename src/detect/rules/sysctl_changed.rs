@@ -32,7 +32,8 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     let set = configuration.sysctls.iter().flatten();
     set.filter_map(|(name, value)| {
-        let is_this = |(pattern, values, _): &&(&str, &[&str], &str)| is_named(name, pattern) && values.contains(&value.trim());
+        let is_this =
+            |(pattern, values, _): &&(&str, &[&str], &str)| is_named(name, pattern) && values.contains(&value.trim());
         let (_, _, what) = SETTINGS.iter().find(is_this)?;
         Some(Signal::new(name, Severity::Medium, format!("{name} is {}: {what}", value.trim())))
     })
@@ -71,7 +72,10 @@ pub static META: RuleMeta = RuleMeta {
             "The host's own settings.",
         ],
         assumptions: &["The runtime's inspect can be read."],
-        false_positives: &["VPN gateways, routers and network plugins in containers.", "WireGuard's recommended settings (src_valid_mark is not reported)."],
+        false_positives: &[
+            "VPN gateways, routers and network plugins in containers.",
+            "WireGuard's recommended settings (src_valid_mark is not reported).",
+        ],
         true_positives: &["sysctl-forwarding"],
         benign_twins: &["sysctl-tuning"],
         priority: "Medium: an opening, not an act.",

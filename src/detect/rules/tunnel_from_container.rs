@@ -61,6 +61,7 @@ pub struct TunnelFromContainer {
     /// Questions of a flow that were counted after it was judged: those kept, and those beyond.
     counted: BTreeMap<FlowId, Asked>,
     names: Names,
+    forgotten: u64,
 }
 
 /// The rule with its parameters.
@@ -72,6 +73,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         forged: BTreeSet::new(),
         counted: BTreeMap::new(),
         names: Names::default(),
+        forgotten: 0,
     }
 }
 
@@ -108,9 +110,17 @@ impl Rule for TunnelFromContainer {
             self.reported.remove(&id);
             self.forged.remove(&id);
             self.counted.remove(&id);
-        } else if Asked::of(record) != counted && self.counted.len() < MAX_FLOWS {
-            self.counted.insert(id, Asked::of(record));
+        } else if Asked::of(record) != counted {
+            if self.counted.len() < MAX_FLOWS || self.counted.contains_key(&id) {
+                self.counted.insert(id, Asked::of(record));
+            } else {
+                self.forgotten += 1;
+            }
         }
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten + self.names.forgotten
     }
 }
 

@@ -74,6 +74,10 @@ impl Rule for UndeclaredRelay {
             self.check(place, findings);
         }
     }
+
+    fn forgotten(&self) -> u64 {
+        self.legs.forgotten
+    }
 }
 
 /// Whether a flow can be a leg: a conversation that is no name resolution.

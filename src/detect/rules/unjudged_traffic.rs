@@ -27,6 +27,7 @@ const MAX_SENDERS: usize = 16_384;
 pub struct UnjudgedTraffic {
     params: Params,
     windows: BTreeMap<UnjudgedSender, Window>,
+    forgotten: u64,
 }
 
 /// What a sender had sent when the window began, and by the last time.
@@ -39,7 +40,7 @@ struct Window {
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    UnjudgedTraffic { params: params.clone(), windows: BTreeMap::new() }
+    UnjudgedTraffic { params: params.clone(), windows: BTreeMap::new(), forgotten: 0 }
 }
 
 impl Rule for UnjudgedTraffic {
@@ -63,12 +64,17 @@ impl Rule for UnjudgedTraffic {
             findings.push(self.finding(sender, traffic, (since, sent)));
         }
     }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
 }
 
 impl UnjudgedTraffic {
     fn window(&mut self, sender: &UnjudgedSender, total: u64, now: Timestamp) -> &mut Window {
         let is_full = self.windows.len() >= MAX_SENDERS;
         if is_full && !self.windows.contains_key(sender) {
+            self.forgotten += 1;
             self.windows.pop_first();
         }
         let length = self.params.window.get();
@@ -80,16 +86,13 @@ impl UnjudgedTraffic {
         window
     }
 
-    fn finding(
-        &self,
-        sender: &UnjudgedSender,
-        traffic: &SenderTraffic,
-        (since, sent): (Timestamp, u64),
-    ) -> Finding {
+    fn finding(&self, sender: &UnjudgedSender, traffic: &SenderTraffic, (since, sent): (Timestamp, u64)) -> Finding {
         let budget = self.params.budget_bytes;
         let over = crate::time::readable(traffic.last.since(since));
         let text = match sender {
-            UnjudgedSender::Workload(_) => format!("it sent {sent} bytes in {over} that no contract could judge, more than {budget}"),
+            UnjudgedSender::Workload(_) => {
+                format!("it sent {sent} bytes in {over} that no contract could judge, more than {budget}")
+            }
             UnjudgedSender::Network(network) => format!(
                 "on network {network}, {sent} bytes were sent in {over} in frames that cannot be read, from MACs that no workload has; more than \
                  {budget}"

@@ -31,6 +31,7 @@ pub struct UnmonitoredDriver {
     hopeless: BTreeMap<WorkloadId, Vec<(String, Unseen)>>,
     unknown: BTreeSet<WorkloadId>,
     next_look: Option<Timestamp>,
+    forgotten: u64,
 }
 
 /// The rule with its parameters.
@@ -41,6 +42,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         hopeless: BTreeMap::new(),
         unknown: BTreeSet::new(),
         next_look: None,
+        forgotten: 0,
     }
 }
 
@@ -78,6 +80,10 @@ impl Rule for UnmonitoredDriver {
             self.check(context, &id, findings);
         }
     }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
 }
 
 impl UnmonitoredDriver {
@@ -89,8 +95,12 @@ impl UnmonitoredDriver {
         if matches!(watched, Watched::At(_)) {
             self.hopeless.remove(id);
         }
-        if watched == Watched::Unknown && self.unknown.len() < MAX_UNKNOWN {
-            self.unknown.insert(id.clone());
+        if watched == Watched::Unknown {
+            if self.unknown.len() < MAX_UNKNOWN {
+                self.unknown.insert(id.clone());
+            } else {
+                self.forgotten += 1;
+            }
         }
         let (Some(workload), Watched::Partly { points, unseen }) = (workload, &watched) else {
             self.pending.keep(id, |()| false);

@@ -42,7 +42,8 @@ fn contract() -> Contract {
 /// A flow of a workload that went past a hop, or past all of several: `ids or proxy`.
 fn past(hop: &str, workload: &str) -> JudgedFlow {
     let mut judgement = judgement(Verdict::Bypassed, Some(Skip::Monitor));
-    judgement.missing_hop.as_mut().expect("a missing hop").alternatives = hop.split(" or ").map(str::to_owned).collect();
+    judgement.missing_hop.as_mut().expect("a missing hop").alternatives =
+        hop.split(" or ").map(str::to_owned).collect();
     JudgedFlow { source: owner(workload, 10), ..judged(Some(judgement)) }
 }
 

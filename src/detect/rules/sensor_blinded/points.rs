@@ -24,6 +24,8 @@ pub(super) struct Points {
     away: BTreeMap<ObservationPoint, Away>,
     /// Those that were reported as gone: since when, and the cause.
     gone: BTreeMap<ObservationPoint, (Timestamp, String)>,
+    /// Points and bridges that made room for others, or found none.
+    pub(super) forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,14 @@ enum Need<'a> {
 
 impl Points {
     pub(super) const fn new(settle: Duration) -> Self {
-        Self { settle, known: BTreeMap::new(), bridges: BTreeSet::new(), away: BTreeMap::new(), gone: BTreeMap::new() }
+        Self {
+            settle,
+            known: BTreeMap::new(),
+            bridges: BTreeSet::new(),
+            away: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            forgotten: 0,
+        }
     }
 
     /// A point as it is now.
@@ -81,6 +90,7 @@ impl Points {
 
     fn keep(&mut self, timeline: &Timeline, link: &LinkEvent) {
         if self.known.len() >= MAX_POINTS && !self.known.contains_key(&link.point) {
+            self.forgotten += 1;
             // One that was judged already; none that still waits.
             let is_over = |known: &&Point| !known.link.up && !self.away.contains_key(&known.link.point);
             let Some(over) = self.known.values().find(is_over).map(|known| known.link.point.clone()) else { return };
@@ -92,10 +102,12 @@ impl Points {
 
     /// A network has this bridge, and so its end is the runtime's business, whatever comes first.
     pub(super) fn bridge(&mut self, name: &str) {
-        if self.bridges.len() >= MAX_POINTS {
+        let bridge = ObservationPoint::new(name);
+        if self.bridges.len() >= MAX_POINTS && !self.bridges.contains(&bridge) {
+            self.forgotten += 1;
             self.bridges.pop_first();
         }
-        self.bridges.insert(ObservationPoint::new(name));
+        self.bridges.insert(bridge);
     }
 
     /// A runtime's word is complete: those that waited for it are judged a little later.
@@ -126,6 +138,7 @@ impl Points {
                 Some(need) => {
                     let finding = gone(&need, &point, &away);
                     if self.gone.len() >= MAX_POINTS {
+                        self.forgotten += 1;
                         self.gone.pop_first();
                     }
                     self.gone.insert(point, (away.since, finding.cause.clone()));
@@ -193,9 +206,7 @@ fn gone(need: &Need<'_>, point: &ObservationPoint, away: &Away) -> Finding {
             let text = format!("{point} is no longer observed, but {} still runs", workload.name);
             (Severity::Medium, text, "inside")
         }
-        Need::Uplink => {
-            (Severity::Medium, format!("{point}, which had addresses of the host, is {state}"), "uplink")
-        }
+        Need::Uplink => (Severity::Medium, format!("{point}, which had addresses of the host, is {state}"), "uplink"),
     };
     at(point, finding(away.since, severity, "point", text, &format!("gone {what} {point}")))
 }

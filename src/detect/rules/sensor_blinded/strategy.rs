@@ -9,8 +9,7 @@ const PROGRAM: &str = "Program: run `tc filter show dev INTERFACE ingress` (and 
 const RUNTIME: &str =
     "Runtime: run `systemctl status docker` and read its log. Until it answers, new workloads are unknown.";
 const LOSSES: &str = "Losses: compare with the traffic. A flood may be meant to hide something: see what was unobservable in that window.";
-const TRANSLATION: &str =
-    "Connection tracking: run `conntrack -S` and see whether its table is full (`sysctl net.netfilter.nf_conntrack_max`).";
+const TRANSLATION: &str = "Connection tracking: run `conntrack -S` and see whether its table is full (`sysctl net.netfilter.nf_conntrack_max`).";
 
 /// The steps for one kind of cause.
 pub(super) fn steps(kind: &str) -> &'static [&'static str] {

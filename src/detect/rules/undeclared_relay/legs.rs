@@ -100,6 +100,8 @@ pub(super) struct Legs {
     /// A flow between two workloads is a leg of both.
     flows: Table<FlowId, Vec<usize>>,
     next: u64,
+    /// Legs that made room for others.
+    pub(super) forgotten: u64,
 }
 
 type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
@@ -111,6 +113,7 @@ impl Legs {
         let spilled = self.of.get(&leg.key()).filter(|own| own.len() >= MAX_EACH).and_then(|own| own.front().copied());
         let oldest = || self.order.first_key_value().map(|(_, place)| *place).filter(|_| self.order.len() >= MAX_LEGS);
         if let Some(place) = spilled.or_else(oldest) {
+            self.forgotten += 1;
             self.forget(place);
         }
         let place = self.free.pop().unwrap_or_else(|| {

@@ -181,4 +181,5 @@ fn memory_is_bounded_and_the_oldest_goes() {
     }
     assert_eq!(legs.len(), [legs::MAX_LEGS; 4]);
     assert!(legs.of_flow(FlowId(199)).is_empty(), "the oldest of all went first");
+    assert_eq!(legs.forgotten, 300, "each that went is counted");
 }
