@@ -8,7 +8,7 @@ mod relay;
 mod transit;
 
 use super::{Case, scope};
-use crate::input::{Endpoint, FiveTuple, Mac, Protocol, Workload};
+use crate::input::{FiveTuple, Mac, Protocol, Workload};
 use crate::inventory::{AttributionMethod, Doubt, Owner};
 use crate::path::own_frames::OwnFrames;
 use crate::path::trail::{Frames, Sighting};
