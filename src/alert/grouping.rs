@@ -150,7 +150,7 @@ impl AlertGrouper {
     /// The observation ends: everything that was counted but not yet reported.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Alert> {
         let mut unreported: Vec<_> = self.open.iter_mut().filter(|(_, open)| open.is_unreported()).collect();
-        unreported.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        unreported.sort_unstable_by_key(|(key, _)| *key);
         let last = unreported.into_iter().map(|(_, open)| open.emit(now)).collect();
         self.order.take_due(Timestamp::MAX);
         last

@@ -110,7 +110,7 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
         engine.observe(Box::new(ledger));
     }
     let mut engine_loop =
-        EngineLoop { status, waiting, ..EngineLoop::new(engine, recorder.clone(), &output, publisher) };
+        EngineLoop { waiting, status, ..EngineLoop::new(engine, recorder.clone(), &output, publisher) };
     let outcome = engine_loop.run(&receiver, &stop);
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();
@@ -176,8 +176,19 @@ struct EngineLoop<'a> {
 impl<'a> EngineLoop<'a> {
     fn new(engine: Engine, recorder: Option<Arc<Recorder>>, output: &'a Output, publisher: SnapshotPublisher) -> Self {
         let (status, alerts) = (SourceStatus::default(), Vec::new());
-        let (reorder, waiting, pace) = (Reorder::default(), Waiting::default(), Pace::default());
-        Self { engine, reorder, waiting, pace, latest_flow: None, status, recorder, output, publisher, alerts }
+        let waiting = Waiting::default();
+        Self {
+            engine,
+            reorder: Reorder::default(),
+            waiting,
+            pace: Pace::default(),
+            latest_flow: None,
+            status,
+            recorder,
+            output,
+            publisher,
+            alerts,
+        }
     }
 
     fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {

@@ -99,7 +99,7 @@ impl Share {
     }
 
     fn count(&mut self, at: Timestamp) {
-        let window = at.as_nanos().div_euclid(WINDOW.as_nanos() as i64);
+        let window = at.as_nanos().div_euclid(i64::try_from(WINDOW.as_nanos()).unwrap_or(i64::MAX));
         if window != self.window {
             // A window in between without a start is one with fewer.
             let is_quiet = self.offered < SAMPLE || window != self.window + 1;

@@ -139,7 +139,7 @@ impl Judge {
     /// Takes over what changed in the inventory; the tracker calls it before it judges. True when a hop may have changed.
     pub fn catch_up(&mut self, timeline: &Timeline) -> bool {
         let Self { contracts, members, .. } = self;
-        members.catch_up(timeline, contracts.iter().map(|(_, contract)| contract))
+        members.catch_up(timeline, &contracts.iter().map(|(_, contract)| contract))
     }
 
     /// The names of all contracts.
@@ -195,7 +195,9 @@ impl Judge {
     /// Whether the source is a contract's hop and the flow is of the kind that the contract steers to it.
     fn sends_on(&self, timeline: &Timeline, trail: &Trail<'_>, source: &Owner) -> bool {
         let steers = |number: usize| {
-            self.contracts.get(number).is_some_and(|(_, contract)| scope::is_destination(contract, timeline, trail, source))
+            self.contracts
+                .get(number)
+                .is_some_and(|(_, contract)| scope::is_destination(contract, timeline, trail, source))
         };
         let by_address = || self.by_address.hops_at(trail.ends().orig.ip).any(steers);
         let by_workload = source.workload().is_some_and(|workload| match self.members.of(workload) {

@@ -36,6 +36,7 @@ const MAX_WATCHED: usize = 4096;
 const SAME_START: Duration = Duration::from_secs(2);
 
 /// A flow whose judgement is final.
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts of one flow, not a state")]
 #[derive(Clone, Debug)]
 pub struct JudgedFlow {
     /// The flow, from the end that asked to the end that answers.

@@ -190,7 +190,7 @@ fn one(lab: &Lab<'_>, scenario: &Scenario, tally: &mut Tally, first: &mut Option
     for said in std::mem::take(&mut outcome.alike) {
         match first {
             Some(before) if *before != said => {
-                outcome.wrong.push(format!("another run raised {before:?}, this one {said:?}"))
+                outcome.wrong.push(format!("another run raised {before:?}, this one {said:?}"));
             }
             Some(_) => {}
             None => *first = Some(said),

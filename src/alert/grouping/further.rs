@@ -4,7 +4,7 @@
 //! in a line, each with at most [`MAX_TEXT`] characters.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
@@ -31,9 +31,8 @@ impl Further {
     /// Counts a finding whose own alert would have had this key.
     pub(super) fn count(&mut self, key: &Key, finding: &Finding) {
         self.findings += u64::from(!finding.is_revision);
-        let mut hash = FixedState::default().build_hasher();
-        (&key.contract, &key.cause).hash(&mut hash);
-        if self.causes.len() >= MAX_CAUSES || !self.causes.insert(hash.finish()) {
+        let hash = FixedState::default().hash_one((&key.contract, &key.cause));
+        if self.causes.len() >= MAX_CAUSES || !self.causes.insert(hash) {
             return;
         }
         if self.named.len() >= MAX_NAMED {

@@ -27,8 +27,12 @@ pub(super) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { cost: FIRST.as_nanos() as u64 * 16, inputs: 0 }
+        Self { cost: nanos(FIRST) * 16, inputs: 0 }
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Pace {
@@ -41,7 +45,7 @@ impl Pace {
     /// The stretch took so long.
     pub(super) fn stretch(&mut self, took: Duration) {
         let inputs = u64::from(std::mem::take(&mut self.inputs).max(1));
-        let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / inputs;
+        let each = nanos(took) / inputs;
         self.cost = self.cost - self.cost / 8 + each.min(10_000_000) * 2;
     }
 
@@ -52,7 +56,7 @@ impl Pace {
 
     /// Bytes that may wait.
     pub(super) fn capacity(&self) -> u64 {
-        let inputs = AGE.as_nanos() as u64 * 16 / self.cost.max(1);
+        let inputs = nanos(AGE) * 16 / self.cost.max(1);
         (inputs * BYTES).clamp(LEAST, MOST)
     }
 }

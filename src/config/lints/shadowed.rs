@@ -39,12 +39,14 @@ fn takes_all_of(earlier: &Contract, later: &Contract) -> bool {
         && workloads()
         && !later.workloads.iter().any(is_exempt)
         && each(&later.remotes, &earlier.remotes, set_covers)
-        && (earlier.ports.is_empty() || (!later.ports.is_empty() && each(&later.ports, &earlier.ports, port_covers)))
+        && (earlier.ports.is_empty()
+            || (!later.ports.is_empty()
+                && each(&later.ports, &earlier.ports, |spec, other| port_covers(*spec, *other))))
 }
 
-/// Whether each of these is covered by one of those.
-fn each<T>(these: &[T], those: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
-    these.iter().all(|one| those.iter().any(|other| covers(other, one)))
+/// Whether each is covered by one of the others.
+fn each<T>(covered: &[T], by: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
+    covered.iter().all(|one| by.iter().any(|other| covers(other, one)))
 }
 
 fn set_covers(set: &DestinationSet, other: &DestinationSet) -> bool {
@@ -57,6 +59,6 @@ fn set_covers(set: &DestinationSet, other: &DestinationSet) -> bool {
     }
 }
 
-fn port_covers(spec: &PortSpec, other: &PortSpec) -> bool {
+fn port_covers(spec: PortSpec, other: PortSpec) -> bool {
     spec.port == other.port && (spec.protocol.is_none() || spec.protocol == other.protocol)
 }

@@ -206,7 +206,8 @@ impl TunnelFromContainer {
             let (how, confidence) = (AttributionMethod::Mac, Confidence::Likely);
             let owner = Owner::Workload { workload: Arc::clone(sender), how, confidence, why };
             self.forged.insert(flow.view.record.id);
-            findings.push(Finding { attribution: Some(owner), ..finding(flow, record, sender, sign, record.tuple.resp) });
+            findings
+                .push(Finding { attribution: Some(owner), ..finding(flow, record, sender, sign, record.tuple.resp) });
         }
     }
 

@@ -47,7 +47,9 @@ mod tests {
         let mut changes = Changes::default();
         let ids: Vec<WorkloadId> = (0..=MAX_CHANGES).map(|number| WorkloadId::new(&number.to_string())).collect();
         assert_eq!(changes.since(0).map(Iterator::count), Some(0));
-        ids.iter().for_each(|id| changes.note(id));
+        for id in &ids {
+            changes.note(id);
+        }
         let revision = changes.revision();
         assert!(changes.since(0).is_none());
         assert!(changes.since(1).is_some_and(|since| since.eq(&ids[1..])));

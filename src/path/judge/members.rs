@@ -92,7 +92,7 @@ impl Members {
     pub(super) fn catch_up<'a>(
         &mut self,
         timeline: &Timeline,
-        contracts: impl Iterator<Item = &'a Contract> + Clone,
+        contracts: &(impl Iterator<Item = &'a Contract> + Clone),
     ) -> bool {
         let revision = timeline.revision();
         if revision == self.revision {

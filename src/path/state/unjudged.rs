@@ -84,6 +84,9 @@ pub struct UnjudgedTraffic {
     forgotten: u64,
 }
 
+/// Who sent it, under which contract, and why it counts.
+type Counted = (Arc<Workload>, (Arc<str>, Service), UnjudgedReason);
+
 impl UnjudgedTraffic {
     /// Nothing yet; what counts as covered is what these contracts are about. Of several the first about all that a workload sends names it.
     pub fn new<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Self {
@@ -196,7 +199,7 @@ impl UnjudgedTraffic {
     }
 
     /// Who sent a flow that counts, under which contract and why; `None` where its verdict is known, or its sender is not.
-    fn counts_as(&mut self, flow: &JudgedFlow) -> Option<(Arc<Workload>, (Arc<str>, Service), UnjudgedReason)> {
+    fn counts_as(&mut self, flow: &JudgedFlow) -> Option<Counted> {
         let Some(judgement) = &flow.judgement else {
             let workload = flow.source.workload()?;
             let cover = self.cover_of(workload).filter(|cover| cover.of_all)?;

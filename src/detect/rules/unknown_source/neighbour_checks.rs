@@ -40,7 +40,8 @@ impl Waiting {
         // Of claims at the same time the order of their points decides, not which one reports first.
         let key = |at: Timestamp, claim: &NeighbourClaim| (at, claim.ip, claim.mac, claim.point.clone());
         let own = key(context.now, claim);
-        let after = self.queue.iter().rev().take_while(|(at, other)| *at == context.now && key(*at, other) > own).count();
+        let after =
+            self.queue.iter().rev().take_while(|(at, other)| *at == context.now && key(*at, other) > own).count();
         self.queue.insert(self.queue.len() - after, (context.now, claim.clone()));
         Some(context.now.plus(WAIT))
     }

@@ -12,12 +12,7 @@ use crate::inventory::{AttributionMethod, AttributionQuery, Confidence, Doubt, O
 use crate::path::Hop;
 
 /// What is wrong with one pair of MACs of a record.
-pub(super) fn among(
-    context: Context<'_>,
-    hops: &[Arc<Hop>],
-    record: &FlowRecord,
-    link: &LinkShare,
-) -> Option<Anomaly> {
+pub(super) fn among(context: Context<'_>, hops: &[Arc<Hop>], record: &FlowRecord, link: &LinkShare) -> Option<Anomaly> {
     let (timeline, at) = (context.timeline, record.start);
     let ip = if link.from_orig { record.tuple.orig.ip } else { record.tuple.resp.ip };
     let mac = link.mac?;
