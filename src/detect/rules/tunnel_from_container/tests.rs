@@ -238,7 +238,7 @@ fn names_count_over_the_flows_of_a_workload_but_not_twice() {
 
 /// Whether nothing is held for flows that ended: a debug picture has no flow in it.
 fn rule_is_empty(rule: &impl std::fmt::Debug, _bench: &Bench) -> bool {
-    format!("{rule:?}").contains("reported: {}, counted: {}")
+    format!("{rule:?}").contains("reported: {}, forged: {}, counted: {}")
 }
 
 #[test]
