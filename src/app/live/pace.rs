@@ -7,9 +7,10 @@ use std::time::Duration;
 
 /// How long what waits may take the engine.
 const AGE: Duration = Duration::from_millis(150);
-/// Bytes that may wait, at most, and always.
+/// Bytes that may wait, at most.
 const MOST: u64 = 48 << 20;
-const LEAST: u64 = 2 << 20;
+/// Bytes that may always wait: a burst of some thousand connections is no flood, however slow the engine is.
+const LEAST: u64 = 10 << 20;
 /// What an input is taken for, until something is known.
 const FIRST: Duration = Duration::from_micros(10);
 /// Inputs of a stretch that is measured.
