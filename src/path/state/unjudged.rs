@@ -24,8 +24,8 @@ use frames::Sightings;
 const MAX_SENDERS: usize = 16_384;
 /// Flows whose growth is followed.
 const MAX_FOLLOWED: usize = 65_536;
-/// Workloads of which it is remembered which contract covers them.
-const MAX_COVERED: usize = 65_536;
+/// Workloads of which it is remembered which contract covers them; when it is full, it begins anew.
+const MAX_COVERED: usize = 512;
 
 type Seeded = foldhash::fast::RandomState;
 type Amounts = BTreeMap<(Arc<str>, UnjudgedReason), Amount>;
