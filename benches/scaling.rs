@@ -89,7 +89,9 @@ fn instructions(product: &str, number: u32) -> f64 {
 #[inline(never)]
 fn measured(engine: &mut Engine, inputs: &[Input]) -> usize {
     let mut alerts = Vec::new();
-    inputs.iter().for_each(|input| engine.push(input, &mut alerts));
+    for input in &inputs {
+        engine.push(input, &mut alerts);
+    }
     alerts.len()
 }
 
@@ -101,7 +103,9 @@ fn count(product: &str, number: u32) {
     };
     let mut engine = Engine::new(config(contracts));
     let push = |engine: &mut Engine, inputs: &[Input]| {
-        inputs.iter().for_each(|input| engine.push(input, &mut Vec::new()));
+        for input in &inputs {
+            engine.push(input, &mut Vec::new());
+        }
     };
     push(&mut engine, &inventory(workloads));
     // The first flow after a change of the inventory pays for it.

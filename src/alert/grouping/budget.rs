@@ -38,9 +38,19 @@ impl Budgets {
         Self { budget, full_at: BTreeMap::new(), by_time: BTreeSet::new() }
     }
 
+    /// A bucket that is full again is as good as one that is not known.
+    fn forget_full(&mut self, now: Timestamp) {
+        while self.by_time.first().is_some_and(|(full, _)| *full <= now)
+            && let Some((_, key)) = self.by_time.pop_first()
+        {
+            self.full_at.remove(&key);
+        }
+    }
+
     /// Takes one token; false where there is none.
     pub(super) fn take(&mut self, rule: &'static str, sender: String, now: Timestamp) -> bool {
         let AlertBudget { burst, refill } = self.budget;
+        self.forget_full(now);
         let key = (rule, sender);
         let known = self.full_at.get(&key).copied();
         let next = known.map_or(now, |full| full.max(now)).plus(refill);
