@@ -162,7 +162,7 @@ fn metered(file: &Path, mut feed: impl FnMut(&mut Meter, LinkType, &[Frame<'_>],
         let meter = meter.get_or_insert_with(|| Meter::new(origin.point.clone(), origin.link, LIMITS));
         feed(meter, origin.link, frames, &mut count);
     })?;
-    for meter in &mut meter {
+    if let Some(meter) = &mut meter {
         meter.drain(&mut count);
     }
     Ok(Pass { packets, flows: count.ended })

@@ -37,6 +37,7 @@ fn accuses_exactly(outcome: &Outcome) -> Vec<&'static str> {
     exact.map(|alert| alert.rule).collect()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "each history is used once")]
 fn assert_detected_at_all_points(history: History) {
     let outcome = with_all_points(history.clone()).run();
     let verdicts = outcome.of_flow(&history, 0);

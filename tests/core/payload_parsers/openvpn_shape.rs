@@ -1,4 +1,4 @@
-//! OpenVPN is known by its shape alone, at any port.
+//! `OpenVPN` is known by its shape alone, at any port.
 
 use super::*;
 
