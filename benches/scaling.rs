@@ -89,7 +89,7 @@ fn instructions(product: &str, number: u32) -> f64 {
 #[inline(never)]
 fn measured(engine: &mut Engine, inputs: &[Input]) -> usize {
     let mut alerts = Vec::new();
-    for input in &inputs {
+    for input in inputs {
         engine.push(input, &mut alerts);
     }
     alerts.len()
@@ -103,7 +103,7 @@ fn count(product: &str, number: u32) {
     };
     let mut engine = Engine::new(config(contracts));
     let push = |engine: &mut Engine, inputs: &[Input]| {
-        for input in &inputs {
+        for input in inputs {
             engine.push(input, &mut Vec::new());
         }
     };
