@@ -4,7 +4,7 @@
 //! in one finding; other containers of the service add nothing. A setting that differs from the container's own start, under one id and
 //! start time, is reported as critical: no call of the runtime can change it. Limits: [`MAX_SERVICES`]; beyond, a service is reported
 //! each time and not remembered. Without a configuration (a runtime that does not report it) nothing is said.
-//! Design: a rule states what is dangerous ([`Setting`](Signal)) and which fields are its own; nothing else differs between them.
+//! Design: a rule states what is dangerous ([`Signal`]) and which fields are its own; nothing else differs between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::detect::rules::log_driver_changed::{Params, rule};
     use crate::detect::testing::{Bench, at, workload};
-    use crate::input::{Logging, WorkloadId};
+    use crate::input::Logging;
 
     fn with_driver(name: &str, driver: &str) -> Arc<Workload> {
         let logging = Some(Logging { driver: driver.to_owned(), ..Logging::default() });
@@ -214,6 +214,5 @@ mod tests {
         let allowed: Selector = serde_json::from_str(r#"{"name":"job-*"}"#).expect("a selector");
         let (mut bench, mut rule) = (Bench::new(&[]), rule(&Params { allowed: vec![allowed], ..Params::default() }));
         assert_eq!(report(&mut bench, &mut rule, &with_driver("job-1", "none")).len(), 0);
-        assert_eq!(WorkloadId::new("job-1").as_str(), "job-1");
     }
 }

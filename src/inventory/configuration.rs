@@ -12,7 +12,9 @@ mod service;
 
 pub use bounds::limit;
 pub use capabilities::{ALL_CAPABILITIES, DOCKER_DEFAULT, PODMAN_DEFAULT, effective};
-pub use clear::{command, label_setting, log_option, variables, without_credentials};
+pub use clear::{
+    command, is_proxy_variable, is_trust_variable, label_setting, log_option, variables, without_credentials,
+};
 pub use diff::{Difference, differences};
 pub use secrets::{HashKey, Scope};
 pub use service::ServiceKey;

@@ -67,7 +67,9 @@ pub struct Sighting {
     pub settled: Option<Volumes>,
     /// The report between the two.
     before: Option<Volumes>,
-    /// Whether its records read the trail against its direction.
+    /// How the record that counts now is read.
+    tuple: FiveTuple,
+    /// Whether that is against the trail's direction.
     reversed: bool,
     /// Start of the record that counts now, and what earlier records of the flow had counted.
     record: (Timestamp, [Volume; 2]),
@@ -97,6 +99,7 @@ impl Sighting {
             now: Volumes { as_of: record.end, orig: volume(orig), resp: volume(resp) },
             settled: None,
             before: None,
+            tuple: record.tuple,
             reversed,
             record: (record.start, [Volume::default(); 2]),
         }
@@ -120,6 +123,10 @@ impl Sighting {
 
     /// A later report of the same point.
     fn update(&mut self, record: &FlowRecord) {
+        if record.tuple == self.tuple.reversed() {
+            // A frame of the far end came first, or was forged; the next record begins with the end that asked.
+            (self.tuple, self.reversed) = (record.tuple, !self.reversed);
+        }
         let new = Self::of(record, self.reversed);
         if record.start > self.record.0 {
             self.record = (record.start, [self.now.orig, self.now.resp]);

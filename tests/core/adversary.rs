@@ -54,7 +54,7 @@ fn no_forged_packet_makes_a_bypass_vanish() {
                 continue;
             }
             let is_detected = after.iter().any(|verdict| Outcome::is_detected(verdict));
-            let alerts = if is_detected { attacked.accusing("app") } else { attacked.raised() };
+            let alerts = if is_detected { attacked.accusing("app") } else { attacked.raised_about_traffic() };
             prop_assert!(
                 !alerts.is_empty(),
                 "flow {number} was {before:?} and is {after:?} without an alert\n{history:#?}"

@@ -471,15 +471,7 @@ mod tests {
     #[test]
     fn the_error_of_an_interface_that_is_gone_is_taken_back() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext {
-            sender,
-            recorder: None,
-            shared: Arc::default(),
-            backlog: Arc::default(),
-            covered: Arc::default(),
-            progress: Arc::default(),
-            stop: Arc::default(),
-        };
+        let context = SourceContext::alone(sender);
         let meter = crate::config::default_meter();
         let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
         let mut capture = HostCapture::new(plan, 1, context);
@@ -495,15 +487,7 @@ mod tests {
     #[test]
     fn only_a_veth_that_is_gone_is_lost_without_a_warning() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext {
-            sender,
-            recorder: None,
-            shared: Arc::default(),
-            backlog: Arc::default(),
-            covered: Arc::default(),
-            progress: Arc::default(),
-            stop: Arc::default(),
-        };
+        let context = SourceContext::alone(sender);
         let meter = crate::config::default_meter();
         let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
         let mut capture = HostCapture::new(plan, 1, context);

@@ -192,15 +192,7 @@ mod tests {
     #[test]
     fn a_workload_is_scanned_when_its_start_is_reported() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext {
-            sender,
-            recorder: None,
-            shared: Arc::default(),
-            backlog: Arc::default(),
-            covered: Arc::default(),
-            progress: Arc::default(),
-            stop: Arc::default(),
-        };
+        let context = SourceContext::alone(sender);
         let source = start(&context).expect("the thread");
         let events = source.events().expect("it listens");
         let text =

@@ -45,6 +45,20 @@ pub(super) struct SourceContext {
 }
 
 impl SourceContext {
+    /// The context of a source that is tried alone.
+    #[cfg(test)]
+    pub(super) fn alone(sender: Sender<SourceMessage>) -> Self {
+        Self {
+            sender,
+            recorder: None,
+            shared: Arc::default(),
+            backlog: Arc::default(),
+            covered: Arc::default(),
+            progress: Arc::default(),
+            stop: Arc::default(),
+        }
+    }
+
     /// A tap that takes its share of what waits for the engine.
     pub(super) fn sharing(&self, tap: Tap, kind: PointKind) -> Tap {
         let covered = Arc::clone(&self.covered);
@@ -121,15 +135,7 @@ mod tests {
     #[test]
     fn a_source_that_panics_is_named_and_the_others_are_waited_for() {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let context = SourceContext {
-            sender,
-            recorder: None,
-            shared: Arc::default(),
-            backlog: Arc::default(),
-            covered: Arc::default(),
-            progress: Arc::default(),
-            stop: Arc::default(),
-        };
+        let context = SourceContext::alone(sender);
         let well = spawn("well", &context, |context| {
             drop(context.sender.send(SourceMessage::Runtimes(Vec::new())));
         });

@@ -4,6 +4,7 @@ use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, Setting, Workload};
+use crate::inventory::configuration::{is_proxy_variable, is_trust_variable};
 use crate::path::Selector;
 
 rule_params! {
@@ -29,27 +30,9 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 fn owns(field: &str) -> bool {
-    let is_variable = |name: &str| {
-        let upper = name.to_ascii_uppercase();
-        upper == "NO_PROXY" || PROXIES.contains(&name) || TRUST.contains(&name)
-    };
+    let is_variable = |name: &str| is_proxy_variable(name) || is_trust_variable(name);
     matches!(field, "dns" | "extra_hosts") || field.strip_prefix("environment.").is_some_and(is_variable)
 }
-
-/// Variables that say which certificates are trusted.
-const TRUST: [&str; 11] = [
-    "AWS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_NO_VERIFY",
-    "NODE_EXTRA_CA_CERTS",
-    "NODE_TLS_REJECT_UNAUTHORIZED",
-    "PIP_CERT",
-    "PYTHONHTTPSVERIFY",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-];
 
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     let mut all = Vec::new();

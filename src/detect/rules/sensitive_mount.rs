@@ -41,13 +41,10 @@ const FOLDERS: [(&str, Severity, &str); 13] = [
     ("/run/systemd/journal", Severity::Medium, "the socket that the host's journal listens at"),
 ];
 
-/// Paths of a container that hold its logs or the certificates that it trusts.
-const COVERED: [(&str, &str); 4] = [
-    ("/var/log", "its log files"),
-    ("/etc/ssl", "the certificates that it trusts"),
-    ("/etc/pki", "the certificates that it trusts"),
-    ("/usr/local/share/ca-certificates", "the certificates that it trusts"),
-];
+/// Where a container keeps its log files; a tmpfs there loses them, a volume keeps them.
+const LOGS: &str = "/var/log";
+/// Where a container keeps the certificates that it trusts; anything mounted there replaces them.
+const CERTIFICATES: [&str; 3] = ["/etc/ssl", "/etc/pki", "/usr/local/share/ca-certificates"];
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
@@ -75,7 +72,7 @@ fn signal(mount: &Mount) -> Option<Signal> {
             return Some(Signal::new(format!("host {source}"), severity, text));
         }
     }
-    if mount.propagation.ends_with("shared") && !mount.propagation.ends_with("private") && mount.kind == "bind" {
+    if mount.propagation.ends_with("shared") && mount.kind == "bind" {
         let text =
             format!("it has {at} with propagation {}: what it mounts there appears on the host", mount.propagation);
         return Some(Signal::new(format!("shared {}", mount.target), Severity::Medium, text));
@@ -85,11 +82,13 @@ fn signal(mount: &Mount) -> Option<Signal> {
 
 /// A tmpfs or another folder over the container's own logs or certificates.
 fn covering(mount: &Mount) -> Option<Signal> {
-    let (_, what) = COVERED.iter().find(|(path, _)| is_at_or_below(&mount.target, path))?;
-    let is_log = what.contains("log");
-    if is_log && mount.kind != "tmpfs" {
+    let what = if CERTIFICATES.iter().any(|folder| is_at_or_below(&mount.target, folder)) {
+        "the certificates that it trusts"
+    } else if mount.kind == "tmpfs" && is_at_or_below(&mount.target, LOGS) {
+        "its log files"
+    } else {
         return None;
-    }
+    };
     let source = if mount.source.is_empty() { String::new() } else { format!(" {}", mount.source) };
     let text = format!("a {}{source} covers {} in it: {what}", mount.kind, mount.target);
     Some(Signal::new(format!("covers {}", mount.target), Severity::Medium, text))

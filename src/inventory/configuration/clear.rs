@@ -101,10 +101,19 @@ pub fn variables<'a>(scope: Scope<'_>, lines: impl Iterator<Item = &'a str>) -> 
     lines.take(MAX_VARIABLES).map(split).map(variable).collect()
 }
 
-fn value_of(scope: Scope<'_>, name: &str, value: &str) -> Setting {
+/// Whether programs read a variable of this name as their proxy, or as the destinations without one: in capitals or in small letters.
+pub fn is_proxy_variable(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    let is_proxy = PROXIES.contains(&upper.as_str()) && (name == upper || name == name.to_ascii_lowercase());
-    let is_shown = is_proxy || TRUST.contains(&name) || TELEMETRY.contains(&name);
+    PROXIES.contains(&upper.as_str()) && (name == upper || name == name.to_ascii_lowercase())
+}
+
+/// Whether a variable of this name decides which certificates are trusted.
+pub fn is_trust_variable(name: &str) -> bool {
+    TRUST.contains(&name)
+}
+
+fn value_of(scope: Scope<'_>, name: &str, value: &str) -> Setting {
+    let is_shown = is_proxy_variable(name) || is_trust_variable(name) || TELEMETRY.contains(&name);
     if is_shown { shown(scope, "environment", name, value) } else { scope.hide("environment", name, value) }
 }
 

@@ -275,25 +275,11 @@ fn without_category(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::{NetworkMode, RuntimeId, WorkloadId, WorkloadState};
+    use crate::input::{RuntimeId, WorkloadId};
 
     fn workload() -> Workload {
-        Workload {
-            id: WorkloadId::new("ab"),
-            name: "web".into(),
-            image: "web:1".into(),
-            image_digest: String::new(),
-            labels: BTreeMap::new(),
-            runtime: RuntimeId::CONTAINERD,
-            network_mode: NetworkMode::Own,
-            attachments: Vec::new(),
-            published: Vec::new(),
-            pid: None,
-            pod: None,
-            state: WorkloadState::Running,
-            since: None,
-            configuration: None,
-        }
+        let plain = Workload::new(WorkloadId::new("ab"), "web", RuntimeId::CONTAINERD);
+        Workload { image: "web:1".into(), ..plain }
     }
 
     fn read(spec: &str) -> Configuration {

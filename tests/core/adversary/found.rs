@@ -148,3 +148,12 @@ fn claims_at_several_points_give_the_same_alert_in_every_order() {
     assert_eq!(lines(&history), lines(&turned));
     assert!(!lines(&history).is_empty());
 }
+
+#[test]
+fn a_forged_answer_before_the_flow_does_not_turn_round_what_the_workloads_link_shows() {
+    let decoy = decoy(Attacker::App, Claims::Reverse, tcp_flags::ACK);
+    let decoy = Attack { when: -1, src: Borrowed::Host, dst: Borrowed::Own, ..decoy };
+    let mut history = attacked(Asked::Gateway, Way::LeavesMidway, true, decoy);
+    history.shown.veths = true;
+    assert_detected_at_all_points(history);
+}

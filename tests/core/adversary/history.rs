@@ -299,6 +299,11 @@ impl Outcome {
         of.map(|alert| alert.rule).collect()
     }
 
+    /// Rules that raised an alert about frames: not that the second network is not captured.
+    pub fn raised_about_traffic(&self) -> Vec<&'static str> {
+        self.raised().into_iter().filter(|rule| *rule != "unmonitored-driver").collect()
+    }
+
     /// Rules that spoke.
     pub fn raised(&self) -> Vec<&'static str> {
         self.alerts.iter().map(|alert| alert.rule).collect()

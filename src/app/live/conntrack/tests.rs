@@ -44,18 +44,7 @@ impl Drop for Sleeper {
 #[test]
 fn the_hosts_is_told_to_be_heard_or_not_and_the_thread_ends() {
     let (sender, receiver) = crossbeam_channel::unbounded();
-    let (context, counters) = (
-        SourceContext {
-            sender,
-            recorder: None,
-            shared: Arc::default(),
-            backlog: Arc::default(),
-            covered: Arc::default(),
-            progress: Arc::default(),
-            stop: Arc::default(),
-        },
-        Cell::default(),
-    );
+    let (context, counters) = (SourceContext::alone(sender), Cell::default());
     let source = start(&context, Arc::clone(&counters)).expect("the thread");
     let events = source.events().expect("it listens");
     let first = facts(&receiver).find(|fact| !matches!(fact, NatFact::Bound(_) | NatFact::Released(_)));
@@ -88,15 +77,7 @@ fn a_namespace_that_two_share_is_heard_until_one_stops() {
     std::iter::repeat_with(|| Netns::id_of(second.0.id())).find(|found| *found == Some(netns)).expect("in there");
 
     let (sender, receiver) = crossbeam_channel::unbounded();
-    let context = SourceContext {
-        sender,
-        recorder: None,
-        shared: Arc::default(),
-        backlog: Arc::default(),
-        covered: Arc::default(),
-        progress: Arc::default(),
-        stop: Arc::default(),
-    };
+    let context = SourceContext::alone(sender);
     let source = start(&context, Cell::default()).expect("the thread");
     let events = source.events().expect("it listens");
     for (id, child) in [("a", &first), ("b", &second)] {
