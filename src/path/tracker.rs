@@ -6,6 +6,7 @@
 //! of their own (ADR 10). Limits: at `max_flows` the oldest is forgotten and counted; one that was still waiting is judged before that.
 //! Design: returns what happened; the engine owns timers and counters. A flow has one timer at a time.
 
+mod aside;
 mod judging;
 mod key;
 mod revising;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::aside::Aside;
 use self::judging::binding_of;
 use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
@@ -123,6 +125,8 @@ pub struct Tracker {
     waiting: Waiting,
     /// Flows that have ended, whose other points may still report.
     lingering: BTreeSet<FlowId>,
+    /// Those of them whose five-tuple is in use again.
+    aside: Aside,
     watched_since: BTreeMap<ObservationPoint, Timestamp>,
     forgotten_points: u64,
     relays: bool,
@@ -143,6 +147,7 @@ impl Tracker {
             next_sequence: 0,
             waiting: Waiting::default(),
             lingering: BTreeSet::new(),
+            aside: Aside::default(),
             watched_since: BTreeMap::new(),
             forgotten_points: 0,
             relays,
@@ -290,7 +295,10 @@ impl Tracker {
     /// The key of the trail that a record belongs to.
     fn trail_of_record(&self, context: JudgeContext<'_>, record: &FlowRecord) -> TrailKey {
         let known = self.keys.get(&record.id).copied();
-        known.unwrap_or_else(|| self.trail_of(self.key(context, record)))
+        known.unwrap_or_else(|| {
+            let key = self.trail_of(self.key(context, record));
+            self.aside_of(key, record).unwrap_or(key)
+        })
     }
 
     /// The key of a record: who forged its first packet is part of it.
@@ -330,7 +338,11 @@ impl Tracker {
                 tracked.go_on(record);
                 return self.renumber(old, record.id, key);
             }
-            self.end(context, old, record.start, step);
+            if self.lingering.contains(&old) {
+                self.put_aside(context, old, record.start, step);
+            } else {
+                self.end(context, old, record.start, step);
+            }
         }
         self.make_room(context, record.start, step);
         self.follow(key, record);
@@ -448,11 +460,17 @@ impl Tracker {
     }
 
     fn forget(&mut self, id: FlowId) {
-        if let Some(tracked) = self.keys.remove(&id).and_then(|key| self.flows.remove(&key)) {
+        if let Some(key) = self.keys.remove(&id)
+            && let Some(tracked) = self.flows.remove(&key)
+        {
             self.oldest_first.remove(&tracked.sequence);
             for twin in tracked.twins {
-                self.twins.remove(&twin);
+                // Another flow may have it by now.
+                if self.twins.get(&twin) == Some(&key) {
+                    self.twins.remove(&twin);
+                }
             }
+            self.forget_aside(key);
         }
         self.waiting.remove(id);
         self.lingering.remove(&id);

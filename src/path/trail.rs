@@ -121,6 +121,11 @@ impl Sighting {
         std::iter::once(self.first(from_orig)).chain(others.map(Frames::of))
     }
 
+    /// Whether it is this record that counts now.
+    pub fn shows(&self, record: &FlowRecord) -> bool {
+        (&self.point, self.record.0) == (&record.point, record.start)
+    }
+
     /// A later report of the same point.
     fn update(&mut self, record: &FlowRecord) {
         if record.tuple == self.tuple.reversed() {

@@ -8,11 +8,23 @@ pub(super) struct TrailKey {
     pub(super) tuple: FiveTuple,
     /// MAC of the workload that sent the first packet and does not own its source address.
     pub(super) stranger: Option<Mac>,
+    /// Of a flow that has ended while its five-tuple is in use again.
+    pub(super) sequence: Option<u64>,
 }
 
 impl TrailKey {
+    /// Of the ended flow with this sequence.
+    pub(super) const fn aside(self, sequence: u64) -> Self {
+        Self { sequence: Some(sequence), ..self }
+    }
+
+    /// Of the flow that has the five-tuple now.
+    pub(super) const fn in_use(self) -> Self {
+        Self { sequence: None, ..self }
+    }
+
     /// Of frames that their owner sent.
     pub(super) fn of(tuple: FiveTuple) -> Self {
-        Self { tuple: tuple.canonical(), stranger: None }
+        Self { tuple: tuple.canonical(), stranger: None, sequence: None }
     }
 }

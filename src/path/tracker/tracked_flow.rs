@@ -85,6 +85,12 @@ impl TrackedFlow {
         self.update(record);
     }
 
+    /// Whether this record of some point counts in it.
+    pub(super) fn knows(&self, record: &FlowRecord) -> bool {
+        let mut sightings = self.observed.iter().flat_map(|observed| &observed.sightings);
+        sightings.any(|sighting| sighting.shows(record))
+    }
+
     /// What one point shows of it now; `reversed` where the record reads the trail against its direction. True when the point is new.
     pub(super) fn witness(&mut self, record: &FlowRecord, reversed: bool) -> bool {
         let sightings = self.observed.as_mut().map(|observed| &mut observed.sightings);

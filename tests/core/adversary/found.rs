@@ -157,3 +157,12 @@ fn a_forged_answer_before_the_flow_does_not_turn_round_what_the_workloads_link_s
     history.shown.veths = true;
     assert_detected_at_all_points(history);
 }
+
+#[test]
+fn a_port_that_is_used_again_at_once_does_not_cut_the_comparison_short() {
+    let decoy = decoy(Attacker::App, Claims::Reverse, tcp_flags::SYN);
+    for claims in [Claims::Reverse, Claims::Forward] {
+        let again = Attack { when: 1_120, src: Borrowed::Host, dst: Borrowed::Own, claims, ..decoy.clone() };
+        assert_detected_at_all_points(attacked(Asked::Inline, Way::LeavesMidway, true, again));
+    }
+}
