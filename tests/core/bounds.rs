@@ -84,6 +84,11 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/path/state/unjudged.rs", "MAX_SENDERS", Counted(Bound::Senders)),
     ("src/path/state/unjudged/frames.rs", "MAX_POINTS", Not("points that saw the same frames of one sender")),
     ("src/path/tracker.rs", "MAX_WATCHED", Counted(Bound::Points)),
+    (
+        "src/path/tracker/aside.rs",
+        "MAX_ASIDE",
+        Not("ended flows of one five-tuple that wait for other points; the oldest is judged as it stands"),
+    ),
     ("src/path/tracker/tracked_flow.rs", "MAX_SHOWN", Not(ONE_FLOW)),
     ("src/path/tracker/tracked_flow.rs", "MAX_TWINS", Not(ONE_FLOW)),
     ("src/path/trail.rs", "MAX_LINKS", Not(ONE_FLOW)),

@@ -185,10 +185,8 @@ impl Tracker {
         let warming_up = record.start < watched_since.plus(WARM_UP)
             || now.since(record.start) < LOSS_REPORTED_WITHIN
             || losses.overlap_of(&record.point, |mac| is_of(record, mac), record.start.minus(WARM_UP), record.start);
-        if tracked.forged && record.resp.counters.packets == 0 {
-            // What a stranger forged was asked by nobody else.
-            let (tuple, point) = (record.tuple, record.point.clone());
-            return vec![Oriented { tuple, point, at: record.start, forward: true, certain: true }];
+        if tracked.forged {
+            return by_stranger(record);
         }
         if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record) {
             return vec![reversed];
@@ -310,6 +308,22 @@ impl Tracker {
     fn longest(&self, context: JudgeContext<'_>) -> Duration {
         if self.relays { context.grace.absence().max(RELAYED) } else { context.grace.absence() }
     }
+}
+
+/// The directions of a record whose first packet a stranger forged. What nobody answered was asked by nobody else; frames of the other end may
+/// be its own question or an answer to the forged one, and nothing shows which.
+fn by_stranger(record: &FlowRecord) -> Vec<Oriented> {
+    let read = |forward: bool, certain| Oriented {
+        tuple: if forward { record.tuple } else { record.tuple.reversed() },
+        point: record.point.clone(),
+        at: record.start,
+        forward,
+        certain,
+    };
+    if record.resp.counters.packets == 0 {
+        return vec![read(true, true)];
+    }
+    vec![read(false, false), read(true, true)]
 }
 
 /// The translation of what was seen at a point; a namespace's own only where it is looked at from inside.

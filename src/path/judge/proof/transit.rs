@@ -13,7 +13,9 @@ use crate::time::Timestamp;
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
 /// Ethernet, IPv4 and TCP headers with all options.
-const HEADERS: u64 = 14 + 60 + 60;
+const MOST_HEADERS: u64 = 14 + 60 + 60;
+/// Ethernet, IPv4 and UDP headers.
+const LEAST_HEADERS: u64 = 14 + 20 + 8;
 
 impl Case<'_> {
     pub(super) fn transit(&self, hop: &Hop) -> Proof {
@@ -112,13 +114,15 @@ impl Case<'_> {
             let strangers = others().filter(|link| !own.is_own(sighting, forward, Frames::of(link)));
             return strangers.fold(all, |rest, link| Volume {
                 packets: rest.packets.saturating_sub(link.packets),
-                payload_bytes: rest.payload_bytes.saturating_sub(link.frame_bytes),
+                payload_bytes: rest
+                    .payload_bytes
+                    .saturating_sub(link.frame_bytes.saturating_sub(link.packets * LEAST_HEADERS)),
             });
         }
         let own = others().filter(|link| own.is_own(sighting, forward, Frames::of(link)));
         own.fold(Volume::default(), |sum, link| Volume {
             packets: sum.packets + link.packets,
-            payload_bytes: sum.payload_bytes + link.frame_bytes.saturating_sub(link.packets * HEADERS),
+            payload_bytes: sum.payload_bytes + link.frame_bytes.saturating_sub(link.packets * MOST_HEADERS),
         })
     }
 
