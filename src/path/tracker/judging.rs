@@ -141,7 +141,7 @@ impl Tracker {
         let settled = deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
         let mut likeliest = None;
         let all_reported = deadline == Deadline::Now || now.since(tracked.start) >= LOSS_REPORTED_WITHIN;
-        for oriented in self.readings(context, tracked, record, (binding, now)) {
+        for oriented in self.readings(context, tracked, observed, (binding, now)) {
             let source = self.asked_by(context, observed, (&oriented, now), binding);
             if !settled && is_unsettled(context.timeline, &source, &oriented) {
                 return None;
@@ -177,16 +177,17 @@ impl Tracker {
         &self,
         context: JudgeContext<'_>,
         tracked: &TrackedFlow,
-        record: &FlowRecord,
+        observed: &Observed,
         (binding, now): (Option<&NatBinding>, Timestamp),
     ) -> Vec<Oriented> {
+        let record = &observed.record;
         let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
         let losses = &context.path.losses;
         let warming_up = record.start < watched_since.plus(WARM_UP)
             || now.since(record.start) < LOSS_REPORTED_WITHIN
             || losses.overlap_of(&record.point, |mac| is_of(record, mac), record.start.minus(WARM_UP), record.start);
         if tracked.forged {
-            return by_stranger(record);
+            return by_stranger(observed);
         }
         if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record) {
             return vec![reversed];
@@ -312,7 +313,8 @@ impl Tracker {
 
 /// The directions of a record whose first packet a stranger forged. What nobody answered was asked by nobody else; frames of the other end may
 /// be its own question or an answer to the forged one, and nothing shows which.
-fn by_stranger(record: &FlowRecord) -> Vec<Oriented> {
+fn by_stranger(observed: &Observed) -> Vec<Oriented> {
+    let record = &observed.record;
     let read = |forward: bool, certain| Oriented {
         tuple: if forward { record.tuple } else { record.tuple.reversed() },
         point: record.point.clone(),
@@ -320,7 +322,7 @@ fn by_stranger(record: &FlowRecord) -> Vec<Oriented> {
         forward,
         certain,
     };
-    if record.resp.counters.packets == 0 {
+    if observed.sightings.iter().all(|sighting| sighting.sent(false).packets == 0) {
         return vec![read(true, true)];
     }
     vec![read(false, false), read(true, true)]
