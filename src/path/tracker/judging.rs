@@ -128,7 +128,7 @@ impl Tracker {
         (is_attempt || is_open || is_remnant(record)) && !tracked.over && !waited(self.limits.answer_grace)
     }
 
-    /// The reading that a contract covers, or else the likeliest; `None` while the runtime may still report more.
+    /// The reading that a contract covers, or else the first certain one, or else the first; `None` while the runtime may still report more.
     fn read(
         &self,
         context: JudgeContext<'_>,
@@ -139,7 +139,7 @@ impl Tracker {
     ) -> Option<Reading> {
         let record = &observed.record;
         let settled = deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
-        let mut likeliest = None;
+        let mut likeliest: Option<Reading> = None;
         let all_reported = deadline == Deadline::Now || now.since(tracked.start) >= LOSS_REPORTED_WITHIN;
         for oriented in self.readings(context, tracked, observed, (binding, now)) {
             let source = self.asked_by(context, observed, (&oriented, now), binding);
@@ -167,7 +167,10 @@ impl Tracker {
             if covered {
                 return Some(reading);
             }
-            likeliest.get_or_insert(reading);
+            let likelier = reading.oriented.certain && likeliest.as_ref().is_some_and(|first| !first.oriented.certain);
+            if likelier || likeliest.is_none() {
+                likeliest = Some(reading);
+            }
         }
         likeliest
     }
