@@ -6,6 +6,7 @@
 mod ads;
 mod debounce;
 mod finding;
+mod log_shipping;
 mod params;
 mod placement;
 mod posture;

@@ -13,6 +13,8 @@ pub mod host_network_flow;
 pub mod ipv6_leak;
 pub mod joined_namespace;
 pub mod log_driver_changed;
+pub mod log_shipper_redirected;
+pub mod log_shipper_silent;
 pub mod metadata_service_direct;
 pub mod monitor_hop_skipped;
 pub mod monitoring_opt_out;
@@ -95,6 +97,8 @@ registry! {
     published_port_direct = "published-port-direct",
     hop_silent = "hop-silent",
     log_driver_changed = "log-driver-changed",
+    log_shipper_redirected = "log-shipper-redirected",
+    log_shipper_silent = "log-shipper-silent",
     proxy_settings_changed = "proxy-settings-changed",
     monitoring_opt_out = "monitoring-opt-out",
     capability_raised = "capability-raised",

@@ -53,6 +53,11 @@ http { access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fas
   server { listen 80; location / { default_type text/plain; return 200 \"hello from inside\\n\"; } } }
 ";
 
+const RSYSLOG: &str = "module(load=\"imudp\")
+input(type=\"imudp\" port=\"514\")
+action(type=\"omfile\" file=\"/tmp/got\")
+";
+
 const IMAGES: &[Image] = &[
     Image { name: "busybox", programs: &[], copies: &[], files: &[], folders: &[], entrypoint: "" },
     Image {
@@ -95,6 +100,14 @@ const IMAGES: &[Image] = &[
         files: &[],
         folders: &["run"],
         entrypoint: "",
+    },
+    Image {
+        name: "rsyslog",
+        programs: &["/usr/sbin/rsyslogd"],
+        copies: &["/usr/lib/*/rsyslog"],
+        files: &[("etc/rsyslog-lab.conf", RSYSLOG)],
+        folders: &["var/spool/rsyslog"],
+        entrypoint: r#"["rsyslogd","-n","-i","NONE","-f","/etc/rsyslog-lab.conf"]"#,
     },
     Image {
         name: "haproxy",

@@ -49,6 +49,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("tc", "iproute2"),
     ("arpspoof", "dsniff"),
     ("haproxy", "haproxy"),
+    ("rsyslogd", "rsyslog"),
     ("conntrack", "conntrack"),
     ("curl", "curl"),
     ("openssl", "openssl"),

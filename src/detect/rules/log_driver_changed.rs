@@ -1,28 +1,108 @@
 //! `log-driver-changed`.
+//!
+//! Contract: the setting is reported at once; where its service's logs were on the wire before and the wire is quiet, the same alert rises and
+//! has both witnesses. Design: [`PostureRule`] for the setting, [`Wire`] for what the daemon sends.
 
+mod wire;
+
+use std::sync::Arc;
+
+use self::wire::{Found, Wire};
+use crate::detect::log_shipping::Quiet;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
-use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Configuration, Workload};
-use crate::path::Selector;
+use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, FlowEvent, FlowEventKind, RecordedFact, Workload};
+use crate::path::{Evidence, JudgedFlow, Selector};
+
+/// The driver that throws output away.
+const NONE: &str = "none";
+const NOT_KEPT: &str = "its log driver is none: nothing that it writes is kept";
 
 rule_params! {
     /// Workloads whose output may be thrown away: jobs of a build server.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allowed: Vec<Selector> = Vec::new(),
+    /// How long the runtime must have sent nothing for a service whose driver became `none`; longer than `flows.update_interval`.
+    silence: HoldTime = HoldTime::secs(120),
+    /// How many flows the container must have opened meanwhile.
+    #[schemars(range(min = 1))]
+    min_flows: u64 = 5,
+}
+
+/// The rule.
+#[derive(Debug)]
+pub struct LogDriverChanged {
+    posture: PostureRule,
+    allowed: Vec<Selector>,
+    wire: Wire,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(Posture { rule: &META, signals, owns: |field| field.starts_with("logging.") }, &params.allowed)
+    let posture = Posture { rule: &META, signals, owns: |field| field.starts_with("logging.") };
+    let quiet = Quiet { silence: params.silence.get(), min_flows: params.min_flows.max(1) };
+    LogDriverChanged {
+        posture: PostureRule::new(posture, &params.allowed),
+        allowed: params.allowed.clone(),
+        wire: Wire::new(quiet),
+    }
+}
+
+impl Rule for LogDriverChanged {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+        self.posture.on_fact(context, fact, findings);
+        self.wire.on_fact(context, fact);
+    }
+
+    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
+        self.posture.on_workload(context, workload, findings);
+        let is_none = workload.configuration.as_deref().is_some_and(throws_away);
+        if is_none && !Selector::any(&self.allowed, workload) {
+            self.wire.mute(context, workload);
+        }
+    }
+
+    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
+        if !flow.again {
+            let found = self.wire.on_flow(context, flow, findings);
+            report(found, findings);
+        }
+    }
+
+    fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, _findings: &mut Findings) {
+        let ended = matches!(event.kind, FlowEventKind::Ended(_));
+        self.wire.on_progress(context, flow, &event.record, ended);
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        report(self.wire.on_time(context), findings);
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.wire.forgotten()
+    }
+}
+
+/// The wire's word is a second witness of the setting: the same cause, one severity more.
+fn report(found: Vec<Found>, findings: &mut Findings) {
+    for (workload, at, wire) in found {
+        let mut evidence = vec![Evidence::new("setting", NOT_KEPT)];
+        evidence.extend(wire);
+        let finding = Finding::of_workload(&META, at, &workload, NONE, evidence);
+        findings.push(Finding { severity: Severity::Critical, ..finding });
+    }
+}
+
+fn throws_away(configuration: &Configuration) -> bool {
+    configuration.logging.as_ref().is_some_and(|logging| logging.driver == NONE)
 }
 
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
-    let Some(logging) = &configuration.logging else { return Vec::new() };
-    if logging.driver != "none" {
+    if !throws_away(configuration) {
         return Vec::new();
     }
-    vec![Signal::new("none", Severity::High, "its log driver is none: nothing that it writes is kept")]
+    vec![Signal::new(NONE, Severity::High, NOT_KEPT)]
 }
 
 /// What the rule is.
@@ -37,7 +117,9 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Defense Evasion: impairing the collection of indicators.",
         strategy: "The log driver in force is read from each inspect: the runtime merges its default in when it creates a container. \
              Driver `none` is reported once a service. A driver or option that differs from the container's own start, under one id \
-             and start time, is critical: no call of the runtime can do that, so its files on the host were edited.",
+             and start time, is critical: no call of the runtime can do that, so its files on the host were edited. Where the runtime sent \
+             the service's logs to a collector before, and sends nothing for `silence` while the container with driver `none` opens \
+             `min_flows` connections, the quiet wire is the second witness: the same alert rises to critical.",
         technical_context: "`docker run --log-driver none` leaves no trace of what the program prints; `docker logs` fails and a \
              collector that reads the runtime's files sees nothing. Editing `hostconfig.json` while the daemon is down (with \
              live-restore) does the same to a running container without any event. Values of options that may hold tokens are \
@@ -55,9 +137,10 @@ pub static META: RuleMeta = RuleMeta {
             "Short-lived jobs of a build server that discard their output on purpose.",
             "Local development.",
         ],
-        true_positives: &["log-driver-none"],
+        true_positives: &["log-driver-none", "log-driver-none-quiet"],
         benign_twins: &["log-driver-default"],
-        priority: "High: what the container did cannot be read later. Critical where a running container's setting changed in place.",
+        priority: "High: what the container did cannot be read later. Critical where a running container's setting changed in place, and where \
+             the wire shows that logs stopped.",
         response: &[
             "Who started it? Look at the orchestrator's history, or at the shell history of the host.",
             "Read the setting: `docker inspect -f '{{json .HostConfig.LogConfig}}' NAME`.",
