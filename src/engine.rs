@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use config::{EngineConfig, Timings};
 pub use histogram::LatencyHistogram;
 pub use observer::Observer;
-pub use stats::{Bound, EngineStats};
+pub use stats::{Bound, EngineStats, LogFileStats};
 pub use verdict_log::{
     ExceptionGroup, LoggedFlow, ReasonCount, Renamed, Scope, Target, Traffic, VerdictLog, VerdictLogContents,
     VerdictLogLimits, Window, WindowKind, WorkloadLine,
@@ -247,6 +247,7 @@ impl Engine {
             | RecordedFact::Link(_)
             | RecordedFact::Loss(_)
             | RecordedFact::Nat(_)
+            | RecordedFact::LogFile(_)
             | RecordedFact::Ended {} => return,
         }
         self.handle(step, now, out);
@@ -277,6 +278,7 @@ impl Engine {
             }
             RecordedFact::Kernel(fact) => self.timeline.apply_kernel(now, fact),
             RecordedFact::Nat(fact) => self.path.bindings.apply(now, fact),
+            RecordedFact::LogFile(fact) => self.stats.log_files.count(fact),
             RecordedFact::Ended {} => {}
         }
         None

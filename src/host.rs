@@ -9,6 +9,7 @@ pub mod conntrack;
 pub mod kernel;
 mod link_monitor;
 mod links;
+pub mod log_files;
 mod namespace;
 mod netlink;
 mod packet_programs;

@@ -9,6 +9,7 @@ mod app;
 mod configuration;
 mod flow;
 mod kernel;
+mod log_file;
 mod nat;
 mod neighbour;
 mod rare;
@@ -33,6 +34,7 @@ pub use kernel::{
     InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces, SnifferKind, SnifferView,
     SocketEvidence, SocketView, Stray,
 };
+pub use log_file::{LogChange, LogFileChange, LogFileFact, LogFileSource};
 pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
 pub use rare::{LinkShare, RareFacts, Undecoded};
@@ -118,6 +120,7 @@ from_recorded! {
     Loss(Loss),
     Kernel(KernelFact),
     Nat(NatFact),
+    LogFile(LogFileFact),
 }
 
 /// Facts that do not come from packets; these are the lines of `facts.jsonl`.
@@ -134,6 +137,8 @@ pub enum RecordedFact {
     Kernel(KernelFact),
     /// Connection tracking reported address translation.
     Nat(NatFact),
+    /// The host's file system showed what became of a log file.
+    LogFile(LogFileFact),
     /// The observation ended; what waited for a time before this was told by then.
     Ended {},
 }

@@ -10,6 +10,7 @@ mod blindness;
 mod conntrack;
 mod host_capture;
 mod kernel_poller;
+mod log_files;
 mod message;
 mod namespace_capture;
 mod options;
@@ -49,6 +50,7 @@ use crate::time::Timestamp;
 use blindness::Blindness;
 use host_capture::CapturePlan;
 pub(super) use host_capture::globs as interface_globs;
+pub(super) use log_files::try_all as try_log_files;
 use message::SourceMessage;
 pub use options::{Ended, LiveOptions};
 use pace::Pace;
@@ -141,8 +143,11 @@ fn record(folder: &Path, options: &LiveOptions) -> anyhow::Result<Arc<Recorder>>
 fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Result<Vec<Source>> {
     let Config { capture, meter, .. } = &options.config;
     let plan = || CapturePlan::new(capture, *meter, options.listen, context.recorder.is_some());
-    let mut sources =
-        vec![kernel_poller::start(context)?, conntrack::start(context, Arc::clone(&context.shared.conntrack))?];
+    let mut sources = vec![
+        kernel_poller::start(context)?,
+        log_files::start(context)?,
+        conntrack::start(context, Arc::clone(&context.shared.conntrack))?,
+    ];
     if capture.inside_namespaces != InsideNamespaces::Never {
         sources.push(namespace_capture::start(capture, plan(), context)?);
     }

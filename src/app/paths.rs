@@ -10,6 +10,7 @@ use super::replay::{self, ReplayOptions};
 use super::runtime_snapshot;
 use crate::clock::now;
 use crate::config::{Config, InsideNamespaces};
+use crate::engine::LogFileStats;
 use crate::host;
 use crate::input::{InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, WorkloadId, WorkloadState};
 use crate::inventory::{Timeline, Watched};
@@ -54,6 +55,7 @@ pub fn live(config: &Config) -> anyhow::Result<Paths> {
         Ok(_) => path.bindings.apply(at, &NatFact::Watched { netns: None }),
         Err(error) => warnings.push(format!("address translation cannot be watched: {error}")),
     }
+    warnings.extend(log_files_unwatched(&super::live::try_log_files(timeline.running())));
     Ok(Paths::new(&timeline, &path, &coverage(&timeline, &config.engine.contracts, &path), warnings))
 }
 
@@ -63,7 +65,20 @@ pub fn recording(config: Config, mut options: ReplayOptions, progress: &mut dyn 
     options.engine = config.engine;
     let report = replay::run(options, &Output::none(), progress)?;
     let (timeline, path) = (report.engine.timeline(), report.engine.path());
-    Ok(Paths::new(timeline, path, &coverage(timeline, &contracts, path), report.summary.warnings))
+    let mut warnings = report.summary.warnings;
+    let files = report.engine.stats().log_files;
+    if files.watched + files.unwatched == 0 && timeline.running().next().is_some() {
+        warnings.push("nothing was recorded of log files: log-files-tampered cannot fire".to_owned());
+    } else {
+        warnings.extend(log_files_unwatched(&files));
+    }
+    Ok(Paths::new(timeline, path, &coverage(timeline, &contracts, path), warnings))
+}
+
+/// What log-files-tampered cannot see.
+fn log_files_unwatched(files: &LogFileStats) -> Option<String> {
+    let why = files.why.as_ref()?;
+    Some(format!("log files of containers are not watched at {} places, the last because: {why}", files.unwatched))
 }
 
 fn first_processes(events: &[InventoryEvent]) -> Vec<(WorkloadId, u32)> {

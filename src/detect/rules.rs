@@ -13,6 +13,7 @@ pub mod host_network_flow;
 pub mod ipv6_leak;
 pub mod joined_namespace;
 pub mod log_driver_changed;
+pub mod log_files_tampered;
 pub mod log_shipper_redirected;
 pub mod log_shipper_silent;
 pub mod metadata_service_direct;
@@ -99,6 +100,7 @@ registry! {
     log_driver_changed = "log-driver-changed",
     log_shipper_redirected = "log-shipper-redirected",
     log_shipper_silent = "log-shipper-silent",
+    log_files_tampered = "log-files-tampered",
     proxy_settings_changed = "proxy-settings-changed",
     monitoring_opt_out = "monitoring-opt-out",
     capability_raised = "capability-raised",

@@ -9,10 +9,37 @@ use std::sync::Arc;
 use super::LatencyHistogram;
 use crate::alert::Alert;
 use crate::detect::Severity;
-use crate::input::{InventoryEvent, Loss, LossReason, MissedKind, RuntimeId};
+use crate::input::{InventoryEvent, LogFileFact, Loss, LossReason, MissedKind, RuntimeId};
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline};
 use crate::path::{Amount, JudgedFlow, PathState, UnjudgedReason, Unobservable, Verdict};
 use crate::time::Timestamp;
+
+/// Reports about log files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFileStats {
+    /// Places that are watched, and those that were.
+    pub watched: u64,
+    /// Places that cannot be watched.
+    pub unwatched: u64,
+    /// Why the last of these cannot.
+    pub why: Option<String>,
+    /// Changes.
+    pub changed: u64,
+    /// Times at which some may have been missed.
+    pub missed: u64,
+}
+
+impl LogFileStats {
+    /// Counts a fact.
+    pub fn count(&mut self, fact: &LogFileFact) {
+        match fact {
+            LogFileFact::Changed(_) => self.changed += 1,
+            LogFileFact::Watched { .. } => self.watched += 1,
+            LogFileFact::Unwatched { why, .. } => (self.unwatched, self.why) = (self.unwatched + 1, Some(why.clone())),
+            LogFileFact::Missed { count, .. } => self.missed += count,
+        }
+    }
+}
 
 /// A bound of what the engine remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +117,8 @@ impl Bound {
 /// Counters of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStats {
+    /// What was reported of log files.
+    pub log_files: LogFileStats,
     /// Flows judged, covered by a contract or not.
     pub flows_judged: u64,
     /// Flows followed now.

@@ -145,6 +145,9 @@ pub struct Logging {
     /// Options of the driver: addresses in clear, the rest hashed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, Setting>,
+    /// The runtime's own file with the output, on the host; never compared: it holds the container's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// Bounds of what a container may use; 0 is unbounded.

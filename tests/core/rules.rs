@@ -5,6 +5,7 @@ mod content;
 mod facts;
 mod host_network;
 mod inside;
+mod log_files;
 mod log_shipping;
 mod namespaces;
 mod unjudged;

@@ -164,7 +164,7 @@ mod tests {
 
     fn target(driver: &str, option: Option<(&str, &str)>) -> Option<String> {
         let options = option.map(|(name, value)| (name.to_owned(), Setting::Clear(value.to_owned())));
-        let logging = Logging { driver: driver.to_owned(), options: options.into_iter().collect() };
+        let logging = Logging { driver: driver.to_owned(), options: options.into_iter().collect(), path: None };
         DriverTarget::of(&logging).map(|target| target.to_string())
     }
 

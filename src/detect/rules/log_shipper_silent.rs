@@ -180,8 +180,12 @@ impl LogShipperSilent {
             self.forgotten += 1;
             return;
         }
-        if is_for_all && self.for_all.len() < MAX_FOR_ALL {
-            self.for_all.insert(shipper.clone());
+        if is_for_all && !self.for_all.contains(&shipper) {
+            if self.for_all.len() < MAX_FOR_ALL {
+                self.for_all.insert(shipper.clone());
+            } else {
+                self.forgotten += 1;
+            }
         }
         let new = || Book { pulse: Pulse::new(time), workload, collector: collector.clone(), at, is_inherited: false };
         let book = self.books.entry(shipper.clone()).or_insert_with(new);

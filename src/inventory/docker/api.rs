@@ -129,6 +129,7 @@ answers! {
         mounts: Vec<Section> = "Mounts" "lenient",
         apparmor: String = "AppArmorProfile" "lenient",
         path: String = "Path" "lenient",
+        log_path: String = "LogPath" "lenient",
         args: Vec<String> = "Args" "lenient",
         /// Podman only.
         bounding_caps: Vec<String> = "BoundingCaps" "lenient",

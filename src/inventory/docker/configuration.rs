@@ -34,7 +34,7 @@ pub(super) fn of(container: &Container, workload: &Workload, identity: &RuntimeI
         namespaces: namespaces(&mut host),
         mounts: mounts(container, &mut host),
         devices: parts::devices(&mut host),
-        logging: logging(&mut host, scope),
+        logging: logging(&mut host, scope, &container.log_path),
         dns: host.get("Dns"),
         extra_hosts: host.get("ExtraHosts"),
         environment: variables(scope, own.get::<Vec<String>>("Env").iter().map(String::as_str)),

@@ -31,7 +31,7 @@ fn world(config: EngineConfig) -> World {
 
 fn with_driver(driver: &str, option: Option<(&str, &str)>) -> impl Fn(&mut Workload) + use<> {
     let options = option.map(|(name, value)| (name.to_owned(), Setting::Clear(value.to_owned())));
-    let logging = Logging { driver: driver.to_owned(), options: options.into_iter().collect() };
+    let logging = Logging { driver: driver.to_owned(), options: options.into_iter().collect(), path: None };
     let configuration = Arc::new(Configuration { logging: Some(logging), ..Configuration::default() });
     move |workload| workload.configuration = Some(Arc::clone(&configuration))
 }

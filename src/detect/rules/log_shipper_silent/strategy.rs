@@ -28,7 +28,7 @@ pub static META: RuleMeta = RuleMeta {
         blind_spots: &[
             "Several containers with one log driver address share the daemon's flows: one's silence hides behind the others.",
             "A sender that was never seen to send, or seen for less time than its silence, has no habit to compare with.",
-            "Whoever sends one line in each period keeps this rule quiet.",
+            "A sender that sends one line in each period keeps this rule quiet.",
             "Logs in a connection that also carries other data (OTLP metrics and traces) look as if they were sent.",
             "While losses go on at every point where its flows were seen, or while the runtime does not answer, nothing is said; \
              sensor-blinded reports both.",

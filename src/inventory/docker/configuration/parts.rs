@@ -95,8 +95,11 @@ struct LogConfig {
     options: Option<BTreeMap<String, String>>,
 }
 
+/// Bytes of a path on the host (`PATH_MAX`).
+const MAX_PATH: usize = 4096;
+
 /// The log driver in force: the daemon merges its default in when a container is created.
-pub(super) fn logging(host: &mut Part<'_>, scope: Scope<'_>) -> Option<Logging> {
+pub(super) fn logging(host: &mut Part<'_>, scope: Scope<'_>, path: &str) -> Option<Logging> {
     let LogConfig { driver, options } = host.get("LogConfig");
     let driver = driver.filter(|driver| !driver.is_empty())?;
     let options = options.unwrap_or_default().into_iter();
@@ -106,7 +109,8 @@ pub(super) fn logging(host: &mut Part<'_>, scope: Scope<'_>) -> Option<Logging> 
             (name, setting)
         })
         .collect();
-    Some(Logging { driver, options })
+    let path = Some(path.to_owned()).filter(|path| path.starts_with('/') && path.len() <= MAX_PATH);
+    Some(Logging { driver, options, path })
 }
 
 #[derive(Default, Deserialize)]
