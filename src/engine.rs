@@ -89,6 +89,7 @@ impl Engine {
             tracker: Tracker::new(judge, limits),
             grace: GracePeriods {
                 transit: timings.transit_grace,
+                report: timings.report_interval,
                 hop_ready: timings.hop_ready,
                 answer: timings.answer_grace,
                 all_reported: false,
@@ -290,7 +291,7 @@ impl Engine {
             self.path.see(&event.record.point, event.record.start);
         }
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
-        self.tracker.on_event(context, event, &mut step);
+        self.tracker.on_event(context, event, now, &mut step);
         let (went_on, new_link) = (step.went_on.take(), step.new_link.take());
         self.handle(step, now, out);
         if let Some(flow) = new_link {

@@ -39,6 +39,8 @@ pub struct Timings {
     pub answer_grace: Duration,
     /// For a flow to be seen at a hop's observation point, and for its translation to be reported.
     pub transit_grace: Duration,
+    /// Between two reports of a running flow by a meter.
+    pub report_interval: Duration,
     /// For a hop to become ready after its start.
     pub hop_ready: Duration,
     /// Between two counted updates of one alert.

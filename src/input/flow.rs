@@ -389,6 +389,13 @@ pub enum FlowEventKind {
     Ended(EndReason),
 }
 
+impl FlowEventKind {
+    /// Whether the flow ends, and does not go on in another record.
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Ended(reason) if !matches!(reason, EndReason::ActiveTimeout))
+    }
+}
+
 /// A flow and what happened to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowEvent {

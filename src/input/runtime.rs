@@ -255,6 +255,13 @@ pub struct RuntimeNetwork {
     pub parent: Option<String>,
 }
 
+impl RuntimeNetwork {
+    /// Whether this is the network of an attachment.
+    pub fn holds(&self, attachment: &Attachment) -> bool {
+        attachment.network_id == self.id || attachment.network == self.name
+    }
+}
+
 /// What a runtime told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

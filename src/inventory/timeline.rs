@@ -349,7 +349,9 @@ impl Timeline {
 
     /// The host's own MAC at an observation point, as reported or as learned from the gateway's frames.
     pub fn host_mac(&self, point: &ObservationPoint) -> Option<Mac> {
-        self.networks.host_mac(point)
+        let bridge = self.network_of_veth(point).and_then(|network| network.bridge.as_deref());
+        let by_bridge = bridge.and_then(|bridge| self.networks.host_mac(&ObservationPoint::new(bridge)));
+        by_bridge.or_else(|| self.networks.host_mac(point))
     }
 
     /// Whether the runtimes' word is complete now: at least one was heard and none of those ever heard is silent or still

@@ -85,6 +85,8 @@ pub struct JudgeContext<'a> {
 pub struct GracePeriods {
     /// For a flow to be seen at a hop's own point, and for its translation to be reported.
     pub transit: Duration,
+    /// For a point to report of a running flow what it counted.
+    pub report: Duration,
     /// For a hop to become ready after the workload started.
     pub hop_ready: Duration,
     /// For an answer.
@@ -94,6 +96,11 @@ pub struct GracePeriods {
 }
 
 impl GracePeriods {
+    /// After this time every point has reported what it counted up to now.
+    pub fn reports(&self) -> Duration {
+        self.transit + self.report
+    }
+
     /// After this time absence counts: the flow or its translation could have been seen, and what was lost meanwhile is reported.
     pub fn absence(&self) -> Duration {
         self.transit.max(LOSS_REPORTED_WITHIN)

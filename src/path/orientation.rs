@@ -57,12 +57,13 @@ const FIRST_UNPRIVILEGED: u16 = 1024;
 
 /// Whether the direction depends on whether the point was warming up: it rests on the absence of an earlier packet.
 pub fn rests_on_absence(record: &FlowRecord) -> bool {
-    orientations(record, true) != orientations(record, false)
+    let replied = record.resp.counters.packets > 0;
+    orientations(record, true, replied) != orientations(record, false, replied)
 }
 
 /// The directions in which a flow can be read. `warming_up`: the point has not been watched long enough to have seen the request, or a loss of it
-/// may still be reported.
-pub fn orientations(record: &FlowRecord, warming_up: bool) -> Vec<Oriented> {
+/// may still be reported. `replied`: frames of the responder were seen, at any point.
+pub fn orientations(record: &FlowRecord, warming_up: bool, replied: bool) -> Vec<Oriented> {
     let read = |forward, certain| Oriented {
         tuple: if forward { record.tuple } else { record.tuple.reversed() },
         point: record.point.clone(),
@@ -77,13 +78,15 @@ pub fn orientations(record: &FlowRecord, warming_up: bool) -> Vec<Oriented> {
         // A start in pieces of a few bytes shows no flags (RFC 1858).
         Start::AnswerOnly if record.fragments > 0 => vec![read(true, true), read(false, false)],
         Start::AnswerOnly => vec![read(true, false), read(false, false)],
-        Start::Unmarked if !warming_up && is_answer_first(record) => vec![read(true, true), read(false, false)],
+        Start::Unmarked if !warming_up && replied && is_like_an_answer(&record.tuple) => {
+            vec![read(true, true), read(false, false)]
+        }
         Start::Unmarked if !warming_up => vec![read(true, true)],
         Start::Missing if !warming_up && ports.0 == ports.1 => vec![read(true, true)],
         Start::Missing | Start::Unmarked => match ports {
             (true, false) => vec![read(true, true)],
             // The end that is taken for the one who asked must have sent something: a stranger frames nobody by an answer.
-            (false, true) => vec![read(false, record.resp.counters.packets > 0), read(true, false)],
+            (false, true) => vec![read(false, replied), read(true, false)],
             _ if record.tuple.protocol == Protocol::TCP => vec![read(true, false), read(false, false)],
             _ => vec![read(true, true)],
         },
@@ -115,9 +118,9 @@ fn start(record: &FlowRecord) -> Start {
     }
 }
 
-/// Whether the first packet came from a service's port to a client's, and was replied to: an answer whose question was not seen, or a forged one.
-fn is_answer_first(record: &FlowRecord) -> bool {
-    let FiveTuple { protocol, orig, resp } = record.tuple;
-    let has_ports = matches!(protocol, Protocol::UDP | Protocol::SCTP);
-    has_ports && orig.port < FIRST_UNPRIVILEGED && resp.port >= FIRST_EPHEMERAL && record.resp.counters.packets > 0
+/// Whether the first packet came from a service's port to a client's: where that one replies, it may be an answer whose question was not seen, or a
+/// forged one.
+fn is_like_an_answer(tuple: &FiveTuple) -> bool {
+    let has_ports = matches!(tuple.protocol, Protocol::UDP | Protocol::SCTP);
+    has_ports && tuple.orig.port < FIRST_UNPRIVILEGED && tuple.resp.port >= FIRST_EPHEMERAL
 }

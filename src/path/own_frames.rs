@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::judge::JudgeContext;
 use super::trail::{Frames, Sighting};
-use crate::input::{Attachment, Mac, ObservationPoint, RuntimeNetwork, Workload};
+use crate::input::{Attachment, Mac, ObservationPoint, Workload};
 use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner};
 use crate::time::Timestamp;
 
@@ -20,10 +20,21 @@ enum Place {
     /// At its veth.
     Link,
     /// At the bridge of a network of its; whether its veth there is watched, too.
-    Network {
-        link_is_watched: bool,
-    },
-    Elsewhere,
+    Network { link_is_watched: bool },
+    /// On a link of another network, where its MAC means nothing.
+    Foreign,
+    /// Anywhere else; whether every link of its is watched.
+    Elsewhere { links_are_watched: bool },
+}
+
+impl Place {
+    /// Whether its MAC shows nothing here: what the workload sent shows at its own link, and what is seen here may be a neighbour's forgery.
+    const fn shows_nothing(self) -> bool {
+        matches!(
+            self,
+            Self::Network { link_is_watched: true } | Self::Elsewhere { links_are_watched: true } | Self::Foreign
+        )
+    }
 }
 
 /// Tells a workload's frames from those of others.
@@ -47,7 +58,7 @@ impl<'a> OwnFrames<'a> {
         let seen = sightings.iter().filter(move |sighting| sighting.sent(from_orig).packets > 0);
         let counts = seen.filter_map(move |sighting| {
             let place = self.place(&sighting.point);
-            (place != Place::Network { link_is_watched: true }).then_some((sighting, place))
+            (!place.shows_nothing()).then_some((sighting, place))
         });
         counts.flat_map(move |(sighting, place)| {
             let own = sighting.frames(from_orig);
@@ -91,7 +102,8 @@ impl<'a> OwnFrames<'a> {
             return false;
         }
         let is_home = |sighting: &Sighting| {
-            sighting.sent(from_orig).packets > 0 && self.place(&sighting.point) != Place::Elsewhere
+            sighting.sent(from_orig).packets > 0
+                && !matches!(self.place(&sighting.point), Place::Elsewhere { .. } | Place::Foreign)
         };
         let bridge = || {
             let attachments = self.workload.attachments.iter();
@@ -112,14 +124,23 @@ impl<'a> OwnFrames<'a> {
         if timeline.owner_of_veth(point, self.at).is_some_and(is_its) {
             return Place::Link;
         }
-        let network = timeline.network_of_point(point).filter(|n| n.bridge.as_deref() == Some(point.as_str()));
-        let is_here = |attachment: &&Attachment| {
-            let is_same = |n: &Arc<RuntimeNetwork>| attachment.network_id == n.id || attachment.network == n.name;
-            network.is_some_and(is_same)
-        };
-        let Some(attachment) = self.workload.attachments.iter().find(is_here) else { return Place::Elsewhere };
-        let veth = attachment.host_interface.as_deref().map(ObservationPoint::new);
-        Place::Network { link_is_watched: veth.is_some_and(|veth| self.is_watched(&veth)) }
+        let network = timeline.network_of_point(point);
+        let attachments = &self.workload.attachments;
+        let here = network.and_then(|network| attachments.iter().find(|attachment| network.holds(attachment)));
+        match (network, here) {
+            (Some(network), Some(here)) if network.bridge.as_deref() == Some(point.as_str()) => {
+                Place::Network { link_is_watched: self.link_is_watched(here) }
+            }
+            (Some(_), None) if !attachments.is_empty() => Place::Foreign,
+            _ => {
+                let all = !attachments.is_empty() && attachments.iter().all(|one| self.link_is_watched(one));
+                Place::Elsewhere { links_are_watched: all }
+            }
+        }
+    }
+
+    fn link_is_watched(self, attachment: &Attachment) -> bool {
+        attachment.host_interface.as_deref().is_some_and(|veth| self.is_watched(&ObservationPoint::new(veth)))
     }
 
     /// Whether a point was observed since before the flow, and lost nothing.
@@ -138,8 +159,7 @@ pub(super) fn less_sure(
     owner: Owner,
 ) -> Owner {
     use AttributionMethod::{Address, Namespace, Socket};
-    let Owner::Workload { workload, how: how @ (Address | Namespace | Socket), confidence: Confidence::Exact, .. } =
-        &owner
+    let Owner::Workload { workload, how: Address | Namespace | Socket, confidence: Confidence::Exact, .. } = &owner
     else {
         return owner;
     };
@@ -147,6 +167,5 @@ pub(super) fn less_sure(
     if !own.are_missing(sightings, from_orig, ip) {
         return owner;
     }
-    let (confidence, why) = (Confidence::Likely, Some(Doubt::NotItsFrames));
-    Owner::Workload { workload: Arc::clone(workload), how: *how, confidence, why }
+    owner.less_sure(Doubt::NotItsFrames)
 }

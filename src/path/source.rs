@@ -138,6 +138,18 @@ pub fn stranger(timeline: &Timeline, record: &FlowRecord, is_router: impl Fn(&Wo
     (!owns).then_some(mac)
 }
 
+/// Whether a record shows frames of the workload that owns the address that they come from.
+pub fn shows_an_owner(timeline: &Timeline, record: &FlowRecord) -> bool {
+    let others = record.rare.iter().flat_map(|rare| &rare.other_links).map(|link| (link.from_orig, link.mac));
+    let senders = [(true, record.orig.mac), (false, record.resp.mac)].into_iter().chain(others);
+    senders.filter_map(|(from_orig, mac)| Some((from_orig, mac?))).any(|(from_orig, mac)| {
+        let end = if from_orig { record.tuple.orig } else { record.tuple.resp };
+        let owner = owner_of(timeline, &record.point, end, record.start);
+        let sender = timeline.owner_of_mac(mac, record.start);
+        owner.workload().zip(sender).is_some_and(|(owner, sender)| timeline.are_together(sender, owner, record.start))
+    })
+}
+
 /// Whether a packet lies on a network that neither of its ends is in, and no router takes part: it is not on its way.
 fn is_astray(timeline: &Timeline, record: &FlowRecord, is_router: &impl Fn(&Workload) -> bool) -> bool {
     let FiveTuple { orig, resp, .. } = record.tuple;
@@ -149,7 +161,12 @@ fn is_astray(timeline: &Timeline, record: &FlowRecord, is_router: &impl Fn(&Work
     let owner = |mac: Option<Mac>| mac.and_then(|mac| timeline.owner_of_mac(mac, record.start));
     let routes = |mac: Option<Mac>| owner(mac).is_some_and(|owner| is_router(owner));
     // The runtime may give addresses of which it reports no range.
-    let has = |mac: Option<Mac>, ip: IpAddr| owner(mac).is_some_and(|owner| owner.addresses().any(|own| own == ip));
+    let has = |mac: Option<Mac>, ip: IpAddr| {
+        let attachments = owner(mac).into_iter().flat_map(|owner| &owner.attachments);
+        attachments
+            .filter(|attachment| network.holds(attachment))
+            .any(|here| here.addresses.contains(&ip.to_canonical()))
+    };
     if has(record.orig.mac, orig.ip) || has(record.orig.next_hop, resp.ip) {
         return false;
     }

@@ -9,6 +9,7 @@
 mod aside;
 mod judging;
 mod key;
+mod rejoin;
 mod revising;
 mod tracked_flow;
 mod waiting;
@@ -175,16 +176,16 @@ impl Tracker {
     }
 
     /// Takes in a flow event.
-    pub fn on_event(&mut self, context: JudgeContext<'_>, event: &FlowEvent, step: &mut Step) {
+    pub fn on_event(&mut self, context: JudgeContext<'_>, event: &FlowEvent, now: Timestamp, step: &mut Step) {
         self.judge.catch_up(context.timeline);
         match event.kind {
-            FlowEventKind::Started => self.started(context, &event.record, step),
+            FlowEventKind::Started => self.started(context, &event.record, now, step),
             FlowEventKind::Answered
             | FlowEventKind::Payload
             | FlowEventKind::NextHopChanged
             | FlowEventKind::Updated
             | FlowEventKind::Ended(_) => {
-                self.progress(context, &event.record, event.kind, step);
+                self.progress(context, (&event.record, event.kind), now, step);
             }
         }
     }
@@ -193,9 +194,9 @@ impl Tracker {
     pub fn on_timer(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
         self.judge.catch_up(context.timeline);
         if self.lingering.contains(&id) {
-            return self.end(context, id, now, step);
+            return self.end_or_linger(context, id, now, step);
         }
-        self.try_judge(context, id, now, Deadline::Grace, step);
+        self.judge_or_revise(context, id, now, step);
         self.wait(context, id, now, step);
     }
 
@@ -314,15 +315,16 @@ impl Tracker {
         others.into_iter().find(|key| self.flows.contains_key(key))
     }
 
-    fn started(&mut self, context: JudgeContext<'_>, record: &FlowRecord, step: &mut Step) {
+    fn started(&mut self, context: JudgeContext<'_>, record: &FlowRecord, now: Timestamp, step: &mut Step) {
         self.watch(record);
         let key = self.key(context, record);
         if key.stranger.is_none()
             && !self.flows.contains_key(&key)
             && let Some(trail) = self.joined(context, record)
         {
-            return self.witness_twin(context, trail, record, step);
+            return self.witness_twin(context, trail, record, now, step);
         }
+        let mut handed_over = Vec::new();
         let anew = self.flows.get(&key).is_some_and(|tracked| self.begins_anew(context, tracked, record));
         if let Some(tracked) = self.flows.get_mut(&key) {
             let old = tracked.id;
@@ -332,22 +334,25 @@ impl Tracker {
                     self.renumber(old, record.id, key);
                 }
                 let id = if nearer { record.id } else { old };
-                return self.judge_or_revise(context, id, record.start, step);
+                return self.judge_or_revise(context, id, now, step);
             }
-            if tracked.continues && tracked.point == record.point {
-                tracked.go_on(record);
-                return self.renumber(old, record.id, key);
+            if tracked.point == record.point && tracked.goes_on_in(record) {
+                return self.go_on(key, record);
             }
+            handed_over = self.flows.get_mut(&key).map(|old| old.hand_over(record)).unwrap_or_default();
             if self.lingering.contains(&old) {
-                self.put_aside(context, old, record.start, step);
+                self.put_aside(context, old, now, step);
             } else {
-                self.end(context, old, record.start, step);
+                self.end(context, old, now, step);
             }
         }
-        self.make_room(context, record.start, step);
+        self.make_room(context, now, step);
         self.follow(key, record);
-        self.try_judge(context, record.id, record.start, Deadline::Grace, step);
-        self.wait(context, record.id, record.start, step);
+        if let Some(tracked) = self.flows.get_mut(&key) {
+            tracked.join(handed_over);
+        }
+        self.try_judge(context, record.id, now, Deadline::Grace, step);
+        self.wait(context, record.id, now, step);
     }
 
     /// Whether a record of another point than the one that meters a trail is no part of it: the five-tuple is opened a second time, or the trail
@@ -357,7 +362,10 @@ impl Tracker {
         let (old, new) = (distance(&tracked.point, tracked.tuple), distance(&record.point, record.tuple));
         if record.tuple == tracked.tuple {
             let is_strangers = new > old && context.timeline.owner_of_veth(&record.point, record.start).is_some();
-            return starts_here(record) && record.start.since(tracked.start) > SAME_START && !is_strangers;
+            // Without a mark of the start, a flow that goes on may reach a point later than others: its route changed.
+            let may_start = record.tcp.is_some() || tracked.over.is_some();
+            let is_late = record.start.since(tracked.start) > SAME_START;
+            return may_start && starts_here(record) && is_late && !is_strangers;
         }
         let is_turned = record.rare.as_ref().is_some_and(|rare| rare.reoriented);
         match record.tcp {
@@ -382,17 +390,33 @@ impl Tracker {
         }
     }
 
-    fn witness_twin(&mut self, context: JudgeContext<'_>, trail: TrailKey, record: &FlowRecord, step: &mut Step) {
+    fn witness_twin(
+        &mut self,
+        context: JudgeContext<'_>,
+        trail: TrailKey,
+        record: &FlowRecord,
+        now: Timestamp,
+        step: &mut Step,
+    ) {
         let Some(tracked) = self.flows.get_mut(&trail) else { return };
         let binding = context.path.bindings.find(&record.tuple, record.start);
         let reversed = binding
             .is_some_and(|binding| binding.reads_forward(&record.tuple) != binding.reads_forward(&tracked.tuple));
-        tracked.witness(record, reversed);
+        tracked.witness(record, FlowEventKind::Started, reversed);
         let (id, own) = (tracked.id, TrailKey::of(record.tuple));
         if tracked.add_twin(own) {
             self.twins.insert(own, trail);
         }
-        self.judge_or_revise(context, id, record.start, step);
+        self.judge_or_revise(context, id, now, step);
+    }
+
+    /// The next record of the same point goes on with the flow.
+    fn go_on(&mut self, key: TrailKey, record: &FlowRecord) {
+        let Some(tracked) = self.flows.get_mut(&key) else { return };
+        let old = tracked.id;
+        tracked.go_on(record);
+        self.lingering.remove(&old);
+        self.renumber(old, record.id, key);
     }
 
     /// Another record meters the flow from now on.
@@ -418,25 +442,35 @@ impl Tracker {
         self.waiting.insert(record.id);
     }
 
-    fn progress(&mut self, context: JudgeContext<'_>, record: &FlowRecord, kind: FlowEventKind, step: &mut Step) {
+    fn progress(
+        &mut self,
+        context: JudgeContext<'_>,
+        (record, kind): (&FlowRecord, FlowEventKind),
+        now: Timestamp,
+        step: &mut Step,
+    ) {
         let key = self.trail_of_record(context, record);
+        let key = self.rejoin(context, key, record);
         let Some(tracked) = self.flows.get_mut(&key) else { return };
         let id = tracked.id;
         tracked.answered |= kind == FlowEventKind::Answered;
         if kind == FlowEventKind::NextHopChanged {
             step.new_link.clone_from(&tracked.judged);
         }
-        if id != record.id {
-            tracked.witness(record, record.tuple != tracked.tuple);
-            return self.judge_or_revise(context, id, record.end, step);
+        if kind == FlowEventKind::NextHopChanged || (kind == FlowEventKind::Answered && tracked.forged) {
+            step.timers.push((now.plus(context.grace.absence()), id));
         }
-        tracked.update(record);
+        if id != record.id {
+            tracked.witness(record, kind, record.tuple != tracked.tuple);
+            return self.judge_or_revise(context, id, now, step);
+        }
+        tracked.update(record, kind);
         tracked.continues = kind == FlowEventKind::Ended(EndReason::ActiveTimeout);
-        tracked.over = matches!(kind, FlowEventKind::Ended(_)) && !tracked.continues;
-        let over = tracked.over;
+        tracked.over = kind.is_end().then_some(now);
+        let over = tracked.over.is_some();
         let Some(judged) = tracked.judged.clone() else {
             self.waiting.note(id);
-            return self.try_judge(context, id, record.end, Deadline::Grace, step);
+            return self.try_judge(context, id, now, Deadline::Grace, step);
         };
         if kind == FlowEventKind::Payload {
             self.judge_payload(context, key, &judged, record, step);
@@ -444,9 +478,9 @@ impl Tracker {
         let latest = self.flows.get(&key).and_then(|tracked| tracked.content.clone()).unwrap_or(judged);
         step.went_on = (kind != FlowEventKind::Answered).then_some(latest);
         if over {
-            self.linger(context, id, record.end, step);
+            self.linger(context, id, now, step);
         } else {
-            self.revise(context, id, record.end, step);
+            self.revise(context, id, now, step);
         }
     }
 
@@ -469,6 +503,9 @@ impl Tracker {
                 if self.twins.get(&twin) == Some(&key) {
                     self.twins.remove(&twin);
                 }
+            }
+            for id in tracked.rejoined {
+                self.keys.remove(&id);
             }
             self.forget_aside(key);
         }

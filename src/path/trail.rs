@@ -4,7 +4,9 @@
 //! Design: plain data; the tracker joins, the judge reads.
 
 use super::Oriented;
-use crate::input::{Endpoint, FiveTuple, FlowRecord, LinkShare, Mac, NatBinding, ObservationPoint, Side};
+use crate::input::{
+    Counters, Endpoint, FiveTuple, FlowEventKind, FlowRecord, LinkShare, Mac, NatBinding, ObservationPoint, Side,
+};
 use crate::time::Timestamp;
 
 /// Points remembered of one trail: veth, bridge, the hop's two, uplink, and those to which a bridge floods its first frame.
@@ -33,6 +35,8 @@ impl Frames {
 pub struct Volume {
     /// Packets.
     pub packets: u64,
+    /// Bytes on the wire, link header included.
+    pub frame_bytes: u64,
     /// Bytes above the transport header.
     pub payload_bytes: u64,
 }
@@ -59,14 +63,20 @@ pub struct Sighting {
     pub orig: Frames,
     /// Frames of the trail's responder.
     pub resp: Frames,
-    /// Other pairs of MACs than the first ones, read in the trail's direction.
+    /// Other pairs of MACs than the first ones of the record that counts now, read in the trail's direction.
     pub links: Vec<LinkShare>,
+    /// All pairs of MACs of earlier records.
+    past: Vec<LinkShare>,
     /// What the point counted.
     pub now: Volumes,
-    /// What it had counted two reports before that: what other points report by now includes it.
+    /// What it had counted two periodic reports before that: what other points report by now includes it.
     pub settled: Option<Volumes>,
-    /// The report between the two.
-    before: Option<Volumes>,
+    /// When frames of the originator, and of the responder, were first seen between new MACs.
+    changed: [Timestamp; 2],
+    /// Whether it reported that the flow has ended.
+    pub ended: bool,
+    /// The last two periodic reports, the older one first.
+    periodic: (Option<Volumes>, Volumes),
     /// How the record that counts now is read.
     tuple: FiveTuple,
     /// Whether that is against the trail's direction.
@@ -79,7 +89,11 @@ impl std::ops::Add for Volume {
     type Output = Self;
 
     fn add(self, more: Self) -> Self {
-        Self { packets: self.packets + more.packets, payload_bytes: self.payload_bytes + more.payload_bytes }
+        Self {
+            packets: self.packets + more.packets,
+            frame_bytes: self.frame_bytes + more.frame_bytes,
+            payload_bytes: self.payload_bytes + more.payload_bytes,
+        }
     }
 }
 
@@ -88,17 +102,23 @@ impl Sighting {
     pub fn of(record: &FlowRecord, reversed: bool) -> Self {
         let (orig, resp) = if reversed { (&record.resp, &record.orig) } else { (&record.orig, &record.resp) };
         let frames = |side: &Side| Frames { from: side.mac, to: side.next_hop };
-        let volume =
-            |side: &Side| Volume { packets: side.counters.packets, payload_bytes: side.counters.payload_bytes };
+        let volume = |side: &Side| {
+            let Counters { packets, frame_bytes, payload_bytes, .. } = side.counters;
+            Volume { packets, frame_bytes, payload_bytes }
+        };
+        let now = Volumes { as_of: record.end, orig: volume(orig), resp: volume(resp) };
         Self {
             point: record.point.clone(),
             at: record.start,
             orig: frames(orig),
             resp: frames(resp),
             links: other_links(record, reversed),
-            now: Volumes { as_of: record.end, orig: volume(orig), resp: volume(resp) },
+            past: Vec::new(),
+            now,
             settled: None,
-            before: None,
+            changed: [record.start, if now.resp.packets > 0 { record.start } else { record.end }],
+            ended: false,
+            periodic: (None, now),
             tuple: record.tuple,
             reversed,
             record: (record.start, [Volume::default(); 2]),
@@ -115,10 +135,59 @@ impl Sighting {
         if from_orig { self.orig } else { self.resp }
     }
 
+    /// When frames of one end were first seen here between MACs that were not seen before.
+    pub const fn changed(&self, from_orig: bool) -> Timestamp {
+        if from_orig { self.changed[0] } else { self.changed[1] }
+    }
+
     /// Every pair of MACs of one end's frames.
     pub fn frames(&self, from_orig: bool) -> impl Iterator<Item = Frames> + '_ {
-        let others = self.links.iter().filter(move |link| link.from_orig == from_orig);
-        std::iter::once(self.first(from_orig)).chain(others.map(Frames::of))
+        std::iter::once(self.first(from_orig)).chain(self.others(from_orig).map(Frames::of))
+    }
+
+    /// What went over each pair of MACs of one end's frames.
+    pub fn shares(&self, from_orig: bool) -> impl Iterator<Item = LinkShare> + '_ {
+        std::iter::once(self.first_share(from_orig)).chain(self.others(from_orig).copied())
+    }
+
+    fn others(&self, from_orig: bool) -> impl Iterator<Item = &LinkShare> {
+        self.links.iter().chain(&self.past).filter(move |link| link.from_orig == from_orig)
+    }
+
+    /// What went over the first pair: all but what went over others.
+    fn first_share(&self, from_orig: bool) -> LinkShare {
+        let (Frames { from, to }, all) = (self.first(from_orig), self.sent(from_orig));
+        let first =
+            LinkShare { from_orig, mac: from, next_hop: to, packets: all.packets, frame_bytes: all.frame_bytes };
+        self.others(from_orig).fold(first, |rest, link| LinkShare {
+            packets: rest.packets.saturating_sub(link.packets),
+            frame_bytes: rest.frame_bytes.saturating_sub(link.frame_bytes),
+            ..rest
+        })
+    }
+
+    /// The record that counted up to now is over: its pairs of MACs are kept.
+    fn turn_page(&mut self, start: Timestamp) {
+        let all: Vec<LinkShare> =
+            [true, false].into_iter().flat_map(|side| self.shares(side).collect::<Vec<_>>()).collect();
+        let mut kept: Vec<LinkShare> = Vec::new();
+        for share in all.into_iter().filter(|share| share.packets > 0) {
+            let is_same = |known: &&mut LinkShare| {
+                (known.from_orig, known.mac, known.next_hop) == (share.from_orig, share.mac, share.next_hop)
+            };
+            let has_room = kept.len() < MAX_LINKS;
+            match kept.iter_mut().find(is_same) {
+                Some(known) => {
+                    known.packets += share.packets;
+                    known.frame_bytes += share.frame_bytes;
+                }
+                None if has_room => kept.push(share),
+                None => {}
+            }
+        }
+        self.past = kept;
+        self.links.clear();
+        self.record = (start, [self.now.orig, self.now.resp]);
     }
 
     /// Whether it is this record that counts now.
@@ -127,14 +196,14 @@ impl Sighting {
     }
 
     /// A later report of the same point.
-    fn update(&mut self, record: &FlowRecord) {
+    fn update(&mut self, record: &FlowRecord, kind: FlowEventKind) {
         if record.tuple == self.tuple.reversed() {
             // A frame of the far end came first, or was forged; the next record begins with the end that asked.
             (self.tuple, self.reversed) = (record.tuple, !self.reversed);
         }
         let new = Self::of(record, self.reversed);
         if record.start > self.record.0 {
-            self.record = (record.start, [self.now.orig, self.now.resp]);
+            self.turn_page(record.start);
         }
         let [orig, resp] = self.record.1;
         (self.orig, self.resp) = (new.orig, new.resp);
@@ -145,14 +214,44 @@ impl Sighting {
             let has_room = self.links.len() < MAX_LINKS;
             match self.links.iter_mut().find(known) {
                 Some(known) => *known = link,
-                None if has_room => self.links.push(link),
+                None if has_room => {
+                    self.changed[usize::from(!link.from_orig)] = new.now.as_of;
+                    self.links.push(link);
+                }
                 None => {}
             }
         }
-        let now = Volumes { as_of: new.now.as_of, orig: orig + new.now.orig, resp: resp + new.now.resp };
-        if now != self.now {
-            self.settled = self.before.replace(std::mem::replace(&mut self.now, now));
+        let as_of = new.now.as_of;
+        let now = Volumes { as_of, orig: orig + new.now.orig, resp: resp + new.now.resp };
+        for (side, (old, now)) in [(self.now.orig, now.orig), (self.now.resp, now.resp)].into_iter().enumerate() {
+            if old.packets == 0 && now.packets > 0 {
+                self.changed[side] = as_of;
+            }
         }
+        self.now = now;
+        self.ended = kind.is_end();
+        let is_periodic = matches!(kind, FlowEventKind::Updated | FlowEventKind::Ended(_));
+        if is_periodic && now != self.periodic.1 {
+            self.settled = self.periodic.0.replace(std::mem::replace(&mut self.periodic.1, now));
+        }
+    }
+}
+
+impl Sighting {
+    /// The same, for a trail that is read from the other end.
+    #[must_use]
+    pub fn turned(mut self) -> Self {
+        std::mem::swap(&mut self.orig, &mut self.resp);
+        self.links.iter_mut().chain(&mut self.past).for_each(|link| link.from_orig = !link.from_orig);
+        let volumes =
+            [Some(&mut self.now), self.settled.as_mut(), self.periodic.0.as_mut(), Some(&mut self.periodic.1)];
+        for volumes in volumes.into_iter().flatten() {
+            std::mem::swap(&mut volumes.orig, &mut volumes.resp);
+        }
+        self.changed.reverse();
+        self.record.1.reverse();
+        self.reversed = !self.reversed;
+        self
     }
 }
 
@@ -163,9 +262,13 @@ fn other_links(record: &FlowRecord, reversed: bool) -> Vec<LinkShare> {
 
 /// What a record shows of the trail: a new point, or more of a known one. `reversed`: read against the trail's direction, where the point is new.
 /// True when the point is new.
-pub(super) fn observe(sightings: &mut Vec<Sighting>, record: &FlowRecord, reversed: bool) -> bool {
+pub(super) fn observe(
+    sightings: &mut Vec<Sighting>,
+    (record, kind): (&FlowRecord, FlowEventKind),
+    reversed: bool,
+) -> bool {
     if let Some(known) = sightings.iter_mut().find(|known| known.point == record.point) {
-        known.update(record);
+        known.update(record, kind);
         return false;
     }
     add(sightings, Sighting::of(record, reversed));
@@ -199,8 +302,8 @@ pub struct Trail<'a> {
     pub may_wait: bool,
     /// Whether only the rest of a connection shows: FIN or RST without a start and without data.
     pub remnant: bool,
-    /// Whether the flow has ended, so that its points will not report more of it.
-    pub over: bool,
+    /// When the flow's end was reported: the point that meters it will not report more of it.
+    pub over: Option<Timestamp>,
 }
 
 impl Trail<'_> {

@@ -101,6 +101,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
         "MAX_ASIDE",
         Not("ended flows of one five-tuple that wait for other points; the oldest is judged as it stands"),
     ),
+    ("src/path/tracker/rejoin.rs", "MAX_REJOINED", Not(ONE_FLOW)),
     ("src/path/tracker/tracked_flow.rs", "MAX_SHOWN", Not(ONE_FLOW)),
     ("src/path/tracker/tracked_flow.rs", "MAX_TWINS", Not(ONE_FLOW)),
     ("src/path/trail.rs", "MAX_LINKS", Not(ONE_FLOW)),

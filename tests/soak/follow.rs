@@ -115,7 +115,7 @@ impl Follower {
     fn take(&mut self, input: &Input) {
         let at = input.at;
         match &input.fact {
-            Fact::Flow(event) => self.step(|context, tracker, step| tracker.on_event(context, event, step)),
+            Fact::Flow(event) => self.step(|context, tracker, step| tracker.on_event(context, event, at, step)),
             Fact::Recorded(RecordedFact::Inventory(event)) => {
                 self.timeline.apply(at, event);
                 self.on_inventory(at);
@@ -143,6 +143,7 @@ impl Follower {
         let mut step = Step::default();
         let grace = GracePeriods {
             transit: Duration::from_millis(500),
+            report: Duration::from_secs(10),
             hop_ready: Duration::from_secs(30),
             answer: Duration::from_millis(400),
             all_reported: false,

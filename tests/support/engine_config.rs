@@ -19,6 +19,7 @@ pub fn for_tests() -> EngineConfig {
             attribution_grace: Duration::from_millis(600),
             answer_grace: Duration::from_millis(400),
             transit_grace: Duration::from_millis(500),
+            report_interval: Duration::from_secs(10),
             hop_ready: Duration::from_secs(30),
             update_interval: Duration::from_mins(1),
             close_after: Duration::from_mins(10),

@@ -42,6 +42,7 @@ pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: V
                 attribution_grace: detection.attribution_grace.get(),
                 answer_grace: detection.answer_grace.get(),
                 transit_grace: detection.transit_grace.get(),
+                report_interval: flows.limits().update_interval,
                 hop_ready: detection.startup_grace.get(),
                 update_interval: alerts.update_interval.get(),
                 close_after: alerts.close_after.get(),

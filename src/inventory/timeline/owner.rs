@@ -99,6 +99,8 @@ pub enum Doubt {
     UnownedOnVeth,
     /// No frame was seen that is certainly the owner's: they carry another MAC, or did not come over its link.
     NotItsFrames,
+    /// Its own frames follow one that another sender forged, in one record.
+    AfterForgery,
 }
 
 impl Doubt {
@@ -117,6 +119,9 @@ impl Doubt {
             Self::UnownedOnVeth => "the runtime assigned the address to no workload; the veth names the sender",
             Self::NotItsFrames => {
                 "none of the frames carries its MAC and came over its link; the address alone names it"
+            }
+            Self::AfterForgery => {
+                "its frames follow a frame that another sender forged, and no link shows which it sent"
             }
             Self::ForeignAddress => "the address is of no network here; the frame's MAC names the sender",
             Self::UnownedAddress => "the runtime assigned the address to no workload; the frame's MAC names the sender",
@@ -159,6 +164,18 @@ impl Owner {
         match self {
             Self::Workload { workload, .. } => Some(workload),
             Self::Ambiguous { .. } | Self::Host | Self::Unknown | Self::External => None,
+        }
+    }
+
+    /// The same owner, known less surely for a reason.
+    #[must_use]
+    pub fn less_sure(&self, doubt: Doubt) -> Self {
+        match self {
+            Self::Workload { workload, how, .. } => {
+                let (confidence, why) = (Confidence::Likely, Some(doubt));
+                Self::Workload { workload: Arc::clone(workload), how: *how, confidence, why }
+            }
+            other => other.clone(),
         }
     }
 

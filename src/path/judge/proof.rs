@@ -126,7 +126,7 @@ impl Case<'_> {
         if self.trail.answered || !has_answers {
             return None;
         }
-        if !self.trail.over && self.trail.now.since(self.trail.flow.at) < self.context.grace.answer {
+        if self.trail.over.is_none() && self.trail.now.since(self.trail.flow.at) < self.context.grace.answer {
             return Some(Proof::Wait);
         }
         let text = format!("the hop {} did not answer: an attempt is no passage", hop.name);

@@ -33,6 +33,9 @@ impl Tracker {
         for twin in &tracked.twins {
             self.twins.insert(*twin, aside);
         }
+        for id in &tracked.rejoined {
+            self.keys.insert(*id, aside);
+        }
         self.aside.entry(key).or_default().push(tracked.sequence);
         self.keys.insert(id, aside);
         self.flows.insert(aside, tracked);

@@ -9,7 +9,7 @@ use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{
     FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
-use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner};
+use crate::inventory::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
 use crate::path::own_frames;
 use crate::path::source::{self, Roles, is_unsettled, responder_of, source_of};
@@ -125,7 +125,7 @@ impl Tracker {
         let one_sided = Verdict::Unobservable(Unobservable::OneSided);
         let is_open = matches!(&reading.outcome, Outcome::Judged(judgement) if judgement.verdict == one_sided);
         let is_attempt = record.tuple.protocol == Protocol::TCP && !reading.answered && may_skip();
-        (is_attempt || is_open || is_remnant(record)) && !tracked.over && !waited(self.limits.answer_grace)
+        (is_attempt || is_open || is_remnant(record)) && tracked.over.is_none() && !waited(self.limits.answer_grace)
     }
 
     /// The reading that a contract covers, or else the first certain one, or else the first; `None` while the runtime may still report more.
@@ -143,6 +143,8 @@ impl Tracker {
         let all_reported = deadline == Deadline::Now || now.since(tracked.start) >= LOSS_REPORTED_WITHIN;
         for oriented in self.readings(context, tracked, observed, (binding, now)) {
             let source = self.asked_by(context, observed, (&oriented, now), binding);
+            let is_sure = !tracked.forged || matches!(source, Owner::Workload { confidence: Confidence::Likely, .. });
+            let source = if is_sure { source } else { source.less_sure(Doubt::AfterForgery) };
             if !settled && is_unsettled(context.timeline, &source, &oriented) {
                 return None;
             }
@@ -189,13 +191,13 @@ impl Tracker {
         let warming_up = record.start < watched_since.plus(WARM_UP)
             || now.since(record.start) < LOSS_REPORTED_WITHIN
             || losses.overlap_of(&record.point, |mac| is_of(record, mac), record.start.minus(WARM_UP), record.start);
-        if tracked.forged {
-            return by_stranger(observed);
-        }
         if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record) {
             return vec![reversed];
         }
-        let Some(binding) = binding else { return orientations(record, warming_up) };
+        if tracked.forged {
+            return by_stranger(observed);
+        }
+        let Some(binding) = binding else { return orientations(record, warming_up, observed.replied()) };
         let forward = binding.reads_forward(&record.tuple);
         let tuple = if forward { record.tuple } else { record.tuple.reversed() };
         vec![Oriented { tuple, point: record.point.clone(), at: record.start, forward, certain: true }]
@@ -227,7 +229,7 @@ impl Tracker {
             now: record.end,
             may_wait: false,
             remnant: false,
-            over: judged.over,
+            over: judged.over.then_some(record.end),
         };
         let judgement = self.judge.judge_content(context, &trail, &judged.source)?;
         let mut again = judged.clone();
@@ -325,10 +327,7 @@ fn by_stranger(observed: &Observed) -> Vec<Oriented> {
         forward,
         certain,
     };
-    if observed.sightings.iter().all(|sighting| sighting.sent(false).packets == 0) {
-        return vec![read(true, true)];
-    }
-    vec![read(false, false), read(true, true)]
+    if observed.replied() { vec![read(false, false), read(true, true)] } else { vec![read(true, true)] }
 }
 
 /// The translation of what was seen at a point; a namespace's own only where it is looked at from inside.
@@ -410,7 +409,7 @@ fn judged_flow(
         judgement,
         sent_on,
         took: now.since(tracked.start),
-        over: tracked.over,
+        over: tracked.over.is_some(),
         again: false,
         revised_from: None,
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::judging::{goes_on, is_remnant};
-use super::tracked_flow::Observed;
+use super::tracked_flow::{Observed, TrackedFlow};
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::FlowId;
 use crate::path::Verdict;
@@ -56,6 +56,16 @@ impl Tracker {
             step.timers.push((now.plus(context.grace.transit), id));
         } else {
             self.end(context, id, now, step);
+        }
+    }
+
+    /// The time for what other points may report of an ended flow is over; a point for which it has not ended reports within a report interval.
+    pub(super) fn end_or_linger(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
+        let tracked = self.keys.get(&id).and_then(|key| self.flows.get(key));
+        let last = tracked.and_then(TrackedFlow::ended_at_some_points).map(|over| over.plus(context.grace.reports()));
+        match last.filter(|last| *last > now) {
+            Some(last) => step.timers.push((last, id)),
+            None => self.end(context, id, now, step),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::JudgedFlow;
 use super::key::TrailKey;
-use crate::input::{FiveTuple, FlowId, FlowRecord, ObservationPoint};
+use crate::input::{FiveTuple, FlowEventKind, FlowId, FlowRecord, ObservationPoint, TcpFacts, tcp_flags};
 use crate::inventory::Timeline;
 use crate::path::ObservedFlow;
 use crate::path::judge::JudgeContext;
@@ -39,9 +39,11 @@ pub(super) struct TrackedFlow {
     pub(super) answered: bool,
     /// The meter reported its active timeout: the next record of this tuple goes on with this flow.
     pub(super) continues: bool,
-    /// The meter said that it ended.
-    pub(super) over: bool,
+    /// When the meter said that it ended.
+    pub(super) over: Option<Timestamp>,
     pub(super) twins: Vec<TrailKey>,
+    /// Records that began with a stranger's frames, and belong to it.
+    pub(super) rejoined: Vec<FlowId>,
     /// `None` once it is judged and no contract covers it.
     pub(super) observed: Option<Box<Observed>>,
     /// `None` while it waits for its first judgement.
@@ -62,8 +64,9 @@ impl TrackedFlow {
             forged: key.stranger.is_some(),
             answered: false,
             continues: false,
-            over: false,
+            over: None,
             twins: Vec::new(),
+            rejoined: Vec::new(),
             observed: Some(Box::new(observed)),
             judged: None,
             content: None,
@@ -71,8 +74,8 @@ impl TrackedFlow {
     }
 
     /// The record that meters it, as it stands now.
-    pub(super) fn update(&mut self, record: &FlowRecord) {
-        self.witness(record, record.tuple != self.tuple);
+    pub(super) fn update(&mut self, record: &FlowRecord, kind: FlowEventKind) {
+        self.witness(record, kind, record.tuple != self.tuple);
         if let Some(observed) = &mut self.observed {
             observed.record.clone_from(record);
         }
@@ -81,8 +84,14 @@ impl TrackedFlow {
     /// The next record of the same flow.
     pub(super) fn go_on(&mut self, record: &FlowRecord) {
         self.id = record.id;
-        self.continues = false;
-        self.update(record);
+        (self.over, self.continues) = (None, false);
+        self.update(record, FlowEventKind::Started);
+    }
+
+    /// When its end was reported, where a point goes on with it.
+    pub(super) fn ended_at_some_points(&self) -> Option<Timestamp> {
+        let mut sightings = self.observed.iter().flat_map(|observed| &observed.sightings);
+        sightings.any(|sighting| !sighting.ended).then_some(self.over)?
     }
 
     /// Whether this record of some point counts in it.
@@ -92,9 +101,9 @@ impl TrackedFlow {
     }
 
     /// What one point shows of it now; `reversed` where the record reads the trail against its direction. True when the point is new.
-    pub(super) fn witness(&mut self, record: &FlowRecord, reversed: bool) -> bool {
+    pub(super) fn witness(&mut self, record: &FlowRecord, kind: FlowEventKind, reversed: bool) -> bool {
         let sightings = self.observed.as_mut().map(|observed| &mut observed.sightings);
-        sightings.is_some_and(|sightings| trail::observe(sightings, record, reversed))
+        sightings.is_some_and(|sightings| trail::observe(sightings, (record, kind), reversed))
     }
 
     /// Takes over what was seen of a translated twin.
@@ -104,6 +113,32 @@ impl TrackedFlow {
                 trail::add(&mut observed.sightings, sighting);
             }
         }
+    }
+
+    /// Whether the next record of the same point and direction is the same connection: after an active timeout, or after a SYN, which anybody may
+    /// have forged, inside of a connection that nobody had closed.
+    pub(super) fn goes_on_in(&self, record: &FlowRecord) -> bool {
+        let closed = |tcp: TcpFacts| (tcp.orig_flags | tcp.resp_flags) & (tcp_flags::FIN | tcp_flags::RST) != 0;
+        let last = self.observed.as_ref().and_then(|observed| observed.record.tcp);
+        self.continues || (self.over.is_some() && self.tuple == record.tuple && last.is_some_and(|tcp| !closed(tcp)))
+    }
+
+    /// Gives up what other points saw of the flow that begins now with this record: they reported it first.
+    pub(super) fn hand_over(&mut self, record: &FlowRecord) -> Vec<Sighting> {
+        self.give_up_if(record, |sighting| sighting.at >= record.start)
+    }
+
+    /// Gives up what other points saw, to the trail of this record.
+    pub(super) fn give_up(&mut self, record: &FlowRecord) -> Vec<Sighting> {
+        self.give_up_if(record, |_| true)
+    }
+
+    fn give_up_if(&mut self, record: &FlowRecord, is_its: impl Fn(&Sighting) -> bool) -> Vec<Sighting> {
+        let Some(observed) = &mut self.observed else { return Vec::new() };
+        let goes = |sighting: &mut Sighting| sighting.point != record.point && is_its(sighting);
+        let gone = observed.sightings.extract_if(.., goes);
+        let is_turned = record.tuple != self.tuple;
+        gone.map(|sighting| if is_turned { sighting.turned() } else { sighting }).collect()
     }
 
     /// It is judged.
@@ -117,7 +152,7 @@ impl TrackedFlow {
     /// Another point saw it under the same tuple; true when that point is nearer to the originator (or as near, and earlier), and meters it from
     /// now on.
     pub(super) fn witness_same(&mut self, context: JudgeContext<'_>, record: &FlowRecord) -> bool {
-        self.witness(record, record.tuple != self.tuple);
+        self.witness(record, FlowEventKind::Started, record.tuple != self.tuple);
         if self.judged.is_some() {
             return false;
         }
@@ -128,6 +163,7 @@ impl TrackedFlow {
         if nearer {
             observed.record.clone_from(record);
             (self.id, self.point, self.start) = (record.id, record.point.clone(), record.start);
+            (self.over, self.continues) = (None, false);
         }
         nearer
     }
@@ -151,6 +187,11 @@ impl TrackedFlow {
 }
 
 impl Observed {
+    /// Whether frames of the responder were seen, at any point.
+    pub(super) fn replied(&self) -> bool {
+        self.record.resp.counters.packets > 0 || self.sightings.iter().any(|sighting| sighting.sent(false).packets > 0)
+    }
+
     pub(super) fn view(&self, translated: Option<FiveTuple>) -> ObservedFlow {
         let points = self.sightings.iter().take(MAX_SHOWN).map(|sighting| sighting.point.clone()).collect();
         ObservedFlow { record: self.record.clone(), points, translated }

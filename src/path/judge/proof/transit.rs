@@ -5,18 +5,13 @@
 //! to or from the hop count, since a bridge may flood others to it. Volumes are compared with a report that is two reports old, and at the end.
 
 use super::Proof;
-use crate::input::{Mac, ObservationPoint};
+use crate::input::{FiveTuple, Mac, ObservationPoint, Protocol};
 use crate::path::judge::Case;
 use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting, Volume, Volumes};
 use crate::path::{EvidenceKind, Hop, HopKind, Unobservable, is_internet};
 use crate::time::Timestamp;
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
-/// Ethernet, IPv4 and TCP headers with all options.
-const MOST_HEADERS: u64 = 14 + 60 + 60;
-/// Ethernet, IPv4 and UDP headers.
-const LEAST_HEADERS: u64 = 14 + 20 + 8;
-
 impl Case<'_> {
     pub(super) fn transit(&self, hop: &Hop) -> Proof {
         let at_hop = self.trail.sent().filter(|(sighting, sent)| self.is_at(hop, sighting, *sent));
@@ -42,7 +37,10 @@ impl Case<'_> {
             let text = format!("it was seen at more points than are remembered, perhaps at the hop {}", hop.name);
             return unknown(Unobservable::CaptureLoss, text);
         }
-        if now.since(start) < self.context.grace.absence() {
+        // A frame that was forged before the flow began does not start the wait for the hop.
+        let forward = self.trail.flow.forward;
+        let since = self.trail.sightings.iter().map(|sighting| sighting.changed(forward)).max().unwrap_or(start);
+        if now.since(since.max(start)) < self.context.grace.absence() {
             return Proof::Wait;
         }
         if self.may_be_translated(&points) {
@@ -74,14 +72,15 @@ impl Case<'_> {
         };
         let Some(own) = elsewhere.max_by_key(|own| own_of(own, &own.now).packets) else { return holds() };
         let grace = self.context.grace;
-        let waited = grace.all_reported || self.trail.now.since(own.now.as_of) >= grace.transit;
-        let ended = self.trail.over && waited;
+        let caught_up = seen.ended || seen.now.as_of.plus(grace.transit) >= own.now.as_of;
+        let waits = if caught_up { grace.transit } else { grace.reports() };
+        let ended = self.trail.over.is_some_and(|over| grace.all_reported || self.trail.now.since(over) >= waits);
         let Some(volumes) = (if ended { Some(&own.now) } else { own.settled.as_ref() }) else { return holds() };
         let sent = own_of(own, volumes);
         if !falls_short(at_hop, sent) {
             return holds();
         }
-        let Volume { packets, payload_bytes } = at_hop;
+        let Volume { packets, payload_bytes, .. } = at_hop;
         let text = format!(
             "only {packets} of {} packets ({payload_bytes} of {} payload bytes) were seen at {}, where the hop {} is",
             sent.packets, sent.payload_bytes, seen.point, hop.name
@@ -105,25 +104,25 @@ impl Case<'_> {
         self.context.path.losses.overlap_of(point, may_carry, from, until)
     }
 
-    /// The least that the originator sent itself of what a point counted: without the frames of other senders.
+    /// The least that the originator sent itself of what a point had counted by a time: without all that other senders sent up to now.
     fn without_strangers(&self, sighting: &Sighting, all: Volume) -> Volume {
-        let Some(own) = self.own() else { return all };
-        let forward = self.trail.flow.forward;
-        let others = || sighting.links.iter().filter(|link| link.from_orig == forward);
-        if own.is_own(sighting, forward, sighting.first(forward)) {
-            let strangers = others().filter(|link| !own.is_own(sighting, forward, Frames::of(link)));
-            return strangers.fold(all, |rest, link| Volume {
-                packets: rest.packets.saturating_sub(link.packets),
-                payload_bytes: rest
-                    .payload_bytes
-                    .saturating_sub(link.frame_bytes.saturating_sub(link.packets * LEAST_HEADERS)),
-            });
+        let strangers = self.sent_by_strangers(sighting);
+        Volume {
+            packets: all.packets.saturating_sub(strangers.packets),
+            payload_bytes: all.payload_bytes.saturating_sub(strangers.payload_bytes),
+            ..all
         }
-        let own = others().filter(|link| own.is_own(sighting, forward, Frames::of(link)));
-        own.fold(Volume::default(), |sum, link| Volume {
-            packets: sum.packets + link.packets,
-            payload_bytes: sum.payload_bytes + link.frame_bytes.saturating_sub(link.packets * MOST_HEADERS),
-        })
+    }
+
+    /// The most that others than the originator sent in its name.
+    fn sent_by_strangers(&self, sighting: &Sighting) -> Volume {
+        let Some(own) = self.own() else { return Volume::default() };
+        let forward = self.trail.flow.forward;
+        let strangers = sighting.shares(forward).filter(|share| !own.is_own(sighting, forward, Frames::of(share)));
+        let (packets, frame_bytes) =
+            strangers.fold((0, 0), |(packets, bytes), share| (packets + share.packets, bytes + share.frame_bytes));
+        let payload_bytes = frame_bytes.saturating_sub(packets * least_headers(&self.trail.flow.tuple));
+        Volume { packets, frame_bytes, payload_bytes }
     }
 
     fn blind(&self, hop: &Hop, points: &[ObservationPoint]) -> Proof {
@@ -181,6 +180,13 @@ impl Case<'_> {
             && !is_internet(flow.tuple.orig.ip)
             && points.iter().any(beyond)
     }
+}
+
+/// The fewest bytes of headers of a frame: Ethernet, IP and transport header without options.
+const fn least_headers(tuple: &FiveTuple) -> u64 {
+    let ip = if tuple.orig.ip.is_ipv4() { 20 } else { 40 };
+    let transport = if tuple.protocol.0 == Protocol::TCP.0 { 20 } else { 8 };
+    14 + ip + transport
 }
 
 /// Whether a point saw less than was sent, beyond what retransmission and queues explain: one part in 16, and at least four packets. Payload is
