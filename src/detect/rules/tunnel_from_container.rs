@@ -197,7 +197,15 @@ impl TunnelFromContainer {
         let is_anothers = |mac: &Mac| is_anothers(context.timeline, record, *mac, &flow.source);
         let is_own = rare.routed_by.is_empty() || !rare.routed_by.iter().all(is_anothers);
         if is_own {
-            return self.report(flow, record, workload, sign, record.tuple.resp, findings);
+            // A neighbour may have forged the MAC, too, and a bridge flood the frame to the workload's own link.
+            let is_certain = rare.routed_by.is_empty();
+            if self.is_news(flow, workload, sign.kind) {
+                let found = finding(flow, record, workload, sign, record.tuple.resp);
+                let source = &flow.source;
+                let source = if is_certain { source.clone() } else { source.less_sure(Doubt::NotItsFrames) };
+                findings.push(Finding { attribution: Some(source), ..found });
+            }
+            return;
         }
         let mut senders = rare.routed_by.iter().filter_map(|mac| context.timeline.owner_of_mac(*mac, record.start));
         let new = !self.forged.contains(&flow.view.record.id) && self.forged.len() < MAX_FLOWS;
@@ -246,15 +254,22 @@ impl TunnelFromContainer {
         far: Endpoint,
         findings: &mut Findings,
     ) {
+        if self.is_news(flow, workload, sign.kind) {
+            findings.push(finding(flow, record, workload, sign, far));
+        }
+    }
+
+    /// Whether a kind is not allowed, and was not reported of a flow before; from now on it was.
+    fn is_news(&mut self, flow: &JudgedFlow, workload: &Workload, kind: Kind) -> bool {
         let id = flow.view.record.id;
-        let is_reported = self.reported.get(&id).is_some_and(|kinds| kinds.contains(&sign.kind));
-        if is_reported || self.is_allowed(workload, sign.kind) {
-            return;
+        let is_reported = self.reported.get(&id).is_some_and(|kinds| kinds.contains(&kind));
+        if is_reported || self.is_allowed(workload, kind) {
+            return false;
         }
         if self.reported.len() < MAX_FLOWS || self.reported.contains_key(&id) {
-            self.reported.entry(id).or_default().insert(sign.kind);
+            self.reported.entry(id).or_default().insert(kind);
         }
-        findings.push(finding(flow, record, workload, sign, far));
+        true
     }
 }
 

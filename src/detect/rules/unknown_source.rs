@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Attachment, FlowRecord, LinkShare, Mac, NeighbourClaim, RuntimeNetwork, Workload};
+use crate::input::{FlowRecord, LinkShare, Mac, NeighbourClaim, RuntimeNetwork, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner};
 use crate::path::{Contract, Evidence, Hop, JudgedFlow};
 use crate::time::Timestamp;
@@ -82,10 +82,11 @@ impl Rule for UnknownSource {
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let found = over_anothers_veth(context, flow).or_else(|| foreign(context, flow));
         let found = found.or_else(|| as_host(context, flow)).or_else(|| anomaly(context, flow));
+        let found = found.or_else(|| strangers::at_the_start(context, &self.hops, flow));
         let record = &flow.view.record;
         if let Some(anomaly) = found {
             findings.push(Finding {
-                attribution: Some(flow.source.clone()),
+                attribution: anomaly.attribution.clone().or_else(|| Some(by_mac(flow, anomaly.sender.as_ref()))),
                 flow: Some(flow.view.clone()),
                 destination: Some(record.tuple.resp),
                 ..anomaly.into_finding(record.start)
@@ -93,7 +94,9 @@ impl Rule for UnknownSource {
         }
         if !flow.again {
             let others = record.rare.iter().flat_map(|rare| &rare.other_links);
-            self.report_strangers(context, flow, record, others, findings);
+            // `anomaly` looks at the first packet.
+            let replies = strangers::first_of(record, !flow.oriented.forward);
+            self.report_strangers(context, flow, record, others.chain([&replies]), findings);
         }
     }
 
@@ -111,6 +114,17 @@ impl Rule for UnknownSource {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         self.report_wrong(context, findings);
+    }
+}
+
+/// How the sender of a flow's first packet is known: the source, or the owner of the MAC where that is another one.
+fn by_mac(flow: &JudgedFlow, sender: Option<&Arc<Workload>>) -> Owner {
+    let is_source = |sender: &Workload| flow.source.workload().is_some_and(|source| source.id == sender.id);
+    match sender {
+        Some(sender) if !flow.oriented.forward || !is_source(sender) => {
+            strangers::by_mac(sender, Doubt::BorrowedAddress)
+        }
+        _ => flow.source.clone(),
     }
 }
 
@@ -210,8 +224,8 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
 
 /// Whether the runtime gave the workload an address in this network, and not this one.
 fn has_another(workload: &Workload, network: &RuntimeNetwork, ip: IpAddr) -> bool {
-    let here = |attachment: &&Attachment| attachment.network_id == network.id || attachment.network == network.name;
-    let given = workload.attachments.iter().filter(here).flat_map(|attachment| &attachment.addresses);
+    let here = workload.attachments.iter().filter(|attachment| network.holds(attachment));
+    let given = here.flat_map(|attachment| &attachment.addresses);
     let (mut any, mut this) = (false, false);
     for address in given {
         any |= address.is_ipv4() == ip.is_ipv4();

@@ -7,9 +7,15 @@ use std::sync::Arc;
 
 use super::{Anomaly, spoofed};
 use crate::detect::Context;
-use crate::input::{FlowRecord, LinkShare};
+use crate::input::{FlowRecord, LinkShare, Mac, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner};
-use crate::path::Hop;
+use crate::path::{Hop, JudgedFlow};
+
+/// The first pair of MACs of one end.
+pub(super) fn first_of(record: &FlowRecord, from_orig: bool) -> LinkShare {
+    let side = if from_orig { &record.orig } else { &record.resp };
+    LinkShare { from_orig, mac: side.mac, next_hop: side.next_hop, packets: side.counters.packets, frame_bytes: 0 }
+}
 
 /// What is wrong with one pair of MACs of a record.
 pub(super) fn among(context: Context<'_>, hops: &[Arc<Hop>], record: &FlowRecord, link: &LinkShare) -> Option<Anomaly> {
@@ -19,7 +25,7 @@ pub(super) fn among(context: Context<'_>, hops: &[Arc<Hop>], record: &FlowRecord
     let sender = timeline.owner_of_mac(mac, at)?;
     let network = timeline.network_at(&record.point, ip)?;
     let inside = network.subnets.iter().any(|subnet| subnet.contains(ip)) && !network.gateways.contains(&ip);
-    if !inside || !timeline.is_complete() || hops.iter().any(|hop| hop.passes_frames_on() && hop.is_workload(sender)) {
+    if !inside || !timeline.is_complete() || passes_on(hops, sender) {
         return None;
     }
     let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
@@ -27,9 +33,55 @@ pub(super) fn among(context: Context<'_>, hops: &[Arc<Hop>], record: &FlowRecord
     if timeline.are_together(sender, &owner, at) {
         return None;
     }
-    let (how, confidence) = (AttributionMethod::Mac, Confidence::Likely);
-    let attribution =
-        Owner::Workload { workload: Arc::clone(sender), how, confidence, why: Some(Doubt::BorrowedAddress) };
     let anomaly = spoofed(&owner, ip, mac, Some(Arc::clone(sender)))?;
-    Some(Anomaly { attribution: Some(attribution), ..anomaly })
+    Some(Anomaly { attribution: Some(by_mac(sender, Doubt::BorrowedAddress)), ..anomaly })
+}
+
+/// The first packet of a flow that was read from its other end: a workload sent it from an address of no network of its, and the other end gave it
+/// nothing to pass on.
+pub(super) fn at_the_start(context: Context<'_>, hops: &[Arc<Hop>], flow: &JudgedFlow) -> Option<Anomaly> {
+    let (record, timeline) = (&flow.view.record, context.timeline);
+    let (ip, at) = (record.tuple.resp.ip, record.start);
+    if flow.oriented.forward || !timeline.is_complete() {
+        return None;
+    }
+    let mac = record.resp.mac.filter(|mac| !is_given(record, *mac))?;
+    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
+    if timeline.attribute(&query) != Owner::External || super::is_link_local(ip) {
+        return None;
+    }
+    let sender = timeline.owner_of_mac(mac, at);
+    let whose = match sender {
+        Some(sender) if passes_on(hops, sender) => return None,
+        Some(sender) => format!("of {}", sender.name),
+        None => {
+            let host = timeline.network_of_point(&record.point).and_then(|_| timeline.host_mac(&record.point))?;
+            (host != mac).then(|| "of no workload, and not the host's".to_owned())?
+        }
+    };
+    Some(Anomaly {
+        sender: sender.cloned(),
+        attribution: sender.map(|sender| by_mac(sender, Doubt::ForeignAddress)).or(Some(Owner::Unknown)),
+        cause: "foreign".to_owned(),
+        kind: "mac",
+        text: format!(
+            "the flow's first frame came from {ip}, of no network here, and from {mac}, {whose}; no frame was sent there to be passed on"
+        ),
+    })
+}
+
+pub(super) fn by_mac(sender: &Arc<Workload>, why: Doubt) -> Owner {
+    let (how, confidence) = (AttributionMethod::Mac, Confidence::Likely);
+    Owner::Workload { workload: Arc::clone(sender), how, confidence, why: Some(why) }
+}
+
+fn passes_on(hops: &[Arc<Hop>], workload: &Workload) -> bool {
+    hops.iter().any(|hop| hop.passes_frames_on() && hop.is_workload(workload))
+}
+
+/// Whether frames of the end that asked went to this MAC.
+fn is_given(record: &FlowRecord, mac: Mac) -> bool {
+    let others = record.rare.iter().flat_map(|rare| &rare.other_links);
+    let given = others.filter(|link| link.from_orig).map(|link| link.next_hop);
+    given.chain([record.orig.next_hop]).any(|next_hop| next_hop == Some(mac))
 }
