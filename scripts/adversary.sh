@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 histories() {
-  local laws=6 # of tests/core/adversary.rs; each tries 64 histories a seed.
+  local laws=5 # of tests/core/adversary.rs; each tries 64 histories a seed.
   local seeds=$((($1 + laws * 64 - 1) / (laws * 64)))
   HOPWATCH_FRESH_SEEDS=$seeds cargo test --no-default-features --test core -- --include-ignored adversary::
 }

@@ -92,8 +92,12 @@ impl Reorder {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::input::Fact;
+    use crate::input::{Fact, Undecoded};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_nanos(millis * 1_000_000)
@@ -117,5 +121,48 @@ mod tests {
         assert_eq!((released(9), released(30), released(49)), (vec![], vec![10, 20, 30], vec![40]));
         assert_eq!(reorder.first(), Some(at(50)));
         assert!(reorder.pop(at(0), at(49)).is_some(), "the clock was set back: it would wait for ever");
+    }
+
+    /// What a point reports; `number` is its place among the point's.
+    fn seen(point: &str, millis: i64, number: u64) -> Input {
+        let point = ObservationPoint::new(point);
+        let last = at(millis);
+        let undecoded = Undecoded { point, mac: None, reason: "non_ip", packets: number, frame_bytes: 0, last };
+        Input::new(last, Fact::Undecoded(Box::new(undecoded)))
+    }
+
+    fn released(batches: Vec<Vec<Input>>) -> Vec<String> {
+        let mut reorder = Reorder::default();
+        for batch in batches {
+            reorder.hold(batch, Receipt::default());
+        }
+        std::iter::from_fn(|| reorder.pop(at(1000), at(2000))).map(|input| format!("{input:?}")).collect()
+    }
+
+    proptest! {
+        /// Each point reports in order of time, in batches; which point's batch comes first is chance.
+        #[test]
+        fn the_order_in_which_points_report_changes_nothing(
+            points in prop::collection::vec(prop::collection::vec(0_i64..8, 0..12), 1..5),
+            size in 1_usize..4,
+            turns in prop::collection::vec(any::<prop::sample::Index>(), 64),
+        ) {
+            let mut queues: Vec<VecDeque<Vec<Input>>> = (0..).zip(&points).map(|(index, millis)| {
+                let (mut millis, name) = (millis.clone(), format!("veth{index}"));
+                millis.sort_unstable();
+                let inputs: Vec<Input> = (0..).zip(millis).map(|(number, millis)| seen(&name, millis, number)).collect();
+                inputs.chunks(size).map(<[Input]>::to_vec).collect()
+            }).collect();
+            let in_turn: Vec<Vec<Input>> = queues.iter().flatten().cloned().collect();
+            let mut by_chance = Vec::new();
+            for turn in turns.iter().cycle() {
+                queues.retain(|queue| !queue.is_empty());
+                if queues.is_empty() {
+                    break;
+                }
+                by_chance.extend(turn.get_mut(&mut queues).pop_front());
+            }
+            prop_assert_eq!(released(in_turn), released(by_chance));
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! An attacker against the pure core: packets through the real meters into the engine, honest flows with forged packets among them.
 //!
 //! The laws (docs/trust.md): no forged packet makes a verdict better or an alert vanish; nobody is accused with `exact` attribution of what it did not
-//! send; more observation points, another order of points and a shorter snap length never turn a detection into silence.
-//! A law that is ignored is broken today: its reason names the seed and the limit. What no observer of frames can know is said at the law that leaves it out, and in docs/trust.md, "What remains".
+//! send; more observation points and a shorter snap length never turn a detection into silence. (That the order in which points report changes nothing
+//! is a law of `src/app/reorder.rs`.) What no observer of frames can know is said at the law that leaves it out, and in docs/trust.md, "What remains".
 //! Sizes: each law tries 512 histories; `HOPWATCH_FRESH_SEEDS=N` adds N new seeds of 64 histories (`scripts/adversary.sh`).
 
 mod cases;
@@ -10,9 +10,6 @@ mod found;
 mod history;
 mod moves;
 
-use std::collections::BTreeSet;
-
-use hopwatch::alert::Alert;
 use hopwatch::inventory::Confidence;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -27,13 +24,7 @@ fn law(name: &str, hold: impl Fn(History) -> Result<(), TestCaseError>) {
     check(&format!("--test core adversary::{name}"), SEEDS, &history::histories(), hold);
 }
 
-/// What a run gives that has to be equal whatever the order of points.
-fn essence(alerts: &[Alert]) -> BTreeSet<String> {
-    alerts.iter().map(|alert| serde_json::to_string(alert).expect("an alert")).collect()
-}
-
 #[test]
-#[ignore = "holds for the fixed seeds; one of several fresh ones made bypassed uncovered; docs/trust.md, What remains, 13"]
 fn no_forged_packet_makes_a_bypass_vanish() {
     law("no_forged_packet_makes_a_bypass_vanish", |history| {
         let honest = history.without_attack().run();
@@ -80,7 +71,6 @@ fn a_flow_around_the_hop_is_never_only_verified() {
 }
 
 #[test]
-#[ignore = "broken, seed 0: a source route behind a MAC of nobody's; docs/trust.md, What remains, 11"]
 fn no_stranger_frames_a_workload() {
     law("no_stranger_frames_a_workload", |mut history| {
         // Everything that app sends itself keeps to its path.
@@ -115,29 +105,18 @@ fn more_points_never_turn_a_detection_into_silence() {
         let all = more.run();
         for (number, _) in history.around() {
             let before = few.of_flow(&history, number);
-            if before.iter().any(|verdict| Outcome::is_detected(verdict)) && !few.accusing("app").is_empty() {
-                let after = all.of_flow(&history, number);
-                prop_assert!(
-                    !all.accusing("app").is_empty() && after.iter().any(|verdict| Outcome::is_detected(verdict)),
-                    "flow {number} was {before:?}, and with more points {after:?}\n{history:#?}"
-                );
+            if !before.iter().any(|verdict| Outcome::is_detected(verdict)) || few.accusing("app").is_empty() {
+                continue;
             }
+            let after = all.of_flow(&history, number);
+            // Where a veth shows that somebody else sent the first frame, who asked may be unknown; then that one is accused.
+            let is_detected = after.iter().any(|verdict| Outcome::is_detected(verdict));
+            let alerts = if is_detected { all.accusing("app") } else { all.raised_about_traffic() };
+            prop_assert!(
+                !alerts.is_empty() && after.iter().any(|verdict| *verdict != "verified" && *verdict != "uncovered"),
+                "flow {number} was {before:?}, and with more points {after:?} and {alerts:?}\n{history:#?}"
+            );
         }
-        Ok(())
-    });
-}
-
-#[test]
-#[ignore = "broken, seed 0: alerts list the points of one time in the order in which they report; docs/trust.md, What remains, 12"]
-fn the_order_of_points_changes_nothing() {
-    law("the_order_of_points_changes_nothing", |history| {
-        let (one, mut turned) = (history.run(), history.clone());
-        turned.shown.reversed = !history.shown.reversed;
-        let other = turned.run();
-        let (a, b) = (essence(&one.alerts), essence(&other.alerts));
-        let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
-        prop_assert!(a == b, "{:#?}\n{:#?}\n{history:#?}", only(&a, &b), only(&b, &a));
-        prop_assert_eq!(one.counts, other.counts);
         Ok(())
     });
 }

@@ -17,17 +17,21 @@ pub struct Seeds {
     pub cases: u32,
 }
 
-/// Holds a property to all seeds; panics with the smallest case that fails. `test` is its path, as `cargo test` takes it.
+/// Holds a property to all seeds; panics with the smallest case of the first seed that fails, and names every seed that does. `test` is its path, as `cargo test` takes it.
 pub fn check<S: Strategy>(test: &str, seeds: Seeds, strategy: &S, property: impl Fn(S::Value) -> TestCaseResult) {
+    let mut failed = Vec::new();
     for seed in chosen(seeds) {
         let config = Config { cases: seeds.cases, failure_persistence: None, ..Config::default() };
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
         if let Err(error) = runner.run(strategy, &property) {
-            panic!("{error}\nrepeat with: HOPWATCH_SEED={seed} cargo test {test}");
+            failed.push((seed, error.to_string()));
         }
     }
+    let Some((seed, error)) = failed.first() else { return };
+    let all: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+    panic!("{error}\nfailed seeds: {all:?}\nrepeat with: HOPWATCH_SEED={seed} cargo test {test}");
 }
 
 fn chosen(seeds: Seeds) -> Vec<u64> {

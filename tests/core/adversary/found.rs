@@ -112,7 +112,7 @@ fn a_source_route_is_its_senders() {
 }
 
 #[test]
-#[ignore = "broken: docs/trust.md, What remains, 11"]
+#[ignore = "unknowable: docs/trust.md, What remains, 11"]
 fn a_forged_address_with_its_mac_does_not_come_over_the_workloads_link() {
     let frame = in_midflow(Attacker::Neighbour, Borrowed::App, Borrowed::Own, Claims::Forward);
     let history = with_all_points(attacked(Asked::Gateway, Way::Through, true, frame));
@@ -164,5 +164,135 @@ fn a_port_that_is_used_again_at_once_does_not_cut_the_comparison_short() {
     for claims in [Claims::Reverse, Claims::Forward] {
         let again = Attack { when: 1_120, src: Borrowed::Host, dst: Borrowed::Own, claims, ..decoy.clone() };
         assert_detected_at_all_points(attacked(Asked::Inline, Way::LeavesMidway, true, again));
+    }
+}
+
+/// The flow is in a verdict that reassures nobody.
+fn assert_not_reassured(history: &History) -> (Outcome, Vec<&'static str>) {
+    let outcome = history.run();
+    let verdicts = outcome.of_flow(history, 0);
+    assert!(verdicts.iter().any(|verdict| !matches!(*verdict, "verified" | "uncovered")), "{verdicts:?}\n{history:#?}");
+    (outcome, verdicts)
+}
+
+/// And somebody is accused.
+fn assert_not_silenced(history: &History) {
+    let (outcome, verdicts) = assert_not_reassured(history);
+    let is_detected = verdicts.iter().any(|verdict| Outcome::is_detected(verdict));
+    let alerts = if is_detected { outcome.accusing("app") } else { outcome.raised_about_traffic() };
+    assert!(!alerts.is_empty(), "{verdicts:?}: {:?}\n{history:#?}", outcome.raised());
+}
+
+fn before(by: Attacker, claims: Claims, when: i64, (src, dst): (Borrowed, Borrowed)) -> Attack {
+    Attack { when, src, dst, fits: false, ..decoy(by, claims, tcp_flags::SYN) }
+}
+
+fn with_veths(mut history: History) -> History {
+    history.shown.veths = true;
+    history.step = 15;
+    history
+}
+
+#[test]
+fn an_answer_that_the_workload_forges_before_its_datagram_silences_nothing() {
+    use Borrowed::{Nobody, Own, Proxy};
+    for asked in [Asked::Proxy, Asked::Gateway, Asked::Nothing] {
+        for (src, when) in [(Own, -1), (Proxy, -261), (Nobody, -261)] {
+            let answer = before(Attacker::App, Claims::Reverse, when, (src, Own));
+            assert_not_silenced(&attacked(asked, Way::Around, false, answer));
+        }
+    }
+}
+
+#[test]
+fn answers_of_a_neighbour_in_the_hosts_name_reassure_nobody_where_veths_are_captured() {
+    use Borrowed::{App, Host, Own};
+    let early = |when, macs| before(Attacker::Neighbour, Claims::Reverse, when, macs);
+    let mut two = with_veths(attacked(Asked::Proxy, Way::Around, false, early(-541, (Host, Own))));
+    two.attacks.push(Attack { ttl: 2, ..early(-1, (Own, Host)) });
+    assert_not_reassured(&two);
+    let mut three = with_veths(attacked(Asked::Proxy, Way::Around, false, early(-300, (Host, Own))));
+    three.attacks.push(early(0, (Own, Own)));
+    three.attacks.push(before(Attacker::App, Claims::Reverse, -1, (Host, Own)));
+    assert_not_reassured(&three);
+    assert_not_reassured(&with_veths(attacked(Asked::Inline, Way::LeavesMidway, false, early(-1, (Host, App)))));
+}
+
+#[test]
+fn frames_in_the_workloads_name_hide_no_shortfall_at_an_inline_hop() {
+    use Borrowed::{App, Own};
+    let many = Attack { times: 6, ..before(Attacker::Neighbour, Claims::Forward, 0, (App, Own)) };
+    assert_detected_at_all_points(attacked(Asked::Inline, Way::LeavesMidway, false, many));
+    let own = before(Attacker::App, Claims::Forward, -1, (Own, Own));
+    assert_detected_at_all_points(attacked(Asked::Inline, Way::LeavesMidway, false, own));
+}
+
+#[test]
+fn a_forged_end_before_the_flow_does_not_end_the_comparison() {
+    use Borrowed::{App, Host, Own};
+    let ack = Attack { flags: tcp_flags::ACK, ..before(Attacker::Neighbour, Claims::Forward, -271, (App, Host)) };
+    let mut history = attacked(Asked::Gateway, Way::LeavesMidway, true, ack);
+    history.attacks.push(before(Attacker::Neighbour, Claims::Forward, -1, (Own, Own)));
+    history.shown.veths = true;
+    history.shown.reversed = true;
+    assert_not_silenced(&history);
+}
+
+#[test]
+fn what_a_neighbour_sends_before_a_flow_is_not_a_bypass_of_the_workload() {
+    use Borrowed::{App, Gateway, Host, Nobody, Own, Proxy};
+    let early = |claims, when, macs| before(Attacker::Neighbour, claims, when, macs);
+    let (forward, reverse) = (Claims::Forward, Claims::Reverse);
+    let pieces = Attack { first_bytes: Some(8), ..early(reverse, -601, (Host, Own)) };
+    for attack in [
+        early(forward, -1, (Own, Own)),
+        early(forward, -1, (Proxy, Own)),
+        early(forward, -1_001, (Nobody, Own)),
+        early(forward, 400, (Own, Gateway)),
+        early(reverse, -1, (App, Own)),
+        early(reverse, -501, (App, Own)),
+        pieces,
+    ] {
+        for is_tcp in [false, true] {
+            let mut history = attacked(Asked::Inline, Way::Through, is_tcp, attack.clone());
+            history.shown.conntrack = true;
+            for reversed in [false, true] {
+                history.shown.reversed = reversed;
+
+                assert_app_is_not_accused(&history);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_end_that_a_neighbour_forges_is_waited_out_at_the_other_points() {
+    let syn = before(Attacker::Neighbour, Claims::Forward, 1_240, (Borrowed::Own, Borrowed::Own));
+    let mut history = attacked(Asked::Inline, Way::Through, true, syn);
+    history.flows[0].exchanges = 15;
+    assert_app_is_not_accused(&history);
+}
+
+#[test]
+fn the_workloads_mac_on_another_network_is_not_the_workloads() {
+    for asked in [Asked::Gateway, Asked::Proxy] {
+        let frame = before(Attacker::Other, Claims::Forward, 0, (Borrowed::App, Borrowed::Own));
+        let mut history = attacked(asked, Way::Through, false, frame);
+        history.shown.second = true;
+        assert_app_is_not_accused(&history);
+    }
+}
+
+#[test]
+fn a_source_route_behind_the_mac_of_nobody_or_of_the_workload_is_not_certainly_its_own() {
+    use Borrowed::{App, Nobody, Own};
+    for (by, claims, macs) in [
+        (Attacker::Neighbour, Claims::Forward, (Nobody, Own)),
+        (Attacker::Neighbour, Claims::Reverse, (App, Own)),
+        (Attacker::Neighbour, Claims::FromProxy, (App, App)),
+        (Attacker::Outside, Claims::Reverse, (Own, Own)),
+    ] {
+        let routed = Attack { is_routed: true, ..before(by, claims, 0, macs) };
+        assert_app_is_not_accused(&attacked(Asked::Proxy, Way::Through, false, routed));
     }
 }
