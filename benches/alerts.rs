@@ -59,7 +59,7 @@ fn prepared(open: u32, max_open: u32, new: bool) -> (AlertGrouper, Vec<Finding>)
         max_destinations: 20,
         budget: AlertBudget { burst: 20, refill: Duration::from_mins(1) },
     };
-    let mut grouper = AlertGrouper::new(Vec::new(), limits);
+    let mut grouper = AlertGrouper::new(Vec::new(), Vec::new(), limits);
     for number in 0..open {
         grouper.ingest(finding(number, at(0, number)));
     }

@@ -6,6 +6,7 @@
 mod convert;
 mod exception;
 mod grouping;
+mod lowering;
 mod model;
 #[cfg(feature = "shell")]
 pub mod render;
@@ -13,6 +14,7 @@ mod steps;
 
 pub use exception::Exception;
 pub use grouping::{AlertBudget, AlertGrouper, Disposition, GroupingLimits};
+pub use lowering::{Lowering, LoweringKind};
 pub use model::{
     Alert, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, HopKind, MissingHop, SCHEMA,
     Technique, Translated, VerdictInfo, json_schema,

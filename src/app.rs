@@ -3,8 +3,9 @@
 //! Contract: the only place that knows threads, channels, signals and the wall clock together. Design: [`replay`] is one thread
 //! from file to alert; [`live`] has a thread a point, one for the engine, and a small runtime for sockets.
 
+pub mod baseline;
 pub mod flows;
-mod hash_key;
+pub mod hash_key;
 pub mod live;
 pub mod logging;
 pub mod memory;
@@ -12,6 +13,7 @@ pub mod output;
 pub mod paths;
 pub mod replay;
 pub mod runtime_snapshot;
+pub mod state_dir;
 pub mod summary;
 pub mod top;
 pub mod verify;

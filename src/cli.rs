@@ -3,6 +3,7 @@
 //! Contract: exit codes 0 done, 1 alerts at or above `--fail-on` or exceptions of `verify`, 2 usage, 3 configuration, 4 runtime or permission,
 //! 5 `verify` cannot say. Results go to standard output, everything else to standard error.
 
+mod baseline;
 mod captures;
 mod completions;
 mod config;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::app::baseline::BaselineError;
 use crate::app::logging::{BufferedLog, Log, LogFormat};
 use crate::app::memory;
 use crate::escape::printable;
@@ -43,10 +45,11 @@ const EXAMPLES: &str = "Examples:
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
   sudo hopwatch verify --workload 'app*' --through container:vpn --for 10m
   hopwatch paths -c hopwatch.yaml                     what can prove each contract here, and what is blind
+  hopwatch baseline learn --for 24h -b baseline.yaml  what each service is expected to be set up like
   hopwatch flows traffic.pcap                         every flow in a capture
   hopwatch rules explain egress-skips-proxy           how a rule detects, and what it cannot see
 
-Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown
+Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions; baseline diff: differences), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown
 (verify).";
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +62,9 @@ enum Command {
     Verify(verify::Args),
     Paths(paths::Args),
     Inventory(inventory::Args),
+    /// Learn, show, compare and approve what the services of this host are expected to be set up like
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// List the detection rules, or explain one
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -116,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Paths(args) => paths::run(args),
         Command::Inventory(args) => inventory::run(&args),
+        Command::Baseline(command) => baseline::run(command),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),
         Command::Completions(args) => completions::completions(&args),
@@ -134,7 +141,12 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.downcast_ref().is_some_and(broken_pipe)) {
         return ExitCode::SUCCESS;
     }
-    if let Some(error) = error.downcast_ref::<crate::config::ConfigError>() {
+    let in_baseline = |error: &BaselineError| match error {
+        BaselineError::Shape(error) => Some(error.clone()),
+        _ => None,
+    };
+    let in_baseline = error.downcast_ref::<BaselineError>().and_then(in_baseline);
+    if let Some(error) = in_baseline.as_ref().or_else(|| error.downcast_ref::<crate::config::ConfigError>()) {
         error.print();
         return ExitCode::from(Outcome::BadConfig.code());
     }

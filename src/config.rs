@@ -7,6 +7,7 @@
 mod check;
 mod decode;
 mod defaults;
+mod document;
 mod environment;
 mod file;
 mod layers;
@@ -20,11 +21,12 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use defaults::is_default_interface;
+pub use document::{document_schema, nearest, print_document, read_document};
 pub use problem::{ConfigError, Problem};
 
 use ipnetwork::IpNetwork;
@@ -112,10 +114,16 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Bounds of the flow tables.
     pub meter: MeterLimits,
+    /// Folder of what is kept between runs; `None`: the usual one.
+    pub state_dir: Option<PathBuf>,
     /// The core's part.
     pub engine: EngineConfig,
     /// Every hop by its name, in a contract or not.
     pub hops: BTreeMap<String, Arc<Hop>>,
+    /// The file that says what services are expected to be like.
+    pub baseline: Option<PathBuf>,
+    /// The minisign key by which that file must be signed.
+    pub baseline_key: Option<String>,
     /// Every destination that has a name, but for the built-in ones.
     pub destinations: BTreeMap<String, Vec<IpNetwork>>,
 }

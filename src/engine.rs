@@ -27,6 +27,7 @@ pub use verdict_log::{
 pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, WorkloadStatsLimits, WorkloadTable};
 
 use crate::alert::{Alert, AlertGrouper, Disposition, GroupingLimits};
+use crate::baseline::{Baseline, Compared};
 use crate::detect::{Context, Finding, Findings, Rule, rules};
 use crate::input::{
     Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NatFact, RecordedFact, Workload,
@@ -53,6 +54,9 @@ pub struct Engine {
     path: PathState,
     grace: GracePeriods,
     rules: Vec<Box<dyn Rule>>,
+    baseline: Option<Arc<Baseline>>,
+    /// The workload that rules are asked about, beside the baseline.
+    compared: Option<Compared>,
     grouper: AlertGrouper,
     stats: EngineStats,
     observers: Vec<Box<dyn Observer>>,
@@ -95,7 +99,9 @@ impl Engine {
                 all_reported: false,
             },
             rules,
-            grouper: AlertGrouper::new(config.exceptions, grouper),
+            baseline: config.baseline,
+            compared: None,
+            grouper: AlertGrouper::new(config.exceptions, config.lowerings, grouper),
             observers: Vec::new(),
         }
     }
@@ -108,6 +114,13 @@ impl Engine {
     /// The observer of this type, where there is one.
     pub fn observer<T: Observer>(&self) -> Option<&T> {
         self.observers.iter().find_map(|observer| (&**observer as &dyn Any).downcast_ref())
+    }
+
+    /// Takes the observer of this type out, where there is one.
+    pub fn take_observer<T: Observer>(&mut self) -> Option<T> {
+        let at = self.observers.iter().position(|observer| (&**observer as &dyn Any).is::<T>())?;
+        let observer: Box<dyn Any> = self.observers.remove(at);
+        observer.downcast().ok().map(|observer| *observer)
     }
 
     /// What each workload did so far; `None` without [`WorkloadStats`] among the observers.
@@ -219,7 +232,9 @@ impl Engine {
         self.ask_rules(now, out, |rule, context, found| rule.on_fact(context, fact, found));
         if let Some(workload) = changed {
             self.observers.iter_mut().for_each(|observer| observer.workload(&self.timeline, &workload));
+            self.compared = self.baseline.as_ref().and_then(|baseline| Compared::of(baseline, &workload));
             self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
+            self.compared = None;
         }
         self.recheck(fact, now, out);
     }
@@ -249,6 +264,7 @@ impl Engine {
             | RecordedFact::Loss(_)
             | RecordedFact::Nat(_)
             | RecordedFact::LogFile(_)
+            | RecordedFact::Baseline(_)
             | RecordedFact::Ended {} => return,
         }
         self.handle(step, now, out);
@@ -280,7 +296,7 @@ impl Engine {
             RecordedFact::Kernel(fact) => self.timeline.apply_kernel(now, fact),
             RecordedFact::Nat(fact) => self.path.bindings.apply(now, fact),
             RecordedFact::LogFile(fact) => self.stats.log_files.count(fact),
-            RecordedFact::Ended {} => {}
+            RecordedFact::Baseline(_) | RecordedFact::Ended {} => {}
         }
         None
     }
@@ -358,7 +374,9 @@ impl Engine {
         ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
     ) {
         let Some(rule) = self.rules.get_mut(index) else { return };
-        ask(rule.as_mut(), Context { timeline: &self.timeline, path: &self.path, now }, findings);
+        let (baseline, compared) = (self.baseline.as_deref(), self.compared.as_ref());
+        let context = Context { timeline: &self.timeline, path: &self.path, baseline, compared, now };
+        ask(rule.as_mut(), context, findings);
     }
 
     /// What a rule found, and when it wants to be asked again.

@@ -6,6 +6,7 @@
 //! Design: plain data without behaviour, so that every part of the crate may import it.
 
 mod app;
+mod baseline;
 mod configuration;
 mod flow;
 mod kernel;
@@ -23,6 +24,7 @@ pub use app::{
     AppFacts, DnsMessage, EchoFacts, HttpRequest, OpenVpn, OpenVpnProtection, OpenVpnReset, ProxyHeader, QuicInitial,
     SocksRequest, TlsHello,
 };
+pub use baseline::{BaselineChange, BaselineFact};
 pub use configuration::{
     Configuration, Confinement, Logging, Mount, NamespaceMode, Namespaces, ResourceLimits, Setting, Variable,
 };
@@ -121,6 +123,7 @@ from_recorded! {
     Kernel(KernelFact),
     Nat(NatFact),
     LogFile(LogFileFact),
+    Baseline(BaselineFact),
 }
 
 /// Facts that do not come from packets; these are the lines of `facts.jsonl`.
@@ -139,6 +142,8 @@ pub enum RecordedFact {
     Nat(NatFact),
     /// The host's file system showed what became of a log file.
     LogFile(LogFileFact),
+    /// The baseline's file is, or is not, the one that was approved.
+    Baseline(BaselineFact),
     /// The observation ended; what waited for a time before this was told by then.
     Ended {},
 }

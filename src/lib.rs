@@ -13,6 +13,7 @@
 pub mod alert;
 #[cfg(feature = "shell")]
 pub mod app;
+pub mod baseline;
 #[cfg(feature = "shell")]
 pub mod cli;
 #[cfg(feature = "shell")]

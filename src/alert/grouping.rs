@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use budget::AlertBudget;
 
 use super::model::Alert;
-use super::{Exception, exception};
+use super::{Exception, Lowering, exception, lowering};
 use crate::detect::Finding;
 use crate::input::{FlowId, FlowRecord};
 use crate::path::Evidence;
@@ -68,6 +68,7 @@ type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 pub struct AlertGrouper {
     limits: GroupingLimits,
     exceptions: Vec<Exception>,
+    lowerings: Vec<Lowering>,
     budgets: Budgets,
     open: Table<Arc<Key>, OpenAlert>,
     order: Order,
@@ -81,10 +82,11 @@ pub struct AlertGrouper {
 
 impl AlertGrouper {
     /// No alert is open.
-    pub fn new(exceptions: Vec<Exception>, limits: GroupingLimits) -> Self {
+    pub fn new(exceptions: Vec<Exception>, lowerings: Vec<Lowering>, limits: GroupingLimits) -> Self {
         Self {
             limits,
             exceptions,
+            lowerings,
             budgets: Budgets::new(limits.budget),
             open: Table::default(),
             order: Order::default(),
@@ -115,6 +117,7 @@ impl AlertGrouper {
             }
             finding.evidence.push(expired_note(exception));
         }
+        lowering::lower(&self.lowerings, &mut finding);
         let key = Key::of(&finding);
         if finding.is_over {
             let ended = self.change(&key, |open, limits| open.end(&finding, limits));

@@ -6,6 +6,7 @@
 //! Design: the engine runs on the calling thread; taps, the runtime's reader and the interface watch feed it over one channel.
 
 mod async_tasks;
+mod baseline_watch;
 mod blindness;
 mod conntrack;
 mod host_capture;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::baseline;
 use super::logging;
 use super::output::{self, Output};
 use super::recorder::Recorder;
@@ -96,7 +98,10 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
         Waiting { backlog: Arc::clone(&backlog), progress: Arc::clone(&progress), covered: Arc::clone(&covered) };
     let (own, stopping) = (recorder.clone(), Arc::clone(&stop));
     let context = SourceContext { sender, recorder: own, shared, backlog, covered, progress, stop: stopping };
-    let sources = start_sources(&options, &context)?;
+    let mut sources = start_sources(&options, &context)?;
+    if let Some(file) = &options.baseline {
+        sources.push(baseline_watch::start(file.clone(), &context)?);
+    }
     let listeners = sources.iter().filter_map(Source::events).collect();
     let tasks = async_tasks::start(&options, context, listeners)?;
     let params = &options.config.engine.rules;
@@ -110,6 +115,9 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     }
     if let Some(ledger) = options.ledger {
         engine.observe(Box::new(ledger));
+    }
+    if let Some(observer) = options.observer {
+        engine.observe(observer);
     }
     let mut engine_loop =
         EngineLoop { waiting, status, ..EngineLoop::new(engine, recorder.clone(), &output, publisher) };
@@ -134,7 +142,15 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
 
 /// Starts a recording.
 fn record(folder: &Path, options: &LiveOptions) -> anyhow::Result<Arc<Recorder>> {
-    let recorder = Arc::new(Recorder::create(folder, options.headers_only, options.config_text.as_deref())?);
+    let baseline = options.baseline.as_ref();
+    let config = match (&options.config_text, baseline) {
+        (Some(text), Some(_)) => Some(baseline::beside_the_recording(text)),
+        (text, _) => text.clone(),
+    };
+    let recorder = Arc::new(Recorder::create(folder, options.headers_only, config.as_deref())?);
+    if let Some(baseline) = baseline {
+        recorder.beside(baseline::RECORDED, baseline.in_force())?;
+    }
     recorder.flush_regularly().context("starting the recorder's thread")?;
     Ok(recorder)
 }

@@ -113,6 +113,12 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Writes another file into the folder.
+    pub fn beside(&self, name: &str, text: &str) -> Result<(), RecordError> {
+        let path = self.folder.join(name);
+        private_file(&path, text).map_err(|source| RecordError::Create { path, source })
+    }
+
     /// Flushes at every interval, until the recording is dropped.
     pub fn flush_regularly(self: &Arc<Self>) -> io::Result<()> {
         let recorder = Arc::downgrade(self);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::alert::Alert;
 use crate::decode::LinkType;
 use crate::detect::Severity;
-use crate::engine::{Engine, EngineConfig, VerdictLog};
+use crate::engine::{Engine, EngineConfig, Observer, VerdictLog};
 use crate::flow::{Meter, MeterLimits};
 use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
 use crate::inventory::file::{FactsError, read_facts};
@@ -39,6 +39,8 @@ pub struct ReplayOptions {
     pub meter: MeterLimits,
     /// Keep this ledger, for a report.
     pub ledger: Option<VerdictLog>,
+    /// Follows the engine.
+    pub observer: Option<Box<dyn Observer>>,
 }
 
 /// Why a replay could not be done.
@@ -93,6 +95,9 @@ pub fn run(
     let mut engine = Engine::new(options.engine);
     if let Some(ledger) = options.ledger {
         engine.observe(Box::new(ledger));
+    }
+    if let Some(observer) = options.observer {
+        engine.observe(observer);
     }
     let mut replay = Replay {
         engine,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::Outcome;
+use crate::app::hash_key;
 use crate::app::runtime_snapshot;
 use crate::clock::now;
 use crate::config;
@@ -29,6 +30,9 @@ pub struct Args {
     /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// Output format: table for a person, json for a program and for `hopwatch replay --facts`
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -48,7 +52,9 @@ enum Format {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let config = config::load(args.config.as_deref())?.config.runtimes;
+    let config = config::load(args.config.as_deref())?.config;
+    hash_key::prepare(args.state_dir.as_deref().or(config.state_dir.as_deref()))?;
+    let config = config.runtimes;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -75,8 +75,15 @@ fn recording(args: Args) -> anyhow::Result<Paths> {
     let Sources { captures, facts, config, warnings } = sources;
     let config: Config = config::load(config.as_deref())?.config;
     let bar = progress_bar(&captures);
-    let options =
-        ReplayOptions { captures, facts, warnings, engine: config.engine.clone(), meter: config.meter, ledger: None };
+    let options = ReplayOptions {
+        captures,
+        facts,
+        warnings,
+        engine: config.engine.clone(),
+        meter: config.meter,
+        ledger: None,
+        observer: None,
+    };
     let paths = paths::recording(config, options, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     Ok(paths)

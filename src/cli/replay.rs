@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use super::Outcome;
 use super::captures::{captures_in, not_read, progress_bar};
 use crate::alert::Alert;
+use crate::app::baseline;
 use crate::app::output::{AlertSink, Format, Output, Overflow, StdoutSink};
 use crate::app::recorder::missing_end;
 use crate::app::replay::{self, ReplayOptions};
@@ -56,13 +57,22 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     for path in args.paths {
         sources.add(path)?;
     }
-    let config = config::load(sources.config.as_deref())?.config;
+    let mut config = config::load(sources.config.as_deref())?.config;
+    baseline::load_unwatched(&mut config)?;
     let bar = progress_bar(&sources.captures);
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
     let sink = BesideBar { stdout, bar: bar.clone() };
     let output = Output::to(Box::new(sink), Overflow::Block).context("starting the thread for the output")?;
     let Sources { captures, facts, warnings, .. } = sources;
-    let options = ReplayOptions { captures, facts, warnings, engine: config.engine, meter: config.meter, ledger: None };
+    let options = ReplayOptions {
+        captures,
+        facts,
+        warnings,
+        engine: config.engine,
+        meter: config.meter,
+        ledger: None,
+        observer: None,
+    };
     let report = replay::run(options, &output, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     for warning in &report.summary.warnings {

@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use super::Outcome;
 use crate::app::live::{self, LiveOptions};
 use crate::app::output::{Format, Output, Overflow, StdoutSink};
-use crate::config::{self, InsideNamespaces};
+use crate::app::{baseline, hash_key};
+use crate::config::{self, Config, InsideNamespaces};
 use crate::observe::live::may_capture;
 
 /// Watch live traffic on this host's container interfaces
@@ -44,6 +45,9 @@ pub struct WatchArgs {
     /// Stop after this time, such as 30s or 5m [default: run until interrupted]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
+    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Address of /metrics, /livez and /readyz, or `none` [default: 127.0.0.1:9921]
     #[arg(long, value_name = "ADDR", value_parser = listen)]
     pub listen: Option<Listen>,
@@ -52,11 +56,19 @@ pub struct WatchArgs {
 impl WatchArgs {
     /// The options of a run; `serve`: whether counters are served by default.
     pub fn options(self, serve: bool) -> anyhow::Result<LiveOptions> {
-        let mut config = config::load(self.config.as_deref())?.config;
+        let config = config::load(self.config.as_deref())?.config;
+        self.options_of(config, serve)
+    }
+
+    /// The same of a configuration that was read.
+    pub(super) fn options_of(self, mut config: Config, serve: bool) -> anyhow::Result<LiveOptions> {
         if !self.interfaces.is_empty() {
             config.capture.interfaces = self.interfaces;
         }
         config.capture.inside_namespaces = self.inside.unwrap_or(config.capture.inside_namespaces);
+        config.state_dir = self.state_dir.or(config.state_dir);
+        hash_key::prepare(config.state_dir.as_deref())?;
+        let baseline = baseline::load(&mut config)?;
         let listen = match self.listen {
             None => serve.then_some(config.listen),
             Some(Listen::Off) => None,
@@ -72,6 +84,8 @@ impl WatchArgs {
             listen,
             screen: None,
             ledger: None,
+            observer: None,
+            baseline,
         })
     }
 }

@@ -117,6 +117,7 @@ fn live(args: &Args) -> anyhow::Result<Verification> {
         config: args.config.clone(),
         interfaces: args.interfaces.clone(),
         inside: args.inside,
+        state_dir: None,
         duration: Some(args.lasting),
         listen: Some(Listen::Off),
     };
@@ -135,7 +136,15 @@ fn recording(args: &Args) -> anyhow::Result<Verification> {
     let config = config::load(config.as_deref())?.config;
     let question = question(args, &config);
     let bar = progress_bar(&captures);
-    let options = ReplayOptions { captures, facts, warnings, engine: config.engine, meter: config.meter, ledger: None };
+    let options = ReplayOptions {
+        captures,
+        facts,
+        warnings,
+        engine: config.engine,
+        meter: config.meter,
+        ledger: None,
+        observer: None,
+    };
     let report = verify::recording(&question, options, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     Ok(report)

@@ -6,8 +6,10 @@
 mod assemble;
 mod contracts;
 mod hops;
+mod lowering;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Config;
@@ -50,10 +52,14 @@ pub(super) fn check(
     let exceptions: Vec<_> = file.exceptions.iter().map(|exception| check.exception(&exception.value)).collect();
     check.unique(file.contracts.iter().map(|contract| &contract.value.name), "contract");
     check.unique(file.exceptions.iter().map(|exception| &exception.value.name), "exception");
+    let lowerings = check.lowerings(&file);
+    let baseline = check.baseline(&file);
     let contracts = contracts.into_iter().collect::<Option<Vec<_>>>()?;
     let exceptions = exceptions.into_iter().collect::<Option<Vec<_>>>()?;
     let Check { hops, destinations, .. } = check;
-    Some(Config { hops, destinations, ..assemble(file, contracts, exceptions) })
+    let mut config = assemble(file, contracts, exceptions);
+    config.engine.lowerings = lowerings;
+    Some(Config { hops, baseline, destinations, ..config })
 }
 
 impl Check<'_> {
@@ -69,6 +75,14 @@ impl Check<'_> {
     /// Whether a section has the name in the file, although it could perhaps not be read.
     fn is_written(&self, section: &str, name: &str) -> bool {
         self.tree.get(section).and_then(|section| section.get(name)).is_some()
+    }
+
+    /// Where the baseline is: a relative path is one beside the file that names it.
+    fn baseline(&self, file: &FileConfig) -> Option<PathBuf> {
+        let named = file.baseline.as_ref()?;
+        let beside = self.sources.get(named.span.source).map(|source| PathBuf::from(&source.name));
+        let folder = beside.and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+        Some(folder.join(&named.value.0))
     }
 
     fn destinations(&mut self, file: &BTreeMap<Located<Label>, Located<Vec<Located<Cidr>>>>) {

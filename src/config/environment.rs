@@ -14,7 +14,7 @@ use super::source::{Sources, Span};
 /// Beginning of every such variable.
 pub(super) const PREFIX: &str = "HOPWATCH__";
 /// Sections that only files can fill.
-const FILE_ONLY: [&str; 4] = ["destinations", "hops", "contracts", "exceptions"];
+const FILE_ONLY: [&str; 6] = ["destinations", "hops", "contracts", "exceptions", "maintenance", "environments"];
 
 /// A variable, the path that it sets, and the value that stands there by default.
 #[derive(Debug)]

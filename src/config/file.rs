@@ -5,6 +5,7 @@
 //! Design: the doc comments here are the descriptions in the published schema and in `docs/configuration.md`.
 
 mod contracts;
+mod lowering;
 mod sections;
 mod stage;
 
@@ -14,15 +15,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
-pub(super) use sections::{Alerts, Capture, Detection, Flows, Inventory, Runtime, Serve};
+pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile};
+pub(super) use sections::{Alerts, Capture, Detection, Flows, Inventory, Runtime, Serve, State};
 pub(super) use stage::StageFile;
 
 use super::located::Located;
-use super::scalar::{Cidr, Label};
+use super::scalar::{Cidr, FilePath, Label, MinisignKey};
 use crate::detect::rules::RuleParams;
 
 /// Top-level lists that files in `conf.d` add to instead of replacing.
-pub(super) const APPENDED: [&str; 2] = ["contracts", "exceptions"];
+pub(super) const APPENDED: [&str; 3] = ["contracts", "exceptions", "maintenance"];
 
 /// The whole configuration of hopwatch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +45,13 @@ pub(super) struct FileConfig {
     pub inventory: Inventory,
     /// How alerts are grouped.
     pub alerts: Alerts,
+    /// What is kept between runs.
+    pub state: State,
+    /// The file that says what each service is expected to be set up like, made by `hopwatch baseline learn`; a relative path is one
+    /// beside this file. Without: rules about settings speak of what is dangerous in itself.
+    pub baseline: Option<Located<FilePath>>,
+    /// The public key of minisign (`RW…`) by which the baseline's file must be signed; without: no signature is asked for.
+    pub baseline_key: Option<MinisignKey>,
     /// Named sets of addresses: a name, and its ranges. `internet` and `any` are built in.
     #[schemars(extend("examples" = [{"corp": ["10.20.0.0/16"]}]))]
     pub destinations: BTreeMap<Located<Label>, Located<Vec<Located<Cidr>>>>,
@@ -53,6 +62,11 @@ pub(super) struct FileConfig {
     pub contracts: Vec<Located<ContractFile>>,
     /// What is allowed although a rule fires.
     pub exceptions: Vec<Located<ExceptionFile>>,
+    /// Times in which changes are expected.
+    pub maintenance: Vec<Located<MaintenanceFile>>,
+    /// Groups of workloads in which less is at stake, such as `dev` and `test`: a name, and who is in it.
+    #[schemars(extend("examples" = [{"test": {"workloads": [{"labels": {"com.docker.compose.project": "shop-test"}}]}}]))]
+    pub environments: BTreeMap<Located<Label>, Located<EnvironmentFile>>,
     /// The rules and their parameters; `hopwatch rules list` names them.
     pub rules: RuleParams,
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, Location, NonFiniteFloatPolicy, Spanned};
 
@@ -121,8 +121,23 @@ fn merge_entry(entries: &mut Vec<(Key, Node)>, (key, value): (Key, Node), append
 
 /// Reads one source as a tree.
 pub(super) fn parse(sources: &Sources, source: usize) -> Result<Node, Problem> {
+    parse_up_to(sources, source, MAX_NODES)
+}
+
+/// Reads one source of so many nodes as a tree.
+pub(super) fn parse_up_to(sources: &Sources, source: usize, max_nodes: usize) -> Result<Node, Problem> {
     let Some(text) = sources.get(source).map(|source| source.text.as_str()) else { return Ok(Node::empty()) };
-    let options = serde_saphyr::options! {
+    let tree = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options(max_nodes));
+    tree.map(|raw| plant(sources, source, raw)).map_err(|error| syntax_problem(sources, source, &error))
+}
+
+/// Reads a text without a tree: quick, and without places where it is wrong.
+pub(super) fn parse_directly<T: DeserializeOwned>(text: &str, max_nodes: usize) -> Option<T> {
+    serde_saphyr::from_str_with_options(text, options(max_nodes)).ok()
+}
+
+fn options(max_nodes: usize) -> serde_saphyr::Options {
+    serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
         duplicate_keys: DuplicateKeyPolicy::Error,
@@ -132,13 +147,11 @@ pub(super) fn parse(sources: &Sources, source: usize) -> Result<Node, Problem> {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,
-            max_nodes: MAX_NODES,
-            max_events: 4 * MAX_NODES,
+            max_nodes: max_nodes,
+            max_events: 4 * max_nodes,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
-    };
-    let tree = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options);
-    tree.map(|raw| plant(sources, source, raw)).map_err(|error| syntax_problem(sources, source, &error))
+    }
 }
 
 /// A value as the parser gives it.

@@ -8,4 +8,6 @@ mod snap;
 mod text;
 
 pub(super) use number::{Bounded, DurationText};
-pub(super) use text::{Cidr, Expiry, InterfaceGlob, Label, Listen, NetworkName, Port, Sentence, Socket};
+pub(super) use text::{
+    Cidr, Expiry, FilePath, InterfaceGlob, Label, Listen, MinisignKey, NetworkName, Port, Sentence, Socket,
+};

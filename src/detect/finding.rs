@@ -81,6 +81,8 @@ pub struct Finding {
     pub point: Option<ObservationPoint>,
     /// What to do about this cause, in order; empty: what the rule says.
     pub steps: &'static [&'static str],
+    /// A setting that is dangerous whatever the service: no maintenance window lowers it.
+    pub is_hostile: bool,
     /// The cause has ended: its open alert says so, and no alert is raised.
     pub is_over: bool,
     /// Same cause, same key: findings with equal rule, workload, contract and this are one alert.
@@ -116,6 +118,7 @@ impl Finding {
             is_revision: false,
             point: None,
             steps: &[],
+            is_hostile: false,
             is_over: false,
             cause: cause.to_owned(),
         }

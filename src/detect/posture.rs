@@ -1,17 +1,23 @@
 //! What the rules about settings share: a dangerous setting is reported once a service, a change in place at once.
 //!
 //! Contract: a setting that a rule calls dangerous is reported for the first container of a service that has it, with all its witnesses
-//! in one finding; other containers of the service add nothing. A setting that differs from the container's own start, under one id and
-//! start time, is reported as critical: no call of the runtime can change it. Limits: [`MAX_SERVICES`]; beyond, a service is reported
+//! in one finding; other containers of the service add nothing. For a service of the baseline the differences from it are reported in the same
+//! way, and what the baseline expects is not, however dangerous; what it does not know is. A setting that differs from the container's own start,
+//! under one id and start time, is reported as critical: no call of the runtime can change it. Limits: [`MAX_SERVICES`]; beyond, a service is reported
 //! each time and not remembered. Without a configuration (a runtime that does not report it) nothing is said.
 //! Design: a rule states what is dangerous ([`Signal`]) and which fields are its own; nothing else differs between them.
+
+mod drift;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use drift::hostile;
+
 use super::{Context, Finding, Findings, Rule, RuleMeta, Severity};
+use crate::baseline::Deviation;
 use crate::input::{Configuration, RuntimeKind, Workload, WorkloadState};
-use crate::inventory::configuration::{Difference, ServiceKey, differences};
+use crate::inventory::configuration::{Difference, Field, ServiceKey, differences};
 use crate::path::{Evidence, Selector};
 
 /// Services that one rule remembers.
@@ -24,6 +30,8 @@ const MAX_EVIDENCE: usize = 16;
 pub struct Signal {
     /// Names it among those of its rule; the same setting has the same name.
     pub name: String,
+    /// Which field says so.
+    pub field: Field,
     /// How much it matters.
     pub severity: Severity,
     /// What was found, in a sentence.
@@ -31,9 +39,9 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// A signal.
-    pub fn new(name: impl Into<String>, severity: Severity, text: impl Into<String>) -> Self {
-        Self { name: name.into(), severity, text: text.into() }
+    /// A signal of a field.
+    pub fn new(name: impl Into<String>, field: Field, severity: Severity, text: impl Into<String>) -> Self {
+        Self { name: name.into(), field, severity, text: text.into() }
     }
 }
 
@@ -45,7 +53,9 @@ pub struct Posture {
     /// The dangerous settings of a container, in order of importance.
     pub signals: fn(&Workload, &Configuration) -> Vec<Signal>,
     /// Whether a field (`logging.driver`) is this rule's.
-    pub owns: fn(&str) -> bool,
+    pub owns: fn(&Field) -> bool,
+    /// How much a difference from the baseline matters that is in itself not dangerous.
+    pub drift: fn(&Deviation) -> Severity,
 }
 
 /// A rule about settings; it remembers what it reported of each service.
@@ -65,12 +75,15 @@ impl PostureRule {
 
     fn check_setting(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Some(configuration) = &workload.configuration else { return };
-        let mut signals = (self.posture.signals)(workload, configuration);
+        let dangerous = (self.posture.signals)(workload, configuration);
+        let mut drift = drift::Drift::new(&self.posture, context, dangerous);
         let service = ServiceKey::of(workload);
-        self.remember(&service, &mut signals);
+        self.remember(&service, &mut drift.signals);
+        let signals = drift.signals;
         let Some(severity) = signals.iter().map(|signal| signal.severity).max() else { return };
         let cause: Vec<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
         let mut evidence = vec![Evidence::new("service", format!("the service is {service}; it is reported once"))];
+        evidence.extend(drift.baseline.map(|text| Evidence::new("baseline", text)));
         evidence.extend(signals.iter().take(MAX_EVIDENCE).map(|signal| Evidence::new("setting", signal.text.clone())));
         if signals.len() > MAX_EVIDENCE {
             let more = signals.len() - MAX_EVIDENCE;
@@ -78,7 +91,7 @@ impl PostureRule {
         }
         let at = workload.since.unwrap_or(context.now);
         let finding = Finding::of_workload(self.posture.rule, at, workload, &cause.join(", "), evidence);
-        findings.push(Finding { severity, ..finding });
+        findings.push(Finding { severity, is_hostile: drift.is_hostile, ..finding });
     }
 
     /// Leaves the signals that are new for the service.
@@ -115,13 +128,13 @@ impl PostureRule {
         let cause = format!("changed since its start: {}", first.field);
         let finding = Finding::of_workload(self.posture.rule, context.now, workload, &cause, evidence);
         let severity = if by_update { Severity::High } else { Severity::Critical };
-        findings.push(Finding { severity, ..finding });
+        findings.push(Finding { severity, is_hostile: !by_update, ..finding });
     }
 }
 
 /// `podman update` changes environment and health check of a running container (5.x); nothing else changes these.
 fn can_be_updated(difference: &Difference) -> bool {
-    difference.field.starts_with("environment.") || difference.field == "healthcheck"
+    matches!(difference.field.name(), "environment" | "healthcheck")
 }
 
 fn how_changed(workload: &Workload, by_update: bool) -> String {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Finding;
+use crate::baseline::{Baseline, Compared};
 use crate::input::{FlowEvent, FlowRecord, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
 use crate::path::{Contract, JudgedFlow, PathState, UnjudgedSender};
@@ -16,6 +17,10 @@ use crate::time::Timestamp;
 pub struct Context<'a> {
     /// Who owned what when.
     pub timeline: &'a Timeline,
+    /// What services are expected to be set up like, where that was learned.
+    pub baseline: Option<&'a Baseline>,
+    /// The workload that the rule is asked about, beside the baseline.
+    pub compared: Option<&'a Compared>,
     /// Translations, losses, and when each hop was last seen.
     pub path: &'a PathState,
     /// Event time.

@@ -3,6 +3,7 @@
 //! Contract: the order of lines is the order of output. Each rule's file holds its code, its parameters and its strategy. Design: modules stand
 //! outside the macro, so that `cargo fmt` finds their files.
 
+pub mod baseline_changed;
 pub mod capability_raised;
 pub mod dns_skips_resolver;
 pub mod egress_skips_proxy;
@@ -10,6 +11,7 @@ pub mod foreign_interface;
 pub mod gateway_skipped;
 pub mod hop_silent;
 pub mod host_network_flow;
+pub mod image_drift;
 pub mod ipv6_leak;
 pub mod joined_namespace;
 pub mod log_driver_changed;
@@ -23,6 +25,7 @@ pub mod namespace_mismatch;
 pub mod packet_socket;
 pub mod proxy_settings_changed;
 pub mod published_port_direct;
+pub mod replica_differs;
 pub mod second_network_egress;
 pub mod sensitive_mount;
 pub mod sensor_blinded;
@@ -38,6 +41,9 @@ pub mod unmonitored_driver;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::posture::Posture;
+use crate::inventory::configuration::Field;
 
 macro_rules! registry {
     ($($module:ident = $name:literal,)*) => {
@@ -106,5 +112,36 @@ registry! {
     capability_raised = "capability-raised",
     sensitive_mount = "sensitive-mount",
     sysctl_changed = "sysctl-changed",
+    image_drift = "image-drift",
+    replica_differs = "replica-differs",
+    baseline_changed = "baseline-changed",
     unjudged_traffic = "unjudged-traffic",
+}
+
+/// The rules about settings.
+pub(super) const fn postures() -> [&'static Posture; 6] {
+    [
+        &log_driver_changed::POSTURE,
+        &proxy_settings_changed::POSTURE,
+        &monitoring_opt_out::POSTURE,
+        &capability_raised::POSTURE,
+        &sensitive_mount::POSTURE,
+        &sysctl_changed::POSTURE,
+    ]
+}
+
+/// The rule that speaks of a setting.
+pub fn owner_of(field: &Field) -> Option<&'static super::RuleMeta> {
+    let of_settings = postures().into_iter().find(|posture| (posture.owns)(field)).map(|posture| posture.rule);
+    of_settings.or_else(|| match field.name() {
+        "network.mode" => Some(&unexpected_host_network::META),
+        "command" | "image.digest" => Some(&image_drift::META),
+        _ => None,
+    })
+}
+
+/// Whether the rule of this name speaks of how workloads are set up: what it finds is compared by name, and approved by name.
+pub fn is_about_settings(name: &str) -> bool {
+    let others = [&unexpected_host_network::META, &image_drift::META, &replica_differs::META];
+    postures().into_iter().map(|posture| posture.rule).chain(others).any(|rule| rule.name == name)
 }

@@ -70,6 +70,7 @@ fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Fin
         // Without a workload, the address stands for it.
         point: None,
         steps: &[],
+        is_hostile: false,
         is_over: false,
         cause: if owner.workload().is_some() { hop } else { format!("{hop} {address}") },
     })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Context, Finding, Findings, Rule};
+use crate::baseline::{Baseline, Compared};
 use crate::input::{
     AppFacts, Attachment, Counters, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, InventoryEvent,
     ObservationPoint, Protocol, Side, TcpFacts, Workload, WorkloadId, tcp_flags,
@@ -33,6 +34,7 @@ pub fn end(text: &str) -> Endpoint {
 pub struct Bench {
     pub timeline: Timeline,
     pub path: PathState,
+    pub baseline: Option<Baseline>,
     next: u64,
 }
 
@@ -45,7 +47,7 @@ impl Bench {
         for (name, octet) in workloads {
             timeline.apply(at(0), &InventoryEvent::Workload(Arc::new(workload(name, *octet))));
         }
-        Self { timeline, path: PathState::default(), next: 0 }
+        Self { timeline, path: PathState::default(), baseline: None, next: 0 }
     }
 
     pub fn record(&mut self, millis: u64, protocol: Protocol, from: &str, to: &str) -> FlowRecord {
@@ -94,13 +96,25 @@ impl Bench {
     }
 
     fn ask(&self, now: Timestamp, ask: impl FnOnce(Context<'_>, &mut Findings)) -> (Vec<Finding>, Vec<Timestamp>) {
+        self.ask_about(None, now, ask)
+    }
+
+    fn ask_about(
+        &self,
+        workload: Option<&Workload>,
+        now: Timestamp,
+        ask: impl FnOnce(Context<'_>, &mut Findings),
+    ) -> (Vec<Finding>, Vec<Timestamp>) {
         let mut findings = Findings::default();
-        ask(Context { timeline: &self.timeline, path: &self.path, now }, &mut findings);
+        let baseline = self.baseline.as_ref();
+        let compared = baseline.zip(workload).and_then(|(baseline, workload)| Compared::of(baseline, workload));
+        let (timeline, path, compared) = (&self.timeline, &self.path, compared.as_ref());
+        ask(Context { timeline, baseline, compared, path, now }, &mut findings);
         findings.into_parts()
     }
 
     pub fn on_workload(&self, rule: &mut dyn Rule, workload: &Arc<Workload>) -> Vec<Finding> {
-        self.ask(at(1), |context, findings| rule.on_workload(context, workload, findings)).0
+        self.ask_about(Some(workload), at(1), |context, findings| rule.on_workload(context, workload, findings)).0
     }
 
     pub fn on_flow(&self, rule: &mut dyn Rule, flow: &JudgedFlow) -> Vec<Finding> {
@@ -117,6 +131,10 @@ impl Bench {
     ) -> Vec<Finding> {
         let event = FlowEvent { kind, record };
         self.ask(event.record.end, |context, findings| rule.on_progress(context, flow, &event, findings)).0
+    }
+
+    pub fn on_fact(&self, rule: &mut dyn Rule, now: Timestamp, fact: &crate::input::RecordedFact) -> Vec<Finding> {
+        self.ask(now, |context, findings| rule.on_fact(context, fact, findings)).0
     }
 
     pub fn on_time(&self, rule: &mut dyn Rule, now: Timestamp) -> Vec<Finding> {

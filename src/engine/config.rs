@@ -1,8 +1,10 @@
 //! What the engine must know before it starts; the configuration builds it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::{AlertBudget, Exception};
+use crate::alert::{AlertBudget, Exception, Lowering};
+use crate::baseline::Baseline;
 use crate::detect::rules::RuleParams;
 use crate::inventory::TimelineLimits;
 use crate::path::Contract;
@@ -14,8 +16,12 @@ pub struct EngineConfig {
     pub contracts: Vec<Contract>,
     /// Exceptions.
     pub exceptions: Vec<Exception>,
+    /// Maintenance windows and environments; the first that fits a finding lowers its severity.
+    pub lowerings: Vec<Lowering>,
     /// Parameters of the rules.
     pub rules: RuleParams,
+    /// What services are expected to be set up like.
+    pub baseline: Option<Arc<Baseline>>,
     /// Waiting times.
     pub timings: Timings,
     /// Bounds of the inventory's timeline.

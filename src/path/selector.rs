@@ -234,6 +234,12 @@ impl Selector {
         !apart(&own.name, &others.name) && !apart(&own.image, &others.image) && !apart(&own.digest, &others.digest)
     }
 
+    /// Whether nothing but labels selects, and none of these is among them.
+    pub fn is_by_labels_alone(&self, trusted: &[&str]) -> bool {
+        let alone = SelectorFile { labels: self.file.labels.clone(), ..SelectorFile::default() };
+        alone == self.file && !self.file.labels.keys().any(|label| trusted.contains(&label.as_str()))
+    }
+
     /// Whether nothing but addresses selects: no workload needs to be known.
     pub fn is_by_address_alone(&self) -> bool {
         SelectorFile { addresses: self.file.addresses.clone(), ..SelectorFile::default() } == self.file

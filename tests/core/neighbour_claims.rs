@@ -382,7 +382,13 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
     let mut findings = Findings::default();
     let mut rule = unknown_source::rule(&unknown_source::Params::default());
     rule.on_flow(
-        Context { timeline, path: &hopwatch::path::PathState::default(), now: at(10_600) },
+        Context {
+            timeline,
+            baseline: None,
+            compared: None,
+            path: &hopwatch::path::PathState::default(),
+            now: at(10_600),
+        },
         &flow,
         &mut findings,
     );

@@ -166,6 +166,7 @@ fn run_all(scenarios: &[Scenario], tally: &mut Tally) -> Result<()> {
     let binary = std::env::var("HOPWATCH_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hopwatch").to_owned());
     let binary = std::fs::canonicalize(&binary).with_context(|| format!("no program at {binary}"))?;
     let hopwatch = (!is_set("HOPWATCH_LAB_CAPTURE_ONLY")).then(|| binary.to_string_lossy().into_owned());
+    netns::HOPWATCH.get_or_init(|| binary.to_string_lossy().into_owned());
     let lab = Lab { world: &world, daemon, hopwatch };
     let runs = runs()?;
     for scenario in scenarios {

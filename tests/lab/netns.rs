@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -111,8 +112,19 @@ fn root_of(pid: i32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/root"))
 }
 
+/// The program under test, for scripts of scenarios.
+pub static HOPWATCH: OnceLock<String> = OnceLock::new();
+
 fn plain_environment(command: &mut Command) {
-    command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").env("HOME", HOME);
+    command
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LANG", "C.UTF-8")
+        .env("HOME", HOME)
+        .env("STATE_DIRECTORY", format!("{HOME}/state"));
+    if let Some(hopwatch) = HOPWATCH.get() {
+        command.env("HOPWATCH", hopwatch);
+    }
 }
 
 /// Removes control groups of this run and of runs that no longer exist. A group in use cannot be removed.

@@ -65,6 +65,9 @@ impl Lab<'_> {
     /// Runs a scenario.
     pub fn run(&self, scenario: &Scenario) -> Result<Outcome> {
         std::fs::create_dir_all(self.world.path(&scenario.name))?;
+        if let Some(baseline) = &scenario.baseline {
+            std::fs::write(self.world.path(format!("{}/baseline.yaml", scenario.name)), baseline)?;
+        }
         let outcome =
             stage::set(&self.daemon, scenario).context("setting the stage").and_then(|()| match &self.hopwatch {
                 Some(hopwatch) => self.watched(scenario, hopwatch),

@@ -22,6 +22,9 @@ pub fn scenario(lab: &Lab<'_>, scenario: &Scenario, outcome: &Outcome, into: &Pa
         std::fs::copy(lab.world.path(format!("{}/recording/{file}", scenario.name)), folder.join(file))?;
     }
     std::fs::write(folder.join("hopwatch.yaml"), &scenario.hopwatch)?;
+    if let Some(baseline) = &scenario.baseline {
+        std::fs::write(folder.join("baseline.yaml"), baseline)?;
+    }
     std::fs::write(folder.join("expect.yaml"), expectation(&scenario.expect))?;
     std::fs::write(folder.join("README.md"), provenance(lab, scenario, outcome)?)?;
     let mut size = 0;

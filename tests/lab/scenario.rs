@@ -51,6 +51,9 @@ pub struct Scenario {
     pub tidy: Option<String>,
     /// hopwatch's configuration, as it stands.
     pub hopwatch: String,
+    /// A baseline, written to `baseline.yaml` beside the configuration, which names it.
+    #[serde(default)]
+    pub baseline: Option<String>,
     /// What happens while hopwatch watches.
     pub actions: Vec<Action>,
     /// What hopwatch must say, and nothing else.

@@ -5,6 +5,7 @@
 mod support;
 
 mod alert_text;
+mod baseline;
 mod benign;
 mod capture_files;
 mod cli;

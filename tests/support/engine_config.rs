@@ -14,7 +14,9 @@ pub fn for_tests() -> EngineConfig {
     EngineConfig {
         contracts: vec![],
         exceptions: vec![],
+        lowerings: vec![],
         rules: RuleParams::default(),
+        baseline: None,
         timings: Timings {
             attribution_grace: Duration::from_millis(600),
             answer_grace: Duration::from_millis(400),

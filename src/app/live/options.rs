@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::app::baseline::BaselineFile;
 use crate::app::screen::Screen;
 use crate::app::summary::Summary;
 use crate::config::Config;
-use crate::engine::{Engine, VerdictLog};
+use crate::engine::{Engine, Observer, VerdictLog};
 
 /// What to run.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ pub struct LiveOptions {
     pub screen: Option<Screen>,
     /// Keep this ledger, for a report.
     pub ledger: Option<VerdictLog>,
+    /// Follows the engine.
+    pub observer: Option<Box<dyn Observer>>,
+    /// The baseline's file, which is looked at while hopwatch runs.
+    pub baseline: Option<BaselineFile>,
 }
 
 /// What a run leaves.

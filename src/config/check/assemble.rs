@@ -3,6 +3,7 @@
 //! Contract: cannot fail; scalars were checked where they were read.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::alert::{AlertBudget, Exception};
 use crate::config::file::{FileConfig, Runtime};
@@ -19,7 +20,8 @@ const MIB: u32 = 1 << 20;
 
 /// Puts it together.
 pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exception>) -> Config {
-    let FileConfig { capture, runtime, serve, flows, detection, inventory, alerts, rules, .. } = file;
+    let FileConfig { capture, runtime, serve, flows, detection, inventory, alerts, state, baseline_key, rules, .. } =
+        file;
     Config {
         capture: CaptureConfig {
             interfaces: capture.interfaces.into_iter().map(|glob| glob.0).collect(),
@@ -34,10 +36,13 @@ pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: V
         runtimes: runtimes(runtime),
         listen: serve.listen.0,
         meter: flows.limits(),
+        state_dir: state.dir.map(|dir| PathBuf::from(dir.0)),
         engine: EngineConfig {
             contracts,
             exceptions,
+            lowerings: Vec::new(),
             rules,
+            baseline: None,
             timings: Timings {
                 attribution_grace: detection.attribution_grace.get(),
                 answer_grace: detection.answer_grace.get(),
@@ -55,6 +60,8 @@ pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: V
         },
         hops: BTreeMap::new(),
         destinations: BTreeMap::new(),
+        baseline: None,
+        baseline_key: baseline_key.map(|key| key.0),
     }
 }
 

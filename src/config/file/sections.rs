@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Bounded, DurationText, InterfaceGlob, Listen, Socket};
+use crate::config::scalar::{Bounded, DurationText, FilePath, InterfaceGlob, Listen, Socket};
 use crate::config::{InsideNamespaces, SnapLength, defaults};
 use crate::flow::MeterLimits;
 
@@ -227,4 +227,13 @@ impl Default for Alerts {
             refill: DurationText::from_millis(defaults::ALERT_REFILL_MS),
         }
     }
+}
+
+/// What is kept between runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct State {
+    /// Folder of the key that hides values of settings, and of what was approved. Without: systemd's `$STATE_DIRECTORY`, else
+    /// `/var/lib/hopwatch` (root) or `~/.local/state/hopwatch`.
+    pub dir: Option<FilePath>,
 }

@@ -281,6 +281,50 @@ impl Display for Socket {
     }
 }
 
+/// A path of a file or folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::config) struct FilePath(pub String);
+
+text_scalar!(FilePath, {"type": "string", "examples": ["/var/lib/hopwatch", "baseline.yaml"]});
+
+impl FilePath {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() || text.contains('\0') {
+            return Err(format!("{} is no path; write one like /etc/hopwatch/baseline.yaml", quoted(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A public key of minisign: 42 bytes in base64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::config) struct MinisignKey(pub String);
+
+text_scalar!(MinisignKey, {"type": "string", "examples": ["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"]});
+
+impl MinisignKey {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        minisign_verify::PublicKey::from_base64(text).map(|_| Self(text.to_owned())).map_err(|_| {
+            format!(
+                "{} is no public key of minisign; it is the second line of minisign.pub, and begins with RW",
+                quoted(text)
+            )
+        })
+    }
+}
+
+impl Display for MinisignKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

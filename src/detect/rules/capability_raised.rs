@@ -1,9 +1,11 @@
 //! `capability-raised`.
 
+use crate::baseline::Deviation;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, Confinement, NamespaceMode, Workload};
+use crate::inventory::configuration::Field;
 use crate::path::Selector;
 
 rule_params! {
@@ -29,14 +31,47 @@ const DANGEROUS: [(&str, Severity, &str); 11] = [
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(Posture { rule: &META, signals, owns }, &params.allowed)
+    PostureRule::new(POSTURE, &params.allowed)
 }
 
-fn owns(field: &str) -> bool {
+/// What it says of settings.
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+
+fn owns(field: &Field) -> bool {
     matches!(
-        field,
-        "capabilities" | "privileged" | "seccomp" | "apparmor" | "selinux" | "no_new_privileges" | "masked_paths"
-    ) || field.starts_with("namespaces.")
+        field.name(),
+        "apparmor"
+            | "capabilities"
+            | "devices"
+            | "masked_paths"
+            | "namespaces.cgroup"
+            | "namespaces.ipc"
+            | "namespaces.pid"
+            | "namespaces.user"
+            | "namespaces.uts"
+            | "no_new_privileges"
+            | "privileged"
+            | "readonly_root"
+            | "seccomp"
+            | "selinux"
+            | "user"
+    )
+}
+
+/// A right more matters, a right less does not.
+fn drift(deviation: &Deviation) -> Severity {
+    let words = deviation.words();
+    match deviation.field.name() {
+        "capabilities" | "devices" => {
+            let expected = deviation.expected.as_deref().unwrap_or_default();
+            let is_new = |name: &str| !expected.split(' ').any(|known| known == name);
+            if words.split(' ').any(is_new) && words != "absent" { Severity::Medium } else { Severity::Low }
+        }
+        "user" if !matches!(words.split(':').next(), Some("absent" | "0" | "root")) => Severity::Low,
+        "readonly_root" => Severity::Low,
+        "no_new_privileges" | "masked_paths" if words == "yes" => Severity::Low,
+        _ => Severity::Medium,
+    }
 }
 
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
@@ -44,6 +79,7 @@ fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     if configuration.privileged {
         all.push(Signal::new(
             "privileged",
+            Field::single("privileged"),
             Severity::High,
             "it is privileged: it has every right on the host and all of its devices",
         ));
@@ -60,23 +96,27 @@ fn capabilities(configuration: &Configuration, all: &mut Vec<Signal>) {
     let held = DANGEROUS.iter().filter(|(name, ..)| set.contains(*name));
     all.extend(held.map(|(name, severity, what)| {
         let name = name.trim_start_matches("CAP_");
-        Signal::new(name, *severity, format!("it may have the capability {name}: {what}"))
+        Signal::new(
+            name,
+            Field::single("capabilities"),
+            *severity,
+            format!("it may have the capability {name}: {what}"),
+        )
     }));
 }
 
 fn confinement(configuration: &Configuration, all: &mut Vec<Signal>) {
     let profiles = [
-        ("seccomp", &configuration.seccomp, "no system call is refused"),
-        ("AppArmor", &configuration.apparmor, "no profile confines its files and mounts"),
-        ("SELinux", &configuration.selinux, "no label separates it from the host and other containers"),
+        ("seccomp", "seccomp", &configuration.seccomp, "no system call is refused"),
+        ("AppArmor", "apparmor", &configuration.apparmor, "no profile confines its files and mounts"),
+        ("SELinux", "selinux", &configuration.selinux, "no label separates it from the host and other containers"),
     ];
     // Docker disables labels by itself for containers in the host's pid or ipc namespace, which are reported.
     let shares = [&configuration.namespaces.pid, &configuration.namespaces.ipc].contains(&&NamespaceMode::Host);
-    for (name, profile, what) in profiles {
+    for (name, field, profile, what) in profiles {
         if *profile == Confinement::Unconfined && !(name == "SELinux" && shares) {
-            let signal =
-                Signal::new(format!("{name} unconfined"), Severity::Medium, format!("{name} is off for it: {what}"));
-            all.push(signal);
+            let text = format!("{name} is off for it: {what}");
+            all.push(Signal::new(format!("{name} unconfined"), Field::single(field), Severity::Medium, text));
         }
     }
 }
@@ -87,14 +127,17 @@ fn namespaces(configuration: &Configuration, all: &mut Vec<Signal>) {
         if *mode != NamespaceMode::Host || kind == "cgroup" {
             continue;
         }
-        let (severity, what) = match kind {
-            "pid" => (Severity::High, "it sees every process of the host, and their files by /proc"),
-            "ipc" => (Severity::Medium, "it shares the host's shared memory"),
-            "user" => (Severity::Medium, "its root is the host's root although the runtime maps users"),
-            _ => (Severity::Low, "it may change the host's name"),
+        let (field, severity, what) = match kind {
+            "pid" => ("namespaces.pid", Severity::High, "it sees every process of the host, and their files by /proc"),
+            "ipc" => ("namespaces.ipc", Severity::Medium, "it shares the host's shared memory"),
+            "user" => {
+                ("namespaces.user", Severity::Medium, "its root is the host's root although the runtime maps users")
+            }
+            _ => ("namespaces.uts", Severity::Low, "it may change the host's name"),
         };
         all.push(Signal::new(
             format!("host {kind}"),
+            Field::single(field),
             severity,
             format!("it is in the host's {kind} namespace: {what}"),
         ));
@@ -117,7 +160,9 @@ pub static META: RuleMeta = RuleMeta {
              host or to remove what monitors it.",
         strategy: "The effective capability set (default, added and dropped ones taken together, so that two spellings are equal), \
              profiles and namespaces are read from each inspect. Each dangerous setting is a witness; all of a service are one alert, \
-             once, as severe as the worst of them. A set that grows under one id and start time is critical.",
+             once, as severe as the worst of them. A set that grows under one id and start time is critical. For a service of the \
+             baseline rights, profiles, devices and the user are compared with it: what is new and not dangerous by itself is medium, \
+             what is lost low, and rights that were approved are not reported.",
         technical_context: "`--privileged` gives every capability, all devices and no profile. NET_ADMIN lets a container change its own \
              routes and firewall, and so leave the path that it must take; SYS_ADMIN, SYS_PTRACE, SYS_MODULE, BPF and the host's \
              processes lead to the host itself. NET_RAW is in Docker's default set and is not reported.",

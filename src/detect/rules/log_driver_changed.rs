@@ -8,11 +8,13 @@ mod wire;
 use std::sync::Arc;
 
 use self::wire::{Found, Wire};
+use crate::baseline::Deviation;
 use crate::detect::log_shipping::Quiet;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
 use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, FlowEvent, FlowEventKind, RecordedFact, Workload};
+use crate::inventory::configuration::Field;
 use crate::path::{Evidence, JudgedFlow, Selector};
 
 /// The driver that throws output away.
@@ -40,10 +42,9 @@ pub struct LogDriverChanged {
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    let posture = Posture { rule: &META, signals, owns: |field| field.starts_with("logging.") };
     let quiet = Quiet { silence: params.silence.get(), min_flows: params.min_flows.max(1) };
     LogDriverChanged {
-        posture: PostureRule::new(posture, &params.allowed),
+        posture: PostureRule::new(POSTURE, &params.allowed),
         allowed: params.allowed.clone(),
         wire: Wire::new(quiet),
     }
@@ -98,11 +99,29 @@ fn throws_away(configuration: &Configuration) -> bool {
     configuration.logging.as_ref().is_some_and(|logging| logging.driver == NONE)
 }
 
+/// What it says of settings.
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+
+fn owns(field: &Field) -> bool {
+    matches!(field.name(), "logging.driver" | "logging.options")
+}
+
+/// Sizes and formats matter little; where the output goes, and whether it is lost when the collector is slow, matters.
+fn drift(deviation: &Deviation) -> Severity {
+    match deviation.field.in_group() {
+        Some("max-size" | "max-file" | "compress" | "tag" | "labels" | "env" | "syslog-format") => Severity::Low,
+        Some("mode" | "max-buffer-size" | "cache-disabled" | "fluentd-async" | "fluentd-async-connect") => {
+            Severity::Medium
+        }
+        _ => Severity::High,
+    }
+}
+
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     if !throws_away(configuration) {
         return Vec::new();
     }
-    vec![Signal::new(NONE, Severity::High, NOT_KEPT)]
+    vec![Signal::new(NONE, Field::single("logging.driver"), Severity::High, NOT_KEPT)]
 }
 
 /// What the rule is.
@@ -119,7 +138,9 @@ pub static META: RuleMeta = RuleMeta {
              Driver `none` is reported once a service. A driver or option that differs from the container's own start, under one id \
              and start time, is critical: no call of the runtime can do that, so its files on the host were edited. Where the runtime sent \
              the service's logs to a collector before, and sends nothing for `silence` while the container with driver `none` opens \
-             `min_flows` connections, the quiet wire is the second witness: the same alert rises to critical.",
+             `min_flows` connections, the quiet wire is the second witness: the same alert rises to critical. For a service of \
+             the baseline each driver and option that differs from it is reported once: where the output goes is high, whether it \
+             may be lost medium, sizes and formats low; a driver `none` that was approved is not reported.",
         technical_context: "`docker run --log-driver none` leaves no trace of what the program prints; `docker logs` fails and a \
              collector that reads the runtime's files sees nothing. Editing `hostconfig.json` while the daemon is down (with \
              live-restore) does the same to a running container without any event. Values of options that may hold tokens are \
@@ -137,8 +158,8 @@ pub static META: RuleMeta = RuleMeta {
             "Short-lived jobs of a build server that discard their output on purpose.",
             "Local development.",
         ],
-        true_positives: &["log-driver-none", "log-driver-none-quiet"],
-        benign_twins: &["log-driver-default"],
+        true_positives: &["log-driver-none", "log-driver-none-quiet", "log-address-moved"],
+        benign_twins: &["log-driver-default", "log-address-kept"],
         priority: "High: what the container did cannot be read later. Critical where a running container's setting changed in place, and where \
              the wire shows that logs stopped.",
         response: &[

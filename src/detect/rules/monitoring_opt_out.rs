@@ -1,9 +1,11 @@
 //! `monitoring-opt-out`.
 
+use crate::baseline::Deviation;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, Setting, Workload};
+use crate::inventory::configuration::{Field, is_hook_variable, is_switch, is_telemetry_variable};
 use crate::path::Selector;
 
 rule_params! {
@@ -42,37 +44,52 @@ const VARIABLES: [(&str, &[&str], &str); 9] = [
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(Posture { rule: &META, signals, owns }, &params.allowed)
+    PostureRule::new(POSTURE, &params.allowed)
 }
 
-fn owns(field: &str) -> bool {
-    let is_variable = |name: &str| name.starts_with("OTEL_") || VARIABLES.iter().any(|(known, ..)| *known == name);
-    field.strip_prefix("environment.").is_some_and(is_variable)
+/// What it says of settings.
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+
+fn owns(field: &Field) -> bool {
+    match (field.name(), field.in_group()) {
+        ("environment", Some(name)) => is_telemetry_variable(name) || is_hook_variable(name),
+        ("annotations", Some(name)) => is_switch(name),
+        ("labels", _) | ("handler", None) => true,
+        _ => false,
+    }
+}
+
+/// Code that is loaded before the program's own, and another runtime below the runtime, may take monitors out.
+const fn drift(_deviation: &Deviation) -> Severity {
+    Severity::Medium
 }
 
 fn signals(workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     let labels = workload.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let annotations = configuration.annotations.iter();
     let annotations = annotations.filter_map(|(name, value)| Some((name.as_str(), value.clear()?)));
-    let mut all: Vec<Signal> = labels.chain(annotations).filter_map(|(name, value)| by_label(name, value)).collect();
+    let labels = labels.filter_map(|(name, value)| by_label("labels", name, value));
+    let annotations = annotations.filter_map(|(name, value)| by_label("annotations", name, value));
+    let mut all: Vec<Signal> = labels.chain(annotations).collect();
     for (name, off, what) in VARIABLES {
         let value = configuration.variable(name).and_then(Setting::clear);
         if let Some(value) = value.filter(|value| off.contains(&value.trim().to_ascii_lowercase().as_str())) {
-            all.push(Signal::new(name, Severity::Medium, format!("{name} is {value}: {what}")));
+            let field = Field::member("environment", name);
+            all.push(Signal::new(name, field, Severity::Medium, format!("{name} is {value}: {what}")));
         }
     }
     all
 }
 
-fn by_label(name: &str, value: &str) -> Option<Signal> {
-    let value = value.trim();
+fn by_label(group: &'static str, name: &str, value: &str) -> Option<Signal> {
+    let (field, value) = (Field::member(group, name), value.trim());
     if name.starts_with(EXCLUDED_TRAFFIC) && !value.is_empty() {
         let text = format!("{name} is {value}: traffic to these passes Istio's sidecar by");
-        return Some(Signal::new(name, Severity::Medium, text));
+        return Some(Signal::new(name, field, Severity::Medium, text));
     }
     let matches = |(known, off, _): &&(&str, &str, &str)| *known == name && value.eq_ignore_ascii_case(off);
     let (_, _, what) = LABELS.iter().find(matches)?;
-    Some(Signal::new(name, Severity::Medium, format!("{name} is {value}: {what}")))
+    Some(Signal::new(name, field, Severity::Medium, format!("{name} is {value}: {what}")))
 }
 
 /// What the rule is.
@@ -86,7 +103,9 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Defense Evasion: the one who starts a container writes its labels, and so end its monitoring without touching \
              the monitor.",
         strategy: "Labels, annotations and variables of each inspect are compared with the opt-out switches of Istio, Linkerd, \
-             Prometheus, Fluent Bit, Elastic, Datadog, New Relic, logspout and OpenTelemetry. All of a service are one alert, once.",
+             Prometheus, Fluent Bit, Elastic, Datadog, New Relic, logspout and OpenTelemetry. All of a service are one alert, once. For a service of the baseline \
+             the same labels and variables, variables that load code before the program's own (LD_PRELOAD and the like), and the runtime \
+             below the runtime are compared with it.",
         technical_context: "Collectors that discover containers ask these switches first. `traffic.sidecar.istio.io/exclude…` takes \
              single ports and ranges past the sidecar; what then leaves is judged by the path rules where a contract asks for a sidecar.",
         blind_spots: &[

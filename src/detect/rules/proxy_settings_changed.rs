@@ -1,10 +1,11 @@
 //! `proxy-settings-changed`.
 
+use crate::baseline::{Deviation, covers_more};
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, Setting, Workload};
-use crate::inventory::configuration::{is_proxy_variable, is_trust_variable};
+use crate::inventory::configuration::{Field, is_proxy_variable, is_trust_variable};
 use crate::path::Selector;
 
 rule_params! {
@@ -26,35 +27,50 @@ const NO_VERIFICATION: [(&str, &[&str]); 3] = [
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(Posture { rule: &META, signals, owns }, &params.allowed)
+    PostureRule::new(POSTURE, &params.allowed)
 }
 
-fn owns(field: &str) -> bool {
+/// What it says of settings.
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+
+fn owns(field: &Field) -> bool {
     let is_variable = |name: &str| is_proxy_variable(name) || is_trust_variable(name);
-    matches!(field, "dns" | "extra_hosts") || field.strip_prefix("environment.").is_some_and(is_variable)
+    match field.in_group() {
+        Some(name) => field.name() == "environment" && is_variable(name),
+        None => matches!(field.name(), "dns" | "extra_hosts"),
+    }
+}
+
+/// A list of destinations without a proxy that covers no more than before takes nothing past the proxy.
+fn drift(deviation: &Deviation) -> Severity {
+    let is_exempt = deviation.field.in_group().is_some_and(|name| name.eq_ignore_ascii_case("NO_PROXY"));
+    let before = deviation.expected.as_deref().unwrap_or_default();
+    let after = deviation.value.words().unwrap_or_default();
+    if is_exempt && !covers_more(before, &after) { Severity::Low } else { Severity::Medium }
 }
 
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     let mut all = Vec::new();
     let value = |name: &str| configuration.variable(name).and_then(Setting::clear);
+    let variable = |name: &str| Field::member("environment", name);
     for name in PROXIES {
         if value(name).is_some_and(|value| value.trim().is_empty()) {
             let text = format!(
                 "{name} is set and empty: programs that read it use no proxy, whatever the image or the daemon sets"
             );
-            all.push(Signal::new(format!("{name} empty"), Severity::Medium, text));
+            all.push(Signal::new(format!("{name} empty"), variable(name), Severity::Medium, text));
         }
     }
     for name in ["NO_PROXY", "no_proxy"] {
         if let Some(covers) = value(name).and_then(covers_everything) {
             let text = format!("{name} holds {covers}, which is every destination: the proxy is never used");
-            all.push(Signal::new(format!("{name} covers all"), Severity::Medium, text));
+            all.push(Signal::new(format!("{name} covers all"), variable(name), Severity::Medium, text));
         }
     }
     for (name, switched_off) in NO_VERIFICATION {
         if value(name).is_some_and(|value| switched_off.contains(&value.trim().to_ascii_lowercase().as_str())) {
             let text = format!("{name} ends the verification of certificates: anybody on the way may answer");
-            all.push(Signal::new(format!("{name} off"), Severity::Medium, text));
+            all.push(Signal::new(format!("{name} off"), variable(name), Severity::Medium, text));
         }
     }
     all
@@ -81,7 +97,9 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "The proxy variables of each inspect are read in both spellings, of two with one name the first, as libc does. A proxy \
              variable that is set and empty, a NO_PROXY that covers everything, and switches that end verification are reported once a \
              service. Proxy variables, resolvers, fixed names and certificate settings that differ from the container's own start, \
-             under one id and start time, are critical (high where `podman update` may have changed them).",
+             under one id and start time, are critical (high where `podman update` may have changed them). For a service of the \
+             baseline these settings are compared with it: one that is lost, new or another is medium; a NO_PROXY that covers no more \
+             than before, compared as names and ranges, is low.",
         technical_context: "`docker run -e HTTP_PROXY=` overrides what the image and the client's configuration set. Docker copies \
              proxies from the configuration of the client that starts a container, so the same service started by another person may have \
              others. User names and passwords in proxy addresses are never shown.",
@@ -96,8 +114,8 @@ pub static META: RuleMeta = RuleMeta {
             "Services without a proxy whose starter empties the variables of the daemon's configuration.",
             "Tests that talk to servers with certificates of their own.",
         ],
-        true_positives: &["proxy-switched-off"],
-        benign_twins: &["proxy-kept"],
+        true_positives: &["proxy-switched-off", "proxy-removed"],
+        benign_twins: &["proxy-kept", "proxy-expected"],
         priority: "Medium: a setting alone moves no traffic; the path rules report what it does. Critical where it changed in place.",
         response: &[
             "Who started it, and from which machine? Proxy variables come from the client's configuration, too.",

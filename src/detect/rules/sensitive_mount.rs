@@ -1,9 +1,11 @@
 //! `sensitive-mount`.
 
+use crate::baseline::Deviation;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, Mount, Workload};
+use crate::inventory::configuration::Field;
 use crate::path::Selector;
 
 rule_params! {
@@ -48,7 +50,21 @@ const CERTIFICATES: [&str; 3] = ["/etc/ssl", "/etc/pki", "/usr/local/share/ca-ce
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(Posture { rule: &META, signals, owns: |field| field.starts_with("mounts.") }, &params.allowed)
+    PostureRule::new(POSTURE, &params.allowed)
+}
+
+/// What it says of settings.
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+
+fn owns(field: &Field) -> bool {
+    field.name() == "mounts"
+}
+
+/// Something else where the container keeps its logs or the certificates that it trusts; any other folder matters little.
+fn drift(deviation: &Deviation) -> Severity {
+    let target = deviation.field.in_group().unwrap_or_default();
+    let is_watched = is_at_or_below(target, LOGS) || CERTIFICATES.iter().any(|folder| is_at_or_below(target, folder));
+    if is_watched { Severity::Medium } else { Severity::Low }
 }
 
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
@@ -58,24 +74,25 @@ fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
 fn signal(mount: &Mount) -> Option<Signal> {
     let source = real(&mount.source);
     let at = format!("{} of the host at {}", mount.source, mount.target);
+    let field = Field::member("mounts", &mount.target);
     if mount.kind == "bind" {
         if let Some(socket) = SOCKETS.iter().find(|socket| is_at_or_below(socket, &source)) {
             let text = format!(
                 "it has {at}, by which it reaches the runtime's socket {socket}: a process that writes there owns the host"
             );
-            return Some(Signal::new(format!("socket {}", mount.target), Severity::High, text));
+            return Some(Signal::new(format!("socket {}", mount.target), field, Severity::High, text));
         }
         if let Some((_, severity, what)) = FOLDERS.iter().find(|(folder, ..)| is_at_or_below(&source, folder)) {
             let severity = if mount.writable { *severity } else { severity.lower() };
             let how = if mount.writable { "may write" } else { "may read" };
             let text = format!("it has {at}, and {how} there: {what}");
-            return Some(Signal::new(format!("host {source}"), severity, text));
+            return Some(Signal::new(format!("host {source}"), field, severity, text));
         }
     }
     if mount.propagation.ends_with("shared") && mount.kind == "bind" {
         let text =
             format!("it has {at} with propagation {}: what it mounts there appears on the host", mount.propagation);
-        return Some(Signal::new(format!("shared {}", mount.target), Severity::Medium, text));
+        return Some(Signal::new(format!("shared {}", mount.target), field, Severity::Medium, text));
     }
     covering(mount)
 }
@@ -91,7 +108,8 @@ fn covering(mount: &Mount) -> Option<Signal> {
     };
     let source = if mount.source.is_empty() { String::new() } else { format!(" {}", mount.source) };
     let text = format!("a {}{source} covers {} in it: {what}", mount.kind, mount.target);
-    Some(Signal::new(format!("covers {}", mount.target), Severity::Medium, text))
+    let field = Field::member("mounts", &mount.target);
+    Some(Signal::new(format!("covers {}", mount.target), field, Severity::Medium, text))
 }
 
 /// `/var/run` is a link to `/run` on every distribution with systemd.
@@ -123,7 +141,9 @@ pub static META: RuleMeta = RuleMeta {
              of a container. Covered logs are Defense Evasion.",
         strategy: "Bind mounts of each inspect are compared with the runtimes' sockets (and every folder above them), and with the \
              host's folders that hold processes, devices, configuration, logs and other containers. A tmpfs over /var/log and anything \
-             over the folders of trusted certificates is reported, too. Read-only lowers the severity by one, but not for a socket.",
+             over the folders of trusted certificates is reported, too. Read-only lowers the severity by one, but not for a socket. \
+             For a service of the baseline all mounts are compared with it: over logs and certificates a difference is medium, elsewhere \
+             low, and mounts that were approved are not reported.",
         technical_context: "A process that can write to the runtime's socket can start a privileged container. A read-only mount of a socket \
              still lets its owner connect. /var/run is a link to /run. `--tmpfs /var/log` loses a program's log files when it ends.",
         blind_spots: &[

@@ -1,9 +1,11 @@
 //! `sysctl-changed`.
 
+use crate::baseline::Deviation;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, Workload};
+use crate::inventory::configuration::Field;
 use crate::path::Selector;
 
 rule_params! {
@@ -26,7 +28,21 @@ const SETTINGS: [(&str, &[&str], &str); 8] = [
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(Posture { rule: &META, signals, owns: |field| field.starts_with("sysctls.net.") }, &params.allowed)
+    PostureRule::new(POSTURE, &params.allowed)
+}
+
+/// What it says of settings.
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+
+fn owns(field: &Field) -> bool {
+    field.name() == "sysctls"
+}
+
+/// A setting of the network that has a meaning for paths; sizes of buffers and queues have none.
+fn drift(deviation: &Deviation) -> Severity {
+    let name = deviation.field.in_group().unwrap_or_default();
+    let is_known = SETTINGS.iter().any(|(pattern, ..)| is_named(name, pattern));
+    if is_known || name.ends_with("disable_ipv6") { Severity::Medium } else { Severity::Low }
 }
 
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
@@ -35,7 +51,12 @@ fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
         let is_this =
             |(pattern, values, _): &&(&str, &[&str], &str)| is_named(name, pattern) && values.contains(&value.trim());
         let (_, _, what) = SETTINGS.iter().find(is_this)?;
-        Some(Signal::new(name, Severity::Medium, format!("{name} is {}: {what}", value.trim())))
+        Some(Signal::new(
+            name,
+            Field::member("sysctls", name),
+            Severity::Medium,
+            format!("{name} is {}: {what}", value.trim()),
+        ))
     })
     .collect()
 }
@@ -63,7 +84,8 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Defense Evasion: such settings prepare relays, spoofing and redirected routes inside a network.",
         strategy: "Settings that were asked for at the start (`--sysctl`) are read from each inspect and compared with a list: \
              forwarding, reverse path filter off, source routes, redirects, proxy ARP, routes to loopback. All of a service are one \
-             alert, once. One that differs from the container's own start is critical.",
+             alert, once. One that differs from the container's own start is critical. For a service of the baseline all sysctls are \
+             compared with it; those of the list are medium, others low.",
         technical_context: "A container that forwards is a router between its networks: with masquerading inside it, others leave by it. \
              Source-based checks of the kernel (rp_filter) drop forged addresses where they are on.",
         blind_spots: &[

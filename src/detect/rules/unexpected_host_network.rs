@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::baseline::{self, Baseline, Hostile};
 use crate::detect::debounce::{Next, PendingFindings};
 use crate::detect::params::rule_params;
 use crate::detect::placement::ByRuntime;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
 use crate::input::{InventoryEvent, NetworkMode, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
+use crate::inventory::configuration::{Field, ServiceKey, Value};
 use crate::path::{Evidence, Selector};
 use crate::time::Timestamp;
 
@@ -59,7 +61,9 @@ impl Rule for UnexpectedHostNetwork {
 impl UnexpectedHostNetwork {
     fn check(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Context { timeline, now, .. } = context;
-        let is_meant = placement::runs(timeline, workload) && !Selector::any(&self.allowed, workload);
+        let by_baseline = ByBaseline::of(context.baseline, workload);
+        let is_allowed = Selector::any(&self.allowed, workload) || by_baseline == Some(ByBaseline::Approved);
+        let is_meant = placement::runs(timeline, workload) && !is_allowed;
         let Some(how) = placement::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
             self.reported.keep(&workload.id, |_| false);
             return;
@@ -69,8 +73,11 @@ impl UnexpectedHostNetwork {
             return;
         }
         let mut evidence = vec![runtime_word(workload, how), self.start_word(workload), self.policy_word(workload)];
+        evidence.extend(by_baseline.map(|word| Evidence::new("baseline", word.text())));
         evidence.extend(kernel_word(timeline, workload));
-        findings.push(Finding::of_workload(&META, workload.since.unwrap_or(now), workload, "host network", evidence));
+        let at = workload.since.unwrap_or(now);
+        let finding = Finding::of_workload(&META, at, workload, "host network", evidence);
+        findings.push(Finding { is_hostile: true, ..finding });
     }
 
     /// Whether its start was observed.
@@ -96,6 +103,49 @@ impl UnexpectedHostNetwork {
         };
         Evidence::new("policy", format!("{selectors}; {digest}"))
     }
+}
+
+/// The network mode among the fields of a baseline.
+const MODE: Field = Field::single("network.mode");
+
+/// What the baseline says of the host's network for a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ByBaseline {
+    /// It may be there.
+    Approved,
+    /// It is expected elsewhere.
+    Elsewhere(String),
+    /// It is not expected anywhere: the service is not known, or this was not approved.
+    Unknown,
+}
+
+impl ByBaseline {
+    fn of(baseline: Option<&Baseline>, workload: &Workload) -> Option<Self> {
+        let service = baseline?.service(&ServiceKey::of(workload));
+        let mode = Value::Text(match &workload.network_mode {
+            NetworkMode::Container(_) => "another container".to_owned(),
+            mode => mode.to_string(),
+        });
+        Some(match service.and_then(|service| service.expectation(&MODE)) {
+            None => Self::Unknown,
+            Some(expected) if baseline::holds(expected, &mode) => Self::Approved,
+            Some(expected) => Self::Elsewhere(expected.words().unwrap_or_default()),
+        })
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Approved => "the baseline expects its service there".to_owned(),
+            Self::Elsewhere(mode) => format!("the baseline expects its service in network mode {mode}"),
+            Self::Unknown => "the baseline has nothing approved for its service's network".to_owned(),
+        }
+    }
+}
+
+/// The host's network as learning holds it back.
+pub(in crate::detect) fn hostile(workload: &Workload) -> Option<Hostile> {
+    let reason = "it is in the host's network namespace".to_owned();
+    (workload.network_mode == NetworkMode::Host).then_some(Hostile { field: MODE, reason })
 }
 
 fn runtime_word(workload: &Workload, how: ByRuntime<'_>) -> Evidence {
@@ -138,8 +188,9 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "The runtime's network mode is read at every snapshot, start and reconcile. Mode host, or joining the \
              namespace of a container that has it, fires once a run, unless a selector under \
              `rules.unexpected-host-network.allowed` or an exception matches; name workloads by digest where you can, \
-             since a name is anybody's. The evidence says whether the start was observed or the container was already \
-             running, what policy said, and in which namespace the kernel shows its first process.",
+             since a name is anybody's. A baseline that approved network mode host for the service allows it, too. The \
+             evidence says whether the start was observed or the container was already running, what policy and the \
+             baseline said, and in which namespace the kernel shows its first process.",
         technical_context: "Docker's --network host gives the container the host's interfaces, addresses and sockets; it can bind \
              any port, reach services on 127.0.0.1 and, with NET_RAW, capture. Node exporters, network plugins and \
              some proxies need it legitimately.",

@@ -50,6 +50,10 @@ const TELEMETRY: [&str; 14] = [
     "OTEL_TRACES_EXPORTER",
 ];
 
+/// Variables that make a program load code before its own.
+const HOOKS: [&str; 7] =
+    ["BASH_ENV", "JAVA_TOOL_OPTIONS", "LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD", "NODE_OPTIONS", "PYTHONPATH"];
+
 /// Options of log drivers that hold addresses, sizes and switches.
 const LOG_OPTIONS: [&str; 24] = [
     "awslogs-endpoint",
@@ -112,6 +116,21 @@ pub fn is_trust_variable(name: &str) -> bool {
     TRUST.contains(&name)
 }
 
+/// Whether a variable of this name switches telemetry, or says where it goes.
+pub fn is_telemetry_variable(name: &str) -> bool {
+    name.starts_with("OTEL_") || TELEMETRY.contains(&name)
+}
+
+/// Whether a variable of this name makes a program load code before its own.
+pub fn is_hook_variable(name: &str) -> bool {
+    HOOKS.contains(&name)
+}
+
+/// Whether a label or annotation of this name switches a collector, a sidecar or scraping.
+pub fn is_switch(name: &str) -> bool {
+    SWITCHES.iter().any(|switch| name.starts_with(switch))
+}
+
 fn value_of(scope: Scope<'_>, name: &str, value: &str) -> Setting {
     let is_shown = is_proxy_variable(name) || is_trust_variable(name) || TELEMETRY.contains(&name);
     if is_shown { shown(scope, "environment", name, value) } else { scope.hide("environment", name, value) }
@@ -124,8 +143,7 @@ pub fn log_option(scope: Scope<'_>, name: &str, value: &str) -> Setting {
 
 /// A label or an annotation.
 pub fn label_setting(scope: Scope<'_>, name: &str, value: &str) -> Setting {
-    let is_switch = SWITCHES.iter().any(|switch| name.starts_with(switch));
-    if is_switch { shown(scope, "label", name, value) } else { scope.hide("label", name, value) }
+    if is_switch(name) { shown(scope, "label", name, value) } else { scope.hide("label", name, value) }
 }
 
 fn shown(scope: Scope<'_>, field: &str, name: &str, value: &str) -> Setting {

@@ -1,18 +1,18 @@
-//! What two configurations differ in, by field.
+//! What differs between two configurations.
 //!
-//! Contract: equal configurations have no differences; a difference names its field by a path (`logging.driver`,
-//! `environment.NO_PROXY`, `mounts./var/log`) and both values as they may be shown. Order-only differences of sets are none.
-//! Design: both are written as maps of path to text and compared, so that each field is named once, here.
+//! Contract: pure; one [`Difference`] a field, in order of field; equal configurations have none, whatever the order of what is a set.
+//! Limits: hashed values differ or do not; what they are stays unknown. Design: over the fields of [`Facets`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::input::{Configuration, Mount, NamespaceMode};
+use super::facets::{Facets, Field, Value};
+use crate::input::Configuration;
 
 /// A field with its two values; `None` is absent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
-    /// Path of the field.
-    pub field: String,
+    /// The field.
+    pub field: Field,
     /// Before.
     pub from: Option<String>,
     /// After.
@@ -33,104 +33,14 @@ impl std::fmt::Display for Difference {
 
 /// What changed from one to the other, in order of field.
 pub fn differences(from: &Configuration, to: &Configuration) -> Vec<Difference> {
-    let (from, to) = (fields(from), fields(to));
-    let names: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
-    let value = |of: &BTreeMap<String, String>, name: &String| of.get(name).cloned();
-    names
+    let (from, to) = (Facets::of_configuration(from), Facets::of_configuration(to));
+    let fields: BTreeSet<&Field> = from.fields.keys().chain(to.fields.keys()).collect();
+    let words = |of: &Facets, field: &Field| of.get(field).and_then(Value::words);
+    fields
         .into_iter()
-        .filter(|name| from.get(*name) != to.get(*name))
-        .map(|name| Difference { field: name.clone(), from: value(&from, name), to: value(&to, name) })
+        .map(|field| Difference { field: field.clone(), from: words(&from, field), to: words(&to, field) })
+        .filter(|difference| difference.from != difference.to)
         .collect()
-}
-
-/// Every field that is set, as text.
-fn fields(of: &Configuration) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
-    let mut put = |field: String, value: String| {
-        if !value.is_empty() {
-            all.insert(field, value);
-        }
-    };
-    put("command".into(), of.command.join(" "));
-    put("user".into(), of.user.clone());
-    put("handler".into(), of.handler.clone());
-    put("healthcheck".into(), of.healthcheck.join(" "));
-    put("restart".into(), of.restart.clone().unwrap_or_default());
-    put("dns".into(), of.dns.join(" "));
-    put("extra_hosts".into(), sorted(of.extra_hosts.iter()));
-    put("devices".into(), sorted(of.devices.iter()));
-    put("ports".into(), sorted(of.ports.iter()));
-    confinement(of, &mut put);
-    surroundings(of, &mut put);
-    for (name, value) in of.sysctls.iter().flatten() {
-        put(format!("sysctls.{name}"), value.clone());
-    }
-    for (name, value) in &of.annotations {
-        put(format!("annotations.{name}"), value.to_string());
-    }
-    environment(of, &mut put);
-    all
-}
-
-fn confinement(of: &Configuration, put: &mut impl FnMut(String, String)) {
-    let word = |is: bool| if is { "yes".to_owned() } else { String::new() };
-    put("privileged".into(), word(of.privileged));
-    put("no_new_privileges".into(), word(of.no_new_privileges));
-    put("readonly_root".into(), word(of.readonly_root));
-    put("masked_paths".into(), of.masked_paths.map_or_else(String::new, |is| if is { "yes" } else { "no" }.to_owned()));
-    put("capabilities".into(), of.capabilities.as_ref().map_or_else(String::new, |all| sorted(all.iter())));
-    put("seccomp".into(), of.seccomp.to_string());
-    put("apparmor".into(), of.apparmor.to_string());
-    put("selinux".into(), of.selinux.to_string());
-    for (kind, mode) in of.namespaces.all() {
-        let value = match mode {
-            NamespaceMode::Own => "own".to_owned(),
-            NamespaceMode::Host => "host".to_owned(),
-            NamespaceMode::Joined(which) => which.clone(),
-        };
-        put(format!("namespaces.{kind}"), value);
-    }
-}
-
-fn surroundings(of: &Configuration, put: &mut impl FnMut(String, String)) {
-    for mount in &of.mounts {
-        put(format!("mounts.{}", mount.target), mount_text(mount));
-    }
-    if let Some(logging) = &of.logging {
-        put("logging.driver".into(), logging.driver.clone());
-        for (name, value) in &logging.options {
-            put(format!("logging.options.{name}"), value.to_string());
-        }
-    }
-    let number = |value: i64| if value == 0 { String::new() } else { value.to_string() };
-    put("limits.memory".into(), number(of.limits.memory));
-    put("limits.nano_cpus".into(), number(of.limits.nano_cpus));
-    put("limits.pids".into(), number(of.limits.pids));
-}
-
-/// A mount in words.
-pub(super) fn mount_text(mount: &Mount) -> String {
-    let source = if mount.source.is_empty() { String::new() } else { format!(" {}", mount.source) };
-    let shared = if mount.propagation.contains("shared") { ", shared" } else { "" };
-    format!("{}{source} ({}{shared})", mount.kind, if mount.writable { "writable" } else { "read-only" })
-}
-
-/// Variables by name; of two with one name the first counts, as libc reads it.
-fn environment(of: &Configuration, put: &mut impl FnMut(String, String)) {
-    let mut seen = BTreeSet::new();
-    for variable in &of.environment {
-        if seen.insert(&variable.name) {
-            let value = variable.value.to_string();
-            let value = if value.is_empty() { "(empty)".to_owned() } else { value };
-            put(format!("environment.{}", variable.name), value);
-        }
-    }
-}
-
-fn sorted<'a>(all: impl Iterator<Item = &'a String>) -> String {
-    let mut all: Vec<&str> = all.map(String::as_str).collect();
-    all.sort_unstable();
-    all.join(" ")
 }
 
 #[cfg(test)]

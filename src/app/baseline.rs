@@ -1,0 +1,165 @@
+//! The baseline's file: read, checked against what was approved, written.
+//!
+//! Contract: what is in force is the file, where it was never approved on this host or is as approved, else the copy of what was approved.
+//! An older file, an edited one and one whose signature does not fit are never in force. Limits: [`MAX_BYTES`]. Design: pure comparison and
+//! learning are in [`crate::baseline`]; files, clocks and users here.
+
+mod approval;
+mod approve;
+mod diff;
+mod document;
+mod learning;
+mod shadow;
+mod signature;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use approval::{Approvals, Approved};
+pub use approve::{Approve, approve, approve_file, import};
+pub use diff::{DiffReport, ServiceDiff, diff};
+pub use document::{BaselineError, Document};
+pub use learning::{Learning, Observation, observed};
+pub use shadow::{ShadowReport, shadow};
+
+use super::state_dir::StateDir;
+use crate::baseline::Baseline;
+use crate::config::Config;
+use crate::input::{BaselineChange, BaselineFact};
+
+/// What a recording calls its copy.
+pub const RECORDED: &str = "baseline.yaml";
+/// Bytes of a file.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// The file, and what is in force of it.
+#[derive(Clone, Debug)]
+pub struct BaselineFile {
+    path: PathBuf,
+    key: Option<String>,
+    approved: Option<Approved>,
+    serial: u64,
+    in_force: Arc<str>,
+}
+
+impl BaselineFile {
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text of what is in force.
+    pub fn in_force(&self) -> &str {
+        &self.in_force
+    }
+
+    /// How the file stands to what is in force, now.
+    pub fn check(&self) -> BaselineFact {
+        let file = self.path.display().to_string();
+        let serial = self.serial;
+        let differs = |found, sha256, how| BaselineFact::Differs { file: file.clone(), serial, found, sha256, how };
+        let document = match Document::read(&self.path, self.key.as_deref()) {
+            Ok(document) => document,
+            Err(BaselineError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return differs(None, String::new(), BaselineChange::Removed);
+            }
+            Err(_) => return differs(None, String::new(), BaselineChange::Unreadable),
+        };
+        let approved = self
+            .approved
+            .as_ref()
+            .map_or_else(|| approval::sha256(self.in_force.as_bytes()), |approved| approved.sha256.clone());
+        if document.sha256 == approved {
+            return BaselineFact::InForce { file, serial, sha256: document.sha256 };
+        }
+        let found = document.baseline.serial;
+        let how = if found < serial { BaselineChange::RolledBack } else { BaselineChange::Edited };
+        differs(Some(found), document.sha256, how)
+    }
+}
+
+/// Puts the configured baseline into force; the file is to be watched.
+pub fn load(config: &mut Config) -> Result<Option<BaselineFile>, BaselineError> {
+    let Some(path) = config.baseline.clone() else { return Ok(None) };
+    let approvals = Approvals::existing(config.state_dir.as_deref())?;
+    let approved = approvals.as_ref().and_then(|approvals| approvals.of(&path).cloned());
+    let read = Document::read(&path, config.baseline_key.as_deref());
+    let document = match (&approved, &approvals, read) {
+        (Some(approved), _, Ok(document)) if document.sha256 == approved.sha256 => document,
+        (Some(approved), Some(approvals), read) => {
+            let why = read.err().map_or_else(|| "it is not what was approved".to_owned(), |error| error.to_string());
+            tracing::warn!(
+                "{}: {why}; the approved baseline, serial {}, is in force; approve the file with `hopwatch baseline approve --file`",
+                path.display(),
+                approved.serial
+            );
+            approvals.copy_of(approved)?
+        }
+        (_, _, read) => {
+            let document = read?;
+            tracing::warn!(
+                "{} was never approved on this host: nobody notices when it is edited; approve it with `hopwatch baseline approve --file {}`",
+                path.display(),
+                path.display()
+            );
+            document
+        }
+    };
+    let serial = document.baseline.serial;
+    config.engine.baseline = Some(Arc::new(document.baseline));
+    let key = config.baseline_key.clone();
+    Ok(Some(BaselineFile { path, key, approved, serial, in_force: document.text.into() }))
+}
+
+/// Puts the configured baseline into force as it is: of a recording, or for a question.
+pub fn load_unwatched(config: &mut Config) -> Result<(), BaselineError> {
+    if let Some(path) = &config.baseline {
+        config.engine.baseline = Some(Arc::new(Document::read(path, None)?.baseline));
+    }
+    Ok(())
+}
+
+/// The configuration's text with the baseline beside it.
+pub fn beside_the_recording(config: &str) -> String {
+    let mut found = false;
+    let mut lines: Vec<String> = Vec::new();
+    for line in config.lines() {
+        if line.starts_with("baseline:") {
+            found = true;
+            lines.push(format!("baseline: {RECORDED}"));
+        } else {
+            lines.push(line.to_owned());
+        }
+    }
+    if !found {
+        lines.push(format!("baseline: {RECORDED}"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The baseline of a command: the file that it names, else the configured one.
+pub fn path_of(named: Option<&Path>, config: &Config) -> Result<PathBuf, BaselineError> {
+    named.map(Path::to_owned).or_else(|| config.baseline.clone()).ok_or(BaselineError::NotNamed)
+}
+
+/// The baseline in force, for a question: what was approved, else the file.
+pub fn in_force(path: &Path, config: &Config) -> Result<Baseline, BaselineError> {
+    let approvals = Approvals::existing(config.state_dir.as_deref())?;
+    let read = Document::read(path, config.baseline_key.as_deref());
+    match approvals.as_ref().and_then(|approvals| Some((approvals, approvals.of(path)?))) {
+        Some((approvals, approved)) if !read.as_ref().is_ok_and(|read| read.sha256 == approved.sha256) => {
+            tracing::warn!(
+                "{} is not what was approved; what was approved, serial {}, is used",
+                path.display(),
+                approved.serial
+            );
+            Ok(approvals.copy_of(approved)?.baseline)
+        }
+        _ => Ok(read?.baseline),
+    }
+}
+
+/// The state directory, made where it is missing.
+fn state(config: &Config) -> Result<StateDir, BaselineError> {
+    Ok(StateDir::open(config.state_dir.as_deref())?)
+}

@@ -1,0 +1,184 @@
+//! What of the running containers is not as the baseline expects.
+//!
+//! Contract: one item for each value of a field of a service, with the containers that have it, its id for `approve`, and the rule that reports
+//! it. Services that the baseline does not know are listed as a whole. After all items are approved there are none.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Observation;
+use crate::baseline::{Baseline, Compared, Deviation, Known, item_id};
+use crate::detect::rules;
+use crate::inventory::configuration::{Field, ServiceKey, Value};
+
+/// Name and version of the shape.
+const SCHEMA: &str = "hopwatch.baseline-diff/1";
+/// Containers named for one item.
+const MAX_NAMED: usize = 8;
+
+/// What differs on this host.
+#[derive(Debug, Serialize)]
+pub struct DiffReport {
+    /// Always `hopwatch.baseline-diff/1`.
+    pub schema: &'static str,
+    /// Serial number of the baseline.
+    pub serial: u64,
+    /// Containers that were compared.
+    pub compared: usize,
+    /// Services with differences, and unknown ones.
+    pub services: Vec<ServiceDiff>,
+}
+
+/// What differs of one service.
+#[derive(Debug, Serialize)]
+pub struct ServiceDiff {
+    /// Its name and image.
+    pub service: String,
+    #[serde(skip)]
+    pub(super) key: Option<ServiceKey>,
+    /// `enforced`, `shadow`, `unknown`, or `other image`.
+    pub state: &'static str,
+    /// Names the whole service for `approve`, where the baseline does not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its containers, the first ones.
+    pub workloads: Vec<String>,
+    /// The differences.
+    pub items: Vec<DiffItem>,
+}
+
+/// One value that is not expected.
+#[derive(Debug, Serialize)]
+pub struct DiffItem {
+    /// Names it for `approve`.
+    pub id: String,
+    /// The field.
+    pub field: String,
+    /// What the baseline has; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What it is; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The containers, the first ones.
+    pub workloads: Vec<String>,
+    /// The rule that reports it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'static str>,
+    /// What that means for monitoring.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    #[serde(skip)]
+    pub(super) of: Option<(Field, Value)>,
+}
+
+/// Compares.
+pub fn diff(baseline: &Baseline, observations: &[Observation]) -> DiffReport {
+    let mut services: BTreeMap<ServiceKey, ServiceDiff> = BTreeMap::new();
+    let mut compared = 0;
+    for Observation { workload, .. } in observations {
+        let Some(one) = Compared::of(baseline, workload) else { continue };
+        compared += 1;
+        if one.known == Known::Enforced && one.deviations.is_empty() {
+            continue;
+        }
+        let service = services.entry(one.key.clone()).or_insert_with(|| empty(&one));
+        name(&mut service.workloads, &workload.name);
+        one.deviations.iter().for_each(|deviation| service.count(&one.key, deviation, &workload.name));
+    }
+    services.retain(|_, service| service.id.is_some() || !service.items.is_empty());
+    DiffReport { schema: SCHEMA, serial: baseline.serial, compared, services: services.into_values().collect() }
+}
+
+fn empty(compared: &Compared) -> ServiceDiff {
+    let (state, is_known) = match &compared.known {
+        Known::Enforced => ("enforced", true),
+        Known::Shadow => ("shadow", true),
+        Known::Unknown => ("unknown", false),
+        Known::OtherImage(_) => ("other image", false),
+    };
+    let id = (!is_known).then(|| item_id(&compared.key, &Field::single("image.digest"), &Value::UNSET));
+    let (service, key) = (compared.key.to_string(), Some(compared.key.clone()));
+    ServiceDiff { service, key, state, id, workloads: Vec::new(), items: Vec::new() }
+}
+
+impl ServiceDiff {
+    fn count(&mut self, key: &ServiceKey, deviation: &Deviation, workload: &str) {
+        let id = item_id(key, &deviation.field, &deviation.value);
+        if let Some(known) = self.items.iter_mut().find(|item| item.id == id) {
+            return name(&mut known.workloads, workload);
+        }
+        let rule = rules::owner_of(&deviation.field);
+        self.items.push(DiffItem {
+            id,
+            field: deviation.field.to_string(),
+            expected: deviation.expected.clone(),
+            value: deviation.value.words(),
+            workloads: vec![workload.to_owned()],
+            rule: rule.map(|rule| rule.name),
+            why: rule.map(|rule| rule.title),
+            of: Some((deviation.field.clone(), deviation.value.clone())),
+        });
+    }
+}
+
+fn name(names: &mut Vec<String>, name: &str) {
+    if names.len() < MAX_NAMED && !names.iter().any(|known| known == name) {
+        names.push(name.to_owned());
+    }
+}
+
+impl DiffReport {
+    /// Leaves what is about workloads or services whose names hold this text.
+    pub fn retain(&mut self, text: &str) {
+        self.services.retain(|service| {
+            service.service.contains(text) || service.workloads.iter().any(|workload| workload.contains(text))
+        });
+    }
+
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// For a person.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for service in &self.services {
+            text.push_str(&format!("{} ({})\n", service.service, service.state));
+            if let Some(id) = &service.id {
+                text.push_str(&format!("  {id}  not in the baseline; containers: {}\n", service.workloads.join(", ")));
+            }
+            service.items.iter().for_each(|item| text.push_str(&item.text()));
+        }
+        let containers = crate::layout::many(self.compared as u64, "container");
+        let serial = self.serial;
+        text.push_str(&match self.services.len() {
+            0 => format!("{containers} compared with serial {serial}: nothing differs\n"),
+            many => format!(
+                "{containers} compared with serial {serial}: {} differ; approve with `hopwatch baseline approve ID --why TEXT`\n",
+                crate::layout::many(many as u64, "service")
+            ),
+        });
+        text
+    }
+}
+
+impl DiffItem {
+    fn text(&self) -> String {
+        let words = |text: &Option<String>| text.clone().unwrap_or_else(|| "absent".to_owned());
+        let why = match (self.rule, self.why) {
+            (Some(rule), Some(why)) => format!("    {rule}: {why}\n"),
+            _ => String::new(),
+        };
+        format!(
+            "  {}  {} is {}, the baseline has {} ({})\n{why}",
+            self.id,
+            self.field,
+            words(&self.value),
+            words(&self.expected),
+            self.workloads.join(", ")
+        )
+    }
+}

@@ -1,0 +1,178 @@
+//! A baseline as it is written: `hopwatch.baseline/1`.
+//!
+//! Contract: what [`BaselineDocument::from`] makes of a baseline, [`BaselineDocument::checked`] gives back equal. A key, a field or a form
+//! that is not known is refused with the nearest right one. Limits: services of [`MAX_SERVICES`]. Design: made to be reviewed in git: one
+//! entry a service in order, one line a field, groups as mappings; values in clear only where the inventory shows them.
+
+mod field;
+mod shape;
+
+use std::collections::BTreeMap;
+
+pub use shape::BaselineDocument;
+use shape::{ApprovalShape, LearnedShape, MatchShape, QuarantineShape, ServiceShape};
+
+use super::model::{
+    Approval, Baseline, Expectation, Learned, MAX_SERVICES, QuarantineItem, ServiceBaseline, ServiceState,
+};
+use crate::inventory::configuration::{Field, ServiceKey, ServiceName};
+
+/// The schema that a document names.
+pub const BASELINE_SCHEMA: &str = "hopwatch.baseline/1";
+
+/// Why a document is no baseline.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// Made by a newer version.
+    #[error("{0} was made by a newer hopwatch; this one reads {BASELINE_SCHEMA}")]
+    Newer(String),
+    /// Something else.
+    #[error("{0:?} is no baseline; its schema is {BASELINE_SCHEMA}")]
+    Other(String),
+    /// A service that names nothing, or several managers.
+    #[error("service {number}: a match names one of compose, pod, swarm, unit, name")]
+    Match {
+        /// Which, from 1.
+        number: usize,
+    },
+    /// Two entries for one service.
+    #[error("{0} has two entries; a service has one")]
+    Twice(String),
+    /// More than are read.
+    #[error("{0} services are more than {MAX_SERVICES}")]
+    TooMany(usize),
+}
+
+impl BaselineDocument {
+    /// Whether the schema is this version's.
+    pub fn check_schema(schema: &str) -> Result<(), DocumentError> {
+        if schema == BASELINE_SCHEMA {
+            return Ok(());
+        }
+        let number = schema.strip_prefix("hopwatch.baseline/").and_then(|number| number.parse::<u32>().ok());
+        Err(match number {
+            Some(number) if number > 1 => DocumentError::Newer(schema.to_owned()),
+            _ => DocumentError::Other(schema.to_owned()),
+        })
+    }
+
+    /// The baseline that it describes.
+    pub fn checked(self) -> Result<Baseline, DocumentError> {
+        Self::check_schema(&self.schema)?;
+        if self.services.len() > MAX_SERVICES {
+            return Err(DocumentError::TooMany(self.services.len()));
+        }
+        let mut baseline = Baseline::new(self.serial, self.hash_key);
+        for (number, shape) in (1..).zip(self.services) {
+            let service = service(shape, number)?;
+            if baseline.service(&service.key).is_some() {
+                return Err(DocumentError::Twice(service.key.to_string()));
+            }
+            baseline.insert(service);
+        }
+        for (number, shape) in (1..).zip(self.quarantine) {
+            baseline.quarantine.push(quarantined(shape, number)?);
+        }
+        Ok(baseline)
+    }
+}
+
+impl From<&Baseline> for BaselineDocument {
+    fn from(baseline: &Baseline) -> Self {
+        Self {
+            schema: BASELINE_SCHEMA.to_owned(),
+            serial: baseline.serial,
+            hash_key: baseline.hash_key.clone(),
+            services: baseline.services().map(service_shape).collect(),
+            quarantine: baseline.quarantine.iter().map(quarantine_shape).collect(),
+        }
+    }
+}
+
+fn service(shape: ServiceShape, number: usize) -> Result<ServiceBaseline, DocumentError> {
+    let key = shape.of.key().ok_or(DocumentError::Match { number })?;
+    let field::Expect { fields, groups } = shape.expect;
+    Ok(ServiceBaseline {
+        state: if shape.shadow { ServiceState::Shadow } else { ServiceState::Enforced },
+        learned: shape.learned.map(|LearnedShape { from, to, starts, replicas }| Learned {
+            from,
+            to,
+            starts,
+            replicas,
+        }),
+        expect: fields,
+        groups,
+        approved: shape.approved.map(|ApprovalShape { by, at, why, changes }| Approval { by, at, why, changes }),
+        ..ServiceBaseline::new(key)
+    })
+}
+
+fn quarantined(shape: QuarantineShape, number: usize) -> Result<QuarantineItem, DocumentError> {
+    let QuarantineShape { of, id, field, value, first, seen, reason } = shape;
+    let service = of.key().ok_or(DocumentError::Match { number })?;
+    Ok(QuarantineItem { id, service, field: field.0, value: value.0, first, seen, reason })
+}
+
+fn service_shape(service: &ServiceBaseline) -> ServiceShape {
+    let learned = service.learned.clone();
+    let approved = service.approved.clone();
+    ServiceShape {
+        of: MatchShape::from(&service.key),
+        shadow: service.state == ServiceState::Shadow,
+        learned: learned.map(|Learned { from, to, starts, replicas }| LearnedShape { from, to, starts, replicas }),
+        expect: field::Expect { fields: service.expect.clone(), groups: service.groups.clone() },
+        approved: approved.map(|Approval { by, at, why, changes }| ApprovalShape { by, at, why, changes }),
+    }
+}
+
+fn quarantine_shape(item: &QuarantineItem) -> QuarantineShape {
+    QuarantineShape {
+        of: MatchShape::from(&item.service),
+        id: item.id.clone(),
+        field: field::FieldText(item.field.clone()),
+        value: field::ValueShape(item.value.clone()),
+        first: item.first,
+        seen: item.seen,
+        reason: item.reason.clone(),
+    }
+}
+
+impl MatchShape {
+    /// The service, where exactly one manager is named.
+    fn key(&self) -> Option<ServiceKey> {
+        let compose = self.compose.clone().map(|it| ServiceName::Compose { project: it.project, service: it.service });
+        let pod = self.pod.clone().map(|it| ServiceName::Pod {
+            namespace: it.namespace,
+            controller: it.controller,
+            container: it.container,
+        });
+        let swarm = self.swarm.clone().map(ServiceName::Swarm);
+        let unit = self.unit.clone().map(ServiceName::Unit);
+        let name = self.name.clone().map(ServiceName::Name);
+        let mut all = [compose, pod, swarm, unit, name].into_iter().flatten();
+        let first = all.next()?;
+        all.next().is_none().then(|| ServiceKey::new(first, &self.image))
+    }
+}
+
+impl From<&ServiceKey> for MatchShape {
+    fn from(key: &ServiceKey) -> Self {
+        let mut shape = Self { image: key.repository().to_owned(), ..Self::default() };
+        match key.name().clone() {
+            ServiceName::Compose { project, service } => shape.compose = Some(shape::ComposeShape { project, service }),
+            ServiceName::Pod { namespace, controller, container } => {
+                shape.pod = Some(shape::PodShape { namespace, controller, container });
+            }
+            ServiceName::Swarm(name) => shape.swarm = Some(name),
+            ServiceName::Unit(name) => shape.unit = Some(name),
+            ServiceName::Name(name) => shape.name = Some(name),
+        }
+        shape
+    }
+}
+
+/// What a document holds of each field.
+type Fields = BTreeMap<Field, Expectation>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Documents, written and read back.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::baseline::model::item_id;
+use crate::inventory::configuration::Value;
+use crate::path::checked_glob;
+use crate::time::Timestamp;
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn key(name: ServiceName) -> ServiceKey {
+    ServiceKey::new(name, "registry.example/shop/web")
+}
+
+/// One of everything.
+fn whole() -> Baseline {
+    let mut service = ServiceBaseline::new(key(ServiceName::Compose { project: "shop".into(), service: "web".into() }));
+    let at = Timestamp::from_secs(1_000_000);
+    service.learned = Some(Learned { from: at, to: at, starts: 3, replicas: 2 });
+    service.approved =
+        Some(Approval { by: "kai".into(), at, why: "first".into(), changes: vec!["user was 0, is app".into()] });
+    service.groups = BTreeSet::from(["environment", "sysctls"]);
+    let glob = checked_glob("volume shop_*").expect("a glob").compile_matcher();
+    service.expect = [
+        ("logging.driver", Expectation::Exact(text("fluentd"))),
+        ("privileged", Expectation::Exact(text("no"))),
+        ("user", Expectation::Exact(text("any"))),
+        ("command", Expectation::OneOf([text("a b"), Value::UNSET].into())),
+        ("capabilities", Expectation::Exact(Value::Set(["CAP_CHOWN".to_owned()].into()))),
+        ("limits.pids", Expectation::Range(10, 100)),
+        ("limits.memory", Expectation::Exact(Value::Number(1 << 30))),
+        ("handler", Expectation::Any),
+        ("restart", Expectation::Pattern("volume shop_*".into(), glob)),
+        ("environment.TZ", Expectation::Exact(text("hk01020304:00"))),
+        ("environment.NUMBER", Expectation::Exact(text("0123"))),
+        ("environment.UNSET", Expectation::Exact(Value::UNSET)),
+    ]
+    .into_iter()
+    .map(|(path, it)| (Field::parse(path).expect(path), it))
+    .collect();
+    let mut baseline = Baseline::new(42, Some("hk01020304".into()));
+    let names = [
+        ServiceName::Pod { namespace: "a".into(), controller: "b-*".into(), container: "c".into() },
+        ServiceName::Swarm("shop_web".into()),
+        ServiceName::Unit("web.service".into()),
+        ServiceName::Name("web-*".into()),
+    ];
+    for name in names {
+        let shadow = ServiceBaseline { state: ServiceState::Shadow, ..ServiceBaseline::new(key(name)) };
+        baseline.insert(shadow);
+    }
+    let field = Field::member("mounts", "/var/run/docker.sock");
+    let value = text("bind /run/docker.sock (writable)");
+    let id = item_id(&service.key, &field, &value);
+    let reason = "runtime socket".to_owned();
+    baseline.quarantine.push(QuarantineItem {
+        id,
+        service: service.key.clone(),
+        field,
+        value,
+        first: at,
+        seen: 3,
+        reason,
+    });
+    baseline.insert(service);
+    baseline
+}
+
+#[test]
+fn what_is_written_is_read_back_equal() {
+    let json = serde_json::to_string(&BaselineDocument::from(&whole())).expect("written");
+    let document: BaselineDocument = serde_json::from_str(&json).expect("read");
+    assert_eq!(document.checked(), Ok(whole()));
+}
+
+#[test]
+fn a_newer_schema_is_refused_by_its_name() {
+    assert_eq!(BaselineDocument::check_schema("hopwatch.baseline/1"), Ok(()));
+    let newer = "hopwatch.baseline/2".to_owned();
+    assert_eq!(BaselineDocument::check_schema(&newer), Err(DocumentError::Newer(newer)));
+    assert!(matches!(BaselineDocument::check_schema("hopwatch.alert/1"), Err(DocumentError::Other(_))));
+}
+
+#[test]
+fn two_entries_for_one_service_and_a_match_of_two_managers_are_refused() {
+    let twice = r#"{"match":{"name":"a","image":"x"}}"#;
+    let read = |services: &str| {
+        let text = format!(r#"{{"schema":"hopwatch.baseline/1","serial":1,"services":[{services}]}}"#);
+        serde_json::from_str::<BaselineDocument>(&text).expect("the right shape").checked()
+    };
+    assert!(matches!(read(&format!("{twice},{twice}")), Err(DocumentError::Twice(_))));
+    let two = r#"{"match":{"name":"a","unit":"b","image":"x"}}"#;
+    assert_eq!(read(two), Err(DocumentError::Match { number: 1 }));
+    assert_eq!(read(r#"{"match":{"image":"x"}}"#), Err(DocumentError::Match { number: 1 }));
+}
+
+#[test]
+fn a_wrong_field_form_or_range_is_refused() {
+    let read = |expect: &str| {
+        let text = format!(
+            r#"{{"schema":"hopwatch.baseline/1","serial":1,"services":[{{"match":{{"name":"a","image":"x"}},"expect":{expect}}}]}}"#
+        );
+        serde_json::from_str::<BaselineDocument>(&text).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(read(r#"{"privileged":"no","mounts":{}}"#), "");
+    assert!(read(r#"{"priviledged":"no"}"#).contains("unknown field `priviledged`"));
+    assert!(read(r#"{"privileged":{"oneof":["no"]}}"#).contains("unknown field `oneof`"));
+    assert!(read(r#"{"limits.pids":{"range":[9,1]}}"#).contains("the lesser first"));
+    assert!(read(r#"{"privileged":{"one_of":["no"],"set":[]}}"#).contains("stand together"));
+}

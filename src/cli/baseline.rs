@@ -1,0 +1,409 @@
+//! `hopwatch baseline`.
+
+mod show;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::Outcome;
+use super::captures::progress_bar;
+use super::replay::Sources;
+use super::sniff::{Listen, WatchArgs, duration};
+use crate::app::baseline::{self, Approve, Document, Learning, Observation};
+use crate::app::live::{self, LiveOptions};
+use crate::app::output::Output;
+use crate::app::replay::{self, ReplayOptions};
+use crate::app::{hash_key, runtime_snapshot};
+use crate::clock::now;
+use crate::config::{self, Config};
+use crate::escape::{json, printable};
+use crate::observe::live::may_capture;
+
+/// Learn, show, compare and approve what the services of this host are expected to be set up like
+#[derive(Debug, clap::Subcommand)]
+pub enum BaselineCommand {
+    /// Learn a baseline from this host for a time, or from recordings
+    ///
+    /// What looks hostile (privileged, the host's network, log driver none, a runtime's socket …) and a second value of a protected field go to
+    /// quarantine and are never in force before `approve`. Services that the file has already stay as they are, unless --anew is given.
+    Learn(Learn),
+    /// Show what a baseline expects, and what waits in quarantine
+    Show(Show),
+    /// Show how the running containers, or those of a recording, differ; exit code 1 where something does
+    Diff(Diff),
+    /// Approve differences or quarantined values by their ids, or an edited file as a whole
+    Approve(ApproveArgs),
+    /// Write the baseline that is in force, to be taken to another host
+    Export(Export),
+    /// Take over a baseline from elsewhere and approve it
+    ///
+    /// Hashes were made with another host's key: a hidden value is only known to be set, until the service is learned anew.
+    Import(Import),
+    /// Replay recordings with a baseline, and count the alerts that it would have raised
+    Shadow(Shadow),
+}
+
+/// What all of them share.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    /// Configuration file [default: a recording's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml, if there is one]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The baseline's file [default: `baseline` of the configuration]
+    #[arg(short, long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// Recordings in place of this host.
+#[derive(Debug, clap::Args)]
+pub struct Recorded {
+    /// A recording (a folder of `hopwatch record`) in place of this host; repeat for several
+    #[arg(long, value_name = "PATH")]
+    read: Vec<PathBuf>,
+    /// Facts of the runtime, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
+    #[arg(long, value_name = "FILE")]
+    facts: Vec<PathBuf>,
+}
+
+/// `learn`.
+#[derive(Debug, clap::Args)]
+pub struct Learn {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    recorded: Recorded,
+    /// How long to watch this host, such as 24h
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with_all = ["read", "facts"])]
+    lasting: Option<Duration>,
+    /// Interface to capture while learning live, by name or glob; repeat for several
+    #[arg(short, long = "interface", value_name = "GLOB")]
+    interfaces: Vec<String>,
+    /// Learn services anew that the file has already
+    #[arg(long)]
+    anew: bool,
+}
+
+/// `show`.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    #[command(flatten)]
+    common: Common,
+    /// Only services whose names hold this text
+    service: Option<String>,
+}
+
+/// `diff`.
+#[derive(Debug, clap::Args)]
+pub struct Diff {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    recorded: Recorded,
+    /// Only workloads or services whose names hold this text
+    workload: Option<String>,
+    /// Print JSON, hopwatch.baseline-diff/1
+    #[arg(long)]
+    json: bool,
+}
+
+/// `approve`.
+#[derive(Debug, clap::Args)]
+pub struct ApproveArgs {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    recorded: Recorded,
+    /// Ids that `diff` and `show` list; several only for one field of one service
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    ids: Vec<String>,
+    /// Approve this file as it is
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
+    file: Option<PathBuf>,
+    /// Why; it is written into the file
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// Who [default: `$SUDO_USER`, else `$USER`]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// In place of what was expected, not beside it
+    #[arg(long)]
+    replace: bool,
+}
+
+/// `export`.
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    #[command(flatten)]
+    common: Common,
+    /// File to write [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// `import`.
+#[derive(Debug, clap::Args)]
+pub struct Import {
+    #[command(flatten)]
+    common: Common,
+    /// The file to take over
+    from: PathBuf,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// Who [default: `$SUDO_USER`, else `$USER`]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// `shadow`.
+#[derive(Debug, clap::Args)]
+pub struct Shadow {
+    #[command(flatten)]
+    common: Common,
+    /// Recordings to replay
+    #[arg(long, value_name = "PATH", required = true)]
+    read: Vec<PathBuf>,
+    /// Print JSON, hopwatch.baseline-shadow/1
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(command: BaselineCommand) -> anyhow::Result<Outcome> {
+    match command {
+        BaselineCommand::Learn(args) => learn(&args),
+        BaselineCommand::Show(args) => show::run(&args.common, args.service.as_deref()),
+        BaselineCommand::Diff(args) => diff(&args),
+        BaselineCommand::Approve(args) => approve(args),
+        BaselineCommand::Export(args) => export(&args),
+        BaselineCommand::Import(args) => import(&args),
+        BaselineCommand::Shadow(args) => shadow(args),
+    }
+}
+
+impl Common {
+    /// The configuration, with what the command line says; the baseline is not read.
+    fn load(&self, recording: Option<&Path>) -> anyhow::Result<Config> {
+        let mut config = config::load(self.config.as_deref().or(recording))?.config;
+        config.state_dir = self.state_dir.clone().or(config.state_dir);
+        config.baseline = self.baseline.clone().or(config.baseline);
+        Ok(config)
+    }
+}
+
+/// What a command looks at, and the configuration for it.
+struct Looked {
+    config: Config,
+    learning: Learning,
+}
+
+impl Recorded {
+    fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.facts.is_empty()
+    }
+
+    /// The containers of the recordings; the first recording's configuration counts.
+    fn replayed(&self, common: &Common) -> anyhow::Result<Looked> {
+        let mut sources = Sources { facts: self.facts.clone(), ..Sources::default() };
+        for path in &self.read {
+            sources.add(path.clone())?;
+        }
+        let config = common.load(sources.config.as_deref())?;
+        let learning = replayed(&config, sources)?;
+        Ok(Looked { config, learning })
+    }
+}
+
+fn replayed(config: &Config, sources: Sources) -> anyhow::Result<Learning> {
+    let bar = progress_bar(&sources.captures);
+    let options = options_of(config, sources);
+    let mut report = replay::run(options, &Output::none(), &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
+    for warning in &report.summary.warnings {
+        tracing::warn!("{}", printable(warning));
+    }
+    report.engine.take_observer().context("the replay lost what it observed")
+}
+
+fn options_of(config: &Config, sources: Sources) -> ReplayOptions {
+    let Sources { captures, facts, warnings, .. } = sources;
+    ReplayOptions {
+        captures,
+        facts,
+        warnings,
+        engine: config.engine.clone(),
+        meter: config.meter,
+        ledger: None,
+        observer: Some(Box::<Learning>::default()),
+    }
+}
+
+/// The running containers, or those of a recording at its end.
+fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Vec<Observation>)> {
+    if !recorded.is_empty() {
+        let Looked { config, learning } = recorded.replayed(common)?;
+        return Ok((config, learning.latest()));
+    }
+    let config = common.load(None)?;
+    hash_key::prepare(config.state_dir.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("starting the runtime for sockets")?;
+    let events = runtime.block_on(runtime_snapshot::query(&config.runtimes))?;
+    Ok((config, baseline::observed(now(), &events)))
+}
+
+fn learn(args: &Learn) -> anyhow::Result<Outcome> {
+    let Looked { config, learning } = if args.recorded.is_empty() {
+        let Some(lasting) = args.lasting else {
+            bail!("from what? give --for TIME to watch this host, or --read RECORDING");
+        };
+        watched(args, lasting)?
+    } else {
+        args.recorded.replayed(&args.common)?
+    };
+    let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
+    let known = path.is_file().then(|| Document::read(&path, None)).transpose()?;
+    let key = hash_key::prepared_id();
+    let learned = learning.learn(known.as_ref().map(|known| &known.baseline), args.anew, key);
+    let document = Document::of(learned)?;
+    document.write(&path)?;
+    for name in learning.in_doubt() {
+        tracing::warn!("nothing was learned from {}: it has an alert of medium or more", printable(name));
+    }
+    if learning.left_out() > 0 {
+        tracing::warn!("{} changes of containers found no room and were not learned", learning.left_out());
+    }
+    let (services, waiting) = (document.baseline.services().len(), document.baseline.quarantine.len());
+    anstream::println!(
+        "{}: {services} services, serial {}, {waiting} values in quarantine; review it, then `hopwatch baseline approve --file {} --why TEXT`",
+        path.display(),
+        document.baseline.serial,
+        path.display()
+    );
+    Ok(Outcome::Done)
+}
+
+/// Watches this host as `sniff` does.
+fn watched(args: &Learn, lasting: Duration) -> anyhow::Result<Looked> {
+    may_capture()?;
+    let watch = WatchArgs {
+        config: args.common.config.clone(),
+        interfaces: args.interfaces.clone(),
+        inside: None,
+        state_dir: args.common.state_dir.clone(),
+        duration: Some(lasting),
+        listen: Some(Listen::Off),
+    };
+    let mut config = args.common.load(None)?;
+    // What is learned does not depend on what was expected.
+    let named = config.baseline.take();
+    let options = watch.options_of(config.clone(), false)?;
+    let options = LiveOptions { observer: Some(Box::<Learning>::default()), ..options };
+    let mut ended = live::run(options, Output::none())?;
+    config.baseline = named;
+    let learning = ended.engine.take_observer().context("the watch lost what it observed")?;
+    Ok(Looked { config, learning })
+}
+
+fn diff(args: &Diff) -> anyhow::Result<Outcome> {
+    let (config, observations) = current(&args.common, &args.recorded)?;
+    let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
+    let mut report = baseline::diff(&baseline::in_force(&path, &config)?, &observations);
+    if let Some(text) = &args.workload {
+        report.retain(text);
+    }
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        json::to_writer(&mut out, &report).and_then(|()| writeln!(out))
+    } else {
+        out.write_all(lines(&report.text()).as_bytes())
+    }
+    .context("writing to standard output")?;
+    Ok(if report.is_empty() { Outcome::Done } else { Outcome::Exceptions })
+}
+
+fn approve(args: ApproveArgs) -> anyhow::Result<Outcome> {
+    let by = args.by.unwrap_or_else(who);
+    if let Some(file) = &args.file {
+        let config = args.common.load(None)?;
+        let serial = baseline::approve_file(file, &config, &by, &args.why)?;
+        anstream::println!(
+            "{}: serial {serial} is approved; a running hopwatch uses it after a restart",
+            file.display()
+        );
+        return Ok(Outcome::Done);
+    }
+    let (config, observations) = current(&args.common, &args.recorded)?;
+    let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
+    let asked = Approve { ids: &args.ids, replace: args.replace, by: &by, why: &args.why };
+    for done in baseline::approve(&path, &config, &observations, &asked)? {
+        anstream::println!("{}", printable(&done));
+    }
+    anstream::println!("approved; a running hopwatch uses it after a restart");
+    Ok(Outcome::Done)
+}
+
+fn export(args: &Export) -> anyhow::Result<Outcome> {
+    let config = args.common.load(None)?;
+    let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
+    let document = Document::of(baseline::in_force(&path, &config)?)?;
+    match &args.output {
+        Some(output) => document.write(output)?,
+        None => anstream::stdout().write_all(document.text.as_bytes()).context("writing to standard output")?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn import(args: &Import) -> anyhow::Result<Outcome> {
+    let config = args.common.load(None)?;
+    let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
+    let by = args.by.clone().unwrap_or_else(who);
+    let document = baseline::import(&args.from, &path, &config, &by, &args.why)?;
+    hash_key::prepare(config.state_dir.as_deref())?;
+    if document.baseline.hash_key.is_some() && document.baseline.hash_key != hash_key::prepared_id() {
+        tracing::warn!(
+            "its hashes are of another key: a hidden value is only known to be set, until its service is learned anew"
+        );
+    }
+    anstream::println!("{}: serial {} is approved", path.display(), document.baseline.serial);
+    Ok(Outcome::Done)
+}
+
+fn shadow(args: Shadow) -> anyhow::Result<Outcome> {
+    let config = args.common.load(None)?;
+    let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
+    let baseline = baseline::in_force(&path, &config)?;
+    let mut recordings = Vec::new();
+    for path in args.read {
+        let mut sources = Sources::default();
+        sources.add(path)?;
+        let own = config::load(sources.config.as_deref())?.config;
+        recordings.push(ReplayOptions { observer: None, ..options_of(&own, sources) });
+    }
+    let report = baseline::shadow(baseline, recordings)?;
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        json::to_writer(&mut out, &report).and_then(|()| writeln!(out))
+    } else {
+        out.write_all(lines(&report.text()).as_bytes())
+    }
+    .context("writing to standard output")?;
+    Ok(Outcome::Done)
+}
+
+/// Lines, each without what a terminal obeys.
+fn lines(text: &str) -> String {
+    text.lines().map(|line| printable(line) + "\n").collect()
+}
+
+/// Who runs this, by the environment.
+fn who() -> String {
+    let named = ["SUDO_USER", "USER"].into_iter().find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
+    named.unwrap_or_else(|| format!("uid {}", nix::unistd::getuid()))
+}

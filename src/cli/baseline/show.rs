@@ -1,0 +1,65 @@
+//! `hopwatch baseline show`.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+
+use super::{Common, Outcome, lines};
+use crate::app::baseline;
+use crate::baseline::{Baseline, ServiceBaseline};
+use crate::inventory::configuration::{GROUPS, SINGLE};
+
+/// Runs the command.
+pub(super) fn run(common: &Common, only: Option<&str>) -> anyhow::Result<Outcome> {
+    let config = common.load(None)?;
+    let path = baseline::path_of(common.baseline.as_deref(), &config)?;
+    let text = text(&baseline::in_force(&path, &config)?, only);
+    anstream::stdout().write_all(lines(&text).as_bytes()).context("writing to standard output")?;
+    Ok(Outcome::Done)
+}
+
+fn text(baseline: &Baseline, only: Option<&str>) -> String {
+    let key = baseline.hash_key.as_deref().unwrap_or("none");
+    let mut text = format!("serial {}, {} services, hash key {key}\n", baseline.serial, baseline.services().len());
+    let is_meant = |name: &str| only.is_none_or(|only| name.contains(only));
+    for service in baseline.services().filter(|service| is_meant(&service.key.to_string())) {
+        text.push_str(&described(service));
+    }
+    let waiting: Vec<_> = baseline.quarantine.iter().filter(|item| is_meant(&item.service.to_string())).collect();
+    if !waiting.is_empty() {
+        text.push_str("quarantine: seen, not in force; approve one by one\n");
+    }
+    for item in waiting {
+        let value = item.value.words().unwrap_or_else(|| "absent".to_owned());
+        text.push_str(&format!(
+            "  {}  {}: {} is {value} ({} starts): {}\n",
+            item.id, item.service, item.field, item.seen, item.reason
+        ));
+    }
+    text
+}
+
+fn described(service: &ServiceBaseline) -> String {
+    let learned = match &service.learned {
+        Some(learned) => format!("learned from {} starts of {} containers", learned.starts, learned.replicas),
+        None => "written by hand".to_owned(),
+    };
+    let confidence =
+        if service.is_single_start() { "; one start alone: differences count one severity less" } else { "" };
+    let mut text = format!("{} ({}), {learned}{confidence}\n", service.key, service.state);
+    if let Some(approved) = &service.approved {
+        text.push_str(&format!("  approved by {} at {}: {}\n", approved.by, approved.at.readable(), approved.why));
+    }
+    for (field, expectation) in &service.expect {
+        if let Some(words) = expectation.words() {
+            text.push_str(&format!("  {field}: {words}\n"));
+        }
+    }
+    let unknown = SINGLE.iter().filter(|name| !service.expect.keys().any(|field| field.name() == **name));
+    let unknown: Vec<&str> =
+        unknown.chain(GROUPS.iter().filter(|name| !service.groups.contains(*name))).copied().collect();
+    if !unknown.is_empty() {
+        text.push_str(&format!("  not learned, says nothing: {}\n", unknown.join(", ")));
+    }
+    text
+}
