@@ -262,7 +262,7 @@ impl Timeline {
     fn resident(&self, ns: u64, id: &crate::input::WorkloadId, at: Timestamp) -> Option<&Arc<Workload>> {
         let there = self.lifecycles.index.owners(&Key::Home(ns), at);
         let then = match there {
-            Owners::Dated(spans) => spans.into_iter().find(|span| span.workload.id == *id),
+            Owners::Dated(spans) => spans.iter().find(|span| span.workload.id == *id).copied(),
             _ => None,
         };
         then.map(|span| &span.workload).or_else(|| self.workload(id))
@@ -284,8 +284,7 @@ impl Timeline {
     /// The workload on whose veth a frame came in, where that is certain whatever its address and MAC say.
     pub fn sender_by_veth(&self, query: &AttributionQuery<'_>, to: IpAddr) -> Option<&Arc<Workload>> {
         let (point, at) = (query.point, query.at);
-        let owners = self.owners_of_key(&Key::Veth(point.clone()), at);
-        let ([owner], Some(mac)) = (&owners[..], query.mac) else { return None };
+        let (owner, mac) = (self.owner_of_veth(point, at)?, query.mac?);
         let to = to.to_canonical();
         if is_no_host(to) || self.has(owner, to, at) || self.may_be_flooded(point, to) {
             return None;

@@ -68,7 +68,11 @@ impl Timeline {
     /// What the kernel shows of a key at a time, next to what the runtime reported; one claim a workload, in order of id.
     pub(super) fn shown(&self, key: &Key, at: Timestamp, by_runtime: &Owners<'_>) -> Shown<'_> {
         let mut shown = Shown::default();
-        for inside in self.namespaces.at(key) {
+        let mut insides = self.namespaces.at(key).peekable();
+        if insides.peek().is_none() {
+            return shown;
+        }
+        for inside in insides {
             if inside.covers(at) {
                 let owners = self.owners_in(inside, at, by_runtime);
                 shown.then.extend(owners);
@@ -117,31 +121,29 @@ impl Timeline {
         }
     }
 
-    /// Everybody who had a MAC or interface at a time, according to the runtime or else to the kernel.
-    pub(super) fn owners_of_key(&self, key: &Key, at: Timestamp) -> Vec<&Arc<Workload>> {
+    /// The only one who had a MAC or interface at a time; nobody when several could have.
+    pub(super) fn owner_of_key(&self, key: &Key, at: Timestamp) -> Option<&Arc<Workload>> {
         match self.lifecycles.index.owners(key, at) {
             // These come back with their address: the runtime gives both to the next workload.
-            by_runtime @ (Owners::Late(_) | Owners::None) => {
-                self.shown(key, at, &by_runtime).then.iter().map(|candidate| candidate.workload).collect()
-            }
-            Owners::Dated(spans) | Owners::Undated(spans) => spans.iter().map(|span| &span.workload).collect(),
+            by_runtime @ (Owners::Late(_) | Owners::None) => match self.shown(key, at, &by_runtime).then[..] {
+                [ref only] => Some(only.workload),
+                _ => None,
+            },
+            Owners::Dated(spans) | Owners::Undated(spans) => match spans[..] {
+                [only] => Some(&only.workload),
+                _ => None,
+            },
         }
     }
 
     /// The workload that owned a MAC at a time; nobody when several could have.
     pub fn owner_of_mac(&self, mac: Mac, at: Timestamp) -> Option<&Arc<Workload>> {
-        match self.owners_of_key(&Key::Mac(mac), at)[..] {
-            [owner] => Some(owner),
-            _ => None,
-        }
+        self.owner_of_key(&Key::Mac(mac), at)
     }
 
     /// The workload behind a host-side interface at a time; nobody when several could be.
     pub fn owner_of_veth(&self, point: &ObservationPoint, at: Timestamp) -> Option<&Arc<Workload>> {
-        match self.owners_of_key(&Key::Veth(point.clone()), at)[..] {
-            [owner] => Some(owner),
-            _ => None,
-        }
+        self.owner_of_key(&Key::Veth(point.clone()), at)
     }
 
     /// The running workloads, other than itself, that were in the same namespace as a workload at a time.

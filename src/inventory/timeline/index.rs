@@ -86,15 +86,33 @@ pub(super) fn late_at(until: Option<Timestamp>, at: Timestamp) -> Option<Timesta
     until.filter(|until| *until <= at && at.since(*until) <= LATE)
 }
 
+/// One span a workload, in order of its id. Nearly every key has one owner, which costs no list.
+#[derive(Debug)]
+pub(super) enum Spans<'a> {
+    One(&'a Span),
+    Several(Vec<&'a Span>),
+}
+
+impl<'a> std::ops::Deref for Spans<'a> {
+    type Target = [&'a Span];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::One(span) => std::slice::from_ref(span),
+            Self::Several(spans) => spans,
+        }
+    }
+}
+
 /// Which spans an answer rests on, best first.
 #[derive(Debug)]
 pub(super) enum Owners<'a> {
     /// Dated spans that cover the moment; one a workload.
-    Dated(Vec<&'a Span>),
+    Dated(Spans<'a>),
     /// Nobody then, but these ended last, shortly before.
-    Late(Vec<&'a Span>),
+    Late(Spans<'a>),
     /// Only undated snapshots know it.
-    Undated(Vec<&'a Span>),
+    Undated(Spans<'a>),
     /// Nobody.
     None,
 }
@@ -138,16 +156,23 @@ impl Index {
     /// Who claims a key at a time.
     pub(super) fn owners(&self, key: &Key, at: Timestamp) -> Owners<'_> {
         let Some(spans) = self.spans.get(key) else { return Owners::None };
+        if let (Some(only), 1) = (spans.front(), spans.len()) {
+            return match (only.covers(at), only.undated) {
+                (true, false) => Owners::Dated(Spans::One(only)),
+                (true, true) => Owners::Undated(Spans::One(only)),
+                (false, _) if only.late_at(at).is_some() => Owners::Late(Spans::One(only)),
+                (false, _) => Owners::None,
+            };
+        }
         let newest_first = || spans.iter().rev();
-        let dated = one_each(newest_first().filter(|span| !span.undated && span.covers(at)));
-        if !dated.is_empty() {
+        if let Some(dated) = one_each(newest_first().filter(|span| !span.undated && span.covers(at))) {
             return Owners::Dated(dated);
         }
-        if let Some(last) = newest_first().filter_map(|span| span.late_at(at)).max() {
-            return Owners::Late(one_each(newest_first().filter(|span| span.until == Some(last))));
+        let last = newest_first().filter_map(|span| span.late_at(at)).max();
+        if let Some(late) = last.and_then(|last| one_each(newest_first().filter(|span| span.until == Some(last)))) {
+            return Owners::Late(late);
         }
-        let undated = one_each(newest_first().filter(|span| span.undated && span.covers(at)));
-        if undated.is_empty() { Owners::None } else { Owners::Undated(undated) }
+        one_each(newest_first().filter(|span| span.undated && span.covers(at))).map_or(Owners::None, Owners::Undated)
     }
 
     /// Whether a lifecycle owned a key at a time, or had until shortly before.
@@ -172,14 +197,16 @@ impl Index {
     }
 }
 
-/// The first span of each lifecycle, in order of workload id.
-fn one_each<'a>(spans: impl Iterator<Item = &'a Span>) -> Vec<&'a Span> {
-    let mut picked: Vec<&Span> = Vec::new();
+/// The first span of each lifecycle, in order of workload id; `None` where there is none.
+fn one_each<'a>(mut spans: impl Iterator<Item = &'a Span>) -> Option<Spans<'a>> {
+    let first = spans.next()?;
+    let Some(other) = spans.find(|span| span.serial != first.serial) else { return Some(Spans::One(first)) };
+    let mut picked = vec![first, other];
     for span in spans {
         if picked.iter().all(|other| other.serial != span.serial) {
             picked.push(span);
         }
     }
     picked.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
-    picked
+    Some(Spans::Several(picked))
 }

@@ -232,7 +232,7 @@ impl Lifecycles {
         let mut all: Vec<&Span> = Vec::new();
         for key in keys {
             match self.index.owners(key, at) {
-                Owners::Dated(spans) | Owners::Undated(spans) => all.extend(spans),
+                Owners::Dated(spans) | Owners::Undated(spans) => all.extend(spans.iter()),
                 Owners::Late(_) | Owners::None => {}
             }
         }
