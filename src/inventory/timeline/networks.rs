@@ -3,14 +3,15 @@
 //! Contract: gateways of bridge networks (as the network or its workloads name them) and addresses reported by links are the host's; a bridge network's range is inside.
 //! A macvlan's gateway is a router outside, and its range is shared with strangers: neither counts. Limits:
 //! [`MAX_NETWORKS`], [`MAX_LINKS`]; beyond, newcomers are refused and counted (a link that is down makes room first).
-//! Design: reads are once a flow and the lists are short, so subnets are searched in order of network id.
+//! Design: [`table`] finds a network by what a flow shows of it; how many give an address to the host is counted, so that a change touches its own only.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnetwork::IpNetwork;
-
+use self::table::Table;
 use crate::input::{Attachment, LinkEvent, Mac, ObservationPoint, RuntimeNetwork, WorkloadId};
 
 /// Docker's default address pools hold 31 networks; a host with more than this many has other problems.
@@ -22,33 +23,33 @@ const MAX_GATEWAYS: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Networks {
-    by_id: BTreeMap<String, Arc<RuntimeNetwork>>,
+    table: Table,
     links: BTreeMap<ObservationPoint, LinkEvent>,
     learned: BTreeMap<ObservationPoint, Mac>,
     /// Points inside the namespaces of workloads.
     inside: BTreeMap<WorkloadId, BTreeSet<ObservationPoint>>,
     /// Gateways that workloads named; Docker's networks leave theirs out when only a range was asked for.
     named: BTreeMap<String, BTreeSet<IpAddr>>,
-    host: HashSet<IpAddr, foldhash::fast::RandomState>,
-    /// Ranges of the networks outside of the private ones: few hosts have any.
-    public: Vec<IpNetwork>,
+    /// The host's addresses, and how many networks, workloads and links say so.
+    host: HashMap<IpAddr, usize, foldhash::fast::RandomState>,
 }
 
 impl Networks {
     /// A network as it is now; false when there was no room for it.
     pub(super) fn apply(&mut self, network: &Arc<RuntimeNetwork>) -> bool {
-        let room = self.by_id.len() < MAX_NETWORKS || self.by_id.contains_key(&network.id);
+        let room = self.table.len() < MAX_NETWORKS || self.table.get(&network.id).is_some();
         if room {
-            self.by_id.insert(network.id.clone(), network.clone());
-            self.list_host();
+            let before = self.table.insert(network);
+            self.are_hosts(before.iter().flat_map(|before| gateways(before)), false);
+            self.are_hosts(gateways(network), true);
         }
         room
     }
 
     pub(super) fn remove(&mut self, id: &str) {
-        if self.by_id.remove(id).is_some() {
-            self.named.remove(id);
-            self.list_host();
+        if let Some(network) = self.table.remove(id) {
+            let named = self.named.remove(id).unwrap_or_default();
+            self.are_hosts(gateways(&network).chain(&named), false);
         }
     }
 
@@ -59,7 +60,7 @@ impl Networks {
         let named = self.named.entry(id).or_default();
         for gateway in attachment.gateways.iter().map(IpAddr::to_canonical) {
             if named.len() < MAX_GATEWAYS && named.insert(gateway) {
-                self.host.insert(gateway);
+                *self.host.entry(gateway).or_default() += 1;
             }
         }
     }
@@ -69,20 +70,21 @@ impl Networks {
         if let Some(known) = self.links.get_mut(&link.point) {
             known.up = link.up;
             if link.up {
-                let before = known.inside.take();
                 let mac = link.mac.or(known.mac);
-                *known = LinkEvent { mac, ..link.clone() };
-                self.is_not_inside(&link.point, before.as_ref());
+                let before = std::mem::replace(known, LinkEvent { mac, ..link.clone() });
+                self.are_hosts(own_addresses(&before), false);
+                self.are_hosts(own_addresses(link), true);
+                self.is_not_inside(&link.point, before.inside.as_ref());
             }
         } else if self.links.len() < MAX_LINKS || self.drop_one_down() {
             self.links.insert(link.point.clone(), link.clone());
+            self.are_hosts(own_addresses(link), true);
         } else {
             return false;
         }
         if let Some(id) = link.inside.as_ref().filter(|_| link.up) {
             self.inside.entry(id.clone()).or_default().insert(link.point.clone());
         }
-        self.list_host();
         true
     }
 
@@ -92,8 +94,10 @@ impl Networks {
             return false;
         };
         self.learned.remove(&down);
-        let inside = self.links.remove(&down).and_then(|link| link.inside);
-        self.is_not_inside(&down, inside.as_ref());
+        if let Some(link) = self.links.remove(&down) {
+            self.are_hosts(own_addresses(&link), false);
+            self.is_not_inside(&down, link.inside.as_ref());
+        }
         true
     }
 
@@ -128,7 +132,7 @@ impl Networks {
 
     /// Points on the host at which its own traffic can be seen: those with an address, but for the bridges of networks.
     pub(super) fn host_points(&self) -> Vec<ObservationPoint> {
-        let bridges: BTreeSet<&str> = self.by_id.values().filter_map(|network| network.bridge.as_deref()).collect();
+        let bridges: BTreeSet<&str> = self.table.iter().filter_map(|network| network.bridge.as_deref()).collect();
         let is_hosts = |link: &&LinkEvent| link.up && link.inside.is_none() && !link.addresses.is_empty();
         let own = self.links.values().filter(is_hosts).filter(|link| !bridges.contains(link.point.as_str()));
         own.map(|link| link.point.clone()).collect()
@@ -172,22 +176,31 @@ impl Networks {
     }
 
     pub(super) fn is_host(&self, ip: IpAddr) -> bool {
-        ip.is_loopback() || self.host.contains(&ip)
+        ip.is_loopback() || self.host.contains_key(&ip)
+    }
+
+    /// These addresses are, or are no longer, the host's, as far as one source says.
+    fn are_hosts<'a>(&mut self, addresses: impl Iterator<Item = &'a IpAddr>, are: bool) {
+        for ip in addresses.map(IpAddr::to_canonical) {
+            let sources = self.host.entry(ip).or_default();
+            *sources = if are { *sources + 1 } else { sources.saturating_sub(1) };
+            if *sources == 0 {
+                self.host.remove(&ip);
+            }
+        }
     }
 
     pub(super) fn by_bridge(&self, name: &str) -> Option<&Arc<RuntimeNetwork>> {
-        self.by_id.values().find(|network| network.bridge.as_deref() == Some(name))
+        self.table.by_bridge(name)
     }
 
     pub(super) fn by_id_or_name(&self, id: &str, name: &str) -> Option<&Arc<RuntimeNetwork>> {
-        self.by_id.get(id).or_else(|| self.by_id.values().find(|network| network.name == name))
+        self.table.get(id).or_else(|| self.table.by_name(name))
     }
 
     /// The network with the narrowest range that holds the address.
     pub(super) fn by_address(&self, ip: IpAddr) -> Option<&Arc<RuntimeNetwork>> {
-        let ranges = self.by_id.values().flat_map(|network| network.subnets.iter().map(move |range| (range, network)));
-        // max_by_key keeps the last of equals; reversed, that is the first in order of id.
-        ranges.rev().filter(|(range, _)| range.contains(ip)).max_by_key(|(range, _)| range.prefix()).map(|(_, n)| n)
+        self.table.around(ip).next().map(|(_, network)| network)
     }
 
     /// Whether nobody but a workload or the host can have this address: it lies in a bridge network.
@@ -197,26 +210,23 @@ impl Networks {
 
     /// Whether a network has this address in a range that is not private.
     pub(super) fn is_in_public_range(&self, ip: IpAddr) -> bool {
-        self.public.iter().any(|range| range.contains(ip))
+        self.table.is_in_public_range(ip)
     }
 
     /// Whether the address means everybody in a known IPv4 range.
     pub(super) fn is_directed_broadcast(&self, ip: IpAddr) -> bool {
-        let IpAddr::V4(ip) = ip else { return false };
-        self.by_id.values().flat_map(|network| &network.subnets).any(|range| match range {
-            IpNetwork::V4(range) => range.prefix() < 31 && range.broadcast() == ip,
-            IpNetwork::V6(_) => false,
-        })
+        matches!(ip, IpAddr::V4(ip) if self.table.is_broadcast(ip))
     }
+}
 
-    fn list_host(&mut self) {
-        let gateways = self.by_id.values().filter(|network| is_bridged(network)).flat_map(|n| &n.gateways);
-        let own = self.links.values().filter(|link| link.inside.is_none()).flat_map(|link| &link.addresses);
-        let named = self.named.values().flatten();
-        let ranges = self.by_id.values().flat_map(|network| &network.subnets);
-        self.public = ranges.filter(|range| !is_private(range.ip())).copied().collect();
-        self.host = gateways.chain(named).chain(own).map(IpAddr::to_canonical).collect();
-    }
+/// The addresses that a network gives to the host.
+fn gateways(network: &RuntimeNetwork) -> impl Iterator<Item = &IpAddr> {
+    network.gateways.iter().filter(|_| is_bridged(network))
+}
+
+/// The addresses that the host has on a link.
+fn own_addresses(link: &LinkEvent) -> impl Iterator<Item = &IpAddr> {
+    link.addresses.iter().filter(|_| link.inside.is_none())
 }
 
 fn is_bridged(network: &RuntimeNetwork) -> bool {
