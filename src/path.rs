@@ -12,6 +12,7 @@ mod judge;
 mod may_cover;
 mod orientation;
 mod own_frames;
+mod per_workload;
 pub mod relay;
 mod selector;
 mod source;
@@ -27,6 +28,7 @@ pub use evidence::{Evidence, MissingHop};
 pub use judge::{GracePeriods, Judge, JudgeContext, Judgement, Outcome, Skip};
 pub use may_cover::MayCover;
 pub use orientation::{ObservedFlow, Oriented, orientations, rests_on_absence};
+pub use per_workload::PerWorkload;
 pub use selector::{Selector, SelectorError, SelectorFile, checked_glob};
 pub use source::{is_anothers, owner_of, responder_of};
 pub use state::{

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::ObservationPoint;
-use crate::path::{Evidence, HopMemory, HopRecord, JudgedFlow, MissingHop, PathState};
+use crate::path::{Evidence, HopMemory, HopRecord, JudgedFlow, Judgement, MissingHop, PathState};
 use crate::time::Timestamp;
 
 /// Points of missed flows whose losses are asked for; more add little.
@@ -62,8 +62,8 @@ struct Silence {
 
 impl Rule for HopSilent {
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        if flow.judgement.is_some() {
-            self.follow(&context.path.hops, flow);
+        if let Some(judgement) = &flow.judgement {
+            self.follow(&context.path.hops, flow, judgement);
             self.check(context, findings);
         }
     }
@@ -83,16 +83,18 @@ impl HopSilent {
     }
 
     /// Brings the books up to date; `flow` is the latest that was judged.
-    fn follow(&mut self, hops: &HopMemory, flow: &JudgedFlow) {
-        for (name, record) in hops.iter() {
+    fn follow(&mut self, hops: &HopMemory, flow: &JudgedFlow, judgement: &Judgement) {
+        let missing = judgement.missing_hop.iter().flat_map(|missing| &missing.alternatives);
+        for name in judgement.passed.iter().chain(missing).map(String::as_str) {
+            let Some(record) = hops.get(name) else { continue };
             let Some(began) = record.missed_since else {
-                self.silent.remove(&**name);
+                self.silent.remove(name);
                 continue;
             };
-            if self.silent.get(&**name).is_none_or(|silence| silence.began != began) {
-                self.silent.insert(name.to_string(), Silence::new(began));
+            if self.silent.get(name).is_none_or(|silence| silence.began != began) {
+                self.silent.insert(name.to_owned(), Silence::new(began));
             }
-            if let Some(silence) = self.silent.get_mut(&**name).filter(|silence| record.missed > silence.counted) {
+            if let Some(silence) = self.silent.get_mut(name).filter(|silence| record.missed > silence.counted) {
                 silence.counted = record.missed;
                 silence.record_flow(name, flow);
             }

@@ -9,7 +9,7 @@ use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, T
 use crate::input::{FlowEvent, FlowRecord, Protocol, Workload};
 use crate::inventory::Owner;
 use crate::path::relay::{RelayMatch, RelayProof, matched};
-use crate::path::{Contract, Evidence, Hop, JudgedFlow, ObservedFlow, Selector, responder_of};
+use crate::path::{Contract, Evidence, Hop, JudgedFlow, ObservedFlow, PerWorkload, Selector, responder_of};
 use legs::{Direction, Leg, Legs};
 
 /// Name resolution: a forwarder of questions is a resolver, and dns-skips-resolver's matter.
@@ -27,21 +27,26 @@ pub struct UndeclaredRelay {
     relays: Vec<Selector>,
     /// Every hop of every contract.
     hops: Vec<Arc<Hop>>,
+    /// Whether a workload is one of them, or may relay.
+    may_relay: PerWorkload<bool>,
     legs: Legs,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    UndeclaredRelay { relays: params.relays.clone(), hops: Vec::new(), legs: Legs::default() }
+    UndeclaredRelay {
+        relays: params.relays.clone(),
+        hops: Vec::new(),
+        may_relay: PerWorkload::default(),
+        legs: Legs::default(),
+    }
 }
 
 impl Rule for UndeclaredRelay {
     fn contracts(&mut self, contracts: &[Contract]) {
-        for hop in contracts.iter().flat_map(Contract::hops) {
-            if !self.hops.iter().any(|known| Arc::ptr_eq(known, hop)) {
-                self.hops.push(Arc::clone(hop));
-            }
-        }
+        self.hops = contracts.iter().flat_map(Contract::hops).cloned().collect();
+        self.hops.sort_by_key(|hop| Arc::as_ptr(hop).addr());
+        self.hops.dedup_by(|one, other| Arc::ptr_eq(one, other));
     }
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
@@ -56,7 +61,10 @@ impl Rule for UndeclaredRelay {
             return;
         }
         for (workload, direction) in [(responder_workload, Direction::Inbound), (source, Direction::Outbound)] {
-            let Some(workload) = workload.filter(|workload| !self.may_relay(workload)) else { continue };
+            let Some(workload) = workload else { continue };
+            if self.may_relay(workload) {
+                continue;
+            }
             let leg = Leg::new(Arc::clone(workload), direction, flow.source.clone(), record.clone());
             let place = self.legs.insert(leg);
             self.check(place, findings);
@@ -89,9 +97,13 @@ fn may_be_leg(record: &FlowRecord) -> bool {
 
 impl UndeclaredRelay {
     /// Whether a workload is a declared hop, or allowed.
-    fn may_relay(&self, workload: &Workload) -> bool {
-        let is_hop = |hop: &Arc<Hop>| hop.is_workload(workload) || workload.addresses().any(|ip| hop.is_address(ip));
-        Selector::any(&self.relays, workload) || self.hops.iter().any(is_hop)
+    fn may_relay(&mut self, workload: &Arc<Workload>) -> bool {
+        let Self { relays, hops, may_relay, .. } = self;
+        may_relay.get(workload, || {
+            let is_hop =
+                |hop: &Arc<Hop>| hop.is_workload(workload) || workload.addresses().any(|ip| hop.is_address(ip));
+            Selector::any(relays, workload) || hops.iter().any(is_hop)
+        })
     }
 
     /// Looks for the other leg of this one, and reports it once.

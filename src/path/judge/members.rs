@@ -107,9 +107,10 @@ impl Members {
         self.places.clear();
         self.running.iter_mut().for_each(BTreeMap::clear);
         self.publishing.clear();
-        timeline.workloads().for_each(|workload| {
-            self.remember(timeline, workload, contracts.clone());
-        });
+        for workload in timeline.workloads() {
+            let relations = self.relations(workload, contracts.clone());
+            self.remember(timeline, workload, relations);
+        }
         true
     }
 
@@ -127,18 +128,16 @@ impl Members {
         for port in before.iter().flat_map(|known| &known.workload.published) {
             self.publishing.get_mut(&port.host_port).map(|publishing| publishing.remove(id));
         }
-        let is_hop = timeline.workload(id).is_some_and(|workload| self.remember(timeline, workload, contracts));
-        is_hop || before.is_some_and(|known| !known.relations.hops.is_empty())
+        let was_hop = before.as_ref().is_some_and(|known| !known.relations.hops.is_empty());
+        let Some(workload) = timeline.workload(id) else { return was_hop };
+        // What has ended is what it was.
+        let unchanged = before.filter(|known| Arc::ptr_eq(&known.workload, workload)).map(|known| known.relations);
+        let relations = unchanged.unwrap_or_else(|| self.relations(workload, contracts));
+        self.remember(timeline, workload, relations) || was_hop
     }
 
     /// Whether it is a hop.
-    fn remember<'a>(
-        &mut self,
-        timeline: &Timeline,
-        workload: &Arc<Workload>,
-        contracts: impl Iterator<Item = &'a Contract> + Clone,
-    ) -> bool {
-        let relations = self.relations(workload, contracts);
+    fn remember(&mut self, timeline: &Timeline, workload: &Arc<Workload>, relations: Relations) -> bool {
         if timeline.is_running(&workload.id) && workload.state != WorkloadState::Exited {
             for number in &relations.hops {
                 let running = self.running.get_mut(*number);

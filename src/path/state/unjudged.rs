@@ -16,7 +16,7 @@ pub use frames::UnjudgedSender;
 
 use crate::input::{FlowId, FlowRecord, Side, Undecoded, Workload, WorkloadId};
 use crate::inventory::Timeline;
-use crate::path::{Contract, Hop, HopKind, JudgedFlow, Selector, Service, Verdict};
+use crate::path::{Contract, Hop, HopKind, JudgedFlow, PerWorkload, Selector, Service, Verdict};
 use crate::time::Timestamp;
 use frames::Sightings;
 
@@ -24,8 +24,6 @@ use frames::Sightings;
 const MAX_SENDERS: usize = 16_384;
 /// Flows whose growth is followed.
 const MAX_FOLLOWED: usize = 65_536;
-/// Workloads of which it is remembered which contract covers them; when it is full, it begins anew.
-const MAX_COVERED: usize = 512;
 
 type Seeded = foldhash::fast::RandomState;
 type Amounts = BTreeMap<(Arc<str>, UnjudgedReason), Amount>;
@@ -74,7 +72,7 @@ struct Followed {
 #[derive(Debug, Default)]
 pub struct UnjudgedTraffic {
     contracts: Vec<Sent>,
-    covered: hashbrown::HashMap<WorkloadId, (Arc<Workload>, Option<Cover>), Seeded>,
+    covered: PerWorkload<Option<Cover>>,
     totals: Amounts,
     senders: BTreeMap<UnjudgedSender, SenderTraffic>,
     by_age: BTreeSet<(Timestamp, UnjudgedSender)>,
@@ -179,23 +177,16 @@ impl UnjudgedTraffic {
 
     /// The contract about what a workload sends, unless the workload is its hop.
     fn cover_of(&mut self, workload: &Arc<Workload>) -> Option<Cover> {
-        if let Some((known, cover)) = self.covered.get(&workload.id)
-            && Arc::ptr_eq(known, workload)
-        {
-            return cover.clone();
-        }
-        let is_hop = |hop: &Arc<Hop>| hop.kind != HopKind::Sidecar && hop.is_workload(workload);
-        let covers = |sent: &&Sent| Selector::any(&sent.workloads, workload) && !sent.hops.iter().any(is_hop);
-        let is_any_hop = || self.contracts.iter().flat_map(|sent| &sent.hops).any(is_hop);
-        let cover = self.contracts.iter().find(covers).map(|sent| Cover {
-            contract: Arc::clone(&sent.name),
-            of_all: sent.service == Service::Egress && !is_any_hop(),
-        });
-        if self.covered.len() >= MAX_COVERED {
-            self.covered.clear();
-        }
-        self.covered.insert(workload.id.clone(), (Arc::clone(workload), cover.clone()));
-        cover
+        let Self { covered, contracts, .. } = self;
+        covered.get(workload, || {
+            let is_hop = |hop: &Arc<Hop>| hop.kind != HopKind::Sidecar && hop.is_workload(workload);
+            let covers = |sent: &&Sent| Selector::any(&sent.workloads, workload) && !sent.hops.iter().any(is_hop);
+            let is_any_hop = || contracts.iter().flat_map(|sent| &sent.hops).any(is_hop);
+            contracts.iter().find(covers).map(|sent| Cover {
+                contract: Arc::clone(&sent.name),
+                of_all: sent.service == Service::Egress && !is_any_hop(),
+            })
+        })
     }
 
     /// Who sent a flow that counts, under which contract and why; `None` where its verdict is known, or its sender is not.

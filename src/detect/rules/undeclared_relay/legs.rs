@@ -190,7 +190,12 @@ impl Legs {
         self.order.remove(&leg.age);
         let key = leg.key();
         if let Some(own) = self.of.get_mut(&key) {
-            own.retain(|other| *other != place);
+            // The oldest goes first, as a rule.
+            if own.front() == Some(&place) {
+                own.pop_front();
+            } else {
+                own.retain(|other| *other != place);
+            }
             if own.is_empty() {
                 self.of.remove(&key);
             }
