@@ -30,7 +30,7 @@ use crate::input::{
     EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol,
     SocketView, Workload, tcp_flags,
 };
-use crate::inventory::{Owner, Touched};
+use crate::inventory::{Owner, Touched, Trace};
 use crate::time::Timestamp;
 
 /// Points whose first packet is remembered; when interfaces come and go beyond that, all count as new again.
@@ -204,19 +204,22 @@ impl Tracker {
     pub fn on_inventory(&mut self, context: JudgeContext<'_>, touched: &Touched, now: Timestamp, step: &mut Step) {
         let hops_changed = self.judge.catch_up(context.timeline);
         let ids: Vec<FlowId> = match touched {
-            Touched::These(traces) if !hops_changed => {
-                let Self { waiting, keys, flows, .. } = self;
-                let traces_of = |id: FlowId| {
-                    let tracked = keys.get(&id).and_then(|key| flows.get(key))?;
-                    Some(traces_of(tracked, binding_of(context, &tracked.point, &tracked.tuple, tracked.start)))
-                };
-                waiting.showing(traces, traces_of).into_iter().collect()
-            }
+            Touched::These(traces) if !hops_changed => self.waiting_that_show(context, traces),
             Touched::These(_) | Touched::Everything => self.waiting.all().collect(),
         };
         for id in ids {
             self.try_judge(context, id, now, Deadline::Grace, step);
         }
+    }
+
+    /// The waiting flows that show one of these, in order of id.
+    fn waiting_that_show(&mut self, context: JudgeContext<'_>, traces: &BTreeSet<Trace>) -> Vec<FlowId> {
+        let Self { waiting, keys, flows, .. } = self;
+        let traces_of = |id: FlowId| {
+            let tracked = keys.get(&id).and_then(|key| flows.get(key))?;
+            Some(traces_of(tracked, binding_of(context, &tracked.point, &tracked.tuple, tracked.start)))
+        };
+        waiting.showing(traces, traces_of).into_iter().collect()
     }
 
     /// The kernel showed a socket: flows that it may be behind, and that wait, are looked at again.
@@ -228,13 +231,7 @@ impl Tracker {
                 let tuple = FiveTuple { protocol, orig: local, resp: remote };
                 self.flows.get(&self.trail_of(TrailKey::of(tuple))).map(|tracked| tracked.id).into_iter().collect()
             }
-            _ => {
-                let at_port = |key: &TrailKey| {
-                    let FiveTuple { protocol: own, orig, resp } = key.tuple;
-                    own == protocol && (orig.port == local.port || resp.port == local.port)
-                };
-                self.waiting.all().filter(|id| self.keys.get(id).is_some_and(at_port)).collect()
-            }
+            _ => self.waiting_that_show(context, &BTreeSet::from([Trace::Port(protocol, local.port)])),
         };
         for id in ids {
             self.judge_or_revise(context, id, now, step);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::Timeline;
 use super::index::Key;
-use crate::input::{Mac, ObservationPoint};
+use crate::input::{Mac, ObservationPoint, Protocol};
 
 const MAX_TOUCHED: usize = 4096;
 
@@ -22,6 +22,8 @@ pub enum Trace {
     Mac(Mac),
     /// An observation point.
     Point(ObservationPoint),
+    /// A port of either end.
+    Port(Protocol, u16),
 }
 
 /// What was touched since the last look.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::tracked_flow::TrackedFlow;
-use crate::input::{FlowId, NatBinding};
+use crate::input::{FiveTuple, FlowId, NatBinding};
 use crate::inventory::Trace;
 
 /// More entries than so many a waiting flow, and this many, are cleaned up.
@@ -96,6 +96,8 @@ pub(super) fn traces_of(tracked: &TrackedFlow, binding: Option<&NatBinding>) -> 
     let tuples = binding.into_iter().flat_map(NatBinding::tuples).chain([tracked.tuple]);
     let addresses = tuples.flat_map(|tuple| [tuple.orig.ip, tuple.resp.ip]);
     let mut traces: BTreeSet<Trace> = addresses.map(|ip| Trace::Address(ip.to_canonical())).collect();
+    let FiveTuple { protocol, orig, resp } = tracked.tuple;
+    traces.extend([orig.port, resp.port].map(|port| Trace::Port(protocol, port)));
     traces.insert(Trace::Point(tracked.point.clone()));
     for sighting in tracked.observed.iter().flat_map(|observed| &observed.sightings) {
         let frames = sighting.frames(true).chain(sighting.frames(false));
