@@ -37,6 +37,22 @@ use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, T
 use crate::time::{Timestamp, Watermark};
 use timers::Timers;
 
+/// The kinds of events that rules are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Flow,
+    Progress,
+    NewLink,
+    Workload,
+    Fact,
+    Claim,
+    Unjudged,
+}
+
+impl Asked {
+    const COUNT: usize = Self::Unjudged as usize + 1;
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     Flow(FlowId),
@@ -54,6 +70,8 @@ pub struct Engine {
     path: PathState,
     grace: GracePeriods,
     rules: Vec<Box<dyn Rule>>,
+    /// The rules that want each kind of events, by number.
+    listeners: [Vec<usize>; Asked::COUNT],
     baseline: Option<Arc<Baseline>>,
     /// The workload that rules are asked about, beside the baseline.
     compared: Option<Compared>,
@@ -98,6 +116,7 @@ impl Engine {
                 answer: timings.answer_grace,
                 all_reported: false,
             },
+            listeners: std::array::from_fn(|_| (0..rules.len()).collect()),
             rules,
             baseline: config.baseline,
             compared: None,
@@ -158,7 +177,9 @@ impl Engine {
         let now = self.watermark.advance(input.at);
         match &input.fact {
             Fact::Flow(event) => self.on_flow(event, now, out),
-            Fact::Claim(claim) => self.ask_rules(now, out, |rule, context, found| rule.on_claim(context, claim, found)),
+            Fact::Claim(claim) => {
+                self.ask_rules(Asked::Claim, now, out, |rule, context, found| rule.on_claim(context, claim, found));
+            }
             Fact::Recorded(fact) => self.on_fact(fact, now, out),
             Fact::Undecoded(frames) => self.path.unjudged.undecoded(&self.timeline, frames),
             Fact::Tick => {}
@@ -229,11 +250,13 @@ impl Engine {
     fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let changed = self.learn(fact, now);
         self.observers.iter_mut().for_each(|observer| observer.fact(&self.timeline, fact, now));
-        self.ask_rules(now, out, |rule, context, found| rule.on_fact(context, fact, found));
+        self.ask_rules(Asked::Fact, now, out, |rule, context, found| rule.on_fact(context, fact, found));
         if let Some(workload) = changed {
             self.observers.iter_mut().for_each(|observer| observer.workload(&self.timeline, &workload));
             self.compared = self.baseline.as_ref().and_then(|baseline| Compared::of(baseline, &workload));
-            self.ask_rules(now, out, |rule, context, found| rule.on_workload(context, &workload, found));
+            self.ask_rules(Asked::Workload, now, out, |rule, context, found| {
+                rule.on_workload(context, &workload, found);
+            });
             self.compared = None;
         }
         self.recheck(fact, now, out);
@@ -311,11 +334,15 @@ impl Engine {
         let (went_on, new_link) = (step.went_on.take(), step.new_link.take());
         self.handle(step, now, out);
         if let Some(flow) = new_link {
-            self.ask_rules(now, out, |rule, context, found| rule.on_new_link(context, &flow, &event.record, found));
+            self.ask_rules(Asked::NewLink, now, out, |rule, context, found| {
+                rule.on_new_link(context, &flow, &event.record, found);
+            });
         }
         if let Some(flow) = went_on {
             self.path.go_on(&flow, event);
-            self.ask_rules(now, out, |rule, context, found| rule.on_progress(context, &flow, event, found));
+            self.ask_rules(Asked::Progress, now, out, |rule, context, found| {
+                rule.on_progress(context, &flow, event, found);
+            });
         }
         self.observers.iter_mut().for_each(|observer| observer.flow(event));
         let ended = matches!(event.kind, FlowEventKind::Ended(_));
@@ -327,7 +354,7 @@ impl Engine {
     /// Lets the rules know whose traffic without a verdict grew.
     fn report_unjudged(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
         for sender in self.path.unjudged.take_touched() {
-            self.ask_rules(now, out, |rule, context, found| rule.on_unjudged(context, &sender, found));
+            self.ask_rules(Asked::Unjudged, now, out, |rule, context, found| rule.on_unjudged(context, &sender, found));
         }
     }
 
@@ -341,22 +368,31 @@ impl Engine {
             self.path.record(flow);
             let goes_on = self.tracker.is_followed(flow.view.record.id);
             self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, flow, goes_on));
-            self.ask_rules(now, out, |rule, context, found| rule.on_flow(context, flow, found));
+            self.ask_rules(Asked::Flow, now, out, |rule, context, found| rule.on_flow(context, flow, found));
         }
     }
 
     fn ask_rules(
         &mut self,
+        kind: Asked,
         now: Timestamp,
         out: &mut Vec<Alert>,
         ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
     ) {
         let mut findings = Findings::default();
-        for index in 0..self.rules.len() {
+        let mut place = 0;
+        while let Some(index) = self.listeners.get(kind as usize).and_then(|rules| rules.get(place)).copied() {
             self.ask_rule(index, now, &mut findings, &ask);
+            if findings.take_deaf()
+                && let Some(rules) = self.listeners.get_mut(kind as usize)
+            {
+                rules.remove(place);
+                continue;
+            }
             if !findings.is_empty() {
                 self.take(index, &mut findings, out);
             }
+            place += 1;
         }
     }
 

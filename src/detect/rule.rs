@@ -1,7 +1,8 @@
 //! What a rule is to the engine.
 //!
 //! Contract: called in event-time order; reports findings and keeps only bounded state. Ticks never reach it; time it asked to be woken at does,
-//! stamped with that time, and so is the same in a replay.
+//! stamped with that time, and so is the same in a replay. A method that a rule leaves as it is here tells the engine that the rule does not want such
+//! events: it is called once and not again.
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub struct Context<'a> {
 pub struct Findings {
     found: Vec<Finding>,
     timers: Vec<Timestamp>,
+    is_deaf: bool,
 }
 
 impl Findings {
@@ -50,6 +52,16 @@ impl Findings {
         self.found.is_empty() && self.timers.is_empty()
     }
 
+    /// The rule does not want events of this kind.
+    pub(super) fn want_no_more(&mut self) {
+        self.is_deaf = true;
+    }
+
+    /// Whether the rule wants no events of this kind; forgets it.
+    pub fn take_deaf(&mut self) -> bool {
+        std::mem::take(&mut self.is_deaf)
+    }
+
     /// What was found, and when to come back.
     pub fn into_parts(self) -> (Vec<Finding>, Vec<Timestamp>) {
         (self.found, self.timers)
@@ -62,11 +74,14 @@ pub trait Rule: Send + std::fmt::Debug {
     fn contracts(&mut self, _contracts: &[Contract]) {}
 
     /// A flow's judgement is final.
-    fn on_flow(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _findings: &mut Findings) {}
+    fn on_flow(&mut self, _context: Context<'_>, _flow: &JudgedFlow, findings: &mut Findings) {
+        findings.want_no_more();
+    }
 
     /// A flow that was judged went on: its first payload bytes said something new, its counters grew, or it ended. `flow` is as it was
     /// judged, `event` has the record as it stands. What a flow said before it was judged is in [`Self::on_flow`]'s record.
-    fn on_progress(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _event: &FlowEvent, _findings: &mut Findings) {
+    fn on_progress(&mut self, _context: Context<'_>, _flow: &JudgedFlow, _event: &FlowEvent, findings: &mut Findings) {
+        findings.want_no_more();
     }
 
     /// Frames of a judged flow carry another pair of MACs than before at a point; `record` is that point's, the new pair the last of its direction.
@@ -75,21 +90,30 @@ pub trait Rule: Send + std::fmt::Debug {
         _context: Context<'_>,
         _flow: &JudgedFlow,
         _record: &FlowRecord,
-        _findings: &mut Findings,
+        findings: &mut Findings,
     ) {
+        findings.want_no_more();
     }
 
     /// A workload appeared or changed.
-    fn on_workload(&mut self, _context: Context<'_>, _workload: &Arc<Workload>, _findings: &mut Findings) {}
+    fn on_workload(&mut self, _context: Context<'_>, _workload: &Arc<Workload>, findings: &mut Findings) {
+        findings.want_no_more();
+    }
 
     /// A runtime, the host or the kernel reported something; the timeline knows it already. Comes before [`Self::on_workload`].
-    fn on_fact(&mut self, _context: Context<'_>, _fact: &RecordedFact, _findings: &mut Findings) {}
+    fn on_fact(&mut self, _context: Context<'_>, _fact: &RecordedFact, findings: &mut Findings) {
+        findings.want_no_more();
+    }
 
     /// An address was claimed on a link.
-    fn on_claim(&mut self, _context: Context<'_>, _claim: &NeighbourClaim, _findings: &mut Findings) {}
+    fn on_claim(&mut self, _context: Context<'_>, _claim: &NeighbourClaim, findings: &mut Findings) {
+        findings.want_no_more();
+    }
 
     /// Somebody sent more that no verdict but `unobservable` is about; [`PathState::unjudged`] has it already.
-    fn on_unjudged(&mut self, _context: Context<'_>, _sender: &UnjudgedSender, _findings: &mut Findings) {}
+    fn on_unjudged(&mut self, _context: Context<'_>, _sender: &UnjudgedSender, findings: &mut Findings) {
+        findings.want_no_more();
+    }
 
     /// A time that this rule asked for has come.
     fn on_time(&mut self, _context: Context<'_>, _findings: &mut Findings) {}
