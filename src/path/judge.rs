@@ -187,9 +187,9 @@ impl Judge {
             Case { context, judge: self, number, name, contract, trail, source, responder: &responder }.outcome()
         };
         let (sent, all) = (self.about_what_is_sent(), self.contracts.len());
-        let judged = of(source).within(0..sent).find_map(outcome);
+        let judged = of(source).find_map(0..sent, outcome);
         // What comes in is tried last; who is reached matters to nothing else.
-        let comes_in = |responder: &Owner| of(responder).within(sent..all).find_map(outcome);
+        let comes_in = |responder: &Owner| of(responder).find_map(sent..all, outcome);
         let reached = || responder.get_or_init(|| scope::responder(timeline, trail));
         judged.or_else(|| if sent < all { comes_in(reached()) } else { None }).unwrap_or(Outcome::Uncovered)
     }

@@ -58,7 +58,8 @@ const FIRST_UNPRIVILEGED: u16 = 1024;
 /// Whether the direction depends on whether the point was warming up: it rests on the absence of an earlier packet.
 pub fn rests_on_absence(record: &FlowRecord) -> bool {
     let replied = record.resp.counters.packets > 0;
-    orientations(record, true, replied) != orientations(record, false, replied)
+    !matches!(start(record), Start::Request | Start::AnswerOnly)
+        && orientations(record, true, replied) != orientations(record, false, replied)
 }
 
 /// The directions in which a flow can be read. `warming_up`: the point has not been watched long enough to have seen the request, or a loss of it

@@ -3,6 +3,7 @@
 //! Contract: never leaves out a contract that covers the flow, or for which its source sends on what the contract brought to it. Limits: where
 //! nobody knows whose an address is, every contract may be about it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,36 +59,44 @@ impl ByAddress {
 }
 
 /// Contracts to ask, in order.
-pub(super) enum Candidates {
+pub(super) enum Candidates<'a> {
     All,
-    These(Vec<usize>),
+    These(Cow<'a, [usize]>),
 }
 
-impl Candidates {
-    /// The numbers of those in a range.
-    pub(super) fn within(self, range: std::ops::Range<usize>) -> Box<dyn Iterator<Item = usize>> {
+impl<'a> Candidates<'a> {
+    /// The first answer of those in a range.
+    pub(super) fn find_map<T>(
+        &self,
+        mut range: std::ops::Range<usize>,
+        ask: impl FnMut(usize) -> Option<T>,
+    ) -> Option<T> {
         match self {
-            Self::All => Box::new(range),
-            Self::These(numbers) => Box::new(numbers.into_iter().filter(move |number| range.contains(number))),
+            Self::All => range.find_map(ask),
+            Self::These(numbers) => numbers.iter().copied().filter(|number| range.contains(number)).find_map(ask),
         }
     }
 
     /// The contracts that may be about what this owner sends or receives.
     pub(super) fn of(
         owner: &Owner,
-        (members, by_address): (&Members, &ByAddress),
+        (members, by_address): (&'a Members, &'a ByAddress),
         timeline: &Timeline,
         at: Timestamp,
     ) -> Self {
         match owner {
             Owner::Workload { workload, .. } => {
                 let mut all = timeline.companions(workload, at);
+                if all.is_empty() {
+                    let relations = members.of(workload);
+                    return relations.map_or(Self::All, |relations| Self::These(Cow::Borrowed(&relations.may_cover)));
+                }
                 all.push(Arc::clone(workload));
                 Self::of_workloads(&all, members)
             }
             Owner::Ambiguous { candidates, .. } if !candidates.is_empty() => Self::of_workloads(candidates, members),
-            Owner::External if timeline.is_complete() => Self::These(by_address.selecting.clone()),
-            Owner::Host => Self::These(by_address.selecting.clone()),
+            Owner::External if timeline.is_complete() => Self::These(Cow::Borrowed(&by_address.selecting)),
+            Owner::Host => Self::These(Cow::Borrowed(&by_address.selecting)),
             Owner::External | Owner::Unknown | Owner::Ambiguous { .. } => Self::All,
         }
     }
@@ -102,6 +111,6 @@ impl Candidates {
             numbers.sort_unstable();
             numbers.dedup();
         }
-        Self::These(numbers)
+        Self::These(Cow::Owned(numbers))
     }
 }

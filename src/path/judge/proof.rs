@@ -155,11 +155,13 @@ impl Case<'_> {
             let own = self.source.workload().is_some_and(|source| timeline.are_together(source, owner, at));
             (!own).then(|| (mac, owner.name.clone()))
         };
+        let others = |(sighting, frames): (&'_ Sighting, Frames)| is_others(frames.to?, sighting.at);
+        // Nearly no frame is given to another one; whose it is is asked only then.
+        self.trail.frames(true).find_map(others)?;
         // What comes from a stranger is not the originator's doing: only what it sends itself counts.
         let sent = self.own_frames();
-        let mut sent = sent.iter().map(|(sighting, frames)| (sighting, frames.to));
         let (point, (mac, owner)) =
-            sent.find_map(|(sighting, mac)| Some((&sighting.point, is_others(mac?, sighting.at)?)))?;
+            sent.iter().find_map(|(sighting, frames)| Some((&sighting.point, others((sighting, *frames))?)))?;
         let text = format!(
             "{} is the hop {}, but its frames at {point} go to {mac}, which belongs to {owner}",
             ends.resp, hop.name

@@ -91,6 +91,9 @@ impl Table {
     }
 
     fn find(&self, tuple: &FiveTuple, at: Timestamp) -> Option<&NatBinding> {
+        if self.by_tuple.is_empty() {
+            return None;
+        }
         let held = self.by_tuple.get(&tuple.canonical())?;
         let begun = held.from.minus(SLACK) <= at;
         (begun && held.until.is_none_or(|until| at <= until.plus(SLACK))).then_some(&held.binding)
