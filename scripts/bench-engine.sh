@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# What stands behind the meter: CPU time of whole replays, in turn (A B A B …), the least of the passes, as ratios with their goals; and the
-# instructions of an event beside n things and beside 4 n (benches/scaling.rs, needs valgrind), which fail when an event costs more.
+# What stands behind the meter: the cost of whole replays as ratios with their goals, by instructions (valgrind), which do not jitter; and the
+# instructions of an event beside n things and beside 4 n (benches/scaling.rs), which fail when an event costs more.
 #
-#   PASSES=3  HOPWATCH=PATH another binary  FLOWS=100000 connections of a replay  KEEP=1 keeps the loads
+#   BY=time    CPU time instead: in turn (A B A B …), the least of PASSES=3; a quiet machine, and FLOWS=100000
+#   FLOWS=10000 connections of a replay  HOPWATCH=PATH another binary  WORKLOAD=PATH another maker of loads  KEEP=1 keeps the loads
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=target/bench-engine
-passes=${PASSES:-3}
-flows=${FLOWS:-100000}
+by=${BY:-instructions}
+passes=${PASSES:-$([ "$by" = time ] && echo 3 || echo 1)}
+flows=${FLOWS:-10000}
 hopwatch=${HOPWATCH:-target/release/hopwatch}
 workload=${WORKLOAD:-target/release/examples/workload}
 mkdir -p "$folder"
@@ -24,50 +26,59 @@ fi
 # The name of a capture is that of its observation point; the facts name it as the bridge of the network.
 "$workload" connections "$folder/connections.pcap" "$flows" 10 >/dev/null
 mkdir -p "$folder/unknown"
-"$workload" datagrams "$folder/unknown/connections.pcap" 20000 4000 >/dev/null
+"$workload" datagrams "$folder/unknown/connections.pcap" "$((flows / 5))" 4000 >/dev/null
 for workloads in 10 15000; do "$workload" facts "$folder/$workloads.jsonl" "$workloads" 0; done
 for events in 0 1600; do "$workload" facts "$folder/events-$events.jsonl" 10 "$events"; done
 for contracts in 1 500; do
-  for by in name label; do "$workload" contracts "$folder/$contracts-$by.yaml" "$contracts" "$by"; done
+  for selector in name label; do "$workload" contracts "$folder/$contracts-$selector.yaml" "$contracts" "$selector"; done
 done
 
-# Microseconds of CPU of one run.
+# Thousands of instructions, or microseconds of CPU, of one run; exit statuses below 3 say what was found.
 once() {
-  command time -f '%U %S' -o "$folder/time" "$@" >/dev/null 2>"$folder/stderr" || [ $? -lt 3 ] || { cat "$folder/stderr" >&2; exit 1; }
-  awk '{ printf "%d\n", ($1 + $2) * 1e6 }' "$folder/time"
+  if [ "$by" = time ]; then
+    command time -f '%U %S' -o "$folder/time" "$@" >/dev/null 2>"$folder/stderr" || [ $? -lt 3 ] || { cat "$folder/stderr" >&2; exit 1; }
+    awk 'END { printf "%d\n", ($1 + $2) * 1e6 }' "$folder/time"
+    return
+  fi
+  valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" >/dev/null 2>"$folder/stderr" || [ $? -lt 3 ] || { cat "$folder/stderr" >&2; exit 1; }
+  awk '/Collected :/ { printf "%d\n", $NF / 1000 }' "$folder/stderr"
 }
 
-summary() { "$hopwatch" flows --summary "$folder/connections.pcap"; }
-replay() { "$hopwatch" replay "$folder/$1" --facts "$folder/$2" -c "$folder/$3" --format json; }
-empty() { "$hopwatch" replay "$folder/empty.pcap" --facts "$folder/$1" -c "$folder/1-name.yaml" --format json; }
+summary() { once "$hopwatch" flows --summary "$folder/$1"; }
+records() { once "$hopwatch" flows --format "$1" "$folder/connections.pcap"; }
+replay() { once "$hopwatch" replay "$folder/$1" --facts "$folder/$2" -c "$folder/$3" --format json; }
+nothing() { replay empty.pcap "$1" "$2"; }
 
-# The cost of A over the cost of B, both in turn, each less what reading its facts costs.
+# The cost of A over the cost of B, both in turn, each less what its third and fourth command costs: starting, reading the facts.
 "$workload" connections "$folder/empty.pcap" 0 10 >/dev/null
 compare() {
-  local what=$1 most=$2 a=$3 b=$4 minus_a=${5:-} minus_b=${6:-} pass cost
+  local what=$1 most=$2 a=$3 b=$4 minus_a=$5 minus_b=$6 pass cost run
   declare -A least
   for ((pass = 0; pass < passes; pass++)); do
     for run in "$a" "$b" "$minus_a" "$minus_b"; do
-      [ -n "$run" ] || continue
-      cost=$(once bash -c "$(declare -f summary replay empty); hopwatch=$hopwatch folder=$folder; $run")
+      cost=$($run)
       if [ "$cost" -lt "${least[$run]:-999999999999}" ]; then least[$run]=$cost; fi
     done
   done
-  local over=$((least[$a] - ${least[${minus_a:-none}]:-0})) under=$((least[$b] - ${least[${minus_b:-none}]:-0}))
-  awk -v what="$what" -v a="$over" -v b="$under" -v most="$most" \
-    'BEGIN { printf "| %s | %.2f | %s | %d, %d ms |\n", what, a / b, most, a / 1000, b / 1000 }'
+  awk -v what="$what" -v a="$((${least[$a]} - ${least[$minus_a]}))" -v b="$((${least[$b]} - ${least[$minus_b]}))" -v most="$most" -v flows="$flows" \
+    'BEGIN { printf "| %s | %.2f | %s | %.1f, %.1f |\n", what, a / b, most, a / flows, b / flows }'
 }
 
-echo '| what | ratio | goal | CPU of both |'
+if [ "$by" = time ]; then unit='µs of CPU'; else unit='thousands of instructions'; fi
+echo "| what | ratio | goal | both, $unit a connection |"
 echo '|---|---|---|---|'
-compare 'replay, 1 contract / `flows --summary`' 4 'replay connections.pcap 10.jsonl 1-name.yaml' 'summary'
-compare 'replay, 15,000 workloads / 10' 1.5 'replay connections.pcap 15000.jsonl 1-name.yaml' \
-  'replay connections.pcap 10.jsonl 1-name.yaml' 'empty 15000.jsonl' 'empty 10.jsonl'
-compare 'replay, 500 contracts by name / 1' 1.5 'replay connections.pcap 10.jsonl 500-name.yaml' 'replay connections.pcap 10.jsonl 1-name.yaml'
-compare 'replay, 500 contracts by label / 1' 1.5 'replay connections.pcap 10.jsonl 500-label.yaml' 'replay connections.pcap 10.jsonl 1-label.yaml'
+few='10.jsonl 1-name.yaml'
+compare 'replay, 1 contract / `flows --summary`' 4 "replay connections.pcap $few" 'summary connections.pcap' "nothing $few" 'summary empty.pcap'
+compare 'replay, 15,000 workloads / 10' 1.5 'replay connections.pcap 15000.jsonl 1-name.yaml' "replay connections.pcap $few" \
+  'nothing 15000.jsonl 1-name.yaml' "nothing $few"
+for selector in name label; do
+  compare "replay, 500 contracts by $selector / 1" 1.5 "replay connections.pcap 10.jsonl 500-$selector.yaml" \
+    "replay connections.pcap 10.jsonl 1-$selector.yaml" "nothing 10.jsonl 500-$selector.yaml" "nothing 10.jsonl 1-$selector.yaml"
+done
 compare 'waiting flows, 1,600 inventory events / 0' 1.3 'replay unknown/connections.pcap events-1600.jsonl 1-name.yaml' \
-  'replay unknown/connections.pcap events-0.jsonl 1-name.yaml' 'empty events-1600.jsonl' 'empty events-0.jsonl'
+  'replay unknown/connections.pcap events-0.jsonl 1-name.yaml' 'nothing events-1600.jsonl 1-name.yaml' 'nothing events-0.jsonl 1-name.yaml'
+compare 'records, csv / zeek' 1.5 'records csv' 'records zeek' 'summary connections.pcap' 'summary connections.pcap'
 echo
-cargo bench --locked --bench scaling || status=1
+cargo test --locked --bench scaling || status=1
 [ -n "${KEEP:-}" ] || rm -rf "$folder"
 exit "$status"
