@@ -4,13 +4,14 @@
 //! for the time in which the flow could still be seen there; then it is judged with what is known. The judgement of a covered flow is revised
 //! until the flow ends (ADR 11). A flow seen at several points, or translated on its way, is one trail; frames that a stranger forged are a trail
 //! of their own (ADR 10). Limits: at `max_flows` the oldest is forgotten and counted; one that was still waiting is judged before that.
-//! Design: returns what happened; the engine owns timers and counters. A flow has one timer at a time.
+//! Design: returns what happened; the engine owns timers and counters. A flow has one timer at a time while it waits, and one for each pair of MACs that is new.
 
 mod aside;
 mod judging;
 mod key;
 mod rejoin;
 mod revising;
+mod starting;
 mod tracked_flow;
 mod waiting;
 
@@ -24,19 +25,17 @@ use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
 use self::waiting::{Waiting, traces_of};
 use super::judge::{JudgeContext, Judgement};
-use super::source::{self, starts_here};
+use super::source;
 use super::{Judge, ObservedFlow, Oriented, Verdict};
 use crate::input::{
     EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol,
-    SocketView, Workload, tcp_flags,
+    SocketView, Workload,
 };
 use crate::inventory::{Owner, Touched, Trace};
 use crate::time::Timestamp;
 
 /// Points whose first packet is remembered; when interfaces come and go beyond that, all count as new again.
 const MAX_WATCHED: usize = 4096;
-/// The same flow starts within so long of itself at two points; a later opening of the same five-tuple is another flow.
-const SAME_START: Duration = Duration::from_secs(2);
 
 /// A flow whose judgement is final.
 #[allow(clippy::struct_excessive_bools, reason = "four independent facts of one flow, not a state")]
@@ -305,78 +304,6 @@ impl Tracker {
         TrailKey { stranger: source::stranger(context.timeline, record, is_router), ..TrailKey::of(record.tuple) }
     }
 
-    /// The key of a followed trail that this record is a side of, by what is known of its translation.
-    fn joined(&self, context: JudgeContext<'_>, record: &FlowRecord) -> Option<TrailKey> {
-        let binding = context.path.bindings.find(&record.tuple, record.start)?;
-        let others = binding.tuples().map(TrailKey::of).into_iter().filter(|key| *key != TrailKey::of(record.tuple));
-        others.into_iter().find(|key| self.flows.contains_key(key))
-    }
-
-    fn started(&mut self, context: JudgeContext<'_>, record: &FlowRecord, now: Timestamp, step: &mut Step) {
-        self.watch(record);
-        let key = self.key(context, record);
-        if key.stranger.is_none()
-            && !self.flows.contains_key(&key)
-            && let Some(trail) = self.joined(context, record)
-        {
-            return self.witness_twin(context, trail, record, now, step);
-        }
-        let mut handed_over = Vec::new();
-        let anew = self.flows.get(&key).is_some_and(|tracked| self.begins_anew(context, tracked, record));
-        if let Some(tracked) = self.flows.get_mut(&key) {
-            let old = tracked.id;
-            if tracked.point != record.point && !anew {
-                let nearer = tracked.witness_same(context, record);
-                if nearer {
-                    self.renumber(old, record.id, key);
-                }
-                let id = if nearer { record.id } else { old };
-                return self.judge_or_revise(context, id, now, step);
-            }
-            if tracked.point == record.point && tracked.goes_on_in(record) {
-                return self.go_on(key, record);
-            }
-            handed_over = self.flows.get_mut(&key).map(|old| old.hand_over(record)).unwrap_or_default();
-            if self.lingering.contains(&old) {
-                self.put_aside(context, old, now, step);
-            } else {
-                self.end(context, old, now, step);
-            }
-        }
-        self.make_room(context, now, step);
-        self.follow(key, record);
-        if let Some(tracked) = self.flows.get_mut(&key) {
-            tracked.join(handed_over);
-        }
-        self.try_judge(context, record.id, now, Deadline::Grace, step);
-        self.wait(context, record.id, now, step);
-    }
-
-    /// Whether a record of another point than the one that meters a trail is no part of it: the five-tuple is opened a second time, or the trail
-    /// began with a frame of the far end, and this point, nearer to the other end, shows that the other end asked.
-    fn begins_anew(&self, context: JudgeContext<'_>, tracked: &TrackedFlow, record: &FlowRecord) -> bool {
-        let distance = |point, tuple| tracked_flow::distance(context.timeline, point, tuple, record.start);
-        let (old, new) = (distance(&tracked.point, tracked.tuple), distance(&record.point, record.tuple));
-        if record.tuple == tracked.tuple {
-            let is_strangers = new > old && context.timeline.owner_of_veth(&record.point, record.start).is_some();
-            // Without a mark of the start, a flow that goes on may reach a point later than others: its route changed.
-            let may_start = record.tcp.is_some() || tracked.over.is_some();
-            let is_late = record.start.since(tracked.start) > SAME_START;
-            return may_start && starts_here(record) && is_late && !is_strangers;
-        }
-        let is_turned = record.rare.as_ref().is_some_and(|rare| rare.reoriented);
-        match record.tcp {
-            Some(tcp) => tcp.orig_flags & tcp_flags::SYN != 0 && (is_turned || new < old),
-            None => new < old && new <= tracked_flow::OWN_LINK && !self.is_warming_up(record),
-        }
-    }
-
-    /// Whether a point may have missed what came before a record.
-    fn is_warming_up(&self, record: &FlowRecord) -> bool {
-        let since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
-        record.start < since.plus(judging::WARM_UP)
-    }
-
     fn watch(&mut self, record: &FlowRecord) {
         if !self.watched_since.contains_key(&record.point) {
             if self.watched_since.len() >= MAX_WATCHED {
@@ -385,35 +312,6 @@ impl Tracker {
             }
             self.watched_since.insert(record.point.clone(), record.start);
         }
-    }
-
-    fn witness_twin(
-        &mut self,
-        context: JudgeContext<'_>,
-        trail: TrailKey,
-        record: &FlowRecord,
-        now: Timestamp,
-        step: &mut Step,
-    ) {
-        let Some(tracked) = self.flows.get_mut(&trail) else { return };
-        let binding = context.path.bindings.find(&record.tuple, record.start);
-        let reversed = binding
-            .is_some_and(|binding| binding.reads_forward(&record.tuple) != binding.reads_forward(&tracked.tuple));
-        tracked.witness(record, FlowEventKind::Started, reversed);
-        let (id, own) = (tracked.id, TrailKey::of(record.tuple));
-        if tracked.add_twin(own) {
-            self.twins.insert(own, trail);
-        }
-        self.judge_or_revise(context, id, now, step);
-    }
-
-    /// The next record of the same point goes on with the flow.
-    fn go_on(&mut self, key: TrailKey, record: &FlowRecord) {
-        let Some(tracked) = self.flows.get_mut(&key) else { return };
-        let old = tracked.id;
-        tracked.go_on(record);
-        self.lingering.remove(&old);
-        self.renumber(old, record.id, key);
     }
 
     /// Another record meters the flow from now on.
