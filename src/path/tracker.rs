@@ -345,7 +345,7 @@ impl Tracker {
         step: &mut Step,
     ) {
         let key = self.trail_of_record(context, record);
-        let key = self.rejoin(context, key, record);
+        let key = self.rejoin(context, key, record, now, step);
         let Some(tracked) = self.flows.get_mut(&key) else { return };
         let id = tracked.id;
         tracked.answered |= kind == FlowEventKind::Answered;

@@ -5,11 +5,12 @@
 //! Design: a neighbour that sends one datagram before a flow would else split what the points saw of it in two, and each half would look like a
 //! flow that no other point saw.
 
-use super::Tracker;
 use super::key::TrailKey;
+use super::{Deadline, Step, Tracker};
 use crate::input::FlowRecord;
 use crate::path::judge::JudgeContext;
 use crate::path::source;
+use crate::time::Timestamp;
 
 /// Records of one trail.
 const MAX_REJOINED: usize = 8;
@@ -25,7 +26,14 @@ enum Join {
 
 impl Tracker {
     /// The key under which a record of a stranger's trail is followed from now on.
-    pub(super) fn rejoin(&mut self, context: JudgeContext<'_>, key: TrailKey, record: &FlowRecord) -> TrailKey {
+    pub(super) fn rejoin(
+        &mut self,
+        context: JudgeContext<'_>,
+        key: TrailKey,
+        record: &FlowRecord,
+        now: Timestamp,
+        step: &mut Step,
+    ) -> TrailKey {
         let is_candidate = key.stranger.is_some() && key.sequence.is_none();
         let is_metering = |tracked: &super::TrackedFlow| tracked.id == record.id && tracked.over.is_none();
         if !is_candidate
@@ -41,6 +49,8 @@ impl Tracker {
             Some(tracked) if tracked.over.is_none() && tracked.rejoined.len() < MAX_REJOINED => Join::Witnesses,
             Some(_) => return key,
         };
+        // What the stranger sent is said of it before its trail is given up.
+        self.try_judge(context, record.id, now, Deadline::Now, step);
         let witnesses = self.flows.get_mut(&key).map(|stranger| stranger.give_up(record)).unwrap_or_default();
         self.forget(record.id);
         match joins {

@@ -39,7 +39,8 @@ impl Case<'_> {
         }
         // A frame that was forged before the flow began does not start the wait for the hop.
         let forward = self.trail.flow.forward;
-        let since = self.trail.sightings.iter().map(|sighting| sighting.changed(forward)).max().unwrap_or(start);
+        let own = self.own_frames();
+        let since = own.iter().map(|(sighting, _)| sighting.changed(forward)).min().unwrap_or(start);
         if now.since(since.max(start)) < self.context.grace.absence() {
             return Proof::Wait;
         }
