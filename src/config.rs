@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::EngineConfig;
 use crate::flow::MeterLimits;
 use crate::input::RuntimeKind;
+use crate::inventory::command_words::Vocabulary;
 use crate::inventory::discover::Sought;
 use crate::path::{Hop, PortSpec};
 use decode::Decoded;
@@ -94,6 +95,8 @@ pub struct RuntimesConfig {
     pub reconcile_interval: Duration,
     /// The same for Docker.
     pub docker_reconcile_interval: Duration,
+    /// Words of executed commands that are shown.
+    pub vocabulary: Arc<Vocabulary>,
 }
 
 impl RuntimesConfig {

@@ -29,6 +29,7 @@ pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, Workl
 use crate::alert::{Alert, AlertGrouper, Disposition, GroupingLimits};
 use crate::baseline::{Baseline, Compared};
 use crate::detect::{Context, Finding, Findings, Rule, rules};
+use crate::incident::{Incident, IncidentTracker};
 use crate::input::{
     Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NatFact, RecordedFact, Workload,
 };
@@ -76,6 +77,7 @@ pub struct Engine {
     /// The workload that rules are asked about, beside the baseline.
     compared: Option<Compared>,
     grouper: AlertGrouper,
+    incidents: Option<IncidentTracker>,
     stats: EngineStats,
     observers: Vec<Box<dyn Observer>>,
 }
@@ -97,8 +99,10 @@ impl Engine {
             budget: config.alert_budget,
         };
         let mut rules = rules::enabled(&config.rules);
+        let monitors = Arc::new(config.monitors);
         for rule in &mut rules {
             rule.contracts(&config.contracts);
+            rule.monitors(&monitors);
         }
         let judge = Judge::new(config.contracts);
         let path = PathState::new(judge.contracts());
@@ -121,6 +125,7 @@ impl Engine {
             baseline: config.baseline,
             compared: None,
             grouper: AlertGrouper::new(config.exceptions, config.lowerings, grouper),
+            incidents: config.incidents.map(IncidentTracker::new),
             observers: Vec::new(),
         }
     }
@@ -166,8 +171,16 @@ impl Engine {
         self.post(out.get(before..).unwrap_or_default());
     }
 
+    /// Incidents that are new or have grown since the last call; none where they are switched off.
+    pub fn take_incidents(&mut self) -> Vec<Incident> {
+        self.incidents.as_mut().map(IncidentTracker::take).unwrap_or_default()
+    }
+
     fn post(&mut self, alerts: &[Alert]) {
         for alert in alerts {
+            if let Some(incidents) = &mut self.incidents {
+                incidents.alert(&self.timeline, alert);
+            }
             self.observers.iter_mut().for_each(|observer| observer.alert(alert));
         }
     }
@@ -211,6 +224,7 @@ impl Engine {
         stats.flows_followed = self.tracker.len();
         stats.alerts_closed_early = self.grouper.closed_early();
         stats.alerts_over_budget.clone_from(self.grouper.over_budget());
+        stats.incidents = self.incidents.as_ref().map(IncidentTracker::counts).unwrap_or_default();
         stats.workloads_running = self.timeline.running().count();
         stats.workloads = self.timeline.states();
         stats.hops_seen = self.path.hops.iter().map(|(hop, record)| (Arc::clone(hop), record.last_seen)).collect();
@@ -249,6 +263,11 @@ impl Engine {
 
     fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let changed = self.learn(fact, now);
+        if let (Some(incidents), RecordedFact::Inventory(InventoryEvent::Container(event))) =
+            (&mut self.incidents, fact)
+        {
+            incidents.event(&self.timeline, event);
+        }
         self.observers.iter_mut().for_each(|observer| observer.fact(&self.timeline, fact, now));
         self.ask_rules(Asked::Fact, now, out, |rule, context, found| rule.on_fact(context, fact, found));
         if let Some(workload) = changed {

@@ -8,6 +8,7 @@
 mod app;
 mod baseline;
 mod configuration;
+mod container_event;
 mod flow;
 mod kernel;
 mod log_file;
@@ -28,13 +29,14 @@ pub use baseline::{BaselineChange, BaselineFact};
 pub use configuration::{
     Configuration, Confinement, Logging, Mount, NamespaceMode, Namespaces, ResourceLimits, Setting, Variable,
 };
+pub use container_event::{ContainerAct, ContainerEvent, ExecutedCommand, HIDDEN, MAX_WORDS};
 pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
     Protocol, Side, TcpFacts, tcp_flags,
 };
 pub use kernel::{
-    InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces, SnifferKind, SnifferView,
-    SocketEvidence, SocketView, Stray,
+    AgentProcess, AgentState, InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces,
+    SnifferKind, SnifferView, SocketEvidence, SocketView, Stray,
 };
 pub use log_file::{LogChange, LogFileChange, LogFileFact, LogFileSource};
 pub use nat::{NatBinding, NatFact};

@@ -2,6 +2,7 @@
 //!
 //! Contract: [`Timeline`] is pure and bounded; readers (docker, containerd, cri, file) turn a runtime's words into inventory events.
 
+pub mod command_words;
 pub mod configuration;
 #[cfg(feature = "shell")]
 pub mod containerd;

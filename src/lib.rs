@@ -8,7 +8,7 @@
 //! | `observe` | live interfaces and capture files → packets; the recorder's file (shell) |
 //! | [`decode`] → [`flow`] | bytes → headers → flow events. Pure |
 //! | [`inventory`] | who owned which address when (pure), and the readers of the runtimes (shell) |
-//! | [`path`] → [`detect`] → [`alert`] | contracts and verdicts → rules and findings → alerts. Pure |
+//! | [`path`] → [`detect`] → [`alert`] → [`incident`] | contracts and verdicts → rules and findings → alerts → their chains. Pure |
 
 pub mod alert;
 #[cfg(feature = "shell")]
@@ -30,6 +30,7 @@ pub mod export;
 pub mod flow;
 #[cfg(feature = "shell")]
 pub mod host;
+pub mod incident;
 pub mod input;
 pub mod inventory;
 #[cfg(feature = "shell")]

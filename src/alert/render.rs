@@ -2,5 +2,8 @@
 //!
 //! Contract: pure formatting; it decides nothing. Text from a runtime is escaped here.
 
+mod incident;
 pub mod json;
 pub mod text;
+
+pub use incident::incident;

@@ -160,7 +160,7 @@ fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Resu
     let Config { capture, meter, .. } = &options.config;
     let plan = || CapturePlan::new(capture, *meter, options.listen, context.recorder.is_some());
     let mut sources = vec![
-        kernel_poller::start(context)?,
+        kernel_poller::start(context, &options.config.engine.monitors.programs)?,
         log_files::start(context)?,
         conntrack::start(context, Arc::clone(&context.shared.conntrack))?,
     ];
@@ -319,6 +319,9 @@ impl<'a> EngineLoop<'a> {
         }
         for alert in self.alerts.drain(..) {
             self.output.alert(alert).context("delivering an alert")?;
+        }
+        for incident in self.engine.take_incidents() {
+            self.output.incident(incident).context("delivering an incident")?;
         }
         Ok(())
     }

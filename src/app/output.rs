@@ -15,6 +15,7 @@ pub use stdout::{Format, StdoutSink};
 
 use super::summary::Summary;
 use crate::alert::Alert;
+use crate::incident::Incident;
 use crate::serve::SinkCounters;
 
 /// Where alerts go. Runs on a thread of its own and may block.
@@ -23,6 +24,8 @@ pub trait AlertSink: Send {
     fn name(&self) -> &'static str;
     /// Delivers an alert or an update. After an error the same alert comes again, and delivery goes on where it stopped.
     fn alert(&mut self, alert: &Alert) -> io::Result<()>;
+    /// Delivers an incident that is new or has grown, as [`Self::alert`] does an alert.
+    fn incident(&mut self, incident: &Incident) -> io::Result<()>;
     /// Delivers the closing summary; nothing comes after it.
     fn finish(&mut self, summary: &Summary) -> io::Result<()>;
 }
@@ -48,6 +51,12 @@ impl Output {
     pub fn alert(&self, alert: Alert) -> io::Result<()> {
         let alert = Arc::new(alert);
         self.sinks.iter().try_for_each(|sink| sink.alert(&alert))
+    }
+
+    /// As [`Self::alert`], after the alerts that made it grow.
+    pub fn incident(&self, incident: Incident) -> io::Result<()> {
+        let incident = Arc::new(incident);
+        self.sinks.iter().try_for_each(|sink| sink.incident(&incident))
     }
 
     /// What each sink delivered and lost; it goes on counting.

@@ -2,6 +2,8 @@
 //!
 //! Contract: the one place that knows which reader belongs to which kind. Limits: see each reader.
 
+use std::sync::Arc;
+
 use super::hash_key;
 use crate::config::RuntimesConfig;
 use crate::input::RuntimeKind;
@@ -25,6 +27,7 @@ pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn R
             user: runtime.user,
             reconcile_interval,
             key: hash_key::of_this_process(),
+            vocabulary: Arc::clone(&config.vocabulary),
         })),
         RuntimeKind::Containerd => Box::new(ContainerdReader::new(ContainerdOptions {
             address,
@@ -32,6 +35,7 @@ pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn R
             reconcile_interval,
             kubernetes: !runtime.others.contains(&KUBERNETES),
             key: hash_key::of_this_process(),
+            vocabulary: Arc::clone(&config.vocabulary),
             ..ContainerdOptions::default()
         })),
         RuntimeKind::Cri => Box::new(CriReader::new(CriOptions {
@@ -39,6 +43,7 @@ pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn R
             runtime: name,
             reconcile_interval,
             key: hash_key::of_this_process(),
+            vocabulary: Arc::clone(&config.vocabulary),
             ..CriOptions::default()
         })),
     }

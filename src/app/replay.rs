@@ -235,6 +235,9 @@ impl Replay<'_> {
             self.worst = self.worst.max(Some(alert.severity));
             self.output.alert(alert)?;
         }
+        for incident in self.engine.take_incidents() {
+            self.output.incident(incident)?;
+        }
         Ok(())
     }
 

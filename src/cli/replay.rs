@@ -17,6 +17,7 @@ use crate::app::summary::Summary;
 use crate::config;
 use crate::detect::Severity;
 use crate::escape::printable;
+use crate::incident::Incident;
 
 /// Judge recordings and captures: the same engine, the same alerts as live
 ///
@@ -123,6 +124,10 @@ impl AlertSink for BesideBar {
 
     fn alert(&mut self, alert: &Alert) -> io::Result<()> {
         self.bar.suspend(|| self.stdout.alert(alert))
+    }
+
+    fn incident(&mut self, incident: &Incident) -> io::Result<()> {
+        self.bar.suspend(|| self.stdout.incident(incident))
     }
 
     fn finish(&mut self, summary: &Summary) -> io::Result<()> {

@@ -57,7 +57,8 @@ pub(super) fn check(
     let contracts = contracts.into_iter().collect::<Option<Vec<_>>>()?;
     let exceptions = exceptions.into_iter().collect::<Option<Vec<_>>>()?;
     let Check { hops, destinations, .. } = check;
-    let mut config = assemble(file, contracts, exceptions);
+    let all = hops.values().cloned().collect();
+    let mut config = assemble(file, all, contracts, exceptions);
     config.engine.lowerings = lowerings;
     Some(Config { hops, baseline, destinations, ..config })
 }

@@ -59,6 +59,10 @@ pub(super) const ALERT_UPDATE_INTERVAL_MS: u64 = 60_000;
 pub(super) const CLOSE_AFTER_MS: u64 = 10 * 60_000;
 /// Alerts open at once.
 pub(super) const MAX_OPEN_ALERTS: u64 = 10_000;
+/// Quiet for so long, an incident is closed.
+pub(super) const INCIDENT_CLOSE_AFTER_MS: u64 = 10 * 60_000;
+/// Incidents open at once.
+pub(super) const MAX_OPEN_INCIDENTS: u64 = 1_024;
 /// Destinations listed in one alert.
 pub(super) const MAX_DESTINATIONS: u64 = 20;
 /// Alerts of one rule about one sender at once; few senders have as many distinct causes, a sender that makes them up has any number.

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
 pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile};
-pub(super) use sections::{Alerts, Capture, Detection, Flows, Inventory, Runtime, Serve, State};
+pub(super) use sections::{
+    Alerts, Capture, Detection, Flows, Incidents, Inventory, MonitorsFile, Runtime, Serve, State,
+};
 pub(super) use stage::StageFile;
 
 use super::located::Located;
@@ -45,6 +47,8 @@ pub(super) struct FileConfig {
     pub inventory: Inventory,
     /// How alerts are grouped.
     pub alerts: Alerts,
+    /// How alerts and events become incidents.
+    pub incidents: Incidents,
     /// What is kept between runs.
     pub state: State,
     /// The file that says what each service is expected to be set up like, made by `hopwatch baseline learn`; a relative path is one
@@ -58,6 +62,9 @@ pub(super) struct FileConfig {
     /// Places that traffic must pass: a name, and how the place is recognised.
     #[schemars(extend("examples" = [{"proxy": {"workloads": [{"name": "squid*"}], "ports": [3128]}}]))]
     pub hops: BTreeMap<Located<Label>, Located<HopFile>>,
+    /// What watches others, or carries what others log: its end is reported, and commands against it.
+    #[schemars(extend("examples" = [{"workloads": [{"name": "shipper*"}], "programs": ["own-agent"]}]))]
+    pub monitors: MonitorsFile,
     /// Who must reach what via which hops. Of the contracts that cover a flow the first judges it, DNS contracts before others.
     pub contracts: Vec<Located<ContractFile>>,
     /// What is allowed although a rule fires.

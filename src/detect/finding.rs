@@ -39,6 +39,16 @@ impl Severity {
         }
     }
 
+    /// One higher: of what is worse together.
+    #[must_use]
+    pub const fn higher(self) -> Self {
+        match self {
+            Self::Low => Self::Medium,
+            Self::Medium => Self::High,
+            Self::High | Self::Critical => Self::Critical,
+        }
+    }
+
     /// The word used in configuration, metrics and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -10,7 +10,7 @@ use super::Finding;
 use crate::baseline::{Baseline, Compared};
 use crate::input::{FlowEvent, FlowRecord, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
-use crate::path::{Contract, JudgedFlow, PathState, UnjudgedSender};
+use crate::path::{Contract, JudgedFlow, Monitors, PathState, UnjudgedSender};
 use crate::time::Timestamp;
 
 /// What a rule may look at.
@@ -72,6 +72,9 @@ impl Findings {
 pub trait Rule: Send + std::fmt::Debug {
     /// The contracts, reported once before anything else.
     fn contracts(&mut self, _contracts: &[Contract]) {}
+
+    /// What watches others, reported once before anything else.
+    fn monitors(&mut self, _monitors: &Arc<Monitors>) {}
 
     /// A flow's judgement is final.
     fn on_flow(&mut self, _context: Context<'_>, _flow: &JudgedFlow, findings: &mut Findings) {

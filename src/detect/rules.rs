@@ -20,6 +20,7 @@ pub mod log_shipper_redirected;
 pub mod log_shipper_silent;
 pub mod metadata_service_direct;
 pub mod monitor_hop_skipped;
+pub mod monitor_stopped;
 pub mod monitoring_opt_out;
 pub mod namespace_mismatch;
 pub mod packet_socket;
@@ -32,6 +33,7 @@ pub mod sensor_blinded;
 pub mod sidecar_skipped;
 pub mod startup_window;
 pub mod sysctl_changed;
+pub mod tamper_exec;
 pub mod tunnel_from_container;
 pub mod undeclared_relay;
 pub mod unexpected_host_network;
@@ -115,6 +117,8 @@ registry! {
     image_drift = "image-drift",
     replica_differs = "replica-differs",
     baseline_changed = "baseline-changed",
+    tamper_exec = "tamper-exec",
+    monitor_stopped = "monitor-stopped",
     unjudged_traffic = "unjudged-traffic",
 }
 

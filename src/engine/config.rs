@@ -6,14 +6,17 @@ use std::time::Duration;
 use crate::alert::{AlertBudget, Exception, Lowering};
 use crate::baseline::Baseline;
 use crate::detect::rules::RuleParams;
+use crate::incident::IncidentLimits;
 use crate::inventory::TimelineLimits;
-use crate::path::Contract;
+use crate::path::{Contract, Monitors};
 
 /// Checked configuration of the core.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// Path contracts; of those that cover a flow the first judges it, DNS contracts before others.
     pub contracts: Vec<Contract>,
+    /// What watches others.
+    pub monitors: Monitors,
     /// Exceptions.
     pub exceptions: Vec<Exception>,
     /// Maintenance windows and environments; the first that fits a finding lowers its severity.
@@ -32,6 +35,8 @@ pub struct EngineConfig {
     pub max_alerts: usize,
     /// Destinations listed in one alert; the rest is counted.
     pub max_destinations: usize,
+    /// Bounds of incidents; `None`: none are made.
+    pub incidents: Option<IncidentLimits>,
     /// Alerts that one rule raises about one sender.
     pub alert_budget: AlertBudget,
 }

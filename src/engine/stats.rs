@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::LatencyHistogram;
 use crate::alert::Alert;
 use crate::detect::Severity;
+use crate::incident::IncidentCounts;
 use crate::input::{InventoryEvent, LogFileFact, Loss, LossReason, MissedKind, RuntimeId};
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline};
 use crate::path::{Amount, JudgedFlow, PathState, UnjudgedReason, Unobservable, Verdict};
@@ -48,6 +49,8 @@ pub enum Bound {
     Flows,
     /// Open alerts; one is closed early.
     Alerts,
+    /// Open incidents, and events that wait for one: the oldest goes.
+    Incidents,
     /// Workloads remembered: a dead one is forgotten early, or a new one refused because all of them run.
     Workloads,
     /// Intervals in which one workload owned something.
@@ -76,9 +79,10 @@ pub enum Bound {
 
 impl Bound {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Flows,
         Self::Alerts,
+        Self::Incidents,
         Self::Workloads,
         Self::Spans,
         Self::Networks,
@@ -98,6 +102,7 @@ impl Bound {
         match self {
             Self::Flows => "flows",
             Self::Alerts => "alerts",
+            Self::Incidents => "incidents",
             Self::Workloads => "workloads",
             Self::Spans => "spans",
             Self::Networks => "networks",
@@ -145,6 +150,8 @@ pub struct EngineStats {
     pub alerts_closed_early: u64,
     /// Findings that a summarising alert counted because the budget of their rule and sender was spent, by rule.
     pub alerts_over_budget: BTreeMap<&'static str, u64>,
+    /// Incidents written, and what their bounds cost.
+    pub incidents: IncidentCounts,
     /// Findings held back, by exception.
     pub exception_hits: BTreeMap<String, u64>,
     /// Sources of flows, by how well they are known (`result`) and how (`how`, empty unless it is a workload).
@@ -256,6 +263,7 @@ impl EngineStats {
         let counts = [
             (Bound::Flows, self.flows_forgotten),
             (Bound::Alerts, self.alerts_closed_early),
+            (Bound::Incidents, self.incidents.forgotten),
             (Bound::Workloads, timeline.evicted + timeline.refused),
             (Bound::Spans, timeline.spans_dropped),
             (Bound::Networks, timeline.networks_refused),

@@ -7,6 +7,7 @@
 //! Design: netlink where the kernel speaks it, `/proc` for processes and files; no clock: a caller brings the time and decides how
 //! often to scan ([`Collector::scan`] costs much, [`Collector::scan_sockets`] little).
 
+mod agents;
 mod cgroups;
 mod diag;
 mod interfaces;
@@ -19,6 +20,7 @@ mod socket_owners;
 mod sockets;
 mod workloads;
 
+use self::agents::Agents;
 use self::missed::Missed;
 use self::namespaces::Namespaces;
 use self::packet_sockets::PacketSockets;
@@ -34,6 +36,7 @@ use crate::time::Timestamp;
 pub struct Collector {
     roster: Roster,
     workloads: Workloads,
+    agents: Agents,
     namespaces: Namespaces,
     sockets: Sockets,
     packet_sockets: PacketSockets,
@@ -58,12 +61,18 @@ impl Collector {
         Ok(Self {
             roster: Roster::new(MAX_WORKLOADS),
             workloads: Workloads::new(),
+            agents: Agents::default(),
             namespaces: Namespaces::new()?,
             sockets: Sockets::default(),
             packet_sockets: PacketSockets::default(),
             missed: Missed::default(),
             buffer: vec![0; BUFFER],
         })
+    }
+
+    /// Watches the processes of workloads whose command has such a name.
+    pub fn watch_agents(&mut self, is_agent: impl Fn(&str) -> bool + Send + 'static) {
+        self.agents.watch(Box::new(is_agent));
     }
 
     /// The host's namespace.
@@ -116,7 +125,7 @@ impl Collector {
     }
 
     fn turn(&mut self, at: Timestamp, extent: Extent) -> Vec<KernelFact> {
-        let Self { workloads, namespaces, sockets, packet_sockets, missed, buffer, .. } = self;
+        let Self { workloads, agents, namespaces, sockets, packet_sockets, missed, buffer, .. } = self;
         let mut facts = Vec::new();
         if extent != Extent::Sockets {
             workloads.scan(extent == Extent::All, missed, &mut facts);
@@ -126,6 +135,7 @@ impl Collector {
         let listed = extent == Extent::All;
         sockets.scan(&mut ScanContext { at, workloads, namespaces, listed, buffer, missed, facts: &mut facts });
         if listed {
+            agents.scan(workloads, &mut facts);
             packet_sockets.scan(workloads, namespaces, buffer, missed, &mut facts);
         }
         facts.extend(missed.take());

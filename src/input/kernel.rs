@@ -56,6 +56,8 @@ pub enum KernelFact {
         /// Its inode.
         inode: u64,
     },
+    /// A process of an agent inside a workload began, was stopped, went on or ended; not its end with its workload.
+    Agent(Arc<AgentProcess>),
     /// Something that could not be looked at, or came and went between two looks.
     Missed {
         /// What.
@@ -198,6 +200,33 @@ pub struct SnifferView {
     /// A process that holds it: its command's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+}
+
+/// A process that watches others, or collects what they log, inside a workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentProcess {
+    /// In which workload.
+    pub workload: WorkloadId,
+    /// As the sensor's namespace numbers it.
+    pub pid: u32,
+    /// When it began, in clock ticks since boot: with the pid, its identity.
+    pub start: u64,
+    /// Its command's name when it was first seen.
+    pub program: String,
+    /// What it does.
+    pub state: AgentState,
+}
+
+/// What an agent's process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// It runs, or waits.
+    Running,
+    /// A signal or a debugger stopped it (`T`, `t` in `/proc/PID/stat`).
+    Stopped,
+    /// It ended.
+    Ended,
 }
 
 /// What the kernel's collector could not see.

@@ -47,7 +47,8 @@ impl Roster {
                 self.retain(|id, known| known.runtime != *runtime || running.contains(id))
             }
             InventoryEvent::GivenUp { runtime } => self.retain(|_, known| known.runtime != *runtime),
-            InventoryEvent::Network(_)
+            InventoryEvent::Container(_)
+            | InventoryEvent::Network(_)
             | InventoryEvent::NetworkRemoved { .. }
             | InventoryEvent::Connected { .. }
             | InventoryEvent::Disconnected { .. } => Vec::new(),

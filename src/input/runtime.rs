@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::{Configuration, Mac, Protocol, RuntimeId};
+use super::{Configuration, ContainerEvent, Mac, Protocol, RuntimeId};
 use crate::time::Timestamp;
 
 /// The runtime's full container id. Cheap to clone.
@@ -275,6 +275,8 @@ pub enum InventoryEvent {
         /// When, by the runtime's clock.
         until: Timestamp,
     },
+    /// The runtime did something to a container. What that changed is reported by the others, most often before.
+    Container(Arc<ContainerEvent>),
     /// A network as it is now.
     Network(Arc<RuntimeNetwork>),
     /// A network is gone.

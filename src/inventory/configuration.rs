@@ -15,7 +15,7 @@ pub use bounds::limit;
 pub use capabilities::{ALL_CAPABILITIES, DOCKER_DEFAULT, PODMAN_DEFAULT, effective};
 pub use clear::{
     command, is_hook_variable, is_proxy_variable, is_switch, is_telemetry_variable, is_trust_variable, label_setting,
-    log_option, variables, without_credentials,
+    log_option, option_name, variables, without_credentials,
 };
 pub use diff::{Difference, differences};
 pub use facets::{Facets, Field, GROUPS, SINGLE, UNSET, Value};

@@ -23,6 +23,7 @@ use self::event::{ContainerdEvent, TaskAction};
 use self::proto::Envelope;
 use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
+use crate::inventory::command_words::Vocabulary;
 use crate::inventory::configuration::HashKey;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, TIMEOUT};
@@ -52,6 +53,8 @@ pub struct ContainerdOptions {
     pub kubernetes: bool,
     /// Hides values that may be secrets; without it they are only known to be there.
     pub key: Option<HashKey>,
+    /// Words of commands that are shown.
+    pub vocabulary: Arc<Vocabulary>,
 }
 
 impl Default for ContainerdOptions {
@@ -63,6 +66,7 @@ impl Default for ContainerdOptions {
             timeout: TIMEOUT,
             kubernetes: false,
             key: None,
+            vocabulary: Arc::default(),
         }
     }
 }
@@ -157,23 +161,46 @@ impl ContainerdReader {
             return Ok(());
         }
         let id = workload_id(&event.namespace, &event.container);
+        // The command of a process is read before anything is waited for.
+        let happened = event.happened(id.clone(), self.options.runtime, &self.options.vocabulary);
+        self.counters.container_events.add(u64::from(happened.is_some()));
+        // What ends a container is reported while the container is known.
+        let (before, after) = match event.action {
+            Some(TaskAction::Ended | TaskAction::Gone) => (happened, None),
+            _ => (None, happened),
+        };
+        before.into_iter().for_each(&mut *emit);
         let events = match event.action {
+            None => Vec::new(),
+            Some(action) => self.changed(client, &event, &id, action).await?,
+        };
+        events.into_iter().chain(after).for_each(emit);
+        Ok(())
+    }
+
+    /// What an event changes.
+    async fn changed(
+        &mut self,
+        client: &mut Client,
+        event: &ContainerdEvent,
+        id: &WorkloadId,
+        action: TaskAction,
+    ) -> Result<Vec<InventoryEvent>, ReaderError> {
+        Ok(match action {
             TaskAction::Prepared => {
-                self.states.prepared(&id, event.at);
+                self.states.prepared(id, event.at);
                 Vec::new()
             }
-            TaskAction::Ended => self.states.ended(&id, event.at),
-            TaskAction::Gone => self.states.gone(&id, event.at),
+            TaskAction::Ended => self.states.ended(id, event.at),
+            TaskAction::Gone => self.states.gone(id, event.at),
             TaskAction::Started | TaskAction::Changed => {
                 match client.query(&event.namespace, &event.container, &self.states).await? {
                     Some(observed) => self.states.observe(observed, event.at),
-                    None if event.action == TaskAction::Started => self.states.started_unseen(&id, event.at),
+                    None if action == TaskAction::Started => self.states.started_unseen(id, event.at),
                     None => Vec::new(),
                 }
             }
-        };
-        events.into_iter().for_each(emit);
-        Ok(())
+        })
     }
 }
 

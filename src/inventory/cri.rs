@@ -21,6 +21,7 @@ use self::client::Client;
 use self::triggers::{Trigger, Triggers};
 use crate::clock::now;
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
+use crate::inventory::command_words::Vocabulary;
 use crate::inventory::configuration::HashKey;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::TIMEOUT;
@@ -47,6 +48,8 @@ pub struct CriOptions {
     pub poll_interval: Duration,
     /// Hides values that may be secrets; without it they are only known to be there.
     pub key: Option<HashKey>,
+    /// Words of commands that are shown.
+    pub vocabulary: Arc<Vocabulary>,
 }
 
 impl Default for CriOptions {
@@ -58,6 +61,7 @@ impl Default for CriOptions {
             timeout: TIMEOUT,
             poll_interval: Duration::from_secs(1),
             key: None,
+            vocabulary: Arc::default(),
         }
     }
 }
@@ -135,8 +139,14 @@ impl CriReader {
 
     /// Reads the lists whenever there is a reason to, until something fails.
     async fn follow_events(&mut self, client: &mut Client, triggers: &mut Triggers, emit: &mut Emit<'_>) -> Ended {
+        // Lists that were put off because more events waited.
+        let mut owed = false;
         loop {
-            let report = match triggers.next().await {
+            let trigger = triggers.next().await;
+            triggers.take_happened().into_iter().for_each(&mut *emit);
+            let report = match trigger {
+                Trigger::Reported if owed => Report::Changes,
+                Trigger::Reported => continue,
                 Trigger::Ended { id, at } => {
                     self.states.ended(&id, at).into_iter().for_each(&mut *emit);
                     if self.ends.len() >= MAX_ENDS {
@@ -153,7 +163,8 @@ impl CriReader {
                 Trigger::Reconcile => Report::Reconciled,
                 Trigger::Cut(error) => return Err(error),
             };
-            if report == Report::Changes && triggers.is_ahead() {
+            owed = report == Report::Changes && triggers.is_ahead();
+            if owed {
                 continue;
             }
             self.read_lists(client, report, emit).await?;

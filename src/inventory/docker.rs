@@ -8,6 +8,7 @@
 //! its own start. Design: events are asked for from before the snapshot on, so nothing falls between; [`container_states`] keeps the
 //! order of each container while [`client`] asks about several at once.
 
+mod acts;
 mod api;
 mod bounds;
 mod client;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
+use self::acts::{ExecBudget, Happened, What};
 pub use self::api::{Container, Network};
 pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
 use self::client::Client;
@@ -33,7 +35,8 @@ pub use self::convert::{attach_by_network, from_inspect, from_network, reference
 use self::event::{RuntimeEvent, introduced};
 use self::http::Lines;
 use crate::clock::{later, now};
-use crate::input::{InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
+use crate::input::{ContainerAct, ContainerEvent, InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
+use crate::inventory::command_words::Vocabulary;
 use crate::inventory::configuration::HashKey;
 use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
 use crate::time::Timestamp;
@@ -62,6 +65,8 @@ pub struct DockerOptions {
     pub reconcile_interval: Duration,
     /// Hides values that may be secrets; without it they are only known to be there.
     pub key: Option<HashKey>,
+    /// Words of commands that are shown.
+    pub vocabulary: Arc<Vocabulary>,
 }
 
 impl Default for DockerOptions {
@@ -73,6 +78,7 @@ impl Default for DockerOptions {
             user: None,
             reconcile_interval,
             key: None,
+            vocabulary: Arc::default(),
         }
     }
 }
@@ -89,6 +95,8 @@ pub struct DockerReader {
 enum Learned {
     Container(WorkloadId, Answer),
     Network(Box<Option<RuntimeNetwork>>),
+    /// A command was executed.
+    Exec(ContainerEvent),
 }
 
 /// What was reported so far; outlives a connection.
@@ -96,6 +104,9 @@ enum Learned {
 struct Reported {
     states: DockerStates,
     networks: BTreeMap<String, RuntimeNetwork>,
+    execs: ExecBudget,
+    /// When it was connected first; the daemon repeats events from before.
+    began: Option<Timestamp>,
 }
 
 impl DockerReader {
@@ -127,6 +138,7 @@ impl DockerReader {
     ) -> Result<(Client, Lines), ReaderError> {
         let client = self.connect().await?;
         let since = since(reported.states.checkpoint());
+        reported.began.get_or_insert_with(now);
         let networks = client.networks().await?;
         let list = client.list().await?;
         let workloads = client.inspect_all(&list).await;
@@ -174,7 +186,15 @@ impl DockerReader {
         loop {
             let steps = tokio::select! {
                 line = lines.next(), if tasks.len() < MAX_TASKS => match line {
-                    Ok(Some(line)) => self.handle_event(client, reported, &line, &mut tasks, emit),
+                    Ok(Some(line)) => {
+                        let skipped = lines.take_skipped();
+                        if skipped > 0 {
+                            // Which container it was about is not known: the whole list is.
+                            self.counters.overflow.add(skipped);
+                            reconcile.reset_immediately();
+                        }
+                        if line.is_empty() { Vec::new() } else { self.handle_event(client, reported, &line, &mut tasks, emit) }
+                    }
                     Ok(None) => return Err(ReaderError::cut("the daemon closed it")),
                     Err(error) => return Err(ReaderError::cut(&error)),
                 },
@@ -183,6 +203,7 @@ impl DockerReader {
                         self.report_networks(reported, client.fresh_networks(), emit);
                         reported.states.answered(&id, answer)
                     }
+                    Learned::Exec(event) => reported.states.report(event),
                     Learned::Network(network) => {
                         self.report_networks(reported, network.into_iter().collect(), emit);
                         Vec::new()
@@ -220,8 +241,67 @@ impl DockerReader {
     ) -> Vec<Step> {
         self.counters.events.add(1);
         let event = serde_json::from_slice::<api::Event>(line).ok();
-        let read =
-            event.as_ref().and_then(|event| Some((event, RuntimeEvent::read(event, client.identity().dialect)?)));
+        let happened = event.as_ref().and_then(|event| Happened::read(event, client.identity().dialect));
+        let (before, after) = match happened {
+            // Reported while its container is known.
+            Some(happened) if happened.is_end() => (self.report(client, reported, happened, tasks), None),
+            happened => (Vec::new(), happened),
+        };
+        let steps = self.apply_event(client, reported, event.as_ref(), after.is_some(), tasks, emit);
+        let after = after.map(|happened| self.report(client, reported, happened, tasks));
+        before.into_iter().chain(steps).chain(after.into_iter().flatten()).collect()
+    }
+
+    /// What an event says besides what it changes.
+    fn report(
+        &self,
+        client: &Client,
+        reported: &mut Reported,
+        happened: Happened,
+        tasks: &mut JoinSet<Learned>,
+    ) -> Vec<Step> {
+        let (runtime, Happened { id: workload, at, what }) = (self.options.runtime, happened);
+        if reported.began.is_none_or(|began| at < began) {
+            return Vec::new();
+        }
+        let event = match what {
+            What::Act(action) => {
+                if action == ContainerAct::Removed {
+                    client.forget_container(&workload);
+                }
+                return reported.states.report(ContainerEvent { workload, runtime, at, action });
+            }
+            What::Exec(event) => event,
+        };
+        if client.is_health_check(&workload, &event) {
+            self.counters.health_checks.add(1);
+            return Vec::new();
+        }
+        if !reported.execs.admit(&workload, at) {
+            self.counters.overflow.add(1);
+            return Vec::new();
+        }
+        let (client, vocabulary) = (client.clone(), Arc::clone(&self.options.vocabulary));
+        tasks.spawn(async move {
+            let answer = client.exec(&workload, &event).await;
+            let command = acts::command(&workload, &event, answer.as_ref(), &vocabulary);
+            let action = ContainerAct::Exec(Box::new(command));
+            Learned::Exec(ContainerEvent { workload, runtime, at, action })
+        });
+        Vec::new()
+    }
+
+    /// What an event changes.
+    fn apply_event(
+        &self,
+        client: &Client,
+        reported: &mut Reported,
+        event: Option<&api::Event>,
+        is_reported: bool,
+        tasks: &mut JoinSet<Learned>,
+        emit: &mut Emit<'_>,
+    ) -> Vec<Step> {
+        let read = event.and_then(|event| Some((event, RuntimeEvent::read(event, client.identity().dialect)?)));
         match read {
             Some((event, RuntimeEvent::Container { id, action, at })) => {
                 let started = action == ContainerAction::Started;
@@ -242,6 +322,7 @@ impl DockerReader {
                 emit(InventoryEvent::NetworkRemoved { id });
             }
             Some(_) => {}
+            None if is_reported => {}
             None => self.counters.events_ignored.add(1),
         }
         Vec::new()

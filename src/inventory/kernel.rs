@@ -57,7 +57,7 @@ impl KernelState {
                 let missed = self.missed.entry(*what).or_default();
                 *missed = missed.saturating_add(*count);
             }
-            KernelFact::SocketOpened(_) | KernelFact::SocketClosed { .. } => {}
+            KernelFact::Agent(_) | KernelFact::SocketOpened(_) | KernelFact::SocketClosed { .. } => {}
         }
     }
 

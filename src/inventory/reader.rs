@@ -8,6 +8,7 @@ pub(super) mod bounds;
 pub(super) mod container_states;
 mod counters;
 mod error;
+pub(super) mod exec_command;
 pub(super) mod grpc;
 pub(super) mod oci;
 pub(super) mod process_start;

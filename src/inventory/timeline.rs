@@ -112,6 +112,8 @@ impl Timeline {
                 self.configurations.forget(id);
                 self.kernel.forget(id);
             }
+            // What it changed is reported beside it.
+            InventoryEvent::Container(_) => {}
             InventoryEvent::Network(network) => {
                 let accepted = self.networks.apply(network);
                 self.lifecycles.counts.networks_refused += u64::from(!accepted);
@@ -170,7 +172,8 @@ impl Timeline {
                 }
             }
             InventoryEvent::NetworkRemoved { .. } => self.changed.note_everything(),
-            InventoryEvent::Connected { .. }
+            InventoryEvent::Container(_)
+            | InventoryEvent::Connected { .. }
             | InventoryEvent::Disconnected { .. }
             | InventoryEvent::GivenUp { .. }
             | InventoryEvent::Reconciled { .. } => {}
@@ -215,7 +218,10 @@ impl Timeline {
                     self.sockets.close(at, ns, *inode);
                 }
             }
-            KernelFact::SnifferOpened(_) | KernelFact::SnifferClosed { .. } | KernelFact::Missed { .. } => {}
+            KernelFact::Agent(_)
+            | KernelFact::SnifferOpened(_)
+            | KernelFact::SnifferClosed { .. }
+            | KernelFact::Missed { .. } => {}
         }
     }
 

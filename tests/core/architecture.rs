@@ -38,10 +38,11 @@ const ROOMS: &[Room] = &[
     core("baseline", "what each service is expected to be like", &["path", "inventory", "input", "time"]),
     core("detect", "rules, one file each with its strategy", &["baseline", "path", "inventory", "input", "time"]),
     core("alert", "model, grouping, exceptions", &["detect", "path", "flow", "inventory", "input", "time"]),
+    core("incident", "alerts and events of one chain", &["alert", "detect", "path", "inventory", "input", "time"]),
     core(
         "engine",
         "owns the state; inputs in, alerts out",
-        &["alert", "detect", "baseline", "path", "inventory", "input", "time"],
+        &["incident", "alert", "detect", "baseline", "path", "inventory", "input", "time"],
     ),
     shell(
         "host",
@@ -75,7 +76,11 @@ const ROOMS: &[Room] = &[
     shell("observe", "live taps, capture files", &["clock", "sync", "flow", "decode", "input", "time"]),
     shell("escape", "text from elsewhere, made safe for a terminal", &[]),
     shell("layout", "text that fits the terminal", &[]),
-    shell("alert::render", "an alert as text and JSON", &["alert", "detect", "escape", "layout"]),
+    shell(
+        "alert::render",
+        "an alert or an incident as text and JSON",
+        &["incident", "alert", "detect", "escape", "layout"],
+    ),
     shell("export", "flow records as text, JSON Lines, CSV, conn.log", &["escape", "layout", "flow", "input", "time"]),
     shell(
         "view",
@@ -91,7 +96,19 @@ const ROOMS: &[Room] = &[
     shell(
         "config",
         "file to checked values",
-        &["engine", "alert", "detect", "path", "flow", "inventory", "inventory::discover", "escape", "input", "time"],
+        &[
+            "engine",
+            "incident",
+            "alert",
+            "detect",
+            "path",
+            "flow",
+            "inventory",
+            "inventory::discover",
+            "escape",
+            "input",
+            "time",
+        ],
     ),
     shell(
         "app",
@@ -116,6 +133,7 @@ const ROOMS: &[Room] = &[
             "inventory::reader",
             "host",
             "engine",
+            "incident",
             "alert",
             "baseline",
             "detect",
@@ -142,6 +160,7 @@ const ROOMS: &[Room] = &[
             "inventory::file",
             "inventory",
             "host",
+            "incident",
             "alert",
             "baseline",
             "detect",

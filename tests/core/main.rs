@@ -15,6 +15,7 @@ mod flood;
 mod flow_facts;
 mod flow_meter;
 mod hop_evidence;
+mod incidents;
 mod neighbour_claims;
 mod oracle;
 mod path;

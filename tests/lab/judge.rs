@@ -51,6 +51,8 @@ pub fn read(lines: &[Line]) -> Result<Said> {
         ensure!(said.summary.is_none(), "a line after the summary: {}", line.text);
         match value["schema"].as_str() {
             Some("hopwatch.alert/1") => said.alerts.push(alert(&value, line.at).with_context(|| line.text.clone())?),
+            // Beside the alerts, which say all that a scenario expects.
+            Some("hopwatch.incident/1") => {}
             Some("hopwatch.summary/1") => said.summary = Some(value),
             other => anyhow::bail!("unknown schema {other:?}: {}", line.text),
         }

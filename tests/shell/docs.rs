@@ -48,6 +48,7 @@ fn every_field_of_a_flow_record_is_described() {
 #[test]
 fn every_field_of_a_verification_and_of_paths_is_described() {
     assert_described("docs/verification.schema.json", "docs/verify.md");
+    assert_described("docs/incident.schema.json", "docs/incident.md");
     assert_described("docs/paths.schema.json", "docs/verify.md");
 }
 

@@ -249,6 +249,27 @@ fn unreadable_events_are_counted_and_a_flood_of_them_stays_bounded() {
 }
 
 #[test]
+fn a_line_that_is_too_long_is_skipped_and_the_next_one_is_read() {
+    let fake = FakeRuntime::new(|path, open| match path {
+        "/events" => {
+            let mut open = open.open();
+            let event = |labels: &str| {
+                format!(
+                    "{{\"Type\":\"container\",\"Action\":\"pause\",\"Actor\":{{\"ID\":\"ab\",\"Attributes\":{{\"a\":\"{labels}\"}}}},\"timeNano\":4000000000000000000}}\n"
+                )
+            };
+            let _ = open.write_all(event(&"x".repeat(2 << 20)).as_bytes());
+            let _ = open.write_all(event("x").as_bytes());
+            std::thread::sleep(PATIENCE);
+        }
+        _ => honestly(path, open),
+    });
+    let told = BackgroundReader::by(options(&fake));
+    told.next("the second event", |event| matches!(event, InventoryEvent::Container(_)).then_some(()));
+    assert_eq!((told.counters.overflow(), told.counters.container_events()), (1, 1));
+}
+
+#[test]
 fn a_line_without_an_end_cuts_the_stream() {
     let fake = FakeRuntime::new(|path, open| match path {
         "/events" => {
@@ -262,5 +283,5 @@ fn a_line_without_an_end_cuts_the_stream() {
         InventoryEvent::Disconnected { error, .. } => Some(error.clone()),
         _ => None,
     });
-    assert!(error.contains("event stream was cut") && error.contains("longer than 1024 KiB"), "{error}");
+    assert!(error.contains("event stream was cut") && error.contains("longer than 65536 KiB"), "{error}");
 }

@@ -37,21 +37,26 @@ fn two_replays_are_byte_equal() {
 }
 
 #[test]
-fn every_alert_fits_the_published_schema() {
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alert.schema.json");
+fn every_alert_and_incident_fits_its_published_schema() {
+    assert_fits("docs/alert.schema.json", "\"hopwatch.alert/1\"");
+    assert_fits("docs/incident.schema.json", "\"hopwatch.incident/1\"");
+}
+
+fn assert_fits(schema: &str, name: &str) {
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join(schema);
     let schema: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(schema).expect("schema")).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a valid JSON Schema");
     let mut checked = 0;
     for (folder, replay) in &*REPLAYS {
-        for line in replay.lines().filter(|line| line.contains("\"hopwatch.alert/1\"")) {
-            let alert: serde_json::Value = serde_json::from_str(line).expect("JSON");
-            let errors: Vec<_> = validator.iter_errors(&alert).map(|error| error.to_string()).collect();
+        for line in replay.lines().filter(|line| line.contains(name)) {
+            let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let errors: Vec<_> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{}: {errors:?}\n{line}", folder.display());
             checked += 1;
         }
     }
-    assert!(checked > 0, "no scenario raised an alert");
+    assert!(checked > 0, "no scenario wrote {name}");
 }
 
 #[test]

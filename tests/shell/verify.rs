@@ -193,6 +193,7 @@ fn the_published_schemas_are_current() {
     for (path, schema) in [
         ("docs/verification.schema.json", Verification::json_schema()),
         ("docs/paths.schema.json", Paths::json_schema()),
+        ("docs/incident.schema.json", hopwatch::incident::json_schema()),
     ] {
         crate::support::assert_current(path, &(serde_json::to_string_pretty(&schema).expect("JSON") + "\n"));
     }

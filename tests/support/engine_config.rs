@@ -7,12 +7,15 @@ use hopwatch::alert::AlertBudget;
 use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{EngineConfig, Timings};
 use hopwatch::inventory::TimelineLimits;
-use hopwatch::path::{Contract, DestinationSet, Hop, HopKind, PortSpec, Selector, SelectorFile, Service, Stage};
+use hopwatch::path::{
+    Contract, DestinationSet, Hop, HopKind, Monitors, PortSpec, Selector, SelectorFile, Service, Stage,
+};
 
 /// Without contracts, with room for a small test.
 pub fn for_tests() -> EngineConfig {
     EngineConfig {
         contracts: vec![],
+        monitors: Monitors::default(),
         exceptions: vec![],
         lowerings: vec![],
         rules: RuleParams::default(),
@@ -30,6 +33,7 @@ pub fn for_tests() -> EngineConfig {
         max_flows: 1000,
         max_alerts: 100,
         max_destinations: 3,
+        incidents: None,
         alert_budget: AlertBudget { burst: 20, refill: Duration::from_mins(1) },
     }
 }

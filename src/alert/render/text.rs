@@ -196,7 +196,7 @@ fn techniques(alert: &Alert) -> String {
     format!("ATT&CK {}", alert.attack.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
-const fn severity_style(severity: Severity) -> Style {
+pub(super) const fn severity_style(severity: Severity) -> Style {
     match severity {
         Severity::Critical | Severity::High => Style::new().red().bold(),
         Severity::Medium => Style::new().yellow().bold(),

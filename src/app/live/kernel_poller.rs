@@ -6,6 +6,7 @@
 //! they are dropped and counted.
 //! Design: a thread of its own, in the host's network namespace; without permission it says so once and shows what it can.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::source::{self, Source, SourceContext};
 use crate::clock::now;
 use crate::host::kernel::Collector;
 use crate::input::{InventoryEvent, KernelFact, MissedKind, RecordedFact};
+use crate::inventory::command_words::Vocabulary;
 use crate::time::Timestamp;
 
 /// Events that come so soon after each other are looked at together.
@@ -38,10 +40,14 @@ const MIN_ALL: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(10);
 
 /// Starts the source.
-pub(super) fn start(context: &SourceContext) -> anyhow::Result<Source> {
+pub(super) fn start(context: &SourceContext, agents: &Arc<Vocabulary>) -> anyhow::Result<Source> {
     allow_descriptors();
-    source::spawn_listening("kernel", context, |context, events| match Collector::new() {
-        Ok(collector) => KernelPoller::new(collector, &context).run(&events, &context),
+    let agents = Arc::clone(agents);
+    source::spawn_listening("kernel", context, move |context, events| match Collector::new() {
+        Ok(mut collector) => {
+            collector.watch_agents(move |name| agents.is_process(name));
+            KernelPoller::new(collector, &context).run(&events, &context);
+        }
         Err(error) => tracing::warn!(%error, "namespaces and sockets of workloads are not observed"),
     })
 }
@@ -167,7 +173,6 @@ fn processor_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::Ordering;
 
     use super::*;
@@ -193,7 +198,7 @@ mod tests {
     fn a_workload_is_scanned_when_its_start_is_reported() {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let context = SourceContext::alone(sender);
-        let source = start(&context).expect("the thread");
+        let source = start(&context, &Arc::default()).expect("the thread");
         let events = source.events().expect("it listens");
         let text =
             format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "docker", "pid": {}}}"#, std::process::id());

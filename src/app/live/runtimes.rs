@@ -46,7 +46,7 @@ struct Running {
 #[derive(Clone)]
 struct Shared {
     sender: Sender<SourceMessage>,
-    /// Others that receive every event before the engine does.
+    /// Others that receive what changes the inventory before the engine does.
     listeners: Arc<[Sender<InventoryEvent>]>,
     owners: Arc<Mutex<BTreeMap<WorkloadId, RuntimeId>>>,
     readers: ReaderStats,
@@ -157,7 +157,8 @@ impl Shared {
 
     /// To the listeners, and then to the engine. Waits for room; a listener that has ended is left out.
     fn report(&self, event: InventoryEvent) {
-        for listener in self.listeners.iter() {
+        let listeners: &[_] = if matches!(event, InventoryEvent::Container(_)) { &[] } else { &self.listeners };
+        for listener in listeners {
             if let Err(TrySendError::Full(event)) = listener.try_send(event.clone()) {
                 let _ = tokio::task::block_in_place(|| listener.send(event));
             }
@@ -209,6 +210,8 @@ fn may_report(
             }
             own
         }
+        // Of one that was never reported, or is gone, root's runtimes are believed.
+        InventoryEvent::Container(event) => owners.get(&event.workload).map_or(is_root, |owner| owner == runtime),
         _ => true,
     }
 }

@@ -16,6 +16,7 @@ use super::AlertSink;
 use crate::alert::Alert;
 use crate::app::summary::Summary;
 use crate::clock::instant;
+use crate::incident::Incident;
 use crate::serve::{SinkCounters, Undelivered};
 
 /// Alerts that may wait for a sink.
@@ -38,6 +39,7 @@ pub enum Overflow {
 
 enum Job {
     Alert(Arc<Alert>),
+    Incident(Arc<Incident>),
     End(Box<Summary>),
 }
 
@@ -78,8 +80,15 @@ impl SinkQueue {
     }
 
     pub(super) fn alert(&self, alert: &Arc<Alert>) -> io::Result<()> {
+        self.hand_over(Job::Alert(Arc::clone(alert)))
+    }
+
+    pub(super) fn incident(&self, incident: &Arc<Incident>) -> io::Result<()> {
+        self.hand_over(Job::Incident(Arc::clone(incident)))
+    }
+
+    fn hand_over(&self, job: Job) -> io::Result<()> {
         self.counters.waits();
-        let job = Job::Alert(Arc::clone(alert));
         match self.overflow {
             Overflow::Block => self.jobs.send(job).map_err(|_| self.failure()),
             Overflow::DropAndCount => {
@@ -145,27 +154,30 @@ struct Worker {
 impl Worker {
     fn run(&mut self, jobs: &Receiver<Job>) -> io::Result<()> {
         for job in jobs {
-            match job {
-                Job::Alert(alert) => {
-                    if let Err(error) = self.deliver(&alert) {
-                        self.counters.gone();
-                        for _ in jobs.try_iter().filter(|job| matches!(job, Job::Alert(_))) {
-                            self.counters.lost(Undelivered::Gone);
-                        }
-                        return Err(error);
-                    }
+            if let Job::End(summary) = job {
+                return self.sink.finish(&summary);
+            }
+            if let Err(error) = self.deliver(&job) {
+                self.counters.gone();
+                for _ in jobs.try_iter().filter(|job| !matches!(job, Job::End(_))) {
+                    self.counters.lost(Undelivered::Gone);
                 }
-                Job::End(summary) => return self.sink.finish(&summary),
+                return Err(error);
             }
         }
         Ok(())
     }
 
     /// Until it is delivered or given up; an error when the sink takes nothing any more.
-    fn deliver(&mut self, alert: &Alert) -> io::Result<()> {
+    fn deliver(&mut self, job: &Job) -> io::Result<()> {
         loop {
             self.counters.begins();
-            match self.sink.alert(alert) {
+            let delivered = match job {
+                Job::Alert(alert) => self.sink.alert(alert),
+                Job::Incident(incident) => self.sink.incident(incident),
+                Job::End(_) => Ok(()),
+            };
+            match delivered {
                 Ok(()) => {
                     self.counters.delivered();
                     return Ok(());

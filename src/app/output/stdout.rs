@@ -13,9 +13,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::AlertSink;
 use crate::alert::Alert;
-use crate::alert::render::{json, text};
+use crate::alert::render::{self, json, text};
 use crate::app::summary::Summary;
 use crate::escape;
+use crate::incident::Incident;
 use crate::layout::columns;
 
 /// How alerts are written.
@@ -103,19 +104,32 @@ impl AlertSink for StdoutSink {
         self.write_rest()
     }
 
+    fn incident(&mut self, incident: &Incident) -> io::Result<()> {
+        if self.rest.is_empty() {
+            self.rest = match self.format {
+                Format::Json => json_line(incident)?,
+                Format::Text => self.text(&format!("{}\n", render::incident(incident, columns()))),
+            };
+        }
+        self.write_rest()
+    }
+
     fn finish(&mut self, summary: &Summary) -> io::Result<()> {
         let closing = match self.format {
-            Format::Json => {
-                let mut line = Vec::new();
-                escape::json::to_writer(&mut line, summary)?;
-                line.push(b'\n');
-                line
-            }
+            Format::Json => json_line(summary)?,
             Format::Text => self.text(&summary.text(columns())),
         };
         self.rest.extend(closing);
         self.write_rest()
     }
+}
+
+/// One object with its line break.
+fn json_line(value: &impl serde::Serialize) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    escape::json::to_writer(&mut line, value)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::alert::{AlertBudget, Exception};
 use crate::config::file::{FileConfig, Runtime};
@@ -12,16 +13,37 @@ use crate::config::{CaptureConfig, Config, RuntimesConfig};
 use crate::engine::{EngineConfig, Timings};
 use crate::input::RuntimeKind;
 use crate::inventory::TimelineLimits;
+use crate::inventory::command_words::Vocabulary;
 use crate::inventory::discover::Sought;
-use crate::path::Contract;
+use crate::path::{Contract, Hop, Monitors};
 
 /// MiB to bytes.
 const MIB: u32 = 1 << 20;
 
 /// Puts it together.
-pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: Vec<Exception>) -> Config {
-    let FileConfig { capture, runtime, serve, flows, detection, inventory, alerts, state, baseline_key, rules, .. } =
-        file;
+pub(super) fn assemble(
+    file: FileConfig,
+    hops: Vec<Arc<Hop>>,
+    contracts: Vec<Contract>,
+    exceptions: Vec<Exception>,
+) -> Config {
+    let FileConfig {
+        capture,
+        runtime,
+        serve,
+        flows,
+        detection,
+        inventory,
+        alerts,
+        state,
+        baseline_key,
+        rules,
+        monitors,
+        incidents,
+        ..
+    } = file;
+    let programs = Arc::new(Vocabulary::new(monitors.programs.into_iter().map(|name| name.0)));
+    let workloads = monitors.workloads.into_iter().map(|selector| selector.value).collect();
     Config {
         capture: CaptureConfig {
             interfaces: capture.interfaces.into_iter().map(|glob| glob.0).collect(),
@@ -33,12 +55,13 @@ pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: V
             exclude_own: capture.exclude_own,
             inside_namespaces: capture.inside_namespaces,
         },
-        runtimes: runtimes(runtime),
+        runtimes: runtimes(runtime, &programs),
         listen: serve.listen.0,
         meter: flows.limits(),
         state_dir: state.dir.map(|dir| PathBuf::from(dir.0)),
         engine: EngineConfig {
             contracts,
+            monitors: Monitors { workloads, programs, hops },
             exceptions,
             lowerings: Vec::new(),
             rules,
@@ -56,6 +79,7 @@ pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: V
             max_flows: detection.max_flows.size(),
             max_alerts: alerts.max_open.size(),
             max_destinations: alerts.max_destinations.size(),
+            incidents: incidents.limits(),
             alert_budget: AlertBudget { burst: alerts.burst.small(), refill: alerts.refill.get() },
         },
         hops: BTreeMap::new(),
@@ -65,7 +89,7 @@ pub(super) fn assemble(file: FileConfig, contracts: Vec<Contract>, exceptions: V
     }
 }
 
-fn runtimes(file: Runtime) -> RuntimesConfig {
+fn runtimes(file: Runtime, vocabulary: &Arc<Vocabulary>) -> RuntimesConfig {
     let Runtime { discover, reconcile_interval, docker, podman, containerd, cri } = file;
     let texts = |sockets: Vec<Socket>| sockets.into_iter().map(|socket| socket.0).collect::<Vec<_>>();
     let sockets = [
@@ -78,5 +102,6 @@ fn runtimes(file: Runtime) -> RuntimesConfig {
         sought: Sought { discover, sockets: sockets.into() },
         reconcile_interval: reconcile_interval.get(),
         docker_reconcile_interval: docker.reconcile_interval.unwrap_or(reconcile_interval).get(),
+        vocabulary: Arc::clone(vocabulary),
     }
 }

@@ -3,9 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Bounded, DurationText, FilePath, InterfaceGlob, Listen, Socket};
+use super::PlacedSelector;
+use crate::config::scalar::{Bounded, DurationText, FilePath, InterfaceGlob, Label, Listen, Socket};
 use crate::config::{InsideNamespaces, SnapLength, defaults};
 use crate::flow::MeterLimits;
+use crate::incident::IncidentLimits;
 
 /// Where packets are captured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -194,6 +196,49 @@ impl Default for Inventory {
             max_workloads: Bounded(defaults::MAX_WORKLOADS),
             remember: DurationText::from_millis(defaults::REMEMBER_MS),
         }
+    }
+}
+
+/// What watches others. Hops are monitors anyway, and workloads that run a known agent (fluent-bit, vector, filebeat, falco, …).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Monitors")]
+pub(in crate::config) struct MonitorsFile {
+    /// Workloads that watch others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<PlacedSelector>,
+    /// Names of programs that watch others, beside the known ones. They are shown where commands are reported.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<Label>,
+}
+
+/// How alerts and events become incidents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Incidents {
+    /// Write incidents: alerts of one chain, and what the runtime did to the same containers, in order. Alerts are written all the same.
+    pub enabled: bool,
+    /// An incident to which nothing is added for so long is closed; what follows is another one.
+    pub close_after: DurationText<1_000>,
+    /// Incidents open at once; when full, the oldest is closed.
+    pub max_open: Bounded<1, 100_000>,
+}
+
+impl Default for Incidents {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            close_after: DurationText::from_millis(defaults::INCIDENT_CLOSE_AFTER_MS),
+            max_open: Bounded(defaults::MAX_OPEN_INCIDENTS),
+        }
+    }
+}
+
+impl Incidents {
+    /// The tracker's bounds; `None` where it is switched off.
+    pub(in crate::config) fn limits(&self) -> Option<IncidentLimits> {
+        let limits = IncidentLimits { close_after: self.close_after.get(), open: self.max_open.size() };
+        self.enabled.then_some(limits)
     }
 }
 

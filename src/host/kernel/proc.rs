@@ -75,6 +75,8 @@ pub(super) struct Stat {
     /// In clock ticks since boot: with the pid, the name of a process.
     pub(super) start: u64,
     pub(super) zombie: bool,
+    /// By a signal, or by one who traces it.
+    pub(super) stopped: bool,
 }
 
 pub(super) fn stat(pid: u32) -> Option<Stat> {
@@ -90,6 +92,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
         parent: u32::try_from(number(PARENT)?).ok()?,
         start: number(START)?,
         zombie: matches!(fields.first(), Some(&("Z" | "X"))),
+        stopped: matches!(fields.first(), Some(&("T" | "t"))),
     })
 }
 
@@ -132,7 +135,7 @@ mod tests {
     fn a_name_with_parentheses_does_not_move_the_fields() {
         let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         let text = format!("77 (a) S 9 (b) Z {}", fields.join(" "));
-        assert_eq!(parse_stat(&text), Some(Stat { parent: 4, start: 22, zombie: true }));
+        assert_eq!(parse_stat(&text), Some(Stat { parent: 4, start: 22, zombie: true, stopped: false }));
         assert_eq!(parse_stat("77 (a) S 1"), None);
         assert_eq!(parse_stat(""), None);
     }

@@ -85,6 +85,11 @@ impl Running {
         self.netns
     }
 
+    /// Its first process.
+    pub(super) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Its processes in a namespace.
     pub(super) fn in_namespace(&self, netns: NetnsId) -> &[u32] {
         self.processes.get(&netns).map_or(&[], Vec::as_slice)

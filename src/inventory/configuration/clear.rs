@@ -180,7 +180,7 @@ pub fn command<'a>(scope: Scope<'_>, field: &str, words: impl Iterator<Item = &'
 }
 
 /// The name of an option: `--password` of `--password=x`, `-p` of `-px`. A word that is no option has none.
-fn option_name(word: &str) -> Option<&str> {
+pub fn option_name(word: &str) -> Option<&str> {
     let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let name = word.split('=').next().unwrap_or_default();
     if let Some(long) = name.strip_prefix("--") {

@@ -3,9 +3,14 @@
 //! Contract: total; what is of no use or cannot be read is `None`. Limits: containerd replays nothing, so a late
 //! subscriber asks for the whole list afterwards. Design: the topic decides; the payload is read for the id and an end's time.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 
-use super::proto::{Envelope, Subject, Subscribe, TaskExit};
+use super::proto::{Envelope, ExecStarted, Subject, Subscribe, TaskExit};
+use crate::input::{ContainerAct, ContainerEvent, InventoryEvent, RuntimeId, WorkloadId};
+use crate::inventory::command_words::Vocabulary;
+use crate::inventory::reader::exec_command::command_of;
 use crate::inventory::reader::proto::Time;
 use crate::time::Timestamp;
 
@@ -28,13 +33,25 @@ pub(crate) struct ContainerdEvent {
     pub(crate) namespace: String,
     /// As containerd names it.
     pub(crate) container: String,
-    pub(crate) action: TaskAction,
+    /// What it changes; `None` where it leaves the container as it was.
+    pub(crate) action: Option<TaskAction>,
+    /// What happened, as it is reported beside that.
+    pub(crate) act: Option<TaskAct>,
     pub(crate) at: Timestamp,
+}
+
+/// What happened to a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TaskAct {
+    Act(ContainerAct),
+    /// A program was started in it, as this process.
+    Exec(u32),
 }
 
 /// Asks for these topics only (containerd's filter language, `filters` package).
 pub(crate) fn subscription() -> Subscribe {
-    let filters = ["topic~=\"^/tasks/(create|start|exit|paused|resumed)$\"", "topic~=\"^/containers/\""];
+    let filters =
+        ["topic~=\"^/tasks/(create|start|exit|paused|resumed|oom|exec-started)$\"", "topic~=\"^/containers/\""];
     Subscribe { filters: filters.map(str::to_owned).to_vec() }
 }
 
@@ -42,23 +59,47 @@ impl ContainerdEvent {
     pub(crate) fn read(envelope: &Envelope) -> Option<Self> {
         let body = envelope.event.as_ref()?;
         let reported = envelope.timestamp.and_then(Time::at)?;
-        let event = |container: String, action, at| {
-            (!container.is_empty()).then(|| Self { namespace: envelope.namespace.clone(), container, action, at })
+        let event = |container: String, action, act, at| {
+            let namespace = envelope.namespace.clone();
+            (!container.is_empty()).then_some(Self { namespace, container, action, act, at })
         };
         if envelope.topic == "/tasks/exit" {
             let exit = TaskExit::decode(&*body.value).ok()?;
             let whole = exit.id == exit.container_id || exit.id.is_empty();
             let at = exit.exited_at.and_then(Time::at).unwrap_or(reported);
-            return event(exit.container_id, TaskAction::Ended, at).filter(|_| whole);
+            let act = TaskAct::Act(ContainerAct::Died { exit_code: i32::try_from(exit.status).ok() });
+            return event(exit.container_id, Some(TaskAction::Ended), Some(act), at).filter(|_| whole);
         }
-        let action = match envelope.topic.as_str() {
-            "/tasks/create" => TaskAction::Prepared,
-            "/tasks/start" => TaskAction::Started,
-            "/tasks/paused" | "/tasks/resumed" | "/containers/create" | "/containers/update" => TaskAction::Changed,
-            "/containers/delete" => TaskAction::Gone,
+        if envelope.topic == "/tasks/exec-started" {
+            let exec = ExecStarted::decode(&*body.value).ok()?;
+            return event(exec.container, None, Some(TaskAct::Exec(exec.pid)), reported);
+        }
+        let (action, act) = match envelope.topic.as_str() {
+            "/tasks/create" => (Some(TaskAction::Prepared), None),
+            "/tasks/start" => (Some(TaskAction::Started), Some(ContainerAct::Started)),
+            "/tasks/paused" => (Some(TaskAction::Changed), Some(ContainerAct::Paused)),
+            "/tasks/resumed" => (Some(TaskAction::Changed), Some(ContainerAct::Unpaused)),
+            "/tasks/oom" => (None, Some(ContainerAct::OutOfMemory)),
+            "/containers/create" => (Some(TaskAction::Changed), Some(ContainerAct::Created)),
+            "/containers/update" => (Some(TaskAction::Changed), Some(ContainerAct::Updated)),
+            "/containers/delete" => (Some(TaskAction::Gone), Some(ContainerAct::Removed)),
             _ => return None,
         };
-        event(Subject::decode(&*body.value).ok()?.container, action, reported)
+        event(Subject::decode(&*body.value).ok()?.container, action, act.map(TaskAct::Act), reported)
+    }
+
+    /// What happened, as a fact.
+    pub(crate) fn happened(
+        &self,
+        workload: WorkloadId,
+        runtime: RuntimeId,
+        vocabulary: &Vocabulary,
+    ) -> Option<InventoryEvent> {
+        let action = match self.act.as_ref()? {
+            TaskAct::Act(act) => act.clone(),
+            TaskAct::Exec(pid) => ContainerAct::Exec(Box::new(command_of(*pid, vocabulary))),
+        };
+        Some(InventoryEvent::Container(Arc::new(ContainerEvent { workload, runtime, at: self.at, action })))
     }
 }
 
@@ -82,10 +123,15 @@ mod tests {
         let exit = |id: &str, seconds| TaskExit {
             container_id: "web".to_owned(),
             id: id.to_owned(),
+            status: 137,
             exited_at: Some(Time { seconds, nanos: 0 }),
         };
         let event = ContainerdEvent::read(&envelope("/tasks/exit", &exit("web", 7))).unwrap();
-        assert_eq!((event.action, event.at, &*event.container), (TaskAction::Ended, Timestamp::from_secs(7), "web"));
+        assert_eq!(
+            (event.action, event.at, &*event.container),
+            (Some(TaskAction::Ended), Timestamp::from_secs(7), "web")
+        );
+        assert_eq!(event.act, Some(TaskAct::Act(ContainerAct::Died { exit_code: Some(137) })));
         assert_eq!(
             ContainerdEvent::read(&envelope("/tasks/exit", &exit("web", 0))).unwrap().at.as_nanos(),
             10_000_000_005
@@ -96,8 +142,16 @@ mod tests {
     #[test]
     fn garbage_is_no_event() {
         let subject = Subject { container: "web".to_owned() };
-        assert_eq!(ContainerdEvent::read(&envelope("/tasks/start", &subject)).unwrap().action, TaskAction::Started);
-        assert_eq!(ContainerdEvent::read(&envelope("/tasks/oom", &subject)), None);
+        assert_eq!(
+            ContainerdEvent::read(&envelope("/tasks/start", &subject)).unwrap().action,
+            Some(TaskAction::Started)
+        );
+        let oom = ContainerdEvent::read(&envelope("/tasks/oom", &subject)).unwrap();
+        assert_eq!((oom.action, oom.act), (None, Some(TaskAct::Act(ContainerAct::OutOfMemory))));
+        let exec = ExecStarted { container: "web".to_owned(), pid: 7 };
+        let exec = ContainerdEvent::read(&envelope("/tasks/exec-started", &exec)).unwrap();
+        assert_eq!((exec.action, exec.act), (None, Some(TaskAct::Exec(7))));
+        assert_eq!(ContainerdEvent::read(&envelope("/tasks/delete", &subject)), None);
         assert_eq!(ContainerdEvent::read(&envelope("/tasks/start", &Subject::default())), None);
         let mut garbled = envelope("/tasks/start", &subject);
         garbled.event.as_mut().unwrap().value = vec![0x0a, 0xff, 0xff];

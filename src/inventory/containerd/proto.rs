@@ -138,6 +138,15 @@ pub(super) struct Subject {
     pub(super) container: String,
 }
 
+/// events/task.proto, `TaskExecStarted`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct ExecStarted {
+    #[prost(string, tag = "1")]
+    pub(super) container: String,
+    #[prost(uint32, tag = "3")]
+    pub(super) pid: u32,
+}
+
 /// events/task.proto, `TaskExit`.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct TaskExit {
@@ -146,6 +155,8 @@ pub(super) struct TaskExit {
     /// The process: the container's id for its first one, else that of an exec.
     #[prost(string, tag = "2")]
     pub(super) id: String,
+    #[prost(uint32, tag = "4")]
+    pub(super) status: u32,
     #[prost(message, optional, tag = "5")]
     pub(super) exited_at: Option<Time>,
 }

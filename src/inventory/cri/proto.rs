@@ -205,5 +205,8 @@ pub(super) struct Event {
     pub(super) created_at: i64,
 }
 
-/// `CONTAINER_STOPPED_EVENT` of `ContainerEventType`.
+/// `ContainerEventType`.
+pub(super) const CREATED: i32 = 0;
+pub(super) const STARTED: i32 = 1;
 pub(super) const STOPPED: i32 = 2;
+pub(super) const DELETED: i32 = 3;

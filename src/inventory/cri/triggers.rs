@@ -15,7 +15,8 @@ use super::CriOptions;
 use super::convert::moment;
 use super::proto::{self, Event};
 use crate::clock::later;
-use crate::input::WorkloadId;
+use crate::input::{ContainerAct, ContainerEvent, InventoryEvent, RuntimeId, WorkloadId};
+use crate::inventory::command_words::Vocabulary;
 use crate::inventory::containerd::event::{ContainerdEvent, TaskAction, subscription};
 use crate::inventory::containerd::proto::{EVENTS, Envelope};
 use crate::inventory::reader::grpc::{Events, Grpc};
@@ -34,6 +35,8 @@ pub(super) enum Trigger {
     Prepared { id: WorkloadId, at: Timestamp },
     /// Something changed, or it is time to look.
     Changed,
+    /// Nothing that the lists show.
+    Reported,
     /// It is time for a whole list.
     Reconcile,
     /// The runtime is gone.
@@ -48,6 +51,10 @@ pub(super) struct Triggers {
     proven: bool,
     poll: Interval,
     reconcile: Interval,
+    /// What happened to containers, to be reported before the lists are read.
+    happened: Vec<InventoryEvent>,
+    runtime: RuntimeId,
+    vocabulary: Arc<Vocabulary>,
     counters: Arc<ReaderCounters>,
 }
 
@@ -64,8 +71,16 @@ impl Triggers {
             proven: false,
             poll: ticking(options.poll_interval.max(Duration::from_millis(100))),
             reconcile: ticking(options.reconcile_interval.max(Duration::from_secs(1))),
+            happened: Vec::new(),
+            runtime: options.runtime,
+            vocabulary: Arc::clone(&options.vocabulary),
             counters: counters.clone(),
         }
+    }
+
+    /// What happened since the last call.
+    pub(super) fn take_happened(&mut self) -> Vec<InventoryEvent> {
+        std::mem::take(&mut self.happened)
     }
 
     /// Whether more events wait: the lists are read after the last one.
@@ -97,6 +112,7 @@ impl Triggers {
             Ok(event) => {
                 self.counters.events.add(1);
                 self.proven = true;
+                self.note(&event);
                 let ended = moment(event.created_at).filter(|_| event.kind == proto::STOPPED);
                 Some(ended.map_or(Trigger::Changed, |at| Trigger::Ended { id: WorkloadId::new(&event.container), at }))
             }
@@ -109,6 +125,22 @@ impl Triggers {
         }
     }
 
+    /// Reports an event of the runtime's own, where containerd does not report the same in more detail.
+    fn note(&mut self, event: &Event) {
+        let action = match event.kind {
+            proto::CREATED => ContainerAct::Created,
+            proto::STARTED => ContainerAct::Started,
+            proto::STOPPED => ContainerAct::Died { exit_code: None },
+            proto::DELETED => ContainerAct::Removed,
+            _ => return,
+        };
+        let Some(at) = moment(event.created_at).filter(|_| self.containerds.is_none()) else { return };
+        let workload = WorkloadId::new(&event.container);
+        let event = ContainerEvent { workload, runtime: self.runtime, at, action };
+        self.counters.container_events.add(1);
+        self.happened.push(InventoryEvent::Container(Arc::new(event)));
+    }
+
     fn containerds_event(&mut self, event: Result<Envelope, Status>) -> Option<Trigger> {
         match event {
             Ok(envelope) => {
@@ -117,10 +149,14 @@ impl Triggers {
                 self.counters.events_ignored.add(u64::from(event.is_none()));
                 let event = event.filter(|event| event.namespace == KUBERNETES)?;
                 let id = WorkloadId::new(&event.container);
+                let happened = event.happened(id.clone(), self.runtime, &self.vocabulary);
+                self.counters.container_events.add(u64::from(happened.is_some()));
+                self.happened.extend(happened);
                 Some(match event.action {
-                    TaskAction::Ended => Trigger::Ended { id, at: event.at },
-                    TaskAction::Prepared => Trigger::Prepared { id, at: event.at },
-                    TaskAction::Started | TaskAction::Changed | TaskAction::Gone => Trigger::Changed,
+                    Some(TaskAction::Ended) => Trigger::Ended { id, at: event.at },
+                    Some(TaskAction::Prepared) => Trigger::Prepared { id, at: event.at },
+                    Some(TaskAction::Started | TaskAction::Changed | TaskAction::Gone) => Trigger::Changed,
+                    None => Trigger::Reported,
                 })
             }
             Err(status) if status.code() == Code::Unimplemented => {

@@ -136,6 +136,8 @@ answers! {
         /// Podman only.
         oci_runtime: String = "OCIRuntime" "lenient",
         network_settings: NetworkSettings = "NetworkSettings" "lenient",
+        /// Commands that run in it, in the order of their start.
+        execs: Vec<String> = "ExecIDs" "lenient",
     }
 
     /// Of a container.
@@ -254,6 +256,12 @@ answers! {
         action: String = "Action" "lenient",
         actor: Actor = "Actor" "lenient",
         time_nano: i64 = "timeNano" "lenient",
+    }
+
+    /// `GET /exec/ID/json`.
+    ExecInspect {
+        container: String = "ContainerID" "lenient",
+        process: Section = "ProcessConfig" "lenient",
     }
 
     /// Whom an event is about.

@@ -27,6 +27,8 @@ pub const MAX_ATTACHMENTS: usize = 64;
 const MAX_PUBLISHED: usize = 256;
 /// Ranges and gateways of a network.
 const MAX_RANGES: usize = 64;
+/// Labels by which a container may overwrite what its events say: kept before others, so that this is known.
+const ATTRIBUTES: [&str; 4] = ["containerExitCode", "execID", "exitCode", "signal"];
 /// An id is 64 characters.
 const MAX_ID: usize = 128;
 
@@ -81,7 +83,17 @@ pub(super) fn network(network: &mut RuntimeNetwork) -> u64 {
 /// Keeps the first labels in order of key until a bound is reached.
 fn labels(labels: &mut BTreeMap<String, String>, most: usize) -> u64 {
     let (mut cut, mut bytes) = (0, 0);
-    let all = std::mem::take(labels);
+    let mut all = std::mem::take(labels);
+    let first: Vec<_> = ATTRIBUTES.iter().filter_map(|name| all.remove_entry(*name)).collect();
+    let all = first
+        .into_iter()
+        .map(|(key, mut value)| {
+            (key, {
+                text(&mut value, MAX_NAME);
+                value
+            })
+        })
+        .chain(all);
     for (mut key, mut value) in all {
         let shortened = text(&mut key, MAX_NAME) + text(&mut value, MAX_TEXT);
         if labels.len() >= MAX_LABELS || bytes + key.len() + value.len() > most {

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::api::{Container, Image, Network, PodmanNetwork, PodmanPod, Summary, Version};
+use super::acts::{ExecEvent, HealthChecks};
+use super::api::{Container, ExecInspect, Image, Network, PodmanNetwork, PodmanPod, Summary, Version};
 use super::bounds::{self, is_id};
 use super::container_states::{Answer, Listed, Query};
 use super::convert::{
@@ -40,8 +41,24 @@ const NEEDED: &str = "docker 20.10 (api 1.41) or podman 4.0";
 const INTERFACE: &str = "docker's api";
 /// Of libpod's own questions; every Podman from 4.0 on understands it.
 const LIBPOD: &str = "/v4.0.0/libpod";
-/// Only these are of use; health checks alone would send three more kinds every few seconds.
-const ACTIONS: [&str; 9] = ["create", "start", "die", "destroy", "pause", "unpause", "rename", "connect", "disconnect"];
+/// Only these are of use; health checks alone would send two more kinds every few seconds. With `exec_start` among them Docker compares
+/// beginnings of words (moby, `daemon/events/filter.go`), by which nothing more matches.
+const ACTIONS: [&str; 14] = [
+    "create",
+    "start",
+    "die",
+    "destroy",
+    "pause",
+    "unpause",
+    "rename",
+    "connect",
+    "disconnect",
+    "kill",
+    "oom",
+    "update",
+    "commit",
+    "exec_start",
+];
 
 #[derive(Clone)]
 pub(super) struct Client {
@@ -55,6 +72,7 @@ pub(super) struct Client {
     pods: Arc<Mutex<BTreeMap<String, String>>>,
     networks: Arc<Mutex<Known>>,
     veths: Arc<Mutex<VethFinder>>,
+    checks: Arc<Mutex<HealthChecks>>,
     permits: Arc<Semaphore>,
     counters: Arc<ReaderCounters>,
 }
@@ -107,6 +125,7 @@ impl Client {
             pods: Arc::default(),
             networks: Arc::default(),
             veths: Arc::default(),
+            checks: Arc::default(),
             permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
             counters: counters.clone(),
         })
@@ -228,6 +247,7 @@ impl Client {
         let folder = if self.identity.dialect == Dialect::Podman { LIBPOD } else { &self.version };
         let answer: Container = self.ask(&format!("{folder}/containers/{id}/json")).await?;
         let mut workload = Workload { id: id.clone(), ..describe(&answer, &self.identity) };
+        sync::lock(&self.checks).learn(id, &answer);
         // One that names another's process would speak for somebody else.
         if let (Some(pid), Some(user)) = (workload.pid, self.user)
             && !is_process_of(pid, user)
@@ -249,6 +269,31 @@ impl Client {
         self.counters.truncated.add(bounds::workload(&mut workload));
         self.find_veths(&mut workload);
         Some(workload)
+    }
+
+    /// Whether an exec is its container's health check.
+    pub(super) fn is_health_check(&self, id: &WorkloadId, event: &ExecEvent) -> bool {
+        sync::lock(&self.checks).is_one(id, event)
+    }
+
+    /// A container is gone.
+    pub(super) fn forget_container(&self, id: &WorkloadId) {
+        sync::lock(&self.checks).forget(id);
+    }
+
+    /// What the runtime knows of an exec; `None` when it is gone, or cannot be asked about. Podman's events do not name it: it is the last
+    /// of its container's.
+    pub(super) async fn exec(&self, container: &WorkloadId, event: &ExecEvent) -> Option<ExecInspect> {
+        let _permit = self.permits.acquire().await.ok()?;
+        let id = match (&event.id, self.identity.dialect) {
+            (Some(id), _) => id.clone(),
+            (None, Dialect::Docker) => return None,
+            (None, Dialect::Podman) => {
+                let answer: Container = self.ask(&format!("{LIBPOD}/containers/{container}/json")).await?;
+                answer.execs.last().filter(|id| is_id(id))?.clone()
+            }
+        };
+        self.ask(&format!("{}/exec/{id}/json", self.version)).await
     }
 
     /// A join is described as it was asked for: by id, by name, or by the beginning of an id. One that is gone stays as it is.

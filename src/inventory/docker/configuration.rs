@@ -43,7 +43,7 @@ pub(super) fn of(container: &Container, workload: &Workload, identity: &RuntimeI
         restart: host.get::<RestartPolicy>("RestartPolicy").name(),
         limits: ResourceLimits {
             memory: host.get("Memory"),
-            nano_cpus: host.get("NanoCpus"),
+            nano_cpus: nano_cpus(&mut host),
             pids: host.get::<i64>("PidsLimit").max(0),
         },
         readonly_root: host.get("ReadonlyRootfs"),
@@ -106,6 +106,13 @@ impl RestartPolicy {
             _ => Some(name),
         }
     }
+}
+
+/// A quota (microseconds in a period, 100 ms by default) is the same limit in other words.
+fn nano_cpus(host: &mut Part<'_>) -> i64 {
+    let (limit, quota, period): (i64, i64, i64) = (host.get("NanoCpus"), host.get("CpuQuota"), host.get("CpuPeriod"));
+    let period = if period > 0 { period } else { 100_000 };
+    if limit > 0 || quota <= 0 { limit } else { quota.saturating_mul(1_000_000_000) / period }
 }
 
 #[derive(Default, Deserialize)]

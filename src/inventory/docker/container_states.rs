@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::acts;
 use super::convert::GATEWAY_NETWORK;
-use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId, WorkloadState};
+use crate::input::{Attachment, ContainerEvent, InventoryEvent, NetworkMode, Workload, WorkloadId, WorkloadState};
 use crate::inventory::reader::ReaderCounters;
 use crate::inventory::reader::container_states::{MAX_KNOWN, STARTING};
 use crate::time::Timestamp;
@@ -19,6 +20,8 @@ use crate::time::Timestamp;
 const MAX_WAITING: usize = 64;
 /// Networks of one container that are remembered from `network connect`.
 const MAX_HINTS: usize = 64;
+/// Reported events that are remembered; the daemon repeats its last 256.
+const MAX_RECENT: usize = 1024;
 
 /// What happened to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(super) enum ContainerAction {
     Destroyed,
     /// Paused, unpaused, renamed, or found different in a list.
     Changed,
+    /// Something to be reported, once what came before it has taken effect.
+    Report(Box<ContainerEvent>),
 }
 
 /// What the daemon must be asked.
@@ -103,6 +108,8 @@ struct Run {
 pub(super) struct DockerStates {
     most: usize,
     containers: BTreeMap<WorkloadId, Tracked>,
+    /// Times and containers of the last events that were reported: after a cut some come again.
+    recent: BTreeSet<(Timestamp, WorkloadId)>,
     /// The time of the newest event.
     newest: Option<Timestamp>,
     counters: Arc<ReaderCounters>,
@@ -117,7 +124,7 @@ impl Default for DockerStates {
 impl DockerStates {
     /// Knows at most so many containers at once, and counts what it missed.
     pub(super) fn new(most: usize, counters: Arc<ReaderCounters>) -> Self {
-        Self { most, containers: BTreeMap::new(), newest: None, counters }
+        Self { most, containers: BTreeMap::new(), recent: BTreeSet::new(), newest: None, counters }
     }
 
     /// From when on events must be asked for again after a cut: those that were received, but had no effect yet, included.
@@ -150,6 +157,27 @@ impl DockerStates {
         tracked.waiting.push_back((action, at));
         self.newest = self.newest.max(Some(at));
         self.proceed(id, Vec::new())
+    }
+
+    /// Reports an event, after what waits for its container; one that was reported before is left out.
+    pub(super) fn report(&mut self, event: ContainerEvent) -> Vec<Step> {
+        if self.recent.contains(&(event.at, event.workload.clone())) {
+            return Vec::new();
+        }
+        self.newest = self.newest.max(Some(event.at));
+        self.counters.container_events.add(1);
+        let id = event.workload.clone();
+        match self.containers.get_mut(&id) {
+            Some(tracked) if tracked.busy && tracked.waiting.len() < MAX_WAITING => {
+                let at = event.at;
+                tracked.waiting.push_back((ContainerAction::Report(Box::new(event)), at));
+                Vec::new()
+            }
+            tracked => {
+                remember(&mut self.recent, &event);
+                vec![reported(event, tracked.and_then(|tracked| tracked.workload.as_ref()))]
+            }
+        }
     }
 
     /// The answer to a query.
@@ -213,6 +241,9 @@ impl DockerStates {
         let Some(tracked) = self.containers.get_mut(id) else { return steps };
         while !tracked.busy {
             let Some((action, at)) = tracked.waiting.pop_front() else { return steps };
+            if let ContainerAction::Report(event) = &action {
+                remember(&mut self.recent, event);
+            }
             if action == ContainerAction::Destroyed {
                 let reported = tracked.workload.is_some() || tracked.run.is_some();
                 if reported {
@@ -264,6 +295,7 @@ impl Tracked {
                 Some(Step::Ask(Query::Container(id.clone())))
             }
             ContainerAction::Died => self.died(id, at),
+            ContainerAction::Report(event) => Some(reported(*event, self.workload.as_ref())),
             ContainerAction::Created | ContainerAction::Changed | ContainerAction::Destroyed => {
                 Some(Step::Ask(Query::Container(id.clone())))
             }
@@ -372,6 +404,19 @@ impl Tracked {
             || paused != listed.paused
             || (own && listed_addresses(workload) != listed.addresses)
     }
+}
+
+fn remember(recent: &mut BTreeSet<(Timestamp, WorkloadId)>, event: &ContainerEvent) {
+    recent.insert((event.at, event.workload.clone()));
+    if recent.len() > MAX_RECENT {
+        recent.pop_first();
+    }
+}
+
+/// An event as it is reported, with what can be believed of it.
+fn reported(event: ContainerEvent, workload: Option<&Workload>) -> Step {
+    let action = acts::believed(event.action, workload);
+    Step::Emit(InventoryEvent::Container(Arc::new(ContainerEvent { action, ..event })))
 }
 
 /// The addresses that the list of containers shows: those of Swarm's way out are known by the network alone.

@@ -77,7 +77,7 @@ fn container_action(action: &str) -> Option<ContainerAction> {
         "start" => Some(ContainerAction::Started),
         "die" | "died" => Some(ContainerAction::Died),
         "destroy" | "remove" => Some(ContainerAction::Destroyed),
-        "pause" | "unpause" | "rename" => Some(ContainerAction::Changed),
+        "pause" | "unpause" | "rename" | "update" => Some(ContainerAction::Changed),
         _ => None,
     }
 }

@@ -24,8 +24,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const MAX_LIST: usize = 64 * 1024 * 1024;
 /// Of one thing; an inspect is some kilobytes, and many are read at once.
 pub(super) const MAX_ONE: usize = 4 * 1024 * 1024;
-/// An event carries the labels of its container.
+/// An event carries the labels of its container; a longer one is skipped.
 const MAX_LINE: usize = 1024 * 1024;
+/// A line that does not end within this ends the stream.
+const MAX_SKIPPED: usize = 64 * 1024 * 1024;
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 /// Of an error's text.
@@ -46,7 +48,7 @@ pub(super) enum HttpError {
     Slow,
     #[error("an answer larger than {} MiB", .0 / 1024 / 1024)]
     TooLarge(usize),
-    #[error("a line longer than {} KiB", MAX_LINE / 1024)]
+    #[error("a line longer than {} KiB", MAX_SKIPPED / 1024)]
     LongLine,
     #[error("the answer is not what was asked for: {0}")]
     NotJson(serde_json::Error),
@@ -112,7 +114,14 @@ impl Http {
     /// A stream of lines that goes on until one of both ends it.
     pub(super) async fn lines(&self, target: &str) -> Result<Lines, HttpError> {
         let (response, driver) = within(self.ask(target)).await?;
-        Ok(Lines { body: response.into_body(), rest: Vec::new(), searched: 0, _driver: driver })
+        Ok(Lines {
+            body: response.into_body(),
+            rest: Vec::new(),
+            searched: 0,
+            skipping: 0,
+            skipped: 0,
+            _driver: driver,
+        })
     }
 
     async fn ask(&self, target: &str) -> Result<(Response<Incoming>, Driver), HttpError> {
@@ -177,6 +186,10 @@ pub(super) struct Lines {
     rest: Vec<u8>,
     /// So much of `rest` holds no line break.
     searched: usize,
+    /// So much of a line that is too long was left out already.
+    skipping: usize,
+    /// Lines that were too long, since this was last asked for.
+    skipped: u64,
     _driver: Driver,
 }
 
@@ -185,17 +198,31 @@ impl Lines {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
         loop {
             while let Some(line) = self.cut() {
-                if !line.trim_ascii().is_empty() {
+                if std::mem::take(&mut self.skipping) > 0 || line.len() > MAX_LINE {
+                    self.skipped += 1;
+                } else if !line.trim_ascii().is_empty() {
                     return Ok(Some(line));
                 }
             }
             if self.rest.len() > MAX_LINE {
+                self.skipping += self.rest.len();
+                (self.rest, self.searched) = (Vec::new(), 0);
+            }
+            if self.skipping > MAX_SKIPPED {
                 return Err(HttpError::LongLine);
+            }
+            if self.skipped > 0 {
+                return Ok(Some(Vec::new()));
             }
             let Some(frame) = self.body.frame().await else { return Ok(None) };
             let frame = frame.map_err(|error| HttpError::NotHttp(chain(&error)))?;
             self.rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
         }
+    }
+
+    /// Lines that were left out since the last call. After one [`Self::next`] returns an empty line, so that somebody asks.
+    pub(super) fn take_skipped(&mut self) -> u64 {
+        std::mem::take(&mut self.skipped)
     }
 
     fn cut(&mut self) -> Option<Vec<u8>> {

@@ -25,6 +25,10 @@ macro_rules! counters {
 counters! {
     /// Events read from the runtime.
     events,
+    /// Events of containers that were reported: exec, kill, pause and others.
+    container_events,
+    /// Programs that were executed as a container's health check, which is not reported.
+    health_checks,
     /// Events that could not be read: no id, no time, or an unknown kind.
     events_ignored,
     /// Containers that vanished between list and look (or inspect).

@@ -279,6 +279,12 @@ pub static METRICS: &[Metric] = &[
     counter("hopwatch_alerts_closed_early_total", &[], "Alerts closed early because too many were open", |s| {
         vec![plain(s.engine.alerts_closed_early)]
     }),
+    counter("hopwatch_incidents_total", &[], "Incidents written, updates not counted", |s| {
+        vec![plain(s.engine.incidents.written)]
+    }),
+    counter("hopwatch_incident_steps_omitted_total", &[], "Steps of incidents that are counted and not listed", |s| {
+        vec![plain(s.engine.incidents.omitted)]
+    }),
     counter(
         "hopwatch_alerts_over_budget_total",
         &["rule"],
@@ -291,7 +297,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_bound_reached_total",
         &["bound"],
-        "How often something remembered was lost, or something new refused, because a bound was reached: flows followed, alerts open, \
+        "How often something remembered was lost, or something new refused, because a bound was reached: flows followed, alerts open, incidents open, \
          workloads, spans (of time in which a workload owned something), networks and links, namespaces, sockets, kernel (packet sockets), \
          bindings (address translations), loss_windows (in which absence counts again), points, kept_contracts, senders (of what was not judged), \
          rules (what single rules remember to compare with)",

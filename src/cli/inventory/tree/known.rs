@@ -43,7 +43,8 @@ impl<'a> Known<'a> {
                 InventoryEvent::Reconciled { runtime, .. } => _ = known.runtimes.insert(Some(*runtime)),
                 InventoryEvent::Disconnected { .. }
                 | InventoryEvent::GivenUp { .. }
-                | InventoryEvent::NetworkRemoved { .. } => {}
+                | InventoryEvent::NetworkRemoved { .. }
+                | InventoryEvent::Container(_) => {}
             }
         }
         known.workloads = workloads.into_values().filter(|workload| workload.state != WorkloadState::Exited).collect();

@@ -1,0 +1,235 @@
+//! What a daemon's events say happened to a container, and how far they can be believed.
+//!
+//! Contract: id, action and time of an event are the daemon's; the labels of a container overwrite the other attributes (moby,
+//! `daemon/events.go`), so those are taken only where no label has their name, and what an exec is asked about must agree with its event.
+//! Limits: [`MAX_TEXT`] bytes of a name; an exec that is asked about and gone is known by its event's text, where Docker writes one.
+//! Design: the health check of a container runs as an exec every few seconds; one with its text is counted and not reported.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::api::{Container, Event, ExecInspect, Section};
+use super::bounds::is_id;
+use super::convert::Dialect;
+use crate::input::{ContainerAct, ExecutedCommand, Workload, WorkloadId};
+use crate::inventory::command_words::Vocabulary;
+use crate::time::Timestamp;
+
+/// Of a network's name.
+const MAX_TEXT: usize = 256;
+/// Commands of one container that are reported in a period.
+const EXECS: u32 = 200;
+/// The period.
+const PERIOD: Duration = Duration::from_secs(10);
+/// Health checks that are known.
+const MAX_CHECKS: usize = 65_536;
+
+/// Something that happened to a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Happened {
+    pub(super) id: WorkloadId,
+    pub(super) at: Timestamp,
+    pub(super) what: What,
+}
+
+/// How many commands of a container are reported: [`EXECS`] in [`PERIOD`], so that a flood costs its container alone.
+#[derive(Debug, Default)]
+pub(super) struct ExecBudget {
+    spent: BTreeMap<WorkloadId, u32>,
+    since: Option<Timestamp>,
+}
+
+impl ExecBudget {
+    /// Whether one more is reported.
+    pub(super) fn admit(&mut self, id: &WorkloadId, at: Timestamp) -> bool {
+        if self.since.is_none_or(|since| at.since(since) >= PERIOD || at < since) {
+            self.spent.clear();
+            self.since = Some(at);
+        }
+        if self.spent.len() >= MAX_CHECKS && !self.spent.contains_key(id) {
+            return false;
+        }
+        let spent = self.spent.entry(id.clone()).or_default();
+        *spent = spent.saturating_add(1);
+        *spent <= EXECS
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Act(ContainerAct),
+    /// A program was started inside it.
+    Exec(ExecEvent),
+}
+
+/// What an event says of an exec.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct ExecEvent {
+    /// Program and arguments with a space between; empty where the runtime does not write them. May hold secrets.
+    text: String,
+    /// By whose id it can be asked about, unless a label has overwritten it.
+    pub(super) id: Option<String>,
+}
+
+impl std::fmt::Debug for ExecEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExecEvent").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Happened {
+    /// `None` where it is none of the events that are reported.
+    pub(super) fn read(event: &Event, dialect: Dialect) -> Option<Self> {
+        if event.time_nano <= 0 {
+            return None;
+        }
+        let (id, what) = match event.kind.as_str() {
+            "container" => (event.actor.id.as_str(), of_container(event)?),
+            "network" => of_network(event, dialect)?,
+            _ => return None,
+        };
+        is_id(id).then(|| Self { id: WorkloadId::new(id), at: Timestamp::from_nanos(event.time_nano), what })
+    }
+}
+
+impl Happened {
+    /// Whether it ends the container, or its run.
+    pub(super) const fn is_end(&self) -> bool {
+        matches!(self.what, What::Act(ContainerAct::Died { .. } | ContainerAct::Removed))
+    }
+}
+
+fn of_container(event: &Event) -> Option<What> {
+    let attribute = |name: &str| event.actor.attributes.get(name);
+    let (word, text) = event.action.split_once(": ").unwrap_or((&event.action, ""));
+    let act = match word {
+        "create" => ContainerAct::Created,
+        "start" => ContainerAct::Started,
+        "kill" => ContainerAct::Killed { signal: attribute("signal").and_then(|number| number.parse().ok()) },
+        "die" | "died" => {
+            let code = attribute("exitCode").or_else(|| attribute("containerExitCode"));
+            ContainerAct::Died { exit_code: code.and_then(|code| code.parse().ok()) }
+        }
+        "oom" => ContainerAct::OutOfMemory,
+        "pause" => ContainerAct::Paused,
+        "unpause" => ContainerAct::Unpaused,
+        "commit" => ContainerAct::Committed,
+        "rename" => ContainerAct::Renamed,
+        "update" => ContainerAct::Updated,
+        "destroy" | "remove" => ContainerAct::Removed,
+        "exec_start" | "exec" => {
+            let id = attribute("execID").filter(|id| is_id(id)).cloned();
+            return Some(What::Exec(ExecEvent { text: text.to_owned(), id }));
+        }
+        _ => return None,
+    };
+    Some(What::Act(act))
+}
+
+/// Networks have no labels that could overwrite what the event says.
+fn of_network(event: &Event, dialect: Dialect) -> Option<(&str, What)> {
+    let attribute = |name: &str| event.actor.attributes.get(name).map(String::as_str).filter(|text| !text.is_empty());
+    let (id, network) = match dialect {
+        Dialect::Docker => (attribute("container")?, attribute("name").unwrap_or(&event.actor.id)),
+        // Podman names the container where Docker names the network.
+        Dialect::Podman => {
+            (event.actor.id.as_str(), attribute("name").or_else(|| attribute("network")).unwrap_or("(not reported)"))
+        }
+    };
+    let network = network.get(..network.floor_char_boundary(MAX_TEXT)).unwrap_or_default().to_owned();
+    match event.action.as_str() {
+        "connect" => Some((id, What::Act(ContainerAct::Connected { network }))),
+        "disconnect" => Some((id, What::Act(ContainerAct::Disconnected { network }))),
+        _ => None,
+    }
+}
+
+/// Leaves out what a label of the container may have written.
+pub(super) fn believed(act: ContainerAct, workload: Option<&Workload>) -> ContainerAct {
+    let is_label =
+        |names: &[&str]| workload.is_none_or(|known| names.iter().any(|name| known.labels.contains_key(*name)));
+    match act {
+        ContainerAct::Killed { .. } if is_label(&["signal"]) => ContainerAct::Killed { signal: None },
+        ContainerAct::Died { .. } if is_label(&["exitCode", "containerExitCode"]) => {
+            ContainerAct::Died { exit_code: None }
+        }
+        act => act,
+    }
+}
+
+/// The command of an exec: by what the runtime answers about it, if that agrees with the event, else by the event's text.
+pub(super) fn command(
+    container: &WorkloadId,
+    event: &ExecEvent,
+    answer: Option<&ExecInspect>,
+    vocabulary: &Vocabulary,
+) -> ExecutedCommand {
+    let answer = answer.filter(|answer| answer.container == container.as_str());
+    let asked = answer.map(|answer| {
+        let process = &answer.process;
+        let words: Vec<String> =
+            std::iter::once(process.get("entrypoint")).chain(process.get::<Vec<String>>("arguments")).collect();
+        (process, words)
+    });
+    let agrees = |words: &[String]| event.text.is_empty() || words.join(" ") == event.text;
+    let Some((process, words)) = asked.filter(|(_, words)| agrees(words)) else {
+        let (program, words) = vocabulary.shown(event.text.split_whitespace());
+        return ExecutedCommand { program, words, ..ExecutedCommand::default() };
+    };
+    let (program, words) = vocabulary.shown(words.iter().map(String::as_str));
+    let user = process.get::<String>("user");
+    let user = user.get(..user.floor_char_boundary(MAX_TEXT)).filter(|user| !user.is_empty()).map(str::to_owned);
+    ExecutedCommand { program, words, user, privileged: process.get("privileged"), terminal: process.get("tty") }
+}
+
+/// The health checks of containers, as digests of the texts that their events have.
+#[derive(Debug, Default)]
+pub(super) struct HealthChecks {
+    known: BTreeMap<WorkloadId, [u8; 32]>,
+}
+
+impl HealthChecks {
+    /// Takes in what an inspect says.
+    pub(super) fn learn(&mut self, id: &WorkloadId, container: &Container) {
+        match text_of_check(&container.config) {
+            Some(text) if self.known.len() < MAX_CHECKS || self.known.contains_key(id) => {
+                self.known.insert(id.clone(), digest(&text));
+            }
+            _ => self.forget(id),
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: &WorkloadId) {
+        self.known.remove(id);
+    }
+
+    /// Whether an exec has the text of its container's health check.
+    pub(super) fn is_one(&self, id: &WorkloadId, event: &ExecEvent) -> bool {
+        !event.text.is_empty() && self.known.get(id).is_some_and(|known| *known == digest(&event.text))
+    }
+}
+
+/// What the event of a health check says: its words, or the shell with its text.
+fn text_of_check(config: &Section) -> Option<String> {
+    let test: Vec<String> = config.get::<Section>("Healthcheck").get("Test");
+    let (how, words) = test.split_first()?;
+    match how.as_str() {
+        "CMD" => Some(words.join(" ")),
+        "CMD-SHELL" => {
+            let shell: Vec<String> = config.get("Shell");
+            let shell = if shell.is_empty() { "/bin/sh -c".to_owned() } else { shell.join(" ") };
+            Some(format!("{shell} {}", words.first()?))
+        }
+        _ => None,
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests;
