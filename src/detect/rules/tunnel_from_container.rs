@@ -160,6 +160,8 @@ impl TunnelFromContainer {
         counted: Asked,
         findings: &mut Findings,
     ) {
+        let doubted = among_others(context, flow, record);
+        let flow = doubted.as_ref().unwrap_or(flow);
         let Some(workload) = flow.source.workload() else {
             return self.replies_to_nobody(context, flow, record, findings);
         };
@@ -295,6 +297,14 @@ fn sender(
     let end = |ip| Endpoint { ip, port: 0 };
     let owner = owner_of(context.timeline, &record.point, end(tunnel.src), flow.oriented.at);
     owner.workload().map(|workload| (Arc::clone(workload), end(tunnel.dst)))
+}
+
+/// The flow with a source that is less sure, where a neighbour's frames are among those of the source: their bytes and names count, too.
+fn among_others(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord) -> Option<JudgedFlow> {
+    let mut others = record.rare.iter().flat_map(|rare| &rare.other_links).filter(|link| link.from_orig);
+    let is_anothers = |mac: Mac| is_anothers(context.timeline, record, mac, &flow.source);
+    let mixed = others.any(|link| link.mac.is_some_and(is_anothers)) || record.orig.mac.is_some_and(is_anothers);
+    mixed.then(|| JudgedFlow { source: flow.source.less_sure(Doubt::AmongOthers), ..flow.clone() })
 }
 
 fn finding(flow: &JudgedFlow, record: &FlowRecord, workload: &Arc<Workload>, sign: Sign, far: Endpoint) -> Finding {

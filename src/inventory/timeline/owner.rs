@@ -99,8 +99,8 @@ pub enum Doubt {
     UnownedOnVeth,
     /// No frame was seen that is certainly the owner's: they carry another MAC, or did not come over its link.
     NotItsFrames,
-    /// Its own frames follow one that another sender forged, in one record.
-    AfterForgery,
+    /// Frames of another sender are among its own, or came before them.
+    AmongOthers,
 }
 
 impl Doubt {
@@ -120,8 +120,8 @@ impl Doubt {
             Self::NotItsFrames => {
                 "none of the frames carries its MAC and came over its link; the address alone names it"
             }
-            Self::AfterForgery => {
-                "its frames follow a frame that another sender forged, and no link shows which it sent"
+            Self::AmongOthers => {
+                "frames of another sender are among its own, and no link shows which of the two sent what"
             }
             Self::ForeignAddress => "the address is of no network here; the frame's MAC names the sender",
             Self::UnownedAddress => "the runtime assigned the address to no workload; the frame's MAC names the sender",

@@ -144,7 +144,7 @@ impl Tracker {
         for oriented in self.readings(context, tracked, observed, (binding, now)) {
             let source = self.asked_by(context, observed, (&oriented, now), binding);
             let is_sure = !tracked.forged || matches!(source, Owner::Workload { confidence: Confidence::Likely, .. });
-            let source = if is_sure { source } else { source.less_sure(Doubt::AfterForgery) };
+            let source = if is_sure { source } else { source.less_sure(Doubt::AmongOthers) };
             if !settled && is_unsettled(context.timeline, &source, &oriented) {
                 return None;
             }

@@ -296,3 +296,10 @@ fn a_source_route_behind_the_mac_of_nobody_or_of_the_workload_is_not_certainly_i
         assert_app_is_not_accused(&attacked(Asked::Proxy, Way::Through, false, routed));
     }
 }
+
+#[test]
+fn what_a_neighbour_adds_to_a_question_is_not_certainly_the_workloads() {
+    let many = before(Attacker::Neighbour, Claims::Forward, 0, (Borrowed::Own, Borrowed::Host));
+    let many = Attack { ttl: 2, payload: 600, times: 25, ..many };
+    assert_app_is_not_accused(&attacked(Asked::Resolver, Way::Through, false, many));
+}
