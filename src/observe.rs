@@ -8,6 +8,6 @@ pub mod live;
 mod merge;
 mod pcapng_write;
 
-pub use file::{Batch, CaptureError, CaptureReader, Interface, Packet, odd_fractions};
+pub use file::{Batch, CaptureError, CaptureReader, FileLoss, Interface, Packet, odd_fractions, unknown_blocks};
 pub use merge::{Merge, MergedPacket};
 pub use pcapng_write::PcapngWriter;

@@ -15,9 +15,9 @@ use crate::decode::LinkType;
 use crate::detect::Severity;
 use crate::engine::{Engine, EngineConfig, Observer, VerdictLog};
 use crate::flow::{Meter, MeterLimits};
-use crate::input::{Fact, Input, ObservationPoint, RecordedFact};
+use crate::input::{Fact, Input, Loss, ObservationPoint, RecordedFact};
 use crate::inventory::file::{FactsError, read_facts};
-use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket, odd_fractions};
+use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket, odd_fractions, unknown_blocks};
 use crate::time::Timestamp;
 
 use self::in_order::InOrder;
@@ -161,6 +161,9 @@ impl Replay<'_> {
         warnings.extend(merge.readers().iter().filter(|reader| reader.skipped() > 0).map(skipped));
         let odd = merge.readers().iter().filter(|reader| reader.odd_fractions() > 0);
         warnings.extend(odd.map(|reader| odd_fractions(reader.path(), reader.odd_fractions())));
+        let unknown = merge.readers().iter().filter(|reader| reader.unknown_blocks() > 0);
+        warnings.extend(unknown.map(|reader| unknown_blocks(reader.path(), reader.unknown_blocks())));
+        self.inputs.extend(self.losses(&merge));
         let unknown = self.meters.keys().filter(|(_, link)| !link.is_supported());
         warnings.extend(unknown.map(|(point, link)| {
             format!(
@@ -169,6 +172,20 @@ impl Replay<'_> {
             )
         }));
         Ok(warnings)
+    }
+
+    /// What the files say that their writers lost: of each it is known at its end only, for all of its time.
+    fn losses(&self, merge: &Merge) -> Vec<Input> {
+        let (since, at) = self.span.unwrap_or_default();
+        let of_file = merge.readers().iter().flat_map(CaptureReader::losses);
+        let loss = of_file.map(|loss| Loss {
+            point: loss.interface.map(|interface| interface.point.clone()),
+            reason: loss.reason,
+            count: loss.count,
+            since,
+            source: None,
+        });
+        loss.map(|loss| Input::new(at, loss)).collect()
     }
 
     /// One packet, with the facts that were known before it; `false` at the end.

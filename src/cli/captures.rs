@@ -2,6 +2,8 @@
 //!
 //! Contract: captures of a folder come in order of name; a folder without one is refused with what it should hold.
 
+mod rotated;
+
 use std::fs::File;
 use std::io::{self, IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ pub(super) struct Folder {
     pub captures: Vec<PathBuf>,
     /// Files and folders that are not read, and are not plainly something else.
     pub left_out: Vec<PathBuf>,
+    /// What is missing in sets of numbered captures, for a person.
+    pub gaps: Vec<String>,
 }
 
 impl Folder {
@@ -27,6 +31,9 @@ impl Folder {
     pub(super) fn warn(&self) {
         for path in &self.left_out {
             tracing::warn!("{}", not_read(path));
+        }
+        for gap in &self.gaps {
+            tracing::warn!("{gap}");
         }
     }
 }
@@ -48,10 +55,11 @@ pub(super) fn captures_in(path: &Path) -> anyhow::Result<Folder> {
     for entry in entries {
         if entry.is_file() && (is_capture(&entry) || starts_like_one(&entry)) {
             folder.captures.push(entry);
-        } else if entry.is_dir() || !is_something_else(&entry) {
+        } else if entry.is_dir() || !is_something_else(&entry) || is_compressed(&entry) {
             folder.left_out.push(entry);
         }
     }
+    folder.gaps = rotated::gaps(&folder.captures);
     if folder.captures.is_empty() {
         bail!(
             "{} holds no capture (*.pcap, *.pcapng, also .gz and .zst); a scenario folder has a traffic.pcapng",
@@ -77,17 +85,28 @@ fn is_capture(path: &Path) -> bool {
 
 /// By its first bytes: pcap in either byte order and unit, or pcapng.
 fn starts_like_one(path: &Path) -> bool {
-    let mut head = [0; 4];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    read.is_ok()
-        && matches!(
-            head,
+    matches!(
+        first_bytes(path),
+        Some(
             [0xa1, 0xb2, 0xc3, 0xd4]
                 | [0xd4, 0xc3, 0xb2, 0xa1]
                 | [0xa1, 0xb2, 0x3c, 0x4d]
                 | [0x4d, 0x3c, 0xb2, 0xa1]
                 | [0x0a, 0x0d, 0x0d, 0x0a]
         )
+    )
+}
+
+/// By its first bytes: gzip or zstd, whatever its name says.
+fn is_compressed(path: &Path) -> bool {
+    matches!(first_bytes(path), Some([0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd]))
+}
+
+/// Of a file; anything else would block, or never end.
+fn first_bytes(path: &Path) -> Option<[u8; 4]> {
+    let mut head = [0; 4];
+    let mut file = path.is_file().then(|| File::open(path).ok())??;
+    file.read_exact(&mut head).ok().map(|()| head)
 }
 
 /// By name: what people and programs put beside captures, and what a scenario folder has.

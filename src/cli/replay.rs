@@ -97,12 +97,15 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn add(&mut self, path: PathBuf) -> anyhow::Result<()> {
         if !path.is_dir() {
+            let folder = path.parent().filter(|_| path.ends_with("traffic.pcapng"));
+            self.warnings.extend(folder.and_then(missing_end));
             self.captures.push(path);
             return Ok(());
         }
         let folder = captures_in(&path)?;
         self.captures.extend(folder.captures);
         self.warnings.extend(folder.left_out.iter().map(|path| not_read(path)));
+        self.warnings.extend(folder.gaps);
         self.warnings.extend(missing_end(&path));
         let existing = |name: &str| Some(path.join(name)).filter(|path| path.is_file());
         self.facts.extend(existing("facts.jsonl"));

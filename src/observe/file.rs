@@ -10,6 +10,7 @@ mod batch;
 mod classic;
 mod error;
 mod file_type;
+mod losses;
 mod pcapng;
 mod points;
 mod read_buffer;
@@ -22,10 +23,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use batch::Batch;
 pub use error::CaptureError;
+pub use losses::FileLoss;
 pub use points::Interface;
 
 use crate::decode::LinkType;
 use crate::time::Timestamp;
+use losses::StatedLosses;
 use pcapng::{Fault, Kind, Order, Timing};
 use points::Points;
 use read_buffer::ReadBuffer;
@@ -55,11 +58,20 @@ struct Record {
     captured: usize,
     /// Its time is a guess.
     odd: bool,
+    /// Packets that the file says were lost before it.
+    dropped: u64,
 }
 
 impl Record {
-    const NONE: Self =
-        Self { interface: 0, at: Timestamp::from_nanos(0), wire_len: 0, data_at: 0, captured: 0, odd: false };
+    const NONE: Self = Self {
+        interface: 0,
+        at: Timestamp::from_nanos(0),
+        wire_len: 0,
+        data_at: 0,
+        captured: 0,
+        odd: false,
+        dropped: 0,
+    };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +96,7 @@ pub struct CaptureReader {
     packets: u64,
     skipped: u64,
     odd_fractions: u64,
+    losses: StatedLosses,
     last_at: Timestamp,
     finished: bool,
     bytes_read: Arc<AtomicU64>,
@@ -139,6 +152,7 @@ impl CaptureReader {
             packets: 0,
             skipped: 0,
             odd_fractions: 0,
+            losses: StatedLosses::default(),
             last_at: Timestamp::default(),
             finished: false,
             bytes_read: source.bytes_read,
@@ -183,6 +197,16 @@ impl CaptureReader {
         self.odd_fractions
     }
 
+    /// What the file says so far that its writer lost.
+    pub fn losses(&self) -> impl Iterator<Item = FileLoss<'_>> {
+        self.losses.all(self.points.all())
+    }
+
+    /// Blocks passed over that are of no documented type, and so may have held packets.
+    pub const fn unknown_blocks(&self) -> u64 {
+        self.losses.unknown_blocks()
+    }
+
     /// The next packet; `None` at the end. After an error the stream is over.
     pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
         self.advance()?;
@@ -207,6 +231,9 @@ impl CaptureReader {
             self.packets += 1;
             self.odd_fractions += u64::from(record.odd);
             self.last_at = record.at;
+            if record.dropped > 0 {
+                self.losses.before_packet(record.interface, record.dropped);
+            }
         }
         Ok(self.record.map(|record| record.at))
     }
@@ -269,9 +296,12 @@ impl CaptureReader {
             let order = self.order_of_next_block()?;
             let (block_type, stated, len) = self.block_header(order)?;
             let kind = pcapng::kind(block_type);
-            if kind == Kind::Other {
+            if matches!(kind, Kind::Other | Kind::Unknown) {
                 if !self.skip(len)? {
                     return Err(self.truncated());
+                }
+                if kind == Kind::Unknown {
+                    self.losses.unknown_block();
                 }
                 continue;
             }
@@ -279,6 +309,7 @@ impl CaptureReader {
             match kind {
                 Kind::Section => self.start_section(order, len)?,
                 Kind::Interface => self.describe_interface(order, len)?,
+                Kind::Statistics => self.take_statistics(order, len),
                 _ => match self.packet_block(order, block_type, len)? {
                     Some(record) => return Ok(Some(record)),
                     None => self.window.consume(len),
@@ -352,6 +383,14 @@ impl CaptureReader {
         Ok(())
     }
 
+    fn take_statistics(&mut self, order: Order, len: usize) {
+        if let Some((number, dropped)) = self.window.bytes().get(..len).and_then(|block| order.statistics(block)) {
+            let first = self.points.all().len() - self.section.len();
+            self.losses.statistics((number < self.section.len()).then_some(first + number), dropped);
+        }
+        self.window.consume(len);
+    }
+
     /// The packet of a block; `None` when its interface is not known.
     fn packet_block(&mut self, order: Order, block_type: u32, len: usize) -> Result<Option<Record>, CaptureError> {
         let block = self.window.bytes().get(..len).unwrap_or(&[]);
@@ -416,4 +455,10 @@ pub fn odd_fractions(path: &str, count: u64) -> String {
     format!(
         "{path}: {count} {packets} {have} a fraction of a second that is a second or more; {were} read as nanoseconds"
     )
+}
+
+/// What was passed over in a file, for a person.
+pub fn unknown_blocks(path: &str, count: u64) -> String {
+    let (blocks, were) = if count == 1 { ("block", "it was") } else { ("blocks", "they were") };
+    format!("{path}: {count} {blocks} of unknown type may hold packets; {were} left out")
 }

@@ -32,7 +32,7 @@ pub struct Question {
 }
 
 /// Kinds of blindness, as `--accept` and the report name them, and what each is.
-pub const BLINDNESS: [(&str, &str); 11] = [
+pub const BLINDNESS: [(&str, &str); 12] = [
     ("loss", "packets or events were lost"),
     ("point_down", "the only observation point of a workload was down"),
     ("runtime_silent", "a container runtime did not answer"),
@@ -42,6 +42,7 @@ pub const BLINDNESS: [(&str, &str); 11] = [
     ("not_decoded", "frames could not be decoded"),
     ("payload", "payload could not be read for names"),
     ("input", "a file was cut, not read, or read with a warning"),
+    ("absent", "a workload that was asked about was not there"),
     ("renamed", "a workload was asked about under one of its names only"),
     ("daemon_resolver", "Docker's resolver may ask from the host"),
 ];

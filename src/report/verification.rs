@@ -262,8 +262,8 @@ pub struct Accepted {
 /// Something that could not be seen.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct NotSeen {
-    /// `loss`, `point_down`, `runtime_silent`, `translations`, `network`, `hop`, `not_decoded`, `payload`, `input`, `renamed`
-    /// or `daemon_resolver`.
+    /// `loss`, `point_down`, `runtime_silent`, `translations`, `network`, `hop`, `not_decoded`, `payload`, `input`, `absent`,
+    /// `renamed` or `daemon_resolver`.
     pub what: &'static str,
     /// Whether it may have hidden flows of the question, so that nothing can be said; `--accept` takes it back.
     pub hides: bool,

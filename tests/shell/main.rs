@@ -24,5 +24,6 @@ mod setup;
 mod terminal;
 mod test_script;
 mod verify;
+mod verify_files;
 mod verify_gaps;
 mod verify_hidden;

@@ -11,22 +11,22 @@ use tempfile::TempDir;
 
 use crate::support::capture::Order;
 
-const BRIDGE: &str = "br-c923a982034f";
-const APP: [u8; 4] = [10, 77, 1, 10];
+pub const BRIDGE: &str = "br-c923a982034f";
+pub const APP: [u8; 4] = [10, 77, 1, 10];
 const SQUID: [u8; 4] = [10, 77, 1, 3];
-const OUTSIDE: [u8; 4] = [198, 51, 100, 10];
-const APP_MAC: [u8; 6] = [0x02, 0x42, 0x0a, 0x4d, 0x01, 0x0a];
+pub const OUTSIDE: [u8; 4] = [198, 51, 100, 10];
+pub const APP_MAC: [u8; 6] = [0x02, 0x42, 0x0a, 0x4d, 0x01, 0x0a];
 const SQUID_MAC: [u8; 6] = [0x02, 0x42, 0x0a, 0x4d, 0x01, 0x03];
-const BRIDGE_MAC: [u8; 6] = [0x02, 0x42, 0x01, 0x5f, 0xfa, 0xbf];
+pub const BRIDGE_MAC: [u8; 6] = [0x02, 0x42, 0x01, 0x5f, 0xfa, 0xbf];
 /// 13:17:47, while the recording goes on.
-const NOW: u32 = 1_795_526_267;
+pub const NOW: u32 = 1_795_526_267;
 const AT: &str = "2026-11-24T13:17:47.700000000Z";
 
 /// A copy of the good recording.
-struct Recording(TempDir);
+pub struct Recording(TempDir);
 
 impl Recording {
-    fn good() -> Self {
+    pub fn good() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/egress-through-proxy");
         for name in ["traffic.pcapng", "facts.jsonl"] {
@@ -35,11 +35,11 @@ impl Recording {
         Self(folder)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn facts(&self, change: impl FnOnce(Vec<String>) -> Vec<String>) {
+    pub fn facts(&self, change: impl FnOnce(Vec<String>) -> Vec<String>) {
         let path = self.path("facts.jsonl");
         let text = std::fs::read_to_string(&path).expect("facts");
         let lines = change(text.lines().map(str::to_owned).collect());
@@ -57,7 +57,7 @@ impl Recording {
         std::fs::write(self.path(&format!("{BRIDGE}.pcap")), file).expect("a file");
     }
 
-    fn verify(&self, more: &[&str]) -> (i32, Value, String) {
+    pub fn verify(&self, more: &[&str]) -> (i32, Value, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hopwatch"));
         command.args(["verify", "--workload", "app", "--through", "container:squid:3128", "--json", "--read"]);
         let output = command.arg(self.0.path()).args(more).env("NO_COLOR", "1").output().expect("hopwatch runs");
@@ -67,7 +67,7 @@ impl Recording {
     }
 
     /// The gap of this kind, which keeps the answer from `verified` until it is accepted.
-    fn hides(&self, what: &str, more: &[&str]) -> Value {
+    pub fn hides(&self, what: &str, more: &[&str]) -> Value {
         let (code, report, _) = self.verify(more);
         let text = &report["conclusion"]["text"];
         let gap = report["not_seen"].as_array().expect("a list").iter().find(|gap| gap["what"] == what);
@@ -84,16 +84,16 @@ impl Recording {
     }
 }
 
-fn ethernet(from: [u8; 6], to: [u8; 6], ether_type: u16, payload: &[u8]) -> Vec<u8> {
+pub fn ethernet(from: [u8; 6], to: [u8; 6], ether_type: u16, payload: &[u8]) -> Vec<u8> {
     [&to[..], &from, &ether_type.to_be_bytes(), payload].concat()
 }
 
-fn ipv4(protocol: u8, from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
+pub fn ipv4(protocol: u8, from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(20 + payload.len()).expect("small").to_be_bytes();
     [&[0x45, 0, length[0], length[1], 0, 1, 0, 0, 64, protocol, 0, 0][..], &from, &to, payload].concat()
 }
 
-fn udp(source: u16, target: u16, payload: &[u8]) -> Vec<u8> {
+pub fn udp(source: u16, target: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).expect("small");
     [&source.to_be_bytes()[..], &target.to_be_bytes(), &length.to_be_bytes(), &[0, 0], payload].concat()
 }

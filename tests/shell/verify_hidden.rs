@@ -52,7 +52,7 @@ pub fn says_how_much(entry: &Value) {
         "loss" => &["packets", "seconds"],
         "not_decoded" if entry["observation_point"].is_string() => &["packets", "seconds"],
         "not_decoded" => &["packets", "bytes"],
-        "point_down" | "runtime_silent" | "translations" | "network" | "hop" | "renamed" => &["seconds"],
+        "point_down" | "runtime_silent" | "translations" | "network" | "hop" | "absent" | "renamed" => &["seconds"],
         "payload" => &["packets"],
         // What a file lacks, and what the daemon asked, nobody saw.
         _ => &[],
@@ -90,6 +90,16 @@ fn much_loss_hides_flows() {
     let loss = json!({"loss": {"point": "br-c923a982034f", "reason": "kernel", "count": 9,
         "since": "2026-11-24T13:17:47.600000000Z"}});
     hides("loss", &[fact("47.700", &loss)], None);
+}
+
+#[test]
+fn a_loss_of_unknown_extent_is_not_known_to_be_little() {
+    let loss = json!({"loss": {"point": "br-c923a982034f", "reason": "kernel", "count": 0,
+        "since": "2026-11-24T13:17:47.600000000Z"}});
+    let facts = [fact("47.700", &loss)];
+    let (code, report) = verify(&facts, None, &[]);
+    assert_eq!((code, &report["not_seen"][0]["what"]), (5, &json!("loss")), "{report:#}");
+    assert_eq!(verify(&facts, None, &["--accept", "loss:the test did it"]).0, 0);
 }
 
 #[test]

@@ -74,6 +74,12 @@ pub struct FileSummary {
     /// Packets whose fraction of a second was a second or more in the file's unit: their time is a guess.
     #[serde(skip_serializing_if = "is_zero")]
     pub odd_fractions: u64,
+    /// Packets that the file says its writer lost.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost: u64,
+    /// Blocks left out because their type is not known: they may hold packets.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown_blocks: u64,
     /// What broke it off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -132,8 +138,15 @@ const fn is_zero(number: &u64) -> bool {
 impl FileSummary {
     /// From a reader at its end.
     pub(super) fn of(reader: &CaptureReader, error: Option<String>) -> Self {
-        let (path, odd_fractions) = (reader.path().to_owned(), reader.odd_fractions());
-        Self { path, packets: reader.packets(), skipped: reader.skipped(), odd_fractions, error }
+        Self {
+            path: reader.path().to_owned(),
+            packets: reader.packets(),
+            skipped: reader.skipped(),
+            odd_fractions: reader.odd_fractions(),
+            lost: reader.losses().fold(0, |lost, loss| lost.saturating_add(loss.count)),
+            unknown_blocks: reader.unknown_blocks(),
+            error,
+        }
     }
 }
 
@@ -154,6 +167,12 @@ impl FlowSummary {
             warnings.extend(file.error.clone());
             if file.odd_fractions > 0 {
                 warnings.push(crate::observe::odd_fractions(&file.path, file.odd_fractions));
+            }
+            if file.lost > 0 {
+                warnings.push(format!("{}: its writer lost {} packets, as the file says", file.path, file.lost));
+            }
+            if file.unknown_blocks > 0 {
+                warnings.push(crate::observe::unknown_blocks(&file.path, file.unknown_blocks));
             }
             if file.skipped > 0 {
                 let (path, skipped) = (&file.path, file.skipped);

@@ -61,6 +61,10 @@ impl CaptureReader {
             *place = Record { data_at: start + record.data_at, ..record };
             (len, last_at, self.held) = (len + 1, record.at, held);
             odd += u64::from(record.odd);
+            // Of the first one it was counted as it was reached.
+            if record.dropped > 0 && len > 1 {
+                self.losses.before_packet(record.interface, record.dropped);
+            }
             let rest = window.get(held..).unwrap_or(&[]);
             let next = match self.format {
                 Format::Classic(classic) => classic.whole(rest),

@@ -107,6 +107,7 @@ impl Classic {
             data_at: RECORD_HEADER,
             captured: captured as usize,
             odd,
+            dropped: 0,
         })
     }
 

@@ -1,10 +1,12 @@
 //! The pcapng format: sections of blocks.
 //!
 //! Contract: any mix of interfaces, link types, resolutions and offsets; byte order by section; enhanced, simple and the
-//! obsolete packet block. Options that are broken are as good as absent. Blocks of other types are passed over.
+//! obsolete packet block; what packets and interface statistics say was lost. Options that are broken are as good as absent. Blocks that hold
+//! no packets are passed over.
 //! Limits: simple packets carry no time and get that of the packet before; interface names are cut at [`MAX_NAME`] bytes.
 //! Design: pure functions over one whole block; nothing is allocated for a packet.
 
+use super::losses::Dropped;
 use super::{Record, bytes_at};
 use crate::time::Timestamp;
 
@@ -13,6 +15,7 @@ pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
 /// The shortest block: header and the repeated length.
@@ -28,6 +31,11 @@ const OPTION_END: u16 = 0;
 const OPTION_IF_NAME: u16 = 2;
 const OPTION_IF_TSRESOL: u16 = 9;
 const OPTION_IF_TSOFFSET: u16 = 14;
+const OPTION_PACKET_DROPPED: u16 = 4;
+const OPTION_INTERFACE_DROPPED: u16 = 5;
+const OPTION_KERNEL_DROPPED: u16 = 7;
+/// What the obsolete packet block writes where it does not know how many were lost.
+const NOT_KNOWN: u16 = 0xffff;
 
 /// Byte order of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +49,11 @@ pub(super) enum Kind {
     Section,
     Interface,
     Packet,
+    Statistics,
+    /// Without packets: names, secrets, journals, what vendors register.
     Other,
+    /// Of no documented type, so that it may hold packets.
+    Unknown,
 }
 
 /// The kind that a block type means.
@@ -50,7 +62,10 @@ pub(super) const fn kind(block_type: u32) -> Kind {
         SECTION_HEADER => Kind::Section,
         INTERFACE => Kind::Interface,
         OBSOLETE_PACKET | SIMPLE_PACKET | ENHANCED_PACKET => Kind::Packet,
-        _ => Kind::Other,
+        STATISTICS => Kind::Statistics,
+        // Name resolution, IRIG timestamps, ARINC 429, systemd's journal, secrets; events of sysdig; custom blocks.
+        4 | 7..=10 | 0x201..=0x21f | 0x0bad | 0x4000_0bad => Kind::Other,
+        _ => Kind::Unknown,
     }
 }
 
@@ -118,6 +133,11 @@ impl Order {
         Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
+    fn u64(self, bytes: &[u8]) -> Option<u64> {
+        let bytes = bytes_at(bytes, 0)?;
+        Some(if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
+    }
+
     fn i64(self, bytes: &[u8]) -> Option<i64> {
         let bytes = bytes_at(bytes, 0)?;
         Some(if self.big_endian { i64::from_be_bytes(bytes) } else { i64::from_le_bytes(bytes) })
@@ -131,17 +151,37 @@ impl Order {
             name: None,
             clock: Clock::MICROSECONDS,
         };
-        let mut rest = block.get(16..block.len().checked_sub(4)?)?;
-        while let Some((code, value, after)) = self.option(rest).filter(|(code, ..)| *code != OPTION_END) {
+        let rest = block.get(16..block.len().checked_sub(4)?)?;
+        self.options(rest).for_each(|(code, value)| match code {
+            OPTION_IF_NAME => description.name = name(value),
+            OPTION_IF_TSRESOL => description.clock.resolution = value.first().copied().unwrap_or(6),
+            OPTION_IF_TSOFFSET => description.clock.offset = self.i64(value).unwrap_or(0),
+            _ => {}
+        });
+        Some(description)
+    }
+
+    /// Reads the statistics of an interface: its number in the section, and what it lost.
+    pub(super) fn statistics(self, block: &[u8]) -> Option<(usize, Dropped)> {
+        let number = self.u32(block, 8)? as usize;
+        let mut dropped = Dropped::default();
+        for (code, value) in self.options(block.get(20..block.len().checked_sub(4)?)?) {
             match code {
-                OPTION_IF_NAME => description.name = name(value),
-                OPTION_IF_TSRESOL => description.clock.resolution = value.first().copied().unwrap_or(6),
-                OPTION_IF_TSOFFSET => description.clock.offset = self.i64(value).unwrap_or(0),
+                OPTION_INTERFACE_DROPPED => dropped.interface = self.u64(value).unwrap_or(0),
+                OPTION_KERNEL_DROPPED => dropped.kernel = self.u64(value).unwrap_or(0),
                 _ => {}
             }
-            rest = after;
         }
-        Some(description)
+        Some((number, dropped))
+    }
+
+    /// The options in these bytes, up to their end or the first that is broken.
+    fn options(self, mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+        std::iter::from_fn(move || {
+            let (code, value, after) = self.option(rest).filter(|(code, ..)| *code != OPTION_END)?;
+            rest = after;
+            Some((code, value))
+        })
     }
 
     /// The first option: code, value, and what follows it.
@@ -163,7 +203,7 @@ impl Order {
         let record = match block_type {
             SIMPLE_PACKET => self.simple(block, interfaces, before)?,
             ENHANCED_PACKET => self.enhanced(block, self.u32(block, 8).map(|number| number as usize), interfaces)?,
-            _ => self.enhanced(block, self.u16(block, 8).map(usize::from), interfaces)?,
+            _ => self.obsolete(block, interfaces)?,
         };
         let end = record.data_at.checked_add(record.captured);
         if end.is_none_or(|end| end > block.len() - 4) { Err(Fault::Short) } else { Ok(record) }
@@ -188,7 +228,25 @@ impl Order {
         let units = u64::from(field(12)?) << 32 | u64::from(field(16)?);
         let (captured, wire_len) = (field(20)? as usize, field(24)?);
         let timing = interfaces.get(interface).ok_or(Fault::UnknownInterface)?;
-        Ok(Record { interface, at: timing.clock.time(units), wire_len, data_at: 28, captured, odd: false })
+        let dropped = self.dropped_before(block, captured).unwrap_or(0);
+        Ok(Record { interface, at: timing.clock.time(units), wire_len, data_at: 28, captured, odd: false, dropped })
+    }
+
+    /// What an enhanced packet's options say was lost before it.
+    fn dropped_before(self, block: &[u8], captured: usize) -> Option<u64> {
+        let options_at = captured.checked_next_multiple_of(4)?.checked_add(28)?;
+        let end = block.len().checked_sub(4)?;
+        if options_at >= end {
+            return None;
+        }
+        let found = self.options(block.get(options_at..end)?).find(|(code, _)| *code == OPTION_PACKET_DROPPED);
+        self.u64(found?.1)
+    }
+
+    fn obsolete(self, block: &[u8], interfaces: &[Timing]) -> Result<Record, Fault> {
+        let record = self.enhanced(block, self.u16(block, 8).map(usize::from), interfaces)?;
+        let dropped = self.u16(block, 10).filter(|count| *count != NOT_KNOWN).map_or(0, u64::from);
+        Ok(Record { dropped, ..record })
     }
 
     fn simple(self, block: &[u8], interfaces: &[Timing], before: Timestamp) -> Result<Record, Fault> {
@@ -197,7 +255,7 @@ impl Order {
         let timing = interfaces.first().ok_or(Fault::UnknownInterface)?;
         let snap = if timing.snap_length == 0 { usize::MAX } else { timing.snap_length as usize };
         let captured = (wire_len as usize).min(snap).min(room);
-        Ok(Record { interface: 0, at: before, wire_len, data_at: 12, captured, odd: false })
+        Ok(Record { interface: 0, at: before, wire_len, data_at: 12, captured, odd: false, dropped: 0 })
     }
 }
 

@@ -6,14 +6,18 @@ use super::NotSeen;
 use super::phrases::clock;
 use super::unseen::Measure;
 use crate::engine::{Traffic, VerdictLogContents};
-use crate::input::{NetworkMode, RuntimeKind};
+use crate::input::{NetworkMode, RuntimeKind, Workload};
+use crate::inventory::Watched;
 use crate::path::{Amount, Selector, UnjudgedReason, UnjudgedSender, UnjudgedTraffic};
 use crate::report::Question;
 
+/// An address that no workload has.
+pub(super) const UNSPECIFIED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 /// The port that names are asked at.
 const DNS: u16 = 53;
 
-/// All of it: workloads under another name, names that the runtime asks for, frames that belong to no flow.
+/// All of it: workloads under another name, or not there; networks of which it is not known whether they were captured; names that the runtime
+/// asks for; frames that belong to no flow.
 pub(super) fn beside(
     question: &Question,
     contents: &VerdictLogContents,
@@ -33,7 +37,48 @@ pub(super) fn beside(
         hides: true,
         ..NotSeen::new("renamed")
     });
-    renamed.chain(resolver(question, contents)).chain(frames(question, contents, unjudged, measure)).collect()
+    let others = absent(question, contents, measure).into_iter().chain(unknown_networks(contents, measure));
+    let frames = frames(question, contents, unjudged, measure);
+    renamed.chain(others).chain(resolver(question, contents)).chain(frames).collect()
+}
+
+/// Of several workloads that were asked about, those that nobody is: a misspelt name must not be vouched for by the others.
+fn absent(question: &Question, contents: &VerdictLogContents, measure: &Measure<'_>) -> Vec<NotSeen> {
+    if contents.workloads_omitted > 0 {
+        return Vec::new();
+    }
+    let is_absent = |selector: &Selector| {
+        selector.matches_bare_address(UNSPECIFIED).is_none()
+            && !contents.workloads.values().any(|line| selector.matches(&line.workload))
+    };
+    let absent = question.workloads.iter().zip(&question.asked).filter(|(selector, _)| is_absent(selector));
+    let entry = |text: &String| NotSeen {
+        text: format!("no workload is {text}, which was asked about"),
+        fix: Some("correct the name, or leave it out".to_owned()),
+        hides: true,
+        ..measure.all_the_time("absent")
+    };
+    absent.map(|(_, text)| entry(text)).collect()
+}
+
+/// Workloads on several networks where no link was reported: a capture of one of them is not one of all.
+fn unknown_networks(contents: &VerdictLogContents, measure: &Measure<'_>) -> Vec<NotSeen> {
+    let unknown = contents.workloads.values().filter(|line| {
+        line.watched == Watched::Unknown
+            && line.workload.network_mode == NetworkMode::Own
+            && line.workload.attachments.len() > 1
+    });
+    let entry = |workload: &Workload| {
+        let networks = workload.attachments.iter().map(|attachment| attachment.network.as_str()).collect::<Vec<_>>();
+        let name = &workload.name;
+        NotSeen {
+            text: format!("{name} is on the networks {}, and it is not known which were captured", networks.join(", ")),
+            fix: Some("record with `hopwatch record`; where all were captured: --accept network:REASON".to_owned()),
+            hides: true,
+            ..measure.all_the_time("network")
+        }
+    };
+    unknown.map(|line| entry(&line.workload)).collect()
 }
 
 /// Frames of the question's workloads that belong to no flow, and those of nobody on a network.

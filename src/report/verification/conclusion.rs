@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::beside::UNSPECIFIED;
 use super::phrases::{percent, share, span};
 use super::{ExceptionView, FlowCounts, Verification};
 use crate::layout::many;
@@ -171,5 +172,3 @@ fn some(names: &[String]) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", "))
 }
-
-const UNSPECIFIED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);

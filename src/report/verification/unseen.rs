@@ -67,7 +67,7 @@ impl Measure<'_> {
     }
 
     /// An entry about something that lasted as long as it was looked.
-    fn all_the_time(&self, what: &'static str) -> NotSeen {
+    pub(super) fn all_the_time(&self, what: &'static str) -> NotSeen {
         let (since, until) = self.run.span.unzip();
         NotSeen { since, until, seconds: self.lasted(since, until), ..NotSeen::new(what) }
     }
@@ -134,7 +134,8 @@ pub(super) fn not_seen(
 fn hides(window: &Window, workloads: &[WorkloadSeen], measure: &Measure<'_>, much_lost: bool) -> bool {
     let lasts_long = || measure.lasts_long(window.since, window.until);
     match &window.kind {
-        WindowKind::Lost(_) => much_lost,
+        // Without a number it is not known to be little.
+        WindowKind::Lost(_) => much_lost || window.count == 0,
         WindowKind::Down => {
             let is_only = |seen: &WorkloadSeen| match &seen.workload.observation_points[..] {
                 [] => true,
