@@ -3,6 +3,7 @@
 //! Contract: the only place that knows threads, channels, signals and the wall clock together. Design: [`replay`] is one thread
 //! from file to alert; [`live`] has a thread a point, one for the engine, and a small runtime for sockets.
 
+pub mod audit;
 pub mod baseline;
 pub mod flows;
 pub mod hash_key;

@@ -3,6 +3,7 @@
 //! Contract: exit codes 0 done, 1 alerts at or above `--fail-on` or exceptions of `verify`, 2 usage, 3 configuration, 4 runtime or permission,
 //! 5 `verify` cannot say. Results go to standard output, everything else to standard error.
 
+mod audit;
 mod baseline;
 mod captures;
 mod completions;
@@ -46,6 +47,7 @@ const EXAMPLES: &str = "Examples:
   sudo hopwatch verify --workload 'app*' --through container:vpn --for 10m
   hopwatch paths -c hopwatch.yaml                     what can prove each contract here, and what is blind
   hopwatch baseline learn --for 24h -b baseline.yaml  what each service is expected to be set up like
+  hopwatch audit --format html > audit.html           the posture of every container, as a page
   hopwatch flows traffic.pcap                         every flow in a capture
   hopwatch rules explain egress-skips-proxy           how a rule detects, and what it cannot see
 
@@ -62,6 +64,7 @@ enum Command {
     Verify(verify::Args),
     Paths(paths::Args),
     Inventory(inventory::Args),
+    Audit(audit::Args),
     /// Learn, show, compare and approve what the services of this host are expected to be set up like
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Paths(args) => paths::run(args),
         Command::Inventory(args) => inventory::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Baseline(command) => baseline::run(command),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),

@@ -19,5 +19,5 @@ pub(crate) mod testing;
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
 pub use debounce::HoldTime;
 pub use finding::{Finding, Severity};
-pub use posture::hostile;
+pub use posture::{assess, hostile};
 pub use rule::{Context, Findings, Rule};

@@ -3,6 +3,7 @@
 //! Contract: a report says what the engine's verdict log and [`crate::path::coverage`] say, in words, and decides only the conclusion. Text of runtimes is
 //! escaped where it is printed. Design: plain data with schemas; who runs the engine stands elsewhere.
 
+pub mod audit;
 pub mod paths;
 mod question;
 mod unjudged;

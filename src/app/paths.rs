@@ -20,8 +20,29 @@ use crate::report::paths::Paths;
 /// Events that may wait while it is tried whether connection tracking tells; none is read.
 const TRACKING_BYTES: usize = 1 << 16;
 
+/// What one look at this host shows.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) timeline: Timeline,
+    pub(super) path: PathState,
+    warnings: Vec<String>,
+}
+
+impl Looked {
+    /// What proves the contracts.
+    pub(super) fn paths(&self, config: &Config) -> Paths {
+        let covered = coverage(&self.timeline, &config.engine.contracts, &self.path);
+        Paths::new(&self.timeline, &self.path, &covered, self.warnings.clone())
+    }
+}
+
 /// How things stand on this host.
 pub fn live(config: &Config) -> anyhow::Result<Paths> {
+    Ok(look(config)?.paths(config))
+}
+
+/// Looks once at runtimes, links and the kernel.
+pub(super) fn look(config: &Config) -> anyhow::Result<Looked> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("starting the runtime for sockets")?;
     let mut warnings = Vec::new();
@@ -56,7 +77,7 @@ pub fn live(config: &Config) -> anyhow::Result<Paths> {
         Err(error) => warnings.push(format!("address translation cannot be watched: {error}")),
     }
     warnings.extend(log_files_unwatched(&super::live::try_log_files(timeline.running())));
-    Ok(Paths::new(&timeline, &path, &coverage(&timeline, &config.engine.contracts, &path), warnings))
+    Ok(Looked { timeline, path, warnings })
 }
 
 /// How things stood at the end of a recording.

@@ -12,7 +12,7 @@ mod drift;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use drift::hostile;
+pub use drift::{assess, hostile};
 
 use super::{Context, Finding, Findings, Rule, RuleMeta, Severity};
 use crate::baseline::Deviation;
@@ -76,7 +76,7 @@ impl PostureRule {
     fn check_setting(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Some(configuration) = &workload.configuration else { return };
         let dangerous = (self.posture.signals)(workload, configuration);
-        let mut drift = drift::Drift::new(&self.posture, context, dangerous);
+        let mut drift = drift::Drift::new(&self.posture, context.baseline.zip(context.compared), dangerous);
         let service = ServiceKey::of(workload);
         self.remember(&service, &mut drift.signals);
         let signals = drift.signals;

@@ -90,7 +90,7 @@ const ROOMS: &[Room] = &[
     shell(
         "report",
         "whether traffic kept to its path, and what proves it",
-        &["engine", "escape", "layout", "path", "flow", "inventory", "input", "time"],
+        &["engine", "escape", "layout", "baseline", "detect", "path", "flow", "inventory", "input", "time"],
     ),
     shell("serve", "metrics and health", &["engine", "detect", "flow", "decode", "clock", "sync", "input", "time"]),
     shell(

@@ -52,6 +52,11 @@ fn every_field_of_a_verification_and_of_paths_is_described() {
     assert_described("docs/paths.schema.json", "docs/verify.md");
 }
 
+#[test]
+fn every_field_of_an_audit_is_described() {
+    assert_described("docs/audit.schema.json", "docs/audit.md");
+}
+
 fn assert_described(schema: &str, page: &str) {
     let schema = serde_json::from_str(&read(schema)).expect("JSON");
     let mut fields = BTreeSet::new();

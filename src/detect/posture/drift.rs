@@ -6,7 +6,7 @@
 
 use super::{Posture, Signal};
 use crate::baseline::{Baseline, Compared, Deviation, Hostile, Known, ServiceBaseline};
-use crate::detect::{Context, rules};
+use crate::detect::{RuleMeta, rules};
 use crate::input::Workload;
 
 /// What a rule has to say of a container.
@@ -20,8 +20,8 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    pub(super) fn new(posture: &Posture, context: Context<'_>, dangerous: Vec<Signal>) -> Self {
-        let Some((baseline, compared)) = context.baseline.zip(context.compared) else {
+    pub(super) fn new(posture: &Posture, beside: Option<(&Baseline, &Compared)>, dangerous: Vec<Signal>) -> Self {
+        let Some((baseline, compared)) = beside else {
             let is_hostile = !dangerous.is_empty();
             return Self { signals: dangerous, baseline: None, is_hostile };
         };
@@ -29,7 +29,7 @@ impl Drift {
         let service = baseline.service(&compared.key).filter(|_| compared.known == Known::Enforced);
         let is_dangerous = !dangerous.is_empty();
         let (signals, is_hostile) = if let Some(service) = service {
-            beside(posture, service, &compared.deviations, dangerous)
+            unexpected(posture, service, &compared.deviations, dangerous)
         } else {
             (dangerous, is_dangerous)
         };
@@ -38,7 +38,7 @@ impl Drift {
 }
 
 /// What of a service's container is not as expected, and what of it the baseline does not know and is dangerous.
-fn beside(
+fn unexpected(
     posture: &Posture,
     service: &ServiceBaseline,
     deviations: &[Deviation],
@@ -104,5 +104,21 @@ pub fn hostile(workload: &Workload) -> Vec<Hostile> {
             None => all.push(one),
         }
     }
+    all
+}
+
+/// What the rules about settings have to say of a container, each with its rule; the worst first.
+pub fn assess(workload: &Workload, baseline: Option<&Baseline>) -> Vec<(&'static RuleMeta, Signal)> {
+    let Some(configuration) = &workload.configuration else { return Vec::new() };
+    let compared = baseline.and_then(|baseline| Compared::of(baseline, workload));
+    let beside = baseline.zip(compared.as_ref());
+    let mut all: Vec<_> = rules::postures()
+        .into_iter()
+        .flat_map(|posture| {
+            let drift = Drift::new(posture, beside, (posture.signals)(workload, configuration));
+            drift.signals.into_iter().map(move |signal| (posture.rule, signal))
+        })
+        .collect();
+    all.sort_by_key(|(_, signal)| std::cmp::Reverse(signal.severity));
     all
 }

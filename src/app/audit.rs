@@ -1,0 +1,58 @@
+//! `hopwatch audit`: what is known of every container at one moment.
+//!
+//! Contract: live it asks runtimes, links and (as far as permitted) the kernel once, as `paths` does; a recording is replayed to its end. Nothing is
+//! changed. Limits: live, verdicts are not known.
+
+use std::collections::BTreeMap;
+
+use super::output::Output;
+use super::paths;
+use super::replay::{self, ReplayOptions};
+use super::screen::LIMITS;
+use crate::clock::now;
+use crate::config::Config;
+use crate::engine::{Who, WorkloadRow, WorkloadStats};
+use crate::input::WorkloadId;
+use crate::inventory::Timeline;
+use crate::path::{PathState, coverage};
+use crate::report::audit::{Audit, AuditInput};
+use crate::report::paths::Paths;
+
+/// Of this host.
+pub fn live(config: &Config) -> anyhow::Result<Audit> {
+    let looked = paths::look(config)?;
+    let at = now();
+    Ok(audit(config, at, false, &looked.timeline, &looked.path, &looked.paths(config), None))
+}
+
+/// Of a recording at its end.
+pub fn recording(config: &Config, mut options: ReplayOptions, progress: &mut dyn FnMut(u64)) -> anyhow::Result<Audit> {
+    options.engine = config.engine.clone();
+    options.observer = Some(Box::new(WorkloadStats::new(LIMITS)));
+    let mut report = replay::run(options, &Output::none(), progress)?;
+    let rows = report.engine.workload_stats();
+    let (timeline, path) = (report.engine.timeline(), report.engine.path());
+    let covered = coverage(timeline, &config.engine.contracts, path);
+    let paths = Paths::new(timeline, path, &covered, report.summary.warnings);
+    let own = |row: &WorkloadRow| match &row.who {
+        Who::Workload(id) => Some((id.clone(), row.tally.verdicts)),
+        _ => None,
+    };
+    let verdicts: BTreeMap<WorkloadId, [u64; 4]> =
+        rows.iter().flat_map(|table| table.rows.iter().filter_map(own)).collect();
+    let at = report.span.map_or_else(now, |(_, last)| last);
+    Ok(audit(config, at, true, timeline, path, &paths, Some(&verdicts)))
+}
+
+fn audit(
+    config: &Config,
+    at: crate::time::Timestamp,
+    is_recording: bool,
+    timeline: &Timeline,
+    path: &PathState,
+    paths: &Paths,
+    verdicts: Option<&BTreeMap<WorkloadId, [u64; 4]>>,
+) -> Audit {
+    let baseline = config.engine.baseline.as_deref();
+    Audit::new(&AuditInput { at, is_recording, baseline, timeline, path, paths, verdicts })
+}
