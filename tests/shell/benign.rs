@@ -24,8 +24,9 @@ const SAMPLE: usize = 16;
 const LARGEST: u64 = 4 << 20;
 
 /// What a rule rightly tells of a benign capture when everybody in it is a container that nobody allowed anything.
-const TOLD: [(&str, &str, &str); 2] = [
+const TOLD: [(&str, &str, &str); 3] = [
     ("ndpi/default/pcap/false_positives.pcapng", "tunnel-from-container", "a mobile network: GTP-U is a tunnel"),
+    ("ndpi/default/pcap/syslog.pcap", "log-shipper-redirected", "two senders go on to a collector that nobody named"),
     ("zeek/ssh/ssh.pcap", "tunnel-from-container", "SSH servers at ports 2200 and 41644"),
 ];
 
