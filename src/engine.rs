@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use config::{EngineConfig, Timings};
 pub use histogram::LatencyHistogram;
 pub use observer::Observer;
-pub use stats::{Bound, EngineStats, LogFileStats};
+pub use stats::{Bound, EngineStats, FirewallStats, LogFileStats};
 pub use verdict_log::{
     ExceptionGroup, LoggedFlow, ReasonCount, Renamed, Scope, Target, Traffic, VerdictLog, VerdictLogContents,
     VerdictLogLimits, Window, WindowKind, WorkloadLine,
@@ -307,6 +307,7 @@ impl Engine {
             | RecordedFact::Nat(_)
             | RecordedFact::LogFile(_)
             | RecordedFact::Baseline(_)
+            | RecordedFact::Firewall(_)
             | RecordedFact::Ended {} => return,
         }
         self.handle(step, now, out);
@@ -338,6 +339,7 @@ impl Engine {
             RecordedFact::Kernel(fact) => self.timeline.apply_kernel(now, fact),
             RecordedFact::Nat(fact) => self.path.bindings.apply(now, fact),
             RecordedFact::LogFile(fact) => self.stats.log_files.count(fact),
+            RecordedFact::Firewall(fact) => self.stats.firewall.count(fact),
             RecordedFact::Baseline(_) | RecordedFact::Ended {} => {}
         }
         None

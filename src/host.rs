@@ -6,6 +6,7 @@
 
 mod capabilities;
 pub mod conntrack;
+pub mod firewall;
 pub mod kernel;
 mod link_monitor;
 mod links;

@@ -9,6 +9,7 @@ mod app;
 mod baseline;
 mod configuration;
 mod container_event;
+mod firewall;
 mod flow;
 mod kernel;
 mod log_file;
@@ -30,6 +31,7 @@ pub use configuration::{
     Configuration, Confinement, Logging, Mount, NamespaceMode, Namespaces, ResourceLimits, Setting, Variable,
 };
 pub use container_event::{ContainerAct, ContainerEvent, ExecutedCommand, HIDDEN, MAX_WORDS};
+pub use firewall::{FirewallFact, FirewallRule, FirewallRules};
 pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
     Protocol, Side, TcpFacts, tcp_flags,
@@ -126,6 +128,7 @@ from_recorded! {
     Nat(NatFact),
     LogFile(LogFileFact),
     Baseline(BaselineFact),
+    Firewall(FirewallFact),
 }
 
 /// Facts that do not come from packets; these are the lines of `facts.jsonl`.
@@ -146,6 +149,8 @@ pub enum RecordedFact {
     LogFile(LogFileFact),
     /// The baseline's file is, or is not, the one that was approved.
     Baseline(BaselineFact),
+    /// The host's firewall steers or drops otherwise than before.
+    Firewall(FirewallFact),
     /// The observation ended; what waited for a time before this was told by then.
     Ended {},
 }

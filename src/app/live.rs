@@ -9,6 +9,7 @@ mod async_tasks;
 mod baseline_watch;
 mod blindness;
 mod conntrack;
+mod firewall;
 mod host_capture;
 mod kernel_poller;
 mod log_files;
@@ -50,6 +51,7 @@ use crate::path::{LOSS_REPORTED_WITHIN, MayCover};
 use crate::serve::SharedCounters;
 use crate::time::Timestamp;
 use blindness::Blindness;
+pub(super) use firewall::unwatched as firewall_unwatched;
 use host_capture::CapturePlan;
 pub(super) use host_capture::globs as interface_globs;
 pub(super) use log_files::try_all as try_log_files;
@@ -162,6 +164,7 @@ fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Resu
     let mut sources = vec![
         kernel_poller::start(context, &options.config.engine.monitors.programs)?,
         log_files::start(context)?,
+        firewall::start(context)?,
         conntrack::start(context, Arc::clone(&context.shared.conntrack))?,
     ];
     if capture.inside_namespaces != InsideNamespaces::Never {

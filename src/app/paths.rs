@@ -12,7 +12,9 @@ use crate::clock::now;
 use crate::config::{Config, InsideNamespaces};
 use crate::engine::LogFileStats;
 use crate::host;
-use crate::input::{InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, WorkloadId, WorkloadState};
+use crate::input::{
+    FirewallFact, InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, WorkloadId, WorkloadState,
+};
 use crate::inventory::{Timeline, Watched};
 use crate::path::{PathState, coverage};
 use crate::report::paths::Paths;
@@ -76,6 +78,12 @@ pub(super) fn look(config: &Config) -> anyhow::Result<Looked> {
         Ok(_) => path.bindings.apply(at, &NatFact::Watched { netns: None }),
         Err(error) => warnings.push(format!("address translation cannot be watched: {error}")),
     }
+    if let Err(error) = host::firewall::Firewall::open().and_then(|mut firewall| firewall.list()) {
+        warnings.push(format!("the host's firewall is not read (nftables): {error}"));
+    }
+    if let Some(FirewallFact::Unwatched { part, why }) = super::live::firewall_unwatched() {
+        warnings.push(format!("the host's firewall is not read in part ({part}): {why}"));
+    }
     warnings.extend(log_files_unwatched(&super::live::try_log_files(timeline.running())));
     Ok(Looked { timeline, path, warnings })
 }
@@ -87,7 +95,13 @@ pub fn recording(config: Config, mut options: ReplayOptions, progress: &mut dyn 
     let report = replay::run(options, &Output::none(), progress)?;
     let (timeline, path) = (report.engine.timeline(), report.engine.path());
     let mut warnings = report.summary.warnings;
-    let files = report.engine.stats().log_files;
+    let stats = report.engine.stats();
+    let (files, firewall) = (stats.log_files, stats.firewall);
+    if firewall.listed == 0 {
+        warnings.push("nothing was recorded of the host's firewall: host-firewall-changed cannot fire".to_owned());
+    }
+    let unread = firewall.unwatched.iter();
+    warnings.extend(unread.map(|(part, why)| format!("the host's firewall is not read in part ({part}): {why}")));
     if files.watched + files.unwatched == 0 && timeline.running().next().is_some() {
         warnings.push("nothing was recorded of log files: log-files-tampered cannot fire".to_owned());
     } else {

@@ -10,10 +10,35 @@ use super::LatencyHistogram;
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::incident::IncidentCounts;
-use crate::input::{InventoryEvent, LogFileFact, Loss, LossReason, MissedKind, RuntimeId};
+use crate::input::{FirewallFact, InventoryEvent, LogFileFact, Loss, LossReason, MissedKind, RuntimeId};
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline};
 use crate::path::{Amount, JudgedFlow, PathState, UnjudgedReason, Unobservable, Verdict};
 use crate::time::Timestamp;
+
+/// Reports about the host's firewall.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirewallStats {
+    /// Times that its rules were listed.
+    pub listed: u64,
+    /// Parts that are not read, each with the reason.
+    pub unwatched: BTreeMap<String, String>,
+}
+
+impl FirewallStats {
+    /// Parts of which the reason is kept.
+    const MAX_PARTS: usize = 8;
+
+    /// Counts a fact.
+    pub fn count(&mut self, fact: &FirewallFact) {
+        match fact {
+            FirewallFact::Rules(_) => self.listed += 1,
+            FirewallFact::Unwatched { part, why } if self.unwatched.len() < Self::MAX_PARTS => {
+                self.unwatched.insert(part.clone(), why.clone());
+            }
+            FirewallFact::Unwatched { .. } => {}
+        }
+    }
+}
 
 /// Reports about log files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,6 +147,8 @@ impl Bound {
 /// Counters of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStats {
+    /// What was reported of the host's firewall.
+    pub firewall: FirewallStats,
     /// What was reported of log files.
     pub log_files: LogFileStats,
     /// Flows judged, covered by a contract or not.

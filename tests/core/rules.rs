@@ -3,6 +3,7 @@
 
 mod content;
 mod facts;
+mod firewall;
 mod host_network;
 mod inside;
 mod log_files;

@@ -50,6 +50,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("arpspoof", "dsniff"),
     ("haproxy", "haproxy"),
     ("rsyslogd", "rsyslog"),
+    ("nft", "nftables"),
     ("conntrack", "conntrack"),
     ("curl", "curl"),
     ("openssl", "openssl"),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::message::InterfaceScan;
-use crate::input::{Fact, Input, LogFileFact, NatFact, RecordedFact};
+use crate::input::{Fact, FirewallFact, Input, LogFileFact, NatFact, RecordedFact};
 use crate::time::Timestamp;
 
 /// Starting takes a moment; what is over by then is not logged.
@@ -27,6 +27,8 @@ pub struct Blindness {
     scan: InterfaceScan,
     /// Why the host's connection tracking is not received.
     tracking: Option<String>,
+    /// Why the host's firewall is not read.
+    firewall: Option<String>,
     /// Why no log file can be watched.
     log_files: Option<String>,
     /// Since when each reason holds, and whether it is logged.
@@ -54,6 +56,9 @@ impl Blindness {
                 Fact::Recorded(RecordedFact::Nat(NatFact::Watched { netns: None })) => self.tracking = None,
                 Fact::Recorded(RecordedFact::LogFile(LogFileFact::Unwatched { workload: None, why, .. })) => {
                     self.log_files = Some(why.clone());
+                }
+                Fact::Recorded(RecordedFact::Firewall(FirewallFact::Unwatched { part, why })) if part == "nftables" => {
+                    self.firewall = Some(why.clone());
                 }
                 _ => {}
             }
@@ -90,6 +95,9 @@ impl Blindness {
         if !self.missing.is_empty() {
             let why = format!("this process lacks {}", self.missing.join(", "));
             blind.extend(BY_KERNEL.map(|rule| (rule, why.clone())));
+        }
+        if let Some(why) = &self.firewall {
+            blind.insert("host-firewall-changed", why.clone());
         }
         if let Some(why) = &self.log_files {
             blind.insert("log-files-tampered", why.clone());

@@ -87,8 +87,11 @@ impl Rule for SensorBlinded {
             RecordedFact::Loss(loss) => self.loss(context.now, loss, findings),
             RecordedFact::Inventory(event) => self.runtime(context, event, findings),
             RecordedFact::Nat(fact) => self.translation(context.now, fact, findings),
-            RecordedFact::Kernel(_) | RecordedFact::LogFile(_) | RecordedFact::Baseline(_) | RecordedFact::Ended {} => {
-            }
+            RecordedFact::Kernel(_)
+            | RecordedFact::LogFile(_)
+            | RecordedFact::Firewall(_)
+            | RecordedFact::Baseline(_)
+            | RecordedFact::Ended {} => {}
         }
     }
 

@@ -1,0 +1,49 @@
+//! What the rule is.
+
+use crate::detect::{Ads, RuleMeta, Severity, Technique};
+
+/// What the rule is.
+pub static META: RuleMeta = RuleMeta {
+    name: "host-audit-tampered",
+    title: "The host's audit or a log daemon does not record any more",
+    severity: Severity::High,
+    techniques: &[Technique { name: "Disable or Modify Linux Audit System", v19: "T1685.004", v18: "T1562.012" }],
+    ads: Ads {
+        goal: "Detects that the host itself stops recording: the kernel's audit is switched off, its rule set shrinks, or auditd, journald, rsyslogd or \
+             syslog-ng ends or is stopped.",
+        categorization: "Defense Evasion: an attacker with root on the host removes the witnesses of what follows.",
+        strategy: "The kernel's audit is asked for its state and rules every two seconds; log daemons are known by name in the host's own process \
+             namespace and looked at twice a second; a process that is stopped (SIGSTOP) does not run. Each state that differs is a fact. What recorded before \
+             and does not for `settle` is reported: `augenrules` and upgrades delete all rules and load them again, services restart. The set of rules after \
+             that time counts, not the way to it. A HUP for rotation ends no process and is nothing.",
+        technical_context: "`auditctl -e 0` and `auditctl -D` leave auditd running; `kill -STOP` leaves the process and its pid file. A daemon's end \
+             loses what containers send to /dev/log and the journal, and with it the record of the runtime itself. Immutable audit (`-e 2`) \
+             cannot be switched off before the next boot.",
+        blind_spots: &[
+            "Audit answers only in the initial network namespace and with CAP_AUDIT_CONTROL; otherwise that is a fact, and `hopwatch paths` says so.",
+            "A daemon that runs and drops: another configuration, a full disk, a rate limit.",
+            "The content of the journal, of audit.log and of syslog files is not read: a journal that is vacuumed, or a file that is cleared, shows \
+             nothing here.",
+            "A process that calls itself like a daemon hides that the real one ended.",
+            "What had stopped before observation began, and a daemon that was replaced by another one of the same name.",
+        ],
+        assumptions: &["hopwatch runs in the host's process namespace."],
+        false_positives: &[
+            "Maintenance: a daemon that is removed or replaced by another one on purpose. It is reported once.",
+            "An upgrade that takes longer than `settle`.",
+        ],
+        true_positives: &["host-logger-stopped"],
+        benign_twins: &["host-logger-restarted"],
+        priority: "High: what happens on the host from now on is not recorded.",
+        response: &[
+            "The evidence says what does not record, and since when.",
+            "Start it again: `systemctl start auditd rsyslog systemd-journald`, `auditctl -e 1`, `augenrules --load`.",
+            "Who did it? `journalctl --since` the time, `ausearch -m CONFIG_CHANGE,DAEMON_END,SERVICE_STOP`, the shell history of root.",
+            "What ran on the host since then? Containers that started, execs, the other alerts of that time.",
+        ],
+        resources: &[
+            "https://attack.mitre.org/techniques/T1562/012/",
+            "https://man7.org/linux/man-pages/man8/auditctl.8.html",
+        ],
+    },
+};
