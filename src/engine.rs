@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use config::{EngineConfig, Timings};
 pub use histogram::LatencyHistogram;
 pub use observer::Observer;
-pub use stats::{Bound, EngineStats, FirewallStats, LogFileStats};
+pub use stats::{Bound, EngineStats, FirewallStats, HostLoggingStats, LogFileStats};
 pub use verdict_log::{
     ExceptionGroup, LoggedFlow, ReasonCount, Renamed, Scope, Target, Traffic, VerdictLog, VerdictLogContents,
     VerdictLogLimits, Window, WindowKind, WorkloadLine,
@@ -308,6 +308,7 @@ impl Engine {
             | RecordedFact::LogFile(_)
             | RecordedFact::Baseline(_)
             | RecordedFact::Firewall(_)
+            | RecordedFact::HostLogging(_)
             | RecordedFact::Ended {} => return,
         }
         self.handle(step, now, out);
@@ -340,6 +341,7 @@ impl Engine {
             RecordedFact::Nat(fact) => self.path.bindings.apply(now, fact),
             RecordedFact::LogFile(fact) => self.stats.log_files.count(fact),
             RecordedFact::Firewall(fact) => self.stats.firewall.count(fact),
+            RecordedFact::HostLogging(fact) => self.stats.host_logging.count(fact),
             RecordedFact::Baseline(_) | RecordedFact::Ended {} => {}
         }
         None

@@ -11,6 +11,7 @@ pub mod kernel;
 mod link_monitor;
 mod links;
 pub mod log_files;
+pub mod logging;
 mod namespace;
 mod netlink;
 mod packet_programs;

@@ -11,6 +11,7 @@ mod configuration;
 mod container_event;
 mod firewall;
 mod flow;
+mod host_logging;
 mod kernel;
 mod log_file;
 mod nat;
@@ -36,6 +37,7 @@ pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
     Protocol, Side, TcpFacts, tcp_flags,
 };
+pub use host_logging::{AuditState, HostLogging, HostLoggingFact};
 pub use kernel::{
     AgentProcess, AgentState, InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces,
     SnifferKind, SnifferView, SocketEvidence, SocketView, Stray,
@@ -129,6 +131,7 @@ from_recorded! {
     LogFile(LogFileFact),
     Baseline(BaselineFact),
     Firewall(FirewallFact),
+    HostLogging(HostLoggingFact),
 }
 
 /// Facts that do not come from packets; these are the lines of `facts.jsonl`.
@@ -151,6 +154,8 @@ pub enum RecordedFact {
     Baseline(BaselineFact),
     /// The host's firewall steers or drops otherwise than before.
     Firewall(FirewallFact),
+    /// The host's audit or a log daemon records otherwise than before.
+    HostLogging(HostLoggingFact),
     /// The observation ended; what waited for a time before this was told by then.
     Ended {},
 }

@@ -11,6 +11,7 @@ mod blindness;
 mod conntrack;
 mod firewall;
 mod host_capture;
+mod host_logging;
 mod kernel_poller;
 mod log_files;
 mod message;
@@ -165,6 +166,7 @@ fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Resu
         kernel_poller::start(context, &options.config.engine.monitors.programs)?,
         log_files::start(context)?,
         firewall::start(context)?,
+        host_logging::start(context)?,
         conntrack::start(context, Arc::clone(&context.shared.conntrack))?,
     ];
     if capture.inside_namespaces != InsideNamespaces::Never {

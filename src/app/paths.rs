@@ -84,6 +84,9 @@ pub(super) fn look(config: &Config) -> anyhow::Result<Looked> {
     if let Some(FirewallFact::Unwatched { part, why }) = super::live::firewall_unwatched() {
         warnings.push(format!("the host's firewall is not read in part ({part}): {why}"));
     }
+    if let Err(error) = host::logging::audit() {
+        warnings.push(format!("the host's audit is not seen: {error}"));
+    }
     warnings.extend(log_files_unwatched(&super::live::try_log_files(timeline.running())));
     Ok(Looked { timeline, path, warnings })
 }
@@ -100,6 +103,10 @@ pub fn recording(config: Config, mut options: ReplayOptions, progress: &mut dyn 
     if firewall.listed == 0 {
         warnings.push("nothing was recorded of the host's firewall: host-firewall-changed cannot fire".to_owned());
     }
+    if stats.host_logging.states == 0 {
+        warnings.push("nothing was recorded of the host's log daemons: host-audit-tampered cannot fire".to_owned());
+    }
+    warnings.extend(stats.host_logging.unaudited.map(|why| format!("the host's audit was not seen: {why}")));
     let unread = firewall.unwatched.iter();
     warnings.extend(unread.map(|(part, why)| format!("the host's firewall is not read in part ({part}): {why}")));
     if files.watched + files.unwatched == 0 && timeline.running().next().is_some() {

@@ -10,6 +10,7 @@ pub mod egress_skips_proxy;
 pub mod foreign_interface;
 pub mod gateway_skipped;
 pub mod hop_silent;
+pub mod host_audit_tampered;
 pub mod host_firewall_changed;
 pub mod host_network_flow;
 pub mod image_drift;
@@ -111,6 +112,7 @@ registry! {
     log_shipper_silent = "log-shipper-silent",
     log_files_tampered = "log-files-tampered",
     host_firewall_changed = "host-firewall-changed",
+    host_audit_tampered = "host-audit-tampered",
     proxy_settings_changed = "proxy-settings-changed",
     monitoring_opt_out = "monitoring-opt-out",
     capability_raised = "capability-raised",

@@ -10,7 +10,9 @@ use super::LatencyHistogram;
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::incident::IncidentCounts;
-use crate::input::{FirewallFact, InventoryEvent, LogFileFact, Loss, LossReason, MissedKind, RuntimeId};
+use crate::input::{
+    FirewallFact, HostLoggingFact, InventoryEvent, LogFileFact, Loss, LossReason, MissedKind, RuntimeId,
+};
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline};
 use crate::path::{Amount, JudgedFlow, PathState, UnjudgedReason, Unobservable, Verdict};
 use crate::time::Timestamp;
@@ -36,6 +38,24 @@ impl FirewallStats {
                 self.unwatched.insert(part.clone(), why.clone());
             }
             FirewallFact::Unwatched { .. } => {}
+        }
+    }
+}
+
+/// Reports about what records on the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostLoggingStats {
+    /// States.
+    pub states: u64,
+    /// Why the kernel's audit cannot be asked.
+    pub unaudited: Option<String>,
+}
+
+impl HostLoggingStats {
+    pub(super) fn count(&mut self, fact: &HostLoggingFact) {
+        match fact {
+            HostLoggingFact::State(_) => self.states += 1,
+            HostLoggingFact::Unwatched { why, .. } => self.unaudited = Some(why.clone()),
         }
     }
 }
@@ -149,6 +169,8 @@ impl Bound {
 pub struct EngineStats {
     /// What was reported of the host's firewall.
     pub firewall: FirewallStats,
+    /// What was reported of the host's own recording.
+    pub host_logging: HostLoggingStats,
     /// What was reported of log files.
     pub log_files: LogFileStats,
     /// Flows judged, covered by a contract or not.

@@ -1,6 +1,6 @@
 //! What records on the host, now: the kernel's audit, and log daemons.
 //!
-//! Contract: reads only. Limits: [`MAX_RULES`] audit rules; audit answers only in the initial network namespace and with CAP_AUDIT_CONTROL.
+//! Contract: reads only. Limits: [`MAX_RULES`] audit rules; audit answers only in the initial network namespace and with `CAP_AUDIT_CONTROL`.
 //! A daemon is a process of this process namespace with its usual command name that is neither stopped nor ended; who wants to look like
 //! one can. Source: `linux/audit.h`, proc(5).
 

@@ -44,6 +44,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/monitor_stopped/known.rs", "MAX_PROCESSES", Not("agents of one monitor; the monitor stays")),
     ("src/detect/rules/hop_silent.rs", "MAX_POINTS", Not("points of one silence; the finding stays")),
     ("src/detect/rules/image_drift.rs", "MAX_REPORTED", Not("beyond it a value is reported each time")),
+    ("src/detect/rules/host_audit_tampered.rs", "MAX_NAMED", Not("names of log daemons, which are a closed list")),
     ("src/detect/rules/host_firewall_changed.rs", "MAX_NAMED", Not(A_TEXT)),
     ("src/detect/rules/log_driver_changed/wire.rs", "MAX_KNOWN", Counted(Bound::Rules)),
     ("src/detect/rules/log_files_tampered.rs", "MAX_PENDING", Counted(Bound::Rules)),

@@ -4,6 +4,7 @@
 mod content;
 mod facts;
 mod firewall;
+mod host_logging;
 mod host_network;
 mod inside;
 mod log_files;

@@ -94,19 +94,22 @@ impl Rule for HostAuditTampered {
                 Recorder::Audit => "the kernel's audit records nothing any more: it was switched off".to_owned(),
                 Recorder::AuditRules => {
                     let now = state.audit.as_ref().map_or(0, |audit| audit.rules.len());
-                    format!("of {} audit rules, {} are gone", self.rules.len(), gone(&self.rules, state).max(self.rules.len().saturating_sub(now)))
+                    format!(
+                        "of {} audit rules, {} are gone",
+                        self.rules.len(),
+                        gone(&self.rules, state).max(self.rules.len().saturating_sub(now))
+                    )
                 }
                 Recorder::Daemon(name) => format!("{name} does not run any more, or is stopped"),
             };
             let evidence = vec![
                 Evidence::new("recorder", text),
-                Evidence::new("since", format!("since {}, by what the kernel shows; by whom is not known", missing.since)),
+                Evidence::new(
+                    "since",
+                    format!("since {}, by what the kernel shows; by whom is not known", missing.since),
+                ),
             ];
             findings.push(Finding::of_nobody(&META, missing.since, &recorder.cause(), evidence));
-        }
-        // What was reported is how it is; fewer rules still are a new finding.
-        if self.missing.get(&Recorder::AuditRules).is_some_and(|missing| missing.reported) {
-            self.rules = state.audit.as_ref().map(|audit| audit.rules.clone()).unwrap_or_default();
         }
     }
 }

@@ -91,6 +91,7 @@ impl Rule for SensorBlinded {
             | RecordedFact::LogFile(_)
             | RecordedFact::Firewall(_)
             | RecordedFact::Baseline(_)
+            | RecordedFact::HostLogging(_)
             | RecordedFact::Ended {} => {}
         }
     }
