@@ -108,9 +108,9 @@ fn losses_where_the_traffic_passes_are_told_and_too_many_leave_nothing_to_say() 
     let point = "br-c923a982034f";
     let (code, report) = with_loss(point, 0);
     let text = report["conclusion"]["text"].as_str().expect("a sentence");
-    assert_eq!(code, 0, "{text}");
+    assert_eq!(code, 5, "how much was lost is not known: {text}");
     let loss = "br-c923a982034f 13:17:47.600 to 13:17:47.700 UTC: some packets, because the capture ring was full";
-    assert!(text.ends_with(&format!("2 of 2 flows verified; capture loss on {loss}")), "{text}");
+    assert!(text.contains(&format!("2 of 2 flows verified; but capture loss on {loss}")), "{text}");
     assert_eq!(report["not_seen"][0]["observation_point"], point);
     let (code, report) = with_loss(point, 9);
     let text = report["conclusion"]["text"].as_str().expect("a sentence");
