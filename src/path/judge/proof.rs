@@ -101,6 +101,7 @@ impl Case<'_> {
         let ends = self.trail.ends();
         if self.answers(hop) {
             let doubt = self.contradicted(hop).or_else(|| self.leads_on(hop)).or_else(|| self.unanswered(KIND, hop));
+            let doubt = doubt.or_else(|| self.given_to_nobody(hop));
             return doubt.unwrap_or_else(|| {
                 Proof::holds(KIND, hop, format!("the responder {} is the hop {}", ends.resp, hop.name))
             });

@@ -303,3 +303,35 @@ fn what_a_neighbour_adds_to_a_question_is_not_certainly_the_workloads() {
     let many = Attack { ttl: 2, payload: 600, times: 25, ..many };
     assert_app_is_not_accused(&attacked(Asked::Resolver, Way::Through, false, many));
 }
+
+#[test]
+fn a_handshake_that_is_forged_before_the_flow_is_judged_silences_nothing() {
+    use Borrowed::{Host, Own};
+    for (src, dst) in [(Own, Host), (Host, Own)] {
+        for (when, fits) in [(20, false), (30, true), (100, true), (350, true)] {
+            let syn = Attack { when, src, dst, fits, ..decoy(Attacker::App, Claims::Reverse, tcp_flags::SYN) };
+            let flags = tcp_flags::SYN | tcp_flags::ACK;
+            let answer = Attack { when: when + 1, src: Own, dst: Host, flags, claims: Claims::Forward, ..syn.clone() };
+            let mut history = attacked(Asked::Proxy, Way::Around, true, syn);
+            history.attacks.push(answer);
+            history.shown.conntrack = true;
+            assert_not_silenced(&history);
+        }
+    }
+}
+
+#[test]
+fn frames_for_the_hop_that_go_to_nobody_or_to_everybody_are_no_passage() {
+    for (asked, dst) in [
+        (Asked::Proxy, Borrowed::Nobody),
+        (Asked::Proxy, Borrowed::Everybody),
+        (Asked::Resolver, Borrowed::Nobody),
+        (Asked::Gateway, Borrowed::Everybody),
+    ] {
+        for is_tcp in [false, true] {
+            let frame = in_midflow(Attacker::App, Borrowed::Own, dst, Claims::Forward);
+            let many = Attack { times: 20, payload: 600, ..frame };
+            assert_not_reassured(&attacked(asked, Way::Through, is_tcp, many));
+        }
+    }
+}

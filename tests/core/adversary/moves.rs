@@ -31,6 +31,8 @@ pub enum Borrowed {
     Proxy,
     Gateway,
     Nobody,
+    /// Every station's: broadcast.
+    Everybody,
 }
 
 /// Whose addresses.
@@ -155,6 +157,7 @@ impl Attack {
             (Borrowed::Host, _) => host_mac(0),
             (Borrowed::Proxy, _) => mac(PROXY),
             (Borrowed::Gateway, _) => mac(GATEWAY),
+            (Borrowed::Everybody, _) => Mac([0xff; 6]),
             (Borrowed::Nobody, _) | (Borrowed::Own, Port::Outside) => Mac([2, 0, 0, 0, 7, 7]),
         }
     }

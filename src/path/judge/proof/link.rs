@@ -19,7 +19,6 @@ impl Case<'_> {
             return unknown(Unobservable::RootlessStack, format!("{orig} has a rootless network stack"));
         }
         let given = self.own_frames().into_iter().filter_map(|(sighting, frames)| Some((sighting, frames.to?)));
-        let given = given.filter(|(_, mac)| !mac.is_multicast());
         let proofs: Vec<(bool, Proof)> = given
             .map(|(sighting, mac)| {
                 let proof = self.given_to(hop, &sighting.point, mac);
@@ -55,6 +54,9 @@ impl Case<'_> {
                 format!("frames went to {mac} ({who}), not to the hop {}; that is {}", hop.name, self.known(hop));
             Proof::Fails { kind: KIND, partly: None, text }
         };
+        if let Some(text) = to_every_station(mac) {
+            return Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text };
+        }
         let timeline = self.context.timeline;
         // A hop that starts again during the flow may have another MAC.
         let owner = timeline.owner_of_mac(mac, self.trail.flow.at);
@@ -66,9 +68,7 @@ impl Case<'_> {
             return fails(owner.name.clone());
         }
         let network = timeline.network_at(point, self.trail.flow.tuple.orig.ip);
-        let bridge = network.and_then(|network| network.bridge.as_deref()).map(ObservationPoint::new);
-        let is_hosts = [Some(point), bridge.as_ref()].into_iter().flatten().any(|p| timeline.host_mac(p) == Some(mac));
-        if is_hosts {
+        if self.is_hosts(point, mac) {
             let gateways = network.map(|network| network.gateways.as_slice()).unwrap_or_default();
             return match gateways.iter().find(|ip| hop.is_address(**ip)) {
                 Some(ip) => {
@@ -77,13 +77,55 @@ impl Case<'_> {
                 None => fails("the host".to_owned()),
             };
         }
-        let all_known = hop.addresses.is_empty() && self.running(hop).all(|workload| has_macs(workload));
-        if all_known && timeline.is_complete() {
+        if self.knows_macs_of(hop) {
             return fails("no container".to_owned());
         }
         let text = format!("frames went to {mac}, whose owner is unknown: it may be the hop {}", hop.name);
         Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text }
     }
+
+    /// Whether a MAC at a point is the host's on this network.
+    fn is_hosts(&self, point: &ObservationPoint, mac: Mac) -> bool {
+        let timeline = self.context.timeline;
+        let network = timeline.network_at(point, self.trail.flow.tuple.orig.ip);
+        let bridge = network.and_then(|network| network.bridge.as_deref()).map(ObservationPoint::new);
+        [Some(point), bridge.as_ref()].into_iter().flatten().any(|p| timeline.host_mac(p) == Some(mac))
+    }
+
+    /// Whether the hop is containers only, and every MAC of theirs is known.
+    fn knows_macs_of(&self, hop: &Hop) -> bool {
+        let all_known = hop.addresses.is_empty() && self.running(hop).all(|workload| has_macs(workload));
+        all_known && self.context.timeline.is_complete()
+    }
+
+    /// Why a frame of the originator's for the hop's address may have reached somebody else: it went to every station, or, on the hop's own network,
+    /// to a MAC that is nobody's. One that listens there can answer in the hop's name.
+    pub(super) fn given_to_nobody(&self, hop: &Hop) -> Option<Proof> {
+        let timeline = self.context.timeline;
+        let resp = self.trail.flow.tuple.resp.ip;
+        let is_next_to_hop = |point: &ObservationPoint| {
+            let network = timeline.network_at(point, self.trail.flow.tuple.orig.ip);
+            network.is_some_and(|network| network.subnets.iter().any(|subnet| subnet.contains(resp)))
+        };
+        let is_owned = |mac: Mac| {
+            let at = [self.trail.flow.at, self.trail.now];
+            at.into_iter().any(|at| timeline.owner_of_mac(mac, at).is_some())
+        };
+        let all_known = self.trail.binding.is_none() && self.knows_macs_of(hop);
+        let text = self.own_frames().into_iter().find_map(|(sighting, frames)| {
+            let (point, mac) = (&sighting.point, frames.to?);
+            let is_nobodys = || all_known && is_next_to_hop(point) && !is_owned(mac) && !self.is_hosts(point, mac);
+            let nobodys =
+                || format!("{resp} is the hop {}, but frames at {point} went to {mac}, which is nobody's", hop.name);
+            to_every_station(mac).or_else(|| is_nobodys().then(nobodys))
+        })?;
+        Some(Proof::Unknown { kind: EvidenceKind::Peer, reason: Unobservable::UnattributedAddress, text })
+    }
+}
+
+/// What is known of a frame to a group address (IEEE 802.3 §3.2.3): each station of the link may have taken it.
+fn to_every_station(mac: Mac) -> Option<String> {
+    mac.is_multicast().then(|| format!("frames went to {mac}, which is every station's: who took them is unknown"))
 }
 
 fn has_macs(workload: &crate::input::Workload) -> bool {
