@@ -91,6 +91,15 @@ impl<'a> OwnFrames<'a> {
         is_its(from).unwrap_or_else(|| !self.has_known_macs() && timeline.host_mac(&sighting.point) != Some(from))
     }
 
+    /// Whether frames went between pairs of MACs that the meter did not keep, where the workload's own are looked for: some may be its own.
+    pub(super) fn may_hide(self, sightings: &[Sighting], from_orig: bool) -> bool {
+        sightings.iter().any(|sighting| {
+            let unkept = Frames::default();
+            let has_unkept = || sighting.frames(from_orig).skip(1).any(|frames| frames == unkept);
+            sighting.first(from_orig) != unkept && has_unkept() && !self.place(&sighting.point).shows_nothing()
+        })
+    }
+
     fn has_known_macs(self) -> bool {
         let attachments = &self.workload.attachments;
         !attachments.is_empty() && attachments.iter().all(|attachment| attachment.mac.is_some())

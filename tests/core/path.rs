@@ -357,6 +357,22 @@ fn joining_a_container_on_the_host_network_is_host_network_too() {
 }
 
 #[test]
+fn one_that_joined_a_container_that_joined_another_keeps_to_its_contract() {
+    let mut world = world();
+    world.start(0, "db", 40);
+    for (name, joined) in [("middle", "db"), ("web-9", "middle")] {
+        world.start_with(0, name, 40, |workload| {
+            workload.attachments.clear();
+            workload.network_mode = NetworkMode::Container(WorkloadId::new(&format!("{joined}{}", "0".repeat(50))));
+        });
+    }
+    world.tcp(10_000, 40, "198.51.100.7", 443);
+    world.tick(12_000);
+    assert!(world.raised().contains(&"egress-skips-proxy db high".to_owned()), "{:?}", world.raised());
+    assert_eq!(world.count("egress", "bypassed"), 1);
+}
+
+#[test]
 fn a_source_that_nobody_owns_is_told_with_the_macs_owner() {
     let mut world = world();
     let mut record = world.record(10_000, Protocol::UDP, 77, "198.51.100.9", 9999);

@@ -4,6 +4,7 @@
 //! kernel shows inside namespaces, then what has just ended, then undated snapshots. Where several share a namespace, the socket names the one.
 //! Limits: a frame carries no direction, so the veth names a sender only where a bridge cannot have flooded the frame to it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -184,17 +185,33 @@ impl Timeline {
             return Vec::new();
         }
         let home = self.lifecycles.home_of(&workload.id, at);
+        let inside: Vec<_> = home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]).collect();
+        let mut others: Vec<Arc<Workload>> = Vec::new();
+        let mut seen = BTreeSet::from([workload.id.clone()]);
+        let mut found = self.joined_with(workload, at);
+        // One may join a container that has joined another itself.
+        while let Some(next) = found.pop() {
+            if seen.insert(next.id.clone()) {
+                found.extend(self.joined_with(&next, at));
+                others.push(next);
+            }
+        }
+        others.extend(self.lifecycles.present(&inside, at).into_iter().map(|span| Arc::clone(&span.workload)));
+        others.retain(|other| other.id != workload.id);
+        others.sort_by(|a, b| a.id.cmp(&b.id));
+        others.dedup_by(|a, b| a.id == b.id);
+        others
+    }
+
+    /// By the runtime's word: the one that a workload joined, and those that joined it or the same one.
+    fn joined_with(&self, workload: &Workload, at: Timestamp) -> Vec<Arc<Workload>> {
         let mut keys = vec![Key::Joined(workload.id.clone())];
-        keys.extend(home.into_iter().flat_map(|ns| [Key::Home(ns), Key::Stray(ns)]));
         let mut others: Vec<Arc<Workload>> = Vec::new();
         if let NetworkMode::Container(joined) = &workload.network_mode {
             keys.push(Key::Joined(joined.clone()));
             others.extend(self.workload(joined).cloned());
         }
         others.extend(self.lifecycles.present(&keys, at).into_iter().map(|span| Arc::clone(&span.workload)));
-        others.retain(|other| other.id != workload.id);
-        others.sort_by(|a, b| a.id.cmp(&b.id));
-        others.dedup_by(|a, b| a.id == b.id);
         others
     }
 

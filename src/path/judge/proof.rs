@@ -63,6 +63,7 @@ impl Case<'_> {
                 EvidenceKind::Owner => Some(self.owner(hop)),
                 EvidenceKind::Relay => Some(self.relay(hop)),
             };
+            let proof = proof.map(|proof| self.unless_hidden(proof));
             let done = matches!(proof, Some(Proof::Holds { .. }));
             proofs.extend(proof);
             if done {
@@ -70,6 +71,18 @@ impl Case<'_> {
             }
         }
         proofs
+    }
+
+    /// What more senders sent than the meter keeps apart may be the originator's own: nothing shows where all of that went.
+    fn unless_hidden(&self, proof: Proof) -> Proof {
+        use EvidenceKind::{NextHop, Peer, Transit};
+        let Proof::Holds { kind: kind @ (Peer | NextHop | Transit), .. } = proof else { return proof };
+        let is_hidden = |own: OwnFrames<'_>| own.may_hide(self.trail.sightings, self.trail.flow.forward);
+        if self.contract.service == Service::Ingress || !self.own().is_some_and(is_hidden) {
+            return proof;
+        }
+        let text = format!("more senders sent from {} than are kept apart", self.trail.flow.tuple.orig);
+        Proof::Unknown { kind, reason: Unobservable::UnattributedAddress, text }
     }
 
     /// Who really answers.

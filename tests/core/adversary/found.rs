@@ -335,3 +335,18 @@ fn frames_for_the_hop_that_go_to_nobody_or_to_everybody_are_no_passage() {
         }
     }
 }
+
+#[test]
+fn more_forged_senders_than_are_kept_apart_hide_no_way_around_a_hop() {
+    use Borrowed::{App, Gateway, Host, Nobody, Own, Proxy};
+    for asked in [Asked::Gateway, Asked::Inline] {
+        for is_tcp in [false, true] {
+            let mut history =
+                attacked(asked, Way::LeavesMidway, is_tcp, decoy(Attacker::Neighbour, Claims::Nowhere, 0));
+            history.attacks = [Own, Nobody, Proxy, Gateway, Host, App]
+                .map(|dst| in_midflow(Attacker::Neighbour, Own, dst, Claims::Forward))
+                .to_vec();
+            assert_not_reassured(&history);
+        }
+    }
+}
