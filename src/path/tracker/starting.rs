@@ -98,7 +98,8 @@ impl Tracker {
     ) -> Vec<Sighting> {
         let Some(tracked) = self.flows.get_mut(&key) else { return Vec::new() };
         let (old, handed_over) = (tracked.id, tracked.hand_over(record));
-        if self.lingering.contains(&old) {
+        // One that is not judged yet still waits for its evidence: a forged handshake that turns it does not cut that short.
+        if self.lingering.contains(&old) || self.waiting.contains(old) {
             self.put_aside(context, old, now, step);
         } else {
             self.end(context, old, now, step);
