@@ -101,8 +101,8 @@ fn running(pid: u32) -> Option<u64> {
 fn start(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
-    let start = fields.nth(18)?.parse().ok()?;
-    (!matches!(state, "T" | "t" | "Z" | "X")).then_some(start)
+    let began = fields.nth(18)?.parse().ok()?;
+    (!matches!(state, "T" | "t" | "Z" | "X")).then_some(began)
 }
 
 fn path(pid: u32, file: &str) -> PathBuf {

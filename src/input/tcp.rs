@@ -39,7 +39,7 @@ pub enum ConnState {
 }
 
 impl ConnState {
-    /// The same connection, read from the other end; its history, as it was, tells apart what one name holds.
+    /// The same connection, read from the other end; its history, as it was, tells apart what one name holds, as far as it was kept.
     #[must_use]
     pub fn reversed(self, history: &History) -> Self {
         let orig_reset = history.as_str().contains(['R', 'I', 'Q']);

@@ -284,6 +284,9 @@ fn proper() -> impl Strategy<Value = Vec<Packet>> {
     })
 }
 
+/// Letters that a flow keeps of its history.
+const KEPT: usize = 24;
+
 proptest! {
     #[test]
     fn any_packets_are_taken_and_the_history_is_bounded(packets in packets(200)) {
@@ -321,9 +324,12 @@ proptest! {
             mirror.state.packet(&mut mirror.history, !packet.0, &header, packet.4);
         }
         // One of them begins with the mark, which takes a place at the end.
-        let letters = |history: History| history.as_str().chars().filter(|letter| *letter != '^').take(23).collect::<String>();
+        let letters = |history: History| history.as_str().chars().filter(|letter| *letter != '^').take(KEPT - 1).collect::<String>();
         prop_assert_eq!(letters(bench.history.letters()), letters(mirror.history.letters().reversed()));
-        let state = mirror.result().0.reversed(&mirror.history.letters());
-        prop_assert_eq!(bench.result().0, state, "{:?}", bench.result().1);
+        // The letter that tells two states apart may be beyond the bound of a history.
+        if mirror.history.letters().as_str().len() < KEPT {
+            let state = mirror.result().0.reversed(&mirror.history.letters());
+            prop_assert_eq!(bench.result().0, state, "{:?}", bench.result().1);
+        }
     }
 }
