@@ -120,6 +120,9 @@ fn is_given_to(timeline: &Timeline, workload: &Workload, to: Option<Mac>, at: Ti
 /// The MAC of a workload that sent the first packet of a record from an address that is not its own, or of its sender on a network that is
 /// not on its way; `None` for routers, and for addresses that every host may use.
 pub fn stranger(timeline: &Timeline, record: &FlowRecord, is_router: impl Fn(&Workload) -> bool) -> Option<Mac> {
+    // A SYN-ACK that nobody asked for is a record of the end that it claims to answer.
+    let first = record.oriented(record.orig.counters.packets > 0);
+    let record = first.as_ref();
     let (ip, at) = (record.tuple.orig.ip, record.start);
     let mac = record.orig.mac?;
     if is_astray(timeline, record, &is_router) {

@@ -327,6 +327,9 @@ fn by_stranger(observed: &Observed) -> Vec<Oriented> {
         forward,
         certain,
     };
+    if record.orig.counters.packets == 0 {
+        return vec![read(false, true)];
+    }
     if observed.replied() { vec![read(false, false), read(true, true)] } else { vec![read(true, true)] }
 }
 

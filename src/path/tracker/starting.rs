@@ -121,7 +121,7 @@ impl Tracker {
         }
         let is_turned = record.rare.as_ref().is_some_and(|rare| rare.reoriented);
         match record.tcp {
-            Some(tcp) => tcp.orig_flags & tcp_flags::SYN != 0 && (is_turned || new < old),
+            Some(tcp) => tcp.orig_flags & tcp_flags::SYN != 0 && (new < old || (is_turned && new == old)),
             None => new < old && new <= tracked_flow::OWN_LINK && !self.is_warming_up(record),
         }
     }

@@ -350,3 +350,19 @@ fn more_forged_senders_than_are_kept_apart_hide_no_way_around_a_hop() {
         }
     }
 }
+
+#[test]
+fn a_forged_handshake_elsewhere_does_not_end_the_flow_that_goes_on() {
+    use Borrowed::{Host, Own};
+    let flags = tcp_flags::SYN | tcp_flags::ACK;
+    let answer = Attack { flags, ..before(Attacker::Other, Claims::Reverse, 2_000, (Own, Own)) };
+    let mut history = attacked(Asked::Inline, Way::LeavesMidway, true, answer);
+    history.shown.second = true;
+    assert_not_silenced(&history);
+    let syn = before(Attacker::Neighbour, Claims::Reverse, 0, (Host, Own));
+    let mut history = attacked(Asked::Inline, Way::LeavesMidway, true, Attack { times: 2, ..syn });
+    history.attacks.push(before(Attacker::Neighbour, Claims::Forward, 0, (Own, Own)));
+    history.shown.veths = true;
+    history.shown.reversed = true;
+    assert_not_silenced(&history);
+}
