@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod flows;
 mod inventory;
+mod local;
 mod paths;
 mod record;
 mod replay;

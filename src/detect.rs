@@ -4,6 +4,7 @@
 //! one line in the registry below, and its folders under `captures/`.
 
 mod ads;
+pub mod anomaly;
 mod debounce;
 mod finding;
 mod log_shipping;
@@ -17,6 +18,8 @@ mod skipped_hop;
 pub(crate) mod testing;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
+pub use anomaly::actors::{Actor, Actors, LocalNetworks};
+pub use anomaly::explanation::{Alternative, ExpectedFrom, Explanation};
 pub use debounce::HoldTime;
 pub use finding::{Finding, Severity};
 pub use posture::{assess, hostile};

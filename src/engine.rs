@@ -28,7 +28,7 @@ pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, Workl
 
 use crate::alert::{Alert, AlertGrouper, Disposition, GroupingLimits};
 use crate::baseline::{Baseline, Compared};
-use crate::detect::{Context, Finding, Findings, Rule, rules};
+use crate::detect::{Actors, Context, Finding, Findings, Rule, rules};
 use crate::incident::{Incident, IncidentTracker};
 use crate::input::{
     Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NatFact, RecordedFact, Workload,
@@ -73,6 +73,7 @@ pub struct Engine {
     rules: Vec<Box<dyn Rule>>,
     /// The rules that want each kind of events, by number.
     listeners: [Vec<usize>; Asked::COUNT],
+    actors: Actors,
     baseline: Option<Arc<Baseline>>,
     /// The workload that rules are asked about, beside the baseline.
     compared: Option<Compared>,
@@ -122,6 +123,7 @@ impl Engine {
             },
             listeners: std::array::from_fn(|_| (0..rules.len()).collect()),
             rules,
+            actors: Actors::new(config.local),
             baseline: config.baseline,
             compared: None,
             grouper: AlertGrouper::new(config.exceptions, config.lowerings, grouper),
@@ -231,7 +233,10 @@ impl Engine {
         stats.kernel_missed.clone_from(self.timeline.kernel().missed());
         stats.unjudged.clone_from(self.path.unjudged.totals());
         stats.count_bounds(&self.timeline, &self.path, self.tracker.forgotten_points());
-        stats.bounds.insert(Bound::Rules, self.rules.iter().map(|rule| rule.forgotten()).sum());
+        stats.bounds.insert(
+            Bound::Rules,
+            self.rules.iter().map(|rule| rule.forgotten()).sum::<u64>() + self.actors.forgotten(),
+        );
         stats
     }
 
@@ -389,6 +394,7 @@ impl Engine {
         for flow in &step.judged {
             self.stats.judged(flow);
             self.path.record(flow);
+            self.actors.see(&self.timeline, flow);
             let goes_on = self.tracker.is_followed(flow.view.record.id);
             self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, flow, goes_on));
             self.ask_rules(Asked::Flow, now, out, |rule, context, found| rule.on_flow(context, flow, found));
@@ -434,7 +440,8 @@ impl Engine {
     ) {
         let Some(rule) = self.rules.get_mut(index) else { return };
         let (baseline, compared) = (self.baseline.as_deref(), self.compared.as_ref());
-        let context = Context { timeline: &self.timeline, path: &self.path, baseline, compared, now };
+        let (timeline, actors) = (&self.timeline, &self.actors);
+        let context = Context { timeline, actors, path: &self.path, baseline, compared, now };
         ask(rule.as_mut(), context, findings);
     }
 
@@ -449,7 +456,10 @@ impl Engine {
         }
     }
 
-    fn report(&mut self, finding: Finding, out: &mut Vec<Alert>) {
+    fn report(&mut self, mut finding: Finding, out: &mut Vec<Alert>) {
+        if !self.actors.settle(&self.timeline, &mut finding) {
+            return;
+        }
         let disposition = self.grouper.ingest(finding);
         out.extend(self.grouper.final_updates());
         match disposition {

@@ -1,6 +1,9 @@
 //! From findings and inventory to the parts of an alert.
 
-use super::model::{AlertFlow, AlertWorkload, AttributionInfo, Compose, Direction, Translated, VerdictInfo};
+use super::model::{
+    AlertActor, AlertFlow, AlertWorkload, AttributionInfo, Compose, Direction, Translated, VerdictInfo,
+};
+use crate::detect::{Actor, Finding};
 use crate::flow::community_id;
 use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Side, Workload};
 use crate::inventory::{Doubt, Owner};
@@ -17,6 +20,15 @@ pub(super) fn workload(workload: &Workload) -> AlertWorkload {
         runtime: workload.runtime.to_string(),
         compose: compose.map(|(project, service)| Compose { project: project.to_owned(), service: service.to_owned() }),
     }
+}
+
+pub(super) fn actor(finding: &Finding) -> Option<AlertActor> {
+    let actor = finding.actor.as_ref()?;
+    let kind = match actor {
+        Actor::Service(_) => "service",
+        Actor::Address(_) => "address",
+    };
+    Some(AlertActor { kind, name: actor.to_string(), assumed: finding.is_actor_assumed })
 }
 
 pub(super) fn flow(view: &ObservedFlow) -> AlertFlow {

@@ -41,6 +41,12 @@ pub struct Alert {
     /// Whose doing; absent when it could not be attributed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<AlertWorkload>,
+    /// Who acts, where it is about what a service or a plain address does to others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<AlertActor>,
+    /// Why this is an anomaly, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<Box<Explanation>>,
     /// The first flow that showed it; absent for alerts about a workload's configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<AlertFlow>,
@@ -76,8 +82,20 @@ pub struct Alert {
     pub link: String,
 }
 
-pub use crate::detect::Technique;
+pub use crate::detect::{Explanation, Technique};
 pub use crate::path::{HopKind, MissingHop};
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AlertActor {
+    /// `service`, or `address` where no runtime explains the address.
+    pub kind: &'static str,
+    /// The service's name, or the address.
+    pub name: String,
+    /// Whether nothing shows that the address is ours: `--local` would tell. The severity is then `medium` at most.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
+}
 
 /// The workload as the runtime described it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

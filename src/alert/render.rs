@@ -2,6 +2,7 @@
 //!
 //! Contract: pure formatting; it decides nothing. Text from a runtime is escaped here.
 
+mod anomaly;
 mod incident;
 pub mod json;
 pub mod text;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 
 use super::Outcome;
 use super::captures::progress_bar;
+use super::local::LocalArgs;
 use super::replay::Sources;
 use super::sniff::{Listen, WatchArgs, duration};
 use crate::app::baseline::{self, Approve, Document, Learning, Observation};
@@ -296,6 +297,7 @@ fn watched(args: &Learn, lasting: Duration) -> anyhow::Result<Looked> {
         config: args.common.config.clone(),
         interfaces: args.interfaces.clone(),
         inside: None,
+        local: LocalArgs::default(),
         state_dir: args.common.state_dir.clone(),
         duration: Some(lasting),
         listen: Some(Listen::Off),

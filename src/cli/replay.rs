@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 
 use super::Outcome;
 use super::captures::{captures_in, not_read, progress_bar};
+use super::local::LocalArgs;
 use crate::alert::Alert;
 use crate::app::baseline;
 use crate::app::output::{AlertSink, Format, Output, Overflow, StdoutSink};
@@ -34,6 +35,8 @@ pub struct Args {
     /// Configuration file [default: the folder's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    local: LocalArgs,
     /// Format of alerts [default: text on a terminal, json otherwise]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -60,6 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     }
     let mut config = config::load(sources.config.as_deref())?.config;
     baseline::load_unwatched(&mut config)?;
+    args.local.apply(&mut config);
     let bar = progress_bar(&sources.captures);
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
     let sink = BesideBar { stdout, bar: bar.clone() };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::Outcome;
+use super::local::LocalArgs;
 use crate::app::live::{self, LiveOptions};
 use crate::app::output::{Format, Output, Overflow, StdoutSink};
 use crate::app::{baseline, hash_key};
@@ -42,6 +43,8 @@ pub struct WatchArgs {
     /// Capture inside the network namespaces of workloads, too [default: never; without a value: unwatched]
     #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "unwatched")]
     pub inside: Option<InsideNamespaces>,
+    #[command(flatten)]
+    pub local: LocalArgs,
     /// Stop after this time, such as 30s or 5m [default: run until interrupted]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -66,6 +69,7 @@ impl WatchArgs {
             config.capture.interfaces = self.interfaces;
         }
         config.capture.inside_namespaces = self.inside.unwrap_or(config.capture.inside_namespaces);
+        self.local.apply(&mut config);
         config.state_dir = self.state_dir.or(config.state_dir);
         hash_key::prepare(config.state_dir.as_deref())?;
         let baseline = baseline::load(&mut config)?;

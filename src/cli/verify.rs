@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 
 use super::Outcome;
 use super::captures::progress_bar;
+use super::local::LocalArgs;
 use super::replay::Sources;
 use super::sniff::{Listen, WatchArgs, duration};
 use crate::app::replay::ReplayOptions;
@@ -117,6 +118,7 @@ fn live(args: &Args) -> anyhow::Result<Verification> {
         config: args.config.clone(),
         interfaces: args.interfaces.clone(),
         inside: args.inside,
+        local: LocalArgs::default(),
         state_dir: None,
         duration: Some(args.lasting),
         listen: Some(Listen::Off),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
 pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile};
 pub(super) use sections::{
-    Alerts, Capture, Detection, Flows, Incidents, Inventory, MonitorsFile, Runtime, Serve, State,
+    ActorsFile, Alerts, Capture, Detection, Flows, Incidents, Inventory, MonitorsFile, Runtime, Serve, State,
 };
 pub(super) use stage::StageFile;
 
@@ -45,6 +45,8 @@ pub(super) struct FileConfig {
     pub detection: Detection,
     /// What is remembered of workloads.
     pub inventory: Inventory,
+    /// Who acts where no runtime explains an address.
+    pub actors: ActorsFile,
     /// How alerts are grouped.
     pub alerts: Alerts,
     /// How alerts and events become incidents.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RuleMeta;
+use super::{Actor, Explanation, RuleMeta};
 use crate::input::{Endpoint, ObservationPoint, Workload};
 use crate::inventory::Owner;
 use crate::path::{Evidence, MissingHop, ObservedFlow, Verdict};
@@ -61,6 +61,7 @@ impl Severity {
 }
 
 /// What a rule found.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts of one finding, not a state")]
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// Which rule.
@@ -71,6 +72,12 @@ pub struct Finding {
     pub severity: Severity,
     /// Whose doing.
     pub workload: Option<Arc<Workload>>,
+    /// Whose doing, where it is about an actor: a service, or a plain address.
+    pub actor: Option<Actor>,
+    /// Whether nothing shows that the actor's address is ours.
+    pub is_actor_assumed: bool,
+    /// Why it is an anomaly.
+    pub explanation: Option<Box<Explanation>>,
     /// Attribution of the source, where a flow is involved.
     pub attribution: Option<Owner>,
     /// The flow.
@@ -111,6 +118,17 @@ impl Finding {
         Self { workload: Some(Arc::clone(workload)), ..Self::of_nobody(rule, at, cause, evidence) }
     }
 
+    /// About an actor, with why it is an anomaly: a service is named by the first workload of it that was seen.
+    pub fn of_actor(rule: &'static RuleMeta, at: Timestamp, actor: &Actor, cause: &str, why: Explanation) -> Self {
+        let evidence = vec![Evidence::new("observed", why.observed.clone())];
+        Self {
+            workload: actor.workload().cloned(),
+            actor: Some(actor.clone()),
+            explanation: Some(Box::new(why)),
+            ..Self::of_nobody(rule, at, cause, evidence)
+        }
+    }
+
     /// About nobody that is known, without a flow.
     pub fn of_nobody(rule: &'static RuleMeta, at: Timestamp, cause: &str, evidence: Vec<Evidence>) -> Self {
         Self {
@@ -118,6 +136,9 @@ impl Finding {
             at,
             severity: rule.severity,
             workload: None,
+            actor: None,
+            is_actor_assumed: false,
+            explanation: None,
             attribution: None,
             flow: None,
             destination: None,

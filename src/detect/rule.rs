@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::Finding;
+use super::{Actors, Finding};
 use crate::baseline::{Baseline, Compared};
 use crate::input::{FlowEvent, FlowRecord, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 pub struct Context<'a> {
     /// Who owned what when.
     pub timeline: &'a Timeline,
+    /// Who acts: services, and plain addresses that are ours.
+    pub actors: &'a Actors,
     /// What services are expected to be set up like, where that was learned.
     pub baseline: Option<&'a Baseline>,
     /// The workload that the rule is asked about, beside the baseline.

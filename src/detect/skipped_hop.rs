@@ -54,9 +54,8 @@ fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Fin
     evidence.push(Evidence::new("answer", answer(flow)));
     let hop = judgement.missing_hop.as_ref().map(MissingHop::name).unwrap_or_default();
     let (owner, address) = subject(skip, flow);
+    let cause = if owner.workload().is_some() { hop } else { format!("{hop} {address}") };
     Some(Finding {
-        rule,
-        at: record.start,
         severity: if reached && is_sure { rule.severity } else { rule.severity.lower() },
         workload: owner.workload().cloned(),
         attribution: Some(owner.clone()),
@@ -65,14 +64,9 @@ fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Fin
         contract: Some(judgement.contract.to_string()),
         verdict: Some(judgement.verdict),
         missing_hop: judgement.missing_hop.clone(),
-        evidence,
         is_revision: matches!(flow.revised_from, Some(Verdict::Bypassed | Verdict::Partial)),
         // Without a workload, the address stands for it.
-        point: None,
-        steps: &[],
-        is_hostile: false,
-        is_over: false,
-        cause: if owner.workload().is_some() { hop } else { format!("{hop} {address}") },
+        ..Finding::of_nobody(rule, record.start, &cause, evidence)
     })
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Finding, Findings, Rule};
+use super::{Actors, Context, Finding, Findings, Rule};
 use crate::baseline::{Baseline, Compared};
 use crate::input::{
     AppFacts, Attachment, Counters, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, InventoryEvent,
@@ -35,6 +35,7 @@ pub struct Bench {
     pub timeline: Timeline,
     pub path: PathState,
     pub baseline: Option<Baseline>,
+    pub actors: Actors,
     next: u64,
 }
 
@@ -47,7 +48,7 @@ impl Bench {
         for (name, octet) in workloads {
             timeline.apply(at(0), &InventoryEvent::Workload(Arc::new(workload(name, *octet))));
         }
-        Self { timeline, path: PathState::default(), baseline: None, next: 0 }
+        Self { timeline, path: PathState::default(), baseline: None, actors: Actors::default(), next: 0 }
     }
 
     pub fn record(&mut self, millis: u64, protocol: Protocol, from: &str, to: &str) -> FlowRecord {
@@ -109,7 +110,7 @@ impl Bench {
         let baseline = self.baseline.as_ref();
         let compared = baseline.zip(workload).and_then(|(baseline, workload)| Compared::of(baseline, workload));
         let (timeline, path, compared) = (&self.timeline, &self.path, compared.as_ref());
-        ask(Context { timeline, baseline, compared, path, now }, &mut findings);
+        ask(Context { timeline, actors: &self.actors, baseline, compared, path, now }, &mut findings);
         findings.into_parts()
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::alert::{AlertBudget, Exception, Lowering};
 use crate::baseline::Baseline;
+use crate::detect::LocalNetworks;
 use crate::detect::rules::RuleParams;
 use crate::incident::IncidentLimits;
 use crate::inventory::TimelineLimits;
@@ -23,6 +24,8 @@ pub struct EngineConfig {
     pub lowerings: Vec<Lowering>,
     /// Parameters of the rules.
     pub rules: RuleParams,
+    /// Addresses that are ours where no runtime explains them.
+    pub local: LocalNetworks,
     /// What services are expected to be set up like.
     pub baseline: Option<Arc<Baseline>>,
     /// Waiting times.

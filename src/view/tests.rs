@@ -84,6 +84,8 @@ fn alert(name: &str) -> Alert {
             runtime: "docker".to_owned(),
             compose: None,
         }),
+        actor: None,
+        anomaly: None,
         flow: None,
         destinations: vec![],
         destinations_new: 0,

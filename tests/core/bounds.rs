@@ -22,6 +22,8 @@ const AT_ONCE: &str = "beyond it a finding is reported at once instead of later"
 const CONFIGURATION: &str = "a configuration beyond it is refused";
 
 const BOUNDS: &[(&str, &str, Cost)] = &[
+    ("src/detect/anomaly/actors.rs", "MAX_SERVICES", Counted(Bound::Rules)),
+    ("src/detect/anomaly/explanation.rs", "MAX_OBJECTS", Not(A_TEXT)),
     ("src/detect/debounce.rs", "MAX_HELD", Not(AT_ONCE)),
     ("src/detect/log_shipping.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/log_shipping/clients.rs", "MAX_CLIENTS", Counted(Bound::Rules)),

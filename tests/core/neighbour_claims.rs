@@ -384,6 +384,7 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
     rule.on_flow(
         Context {
             timeline,
+            actors: &hopwatch::detect::Actors::default(),
             baseline: None,
             compared: None,
             path: &hopwatch::path::PathState::default(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hopwatch::alert::AlertBudget;
+use hopwatch::detect::LocalNetworks;
 use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{EngineConfig, Timings};
 use hopwatch::inventory::TimelineLimits;
@@ -19,6 +20,7 @@ pub fn for_tests() -> EngineConfig {
         exceptions: vec![],
         lowerings: vec![],
         rules: RuleParams::default(),
+        local: LocalNetworks::default(),
         baseline: None,
         timings: Timings {
             attribution_grace: Duration::from_millis(600),

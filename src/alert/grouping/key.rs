@@ -2,12 +2,14 @@
 //!
 //! Contract: equal keys are one alert; the id is a hash of the key and the first event time, so a replay gives the same id.
 
+use std::net::IpAddr;
+
 use sha2::{Digest, Sha256};
 
 use super::open_alert::destination;
 use crate::alert::model::{Alert, SCHEMA};
 use crate::alert::{convert, steps};
-use crate::detect::{Finding, SEED_REFERENCE};
+use crate::detect::{Actor, Finding, SEED_REFERENCE};
 use crate::time::Timestamp;
 
 /// The cause of every alert that summarises further causes.
@@ -17,6 +19,8 @@ const FURTHER: &str = "further causes";
 pub(super) struct Key {
     pub(super) rule: &'static str,
     workload: String,
+    /// Of an actor that is a plain address.
+    address: Option<IpAddr>,
     pub(super) contract: String,
     pub(super) cause: String,
 }
@@ -26,6 +30,7 @@ impl Key {
         Self {
             rule: finding.rule.name,
             workload: finding.workload.as_ref().map(|workload| workload.id.to_string()).unwrap_or_default(),
+            address: finding.actor.as_ref().and_then(Actor::address),
             contract: finding.contract.clone().unwrap_or_default(),
             cause: finding.cause.clone(),
         }
@@ -37,7 +42,7 @@ impl Key {
             Some(point) if self.workload.is_empty() => format!("{FURTHER} at {point}"),
             _ => FURTHER.to_owned(),
         };
-        Self { rule: self.rule, workload: self.workload.clone(), contract: String::new(), cause }
+        Self { rule: self.rule, workload: self.workload.clone(), address: None, contract: String::new(), cause }
     }
 
     /// Who sent it: the workload, else the observation point, which no sender chooses.
@@ -51,7 +56,9 @@ impl Key {
     /// SHA-256 over the key and the first event time, the first 64 bits.
     fn id(&self, first_seen: Timestamp) -> String {
         let mut hash = Sha256::new();
-        for part in [self.rule, &self.workload, &self.contract, &self.cause] {
+        let address = self.address.map(|ip| ip.to_string()).unwrap_or_default();
+        let workload = if self.workload.is_empty() { &address } else { &self.workload };
+        for part in [self.rule, workload, &self.contract, &self.cause] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
@@ -72,6 +79,8 @@ impl Key {
             last_seen: finding.at,
             count: 1,
             workload: finding.workload.as_deref().map(convert::workload),
+            actor: convert::actor(finding),
+            anomaly: finding.explanation.clone(),
             flow: finding.flow.as_ref().map(convert::flow),
             destinations: finding.destination.map(|end| destination(end, finding)).into_iter().collect(),
             destinations_new: usize::from(finding.destination.is_some()),

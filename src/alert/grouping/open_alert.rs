@@ -77,8 +77,12 @@ impl OpenAlert {
         if rises {
             alert.severity = finding.severity;
         }
-        if rises || std::mem::take(&mut self.is_over) {
+        // What an anomaly looks like now says more than what it looked like first.
+        if rises || std::mem::take(&mut self.is_over) || finding.explanation.is_some() {
             alert.evidence.clone_from(&finding.evidence);
+        }
+        if finding.explanation.is_some() {
+            alert.anomaly.clone_from(&finding.explanation);
         }
         if rises || full {
             return Disposition::Deliver(Box::new(self.emit(finding.at)));

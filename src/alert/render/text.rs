@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use owo_colors::{OwoColorize, Style};
 
+use super::anomaly;
 use crate::alert::{Alert, AlertFlow, AttributionInfo, Destination, HopKind, MissingHop, Translated};
 use crate::detect::Severity;
 use crate::escape::printable;
@@ -51,6 +52,9 @@ fn block(alert: &Alert, columns: Option<usize>) -> String {
     for evidence in &alert.evidence {
         line("evidence", format!("[{}] {}", evidence.kind, printable(&evidence.text)));
     }
+    for (label, text) in anomaly::lines(alert) {
+        line(label, printable(&text));
+    }
     if let Some(attribution) = &alert.attribution {
         line("attribution", printable(&how_known(attribution)));
     }
@@ -79,6 +83,9 @@ fn update(alert: &Alert, columns: Option<usize>) -> String {
     if !new.is_empty() {
         let _ = write!(text, "; new {}", ends(new).bold());
     }
+    if let Some(why) = &alert.anomaly {
+        let _ = write!(text, "; {}", printable(&why.observed));
+    }
     if let Some(over) = alert.evidence.iter().rev().find(|evidence| evidence.kind == "over") {
         let _ = write!(text, "; over: {}", printable(&over.text));
     }
@@ -103,6 +110,9 @@ fn subject(alert: &Alert) -> String {
 /// Whom it is about; `None` where it is about no workload and no flow.
 fn who(alert: &Alert) -> Option<String> {
     let Some(workload) = &alert.workload else {
+        if let Some(actor) = &alert.actor {
+            return Some(printable(&anomaly::actor(actor)));
+        }
         let address = alert.flow.as_ref()?.orig.endpoint.ip;
         return Some(format!("{address} (no workload known)"));
     };

@@ -10,6 +10,7 @@ use crate::alert::{AlertBudget, Exception};
 use crate::config::file::{FileConfig, Runtime};
 use crate::config::scalar::Socket;
 use crate::config::{CaptureConfig, Config, RuntimesConfig};
+use crate::detect::LocalNetworks;
 use crate::engine::{EngineConfig, Timings};
 use crate::input::RuntimeKind;
 use crate::inventory::TimelineLimits;
@@ -34,6 +35,7 @@ pub(super) fn assemble(
         flows,
         detection,
         inventory,
+        actors,
         alerts,
         state,
         baseline_key,
@@ -65,6 +67,7 @@ pub(super) fn assemble(
             exceptions,
             lowerings: Vec::new(),
             rules,
+            local: LocalNetworks::new(actors.local.into_iter().map(|range| range.0).collect()),
             baseline: None,
             timings: Timings {
                 attribution_grace: detection.attribution_grace.get(),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PlacedSelector;
-use crate::config::scalar::{Bounded, DurationText, FilePath, InterfaceGlob, Label, Listen, Socket};
+use crate::config::scalar::{Bounded, Cidr, DurationText, FilePath, InterfaceGlob, Label, Listen, Socket};
 use crate::config::{InsideNamespaces, SnapLength, defaults};
 use crate::flow::MeterLimits;
 use crate::incident::IncidentLimits;
@@ -178,6 +178,17 @@ impl Default for Detection {
             max_flows: Bounded(defaults::ENGINE_MAX_FLOWS),
         }
     }
+}
+
+/// Who acts where no runtime explains an address.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Actors")]
+pub(in crate::config) struct ActorsFile {
+    /// Ranges whose addresses are yours. Without: private, shared, link-local and unique local ones. The host's own addresses, its container
+    /// networks and loopback are yours anyway. Where none is seen, both ends of every flow count, and alerts about them are `medium` at most.
+    #[schemars(extend("examples" = [["203.0.113.0/24"]]))]
+    pub local: Vec<Cidr>,
 }
 
 /// What is remembered of workloads.

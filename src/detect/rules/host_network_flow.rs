@@ -270,7 +270,14 @@ mod tests {
     fn found(params: &Params, timeline: &Timeline, flow: &JudgedFlow) -> Vec<Finding> {
         let mut findings = Findings::default();
         rule(params).on_flow(
-            Context { timeline, path: &crate::path::PathState::default(), baseline: None, compared: None, now: NOW },
+            Context {
+                timeline,
+                actors: &crate::detect::Actors::default(),
+                path: &crate::path::PathState::default(),
+                baseline: None,
+                compared: None,
+                now: NOW,
+            },
             flow,
             &mut findings,
         );

@@ -22,6 +22,8 @@ pub fn alert(number: u64) -> Alert {
         last_seen: Timestamp::default(),
         count: number,
         workload: None,
+        actor: None,
+        anomaly: None,
         flow: None,
         destinations: Vec::new(),
         destinations_omitted: 0,

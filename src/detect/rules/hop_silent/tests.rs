@@ -108,7 +108,11 @@ impl Story {
     fn ask(&mut self, now: Timestamp, ask: impl FnOnce(&mut dyn Rule, Context<'_>, &mut Findings)) {
         let mut findings = Findings::default();
         let Bench { timeline, path, .. } = &self.bench;
-        ask(self.rule.as_mut(), Context { timeline, path, baseline: None, compared: None, now }, &mut findings);
+        ask(
+            self.rule.as_mut(),
+            Context { timeline, actors: &crate::detect::Actors::default(), path, baseline: None, compared: None, now },
+            &mut findings,
+        );
         let (found, wake) = findings.into_parts();
         self.found.extend(found.into_iter().map(|finding| (now, finding)));
         self.wake.extend(wake);

@@ -23,7 +23,14 @@ impl Scene {
     fn ask(&mut self, ask: impl FnOnce(&mut dyn Rule, Context<'_>, &mut Findings)) -> Vec<Finding> {
         let mut findings = Findings::default();
         let (timeline, path) = (&self.bench.timeline, &self.bench.path);
-        let context = Context { timeline, path, baseline: None, compared: None, now: at(self.now) };
+        let context = Context {
+            timeline,
+            actors: &crate::detect::Actors::default(),
+            path,
+            baseline: None,
+            compared: None,
+            now: at(self.now),
+        };
         ask(self.rule.as_mut(), context, &mut findings);
         findings.into_parts().0
     }
