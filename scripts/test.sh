@@ -25,6 +25,7 @@ if [ -n "$skips" ]; then
 fi
 tests=$(awk '
   /^ *(Running|Doc-tests) / { begun++ }
+  /^the laboratory does not run: / { ended++ }
   /^test result:/ { ended++; passed += $4; failed += $6 }
   END {
     if (!begun) { print "no test ran"; exit }
