@@ -11,6 +11,7 @@ mod config;
 mod flows;
 mod inventory;
 mod local;
+mod outbox;
 mod paths;
 mod record;
 mod replay;
@@ -69,6 +70,9 @@ enum Command {
     /// Learn, show, compare and approve what the services of this host are expected to be set up like
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
+    /// Show what waits to be delivered to sinks, try it again, remove it, or test sinks
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// List the detection rules, or explain one
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Inventory(args) => inventory::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Baseline(command) => baseline::run(command),
+        Command::Outbox(command) => outbox::run(command),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),
         Command::Completions(args) => completions::completions(&args),

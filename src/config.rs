@@ -17,6 +17,7 @@ mod node;
 mod problem;
 mod reference;
 mod scalar;
+mod sinks;
 mod source;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,10 @@ use std::time::Duration;
 pub use defaults::is_default_interface;
 pub use document::{document_schema, nearest, print_document, read_document};
 pub use problem::{ConfigError, Problem};
+pub use sinks::{
+    AlertmanagerDestination, Destination, FileDestination, HostAndPort, HttpDestination, SinkConfig, SyslogDestination,
+    SyslogTransport, Updates, UrlSource, WebhookDestination,
+};
 
 use ipnetwork::IpNetwork;
 use schemars::JsonSchema;
@@ -119,6 +124,8 @@ pub struct Config {
     pub meter: MeterLimits,
     /// Folder of what is kept between runs; `None`: the usual one.
     pub state_dir: Option<PathBuf>,
+    /// Where alerts are delivered to, beside standard output.
+    pub sinks: Vec<SinkConfig>,
     /// The core's part.
     pub engine: EngineConfig,
     /// Every hop by its name, in a contract or not.

@@ -21,6 +21,8 @@ pub mod clock;
 #[cfg(feature = "shell")]
 pub mod config;
 pub mod decode;
+#[cfg(feature = "shell")]
+pub mod deliver;
 pub mod detect;
 pub mod engine;
 #[cfg(feature = "shell")]

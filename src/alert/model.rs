@@ -215,6 +215,14 @@ pub struct AttributionInfo {
     pub candidates: Vec<String>,
 }
 
+impl Alert {
+    /// The rule's page, where it is an address that a browser opens.
+    pub fn url(&self) -> Option<&str> {
+        let is_address = ["https://", "http://"].iter().any(|scheme| self.link.starts_with(scheme));
+        is_address.then_some(self.link.as_str())
+    }
+}
+
 impl AlertFlow {
     /// The five-tuple, originator first.
     pub const fn tuple(&self) -> FiveTuple {

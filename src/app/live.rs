@@ -78,7 +78,7 @@ const _: () = {
     assert!(live::LOSS_INTERVAL.as_millis() <= most, "a tap reports losses before absence counts");
     assert!(conntrack::LOSS_INTERVAL.as_millis() <= most, "connection tracking reports losses before absence counts");
     let end = DRAIN.as_millis() + source::PATIENCE.as_millis() + async_tasks::GRACE.as_millis();
-    let end = end + output::queue::PATIENCE.as_millis() + logging::PATIENCE.as_millis();
+    let end = end + output::queue::LONGEST_END.as_millis() + logging::PATIENCE.as_millis();
     assert!(end <= 4500, "a run ends within 5 s, although each waits as long as it may");
 };
 

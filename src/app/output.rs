@@ -3,18 +3,21 @@
 //! Contract: one queue and one thread per sink. Live, the engine never waits for a sink ([`Overflow::DropAndCount`]): what a sink does
 //! not take is counted and reported. Replay waits ([`Overflow::Block`]) and loses nothing. Limits: [`queue::CAPACITY`] alerts wait.
 
+mod delivery;
 pub mod queue;
 pub mod stdout;
 
 use std::io;
 use std::sync::Arc;
 
+pub use delivery::{outbox, outbox_path};
 pub use queue::Overflow;
 use queue::SinkQueue;
 pub use stdout::{Format, StdoutSink};
 
 use super::summary::Summary;
 use crate::alert::Alert;
+use crate::clock::instant;
 use crate::incident::Incident;
 use crate::serve::SinkCounters;
 
@@ -28,23 +31,35 @@ pub trait AlertSink: Send {
     fn incident(&mut self, incident: &Incident) -> io::Result<()>;
     /// Delivers the closing summary; nothing comes after it.
     fn finish(&mut self, summary: &Summary) -> io::Result<()>;
+    /// Counters of what it delivers to, beside its own.
+    fn receivers(&self) -> Vec<Arc<SinkCounters>> {
+        Vec::new()
+    }
 }
 
 /// All sinks of a run.
 #[derive(Debug)]
 pub struct Output {
     sinks: Vec<SinkQueue>,
+    receivers: Vec<Arc<SinkCounters>>,
 }
 
 impl Output {
     /// No sinks: alerts are shown elsewhere.
     pub const fn none() -> Self {
-        Self { sinks: Vec::new() }
+        Self { sinks: Vec::new(), receivers: Vec::new() }
     }
 
     /// Starts a thread for this sink.
     pub fn to(sink: Box<dyn AlertSink>, overflow: Overflow) -> io::Result<Self> {
-        Ok(Self { sinks: vec![SinkQueue::start(sink, overflow)?] })
+        Self::none().and_to(sink, overflow)
+    }
+
+    /// The same sinks and one more, with a thread of its own.
+    pub fn and_to(mut self, sink: Box<dyn AlertSink>, overflow: Overflow) -> io::Result<Self> {
+        self.receivers.extend(sink.receivers());
+        self.sinks.push(SinkQueue::start(sink, overflow)?);
+        Ok(self)
     }
 
     /// Hands an alert to every sink. Fails only where [`Overflow::Block`] asks for it: a sink has failed.
@@ -61,12 +76,12 @@ impl Output {
 
     /// What each sink delivered and lost; it goes on counting.
     pub fn counters(&self) -> impl Iterator<Item = &Arc<SinkCounters>> {
-        self.sinks.iter().map(SinkQueue::counters)
+        self.sinks.iter().map(SinkQueue::counters).chain(&self.receivers)
     }
 
     /// Whether no reader is left: the pipe of standard output was closed.
     pub fn is_gone(&self) -> bool {
-        !self.sinks.is_empty() && self.counters().all(|sink| sink.is_gone())
+        !self.sinks.is_empty() && self.sinks.iter().all(|sink| sink.counters().is_gone())
     }
 
     /// What the summary says about lost alerts.
@@ -74,9 +89,12 @@ impl Output {
         self.counters().filter_map(|sink| sink.warning()).collect()
     }
 
-    /// Delivers what waits, then the summary. Live, a sink that does not take it within [`queue::PATIENCE`] is left behind, which the
+    /// Delivers what waits, then the summary. Live, sinks that do not take it within [`queue::LONGEST_END`] are left behind, which the
     /// log says; otherwise the first error of a sink.
     pub fn finish(self, summary: &Summary) -> io::Result<()> {
-        self.sinks.into_iter().map(|sink| sink.finish(summary)).fold(Ok(()), Result::and)
+        let deadline = instant() + queue::PATIENCE;
+        self.sinks.iter().for_each(SinkQueue::stop);
+        let finish = |sink: SinkQueue| sink.finish(summary, deadline.max(instant() + queue::LEAST));
+        self.sinks.into_iter().map(finish).fold(Ok(()), Result::and)
     }
 }

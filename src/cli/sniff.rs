@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::Outcome;
 use super::local::LocalArgs;
 use crate::app::live::{self, LiveOptions};
-use crate::app::output::{Format, Output, Overflow, StdoutSink};
+use crate::app::output::{Format, Output, Overflow, StdoutSink, outbox};
 use crate::app::{baseline, hash_key};
 use crate::config::{self, Config, InsideNamespaces};
 use crate::observe::live::may_capture;
@@ -124,9 +124,17 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> anyhow::Result<Outcome> {
     may_capture()?;
     let serve = record.is_none();
-    let options = LiveOptions { record, headers_only, ..args.watch.options(serve)? };
+    let mut options = LiveOptions { record, headers_only, ..args.watch.options(serve)? };
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
-    let output = Output::to(Box::new(stdout), Overflow::DropAndCount).context("starting the thread for the output")?;
+    let sinks = std::mem::take(&mut options.config.sinks);
+    let mut output = Output::none();
+    // First, since the end waits longest for it.
+    if let Some(outbox) = outbox(sinks, options.config.state_dir.as_deref())? {
+        output =
+            output.and_to(Box::new(outbox), Overflow::DropAndCount).context("starting the thread of the outbox")?;
+    }
+    let output =
+        output.and_to(Box::new(stdout), Overflow::DropAndCount).context("starting the thread for the output")?;
     live::run(options, output)?;
     Ok(Outcome::Done)
 }

@@ -7,6 +7,7 @@ mod assemble;
 mod contracts;
 mod hops;
 mod lowering;
+mod sinks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,13 +55,14 @@ pub(super) fn check(
     check.unique(file.exceptions.iter().map(|exception| &exception.value.name), "exception");
     let lowerings = check.lowerings(&file);
     let baseline = check.baseline(&file);
+    let sinks = check.sinks(&file.sinks);
     let contracts = contracts.into_iter().collect::<Option<Vec<_>>>()?;
     let exceptions = exceptions.into_iter().collect::<Option<Vec<_>>>()?;
     let Check { hops, destinations, .. } = check;
     let all = hops.values().cloned().collect();
     let mut config = assemble(file, all, contracts, exceptions);
     config.engine.lowerings = lowerings;
-    Some(Config { hops, baseline, destinations, ..config })
+    Some(Config { sinks, hops, baseline, destinations, ..config })
 }
 
 impl Check<'_> {

@@ -69,3 +69,24 @@ pub(super) const MAX_DESTINATIONS: u64 = 20;
 pub(super) const ALERT_BURST: u64 = 20;
 /// Until that rule may raise one more about that sender.
 pub(super) const ALERT_REFILL_MS: u64 = 60_000;
+
+/// A file of alerts of this size is read by any tool.
+pub(super) const SINK_ROTATE_MIB: u64 = 100;
+/// Old files that are kept.
+pub(super) const SINK_KEEP: u64 = 7;
+/// local0: no daemon of the system writes there.
+pub(super) const SYSLOG_FACILITY: u64 = 16;
+/// The enterprise number that RFC 5612 sets aside for examples.
+pub(super) const ENTERPRISE_NUMBER: u64 = 32_473;
+/// One datagram that passes every link.
+pub(super) const SYSLOG_DATAGRAM: usize = 1_180;
+/// What rsyslog takes by default.
+pub(super) const SYSLOG_MESSAGE: usize = 8_192;
+/// Receivers answer within a second; one that is overloaded gets ten times that.
+pub(super) const SINK_TIMEOUT_MS: u64 = 10_000;
+/// A fifth of Alertmanager's default `resolve_timeout`.
+pub(super) const ALERTMANAGER_RESEND_MS: u64 = 60_000;
+/// As long as an alert stays open here.
+pub(super) const ALERTMANAGER_KEEP_OPEN_MS: u64 = CLOSE_AFTER_MS;
+/// Where journald listens.
+pub(super) const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";

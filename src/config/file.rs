@@ -7,6 +7,7 @@
 mod contracts;
 mod lowering;
 mod sections;
+mod sinks;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile}
 pub(super) use sections::{
     ActorsFile, Alerts, Capture, Detection, Flows, Incidents, Inventory, MonitorsFile, Runtime, Serve, State,
 };
+pub(super) use sinks::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, WebhookFile};
 pub(super) use stage::StageFile;
 
 use super::located::Located;
@@ -76,6 +78,9 @@ pub(super) struct FileConfig {
     /// Groups of workloads in which less is at stake, such as `dev` and `test`: a name, and who is in it.
     #[schemars(extend("examples" = [{"test": {"workloads": [{"labels": {"com.docker.compose.project": "shop-test"}}]}}]))]
     pub environments: BTreeMap<Located<Label>, Located<EnvironmentFile>>,
+    /// Where alerts of `hopwatch sniff` are delivered to beside standard output: a name, and where. See docs/delivery.md.
+    #[schemars(extend("examples" = [{"pager": {"severity": "medium", "alertmanager": {"urls": ["http://127.0.0.1:9093"]}}}]))]
+    pub sinks: BTreeMap<Located<Label>, Located<SinkFile>>,
     /// The rules and their parameters; `hopwatch rules list` names them.
     pub rules: RuleParams,
 }

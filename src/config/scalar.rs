@@ -3,10 +3,12 @@
 //! Contract: each refuses with `what is wrong; what to write instead`, and prints back what it read.
 //! Design: a scalar is checked where it is read, so its mistakes carry its place without further ado.
 
+mod address;
 mod number;
 mod snap;
 mod text;
 
+pub(super) use address::{HttpUrl, SyslogAddress};
 pub(super) use number::{Bounded, DurationText};
 pub(super) use text::{
     Cidr, Expiry, FilePath, InterfaceGlob, Label, Listen, MinisignKey, NetworkName, Port, Sentence, Socket,

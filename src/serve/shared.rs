@@ -72,7 +72,7 @@ pub struct SharedCounters {
     pub conntrack: Arc<Mutex<ConntrackCounters>>,
     /// Beats while the engine moves.
     pub heartbeat: Heartbeat,
-    pub(super) sinks: DashMap<&'static str, Arc<SinkCounters>>,
+    pub(super) sinks: DashMap<String, Arc<SinkCounters>>,
     pub(super) engine: Mutex<Arc<EngineReport>>,
 }
 
@@ -91,7 +91,7 @@ impl SharedCounters {
 
     /// A sink whose counters are shown.
     pub fn add_sink(&self, sink: &Arc<SinkCounters>) {
-        self.sinks.insert(sink.name(), Arc::clone(sink));
+        self.sinks.insert(sink.name().to_owned(), Arc::clone(sink));
     }
 
     /// Why not everything is seen and delivered now; empty when ready.
@@ -124,7 +124,7 @@ impl SharedCounters {
             conntrack: *sync::lock(&self.conntrack),
             engine: engine.stats.clone(),
             blind_rules: engine.blind_rules.keys().copied().collect(),
-            sinks: self.sinks.iter().map(|sink| (sink.name(), SinkSnapshot::of(&sink))).collect(),
+            sinks: self.sinks.iter().map(|sink| (sink.name().to_owned(), SinkSnapshot::of(&sink))).collect(),
             process: ProcessStats::read(),
         }
     }

@@ -3,11 +3,12 @@
 //! Contract: every alert handed to a sink ends as delivered, as undelivered with a reason, or still waits.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::clock::instant;
 use crate::sync;
+use crate::time::Timestamp;
 
 /// A sink that takes longer for one alert does not take alerts.
 const SLOW: Duration = Duration::from_secs(2);
@@ -23,11 +24,28 @@ pub enum Undelivered {
     Failed,
     /// The run ended before the sink took it.
     Ended,
+    /// The receiver refused it for good.
+    Refused,
+    /// It was tried for as long as a delivery is tried.
+    TooOld,
+    /// Too many waited, and it was the oldest of the lowest severity.
+    OutboxFull,
+    /// It is longer than the outbox keeps.
+    TooLarge,
 }
 
 impl Undelivered {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::QueueFull, Self::Gone, Self::Failed, Self::Ended];
+    pub const ALL: [Self; 8] = [
+        Self::QueueFull,
+        Self::Gone,
+        Self::Failed,
+        Self::Ended,
+        Self::Refused,
+        Self::TooOld,
+        Self::OutboxFull,
+        Self::TooLarge,
+    ];
 
     /// As the metric's label.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +54,10 @@ impl Undelivered {
             Self::Gone => "sink_gone",
             Self::Failed => "write_failed",
             Self::Ended => "run_ended",
+            Self::Refused => "refused",
+            Self::TooOld => "too_old",
+            Self::OutboxFull => "outbox_full",
+            Self::TooLarge => "too_large",
         }
     }
 }
@@ -43,13 +65,18 @@ impl Undelivered {
 /// Counters of one sink, written by the engine's and the sink's thread.
 #[derive(Debug)]
 pub struct SinkCounters {
-    name: &'static str,
+    name: String,
     handed_over: AtomicU64,
     delivered: AtomicU64,
     undelivered: [AtomicU64; Undelivered::ALL.len()],
     gone: AtomicBool,
     /// Alerts are dropped, which the log has said.
     dropping: AtomicBool,
+    failures: AtomicU64,
+    /// When the receiver last took something, in nanoseconds since 1970; 0: not in this run.
+    last_success: AtomicI64,
+    /// When the oldest that waits was added; 0: nothing waits.
+    oldest: AtomicI64,
     state: Mutex<State>,
 }
 
@@ -62,26 +89,71 @@ struct State {
 
 impl SinkCounters {
     /// Nothing delivered yet.
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             handed_over: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             undelivered: Default::default(),
             gone: AtomicBool::new(false),
             dropping: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+            last_success: AtomicI64::new(0),
+            oldest: AtomicI64::new(0),
             state: Mutex::default(),
         }
     }
 
     /// The sink's name.
-    pub const fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// An alert is handed over.
     pub fn waits(&self) {
-        self.handed_over.fetch_add(1, Ordering::Relaxed);
+        self.handed_over(1);
+    }
+
+    /// So many are.
+    pub fn handed_over(&self, count: u64) {
+        self.handed_over.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// So many that waited are needless: a later update stands for them.
+    pub fn withdrawn(&self, count: u64) {
+        self.handed_over.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// So many wait since an earlier run.
+    pub fn found(&self, waiting: u64, oldest: Option<Timestamp>) {
+        self.handed_over(waiting);
+        self.set_oldest(oldest);
+    }
+
+    /// When the oldest that waits was added.
+    pub fn set_oldest(&self, oldest: Option<Timestamp>) {
+        self.oldest.store(oldest.map_or(0, Timestamp::as_nanos), Ordering::Relaxed);
+    }
+
+    /// The sink has taken it now.
+    pub fn delivered_at(&self, now: Timestamp) {
+        self.last_success.store(now.as_nanos(), Ordering::Relaxed);
+        self.delivered();
+    }
+
+    /// Attempts that failed.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// When the receiver last took something; `None`: not in this run.
+    pub fn last_success(&self) -> Option<Timestamp> {
+        Some(self.last_success.load(Ordering::Relaxed)).filter(|at| *at != 0).map(Timestamp::from_nanos)
+    }
+
+    /// When the oldest that waits was added.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        Some(self.oldest.load(Ordering::Relaxed)).filter(|at| *at != 0).map(Timestamp::from_nanos)
     }
 
     /// The sink begins with an alert, or tries it again.
@@ -106,6 +178,7 @@ impl SinkCounters {
 
     /// An attempt failed; it will be repeated.
     pub fn failed(&self, error: &std::io::Error) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
         let error = error.to_string();
         let known = self.state().error.replace(error.clone());
         if known.is_none_or(|known| known != error) {
@@ -181,7 +254,7 @@ impl SinkCounters {
 
     /// Why it takes no alerts now.
     pub fn not_ready(&self) -> Option<String> {
-        let (name, lost) = (self.name, self.undelivered_total());
+        let (name, lost) = (&self.name, self.undelivered_total());
         if self.is_gone() {
             return Some(format!("{name} was closed by its reader; {lost} alerts were lost"));
         }

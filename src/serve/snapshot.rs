@@ -41,11 +41,24 @@ pub struct SinkSnapshot {
     pub undelivered: Vec<(&'static str, u64)>,
     /// Waiting now.
     pub waiting: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// When its receiver last took something; none for one without a receiver elsewhere.
+    pub last_success: Option<Timestamp>,
+    /// When the oldest that waits was added.
+    pub oldest: Option<Timestamp>,
 }
 
 impl SinkSnapshot {
     pub(super) fn of(sink: &SinkCounters) -> Self {
-        Self { delivered: sink.delivered_total(), undelivered: sink.undelivered().collect(), waiting: sink.waiting() }
+        Self {
+            delivered: sink.delivered_total(),
+            undelivered: sink.undelivered().collect(),
+            waiting: sink.waiting(),
+            failures: sink.failures(),
+            last_success: sink.last_success(),
+            oldest: sink.oldest(),
+        }
     }
 }
 
@@ -65,7 +78,7 @@ pub struct Snapshot {
     /// The engine's counters.
     pub engine: EngineStats,
     /// By sink.
-    pub sinks: BTreeMap<&'static str, SinkSnapshot>,
+    pub sinks: BTreeMap<String, SinkSnapshot>,
     /// The process itself.
     pub process: ProcessStats,
 }

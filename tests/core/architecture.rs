@@ -79,7 +79,7 @@ const ROOMS: &[Room] = &[
     shell(
         "alert::render",
         "an alert or an incident as text and JSON",
-        &["incident", "alert", "detect", "escape", "layout"],
+        &["incident", "alert", "detect", "path", "inventory", "escape", "layout", "input", "time"],
     ),
     shell("export", "flow records as text, JSON Lines, CSV, conn.log", &["escape", "layout", "flow", "input", "time"]),
     shell(
@@ -101,6 +101,7 @@ const ROOMS: &[Room] = &[
             "incident",
             "alert",
             "detect",
+            "alert::render",
             "path",
             "flow",
             "inventory",
@@ -111,9 +112,15 @@ const ROOMS: &[Room] = &[
         ],
     ),
     shell(
+        "deliver",
+        "outbox, and what alerts are sent to",
+        &["config", "serve", "alert::render", "incident", "alert", "detect", "path", "escape", "clock", "sync", "time"],
+    ),
+    shell(
         "app",
         "threads, channels, signals",
         &[
+            "deliver",
             "config",
             "serve",
             "view",
@@ -150,6 +157,7 @@ const ROOMS: &[Room] = &[
         "one file a subcommand",
         &[
             "app",
+            "deliver",
             "config",
             "export",
             "report",

@@ -12,6 +12,7 @@ mod capture_files;
 mod cli;
 mod config;
 mod conformance;
+mod delivery;
 mod docker_reader;
 mod docs;
 mod export;

@@ -32,7 +32,8 @@ fn snapshot() -> Arc<Snapshot> {
     points.update(&ObservationPoint::new("br-\"}\n# HELP x \\"), hostile);
     snapshot.points = points.scrape();
     let lost = vec![("queue_full", 9), ("run_ended", 0)];
-    snapshot.sinks.insert("stdout", SinkSnapshot { delivered: 8, undelivered: lost, waiting: 1 });
+    let sink = SinkSnapshot { delivered: 8, undelivered: lost, waiting: 1, ..SinkSnapshot::default() };
+    snapshot.sinks.insert("stdout".to_owned(), sink);
     snapshot.process = hopwatch::serve::ProcessStats::read();
     snapshot.engine.path_flows.insert((Arc::from("egress"), "bypassed", ""), 7);
     snapshot.engine.runtimes.insert(hopwatch::input::RuntimeId::DOCKER, true);

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 
@@ -21,8 +21,12 @@ use crate::serve::{SinkCounters, Undelivered};
 
 /// Alerts that may wait for a sink.
 pub const CAPACITY: usize = 1024;
-/// How long the end of a run waits for a sink.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end of a run waits for its sinks.
+pub const PATIENCE: Duration = Duration::from_millis(800);
+/// And for each at least, when others took all of that.
+pub const LEAST: Duration = Duration::from_millis(200);
+/// The longest end: one sink takes all, the other its least.
+pub const LONGEST_END: Duration = Duration::from_secs(1);
 /// Between two attempts after an error, such as a full disk.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often a retry checks whether the run ends.
@@ -110,7 +114,14 @@ impl SinkQueue {
         }
     }
 
-    pub(super) fn finish(self, summary: &Summary) -> io::Result<()> {
+    /// Errors are not retried any more: the run ends.
+    pub(super) fn stop(&self) {
+        if self.overflow == Overflow::DropAndCount {
+            self.stopping.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn finish(self, summary: &Summary, deadline: Instant) -> io::Result<()> {
         let end = Job::End(Box::new(summary.clone()));
         if self.overflow == Overflow::Block {
             return match self.jobs.send(end) {
@@ -118,8 +129,6 @@ impl SinkQueue {
                 Err(_) => Err(self.failure()),
             };
         }
-        self.stopping.store(true, Ordering::Relaxed);
-        let deadline = instant() + PATIENCE;
         let handed_over = match self.jobs.send_deadline(end, deadline) {
             Ok(()) | Err(SendTimeoutError::Disconnected(_)) => true,
             Err(SendTimeoutError::Timeout(_)) => false,

@@ -60,6 +60,7 @@ pub(super) fn assemble(
         runtimes: runtimes(runtime, &programs),
         listen: serve.listen.0,
         meter: flows.limits(),
+        sinks: Vec::new(),
         state_dir: state.dir.map(|dir| PathBuf::from(dir.0)),
         engine: EngineConfig {
             contracts,

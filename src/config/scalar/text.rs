@@ -5,8 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use globset::GlobMatcher;
 use ipnetwork::IpNetwork;
-use schemars::json_schema;
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
 use crate::config::problem::quoted;
@@ -24,7 +23,7 @@ macro_rules! text_scalar {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+                Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
             }
         }
 
@@ -38,11 +37,12 @@ macro_rules! text_scalar {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                json_schema!($schema)
+                schemars::json_schema!($schema)
             }
         }
     };
 }
+pub(super) use text_scalar;
 
 /// An address range, or one address: `10.20.0.0/16`, `2001:db8::/32`, `10.1.2.3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

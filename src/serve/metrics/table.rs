@@ -183,11 +183,12 @@ pub static METRICS: &[Metric] = &[
         "hopwatch_alerts_undelivered_total",
         &["sink", "reason"],
         "Alerts and updates that a sink did not take: queue_full (it was too slow), sink_gone (its reader closed it), write_failed (until \
-         the end of the run), run_ended (they still waited)",
+         the end of the run), run_ended (they still waited), refused (its receiver does not want it), too_old (tried for three days), \
+         outbox_full (of too many that waited the oldest of the lowest severity), too_large",
         |s| {
             let none = Undelivered::ALL.map(|reason| (reason.as_str(), 0)).to_vec();
             let mut all: BTreeMap<&str, _> = SINKS.map(|name| (name, &none)).into();
-            all.extend(s.sinks.iter().map(|(name, sink)| (*name, &sink.undelivered)));
+            all.extend(s.sinks.iter().map(|(name, sink)| (name.as_str(), &sink.undelivered)));
             let each = all.into_iter().flat_map(|(name, undelivered)| undelivered.iter().map(move |n| (name, n)));
             each.map(|(name, (reason, n))| sample([("sink", name), ("reason", reason)], *n)).collect()
         },
@@ -195,6 +196,21 @@ pub static METRICS: &[Metric] = &[
     gauge("hopwatch_alerts_waiting", &["sink"], "Alerts and updates that wait for a sink now", |s| {
         each_sink(s, |sink| sink.waiting)
     }),
+    counter("hopwatch_sink_failures_total", &["sink"], "Attempts to deliver that failed; they are repeated", |s| {
+        each_sink(s, |sink| sink.failures)
+    }),
+    gauge(
+        "hopwatch_sink_last_success_timestamp_seconds",
+        &["sink"],
+        "When the receiver of a configured sink last took something, in seconds since 1970; 0 while it has not in this run",
+        |s| each_sink(s, |sink| seconds(sink.last_success)),
+    ),
+    gauge(
+        "hopwatch_sink_oldest_waiting_timestamp_seconds",
+        &["sink"],
+        "Since when the oldest alert waits for a configured sink, in seconds since 1970; 0 while nothing waits",
+        |s| each_sink(s, |sink| seconds(sink.oldest)),
+    ),
     gauge(
         "hopwatch_rule_blind",
         &["rule"],
@@ -397,8 +413,12 @@ fn each_point(snapshot: &Snapshot, samples: impl Fn(&str, &PointCounters) -> Vec
     own.chain(other).flat_map(|(name, counters)| samples(name, counters)).collect()
 }
 
+fn seconds(at: Option<Timestamp>) -> u64 {
+    at.map_or(0, |at| u64::try_from(at.as_nanos() / 1_000_000_000).unwrap_or(0))
+}
+
 fn each_sink(snapshot: &Snapshot, value: impl Fn(&SinkSnapshot) -> u64) -> Vec<Sample> {
     let mut all: BTreeMap<&str, u64> = SINKS.map(|name| (name, 0)).into();
-    all.extend(snapshot.sinks.iter().map(|(name, sink)| (*name, value(sink))));
+    all.extend(snapshot.sinks.iter().map(|(name, sink)| (name.as_str(), value(sink))));
     all.into_iter().map(|(name, value)| sample([("sink", name)], value)).collect()
 }

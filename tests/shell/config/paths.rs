@@ -41,6 +41,7 @@ fn every_example_says_what_its_first_lines_promise() {
             "web-through-proxy Egress via proxy[Endpoint:peer+redirect]\n\
             dns-through-resolver Dns via resolver[Endpoint:peer+redirect]",
         ),
+        ("delivery", "egress-through-proxy Egress via proxy[Endpoint:peer+redirect]"),
         ("dns-resolver", "dns-through-resolver Dns via resolver[Endpoint:peer+redirect]"),
         ("egress-proxy", "egress-through-proxy Egress via proxy[Endpoint:peer+redirect]"),
         ("host-network", ""),

@@ -1,0 +1,62 @@
+//! The outbox as a sink: what is delivered elsewhere.
+//!
+//! Contract: the outbox is a file of the state directory; where that cannot be used, delivery goes on from memory, and the log says so.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::AlertSink;
+use crate::alert::Alert;
+use crate::app::state_dir::{StateDir, StateError};
+use crate::app::summary::Summary;
+use crate::config::SinkConfig;
+use crate::deliver::{DeliverError, Outbox};
+use crate::incident::Incident;
+use crate::serve::SinkCounters;
+
+/// The outbox's file in the state directory.
+const OUTBOX: &str = "outbox.sqlite";
+
+/// Where the outbox of a state directory is.
+pub fn outbox_path(state_dir: Option<&Path>) -> Result<PathBuf, StateError> {
+    Ok(StateDir::open(state_dir)?.path(OUTBOX))
+}
+
+/// The outbox of these sinks; none where no sink is configured.
+pub fn outbox(sinks: Vec<SinkConfig>, state_dir: Option<&Path>) -> Result<Option<Outbox>, DeliverError> {
+    if sinks.is_empty() {
+        return Ok(None);
+    }
+    let path = match outbox_path(state_dir) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            tracing::error!("alerts wait in memory only, and do not outlive this run: {error}");
+            None
+        }
+    };
+    Outbox::start(sinks, path.as_deref()).map(Some)
+}
+
+impl AlertSink for Outbox {
+    fn name(&self) -> &'static str {
+        "outbox"
+    }
+
+    fn alert(&mut self, alert: &Alert) -> io::Result<()> {
+        self.keep_alert(alert)
+    }
+
+    fn incident(&mut self, incident: &Incident) -> io::Result<()> {
+        self.keep_incident(incident)
+    }
+
+    fn finish(&mut self, _: &Summary) -> io::Result<()> {
+        self.stop();
+        Ok(())
+    }
+
+    fn receivers(&self) -> Vec<Arc<SinkCounters>> {
+        self.counters().cloned().collect()
+    }
+}

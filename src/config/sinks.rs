@@ -1,0 +1,167 @@
+//! Where alerts are delivered to, checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::render::chat::Template;
+use crate::alert::render::encoding::Encoding;
+use crate::detect::Severity;
+
+/// One sink.
+#[derive(Clone, Debug)]
+pub struct SinkConfig {
+    /// Its name, in logs, metrics and the outbox.
+    pub name: String,
+    /// The lowest severity that it gets.
+    pub severity: Severity,
+    /// The rules that it gets; empty: all.
+    pub rules: Vec<globset::GlobMatcher>,
+    /// The format.
+    pub encoding: Encoding,
+    /// Which updates it gets.
+    pub updates: Updates,
+    /// Where to.
+    pub to: Destination,
+}
+
+/// Which updates of an alert a sink gets, beside the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Updates {
+    /// Each.
+    All,
+    /// Those that raise the severity.
+    Rises,
+    /// None.
+    None,
+}
+
+/// Where a sink delivers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Lines of a file.
+    File(FileDestination),
+    /// A syslog server or socket.
+    Syslog(SyslogDestination),
+    /// systemd's journal.
+    Journald {
+        /// Its socket.
+        socket: PathBuf,
+    },
+    /// An address that takes HTTP POST.
+    Webhook(WebhookDestination),
+    /// One Alertmanager.
+    Alertmanager(AlertmanagerDestination),
+}
+
+/// Lines of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileDestination {
+    /// The file.
+    pub path: PathBuf,
+    /// A new file begins at so many bytes.
+    pub rotate_bytes: u64,
+    /// Or after this time.
+    pub rotate_after: Option<Duration>,
+    /// Old files that are kept.
+    pub keep: u32,
+}
+
+/// How a syslog message travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogTransport {
+    /// A datagram socket of this host.
+    Unix(PathBuf),
+    /// One datagram a message, which nobody confirms.
+    Udp(HostAndPort),
+    /// A connection; messages with their length (RFC 6587), or with a line end.
+    Tcp(HostAndPort),
+    /// TLS (RFC 5425).
+    Tls(HostAndPort),
+}
+
+/// A host's name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostAndPort {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl HostAndPort {
+    /// Resolved now; the resolver may take its time.
+    pub fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let found: Vec<_> = std::net::ToSocketAddrs::to_socket_addrs(&(self.host.as_str(), self.port))?.collect();
+        if found.is_empty() { Err(std::io::Error::other("the name has no address")) } else { Ok(found) }
+    }
+}
+
+/// A syslog server or socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyslogDestination {
+    /// How to get there.
+    pub transport: SyslogTransport,
+    /// The facility's number.
+    pub facility: u8,
+    /// The enterprise number of the structured data.
+    pub enterprise: u32,
+    /// The longest message, in bytes.
+    pub max_bytes: usize,
+    /// Over TCP, messages end with a line end instead of having a length.
+    pub newline: bool,
+    /// Certificates that vouch for the server, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What every HTTP receiver has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpDestination {
+    /// Its address, or the file that holds it.
+    pub url: UrlSource,
+    /// The file of the token for `Authorization: Bearer`.
+    pub token_file: Option<PathBuf>,
+    /// Certificates that vouch for the server, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// An address that may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UrlSource {
+    /// In the configuration.
+    Inline(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// An address that takes HTTP POST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookDestination {
+    /// Where.
+    pub http: HttpDestination,
+    /// The form of the message.
+    pub template: Template,
+    /// ntfy's topic.
+    pub topic: Option<String>,
+    /// The file of PagerDuty's integration key.
+    pub key_file: Option<PathBuf>,
+    /// The file of the key of the HMAC signature.
+    pub secret_file: Option<PathBuf>,
+}
+
+/// One Alertmanager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertmanagerDestination {
+    /// Where.
+    pub http: HttpDestination,
+    /// How often open alerts are sent again.
+    pub resend: Duration,
+    /// How long an alert without a new update stays open.
+    pub keep_open: Duration,
+}

@@ -1,0 +1,210 @@
+//! The outbox as a sink of the output stage: keeps each alert, and wakes the threads that deliver it.
+//!
+//! Contract: [`AlertSink::alert`] returns when the alert is on the disk. Without a state directory it is in memory, which the log says;
+//! what waits there when the run ends is lost and counted. Limits: at the end, what is due is tried for [`PATIENCE`].
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::prepare;
+use super::receiver::receiver;
+use super::store::{Added, Addressed, Entry, Opened, Store, StoreError};
+use super::worker::{Bell, Worker};
+use crate::alert::Alert;
+use crate::alert::render::encoding::{Encoding, Sensor, encode};
+use crate::clock::{instant, now};
+use crate::config::SinkConfig;
+use crate::detect::Severity;
+use crate::escape::json::to_writer;
+use crate::incident::Incident;
+use crate::serve::{SinkCounters, Undelivered};
+use crate::time::Timestamp;
+
+/// How long the end waits for the receivers.
+pub const PATIENCE: Duration = Duration::from_millis(600);
+/// Between two looks at whether they are done.
+const LOOK: Duration = Duration::from_millis(10);
+/// The rule of an incident's entry.
+const INCIDENT: &str = "incident";
+/// Between two times of forgetting what is old.
+const TIDY: Duration = Duration::from_hours(1);
+
+/// The outbox and the threads that empty it.
+#[derive(Debug)]
+pub struct Outbox {
+    store: Arc<Store>,
+    sinks: Vec<(SinkConfig, Arc<SinkCounters>)>,
+    sensor: Sensor,
+    bell: Arc<Bell>,
+    workers: Vec<JoinHandle<()>>,
+    in_memory: bool,
+    tidied: Timestamp,
+}
+
+/// Why delivery cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The outbox does not work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A sink's secret or certificate cannot be read.
+    #[error("the sink {sink}: {source}")]
+    Sink {
+        /// Which.
+        sink: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Outbox {
+    /// Opens the outbox and starts a thread for each sink. `path` is none without a state directory.
+    pub fn start(sinks: Vec<SinkConfig>, path: Option<&std::path::Path>) -> Result<Self, DeliverError> {
+        let store = Arc::new(match path {
+            Some(path) => opened(path)?,
+            None => Store::in_memory()?,
+        });
+        let bell = Arc::new(Bell::default());
+        let sensor = Sensor { host: host_name(), version: env!("CARGO_PKG_VERSION") };
+        let mut outbox = Self {
+            store,
+            sinks: Vec::new(),
+            sensor,
+            bell,
+            workers: Vec::new(),
+            in_memory: path.is_none(),
+            tidied: now(),
+        };
+        for sink in sinks {
+            outbox.add(sink)?;
+        }
+        Ok(outbox)
+    }
+
+    fn add(&mut self, sink: SinkConfig) -> Result<(), DeliverError> {
+        let failed = |source| DeliverError::Sink { sink: sink.name.clone(), source };
+        let counters = Arc::new(SinkCounters::new(&sink.name));
+        let counts = self.store.counts(&sink.name)?;
+        counters.found(counts.waiting, counts.oldest);
+        if counts.waiting > 0 {
+            tracing::info!(sink = sink.name, "{} deliveries wait since the last run", counts.waiting);
+        }
+        let (store, bell) = (Arc::clone(&self.store), Arc::clone(&self.bell));
+        let worker =
+            Worker::new(sink.name.clone(), store, receiver(&sink).map_err(failed)?, Arc::clone(&counters), bell);
+        let started = thread::Builder::new().name(format!("to-{}", sink.name)).spawn(move || worker.run());
+        self.workers.push(started.map_err(failed)?);
+        self.sinks.push((sink, counters));
+        Ok(())
+    }
+
+    /// What each sink did.
+    pub fn counters(&self) -> impl Iterator<Item = &Arc<SinkCounters>> {
+        self.sinks.iter().map(|(_, counters)| counters)
+    }
+
+    /// Keeps an alert and wakes the sinks that get it.
+    pub fn keep_alert(&mut self, alert: &Alert) -> io::Result<()> {
+        let json = encode(alert, Encoding::Hopwatch, &self.sensor)?;
+        let before = match alert.update {
+            0 => None,
+            _ => self.store.severity_of(&alert.id).map_err(io::Error::other)?.and_then(severity),
+        };
+        let each = self.sinks.iter().map(|(sink, _)| prepare::alert(sink, alert, before, &self.sensor));
+        let to = each.collect::<io::Result<Vec<_>>>()?;
+        let entry = Entry {
+            id: &alert.id,
+            update: alert.update,
+            severity: alert.severity,
+            rule: alert.rule,
+            at: alert.last_seen,
+            json: &json,
+        };
+        self.keep(&entry, to)
+    }
+
+    /// Keeps an incident and wakes the sinks that get it.
+    pub fn keep_incident(&mut self, incident: &Incident) -> io::Result<()> {
+        let mut json = Vec::new();
+        to_writer(&mut json, incident)?;
+        let to = self.sinks.iter().map(|(sink, _)| prepare::incident(sink, incident));
+        let to = to.collect::<io::Result<Vec<_>>>()?;
+        let entry = Entry {
+            id: &incident.id,
+            update: incident.update,
+            severity: incident.severity,
+            rule: INCIDENT,
+            at: incident.last_seen,
+            json: &json,
+        };
+        self.keep(&entry, to)
+    }
+
+    fn keep(&mut self, entry: &Entry<'_>, to: Vec<Option<Addressed>>) -> io::Result<()> {
+        let counters: Vec<_> =
+            self.sinks.iter().zip(&to).filter(|(_, to)| to.is_some()).map(|(sink, _)| &sink.1).collect();
+        let to: Vec<_> = to.into_iter().flatten().collect();
+        let time = now();
+        let added = self.store.add(entry, &to, time).map_err(io::Error::other)?;
+        for (counters, added) in counters.into_iter().zip(added) {
+            count(counters, added);
+        }
+        self.bell.added();
+        if time.since(self.tidied) >= TIDY {
+            self.tidied = time;
+            self.store.forget(time).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// Tries what is due for a while, then leaves the rest in the outbox.
+    pub fn stop(&mut self) {
+        self.bell.stop();
+        let deadline = instant() + PATIENCE;
+        while instant() < deadline && !self.workers.iter().all(JoinHandle::is_finished) {
+            thread::sleep(LOOK);
+        }
+        for (sink, counters) in &self.sinks {
+            let waiting = counters.waiting();
+            if self.in_memory {
+                counters.left_behind();
+            } else if waiting > 0 {
+                tracing::info!(
+                    sink = sink.name,
+                    "{waiting} deliveries wait for the next run; see `hopwatch outbox list`"
+                );
+            }
+        }
+    }
+}
+
+/// Opens the outbox on the disk, and says what was wrong with it.
+fn opened(path: &std::path::Path) -> Result<Store, StoreError> {
+    let (store, opened) = Store::open(path)?;
+    if let Opened::SetAside { to, why } = opened {
+        tracing::error!(
+            "the outbox was damaged ({why}); it is now {}, and a new one begins: alerts that waited there were not delivered",
+            to.display()
+        );
+    }
+    Ok(store)
+}
+
+fn count(counters: &SinkCounters, added: Added) {
+    counters.handed_over(added.waiting + added.too_large);
+    counters.withdrawn(added.superseded);
+    for (reason, lost) in [(Undelivered::TooLarge, added.too_large), (Undelivered::OutboxFull, added.displaced)] {
+        (0..lost).for_each(|_| counters.lost(reason));
+    }
+}
+
+fn severity(number: u8) -> Option<Severity> {
+    Severity::ALL.get(usize::from(number)).copied()
+}
+
+/// The host's name, as alerts carry it.
+pub fn host_name() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,92 @@
+//! What a sink is to send of an alert: whether, and in which form.
+//!
+//! Contract: pure. It is decided when the alert is kept, so that a later configuration changes nothing that already waits.
+
+use std::io;
+
+use super::store::Addressed;
+use super::{alertmanager, journal, syslog};
+use crate::alert::Alert;
+use crate::alert::render::chat::{self, Template};
+use crate::alert::render::encoding::{Encoding, Sensor, encode};
+use crate::config::{Destination, SinkConfig, Updates, WebhookDestination};
+use crate::detect::Severity;
+use crate::escape::json::to_writer;
+use crate::incident::Incident;
+
+/// What is sent of an alert; `before` is the highest severity of its earlier updates. `None` where the sink does not get it.
+pub fn alert(
+    sink: &SinkConfig,
+    alert: &Alert,
+    before: Option<Severity>,
+    sensor: &Sensor,
+) -> io::Result<Option<Addressed>> {
+    if !is_wanted(sink, alert, before) {
+        return Ok(None);
+    }
+    let body = match &sink.to {
+        Destination::File(_) => encode(alert, sink.encoding, sensor)?,
+        Destination::Journald { .. } => journal::entry(alert, &encode(alert, sink.encoding, sensor)?),
+        Destination::Syslog(to) => match sink.encoding {
+            Encoding::Hopwatch => syslog::message(alert, None, sensor, to),
+            encoding => syslog::message(alert, Some(&encode(alert, encoding, sensor)?), sensor, to),
+        },
+        Destination::Webhook(to) => webhook(sink, to, alert, sensor)?,
+        Destination::Alertmanager(_) => json(&alertmanager::body(alert, sensor))?,
+    };
+    Ok(Some(Addressed { sink: sink.name.clone(), body, supersedes: holds_state(&sink.to) }))
+}
+
+/// What is sent of an incident: only where hopwatch's own format is asked for.
+pub fn incident(sink: &SinkConfig, incident: &Incident) -> io::Result<Option<Addressed>> {
+    let takes = match &sink.to {
+        Destination::File(_) => true,
+        Destination::Webhook(to) => to.template == Template::Plain,
+        Destination::Syslog(_) | Destination::Journald { .. } | Destination::Alertmanager(_) => false,
+    };
+    if !takes || sink.encoding != Encoding::Hopwatch || incident.severity < sink.severity {
+        return Ok(None);
+    }
+    Ok(Some(Addressed { sink: sink.name.clone(), body: json(incident)?, supersedes: false }))
+}
+
+fn is_wanted(sink: &SinkConfig, alert: &Alert, before: Option<Severity>) -> bool {
+    if alert.severity < sink.severity
+        || (!sink.rules.is_empty() && !sink.rules.iter().any(|rule| rule.is_match(alert.rule)))
+    {
+        return false;
+    }
+    // Its first one here: earlier updates were below the sink's severity.
+    let is_first = before.is_none_or(|before| before < sink.severity);
+    match sink.updates {
+        Updates::All => true,
+        Updates::Rises => is_first || before.is_some_and(|before| before < alert.severity),
+        Updates::None => is_first,
+    }
+}
+
+fn webhook(sink: &SinkConfig, to: &WebhookDestination, alert: &Alert, sensor: &Sensor) -> io::Result<Vec<u8>> {
+    let value = match to.template {
+        Template::Plain => return encode(alert, sink.encoding, sensor),
+        Template::Slack => chat::slack(alert, sensor),
+        Template::Teams => chat::teams(alert, sensor),
+        Template::Pagerduty => chat::pagerduty(alert, sensor),
+        Template::Ntfy => chat::ntfy(alert, sensor, to.topic.as_deref().unwrap_or_default()),
+    };
+    json(&value)
+}
+
+/// Whether the receiver shows the newest state, so that an earlier update that still waits is needless.
+fn holds_state(to: &Destination) -> bool {
+    match to {
+        Destination::Alertmanager(_) => true,
+        Destination::Webhook(to) => to.template != Template::Plain,
+        Destination::File(_) | Destination::Syslog(_) | Destination::Journald { .. } => false,
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    to_writer(&mut body, value)?;
+    Ok(body)
+}

@@ -1,0 +1,125 @@
+//! A connection to a syslog server.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use super::PATIENCE;
+use crate::clock::instant;
+use crate::config::HostAndPort;
+use crate::deliver::outcome::Outcome;
+
+/// Between two looks at what the far side has acknowledged.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Plain or with TLS.
+#[derive(Debug)]
+pub enum Connection {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS.
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Connection {
+    pub fn open(place: &HostAndPort, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
+        let mut failed = None;
+        for address in place.resolve()? {
+            match TcpStream::connect_timeout(&address, PATIENCE) {
+                Ok(stream) => {
+                    stream.set_write_timeout(Some(PATIENCE))?;
+                    stream.set_read_timeout(Some(PATIENCE))?;
+                    stream.set_nodelay(true)?;
+                    return Self::over(stream, place, tls);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| io::Error::other("the name has no address")))
+    }
+
+    fn over(stream: TcpStream, place: &HostAndPort, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
+        let Some(config) = tls else { return Ok(Self::Plain(stream)) };
+        let name = ServerName::try_from(place.host.clone()).map_err(io::Error::other)?;
+        let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(connection, stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Self::Tls(Box::new(stream)))
+    }
+
+    const fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+
+    /// Whether the far side has not closed it; syslog servers never say anything else, but for TLS's own messages.
+    pub fn is_open(&self) -> bool {
+        let mut byte = [0];
+        let socket = self.socket();
+        if socket.set_nonblocking(true).is_err() {
+            return false;
+        }
+        let seen = socket.peek(&mut byte);
+        let restored = socket.set_nonblocking(false).is_ok();
+        restored && !matches!(seen, Ok(0)) && !seen.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
+    }
+
+    /// Until the far side's kernel has it.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes)?,
+            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush())?,
+        }
+        let deadline = instant() + PATIENCE;
+        while unacknowledged(self.socket())? > 0 {
+            if instant() > deadline {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it was not acknowledged"));
+            }
+            std::thread::sleep(LOOK);
+        }
+        if let Self::Tls(stream) = self {
+            drain(stream)?;
+        }
+        if self.is_open() { Ok(()) } else { Err(io::ErrorKind::ConnectionReset.into()) }
+    }
+}
+
+/// Session tickets and the like, so that they are not taken for something else.
+fn drain(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> io::Result<()> {
+    stream.sock.set_nonblocking(true)?;
+    let read = stream.read(&mut [0; 512]);
+    stream.sock.set_nonblocking(false)?;
+    match read {
+        Ok(0) => Err(io::ErrorKind::ConnectionReset.into()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that the far side has not acknowledged.
+#[expect(unsafe_code, reason = "no crate offers this question to a socket")]
+fn unacknowledged(socket: &TcpStream) -> io::Result<libc::c_int> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for as long as the socket is borrowed, and the kernel writes one int.
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if asked == 0 { Ok(bytes) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What an error means; `sent`: something may have arrived.
+pub fn failure(place: &HostAndPort, error: &io::Error, sent: bool) -> Outcome {
+    let why = format!("syslog at {}:{}: {error}", place.host, place.port);
+    let is_certificate = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if matches!(is_certificate, Some(rustls::Error::InvalidCertificate(_))) {
+        return Outcome::Configuration { why: why + " (its certificate is not trusted; see ca_file)" };
+    }
+    if sent { Outcome::ambiguous(why) } else { Outcome::again(why) }
+}

@@ -1,0 +1,162 @@
+//! Delivery to receivers: one that misbehaves in every way, and real ones (rsyslog, Alertmanager) where they are installed.
+
+mod hostile_receiver;
+mod real_receivers;
+
+use std::path::Path;
+
+use hopwatch::config::{self, SinkConfig};
+use hopwatch::deliver::store::{State, Store};
+use hopwatch::deliver::{Outbox, trial};
+use hopwatch::time::Timestamp;
+
+use crate::support::patience::wait_until;
+use hostile_receiver::{Answer, HostileReceiver, Request};
+
+/// The sinks of a configuration.
+fn sinks(text: &str) -> Vec<SinkConfig> {
+    config::from_str("test.yaml", text).map_err(|error| format!("{error:?}")).expect("a configuration").config.sinks
+}
+
+fn webhook(receiver: &HostileReceiver) -> String {
+    format!("sinks: {{hook: {{webhook: {{url: {:?}, timeout: 500ms}}}}}}", receiver.url())
+}
+
+fn at(number: i64) -> Timestamp {
+    Timestamp::from_secs(1_770_000_000 + number)
+}
+
+fn keep(outbox: &mut Outbox, number: i64) -> String {
+    let alert = trial::alert(at(number));
+    outbox.keep_alert(&alert).expect("kept");
+    alert.id
+}
+
+fn key(request: &Request) -> &str {
+    request.header("idempotency-key").unwrap_or_default()
+}
+
+#[test]
+fn every_failure_that_may_pass_ends_in_one_delivery_and_a_repetition_that_may_be_one_says_so() {
+    let script = [
+        Answer::status(500, ""),
+        Answer::status(429, "").with("Retry-After", "0"),
+        Answer::CloseAtOnce,
+        Answer::CloseInHeader,
+        Answer::StaySilent,
+        Answer::status(200, ""),
+    ];
+    let receiver = HostileReceiver::start(script);
+    let mut outbox = Outbox::start(sinks(&webhook(&receiver)), None).expect("started");
+    let id = keep(&mut outbox, 0);
+    let requests = receiver.wait_for(6);
+    assert!(requests.iter().all(|request| key(request) == format!("{id}-0")), "{requests:?}");
+    let marked: Vec<_> = requests.iter().map(|request| request.header("x-hopwatch-redelivered").is_some()).collect();
+    assert_eq!(marked, [false, false, false, true, true, true], "from the first that may have arrived on");
+    let counters = outbox.counters().next().expect("a sink").clone();
+    wait_until("it counts as delivered once", || counters.delivered_total() == 1 && counters.waiting() == 0);
+    assert_eq!(counters.failures(), 5);
+}
+
+#[test]
+fn what_a_receiver_refuses_is_kept_for_a_person_and_holds_up_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outbox.sqlite");
+    let receiver = HostileReceiver::start([Answer::status(400, "no such field <\u{1b}[2J>"), Answer::status(200, "")]);
+    let mut outbox = Outbox::start(sinks(&webhook(&receiver)), Some(&path)).expect("started");
+    let (first, second) = (keep(&mut outbox, 0), keep(&mut outbox, 1));
+    let requests = receiver.wait_for(2);
+    assert_eq!([key(&requests[0]), key(&requests[1])], [format!("{first}-0"), format!("{second}-0")]);
+    let counters = outbox.counters().next().expect("a sink").clone();
+    wait_until("the second is delivered", || counters.delivered_total() == 1);
+    let listed = Store::visit(&path).expect("opens beside").list(None, 10).expect("listed");
+    assert_eq!((listed.len(), listed[0].state, listed[0].id.as_str()), (1, State::Dead, first.as_str()));
+    let error = listed[0].error.as_deref().unwrap_or_default();
+    assert!(error.contains("400") && error.contains("no such field") && !error.contains('\u{1b}'), "{error}");
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_a_secret_is_sent_nowhere_else() {
+    let elsewhere = HostileReceiver::start([Answer::status(200, "")]);
+    let receiver = HostileReceiver::start([Answer::status(307, "").with("Location", &elsewhere.url())]);
+    let mut outbox = Outbox::start(sinks(&webhook(&receiver)), None).expect("started");
+    keep(&mut outbox, 0);
+    receiver.wait_for(1);
+    let counters = outbox.counters().next().expect("a sink").clone();
+    wait_until("it is reported", || counters.not_ready().is_some_and(|why| why.contains("307")));
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[test]
+fn an_answer_without_end_costs_a_bounded_time_and_counts_by_its_status() {
+    let receiver = HostileReceiver::start([Answer::EndlessBody, Answer::status(200, "")]);
+    let mut outbox = Outbox::start(sinks(&webhook(&receiver)), None).expect("started");
+    keep(&mut outbox, 0);
+    let counters = outbox.counters().next().expect("a sink").clone();
+    wait_until("it is delivered", || counters.delivered_total() == 1);
+}
+
+#[test]
+fn a_receiver_that_never_reads_delays_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("alerts.jsonl");
+    let receiver = HostileReceiver::start(std::iter::repeat_n(Answer::NeverRead, 200));
+    let text = format!(
+        "sinks: {{hook: {{webhook: {{url: {:?}, timeout: 30s}}}}, file: {{file: {{path: {:?}}}}}}}",
+        receiver.url(),
+        file.display().to_string()
+    );
+    let mut outbox = Outbox::start(sinks(&text), None).expect("started");
+    let ids: Vec<_> = (0..50).map(|number| keep(&mut outbox, number)).collect();
+    wait_until("the file has all", || std::fs::read_to_string(&file).is_ok_and(|text| text.lines().count() == 50));
+    let text = std::fs::read_to_string(&file).expect("read");
+    assert!(ids.iter().zip(text.lines()).all(|(id, line)| line.contains(id)), "in order");
+    // Its request lasts 30 s; the end does not wait for it.
+    outbox.stop();
+    let counters: Vec<_> = outbox.counters().cloned().collect();
+    assert!(counters.iter().any(|sink| sink.name() == "hook" && sink.delivered_total() == 0));
+}
+
+#[test]
+fn what_was_kept_and_not_delivered_is_delivered_by_the_next_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outbox.sqlite");
+    let down = HostileReceiver::start([Answer::status(503, ""), Answer::status(503, "")]);
+    let ids: Vec<_> = {
+        let mut outbox = Outbox::start(sinks(&webhook(&down)), Some(&path)).expect("started");
+        let ids = (0..3).map(|number| keep(&mut outbox, number)).collect();
+        down.wait_for(1);
+        outbox.stop();
+        ids
+    };
+    let up = HostileReceiver::start(std::iter::repeat_n(Answer::status(200, ""), 3));
+    // The threads of the first run may still hold the file for a moment.
+    let outbox = crate::support::patience::wait_for("the outbox is free", || {
+        Outbox::start(sinks(&webhook(&up)), Some(&path)).map_err(|error| error.to_string())
+    });
+    let counters = outbox.counters().next().expect("a sink").clone();
+    assert!(counters.waiting() > 0 || counters.delivered_total() > 0, "what waits is known from the start");
+    let mut keys: Vec<_> = up.wait_for(3).iter().map(|request| key(request).to_owned()).collect();
+    keys.sort();
+    assert_eq!(keys, ids.iter().map(|id| format!("{id}-0")).collect::<Vec<_>>());
+    assert!(Path::new(&path).exists());
+}
+
+#[test]
+fn a_signed_request_carries_the_signature_of_its_body() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "key\n").expect("written");
+    let receiver = HostileReceiver::start([Answer::status(200, "")]);
+    let text = format!(
+        "sinks: {{hook: {{webhook: {{url: {:?}, secret_file: {:?}}}}}}}",
+        receiver.url(),
+        secret.display().to_string()
+    );
+    let mut outbox = Outbox::start(sinks(&text), None).expect("started");
+    keep(&mut outbox, 0);
+    let requests = receiver.wait_for(1);
+    let signature = requests[0].header("x-hopwatch-signature").expect("signed");
+    assert!(signature.starts_with("t=") && signature.contains(",v1="), "{signature}");
+    assert!(!String::from_utf8_lossy(&requests[0].body).contains("key_file"));
+}
