@@ -86,6 +86,7 @@ impl Outbox {
     fn add(&mut self, sink: SinkConfig) -> Result<(), DeliverError> {
         let failed = |source| DeliverError::Sink { sink: sink.name.clone(), source };
         let counters = Arc::new(SinkCounters::new(&sink.name));
+        self.store.begin(&sink.name)?;
         let counts = self.store.counts(&sink.name)?;
         counters.found(counts.waiting, counts.oldest);
         if counts.waiting > 0 {

@@ -6,6 +6,7 @@ mod support;
 
 mod conntrack;
 mod containerd;
+mod delivery;
 mod docker;
 mod flood;
 mod inside;

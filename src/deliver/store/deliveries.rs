@@ -130,6 +130,13 @@ impl Store {
         next.map_err(StoreError::of("looking for what to deliver"))
     }
 
+    /// What waits is due now: a run begins, perhaps because somebody repaired what was wrong.
+    pub fn begin(&self, sink: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE delivery SET next_at = 0 WHERE sink = ?1 AND state = 'waiting'";
+        let connection = sync::lock(&self.connection);
+        connection.execute(sql, [sink]).map(drop).map_err(StoreError::of("beginning to deliver"))
+    }
+
     /// When the first of a sink may be tried.
     pub fn next_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT min(next_at) FROM delivery WHERE sink = ?1 AND state = 'waiting'";
