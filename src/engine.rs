@@ -28,13 +28,15 @@ pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, Workl
 
 use crate::alert::{Alert, AlertGrouper, Disposition, GroupingLimits};
 use crate::baseline::{Baseline, Compared};
-use crate::detect::{Actors, Context, Finding, Findings, Rule, rules};
+use crate::detect::{Actors, Context, Finding, Findings, Rule, add_name, asker_of, rules};
 use crate::incident::{Incident, IncidentTracker};
 use crate::input::{
-    Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NatFact, RecordedFact, Workload,
+    Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NameAnswer, NatFact,
+    RecordedFact, Workload,
 };
 use crate::inventory::Timeline;
-use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, TrackerLimits};
+use crate::names::Names;
+use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, TrackerLimits, owner_of};
 use crate::time::{Timestamp, Watermark};
 use timers::Timers;
 
@@ -69,6 +71,7 @@ pub struct Engine {
     timeline: Timeline,
     tracker: Tracker,
     path: PathState,
+    names: Names,
     grace: GracePeriods,
     rules: Vec<Box<dyn Rule>>,
     /// The rules that want each kind of events, by number.
@@ -109,6 +112,7 @@ impl Engine {
         let path = PathState::new(judge.contracts());
         Self {
             path,
+            names: Names::default(),
             watermark: Watermark::default(),
             timers: Timers::default(),
             timeline: Timeline::new(config.timeline),
@@ -196,10 +200,18 @@ impl Engine {
                 self.ask_rules(Asked::Claim, now, out, |rule, context, found| rule.on_claim(context, claim, found));
             }
             Fact::Recorded(fact) => self.on_fact(fact, now, out),
+            Fact::Answer(answer) => self.learn_name(answer, now),
             Fact::Undecoded(frames) => self.path.unjudged.undecoded(&self.timeline, frames),
             Fact::Tick => {}
         }
         self.report_unjudged(now, out);
+    }
+
+    /// A name was answered with addresses.
+    fn learn_name(&mut self, answer: &NameAnswer, now: Timestamp) {
+        let end = Endpoint { ip: answer.asker, port: 0 };
+        let owner = owner_of(&self.timeline, &answer.point, end, now);
+        self.names.learn(&asker_of(&owner, answer.asker), answer, now);
     }
 
     /// The observation ends: what still waits is judged as it stands, what was counted is reported.
@@ -233,6 +245,7 @@ impl Engine {
         stats.kernel_missed.clone_from(self.timeline.kernel().missed());
         stats.unjudged.clone_from(self.path.unjudged.totals());
         stats.count_bounds(&self.timeline, &self.path, self.tracker.forgotten_points());
+        stats.bounds.insert(Bound::Names, self.names.forgotten());
         stats.bounds.insert(
             Bound::Rules,
             self.rules.iter().map(|rule| rule.forgotten()).sum::<u64>() + self.actors.forgotten(),
@@ -395,6 +408,8 @@ impl Engine {
             self.stats.judged(flow);
             self.path.record(flow);
             self.actors.see(&self.timeline, flow);
+            let tuple = flow.oriented.tuple;
+            self.names.touch(&asker_of(&flow.source, tuple.orig.ip), tuple.resp.ip, flow.oriented.at);
             let goes_on = self.tracker.is_followed(flow.view.record.id);
             self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, flow, goes_on));
             self.ask_rules(Asked::Flow, now, out, |rule, context, found| rule.on_flow(context, flow, found));
@@ -440,8 +455,8 @@ impl Engine {
     ) {
         let Some(rule) = self.rules.get_mut(index) else { return };
         let (baseline, compared) = (self.baseline.as_deref(), self.compared.as_ref());
-        let (timeline, actors) = (&self.timeline, &self.actors);
-        let context = Context { timeline, actors, path: &self.path, baseline, compared, now };
+        let (timeline, actors, path, names) = (&self.timeline, &self.actors, &self.path, &self.names);
+        let context = Context { timeline, actors, baseline, compared, path, names, now };
         ask(rule.as_mut(), context, findings);
     }
 
@@ -460,6 +475,7 @@ impl Engine {
         if !self.actors.settle(&self.timeline, &mut finding) {
             return;
         }
+        add_name(&self.names, &mut finding);
         let disposition = self.grouper.ingest(finding);
         out.extend(self.grouper.final_updates());
         match disposition {

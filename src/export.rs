@@ -20,12 +20,19 @@ pub use zeek::FIELDS as ZEEK_FIELDS;
 use std::io::{self, Write};
 
 use crate::input::{EndReason, FlowRecord};
+use crate::names::KnownName;
 use crate::time::Timestamp;
 
 /// Takes flow records.
 pub trait FlowWriter {
-    /// A record that ended at `at`.
-    fn record(&mut self, at: Timestamp, record: &FlowRecord, reason: EndReason) -> io::Result<()>;
+    /// A record that ended at `at`, and the name of its responder.
+    fn record(
+        &mut self,
+        at: Timestamp,
+        record: &FlowRecord,
+        reason: EndReason,
+        name: Option<&KnownName>,
+    ) -> io::Result<()>;
     /// Hands over what is buffered.
     fn flush(&mut self) -> io::Result<()>;
     /// Writes what comes after the last record, and hands over what is buffered.

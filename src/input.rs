@@ -14,6 +14,7 @@ mod flow;
 mod host_logging;
 mod kernel;
 mod log_file;
+mod names;
 mod nat;
 mod neighbour;
 mod rare;
@@ -43,6 +44,7 @@ pub use kernel::{
     SnifferKind, SnifferView, SocketEvidence, SocketView, Stray,
 };
 pub use log_file::{LogChange, LogFileChange, LogFileFact, LogFileSource};
+pub use names::NameAnswer;
 pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
 pub use rare::{LinkShare, RareFacts, Undecoded};
@@ -79,6 +81,7 @@ impl Input {
             Fact::Flow(event) => Some(&event.record.point),
             Fact::Claim(claim) => Some(&claim.point),
             Fact::Undecoded(undecoded) => Some(&undecoded.point),
+            Fact::Answer(answer) => Some(&answer.point),
             Fact::Recorded(_) | Fact::Tick => None,
         }
     }
@@ -93,6 +96,8 @@ pub enum Fact {
     Claim(Box<NeighbourClaim>),
     /// Frames of one sender could not be read, or carried neither IP nor ARP.
     Undecoded(Box<Undecoded>),
+    /// A name was answered with addresses.
+    Answer(Box<NameAnswer>),
     /// Anything that a recording keeps in `facts.jsonl`.
     Recorded(RecordedFact),
     /// A promise of an idle source: nothing older than this will come. Rules never see it.

@@ -7,6 +7,7 @@
 //! | [`time`], [`input`] | event time, and the facts that everything speaks of |
 //! | `observe` | live interfaces and capture files → packets; the recorder's file (shell) |
 //! | [`decode`] → [`flow`] | bytes → headers → flow events. Pure |
+//! | [`names`] | which names addresses have, for the actor that asked. Pure |
 //! | [`inventory`] | who owned which address when (pure), and the readers of the runtimes (shell) |
 //! | [`path`] → [`detect`] → [`alert`] → [`incident`] | contracts and verdicts → rules and findings → alerts → their chains. Pure |
 
@@ -37,6 +38,7 @@ pub mod input;
 pub mod inventory;
 #[cfg(feature = "shell")]
 pub mod layout;
+pub mod names;
 #[cfg(feature = "shell")]
 pub mod observe;
 pub mod path;

@@ -9,6 +9,9 @@ pub fn check(input: &[u8]) {
         assert!(question.rest < input.len());
         dns::is_certain(input, &name, &question);
         assert_eq!(dns::is_question(input), !question.is_response);
+        let found = dns::addresses(input, &name);
+        assert!(found.addresses.len() <= dns::MAX_ADDRESSES);
+        assert!(found.addresses.iter().all(|ip| !ip.is_unspecified() && !ip.is_multicast()));
     }
     for last in [false, true] {
         if let Parsed::Whole((_, len)) = dns::stream(input, last, &mut name) {

@@ -4,6 +4,7 @@
 //! looks like. Limits: text from the runtime stands here as it came; JSON escapes it, a terminal sink must.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::detect::Severity;
 use crate::input::{Endpoint, FiveTuple, ObservationPoint, Protocol};
 use crate::inventory::{AttributionMethod, Confidence};
+use crate::names::KnownBy;
 use crate::path::Evidence;
 use crate::time::Timestamp;
 
@@ -175,6 +177,12 @@ pub struct Destination {
     /// Address and port.
     #[serde(flatten)]
     pub endpoint: Endpoint,
+    /// Its name, in lower case: what somebody asked for, or wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
+    /// How the name is known: `sni` and `host` stand in the flow itself, `dns` was asked for by the sender, `shared` by somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_known_by: Option<KnownBy>,
     /// Findings.
     pub count: u64,
     /// Event time of the first.

@@ -17,7 +17,8 @@ pub use summary::{FLOW_SUMMARY_SCHEMA, FileSummary, FlowSummary, PointFlows, Tot
 use crate::export::FlowWriter;
 pub use crate::flow::Layer;
 use crate::flow::{FlowSink, FlowView, MeterLimits};
-use crate::input::FlowEventKind;
+use crate::input::{FlowEventKind, FlowRecord, Mac, NameAnswer};
+use crate::names::{self, Asker, KnownName, Names};
 use crate::observe::{CaptureError, CaptureReader, Merge};
 use crate::time::Timestamp;
 use points::Points;
@@ -63,6 +64,7 @@ pub struct Records<'a> {
     writer: Box<dyn FlowWriter + 'a>,
     /// Hand over every record at once: somebody is watching.
     at_once: bool,
+    names: Names,
     failed: Option<io::Error>,
 }
 
@@ -74,19 +76,31 @@ impl std::fmt::Debug for Records<'_> {
 
 impl<'a> Records<'a> {
     /// To this writer; `at_once` for one that somebody is watching.
-    pub const fn new(writer: Box<dyn FlowWriter + 'a>, at_once: bool) -> Self {
-        Self { writer, at_once, failed: None }
+    pub fn new(writer: Box<dyn FlowWriter + 'a>, at_once: bool) -> Self {
+        Self { writer, at_once, names: Names::default(), failed: None }
     }
 
     fn write(&mut self, at: Timestamp, reason: crate::input::EndReason, flow: FlowView<'_>) {
         if self.failed.is_some() {
             return;
         }
-        let mut written = self.writer.record(at, &flow.record(), reason);
+        let record = flow.record();
+        let name = self.name(&record);
+        let mut written = self.writer.record(at, &record, reason, name.as_ref());
         if self.at_once {
             written = written.and_then(|()| self.writer.flush());
         }
         self.failed = written.err();
+    }
+
+    /// The name of the responder: what the flow says itself, or else what its originator asked for before, or others did.
+    fn name(&mut self, record: &FlowRecord) -> Option<KnownName> {
+        let own = record.app.as_deref().and_then(names::said);
+        own.or_else(|| {
+            let (asker, ip) = (Asker::Address(record.tuple.orig.ip.to_canonical()), record.tuple.resp.ip);
+            self.names.touch(&asker, ip, record.start);
+            self.names.of(&asker, ip, record.start)
+        })
     }
 }
 
@@ -102,6 +116,12 @@ impl FlowSink for Tap<'_, '_> {
         self.totals.add(flow.counters(), reason);
         if let Some(records) = self.records.as_deref_mut() {
             records.write(at, reason, flow);
+        }
+    }
+
+    fn answer(&mut self, at: Timestamp, _: Option<Mac>, answer: NameAnswer) {
+        if let Some(records) = self.records.as_deref_mut() {
+            records.names.learn(&Asker::Address(answer.asker.to_canonical()), &answer, at);
         }
     }
 }

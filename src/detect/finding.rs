@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Actor, Explanation, RuleMeta};
 use crate::input::{Endpoint, ObservationPoint, Workload};
 use crate::inventory::Owner;
+use crate::names::KnownName;
 use crate::path::{Evidence, MissingHop, ObservedFlow, Verdict};
 use crate::time::Timestamp;
 
@@ -84,6 +85,8 @@ pub struct Finding {
     pub flow: Option<ObservedFlow>,
     /// The other end that the alert lists.
     pub destination: Option<Endpoint>,
+    /// Its name, and how that is known; absent: the engine looks for it.
+    pub name: Option<KnownName>,
     /// Contract that was broken.
     pub contract: Option<String>,
     /// Verdict on it.
@@ -142,6 +145,7 @@ impl Finding {
             attribution: None,
             flow: None,
             destination: None,
+            name: None,
             contract: None,
             verdict: None,
             missing_hop: None,

@@ -10,6 +10,7 @@ use super::{Actors, Finding};
 use crate::baseline::{Baseline, Compared};
 use crate::input::{FlowEvent, FlowRecord, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
+use crate::names::Names;
 use crate::path::{Contract, JudgedFlow, Monitors, PathState, UnjudgedSender};
 use crate::time::Timestamp;
 
@@ -26,6 +27,8 @@ pub struct Context<'a> {
     pub compared: Option<&'a Compared>,
     /// Translations, losses, and when each hop was last seen.
     pub path: &'a PathState,
+    /// Which names addresses have, for the actor that asked for them.
+    pub names: &'a Names,
     /// Event time.
     pub now: Timestamp,
 }

@@ -61,6 +61,7 @@ fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Fin
         attribution: Some(owner.clone()),
         flow: Some(flow.view.clone()),
         destination: Some(flow.oriented.tuple.resp),
+        name: None,
         contract: Some(judgement.contract.to_string()),
         verdict: Some(judgement.verdict),
         missing_hop: judgement.missing_hop.clone(),

@@ -12,6 +12,7 @@ use crate::input::{
     ObservationPoint, Protocol, Side, TcpFacts, Workload, WorkloadId, tcp_flags,
 };
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline, TimelineLimits};
+use crate::names::Names;
 use crate::path::{
     Evidence, HopKind, JudgedFlow, Judgement, MissingHop, ObservedFlow, Oriented, PathState, Service, Skip, Verdict,
     responder_of,
@@ -36,6 +37,7 @@ pub struct Bench {
     pub path: PathState,
     pub baseline: Option<Baseline>,
     pub actors: Actors,
+    pub names: Names,
     next: u64,
 }
 
@@ -48,7 +50,14 @@ impl Bench {
         for (name, octet) in workloads {
             timeline.apply(at(0), &InventoryEvent::Workload(Arc::new(workload(name, *octet))));
         }
-        Self { timeline, path: PathState::default(), baseline: None, actors: Actors::default(), next: 0 }
+        Self {
+            timeline,
+            path: PathState::default(),
+            baseline: None,
+            actors: Actors::default(),
+            names: Names::default(),
+            next: 0,
+        }
     }
 
     pub fn record(&mut self, millis: u64, protocol: Protocol, from: &str, to: &str) -> FlowRecord {
@@ -110,7 +119,10 @@ impl Bench {
         let baseline = self.baseline.as_ref();
         let compared = baseline.zip(workload).and_then(|(baseline, workload)| Compared::of(baseline, workload));
         let (timeline, path, compared) = (&self.timeline, &self.path, compared.as_ref());
-        ask(Context { timeline, actors: &self.actors, baseline, compared, path, now }, &mut findings);
+        ask(
+            Context { timeline, actors: &self.actors, baseline, compared, path, names: &self.names, now },
+            &mut findings,
+        );
         findings.into_parts()
     }
 

@@ -118,13 +118,15 @@ pub enum Bound {
     KeptContracts,
     /// Senders of traffic without a verdict; the totals keep what they sent.
     Senders,
+    /// Names of addresses: the one that was answered first goes.
+    Names,
     /// What rules remember of flows, workloads, namespaces and names to compare with.
     Rules,
 }
 
 impl Bound {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Flows,
         Self::Alerts,
         Self::Incidents,
@@ -139,6 +141,7 @@ impl Bound {
         Self::Points,
         Self::KeptContracts,
         Self::Senders,
+        Self::Names,
         Self::Rules,
     ];
 
@@ -159,6 +162,7 @@ impl Bound {
             Self::Points => "points",
             Self::KeptContracts => "kept_contracts",
             Self::Senders => "senders",
+            Self::Names => "names",
             Self::Rules => "rules",
         }
     }

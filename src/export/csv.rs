@@ -14,10 +14,11 @@ use super::record::Flags;
 use super::{FlowWriter, conn, fast_format};
 use crate::escape::printable;
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Mac, Side};
+use crate::names::KnownName;
 use crate::time::Timestamp;
 
 /// The head line.
-const HEAD: [&str; 52] = [
+const HEAD: [&str; 55] = [
     "observation_point",
     "start",
     "end",
@@ -70,6 +71,9 @@ const HEAD: [&str; 52] = [
     "echo_unasked_replies",
     "orig_next_hop",
     "resp_next_hop",
+    "http_path",
+    "name",
+    "name_known_by",
 ];
 
 /// Writes CSV.
@@ -95,10 +99,17 @@ impl<W: Write> Csv<W> {
 }
 
 impl<W: Write> FlowWriter for Csv<W> {
-    fn record(&mut self, _: Timestamp, record: &FlowRecord, reason: EndReason) -> io::Result<()> {
+    fn record(
+        &mut self,
+        _: Timestamp,
+        record: &FlowRecord,
+        reason: EndReason,
+        name: Option<&KnownName>,
+    ) -> io::Result<()> {
         self.head()?;
         let out = self.lines.buffer();
         Fields { out }.record(record, reason);
+        Fields { out }.name(record, name);
         // Each field ends with a comma; the last one ends the line.
         out.pop();
         self.lines.end_line()
@@ -213,6 +224,13 @@ impl Fields<'_> {
         for side in [record.orig, record.resp] {
             self.mac(side.next_hop);
         }
+    }
+
+    fn name(&mut self, record: &FlowRecord, name: Option<&KnownName>) {
+        let http = record.app.as_deref().and_then(|app| app.http.as_ref());
+        self.optional(http.and_then(|http| http.path.as_deref()));
+        self.optional(name.map(|known| &*known.name));
+        self.optional(name.map(|known| known.by.as_str()));
     }
 
     fn empty(&mut self, count: usize) {

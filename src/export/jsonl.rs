@@ -10,6 +10,7 @@ use super::lines::Lines;
 use super::record::FlowLine;
 use crate::escape::json;
 use crate::input::{EndReason, FlowRecord};
+use crate::names::KnownName;
 use crate::time::Timestamp;
 
 /// Writes JSON Lines.
@@ -23,8 +24,14 @@ impl<W: Write> Jsonl<W> {
 }
 
 impl<W: Write> FlowWriter for Jsonl<W> {
-    fn record(&mut self, _: Timestamp, record: &FlowRecord, reason: EndReason) -> io::Result<()> {
-        json::to_writer(self.0.buffer(), &FlowLine::new(record, reason))?;
+    fn record(
+        &mut self,
+        _: Timestamp,
+        record: &FlowRecord,
+        reason: EndReason,
+        name: Option<&KnownName>,
+    ) -> io::Result<()> {
+        json::to_writer(self.0.buffer(), &FlowLine::new(record, reason, name))?;
         self.0.end_line()
     }
 

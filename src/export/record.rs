@@ -15,6 +15,7 @@ use crate::input::{
     ConnState, DnsMessage, EchoFacts, EndReason, Endpoint, FlowRecord, History, HttpRequest, Mac, ObservationPoint,
     OpenVpn, Protocol, ProxyHeader, QuicInitial, Side, SocksRequest, TcpFacts, TlsHello, Tunnel, TunnelKind,
 };
+use crate::names::{KnownBy, KnownName};
 use crate::time::Timestamp;
 
 /// Name and version of the shape.
@@ -56,6 +57,12 @@ pub(super) struct FlowLine<'a> {
     /// TCP only.
     #[serde(skip_serializing_if = "Option::is_none")]
     tcp: Option<TcpPart>,
+    /// The responder's name, in lower case: what somebody asked for, or wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    /// How the name is known: `sni` and `host` stand in the flow itself, `dns` was asked for by the originator, `shared` by somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_known_by: Option<KnownBy>,
     /// Why the record ended (IPFIX information element 136).
     end_reason: EndReason,
     /// A TLS `ClientHello`, over TCP or inside QUIC.
@@ -270,7 +277,7 @@ impl TcpPart {
 
 impl<'a> FlowLine<'a> {
     /// The record as it is written.
-    pub(super) fn new(record: &'a FlowRecord, end_reason: EndReason) -> Self {
+    pub(super) fn new(record: &'a FlowRecord, end_reason: EndReason, name: Option<&'a KnownName>) -> Self {
         let app = record.app.as_deref();
         Self {
             schema: FLOW_SCHEMA,
@@ -285,6 +292,8 @@ impl<'a> FlowLine<'a> {
             tunnels: record.tunnels.iter().map(TunnelPart::new).collect(),
             fragments: record.fragments,
             tcp: record.tcp.map(TcpPart::new),
+            name: name.map(|known| &*known.name),
+            name_known_by: name.map(|known| known.by),
             end_reason,
             tls: app.and_then(|app| app.tls.as_ref()),
             quic: app.and_then(|app| app.quic),

@@ -12,6 +12,7 @@ use super::{FlowWriter, conn, fast_format};
 use crate::escape::printable;
 use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, HttpRequest, Protocol};
 use crate::layout::hang;
+use crate::names::{KnownBy, KnownName};
 use crate::time::{Timestamp, readable};
 
 /// Writes lines for a person.
@@ -52,13 +53,13 @@ impl<W: Write> Text<W> {
 }
 
 impl<W: Write> FlowWriter for Text<W> {
-    fn record(&mut self, _: Timestamp, record: &FlowRecord, _: EndReason) -> io::Result<()> {
+    fn record(&mut self, _: Timestamp, record: &FlowRecord, _: EndReason, name: Option<&KnownName>) -> io::Result<()> {
         if !self.has_head {
             self.head()?;
         }
         match self.columns {
-            None => line(self.lines.buffer(), record)?,
-            Some(columns) => self.lines.buffer().extend_from_slice(fitting(record, columns)?.as_bytes()),
+            None => line(self.lines.buffer(), record, name)?,
+            Some(columns) => self.lines.buffer().extend_from_slice(fitting(record, columns, name)?.as_bytes()),
         }
         self.lines.end_line()
     }
@@ -74,7 +75,7 @@ impl<W: Write> FlowWriter for Text<W> {
 
 type Written = io::Result<()>;
 
-fn line(out: &mut Vec<u8>, record: &FlowRecord) -> Written {
+fn line(out: &mut Vec<u8>, record: &FlowRecord, name: Option<&KnownName>) -> Written {
     let (orig, resp) = (record.orig.counters, record.resp.counters);
     // To microseconds; JSON has them to the nanosecond.
     out.extend_from_slice(&fast_format::rfc3339(record.start).as_bytes()[..26]);
@@ -99,16 +100,17 @@ fn line(out: &mut Vec<u8>, record: &FlowRecord) -> Written {
         Ok(())
     })?;
     said(out, record)?;
+    called(out, name);
     let len = out.trim_ascii_end().len();
     out.truncate(len);
     Ok(())
 }
 
 /// The flow for a terminal: one line, or two where one would be too long.
-fn fitting(record: &FlowRecord, columns: usize) -> io::Result<String> {
+fn fitting(record: &FlowRecord, columns: usize, name: Option<&KnownName>) -> io::Result<String> {
     let mut out = Vec::new();
     if columns >= WIDE {
-        line(&mut out, record)?;
+        line(&mut out, record, name)?;
         return Ok(hang("", "    ", &String::from_utf8_lossy(&out), Some(columns)));
     }
     let (from, to) = (record.tuple.orig.shown(record.tuple.protocol), record.tuple.resp.shown(record.tuple.protocol));
@@ -127,6 +129,7 @@ fn fitting(record: &FlowRecord, columns: usize) -> io::Result<String> {
         printable(record.point.as_str())
     )?;
     said(&mut out, record)?;
+    called(&mut out, name);
     let below = String::from_utf8_lossy(&out);
     let first = hang("", "    ", &first, Some(columns));
     Ok(format!("{first}\n{}", hang("    ", "    ", below.trim_end(), Some(columns))))
@@ -170,6 +173,15 @@ fn safe(out: &mut Vec<u8>, text: &str) {
 fn word(out: &mut Vec<u8>, text: &str) {
     safe(out, text);
     out.push(b' ');
+}
+
+/// The responder's name, where somebody asked for it: what the flow says itself stands there already.
+fn called(out: &mut Vec<u8>, name: Option<&KnownName>) {
+    if let Some(known) = name.filter(|known| matches!(known.by, KnownBy::Dns | KnownBy::Shared)) {
+        word(out, "to");
+        word(out, &known.name);
+        word(out, if known.by == KnownBy::Dns { "(by dns)" } else { "(by dns, shared)" });
+    }
 }
 
 /// What the flow said of itself: tunnels, names, questions, requests.
@@ -261,7 +273,12 @@ mod tests {
         };
         let app = AppFacts {
             dns: vec![message],
-            http: Some(HttpRequest { method: hostile.clone(), host: Some(hostile.clone()), connect: None }),
+            http: Some(HttpRequest {
+                method: hostile.clone(),
+                host: Some(hostile.clone()),
+                connect: None,
+                ..HttpRequest::default()
+            }),
             ssh: Some(hostile),
             ..AppFacts::default()
         };

@@ -11,6 +11,7 @@ use super::lines::Lines;
 use super::{FlowWriter, conn, fast_format};
 use crate::flow::{ZeekConn, zeek_conn};
 use crate::input::{EndReason, FlowId, FlowRecord};
+use crate::names::KnownName;
 use crate::time::Timestamp;
 
 /// Names and types of the columns.
@@ -71,7 +72,7 @@ impl<W: Write> Zeek<W> {
 }
 
 impl<W: Write> FlowWriter for Zeek<W> {
-    fn record(&mut self, at: Timestamp, record: &FlowRecord, _: EndReason) -> io::Result<()> {
+    fn record(&mut self, at: Timestamp, record: &FlowRecord, _: EndReason, _: Option<&KnownName>) -> io::Result<()> {
         if self.reached.is_none() {
             self.head(at)?;
         }

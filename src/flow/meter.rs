@@ -33,10 +33,11 @@ use super::table::Table;
 use super::timers::{Due, Timers};
 use super::undecoded::UndecodedFrames;
 use super::wheel::Wheel;
+use crate::decode::app::dns::Addresses;
 use crate::decode::{
     DecodeReason, Decoded, Headers, LinkType, TunnelPorts, decode, decode_into, is_arp, quoted, sender,
 };
-use crate::input::{EndReason, FlowEventKind, ObservationPoint, tcp_flags};
+use crate::input::{EndReason, FiveTuple, FlowEventKind, Mac, NameAnswer, ObservationPoint, tcp_flags};
 use crate::time::{Timestamp, Watermark};
 
 /// What a packet is for its flow, beside one more.
@@ -353,7 +354,8 @@ impl Meter {
         if answers {
             hot.marks.set(Mark::Answered);
         }
-        let mut has_payload_facts = hot.budget.wants(direction.index(), headers.payload_bytes)
+        let is_wanted = hot.budget.wants(direction.index(), headers.payload_bytes);
+        let mut has_payload_facts = is_wanted
             && self.inspector.inspect(&mut hot.budget, &mut cold.payload, direction.index(), headers, context.data);
         let is_due = !self.limits.update_interval.is_zero() && !hot.marks.has(Mark::Recent);
         let is_odd = headers.fragment.is_some() | headers.has_route | headers.one_way;
@@ -364,6 +366,25 @@ impl Meter {
         if starts || answers || has_payload_facts || changes_hop || is_due {
             self.report(now, slot, PacketEffects { starts, answers, has_payload_facts, changes_hop, is_due }, out);
         }
+        if is_wanted && let Some(answered) = self.inspector.take_answered() {
+            self.report_answer(now, slot, *answered, headers.src_mac, out);
+        }
+    }
+
+    /// A name was answered with addresses.
+    #[cold]
+    fn report_answer(
+        &mut self,
+        now: Timestamp,
+        slot: u32,
+        (name, found): (Box<str>, Addresses),
+        sender: Option<Mac>,
+        out: &mut impl FlowSink,
+    ) {
+        let FiveTuple { orig, resp, .. } = self.table.hot(slot).tuple();
+        let (point, addresses) = (self.point.clone(), found.addresses.into_boxed_slice());
+        let answer = NameAnswer { point, asker: orig.ip, resolver: resp.ip, name, addresses, ttl: found.ttl };
+        out.answer(now, sender, answer);
     }
 
     /// What happens seldom in the life of a flow; true when it brought first-payload facts.

@@ -20,7 +20,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use crate::decode::app::{http, tls};
+use crate::decode::app::{dns, http, tls};
 use crate::decode::{Headers, TcpHeader};
 use crate::input::{AppFacts, Protocol};
 use budget::payload_seq;
@@ -112,6 +112,8 @@ pub(super) struct PayloadInspector {
     echoes: Echoes,
     /// The packet being read brought something that is reported at once.
     is_changed: bool,
+    /// The packet being read answered a question of its flow: the name and its addresses.
+    answered: Option<Box<(Box<str>, dns::Addresses)>>,
     /// The name of the message being read.
     name: String,
     /// The QUIC packet being read.
@@ -138,6 +140,12 @@ impl PayloadInspector {
         }
         self.payload(budget, slot, side, headers, headers.payload(frame));
         std::mem::take(&mut self.is_changed) && self.may_report(slot)
+    }
+
+    /// What the packet that was just read answered.
+    #[inline]
+    pub(super) const fn take_answered(&mut self) -> Option<Box<(Box<str>, dns::Addresses)>> {
+        self.answered.take()
     }
 
     /// Whether a second copy of the first payload says something else than the first did; then both are believed: the second
@@ -371,6 +379,10 @@ impl PayloadInspector {
                     used += len;
                 }
                 Step::Found(fact, after) => {
+                    if let Fact::Dns(question) = &fact {
+                        // Behind the length.
+                        self.note_answer(slot, side, question, rest.get(2..).unwrap_or(&[]));
+                    }
                     self.keep(budget, slot, side, fact);
                     match after {
                         After::Bytes(len) => used += len,

@@ -6,8 +6,8 @@ use super::id::IdMaker;
 use super::payload::PayloadInspector;
 use super::state::{self, Cold, Hot, Mark};
 use crate::input::{
-    Counters, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowRecord, Input, Mac, NeighbourClaim, ObservationPoint,
-    Undecoded,
+    Counters, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowRecord, Input, Mac, NameAnswer, NeighbourClaim,
+    ObservationPoint, Undecoded,
 };
 use crate::time::Timestamp;
 
@@ -78,6 +78,9 @@ pub trait FlowSink {
     /// ARP or neighbour discovery claimed an address; ignored by default.
     fn claim(&mut self, _at: Timestamp, _claim: NeighbourClaim) {}
 
+    /// A name was answered with addresses, in a flow that asked for it; ignored by default.
+    fn answer(&mut self, _at: Timestamp, _sender: Option<Mac>, _answer: NameAnswer) {}
+
     /// Frames of one sender belong to no flow; reported at most once an update interval, ignored by default.
     fn undecoded(&mut self, _at: Timestamp, _frames: Undecoded) {}
 }
@@ -89,6 +92,10 @@ impl<S: FlowSink> FlowSink for &mut S {
 
     fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {
         (**self).claim(at, claim);
+    }
+
+    fn answer(&mut self, at: Timestamp, sender: Option<Mac>, answer: NameAnswer) {
+        (**self).answer(at, sender, answer);
     }
 
     fn undecoded(&mut self, at: Timestamp, frames: Undecoded) {
@@ -104,6 +111,10 @@ impl FlowSink for Vec<Input> {
 
     fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {
         self.push(Input::new(at, Fact::Claim(Box::new(claim))));
+    }
+
+    fn answer(&mut self, at: Timestamp, _: Option<Mac>, answer: NameAnswer) {
+        self.push(Input::new(at, Fact::Answer(Box::new(answer))));
     }
 
     fn undecoded(&mut self, at: Timestamp, frames: Undecoded) {

@@ -84,10 +84,13 @@ pub struct DnsMessage {
 }
 
 /// An HTTP/1 request (RFC 9112).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct HttpRequest {
     /// Method.
     pub method: String,
+    /// The start of the target's path, without what follows a `?`: that may be secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// `Host` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

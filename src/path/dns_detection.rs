@@ -174,7 +174,12 @@ mod tests {
     }
 
     fn connect(target: &str) -> AppFacts {
-        let http = HttpRequest { method: "CONNECT".into(), host: None, connect: Some(target.into()) };
+        let http = HttpRequest {
+            method: "CONNECT".into(),
+            host: None,
+            connect: Some(target.into()),
+            ..HttpRequest::default()
+        };
         AppFacts { http: Some(http), ..AppFacts::default() }
     }
 

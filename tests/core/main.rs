@@ -16,6 +16,7 @@ mod flow_facts;
 mod flow_meter;
 mod hop_evidence;
 mod incidents;
+mod names;
 mod neighbour_claims;
 mod oracle;
 mod path;

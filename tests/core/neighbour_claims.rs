@@ -388,6 +388,7 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
             baseline: None,
             compared: None,
             path: &hopwatch::path::PathState::default(),
+            names: &hopwatch::names::Names::default(),
             now: at(10_600),
         },
         &flow,

@@ -1,5 +1,6 @@
 //! First-payload facts through the meter: what a client said is what the flow record tells, however it travelled.
 
+mod answers;
 mod openvpn_shape;
 mod random;
 

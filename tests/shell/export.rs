@@ -43,7 +43,12 @@ fn whole() -> FlowRecord {
             DnsMessage { query: text(), kind: "A".into(), rcode: None },
             DnsMessage { query: text(), kind: "A".into(), rcode: Some("NXDOMAIN".into()) },
         ],
-        http: Some(HttpRequest { method: "CONNECT".to_owned(), host: Some(text()), connect: Some(text()) }),
+        http: Some(HttpRequest {
+            method: "CONNECT".to_owned(),
+            host: Some(text()),
+            connect: Some(text()),
+            ..HttpRequest::default()
+        }),
         socks: Some(SocksRequest { version: 5, command: "connect".to_owned(), target: text() }),
         ssh: Some(text()),
         proxy: Some(ProxyHeader {
@@ -100,7 +105,7 @@ fn written(format: FlowFormat, records: &[FlowRecord]) -> String {
     {
         let mut writer = format.writer(&mut out, None);
         for record in records {
-            writer.record(record.end, record, EndReason::EndOfFlow).expect("a buffer takes all");
+            writer.record(record.end, record, EndReason::EndOfFlow, None).expect("a buffer takes all");
         }
         writer.finish().expect("a buffer takes all");
     }

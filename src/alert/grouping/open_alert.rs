@@ -189,5 +189,6 @@ fn bytes(alert: &Alert) -> u64 {
 
 pub(super) fn destination(endpoint: Endpoint, finding: &Finding) -> Destination {
     let protocol = finding.flow.as_ref().map_or(Protocol::TCP, |flow| flow.record.tuple.protocol);
-    Destination { endpoint, count: 1, first_seen: finding.at, last_seen: finding.at, protocol }
+    let (name, name_known_by) = finding.name.clone().map(|known| (known.name, known.by)).unzip();
+    Destination { endpoint, name, name_known_by, count: 1, first_seen: finding.at, last_seen: finding.at, protocol }
 }

@@ -29,7 +29,15 @@ fn end(text: &str) -> Endpoint {
 }
 
 fn destination(text: &str, at: Timestamp) -> Destination {
-    Destination { endpoint: end(text), count: 2, first_seen: at, last_seen: at, protocol: Protocol::TCP }
+    Destination {
+        endpoint: end(text),
+        name: None,
+        name_known_by: None,
+        count: 2,
+        first_seen: at,
+        last_seen: at,
+        protocol: Protocol::TCP,
+    }
 }
 
 fn workload() -> AlertWorkload {

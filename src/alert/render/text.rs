@@ -158,8 +158,14 @@ fn to_where(alert: &Alert, flow: &AlertFlow) -> String {
 
 /// `198.51.100.10:80 tcp, 198.51.100.11 icmp`.
 fn ends(destinations: &[Destination]) -> String {
-    let all = destinations.iter().map(|to| end(to.endpoint.shown(to.protocol), &to.protocol.to_string()));
+    let all = destinations.iter().map(|to| end(to.endpoint.shown(to.protocol), &to.protocol.to_string()) + &name(to));
     all.collect::<Vec<_>>().join(", ")
+}
+
+/// ` (www.example, by dns)`.
+fn name(destination: &Destination) -> String {
+    let known = destination.name.as_deref().zip(destination.name_known_by);
+    known.map_or_else(String::new, |(name, by)| format!(" ({}, by {})", printable(name), by.as_str()))
 }
 
 fn end(place: String, protocol: &str) -> String {

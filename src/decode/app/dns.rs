@@ -6,7 +6,11 @@
 //! Messages without a question (answers of mDNS, inverse queries) have none to tell and are passed over.
 //! Design: ours, since a library reads all records, which nobody asks for here, and refuses a message for one wrong record.
 
+mod answers;
+
 use std::borrow::Cow;
+
+pub use answers::{Addresses, MAX_ADDRESSES, addresses, may_have_addresses};
 
 use super::Parsed;
 use super::reader::Reader;

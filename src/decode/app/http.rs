@@ -1,4 +1,4 @@
-//! HTTP/1 requests (RFC 9112): method, `Host`, and the target of `CONNECT`.
+//! HTTP/1 requests (RFC 9112): method, path, `Host`, and the target of `CONNECT`.
 //!
 //! Contract: a request line with its version makes it HTTP; then the head is read up to `Host` or to its end.
 //! A request may be the second on its connection: [`next_connect`] finds a later `CONNECT`.
@@ -14,6 +14,8 @@ use crate::input::HttpRequest;
 pub const MAX_HEAD: usize = 8 * 1024;
 /// Bytes of a value that are kept.
 pub const MAX_VALUE: usize = 512;
+/// Bytes of a path that are kept.
+pub const MAX_PATH: usize = 64;
 /// Longest method that is believed.
 const MAX_METHOD: usize = 24;
 
@@ -66,7 +68,8 @@ fn head(stream: &[u8], last: bool) -> Parsed<Request> {
     let (method, target) = line.split_at(method);
     let Some(target) = target_of(target) else { return Parsed::Other };
     let connect = (method == b"CONNECT").then(|| text(target, MAX_VALUE));
-    let request = HttpRequest { method: text(method, MAX_METHOD), host: None, connect };
+    let path = if connect.is_none() { path(target).map(|path| text(path, MAX_PATH)) } else { None };
+    let request = HttpRequest { method: text(method, MAX_METHOD), path, host: None, connect };
     fields(request, stream, rest, last)
 }
 
@@ -104,6 +107,15 @@ fn target_of(rest: &[u8]) -> Option<&[u8]> {
     let at = rest.iter().rposition(|byte| *byte == b' ')?;
     let (target, version) = rest.split_at(at);
     version.starts_with(b" HTTP/1.").then(|| target.trim_ascii())
+}
+
+/// The path of a target, without the query: that of a proxy's request stands behind scheme and authority.
+fn path(target: &[u8]) -> Option<&[u8]> {
+    let behind = |at: usize| target.get(at + 3..).unwrap_or(&[]);
+    let scheme = target.windows(3).take(8).position(|window| window == b"://").map(behind);
+    let from = scheme.map_or(Some(target), |rest| rest.get(rest.iter().position(|byte| *byte == b'/')?..))?;
+    let end = from.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(from.len());
+    from.get(..end).filter(|path| path.first() == Some(&b'/'))
 }
 
 /// The value of a `Host` field.

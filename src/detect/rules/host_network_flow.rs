@@ -274,6 +274,7 @@ mod tests {
                 timeline,
                 actors: &crate::detect::Actors::default(),
                 path: &crate::path::PathState::default(),
+                names: &crate::names::Names::default(),
                 baseline: None,
                 compared: None,
                 now: NOW,

@@ -195,7 +195,7 @@ fn connects_anew(known: &HttpRequest, request: &HttpRequest) -> bool {
     request.connect.is_some() && known.connect != request.connect
 }
 
-fn is_asked(known: &DnsMessage, question: &dns::Question, name: &str) -> bool {
+pub(super) fn is_asked(known: &DnsMessage, question: &dns::Question, name: &str) -> bool {
     known.query == name && known.kind == dns::kind_name(question.kind)
 }
 

@@ -70,7 +70,13 @@ impl PayloadInspector {
             budget.end();
         } else if self.is_counting(slot) {
             self.count_question(slot, dns::is_question(payload));
+            if side == 1
+                && let Some(answer) = dns::read(payload, &mut self.name)
+            {
+                self.note_answer(slot, side, &answer, payload);
+            }
         } else if let Some(question) = self.question(slot, payload, is_dns) {
+            self.note_answer(slot, side, &question, payload);
             self.keep(budget, slot, side, Fact::Dns(question));
         } else if let Parsed::Whole(hello) = tls::datagram(payload) {
             self.keep(budget, slot, side, Fact::Tls(hello));

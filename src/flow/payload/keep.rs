@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
-use super::content::Fact;
+use super::content::{Fact, is_asked};
 use super::{PayloadBudget, PayloadInspector, PayloadSlot};
+use crate::decode::app::dns;
+use crate::input::AppFacts;
 
 /// Packets of a flow that are reported as soon as they brought something new.
 const MAX_REPORTED: u8 = 4;
@@ -28,6 +30,28 @@ impl PayloadInspector {
         let may = flow.reported < MAX_REPORTED;
         flow.reported += u8::from(may);
         may
+    }
+
+    /// Remembers what a message answers, for the name in `self.name`, if the flow asked for it.
+    pub(super) fn note_answer(&mut self, slot: &PayloadSlot, side: usize, answer: &dns::Question, message: &[u8]) {
+        let may_say = answer.is_response && answer.rcode == 0 && answer.rest > 0 && side == 1;
+        if !may_say || !dns::may_have_addresses(answer.kind) {
+            return;
+        }
+        // Of a flow that asked too often its questions are not kept any more.
+        let is_asked = self.is_counting(slot)
+            || self
+                .facts_of(slot)
+                .is_some_and(|facts| facts.dns.iter().any(|known| is_asked(known, answer, &self.name)));
+        if is_asked {
+            let found = dns::addresses(message, &self.name);
+            self.answered = (!found.addresses.is_empty())
+                .then(|| Box::new((self.name.to_ascii_lowercase().into_boxed_str(), found)));
+        }
+    }
+
+    fn facts_of(&self, slot: &PayloadSlot) -> Option<&AppFacts> {
+        self.all.get(slot.index as usize).and_then(|flow| flow.facts.as_deref())
     }
 
     /// Keeps a fact; a name that belongs to it is in `self.name`.

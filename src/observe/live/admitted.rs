@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::flow::{Admission, FlowSink, FlowView, Worth};
-use crate::input::{Fact, FiveTuple, FlowEvent, FlowEventKind, Input, NeighbourClaim, Undecoded};
+use crate::input::{Fact, FiveTuple, FlowEvent, FlowEventKind, Input, Mac, NameAnswer, NeighbourClaim, Undecoded};
 use crate::time::Timestamp;
 
 /// What an event takes while it waits.
@@ -59,6 +59,13 @@ impl FlowSink for Admitted<'_> {
         let sender = claim.frame_mac.unwrap_or(claim.mac);
         if self.admission.admits(at, Some(sender), Worth::Uncovered, EVENT) {
             self.inputs.push(Input::new(at, Fact::Claim(Box::new(claim))));
+        }
+    }
+
+    /// An answer weighs as its flow does, which asked.
+    fn answer(&mut self, at: Timestamp, sender: Option<Mac>, answer: NameAnswer) {
+        if self.admission.admits(at, sender, Worth::Conversation, EVENT) {
+            self.inputs.push(Input::new(at, Fact::Answer(Box::new(answer))));
         }
     }
 

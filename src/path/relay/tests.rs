@@ -47,8 +47,12 @@ fn said(mut record: FlowRecord, facts: AppFacts) -> FlowRecord {
 }
 
 fn http(method: &str, host: Option<&str>, connect: Option<&str>) -> AppFacts {
-    let http =
-        HttpRequest { method: method.into(), host: host.map(str::to_owned), connect: connect.map(str::to_owned) };
+    let http = HttpRequest {
+        method: method.into(),
+        host: host.map(str::to_owned),
+        connect: connect.map(str::to_owned),
+        ..HttpRequest::default()
+    };
     AppFacts { http: Some(http), ..AppFacts::default() }
 }
 

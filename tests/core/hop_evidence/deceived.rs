@@ -197,7 +197,12 @@ fn a_relayed_conversation_is_known_by_what_its_legs_say_later() {
         let mut inbound = world.record(60_000, Protocol::TCP, 10, "172.20.0.20", 3128);
         world.event(60_000, FlowEventKind::Started, &inbound);
         world.event(60_001, FlowEventKind::Answered, &inbound);
-        let http = HttpRequest { method: "CONNECT".into(), host: None, connect: Some("www.example:443".into()) };
+        let http = HttpRequest {
+            method: "CONNECT".into(),
+            host: None,
+            connect: Some("www.example:443".into()),
+            ..HttpRequest::default()
+        };
         inbound.app = Some(Arc::new(AppFacts { http: Some(http), ..AppFacts::default() }));
         world.event(60_002, FlowEventKind::Payload, &inbound);
         let mut outbound = world.record(60_050, Protocol::TCP, 20, OUTSIDE, 443);

@@ -110,7 +110,15 @@ impl Story {
         let Bench { timeline, path, .. } = &self.bench;
         ask(
             self.rule.as_mut(),
-            Context { timeline, actors: &crate::detect::Actors::default(), path, baseline: None, compared: None, now },
+            Context {
+                timeline,
+                actors: &crate::detect::Actors::default(),
+                path,
+                names: &crate::names::Names::default(),
+                baseline: None,
+                compared: None,
+                now,
+            },
             &mut findings,
         );
         let (found, wake) = findings.into_parts();

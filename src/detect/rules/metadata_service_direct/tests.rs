@@ -136,7 +136,12 @@ fn that_the_hop_was_not_there_yet_is_no_excuse() {
 #[test]
 fn own_addresses_are_added_and_the_request_is_named() {
     let mut bench = Bench::new(&[("web", 2)]);
-    let http = HttpRequest { method: "PUT".into(), host: Some("metadata.corp".into()), connect: None };
+    let http = HttpRequest {
+        method: "PUT".into(),
+        host: Some("metadata.corp".into()),
+        connect: None,
+        ..HttpRequest::default()
+    };
     let facts = AppFacts { http: Some(http), ..AppFacts::default() };
     let record = said(bench.record(10, Protocol::TCP, WEB, "10.9.9.9:80"), facts);
     let params = Params { also: vec![end("10.9.9.9:0").ip], ..Params::default() };

@@ -27,6 +27,7 @@ impl Scene {
             timeline,
             actors: &crate::detect::Actors::default(),
             path,
+            names: &crate::names::Names::default(),
             baseline: None,
             compared: None,
             now: at(self.now),

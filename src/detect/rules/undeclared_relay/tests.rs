@@ -27,7 +27,8 @@ fn grown(record: &FlowRecord, millis: u64, sent: u64, received: u64) -> FlowReco
 }
 
 fn connect(target: &str) -> AppFacts {
-    let http = HttpRequest { method: "CONNECT".into(), host: None, connect: Some(target.into()) };
+    let http =
+        HttpRequest { method: "CONNECT".into(), host: None, connect: Some(target.into()), ..HttpRequest::default() };
     AppFacts { http: Some(http), ..AppFacts::default() }
 }
 
