@@ -37,11 +37,7 @@ const ROOMS: &[Room] = &[
     core("inventory", "who owned which address when", &["input", "time"]),
     core("path", "contracts, judge, tracker, verdicts", &["inventory", "input", "time"]),
     core("baseline", "what each service is expected to be like", &["path", "inventory", "input", "time"]),
-    core(
-        "detect",
-        "rules, one file each with its strategy",
-        &["baseline", "path", "inventory", "names", "input", "time"],
-    ),
+    core("detect", "rules, each with its strategy", &["baseline", "path", "inventory", "names", "input", "time"]),
     core("alert", "model, grouping, exceptions", &["detect", "path", "flow", "inventory", "names", "input", "time"]),
     core("incident", "alerts and events of one chain", &["alert", "detect", "path", "inventory", "input", "time"]),
     core(
@@ -164,7 +160,7 @@ const ROOMS: &[Room] = &[
     ),
     shell(
         "cli",
-        "one file a subcommand",
+        "subcommands",
         &[
             "app",
             "deliver",
