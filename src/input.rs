@@ -1,7 +1,8 @@
 //! The facts that the engine consumes: one enum, each with its event time.
 //!
 //! Contract: an [`Input`] says what was observed and when; live capture, capture files and recordings differ only in who
-//! produces it. `facts.jsonl` holds one input a line (schema `hopwatch.fact/1`), everything but flow events.
+//! produces it. `facts.jsonl` holds one [`RecordedFact`] per line (schema `hopwatch.fact/1`); what frames show (flow events, claims,
+//! frames that could not be read) is decoded again from `traffic.pcapng`.
 //! Limits: text in facts (names, labels) is chosen by attackers; who prints it must escape it.
 //! Design: plain data without behaviour, so that every part of the crate may import it.
 

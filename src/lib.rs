@@ -4,12 +4,22 @@
 //!
 //! | module | room |
 //! |---|---|
-//! | [`time`], [`input`] | event time, and the facts that everything speaks of |
+//! | [`time`], [`input`] | event time, and the facts that everything speaks of. Pure |
 //! | `observe` | live interfaces and capture files → packets; the recorder's file (shell) |
 //! | [`decode`] → [`flow`] | bytes → headers → flow events. Pure |
 //! | [`names`] | which names addresses have, for the actor that asked. Pure |
+//! | `host` | what the kernel shows: interfaces, namespaces, sockets, processes, connection tracking, firewall, log files (shell) |
 //! | [`inventory`] | who owned which address when (pure), and the readers of the runtimes (shell) |
 //! | [`path`] → [`detect`] → [`alert`] → [`incident`] | contracts and verdicts → rules and findings → alerts → their chains. Pure |
+//! | [`baseline`] | what each service is expected to be set up like. Pure |
+//! | [`engine`] | owns the state of all these; inputs in, alerts out. Pure |
+//! | `config` | the configuration: file → checked values (shell) |
+//! | `serve`, `view`, `report`, `export` | metrics and health, `hopwatch top`, proofs of a path, flow records as text (shell) |
+//! | `deliver` | the outbox of alerts, and what they are sent to (shell) |
+//! | `app`, `cli` | threads, channels and signals; subcommands (shell) |
+//! | `clock`, `sync`, `escape`, `layout` | clocks, locks, hostile text made safe, text that fits the terminal (shell) |
+//!
+//! `ARCHITECTURE.md` says more; `tests/core/architecture.rs` holds which room may use which.
 
 pub mod alert;
 #[cfg(feature = "shell")]

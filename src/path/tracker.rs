@@ -37,7 +37,7 @@ use crate::time::Timestamp;
 /// Points whose first packet is remembered; when interfaces come and go beyond that, all count as new again.
 const MAX_WATCHED: usize = 4096;
 
-/// A flow whose judgement is final.
+/// A judged flow; its judgement may be revised until it ends.
 #[allow(clippy::struct_excessive_bools, reason = "four independent facts of one flow, not a state")]
 #[derive(Clone, Debug)]
 pub struct JudgedFlow {
@@ -55,7 +55,7 @@ pub struct JudgedFlow {
     pub judgement: Option<Judgement>,
     /// Whether a hop sends on what its contract brings to it.
     pub sent_on: bool,
-    /// How long after its first packet this was final, in event time.
+    /// How long after its first packet it was judged, in event time.
     pub took: Duration,
     /// Whether its end was reported already: no progress follows.
     pub over: bool,
