@@ -36,7 +36,7 @@ bench-peers: ## Other flow meters over the same captures, in turn (installs them
 	@scripts/setup.sh
 	@scripts/bench-peers.sh
 
-bench-engine: ## What stands behind the meter: ratios with their goals, and that no event costs more for what else there is
+bench-engine: ## The engine behind the meter: ratios with their goals, and that the cost of an event does not grow with the rest
 	@scripts/setup.sh
 	@scripts/bench-engine.sh
 

@@ -43,7 +43,7 @@ fn compare() -> ExitCode {
         println!("skipped: scaling, valgrind is not installed (Debian: apt-get install valgrind)");
         return ExitCode::SUCCESS;
     }
-    println!("instructions an event beside n things, and the exponent with which they grow to 4 n");
+    println!("instructions per event beside n things, and the exponent with which they grow to 4 n");
     let mut grown = Vec::new();
     for beside in Beside::ALL {
         let number = beside.number();
@@ -71,7 +71,7 @@ fn compare() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Instructions an event in [`measured`], by kind of event, counted in a process of its own: one dump a call.
+/// Instructions per event in [`measured`], by kind of event, counted in a process of its own: one dump a call.
 fn instructions(beside: Beside, number: u32) -> BTreeMap<String, f64> {
     let own = std::env::current_exe().expect("this program");
     let folder = std::env::temp_dir().join(format!("hopwatch-scaling-{}-{number}", std::process::id()));

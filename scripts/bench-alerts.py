@@ -248,7 +248,7 @@ def busy_row(idle):
     time.sleep(1)
     _, dropped = sniffer.end()
     remove_namespaces()
-    print(f"| 200 k/s, {idle} idle beside it | capture {1e9 * (captured - capture) / packets:.0f} ns a packet | "
+    print(f"| 200 k/s, {idle} idle beside it | capture {1e9 * (captured - capture) / packets:.0f} ns per packet | "
           f"all {1e9 * (used - cpu) / packets:.0f} | {dropped} |", flush=True)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What live capture costs and loses: a sender in one network namespace, hopwatch in another, a veth pair between them. Needs root.
 #
-# For each snap length, frame length and number of flows: packets a second without and with capture (what it costs the sender), packets
+# For each snap length, frame length and number of flows: packets per second without and with capture (what it costs the sender), packets
 # counted, packets lost, and CPU time a packet of the capture thread and of the whole process (from schedstat, so it counts time on a
 # processor, not waiting). Other work on the machine makes the sender slower, and CPU times a little longer.
 # SECONDS_EACH=5 SNAPS="adaptive 256 65535" LENGTHS="64 1514" FLOWS="1000 100000" RATE= are what can be set.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes docs/scorecard.md: first the benign captures (HOPWATCH_CASES, else ../shared/cases; without them the page says "not measured"), then every
-# scenario of the laboratory, which needs root. The page is written in any case; the exit code tells of a scenario
+# scenario of the laboratory, which needs root. The page is written in any case; the exit code reports a scenario
 # or a test that failed, the page of goals that were missed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

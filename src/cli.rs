@@ -1,7 +1,7 @@
-//! The command line: one file a subcommand.
+//! The command line: one file per subcommand (`completions` holds two).
 //!
-//! Contract: exit codes 0 done, 1 alerts at or above `--fail-on` or exceptions of `verify`, 2 usage, 3 configuration, 4 runtime or permission,
-//! 5 `verify` cannot say. Results go to standard output, everything else to standard error.
+//! Contract: exit codes 0 done, 1 alerts at or above `--fail-on`, exceptions of `verify` or differences of `baseline diff`, 2 usage,
+//! 3 configuration, 4 runtime or permission, 5 `verify` cannot say. Results go to standard output, everything else to standard error.
 
 mod audit;
 mod baseline;
@@ -46,7 +46,7 @@ const EXAMPLES: &str = "Examples:
   sudo hopwatch sniff -c config/examples/egress-proxy.yaml
   sudo hopwatch top                                   live view of workloads, flows and alerts
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
-  sudo hopwatch verify --workload 'app*' --through container:vpn --for 10m
+  sudo hopwatch verify --workload 'app*' --through gateway:vpn --for 10m
   hopwatch paths -c hopwatch.yaml                     what can prove each contract here, and what is blind
   hopwatch baseline learn --for 24h -b baseline.yaml  what each service is expected to be set up like
   hopwatch audit --format html > audit.html           the posture of every container, as a page

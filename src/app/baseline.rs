@@ -98,7 +98,7 @@ pub fn load(config: &mut Config) -> Result<Option<BaselineFile>, BaselineError> 
         (_, _, read) => {
             let document = read?;
             tracing::warn!(
-                "{} was never approved on this host: nobody notices when it is edited; approve it with `hopwatch baseline approve --file {}`",
+                "{} is not approved on this host, so edits to it are not detected; approve it with `hopwatch baseline approve --file {}`",
                 path.display(),
                 path.display()
             );

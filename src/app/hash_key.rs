@@ -25,8 +25,8 @@ pub fn prepare(state_dir: Option<&Path>) -> Result<(), StateError> {
         Ok(key) => key,
         Err(StateError::Unusable { path, source }) => {
             tracing::warn!(
-                "no key can be kept at {}: {source}; hashes of this run compare with no other run, so a baseline sees of a hidden value \
-                 only that it is set; name a directory with --state-dir, or state.dir in the configuration",
+                "no key can be kept at {}: {source}; hidden values cannot be compared with other runs; the baseline can only check that they \
+                 are set; name a directory with --state-dir, or state.dir in the configuration",
                 path.display()
             );
             made()

@@ -83,7 +83,7 @@ impl FrameCheck {
 
     fn anything(&self) -> anyhow::Result<()> {
         let what = if self.not_ready.is_empty() {
-            "no interface was looked for yet".to_owned()
+            "interfaces have not been listed yet".to_owned()
         } else {
             self.not_ready.join("; ")
         };

@@ -33,7 +33,7 @@ pub struct Args {
     /// The baseline's file [default: `baseline` of the configuration]
     #[arg(short, long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch]
+    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch for root, `$XDG_STATE_HOME`/hopwatch for others]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Output format: table for a person, json (hopwatch.audit/1) for a program, html for a page that needs nothing else

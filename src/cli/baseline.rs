@@ -41,7 +41,7 @@ pub enum BaselineCommand {
     Export(Export),
     /// Take over a baseline from elsewhere and approve it
     ///
-    /// Hashes were made with another host's key: a hidden value is only known to be set, until the service is learned anew.
+    /// Hashes were made with another host's key: until a service is relearned, hidden values are only checked for presence.
     Import(Import),
     /// Replay recordings with a baseline, and count the alerts that it would have raised
     Shadow(Shadow),
@@ -56,7 +56,7 @@ pub struct Common {
     /// The baseline's file [default: `baseline` of the configuration]
     #[arg(short, long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch]
+    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch for root, `$XDG_STATE_HOME`/hopwatch for others]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
@@ -85,7 +85,7 @@ pub struct Learn {
     /// Interface to capture while learning live, by name or glob; repeat for several
     #[arg(short, long = "interface", value_name = "GLOB")]
     interfaces: Vec<String>,
-    /// Learn services anew that the file has already
+    /// Relearn services that are already in the file
     #[arg(long)]
     anew: bool,
 }
@@ -120,19 +120,19 @@ pub struct ApproveArgs {
     common: Common,
     #[command(flatten)]
     recorded: Recorded,
-    /// Ids that `diff` and `show` list; several only for one field of one service
+    /// Ids that `diff` and `show` list; more than one id only if all are for the same field of the same service
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     ids: Vec<String>,
     /// Approve this file as it is
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     file: Option<PathBuf>,
-    /// Why; it is written into the file
+    /// Reason for the approval; stored in the baseline
     #[arg(long, value_name = "TEXT")]
     why: String,
-    /// Who [default: `$SUDO_USER`, else `$USER`]
+    /// Name of the approver [default: `$SUDO_USER`, else `$USER`]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// In place of what was expected, not beside it
+    /// Replace the expected value instead of adding another
     #[arg(long)]
     replace: bool,
 }
@@ -154,10 +154,10 @@ pub struct Import {
     common: Common,
     /// The file to take over
     from: PathBuf,
-    /// Why
+    /// Reason for the approval; stored in the baseline
     #[arg(long, value_name = "TEXT")]
     why: String,
-    /// Who [default: `$SUDO_USER`, else `$USER`]
+    /// Name of the approver [default: `$SUDO_USER`, else `$USER`]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
@@ -370,7 +370,7 @@ fn import(args: &Import) -> anyhow::Result<Outcome> {
     hash_key::prepare(config.state_dir.as_deref())?;
     if document.baseline.hash_key.is_some() && document.baseline.hash_key != hash_key::prepared_id() {
         tracing::warn!(
-            "its hashes are of another key: a hidden value is only known to be set, until its service is learned anew"
+            "its hashes were made with another key; until a service is relearned, hidden values are only checked for presence"
         );
     }
     anstream::println!("{}: serial {} is approved", path.display(), document.baseline.serial);

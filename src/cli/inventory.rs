@@ -30,7 +30,7 @@ pub struct Args {
     /// Configuration file [default: /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch]
+    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch for root, `$XDG_STATE_HOME`/hopwatch for others]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Output format: table for a person, json for a program and for `hopwatch replay --facts`

@@ -48,7 +48,7 @@ pub struct WatchArgs {
     /// Stop after this time, such as 30s or 5m [default: run until interrupted]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch]
+    /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch for root, `$XDG_STATE_HOME`/hopwatch for others]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Address of /metrics, /livez and /readyz, or `none` [default: 127.0.0.1:9921]

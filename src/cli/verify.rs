@@ -25,7 +25,7 @@ use crate::report::verification::{self, Verification};
 use crate::time::readable;
 
 const EXAMPLES: &str = "Examples:
-  sudo hopwatch verify --workload 'app*' --through container:vpn --for 10m
+  sudo hopwatch verify --workload 'app*' --through container:squid:3128 --for 10m
   sudo hopwatch verify --workload app --through gateway:vpn --for 1h --json > report.json
   hopwatch verify --workload label.egress=proxied --through proxy -c hopwatch.yaml --read recording/
   hopwatch verify --workload network=apps --through address:10.0.0.53 --to any --port 53 --read traffic.pcap --facts inspect.json
@@ -75,13 +75,13 @@ pub struct Args {
     /// Percentage of flows, bytes or packets that may be unobservable or lost before the result is "unknown"
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = parse::percent)]
     max_unobservable: f64,
-    /// Destination that is not asked about: an address or range, and perhaps a port, such as 203.0.113.5:51820/udp: a tunnel's own packets to its
-    /// server; may be given several times
+    /// Leave out traffic to this address or range (port optional), for example a tunnel's packets to its own server: 203.0.113.5:51820/udp. Repeat
+    /// for several
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = parse::except)]
     except: Vec<parse::Except>,
-    /// What may have hidden flows and did not, as you know, with the reason: WHAT:REASON; may be given several times. WHAT is a kind that the
-    /// report names; the report records the reason
-    #[arg(long, value_name = "WHAT:REASON", value_parser = parse::accepted)]
+    /// Ignore one cause that could hide flows, because you know it hid none: KIND:REASON. KINDs are listed in the report, which records the reason.
+    /// Repeat for several
+    #[arg(long, value_name = "KIND:REASON", value_parser = parse::accepted)]
     accept: Vec<(&'static str, String)>,
     /// Print the report as JSON, hopwatch.verification/1
     #[arg(long)]

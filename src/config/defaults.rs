@@ -15,11 +15,11 @@ pub fn is_default_interface(name: &str) -> bool {
 /// Kept of a packet that may hold a name: a `ClientHello` with a post-quantum key share has up to 2.1 kB, and reaches a veth as one
 /// packet.
 pub(super) const PAYLOAD_SNAP_LENGTH: u64 = 4096;
-/// Kernel ring of one interface: at 256 bytes a packet about 60,000 packets, that is some tenths of a second at full load.
+/// Kernel ring of one interface: at 256 bytes per packet about 60,000 packets, that is some tenths of a second at full load.
 pub(super) const RING_MIB: u64 = 16;
 /// Kernel rings together: sixteen bridges in full, or hundreds of veths with little each.
 pub(super) const RING_BUDGET_MIB: u64 = 64;
-/// One reads some millions of packets a second; more would take processors from the containers.
+/// One reads some millions of packets per second; more would take processors from the containers.
 pub(super) const CAPTURE_THREADS: u64 = 4;
 
 /// Between two full comparisons with the runtime; its events come at once, this only restores what a cut stream lost.

@@ -57,6 +57,7 @@ pub(super) struct FileConfig {
     pub state: State,
     /// The file that says what each service is expected to be set up like, made by `hopwatch baseline learn`; a relative path is one
     /// beside this file. Without: rules about settings speak of what is dangerous in itself.
+    #[schemars(extend("examples" = ["baseline.yaml"]))]
     pub baseline: Option<Located<FilePath>>,
     /// The public key of minisign (`RW…`) by which the baseline's file must be signed; without: no signature is asked for.
     pub baseline_key: Option<MinisignKey>,

@@ -4,6 +4,7 @@
 //! order in which the schema refers to them.
 
 use std::collections::BTreeSet;
+use std::mem::discriminant;
 
 use serde_json::Value;
 
@@ -42,13 +43,19 @@ fn table(title: &str, mapping: &Value) -> String {
                 (_, Value::Null | Value::Object(_)) => String::new(),
                 (_, default) => format!("`{default}`"),
             };
-            let example = value["examples"][0].to_string();
-            let example = if example == "null" { String::new() } else { format!("`{example}`") };
+            let example = Some(&value["examples"][0]).filter(|example| shows_more(example, &value["default"]));
+            let example = example.map(|example| format!("`{example}`")).unwrap_or_default();
             let text = value["description"].as_str().unwrap_or_default().replace('\n', " ");
             format!("| `{key}` | {default} | {example} | {text} |\n")
         })
         .collect();
     format!("\n## {title}\n\n{described}\n\n| key | default | example | what it is |\n|---|---|---|---|\n{rows}")
+}
+
+/// Whether an example is there, and of another form than the default.
+fn shows_more(example: &Value, default: &Value) -> bool {
+    let is_empty = default.as_array().is_some_and(Vec::is_empty);
+    !example.is_null() && (is_empty || discriminant(example) != discriminant(default))
 }
 
 /// The mapping that a key holds, directly, in a list or under names.

@@ -1,4 +1,4 @@
-//! Comma-separated values (RFC 4180): a head line, then a line a flow.
+//! Comma-separated values (RFC 4180): a head line, then one line per flow.
 //!
 //! Contract: every line has as many fields as the head; what a terminal would obey is shown as escapes. Limits:
 //! of several DNS messages the first stands here, a tunnel is its kind and identifier; JSON Lines have all of it.

@@ -128,7 +128,7 @@ struct End {
 struct TcpPart {
     /// Zeek's `conn_state`.
     state: ConnState,
-    /// Zeek's `history`: a letter an event, upper case from the originator.
+    /// Zeek's `history`: one letter per event, upper case from the originator.
     #[schemars(with = "String")]
     history: History,
     /// All flags that were seen.

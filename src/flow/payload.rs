@@ -5,7 +5,7 @@
 //! A flow whose first payload is of no known protocol keeps nothing: no allocation, and [`LOOKS`] more segments are compared
 //! with the start of a TLS hello (STARTTLS and the like). Of a side that sent an HTTP request each later segment is compared
 //! with the start of a `CONNECT`. What is new is reported at once, a few times a flow.
-//! Limits: [`MAX_INSPECTED`] flows with facts, [`MAX_BUFFERED`] bytes waiting, [`MAX_DNS`] questions a flow and a number of them
+//! Limits: [`MAX_INSPECTED`] flows with facts, [`MAX_BUFFERED`] bytes waiting, [`MAX_DNS`] questions per flow and a number of them
 //! in all, and the parsers' own; what does not fit is counted. Streams are put together only around the messages that are looked for.
 //! Design: a message that lies in one segment is read in place; only pieces are copied. What is kept at last is one shared
 //! [`AppFacts`] a flow, so that each event shows it without a copy.

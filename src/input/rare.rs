@@ -32,7 +32,7 @@ pub struct RareFacts {
 impl RareFacts {
     /// Addresses that are kept of the ways of a record.
     pub const MAX_ROUTED_VIA: usize = 16;
-    /// Senders that are kept of packets that name their own way.
+    /// Senders that are kept of packets that carry a source route.
     pub const MAX_ROUTED_BY: usize = 4;
     /// Pairs of link addresses that are kept for each direction of a record, beyond the first.
     pub const MAX_LINKS: usize = 4;

@@ -58,7 +58,7 @@ impl ConnState {
     }
 }
 
-/// What happened, one letter an event in the order of first sight: upper case from the originator, lower from the responder.
+/// What happened, one letter per event in the order of first sight: upper case from the originator, lower from the responder.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct History {
     letters: [u8; Self::MAX],

@@ -1,7 +1,7 @@
 //! Inventory from files: our facts, the output of `docker inspect` as it is, or of `hopwatch inventory --format json`.
 //!
 //! Contract: a file is read whole or refused with the line, the column and what was expected there. Limits: [`MAX_FILE`]
-//! bytes, [`MAX_LINE`] bytes a line of facts. `docker inspect` says what is, not since when: its workloads are undated, and
+//! bytes, [`MAX_LINE`] bytes per line of facts. `docker inspect` says what is, not since when: its workloads are undated, and
 //! its inputs carry [`UNDATED_AT`], which lies before every capture.
 //! Design: the first value decides which of the three it is; nothing is guessed from the file's name. UTF-16 with its mark is read, too.
 

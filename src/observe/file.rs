@@ -3,7 +3,7 @@
 //! Contract: packets come in the order of the file. Damage and early ends are an error that comes once, after the packets
 //! before it; then the stream is over. Packets of every link type are given: who decodes them counts what it cannot decode.
 //! Limits: [`CaptureReader::MAX_INTERFACES`] interfaces a file; memory is the window, which holds the biggest block.
-//! Design: own framing (the `pcap-parser` crate allocates a list of options a packet and gives up a block for one bad
+//! Design: own framing (the `pcap-parser` crate allocates a list of options per packet and gives up a block for one bad
 //! option); formats are pure functions over the window, this file drives them.
 
 mod batch;

@@ -39,7 +39,7 @@ pub enum Unobservable {
     HopNotReady,
     /// Only one direction was seen.
     OneSided,
-    /// The hop did not answer: an attempt is no passage.
+    /// The hop did not answer, so this does not show that the flow passed it.
     Unanswered,
 }
 

@@ -118,8 +118,8 @@ impl UnjudgedLine {
     pub fn text(&self) -> String {
         let who = match (&self.workload, &self.network) {
             (Some(workload), _) => workload.clone(),
-            (None, Some(network)) => format!("somebody on network {network} whose MAC no workload has"),
-            (None, None) => "somebody".to_owned(),
+            (None, Some(network)) => format!("an unknown MAC on network {network}"),
+            (None, None) => "an unknown sender".to_owned(),
         };
         let Amount { flows, packets, bytes } = self.amount;
         let in_flows = if flows > 0 { format!(" in {flows} flows") } else { String::new() };

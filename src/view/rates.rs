@@ -63,7 +63,7 @@ impl Rates {
         Some((sample, snapshot.at.since(sample.at).as_secs_f64()))
     }
 
-    /// Packets and bytes a second, over all points.
+    /// Packets and bytes per second, over all points.
     pub(super) fn of_host(&self, snapshot: &TopSnapshot) -> (f64, f64) {
         let Some((sample, seconds)) = self.since(snapshot) else { return (0.0, 0.0) };
         (per(sample.packets, snapshot.packets, seconds), per(sample.bytes, snapshot.bytes, seconds))

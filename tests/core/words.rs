@@ -1,6 +1,7 @@
 //! Plain words: files have names that say what is in them, and what people read has no archaic turns.
 //!
-//! Contract: no file under `src/` has a name of [`NAMES`]; the documentation and the texts in `src/`, and the pages, hold each of [`TURNS`] at most
+//! Contract: no file under `src/` has a name of [`NAMES`]; the texts in `src/`, and the pages (documentation, example
+//! configurations, scripts), hold each of [`TURNS`] at most
 //! as often as listed. Limits: it counts words, and does not understand them. Design: a turn with a number is one that is being removed; the number only
 //! goes down.
 
@@ -56,19 +57,25 @@ fn count(text: &str, turn: &str) -> usize {
 
 /// In lower case, without line breaks and the signs of a comment.
 fn plain(text: &str) -> String {
-    let words = text.split_whitespace().filter(|word| !["///", "//!"].contains(word));
+    let words = text.split_whitespace().filter(|word| !["///", "//!", "#"].contains(word));
     words.collect::<Vec<_>>().join(" ").to_lowercase()
 }
+
+/// Where pages are.
+const FOLDERS: [&str; 9] =
+    ["", "docs", "docs/adr", "docs/rules", "fuzz", "config", "config/examples", "config/prometheus", "scripts"];
+/// Names of pages end with one of these.
+const PAGES: [&str; 6] = [".md", ".yaml", ".yml", ".sh", ".py", "Makefile"];
 
 /// The pages that people read: what stands in a block of code as well.
 fn pages() -> Vec<(String, String)> {
     let mut pages = Vec::new();
-    for folder in ["", "docs", "docs/adr", "docs/rules"] {
+    for folder in FOLDERS {
         for entry in root().join(folder).read_dir().expect("a folder of the repository") {
             let path = entry.expect("an entry").path();
             let name = path.strip_prefix(root()).expect("below the root").display().to_string();
             // What was changed in the past stays as it was written.
-            if path.extension().is_some_and(|extension| extension == "md") && name != "CHANGELOG.md" {
+            if PAGES.iter().any(|end| name.ends_with(end)) && path.is_file() && name != "CHANGELOG.md" {
                 pages.push((name, plain(&std::fs::read_to_string(&path).expect("UTF-8"))));
             }
         }

@@ -66,7 +66,7 @@ fn a_real_host_is_answered_for() {
     assert_eq!((code, flows(&report, "bypassed"), flows(&report, "partial")), (0, 0, 0));
     assert!(flows(&report, "verified") >= 3, "five connections a second were made: {report:#}");
     let text = report["conclusion"]["text"].as_str().expect("a sentence");
-    assert!(text.starts_with("no flow left outside the hop proxy: "), "{text}");
+    assert!(text.starts_with("no flow bypassed hop proxy: "), "{text}");
 
     keep_asking(&daemon, &around, 8080);
     let (code, report) = verify(&daemon, "app", "8s");

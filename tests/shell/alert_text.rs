@@ -141,8 +141,8 @@ fn a_monitor_that_saw_nothing_is_told_with_its_points_and_then_as_silent() {
             " HIGH  A hop sees nothing while its workloads talk  hop-silent\n",
             "  hop         mirror ids\n",
             "  contract    path\n",
-            "  evidence    [missed] 9 flows of app that should have passed it since ",
-            "  evidence    [last_seen] mirror ids was never seen to get a flow since observation began\n",
+            "  evidence    [missed] 9 flows of app since ",
+            "  evidence    [last_seen] mirror ids has received no flow since observation began\n",
         ],
     );
     assert!(!shown(silent).contains("no workload known"), "{}", shown(silent));

@@ -78,7 +78,7 @@ impl Blindness {
         });
         let missing = (!self.missing.is_empty()).then(|| {
             let missing = self.missing.join(", ");
-            format!("without {missing} what the kernel shows of other processes is not seen: sockets, namespaces, packet sockets")
+            format!("without {missing}, hopwatch cannot read other processes' sockets, namespaces and packet sockets")
         });
         down.chain(tracking).chain(missing).collect()
     }

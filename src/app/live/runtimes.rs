@@ -98,7 +98,7 @@ fn give_up(running: &mut BTreeMap<RuntimeId, Running>, shared: &Shared) {
     running.retain(|name, known| {
         let keep = known.configured || known.seen.elapsed() < GONE_AFTER;
         if !keep {
-            tracing::info!("{name} is gone; it is no longer waited for");
+            tracing::info!("{name} is gone; stopped trying to reconnect");
             shared.readers.remove(name);
             let _ = known.stop.send(true);
             sync::lock(&shared.owners).retain(|_, owner| owner != name);

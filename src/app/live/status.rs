@@ -142,7 +142,7 @@ impl SourceStatus {
         let mut reasons = Vec::new();
         if self.running.is_empty() {
             reasons.push(match self.blindness.matching() {
-                None => "starting: no interface was looked for yet".to_owned(),
+                None => "starting: interfaces have not been listed yet".to_owned(),
                 Some(0) => NO_INTERFACE.to_owned(),
                 Some(_) => "no interface is captured yet".to_owned(),
             });
@@ -151,7 +151,7 @@ impl SourceStatus {
         reasons.extend(self.silent.iter().map(|(runtime, error)| format!("{runtime} does not answer: {error}")));
         reasons.extend(self.blindness.not_ready());
         match &self.runtimes {
-            None => reasons.push("starting: no container runtime was looked for yet".to_owned()),
+            None => reasons.push("starting: container runtimes have not been listed yet".to_owned()),
             Some(none) if none.is_empty() => {
                 reasons.push(NO_RUNTIME.to_owned());
             }

@@ -25,6 +25,7 @@ pub(in crate::config) struct MaintenanceFile {
     pub until: Located<Expiry>,
     /// After how long it comes again: `24h`, `7d`; without: once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["24h", "7d"]))]
     pub every: Option<DurationText<60_000>>,
     /// Who answers for it.
     #[schemars(extend("examples" = ["platform team"]))]

@@ -22,7 +22,8 @@ pub(in crate::config) struct Capture {
     pub payload_snap_length: Bounded<256, 65_535>,
     /// Kernel buffer of each interface, in MiB; larger survives longer bursts.
     pub ring_mib: Bounded<1, 1024>,
-    /// Kernel buffers of all interfaces together, in MiB; with many interfaces each gets less than `ring_mib`, down to half a MiB.
+    /// Kernel buffers of all interfaces of the host together, in MiB; with many interfaces each gets less than `ring_mib`, down to half a MiB.
+    /// Those inside of namespaces get a quarter more.
     pub ring_budget_mib: Bounded<1, 65_536>,
     /// Threads that read packets, at most; never more than the host has processors.
     pub threads: Bounded<1, 64>,
@@ -290,6 +291,6 @@ impl Default for Alerts {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct State {
     /// Folder of the key that hides values of settings, and of what was approved. Without: systemd's `$STATE_DIRECTORY`, else
-    /// `/var/lib/hopwatch` (root) or `~/.local/state/hopwatch`.
+    /// `/var/lib/hopwatch` for root, and `$XDG_STATE_HOME/hopwatch` or `~/.local/state/hopwatch` for others.
     pub dir: Option<FilePath>,
 }

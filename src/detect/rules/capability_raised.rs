@@ -147,7 +147,7 @@ fn namespaces(configuration: &Configuration, all: &mut Vec<Signal>) {
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "capability-raised",
-    title: "A container has rights that lead to the host",
+    title: "Container has privileges that allow host access",
     severity: Severity::High,
     techniques: &[
         Technique { name: "Deploy Container", v19: "T1610", v18: "T1610" },

@@ -178,14 +178,11 @@ impl Silence {
         let of = self.workloads.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let of = if of.is_empty() { String::new() } else { format!(" of {of}") };
         let last = match record.last_seen {
-            Some(at) => format!("{kind} {name} last saw a flow at {at}"),
-            None => format!("{kind} {name} was never seen to get a flow since observation began"),
+            Some(at) => format!("{kind} {name} last received a flow at {at}"),
+            None => format!("{kind} {name} has received no flow since observation began"),
         };
         let evidence = vec![
-            Evidence::new(
-                "missed",
-                format!("{missed} flows{of} that should have passed it since {since} were not seen to"),
-            ),
+            Evidence::new("missed", format!("{missed} flows{of} since {since} did not reach it")),
             Evidence::new("last_seen", last),
             self.where_checked(record),
         ];
@@ -195,7 +192,7 @@ impl Silence {
         Finding { contract, missing_hop: Some(missing_hop), ..Finding::of_nobody(&META, self.from, name, evidence) }
     }
 
-    /// That it would have been heard.
+    /// That it would have been seen.
     fn where_checked(&self, record: &HopRecord) -> Evidence {
         let points: BTreeSet<_> = record.points.iter().chain(&self.points).map(ObservationPoint::as_str).collect();
         let points: Vec<_> = points.into_iter().take(MAX_POINTS).collect();
@@ -228,11 +225,12 @@ pub static META: RuleMeta = RuleMeta {
             "A hop that is fed by some of its workloads and not by others is not silent; the rule for its kind \
              reports each.",
             "While losses go on at its points, nothing is said; sensor-blinded reports the losses.",
-            "A hop without an observation point cannot be heard at all, and what cannot be judged is no missed flow \
+            "A hop without an observation point cannot be seen at all, and what cannot be judged is no missed flow \
              (no_observation_point).",
-            "One packet that reaches it in `silence` is enough to be heard: an attacker who forges one packet in \
+            "One packet that reaches it in `silence` is enough to count as seen: an attacker who forges one packet in \
              each period keeps this rule quiet, but not the others.",
-            "Long flows are judged once: a hop that was cut off under flows that go on is noticed with the next ones.",
+            "A running flow counts only when its verdict is revised, which evidence by `peer` rarely causes: a hop that is cut \
+             off under long flows may be noticed only with the next ones.",
         ],
         assumptions: &[
             "The hop's own points are captured where its evidence is `transit`.",
@@ -248,7 +246,7 @@ pub static META: RuleMeta = RuleMeta {
         benign_twins: &["mirror-talks"],
         priority: "High: nothing controls or inspects what its workloads send.",
         response: &[
-            "The evidence says when it was last seen, and how many flows of whom have missed it since.",
+            "The evidence says when it was last seen, and which workloads' flows have bypassed it since, and how many.",
             "Is it alive? `docker ps -a`, its log, its own counters. Restart it or bring its interface up before \
              looking further.",
             "A mirror: `tc filter show dev BRIDGE ingress` and `egress` must show `mirred`; put it back.",

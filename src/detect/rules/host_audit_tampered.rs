@@ -106,7 +106,7 @@ impl Rule for HostAuditTampered {
                 Evidence::new("recorder", text),
                 Evidence::new(
                     "since",
-                    format!("since {}, by what the kernel shows; by whom is not known", missing.since),
+                    format!("since {}, as reported by the kernel; the responsible process is unknown", missing.since),
                 ),
             ];
             findings.push(Finding::of_nobody(&META, missing.since, &recorder.cause(), evidence));

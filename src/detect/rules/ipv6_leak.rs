@@ -14,7 +14,7 @@ pub fn rule(_params: &Params) -> impl Rule + use<> {
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "ipv6-leak",
-    title: "Container traffic left over IPv6 beside its hop",
+    title: "Container traffic bypassed its hop over IPv6",
     severity: Severity::High,
     techniques: &[Technique { name: "Exfiltration Over Alternative Protocol", v19: "T1048", v18: "T1048" }],
     ads: Ads {

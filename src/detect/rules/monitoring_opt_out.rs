@@ -84,7 +84,7 @@ fn signals(workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
 fn by_label(group: &'static str, name: &str, value: &str) -> Option<Signal> {
     let (field, value) = (Field::member(group, name), value.trim());
     if name.starts_with(EXCLUDED_TRAFFIC) && !value.is_empty() {
-        let text = format!("{name} is {value}: traffic to these passes Istio's sidecar by");
+        let text = format!("{name} is {value}: this traffic bypasses Istio's sidecar");
         return Some(Signal::new(name, field, Severity::Medium, text));
     }
     let matches = |(known, off, _): &&(&str, &str, &str)| *known == name && value.eq_ignore_ascii_case(off);

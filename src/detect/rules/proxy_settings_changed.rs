@@ -84,7 +84,7 @@ fn covers_everything(list: &str) -> Option<&str> {
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "proxy-settings-changed",
-    title: "A container's settings lead past its proxy, resolver or certificates",
+    title: "Settings make a container bypass its proxy, resolver or certificate checks",
     severity: Severity::Medium,
     techniques: &[
         Technique { name: "Disable or Modify Tools", v19: "T1685", v18: "T1562.001" },

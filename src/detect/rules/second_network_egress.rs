@@ -14,7 +14,7 @@ pub fn rule(_params: &Params) -> impl Rule + use<> {
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "second-network-egress",
-    title: "Container traffic left over a network that is not its contract's",
+    title: "Container traffic left over a network its contract does not allow",
     severity: Severity::High,
     techniques: &[Technique { name: "Network Boundary Bridging", v19: "T1599", v18: "T1599" }],
     ads: Ads {

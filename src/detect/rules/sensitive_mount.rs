@@ -128,7 +128,7 @@ fn is_at_or_below(path: &str, folder: &str) -> bool {
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "sensitive-mount",
-    title: "A container has something of the host that monitors rest on",
+    title: "Container mounts sensitive host files or hides its logs",
     severity: Severity::High,
     techniques: &[
         Technique { name: "Escape to Host", v19: "T1611", v18: "T1611" },

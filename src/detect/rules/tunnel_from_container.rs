@@ -56,7 +56,7 @@ pub struct TunnelFromContainer {
     /// Resolvers by contract: they only pass questions on.
     resolvers: Vec<Arc<Hop>>,
     reported: BTreeMap<FlowId, BTreeSet<Kind>>,
-    /// Flows in which a stranger's packets that name their own way were reported.
+    /// Flows in which a stranger's source-routed packets were reported.
     forged: BTreeSet<FlowId>,
     /// Questions of a flow that were counted after it was judged: those kept, and those beyond.
     counted: BTreeMap<FlowId, Asked>,
@@ -186,7 +186,7 @@ impl TunnelFromContainer {
         }
     }
 
-    /// Packets that name their own way, by their sender: the source, or a neighbour with its address.
+    /// Packets that carry a source route, by their sender: the source, or a neighbour with its address.
     fn route(
         &mut self,
         context: Context<'_>,

@@ -166,7 +166,9 @@ fn kernel_word(timeline: &Timeline, workload: &Workload) -> Option<Evidence> {
     let text = if host == own {
         format!("the kernel shows its first process in {own}, the host's namespace")
     } else {
-        format!("the kernel shows its first process in {own}; the host's is {host}: the runtime's own host is another")
+        format!(
+            "the kernel shows its first process in {own}; hopwatch's host namespace is {host}; the runtime seems to run inside a different host namespace"
+        )
     };
     Some(Evidence::new("kernel", text))
 }

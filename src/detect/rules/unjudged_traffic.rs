@@ -127,7 +127,7 @@ fn about(contract: &str, reason: UnjudgedReason, Amount { flows, packets, bytes 
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "unjudged-traffic",
-    title: "Container sent much that no contract could judge",
+    title: "Container sent a lot of traffic that could not be judged",
     severity: Severity::Medium,
     techniques: &[Technique { name: "Non-Application Layer Protocol", v19: "T1095", v18: "T1095" }],
     ads: Ads {

@@ -243,16 +243,14 @@ fn behind_veth(source: &Owner) -> Option<Arc<Workload>> {
 }
 
 fn unknown(ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>, network: &str) -> Anomaly {
-    let whose = sender.as_ref().map_or("of no workload".to_owned(), |sender| format!("of {}", sender.name));
+    let whose = sender.as_ref().map_or("no known workload".to_owned(), |sender| sender.name.clone());
     Anomaly {
         sender,
         attribution: None,
         kind: "mac",
         // A sender that is known chooses the address, and one that is not chooses both: neither is part of the cause.
         cause: format!("unknown {network}"),
-        text: format!(
-            "{ip} lies in network {network}, no runtime gave it to anybody; the frames came from {mac}, {whose}"
-        ),
+        text: format!("{ip} is in network {network}, but no runtime assigned it; frames came from {mac} ({whose})"),
     }
 }
 
@@ -313,7 +311,7 @@ pub static META: RuleMeta = RuleMeta {
              MACs that take turns once a second.",
             "More than 4096 addresses claimed at one point: the oldest is forgotten and new when it comes again, \
              counted by the meter.",
-            "While the runtimes' word is not complete (one that was heard is silent, or still lists), nothing is accused: \
+            "While the runtimes' word is not complete (one that answered is silent, or still lists), nothing is accused: \
              the flow is unobservable (unattributed_address), the claim is looked at again a minute later.",
         ],
         assumptions: &[

@@ -1,7 +1,7 @@
 //! First-payload facts of UDP flows: DNS, QUIC, DTLS, `OpenVPN`.
 //!
 //! Contract: every datagram stands for itself, except that a QUIC hello may be spread over several, in any order.
-//! Limits: [`MAX_INITIALS`] Initial packets a flow are decrypted; then what came is what there is.
+//! Limits: [`MAX_INITIALS`] Initial packets per flow are decrypted; then what came is what there is.
 
 use super::content::Fact;
 use super::stream::{Stream, WINDOW};

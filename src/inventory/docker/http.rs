@@ -1,7 +1,7 @@
 //! HTTP over a unix socket, as far as asking needs it: GET, one answer or a stream of lines.
 //!
 //! Contract: nothing but GET can be sent, so a runtime is only ever read. An answer comes whole within [`TIMEOUT`] and
-//! its bound of bytes, or it is an error; so does the head of a stream. Limits: [`MAX_LINE`] bytes a line of a stream,
+//! its bound of bytes, or it is an error; so does the head of a stream. Limits: [`MAX_LINE`] bytes per line of a stream,
 //! [`MAX_HEAD`] bytes of headers. Design: a connection for each question; unix sockets are cheap, and none is left half read.
 
 use std::path::{Path, PathBuf};

@@ -37,7 +37,7 @@ const LINGER: Duration = Duration::from_millis(60);
 const LINGER_MOST: Duration = Duration::from_secs(1);
 /// Rings that one thread closes one after the other.
 const CLOSED_TOGETHER: usize = 8;
-/// Threads are told apart by hundred thousands of packets a second, then by taps.
+/// Threads are told apart by hundred thousands of packets per second, then by taps.
 const LOAD_STEP: u64 = 100_000;
 
 /// Threads with taps.

@@ -81,7 +81,7 @@ impl Case<'_> {
         if self.contract.service == Service::Ingress || !self.own().is_some_and(is_hidden) {
             return proof;
         }
-        let text = format!("more senders sent from {} than are kept apart", self.trail.flow.tuple.orig);
+        let text = format!("too many senders used {} to tell them apart", self.trail.flow.tuple.orig);
         Proof::Unknown { kind, reason: Unobservable::UnattributedAddress, text }
     }
 
@@ -143,7 +143,7 @@ impl Case<'_> {
         if self.trail.over.is_none() && self.trail.now.since(self.trail.flow.at) < self.context.grace.answer {
             return Some(Proof::Wait);
         }
-        let text = format!("the hop {} did not answer: an attempt is no passage", hop.name);
+        let text = format!("hop {} did not answer, so this does not show that the flow passed it", hop.name);
         Some(Proof::Unknown { kind, reason: Unobservable::Unanswered, text })
     }
 
@@ -187,7 +187,7 @@ impl Case<'_> {
     fn leads_on(&self, hop: &Hop) -> Option<Proof> {
         let via = scope::routed_via(self.context.timeline, self.trail, self.source);
         let beyond = via.iter().copied().find(|ip| *ip != self.trail.ends().resp.ip && !hop.is_address(*ip))?;
-        let text = format!("a source route leads to {beyond} beside the hop {}", hop.name);
+        let text = format!("the packet's source route also names {beyond}, not only hop {}", hop.name);
         Some(Proof::Unknown { kind: EvidenceKind::Peer, reason: Unobservable::UndecodedTunnel, text })
     }
 
@@ -273,7 +273,10 @@ impl Case<'_> {
             Owner::Host
                 if self.trail.binding.is_none() && !self.context.path.bindings.is_watched(self.trail.flow.at) =>
             {
-                let text = format!("{} is the host's; for whom it speaks only connection tracking knows", orig.ip);
+                let text = format!(
+                    "{} is the host's address; without connection tracking the real sender is unknown",
+                    orig.ip
+                );
                 unknown(Unobservable::NatUnknown, text)
             }
             _ => Proof::Fails {

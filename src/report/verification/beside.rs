@@ -97,7 +97,7 @@ fn frames(
             }
             (UnjudgedSender::Workload(_), _) => continue,
             (UnjudgedSender::Network(network), _) => {
-                format!("somebody on network {network} whose MAC no workload has")
+                format!("an unknown MAC on network {network}")
             }
         };
         for ((_, reason), amount) in &traffic.amounts {
@@ -141,7 +141,7 @@ fn resolver(question: &Question, contents: &VerdictLogContents) -> Option<NotSee
     let fix = "see that the host's resolv.conf names no loopback address, or give the container `dns:` addresses";
     Some(NotSeen {
         text: format!(
-            "Docker's resolver (127.0.0.11) may ask from the host for {name}, where the question is nobody's"
+            "Docker's resolver (127.0.0.11) may forward {name}'s queries from the host, where they cannot be attributed"
         ),
         fix: Some(fix.to_owned()),
         hides: true,

@@ -55,15 +55,15 @@ impl Conclusion {
         let counted = format!("{verified} of {total} flows verified{}", unobservable(report));
         if verified == 0 || !hidden.is_empty() {
             let but = if hidden.is_empty() { String::new() } else { format!("; but {}", hidden.join("; ")) };
-            let text = format!("it cannot be said whether all passed the hop {hop}: {counted}{but}");
+            let text = format!("unknown whether every flow passed hop {hop}: {counted}{but}");
             return Self { outcome: Outcome::Unknown, text };
         }
         let lost = lost(report).map(|lost| format!("; {lost}")).unwrap_or_default();
-        Self { outcome: Outcome::Verified, text: format!("no flow left outside the hop {hop}: {counted}{lost}") }
+        Self { outcome: Outcome::Verified, text: format!("no flow bypassed hop {hop}: {counted}{lost}") }
     }
 }
 
-/// `3 flows left outside the hop vpn, to 2 destinations; 1 flow passed it in part`.
+/// `3 flows bypassed hop vpn, to 2 destinations; 1 flow passed it only in part`.
 fn exceptions(report: &Verification) -> String {
     let hop = &report.question.through.name;
     let FlowCounts { bypassed, partial, .. } = report.flows;
@@ -71,12 +71,12 @@ fn exceptions(report: &Verification) -> String {
     let more = if report.exceptions_omitted > 0 { "more than " } else { "" };
     let to = places(|exception| exception.bypassed);
     let left = format!(
-        "{} left outside the hop {hop}, to {more}{}",
+        "{} bypassed hop {hop}, to {more}{}",
         many(bypassed, "flow"),
         many(to.try_into().unwrap_or(u64::MAX), "destination")
     );
     match (bypassed, partial) {
-        (0, _) => format!("{} passed the hop {hop} only in part", many(partial, "flow")),
+        (0, _) => format!("{} passed hop {hop} only in part", many(partial, "flow")),
         (_, 0) => left,
         _ => format!("{left}; {} passed it only in part", many(partial, "flow")),
     }

@@ -39,7 +39,7 @@ pub static META: RuleMeta = RuleMeta {
              the interface inside its namespace, or when it carried addresses of the host and never was a network's bridge. A \
              bridge that was promiscuous and is not any more; an XDP or tc program that was not there before; more losses at one \
              point within `loss_window` than the budget, or any loss between capture and judgement; a runtime that answered and has \
-             not for `runtime_grace`; connection tracking that was heard and loses events or falls silent, since redirected flows can \
+             not for `runtime_grace`; connection tracking that was received and loses events or falls silent, since redirected flows can \
              then not be distinguished from those that went around their hop. One alert a cause.",
         technical_context: "A packet socket sees frames that come in after XDP and before tc ingress, and frames that go out after tc \
              egress. XDP and tc egress can therefore hide frames from it; tc ingress sees them later, but can redirect them past the \

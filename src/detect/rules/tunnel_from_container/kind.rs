@@ -54,7 +54,7 @@ pub enum Kind {
     Dns,
     /// An IP protocol that no container speaks.
     IpProtocol,
-    /// Packets that name their own way: IPv4 source routes, IPv6 routing headers.
+    /// Packets that carry a source route: IPv4 source routes, IPv6 routing headers.
     SourceRoute,
 }
 

@@ -30,7 +30,7 @@ const DNS_PORT: u16 = 53;
 pub struct Volumes {
     /// Payload bytes of echo requests in one flow record; 0: any number.
     pub icmp_bytes: u64,
-    /// Payload bytes a packet, in the mean of at least 50, sent to port 53 over UDP; 0: any number.
+    /// Payload bytes per packet, in the mean of at least 50, sent to port 53 over UDP; 0: any number.
     pub dns_packet: u64,
 }
 
@@ -53,12 +53,12 @@ pub(super) fn of(record: &FlowRecord, volumes: &Volumes) -> impl Iterator<Item =
     contents.into_iter().chain([protocol(record)]).flatten()
 }
 
-/// Packets that name their own way.
+/// Packets that carry a source route.
 pub(super) fn source_route(record: &FlowRecord) -> Option<Sign> {
     let rare = record.rare.as_ref().filter(|rare| rare.routed_packets > 0)?;
     let via: Vec<String> = rare.routed_via.iter().map(ToString::to_string).collect();
     let over = if via.is_empty() { String::new() } else { format!(", over {}", via.join(", ")) };
-    let text = format!("{} packets name their own way{over}", rare.routed_packets);
+    let text = format!("{} packets carry a source route{over}", rare.routed_packets);
     Some(Sign { kind: Kind::SourceRoute, text })
 }
 
@@ -114,7 +114,7 @@ fn protocol(record: &FlowRecord) -> Option<Sign> {
     let is_spoken = SPOKEN.contains(&number) || record.tuple.resp.ip.is_multicast() || !record.tunnels.is_empty();
     let sent = record.orig.counters;
     (!is_spoken && sent.packets > 0).then(|| {
-        let text = format!("{} packets of IP protocol {number}, which no container speaks, were sent", sent.packets);
+        let text = format!("{} packets of IP protocol {number}, unusual for a container, were sent", sent.packets);
         Sign { kind: Kind::IpProtocol, text }
     })
 }

@@ -22,7 +22,7 @@ pub static META: RuleMeta = RuleMeta {
              WireGuard's and OpenVPN's handshakes, and an SSH identification at another port than 22. ICMP: echo \
              replies that say something else than their requests or that nobody asked for (those that come to a \
              workload too), that carry more than these, or more than `volumes.icmp_bytes` of requests. Any IP \
-             protocol that neither applications nor routers speak, such as 253. Packets that name their own way (IPv4 \
+             protocol that neither applications nor routers speak, such as 253. Packets with a source route (IPv4 \
              source routes, IPv6 routing headers), which no ordinary program sends. DNS: for each workload and registered domain, \
              over all its flows and whatever resolver it asks, the different names of a window are counted: those of \
              type NULL or for private use (3), with bytes that no host name has (8), asked for data with TXT, KEY \
@@ -41,7 +41,7 @@ pub static META: RuleMeta = RuleMeta {
             "DNS tunnels below the thresholds: a name every few seconds, or few names a domain over many domains; \
              names under `local`, and questions over encrypted DNS (dns-skips-resolver reports that).",
             "At most 256 questions of one flow are kept, and 4096 workloads and domains are counted at once.",
-            "Of a flow whose packets name their own way in one direction alone, the end that asked is blamed.",
+            "Of a flow whose packets carry a source route in one direction alone, the end that asked is blamed.",
             "Who may read the container's memory or its tun device sees what is inside; hopwatch does not.",
         ],
         assumptions: &[

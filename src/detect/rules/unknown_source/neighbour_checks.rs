@@ -213,29 +213,27 @@ fn report(
     wrong: Wrong,
     sender: Option<(Arc<Workload>, AttributionMethod)>,
 ) -> Anomaly {
-    let NeighbourClaim { point, kind, mac, frame_mac, .. } = claim;
+    let NeighbourClaim { point, mac, frame_mac, .. } = claim;
     let (what, truth, why) = match wrong {
         Wrong::Host => ("gateway", "it is the host's own address".to_owned(), None),
         Wrong::Of(owner) => {
             let given = macs(&owner).map(|mac| format!(", at {mac}")).collect::<String>();
             ("spoofed", format!("it belongs to {}{given}", owner.name), Some(Doubt::BorrowedAddress))
         }
-        Wrong::Nobodys(network) => (
-            "unknown",
-            format!("it lies in network {network}, no runtime gave it to anybody"),
-            Some(Doubt::UnownedAddress),
-        ),
+        Wrong::Nobodys(network) => {
+            ("unknown", format!("no runtime assigned that address of network {network}"), Some(Doubt::UnownedAddress))
+        }
         Wrong::Place(owner) => {
             let veth = timeline.running_behind(point).cloned();
-            let whose = veth.as_ref().map_or("of no workload", |veth| veth.name.as_str());
-            let truth = format!("both belong to {}, but the frame came over the veth of {whose}", owner.name);
+            let whose = veth.as_ref().map_or("no known workload", |veth| veth.name.as_str());
+            let truth = format!("the frame came over the veth of {whose}, and both belong to {}", owner.name);
             let sender = veth.map(|veth| (veth, AttributionMethod::Veth));
             return anomaly(claim, "veth", &truth, sender, Some(Doubt::VethDiffers));
         }
     };
-    let whose = sender.as_ref().map_or("of no workload".to_owned(), |(sender, _)| format!("of {}", sender.name));
+    let whose = sender.as_ref().map_or("no known workload", |(sender, _)| sender.name.as_str());
     let frame = frame_mac.map_or(String::new(), |frame| format!(" in a frame from {frame}"));
-    let truth = format!("{truth}; said by {mac}{frame}, {whose} ({})", kind.as_str());
+    let truth = format!("{truth}; sent by {mac}{frame} ({whose})");
     anomaly(claim, what, &truth, sender, why)
 }
 
@@ -246,7 +244,7 @@ fn anomaly(
     sender: Option<(Arc<Workload>, AttributionMethod)>,
     why: Option<Doubt>,
 ) -> Anomaly {
-    let NeighbourClaim { point, ip, mac, .. } = claim;
+    let NeighbourClaim { point, kind, ip, mac, .. } = claim;
     let attribution = sender.as_ref().zip(why).map(|((workload, how), why)| Owner::Workload {
         workload: Arc::clone(workload),
         how: *how,
@@ -259,6 +257,6 @@ fn anomaly(
         // The sender chooses the MAC, and an address that belongs to nobody: an alert groups what it cannot choose.
         cause: if what == "unknown" { "claim unknown".to_owned() } else { format!("claim {what} {ip}") },
         kind: "claim",
-        text: format!("on {point} it was said that {ip} is at {mac}; {truth}"),
+        text: format!("{} on {point} claims {ip} is at {mac}, but {truth}", kind.as_str()),
     }
 }

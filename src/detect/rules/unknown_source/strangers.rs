@@ -53,10 +53,10 @@ pub(super) fn at_the_start(context: Context<'_>, hops: &[Arc<Hop>], flow: &Judge
     let sender = timeline.owner_of_mac(mac, at);
     let whose = match sender {
         Some(sender) if passes_on(hops, sender) => return None,
-        Some(sender) => format!("of {}", sender.name),
+        Some(sender) => sender.name.clone(),
         None => {
             let host = timeline.network_of_point(&record.point).and_then(|_| timeline.host_mac(&record.point))?;
-            (host != mac).then(|| "of no workload, and not the host's".to_owned())?
+            (host != mac).then(|| "no known workload, and not the host".to_owned())?
         }
     };
     Some(Anomaly {
@@ -65,7 +65,7 @@ pub(super) fn at_the_start(context: Context<'_>, hops: &[Arc<Hop>], flow: &Judge
         cause: "foreign".to_owned(),
         kind: "mac",
         text: format!(
-            "the flow's first frame came from {ip}, of no network here, and from {mac}, {whose}; no frame was sent there to be passed on"
+            "frames came from {ip}, an address of no local network, sent by {mac} ({whose}); nothing shows that a router forwarded them"
         ),
     })
 }

@@ -115,8 +115,12 @@ impl Case<'_> {
         let text = self.own_frames().into_iter().find_map(|(sighting, frames)| {
             let (point, mac) = (&sighting.point, frames.to?);
             let is_nobodys = || all_known && is_next_to_hop(point) && !is_owned(mac) && !self.is_hosts(point, mac);
-            let nobodys =
-                || format!("{resp} is the hop {}, but frames at {point} went to {mac}, which is nobody's", hop.name);
+            let nobodys = || {
+                format!(
+                    "{resp} is hop {}, but frames at {point} were sent to {mac}, which belongs to no known machine",
+                    hop.name
+                )
+            };
             to_every_station(mac).or_else(|| is_nobodys().then(nobodys))
         })?;
         Some(Proof::Unknown { kind: EvidenceKind::Peer, reason: Unobservable::UnattributedAddress, text })
@@ -125,7 +129,8 @@ impl Case<'_> {
 
 /// What is known of a frame to a group address (IEEE 802.3 §3.2.3): each station of the link may have taken it.
 fn to_every_station(mac: Mac) -> Option<String> {
-    mac.is_multicast().then(|| format!("frames went to {mac}, which is every station's: who took them is unknown"))
+    mac.is_multicast()
+        .then(|| format!("frames were sent to {mac}, a multicast or broadcast MAC, so the receiver is unknown"))
 }
 
 fn has_macs(workload: &crate::input::Workload) -> bool {
