@@ -1,4 +1,4 @@
-//! Incidents: alerts and events of one chain, told together.
+//! Incidents: alerts and events of one chain, reported together.
 //!
 //! Contract: pure. Alerts about one service, pod or network namespace, or about a hop and who goes around it, that follow each other without
 //! a long quiet are one incident; what the runtime did to the same containers joins as steps. The id comes from the first alert's, so a

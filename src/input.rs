@@ -162,7 +162,7 @@ pub enum RecordedFact {
     Firewall(FirewallFact),
     /// The host's audit or a log daemon records otherwise than before.
     HostLogging(HostLoggingFact),
-    /// The observation ended; what waited for a time before this was told by then.
+    /// The observation ended; what waited for a time before this was reported by then.
     Ended {},
 }
 

@@ -39,7 +39,7 @@ pub struct TopSnapshot {
     pub dropped: u64,
     /// Interfaces that are captured now.
     pub points: usize,
-    /// Runtimes heard of, and whether they answer.
+    /// Known runtimes, and whether they answer.
     pub runtimes: BTreeMap<crate::input::RuntimeId, bool>,
     /// Why not everything is seen now; empty when ready.
     pub not_ready: Vec<String>,

@@ -84,7 +84,7 @@ fn layer(format: LogFormat, colours: bool, writer: BoxMakeWriter) -> Box<dyn Lay
     }
 }
 
-/// The log while the terminal is taken: its last lines, told when the terminal is free again.
+/// The log while the terminal is taken: its last lines, written when the terminal is free again.
 #[derive(Clone, Debug, Default)]
 pub struct BufferedLog(Arc<Mutex<VecDeque<String>>>);
 

@@ -1,6 +1,6 @@
 //! One query of all container runtimes.
 //!
-//! Contract: what every runtime knows now, in order of runtime; one that does not answer is told on the log, and is an error only
+//! Contract: what every runtime knows now, in order of runtime; one that does not answer is logged, and is an error only
 //! when no other answers. Limits: containers that come and go meanwhile may be missed.
 
 use anyhow::{Context as _, bail};

@@ -66,7 +66,7 @@ pub struct Summary {
     pub exceptions: BTreeMap<String, u64>,
     /// Points, in order of name.
     pub points: Vec<PointSummary>,
-    /// What could not be read or heard.
+    /// What could not be read or received.
     pub warnings: Vec<String>,
 }
 

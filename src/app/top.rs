@@ -25,7 +25,7 @@ use crate::view::{Act, Top, TopSnapshot, draw, text};
 const FRAME: Duration = Duration::from_millis(100);
 /// How old a flow's counters may be at most, so that rates do not jump.
 const FRESH: Duration = Duration::from_secs(2);
-/// How long `--once` watches unless it is told.
+/// How long `--once` watches by default.
 const ONCE: Duration = Duration::from_secs(3);
 /// Columns of a frame that goes elsewhere than to a terminal.
 const WIDE: u16 = 160;
@@ -68,14 +68,14 @@ pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
 #[derive(Debug, Default)]
 struct FrameCheck {
     points: usize,
-    heard: bool,
+    answered: bool,
     not_ready: Vec<String>,
 }
 
 impl FrameCheck {
     fn note(&mut self, shot: &TopSnapshot) {
         self.points = self.points.max(shot.points);
-        self.heard |= shot.runtimes.values().any(|answers| *answers);
+        self.answered |= shot.runtimes.values().any(|answers| *answers);
         if shot.points == 0 && !shot.not_ready.is_empty() {
             self.not_ready.clone_from(&shot.not_ready);
         }
@@ -87,7 +87,7 @@ impl FrameCheck {
         } else {
             self.not_ready.join("; ")
         };
-        anyhow::ensure!(self.points > 0 || self.heard, "nothing could be watched: {what}");
+        anyhow::ensure!(self.points > 0 || self.answered, "nothing could be watched: {what}");
         Ok(())
     }
 }

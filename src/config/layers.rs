@@ -158,7 +158,7 @@ mod tests {
             .unwrap_or_else(|error| panic!("{}", error.report(false)))
     }
 
-    fn told(files: &[PathBuf], all: &[(&str, &str)]) -> Vec<String> {
+    fn mistakes(files: &[PathBuf], all: &[(&str, &str)]) -> Vec<String> {
         let error = merge(files, variables(all)).and_then(crate::config::finish).expect_err("a mistake");
         error.problems().iter().map(ToString::to_string).collect()
     }
@@ -212,16 +212,16 @@ mod tests {
 
     #[test]
     fn a_wrong_variable_is_told_with_the_nearest_and_a_wrong_value_with_its_place() {
-        let told = |name, value| told(&[], &[(name, value)]).join("\n");
-        let unknown = told("HOPWATCH__CAPTURE__SNAPLEN", "1");
+        let mistakes = |name, value| mistakes(&[], &[(name, value)]).join("\n");
+        let unknown = mistakes("HOPWATCH__CAPTURE__SNAPLEN", "1");
         assert!(unknown.starts_with("environment:1:1: "), "{unknown}");
         assert!(unknown.ends_with("did you mean \"HOPWATCH__CAPTURE__SNAP_LENGTH\"?"), "{unknown}");
-        let lower = told("HOPWATCH__capture__snap_length", "512");
+        let lower = mistakes("HOPWATCH__capture__snap_length", "512");
         assert!(lower.ends_with("did you mean \"HOPWATCH__CAPTURE__SNAP_LENGTH\"?"), "{lower}");
-        assert!(told("HOPWATCH__HOPS__PROXY", "x").ends_with("hops are written in a file"));
-        let value = told("HOPWATCH__CAPTURE__SNAP_LENGTH", "many");
+        assert!(mistakes("HOPWATCH__HOPS__PROXY", "x").ends_with("hops are written in a file"));
+        let value = mistakes("HOPWATCH__CAPTURE__SNAP_LENGTH", "many");
         assert_eq!(value, "environment:1:32: \"many\" is no length; write adaptive, or a number from 64 to 65535");
-        let element = told("HOPWATCH__CAPTURE__INTERFACES", "eth0, [");
+        let element = mistakes("HOPWATCH__CAPTURE__INTERFACES", "eth0, [");
         assert!(element.starts_with("environment:1:37: \"[\" is not a glob"), "{element}");
     }
 
@@ -235,8 +235,8 @@ mod tests {
         };
         let latin = write("latin.yaml", b"capture: {}\n# \xfcber\n");
         let huge = write("huge.yaml", "#\n".repeat(MAX_BYTES).as_bytes());
-        let told = told(&[latin, folder.path().join("absent.yaml"), folder.path().to_owned(), huge], &[]);
-        assert_eq!(told.len(), 4, "{told:?}");
-        assert!(told.iter().any(|line| line.contains("latin.yaml:2:3: not valid UTF-8")), "{told:?}");
+        let mistakes = mistakes(&[latin, folder.path().join("absent.yaml"), folder.path().to_owned(), huge], &[]);
+        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+        assert!(mistakes.iter().any(|line| line.contains("latin.yaml:2:3: not valid UTF-8")), "{mistakes:?}");
     }
 }

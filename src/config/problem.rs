@@ -142,8 +142,8 @@ impl ConfigError {
     fn closing(&self) -> String {
         match (self.problems.len(), self.untold) {
             (1, 0) => "1 mistake in the configuration\n".to_owned(),
-            (told, 0) => format!("{told} mistakes in the configuration\n"),
-            (told, untold) => format!("{told} mistakes in the configuration, and {untold} more\n"),
+            (listed, 0) => format!("{listed} mistakes in the configuration\n"),
+            (listed, more) => format!("{listed} mistakes in the configuration, and {more} more\n"),
         }
     }
 }

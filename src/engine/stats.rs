@@ -211,7 +211,7 @@ pub struct EngineStats {
     pub attributions: BTreeMap<(&'static str, &'static str), u64>,
     /// Workloads that run now.
     pub workloads_running: usize,
-    /// Runtimes heard of, and whether they answer.
+    /// Known runtimes, and whether they answer.
     pub runtimes: BTreeMap<RuntimeId, bool>,
     /// How often a runtime stopped answering or its event stream was cut.
     pub runtime_event_gaps: u64,

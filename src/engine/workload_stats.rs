@@ -55,7 +55,7 @@ struct FollowedFlow {
     continues: bool,
     /// Where it was seen first; other points' records of it are not counted.
     point: ObservationPoint,
-    /// When it was last heard of.
+    /// When it was last seen.
     last_seen: Timestamp,
 }
 
@@ -67,7 +67,7 @@ pub struct WorkloadStats {
     followed: hashbrown::HashMap<FiveTuple, FollowedFlow, Seeded>,
     alerts: VecDeque<Arc<Alert>>,
     folded: u64,
-    /// When flows that are not heard of any more were last looked for.
+    /// When flows that are gone were last looked for.
     swept: Timestamp,
     /// Grows whenever something that is shown may have changed.
     revision: u64,

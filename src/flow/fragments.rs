@@ -1,10 +1,10 @@
 //! Fragments: later pieces of an IP packet learn the ports that only the first one has.
 //!
 //! Contract: every piece that is put in comes out exactly once: at once, when its first piece arrives, or without ports when
-//! that is waited for in vain. The pieces of a packet that wait keep their order.
+//! that does not arrive. The pieces of a packet that wait keep their order.
 //! Limits: [`MAX_PACKETS`] packets and [`MAX_HELD`] pieces are remembered, for [`WAIT`] of packet time after the last piece; what has to go early is
 //! counted. Addresses, protocol and identification are the key (RFC 791, RFC 8200): networks that use the same
-//! addresses in different tunnels are not told apart.
+//! addresses in different tunnels are not distinguished.
 //! Design: a map, and its keys in order of deadlines; only fragments ever come here.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

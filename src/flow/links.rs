@@ -2,7 +2,7 @@
 //!
 //! Contract: the first pair of a direction is the record's own and costs a comparison a packet; what goes over another pair is
 //! counted by pair, at most [`RareFacts::MAX_LINKS`] of them a direction, then all others together.
-//! Limits: Ethernet only, and the outermost header's addresses. Pairs are told apart by a tag of 32 bits under random keys:
+//! Limits: Ethernet only, and the outermost header's addresses. Pairs are distinguished by a tag of 32 bits under random keys:
 //! nobody can choose addresses with equal tags, and two pairs have the same once in four billion.
 //! Design: the tag is made of the frame's first twelve bytes while they are at hand; a flow keeps eight bytes for two directions.
 

@@ -2,7 +2,7 @@
 //!
 //! Contract: what the kernel shows, whatever a runtime says; an object is named by its inode (namespace, socket), which is unique while it
 //! lives. Collected by looking now and then: a change happened between the look before (`since`) and the time of the input.
-//! Limits: what came and went between two looks is told as [`KernelFact::Missed`]. Command names are attacker-chosen.
+//! Limits: what came and went between two scans is reported as [`KernelFact::Missed`]. Command names are attacker-chosen.
 
 use std::fmt;
 use std::net::IpAddr;

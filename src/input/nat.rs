@@ -1,25 +1,25 @@
 //! Address translation, as the kernel's connection tracking shows it.
 //!
-//! Contract: a binding joins the two five-tuples of one connection, before and after translation; only connections that are translated are told.
+//! Contract: a binding joins the two five-tuples of one connection, before and after translation; only connections that are translated are reported.
 //! Source: the tuples of `nf_conntrack` netlink messages (`CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`). Limits: an entry that came and went while
-//! events were lost is told only as [`NatFact::Missed`].
+//! events were lost is reported only as [`NatFact::Missed`].
 
 use serde::{Deserialize, Serialize};
 
 use super::{FiveTuple, NetnsId};
 use crate::time::Timestamp;
 
-/// What connection tracking told.
+/// What connection tracking reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NatFact {
-    /// From now on every binding of this namespace is told; those that stood were told before.
+    /// From now on every binding of this namespace is reported; those that stood were reported before.
     Watched {
         /// Which; absent for the host's own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         netns: Option<NetnsId>,
     },
-    /// Bindings of this namespace are not told any more.
+    /// Bindings of this namespace are not reported any more.
     Unwatched {
         /// Which; absent for the host's own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ pub enum NatFact {
     Bound(NatBinding),
     /// Its entry is gone; late packets may still come.
     Released(NatBinding),
-    /// Every binding of the host's up to a time has been told: a connection from before it that is not told is not translated.
+    /// Every binding of the host's up to a time has been reported: a connection from before it that is not reported is not translated.
     UpToDate {
         /// Up to when.
         until: Timestamp,

@@ -1,4 +1,4 @@
-//! Runtime facts: workloads, their networks, and how well the runtime can be heard.
+//! Runtime facts: workloads, their networks, and whether the runtime answers.
 //!
 //! Contract: a [`Workload`] is the whole of what the runtime says of a container at a time; `since` and `until` bound when
 //! that was true (event time of the runtime, not of delivery). Limits: every text is attacker-chosen.
@@ -167,7 +167,7 @@ pub struct Workload {
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Which runtime told it.
+    /// Which runtime reported it.
     pub runtime: RuntimeId,
     /// How it reaches the network.
     #[serde(default)]
@@ -262,7 +262,7 @@ impl RuntimeNetwork {
     }
 }
 
-/// What a runtime told.
+/// What a runtime reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InventoryEvent {

@@ -61,7 +61,7 @@ pub const AGENTS: [&str; 36] = [
 /// Names by which services of agents are known where it is not their program's.
 pub const AGENT_SERVICES: [&str; 4] = ["journald", "rsyslog", "syslog", "systemd-journald"];
 
-/// Folders and files of logs, and of what agents are told to do.
+/// Folders and files of logs, and of what configures agents.
 pub const LOG_PATHS: [&str; 6] =
     ["/proc/1/fd/1", "/proc/1/fd/2", "/run/log", "/var/lib/docker/containers", "/var/log", "/var/spool/rsyslog"];
 /// Files and folders of agents' settings.

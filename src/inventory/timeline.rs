@@ -360,7 +360,7 @@ impl Timeline {
         by_bridge.or_else(|| self.networks.host_mac(point))
     }
 
-    /// Whether the runtimes' word is complete now: at least one was heard and none of those ever heard is silent or still
+    /// Whether what the runtimes report is complete now: at least one answered and none that ever answered is silent or still
     /// listing, or a snapshot was loaded. A user's own runtime (`podman-1000`) is not waited for: its user could silence what rests on this.
     pub fn is_complete(&self) -> bool {
         let mut hosts = self.runtimes.iter().filter(|(runtime, _)| !runtime.is_users()).peekable();

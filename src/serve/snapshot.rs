@@ -12,9 +12,9 @@ use crate::time::Timestamp;
 /// What connection tracking reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConntrackCounters {
-    /// Whether the host's is heard.
+    /// Whether the host's is received.
     pub host: bool,
-    /// Network namespaces heard, the host's among them.
+    /// Network namespaces that are received, the host's among them.
     pub namespaces: usize,
     /// Bindings that stand.
     pub bindings: usize,

@@ -1,6 +1,6 @@
 //! What an alert says about the further causes that it summarises.
 //!
-//! Contract: the number of causes and of findings, and the latest causes in words. Limits: [`MAX_CAUSES`] are told apart, [`MAX_NAMED`] are named
+//! Contract: the number of causes and of findings, and the latest causes in words. Limits: [`MAX_CAUSES`] are distinguished, [`MAX_NAMED`] are named
 //! in a line, each with at most [`MAX_TEXT`] characters.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -12,7 +12,7 @@ use super::key::Key;
 use crate::detect::Finding;
 use crate::path::Evidence;
 
-/// Causes that are told apart.
+/// Causes that are distinguished.
 const MAX_CAUSES: usize = 1000;
 /// Causes that one line names.
 const MAX_NAMED: usize = 8;

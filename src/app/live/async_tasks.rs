@@ -124,7 +124,7 @@ impl Signals {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return tracing::info!(signal = "SIGINT", "interrupted: draining"),
-                _ = self.terminate.recv() => return tracing::info!(signal = "SIGTERM", "told to end: draining"),
+                _ = self.terminate.recv() => return tracing::info!(signal = "SIGTERM", "ending: draining"),
                 _ = self.hangup.recv() => {
                     tracing::info!(signal = "SIGHUP", "SIGHUP: the configuration is not read again; restart hopwatch to apply a change");
                 }

@@ -1,8 +1,8 @@
 //! Reads the kernel's connection tracking while the sniffer runs: the host's, and that of namespaces which workloads share.
 //!
-//! Contract: `Watched` is told when every binding that stands was told; where a namespace cannot be heard, that is told once, as
-//! `Unwatched` and on the log, and tried again. Never waits for the engine: see [`super::outbox`]. Snapshots cost at most [`SHARE`] of the time.
-//! Limits: a shared namespace is heard within [`IDLE`] and the time that its runtime takes to tell; see [`shared_namespaces`] for which are.
+//! Contract: sends `Watched` once all existing bindings are reported; if a namespace cannot be read, reports `Unwatched` once, also to the log,
+//! and retries. Never waits for the engine: see [`super::outbox`]. Snapshots cost at most [`SHARE`] of the time.
+//! Limits: a shared namespace is read within [`IDLE`] and the time that its runtime takes to report it; see [`shared_namespaces`] for which are.
 //! Design: a thread of its own, in the host's network namespace; sockets of other namespaces are opened by one that enters them and ends.
 
 mod shared_namespaces;
@@ -49,7 +49,7 @@ pub(super) const LOSS_INTERVAL: Duration = host::conntrack::LOSS_INTERVAL.satura
 const SHARE: u32 = 50;
 /// At least so long after a snapshot, before the next because events were lost …
 const MIN_AGAIN: Duration = Duration::from_secs(1);
-/// … and because ends may not have been told.
+/// … and because ends may not have been reported.
 const MIN_REFRESH: Duration = Duration::from_secs(30);
 
 /// Where the counters are left.
@@ -74,7 +74,7 @@ struct Tracking {
     progress: Arc<Progress>,
     /// Says that the engine begins to wait; absent where the kernel gives none.
     waker: Option<Arc<EventFd>>,
-    /// Up to when everything was said to be told.
+    /// Up to when `UpToDate` was sent.
     promised: Option<Timestamp>,
 }
 
@@ -110,7 +110,7 @@ struct Watched {
     /// A process in it, where it is not the host's.
     pid: Option<u32>,
     watch: Option<Watch>,
-    /// What was told last of its not being heard.
+    /// The error that was last reported of it.
     error: Option<String>,
     /// No try, or snapshot, before this.
     due: Timestamp,
@@ -123,7 +123,7 @@ impl Watched {
         Self { pid, watch: None, error: None, due: Timestamp::MIN, refresh: Timestamp::MIN }
     }
 
-    /// Whether nothing is to be told but what wakes the thread.
+    /// Whether there is nothing to do until something wakes the thread.
     fn is_quiet(&self) -> bool {
         self.watch.as_ref().is_none_or(|watch| matches!(watch.wants(), Want::Nothing | Want::Refresh))
     }
@@ -209,7 +209,7 @@ impl Tracking {
         now().since(self.progress.awaited_last()) < AWAITED
     }
 
-    /// While the engine waits for flows, says up to when all translations were told.
+    /// While the engine waits for flows, says up to when all translations were reported.
     fn promise(&mut self) {
         let good = self.namespaces.get(&None).and_then(|source| source.watch.as_ref()).and_then(Watch::good);
         if let Some(until) = good.filter(|until| Some(*until) > self.promised && self.is_awaited())
@@ -219,7 +219,7 @@ impl Tracking {
         }
     }
 
-    /// Until something is heard; a little longer, so that more can be.
+    /// Until something arrives; a little longer, so that more can.
     fn wait(&self) {
         let is_quiet = self.waker.is_some() && self.namespaces.values().all(Watched::is_quiet);
         let turn = match (self.is_awaited(), is_quiet) {
@@ -288,11 +288,11 @@ impl Tracking {
         let watches = || self.namespaces.iter().filter_map(|(netns, source)| Some((netns, source.watch.as_ref()?)));
         let mut counts = self.past;
         watches().for_each(|(_, watch)| counts.add(watch.counts()));
-        let is_heard = |(netns, watch): (&Option<NetnsId>, &Watch)| watch.good().is_some().then_some(netns.is_none());
-        let heard: Vec<bool> = watches().filter_map(is_heard).collect();
+        let is_received = |(netns, watch): (&Option<NetnsId>, &Watch)| watch.good().is_some().then_some(netns.is_none());
+        let received: Vec<bool> = watches().filter_map(is_received).collect();
         *sync::lock(&self.counters) = ConntrackCounters {
-            host: heard.contains(&true),
-            namespaces: heard.len(),
+            host: received.contains(&true),
+            namespaces: received.len(),
             bindings: watches().map(|(_, watch)| watch.bindings()).sum(),
             bound: self.outbox.bound,
             released: self.outbox.released,

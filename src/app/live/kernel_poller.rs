@@ -214,7 +214,7 @@ mod tests {
             matches!(input.fact, Fact::Recorded(RecordedFact::Kernel(KernelFact::Processes(of))) if of.workload.as_str() == "self")
         }));
         context.stop.store(true, Ordering::Relaxed);
-        source::join_all(vec![source]).expect("it ends when it is told to");
+        source::join_all(vec![source]).expect("it ends when asked to");
         assert!(
             events.send(InventoryEvent::NetworkRemoved { id: String::new() }).is_err(),
             "nothing receives any more"

@@ -15,7 +15,7 @@ pub enum SourceMessage {
     TapEnded {
         /// Where it captured.
         point: ObservationPoint,
-        /// Why, unless it was told to.
+        /// Why, unless it was asked to end.
         reason: Option<String>,
         /// Its interface ends with a container, so that its end is in order.
         ephemeral: bool,

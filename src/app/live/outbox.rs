@@ -1,7 +1,7 @@
 //! What a source has for the engine, on its way.
 //!
-//! Contract: in order; never waits, but for at most [`LAST`] at the end. What finds no room is refused: a source that can say so in a
-//! fact has that reported as soon as there is room, the others are told by [`Outbox::hold`] and try again. Limits: [`MAX_WAITING`]
+//! Contract: in order; never waits, but for at most [`LAST`] at the end. What finds no room is refused: for a source that can say so in a
+//! fact, that is reported as soon as there is room; [`Outbox::hold`] returns it to the others, which try again. Limits: [`MAX_WAITING`]
 //! wait. Design: facts go in batches, so that a snapshot of a large table does not fill the queue that all sources share.
 
 use std::collections::VecDeque;
@@ -30,7 +30,7 @@ pub(super) struct Outbox {
     waiting: VecDeque<SourceMessage>,
     most: usize,
     refused: u64,
-    /// How to say what is missed, and what was refused since it was said.
+    /// How to report what was missed, and what was refused since the last report.
     report: Option<ReportMissed>,
     missing: Option<(u64, Timestamp)>,
 }

@@ -34,7 +34,7 @@ pub struct SourceStatus {
     blindness: Blindness,
     /// Why a runtime does not answer, by runtime.
     silent: BTreeMap<RuntimeId, String>,
-    /// The runtimes that are read, and whether their whole list was told; `None` until they were looked for.
+    /// The runtimes that are read, and whether their whole list was reported; `None` until they were looked for.
     runtimes: Option<BTreeMap<RuntimeId, bool>>,
 }
 
@@ -118,7 +118,7 @@ impl SourceStatus {
         }
     }
 
-    /// Notes whether a runtime's whole list was told; what was noted before.
+    /// Records whether a runtime's whole list was reported; what was recorded before.
     fn set_complete(&mut self, runtime: &RuntimeId, complete: bool) -> bool {
         self.runtimes.get_or_insert_default().insert(*runtime, complete).unwrap_or(false)
     }

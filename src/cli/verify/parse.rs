@@ -222,21 +222,21 @@ mod tests {
 
     #[test]
     fn a_hop_is_one_of_the_configuration_or_written_out() {
-        let told = |text: &str| {
+        let read = |text: &str| {
             let hop = hop(text, &config()).unwrap_or_else(|error| panic!("{text}: {error}"));
             (hop.name.clone(), hop.kind, hop.evidence.clone(), hop.ports.first().map(|spec| spec.port))
         };
         let peer = HopKind::Endpoint.evidence().to_vec();
-        assert_eq!(told("proxy"), ("proxy".into(), HopKind::Endpoint, peer.clone(), Some(3128)));
-        assert_eq!(told("container:squid:3129"), ("squid".into(), HopKind::Endpoint, peer.clone(), Some(3129)));
-        assert_eq!(told("gateway:vpn"), ("vpn".into(), HopKind::Gateway, vec![EvidenceKind::NextHop], None));
-        assert_eq!(told("interface:br-ids"), ("br-ids".into(), HopKind::Inline, vec![EvidenceKind::Transit], None));
-        assert_eq!(told("sidecar:envoy"), ("envoy".into(), HopKind::Sidecar, vec![EvidenceKind::Owner], None));
+        assert_eq!(read("proxy"), ("proxy".into(), HopKind::Endpoint, peer.clone(), Some(3128)));
+        assert_eq!(read("container:squid:3129"), ("squid".into(), HopKind::Endpoint, peer.clone(), Some(3129)));
+        assert_eq!(read("gateway:vpn"), ("vpn".into(), HopKind::Gateway, vec![EvidenceKind::NextHop], None));
+        assert_eq!(read("interface:br-ids"), ("br-ids".into(), HopKind::Inline, vec![EvidenceKind::Transit], None));
+        assert_eq!(read("sidecar:envoy"), ("envoy".into(), HopKind::Sidecar, vec![EvidenceKind::Owner], None));
         assert_eq!(
-            told("address:10.0.0.3:3128"),
+            read("address:10.0.0.3:3128"),
             ("10.0.0.3:3128".into(), HopKind::Endpoint, peer.clone(), Some(3128))
         );
-        assert_eq!(told("address:2001:db8::/32"), ("2001:db8::/32".into(), HopKind::Endpoint, peer, None));
+        assert_eq!(read("address:2001:db8::/32"), ("2001:db8::/32".into(), HopKind::Endpoint, peer, None));
         for text in ["prxy", "vpn:x", "container:", "interface:", "address:x", "container:squid:0"] {
             assert!(hop(text, &config()).is_err(), "{text}");
         }

@@ -2,7 +2,7 @@
 //!
 //! Contract: a request line with its version makes it HTTP; then the head is read up to `Host` or to its end.
 //! A request may be the second on its connection: [`next_connect`] finds a later `CONNECT`.
-//! Limits: heads of [`MAX_HEAD`] bytes, values of [`MAX_VALUE`] bytes. HTTP/0.9 has no version and is not told from text;
+//! Limits: heads of [`MAX_HEAD`] bytes, values of [`MAX_VALUE`] bytes. HTTP/0.9 has no version and is not distinguished from text;
 //! HTTP/2 has its names compressed and is passed over. A repeated `Host` is not noticed. Bodies are not measured: a later
 //! request is found at the start of a segment or of a line.
 //! Design: ours instead of a library: only two lines of the head are wanted, also of a head that is cut or has odd fields.

@@ -207,18 +207,18 @@ impl LogShipperSilent {
         let at = flow.oriented.at;
         for workload in [flow.source.workload(), responder.workload()].into_iter().flatten() {
             let own = Shipper::Workload(workload.id.clone());
-            self.heard(context, own, at, workload, findings);
+            self.talked(context, own, at, workload, findings);
             if let Some(target) = self.flows.clients.target_of(&workload.id) {
-                self.heard(context, Shipper::Driver(target.clone()), at, workload, findings);
+                self.talked(context, Shipper::Driver(target.clone()), at, workload, findings);
             }
             let everybodys: Vec<Shipper> = self.for_all.iter().cloned().collect();
             for shipper in everybodys {
-                self.heard(context, shipper, at, workload, findings);
+                self.talked(context, shipper, at, workload, findings);
             }
         }
     }
 
-    fn heard(
+    fn talked(
         &mut self,
         context: Context<'_>,
         shipper: Shipper,

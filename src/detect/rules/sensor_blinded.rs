@@ -48,7 +48,7 @@ pub struct SensorBlinded {
     runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
     /// Losses that were reported and go on, with the last of each.
     lossy: BTreeMap<LossPlace, Timestamp>,
-    /// Whether the host's connection tracking was heard.
+    /// Whether the host's connection tracking was received.
     translations: bool,
     /// Its end was reported.
     untracked: bool,

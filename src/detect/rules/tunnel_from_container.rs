@@ -177,11 +177,11 @@ impl TunnelFromContainer {
         }
         let (limits, id) = (&self.params.dns, &workload.id);
         let new = app.dns.get(counted.kept..).unwrap_or(&[]);
-        let mut told: Vec<String> =
+        let mut texts: Vec<String> =
             new.iter().filter_map(|question| self.names.ask(limits, id, question, context.now)).collect();
         let more = app.dns_more.saturating_sub(counted.more);
-        told.extend(self.names.ask_more(limits, id, &app.dns, more, context.now));
-        for text in told.into_iter().filter(|_| !self.is_allowed(workload, Kind::Dns)) {
+        texts.extend(self.names.ask_more(limits, id, &app.dns, more, context.now));
+        for text in texts.into_iter().filter(|_| !self.is_allowed(workload, Kind::Dns)) {
             findings.push(finding(flow, record, workload, Sign { kind: Kind::Dns, text }, far));
         }
     }

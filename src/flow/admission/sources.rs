@@ -14,7 +14,7 @@ use super::{Pressure, Share, WINDOW, Worth};
 use crate::input::Mac;
 use crate::time::Timestamp;
 
-/// Sources of a point that are told apart.
+/// Sources of a point that are distinguished.
 pub const MAX_SOURCES: usize = 256;
 /// Sources whose losses are reported one by one.
 const MAX_REPORTED: usize = 8;
@@ -58,7 +58,7 @@ impl Backlog {
 pub enum PointKind {
     /// One end, whatever MAC it writes: a container's own link.
     OneSource,
-    /// Several, told apart by MAC: a bridge, an uplink.
+    /// Several, distinguished by MAC: a bridge, an uplink.
     Shared,
 }
 
@@ -96,7 +96,7 @@ pub struct Admission {
     pending: u64,
     shed_total: u64,
     shed_reported: u64,
-    /// When a place was looked for in vain.
+    /// When a place was last looked for and not found.
     crowded: Timestamp,
 }
 

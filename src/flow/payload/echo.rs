@@ -52,9 +52,9 @@ impl Request {
 
     /// Whether a reply says something else. It may be shorter; what was not captured is not compared.
     fn differs(&self, headers: &Headers, payload: &[u8]) -> bool {
-        let is_longer = self.bytes.zip(bytes(headers)).is_some_and(|(asked, told)| told > asked);
+        let is_longer = self.bytes.zip(bytes(headers)).is_some_and(|(asked, answered)| answered > asked);
         let asked = self.prefix.iter().take(usize::from(self.seen));
-        is_longer || asked.zip(payload).any(|(asked, told)| asked != told)
+        is_longer || asked.zip(payload).any(|(asked, answered)| asked != answered)
     }
 }
 

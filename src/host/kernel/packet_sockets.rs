@@ -49,7 +49,7 @@ enum State {
     Reported,
     /// Reported as nobody's.
     Nobody,
-    /// Not reported: the host's in its own namespace, or searched in vain.
+    /// Not reported: the host's in its own namespace, or searched without a result.
     Unreported,
     /// The sensor's own.
     Own,

@@ -1,6 +1,6 @@
 //! What `/proc` says of one process.
 //!
-//! Contract: a process that is gone and one that is hidden are told apart. Limits: [`MAX_FILE`] bytes of a file. Source: proc(5).
+//! Contract: a process that is gone and one that is hidden are distinguished. Limits: [`MAX_FILE`] bytes of a file. Source: proc(5).
 //! Command names are attacker-chosen: passed on as they are; the printing code escapes them.
 
 use std::fs::{self, File};

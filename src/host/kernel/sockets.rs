@@ -310,7 +310,7 @@ impl Standing {
         matches!(self, Self::Reported | Self::Nobody)
     }
 
-    /// Whether its holder is searched; `again`: also where that was in vain before.
+    /// Whether its holder is searched; `again`: also where that found nothing before.
     const fn is_open(self, again: bool) -> bool {
         matches!(self, Self::New | Self::Unheld) || again && matches!(self, Self::Nobody | Self::Missed)
     }

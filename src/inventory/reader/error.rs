@@ -1,6 +1,6 @@
 //! Why a runtime cannot be read over its socket, and what to do about it.
 //!
-//! Contract: absent, forbidden, dead, another service and too old are told apart; each message says the next step, and what reports it names the
+//! Contract: absent, forbidden, dead, another service and too old are distinguished; each message says the next step, and what reports it names the
 //! runtime. Limits: what a runtime itself says is cut to [`MAX_REASON`] characters. Design: one error for all readers; the socket is
 //! opened with a plain connect, because the layers above hide the reason.
 

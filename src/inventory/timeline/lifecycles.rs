@@ -180,7 +180,7 @@ impl Lifecycles {
         }
     }
 
-    /// It runs, and is reported to run: the same run, refined or changed, or a restart whose end was not heard.
+    /// It runs, and is reported to run: the same run, refined or changed, or a restart whose end was not reported.
     fn update(&mut self, at: Timestamp, workload: &Arc<Workload>, seen: Timestamp, since: Option<Timestamp>) {
         let id = &workload.id;
         let changed = self.by_id.get(id).is_some_and(|lifecycle| differs(&lifecycle.workload, workload));

@@ -37,7 +37,7 @@ const LINGER: Duration = Duration::from_millis(60);
 const LINGER_MOST: Duration = Duration::from_secs(1);
 /// Rings that one thread closes one after the other.
 const CLOSED_TOGETHER: usize = 8;
-/// Threads are told apart by hundred thousands of packets per second, then by taps.
+/// Threads are compared by hundred thousands of packets per second, then by taps.
 const LOAD_STEP: u64 = 100_000;
 
 /// Threads with taps.
@@ -62,7 +62,7 @@ impl TapHandle {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Tells it to end.
+    /// Asks it to end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
@@ -114,7 +114,7 @@ impl<S: TapSink + Send + 'static> CapturePool<S> {
         Ok(handle)
     }
 
-    /// Waits for all threads, after they were told to stop.
+    /// Waits for all threads, after they were asked to stop.
     pub fn join(self) {
         for PoolThread { sender, thread, .. } in self.workers {
             drop(sender);
@@ -338,7 +338,7 @@ impl<S: TapSink> Worker<S> {
 }
 
 impl<S> PooledTap<S> {
-    /// Whether it, told to end, has read what came before that.
+    /// Whether it has read what came before it was asked to end.
     fn is_done(&mut self, time: Timestamp, empty: bool) -> bool {
         let since = *self.ending.get_or_insert(time);
         let waited = time.since(since);

@@ -1,6 +1,6 @@
 //! What was lost on the way, and how much of it has been reported.
 //!
-//! Contract: each loss is told once; a loss that could not be told is told later, with the time since which it began.
+//! Contract: each loss is reported once; a loss that could not be reported is reported later, with the time since which it began.
 //! Limits: four counters. Design: totals and what was reported of them, so that a full queue costs no memory.
 
 use crate::input::{Input, Loss};
@@ -19,16 +19,16 @@ pub(super) struct Losses {
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     total: u64,
-    told: u64,
-    /// Since when what is not told may have happened.
+    reported: u64,
+    /// Since when what is not reported may have happened.
     since: Timestamp,
 }
 
 impl Losses {
-    /// So many in all so far; news of it happened after `since`.
+    /// So many in all so far; what is new happened after `since`.
     pub fn reach(&mut self, reason: LossReason, total: u64, since: Timestamp) {
         if let Some(counted) = self.counted(reason).filter(|counted| total > counted.total) {
-            if counted.told == counted.total {
+            if counted.reported == counted.total {
                 counted.since = since;
             }
             counted.total = total;
@@ -46,20 +46,20 @@ impl Losses {
         LossReason::ALL.into_iter().zip(self.each.iter().map(|counted| counted.total)).collect()
     }
 
-    /// What is not told yet, as facts.
+    /// What is not reported yet, as facts.
     pub fn news(&self, point: &ObservationPoint, now: Timestamp) -> impl Iterator<Item = Input> {
-        LossReason::ALL.into_iter().zip(self.each).filter(|(_, counted)| counted.total > counted.told).map(
-            move |(reason, Counted { total, told, since })| {
-                let loss = Loss { point: Some(point.clone()), reason, count: total - told, since, source: None };
+        LossReason::ALL.into_iter().zip(self.each).filter(|(_, counted)| counted.total > counted.reported).map(
+            move |(reason, Counted { total, reported, since })| {
+                let loss = Loss { point: Some(point.clone()), reason, count: total - reported, since, source: None };
                 Input::new(now, loss)
             },
         )
     }
 
-    /// All news reached its taker.
-    pub fn told(&mut self) {
+    /// All of that was delivered.
+    pub fn reported(&mut self) {
         for counted in &mut self.each {
-            counted.told = counted.total;
+            counted.reported = counted.total;
         }
     }
 
@@ -94,9 +94,9 @@ mod tests {
         assert_eq!(
             news(&losses),
             [(LossReason::Kernel, 8, 10), (LossReason::Queue, 2, 30)],
-            "the first was never told"
+            "the first was never reported"
         );
-        losses.told();
+        losses.reported();
         assert_eq!(news(&losses), []);
         losses.add(LossReason::Queue, 1, at(40));
         assert_eq!(news(&losses), [(LossReason::Queue, 1, 40)]);

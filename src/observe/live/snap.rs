@@ -22,7 +22,7 @@ pub const HEADER_BYTES: u32 = 160;
 pub const OTHER_BYTES: u32 = 256;
 /// A frame up to this length that ends what its sender wrote (PSH) is a request or an answer, not bulk data.
 const MESSAGE_BYTES: u32 = 1200;
-/// Addresses of this host that are told apart; on a host with more, traffic of the others is captured.
+/// Addresses of this host that are distinguished; on a host with more, traffic of the others is captured.
 pub const MAX_OWN: usize = 64;
 
 const IPV4: u32 = 0x0800;

@@ -142,7 +142,7 @@ pub trait TapSink {
     fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>>;
     /// Sees each packet as captured (for a recording).
     fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8]);
-    /// The tap ended: its last batch, and the reason, unless it was told to. Nothing of it may be lost, nor may this wait.
+    /// The tap ended: its last batch, and the reason, unless it was asked to end. Nothing of it may be lost, nor may this wait.
     fn ended(&mut self, last: TapBatch, reason: Option<String>);
 }
 
@@ -168,7 +168,7 @@ pub struct Tap {
     latest: Timestamp,
     stats_read: Timestamp,
     /// When counters were handed over, and how many packets they had.
-    told: Option<(Timestamp, u64)>,
+    handed_over: Option<(Timestamp, u64)>,
 }
 
 impl std::fmt::Debug for Tap {
@@ -258,7 +258,7 @@ impl Tap {
             backlog: false,
             latest: opened,
             stats_read: opened,
-            told: None,
+            handed_over: None,
         })
     }
 
@@ -376,7 +376,7 @@ impl Tap {
         let events = self.inputs.len() as u64;
         self.inputs.extend(self.losses.news(&self.point, time));
         let packets = self.meter.packets_seen();
-        let is_due = self.told.is_none_or(|(told, before)| packets != before && time.since(told) >= TELL_INTERVAL);
+        let is_due = self.handed_over.is_none_or(|(at, before)| packets != before && time.since(at) >= TELL_INTERVAL);
         let reports_shed = self.admission.has_news() && time.since(self.shed_told) >= SHED_INTERVAL;
         if self.inputs.is_empty() && !is_due && !reports_shed {
             return;
@@ -384,10 +384,10 @@ impl Tap {
         if reports_shed {
             self.report_shed(time);
         }
-        self.told = Some((time, packets));
+        self.handed_over = Some((time, packets));
         match sink.batch(self.take_batch()) {
             Ok(()) => {
-                self.losses.told();
+                self.losses.reported();
                 if reports_shed {
                     self.admission.reported();
                 }
@@ -395,7 +395,7 @@ impl Tap {
             Err(refused) => {
                 let since = refused.inputs.first().map_or(time, |input| input.at);
                 self.losses.add(LossReason::Queue, events, since);
-                self.told = None;
+                self.handed_over = None;
             }
         }
     }

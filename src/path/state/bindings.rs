@@ -42,7 +42,7 @@ struct Table {
 #[derive(Debug, Default)]
 pub struct Bindings {
     host: Table,
-    /// Of namespaces that are heard beside the host's.
+    /// Of namespaces that are read beside the host's.
     inside: Table,
     watched_since: Option<Timestamp>,
     missed: Windows<()>,
@@ -199,7 +199,7 @@ mod tests {
         bindings.apply(at(0), &NatFact::Watched { netns: None });
         bindings.apply(at(10), &NatFact::Bound(binding(4000)));
         for tuple in [binding(4000).before, binding(4000).after, binding(4000).after.reversed()] {
-            assert_eq!(bindings.find(&tuple, at(9)), Some(&binding(4000)), "told after its first packet");
+            assert_eq!(bindings.find(&tuple, at(9)), Some(&binding(4000)), "reported after its first packet");
             assert_eq!(bindings.find(&tuple, at(5)), None, "another connection of the same tuple, before");
         }
         bindings.apply(at(20), &NatFact::Released(binding(4000)));

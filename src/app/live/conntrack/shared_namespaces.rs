@@ -1,7 +1,7 @@
 //! Which network namespaces several workloads share: there a sidecar may redirect what another sends.
 //!
 //! Contract: by the network namespace of each workload's first process, checked when a runtime reports it and every [`LOOK`].
-//! Limits: [`MAX_WORKLOADS`] are known, [`MAX_NAMESPACES`] namespaces are wanted; those that are heard stay. A workload that redirects
+//! Limits: [`MAX_WORKLOADS`] are known, [`MAX_NAMESPACES`] namespaces are wanted; those that are read stay. A workload that redirects
 //! its own connections in a namespace of its own is not looked into; nor is one that another entered with a later process.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use crate::input::{InventoryEvent, NetnsId, Roster};
 use crate::time::Timestamp;
 
 const MAX_WORKLOADS: usize = 4096;
-/// Namespaces heard at once.
+/// Namespaces read at once.
 pub(super) const MAX_NAMESPACES: usize = 64;
 /// How often is looked whether the processes are still where they were.
 const LOOK: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ impl SharedNamespaces {
         self.is_full = refused > 0;
     }
 
-    /// The namespaces to be heard, each with a process in it; absent when it is not time to look.
+    /// The namespaces to be read, each with a process in it; absent when it is not time to look.
     pub(super) fn wanted(&mut self, now: Timestamp) -> Option<BTreeMap<NetnsId, u32>> {
         let waited = now.since(self.looked) >= LOOK || now < self.looked;
         if !self.changed && !waited {
@@ -116,7 +116,7 @@ mod tests {
         let mut host = SharedNamespaces::new(Some(own));
         host.receive(&running("a", me));
         host.receive(&running("b", me));
-        assert_eq!(host.wanted(second(1)), Some(BTreeMap::new()), "the host's own is heard anyway");
+        assert_eq!(host.wanted(second(1)), Some(BTreeMap::new()), "the host's own is read anyway");
     }
 
     #[test]

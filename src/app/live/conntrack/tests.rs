@@ -48,7 +48,7 @@ fn the_hosts_is_told_to_be_heard_or_not_and_the_thread_ends() {
     let source = start(&context, Arc::clone(&counters)).expect("the thread");
     let events = source.events().expect("it listens");
     let first = facts(&receiver).find(|fact| !matches!(fact, NatFact::Bound(_) | NatFact::Released(_)));
-    let is_heard = match first.expect("told") {
+    let is_received = match first.expect("reported") {
         NatFact::Watched { netns: None } => true,
         NatFact::Unwatched { netns: None, error } => {
             assert!(!error.is_empty());
@@ -57,8 +57,8 @@ fn the_hosts_is_told_to_be_heard_or_not_and_the_thread_ends() {
         other => panic!("{other:?}"),
     };
     context.stop.store(true, Ordering::Relaxed);
-    source::join_all(vec![source]).expect("ends when it is told to");
-    assert_eq!(counters.lock().expect("the counters").host, is_heard);
+    source::join_all(vec![source]).expect("ends when asked to");
+    assert_eq!(counters.lock().expect("the counters").host, is_received);
     assert!(events.send(InventoryEvent::NetworkRemoved { id: String::new() }).is_err(), "nobody listens any more");
 }
 
@@ -92,5 +92,5 @@ fn a_namespace_that_two_share_is_heard_until_one_stops() {
     events.send(InventoryEvent::Stopped { id: crate::input::WorkloadId::new("a"), until }).expect("the thread");
     assert!(facts(&receiver).any(|fact| matches!(fact, NatFact::Unwatched { netns: Some(of), .. } if of == netns)));
     context.stop.store(true, Ordering::Relaxed);
-    source::join_all(vec![source]).expect("ends when it is told to");
+    source::join_all(vec![source]).expect("ends when asked to");
 }

@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// Characters of a workload's name in a point's name.
 const MAX_NAME: usize = 48;
 
-/// What the runtimes told so far.
+/// What the runtimes reported so far.
 pub(super) struct EntryPolicy {
     mode: InsideNamespaces,
     globs: GlobSet,

@@ -158,7 +158,7 @@ fn a_hop_that_misses_enough_flows_for_long_enough_is_reported_once_when_its_time
     for seconds in 201..400 {
         story.missed(seconds, "ids");
     }
-    assert_eq!(story.found.len(), 1, "the same silence is told once");
+    assert_eq!(story.found.len(), 1, "the same silence is reported once");
 }
 
 #[test]

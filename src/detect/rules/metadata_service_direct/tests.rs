@@ -72,12 +72,12 @@ fn an_attempt_is_reported_when_its_time_is_over_and_rises_with_a_late_answer() {
     assert!(bench.on_time(&mut rule, at(509)).is_empty());
     let [attempt] = &bench.on_time(&mut rule, at(510))[..] else { panic!("one finding") };
     assert_eq!((attempt.severity, attempt.cause.as_str(), attempt.at), (Severity::Medium, "metadata service", at(10)));
-    assert!(bench.on_time(&mut rule, at(9000)).is_empty(), "told once");
+    assert!(bench.on_time(&mut rule, at(9000)).is_empty(), "reported once");
     let [reached] = &bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, answered.clone())[..] else {
         panic!("one")
     };
     assert_eq!((reached.severity, reached.cause.as_str()), (Severity::High, "metadata service"));
-    assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, answered).is_empty(), "told once");
+    assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, answered).is_empty(), "reported once");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn an_answer_in_time_makes_one_finding_and_an_end_without_one_an_attempt() {
         let found = bench.on_progress(&mut rule, &flow, kind, next);
         assert_eq!(found.iter().map(|one| one.severity).collect::<Vec<_>>(), [severity]);
         assert!(bench.on_time(&mut rule, at(9000)).is_empty());
-        assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, answered).is_empty(), "told already");
+        assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, answered).is_empty(), "reported already");
     }
 }
 

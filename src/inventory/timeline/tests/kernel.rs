@@ -389,9 +389,9 @@ fn a_veth_names_the_sender_of_what_no_bridge_floods() {
     let mac = Some(Mac([2, 0, 0, 0, 0, 99]));
     timeline.apply_link(&LinkEvent { point: ObservationPoint::new("br-front"), up: true, mac, ..LinkEvent::default() });
     for (name, number) in [("thief", 2), ("victim", 3)] {
-        let mut told = with_mac(workload(name, Some(1), &[&format!("172.18.0.{number}")]), number);
-        told.attachments[0].host_interface = Some(format!("veth{number}"));
-        apply(&mut timeline, 1, told);
+        let mut attached = with_mac(workload(name, Some(1), &[&format!("172.18.0.{number}")]), number);
+        attached.attachments[0].host_interface = Some(format!("veth{number}"));
+        apply(&mut timeline, 1, attached);
     }
     let point = ObservationPoint::new("veth2");
     let sender = |from: &str, mac: u8, to: &str| {

@@ -93,7 +93,7 @@ struct Guest {
     address: usize,
     gap: i64,
     quarters: i64,
-    told: i64,
+    reported: i64,
     shown: i64,
     stopped: i64,
     gone: i64,
@@ -101,11 +101,11 @@ struct Guest {
 
 fn guests() -> impl Strategy<Value = Vec<Guest>> {
     let guest = (0..2_usize, 1..8_i64, 1..20_i64, 0..6_i64, 0..6_i64, 0..6_i64, 0..10_i64).prop_map(
-        |(address, gap, quarters, told, shown, stopped, gone)| Guest {
+        |(address, gap, quarters, reported, shown, stopped, gone)| Guest {
             address,
             gap,
             quarters,
-            told,
+            reported,
             shown,
             stopped,
             gone,
@@ -143,9 +143,9 @@ fn play(guests: &[Guest]) -> (Timeline, Vec<(usize, i64, i64)>) {
         let view = NamespaceView { netns, host: false, workloads: vec![id.clone()], interfaces: vec![eth0] };
         // A look shows what is there: not before the start, not after the end.
         let shown = (from + guest.shown).min(until);
-        facts.push((from + guest.told, Fact::Runtime(InventoryEvent::Workload(Arc::new(own)))));
+        facts.push((from + guest.reported, Fact::Runtime(InventoryEvent::Workload(Arc::new(own)))));
         facts.push((shown, Fact::Kernel(KernelFact::Namespace(Arc::new(view)))));
-        let stopped = (until + guest.stopped).max(from + guest.told);
+        let stopped = (until + guest.stopped).max(from + guest.reported);
         facts.push((stopped, Fact::Runtime(InventoryEvent::Stopped { id, until: quarter(until) })));
         facts.push((until.max(shown) + guest.gone, Fact::Kernel(KernelFact::NamespaceGone { netns })));
     }

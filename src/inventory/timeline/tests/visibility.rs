@@ -19,7 +19,7 @@ fn points(names: &[&str]) -> Vec<ObservationPoint> {
 }
 
 fn watched(timeline: &Timeline, id: &str) -> Watched {
-    timeline.is_watched(timeline.workload(&WorkloadId::new(id)).expect("told"))
+    timeline.is_watched(timeline.workload(&WorkloadId::new(id)).expect("reported"))
 }
 
 fn lan() -> RuntimeNetwork {
@@ -48,7 +48,7 @@ fn a_bridge_or_a_veth_that_is_up_shows_the_traffic() {
     let mut web = workload("web", Some(1), &["172.18.0.2"]);
     web.attachments[0].host_interface = Some("veth2".into());
     apply(&mut timeline, 1, web);
-    assert_eq!(watched(&timeline, "web"), Watched::Unknown, "no link was told");
+    assert_eq!(watched(&timeline, "web"), Watched::Unknown, "no link was reported");
     link(&mut timeline, "eth0", true, &["192.0.2.1"], None);
     let nowhere = |why| Watched::Partly { points: vec![], unseen: vec![("front".into(), why)] };
     assert_eq!(watched(&timeline, "web"), nowhere(Unseen::NoInterface));

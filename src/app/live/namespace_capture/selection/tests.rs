@@ -38,7 +38,7 @@ fn interface(name: &str, master: Option<&str>) -> Interface {
     Interface { name: name.to_owned(), master: master.map(str::to_owned), ..Interface::default() }
 }
 
-/// Names of those wanted, so many seconds after the workloads were told.
+/// Names of those wanted, so many seconds after the workloads were reported.
 fn wanted(known: &EntryPolicy, seconds: i64) -> Vec<String> {
     let links = [
         interface("br-net", None),
@@ -50,7 +50,7 @@ fn wanted(known: &EntryPolicy, seconds: i64) -> Vec<String> {
     known.wanted(&host, at(seconds)).iter().map(|workload| workload.name.clone()).collect()
 }
 
-fn told(mode: InsideNamespaces, workloads: Vec<Workload>) -> EntryPolicy {
+fn reported(mode: InsideNamespaces, workloads: Vec<Workload>) -> EntryPolicy {
     let mut known = known(mode);
     for workload in workloads {
         known.apply(InventoryEvent::Workload(Arc::new(workload)), at(0));
@@ -66,7 +66,7 @@ fn only_what_no_captured_interface_shows_is_entered() {
         pod
     };
     let rootless = Workload { network_mode: NetworkMode::Rootless("pasta".into()), ..workload("rootless", &[]) };
-    let known = told(
+    let known = reported(
         InsideNamespaces::Unwatched,
         vec![
             workload("bridged", &["bridge"]),
@@ -91,12 +91,12 @@ fn a_shared_namespace_is_not_entered_even_when_all_are() {
         .into_iter()
         .zip(names)
         .map(|(network_mode, name)| Workload { network_mode, ..workload(name, &["bridge"]) });
-    assert_eq!(wanted(&told(InsideNamespaces::All, all.collect()), 0), ["none", "own"]);
+    assert_eq!(wanted(&reported(InsideNamespaces::All, all.collect()), 0), ["none", "own"]);
 }
 
 #[test]
 fn what_stopped_is_not_wanted_any_more() {
-    let mut known = told(InsideNamespaces::All, ["a", "b", "c"].map(|name| workload(name, &["bridge"])).into());
+    let mut known = reported(InsideNamespaces::All, ["a", "b", "c"].map(|name| workload(name, &["bridge"])).into());
     known.apply(InventoryEvent::Stopped { id: workload("a", &[]).id, until: at(1) }, at(1));
     assert_eq!(wanted(&known, 1), ["b", "c"]);
     let running = vec![workload("c", &[]).id];

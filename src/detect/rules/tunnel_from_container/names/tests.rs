@@ -107,8 +107,8 @@ fn questions_beyond_those_kept_count_to_the_domain_of_most() {
     let one: Vec<_> = (0..256).map(|n| question(format!("{}.evil.example", noise(n, 16)))).collect();
     let many: Vec<_> = (0..256).map(|n| question(format!("www.{}.example", noise(n, 16)))).collect();
     for (kept, more, reported) in [(&one, 2000, true), (&one, 100, false), (&many, 2000, false), (&one, 0, false)] {
-        let told = Names::default().ask_more(&limits, &web, kept, more, at(0));
-        assert_eq!(told.is_some(), reported, "{more} more");
+        let found = Names::default().ask_more(&limits, &web, kept, more, at(0));
+        assert_eq!(found.is_some(), reported, "{more} more");
     }
 }
 
@@ -122,7 +122,7 @@ fn a_domain_is_reported_once_a_window_and_counts_anew_after_it() {
     };
     assert!(!ask(&web, "a", 0) && !ask(&web, "a", 1) && !ask(&web, "A", 2), "one name");
     assert!(!ask(&web, "b", 3) && !ask(&db, "c", 4), "the other workload counts alone");
-    assert!(ask(&web, "c", 5) && !ask(&web, "d", 6), "told once");
+    assert!(ask(&web, "c", 5) && !ask(&web, "d", 6), "reported once");
     assert!(!ask(&web, "e", 60_006) && !ask(&web, "f", 60_007) && ask(&web, "g", 60_008), "a new window");
 }
 
