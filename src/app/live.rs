@@ -8,7 +8,9 @@
 mod async_tasks;
 mod baseline_watch;
 mod blindness;
+mod capture_plan;
 mod conntrack;
+mod engine_sink;
 mod firewall;
 mod host_capture;
 mod host_logging;
@@ -53,7 +55,7 @@ use crate::serve::SharedCounters;
 use crate::time::Timestamp;
 use blindness::Blindness;
 pub(super) use firewall::unwatched as firewall_unwatched;
-use host_capture::CapturePlan;
+use capture_plan::CapturePlan;
 pub(super) use host_capture::globs as interface_globs;
 pub(super) use log_files::try_all as try_log_files;
 use message::SourceMessage;
@@ -69,9 +71,9 @@ const LATENESS: Duration = Duration::from_millis(200);
 const QUEUE: usize = 16_384;
 /// How long the end waits for what the sources still have.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How often the engine looks at the clock when nothing comes and nothing waits.
+/// How long the engine waits for an input while nothing is pending.
 const IDLE: Duration = Duration::from_millis(250);
-/// And at least so seldom while something waits.
+/// Shortest wait while inputs are pending.
 const TURN: Duration = Duration::from_millis(2);
 const _: () = {
     let most = LOSS_REPORTED_WITHIN.as_millis();
@@ -82,12 +84,12 @@ const _: () = {
     assert!(end <= 4500, "a run ends within 5 s, although each waits as long as it may");
 };
 
-/// Runs until it is told to stop, and returns the summary.
+/// Runs until it is asked to stop, and returns the summary.
 pub fn run_for_summary(options: LiveOptions, output: Output) -> anyhow::Result<Summary> {
     run(options, output).map(|ended| ended.summary)
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is asked to stop.
 pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let stop = options.screen.as_ref().map(Screen::stop).unwrap_or_default();
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);

@@ -14,21 +14,20 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crossbeam_channel::{Sender, TrySendError};
 use globset::{GlobSet, GlobSetBuilder};
 
+use super::capture_plan::CapturePlan;
+use super::engine_sink::EngineSink;
 use super::message::{InterfaceScan, SourceMessage};
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
-use crate::app::recorder::Recorder;
 use crate::clock::now;
-use crate::config::{CaptureConfig, SnapLength, is_default_interface};
-use crate::flow::{MeterLimits, PointKind};
+use crate::config::{CaptureConfig, is_default_interface};
+use crate::flow::PointKind;
 use crate::host::{self, Interface, LinkMonitor};
 use crate::input::{LinkEvent, ObservationPoint, RecordedFact};
-use crate::observe::live::{CapturePool, Snap, Tap, TapBatch, TapError, TapHandle, TapOptions, TapSink, ring_bytes};
+use crate::observe::live::{CapturePool, Tap, TapError, TapHandle, TapOptions, ring_bytes};
 use crate::path::checked_glob;
-use crate::serve::SharedCounters;
 use crate::time::Timestamp;
 
 /// How often interfaces are listed although the kernel reported no change.
@@ -54,16 +53,6 @@ struct Running {
     ring_bytes: u32,
     /// The interface has another name: this tap ends before that one opens.
     renamed: bool,
-}
-
-/// What all taps have in common.
-pub(super) struct CapturePlan {
-    pub(super) snap: Snap,
-    pub(super) ring_bytes: u32,
-    pub(super) ring_budget: u64,
-    pub(super) meter: MeterLimits,
-    /// Where this process serves, if that is to be left out.
-    own: Option<SocketAddr>,
 }
 
 struct HostCapture {
@@ -95,15 +84,6 @@ pub(super) fn start(config: &CaptureConfig, plan: CapturePlan, context: &SourceC
 pub(super) fn pool(threads: usize, context: &SourceContext) -> CapturePool<EngineSink> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     CapturePool::new(threads.min(processors), Arc::clone(&context.stop)).reporting(Arc::clone(&context.progress))
-}
-
-/// A recording keeps of every packet what live would keep of the most interesting ones: what is asked of it later is not known.
-const fn snap(config: &CaptureConfig, recording: bool) -> Snap {
-    match config.snap_length {
-        SnapLength::Bytes(bytes) => Snap::Flat(bytes),
-        SnapLength::Adaptive if recording => Snap::Flat(config.payload_snap_length),
-        SnapLength::Adaptive => Snap::Adaptive(config.payload_snap_length),
-    }
 }
 
 /// Interface names as the configuration selects them.
@@ -365,28 +345,6 @@ impl HostCapture {
     }
 }
 
-impl CapturePlan {
-    pub(super) fn new(config: &CaptureConfig, meter: MeterLimits, listen: Option<SocketAddr>, recording: bool) -> Self {
-        Self {
-            snap: snap(config, recording),
-            ring_bytes: config.ring_bytes,
-            ring_budget: config.ring_budget_bytes,
-            meter,
-            own: listen.filter(|_| config.exclude_own),
-        }
-    }
-
-    /// The sockets at which this process serves, where that is left out.
-    pub(super) fn own_sockets(&self, all: &[Interface]) -> Vec<SocketAddr> {
-        let Some(own) = self.own else { return Vec::new() };
-        if !own.ip().is_unspecified() {
-            return vec![own];
-        }
-        let addresses = all.iter().flat_map(|link| &link.addresses);
-        addresses.map(|address| SocketAddr::new(*address, own.port())).collect()
-    }
-}
-
 /// The interfaces of the default routes, and loopback, where no glob matches any of them.
 fn uncaptured_ways_out(all: &[Interface], globs: &GlobSet) -> Vec<String> {
     let mut names = host::default_route_interfaces();
@@ -410,63 +368,10 @@ fn open_group(group: &[(ObservationPoint, &Interface)], options: &TapOptions) ->
     })
 }
 
-/// Hands batches to the engine's thread, and packets to the recording.
-#[derive(Debug)]
-pub(super) struct EngineSink {
-    sender: Sender<SourceMessage>,
-    ephemeral: bool,
-    recording: Option<(Arc<Recorder>, u32)>,
-    shared: Arc<SharedCounters>,
-}
-
-impl EngineSink {
-    /// For a tap that was just opened; its packets are recorded where there is a recording. `ephemeral`: its interface ends with
-    /// a container.
-    pub(super) fn new(context: &SourceContext, tap: &Tap, snap_length: u32, ephemeral: bool) -> anyhow::Result<Self> {
-        let recorder = context.recorder.as_ref();
-        let interface = recorder.map(|recorder| recorder.interface(tap.point(), tap.link(), snap_length));
-        let interface = interface.transpose().context("adding the interface to the recording")?;
-        let recording = recorder.cloned().zip(interface);
-        Ok(Self { sender: context.sender.clone(), ephemeral, recording, shared: Arc::clone(&context.shared) })
-    }
-}
-
-impl TapSink for EngineSink {
-    fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>> {
-        self.shared.points.update(&batch.point, batch.counters());
-        match self.sender.try_send(SourceMessage::Tap(batch)).map_err(TrySendError::into_inner) {
-            Err(SourceMessage::Tap(batch)) => Err(Box::new(batch)),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8]) {
-        if let Some((recorder, interface)) = &self.recording {
-            recorder.packet(*interface, at, wire_len, data);
-        }
-    }
-
-    /// The end of a tap is rare: where the queue is full, a thread of its own waits for room.
-    fn ended(&mut self, last: TapBatch, reason: Option<String>) {
-        self.shared.points.update(&last.point, last.counters());
-        self.shared.points.ended(&last.point);
-        let ended = SourceMessage::TapEnded { point: last.point.clone(), reason, ephemeral: self.ephemeral };
-        let sender = self.sender.clone();
-        let refused = match self.sender.try_send(SourceMessage::Tap(last)) {
-            Ok(()) => self.sender.try_send(ended).err().map(|error| vec![error.into_inner()]),
-            Err(error) => Some(vec![error.into_inner(), ended]),
-        };
-        if let Some(refused) = refused {
-            // Fails only when the engine is gone, or when the host gives no thread any more.
-            let wait = move || refused.into_iter().for_each(|message| drop(sender.send(message)));
-            let _ = thread::Builder::new().name("last-batch".to_owned()).spawn(wait);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::live::Snap;
 
     #[test]
     fn the_error_of_an_interface_that_is_gone_is_taken_back() {

@@ -17,7 +17,9 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use self::selection::{EntryPolicy, HostLinks, point_name};
-use super::host_capture::{CapturePlan, EngineSink, globs, pool};
+use super::capture_plan::CapturePlan;
+use super::engine_sink::EngineSink;
+use super::host_capture::{globs, pool};
 use super::message::SourceMessage;
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
