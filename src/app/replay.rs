@@ -37,8 +37,8 @@ pub struct ReplayOptions {
     pub engine: EngineConfig,
     /// Bounds of the flow tables.
     pub meter: MeterLimits,
-    /// Keep this ledger, for a report.
-    pub ledger: Option<VerdictLog>,
+    /// Keep the verdict of every flow here, for a report.
+    pub verdict_log: Option<VerdictLog>,
     /// Follows the engine.
     pub observer: Option<Box<dyn Observer>>,
 }
@@ -93,8 +93,8 @@ pub fn run(
     facts.sort_by_key(|fact| fact.at);
     let readers = options.captures.iter().map(|path| CaptureReader::open(path)).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(options.engine);
-    if let Some(ledger) = options.ledger {
-        engine.observe(Box::new(ledger));
+    if let Some(verdict_log) = options.verdict_log {
+        engine.observe(Box::new(verdict_log));
     }
     if let Some(observer) = options.observer {
         engine.observe(observer);

@@ -1,7 +1,7 @@
 //! `hopwatch verify`: one workload, one hop, one answer.
 //!
 //! Contract: judges by a contract made for the question and nothing else of the configuration's contracts; raises no alert. Design: the same
-//! pipeline as `sniff` or `replay`, with a ledger on the engine; the report is made from what both leave.
+//! pipeline as `sniff` or `replay`, with a verdict log on the engine; the report is made from what both leave.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::report::Question;
 use crate::report::verification::{PointRead, Run, Source, Verification};
 use crate::time::Timestamp;
 
-/// Bounds of the ledger.
+/// Bounds of the verdict log.
 const LIMITS: VerdictLogLimits =
     VerdictLogLimits { destinations: 100, flows: 10, workloads: 1000, windows: 1000, points: 8 };
 
@@ -30,7 +30,7 @@ const MAX_NAMED: usize = 20;
 /// Watches for a time, or until it is interrupted.
 pub fn live(question: &Question, mut options: LiveOptions) -> anyhow::Result<Verification> {
     warn_of_unknown(question, &running(&options));
-    options.ledger = Some(prepare(question, &mut options.config.engine));
+    options.verdict_log = Some(prepare(question, &mut options.config.engine));
     let (asked, from) = (options.duration, now());
     let ended = live::run(options, Output::none())?;
     let run = run(Source::Live, Some((from, ended_at(from, asked))), ended.summary);
@@ -49,7 +49,7 @@ pub fn recording(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Verification, ReplayError> {
     warn_of_unknown(question, &recorded(&options));
-    options.ledger = Some(prepare(question, &mut options.engine));
+    options.verdict_log = Some(prepare(question, &mut options.engine));
     let report = replay::run(options, &Output::none(), progress)?;
     Ok(Verification::new(question, &report.engine, run(Source::Recording, report.span, report.summary)))
 }

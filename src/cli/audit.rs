@@ -92,7 +92,7 @@ fn recording(args: &Args) -> anyhow::Result<Audit> {
     let bar = progress_bar(&captures);
     let engine = config.engine.clone();
     let options =
-        ReplayOptions { captures, facts, warnings, engine, meter: config.meter, ledger: None, observer: None };
+        ReplayOptions { captures, facts, warnings, engine, meter: config.meter, verdict_log: None, observer: None };
     let audit = audit::recording(&config, options, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     Ok(audit)

@@ -240,7 +240,7 @@ fn options_of(config: &Config, sources: Sources) -> ReplayOptions {
         warnings,
         engine: config.engine.clone(),
         meter: config.meter,
-        ledger: None,
+        verdict_log: None,
         observer: Some(Box::<Learning>::default()),
     }
 }

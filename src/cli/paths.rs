@@ -81,7 +81,7 @@ fn recording(args: Args) -> anyhow::Result<Paths> {
         warnings,
         engine: config.engine.clone(),
         meter: config.meter,
-        ledger: None,
+        verdict_log: None,
         observer: None,
     };
     let paths = paths::recording(config, options, &mut |bytes| bar.set_position(bytes))?;

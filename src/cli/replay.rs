@@ -75,7 +75,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         warnings,
         engine: config.engine,
         meter: config.meter,
-        ledger: None,
+        verdict_log: None,
         observer: None,
     };
     let report = replay::run(options, &output, &mut |bytes| bar.set_position(bytes))?;

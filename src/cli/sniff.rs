@@ -87,7 +87,7 @@ impl WatchArgs {
             config_text,
             listen,
             screen: None,
-            ledger: None,
+            verdict_log: None,
             observer: None,
             baseline,
         })

@@ -144,7 +144,7 @@ fn recording(args: &Args) -> anyhow::Result<Verification> {
         warnings,
         engine: config.engine,
         meter: config.meter,
-        ledger: None,
+        verdict_log: None,
         observer: None,
     };
     let report = verify::recording(&question, options, &mut |bytes| bar.set_position(bytes))?;

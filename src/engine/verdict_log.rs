@@ -38,7 +38,7 @@ pub struct VerdictLogLimits {
     pub points: usize,
 }
 
-/// The ledger.
+/// The verdict log.
 #[derive(Debug)]
 pub struct VerdictLog {
     limits: VerdictLogLimits,

@@ -59,7 +59,7 @@ fn loss(point: &str, count: u64, since: u64) -> Fact {
 }
 
 fn page(world: &World) -> VerdictLogContents {
-    world.engine.verdict_log().expect("a ledger is kept")
+    world.engine.verdict_log().expect("a verdict log is kept")
 }
 
 fn adds_up(page: &VerdictLogContents, limits: VerdictLogLimits) {

@@ -25,10 +25,10 @@ pub struct LiveOptions {
     pub config_text: Option<String>,
     /// Serve metrics and health here; `None` serves nothing.
     pub listen: Option<SocketAddr>,
-    /// Show the board here, for a terminal; it can also ask for the end.
+    /// Show workloads and their flows here, for a terminal; it can also ask for the end.
     pub screen: Option<Screen>,
-    /// Keep this ledger, for a report.
-    pub ledger: Option<VerdictLog>,
+    /// Keep the verdict of every flow here, for a report.
+    pub verdict_log: Option<VerdictLog>,
     /// Follows the engine.
     pub observer: Option<Box<dyn Observer>>,
     /// The baseline's file, which is looked at while hopwatch runs.

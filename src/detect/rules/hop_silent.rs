@@ -82,7 +82,7 @@ impl HopSilent {
         Self { silence, min_flows, silent: BTreeMap::new(), next_look: None }
     }
 
-    /// Brings the books up to date; `flow` is the latest that was judged.
+    /// Follows how many flows each hop missed; `flow` is the latest that was judged.
     fn follow(&mut self, hops: &HopMemory, flow: &JudgedFlow, judgement: &Judgement) {
         let missing = judgement.missing_hop.iter().flat_map(|missing| &missing.alternatives);
         for name in judgement.passed.iter().chain(missing).map(String::as_str) {

@@ -1,0 +1,200 @@
+//! The engine's thread: takes what the sources send, in event-time order, and delivers what the engine says of it.
+//!
+//! Contract: an input waits at most [`LATENESS`] for others that happened earlier; a tick follows, so that timers fire without inputs. At the end
+//! everything in flight is consumed, for at most [`DRAIN`]. Design: the only thread that touches the engine; it waits for messages, never for
+//! a sink.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::QUEUE;
+use super::message::SourceMessage;
+use super::pace::Pace;
+use super::snapshots::SnapshotPublisher;
+use super::status::SourceStatus;
+use crate::alert::Alert;
+use crate::app::output::Output;
+use crate::app::recorder::Recorder;
+use crate::app::reorder::Reorder;
+use crate::app::summary::Summary;
+use crate::clock::{instant, now};
+use crate::engine::Engine;
+use crate::flow::Backlog;
+use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
+use crate::observe::live::{self, Progress};
+use crate::path::MayCover;
+use crate::time::Timestamp;
+
+/// How long an input waits for others that happened earlier, at most: no longer for a source that is further behind.
+const LATENESS: Duration = Duration::from_millis(200);
+/// How long the end waits for what the sources still have.
+pub(super) const DRAIN: Duration = Duration::from_secs(2);
+/// How long the engine waits for an input while nothing is pending.
+const IDLE: Duration = Duration::from_millis(250);
+/// Shortest wait while inputs are pending.
+const TURN: Duration = Duration::from_millis(2);
+
+/// What the engine's thread shares with the taps.
+#[derive(Debug)]
+pub(super) struct SharedWithTaps {
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) covered: Arc<RwLock<MayCover>>,
+}
+
+/// The engine's thread.
+pub(super) struct EngineLoop<'a> {
+    pub(super) engine: Engine,
+    reorder: Reorder,
+    shared_with_taps: SharedWithTaps,
+    pace: Pace,
+    /// When the latest event of a tap happened.
+    latest_flow: Option<Timestamp>,
+    status: SourceStatus,
+    recorder: Option<Arc<Recorder>>,
+    output: &'a Output,
+    publisher: SnapshotPublisher,
+    alerts: Vec<Alert>,
+}
+
+impl<'a> EngineLoop<'a> {
+    pub(super) fn new(
+        engine: Engine,
+        shared_with_taps: SharedWithTaps,
+        status: SourceStatus,
+        recorder: Option<Arc<Recorder>>,
+        output: &'a Output,
+        publisher: SnapshotPublisher,
+    ) -> Self {
+        Self {
+            engine,
+            reorder: Reorder::default(),
+            shared_with_taps,
+            pace: Pace::default(),
+            latest_flow: None,
+            status,
+            recorder,
+            output,
+            publisher,
+            alerts: Vec::new(),
+        }
+    }
+
+    pub(super) fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {
+        while !stop.load(Ordering::Relaxed) && !self.output.is_gone() {
+            match receiver.recv_timeout(self.patience(now())) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            // Whatever else is waiting, without another wait.
+            for message in receiver.try_iter().take(QUEUE) {
+                self.take(message);
+            }
+            let time = now();
+            let (reached, future) = (self.reached(time), time.plus(LATENESS));
+            self.release(reached, future)?;
+            // Not for what others say meanwhile: connection tracking answers to this, and would keep everybody awake.
+            let waits = self.latest_flow.is_some_and(|at| reached < at && at <= future);
+            self.shared_with_taps.progress.set_awaited(waits, time);
+            if self.publisher.is_due(time) {
+                self.status.log(time);
+                self.publisher.publish(time, &mut self.engine, &self.status);
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to when nothing is to come any more, by what the capture threads have reached.
+    fn reached(&self, now: Timestamp) -> Timestamp {
+        let (earliest, latest) = (now.minus(LATENESS), now.minus(live::HELD_BACK));
+        self.shared_with_taps.progress.reached().map_or(latest, |reached| reached.min(latest).max(earliest))
+    }
+
+    /// How long there is nothing to do, unless a message comes: until the first input that is held may be released, or the first timer is due.
+    fn patience(&self, now: Timestamp) -> Duration {
+        let due = [self.reorder.first(), self.engine.next_due()].into_iter().flatten().min();
+        due.map_or(IDLE, |due| due.plus(live::HELD_BACK).since(now).clamp(TURN, IDLE))
+    }
+
+    /// Everything in flight, then the end. The channel closes when the last source has ended; one that hangs is not waited for.
+    pub(super) fn finish(&mut self, receiver: &Receiver<SourceMessage>) -> anyhow::Result<Summary> {
+        let deadline = instant() + DRAIN;
+        loop {
+            match receiver.recv_deadline(deadline) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    tracing::warn!("a source does not end within {DRAIN:?}; what it still has is lost");
+                    break;
+                }
+            }
+        }
+        self.release(Timestamp::MAX, Timestamp::MAX)?;
+        self.consume(&Input::new(now(), Fact::Recorded(RecordedFact::Ended {})))?;
+        self.engine.finish(&mut self.alerts);
+        self.deliver()?;
+        self.publisher.publish(now(), &mut self.engine, &self.status);
+        let unjudged = &self.engine.path().unjudged;
+        Ok(Summary::new(&self.engine.stats(), unjudged, self.status.points(), self.status.warnings()))
+    }
+
+    fn take(&mut self, mut message: SourceMessage) {
+        let receipt = message.receipt();
+        let is_tap = matches!(message, SourceMessage::Tap(_));
+        let inputs = self.status.take(message);
+        if let Some(last) = inputs.last().filter(|_| is_tap) {
+            self.latest_flow = self.latest_flow.max(Some(last.at));
+        }
+        self.reorder.hold(inputs, receipt);
+    }
+
+    /// Passes on what happened up to `reached`, and what a clock that was set back left beyond `future`.
+    fn release(&mut self, reached: Timestamp, future: Timestamp) -> anyhow::Result<()> {
+        let mut began = instant();
+        while let Some(input) = self.reorder.pop(reached, future) {
+            self.consume(&input)?;
+            if self.pace.step() {
+                self.pace.stretch(began.elapsed());
+                self.shared_with_taps.backlog.set_capacity(self.pace.capacity());
+                began = instant();
+            }
+        }
+        self.pace.rest();
+        if reached != Timestamp::MAX {
+            self.consume(&Input::new(reached, Fact::Tick))?;
+        }
+        Ok(())
+    }
+
+    fn consume(&mut self, input: &Input) -> anyhow::Result<()> {
+        if let (Some(recorder), Fact::Recorded(fact)) = (&self.recorder, &input.fact) {
+            recorder.fact(input.at, fact);
+        }
+        if let Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) = &input.fact
+            && let Ok(mut covered) = self.shared_with_taps.covered.write()
+        {
+            covered.add(workload);
+        }
+        self.engine.push(input, &mut self.alerts);
+        self.publisher.beat();
+        self.deliver()
+    }
+
+    fn deliver(&mut self) -> anyhow::Result<()> {
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| !self.alerts.is_empty()) {
+            recorder.flush();
+        }
+        for alert in self.alerts.drain(..) {
+            self.output.alert(alert).context("delivering an alert")?;
+        }
+        for incident in self.engine.take_incidents() {
+            self.output.incident(incident).context("delivering an incident")?;
+        }
+        Ok(())
+    }
+}
