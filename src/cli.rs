@@ -14,6 +14,7 @@ mod local;
 mod outbox;
 mod paths;
 mod record;
+mod recordings;
 mod replay;
 mod rules;
 mod sniff;

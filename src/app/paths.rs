@@ -45,10 +45,8 @@ pub fn live(config: &Config) -> anyhow::Result<Paths> {
 
 /// Looks once at runtimes, links and the kernel.
 pub(super) fn look(config: &Config) -> anyhow::Result<Looked> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("starting the runtime for sockets")?;
     let mut warnings = Vec::new();
-    let events = runtime.block_on(runtime_snapshot::query(&config.runtimes)).unwrap_or_else(|error| {
+    let events = runtime_snapshot::query(&config.runtimes).unwrap_or_else(|error| {
         warnings.push(format!("no container runtime answers: {error:#}"));
         Vec::new()
     });
@@ -92,9 +90,8 @@ pub(super) fn look(config: &Config) -> anyhow::Result<Looked> {
 }
 
 /// How things stood at the end of a recording.
-pub fn recording(config: Config, mut options: ReplayOptions, progress: &mut dyn FnMut(u64)) -> anyhow::Result<Paths> {
-    let contracts = config.engine.contracts.clone();
-    options.engine = config.engine;
+pub fn recording(config: &Config, mut options: ReplayOptions, progress: &mut dyn FnMut(u64)) -> anyhow::Result<Paths> {
+    options.engine = config.engine.clone();
     let report = replay::run(options, &Output::none(), progress)?;
     let (timeline, path) = (report.engine.timeline(), report.engine.path());
     let mut warnings = report.summary.warnings;
@@ -114,7 +111,7 @@ pub fn recording(config: Config, mut options: ReplayOptions, progress: &mut dyn 
     } else {
         warnings.extend(log_files_unwatched(&files));
     }
-    Ok(Paths::new(timeline, path, &coverage(timeline, &contracts, path), warnings))
+    Ok(Paths::new(timeline, path, &coverage(timeline, &config.engine.contracts, path), warnings))
 }
 
 /// What log-files-tampered cannot see.

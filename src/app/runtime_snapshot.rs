@@ -11,7 +11,12 @@ use crate::input::InventoryEvent;
 use crate::inventory::discover::{Discovery, Places};
 
 /// The networks and running workloads of all runtimes.
-pub async fn query(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent>> {
+pub fn query(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("starting the runtime for sockets")?.block_on(ask(config))
+}
+
+async fn ask(config: &RuntimesConfig) -> anyhow::Result<Vec<InventoryEvent>> {
     let mut all = Vec::new();
     let mut failed = Vec::new();
     let mut answered = false;

@@ -56,9 +56,7 @@ pub fn recording(
 
 /// The containers that run now; none where no runtime answers, which is reported elsewhere.
 fn running(options: &LiveOptions) -> Vec<Arc<Workload>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let events =
-        runtime.ok().and_then(|runtime| runtime.block_on(runtime_snapshot::query(&options.config.runtimes)).ok());
+    let events = runtime_snapshot::query(&options.config.runtimes);
     let workload = |event| match event {
         InventoryEvent::Workload(workload) => Some(workload),
         _ => None,

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::Outcome;
-use super::captures::progress_bar;
-use super::replay::Sources;
-use crate::app::replay::ReplayOptions;
+use super::recordings::Sources;
 use crate::app::{audit, baseline, hash_key};
 use crate::config::{self, Config};
 use crate::detect::Severity;
@@ -82,18 +80,8 @@ fn live(args: &Args) -> anyhow::Result<Audit> {
 }
 
 fn recording(args: &Args) -> anyhow::Result<Audit> {
-    let mut sources = Sources { facts: args.facts.clone(), ..Sources::default() };
-    for path in &args.read {
-        sources.add(path.clone())?;
-    }
+    let sources = Sources::of(args.read.clone(), args.facts.clone(), None)?;
     let mut config = loaded(args, sources.config.as_deref())?;
     baseline::load_unwatched(&mut config)?;
-    let Sources { captures, facts, warnings, .. } = sources;
-    let bar = progress_bar(&captures);
-    let engine = config.engine.clone();
-    let options =
-        ReplayOptions { captures, facts, warnings, engine, meter: config.meter, verdict_log: None, observer: None };
-    let audit = audit::recording(&config, options, &mut |bytes| bar.set_position(bytes))?;
-    bar.finish_and_clear();
-    Ok(audit)
+    sources.replay(&config, |options, bar| audit::recording(&config, options, &mut |bytes| bar.set_position(bytes)))
 }

@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::Outcome;
-use super::captures::progress_bar;
 use super::local::LocalArgs;
-use super::replay::Sources;
+use super::recordings::Sources;
 use super::sniff::{Listen, WatchArgs, duration};
 use crate::app::baseline::{self, Approve, Document, Learning, Observation};
 use crate::app::live::{self, LiveOptions};
@@ -211,10 +210,7 @@ impl Recorded {
 
     /// The containers of the recordings; the first recording's configuration counts.
     fn replayed(&self, common: &Common) -> anyhow::Result<Looked> {
-        let mut sources = Sources { facts: self.facts.clone(), ..Sources::default() };
-        for path in &self.read {
-            sources.add(path.clone())?;
-        }
+        let sources = Sources::of(self.read.clone(), self.facts.clone(), None)?;
         let config = common.load(sources.config.as_deref())?;
         let learning = replayed(&config, sources)?;
         Ok(Looked { config, learning })
@@ -222,27 +218,14 @@ impl Recorded {
 }
 
 fn replayed(config: &Config, sources: Sources) -> anyhow::Result<Learning> {
-    let bar = progress_bar(&sources.captures);
-    let options = options_of(config, sources);
-    let mut report = replay::run(options, &Output::none(), &mut |bytes| bar.set_position(bytes))?;
-    bar.finish_and_clear();
+    let mut report = sources.replay(config, |options, bar| {
+        let options = ReplayOptions { observer: Some(Box::<Learning>::default()), ..options };
+        replay::run(options, &Output::none(), &mut |bytes| bar.set_position(bytes))
+    })?;
     for warning in &report.summary.warnings {
         tracing::warn!("{}", printable(warning));
     }
     report.engine.take_observer().context("the replay lost what it observed")
-}
-
-fn options_of(config: &Config, sources: Sources) -> ReplayOptions {
-    let Sources { captures, facts, warnings, .. } = sources;
-    ReplayOptions {
-        captures,
-        facts,
-        warnings,
-        engine: config.engine.clone(),
-        meter: config.meter,
-        verdict_log: None,
-        observer: Some(Box::<Learning>::default()),
-    }
 }
 
 /// The running containers, or those of a recording at its end.
@@ -253,9 +236,7 @@ fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Vec<
     }
     let config = common.load(None)?;
     hash_key::prepare(config.state_dir.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("starting the runtime for sockets")?;
-    let events = runtime.block_on(runtime_snapshot::query(&config.runtimes))?;
+    let events = runtime_snapshot::query(&config.runtimes)?;
     Ok((config, baseline::observed(now(), &events)))
 }
 
@@ -383,10 +364,9 @@ fn shadow(args: Shadow) -> anyhow::Result<Outcome> {
     let baseline = baseline::in_force(&path, &config)?;
     let mut recordings = Vec::new();
     for path in args.read {
-        let mut sources = Sources::default();
-        sources.add(path)?;
+        let sources = Sources::of([path], Vec::new(), None)?;
         let own = config::load(sources.config.as_deref())?.config;
-        recordings.push(ReplayOptions { observer: None, ..options_of(&own, sources) });
+        recordings.push(sources.options(&own));
     }
     let report = baseline::shadow(baseline, recordings)?;
     let mut out = anstream::stdout().lock();

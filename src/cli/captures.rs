@@ -1,4 +1,4 @@
-//! What `replay` and `flows` share: folders that stand for their captures, and the progress bar.
+//! What all commands that read captures share: folders that stand for their captures, and the progress bar.
 //!
 //! Contract: captures of a folder come in order of name; a folder without one is refused with what it should hold.
 

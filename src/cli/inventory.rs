@@ -55,11 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?.config;
     hash_key::prepare(args.state_dir.as_deref().or(config.state_dir.as_deref()))?;
     let config = config.runtimes;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime for sockets")?;
-    let events = runtime.block_on(runtime_snapshot::query(&config))?;
+    let events = runtime_snapshot::query(&config)?;
     let inventory = InventoryFile::from_events(now(), &events);
     let text = match args.format {
         _ if args.tree => tree(&events)?,

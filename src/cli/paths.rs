@@ -6,11 +6,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::Outcome;
-use super::captures::progress_bar;
-use super::replay::Sources;
+use super::recordings::Sources;
 use super::tree_printer::Node;
 use crate::app::paths;
-use crate::app::replay::ReplayOptions;
 use crate::config::{self, Config, InsideNamespaces};
 use crate::escape::json;
 use crate::layout::columns;
@@ -68,25 +66,9 @@ fn live(args: Args) -> anyhow::Result<Paths> {
 }
 
 fn recording(args: Args) -> anyhow::Result<Paths> {
-    let mut sources = Sources { facts: args.facts, config: args.config, ..Sources::default() };
-    for path in args.read {
-        sources.add(path)?;
-    }
-    let Sources { captures, facts, config, warnings } = sources;
-    let config: Config = config::load(config.as_deref())?.config;
-    let bar = progress_bar(&captures);
-    let options = ReplayOptions {
-        captures,
-        facts,
-        warnings,
-        engine: config.engine.clone(),
-        meter: config.meter,
-        verdict_log: None,
-        observer: None,
-    };
-    let paths = paths::recording(config, options, &mut |bytes| bar.set_position(bytes))?;
-    bar.finish_and_clear();
-    Ok(paths)
+    let sources = Sources::of(args.read, args.facts, args.config)?;
+    let config: Config = config::load(sources.config.as_deref())?.config;
+    sources.replay(&config, |options, bar| paths::recording(&config, options, &mut |bytes| bar.set_position(bytes)))
 }
 
 fn tree(paths: &Paths) -> Node {

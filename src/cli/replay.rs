@@ -7,13 +7,12 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use super::Outcome;
-use super::captures::{captures_in, not_read, progress_bar};
 use super::local::LocalArgs;
+use super::recordings::Sources;
 use crate::alert::Alert;
 use crate::app::baseline;
 use crate::app::output::{AlertSink, Format, Output, Overflow, StdoutSink};
-use crate::app::recorder::missing_end;
-use crate::app::replay::{self, ReplayOptions};
+use crate::app::replay;
 use crate::app::summary::Summary;
 use crate::config;
 use crate::detect::Severity;
@@ -57,65 +56,24 @@ impl clap::ValueEnum for Severity {
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let mut sources = Sources { facts: args.facts, config: args.config, ..Sources::default() };
-    for path in args.paths {
-        sources.add(path)?;
-    }
+    let sources = Sources::of(args.paths, args.facts, args.config)?;
     let mut config = config::load(sources.config.as_deref())?.config;
     baseline::load_unwatched(&mut config)?;
     args.local.apply(&mut config);
-    let bar = progress_bar(&sources.captures);
-    let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
-    let sink = BesideBar { stdout, bar: bar.clone() };
-    let output = Output::to(Box::new(sink), Overflow::Block).context("starting the thread for the output")?;
-    let Sources { captures, facts, warnings, .. } = sources;
-    let options = ReplayOptions {
-        captures,
-        facts,
-        warnings,
-        engine: config.engine,
-        meter: config.meter,
-        verdict_log: None,
-        observer: None,
-    };
-    let report = replay::run(options, &output, &mut |bytes| bar.set_position(bytes))?;
-    bar.finish_and_clear();
+    let format = args.format.unwrap_or_else(Format::for_stdout);
+    let (report, output) = sources.replay(&config, |options, bar| {
+        let stdout = StdoutSink::new(format).context("opening standard output")?;
+        let sink = BesideBar { stdout, bar: bar.clone() };
+        let output = Output::to(Box::new(sink), Overflow::Block).context("starting the thread for the output")?;
+        let report = replay::run(options, &output, &mut |bytes| bar.set_position(bytes))?;
+        anyhow::Ok((report, output))
+    })?;
     for warning in &report.summary.warnings {
         tracing::warn!("{}", printable(warning));
     }
     output.finish(&report.summary).context("writing to standard output")?;
     let failed = args.fail_on.is_some_and(|limit| report.worst.is_some_and(|worst| worst >= limit));
     Ok(if failed { Outcome::Alerts } else { Outcome::Done })
-}
-
-/// What the paths stand for.
-#[derive(Debug, Default)]
-pub(super) struct Sources {
-    pub captures: Vec<PathBuf>,
-    pub facts: Vec<PathBuf>,
-    pub config: Option<PathBuf>,
-    /// What is missing in them.
-    pub warnings: Vec<String>,
-}
-
-impl Sources {
-    pub(super) fn add(&mut self, path: PathBuf) -> anyhow::Result<()> {
-        if !path.is_dir() {
-            let folder = path.parent().filter(|_| path.ends_with("traffic.pcapng"));
-            self.warnings.extend(folder.and_then(missing_end));
-            self.captures.push(path);
-            return Ok(());
-        }
-        let folder = captures_in(&path)?;
-        self.captures.extend(folder.captures);
-        self.warnings.extend(folder.left_out.iter().map(|path| not_read(path)));
-        self.warnings.extend(folder.gaps);
-        self.warnings.extend(missing_end(&path));
-        let existing = |name: &str| Some(path.join(name)).filter(|path| path.is_file());
-        self.facts.extend(existing("facts.jsonl"));
-        self.config = self.config.take().or_else(|| existing("hopwatch.yaml"));
-        Ok(())
-    }
 }
 
 /// Standard output, with the progress bar out of the way while an alert is written.

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
+use indicatif::ProgressBar;
 
 use super::Outcome;
-use super::captures::progress_bar;
 use super::local::LocalArgs;
-use super::replay::Sources;
+use super::recordings::Sources;
 use super::sniff::{Listen, WatchArgs, duration};
-use crate::app::replay::ReplayOptions;
 use crate::app::verify;
 use crate::config::{self, Config, InsideNamespaces};
 use crate::escape::json;
@@ -130,26 +129,13 @@ fn live(args: &Args) -> anyhow::Result<Verification> {
 }
 
 fn recording(args: &Args) -> anyhow::Result<Verification> {
-    let mut sources = Sources { facts: args.facts.clone(), config: args.config.clone(), ..Sources::default() };
-    for path in &args.read {
-        sources.add(path.clone())?;
-    }
-    let Sources { captures, facts, config, warnings } = sources;
-    let config = config::load(config.as_deref())?.config;
+    let sources = Sources::of(args.read.clone(), args.facts.clone(), args.config.clone())?;
+    let config = config::load(sources.config.as_deref())?.config;
     let question = question(args, &config);
-    let bar = progress_bar(&captures);
-    let options = ReplayOptions {
-        captures,
-        facts,
-        warnings,
-        engine: config.engine,
-        meter: config.meter,
-        verdict_log: None,
-        observer: None,
+    let run = |options, bar: &ProgressBar| {
+        verify::recording(&question, options, &mut |bytes| bar.set_position(bytes)).map_err(Into::into)
     };
-    let report = verify::recording(&question, options, &mut |bytes| bar.set_position(bytes))?;
-    bar.finish_and_clear();
-    Ok(report)
+    sources.replay(&config, run)
 }
 
 fn usage(message: String) -> ! {

@@ -288,7 +288,8 @@ impl Tracking {
         let watches = || self.namespaces.iter().filter_map(|(netns, source)| Some((netns, source.watch.as_ref()?)));
         let mut counts = self.past;
         watches().for_each(|(_, watch)| counts.add(watch.counts()));
-        let is_received = |(netns, watch): (&Option<NetnsId>, &Watch)| watch.good().is_some().then_some(netns.is_none());
+        let is_received =
+            |(netns, watch): (&Option<NetnsId>, &Watch)| watch.good().is_some().then_some(netns.is_none());
         let received: Vec<bool> = watches().filter_map(is_received).collect();
         *sync::lock(&self.counters) = ConntrackCounters {
             host: received.contains(&true),

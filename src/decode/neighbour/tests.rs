@@ -93,7 +93,10 @@ fn neighbour_discovery_claims_source_or_target() {
         let asked = nd_of(&nd(135, source(), 255, extension, &link_address(1, SENDER))).expect("a claim");
         assert_eq!((asked.kind, asked.ip, asked.mac), (ClaimKind::NeighbourSolicitation, source().into(), Mac(SENDER)));
         let claim = nd_of(&nd(136, source(), 255, extension, &link_address(2, VICTIM))).expect("a claim");
-        assert_eq!((claim.kind, claim.ip, claim.mac), (ClaimKind::NeighbourAdvertisement, target().into(), Mac(VICTIM)));
+        assert_eq!(
+            (claim.kind, claim.ip, claim.mac),
+            (ClaimKind::NeighbourAdvertisement, target().into(), Mac(VICTIM))
+        );
         assert_eq!((claim.src_mac, claim.dst_mac), (Some(Mac(SENDER)), Some(Mac(ALL))));
     }
 }

@@ -52,7 +52,10 @@ fn headers_that_a_workload_sends_are_reported_once_a_flow() {
         assert_eq!(kinds(&found), [cause]);
         assert_eq!((found[0].severity, found[0].destination), (Severity::High, Some(end(FAR))));
         assert_eq!(found[0].evidence[0].text, format!("{cause} 7 to 198.51.100.7"));
-        assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, record.clone()).is_empty(), "reported already");
+        assert!(
+            bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, record.clone()).is_empty(),
+            "reported already"
+        );
     }
 }
 

@@ -75,7 +75,10 @@ fn legs_that_end_with_equal_bytes_are_reported_once_by_both_names() {
         found.evidence[1].text,
         "172.20.0.2:40001 (client) talks to 172.20.0.9:8080, and 172.20.0.9:50001 to 198.51.100.7:443 (tcp)"
     );
-    assert!(bench.on_progress(&mut rule, &went, ENDED, grown(&outbound, 906, 517, 4096)).is_empty(), "reported already");
+    assert!(
+        bench.on_progress(&mut rule, &went, ENDED, grown(&outbound, 906, 517, 4096)).is_empty(),
+        "reported already"
+    );
 }
 
 #[test]
