@@ -24,7 +24,7 @@ use super::source::{Sources, Span};
 use crate::alert::Exception;
 use crate::detect::rules;
 use crate::path::{DestinationSet, Hop, PortSpec, Selector};
-use assemble::assemble;
+use assemble::{Checked, assemble};
 
 /// Sets that are always there.
 const BUILT_IN: [&str; 2] = ["internet", "any"];
@@ -59,10 +59,7 @@ pub(super) fn check(
     let contracts = contracts.into_iter().collect::<Option<Vec<_>>>()?;
     let exceptions = exceptions.into_iter().collect::<Option<Vec<_>>>()?;
     let Check { hops, destinations, .. } = check;
-    let all = hops.values().cloned().collect();
-    let mut config = assemble(file, all, contracts, exceptions);
-    config.engine.lowerings = lowerings;
-    Some(Config { sinks, hops, baseline, destinations, ..config })
+    Some(assemble(file, Checked { destinations, hops, contracts, exceptions, lowerings, baseline, sinks }))
 }
 
 impl Check<'_> {

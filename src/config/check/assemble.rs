@@ -1,4 +1,4 @@
-//! The checked configuration, from the sections and what was made of contracts and exceptions.
+//! The checked configuration, from the sections and what was made of the parts that refer to each other.
 //!
 //! Contract: cannot fail; scalars were checked where they were read.
 
@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::alert::{AlertBudget, Exception};
-use crate::config::file::{FileConfig, Runtime};
+use ipnetwork::IpNetwork;
+
+use super::selectors;
+use crate::alert::{AlertBudget, Exception, Lowering};
+use crate::config::file::{Alerts, Capture, Detection, FileConfig, Flows, Runtime};
 use crate::config::scalar::Socket;
-use crate::config::{CaptureConfig, Config, RuntimesConfig};
+use crate::config::{CaptureConfig, Config, RuntimesConfig, SinkConfig};
 use crate::detect::LocalNetworks;
 use crate::engine::{EngineConfig, Timings};
 use crate::input::RuntimeKind;
@@ -21,75 +24,79 @@ use crate::path::{Contract, Hop, Monitors};
 /// MiB to bytes.
 const MIB: u32 = 1 << 20;
 
+/// What was made of the parts of the file that refer to each other.
+pub(super) struct Checked {
+    pub destinations: BTreeMap<String, Vec<IpNetwork>>,
+    pub hops: BTreeMap<String, Arc<Hop>>,
+    pub contracts: Vec<Contract>,
+    pub exceptions: Vec<Exception>,
+    pub lowerings: Vec<Lowering>,
+    pub baseline: Option<PathBuf>,
+    pub sinks: Vec<SinkConfig>,
+}
+
 /// Puts it together.
-pub(super) fn assemble(
-    file: FileConfig,
-    hops: Vec<Arc<Hop>>,
-    contracts: Vec<Contract>,
-    exceptions: Vec<Exception>,
-) -> Config {
-    let FileConfig {
-        capture,
-        runtime,
-        serve,
-        flows,
-        detection,
-        inventory,
-        actors,
-        alerts,
-        state,
-        baseline_key,
-        rules,
-        monitors,
-        incidents,
-        ..
-    } = file;
-    let programs = Arc::new(Vocabulary::new(monitors.programs.into_iter().map(|name| name.0)));
-    let workloads = monitors.workloads.into_iter().map(|selector| selector.value).collect();
+pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
+    let programs = Arc::new(Vocabulary::new(file.monitors.programs.iter().map(|name| name.0.clone())));
     Config {
-        capture: CaptureConfig {
-            interfaces: capture.interfaces.into_iter().map(|glob| glob.0).collect(),
-            snap_length: capture.snap_length,
-            payload_snap_length: capture.payload_snap_length.small(),
-            ring_bytes: capture.ring_mib.small().saturating_mul(MIB),
-            ring_budget_bytes: u64::from(capture.ring_budget_mib.small()) * u64::from(MIB),
-            threads: capture.threads.size(),
-            exclude_own: capture.exclude_own,
-            inside_namespaces: capture.inside_namespaces,
-        },
-        runtimes: runtimes(runtime, &programs),
-        listen: serve.listen.0,
-        meter: flows.limits(),
-        sinks: Vec::new(),
-        state_dir: state.dir.map(|dir| PathBuf::from(dir.0)),
+        capture: capture(&file.capture),
+        runtimes: runtimes(file.runtime, &programs),
+        listen: file.serve.listen.0,
+        meter: file.flows.limits(),
+        state_dir: file.state.dir.map(|dir| PathBuf::from(dir.0)),
+        sinks: checked.sinks,
+        hops: checked.hops.clone(),
+        destinations: checked.destinations,
+        baseline: checked.baseline,
+        baseline_key: file.baseline_key.map(|key| key.0),
         engine: EngineConfig {
-            contracts,
-            monitors: Monitors { workloads, programs, hops },
-            exceptions,
-            lowerings: Vec::new(),
-            rules,
-            local: LocalNetworks::new(actors.local.into_iter().map(|range| range.0).collect()),
-            baseline: None,
-            timings: Timings {
-                attribution_grace: detection.attribution_grace.get(),
-                answer_grace: detection.answer_grace.get(),
-                transit_grace: detection.transit_grace.get(),
-                report_interval: flows.limits().update_interval,
-                hop_ready: detection.startup_grace.get(),
-                update_interval: alerts.update_interval.get(),
-                close_after: alerts.close_after.get(),
+            contracts: checked.contracts,
+            monitors: Monitors {
+                workloads: selectors(&file.monitors.workloads),
+                programs,
+                hops: checked.hops.into_values().collect(),
             },
-            timeline: TimelineLimits { workloads: inventory.max_workloads.size(), remember: inventory.remember.get() },
-            max_flows: detection.max_flows.size(),
-            max_alerts: alerts.max_open.size(),
-            max_destinations: alerts.max_destinations.size(),
-            incidents: incidents.limits(),
-            alert_budget: AlertBudget { burst: alerts.burst.small(), refill: alerts.refill.get() },
+            exceptions: checked.exceptions,
+            lowerings: checked.lowerings,
+            rules: file.rules,
+            local: LocalNetworks::new(file.actors.local.into_iter().map(|range| range.0).collect()),
+            baseline: None,
+            timings: timings(&file.detection, &file.flows, &file.alerts),
+            timeline: TimelineLimits {
+                workloads: file.inventory.max_workloads.size(),
+                remember: file.inventory.remember.get(),
+            },
+            max_flows: file.detection.max_flows.size(),
+            max_alerts: file.alerts.max_open.size(),
+            max_destinations: file.alerts.max_destinations.size(),
+            incidents: file.incidents.limits(),
+            alert_budget: AlertBudget { burst: file.alerts.burst.small(), refill: file.alerts.refill.get() },
         },
-        hops: BTreeMap::new(),
-        destinations: BTreeMap::new(),
-        baseline: None,
-        baseline_key: baseline_key.map(|key| key.0),
+    }
+}
+
+fn capture(file: &Capture) -> CaptureConfig {
+    CaptureConfig {
+        interfaces: file.interfaces.iter().map(|glob| glob.0.clone()).collect(),
+        snap_length: file.snap_length,
+        payload_snap_length: file.payload_snap_length.small(),
+        ring_bytes: file.ring_mib.small().saturating_mul(MIB),
+        ring_budget_bytes: u64::from(file.ring_budget_mib.small()) * u64::from(MIB),
+        threads: file.threads.size(),
+        exclude_own: file.exclude_own,
+        inside_namespaces: file.inside_namespaces,
+    }
+}
+
+fn timings(detection: &Detection, flows: &Flows, alerts: &Alerts) -> Timings {
+    Timings {
+        attribution_grace: detection.attribution_grace.get(),
+        answer_grace: detection.answer_grace.get(),
+        transit_grace: detection.transit_grace.get(),
+        report_interval: flows.limits().update_interval,
+        hop_ready: detection.startup_grace.get(),
+        update_interval: alerts.update_interval.get(),
+        close_after: alerts.close_after.get(),
     }
 }
 
