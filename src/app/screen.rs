@@ -1,4 +1,4 @@
-//! The shot that the engine's thread publishes and the terminal reads, and the way to end the run.
+//! The snapshot that the engine's thread publishes and the terminal reads, and the way to end the run.
 //!
 //! Contract: neither side waits for the other for longer than a pointer is swapped. Limits: [`LIMITS`] bound what is kept for it.
 
@@ -12,22 +12,27 @@ use crate::view::TopSnapshot;
 /// Bounds of what is shown.
 pub const LIMITS: WorkloadStatsLimits = WorkloadStatsLimits { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
 
-/// The latest shot, shared between the engine's thread and the terminal, and the way to end.
+/// The latest snapshot, shared between the engine's thread and the terminal, and the way to end.
 #[derive(Clone, Debug, Default)]
 pub struct Screen {
-    shot: Arc<Mutex<Arc<TopSnapshot>>>,
+    latest: Arc<Mutex<Option<Arc<TopSnapshot>>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Screen {
-    /// Replaces the shot.
-    pub fn publish(&self, shot: TopSnapshot) {
-        *sync::lock(&self.shot) = Arc::new(shot);
+    /// Replaces the snapshot.
+    pub fn publish(&self, snapshot: TopSnapshot) {
+        *sync::lock(&self.latest) = Some(Arc::new(snapshot));
     }
 
-    /// The latest one.
+    /// Whether the engine has published one.
+    pub fn is_published(&self) -> bool {
+        sync::lock(&self.latest).is_some()
+    }
+
+    /// The latest one; empty before the first.
     pub fn read(&self) -> Arc<TopSnapshot> {
-        Arc::clone(&sync::lock(&self.shot))
+        sync::lock(&self.latest).clone().unwrap_or_default()
     }
 
     /// What ends the run when it is set.

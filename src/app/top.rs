@@ -23,6 +23,8 @@ use crate::view::{Act, Top, TopSnapshot, draw, text};
 
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
+/// How often it is tried whether the engine runs.
+const STARTING: Duration = Duration::from_millis(5);
 /// How old a flow's counters may be at most, so that rates do not jump.
 const FRESH: Duration = Duration::from_secs(2);
 /// How long `--once` watches by default.
@@ -52,9 +54,9 @@ pub fn once(mut options: LiveOptions) -> anyhow::Result<String> {
     let mut seen = FrameCheck::default();
     while !engine.is_finished() && begin.elapsed() < duration {
         std::thread::sleep(FRAME);
-        let shot = screen.read();
-        seen.note(&shot);
-        top.update(&shot);
+        let snapshot = screen.read();
+        seen.note(&snapshot);
+        top.update(&snapshot);
     }
     screen.stop().store(true, Ordering::Relaxed);
     join(engine)?;
@@ -73,11 +75,11 @@ struct FrameCheck {
 }
 
 impl FrameCheck {
-    fn note(&mut self, shot: &TopSnapshot) {
-        self.points = self.points.max(shot.points);
-        self.answered |= shot.runtimes.values().any(|answers| *answers);
-        if shot.points == 0 && !shot.not_ready.is_empty() {
-            self.not_ready.clone_from(&shot.not_ready);
+    fn note(&mut self, snapshot: &TopSnapshot) {
+        self.points = self.points.max(snapshot.points);
+        self.answered |= snapshot.runtimes.values().any(|answers| *answers);
+        if snapshot.points == 0 && !snapshot.not_ready.is_empty() {
+            self.not_ready.clone_from(&snapshot.not_ready);
         }
     }
 
@@ -120,17 +122,26 @@ impl Drop for Taken {
     }
 }
 
-/// Draws and reads keys until the end. A panic on any thread restores the terminal before its message (`ratatui::try_init` sees to it).
+/// Draws and reads keys until the end. The terminal is taken once the engine runs: from then on a signal ends it in order. A panic on any thread restores the terminal before its message (`ratatui::try_init` sees to it).
 fn show(screen: &Screen, engine: &Running) -> anyhow::Result<()> {
+    while !screen.is_published() {
+        if engine.is_finished() {
+            return Ok(());
+        }
+        std::thread::sleep(STARTING);
+    }
     let mut terminal = Taken(ratatui::try_init().context("preparing the terminal")?);
     let mut top = Top::new(&host());
     let (mut changed, mut drawn) = (true, None::<Instant>);
-    while !engine.is_finished() {
+    loop {
         changed |= top.update(&screen.read());
         let wait = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
         if changed && wait.is_zero() {
             terminal.0.draw(|frame| draw(&mut top, frame)).context("drawing on the terminal")?;
             (changed, drawn) = (false, Some(instant()));
+        }
+        if engine.is_finished() {
+            return Ok(());
         }
         if event::poll(if wait.is_zero() { FRAME } else { wait }).context("reading the keyboard")? {
             match event::read().context("reading the keyboard")? {
@@ -144,5 +155,4 @@ fn show(screen: &Screen, engine: &Running) -> anyhow::Result<()> {
             }
         }
     }
-    Ok(())
 }

@@ -207,7 +207,7 @@ fn a_bridge_that_is_down_and_rules_that_cannot_fire_are_reported() {
     namespace.run("ip link set br-test up");
     sniffer.wait_until("/readyz", "the bridge is back", |page| !page.contains("br-test is down"));
     // The log names what has held for a second.
-    namespace.run("sleep 1.2");
+    sniffer.wait_until_logged(blind);
     let (lines, log) = sniffer.end();
     let warnings = lines.last().expect("a summary")["warnings"].to_string();
     assert!(warnings.contains(blind) && log.contains(blind), "{warnings}\n{log}");

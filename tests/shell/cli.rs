@@ -370,9 +370,10 @@ fn top_gives_the_terminal_back_when_its_time_is_over_and_at_a_signal() {
     const TAKEN: &str = "\u{1b}[?1049h";
     const GIVEN_BACK: &str = "\u{1b}[?1049l";
     let over = "stty rows 24 cols 100; $HOPWATCH top -i nosuch-* --duration 1s; echo code $?";
-    let drawn = "for n in $(seq 600); do grep -aq \"hopwatch top\" $SEEN && break; sleep 0.1; done";
+    // As soon as the terminal is taken; the pattern does not match itself, which stands in the head of $SEEN.
+    let taken = "for n in $(seq 6000); do grep -aq \"[?]1049h\" $SEEN && break; sleep 0.01; done";
     let ended = format!(
-        "stty rows 24 cols 100; exec 3<&0; $HOPWATCH top -i nosuch-* <&3 & {drawn}; kill -TERM $!; wait $!; echo code $?"
+        "stty rows 24 cols 100; exec 3<&0; $HOPWATCH top -i nosuch-* <&3 & {taken}; kill -TERM $!; wait $!; echo code $?"
     );
     for shell in [over, &ended] {
         let Some(text) = on_a_terminal(shell) else { return };

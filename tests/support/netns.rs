@@ -186,8 +186,12 @@ pub struct Sniffer {
     namespace: String,
     child: Option<Child>,
     address: SocketAddr,
-    _folder: tempfile::TempDir,
+    /// Holds its configuration and its log.
+    folder: tempfile::TempDir,
 }
+
+/// The log's name in a sniffer's folder.
+const LOG: &str = "log";
 
 impl Sniffer {
     pub fn start(namespace: &Namespace, config: &str, arguments: &[&str]) -> Self {
@@ -253,9 +257,9 @@ impl Sniffer {
             .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
             .env("NO_COLOR", "1")
             .stdout(stdout)
-            .stderr(Stdio::piped());
+            .stderr(std::fs::File::create(folder.path().join(LOG)).expect("a file for the log"));
         let child = command.spawn().expect("start hopwatch");
-        Self { namespace: namespace.name.clone(), child: Some(child), address, _folder: folder }
+        Self { namespace: namespace.name.clone(), child: Some(child), address, folder }
     }
 
     pub const fn address(&self) -> SocketAddr {
@@ -268,6 +272,15 @@ impl Sniffer {
 
     pub fn wait_until(&self, path: &str, what: &str, reached: impl Fn(&str) -> bool) {
         wait_until(|| self.get(path), what, reached);
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(LOG)).expect("UTF-8")
+    }
+
+    pub fn wait_until_logged(&self, text: &str) {
+        wait_until(|| self.log(), text, |log| log.contains(text));
     }
 
     /// The HTTP status of a page.
@@ -299,27 +312,22 @@ impl Sniffer {
             }
             std::thread::sleep(Duration::from_millis(20));
         };
-        let mut log = String::new();
-        child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
-        (status.code(), log)
+        (status.code(), self.log())
     }
 
     /// Waits until it ends by itself; its exit code and the log.
     pub fn ended(mut self) -> (Option<i32>, String) {
-        let mut child = self.child.take().expect("runs");
-        let mut log = String::new();
-        child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
-        (child.wait().expect("ends").code(), log)
+        let status = self.child.take().expect("runs").wait().expect("ends");
+        (status.code(), self.log())
     }
 
     /// SIGTERM; the JSON lines and the log.
     pub fn end(mut self) -> (Vec<serde_json::Value>, String) {
         let mut child = self.child.take().expect("runs");
         run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
-        let (mut out, mut log) = (String::new(), String::new());
+        let mut out = String::new();
         child.stdout.take().expect("piped").read_to_string(&mut out).expect("UTF-8");
-        child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
-        let status = child.wait().expect("ends");
+        let (status, log) = (child.wait().expect("ends"), self.log());
         assert!(status.success() && !log.contains("panicked"), "{status}: {log}");
         (out.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect(), log)
     }

@@ -3,6 +3,7 @@
 //! Contract: lives on a small runtime of its own; nothing here touches packets. Design: the readers of the runtimes wait for
 //! room in the channel, so that no inventory event is lost.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,7 +43,12 @@ pub fn start(
         .build()
         .context("starting the runtime for sockets")?;
     let (stopping, stopped) = watch::channel(false);
-    runtime.spawn(wait_for_the_end(options.duration, context.stop, stopping.clone()));
+    let signals = {
+        // From here on a signal ends the run in order.
+        let _inside = runtime.enter();
+        Signals::listen()
+    };
+    runtime.spawn(wait_for_the_end(signals, options.duration, context.stop, stopping.clone()));
     if let Some(address) = options.listen {
         let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
             format!("cannot listen on {address} for metrics; name a free address with --listen, or serve none with --listen none")
@@ -82,14 +88,19 @@ impl AsyncTasks {
 }
 
 /// SIGINT, SIGTERM, or the end of the duration. SIGHUP, which would end the process by default, only writes a log line.
-async fn wait_for_the_end(duration: Option<Duration>, stop: Arc<AtomicBool>, stopping: watch::Sender<bool>) {
+async fn wait_for_the_end(
+    signals: io::Result<Signals>,
+    duration: Option<Duration>,
+    stop: Arc<AtomicBool>,
+    stopping: watch::Sender<bool>,
+) {
     let after = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,
             None => std::future::pending().await,
         }
     };
-    match Signals::listen() {
+    match signals {
         Ok(mut signals) => tokio::select! {
             () = signals.end() => {}
             () = after => {}
@@ -111,7 +122,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

@@ -111,7 +111,11 @@ impl Source {
 
 /// Waits for all, for a while; the error names those that panicked. One that hangs ends with the process, and the log names it.
 pub(super) fn join_all(sources: Vec<Source>) -> anyhow::Result<()> {
-    let deadline = instant() + PATIENCE;
+    join_within(PATIENCE, sources)
+}
+
+fn join_within(patience: Duration, sources: Vec<Source>) -> anyhow::Result<()> {
+    let deadline = instant() + patience;
     let ends = |source: &Source| {
         while !source.thread.is_finished() && instant() < deadline {
             thread::sleep(Duration::from_millis(5));
@@ -140,7 +144,8 @@ mod tests {
             drop(context.sender.send(SourceMessage::Runtimes(Vec::new())));
         });
         let ill = spawn_listening("ill", &context, |_, _| panic!("as planned"));
-        let error = join_all(vec![ill.expect("a thread"), well.expect("a thread")]).expect_err("one panicked");
+        let sources = vec![ill.expect("a thread"), well.expect("a thread")];
+        let error = join_within(Duration::from_mins(1), sources).expect_err("one panicked");
         assert_eq!(error.to_string(), "threads panicked: ill");
         assert!(receiver.try_recv().is_ok());
     }
