@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lab scorecard bench bench-peers bench-engine bench-live ci
+.PHONY: help demo build install deb deb-test test lab scorecard bench bench-peers bench-engine bench-live ci
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,17 @@ demo: ## Build, and replay a recorded container that goes around its proxy
 build: ## The program to install, target/dist/hopwatch, and its symbols beside it
 	@scripts/setup.sh
 	@scripts/build.sh
+
+install: ## The program, its unit, manual pages and completions onto this Debian host (root)
+	@scripts/deb.sh
+	apt-get install -y ./target/dist/hopwatch_*.deb
+
+deb: ## A Debian package, target/dist/hopwatch_VERSION_ARCHITECTURE.deb
+	@scripts/setup.sh
+	@scripts/deb.sh
+
+deb-test: ## Installs, upgrades, uses and purges the package in a bare Debian (root)
+	@scripts/deb-test.sh
 
 test: ## All tests that need no privileges; at the end, what was left out and why
 	@scripts/setup.sh

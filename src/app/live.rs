@@ -26,6 +26,7 @@ mod runtimes;
 mod snapshots;
 mod source;
 mod status;
+mod supervisor;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;

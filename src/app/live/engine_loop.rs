@@ -16,15 +16,17 @@ use super::message::SourceMessage;
 use super::pace::Pace;
 use super::snapshots::SnapshotPublisher;
 use super::status::SourceStatus;
+use super::supervisor::Supervisor;
 use crate::alert::Alert;
 use crate::app::output::Output;
 use crate::app::recorder::Recorder;
 use crate::app::reorder::Reorder;
 use crate::app::summary::Summary;
 use crate::clock::{instant, now};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineStats};
 use crate::flow::Backlog;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
+use crate::layout::many;
 use crate::observe::live::{self, Progress};
 use crate::path::MayCover;
 use crate::time::Timestamp;
@@ -58,6 +60,7 @@ pub(super) struct EngineLoop<'a> {
     recorder: Option<Arc<Recorder>>,
     output: &'a Output,
     publisher: SnapshotPublisher,
+    supervisor: Supervisor,
     alerts: Vec<Alert>,
 }
 
@@ -80,11 +83,13 @@ impl<'a> EngineLoop<'a> {
             recorder,
             output,
             publisher,
+            supervisor: Supervisor::of_this_process(),
             alerts: Vec::new(),
         }
     }
 
     pub(super) fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {
+        self.supervisor.ready();
         while !stop.load(Ordering::Relaxed) && !self.output.is_gone() {
             match receiver.recv_timeout(self.patience(now())) {
                 Ok(message) => self.take(message),
@@ -101,8 +106,10 @@ impl<'a> EngineLoop<'a> {
             // Not for what others say meanwhile: connection tracking answers to this, and would keep everybody awake.
             let waits = self.latest_flow.is_some_and(|at| reached < at && at <= future);
             self.shared_with_taps.progress.set_awaited(waits, time);
+            self.supervisor.alive();
             if self.publisher.is_due(time) {
                 self.status.log(time);
+                self.supervisor.status(|| status_line(self.status.points().len(), &self.engine.stats()));
                 self.publisher.publish(time, &mut self.engine, &self.status);
             }
         }
@@ -123,6 +130,7 @@ impl<'a> EngineLoop<'a> {
 
     /// Everything in flight, then the end. The channel closes when the last source has ended; one that hangs is not waited for.
     pub(super) fn finish(&mut self, receiver: &Receiver<SourceMessage>) -> anyhow::Result<Summary> {
+        self.supervisor.stopping();
         let deadline = instant() + DRAIN;
         loop {
             match receiver.recv_deadline(deadline) {
@@ -197,4 +205,10 @@ impl<'a> EngineLoop<'a> {
         }
         Ok(())
     }
+}
+
+/// For a person who asks the supervisor.
+fn status_line(points: usize, stats: &EngineStats) -> String {
+    let alerts = stats.alerts.values().sum();
+    format!("{} captured, {} raised since the start", many(points as u64, "interface"), many(alerts, "alert"))
 }
