@@ -2,27 +2,27 @@
 //!
 //! Contract: two runs over the same files give byte-equal output. Nothing is dropped: reading waits for the engine.
 //! What was read before a capture breaks off counts; the break becomes a warning.
-//! Design: facts are merged with packets by event time, a fact before a packet of the same time; what several points saw is put in order
-//! as live ([`in_order`]).
+//! Design: facts are merged with packets by event time, a fact before a packet of the same time; packets are metered in batches ([`points`]), and what
+//! each caused is passed on by itself; what several points saw is put in order as live ([`in_order`]).
 
 mod in_order;
+mod points;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::alert::Alert;
-use crate::decode::LinkType;
 use crate::detect::Severity;
 use crate::engine::{Engine, EngineConfig, Observer, VerdictLog};
-use crate::flow::{Meter, MeterLimits};
-use crate::input::{Fact, Input, Loss, ObservationPoint, RecordedFact};
+use crate::flow::MeterLimits;
+use crate::input::{Fact, Input, Loss, RecordedFact};
 use crate::inventory::file::{FactsError, read_facts};
-use crate::observe::{CaptureError, CaptureReader, Interface, Merge, MergedPacket, odd_fractions, unknown_blocks};
+use crate::observe::{Batch, CaptureError, CaptureReader, Merge, odd_fractions, unknown_blocks};
 use crate::time::Timestamp;
 
 use self::in_order::InOrder;
+use self::points::{Caused, Points, Run};
 use super::output::Output;
-use super::summary::{PointSummary, Summary};
+use super::summary::Summary;
 
 /// What to replay.
 #[derive(Debug)]
@@ -70,8 +70,8 @@ pub struct ReplayReport {
     pub span: Option<(Timestamp, Timestamp)>,
 }
 
-/// Packets between two reports of progress.
-const PROGRESS_EVERY: u64 = 4096;
+/// Batches of packets between two reports of progress.
+const PROGRESS_EVERY: u64 = 1 << 7;
 
 /// Replays; alerts go to `output` as they are raised, and `progress` hears how many bytes of all captures were read.
 pub fn run(
@@ -103,9 +103,9 @@ pub fn run(
         engine,
         facts: facts.into_iter().peekable(),
         order: InOrder::default(),
-        meters: BTreeMap::new(),
-        limits: options.meter,
-        packets: 0,
+        points: Points::new(options.meter),
+        caused: Caused::default(),
+        batches: 0,
         inputs: Vec::new(),
         alerts: Vec::new(),
         worst: None,
@@ -116,7 +116,7 @@ pub fn run(
     warnings.extend(replay.read(Merge::new(readers))?);
     replay.finish()?;
     let unjudged = &replay.engine.path().unjudged;
-    let summary = Summary::new(&replay.engine.stats(), unjudged, replay.points(), warnings);
+    let summary = Summary::new(&replay.engine.stats(), unjudged, replay.points.summaries(), warnings);
     let Replay { engine, worst, span, .. } = replay;
     Ok(ReplayReport { summary, worst, engine, span })
 }
@@ -134,9 +134,10 @@ struct Replay<'a> {
     engine: Engine,
     facts: std::iter::Peekable<std::vec::IntoIter<Input>>,
     order: InOrder,
-    meters: BTreeMap<(ObservationPoint, LinkType), Meter>,
-    limits: MeterLimits,
-    packets: u64,
+    points: Points,
+    caused: Caused,
+    batches: u64,
+    /// What comes behind the last packet.
     inputs: Vec<Input>,
     alerts: Vec<Alert>,
     worst: Option<Severity>,
@@ -164,7 +165,7 @@ impl Replay<'_> {
         let unknown = merge.readers().iter().filter(|reader| reader.unknown_blocks() > 0);
         warnings.extend(unknown.map(|reader| unknown_blocks(reader.path(), reader.unknown_blocks())));
         self.inputs.extend(self.losses(&merge));
-        let unknown = self.meters.keys().filter(|(_, link)| !link.is_supported());
+        let unknown = self.points.names().filter(|(_, link)| !link.is_supported());
         warnings.extend(unknown.map(|(point, link)| {
             format!(
                 "{point} has link type {}, which hopwatch does not decode; its packets are counted, not judged",
@@ -188,41 +189,70 @@ impl Replay<'_> {
         loss.map(|loss| Input::new(at, loss)).collect()
     }
 
-    /// One packet, with the facts that were known before it; `false` at the end.
+    /// Packets of one file, with the facts that were known before each; `false` at the end.
     fn read_next(&mut self, merge: &mut Merge) -> Result<bool, ReplayError> {
-        let bytes = merge.bytes_read();
-        let Some(MergedPacket { interface: Interface { point, link, .. }, packet, .. }) = merge.next_packet()? else {
-            return Ok(false);
-        };
-        let (first, last) = self.span.unwrap_or((packet.at, packet.at));
-        self.span = Some((first.min(packet.at), last.max(packet.at)));
-        while let Some(fact) = self.facts.next_if(|fact| fact.at <= packet.at) {
-            self.inputs.push(fact);
-        }
-        let meter = match self.meters.get_mut(&(point.clone(), *link)) {
-            Some(meter) => meter,
-            None => self
-                .meters
-                .entry((point.clone(), *link))
-                .or_insert_with(|| Meter::new(point.clone(), *link, self.limits)),
-        };
-        meter.packet(packet.at, packet.wire_len, packet.data, &mut self.inputs);
-        let at = packet.at;
-        self.push(at)?;
-        self.packets += 1;
-        if self.packets.is_multiple_of(PROGRESS_EVERY) {
-            (self.progress)(bytes);
+        let Some((file, batch)) = merge.next_batch()? else { return Ok(false) };
+        self.take(file, &batch)?;
+        self.batches += 1;
+        if self.batches.is_multiple_of(PROGRESS_EVERY) {
+            (self.progress)(merge.bytes_read());
         }
         Ok(true)
+    }
+
+    fn take(&mut self, file: usize, batch: &Batch<'_>) -> Result<(), ReplayError> {
+        let mut run = Run::new();
+        for (number, frame) in batch.packets() {
+            let place = match (self.points.place(file, number), batch.origin(number)) {
+                (Some(place), _) => place,
+                (None, Some(interface)) => {
+                    // What came before knows nothing of this point.
+                    self.meter(&mut run)?;
+                    self.points.meet(file, number, interface)
+                }
+                // The reader gives no packet of an interface that it does not know.
+                (None, None) => continue,
+            };
+            run.push(place, frame);
+        }
+        self.meter(&mut run)
+    }
+
+    /// Meters packets together, and passes on what each of them caused by itself.
+    fn meter(&mut self, run: &mut Run<'_>) -> Result<(), ReplayError> {
+        self.points.take(run, &mut self.caused);
+        let mut inputs = std::mem::take(&mut self.caused.inputs);
+        let total = inputs.len();
+        let mut left = inputs.drain(..);
+        for (packet, frame) in run.frames().iter().enumerate() {
+            let (first, last) = self.span.unwrap_or((frame.at, frame.at));
+            self.span = Some((first.min(frame.at), last.max(frame.at)));
+            let mut is_something = false;
+            while let Some(fact) = self.facts.next_if(|fact| fact.at <= frame.at) {
+                self.pass_on(fact);
+                is_something = true;
+            }
+            let count = self.caused.count(packet, total);
+            left.by_ref().take(count).for_each(|input| self.pass_on(input));
+            if self.reach(frame.at) || is_something || count > 0 {
+                self.deliver()?;
+            }
+        }
+        drop(left);
+        self.caused.inputs = inputs;
+        run.clear();
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<(), ReplayError> {
         let (ends, facts): (Vec<Input>, Vec<Input>) = self.facts.by_ref().partition(is_end);
         self.inputs.extend(facts);
-        for meter in self.meters.values_mut() {
-            meter.drain(&mut self.inputs);
+        self.points.drain(&mut self.inputs);
+        for input in std::mem::take(&mut self.inputs) {
+            self.pass_on(input);
         }
-        self.push(Timestamp::MIN)?;
+        self.reach(Timestamp::MIN);
+        self.deliver()?;
         // As live: what was in flight came first.
         for input in self.order.rest().chain(ends) {
             self.engine.push(&input, &mut self.alerts);
@@ -231,20 +261,23 @@ impl Replay<'_> {
         self.deliver()
     }
 
-    /// Passes on what is due when packets have reached this time; of one point all is.
-    fn push(&mut self, reached: Timestamp) -> Result<(), ReplayError> {
-        let several = self.meters.len() > 1;
-        for input in self.inputs.drain(..) {
-            if several {
-                self.order.hold(input);
-            } else {
-                self.engine.push(&input, &mut self.alerts);
-            }
-        }
-        while let Some(input) = self.order.pop(reached) {
+    /// To the engine; of several points once its turn has come.
+    fn pass_on(&mut self, input: Input) {
+        if self.points.are_several() {
+            self.order.hold(input);
+        } else {
             self.engine.push(&input, &mut self.alerts);
         }
-        self.deliver()
+    }
+
+    /// Packets have reached this time; whether that was the turn of something.
+    fn reach(&mut self, reached: Timestamp) -> bool {
+        let mut any = false;
+        while let Some(input) = self.order.pop(reached) {
+            self.engine.push(&input, &mut self.alerts);
+            any = true;
+        }
+        any
     }
 
     fn deliver(&mut self) -> Result<(), ReplayError> {
@@ -256,10 +289,6 @@ impl Replay<'_> {
             self.output.incident(incident)?;
         }
         Ok(())
-    }
-
-    fn points(&self) -> Vec<PointSummary> {
-        self.meters.iter().map(|((point, _), meter)| PointSummary::new(point, meter.stats())).collect()
     }
 }
 

@@ -1,0 +1,146 @@
+//! The observation points of a replay: a meter each.
+//!
+//! Contract: the same name with the same link type is one point, also in several files. Packets go through the meters in batches; what each of them
+//! caused is kept apart, so that it is passed on as if it had come alone.
+//! Design: a packet finds its meter by file and interface number; names are compared once an interface.
+
+use std::collections::BTreeMap;
+
+use super::super::summary::PointSummary;
+use crate::decode::LinkType;
+use crate::flow::{FlowSink, Frame, Meter, MeterLimits, Meters, Stages};
+use crate::input::{Input, ObservationPoint};
+use crate::observe::{Batch, Interface};
+
+/// What packets of a batch caused, in order.
+#[derive(Debug, Default)]
+pub(super) struct Caused {
+    pub(super) inputs: Vec<Input>,
+    /// Where the inputs of each packet begin.
+    begins: Vec<usize>,
+}
+
+impl Caused {
+    /// How many inputs a packet caused.
+    pub(super) fn count(&self, packet: usize, total: usize) -> usize {
+        let begin = |packet: usize| self.begins.get(packet).copied().unwrap_or(total);
+        begin(packet + 1) - begin(packet)
+    }
+}
+
+/// Packets of a batch that go through the meters together.
+pub(super) struct Run<'a> {
+    places: [usize; Batch::MAX],
+    frames: [Frame<'a>; Batch::MAX],
+    len: usize,
+}
+
+impl<'a> Run<'a> {
+    pub(super) const fn new() -> Self {
+        Self { places: [0; Batch::MAX], frames: [Frame::EMPTY; Batch::MAX], len: 0 }
+    }
+
+    /// Adds a packet of the point at this place; a batch has no more of them than there is room for.
+    pub(super) fn push(&mut self, place: usize, frame: Frame<'a>) {
+        (self.places[self.len], self.frames[self.len]) = (place, frame);
+        self.len += 1;
+    }
+
+    pub(super) const fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    pub(super) fn frames(&self) -> &[Frame<'a>] {
+        &self.frames[..self.len]
+    }
+}
+
+/// The meters, and where their events go.
+struct Taps<'t> {
+    all: &'t mut [Meter],
+    caused: &'t mut Caused,
+}
+
+impl Meters for Taps<'_> {
+    #[inline]
+    fn meter(&mut self, place: usize) -> &mut Meter {
+        &mut self.all[place]
+    }
+
+    #[inline]
+    fn with_sink(&mut self, place: usize) -> (&mut Meter, impl FlowSink) {
+        self.caused.begins.push(self.caused.inputs.len());
+        (&mut self.all[place], &mut self.caused.inputs)
+    }
+}
+
+/// All points.
+pub(super) struct Points {
+    limits: MeterLimits,
+    all: Vec<Meter>,
+    stages: Stages,
+    /// The point of each interface of each file; [`Self::UNKNOWN`] where no packet has come yet.
+    places: Vec<Vec<usize>>,
+    names: BTreeMap<(ObservationPoint, LinkType), usize>,
+}
+
+impl Points {
+    const UNKNOWN: usize = usize::MAX;
+
+    pub(super) fn new(limits: MeterLimits) -> Self {
+        Self { limits, all: Vec::new(), stages: Stages::default(), places: Vec::new(), names: BTreeMap::new() }
+    }
+
+    /// Whether there is more than one.
+    pub(super) const fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// Where the meter of a file's interface is; `None` for its first packet.
+    #[inline]
+    pub(super) fn place(&self, file: usize, number: usize) -> Option<usize> {
+        let known = self.places.get(file).and_then(|places| places.get(number)).copied();
+        known.filter(|place| *place != Self::UNKNOWN)
+    }
+
+    /// The first packet of an interface.
+    pub(super) fn meet(&mut self, file: usize, number: usize, interface: &Interface) -> usize {
+        let Interface { point, link, .. } = interface;
+        let place = *self.names.entry((point.clone(), *link)).or_insert_with(|| {
+            self.all.push(Meter::new(point.clone(), *link, self.limits));
+            self.all.len() - 1
+        });
+        if self.places.len() <= file {
+            self.places.resize(file + 1, Vec::new());
+        }
+        let places = &mut self.places[file];
+        if places.len() <= number {
+            places.resize(number + 1, Self::UNKNOWN);
+        }
+        places[number] = place;
+        place
+    }
+
+    /// Meters packets of known points.
+    pub(super) fn take(&mut self, run: &Run<'_>, caused: &mut Caused) {
+        caused.begins.clear();
+        self.stages.run(&mut Taps { all: &mut self.all, caused }, |n| run.places[n], run.frames());
+    }
+
+    /// Ends every record, point by point in order of name.
+    pub(super) fn drain(&mut self, out: &mut Vec<Input>) {
+        for place in self.names.values() {
+            self.all[*place].drain(out);
+        }
+    }
+
+    /// Names and link types, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &(ObservationPoint, LinkType)> {
+        self.names.keys()
+    }
+
+    /// What each point counted, in order of name.
+    pub(super) fn summaries(&self) -> Vec<PointSummary> {
+        self.names.iter().map(|((point, _), place)| PointSummary::new(point, self.all[*place].stats())).collect()
+    }
+}
