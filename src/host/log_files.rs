@@ -108,6 +108,11 @@ impl LogWatcher {
         }
     }
 
+    /// Whether nothing is watched.
+    pub fn is_idle(&self) -> bool {
+        self.folders.is_empty()
+    }
+
     /// Whether something of this workload is watched.
     pub fn is_watched(&self, workload: &WorkloadId) -> bool {
         self.of.contains_key(workload)

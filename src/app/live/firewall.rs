@@ -13,7 +13,7 @@ use crate::host::firewall::{Firewall, legacy_tables};
 use crate::input::{FirewallFact, FirewallRules, RecordedFact};
 
 /// How long this thread waits at once, so that it notices the end.
-const NOTICE: Duration = Duration::from_millis(100);
+const NOTICE: Duration = Duration::from_millis(300);
 /// One transaction makes many reports.
 const GATHER: Duration = Duration::from_millis(50);
 /// Of the time of a core: a fortieth.

@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_secs(2);
 /// How often, where the kernel reports none.
 const POLL_WITHOUT_MONITOR: Duration = Duration::from_millis(150);
 /// How long the watch waits at once, so that it notices the end.
-const WAIT: Duration = Duration::from_millis(250);
+const WAIT: Duration = Duration::from_millis(400);
 /// How soon interfaces are listed again where one that was renamed still ends.
 const ENDING: Duration = Duration::from_millis(100);
 /// Changes that come so soon after each other are looked at together.
@@ -139,7 +139,7 @@ impl HostCapture {
         let is_ending = self.running.values().any(|running| running.renamed);
         let until = now().plus(if is_ending { ENDING } else { POLL });
         while !self.context.is_over() && now() < until {
-            if monitor.wait(WAIT) {
+            if monitor.wait(WAIT.min(until.since(now()))) {
                 thread::sleep(GATHER);
                 monitor.drain();
                 return;

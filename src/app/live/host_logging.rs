@@ -15,7 +15,7 @@ const KNOWN: Duration = Duration::from_millis(500);
 const AUDIT: Duration = Duration::from_secs(2);
 const ALL: Duration = Duration::from_secs(10);
 /// How long this thread waits at once, so that it notices the end.
-const NOTICE: Duration = Duration::from_millis(100);
+const NOTICE: Duration = Duration::from_millis(250);
 
 /// Starts the source.
 pub(super) fn start(context: &SourceContext) -> anyhow::Result<Source> {
@@ -57,6 +57,6 @@ fn watch(outbox: &mut Outbox, context: &SourceContext) {
             last = outbox.fact(now(), fact.into()).then(|| state.clone());
         }
         outbox.send();
-        std::thread::sleep(NOTICE);
+        std::thread::sleep(known_due.saturating_duration_since(instant()).min(NOTICE));
     }
 }

@@ -24,6 +24,8 @@ use crate::time::Timestamp;
 
 /// How often files are looked at, at most and at least.
 const LEAST: Duration = Duration::from_millis(100);
+/// How long this thread waits at once while there is no file to look at, so that it notices the end.
+const NOTICE: Duration = Duration::from_millis(300);
 const MOST: Duration = Duration::from_secs(5);
 /// Of the time of a core: a fortieth.
 const SHARE: u32 = 40;
@@ -58,11 +60,15 @@ impl LogFiles {
     fn run(mut self, events: &Receiver<InventoryEvent>, context: &SourceContext) {
         let mut wait = LEAST;
         while !context.is_over() {
-            let due = instant() + wait;
+            let mut due = instant() + if self.watcher.is_idle() { wait.max(NOTICE) } else { wait };
             let mut taken = 0;
             while taken < GATHERED {
                 match events.recv_deadline(due) {
-                    Ok(event) => self.receive(&event),
+                    Ok(event) => {
+                        self.receive(&event);
+                        // What is watched now is looked at soon.
+                        due = if self.watcher.is_idle() { due } else { due.min(instant() + wait) };
+                    }
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => {
                         std::thread::sleep(due.saturating_duration_since(instant()));
