@@ -5,6 +5,7 @@
 //! workload elephants OUT SEGMENTS FLOWS
 //! workload connections OUT FLOWS WORKLOADS
 //! workload datagrams OUT FLOWS A-SECOND
+//! workload interfaces OUT PACKETS INTERFACES
 //! workload facts OUT WORKLOADS EVENTS
 //! workload contracts OUT CONTRACTS name|label
 //! workload amplify OUT COPIES SECONDS PACKETS-PER-FILE [clean] CAPTURE|FOLDER…
@@ -16,6 +17,7 @@
 mod amplify;
 mod engine;
 mod frame;
+mod interfaces;
 mod output;
 mod random;
 mod synthetic;
@@ -34,6 +36,9 @@ fn main() -> anyhow::Result<()> {
             engine::connections(Path::new(out), number(flows)?, number(workloads)?)
         }
         ["datagrams", out, flows, a_second] => engine::datagrams(Path::new(out), number(flows)?, number(a_second)?),
+        ["interfaces", out, packets, interfaces] => {
+            interfaces::in_turn(Path::new(out), number(packets)?, number(interfaces)?)
+        }
         ["facts", out, workloads, events] => engine::facts(Path::new(out), number(workloads)?, number(events)?),
         ["contracts", out, contracts, by] => engine::contracts(Path::new(out), number(contracts)?, by),
         ["amplify", out, copies, seconds, per_file, rest @ ..] => {
@@ -50,7 +55,7 @@ fn main() -> anyhow::Result<()> {
             amplify::write(Path::new(out), &plan, paths.iter().map(PathBuf::from).collect())
         }
         _ => bail!(
-            "usage: workload small|elephants|connections|datagrams|facts|contracts OUT NUMBER NUMBER, or amplify OUT COPIES SECONDS PACKETS [clean] PATH…"
+            "usage: workload small|elephants|connections|datagrams|interfaces|facts|contracts OUT NUMBER NUMBER, or amplify OUT COPIES SECONDS PACKETS [clean] PATH…"
         ),
     }
 }
