@@ -7,6 +7,7 @@
 
 mod config;
 mod histogram;
+mod judged_counts;
 mod observer;
 mod stats;
 mod timers;
@@ -38,6 +39,7 @@ use crate::inventory::Timeline;
 use crate::names::Names;
 use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, TrackerLimits, owner_of};
 use crate::time::{Timestamp, Watermark};
+use judged_counts::JudgedCounts;
 use timers::Timers;
 
 /// The kinds of events that rules are asked about.
@@ -83,6 +85,9 @@ pub struct Engine {
     grouper: AlertGrouper,
     incidents: Option<IncidentTracker>,
     stats: EngineStats,
+    judged: JudgedCounts,
+    /// An empty step, with room.
+    spare: Step,
     observers: Vec<Box<dyn Observer>>,
 }
 
@@ -117,6 +122,8 @@ impl Engine {
             timers: Timers::default(),
             timeline: Timeline::new(config.timeline),
             stats: EngineStats::new(judge.names()),
+            judged: JudgedCounts::default(),
+            spare: Step::default(),
             tracker: Tracker::new(judge, limits),
             grace: GracePeriods {
                 transit: timings.transit_grace,
@@ -217,7 +224,7 @@ impl Engine {
     /// The observation ends: what still waits is judged as it stands, what was counted is reported.
     pub fn finish(&mut self, out: &mut Vec<Alert>) {
         let (now, before) = (self.watermark.now(), out.len());
-        let mut step = Step::default();
+        let mut step = std::mem::take(&mut self.spare);
         let grace = GracePeriods { all_reported: true, ..self.grace };
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace };
         self.tracker.finish(context, now, &mut step);
@@ -235,6 +242,7 @@ impl Engine {
     /// What was counted so far.
     pub fn stats(&self) -> EngineStats {
         let mut stats = self.stats.clone();
+        self.judged.add_to(&mut stats);
         stats.flows_followed = self.tracker.len();
         stats.alerts_closed_early = self.grouper.closed_early();
         stats.alerts_over_budget.clone_from(self.grouper.over_budget());
@@ -268,7 +276,7 @@ impl Engine {
             let now = self.watermark.advance(deadline);
             match timers {
                 Timer::Flow(id) => {
-                    let mut step = Step::default();
+                    let mut step = std::mem::take(&mut self.spare);
                     let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
                     self.tracker.on_timer(context, id, now, &mut step);
                     self.handle(step, now, out);
@@ -301,7 +309,7 @@ impl Engine {
 
     /// Looks again at flows that wait for what was reported.
     fn recheck(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
-        let mut step = Step::default();
+        let mut step = std::mem::take(&mut self.spare);
         let is_inventory = matches!(
             fact,
             RecordedFact::Inventory(_) | RecordedFact::Kernel(KernelFact::Namespace(_) | KernelFact::Processes(_))
@@ -366,7 +374,7 @@ impl Engine {
     }
 
     fn on_flow(&mut self, event: &FlowEvent, now: Timestamp, out: &mut Vec<Alert>) {
-        let mut step = Step::default();
+        let mut step = std::mem::take(&mut self.spare);
         if event.kind == FlowEventKind::Started {
             self.path.see(&event.record.point, event.record.start);
         }
@@ -394,18 +402,23 @@ impl Engine {
 
     /// Lets the rules know whose traffic without a verdict grew.
     fn report_unjudged(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
+        if !self.path.unjudged.is_touched() {
+            return;
+        }
         for sender in self.path.unjudged.take_touched() {
             self.ask_rules(Asked::Unjudged, now, out, |rule, context, found| rule.on_unjudged(context, &sender, found));
         }
     }
 
-    fn handle(&mut self, step: Step, now: Timestamp, out: &mut Vec<Alert>) {
-        for (at, id) in step.timers {
+    fn handle(&mut self, mut step: Step, now: Timestamp, out: &mut Vec<Alert>) {
+        for (at, id) in step.timers.drain(..) {
             self.timers.set(at, Timer::Flow(id));
         }
         self.stats.flows_forgotten += step.forgotten;
-        for flow in &step.judged {
+        for flow in step.judged.drain(..) {
+            let flow = &*flow;
             self.stats.judged(flow);
+            self.judged.judged(flow);
             self.path.record(flow);
             self.actors.see(&self.timeline, flow);
             let tuple = flow.oriented.tuple;
@@ -414,6 +427,7 @@ impl Engine {
             self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, flow, goes_on));
             self.ask_rules(Asked::Flow, now, out, |rule, context, found| rule.on_flow(context, flow, found));
         }
+        self.spare = Step { forgotten: 0, went_on: None, new_link: None, ..step };
     }
 
     fn ask_rules(

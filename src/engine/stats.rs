@@ -269,18 +269,14 @@ impl EngineStats {
         now
     }
 
+    /// Counts a judged flow, but for what [`super::judged_counts`] counts.
     pub(super) fn judged(&mut self, flow: &JudgedFlow) {
-        if !flow.again {
-            self.flows_judged += 1;
-            *self.attributions.entry((result(&flow.source), how(&flow.source))).or_default() += 1;
-        }
+        self.flows_judged += u64::from(!flow.again);
         let Some(judgement) = &flow.judgement else { return };
         let verdict = judgement.verdict;
         if let Some(from) = flow.revised_from {
             return self.revised(&judgement.contract, from, verdict);
         }
-        let key = (Arc::clone(&judgement.contract), verdict.as_str(), verdict.reason());
-        *self.path_flows.entry(key).or_default() += 1;
         self.verdict_seconds.add(flow.took);
         if let Verdict::Unobservable(reason) = judgement.verdict {
             *self.unobservable.entry(reason).or_default() += 1;
@@ -357,14 +353,14 @@ impl EngineStats {
     }
 }
 
-const fn how(owner: &Owner) -> &'static str {
+pub(super) const fn how(owner: &Owner) -> &'static str {
     match owner {
         Owner::Workload { how, .. } => how.as_str(),
         _ => "",
     }
 }
 
-const fn result(owner: &Owner) -> &'static str {
+pub(super) const fn result(owner: &Owner) -> &'static str {
     match owner {
         Owner::Workload { confidence: Confidence::Exact, .. } => "exact",
         Owner::Workload { confidence: Confidence::Likely, .. } => "likely",

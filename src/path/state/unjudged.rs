@@ -114,6 +114,11 @@ impl UnjudgedTraffic {
         self.forgotten
     }
 
+    /// Whether somebody sent something since that was last asked.
+    pub fn is_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// The senders that sent something since this was last asked.
     pub fn take_touched(&mut self) -> BTreeSet<UnjudgedSender> {
         std::mem::take(&mut self.touched)
