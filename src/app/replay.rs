@@ -20,7 +20,7 @@ use crate::observe::{Batch, CaptureError, CaptureReader, Merge, odd_fractions, u
 use crate::time::Timestamp;
 
 use self::in_order::InOrder;
-use self::points::{Caused, Points, Run};
+use self::points::{Caused, ReplayPoints, Run};
 use super::output::Output;
 use super::summary::Summary;
 
@@ -103,7 +103,7 @@ pub fn run(
         engine,
         facts: facts.into_iter().peekable(),
         order: InOrder::default(),
-        points: Points::new(options.meter),
+        points: ReplayPoints::new(options.meter),
         caused: Caused::default(),
         batches: 0,
         inputs: Vec::new(),
@@ -134,7 +134,7 @@ struct Replay<'a> {
     engine: Engine,
     facts: std::iter::Peekable<std::vec::IntoIter<Input>>,
     order: InOrder,
-    points: Points,
+    points: ReplayPoints,
     caused: Caused,
     batches: u64,
     /// What comes behind the last packet.

@@ -182,10 +182,11 @@ impl fmt::Display for Endpoint {
             return fmt::Display::fmt(&std::net::SocketAddr::new(self.ip, self.port), f);
         };
         let mut text = Digits::default();
-        for (octet, end) in ip.octets().into_iter().zip("...:".chars()) {
-            text.push(u16::from(octet), Some(end));
+        for (octet, end) in ip.octets().into_iter().zip(*b"...:") {
+            text.push(u16::from(octet));
+            text.put(end);
         }
-        text.push(self.port, None);
+        text.push(self.port);
         f.pad(text.as_str())
     }
 }
@@ -198,11 +199,23 @@ struct Digits {
 }
 
 impl Digits {
-    fn push(&mut self, number: u16, end: Option<char>) {
-        let digits = [10_000, 1_000, 100, 10].into_iter().filter(|unit| number >= *unit).map(|unit| number / unit % 10);
-        let digits = digits.chain([number % 10]).filter_map(|digit| char::from_digit(u32::from(digit), 10));
-        for (place, digit) in self.text.iter_mut().skip(self.len).zip(digits.chain(end)) {
-            *place = u8::try_from(digit).unwrap_or(b'?');
+    fn push(&mut self, number: u16) {
+        for unit in [10_000, 1_000, 100, 10] {
+            if number >= unit {
+                self.put_digit(number / unit);
+            }
+        }
+        self.put_digit(number);
+    }
+
+    fn put_digit(&mut self, number: u16) {
+        // The last digit is less than ten.
+        self.put(b'0' + (number % 10) as u8);
+    }
+
+    fn put(&mut self, character: u8) {
+        if let Some(place) = self.text.get_mut(self.len) {
+            *place = character;
             self.len += 1;
         }
     }

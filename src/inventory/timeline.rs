@@ -64,6 +64,10 @@ pub struct Timeline {
     /// Runtimes that ever answered, and whether their word is complete.
     runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
     snapshot: bool,
+    /// See [`Self::is_complete`].
+    complete: bool,
+    /// See [`Self::facts`].
+    facts: u64,
     /// What changed beside the owners of addresses.
     changed: ChangedKeys,
 }
@@ -91,14 +95,17 @@ impl Timeline {
             sockets: Sockets::default(),
             runtimes: BTreeMap::new(),
             snapshot: false,
+            complete: false,
+            facts: 0,
             changed: ChangedKeys::default(),
         }
     }
 
     /// Takes in what a runtime reported at a time.
     pub fn apply(&mut self, at: Timestamp, event: &InventoryEvent) {
+        self.facts += 1;
         self.lifecycles.advance(at);
-        let was_complete = self.is_complete();
+        let was_complete = self.complete;
         self.note_changed(event);
         match event {
             InventoryEvent::Workload(workload) => {
@@ -135,7 +142,8 @@ impl Timeline {
                 self.configurations.keep(|id| lifecycles.is_running(id));
             }
         }
-        if self.is_complete() != was_complete {
+        self.complete = self.all_have_reported();
+        if self.complete != was_complete {
             self.changed.note_everything();
         }
     }
@@ -182,6 +190,7 @@ impl Timeline {
 
     /// Takes in what the host says of an interface.
     pub fn apply_link(&mut self, link: &LinkEvent) {
+        self.facts += 1;
         self.changed.note(&Key::Veth(link.point.clone()));
         let before = self.networks.link(&link.point).into_iter().flat_map(|link| &link.addresses);
         let addresses = link.addresses.iter().chain(before).map(IpAddr::to_canonical).map(Key::Ip);
@@ -192,6 +201,7 @@ impl Timeline {
 
     /// Takes in what the kernel showed at a time.
     pub fn apply_kernel(&mut self, at: Timestamp, fact: &KernelFact) {
+        self.facts += 1;
         self.lifecycles.advance(at);
         self.kernel.apply(fact);
         let horizon = at.minus(self.limits.remember);
@@ -267,6 +277,7 @@ impl Timeline {
 
     /// Notes which MAC the host has at a point, as somebody saw it on frames; what a link reported goes before it.
     pub fn learn_host_mac(&mut self, point: &ObservationPoint, mac: Mac) {
+        self.facts += 1;
         let learned = self.networks.learn_host_mac(point, mac);
         self.lifecycles.counts.networks_refused += u64::from(!learned);
     }
@@ -294,6 +305,11 @@ impl Timeline {
     /// The first running workload, in order of id, that the runtime attached to a host-side interface.
     pub fn running_behind(&self, point: &ObservationPoint) -> Option<&Arc<Workload>> {
         self.lifecycles.running_behind(point.as_str())
+    }
+
+    /// Grows with everything that is taken in: while it stays the same, so do all answers.
+    pub(crate) const fn facts(&self) -> u64 {
+        self.facts
     }
 
     /// Grows whenever a workload is reported, ends or is forgotten.
@@ -362,7 +378,11 @@ impl Timeline {
 
     /// Whether what the runtimes report is complete now: at least one answered and none that ever answered is silent or still
     /// listing, or a snapshot was loaded. A user's own runtime (`podman-1000`) is not waited for: its user could silence what rests on this.
-    pub fn is_complete(&self) -> bool {
+    pub const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    fn all_have_reported(&self) -> bool {
         let mut hosts = self.runtimes.iter().filter(|(runtime, _)| !runtime.is_users()).peekable();
         let any = hosts.peek().is_some()
             || self.runtimes.values().any(|connection| *connection == RuntimeConnection::Reconciled);

@@ -174,13 +174,19 @@ impl Judge {
         self.members.is_mirror(workload)
     }
 
-    /// The verdict of the first contract that covers the flow.
-    pub fn judge(&self, context: JudgeContext<'_>, trail: &Trail<'_>, source: &Owner) -> Outcome {
+    /// The verdict of the first contract that covers the flow; `responder` is who answers, where somebody asked already.
+    pub fn judge(
+        &self,
+        context: JudgeContext<'_>,
+        trail: &Trail<'_>,
+        source: &Owner,
+        responder: OnceCell<Owner>,
+    ) -> Outcome {
         debug_assert!(self.members.is_about(context.timeline), "the tracker catches up with the inventory first");
         if self.sends_on(context.timeline, trail, source) {
             return Outcome::SentOn;
         }
-        let (timeline, responder) = (context.timeline, OnceCell::new());
+        let timeline = context.timeline;
         let of = |owner: &Owner| Candidates::of(owner, (&self.members, &self.by_address), timeline, trail.flow.at);
         let outcome = |number: usize| {
             let (name, contract) = self.contracts.get(number)?;

@@ -267,8 +267,13 @@ pub fn starts_here(record: &FlowRecord) -> bool {
     record.tcp.is_none_or(TcpFacts::direction_known)
 }
 
-/// Whether the runtime or the kernel may still report more about either end.
-pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) -> bool {
+/// Whether the runtime or the kernel may still report more about either end; `responder` answers what [`responder_of`] does.
+pub fn is_unsettled<'a>(
+    timeline: &Timeline,
+    source: &Owner,
+    oriented: &Oriented,
+    responder: impl FnOnce() -> &'a Owner,
+) -> bool {
     let FiveTuple { protocol, orig, .. } = oriented.tuple;
     let has_sockets = matches!(protocol, Protocol::TCP | Protocol::UDP);
     let hidden = || !timeline.is_complete() && !is_internet(orig.ip) && !orig.ip.is_multicast();
@@ -285,7 +290,7 @@ pub fn is_unsettled(timeline: &Timeline, source: &Owner, oriented: &Oriented) ->
         // A process may have got into the host's namespace unseen; where the kernel is looked at, its socket shows soon.
         Owner::Host => has_sockets && kernel_may_know(timeline, oriented),
     };
-    open || match responder_of(timeline, oriented) {
+    open || match responder() {
         Owner::Unknown => true,
         Owner::Ambiguous { host: true, .. } => has_sockets,
         _ => false,

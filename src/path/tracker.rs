@@ -7,6 +7,8 @@
 //! Design: returns what happened; the engine owns timers and counters. A flow has one timer at a time while it waits, and one for each pair of MACs that is new.
 
 mod aside;
+mod asked;
+mod by_age;
 mod judging;
 mod key;
 mod rejoin;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::aside::Aside;
+use self::by_age::ByAge;
 use self::judging::binding_of;
 use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
@@ -119,7 +122,7 @@ pub struct Tracker {
     keys: hashbrown::HashMap<FlowId, TrailKey, Seeded>,
     /// Translated twins, by their own key: the key of the trail that they belong to.
     twins: hashbrown::HashMap<TrailKey, TrailKey, Seeded>,
-    oldest_first: BTreeMap<u64, FlowId>,
+    by_age: ByAge,
     next_sequence: u64,
     /// Flows without a judgement.
     waiting: Waiting,
@@ -143,7 +146,7 @@ impl Tracker {
             flows: hashbrown::HashMap::default(),
             keys: hashbrown::HashMap::default(),
             twins: hashbrown::HashMap::default(),
-            oldest_first: BTreeMap::new(),
+            by_age: ByAge::default(),
             next_sequence: 0,
             waiting: Waiting::default(),
             lingering: BTreeSet::new(),
@@ -204,7 +207,7 @@ impl Tracker {
         let hops_changed = self.judge.catch_up(context.timeline);
         let ids: Vec<FlowId> = match touched {
             Touched::These(traces) if !hops_changed => self.waiting_that_show(context, traces),
-            Touched::These(_) | Touched::Everything => self.waiting.all().collect(),
+            Touched::These(_) | Touched::Everything => self.waiting.all(),
         };
         for id in ids {
             self.try_judge(context, id, now, Deadline::Grace, step);
@@ -276,7 +279,7 @@ impl Tracker {
     /// The observation ends: what still waits is judged as it stands.
     pub fn finish(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
         self.judge.catch_up(context.timeline);
-        for id in self.waiting.all().collect::<Vec<_>>() {
+        for id in self.waiting.all() {
             self.try_judge(context, id, now, Deadline::Now, step);
         }
         for id in self.lingering.iter().copied().collect::<Vec<_>>() {
@@ -319,7 +322,7 @@ impl Tracker {
         let Some(tracked) = self.flows.get(&key) else { return };
         self.keys.remove(&old);
         self.keys.insert(new, key);
-        self.oldest_first.insert(tracked.sequence, new);
+        self.by_age.rename(tracked.sequence, new);
         if self.waiting.remove(old) {
             self.waiting.insert(new);
         }
@@ -333,7 +336,7 @@ impl Tracker {
         self.next_sequence += 1;
         self.flows.insert(key, TrackedFlow::new(key, record, sequence));
         self.keys.insert(record.id, key);
-        self.oldest_first.insert(sequence, record.id);
+        self.by_age.push(sequence, record.id);
         self.waiting.insert(record.id);
     }
 
@@ -381,7 +384,7 @@ impl Tracker {
 
     fn make_room(&mut self, context: JudgeContext<'_>, now: Timestamp, step: &mut Step) {
         while self.flows.len() >= self.limits.max_flows.max(1) {
-            let Some((_, id)) = self.oldest_first.pop_first() else { return };
+            let Some(id) = self.by_age.pop_first() else { return };
             self.try_judge(context, id, now, Deadline::Now, step);
             self.forget(id);
             step.forgotten += 1;
@@ -392,7 +395,7 @@ impl Tracker {
         if let Some(key) = self.keys.remove(&id)
             && let Some(tracked) = self.flows.remove(&key)
         {
-            self.oldest_first.remove(&tracked.sequence);
+            self.by_age.remove(tracked.sequence);
             for twin in tracked.twins {
                 // Another flow may have it by now.
                 if self.twins.get(&twin) == Some(&key) {

@@ -135,6 +135,11 @@ impl Sighting {
         if from_orig { self.orig } else { self.resp }
     }
 
+    /// Whether the frames of each end were seen between one pair of MACs only.
+    pub fn has_one_link(&self) -> bool {
+        self.links.is_empty() && self.past.is_empty()
+    }
+
     /// When frames of one end were first seen here between MACs that were not seen before.
     pub const fn changed(&self, from_orig: bool) -> Timestamp {
         if from_orig { self.changed[0] } else { self.changed[1] }

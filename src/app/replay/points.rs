@@ -75,7 +75,7 @@ impl Meters for Taps<'_> {
 }
 
 /// All points.
-pub(super) struct Points {
+pub(super) struct ReplayPoints {
     limits: MeterLimits,
     all: Vec<Meter>,
     stages: Stages,
@@ -84,7 +84,7 @@ pub(super) struct Points {
     names: BTreeMap<(ObservationPoint, LinkType), usize>,
 }
 
-impl Points {
+impl ReplayPoints {
     const UNKNOWN: usize = usize::MAX;
 
     pub(super) fn new(limits: MeterLimits) -> Self {

@@ -160,6 +160,9 @@ impl TunnelFromContainer {
         counted: Asked,
         findings: &mut Findings,
     ) {
+        if !may_show(record, counted) {
+            return;
+        }
         let doubted = among_others(context, flow, record);
         let flow = doubted.as_ref().unwrap_or(flow);
         let Some(workload) = flow.source.workload() else {
@@ -273,6 +276,12 @@ impl TunnelFromContainer {
         }
         true
     }
+}
+
+/// Whether a record may show a tunnel by anything but its headers: most flows show nothing.
+fn may_show(record: &FlowRecord, counted: Asked) -> bool {
+    let says = record.app.as_ref().is_some_and(|app| app.ssh.is_some() || app.openvpn.is_some() || app.echo.is_some());
+    says || signs::may_count(record) || record.rare.is_some() || Asked::of(record) != counted
 }
 
 /// The workload that sends the carrying packets of a tunnel, and where to.

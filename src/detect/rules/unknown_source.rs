@@ -181,10 +181,10 @@ fn is_link_local(ip: IpAddr) -> bool {
 fn as_host(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     let (record, timeline) = (&flow.view.record, context.timeline);
     let (ip, point, at) = (record.tuple.orig.ip, &record.point, record.start);
-    let mac = record.orig.mac.filter(|mac| timeline.host_mac(point) == Some(*mac))?;
     if flow.source != Owner::Unknown || !timeline.is_complete() {
         return None;
     }
+    let mac = record.orig.mac.filter(|mac| timeline.host_mac(point) == Some(*mac))?;
     let query = AttributionQuery { point, ip, socket: None, mac: None, at };
     let Owner::Workload { workload: owner, .. } = timeline.attribute(&query) else { return None };
     let text = format!(

@@ -21,6 +21,9 @@ pub(super) fn end(hot: &Hot, cold: &Cold) -> Timestamp {
 
 /// What only some records have.
 fn rare(hot: &Hot, extras: Option<&Extras>) -> Option<Box<RareFacts>> {
+    if extras.is_none() && !hot.tcp.is_turned() {
+        return None;
+    }
     let kept = extras.map(|extras| &extras.rare);
     let other_links = extras.map_or_else(Vec::new, |extras| extras.links.iter().map(OtherLink::share).collect());
     let facts = RareFacts { other_links, reoriented: hot.tcp.is_turned(), ..kept.cloned().unwrap_or_default() };

@@ -68,11 +68,10 @@ impl Timeline {
     /// What the kernel shows of a key at a time, next to what the runtime reported; one claim a workload, in order of id.
     pub(super) fn shown(&self, key: &Key, at: Timestamp, by_runtime: &Owners<'_>) -> Shown<'_> {
         let mut shown = Shown::default();
-        let mut insides = self.namespaces.at(key).peekable();
-        if insides.peek().is_none() {
+        if self.namespaces.shows_nothing() {
             return shown;
         }
-        for inside in insides {
+        for inside in self.namespaces.at(key) {
             if inside.covers(at) {
                 let owners = self.owners_in(inside, at, by_runtime);
                 shown.then.extend(owners);

@@ -175,9 +175,14 @@ impl Namespaces {
         current.into_iter().flat_map(|current| current.keys.keys())
     }
 
+    /// Whether nothing was reported for any key.
+    pub(super) fn shows_nothing(&self) -> bool {
+        self.inside.is_empty()
+    }
+
     /// Everything that was reported for a key, the newest first.
     pub(super) fn at(&self, key: &Key) -> impl Iterator<Item = &Inside> {
-        let spans = if self.inside.is_empty() { None } else { self.inside.get(key) };
+        let spans = self.inside.get(key);
         spans.into_iter().flat_map(|spans| spans.iter().rev())
     }
 

@@ -47,11 +47,12 @@ impl Proof {
 impl Case<'_> {
     /// The best of a stage's alternatives.
     pub(super) fn stage(&self, stage: &Stage) -> Proof {
-        best(stage.any_of.iter().flat_map(|hop| self.hop(hop)))
+        best(stage.any_of.iter().filter_map(|hop| self.hop(hop))).unwrap_or(Proof::Wait)
     }
 
-    fn hop(&self, hop: &Hop) -> Vec<Proof> {
-        let mut proofs = Vec::new();
+    /// The best of a hop's kinds of evidence.
+    fn hop(&self, hop: &Hop) -> Option<Proof> {
+        let mut found = None;
         for kind in &hop.evidence {
             let proof = match kind {
                 EvidenceKind::Peer if self.contract.service == Service::Ingress => Some(self.came_from(hop)),
@@ -64,13 +65,12 @@ impl Case<'_> {
                 EvidenceKind::Relay => Some(self.relay(hop)),
             };
             let proof = proof.map(|proof| self.unless_hidden(proof));
-            let done = matches!(proof, Some(Proof::Holds { .. }));
-            proofs.extend(proof);
-            if done {
+            found = best(found.into_iter().chain(proof));
+            if matches!(found, Some(Proof::Holds { .. })) {
                 break;
             }
         }
-        proofs
+        found
     }
 
     /// What more senders sent than the meter keeps apart may be the originator's own: nothing shows where all of that went.
@@ -375,7 +375,7 @@ impl Case<'_> {
     }
 }
 
-fn best(proofs: impl Iterator<Item = Proof>) -> Proof {
+fn best(proofs: impl Iterator<Item = Proof>) -> Option<Proof> {
     // The first of equals, so the order of the file decides.
-    proofs.min_by_key(Proof::rank).unwrap_or(Proof::Wait)
+    proofs.min_by_key(Proof::rank)
 }

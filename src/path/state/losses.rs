@@ -32,11 +32,18 @@ pub struct Losses {
     lost: Windows<LostPlace>,
     points: BTreeMap<ObservationPoint, Seen>,
     forgotten_points: u64,
+    facts: u64,
 }
 
 impl Losses {
+    /// Grows with everything that is taken in and changes an answer.
+    pub(in crate::path) const fn facts(&self) -> u64 {
+        self.facts
+    }
+
     /// Takes in a loss that was reported at a time.
     pub fn apply(&mut self, at: Timestamp, loss: &Loss) {
+        self.facts += 1;
         if loss.reason != LossReason::FlowTable {
             self.lost.add((loss.point.clone(), loss.source), loss.since, at);
         }
@@ -44,6 +51,7 @@ impl Losses {
 
     /// Takes in what was reported about a link at a time.
     pub fn apply_link(&mut self, at: Timestamp, link: &LinkEvent) {
+        self.facts += 1;
         match (link.up, self.points.get_mut(&link.point)) {
             (true, Some(seen)) => {
                 if let Some(since) = seen.down_since.take() {
@@ -61,6 +69,7 @@ impl Losses {
         if self.points.contains_key(point) {
             return false;
         }
+        self.facts += 1;
         if self.points.len() >= MAX_POINTS {
             self.forgotten_points += self.points.len() as u64;
             self.points.clear();

@@ -1,5 +1,6 @@
 //! When a flow is judged, and as what it is read.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,10 @@ use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{
     FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
-use crate::inventory::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner};
+use crate::inventory::{Confidence, Doubt, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
-use crate::path::own_frames;
-use crate::path::source::{self, Roles, is_unsettled, responder_of, source_of};
-use crate::path::trail::{self, Frames, Sighting, Trail};
+use crate::path::source::{self, is_unsettled, responder_of};
+use crate::path::trail::{self, Frames, Trail};
 use crate::path::{
     DECIDED, LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations,
     rests_on_absence,
@@ -145,7 +145,9 @@ impl Tracker {
             let source = self.asked_by(context, observed, (&oriented, now), binding);
             let is_sure = !tracked.forged || matches!(source, Owner::Workload { confidence: Confidence::Likely, .. });
             let source = if is_sure { source } else { source.less_sure(Doubt::AmongOthers) };
-            if !settled && is_unsettled(context.timeline, &source, &oriented) {
+            let responder = OnceCell::new();
+            let found = || responder.get_or_init(|| responder_of(context.timeline, &oriented));
+            if !settled && is_unsettled(context.timeline, &source, &oriented, found) {
                 return None;
             }
             // Another point may still show a frame of its own.
@@ -163,7 +165,9 @@ impl Tracker {
                 remnant: is_remnant(record),
                 over: tracked.over,
             };
-            let outcome = self.judge.judge(context, &trail, &source);
+            // Where nothing is translated, who answers is found as it was above.
+            let responder = if binding.is_none() { responder } else { OnceCell::new() };
+            let outcome = self.judge.judge(context, &trail, &source, responder);
             let covered = !matches!(outcome, Outcome::Uncovered | Outcome::SentOn);
             let reading = Reading { answered: trail.answered, oriented, source, outcome };
             if covered {
@@ -260,37 +264,6 @@ impl Tracker {
         }
     }
 
-    /// Who asked; behind a translation, who asked before it. Every point that saw the frames may name the sender.
-    fn asked_by(
-        &self,
-        context: JudgeContext<'_>,
-        observed: &Observed,
-        (oriented, now): (&Oriented, Timestamp),
-        binding: Option<&NatBinding>,
-    ) -> Owner {
-        let hidden = binding
-            .filter(|binding| binding.after.orig == oriented.tuple.orig && binding.before.orig != binding.after.orig);
-        if let Some(binding) = hidden {
-            let ip = binding.before.orig.ip;
-            let query = AttributionQuery { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
-            return context.timeline.attribute(&query);
-        }
-        let is_router = |workload: &Workload| self.judge.is_router(workload);
-        let is_mirror = |workload: &Workload| self.judge.is_mirror(workload);
-        let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
-        let by_record = source_of(context.timeline, &observed.record, oriented, roles);
-        let (end, times) = ((oriented.forward, oriented.tuple.orig.ip), (oriented.at, now));
-        let less_sure = |owner| own_frames::less_sure(context, &observed.sightings, end, times, owner);
-        if !by_record.owns_address() {
-            return owner_who_sent(context, observed, oriented, &by_record).map_or(by_record, less_sure);
-        }
-        let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
-        let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented, roles));
-        let by_other = by_others.min_by(|a, b| a.0.cmp(b.0)).map(|(_, owner)| owner);
-        let Some(by_other) = by_other else { return less_sure(by_record) };
-        owner_who_sent(context, observed, oriented, &by_other).map_or(by_other, less_sure)
-    }
-
     /// Comes back to a flow that still waits at the next time at which something is decided.
     pub(super) fn wait(&self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
         let waits = self.waiting.contains(id);
@@ -304,10 +277,13 @@ impl Tracker {
         ];
         // Where connection tracking says up to when it is complete.
         let decided = context.path.bindings.says_when().then_some(DECIDED);
-        let deadlines = graces.into_iter().chain(decided).map(|grace| tracked.start.plus(grace));
-        if let Some(next) = deadlines.filter(|deadline| *deadline > now).min() {
-            step.timers.push((next, id));
+        let mut next = None;
+        for deadline in graces.into_iter().chain(decided).map(|grace| tracked.start.plus(grace)) {
+            if deadline > now && next.is_none_or(|next| deadline < next) {
+                next = Some(deadline);
+            }
         }
+        step.timers.extend(next.map(|next| (next, id)));
     }
 
     /// The longest that evidence is waited for.
@@ -343,26 +319,6 @@ pub(super) fn binding_of<'a>(
     let is_inside = || context.timeline.link(point).is_some_and(|link| link.inside.is_some());
     let bindings = &context.path.bindings;
     bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
-}
-
-/// The owner of the address, where it sent frames of the flow itself: the first frame may have been forged. Where a veth accuses another workload,
-/// which may forge the MAC too, only the owner's own veth shows that.
-fn owner_who_sent(
-    context: JudgeContext<'_>,
-    observed: &Observed,
-    oriented: &Oriented,
-    accused: &Owner,
-) -> Option<Owner> {
-    let (timeline, at) = (context.timeline, oriented.at);
-    let query = AttributionQuery { point: &oriented.point, ip: oriented.tuple.orig.ip, socket: None, mac: None, at };
-    let owner = timeline.attribute(&query);
-    let workload = owner.workload()?;
-    let is_its = |other: Option<&Arc<Workload>>| other.is_some_and(|other| timeline.are_together(workload, other, at));
-    let by_veth = matches!(accused, Owner::Workload { how: AttributionMethod::Veth, .. });
-    let shows = |sighting: &&Sighting| !by_veth || is_its(timeline.owner_of_veth(&sighting.point, at));
-    let sightings = observed.sightings.iter().filter(shows);
-    let mut senders = sightings.flat_map(|sighting| sighting.frames(oriented.forward)).filter_map(|frames| frames.from);
-    senders.any(|mac| is_its(timeline.owner_of_mac(mac, at))).then_some(owner)
 }
 
 /// Whether a MAC sent, or was sent, frames of the record.

@@ -3,9 +3,11 @@
 //! Contract: the record of the point nearest the originator meters it; other points witness, each with its own counters. Limits: [`MAX_TWINS`]
 //! translated twins. Design: what the judge looks at stays until the flow ends where a contract covers it (ADR 11), and is dropped else.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::JudgedFlow;
+use super::asked::Asked;
 use super::key::TrailKey;
 use crate::input::{FiveTuple, FlowEventKind, FlowId, FlowRecord, ObservationPoint, TcpFacts, tcp_flags};
 use crate::inventory::Timeline;
@@ -23,6 +25,8 @@ const MAX_SHOWN: usize = 8;
 pub(super) struct Observed {
     pub(super) record: FlowRecord,
     pub(super) sightings: Vec<Sighting>,
+    /// Who asked, as it was found first.
+    pub(super) asked: OnceCell<Asked>,
 }
 
 #[derive(Debug)]
@@ -54,7 +58,8 @@ pub(super) struct TrackedFlow {
 
 impl TrackedFlow {
     pub(super) fn new(key: TrailKey, record: &FlowRecord, sequence: u64) -> Self {
-        let observed = Observed { record: record.clone(), sightings: vec![Sighting::of(record, false)] };
+        let observed =
+            Observed { record: record.clone(), sightings: vec![Sighting::of(record, false)], asked: OnceCell::new() };
         Self {
             id: record.id,
             tuple: record.tuple,

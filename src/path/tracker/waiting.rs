@@ -17,7 +17,7 @@ const ENTRIES: usize = 4096;
 /// Flows without a judgement.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    ids: BTreeSet<FlowId>,
+    ids: hashbrown::HashSet<FlowId, foldhash::fast::RandomState>,
     /// Those that are not listed yet as they are now.
     unlisted: Vec<FlowId>,
     by_trace: hashbrown::HashMap<Trace, Vec<FlowId>, foldhash::fast::RandomState>,
@@ -53,8 +53,10 @@ impl Waiting {
     }
 
     /// Every waiting flow, in order of id.
-    pub(super) fn all(&self) -> impl Iterator<Item = FlowId> + '_ {
-        self.ids.iter().copied()
+    pub(super) fn all(&self) -> Vec<FlowId> {
+        let mut all: Vec<FlowId> = self.ids.iter().copied().collect();
+        all.sort_unstable();
+        all
     }
 
     /// The waiting flows that show one of these traces, in order of id; `traces_of` answers what a flow shows.
@@ -69,7 +71,7 @@ impl Waiting {
         if self.entries > ENTRIES_EACH * self.ids.len() + ENTRIES {
             self.by_trace.clear();
             self.entries = 0;
-            self.unlisted = self.ids.iter().copied().collect();
+            self.unlisted = self.all();
         }
         for id in std::mem::take(&mut self.unlisted) {
             if self.ids.contains(&id) {

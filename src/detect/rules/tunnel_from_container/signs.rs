@@ -53,6 +53,15 @@ pub(super) fn of(record: &FlowRecord, volumes: &Volumes) -> impl Iterator<Item =
     contents.into_iter().chain([protocol(record)]).flatten()
 }
 
+/// Whether protocol and counters may show something.
+pub(super) fn may_count(record: &FlowRecord) -> bool {
+    match record.tuple.protocol {
+        Protocol::TCP => false,
+        Protocol::UDP => record.tuple.resp.port == DNS_PORT,
+        _ => true,
+    }
+}
+
 /// Packets that carry a source route.
 pub(super) fn source_route(record: &FlowRecord) -> Option<Sign> {
     let rare = record.rare.as_ref().filter(|rare| rare.routed_packets > 0)?;

@@ -4,7 +4,7 @@
 //! workload and direction, [`MAX_LEGS`] of all; the oldest goes first; one without a packet for [`STALE`] is forgotten. Design: a place is a slot; lists of them lead there from the
 //! flow, from the workload and from the age.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,14 +94,21 @@ fn with(side: Side, before: Counters) -> Side {
 pub(super) struct Legs {
     slots: Vec<Option<Leg>>,
     free: Vec<usize>,
-    /// By age.
-    order: BTreeMap<u64, usize>,
+    /// Ages and places, the oldest first; one whose leg is gone, or younger, counts no more.
+    order: VecDeque<(u64, usize)>,
+    /// Legs in slots.
+    kept: usize,
     of: Table<(WorkloadId, Direction), VecDeque<usize>>,
     /// A flow between two workloads is a leg of both.
     flows: Table<FlowId, Vec<usize>>,
     next: u64,
     /// Legs that made room for others.
     pub(super) forgotten: u64,
+}
+
+/// Whether an entry of the order is that of the leg at its place.
+fn is_current(slots: &[Option<Leg>], (age, place): (u64, usize)) -> bool {
+    slots.get(place).and_then(Option::as_ref).is_some_and(|leg| leg.age == age)
 }
 
 type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
@@ -111,8 +118,8 @@ impl Legs {
     pub(super) fn insert(&mut self, mut leg: Leg) -> usize {
         self.forget_stale(leg.record.start);
         let spilled = self.of.get(&leg.key()).filter(|own| own.len() >= MAX_EACH).and_then(|own| own.front().copied());
-        let oldest = || self.order.first_key_value().map(|(_, place)| *place).filter(|_| self.order.len() >= MAX_LEGS);
-        if let Some(place) = spilled.or_else(oldest) {
+        let oldest = if self.kept >= MAX_LEGS { self.oldest() } else { None };
+        if let Some(place) = spilled.or(oldest) {
             self.forgotten += 1;
             self.forget(place);
         }
@@ -122,7 +129,8 @@ impl Legs {
         });
         leg.age = self.next;
         self.next += 1;
-        self.order.insert(leg.age, place);
+        self.order.push_back((leg.age, place));
+        self.kept += 1;
         self.of.entry(leg.key()).or_default().push_back(place);
         self.flows.entry(leg.flow).or_default().push(place);
         if let Some(slot) = self.slots.get_mut(place) {
@@ -134,19 +142,27 @@ impl Legs {
     /// Looks at the oldest: what goes on is young again, what does not is forgotten. More go than come, so none stays for long.
     fn forget_stale(&mut self, now: Timestamp) {
         for _ in 0..4 {
-            let Some((age, place)) = self.order.first_key_value().map(|(age, place)| (*age, *place)) else { return };
+            let Some(place) = self.oldest() else { return };
             let Some(leg) = self.slots.get_mut(place).and_then(Option::as_mut) else { return };
             if leg.record.end.plus(STALE) < now {
                 self.forget(place);
             } else if leg.record.start.plus(STALE) < now {
                 leg.age = self.next;
                 self.next += 1;
-                self.order.remove(&age);
-                self.order.insert(self.next - 1, place);
+                self.order.push_back((leg.age, place));
             } else {
                 return;
             }
         }
+    }
+
+    /// The place of the oldest leg.
+    fn oldest(&mut self) -> Option<usize> {
+        let Self { slots, order, .. } = self;
+        while order.front().is_some_and(|entry| !is_current(slots, *entry)) {
+            order.pop_front();
+        }
+        order.front().map(|(_, place)| *place)
     }
 
     pub(super) fn get(&self, place: usize) -> Option<&Leg> {
@@ -187,7 +203,11 @@ impl Legs {
     fn forget(&mut self, place: usize) {
         let Some(leg) = self.slots.get_mut(place).and_then(Option::take) else { return };
         self.free.push(place);
-        self.order.remove(&leg.age);
+        self.kept -= 1;
+        if self.order.len() > 2 * self.kept + MAX_EACH {
+            let Self { slots, order, .. } = self;
+            order.retain(|entry| is_current(slots, *entry));
+        }
         let key = leg.key();
         if let Some(own) = self.of.get_mut(&key) {
             // The oldest goes first, as a rule.
@@ -211,6 +231,11 @@ impl Legs {
     #[cfg(test)]
     pub(super) fn len(&self) -> [usize; 4] {
         let kept = self.slots.iter().flatten().count();
-        [kept, self.order.len(), self.of.values().map(VecDeque::len).sum(), self.flows.values().map(Vec::len).sum()]
+        [
+            kept,
+            self.order.iter().filter(|entry| is_current(&self.slots, **entry)).count(),
+            self.of.values().map(VecDeque::len).sum(),
+            self.flows.values().map(Vec::len).sum(),
+        ]
     }
 }

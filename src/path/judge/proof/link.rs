@@ -7,6 +7,7 @@
 use super::Proof;
 use crate::input::{Mac, NetworkMode, ObservationPoint};
 use crate::path::judge::Case;
+use crate::path::trail::{Frames, Sighting};
 use crate::path::{EvidenceKind, Hop, Unobservable};
 
 const KIND: EvidenceKind = EvidenceKind::NextHop;
@@ -112,17 +113,22 @@ impl Case<'_> {
             at.into_iter().any(|at| timeline.owner_of_mac(mac, at).is_some())
         };
         let all_known = self.trail.binding.is_none() && self.knows_macs_of(hop);
-        let text = self.own_frames().into_iter().find_map(|(sighting, frames)| {
+        let is_nobodys = |point: &ObservationPoint, mac: Mac| {
+            all_known && is_next_to_hop(point) && !is_owned(mac) && !self.is_hosts(point, mac)
+        };
+        let text = |(sighting, frames): (&'_ Sighting, Frames)| {
             let (point, mac) = (&sighting.point, frames.to?);
-            let is_nobodys = || all_known && is_next_to_hop(point) && !is_owned(mac) && !self.is_hosts(point, mac);
             let nobodys = || {
                 format!(
                     "{resp} is hop {}, but frames at {point} were sent to {mac}, which belongs to no known machine",
                     hop.name
                 )
             };
-            to_every_station(mac).or_else(|| is_nobodys().then(nobodys))
-        })?;
+            to_every_station(mac).or_else(|| is_nobodys(point, mac).then(nobodys))
+        };
+        // Nearly every frame is given to a known machine; whose frame it is matters only otherwise.
+        self.trail.frames(true).find_map(text)?;
+        let text = self.own_frames().into_iter().find_map(text)?;
         Some(Proof::Unknown { kind: EvidenceKind::Peer, reason: Unobservable::UnattributedAddress, text })
     }
 }

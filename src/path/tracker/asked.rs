@@ -1,0 +1,134 @@
+//! Who asked: by every point that saw a flow, and remembered while nothing that it rests on changes.
+//!
+//! Contract: what is remembered is what would be found again, which debug builds check. Limits: one answer a flow, of a flow that one point saw between one
+//! pair of MACs and that is not translated; any other is asked about anew. Design: nearly every flow is judged when it begins and when it is answered.
+
+use std::sync::Arc;
+
+use super::Tracker;
+use super::tracked_flow::Observed;
+use crate::input::{FiveTuple, Mac, NatBinding, ObservationPoint, Workload};
+use crate::inventory::{AttributionMethod, AttributionQuery, Owner};
+use crate::path::judge::JudgeContext;
+use crate::path::source::{self, Roles, source_of};
+use crate::path::trail::{Frames, Sighting};
+use crate::path::{Oriented, own_frames};
+use crate::time::Timestamp;
+
+/// An answer, and what it rests on.
+#[derive(Debug)]
+pub(super) struct Asked {
+    basis: Basis,
+    owner: Owner,
+}
+
+/// Everything that decides who asked.
+#[derive(Debug, PartialEq, Eq)]
+struct Basis {
+    /// Of inventory, kernel, links and losses.
+    facts: u64,
+    tuple: FiveTuple,
+    point: ObservationPoint,
+    at: Timestamp,
+    /// Addresses of the originator's first frame.
+    first: [Option<Mac>; 2],
+    seen: (Timestamp, Frames),
+    has_sent: bool,
+    starts_here: bool,
+}
+
+impl Basis {
+    fn of(
+        context: JudgeContext<'_>,
+        observed: &Observed,
+        oriented: &Oriented,
+        binding: Option<&NatBinding>,
+    ) -> Option<Self> {
+        let [sighting] = &observed.sightings[..] else { return None };
+        let is_plain = oriented.forward && binding.is_none() && sighting.has_one_link();
+        let record = &observed.record;
+        (is_plain && sighting.point == oriented.point).then(|| Self {
+            facts: context.timeline.facts() + context.path.losses.facts(),
+            tuple: oriented.tuple,
+            point: oriented.point.clone(),
+            at: oriented.at,
+            first: [record.orig.mac, record.orig.next_hop],
+            seen: (sighting.at, sighting.first(true)),
+            has_sent: sighting.sent(true).packets > 0,
+            starts_here: source::starts_here(record),
+        })
+    }
+}
+
+impl Tracker {
+    /// Who asked.
+    pub(super) fn asked_by(
+        &self,
+        context: JudgeContext<'_>,
+        observed: &Observed,
+        (oriented, now): (&Oriented, Timestamp),
+        binding: Option<&NatBinding>,
+    ) -> Owner {
+        let find = || self.find_who_asked(context, observed, (oriented, now), binding);
+        let Some(basis) = Basis::of(context, observed, oriented, binding) else { return find() };
+        if let Some(known) = observed.asked.get().filter(|known| known.basis == basis) {
+            debug_assert_eq!(known.owner, find(), "nothing that it rests on has changed");
+            return known.owner.clone();
+        }
+        let owner = find();
+        // Where one is remembered already, it rests on something else.
+        _ = observed.asked.set(Asked { basis, owner: owner.clone() });
+        owner
+    }
+
+    /// Who asked; behind a translation, who asked before it. Every point that saw the frames may name the sender.
+    fn find_who_asked(
+        &self,
+        context: JudgeContext<'_>,
+        observed: &Observed,
+        (oriented, now): (&Oriented, Timestamp),
+        binding: Option<&NatBinding>,
+    ) -> Owner {
+        let hidden = binding
+            .filter(|binding| binding.after.orig == oriented.tuple.orig && binding.before.orig != binding.after.orig);
+        if let Some(binding) = hidden {
+            let ip = binding.before.orig.ip;
+            let query = AttributionQuery { point: &oriented.point, ip, socket: None, mac: None, at: oriented.at };
+            return context.timeline.attribute(&query);
+        }
+        let is_router = |workload: &Workload| self.judge.is_router(workload);
+        let is_mirror = |workload: &Workload| self.judge.is_mirror(workload);
+        let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
+        let by_record = source_of(context.timeline, &observed.record, oriented, roles);
+        let (end, times) = ((oriented.forward, oriented.tuple.orig.ip), (oriented.at, now));
+        let less_sure = |owner| own_frames::less_sure(context, &observed.sightings, end, times, owner);
+        if !by_record.owns_address() {
+            return owner_who_sent(context, observed, oriented, &by_record).map_or(by_record, less_sure);
+        }
+        let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
+        let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented, roles));
+        let by_other = by_others.min_by(|a, b| a.0.cmp(b.0)).map(|(_, owner)| owner);
+        let Some(by_other) = by_other else { return less_sure(by_record) };
+        owner_who_sent(context, observed, oriented, &by_other).map_or(by_other, less_sure)
+    }
+}
+
+/// The owner of the address, where it sent frames of the flow itself: the first frame may have been forged. Where a veth accuses another workload,
+/// which may forge the MAC too, only the owner's own veth shows that.
+fn owner_who_sent(
+    context: JudgeContext<'_>,
+    observed: &Observed,
+    oriented: &Oriented,
+    accused: &Owner,
+) -> Option<Owner> {
+    let (timeline, at) = (context.timeline, oriented.at);
+    let query = AttributionQuery { point: &oriented.point, ip: oriented.tuple.orig.ip, socket: None, mac: None, at };
+    let owner = timeline.attribute(&query);
+    let workload = owner.workload()?;
+    let is_its = |other: Option<&Arc<Workload>>| other.is_some_and(|other| timeline.are_together(workload, other, at));
+    let by_veth = matches!(accused, Owner::Workload { how: AttributionMethod::Veth, .. });
+    let shows = |sighting: &&Sighting| !by_veth || is_its(timeline.owner_of_veth(&sighting.point, at));
+    let sightings = observed.sightings.iter().filter(shows);
+    let mut senders = sightings.flat_map(|sighting| sighting.frames(oriented.forward)).filter_map(|frames| frames.from);
+    senders.any(|mac| is_its(timeline.owner_of_mac(mac, at))).then_some(owner)
+}
