@@ -180,7 +180,7 @@ impl Judge {
         context: JudgeContext<'_>,
         trail: &Trail<'_>,
         source: &Owner,
-        responder: OnceCell<Owner>,
+        responder: &OnceCell<Owner>,
     ) -> Outcome {
         debug_assert!(self.members.is_about(context.timeline), "the tracker catches up with the inventory first");
         if self.sends_on(context.timeline, trail, source) {
@@ -190,7 +190,7 @@ impl Judge {
         let of = |owner: &Owner| Candidates::of(owner, (&self.members, &self.by_address), timeline, trail.flow.at);
         let outcome = |number: usize| {
             let (name, contract) = self.contracts.get(number)?;
-            Case { context, judge: self, number, name, contract, trail, source, responder: &responder }.outcome()
+            Case { context, judge: self, number, name, contract, trail, source, responder }.outcome()
         };
         let (sent, all) = (self.about_what_is_sent(), self.contracts.len());
         let judged = of(source).find_map(0..sent, outcome);

@@ -167,7 +167,7 @@ impl Tracker {
             };
             // Where nothing is translated, who answers is found as it was above.
             let responder = if binding.is_none() { responder } else { OnceCell::new() };
-            let outcome = self.judge.judge(context, &trail, &source, responder);
+            let outcome = self.judge.judge(context, &trail, &source, &responder);
             let covered = !matches!(outcome, Outcome::Uncovered | Outcome::SentOn);
             let reading = Reading { answered: trail.answered, oriented, source, outcome };
             if covered {
