@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod baseline;
+pub mod doctor;
 pub mod flows;
 pub mod hash_key;
 pub mod live;

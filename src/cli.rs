@@ -8,6 +8,7 @@ mod baseline;
 mod captures;
 mod completions;
 mod config;
+mod doctor;
 mod flows;
 mod inventory;
 mod local;
@@ -44,6 +45,7 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   hopwatch replay captures/egress-around-proxy        judge a recording
+  sudo hopwatch doctor                                what this host lets hopwatch see, and how to repair the rest
   sudo hopwatch sniff -c config/examples/egress-proxy.yaml
   sudo hopwatch top                                   live view of workloads, flows and alerts
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
@@ -68,6 +70,7 @@ enum Command {
     Paths(paths::Args),
     Inventory(inventory::Args),
     Audit(audit::Args),
+    Doctor(doctor::Args),
     /// Learn, show, compare and approve what the services of this host are expected to be set up like
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Paths(args) => paths::run(args),
         Command::Inventory(args) => inventory::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Baseline(command) => baseline::run(command),
         Command::Outbox(command) => outbox::run(command),
         Command::Rules(command) => rules::run(&command),

@@ -430,3 +430,29 @@ fn what_a_hostile_file_says_is_never_obeyed() {
         assert!(!all.contains(['\u{9b}', '\u{202e}', '\u{200b}', '\u{e0041}']), "{all:?}");
     }
 }
+
+#[test]
+fn doctor_says_what_to_do_about_everything_that_is_not_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("hopwatch.yaml");
+    let text = "state: {dir: STATE}\nruntime: {discover: false, docker: {socket: unix:///nowhere/docker.sock}}\n\
+                sinks: {archive: {file: {path: /nowhere/alerts.jsonl}}}\n";
+    std::fs::write(&config, text.replace("STATE", &folder.path().join("state").display().to_string()))
+        .expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_hopwatch")).args(["doctor", "--json", "-c"]).arg(&config).output();
+    let output = output.expect("it runs");
+    let checks: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let checks = checks.as_array().expect("a list");
+    let of = |name: &str| checks.iter().filter(|check| check["name"] == name).collect::<Vec<_>>();
+    for name in ["capture", "rights", "interfaces", "runtimes", "contracts", "state", "sinks"] {
+        assert!(!of(name).is_empty(), "{name}: {checks:?}");
+    }
+    assert!(
+        of("runtimes")[0]["found"].as_str().is_some_and(|found| found.contains("/nowhere/docker.sock")),
+        "{checks:?}"
+    );
+    assert_eq!((&of("state")[0]["health"], &of("sinks")[0]["health"]), (&"well".into(), &"well".into()));
+    assert!(checks.iter().all(|check| check["health"] == "well" || check["fix"].is_string()), "{checks:?}");
+    let is_broken = checks.iter().any(|check| check["health"] == "broken");
+    assert_eq!(output.status.code(), Some(i32::from(is_broken)));
+}
