@@ -52,10 +52,10 @@ fn table(title: &str, mapping: &Value) -> String {
     format!("\n## {title}\n\n{described}\n\n| key | default | example | what it is |\n|---|---|---|---|\n{rows}")
 }
 
-/// Whether an example is there, and of another form than the default.
+/// Whether an example is there, and of another form than a default that says as much.
 fn shows_more(example: &Value, default: &Value) -> bool {
-    let is_empty = default.as_array().is_some_and(Vec::is_empty);
-    !example.is_null() && (is_empty || discriminant(example) != discriminant(default))
+    let says_little = default.is_object() || default.as_array().is_some_and(Vec::is_empty);
+    !example.is_null() && (says_little || discriminant(example) != discriminant(default))
 }
 
 /// The mapping that a key holds, directly, in a list or under names.
