@@ -164,7 +164,7 @@ mod tests {
     fn missing_rights_blind_the_rules_that_rest_on_the_kernel() {
         let blindness = Blindness::new(["packet-socket", "unknown-source"].into(), vec!["CAP_SYS_PTRACE"]);
         assert_eq!(blindness.rules().into_keys().collect::<Vec<_>>(), ["packet-socket"]);
-        assert!(blindness.not_ready()[0].starts_with("without CAP_SYS_PTRACE "), "{:?}", blindness.not_ready());
+        assert!(blindness.not_ready()[0].starts_with("without CAP_SYS_PTRACE,"), "{:?}", blindness.not_ready());
     }
 
     #[test]

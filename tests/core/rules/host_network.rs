@@ -96,7 +96,7 @@ fn an_exception_by_digest_expires_and_says_so() {
 #[test]
 fn the_kernels_word_is_added_where_it_is_known() {
     for (netns, says) in
-        [(HOST, "first process in net:[1], the host's namespace"), (NetnsId(9), "the host's is net:[1]")]
+        [(HOST, "first process in net:[1], the host's namespace"), (NetnsId(9), "host namespace is net:[1]")]
     {
         let mut world = World::new(config());
         world.host(0, &[]);

@@ -173,7 +173,7 @@ fn it_is_reported_again_after_the_hop_was_seen() {
     }
     story.until(1000);
     assert_eq!(story.reported(), [(at(30), at(0), "ids"), (at(130), at(100), "ids")]);
-    assert!(evidence(&story.found[0].1).contains("never seen"), "{}", evidence(&story.found[0].1));
+    assert!(evidence(&story.found[0].1).contains("no flow since observation began"), "{}", evidence(&story.found[0].1));
 }
 
 #[test]
