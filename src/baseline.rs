@@ -15,5 +15,5 @@ pub use compare::{Compared, Deviation, Known, deviations, holds};
 pub use document::{BASELINE_SCHEMA, BaselineDocument, DocumentError};
 pub use learn::{Hostile, Learner};
 pub use model::{Approval, Baseline, Expectation, Learned, QuarantineItem, ServiceBaseline, ServiceState, item_id};
-pub use no_proxy::covers_more;
+pub use no_proxy::{covers_internet, covers_more};
 pub use protected::is_protected;

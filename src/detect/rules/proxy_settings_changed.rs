@@ -1,6 +1,8 @@
 //! `proxy-settings-changed`.
 
-use crate::baseline::{Deviation, covers_more};
+use std::collections::BTreeSet;
+
+use crate::baseline::{Deviation, covers_internet, covers_more};
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
@@ -61,9 +63,9 @@ fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
             all.push(Signal::new(format!("{name} empty"), variable(name), Severity::Medium, text));
         }
     }
-    for name in ["NO_PROXY", "no_proxy"] {
+    for name in exemptions(configuration) {
         if let Some(covers) = value(name).and_then(covers_everything) {
-            let text = format!("{name} holds {covers}, which is every destination: the proxy is never used");
+            let text = format!("{name} holds {covers}: the proxy is never used");
             all.push(Signal::new(format!("{name} covers all"), variable(name), Severity::Medium, text));
         }
     }
@@ -76,9 +78,18 @@ fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     all
 }
 
-/// The entry of a list that covers every destination, if there is one: `*`, both halves of the address space, or `0.0.0.0/0`.
-fn covers_everything(list: &str) -> Option<&str> {
-    list.split([',', ' ']).map(str::trim).find(|entry| matches!(*entry, "*" | "0.0.0.0/0" | "::/0" | "." | "*.*"))
+/// The variables that list destinations without a proxy, each once. Python reads every spelling, so `No_Proxy` is one.
+fn exemptions(configuration: &Configuration) -> BTreeSet<&str> {
+    let names = configuration.environment.iter().map(|variable| variable.name.as_str());
+    names.filter(|name| name.eq_ignore_ascii_case("NO_PROXY")).collect()
+}
+
+/// What of a list covers every destination, if anything does: one entry, or ranges that together hold the whole internet.
+fn covers_everything(list: &str) -> Option<String> {
+    let mut entries = list.split([',', ' ']).map(str::trim);
+    let all = entries.find(|entry| matches!(*entry, "*" | "0.0.0.0/0" | "::/0" | "." | "*.*"));
+    let by_one = all.map(|entry| format!("{entry}, which is every destination"));
+    by_one.or_else(|| covers_internet(list).then(|| "ranges that together are the whole internet".to_owned()))
 }
 
 /// What the rule is.
@@ -95,7 +106,8 @@ pub static META: RuleMeta = RuleMeta {
              when it started.",
         categorization: "Defense Evasion: a proxy that is not used inspects nothing.",
         strategy: "The proxy variables of each inspect are read in both spellings, of two with one name the first, as libc does. A proxy \
-             variable that is set and empty, a NO_PROXY that covers everything, and switches that end verification are reported once a \
+             variable that is set and empty, a NO_PROXY (in any spelling, since Python reads all) that covers everything, alone or by \
+             ranges that together are the whole internet of IPv4 or IPv6, and switches that end verification are reported once a \
              service. Proxy variables, resolvers, fixed names and certificate settings that differ from the container's own start, \
              under one id and start time, are critical (high where `podman update` may have changed them). For a service of the \
              baseline these settings are compared with it: one that is lost, new or another is medium; a NO_PROXY that covers no more \
@@ -148,6 +160,12 @@ mod tests {
     fn what_switches_the_proxy_off_is_reported() {
         assert_eq!(names(&["HTTP_PROXY=", "https_proxy= "]), ["HTTP_PROXY empty", "https_proxy empty"]);
         assert_eq!(names(&["NO_PROXY=localhost,*"]), ["NO_PROXY covers all"]);
+        assert_eq!(names(&["No_Proxy=*"]), ["No_Proxy covers all"], "Python reads it");
+        for list in
+            ["0.0.0.0/1,128.0.0.0/1", "::/1", "2000::/3", "localhost, 0.0.0.0/2 64.0.0.0/2,128.0.0.0/2,192.0.0.0/3"]
+        {
+            assert_eq!(names(&[&format!("no_proxy={list}")]), ["no_proxy covers all"], "{list}");
+        }
         assert_eq!(names(&["NODE_TLS_REJECT_UNAUTHORIZED=0"]), ["NODE_TLS_REJECT_UNAUTHORIZED off"]);
     }
 
@@ -157,6 +175,7 @@ mod tests {
             "HTTP_PROXY=http://u:p@proxy:3128",
             "NO_PROXY=localhost,.internal,10.0.0.0/8,*.example.com",
             "GIT_SSL_NO_VERIFY=0",
+            "No_Proxy=128.0.0.0/1,10.0.0.0/8,fc00::/7,::1",
         ];
         assert!(names(&ordinary).is_empty());
         assert!(names(&[]).is_empty());

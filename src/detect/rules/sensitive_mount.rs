@@ -82,7 +82,13 @@ fn signal(mount: &Mount) -> Option<Signal> {
             );
             return Some(Signal::new(format!("socket {}", mount.target), field, Severity::High, text));
         }
-        if let Some((_, severity, what)) = FOLDERS.iter().find(|(folder, ..)| is_at_or_below(&source, folder)) {
+        if is_rootless_socket(&source) {
+            let text = format!(
+                "it has {at}, by which it reaches a rootless runtime's socket: a process that writes there owns what that user owns"
+            );
+            return Some(Signal::new(format!("socket {}", mount.target), field, Severity::High, text));
+        }
+        if let Some((_, severity, what)) = folder(&source) {
             let severity = if mount.writable { *severity } else { severity.lower() };
             let how = if mount.writable { "may write" } else { "may read" };
             let text = format!("it has {at}, and {how} there: {what}");
@@ -112,11 +118,34 @@ fn covering(mount: &Mount) -> Option<Signal> {
     Some(Signal::new(format!("covers {}", mount.target), field, Severity::Medium, text))
 }
 
-/// `/var/run` is a link to `/run` on every distribution with systemd.
+/// The folder that a source is, or lies in; else the first that lies in it.
+fn folder(source: &str) -> Option<&'static (&'static str, Severity, &'static str)> {
+    let within = || FOLDERS.iter().find(|(folder, ..)| is_at_or_below(folder, source));
+    FOLDERS.iter().find(|(folder, ..)| is_at_or_below(source, folder)).or_else(within)
+}
+
+/// A socket below a user's `/run/user/UID`, where rootless runtimes have theirs, a folder between, or the folder of all users.
+fn is_rootless_socket(source: &str) -> bool {
+    let below = source.strip_prefix("/run/user/").and_then(|rest| rest.split_once('/'));
+    let reaches = |rest: &str| SOCKETS.iter().any(|socket| is_at_or_below(socket, &format!("/run/{rest}")));
+    source == "/run/user" || below.is_some_and(|(_, rest)| reaches(rest))
+}
+
+/// Without `//`, `.` and `..`; `/var/run` is a link to `/run` on every distribution with systemd.
 fn real(path: &str) -> String {
-    path.strip_prefix("/var/run")
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-        .map_or_else(|| path.to_owned(), |rest| format!("/run{rest}"))
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match part {
+            ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+        if parts == ["var", "run"] {
+            parts = vec!["run"];
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// Whether `path` is `folder`, or lies below it.
@@ -140,7 +169,8 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Privilege Escalation and Credential Access: the runtime's socket and the host's folders are the shortest way out \
              of a container. Covered logs are Defense Evasion.",
         strategy: "Bind mounts of each inspect are compared with the runtimes' sockets (and every folder above them), and with the \
-             host's folders that hold processes, devices, configuration, logs and other containers. A tmpfs over /var/log and anything \
+             host's folders that hold processes, devices, configuration, logs and other containers, and with every folder above those. \
+             A tmpfs over /var/log and anything \
              over the folders of trusted certificates is reported, too. Read-only lowers the severity by one, but not for a socket. \
              For a service of the baseline all mounts are compared with it: over logs and certificates a difference is medium, elsewhere \
              low, and mounts that were approved are not reported.",
@@ -150,6 +180,7 @@ pub static META: RuleMeta = RuleMeta {
             "Mounts made after the start, inside the container or by nsenter, are not in the runtime's inspect.",
             "A volume whose driver binds a folder of the host shows under its name only.",
             "Symbolic links of the host other than /var/run are not followed.",
+            "The whole of a user's /run/user/UID, which desktop programs mount, is not reported; a rootless runtime's socket there is.",
         ],
         assumptions: &[
             "The runtime's inspect can be read.",
@@ -217,6 +248,40 @@ mod tests {
         for source in ["/etcetera", "/srv/data", "/var/logs", "/home/etc", "/procession"] {
             assert_eq!(bind(source, "/data", true), None, "{source}");
         }
+    }
+
+    #[test]
+    fn folders_above_those_of_the_host_count_too_however_they_are_written() {
+        for source in ["/var", "/var/lib", "/var/", "//var//lib", "/srv/../var/lib/."] {
+            assert_eq!(bind(source, "/x", true).map(|found| found.1), Some(Severity::High), "{source}");
+        }
+        assert_eq!(bind("/run/systemd", "/x", true).map(|found| found.1), Some(Severity::Medium));
+        for source in [
+            "/run/./docker.sock",
+            "/var/run/../run/docker.sock",
+            "//run//docker.sock",
+            "/../run/docker.sock",
+            "/run/x/..",
+        ] {
+            assert_eq!(bind(source, "/s", false), Some(("socket /s".into(), Severity::High)), "{source}");
+        }
+        assert_eq!(bind("/var/www", "/x", true), None);
+        assert_eq!(bind("/var/run/../www", "/x", true), None, "/var/run is /run, and what lies above it is /");
+    }
+
+    #[test]
+    fn a_rootless_runtimes_socket_counts() {
+        for source in [
+            "/run/user/1000/podman/podman.sock",
+            "/run/user/1000/podman",
+            "/run/user/1000/docker.sock",
+            "/var/run/user/1000/docker.sock",
+            "/run/user",
+        ] {
+            assert_eq!(bind(source, "/s", true), Some(("socket /s".into(), Severity::High)), "{source}");
+        }
+        assert_eq!(bind("/run/user/1000/wayland-0", "/s", true), None);
+        assert_eq!(bind("/run/user/1000", "/s", true), None);
     }
 
     #[test]

@@ -14,17 +14,52 @@ rule_params! {
     allowed: Vec<Selector> = Vec::new(),
 }
 
-/// Ends of names of network settings, the values that matter, and what they do.
-const SETTINGS: [(&str, &[&str], &str); 8] = [
-    ("net.ipv4.ip_forward", &["1"], "it forwards packets for others"),
-    ("net.ipv6.conf.*.forwarding", &["1"], "it forwards packets for others"),
-    ("net.ipv4.conf.*.rp_filter", &["0", "2"], "it takes packets from addresses that it has no route to"),
-    ("net.ipv4.conf.*.route_localnet", &["1"], "its loopback addresses can be reached from outside"),
-    ("net.ipv4.conf.*.accept_source_route", &["1"], "senders choose their packets' route"),
-    ("net.ipv4.conf.*.accept_redirects", &["1"], "neighbours change its routes"),
-    ("net.ipv4.conf.*.send_redirects", &["1"], "it changes its neighbours' routes"),
-    ("net.ipv4.conf.*.proxy_arp", &["1"], "it answers for its neighbours' addresses"),
+/// The values of a setting that matter.
+#[derive(Clone, Copy)]
+enum Opens {
+    /// Every one but 0.
+    On,
+    /// Every one but 1, by which it is strict.
+    NotStrict,
+}
+
+/// Names of network settings, the values that matter, and what they do.
+const SETTINGS: [(&str, Opens, &str); 12] = [
+    ("net.ipv4.ip_forward", Opens::On, "it forwards packets for others"),
+    ("net.ipv4.conf.*.forwarding", Opens::On, "it forwards packets for others"),
+    ("net.ipv6.conf.*.forwarding", Opens::On, "it forwards packets for others"),
+    ("net.ipv6.conf.*.force_forwarding", Opens::On, "it forwards packets for others"),
+    ("net.ipv4.conf.*.rp_filter", Opens::NotStrict, "it takes packets from addresses that it has no route to"),
+    ("net.ipv4.conf.*.route_localnet", Opens::On, "its loopback addresses can be reached from outside"),
+    ("net.ipv4.conf.*.accept_source_route", Opens::On, "senders choose their packets' route"),
+    ("net.ipv4.conf.*.accept_redirects", Opens::On, "neighbours change its routes"),
+    ("net.ipv6.conf.*.accept_redirects", Opens::On, "neighbours change its routes"),
+    ("net.ipv4.conf.*.send_redirects", Opens::On, "it changes its neighbours' routes"),
+    ("net.ipv4.conf.*.proxy_arp", Opens::On, "it answers for its neighbours' addresses"),
+    ("net.ipv6.conf.*.proxy_ndp", Opens::On, "it answers for its neighbours' addresses"),
 ];
+
+impl Opens {
+    fn holds(self, value: &str) -> bool {
+        number(value).is_some_and(|value| match self {
+            Self::On => value != 0,
+            Self::NotStrict => value != 1,
+        })
+    }
+}
+
+/// A number as the kernel reads it (`strtoul` with base 0): decimal, `0x` or octal.
+fn number(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
+    let (radix, digits) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) => (16, digits),
+        None if digits.len() > 1 && digits.starts_with('0') => (8, digits),
+        None => (10, digits),
+    };
+    let value = i64::from_str_radix(digits, radix).ok().filter(|value| *value >= 0)?;
+    Some(if negative { -value } else { value })
+}
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
@@ -48,8 +83,7 @@ fn drift(deviation: &Deviation) -> Severity {
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     let set = configuration.sysctls.iter().flatten();
     set.filter_map(|(name, value)| {
-        let is_this =
-            |(pattern, values, _): &&(&str, &[&str], &str)| is_named(name, pattern) && values.contains(&value.trim());
+        let is_this = |(pattern, opens, _): &&(&str, Opens, &str)| is_named(name, pattern) && opens.holds(value);
         let (_, _, what) = SETTINGS.iter().find(is_this)?;
         Some(Signal::new(
             name,
@@ -83,7 +117,8 @@ pub static META: RuleMeta = RuleMeta {
              defaults refuse.",
         categorization: "Defense Evasion: such settings prepare relays, spoofing and redirected routes inside a network.",
         strategy: "Settings that were asked for at the start (`--sysctl`) are read from each inspect and compared with a list: \
-             forwarding, reverse path filter off, source routes, redirects, proxy ARP, routes to loopback. All of a service are one \
+             forwarding (for all interfaces, new ones or one), reverse path filter off, source routes, redirects, proxy ARP and NDP, \
+             routes to loopback. All of a service are one \
              alert, once. One that differs from the container's own start is critical. For a service of the baseline all sysctls are \
              compared with it; those of the list are medium, others low.",
         technical_context: "A container that forwards is a router between its networks: with masquerading inside it, others leave by it. \
@@ -129,8 +164,22 @@ mod tests {
         assert_eq!(names(&[("net.ipv4.ip_forward", "1")]), ["net.ipv4.ip_forward"]);
         assert_eq!(names(&[("net/ipv4/conf/eth0/rp_filter", "0")]), ["net/ipv4/conf/eth0/rp_filter"]);
         for (name, value) in [
+            ("net.ipv4.conf.all.forwarding", "1"),
+            ("net.ipv4.conf.eth0.forwarding", "0x1"),
+            ("net.ipv6.conf.default.forwarding", "01"),
+            ("net.ipv6.conf.eth0.force_forwarding", "1"),
+            ("net.ipv6.conf.all.proxy_ndp", " 1 "),
+            ("net.ipv4.ip_forward", "2"),
+            ("net.ipv4.conf.all.rp_filter", "2"),
+        ] {
+            assert_eq!(names(&[(name, value)]), [name], "{value}");
+        }
+        for (name, value) in [
             ("net.ipv4.ip_forward", "0"),
             ("net.ipv4.conf.all.rp_filter", "1"),
+            ("net.ipv4.conf.all.forwarding", "0x0"),
+            ("net.ipv4.conf.all.forwarding", "yes"),
+            ("net.ipv4.conf.all.mc_forwarding_sizes", "1"),
             ("net.core.somaxconn", "4096"),
             ("net.ipv4.conf..rp_filter", "0"),
             ("net.ipv4.ip_local_port_range", "1"),

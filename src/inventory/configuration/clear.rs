@@ -105,10 +105,10 @@ pub fn variables<'a>(scope: Scope<'_>, lines: impl Iterator<Item = &'a str>) -> 
     lines.take(MAX_VARIABLES).map(split).map(variable).collect()
 }
 
-/// Whether programs read a variable of this name as their proxy, or as the destinations without one: in capitals or in small letters.
+/// Whether programs read a variable of this name as their proxy, or as the destinations without one: most in capitals or in small letters,
+/// Python's urllib in any mixture.
 pub fn is_proxy_variable(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    PROXIES.contains(&upper.as_str()) && (name == upper || name == name.to_ascii_lowercase())
+    PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy))
 }
 
 /// Whether a variable of this name decides which certificates are trusted.
@@ -239,7 +239,7 @@ mod tests {
         let names: Vec<&str> = all.iter().map(|variable| variable.name.as_str()).collect();
         assert_eq!(names, ["A", "no_proxy", "No_Proxy", "no_proxy", "BARE"]);
         assert_eq!(all[1].value, Setting::Clear("*".into()));
-        assert_eq!(all[2].value, Setting::Present, "a spelling that no program reads is no proxy variable");
+        assert_eq!(all[2].value, Setting::Clear("*".into()), "Python reads every spelling");
         assert_eq!(all[0].value, Setting::Present);
     }
 }
