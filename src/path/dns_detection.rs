@@ -3,14 +3,15 @@
 //! Contract: pure; says what gave it away. Sources: RFC 8484 (`DoH`), RFC 7858 (`DoT`, ALPN `dot`), RFC 9250 (`DoQ`, ALPN `doq`); the lists under
 //! `data/` name whom they have each entry from.
 //! Limits: an endpoint that is on no list, with an encrypted hello or none, looks like any other HTTPS. Multicast DNS, LLMNR and `NetBIOS` are
-//! not meant where they stay among neighbours: multicast, link-local and private addresses.
+//! not meant where they stay among neighbours: at multicast and link-local addresses, and at private ones for the names that neighbours have
+//! (RFC 6762 §3, RFC 4795 §2, RFC 1002 §4.2.1).
 //! Design: what the flow says of itself comes before whose address it is, so that the alert names the most telling.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
-use crate::input::{AppFacts, Endpoint, FiveTuple, FlowRecord, Protocol};
+use crate::input::{AppFacts, DnsMessage, Endpoint, FiveTuple, FlowRecord, Protocol};
 
 /// Ports at which questions need no content to be known.
 const ORDINARY: [u16; 2] = [53, 853];
@@ -31,15 +32,33 @@ pub fn by_content(record: &FlowRecord) -> Option<Resolution> {
     ResolverList::built_in().by_content(record)
 }
 
-/// Whether an end is where neighbours ask each other for names: a port of mDNS, LLMNR or `NetBIOS` at an address that is not of the internet.
-pub fn is_among_neighbours(end: Endpoint) -> bool {
-    NEIGHBOURS.contains(&end.port) && is_near(end.ip.to_canonical())
+/// Whether a question stays among neighbours, who ask each other for their own names: at a port of mDNS, LLMNR or `NetBIOS`, and at an address of
+/// the link, or at a private one for a name that a neighbour has.
+pub fn is_among_neighbours(end: Endpoint, question: &DnsMessage) -> bool {
+    NEIGHBOURS.contains(&end.port)
+        && (is_on_link(end.ip.to_canonical()) || (is_near(end.ip.to_canonical()) && is_neighbours(question)))
+}
+
+/// Whether a neighbour has the name: one below `local`, one of a single label, the name of an address, or a `NetBIOS` name.
+fn is_neighbours(question: &DnsMessage) -> bool {
+    let name = question.query.trim_end_matches('.').to_ascii_lowercase();
+    let is_below = |zone: &str| name == zone || name.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'));
+    let is_single = !name.is_empty() && !name.contains('.');
+    is_single || ["local", "in-addr.arpa", "ip6.arpa"].into_iter().any(is_below)
+}
+
+/// An address that is not routed.
+fn is_on_link(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_multicast() || ip.is_unicast_link_local(),
+    }
 }
 
 fn is_near(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast() || ip.is_link_local() || ip.is_private(),
-        IpAddr::V6(ip) => ip.is_multicast() || ip.is_unicast_link_local() || ip.is_unique_local(),
+        IpAddr::V4(v4) => is_on_link(ip) || v4.is_private(),
+        IpAddr::V6(v6) => is_on_link(ip) || v6.is_unique_local(),
     }
 }
 
@@ -93,12 +112,13 @@ impl ResolverList {
         if let Some((how, target)) = relayed_to(app).filter(|(_, target)| self.is_target(target)) {
             return found("DoH", format!("{how} asks to be relayed to {target}, a public resolver"));
         }
-        let question = app.dns.first().filter(|_| !tuple.resp.ip.is_multicast())?;
+        let is_farther = |question: &&DnsMessage| !is_among_neighbours(tuple.resp, question);
+        let question = app.dns.iter().find(is_farther).filter(|_| !tuple.resp.ip.is_multicast())?;
         // A client may ask from any port; an answer alone comes from an ordinary one.
         let is_answer = question.rcode.is_some();
         let from_ordinary = ORDINARY.contains(&tuple.orig.port)
             || (NEIGHBOURS.contains(&tuple.orig.port) && is_near(tuple.resp.ip.to_canonical()));
-        let is_expected = ORDINARY.contains(&tuple.resp.port) || is_among_neighbours(tuple.resp);
+        let is_expected = ORDINARY.contains(&tuple.resp.port);
         if (is_answer && from_ordinary) || is_expected {
             return None;
         }
@@ -148,7 +168,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::input::{DnsMessage, FlowId, HttpRequest, ObservationPoint, SocksRequest, TlsHello};
+    use crate::input::{FlowId, HttpRequest, ObservationPoint, SocksRequest, TlsHello};
     use crate::time::Timestamp;
 
     fn record(protocol: Protocol, to: &str, app: Option<AppFacts>) -> FlowRecord {
@@ -188,9 +208,13 @@ mod tests {
         AppFacts { socks: Some(socks), ..AppFacts::default() }
     }
 
+    fn questions(names: &[&str]) -> AppFacts {
+        let dns = names.iter().map(|name| DnsMessage { query: (*name).into(), kind: "A".into(), rcode: None });
+        AppFacts { dns: dns.collect(), ..AppFacts::default() }
+    }
+
     fn question() -> AppFacts {
-        let dns = DnsMessage { query: "a.example".into(), kind: "A".into(), rcode: None };
-        AppFacts { dns: vec![dns], ..AppFacts::default() }
+        questions(&["a.example"])
     }
 
     const ELSEWHERE: &str = "198.51.100.7:443";
@@ -217,6 +241,11 @@ mod tests {
             ("198.51.100.7:5355", Some(question()), "DNS"),
             ("198.51.100.7:137", Some(question()), "DNS"),
             ("[2001:db8::7]:5353", Some(question()), "DNS"),
+            ("172.20.0.9:5353", Some(question()), "DNS"),
+            ("172.20.0.9:5355", Some(question()), "DNS"),
+            ("172.20.0.9:137", Some(questions(&["printer.local", "a.example"])), "DNS"),
+            ("[fd00::7]:5355", Some(question()), "DNS"),
+            ("172.20.0.9:5353", Some(questions(&["a.notlocal"])), "DNS"),
         ] {
             let found = by_content(&record(Protocol::UDP, to, app.clone()));
             assert_eq!(found.as_ref().map(|found| found.protocol), Some(protocol), "{to} {app:?}");
@@ -234,12 +263,12 @@ mod tests {
             ("172.20.0.9:3128", Some(connect("www.example:443"))),
             ("172.20.0.9:3128", Some(connect("8.8.8.8:80"))),
             ("172.20.0.9:53", Some(question())),
-            ("172.20.0.9:5353", Some(question())),
+            ("172.20.0.9:5353", Some(questions(&["printer.Local.", "_ipp._tcp.local", "9.0.20.172.in-addr.arpa"]))),
+            ("172.20.0.9:137", Some(questions(&["CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]))),
+            ("[fd00::7]:5355", Some(questions(&["wpad"]))),
             ("169.254.7.7:5355", Some(question())),
             ("224.0.0.251:5353", Some(question())),
-            ("172.20.255.255:137", Some(question())),
             ("[fe80::7]:5353", Some(question())),
-            ("[fd00::7]:5355", Some(question())),
             ("[ff02::fb]:5353", Some(question())),
             ("224.0.0.251:5300", Some(question())),
         ] {

@@ -29,7 +29,9 @@ pub static META: RuleMeta = RuleMeta {
              that a DNS contract names are judged by their responder, before any egress contract is. So are flows at \
              any port whose content shows name resolution: a TLS or QUIC hello that names a public resolver (a list \
              of some 100 names is built in) or offers `dot` or `doq`, a CONNECT or SOCKS request to be relayed to \
-             one, HTTPS to the address of one, or a plain question at another port. A responder other than the \
+             one, HTTPS to the address of one, or a plain question at another port. At the ports of mDNS, LLMNR and NetBIOS (5353, 5355, \
+             137) a private address is asked for its neighbours' names only: below `local`, of one label, or of an address; any other \
+             name there is a question to a resolver. A responder other than the \
              contract's resolver is bypassed, and this rule fires; the evidence says what showed it.",
         technical_context: "On a user-defined Docker network a container asks 127.0.0.11, and the daemon's resolver forwards from \
              inside the container's namespace to the servers given by --dns or by the host: these forwarded questions \
@@ -40,6 +42,7 @@ pub static META: RuleMeta = RuleMeta {
              behind a content network's name.",
             "A hello that is encrypted (ECH) hides the name; then only a known resolver's address shows it. So does \
              a hello that was not captured, or that another relay carries.",
+            "Data in names below `local`, asked of a neighbour at the ports of mDNS, LLMNR and NetBIOS.",
             "Oblivious DNS, DNSCrypt and names asked for inside a tunnel are not recognised.",
             "tunnel-from-container detects a tunnel through the allowed resolver.",
             "A source that is not attributed in time gives unobservable (unattributed_address).",

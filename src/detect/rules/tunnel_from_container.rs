@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::params::rule_params;
 use crate::detect::{Context, Finding, Findings, Rule};
-use crate::input::{Endpoint, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, Protocol, Tunnel, Workload};
+use crate::input::{
+    DnsMessage, Endpoint, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, Protocol, Tunnel, Workload,
+};
 use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner};
 use crate::path::dns_detection::is_among_neighbours;
 use crate::path::{Contract, Evidence, Hop, JudgedFlow, Selector, Service, is_anothers, owner_of, responder_of};
@@ -175,15 +177,21 @@ impl TunnelFromContainer {
         }
         self.route(context, flow, record, workload, findings);
         let Some(app) = record.app.as_ref().filter(|_| Asked::of(record) != counted) else { return };
-        if is_among_neighbours(far) || far.ip.is_multicast() || self.is_resolver(workload) {
+        if far.ip.is_multicast() || self.is_resolver(workload) {
             return;
         }
+        let is_meant = |question: &&DnsMessage| !is_among_neighbours(far, question);
         let (limits, id) = (&self.params.dns, &workload.id);
         let new = app.dns.get(counted.kept..).unwrap_or(&[]);
-        let mut texts: Vec<String> =
-            new.iter().filter_map(|question| self.names.ask(limits, id, question, context.now)).collect();
+        let mut texts: Vec<String> = new
+            .iter()
+            .filter(is_meant)
+            .filter_map(|question| self.names.ask(limits, id, question, context.now))
+            .collect();
         let more = app.dns_more.saturating_sub(counted.more);
-        texts.extend(self.names.ask_more(limits, id, &app.dns, more, context.now));
+        if app.dns.iter().any(|question| is_meant(&question)) {
+            texts.extend(self.names.ask_more(limits, id, &app.dns, more, context.now));
+        }
         for text in texts.into_iter().filter(|_| !self.is_allowed(workload, Kind::Dns)) {
             findings.push(finding(flow, record, workload, Sign { kind: Kind::Dns, text }, far));
         }

@@ -273,6 +273,7 @@ fn neighbours_resolvers_and_the_allowed_ask_what_they_want() {
         (Params::default(), vec![], "198.51.100.7:53", 1),
         (Params::default(), vec![], "172.20.0.9:53", 1),
         (Params::default(), vec![], "224.0.0.251:5353", 0),
+        (Params::default(), vec![], "172.20.0.9:5353", 1),
         (Params::default(), vec![contract(Service::Dns)], "198.51.100.7:53", 0),
         (Params::default(), vec![contract(Service::Egress)], "198.51.100.7:53", 1),
         (allowed(vec![Kind::Dns]), vec![], "198.51.100.7:53", 0),
