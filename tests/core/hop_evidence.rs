@@ -134,6 +134,22 @@ fn an_inline_monitor_must_see_the_flow_in_time() {
 }
 
 #[test]
+fn a_pattern_of_interfaces_does_not_mean_the_workloads_own_bridge_and_a_name_does() {
+    for (pattern, expected) in [("br-*", "unobservable no_observation_point"), ("br-net", "verified")] {
+        let mut world = world(vec![vec![at_interface("ids", pattern)]]);
+        link(&mut world, 0, "br-net", true);
+        flow(&mut world, 60_000, OUTSIDE, 443, HOST_MAC);
+        world.tick(61_000);
+        assert_eq!(verdict(&world), expected, "{pattern}");
+    }
+    let mut beyond = world(vec![vec![at_interface("ids", "br-*")]]);
+    link(&mut beyond, 0, "br-ids", true);
+    let record = flow(&mut beyond, 60_000, OUTSIDE, 443, HOST_MAC);
+    seen_at(&mut beyond, 60_100, &record, "br-ids");
+    assert_eq!(verdict(&beyond), "verified");
+}
+
+#[test]
 fn absence_at_a_monitor_proves_nothing_while_it_is_blind_or_loses() {
     let via = || vec![vec![at_interface("ids", "br-ids")]];
     let mut blind = world(via());

@@ -1,7 +1,8 @@
 //! Opens a capture file, standard input, and what compresses them.
 //!
 //! Contract: compression is known by its first bytes, not by the name. Bytes are counted as they are read, compressed, so
-//! that a progress bar can compare them with the length of the file.
+//! that a progress bar can compare them with the length of the file. A frame's checksum is compared at its end, by gzip and by zstd: damage that
+//! still unpacks is an error.
 //! Limits: one layer of compression; a zstd window above [`MAX_ZSTD_WINDOW`] is refused.
 
 use std::fs::File;
@@ -119,6 +120,15 @@ impl<R: BufRead> Zstd<R> {
         Ok(false)
     }
 
+    /// The content's checksum at the end of a frame, where the frame has one (RFC 8878 §3.1.1).
+    fn check_frame(&self) -> io::Result<()> {
+        let (stored, found) = (self.decoder.get_checksum_from_data(), self.decoder.get_calculated_checksum());
+        if stored.is_none_or(|stored| found == Some(stored)) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum of a zstd frame differs from its content"))
+    }
+
     /// Input that ends inside a frame is an early end, anything else is damage.
     fn damage(&mut self, error: &FrameDecoderError) -> io::Error {
         let at_end = self.source.fill_buf().is_ok_and(<[u8]>::is_empty);
@@ -148,6 +158,32 @@ impl<R: BufRead> Read for Zstd<R> {
                 return Ok(count);
             }
             self.in_frame = false;
+            self.check_frame()?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        let mut source = wrap(Path::new("x.zst"), Box::new(Cursor::new(bytes)), None).expect("a source");
+        let mut plain = Vec::new();
+        source.stream.read_to_end(&mut plain).map(|_| plain)
+    }
+
+    #[test]
+    fn a_zstd_frame_whose_content_was_damaged_is_an_error() {
+        let plain: Vec<u8> = (0..40_000_u32).flat_map(|number| (number % 7919).to_le_bytes()).collect();
+        let packed = ruzstd::encoding::compress_to_vec(&plain[..], ruzstd::encoding::CompressionLevel::Fastest);
+        assert_eq!(unpacked([packed.clone(), packed.clone()].concat()).expect("whole"), [&plain[..], &plain].concat());
+        let mut damaged = packed.clone();
+        *damaged.last_mut().expect("a checksum") ^= 1;
+        for bytes in [damaged.clone(), [damaged, packed].concat()] {
+            let error = unpacked(bytes).expect_err("damaged");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().contains("checksum"), "{error}");
         }
     }
 }

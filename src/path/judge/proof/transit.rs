@@ -5,10 +5,10 @@
 //! to or from the hop count, since a bridge may flood others to it. Volumes are compared with a report that is two reports old, and at the end.
 
 use super::Proof;
-use crate::input::{FiveTuple, Mac, ObservationPoint, Protocol};
+use crate::input::{FiveTuple, Mac, ObservationPoint, Protocol, Workload};
 use crate::path::judge::Case;
 use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting, Volume, Volumes};
-use crate::path::{EvidenceKind, Hop, HopKind, Unobservable, is_internet};
+use crate::path::{EvidenceKind, Hop, HopKind, Service, Unobservable, is_internet};
 use crate::time::Timestamp;
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
@@ -138,7 +138,7 @@ impl Case<'_> {
     /// Whether a sighting was at the hop.
     fn is_at(&self, hop: &Hop, sighting: &Sighting, sent: Frames) -> bool {
         if !hop.interfaces.is_empty() {
-            return hop.is_interface(&sighting.point);
+            return self.is_interface(hop, &sighting.point);
         }
         if hop.kind == HopKind::Mirror && self.is_veth_of(hop, &sighting.point) {
             // A copy keeps the MACs of the frame that was copied.
@@ -154,6 +154,25 @@ impl Case<'_> {
         at_home || ((is_hops(sent.from) || is_hops(sent.to)) && self.is_veth_of(hop, &sighting.point))
     }
 
+    /// Whether a point is the hop's own by its configured interfaces. A pattern does not mean the workload's own link or bridge, where everything
+    /// that it sends passes; a name does.
+    fn is_interface(&self, hop: &Hop, point: &ObservationPoint) -> bool {
+        let is_named = || hop.interfaces.iter().any(|glob| glob.glob().glob() == point.as_str());
+        hop.is_interface(point) && (is_named() || !self.is_home(point))
+    }
+
+    /// Whether a point is the veth of the contract's workload, or the bridge of a network of its.
+    fn is_home(&self, point: &ObservationPoint) -> bool {
+        let (timeline, at) = (self.context.timeline, self.trail.flow.at);
+        let owner = if self.contract.service == Service::Ingress { self.responder() } else { self.source };
+        let Some(workload) = owner.workload() else { return false };
+        let is_own = |veth: &Workload| timeline.are_together(veth, workload, at);
+        let network =
+            timeline.network_of_point(point).filter(|network| network.bridge.as_deref() == Some(point.as_str()));
+        timeline.owner_of_veth(point, at).is_some_and(|owner| is_own(owner))
+            || network.is_some_and(|network| workload.attachments.iter().any(|attachment| network.holds(attachment)))
+    }
+
     fn is_veth_of(&self, hop: &Hop, point: &ObservationPoint) -> bool {
         let mut attachments = self.running(hop).flat_map(|workload| &workload.attachments);
         attachments.any(|attachment| attachment.host_interface.as_deref() == Some(point.as_str()))
@@ -163,7 +182,7 @@ impl Case<'_> {
     fn own_points(&self, hop: &Hop) -> Vec<ObservationPoint> {
         let losses = &self.context.path.losses;
         if !hop.interfaces.is_empty() {
-            return losses.observed().filter(|point| hop.is_interface(point)).cloned().collect();
+            return losses.observed().filter(|point| self.is_interface(hop, point)).cloned().collect();
         }
         let attachments = self.running(hop).flat_map(|workload| &workload.attachments);
         let veths = attachments.filter_map(|attachment| attachment.host_interface.as_deref());
