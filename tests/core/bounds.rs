@@ -84,6 +84,11 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/inventory/timeline/namespaces.rs", "MAX_NAMESPACES", Counted(Bound::Namespaces)),
     ("src/inventory/timeline/namespaces.rs", "MAX_INSIDE", Counted(Bound::Namespaces)),
     ("src/inventory/timeline/namespaces.rs", "MAX_CLOSED", Counted(Bound::Namespaces)),
+    (
+        "src/inventory/timeline/index.rs",
+        "MAX_OWNERS",
+        Not("owners of one address at one moment; beyond it the address is ambiguous, and its flows are unobservable"),
+    ),
     ("src/inventory/timeline/networks.rs", "MAX_NETWORKS", Counted(Bound::Networks)),
     ("src/inventory/timeline/networks.rs", "MAX_LINKS", Counted(Bound::Networks)),
     ("src/inventory/timeline/networks.rs", "MAX_GATEWAYS", Not("gateways that one network named over time")),
@@ -114,6 +119,11 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/path/tracker/rejoin.rs", "MAX_REJOINED", Not(ONE_FLOW)),
     ("src/path/tracker/tracked_flow.rs", "MAX_SHOWN", Not(ONE_FLOW)),
     ("src/path/tracker/tracked_flow.rs", "MAX_TWINS", Not(ONE_FLOW)),
+    (
+        "src/path/tracker/unsure.rs",
+        "MAX_UNSURE",
+        Not("conversations that fell silent; the meter, which remembers as many, decides again who began them"),
+    ),
     ("src/path/trail.rs", "MAX_LINKS", Not(ONE_FLOW)),
     ("src/path/trail.rs", "MAX_SIGHTINGS", Not(ONE_FLOW)),
 ];

@@ -4,6 +4,7 @@
 //! [`MAX_RUNTIMES`] runtimes are followed; where there is no more room, a point that is down makes way, or else the newcomer is not
 //! followed. Design: points, losses and runtimes each have their own small book; time comes only from [`Findings::schedule`].
 
+mod losses;
 mod points;
 mod strategy;
 mod window;
@@ -11,14 +12,12 @@ mod window;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use self::losses::Losses;
 use self::points::Points;
 pub use self::strategy::META;
-use self::window::LossWindow;
 use crate::detect::params::rule_params;
 use crate::detect::{Context, Finding, Findings, HoldTime, Rule, Severity};
-use crate::input::{
-    InventoryEvent, Loss, LossReason, MAX_RUNTIMES, Mac, NatFact, ObservationPoint, RecordedFact, RuntimeId,
-};
+use crate::input::{InventoryEvent, MAX_RUNTIMES, NatFact, RecordedFact, RuntimeId};
 use crate::path::Evidence;
 use crate::time::{Timestamp, readable};
 
@@ -41,21 +40,14 @@ rule_params! {
 #[derive(Debug)]
 pub struct SensorBlinded {
     runtime_grace: Duration,
-    loss_budget: u64,
-    loss_window: Duration,
     points: Points,
-    losses: BTreeMap<LossPlace, LossWindow>,
+    losses: Losses,
     runtimes: BTreeMap<RuntimeId, RuntimeConnection>,
-    /// Losses that were reported and go on, with the last of each.
-    lossy: BTreeMap<LossPlace, Timestamp>,
     /// Whether the host's connection tracking was received.
     translations: bool,
     /// Its end was reported.
     untracked: bool,
 }
-
-/// Where, whose where only one source lost something, and why.
-type LossPlace = (Option<ObservationPoint>, Option<Mac>, LossReason);
 
 #[derive(Debug)]
 enum RuntimeConnection {
@@ -69,12 +61,9 @@ enum RuntimeConnection {
 pub fn rule(params: &Params) -> impl Rule + use<> {
     SensorBlinded {
         runtime_grace: params.runtime_grace.get(),
-        loss_budget: params.loss_budget,
-        loss_window: params.loss_window.get(),
         points: Points::new(params.settle.get()),
-        losses: BTreeMap::new(),
+        losses: Losses::new(params.loss_budget, params.loss_window.get()),
         runtimes: BTreeMap::new(),
-        lossy: BTreeMap::new(),
         translations: false,
         untracked: false,
     }
@@ -84,7 +73,7 @@ impl Rule for SensorBlinded {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         match fact {
             RecordedFact::Link(link) => self.points.link(context, link, findings),
-            RecordedFact::Loss(loss) => self.loss(context.now, loss, findings),
+            RecordedFact::Loss(loss) => self.losses.add(context.now, loss, findings),
             RecordedFact::Inventory(event) => self.runtime(context, event, findings),
             RecordedFact::Nat(fact) => self.translation(context.now, fact, findings),
             RecordedFact::Kernel(_)
@@ -98,7 +87,7 @@ impl Rule for SensorBlinded {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         self.points.settle(context, findings);
-        self.losses_over(context.now, findings);
+        self.losses.over(context.now, findings);
         for (runtime, connection) in &mut self.runtimes {
             let RuntimeConnection::Cut { since, error, reported } = connection else { continue };
             if !*reported && context.now.since(*since) >= self.runtime_grace {
@@ -112,65 +101,11 @@ impl Rule for SensorBlinded {
     }
 
     fn forgotten(&self) -> u64 {
-        self.points.forgotten
+        self.points.forgotten + self.losses.forgotten
     }
 }
 
 impl SensorBlinded {
-    fn loss(&mut self, now: Timestamp, loss: &Loss, findings: &mut Findings) {
-        let key = (loss.point.clone(), loss.source, loss.reason);
-        if self.losses.len() >= MAX_POINTS && !self.losses.contains_key(&key) {
-            self.losses.retain(|_, window| !window.is_over(now, self.loss_window));
-            if self.losses.len() >= MAX_POINTS {
-                return;
-            }
-        }
-        if let Some(last) = self.lossy.get_mut(&key) {
-            *last = now;
-        }
-        let window = self.losses.entry(key).or_default();
-        // A loss whose size is not known is one at least.
-        window.add(now, loss.count.max(1), self.loss_window);
-        let is_behind = matches!(loss.reason, LossReason::Queue | LossReason::Shed);
-        let budget = if is_behind { 0 } else { self.loss_budget };
-        let total = window.sum();
-        if total <= budget {
-            return;
-        }
-        window.clear();
-        let whose = place(loss.point.as_ref(), loss.source);
-        let what = match loss.reason {
-            LossReason::Kernel => "packets found the capture ring full",
-            LossReason::Interface => "packets were dropped before the capture ring",
-            LossReason::Queue => "events found the queue to the engine full",
-            LossReason::FlowTable => "flows were evicted from a full flow table",
-            LossReason::Shed => "events of a source that opened more flows than its share were left out",
-        };
-        let text = format!("{total} {what} at {whose} within {}", readable(self.loss_window));
-        let cause = format!("loss {whose} {}", loss.reason.as_str());
-        let found = finding(loss.since, Severity::Medium, "loss", text, &cause);
-        findings.push(Finding { point: loss.point.clone(), ..found });
-        if self.lossy.len() < MAX_POINTS {
-            self.lossy.insert((loss.point.clone(), loss.source, loss.reason), now);
-            findings.schedule(now.plus(self.loss_window));
-        }
-    }
-
-    /// Losses that were reported and have not come again for a whole window.
-    fn losses_over(&mut self, now: Timestamp, findings: &mut Findings) {
-        let window = self.loss_window;
-        self.lossy.retain(|(point, source, reason), last| {
-            if now.since(*last) < window {
-                findings.schedule(last.plus(window));
-                return true;
-            }
-            let whose = place(point.as_ref(), *source);
-            let text = format!("nothing was lost at {whose} for {}", readable(window));
-            findings.push(over(now, text, &format!("loss {whose} {}", reason.as_str())));
-            false
-        });
-    }
-
     /// Without connection tracking a redirected flow cannot be distinguished from one that went around its hop.
     fn translation(&mut self, now: Timestamp, fact: &NatFact, findings: &mut Findings) {
         let (since, text, cause) = match fact {
@@ -219,12 +154,6 @@ impl SensorBlinded {
             _ => {}
         }
     }
-}
-
-/// Where something was lost, and whose it was where only one source lost something.
-fn place(point: Option<&ObservationPoint>, source: Option<Mac>) -> String {
-    let point = point.map_or_else(|| "every point".to_owned(), ToString::to_string);
-    source.map_or_else(|| point.clone(), |mac| format!("{point} from {mac}"))
 }
 
 /// One cause, with the steps that fit it.

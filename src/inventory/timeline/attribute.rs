@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::candidates::{Candidate, stands_out};
-use super::index::{Key, Owners, Span};
+use super::index::{Key, MAX_OWNERS, Owners, Span};
 use super::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline, is_no_host};
 use crate::input::{Endpoint, NetworkMode, ObservationPoint, Protocol, SocketView, Workload};
 use crate::time::Timestamp;
@@ -88,6 +88,9 @@ impl Timeline {
         how: AttributionMethod,
         why: Option<Doubt>,
     ) -> Owner {
+        if candidates.len() > MAX_OWNERS {
+            return Owner::Ambiguous { candidates: Vec::new(), host: false };
+        }
         if let [candidate] = candidates {
             let how = if candidate.by_runtime { how } else { AttributionMethod::Namespace };
             return self.only_one(candidate.workload, query, how, why);
@@ -292,7 +295,7 @@ impl Timeline {
         let by_runtime = self.lifecycles.index.owners(&key, query.at);
         let differ = |other: &Workload| !self.are_together(workload, other, query.at);
         if let Owners::Dated(spans) = &by_runtime {
-            return spans.iter().all(|span| differ(&span.workload));
+            return spans.len() <= MAX_OWNERS && spans.iter().all(|span| differ(&span.workload));
         }
         let shown = self.shown(&key, query.at, &by_runtime).then;
         !shown.is_empty() && shown.iter().all(|candidate| differ(candidate.workload))
@@ -326,7 +329,7 @@ impl Timeline {
         };
         let mut all =
             spans.iter().map(|span| &span.workload).chain(shown.then.iter().map(|candidate| candidate.workload));
-        all.any(|other| self.are_together(workload, other, at))
+        spans.len() > MAX_OWNERS || all.any(|other| self.are_together(workload, other, at))
     }
 
     /// Whether a bridge may bring a frame for this address to every port: a neighbour's, whose place it does not know.

@@ -1,11 +1,12 @@
 //! Who owned which address, MAC or veth, and who was in which network namespace, as intervals of event time.
 //!
 //! Contract: one [`Span`] is "this workload owned this key from–until"; an open span has no end yet. Limits: the caller
-//! bounds the spans of a workload ([`super::lifecycles`]), so the index is bounded by workloads × spans each.
+//! bounds the spans of a workload ([`super::lifecycles`]), so the index is bounded by workloads × spans each; of the owners of an address, MAC or
+//! veth at one moment [`MAX_OWNERS`] and one more are listed.
 //! Design: one map for all kinds of keys, spans in the order they were reported; reads go from the newest to the oldest, and
 //! the oldest are removed at the front, which a deque does cheaply.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use std::time::Duration;
 use super::touched::ChangedKeys;
 use crate::input::{Mac, NetworkMode, ObservationPoint, Workload, WorkloadId};
 use crate::time::Timestamp;
+
+/// More owners than this of an address, a MAC or a veth at one moment are not told apart: then it is anybody's.
+pub(super) const MAX_OWNERS: usize = 256;
 
 /// How long after its owner's end a packet is still taken for a late one (a queued segment, a masqueraded FIN).
 pub(super) const LATE: Duration = Duration::from_secs(5);
@@ -153,8 +157,9 @@ impl Index {
         left
     }
 
-    /// Who claims a key at a time.
+    /// Who claims a key at a time; one more than [`MAX_OWNERS`] where there are more, but all who are in a place.
     pub(super) fn owners(&self, key: &Key, at: Timestamp) -> Owners<'_> {
+        let limit = if matches!(key, Key::Ip(_) | Key::Mac(_) | Key::Veth(_)) { MAX_OWNERS + 1 } else { usize::MAX };
         let Some(spans) = self.spans.get(key) else { return Owners::None };
         if let (Some(only), 1) = (spans.front(), spans.len()) {
             return match (only.covers(at), only.undated) {
@@ -165,14 +170,17 @@ impl Index {
             };
         }
         let newest_first = || spans.iter().rev();
-        if let Some(dated) = one_each(newest_first().filter(|span| !span.undated && span.covers(at))) {
+        if let Some(dated) = one_each(newest_first().filter(|span| !span.undated && span.covers(at)), limit) {
             return Owners::Dated(dated);
         }
         let last = newest_first().filter_map(|span| span.late_at(at)).max();
-        if let Some(late) = last.and_then(|last| one_each(newest_first().filter(|span| span.until == Some(last)))) {
+        if let Some(late) =
+            last.and_then(|last| one_each(newest_first().filter(|span| span.until == Some(last)), limit))
+        {
             return Owners::Late(late);
         }
-        one_each(newest_first().filter(|span| span.undated && span.covers(at))).map_or(Owners::None, Owners::Undated)
+        let undated = one_each(newest_first().filter(|span| span.undated && span.covers(at)), limit);
+        undated.map_or(Owners::None, Owners::Undated)
     }
 
     /// Whether a lifecycle owned a key at a time, or had until shortly before.
@@ -197,16 +205,13 @@ impl Index {
     }
 }
 
-/// The first span of each lifecycle, in order of workload id; `None` where there is none.
-fn one_each<'a>(mut spans: impl Iterator<Item = &'a Span>) -> Option<Spans<'a>> {
+/// The first span of each lifecycle up to a limit, in order of workload id; `None` where there is none.
+fn one_each<'a>(mut spans: impl Iterator<Item = &'a Span>, limit: usize) -> Option<Spans<'a>> {
     let first = spans.next()?;
     let Some(other) = spans.find(|span| span.serial != first.serial) else { return Some(Spans::One(first)) };
-    let mut picked = vec![first, other];
-    for span in spans {
-        if picked.iter().all(|other| other.serial != span.serial) {
-            picked.push(span);
-        }
-    }
+    let mut serials = HashSet::from([first.serial, other.serial]);
+    let others = spans.filter(|span| serials.insert(span.serial));
+    let mut picked: Vec<_> = [first, other].into_iter().chain(others).take(limit).collect();
     picked.sort_by(|a, b| a.workload.id.cmp(&b.workload.id));
     Some(Spans::Several(picked))
 }

@@ -145,7 +145,7 @@ pub enum Owner {
     },
     /// Several could own it.
     Ambiguous {
-        /// The workloads among them, in order of id.
+        /// The workloads among them, in order of id; none where there are more than are listed.
         candidates: Vec<Arc<Workload>>,
         /// Whether it may as well be the host itself.
         host: bool,

@@ -98,6 +98,7 @@ fn check(timeline: &Timeline, claim: &NeighbourClaim, at: Timestamp) -> Option<W
     let query = AttributionQuery { point: &claim.point, ip: claim.ip, socket: None, mac: None, at };
     let (owners, late) = match timeline.attribute(&query) {
         Owner::Workload { workload, why, .. } => (vec![workload], why == Some(Doubt::Late)),
+        Owner::Ambiguous { candidates, .. } if candidates.is_empty() => return None,
         Owner::Ambiguous { candidates, .. } => (candidates, false),
         Owner::Unknown => (Vec::new(), false),
         Owner::Host | Owner::External => return None,

@@ -373,3 +373,28 @@ fn one_workload_cannot_fill_the_memory() {
     assert!(timeline.counts().spans_dropped > 3_000);
     assert_eq!(at(&timeline, "10.7.249.2", 200), "app", "the newest is kept");
 }
+
+#[test]
+fn an_address_of_more_owners_than_are_told_apart_is_anybodys() {
+    use crate::inventory::timeline::index::MAX_OWNERS;
+    let mut timeline = Timeline::new(TimelineLimits { workloads: 1000, remember: Duration::from_mins(10) });
+    let ask = |timeline: &Timeline| {
+        let point = ObservationPoint::new("br-net");
+        timeline.attribute(&AttributionQuery {
+            point: &point,
+            ip: ip("172.20.0.9"),
+            socket: None,
+            mac: None,
+            at: secs(60),
+        })
+    };
+    for number in 0..=MAX_OWNERS {
+        if number == MAX_OWNERS {
+            let Owner::Ambiguous { candidates, host: false } = ask(&timeline) else { panic!("several claim it") };
+            assert_eq!(candidates.len(), MAX_OWNERS);
+        }
+        apply(&mut timeline, 1, workload(&format!("w{number}"), Some(1), &["172.20.0.9"]));
+    }
+    assert_eq!(ask(&timeline), Owner::Ambiguous { candidates: vec![], host: false });
+    assert_eq!(timeline.owner_of_mac(Mac([2, 0, 0, 0, 0, 9]), secs(60)), None);
+}
