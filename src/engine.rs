@@ -419,7 +419,7 @@ impl Engine {
             let flow = &*flow;
             self.stats.judged(flow);
             self.judged.judged(flow);
-            self.path.record(flow);
+            self.path.record(&self.timeline, flow);
             self.actors.see(&self.timeline, flow);
             let tuple = flow.oriented.tuple;
             self.names.touch(&asker_of(&flow.source, tuple.orig.ip), tuple.resp.ip, flow.oriented.at);

@@ -50,7 +50,7 @@ pub fn source_of(timeline: &Timeline, record: &FlowRecord, oriented: &Oriented, 
     if let Some(sender) = sender.filter(|sender| !is_given_to(timeline, sender, side.next_hop, oriented.at)) {
         return by_veth(timeline, sender, by_address, &query);
     }
-    if is_forged_as_host(timeline, &query, resp, &by_address) {
+    if is_forged_as_host(timeline, &query, resp, &by_address) || is_nobodys(timeline, &query, resp, &by_address) {
         return Owner::Unknown;
     }
     let in_network = is_in_network_of(timeline, &oriented.point, orig.ip);
@@ -66,7 +66,11 @@ fn by_mac(timeline: &Timeline, sender: &Arc<Workload>, by_address: Owner, at: Ti
     let is_senders = |other: &Workload| timeline.are_together(sender, other, at);
     let why = match &by_address {
         Owner::Workload { workload, .. } if is_senders(workload) => return by_address,
-        Owner::Ambiguous { candidates, .. } if candidates.iter().any(|one| is_senders(one)) => return by_address,
+        Owner::Ambiguous { candidates, .. }
+            if candidates.is_empty() || candidates.iter().any(|one| is_senders(one)) =>
+        {
+            return by_address;
+        }
         Owner::Workload { .. } | Owner::Ambiguous { .. } | Owner::Host => Doubt::BorrowedAddress,
         Owner::Unknown => Doubt::UnownedAddress,
         Owner::External => Doubt::ForeignAddress,
@@ -82,10 +86,22 @@ fn is_forged_as_host(timeline: &Timeline, query: &AttributionQuery<'_>, resp: En
     let is_bridge =
         || timeline.network_of_point(query.point).is_some_and(|n| n.bridge.as_deref() == Some(query.point.as_str()));
     is_workload
+        && !timeline.is_host_address(query.ip)
         && is_bridge()
         && by_host()
         && is_in_network_of(timeline, query.point, query.ip)
         && !is_in_network_of(timeline, query.point, resp.ip)
+}
+
+/// Whether a frame comes from outside of its network, or from the host, by its address, and from nobody by its MAC: only the host and routers, whose
+/// MACs are known, pass on such frames. Its sender is on this network. A TCP connection into the network shows by its handshake who asked.
+fn is_nobodys(timeline: &Timeline, query: &AttributionQuery<'_>, resp: Endpoint, by_address: &Owner) -> bool {
+    let protocol = query.socket.map(|socket| socket.protocol);
+    let leads_in = || is_in_network_of(timeline, query.point, resp.ip);
+    matches!(by_address, Owner::External | Owner::Host)
+        && !is_anybodys(query.ip)
+        && query.mac.is_some_and(|mac| timeline.is_nobodys_mac(query.point, mac, query.at))
+        && (protocol != Some(Protocol::TCP) || !leads_in())
 }
 
 fn is_in_network_of(timeline: &Timeline, point: &ObservationPoint, ip: IpAddr) -> bool {
@@ -117,8 +133,8 @@ fn is_given_to(timeline: &Timeline, workload: &Workload, to: Option<Mac>, at: Ti
     owner.is_some_and(|owner| timeline.are_together(owner, workload, at))
 }
 
-/// The MAC of a workload that sent the first packet of a record from an address that is not its own, or of its sender on a network that is
-/// not on its way; `None` for routers, and for addresses that every host may use.
+/// The MAC of a workload that sent the first packet of a record from an address that is not its own, of its sender on a network that is
+/// not on its way, or of nobody; `None` for routers, and for addresses that every host may use.
 pub fn stranger(timeline: &Timeline, record: &FlowRecord, is_router: impl Fn(&Workload) -> bool) -> Option<Mac> {
     // A SYN-ACK that nobody asked for is a record of the end that it claims to answer.
     let first = record.oriented(record.orig.counters.packets > 0);
@@ -128,14 +144,20 @@ pub fn stranger(timeline: &Timeline, record: &FlowRecord, is_router: impl Fn(&Wo
     if is_astray(timeline, record, &is_router) {
         return Some(mac);
     }
-    let sender = timeline.owner_of_mac(mac, at)?;
+    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
+    let Some(sender) = timeline.owner_of_mac(mac, at) else {
+        let socket = socket(record.tuple.protocol, record.tuple.orig, record.tuple.resp);
+        let query = AttributionQuery { mac: Some(mac), socket, ..query };
+        return is_nobodys(timeline, &query, record.tuple.resp, &timeline.attribute(&query)).then_some(mac);
+    };
     if sender.addresses().any(|own| own.to_canonical() == ip.to_canonical()) || is_anybodys(ip) || is_router(sender) {
         return None;
     }
-    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
     let owns = match timeline.attribute(&query) {
         Owner::Workload { workload, .. } => timeline.are_together(sender, &workload, at),
-        Owner::Ambiguous { candidates, .. } => candidates.iter().any(|one| timeline.are_together(sender, one, at)),
+        Owner::Ambiguous { candidates, .. } => {
+            candidates.is_empty() || candidates.iter().any(|one| timeline.are_together(sender, one, at))
+        }
         Owner::Host | Owner::Unknown | Owner::External => false,
     };
     (!owns).then_some(mac)
@@ -198,25 +220,42 @@ fn is_anybodys(ip: IpAddr) -> bool {
     link_local || ip.is_unspecified()
 }
 
-/// The reading of a record whose first packet was forged by the end that it claims to reach, once that end speaks for itself.
-pub fn sent_by_the_other_end(timeline: &Timeline, record: &FlowRecord) -> Option<Oriented> {
+/// The reading of a record whose first packet was forged by the end that it claims to reach, once that end speaks for itself: the frame carries
+/// that end's MAC, or came over its own veth on its way to the host.
+pub fn sent_by_the_other_end(
+    timeline: &Timeline,
+    record: &FlowRecord,
+    sightings: &[Sighting],
+    roles: Roles<'_>,
+) -> Option<Oriented> {
     let FiveTuple { orig, resp, .. } = record.tuple;
     if record.resp.counters.packets == 0 || orig.ip == resp.ip {
         return None;
     }
-    let sender = timeline.owner_of_mac(record.orig.mac?, record.start)?;
-    let has = |ip: IpAddr| {
-        let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at: record.start };
-        let owner = timeline.attribute(&query);
-        owner.workload().is_some_and(|owner| timeline.are_together(sender, owner, record.start))
-    };
-    (has(resp.ip) && !has(orig.ip)).then(|| Oriented {
+    let owner = |end| owner_of(timeline, &record.point, end, record.start);
+    let answers = owner(resp);
+    let reached = answers.workload()?;
+    let is = |sender: &Workload, other: &Workload| timeline.are_together(sender, other, record.start);
+    let by_mac = record.orig.mac.and_then(|mac| timeline.owner_of_mac(mac, record.start));
+    let by_veth = sightings.iter().filter_map(|sighting| sent_to_the_host(timeline, sighting));
+    let mut senders = by_mac.into_iter().chain(by_veth.filter(|sender| !(roles.is_mirror)(sender)));
+    let has_orig = |sender: &Workload| owner(orig).workload().is_some_and(|owner| is(sender, owner));
+    senders.any(|sender| is(sender, reached) && !has_orig(sender)).then(|| Oriented {
         tuple: record.tuple.reversed(),
         point: record.point.clone(),
         at: record.start,
         forward: false,
         certain: true,
     })
+}
+
+/// The workload on whose veth the trail's first frame was on its way to the host's MAC. A bridge never floods that one, and never brings it to a
+/// container.
+fn sent_to_the_host<'a>(timeline: &'a Timeline, sighting: &Sighting) -> Option<&'a Arc<Workload>> {
+    let to = sighting.first(true).to.filter(|_| sighting.sent(true).packets > 0)?;
+    let owner = timeline.owner_of_veth(&sighting.point, sighting.at)?;
+    let has_bridge = timeline.network_of_point(&sighting.point).is_some_and(|network| network.bridge.is_some());
+    (has_bridge && timeline.host_mac(&sighting.point) == Some(to)).then_some(owner)
 }
 
 /// The frame came in on the veth of `sender`: whatever its address, this one sent it.

@@ -16,6 +16,7 @@ pub use losses::{LOSS_REPORTED_WITHIN, Losses};
 pub use unjudged::{Amount, SenderTraffic, UnjudgedReason, UnjudgedSender, UnjudgedTraffic};
 
 use crate::input::{FlowEvent, FlowEventKind, LinkEvent, ObservationPoint};
+use crate::inventory::Timeline;
 use crate::time::Timestamp;
 
 use super::{Contract, Family, JudgedFlow, Verdict};
@@ -70,8 +71,8 @@ impl PathState {
     }
 
     /// Remembers what a judged flow says of hops.
-    pub fn record(&mut self, flow: &JudgedFlow) {
-        self.unjudged.judged(flow);
+    pub fn record(&mut self, timeline: &Timeline, flow: &JudgedFlow) {
+        self.unjudged.judged(timeline, flow);
         if !self.legs.is_empty() {
             self.legs.record(&flow.view.record, flow.source.workload().map(|workload| &**workload));
         }

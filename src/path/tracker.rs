@@ -15,6 +15,7 @@ mod rejoin;
 mod revising;
 mod starting;
 mod tracked_flow;
+mod unsure;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use self::by_age::ByAge;
 use self::judging::binding_of;
 use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
+use self::unsure::UnsureOrigins;
 use self::waiting::{Waiting, traces_of};
 use super::judge::{JudgeContext, Judgement};
 use super::source;
@@ -130,6 +132,8 @@ pub struct Tracker {
     lingering: BTreeSet<FlowId>,
     /// Those of them whose five-tuple is in use again.
     aside: Aside,
+    /// Conversations that fell silent, and of which it is not certain who began them.
+    unsure: UnsureOrigins,
     watched_since: BTreeMap<ObservationPoint, Timestamp>,
     forgotten_points: u64,
     relays: bool,
@@ -151,6 +155,7 @@ impl Tracker {
             waiting: Waiting::default(),
             lingering: BTreeSet::new(),
             aside: Aside::default(),
+            unsure: UnsureOrigins::default(),
             watched_since: BTreeMap::new(),
             forgotten_points: 0,
             relays,
@@ -334,7 +339,9 @@ impl Tracker {
     fn follow(&mut self, key: TrailKey, record: &FlowRecord) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.flows.insert(key, TrackedFlow::new(key, record, sequence));
+        let mut tracked = TrackedFlow::new(key, record, sequence);
+        self.unsure.remind(&mut tracked, record);
+        self.flows.insert(key, tracked);
         self.keys.insert(record.id, key);
         self.by_age.push(sequence, record.id);
         self.waiting.insert(record.id);
@@ -347,15 +354,16 @@ impl Tracker {
         now: Timestamp,
         step: &mut Step,
     ) {
-        let key = self.trail_of_record(context, record);
-        let key = self.rejoin(context, key, record, now, step);
+        let before = self.trail_of_record(context, record);
+        let key = self.rejoin(context, before, record, now, step);
         let Some(tracked) = self.flows.get_mut(&key) else { return };
         let id = tracked.id;
         tracked.answered |= kind == FlowEventKind::Answered;
         if kind == FlowEventKind::NextHopChanged {
             step.new_link.clone_from(&tracked.judged);
         }
-        if kind == FlowEventKind::NextHopChanged || (kind == FlowEventKind::Answered && tracked.forged) {
+        let has_joined = key != before || (kind == FlowEventKind::Answered && tracked.forged);
+        if kind == FlowEventKind::NextHopChanged || has_joined {
             step.timers.push((now.plus(context.grace.absence()), id));
         }
         if id != record.id {
@@ -396,6 +404,7 @@ impl Tracker {
             && let Some(tracked) = self.flows.remove(&key)
         {
             self.by_age.remove(tracked.sequence);
+            self.unsure.remember(&tracked);
             for twin in tracked.twins {
                 // Another flow may have it by now.
                 if self.twins.get(&twin) == Some(&key) {

@@ -116,7 +116,8 @@ impl Sighting {
             past: Vec::new(),
             now,
             settled: None,
-            changed: [record.start, if now.resp.packets > 0 { record.start } else { record.end }],
+            // When the other end first sent something, a record does not say.
+            changed: if reversed { [record.end, record.start] } else { [record.start, record.end] },
             ended: false,
             periodic: (None, now),
             tuple: record.tuple,

@@ -132,9 +132,11 @@ impl World {
             ip_bytes: 60,
             payload_bytes: if protocol == Protocol::TCP { 0 } else { 20 },
         };
+        // On the bridge the host's frames carry the bridge's MAC.
+        let sender = if host == 1 { 0xff } else { host };
         let source = 40_000 + u16::try_from(self.next_flow).expect("few flows");
         FlowRecord {
-            orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, host])), next_hop: None, counters: sent },
+            orig: Side { mac: Some(Mac([2, 0, 0, 0, 0, sender])), next_hop: None, counters: sent },
             tcp: (protocol == Protocol::TCP).then_some(TcpFacts {
                 orig_flags: tcp_flags::SYN,
                 resp_flags: 0,

@@ -94,7 +94,7 @@ impl UnjudgedTraffic {
                 format!("it sent {sent} bytes in {over} that no contract could judge, more than {budget}")
             }
             UnjudgedSender::Network(network) => format!(
-                "on network {network}, {sent} bytes were sent in {over} in frames that cannot be read, from MACs that no workload has; more than \
+                "on network {network}, {sent} bytes were sent in {over} that could not be judged, by senders that are no known workload; more than \
                  {budget}"
             ),
         };
@@ -136,8 +136,8 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Command and Control and Exfiltration: data leaves in a form that a path check cannot read.",
         strategy: "Everything that a workload under a contract sends is counted: in flows whose verdict is `unobservable`, by reason, and in \
              frames that belong to no flow, by the reason for which they were not decoded, attributed by MAC. When these bytes exceed \
-             `budget_bytes` within `window`, the rule fires, and again for each further budget. Frames of MACs that no workload has count \
-             for the network on which they were seen. What no contract covers is counted, and not part of the budget.",
+             `budget_bytes` within `window`, the rule fires, and again for each further budget. Frames of MACs that no workload has, and flows whose \
+             sender is not known, count for the network on which they were seen. What no contract covers is counted, and not part of the budget.",
         technical_context: "With NET_RAW, Docker's default, a container writes any frame: more VLAN tags than are followed, an EtherType of \
              its own, headers cut short. A neighbour on the same bridge can read them, and a compromised one can pass them on. A TCP \
              connection of which only one direction is seen, or a tunnel that is not decoded, carries any amount without a verdict.",

@@ -82,6 +82,7 @@ impl Rule for UnknownSource {
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         let found = over_anothers_veth(context, flow).or_else(|| foreign(context, flow));
         let found = found.or_else(|| as_host(context, flow)).or_else(|| anomaly(context, flow));
+        let found = found.or_else(|| strangers::from_nobody(context, flow));
         let found = found.or_else(|| strangers::at_the_start(context, &self.hops, flow));
         let record = &flow.view.record;
         if let Some(anomaly) = found {
@@ -288,7 +289,8 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "For each new flow whose source lies in the observed network's own range, the owner of the address \
              and the owner of the frame's source MAC at that time are compared. An address without an owner after the \
              attribution grace is unknown; if the owners differ, it is spoofed. On a workload's own veth, address and MAC may \
-             both belong to others: the veth names the sender. Each new claim of ARP or neighbour discovery (this \
+             both belong to others: the veth names the sender. A frame from outside of the network, or from the host's address, \
+             whose MAC is neither a workload's nor the host's came from somebody on the network. Each new claim of ARP or neighbour discovery (this \
              address is at this MAC) is compared in the same way, after 600 ms in which the runtime may report a \
              container that is being started: it is wrong where the address is the host's and the MAC is not, where \
              the address is a workload's and the MAC is not, and where nobody has the address. The alert names the \
@@ -305,7 +307,8 @@ pub static META: RuleMeta = RuleMeta {
             "A forged frame that carries a third container's MAC is blamed on that one, unless the veth is observed.",
             "Router advertisements, redirects, DHCP answers and claims inside of tunnels are not compared; of \
              link-local addresses only the host's own.",
-            "Addresses from outside the network's range are left alone: a gateway container forwards such frames.",
+            "Addresses from outside the network's range are left alone where the MAC is that of a declared gateway, which forwards such \
+             frames; so are TCP connections into the network from a MAC of nobody's, since their handshake shows who asked.",
             "In a flow that already exists, forged frames are known by their MACs: four pairs of a direction, and those \
              of the host or of nobody are left alone. A claim that does not change is looked at once a minute, two \
              MACs that take turns once a second.",
@@ -321,7 +324,8 @@ pub static META: RuleMeta = RuleMeta {
         ],
         false_positives: &[
             "Addresses that a container manages itself (keepalived, a VPN server): write an exception.",
-            "A second runtime on the same bridge that hopwatch does not read.",
+            "A second runtime on the same bridge that hopwatch does not read; a bridge with a physical interface among its ports, \
+             and a router behind it.",
             "A container that answers ARP for others on purpose (a proxy or a load balancer in layer 2).",
         ],
         true_positives: &["unknown-source", "spoofed-source", "arp-spoof"],

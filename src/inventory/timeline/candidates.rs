@@ -140,6 +140,23 @@ impl Timeline {
         self.owner_of_key(&Key::Mac(mac), at)
     }
 
+    /// Whether nobody can have sent a frame with this MAC on the bridge of a network, or on a veth there: no workload has it, and it is not the
+    /// host's. False where that is not known: while the runtimes' word is not complete, or where the host's own MAC was not reported.
+    pub fn is_nobodys_mac(&self, point: &ObservationPoint, mac: Mac, at: Timestamp) -> bool {
+        let bridge = || self.network_of_point(point)?.bridge.as_deref().map(ObservationPoint::new);
+        let is_hosts = |bridge: &ObservationPoint| {
+            let hosts = [bridge, point].map(|place| self.networks.host_mac(place));
+            hosts[0].is_none() || hosts.contains(&Some(mac))
+        };
+        let is_owned = || {
+            let key = Key::Mac(mac);
+            let by_runtime = self.lifecycles.index.owners(&key, at);
+            let shown = self.shown(&key, at, &by_runtime);
+            !matches!(by_runtime, Owners::None) || !shown.then.is_empty() || !shown.late.is_empty()
+        };
+        !mac.is_multicast() && self.is_complete() && bridge().is_some_and(|bridge| !is_hosts(&bridge)) && !is_owned()
+    }
+
     /// The workload behind a host-side interface at a time; nobody when several could be.
     pub fn owner_of_veth(&self, point: &ObservationPoint, at: Timestamp) -> Option<&Arc<Workload>> {
         self.owner_of_key(&Key::Veth(point.clone()), at)

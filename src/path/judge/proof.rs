@@ -103,7 +103,9 @@ impl Case<'_> {
     pub(super) fn may_answer(&self, hop: &Hop) -> bool {
         let FiveTuple { protocol, resp, .. } = self.trail.ends();
         let among = |owner: &Owner| match owner {
-            Owner::Ambiguous { candidates, .. } => candidates.iter().any(|workload| self.is_hop(hop, workload)),
+            Owner::Ambiguous { candidates, .. } => {
+                candidates.is_empty() || candidates.iter().any(|workload| self.is_hop(hop, workload))
+            }
             _ => false,
         };
         !hop.workloads.is_empty() && hop.serves(protocol, resp.port) && among(self.responder())
@@ -266,7 +268,9 @@ impl Case<'_> {
             Owner::Unknown => {
                 unknown(Unobservable::UnattributedAddress, format!("the owner of {} is unknown", orig.ip))
             }
-            Owner::Ambiguous { candidates, .. } if candidates.iter().any(|workload| self.is_hop(hop, workload)) => {
+            Owner::Ambiguous { candidates, .. }
+                if candidates.is_empty() || candidates.iter().any(|workload| self.is_hop(hop, workload)) =>
+            {
                 unknown(Unobservable::UnattributedAddress, format!("{} may be the hop {}", orig.ip, hop.name))
             }
             // What the host masquerades on its way back in carries the host's address.

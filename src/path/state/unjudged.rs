@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub use amount::{Amount, UnjudgedReason};
 pub use frames::UnjudgedSender;
 
-use crate::input::{FlowId, FlowRecord, Side, Undecoded, Workload, WorkloadId};
-use crate::inventory::Timeline;
+use crate::input::{FlowId, FlowRecord, Side, Undecoded, Workload};
+use crate::inventory::{Owner, Timeline};
 use crate::path::{Contract, Hop, HopKind, JudgedFlow, PerWorkload, Selector, Service, Verdict};
 use crate::time::Timestamp;
 use frames::Sightings;
@@ -60,7 +60,7 @@ pub struct SenderTraffic {
 /// A flow that counts.
 #[derive(Debug)]
 struct Followed {
-    sender: WorkloadId,
+    sender: UnjudgedSender,
     contract: Arc<str>,
     reason: UnjudgedReason,
     /// Whether the workload is the record's originator, as it was metered.
@@ -83,7 +83,7 @@ pub struct UnjudgedTraffic {
 }
 
 /// Who sent it, under which contract, and why it counts.
-type Counted = (Arc<Workload>, (Arc<str>, Service), UnjudgedReason);
+type Counted = (Option<Arc<Workload>>, (Arc<str>, Service), UnjudgedReason);
 
 impl UnjudgedTraffic {
     /// Nothing yet; what counts as covered is what these contracts are about. Of several the first about all that a workload sends names it.
@@ -125,7 +125,7 @@ impl UnjudgedTraffic {
     }
 
     /// A flow was judged, or judged again.
-    pub(super) fn judged(&mut self, flow: &JudgedFlow) {
+    pub(super) fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow) {
         let id = flow.view.record.id;
         // What its content says is a second verdict on a flow that keeps its first, unless no contract covered it.
         let is_uncovered = |followed: &Followed| followed.reason == UnjudgedReason::NotCovered;
@@ -133,13 +133,15 @@ impl UnjudgedTraffic {
             self.take_back(id);
         }
         let Some((workload, contract, reason)) = self.counts_as(flow) else { return };
+        let by_network = || frames::by_network(timeline, &flow.view.record.point).map(UnjudgedSender::Network);
+        let by_workload = workload.as_ref().map(|workload| UnjudgedSender::Workload(workload.id.clone()));
+        let Some(sender) = by_workload.or_else(by_network) else { return };
         let by_orig = flow.oriented.forward != (contract.1 == Service::Ingress);
-        let followed =
-            Followed { sender: workload.id.clone(), contract: contract.0, reason, by_orig, counted: Amount::default() };
+        let followed = Followed { sender, contract: contract.0, reason, by_orig, counted: Amount::default() };
         // The record of a judged flow is read from the end that asked.
         let record = &flow.view.record;
         let side = if contract.1 == Service::Ingress { &record.resp } else { &record.orig };
-        self.follow(id, followed, &workload, side, record.end, flow.over);
+        self.follow((id, followed), workload.as_ref(), side, record.end, flow.over);
     }
 
     /// A flow that was judged went on, or ended.
@@ -149,10 +151,9 @@ impl UnjudgedTraffic {
         }
         let Some(mut followed) = self.flows.remove(&record.id) else { return };
         let side = if followed.by_orig { &record.orig } else { &record.resp };
-        let sender = UnjudgedSender::Workload(followed.sender.clone());
         let (now, key) = (Amount::of(side, 1), (Arc::clone(&followed.contract), followed.reason));
         let more = now.minus(followed.counted);
-        self.add(&sender, None, key, more, record.end);
+        self.add(&followed.sender, None, key, more, record.end);
         followed.counted = now.max(followed.counted);
         if !ended {
             self.flows.insert(record.id, followed);
@@ -194,35 +195,34 @@ impl UnjudgedTraffic {
         })
     }
 
-    /// Who sent a flow that counts, under which contract and why; `None` where its verdict is known, or its sender is not.
+    /// Who sent a flow that counts, under which contract and why; `None` where its verdict is known. Somebody on a network, where more is not known.
     fn counts_as(&mut self, flow: &JudgedFlow) -> Option<Counted> {
         let Some(judgement) = &flow.judgement else {
             let workload = flow.source.workload()?;
             let cover = self.cover_of(workload).filter(|cover| cover.of_all)?;
-            return Some((Arc::clone(workload), (cover.contract, Service::Egress), UnjudgedReason::NotCovered));
+            return Some((Some(Arc::clone(workload)), (cover.contract, Service::Egress), UnjudgedReason::NotCovered));
         };
         let Verdict::Unobservable(reason) = judgement.verdict else { return None };
         let sender = match judgement.service {
-            Service::Ingress => flow.reached.as_ref()?.workload()?,
-            Service::Egress | Service::Dns => flow.source.workload()?,
+            Service::Ingress => Some(flow.reached.as_ref()?.workload()?),
+            Service::Egress | Service::Dns if flow.source == Owner::Unknown => None,
+            Service::Egress | Service::Dns => Some(flow.source.workload()?),
         };
         let contract = (Arc::clone(&judgement.contract), judgement.service);
-        Some((Arc::clone(sender), contract, UnjudgedReason::Flow(reason)))
+        Some((sender.cloned(), contract, UnjudgedReason::Flow(reason)))
     }
 
     fn follow(
         &mut self,
-        id: FlowId,
-        mut followed: Followed,
-        workload: &Arc<Workload>,
+        (id, mut followed): (FlowId, Followed),
+        workload: Option<&Arc<Workload>>,
         side: &Side,
         at: Timestamp,
         over: bool,
     ) {
         followed.counted = Amount::of(side, 1);
-        let sender = UnjudgedSender::Workload(followed.sender.clone());
         let key = (Arc::clone(&followed.contract), followed.reason);
-        self.add(&sender, Some(workload), key, followed.counted, at);
+        self.add(&followed.sender, workload, key, followed.counted, at);
         if over {
             return;
         }
@@ -242,7 +242,7 @@ impl UnjudgedTraffic {
     fn take_back(&mut self, id: FlowId) {
         let Some(followed) = self.flows.remove(&id) else { return };
         let key = (followed.contract, followed.reason);
-        let of_sender = self.senders.get_mut(&UnjudgedSender::Workload(followed.sender));
+        let of_sender = self.senders.get_mut(&followed.sender);
         let of_sender = of_sender.and_then(|traffic| traffic.amounts.get_mut(&key));
         for amount in of_sender.into_iter().chain(self.totals.get_mut(&key)) {
             *amount = amount.minus(followed.counted);

@@ -10,6 +10,7 @@ use super::tracked_flow::Observed;
 use crate::input::{FiveTuple, Mac, NatBinding, ObservationPoint, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Owner};
 use crate::path::judge::JudgeContext;
+use crate::path::own_frames::OwnFrames;
 use crate::path::source::{self, Roles, source_of};
 use crate::path::trail::{Frames, Sighting};
 use crate::path::{Oriented, own_frames};
@@ -103,7 +104,10 @@ impl Tracker {
         let (end, times) = ((oriented.forward, oriented.tuple.orig.ip), (oriented.at, now));
         let less_sure = |owner| own_frames::less_sure(context, &observed.sightings, end, times, owner);
         if !by_record.owns_address() {
-            return owner_who_sent(context, observed, oriented, &by_record).map_or(by_record, less_sure);
+            return match owner_who_sent(context, observed, oriented, &by_record) {
+                Some(owner) => less_sure(owner),
+                None => one_of_both(context, observed, (oriented, now), by_record),
+            };
         }
         let elsewhere = observed.sightings.iter().filter(|sighting| sighting.point != oriented.point);
         let by_others = elsewhere.filter_map(|sighting| source::sender_at(context.timeline, sighting, oriented, roles));
@@ -131,4 +135,23 @@ fn owner_who_sent(
     let sightings = observed.sightings.iter().filter(shows);
     let mut senders = sightings.flat_map(|sighting| sighting.frames(oriented.forward)).filter_map(|frames| frames.from);
     senders.any(|mac| is_its(timeline.owner_of_mac(mac, at))).then_some(owner)
+}
+
+/// The owner of the address or the one whose frames were seen, where more senders sent than the meter keeps apart: the owner may be among them.
+fn one_of_both(
+    context: JudgeContext<'_>,
+    observed: &Observed,
+    (oriented, now): (&Oriented, Timestamp),
+    seen: Owner,
+) -> Owner {
+    let (point, ip, at) = (&oriented.point, oriented.tuple.orig.ip, oriented.at);
+    let by_address = context.timeline.attribute(&AttributionQuery { point, ip, socket: None, mac: None, at });
+    let (Some(owner), Some(sender)) = (by_address.workload(), seen.workload()) else { return seen };
+    let own = OwnFrames { context, workload: owner, at, now };
+    if !own.may_hide(&observed.sightings, oriented.forward) {
+        return seen;
+    }
+    let mut candidates = vec![Arc::clone(owner), Arc::clone(sender)];
+    candidates.sort_by(|a, b| a.id.cmp(&b.id));
+    Owner::Ambiguous { candidates, host: false }
 }

@@ -12,7 +12,7 @@ use crate::input::{
 };
 use crate::inventory::{Confidence, Doubt, Owner};
 use crate::path::judge::{JudgeContext, Judgement, Outcome};
-use crate::path::source::{self, is_unsettled, responder_of};
+use crate::path::source::{self, Roles, is_unsettled, responder_of};
 use crate::path::trail::{self, Frames, Trail};
 use crate::path::{
     DECIDED, LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations,
@@ -195,13 +195,19 @@ impl Tracker {
         let warming_up = record.start < watched_since.plus(WARM_UP)
             || now.since(record.start) < LOSS_REPORTED_WITHIN
             || losses.overlap_of(&record.point, |mac| is_of(record, mac), record.start.minus(WARM_UP), record.start);
-        if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record) {
+        let is_router = |workload: &Workload| self.judge.is_router(workload);
+        let is_mirror = |workload: &Workload| self.judge.is_mirror(workload);
+        let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
+        if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record, &observed.sightings, roles) {
             return vec![reversed];
         }
         if tracked.forged {
             return by_stranger(observed);
         }
-        let Some(binding) = binding else { return orientations(record, warming_up, observed.replied()) };
+        let Some(binding) = binding else {
+            let read = |record: &FlowRecord| orientations(record, warming_up, observed.replied());
+            return if tracked.unsure { read(&forgetful(record)) } else { read(record) };
+        };
         let forward = binding.reads_forward(&record.tuple);
         let tuple = if forward { record.tuple } else { record.tuple.reversed() };
         vec![Oriented { tuple, point: record.point.clone(), at: record.start, forward, certain: true }]
@@ -319,6 +325,15 @@ pub(super) fn binding_of<'a>(
     let is_inside = || context.timeline.link(point).is_some_and(|link| link.inside.is_some());
     let bindings = &context.path.bindings;
     bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
+}
+
+/// A record without the originator that the meter remembered.
+fn forgetful(record: &FlowRecord) -> FlowRecord {
+    let mut record = record.clone();
+    if let Some(rare) = &mut record.rare {
+        rare.remembered = false;
+    }
+    record
 }
 
 /// Whether a MAC sent, or was sent, frames of the record.

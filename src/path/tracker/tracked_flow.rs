@@ -30,7 +30,7 @@ pub(super) struct Observed {
 }
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "three independent facts, each with its own cause")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each with its own cause")]
 pub(super) struct TrackedFlow {
     /// The record that meters it.
     pub(super) id: FlowId,
@@ -40,6 +40,8 @@ pub(super) struct TrackedFlow {
     pub(super) sequence: u64,
     /// Whether a stranger sent its first packet.
     pub(super) forged: bool,
+    /// Whether the meter remembers an originator that may be the wrong end.
+    pub(super) unsure: bool,
     pub(super) answered: bool,
     /// The meter reported its active timeout: the next record of this tuple goes on with this flow.
     pub(super) continues: bool,
@@ -67,6 +69,7 @@ impl TrackedFlow {
             start: record.start,
             sequence,
             forged: key.stranger.is_some(),
+            unsure: false,
             answered: false,
             continues: false,
             over: None,

@@ -16,7 +16,7 @@ const HOST: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 1);
 
 /// One TCP flow of app, seen on `br-net`.
 pub(super) fn one_flow(asked: Asked, way: Way) -> History {
-    let flow = Flow { number: 0, asked, start: 30_000, is_tcp: true, way, exchanges: 40 };
+    let flow = Flow { number: 0, asked, start: 30_000, is_tcp: true, way, exchanges: 40, is_high: false };
     let shown = Shown {
         veths: false,
         second: true,

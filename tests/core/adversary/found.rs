@@ -8,7 +8,7 @@ use super::history::{Asked, History, Outcome, Way};
 use super::moves::{Attack, Attacker, Borrowed, Claims};
 
 /// One flow of app, and one attack.
-fn attacked(asked: Asked, way: Way, is_tcp: bool, attack: Attack) -> History {
+pub(super) fn attacked(asked: Asked, way: Way, is_tcp: bool, attack: Attack) -> History {
     let mut history = one_flow(asked, way);
     history.masquerade = false;
     history.step = 0;
@@ -20,7 +20,7 @@ fn attacked(asked: Asked, way: Way, is_tcp: bool, attack: Attack) -> History {
     history
 }
 
-fn with_all_points(mut history: History) -> History {
+pub(super) fn with_all_points(mut history: History) -> History {
     history.shown.veths = true;
     history.shown.second = true;
     history.shown.ids = true;
@@ -45,7 +45,7 @@ fn assert_detected_at_all_points(history: History) {
     assert!(!outcome.accusing("app").is_empty(), "{:?}", outcome.raised());
 }
 
-fn assert_app_is_not_accused(history: &History) {
+pub(super) fn assert_app_is_not_accused(history: &History) {
     for history in [history.clone(), with_all_points(history.clone())] {
         let outcome = history.run();
         assert_eq!(accuses_exactly(&outcome), Vec::<&str>::new());
@@ -168,7 +168,7 @@ fn a_port_that_is_used_again_at_once_does_not_cut_the_comparison_short() {
 }
 
 /// The flow is in a verdict that reassures nobody.
-fn assert_not_reassured(history: &History) -> (Outcome, Vec<&'static str>) {
+pub(super) fn assert_not_reassured(history: &History) -> (Outcome, Vec<&'static str>) {
     let outcome = history.run();
     let verdicts = outcome.of_flow(history, 0);
     assert!(verdicts.iter().any(|verdict| !matches!(*verdict, "verified" | "uncovered")), "{verdicts:?}\n{history:#?}");
@@ -176,14 +176,14 @@ fn assert_not_reassured(history: &History) -> (Outcome, Vec<&'static str>) {
 }
 
 /// And somebody is accused.
-fn assert_not_silenced(history: &History) {
+pub(super) fn assert_not_silenced(history: &History) {
     let (outcome, verdicts) = assert_not_reassured(history);
     let is_detected = verdicts.iter().any(|verdict| Outcome::is_detected(verdict));
     let alerts = if is_detected { outcome.accusing("app") } else { outcome.raised_about_traffic() };
     assert!(!alerts.is_empty(), "{verdicts:?}: {:?}\n{history:#?}", outcome.raised());
 }
 
-fn before(by: Attacker, claims: Claims, when: i64, (src, dst): (Borrowed, Borrowed)) -> Attack {
+pub(super) fn before(by: Attacker, claims: Claims, when: i64, (src, dst): (Borrowed, Borrowed)) -> Attack {
     Attack { when, src, dst, fits: false, ..decoy(by, claims, tcp_flags::SYN) }
 }
 
@@ -348,6 +348,30 @@ fn more_forged_senders_than_are_kept_apart_hide_no_way_around_a_hop() {
                 .to_vec();
             assert_not_reassured(&history);
         }
+    }
+}
+
+#[test]
+fn a_record_that_joins_the_flow_late_starts_the_wait_for_the_hop_anew() {
+    use Borrowed::Own;
+    let mut history =
+        attacked(Asked::Inline, Way::Through, false, before(Attacker::Neighbour, Claims::Reverse, -501, (Own, Own)));
+    history.attacks.push(before(Attacker::Outside, Claims::Forward, -501, (Own, Own)));
+    history.flows[0].exchanges = 1;
+    history.shown.uplink = true;
+    history.shown.conntrack = true;
+    assert_app_is_not_accused(&history);
+}
+
+#[test]
+fn more_forged_senders_than_are_kept_apart_before_a_datagram_leave_it_in_a_verdict() {
+    use Borrowed::{App, Gateway, Host, Nobody, Own, Proxy};
+    for asked in [Asked::Proxy, Asked::Gateway, Asked::Nothing] {
+        let mut history = attacked(asked, Way::Around, false, decoy(Attacker::Neighbour, Claims::Nowhere, 0));
+        let early = |dst| before(Attacker::Neighbour, Claims::Forward, -50, (Own, dst));
+        history.attacks = [Own, Nobody, Proxy, Gateway, Host, App].map(early).to_vec();
+        assert_not_silenced(&history);
+        assert_app_is_not_accused(&history);
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Flow {
     pub is_tcp: bool,
     pub way: Way,
     pub exchanges: u64,
+    /// Whether the far end's port is one that clients may use, too.
+    pub is_high: bool,
 }
 
 impl Flow {
@@ -74,8 +76,12 @@ impl Flow {
             (Asked::Resolver, false) => (address(RESOLVER), 53),
             (Asked::Resolver, true) => (FAR, 53),
             (Asked::Proxy | Asked::Nothing, false) => (address(PROXY), 3128),
-            _ => (FAR, 443),
+            _ => (FAR, if self.is_high { 4444 } else { 443 }),
         }
+    }
+
+    pub fn has_high_port(&self) -> bool {
+        self.server().1 >= 1024
     }
 
     pub fn seq(&self) -> u32 {
@@ -156,12 +162,12 @@ pub fn histories() -> impl Strategy<Value = History> {
     use Asked::{Gateway, Inline, Nothing, Proxy, Resolver};
     let asked = prop::sample::select(vec![Proxy, Proxy, Gateway, Inline, Nothing, Resolver]);
     let way = prop_oneof![1 => Just(Way::Through), 2 => Just(Way::Around), 1 => Just(Way::LeavesMidway)];
-    let flow = (0..4_000_u64, any::<bool>(), way, 1..24_u64);
+    let flow = (0..4_000_u64, any::<bool>(), way, 1..24_u64, prop::bool::weighted(0.3));
     let shown = (any::<[bool; 4]>(), any::<bool>());
     let flows = prop::collection::vec(flow, 1..4);
     (asked, any::<bool>(), prop::sample::select(vec![0_u64, 15]), shown, flows, attacks()).prop_map(
         |(asked, masquerade, step, ([veths, second, uplink, conntrack], reversed), flows, attacks)| {
-            let flows = (0_u16..).zip(flows).map(|(number, (after, is_tcp, way, exchanges))| Flow {
+            let flows = (0_u16..).zip(flows).map(|(number, (after, is_tcp, way, exchanges, is_high))| Flow {
                 number,
                 asked,
                 start: 30_000 + 6_000 * u64::from(number) + after,
@@ -169,6 +175,7 @@ pub fn histories() -> impl Strategy<Value = History> {
                 way,
                 // So much goes around that no loss explains it.
                 exchanges: if way == Way::LeavesMidway { exchanges.max(12) } else { exchanges },
+                is_high,
             });
             let ids = asked == Inline || second;
             let shown = Shown { veths, second, ids, uplink, conntrack, snap: 65_535, reversed };
@@ -185,6 +192,12 @@ impl History {
     /// Every flow passes its hop.
     pub fn keep_to_path(&mut self) {
         self.flows.iter_mut().for_each(|flow| flow.way = Way::Through);
+    }
+
+    /// Whether some move hides who asked in a flow.
+    pub fn hides_who_asks(&self, number: usize) -> bool {
+        let mut attacks = self.attacks.iter().filter(|attack| attack.flow % self.flows.len() == number);
+        attacks.any(|attack| attack.hides_who_asks(&self.flows[number]))
     }
 
     /// Flows that go around the hop.

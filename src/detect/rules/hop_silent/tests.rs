@@ -78,7 +78,7 @@ impl Story {
     fn late(&mut self, start: i64, seconds: i64, mut flow: JudgedFlow) {
         self.until(seconds);
         flow.oriented.at = at(start);
-        self.bench.path.record(&flow);
+        self.bench.path.record(&self.bench.timeline, &flow);
         self.ask(at(seconds), |rule, context, findings| rule.on_flow(context, &flow, findings));
     }
 

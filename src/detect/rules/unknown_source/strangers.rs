@@ -47,9 +47,11 @@ pub(super) fn at_the_start(context: Context<'_>, hops: &[Arc<Hop>], flow: &Judge
     }
     let mac = record.resp.mac.filter(|mac| !is_given(record, *mac))?;
     let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
-    if timeline.attribute(&query) != Owner::External || super::is_link_local(ip) {
-        return None;
-    }
+    let what = match timeline.attribute(&query) {
+        Owner::External if !super::is_link_local(ip) => "an address of no local network",
+        Owner::Host => "the host's own address",
+        _ => return None,
+    };
     let sender = timeline.owner_of_mac(mac, at);
     let whose = match sender {
         Some(sender) if passes_on(hops, sender) => return None,
@@ -65,7 +67,43 @@ pub(super) fn at_the_start(context: Context<'_>, hops: &[Arc<Hop>], flow: &Judge
         cause: "foreign".to_owned(),
         kind: "mac",
         text: format!(
-            "frames came from {ip}, an address of no local network, sent by {mac} ({whose}); nothing shows that a router forwarded them"
+            "frames came from {ip}, {what}, sent by {mac} ({whose}); nothing shows that a router forwarded them"
+        ),
+    })
+}
+
+/// A frame from outside, or from the host's address, whose MAC is neither a workload's nor the host's: somebody on this network sent it.
+pub(super) fn from_nobody(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
+    let (record, timeline) = (&flow.view.record, context.timeline);
+    let (ip, at) = (record.tuple.orig.ip, record.start);
+    let mac = record.orig.mac.filter(|mac| timeline.is_nobodys_mac(&record.point, *mac, at))?;
+    let sender = match &flow.source {
+        Owner::Unknown => None,
+        Owner::Workload { workload, why: Some(Doubt::VethDiffers), .. } => Some(workload),
+        _ => return None,
+    };
+    if !flow.oriented.forward {
+        return None;
+    }
+    let what = match timeline.attribute(&AttributionQuery { point: &record.point, ip, socket: None, mac: None, at }) {
+        Owner::External => "an address of no local network",
+        Owner::Host => "the host's own address",
+        _ => return None,
+    };
+    let network = timeline.network_of_point(&record.point)?;
+    let whose = sender.map_or_else(
+        || "their sender is on that network".to_owned(),
+        |sender| format!("they came over the veth of {}", sender.name),
+    );
+    Some(Anomaly {
+        sender: sender.cloned(),
+        attribution: Some(flow.source.clone()),
+        // Its sender chooses the address and the MAC.
+        cause: format!("foreign {}", network.name),
+        kind: "mac",
+        text: format!(
+            "frames on network {} came from {ip}, {what}, sent by {mac} (no known workload, and not the host): {whose}",
+            network.name
         ),
     })
 }

@@ -40,6 +40,11 @@ pub(super) fn sender(timeline: &Timeline, frames: &Undecoded) -> Option<Unjudged
     (!is_host).then(|| UnjudgedSender::Network(network.name.clone()))
 }
 
+/// The network on which a flow of an unknown sender was seen.
+pub(super) fn by_network(timeline: &Timeline, point: &ObservationPoint) -> Option<String> {
+    timeline.network_of_point(point).map(|network| network.name.clone())
+}
+
 /// What each point saw of the frames of one sender and reason.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
