@@ -20,7 +20,9 @@ pub(crate) mod testing;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
 pub use anomaly::actors::{Actor, Actors, LocalNetworks};
+pub use anomaly::contacts::{Contact, ContactStep, Contacts, Due};
 pub use anomaly::explanation::{Alternative, ExpectedFrom, Explanation};
+pub use anomaly::outcome::Outcome;
 pub use debounce::HoldTime;
 pub use finding::{Finding, Severity};
 pub use naming::{add_name, asker_of, name_of};

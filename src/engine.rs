@@ -29,11 +29,11 @@ pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, Workl
 
 use crate::alert::{Alert, AlertGrouper, Disposition, GroupingLimits};
 use crate::baseline::{Baseline, Compared};
-use crate::detect::{Actors, Context, Finding, Findings, Rule, add_name, asker_of, rules};
+use crate::detect::{Actors, Contacts, Context, Due, Finding, Findings, Rule, add_name, asker_of, rules};
 use crate::incident::{Incident, IncidentTracker};
 use crate::input::{
-    Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NameAnswer, NatFact,
-    RecordedFact, Workload,
+    Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input, InventoryEvent, KernelFact, NameAnswer,
+    NatFact, RecordedFact, Workload,
 };
 use crate::inventory::Timeline;
 use crate::names::Names;
@@ -52,16 +52,18 @@ enum Asked {
     Fact,
     Claim,
     Unjudged,
+    Contact,
 }
 
 impl Asked {
-    const COUNT: usize = Self::Unjudged as usize + 1;
+    const COUNT: usize = Self::Contact as usize + 1;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     Flow(FlowId),
     Rule(usize),
+    Contacts,
     Updates,
 }
 
@@ -79,6 +81,7 @@ pub struct Engine {
     /// The rules that want each kind of events, by number.
     listeners: [Vec<usize>; Asked::COUNT],
     actors: Actors,
+    contacts: Contacts,
     baseline: Option<Arc<Baseline>>,
     /// The workload that rules are asked about, beside the baseline.
     compared: Option<Compared>,
@@ -135,6 +138,7 @@ impl Engine {
             listeners: std::array::from_fn(|_| (0..rules.len()).collect()),
             rules,
             actors: Actors::new(config.local),
+            contacts: Contacts::default(),
             baseline: config.baseline,
             compared: None,
             grouper: AlertGrouper::new(config.exceptions, config.lowerings, grouper),
@@ -230,6 +234,7 @@ impl Engine {
         self.tracker.finish(context, now, &mut step);
         self.handle(step, now, out);
         self.report_unjudged(now, out);
+        self.end_rules(now, out);
         out.extend(self.grouper.finish(now));
         self.post(out.get(before..).unwrap_or_default());
     }
@@ -256,7 +261,9 @@ impl Engine {
         stats.bounds.insert(Bound::Names, self.names.forgotten());
         stats.bounds.insert(
             Bound::Rules,
-            self.rules.iter().map(|rule| rule.forgotten()).sum::<u64>() + self.actors.forgotten(),
+            self.rules.iter().map(|rule| rule.forgotten()).sum::<u64>()
+                + self.actors.forgotten()
+                + self.contacts.forgotten(),
         );
         stats
     }
@@ -282,6 +289,10 @@ impl Engine {
                     self.handle(step, now, out);
                 }
                 Timer::Rule(index) => self.fire_rule(index, now, out),
+                Timer::Contacts => {
+                    let due = self.contacts.due(&self.path, now);
+                    self.contact(&due, None, now, out);
+                }
                 Timer::Updates => out.extend(self.grouper.due(now)),
             }
         }
@@ -380,8 +391,13 @@ impl Engine {
         }
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
         self.tracker.on_event(context, event, now, &mut step);
-        let (went_on, new_link) = (step.went_on.take(), step.new_link.take());
+        let (went_on, new_link, answered) = (step.went_on.take(), step.new_link.take(), step.answered.take());
         self.handle(step, now, out);
+        if let Some(flow) = went_on.as_ref().or(answered.as_ref()) {
+            let record = flow.oriented.read(&event.record);
+            let due = self.contacts.went_on(&self.path, (flow, event), &record, now);
+            self.contact(due.as_slice(), Some(&record), now, out);
+        }
         if let Some(flow) = new_link {
             self.ask_rules(Asked::NewLink, now, out, |rule, context, found| {
                 rule.on_new_link(context, &flow, &event.record, found);
@@ -415,8 +431,8 @@ impl Engine {
             self.timers.set(at, Timer::Flow(id));
         }
         self.stats.flows_forgotten += step.forgotten;
-        for flow in step.judged.drain(..) {
-            let flow = &*flow;
+        for judged in step.judged.drain(..) {
+            let flow = &*judged;
             self.stats.judged(flow);
             self.judged.judged(flow);
             self.path.record(&self.timeline, flow);
@@ -426,8 +442,35 @@ impl Engine {
             let goes_on = self.tracker.is_followed(flow.view.record.id);
             self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, flow, goes_on));
             self.ask_rules(Asked::Flow, now, out, |rule, context, found| rule.on_flow(context, flow, found));
+            let (due, deadline) = self.contacts.judged((&self.timeline, &self.path, &self.actors), &judged, now);
+            if let Some(at) = deadline {
+                self.timers.set(at, Timer::Contacts);
+            }
+            self.contact(due.as_slice(), None, now, out);
         }
-        self.spare = Step { forgotten: 0, went_on: None, new_link: None, ..step };
+        self.spare = Step { forgotten: 0, went_on: None, answered: None, new_link: None, ..step };
+    }
+
+    /// Lets the rules know what became of contacts.
+    fn contact(&mut self, due: &[Due], record: Option<&FlowRecord>, now: Timestamp, out: &mut Vec<Alert>) {
+        for due in due {
+            due.each(record, |contact| {
+                self.ask_rules(Asked::Contact, now, out, |rule, context, found| {
+                    rule.on_contact(context, contact, found);
+                });
+            });
+        }
+    }
+
+    /// What waits is decided as it stands.
+    fn end_rules(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
+        let due = self.contacts.finish(&self.path, now);
+        self.contact(&due, None, now, out);
+        for index in 0..self.rules.len() {
+            let mut findings = Findings::default();
+            self.ask_rule(index, now, &mut findings, |rule, context, found| rule.on_end(context, found));
+            self.take(index, &mut findings, out);
+        }
     }
 
     fn ask_rules(

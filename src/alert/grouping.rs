@@ -47,6 +47,9 @@ pub struct GroupingLimits {
     pub budget: AlertBudget,
 }
 
+/// An alert about an anomaly stays open at least so long: what is regular comes again, and is one alert an hour at most.
+const ANOMALY_OPEN: Duration = Duration::from_hours(1);
+
 /// What became of a finding.
 #[derive(Debug, PartialEq)]
 pub enum Disposition {
@@ -162,7 +165,8 @@ impl AlertGrouper {
     /// Counts a finding in the alert of its key, where that is open.
     fn repeat(&mut self, key: &Key, finding: &Finding) -> Option<Disposition> {
         let last_seen = self.open.get(key)?.last_seen();
-        if finding.at.since(last_seen) >= self.limits.close_after {
+        let patience = if finding.explanation.is_some() { ANOMALY_OPEN } else { Duration::ZERO };
+        if finding.at.since(last_seen) >= self.limits.close_after.max(patience) {
             self.close(key);
             return None;
         }

@@ -1,6 +1,12 @@
-//! Traffic against what is normal: whose it is, what an alert about it says.
+//! Traffic against what is normal: whose it is, what became of it, what an alert about it says.
 //!
 //! Contract: everything here moves on inputs and event time alone. Design: `docs/anomalies.md` explains each method.
 
 pub mod actors;
+pub mod contacts;
 pub mod explanation;
+pub mod outcome;
+pub mod per_actor;
+pub mod regularity;
+pub mod tally;
+pub mod walk;

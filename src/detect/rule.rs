@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::anomaly::contacts::Contact;
 use super::{Actors, Finding};
 use crate::baseline::{Baseline, Compared};
 use crate::input::{FlowEvent, FlowRecord, NeighbourClaim, RecordedFact, Workload};
@@ -103,6 +104,11 @@ pub trait Rule: Send + std::fmt::Debug {
         findings.want_no_more();
     }
 
+    /// What became of a flow of an actor is known, the flow went on, or it ended.
+    fn on_contact(&mut self, _context: Context<'_>, _contact: &Contact<'_>, findings: &mut Findings) {
+        findings.want_no_more();
+    }
+
     /// A workload appeared or changed.
     fn on_workload(&mut self, _context: Context<'_>, _workload: &Arc<Workload>, findings: &mut Findings) {
         findings.want_no_more();
@@ -125,6 +131,9 @@ pub trait Rule: Send + std::fmt::Debug {
 
     /// A time that this rule asked for has come.
     fn on_time(&mut self, _context: Context<'_>, _findings: &mut Findings) {}
+
+    /// The observation ends: what waits for a time that will not come is looked at as it stands.
+    fn on_end(&mut self, _context: Context<'_>, _findings: &mut Findings) {}
 
     /// How often a bound of what it remembers was reached and cost it something.
     fn forgotten(&self) -> u64 {

@@ -4,15 +4,19 @@
 //! outside the macro, so that `cargo fmt` finds their files.
 
 pub mod baseline_changed;
+pub mod beacon;
+pub mod brute_force;
 pub mod capability_raised;
 pub mod dns_skips_resolver;
 pub mod egress_skips_proxy;
+pub mod exfiltration;
 pub mod foreign_interface;
 pub mod gateway_skipped;
 pub mod hop_silent;
 pub mod host_audit_tampered;
 pub mod host_firewall_changed;
 pub mod host_network_flow;
+pub mod host_scan;
 pub mod image_drift;
 pub mod ipv6_leak;
 pub mod joined_namespace;
@@ -26,6 +30,7 @@ pub mod monitor_stopped;
 pub mod monitoring_opt_out;
 pub mod namespace_mismatch;
 pub mod packet_socket;
+pub mod port_scan;
 pub mod proxy_settings_changed;
 pub mod published_port_direct;
 pub mod replica_differs;
@@ -124,6 +129,11 @@ registry! {
     tamper_exec = "tamper-exec",
     monitor_stopped = "monitor-stopped",
     unjudged_traffic = "unjudged-traffic",
+    port_scan = "port-scan",
+    host_scan = "host-scan",
+    beacon = "beacon",
+    brute_force = "brute-force",
+    exfiltration = "exfiltration",
 }
 
 /// The rules about settings.

@@ -96,6 +96,8 @@ pub struct Step {
     pub judged: Vec<Arc<JudgedFlow>>,
     /// A flow that was judged before, and went on.
     pub went_on: Option<Arc<JudgedFlow>>,
+    /// A flow that was judged before, and was answered.
+    pub answered: Option<Arc<JudgedFlow>>,
     /// A judged flow in whose record a new pair of MACs appeared, at any point.
     pub new_link: Option<Arc<JudgedFlow>>,
     /// Flows to come back to, and when.
@@ -382,7 +384,8 @@ impl Tracker {
             self.judge_payload(context, key, &judged, record, step);
         }
         let latest = self.flows.get(&key).and_then(|tracked| tracked.content.clone()).unwrap_or(judged);
-        step.went_on = (kind != FlowEventKind::Answered).then_some(latest);
+        let is_answer = kind == FlowEventKind::Answered;
+        *(if is_answer { &mut step.answered } else { &mut step.went_on }) = Some(latest);
         if over {
             self.linger(context, id, now, step);
         } else {

@@ -1,6 +1,7 @@
 //! The rules about host network, namespaces, what is inside them and what flows say, driven by facts through the engine: true positive, benign twin,
 //! facts in either order, no repetition of what was told.
 
+mod anomalies;
 mod content;
 mod facts;
 mod firewall;

@@ -1,0 +1,196 @@
+//! `beacon`.
+
+mod series;
+mod strategy;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::detect::anomaly::contacts::{Contact, ContactStep};
+use crate::detect::anomaly::per_actor::PerActor;
+use crate::detect::anomaly::regularity::{Chance, Regularity};
+use crate::detect::params::rule_params;
+use crate::detect::{
+    Actor, Alternative, Context, ExpectedFrom, Explanation, Finding, Findings, Rule, Severity, name_of,
+};
+use crate::input::{FlowRecord, Protocol};
+use crate::path::{Selector, is_internet};
+use crate::time::readable;
+use series::{Key, Series};
+pub use strategy::META;
+
+/// Series of one actor; the one that was quiet longest makes room.
+const MAX_SERIES: usize = 256;
+
+/// A regular contact that has lasted so long, or so many times, may be worth more than `low`.
+const LASTED: Duration = Duration::from_hours(1);
+/// See [`LASTED`].
+const TIMES: u32 = 60;
+
+rule_params! {
+    /// Services whose regular contacts are expected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed: Vec<Selector> = Vec::new(),
+    /// How often arrivals without memory may be as regular: `0.01`, `0.001` or `0.0002`.
+    chance: Chance = Chance::Thousandth,
+    /// The share of periods, gaps left out, in which there must be a contact.
+    coverage: f64 = 0.6,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    series: BTreeMap<Key, Series>,
+    /// The regular ones, as they were reported.
+    regular: BTreeMap<Key, String>,
+    /// Whether any contact of this actor had a name: then one without is a sign.
+    has_names: bool,
+}
+
+/// The rule; it remembers when each actor contacted whom.
+#[derive(Debug)]
+pub struct Beacon {
+    params: Params,
+    books: PerActor<Book>,
+    forgotten: u64,
+}
+
+/// The rule with its parameters.
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    Beacon { params: params.clone(), books: PerActor::default(), forgotten: 0 }
+}
+
+impl Rule for Beacon {
+    fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
+        let Some(actor) = contact.source.filter(|_| contact.step == ContactStep::Decided) else { return };
+        if !contact.outcome.is_contact() || !may_be_series(contact.record) || self.is_allowed(actor) {
+            return;
+        }
+        let known = name_of(context, contact.flow, contact.record);
+        let key = Key::of(contact.record, known.as_ref());
+        let book = self.books.of(actor);
+        book.has_names |= key.name().is_some();
+        if book.series.len() >= MAX_SERIES
+            && !book.series.contains_key(&key)
+            && let Some(quietest) =
+                book.series.iter().min_by_key(|(_, series)| series.last()).map(|(key, _)| key.clone())
+        {
+            book.series.remove(&quietest);
+            self.forgotten += 1;
+        }
+        let series = book.series.entry(key.clone()).or_default();
+        if !series.add(contact) {
+            return;
+        }
+        let Some(found) =
+            series.look().filter(|it| it.coverage >= self.params.coverage && it.is_regular(self.params.chance))
+        else {
+            return;
+        };
+        let signs = if series.has_lasted(LASTED, TIMES) { signs(&key, contact, book.has_names) } else { Vec::new() };
+        let severity = if signs.is_empty() { Severity::Low } else { Severity::Medium };
+        if !series.is_due(severity) {
+            return;
+        }
+        let mut why = explain(&key, series, found, signs, self.params.chance);
+        why.name_known_by = known.map(|known| known.by.as_str());
+        why.name_observable = Some(book.has_names);
+        book.regular.insert(key, why.observed.clone());
+        let why = why.about(book.regular.values());
+        findings.push(finding(actor, contact, severity, limits(context, why)));
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten + self.books.forgotten()
+    }
+}
+
+impl Beacon {
+    fn is_allowed(&self, actor: &Actor) -> bool {
+        actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
+    }
+}
+
+/// What is regular by its protocol is never a series: time, leases, discovery on the link. Questions are asked of a resolver, not sent to it.
+fn may_be_series(record: &FlowRecord) -> bool {
+    const REGULAR: [u16; 12] = [53, 67, 68, 123, 137, 138, 546, 547, 853, 1900, 5353, 5355];
+    let (tuple, app) = (record.tuple, record.app.as_ref());
+    let is_regular =
+        REGULAR.contains(&tuple.resp.port) || (tuple.protocol == Protocol::UDP && REGULAR.contains(&tuple.orig.port));
+    tuple.protocol.has_ports() && !is_regular && app.is_none_or(|app| app.dns.is_empty())
+}
+
+/// What beside the pattern speaks against it.
+fn signs(key: &Key, contact: &Contact<'_>, has_names: bool) -> Vec<String> {
+    let is_outside = is_internet(contact.tuple.resp.ip) && contact.target.is_none();
+    let mut signs = Vec::new();
+    if is_outside && key.name().is_none() && has_names {
+        signs.push("an outside address without any name, although other contacts of this actor have names".to_owned());
+    }
+    signs
+}
+
+fn explain(key: &Key, series: &Series, found: Regularity, signs: Vec<String>, chance: Chance) -> Explanation {
+    let Regularity { median, d1, p10, p90, d2, intervals, coverage } = found;
+    let observed = format!(
+        "contacted {key} every {median:.1} s (median; half within ±{:.1} s; 10 % to 90 %: {p10:.1} to {p90:.1} s), {} times in {}{}",
+        d1 * median,
+        series.contacts(),
+        readable(series.span()),
+        series.sizes()
+    );
+    let mut why = Explanation::new(observed, "arrivals without memory are less regular", ExpectedFrom::RandomArrivals);
+    why.chance = Some(chance.p());
+    why.threshold =
+        crate::detect::anomaly::regularity::limits(intervals, chance).map_or_else(String::new, |(most1, most2)| {
+            format!(
+                "D1 {d1:.3} ≤ {most1:.3} or D2 {d2:.3} ≤ {most2:.3} of {intervals} intervals, coverage {coverage:.2}"
+            )
+        });
+    "rules.beacon.chance".clone_into(&mut why.parameter);
+    why.name = key.name().map(str::to_owned);
+    why.signs = signs;
+    why.alternatives = alternatives(key, series);
+    "a baseline that holds this period, rules.beacon.allowed (a service), or an exception".clone_into(&mut why.silence);
+    why
+}
+
+/// What else is as regular, most likely first.
+fn alternatives(key: &Key, series: &Series) -> Vec<Alternative> {
+    let mut all = Vec::new();
+    if series.is_download() {
+        all.push(Alternative::new(
+            "a poll of a feed, a registry or a package mirror",
+            "are the answers large and of the same file?",
+        ));
+    }
+    if key.name().is_some() {
+        all.push(Alternative::new(
+            "telemetry, updates, connectivity checks",
+            "does the name belong to the maker of the image?",
+        ));
+    }
+    all.push(Alternative::new(
+        "the heartbeat of a client library, a pool, a monitor that reports by itself",
+        "does the service's documentation name this peer and period?",
+    ));
+    all.push(Alternative::new("a loop of a deploy script, cron", "did it begin with a deploy?"));
+    all
+}
+
+fn limits(context: Context<'_>, mut why: Explanation) -> Explanation {
+    if context.actors.are_assumed() {
+        why.limits.push("no address of this capture is known to be yours: --local CIDR would tell".to_owned());
+    }
+    why
+}
+
+/// All regular contacts of an actor are one alert.
+fn finding(actor: &Actor, contact: &Contact<'_>, severity: Severity, why: Explanation) -> Finding {
+    Finding {
+        severity,
+        attribution: Some(contact.flow.source.clone()),
+        flow: Some(contact.flow.view.clone()),
+        destination: Some(contact.tuple.resp),
+        ..Finding::of_actor(&META, contact.flow.view.record.start, actor, "regular contacts", why)
+    }
+}

@@ -1,0 +1,160 @@
+//! The contacts of one actor with one peer.
+//!
+//! Contract: contacts closer than a second, or than a twentieth of the median, are one. Limits: the last 32 intervals.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::detect::Severity;
+use crate::detect::anomaly::contacts::Contact;
+use crate::detect::anomaly::regularity::{LOOKS, Regularity, quantile, regularity};
+use crate::input::{FlowRecord, Protocol};
+use crate::names::KnownName;
+use crate::time::Timestamp;
+
+/// Intervals that are kept.
+const KEPT: usize = 32;
+
+/// Whom one contacts: a name where one is known, else an address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    peer: Peer,
+    port: u16,
+    protocol: Protocol,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Peer {
+    Name(Arc<str>),
+    Address(IpAddr),
+}
+
+impl Key {
+    pub(super) fn of(record: &FlowRecord, name: Option<&KnownName>) -> Self {
+        let address = || Peer::Address(record.tuple.resp.ip.to_canonical());
+        let peer = name.map_or_else(address, |known| Peer::Name(Arc::clone(&known.name)));
+        Self { peer, port: record.tuple.resp.port, protocol: record.tuple.protocol }
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        match &self.peer {
+            Peer::Name(name) => Some(name),
+            Peer::Address(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.peer {
+            Peer::Name(name) => write!(f, "{name}:{}/{}", self.port, self.protocol),
+            Peer::Address(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}/{}", self.port, self.protocol),
+            Peer::Address(ip) => write!(f, "{ip}:{}/{}", self.port, self.protocol),
+        }
+    }
+}
+
+/// When one peer was contacted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Series {
+    first: Timestamp,
+    last: Timestamp,
+    /// Milliseconds between starts, the oldest first.
+    intervals: Vec<u32>,
+    contacts: u32,
+    sent: u64,
+    received: u64,
+    level: Option<Severity>,
+    next: u32,
+}
+
+impl Series {
+    /// A contact; whether the series is to be looked at now.
+    pub(super) fn add(&mut self, contact: &Contact<'_>) -> bool {
+        let start = contact.flow.view.record.start;
+        self.sent = self.sent.saturating_add(contact.record.orig.counters.payload_bytes);
+        self.received = self.received.saturating_add(contact.record.resp.counters.payload_bytes);
+        if self.contacts == 0 {
+            (self.first, self.last, self.contacts) = (start, start, 1);
+            return false;
+        }
+        let interval = start.since(self.last);
+        if interval < self.least() {
+            return false;
+        }
+        if self.intervals.len() >= KEPT {
+            self.intervals.remove(0);
+        }
+        self.intervals.push(u32::try_from(interval.as_millis()).unwrap_or(u32::MAX));
+        self.last = start;
+        self.contacts = self.contacts.saturating_add(1);
+        let count = self.contacts as usize - 1;
+        LOOKS.contains(&count) || (count > KEPT && count.is_multiple_of(KEPT))
+    }
+
+    /// Contacts closer than this are one.
+    fn least(&self) -> Duration {
+        let median = quantile(&self.sorted(), 0.5).unwrap_or(0.0);
+        Duration::from_secs(1).max(Duration::from_secs_f64(median / 20.0))
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut seconds: Vec<f64> = self.seconds().collect();
+        seconds.sort_by(f64::total_cmp);
+        seconds
+    }
+
+    fn seconds(&self) -> impl Iterator<Item = f64> {
+        self.intervals.iter().map(|millis| f64::from(*millis) / 1000.0)
+    }
+
+    /// The figures, where the series is long enough: a minute, and six periods.
+    pub(super) fn look(&self) -> Option<Regularity> {
+        let figures = regularity(&self.seconds().collect::<Vec<_>>())?;
+        let least = 60_f64.max(6.0 * figures.median);
+        // Six periods with jitter are a little shorter or longer than six medians.
+        (figures.intervals >= 6 && self.span().as_secs_f64() >= least * 0.9).then_some(figures)
+    }
+
+    pub(super) fn has_lasted(&self, span: Duration, times: u32) -> bool {
+        self.span() >= span || self.contacts >= times
+    }
+
+    /// Whether to speak now: for the first time, of more severity, or of ten times as many contacts.
+    pub(super) fn is_due(&mut self, severity: Severity) -> bool {
+        let rises = self.level.is_none_or(|level| severity > level);
+        if !rises && self.contacts < self.next {
+            return false;
+        }
+        self.level = self.level.max(Some(severity));
+        self.next = self.contacts.saturating_mul(10);
+        true
+    }
+
+    pub(super) const fn last(&self) -> Timestamp {
+        self.last
+    }
+
+    pub(super) const fn contacts(&self) -> u32 {
+        self.contacts
+    }
+
+    pub(super) fn span(&self) -> Duration {
+        self.last.since(self.first)
+    }
+
+    /// Whether the answers are ten times as large as the questions.
+    pub(super) const fn is_download(&self) -> bool {
+        self.received > self.sent.saturating_mul(10)
+    }
+
+    /// What the first payload of a contact was like on average, where any was seen.
+    pub(super) fn sizes(&self) -> String {
+        match self.sent.checked_div(u64::from(self.contacts)) {
+            Some(mean) if self.sent > 0 => format!("; {mean} bytes asked at first on average"),
+            _ => String::new(),
+        }
+    }
+}

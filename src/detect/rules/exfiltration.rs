@@ -1,0 +1,197 @@
+//! `exfiltration`.
+
+mod strategy;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::detect::anomaly::contacts::Contact;
+use crate::detect::anomaly::per_actor::PerActor;
+use crate::detect::params::rule_params;
+use crate::detect::{
+    Actor, Alternative, Context, ExpectedFrom, Explanation, Finding, Findings, Rule, Severity, name_of,
+};
+use crate::input::FlowId;
+use crate::path::{Selector, is_internet};
+use crate::time::Timestamp;
+pub use strategy::META;
+
+/// Outside peers of one actor that are followed; the one that was quiet longest makes room.
+const MAX_PEERS: usize = 256;
+/// Open flows whose bytes are known so far.
+const MAX_FLOWS: usize = 65_536;
+const HOUR: Duration = Duration::from_hours(1);
+
+rule_params! {
+    /// Services that may: backups, image builders, log shippers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed: Vec<Selector> = Vec::new(),
+    /// Payload sent to one outside peer within an hour, in bytes.
+    floor: u64 = 100_000_000,
+    /// How many times as much as was received.
+    ratio: u64 = 10,
+}
+
+/// What went to and came from one peer, in two half hours that take turns.
+#[derive(Clone, Copy, Debug, Default)]
+struct Volume {
+    since: Timestamp,
+    last: Timestamp,
+    sent: [u64; 2],
+    received: [u64; 2],
+    next: u64,
+    is_named: bool,
+    is_known_protocol: bool,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    peers: BTreeMap<IpAddr, Volume>,
+    has_names: bool,
+}
+
+/// The rule; it remembers what each actor sent to which outside address.
+#[derive(Debug)]
+pub struct Exfiltration {
+    params: Params,
+    books: PerActor<Book>,
+    /// Bytes of open flows that were counted.
+    counted: BTreeMap<FlowId, (u64, u64)>,
+    forgotten: u64,
+}
+
+/// The rule with its parameters.
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    Exfiltration { params: params.clone(), books: PerActor::default(), counted: BTreeMap::new(), forgotten: 0 }
+}
+
+impl Rule for Exfiltration {
+    fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
+        // Who opened the connection does not matter: passive FTP sends on one that the other end asked for.
+        let (orig, resp) = (contact.record.orig.counters.payload_bytes, contact.record.resp.counters.payload_bytes);
+        let (ours, peer, now) = match (contact.source, contact.target) {
+            (Some(source), _) if is_internet(contact.tuple.resp.ip) => (source, contact.tuple.resp.ip, (orig, resp)),
+            (None, Some(target)) if is_internet(contact.tuple.orig.ip) => (target, contact.tuple.orig.ip, (resp, orig)),
+            _ => return,
+        };
+        if ours.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload)) {
+            return;
+        }
+        let id = contact.flow.view.record.id;
+        let before = self.counted.get(&id).copied().unwrap_or_default();
+        self.remember(id, now, contact);
+        let grew = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
+        if grew == (0, 0) {
+            return;
+        }
+        let at = contact.record.end;
+        let book = self.books.of(ours);
+        let (volume, is_forgotten) = book.peer(peer.to_canonical(), at);
+        self.forgotten += u64::from(is_forgotten);
+        volume.add(at, grew);
+        let app = contact.record.app.as_ref();
+        let names = contact.source.is_some() && name_of(context, contact.flow, contact.record).is_some();
+        volume.is_named |= names;
+        volume.is_known_protocol |= app.is_some();
+        let volume = *volume;
+        book.has_names |= names;
+        if let Some(finding) = judge(context, &self.params, book.has_names, (ours, contact, peer), volume) {
+            if let Some(kept) = book.peers.get_mut(&peer.to_canonical()) {
+                kept.next = volume.sum().0.saturating_mul(10);
+            }
+            findings.push(finding);
+        }
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten + self.books.forgotten()
+    }
+}
+
+impl Exfiltration {
+    fn remember(&mut self, id: FlowId, now: (u64, u64), contact: &Contact<'_>) {
+        if contact.step == crate::detect::ContactStep::Ended {
+            self.counted.remove(&id);
+        } else if self.counted.len() < MAX_FLOWS || self.counted.contains_key(&id) {
+            self.counted.insert(id, now);
+        } else {
+            self.forgotten += 1;
+        }
+    }
+}
+
+impl Book {
+    fn peer(&mut self, ip: IpAddr, at: Timestamp) -> (&mut Volume, bool) {
+        let is_full = !self.peers.contains_key(&ip) && self.peers.len() >= MAX_PEERS;
+        if is_full && let Some(quietest) = self.peers.iter().min_by_key(|(_, volume)| volume.last).map(|(ip, _)| *ip) {
+            self.peers.remove(&quietest);
+        }
+        (self.peers.entry(ip).or_insert(Volume { since: at, last: at, ..Volume::default() }), is_full)
+    }
+}
+
+impl Volume {
+    fn add(&mut self, at: Timestamp, (sent, received): (u64, u64)) {
+        let age = at.since(self.since);
+        if age >= HOUR / 2 {
+            let keep = |[newer, _]: [u64; 2]| if age < HOUR { [0, newer] } else { [0, 0] };
+            (self.sent, self.received, self.since) = (keep(self.sent), keep(self.received), at);
+        }
+        self.last = self.last.max(at);
+        self.sent[0] = self.sent[0].saturating_add(sent);
+        self.received[0] = self.received[0].saturating_add(received);
+    }
+
+    fn sum(&self) -> (u64, u64) {
+        let sum = |[newer, older]: [u64; 2]| newer.saturating_add(older);
+        (sum(self.sent), sum(self.received))
+    }
+}
+
+fn judge(
+    context: Context<'_>,
+    params: &Params,
+    has_names: bool,
+    (actor, contact, peer): (&Actor, &Contact<'_>, IpAddr),
+    volume: Volume,
+) -> Option<Finding> {
+    let (sent, received) = volume.sum();
+    if sent < params.floor.max(volume.next) || sent / params.ratio.max(1) < received {
+        return None;
+    }
+    let mut signs = Vec::new();
+    if !volume.is_named && has_names {
+        signs.push("the peer has no name, although other peers of this actor have".to_owned());
+    }
+    if !volume.is_known_protocol {
+        signs.push("the protocol is not known".to_owned());
+    }
+    let observed = format!("{sent} bytes of payload went to {peer} within an hour, {received} came back");
+    let mut why = Explanation::new(observed, "services receive more from outside than they send", ExpectedFrom::Floor);
+    why.threshold = format!("{} bytes in an hour, {} times what came back", params.floor, params.ratio);
+    "rules.exfiltration.floor".clone_into(&mut why.parameter);
+    why.alternatives = vec![
+        Alternative::new(
+            "a backup, an image push, a mirror",
+            "is the peer its usual storage, and this its usual time?",
+        ),
+        Alternative::new("log and metric shipping, replication", "does the configuration name the peer?"),
+        Alternative::new("mail with attachments, an upload by a person, a video call", "who used the service then?"),
+    ];
+    why.limits.push("without a baseline it is not known whether the peer is new".to_owned());
+    if context.actors.are_assumed() {
+        why.limits.push("no address of this capture is known to be yours: --local CIDR would tell".to_owned());
+    }
+    "rules.exfiltration.allowed (a service), rules.exfiltration.floor, or an exception".clone_into(&mut why.silence);
+    let severity = if signs.is_empty() { Severity::Low } else { Severity::Medium };
+    why.signs = signs;
+    let ours = if contact.source.is_some() { contact.tuple.resp } else { contact.tuple.orig };
+    Some(Finding {
+        severity,
+        attribution: Some(contact.flow.source.clone()),
+        flow: Some(contact.flow.view.clone()),
+        destination: Some(ours),
+        ..Finding::of_actor(&META, contact.record.end, actor, "bytes out", why)
+    })
+}
