@@ -180,7 +180,7 @@ fn a_baseline_from_elsewhere_is_imported_and_its_hidden_values_are_only_known_to
     let from = elsewhere.baseline();
     let imported = here.run(&["import", &from, "--why", "the same services run here"]);
     assert_eq!(imported.code, Some(0), "{}", imported.stderr);
-    assert!(imported.stderr.contains("hashes are of another key"), "{}", imported.stderr);
+    assert!(imported.stderr.contains("hashes were made with another key"), "{}", imported.stderr);
     assert!(here.done(&["diff", "--read", &capture("replicas-alike")]).contains("nothing differs"));
 }
 
