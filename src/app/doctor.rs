@@ -135,7 +135,7 @@ fn runtimes(config: &Config) -> Vec<Check> {
     };
     let each = found.into_iter().map(|runtime| {
         let text = format!("{} at {}", runtime.name, runtime.host);
-        if connected(runtime.name.clone()) {
+        if connected(runtime.name) {
             return Check::well("runtimes", format!("{text} answers"));
         }
         Check::limited("runtimes", format!("{text} does not answer"), "does it run, and may this user read its socket?")

@@ -292,7 +292,7 @@ fn an_address_whose_owner_ended_is_nobodys() {
     hear(&mut world, 11_000, claim(10, mac(30)));
     world.tick(12_000);
     assert_eq!(world.raised(), BLAMED);
-    assert!(world.alerts[0].evidence[0].text.contains("no runtime assigned it"));
+    assert!(world.alerts[0].evidence[0].text.contains("no runtime assigned that address"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Notifications to the supervisor (systemd, `Type=notify`): the watch began, what it sees, the engine moves, the run ends.
 //!
 //! Contract: nothing is sent where `$NOTIFY_SOCKET` is not set. The watchdog is fed by the engine's thread alone, so that an engine that
-//! hangs is restarted. Limits: a status a second at most. Source: sd_notify(3).
+//! hangs is restarted. Limits: a status a second at most. Source: `sd_notify(3)`.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! Scans and beacons through the engine: what is found, and what looks the same and is harmless.
 
+use std::time::Duration;
+
 use hopwatch::input::*;
 
 use crate::support::engine_config::for_tests;
@@ -128,8 +130,9 @@ fn contacts_at_random_and_failed_ones_are_no_beacon() {
     let mut millis = 10_000;
     for number in 1..60_u64 {
         // Exponential intervals, a minute in the mean.
-        let share = (number * 2_654_435_761 % 1000) as f64 / 1000.0;
-        millis += (-(1.0 - share).ln() * 60_000.0) as u64 + 1500;
+        let share = f64::from(u16::try_from(number * 2_654_435_761 % 1000).expect("small")) / 1000.0;
+        let wait = Duration::from_secs_f64(-(1.0 - share).ln() * 60.0);
+        millis += u64::try_from(wait.as_millis()).expect("minutes") + 1500;
         answered(&mut random, millis, "198.51.100.7", 443);
     }
     assert!(anomalies(random).is_empty());
