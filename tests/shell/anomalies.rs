@@ -40,8 +40,7 @@ fn alerts_of(path: &Path) -> Vec<Alert> {
     if let Err(error) = replayed {
         println!("{}: {error}", path.display());
     }
-    let alerts = kept.lock().expect("one thread").clone();
-    alerts
+    kept.lock().expect("one thread").clone()
 }
 
 /// Keeps every alert.
