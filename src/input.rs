@@ -26,8 +26,8 @@ mod tcp;
 mod tunnel;
 
 pub use app::{
-    AppFacts, DnsMessage, EchoFacts, HttpRequest, OpenVpn, OpenVpnProtection, OpenVpnReset, ProxyHeader, QuicInitial,
-    SocksRequest, TlsHello,
+    AppFacts, DnsMessage, EchoFacts, HttpRequest, Magic, OpenVpn, OpenVpnProtection, OpenVpnReset, ProxyHeader,
+    QuicInitial, SocksRequest, TlsHello,
 };
 pub use baseline::{BaselineChange, BaselineFact};
 pub use configuration::{

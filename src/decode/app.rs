@@ -9,6 +9,7 @@
 pub mod dns;
 pub mod http;
 pub mod ja4;
+pub mod magic;
 pub mod openvpn;
 pub mod proxy;
 pub mod quic;

@@ -5,8 +5,10 @@
 pub mod actors;
 pub mod contacts;
 pub mod explanation;
+pub mod once;
 pub mod outcome;
 pub mod per_actor;
 pub mod regularity;
+pub mod spoken;
 pub mod tally;
 pub mod walk;

@@ -3,10 +3,14 @@
 //! Contract: the order of lines is the order of output. Each rule's file holds its code, its parameters and its strategy. Design: modules stand
 //! outside the macro, so that `cargo fmt` finds their files.
 
+pub mod address_conflict;
+pub mod anonymizer;
 pub mod baseline_changed;
 pub mod beacon;
 pub mod brute_force;
 pub mod capability_raised;
+pub mod control_api_contact;
+pub mod dns_anomaly;
 pub mod dns_skips_resolver;
 pub mod egress_skips_proxy;
 pub mod exfiltration;
@@ -25,12 +29,14 @@ pub mod log_files_tampered;
 pub mod log_shipper_redirected;
 pub mod log_shipper_silent;
 pub mod metadata_service_direct;
+pub mod miner;
 pub mod monitor_hop_skipped;
 pub mod monitor_stopped;
 pub mod monitoring_opt_out;
 pub mod namespace_mismatch;
 pub mod packet_socket;
 pub mod port_scan;
+pub mod protocol_mismatch;
 pub mod proxy_settings_changed;
 pub mod published_port_direct;
 pub mod replica_differs;
@@ -134,6 +140,12 @@ registry! {
     beacon = "beacon",
     brute_force = "brute-force",
     exfiltration = "exfiltration",
+    protocol_mismatch = "protocol-mismatch",
+    miner = "miner",
+    control_api_contact = "control-api-contact",
+    anonymizer = "anonymizer",
+    address_conflict = "address-conflict",
+    dns_anomaly = "dns-anomaly",
 }
 
 /// The rules about settings.

@@ -9,7 +9,7 @@ use super::{Actors, Context, Finding, Findings, Rule};
 use crate::baseline::{Baseline, Compared};
 use crate::input::{
     AppFacts, Attachment, Counters, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, InventoryEvent,
-    ObservationPoint, Protocol, Side, TcpFacts, Workload, WorkloadId, tcp_flags,
+    NeighbourClaim, ObservationPoint, Protocol, Side, TcpFacts, Workload, WorkloadId, tcp_flags,
 };
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline, TimelineLimits};
 use crate::names::Names;
@@ -148,6 +148,10 @@ impl Bench {
 
     pub fn on_fact(&self, rule: &mut dyn Rule, now: Timestamp, fact: &crate::input::RecordedFact) -> Vec<Finding> {
         self.ask(now, |context, findings| rule.on_fact(context, fact, findings)).0
+    }
+
+    pub fn on_claim(&self, rule: &mut dyn Rule, now: Timestamp, claim: &NeighbourClaim) -> Vec<Finding> {
+        self.ask(now, |context, findings| rule.on_claim(context, claim, findings)).0
     }
 
     pub fn on_time(&self, rule: &mut dyn Rule, now: Timestamp) -> Vec<Finding> {

@@ -13,12 +13,12 @@ use super::lines::Lines;
 use super::record::Flags;
 use super::{FlowWriter, conn, fast_format};
 use crate::escape::printable;
-use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Mac, Side};
+use crate::input::{AppFacts, EndReason, Endpoint, FlowRecord, Mac, Magic, Side};
 use crate::names::KnownName;
 use crate::time::Timestamp;
 
 /// The head line.
-const HEAD: [&str; 55] = [
+const HEAD: [&str; 58] = [
     "observation_point",
     "start",
     "end",
@@ -74,6 +74,9 @@ const HEAD: [&str; 55] = [
     "http_path",
     "name",
     "name_known_by",
+    "magic",
+    "mining",
+    "looks_encrypted",
 ];
 
 /// Writes CSV.
@@ -231,6 +234,10 @@ impl Fields<'_> {
         self.optional(http.and_then(|http| http.path.as_deref()));
         self.optional(name.map(|known| &*known.name));
         self.optional(name.map(|known| known.by.as_str()));
+        let app = record.app.as_deref();
+        self.optional(app.and_then(|app| app.magic).map(Magic::as_str));
+        self.optional(app.and_then(|app| app.mining.as_deref()));
+        self.optional(app.filter(|app| app.looks_encrypted).map(|_| "true"));
     }
 
     fn empty(&mut self, count: usize) {

@@ -12,8 +12,9 @@ use serde::{Serialize, Serializer};
 use super::fast_format;
 use crate::flow::community_id;
 use crate::input::{
-    ConnState, DnsMessage, EchoFacts, EndReason, Endpoint, FlowRecord, History, HttpRequest, Mac, ObservationPoint,
-    OpenVpn, Protocol, ProxyHeader, QuicInitial, Side, SocksRequest, TcpFacts, TlsHello, Tunnel, TunnelKind,
+    ConnState, DnsMessage, EchoFacts, EndReason, Endpoint, FlowRecord, History, HttpRequest, Mac, Magic,
+    ObservationPoint, OpenVpn, Protocol, ProxyHeader, QuicInitial, Side, SocksRequest, TcpFacts, TlsHello, Tunnel,
+    TunnelKind,
 };
 use crate::names::{KnownBy, KnownName};
 use crate::time::Timestamp;
@@ -96,6 +97,15 @@ pub(super) struct FlowLine<'a> {
     /// ICMP echo replies that are not what was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     echo: Option<EchoFacts>,
+    /// Another protocol, known by its first bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    magic: Option<Magic>,
+    /// A method of mining that JSON-RPC named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mining: Option<&'a str>,
+    /// The originator's first bytes are of no known protocol and look like ciphertext; left out where they do not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    looks_encrypted: bool,
 }
 
 /// One end of a flow and what it sent.
@@ -305,6 +315,9 @@ impl<'a> FlowLine<'a> {
             proxy: app.and_then(|app| app.proxy),
             openvpn: app.and_then(|app| app.openvpn),
             echo: app.and_then(|app| app.echo),
+            magic: app.and_then(|app| app.magic),
+            mining: app.and_then(|app| app.mining.as_deref()),
+            looks_encrypted: app.is_some_and(|app| app.looks_encrypted),
         }
     }
 }

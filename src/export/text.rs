@@ -225,6 +225,12 @@ fn facts(out: &mut Vec<u8>, app: &AppFacts) -> Written {
     if let Some(openvpn) = &app.openvpn {
         write!(out, "openvpn {} {} ", openvpn.reset.as_str(), openvpn.protection.as_str())?;
     }
+    if let Some(magic) = app.magic {
+        word(out, magic.as_str());
+    }
+    if let Some(method) = &app.mining {
+        word(out, method);
+    }
     if let Some(echo) = &app.echo {
         write!(out, "{} odd and {} unasked replies ", echo.odd_replies, echo.unasked_replies)?;
     }

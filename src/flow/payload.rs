@@ -370,6 +370,10 @@ impl PayloadInspector {
             match content::step(rest, is_cut, is_dns, &mut self.name) {
                 Step::More => break,
                 Step::Other => {
+                    let is_first = used == 0 && budget.level(side) == PayloadBudget::FRESH;
+                    if is_first && let Some(fact) = content::first_bytes(rest, side) {
+                        self.keep(budget, slot, side, fact);
+                    }
                     let has_asked = side == 0 && self.has_asked(slot);
                     budget.set(side, if has_asked { PayloadBudget::REQUESTS } else { LOOKS });
                     break;

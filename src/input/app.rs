@@ -42,6 +42,74 @@ pub struct AppFacts {
     /// ICMP echo replies that are not what was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<EchoFacts>,
+    /// Another protocol, known by its first bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub magic: Option<Magic>,
+    /// A method of mining that JSON-RPC named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mining: Option<Cow<'static, str>>,
+    /// The originator's first bytes are of no known protocol and look like ciphertext.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub looks_encrypted: bool,
+}
+
+/// A protocol that is known by its first bytes, and of which nothing more is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Magic {
+    /// HTTP/2 without TLS.
+    Http2,
+    /// SMB.
+    Smb,
+    /// Remote desktop.
+    Rdp,
+    /// VNC.
+    Vnc,
+    /// FTP, by the server's greeting.
+    Ftp,
+    /// SMTP, by the server's greeting.
+    Smtp,
+    /// POP3, by the server's greeting.
+    Pop3,
+    /// IMAP, by the server's greeting.
+    Imap,
+    /// `MySQL`, by the server's greeting.
+    Mysql,
+    /// `PostgreSQL`.
+    Postgresql,
+    /// Redis.
+    Redis,
+    /// MQTT.
+    Mqtt,
+    /// `BitTorrent`.
+    Bittorrent,
+    /// A node of Bitcoin or of a chain that was made from it.
+    Bitcoin,
+    /// A node of Monero.
+    Monero,
+}
+
+impl Magic {
+    /// The name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http2 => "http2",
+            Self::Smb => "smb",
+            Self::Rdp => "rdp",
+            Self::Vnc => "vnc",
+            Self::Ftp => "ftp",
+            Self::Smtp => "smtp",
+            Self::Pop3 => "pop3",
+            Self::Imap => "imap",
+            Self::Mysql => "mysql",
+            Self::Postgresql => "postgresql",
+            Self::Redis => "redis",
+            Self::Mqtt => "mqtt",
+            Self::Bittorrent => "bittorrent",
+            Self::Bitcoin => "bitcoin",
+            Self::Monero => "monero",
+        }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

@@ -6,8 +6,8 @@ use hopwatch::escape::printable;
 use hopwatch::export::{FlowFormat, ZEEK_FIELDS, json_schema};
 use hopwatch::input::{
     AppFacts, ConnState, Counters, DnsMessage, EchoFacts, EndReason, Endpoint, FiveTuple, FlowId, FlowRecord, History,
-    HttpRequest, Mac, ObservationPoint, OpenVpn, OpenVpnProtection, OpenVpnReset, Protocol, ProxyHeader, QuicInitial,
-    Side, SocksRequest, TcpFacts, TlsHello, Tunnel, TunnelKind,
+    HttpRequest, Mac, Magic, ObservationPoint, OpenVpn, OpenVpnProtection, OpenVpnReset, Protocol, ProxyHeader,
+    QuicInitial, Side, SocksRequest, TcpFacts, TlsHello, Tunnel, TunnelKind,
 };
 use hopwatch::time::Timestamp;
 use serde_json::{Value, json};
@@ -57,6 +57,9 @@ fn whole() -> FlowRecord {
             destination: None,
         }),
         dns_more: 744,
+        magic: Some(Magic::Bittorrent),
+        mining: Some("mining.subscribe".into()),
+        looks_encrypted: true,
         openvpn: Some(OpenVpn { reset: OpenVpnReset::ClientV2, protection: OpenVpnProtection::TlsAuth }),
         echo: Some(EchoFacts { odd_replies: 4, unasked_replies: 1 }),
     };

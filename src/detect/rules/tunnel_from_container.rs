@@ -1,7 +1,7 @@
 //! `tunnel-from-container`.
 
 mod kind;
-mod names;
+pub(super) mod names;
 mod signs;
 mod strategy;
 

@@ -3,8 +3,10 @@
 //! Contract: one step reads one message. A step that needs more bytes is repeated with them from the start, so no protocol
 //! has a state here. Design: the first byte rules out most protocols, so that unknown content costs a few comparisons.
 
-use crate::decode::app::{Parsed, dns, http, openvpn, proxy, socks, ssh, tls};
-use crate::input::{AppFacts, DnsMessage, HttpRequest, OpenVpn, ProxyHeader, QuicInitial, SocksRequest, TlsHello};
+use crate::decode::app::{Parsed, dns, http, magic, openvpn, proxy, socks, ssh, tls};
+use crate::input::{
+    AppFacts, DnsMessage, HttpRequest, Magic, OpenVpn, ProxyHeader, QuicInitial, SocksRequest, TlsHello,
+};
 
 /// Something that was said.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub(super) enum Fact {
     Ssh(String),
     Proxy(ProxyHeader),
     OpenVpn(OpenVpn),
+    Magic(Magic),
+    Mining(&'static str),
+    Encrypted,
 }
 
 /// What is of budget after a message.
@@ -71,6 +76,13 @@ pub(super) fn step(bytes: &[u8], last: bool, is_dns: bool, name: &mut String) ->
     if is_dns && matches!(step, Step::Other) { dns_message(bytes, last, name) } else { step }
 }
 
+/// What the first bytes of a side are, where no message of theirs is read.
+pub(super) fn first_bytes(bytes: &[u8], side: usize) -> Option<Fact> {
+    let encrypted = || (side == 0 && magic::looks_encrypted(bytes)).then_some(Fact::Encrypted);
+    let mining = || magic::mining(bytes).map(Fact::Mining);
+    magic::magic(bytes).map(Fact::Magic).or_else(mining).or_else(encrypted)
+}
+
 /// A choice of methods, and more after it: a stream that was put together.
 fn is_dialogue(bytes: &[u8]) -> bool {
     let choice = bytes.get(1).and_then(|methods| bytes.get(..2 + usize::from(*methods)));
@@ -122,6 +134,9 @@ impl Fact {
             Self::Socks(_) => facts.socks.is_none(),
             Self::Proxy(_) => facts.proxy.is_none(),
             Self::OpenVpn(_) => facts.openvpn.is_none(),
+            Self::Magic(_) => facts.magic.is_none(),
+            Self::Mining(_) => facts.mining.is_none(),
+            Self::Encrypted => !facts.looks_encrypted,
             Self::Ssh(line) => {
                 if side == 0 {
                     facts.ssh.as_ref() != Some(line)
@@ -182,6 +197,9 @@ impl Fact {
             Self::Socks(request) => _ = facts.socks.get_or_insert(request),
             Self::Proxy(header) => _ = facts.proxy.get_or_insert(header),
             Self::OpenVpn(reset) => _ = facts.openvpn.get_or_insert(reset),
+            Self::Magic(magic) => _ = facts.magic.get_or_insert(magic),
+            Self::Mining(method) => _ = facts.mining.get_or_insert(method.into()),
+            Self::Encrypted => facts.looks_encrypted = true,
             Self::Ssh(line) if side == 0 => facts.ssh = Some(line),
             Self::Ssh(line) => _ = facts.ssh.get_or_insert(line),
             Self::Dns(question) => return keep_question(&mut facts.dns, &question, name),

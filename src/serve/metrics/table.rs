@@ -315,7 +315,7 @@ pub static METRICS: &[Metric] = &[
         &["bound"],
         "How often something remembered was lost, or something new refused, because a bound was reached: flows followed, alerts open, incidents open, \
          workloads, spans (of time in which a workload owned something), networks and links, namespaces, sockets, kernel (packet sockets), \
-         bindings (address translations), loss_windows (in which absence counts again), points, kept_contracts, senders (of what was not judged), \
+         bindings (address translations), loss_windows (in which absence counts again), points, kept_contracts, senders (of what was not judged), names (of addresses), \
          rules (what single rules remember to compare with)",
         |s| {
             let of = |bound: &Bound| s.engine.bounds.get(bound).copied().unwrap_or(0);

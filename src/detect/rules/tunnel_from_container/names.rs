@@ -313,7 +313,7 @@ fn oddities(limits: &DnsThresholds, kind: &str, label: &[u8]) -> Vec<Oddity> {
 }
 
 /// Shannon's entropy in bits a byte.
-fn entropy(label: &[u8]) -> f64 {
+pub(in crate::detect::rules) fn entropy(label: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in label {
         if let Some(count) = counts.get_mut(usize::from(*byte)) {
@@ -325,7 +325,8 @@ fn entropy(label: &[u8]) -> f64 {
     counts.iter().filter(|count| **count > 0).map(share).map(|share| -share * share.log2()).sum()
 }
 
-fn hash(labels: &[Vec<u8>]) -> u64 {
+/// The same for the same labels, whatever their case.
+pub(in crate::detect::rules) fn hash(labels: &[Vec<u8>]) -> u64 {
     // Without a random seed, so that a replay counts the same. Case is no difference: resolvers change it (draft-vixie-dnsext-dns0x20).
     let mut hasher = DefaultHasher::new();
     for label in labels {
@@ -335,7 +336,7 @@ fn hash(labels: &[Vec<u8>]) -> u64 {
 }
 
 /// The labels of a name as it is printed: `\.` and `\ddd` are bytes of a label.
-fn labels(name: &str) -> Vec<Vec<u8>> {
+pub(in crate::detect::rules) fn labels(name: &str) -> Vec<Vec<u8>> {
     let (mut labels, mut label) = (Vec::new(), Vec::new());
     let mut bytes = name.bytes();
     while let Some(byte) = bytes.next() {
@@ -360,7 +361,7 @@ fn labels(name: &str) -> Vec<Vec<u8>> {
 }
 
 /// The labels below the domain that somebody registered, and that domain; `None` where there is nothing below, or nobody registers.
-fn split(labels: &[Vec<u8>]) -> Option<(&[Vec<u8>], String)> {
+pub(in crate::detect::rules) fn split(labels: &[Vec<u8>]) -> Option<(&[Vec<u8>], String)> {
     let text = |label: &Vec<u8>| String::from_utf8_lossy(label).to_ascii_lowercase();
     let mut ends = labels.iter().rev().map(text);
     let (top, second) = (ends.next()?, ends.next()?);
