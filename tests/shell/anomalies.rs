@@ -15,7 +15,19 @@ use hopwatch::config;
 use hopwatch::detect::Severity;
 
 /// Rules of this family that are built; others are counted as not built.
-const BUILT: [&str; 5] = ["port-scan", "host-scan", "beacon", "brute-force", "exfiltration"];
+const BUILT: [&str; 11] = [
+    "port-scan",
+    "host-scan",
+    "beacon",
+    "brute-force",
+    "exfiltration",
+    "protocol-mismatch",
+    "miner",
+    "control-api-contact",
+    "anonymizer",
+    "address-conflict",
+    "dns-anomaly",
+];
 
 /// Captures larger than this are left to the benchmarks.
 const LARGEST: u64 = 4 << 20;

@@ -93,7 +93,7 @@ impl Rule for Exfiltration {
         let app = contact.record.app.as_ref();
         let names = contact.source.is_some() && name_of(context, contact.flow, contact.record).is_some();
         volume.is_named |= names;
-        volume.is_known_protocol |= app.is_some();
+        volume.is_known_protocol |= app.is_some_and(|app| !app.looks_encrypted);
         let volume = *volume;
         book.has_names |= names;
         if let Some(finding) = judge(context, &self.params, book.has_names, (ours, contact, peer), volume) {
