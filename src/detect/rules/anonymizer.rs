@@ -21,7 +21,7 @@ pub use strategy::META;
 const MAX_ACTORS: usize = 10_000;
 
 /// Domains of services that hide where traffic goes. Source: the services' own pages; July 2026.
-const SERVICES: [&str; 16] = [
+const SERVICES: [&str; 19] = [
     "expressvpn.com",
     "getlantern.org",
     "hide.me",
@@ -34,9 +34,12 @@ const SERVICES: [&str; 16] = [
     "protonvpn.com",
     "psiphon.ca",
     "psiphon3.com",
+    "softether-network.net",
+    "softether.net",
     "surfshark.com",
     "torproject.org",
     "ultrasurf.us",
+    "vpnazure.net",
     "windscribe.com",
 ];
 

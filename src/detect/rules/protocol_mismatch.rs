@@ -9,7 +9,7 @@ use crate::detect::anomaly::spoken::{Spoken, expected, spoken, words};
 use crate::detect::params::rule_params;
 use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Findings, Rule, Severity};
 use crate::input::{FlowEvent, FlowRecord, Protocol};
-use crate::path::{JudgedFlow, Selector};
+use crate::path::{JudgedFlow, Selector, is_internet};
 pub use strategy::META;
 
 rule_params! {
@@ -70,6 +70,11 @@ impl ProtocolMismatch {
         // Of workloads `tunnel-from-container` reports these, wherever they are spoken.
         let is_reported = matches!(mismatch.spoken, Spoken::Ssh | Spoken::OpenVpn | Spoken::WireGuard);
         if is_reported && workload.is_some() && !mismatch.is_relayed {
+            return;
+        }
+        // `anonymizer` reports these wherever they leave to.
+        let hides = matches!(mismatch.spoken, Spoken::Socks | Spoken::OpenVpn | Spoken::WireGuard);
+        if hides && !mismatch.is_relayed && is_internet(record.tuple.resp.ip) {
             return;
         }
         let Some(actor) = context.actors.source(flow) else { return };

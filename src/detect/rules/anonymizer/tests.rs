@@ -51,6 +51,7 @@ fn certain_signs_are_medium_and_names_and_likely_ones_low() {
     for (to, app, expected) in [
         (FAR, socks(), Some(("socks", Severity::Medium))),
         (FAR, asks("bridges.torproject.org"), Some(("name", Severity::Low))),
+        (FAR, asks("x0.open.servers.ddns.softether-network.net"), Some(("name", Severity::Low))),
         (FAR, hello("api.protonvpn.ch", &["h2"]), Some(("name", Severity::Low))),
         (FAR, hello("www.axs7htfqq2.com", &[]), Some(("tor", Severity::Low))),
         (FAR, cipher(), Some(("encrypted", Severity::Low))),

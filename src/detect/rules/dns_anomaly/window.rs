@@ -44,7 +44,7 @@ struct Half {
 
 /// The names that an actor asks for below one domain.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct DomainWindow {
     halves: [Half; 2],
     since: Timestamp,
     day: BTreeSet<u64>,
@@ -54,7 +54,7 @@ pub(super) struct Window {
     age: u64,
 }
 
-impl Window {
+impl DomainWindow {
     fn turn(&mut self, now: Timestamp) {
         if now.since(self.day_since) > DAY {
             (self.day, self.day_bytes, self.day_since) = (BTreeSet::new(), 0, now);
@@ -150,7 +150,7 @@ impl Window {
 /// All windows.
 #[derive(Debug, Default)]
 pub(super) struct Domains {
-    windows: BTreeMap<Key, Window>,
+    windows: BTreeMap<Key, DomainWindow>,
     ages: BTreeMap<u64, Key>,
     next: u64,
     pub(super) forgotten: u64,
@@ -158,7 +158,7 @@ pub(super) struct Domains {
 
 impl Domains {
     /// The window of an actor and a domain.
-    pub(super) fn window(&mut self, actor: &Actor, domain: &str, now: Timestamp) -> &mut Window {
+    pub(super) fn window(&mut self, actor: &Actor, domain: &str, now: Timestamp) -> &mut DomainWindow {
         let key = (actor.clone(), domain.to_owned());
         self.next += 1;
         if let Some(known) = self.windows.get(&key) {
@@ -170,7 +170,7 @@ impl Domains {
             self.windows.remove(&oldest);
         }
         self.ages.insert(self.next, key.clone());
-        let fresh = || Window { since: now, day_since: now, ..Window::default() };
+        let fresh = || DomainWindow { since: now, day_since: now, ..DomainWindow::default() };
         let window = self.windows.entry(key).or_insert_with(fresh);
         window.age = self.next;
         window

@@ -19,7 +19,8 @@ pub static META: RuleMeta = RuleMeta {
              FTP, SMTP, POP3, IMAP, MySQL, PostgreSQL, Redis, MQTT, BitTorrent, Stratum or a chain's node, and the responder's port is one of those that are \
              for others. Absence of TLS at 443 is no finding. What a proxy was asked for by CONNECT counts at the port of its target. Protocols that turn to TLS \
              may begin with it. SSH, SOCKS and VPN at a web or DNS port are medium, everything else is low. SSH, OpenVPN and WireGuard of a container are left \
-             to tunnel-from-container, which reports them at any port.",
+             to tunnel-from-container, which reports them at any port. SOCKS, OpenVPN and WireGuard to the outside are left to anonymizer: one cause, one \
+             alert.",
         technical_context: "SSH servers listen at 443 so that hotel networks let them pass; sslh puts several protocols behind one port. Malware uses 443, 80 and 53 with \
              protocols of its own, which are unknown, not mismatched.",
         blind_spots: &[

@@ -40,7 +40,8 @@ fn found(to: &str, app: AppFacts) -> Option<(String, Severity)> {
 fn a_known_protocol_at_another_ones_port_is_reported_and_carriers_at_open_ports_are_worse() {
     for (to, app, expected) in [
         ("198.51.100.7:443", ssh(), Some(("ssh at 443", Severity::Medium))),
-        ("198.51.100.7:53", socks(), Some(("socks at 53", Severity::Medium))),
+        ("10.1.0.9:53", socks(), Some(("socks at 53", Severity::Medium))),
+        ("198.51.100.7:53", socks(), None),
         ("198.51.100.7:443", http(None), Some(("http at 443", Severity::Low))),
         ("198.51.100.7:53", http(None), Some(("http at 53", Severity::Low))),
         ("198.51.100.7:80", tls(), Some(("tls at 80", Severity::Low))),
