@@ -47,6 +47,8 @@ fn an_alert_that_was_kept_is_delivered_after_a_kill_and_only_once() {
         serde_json::from_str::<serde_json::Value>(first).map_err(|error| error.to_string())
     });
     assert_eq!((&alert["rule"], &alert["update"]), (&"egress-skips-proxy".into(), &0.into()));
+    // Its signals are caught by then.
+    sniffer.wait_until("/metrics", "the watch has begun", |page| page.contains("observation_point=\"br-test\""));
     let (_, log) = sniffer.end();
     assert!(log.contains("wait since the last run"), "{log}");
     let text = std::fs::read_to_string(&file).expect("read");

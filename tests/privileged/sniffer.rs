@@ -163,7 +163,7 @@ fn with_the_right_to_capture_alone_it_captures_and_is_alive_but_not_ready() {
     sniffer.wait_until("/metrics", "packets", |page| sum(page, "hopwatch_packets_total{") >= 6);
     sniffer.wait_until("/readyz", "both gaps are named", |page| {
         page.contains("connection tracking is not received")
-            && page.contains("without CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_SYS_ADMIN ")
+            && page.contains("without CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_SYS_ADMIN, ")
     });
     assert_eq!([sniffer.status("/readyz"), sniffer.status("/livez")], ["503", "200"]);
 }
