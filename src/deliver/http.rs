@@ -109,13 +109,15 @@ impl Client {
 
     fn failure(&self, error: &Error) -> Outcome {
         let why = format!("{}: {}", self.shown, printable(&error.to_string()));
+        let advice = match error {
+            Error::Rustls(error) => tls::advice(error),
+            Error::Io(error) => tls::advice_on_stream(error),
+            _ => None,
+        };
+        if let Some(advice) = advice {
+            return Outcome::Configuration { why: why + advice };
+        }
         match error {
-            Error::Rustls(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
-                Outcome::Configuration { why: why + " (its certificate is not trusted; see ca_file)" }
-            }
-            Error::Io(error) if is_certificate(error) => {
-                Outcome::Configuration { why: why + " (its certificate is not trusted; see ca_file)" }
-            }
             Error::BadUri(_) | Error::Http(_) | Error::InvalidProxyUrl | Error::Pem(_) | Error::TlsRequired => {
                 Outcome::Configuration { why }
             }
@@ -140,11 +142,6 @@ impl Client {
             _ => Outcome::Again { why, maybe_taken: false, after: answer.after },
         }
     }
-}
-
-fn is_certificate(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Its beginning, on one line.

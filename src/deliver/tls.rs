@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 /// Certificates that a sink trusts.
 pub fn trusted(ca_file: Option<&Path>) -> io::Result<Vec<CertificateDer<'static>>> {
@@ -38,4 +38,26 @@ pub fn client(ca_file: Option<&Path>) -> io::Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(io::Error::other)?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// What a person can do about a certificate that was refused; none if the error is about something else.
+pub fn advice(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(other))
+            if other.to_string().contains("CaUsedAsEndEntity") =>
+        {
+            Some(
+                " (the certificate is an authority and may not be a server's; make one for the server with basicConstraints CA:FALSE)",
+            )
+        }
+        Error::InvalidCertificate(_) | Error::NoCertificatesPresented => {
+            Some(" (its certificate is not trusted; see ca_file)")
+        }
+        _ => None,
+    }
+}
+
+/// As [`advice`], of an error of a stream.
+pub fn advice_on_stream(error: &io::Error) -> Option<&'static str> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).and_then(advice)
 }

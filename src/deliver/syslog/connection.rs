@@ -13,6 +13,7 @@ use super::PATIENCE;
 use crate::clock::instant;
 use crate::config::HostAndPort;
 use crate::deliver::outcome::Outcome;
+use crate::deliver::tls;
 
 /// Between two looks at what the far side has acknowledged.
 const LOOK: Duration = Duration::from_millis(5);
@@ -117,9 +118,8 @@ fn unacknowledged(socket: &TcpStream) -> io::Result<libc::c_int> {
 /// What an error means; `sent`: something may have arrived.
 pub fn failure(place: &HostAndPort, error: &io::Error, sent: bool) -> Outcome {
     let why = format!("syslog at {}:{}: {error}", place.host, place.port);
-    let is_certificate = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    if matches!(is_certificate, Some(rustls::Error::InvalidCertificate(_))) {
-        return Outcome::Configuration { why: why + " (its certificate is not trusted; see ca_file)" };
+    if let Some(advice) = tls::advice_on_stream(error) {
+        return Outcome::Configuration { why: why + advice };
     }
     if sent { Outcome::ambiguous(why) } else { Outcome::again(why) }
 }

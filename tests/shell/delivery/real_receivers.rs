@@ -44,7 +44,7 @@ fn rsyslog(folder: &Path, inputs: &str) -> Option<(Running, PathBuf)> {
     let (config, log) = (folder.join("rsyslog.conf"), folder.join("received"));
     let text = format!(
         "global(workDirectory=\"{0}\" defaultNetstreamDriverCAFile=\"{0}/ca.pem\" \
-         defaultNetstreamDriverCertFile=\"{0}/ca.pem\" defaultNetstreamDriverKeyFile=\"{0}/key.pem\")\n{inputs}\n\
+         defaultNetstreamDriverCertFile=\"{0}/server.pem\" defaultNetstreamDriverKeyFile=\"{0}/key.pem\")\n{inputs}\n\
          template(name=\"all\" type=\"string\" string=\"%app-name%|%msgid%|%structured-data%|%msg%\\n\")\n\
          action(type=\"omfile\" file=\"{1}\" template=\"all\")\n",
         folder.display(),
@@ -87,26 +87,55 @@ fn rsyslog_gets_every_alert_over_udp_tcp_and_a_local_socket() {
     }
 }
 
+fn tls_input(port: u16) -> String {
+    format!(
+        "module(load=\"imtcp\" StreamDriver.Name=\"gtls\" StreamDriver.Mode=\"1\" StreamDriver.AuthMode=\"anon\")\n\
+         input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")"
+    )
+}
+
+/// An authority (`ca.pem`) and a server's certificate from it (`server.pem`, `key.pem`); whether openssl made them.
+fn certificates(folder: &Path) -> bool {
+    let request = |subject: &str, files: &[&str]| {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+            .args(["-subj", subject])
+            .args(files)
+            .current_dir(folder)
+            .stderr(Stdio::null())
+            .status();
+        made.is_ok_and(|status| status.success())
+    };
+    let server = ["subjectAltName=DNS:localhost", "basicConstraints=critical,CA:FALSE"];
+    request("/CN=Test authority", &["-keyout", "ca.key", "-out", "ca.pem"])
+        && request(
+            "/CN=localhost",
+            &[
+                "-CA",
+                "ca.pem",
+                "-CAkey",
+                "ca.key",
+                "-addext",
+                server[0],
+                "-addext",
+                server[1],
+                "-keyout",
+                "key.pem",
+                "-out",
+                "server.pem",
+            ],
+        )
+}
+
 #[test]
 fn rsyslog_over_tls_is_trusted_only_with_its_certificate() {
     let folder = tempfile::tempdir().expect("a folder");
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        .args(["-keyout", "key.pem", "-out", "ca.pem"])
-        .current_dir(&folder)
-        .stderr(Stdio::null())
-        .status();
     let (module, port) = (Path::new("/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so"), free_port());
-    if !made.is_ok_and(|status| status.success()) || !module.exists() {
+    if !certificates(folder.path()) || !module.exists() {
         println!("skipped: openssl and rsyslog-gnutls are not both installed");
         return;
     }
-    let inputs = format!(
-        "module(load=\"imtcp\" StreamDriver.Name=\"gtls\" StreamDriver.Mode=\"1\" StreamDriver.AuthMode=\"anon\")\n\
-         input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")"
-    );
-    let Some((_running, log)) = rsyslog(folder.path(), &inputs) else { return };
+    let Some((_running, log)) = rsyslog(folder.path(), &tls_input(port)) else { return };
     wait_for_port(port);
     let text = |ca: &str| format!("sinks: {{tls: {{syslog: {{address: \"tls://localhost:{port}\"{ca}}}}}}}");
     let mut untrusted = Outbox::start(sinks(&text("")), None).expect("started");
@@ -117,6 +146,31 @@ fn rsyslog_over_tls_is_trusted_only_with_its_certificate() {
     let mut trusted = Outbox::start(sinks(&text(&ca)), None).expect("started");
     let id = keep(&mut trusted, 1);
     wait_until("it arrives", || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&id)));
+}
+
+#[test]
+fn an_authority_that_a_server_shows_as_its_own_certificate_is_explained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    if !certificates(folder.path()) {
+        println!("skipped: openssl is not installed");
+        return;
+    }
+    let file = |name: &str| folder.path().join(name);
+    std::fs::copy(file("ca.pem"), file("server.pem")).expect("copied");
+    std::fs::copy(file("ca.key"), file("key.pem")).expect("copied");
+    let server =
+        ["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}"), "-cert", "server.pem", "-key", "key.pem"];
+    let started =
+        Command::new("openssl").args(server).current_dir(&folder).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+    let _running = Running(started.expect("openssl was there"));
+    wait_for_port(port);
+    let ca = file("ca.pem").display().to_string();
+    let text = format!("sinks: {{tls: {{syslog: {{address: \"tls://localhost:{port}\", ca_file: {ca:?}}}}}}}");
+    let mut outbox = Outbox::start(sinks(&text), None).expect("started");
+    keep(&mut outbox, 0);
+    let counters = outbox.counters().next().expect("a sink").clone();
+    wait_until("it is explained", || counters.not_ready().is_some_and(|why| why.contains("basicConstraints CA:FALSE")));
 }
 
 #[test]
