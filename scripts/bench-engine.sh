@@ -83,5 +83,6 @@ compare 'flows, 100 interfaces in turn / 1' 1.7 'summary interfaces-100.pcapng' 
 compare 'records, csv / zeek' 1.5 'records csv' 'records zeek' 'summary connections.pcap' 'summary connections.pcap'
 echo
 cargo test --locked --bench scaling || status=1
+cargo test --locked --bench baseline || status=1
 [ -n "${KEEP:-}" ] || rm -rf "$folder"
 exit "$status"

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use defaults::is_default_interface;
-pub use document::{document_schema, nearest, print_document, read_document};
+pub use document::{document_schema, print_document, read_document};
 pub use problem::{ConfigError, Problem};
 pub use sinks::{
     AlertmanagerDestination, Destination, FileDestination, HostAndPort, HttpDestination, SinkConfig, SyslogDestination,
@@ -42,6 +42,7 @@ use crate::engine::EngineConfig;
 use crate::flow::MeterLimits;
 use crate::input::RuntimeKind;
 use crate::inventory::command_words::Vocabulary;
+use crate::inventory::configuration::ShownLabels;
 use crate::inventory::discover::Sought;
 use crate::path::{Hop, PortSpec};
 use decode::Decoded;
@@ -102,6 +103,8 @@ pub struct RuntimesConfig {
     pub docker_reconcile_interval: Duration,
     /// Words of executed commands that are shown.
     pub vocabulary: Arc<Vocabulary>,
+    /// Labels that selectors need.
+    pub shown_labels: ShownLabels,
 }
 
 impl RuntimesConfig {

@@ -5,6 +5,7 @@
 //! outputs. Limits: every table is bounded by [`EngineConfig`]; what a bound cost is counted in [`EngineStats`].
 //! Design: inventory → tracker → rules → alert grouper, one call each; this file only passes facts on and counts.
 
+mod approval;
 mod config;
 mod histogram;
 mod judged_counts;
@@ -309,12 +310,9 @@ impl Engine {
         self.ask_rules(Asked::Fact, now, out, |rule, context, found| rule.on_fact(context, fact, found));
         if let Some(workload) = changed {
             self.observers.iter_mut().for_each(|observer| observer.workload(&self.timeline, &workload));
-            self.compared = self.baseline.as_ref().and_then(|baseline| Compared::of(baseline, &workload));
-            self.ask_rules(Asked::Workload, now, out, |rule, context, found| {
-                rule.on_workload(context, &workload, found);
-            });
-            self.compared = None;
+            self.ask_about(&workload, now, out);
         }
+        self.approve(fact, now, out);
         self.recheck(fact, now, out);
     }
 

@@ -10,6 +10,7 @@ pub mod firewall;
 pub mod kernel;
 mod link_monitor;
 mod links;
+pub mod log_entries;
 pub mod log_files;
 pub mod logging;
 mod namespace;

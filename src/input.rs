@@ -31,7 +31,7 @@ pub use app::{
 };
 pub use baseline::{BaselineChange, BaselineFact};
 pub use configuration::{
-    Configuration, Confinement, Logging, Mount, NamespaceMode, Namespaces, ResourceLimits, Setting, Variable,
+    Configuration, Confinement, Logging, Mount, NamespaceMode, Namespaces, ResourceLimits, SET, Setting, Variable,
 };
 pub use container_event::{ContainerAct, ContainerEvent, ExecutedCommand, HIDDEN, MAX_WORDS};
 pub use firewall::{FirewallFact, FirewallRule, FirewallRules};
@@ -39,7 +39,7 @@ pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
     Protocol, Side, TcpFacts, tcp_flags,
 };
-pub use host_logging::{AuditState, HostLogging, HostLoggingFact};
+pub use host_logging::{AuditState, HostLog, HostLogEntry, HostLogging, HostLoggingFact, LogAct, LogActor};
 pub use kernel::{
     AgentProcess, AgentState, InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces,
     SnifferKind, SnifferView, SocketEvidence, SocketView, Stray,
@@ -57,6 +57,7 @@ pub use runtime_id::{MAX_RUNTIMES, RuntimeId, RuntimeKind, UnknownRuntime};
 pub use tcp::{ConnState, History};
 pub use tunnel::{Tunnel, TunnelKind};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
@@ -141,7 +142,7 @@ from_recorded! {
 }
 
 /// Facts that do not come from packets; these are the lines of `facts.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedFact {
     /// The runtime reported a workload, a network, or its own state.
@@ -167,7 +168,7 @@ pub enum RecordedFact {
 }
 
 /// An observation point and what the host says of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkEvent {
     /// The interface.
     pub point: ObservationPoint,
@@ -194,7 +195,7 @@ pub struct LinkEvent {
 }
 
 /// Observation that was lost: a window in which absence proves nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Loss {
     /// Where it was lost; absent when it concerns every point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,7 +212,7 @@ pub struct Loss {
 }
 
 /// Why something was not observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LossReason {
     /// The kernel's capture ring was full.

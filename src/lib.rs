@@ -57,6 +57,8 @@ pub mod report;
 #[cfg(feature = "shell")]
 pub mod serve;
 #[cfg(feature = "shell")]
+pub mod spelling;
+#[cfg(feature = "shell")]
 pub mod sync;
 pub mod time;
 #[cfg(feature = "shell")]

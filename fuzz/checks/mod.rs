@@ -15,6 +15,7 @@ macro_rules! targets {
 }
 
 targets![
+    audit_log,
     claims,
     client_hello,
     conntrack,
@@ -23,6 +24,7 @@ targets![
     echo,
     extensions,
     http,
+    journal,
     openvpn,
     payload,
     pcap_reader,

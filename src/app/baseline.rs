@@ -40,6 +40,7 @@ pub struct BaselineFile {
     approved: Option<Approved>,
     serial: u64,
     in_force: Arc<str>,
+    state_dir: Option<PathBuf>,
 }
 
 impl BaselineFile {
@@ -51,6 +52,40 @@ impl BaselineFile {
     /// The text of what is in force.
     pub fn in_force(&self) -> &str {
         &self.in_force
+    }
+
+    /// The files that say whether something changed: the baseline, and what was approved.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let approvals = StateDir::open(self.state_dir.as_deref()).ok().map(|state| approval::path(&state));
+        std::iter::once(self.path.clone()).chain(approvals).collect()
+    }
+
+    /// Puts into force what was approved since; a lower serial number than the one in force is no approval.
+    pub fn take_in(&mut self) -> Result<Option<BaselineFact>, BaselineError> {
+        let Some(approvals) = Approvals::existing(self.state_dir.as_deref())? else { return Ok(None) };
+        let Some(approved) = approvals.of(&self.path).cloned() else { return Ok(None) };
+        if approved.sha256 == approval::sha256(self.in_force.as_bytes()) {
+            self.approved = Some(approved);
+            return Ok(None);
+        }
+        if approved.serial < self.serial {
+            let (path, found, approved) = (self.path.clone(), approved.serial, self.serial);
+            return Err(BaselineError::RolledBack { path, found, approved });
+        }
+        let document = match Document::read(&self.path, self.key.as_deref()) {
+            Ok(document) if document.sha256 == approved.sha256 => document,
+            // With a key, only the file beside its signature counts.
+            Err(error) if self.key.is_some() => return Err(error),
+            Ok(_) if self.key.is_some() => return Ok(None),
+            _ => approvals.copy_of(&approved)?,
+        };
+        let said = document.as_json()?;
+        self.serial = approved.serial;
+        self.in_force = document.text.into();
+        let Approved { serial, sha256, by, why, .. } = approved.clone();
+        self.approved = Some(approved);
+        let file = self.path.display().to_string();
+        Ok(Some(BaselineFact::Approved { file, serial, sha256, by, why, document: Arc::new(said) }))
     }
 
     /// How the file stands to what is in force, now.
@@ -108,7 +143,14 @@ pub fn load(config: &mut Config) -> Result<Option<BaselineFile>, BaselineError> 
     let serial = document.baseline.serial;
     config.engine.baseline = Some(Arc::new(document.baseline));
     let key = config.baseline_key.clone();
-    Ok(Some(BaselineFile { path, key, approved, serial, in_force: document.text.into() }))
+    Ok(Some(BaselineFile {
+        path,
+        key,
+        approved,
+        serial,
+        in_force: document.text.into(),
+        state_dir: config.state_dir.clone(),
+    }))
 }
 
 /// Puts the configured baseline into force as it is: of a recording, or for a question.

@@ -15,6 +15,7 @@ mod engine_sink;
 mod firewall;
 mod host_capture;
 mod host_logging;
+mod host_logs;
 mod kernel_poller;
 mod log_files;
 mod message;
@@ -158,6 +159,7 @@ fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Resu
         log_files::start(context)?,
         firewall::start(context)?,
         host_logging::start(context)?,
+        host_logs::start(context, options.config.state_dir.as_deref())?,
         conntrack::start(context, Arc::clone(&context.shared.conntrack))?,
     ];
     if capture.inside_namespaces != InsideNamespaces::Never {

@@ -103,7 +103,11 @@ pub fn recording(config: &Config, mut options: ReplayOptions, progress: &mut dyn
     if stats.host_logging.states == 0 {
         warnings.push("nothing was recorded of the host's log daemons: host-audit-tampered cannot fire".to_owned());
     }
-    warnings.extend(stats.host_logging.unaudited.map(|why| format!("the host's audit was not seen: {why}")));
+    let unread = stats.host_logging.unwatched.iter();
+    warnings.extend(unread.map(|(part, why)| format!("of the host's logs, {part} was not seen: {why}")));
+    let gaps = stats.host_logging.gaps.iter();
+    warnings
+        .extend(gaps.map(|(log, (count, why))| format!("{} has gaps of {count} entries or more: {why}", log.name())));
     let unread = firewall.unwatched.iter();
     warnings.extend(unread.map(|(part, why)| format!("the host's firewall is not read in part ({part}): {why}")));
     if files.watched + files.unwatched == 0 && timeline.running().next().is_some() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::hash_key;
 use crate::config::RuntimesConfig;
 use crate::input::RuntimeKind;
+use crate::inventory::configuration::Redaction;
 use crate::inventory::containerd::{ContainerdOptions, ContainerdReader};
 use crate::inventory::cri::{CriOptions, CriReader};
 use crate::inventory::discover::Runtime;
@@ -19,6 +20,7 @@ const KUBERNETES: &str = "k8s.io";
 /// The reader that this runtime needs; nothing is opened yet.
 pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn RuntimeReader> {
     let reconcile_interval = config.reconcile_interval(runtime.kind());
+    let redaction = Redaction { key: hash_key::of_this_process(), shown: config.shown_labels.clone() };
     let (name, address) = (runtime.name, runtime.host.clone());
     match runtime.kind() {
         RuntimeKind::Docker | RuntimeKind::Podman => Box::new(DockerReader::new(DockerOptions {
@@ -26,7 +28,7 @@ pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn R
             host: address,
             user: runtime.user,
             reconcile_interval,
-            key: hash_key::of_this_process(),
+            redaction: redaction.clone(),
             vocabulary: Arc::clone(&config.vocabulary),
         })),
         RuntimeKind::Containerd => Box::new(ContainerdReader::new(ContainerdOptions {
@@ -34,7 +36,7 @@ pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn R
             runtime: name,
             reconcile_interval,
             kubernetes: !runtime.others.contains(&KUBERNETES),
-            key: hash_key::of_this_process(),
+            redaction: redaction.clone(),
             vocabulary: Arc::clone(&config.vocabulary),
             ..ContainerdOptions::default()
         })),
@@ -42,7 +44,7 @@ pub(super) fn reader_of(runtime: &Runtime, config: &RuntimesConfig) -> Box<dyn R
             endpoint: address,
             runtime: name,
             reconcile_interval,
-            key: hash_key::of_this_process(),
+            redaction: redaction.clone(),
             vocabulary: Arc::clone(&config.vocabulary),
             ..CriOptions::default()
         })),

@@ -212,6 +212,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::inventory::configuration::ShownLabels;
     use crate::observe::CaptureReader;
 
     #[test]
@@ -227,7 +228,8 @@ mod tests {
         let mut reader = CaptureReader::open(&folder.join("traffic.pcapng")).expect("a capture");
         assert!(reader.next_packet().expect("not cut").is_some());
         assert!(reader.next_packet().expect("not cut").is_none());
-        let facts = crate::inventory::file::read_facts(&folder.join("facts.jsonl")).expect("facts");
+        let facts =
+            crate::inventory::file::read_facts(&folder.join("facts.jsonl"), &ShownLabels::default()).expect("facts");
         assert_eq!((facts.inputs.len(), facts.cut), (1, None));
         let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&folder), 0o700);

@@ -8,13 +8,15 @@
 mod in_order;
 mod points;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::engine::{Engine, EngineConfig, Observer, VerdictLog};
 use crate::flow::MeterLimits;
-use crate::input::{Fact, Input, Loss, RecordedFact};
+use crate::input::{Fact, Input, InventoryEvent, Loss, RecordedFact, WorkloadId};
+use crate::inventory::configuration::{ShownLabels, is_hidden};
 use crate::inventory::file::{FactsError, read_facts};
 use crate::observe::{Batch, CaptureError, CaptureReader, Merge, odd_fractions, unknown_blocks};
 use crate::time::Timestamp;
@@ -35,6 +37,8 @@ pub struct ReplayOptions {
     pub warnings: Vec<String>,
     /// The engine's configuration.
     pub engine: EngineConfig,
+    /// Labels that selectors need.
+    pub shown_labels: ShownLabels,
     /// Bounds of the flow tables.
     pub meter: MeterLimits,
     /// Keep the verdict of every flow here, for a report.
@@ -82,10 +86,12 @@ pub fn run(
     let mut facts = Vec::new();
     let mut warnings = options.warnings;
     for path in &options.facts {
-        let file = read_facts(path)?;
+        let file = read_facts(path, &options.shown_labels)?;
         if is_recorded(path) && !file.inputs.iter().any(is_end) {
             warnings.push(format!("{}: no fact says that the recording ended: it was killed, or cut", path.display()));
         }
+        warnings.extend(file.unknown.iter().map(|text| format!("{}: {text}", path.display())));
+        warnings.extend(hidden_labels(path, &file.inputs, &options.shown_labels));
         facts.extend(file.inputs);
         warnings
             .extend(file.cut.map(|line| format!("{}:{line}: the last line is cut off and left out", path.display())));
@@ -119,6 +125,29 @@ pub fn run(
     let summary = Summary::new(&replay.engine.stats(), unjudged, replay.points.summaries(), warnings);
     let Replay { engine, worst, span, .. } = replay;
     Ok(ReplayReport { summary, worst, engine, span })
+}
+
+/// Labels that this configuration selects by, and that are hidden in a file: the one who wrote it did not select by them.
+fn hidden_labels(path: &Path, inputs: &[Input], shown: &ShownLabels) -> Vec<String> {
+    let workloads = inputs.iter().filter_map(|input| match &input.fact {
+        Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) => Some(workload),
+        _ => None,
+    });
+    let mut hidden: BTreeMap<&str, BTreeSet<&WorkloadId>> = BTreeMap::new();
+    for workload in workloads {
+        for (name, _) in workload.labels.iter().filter(|(name, value)| shown.contains(name) && is_hidden(value)) {
+            hidden.entry(name).or_default().insert(&workload.id);
+        }
+    }
+    let warning = |(name, of): (&str, BTreeSet<&WorkloadId>)| {
+        format!(
+            "{}: the label {name:?}, by which this configuration selects, is hidden in it for {} workloads: no selector matches its value; \
+             record with a configuration that selects by it",
+            path.display(),
+            of.len()
+        )
+    };
+    hidden.into_iter().map(warning).collect()
 }
 
 /// Whether the file is the facts of a recording, by its name: a snapshot has no end.

@@ -15,7 +15,9 @@ use super::summary::Summary;
 use crate::clock::now;
 use crate::engine::{EngineConfig, VerdictLog, VerdictLogLimits};
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, Workload};
+use crate::inventory::configuration::ShownLabels;
 use crate::inventory::file::read_facts;
+use crate::path::Selector;
 use crate::report::Question;
 use crate::report::verification::{PointRead, Run, Source, Verification};
 use crate::time::Timestamp;
@@ -29,12 +31,20 @@ const MAX_NAMED: usize = 20;
 
 /// Watches for a time, or until it is interrupted.
 pub fn live(question: &Question, mut options: LiveOptions) -> anyhow::Result<Verification> {
+    let runtimes = &mut options.config.runtimes;
+    runtimes.shown_labels = with_labels_of(question, &runtimes.shown_labels);
     warn_of_unknown(question, &running(&options));
     options.verdict_log = Some(prepare(question, &mut options.config.engine));
     let (asked, from) = (options.duration, now());
     let ended = live::run(options, Output::none())?;
     let run = run(Source::Live, Some((from, ended_at(from, asked))), ended.summary);
     Ok(Verification::new(question, &ended.engine, run))
+}
+
+/// The question's selectors need labels, too.
+fn with_labels_of(question: &Question, shown: &ShownLabels) -> ShownLabels {
+    let selectors = question.workloads.iter().chain(&question.hop.workloads);
+    shown.with(selectors.flat_map(Selector::label_names).map(str::to_owned))
 }
 
 /// Now, but for the time that it takes to end what was to last so long.
@@ -48,6 +58,7 @@ pub fn recording(
     mut options: ReplayOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Verification, ReplayError> {
+    options.shown_labels = with_labels_of(question, &options.shown_labels);
     warn_of_unknown(question, &recorded(&options));
     options.verdict_log = Some(prepare(question, &mut options.engine));
     let report = replay::run(options, &Output::none(), progress)?;
@@ -70,7 +81,7 @@ fn recorded(options: &ReplayOptions) -> Vec<Arc<Workload>> {
         Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) => Some(workload),
         _ => None,
     };
-    let files = options.facts.iter().filter_map(|path| read_facts(path).ok());
+    let files = options.facts.iter().filter_map(|path| read_facts(path, &options.shown_labels).ok());
     files.flat_map(|file| file.inputs).filter_map(workload).collect()
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Baseline, Expectation, ServiceBaseline, ServiceState};
-use crate::input::Workload;
+use crate::input::{SET, Workload};
 use crate::inventory::configuration::{Facets, Field, ServiceKey, Value};
 
 /// A container beside the baseline.
@@ -137,7 +137,7 @@ impl Masked {
             let (before, from) = rest.split_at(at);
             masked.text.push_str(before);
             if let Some(key) = hash_at(from) {
-                masked.text.push_str("(set)");
+                masked.text.push_str(SET);
                 masked.keys.push(key.to_owned());
                 rest = from.get(HASH..).unwrap_or_default();
             } else {

@@ -9,6 +9,8 @@ mod shape;
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
+
 pub use shape::BaselineDocument;
 use shape::{ApprovalShape, LearnedShape, MatchShape, QuarantineShape, ServiceShape};
 
@@ -74,6 +76,14 @@ impl BaselineDocument {
             baseline.quarantine.push(quarantined(shape, number)?);
         }
         Ok(baseline)
+    }
+}
+
+impl Baseline {
+    /// From a document as JSON, which is how a recording keeps one that was approved on the way.
+    pub fn from_json(document: &serde_json::Value) -> Result<Self, String> {
+        let document = BaselineDocument::deserialize(document).map_err(|error| error.to_string())?;
+        document.checked().map_err(|error| error.to_string())
     }
 }
 

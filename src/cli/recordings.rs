@@ -62,6 +62,7 @@ impl Sources {
             facts: self.facts,
             warnings: self.warnings,
             engine: config.engine.clone(),
+            shown_labels: config.runtimes.shown_labels.clone(),
             meter: config.meter,
             verdict_log: None,
             observer: None,

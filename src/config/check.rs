@@ -9,7 +9,7 @@ mod hops;
 mod lowering;
 mod sinks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use super::scalar::{Cidr, Label, Port};
 use super::source::{Sources, Span};
 use crate::alert::Exception;
 use crate::detect::rules;
+use crate::inventory::configuration::ShownLabels;
 use crate::path::{DestinationSet, Hop, PortSpec, Selector};
 use assemble::{Checked, assemble};
 
@@ -59,7 +60,11 @@ pub(super) fn check(
     let contracts = contracts.into_iter().collect::<Option<Vec<_>>>()?;
     let exceptions = exceptions.into_iter().collect::<Option<Vec<_>>>()?;
     let Check { hops, destinations, .. } = check;
-    Some(assemble(file, Checked { destinations, hops, contracts, exceptions, lowerings, baseline, sinks }))
+    let shown_labels = shown_labels(&file);
+    Some(assemble(
+        file,
+        Checked { destinations, hops, contracts, exceptions, lowerings, baseline, sinks, shown_labels },
+    ))
 }
 
 impl Check<'_> {
@@ -160,6 +165,27 @@ impl Check<'_> {
             );
             self.report(name.span, format!("a second {what} is called {}", quoted(&name.value.0)), Some(help));
         }
+    }
+}
+
+/// The labels of every selector, wherever it stands: in contracts, hops, exceptions, monitors, environments, and parameters of rules.
+fn shown_labels(file: &FileConfig) -> ShownLabels {
+    let mut names = BTreeSet::new();
+    if let Ok(whole) = serde_json::to_value(file) {
+        labels_in(&whole, &mut names);
+    }
+    names.into_iter().collect()
+}
+
+fn labels_in(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            let labels = map.get("labels").and_then(serde_json::Value::as_object);
+            names.extend(labels.into_iter().flat_map(|labels| labels.keys().cloned()));
+            map.values().for_each(|value| labels_in(value, names));
+        }
+        serde_json::Value::Array(list) => list.iter().for_each(|value| labels_in(value, names)),
+        _ => {}
     }
 }
 

@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 
 use super::node::{Kind, Node};
-use super::problem::{MAX_PROBLEMS, Problem, nearest, quoted, suggestion};
+use super::problem::{MAX_PROBLEMS, Problem, quoted, suggestion};
 use super::source::{Sources, Span};
+use crate::spelling::nearest;
 
 /// Keys that were moved: the key, one that still stands beside its old place, and what to do now.
 pub(super) type MovedKeys = &'static [(&'static str, &'static str, &'static str)];

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::decode::{self, Decoded};
 use super::node;
-use super::problem::{self, ConfigError, Problem};
+use super::problem::{ConfigError, Problem};
 use super::source::Sources;
 
 /// A baseline of some ten thousand services.
@@ -45,9 +45,4 @@ pub fn document_schema(text: &str) -> Option<String> {
 /// A document as YAML.
 pub fn print_document<T: Serialize>(value: &T) -> Result<String, String> {
     serde_saphyr::to_string(value).map_err(|error| error.to_string())
-}
-
-/// The candidate nearest to a word, if one is near enough to be what was meant.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    problem::nearest(word, candidates)
 }

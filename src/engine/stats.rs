@@ -11,7 +11,7 @@ use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::incident::IncidentCounts;
 use crate::input::{
-    FirewallFact, HostLoggingFact, InventoryEvent, LogFileFact, Loss, LossReason, MissedKind, RuntimeId,
+    FirewallFact, HostLog, HostLoggingFact, InventoryEvent, LogFileFact, Loss, LossReason, MissedKind, RuntimeId,
 };
 use crate::inventory::{AttributionMethod, Confidence, Owner, Timeline};
 use crate::path::{Amount, JudgedFlow, PathState, UnjudgedReason, Unobservable, Verdict};
@@ -42,20 +42,36 @@ impl FirewallStats {
     }
 }
 
+/// Parts of the host's logs that are named.
+const MAX_PARTS: usize = 16;
+
 /// Reports about what records on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostLoggingStats {
     /// States.
     pub states: u64,
-    /// Why the kernel's audit cannot be asked.
-    pub unaudited: Option<String>,
+    /// Parts that cannot be read, and why.
+    pub unwatched: BTreeMap<String, String>,
+    /// Entries about recording itself.
+    pub entries: u64,
+    /// Gaps of logs, the last of each in words, and how many entries are known to be missing.
+    pub gaps: BTreeMap<HostLog, (u64, String)>,
 }
 
 impl HostLoggingStats {
     pub(super) fn count(&mut self, fact: &HostLoggingFact) {
         match fact {
             HostLoggingFact::State(_) => self.states += 1,
-            HostLoggingFact::Unwatched { why, .. } => self.unaudited = Some(why.clone()),
+            HostLoggingFact::Unwatched { part, why } if self.unwatched.len() < MAX_PARTS => {
+                self.unwatched.insert(part.clone(), why.clone());
+            }
+            HostLoggingFact::Unwatched { .. } => {}
+            HostLoggingFact::Entry(_) => self.entries += 1,
+            HostLoggingFact::Gap { log, count, why, .. } => {
+                let (missing, last) = self.gaps.entry(*log).or_default();
+                *missing += count;
+                last.clone_from(why);
+            }
         }
     }
 }

@@ -1,13 +1,32 @@
 //! What became of the baseline's file while hopwatch runs.
 //!
-//! Contract: one fact a change; the file's text is in no fact. Design: facts, so that a replay raises the same alert.
+//! Contract: one fact a change. Of a file that was approved while hopwatch runs, the fact holds what it says, so that a replay goes on with the
+//! same baseline. Design: facts, so that a replay raises the same alert.
 
+use std::sync::Arc;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A report about the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BaselineFact {
+    /// Another one was approved: it is in force from now on, for all workloads.
+    Approved {
+        /// Where it is.
+        file: String,
+        /// Its serial number.
+        serial: u64,
+        /// Its SHA-256, in hexadecimal digits.
+        sha256: String,
+        /// Who approved it, by their own word.
+        by: String,
+        /// Why, by their own word.
+        why: String,
+        /// What it says: `hopwatch.baseline/1` as JSON.
+        document: Arc<serde_json::Value>,
+    },
     /// The file is the one in force, as it was approved.
     InForce {
         /// Path.
@@ -35,7 +54,7 @@ pub enum BaselineFact {
 }
 
 /// How a baseline's file differs from the approved one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BaselineChange {
     /// It was edited, or replaced by a newer one.

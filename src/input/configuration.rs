@@ -9,10 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What is written in place of a value of which only this is known.
+pub const SET: &str = "(set)";
+
 /// A value that may be a secret.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
     /// What it is: of settings that are known to hold no secret.
@@ -37,13 +41,13 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clear(text) | Self::Hashed(text) => f.write_str(text),
-            Self::Present => f.write_str("(set)"),
+            Self::Present => f.write_str(SET),
         }
     }
 }
 
 /// An environment variable.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Variable {
     /// Its name.
     pub name: String,
@@ -52,7 +56,7 @@ pub struct Variable {
 }
 
 /// Which namespace of a kind a container uses.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NamespaceMode {
     /// One of its own, or none of that kind where the runtime's default is not the host's.
@@ -65,7 +69,7 @@ pub enum NamespaceMode {
 }
 
 /// Namespaces beside the network's, which is the workload's `network_mode`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Namespaces {
     /// Processes.
@@ -96,7 +100,7 @@ impl Namespaces {
 }
 
 /// Which profile confines a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Confinement {
     /// The runtime's default.
@@ -119,7 +123,7 @@ impl fmt::Display for Confinement {
 }
 
 /// Something of elsewhere at a path of the container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mount {
     /// Path in the container, without a slash at its end.
@@ -137,7 +141,7 @@ pub struct Mount {
 }
 
 /// Where the output of a container goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {
     /// `json-file`, `journald`, `none`, …
@@ -151,7 +155,7 @@ pub struct Logging {
 }
 
 /// Bounds of what a container may use; 0 is unbounded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResourceLimits {
     /// Bytes of memory.
@@ -163,7 +167,7 @@ pub struct ResourceLimits {
 }
 
 /// How a container is set up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Configuration {
     /// Program and arguments, entrypoint and command merged; values of arguments hashed.

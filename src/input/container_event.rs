@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{RuntimeId, WorkloadId};
@@ -18,7 +19,7 @@ pub const HIDDEN: &str = "…";
 pub const MAX_WORDS: usize = 64;
 
 /// Something that a runtime did to a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerEvent {
     /// To which container.
     pub workload: WorkloadId,
@@ -31,7 +32,7 @@ pub struct ContainerEvent {
 }
 
 /// What a runtime did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerAct {
     /// It was created.
@@ -125,7 +126,7 @@ impl fmt::Display for ContainerAct {
 }
 
 /// A command that was started inside a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecutedCommand {
     /// The program; empty where the runtime does not report it.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the host's firewall showed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FirewallFact {
     /// The rules as they are now; replaces what was known.
@@ -24,7 +25,7 @@ pub enum FirewallFact {
 }
 
 /// Rules that redirect, mark, queue or drop.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FirewallRules {
     /// Processes that changed the firewall since the rules before, by the kernel's word; the names are their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -37,7 +38,7 @@ pub struct FirewallRules {
 }
 
 /// One of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct FirewallRule {
     /// `ip`, `ip6`, `inet`, `bridge`, `netdev`, `arp`.
     pub family: String,

@@ -8,13 +8,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Mac, Protocol, WorkloadId};
 use crate::time::Timestamp;
 
 /// A network namespace: the inode number behind `/proc/PID/ns/net`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct NetnsId(pub u64);
 
@@ -26,7 +27,7 @@ impl fmt::Display for NetnsId {
 }
 
 /// What the kernel showed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KernelFact {
     /// A network namespace as it is now; replaces what was known of it.
@@ -68,7 +69,7 @@ pub enum KernelFact {
 }
 
 /// A network namespace and what is inside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamespaceView {
     /// Which.
     pub netns: NetnsId,
@@ -84,7 +85,7 @@ pub struct NamespaceView {
 }
 
 /// An interface inside a namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InsideInterface {
     /// Name in there.
     pub name: String,
@@ -111,7 +112,7 @@ pub struct InsideInterface {
 }
 
 /// The namespaces of a workload's processes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessNamespaces {
     /// Whose.
     pub workload: WorkloadId,
@@ -123,7 +124,7 @@ pub struct ProcessNamespaces {
 }
 
 /// A process that is not where its workload's first process is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stray {
     /// As the sensor's namespace numbers it.
     pub pid: u32,
@@ -134,7 +135,7 @@ pub struct Stray {
 }
 
 /// How a socket's owner is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SocketEvidence {
     /// The kernel names the socket's cgroup (`INET_DIAG_CGROUP_ID` of `sock_diag`), which is the workload's.
@@ -144,7 +145,7 @@ pub enum SocketEvidence {
 }
 
 /// An internet socket and who holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SocketView {
     /// Its namespace.
     pub netns: NetnsId,
@@ -171,7 +172,7 @@ pub struct SocketView {
 }
 
 /// What a sniffing socket takes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SnifferKind {
     /// `AF_PACKET`: frames of an interface.
@@ -181,7 +182,7 @@ pub enum SnifferKind {
 }
 
 /// A packet socket or raw socket and who holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SnifferView {
     /// Its namespace.
     pub netns: NetnsId,
@@ -203,7 +204,7 @@ pub struct SnifferView {
 }
 
 /// A process that watches others, or collects what they log, inside a workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentProcess {
     /// In which workload.
     pub workload: WorkloadId,
@@ -218,7 +219,7 @@ pub struct AgentProcess {
 }
 
 /// What an agent's process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentState {
     /// It runs, or waits.
@@ -230,7 +231,7 @@ pub enum AgentState {
 }
 
 /// What the kernel's collector could not see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MissedKind {
     /// A socket was opened and closed between two looks.

@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::WorkloadId;
 use crate::time::Timestamp;
 
 /// What was seen of log files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFileFact {
     /// A file is not what its writer left.
@@ -45,7 +46,7 @@ pub enum LogFileFact {
 }
 
 /// Whose file it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFileSource {
     /// The runtime's, with the output of a container.
@@ -56,7 +57,7 @@ pub enum LogFileSource {
 }
 
 /// A file that changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogFileChange {
     /// Whose log it is; of a folder that several mount, one of them.
     pub workload: WorkloadId,
@@ -70,7 +71,7 @@ pub struct LogFileChange {
 }
 
 /// What became of a log file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogChange {
     /// The same file is shorter.

@@ -4,13 +4,14 @@
 //! Source: the tuples of `nf_conntrack` netlink messages (`CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`). Limits: an entry that came and went while
 //! events were lost is reported only as [`NatFact::Missed`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{FiveTuple, NetnsId};
 use crate::time::Timestamp;
 
 /// What connection tracking reported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NatFact {
     /// From now on every binding of this namespace is reported; those that stood were reported before.
@@ -46,7 +47,7 @@ pub enum NatFact {
 }
 
 /// The two sides of a translated connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct NatBinding {
     /// In which namespace it is translated; absent for the host's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,13 +10,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Configuration, ContainerEvent, Mac, Protocol, RuntimeId};
 use crate::time::Timestamp;
 
 /// The runtime's full container id. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct WorkloadId(Arc<str>);
 
@@ -44,7 +45,7 @@ impl fmt::Display for WorkloadId {
 }
 
 /// How a container reaches the network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkMode {
     /// Networks of its own.
@@ -73,7 +74,7 @@ impl fmt::Display for NetworkMode {
 }
 
 /// Life of a container, as far as it matters here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkloadState {
     /// Known, not started yet.
@@ -103,7 +104,7 @@ impl WorkloadState {
 }
 
 /// One network that a workload is attached to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attachment {
     /// Network name.
     pub network: String,
@@ -125,7 +126,7 @@ pub struct Attachment {
 }
 
 /// A port of a container that the host publishes: what arrives at the host's address and port is forwarded to the container's port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct PublishedPort {
     /// Of both ports.
     pub protocol: Protocol,
@@ -138,7 +139,7 @@ pub struct PublishedPort {
 }
 
 /// The Kubernetes pod of a workload.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pod {
     /// Its name.
     pub name: String,
@@ -153,7 +154,7 @@ pub struct Pod {
 }
 
 /// A container, with its pod or compose service if it has one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Workload {
     /// Id.
     pub id: WorkloadId,
@@ -233,7 +234,7 @@ impl Workload {
 }
 
 /// A network of a runtime.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuntimeNetwork {
     /// Id.
     pub id: String,
@@ -243,6 +244,7 @@ pub struct RuntimeNetwork {
     pub driver: String,
     /// Address ranges.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub subnets: Vec<IpNetwork>,
     /// Gateways.
     #[serde(default)]
@@ -263,7 +265,7 @@ impl RuntimeNetwork {
 }
 
 /// What a runtime reported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InventoryEvent {
     /// A workload as it is now; replaces what was known of that id.

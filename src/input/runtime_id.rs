@@ -146,6 +146,21 @@ impl<'de> Deserialize<'de> for RuntimeId {
     }
 }
 
+impl schemars::JsonSchema for RuntimeId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RuntimeId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let kinds = RuntimeKind::ALL.map(RuntimeKind::as_str).join("|");
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": format!("^({kinds})(-[0-9]+)?(\\.[0-9]+)?$"),
+            "description": "The kind of runtime, `-UID` of its user where that is not root, and `.N` from the second one on",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

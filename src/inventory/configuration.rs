@@ -8,16 +8,18 @@ mod capabilities;
 mod clear;
 mod diff;
 mod facets;
+mod labels;
 mod secrets;
 mod service;
 
 pub use bounds::limit;
 pub use capabilities::{ALL_CAPABILITIES, DOCKER_DEFAULT, PODMAN_DEFAULT, effective};
 pub use clear::{
-    command, is_hook_variable, is_proxy_variable, is_switch, is_telemetry_variable, is_trust_variable, label_setting,
-    log_option, option_name, variables, without_credentials,
+    command, is_hook_variable, is_proxy_variable, is_telemetry_variable, is_trust_variable, log_option, option_name,
+    variables, without_credentials,
 };
 pub use diff::{Difference, differences};
 pub use facets::{Facets, Field, GROUPS, SINGLE, UNSET, Value};
-pub use secrets::{HashKey, Scope};
+pub use labels::{annotation, hide_labels, is_switch};
+pub use secrets::{HashKey, Redaction, Scope, ShownLabels, is_hidden};
 pub use service::{ServiceKey, ServiceName};

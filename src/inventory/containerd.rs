@@ -24,7 +24,7 @@ use self::proto::Envelope;
 use crate::clock::{later, now};
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
 use crate::inventory::command_words::Vocabulary;
-use crate::inventory::configuration::HashKey;
+use crate::inventory::configuration::Redaction;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, TIMEOUT};
 use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
@@ -52,7 +52,7 @@ pub struct ContainerdOptions {
     /// Whether the namespace `k8s.io` is read too: where no CRI reader covers the same daemon.
     pub kubernetes: bool,
     /// Hides values that may be secrets; without it they are only known to be there.
-    pub key: Option<HashKey>,
+    pub redaction: Redaction,
     /// Words of commands that are shown.
     pub vocabulary: Arc<Vocabulary>,
 }
@@ -65,7 +65,7 @@ impl Default for ContainerdOptions {
             reconcile_interval: Duration::from_secs(30),
             timeout: TIMEOUT,
             kubernetes: false,
-            key: None,
+            redaction: Redaction::default(),
             vocabulary: Arc::default(),
         }
     }

@@ -22,7 +22,7 @@ use self::triggers::{Trigger, Triggers};
 use crate::clock::now;
 use crate::input::{InventoryEvent, RuntimeId, WorkloadId};
 use crate::inventory::command_words::Vocabulary;
-use crate::inventory::configuration::HashKey;
+use crate::inventory::configuration::Redaction;
 use crate::inventory::reader::container_states::{ContainerStates, ObservedContainer};
 use crate::inventory::reader::grpc::TIMEOUT;
 use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
@@ -47,7 +47,7 @@ pub struct CriOptions {
     /// Between two looks at a runtime that sends no events.
     pub poll_interval: Duration,
     /// Hides values that may be secrets; without it they are only known to be there.
-    pub key: Option<HashKey>,
+    pub redaction: Redaction,
     /// Words of commands that are shown.
     pub vocabulary: Arc<Vocabulary>,
 }
@@ -60,7 +60,7 @@ impl Default for CriOptions {
             reconcile_interval: Duration::from_secs(30),
             timeout: TIMEOUT,
             poll_interval: Duration::from_secs(1),
-            key: None,
+            redaction: Redaction::default(),
             vocabulary: Arc::default(),
         }
     }

@@ -37,7 +37,7 @@ use self::http::Lines;
 use crate::clock::{later, now};
 use crate::input::{ContainerAct, ContainerEvent, InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
 use crate::inventory::command_words::Vocabulary;
-use crate::inventory::configuration::HashKey;
+use crate::inventory::configuration::Redaction;
 use crate::inventory::reader::{Emit, Ended, Pending, ReaderCounters, ReaderError, RuntimeReader, socket_path};
 use crate::time::Timestamp;
 
@@ -64,7 +64,7 @@ pub struct DockerOptions {
     /// Between two whole lists while the event stream is open; at least a second.
     pub reconcile_interval: Duration,
     /// Hides values that may be secrets; without it they are only known to be there.
-    pub key: Option<HashKey>,
+    pub redaction: Redaction,
     /// Words of commands that are shown.
     pub vocabulary: Arc<Vocabulary>,
 }
@@ -77,7 +77,7 @@ impl Default for DockerOptions {
             host: DEFAULT_HOST.to_owned(),
             user: None,
             reconcile_interval,
-            key: None,
+            redaction: Redaction::default(),
             vocabulary: Arc::default(),
         }
     }
@@ -119,7 +119,8 @@ impl DockerReader {
 
     async fn connect(&self) -> Result<Client, ReaderError> {
         let path = socket_path(&self.options.host)?;
-        Client::connect(self.options.runtime, &path, self.options.user, self.options.key.clone(), &self.counters).await
+        Client::connect(self.options.runtime, &path, self.options.user, self.options.redaction.clone(), &self.counters)
+            .await
     }
 
     async fn read_snapshot(&self) -> Result<Vec<InventoryEvent>, ReaderError> {

@@ -8,14 +8,17 @@
 mod facts;
 mod inspect;
 mod snapshot;
+mod unknown;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use self::facts::{FACT_SCHEMA, fact_line};
+pub use self::facts::{FACT_SCHEMA, fact_line, fact_schema};
 pub use self::snapshot::{INVENTORY_SCHEMA, InventoryFile};
 use crate::input::Input;
+use crate::inventory::configuration::{Redaction, ShownLabels};
+use crate::spelling::nearest;
 use crate::time::Timestamp;
 
 /// When the facts of an undated snapshot are put: 1970-01-01T00:00:00Z, before every capture.
@@ -67,6 +70,8 @@ pub struct FactsFile {
     pub inputs: Vec<Input>,
     /// The last line, with this number, is cut off and left out.
     pub cut: Option<usize>,
+    /// Keys that this version does not know, in words: each with its place, how often, and the nearest one that it knows.
+    pub unknown: Vec<String>,
 }
 
 /// Something wrong at a place, before the file's name is added.
@@ -84,13 +89,31 @@ impl Wrong {
         let line = first_line + error.line().saturating_sub(1);
         let text = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
-        let reason = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+        let reason = without_text(text.strip_suffix(&place).unwrap_or(&text));
         Self { line, column: error.column().max(1), expected, reason }
     }
 }
 
-/// Reads a file of facts, of whichever of the three kinds it is, in the order of the file.
-pub fn read_facts(path: &Path) -> Result<FactsFile, FactsError> {
+/// A reason of `serde_json` without the text that it found: `invalid type: string "…", expected a map` may quote a label's value.
+fn without_text(reason: &str) -> String {
+    let reason = &with_nearest(reason);
+    let quoted = reason.find(": string \"").zip(reason.rfind("\", expected ")).filter(|(from, to)| from < to);
+    match quoted {
+        Some((from, to)) => format!("{}: text{}", &reason[..from], &reason[to + 1..]),
+        None => reason.to_owned(),
+    }
+}
+
+/// A reason of `serde` that lists what is known, with the nearest of that: `unknown variant `inventry`, expected one of …`.
+fn with_nearest(reason: &str) -> String {
+    let mut words = reason.split('`').skip(1).step_by(2);
+    let near = words.next().filter(|_| reason.starts_with("unknown ")).and_then(|word| nearest(word, words));
+    near.map_or_else(|| reason.to_owned(), |near| format!("{reason}; did you mean `{near}`?"))
+}
+
+/// Reads a file of facts, of whichever of the three kinds it is, in the order of the file. Of the output of `docker inspect`, these labels
+/// are shown beside those that are known to hold no secret; in the other kinds everything is as who wrote them left it.
+pub fn read_facts(path: &Path, shown: &ShownLabels) -> Result<FactsFile, FactsError> {
     let failed = |source| FactsError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
@@ -98,24 +121,25 @@ pub fn read_facts(path: &Path) -> Result<FactsFile, FactsError> {
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE {
         return Err(FactsError::TooLarge { path: path.to_owned(), limit: MAX_FILE });
     }
-    parse(&bytes).map_err(|Wrong { line, column, expected, reason }| {
+    let redaction = Redaction { key: None, shown: shown.clone() };
+    parse(&bytes, &redaction).map_err(|Wrong { line, column, expected, reason }| {
         let path = path.to_owned();
         FactsError::Wrong { path, line, column, expected, reason }
     })
 }
 
 /// The first value decides the kind: an array, or an object with an `Id`, is `docker inspect`; another object names its schema.
-fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
-    let whole = |inputs| FactsFile { inputs, cut: None };
+fn parse(bytes: &[u8], redaction: &Redaction) -> Result<FactsFile, Wrong> {
+    let whole = |inputs| FactsFile { inputs, ..FactsFile::default() };
     if let Some(text) = from_utf16(bytes)? {
-        return parse(text.as_bytes());
+        return parse(text.as_bytes(), redaction);
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Ok(FactsFile::default()),
-        Some(b'[') => inspect::parse(bytes).map(whole),
-        Some(_) if inspect::is_object(bytes) => inspect::parse(bytes).map(whole),
-        Some(_) if is_inventory(bytes) => snapshot::parse(bytes).map(whole),
+        Some(b'[') => inspect::parse(bytes, redaction).map(whole),
+        Some(_) if inspect::is_object(bytes) => inspect::parse(bytes, redaction).map(whole),
+        Some(_) if is_inventory(bytes) => snapshot::parse(bytes),
         Some(_) => facts::parse(bytes),
     }
 }

@@ -36,7 +36,8 @@ pub struct SelectorFile {
     /// Image digest, exactly: `sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Labels; each value is a glob.
+    /// Labels; each value is a glob. The values of labels that are named in a selector are shown in alerts and recordings; those of most others
+    /// are hidden.
     #[serde(default, deserialize_with = "checked::globs", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Name of a network that it is attached to, a glob.
@@ -232,6 +233,11 @@ impl Selector {
         };
         let (own, others) = (&self.file, &other.file);
         !apart(&own.name, &others.name) && !apart(&own.image, &others.image) && !apart(&own.digest, &others.digest)
+    }
+
+    /// The labels that it looks at.
+    pub fn label_names(&self) -> impl Iterator<Item = &str> {
+        self.file.labels.keys().map(String::as_str)
     }
 
     /// Whether nothing but labels selects, and none of these is among them.

@@ -52,6 +52,7 @@ const ROOMS: &[Room] = &[
     ),
     shell("clock", "the clocks", &["time"]),
     shell("sync", "locks that outlive a panic", &[]),
+    shell("spelling", "the word that was probably meant", &[]),
     shell("inventory::discover", "which runtimes there are, and where", &["input"]),
     shell(
         "inventory::reader",
@@ -73,7 +74,11 @@ const ROOMS: &[Room] = &[
         "the CRI socket: pods",
         &["inventory::containerd", "inventory::reader", "inventory", "clock", "host", "sync", "input", "time"],
     ),
-    shell("inventory::file", "facts and `docker inspect` output", &["inventory::docker", "inventory", "input", "time"]),
+    shell(
+        "inventory::file",
+        "facts and `docker inspect` output",
+        &["inventory::docker", "inventory", "spelling", "input", "time"],
+    ),
     shell("observe", "live taps, capture files", &["clock", "sync", "flow", "decode", "input", "time"]),
     shell("escape", "text from elsewhere, made safe for a terminal", &[]),
     shell("layout", "text that fits the terminal", &[]),
@@ -112,6 +117,7 @@ const ROOMS: &[Room] = &[
             "inventory",
             "inventory::discover",
             "escape",
+            "spelling",
             "input",
             "time",
         ],

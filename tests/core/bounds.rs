@@ -66,6 +66,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/port_scan.rs", "MAX_TARGETS", Counted(Bound::Rules)),
     ("src/detect/rules/foreign_interface.rs", "MAX_NAMESPACES", Counted(Bound::Rules)),
     ("src/detect/rules/hop_silent.rs", "MAX_NAMES", Not(A_TEXT)),
+    ("src/detect/rules/monitor_stopped.rs", "MAX_DOWN", Counted(Bound::Rules)),
     ("src/detect/rules/monitor_stopped.rs", "MAX_MONITORS", Counted(Bound::Rules)),
     ("src/detect/rules/monitor_stopped/known.rs", "MAX_ACTS", Not(A_TEXT)),
     ("src/detect/rules/monitor_stopped/known.rs", "MAX_KEYS", Not("names of one monitor; the monitor stays")),

@@ -8,6 +8,7 @@ mod admission;
 mod adversary;
 mod architecture;
 mod attribution;
+mod baseline_approval;
 mod bounds;
 mod decode;
 mod determinism;

@@ -14,6 +14,7 @@ use crate::support::containerd::{self, Containerd, IMAGE};
 use crate::support::cri::Kubelet;
 use crate::support::patience::wait_until;
 use hopwatch::input::{InventoryEvent, NamespaceMode, NetworkMode, Workload, WorkloadState};
+use hopwatch::inventory::configuration::{HashKey, Redaction};
 use hopwatch::inventory::containerd::{ContainerdOptions, ContainerdReader};
 use hopwatch::inventory::cri::{CriOptions, CriReader};
 use hopwatch::inventory::reader::{ReaderError, RuntimeReader as _};
@@ -43,11 +44,24 @@ fn between(at: Timestamp, from: Timestamp, to: Timestamp) -> bool {
 
 fn containerd_options(daemon: &Containerd) -> ContainerdOptions {
     let reconcile_interval = Duration::from_secs(2);
-    ContainerdOptions { address: daemon.address(), reconcile_interval, ..ContainerdOptions::default() }
+    let redaction = showing_app();
+    ContainerdOptions { address: daemon.address(), reconcile_interval, redaction, ..ContainerdOptions::default() }
 }
 
 fn cri_options(daemon: &Containerd) -> CriOptions {
-    CriOptions { endpoint: format!("unix://{}", daemon.address()), ..CriOptions::default() }
+    let redaction = showing_app();
+    CriOptions { endpoint: format!("unix://{}", daemon.address()), redaction, ..CriOptions::default() }
+}
+
+/// As where the configuration selects by the label `app`.
+fn showing_app() -> Redaction {
+    Redaction { key: Some(HashKey::new([7; 32])), shown: ["app".to_owned()].into_iter().collect() }
+}
+
+/// Nothing that was put into a label, a variable or an argument as a secret.
+fn holds_no_secret(workload: &Workload) {
+    let text = serde_json::to_string(workload).expect("JSON");
+    assert!(!text.contains("hunter2"), "{text}");
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -62,7 +76,8 @@ fn what_a_real_containerd_does_is_told() {
         return;
     }
     let mut daemon = Containerd::start();
-    daemon.sleeper("before", &["--label", "app=shop"]);
+    daemon
+        .sleeper("before", &["--label", "app=shop", "--label", "token=hunter2-label", "--env", "PASSWORD=hunter2-env"]);
     daemon.ctr("moby", &["run", "-d", IMAGE, "dockers", "sleep", "100000"]);
     snapshot_of(&daemon);
 
@@ -98,6 +113,8 @@ fn snapshot_of(daemon: &Containerd) {
         ("before", IMAGE, hopwatch::input::RuntimeId::CONTAINERD)
     );
     assert_eq!(before.labels.get("app").map(String::as_str), Some("shop"));
+    assert!(before.labels.contains_key("token"), "{before:?}");
+    holds_no_secret(before);
     assert_eq!((&before.network_mode, before.attachments.len()), (&NetworkMode::Own, 0));
     assert!(before.image_digest.starts_with("sha256:") && before.since.is_some(), "{before:?}");
     assert_eq!(before.pid, Some(pid_of(daemon, "before")));
@@ -182,7 +199,7 @@ struct PodSeen {
 
 fn a_pod_with_two_containers(daemon: &Containerd, kubelet: &Kubelet, told: &BackgroundReader) -> PodSeen {
     let asked = now();
-    let config = kubelet.pod("shop-1", &[("app", "shop")], false);
+    let config = kubelet.pod("shop-1", &[("app", "shop"), ("token", "hunter2-pod")], false);
     let id = kubelet.run_pod(&config);
     let sandbox = told.workload("shop-1");
     assert_eq!((sandbox.id.as_str(), &sandbox.network_mode), (&*id, &NetworkMode::Own));
@@ -191,12 +208,13 @@ fn a_pod_with_two_containers(daemon: &Containerd, kubelet: &Kubelet, told: &Back
     assert!(address.to_string().starts_with("10.77.0."), "{attachment:?}");
     assert_eq!(attachment.gateways, ["10.77.0.1".parse::<std::net::IpAddr>().expect("address")]);
     assert!(attachment.mac.is_some() && sandbox.pid.is_some(), "{sandbox:?}");
+    holds_no_secret(&sandbox);
     let pod = sandbox.pod.clone().expect("a pod");
     assert_eq!((&*pod.name, &*pod.namespace, &*pod.uid, pod.sandbox), ("shop-1", "lab", "uid-shop-1", true));
     assert_eq!(sandbox.labels.get("app").map(String::as_str), Some("shop"));
     assert!(between(sandbox.since.expect("dated"), asked, now()), "{sandbox:?}");
 
-    kubelet.run(&id, &config, "web", IMAGE, &["sleep", "100000"]);
+    kubelet.run(&id, &config, "web", IMAGE, &["sh", "-c", "sleep 100000; : hunter2-word"]);
     let web = told.workload("web");
     let asked = now();
     let helper_id = kubelet.run(&id, &config, "helper", IMAGE, &["sleep", "100000"]);
@@ -209,6 +227,7 @@ fn a_pod_with_two_containers(daemon: &Containerd, kubelet: &Kubelet, told: &Back
         let pod = container.pod.as_ref().expect("a pod");
         assert_eq!((&*pod.name, pod.sandbox), ("shop-1", false));
         assert!(container.image_digest.starts_with("sha256:"), "{container:?}");
+        holds_no_secret(container);
     }
     let running = block_on(CriReader::new(cri_options(daemon)).snapshot()).expect("snapshot");
     assert_eq!(running.len(), 3, "the sandbox and what runs in it: {running:#?}");

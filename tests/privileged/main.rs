@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod baseline_live;
 mod conntrack;
 mod containerd;
 mod delivery;
@@ -13,6 +14,7 @@ mod inside;
 mod kernel;
 mod live;
 mod podman;
+mod secrets;
 mod sniffer;
 mod terminal_output;
 mod verify_live;

@@ -44,6 +44,7 @@ fn alerts_of(path: &Path) -> Vec<Alert> {
         facts: vec![],
         warnings: vec![],
         engine: config.engine,
+        shown_labels: config.runtimes.shown_labels,
         meter: config.meter,
         verdict_log: None,
         observer: Some(Box::new(Keeps(std::sync::Arc::clone(&kept)))),

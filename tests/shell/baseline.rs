@@ -209,6 +209,39 @@ fn a_signed_baseline_is_accepted_and_a_broken_or_missing_signature_is_not() {
     assert!(foreign.stderr.contains("the signature does not fit"), "{}", foreign.stderr);
 }
 
+/// Of `tests/data/baseline`.
+fn signed(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/baseline").join(name)).expect("a test's data")
+}
+
+#[test]
+fn a_right_signature_is_accepted_and_one_of_another_file_serial_comment_or_kind_is_not() {
+    let place = Place::new();
+    let config = place.path("hopwatch.yaml");
+    let key = String::from_utf8(signed("minisign.pub")).expect("text");
+    std::fs::write(&config, format!("baseline_key: {}\n", key.lines().nth(1).expect("a key"))).expect("written");
+    let (file, config) = (place.path("signed.yaml"), config.display().to_string());
+    let approve = |text: &[u8], signature: &str| {
+        std::fs::write(&file, text).expect("written");
+        std::fs::write(place.path("signed.yaml.minisig"), signed(signature)).expect("written");
+        place.run(&["approve", "--file", &file.display().to_string(), "--why", "x", "-c", &config])
+    };
+    let text = signed("signed.yaml");
+    let accepted = approve(&text, "signed.yaml.minisig");
+    assert_eq!(accepted.code, Some(0), "{}", accepted.stderr);
+    let edited = String::from_utf8(text.clone()).expect("text").replace("json-file", "none");
+    assert!(approve(edited.as_bytes(), "signed.yaml.minisig").stderr.contains("does not fit the file"));
+    for (signature, why) in [
+        ("other-serial.minisig", "does not name this file and serial number"),
+        ("other-file.minisig", "does not name this file and serial number"),
+        ("comment-edited.minisig", "does not fit the file"),
+        ("legacy.minisig", "does not fit the file"),
+    ] {
+        let refused = approve(&text, signature);
+        assert!(refused.code == Some(4) && refused.stderr.contains(why), "{signature}: {}", refused.stderr);
+    }
+}
+
 #[test]
 fn a_learned_file_is_read_back_as_it_was_learned() {
     let place = Place::learned("egress-around-proxy");

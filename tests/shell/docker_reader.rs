@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::background_reader::BackgroundReader;
 use crate::support::fake_runtime::{Answer, FakeRuntime};
-use crate::support::patience::PATIENCE;
+use crate::support::patience::{PATIENCE, wait_until};
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload};
 use hopwatch::inventory::docker::{DockerOptions, DockerReader};
 use hopwatch::inventory::reader::RuntimeReader as _;
@@ -88,4 +89,17 @@ fn the_way_out_of_an_overlay_network_is_read_from_its_network() {
     let fake = daemon(container("over", with_gateway));
     assert_eq!(snapshot(&fake).addresses().count(), 1);
     assert!(fake.asked().iter().all(|line| !line.contains("/networks/gw")), "one that has a gateway needs no other");
+}
+
+#[test]
+fn a_container_that_did_not_change_costs_no_call_after_the_first() {
+    // As the list has it.
+    let over = r#""Networks":{"over":{"NetworkID":"o","IPAddress":"10.0.1.5","Gateway":"10.0.1.1"}}"#;
+    let fake = daemon(container("over", over));
+    let reader = BackgroundReader::by(options(&fake));
+    let asked = |part: &str| fake.asked().iter().filter(|line| line.contains(part)).count();
+    // The whole list is compared every second.
+    wait_until("the list was compared three times", || asked("/containers/json") >= 4);
+    assert_eq!(asked("/containers/abc/json"), 1, "{:?}", fake.asked());
+    drop(reader);
 }

@@ -107,7 +107,7 @@ fn parts_of_another_kind_than_expected_do_not_cost_the_container() {
     let workload = only_workload(&events);
     assert_eq!((workload.id.as_str(), workload.name.as_str(), workload.pid), ("abc", "app", None));
     assert_eq!((workload.state, &workload.network_mode), (WorkloadState::Running, &NetworkMode::Host));
-    assert_eq!(workload.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["good=yes"]);
+    assert_eq!(workload.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["good=(set)"]);
 }
 
 #[test]

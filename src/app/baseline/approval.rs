@@ -113,6 +113,11 @@ impl Approvals {
     }
 }
 
+/// The file that lists what was approved.
+pub(super) fn path(state: &StateDir) -> PathBuf {
+    state.path(FILE)
+}
+
 /// A path by which a file is known however it is named.
 fn real(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

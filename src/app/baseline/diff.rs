@@ -46,6 +46,9 @@ pub struct ServiceDiff {
     pub workloads: Vec<String>,
     /// The differences.
     pub items: Vec<DiffItem>,
+    /// Where each stands, by what it is about: thousands of containers may differ in thousands of values.
+    #[serde(skip)]
+    places: BTreeMap<(Field, Value), usize>,
 }
 
 /// One value that is not expected.
@@ -100,18 +103,19 @@ fn empty(compared: &Compared) -> ServiceDiff {
     };
     let id = (!is_known).then(|| item_id(&compared.key, &Field::single("image.digest"), &Value::UNSET));
     let (service, key) = (compared.key.to_string(), Some(compared.key.clone()));
-    ServiceDiff { service, key, state, id, workloads: Vec::new(), items: Vec::new() }
+    ServiceDiff { service, key, state, id, workloads: Vec::new(), items: Vec::new(), places: BTreeMap::new() }
 }
 
 impl ServiceDiff {
     fn count(&mut self, key: &ServiceKey, deviation: &Deviation, workload: &str) {
-        let id = item_id(key, &deviation.field, &deviation.value);
-        if let Some(known) = self.items.iter_mut().find(|item| item.id == id) {
+        let about = (deviation.field.clone(), deviation.value.clone());
+        if let Some(known) = self.places.get(&about).and_then(|place| self.items.get_mut(*place)) {
             return name(&mut known.workloads, workload);
         }
+        self.places.insert(about, self.items.len());
         let rule = rules::owner_of(&deviation.field);
         self.items.push(DiffItem {
-            id,
+            id: item_id(key, &deviation.field, &deviation.value),
             field: deviation.field.to_string(),
             expected: deviation.expected.clone(),
             value: deviation.value.words(),

@@ -93,6 +93,9 @@ pub enum BaselineError {
     Refused(String),
 }
 
+/// Bytes of a baseline in a fact; a line of facts has a bound.
+const MAX_IN_A_FACT: usize = 3 << 20;
+
 /// A baseline and its text.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -140,6 +143,21 @@ impl Document {
         let printed = config::print_document(&shape).map_err(BaselineError::Refused)?;
         let text = format!("{HEAD}{printed}");
         Ok(Self { baseline, sha256: approval::sha256(text.as_bytes()), text })
+    }
+
+    /// As a fact holds it.
+    pub(super) fn as_json(&self) -> Result<serde_json::Value, BaselineError> {
+        let refused = |error: String| BaselineError::Refused(error);
+        let value =
+            serde_json::to_value(BaselineDocument::from(&self.baseline)).map_err(|error| refused(error.to_string()))?;
+        let bytes = value.to_string().len();
+        if bytes > MAX_IN_A_FACT {
+            return Err(refused(format!(
+                "serial {} was approved and has {bytes} bytes, more than {MAX_IN_A_FACT} that are taken in while hopwatch runs; start it again",
+                self.baseline.serial
+            )));
+        }
+        Ok(value)
     }
 
     /// Replaces a file; its mode stays.

@@ -13,6 +13,7 @@ use crate::detect::{Severity, hostile, rules};
 use crate::engine::Observer;
 use crate::input::{InventoryEvent, RecordedFact, Setting, Workload, WorkloadState};
 use crate::inventory::Timeline;
+use crate::inventory::configuration::ServiceKey;
 use crate::time::Timestamp;
 
 /// Changes of workloads that are kept.
@@ -85,7 +86,8 @@ impl Learning {
         let stays = |key| !anew || baseline.service(key).is_none();
         let kept: Vec<_> = known.services().filter(|service| stays(&service.key)).cloned().collect();
         let items: Vec<_> = known.quarantine.iter().filter(|item| stays(&item.service)).cloned().collect();
-        baseline.quarantine.retain(|item| !kept.iter().any(|service| service.key == item.service));
+        let keys: BTreeSet<&ServiceKey> = kept.iter().map(|service| &service.key).collect();
+        baseline.quarantine.retain(|item| !keys.contains(&item.service));
         for service in kept {
             baseline.insert(service);
         }

@@ -1,6 +1,6 @@
 //! Looks at the baseline's file while hopwatch runs.
 //!
-//! Contract: one fact at the start, and one for each change, within [`INTERVAL`]. Limits: a file that is changed and changed back in between
+//! Contract: one fact at the start, and one for each change, within [`INTERVAL`]; what is approved meanwhile is put into force by a fact. Limits: a file that is changed and changed back in between
 //! is not seen. Design: the size and the times of the file say whether to read it; a file of other content with these unchanged is not
 //! looked for.
 
@@ -22,21 +22,25 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// Starts.
 pub(super) fn start(file: BaselineFile, context: &SourceContext) -> anyhow::Result<Source> {
-    source::spawn("baseline", context, move |context| run(&file, &context))
+    source::spawn("baseline", context, move |context| run(file, &context))
 }
 
-fn run(file: &BaselineFile, context: &SourceContext) {
+fn run(mut file: BaselineFile, context: &SourceContext) {
     let mut stamp = None;
     let mut reported: Option<BaselineFact> = None;
     let mut due = instant();
     while !context.is_over() {
         if is_due(&mut due) {
-            let now_is = Some(stamp_of(file.path()));
+            let now_is = Some(file.watched().iter().map(|path| stamp_of(path)).collect::<Vec<_>>());
             if stamp != now_is {
                 stamp = now_is;
-                let fact = file.check();
-                if reported.as_ref() != Some(&fact) {
-                    reported = Some(fact.clone());
+                let approved = file.take_in().unwrap_or_else(|error| {
+                    tracing::warn!("an approved baseline was not put into force: {error}");
+                    None
+                });
+                let state = Some(file.check()).filter(|fact| reported.as_ref() != Some(fact));
+                reported = state.clone().or(reported);
+                for fact in approved.into_iter().chain(state) {
                     if context.sender.send(SourceMessage::Fact(Input::new(now(), fact))).is_err() {
                         return;
                     }

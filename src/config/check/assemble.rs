@@ -18,6 +18,7 @@ use crate::engine::{EngineConfig, Timings};
 use crate::input::RuntimeKind;
 use crate::inventory::TimelineLimits;
 use crate::inventory::command_words::Vocabulary;
+use crate::inventory::configuration::ShownLabels;
 use crate::inventory::discover::Sought;
 use crate::path::{Contract, Hop, Monitors};
 
@@ -33,6 +34,7 @@ pub(super) struct Checked {
     pub lowerings: Vec<Lowering>,
     pub baseline: Option<PathBuf>,
     pub sinks: Vec<SinkConfig>,
+    pub shown_labels: ShownLabels,
 }
 
 /// Puts it together.
@@ -40,7 +42,7 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
     let programs = Arc::new(Vocabulary::new(file.monitors.programs.iter().map(|name| name.0.clone())));
     Config {
         capture: capture(&file.capture),
-        runtimes: runtimes(file.runtime, &programs),
+        runtimes: runtimes(file.runtime, &programs, checked.shown_labels),
         listen: file.serve.listen.0,
         meter: file.flows.limits(),
         state_dir: file.state.dir.map(|dir| PathBuf::from(dir.0)),
@@ -100,7 +102,7 @@ fn timings(detection: &Detection, flows: &Flows, alerts: &Alerts) -> Timings {
     }
 }
 
-fn runtimes(file: Runtime, vocabulary: &Arc<Vocabulary>) -> RuntimesConfig {
+fn runtimes(file: Runtime, vocabulary: &Arc<Vocabulary>, shown_labels: ShownLabels) -> RuntimesConfig {
     let Runtime { discover, reconcile_interval, docker, podman, containerd, cri } = file;
     let texts = |sockets: Vec<Socket>| sockets.into_iter().map(|socket| socket.0).collect::<Vec<_>>();
     let sockets = [
@@ -114,5 +116,6 @@ fn runtimes(file: Runtime, vocabulary: &Arc<Vocabulary>) -> RuntimesConfig {
         reconcile_interval: reconcile_interval.get(),
         docker_reconcile_interval: docker.reconcile_interval.unwrap_or(reconcile_interval).get(),
         vocabulary: Arc::clone(vocabulary),
+        shown_labels,
     }
 }

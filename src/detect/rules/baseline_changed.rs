@@ -1,5 +1,6 @@
 //! `baseline-changed`.
 
+use crate::baseline::Baseline;
 use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::input::{BaselineChange, BaselineFact, RecordedFact};
@@ -22,13 +23,22 @@ impl Rule for BaselineChanged {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         let RecordedFact::Baseline(fact) = fact else { return };
         match fact {
-            BaselineFact::InForce { file, serial, .. } => {
-                for (_, how) in self.open.extract_if(.., |(open, _)| open == file) {
-                    let text = format!("the file is the approved one again, serial {serial}");
-                    let cause = format!("{file} {how}");
-                    let over = Finding::of_nobody(&META, context.now, &cause, vec![Evidence::new("baseline", text)]);
-                    findings.push(Finding { is_over: true, ..over });
+            BaselineFact::InForce { file, serial, .. } => self.close(context, file, *serial, findings),
+            BaselineFact::Approved { file, serial, by, why, document, .. } => {
+                if let Err(error) = Baseline::from_json(document) {
+                    let text = format!(
+                        "serial {serial} was approved and cannot be read: {error}; the one before stays in force"
+                    );
+                    let cause = format!("{file} unreadable");
+                    let finding = Finding::of_nobody(&META, context.now, &cause, vec![Evidence::new("baseline", text)]);
+                    return findings.push(Finding { severity: Severity::Critical, is_hostile: true, ..finding });
                 }
+                self.close(context, file, *serial, findings);
+                let text = format!("{by} approved serial {serial} of {file}: {why}");
+                let in_force = "it is in force from now on; every running container was compared with it";
+                let evidence = vec![Evidence::new("baseline", text), Evidence::new("in_force", in_force.to_owned())];
+                let finding = Finding::of_nobody(&META, context.now, &format!("{file} approved {serial}"), evidence);
+                findings.push(Finding { severity: Severity::Low, ..finding });
             }
             BaselineFact::Differs { file, serial, found, sha256, how } => {
                 let word = word(*how);
@@ -45,6 +55,18 @@ impl Rule for BaselineChanged {
                 let severity = if *how == BaselineChange::Edited { Severity::High } else { Severity::Critical };
                 findings.push(Finding { severity, is_hostile: true, ..finding });
             }
+        }
+    }
+}
+
+impl BaselineChanged {
+    /// Ends what was reported of a file.
+    fn close(&mut self, context: Context<'_>, file: &str, serial: u64, findings: &mut Findings) {
+        for (_, how) in self.open.extract_if(.., |(open, _)| open == file) {
+            let text = format!("the file is the approved one again, serial {serial}");
+            let cause = format!("{file} {how}");
+            let over = Finding::of_nobody(&META, context.now, &cause, vec![Evidence::new("baseline", text)]);
+            findings.push(Finding { is_over: true, ..over });
         }
     }
 }
@@ -83,7 +105,8 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "`hopwatch baseline approve` keeps the SHA-256 and the serial number of what was approved in the state directory, with a \
              copy. While hopwatch runs it looks at the file every two seconds. A file with another hash is high, one with a lower serial \
              number, without one, or that is gone, critical. The approved baseline stays in force until the next approval. The alert ends \
-             when the file is the approved one again.",
+             when the file is the approved one again. An approval is taken in while hopwatch runs, and reported as low with who and why; \
+             one with a lower serial number is not.",
         technical_context: "The file is made to be edited and kept in git, so an edit is no attack by itself; an edit that nobody approved is \
              no baseline either. An optional minisign signature is checked over the file, its name and its serial number.",
         blind_spots: &[
@@ -101,7 +124,7 @@ pub static META: RuleMeta = RuleMeta {
         response: &[
             "See what changed: compare the file with the copy in the state directory, or `git diff`.",
             "Who wrote it? `stat FILE`, the host's audit log, the history of the repository.",
-            "If the change is wanted, `hopwatch baseline approve --file FILE --why TEXT`, and start hopwatch again.",
+            "If the change is wanted, `hopwatch baseline approve --file FILE --why TEXT`; a running hopwatch takes it in.",
             "If not, put the copy back, and look for what else was changed at that time.",
         ],
         resources: &["https://attack.mitre.org/techniques/T1562/001/", "https://jedisct1.github.io/minisign/"],
@@ -129,5 +152,23 @@ mod tests {
         let restored = BaselineFact::InForce { file: "b.yaml".into(), serial: 7, sha256: "cd".into() };
         let over = report(&RecordedFact::Baseline(restored));
         assert_eq!(over.iter().filter(|finding| finding.is_over).count(), 2);
+    }
+
+    #[test]
+    fn an_approval_ends_the_alert_and_says_who_and_why_and_one_that_cannot_be_read_is_critical() {
+        let (bench, mut rule) = (Bench::new(&[]), rule(&Params::default()));
+        let mut report = |fact: &RecordedFact| bench.on_fact(&mut rule, at(1), fact);
+        assert_eq!(report(&differs(BaselineChange::Edited, Some(8))).len(), 1);
+        let approved = |document: serde_json::Value| {
+            let [sha256, by, why] = ["ab", "kai", "new proxy"].map(str::to_owned);
+            let (file, document) = ("b.yaml".to_owned(), document.into());
+            RecordedFact::Baseline(BaselineFact::Approved { file, serial: 8, sha256, by, why, document })
+        };
+        let empty = serde_json::json!({"schema": "hopwatch.baseline/1", "serial": 8, "services": []});
+        let found = report(&approved(empty));
+        assert!(found[0].is_over && found[1].severity == Severity::Low, "{found:?}");
+        assert!(found[1].evidence[0].text.contains("kai approved serial 8") && !found[1].is_hostile, "{found:?}");
+        let found = report(&approved(serde_json::json!({"schema": "hopwatch.baseline/2"})));
+        assert_eq!((found.len(), found[0].severity), (1, Severity::Critical), "{found:?}");
     }
 }

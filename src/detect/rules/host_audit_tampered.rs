@@ -2,7 +2,7 @@
 //!
 //! Contract: what recorded on the host and does not for `settle` is reported once, until it does again. Limits: [`MAX_NAMED`] daemons are
 //! followed. Design: facts hold the whole state; what is missing against the last state that was in order waits, and is looked at again
-//! when it is due.
+//! when it is due. Entries of the host's logs say who it was; where the kernel cannot be asked, they also say that audit rules are gone.
 
 mod strategy;
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use self::strategy::META;
 use crate::detect::params::rule_params;
 use crate::detect::{Context, Finding, Findings, HoldTime, Rule};
-use crate::input::{AuditState, HostLogging, HostLoggingFact, RecordedFact};
+use crate::input::{AuditState, HostLog, HostLogEntry, HostLogging, HostLoggingFact, LogAct, LogActor, RecordedFact};
 use crate::path::Evidence;
 use crate::time::Timestamp;
 
@@ -33,10 +33,33 @@ enum Recorder {
     Daemon(String),
 }
 
+/// What a log of the host said of it last.
+#[derive(Clone, Debug)]
+struct Said {
+    log: HostLog,
+    at: Timestamp,
+    by: Option<LogActor>,
+}
+
+impl Said {
+    /// Whether it was said about the time at which something was missing first.
+    fn is_about(&self, since: Timestamp) -> bool {
+        const NEAR: Duration = Duration::from_secs(30);
+        self.at <= since.plus(NEAR) && since <= self.at.plus(NEAR)
+    }
+
+    fn evidence(&self) -> Evidence {
+        let by = self.by.as_ref().map_or_else(|| "not known".to_owned(), ToString::to_string);
+        Evidence::new("by", format!("{} says at {}: by {by}", self.log.name(), self.at))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     since: Timestamp,
     reported: bool,
+    /// Only a log said so: the kernel could not be asked.
+    by_log: bool,
 }
 
 /// The rule.
@@ -49,6 +72,9 @@ pub struct HostAuditTampered {
     rules: Vec<String>,
     now: Option<Arc<HostLogging>>,
     missing: BTreeMap<Recorder, Missing>,
+    said: BTreeMap<Recorder, Said>,
+    /// Audit rules that logs say were removed and not added again.
+    removed: u64,
 }
 
 /// The rule with its parameters.
@@ -60,31 +86,45 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         rules: Vec::new(),
         now: None,
         missing: BTreeMap::new(),
+        said: BTreeMap::new(),
+        removed: 0,
     }
 }
 
 impl Rule for HostAuditTampered {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        let RecordedFact::HostLogging(HostLoggingFact::State(state)) = fact else { return };
+        let state = match fact {
+            RecordedFact::HostLogging(HostLoggingFact::State(state)) => state,
+            RecordedFact::HostLogging(HostLoggingFact::Entry(entry)) => return self.entry(context, entry, findings),
+            RecordedFact::HostLogging(HostLoggingFact::Gap { log, truncated: true, why, .. }) => {
+                let evidence = vec![Evidence::new("recorder", format!("{} was cut in place: {why}", log.name()))];
+                let cause = format!("{} truncated", log.name());
+                return findings.push(Finding::of_nobody(&META, context.now, &cause, evidence));
+            }
+            _ => return,
+        };
         self.learn(state);
         self.now = Some(Arc::clone(state));
         let missing = self.missing_in(state);
-        let back: Vec<_> = self.missing.extract_if(.., |recorder, _| !missing.contains(recorder)).collect();
-        for (recorder, _) in back.into_iter().filter(|(_, missing)| missing.reported) {
-            let evidence = vec![Evidence::new("over", format!("{} again", recorder.in_order()))];
-            let over = Finding::of_nobody(&META, context.now, &recorder.cause(), evidence);
-            findings.push(Finding { is_over: true, ..over });
+        // Without the kernel's word, only the log says that audit records again.
+        let is_back = |(recorder, known): &(&Recorder, &Missing)| {
+            !missing.contains(*recorder) && (state.audit.is_some() || !known.by_log)
+        };
+        let back: Vec<Recorder> = self.missing.iter().filter(is_back).map(|(recorder, _)| recorder.clone()).collect();
+        for recorder in &back {
+            self.back(context, recorder, findings);
         }
         for recorder in missing {
             self.missing.entry(recorder).or_insert_with(|| {
                 findings.schedule(context.now.plus(self.settle));
-                Missing { since: context.now, reported: false }
+                Missing { since: context.now, reported: false, by_log: false }
             });
         }
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        let Some(state) = &self.now else { return };
+        let unknown = HostLogging::default();
+        let state = self.now.as_deref().unwrap_or(&unknown);
         for (recorder, missing) in &mut self.missing {
             if missing.reported || context.now.since(missing.since) < self.settle {
                 continue;
@@ -92,6 +132,9 @@ impl Rule for HostAuditTampered {
             missing.reported = true;
             let text = match recorder {
                 Recorder::Audit => "the kernel's audit records nothing any more: it was switched off".to_owned(),
+                Recorder::AuditRules if missing.by_log => {
+                    format!("{} audit rules more were removed than added", self.removed)
+                }
                 Recorder::AuditRules => {
                     let now = state.audit.as_ref().map_or(0, |audit| audit.rules.len());
                     format!(
@@ -102,19 +145,64 @@ impl Rule for HostAuditTampered {
                 }
                 Recorder::Daemon(name) => format!("{name} does not run any more, or is stopped"),
             };
-            let evidence = vec![
-                Evidence::new("recorder", text),
-                Evidence::new(
-                    "since",
-                    format!("since {}, as reported by the kernel; the responsible process is unknown", missing.since),
-                ),
-            ];
+            let by = self.said.get(recorder).filter(|said| said.is_about(missing.since));
+            let source = if missing.by_log { "the audit log" } else { "the kernel" };
+            let unknown = if by.is_some() { "" } else { "; the responsible process is unknown" };
+            let since = format!("since {}, as reported by {source}{unknown}", missing.since);
+            let mut evidence = vec![Evidence::new("recorder", text), Evidence::new("since", since)];
+            evidence.extend(by.map(Said::evidence));
             findings.push(Finding::of_nobody(&META, missing.since, &recorder.cause(), evidence));
         }
     }
 }
 
 impl HostAuditTampered {
+    /// An entry of a log says who it was; what is missing it decides only where the kernel cannot be asked.
+    fn entry(&mut self, context: Context<'_>, entry: &HostLogEntry, findings: &mut Findings) {
+        let recorder = match &entry.act {
+            LogAct::AuditOff | LogAct::AuditOn => Recorder::Audit,
+            LogAct::RulesRemoved { .. } | LogAct::RulesAdded { .. } => Recorder::AuditRules,
+            LogAct::Stopped { daemon } => Recorder::Daemon(daemon.clone()),
+            LogAct::Started { .. } | LogAct::Dropped { .. } => return,
+        };
+        if self.said.len() < MAX_NAMED || self.said.contains_key(&recorder) {
+            let (log, at, by) = (entry.log, entry.at, entry.by.clone());
+            self.said.insert(recorder.clone(), Said { log, at, by });
+        }
+        if entry.log != HostLog::Audit || self.now.as_ref().is_some_and(|state| state.audit.is_some()) {
+            return;
+        }
+        let is_missing = match entry.act {
+            LogAct::AuditOff => true,
+            LogAct::RulesRemoved { count } => {
+                self.removed = self.removed.saturating_add(count);
+                true
+            }
+            LogAct::RulesAdded { count } => {
+                self.removed = self.removed.saturating_sub(count);
+                self.removed > 0
+            }
+            LogAct::AuditOn => false,
+            LogAct::Stopped { .. } | LogAct::Started { .. } | LogAct::Dropped { .. } => return,
+        };
+        if is_missing {
+            self.missing.entry(recorder).or_insert_with(|| {
+                findings.schedule(context.now.plus(self.settle));
+                Missing { since: context.now, reported: false, by_log: true }
+            });
+        } else {
+            self.back(context, &recorder, findings);
+        }
+    }
+
+    /// It records again.
+    fn back(&mut self, context: Context<'_>, recorder: &Recorder, findings: &mut Findings) {
+        let Some(_) = self.missing.remove(recorder).filter(|missing| missing.reported) else { return };
+        let evidence = vec![Evidence::new("over", format!("{} again", recorder.in_order()))];
+        let over = Finding::of_nobody(&META, context.now, &recorder.cause(), evidence);
+        findings.push(Finding { is_over: true, ..over });
+    }
+
     /// What records now was in order, too.
     fn learn(&mut self, state: &HostLogging) {
         let room = MAX_NAMED.saturating_sub(self.daemons.len());

@@ -5,7 +5,7 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use self::known::{Cause, Known};
@@ -22,6 +22,8 @@ use crate::time::Timestamp;
 
 /// Monitors that are known at once.
 const MAX_MONITORS: usize = 16_384;
+/// Monitors of which is remembered that their end was reported.
+const MAX_DOWN: usize = 1024;
 
 rule_params! {
     /// Monitors that may stop: those that run now and then.
@@ -40,6 +42,10 @@ struct MonitorStopped {
     monitors: Arc<Monitors>,
     known: BTreeMap<WorkloadId, Known>,
     pending: PendingFindings<WorkloadId, Cause>,
+    /// What was reported of monitors that run.
+    reported: BTreeSet<(WorkloadId, Cause)>,
+    /// Monitors whose end was reported, until one of their service runs.
+    down: VecDeque<Known>,
     forgotten: u64,
 }
 
@@ -50,6 +56,8 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         monitors: Arc::default(),
         known: BTreeMap::new(),
         pending: PendingFindings::default(),
+        reported: BTreeSet::new(),
+        down: VecDeque::new(),
         forgotten: 0,
     }
 }
@@ -62,7 +70,9 @@ impl Rule for MonitorStopped {
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         if let Some(known) = self.known.get_mut(&workload.id) {
             known.changed(workload, context.now);
-        } else if !self.learn(workload) {
+        } else if self.learn(workload) {
+            self.back(context, workload, findings);
+        } else {
             return;
         }
         self.check(context, &workload.id, findings);
@@ -148,6 +158,7 @@ impl MonitorStopped {
         let Some(known) = self.known.get(id) else { return };
         let standing = known.standing.clone();
         self.pending.keep(id, |cause| standing.contains_key(cause));
+        self.over(context, id, findings);
         for (cause, since) in standing {
             let hold = if cause == Cause::Ended { self.params.successor } else { self.params.settle };
             match self.pending.observe(id, cause.clone(), context.now, since.plus(hold.get())) {
@@ -155,6 +166,45 @@ impl MonitorStopped {
                 Next::Schedule(at) => findings.schedule(at),
                 Next::Nothing => {}
             }
+        }
+    }
+
+    /// Says of what was reported, and does not stand any more, that it is over.
+    fn over(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
+        let Some(known) = self.known.get(id) else { return };
+        let is_over = |(of, cause): &(WorkloadId, Cause)| of == id && !known.standing.contains_key(cause);
+        let over: Vec<_> = self.reported.iter().filter(|one| is_over(one)).cloned().collect();
+        for one in over {
+            self.reported.remove(&one);
+            // One that has ended is not back; that is a cause of its own.
+            if known.ended.is_none() {
+                findings.push(back_finding(&known.workload, &one.1, context.now, "it works again".to_owned()));
+            }
+        }
+    }
+
+    /// A monitor started: those of its service that were down are replaced.
+    fn back(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
+        let Some(new) = self.known.get(&workload.id) else { return };
+        let (back, down): (VecDeque<_>, _) =
+            std::mem::take(&mut self.down).into_iter().partition(|known| known.is_same_service(new));
+        self.down = down;
+        for known in back {
+            let text = format!("{} of the same service runs", workload.name);
+            findings.push(back_finding(&known.workload, &Cause::Ended, context.now, text));
+        }
+    }
+
+    /// Remembers what was reported, until it is over.
+    fn remember(&mut self, id: &WorkloadId, cause: &Cause) {
+        if *cause != Cause::Ended {
+            self.reported.insert((id.clone(), cause.clone()));
+        } else if let Some(known) = self.known.remove(id) {
+            if self.down.len() >= MAX_DOWN {
+                self.down.pop_front();
+                self.forgotten += 1;
+            }
+            self.down.push_back(known);
         }
     }
 
@@ -174,10 +224,12 @@ impl MonitorStopped {
             let finding = Finding::of_workload(&META, since, &known.workload, &cause.to_string(), evidence);
             let severity = if others.replicas > 0 { Severity::Medium } else { META.severity };
             findings.push(Finding { severity, missing_hop: known.role.hop(), ..finding });
+            self.remember(id, cause);
         }
         if *cause == Cause::Ended {
             self.known.remove(id);
             self.pending.forget(id);
+            self.reported.retain(|(of, _)| of != id);
         }
     }
 
@@ -198,6 +250,11 @@ impl MonitorStopped {
         }
         others
     }
+}
+
+fn back_finding(workload: &Arc<Workload>, cause: &Cause, at: Timestamp, text: String) -> Finding {
+    let finding = Finding::of_workload(&META, at, workload, &cause.to_string(), vec![Evidence::new("over", text)]);
+    Finding { is_over: true, ..finding }
 }
 
 #[derive(Debug, Default)]

@@ -82,21 +82,6 @@ const LOG_OPTIONS: [&str; 24] = [
     "syslog-format",
 ];
 
-/// Labels and annotations that switch a collector, a sidecar or scraping off, by name or by the beginning of it.
-const SWITCHES: [&str; 11] = [
-    "co.elastic.logs",
-    "com.datadoghq.ad.",
-    "fluentbit.io/",
-    "io.podman.annotations.seccomp",
-    "linkerd.io/inject",
-    "logging",
-    "logspout.exclude",
-    "prometheus.io/scrape",
-    "promtail",
-    "sidecar.istio.io/inject",
-    "traffic.sidecar.istio.io/",
-];
-
 /// An environment, in its order: `NAME=VALUE` each.
 pub fn variables<'a>(scope: Scope<'_>, lines: impl Iterator<Item = &'a str>) -> Vec<Variable> {
     let split = |line: &'a str| line.split_once('=').unwrap_or((line, ""));
@@ -126,11 +111,6 @@ pub fn is_hook_variable(name: &str) -> bool {
     HOOKS.contains(&name)
 }
 
-/// Whether a label or annotation of this name switches a collector, a sidecar or scraping.
-pub fn is_switch(name: &str) -> bool {
-    SWITCHES.iter().any(|switch| name.starts_with(switch))
-}
-
 fn value_of(scope: Scope<'_>, name: &str, value: &str) -> Setting {
     let is_shown = is_proxy_variable(name) || is_trust_variable(name) || TELEMETRY.contains(&name);
     if is_shown { shown(scope, "environment", name, value) } else { scope.hide("environment", name, value) }
@@ -141,12 +121,7 @@ pub fn log_option(scope: Scope<'_>, name: &str, value: &str) -> Setting {
     if LOG_OPTIONS.contains(&name) { shown(scope, "logging", name, value) } else { scope.hide("logging", name, value) }
 }
 
-/// A label or an annotation.
-pub fn label_setting(scope: Scope<'_>, name: &str, value: &str) -> Setting {
-    if is_switch(name) { shown(scope, "label", name, value) } else { scope.hide("label", name, value) }
-}
-
-fn shown(scope: Scope<'_>, field: &str, name: &str, value: &str) -> Setting {
+pub(super) fn shown(scope: Scope<'_>, field: &str, name: &str, value: &str) -> Setting {
     if value.len() > MAX_TEXT { scope.hide(field, name, value) } else { Setting::Clear(without_credentials(value)) }
 }
 

@@ -5,12 +5,14 @@
 //! does not show as equal. Limits: without a key nothing is hashed and a value is only known to be there: a plain hash of a short secret
 //! is that secret.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::input::Setting;
+use crate::input::{SET, Setting};
 
 /// Bytes of a hash that are shown.
 const SHOWN: usize = 16;
@@ -41,6 +43,57 @@ impl HashKey {
     pub fn id(&self) -> &str {
         &self.id
     }
+}
+
+/// What of containers' settings is shown, and the key under which the rest is hidden. The default shows what is known to be no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redaction {
+    /// The key; without it, values are only known to be there.
+    pub key: Option<HashKey>,
+    /// Labels that are shown beside those that are known to hold no secret.
+    pub shown: ShownLabels,
+}
+
+impl Redaction {
+    /// For the values of a service.
+    pub(in crate::inventory) const fn scope<'a>(&'a self, service: &'a str) -> Scope<'a> {
+        Scope { key: self.key.as_ref(), service }
+    }
+}
+
+/// Names of labels whose values are shown because the configuration selects workloads by them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShownLabels(Arc<BTreeSet<String>>);
+
+impl ShownLabels {
+    /// Whether a label of this name is shown.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    /// Their names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// These, and more.
+    #[must_use]
+    pub fn with(&self, more: impl IntoIterator<Item = String>) -> Self {
+        self.names().map(str::to_owned).chain(more).collect()
+    }
+}
+
+impl FromIterator<String> for ShownLabels {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(Arc::new(names.into_iter().collect()))
+    }
+}
+
+/// Whether a text is what is left of a hidden value: a keyed hash, or the word that it is set.
+pub fn is_hidden(text: &str) -> bool {
+    let is_hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hashed = text.strip_prefix("hk").and_then(|rest| rest.split_once(':'));
+    text == SET || hashed.is_some_and(|(id, hash)| is_hex(id, 2 * ID) && is_hex(hash, 2 * SHOWN))
 }
 
 /// Whose values are hashed: a service, under a key where there is one.

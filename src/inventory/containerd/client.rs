@@ -16,7 +16,7 @@ use super::convert::{observed, workload_id};
 use super::event::subscription;
 use super::proto::{self, Container, Envelope, Held, Image, ImageAnswer, Named, Namespace, Process, Task, Version};
 use crate::input::{RuntimeId, WorkloadId};
-use crate::inventory::configuration::HashKey;
+use crate::inventory::configuration::{Redaction, hide_labels};
 use crate::inventory::reader::container_states::{ContainerStates, MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::{Events, Grpc};
 use crate::inventory::reader::oci;
@@ -31,7 +31,7 @@ const WHAT: &str = "containerd's api";
 pub(super) struct Client {
     grpc: Grpc,
     runtime: RuntimeId,
-    key: Option<HashKey>,
+    redaction: Redaction,
     digests: BTreeMap<(String, String), String>,
     counters: Arc<ReaderCounters>,
 }
@@ -51,8 +51,9 @@ impl Client {
         let version: Result<Version, Status> = grpc.call(proto::VERSION, None, Empty {}).await;
         let version = version.map_err(|status| ReaderError::greeting(path, WHAT, &status))?;
         tracing::debug!("containerd {} answers at {}", version.version.escape_debug(), path.display());
-        let key = options.key.clone();
-        let client = Self { grpc, runtime: options.runtime, key, digests: BTreeMap::new(), counters: counters.clone() };
+        let redaction = options.redaction.clone();
+        let client =
+            Self { grpc, runtime: options.runtime, redaction, digests: BTreeMap::new(), counters: counters.clone() };
         Ok((client, events))
     }
 
@@ -119,8 +120,9 @@ impl Client {
     ) -> ObservedContainer {
         let mut observed = observed(&self.runtime, name, container, task, owner_of, &self.counters);
         let spec = container.spec.as_ref().map(|spec| &spec.value[..]);
-        let read = spec.and_then(|spec| oci::configuration(spec, &observed.workload, self.key.as_ref()));
+        let read = spec.and_then(|spec| oci::configuration(spec, &observed.workload, &self.redaction));
         observed.workload.configuration = read.map(Arc::new);
+        hide_labels(&mut observed.workload, &self.redaction);
         // The first process is the container's own only if it is not older than the container.
         let began = observed.workload.pid.and_then(started).max(observed.workload.since);
         observed.workload.since = began.or(observed.workload.since);

@@ -19,7 +19,7 @@ use super::proto::{
 };
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{NetworkMode, RuntimeId, Workload};
-use crate::inventory::configuration::HashKey;
+use crate::inventory::configuration::{Redaction, hide_labels};
 use crate::inventory::reader::container_states::{MAX_KNOWN, ObservedContainer};
 use crate::inventory::reader::grpc::Grpc;
 use crate::inventory::reader::oci;
@@ -34,7 +34,7 @@ const KUBELET: &str = "0.1.0";
 pub(super) struct Client {
     pub(super) grpc: Grpc,
     runtime: RuntimeId,
-    key: Option<HashKey>,
+    redaction: Redaction,
     /// What was observed in which state.
     known: BTreeMap<String, (i32, ObservedContainer)>,
     veths: Mutex<VethFinder>,
@@ -55,8 +55,8 @@ impl Client {
         let (name, number) = (version.runtime_name.escape_debug(), version.runtime_version.escape_debug());
         tracing::debug!("{name} {number} answers at {}", path.display());
         let (known, veths) = (BTreeMap::new(), Mutex::default());
-        let key = options.key.clone();
-        Ok(Self { grpc, runtime: options.runtime, key, known, veths, counters: counters.clone() })
+        let redaction = options.redaction.clone();
+        Ok(Self { grpc, runtime: options.runtime, redaction, known, veths, counters: counters.clone() })
     }
 
     /// All pods and containers, the ended ones that the runtime still has included; pods come first.
@@ -123,8 +123,9 @@ impl Client {
 
     /// Adds how it is set up, where the runtime shows its specification.
     fn configure(&self, workload: &mut Workload, spec: Option<&RawValue>) {
-        let read = spec.and_then(|spec| oci::configuration(spec.get().as_bytes(), workload, self.key.as_ref()));
+        let read = spec.and_then(|spec| oci::configuration(spec.get().as_bytes(), workload, &self.redaction));
         workload.configuration = read.map(Arc::new);
+        hide_labels(workload, &self.redaction);
     }
 
     /// One status; `None` when the subject is gone.

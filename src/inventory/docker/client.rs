@@ -24,7 +24,7 @@ use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
 use super::users::{is_process_of, is_user};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{Attachment, NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
-use crate::inventory::configuration::HashKey;
+use crate::inventory::configuration::Redaction;
 use crate::inventory::reader::{ReaderCounters, ReaderError, chain};
 use crate::sync;
 
@@ -93,7 +93,7 @@ impl Client {
         runtime: RuntimeId,
         path: &Path,
         user: Option<u32>,
-        key: Option<HashKey>,
+        redaction: Redaction,
         counters: &Arc<ReaderCounters>,
     ) -> Result<Self, ReaderError> {
         let http = Http::new(path, user);
@@ -119,7 +119,7 @@ impl Client {
             http,
             user: owner.filter(|owner| is_user(*owner)),
             // Nobody but root is root: the overflow id stands for a user who is not mapped here.
-            identity: Arc::new(RuntimeIdentity { runtime, dialect, rootless: owner.is_some_and(is_user), key }),
+            identity: Arc::new(RuntimeIdentity { runtime, dialect, rootless: owner.is_some_and(is_user), redaction }),
             version: format!("/v{major}.{minor}"),
             digests: Arc::default(),
             pods: Arc::default(),

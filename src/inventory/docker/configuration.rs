@@ -15,13 +15,13 @@ use super::api::{Container, Section};
 use super::convert::{Dialect, RuntimeIdentity};
 use crate::input::{Configuration, ResourceLimits, Workload};
 use crate::inventory::configuration::{
-    DOCKER_DEFAULT, PODMAN_DEFAULT, Scope, ServiceKey, command, effective, label_setting, limit, variables,
+    DOCKER_DEFAULT, PODMAN_DEFAULT, Scope, ServiceKey, annotation, command, effective, limit, variables,
 };
 
 /// How a container is set up. `workload` is the same container without its configuration.
 pub(super) fn of(container: &Container, workload: &Workload, identity: &RuntimeIdentity) -> Configuration {
     let service = ServiceKey::of(workload).to_string();
-    let scope = Scope { key: identity.key.as_ref(), service: &service };
+    let scope = identity.redaction.scope(&service);
     let mut host = Part::new(&container.host_config, "HostConfig");
     let mut own = Part::new(&container.config, "Config");
     host.report_unknown(known::HOST_CONFIG);
@@ -56,7 +56,7 @@ pub(super) fn of(container: &Container, workload: &Workload, identity: &RuntimeI
     let annotations = annotations.into_iter().flatten();
     read.annotations = annotations
         .map(|(name, value)| {
-            let setting = label_setting(scope, &name, &value);
+            let setting = annotation(scope, &name, &value);
             (name, setting)
         })
         .collect();

@@ -16,7 +16,7 @@ use crate::input::{
     Attachment, NetworkMode, Pod, Protocol, PublishedPort, RuntimeId, RuntimeNetwork, Workload, WorkloadId,
     WorkloadState,
 };
-use crate::inventory::configuration::HashKey;
+use crate::inventory::configuration::{Redaction, hide_labels};
 use crate::time::Timestamp;
 
 /// The network by which workloads on overlay networks reach the outside.
@@ -36,16 +36,16 @@ pub(super) struct RuntimeIdentity {
     pub(super) dialect: Dialect,
     /// Runs as a user other than root, in a user namespace.
     pub(super) rootless: bool,
-    /// Hides values that may be secrets; without it they are only known to be there.
-    pub(super) key: Option<HashKey>,
+    /// Hides values that may be secrets.
+    pub(super) redaction: Redaction,
 }
 
 /// A container as `docker inspect` or `podman inspect` shows it. The veth is not known here.
-pub fn from_inspect(container: &Container) -> Workload {
+pub fn from_inspect(container: &Container, redaction: &Redaction) -> Workload {
     // Only Podman names the image so.
     let dialect = if container.image_name.is_empty() { Dialect::Docker } else { Dialect::Podman };
     let runtime = if dialect == Dialect::Podman { RuntimeId::PODMAN } else { RuntimeId::DOCKER };
-    describe(container, &RuntimeIdentity { runtime, dialect, rootless: false, key: None })
+    describe(container, &RuntimeIdentity { runtime, dialect, rootless: false, redaction: redaction.clone() })
 }
 
 /// A container as its runtime describes it. Its pod is named by id only.
@@ -74,6 +74,7 @@ pub(super) fn describe(container: &Container, identity: &RuntimeIdentity) -> Wor
         configuration: None,
     };
     workload.configuration = Some(Arc::new(configuration::of(container, &workload, identity)));
+    hide_labels(&mut workload, &identity.redaction);
     workload
 }
 

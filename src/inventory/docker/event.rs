@@ -10,6 +10,7 @@ use super::bounds::{self, is_id};
 use super::container_states::ContainerAction;
 use super::convert::{Dialect, RuntimeIdentity};
 use crate::input::{NetworkMode, Workload, WorkloadId};
+use crate::inventory::configuration::hide_labels;
 use crate::time::Timestamp;
 
 /// Attributes of an event that are none of the container's labels.
@@ -95,6 +96,7 @@ pub(super) fn introduced(event: &Event, identity: &RuntimeIdentity) -> (Workload
         network_mode: if identity.rootless { NetworkMode::Rootless("unknown".to_owned()) } else { NetworkMode::Own },
         ..Workload::new(WorkloadId::new(&event.actor.id), &attribute("name"), identity.runtime)
     };
+    hide_labels(&mut workload, &identity.redaction);
     let cut = bounds::workload(&mut workload);
     (workload, cut)
 }

@@ -4,8 +4,10 @@
 //! is refused. A last line that is cut off, as a full disk leaves it, is left out and reported; a cut line elsewhere is an error.
 //! Limits: a line of [`MAX_LINE`] bytes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::unknown::Reader;
 use super::{FactsFile, MAX_LINE, Wrong};
 use crate::input::{Fact, Input, RecordedFact};
 use crate::time::Timestamp;
@@ -21,16 +23,26 @@ struct LineOut<'a> {
     fact: &'a RecordedFact,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One line of `facts.jsonl`.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(title = "A line of facts.jsonl")]
 struct LineIn {
+    /// `hopwatch.fact/1`.
     schema: String,
+    /// When it became known.
     at: Timestamp,
+    /// What was observed.
     fact: RecordedFact,
+}
+
+/// The JSON Schema of a line of `facts.jsonl`.
+pub fn fact_schema() -> schemars::Schema {
+    schemars::schema_for!(LineIn)
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
     let mut file = FactsFile::default();
+    let mut reader = Reader::new(fact_schema);
     let lines = bytes.split(|byte| *byte == b'\n').count().saturating_sub(1);
     for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let number = number + 1;
@@ -41,7 +53,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
             let reason = format!("{} bytes are more than {MAX_LINE}", line.len());
             return Err(Wrong { line: number, column: 1, expected: EXPECTED, reason });
         }
-        let read: LineIn = match serde_json::from_slice(line) {
+        let read: LineIn = match reader.read(number, line) {
             Ok(read) => read,
             // Behind the last line break, and not the first line: a file that was a file of facts until there.
             Err(error) if error.is_eof() && number > lines && !file.inputs.is_empty() => {
@@ -56,6 +68,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
         }
         file.inputs.push(Input::new(read.at, Fact::Recorded(read.fact)));
     }
+    file.unknown = reader.unknown();
     Ok(file)
 }
 

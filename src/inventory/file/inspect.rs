@@ -14,6 +14,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 
 use super::{UNDATED_AT, Wrong};
 use crate::input::{Input, InventoryEvent, NetworkMode, RuntimeNetwork, Workload};
+use crate::inventory::configuration::Redaction;
 use crate::inventory::docker::{Container, Network, attach_by_network, from_inspect, from_network, referenced};
 
 const EXPECTED: &str = "the output of docker inspect";
@@ -88,8 +89,8 @@ struct Endpoint {
 }
 
 /// What was found so far.
-#[derive(Default)]
-struct Found {
+struct Found<'a> {
+    redaction: &'a Redaction,
     networks: BTreeMap<String, Network>,
     default: Option<RuntimeNetwork>,
     workloads: Vec<Workload>,
@@ -127,12 +128,12 @@ impl<'de> Visitor<'de> for KindsVisitor {
 }
 
 /// Reads one top-level value whose objects are of these kinds. Reading twice keeps line and column of every error.
-struct Value<'a> {
+struct Value<'a, 'r> {
     kinds: &'a [Kind],
-    found: &'a mut Found,
+    found: &'a mut Found<'r>,
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_> {
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -140,7 +141,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_> {
+impl<'de> Visitor<'de> for Value<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,13 +163,13 @@ impl<'de> Visitor<'de> for Value<'_> {
 }
 
 /// Reads one object of a kind.
-struct Object<'a> {
+struct Object<'a, 'r> {
     kind: &'a Kind,
     number: usize,
-    found: &'a mut Found,
+    found: &'a mut Found<'r>,
 }
 
-impl<'de> DeserializeSeed<'de> for Object<'_> {
+impl<'de> DeserializeSeed<'de> for Object<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -187,12 +188,12 @@ impl<'de> DeserializeSeed<'de> for Object<'_> {
     }
 }
 
-impl Found {
+impl Found<'_> {
     fn container(&mut self, container: &Container) {
         if self.default.is_none() {
             self.default = default_bridge(container);
         }
-        self.workloads.push(undated(container));
+        self.workloads.push(Workload { since: None, ..from_inspect(container, self.redaction) });
     }
 
     /// A join is written as it was asked for; one that no container of the file answers to stays as it is.
@@ -241,20 +242,17 @@ pub(super) fn is_object(bytes: &[u8]) -> bool {
     matches!(values.next(), Some(Ok(head)) if head.id.is_some() && head.schema.is_none())
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
+pub(super) fn parse(bytes: &[u8], redaction: &Redaction) -> Result<Vec<Input>, Wrong> {
     let wrong = |error: serde_json::Error| Wrong::json(1, EXPECTED, &error);
     let values = serde_json::Deserializer::from_slice(bytes).into_iter::<Kinds>();
     let values: Vec<Kinds> = values.collect::<Result<_, _>>().map_err(wrong)?;
-    let mut found = Found::default();
+    let (networks, default, workloads) = Default::default();
+    let mut found = Found { redaction, networks, default, workloads };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     for Kinds(kinds) in &values {
         Value { kinds, found: &mut found }.deserialize(&mut deserializer).map_err(wrong)?;
     }
     Ok(found.into_inputs())
-}
-
-fn undated(container: &Container) -> Workload {
-    Workload { since: None, ..from_inspect(container) }
 }
 
 /// Docker's own network as a container on it describes it; its name is reserved, so its driver is known.

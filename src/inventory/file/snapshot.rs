@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Wrong;
+use super::unknown::Reader;
+use super::{FactsFile, Wrong};
 use crate::input::{Input, InventoryEvent, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
 use crate::time::Timestamp;
 
@@ -16,8 +18,7 @@ use crate::time::Timestamp;
 pub const INVENTORY_SCHEMA: &str = "hopwatch.inventory/1";
 
 /// The workloads and networks of one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InventoryFile {
     /// [`INVENTORY_SCHEMA`].
     pub schema: String,
@@ -63,8 +64,9 @@ impl InventoryFile {
     }
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Input>, Wrong> {
+pub(super) fn parse(bytes: &[u8]) -> Result<FactsFile, Wrong> {
     let expected = "the output of hopwatch inventory --format json";
-    let read: InventoryFile = serde_json::from_slice(bytes).map_err(|error| Wrong::json(1, expected, &error))?;
-    Ok(read.to_inputs())
+    let mut reader = Reader::new(|| schemars::schema_for!(InventoryFile));
+    let read: InventoryFile = reader.read(1, bytes).map_err(|error| Wrong::json(1, expected, &error))?;
+    Ok(FactsFile { inputs: read.to_inputs(), cut: None, unknown: reader.unknown() })
 }

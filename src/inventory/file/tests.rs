@@ -14,7 +14,7 @@ fn read(text: &str) -> Result<Vec<Input>, FactsError> {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("facts");
     std::fs::write(&path, text).expect("file");
-    read_facts(&path).map(|file| file.inputs)
+    read_facts(&path, &ShownLabels::default()).map(|file| file.inputs)
 }
 
 /// `LINE:COLUMN expected … reason`.
@@ -75,7 +75,10 @@ fn what_the_writer_appends_the_reader_gives_back() {
     let lines: Vec<_> = all.iter().map(|(at, fact)| fact_line(*at, fact).expect("JSON")).collect();
     std::fs::write(&path, lines.concat()).expect("file");
     let expected: Vec<Input> = all.into_iter().map(|(at, fact)| Input::new(at, Fact::Recorded(fact))).collect();
-    assert_eq!(read_facts(&path).expect("facts"), FactsFile { inputs: expected, cut: None });
+    assert_eq!(
+        read_facts(&path, &ShownLabels::default()).expect("facts"),
+        FactsFile { inputs: expected, ..FactsFile::default() }
+    );
     let text = std::fs::read_to_string(&path).expect("text");
     assert_eq!(text.lines().count(), 9, "a line break in a text does not break the line");
     assert!(text.lines().all(|line| line.starts_with("{\"schema\":\"hopwatch.fact/1\",\"at\":\"2026-")), "{text}");
@@ -90,12 +93,12 @@ fn a_last_line_that_is_cut_is_left_out_and_a_cut_line_elsewhere_is_an_error() {
     let last = lines.last().expect("facts").len();
     for missing in 2..last {
         std::fs::write(&path, &whole[..whole.len() - missing]).expect("file");
-        let file = read_facts(&path).expect("the rest can be read");
+        let file = read_facts(&path, &ShownLabels::default()).expect("the rest can be read");
         assert_eq!((file.inputs.len(), file.cut), (8, Some(9)), "{missing} bytes are missing");
     }
     let damaged = [&lines[0][..30], b"\n", &lines[1]].concat();
     std::fs::write(&path, damaged).expect("file");
-    assert!(matches!(read_facts(&path), Err(FactsError::Wrong { line: 1, .. })));
+    assert!(matches!(read_facts(&path, &ShownLabels::default()), Err(FactsError::Wrong { line: 1, .. })));
 }
 
 #[test]
@@ -200,7 +203,8 @@ fn an_error_names_line_column_and_what_was_expected() {
 fn nothing_in_a_file_is_no_fact_and_no_file_is_an_error() {
     assert_eq!(read("").expect("empty"), []);
     assert_eq!(read("[]").expect("empty"), []);
-    let missing = read_facts(Path::new("/nonexistent/facts.jsonl")).expect_err("no file").to_string();
+    let missing =
+        read_facts(Path::new("/nonexistent/facts.jsonl"), &ShownLabels::default()).expect_err("no file").to_string();
     assert!(missing.contains("/nonexistent/facts.jsonl"), "{missing}");
 }
 
@@ -246,10 +250,10 @@ fn utf_16_with_its_mark_is_read_and_what_only_has_the_mark_is_refused() {
     let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
     for bytes in [&little, &big] {
         std::fs::write(&path, bytes).expect("file");
-        assert_eq!(names(&read_facts(&path).expect("facts").inputs), ["web"]);
+        assert_eq!(names(&read_facts(&path, &ShownLabels::default()).expect("facts").inputs), ["web"]);
     }
     std::fs::write(&path, &little[..little.len() - 1]).expect("file");
-    let said = read_facts(&path).expect_err("half a character").to_string();
+    let said = read_facts(&path, &ShownLabels::default()).expect_err("half a character").to_string();
     assert!(said.contains("save the file as UTF-8"), "{said}");
 }
 

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::proto::{Entry, value};
 use crate::input::{Configuration, Confinement, Mount, NamespaceMode, Namespaces, ResourceLimits, Workload};
 use crate::inventory::configuration::{
-    ALL_CAPABILITIES, HashKey, Scope, ServiceKey, command, label_setting, limit, variables,
+    ALL_CAPABILITIES, Redaction, Scope, ServiceKey, annotation, command, limit, variables,
 };
 
 /// File systems and files that every container gets.
@@ -39,11 +39,11 @@ const NEARLY_ALL: usize = ALL_CAPABILITIES.len() - 3;
 pub(in crate::inventory) fn configuration(
     spec: &[u8],
     workload: &Workload,
-    key: Option<&HashKey>,
+    redaction: &Redaction,
 ) -> Option<Configuration> {
     let spec: Spec = serde_json::from_slice(spec).ok()?;
     let service = ServiceKey::of(workload).to_string();
-    let mut read = spec.read(Scope { key, service: &service });
+    let mut read = spec.read(redaction.scope(&service));
     limit(&mut read);
     Some(read)
 }
@@ -183,7 +183,7 @@ impl Spec {
         let capabilities = process.capabilities.bounding;
         let unconfined = linux.seccomp.is_none();
         let annotation = |(name, value): (String, String)| {
-            let setting = label_setting(scope, &name, &value);
+            let setting = annotation(scope, &name, &value);
             (name, setting)
         };
         let mut mounts: Vec<Mount> = mounts.into_iter().filter_map(SpecMount::read).collect();
@@ -276,6 +276,7 @@ fn without_category(label: &str) -> String {
 mod tests {
     use super::*;
     use crate::input::{RuntimeId, WorkloadId};
+    use crate::inventory::configuration::HashKey;
 
     fn workload() -> Workload {
         let plain = Workload::new(WorkloadId::new("ab"), "web", RuntimeId::CONTAINERD);
@@ -283,7 +284,8 @@ mod tests {
     }
 
     fn read(spec: &str) -> Configuration {
-        configuration(spec.as_bytes(), &workload(), Some(&HashKey::new([3; 32]))).expect("a configuration")
+        let redaction = Redaction { key: Some(HashKey::new([3; 32])), ..Redaction::default() };
+        configuration(spec.as_bytes(), &workload(), &redaction).expect("a configuration")
     }
 
     const SPEC: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},"args":["nginx","--token=hunter2"],
@@ -327,6 +329,6 @@ mod tests {
             r#"{"process":7,"mounts":"x","linux":{"namespaces":null,"sysctl":[],"resources":{"memory":{"limit":"x"}}}}"#,
         );
         assert_eq!((read.mounts.len(), read.limits.memory), (0, 0));
-        assert_eq!(configuration(b"nonsense", &workload(), None), None);
+        assert_eq!(configuration(b"nonsense", &workload(), &Redaction::default()), None);
     }
 }

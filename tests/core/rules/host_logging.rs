@@ -67,3 +67,50 @@ fn audit_that_cannot_be_asked_any_more_is_no_audit_that_is_off() {
     world.tick(60_000);
     assert_eq!(world.raised(), [""; 0]);
 }
+
+fn entry(world: &mut World, millis: u64, act: LogAct) {
+    let program = Some("/usr/sbin/auditctl".to_owned());
+    let by = Some(LogActor { login: Some(1000), uid: Some(0), pid: Some(812), program });
+    let entry = HostLogEntry { log: HostLog::Audit, at: crate::support::world::at(millis), act, by };
+    world.push(millis, Fact::Recorded(RecordedFact::HostLogging(HostLoggingFact::Entry(Arc::new(entry)))));
+}
+
+#[test]
+fn the_audit_log_says_who_it_was() {
+    let mut world = world();
+    state(&mut world, 0, Some((true, &["a", "b"])), &["auditd"]);
+    entry(&mut world, 9_800, LogAct::RulesRemoved { count: 2 });
+    state(&mut world, 10_000, Some((true, &[])), &["auditd"]);
+    world.tick(20_500);
+    assert_eq!(world.raised(), ["host-audit-tampered - high"]);
+    let evidence = world.evidence();
+    assert!(evidence.contains("by /usr/sbin/auditctl, pid 812, uid 0, login uid 1000"), "{evidence}");
+    assert!(evidence.contains("2 audit rules, 2 are gone"), "{evidence}");
+}
+
+#[test]
+fn where_the_kernel_cannot_be_asked_the_log_alone_says_that_rules_are_gone_and_a_reload_is_nothing() {
+    let mut world = world();
+    state(&mut world, 0, None, &["auditd"]);
+    entry(&mut world, 1_000, LogAct::RulesRemoved { count: 7 });
+    entry(&mut world, 3_000, LogAct::RulesAdded { count: 8 });
+    world.tick(20_000);
+    assert_eq!(world.raised(), [""; 0], "loaded again");
+    entry(&mut world, 30_000, LogAct::RulesRemoved { count: 8 });
+    state(&mut world, 31_000, None, &["auditd"]);
+    world.tick(41_000);
+    assert_eq!(world.raised(), ["host-audit-tampered - high"]);
+    assert!(world.evidence().contains("8 audit rules more were removed than added"), "{}", world.evidence());
+}
+
+#[test]
+fn an_audit_log_that_is_cut_in_place_is_reported_and_a_gap_is_not() {
+    let mut world = world();
+    let mut gap = |millis, truncated| {
+        let fact = HostLoggingFact::Gap { log: HostLog::Audit, count: 1, truncated, why: "x".to_owned() };
+        world.push(millis, Fact::Recorded(RecordedFact::HostLogging(fact)));
+        world.raised().len()
+    };
+    assert_eq!((gap(1_000, false), gap(2_000, true)), (0, 1));
+    assert_eq!(world.engine.stats().host_logging.gaps[&HostLog::Audit].0, 2);
+}

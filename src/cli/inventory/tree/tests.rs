@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::input::{Fact, Mac, NamespaceView, Pod, ProcessNamespaces, RecordedFact, Stray};
+use crate::inventory::configuration::ShownLabels;
 use crate::inventory::file::read_facts;
 
 const HOST: NetnsId = NetnsId(4_026_531_840);
@@ -13,8 +14,8 @@ const DARK: NetnsId = NetnsId(4_026_532_400);
 
 fn inspected() -> Vec<InventoryEvent> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/docker");
-    let facts =
-        ["networks.json", "containers.json"].map(|name| read_facts(&folder.join(name)).expect("docker inspect").inputs);
+    let facts = ["networks.json", "containers.json"]
+        .map(|name| read_facts(&folder.join(name), &ShownLabels::default()).expect("docker inspect").inputs);
     let event = |fact| match fact {
         Fact::Recorded(RecordedFact::Inventory(event)) => Some(event),
         _ => None,

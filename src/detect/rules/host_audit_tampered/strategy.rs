@@ -15,15 +15,18 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "The kernel's audit is asked for its state and rules every two seconds; log daemons are known by name in the host's own process \
              namespace and looked at twice a second; a process that is stopped (SIGSTOP) does not run. Each state that differs is a fact. What recorded before \
              and does not for `settle` is reported: `augenrules` and upgrades delete all rules and load them again, services restart. The set of rules after \
-             that time counts, not the way to it. A HUP for rotation ends no process and is nothing.",
+             that time counts, not the way to it. A HUP for rotation ends no process and is nothing. auditd's log and the journal are followed for entries about \
+             recording itself: they say who did it, and where the kernel cannot be asked, that rules are gone. auditd's log that is cut in place is \
+             reported, too; rotation renames it.",
         technical_context: "`auditctl -e 0` and `auditctl -D` leave auditd running; `kill -STOP` leaves the process and its pid file. A daemon's end \
              loses what containers send to /dev/log and the journal, and with it the record of the runtime itself. Immutable audit (`-e 2`) \
              cannot be switched off before the next boot.",
         blind_spots: &[
             "Audit answers only in the initial network namespace and with CAP_AUDIT_CONTROL; otherwise that is a fact, and `hopwatch paths` says so.",
             "A daemon that runs and drops: another configuration, a full disk, a rate limit.",
-            "The content of the journal, of audit.log and of syslog files is not read: a journal that is vacuumed, or a file that is cleared, shows \
-             nothing here.",
+            "Of auditd's log and the journal only entries about recording itself are read; files of syslog are not. A journal that is vacuumed is a gap \
+             that `hopwatch paths` names: a bound of its size does the same.",
+            "Who it was is known only where auditd or systemd runs, and by their word.",
             "A process that calls itself like a daemon hides that the real one ended.",
             "What had stopped before observation began, and a daemon that was replaced by another one of the same name.",
         ],
@@ -38,7 +41,7 @@ pub static META: RuleMeta = RuleMeta {
         response: &[
             "The evidence says what does not record, and since when.",
             "Start it again: `systemctl start auditd rsyslog systemd-journald`, `auditctl -e 1`, `augenrules --load`.",
-            "Who did it? `journalctl --since` the time, `ausearch -m CONFIG_CHANGE,DAEMON_END,SERVICE_STOP`, the shell history of root.",
+            "Who did it? The evidence has the process and the login, where the audit log has them; else `journalctl --since` the time, `ausearch -m CONFIG_CHANGE,DAEMON_END,SERVICE_STOP`, the shell history of root.",
             "What ran on the host since then? Containers that started, execs, the other alerts of that time.",
         ],
         resources: &[

@@ -19,7 +19,7 @@ pub static META: RuleMeta = RuleMeta {
              image has the name of a known agent. An end is reported when neither the container runs again nor another one of its service \
              started within `successor`; a pause, a freezing signal, a lost network and a limit below what any agent needs when they stand \
              for `settle`; and so is the end or the stop (state T) of every process of an agent in a container that goes on. What the runtime did to the container is shown as evidence. While other containers of the service run on, the \
-             severity is medium.",
+             severity is medium. The alert ends when what stood against the monitor is over, or another container of its service starts.",
         technical_context: "The effect is judged, not the command: a signal that the agent survives (HUP, USR1, USR2, WINCH for rotation) changes \
              nothing. `docker commit` pauses a container while it copies it. Compose renames the old container, starts the new one and \
              removes the old one. `docker update --memory 6m` leaves a container running that cannot work.",

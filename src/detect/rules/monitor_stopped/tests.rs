@@ -119,6 +119,27 @@ fn a_successor_or_the_same_container_again_is_a_roll_out() {
 }
 
 #[test]
+fn a_monitor_that_works_again_ends_its_alert_and_so_does_a_later_one_of_its_service() {
+    let over = |found: &[Finding]| -> Vec<(String, String)> {
+        let over = found.iter().filter(|finding| finding.is_over);
+        over.map(|finding| (finding.cause.clone(), finding.evidence[0].text.clone())).collect()
+    };
+    let mut scene = Scene::new();
+    scene.run("1", "shipper", |_| {});
+    scene.run("1", "shipper", |one| one.state = WorkloadState::Paused);
+    assert_eq!(scene.later(15).len(), 1);
+    let found = scene.run("1", "shipper", |_| {});
+    assert_eq!(over(&found), [("paused".to_owned(), "it works again".to_owned())]);
+    scene.later(600);
+    scene.stop("1");
+    assert_eq!(scene.later(120).len(), 1);
+    assert!(scene.run("2", "other", |_| {}).is_empty(), "of another service");
+    let found = scene.run("3", "shipper", |_| {});
+    assert_eq!(over(&found), [("ended".to_owned(), "shipper of the same service runs".to_owned())]);
+    assert!(scene.run("4", "shipper", |_| {}).is_empty(), "once");
+}
+
+#[test]
 fn another_replica_lowers_the_severity_and_another_image_is_no_successor() {
     let mut scene = Scene::new();
     for id in ["1", "2"] {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::input::{Confinement, NamespaceMode, RuntimeId, Setting};
-use crate::inventory::configuration::HashKey;
+use crate::inventory::configuration::{HashKey, Redaction};
 use crate::inventory::docker::convert::describe;
 
 /// As Docker 20.10 writes it for `docker run --privileged …`, shortened to the parts that are read.
@@ -21,8 +21,8 @@ const HOSTILE: &str = r#"{"Id":"ab12","Name":"/web","Image":"sha256:11","Path":"
 
 fn read(text: &str, dialect: Dialect) -> Workload {
     let container: Container = serde_json::from_str(text).expect("an inspect");
-    let key = Some(HashKey::new([9; 32]));
-    describe(&container, &RuntimeIdentity { runtime: RuntimeId::DOCKER, dialect, rootless: false, key })
+    let redaction = Redaction { key: Some(HashKey::new([9; 32])), ..Redaction::default() };
+    describe(&container, &RuntimeIdentity { runtime: RuntimeId::DOCKER, dialect, rootless: false, redaction })
 }
 
 fn configuration(text: &str) -> Configuration {

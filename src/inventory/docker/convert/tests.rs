@@ -10,7 +10,7 @@ const CREATED: &str = include_str!("../../../../tests/data/docker/created.json")
 
 fn read(text: &str) -> Vec<Workload> {
     let all: Vec<Container> = serde_json::from_str(text).expect("inspect output");
-    all.iter().map(from_inspect).collect()
+    all.iter().map(|container| from_inspect(container, &Redaction::default())).collect()
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_repository_digest_is_chosen_in_a_fixed_order() {
 
 #[test]
 fn nothing_given_is_nothing_told() {
-    let empty = from_inspect(&Container::default());
+    let empty = from_inspect(&Container::default(), &Redaction::default());
     assert_eq!((empty.name.as_str(), empty.state, empty.attachments.len()), ("", WorkloadState::Exited, 0));
 }
 
@@ -91,7 +91,7 @@ const ROOTLESS: &str = include_str!("../../../../tests/data/podman/rootless.json
 const PODMAN_NETWORKS: &str = include_str!("../../../../tests/data/podman/networks.json");
 
 fn identity(dialect: Dialect, rootless: bool) -> RuntimeIdentity {
-    RuntimeIdentity { runtime: RuntimeId::DOCKER, dialect, rootless, key: None }
+    RuntimeIdentity { runtime: RuntimeId::DOCKER, dialect, rootless, redaction: Redaction::default() }
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! Follows auditd's log and the journal while the sniffer runs.
+//!
+//! Contract: entries about recording itself become facts, and gaps do: lines that are cut, a file that is cut in place, entries of the journal that are
+//! gone. A log that cannot be read is a fact, once. Never waits for the engine. Limits: reading begins with what is new, the journal where the last run
+//! ended: its cursor is kept in the state directory. Design: one thread for both; `journalctl` is a child that this thread reads without waiting.
+
+mod journal;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use self::journal::Journal;
+use super::outbox::Outbox;
+use super::source::{self, Source, SourceContext};
+use crate::clock::instant;
+use crate::host::log_entries::{AuditLines, Tail, TailEnd};
+use crate::input::{HostLog, HostLoggingFact};
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How long this thread waits at once, so that it notices the end.
+const NOTICE: Duration = Duration::from_millis(100);
+/// auditd's own configuration, and where it writes without one.
+const AUDITD: &str = "/etc/audit/auditd.conf";
+const AUDIT_LOG: &str = "/var/log/audit/audit.log";
+
+/// Starts the source.
+pub(super) fn start(context: &SourceContext, state_dir: Option<&Path>) -> anyhow::Result<Source> {
+    let state_dir = state_dir.map(Path::to_owned);
+    source::spawn("host-logs", context, move |context| {
+        let mut outbox = Outbox::new(context.sender.clone());
+        watch(&mut outbox, &context, state_dir.as_deref());
+        outbox.finish();
+    })
+}
+
+fn watch(outbox: &mut Outbox, context: &SourceContext, state_dir: Option<&Path>) {
+    let mut audit = Audit::new(&audit_log());
+    let mut journal = Journal::new(state_dir);
+    let mut due = instant();
+    while !context.is_over() {
+        if instant() >= due {
+            due = instant() + INTERVAL;
+            audit.poll().into_iter().chain(journal.poll()).for_each(|fact| outbox.rare(fact.into()));
+        }
+        outbox.send();
+        std::thread::sleep(NOTICE);
+    }
+    journal.end();
+}
+
+/// Where auditd writes.
+fn audit_log() -> PathBuf {
+    let text = std::fs::read_to_string(AUDITD).unwrap_or_default();
+    let named = text.lines().find_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "log_file"));
+    named.map_or_else(|| PathBuf::from(AUDIT_LOG), |(_, path)| PathBuf::from(path.trim()))
+}
+
+/// auditd's log.
+struct Audit {
+    path: PathBuf,
+    tail: Tail,
+    lines: AuditLines,
+    /// Why it could not be read the last time.
+    unread: Option<String>,
+}
+
+impl Audit {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), tail: Tail::new(path), lines: AuditLines::default(), unread: None }
+    }
+
+    fn poll(&mut self) -> Vec<HostLoggingFact> {
+        let mut facts = Vec::new();
+        loop {
+            match self.tail.read(|line| self.lines.line(line)) {
+                Ok(TailEnd::UpToDate) => break,
+                Ok(TailEnd::More) => {}
+                Ok(TailEnd::Truncated) => facts.push(self.gap(0, true, "the file is shorter than what was read of it")),
+                Err(error) => {
+                    let why = format!("{}: {error}", self.path.display());
+                    if self.unread.as_ref() != Some(&why) {
+                        self.unread = Some(why.clone());
+                        facts.push(HostLoggingFact::Unwatched { part: "audit.log".to_owned(), why });
+                    }
+                    break;
+                }
+            }
+        }
+        self.lines.finish();
+        facts.extend(self.lines.take().into_iter().map(|entry| HostLoggingFact::Entry(entry.into())));
+        let cut = self.lines.take_cut() + self.tail.take_too_long();
+        if cut > 0 {
+            facts.push(self.gap(cut, false, "lines that are cut, or longer than any record"));
+        }
+        facts
+    }
+
+    fn gap(&self, count: u64, truncated: bool, why: &str) -> HostLoggingFact {
+        let why = format!("{}: {why}", self.path.display());
+        HostLoggingFact::Gap { log: HostLog::Audit, count, truncated, why }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::LogAct;
+
+    #[test]
+    fn entries_gaps_and_a_log_that_is_not_there_are_facts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.log");
+        let mut audit = Audit::new(&path);
+        assert!(matches!(&audit.poll()[..], [HostLoggingFact::Unwatched { .. }]));
+        assert_eq!(audit.poll(), [], "once");
+        std::fs::write(&path, "").expect("written");
+        audit.poll();
+        let line = "type=CONFIG_CHANGE msg=audit(1795000000.243:88): auid=1000 op=remove_rule list=4 res=1\n";
+        std::fs::write(&path, format!("{line}type=CONF\n")).expect("written");
+        let facts = audit.poll();
+        let [HostLoggingFact::Entry(entry), HostLoggingFact::Gap { count: 1, truncated: false, .. }] = &facts[..]
+        else {
+            panic!("{facts:?}");
+        };
+        assert_eq!(entry.act, LogAct::RulesRemoved { count: 1 });
+        std::fs::write(&path, "").expect("written");
+        assert!(matches!(&audit.poll()[..], [HostLoggingFact::Gap { truncated: true, .. }]));
+    }
+}
