@@ -3,6 +3,7 @@
 //! Contract: exit codes 0 done, 1 alerts at or above `--fail-on`, exceptions of `verify` or differences of `baseline diff`, 2 usage,
 //! 3 configuration, 4 runtime or permission, 5 `verify` cannot say. Results go to standard output, everything else to standard error.
 
+mod alerts;
 mod audit;
 mod baseline;
 mod captures;
@@ -74,6 +75,9 @@ enum Command {
     /// Learn, show, compare and approve what the services of this host are expected to be set up like
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
+    /// List alerts that were kept, show one, acknowledge or close it, or follow new ones
+    #[command(subcommand)]
+    Alerts(alerts::AlertsCommand),
     /// Show what waits to be delivered to sinks, try it again, remove it, or test sinks
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Baseline(command) => baseline::run(command),
+        Command::Alerts(command) => alerts::run(command),
         Command::Outbox(command) => outbox::run(command),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),

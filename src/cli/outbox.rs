@@ -49,6 +49,13 @@ pub struct Of {
     /// Only of this sink
     #[arg(long, value_name = "SINK")]
     sink: Option<String>,
+    #[command(flatten)]
+    at: Place,
+}
+
+/// Where the outbox is.
+#[derive(Debug, clap::Args)]
+pub struct Place {
     /// Configuration file, which names the state directory [default: /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -71,8 +78,9 @@ pub struct Chosen {
     all: bool,
 }
 
-impl Of {
-    fn open(&self) -> anyhow::Result<Store> {
+impl Place {
+    /// Opens it, beside a hopwatch that may be running.
+    pub fn open(&self) -> anyhow::Result<Store> {
         let configured = config::load(self.config.as_deref())?.config.state_dir;
         let path = outbox_path(self.state_dir.as_deref().or(configured.as_deref()))?;
         Ok(Store::visit(&path)?)
@@ -83,15 +91,15 @@ impl Of {
 pub fn run(command: OutboxCommand) -> anyhow::Result<Outcome> {
     match command {
         OutboxCommand::List { of, json } => {
-            let listed = of.open()?.list(of.sink.as_deref(), SHOWN)?;
+            let listed = of.at.open()?.list(of.sink.as_deref(), SHOWN)?;
             show(&listed, json)?;
         }
         OutboxCommand::Retry(chosen) => {
-            let count = chosen.of.open()?.retry(chosen.of.sink.as_deref(), chosen.number, now())?;
+            let count = chosen.of.at.open()?.retry(chosen.of.sink.as_deref(), chosen.number, now())?;
             print(&format!("{} tried again within 30 s\n", are(count)))?;
         }
         OutboxCommand::Drop(chosen) => {
-            let count = chosen.of.open()?.remove(chosen.of.sink.as_deref(), chosen.number)?;
+            let count = chosen.of.at.open()?.remove(chosen.of.sink.as_deref(), chosen.number)?;
             print(&format!("{} removed\n", are(count)))?;
         }
         OutboxCommand::Test { sinks, config } => return try_sinks(&sinks, config.as_deref()),

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use super::prepare;
 use super::receiver::receiver;
-use super::store::{Added, Addressed, Entry, Opened, Store, StoreError};
+use super::store::{Added, Addressed, Entry, MAX_KEPT, Opened, Store, StoreError};
 use super::worker::{Bell, Worker};
 use crate::alert::Alert;
 use crate::alert::render::encoding::{Encoding, Sensor, encode};
+use crate::alert::render::{self, text};
 use crate::clock::{instant, now};
 use crate::config::SinkConfig;
 use crate::detect::Severity;
@@ -30,6 +31,10 @@ const LOOK: Duration = Duration::from_millis(10);
 const INCIDENT: &str = "incident";
 /// Between two times of forgetting what is old.
 const TIDY: Duration = Duration::from_hours(1);
+/// As many lines are kept between two times of forgetting what is too much.
+const TIDY_AFTER: u32 = 10_000;
+/// Columns of the terminal that alerts are kept for.
+const KEPT_COLUMNS: usize = 80;
 
 /// The outbox and the threads that empty it.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ pub struct Outbox {
     workers: Vec<JoinHandle<()>>,
     in_memory: bool,
     tidied: Timestamp,
+    kept_since: u32,
 }
 
 /// Why delivery cannot begin.
@@ -76,6 +82,7 @@ impl Outbox {
             workers: Vec::new(),
             in_memory: path.is_none(),
             tidied: now(),
+            kept_since: 0,
         };
         for sink in sinks {
             outbox.add(sink)?;
@@ -122,6 +129,7 @@ impl Outbox {
             rule: alert.rule,
             at: alert.last_seen,
             json: &json,
+            text: &text::render(alert, Some(KEPT_COLUMNS)),
         };
         self.keep(&entry, to)
     }
@@ -139,6 +147,7 @@ impl Outbox {
             rule: INCIDENT,
             at: incident.last_seen,
             json: &json,
+            text: &render::incident(incident, Some(KEPT_COLUMNS)),
         };
         self.keep(&entry, to)
     }
@@ -153,9 +162,20 @@ impl Outbox {
             count(counters, added);
         }
         self.bell.added();
-        if time.since(self.tidied) >= TIDY {
-            self.tidied = time;
-            self.store.forget(time).map_err(io::Error::other)?;
+        self.kept_since += 1;
+        if time.since(self.tidied) >= TIDY || self.kept_since >= TIDY_AFTER {
+            self.tidy(time)?;
+        }
+        Ok(())
+    }
+
+    fn tidy(&mut self, time: Timestamp) -> io::Result<()> {
+        (self.tidied, self.kept_since) = (time, 0);
+        let excess = self.store.forget(time).map_err(io::Error::other)?;
+        if excess > 0 {
+            tracing::warn!(
+                "{excess} lines of alerts were forgotten, the lowest severities first: more than {MAX_KEPT} are not kept"
+            );
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! oldest of the lowest severity leaves and is counted. Design: one connection behind a lock, held for one short statement at a time;
 //! write-ahead log with `synchronous=FULL`, so that a commit survives a loss of power.
 
+mod alerts;
 mod deliveries;
 mod schema;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+pub use alerts::{AlertState, Decision, Kept, MAX_KEPT, Which};
 pub use deliveries::{Counts, Delivery, Listed, State};
 pub use schema::Opened;
 
@@ -94,6 +96,8 @@ pub struct Entry<'a> {
     pub at: Timestamp,
     /// It, as `hopwatch.alert/1` or `hopwatch.incident/1`.
     pub json: &'a [u8],
+    /// It, as a person sees it on a terminal of 80 columns.
+    pub text: &'a str,
 }
 
 /// What one sink is to send.
@@ -163,7 +167,8 @@ impl Store {
                 entry.at.as_nanos(),
                 entry.severity as u8,
                 entry.rule,
-                entry.json
+                entry.json,
+                entry.text
             ])?;
             let each = to.iter().map(|to| deliveries::add(&transaction, entry, to, now, self.max_waiting));
             each.collect::<rusqlite::Result<Vec<_>>>()
@@ -182,14 +187,14 @@ impl Store {
             .map_err(StoreError::of("looking for an alert"))
     }
 
-    /// Forgets what is older than it is kept.
-    pub fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// Forgets what is older than it is kept, and the least important of what is too much. Returns how many lines were too much.
+    pub fn forget(&self, now: Timestamp) -> Result<u64, StoreError> {
         let before = now.minus(KEPT).as_nanos();
         let connection = sync::lock(&self.connection);
-        connection
+        let forgotten = connection
             .execute("DELETE FROM alert WHERE at < ?1", [before])
             .and_then(|_| connection.execute("DELETE FROM delivery WHERE state = 'dead' AND added < ?1", [before]))
-            .map(drop)
-            .map_err(StoreError::of("forgetting old alerts"))
+            .and_then(|_| alerts::forget_excess(&connection));
+        forgotten.map_err(StoreError::of("forgetting old alerts"))
     }
 }

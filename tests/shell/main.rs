@@ -5,6 +5,7 @@
 mod support;
 
 mod alert_text;
+mod alerts;
 mod anomalies;
 mod audit;
 mod baseline;

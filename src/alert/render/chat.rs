@@ -14,6 +14,7 @@ use super::encoding::Sensor;
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::escape::printable;
+use crate::layout::many;
 
 /// Characters of a title.
 const TITLE: usize = 250;
@@ -131,9 +132,12 @@ fn title_of(alert: &Alert) -> String {
     format!("{}: {}", alert.severity.as_str().to_uppercase(), alert.title)
 }
 
-/// Who, to where, against which contract, how it is known, what to do.
+/// Where, how to see all of it there, who, to where, against which contract, how it is known, what to do.
 pub fn text(alert: &Alert, sensor: &Sensor) -> String {
-    let mut lines = vec![format!("on {} at {}", sensor.host, alert.last_seen.readable())];
+    let mut lines = vec![
+        format!("on {} at {}, seen {}", sensor.host, alert.last_seen.readable(), many(alert.count, "time")),
+        format!("there: hopwatch alerts show {}", alert.id),
+    ];
     if let Some(workload) = &alert.workload {
         let short = workload.id.get(..12).unwrap_or(&workload.id);
         lines.push(format!("container {} ({short}), image {}", workload.name, workload.image));
@@ -150,7 +154,6 @@ pub fn text(alert: &Alert, sensor: &Sensor) -> String {
     }
     lines.extend(alert.evidence.iter().take(5).map(|evidence| format!("[{}] {}", evidence.kind, evidence.text)));
     lines.extend(alert.response.iter().enumerate().map(|(number, step)| format!("{}. {step}", number + 1)));
-    lines.push(format!("seen {} times; alert {}", alert.count, alert.id));
     lines.iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
 }
 

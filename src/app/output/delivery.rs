@@ -23,19 +23,20 @@ pub fn outbox_path(state_dir: Option<&Path>) -> Result<PathBuf, StateError> {
     Ok(StateDir::open(state_dir)?.path(OUTBOX))
 }
 
-/// The outbox of these sinks; none where no sink is configured.
+/// The outbox of these sinks. Where no sink is configured it only keeps alerts, for `hopwatch alerts`; none if it cannot.
 pub fn outbox(sinks: Vec<SinkConfig>, state_dir: Option<&Path>) -> Result<Option<Outbox>, DeliverError> {
+    let path = outbox_path(state_dir);
     if sinks.is_empty() {
-        return Ok(None);
+        let kept = path.map_err(|error| error.to_string());
+        let kept = kept.and_then(|path| Outbox::start(sinks, Some(&path)).map_err(|error| error.to_string()));
+        return Ok(kept
+            .inspect_err(|why| tracing::warn!("alerts of this run are not kept for `hopwatch alerts`: {why}"))
+            .ok());
     }
-    let path = match outbox_path(state_dir) {
-        Ok(path) => Some(path),
-        Err(error) => {
-            tracing::error!("alerts wait in memory only, and do not outlive this run: {error}");
-            None
-        }
-    };
-    Outbox::start(sinks, path.as_deref()).map(Some)
+    let path = path.inspect_err(|error| {
+        tracing::error!("alerts wait in memory only, and do not outlive this run: {error}");
+    });
+    Outbox::start(sinks, path.ok().as_deref()).map(Some)
 }
 
 impl AlertSink for Outbox {

@@ -1,4 +1,4 @@
-//! Opening the outbox's file: its tables, its lock, and what happens to one that is damaged.
+//! Opening the outbox's file: its tables, its lock, what happens to one that is damaged, and to one of an earlier version.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -14,9 +14,9 @@ use crate::escape::printable;
 /// `hopw`, so that `file` and a person know whose database it is.
 const APPLICATION: i64 = 0x686f_7077;
 /// Of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-const TABLES: &str = "
+pub(super) const TABLES: &str = "
 CREATE TABLE alert (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, update_no INTEGER NOT NULL, at INTEGER NOT NULL,
   severity INTEGER NOT NULL, rule TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (id, update_no)
@@ -33,8 +33,18 @@ CREATE INDEX delivery_by_alert ON delivery (sink, id, state, seq);
 CREATE INDEX alert_by_time ON alert (at);
 ";
 
+/// From version 1 to 2: what a person sees of an alert, and what a person decided about it.
+const TO_VERSION_2: &str = "
+ALTER TABLE alert ADD COLUMN text TEXT;
+CREATE INDEX alert_by_severity ON alert (severity, seq);
+CREATE TABLE decision (
+  id TEXT PRIMARY KEY, state TEXT NOT NULL, by_whom TEXT NOT NULL, why TEXT NOT NULL, at INTEGER NOT NULL,
+  update_no INTEGER NOT NULL, severity INTEGER NOT NULL
+);
+";
+
 pub(super) const ADD_ALERT: &str =
-    "INSERT OR IGNORE INTO alert (id, update_no, at, severity, rule, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    "INSERT OR IGNORE INTO alert (id, update_no, at, severity, rule, body, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// What was found where the outbox is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,16 +99,33 @@ pub(super) fn visit(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(StoreError::of("opening it"))?;
     connection.execute_batch("PRAGMA busy_timeout = 5000;").map_err(StoreError::of("preparing it"))?;
-    let application = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0));
-    match application.map_err(StoreError::of("reading its kind"))? {
-        APPLICATION => Ok(connection),
+    match numbers(&connection)? {
+        (APPLICATION, found) if found > VERSION => Err(StoreError::Newer { path: path.display().to_string(), found }),
+        (APPLICATION, found) => upgrade(&connection, found).map(|()| connection),
         _ => Err(missing(io::Error::other("it is no outbox of hopwatch"))),
     }
+}
+
+/// Whose database it is, and the version of its tables.
+fn numbers(connection: &Connection) -> Result<(i64, i64), StoreError> {
+    let ask = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let application = ask("application_id").map_err(StoreError::of("reading its kind"))?;
+    Ok((application, ask("user_version").map_err(StoreError::of("reading its version"))?))
+}
+
+/// Brings the tables of an earlier version up to date, all of it or nothing.
+fn upgrade(connection: &Connection, found: i64) -> Result<(), StoreError> {
+    if found >= VERSION {
+        return Ok(());
+    }
+    let steps = format!("BEGIN IMMEDIATE; {TO_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;");
+    connection.execute_batch(&steps).map_err(StoreError::of("bringing its tables up to date"))
 }
 
 pub(super) fn in_memory() -> Result<Connection, StoreError> {
     let connection = Connection::open_in_memory().map_err(StoreError::of("beginning in memory"))?;
     connection.execute_batch(TABLES).map_err(StoreError::of("making its tables"))?;
+    upgrade(&connection, 1)?;
     Ok(connection)
 }
 
@@ -112,9 +139,7 @@ fn begin(path: &Path) -> Result<Connection, StoreError> {
          PRAGMA journal_size_limit = 16777216;",
     );
     prepared.map_err(StoreError::of("preparing it"))?;
-    let ask = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-    let application = ask("application_id").map_err(StoreError::of("reading its kind"))?;
-    let version = ask("user_version").map_err(StoreError::of("reading its version"))?;
+    let (application, version) = numbers(&connection)?;
     if application == APPLICATION && version > VERSION {
         return Err(StoreError::Newer { path: path.display().to_string(), found: version });
     }
@@ -122,11 +147,12 @@ fn begin(path: &Path) -> Result<Connection, StoreError> {
         let made = connection
             .execute_batch(TABLES)
             .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION))
-            .and_then(|()| connection.pragma_update(None, "user_version", VERSION));
+            .and_then(|()| connection.pragma_update(None, "user_version", 1));
         made.map_err(StoreError::of("making its tables"))?;
-        return Ok(connection);
+    } else {
+        check(&connection, application)?;
     }
-    check(&connection, application)?;
+    upgrade(&connection, version)?;
     Ok(connection)
 }
 

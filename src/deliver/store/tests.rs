@@ -3,7 +3,7 @@
 use super::*;
 
 fn entry(id: &str, update: u32, severity: Severity) -> Entry<'_> {
-    Entry { id, update, severity, rule: "rule", at: at(i64::from(update)), json: b"{}" }
+    Entry { id, update, severity, rule: "rule", at: at(i64::from(update)), json: b"{}", text: "" }
 }
 
 fn to(sink: &str, body: &str, supersedes: bool) -> Addressed {
@@ -120,4 +120,56 @@ fn a_damaged_outbox_is_set_aside_and_a_foreign_database_is_not_used() {
     }
     let error = Store::visit(&folder.path().join("none")).expect_err("nothing is there").to_string();
     assert!(error.contains("none"), "{error}");
+}
+
+#[test]
+fn an_outbox_of_version_1_is_read_and_one_of_a_later_version_is_not_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outbox.sqlite");
+    let old = Connection::open(&path).expect("opens");
+    old.execute_batch(&format!(
+        "{} PRAGMA application_id = 0x686f7077; PRAGMA user_version = 1;
+         INSERT INTO alert (id, update_no, at, severity, rule, body) VALUES ('a', 0, 5, 2, 'rule', CAST('{{}}' AS BLOB));
+         INSERT INTO delivery (sink, id, update_no, severity, rule, added, body) VALUES ('s', 'a', 0, 2, 'rule', 5, CAST('a0' AS BLOB));",
+        schema::TABLES
+    ))
+    .expect("what version 1 wrote");
+    drop(old);
+    let (store, opened) = Store::open(&path).expect("opens");
+    assert_eq!(opened, Opened::Well);
+    assert_eq!(body_of(store.next("s", at(0)).expect("asked").as_ref()), Some("a0"));
+    let alerts = store.alerts(&Which::default()).expect("listed");
+    assert_eq!((alerts.len(), alerts[0].state, alerts[0].text.as_deref()), (1, AlertState::Open, None));
+    drop(store);
+    Connection::open(&path).and_then(|new| new.pragma_update(None, "user_version", 99)).expect("a later version");
+    for refused in [Store::open(&path).map(|(store, _)| store), Store::visit(&path)] {
+        let error = refused.expect_err("it is refused").to_string();
+        assert!(error.contains("newer hopwatch (version 99)"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_too_much_leaves_by_severity_with_what_was_decided_about_it() {
+    let store = Store::in_memory().expect("begins");
+    {
+        let connection = sync::lock(&store.connection);
+        let many = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_KEPT})
+             INSERT INTO alert (id, update_no, at, severity, rule, body) SELECT 'n' || i, 0, {}, 1, 'rule', CAST('{{}}' AS BLOB) FROM n",
+            at(0).as_nanos()
+        );
+        connection.execute_batch(&many).expect("many");
+    }
+    for (id, severity) in [("low", Severity::Low), ("high", Severity::High)] {
+        store.add(&entry(id, 0, severity), &[], at(0)).expect("kept");
+        let kept = store.alerts(&Which { id: Some(id), ..Which::default() }).expect("listed").remove(0);
+        let (by, why) = ("somebody".to_owned(), "seen".to_owned());
+        store.decide(&kept, &Decision { state: AlertState::Closed, by, why, at: at(1) }).expect("noted");
+    }
+    assert_eq!(store.forget(at(2)).expect("forgotten"), 2);
+    let kept = |id| !store.ids_like(id).expect("asked").is_empty();
+    assert_eq!((kept("low"), kept("high"), kept("n2")), (false, true, true), "the lowest severity, then the oldest");
+    let decided =
+        sync::lock(&store.connection).query_row("SELECT count(*) FROM decision", [], |row| row.get::<_, i64>(0));
+    assert_eq!(decided.expect("counted"), 1, "a decision leaves with its alert");
 }

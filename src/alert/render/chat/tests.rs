@@ -26,6 +26,13 @@ fn a_name_is_no_link_in_teams() {
 }
 
 #[test]
+fn a_message_that_is_cut_says_how_to_see_all_of_it() {
+    let alert = long();
+    let text = slack(&alert, &sensor())["blocks"][1]["text"]["text"].as_str().expect("a text").to_owned();
+    assert!(text.contains(&format!("hopwatch alerts show {}", alert.id)), "{text}");
+}
+
+#[test]
 fn messages_are_within_the_limits_of_their_receivers() {
     for alert in [alert(), long()] {
         let message = slack(&alert, &sensor());
