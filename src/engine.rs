@@ -6,6 +6,7 @@
 //! Design: inventory → tracker → rules → alert grouper, one call each; this file only passes facts on and counts.
 
 mod approval;
+mod asking;
 mod config;
 mod histogram;
 mod judged_counts;
@@ -28,37 +29,21 @@ pub use verdict_log::{
 };
 pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, WorkloadStatsLimits, WorkloadTable};
 
-use crate::alert::{Alert, AlertGrouper, Disposition, GroupingLimits};
+use crate::alert::{Alert, AlertGrouper};
 use crate::baseline::{Baseline, Compared};
-use crate::detect::{Actors, Contacts, Context, Due, Finding, Findings, Rule, add_name, asker_of, rules};
+use crate::detect::{Actors, Contacts, Rule, asker_of, rules};
 use crate::incident::{Incident, IncidentTracker};
 use crate::input::{
-    Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input, InventoryEvent, KernelFact, NameAnswer,
-    NatFact, RecordedFact, Workload,
+    Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NameAnswer, NatFact,
+    RecordedFact, Workload,
 };
 use crate::inventory::Timeline;
 use crate::names::Names;
-use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, TrackerLimits, owner_of};
+use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, owner_of};
 use crate::time::{Timestamp, Watermark};
+use asking::Asked;
 use judged_counts::JudgedCounts;
 use timers::Timers;
-
-/// The kinds of events that rules are asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Flow,
-    Progress,
-    NewLink,
-    Workload,
-    Fact,
-    Claim,
-    Unjudged,
-    Contact,
-}
-
-impl Asked {
-    const COUNT: usize = Self::Contact as usize + 1;
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
@@ -98,19 +83,7 @@ pub struct Engine {
 impl Engine {
     /// An engine that has seen nothing.
     pub fn new(config: EngineConfig) -> Self {
-        let EngineConfig { timings, .. } = config;
-        let limits = TrackerLimits {
-            attribution_grace: timings.attribution_grace,
-            answer_grace: timings.answer_grace,
-            max_flows: config.max_flows,
-        };
-        let grouper = GroupingLimits {
-            update_interval: timings.update_interval,
-            close_after: timings.close_after,
-            max_open: config.max_alerts,
-            max_destinations: config.max_destinations,
-            budget: config.alert_budget,
-        };
+        let (tracking, grouping) = (config.tracking(), config.grouping());
         let mut rules = rules::enabled(&config.rules);
         let monitors = Arc::new(config.monitors);
         for rule in &mut rules {
@@ -128,21 +101,15 @@ impl Engine {
             stats: EngineStats::new(judge.names()),
             judged: JudgedCounts::default(),
             spare: Step::default(),
-            tracker: Tracker::new(judge, limits),
-            grace: GracePeriods {
-                transit: timings.transit_grace,
-                report: timings.report_interval,
-                hop_ready: timings.hop_ready,
-                answer: timings.answer_grace,
-                all_reported: false,
-            },
+            tracker: Tracker::new(judge, tracking),
+            grace: config.timings.grace(),
             listeners: std::array::from_fn(|_| (0..rules.len()).collect()),
             rules,
             actors: Actors::new(config.local),
             contacts: Contacts::default(),
             baseline: config.baseline,
             compared: None,
-            grouper: AlertGrouper::new(config.exceptions, config.lowerings, grouper),
+            grouper: AlertGrouper::new(config.exceptions, config.lowerings, grouping),
             incidents: config.incidents.map(IncidentTracker::new),
             observers: Vec::new(),
         }
@@ -414,16 +381,6 @@ impl Engine {
         }
     }
 
-    /// Lets the rules know whose traffic without a verdict grew.
-    fn report_unjudged(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
-        if !self.path.unjudged.is_touched() {
-            return;
-        }
-        for sender in self.path.unjudged.take_touched() {
-            self.ask_rules(Asked::Unjudged, now, out, |rule, context, found| rule.on_unjudged(context, &sender, found));
-        }
-    }
-
     fn handle(&mut self, mut step: Step, now: Timestamp, out: &mut Vec<Alert>) {
         for (at, id) in step.timers.drain(..) {
             self.timers.set(at, Timer::Flow(id));
@@ -447,100 +404,5 @@ impl Engine {
             self.contact(due.as_slice(), None, now, out);
         }
         self.spare = Step { forgotten: 0, went_on: None, answered: None, new_link: None, ..step };
-    }
-
-    /// Lets the rules know what became of contacts.
-    fn contact(&mut self, due: &[Due], record: Option<&FlowRecord>, now: Timestamp, out: &mut Vec<Alert>) {
-        for due in due {
-            due.each(record, |contact| {
-                self.ask_rules(Asked::Contact, now, out, |rule, context, found| {
-                    rule.on_contact(context, contact, found);
-                });
-            });
-        }
-    }
-
-    /// What waits is decided as it stands.
-    fn end_rules(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
-        let due = self.contacts.finish(&self.path, now);
-        self.contact(&due, None, now, out);
-        for index in 0..self.rules.len() {
-            let mut findings = Findings::default();
-            self.ask_rule(index, now, &mut findings, |rule, context, found| rule.on_end(context, found));
-            self.take(index, &mut findings, out);
-        }
-    }
-
-    fn ask_rules(
-        &mut self,
-        kind: Asked,
-        now: Timestamp,
-        out: &mut Vec<Alert>,
-        ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
-    ) {
-        let mut findings = Findings::default();
-        let mut place = 0;
-        while let Some(index) = self.listeners.get(kind as usize).and_then(|rules| rules.get(place)).copied() {
-            self.ask_rule(index, now, &mut findings, &ask);
-            if findings.take_deaf()
-                && let Some(rules) = self.listeners.get_mut(kind as usize)
-            {
-                rules.remove(place);
-                continue;
-            }
-            if !findings.is_empty() {
-                self.take(index, &mut findings, out);
-            }
-            place += 1;
-        }
-    }
-
-    fn fire_rule(&mut self, index: usize, now: Timestamp, out: &mut Vec<Alert>) {
-        let mut findings = Findings::default();
-        self.ask_rule(index, now, &mut findings, |rule, context, found| rule.on_time(context, found));
-        self.take(index, &mut findings, out);
-    }
-
-    fn ask_rule(
-        &mut self,
-        index: usize,
-        now: Timestamp,
-        findings: &mut Findings,
-        ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
-    ) {
-        let Some(rule) = self.rules.get_mut(index) else { return };
-        let (baseline, compared) = (self.baseline.as_deref(), self.compared.as_ref());
-        let (timeline, actors, path, names) = (&self.timeline, &self.actors, &self.path, &self.names);
-        let context = Context { timeline, actors, baseline, compared, path, names, now };
-        ask(rule.as_mut(), context, findings);
-    }
-
-    /// What a rule found, and when it wants to be asked again.
-    fn take(&mut self, index: usize, findings: &mut Findings, out: &mut Vec<Alert>) {
-        let (found, timers) = std::mem::take(findings).into_parts();
-        for at in timers {
-            self.timers.set(at, Timer::Rule(index));
-        }
-        for finding in found {
-            self.report(finding, out);
-        }
-    }
-
-    fn report(&mut self, mut finding: Finding, out: &mut Vec<Alert>) {
-        if !self.actors.settle(&self.timeline, &mut finding) {
-            return;
-        }
-        add_name(&self.names, &mut finding);
-        let disposition = self.grouper.ingest(finding);
-        out.extend(self.grouper.final_updates());
-        match disposition {
-            Disposition::Deliver(alert) => {
-                self.stats.alert(&alert);
-                out.push(*alert);
-            }
-            Disposition::DueAt(due) => self.timers.set(due, Timer::Updates),
-            Disposition::Counted => {}
-            Disposition::Allowed(exception) => *self.stats.exception_hits.entry(exception).or_default() += 1,
-        }
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::{AlertBudget, Exception, Lowering};
+use crate::alert::{AlertBudget, Exception, GroupingLimits, Lowering};
 use crate::baseline::Baseline;
 use crate::detect::LocalNetworks;
 use crate::detect::rules::RuleParams;
 use crate::incident::IncidentLimits;
 use crate::inventory::TimelineLimits;
-use crate::path::{Contract, Monitors};
+use crate::path::{Contract, GracePeriods, Monitors, TrackerLimits};
 
 /// Checked configuration of the core.
 #[derive(Clone, Debug)]
@@ -61,4 +61,36 @@ pub struct Timings {
     pub update_interval: Duration,
     /// Without a repetition, an alert is closed; the same cause then raises a new one.
     pub close_after: Duration,
+}
+
+impl EngineConfig {
+    pub(super) const fn tracking(&self) -> TrackerLimits {
+        TrackerLimits {
+            attribution_grace: self.timings.attribution_grace,
+            answer_grace: self.timings.answer_grace,
+            max_flows: self.max_flows,
+        }
+    }
+
+    pub(super) const fn grouping(&self) -> GroupingLimits {
+        GroupingLimits {
+            update_interval: self.timings.update_interval,
+            close_after: self.timings.close_after,
+            max_open: self.max_alerts,
+            max_destinations: self.max_destinations,
+            budget: self.alert_budget,
+        }
+    }
+}
+
+impl Timings {
+    pub(super) const fn grace(&self) -> GracePeriods {
+        GracePeriods {
+            transit: self.transit_grace,
+            report: self.report_interval,
+            hop_ready: self.hop_ready,
+            answer: self.answer_grace,
+            all_reported: false,
+        }
+    }
 }

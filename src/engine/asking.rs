@@ -1,0 +1,134 @@
+//! Asking the rules, and what becomes of their answers.
+//!
+//! Contract: rules are asked in their order, those alone that want an event of this kind; a rule that says that it does not is not asked
+//! about that kind again. What it finds goes to the grouper at once, and what it wants to be asked later becomes a timer.
+
+use super::{Engine, Timer};
+use crate::alert::{Alert, Disposition};
+use crate::detect::{Context, Due, Finding, Findings, Rule, add_name};
+use crate::input::FlowRecord;
+use crate::time::Timestamp;
+
+/// The kinds of events that rules are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Flow,
+    Progress,
+    NewLink,
+    Workload,
+    Fact,
+    Claim,
+    Unjudged,
+    Contact,
+}
+
+impl Asked {
+    pub(super) const COUNT: usize = Self::Contact as usize + 1;
+}
+
+impl Engine {
+    /// Lets the rules know whose traffic without a verdict grew.
+    pub(super) fn report_unjudged(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
+        if !self.path.unjudged.is_touched() {
+            return;
+        }
+        for sender in self.path.unjudged.take_touched() {
+            self.ask_rules(Asked::Unjudged, now, out, |rule, context, found| rule.on_unjudged(context, &sender, found));
+        }
+    }
+
+    /// Lets the rules know what became of contacts.
+    pub(super) fn contact(&mut self, due: &[Due], record: Option<&FlowRecord>, now: Timestamp, out: &mut Vec<Alert>) {
+        for due in due {
+            due.each(record, |contact| {
+                self.ask_rules(Asked::Contact, now, out, |rule, context, found| {
+                    rule.on_contact(context, contact, found);
+                });
+            });
+        }
+    }
+
+    /// What waits is decided as it stands.
+    pub(super) fn end_rules(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
+        let due = self.contacts.finish(&self.path, now);
+        self.contact(&due, None, now, out);
+        for index in 0..self.rules.len() {
+            let mut findings = Findings::default();
+            self.ask_rule(index, now, &mut findings, |rule, context, found| rule.on_end(context, found));
+            self.take(index, &mut findings, out);
+        }
+    }
+
+    pub(super) fn ask_rules(
+        &mut self,
+        kind: Asked,
+        now: Timestamp,
+        out: &mut Vec<Alert>,
+        ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
+    ) {
+        let mut findings = Findings::default();
+        let mut place = 0;
+        while let Some(index) = self.listeners.get(kind as usize).and_then(|rules| rules.get(place)).copied() {
+            self.ask_rule(index, now, &mut findings, &ask);
+            if findings.take_deaf()
+                && let Some(rules) = self.listeners.get_mut(kind as usize)
+            {
+                rules.remove(place);
+                continue;
+            }
+            if !findings.is_empty() {
+                self.take(index, &mut findings, out);
+            }
+            place += 1;
+        }
+    }
+
+    pub(super) fn fire_rule(&mut self, index: usize, now: Timestamp, out: &mut Vec<Alert>) {
+        let mut findings = Findings::default();
+        self.ask_rule(index, now, &mut findings, |rule, context, found| rule.on_time(context, found));
+        self.take(index, &mut findings, out);
+    }
+
+    fn ask_rule(
+        &mut self,
+        index: usize,
+        now: Timestamp,
+        findings: &mut Findings,
+        ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
+    ) {
+        let Some(rule) = self.rules.get_mut(index) else { return };
+        let (baseline, compared) = (self.baseline.as_deref(), self.compared.as_ref());
+        let (timeline, actors, path, names) = (&self.timeline, &self.actors, &self.path, &self.names);
+        let context = Context { timeline, actors, baseline, compared, path, names, now };
+        ask(rule.as_mut(), context, findings);
+    }
+
+    /// What a rule found, and when it wants to be asked again.
+    fn take(&mut self, index: usize, findings: &mut Findings, out: &mut Vec<Alert>) {
+        let (found, timers) = std::mem::take(findings).into_parts();
+        for at in timers {
+            self.timers.set(at, Timer::Rule(index));
+        }
+        for finding in found {
+            self.report(finding, out);
+        }
+    }
+
+    fn report(&mut self, mut finding: Finding, out: &mut Vec<Alert>) {
+        if !self.actors.settle(&self.timeline, &mut finding) {
+            return;
+        }
+        add_name(&self.names, &mut finding);
+        let disposition = self.grouper.ingest(finding);
+        out.extend(self.grouper.final_updates());
+        match disposition {
+            Disposition::Deliver(alert) => {
+                self.stats.alert(&alert);
+                out.push(*alert);
+            }
+            Disposition::DueAt(due) => self.timers.set(due, Timer::Updates),
+            Disposition::Counted => {}
+            Disposition::Allowed(exception) => *self.stats.exception_hits.entry(exception).or_default() += 1,
+        }
+    }
+}
