@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use self::acts::{ExecBudget, Happened, What};
+use self::acts::{ExecBudget, Happened};
 pub use self::api::{Container, Network};
 pub use self::bounds::{MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME};
 use self::client::Client;
@@ -199,20 +199,25 @@ impl DockerReader {
                     Ok(None) => return Err(ReaderError::cut("the daemon closed it")),
                     Err(error) => return Err(ReaderError::cut(&error)),
                 },
-                Some(Ok(learned)) = tasks.join_next() => match learned {
-                    Learned::Container(id, answer) => {
-                        self.report_networks(reported, client.fresh_networks(), emit);
-                        reported.states.answered(&id, answer)
-                    }
-                    Learned::Exec(event) => reported.states.report(event),
-                    Learned::Network(network) => {
-                        self.report_networks(reported, network.into_iter().collect(), emit);
-                        Vec::new()
-                    }
-                },
+                Some(Ok(learned)) = tasks.join_next() => self.learn(client, reported, learned, emit),
                 _ = reconcile.tick() => self.reconcile(client, reported, emit).await?,
             };
             carry_out(steps, client, &mut tasks, emit);
+        }
+    }
+
+    /// What a finished task says.
+    fn learn(&self, client: &Client, reported: &mut Reported, learned: Learned, emit: &mut Emit<'_>) -> Vec<Step> {
+        match learned {
+            Learned::Container(id, answer) => {
+                self.report_networks(reported, client.fresh_networks(), emit);
+                reported.states.answered(&id, answer)
+            }
+            Learned::Exec(event) => reported.states.report(event),
+            Learned::Network(network) => {
+                self.report_networks(reported, network.into_iter().collect(), emit);
+                Vec::new()
+            }
         }
     }
 
@@ -242,15 +247,34 @@ impl DockerReader {
     ) -> Vec<Step> {
         self.counters.events.add(1);
         let event = serde_json::from_slice::<api::Event>(line).ok();
-        let happened = event.as_ref().and_then(|event| Happened::read(event, client.identity().dialect));
-        let (before, after) = match happened {
-            // Reported while its container is known.
-            Some(happened) if happened.is_end() => (self.report(client, reported, happened, tasks), None),
-            happened => (Vec::new(), happened),
-        };
-        let steps = self.apply_event(client, reported, event.as_ref(), after.is_some(), tasks, emit);
-        let after = after.map(|happened| self.report(client, reported, happened, tasks));
-        before.into_iter().chain(steps).chain(after.into_iter().flatten()).collect()
+        let read = event.and_then(|event| Some((RuntimeEvent::read(&event, client.identity().dialect)?, event)));
+        match read {
+            Some((RuntimeEvent::Container { id, at, change, mut report }, event)) => {
+                let mut steps = Vec::new();
+                // The last thing that happens to a container is reported while it is known.
+                if let Some(last) = report.take_if(|happened| happened.is_end()) {
+                    steps.extend(self.report(client, reported, (&id, at), last, tasks));
+                }
+                if let Some(change) = change {
+                    steps.extend(self.change(client, reported, (&id, at), change, &event));
+                }
+                if let Some(happened) = report {
+                    steps.extend(self.report(client, reported, (&id, at), happened, tasks));
+                }
+                return steps;
+            }
+            Some((RuntimeEvent::NetworkMade(id), _)) if !client.identity().rootless => {
+                let client = client.clone();
+                tasks.spawn(async move { Learned::Network(Box::new(client.network(&id).await)) });
+            }
+            Some((RuntimeEvent::NetworkGone(id), _)) if reported.networks.remove(&id).is_some() => {
+                client.forget_network(&id);
+                emit(InventoryEvent::NetworkRemoved { id });
+            }
+            Some(_) => {}
+            None => self.counters.events_ignored.add(1),
+        }
+        Vec::new()
     }
 
     /// What an event says besides what it changes.
@@ -258,21 +282,22 @@ impl DockerReader {
         &self,
         client: &Client,
         reported: &mut Reported,
+        (id, at): (&WorkloadId, Timestamp),
         happened: Happened,
         tasks: &mut JoinSet<Learned>,
     ) -> Vec<Step> {
-        let (runtime, Happened { id: workload, at, what }) = (self.options.runtime, happened);
+        let (runtime, workload) = (self.options.runtime, id.clone());
         if reported.began.is_none_or(|began| at < began) {
             return Vec::new();
         }
-        let event = match what {
-            What::Act(action) => {
+        let event = match happened {
+            Happened::Act(action) => {
                 if action == ContainerAct::Removed {
                     client.forget_container(&workload);
                 }
                 return reported.states.report(ContainerEvent { workload, runtime, at, action });
             }
-            What::Exec(event) => event,
+            Happened::Exec(event) => event,
         };
         if client.is_health_check(&workload, &event) {
             self.counters.health_checks.add(1);
@@ -293,40 +318,22 @@ impl DockerReader {
     }
 
     /// What an event changes.
-    fn apply_event(
+    fn change(
         &self,
         client: &Client,
         reported: &mut Reported,
-        event: Option<&api::Event>,
-        is_reported: bool,
-        tasks: &mut JoinSet<Learned>,
-        emit: &mut Emit<'_>,
+        (id, at): (&WorkloadId, Timestamp),
+        change: ContainerAction,
+        event: &api::Event,
     ) -> Vec<Step> {
-        let read = event.and_then(|event| Some((event, RuntimeEvent::read(event, client.identity().dialect)?)));
-        match read {
-            Some((event, RuntimeEvent::Container { id, action, at })) => {
-                let started = action == ContainerAction::Started;
-                let steps = reported.states.handle(&id, action, at);
-                if started {
-                    let (workload, cut) = introduced(event, client.identity());
-                    self.counters.truncated.add(cut);
-                    reported.states.introduce(workload);
-                }
-                return steps;
-            }
-            Some((_, RuntimeEvent::NetworkMade(id))) if !client.identity().rootless => {
-                let client = client.clone();
-                tasks.spawn(async move { Learned::Network(Box::new(client.network(&id).await)) });
-            }
-            Some((_, RuntimeEvent::NetworkGone(id))) if reported.networks.remove(&id).is_some() => {
-                client.forget_network(&id);
-                emit(InventoryEvent::NetworkRemoved { id });
-            }
-            Some(_) => {}
-            None if is_reported => {}
-            None => self.counters.events_ignored.add(1),
+        let started = change == ContainerAction::Started;
+        let steps = reported.states.handle(id, change, at);
+        if started {
+            let (workload, cut) = introduced(event, client.identity());
+            self.counters.truncated.add(cut);
+            reported.states.introduce(workload);
         }
-        Vec::new()
+        steps
     }
 }
 

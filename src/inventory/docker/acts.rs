@@ -10,29 +10,19 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::api::{Container, Event, ExecInspect, Section};
-use super::bounds::is_id;
-use super::convert::Dialect;
+use super::api::{Container, ExecInspect, Section};
 use crate::input::{ContainerAct, ExecutedCommand, Workload, WorkloadId};
 use crate::inventory::command_words::Vocabulary;
 use crate::time::Timestamp;
 
-/// Of a network's name.
-const MAX_TEXT: usize = 256;
+/// Of a network's or a user's name.
+pub(super) const MAX_TEXT: usize = 256;
 /// Commands of one container that are reported in a period.
 const EXECS: u32 = 200;
 /// The period.
 const PERIOD: Duration = Duration::from_secs(10);
 /// Health checks that are known.
 const MAX_CHECKS: usize = 65_536;
-
-/// Something that happened to a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Happened {
-    pub(super) id: WorkloadId,
-    pub(super) at: Timestamp,
-    pub(super) what: What,
-}
 
 /// How many commands of a container are reported: [`EXECS`] in [`PERIOD`], so that a flood costs its container alone.
 #[derive(Debug, Default)]
@@ -57,9 +47,9 @@ impl ExecBudget {
     }
 }
 
-/// What happened.
+/// What happened to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Happened {
     Act(ContainerAct),
     /// A program was started inside it.
     Exec(ExecEvent),
@@ -80,70 +70,16 @@ impl std::fmt::Debug for ExecEvent {
     }
 }
 
-impl Happened {
-    /// `None` where it is none of the events that are reported.
-    pub(super) fn read(event: &Event, dialect: Dialect) -> Option<Self> {
-        if event.time_nano <= 0 {
-            return None;
-        }
-        let (id, what) = match event.kind.as_str() {
-            "container" => (event.actor.id.as_str(), of_container(event)?),
-            "network" => of_network(event, dialect)?,
-            _ => return None,
-        };
-        is_id(id).then(|| Self { id: WorkloadId::new(id), at: Timestamp::from_nanos(event.time_nano), what })
+impl ExecEvent {
+    pub(super) fn new(text: &str, id: Option<String>) -> Self {
+        Self { text: text.to_owned(), id }
     }
 }
 
 impl Happened {
     /// Whether it ends the container, or its run.
     pub(super) const fn is_end(&self) -> bool {
-        matches!(self.what, What::Act(ContainerAct::Died { .. } | ContainerAct::Removed))
-    }
-}
-
-fn of_container(event: &Event) -> Option<What> {
-    let attribute = |name: &str| event.actor.attributes.get(name);
-    let (word, text) = event.action.split_once(": ").unwrap_or((&event.action, ""));
-    let act = match word {
-        "create" => ContainerAct::Created,
-        "start" => ContainerAct::Started,
-        "kill" => ContainerAct::Killed { signal: attribute("signal").and_then(|number| number.parse().ok()) },
-        "die" | "died" => {
-            let code = attribute("exitCode").or_else(|| attribute("containerExitCode"));
-            ContainerAct::Died { exit_code: code.and_then(|code| code.parse().ok()) }
-        }
-        "oom" => ContainerAct::OutOfMemory,
-        "pause" => ContainerAct::Paused,
-        "unpause" => ContainerAct::Unpaused,
-        "commit" => ContainerAct::Committed,
-        "rename" => ContainerAct::Renamed,
-        "update" => ContainerAct::Updated,
-        "destroy" | "remove" => ContainerAct::Removed,
-        "exec_start" | "exec" => {
-            let id = attribute("execID").filter(|id| is_id(id)).cloned();
-            return Some(What::Exec(ExecEvent { text: text.to_owned(), id }));
-        }
-        _ => return None,
-    };
-    Some(What::Act(act))
-}
-
-/// Networks have no labels that could overwrite what the event says.
-fn of_network(event: &Event, dialect: Dialect) -> Option<(&str, What)> {
-    let attribute = |name: &str| event.actor.attributes.get(name).map(String::as_str).filter(|text| !text.is_empty());
-    let (id, network) = match dialect {
-        Dialect::Docker => (attribute("container")?, attribute("name").unwrap_or(&event.actor.id)),
-        // Podman names the container where Docker names the network.
-        Dialect::Podman => {
-            (event.actor.id.as_str(), attribute("name").or_else(|| attribute("network")).unwrap_or("(not reported)"))
-        }
-    };
-    let network = network.get(..network.floor_char_boundary(MAX_TEXT)).unwrap_or_default().to_owned();
-    match event.action.as_str() {
-        "connect" => Some((id, What::Act(ContainerAct::Connected { network }))),
-        "disconnect" => Some((id, What::Act(ContainerAct::Disconnected { network }))),
-        _ => None,
+        matches!(self, Self::Act(ContainerAct::Died { .. } | ContainerAct::Removed))
     }
 }
 

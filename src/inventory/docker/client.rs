@@ -43,7 +43,7 @@ const INTERFACE: &str = "docker's api";
 const LIBPOD: &str = "/v4.0.0/libpod";
 /// Only these are of use; health checks alone would send two more kinds every few seconds. With `exec_start` among them Docker compares
 /// beginnings of words (moby, `daemon/events/filter.go`), by which nothing more matches.
-const ACTIONS: [&str; 14] = [
+pub(super) const ACTIONS: [&str; 14] = [
     "create",
     "start",
     "die",

@@ -1,5 +1,8 @@
 //! Events as Docker and Podman write them, and as a container's labels forge them.
 
+use super::super::api::Event;
+use super::super::convert::Dialect;
+use super::super::event::RuntimeEvent;
 use super::*;
 use crate::input::RuntimeId;
 
@@ -10,17 +13,24 @@ fn event(action: &str, attributes: &str) -> Event {
     serde_json::from_str(&text).expect("an event")
 }
 
+fn reported(event: &Event) -> Option<Happened> {
+    match RuntimeEvent::read(event, Dialect::Docker) {
+        Some(RuntimeEvent::Container { report, .. }) => report,
+        _ => None,
+    }
+}
+
 fn act(action: &str, attributes: &str) -> Option<ContainerAct> {
-    match Happened::read(&event(action, attributes), Dialect::Docker)?.what {
-        What::Act(act) => Some(act),
-        What::Exec(_) => None,
+    match reported(&event(action, attributes))? {
+        Happened::Act(act) => Some(act),
+        Happened::Exec(_) => None,
     }
 }
 
 fn exec(action: &str, attributes: &str) -> ExecEvent {
-    match Happened::read(&event(action, attributes), Dialect::Docker).expect("it is reported").what {
-        What::Exec(exec) => exec,
-        What::Act(act) => panic!("{act:?}"),
+    match reported(&event(action, attributes)).expect("it is reported") {
+        Happened::Exec(exec) => exec,
+        Happened::Act(act) => panic!("{act:?}"),
     }
 }
 
@@ -81,12 +91,11 @@ fn both_runtimes_words_are_understood() {
     assert_eq!(act("destroy", ""), act("remove", ""));
     assert_eq!(act("died", ""), Some(ContainerAct::Died { exit_code: None }));
     for ignored in ["top", "attach", "exec_create: sh", "exec_die", "health_status: healthy", ""] {
-        assert_eq!(Happened::read(&event(ignored, ""), Dialect::Docker), None, "{ignored}");
+        assert_eq!(reported(&event(ignored, "")), None, "{ignored}");
     }
     assert_eq!(exec("exec", "").text, "");
     let text = r#"{"Type":"network","Action":"disconnect","Actor":{"ID":"ef","Attributes":{"container":"ab","name":"logs"}},"timeNano":5}"#;
     let network: Event = serde_json::from_str(text).expect("an event");
-    let happened = Happened::read(&network, Dialect::Docker).expect("it is reported");
-    assert_eq!(happened.id.as_str(), "ab");
-    assert_eq!(happened.what, What::Act(ContainerAct::Disconnected { network: "logs".into() }));
+    let happened = reported(&network).expect("it is reported");
+    assert_eq!(happened, Happened::Act(ContainerAct::Disconnected { network: "logs".into() }));
 }
