@@ -1,10 +1,6 @@
 //! The observation points of the captures: a meter each.
-//!
-//! Contract: the same name with the same link type is one point, also in several files. Design: a packet finds its meter by file
-//! and interface number; names are compared once an interface.
 
-use std::collections::BTreeMap;
-
+use super::super::point_places::PointPlaces;
 use super::summary::{PointFlows, Totals};
 use super::{Metering, Records, Tap};
 use crate::decode::{LinkType, TunnelPorts};
@@ -44,16 +40,12 @@ pub(super) struct Points {
     metering: Metering,
     all: Vec<Point>,
     stages: Stages,
-    /// The point of each interface of each file; [`Self::UNKNOWN`] where no packet has come yet.
-    places: Vec<Vec<usize>>,
-    names: BTreeMap<(ObservationPoint, LinkType), usize>,
+    places: PointPlaces,
 }
 
 impl Points {
-    const UNKNOWN: usize = usize::MAX;
-
     pub(super) fn new(metering: Metering) -> Self {
-        Self { metering, all: Vec::new(), stages: Stages::default(), places: Vec::new(), names: BTreeMap::new() }
+        Self { metering, all: Vec::new(), stages: Stages::default(), places: PointPlaces::default() }
     }
 
     /// Meters the packets of a file.
@@ -76,8 +68,7 @@ impl Points {
 
     /// Where the meter of a file's interface is.
     fn place(&mut self, file: usize, number: usize, batch: &Batch<'_>) -> usize {
-        let known = self.places.get(file).and_then(|places| places.get(number)).copied();
-        match (known.filter(|place| *place != Self::UNKNOWN), batch.origin(number)) {
+        match (self.places.get(file, number), batch.origin(number)) {
             (Some(place), _) => place,
             (None, Some(interface)) => self.meet(file, number, interface),
             // The reader gives no packet of an interface that it does not know.
@@ -89,21 +80,12 @@ impl Points {
     #[cold]
     fn meet(&mut self, file: usize, number: usize, interface: &Interface) -> usize {
         let Interface { point, link, .. } = interface;
-        let place = *self.names.entry((point.clone(), *link)).or_insert_with(|| {
+        self.places.meet(file, number, interface, || {
             let meter = Meter::new(point.clone(), *link, self.metering.limits);
             let meter = meter.with_layer(self.metering.layer, TunnelPorts::new(&self.metering.vxlan_ports));
             self.all.push(Point { name: point.clone(), link: *link, meter, totals: Totals::default() });
             self.all.len() - 1
-        });
-        if self.places.len() <= file {
-            self.places.resize(file + 1, Vec::new());
-        }
-        let places = &mut self.places[file];
-        if places.len() <= number {
-            places.resize(number + 1, Self::UNKNOWN);
-        }
-        places[number] = place;
-        place
+        })
     }
 
     /// Ends every record, point by point in the order of their first packets.
@@ -116,9 +98,9 @@ impl Points {
     /// What each point counted, in order of name.
     pub(super) fn into_summaries(self) -> Vec<PointFlows> {
         let points = &self.all;
-        self.names
-            .values()
-            .map(|place| &points[*place])
+        self.places
+            .named()
+            .map(|(_, place)| &points[place])
             .map(|point| PointFlows::of(&point.name, point.link, point.meter.stats(), &point.totals))
             .collect()
     }

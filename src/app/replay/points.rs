@@ -1,11 +1,9 @@
 //! The observation points of a replay: a meter each.
 //!
-//! Contract: the same name with the same link type is one point, also in several files. Packets go through the meters in batches; what each of them
-//! caused is kept apart, so that it is passed on as if it had come alone.
-//! Design: a packet finds its meter by file and interface number; names are compared once an interface.
+//! Contract: packets go through the meters in batches; what each of them caused is kept apart, so that it is passed on as if it had come
+//! alone.
 
-use std::collections::BTreeMap;
-
+use super::super::point_places::PointPlaces;
 use super::super::summary::PointSummary;
 use crate::decode::LinkType;
 use crate::flow::{FlowSink, Frame, Meter, MeterLimits, Meters, Stages};
@@ -79,16 +77,12 @@ pub(super) struct ReplayPoints {
     limits: MeterLimits,
     all: Vec<Meter>,
     stages: Stages,
-    /// The point of each interface of each file; [`Self::UNKNOWN`] where no packet has come yet.
-    places: Vec<Vec<usize>>,
-    names: BTreeMap<(ObservationPoint, LinkType), usize>,
+    places: PointPlaces,
 }
 
 impl ReplayPoints {
-    const UNKNOWN: usize = usize::MAX;
-
     pub(super) fn new(limits: MeterLimits) -> Self {
-        Self { limits, all: Vec::new(), stages: Stages::default(), places: Vec::new(), names: BTreeMap::new() }
+        Self { limits, all: Vec::new(), stages: Stages::default(), places: PointPlaces::default() }
     }
 
     /// Whether there is more than one.
@@ -99,26 +93,15 @@ impl ReplayPoints {
     /// Where the meter of a file's interface is; `None` for its first packet.
     #[inline]
     pub(super) fn place(&self, file: usize, number: usize) -> Option<usize> {
-        let known = self.places.get(file).and_then(|places| places.get(number)).copied();
-        known.filter(|place| *place != Self::UNKNOWN)
+        self.places.get(file, number)
     }
 
     /// The first packet of an interface.
     pub(super) fn meet(&mut self, file: usize, number: usize, interface: &Interface) -> usize {
-        let Interface { point, link, .. } = interface;
-        let place = *self.names.entry((point.clone(), *link)).or_insert_with(|| {
-            self.all.push(Meter::new(point.clone(), *link, self.limits));
+        self.places.meet(file, number, interface, || {
+            self.all.push(Meter::new(interface.point.clone(), interface.link, self.limits));
             self.all.len() - 1
-        });
-        if self.places.len() <= file {
-            self.places.resize(file + 1, Vec::new());
-        }
-        let places = &mut self.places[file];
-        if places.len() <= number {
-            places.resize(number + 1, Self::UNKNOWN);
-        }
-        places[number] = place;
-        place
+        })
     }
 
     /// Meters packets of known points.
@@ -129,18 +112,18 @@ impl ReplayPoints {
 
     /// Ends every record, point by point in order of name.
     pub(super) fn drain(&mut self, out: &mut Vec<Input>) {
-        for place in self.names.values() {
-            self.all[*place].drain(out);
+        for (_, place) in self.places.named() {
+            self.all[place].drain(out);
         }
     }
 
     /// Names and link types, in order.
     pub(super) fn names(&self) -> impl Iterator<Item = &(ObservationPoint, LinkType)> {
-        self.names.keys()
+        self.places.named().map(|(name, _)| name)
     }
 
     /// What each point counted, in order of name.
     pub(super) fn summaries(&self) -> Vec<PointSummary> {
-        self.names.iter().map(|((point, _), place)| PointSummary::new(point, self.all[*place].stats())).collect()
+        self.places.named().map(|((point, _), place)| PointSummary::new(point, self.all[place].stats())).collect()
     }
 }

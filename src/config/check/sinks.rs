@@ -106,12 +106,7 @@ impl Check<'_> {
             self.report(name.span, message, Some(help.to_owned()));
         }
         Some(WebhookDestination {
-            http: HttpDestination {
-                url: url?,
-                token_file: file.token_file.as_ref().map(path),
-                ca_file: file.ca_file.as_ref().map(path),
-                timeout: file.timeout.get(),
-            },
+            http: http(url?, file.token_file.as_ref(), file.ca_file.as_ref(), file.timeout),
             template: file.template,
             topic: file.topic.as_ref().map(|topic| topic.0.clone()),
             key_file: file.key_file.as_ref().map(path),
@@ -124,18 +119,25 @@ impl Check<'_> {
             let help = Some("write one like http://127.0.0.1:9093".to_owned());
             self.report(file.urls.span, "no Alertmanager is named".to_owned(), help);
         }
-        let one = |url: &crate::config::scalar::HttpUrl| AlertmanagerDestination {
-            http: HttpDestination {
-                url: UrlSource::Inline(format!("{}/api/v2/alerts", url.0.trim_end_matches('/'))),
-                token_file: file.token_file.as_ref().map(path),
-                ca_file: file.ca_file.as_ref().map(path),
-                timeout: file.timeout.get(),
-            },
-            resend: file.resend.get(),
-            keep_open: file.keep_open.get().max(Duration::from_secs(1)),
+        let one = |url: &crate::config::scalar::HttpUrl| {
+            let url = UrlSource::Inline(format!("{}/api/v2/alerts", url.0.trim_end_matches('/')));
+            AlertmanagerDestination {
+                http: http(url, file.token_file.as_ref(), file.ca_file.as_ref(), file.timeout),
+                resend: file.resend.get(),
+                keep_open: file.keep_open.get().max(Duration::from_secs(1)),
+            }
         };
         file.urls.value.iter().map(one).collect()
     }
+}
+
+fn http(
+    url: UrlSource,
+    token: Option<&FilePath>,
+    ca: Option<&FilePath>,
+    timeout: DurationText<100>,
+) -> HttpDestination {
+    HttpDestination { url, token_file: token.map(path), ca_file: ca.map(path), timeout: timeout.get() }
 }
 
 fn path(file: &FilePath) -> PathBuf {

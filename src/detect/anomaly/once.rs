@@ -1,12 +1,12 @@
-//! Which flows were reported, and a finding about one.
+//! Which flows were reported, a finding about one, and the rules that look at each record of a flow for it.
 //!
-//! Contract: a flow is reported once. Limits: [`MAX_FLOWS`] flows; beyond, one is reported again.
+//! Contract: a flow is reported once; [`OnRecords`] asks its rule when a flow is judged and each time it goes on. Limits: [`MAX_FLOWS`] flows; beyond, one is reported again.
 
 use std::collections::BTreeSet;
 
 use super::actors::Actor;
 use super::explanation::Explanation;
-use crate::detect::{Context, Finding, RuleMeta, Severity, name_of};
+use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Severity, name_of};
 use crate::input::{FlowEvent, FlowEventKind, FlowId, FlowRecord};
 use crate::path::JudgedFlow;
 
@@ -34,6 +34,59 @@ impl Once {
         if matches!(event.kind, FlowEventKind::Ended(_)) {
             self.flows.remove(&flow.view.record.id);
         }
+    }
+}
+
+/// A rule about what the record of one flow says.
+pub trait RecordRule: std::fmt::Debug + Send {
+    /// What it finds in a record, as the one who asked reads it. It asks [`Once::is_new`] last: from then on the flow is reported.
+    fn look(
+        &mut self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        reported: &mut Once,
+    ) -> Option<Finding>;
+
+    /// As [`Rule::forgotten`].
+    fn forgotten(&self) -> u64 {
+        0
+    }
+}
+
+/// Asks a rule about each record of a flow, and remembers which flows it reported.
+#[derive(Debug)]
+pub struct OnRecords<R> {
+    rule: R,
+    reported: Once,
+}
+
+impl<R: RecordRule> OnRecords<R> {
+    /// Nothing is reported yet.
+    pub fn new(rule: R) -> Self {
+        Self { rule, reported: Once::default() }
+    }
+}
+
+impl<R: RecordRule> Rule for OnRecords<R> {
+    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
+        if !flow.again {
+            let record = flow.oriented.read(&flow.view.record);
+            self.rule
+                .look(context, flow, &record, &mut self.reported)
+                .into_iter()
+                .for_each(|found| findings.push(found));
+        }
+    }
+
+    fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
+        let record = flow.oriented.read(&event.record);
+        self.rule.look(context, flow, &record, &mut self.reported).into_iter().for_each(|found| findings.push(found));
+        self.reported.progress(flow, event);
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.rule.forgotten()
     }
 }
 

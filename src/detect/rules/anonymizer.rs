@@ -6,13 +6,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::detect::anomaly::once::{InFlow, Once};
+use crate::detect::anomaly::once::{InFlow, OnRecords, Once, RecordRule};
 use crate::detect::anomaly::spoken::{Spoken, spoken};
 use crate::detect::params::rule_params;
 use crate::detect::{
-    Actor, Alternative, Context, ExpectedFrom, Explanation, Findings, Rule, Severity, asker_of, name_of,
+    Actor, Alternative, Context, ExpectedFrom, Explanation, Finding, Rule, Severity, asker_of, name_of,
 };
-use crate::input::{FlowEvent, FlowRecord, Protocol, tcp_flags};
+use crate::input::{FlowRecord, Protocol, tcp_flags};
 use crate::names::KnownBy;
 use crate::path::{JudgedFlow, Selector, is_internet};
 pub use strategy::META;
@@ -51,18 +51,17 @@ rule_params! {
     likely_medium: u32 = 3,
 }
 
-/// The rule; it remembers which flows it reported, and how many likely ones each actor had.
+/// The rule; it remembers how many likely connections each actor had.
 #[derive(Debug)]
-pub struct Anonymizer {
+struct Anonymizer {
     params: Params,
-    reported: Once,
     likely: BTreeMap<Actor, u32>,
     forgotten: u64,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    Anonymizer { params: params.clone(), reported: Once::default(), likely: BTreeMap::new(), forgotten: 0 }
+    OnRecords::new(Anonymizer { params: params.clone(), likely: BTreeMap::new(), forgotten: 0 })
 }
 
 /// What gives it away.
@@ -78,18 +77,26 @@ enum Sign {
     Encrypted,
 }
 
-impl Rule for Anonymizer {
-    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        if !flow.again {
-            let record = flow.oriented.read(&flow.view.record);
-            self.look(context, flow, &record, findings);
+impl RecordRule for Anonymizer {
+    fn look(
+        &mut self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        reported: &mut Once,
+    ) -> Option<Finding> {
+        let (sign, actor) = sign(context, flow, record).zip(context.actors.source(flow))?;
+        let is_allowed = flow.source.workload().is_some_and(|one| Selector::any(&self.params.allowed, one));
+        if is_allowed || !flow.oriented.certain || !reported.is_new(flow) {
+            return None;
         }
-    }
-
-    fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
-        let record = flow.oriented.read(&event.record);
-        self.look(context, flow, &record, findings);
-        self.reported.progress(flow, event);
+        let asker = asker_of(&flow.source, record.tuple.orig.ip);
+        let is_observable = context.names.observed_since(&asker).is_some();
+        let count = if sign.is_likely() { self.count(&actor) } else { 1 };
+        let is_medium = matches!(sign, Sign::Certain(_)) || is_observable && count >= self.params.likely_medium;
+        let severity = if is_medium && !matches!(sign, Sign::Named(_)) { Severity::Medium } else { Severity::Low };
+        let found = InFlow { rule: &META, flow, record, actor: &actor };
+        Some(found.finding(context, severity, sign.cause(), sign.explain(record, count, is_observable)))
     }
 
     fn forgotten(&self) -> u64 {
@@ -98,21 +105,6 @@ impl Rule for Anonymizer {
 }
 
 impl Anonymizer {
-    fn look(&mut self, context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, findings: &mut Findings) {
-        let Some((sign, actor)) = sign(context, flow, record).zip(context.actors.source(flow)) else { return };
-        let is_allowed = flow.source.workload().is_some_and(|one| Selector::any(&self.params.allowed, one));
-        if is_allowed || !flow.oriented.certain || !self.reported.is_new(flow) {
-            return;
-        }
-        let asker = asker_of(&flow.source, record.tuple.orig.ip);
-        let is_observable = context.names.observed_since(&asker).is_some();
-        let count = if sign.is_likely() { self.count(&actor) } else { 1 };
-        let is_medium = matches!(sign, Sign::Certain(_)) || is_observable && count >= self.params.likely_medium;
-        let severity = if is_medium && !matches!(sign, Sign::Named(_)) { Severity::Medium } else { Severity::Low };
-        let found = InFlow { rule: &META, flow, record, actor: &actor };
-        findings.push(found.finding(context, severity, sign.cause(), sign.explain(record, count, is_observable)));
-    }
-
     /// How many likely connections the actor had, with this one.
     fn count(&mut self, actor: &Actor) -> u32 {
         if self.likely.len() >= MAX_ACTORS && !self.likely.contains_key(actor) {

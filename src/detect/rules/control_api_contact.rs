@@ -5,10 +5,10 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 
-use crate::detect::anomaly::once::{InFlow, Once};
+use crate::detect::anomaly::once::{InFlow, OnRecords, Once, RecordRule};
 use crate::detect::params::rule_params;
-use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Findings, Rule, Severity};
-use crate::input::{FlowEvent, FlowRecord, Protocol};
+use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Finding, Rule, Severity};
+use crate::input::{FlowRecord, Protocol};
 use crate::inventory::Owner;
 use crate::path::{JudgedFlow, Selector, responder_of};
 use paths::{Api, api_of};
@@ -31,31 +31,15 @@ rule_params! {
     allowed: Vec<Selector> = Vec::new(),
 }
 
-/// The rule; it remembers which flows it reported.
+/// The rule.
 #[derive(Debug)]
-pub struct ControlApiContact {
+struct ControlApiContact {
     params: Params,
-    reported: Once,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    ControlApiContact { params: params.clone(), reported: Once::default() }
-}
-
-impl Rule for ControlApiContact {
-    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        if !flow.again {
-            let record = flow.oriented.read(&flow.view.record);
-            self.look(context, flow, &record, findings);
-        }
-    }
-
-    fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
-        let record = flow.oriented.read(&event.record);
-        self.look(context, flow, &record, findings);
-        self.reported.progress(flow, event);
-    }
+    OnRecords::new(ControlApiContact { params: params.clone() })
 }
 
 /// What was contacted, and how.
@@ -66,20 +50,24 @@ struct Contact {
     observed: String,
 }
 
-impl ControlApiContact {
-    fn look(&mut self, context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, findings: &mut Findings) {
+impl RecordRule for ControlApiContact {
+    fn look(
+        &mut self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        reported: &mut Once,
+    ) -> Option<Finding> {
         let contact = by_request(record).or_else(|| by_port(context, flow, record));
-        let Some((contact, actor)) = contact.zip(context.actors.source(flow)) else { return };
+        let (contact, actor) = contact.zip(context.actors.source(flow))?;
         let is_allowed = flow.source.workload().is_some_and(|one| Selector::any(&self.params.allowed, one));
         // The host's own programs manage it.
-        if is_allowed || matches!(flow.source, Owner::Host) || !flow.oriented.certain {
-            return;
+        if is_allowed || matches!(flow.source, Owner::Host) || !flow.oriented.certain || !reported.is_new(flow) {
+            return None;
         }
-        if self.reported.is_new(flow) {
-            let found = InFlow { rule: &META, flow, record, actor: &actor };
-            let (severity, cause) = (contact.severity, contact.api);
-            findings.push(found.finding(context, severity, cause, contact.explain()));
-        }
+        let found = InFlow { rule: &META, flow, record, actor: &actor };
+        let (severity, cause) = (contact.severity, contact.api);
+        Some(found.finding(context, severity, cause, contact.explain()))
     }
 }
 

@@ -4,10 +4,10 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 
-use crate::detect::anomaly::once::{InFlow, Once};
+use crate::detect::anomaly::once::{InFlow, OnRecords, Once, RecordRule};
 use crate::detect::params::rule_params;
-use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Findings, Rule, Severity, name_of};
-use crate::input::{FlowEvent, FlowRecord, Magic};
+use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Finding, Rule, Severity, name_of};
+use crate::input::{FlowRecord, Magic};
 use crate::path::{JudgedFlow, Selector};
 pub use strategy::META;
 
@@ -45,16 +45,15 @@ rule_params! {
     allowed: Vec<Selector> = Vec::new(),
 }
 
-/// The rule; it remembers which flows it reported.
+/// The rule.
 #[derive(Debug)]
-pub struct Miner {
+struct Miner {
     params: Params,
-    reported: Once,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    Miner { params: params.clone(), reported: Once::default() }
+    OnRecords::new(Miner { params: params.clone() })
 }
 
 /// What gives it away, and how sure that is.
@@ -64,31 +63,23 @@ struct Sign {
     observed: String,
 }
 
-impl Rule for Miner {
-    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        if !flow.again {
-            let record = flow.oriented.read(&flow.view.record);
-            self.look(context, flow, &record, findings);
-        }
-    }
-
-    fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
-        let record = flow.oriented.read(&event.record);
-        self.look(context, flow, &record, findings);
-        self.reported.progress(flow, event);
-    }
-}
-
-impl Miner {
-    fn look(&mut self, context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, findings: &mut Findings) {
+impl RecordRule for Miner {
+    fn look(
+        &mut self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        reported: &mut Once,
+    ) -> Option<Finding> {
         let sign = by_content(record).or_else(|| by_name(context, flow, record));
-        let Some((sign, actor)) = sign.zip(context.actors.source(flow)) else { return };
+        let (sign, actor) = sign.zip(context.actors.source(flow))?;
         let is_allowed = flow.source.workload().is_some_and(|one| Selector::any(&self.params.allowed, one));
-        if !is_allowed && self.reported.is_new(flow) {
-            let found = InFlow { rule: &META, flow, record, actor: &actor };
-            let (severity, cause) = (sign.severity, sign.cause);
-            findings.push(found.finding(context, severity, cause, sign.explain()));
+        if is_allowed || !reported.is_new(flow) {
+            return None;
         }
+        let found = InFlow { rule: &META, flow, record, actor: &actor };
+        let (severity, cause) = (sign.severity, sign.cause);
+        Some(found.finding(context, severity, cause, sign.explain()))
     }
 }
 

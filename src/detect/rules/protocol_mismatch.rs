@@ -4,11 +4,11 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 
-use crate::detect::anomaly::once::{InFlow, Once};
+use crate::detect::anomaly::once::{InFlow, OnRecords, Once, RecordRule};
 use crate::detect::anomaly::spoken::{Spoken, expected, spoken, words};
 use crate::detect::params::rule_params;
-use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Findings, Rule, Severity};
-use crate::input::{FlowEvent, FlowRecord, Protocol};
+use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Finding, Rule, Severity};
+use crate::input::{FlowRecord, Protocol};
 use crate::path::{JudgedFlow, Selector, is_internet};
 pub use strategy::META;
 
@@ -21,31 +21,15 @@ rule_params! {
     allowed_ports: Vec<u16> = Vec::new(),
 }
 
-/// The rule; it remembers which flows it reported.
+/// The rule.
 #[derive(Debug)]
-pub struct ProtocolMismatch {
+struct ProtocolMismatch {
     params: Params,
-    reported: Once,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    ProtocolMismatch { params: params.clone(), reported: Once::default() }
-}
-
-impl Rule for ProtocolMismatch {
-    fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        if !flow.again {
-            let record = flow.oriented.read(&flow.view.record);
-            self.look(context, flow, &record, findings);
-        }
-    }
-
-    fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
-        let record = flow.oriented.read(&event.record);
-        self.look(context, flow, &record, findings);
-        self.reported.progress(flow, event);
-    }
+    OnRecords::new(ProtocolMismatch { params: params.clone() })
 }
 
 /// A protocol at a port that is for others.
@@ -58,31 +42,33 @@ struct Mismatch {
     is_relayed: bool,
 }
 
-impl ProtocolMismatch {
-    fn look(&mut self, context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord, findings: &mut Findings) {
-        let Some(mismatch) = mismatch(record).filter(|found| !self.params.allowed_ports.contains(&found.port)) else {
-            return;
-        };
+impl RecordRule for ProtocolMismatch {
+    fn look(
+        &mut self,
+        context: Context<'_>,
+        flow: &JudgedFlow,
+        record: &FlowRecord,
+        reported: &mut Once,
+    ) -> Option<Finding> {
+        let mismatch = mismatch(record).filter(|found| !self.params.allowed_ports.contains(&found.port))?;
         let workload = flow.source.workload();
         if workload.is_some_and(|workload| Selector::any(&self.params.allowed, workload)) || !flow.oriented.certain {
-            return;
+            return None;
         }
         // Of workloads `tunnel-from-container` reports these, wherever they are spoken.
         let is_reported = matches!(mismatch.spoken, Spoken::Ssh | Spoken::OpenVpn | Spoken::WireGuard);
         if is_reported && workload.is_some() && !mismatch.is_relayed {
-            return;
+            return None;
         }
         // `anonymizer` reports these wherever they leave to.
         let hides = matches!(mismatch.spoken, Spoken::Socks | Spoken::OpenVpn | Spoken::WireGuard);
         if hides && !mismatch.is_relayed && is_internet(record.tuple.resp.ip) {
-            return;
+            return None;
         }
-        let Some(actor) = context.actors.source(flow) else { return };
-        if self.reported.is_new(flow) {
-            let found = InFlow { rule: &META, flow, record, actor: &actor };
-            let cause = format!("{} at {}", mismatch.spoken.as_str(), mismatch.port);
-            findings.push(found.finding(context, mismatch.severity(), &cause, mismatch.explain(record)));
-        }
+        let actor = context.actors.source(flow).filter(|_| reported.is_new(flow))?;
+        let found = InFlow { rule: &META, flow, record, actor: &actor };
+        let cause = format!("{} at {}", mismatch.spoken.as_str(), mismatch.port);
+        Some(found.finding(context, mismatch.severity(), &cause, mismatch.explain(record)))
     }
 }
 
