@@ -20,6 +20,7 @@ pub mod summary;
 pub mod top;
 pub mod verify;
 
+mod point_places;
 mod readers;
 pub mod recorder;
 mod reorder;

@@ -3,7 +3,7 @@
 //! Contract: an alert is in the outbox before it is sent, and stays there until its receiver took it, refused it, or it is too old. One
 //! thread per receiver: a slow, dead or hostile one delays no other, and never the engine. At least once; an attempt that may have
 //! arrived is marked when it is repeated. Limits: [`store::MAX_WAITING`].
-//! Design: [`Outbox`] keeps alerts in the [`store`]; a [`worker`] per sink reads from there and talks to its [`receiver`].
+//! Design: [`Outbox`] keeps alerts in the [`store`]; a [`worker`] per sink reads from there and talks to its [`receiver`]; [`receivers`] lists them.
 
 pub mod alertmanager;
 pub mod http;
@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod outcome;
 pub mod prepare;
 pub mod receiver;
+pub mod receivers;
 pub mod store;
 pub mod syslog;
 pub mod tls;

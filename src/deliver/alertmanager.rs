@@ -149,7 +149,11 @@ impl Receiver for Alertmanager {
             match self.post(batch) {
                 // The others of a batch that holds a refused one were taken.
                 Outcome::Delivered | Outcome::Refused { .. } => {}
-                failed => return Some(failed),
+                failed => {
+                    // Deliveries come first until then; what is open outlasts some intervals.
+                    self.due = Some(now.plus(self.to.resend));
+                    return Some(failed);
+                }
             }
         }
         self.open.retain(|_, open| now.since(open.updated) < keep_open);

@@ -1,13 +1,16 @@
 //! One request to one receiver.
 //!
 //! Contract: POST, no redirect is followed (a secret would go elsewhere), every request has a deadline, and of an answer at most
-//! [`MAX_ANSWER`] bytes are read. Of an address only scheme and host are ever shown, since the rest may be a secret.
+//! [`MAX_ANSWER`] bytes are read. Of an address only scheme and host are ever shown, since the rest may be a secret; where an answer
+//! repeats a secret, it is left out. The connection leads to the address alone: proxies of the environment are not used.
 //! Limits: the name is resolved for each new connection; a connection is kept for [`KEPT_OPEN`] at most.
 
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
+use ureq::http::Uri;
+use ureq::http::uri::PathAndQuery;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Error, Timeout};
 
@@ -26,13 +29,37 @@ const MAX_SECRET: u64 = 16 << 10;
 /// An idle connection is opened anew after this time, since the name may lead elsewhere by then.
 const KEPT_OPEN: Duration = Duration::from_secs(15);
 
+/// In the place of a secret.
+const HIDDEN: &str = "(secret)";
+/// A shorter one would be found in any text.
+const MIN_HIDDEN: usize = 5;
+
 /// A receiver's address and how to talk to it.
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
-    url: String,
+    url: Secret,
     shown: String,
-    authorization: Option<String>,
+    authorization: Option<Secret>,
+    /// What no answer may bring into a log.
+    secrets: Vec<Secret>,
+}
+
+/// Text that is shown nowhere.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(HIDDEN)
+    }
 }
 
 /// What a receiver answered.
@@ -50,12 +77,17 @@ impl Client {
     /// Reads the secrets' files.
     pub fn new(to: &HttpDestination) -> io::Result<Self> {
         let url = match &to.url {
-            UrlSource::Inline(url) => url.clone(),
+            UrlSource::Inline(url) => Secret(url.clone()),
             UrlSource::File(path) => secret(path)?,
         };
-        let parsed: ureq::http::Uri = url.parse().map_err(|_| io::Error::other("the address in url_file is none"))?;
-        let shown = format!("{}://{}", parsed.scheme_str().unwrap_or("?"), parsed.host().unwrap_or("?"));
+        let parsed: Uri = url.0.parse().map_err(|_| io::Error::other("the address in url_file is none"))?;
+        let (Some(scheme @ ("http" | "https")), Some(host)) = (parsed.scheme_str(), parsed.host()) else {
+            return Err(io::Error::other("the address in url_file does not begin with http:// or https:// and a host"));
+        };
+        let shown = format!("{scheme}://{host}");
         let token = to.token_file.as_deref().map(secret).transpose()?;
+        let mut secrets = secrets_of(&parsed);
+        secrets.extend(token.clone());
         let roots = match parsed.scheme_str() {
             Some("https") => tls::trusted(to.ca_file.as_deref())?,
             _ => Vec::new(),
@@ -69,21 +101,29 @@ impl Client {
         let config = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
+            .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_global(Some(to.timeout))
             .max_idle_age(KEPT_OPEN)
             .user_agent(concat!("hopwatch/", env!("CARGO_PKG_VERSION")))
             .build();
-        let authorization = token.map(|token| format!("Bearer {token}"));
-        Ok(Self { agent: config.new_agent(), url, shown, authorization })
+        let authorization = token.map(|token| Secret(format!("Bearer {}", token.0)));
+        Ok(Self { agent: config.new_agent(), url, shown, authorization, secrets })
+    }
+
+    /// No answer may bring this into a log either.
+    #[must_use]
+    pub fn hide(mut self, secret: Option<&Secret>) -> Self {
+        self.secrets.extend(secret.cloned());
+        self
     }
 
     /// Sends a body; an error is what became of the attempt.
     pub fn post(&self, content_type: &str, headers: &[(&str, String)], body: &[u8]) -> Result<Answer, Outcome> {
-        let mut request = self.agent.post(&self.url).header("Content-Type", content_type);
+        let mut request = self.agent.post(&self.url.0).header("Content-Type", content_type);
         if let Some(authorization) = &self.authorization {
-            request = request.header("Authorization", authorization);
+            request = request.header("Authorization", &authorization.0);
         }
         for (name, value) in headers {
             request = request.header(*name, value);
@@ -108,7 +148,7 @@ impl Client {
     }
 
     fn failure(&self, error: &Error) -> Outcome {
-        let why = format!("{}: {}", self.shown, printable(&error.to_string()));
+        let why = format!("{}: {}", self.shown, printable(&self.without_secrets(&error.to_string())));
         let advice = match error {
             Error::Rustls(error) => tls::advice(error),
             Error::Io(error) => tls::advice_on_stream(error),
@@ -131,9 +171,16 @@ impl Client {
         }
     }
 
+    /// A page of an error often repeats the address, and a debugging server the whole request.
+    fn without_secrets(&self, text: &str) -> String {
+        let long = self.secrets.iter().map(Secret::reveal).filter(|secret| secret.len() >= MIN_HIDDEN);
+        long.fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    }
+
     /// What an answer means where the receiver has no word of its own.
     pub fn outcome(&self, answer: &Answer) -> Outcome {
-        let why = format!("{} answered {}{}", self.shown, answer.status, shown(&answer.body));
+        let body = shown(&self.without_secrets(&answer.body));
+        let why = format!("{} answered {}{body}", self.shown, answer.status);
         match answer.status {
             200..=299 => Outcome::Delivered,
             408 | 425 | 429 | 500 | 502..=504 => Outcome::Again { why, maybe_taken: false, after: answer.after },
@@ -161,8 +208,18 @@ fn retry_after(value: &str) -> Option<Duration> {
     u64::try_from(wait).ok().map(Duration::from_nanos)
 }
 
+/// What of an address may be a secret: the longer text first, since it holds the other.
+fn secrets_of(url: &Uri) -> Vec<Secret> {
+    let whole = url.path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
+    let credentials =
+        url.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(before, _)| before);
+    let password = credentials.and_then(|credentials| credentials.split_once(':')).map(|(_, password)| password);
+    let parts = [Some(whole), Some(url.path()), url.query(), credentials, password];
+    parts.into_iter().flatten().map(|part| Secret(part.to_owned())).collect()
+}
+
 /// A file's only line.
-pub fn secret(path: &Path) -> io::Result<String> {
+pub fn secret(path: &Path) -> io::Result<Secret> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let mut text = String::new();
     std::fs::File::open(path).map_err(named)?.take(MAX_SECRET).read_to_string(&mut text).map_err(named)?;
@@ -170,7 +227,7 @@ pub fn secret(path: &Path) -> io::Result<String> {
     if line.is_empty() || line.contains(char::is_control) {
         return Err(io::Error::other(format!("{}: it must hold one line of text", path.display())));
     }
-    Ok(line.to_owned())
+    Ok(Secret(line.to_owned()))
 }
 
 #[cfg(test)]

@@ -43,7 +43,9 @@ impl Journal {
     fn write(&mut self, entry: &[u8]) -> io::Result<()> {
         let socket = self.socket.take().map_or_else(|| connected(&self.path), Ok)?;
         match socket.send(entry) {
-            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => by_memory(&socket, entry)?,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMSGSIZE | libc::ENOBUFS)) => {
+                by_memory(&socket, entry)?;
+            }
             sent => drop(sent?),
         }
         self.socket = Some(socket);

@@ -1,12 +1,12 @@
 //! Lines of a file.
 //!
-//! Contract: a line is written whole, synced, and only then delivered; a half line that a full disk leaves is taken back. The file is
-//! rotated by size and age, and opened anew when another program (logrotate) moved or removed it. Limits: `keep` old files. Only the
-//! owner may read it.
+//! Contract: a line is written whole, synced, and only then delivered; a half line that a full disk leaves is taken back, one that a loss
+//! of power leaves is ended before the next. The file is rotated by size and age, and opened anew when another program (logrotate) moved,
+//! removed or emptied it. Limits: `keep` old files; a regular file, since a pipe would block. Only the owner may read it.
 
-use std::fs::{File, OpenOptions, remove_file, rename};
+use std::fs::{File, Metadata, OpenOptions, remove_file, rename};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::outcome::Outcome;
@@ -58,8 +58,10 @@ impl Lines {
 
     /// The open file, if it is still the one at its path.
     fn opened(&mut self, now: Timestamp) -> io::Result<Open> {
-        let open = self.open.take().filter(|open| identity(&self.to.path) == Some(open.identity));
-        open.map_or_else(|| Open::at(&self.to.path, now), Ok)
+        match (self.open.take(), self.to.path.metadata()) {
+            (Some(open), Ok(found)) if identity(&found) == open.identity => Ok(Open { length: found.len(), ..open }),
+            _ => Open::at(&self.to.path, now),
+        }
     }
 
     fn is_due(&self, open: &Open, line: &[u8], now: Timestamp) -> bool {
@@ -70,14 +72,35 @@ impl Lines {
 
 impl Open {
     fn at(path: &Path, now: Timestamp) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let is_new = !path.exists();
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK);
+        let mut file = options.open(path)?;
         let found = file.metadata()?;
-        Ok(Self { identity: (found.dev(), found.ino()), length: found.len(), file, since: now })
+        if !found.is_file() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is not a regular file"));
+        }
+        if is_new && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            File::open(folder)?.sync_all()?;
+        }
+        let mut length = found.len();
+        if length > 0 && !ends_a_line(&file, length)? {
+            file.write_all(b"\n")?;
+            length += 1;
+        }
+        Ok(Self { identity: identity(&found), length, file, since: now })
     }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.metadata().ok().map(|found| (found.dev(), found.ino()))
+fn ends_a_line(file: &File, length: u64) -> io::Result<bool> {
+    let mut last = [0];
+    file.read_exact_at(&mut last, length - 1)?;
+    Ok(last == *b"\n")
+}
+
+/// Device and inode.
+fn identity(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 /// `alerts.jsonl` becomes `alerts.jsonl.1`, and so on; the oldest leaves.
@@ -148,9 +171,36 @@ mod tests {
         assert_eq!((read("moved").as_str(), read("alerts.jsonl").as_str()), ("four\n", "five\n"));
     }
 
+    fn destination(path: PathBuf, rotate_bytes: u64) -> FileDestination {
+        FileDestination { path, rotate_bytes, rotate_after: None, keep: 1 }
+    }
+
     #[test]
     fn a_path_that_cannot_be_is_a_mistake_of_a_person() {
-        let to = FileDestination { path: "/proc/none/alerts".into(), rotate_bytes: 1, rotate_after: None, keep: 1 };
-        assert!(matches!(Lines::new(to).send(&delivery("x"), Timestamp::from_secs(1)), Outcome::Configuration { .. }));
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let _reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&pipe).expect("read");
+        for path in ["/proc/none/alerts".into(), folder.path().into(), pipe] {
+            let shown = path.display().to_string();
+            let outcome = Lines::new(destination(path, 1)).send(&delivery("x"), Timestamp::from_secs(1));
+            assert!(matches!(outcome, Outcome::Configuration { .. }), "{shown}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_half_line_of_a_lost_run_is_ended_and_a_file_that_was_emptied_has_room_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("alerts.jsonl");
+        std::fs::write(&path, "{\"ha").expect("written");
+        let mut lines = Lines::new(destination(path.clone(), 20));
+        let read = || std::fs::read_to_string(&path).expect("read");
+        let at = Timestamp::from_secs(1);
+        assert_eq!(lines.send(&delivery("one"), at), Outcome::Delivered);
+        assert_eq!(read(), "{\"ha\none\n");
+        std::fs::write(&path, "").expect("emptied, as copytruncate does");
+        assert_eq!(lines.send(&delivery("a longer line"), at), Outcome::Delivered);
+        assert_eq!(read(), "a longer line\n");
+        assert!(!folder.path().join("alerts.jsonl.1").exists(), "it was not full");
     }
 }

@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::prepare;
-use super::receiver::receiver;
-use super::store::{Added, Addressed, Entry, MAX_KEPT, Opened, Store, StoreError};
+use super::receivers::receiver;
+use super::store::{Added, Addressed, Entry, Opened, Store, StoreError};
 use super::worker::{Bell, Worker};
 use crate::alert::Alert;
 use crate::alert::render::encoding::{Encoding, Sensor, encode};
@@ -19,6 +19,7 @@ use crate::clock::{instant, now};
 use crate::config::SinkConfig;
 use crate::detect::Severity;
 use crate::escape::json::to_writer;
+use crate::escape::printable;
 use crate::incident::Incident;
 use crate::serve::{SinkCounters, Undelivered};
 use crate::time::Timestamp;
@@ -87,17 +88,31 @@ impl Outbox {
         for sink in sinks {
             outbox.add(sink)?;
         }
+        outbox.report_orphans()?;
         Ok(outbox)
+    }
+
+    /// What waits for a sink that was renamed or taken out of the configuration.
+    fn report_orphans(&self) -> Result<(), StoreError> {
+        for (sink, waiting) in self.store.sinks()? {
+            if !self.sinks.iter().any(|(known, _)| known.name == sink) {
+                tracing::warn!(
+                    "{waiting} deliveries wait for the sink {}, which the configuration does not have any more; `hopwatch outbox drop --sink` removes them",
+                    printable(&sink)
+                );
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, sink: SinkConfig) -> Result<(), DeliverError> {
         let failed = |source| DeliverError::Sink { sink: sink.name.clone(), source };
         let counters = Arc::new(SinkCounters::new(&sink.name));
         self.store.begin(&sink.name)?;
-        let counts = self.store.counts(&sink.name)?;
-        counters.found(counts.waiting, counts.oldest);
-        if counts.waiting > 0 {
-            tracing::info!(sink = sink.name, "{} deliveries wait since the last run", counts.waiting);
+        let waiting = self.store.waiting(&sink.name)?;
+        counters.set_waiting(waiting.count, waiting.oldest);
+        if waiting.count > 0 {
+            tracing::info!(sink = sink.name, "{} deliveries wait since the last run", waiting.count);
         }
         let (store, bell) = (Arc::clone(&self.store), Arc::clone(&self.bell));
         let worker =
@@ -153,31 +168,36 @@ impl Outbox {
     }
 
     fn keep(&mut self, entry: &Entry<'_>, to: Vec<Option<Addressed>>) -> io::Result<()> {
-        let counters: Vec<_> =
-            self.sinks.iter().zip(&to).filter(|(_, to)| to.is_some()).map(|(sink, _)| &sink.1).collect();
+        let sinks: Vec<_> = self.sinks.iter().zip(&to).filter(|(_, to)| to.is_some()).map(|(sink, _)| sink).collect();
         let to: Vec<_> = to.into_iter().flatten().collect();
         let time = now();
         let added = self.store.add(entry, &to, time).map_err(io::Error::other)?;
-        for (counters, added) in counters.into_iter().zip(added) {
+        // It is kept: what fails from here on must not make it come again.
+        for ((sink, counters), added) in sinks.into_iter().zip(added) {
             count(counters, added);
+            match self.store.waiting(&sink.name) {
+                Ok(waiting) => counters.set_waiting(waiting.count, waiting.oldest),
+                Err(error) => tracing::warn!(sink = sink.name, "{error}"),
+            }
         }
         self.bell.added();
         self.kept_since += 1;
         if time.since(self.tidied) >= TIDY || self.kept_since >= TIDY_AFTER {
-            self.tidy(time)?;
+            self.tidy(time);
         }
         Ok(())
     }
 
-    fn tidy(&mut self, time: Timestamp) -> io::Result<()> {
+    fn tidy(&mut self, time: Timestamp) {
         (self.tidied, self.kept_since) = (time, 0);
-        let excess = self.store.forget(time).map_err(io::Error::other)?;
-        if excess > 0 {
-            tracing::warn!(
-                "{excess} lines of alerts were forgotten, the lowest severities first: more than {MAX_KEPT} are not kept"
-            );
+        match self.store.forget(time) {
+            Ok(0) => {}
+            Ok(excess) => tracing::warn!(
+                "{excess} lines of alerts were forgotten, the lowest severities first: more than {} are not kept",
+                self.store.max_kept()
+            ),
+            Err(error) => tracing::warn!("{error}"),
         }
-        Ok(())
     }
 
     /// Tries what is due for a while, then leaves the rest in the outbox.
@@ -214,8 +234,6 @@ fn opened(path: &std::path::Path) -> Result<Store, StoreError> {
 }
 
 fn count(counters: &SinkCounters, added: Added) {
-    counters.handed_over(added.waiting + added.too_large);
-    counters.withdrawn(added.superseded);
     for (reason, lost) in [(Undelivered::TooLarge, added.too_large), (Undelivered::OutboxFull, added.displaced)] {
         (0..lost).for_each(|_| counters.lost(reason));
     }

@@ -53,7 +53,7 @@ impl Outcome {
     pub fn wait(&self, failures: u32, jitter: f64) -> Option<Duration> {
         let (first, longest) = match self {
             Self::Delivered | Self::Refused { .. } => return None,
-            Self::Again { after: Some(after), .. } => return Some((*after).min(LONGEST_WAIT)),
+            Self::Again { after: Some(after), .. } => return Some((*after).clamp(FIRST, LONGEST_WAIT)),
             Self::Again { .. } => (FIRST, LONGEST),
             Self::Configuration { .. } => (FIRST_FOR_A_PERSON, LONGEST_FOR_A_PERSON),
         };
@@ -77,6 +77,7 @@ mod tests {
         assert_eq!(Outcome::Configuration { why: "401".into() }.wait(9, 1.0), Some(LONGEST_FOR_A_PERSON));
         let asked = |after| Outcome::Again { why: String::new(), maybe_taken: false, after: Some(after) };
         assert_eq!(asked(Duration::from_secs(7)).wait(9, 1.0), Some(Duration::from_secs(7)));
+        assert_eq!(asked(Duration::ZERO).wait(1, 0.0), Some(FIRST), "a receiver that asks for haste is not flooded");
         assert_eq!(asked(Duration::MAX).wait(9, 1.0), Some(LONGEST_WAIT));
         assert_eq!(Outcome::Delivered.wait(1, 1.0), None);
     }

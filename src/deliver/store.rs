@@ -2,10 +2,12 @@
 //!
 //! Contract: what [`Store::add`] returned for is on the disk, and stays until its sink took it, refused it, or it is too old. Order within
 //! an alert is kept. Limits: [`MAX_WAITING`] deliveries of a sink ([`MAX_WAITING_IN_MEMORY`] without a state directory); beyond, the
-//! oldest of the lowest severity leaves and is counted. Design: one connection behind a lock, held for one short statement at a time;
-//! write-ahead log with `synchronous=FULL`, so that a commit survives a loss of power.
+//! oldest of the lowest severity leaves and is counted. As many dead ones of a sink are kept; the oldest leave.
+//! Design: one connection behind a lock, held for one short statement at a time; write-ahead log with `synchronous=FULL`, so that a commit
+//! survives a loss of power. Each statement finds its rows by an index, and what waits is counted once.
 
 mod alerts;
+mod counts;
 mod deliveries;
 mod schema;
 #[cfg(test)]
@@ -15,10 +17,11 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 pub use alerts::{AlertState, Decision, Kept, MAX_KEPT, Which};
-pub use deliveries::{Counts, Delivery, Listed, State};
+use counts::Inner;
+pub use deliveries::{Delivery, Listed, State, Waiting};
 pub use schema::Opened;
 
 use crate::detect::Severity;
@@ -127,10 +130,12 @@ pub struct Added {
 /// The outbox.
 #[derive(Debug)]
 pub struct Store {
-    connection: Mutex<Connection>,
+    inner: Mutex<Inner>,
     /// Keeps the lock file locked.
     _lock: Option<std::fs::File>,
     max_waiting: u64,
+    /// Lines of alerts.
+    max_kept: u64,
 }
 
 impl Store {
@@ -138,26 +143,43 @@ impl Store {
     pub fn open(path: &Path) -> Result<(Self, Opened), StoreError> {
         let lock = schema::lock(path)?;
         let (connection, opened) = schema::open(path)?;
-        let store = Self { connection: Mutex::new(connection), _lock: Some(lock), max_waiting: MAX_WAITING };
+        let store = Self {
+            inner: Mutex::new(Inner::new(connection)),
+            _lock: Some(lock),
+            max_waiting: MAX_WAITING,
+            max_kept: MAX_KEPT,
+        };
         Ok((store, opened))
     }
 
     /// Opens an outbox that is there, beside a hopwatch that may be running.
     pub fn visit(path: &Path) -> Result<Self, StoreError> {
         let connection = schema::visit(path)?;
-        Ok(Self { connection: Mutex::new(connection), _lock: None, max_waiting: MAX_WAITING })
+        Ok(Self {
+            inner: Mutex::new(Inner::new(connection)),
+            _lock: None,
+            max_waiting: MAX_WAITING,
+            max_kept: MAX_KEPT,
+        })
     }
 
     /// One that lasts as long as the process.
     pub fn in_memory() -> Result<Self, StoreError> {
         let connection = schema::in_memory()?;
-        Ok(Self { connection: Mutex::new(connection), _lock: None, max_waiting: MAX_WAITING_IN_MEMORY })
+        Ok(Self {
+            inner: Mutex::new(Inner::new(connection)),
+            _lock: None,
+            max_waiting: MAX_WAITING_IN_MEMORY,
+            max_kept: MAX_WAITING_IN_MEMORY,
+        })
     }
 
     /// Keeps one alert or incident and what each sink is to send of it.
     pub fn add(&self, entry: &Entry<'_>, to: &[Addressed], now: Timestamp) -> Result<Vec<Added>, StoreError> {
-        let mut connection = sync::lock(&self.connection);
-        let transaction = connection.transaction().map_err(StoreError::of("beginning to keep an alert"))?;
+        let mut inner = sync::lock(&self.inner);
+        let before = to.iter().map(|to| inner.waiting(&to.sink)).collect::<rusqlite::Result<Vec<_>>>();
+        let before = before.map_err(StoreError::of("counting what waits"))?;
+        let transaction = inner.connection.transaction().map_err(StoreError::of("beginning to keep an alert"))?;
         let doing = StoreError::of("keeping an alert");
         let added = (|| {
             let mut kept = transaction.prepare_cached(schema::ADD_ALERT)?;
@@ -170,17 +192,34 @@ impl Store {
                 entry.json,
                 entry.text
             ])?;
-            let each = to.iter().map(|to| deliveries::add(&transaction, entry, to, now, self.max_waiting));
+            let room = before.iter().map(|waiting| self.max_waiting.saturating_sub(*waiting));
+            let each = to.iter().zip(room).map(|(to, room)| deliveries::add(&transaction, entry, to, now, room));
             each.collect::<rusqlite::Result<Vec<_>>>()
         })()
         .map_err(doing)?;
         transaction.commit().map_err(StoreError::of("writing an alert to the disk"))?;
+        for (to, added) in to.iter().zip(&added) {
+            inner.came(&to.sink, added.waiting);
+            inner.left(&to.sink, added.superseded + added.displaced);
+        }
         Ok(added)
+    }
+
+    /// Lines of alerts that are kept: [`MAX_KEPT`], fewer where they are in memory.
+    pub const fn max_kept(&self) -> u64 {
+        self.max_kept
+    }
+
+    /// As a full disk does.
+    #[cfg(test)]
+    pub(super) fn refuse_writes(&self, refuse: bool) {
+        let connection = &sync::lock(&self.inner).connection;
+        connection.pragma_update(None, "query_only", refuse).expect("a pragma");
     }
 
     /// The highest severity that was kept of an alert.
     pub fn severity_of(&self, id: &str) -> Result<Option<u8>, StoreError> {
-        let connection = sync::lock(&self.connection);
+        let connection = &sync::lock(&self.inner).connection;
         let query = connection.prepare_cached("SELECT max(severity) FROM alert WHERE id = ?1");
         query
             .and_then(|mut query| query.query_row([id], |row| row.get(0)))
@@ -190,11 +229,13 @@ impl Store {
     /// Forgets what is older than it is kept, and the least important of what is too much. Returns how many lines were too much.
     pub fn forget(&self, now: Timestamp) -> Result<u64, StoreError> {
         let before = now.minus(KEPT).as_nanos();
-        let connection = sync::lock(&self.connection);
+        let inner = &mut *sync::lock(&self.inner);
+        inner.forget_counts();
+        let connection = &inner.connection;
         let forgotten = connection
             .execute("DELETE FROM alert WHERE at < ?1", [before])
             .and_then(|_| connection.execute("DELETE FROM delivery WHERE state = 'dead' AND added < ?1", [before]))
-            .and_then(|_| alerts::forget_excess(&connection));
+            .and_then(|_| alerts::forget_excess(connection, self.max_kept));
         forgotten.map_err(StoreError::of("forgetting old alerts"))
     }
 }

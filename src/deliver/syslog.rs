@@ -8,6 +8,7 @@ mod connection;
 mod message;
 
 use std::io;
+use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,10 +73,15 @@ fn one_line(text: &[u8]) -> Vec<u8> {
 }
 
 fn datagram(place: &HostAndPort, text: &[u8]) -> io::Result<()> {
-    let addresses = place.resolve()?;
-    let first = addresses.first().ok_or_else(|| io::Error::other("the name has no address"))?;
-    let own = if first.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    std::net::UdpSocket::bind(own)?.send_to(text, first).map(drop)
+    let mut failed = None;
+    for to in place.resolve()? {
+        let own = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        match UdpSocket::bind(own).and_then(|socket| socket.send_to(text, to)) {
+            Ok(_) => return Ok(()),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::Error::other("the name has no address")))
 }
 
 fn local(path: &Path, text: &[u8]) -> io::Result<()> {
@@ -97,7 +103,37 @@ impl Receiver for Syslog {
         };
         match sent {
             Ok(()) => Outcome::Delivered,
+            // It is as long the next time.
+            Err((place, error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => Outcome::Refused {
+                why: format!("syslog at {place}: {} bytes are too long for one datagram; lower max_bytes", text.len()),
+            },
             Err((place, error)) => Outcome::again(format!("syslog at {place}: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_for_a_datagram_is_refused_and_not_tried_for_ever() {
+        let listener = UdpSocket::bind("127.0.0.1:0").expect("a port of loopback");
+        let port = listener.local_addr().expect("its address").port();
+        let place = HostAndPort { host: "127.0.0.1".to_owned(), port };
+        let to = SyslogDestination {
+            transport: SyslogTransport::Udp(place),
+            facility: 13,
+            enterprise: 32_473,
+            max_bytes: 1 << 20,
+            newline: false,
+            ca_file: None,
+        };
+        let mut syslog = Syslog::new(to).expect("no certificates");
+        let delivery = |body| Delivery { seq: 1, id: "a".into(), update: 0, body, attempts: 0, maybe_taken: false };
+        let now = Timestamp::from_secs(1);
+        assert_eq!(syslog.send(&delivery(b"<13>1 - - - - - -".to_vec()), now), Outcome::Delivered);
+        let outcome = syslog.send(&delivery(vec![b'x'; 70_000]), now);
+        assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("max_bytes")), "{outcome:?}");
     }
 }

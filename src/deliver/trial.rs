@@ -4,7 +4,7 @@
 
 use super::outcome::Outcome;
 use super::prepare;
-use super::receiver::receiver;
+use super::receivers::receiver;
 use super::store::Delivery;
 use crate::alert::render::encoding::Sensor;
 use crate::alert::{Alert, SCHEMA};

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::http::{Answer, Client, secret};
+use super::http::{Answer, Client, Secret, secret};
 use super::outcome::Outcome;
 use super::receiver::Receiver;
 use super::store::Delivery;
@@ -20,27 +20,25 @@ pub struct Webhook {
     client: Client,
     template: Template,
     /// PagerDuty's integration key.
-    key: Option<String>,
+    key: Option<Secret>,
     /// Of the signature.
-    secret: Option<String>,
+    secret: Option<Secret>,
 }
 
 impl Webhook {
     /// Reads the secrets' files.
     pub fn new(to: &WebhookDestination) -> io::Result<Self> {
-        Ok(Self {
-            client: Client::new(&to.http)?,
-            template: to.template,
-            key: to.key_file.as_deref().map(secret).transpose()?,
-            secret: to.secret_file.as_deref().map(secret).transpose()?,
-        })
+        let key = to.key_file.as_deref().map(secret).transpose()?;
+        let secret = to.secret_file.as_deref().map(secret).transpose()?;
+        let client = Client::new(&to.http)?.hide(key.as_ref()).hide(secret.as_ref());
+        Ok(Self { client, template: to.template, key, secret })
     }
 
     /// The key stands in no outbox.
     fn body(&self, delivery: &Delivery) -> Vec<u8> {
         let Some(key) = &self.key else { return delivery.body.clone() };
         let Ok(Value::Object(mut event)) = serde_json::from_slice(&delivery.body) else { return delivery.body.clone() };
-        event.insert("routing_key".to_owned(), key.clone().into());
+        event.insert("routing_key".to_owned(), key.reveal().into());
         Value::Object(event).to_string().into_bytes()
     }
 
@@ -66,7 +64,7 @@ impl Receiver for Webhook {
         if delivery.maybe_taken {
             headers.push(("X-Hopwatch-Redelivered", "true".to_owned()));
         }
-        if let Some(signature) = self.secret.as_deref().and_then(|secret| signature(secret, now, &body)) {
+        if let Some(signature) = self.secret.as_ref().and_then(|secret| signature(secret.reveal(), now, &body)) {
             headers.push(("X-Hopwatch-Signature", signature));
         }
         match self.client.post("application/json", &headers, &body) {

@@ -1,7 +1,8 @@
 //! The thread of one sink: takes the next delivery from the outbox, tries it, notes what became of it.
 //!
 //! Contract: one attempt at a time, in order within an alert. After a failure the sink waits, longer each time; another alert is then
-//! tried first, so that one that a receiver chokes on holds up no other. Stops within one attempt when it is told to.
+//! tried first, so that one that a receiver chokes on holds up no other. An attempt is noted before the next begins, so that a full disk
+//! repeats no delivery. Stops within one attempt when it is told to.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -74,8 +75,24 @@ pub struct Worker {
     pub bell: Arc<Bell>,
     /// Failures in a row.
     failures: u32,
-    /// No attempt before.
+    /// No attempt before, unless somebody changes the outbox from outside.
     paused: Option<Instant>,
+    /// The outbox when the pause began.
+    version: Option<i64>,
+    /// The last attempt was not a delivery.
+    kept_up: bool,
+    /// What the outbox could not note: the receiver has its say only once.
+    unnoted: Option<Attempt>,
+}
+
+/// An attempt that has ended.
+struct Attempt {
+    delivery: Delivery,
+    outcome: Outcome,
+    /// When it ended.
+    at: Timestamp,
+    /// How long the sink pauses.
+    pause: Duration,
 }
 
 impl Worker {
@@ -87,7 +104,18 @@ impl Worker {
         counters: Arc<SinkCounters>,
         bell: Arc<Bell>,
     ) -> Self {
-        Self { sink, store, receiver, counters, bell, failures: 0, paused: None }
+        Self {
+            sink,
+            store,
+            receiver,
+            counters,
+            bell,
+            failures: 0,
+            paused: None,
+            version: None,
+            kept_up: false,
+            unnoted: None,
+        }
     }
 
     /// Until the run ends.
@@ -109,32 +137,69 @@ impl Worker {
 
     /// Tries what is due; whether there was anything.
     fn step(&mut self, now: Timestamp) -> Result<bool, ()> {
-        if self.paused.is_some_and(|until| instant() < until) {
+        if let Some(attempt) = self.unnoted.take() {
+            self.note(attempt)?;
+        }
+        if self.is_paused() {
             return Ok(false);
         }
-        self.paused = None;
-        if let Some(outcome) = self.receiver.keep_up(now) {
-            self.note_health(&outcome);
+        // In turn, where both are due: a receiver that chokes on one must not hold up the other.
+        let deliver_first = std::mem::take(&mut self.kept_up);
+        if !deliver_first && self.keep_up(now) {
             return Ok(true);
         }
-        let next = self.store.next(&self.sink, now).map_err(|error| self.broken(&error))?;
-        let Some(delivery) = next else { return Ok(false) };
+        let next = self.store.take(&self.sink, now).map_err(|error| self.broken(&error))?;
+        let Some(delivery) = next else {
+            self.show_waiting().map_err(|error| self.broken(&error))?;
+            return Ok(deliver_first && self.keep_up(now));
+        };
         self.counters.begins();
         let outcome = self.receiver.send(&delivery, now);
-        self.note(&delivery, &outcome).map_err(|error| self.broken(&error))?;
+        let pause = self.note_health(&outcome);
+        self.note(Attempt { delivery, outcome, at: crate::clock::now(), pause })?;
         Ok(true)
     }
 
-    fn note(&mut self, delivery: &Delivery, outcome: &Outcome) -> Result<(), StoreError> {
-        let time = now();
-        let pause = self.note_health(outcome);
+    /// Does what is due without a delivery; whether anything was.
+    fn keep_up(&mut self, now: Timestamp) -> bool {
+        let outcome = self.receiver.keep_up(now);
+        if let Some(outcome) = &outcome {
+            self.note_health(outcome);
+        }
+        self.kept_up = outcome.is_some();
+        self.kept_up
+    }
+
+    fn is_paused(&mut self) -> bool {
+        let Some(until) = self.paused else { return false };
+        // `hopwatch outbox retry` is another process.
+        let is_changed = self.version.is_some() && self.store.version().ok() != self.version;
+        if instant() < until && !is_changed {
+            return true;
+        }
+        self.paused = None;
+        false
+    }
+
+    /// Notes what became of an attempt; where the outbox fails, it is noted later, and nothing else is tried before.
+    fn note(&mut self, attempt: Attempt) -> Result<(), ()> {
+        if let Err(error) = self.try_to_note(&attempt) {
+            self.broken(&error);
+            self.unnoted = Some(attempt);
+            return Err(());
+        }
+        self.show_waiting().map_err(|error| self.broken(&error))
+    }
+
+    fn try_to_note(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        let Attempt { delivery, outcome, at, pause } = attempt;
         match outcome {
             Outcome::Delivered => {
                 self.store.delivered(delivery.seq)?;
-                self.counters.delivered_at(time);
+                self.counters.delivered_at(*at);
             }
-            Outcome::Refused { why } => {
-                self.store.refused(delivery.seq, why)?;
+            // One that was superseded meanwhile is no loss.
+            Outcome::Refused { why } if self.store.refused(delivery.seq, why)? => {
                 self.counters.lost(Undelivered::Refused);
                 tracing::error!(
                     sink = self.sink,
@@ -142,23 +207,31 @@ impl Worker {
                     "refused for good; `hopwatch outbox list` shows it: {why}"
                 );
             }
+            Outcome::Refused { .. } => {}
             Outcome::Again { why, .. } | Outcome::Configuration { why } => {
-                let maybe_taken = matches!(outcome, Outcome::Again { maybe_taken: true, .. });
+                let is_new = matches!(outcome, Outcome::Again { maybe_taken: true, .. });
                 // Twice the sink's own pause, so that another alert is tried first.
-                let at = time.plus(pause.saturating_mul(2));
-                if !self.store.again(delivery.seq, at, maybe_taken, why, time)? {
-                    self.counters.lost(Undelivered::TooOld);
-                }
+                let next = at.plus(pause.saturating_mul(2));
+                let too_old = self.store.again(delivery.seq, next, delivery.maybe_taken || is_new, why, *at)?;
+                (0..too_old).for_each(|_| self.counters.lost(Undelivered::TooOld));
             }
         }
-        self.counters.set_oldest(self.store.counts(&self.sink)?.oldest);
+        Ok(())
+    }
+
+    fn show_waiting(&self) -> Result<(), StoreError> {
+        let waiting = self.store.waiting(&self.sink)?;
+        self.counters.set_waiting(waiting.count, waiting.oldest);
         Ok(())
     }
 
     /// What an outcome says about the receiver; how long the sink pauses.
     fn note_health(&mut self, outcome: &Outcome) -> Duration {
         match outcome {
-            Outcome::Delivered | Outcome::Refused { .. } => self.failures = 0,
+            Outcome::Delivered | Outcome::Refused { .. } => {
+                self.failures = 0;
+                self.counters.works();
+            }
             Outcome::Again { why, .. } | Outcome::Configuration { why } => {
                 self.failures = self.failures.saturating_add(1);
                 self.counters.failed(&std::io::Error::other(why.clone()));
@@ -166,6 +239,7 @@ impl Worker {
         }
         let pause = outcome.wait(self.failures, jitter());
         self.paused = pause.map(|pause| instant() + pause);
+        self.version = self.paused.and_then(|_| self.store.version().ok());
         pause.unwrap_or_default()
     }
 
@@ -178,7 +252,7 @@ impl Worker {
         if let Some(until) = self.paused {
             return until.saturating_duration_since(instant()).min(IDLE);
         }
-        let waiting = self.store.next_at(&self.sink).ok().flatten();
+        let waiting = self.store.due_after(&self.sink, now).ok().flatten();
         let due = [waiting, self.receiver.next_due()].into_iter().flatten().min();
         due.map_or(IDLE, |due| due.since(now).clamp(Duration::from_millis(1), IDLE))
     }
@@ -189,3 +263,6 @@ fn jitter() -> f64 {
     let number = getrandom::u32().unwrap_or(u32::MAX / 2);
     f64::from(number) / f64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

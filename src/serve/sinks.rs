@@ -111,27 +111,14 @@ impl SinkCounters {
 
     /// An alert is handed over.
     pub fn waits(&self) {
-        self.handed_over(1);
+        self.handed_over.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many are.
-    pub fn handed_over(&self, count: u64) {
-        self.handed_over.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// So many that waited are needless: a later update stands for them.
-    pub fn withdrawn(&self, count: u64) {
-        self.handed_over.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    /// So many wait since an earlier run.
-    pub fn found(&self, waiting: u64, oldest: Option<Timestamp>) {
-        self.handed_over(waiting);
-        self.set_oldest(oldest);
-    }
-
-    /// When the oldest that waits was added.
-    pub fn set_oldest(&self, oldest: Option<Timestamp>) {
+    /// How many wait, and since when the oldest does, by the count of the one who keeps them: what waits may also be superseded, come from
+    /// an earlier run, or be removed by a person.
+    pub fn set_waiting(&self, waiting: u64, oldest: Option<Timestamp>) {
+        let ended = self.delivered_total() + self.undelivered_total();
+        self.handed_over.store(ended + waiting, Ordering::Relaxed);
         self.oldest.store(oldest.map_or(0, Timestamp::as_nanos), Ordering::Relaxed);
     }
 
@@ -164,6 +151,11 @@ impl SinkCounters {
     /// The sink has taken it.
     pub fn delivered(&self) {
         self.delivered.fetch_add(1, Ordering::Relaxed);
+        self.works();
+    }
+
+    /// The sink answers as it should.
+    pub fn works(&self) {
         let mut state = self.state();
         state.busy_since = None;
         // While something waits, the next alert may be dropped again.

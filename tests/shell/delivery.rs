@@ -143,6 +143,56 @@ fn what_was_kept_and_not_delivered_is_delivered_by_the_next_run() {
 }
 
 #[test]
+fn what_a_receiver_repeats_of_a_secret_comes_into_no_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let page = "<pre>Cannot POST /services/T0/B0/hunter2</pre> authorization: Bearer swordfish";
+    let receiver = HostileReceiver::start([Answer::status(404, page)]);
+    let url = format!("{}/services/T0/B0/hunter2", receiver.url().trim_end_matches('/'));
+    let (url, token) = (file("url", &url), file("token", "swordfish"));
+    let text = format!("sinks: {{hook: {{webhook: {{url_file: {url:?}, token_file: {token:?}}}}}}}");
+    let why = trial::send(&sinks(&text)[0]).expect_err("404");
+    assert!(why.contains("Cannot POST") && !why.contains("hunter2") && !why.contains("swordfish"), "{why}");
+    let nowhere = file("url", "/services/T0/B0/hunter2");
+    let text = format!("sinks: {{hook: {{webhook: {{url_file: {nowhere:?}}}}}}}");
+    let why = trial::send(&sinks(&text)[0]).expect_err("it is no address");
+    assert!(why.contains("url_file") && !why.contains("hunter2"), "{why}");
+}
+
+#[test]
+fn a_proxy_of_the_environment_does_not_get_the_alerts() {
+    let (receiver, proxy) = (HostileReceiver::start([Answer::status(200, "")]), HostileReceiver::start([]));
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("hopwatch.yaml");
+    std::fs::write(&config, webhook(&receiver)).expect("written");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hopwatch"));
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"] {
+        command.env(name, proxy.url());
+    }
+    let output = command.args(["outbox", "test", "-c"]).arg(&config).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!((receiver.requests().len(), proxy.requests().len()), (1, 0));
+}
+
+#[test]
+fn an_alertmanager_that_chokes_on_open_alerts_still_gets_new_ones() {
+    let ok = || Answer::status(200, "");
+    let receiver = HostileReceiver::start([ok(), Answer::status(500, "choked"), ok(), ok()]);
+    let url = receiver.url();
+    let text = format!("sinks: {{pager: {{alertmanager: {{urls: [{:?}], resend: 1s}}}}}}", url.trim_end_matches('/'));
+    let mut outbox = Outbox::start(sinks(&text), None).expect("started");
+    keep(&mut outbox, 0);
+    receiver.wait_for(2);
+    let new = keep(&mut outbox, 1);
+    let requests = receiver.wait_for(3);
+    assert!(String::from_utf8_lossy(&requests[2].body).contains(&new), "the new one comes before the next round");
+}
+
+#[test]
 fn a_signed_request_carries_the_signature_of_its_body() {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("secret");

@@ -1,7 +1,7 @@
 //! Alerts and incidents that were kept, and what people decided about them.
 //!
 //! Contract: a decision is about what was known then. An alert that goes on after it was closed is open again; one that was acknowledged
-//! is open again when its severity rises. Limits: [`MAX_KEPT`] lines; beyond, the oldest of the lowest severity leave.
+//! is open again when its severity rises. Limits: [`MAX_KEPT`] lines, fewer in memory; beyond, the oldest of the lowest severity leave.
 
 use rusqlite::{Connection, Row, params};
 
@@ -88,10 +88,10 @@ pub struct Which<'a> {
     pub after: i64,
 }
 
-/// The least important beyond [`MAX_KEPT`] leave.
-pub(super) fn forget_excess(connection: &Connection) -> rusqlite::Result<u64> {
+/// The least important beyond the most that are kept leave.
+pub(super) fn forget_excess(connection: &Connection, most: u64) -> rusqlite::Result<u64> {
     let kept: u64 = connection.query_row("SELECT count(*) FROM alert", [], |row| row.get(0))?;
-    let excess = kept.saturating_sub(MAX_KEPT);
+    let excess = kept.saturating_sub(most);
     if excess > 0 {
         let sql = "DELETE FROM alert WHERE seq IN (SELECT seq FROM alert ORDER BY severity, seq LIMIT ?1)";
         connection.execute(sql, [excess])?;
@@ -121,7 +121,7 @@ impl Store {
     fn ask(&self, sql: &str, which: &Which<'_>) -> Result<Vec<Kept>, StoreError> {
         let since = which.since.map_or(i64::MIN, Timestamp::as_nanos);
         let values = params![which.id, which.after, which.severity, which.rule, since];
-        let connection = sync::lock(&self.connection);
+        let connection = &sync::lock(&self.inner).connection;
         let rows = connection.prepare_cached(sql).and_then(|mut query| query.query_map(values, kept)?.collect());
         rows.map_err(StoreError::of("listing alerts"))
     }
@@ -129,7 +129,7 @@ impl Store {
     /// The ids that begin so.
     pub fn ids_like(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT id FROM alert WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 10";
-        let connection = sync::lock(&self.connection);
+        let connection = &sync::lock(&self.inner).connection;
         let ids =
             connection.prepare_cached(sql).and_then(|mut query| query.query_map([prefix], |row| row.get(0))?.collect());
         ids.map_err(StoreError::of("looking for an alert"))
@@ -141,7 +141,7 @@ impl Store {
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let Decision { state, by, why, at } = decision;
         let values = params![about.id, state.name(), by, why, at.as_nanos(), about.update, about.severity];
-        let connection = sync::lock(&self.connection);
+        let connection = &sync::lock(&self.inner).connection;
         connection.execute(sql, values).map(drop).map_err(StoreError::of("noting a decision"))
     }
 }

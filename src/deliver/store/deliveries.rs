@@ -1,7 +1,8 @@
 //! The deliveries of the outbox: what waits, what is tried next, what is dead.
 
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Connection, Params, Row, Transaction, params};
 
+use super::counts::Inner;
 use super::{Added, Addressed, Entry, MAX_AGE, MAX_BODY, Store, StoreError};
 use crate::deliver::outcome::LONGEST_WAIT;
 use crate::sync;
@@ -59,22 +60,20 @@ pub struct Listed {
 
 /// What waits for a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Deliveries that wait.
-    pub waiting: u64,
-    /// Those that are dead.
-    pub dead: u64,
-    /// When the oldest that waits was added.
+pub struct Waiting {
+    /// How many deliveries.
+    pub count: u64,
+    /// When the oldest was added.
     pub oldest: Option<Timestamp>,
 }
 
-/// Adds one in a transaction.
+/// Adds one in a transaction; there is room for so many.
 pub(super) fn add(
     transaction: &Transaction<'_>,
     entry: &Entry<'_>,
     to: &Addressed,
     now: Timestamp,
-    max_waiting: u64,
+    room: u64,
 ) -> rusqlite::Result<Added> {
     if to.body.len() > MAX_BODY {
         return Ok(Added { too_large: 1, ..Added::default() });
@@ -96,25 +95,20 @@ pub(super) fn add(
         now.as_nanos(),
         to.body
     ])?;
-    let displaced = displace(transaction, &to.sink, max_waiting)?;
+    let displaced = if room + superseded == 0 { displace(transaction, &to.sink)? } else { 0 };
     Ok(Added { waiting: 1, superseded, displaced, too_large: 0 })
 }
 
-/// The oldest of the lowest severity leaves, where too many wait.
-fn displace(transaction: &Transaction<'_>, sink: &str, max_waiting: u64) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE sink = ?1 AND state = 'waiting' LIMIT ?2)";
-    let waiting: u64 = transaction.prepare_cached(sql)?.query_row(params![sink, max_waiting + 1], |row| row.get(0))?;
-    if waiting <= max_waiting {
-        return Ok(0);
-    }
+/// The oldest of the lowest severity leaves.
+fn displace(transaction: &Transaction<'_>, sink: &str) -> rusqlite::Result<u64> {
     let sql = "DELETE FROM delivery WHERE seq = (SELECT seq FROM delivery WHERE sink = ?1 AND state = 'waiting'
                ORDER BY severity, seq LIMIT 1)";
     Ok(transaction.prepare_cached(sql)?.execute([sink])? as u64)
 }
 
 impl Store {
-    /// The next one to try: the first of its alert, and due.
-    pub fn next(&self, sink: &str, now: Timestamp) -> Result<Option<Delivery>, StoreError> {
+    /// The next one to try: the first of its alert, and due. From now on it may have arrived, also when this process is killed.
+    pub fn take(&self, sink: &str, now: Timestamp) -> Result<Option<Delivery>, StoreError> {
         let sql = "SELECT seq, id, update_no, body, attempts, maybe_taken FROM delivery AS d
                    WHERE sink = ?1 AND state = 'waiting' AND (next_at <= ?2 OR next_at > ?3) AND NOT EXISTS
                    (SELECT 1 FROM delivery AS e
@@ -122,38 +116,47 @@ impl Store {
                    ORDER BY seq LIMIT 1";
         // A clock that was set back must not stop delivery.
         let latest = now.plus(LONGEST_WAIT).as_nanos();
-        let connection = sync::lock(&self.connection);
-        let next = connection.prepare_cached(sql).and_then(|mut query| {
-            let mut rows = query.query_map(params![sink, now.as_nanos(), latest], delivery)?;
-            rows.next().transpose()
+        let connection = &sync::lock(&self.inner).connection;
+        let taken = connection.prepare_cached(sql).and_then(|mut query| {
+            let next = query.query_map(params![sink, now.as_nanos(), latest], delivery)?.next().transpose()?;
+            if let Some(next) = next.as_ref().filter(|next| !next.maybe_taken) {
+                let sql = "UPDATE delivery SET maybe_taken = 1 WHERE seq = ?1";
+                connection.prepare_cached(sql)?.execute([next.seq])?;
+            }
+            Ok(next)
         });
-        next.map_err(StoreError::of("looking for what to deliver"))
+        taken.map_err(StoreError::of("looking for what to deliver"))
     }
 
     /// What waits is due now: a run begins, perhaps because somebody repaired what was wrong.
     pub fn begin(&self, sink: &str) -> Result<(), StoreError> {
         let sql = "UPDATE delivery SET next_at = 0 WHERE sink = ?1 AND state = 'waiting'";
-        let connection = sync::lock(&self.connection);
+        let connection = &sync::lock(&self.inner).connection;
         connection.execute(sql, [sink]).map(drop).map_err(StoreError::of("beginning to deliver"))
     }
 
-    /// When the first of a sink may be tried.
-    pub fn next_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT min(next_at) FROM delivery WHERE sink = ?1 AND state = 'waiting'";
-        let connection = sync::lock(&self.connection);
-        let at = connection.prepare_cached(sql).and_then(|mut query| query.query_row([sink], |row| row.get(0)));
+    /// When something of a sink becomes due after `now`. What is due already and was not taken waits for an earlier update of its alert.
+    pub fn due_after(&self, sink: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT min(next_at) FROM delivery WHERE sink = ?1 AND state = 'waiting' AND next_at > ?2";
+        let connection = &sync::lock(&self.inner).connection;
+        let at = connection
+            .prepare_cached(sql)
+            .and_then(|mut query| query.query_row(params![sink, now.as_nanos()], |row| row.get(0)));
         at.map(|at: Option<i64>| at.map(Timestamp::from_nanos)).map_err(StoreError::of("looking for what to deliver"))
     }
 
-    /// It was taken.
-    pub fn delivered(&self, seq: i64) -> Result<(), StoreError> {
-        let connection = sync::lock(&self.connection);
-        let sql = "DELETE FROM delivery WHERE seq = ?1";
-        let deleted = connection.prepare_cached(sql).and_then(|mut delete| delete.execute([seq]));
-        deleted.map(drop).map_err(StoreError::of("noting a delivery"))
+    /// It was taken. Returns whether it was still kept: a later update may have superseded it meanwhile.
+    pub fn delivered(&self, seq: i64) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM delivery WHERE seq = ?1 AND state = 'waiting' RETURNING sink";
+        let inner = &mut *sync::lock(&self.inner);
+        let sink = changed(&inner.connection, sql, params![seq]).map_err(StoreError::of("noting a delivery"))?;
+        if let Some(sink) = &sink {
+            inner.left(sink, 1);
+        }
+        Ok(sink.is_some())
     }
 
-    /// It is tried again from `at` on; one that is too old by `now` is dead. Returns whether it may still be tried.
+    /// It is tried again from `at` on. Where it was added too long before `now`, it and all that wait as long are dead. Returns how many.
     pub fn again(
         &self,
         seq: i64,
@@ -161,48 +164,84 @@ impl Store {
         maybe_taken: bool,
         why: &str,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let sql = "UPDATE delivery SET attempts = attempts + 1, next_at = ?2, maybe_taken = max(maybe_taken, ?3),
-                   error = ?4, state = iif(added < ?5, 'dead', 'waiting') WHERE seq = ?1 RETURNING state";
+    ) -> Result<u64, StoreError> {
+        let sql = "UPDATE delivery SET attempts = attempts + 1, next_at = ?2, maybe_taken = ?3, error = ?4
+                   WHERE seq = ?1 AND state = 'waiting' RETURNING sink";
+        let inner = &mut *sync::lock(&self.inner);
+        let failed = StoreError::of("noting an attempt");
+        let noted = changed(&inner.connection, sql, params![seq, at.as_nanos(), maybe_taken, why])
+            .and_then(|sink| sink.map_or(Ok(0), |sink| self.expire(inner, &sink, now)));
+        noted.map_err(failed)
+    }
+
+    /// What waits for too long is dead, whether it was ever tried or not.
+    fn expire(&self, inner: &mut Inner, sink: &str, now: Timestamp) -> rusqlite::Result<u64> {
+        let sql =
+            "UPDATE delivery SET state = 'dead', error = coalesce(error, 'it waited for longer than a delivery is tried')
+                   WHERE sink = ?1 AND state = 'waiting' AND added < ?2";
         let oldest = now.minus(MAX_AGE).as_nanos();
-        let connection = sync::lock(&self.connection);
-        let noted = connection.prepare_cached(sql).and_then(|mut update| {
-            let values = params![seq, at.as_nanos(), maybe_taken, why, oldest];
-            let mut rows = update.query_map(values, |row| row.get::<_, String>(0))?;
-            rows.next().transpose()
-        });
-        // One that was superseded meanwhile is gone, and not dead.
-        let waits = |state: Option<String>| state.is_none_or(|state| state == "waiting");
-        noted.map(waits).map_err(StoreError::of("noting an attempt"))
+        let expired = inner.connection.prepare_cached(sql)?.execute(params![sink, oldest])? as u64;
+        inner.died(sink, expired);
+        self.bury(inner, sink)?;
+        Ok(expired)
     }
 
-    /// The receiver will never take it.
-    pub fn refused(&self, seq: i64, why: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE delivery SET attempts = attempts + 1, state = 'dead', error = ?2 WHERE seq = ?1";
-        let connection = sync::lock(&self.connection);
-        let noted = connection.prepare_cached(sql).and_then(|mut update| update.execute(params![seq, why]));
-        noted.map(drop).map_err(StoreError::of("noting a refusal"))
+    /// The oldest of too many dead ones leave.
+    fn bury(&self, inner: &mut Inner, sink: &str) -> rusqlite::Result<()> {
+        let excess = inner.dead(sink)?.saturating_sub(self.max_waiting);
+        if excess > 0 {
+            let sql = "DELETE FROM delivery WHERE seq IN
+                       (SELECT seq FROM delivery WHERE sink = ?1 AND state = 'dead' ORDER BY seq LIMIT ?2)";
+            let gone = inner.connection.prepare_cached(sql)?.execute(params![sink, excess])? as u64;
+            inner.buried(sink, gone);
+        }
+        Ok(())
     }
 
-    /// How much waits for a sink.
-    pub fn counts(&self, sink: &str) -> Result<Counts, StoreError> {
-        let sql = "SELECT coalesce(sum(state = 'waiting'), 0), coalesce(sum(state = 'dead'), 0),
-                   min(iif(state = 'waiting', added, NULL)) FROM delivery WHERE sink = ?1";
-        let connection = sync::lock(&self.connection);
-        let counts = connection.prepare_cached(sql).and_then(|mut query| {
-            query.query_row([sink], |row| {
-                let oldest = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_nanos);
-                Ok(Counts { waiting: row.get(0)?, dead: row.get(1)?, oldest })
-            })
+    /// The receiver will never take it. Returns whether it was still kept.
+    pub fn refused(&self, seq: i64, why: &str) -> Result<bool, StoreError> {
+        let sql = "UPDATE delivery SET attempts = attempts + 1, state = 'dead', error = ?2
+                   WHERE seq = ?1 AND state = 'waiting' RETURNING sink";
+        let inner = &mut *sync::lock(&self.inner);
+        let noted = changed(&inner.connection, sql, params![seq, why]).and_then(|sink| {
+            let Some(sink) = sink else { return Ok(false) };
+            inner.died(&sink, 1);
+            self.bury(inner, &sink).map(|()| true)
         });
-        counts.map_err(StoreError::of("counting what waits"))
+        noted.map_err(StoreError::of("noting a refusal"))
+    }
+
+    /// What waits for a sink.
+    pub fn waiting(&self, sink: &str) -> Result<Waiting, StoreError> {
+        let sql = "SELECT min(added) FROM delivery WHERE sink = ?1 AND state = 'waiting'";
+        let inner = &mut *sync::lock(&self.inner);
+        let waiting = inner.waiting(sink).and_then(|count| {
+            let oldest: Option<i64> = inner.connection.prepare_cached(sql)?.query_row([sink], |row| row.get(0))?;
+            Ok(Waiting { count, oldest: oldest.map(Timestamp::from_nanos) })
+        });
+        waiting.map_err(StoreError::of("counting what waits"))
+    }
+
+    /// Which sinks something waits for, and how much.
+    pub fn sinks(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT sink, count(*) FROM delivery WHERE state = 'waiting' GROUP BY sink";
+        let connection = &sync::lock(&self.inner).connection;
+        let sinks = connection
+            .prepare_cached(sql)
+            .and_then(|mut query| query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect());
+        sinks.map_err(StoreError::of("counting what waits"))
+    }
+
+    /// Changes when another process has changed the outbox: somebody wants something tried again, or removed.
+    pub fn version(&self) -> Result<i64, StoreError> {
+        sync::lock(&self.inner).version().map_err(StoreError::of("looking for changes"))
     }
 
     /// What waits and what is dead, of one sink or of all.
     pub fn list(&self, sink: Option<&str>, limit: u64) -> Result<Vec<Listed>, StoreError> {
         let sql = "SELECT seq, sink, id, update_no, rule, state, added, attempts, error FROM delivery
                    WHERE ?1 IS NULL OR sink = ?1 ORDER BY sink, seq LIMIT ?2";
-        let connection = sync::lock(&self.connection);
+        let connection = &sync::lock(&self.inner).connection;
         let rows = connection
             .prepare_cached(sql)
             .and_then(|mut query| query.query_map(params![sink, limit], listed)?.collect());
@@ -213,18 +252,25 @@ impl Store {
     pub fn retry(&self, sink: Option<&str>, seq: Option<i64>, now: Timestamp) -> Result<u64, StoreError> {
         let sql = "UPDATE delivery SET state = 'waiting', next_at = 0, added = iif(state = 'dead', ?3, added)
                    WHERE (?1 IS NULL OR sink = ?1) AND (?2 IS NULL OR seq = ?2)";
-        let connection = sync::lock(&self.connection);
-        let changed = connection.execute(sql, params![sink, seq, now.as_nanos()]);
+        let inner = &mut *sync::lock(&self.inner);
+        inner.forget_counts();
+        let changed = inner.connection.execute(sql, params![sink, seq, now.as_nanos()]);
         changed.map(|changed| changed as u64).map_err(StoreError::of("trying again"))
     }
 
     /// Removes what waits and what is dead. Returns how many.
     pub fn remove(&self, sink: Option<&str>, seq: Option<i64>) -> Result<u64, StoreError> {
         let sql = "DELETE FROM delivery WHERE (?1 IS NULL OR sink = ?1) AND (?2 IS NULL OR seq = ?2)";
-        let connection = sync::lock(&self.connection);
-        let changed = connection.execute(sql, params![sink, seq]);
+        let inner = &mut *sync::lock(&self.inner);
+        inner.forget_counts();
+        let changed = inner.connection.execute(sql, params![sink, seq]);
         changed.map(|changed| changed as u64).map_err(StoreError::of("removing deliveries"))
     }
+}
+
+/// The sink of the one delivery that a statement changed.
+fn changed(connection: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Option<String>> {
+    connection.prepare_cached(sql)?.query_map(values, |row| row.get(0))?.next().transpose()
 }
 
 fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {

@@ -32,6 +32,12 @@ CREATE INDEX delivery_by_severity ON delivery (sink, state, severity, seq);
 CREATE INDEX delivery_by_alert ON delivery (sink, id, state, seq);
 CREATE INDEX alert_by_time ON alert (at);
 ";
+/// Also added to an outbox that was made without them.
+const INDEXES: &str = "
+CREATE INDEX IF NOT EXISTS delivery_by_age ON delivery (sink, state, added);
+CREATE INDEX IF NOT EXISTS delivery_by_due ON delivery (sink, state, next_at);
+CREATE INDEX IF NOT EXISTS alert_by_id ON alert (id, severity);
+";
 
 /// From version 1 to 2: what a person sees of an alert, and what a person decided about it.
 const TO_VERSION_2: &str = "
@@ -126,6 +132,7 @@ pub(super) fn in_memory() -> Result<Connection, StoreError> {
     let connection = Connection::open_in_memory().map_err(StoreError::of("beginning in memory"))?;
     connection.execute_batch(TABLES).map_err(StoreError::of("making its tables"))?;
     upgrade(&connection, 1)?;
+    connection.execute_batch(INDEXES).map_err(StoreError::of("making its indexes"))?;
     Ok(connection)
 }
 
@@ -143,16 +150,18 @@ fn begin(path: &Path) -> Result<Connection, StoreError> {
     if application == APPLICATION && version > VERSION {
         return Err(StoreError::Newer { path: path.display().to_string(), found: version });
     }
-    if version == 0 && application == 0 {
-        let made = connection
-            .execute_batch(TABLES)
-            .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION))
-            .and_then(|()| connection.pragma_update(None, "user_version", 1));
+    let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    if tables.map_err(StoreError::of("reading its tables"))? == 0 {
+        // All or nothing: a kill in between must leave no outbox without its mark.
+        let made = connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1; COMMIT;"
+        ));
         made.map_err(StoreError::of("making its tables"))?;
     } else {
         check(&connection, application)?;
     }
     upgrade(&connection, version)?;
+    connection.execute_batch(INDEXES).map_err(StoreError::of("making its indexes"))?;
     Ok(connection)
 }
 

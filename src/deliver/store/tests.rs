@@ -25,17 +25,17 @@ fn what_was_added_outlives_the_process_and_numbers_go_on() {
     let (store, opened) = Store::open(&path).expect("opens");
     assert_eq!(opened, Opened::Well);
     store.add(&entry("a", 0, Severity::High), &[to("one", "a0", false), to("two", "a0", false)], at(0)).expect("kept");
-    let first = store.next("one", at(0)).expect("asked").expect("one waits");
+    let first = store.take("one", at(0)).expect("asked").expect("one waits");
     store.delivered(first.seq).expect("noted");
     let error = Store::open(&path).expect_err("another process holds it").to_string();
     assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
     drop(store);
     let (store, _) = Store::open(&path).expect("opens again");
-    assert_eq!(store.next("one", at(1)).expect("asked"), None);
-    assert_eq!(body_of(store.next("two", at(1)).expect("asked").as_ref()), Some("a0"));
+    assert_eq!(store.take("one", at(1)).expect("asked"), None);
+    assert_eq!(body_of(store.take("two", at(1)).expect("asked").as_ref()), Some("a0"));
     assert_eq!(store.severity_of("a").expect("asked"), Some(Severity::High as u8));
     store.add(&entry("b", 0, Severity::Low), &[to("one", "b0", false)], at(2)).expect("kept");
-    assert!(store.next("one", at(2)).expect("asked").expect("one waits").seq > first.seq, "no number twice");
+    assert!(store.take("one", at(2)).expect("asked").expect("one waits").seq > first.seq, "no number twice");
 }
 
 #[test]
@@ -44,21 +44,21 @@ fn updates_of_one_alert_keep_their_order_and_others_do_not_wait_for_them() {
     for (id, update) in [("a", 0), ("a", 1), ("b", 0)] {
         store.add(&entry(id, update, Severity::Low), &[to("s", &format!("{id}{update}"), false)], at(0)).expect("kept");
     }
-    let first = store.next("s", at(0)).expect("asked").expect("a0");
-    assert!(store.again(first.seq, at(60), true, "down", at(0)).expect("noted"), "it still waits");
-    let other = store.next("s", at(1)).expect("asked").expect("b0");
+    let first = store.take("s", at(0)).expect("asked").expect("a0");
+    assert_eq!(store.again(first.seq, at(60), true, "down", at(0)).expect("noted"), 0, "it still waits");
+    let other = store.take("s", at(1)).expect("asked").expect("b0");
     assert_eq!(other.id, "b", "a1 must not come before a0");
     store.delivered(other.seq).expect("noted");
-    assert_eq!(store.next("s", at(1)).expect("asked"), None);
-    assert_eq!(store.next_at("s").expect("asked"), Some(Timestamp::from_nanos(0)), "a1, as soon as a0 is gone");
-    let again = store.next("s", at(60)).expect("asked").expect("a0");
+    assert_eq!(store.take("s", at(1)).expect("asked"), None);
+    assert_eq!(store.due_after("s", at(1)).expect("asked"), Some(at(60)), "a1 is due, but not before a0");
+    let again = store.take("s", at(60)).expect("asked").expect("a0");
     assert_eq!((again.seq, again.attempts, again.maybe_taken), (first.seq, 1, true));
     store.refused(again.seq, "400").expect("noted");
-    assert_eq!(body_of(store.next("s", at(60)).expect("asked").as_ref()), Some("a1"), "a dead one holds up nobody");
+    assert_eq!(body_of(store.take("s", at(60)).expect("asked").as_ref()), Some("a1"), "a dead one holds up nobody");
     let listed = store.list(Some("s"), 10).expect("listed");
     assert_eq!((listed[0].state, listed[0].error.as_deref()), (State::Dead, Some("400")));
     assert_eq!(store.retry(None, None, at(61)).expect("tried"), 2);
-    assert_eq!(body_of(store.next("s", at(61)).expect("asked").as_ref()), Some("a0"));
+    assert_eq!(body_of(store.take("s", at(61)).expect("asked").as_ref()), Some("a0"));
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn a_newer_state_stands_for_an_older_one_that_waits() {
     store.add(&entry("a", 0, Severity::Low), &[to("s", "a0", true)], at(0)).expect("kept");
     let added = store.add(&entry("a", 1, Severity::High), &[to("s", "a1", true)], at(1)).expect("kept");
     assert_eq!(added, [Added { waiting: 1, superseded: 1, ..Added::default() }]);
-    assert_eq!(body_of(store.next("s", at(1)).expect("asked").as_ref()), Some("a1"));
-    assert_eq!(store.counts("s").expect("counted").waiting, 1);
+    assert_eq!(body_of(store.take("s", at(1)).expect("asked").as_ref()), Some("a1"));
+    assert_eq!(store.waiting("s").expect("counted").count, 1);
 }
 
 #[test]
@@ -81,9 +81,11 @@ fn too_many_too_old_and_too_large_ones_end_and_are_counted() {
     }
     let left: Vec<_> = store.list(None, 10).expect("listed").into_iter().map(|one| one.id).collect();
     assert_eq!(left, ["a", "c"], "the oldest of the lowest severity leaves");
-    let first = store.next("s", at(0)).expect("asked").expect("a");
+    let first = store.take("s", at(0)).expect("asked").expect("a");
     let late = at(0).plus(MAX_AGE + Duration::from_secs(1));
-    assert!(!store.again(first.seq, late, false, "down", late).expect("noted"), "three days are enough");
+    let dead = store.again(first.seq, late, false, "down", late).expect("noted");
+    assert_eq!(dead, 2, "three days are enough, also for c, which was never tried");
+    assert_eq!(store.waiting("s").expect("counted"), Waiting::default());
     let large = "x".repeat(MAX_BODY + 1);
     let added = store.add(&entry("d", 0, Severity::Low), &[to("s", &large, false)], at(0)).expect("kept");
     assert_eq!(added, [Added { too_large: 1, ..Added::default() }]);
@@ -93,11 +95,11 @@ fn too_many_too_old_and_too_large_ones_end_and_are_counted() {
 fn a_clock_that_is_set_back_stops_no_delivery() {
     let store = Store::in_memory().expect("begins");
     store.add(&entry("a", 0, Severity::Low), &[to("s", "a0", false)], at(0)).expect("kept");
-    let first = store.next("s", at(0)).expect("asked").expect("a0");
+    let first = store.take("s", at(0)).expect("asked").expect("a0");
     store.again(first.seq, at(300), false, "down", at(0)).expect("noted");
-    assert!(store.next("s", at(1)).expect("asked").is_none(), "it waits for its time");
+    assert!(store.take("s", at(1)).expect("asked").is_none(), "it waits for its time");
     let a_year_ago = at(0).minus(Duration::from_hours(24 * 365));
-    assert!(store.next("s", a_year_ago).expect("asked").is_some(), "no wait is longer than an hour");
+    assert!(store.take("s", a_year_ago).expect("asked").is_some(), "no wait is longer than an hour");
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn a_damaged_outbox_is_set_aside_and_a_foreign_database_is_not_used() {
 fn an_outbox_of_version_1_is_read_and_one_of_a_later_version_is_not_touched() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("outbox.sqlite");
-    let old = Connection::open(&path).expect("opens");
+    let old = rusqlite::Connection::open(&path).expect("opens");
     old.execute_batch(&format!(
         "{} PRAGMA application_id = 0x686f7077; PRAGMA user_version = 1;
          INSERT INTO alert (id, update_no, at, severity, rule, body) VALUES ('a', 0, 5, 2, 'rule', CAST('{{}}' AS BLOB));
@@ -137,11 +139,13 @@ fn an_outbox_of_version_1_is_read_and_one_of_a_later_version_is_not_touched() {
     drop(old);
     let (store, opened) = Store::open(&path).expect("opens");
     assert_eq!(opened, Opened::Well);
-    assert_eq!(body_of(store.next("s", at(0)).expect("asked").as_ref()), Some("a0"));
+    assert_eq!(body_of(store.take("s", at(0)).expect("asked").as_ref()), Some("a0"));
     let alerts = store.alerts(&Which::default()).expect("listed");
     assert_eq!((alerts.len(), alerts[0].state, alerts[0].text.as_deref()), (1, AlertState::Open, None));
     drop(store);
-    Connection::open(&path).and_then(|new| new.pragma_update(None, "user_version", 99)).expect("a later version");
+    rusqlite::Connection::open(&path)
+        .and_then(|new| new.pragma_update(None, "user_version", 99))
+        .expect("a later version");
     for refused in [Store::open(&path).map(|(store, _)| store), Store::visit(&path)] {
         let error = refused.expect_err("it is refused").to_string();
         assert!(error.contains("newer hopwatch (version 99)"), "{error}");
@@ -150,9 +154,10 @@ fn an_outbox_of_version_1_is_read_and_one_of_a_later_version_is_not_touched() {
 
 #[test]
 fn what_is_too_much_leaves_by_severity_with_what_was_decided_about_it() {
-    let store = Store::in_memory().expect("begins");
+    let mut store = Store::in_memory().expect("begins");
+    store.max_kept = MAX_KEPT;
     {
-        let connection = sync::lock(&store.connection);
+        let connection = &sync::lock(&store.inner).connection;
         let many = format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_KEPT})
              INSERT INTO alert (id, update_no, at, severity, rule, body) SELECT 'n' || i, 0, {}, 1, 'rule', CAST('{{}}' AS BLOB) FROM n",
@@ -169,7 +174,101 @@ fn what_is_too_much_leaves_by_severity_with_what_was_decided_about_it() {
     assert_eq!(store.forget(at(2)).expect("forgotten"), 2);
     let kept = |id| !store.ids_like(id).expect("asked").is_empty();
     assert_eq!((kept("low"), kept("high"), kept("n2")), (false, true, true), "the lowest severity, then the oldest");
-    let decided =
-        sync::lock(&store.connection).query_row("SELECT count(*) FROM decision", [], |row| row.get::<_, i64>(0));
+    let connection = &sync::lock(&store.inner).connection;
+    let decided = connection.query_row("SELECT count(*) FROM decision", [], |row| row.get::<_, i64>(0));
     assert_eq!(decided.expect("counted"), 1, "a decision leaves with its alert");
+}
+
+/// What the table holds, past all that is kept beside it.
+fn counted(store: &Store) -> (u64, u64) {
+    let listed = store.list(Some("s"), 1_000).expect("listed");
+    let of = |state| listed.iter().filter(|one| one.state == state).count() as u64;
+    (of(State::Waiting), of(State::Dead))
+}
+
+#[test]
+fn what_ends_while_it_is_on_its_way_is_counted_once() {
+    let store = Store::in_memory().expect("begins");
+    store.add(&entry("a", 0, Severity::Low), &[to("s", "a0", true)], at(0)).expect("kept");
+    let sent = store.take("s", at(0)).expect("asked").expect("a0");
+    store.add(&entry("a", 1, Severity::Low), &[to("s", "a1", true)], at(1)).expect("kept");
+    assert!(!store.delivered(sent.seq).expect("noted"), "a1 stands for it");
+    assert!(!store.refused(sent.seq, "400").expect("noted"));
+    assert_eq!(store.again(sent.seq, at(9), false, "down", at(1)).expect("noted"), 0);
+    assert_eq!((store.waiting("s").expect("counted").count, counted(&store)), (1, (1, 0)));
+}
+
+#[test]
+fn dead_ones_are_bounded_as_what_waits_is_and_alerts_in_memory_are_too() {
+    let mut store = Store::in_memory().expect("begins");
+    (store.max_waiting, store.max_kept) = (3, 3);
+    for number in 0..10 {
+        let id = format!("a{number}");
+        store.add(&entry(&id, 0, Severity::Low), &[to("s", &id, false)], at(number)).expect("kept");
+        let one = store.take("s", at(number)).expect("asked").expect("it waits");
+        assert!(store.refused(one.seq, "400").expect("noted"));
+    }
+    assert_eq!(counted(&store), (0, 3));
+    assert_eq!(store.list(None, 10).expect("listed")[0].id, "a7", "the oldest left");
+    assert_eq!(store.forget(at(10)).expect("forgotten"), 7);
+    assert_eq!(Store::in_memory().expect("begins").max_kept(), MAX_WAITING_IN_MEMORY);
+}
+
+#[test]
+fn what_was_on_its_way_when_the_process_was_killed_may_have_arrived() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outbox.sqlite");
+    let (store, _) = Store::open(&path).expect("opens");
+    store.add(&entry("a", 0, Severity::Low), &[to("s", "a0", false)], at(0)).expect("kept");
+    let first = store.take("s", at(0)).expect("asked").expect("a0");
+    assert!(!first.maybe_taken);
+    drop(store);
+    let (store, _) = Store::open(&path).expect("opens again");
+    let again = store.take("s", at(1)).expect("asked").expect("a0");
+    assert!(again.maybe_taken, "nobody knows what became of it");
+    store.again(again.seq, at(2), false, "refused the connection", at(1)).expect("noted");
+    assert!(!store.take("s", at(2)).expect("asked").expect("a0").maybe_taken, "the worker decides");
+}
+
+#[test]
+fn changes_of_another_process_are_noticed_and_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outbox.sqlite");
+    let (store, _) = Store::open(&path).expect("opens");
+    for id in ["a", "b"] {
+        store.add(&entry(id, 0, Severity::Low), &[to("s", id, false)], at(0)).expect("kept");
+    }
+    let (before, waiting) = (store.version().expect("asked"), store.waiting("s").expect("counted"));
+    assert_eq!(waiting, Waiting { count: 2, oldest: Some(at(0)) });
+    Store::visit(&path).expect("opens beside").remove(Some("s"), None).expect("removed");
+    assert_ne!(store.version().expect("asked"), before);
+    assert_eq!(store.waiting("s").expect("counted"), Waiting::default());
+    assert!(store.sinks().expect("asked").is_empty());
+}
+
+#[test]
+fn a_database_of_another_program_is_set_aside_even_without_a_mark() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outbox.sqlite");
+    rusqlite::Connection::open(&path).expect("opens").execute_batch("CREATE TABLE theirs (a)").expect("made");
+    let (_, opened) = Store::open(&path).expect("a new one begins");
+    assert!(matches!(opened, Opened::SetAside { .. }), "{opened:?}");
+}
+
+/// A statement that walks all that waits would cost more with each alert that a dead receiver leaves.
+#[test]
+fn each_step_finds_its_rows_by_an_index() {
+    let store = Store::in_memory().expect("begins");
+    let connection = &sync::lock(&store.inner).connection;
+    for sql in [
+        "SELECT min(added) FROM delivery WHERE sink = 's' AND state = 'waiting'",
+        "SELECT min(next_at) FROM delivery WHERE sink = 's' AND state = 'waiting' AND next_at > 1",
+        "UPDATE delivery SET state = 'dead' WHERE sink = 's' AND state = 'waiting' AND added < 1",
+        "SELECT max(severity) FROM alert WHERE id = 'a'",
+        "SELECT count(*) FROM delivery WHERE sink = 's' AND state = 'waiting'",
+    ] {
+        let plan: String =
+            connection.query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get("detail")).expect("a plan");
+        assert!(plan.starts_with("SEARCH") && plan.contains("INDEX"), "{sql}: {plan}");
+    }
 }

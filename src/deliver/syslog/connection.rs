@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -49,9 +49,7 @@ impl Connection {
         let name = ServerName::try_from(place.host.clone()).map_err(io::Error::other)?;
         let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(connection, stream);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
+        shake_hands(&mut stream, instant() + PATIENCE)?;
         Ok(Self::Tls(Box::new(stream)))
     }
 
@@ -94,6 +92,29 @@ impl Connection {
     }
 }
 
+/// One read or write after the other, so that a server that sends a byte now and then does not hold the sink for ever.
+fn shake_hands(stream: &mut StreamOwned<ClientConnection, TcpStream>, deadline: Instant) -> io::Result<()> {
+    let (tls, socket) = (&mut stream.conn, &mut stream.sock);
+    while tls.is_handshaking() || tls.wants_write() {
+        if instant() > deadline {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not finish the TLS handshake in time"));
+        }
+        if tls.wants_write() {
+            tls.write_tls(socket)?;
+            continue;
+        }
+        if tls.read_tls(socket)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Err(error) = tls.process_new_packets() {
+            // The alert that says why.
+            let _ = tls.write_tls(socket);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+    }
+    Ok(())
+}
+
 /// Session tickets and the like, so that they are not taken for something else.
 fn drain(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> io::Result<()> {
     stream.sock.set_nonblocking(true)?;
@@ -122,4 +143,34 @@ pub fn failure(place: &HostAndPort, error: &io::Error, sent: bool) -> Outcome {
         return Outcome::Configuration { why: why + advice };
     }
     if sent { Outcome::ambiguous(why) } else { Outcome::again(why) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_server_that_sends_a_byte_now_and_then_does_not_hold_the_handshake() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
+        let address = listener.local_addr().expect("its address");
+        std::thread::spawn(move || {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            // The beginning of a long record, then its bytes one by one.
+            let bytes = [0x16, 3, 3, 0x40, 0].into_iter().chain(std::iter::repeat_n(0, 600));
+            for byte in bytes {
+                if stream.write_all(&[byte]).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let socket = TcpStream::connect(address).expect("connected");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = ClientConnection::new(tls::client(None).expect("a client"), name).expect("a connection");
+        let mut stream = StreamOwned::new(connection, socket);
+        let error = shake_hands(&mut stream, instant() + Duration::from_millis(200)).expect_err("it takes too long");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 }
