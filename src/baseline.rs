@@ -1,4 +1,4 @@
-//! What each service is expected to be set up like: learned, compared, written for people.
+//! What each service is expected to be set up like, and to deal with: learned, compared, written for people.
 //!
 //! Contract: pure; the same containers in the same order give the same baseline, and after an approval of all that differs nothing
 //! differs. Limits: those of each part. Design: a service is known by its [`ServiceKey`](crate::inventory::configuration::ServiceKey),
@@ -10,10 +10,13 @@ mod learn;
 mod model;
 mod no_proxy;
 mod protected;
+pub mod traffic;
 
 pub use compare::{Compared, Deviation, Known, deviations, holds};
 pub use document::{BASELINE_SCHEMA, BaselineDocument, DocumentError};
 pub use learn::{Hostile, Learner};
-pub use model::{Approval, Baseline, Expectation, Learned, QuarantineItem, ServiceBaseline, ServiceState, item_id};
+pub use model::{
+    Approval, Baseline, Expectation, Held, Learned, QuarantineItem, ServiceBaseline, ServiceState, item_id, traffic_id,
+};
 pub use no_proxy::{covers_internet, covers_more};
 pub use protected::is_protected;

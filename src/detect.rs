@@ -21,6 +21,7 @@ pub(crate) mod testing;
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
 pub use anomaly::actors::{Actor, Actors, LocalNetworks};
 pub use anomaly::contacts::{Contact, ContactStep, Contacts, Due};
+pub use anomaly::dealing::{Dealings, Side};
 pub use anomaly::explanation::{Alternative, ExpectedFrom, Explanation};
 pub use anomaly::outcome::Outcome;
 pub use debounce::HoldTime;

@@ -6,11 +6,14 @@
 //! asked for over TLS, HTTPS or QUIC are not seen. Who answers chooses the addresses, and a client chooses SNI and `Host`: a name is a hint.
 //! Design: no table by name. Several names of one address (a CDN) stay one entry with the last two; which one a flow means shows in the order of events.
 
+mod domain;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use domain::{is_registry, registered};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

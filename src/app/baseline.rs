@@ -11,6 +11,7 @@ mod document;
 mod learning;
 mod shadow;
 mod signature;
+mod suspects;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub use approval::{Approvals, Approved};
 pub use approve::{Approve, approve, approve_file, import};
 pub use diff::{DiffReport, ServiceDiff, diff};
 pub use document::{BaselineError, Document};
-pub use learning::{Learning, Observation, observed};
+pub use learning::{Learning, Observation, Observed, observed};
 pub use shadow::{ShadowReport, shadow};
 
 use super::state_dir::StateDir;
@@ -39,6 +40,8 @@ pub struct BaselineFile {
     key: Option<String>,
     approved: Option<Approved>,
     serial: u64,
+    /// SHA-256 of the file that is in force.
+    sha256: String,
     in_force: Arc<str>,
     state_dir: Option<PathBuf>,
 }
@@ -64,7 +67,7 @@ impl BaselineFile {
     pub fn take_in(&mut self) -> Result<Option<BaselineFact>, BaselineError> {
         let Some(approvals) = Approvals::existing(self.state_dir.as_deref())? else { return Ok(None) };
         let Some(approved) = approvals.of(&self.path).cloned() else { return Ok(None) };
-        if approved.sha256 == approval::sha256(self.in_force.as_bytes()) {
+        if approved.sha256 == self.sha256 && self.approved.is_some() {
             self.approved = Some(approved);
             return Ok(None);
         }
@@ -81,6 +84,7 @@ impl BaselineFile {
         };
         let said = document.as_json()?;
         self.serial = approved.serial;
+        self.sha256.clone_from(&document.sha256);
         self.in_force = document.text.into();
         let Approved { serial, sha256, by, why, .. } = approved.clone();
         self.approved = Some(approved);
@@ -100,11 +104,8 @@ impl BaselineFile {
             }
             Err(_) => return differs(None, String::new(), BaselineChange::Unreadable),
         };
-        let approved = self
-            .approved
-            .as_ref()
-            .map_or_else(|| approval::sha256(self.in_force.as_bytes()), |approved| approved.sha256.clone());
-        if document.sha256 == approved {
+        let approved = self.approved.as_ref().map_or(&self.sha256, |approved| &approved.sha256);
+        if document.sha256 == *approved {
             return BaselineFact::InForce { file, serial, sha256: document.sha256 };
         }
         let found = document.baseline.serial;
@@ -140,7 +141,8 @@ pub fn load(config: &mut Config) -> Result<Option<BaselineFile>, BaselineError> 
             document
         }
     };
-    let serial = document.baseline.serial;
+    let (serial, sha256) = (document.baseline.serial, document.sha256.clone());
+    let document = if approved.is_none() { without_unapproved_traffic(document)? } else { document };
     config.engine.baseline = Some(Arc::new(document.baseline));
     let key = config.baseline_key.clone();
     Ok(Some(BaselineFile {
@@ -148,9 +150,19 @@ pub fn load(config: &mut Config) -> Result<Option<BaselineFile>, BaselineError> 
         key,
         approved,
         serial,
+        sha256,
         in_force: document.text.into(),
         state_dir: config.state_dir.clone(),
     }))
+}
+
+/// What is expected of traffic is in force after its approval alone.
+fn without_unapproved_traffic(document: Document) -> Result<Document, BaselineError> {
+    if !document.baseline.has_traffic() {
+        return Ok(document);
+    }
+    tracing::warn!("what the baseline expects of traffic is not in force before it is approved");
+    Document::of(document.baseline.without_traffic())
 }
 
 /// Puts the configured baseline into force as it is: of a recording, or for a question.

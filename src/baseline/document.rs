@@ -6,6 +6,7 @@
 
 mod field;
 mod shape;
+mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,9 @@ pub use shape::BaselineDocument;
 use shape::{ApprovalShape, LearnedShape, MatchShape, QuarantineShape, ServiceShape};
 
 use super::model::{
-    Approval, Baseline, Expectation, Learned, MAX_SERVICES, QuarantineItem, ServiceBaseline, ServiceState,
+    Approval, Baseline, Expectation, Held, Learned, MAX_SERVICES, QuarantineItem, ServiceBaseline, ServiceState,
 };
+use super::traffic::{MAX_ROWS, Row, Way};
 use crate::inventory::configuration::{Field, ServiceKey, ServiceName};
 
 /// The schema that a document names.
@@ -40,6 +42,20 @@ pub enum DocumentError {
     /// Two entries for one service.
     #[error("{0} has two entries; a service has one")]
     Twice(String),
+    /// Traffic that stands twice, overlaps, or finds no room.
+    #[error("{service}: `{row}` overlaps another entry of the same peer, or is one more than {MAX_ROWS}")]
+    Traffic {
+        /// Whose.
+        service: String,
+        /// Which.
+        row: String,
+    },
+    /// A quarantined item that is about nothing, or about several things.
+    #[error("quarantine {id}: it names a field and its value, or `reaches`, or `listens`")]
+    Quarantine {
+        /// Which.
+        id: String,
+    },
     /// More than are read.
     #[error("{0} services are more than {MAX_SERVICES}")]
     TooMany(usize),
@@ -102,6 +118,7 @@ impl From<&Baseline> for BaselineDocument {
 fn service(shape: ServiceShape, number: usize) -> Result<ServiceBaseline, DocumentError> {
     let key = shape.of.key().ok_or(DocumentError::Match { number })?;
     let field::Expect { fields, groups } = shape.expect;
+    let traffic = shape.traffic.map(|traffic| traffic.checked(&key.to_string())).transpose()?;
     Ok(ServiceBaseline {
         state: if shape.shadow { ServiceState::Shadow } else { ServiceState::Enforced },
         learned: shape.learned.map(|LearnedShape { from, to, starts, replicas }| Learned {
@@ -112,15 +129,23 @@ fn service(shape: ServiceShape, number: usize) -> Result<ServiceBaseline, Docume
         }),
         expect: fields,
         groups,
+        traffic,
         approved: shape.approved.map(|ApprovalShape { by, at, why, changes }| Approval { by, at, why, changes }),
         ..ServiceBaseline::new(key)
     })
 }
 
 fn quarantined(shape: QuarantineShape, number: usize) -> Result<QuarantineItem, DocumentError> {
-    let QuarantineShape { of, id, field, value, first, seen, reason } = shape;
+    let QuarantineShape { of, id, field, value, reaches, listens, first, seen, reason } = shape;
     let service = of.key().ok_or(DocumentError::Match { number })?;
-    Ok(QuarantineItem { id, service, field: field.0, value: value.0, first, seen, reason })
+    let traffic = |row: traffic::RowShape, way| Held::Traffic(Box::new(row.row(way)));
+    let what = match (field, value, reaches, listens) {
+        (Some(field), Some(value), None, None) => Held::Setting(field.0, value.0),
+        (None, None, Some(row), None) => traffic(row, Way::Reaches),
+        (None, None, None, Some(row)) => traffic(row, Way::Listens),
+        _ => return Err(DocumentError::Quarantine { id }),
+    };
+    Ok(QuarantineItem { id, service, what, first, seen, reason })
 }
 
 fn service_shape(service: &ServiceBaseline) -> ServiceShape {
@@ -131,16 +156,24 @@ fn service_shape(service: &ServiceBaseline) -> ServiceShape {
         shadow: service.state == ServiceState::Shadow,
         learned: learned.map(|Learned { from, to, starts, replicas }| LearnedShape { from, to, starts, replicas }),
         expect: field::Expect { fields: service.expect.clone(), groups: service.groups.clone() },
+        traffic: service.traffic.as_ref().map(traffic::TrafficShape::from),
         approved: approved.map(|Approval { by, at, why, changes }| ApprovalShape { by, at, why, changes }),
     }
 }
 
 fn quarantine_shape(item: &QuarantineItem) -> QuarantineShape {
+    let (setting, row): (_, Option<&Row>) = match &item.what {
+        Held::Setting(field, value) => (Some((field, value)), None),
+        Held::Traffic(row) => (None, Some(row)),
+    };
+    let of = |way: Way| row.filter(|row| row.way == way).map(traffic::RowShape::from);
     QuarantineShape {
         of: MatchShape::from(&item.service),
         id: item.id.clone(),
-        field: field::FieldText(item.field.clone()),
-        value: field::ValueShape(item.value.clone()),
+        field: setting.map(|(field, _)| field::FieldText(field.clone())),
+        value: setting.map(|(_, value)| field::ValueShape(value.clone())),
+        reaches: of(Way::Reaches),
+        listens: of(Way::Listens),
         first: item.first,
         seen: item.seen,
         reason: item.reason.clone(),

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Baseline, Expectation, Learned, MAX_SERVICES, QuarantineItem, ServiceBaseline, item_id};
+use super::model::{Baseline, Expectation, Held, Learned, MAX_SERVICES, QuarantineItem, ServiceBaseline, item_id};
 use super::protected::is_protected;
 use crate::input::{Workload, WorkloadId, WorkloadState};
 use crate::inventory::configuration::{Facets, Field, ServiceKey, Value};
@@ -131,8 +131,7 @@ impl Observed {
             quarantine.extend(held_back.into_iter().map(|(value, seen, reason)| QuarantineItem {
                 id: item_id(&service.key, &field, &value),
                 service: service.key.clone(),
-                field: field.clone(),
-                value,
+                what: Held::Setting(field.clone(), value),
                 first: seen.first,
                 seen: seen.starts,
                 reason,
@@ -268,8 +267,8 @@ mod tests {
         let driver = Field::single("logging.driver");
         let usual = Expectation::Exact(Value::Text("json-file".to_owned()));
         assert_eq!(only(&baseline).expectation(&driver), Some(&usual));
-        let waiting: Vec<_> = baseline.quarantine.iter().map(|item| (&item.field, item.value.words())).collect();
-        assert_eq!(waiting, [(&driver, Some("journald".to_owned()))]);
+        let waiting: Vec<_> = baseline.quarantine.iter().map(|item| item.what.to_string()).collect();
+        assert_eq!(waiting, ["logging.driver is journald"]);
     }
 
     #[test]

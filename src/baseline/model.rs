@@ -10,6 +10,7 @@ use std::fmt;
 use globset::GlobMatcher;
 use sha2::{Digest, Sha256};
 
+use super::traffic::{Row, TrafficBaseline};
 use crate::inventory::configuration::{Field, ServiceKey, ServiceName, Value};
 use crate::time::Timestamp;
 
@@ -134,6 +135,8 @@ pub struct ServiceBaseline {
     pub expect: BTreeMap<Field, Expectation>,
     /// Groups that were learned: a member that is not in `expect` is expected to be unset.
     pub groups: BTreeSet<&'static str>,
+    /// Whom it deals with, and how; `None`: nothing is expected of its traffic.
+    pub traffic: Option<TrafficBaseline>,
     /// The last approval.
     pub approved: Option<Approval>,
 }
@@ -147,6 +150,7 @@ impl ServiceBaseline {
             learned: None,
             expect: BTreeMap::new(),
             groups: BTreeSet::new(),
+            traffic: None,
             approved: None,
         }
     }
@@ -164,20 +168,39 @@ impl ServiceBaseline {
     }
 }
 
-/// A value that was seen while learning, and is not in force.
+/// What waits for a person, or differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A value of a field.
+    Setting(Field, Value),
+    /// Traffic with a peer.
+    Traffic(Box<Row>),
+}
+
+/// `logging.driver is none`, `reaches domain updates.example at 443/tcp`.
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(field, value) => {
+                write!(f, "{field} is {}", value.words().unwrap_or_else(|| "absent".to_owned()))
+            }
+            Self::Traffic(row) => row.fmt(f),
+        }
+    }
+}
+
+/// What was seen while learning, and is not in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineItem {
-    /// Names it: see [`item_id`].
+    /// Names it: see [`item_id`] and [`traffic_id`].
     pub id: String,
     /// Whose.
     pub service: ServiceKey,
-    /// Which field.
-    pub field: Field,
-    /// What it held.
-    pub value: Value,
+    /// What.
+    pub what: Held,
     /// When it was seen first.
     pub first: Timestamp,
-    /// In how many starts.
+    /// In how many starts, or contacts.
     pub seen: u64,
     /// Why it waits for a person.
     pub reason: String,
@@ -185,8 +208,17 @@ pub struct QuarantineItem {
 
 /// What names a difference or a quarantined value: the same value of the same field of the same service has the same name.
 pub fn item_id(service: &ServiceKey, field: &Field, value: &Value) -> String {
+    id_of([service.to_string(), field.to_string(), format!("{value:?}")])
+}
+
+/// What names traffic with a peer at a port.
+pub fn traffic_id(service: &ServiceKey, row: &Row) -> String {
+    id_of([service.to_string(), row.to_string(), String::new()])
+}
+
+fn id_of(parts: [String; 3]) -> String {
     let mut digest = Sha256::new();
-    for part in [service.to_string(), field.to_string(), format!("{value:?}")] {
+    for part in parts {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digest.update(part);
     }
@@ -228,6 +260,18 @@ impl Baseline {
     /// The same, to be changed; its key must stay.
     pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServiceBaseline> {
         self.services.get_mut(key)
+    }
+
+    /// Whether the traffic of any service is known.
+    pub fn has_traffic(&self) -> bool {
+        self.services.values().any(|service| service.traffic.is_some())
+    }
+
+    /// The same, and nothing is expected of traffic.
+    #[must_use]
+    pub fn without_traffic(mut self) -> Self {
+        self.services.values_mut().for_each(|service| service.traffic = None);
+        self
     }
 
     /// All services, in order.

@@ -12,7 +12,7 @@ use super::Outcome;
 use super::local::LocalArgs;
 use super::recordings::Sources;
 use super::sniff::{Listen, WatchArgs, duration};
-use crate::app::baseline::{self, Approve, Document, Learning, Observation};
+use crate::app::baseline::{self, Approve, Document, Learning, Observed};
 use crate::app::live::{self, LiveOptions};
 use crate::app::output::Output;
 use crate::app::replay::{self, ReplayOptions};
@@ -22,13 +22,14 @@ use crate::config::{self, Config};
 use crate::escape::{json, printable};
 use crate::observe::live::may_capture;
 
-/// Learn, show, compare and approve what the services of this host are expected to be set up like
+/// Learn, show, compare and approve what the services of this host are expected to be set up like, and to deal with
 #[derive(Debug, clap::Subcommand)]
 pub enum BaselineCommand {
     /// Learn a baseline from this host for a time, or from recordings
     ///
-    /// What looks hostile (privileged, the host's network, log driver none, a runtime's socket …) and a second value of a protected field go to
-    /// quarantine and are never in force before `approve`. Services that the file has already stay as they are, unless --anew is given.
+    /// What looks hostile (privileged, the host's network, log driver none, a runtime's socket, traffic with an alert …) and a second value of a
+    /// protected field go to quarantine and are never in force before `approve`. Services that the file has already stay as they are, unless --anew is
+    /// given; where one has no traffic part, it is added.
     Learn(Learn),
     /// Show what a baseline expects, and what waits in quarantine
     Show(Show),
@@ -229,19 +230,19 @@ fn replayed(config: &Config, sources: Sources) -> anyhow::Result<Learning> {
 }
 
 /// The running containers, or those of a recording at its end.
-fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Vec<Observation>)> {
+fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Observed)> {
     if !recorded.is_empty() {
-        let Looked { config, learning } = recorded.replayed(common)?;
+        let Looked { config, mut learning } = recorded.replayed(common)?;
         return Ok((config, learning.latest()));
     }
     let config = common.load(None)?;
     hash_key::prepare(config.state_dir.as_deref())?;
     let events = runtime_snapshot::query(&config.runtimes)?;
-    Ok((config, baseline::observed(now(), &events)))
+    Ok((config, Observed { containers: baseline::observed(now(), &events), traffic: Vec::new() }))
 }
 
 fn learn(args: &Learn) -> anyhow::Result<Outcome> {
-    let Looked { config, learning } = if args.recorded.is_empty() {
+    let Looked { config, mut learning } = if args.recorded.is_empty() {
         let Some(lasting) = args.lasting else {
             bail!("from what? give --for TIME to watch this host, or --read RECORDING");
         };
@@ -252,18 +253,23 @@ fn learn(args: &Learn) -> anyhow::Result<Outcome> {
     let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
     let known = path.is_file().then(|| Document::read(&path, None)).transpose()?;
     let key = hash_key::prepared_id();
+    let traffic_left_out = learning.traffic_left_out();
     let learned = learning.learn(known.as_ref().map(|known| &known.baseline), args.anew, key);
     let document = Document::of(learned)?;
     document.write(&path)?;
     for name in learning.in_doubt() {
-        tracing::warn!("nothing was learned from {}: it has an alert of medium or more", printable(name));
+        tracing::warn!("no setting was learned from {}: it has an alert of medium or more", printable(name));
+    }
+    if traffic_left_out > 0 {
+        tracing::warn!("{traffic_left_out} contacts of services found no room and were not learned");
     }
     if learning.left_out() > 0 {
         tracing::warn!("{} changes of containers found no room and were not learned", learning.left_out());
     }
+    let with_traffic = document.baseline.services().filter(|service| service.traffic.is_some()).count();
     let (services, waiting) = (document.baseline.services().len(), document.baseline.quarantine.len());
     anstream::println!(
-        "{}: {services} services, serial {}, {waiting} values in quarantine; review it, then `hopwatch baseline approve --file {} --why TEXT`",
+        "{}: {services} services ({with_traffic} with traffic), serial {}, {waiting} items in quarantine; review it, then `hopwatch baseline approve --file {} --why TEXT`",
         path.display(),
         document.baseline.serial,
         path.display()
@@ -295,9 +301,9 @@ fn watched(args: &Learn, lasting: Duration) -> anyhow::Result<Looked> {
 }
 
 fn diff(args: &Diff) -> anyhow::Result<Outcome> {
-    let (config, observations) = current(&args.common, &args.recorded)?;
+    let (config, observed) = current(&args.common, &args.recorded)?;
     let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
-    let mut report = baseline::diff(&baseline::in_force(&path, &config)?, &observations);
+    let mut report = baseline::diff(&baseline::in_force(&path, &config)?, &observed);
     if let Some(text) = &args.workload {
         report.retain(text);
     }
@@ -322,10 +328,10 @@ fn approve(args: ApproveArgs) -> anyhow::Result<Outcome> {
         );
         return Ok(Outcome::Done);
     }
-    let (config, observations) = current(&args.common, &args.recorded)?;
+    let (config, observed) = current(&args.common, &args.recorded)?;
     let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
     let asked = Approve { ids: &args.ids, replace: args.replace, by: &by, why: &args.why };
-    for done in baseline::approve(&path, &config, &observations, &asked)? {
+    for done in baseline::approve(&path, &config, &observed, &asked)? {
         anstream::println!("{}", printable(&done));
     }
     anstream::println!("approved; a running hopwatch uses it after a restart");

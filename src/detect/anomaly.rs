@@ -4,7 +4,9 @@
 
 pub mod actors;
 pub mod contacts;
+pub mod dealing;
 pub mod explanation;
+pub mod news;
 pub mod once;
 pub mod outcome;
 pub mod per_actor;

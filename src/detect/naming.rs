@@ -18,9 +18,14 @@ pub fn asker_of(owner: &Owner, ip: IpAddr) -> Asker {
 
 /// The name of the end that a flow asked; `record` is as the one who asked reads it.
 pub fn name_of(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord) -> Option<KnownName> {
+    known_name(context.names, flow, record)
+}
+
+/// The same, for whoever is no rule.
+pub fn known_name(names: &Names, flow: &JudgedFlow, record: &FlowRecord) -> Option<KnownName> {
     let asker = asker_of(&flow.source, record.tuple.orig.ip);
     let own = record.app.as_deref().and_then(said);
-    own.or_else(|| context.names.of(&asker, record.tuple.resp.ip, flow.oriented.at))
+    own.or_else(|| names.of(&asker, record.tuple.resp.ip, flow.oriented.at))
 }
 
 /// Adds the name of the other end to a finding that has none, and to why it is an anomaly.

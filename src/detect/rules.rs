@@ -34,6 +34,10 @@ pub mod monitor_hop_skipped;
 pub mod monitor_stopped;
 pub mod monitoring_opt_out;
 pub mod namespace_mismatch;
+pub mod new_destination;
+pub mod new_fingerprint;
+pub mod new_listener;
+pub mod new_peer;
 pub mod packet_socket;
 pub mod port_scan;
 pub mod protocol_mismatch;
@@ -58,6 +62,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::posture::Posture;
+use crate::baseline::traffic::{Row, Way};
 use crate::inventory::configuration::Field;
 
 macro_rules! registry {
@@ -146,6 +151,10 @@ registry! {
     anonymizer = "anonymizer",
     address_conflict = "address-conflict",
     dns_anomaly = "dns-anomaly",
+    new_destination = "new-destination",
+    new_peer = "new-peer",
+    new_listener = "new-listener",
+    new_fingerprint = "new-fingerprint",
 }
 
 /// The rules about settings.
@@ -168,6 +177,25 @@ pub fn owner_of(field: &Field) -> Option<&'static super::RuleMeta> {
         "command" | "image.digest" => Some(&image_drift::META),
         _ => None,
     })
+}
+
+/// The rules about traffic that the baseline does not hold.
+const NEWS: [&super::RuleMeta; 4] =
+    [&new_destination::META, &new_peer::META, &new_listener::META, &new_fingerprint::META];
+
+/// The rule that speaks of a row of traffic that the baseline does not hold; `is_known`: peer and port are expected, how they speak is not.
+pub fn owner_of_traffic(row: &Row, is_known: bool) -> &'static super::RuleMeta {
+    match row.way {
+        _ if is_known => &new_fingerprint::META,
+        Way::Listens => &new_listener::META,
+        Way::Reaches if row.peer.is_outside() => &new_destination::META,
+        Way::Reaches => &new_peer::META,
+    }
+}
+
+/// Whether the rule of this name compares traffic with the baseline.
+pub fn is_about_news(name: &str) -> bool {
+    NEWS.iter().any(|rule| rule.name == name)
 }
 
 /// Whether the rule of this name speaks of how workloads are set up: what it finds is compared by name, and approved by name.

@@ -41,6 +41,7 @@ impl Engine {
     pub(super) fn contact(&mut self, due: &[Due], record: Option<&FlowRecord>, now: Timestamp, out: &mut Vec<Alert>) {
         for due in due {
             due.each(record, |contact| {
+                self.observers.iter_mut().for_each(|observer| observer.contact(&self.timeline, &self.names, contact));
                 self.ask_rules(Asked::Contact, now, out, |rule, context, found| {
                     rule.on_contact(context, contact, found);
                 });

@@ -8,8 +8,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::alert::Alert;
+use crate::detect::Contact;
 use crate::input::{FlowEvent, RecordedFact, Workload};
 use crate::inventory::Timeline;
+use crate::names::Names;
 use crate::path::JudgedFlow;
 use crate::time::Timestamp;
 
@@ -17,6 +19,9 @@ use crate::time::Timestamp;
 pub trait Observer: Any + Send + Debug {
     /// A flow was judged. `goes_on`: its end was not reported yet.
     fn judged(&mut self, _timeline: &Timeline, _flow: &JudgedFlow, _goes_on: bool) {}
+
+    /// What became of a flow of an actor is known, it went on, or it ended.
+    fn contact(&mut self, _timeline: &Timeline, _names: &Names, _contact: &Contact<'_>) {}
 
     /// A flow started, went on or ended; its judgement comes first.
     fn flow(&mut self, _event: &FlowEvent) {}

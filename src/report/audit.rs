@@ -8,7 +8,7 @@ mod cis;
 mod html;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -24,6 +24,8 @@ use crate::inventory::configuration::ServiceKey;
 use crate::path::{PathState, Verdict};
 use crate::time::Timestamp;
 
+/// Services that one text names.
+const NAMED: usize = 8;
 /// Name and version of the shape.
 pub const AUDIT_SCHEMA: &str = "hopwatch.audit/1";
 
@@ -144,6 +146,7 @@ impl Audit {
         if input.baseline.is_none() {
             blind_spots.push("no baseline is configured: only what is dangerous in itself is found".to_owned());
         }
+        blind_spots.extend(input.baseline.and_then(|baseline| without_traffic(baseline, input.timeline)));
         if !input.is_recording {
             let text = "whether traffic keeps to its path is not looked at here: `hopwatch verify` and `hopwatch sniff` watch it";
             blind_spots.push(text.to_owned());
@@ -209,6 +212,22 @@ impl WorkloadAudit {
             blind_spots: blind_spots(workload, &view),
         }
     }
+}
+
+/// The services whose traffic is compared with nothing.
+fn without_traffic(baseline: &Baseline, timeline: &Timeline) -> Option<String> {
+    let has_none = |key: &ServiceKey| baseline.service(key).is_none_or(|service| service.traffic.is_none());
+    let services: BTreeSet<String> = timeline
+        .running()
+        .map(|workload| ServiceKey::of(workload))
+        .filter(has_none)
+        .map(|key| key.to_string())
+        .collect();
+    let named: Vec<&str> = services.iter().take(NAMED).map(String::as_str).collect();
+    let more = services.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let text = "new destinations, peers, listening ports and fingerprints are not reported of";
+    (!services.is_empty()).then(|| format!("there is no traffic baseline: {text} {}{more}", named.join(", ")))
 }
 
 /// Driver and destination, in a line.

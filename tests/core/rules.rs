@@ -11,5 +11,6 @@ mod inside;
 mod log_files;
 mod log_shipping;
 mod namespaces;
+mod traffic_news;
 mod unjudged;
 mod unmonitored;

@@ -1,5 +1,7 @@
 //! `hopwatch baseline`: learned from recordings, compared, approved, guarded.
 
+mod traffic;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;

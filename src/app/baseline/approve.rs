@@ -6,8 +6,9 @@
 
 use std::path::Path;
 
-use super::{Approvals, BaselineError, Document, Observation, diff, state};
-use crate::baseline::{Approval, Baseline, Expectation, Learner};
+use super::{Approvals, BaselineError, Document, Observation, Observed, diff, state};
+use crate::baseline::traffic::Row;
+use crate::baseline::{Approval, Baseline, Expectation, Held, Learner};
 use crate::clock::now;
 use crate::config::Config;
 use crate::detect::hostile;
@@ -31,25 +32,26 @@ struct Item {
     id: String,
     service: ServiceKey,
     /// `None`: the whole service.
-    value: Option<(Field, Value)>,
+    what: Option<Held>,
 }
 
 /// Approves items; what was done, in words.
 pub fn approve(
     path: &Path,
     config: &Config,
-    observations: &[Observation],
+    observed: &Observed,
     asked: &Approve<'_>,
 ) -> Result<Vec<String>, BaselineError> {
     // What is changed must be what was approved, so that nobody's edit is approved with it.
     let mut baseline = super::in_force(path, config)?;
-    let items = find(&baseline, observations, asked.ids)?;
+    let items = find(&baseline, observed, asked.ids)?;
     let mut done = Vec::new();
     for item in &items {
-        match &item.value {
-            Some((field, value)) => done.push(take_in(&mut baseline, &item.service, field, value, asked)),
-            None => done.push(learn_service(&mut baseline, &item.service, observations, asked)),
-        }
+        done.push(match &item.what {
+            Some(Held::Setting(field, value)) => take_in(&mut baseline, &item.service, field, value, asked),
+            Some(Held::Traffic(row)) => take_in_traffic(&mut baseline, &item.service, row, asked),
+            None => learn_service(&mut baseline, &item.service, observed, asked),
+        });
         baseline.quarantine.retain(|known| known.id != item.id);
     }
     baseline.serial = baseline.serial.saturating_add(1);
@@ -94,32 +96,52 @@ pub fn import(from: &Path, to: &Path, config: &Config, by: &str, why: &str) -> R
     Ok(document)
 }
 
-fn find(baseline: &Baseline, observations: &[Observation], ids: &[String]) -> Result<Vec<Item>, BaselineError> {
-    let differing = diff(baseline, observations);
+fn find(baseline: &Baseline, observed: &Observed, ids: &[String]) -> Result<Vec<Item>, BaselineError> {
+    let differing = diff(baseline, observed);
     let mut found: Vec<Item> = Vec::new();
     for id in ids {
         let quarantined = baseline.quarantine.iter().find(|item| item.id == *id).map(|item| Item {
             id: id.clone(),
             service: item.service.clone(),
-            value: Some((item.field.clone(), item.value.clone())),
+            what: Some(item.what.clone()),
         });
         let in_diff = || {
             differing.services.iter().find_map(|service| {
                 let key = service.key.clone()?;
                 if service.id.as_ref() == Some(id) {
-                    return Some(Item { id: id.clone(), service: key, value: None });
+                    return Some(Item { id: id.clone(), service: key, what: None });
                 }
                 let item = service.items.iter().find(|item| item.id == *id)?;
-                Some(Item { id: id.clone(), service: key, value: item.of.clone() })
+                Some(Item { id: id.clone(), service: key, what: item.of.clone() })
             })
         };
         found.push(quarantined.or_else(in_diff).ok_or_else(|| BaselineError::NoSuchItem { id: id.clone() })?);
     }
-    let place = |item: &Item| (item.service.clone(), item.value.as_ref().map(|(field, _)| field.clone()));
-    if found.windows(2).any(|pair| matches!(pair, [one, other] if place(one) != place(other) || one.value.is_none())) {
+    let place = |item: &Item| (item.service.clone(), item.what.as_ref().map(place_of));
+    if found.windows(2).any(|pair| matches!(pair, [one, other] if place(one) != place(other) || one.what.is_none())) {
         return Err(BaselineError::Several { ids: ids.join(", ") });
     }
     Ok(found)
+}
+
+/// What may be approved at once: values of one field, ports of one peer.
+fn place_of(what: &Held) -> String {
+    match what {
+        Held::Setting(field, _) => field.to_string(),
+        Held::Traffic(row) => format!("{} {}", row.way.as_str(), row.peer),
+    }
+}
+
+/// Makes traffic with a peer expected.
+fn take_in_traffic(baseline: &mut Baseline, key: &ServiceKey, row: &Row, asked: &Approve<'_>) -> String {
+    let Some(service) = baseline.service_mut(key) else { return format!("{key} is not in the baseline") };
+    let traffic = service.traffic.get_or_insert_default();
+    if !traffic.absorb(row.clone()) {
+        return format!("{key}: `{row}` finds no room in the baseline");
+    }
+    let (by, at, why) = (asked.by.to_owned(), now(), asked.why.to_owned());
+    service.approved = Some(Approval { by, at, why, changes: vec![format!("it {row}")] });
+    format!("{key} {row}")
 }
 
 /// Makes a value an expected one.
@@ -139,14 +161,9 @@ fn take_in(baseline: &mut Baseline, key: &ServiceKey, field: &Field, value: &Val
 }
 
 /// Learns a service that was not known from its containers as they are.
-fn learn_service(
-    baseline: &mut Baseline,
-    key: &ServiceKey,
-    observations: &[Observation],
-    asked: &Approve<'_>,
-) -> String {
+fn learn_service(baseline: &mut Baseline, key: &ServiceKey, observed: &Observed, asked: &Approve<'_>) -> String {
     let mut learner = Learner::default();
-    for Observation { at, workload } in observations.iter().filter(|it| ServiceKey::of(&it.workload) == *key) {
+    for Observation { at, workload } in observed.containers.iter().filter(|it| ServiceKey::of(&it.workload) == *key) {
         learner.apply(*at, workload, &hostile(workload));
     }
     let service_alone = learner.finish(0, None);

@@ -1,14 +1,15 @@
-//! What of the running containers is not as the baseline expects.
+//! What of the running containers, and of the traffic of a recording, is not as the baseline expects.
 //!
-//! Contract: one item for each value of a field of a service, with the containers that have it, its id for `approve`, and the rule that reports
-//! it. Services that the baseline does not know are listed as a whole. After all items are approved there are none.
+//! Contract: one item for each value of a field of a service, with the containers that have it, and for each peer at a port; each with its id for
+//! `approve`, and the rule that reports it. Of a service without a traffic part no traffic differs. Services that the baseline does not know are listed as a whole. After all items are approved there are none.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Observation;
-use crate::baseline::{Baseline, Compared, Deviation, Known, item_id};
+use super::{Observation, Observed};
+use crate::baseline::traffic::{NOTHING, Row};
+use crate::baseline::{Baseline, Compared, Deviation, Held, Known, ServiceState, item_id, traffic_id};
 use crate::detect::rules;
 use crate::inventory::configuration::{Field, ServiceKey, Value};
 
@@ -73,14 +74,14 @@ pub struct DiffItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
     #[serde(skip)]
-    pub(super) of: Option<(Field, Value)>,
+    pub(super) of: Option<Held>,
 }
 
 /// Compares.
-pub fn diff(baseline: &Baseline, observations: &[Observation]) -> DiffReport {
+pub fn diff(baseline: &Baseline, observed: &Observed) -> DiffReport {
     let mut services: BTreeMap<ServiceKey, ServiceDiff> = BTreeMap::new();
     let mut compared = 0;
-    for Observation { workload, .. } in observations {
+    for Observation { workload, .. } in &observed.containers {
         let Some(one) = Compared::of(baseline, workload) else { continue };
         compared += 1;
         if one.known == Known::Enforced && one.deviations.is_empty() {
@@ -89,6 +90,14 @@ pub fn diff(baseline: &Baseline, observations: &[Observation]) -> DiffReport {
         let service = services.entry(one.key.clone()).or_insert_with(|| empty(&one));
         name(&mut service.workloads, &workload.name);
         one.deviations.iter().for_each(|deviation| service.count(&one.key, deviation, &workload.name));
+    }
+    for (key, rows) in &observed.traffic {
+        let Some(known) = baseline.service(key) else { continue };
+        let Some(traffic) = &known.traffic else { continue };
+        for (row, expected) in rows.iter().filter_map(|row| Some((row, traffic.differs(row)?))) {
+            let service = services.entry(key.clone()).or_insert_with(|| of_known(key, known.state));
+            service.items.push(DiffItem::of_traffic(key, row, expected));
+        }
     }
     services.retain(|_, service| service.id.is_some() || !service.items.is_empty());
     DiffReport { schema: SCHEMA, serial: baseline.serial, compared, services: services.into_values().collect() }
@@ -104,6 +113,11 @@ fn empty(compared: &Compared) -> ServiceDiff {
     let id = (!is_known).then(|| item_id(&compared.key, &Field::single("image.digest"), &Value::UNSET));
     let (service, key) = (compared.key.to_string(), Some(compared.key.clone()));
     ServiceDiff { service, key, state, id, workloads: Vec::new(), items: Vec::new(), places: BTreeMap::new() }
+}
+
+fn of_known(key: &ServiceKey, state: ServiceState) -> ServiceDiff {
+    let known = if state == ServiceState::Shadow { Known::Shadow } else { Known::Enforced };
+    empty(&Compared { key: key.clone(), known, deviations: Vec::new() })
 }
 
 impl ServiceDiff {
@@ -122,7 +136,7 @@ impl ServiceDiff {
             workloads: vec![workload.to_owned()],
             rule: rule.map(|rule| rule.name),
             why: rule.map(|rule| rule.title),
-            of: Some((deviation.field.clone(), deviation.value.clone())),
+            of: Some(Held::Setting(deviation.field.clone(), deviation.value.clone())),
         });
     }
 }
@@ -170,7 +184,31 @@ impl DiffReport {
 }
 
 impl DiffItem {
+    fn of_traffic(key: &ServiceKey, row: &Row, expected: String) -> Self {
+        let rule = rules::owner_of_traffic(row, expected != NOTHING);
+        Self {
+            id: traffic_id(key, row),
+            field: row.to_string(),
+            expected: Some(expected),
+            value: Some(row.facts.to_string()),
+            workloads: Vec::new(),
+            rule: Some(rule.name),
+            why: Some(rule.title),
+            of: Some(Held::Traffic(Box::new(row.clone()))),
+        }
+    }
+
     fn text(&self) -> String {
+        if let Some(Held::Traffic(row)) = &self.of {
+            let expected = self.expected.as_deref().unwrap_or_default();
+            return format!(
+                "  {}  {row} ({}); the baseline has {expected}\n    {}: {}\n",
+                self.id,
+                row.facts,
+                self.rule.unwrap_or_default(),
+                self.why.unwrap_or_default()
+            );
+        }
         let words = |text: &Option<String>| text.clone().unwrap_or_else(|| "absent".to_owned());
         let why = match (self.rule, self.why) {
             (Some(rule), Some(why)) => format!("    {rule}: {why}\n"),

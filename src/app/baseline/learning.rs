@@ -1,19 +1,22 @@
 //! What containers were like, for learning and comparing.
 //!
-//! Contract: follows the engine live and in a replay alike. A workload with an alert of medium or more, other than about its settings, teaches
-//! nothing: what it is doing is in doubt. Limits: [`MAX_OBSERVATIONS`]; beyond, the first ones count. Design: settings that are
+//! Contract: follows the engine live and in a replay alike. Of a workload with an alert of medium or more, other than about its settings, no setting
+//! is learned: what it is doing is in doubt; of its traffic, what the alert is about is held back ([`suspects`]). Limits: [`MAX_OBSERVATIONS`]; beyond, the first ones count. Design: settings that are
 //! dangerous are held back by the learner itself, so that they are known by name and can be approved.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::suspects::doubts;
 use crate::alert::Alert;
-use crate::baseline::{Baseline, Learner};
-use crate::detect::{Severity, hostile, rules};
+use crate::baseline::traffic::{Row, TrafficBaseline, TrafficLearner};
+use crate::baseline::{Baseline, Held, Learner, QuarantineItem, ServiceBaseline, traffic_id};
+use crate::detect::{Contact, ContactStep, Dealings, Severity, hostile, rules};
 use crate::engine::Observer;
-use crate::input::{InventoryEvent, RecordedFact, Setting, Workload, WorkloadState};
+use crate::input::{InventoryEvent, RecordedFact, Setting, Workload, WorkloadId, WorkloadState};
 use crate::inventory::Timeline;
 use crate::inventory::configuration::ServiceKey;
+use crate::names::Names;
 use crate::time::Timestamp;
 
 /// Changes of workloads that are kept.
@@ -28,6 +31,15 @@ pub struct Observation {
     pub workload: Arc<Workload>,
 }
 
+/// What a command looks at.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// The containers.
+    pub containers: Vec<Observation>,
+    /// The traffic of each service, where any was seen.
+    pub traffic: Vec<(ServiceKey, Vec<Row>)>,
+}
+
 /// Follows the engine.
 #[derive(Debug, Default)]
 pub struct Learning {
@@ -35,6 +47,8 @@ pub struct Learning {
     in_doubt: BTreeSet<String>,
     now: Timestamp,
     left_out: u64,
+    traffic: TrafficLearner,
+    services: BTreeMap<WorkloadId, (ServiceKey, Option<Timestamp>)>,
 }
 
 impl Observer for Learning {
@@ -42,7 +56,19 @@ impl Observer for Learning {
         self.now = now;
     }
 
+    fn contact(&mut self, timeline: &Timeline, names: &Names, contact: &Contact<'_>) {
+        self.traffic.see(contact.record.start);
+        if contact.step != ContactStep::Ended {
+            return;
+        }
+        let Some(dealings) = Dealings::of(names, timeline, contact) else { return };
+        for side in dealings.sides(contact) {
+            self.traffic.apply(contact.record.start, side.key, &side.dealing, side.address);
+        }
+    }
+
     fn workload(&mut self, _timeline: &Timeline, workload: &Arc<Workload>) {
+        self.follow(workload);
         if self.observations.len() < MAX_OBSERVATIONS {
             self.observations.push(Observation { at: self.now, workload: Arc::clone(workload) });
         } else {
@@ -51,7 +77,13 @@ impl Observer for Learning {
     }
 
     fn alert(&mut self, alert: &Alert) {
-        if alert.severity >= Severity::Medium && !rules::is_about_settings(alert.rule) {
+        let known = alert.workload.as_ref().and_then(|workload| self.services.get(&WorkloadId::new(&workload.id)));
+        if let Some((key, _)) = known {
+            let key = key.clone();
+            doubts(alert).into_iter().for_each(|doubt| self.traffic.doubt(&key, doubt));
+        }
+        let is_of_baseline = rules::is_about_settings(alert.rule) || rules::is_about_news(alert.rule);
+        if alert.severity >= Severity::Medium && !is_of_baseline {
             self.in_doubt.extend(alert.workload.as_ref().map(|workload| workload.id.clone()));
         }
     }
@@ -74,15 +106,56 @@ impl Learning {
         self.left_out
     }
 
-    /// Learns a baseline; services of `known` stay as they are, unless they are to be learned anew.
-    pub fn learn(&self, known: Option<&Baseline>, anew: bool, key: Option<String>) -> Baseline {
+    /// Notes whose a workload is, and counts its start where traffic was seen before.
+    fn follow(&mut self, workload: &Arc<Workload>) {
+        let key = ServiceKey::of(workload);
+        let known = self.services.get(&workload.id).and_then(|(_, since)| *since);
+        let seen_from = self.traffic.span().map(|(from, _)| from);
+        if workload.since != known && workload.since.zip(seen_from).is_some_and(|(since, from)| since >= from) {
+            self.traffic.start(&key);
+        }
+        if self.services.len() < MAX_OBSERVATIONS {
+            self.services.insert(workload.id.clone(), (key, workload.since));
+        }
+    }
+
+    /// Contacts of services that found no room.
+    pub const fn traffic_left_out(&self) -> u64 {
+        self.traffic.refused()
+    }
+
+    /// Learns a baseline; services of `known` stay as they are, unless they are to be learned anew. Traffic is added where a service has none.
+    pub fn learn(&mut self, known: Option<&Baseline>, anew: bool, key: Option<String>) -> Baseline {
         let mut learner = Learner::default();
         for Observation { at, workload } in self.trusted() {
             learner.apply(*at, workload, &hostile(workload));
         }
         let key = key.or_else(|| self.hash_key());
         let mut baseline = learner.finish(known.map_or(0, |known| known.serial), key);
-        let Some(known) = known else { return baseline };
+        Self::keep_known(known, anew, &mut baseline);
+        for one in std::mem::take(&mut self.traffic).finish() {
+            let mut service =
+                baseline.service(&one.key).cloned().unwrap_or_else(|| ServiceBaseline::new(one.key.clone()));
+            if service.traffic.is_some() {
+                continue;
+            }
+            service.traffic = Some(one.traffic);
+            baseline.insert(service);
+            baseline.quarantine.extend(one.held_back.into_iter().map(|(row, reason)| QuarantineItem {
+                id: traffic_id(&one.key, &row),
+                service: one.key.clone(),
+                first: row.facts.seen.span.map_or(self.now, |(first, _)| first),
+                seen: row.facts.seen.contacts,
+                what: Held::Traffic(Box::new(row)),
+                reason,
+            }));
+        }
+        baseline
+    }
+
+    /// Puts what stays of a known baseline in.
+    fn keep_known(known: Option<&Baseline>, anew: bool, baseline: &mut Baseline) {
+        let Some(known) = known else { return };
         let stays = |key| !anew || baseline.service(key).is_none();
         let kept: Vec<_> = known.services().filter(|service| stays(&service.key)).cloned().collect();
         let items: Vec<_> = known.quarantine.iter().filter(|item| stays(&item.service)).cloned().collect();
@@ -92,7 +165,6 @@ impl Learning {
             baseline.insert(service);
         }
         baseline.quarantine.extend(items);
-        baseline
     }
 
     /// The key of a recording, by the first hash in it.
@@ -106,8 +178,17 @@ impl Learning {
         })
     }
 
-    /// The containers as they were last, but for those that ended.
-    pub fn latest(&self) -> Vec<Observation> {
+    /// The containers as they were last, but for those that ended, and the traffic of all.
+    pub fn latest(&mut self) -> Observed {
+        let finished = std::mem::take(&mut self.traffic).finish();
+        let rows = |traffic: TrafficBaseline, held_back: Vec<(Row, String)>| {
+            traffic.rows().chain(held_back.into_iter().map(|(row, _)| row)).collect()
+        };
+        let traffic = finished.into_iter().map(|one| (one.key, rows(one.traffic, one.held_back))).collect();
+        Observed { containers: self.latest_containers(), traffic }
+    }
+
+    fn latest_containers(&self) -> Vec<Observation> {
         let mut latest = std::collections::BTreeMap::new();
         for observation in &self.observations {
             latest.insert(observation.workload.id.clone(), observation.clone());

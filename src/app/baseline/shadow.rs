@@ -1,6 +1,6 @@
 //! How many alerts a baseline would have raised.
 //!
-//! Contract: recordings are replayed with the baseline in force for all its services; alerts of the rules about settings are counted by rule, and
+//! Contract: recordings are replayed with the baseline in force for all its services; alerts of the rules about settings and new traffic are counted by rule, and
 //! differences by field. Nothing is written. Limits: what a recording does not hold raises nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,7 @@ impl Observer for Counter {
     }
 
     fn alert(&mut self, alert: &Alert) {
-        if alert.update == 0 && rules::is_about_settings(alert.rule) {
+        if alert.update == 0 && (rules::is_about_settings(alert.rule) || rules::is_about_news(alert.rule)) {
             *self.alerts.entry(alert.rule).or_default() += 1;
         }
     }

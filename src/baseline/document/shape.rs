@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::field::{Expect, FieldText, ValueShape};
+use super::traffic::{RowShape, TrafficShape};
 use crate::time::Timestamp;
 
-/// What the services of a host are expected to be set up like.
+/// What the services of a host are expected to be set up like, and to deal with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "hopwatch baseline", rename = "Baseline")]
@@ -43,6 +44,9 @@ pub(super) struct ServiceShape {
     /// What each field may hold.
     #[serde(default)]
     pub(super) expect: Expect,
+    /// Whom it deals with; absent: nothing is expected of its traffic, and nothing about it is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) traffic: Option<TrafficShape>,
     /// The last approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) approved: Option<ApprovalShape>,
@@ -137,13 +141,21 @@ pub(super) struct QuarantineShape {
     pub(super) of: MatchShape,
     /// Names it for `hopwatch baseline approve`.
     pub(super) id: String,
-    /// Which field.
-    pub(super) field: FieldText,
+    /// Which field, where it is a setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) field: Option<FieldText>,
     /// What it held.
-    pub(super) value: ValueShape,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) value: Option<ValueShape>,
+    /// Whom the service reached, where it is traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reaches: Option<RowShape>,
+    /// Who reached the service, where it is traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) listens: Option<RowShape>,
     /// When it was seen first.
     pub(super) first: Timestamp,
-    /// In how many starts.
+    /// In how many starts, or contacts.
     pub(super) seen: u64,
     /// Why it waits.
     pub(super) reason: String,

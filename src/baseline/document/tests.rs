@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::baseline::model::item_id;
+use crate::baseline::traffic::{Facts, Known, Peer, Row, Seen, TrafficBaseline, TrafficLearned, Way};
 use crate::inventory::configuration::Value;
 use crate::path::checked_glob;
 use crate::time::Timestamp;
@@ -60,14 +61,51 @@ fn whole() -> Baseline {
     baseline.quarantine.push(QuarantineItem {
         id,
         service: service.key.clone(),
-        field,
-        value,
+        what: Held::Setting(field, value),
         first: at,
         seen: 3,
         reason,
     });
+    let rows =
+        ["domain updates.example", "network 203.0.113.0/24", "service shop/db (postgres)"].map(|peer| row(peer, at));
+    let mut traffic = TrafficBaseline::default();
+    traffic.learned = Some(TrafficLearned { from: at, to: at, starts: 1, contacts: 7, left_out: 0 });
+    assert!(rows.iter().all(|row| traffic.insert(row.clone())));
+    assert!(traffic.insert(Row { way: Way::Listens, peer: Peer::Outside, ..rows[0].clone() }));
+    service.traffic = Some(traffic);
+    let what = Held::Traffic(Box::new(row("domain odd.example", at)));
+    let id = "q01020304".to_owned();
+    baseline.quarantine.push(QuarantineItem {
+        id,
+        service: service.key.clone(),
+        what,
+        first: at,
+        seen: 2,
+        reason: "odd".into(),
+    });
     baseline.insert(service);
     baseline
+}
+
+fn row(peer: &str, at: Timestamp) -> Row {
+    let known = |text: &str| Known::These([text.to_owned()].into());
+    let seen = Seen { span: Some((at, at)), days: 1, contacts: 3 };
+    let facts = Facts { names: known("www.updates.example"), speaks: known("tls"), ja4: Known::Any, seen };
+    let ports = "443/tcp".parse().expect("a port");
+    Row { way: Way::Reaches, peer: peer.parse().expect("a peer"), ports, facts }
+}
+
+#[test]
+fn traffic_that_overlaps_and_an_item_about_nothing_are_refused() {
+    let mut document = serde_json::to_value(BaselineDocument::from(&whole())).expect("JSON");
+    let text = document.to_string();
+    let again = text.replace("network 203.0.113.0/24", "domain updates.example");
+    let read = |text: &str| serde_json::from_str::<BaselineDocument>(text).expect("a document").checked();
+    assert!(matches!(read(&again), Err(DocumentError::Traffic { .. })), "{again}");
+    let item = document["quarantine"][0].as_object_mut().expect("an item");
+    item.remove("value");
+    assert!(matches!(read(&document.to_string()), Err(DocumentError::Quarantine { .. })));
+    assert!(serde_json::from_str::<BaselineDocument>(&text.replace("443/tcp", "https")).is_err());
 }
 
 #[test]

@@ -6,8 +6,11 @@ use anyhow::Context as _;
 
 use super::{Common, Outcome, lines};
 use crate::app::baseline;
-use crate::baseline::{Baseline, ServiceBaseline};
+use crate::baseline::traffic::{TrafficBaseline, TrafficLearned};
+use crate::baseline::{Baseline, Held, ServiceBaseline};
 use crate::inventory::configuration::{GROUPS, SINGLE};
+use crate::layout::many;
+use crate::time::readable;
 
 /// Runs the command.
 pub(super) fn run(common: &Common, only: Option<&str>) -> anyhow::Result<Outcome> {
@@ -30,11 +33,9 @@ fn text(baseline: &Baseline, only: Option<&str>) -> String {
         text.push_str("quarantine: seen, not in force; approve one by one\n");
     }
     for item in waiting {
-        let value = item.value.words().unwrap_or_else(|| "absent".to_owned());
-        text.push_str(&format!(
-            "  {}  {}: {} is {value} ({} starts): {}\n",
-            item.id, item.service, item.field, item.seen, item.reason
-        ));
+        let unit = if matches!(item.what, Held::Traffic(_)) { "contact" } else { "start" };
+        let seen = many(item.seen, unit);
+        text.push_str(&format!("  {}  {}: {} ({seen}): {}\n", item.id, item.service, item.what, item.reason));
     }
     text
 }
@@ -61,5 +62,32 @@ fn described(service: &ServiceBaseline) -> String {
     if !unknown.is_empty() {
         text.push_str(&format!("  not learned, says nothing: {}\n", unknown.join(", ")));
     }
+    text + &service.traffic.as_ref().map_or_else(|| "  traffic: not learned, says nothing\n".to_owned(), traffic)
+}
+
+fn traffic(traffic: &TrafficBaseline) -> String {
+    let mut text = match &traffic.learned {
+        Some(learned) => learned_from(learned),
+        None => "  traffic: written by hand\n".to_owned(),
+    };
+    let (all, once) =
+        traffic.rows().fold((0, 0), |(all, once), row| (all + 1, once + u64::from(row.facts.seen.contacts == 1)));
+    if once > 0 {
+        text.push_str(&format!("    {once} of {all} peers were seen once: learning longer finds more\n"));
+    }
+    traffic.rows().for_each(|row| text.push_str(&format!("    {row}: {}\n", row.facts)));
     text
+}
+
+fn learned_from(learned: &TrafficLearned) -> String {
+    let span = readable(learned.to.since(learned.from));
+    let starts = match learned.starts {
+        0 => "; no start was seen: what it does only at its start is not known".to_owned(),
+        starts => format!(", {}", many(starts, "start")),
+    };
+    let left_out = match learned.left_out {
+        0 => String::new(),
+        left_out => format!("; {} found no room", many(left_out, "contact")),
+    };
+    format!("  traffic: learned from {} in {span}{starts}{left_out}\n", many(learned.contacts, "contact"))
 }

@@ -15,12 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::HoldTime;
 use crate::input::{DnsMessage, WorkloadId};
+use crate::names::is_registry;
 use crate::time::Timestamp;
 
 /// Workloads and domains that are counted at once; each holds as many labels as the thresholds ask for.
 pub(super) const MAX_DOMAINS: usize = 4096;
-/// Second-level registries below a country.
-const REGISTRIES: [&str; 12] = ["co", "com", "net", "org", "gov", "edu", "ac", "or", "ne", "go", "gob", "gouv"];
 /// Bits a character that a long label has at least: digests have 3.5 and more, a number behind zeros less than 2.
 const LEAST_ENTROPY: f64 = 3.0;
 /// Characters that the longest label of a TXT question has at least to count.
@@ -368,7 +367,7 @@ pub(in crate::detect::rules) fn split(labels: &[Vec<u8>]) -> Option<(&[Vec<u8>],
     if ["arpa", "local"].contains(&top.as_str()) {
         return None;
     }
-    let kept = if top.len() == 2 && REGISTRIES.contains(&second.as_str()) { 3 } else { 2 };
+    let kept = if is_registry(&top, &second) { 3 } else { 2 };
     let (below, domain) = labels.split_at(labels.len().checked_sub(kept)?);
     let domain = domain.iter().map(text).collect::<Vec<_>>().join(".");
     (!below.is_empty()).then_some((below, domain))

@@ -1,0 +1,169 @@
+//! What the four rules about traffic that the baseline does not hold have in common.
+//!
+//! Contract: nothing is news of a service without a traffic part in force. Of each service a rule remembers what was new, so that it speaks of each
+//! object once, and of all of them at powers of ten. Limits: [`MAX_NEW`] objects a service; further ones are counted without their names.
+//! Design: a flow is looked at when its first bytes say something, when it goes on and when it ends: its name may come after the handshake.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::actors::Actor;
+use super::contacts::{Contact, ContactStep};
+use super::dealing::{Dealings, Side};
+use super::explanation::{Alternative, ExpectedFrom, Explanation};
+use crate::baseline::traffic::{Novelty, TrafficBaseline, Way};
+use crate::baseline::{Baseline, ServiceBaseline, ServiceState};
+use crate::detect::Context;
+use crate::input::Protocol;
+use crate::inventory::configuration::ServiceKey;
+use crate::time::{Timestamp, readable};
+
+/// New objects of one service.
+const MAX_NEW: usize = 256;
+/// What happens within this time after a container's start belongs to its start.
+const STARTUP: Duration = Duration::from_mins(2);
+
+/// What is expected of a service's traffic, where that is in force.
+pub fn in_force<'a>(baseline: &'a Baseline, key: &ServiceKey) -> Option<(&'a ServiceBaseline, &'a TrafficBaseline)> {
+    let service = baseline.service(key).filter(|service| service.state == ServiceState::Enforced)?;
+    Some((service, service.traffic.as_ref()?))
+}
+
+/// Something new of a service.
+#[derive(Debug)]
+pub struct News<'a> {
+    /// What the baseline holds of the service.
+    pub service: &'a ServiceBaseline,
+    /// Of its traffic.
+    pub traffic: &'a TrafficBaseline,
+    /// What is new.
+    pub novelty: Novelty<'a>,
+}
+
+/// Asks about each side of a contact that may be news; a rule says with `wants` whose side it is interested in.
+pub fn each(
+    context: Context<'_>,
+    contact: &Contact<'_>,
+    wants: impl Fn(Way, &Actor) -> bool,
+    mut tell: impl FnMut(&Dealings, &Side<'_>, &News<'_>),
+) {
+    let Some(baseline) = context.baseline else { return };
+    let has_traffic = |actor: &Actor| actor.service().is_some_and(|key| in_force(baseline, key).is_some());
+    let sides = [(Way::Reaches, contact.source), (Way::Listens, contact.target)];
+    let is_wanted =
+        |(way, actor): (Way, Option<&Actor>)| actor.is_some_and(|actor| wants(way, actor) && has_traffic(actor));
+    if !is_ripe(contact) || !sides.into_iter().any(is_wanted) {
+        return;
+    }
+    let Some(dealings) = Dealings::of(context.names, context.timeline, contact) else { return };
+    for side in dealings.sides(contact).filter(|side| wants(side.dealing.way, side.actor)) {
+        let Some((service, traffic)) = in_force(baseline, side.key) else { continue };
+        if let Some(novelty) = traffic.novelty(&side.dealing) {
+            tell(&dealings, &side, &News { service, traffic, novelty });
+        }
+    }
+}
+
+/// Whether enough is known of a flow: what it speaks and whom it names comes with its first bytes.
+fn is_ripe(contact: &Contact<'_>) -> bool {
+    let is_said = contact.record.app.is_some() || contact.tuple.protocol != Protocol::TCP;
+    contact.step != ContactStep::Decided || is_said
+}
+
+/// What was new of one service.
+#[derive(Debug, Default)]
+pub struct Book {
+    objects: BTreeMap<String, u64>,
+    more: u64,
+    flows: u64,
+    next: u64,
+    since: Option<Timestamp>,
+}
+
+impl Book {
+    /// Takes an object in; whether it is time to speak.
+    pub fn note(&mut self, object: &str, contact: &Contact<'_>) -> bool {
+        self.since.get_or_insert(contact.record.start);
+        let (has_ended, is_known) = (contact.step == ContactStep::Ended, self.objects.contains_key(object));
+        let is_new = !is_known && self.objects.len() < MAX_NEW;
+        self.flows += u64::from(has_ended);
+        if is_known || is_new {
+            *self.objects.entry(object.to_owned()).or_default() += u64::from(has_ended);
+        } else {
+            self.more += u64::from(has_ended);
+        }
+        let is_due = is_new || self.flows >= self.next.max(10);
+        if is_due {
+            let mut next = 10;
+            while next <= self.flows {
+                next *= 10;
+            }
+            self.next = next;
+        }
+        is_due
+    }
+
+    /// How many objects, in how many flows, since when.
+    fn observed(&self, what: &str, now: Timestamp) -> String {
+        let count = self.objects.len();
+        let plural = if count == 1 { "" } else { "s" };
+        let span = self.since.map_or(Duration::ZERO, |since| now.since(since));
+        let more = if self.more > 0 { format!(", and {} flows to others", self.more) } else { String::new() };
+        format!(
+            "{count} {what}{plural} that the baseline does not hold, {} flows ended, within {}{more}",
+            self.flows,
+            readable(span)
+        )
+    }
+
+    /// The explanation that all four share; `object` is the latest.
+    pub fn explain(
+        &self,
+        what: &str,
+        object: &str,
+        expected: String,
+        (context, side, news): (Context<'_>, &Side<'_>, &News<'_>),
+    ) -> Explanation {
+        let observed = format!("{object}; {}", self.observed(what, context.now));
+        let mut why = Explanation::new(observed, expected, ExpectedFrom::Baseline);
+        let serial = context.baseline.map_or(0, |baseline| baseline.serial);
+        why.threshold = format!("the first one that {} has no entry for", side.key.name());
+        why.limits.push(provenance(news, serial));
+        if news.traffic.learned.is_some_and(|learned| learned.starts == 0) {
+            why.limits.push("the baseline saw no start: what the service does only then is not known".to_owned());
+            if after_start(context, side.actor).is_some() {
+                why.alternatives.push(Alternative::new(
+                    "what the service does at each start",
+                    "does it come again after the next restart, and then no more?",
+                ));
+            }
+        }
+        "hopwatch baseline approve, after `baseline diff --read RECORDING`; `shadow: true` for the service; an exception".clone_into(&mut why.silence);
+        why.about(self.objects.iter().map(|(object, flows)| format!("{object} ({flows} flows)")))
+    }
+}
+
+/// Since when the service runs, where that is not long ago.
+pub fn after_start(context: Context<'_>, actor: &Actor) -> Option<Duration> {
+    let since = actor
+        .workload()
+        .and_then(|workload| context.timeline.workload(&workload.id))
+        .and_then(|workload| workload.since)?;
+    Some(context.now.since(since)).filter(|age| *age < STARTUP)
+}
+
+/// From what the expectation comes.
+fn provenance(news: &News<'_>, serial: u64) -> String {
+    let learned = news.traffic.learned.map_or_else(
+        || "its traffic part was written by hand".to_owned(),
+        |it| format!("learned from {} contacts in {}", it.contacts, readable(it.to.since(it.from))),
+    );
+    match &news.service.approved {
+        Some(approval) => format!(
+            "baseline serial {serial}, {learned}, last approval by {} at {}",
+            approval.by,
+            approval.at.readable()
+        ),
+        None => format!("baseline serial {serial}, {learned}"),
+    }
+}
