@@ -3,7 +3,7 @@
 //! Contract: pure. Only what a service did with a peer at a port is known; what is asked about costs a few lookups, however much is known.
 //! Limits: [`MAX_ROWS`] rows of one service; beyond, a row finds no room and is counted. [`EPHEMERAL_PORTS`] different ephemeral ports of one
 //! peer are one range.
-//! Design: names before addresses: whoever asks says the name of the other end, where one is known, and a network stands for what never had one.
+//! Design: names before addresses: the caller gives the name of the other end, where one is known, and a network stands for what never had one.
 
 mod learn;
 mod peer;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use learn::{Doubt, TrafficLearner};
 pub use peer::{FIRST_EPHEMERAL, Peer, PeerError, Ports, PortsError};
-pub use row::{Facts, Known, MAX_MARKS, MAX_NAMES, Row, Seen, Way};
+pub use row::{Facts, KnownTexts, MAX_MARKS, MAX_NAMES, Row, Seen, Way};
 
 use crate::input::Protocol;
 use crate::time::Timestamp;
@@ -70,9 +70,9 @@ pub enum Novelty<'a> {
     /// It never answered at this port.
     Listener,
     /// It spoke other protocols with this peer.
-    Speaks(&'static str, &'a Known),
+    Speaks(&'static str, &'a KnownTexts),
     /// It had other fingerprints with this peer.
-    Fingerprint(&'a Known),
+    Fingerprint(&'a KnownTexts),
 }
 
 type ByPort = BTreeMap<(Protocol, u16), (u16, Facts)>;
@@ -171,7 +171,7 @@ impl TrafficBaseline {
     /// Learns a contact; false where there is no room.
     fn learn(&mut self, at: Timestamp, dealing: &Dealing<'_>) -> bool {
         let mut facts = Facts::default();
-        facts.names.merge(&Known::These(dealing.name.map(str::to_owned).into_iter().collect()), MAX_NAMES);
+        facts.names.merge(&KnownTexts::These(dealing.name.map(str::to_owned).into_iter().collect()), MAX_NAMES);
         dealing.speaks.iter().for_each(|spoken| facts.speaks.add(spoken, MAX_MARKS));
         dealing.ja4.iter().for_each(|ja4| facts.ja4.add(ja4, MAX_MARKS));
         facts.seen.count(at);
@@ -216,9 +216,9 @@ impl TrafficBaseline {
         let Some((to, known)) = self.rows.get(&(row.way, peer)).and_then(|ports| covering(ports, row.ports)) else {
             return nothing();
         };
-        let is_more = |seen: &Known, known: &Known| match seen {
-            Known::Any => matches!(known, Known::These(these) if !these.is_empty()),
-            Known::These(these) => these.iter().any(|text| known.lacks(text)),
+        let is_more = |seen: &KnownTexts, known: &KnownTexts| match seen {
+            KnownTexts::Any => matches!(known, KnownTexts::These(these) if !these.is_empty()),
+            KnownTexts::These(these) => these.iter().any(|text| known.lacks(text)),
         };
         match row.way {
             _ if to < row.ports.to => Some(format!("ports to {to}")),

@@ -34,6 +34,8 @@ pub enum BaselineCommand {
     /// Show what a baseline expects, and what waits in quarantine
     Show(Show),
     /// Show how the running containers, or those of a recording, differ; exit code 1 where something does
+    ///
+    /// Traffic is compared where a recording is read: what runs now shows no traffic.
     Diff(Diff),
     /// Approve differences or quarantined values by their ids, or an edited file as a whole
     Approve(ApproveArgs),

@@ -6,7 +6,7 @@ pub mod actors;
 pub mod contacts;
 pub mod dealing;
 pub mod explanation;
-pub mod news;
+pub mod new_traffic;
 pub mod once;
 pub mod outcome;
 pub mod per_actor;

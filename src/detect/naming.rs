@@ -21,7 +21,7 @@ pub fn name_of(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord) -> 
     known_name(context.names, flow, record)
 }
 
-/// The same, for whoever is no rule.
+/// The same, outside of a rule.
 pub fn known_name(names: &Names, flow: &JudgedFlow, record: &FlowRecord) -> Option<KnownName> {
     let asker = asker_of(&flow.source, record.tuple.orig.ip);
     let own = record.app.as_deref().and_then(said);

@@ -14,6 +14,7 @@ pub mod dns_anomaly;
 pub mod dns_skips_resolver;
 pub mod egress_skips_proxy;
 pub mod exfiltration;
+pub mod flood;
 pub mod foreign_interface;
 pub mod gateway_skipped;
 pub mod hop_silent;
@@ -145,6 +146,7 @@ registry! {
     beacon = "beacon",
     brute_force = "brute-force",
     exfiltration = "exfiltration",
+    flood = "flood",
     protocol_mismatch = "protocol-mismatch",
     miner = "miner",
     control_api_contact = "control-api-contact",
@@ -194,7 +196,7 @@ pub fn owner_of_traffic(row: &Row, is_known: bool) -> &'static super::RuleMeta {
 }
 
 /// Whether the rule of this name compares traffic with the baseline.
-pub fn is_about_news(name: &str) -> bool {
+pub fn is_about_new_traffic(name: &str) -> bool {
     NEWS.iter().any(|rule| rule.name == name)
 }
 

@@ -22,17 +22,11 @@ const AT_ONCE: &str = "beyond it a finding is reported at once instead of later"
 const CONFIGURATION: &str = "a configuration beyond it is refused";
 
 const BOUNDS: &[(&str, &str, Cost)] = &[
-    ("src/baseline/traffic.rs", "MAX_ROWS", Not("learned by a command, which counts what found no room")),
-    ("src/baseline/traffic/learn.rs", "MAX_ADDRESSES", Not("beyond it more is held back")),
-    ("src/baseline/traffic/learn.rs", "MAX_DOUBTS", Not("doubts about one service; its first ones hold back")),
-    ("src/baseline/traffic/learn.rs", "MAX_SERVICES", Not("learned by a command, which counts what found no room")),
-    ("src/baseline/traffic/row.rs", "MAX_MARKS", Not("beyond it any is expected, and the file says so")),
-    ("src/baseline/traffic/row.rs", "MAX_NAMES", Not("beyond it any is expected, and the file says so")),
     ("src/detect/anomaly/actors.rs", "MAX_SERVICES", Counted(Bound::Rules)),
     ("src/detect/anomaly/contacts.rs", "MAX_OPEN", Counted(Bound::Rules)),
     ("src/detect/anomaly/explanation.rs", "MAX_OBJECTS", Not(A_TEXT)),
     ("src/detect/anomaly/per_actor.rs", "MAX_ACTORS", Counted(Bound::Rules)),
-    ("src/detect/anomaly/news.rs", "MAX_NEW", Not("names of one alert; what is beyond them is counted in it")),
+    ("src/detect/anomaly/new_traffic.rs", "MAX_NEW", Not("names of one alert; what is beyond them is counted in it")),
     ("src/detect/anomaly/once.rs", "MAX_FLOWS", Not("beyond it a flow is reported again")),
     ("src/detect/debounce.rs", "MAX_HELD", Not(AT_ONCE)),
     ("src/detect/log_shipping.rs", "MAX_FLOWS", Counted(Bound::Rules)),
@@ -62,6 +56,15 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/brute_force/window.rs", "MAX_SESSIONS", Not("the latest sessions are enough")),
     ("src/detect/rules/exfiltration.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/rules/exfiltration.rs", "MAX_PEERS", Counted(Bound::Rules)),
+    ("src/detect/rules/flood.rs", "MAX_FLOWS", Counted(Bound::Rules)),
+    ("src/detect/rules/flood/meter.rs", "MAX_KEYS", Counted(Bound::Rules)),
+    ("src/detect/rules/flood/meter.rs", "MAX_SOURCES", Not("a number in a text; the flood is counted whole")),
+    (
+        "src/detect/rules/flood/new_macs.rs",
+        "MAX_MACS",
+        Not("a MAC that is forgotten counts as new when it comes again"),
+    ),
+    ("src/detect/rules/flood/new_macs.rs", "MAX_POINTS", Not("MACs of points beyond it are not counted; all else is")),
     ("src/detect/rules/beacon.rs", "MAX_SERIES", Counted(Bound::Rules)),
     (
         "src/detect/rules/host_scan.rs",

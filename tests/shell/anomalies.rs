@@ -15,12 +15,13 @@ use hopwatch::config;
 use hopwatch::detect::Severity;
 
 /// Rules of this family that are built; others are counted as not built.
-const BUILT: [&str; 11] = [
+const BUILT: [&str; 12] = [
     "port-scan",
     "host-scan",
     "beacon",
     "brute-force",
     "exfiltration",
+    "flood",
     "protocol-mismatch",
     "miner",
     "control-api-contact",

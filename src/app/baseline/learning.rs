@@ -82,7 +82,7 @@ impl Observer for Learning {
             let key = key.clone();
             doubts(alert).into_iter().for_each(|doubt| self.traffic.doubt(&key, doubt));
         }
-        let is_of_baseline = rules::is_about_settings(alert.rule) || rules::is_about_news(alert.rule);
+        let is_of_baseline = rules::is_about_settings(alert.rule) || rules::is_about_new_traffic(alert.rule);
         if alert.severity >= Severity::Medium && !is_of_baseline {
             self.in_doubt.extend(alert.workload.as_ref().map(|workload| workload.id.clone()));
         }

@@ -67,7 +67,7 @@ impl Observer for Counter {
     }
 
     fn alert(&mut self, alert: &Alert) {
-        if alert.update == 0 && (rules::is_about_settings(alert.rule) || rules::is_about_news(alert.rule)) {
+        if alert.update == 0 && (rules::is_about_settings(alert.rule) || rules::is_about_new_traffic(alert.rule)) {
             *self.alerts.entry(alert.rule).or_default() += 1;
         }
     }

@@ -27,8 +27,9 @@ pub(super) fn doubts(alert: &Alert) -> Vec<Doubt> {
     let is_scan = SCANS.contains(&alert.rule);
     let is_regular = alert.rule == REGULAR && alert.severity < Severity::Medium;
     let is_hostile = alert.severity >= Severity::Medium || HOSTILE.contains(&alert.rule);
-    let is_of_baseline =
-        rules::is_about_settings(alert.rule) || rules::is_about_news(alert.rule) || alert.rule == "baseline-changed";
+    let is_of_baseline = rules::is_about_settings(alert.rule)
+        || rules::is_about_new_traffic(alert.rule)
+        || alert.rule == "baseline-changed";
     if is_of_baseline || !(is_scan || is_regular || is_hostile) {
         return Vec::new();
     }

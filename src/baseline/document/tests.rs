@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::baseline::model::item_id;
-use crate::baseline::traffic::{Facts, Known, Peer, Row, Seen, TrafficBaseline, TrafficLearned, Way};
+use crate::baseline::traffic::{Facts, KnownTexts, Peer, Row, Seen, TrafficBaseline, TrafficLearned, Way};
 use crate::inventory::configuration::Value;
 use crate::path::checked_glob;
 use crate::time::Timestamp;
@@ -88,9 +88,9 @@ fn whole() -> Baseline {
 }
 
 fn row(peer: &str, at: Timestamp) -> Row {
-    let known = |text: &str| Known::These([text.to_owned()].into());
+    let known = |text: &str| KnownTexts::These([text.to_owned()].into());
     let seen = Seen { span: Some((at, at)), days: 1, contacts: 3 };
-    let facts = Facts { names: known("www.updates.example"), speaks: known("tls"), ja4: Known::Any, seen };
+    let facts = Facts { names: known("www.updates.example"), speaks: known("tls"), ja4: KnownTexts::Any, seen };
     let ports = "443/tcp".parse().expect("a port");
     Row { way: Way::Reaches, peer: peer.parse().expect("a peer"), ports, facts }
 }

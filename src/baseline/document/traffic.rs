@@ -13,7 +13,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::DocumentError;
-use crate::baseline::traffic::{Facts, Known, Peer, Ports, Row, Seen, TrafficBaseline, TrafficLearned, Way};
+use crate::baseline::traffic::{Facts, KnownTexts, Peer, Ports, Row, Seen, TrafficBaseline, TrafficLearned, Way};
 use crate::time::Timestamp;
 
 /// Whom a service deals with. What is not here is new, and raises an alert.
@@ -124,7 +124,7 @@ impl<T> JsonSchema for Text<T> {
 
 /// A list, or `any`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct KnownShape(pub(super) Known);
+pub(super) struct KnownShape(pub(super) KnownTexts);
 
 const ANY: &str = "any";
 
@@ -137,8 +137,8 @@ impl KnownShape {
 impl Serialize for KnownShape {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
-            Known::Any => serializer.serialize_str(ANY),
-            Known::These(these) => serializer.collect_seq(these),
+            KnownTexts::Any => serializer.serialize_str(ANY),
+            KnownTexts::These(these) => serializer.collect_seq(these),
         }
     }
 }
@@ -156,7 +156,7 @@ impl<'de> Deserialize<'de> for KnownShape {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<KnownShape, E> {
                 if text == ANY {
-                    Ok(KnownShape(Known::Any))
+                    Ok(KnownShape(KnownTexts::Any))
                 } else {
                     Err(E::invalid_value(de::Unexpected::Str(text), &self))
                 }
@@ -167,7 +167,7 @@ impl<'de> Deserialize<'de> for KnownShape {
                 while let Some(text) = list.next_element::<String>()? {
                     these.insert(text);
                 }
-                Ok(KnownShape(Known::These(these)))
+                Ok(KnownShape(KnownTexts::These(these)))
             }
         }
 

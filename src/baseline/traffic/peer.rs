@@ -28,9 +28,9 @@ pub enum Peer {
     Domain(String),
     /// Addresses that never had a name.
     Network(IpNetwork),
-    /// Whoever asks from a private network, and is no service.
+    /// Any end in a private network that asks, and is no service.
     Inside,
-    /// Whoever asks from the internet.
+    /// Any end of the internet that asks.
     Outside,
 }
 

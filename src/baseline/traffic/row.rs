@@ -1,6 +1,6 @@
 //! What is known of a service's traffic with one peer at one port.
 //!
-//! Contract: sets only grow while learning; each has a bound, and what would be beyond it stands as [`Known::Any`]: then nothing of that kind is new.
+//! Contract: sets only grow while learning; each has a bound, and what would be beyond it stands as [`KnownTexts::Any`]: then nothing of that kind is new.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -36,20 +36,20 @@ impl Way {
 
 /// A set of texts, or any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownTexts {
     /// These; none: not known.
     These(BTreeSet<String>),
     /// So many that no other is news.
     Any,
 }
 
-impl Default for Known {
+impl Default for KnownTexts {
     fn default() -> Self {
         Self::These(BTreeSet::new())
     }
 }
 
-impl Known {
+impl KnownTexts {
     /// Adds one.
     pub fn add(&mut self, text: &str, most: usize) {
         let Self::These(these) = self else { return };
@@ -82,7 +82,7 @@ impl Known {
     }
 }
 
-impl fmt::Display for Known {
+impl fmt::Display for KnownTexts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any"),
@@ -135,11 +135,11 @@ fn day(at: Timestamp) -> u64 {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Full names below the peer's domain.
-    pub names: Known,
+    pub names: KnownTexts,
     /// Application protocols that were identified.
-    pub speaks: Known,
+    pub speaks: KnownTexts,
     /// Client fingerprints (JA4) of the service.
-    pub ja4: Known,
+    pub ja4: KnownTexts,
     /// When and how often.
     pub seen: Seen,
 }
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_set_that_is_full_knows_any_and_an_empty_one_says_nothing() {
-        let mut known = Known::default();
+        let mut known = KnownTexts::default();
         assert!(known.is_empty() && !known.lacks("tls"));
         known.add("tls", 2);
         known.add("tls", 2);

@@ -82,9 +82,9 @@ fn names_below_a_domain_are_kept_until_there_are_too_many() {
     let named = |name| (0, Dealing { name: Some(name), ..reaches("domain cdn.example", 443) });
     let all: Vec<_> = names.iter().map(|name| named(name.as_str())).collect();
     let few = learned(&all[..MAX_NAMES]);
-    assert!(few.rows().all(|row| matches!(&row.facts.names, Known::These(these) if these.len() == MAX_NAMES)));
+    assert!(few.rows().all(|row| matches!(&row.facts.names, KnownTexts::These(these) if these.len() == MAX_NAMES)));
     let many = learned(&all);
-    assert_eq!((many.len(), many.rows().next().map(|row| row.facts.names)), (1, Some(Known::Any)));
+    assert_eq!((many.len(), many.rows().next().map(|row| row.facts.names)), (1, Some(KnownTexts::Any)));
 }
 
 #[test]

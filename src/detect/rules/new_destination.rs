@@ -4,7 +4,7 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::news::{self, Book, News};
+use crate::detect::anomaly::new_traffic::{self, Book, News};
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::params::rule_params;
 use crate::detect::{Alternative, Context, Dealings, Finding, Findings, HoldTime, Rule, Severity, Side, asker_of};
@@ -41,7 +41,7 @@ impl Rule for NewDestination {
             return;
         }
         let Self { params, books } = self;
-        news::each(
+        new_traffic::each(
             context,
             contact,
             |way, _| way == Way::Reaches,
@@ -100,19 +100,9 @@ fn judge(
     let mut why = book.explain("destination", &object, expected, (context, side, news));
     "rules.new-destination.allowed".clone_into(&mut why.parameter);
     why.name_observable = Some(news.traffic.has_names());
-    why.alternatives.extend([
-        Alternative::new("a new version of the image, or a changed setting", "was the service deployed lately?"),
-        Alternative::new(
-            "a provider that moved to another domain or network",
-            "is it the successor of a peer that fell silent?",
-        ),
-        Alternative::new(
-            "a check of a certificate or a list that comes once a week",
-            "is the peer an authority, and the amount small?",
-        ),
-    ]);
+    why.alternatives.extend(look_alikes());
     let is_startup = news.traffic.learned.is_some_and(|learned| learned.starts == 0)
-        && news::after_start(context, side.actor).is_some();
+        && new_traffic::after_start(context, side.actor).is_some();
     let severity = if signs.is_empty() || is_startup { Severity::Low } else { Severity::Medium };
     why.signs = signs;
     Some(Finding {
@@ -144,4 +134,19 @@ fn signs(side: &Side<'_>, record: &FlowRecord, is_known_peer: bool, news: &News<
         signs.push(what.to_owned());
     }
     signs
+}
+
+/// What is harmless and looks the same.
+fn look_alikes() -> [Alternative; 3] {
+    [
+        Alternative::new("a new version of the image, or a changed setting", "was the service deployed lately?"),
+        Alternative::new(
+            "a provider that moved to another domain or network",
+            "is it the successor of a peer that fell silent?",
+        ),
+        Alternative::new(
+            "a check of a certificate or a list that comes once a week",
+            "is the peer an authority, and the amount small?",
+        ),
+    ]
 }

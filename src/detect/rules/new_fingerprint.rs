@@ -3,9 +3,9 @@
 mod strategy;
 
 use crate::baseline::ServiceBaseline;
-use crate::baseline::traffic::{Known, Novelty, Way};
+use crate::baseline::traffic::{KnownTexts, Novelty, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::news::{self, Book, News};
+use crate::detect::anomaly::new_traffic::{self, Book, News};
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::anomaly::spoken::spoken;
 use crate::detect::params::rule_params;
@@ -39,7 +39,7 @@ impl Rule for NewFingerprint {
             return;
         }
         let Self { params, books } = self;
-        news::each(
+        new_traffic::each(
             context,
             contact,
             |way, _| way == Way::Reaches,
@@ -96,14 +96,7 @@ fn judge(
         Some(true) => why.signs.push("the image is the one that the baseline expects".to_owned()),
         None => {}
     }
-    why.alternatives.extend([
-        Alternative::new(
-            "an update of a TLS library, or of what the service runs",
-            "did the fingerprint change for all its peers?",
-        ),
-        Alternative::new("a person's tool in a debug shell", "who was logged in then?"),
-        Alternative::new("another client in the same service, used rarely", "does it come again at the same hour?"),
-    ]);
+    why.alternatives.extend(look_alikes());
     let severity = if is_carrier { Severity::Medium } else { META.severity };
     Some(Finding {
         severity,
@@ -116,9 +109,9 @@ fn judge(
 }
 
 /// Which parts of the fingerprint are unlike those of the nearest one that is known.
-fn changed_parts(ja4: &str, known: &Known) -> String {
+fn changed_parts(ja4: &str, known: &KnownTexts) -> String {
     const PARTS: [&str; 3] = ["protocol, name and ALPN", "ciphers", "extensions"];
-    let Known::These(these) = known else { return String::new() };
+    let KnownTexts::These(these) = known else { return String::new() };
     let changed = |other: &String| {
         let pairs = ja4.split('_').zip(other.split('_')).zip(PARTS);
         pairs.filter(|((one, other), _)| one != other).map(|(_, part)| part).collect::<Vec<_>>()
@@ -133,16 +126,28 @@ fn is_expected_image(service: &ServiceBaseline, workload: &Workload) -> Option<b
     Some(crate::baseline::holds(expectation, &Value::Text(workload.image_digest.clone())))
 }
 
+/// What is harmless and looks the same.
+fn look_alikes() -> [Alternative; 3] {
+    [
+        Alternative::new(
+            "an update of a TLS library, or of what the service runs",
+            "did the fingerprint change for all its peers?",
+        ),
+        Alternative::new("a person's tool in a debug shell", "who was logged in then?"),
+        Alternative::new("another client in the same service, used rarely", "does it come again at the same hour?"),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_parts_that_changed_are_those_unlike_the_nearest_known_fingerprint() {
-        let known = Known::These(["t13d1516h2_8daaf6152771_b186095e22b6".to_owned(), "x_y_z".to_owned()].into());
+        let known = KnownTexts::These(["t13d1516h2_8daaf6152771_b186095e22b6".to_owned(), "x_y_z".to_owned()].into());
         let parts = |ja4: &str| changed_parts(ja4, &known);
         assert_eq!(parts("t13d1516h2_8daaf6152771_02713d6af862"), " (other extensions)");
         assert_eq!(parts("t13i1516h1_000000000000_b186095e22b6"), " (other protocol, name and ALPN, ciphers)");
-        assert_eq!(changed_parts("a_b_c", &Known::Any), "");
+        assert_eq!(changed_parts("a_b_c", &KnownTexts::Any), "");
     }
 }

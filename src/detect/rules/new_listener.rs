@@ -4,7 +4,7 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::news::{self, Book, News};
+use crate::detect::anomaly::new_traffic::{self, Book, News};
 use crate::detect::anomaly::outcome::Outcome;
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::params::rule_params;
@@ -41,7 +41,7 @@ impl Rule for NewListener {
             return;
         }
         let Self { params, books } = self;
-        news::each(
+        new_traffic::each(
             context,
             contact,
             |way, _| way == Way::Listens,
@@ -89,7 +89,20 @@ fn judge(
         why.signs.push(format!("it speaks {}", side.dealing.speaks.join(", ")));
     }
     why.signs.push(by);
-    why.alternatives.extend([
+    why.alternatives.extend(look_alikes());
+    let severity = if matches!(side.dealing.peer, Peer::Host) { Severity::Low } else { META.severity };
+    Some(Finding {
+        severity,
+        attribution: Some(contact.flow.source.clone()),
+        flow: Some(contact.flow.view.clone()),
+        destination: Some(resp),
+        ..Finding::of_actor(&META, contact.record.start, side.actor, "listener", why)
+    })
+}
+
+/// What is harmless and looks the same.
+fn look_alikes() -> [Alternative; 3] {
+    [
         Alternative::new(
             "a metrics, health or debug port of a new version",
             "does the image or a variable name the port?",
@@ -102,13 +115,5 @@ fn judge(
             "a port that always was open, and that nobody asked while it was learned",
             "how long has the process been listening?",
         ),
-    ]);
-    let severity = if matches!(side.dealing.peer, Peer::Host) { Severity::Low } else { META.severity };
-    Some(Finding {
-        severity,
-        attribution: Some(contact.flow.source.clone()),
-        flow: Some(contact.flow.view.clone()),
-        destination: Some(resp),
-        ..Finding::of_actor(&META, contact.record.start, side.actor, "listener", why)
-    })
+    ]
 }

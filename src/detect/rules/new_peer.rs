@@ -4,7 +4,7 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::news::{self, Book, News};
+use crate::detect::anomaly::new_traffic::{self, Book, News};
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::params::rule_params;
 use crate::detect::{Alternative, Context, Finding, Findings, Rule, Severity, Side};
@@ -36,10 +36,10 @@ impl Rule for NewPeer {
         // Who asks speaks, where its traffic is known; else who is asked.
         let source = contact.source.and_then(|source| source.service());
         let source_is_known =
-            context.baseline.zip(source).is_some_and(|(baseline, key)| news::in_force(baseline, key).is_some());
+            context.baseline.zip(source).is_some_and(|(baseline, key)| new_traffic::in_force(baseline, key).is_some());
         let wants = |way: Way| if way == Way::Reaches { is_inside } else { !source_is_known };
         let Self { params, books } = self;
-        news::each(
+        new_traffic::each(
             context,
             contact,
             |way, _| wants(way),
@@ -96,14 +96,7 @@ fn judge(
     }
     let mut why = book.explain("peer", &key, expected, (context, side, news));
     "rules.new-peer.allowed".clone_into(&mut why.parameter);
-    why.alternatives.extend([
-        Alternative::new("a new service, or one more step of a deployment", "is the other end new as well?"),
-        Alternative::new(
-            "monitoring, a backup, a debug shell",
-            "who started it, and does it name itself in its image?",
-        ),
-        Alternative::new("a failover to a replica of another service", "did the usual peer fall silent?"),
-    ]);
+    why.alternatives.extend(look_alikes());
     let is_ordinary = matches!(peer, Peer::Host | Peer::Inside) && !is_asking;
     Some(Finding {
         severity: if is_ordinary { Severity::Low } else { META.severity },
@@ -112,4 +105,16 @@ fn judge(
         destination: Some(other),
         ..Finding::of_actor(&META, contact.record.start, side.actor, "peer", why)
     })
+}
+
+/// What is harmless and looks the same.
+fn look_alikes() -> [Alternative; 3] {
+    [
+        Alternative::new("a new service, or one more step of a deployment", "is the other end new as well?"),
+        Alternative::new(
+            "monitoring, a backup, a debug shell",
+            "who started it, and does it name itself in its image?",
+        ),
+        Alternative::new("a failover to a replica of another service", "did the usual peer fall silent?"),
+    ]
 }

@@ -112,7 +112,7 @@ fn a_second_sign_makes_a_new_destination_medium() {
     assert_eq!(news(odd_port), ["new-destination client medium"]);
     let mut unknown = world(&usual());
     talk(&mut unknown, 10_000, 2, ("198.51.100.7", 443), tls("updates.example", USUAL_HELLO));
-    talk(&mut unknown, 20_000, 2, ("198.51.100.7", 22), None);
+    talk(&mut unknown, 20_000, 2, ("198.51.100.7", 8443), tls("updates.example", USUAL_HELLO));
     assert_eq!(news(unknown), ["new-destination client medium"], "a known peer at another port");
 }
 
@@ -167,7 +167,7 @@ fn another_protocol_or_hello_with_a_known_peer_is_a_new_fingerprint() {
         addresses: ["198.51.100.7".parse().expect("an address")].into(),
         ttl: 300,
     };
-    ssh.push(9_900, Fact::Answer(dns));
+    ssh.push(9_900, Fact::Answer(Box::new(dns)));
     let said = AppFacts { ssh: Some("SSH-2.0-x".into()), ..AppFacts::default() };
     talk(&mut ssh, 10_000, 2, ("198.51.100.7", 443), Some(said));
     assert_eq!(news(ssh), ["new-fingerprint client medium"]);
