@@ -203,9 +203,9 @@ impl TrafficBaseline {
             whole.ports.to = whole.ports.to.max(known.ports.to);
             whole.facts.merge(&known.facts);
         }
-        rest.into_iter().for_each(|row| {
+        for row in rest {
             self.insert(row);
-        });
+        }
         self.insert(whole)
     }
 
@@ -241,7 +241,9 @@ impl TrafficBaseline {
             .into_iter()
             .partition(|row| row.ports.protocol == protocol && row.ports.is_one_ephemeral());
         let mut facts = Facts::default();
-        single.iter().for_each(|row| facts.merge(&row.facts));
+        for row in &single {
+            facts.merge(&row.facts);
+        }
         let range = Row { way, peer: peer.clone(), ports: ephemeral, facts };
         rest.into_iter().chain([range]).for_each(|row| {
             self.insert(row);

@@ -80,7 +80,9 @@ impl Observer for Learning {
         let known = alert.workload.as_ref().and_then(|workload| self.services.get(&WorkloadId::new(&workload.id)));
         if let Some((key, _)) = known {
             let key = key.clone();
-            doubts(alert).into_iter().for_each(|doubt| self.traffic.doubt(&key, doubt));
+            for doubt in doubts(alert) {
+                self.traffic.doubt(&key, doubt);
+            }
         }
         let is_of_baseline = rules::is_about_settings(alert.rule) || rules::is_about_new_traffic(alert.rule);
         if alert.severity >= Severity::Medium && !is_of_baseline {

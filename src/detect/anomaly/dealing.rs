@@ -46,11 +46,11 @@ pub struct Side<'a> {
 impl Dealings {
     /// Of a contact; `None` where no service took part, or where it does not count.
     pub fn of(names: &Names, timeline: &Timeline, contact: &Contact<'_>) -> Option<Self> {
-        let is_service = |actor: &Option<&Actor>| actor.is_some_and(|actor| actor.service().is_some());
+        let is_service = |actor: Option<&Actor>| actor.is_some_and(|actor| actor.service().is_some());
         let tuple = contact.tuple;
         let ends = (tuple.orig.ip.to_canonical(), tuple.resp.ip.to_canonical());
         let is_local = ends.0.is_loopback() || ends.1.is_loopback();
-        if !(is_service(&contact.source) || is_service(&contact.target)) || is_local || !counts(contact) {
+        if !(is_service(contact.source) || is_service(contact.target)) || is_local || !counts(contact) {
             return None;
         }
         let name = known_name(names, contact.flow, contact.record);

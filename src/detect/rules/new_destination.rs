@@ -50,9 +50,9 @@ impl Rule for NewDestination {
                 if is_allowed || side.dealing.peer == Peer::Host || is_withheld(context, params, contact, side, news) {
                     return;
                 }
-                judge(context, books.of(side.actor), contact, dealings, side, news)
-                    .into_iter()
-                    .for_each(|finding| findings.push(finding));
+                if let Some(finding) = judge(context, books.of(side.actor), contact, dealings, side, news) {
+                    findings.push(finding);
+                }
             },
         );
     }

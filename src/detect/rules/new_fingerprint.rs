@@ -46,9 +46,9 @@ impl Rule for NewFingerprint {
             |dealings, side, news| {
                 let is_allowed = side.actor.workload().is_some_and(|workload| Selector::any(&params.allowed, workload));
                 if !is_allowed {
-                    judge(context, books.of(side.actor), contact, dealings, side, news)
-                        .into_iter()
-                        .for_each(|finding| findings.push(finding));
+                    if let Some(finding) = judge(context, books.of(side.actor), contact, dealings, side, news) {
+                        findings.push(finding);
+                    }
                 }
             },
         );

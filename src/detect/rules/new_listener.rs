@@ -48,9 +48,9 @@ impl Rule for NewListener {
             |_, side, news| {
                 let is_allowed = side.actor.workload().is_some_and(|workload| Selector::any(&params.allowed, workload));
                 if news.novelty == Novelty::Listener && !is_allowed {
-                    judge(context, books.of(side.actor), contact, side, news)
-                        .into_iter()
-                        .for_each(|finding| findings.push(finding));
+                    if let Some(finding) = judge(context, books.of(side.actor), contact, side, news) {
+                        findings.push(finding);
+                    }
                 }
             },
         );

@@ -50,9 +50,9 @@ impl Rule for NewPeer {
                         .is_some_and(|workload| Selector::any(&params.allowed, workload))
                 };
                 if !(allowed(contact.source) || allowed(contact.target)) {
-                    judge(context, books.of(side.actor), contact, side, news)
-                        .into_iter()
-                        .for_each(|finding| findings.push(finding));
+                    if let Some(finding) = judge(context, books.of(side.actor), contact, side, news) {
+                        findings.push(finding);
+                    }
                 }
             },
         );
