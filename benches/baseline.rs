@@ -13,7 +13,7 @@
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use hopwatch::app::baseline::{Observation, diff};
+use hopwatch::app::baseline::{Observation, Observed, diff};
 use hopwatch::baseline::{Baseline, BaselineDocument, Learner};
 use hopwatch::detect::hostile;
 use hopwatch::input::{Configuration, Logging, Mount, RuntimeId, Setting, Variable, Workload, WorkloadId};
@@ -47,8 +47,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.as_slice() {
         [flag, shape, number] if flag == "--count" => {
-            let observations = observations(Shape::named(shape), number.parse().expect("a number"));
-            std::hint::black_box(measured(&observations));
+            let observed = observed(Shape::named(shape), number.parse().expect("a number"));
+            std::hint::black_box(measured(&observed));
             ExitCode::SUCCESS
         }
         args if args.iter().any(|arg| arg == "--time") => timed(),
@@ -60,9 +60,9 @@ fn main() -> ExitCode {
 fn timed() -> ExitCode {
     let mut worst = 0.0_f64;
     for (name, shape) in Shape::ALL {
-        let observations = observations(shape, HOST);
+        let observed = observed(shape, HOST);
         let before = cpu();
-        let differing = measured(&observations);
+        let differing = measured(&observed);
         let took = cpu() - before;
         worst = worst.max(took);
         println!("{HOST} containers, {name}: {took:.2} s of CPU, {differing} differences");
@@ -106,21 +106,20 @@ fn instructions(shape: &str, number: u32) -> f64 {
 
 /// Learns from every second container, writes the document, and compares all with it; how many values differ.
 #[inline(never)]
-fn measured(observations: &[Observation]) -> usize {
+fn measured(observed: &Observed) -> usize {
     let mut learner = Learner::default();
-    for Observation { at, workload } in observations.iter().step_by(2) {
+    for Observation { at, workload } in observed.containers.iter().step_by(2) {
         learner.apply(*at, workload, &hostile(workload));
     }
     let learned: Baseline = learner.finish(0, None);
     let document = BaselineDocument::from(&learned);
     let baseline = document.checked().expect("what was learned is a baseline");
-    diff(&baseline, observations).services.iter().map(|service| service.items.len()).sum()
+    diff(&baseline, observed).services.iter().map(|service| service.items.len()).sum()
 }
 
-fn observations(shape: Shape, number: u32) -> Vec<Observation> {
-    (0..number)
-        .map(|number| Observation { at: Timestamp::from_secs(1000), workload: Arc::new(workload(shape, number)) })
-        .collect()
+fn observed(shape: Shape, number: u32) -> Observed {
+    let one = |number| Observation { at: Timestamp::from_secs(1000), workload: Arc::new(workload(shape, number)) };
+    Observed { containers: (0..number).map(one).collect(), traffic: Vec::new() }
 }
 
 /// With twenty variables, one of which, and a mount, are like those of no other container.

@@ -1,7 +1,8 @@
 //! Identity of flow records.
 //!
 //! Contract: derived from content alone (point, tuple, start), with a hash that never changes, so that a replay gives the
-//! same ids. Limits: 64 bits, not cryptographic; it names a record, it proves nothing.
+//! same ids. Limits: 64 bits, not cryptographic; it names a record, it proves nothing. Where a clock is set back and shows the very
+//! nanosecond again in which a record of the same tuple began, both records have one id.
 //! Design: FNV-1a over the fields, then a finaliser so that near inputs land far apart.
 
 use std::net::IpAddr;

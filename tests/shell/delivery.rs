@@ -150,9 +150,9 @@ fn what_a_receiver_repeats_of_a_secret_comes_into_no_log() {
         std::fs::write(&path, text).expect("written");
         path.display().to_string()
     };
-    let page = "<pre>Cannot POST /services/T0/B0/hunter2</pre> authorization: Bearer swordfish";
+    let page = "<pre>Cannot POST /hook/services/T0/B0/hunter2</pre> authorization: Bearer swordfish";
     let receiver = HostileReceiver::start([Answer::status(404, page)]);
-    let url = format!("{}/services/T0/B0/hunter2", receiver.url().trim_end_matches('/'));
+    let url = format!("{}/services/T0/B0/hunter2", receiver.url());
     let (url, token) = (file("url", &url), file("token", "swordfish"));
     let text = format!("sinks: {{hook: {{webhook: {{url_file: {url:?}, token_file: {token:?}}}}}}}");
     let why = trial::send(&sinks(&text)[0]).expect_err("404");

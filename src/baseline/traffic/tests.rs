@@ -79,8 +79,8 @@ fn eight_ephemeral_ports_of_one_peer_are_a_range_and_seven_are_not() {
 #[test]
 fn names_below_a_domain_are_kept_until_there_are_too_many() {
     let names: Vec<String> = (0..=MAX_NAMES).map(|number| format!("c{number}.cdn.example")).collect();
-    let named = |name| (0, Dealing { name: Some(name), ..reaches("domain cdn.example", 443) });
-    let all: Vec<_> = names.iter().map(|name| named(name.as_str())).collect();
+    let below = |name| (0, Dealing { name: Some(name), ..reaches("domain cdn.example", 443) });
+    let all: Vec<_> = names.iter().map(|name| below(name.as_str())).collect();
     let few = learned(&all[..MAX_NAMES]);
     assert!(few.rows().all(|row| matches!(&row.facts.names, KnownTexts::These(these) if these.len() == MAX_NAMES)));
     let many = learned(&all);
@@ -145,6 +145,6 @@ fn rows_are_bounded_and_what_found_no_room_is_counted() {
         learner.apply(hour(0), &web(), &reaches("network 10.0.0.1/32", port), ip);
     }
     let finished = learner.finish();
-    let learned = finished.first().and_then(|one| one.traffic.learned);
-    assert_eq!(learned.map(|learned| (learned.contacts, learned.left_out)), Some((1024, 1)));
+    let counts = finished.first().and_then(|one| one.traffic.learned);
+    assert_eq!(counts.map(|counts| (counts.contacts, counts.left_out)), Some((1024, 1)));
 }

@@ -45,10 +45,10 @@ impl Rule for NewFingerprint {
             |way, _| way == Way::Reaches,
             |dealings, side, news| {
                 let is_allowed = side.actor.workload().is_some_and(|workload| Selector::any(&params.allowed, workload));
-                if !is_allowed {
-                    if let Some(finding) = judge(context, books.of(side.actor), contact, dealings, side, news) {
-                        findings.push(finding);
-                    }
+                if !is_allowed
+                    && let Some(finding) = judge(context, books.of(side.actor), contact, dealings, side, news)
+                {
+                    findings.push(finding);
                 }
             },
         );

@@ -47,10 +47,11 @@ impl Rule for NewListener {
             |way, _| way == Way::Listens,
             |_, side, news| {
                 let is_allowed = side.actor.workload().is_some_and(|workload| Selector::any(&params.allowed, workload));
-                if news.novelty == Novelty::Listener && !is_allowed {
-                    if let Some(finding) = judge(context, books.of(side.actor), contact, side, news) {
-                        findings.push(finding);
-                    }
+                if news.novelty == Novelty::Listener
+                    && !is_allowed
+                    && let Some(finding) = judge(context, books.of(side.actor), contact, side, news)
+                {
+                    findings.push(finding);
                 }
             },
         );

@@ -49,10 +49,10 @@ impl Rule for NewPeer {
                         .and_then(crate::detect::Actor::workload)
                         .is_some_and(|workload| Selector::any(&params.allowed, workload))
                 };
-                if !(allowed(contact.source) || allowed(contact.target)) {
-                    if let Some(finding) = judge(context, books.of(side.actor), contact, side, news) {
-                        findings.push(finding);
-                    }
+                if !(allowed(contact.source) || allowed(contact.target))
+                    && let Some(finding) = judge(context, books.of(side.actor), contact, side, news)
+                {
+                    findings.push(finding);
                 }
             },
         );
