@@ -63,9 +63,9 @@ fn talk(world: &mut World, millis: u64, host: u8, (to, port): (&str, u16), app: 
     world.event(millis + 20, ENDED, &record);
 }
 
-fn tls(name: &str, ja4: &str) -> Option<AppFacts> {
+fn tls(name: &str, ja4: &str) -> AppFacts {
     let (sni, ja4) = (Some(name.to_owned()), Some(ja4.to_owned()));
-    Some(AppFacts { tls: Some(TlsHello { sni, ja4, ..TlsHello::default() }), ..AppFacts::default() })
+    AppFacts { tls: Some(TlsHello { sni, ja4, ..TlsHello::default() }), ..AppFacts::default() }
 }
 
 const USUAL_HELLO: &str = "t13d1516h2_8daaf6152771_b186095e22b6";
@@ -81,7 +81,13 @@ fn what_the_baseline_holds_is_no_news_whatever_the_address() {
     let mut world = world(&usual());
     for host in 1..40_u8 {
         let to = format!("198.51.100.{host}");
-        talk(&mut world, 10_000 + u64::from(host) * 7000, 2, (&to, 443), tls("cdn3.updates.example", USUAL_HELLO));
+        talk(
+            &mut world,
+            10_000 + u64::from(host) * 7000,
+            2,
+            (&to, 443),
+            Some(tls("cdn3.updates.example", USUAL_HELLO)),
+        );
     }
     talk(&mut world, 400_000, 2, ("172.20.0.3", 5432), None);
     assert_eq!(news(world), Vec::<String>::new());
@@ -92,7 +98,7 @@ fn forty_new_destinations_are_one_alert_that_names_them_and_counts_up() {
     let mut world = world(&usual());
     for host in 1..=40_u8 {
         let (to, name) = (format!("198.51.100.{host}"), format!("a{host}.example"));
-        talk(&mut world, 10_000 + u64::from(host) * 7000, 2, (&to, 443), tls(&name, USUAL_HELLO));
+        talk(&mut world, 10_000 + u64::from(host) * 7000, 2, (&to, 443), Some(tls(&name, USUAL_HELLO)));
     }
     world.tick(4_000_000);
     world.finish();
@@ -108,11 +114,11 @@ fn forty_new_destinations_are_one_alert_that_names_them_and_counts_up() {
 #[test]
 fn a_second_sign_makes_a_new_destination_medium() {
     let mut odd_port = world(&usual());
-    talk(&mut odd_port, 10_000, 2, ("198.51.100.7", 4444), tls("a.example", USUAL_HELLO));
+    talk(&mut odd_port, 10_000, 2, ("198.51.100.7", 4444), Some(tls("a.example", USUAL_HELLO)));
     assert_eq!(news(odd_port), ["new-destination client medium"]);
     let mut unknown = world(&usual());
-    talk(&mut unknown, 10_000, 2, ("198.51.100.7", 443), tls("updates.example", USUAL_HELLO));
-    talk(&mut unknown, 20_000, 2, ("198.51.100.7", 8443), tls("updates.example", USUAL_HELLO));
+    talk(&mut unknown, 10_000, 2, ("198.51.100.7", 443), Some(tls("updates.example", USUAL_HELLO)));
+    talk(&mut unknown, 20_000, 2, ("198.51.100.7", 8443), Some(tls("updates.example", USUAL_HELLO)));
     assert_eq!(news(unknown), ["new-destination client medium"], "a known peer at another port");
 }
 
@@ -156,7 +162,13 @@ fn a_port_at_which_it_answers_for_the_first_time_is_a_new_listener() {
 #[test]
 fn another_protocol_or_hello_with_a_known_peer_is_a_new_fingerprint() {
     let mut hello = world(&usual());
-    talk(&mut hello, 10_000, 2, ("198.51.100.7", 443), tls("updates.example", "t13d1516h2_8daaf6152771_02713d6af862"));
+    talk(
+        &mut hello,
+        10_000,
+        2,
+        ("198.51.100.7", 443),
+        Some(tls("updates.example", "t13d1516h2_8daaf6152771_02713d6af862")),
+    );
     assert_eq!(news(hello), ["new-fingerprint client low"]);
     let mut ssh = world(&usual());
     let dns = NameAnswer {
@@ -200,7 +212,7 @@ fn at_a_start_that_the_baseline_never_saw_news_is_low_and_says_why() {
     let mut world = World::new(config(&unseen));
     world.start_with(0, "client", 2, |workload| workload.since = Some(at(0)));
     world.tick(9000);
-    talk(&mut world, 10_000, 2, ("198.51.100.7", 4444), tls("a.example", USUAL_HELLO));
+    talk(&mut world, 10_000, 2, ("198.51.100.7", 4444), Some(tls("a.example", USUAL_HELLO)));
     world.finish();
     let alert = world.alerts.iter().find(|alert| alert.rule == "new-destination").expect("an alert");
     let why = alert.anomaly.as_ref().expect("why");
