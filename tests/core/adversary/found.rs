@@ -73,6 +73,16 @@ fn a_neighbours_decoy_does_not_turn_the_flow_of_the_one_whose_link_shows_that_it
 }
 
 #[test]
+fn a_neighbours_question_that_the_host_passes_on_is_reported() {
+    let decoy = decoy(Attacker::Neighbour, Claims::Reverse, 0);
+    let decoy = Attack { when: -301, src: Borrowed::App, dst: Borrowed::Host, ttl: 2, ..decoy };
+    let mut history = attacked(Asked::Gateway, Way::Around, false, decoy);
+    history.flows[0].is_high = true;
+    let outcome = with_all_points(history).run();
+    assert!(outcome.raised_about_traffic().contains(&"unknown-source"), "{:?}", outcome.raised());
+}
+
+#[test]
 fn a_frame_that_a_neighbour_sends_later_ends_no_flow() {
     let late =
         Attack { when: 2_000, ..in_midflow(Attacker::Neighbour, Borrowed::Host, Borrowed::Own, Claims::Reverse) };

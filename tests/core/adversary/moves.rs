@@ -138,9 +138,12 @@ impl Attack {
         self.by == Attacker::Neighbour && self.claims == Claims::Forward && self.src == Borrowed::App
     }
 
-    /// Whether it comes before a UDP flow, as a question from outside that a router passed on: no frame shows that there was none.
+    /// Whether it comes before a UDP flow, as a question from outside that a router passed on: no frame shows that there was none, or the host
+    /// did pass it on, and the workload may answer it.
     pub fn hides_who_asks(&self, flow: &Flow) -> bool {
-        let by_router = matches!(self.src, Borrowed::Host | Borrowed::Gateway) || self.by == Attacker::Outside;
+        let is_passed_on = self.dst == Borrowed::Host && self.ttl > 1 && self.by != Attacker::App;
+        let is_routers = matches!(self.src, Borrowed::Host | Borrowed::Gateway) || self.by == Attacker::Outside;
+        let by_router = is_routers || is_passed_on;
         !flow.is_tcp && self.claims == Claims::Reverse && by_router && !self.icmp && !self.is_claim() && self.when <= 0
     }
 
