@@ -19,7 +19,7 @@ pub static META: RuleMeta = RuleMeta {
              counts as one. Floors: 500 connections tried, four of five without an answer; 5,000 datagrams or 1,000 fragments, less than a twentieth answered; 1,000 ICMP messages; 50 to \
              a DHCP server; 1,000 segments of no connection; 64 new source MACs within ten seconds that send one frame and get no answer. Where one source makes more than half of it, the \
              alert is about that source, else about the target. Sent by what is yours: medium; datagrams, and what is received: low. One alert a kind and end, updated at tenfold amounts.",
-        technical_context: "An established connection is never a flood, however fast. A flood is seen as the meter reports it: at the first packets, once an update interval, and at the end. \
+        technical_context: "An established connection is never a flood, however fast. A flood is seen as the meter reports it: connections when their wait for an answer is over, other flows once an update interval and at their end. \
              A flood that the sensor itself cannot follow is counted as a loss of its source.",
         blind_spots: &[
             "Less than the floors; floods of requests inside established connections (HTTP).",
