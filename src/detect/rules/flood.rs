@@ -165,8 +165,13 @@ impl Flood {
             return;
         }
         let floor = self.params.floor(kind);
-        let sent = self.sources.add((from, kind), amount, span, from);
-        let received = self.targets.add((to, kind), amount, span, from);
+        let sent = self.sources.add((from, kind), amount, span, (from, tuple.resp.port));
+        let received = self.targets.add((to, kind), amount, span, (from, tuple.resp.port));
+        // Connections to many ports, or of one source to many targets, are a search: port-scan and host-scan report it.
+        let is_search = received.is_scattered || sent.rate > received.rate.saturating_mul(2);
+        if kind == FloodKind::Syn && is_search {
+            return;
+        }
         // Where one source makes most of it, its side speaks; else the side of who is flooded.
         let one_source = sent.rate.saturating_mul(2) > received.rate;
         let (reading, key, meter) =

@@ -2,7 +2,7 @@
 //!
 //! Contract: event time; the busiest second slides by quarters, so that nothing is lost at an edge; what is added to a flow over a longer time is spread
 //! evenly over it. Limits: [`QUARTERS`] quarters of a second are kept, and what comes later than that counts in the sum alone; [`MAX_KEYS`] keys, of which the one that came first
-//! goes. Distinct sources of a second are counted to [`MAX_SOURCES`].
+//! goes. Distinct sources of a second are counted to [`MAX_SOURCES`], ports to [`MAX_PORTS`].
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -21,6 +21,8 @@ const GAP: u64 = 600 * WHOLE;
 const MAX_KEYS: usize = 16_384;
 /// Sources that are told apart in one key.
 const MAX_SOURCES: usize = 1024;
+/// Ports that are told apart in one key; who tries so many looks for one that answers.
+const MAX_PORTS: usize = 64;
 
 /// What floods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +97,8 @@ pub(super) struct Reading {
     pub(super) answered: u64,
     pub(super) total: u64,
     pub(super) sources: usize,
+    /// Whether it goes to more ports than a flood has reason to.
+    pub(super) is_scattered: bool,
 }
 
 impl Reading {
@@ -123,6 +127,7 @@ struct Counter {
     last: u64,
     next: u64,
     sources: BTreeSet<IpAddr>,
+    ports: BTreeSet<u16>,
 }
 
 /// Amounts of each address and kind.
@@ -140,7 +145,7 @@ impl Meter {
         key: (IpAddr, FloodKind),
         amount: (u64, u64),
         (from, to): (Timestamp, Timestamp),
-        source: IpAddr,
+        (source, port): (IpAddr, u16),
     ) -> Reading {
         if !self.keys.contains_key(&key) {
             if self.keys.len() >= MAX_KEYS
@@ -151,7 +156,7 @@ impl Meter {
             }
             self.order.push_back(key);
         }
-        self.keys.entry(key).or_default().add(amount, (from, to), source)
+        self.keys.entry(key).or_default().add(amount, (from, to), (source, port))
     }
 
     /// Whether it is time to speak of a flood: for the first time, then at ten times as much.
@@ -170,7 +175,12 @@ impl Meter {
 }
 
 impl Counter {
-    fn add(&mut self, (packets, answered): (u64, u64), (from, to): (Timestamp, Timestamp), source: IpAddr) -> Reading {
+    fn add(
+        &mut self,
+        (packets, answered): (u64, u64),
+        (from, to): (Timestamp, Timestamp),
+        (source, port): (IpAddr, u16),
+    ) -> Reading {
         let (from, last) = (quarter(from), quarter(to));
         if last > self.last + GAP {
             *self = Self::default();
@@ -179,6 +189,9 @@ impl Counter {
         self.total = self.total.saturating_add(packets);
         if self.sources.len() < MAX_SOURCES {
             self.sources.insert(source);
+        }
+        if self.ports.len() < MAX_PORTS {
+            self.ports.insert(port);
         }
         let count = last.saturating_sub(from).max(1);
         let first = (last + 1).saturating_sub(count.min(QUARTERS as u64));
@@ -190,7 +203,8 @@ impl Counter {
         }
         let seconds = (first..last + WHOLE).map(|number| self.second(number));
         let (rate, answered) = seconds.max_by_key(|(packets, _)| *packets).unwrap_or_default();
-        Reading { rate, answered, total: self.total, sources: self.sources.len() }
+        let is_scattered = self.ports.len() >= MAX_PORTS;
+        Reading { rate, answered, total: self.total, sources: self.sources.len(), is_scattered }
     }
 
     /// The quarter of this number, unless a later one took its room.
@@ -232,8 +246,10 @@ mod tests {
 
     #[test]
     fn an_instant_counts_as_a_second_and_a_longer_time_is_spread() {
-        let (key, ip) =
-            (("198.51.100.7".parse().expect("an address"), FloodKind::Udp), "192.0.2.1".parse().expect("an address"));
+        let (key, ip) = (
+            ("198.51.100.7".parse().expect("an address"), FloodKind::Udp),
+            ("192.0.2.1".parse().expect("an address"), 53),
+        );
         let mut meter = Meter::default();
         assert_eq!(meter.add(key, (10_000, 0), (at(0), at(0)), ip).rate, 10_000);
         assert_eq!(meter.add(key, (10_000, 0), (at(60_000), at(70_000)), ip).rate, 1000);
@@ -248,7 +264,7 @@ mod tests {
         let mut meter = Meter::default();
         let mut spoken = 0;
         for number in 0..100 {
-            let reading = meter.add(key, (1000, 0), (at(number * 1000), at(number * 1000)), key.0);
+            let reading = meter.add(key, (1000, 0), (at(number * 1000), at(number * 1000)), (key.0, 0));
             spoken += u32::from(reading.is_flood(key.1, 1000) && meter.is_due(key, reading.total));
         }
         assert_eq!(spoken, 3, "1,000, 10,000 and 100,000");
@@ -266,11 +282,20 @@ mod tests {
     }
 
     #[test]
+    fn many_ports_are_a_search_and_no_flood() {
+        let (key, ip) = (("198.51.100.7".parse().expect("an address"), FloodKind::Syn), IpAddr::from([192, 0, 2, 1]));
+        let mut meter = Meter::default();
+        let mut last =
+            |ports: u16| (0..ports).map(|port| meter.add(key, (20, 0), (at(0), at(0)), (ip, port)).is_scattered).last();
+        assert_eq!((last(63), last(64)), (Some(false), Some(true)));
+    }
+
+    #[test]
     fn keys_are_bounded_and_the_first_goes() {
         let mut meter = Meter::default();
         let ip = |number: u32| IpAddr::from(number.to_be_bytes());
         for number in 0..=u32::try_from(MAX_KEYS).expect("few") {
-            meter.add((ip(number), FloodKind::Syn), (1, 0), (at(0), at(0)), ip(1));
+            meter.add((ip(number), FloodKind::Syn), (1, 0), (at(0), at(0)), (ip(1), 80));
         }
         assert_eq!((meter.keys.len(), meter.order.len(), meter.forgotten()), (MAX_KEYS, MAX_KEYS, 1));
     }
