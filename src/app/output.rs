@@ -31,6 +31,10 @@ pub trait AlertSink: Send {
     fn incident(&mut self, incident: &Incident) -> io::Result<()>;
     /// Delivers the closing summary; nothing comes after it.
     fn finish(&mut self, summary: &Summary) -> io::Result<()>;
+    /// Whether somebody takes what it delivers. A run ends with its last reader, whatever else only keeps alerts.
+    fn has_reader(&self) -> bool {
+        true
+    }
     /// Counters of what it delivers to, beside its own.
     fn receivers(&self) -> Vec<Arc<SinkCounters>> {
         Vec::new()
@@ -81,7 +85,8 @@ impl Output {
 
     /// Whether no reader is left: the pipe of standard output was closed.
     pub fn is_gone(&self) -> bool {
-        !self.sinks.is_empty() && self.sinks.iter().all(|sink| sink.counters().is_gone())
+        let mut readers = self.sinks.iter().filter_map(SinkQueue::reader_is_gone).peekable();
+        readers.peek().is_some() && readers.all(|is_gone| is_gone)
     }
 
     /// What the summary says about lost alerts.

@@ -361,7 +361,12 @@ impl Recording {
         let mut words = wrapper.iter().copied().chain([program]);
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).args(["record", "-i", "inner", "--listen", "none", "-c"]).arg(&config);
-        command.arg("-o").arg(folder.path().join("recording")).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg("-o")
+            .arg(folder.path().join("recording"))
+            .env("STATE_DIRECTORY", folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         Self { child: command.spawn().expect("start hopwatch"), folder }
     }
 

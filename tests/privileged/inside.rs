@@ -163,8 +163,9 @@ fn in_netns(daemon: &Dockerd, line: &str) -> String {
 
 /// A second sniffer beside the first, which may capture but not enter.
 fn without_permission_that_is_said(daemon: &Dockerd) {
+    let state = tempfile::tempdir().expect("a folder");
     let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/var/run/netns/{}", daemon.netns()));
+    command.arg(format!("--net=/var/run/netns/{}", daemon.netns())).env("STATE_DIRECTORY", state.path());
     command.args(["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", env!("CARGO_BIN_EXE_hopwatch")]);
     command.args(["sniff", "-i", "docker0", "--inside=all", "--listen", "127.0.0.1:9922", "--format", "json"]);
     command.env("DOCKER_HOST", daemon.host()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -190,7 +191,12 @@ fn a_containers_macvlan_is_observed_while_it_runs() {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net=/var/run/netns/{}", daemon.netns())).arg(env!("CARGO_BIN_EXE_hopwatch"));
     command.args(["record", "-i", "docker0", "--inside", "--listen", "127.0.0.1:9921", "--format", "json", "-o"]);
-    command.arg(&recording).env("DOCKER_HOST", daemon.host()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg(&recording)
+        .env("DOCKER_HOST", daemon.host())
+        .env("STATE_DIRECTORY", folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut sniffer = Process(command.spawn().expect("hopwatch"));
     let metrics = || in_netns(&daemon, "curl -sg -m 5 http://127.0.0.1:9921/metrics");
     wait_until("docker0 is captured", || metrics().contains("observation_point=\"docker0\""));

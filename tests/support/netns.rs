@@ -255,6 +255,7 @@ impl Sniffer {
             .args(["--listen", &address.to_string(), "--format", "json", "-i", "br-*"])
             .args(arguments)
             .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .env("STATE_DIRECTORY", folder.path())
             .env("NO_COLOR", "1")
             .stdout(stdout)
             .stderr(std::fs::File::create(folder.path().join(LOG)).expect("a file for the log"));

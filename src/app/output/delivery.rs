@@ -57,6 +57,10 @@ impl AlertSink for Outbox {
         Ok(())
     }
 
+    fn has_reader(&self) -> bool {
+        self.counters().next().is_some()
+    }
+
     fn receivers(&self) -> Vec<Arc<SinkCounters>> {
         self.counters().cloned().collect()
     }

@@ -54,6 +54,7 @@ pub(super) struct SinkQueue {
     done: Receiver<io::Result<()>>,
     overflow: Overflow,
     counters: Arc<SinkCounters>,
+    has_reader: bool,
     /// The run ends: no more retries.
     stopping: Arc<AtomicBool>,
 }
@@ -67,6 +68,7 @@ impl SinkQueue {
         let (jobs, received) = crossbeam_channel::bounded(capacity);
         let (result, done) = crossbeam_channel::bounded(1);
         let counters = Arc::new(SinkCounters::new(sink.name()));
+        let has_reader = sink.has_reader();
         let stopping = Arc::new(AtomicBool::new(false));
         let mut worker = Worker { sink, overflow, counters: Arc::clone(&counters), stopping: Arc::clone(&stopping) };
         let run = move || {
@@ -76,11 +78,16 @@ impl SinkQueue {
             let _ = result.send(outcome);
         };
         thread::Builder::new().name(format!("to-{}", counters.name())).spawn(run)?;
-        Ok(Self { jobs, done, overflow, counters, stopping })
+        Ok(Self { jobs, done, overflow, counters, has_reader, stopping })
     }
 
     pub(super) const fn counters(&self) -> &Arc<SinkCounters> {
         &self.counters
+    }
+
+    /// Whether a reader can be waited for, and has closed it.
+    pub(super) fn reader_is_gone(&self) -> Option<bool> {
+        self.has_reader.then(|| self.counters.is_gone())
     }
 
     pub(super) fn alert(&self, alert: &Arc<Alert>) -> io::Result<()> {

@@ -148,6 +148,51 @@ fn a_closed_pipe_is_gone_for_good_and_counted() {
     assert_eq!(undelivered(&counters), BTreeMap::from([("sink_gone", 2)]));
 }
 
+/// Keeps alerts that nobody takes from it.
+struct Keeper;
+
+impl AlertSink for Keeper {
+    fn name(&self) -> &'static str {
+        "keeper"
+    }
+
+    fn has_reader(&self) -> bool {
+        false
+    }
+
+    fn alert(&mut self, _: &Alert) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn incident(&mut self, _: &Incident) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &Summary) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_ends_with_its_last_reader_whatever_else_only_keeps_alerts() {
+    let answering = |answer: io::Result<()>| {
+        let (answers, asked) = crossbeam_channel::unbounded();
+        answers.send(answer).expect("room");
+        Box::new(Scripted { answers: asked, taken: Arc::default(), finished: Arc::default() })
+    };
+    let broken = || answering(Err(io::ErrorKind::BrokenPipe.into()));
+    let kept = crate::app::output::Output::to(Box::new(Keeper), Overflow::DropAndCount).expect("a thread");
+    kept.alert(alert(1)).expect("never fails");
+    assert!(!kept.is_gone(), "nobody was there who could go");
+    let both = kept.and_to(broken(), Overflow::DropAndCount).expect("a thread");
+    both.alert(alert(2)).expect("never fails");
+    while !both.is_gone() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let three = both.and_to(answering(Ok(())), Overflow::DropAndCount).expect("a thread");
+    assert!(!three.is_gone(), "one more reads");
+}
+
 #[test]
 fn a_replay_waits_for_room_and_loses_nothing() {
     let Scene { queue, answers, taken, finished } = scene(Overflow::Block, 1);
