@@ -194,9 +194,10 @@ impl ContainerdReader {
             TaskAction::Ended => self.states.ended(id, event.at),
             TaskAction::Gone => self.states.gone(id, event.at),
             TaskAction::Started | TaskAction::Changed => {
-                match client.query(&event.namespace, &event.container, &self.states).await? {
+                let observed = client.query(&event.namespace, &event.container, &self.states).await?;
+                match observed {
+                    observed if action == TaskAction::Started => self.states.started(id, observed, event.at),
                     Some(observed) => self.states.observe(observed, event.at),
-                    None if action == TaskAction::Started => self.states.started_unseen(id, event.at),
                     None => Vec::new(),
                 }
             }

@@ -73,10 +73,30 @@ impl ContainerStates {
         self.apply(observed, at, false)
     }
 
-    /// A start of which nothing more can be learned: reported with what was known before.
-    pub fn started_unseen(&mut self, id: &WorkloadId, at: Timestamp) -> Vec<InventoryEvent> {
+    /// A start, and the container as the runtime shows it by now: a short run may have ended meanwhile, with its process or the
+    /// container removed.
+    pub fn started(
+        &mut self,
+        id: &WorkloadId,
+        observed: Option<ObservedContainer>,
+        at: Timestamp,
+    ) -> Vec<InventoryEvent> {
+        match observed {
+            Some(observed) if observed.workload.state != WorkloadState::Created => self.observe(observed, at),
+            Some(created) if !self.known.contains_key(id) => {
+                let mut events = self.observe(created, at);
+                events.extend(self.started_unseen(id, at));
+                events
+            }
+            _ => self.started_unseen(id, at),
+        }
+    }
+
+    /// A run of which nothing more can be learned: reported with what was known before.
+    fn started_unseen(&mut self, id: &WorkloadId, at: Timestamp) -> Vec<InventoryEvent> {
         self.counters.late.add(1);
-        let Some(known) = self.known.get(id).filter(|known| !known.running) else { return Vec::new() };
+        let is_new = |known: &&KnownContainer| !known.running && known.ended.is_none_or(|ended| ended < at);
+        let Some(known) = self.known.get(id).filter(is_new) else { return Vec::new() };
         let workload = Workload {
             state: WorkloadState::Running,
             pid: None,

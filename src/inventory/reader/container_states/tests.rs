@@ -108,10 +108,27 @@ fn a_container_gone_before_it_was_looked_at_is_told_from_its_creation() {
     let id = WorkloadId::new("a");
     states.observe(observed("a", WorkloadState::Created, None, 9), at(9));
     states.prepared(&id, at(10));
-    assert_eq!(reported(&states.started_unseen(&id, at(11))), "+a@10");
+    assert_eq!(reported(&states.started(&id, None, at(11))), "+a@10");
     assert_eq!(reported(&states.gone(&id, at(12))), "-a@12");
-    assert_eq!(reported(&states.started_unseen(&WorkloadId::new("never"), at(11))), "");
+    assert_eq!(reported(&states.started(&WorkloadId::new("never"), None, at(11))), "");
     assert_eq!(states.counters.late(), 2);
+}
+
+/// Its process has ended and was removed when the runtime answers: the container looks as before its start.
+#[test]
+fn a_run_that_was_over_before_the_answer_is_reported_once() {
+    let mut states = ContainerStates::default();
+    let id = WorkloadId::new("a");
+    let created = || Some(observed("a", WorkloadState::Created, None, 9));
+    states.observe(created().expect("one"), at(9));
+    assert_eq!(reported(&states.started(&id, created(), at(11))), "+a@11");
+    assert_eq!(reported(&states.ended(&id, at(12))), "-a@12");
+    assert_eq!(reported(&states.started(&id, created(), at(20))), "+a@20");
+    assert_eq!(reported(&states.started(&id, created(), at(21))), "", "it runs already, and its end is on its way");
+    assert_eq!(reported(&states.ended(&id, at(22))), "-a@22");
+    assert_eq!(reported(&states.started(&id, created(), at(22))), "", "a list has shown it before its event came");
+    let other = || Some(observed("b", WorkloadState::Created, None, 9));
+    assert_eq!(reported(&states.started(&WorkloadId::new("b"), other(), at(30))), "?b +b@30");
 }
 
 #[test]
