@@ -58,7 +58,6 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/exfiltration.rs", "MAX_PEERS", Counted(Bound::Rules)),
     ("src/detect/rules/flood.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/rules/flood/meter.rs", "MAX_KEYS", Counted(Bound::Rules)),
-    ("src/detect/rules/flood/meter.rs", "MAX_PORTS", Not("so many are a search; further ones change nothing")),
     ("src/detect/rules/flood/meter.rs", "MAX_SOURCES", Not("a number in a text; the flood is counted whole")),
     (
         "src/detect/rules/flood/new_macs.rs",

@@ -22,6 +22,8 @@ pub use strategy::META;
 const LEAST: u64 = 500;
 /// Open flows whose packets are known so far.
 const MAX_FLOWS: usize = 16_384;
+/// A source that spreads its connections over more targets and ports than this searches: `port-scan` and `host-scan` report that many failures.
+const SEARCH: u64 = 9;
 
 rule_params! {
     /// Services whose task it is: load tests, stress tests.
@@ -62,6 +64,8 @@ pub struct Flood {
     params: Params,
     sources: Meter,
     targets: Meter,
+    /// Connections tried, by address and port.
+    services: Meter<(IpAddr, u16)>,
     macs: NewMacs,
     /// What of open flows is counted.
     counted: BTreeMap<FlowId, (Amount, Timestamp)>,
@@ -74,6 +78,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         params: params.clone(),
         sources: Meter::default(),
         targets: Meter::default(),
+        services: Meter::default(),
         macs: NewMacs::default(),
         counted: BTreeMap::new(),
         forgotten: 0,
@@ -112,7 +117,7 @@ impl Rule for Flood {
     }
 
     fn forgotten(&self) -> u64 {
-        self.forgotten + self.sources.forgotten() + self.targets.forgotten()
+        self.forgotten + self.sources.forgotten() + self.targets.forgotten() + self.services.forgotten()
     }
 }
 
@@ -165,15 +170,16 @@ impl Flood {
             return;
         }
         let floor = self.params.floor(kind);
-        let sent = self.sources.add((from, kind), amount, span, (from, tuple.resp.port));
-        let received = self.targets.add((to, kind), amount, span, (from, tuple.resp.port));
-        // Connections to many ports, or of one source to many targets, are a search: port-scan and host-scan report it.
-        let is_search = received.is_scattered || sent.rate > received.rate.saturating_mul(2);
-        if kind == FloodKind::Syn && is_search {
-            return;
-        }
+        let sent = self.sources.add((from, kind), amount, span, from);
+        let received = self.targets.add((to, kind), amount, span, from);
         // Where one source makes most of it, its side speaks; else the side of who is flooded.
         let one_source = sent.rate.saturating_mul(2) > received.rate;
+        if kind == FloodKind::Syn {
+            let aimed = self.services.add((to, tuple.resp.port), amount, span, from);
+            if one_source && aimed.rate.saturating_mul(SEARCH) < sent.rate {
+                return;
+            }
+        }
         let (reading, key, meter) =
             if one_source { (sent, from, &mut self.sources) } else { (received, to, &mut self.targets) };
         if reading.is_flood(kind, floor) && meter.is_due((key, kind), reading.total) {

@@ -22,10 +22,16 @@ fn floods(mut world: World) -> Vec<String> {
 
 /// Connections tried within a second with one host.
 fn connections(count: u64, is_answered: bool) -> World {
+    spread(count, is_answered, |_| (2, 443))
+}
+
+/// The same, from these hosts to these ports.
+fn spread(count: u64, is_answered: bool, place: impl Fn(u64) -> (u8, u16)) -> World {
     let mut world = world();
     for number in 0..count {
         let millis = 10_000 + number * 900 / count;
-        let mut record = world.record(millis, Protocol::TCP, 2, "198.51.100.7", 443);
+        let (host, port) = place(number);
+        let mut record = world.record(millis, Protocol::TCP, host, "198.51.100.7", port);
         world.event(millis, FlowEventKind::Started, &record);
         if is_answered {
             record.resp.counters.packets = 1;
@@ -57,6 +63,17 @@ fn connections_that_nobody_answers_are_a_flood_from_five_hundred_a_second_on() {
     assert_eq!(floods(connections(520, false)), ["flood client medium"]);
     assert_eq!(floods(connections(450, false)), Vec::<String>::new());
     assert_eq!(floods(connections(900, true)), Vec::<String>::new(), "a load test");
+}
+
+#[test]
+fn one_source_at_many_ports_searches_and_few_ports_many_sources_or_decoys_hide_no_flood() {
+    let port = |number: u64| u16::try_from(1000 + number).expect("a port");
+    assert_eq!(floods(spread(900, false, |number| (2, port(number)))), Vec::<String>::new(), "port-scan reports it");
+    assert_eq!(floods(spread(900, false, |number| (2, port(number % 8)))), ["flood client medium"]);
+    let many = floods(spread(900, false, |number| (u8::try_from(3 + number % 200).expect("a host"), port(number))));
+    assert_eq!(many.len(), 1, "{many:?}");
+    let decoys = spread(900, false, |number| (2, if number < 200 { port(number) } else { 443 }));
+    assert_eq!(floods(decoys), ["flood client medium"]);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //!
 //! Contract: event time; the busiest second slides by quarters, so that nothing is lost at an edge; what is added to a flow over a longer time is spread
 //! evenly over it. Limits: [`QUARTERS`] quarters of a second are kept, and what comes later than that counts in the sum alone; [`MAX_KEYS`] keys, of which the one that came first
-//! goes. Distinct sources of a second are counted to [`MAX_SOURCES`], ports to [`MAX_PORTS`].
+//! goes. Distinct sources of a second are counted to [`MAX_SOURCES`].
 
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use super::is_dhcp;
@@ -21,8 +22,6 @@ const GAP: u64 = 600 * WHOLE;
 const MAX_KEYS: usize = 16_384;
 /// Sources that are told apart in one key.
 const MAX_SOURCES: usize = 1024;
-/// Ports that are told apart in one key; who tries so many looks for one that answers.
-const MAX_PORTS: usize = 64;
 
 /// What floods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,8 +96,6 @@ pub(super) struct Reading {
     pub(super) answered: u64,
     pub(super) total: u64,
     pub(super) sources: usize,
-    /// Whether it goes to more ports than a flood has reason to.
-    pub(super) is_scattered: bool,
 }
 
 impl Reading {
@@ -127,25 +124,30 @@ struct Counter {
     last: u64,
     next: u64,
     sources: BTreeSet<IpAddr>,
-    ports: BTreeSet<u16>,
 }
 
-/// Amounts of each address and kind.
-#[derive(Debug, Default)]
-pub(super) struct Meter {
-    keys: hashbrown::HashMap<(IpAddr, FloodKind), Counter, foldhash::fast::RandomState>,
-    order: VecDeque<(IpAddr, FloodKind)>,
+/// Amounts of each key, by default an address and a kind.
+#[derive(Debug)]
+pub(super) struct Meter<K = (IpAddr, FloodKind)> {
+    keys: hashbrown::HashMap<K, Counter, foldhash::fast::RandomState>,
+    order: VecDeque<K>,
     forgotten: u64,
 }
 
-impl Meter {
+impl<K> Default for Meter<K> {
+    fn default() -> Self {
+        Self { keys: hashbrown::HashMap::default(), order: VecDeque::new(), forgotten: 0 }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Meter<K> {
     /// Adds what came over a time; the busiest of the seconds that it touched.
     pub(super) fn add(
         &mut self,
-        key: (IpAddr, FloodKind),
+        key: K,
         amount: (u64, u64),
         (from, to): (Timestamp, Timestamp),
-        (source, port): (IpAddr, u16),
+        source: IpAddr,
     ) -> Reading {
         if !self.keys.contains_key(&key) {
             if self.keys.len() >= MAX_KEYS
@@ -156,11 +158,11 @@ impl Meter {
             }
             self.order.push_back(key);
         }
-        self.keys.entry(key).or_default().add(amount, (from, to), (source, port))
+        self.keys.entry(key).or_default().add(amount, (from, to), source)
     }
 
     /// Whether it is time to speak of a flood: for the first time, then at ten times as much.
-    pub(super) fn is_due(&mut self, key: (IpAddr, FloodKind), total: u64) -> bool {
+    pub(super) fn is_due(&mut self, key: K, total: u64) -> bool {
         let Some(counter) = self.keys.get_mut(&key) else { return false };
         if total < counter.next {
             return false;
@@ -175,12 +177,7 @@ impl Meter {
 }
 
 impl Counter {
-    fn add(
-        &mut self,
-        (packets, answered): (u64, u64),
-        (from, to): (Timestamp, Timestamp),
-        (source, port): (IpAddr, u16),
-    ) -> Reading {
+    fn add(&mut self, (packets, answered): (u64, u64), (from, to): (Timestamp, Timestamp), source: IpAddr) -> Reading {
         let (from, last) = (quarter(from), quarter(to));
         if last > self.last + GAP {
             *self = Self::default();
@@ -189,9 +186,6 @@ impl Counter {
         self.total = self.total.saturating_add(packets);
         if self.sources.len() < MAX_SOURCES {
             self.sources.insert(source);
-        }
-        if self.ports.len() < MAX_PORTS {
-            self.ports.insert(port);
         }
         let count = last.saturating_sub(from).max(1);
         let first = (last + 1).saturating_sub(count.min(QUARTERS as u64));
@@ -203,8 +197,7 @@ impl Counter {
         }
         let seconds = (first..last + WHOLE).map(|number| self.second(number));
         let (rate, answered) = seconds.max_by_key(|(packets, _)| *packets).unwrap_or_default();
-        let is_scattered = self.ports.len() >= MAX_PORTS;
-        Reading { rate, answered, total: self.total, sources: self.sources.len(), is_scattered }
+        Reading { rate, answered, total: self.total, sources: self.sources.len() }
     }
 
     /// The quarter of this number, unless a later one took its room.
@@ -247,8 +240,8 @@ mod tests {
     #[test]
     fn an_instant_counts_as_a_second_and_a_longer_time_is_spread() {
         let (key, ip) = (
-            ("198.51.100.7".parse().expect("an address"), FloodKind::Udp),
-            ("192.0.2.1".parse().expect("an address"), 53),
+            ("198.51.100.7".parse::<IpAddr>().expect("an address"), FloodKind::Udp),
+            "192.0.2.1".parse().expect("an address"),
         );
         let mut meter = Meter::default();
         assert_eq!(meter.add(key, (10_000, 0), (at(0), at(0)), ip).rate, 10_000);
@@ -260,11 +253,11 @@ mod tests {
 
     #[test]
     fn it_speaks_at_the_floor_and_at_ten_times_as_much() {
-        let key = ("198.51.100.7".parse().expect("an address"), FloodKind::Icmp);
+        let key = ("198.51.100.7".parse::<IpAddr>().expect("an address"), FloodKind::Icmp);
         let mut meter = Meter::default();
         let mut spoken = 0;
         for number in 0..100 {
-            let reading = meter.add(key, (1000, 0), (at(number * 1000), at(number * 1000)), (key.0, 0));
+            let reading = meter.add(key, (1000, 0), (at(number * 1000), at(number * 1000)), key.0);
             spoken += u32::from(reading.is_flood(key.1, 1000) && meter.is_due(key, reading.total));
         }
         assert_eq!(spoken, 3, "1,000, 10,000 and 100,000");
@@ -282,20 +275,11 @@ mod tests {
     }
 
     #[test]
-    fn many_ports_are_a_search_and_no_flood() {
-        let (key, ip) = (("198.51.100.7".parse().expect("an address"), FloodKind::Syn), IpAddr::from([192, 0, 2, 1]));
-        let mut meter = Meter::default();
-        let mut last =
-            |ports: u16| (0..ports).map(|port| meter.add(key, (20, 0), (at(0), at(0)), (ip, port)).is_scattered).last();
-        assert_eq!((last(63), last(64)), (Some(false), Some(true)));
-    }
-
-    #[test]
     fn keys_are_bounded_and_the_first_goes() {
         let mut meter = Meter::default();
         let ip = |number: u32| IpAddr::from(number.to_be_bytes());
         for number in 0..=u32::try_from(MAX_KEYS).expect("few") {
-            meter.add((ip(number), FloodKind::Syn), (1, 0), (at(0), at(0)), (ip(1), 80));
+            meter.add((ip(number), FloodKind::Syn), (1, 0), (at(0), at(0)), ip(1));
         }
         assert_eq!((meter.keys.len(), meter.order.len(), meter.forgotten()), (MAX_KEYS, MAX_KEYS, 1));
     }
