@@ -2,7 +2,7 @@
 //!
 //! Contract: nothing is news of a service without a traffic part in force. Of each service a rule remembers what was new, so that it speaks of each
 //! object once, and of all of them at powers of ten. Limits: [`MAX_NEW`] objects a service; further ones are counted without their names.
-//! Design: a flow is looked at when its first bytes say something, when it goes on and when it ends: its name may come after the handshake.
+//! Design: [`OnNewTraffic`] asks, a [`NewTrafficRule`] judges; a flow is looked at when its first bytes say something, when it goes on and when it ends: its name may come after the handshake.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,9 +11,10 @@ use super::actors::Actor;
 use super::contacts::{Contact, ContactStep};
 use super::dealing::{Dealings, Side};
 use super::explanation::{Alternative, ExpectedFrom, Explanation};
+use super::per_actor::PerActor;
 use crate::baseline::traffic::{Novelty, TrafficBaseline, Way};
 use crate::baseline::{Baseline, ServiceBaseline, ServiceState};
-use crate::detect::Context;
+use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Severity};
 use crate::input::Protocol;
 use crate::inventory::configuration::ServiceKey;
 use crate::time::{Timestamp, readable};
@@ -40,27 +41,90 @@ pub struct News<'a> {
     pub novelty: Novelty<'a>,
 }
 
-/// Asks about each side of a contact that may be news; a rule says with `wants` whose side it is interested in.
-pub fn each(
-    context: Context<'_>,
-    contact: &Contact<'_>,
-    wants: impl Fn(Way, &Actor) -> bool,
-    mut tell: impl FnMut(&Dealings, &Side<'_>, &News<'_>),
-) {
-    let Some(baseline) = context.baseline else { return };
-    let has_traffic = |actor: &Actor| actor.service().is_some_and(|key| in_force(baseline, key).is_some());
-    let sides = [(Way::Reaches, contact.source), (Way::Listens, contact.target)];
-    let is_wanted =
-        |(way, actor): (Way, Option<&Actor>)| actor.is_some_and(|actor| wants(way, actor) && has_traffic(actor));
-    if !is_ripe(contact) || !sides.into_iter().any(is_wanted) {
-        return;
-    }
-    let Some(dealings) = Dealings::of(context.names, context.timeline, contact) else { return };
-    for side in dealings.sides(contact).filter(|side| wants(side.dealing.way, side.actor)) {
-        let Some((service, traffic)) = in_force(baseline, side.key) else { continue };
-        if let Some(novelty) = traffic.novelty(&side.dealing) {
-            tell(&dealings, &side, &News { service, traffic, novelty });
+/// A rule about what the traffic part of a baseline does not hold.
+pub trait NewTrafficRule: std::fmt::Debug + Send {
+    /// Whether it may speak of this contact from this side.
+    fn wants(&self, context: Context<'_>, contact: &Contact<'_>, way: Way) -> bool;
+
+    /// What it says of something new; it asks [`Book::note`] last: from then on the object is known.
+    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding>;
+
+    /// Whether an exception of the configuration covers the contact: services, by default whose news it is.
+    fn is_allowed(&self, contact: &Contact<'_>, side: &Side<'_>) -> bool;
+}
+
+/// Something new that a contact showed of a service.
+#[derive(Debug)]
+pub struct NewOfContact<'a> {
+    /// What the rules know beside it.
+    pub context: Context<'a>,
+    /// The contact.
+    pub contact: &'a Contact<'a>,
+    /// What it is to the services at its ends.
+    pub dealings: &'a Dealings,
+    /// From whose side.
+    pub side: &'a Side<'a>,
+    /// What is new.
+    pub news: &'a News<'a>,
+}
+
+impl NewOfContact<'_> {
+    /// The finding about it.
+    pub fn finding(&self, rule: &'static RuleMeta, severity: Severity, cause: &str, why: Explanation) -> Finding {
+        let flow = self.contact.flow;
+        Finding {
+            severity,
+            attribution: Some(flow.source.clone()),
+            flow: Some(flow.view.clone()),
+            destination: Some(self.contact.tuple.resp),
+            ..Finding::of_actor(rule, self.contact.record.start, self.side.actor, cause, why)
         }
+    }
+}
+
+/// Asks a rule about each side of a contact that is news, and remembers what was new of each service.
+#[derive(Debug)]
+pub struct OnNewTraffic<R> {
+    rule: R,
+    books: PerActor<Book>,
+}
+
+impl<R: NewTrafficRule> OnNewTraffic<R> {
+    /// Nothing was new yet.
+    pub fn new(rule: R) -> Self {
+        Self { rule, books: PerActor::default() }
+    }
+}
+
+impl<R: NewTrafficRule> Rule for OnNewTraffic<R> {
+    fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
+        let Some(baseline) = context.baseline else { return };
+        let is_wanted = |way, actor: Option<&Actor>| {
+            let has_traffic = |actor: &Actor| actor.service().is_some_and(|key| in_force(baseline, key).is_some());
+            actor.is_some_and(has_traffic) && self.rule.wants(context, contact, way)
+        };
+        let wanted = (is_wanted(Way::Reaches, contact.source), is_wanted(Way::Listens, contact.target));
+        if wanted == (false, false) || !is_ripe(contact) {
+            return;
+        }
+        let Some(dealings) = Dealings::of(context.names, context.timeline, contact) else { return };
+        for side in dealings.sides(contact) {
+            let is_wanted = if side.dealing.way == Way::Reaches { wanted.0 } else { wanted.1 };
+            let Some((service, traffic)) = in_force(baseline, side.key).filter(|_| is_wanted) else { continue };
+            let Some(novelty) = traffic.novelty(&side.dealing) else { continue };
+            if self.rule.is_allowed(contact, &side) {
+                continue;
+            }
+            let news = &News { service, traffic, novelty };
+            let what = NewOfContact { context, contact, dealings: &dealings, side: &side, news };
+            if let Some(finding) = self.rule.judge(self.books.of(side.actor), &what) {
+                findings.push(finding);
+            }
+        }
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.books.forgotten()
     }
 }
 
@@ -122,7 +186,7 @@ impl Book {
         what: &str,
         object: &str,
         expected: String,
-        (context, side, news): (Context<'_>, &Side<'_>, &News<'_>),
+        &NewOfContact { context, side, news, .. }: &NewOfContact<'_>,
     ) -> Explanation {
         let observed = format!("{object}; {}", self.observed(what, context.now));
         let mut why = Explanation::new(observed, expected, ExpectedFrom::Baseline);

@@ -4,10 +4,9 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::new_traffic::{self, Book, News};
-use crate::detect::anomaly::per_actor::PerActor;
+use crate::detect::anomaly::new_traffic::{Book, NewOfContact, NewTrafficRule, News, OnNewTraffic, after_start};
 use crate::detect::params::rule_params;
-use crate::detect::{Alternative, Context, Dealings, Finding, Findings, HoldTime, Rule, Severity, Side, asker_of};
+use crate::detect::{Alternative, Context, Finding, HoldTime, Rule, Severity, Side, asker_of};
 use crate::input::{FlowRecord, Protocol};
 use crate::path::{Selector, is_internet};
 pub use strategy::META;
@@ -23,96 +22,76 @@ rule_params! {
     watch_names: HoldTime = HoldTime::secs(3600),
 }
 
-/// The rule; it remembers what was new of each service.
+/// The rule.
 #[derive(Debug)]
-pub struct NewDestination {
+struct NewDestination {
     params: Params,
-    books: PerActor<Book>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    NewDestination { params: params.clone(), books: PerActor::default() }
+    OnNewTraffic::new(NewDestination { params: params.clone() })
 }
 
-impl Rule for NewDestination {
-    fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
-        if contact.target.is_some_and(|target| target.service().is_some()) || !is_internet(contact.tuple.resp.ip) {
-            return;
-        }
-        let Self { params, books } = self;
-        new_traffic::each(
-            context,
-            contact,
-            |way, _| way == Way::Reaches,
-            |dealings, side, news| {
-                let is_allowed = side.actor.workload().is_some_and(|workload| Selector::any(&params.allowed, workload));
-                if is_allowed || side.dealing.peer == Peer::Host || is_withheld(context, params, contact, side, news) {
-                    return;
-                }
-                if let Some(finding) = judge(context, books.of(side.actor), contact, dealings, side, news) {
-                    findings.push(finding);
-                }
-            },
-        );
+impl NewTrafficRule for NewDestination {
+    fn wants(&self, _: Context<'_>, contact: &Contact<'_>, way: Way) -> bool {
+        let is_service = contact.target.is_some_and(|target| target.service().is_some());
+        way == Way::Reaches && !is_service && is_internet(contact.tuple.resp.ip)
     }
 
-    fn forgotten(&self) -> u64 {
-        self.books.forgotten()
+    fn is_allowed(&self, _: &Contact<'_>, side: &Side<'_>) -> bool {
+        side.actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
+    }
+
+    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding> {
+        let &NewOfContact { context, contact, dealings, side, news } = what;
+        if side.dealing.peer == Peer::Host || is_withheld(&self.params, what) {
+            return None;
+        }
+        let (expected, ports) = match &news.novelty {
+            Novelty::Peer => ("this service never reached this peer".to_owned(), Vec::new()),
+            Novelty::Port(ports) => {
+                let known: Vec<String> = ports.iter().map(ToString::to_string).collect();
+                (format!("this service reaches {} at {}", side.dealing.peer, known.join(", ")), ports.clone())
+            }
+            Novelty::Listener | Novelty::Speaks(..) | Novelty::Fingerprint(_) => return None,
+        };
+        let resp = contact.tuple.resp;
+        let object = match &side.dealing.name {
+            Some(name) => format!("{} as {name} at {}/{}", side.dealing.peer, resp.port, contact.tuple.protocol),
+            None => {
+                format!(
+                    "{} by {} over {}",
+                    side.dealing.peer,
+                    resp.shown(contact.tuple.protocol),
+                    contact.tuple.protocol
+                )
+            }
+        };
+        if !book.note(&object, contact) {
+            return None;
+        }
+        let signs = signs(side, contact.record, !ports.is_empty(), news);
+        let mut why = book.explain("destination", &object, expected, what);
+        "rules.new-destination.allowed".clone_into(&mut why.parameter);
+        why.name_observable = Some(news.traffic.has_names());
+        why.alternatives.extend(look_alikes());
+        let is_startup = news.traffic.learned.is_some_and(|learned| learned.starts == 0)
+            && after_start(context, side.actor).is_some();
+        let severity = if signs.is_empty() || is_startup { Severity::Low } else { Severity::Medium };
+        why.signs = signs;
+        let name = dealings.name().cloned();
+        Some(Finding { name, ..what.finding(&META, severity, "destination", why) })
     }
 }
 
 /// An address without a name says nothing where names would have been missed: they were asked for before anybody watched.
-fn is_withheld(context: Context<'_>, params: &Params, contact: &Contact<'_>, side: &Side<'_>, news: &News<'_>) -> bool {
+fn is_withheld(params: &Params, what: &NewOfContact<'_>) -> bool {
+    let NewOfContact { context, contact, side, news, .. } = what;
     let is_unnamed = matches!(side.dealing.peer, Peer::Network(_)) && matches!(news.novelty, Novelty::Peer);
     let asker = asker_of(&contact.flow.source, contact.tuple.orig.ip);
     let watched = context.names.observed_since(&asker).map(|since| context.now.since(since));
     is_unnamed && news.traffic.has_names() && watched.is_none_or(|watched| watched < params.watch_names.get())
-}
-
-fn judge(
-    context: Context<'_>,
-    book: &mut Book,
-    contact: &Contact<'_>,
-    dealings: &Dealings,
-    side: &Side<'_>,
-    news: &News<'_>,
-) -> Option<Finding> {
-    let (expected, ports) = match &news.novelty {
-        Novelty::Peer => ("this service never reached this peer".to_owned(), Vec::new()),
-        Novelty::Port(ports) => {
-            let known: Vec<String> = ports.iter().map(ToString::to_string).collect();
-            (format!("this service reaches {} at {}", side.dealing.peer, known.join(", ")), ports.clone())
-        }
-        Novelty::Listener | Novelty::Speaks(..) | Novelty::Fingerprint(_) => return None,
-    };
-    let resp = contact.tuple.resp;
-    let object = match &side.dealing.name {
-        Some(name) => format!("{} as {name} at {}/{}", side.dealing.peer, resp.port, contact.tuple.protocol),
-        None => {
-            format!("{} by {} over {}", side.dealing.peer, resp.shown(contact.tuple.protocol), contact.tuple.protocol)
-        }
-    };
-    if !book.note(&object, contact) {
-        return None;
-    }
-    let signs = signs(side, contact.record, !ports.is_empty(), news);
-    let mut why = book.explain("destination", &object, expected, (context, side, news));
-    "rules.new-destination.allowed".clone_into(&mut why.parameter);
-    why.name_observable = Some(news.traffic.has_names());
-    why.alternatives.extend(look_alikes());
-    let is_startup = news.traffic.learned.is_some_and(|learned| learned.starts == 0)
-        && new_traffic::after_start(context, side.actor).is_some();
-    let severity = if signs.is_empty() || is_startup { Severity::Low } else { Severity::Medium };
-    why.signs = signs;
-    Some(Finding {
-        severity,
-        attribution: Some(contact.flow.source.clone()),
-        flow: Some(contact.flow.view.clone()),
-        destination: Some(resp),
-        name: dealings.name().cloned(),
-        ..Finding::of_actor(&META, contact.record.start, side.actor, "destination", why)
-    })
 }
 
 /// What makes it more than news.

@@ -5,11 +5,10 @@ mod strategy;
 use crate::baseline::ServiceBaseline;
 use crate::baseline::traffic::{KnownTexts, Novelty, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::new_traffic::{self, Book, News};
-use crate::detect::anomaly::per_actor::PerActor;
+use crate::detect::anomaly::new_traffic::{Book, NewOfContact, NewTrafficRule, OnNewTraffic};
 use crate::detect::anomaly::spoken::spoken;
 use crate::detect::params::rule_params;
-use crate::detect::{Alternative, Context, Dealings, Finding, Findings, Rule, Severity, Side};
+use crate::detect::{Alternative, Context, Finding, Rule, Severity, Side};
 use crate::input::Workload;
 use crate::inventory::configuration::{Field, Value};
 use crate::path::Selector;
@@ -21,91 +20,63 @@ rule_params! {
     allowed: Vec<Selector> = Vec::new(),
 }
 
-/// The rule; it remembers what was new of each service.
+/// The rule.
 #[derive(Debug)]
-pub struct NewFingerprint {
+struct NewFingerprint {
     params: Params,
-    books: PerActor<Book>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    NewFingerprint { params: params.clone(), books: PerActor::default() }
+    OnNewTraffic::new(NewFingerprint { params: params.clone() })
 }
 
-impl Rule for NewFingerprint {
-    fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
-        if contact.record.app.is_none() && contact.record.tunnels.is_empty() {
-            return;
-        }
-        let Self { params, books } = self;
-        new_traffic::each(
-            context,
-            contact,
-            |way, _| way == Way::Reaches,
-            |dealings, side, news| {
-                let is_allowed = side.actor.workload().is_some_and(|workload| Selector::any(&params.allowed, workload));
-                if !is_allowed
-                    && let Some(finding) = judge(context, books.of(side.actor), contact, dealings, side, news)
-                {
-                    findings.push(finding);
-                }
-            },
-        );
+impl NewTrafficRule for NewFingerprint {
+    fn wants(&self, _: Context<'_>, contact: &Contact<'_>, way: Way) -> bool {
+        way == Way::Reaches && (contact.record.app.is_some() || !contact.record.tunnels.is_empty())
     }
 
-    fn forgotten(&self) -> u64 {
-        self.books.forgotten()
+    fn is_allowed(&self, _: &Contact<'_>, side: &Side<'_>) -> bool {
+        side.actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
     }
-}
 
-fn judge(
-    context: Context<'_>,
-    book: &mut Book,
-    contact: &Contact<'_>,
-    dealings: &Dealings,
-    side: &Side<'_>,
-    news: &News<'_>,
-) -> Option<Finding> {
-    let (what, expected) = match &news.novelty {
-        Novelty::Speaks(spoken, known) => (format!("spoke {spoken}"), format!("it speaks {known} there")),
-        Novelty::Fingerprint(known) => {
-            let ja4 = side.dealing.ja4.unwrap_or_default();
-            (format!("greeted as {ja4}{}", changed_parts(ja4, known)), format!("it greets as {known} there"))
+    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding> {
+        let &NewOfContact { contact, side, news, .. } = what;
+        let (word, expected) = match &news.novelty {
+            Novelty::Speaks(spoken, known) => (format!("spoke {spoken}"), format!("it speaks {known} there")),
+            Novelty::Fingerprint(known) => {
+                let ja4 = side.dealing.ja4.unwrap_or_default();
+                (format!("greeted as {ja4}{}", changed_parts(ja4, known)), format!("it greets as {known} there"))
+            }
+            Novelty::Peer | Novelty::Port(_) | Novelty::Listener => return None,
+        };
+        let object =
+            format!("{word} with {} at {}/{}", side.dealing.peer, contact.tuple.resp.port, contact.tuple.protocol);
+        if !book.note(&object, contact) {
+            return None;
         }
-        Novelty::Peer | Novelty::Port(_) | Novelty::Listener => return None,
-    };
-    let object = format!("{what} with {} at {}/{}", side.dealing.peer, contact.tuple.resp.port, contact.tuple.protocol);
-    if !book.note(&object, contact) {
-        return None;
+        let mut why = book.explain("way to speak", &object, expected, what);
+        "rules.new-fingerprint.allowed".clone_into(&mut why.parameter);
+        let is_carrier = spoken(contact.record)
+            .iter()
+            .any(|spoken| spoken.is_carrier() && side.dealing.speaks.contains(&spoken.as_str()));
+        if is_carrier && matches!(news.novelty, Novelty::Speaks(..)) {
+            why.signs.push("the protocol carries other traffic".to_owned());
+        }
+        let image = side.actor.workload().and_then(|workload| is_expected_image(news.service, workload));
+        match image {
+            Some(false) => why.alternatives.push(Alternative::new(
+                "another image than the baseline expects",
+                "was the new image approved? then learn anew",
+            )),
+            Some(true) => why.signs.push("the image is the one that the baseline expects".to_owned()),
+            None => {}
+        }
+        why.alternatives.extend(look_alikes());
+        let severity = if is_carrier { Severity::Medium } else { META.severity };
+        let name = what.dealings.name().cloned();
+        Some(Finding { name, ..what.finding(&META, severity, "fingerprint", why) })
     }
-    let mut why = book.explain("way to speak", &object, expected, (context, side, news));
-    "rules.new-fingerprint.allowed".clone_into(&mut why.parameter);
-    let is_carrier = spoken(contact.record)
-        .iter()
-        .any(|spoken| spoken.is_carrier() && side.dealing.speaks.contains(&spoken.as_str()));
-    if is_carrier && matches!(news.novelty, Novelty::Speaks(..)) {
-        why.signs.push("the protocol carries other traffic".to_owned());
-    }
-    let image = side.actor.workload().and_then(|workload| is_expected_image(news.service, workload));
-    match image {
-        Some(false) => why.alternatives.push(Alternative::new(
-            "another image than the baseline expects",
-            "was the new image approved? then learn anew",
-        )),
-        Some(true) => why.signs.push("the image is the one that the baseline expects".to_owned()),
-        None => {}
-    }
-    why.alternatives.extend(look_alikes());
-    let severity = if is_carrier { Severity::Medium } else { META.severity };
-    Some(Finding {
-        severity,
-        attribution: Some(contact.flow.source.clone()),
-        flow: Some(contact.flow.view.clone()),
-        destination: Some(contact.tuple.resp),
-        name: dealings.name().cloned(),
-        ..Finding::of_actor(&META, contact.record.start, side.actor, "fingerprint", why)
-    })
 }
 
 /// Which parts of the fingerprint are unlike those of the nearest one that is known.

@@ -4,11 +4,10 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::new_traffic::{self, Book, News};
+use crate::detect::anomaly::new_traffic::{Book, NewOfContact, NewTrafficRule, OnNewTraffic};
 use crate::detect::anomaly::outcome::Outcome;
-use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::params::rule_params;
-use crate::detect::{Alternative, Context, Finding, Findings, Rule, Severity, Side};
+use crate::detect::{Alternative, Context, Finding, Rule, Severity, Side};
 use crate::input::FiveTuple;
 use crate::path::Selector;
 pub use strategy::META;
@@ -22,43 +21,52 @@ rule_params! {
     allowed: Vec<Selector> = Vec::new(),
 }
 
-/// The rule; it remembers what was new of each service.
+/// The rule.
 #[derive(Debug)]
-pub struct NewListener {
+struct NewListener {
     params: Params,
-    books: PerActor<Book>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    NewListener { params: params.clone(), books: PerActor::default() }
+    OnNewTraffic::new(NewListener { params: params.clone() })
 }
 
-impl Rule for NewListener {
-    fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
+impl NewTrafficRule for NewListener {
+    fn wants(&self, _: Context<'_>, contact: &Contact<'_>, way: Way) -> bool {
         let is_answered = contact.outcome == Outcome::Answered && contact.flow.oriented.certain;
-        if !is_answered || !contact.tuple.protocol.has_ports() || has_no_direction(contact.tuple) {
-            return;
-        }
-        let Self { params, books } = self;
-        new_traffic::each(
-            context,
-            contact,
-            |way, _| way == Way::Listens,
-            |_, side, news| {
-                let is_allowed = side.actor.workload().is_some_and(|workload| Selector::any(&params.allowed, workload));
-                if news.novelty == Novelty::Listener
-                    && !is_allowed
-                    && let Some(finding) = judge(context, books.of(side.actor), contact, side, news)
-                {
-                    findings.push(finding);
-                }
-            },
-        );
+        let has_direction = contact.tuple.protocol.has_ports() && !has_no_direction(contact.tuple);
+        way == Way::Listens && is_answered && has_direction
     }
 
-    fn forgotten(&self) -> u64 {
-        self.books.forgotten()
+    fn is_allowed(&self, _: &Contact<'_>, side: &Side<'_>) -> bool {
+        side.actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
+    }
+
+    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding> {
+        let &NewOfContact { contact, side, news, .. } = what;
+        if news.novelty != Novelty::Listener {
+            return None;
+        }
+        let resp = contact.tuple.resp;
+        let object = format!("answered at {}/{}", resp.port, contact.tuple.protocol);
+        if !book.note(&object, contact) {
+            return None;
+        }
+        let known: std::collections::BTreeSet<String> =
+            news.traffic.rows().filter(|row| row.way == Way::Listens).map(|row| row.ports.to_string()).collect();
+        let known =
+            if known.is_empty() { "no port".to_owned() } else { known.into_iter().collect::<Vec<_>>().join(", ") };
+        let mut why = book.explain("listening port", &object, format!("it answers at {known}"), what);
+        "rules.new-listener.allowed".clone_into(&mut why.parameter);
+        let by = format!("asked by {} ({})", side.dealing.peer, side.address);
+        if !side.dealing.speaks.is_empty() {
+            why.signs.push(format!("it speaks {}", side.dealing.speaks.join(", ")));
+        }
+        why.signs.push(by);
+        why.alternatives.extend(look_alikes());
+        let severity = if matches!(side.dealing.peer, Peer::Host) { Severity::Low } else { META.severity };
+        Some(what.finding(&META, severity, "listener", why))
     }
 }
 
@@ -66,39 +74,6 @@ const fn has_no_direction(tuple: FiveTuple) -> bool {
     !matches!(tuple.protocol, crate::input::Protocol::TCP)
         && tuple.resp.port >= FIRST_DYNAMIC
         && tuple.orig.port < FIRST_DYNAMIC
-}
-
-fn judge(
-    context: Context<'_>,
-    book: &mut Book,
-    contact: &Contact<'_>,
-    side: &Side<'_>,
-    news: &News<'_>,
-) -> Option<Finding> {
-    let resp = contact.tuple.resp;
-    let object = format!("answered at {}/{}", resp.port, contact.tuple.protocol);
-    if !book.note(&object, contact) {
-        return None;
-    }
-    let known: std::collections::BTreeSet<String> =
-        news.traffic.rows().filter(|row| row.way == Way::Listens).map(|row| row.ports.to_string()).collect();
-    let known = if known.is_empty() { "no port".to_owned() } else { known.into_iter().collect::<Vec<_>>().join(", ") };
-    let mut why = book.explain("listening port", &object, format!("it answers at {known}"), (context, side, news));
-    "rules.new-listener.allowed".clone_into(&mut why.parameter);
-    let by = format!("asked by {} ({})", side.dealing.peer, side.address);
-    if !side.dealing.speaks.is_empty() {
-        why.signs.push(format!("it speaks {}", side.dealing.speaks.join(", ")));
-    }
-    why.signs.push(by);
-    why.alternatives.extend(look_alikes());
-    let severity = if matches!(side.dealing.peer, Peer::Host) { Severity::Low } else { META.severity };
-    Some(Finding {
-        severity,
-        attribution: Some(contact.flow.source.clone()),
-        flow: Some(contact.flow.view.clone()),
-        destination: Some(resp),
-        ..Finding::of_actor(&META, contact.record.start, side.actor, "listener", why)
-    })
 }
 
 /// What is harmless and looks the same.

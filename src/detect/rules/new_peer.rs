@@ -4,10 +4,9 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::new_traffic::{self, Book, News};
-use crate::detect::anomaly::per_actor::PerActor;
+use crate::detect::anomaly::new_traffic::{Book, NewOfContact, NewTrafficRule, OnNewTraffic, in_force};
 use crate::detect::params::rule_params;
-use crate::detect::{Alternative, Context, Finding, Findings, Rule, Severity, Side};
+use crate::detect::{Actor, Alternative, Context, Finding, Rule, Severity, Side};
 use crate::path::{Selector, is_internet};
 pub use strategy::META;
 
@@ -17,94 +16,66 @@ rule_params! {
     allowed: Vec<Selector> = Vec::new(),
 }
 
-/// The rule; it remembers what was new of each service.
+/// The rule.
 #[derive(Debug)]
-pub struct NewPeer {
+struct NewPeer {
     params: Params,
-    books: PerActor<Book>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    NewPeer { params: params.clone(), books: PerActor::default() }
+    OnNewTraffic::new(NewPeer { params: params.clone() })
 }
 
-impl Rule for NewPeer {
-    fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
-        let is_inside =
-            contact.target.is_some_and(|target| target.service().is_some()) || !is_internet(contact.tuple.resp.ip);
-        // Who asks speaks, where its traffic is known; else who is asked.
+impl NewTrafficRule for NewPeer {
+    /// Who asks speaks, where its traffic is known; else who is asked.
+    fn wants(&self, context: Context<'_>, contact: &Contact<'_>, way: Way) -> bool {
+        if way == Way::Reaches {
+            return contact.target.is_some_and(|target| target.service().is_some())
+                || !is_internet(contact.tuple.resp.ip);
+        }
         let source = contact.source.and_then(|source| source.service());
-        let source_is_known =
-            context.baseline.zip(source).is_some_and(|(baseline, key)| new_traffic::in_force(baseline, key).is_some());
-        let wants = |way: Way| if way == Way::Reaches { is_inside } else { !source_is_known };
-        let Self { params, books } = self;
-        new_traffic::each(
-            context,
-            contact,
-            |way, _| wants(way),
-            |_, side, news| {
-                let allowed = |actor: Option<&crate::detect::Actor>| {
-                    actor
-                        .and_then(crate::detect::Actor::workload)
-                        .is_some_and(|workload| Selector::any(&params.allowed, workload))
-                };
-                if !(allowed(contact.source) || allowed(contact.target))
-                    && let Some(finding) = judge(context, books.of(side.actor), contact, side, news)
-                {
-                    findings.push(finding);
-                }
-            },
-        );
+        context.baseline.zip(source).is_none_or(|(baseline, key)| in_force(baseline, key).is_none())
     }
 
-    fn forgotten(&self) -> u64 {
-        self.books.forgotten()
+    fn is_allowed(&self, contact: &Contact<'_>, _: &Side<'_>) -> bool {
+        let mut workloads = [contact.source, contact.target].into_iter().flatten().filter_map(Actor::workload);
+        workloads.any(|workload| Selector::any(&self.params.allowed, workload))
     }
-}
 
-fn judge(
-    context: Context<'_>,
-    book: &mut Book,
-    contact: &Contact<'_>,
-    side: &Side<'_>,
-    news: &News<'_>,
-) -> Option<Finding> {
-    let peer = &side.dealing.peer;
-    let is_asking = side.dealing.way == Way::Reaches;
-    let expected = match &news.novelty {
-        Novelty::Peer if is_asking => "this service never reached this peer".to_owned(),
-        Novelty::Peer => format!("this peer never reached the service at {}", contact.tuple.resp.port),
-        Novelty::Port(ports) => {
-            let known: Vec<String> = ports.iter().map(ToString::to_string).collect();
-            format!("it is known at {}", known.join(", "))
+    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding> {
+        let &NewOfContact { contact, side, news, .. } = what;
+        let peer = &side.dealing.peer;
+        let is_asking = side.dealing.way == Way::Reaches;
+        let expected = match &news.novelty {
+            Novelty::Peer if is_asking => "this service never reached this peer".to_owned(),
+            Novelty::Peer => format!("this peer never reached the service at {}", contact.tuple.resp.port),
+            Novelty::Port(ports) => {
+                let known: Vec<String> = ports.iter().map(ToString::to_string).collect();
+                format!("it is known at {}", known.join(", "))
+            }
+            Novelty::Listener | Novelty::Speaks(..) | Novelty::Fingerprint(_) => return None,
+        };
+        let (word, other) =
+            if is_asking { ("reached", contact.tuple.resp) } else { ("was reached by", contact.tuple.orig) };
+        let object = format!("{word} {peer} ({}) at {}/{}", other.ip, contact.tuple.resp.port, contact.tuple.protocol);
+        // Who asks from outside is not told apart, and has a new address each time.
+        let key = match peer {
+            Peer::Inside | Peer::Outside => {
+                format!("{word} {peer} at {}/{}", contact.tuple.resp.port, contact.tuple.protocol)
+            }
+            _ => object,
+        };
+        if !book.note(&key, contact) {
+            return None;
         }
-        Novelty::Listener | Novelty::Speaks(..) | Novelty::Fingerprint(_) => return None,
-    };
-    let (word, other) =
-        if is_asking { ("reached", contact.tuple.resp) } else { ("was reached by", contact.tuple.orig) };
-    let object = format!("{word} {peer} ({}) at {}/{}", other.ip, contact.tuple.resp.port, contact.tuple.protocol);
-    // Who asks from outside is not told apart, and has a new address each time.
-    let key = match peer {
-        Peer::Inside | Peer::Outside => {
-            format!("{word} {peer} at {}/{}", contact.tuple.resp.port, contact.tuple.protocol)
-        }
-        _ => object,
-    };
-    if !book.note(&key, contact) {
-        return None;
+        let mut why = book.explain("peer", &key, expected, what);
+        "rules.new-peer.allowed".clone_into(&mut why.parameter);
+        why.alternatives.extend(look_alikes());
+        let is_ordinary = matches!(peer, Peer::Host | Peer::Inside) && !is_asking;
+        let severity = if is_ordinary { Severity::Low } else { META.severity };
+        Some(Finding { destination: Some(other), ..what.finding(&META, severity, "peer", why) })
     }
-    let mut why = book.explain("peer", &key, expected, (context, side, news));
-    "rules.new-peer.allowed".clone_into(&mut why.parameter);
-    why.alternatives.extend(look_alikes());
-    let is_ordinary = matches!(peer, Peer::Host | Peer::Inside) && !is_asking;
-    Some(Finding {
-        severity: if is_ordinary { Severity::Low } else { META.severity },
-        attribution: Some(contact.flow.source.clone()),
-        flow: Some(contact.flow.view.clone()),
-        destination: Some(other),
-        ..Finding::of_actor(&META, contact.record.start, side.actor, "peer", why)
-    })
 }
 
 /// What is harmless and looks the same.
