@@ -12,14 +12,11 @@ use std::time::Duration;
 use self::journal::Journal;
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
-use crate::clock::instant;
 use crate::host::log_entries::{AuditLines, Tail, TailEnd};
 use crate::input::{HostLog, HostLoggingFact};
 
-/// Between two looks.
+/// Between two looks, and how long the end of the run may go unnoticed.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long this thread waits at once, so that it notices the end.
-const NOTICE: Duration = Duration::from_millis(100);
 /// auditd's own configuration, and where it writes without one.
 const AUDITD: &str = "/etc/audit/auditd.conf";
 const AUDIT_LOG: &str = "/var/log/audit/audit.log";
@@ -37,14 +34,10 @@ pub(super) fn start(context: &SourceContext, state_dir: Option<&Path>) -> anyhow
 fn watch(outbox: &mut Outbox, context: &SourceContext, state_dir: Option<&Path>) {
     let mut audit = Audit::new(&audit_log());
     let mut journal = Journal::new(state_dir);
-    let mut due = instant();
     while !context.is_over() {
-        if instant() >= due {
-            due = instant() + INTERVAL;
-            audit.poll().into_iter().chain(journal.poll()).for_each(|fact| outbox.rare(fact.into()));
-        }
+        audit.poll().into_iter().chain(journal.poll()).for_each(|fact| outbox.rare(fact.into()));
         outbox.send();
-        std::thread::sleep(NOTICE);
+        std::thread::sleep(INTERVAL);
     }
     journal.end();
 }
@@ -74,7 +67,10 @@ impl Audit {
         let mut facts = Vec::new();
         loop {
             match self.tail.read(|line| self.lines.line(line)) {
-                Ok(TailEnd::UpToDate) => break,
+                Ok(TailEnd::UpToDate) => {
+                    self.unread = None;
+                    break;
+                }
                 Ok(TailEnd::More) => {}
                 Ok(TailEnd::Truncated) => facts.push(self.gap(0, true, "the file is shorter than what was read of it")),
                 Err(error) => {

@@ -42,6 +42,8 @@ pub(super) struct Journal {
     due: Instant,
     kept: Instant,
     rest: Vec<u8>,
+    /// The line that is being read is too long, and was counted.
+    is_too_long: bool,
     cursor: Option<String>,
     /// The cursor at which reading must go on.
     expected: Option<String>,
@@ -66,6 +68,7 @@ impl Journal {
             due: instant(),
             kept: instant(),
             rest: Vec::new(),
+            is_too_long: false,
             cursor: cursor.filter(|cursor| cursor.starts_with("s=")),
             expected: None,
             numbers: BTreeMap::new(),
@@ -87,8 +90,9 @@ impl Journal {
         for line in lines {
             self.line(&line, &mut facts);
         }
-        if std::mem::take(&mut self.unreadable) > 0 {
-            facts.push(gap(1, "an entry that cannot be read, or is longer than any"));
+        let unreadable = std::mem::take(&mut self.unreadable);
+        if unreadable > 0 {
+            facts.push(gap(unreadable, "entries that cannot be read, or are longer than any"));
         }
         if instant() >= self.kept + KEEP {
             self.keep();
@@ -134,16 +138,19 @@ impl Journal {
             while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let mut line: Vec<u8> = self.rest.drain(..=end).collect();
                 line.pop();
-                lines.push(line);
+                if !std::mem::take(&mut self.is_too_long) {
+                    lines.push(line);
+                }
             }
             if self.rest.len() > MAX_LINE {
                 self.rest.clear();
-                self.unreadable += 1;
+                self.unreadable += u64::from(!std::mem::replace(&mut self.is_too_long, true));
             }
         }
         if is_over {
             let code = self.stop();
             self.rest.clear();
+            self.is_too_long = false;
             facts.extend(self.cannot(format!("{} ended{code}", self.program.display())));
         }
         lines
@@ -284,7 +291,21 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_a_journal_is_told_once() {
+    fn an_entry_that_is_too_long_is_one_gap_and_the_next_one_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stop = r#","_TRANSPORT":"driver","MESSAGE_ID":"d93fb3c9c24d451a97cea615ce59c00b""#;
+        let long = entry(1, &format!(",\"MESSAGE\":\"{}\"", "x".repeat(3 * MAX_LINE)));
+        let program = fake(folder.path(), &(long + &entry(2, stop)));
+        let found = facts(&mut Journal::of(&program, Vec::new(), Some(&folder.path().join("state"))), 2);
+        let gaps: Vec<_> = found
+            .iter()
+            .filter_map(|fact| if let HostLoggingFact::Gap { count, .. } = fact { Some(*count) } else { None })
+            .collect();
+        assert_eq!((gaps, found.len()), (vec![1], 2), "{found:?}");
+    }
+
+    #[test]
+    fn a_host_without_a_journal_is_reported_once() {
         let mut journal =
             Journal::of(Path::new("/nonexistent/journalctl"), Vec::new(), Some(Path::new("/nonexistent")));
         assert!(matches!(&journal.poll()[..], [HostLoggingFact::Unwatched { part, .. }] if part == "journal"));
