@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const MAX_SERVICES: usize = 4096;
 /// Addresses of one service's peers.
 const MAX_ADDRESSES: usize = 4096;
-/// Doubts about one service.
+/// Doubts about one service; after more, all of its traffic is held back.
 const MAX_DOUBTS: usize = 256;
 /// What was seen within this time alone was seen once.
 const ONE_BURST: Duration = Duration::from_hours(1);
@@ -47,6 +47,8 @@ struct Observed {
     by_address: BTreeMap<IpAddr, BTreeSet<Peer>>,
     is_overfull: bool,
     doubts: BTreeSet<Doubt>,
+    /// There were more doubts than are kept.
+    is_dubious: bool,
 }
 
 /// Learns.
@@ -112,10 +114,11 @@ impl TrafficLearner {
 
     /// Something of a service's traffic looks hostile.
     pub fn doubt(&mut self, key: &ServiceKey, doubt: Doubt) {
-        if let Some(observed) = self.of(key)
-            && observed.doubts.len() < MAX_DOUBTS
-        {
+        let Some(observed) = self.of(key) else { return };
+        if observed.doubts.len() < MAX_DOUBTS || observed.doubts.contains(&doubt) {
             observed.doubts.insert(doubt);
+        } else {
+            observed.is_dubious = true;
         }
     }
 
@@ -169,7 +172,8 @@ impl Observed {
                 None => self.is_overfull && is_new(doubt.since),
             }
         });
-        found.map(|doubt| doubt.reason.clone())
+        let too_many = || self.is_dubious.then(|| format!("more than {MAX_DOUBTS} doubts about this service"));
+        found.map(|doubt| doubt.reason.clone()).or_else(too_many)
     }
 }
 

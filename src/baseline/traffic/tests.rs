@@ -1,5 +1,7 @@
 //! What is new about a contact, and what is learned.
 
+use std::net::IpAddr;
+
 use super::*;
 use crate::inventory::configuration::{ServiceKey, ServiceName};
 
@@ -116,6 +118,21 @@ fn what_is_in_doubt_is_held_back_and_the_rest_is_in_force() {
     let held: Vec<_> = web.held_back.iter().map(|(row, why)| format!("{row}: {why}")).collect();
     assert_eq!(held, ["reaches network 203.0.113.0/24 at 4444/tcp: miner"]);
     assert_eq!(web.traffic.learned.map(|learned| (learned.starts, learned.contacts)), Some((0, 6)));
+}
+
+#[test]
+fn many_doubts_about_others_do_not_hide_one_more() {
+    let mut learner = TrafficLearner::default();
+    let address = |number: u32| IpAddr::from(number.to_be_bytes());
+    learner.apply(hour(0), &web(), &reaches("network 203.0.113.0/24", 4444), address(999));
+    for number in (0..300).chain([999]) {
+        let doubt =
+            Doubt { address: Some(address(number)), unnamed_only: false, since: hour(0), reason: "scan".into() };
+        learner.doubt(&web(), doubt);
+    }
+    let finished = learner.finish();
+    let [web] = &finished[..] else { panic!("{finished:?}") };
+    assert_eq!((web.traffic.len(), web.held_back.len()), (0, 1));
 }
 
 #[test]
