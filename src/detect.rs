@@ -5,6 +5,7 @@
 
 mod ads;
 pub mod anomaly;
+mod assessment;
 mod debounce;
 mod finding;
 mod log_shipping;
@@ -24,8 +25,8 @@ pub use anomaly::contacts::{Contact, ContactStep, Contacts, Due};
 pub use anomaly::dealing::{Dealings, Side};
 pub use anomaly::explanation::{Alternative, ExpectedFrom, Explanation};
 pub use anomaly::outcome::Outcome;
+pub use assessment::{assess, hostile};
 pub use debounce::HoldTime;
 pub use finding::{Finding, Severity};
 pub use naming::{add_name, asker_of, name_of};
-pub use posture::{assess, hostile};
 pub use rule::{Context, Findings, Rule};

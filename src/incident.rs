@@ -5,6 +5,7 @@
 //! replay gives the same incidents in the same bytes. Limits: [`IncidentLimits`]. A lone alert is no incident.
 //! Design: alerts are delivered at once and unchanged; an incident is written again, whole, whenever it grows.
 
+mod link;
 mod model;
 mod open;
 mod tracker;

@@ -9,6 +9,7 @@ mod destination;
 pub mod dns_detection;
 mod evidence;
 mod judge;
+mod judge_context;
 mod may_cover;
 mod monitors;
 mod orientation;
@@ -26,7 +27,8 @@ pub use contract::{Contract, EvidenceKind, Family, Hop, HopKind, PortSpec, Servi
 pub use coverage::{Blind, ContractCoverage, EvidenceCoverage, HopCoverage, Provability, WorkloadCoverage, coverage};
 pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
 pub use evidence::{Evidence, MissingHop};
-pub use judge::{GracePeriods, Judge, JudgeContext, Judgement, Outcome, Skip};
+pub use judge::{Judge, Judgement, Outcome, Skip};
+pub use judge_context::{GracePeriods, JudgeContext};
 pub use may_cover::MayCover;
 pub use monitors::{MonitorRole, Monitors};
 pub use orientation::{ObservedFlow, Oriented, orientations, rests_on_absence};

@@ -1,11 +1,11 @@
 //! From findings and inventory to the parts of an alert.
 
 use super::model::{
-    AlertActor, AlertFlow, AlertWorkload, AttributionInfo, Compose, Direction, Translated, VerdictInfo,
+    AlertActor, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, Translated, VerdictInfo,
 };
 use crate::detect::{Actor, Finding};
 use crate::flow::community_id;
-use crate::input::{FiveTuple, FlowRecord, ObservationPoint, Side, Workload};
+use crate::input::{Endpoint, FiveTuple, FlowRecord, ObservationPoint, Protocol, Side, Workload};
 use crate::inventory::{Doubt, Owner};
 use crate::path::{ObservedFlow, Verdict};
 
@@ -85,4 +85,11 @@ pub(super) fn attribution(owner: &Owner) -> AttributionInfo {
         Owner::Unknown => plain("unknown"),
         Owner::External => plain("external"),
     }
+}
+
+/// The first of a finding's destination.
+pub(super) fn destination(endpoint: Endpoint, finding: &Finding) -> Destination {
+    let protocol = finding.flow.as_ref().map_or(Protocol::TCP, |flow| flow.record.tuple.protocol);
+    let (name, name_known_by) = finding.name.clone().map(|known| (known.name, known.by)).unzip();
+    Destination { endpoint, name, name_known_by, count: 1, first_seen: finding.at, last_seen: finding.at, protocol }
 }

@@ -12,7 +12,7 @@ mod drift;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use drift::{assess, hostile};
+pub(super) use drift::Drift;
 
 use super::{Context, Finding, Findings, Rule, RuleMeta, Severity};
 use crate::baseline::Deviation;

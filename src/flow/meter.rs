@@ -27,7 +27,6 @@ use super::origins::Origins;
 use super::packet::{Context, Packet};
 use super::payload::PayloadInspector;
 use super::sink::{FlowSink, Frame};
-use super::stages::{BATCH, Stages};
 use super::state::Mark;
 use super::table::Table;
 use super::timers::Timers;
@@ -55,8 +54,8 @@ pub struct Meter {
     next_check: Timestamp,
     stats: PointCounters,
     not_decoded: [u64; DecodeReason::ALL.len()],
-    /// Where packets are decoded that come for this meter alone.
-    stages: Stages,
+    /// Where packets are decoded that come for this meter alone ([`super::stages`]).
+    pub(super) batch: Vec<Packet>,
 }
 
 impl Meter {
@@ -78,7 +77,7 @@ impl Meter {
             next_check: Timestamp::MAX,
             stats: PointCounters::default(),
             not_decoded: [0; DecodeReason::ALL.len()],
-            stages: Stages::default(),
+            batch: Vec::new(),
         }
     }
 
@@ -87,16 +86,6 @@ impl Meter {
     pub fn with_layer(mut self, layer: Layer, ports: TunnelPorts) -> Self {
         self.layers = Layers::new(layer, ports);
         self
-    }
-
-    /// Captured packets, in the order they were captured.
-    pub fn packets(&mut self, frames: &[Frame<'_>], out: &mut impl FlowSink) {
-        // Taken out for the while, so that the rest of the meter can be used.
-        let mut stages = std::mem::take(&mut self.stages);
-        for frames in frames.chunks(BATCH) {
-            stages.one(self, frames, out);
-        }
-        self.stages = stages;
     }
 
     /// The last stage: counts a decoded packet, whose flow was likely in this slot.

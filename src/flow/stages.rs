@@ -45,6 +45,18 @@ pub struct Stages {
     packets: Vec<Packet>,
 }
 
+impl Meter {
+    /// Captured packets, in the order they were captured.
+    pub fn packets(&mut self, frames: &[Frame<'_>], out: &mut impl FlowSink) {
+        // Taken out for the while, so that the rest of the meter can be used.
+        let mut stages = Stages { packets: std::mem::take(&mut self.batch) };
+        for frames in frames.chunks(BATCH) {
+            stages.one(self, frames, out);
+        }
+        self.batch = stages.packets;
+    }
+}
+
 impl Stages {
     /// At most [`BATCH`] packets of one meter.
     #[inline]

@@ -3,8 +3,8 @@
 //! Contract: pure; steps stay in order of event time, those of one time in order of arrival. Limits: [`MAX_STEPS`] steps, counted beyond;
 //! [`MAX_NAMED`] workloads, techniques and merged ids.
 
+use super::link::Link;
 use super::model::{Incident, IncidentWorkload, SCHEMA, Step, StepKind};
-use super::tracker::Link;
 use crate::alert::Technique;
 use crate::detect::Severity;
 use crate::time::Timestamp;

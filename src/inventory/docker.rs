@@ -17,6 +17,7 @@ mod container_states;
 mod convert;
 mod event;
 mod http;
+mod identity;
 mod users;
 
 use std::collections::BTreeMap;

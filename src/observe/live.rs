@@ -25,6 +25,6 @@ pub use snap::{HEADER_BYTES, OTHER_BYTES, Snap};
 pub use tap::{CaptureRefused, Tap, TapBatch, TapError, TapOptions, TapSink, may_capture};
 
 /// How long the kernel and a capture thread hold a packet back, at most, while neither is behind.
-pub const HELD_BACK: Duration = progress::HELD_BACK;
+pub const HELD_BACK: Duration = ring::HELD_BACK;
 /// The longest time from a loss to its report.
 pub const LOSS_INTERVAL: Duration = tap::STATS_INTERVAL.saturating_add(capture_pool::ROUND);

@@ -13,7 +13,6 @@ mod scope;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::candidates::{ByAddress, Candidates};
 use self::members::Members;
@@ -21,8 +20,8 @@ use self::proof::Proof;
 use self::scope::{Destination, InScope};
 use super::trail::Trail;
 use super::{
-    Contract, Evidence, EvidenceKind, Hop, LOSS_REPORTED_WITHIN, MissingHop, PathState, Service, Stage, Unobservable,
-    Verdict, dns_detection,
+    Contract, Evidence, EvidenceKind, Hop, JudgeContext, MissingHop, Service, Stage, Unobservable, Verdict,
+    dns_detection,
 };
 use crate::input::Workload;
 use crate::inventory::{Owner, Timeline};
@@ -67,44 +66,6 @@ pub enum Skip {
     Sidecar,
     /// A proxy, or no path is allowed at all.
     Proxy,
-}
-
-/// What the judge knows beside the flow.
-#[derive(Clone, Copy, Debug)]
-pub struct JudgeContext<'a> {
-    /// Who owned what when.
-    pub timeline: &'a Timeline,
-    /// Translations, losses, and when each hop was last seen.
-    pub path: &'a PathState,
-    /// Waiting times.
-    pub grace: GracePeriods,
-}
-
-/// How long evidence is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GracePeriods {
-    /// For a flow to be seen at a hop's own point, and for its translation to be reported.
-    pub transit: Duration,
-    /// For a point to report of a running flow what it counted.
-    pub report: Duration,
-    /// For a hop to become ready after the workload started.
-    pub hop_ready: Duration,
-    /// For an answer.
-    pub answer: Duration,
-    /// Whether the observation has ended: every source has reported all that it saw and lost, so there is nothing to wait for.
-    pub all_reported: bool,
-}
-
-impl GracePeriods {
-    /// After this time every point has reported what it counted up to now.
-    pub fn reports(&self) -> Duration {
-        self.transit + self.report
-    }
-
-    /// After this time absence counts: the flow or its translation could have been seen, and what was lost meanwhile is reported.
-    pub fn absence(&self) -> Duration {
-        self.transit.max(LOSS_REPORTED_WITHIN)
-    }
 }
 
 /// What the contracts say now.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::judge::JudgeContext;
+use super::JudgeContext;
 use super::trail::{Frames, Sighting};
 use crate::input::{Attachment, Mac, ObservationPoint, Workload};
 use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner};

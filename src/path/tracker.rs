@@ -29,7 +29,8 @@ use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
 use self::unsure::UnsureOrigins;
 use self::waiting::{Waiting, traces_of};
-use super::judge::{JudgeContext, Judgement};
+use super::JudgeContext;
+use super::judge::Judgement;
 use super::source;
 use super::{Judge, ObservedFlow, Oriented, Verdict};
 use crate::input::{

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use super::open_alert::destination;
 use crate::alert::model::{Alert, SCHEMA};
 use crate::alert::{convert, steps};
 use crate::detect::{Actor, Finding, SEED_REFERENCE};
@@ -82,7 +81,7 @@ impl Key {
             actor: convert::actor(finding),
             anomaly: finding.explanation.clone(),
             flow: finding.flow.as_ref().map(convert::flow),
-            destinations: finding.destination.map(|end| destination(end, finding)).into_iter().collect(),
+            destinations: finding.destination.map(|end| convert::destination(end, finding)).into_iter().collect(),
             destinations_new: usize::from(finding.destination.is_some()),
             destinations_omitted: 0,
             contract: finding.contract.clone(),

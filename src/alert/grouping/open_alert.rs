@@ -7,9 +7,9 @@ use super::further::Further;
 use super::order::Place;
 use super::{Disposition, GroupingLimits};
 use crate::alert::convert;
-use crate::alert::model::{Alert, Destination};
+use crate::alert::model::Alert;
 use crate::detect::Finding;
-use crate::input::{Endpoint, FlowId, FlowRecord, Protocol};
+use crate::input::{Endpoint, FlowId, FlowRecord};
 use crate::time::Timestamp;
 
 /// Bytes that the first flow of an alert carries before they alone are worth an update.
@@ -176,7 +176,7 @@ impl OpenAlert {
             }
             self.named.insert(oldest.endpoint);
         }
-        alert.destinations.push(destination(endpoint, finding));
+        alert.destinations.push(convert::destination(endpoint, finding));
         alert.destinations_new += 1;
         is_among_the_first || alert.destinations_new >= most
     }
@@ -185,10 +185,4 @@ impl OpenAlert {
 /// Bytes of the first flow, both ways.
 fn bytes(alert: &Alert) -> u64 {
     alert.flow.as_ref().map_or(0, |flow| flow.orig.bytes.saturating_add(flow.resp.bytes))
-}
-
-pub(super) fn destination(endpoint: Endpoint, finding: &Finding) -> Destination {
-    let protocol = finding.flow.as_ref().map_or(Protocol::TCP, |flow| flow.record.tuple.protocol);
-    let (name, name_known_by) = finding.name.clone().map(|known| (known.name, known.by)).unzip();
-    Destination { endpoint, name, name_known_by, count: 1, first_seen: finding.at, last_seen: finding.at, protocol }
 }

@@ -2,17 +2,15 @@
 //!
 //! Contract: a field speaks once: as a difference where the baseline has an expectation of it, as a dangerous setting where it has none.
 //! What the baseline expects says nothing. A service that was learned from one start alone counts one severity less, except for what is
-//! dangerous in itself. Design: used by all rules about settings, and by learning, which holds back what is dangerous.
+//! dangerous in itself.
 
 use super::{Posture, Signal};
-use crate::baseline::{Baseline, Compared, Deviation, Hostile, Known, ServiceBaseline};
-use crate::detect::{RuleMeta, rules};
-use crate::input::Workload;
+use crate::baseline::{Baseline, Compared, Deviation, Known, ServiceBaseline};
 
 /// What a rule has to say of a container.
-pub(super) struct Drift {
+pub(in crate::detect) struct Drift {
     /// In order: differences, then what is dangerous and not in the baseline.
-    pub(super) signals: Vec<Signal>,
+    pub(in crate::detect) signals: Vec<Signal>,
     /// What the baseline is to this container.
     pub(super) baseline: Option<String>,
     /// Whether something of it is dangerous whatever the service.
@@ -20,7 +18,11 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    pub(super) fn new(posture: &Posture, beside: Option<(&Baseline, &Compared)>, dangerous: Vec<Signal>) -> Self {
+    pub(in crate::detect) fn new(
+        posture: &Posture,
+        beside: Option<(&Baseline, &Compared)>,
+        dangerous: Vec<Signal>,
+    ) -> Self {
         let Some((baseline, compared)) = beside else {
             let is_hostile = !dangerous.is_empty();
             return Self { signals: dangerous, baseline: None, is_hostile };
@@ -89,36 +91,4 @@ fn described(baseline: &Baseline, compared: &Compared) -> String {
         }
         Known::Unknown => format!("the baseline, serial {serial}, has no such service"),
     }
-}
-
-/// What of a container is dangerous whatever its service, by the rules about settings and the one about the host's network.
-pub fn hostile(workload: &Workload) -> Vec<Hostile> {
-    let Some(configuration) = &workload.configuration else { return Vec::new() };
-    let of_settings = rules::postures().into_iter().flat_map(|posture| (posture.signals)(workload, configuration));
-    let settings = of_settings.map(|signal| Hostile { field: signal.field, reason: signal.text });
-    let network = rules::unexpected_host_network::hostile(workload);
-    let mut all: Vec<Hostile> = Vec::new();
-    for one in settings.chain(network) {
-        match all.iter_mut().find(|known| known.field == one.field) {
-            Some(known) => known.reason = format!("{}; {}", known.reason, one.reason),
-            None => all.push(one),
-        }
-    }
-    all
-}
-
-/// What the rules about settings have to say of a container, each with its rule; the worst first.
-pub fn assess(workload: &Workload, baseline: Option<&Baseline>) -> Vec<(&'static RuleMeta, Signal)> {
-    let Some(configuration) = &workload.configuration else { return Vec::new() };
-    let compared = baseline.and_then(|baseline| Compared::of(baseline, workload));
-    let beside = baseline.zip(compared.as_ref());
-    let mut all: Vec<_> = rules::postures()
-        .into_iter()
-        .flat_map(|posture| {
-            let drift = Drift::new(posture, beside, (posture.signals)(workload, configuration));
-            drift.signals.into_iter().map(move |signal| (posture.rule, signal))
-        })
-        .collect();
-    all.sort_by_key(|(_, signal)| std::cmp::Reverse(signal.severity));
-    all
 }

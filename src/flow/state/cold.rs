@@ -2,7 +2,8 @@
 //!
 //! Contract: every byte of [`Cold`] is a megabyte at a million flows; what is rare is in [`Extras`].
 
-use super::record::end;
+use std::time::Duration;
+
 use super::{Hot, LowCounters, Mark};
 use crate::decode::{Headers, VlanStack, route_addresses};
 use crate::flow::direction::Direction;
@@ -81,6 +82,14 @@ impl Cold {
         (self.start, self.again)
     }
 
+    /// The latest packet time of the record.
+    pub(super) fn end(&self, hot: &Hot) -> Timestamp {
+        match &self.extras {
+            Some(extras) if hot.lag == Hot::FAR => extras.end,
+            _ => hot.last.minus(Duration::from_nanos(u64::from(hot.lag))),
+        }
+    }
+
     /// Who sent the first packet of the originator.
     pub(in crate::flow) fn sender(&self) -> Option<Mac> {
         self.macs.source(Direction::Orig.index())
@@ -112,7 +121,7 @@ impl Cold {
     /// Keeps the latest packet time, where a packet is older than the meter's clock.
     #[cold]
     pub(in crate::flow) fn set_late(&mut self, hot: &mut Hot, at: Timestamp, now: Timestamp) {
-        let end = end(hot, self).max(at);
+        let end = self.end(hot).max(at);
         hot.lag = Hot::FAR;
         if end <= now
             && let Ok(lag) = u32::try_from(now.since(end).as_nanos())

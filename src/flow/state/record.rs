@@ -2,22 +2,11 @@
 //!
 //! Contract: a record is a snapshot, without first-payload facts.
 
-use std::time::Duration;
-
 use super::cold::Extras;
 use super::{Cold, Hot, LowCounters, Mark};
 use crate::flow::id::IdMaker;
 use crate::flow::links::OtherLink;
 use crate::input::{Counters, FlowRecord, ObservationPoint, Protocol, RareFacts, Side, TcpFacts};
-use crate::time::Timestamp;
-
-/// The latest packet time of the record.
-pub(super) fn end(hot: &Hot, cold: &Cold) -> Timestamp {
-    match &cold.extras {
-        Some(extras) if hot.lag == Hot::FAR => extras.end,
-        _ => hot.last.minus(Duration::from_nanos(u64::from(hot.lag))),
-    }
-}
 
 /// What only some records have.
 fn rare(hot: &Hot, extras: Option<&Extras>) -> Option<Box<RareFacts>> {
@@ -72,7 +61,7 @@ pub(in crate::flow) fn record(point: &ObservationPoint, ids: IdMaker, hot: &Hot,
         point: point.clone(),
         tuple,
         start: cold.start,
-        end: end(hot, cold),
+        end: cold.end(hot),
         orig: side(0, orig),
         resp: side(1, resp),
         vlans: extras.map_or_else(Vec::new, |extras| extras.vlans.as_slice().to_vec()),

@@ -17,10 +17,11 @@ use super::api::{Container, ExecInspect, Image, Network, PodmanNetwork, PodmanPo
 use super::bounds::{self, is_id};
 use super::container_states::{Answer, Listed, Query};
 use super::convert::{
-    Dialect, GATEWAY_NETWORK, RuntimeIdentity, attach_by_network, attachments, describe, from_endpoint, from_network,
-    from_podman_network, repo_digest,
+    GATEWAY_NETWORK, attach_by_network, attachments, describe, from_endpoint, from_network, from_podman_network,
+    repo_digest,
 };
 use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
+use super::identity::{Dialect, RuntimeIdentity};
 use super::users::{is_process_of, is_user};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{Attachment, NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use self::parts::{confinement, logging, mounts, namespaces, ports, security};
 use super::api::{Container, Section};
-use super::convert::{Dialect, RuntimeIdentity};
+use super::identity::{Dialect, RuntimeIdentity};
 use crate::input::{Configuration, ResourceLimits, Workload};
 use crate::inventory::configuration::{
     DOCKER_DEFAULT, PODMAN_DEFAULT, Scope, ServiceKey, annotation, command, effective, limit, variables,

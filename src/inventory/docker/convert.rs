@@ -12,6 +12,7 @@ use ipnetwork::IpNetwork;
 
 use super::api::{Container, Endpoint, Network, NetworkSettings, PodmanNetwork, Resource, State};
 use super::configuration;
+use super::identity::{Dialect, RuntimeIdentity};
 use crate::input::{
     Attachment, NetworkMode, Pod, Protocol, PublishedPort, RuntimeId, RuntimeNetwork, Workload, WorkloadId,
     WorkloadState,
@@ -21,24 +22,6 @@ use crate::time::Timestamp;
 
 /// The network by which workloads on overlay networks reach the outside.
 pub(super) const GATEWAY_NETWORK: &str = "docker_gwbridge";
-
-/// Which of the engines that serve the Docker API it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    Docker,
-    Podman,
-}
-
-/// Who speaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RuntimeIdentity {
-    pub(super) runtime: RuntimeId,
-    pub(super) dialect: Dialect,
-    /// Runs as a user other than root, in a user namespace.
-    pub(super) rootless: bool,
-    /// Hides values that may be secrets.
-    pub(super) redaction: Redaction,
-}
 
 /// A container as `docker inspect` or `podman inspect` shows it. The veth is not known here.
 pub fn from_inspect(container: &Container, redaction: &Redaction) -> Workload {

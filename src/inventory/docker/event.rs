@@ -10,7 +10,7 @@ use super::acts::{ExecEvent, Happened, MAX_TEXT};
 use super::api::Event;
 use super::bounds::{self, is_id};
 use super::container_states::ContainerAction;
-use super::convert::{Dialect, RuntimeIdentity};
+use super::identity::{Dialect, RuntimeIdentity};
 use crate::input::{ContainerAct, NetworkMode, Workload, WorkloadId};
 use crate::inventory::configuration::hide_labels;
 use crate::time::Timestamp;

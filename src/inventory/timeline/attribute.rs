@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::candidates::{Candidate, stands_out};
-use super::index::{Key, MAX_OWNERS, Owners, Span};
+use super::index::{MAX_OWNERS, Owners, Span};
+use super::key::Key;
 use super::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline, is_no_host};
 use crate::input::{Endpoint, NetworkMode, ObservationPoint, Protocol, SocketView, Workload};
 use crate::time::Timestamp;

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use super::Timeline;
-use super::index::{Key, Owners, Span};
+use super::index::{Owners, Span};
+use super::key::Key;
 use super::namespaces::Inside;
 use crate::input::{InsideInterface, Mac, NetworkMode, ObservationPoint, Workload, WorkloadId};
 use crate::time::Timestamp;

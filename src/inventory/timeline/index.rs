@@ -7,12 +7,11 @@
 //! the oldest are removed at the front, which a deque does cheaply.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::touched::ChangedKeys;
-use crate::input::{Mac, NetworkMode, ObservationPoint, Workload, WorkloadId};
+use super::key::{ChangedKeys, Key};
+use crate::input::Workload;
 use crate::time::Timestamp;
 
 /// More owners than this of an address, a MAC or a veth at one moment are not told apart: then it is anybody's.
@@ -20,44 +19,6 @@ pub(super) const MAX_OWNERS: usize = 256;
 
 /// How long after its owner's end a packet is still taken for a late one (a queued segment, a masqueraded FIN).
 pub(super) const LATE: Duration = Duration::from_secs(5);
-
-/// What can be owned.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Key {
-    /// An address.
-    Ip(IpAddr),
-    /// A MAC.
-    Mac(Mac),
-    /// A host-side veth.
-    Veth(ObservationPoint),
-    /// A place in the host's network namespace, according to the runtime.
-    HostNetwork,
-    /// A place in the namespace of another workload, according to the runtime.
-    Joined(WorkloadId),
-    /// A place in the namespace with this number, according to the kernel: its first process is there.
-    Home(u64),
-    /// Another of its processes is in the namespace with this number, according to the kernel.
-    Stray(u64),
-}
-
-impl Key {
-    /// Everything that the runtime says a workload owns: addresses only when its networks are its own.
-    pub(super) fn of(workload: &Workload) -> impl Iterator<Item = Self> + '_ {
-        let own = workload.network_mode == NetworkMode::Own;
-        let membership = match &workload.network_mode {
-            NetworkMode::Host => Some(Self::HostNetwork),
-            NetworkMode::Container(other) => Some(Self::Joined(other.clone())),
-            NetworkMode::Own | NetworkMode::None | NetworkMode::Rootless(_) => None,
-        };
-        let attached = workload.attachments.iter().filter(move |_| own).flat_map(|attachment| {
-            let addresses = attachment.addresses.iter().map(|ip| Self::Ip(ip.to_canonical()));
-            let mac = attachment.mac.filter(|mac| !mac.is_multicast()).map(Self::Mac);
-            let veth = attachment.host_interface.as_deref().map(|name| Self::Veth(ObservationPoint::new(name)));
-            addresses.chain(mac).chain(veth)
-        });
-        attached.chain(membership)
-    }
-}
 
 /// A workload owned a key for a time.
 #[derive(Clone, Debug)]

@@ -15,7 +15,8 @@ use self::namespace_membership::NamespaceMembership;
 use super::TimelineLimits;
 use super::at_interface::AtInterface;
 use super::changes::Changes;
-use super::index::{Index, Key, Span};
+use super::index::{Index, Span};
+use super::key::Key;
 use crate::input::{RuntimeId, Workload, WorkloadId, WorkloadState};
 use crate::time::{Timestamp, Watermark};
 

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::index::{Key, late_at};
+use super::index::late_at;
 use super::is_no_host;
-use super::touched::ChangedKeys;
+use super::key::{ChangedKeys, Key};
 use crate::input::{InsideInterface, NamespaceView, NetnsId, ObservationPoint, WorkloadId};
 use crate::time::Timestamp;
 

@@ -8,10 +8,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Timeline;
-use super::index::Key;
+use super::key::{Key, MAX_TOUCHED};
 use crate::input::{Mac, ObservationPoint, Protocol};
-
-const MAX_TOUCHED: usize = 4096;
 
 /// What a flow shows of an end, or of its way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,30 +31,6 @@ pub enum Touched {
     Everything,
     /// These.
     These(BTreeSet<Trace>),
-}
-
-/// Keys of the indexes as they are changed.
-#[derive(Debug, Default)]
-pub(super) struct ChangedKeys {
-    keys: BTreeSet<Key>,
-    everything: bool,
-}
-
-impl ChangedKeys {
-    pub(super) fn note(&mut self, key: &Key) {
-        if self.everything || self.keys.contains(key) {
-            return;
-        }
-        if self.keys.len() >= MAX_TOUCHED {
-            return self.note_everything();
-        }
-        self.keys.insert(key.clone());
-    }
-
-    pub(super) fn note_everything(&mut self) {
-        self.everything = true;
-        self.keys.clear();
-    }
 }
 
 impl Timeline {

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::progress::{HELD_BACK, Progress, ThreadProgress};
-use super::tap::{Closing, Group, RETIRE, TURN_PACKETS, Tap, TapSink};
+use super::progress::{Progress, ThreadProgress};
+use super::ring::{HELD_BACK, RETIRE};
+use super::tap::{Closing, Group, TURN_PACKETS, Tap, TapSink};
 use crate::clock::now;
 use crate::time::Timestamp;
 

@@ -5,16 +5,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::tap::RETIRE;
+use super::ring::HELD_BACK;
 use crate::sync;
 use crate::time::Timestamp;
-
-/// The kernel holds a packet back until its block is retired; its timer and this process may be late by the rest.
-pub(super) const HELD_BACK: Duration = RETIRE.saturating_add(Duration::from_millis(10));
 
 /// Of all threads.
 #[derive(Debug, Default)]

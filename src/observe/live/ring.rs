@@ -1,8 +1,14 @@
-//! How the memory for the kernel's rings is divided among interfaces.
+//! The kernel's rings: how their memory is divided among interfaces, and how long they hold packets back.
 //!
 //! Contract: pure. Every interface gets a ring; all rings together stay within the budget, or within [`MIN_RING`] an interface
 //! where that is more. Design: who waits now shares what is left with [`LATER`] that may come.
 
+use std::time::Duration;
+
+/// How long the kernel may hold a filled part of a ring block.
+pub(super) const RETIRE: Duration = Duration::from_millis(50);
+/// The kernel holds a packet back until its block is retired; its timer and this process may be late by the rest.
+pub(super) const HELD_BACK: Duration = RETIRE.saturating_add(Duration::from_millis(10));
 /// The smallest ring: four blocks of libpcap's. With two, one of 250 interfaces lost packets at 200,000 a second.
 pub const MIN_RING: u32 = 1 << 20;
 /// A ring is made of blocks of this size.

@@ -17,7 +17,7 @@ use socket2::{SockFilter, SockRef};
 
 use super::admitted::{Admitted, Covers};
 use super::loss::Losses;
-use super::progress::HELD_BACK;
+use super::ring::{HELD_BACK, RETIRE};
 use super::snap::{Snap, program};
 use crate::clock::now;
 use crate::decode::LinkType;
@@ -25,8 +25,6 @@ use crate::flow::{Admission, Backlog, FlowSink, Frame, Meter, MeterLimits, Point
 use crate::input::{Input, Loss, LossReason, ObservationPoint};
 use crate::time::Timestamp;
 
-/// How long the kernel may hold a filled part of a ring block.
-pub(super) const RETIRE: Duration = Duration::from_millis(50);
 /// Packets of one turn; then it is another tap's.
 pub(super) const TURN_PACKETS: usize = 512;
 /// Packets handed to the flow table at once.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::key::TrailKey;
 use super::{Step, Tracker};
 use crate::input::{FlowId, FlowRecord};
-use crate::path::judge::JudgeContext;
+use crate::path::JudgeContext;
 use crate::time::Timestamp;
 
 /// Ended flows of one five-tuple.

@@ -1,20 +1,44 @@
-//! Who asked: by every point that saw a flow, and remembered while nothing that it rests on changes.
+//! What the judge looks at of a flow, and who asked: by every point that saw a flow, and remembered while nothing that it rests on changes.
 //!
 //! Contract: what is remembered is what would be found again, which debug builds check. Limits: one answer a flow, of a flow that one point saw between one
 //! pair of MACs and that is not translated; any other is asked about anew. Design: nearly every flow is judged when it begins and when it is answered.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::Tracker;
-use super::tracked_flow::Observed;
-use crate::input::{FiveTuple, Mac, NatBinding, ObservationPoint, Workload};
+use crate::input::{FiveTuple, FlowRecord, Mac, NatBinding, ObservationPoint, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Owner};
-use crate::path::judge::JudgeContext;
+use crate::path::JudgeContext;
 use crate::path::own_frames::OwnFrames;
 use crate::path::source::{self, Roles, source_of};
 use crate::path::trail::{Frames, Sighting};
-use crate::path::{Oriented, own_frames};
+use crate::path::{ObservedFlow, Oriented, own_frames};
 use crate::time::Timestamp;
+
+/// Points that a judged flow names.
+const MAX_SHOWN: usize = 8;
+
+/// What the judge looks at.
+#[derive(Debug)]
+pub(super) struct Observed {
+    pub(super) record: FlowRecord,
+    pub(super) sightings: Vec<Sighting>,
+    /// Who asked, as it was found first.
+    pub(super) asked: OnceCell<Asked>,
+}
+
+impl Observed {
+    /// Whether frames of the responder were seen, at any point.
+    pub(super) fn replied(&self) -> bool {
+        self.record.resp.counters.packets > 0 || self.sightings.iter().any(|sighting| sighting.sent(false).packets > 0)
+    }
+
+    pub(super) fn view(&self, translated: Option<FiveTuple>) -> ObservedFlow {
+        let points = self.sightings.iter().take(MAX_SHOWN).map(|sighting| sighting.point.clone()).collect();
+        ObservedFlow { record: self.record.clone(), points, translated }
+    }
+}
 
 /// An answer, and what it rests on.
 #[derive(Debug)]

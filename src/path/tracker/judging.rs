@@ -4,14 +4,16 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::asked::Observed;
 use super::key::TrailKey;
-use super::tracked_flow::{Observed, TrackedFlow};
+use super::tracked_flow::TrackedFlow;
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::{
     FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
 use crate::inventory::{Confidence, Doubt, Owner};
-use crate::path::judge::{JudgeContext, Judgement, Outcome};
+use crate::path::JudgeContext;
+use crate::path::judge::{Judgement, Outcome};
 use crate::path::source::{self, Roles, is_unsettled, responder_of};
 use crate::path::trail::{self, Frames, Trail};
 use crate::path::{

@@ -8,7 +8,7 @@
 use super::key::TrailKey;
 use super::{Deadline, Step, Tracker};
 use crate::input::FlowRecord;
-use crate::path::judge::JudgeContext;
+use crate::path::JudgeContext;
 use crate::path::source;
 use crate::time::Timestamp;
 

@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use super::asked::Observed;
 use super::judging::{goes_on, is_remnant};
-use super::tracked_flow::{Observed, TrackedFlow};
+use super::tracked_flow::TrackedFlow;
 use super::{Deadline, JudgedFlow, Step, Tracker};
 use crate::input::FlowId;
+use crate::path::JudgeContext;
 use crate::path::Verdict;
-use crate::path::judge::{JudgeContext, Judgement};
+use crate::path::judge::Judgement;
 use crate::time::Timestamp;
 
 impl Tracker {

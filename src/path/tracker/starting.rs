@@ -9,7 +9,7 @@ use super::key::TrailKey;
 use super::tracked_flow::{self, TrackedFlow};
 use super::{Deadline, Step, Tracker, judging};
 use crate::input::{FlowEventKind, FlowRecord, tcp_flags};
-use crate::path::judge::JudgeContext;
+use crate::path::JudgeContext;
 use crate::path::source::starts_here;
 use crate::path::trail::Sighting;
 use crate::time::Timestamp;

@@ -7,27 +7,15 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::JudgedFlow;
-use super::asked::Asked;
+use super::asked::Observed;
 use super::key::TrailKey;
 use crate::input::{FiveTuple, FlowEventKind, FlowId, FlowRecord, ObservationPoint, TcpFacts, tcp_flags};
 use crate::inventory::Timeline;
-use crate::path::ObservedFlow;
-use crate::path::judge::JudgeContext;
+use crate::path::JudgeContext;
 use crate::path::trail::{self, Sighting};
 use crate::time::Timestamp;
 
 const MAX_TWINS: usize = 4;
-/// Points that a judged flow names.
-const MAX_SHOWN: usize = 8;
-
-/// What the judge looks at.
-#[derive(Debug)]
-pub(super) struct Observed {
-    pub(super) record: FlowRecord,
-    pub(super) sightings: Vec<Sighting>,
-    /// Who asked, as it was found first.
-    pub(super) asked: OnceCell<Asked>,
-}
 
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts, each with its own cause")]
@@ -191,18 +179,6 @@ impl TrackedFlow {
             (None, Some(judged)) => vec![Sighting::of(&judged.view.record, !judged.oriented.forward)],
             (None, None) => Vec::new(),
         }
-    }
-}
-
-impl Observed {
-    /// Whether frames of the responder were seen, at any point.
-    pub(super) fn replied(&self) -> bool {
-        self.record.resp.counters.packets > 0 || self.sightings.iter().any(|sighting| sighting.sent(false).packets > 0)
-    }
-
-    pub(super) fn view(&self, translated: Option<FiveTuple>) -> ObservedFlow {
-        let points = self.sightings.iter().take(MAX_SHOWN).map(|sighting| sighting.point.clone()).collect();
-        ObservedFlow { record: self.record.clone(), points, translated }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Events as Docker and Podman write them, and as a container's labels forge them.
 
 use super::super::api::Event;
-use super::super::convert::Dialect;
 use super::super::event::RuntimeEvent;
+use super::super::identity::Dialect;
 use super::*;
 use crate::input::RuntimeId;
 

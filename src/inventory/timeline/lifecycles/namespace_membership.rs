@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::index::{Key, Owners, Span};
+use super::super::index::{Owners, Span};
+use super::super::key::Key;
 use super::Lifecycles;
 use crate::input::WorkloadId;
 use crate::time::Timestamp;
