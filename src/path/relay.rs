@@ -3,7 +3,7 @@
 //! Contract: pure; both records are read from the end that asked, as they stand. What matched is said in words. What the inbound leg asked for
 //! (CONNECT, SOCKS) and contradicts the outbound leg is never a match.
 //! Limits: a relay that re-encrypts and pads, or that keeps connections ready, is matched by nothing here. Equal bytes in both directions say
-//! nothing (echo, heartbeats), nor does a conversation of fewer than [`LEAST_BYTES`] or one that never answered.
+//! nothing of one pair of legs (echo, heartbeats; see [`echoed`]), nor does a conversation of fewer than [`LEAST_BYTES`] or one that never answered.
 //! Design: what names the target comes first, then the same hello, then the same request, then bytes and time.
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::input::{AppFacts, ConnState, FiveTuple, FlowRecord, Protocol};
+use crate::time::Timestamp;
 
 /// The outbound leg of a named target starts within so long of the inbound one: the relay may have to look up the name first.
 const NAMED_WITHIN: Duration = Duration::from_secs(30);
@@ -209,6 +210,19 @@ fn bytes(inbound: &FlowRecord, outbound: &FlowRecord, delay: Duration) -> Option
         None => is_near(came, sent) && is_near(went, received),
     };
     is_equal.then(|| format!("{came} bytes came in and {sent} went out, {received} came back and {went} were returned"))
+}
+
+/// Bytes each way of two TCP legs that carried as many in all four directions, and began and ended together. One such pair may be chance.
+pub fn echoed(inbound: &FlowRecord, outbound: &FlowRecord) -> Option<u64> {
+    let together = |from: Timestamp, to: Timestamp| to >= from && to.since(from) <= BYTES_WITHIN;
+    let in_time = is_over(inbound)
+        && is_over(outbound)
+        && together(inbound.start, outbound.start)
+        && apart(inbound, outbound) <= BYTES_WITHIN;
+    let sides = [&inbound.orig, &inbound.resp, &outbound.orig, &outbound.resp];
+    let [came, rest @ ..] = sides.map(|side| side.counters.payload_bytes);
+    let is_alike = in_time && !is_same(inbound.tuple, outbound.tuple) && rest.iter().all(|bytes| is_near(came, *bytes));
+    (is_alike && 2 * came >= LEAST_BYTES).then_some(came)
 }
 
 fn apart(one: &FlowRecord, other: &FlowRecord) -> Duration {

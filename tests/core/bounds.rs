@@ -101,6 +101,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/sensor_blinded.rs", "MAX_POINTS", Counted(Bound::Rules)),
     ("src/detect/rules/tunnel_from_container.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/rules/tunnel_from_container/names.rs", "MAX_DOMAINS", Counted(Bound::Rules)),
+    ("src/detect/rules/undeclared_relay/echoes.rs", "MAX_WORKLOADS", Counted(Bound::Rules)),
     ("src/detect/rules/undeclared_relay/legs.rs", "MAX_EACH", Counted(Bound::Rules)),
     ("src/detect/rules/undeclared_relay/legs.rs", "MAX_LEGS", Counted(Bound::Rules)),
     ("src/detect/rules/unknown_source/neighbour_checks.rs", "MAX_WAITING", Not(AT_ONCE)),

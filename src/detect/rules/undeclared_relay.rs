@@ -1,5 +1,6 @@
 //! `undeclared-relay`.
 
+mod echoes;
 mod legs;
 
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::input::{FlowEvent, FlowRecord, Protocol, Workload};
 use crate::inventory::Owner;
-use crate::path::relay::{RelayMatch, RelayProof, matched};
+use crate::path::relay::{RelayMatch, RelayProof, echoed, matched};
 use crate::path::{Contract, Evidence, Hop, JudgedFlow, ObservedFlow, PerWorkload, Selector, responder_of};
+use echoes::Echoes;
 use legs::{Direction, Leg, Legs};
 
 /// Name resolution: a forwarder of questions is a resolver, and dns-skips-resolver's matter.
@@ -30,6 +32,7 @@ pub struct UndeclaredRelay {
     /// Whether a workload is one of them, or may relay.
     may_relay: PerWorkload<bool>,
     legs: Legs,
+    echoes: Echoes,
 }
 
 /// The rule with its parameters.
@@ -39,6 +42,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         hops: Vec::new(),
         may_relay: PerWorkload::default(),
         legs: Legs::default(),
+        echoes: Echoes::default(),
     }
 }
 
@@ -84,7 +88,7 @@ impl Rule for UndeclaredRelay {
     }
 
     fn forgotten(&self) -> u64 {
-        self.legs.forgotten
+        self.legs.forgotten + self.echoes.forgotten
     }
 }
 
@@ -109,18 +113,26 @@ impl UndeclaredRelay {
     /// Looks for the other leg of this one, and reports it once.
     fn check(&mut self, place: usize, findings: &mut Findings) {
         let Some(leg) = self.legs.get(place).filter(|leg| !leg.reported) else { return };
-        let pair = self.legs.opposite(leg).filter(|(_, other)| !other.reported).find_map(|(at, other)| {
-            let (inbound, outbound) = if leg.direction == Direction::Inbound { (leg, other) } else { (other, leg) };
-            // Who asks and is asked back needs nobody to carry it.
-            let elsewhere = inbound.record.tuple.orig.ip != outbound.record.tuple.resp.ip;
-            let found = elsewhere.then(|| matched(&inbound.record, &outbound.record)).flatten();
-            found.map(|found| (at, finding(inbound, outbound, found)))
+        let found = self.legs.pairs(leg).find_map(|(other, inbound, outbound)| {
+            let found = matched(&inbound.record, &outbound.record)?;
+            Some((other, Some(finding(inbound, outbound, found))))
         });
-        if let Some((other, finding)) = pair {
-            self.legs.report([place, other]);
+        let Some((other, finding)) = found.or_else(|| alike(&self.legs, &mut self.echoes, leg)) else { return };
+        self.legs.report([place, other]);
+        if let Some(finding) = finding {
             findings.push(finding);
         }
     }
+}
+
+/// A pair of legs that carry as many bytes in all directions is counted; the finding once they are enough.
+fn alike(legs: &Legs, echoes: &mut Echoes, leg: &Leg) -> Option<(usize, Option<Finding>)> {
+    let (other, inbound, outbound, bytes) = legs.pairs(leg).find_map(|(other, inbound, outbound)| {
+        Some((other, inbound, outbound, echoed(&inbound.record, &outbound.record)?))
+    })?;
+    let text = echoes.count(&outbound.workload.id, bytes, outbound.record.end);
+    let found = text.map(|text| RelayMatch { proof: RelayProof::Bytes, text });
+    Some((other, found.map(|found| finding(inbound, outbound, found))))
 }
 
 fn finding(inbound: &Leg, outbound: &Leg, found: RelayMatch) -> Finding {
@@ -159,7 +171,8 @@ pub static META: RuleMeta = RuleMeta {
              together when the target asked for on the way in (CONNECT, SOCKS) is the other end of the way out; when \
              the same TLS hello (name and JA4) or the same forwarded request passes both; or else when both \
              directions carry as many bytes, the way out begins within two seconds of the way in and while it lasts, \
-             and both end within two seconds. The last is reported one severity lower. Hops of any contract and \
+             and both end within two seconds. Where all four directions carry as many bytes (an echo), one pair of connections may be \
+             chance: three pairs of different sizes within ten minutes are reported. What rests on bytes is reported one severity lower. Hops of any contract and \
              workloads under `relays` may relay.",
         technical_context: "socat, ssh -L/-D/-R, chisel, gost, microsocks or a few lines of Python make a relay in any container. Its two \
              legs are two flows with different addresses and ports, often on different networks: nothing in the packets joins them \
@@ -169,7 +182,8 @@ pub static META: RuleMeta = RuleMeta {
             "A relay that encrypts one leg (ssh -D, a VPN, a TLS-terminating proxy) changes the bytes: matched only \
              where the target is named. tunnel-from-container detects some of these.",
             "One that keeps connections ready, multiplexes, delays for more than two seconds or pads.",
-            "Conversations with equal bytes in both directions, with less than 200 bytes, or without an answer say nothing.",
+            "Conversations with less than 200 bytes, or without an answer, say nothing; fewer than three with equal bytes in both \
+             directions, or all of one size, do not either.",
             "Name resolution is left out: a forwarder is a resolver.",
             "Connections whose start was not seen and whose ports do not show who asked; legs that lead back to the client.",
             "Of a busy workload only the last 64 connections each way are compared, and 32768 of all workloads.",

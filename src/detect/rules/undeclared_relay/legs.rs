@@ -185,10 +185,16 @@ impl Legs {
         }
     }
 
-    /// The legs of the same workload in the other direction, the latest first.
-    pub(super) fn opposite(&self, leg: &Leg) -> impl Iterator<Item = (usize, &Leg)> {
+    /// What this leg may be one pair with, the latest first: the other's place, the leg that came in, the one that went out.
+    pub(super) fn pairs<'s>(&'s self, leg: &'s Leg) -> impl Iterator<Item = (usize, &'s Leg, &'s Leg)> {
         let others = self.of.get(&(leg.workload.id.clone(), leg.direction.opposite()));
-        others.into_iter().flatten().rev().filter_map(|place| self.get(*place).map(|leg| (*place, leg)))
+        let others = others.into_iter().flatten().rev().filter_map(|place| Some((*place, self.get(*place)?)));
+        others.filter(|(_, other)| !other.reported).filter_map(move |(place, other)| {
+            let (inbound, outbound) = if leg.direction == Direction::Inbound { (leg, other) } else { (other, leg) };
+            // Who asks and is asked back needs nobody to carry it.
+            let elsewhere = inbound.record.tuple.orig.ip != outbound.record.tuple.resp.ip;
+            elsewhere.then_some((place, inbound, outbound))
+        })
     }
 
     /// These were reported.

@@ -187,3 +187,39 @@ fn memory_is_bounded_and_the_oldest_goes() {
     assert!(legs.of_flow(FlowId(199)).is_empty(), "the oldest of all went first");
     assert_eq!(legs.forgotten, 300, "each that went is counted");
 }
+
+/// A conversation through the relay of which the server returns every byte.
+fn echo(bench: &mut Bench, rule: &mut impl Rule, number: u16, bytes: u64) -> Vec<Finding> {
+    let begin = u64::from(number) * 1000;
+    let inbound = bench.record(begin, Protocol::TCP, &format!("172.20.0.2:{}", 40_000 + number), "172.20.0.9:8080");
+    let outbound = bench.record(begin + 5, Protocol::TCP, &format!("172.20.0.9:{}", 50_000 + number), "198.51.100.7:7");
+    let mut found = Vec::new();
+    for record in [inbound, outbound] {
+        let flow = bench.judged(&record);
+        found.extend(bench.on_flow(rule, &flow));
+        let mut record = grown(&record, begin + 300, bytes, bytes);
+        record.tcp = record.tcp.map(|tcp| crate::input::TcpFacts { state: crate::input::ConnState::SF, ..tcp });
+        found.extend(bench.on_progress(rule, &flow, ENDED, record));
+    }
+    found
+}
+
+#[test]
+fn a_relay_before_an_echo_is_reported_after_three_sizes_and_one_size_says_nothing() {
+    let mut bench = bench();
+    let mut rule = rule(&Params::default());
+    let heartbeats: Vec<_> = (0..8).flat_map(|number| echo(&mut bench, &mut rule, number, 300)).collect();
+    assert!(heartbeats.is_empty(), "{heartbeats:?}");
+    assert!(echo(&mut bench, &mut rule, 8, 374).is_empty());
+    let [found] = &echo(&mut bench, &mut rule, 9, 511)[..] else { panic!("one") };
+    assert_eq!((found.severity, found.destination), (Severity::Medium, Some(end("198.51.100.7:7"))));
+    assert_eq!(
+        found.evidence[0].text,
+        "3 conversations of 300, 374, 511 bytes each way came in and went out alike, and began and ended together"
+    );
+    let later: Vec<_> = [(700, 300), (1400, 374), (2100, 511)]
+        .into_iter()
+        .flat_map(|(number, bytes)| echo(&mut bench, &mut rule, number, bytes))
+        .collect();
+    assert!(later.is_empty(), "more than ten minutes lie between them: {later:?}");
+}
