@@ -1,4 +1,4 @@
-//! Where the time of metering goes: reading, decoding, the flow table, first-payload facts.
+//! Where the time of metering goes: reading, decoding, the flow table, first-payload facts, the ring of recent packets.
 //! `cargo run --release --example stages FILE [PASSES]`
 //!
 //! Contract: CPU time of this process (user and system) a packet, the least of the passes; the stages take turns, so that a
@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hopwatch::decode::{Decoded, LinkType, decode};
+use hopwatch::evidence::{PacketRing, RingLimits, RingMemory};
 use hopwatch::flow::{FlowSink, FlowView, Frame, Meter, MeterLimits};
-use hopwatch::input::FlowEventKind;
+use hopwatch::input::{FlowEventKind, ObservationPoint};
 use hopwatch::observe::{Batch, CaptureReader, Interface};
 use hopwatch::time::Timestamp;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -48,8 +49,8 @@ struct Pass {
 
 type Stage = fn(&Path) -> anyhow::Result<Pass>;
 
-const STAGES: [(&str, Stage); 5] =
-    [("one by one", one_by_one), ("read", read), ("decode", decoded), ("cut", cut), ("whole", whole)];
+const STAGES: [(&str, Stage); 6] =
+    [("one by one", one_by_one), ("read", read), ("decode", decoded), ("cut", cut), ("whole", whole), ("kept", kept)];
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
@@ -66,13 +67,14 @@ fn main() -> anyhow::Result<()> {
     }
     let nanos = least
         .map(|least| i64::try_from(least.as_nanos() * 10).unwrap_or(i64::MAX) / counted.packets.max(1).cast_signed());
-    let [one_by_one, read, decode, cut, whole] = nanos;
+    let [one_by_one, read, decode, cut, whole, kept] = nanos;
     let decoding = decode - read;
     show("reading", read, "ns a packet, in batches");
     show("decoding", decoding, "");
     show("table", cut - read - 2 * decoding, "");
     show("facts", whole - (cut - decoding), "");
     show("all", whole, "");
+    show("keeping", kept - whole, "recent packets, for evidence from before alerts");
     show("one by one", one_by_one, "reading without batches");
     println!("{} packets, {} flows", counted.packets, counted.flows);
     Ok(())
@@ -152,6 +154,40 @@ fn cut(file: &Path) -> anyhow::Result<Pass> {
 
 fn whole(file: &Path) -> anyhow::Result<Pass> {
     metered(file, |meter, _, frames, out| meter.packets(frames, out))
+}
+
+/// The same, and recent packets are kept as `hopwatch sniff` does.
+fn kept(file: &Path) -> anyhow::Result<Pass> {
+    let limits = RingLimits { bytes: 8 << 20, age: Duration::from_mins(1), snap: 160 };
+    let mut ring: Option<PacketRing> = None;
+    metered(file, |meter, link, frames, out| {
+        let point = || ObservationPoint::new("stages");
+        let ring = ring.get_or_insert_with(|| PacketRing::new(point(), link, limits, &RingMemory::new(64 << 20)));
+        let mut out = Beginnings { flows: out, packets: 0, bits: 0 };
+        meter.packets(frames, &mut out);
+        ring.keep(frames, out.bits);
+    })
+}
+
+/// Which packets of a batch begin their flow.
+struct Beginnings<'a> {
+    flows: &'a mut Count,
+    packets: u32,
+    bits: u64,
+}
+
+impl FlowSink for Beginnings<'_> {
+    fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) {
+        self.flows.flow(at, kind, flow);
+    }
+
+    fn packet(&mut self) {
+        self.packets += 1;
+    }
+
+    fn beginning(&mut self) {
+        self.bits |= 1_u64.wrapping_shl(self.packets.wrapping_sub(1));
+    }
 }
 
 /// One meter, drained at the end.

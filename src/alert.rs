@@ -16,6 +16,6 @@ pub use exception::Exception;
 pub use grouping::{AlertBudget, AlertGrouper, Disposition, GroupingLimits};
 pub use lowering::{Lowering, LoweringKind};
 pub use model::{
-    Alert, AlertActor, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, HopKind, MissingHop,
-    SCHEMA, Technique, Translated, VerdictInfo, json_schema,
+    Alert, AlertActor, AlertBundle, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction,
+    HopKind, MissingHop, SCHEMA, Technique, Translated, VerdictInfo, json_schema,
 };

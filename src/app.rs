@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod baseline;
 pub mod doctor;
+pub mod evidence;
 pub mod flows;
 pub mod hash_key;
 pub mod live;

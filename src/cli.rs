@@ -10,6 +10,7 @@ mod captures;
 mod completions;
 mod config;
 mod doctor;
+mod evidence;
 mod flows;
 mod inventory;
 mod local;
@@ -81,6 +82,9 @@ enum Command {
     /// Show what waits to be delivered to sinks, try it again, remove it, or test sinks
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
+    /// List, show, verify or copy what was kept from before alerts
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// List the detection rules, or explain one
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -98,7 +102,7 @@ enum Outcome {
     Done,
     /// Alerts at or above `--fail-on`.
     Alerts,
-    /// Flows did not pass the hop that `verify` was asked about.
+    /// Flows did not pass the hop that `verify` was asked about, or evidence is not what was written.
     Exceptions,
     /// The configuration is wrong; it has been reported.
     BadConfig,
@@ -143,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Baseline(command) => baseline::run(command),
         Command::Alerts(command) => alerts::run(command),
         Command::Outbox(command) => outbox::run(command),
+        Command::Evidence(command) => evidence::run(command),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),
         Command::Completions(args) => completions::completions(&args),

@@ -39,6 +39,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineConfig;
+use crate::evidence::{BudgetLimits, PayloadPolicy, RingLimits};
 use crate::flow::MeterLimits;
 use crate::input::RuntimeKind;
 use crate::inventory::command_words::Vocabulary;
@@ -92,6 +93,25 @@ pub enum SnapLength {
     Bytes(u32),
 }
 
+/// What is kept of packets and facts from before each alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceConfig {
+    /// Write bundles.
+    pub enabled: bool,
+    /// Their folder; `None`: one in the state directory.
+    pub dir: Option<PathBuf>,
+    /// Recent packets of each observation point.
+    pub ring: RingLimits,
+    /// Bytes of all rings together.
+    pub ring_budget: usize,
+    /// What stays of what applications wrote.
+    pub payload: PayloadPolicy,
+    /// For how long after an alert its packets are added.
+    pub after: Duration,
+    /// What may be written.
+    pub budget: BudgetLimits,
+}
+
 /// Which runtimes are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimesConfig {
@@ -127,6 +147,8 @@ pub struct Config {
     pub meter: MeterLimits,
     /// Folder of what is kept between runs; `None`: the usual one.
     pub state_dir: Option<PathBuf>,
+    /// What is kept from before each alert.
+    pub evidence: EvidenceConfig,
     /// Where alerts are delivered to, beside standard output.
     pub sinks: Vec<SinkConfig>,
     /// The core's part.

@@ -40,6 +40,6 @@ pub use counters::PointCounters;
 pub use layers::Layer;
 pub use limits::{MeterLimits, TCP_LINGER};
 pub use meter::Meter;
-pub use sink::{FlowSink, FlowView, Frame};
+pub use sink::{BEGINNING, FlowSink, FlowView, Frame};
 pub use stages::{BATCH, Meters, Stages};
 pub use tcp::{TcpHistory, TcpState};

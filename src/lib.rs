@@ -13,6 +13,7 @@
 //! | [`path`] → [`detect`] → [`alert`] → [`incident`] | contracts and verdicts → rules and findings → alerts → their chains. Pure |
 //! | [`baseline`] | what each service is expected to be set up like. Pure |
 //! | [`engine`] | owns the state of all these; inputs in, alerts out. Pure |
+//! | [`evidence`] | what an alert leaves behind: recent packets and facts, manifests and their chain. Pure |
 //! | `config` | the configuration: file → checked values (shell) |
 //! | `serve`, `view`, `report`, `export` | metrics and health, `hopwatch top`, proofs of a path, flow records as text (shell) |
 //! | `deliver` | the outbox of alerts, and what they are sent to (shell) |
@@ -38,6 +39,7 @@ pub mod detect;
 pub mod engine;
 #[cfg(feature = "shell")]
 pub mod escape;
+pub mod evidence;
 #[cfg(feature = "shell")]
 pub mod export;
 pub mod flow;

@@ -3,6 +3,7 @@
 //! Contract: answers from [`SharedCounters`]; never touches the engine and waits for no other thread.
 
 mod bounded_listener;
+mod evidence;
 mod heartbeat;
 mod http;
 pub mod metrics;
@@ -12,6 +13,7 @@ mod shared;
 mod sinks;
 mod snapshot;
 
+pub use evidence::{EvidenceCounters, EvidenceSnapshot};
 pub use heartbeat::{Heartbeat, STALLED};
 pub use http::serve;
 pub use points::{MAX_POINTS, PointSeries, PointTable};

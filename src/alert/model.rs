@@ -82,10 +82,22 @@ pub struct Alert {
     pub response: Vec<String>,
     /// The rule's page.
     pub link: String,
+    /// What is kept of packets and facts from before it; absent where nothing is, and in a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<AlertBundle>,
 }
 
 pub use crate::detect::{Explanation, Technique};
 pub use crate::path::{HopKind, MissingHop};
+
+/// Where evidence from before an alert is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AlertBundle {
+    /// The folder on the host, a few seconds after the alert; `hopwatch replay` takes it.
+    pub path: String,
+    /// The chain of bundles up to here, as the hash of its last link: kept elsewhere, it proves that nothing before it was changed since.
+    pub chain_head: String,
+}
 
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

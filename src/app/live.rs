@@ -36,6 +36,7 @@ use std::sync::{Arc, RwLock};
 use anyhow::Context as _;
 
 use super::baseline;
+use super::evidence::{self, Evidence};
 use super::logging;
 use super::output::{self, Output};
 use super::recorder::Recorder;
@@ -69,6 +70,10 @@ const _: () = {
     assert!(conntrack::LOSS_INTERVAL.as_millis() <= most, "connection tracking reports losses before absence counts");
     let end = engine_loop::DRAIN.as_millis() + source::PATIENCE.as_millis() + async_tasks::GRACE.as_millis();
     let end = end + output::queue::LONGEST_END.as_millis() + logging::PATIENCE.as_millis();
+    assert!(
+        evidence::LONGEST_END.as_millis() <= end - engine_loop::DRAIN.as_millis(),
+        "evidence is written while others end"
+    );
     assert!(end <= 4500, "a run ends within 5 s, although each waits as long as it may");
 };
 
@@ -78,7 +83,7 @@ pub fn run_for_summary(options: LiveOptions, output: Output) -> anyhow::Result<S
 }
 
 /// Runs until it is asked to stop.
-pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
+pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let stop = options.screen.as_ref().map(Screen::stop).unwrap_or_default();
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
     let recorder = options.record.as_deref().map(|folder| record(folder, &options)).transpose()?;
@@ -93,7 +98,9 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
         covered: Arc::clone(&covered),
     };
     let (own, stopping) = (recorder.clone(), Arc::clone(&stop));
-    let context = SourceContext { sender, recorder: own, shared, backlog, covered, progress, stop: stopping };
+    let evidence = options.evidence.take().and_then(|setup| Evidence::start(&options.config, setup, &shared.evidence));
+    let rings = evidence.as_ref().and_then(Evidence::rings);
+    let context = SourceContext { sender, recorder: own, rings, shared, backlog, covered, progress, stop: stopping };
     let mut sources = start_sources(&options, &context)?;
     if let Some(file) = &options.baseline {
         sources.push(baseline_watch::start(file.clone(), &context)?);
@@ -115,12 +122,15 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     if let Some(observer) = options.observer {
         engine.observe(observer);
     }
-    let mut engine_loop = EngineLoop::new(engine, shared_with_taps, status, recorder.clone(), &output, publisher);
+    let mut engine_loop =
+        EngineLoop::new(engine, shared_with_taps, status, recorder.clone(), evidence.as_ref(), &output, publisher);
     let outcome = engine_loop.run(&receiver, &stop);
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();
     let summary = engine_loop.finish(&receiver);
     let engine = engine_loop.engine;
+    // While the others end.
+    let evidence_ends = evidence.map(Evidence::end);
     // A source may wait for room in it.
     drop(receiver);
     source::join_all(sources)?;
@@ -130,7 +140,11 @@ pub fn run(options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let finished = recorder.map_or(Ok(()), |recorder| recorder.finish());
     summary.warnings.extend(finished.as_ref().err().map(ToString::to_string));
     summary.warnings.extend(output.warnings());
-    output.finish(&summary).context("writing to standard output")?;
+    let written = output.finish(&summary).context("writing to standard output");
+    if let Some(ends) = evidence_ends {
+        ends.wait();
+    }
+    written?;
     finished?;
     Ok(Ended { summary, engine })
 }

@@ -84,6 +84,16 @@ pub enum RecordError {
 impl Recorder {
     /// Starts a recording in a folder, which is made where it is missing.
     pub fn create(folder: &Path, headers_only: bool, config_text: Option<&str>) -> Result<Self, RecordError> {
+        Self::create_commented(folder, headers_only, config_text, None)
+    }
+
+    /// The same, with a comment in the capture.
+    pub fn create_commented(
+        folder: &Path,
+        headers_only: bool,
+        config_text: Option<&str>,
+        comment: Option<&str>,
+    ) -> Result<Self, RecordError> {
         let failed = |path: &Path, source: io::Error| {
             let path = path.to_owned();
             match source.kind() {
@@ -105,7 +115,7 @@ impl Recorder {
             text("hopwatch.yaml", config)?;
         }
         let path = folder.join("traffic.pcapng");
-        let mut writer = PcapngWriter::new(Vec::new(), None).map_err(|error| failed(&path, error))?;
+        let mut writer = PcapngWriter::new(Vec::new(), comment).map_err(|error| failed(&path, error))?;
         traffic.append_always(&std::mem::take(writer.out()));
         let packets = Mutex::new(Packets { writer, file: traffic, points: Vec::new() });
         let recorder = Self { folder: folder.to_owned(), headers_only, packets, facts: Mutex::new(facts) };

@@ -8,10 +8,12 @@ use anyhow::Context as _;
 
 use super::Outcome;
 use super::local::LocalArgs;
+use crate::app::baseline::BaselineFile;
+use crate::app::evidence::ReplaySetup;
 use crate::app::live::{self, LiveOptions};
 use crate::app::output::{Format, Output, Overflow, StdoutSink, outbox};
 use crate::app::{baseline, hash_key};
-use crate::config::{self, Config, InsideNamespaces};
+use crate::config::{self, Config, InsideNamespaces, Loaded};
 use crate::observe::live::may_capture;
 
 /// Watch live traffic on this host's container interfaces
@@ -59,8 +61,13 @@ pub struct WatchArgs {
 impl WatchArgs {
     /// The options of a run; `serve`: whether counters are served by default.
     pub fn options(self, serve: bool) -> anyhow::Result<LiveOptions> {
-        let config = config::load(self.config.as_deref())?.config;
-        self.options_of(config, serve)
+        Ok(self.options_and_text(serve)?.0)
+    }
+
+    /// The same, and the whole configuration as YAML.
+    fn options_and_text(self, serve: bool) -> anyhow::Result<(LiveOptions, String)> {
+        let Loaded { config, printed, .. } = config::load(self.config.as_deref())?;
+        Ok((self.options_of(config, serve)?, printed))
     }
 
     /// The same of a configuration that was read.
@@ -89,6 +96,7 @@ impl WatchArgs {
             screen: None,
             verdict_log: None,
             observer: None,
+            evidence: None,
             baseline,
         })
     }
@@ -124,7 +132,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> anyhow::Result<Outcome> {
     may_capture()?;
     let serve = record.is_none();
-    let mut options = LiveOptions { record, headers_only, ..args.watch.options(serve)? };
+    let (options, printed) = args.watch.options_and_text(serve)?;
+    let baseline = options.baseline.as_ref().map(BaselineFile::in_force);
+    // A recording is all the evidence there is.
+    let evidence = record.is_none().then(|| ReplaySetup::new(&printed, baseline));
+    let mut options = LiveOptions { record, headers_only, evidence, ..options };
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
     let sinks = std::mem::take(&mut options.config.sinks);
     let mut output = Output::none();

@@ -70,6 +70,23 @@ pub(super) const ALERT_BURST: u64 = 20;
 /// Until that rule may raise one more about that sender.
 pub(super) const ALERT_REFILL_MS: u64 = 60_000;
 
+/// Some tens of thousands of packets of one point.
+pub(super) const EVIDENCE_RING_MIB: u64 = 8;
+/// Of all points: as much as the kernel's rings.
+pub(super) const EVIDENCE_RING_BUDGET_MIB: u64 = 64;
+/// Longer than the waiting times of rules that judge a flow.
+pub(super) const EVIDENCE_AGE_MS: u64 = 60_000;
+/// Headers, inside of a tunnel, too: what `capture.snap_length: auto` keeps of most packets.
+pub(super) const EVIDENCE_SNAP_LENGTH: u64 = 160;
+/// What follows at once shows whether it went on.
+pub(super) const EVIDENCE_AFTER_MS: u64 = 3_000;
+/// Some ten thousand packets.
+pub(super) const EVIDENCE_BUNDLE_MIB: u64 = 4;
+/// Hundreds of alerts, or a flood of them for some minutes.
+pub(super) const EVIDENCE_HOUR_MIB: u64 = 128;
+/// A small part of any disk.
+pub(super) const EVIDENCE_TOTAL_MIB: u64 = 512;
+
 /// A file of alerts of this size is read by any tool.
 pub(super) const SINK_ROTATE_MIB: u64 = 100;
 /// Old files that are kept.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
 pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile};
 pub(super) use sections::{
-    ActorsFile, Alerts, Capture, Detection, Flows, Incidents, Inventory, MonitorsFile, Runtime, Serve, State,
+    ActorsFile, Alerts, Capture, Detection, Evidence, Flows, Incidents, Inventory, MonitorsFile, Runtime, Serve, State,
 };
 pub(super) use sinks::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, WebhookFile};
 pub(super) use stage::StageFile;
@@ -53,6 +53,8 @@ pub(super) struct FileConfig {
     pub alerts: Alerts,
     /// How alerts and events become incidents.
     pub incidents: Incidents,
+    /// What is kept of packets and facts from before each alert.
+    pub evidence: Evidence,
     /// What is kept between runs.
     pub state: State,
     /// The file that says what each service is expected to be set up like, made by `hopwatch baseline learn`; a relative path is one

@@ -65,5 +65,6 @@ pub fn alert(at: Timestamp) -> Alert {
         seed_reference: SEED_REFERENCE,
         response: vec!["Nothing: this alert is a test.".to_owned()],
         link: "docs/delivery.md".to_owned(),
+        bundle: None,
     }
 }

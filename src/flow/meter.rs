@@ -93,6 +93,7 @@ impl Meter {
     #[inline(always)]
     pub(super) fn take(&mut self, packet: &Packet, frame: &Frame<'_>, likely: u32, out: &mut impl FlowSink) {
         self.advance(frame.at, out);
+        out.packet();
         if packet.key.may_claim() && self.neighbour(packet, frame, out).is_break() {
             return;
         }

@@ -27,6 +27,9 @@ impl Frame<'_> {
     pub const EMPTY: Self = Self { at: Timestamp::from_nanos(0), wire_len: 0, data: &[] };
 }
 
+/// So many packets begin a record of a flow, both directions together.
+pub const BEGINNING: u32 = 10;
+
 /// A flow at the moment of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowView<'a> {
@@ -75,6 +78,14 @@ pub trait FlowSink {
         true
     }
 
+    /// The next of the captured packets comes to its flow; ignored by default.
+    #[inline]
+    fn packet(&mut self) {}
+
+    /// That packet is one of the first [`BEGINNING`] of a record; ignored by default.
+    #[inline]
+    fn beginning(&mut self) {}
+
     /// ARP or neighbour discovery claimed an address; ignored by default.
     fn claim(&mut self, _at: Timestamp, _claim: NeighbourClaim) {}
 
@@ -88,6 +99,20 @@ pub trait FlowSink {
 impl<S: FlowSink> FlowSink for &mut S {
     fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) {
         (**self).flow(at, kind, flow);
+    }
+
+    fn admits(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) -> bool {
+        (**self).admits(at, kind, flow)
+    }
+
+    #[inline]
+    fn packet(&mut self) {
+        (**self).packet();
+    }
+
+    #[inline]
+    fn beginning(&mut self) {
+        (**self).beginning();
     }
 
     fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
 
+use super::evidence::EvidenceCounters;
 use super::heartbeat::Heartbeat;
 use super::points::PointTable;
 use super::process::ProcessStats;
@@ -70,6 +71,8 @@ pub struct SharedCounters {
     pub readers: ReaderStats,
     /// Of connection tracking.
     pub conntrack: Arc<Mutex<ConntrackCounters>>,
+    /// Of the evidence of alerts.
+    pub evidence: Arc<EvidenceCounters>,
     /// Beats while the engine moves.
     pub heartbeat: Heartbeat,
     pub(super) sinks: DashMap<String, Arc<SinkCounters>>,
@@ -125,6 +128,7 @@ impl SharedCounters {
             engine: engine.stats.clone(),
             blind_rules: engine.blind_rules.keys().copied().collect(),
             sinks: self.sinks.iter().map(|sink| (sink.name().to_owned(), SinkSnapshot::of(&sink))).collect(),
+            evidence: self.evidence.read(),
             process: ProcessStats::read(),
         }
     }

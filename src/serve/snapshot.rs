@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::evidence::EvidenceSnapshot;
 use super::points::PointSeries;
 use super::process::ProcessStats;
 use super::sinks::SinkCounters;
@@ -79,6 +80,8 @@ pub struct Snapshot {
     pub engine: EngineStats,
     /// By sink.
     pub sinks: BTreeMap<String, SinkSnapshot>,
+    /// Of the evidence of alerts.
+    pub evidence: EvidenceSnapshot,
     /// The process itself.
     pub process: ProcessStats,
 }

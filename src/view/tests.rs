@@ -99,6 +99,7 @@ fn alert(name: &str) -> Alert {
         seed_reference: "",
         response: vec![],
         link: String::new(),
+        bundle: None,
     }
 }
 

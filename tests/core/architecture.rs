@@ -45,6 +45,11 @@ const ROOMS: &[Room] = &[
         "owns the state; inputs in, alerts out",
         &["incident", "alert", "detect", "baseline", "path", "inventory", "names", "input", "time"],
     ),
+    core(
+        "evidence",
+        "what an alert leaves behind: packets and facts from before it",
+        &["alert", "detect", "flow", "decode", "input", "time"],
+    ),
     shell(
         "host",
         "the kernel's interfaces, namespaces, sockets, processes and translations",
@@ -102,11 +107,16 @@ const ROOMS: &[Room] = &[
         "whether traffic kept to its path, and what proves it",
         &["engine", "escape", "layout", "baseline", "detect", "path", "flow", "inventory", "input", "time"],
     ),
-    shell("serve", "metrics and health", &["engine", "detect", "flow", "decode", "clock", "sync", "input", "time"]),
+    shell(
+        "serve",
+        "metrics and health",
+        &["evidence", "engine", "detect", "flow", "decode", "clock", "sync", "input", "time"],
+    ),
     shell(
         "config",
         "file to checked values",
         &[
+            "evidence",
             "engine",
             "incident",
             "alert",
@@ -150,6 +160,7 @@ const ROOMS: &[Room] = &[
             "inventory::discover",
             "inventory::reader",
             "host",
+            "evidence",
             "engine",
             "incident",
             "alert",
@@ -180,6 +191,7 @@ const ROOMS: &[Room] = &[
             "inventory::file",
             "inventory",
             "host",
+            "evidence",
             "incident",
             "alert",
             "baseline",

@@ -13,6 +13,7 @@
 #![allow(missing_docs, reason = "a test program exports nothing")]
 
 mod daemon;
+mod evidence;
 mod far;
 mod images;
 mod internet;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::daemon::Daemon;
+use crate::evidence;
 use crate::judge::{self, Said};
 use crate::netns::{HOME, World};
 use crate::process;
@@ -20,7 +21,8 @@ use crate::watch::{Ended, Line, Watcher};
 const ALERT: Duration = Duration::from_secs(5);
 /// How long an unexpected one is given to show itself: more than hopwatch's own waiting times together.
 const SETTLE: Duration = Duration::from_millis(1200);
-const REPLAY: Duration = Duration::from_secs(30);
+/// How long a replay may take.
+pub const REPLAY: Duration = Duration::from_secs(30);
 
 /// The place, and what is tried in it.
 pub struct Lab<'w> {
@@ -115,6 +117,7 @@ impl Lab<'_> {
             .map(|alert| (format!("{} {}", alert.rule, alert.workload.as_deref().unwrap_or("?")), alert.delay))
             .collect();
         self.replayed(scenario, hopwatch, &recorded, &mut outcome)?;
+        evidence::check(self.world, hopwatch, &sniffed, &mut outcome).context("evidence")?;
         self.prove(scenario, &[format!("{name}/recording/traffic.pcapng")], &mut outcome)?;
         self.prove_facts(scenario, &mut outcome)?;
         Ok(outcome)

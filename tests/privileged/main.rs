@@ -9,6 +9,7 @@ mod conntrack;
 mod containerd;
 mod delivery;
 mod docker;
+mod evidence;
 mod flood;
 mod inside;
 mod kernel;

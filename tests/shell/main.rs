@@ -17,6 +17,7 @@ mod conformance;
 mod delivery;
 mod docker_reader;
 mod docs;
+mod evidence;
 mod export;
 mod facts;
 mod flows;

@@ -93,6 +93,7 @@ impl Key {
             seed_reference: SEED_REFERENCE,
             response: steps::concrete(finding),
             link: format!("docs/rules/{}.md", finding.rule.name),
+            bundle: None,
         }
     }
 }

@@ -103,5 +103,6 @@ pub fn alert() -> Alert {
         seed_reference: SEED_REFERENCE,
         response: vec!["Run `docker top c3c0a5bb29f4`.".to_owned(), "Ask its owner.".to_owned()],
         link: "https://hopwatch.example/rules/egress-skips-proxy".to_owned(),
+        bundle: None,
     }
 }

@@ -65,6 +65,10 @@ fn block(alert: &Alert, columns: Option<usize>) -> String {
         "more",
         format!("hopwatch rules explain {}  {}", alert.rule, techniques(alert).dimmed()).trim_end().to_owned(),
     );
+    if let Some(bundle) = &alert.bundle {
+        line("evidence", format!("hopwatch evidence show {}", alert.id));
+        line("", format!("hopwatch replay {}", printable(&bundle.path)));
+    }
     line("id", alert.id.dimmed().to_string());
     text
 }

@@ -18,6 +18,7 @@ use super::snapshots::SnapshotPublisher;
 use super::status::SourceStatus;
 use super::supervisor::Supervisor;
 use crate::alert::Alert;
+use crate::app::evidence::Evidence;
 use crate::app::output::Output;
 use crate::app::recorder::Recorder;
 use crate::app::reorder::Reorder;
@@ -58,6 +59,7 @@ pub(super) struct EngineLoop<'a> {
     latest_flow: Option<Timestamp>,
     status: SourceStatus,
     recorder: Option<Arc<Recorder>>,
+    evidence: Option<&'a Evidence>,
     output: &'a Output,
     publisher: SnapshotPublisher,
     supervisor: Supervisor,
@@ -70,6 +72,7 @@ impl<'a> EngineLoop<'a> {
         shared_with_taps: SharedWithTaps,
         status: SourceStatus,
         recorder: Option<Arc<Recorder>>,
+        evidence: Option<&'a Evidence>,
         output: &'a Output,
         publisher: SnapshotPublisher,
     ) -> Self {
@@ -81,6 +84,7 @@ impl<'a> EngineLoop<'a> {
             latest_flow: None,
             status,
             recorder,
+            evidence,
             output,
             publisher,
             supervisor: Supervisor::of_this_process(),
@@ -183,6 +187,9 @@ impl<'a> EngineLoop<'a> {
         if let (Some(recorder), Fact::Recorded(fact)) = (&self.recorder, &input.fact) {
             recorder.fact(input.at, fact);
         }
+        if let (Some(evidence), Fact::Recorded(fact)) = (self.evidence, &input.fact) {
+            evidence.fact(input.at, fact);
+        }
         if let Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) = &input.fact
             && let Ok(mut covered) = self.shared_with_taps.covered.write()
         {
@@ -197,7 +204,10 @@ impl<'a> EngineLoop<'a> {
         if let Some(recorder) = self.recorder.as_ref().filter(|_| !self.alerts.is_empty()) {
             recorder.flush();
         }
-        for alert in self.alerts.drain(..) {
+        for mut alert in self.alerts.drain(..) {
+            if let Some(evidence) = self.evidence {
+                evidence.raised(&mut alert);
+            }
             self.output.alert(alert).context("delivering an alert")?;
         }
         for incident in self.engine.take_incidents() {

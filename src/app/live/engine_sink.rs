@@ -1,4 +1,4 @@
-//! Where a tap's batches go: to the engine's queue and the shared counters, and its packets to the recording.
+//! Where a tap's batches go: to the engine's queue and the shared counters, and its packets to the recording and the ring for evidence.
 //!
 //! Contract: never waits. A batch that finds the queue full goes back to the tap, which counts it as a loss. The last batch of a tap is not
 //! lost: where the queue is full, a thread of its own waits for room.
@@ -11,7 +11,10 @@ use crossbeam_channel::{Sender, TrySendError};
 
 use super::message::SourceMessage;
 use super::source::SourceContext;
+use crate::app::evidence::TapRing;
 use crate::app::recorder::Recorder;
+use crate::clock::now;
+use crate::flow::Frame;
 use crate::observe::live::{Tap, TapBatch, TapSink};
 use crate::serve::SharedCounters;
 use crate::time::Timestamp;
@@ -22,6 +25,7 @@ pub(super) struct EngineSink {
     sender: Sender<SourceMessage>,
     ephemeral: bool,
     recording: Option<(Arc<Recorder>, u32)>,
+    ring: Option<TapRing>,
     shared: Arc<SharedCounters>,
 }
 
@@ -33,7 +37,8 @@ impl EngineSink {
         let interface = recorder.map(|recorder| recorder.interface(tap.point(), tap.link(), snap_length));
         let interface = interface.transpose().context("adding the interface to the recording")?;
         let recording = recorder.cloned().zip(interface);
-        Ok(Self { sender: context.sender.clone(), ephemeral, recording, shared: Arc::clone(&context.shared) })
+        let ring = context.rings.as_ref().map(|rings| rings.ring(tap.point(), tap.link()));
+        Ok(Self { sender: context.sender.clone(), ephemeral, recording, ring, shared: Arc::clone(&context.shared) })
     }
 }
 
@@ -52,8 +57,23 @@ impl TapSink for EngineSink {
         }
     }
 
+    fn group(&mut self, frames: &[Frame<'_>], beginnings: u64) {
+        if let Some(ring) = &mut self.ring {
+            ring.keep(frames, beginnings);
+        }
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        if let Some(ring) = &mut self.ring {
+            ring.look(now);
+        }
+    }
+
     /// The end of a tap is rare: where the queue is full, a thread of its own waits for room.
     fn ended(&mut self, last: TapBatch, reason: Option<String>) {
+        if let Some(ring) = self.ring.take() {
+            ring.end(now());
+        }
         self.shared.points.update(&last.point, last.counters());
         self.shared.points.ended(&last.point);
         let ended = SourceMessage::TapEnded { point: last.point.clone(), reason, ephemeral: self.ephemeral };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::app::baseline::BaselineFile;
+use crate::app::evidence::ReplaySetup;
 use crate::app::screen::Screen;
 use crate::app::summary::Summary;
 use crate::config::Config;
@@ -31,6 +32,8 @@ pub struct LiveOptions {
     pub verdict_log: Option<VerdictLog>,
     /// Follows the engine.
     pub observer: Option<Box<dyn Observer>>,
+    /// Keep evidence from before alerts, with this run's configuration.
+    pub evidence: Option<ReplaySetup>,
     /// The baseline's file, which is looked at while hopwatch runs.
     pub baseline: Option<BaselineFile>,
 }

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::message::SourceMessage;
+use crate::app::evidence::Rings;
 use crate::app::recorder::Recorder;
 use crate::clock::instant;
 use crate::flow::{Backlog, PointKind};
@@ -32,6 +33,8 @@ pub(super) struct SourceContext {
     pub(super) sender: Sender<SourceMessage>,
     /// The recording, if there is one.
     pub(super) recorder: Option<Arc<Recorder>>,
+    /// Rings for evidence from before alerts, if it is kept.
+    pub(super) rings: Option<Rings>,
     /// Where it counts.
     pub(super) shared: Arc<SharedCounters>,
     /// What waits for the engine.
@@ -51,6 +54,7 @@ impl SourceContext {
         Self {
             sender,
             recorder: None,
+            rings: None,
             shared: Arc::default(),
             backlog: Arc::default(),
             covered: Arc::default(),

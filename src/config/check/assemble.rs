@@ -10,11 +10,12 @@ use ipnetwork::IpNetwork;
 
 use super::selectors;
 use crate::alert::{AlertBudget, Exception, Lowering};
-use crate::config::file::{Alerts, Capture, Detection, FileConfig, Flows, Runtime};
+use crate::config::file::{Alerts, Capture, Detection, Evidence, FileConfig, Flows, Runtime};
 use crate::config::scalar::Socket;
-use crate::config::{CaptureConfig, Config, RuntimesConfig, SinkConfig};
+use crate::config::{CaptureConfig, Config, EvidenceConfig, RuntimesConfig, SinkConfig};
 use crate::detect::LocalNetworks;
 use crate::engine::{EngineConfig, Timings};
+use crate::evidence::{BudgetLimits, RingLimits};
 use crate::input::RuntimeKind;
 use crate::inventory::TimelineLimits;
 use crate::inventory::command_words::Vocabulary;
@@ -46,6 +47,7 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
         listen: file.serve.listen.0,
         meter: file.flows.limits(),
         state_dir: file.state.dir.map(|dir| PathBuf::from(dir.0)),
+        evidence: evidence(&file.evidence),
         sinks: checked.sinks,
         hops: checked.hops.clone(),
         destinations: checked.destinations,
@@ -87,6 +89,24 @@ fn capture(file: &Capture) -> CaptureConfig {
         threads: file.threads.size(),
         exclude_own: file.exclude_own,
         inside_namespaces: file.inside_namespaces,
+    }
+}
+
+fn evidence(file: &Evidence) -> EvidenceConfig {
+    let bytes = |mib: u64| mib.saturating_mul(u64::from(MIB));
+    let memory = |mib: u64| usize::try_from(bytes(mib)).unwrap_or(usize::MAX);
+    EvidenceConfig {
+        enabled: file.enabled,
+        dir: file.dir.as_ref().map(|dir| PathBuf::from(&dir.0)),
+        ring: RingLimits { bytes: memory(file.ring_mib.0), age: file.age.get(), snap: file.snap_length.size() },
+        ring_budget: memory(file.ring_budget_mib.0),
+        payload: file.payload,
+        after: file.after.get(),
+        budget: BudgetLimits {
+            bundle: bytes(file.bundle_mib.0),
+            hour: bytes(file.hour_mib.0),
+            total: bytes(file.total_mib.0),
+        },
     }
 }
 

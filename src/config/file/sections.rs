@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::PlacedSelector;
 use crate::config::scalar::{Bounded, Cidr, DurationText, FilePath, InterfaceGlob, Label, Listen, Socket};
 use crate::config::{InsideNamespaces, SnapLength, defaults};
+use crate::evidence::PayloadPolicy;
 use crate::flow::MeterLimits;
 use crate::incident::IncidentLimits;
 
@@ -282,6 +283,52 @@ impl Default for Alerts {
             max_destinations: Bounded(defaults::MAX_DESTINATIONS),
             burst: Bounded(defaults::ALERT_BURST),
             refill: DurationText::from_millis(defaults::ALERT_REFILL_MS),
+        }
+    }
+}
+
+/// What `hopwatch sniff` keeps of packets and facts from before each alert; see docs/evidence.md.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Evidence {
+    /// Write a bundle for each alert: packets and facts from before it, which `hopwatch replay` judges again. Not where there is no state directory.
+    pub enabled: bool,
+    /// Folder of the bundles; without: `evidence` in the state directory.
+    pub dir: Option<FilePath>,
+    /// Recent packets of each observation point that are kept in memory, in MiB. 0: none; bundles then hold the alert and its facts, and do not replay.
+    pub ring_mib: Bounded<0, 1024>,
+    /// Recent packets of all observation points together, in MiB.
+    pub ring_budget_mib: Bounded<1, 65_536>,
+    /// How long packets and facts are kept in memory; longer than any rule waits with its judgement.
+    pub age: DurationText<1_000>,
+    /// Bytes kept of each packet; of the first ten of a flow all that was captured.
+    pub snap_length: Bounded<64, 16_384>,
+    /// What stays of what applications wrote. `none`: headers only; `head`: what names the other end, secrets blanked; `full`: as captured.
+    pub payload: PayloadPolicy,
+    /// For how long after an alert its packets are added.
+    pub after: DurationText<0>,
+    /// The most that one bundle holds of packets, in MiB.
+    pub bundle_mib: Bounded<1, 256>,
+    /// The most that is written in an hour, in MiB; the last fifth is for `high` and `critical` alerts.
+    pub hour_mib: Bounded<1, 1_048_576>,
+    /// The most that all bundles take, in MiB; those of the lowest severity leave first, the oldest of them before others.
+    pub total_mib: Bounded<1, 1_048_576>,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            dir: None,
+            ring_mib: Bounded(defaults::EVIDENCE_RING_MIB),
+            ring_budget_mib: Bounded(defaults::EVIDENCE_RING_BUDGET_MIB),
+            age: DurationText::from_millis(defaults::EVIDENCE_AGE_MS),
+            snap_length: Bounded(defaults::EVIDENCE_SNAP_LENGTH),
+            payload: PayloadPolicy::Head,
+            after: DurationText::from_millis(defaults::EVIDENCE_AFTER_MS),
+            bundle_mib: Bounded(defaults::EVIDENCE_BUNDLE_MIB),
+            hour_mib: Bounded(defaults::EVIDENCE_HOUR_MIB),
+            total_mib: Bounded(defaults::EVIDENCE_TOTAL_MIB),
         }
     }
 }

@@ -87,6 +87,10 @@ impl Meter {
         let (hot, cold) = self.table.entry(slot);
         let direction = hot.direction(packet.from_low);
         let carried = hot.count(direction, packet.wire_len, headers);
+        // A fragment that waited is not the packet that comes now.
+        if hot.is_beginning() && !context.data.is_empty() {
+            out.beginning();
+        }
         hot.see_time(cold, packet.at, now);
         let (ended, repeated) =
             headers.tcp.as_ref().map_or((false, false), |tcp| state::see_tcp(hot, cold, direction, tcp, headers));

@@ -8,6 +8,7 @@ use crate::decode::{Headers, TcpHeader};
 use crate::flow::direction::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::payload::PayloadBudget;
+use crate::flow::sink::BEGINNING;
 use crate::flow::tcp::TcpState;
 use crate::input::{FiveTuple, tcp_flags};
 use crate::time::Timestamp;
@@ -203,6 +204,12 @@ impl Hot {
     #[inline]
     pub(in crate::flow) const fn prefetch(&self) -> u32 {
         self.lag ^ self.counters[0][0]
+    }
+
+    /// Whether the latest packet is one of the first of this record.
+    #[inline]
+    pub(in crate::flow) const fn is_beginning(&self) -> bool {
+        self.counters[0][0].wrapping_add(self.counters[1][0]) <= BEGINNING
     }
 
     /// Whether a direction has had one packet so far, in this record.

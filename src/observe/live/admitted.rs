@@ -24,11 +24,21 @@ impl Default for Covers {
     }
 }
 
+/// Which packets of a group are among the first of their flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beginnings {
+    /// Packets that were counted.
+    packets: u32,
+    /// A bit for each of them, the first the lowest.
+    pub(super) bits: u64,
+}
+
 /// Inputs for the engine, and who decides.
 pub(super) struct Admitted<'a> {
     pub(super) inputs: &'a mut Vec<Input>,
     pub(super) admission: &'a mut Admission,
     pub(super) covers: &'a Covers,
+    pub(super) beginnings: Beginnings,
 }
 
 impl FlowSink for Admitted<'_> {
@@ -53,6 +63,16 @@ impl FlowSink for Admitted<'_> {
             Worth::Uncovered
         };
         self.admission.admits(at, flow.sender(), worth, EVENT)
+    }
+
+    #[inline]
+    fn packet(&mut self) {
+        self.beginnings.packets += 1;
+    }
+
+    #[inline]
+    fn beginning(&mut self) {
+        self.beginnings.bits |= 1_u64.wrapping_shl(self.beginnings.packets.wrapping_sub(1));
     }
 
     fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {

@@ -15,20 +15,20 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pcap::{Active, Capture, Error as PcapError, Precision};
 use socket2::{SockFilter, SockRef};
 
-use super::admitted::{Admitted, Covers};
+use super::admitted::{Admitted, Beginnings, Covers};
 use super::loss::Losses;
 use super::ring::{HELD_BACK, RETIRE};
 use super::snap::{Snap, program};
 use crate::clock::now;
 use crate::decode::LinkType;
-use crate::flow::{Admission, Backlog, FlowSink, Frame, Meter, MeterLimits, PointCounters, PointKind, Receipt, Shed};
+use crate::flow::{Admission, Backlog, Frame, Meter, MeterLimits, PointCounters, PointKind, Receipt, Shed};
 use crate::input::{Input, Loss, LossReason, ObservationPoint};
 use crate::time::Timestamp;
 
 /// Packets of one turn; then it is another tap's.
 pub(super) const TURN_PACKETS: usize = 512;
-/// Packets handed to the flow table at once.
-const GROUP: usize = 64;
+/// Packets handed to the flow table at once; each has a bit in [`TapSink::group`].
+const GROUP: usize = u64::BITS as usize;
 /// Bytes after which a group is handed over before it is full.
 const GROUP_BYTES: usize = 64 << 10;
 /// How often the kernel's drop counters are read.
@@ -140,6 +140,11 @@ pub trait TapSink {
     fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>>;
     /// Sees each packet as captured (for a recording).
     fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8]);
+    /// Sees the packets of a group when they are in their flows; each that is one of the first of its flow has its bit in `beginnings`, that of the first
+    /// packet the lowest. Must not wait.
+    fn group(&mut self, _frames: &[Frame<'_>], _beginnings: u64) {}
+    /// Called at every look, whether packets came or not; must not wait.
+    fn look(&mut self, _: Timestamp) {}
     /// The tap ended: its last batch, and the reason, unless it was asked to end. Nothing of it may be lost, nor may this wait.
     fn ended(&mut self, last: TapBatch, reason: Option<String>);
 }
@@ -196,14 +201,16 @@ impl Group {
         self.packets.len() >= GROUP || self.bytes.len() >= GROUP_BYTES
     }
 
-    fn flush(&mut self, meter: &mut Meter, out: &mut impl FlowSink) {
-        let mut frames = [Frame { at: Timestamp::default(), wire_len: 0, data: &[] }; GROUP];
+    fn flush(&mut self, meter: &mut Meter, out: &mut Admitted<'_>, sink: &mut impl TapSink) {
+        let mut frames = [Frame::EMPTY; GROUP];
         let mut start = 0;
         for (frame, (at, wire_len, end)) in frames.iter_mut().zip(&self.packets) {
             *frame = Frame { at: *at, wire_len: *wire_len, data: self.bytes.get(start..*end).unwrap_or_default() };
             start = *end;
         }
-        meter.packets(frames.get(..self.packets.len()).unwrap_or(&frames), out);
+        let frames = frames.get(..self.packets.len()).unwrap_or(&frames);
+        meter.packets(frames, out);
+        sink.group(frames, std::mem::take(&mut out.beginnings).bits);
         self.packets.clear();
         self.bytes.clear();
     }
@@ -289,7 +296,7 @@ impl Tap {
     /// Reads what is there, at most [`TURN_PACKETS`].
     pub(super) fn read(&mut self, group: &mut Group, sink: &mut impl TapSink) -> Result<usize, PcapError> {
         let Self { capture, meter, inputs, admission, covers, latest, .. } = self;
-        let mut out = Admitted { inputs, admission, covers };
+        let mut out = Admitted { inputs, admission, covers, beginnings: Beginnings::default() };
         let read = capture.dispatch(Some(TURN_PACKETS), |packet| {
             let header = packet.header;
             // With nanosecond precision tv_usec holds nanoseconds.
@@ -299,10 +306,10 @@ impl Tap {
             sink.packet(at, header.len, packet.data);
             group.push(at, header.len, packet.data);
             if group.is_full() {
-                group.flush(meter, &mut out);
+                group.flush(meter, &mut out, sink);
             }
         });
-        group.flush(meter, &mut out);
+        group.flush(meter, &mut out, sink);
         self.has_read |= read.as_ref().is_ok_and(|count| *count > 0);
         self.backlog = read.as_ref().is_ok_and(|count| *count >= TURN_PACKETS);
         read
@@ -317,9 +324,11 @@ impl Tap {
         // With a backlog the clock is the packets': it must not run ahead of those that wait in the ring.
         if !self.backlog {
             let Self { meter, inputs, admission, covers, .. } = self;
-            meter.advance(time.minus(HELD_BACK), &mut Admitted { inputs, admission, covers });
+            let mut out = Admitted { inputs, admission, covers, beginnings: Beginnings::default() };
+            meter.advance(time.minus(HELD_BACK), &mut out);
         }
         self.hand_over(time, sink);
+        sink.look(time);
     }
 
     /// Ends: everything that is left, and the last counters. What is returned closes the ring when it is dropped, which takes

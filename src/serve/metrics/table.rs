@@ -378,6 +378,25 @@ pub static METRICS: &[Metric] = &[
         let value = s.process.cpu_seconds.map(Number::Real);
         value.map(|value| Sample { labels: Vec::new(), value }).into_iter().collect()
     }),
+    counter("hopwatch_evidence_bundles_total", &[], "Alerts whose evidence was written as a bundle", |s| {
+        vec![plain(s.evidence.written)]
+    }),
+    counter("hopwatch_evidence_incomplete_total", &[], "Bundles that say that something is missing from them", |s| {
+        vec![plain(s.evidence.incomplete)]
+    }),
+    counter(
+        "hopwatch_evidence_not_kept_total",
+        &["reason"],
+        "Alerts without a bundle: the hour's or the total budget was spent, too many came at once, the disk refused, or there was one already",
+        |s| s.evidence.not_kept.iter().map(|(why, count)| sample([("reason", why)], *count)).collect(),
+    ),
+    counter("hopwatch_evidence_removed_total", &[], "Bundles that left to stay within the total budget", |s| {
+        vec![plain(s.evidence.removed)]
+    }),
+    gauge("hopwatch_evidence_bytes", &[], "Bytes of all bundles", |s| vec![plain(s.evidence.disk_bytes)]),
+    gauge("hopwatch_evidence_ring_bytes", &[], "Memory of the rings of recent packets", |s| {
+        vec![plain(s.evidence.ring_bytes)]
+    }),
     gauge("process_resident_memory_bytes", &[], "Memory in use", |s| known(s.process.resident_bytes)),
     gauge("process_virtual_memory_bytes", &[], "Address space", |s| known(s.process.virtual_bytes)),
     gauge("process_open_fds", &[], "Open file descriptors", |s| known(s.process.open_fds)),

@@ -37,6 +37,7 @@ pub fn alert(number: u64) -> Alert {
         seed_reference: "",
         response: Vec::new(),
         link: String::new(),
+        bundle: None,
     }
 }
 

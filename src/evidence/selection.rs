@@ -1,0 +1,109 @@
+//! Which packets belong to an alert.
+//!
+//! Contract: packets to and from the addresses of the workload that it is about and of the hops that it names, and packets between the ends of its
+//! flow, as sent and as translated; inside of tunnels, too, and what ARP says of these addresses. Limits: an alert about neither a flow nor a workload
+//! with an address selects nothing. Design: addresses, not flows, since a judgement rests on what else the same sender did.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::alert::Alert;
+use crate::decode::{Decoded, LinkType, TunnelPorts, arp_claim, decode, innermost};
+
+/// What to copy out of the rings.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    addresses: BTreeSet<IpAddr>,
+    pairs: BTreeSet<(IpAddr, IpAddr)>,
+    tunnels: TunnelPorts,
+}
+
+impl Selection {
+    /// What belongs to an alert whose workload has these addresses.
+    pub fn of(alert: &Alert, workload: impl IntoIterator<Item = IpAddr>) -> Self {
+        let mut selection = Self::of_addresses(workload);
+        if let Some(hop) = &alert.missing_hop {
+            selection.addresses.extend(hop.expected.iter().filter_map(|text| leading_address(text)));
+        }
+        let Some(flow) = &alert.flow else { return selection };
+        let tuple = flow.tuple();
+        if selection.addresses.is_empty() {
+            selection.addresses.insert(tuple.orig.ip);
+        }
+        selection.pairs.insert(in_order(tuple.orig.ip, tuple.resp.ip));
+        let translated = flow.translated.as_ref().map(|other| in_order(other.orig.ip, other.resp.ip));
+        selection.pairs.extend(translated);
+        selection
+    }
+
+    /// Packets to and from these addresses.
+    pub fn of_addresses(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self { addresses: addresses.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Whether it selects nothing.
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.pairs.is_empty()
+    }
+
+    /// Whether a packet belongs to it.
+    pub fn takes(&self, link: LinkType, wire_len: u32, data: &[u8]) -> bool {
+        let headers = match decode(link, wire_len, data) {
+            Ok(Decoded::Ip(headers)) => headers,
+            Ok(Decoded::NonIp) => return arp_claim(link, data).is_some_and(|claim| self.addresses.contains(&claim.ip)),
+            Err(_) => return false,
+        };
+        if self.takes_ends(headers.src, headers.dst) {
+            return true;
+        }
+        let (inner, _) = innermost(data, &headers, &self.tunnels);
+        self.takes_ends(inner.src, inner.dst)
+    }
+
+    fn takes_ends(&self, src: IpAddr, dst: IpAddr) -> bool {
+        self.addresses.contains(&src) || self.addresses.contains(&dst) || self.pairs.contains(&in_order(src, dst))
+    }
+}
+
+fn in_order(one: IpAddr, other: IpAddr) -> (IpAddr, IpAddr) {
+    (one.min(other), one.max(other))
+}
+
+/// `172.20.0.2 (vpn-1)`, or the address alone.
+fn leading_address(text: &str) -> Option<IpAddr> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+
+    use super::*;
+
+    fn takes(selection: &Selection, src: [u8; 4], dst: [u8; 4]) -> bool {
+        let mut frame = Vec::new();
+        let step = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(src, dst, 64).udp(1, 2);
+        step.write(&mut frame, b"x").expect("a buffer takes all");
+        selection.takes(LinkType::ETHERNET, 64, &frame)
+    }
+
+    #[test]
+    fn packets_of_an_address_and_between_two_ends_are_taken_and_no_others() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let mut selection = Selection::of_addresses([address("192.0.2.1")]);
+        selection.pairs.insert(in_order(address("198.51.100.9"), address("192.0.2.7")));
+        assert!(takes(&selection, [192, 0, 2, 1], [203, 0, 113, 1]));
+        assert!(
+            takes(&selection, [192, 0, 2, 7], [198, 51, 100, 9])
+                && takes(&selection, [198, 51, 100, 9], [192, 0, 2, 7])
+        );
+        assert!(!takes(&selection, [192, 0, 2, 7], [203, 0, 113, 1]), "one of a pair alone is somebody else's traffic");
+        assert!(!takes(&Selection::default(), [192, 0, 2, 7], [203, 0, 113, 1]));
+    }
+
+    #[test]
+    fn a_hop_is_found_by_the_address_in_its_text() {
+        assert_eq!(leading_address("172.20.0.2 (vpn-1)"), "172.20.0.2".parse().ok());
+        assert_eq!(leading_address("any of squid*"), None);
+    }
+}
