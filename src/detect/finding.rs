@@ -101,6 +101,8 @@ pub struct Finding {
     pub point: Option<ObservationPoint>,
     /// What to do about this cause, in order; empty: what the rule says.
     pub steps: &'static [&'static str],
+    /// Words of the steps that are known here (`FILE`), beside those that the workload, the flow and the point tell.
+    pub known: Vec<(&'static str, String)>,
     /// A setting that is dangerous whatever the service: no maintenance window lowers it.
     pub is_hostile: bool,
     /// The cause has ended: its open alert says so, and no alert is raised.
@@ -153,6 +155,7 @@ impl Finding {
             is_revision: false,
             point: None,
             steps: &[],
+            known: Vec::new(),
             is_hostile: false,
             is_over: false,
             cause: cause.to_owned(),

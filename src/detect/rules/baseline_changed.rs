@@ -31,7 +31,8 @@ impl Rule for BaselineChanged {
                     );
                     let cause = format!("{file} unreadable");
                     let finding = Finding::of_nobody(&META, context.now, &cause, vec![Evidence::new("baseline", text)]);
-                    return findings.push(Finding { severity: Severity::Critical, is_hostile: true, ..finding });
+                    let known = vec![("FILE", file.clone())];
+                    return findings.push(Finding { severity: Severity::Critical, is_hostile: true, known, ..finding });
                 }
                 self.close(context, file, *serial, findings);
                 let text = format!("{by} approved serial {serial} of {file}: {why}");
@@ -53,7 +54,8 @@ impl Rule for BaselineChanged {
                 evidence.push(Evidence::new("in_force", text));
                 let finding = Finding::of_nobody(&META, context.now, &format!("{file} {word}"), evidence);
                 let severity = if *how == BaselineChange::Edited { Severity::High } else { Severity::Critical };
-                findings.push(Finding { severity, is_hostile: true, ..finding });
+                let known = vec![("FILE", file.clone())];
+                findings.push(Finding { severity, is_hostile: true, known, ..finding });
             }
         }
     }

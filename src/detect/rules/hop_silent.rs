@@ -189,7 +189,16 @@ impl Silence {
         let contract = self.contracts.first().filter(|_| self.contracts.len() == 1).cloned();
         let missing_hop =
             MissingHop { alternatives: vec![name.to_owned()], kind: Some(record.kind), expected: Vec::new() };
-        Finding { contract, missing_hop: Some(missing_hop), ..Finding::of_nobody(&META, self.from, name, evidence) }
+        let known = match record.points.iter().collect::<Vec<_>>()[..] {
+            [point] => vec![("BRIDGE", point.to_string())],
+            _ => Vec::new(),
+        };
+        Finding {
+            contract,
+            missing_hop: Some(missing_hop),
+            known,
+            ..Finding::of_nobody(&META, self.from, name, evidence)
+        }
     }
 
     /// That it would have been seen.

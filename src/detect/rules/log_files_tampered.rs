@@ -138,7 +138,8 @@ impl LogFilesTampered {
         let severity = if change.source == LogFileSource::Folder { META.severity.lower() } else { META.severity };
         let severity = if is_sink(&change.change) { Severity::High } else { severity };
         let finding = Finding::of_workload(&META, at, workload, &cause, evidence);
-        findings.push(Finding { severity, ..finding });
+        let known = vec![("PATH", change.path.clone())];
+        findings.push(Finding { severity, known, ..finding });
     }
 }
 
