@@ -1,7 +1,8 @@
 //! Wiring: sources to the engine, the engine to the sinks.
 //!
 //! Contract: the only place that knows threads, channels, signals and the wall clock together. Design: [`replay`] is one thread
-//! from file to alert; [`live`] has a thread a point, one for the engine, and a small runtime for sockets.
+//! from file to alert; [`live`] has threads
+//! that capture, each with several points, one thread for the engine, one for each sink, and a small runtime for sockets.
 
 pub mod audit;
 pub mod baseline;

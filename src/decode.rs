@@ -50,7 +50,7 @@ pub fn decode(link: LinkType, wire_len: u32, data: &[u8]) -> Result<Decoded, Dec
 
 /// As [`decode`], in place: headers are large, and copying them costs as much as reading them. True where the frame carries
 /// IP; else `headers` is as good as empty.
-#[allow(clippy::inline_always, reason = "measured: ADR 7")]
+#[expect(clippy::inline_always, reason = "measured: ADR 7")]
 #[inline(always)]
 pub fn decode_into(link: LinkType, wire_len: u32, data: &[u8], headers: &mut Headers) -> Result<bool, DecodeReason> {
     if link == LinkType::ETHERNET && straight::fill(data, headers) {

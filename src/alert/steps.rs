@@ -77,9 +77,8 @@ fn id(workload: &Workload) -> Option<String> {
 fn network(workload: &Workload, ends: Option<[IpAddr; 2]>) -> Option<String> {
     let holds = |ip: &IpAddr| ends.is_some_and(|ends| ends.iter().any(|end| end.to_canonical() == ip.to_canonical()));
     let mut used = workload.attachments.iter().filter(|attachment| attachment.addresses.iter().any(holds));
-    let attachment = match (used.next(), workload.attachments.as_slice()) {
-        (Some(attachment), _) | (None, [attachment]) => attachment,
-        _ => return None,
+    let ((Some(attachment), _) | (None, [attachment])) = (used.next(), workload.attachments.as_slice()) else {
+        return None;
     };
     let id = attachment.network_id.get(..12).unwrap_or_default();
     let is_hex = id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -61,11 +61,6 @@ impl Problem {
         &self.message
     }
 
-    /// What to do about it.
-    pub fn help_text(&self) -> Option<&str> {
-        self.help.as_deref()
-    }
-
     /// File name, line and column.
     pub fn position(&self) -> Option<(&str, usize, usize)> {
         self.place.as_ref().map(|place| {

@@ -62,7 +62,7 @@ impl Severity {
 }
 
 /// What a rule found.
-#[allow(clippy::struct_excessive_bools, reason = "independent facts of one finding, not a state")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one finding, not a state")]
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// Which rule.

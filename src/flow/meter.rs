@@ -89,7 +89,7 @@ impl Meter {
     }
 
     /// The last stage: counts a decoded packet, whose flow was likely in this slot.
-    #[allow(clippy::inline_always, reason = "measured: docs/performance.md")]
+    #[expect(clippy::inline_always, reason = "measured: docs/performance.md")]
     #[inline(always)]
     pub(super) fn take(&mut self, packet: &Packet, frame: &Frame<'_>, likely: u32, out: &mut impl FlowSink) {
         self.advance(frame.at, out);
@@ -203,7 +203,7 @@ impl Meter {
     }
 
     /// The first stage: decodes a frame and counts it; its key is [`FlowKey::NONE`] where it belongs to no flow.
-    #[allow(clippy::inline_always, reason = "measured: docs/performance.md")]
+    #[expect(clippy::inline_always, reason = "measured: docs/performance.md")]
     #[inline(always)]
     pub(super) fn decode(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
         self.stats.packets += 1;

@@ -49,7 +49,7 @@ impl MissingHop {
     }
 }
 
-#[allow(clippy::ptr_arg, reason = "the signature that serde asks for")]
+#[expect(clippy::ptr_arg, reason = "the signature that serde asks for")]
 fn joined<S: serde::Serializer>(alternatives: &Vec<String>, serializer: S) -> Result<S::Ok, S::Error> {
     if alternatives.is_empty() {
         serializer.serialize_str(NO_PATH)

@@ -44,7 +44,7 @@ use crate::time::Timestamp;
 const MAX_WATCHED: usize = 4096;
 
 /// A judged flow; its judgement may be revised until it ends.
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts of one flow, not a state")]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts of one flow, not a state")]
 #[derive(Clone, Debug)]
 pub struct JudgedFlow {
     /// The flow, from the end that asked to the end that answers.

@@ -290,7 +290,6 @@ pub(super) fn add(sightings: &mut Vec<Sighting>, new: Sighting) {
 
 /// What the judge may look at.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts, each with its own cause")]
 pub struct Trail<'a> {
     /// The flow, read in one direction.
     pub flow: &'a Oriented,

@@ -52,7 +52,7 @@ impl Point {
 struct Series {
     own: usize,
     /// Of these, veths and interfaces inside namespaces.
-    crowd: usize,
+    of_containers: usize,
     /// What points without series of their own counted until they were gone; `None` while there was none.
     other: Option<PointCounters>,
 }
@@ -67,7 +67,7 @@ pub struct PointSeries {
 }
 
 /// Of these there are as many as there are containers.
-fn is_crowd(point: &ObservationPoint) -> bool {
+fn is_of_a_container(point: &ObservationPoint) -> bool {
     point.as_str().starts_with("veth") || point.as_str().contains(':')
 }
 
@@ -124,23 +124,28 @@ impl PointTable {
 
     /// Whether a new point gets series of its own.
     fn take_series(&self, series: &mut Series, point: &ObservationPoint) -> bool {
-        let crowd = is_crowd(point);
-        let full = |series: &Series| series.own >= MAX_POINTS || (crowd && series.crowd >= MAX_POINTS - RESERVED);
+        let of_containers = is_of_a_container(point);
+        let full = |series: &Series| {
+            series.own >= MAX_POINTS || (of_containers && series.of_containers >= MAX_POINTS - RESERVED)
+        };
         if full(series) {
-            self.make_room(series, crowd);
+            self.make_room(series, of_containers);
         }
         if full(series) {
             series.other.get_or_insert_default();
             return false;
         }
         series.own += 1;
-        series.crowd += usize::from(crowd);
+        series.of_containers += usize::from(of_containers);
         true
     }
 
     /// Takes the series of a point that is gone. What no scrape has shown becomes part of `other`.
-    fn make_room(&self, series: &mut Series, crowd: bool) {
-        let gone = self.points.iter().filter(|point| point.own && point.gone && (!crowd || is_crowd(point.key())));
+    fn make_room(&self, series: &mut Series, of_containers: bool) {
+        let gone = self
+            .points
+            .iter()
+            .filter(|point| point.own && point.gone && (!of_containers || is_of_a_container(point.key())));
         let Some((shown, point)) = gone.map(|point| (point.shown, point.key().clone())).max() else { return };
         if !shown {
             self.sum_up(series, &point);
@@ -161,7 +166,7 @@ impl PointTable {
             && known.own
         {
             series.own -= 1;
-            series.crowd -= usize::from(is_crowd(point));
+            series.of_containers -= usize::from(is_of_a_container(point));
         }
     }
 

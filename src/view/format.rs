@@ -50,7 +50,7 @@ pub(super) fn short(number: f64) -> String {
 }
 
 /// A whole number in the same way.
-#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn count(number: u64) -> String {
     short(number as f64)
 }

@@ -81,7 +81,7 @@ impl Rates {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 fn per(before: u64, now: u64, seconds: f64) -> f64 {
     now.saturating_sub(before) as f64 / seconds.max(0.001)
 }

@@ -81,7 +81,7 @@ impl Line {
 
 /// The state of the view.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "four switches of the keyboard, each by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "four switches of the keyboard, each by itself")]
 pub struct Top {
     pub(super) host: String,
     pub(super) snapshot: Arc<TopSnapshot>,

@@ -80,11 +80,11 @@ fn what_was_left_out_is_reported_of_its_source_only_and_once() {
     let mut world = World::new(PointKind::Shared);
     (0..50_000).for_each(|number| _ = world.offers(number, 7, Worth::Uncovered));
     assert!(world.offers(50_000, 8, Worth::Covered));
-    let news = world.admission.news();
-    assert_eq!(news.iter().map(|shed| shed.source).collect::<Vec<_>>(), [Some(mac(7))]);
-    assert_eq!(news[0].count, world.admission.shed_total());
+    let unreported = world.admission.unreported();
+    assert_eq!(unreported.iter().map(|shed| shed.source).collect::<Vec<_>>(), [Some(mac(7))]);
+    assert_eq!(unreported[0].count, world.admission.shed_total());
     world.admission.reported();
-    assert!(!world.admission.has_news() && world.admission.news().is_empty());
+    assert!(!world.admission.has_unreported() && world.admission.unreported().is_empty());
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn many_sources_that_flood_are_one_loss_of_the_point() {
     let mut world = World::new(PointKind::Shared);
     (0..500_000)
         .for_each(|number| _ = world.offers(number, u32::try_from(number % 5000).expect("small"), Worth::Uncovered));
-    let news = world.admission.news();
-    assert_eq!((news.len(), news[0].source, news[0].count), (1, None, world.admission.shed_total()));
+    let unreported = world.admission.unreported();
+    assert_eq!((unreported.len(), unreported[0].source, unreported[0].count), (1, None, world.admission.shed_total()));
 }
 
 #[test]
@@ -160,7 +160,7 @@ proptest! {
             prop_assert!(world.backlog.pressure().waiting <= CAPACITY);
             world.consume(consumed);
         }
-        prop_assert!(world.admission.news().iter().all(|shed| shed.source >= Some(mac(100))));
+        prop_assert!(world.admission.unreported().iter().all(|shed| shed.source >= Some(mac(100))));
         world.consume(usize::MAX);
         prop_assert_eq!(world.backlog.pressure().waiting, 0);
     }

@@ -85,15 +85,15 @@ fn a_macvlan_is_captured_inside_the_namespace_of_a_process() {
     assert!(link.addresses.contains(&"10.8.0.2".parse().expect("an address")), "{link:?}");
 
     let stop = Arc::<AtomicBool>::default();
-    let mut crew = CapturePool::new(1, Arc::clone(&stop));
+    let mut pool = CapturePool::new(1, Arc::clone(&stop));
     let (sender, last) = mpsc::channel();
-    crew.add(tap, Last(sender)).expect("a thread");
+    pool.add(tap, Last(sender)).expect("a thread");
     namespace.run_peer("ping -c 5 -i 0.1 -W 5 10.8.0.1");
     stop.store(true, Ordering::Relaxed);
     let last = last.recv_timeout(PATIENCE).expect("the tap ends");
     assert_eq!(last.point.as_str(), "web:mac0");
     assert!(last.stats.packets >= 10, "five questions and answers: {:?}", last.stats);
-    crew.join();
+    pool.join();
 }
 
 /// The facts of a recording about one point, in order.

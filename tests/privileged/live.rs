@@ -62,9 +62,9 @@ impl TapSink for Channel {
     }
 }
 
-/// A tap on the namespace's bridge with a crew of its own.
+/// A tap on the namespace's bridge with a pool of its own.
 struct Running {
-    crew: CapturePool<Channel>,
+    pool: CapturePool<Channel>,
     events: mpsc::Receiver<Event>,
     stop: Arc<AtomicBool>,
     shut: Arc<AtomicBool>,
@@ -85,9 +85,9 @@ impl Running {
         let tap = namespace.inside(|| Tap::open(ObservationPoint::new("br-test"), &options)).expect("a tap");
         let (sender, events) = mpsc::channel();
         let (stop, shut) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let mut crew = CapturePool::new(1, Arc::clone(&stop));
-        crew.add(tap, Channel { events: sender, shut: Arc::clone(&shut) }).expect("a thread");
-        Self { crew, events, stop, shut }
+        let mut pool = CapturePool::new(1, Arc::clone(&stop));
+        pool.add(tap, Channel { events: sender, shut: Arc::clone(&shut) }).expect("a thread");
+        Self { pool, events, stop, shut }
     }
 
     fn end(self) -> Seen {
@@ -109,7 +109,7 @@ impl Running {
             seen.lost.extend(losses);
             if last {
                 (seen.counted, seen.dropped) = (batch.stats.packets, batch.dropped);
-                self.crew.join();
+                self.pool.join();
                 return seen;
             }
         }

@@ -130,7 +130,7 @@ impl PointFlows {
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_captured_bridge_that_is_down_and_unheard_connection_tracking_are_not_ready_until_they_are_back() {
         let mut blindness = Blindness::default();
-        let nat = |fact| [Input::new(Timestamp::MIN, Fact::Recorded(RecordedFact::Nat(fact)))];
+        let nat = |fact| [Input::new(Timestamp::MIN, fact)];
         blindness.scanned(scan(&["br-app"], &[]));
         blindness.facts(&nat(NatFact::Unwatched { netns: None, error: "not permitted".into() }));
         let reasons = blindness.not_ready();

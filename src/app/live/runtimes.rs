@@ -19,7 +19,7 @@ use super::message::SourceMessage;
 use crate::app::readers::reader_of;
 use crate::clock::{now, task_instant};
 use crate::config::RuntimesConfig;
-use crate::input::{Fact, Input, InventoryEvent, RecordedFact, RuntimeId, RuntimeKind, WorkloadId};
+use crate::input::{Input, InventoryEvent, RuntimeId, RuntimeKind, WorkloadId};
 use crate::inventory::discover::{Discovery, Places, Runtime};
 use crate::inventory::reader;
 use crate::serve::ReaderStats;
@@ -163,7 +163,7 @@ impl Shared {
                 let _ = tokio::task::block_in_place(|| listener.send(event));
             }
         }
-        self.send(SourceMessage::Fact(Input::new(now(), Fact::Recorded(RecordedFact::Inventory(event)))));
+        self.send(SourceMessage::Fact(Input::new(now(), event)));
     }
 
     /// Waits for room, without holding up the other tasks of this thread. Fails only when the engine is gone.

@@ -82,12 +82,12 @@ pub(super) struct RowShape {
     pub(super) contacts: u64,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_none(count: &u32) -> bool {
     *count == 0
 }

@@ -124,7 +124,7 @@ impl<'de> Deserializer<'de> for De<'_> {
         self.deserialize_f64(visitor)
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "a number with a fraction is expected; nearest is right")]
+    #[expect(clippy::cast_precision_loss, reason = "a number with a fraction is expected; nearest is right")]
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         match &self.0.kind {
             Kind::Float(value, _) => self.located(visitor.visit_f64(*value)),

@@ -119,7 +119,7 @@ impl Default for Serve {
 /// The flow table of each interface.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[allow(clippy::struct_field_names, reason = "the names are the file's keys")]
+#[expect(clippy::struct_field_names, reason = "the names are the file's keys")]
 pub(in crate::config) struct Flows {
     /// Flows held at once; when full, the longest idle is evicted and counted.
     pub max_flows: Bounded<1, 16_777_216>,

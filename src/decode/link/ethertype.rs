@@ -147,7 +147,7 @@ fn type_after(data: &[u8], skip: usize, link: &mut Link) -> Result<Next, DecodeR
 }
 
 /// A whole frame behind `skip` bytes.
-#[allow(clippy::unnecessary_wraps, reason = "an arm among others that may fail")]
+#[expect(clippy::unnecessary_wraps, reason = "an arm among others that may fail")]
 fn frame_after(skip: usize, link: &mut Link) -> Result<Next, DecodeReason> {
     link.offset += skip;
     Ok(Next::Ethernet)

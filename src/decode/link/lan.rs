@@ -59,7 +59,7 @@ pub(super) fn arcnet(data: &[u8], start: usize, link: &mut Link) -> Result<Next,
 }
 
 /// Two network addresses of 8.
-#[allow(clippy::unnecessary_wraps, reason = "an arm among others that may fail")]
+#[expect(clippy::unnecessary_wraps, reason = "an arm among others that may fail")]
 pub(super) fn fibre_channel(link: &mut Link) -> Result<Next, DecodeReason> {
     link.offset = 16;
     Ok(Next::Llc)

@@ -136,7 +136,7 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
 pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * number(sorted.len().checked_sub(1)?);
     let below = place.floor();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
     let at = below as usize;
     let (low, high) = (*sorted.get(at)?, *sorted.get(at + 1).or_else(|| sorted.get(at))?);
     Some(low + (high - low) * (place - below))

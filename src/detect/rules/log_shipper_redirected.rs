@@ -171,7 +171,7 @@ impl LogShipperRedirected {
 
     /// Remembers a use. What was used before, where this one is new: `Some` is a finding. `start`: since when logs are sent so; `None`
     /// where that is no matter.
-    #[allow(clippy::option_option, reason = "the outer says whether it is a finding, the inner what was known before")]
+    #[expect(clippy::option_option, reason = "the outer says whether it is a finding, the inner what was known before")]
     fn learn(
         &mut self,
         shipper: &Shipper,

@@ -212,7 +212,7 @@ impl TunnelFromContainer {
         if is_own {
             // A neighbour may have forged the MAC, too, and a bridge flood the frame to the workload's own link.
             let is_certain = rare.routed_by.is_empty();
-            if self.is_news(flow, workload, sign.kind) {
+            if self.is_new(flow, workload, sign.kind) {
                 let found = finding(flow, record, workload, sign, record.tuple.resp);
                 let source = &flow.source;
                 let source = if is_certain { source.clone() } else { source.less_sure(Doubt::NotItsFrames) };
@@ -267,13 +267,13 @@ impl TunnelFromContainer {
         far: Endpoint,
         findings: &mut Findings,
     ) {
-        if self.is_news(flow, workload, sign.kind) {
+        if self.is_new(flow, workload, sign.kind) {
             findings.push(finding(flow, record, workload, sign, far));
         }
     }
 
     /// Whether a kind is not allowed, and was not reported of a flow before; from now on it was.
-    fn is_news(&mut self, flow: &JudgedFlow, workload: &Workload, kind: Kind) -> bool {
+    fn is_new(&mut self, flow: &JudgedFlow, workload: &Workload, kind: Kind) -> bool {
         let id = flow.view.record.id;
         let is_reported = self.reported.get(&id).is_some_and(|kinds| kinds.contains(&kind));
         if is_reported || self.is_allowed(workload, kind) {

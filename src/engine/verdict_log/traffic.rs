@@ -54,10 +54,6 @@ pub(super) struct Flows {
     done: BTreeMap<Traffic, Amount>,
 }
 
-fn canonical(tuple: FiveTuple) -> FiveTuple {
-    if tuple.orig <= tuple.resp { tuple } else { tuple.reversed() }
-}
-
 fn add(amounts: &mut BTreeMap<Traffic, Amount>, one: &Tracked) {
     let amount = amounts.entry(one.traffic).or_default();
     amount.flows += 1;
@@ -80,7 +76,7 @@ impl Flows {
 
     /// A flow was judged, or judged again.
     pub(super) fn judged(&mut self, flow: &JudgedFlow, traffic: Traffic) {
-        let key = canonical(flow.oriented.tuple);
+        let key = flow.oriented.tuple.canonical();
         if flow.again {
             if let Some(known) = self.tracked.get_mut(&key) {
                 known.traffic = traffic;
@@ -104,7 +100,7 @@ impl Flows {
     /// A flow began, was answered, went on or ended.
     pub(super) fn on_flow(&mut self, event: &FlowEvent) {
         let record = &event.record;
-        let Some(one) = self.tracked.get_mut(&canonical(record.tuple)) else { return };
+        let Some(one) = self.tracked.get_mut(&record.tuple.canonical()) else { return };
         if record.id != one.id {
             if !one.continues || record.point != one.point {
                 return;

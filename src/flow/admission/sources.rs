@@ -156,12 +156,12 @@ impl Admission {
     }
 
     /// Whether something was left out that is not reported yet.
-    pub const fn has_news(&self) -> bool {
+    pub const fn has_unreported(&self) -> bool {
         self.shed_total > self.shed_reported
     }
 
     /// What was left out and is not reported yet, by source; as one loss of the point where more than [`MAX_REPORTED`] lost something.
-    pub fn news(&self) -> Vec<Shed> {
+    pub fn unreported(&self) -> Vec<Shed> {
         let with = self.sources.iter().filter(|source| source.shed > 0);
         let all: Vec<_> =
             with.map(|source| Shed { source: source.mac, count: source.shed, since: source.shed_since }).collect();
@@ -172,7 +172,7 @@ impl Admission {
         vec![Shed { source: None, count, since: since.unwrap_or_default() }]
     }
 
-    /// All news was reported.
+    /// All of that was reported.
     pub fn reported(&mut self) {
         self.shed_reported = self.shed_total;
         self.sources.iter_mut().for_each(|source| source.shed = 0);

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 /// What happens seldom in the life of a flow.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "what one packet is, any of them together")]
+#[expect(clippy::struct_excessive_bools, reason = "what one packet is, any of them together")]
 struct Seldom {
     /// A counter overflowed.
     carried: bool,

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// What a packet is for its flow, beside one more.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "what one packet is, any of them together")]
+#[expect(clippy::struct_excessive_bools, reason = "what one packet is, any of them together")]
 pub(super) struct PacketEffects {
     /// The first of a record.
     pub(super) starts: bool,

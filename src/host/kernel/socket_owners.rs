@@ -139,7 +139,7 @@ mod tests {
         let mut workloads = Workloads::new();
         workloads.start(&crowd, std::process::id());
         workloads.scan(true, &mut Missed::default(), &mut Vec::new());
-        workloads.crowd(&crowd);
+        workloads.set_crowded(&crowd);
         let here = proc::netns(std::process::id()).expect("a namespace");
         let there = find(&workloads, here, &HashSet::from([1]));
         assert!(!there.complete && there.likely() == Some(&crowd));

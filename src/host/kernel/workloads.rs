@@ -118,7 +118,7 @@ impl Running {
     fn scan(
         &mut self,
         id: &WorkloadId,
-        around: &Around<'_>,
+        surroundings: &Surroundings<'_>,
         tree: &mut Tree,
         missed: &mut Missed,
     ) -> Option<KernelFact> {
@@ -127,7 +127,7 @@ impl Running {
         self.processes.clear();
         self.cgroup_ids.clear();
         self.netns = None;
-        let first = match self.first(id, around.cgroups) {
+        let first = match self.first(id, surroundings.cgroups) {
             Ok(first) => first,
             Err(unseen) => {
                 self.unseen(unseen, missed);
@@ -136,7 +136,7 @@ impl Running {
         };
         self.netns = Some(first);
         self.processes.entry(first).or_default().push(self.pid);
-        let strays = self.others(first, around, tree, missed);
+        let strays = self.others(first, surroundings, tree, missed);
         let now = ProcessNamespaces { workload: id.clone(), netns: first, strays };
         if self.reported.as_deref() == Some(&now) {
             return None;
@@ -161,7 +161,13 @@ impl Running {
     }
 
     /// Reads the other processes and returns those that are elsewhere.
-    fn others(&mut self, first: NetnsId, around: &Around<'_>, tree: &mut Tree, missed: &mut Missed) -> Vec<Stray> {
+    fn others(
+        &mut self,
+        first: NetnsId,
+        surroundings: &Surroundings<'_>,
+        tree: &mut Tree,
+        missed: &mut Missed,
+    ) -> Vec<Stray> {
         let mut strays = Vec::new();
         let (mut gone, mut hidden) = (0, false);
         for pid in self.members(tree, missed).into_iter().filter(|pid| *pid != self.pid) {
@@ -180,7 +186,7 @@ impl Running {
         if hidden {
             self.unseen(Unseen::Hidden, missed);
         }
-        let (strays, left_out) = prioritize(strays, MAX_STRAYS, around.host, &around.homes);
+        let (strays, left_out) = prioritize(strays, MAX_STRAYS, surroundings.host, &surroundings.homes);
         missed.add(MissedKind::Overflow, left_out.saturating_sub(self.left_out));
         self.left_out = left_out;
         strays.into_iter().map(|(pid, netns)| Stray { pid, command: proc::command(pid), netns }).collect()
@@ -246,9 +252,10 @@ impl Workloads {
     pub(super) fn scan(&mut self, all: bool, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
         let mut tree = Tree::default();
         missed.add(MissedKind::Overflow, std::mem::take(&mut self.refused));
-        let around = Around { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
+        let surroundings =
+            Surroundings { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
         for (id, running) in self.running.iter_mut().filter(|(_, running)| all || running.fresh) {
-            facts.extend(running.scan(id, &around, &mut tree, missed));
+            facts.extend(running.scan(id, &surroundings, &mut tree, missed));
         }
         // The runtime will report that they ended, or has been silent when they did.
         self.running.retain(|_, running| running.netns.is_some() || running.hidden);
@@ -257,15 +264,16 @@ impl Workloads {
     /// Looks again at those with a process in a namespace.
     pub(super) fn scan_in(&mut self, netns: NetnsId, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
         let mut tree = Tree::default();
-        let around = Around { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
+        let surroundings =
+            Surroundings { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
         for (id, running) in self.running.iter_mut().filter(|(_, running)| running.processes.contains_key(&netns)) {
-            facts.extend(running.scan(id, &around, &mut tree, missed));
+            facts.extend(running.scan(id, &surroundings, &mut tree, missed));
         }
     }
 
     /// As if one had more processes than are looked at.
     #[cfg(test)]
-    pub(super) fn crowd(&mut self, id: &WorkloadId) {
+    pub(super) fn set_crowded(&mut self, id: &WorkloadId) {
         if let Some(running) = self.running.get_mut(id) {
             running.crowded = true;
         }
@@ -278,7 +286,7 @@ impl Workloads {
 }
 
 /// What a look at one workload must know of the others.
-struct Around<'a> {
+struct Surroundings<'a> {
     cgroups: &'a Cgroups,
     host: Option<NetnsId>,
     /// Where the workloads' first processes are.

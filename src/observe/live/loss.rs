@@ -47,7 +47,7 @@ impl Losses {
     }
 
     /// What is not reported yet, as facts.
-    pub fn news(&self, point: &ObservationPoint, now: Timestamp) -> impl Iterator<Item = Input> {
+    pub fn unreported(&self, point: &ObservationPoint, now: Timestamp) -> impl Iterator<Item = Input> {
         LossReason::ALL.into_iter().zip(self.each).filter(|(_, counted)| counted.total > counted.reported).map(
             move |(reason, Counted { total, reported, since })| {
                 let loss = Loss { point: Some(point.clone()), reason, count: total - reported, since, source: None };
@@ -74,12 +74,12 @@ mod tests {
     use super::*;
     use crate::input::{Fact, RecordedFact};
 
-    fn news(losses: &Losses) -> Vec<(LossReason, u64, i64)> {
+    fn unreported(losses: &Losses) -> Vec<(LossReason, u64, i64)> {
         let loss = |input: Input| match input.fact {
             Fact::Recorded(RecordedFact::Loss(loss)) => (loss.reason, loss.count, loss.since.as_nanos()),
             other => panic!("{other:?}"),
         };
-        losses.news(&ObservationPoint::new("br-1"), Timestamp::from_nanos(99)).map(loss).collect()
+        losses.unreported(&ObservationPoint::new("br-1"), Timestamp::from_nanos(99)).map(loss).collect()
     }
 
     #[test]
@@ -88,18 +88,18 @@ mod tests {
         let mut losses = Losses::default();
         losses.reach(LossReason::Kernel, 5, at(10));
         losses.reach(LossReason::Kernel, 5, at(20));
-        assert_eq!(news(&losses), [(LossReason::Kernel, 5, 10)]);
+        assert_eq!(unreported(&losses), [(LossReason::Kernel, 5, 10)]);
         losses.reach(LossReason::Kernel, 8, at(30));
         losses.add(LossReason::Queue, 2, at(30));
         assert_eq!(
-            news(&losses),
+            unreported(&losses),
             [(LossReason::Kernel, 8, 10), (LossReason::Queue, 2, 30)],
             "the first was never reported"
         );
         losses.reported();
-        assert_eq!(news(&losses), []);
+        assert_eq!(unreported(&losses), []);
         losses.add(LossReason::Queue, 1, at(40));
-        assert_eq!(news(&losses), [(LossReason::Queue, 1, 40)]);
+        assert_eq!(unreported(&losses), [(LossReason::Queue, 1, 40)]);
         assert_eq!(losses.totals()[..3], [(LossReason::Kernel, 8), (LossReason::Interface, 0), (LossReason::Queue, 3)]);
     }
 }

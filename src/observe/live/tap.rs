@@ -336,7 +336,7 @@ impl Tap {
     pub(super) fn end(mut self, time: Timestamp, reason: Option<String>, sink: &mut impl TapSink) -> Closing {
         self.read_drops(time);
         self.meter.drain(&mut self.inputs);
-        self.inputs.extend(self.losses.news(&self.point, time));
+        self.inputs.extend(self.losses.unreported(&self.point, time));
         self.report_shed(time);
         sink.ended(self.take_batch(), reason);
         Closing(self.capture)
@@ -372,7 +372,7 @@ impl Tap {
     /// What was left out, as facts: of each source, or of the point where there are many.
     fn report_shed(&mut self, time: Timestamp) {
         self.shed_told = time;
-        for Shed { source, count, since } in self.admission.news() {
+        for Shed { source, count, since } in self.admission.unreported() {
             let loss = Loss { point: Some(self.point.clone()), reason: LossReason::Shed, count, since, source };
             self.inputs.push(Input::new(time, loss));
         }
@@ -381,10 +381,10 @@ impl Tap {
     /// Hands events and losses over, and counters now and then. When there is no room the events are lost, which is a loss in turn.
     pub(super) fn hand_over(&mut self, time: Timestamp, sink: &mut impl TapSink) {
         let events = self.inputs.len() as u64;
-        self.inputs.extend(self.losses.news(&self.point, time));
+        self.inputs.extend(self.losses.unreported(&self.point, time));
         let packets = self.meter.packets_seen();
         let is_due = self.handed_over.is_none_or(|(at, before)| packets != before && time.since(at) >= TELL_INTERVAL);
-        let reports_shed = self.admission.has_news() && time.since(self.shed_told) >= SHED_INTERVAL;
+        let reports_shed = self.admission.has_unreported() && time.since(self.shed_told) >= SHED_INTERVAL;
         if self.inputs.is_empty() && !is_due && !reports_shed {
             return;
         }

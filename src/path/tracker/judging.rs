@@ -39,7 +39,7 @@ struct Reading {
 
 /// When a flow is looked at, and whether waiting for its evidence is over.
 #[derive(Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct JudgingTime {
     now: Timestamp,
     deadline: Deadline,
     waited: bool,
@@ -61,8 +61,8 @@ impl Tracker {
         let age = now.since(tracked.start);
         let waited = |grace| deadline == Deadline::Now || age >= grace;
         let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
-        let look = Look { now, deadline, waited: waited(self.longest(context)) };
-        let Some(reading) = self.read(context, tracked, observed, binding, look) else { return };
+        let time = JudgingTime { now, deadline, waited: waited(self.longest(context)) };
+        let Some(reading) = self.read(context, tracked, observed, binding, time) else { return };
         let asks = waited(LOSS_REPORTED_WITHIN) || binding.is_some() || !rests_on_absence(&observed.record);
         if !asks || self.is_worth_waiting(tracked, &observed.record, &reading, &waited) {
             return;
@@ -104,7 +104,8 @@ impl Tracker {
     ) -> Option<JudgedFlow> {
         let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
         let waited = now.since(tracked.start) >= self.longest(context);
-        let reading = self.read(context, tracked, observed, binding, Look { now, deadline: Deadline::Now, waited })?;
+        let reading =
+            self.read(context, tracked, observed, binding, JudgingTime { now, deadline: Deadline::Now, waited })?;
         let waits = reading.outcome == Outcome::Wait;
         (!waits).then(|| judged_flow(context, tracked, observed, reading, now))
     }
@@ -137,7 +138,7 @@ impl Tracker {
         tracked: &TrackedFlow,
         observed: &Observed,
         binding: Option<&NatBinding>,
-        Look { now, deadline, waited }: Look,
+        JudgingTime { now, deadline, waited }: JudgingTime,
     ) -> Option<Reading> {
         let record = &observed.record;
         let settled = deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 const MAX_TWINS: usize = 4;
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts, each with its own cause")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own cause")]
 pub(super) struct TrackedFlow {
     /// The record that meters it.
     pub(super) id: FlowId,

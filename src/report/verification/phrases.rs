@@ -18,7 +18,7 @@ pub(super) fn clock(at: Timestamp) -> String {
 }
 
 /// Of 100.
-#[allow(clippy::cast_precision_loss, reason = "a share is read to a tenth of a percent")]
+#[expect(clippy::cast_precision_loss, reason = "a share is read to a tenth of a percent")]
 pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }

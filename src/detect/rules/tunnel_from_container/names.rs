@@ -113,7 +113,7 @@ impl Distinct {
     fn count(&self) -> u64 {
         let size = u32::try_from(Self::WORDS * 64).unwrap_or(u32::MAX);
         let clear = f64::from(size.saturating_sub(self.set).max(1));
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100,000")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100,000")]
         let seen = (f64::from(size) * (f64::from(size) / clear).ln()).round() as u64;
         seen.saturating_add(self.more)
     }
