@@ -138,12 +138,12 @@ fn can_be_updated(difference: &Difference) -> bool {
 }
 
 fn how_changed(workload: &Workload, by_update: bool) -> String {
-    let since = workload.since.map_or_else(|| "an unknown time".to_owned(), |since| since.to_string());
+    let since = workload.since.map_or_else(|| "an unknown time".to_owned(), crate::time::Timestamp::readable);
     if by_update {
-        return format!("the container runs since {since}; podman update can change this");
+        return format!("the container has run since {since}; podman update can change this");
     }
     format!(
-        "the container runs under one id since {since}; no call of the runtime changes this: its files on the host were \
+        "the container has run under one id since {since}; no call of the runtime changes this: its files on the host were \
          edited while the runtime was down"
     )
 }

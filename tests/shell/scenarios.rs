@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use crate::support::scenario::{Expectation, replay_json};
+use crate::support::scenario::{Expectation, replay_as, replay_json};
 
 fn scenario_folders() -> Vec<PathBuf> {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
@@ -17,6 +17,17 @@ fn scenario_folders() -> Vec<PathBuf> {
 /// One replay of each folder, for all tests: they take most of the time.
 static REPLAYS: LazyLock<BTreeMap<PathBuf, String>> =
     LazyLock::new(|| scenario_folders().into_iter().map(|folder| (folder.clone(), replay_json(&folder))).collect());
+
+/// What a person reads of each, in lines.
+static TEXTS: LazyLock<BTreeMap<PathBuf, String>> = LazyLock::new(|| {
+    scenario_folders().into_iter().map(|folder| (folder.clone(), replay_as("text", &folder))).collect()
+});
+
+fn assert_no_line(what: &str, is_wrong: impl Fn(&str) -> bool) {
+    let lines = TEXTS.iter().flat_map(|(folder, text)| text.lines().map(move |line| (folder, line)));
+    let wrong: Vec<_> = lines.filter(|(_, line)| is_wrong(line)).collect();
+    assert!(wrong.is_empty(), "{what}: {wrong:#?}");
+}
 
 #[test]
 fn every_scenario_raises_exactly_what_it_should() {
@@ -40,6 +51,24 @@ fn two_replays_are_byte_equal() {
 fn every_alert_and_incident_fits_its_published_schema() {
     assert_fits("docs/alert.schema.json", "\"hopwatch.alert/1\"");
     assert_fits("docs/incident.schema.json", "\"hopwatch.incident/1\"");
+}
+
+/// `2026-11-24T10:00:00.000000001Z`, as `Timestamp` is displayed for machines.
+fn has_nanoseconds(line: &str) -> bool {
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric() && !"-:.".contains(c));
+    words.map(|word| word.trim_end_matches(|c: char| !c.is_alphanumeric())).any(|word| {
+        word.len() >= 30
+            && word.ends_with('Z')
+            && word.contains('T')
+            && word.rsplit('.').next().map(str::len) == Some(10)
+    })
+}
+
+#[test]
+fn times_are_shown_to_the_millisecond() {
+    assert!(has_nanoseconds("it ran until 2026-11-29T04:38:45.168747751Z; nothing since"));
+    assert!(!has_nanoseconds("it ran until 2026-11-29 04:38:45.168 UTC; nothing since"));
+    assert_no_line("times that nobody reads", has_nanoseconds);
 }
 
 fn assert_fits(schema: &str, name: &str) {

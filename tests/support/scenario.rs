@@ -29,8 +29,13 @@ pub struct ExpectedAlert {
 
 /// The standard output of `hopwatch replay FOLDER --format json`.
 pub fn replay_json(folder: &Path) -> String {
+    replay_as("json", folder)
+}
+
+/// The standard output of `hopwatch replay FOLDER` in a format.
+pub fn replay_as(format: &str, folder: &Path) -> String {
     let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_hopwatch"))
-        .args(["replay", "--format", "json"])
+        .args(["replay", "--format", format])
         .arg(folder)
         .output()
         .expect("run hopwatch");

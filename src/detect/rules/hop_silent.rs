@@ -174,11 +174,11 @@ impl Silence {
     fn finding(&self, name: &str, record: &HopRecord) -> Finding {
         let kind = record.kind.as_str();
         let missed = record.missed - self.before;
-        let since = self.from;
+        let since = self.from.readable();
         let of = self.workloads.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let of = if of.is_empty() { String::new() } else { format!(" of {of}") };
         let last = match record.last_seen {
-            Some(at) => format!("{kind} {name} last received a flow at {at}"),
+            Some(at) => format!("{kind} {name} last received a flow at {}", at.readable()),
             None => format!("{kind} {name} has received no flow since observation began"),
         };
         let evidence = vec![

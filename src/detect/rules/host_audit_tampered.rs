@@ -50,7 +50,7 @@ impl Said {
 
     fn evidence(&self) -> Evidence {
         let by = self.by.as_ref().map_or_else(|| "not known".to_owned(), ToString::to_string);
-        Evidence::new("by", format!("{} says at {}: by {by}", self.log.name(), self.at))
+        Evidence::new("by", format!("{} says at {}: by {by}", self.log.name(), self.at.readable()))
     }
 }
 
@@ -148,7 +148,7 @@ impl Rule for HostAuditTampered {
             let by = self.said.get(recorder).filter(|said| said.is_about(missing.since));
             let source = if missing.by_log { "the audit log" } else { "the kernel" };
             let unknown = if by.is_some() { "" } else { "; the responsible process is unknown" };
-            let since = format!("since {}, as reported by {source}{unknown}", missing.since);
+            let since = format!("{}, as reported by {source}{unknown}", missing.since.readable());
             let mut evidence = vec![Evidence::new("recorder", text), Evidence::new("since", since)];
             evidence.extend(by.map(Said::evidence));
             findings.push(Finding::of_nobody(&META, missing.since, &recorder.cause(), evidence));

@@ -160,8 +160,11 @@ impl LogShipperRedirected {
             let is_later = self.known.get(&key).is_some_and(|known| known.values().any(|used| used.first < since));
             if let Some(before) = self.learn(&key, shipment, is_later.then_some(Timestamp::MAX)) {
                 let mut evidence = self.evidence(&who, shipment, before);
-                let text =
-                    format!("its log driver {} is set to {target}; the container runs since {since}", target.driver);
+                let text = format!(
+                    "its log driver {} is set to {target}; the container has run since {}",
+                    target.driver,
+                    since.readable()
+                );
                 evidence.push(Evidence::new("setting", text));
                 let finding = Finding::of_workload(&META, shipment.time, client, &cause(shipment), evidence);
                 findings.push(with_flow(finding, flow, shipment, META.severity));
@@ -210,11 +213,13 @@ impl LogShipperRedirected {
         let mut evidence = vec![Evidence::new("redirected", format!("{who} sends logs to {collector} at {at}"))];
         if let Some((collector, used)) = before {
             let Use { at, first, last } = used;
+            let (first, last) = (first.readable(), last.readable());
             let text = format!("before, they went to {collector} at {at}, from {first} until {last}");
             evidence.push(Evidence::new("before", text));
         }
         if self.flows.has_declared() {
-            let text = format!("{at} is no collector that rules.log-shipper-redirected.collectors names, at {time}");
+            let time = time.readable();
+            let text = format!("at {time}, {at} is not a collector that rules.log-shipper-redirected.collectors names");
             evidence.push(Evidence::new("declared", text));
         }
         evidence

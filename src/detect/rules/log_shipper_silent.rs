@@ -191,7 +191,7 @@ impl LogShipperSilent {
         let book = self.books.entry(shipper.clone()).or_insert_with(new);
         if book.pulse.shipped(time, &flow.view.points) {
             let silent = book.clone();
-            let text = vec![Evidence::new("over", format!("logs are sent to {at} again, since {time}"))];
+            let text = vec![Evidence::new("over", format!("logs are sent to {at} again, since {}", time.readable()))];
             for over in [self.finding(context, &shipper, &silent, text.clone()), of_all(&silent, text)] {
                 findings.push(Finding { at: time, is_over: true, ..over });
             }
@@ -265,6 +265,7 @@ impl LogShipperSilent {
             Shipper::Driver(target) => format!("the runtime, for the log driver {} ({target}),", target.driver),
             Shipper::Host => "the host".to_owned(),
         };
+        let (from, last) = (from.readable(), last.readable());
         let gap = if longest_gap.is_zero() {
             String::new()
         } else {

@@ -266,8 +266,9 @@ struct Others {
 }
 
 fn evidence(known: &Known, cause: &Cause, since: Timestamp, replicas: usize) -> Vec<Evidence> {
-    let mut evidence = vec![Evidence::new("monitor", format!("{}; {} since {since}", known.role, cause.in_words()))];
-    evidence.extend(known.acts.iter().map(|(at, act)| Evidence::new("event", format!("{at}: it {act}"))));
+    let mut evidence =
+        vec![Evidence::new("monitor", format!("{}; {} since {}", known.role, cause.in_words(), since.readable()))];
+    evidence.extend(known.acts.iter().map(|(at, act)| Evidence::new("event", format!("{}: it {act}", at.readable()))));
     if cause == &Cause::Ended {
         evidence.push(Evidence::new("successor", "no container of its service started about then"));
     }

@@ -83,8 +83,12 @@ impl UnexpectedHostNetwork {
     /// Whether its start was observed.
     fn start_word(&self, workload: &Workload) -> Evidence {
         let text = match workload.since {
-            Some(since) if self.begun.is_some_and(|begun| since >= begun) => format!("it was started at {since}"),
-            Some(since) => format!("it was already running when observation began; started at {since}"),
+            Some(since) if self.begun.is_some_and(|begun| since >= begun) => {
+                format!("it was started at {}", since.readable())
+            }
+            Some(since) => {
+                format!("it was already running when observation began; started at {}", since.readable())
+            }
             None => "it was already running when observation began".to_owned(),
         };
         Evidence::new("start", text)

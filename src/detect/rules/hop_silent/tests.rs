@@ -150,9 +150,9 @@ fn a_hop_that_misses_enough_flows_for_long_enough_is_reported_once_when_its_time
     assert_eq!(finding.missing_hop.as_ref().and_then(|hop| hop.kind), Some(HopKind::Mirror));
     assert_eq!((finding.contract.as_deref(), finding.workload.is_none()), (Some("contract"), true));
     let text = evidence(finding);
-    assert!(text.contains("6 flows of app, web since 1970-01-01T00:16:50"), "{text}");
+    assert!(text.contains("6 flows of app, web since 1970-01-01 00:16:50.000 UTC did"), "{text}");
     assert!(
-        text.contains("mirror ids last received a flow at 1970-01-01T00:16:40") && text.contains("at br-net"),
+        text.contains("mirror ids last received a flow at 1970-01-01 00:16:40.000 UTC") && text.contains("at br-net"),
         "{text}"
     );
     for seconds in 201..400 {

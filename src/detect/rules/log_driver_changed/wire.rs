@@ -155,7 +155,8 @@ impl Wire {
                 "wire",
                 format!(
                     "the runtime sent logs of this service to {target} until {}; nothing since, while {} flows of it were opened",
-                    pulse.last, pulse.talk
+                    pulse.last.readable(),
+                    pulse.talk
                 ),
             ),
             Evidence::new(
