@@ -93,11 +93,6 @@ pub fn markdown(page: &str, columns: Option<usize>) -> String {
     page.lines().map(line).collect()
 }
 
-/// `1 flow`, `2 flows`.
-pub fn many(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

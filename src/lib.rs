@@ -7,6 +7,7 @@
 //! | [`time`], [`input`] | event time, and the facts that everything speaks of. Pure |
 //! | `observe` | live interfaces and capture files → packets; the recorder's file (shell) |
 //! | [`decode`] → [`flow`] | bytes → headers → flow events. Pure |
+//! | [`wording`] | counts in the texts that people read. Pure |
 //! | [`names`] | which names addresses have, for the actor that asked. Pure |
 //! | `host` | what the kernel shows: interfaces, namespaces, sockets, processes, connection tracking, firewall, log files (shell) |
 //! | [`inventory`] | who owned which address when (pure), and the readers of the runtimes (shell) |
@@ -65,6 +66,7 @@ pub mod sync;
 pub mod time;
 #[cfg(feature = "shell")]
 pub mod view;
+pub mod wording;
 
 #[cfg(test)]
 extern crate self as hopwatch;

@@ -15,9 +15,9 @@ use crate::deliver::store::Store;
 use crate::host;
 use crate::input::InventoryEvent;
 use crate::inventory::discover::{Discovery, Places};
-use crate::layout::many;
 use crate::observe::live::may_capture;
 use crate::report::paths::Paths;
+use crate::wording::many;
 
 /// Less free room than this in the state directory is worth a word.
 const LITTLE_ROOM: u64 = 256 << 20;
@@ -203,11 +203,9 @@ fn sinks(config: &Config) -> Check {
         (!listed.is_empty()).then_some(listed.len() as u64)
     });
     match waits {
-        Some(count) => Check::limited(
-            "sinks",
-            format!("{text}; {count} deliveries wait or were refused"),
-            "`hopwatch outbox list` shows why",
-        ),
+        Some(count) => {
+            Check::limited("sinks", format!("{text}; waiting or refused: {count}"), "`hopwatch outbox list` shows why")
+        }
         None => Check::well("sinks", format!("{text}; `hopwatch outbox test` tries them")),
     }
 }

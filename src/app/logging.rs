@@ -19,6 +19,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::clock::instant;
 use crate::sync;
+use crate::wording::many;
 
 /// Lines that may wait for standard error.
 const CAPACITY: usize = 4096;
@@ -158,7 +159,7 @@ fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, out: &mut dyn Wr
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(out, "hopwatch: {lost} lines of the log were dropped, because nobody read them");
+            let _ = writeln!(out, "hopwatch: dropped {} of the log, because nobody read it", many(lost, "line"));
         }
     }
 }
@@ -185,6 +186,6 @@ mod tests {
         log.flush_within(Duration::from_secs(20));
         drop(log);
         let text = reading.join().expect("no panic").expect("UTF-8");
-        assert!(text.contains("lines of the log were dropped"));
+        assert!(text.contains("hopwatch: dropped ") && text.contains(" of the log"));
     }
 }

@@ -25,6 +25,7 @@ use crate::inventory::file::fact_line;
 use crate::observe::PcapngWriter;
 use crate::sync;
 use crate::time::Timestamp;
+use crate::wording::many;
 
 /// How often what was recorded is handed to the system.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -63,7 +64,7 @@ pub enum RecordError {
     },
     /// Something could not be written; the rest can be replayed.
     #[error(
-        "the recording is incomplete: at least {packets} packets and {facts} facts are missing ({why}); what was written can be replayed"
+        "the recording is incomplete: at least {} and {} are missing ({why}); what was written can be replayed", many(*packets, "packet"), many(*facts, "fact")
     )]
     Incomplete {
         /// Packets that were lost.

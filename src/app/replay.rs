@@ -25,6 +25,7 @@ use self::in_order::InOrder;
 use self::points::{Caused, ReplayPoints, Run};
 use super::output::Output;
 use super::summary::Summary;
+use crate::wording::many;
 
 /// What to replay.
 #[derive(Debug)]
@@ -141,10 +142,10 @@ fn hidden_labels(path: &Path, inputs: &[Input], shown: &ShownLabels) -> Vec<Stri
     }
     let warning = |(name, of): (&str, BTreeSet<&WorkloadId>)| {
         format!(
-            "{}: the label {name:?}, by which this configuration selects, is hidden in it for {} workloads: no selector matches its value; \
+            "{}: the label {name:?}, by which this configuration selects, is hidden in it for {}: no selector matches its value; \
              record with a configuration that selects by it",
             path.display(),
-            of.len()
+            many(of.len(), "workload")
         )
     };
     hidden.into_iter().map(warning).collect()
@@ -323,8 +324,8 @@ impl Replay<'_> {
 
 fn skipped(reader: &CaptureReader) -> String {
     format!(
-        "{}: {} packets name an interface that the file does not describe; they were left out",
+        "{}: left out {} of an interface that the file does not describe",
         reader.path(),
-        reader.skipped()
+        many(reader.skipped(), "packet")
     )
 }

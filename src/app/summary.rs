@@ -11,9 +11,10 @@ use crate::engine::EngineStats;
 use crate::escape::printable;
 use crate::flow::PointCounters;
 use crate::input::ObservationPoint;
-use crate::layout::{hang, many};
+use crate::layout::hang;
 use crate::path::UnjudgedTraffic;
 use crate::report::Unjudged;
+use crate::wording::many;
 
 /// Name and version of the shape.
 pub const SCHEMA: &str = "hopwatch.summary/1";

@@ -14,7 +14,8 @@ use crate::deliver::store::{AlertState, Decision, Kept, Store, Which};
 use crate::detect::Severity;
 use crate::escape::json::{to_pretty_writer, to_writer};
 use crate::escape::printable;
-use crate::layout::{columns, hang, many, table};
+use crate::layout::{columns, hang, table};
+use crate::wording::many;
 
 /// Between two looks for new alerts.
 const LOOK: Duration = Duration::from_millis(500);

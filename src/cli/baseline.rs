@@ -21,6 +21,7 @@ use crate::clock::now;
 use crate::config::{self, Config};
 use crate::escape::{json, printable};
 use crate::observe::live::may_capture;
+use crate::wording::many;
 
 /// Learn, show, compare and approve what the services of this host are expected to be set up like, and to deal with
 #[derive(Debug, clap::Subcommand)]
@@ -263,15 +264,16 @@ fn learn(args: &Learn) -> anyhow::Result<Outcome> {
         tracing::warn!("no setting was learned from {}: it has an alert of medium or more", printable(name));
     }
     if traffic_left_out > 0 {
-        tracing::warn!("{traffic_left_out} contacts of services found no room and were not learned");
+        tracing::warn!("not learned, because there was no room: {}", many(traffic_left_out, "contact"));
     }
     if learning.left_out() > 0 {
-        tracing::warn!("{} changes of containers found no room and were not learned", learning.left_out());
+        tracing::warn!("not learned, because there was no room: {}", many(learning.left_out(), "change"));
     }
     let with_traffic = document.baseline.services().filter(|service| service.traffic.is_some()).count();
-    let (services, waiting) = (document.baseline.services().len(), document.baseline.quarantine.len());
+    let (services, waiting) =
+        (many(document.baseline.services().len(), "service"), many(document.baseline.quarantine.len(), "item"));
     anstream::println!(
-        "{}: {services} services ({with_traffic} with traffic), serial {}, {waiting} items in quarantine; review it, then `hopwatch baseline approve --file {} --why TEXT`",
+        "{}: {services} ({with_traffic} with traffic), serial {}, {waiting} in quarantine; review it, then `hopwatch baseline approve --file {} --why TEXT`",
         path.display(),
         document.baseline.serial,
         path.display()

@@ -11,7 +11,8 @@ use crate::clock::now;
 use crate::config::{self, Config, Loaded};
 use crate::detect::rules;
 use crate::escape::printable;
-use crate::layout::{columns, hang, many};
+use crate::layout::{columns, hang};
+use crate::wording::many;
 
 const BLIND: &str = "  warning: the rule host-network-flow cannot fire: only bridges of containers are captured; add the host's uplink and lo to \
                      capture.interfaces, or disable the rule\n";

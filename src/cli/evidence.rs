@@ -11,7 +11,8 @@ use crate::config;
 use crate::escape::json::to_pretty_writer;
 use crate::escape::printable;
 use crate::evidence::Manifest;
-use crate::layout::{columns, hang, many, table};
+use crate::layout::{columns, hang, table};
+use crate::wording::many;
 
 /// What to do with evidence.
 #[derive(Debug, clap::Subcommand)]

@@ -94,7 +94,9 @@ fn table<W: std::ops::Deref<Target = Workload>>(workloads: &[W], wide: bool, col
         row(workload).into_iter().chain(more).take(shown).map(|cell| printable(&cell)).collect()
     };
     let rows: Vec<Vec<String>> = workloads.iter().map(|workload| cells(workload)).collect();
-    layout::table(&TITLES[..shown], &rows, 3, columns) + &layout::many(workloads.len() as u64, "workload") + "\n"
+    layout::table(&TITLES[..shown], &rows, 3, columns)
+        + &crate::wording::many(workloads.len() as u64, "workload")
+        + "\n"
 }
 
 /// `key=value key=value`; the first ones where there are very many.

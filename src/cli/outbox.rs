@@ -13,7 +13,8 @@ use crate::deliver::store::{Listed, State, Store};
 use crate::deliver::trial;
 use crate::escape::json::to_pretty_writer;
 use crate::escape::printable;
-use crate::layout::{columns, many, table};
+use crate::layout::{columns, table};
+use crate::wording::many;
 
 /// Deliveries that are shown.
 const SHOWN: u64 = 1_000;

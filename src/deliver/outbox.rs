@@ -23,6 +23,7 @@ use crate::escape::printable;
 use crate::incident::Incident;
 use crate::serve::{SinkCounters, Undelivered};
 use crate::time::Timestamp;
+use crate::wording::many;
 
 /// How long the end waits for the receivers.
 pub const PATIENCE: Duration = Duration::from_millis(600);
@@ -97,8 +98,9 @@ impl Outbox {
         for (sink, waiting) in self.store.sinks()? {
             if !self.sinks.iter().any(|(known, _)| known.name == sink) {
                 tracing::warn!(
-                    "{waiting} deliveries wait for the sink {}, which the configuration does not have any more; `hopwatch outbox drop --sink` removes them",
-                    printable(&sink)
+                    "the configuration no longer has the sink {}, for which {} in the outbox; `hopwatch outbox drop --sink` removes them",
+                    printable(&sink),
+                    waits(waiting)
                 );
             }
         }
@@ -112,7 +114,7 @@ impl Outbox {
         let waiting = self.store.waiting(&sink.name)?;
         counters.set_waiting(waiting.count, waiting.oldest);
         if waiting.count > 0 {
-            tracing::info!(sink = sink.name, "{} deliveries wait since the last run", waiting.count);
+            tracing::info!(sink = sink.name, "{} since the last run", waits(waiting.count));
         }
         let (store, bell) = (Arc::clone(&self.store), Arc::clone(&self.bell));
         let worker =
@@ -193,7 +195,8 @@ impl Outbox {
         match self.store.forget(time) {
             Ok(0) => {}
             Ok(excess) => tracing::warn!(
-                "{excess} lines of alerts were forgotten, the lowest severities first: more than {} are not kept",
+                "forgot {} of alerts, the lowest severities first: more than {} are not kept",
+                many(excess, "line"),
                 self.store.max_kept()
             ),
             Err(error) => tracing::warn!("{error}"),
@@ -212,13 +215,15 @@ impl Outbox {
             if self.in_memory {
                 counters.left_behind();
             } else if waiting > 0 {
-                tracing::info!(
-                    sink = sink.name,
-                    "{waiting} deliveries wait for the next run; see `hopwatch outbox list`"
-                );
+                tracing::info!(sink = sink.name, "{} for the next run; see `hopwatch outbox list`", waits(waiting));
             }
         }
     }
+}
+
+/// `1 delivery waits`, `2 deliveries wait`.
+fn waits(count: u64) -> String {
+    if count == 1 { "1 delivery waits".to_owned() } else { format!("{count} deliveries wait") }
 }
 
 /// Opens the outbox on the disk, and says what was wrong with it.

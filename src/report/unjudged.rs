@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::path::{Amount, UnjudgedReason, UnjudgedSender, UnjudgedTraffic};
+use crate::wording::many;
 
 /// Lines that are listed.
 const MOST: usize = 100;
@@ -69,14 +70,20 @@ impl Unjudged {
         let mut all: Vec<_> = covered.clone().take(most).map(|line| format!("{}; {}", line.text(), line.fix)).collect();
         let more = covered.count().saturating_sub(most) + self.omitted;
         if more > 0 {
-            all.push(format!("and {more} more lines of traffic without a verdict; JSON has the first {MOST}"));
+            all.push(format!(
+                "and {} of traffic without a verdict; JSON has the first {MOST}",
+                many(more, "more line")
+            ));
         }
         let others = self.lines.iter().filter(|line| !line.is_unobservable());
         let sum = others.fold(Amount::default(), |sum, line| sum + line.amount);
         if sum.packets > 0 {
             let Amount { flows, packets, bytes } = sum;
             all.push(format!(
-                "workloads under a contract sent {packets} packets, {bytes} bytes in {flows} flows that no contract covers; {}",
+                "workloads under a contract sent {}, {} in {} that no contract covers; {}",
+                many(packets, "packet"),
+                many(bytes, "byte"),
+                many(flows, "flow"),
                 UnjudgedReason::NotCovered.fix()
             ));
         }
@@ -122,7 +129,12 @@ impl UnjudgedLine {
             (None, None) => "an unknown sender".to_owned(),
         };
         let Amount { flows, packets, bytes } = self.amount;
-        let in_flows = if flows > 0 { format!(" in {flows} flows") } else { String::new() };
-        format!("{who} sent {packets} packets, {bytes} bytes{in_flows} without a verdict: {}", self.reason)
+        let in_flows = if flows > 0 { format!(" in {}", many(flows, "flow")) } else { String::new() };
+        format!(
+            "{who} sent {}, {}{in_flows} without a verdict: {}",
+            many(packets, "packet"),
+            many(bytes, "byte"),
+            self.reason
+        )
     }
 }

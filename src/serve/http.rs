@@ -165,6 +165,6 @@ mod tests {
         sink.failed(&io::ErrorKind::StorageFull.into());
         let (status, text) = ask(shared, readyz);
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(text.contains("writing alerts to stdout fails: no storage space; 1 wait, 0 were lost"), "{text}");
+        assert!(text.contains("writing alerts to stdout fails: no storage space; 1 waiting, 0 lost"), "{text}");
     }
 }

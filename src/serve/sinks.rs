@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::clock::instant;
 use crate::sync;
 use crate::time::Timestamp;
+use crate::wording::many;
 
 /// A sink that takes longer for one alert does not take alerts.
 const SLOW: Duration = Duration::from_secs(2);
@@ -240,24 +241,25 @@ impl SinkCounters {
         let lost = self.undelivered_total();
         let reasons = self.undelivered().filter(|(_, count)| *count > 0);
         let reasons: Vec<_> = reasons.map(|(reason, count)| format!("{reason} {count}")).collect();
-        let alerts = if lost == 1 { "alert was" } else { "alerts were" };
-        (lost > 0).then(|| format!("{lost} {alerts} not delivered to {} ({})", self.name, reasons.join(", ")))
+        let were = if lost == 1 { "was" } else { "were" };
+        (lost > 0)
+            .then(|| format!("{} {were} not delivered to {} ({})", many(lost, "alert"), self.name, reasons.join(", ")))
     }
 
     /// Why it takes no alerts now.
     pub fn not_ready(&self) -> Option<String> {
         let (name, lost) = (&self.name, self.undelivered_total());
         if self.is_gone() {
-            return Some(format!("{name} was closed by its reader; {lost} alerts were lost"));
+            return Some(format!("{name} was closed by its reader; {} lost", many(lost, "alert")));
         }
         let state = self.state();
         if let Some(error) = &state.error {
-            return Some(format!("writing alerts to {name} fails: {error}; {} wait, {lost} were lost", self.waiting()));
+            return Some(format!("writing alerts to {name} fails: {error}; {} waiting, {lost} lost", self.waiting()));
         }
         let busy =
             state.busy_since.map(|since| instant().saturating_duration_since(since)).filter(|busy| *busy >= SLOW)?;
         let seconds = busy.as_secs();
-        Some(format!("{name} has not taken an alert for {seconds} s; {} wait, {lost} were lost", self.waiting()))
+        Some(format!("{name} has not taken an alert for {seconds} s; {} waiting, {lost} lost", self.waiting()))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

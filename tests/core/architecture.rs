@@ -30,14 +30,19 @@ const fn shell(name: &'static str, what: &'static str, may_use: &'static [&'stat
 /// Who may name whom. A room that is not here is refused, and so is a line for a room that is gone.
 const ROOMS: &[Room] = &[
     core("time", "event time", &[]),
+    core("wording", "counts in the texts that people read", &[]),
     core("input", "the facts that everything speaks of", &["time"]),
     core("decode", "bytes to headers", &["input"]),
     core("flow", "the meter, one an observation point", &["decode", "input", "time"]),
     core("names", "which names addresses have, for the actor that asked", &["input", "time"]),
     core("inventory", "who owned which address when", &["input", "time"]),
-    core("path", "contracts, judge, tracker, verdicts", &["inventory", "input", "time"]),
+    core("path", "contracts, judge, tracker, verdicts", &["inventory", "input", "time", "wording"]),
     core("baseline", "what each service is expected to be like", &["path", "inventory", "input", "time"]),
-    core("detect", "rules, each with its strategy", &["baseline", "path", "inventory", "names", "input", "time"]),
+    core(
+        "detect",
+        "rules, each with its strategy",
+        &["baseline", "path", "inventory", "names", "input", "time", "wording"],
+    ),
     core("alert", "model, grouping, exceptions", &["detect", "path", "flow", "inventory", "names", "input", "time"]),
     core("incident", "alerts and events of one chain", &["alert", "detect", "path", "inventory", "input", "time"]),
     core(
@@ -90,7 +95,7 @@ const ROOMS: &[Room] = &[
     shell(
         "alert::render",
         "an alert or an incident as text and JSON",
-        &["incident", "alert", "detect", "path", "inventory", "escape", "layout", "input", "time"],
+        &["incident", "alert", "detect", "path", "inventory", "escape", "layout", "input", "time", "wording"],
     ),
     shell(
         "export",
@@ -105,12 +110,12 @@ const ROOMS: &[Room] = &[
     shell(
         "report",
         "whether traffic kept to its path, and what proves it",
-        &["engine", "escape", "layout", "baseline", "detect", "path", "flow", "inventory", "input", "time"],
+        &["engine", "escape", "layout", "baseline", "detect", "path", "flow", "inventory", "input", "time", "wording"],
     ),
     shell(
         "serve",
         "metrics and health",
-        &["evidence", "engine", "detect", "flow", "decode", "clock", "sync", "input", "time"],
+        &["evidence", "engine", "detect", "flow", "decode", "clock", "sync", "input", "time", "wording"],
     ),
     shell(
         "config",
@@ -135,7 +140,20 @@ const ROOMS: &[Room] = &[
     shell(
         "deliver",
         "outbox, and what alerts are sent to",
-        &["config", "serve", "alert::render", "incident", "alert", "detect", "path", "escape", "clock", "sync", "time"],
+        &[
+            "config",
+            "serve",
+            "alert::render",
+            "incident",
+            "alert",
+            "detect",
+            "path",
+            "escape",
+            "clock",
+            "sync",
+            "time",
+            "wording",
+        ],
     ),
     shell(
         "app",
@@ -173,6 +191,7 @@ const ROOMS: &[Room] = &[
             "decode",
             "input",
             "time",
+            "wording",
         ],
     ),
     shell(
@@ -199,6 +218,7 @@ const ROOMS: &[Room] = &[
             "path",
             "input",
             "time",
+            "wording",
         ],
     ),
 ];

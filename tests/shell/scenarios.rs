@@ -71,6 +71,22 @@ fn times_are_shown_to_the_millisecond() {
     assert_no_line("times that nobody reads", has_nanoseconds);
 }
 
+/// `1 packets`: a count of one, and a plural.
+fn is_wrongly_plural(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_plural = |word: &str| word.len() > 2 && word.ends_with('s') && word.bytes().all(|b| b.is_ascii_lowercase());
+    words.windows(2).any(|pair| {
+        pair[0].trim_start_matches('(') == "1" && is_plural(pair[1].trim_end_matches(|c| "),;:.".contains(c)))
+    })
+}
+
+#[test]
+fn one_of_a_thing_is_singular() {
+    assert!(is_wrongly_plural("objects answered at 4444/tcp (1 flows)") && is_wrongly_plural("1 packets sent"));
+    assert!(!is_wrongly_plural("10.0.0.1 sends 1 packet within 1 ms, 2 flows; serial 1, stays"));
+    assert_no_line("one, and a plural", is_wrongly_plural);
+}
+
 fn assert_fits(schema: &str, name: &str) {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join(schema);
     let schema: serde_json::Value =

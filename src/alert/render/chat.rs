@@ -14,7 +14,7 @@ use super::encoding::Sensor;
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::escape::printable;
-use crate::layout::many;
+use crate::wording::many;
 
 /// Characters of a title.
 const TITLE: usize = 250;

@@ -10,7 +10,8 @@ use owo_colors::OwoColorize as _;
 use super::text::severity_style;
 use crate::escape::printable;
 use crate::incident::{Incident, Step};
-use crate::layout::{hang, many};
+use crate::layout::hang;
+use crate::wording::many;
 
 /// The block for a new incident, or the lines for one that has grown, for a terminal of so many columns.
 pub fn incident(incident: &Incident, columns: Option<usize>) -> String {

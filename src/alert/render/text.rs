@@ -12,7 +12,8 @@ use super::anomaly;
 use crate::alert::{Alert, AlertFlow, AttributionInfo, Destination, HopKind, MissingHop, Translated};
 use crate::detect::Severity;
 use crate::escape::printable;
-use crate::layout::{hang, many};
+use crate::layout::hang;
+use crate::wording::many;
 
 const LABEL_WIDTH: usize = 12;
 /// Destinations shown in a block; JSON has all that are listed.

@@ -170,13 +170,13 @@ impl DiffReport {
             }
             service.items.iter().for_each(|item| text.push_str(&item.text()));
         }
-        let containers = crate::layout::many(self.compared as u64, "container");
+        let containers = crate::wording::many(self.compared as u64, "container");
         let serial = self.serial;
         text.push_str(&match self.services.len() {
             0 => format!("{containers} compared with serial {serial}: nothing differs\n"),
             many => format!(
                 "{containers} compared with serial {serial}: {} differ; approve with `hopwatch baseline approve ID --why TEXT`\n",
-                crate::layout::many(many as u64, "service")
+                crate::wording::many(many as u64, "service")
             ),
         });
         text

@@ -116,9 +116,9 @@ impl ShadowReport {
     /// For a person.
     pub fn text(&self) -> String {
         let all: u64 = self.alerts.values().sum();
-        let of = crate::layout::many(self.recordings as u64, "recording");
+        let of = crate::wording::many(self.recordings as u64, "recording");
         let mut text =
-            format!("{} from {of} of {} s, serial {}\n", crate::layout::many(all, "alert"), self.seconds, self.serial);
+            format!("{} from {of} of {} s, serial {}\n", crate::wording::many(all, "alert"), self.seconds, self.serial);
         match self.alerts_per_day {
             Some(rate) => text.push_str(&format!("{rate:.1} alerts a day\n")),
             None => text.push_str("less than an hour was recorded: no rate for a day\n"),

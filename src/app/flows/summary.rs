@@ -11,6 +11,7 @@ use crate::decode::LinkType;
 use crate::flow::PointCounters;
 use crate::input::{Counters, EndReason, ObservationPoint};
 use crate::observe::CaptureReader;
+use crate::wording::many;
 
 /// Name and version of the shape.
 pub const FLOW_SUMMARY_SCHEMA: &str = "hopwatch.flow_summary/1";
@@ -169,16 +170,18 @@ impl FlowSummary {
                 warnings.push(crate::observe::odd_fractions(&file.path, file.odd_fractions));
             }
             if file.lost > 0 {
-                warnings.push(format!("{}: its writer lost {} packets, as the file says", file.path, file.lost));
+                warnings.push(format!(
+                    "{}: its writer lost {}, as the file says",
+                    file.path,
+                    many(file.lost, "packet")
+                ));
             }
             if file.unknown_blocks > 0 {
                 warnings.push(crate::observe::unknown_blocks(&file.path, file.unknown_blocks));
             }
             if file.skipped > 0 {
-                let (path, skipped) = (&file.path, file.skipped);
-                warnings.push(format!(
-                    "{path}: {skipped} packets name an interface that the file does not describe; they were left out"
-                ));
+                let (path, skipped) = (&file.path, many(file.skipped, "packet"));
+                warnings.push(format!("{path}: left out {skipped} of an interface that the file does not describe"));
             }
         }
         let unknown = self.points.iter().filter(|point| !LinkType(point.link_type).is_supported());
@@ -189,10 +192,9 @@ impl FlowSummary {
             )
         }));
         if self.numbers.counters.evicted_flows > 0 {
-            let evicted = self.numbers.counters.evicted_flows;
-            warnings.push(format!(
-                "{evicted} flows ended early because the table was full, and may appear in pieces; raise --max-flows"
-            ));
+            let evicted = many(self.numbers.counters.evicted_flows, "flow");
+            warnings
+                .push(format!("the table was full: {evicted} ended early and may appear in pieces; raise --max-flows"));
         }
         warnings
     }

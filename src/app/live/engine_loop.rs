@@ -27,10 +27,10 @@ use crate::clock::{instant, now};
 use crate::engine::{Engine, EngineStats};
 use crate::flow::Backlog;
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
-use crate::layout::many;
 use crate::observe::live::{self, Progress};
 use crate::path::MayCover;
 use crate::time::Timestamp;
+use crate::wording::many;
 
 /// How long an input waits for others that happened earlier, at most: no longer for a source that is further behind.
 const LATENESS: Duration = Duration::from_millis(200);
@@ -219,6 +219,6 @@ impl<'a> EngineLoop<'a> {
 
 /// For a person who asks the supervisor.
 fn status_line(points: usize, stats: &EngineStats) -> String {
-    let alerts = stats.alerts.values().sum();
+    let alerts: u64 = stats.alerts.values().sum();
     format!("{} captured, {} raised since the start", many(points as u64, "interface"), many(alerts, "alert"))
 }

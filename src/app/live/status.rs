@@ -11,6 +11,7 @@ use crate::flow::PointCounters;
 use crate::input::{Fact, Input, InventoryEvent, ObservationPoint, RecordedFact, RuntimeId};
 use crate::observe::live::TapBatch;
 use crate::time::Timestamp;
+use crate::wording::many;
 
 /// Ended interfaces that the summary lists one by one; those beyond are summed.
 const MAX_ENDED: usize = 1000;
@@ -111,7 +112,7 @@ impl SourceStatus {
                 let answers_again = self.silent.remove(runtime).is_some();
                 if !self.set_complete(runtime, true) || answers_again {
                     let workloads = running.len();
-                    tracing::info!(%runtime, workloads, "{runtime} answers: {workloads} workloads run");
+                    tracing::info!(%runtime, workloads, "{runtime} answers; running: {}", many(workloads, "workload"));
                 }
             }
             _ => {}

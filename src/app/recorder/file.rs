@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::clock::instant;
+use crate::wording::many;
 
 /// Bytes that are collected before they are written.
 const COLLECT: usize = 64 << 10;
@@ -93,8 +94,8 @@ impl RecordFile {
                     tracing::warn!(
                         file = self.name,
                         lost = self.lost,
-                        "the recording goes on; {} records are lost",
-                        self.lost
+                        "the recording goes on; lost so far: {}",
+                        many(self.lost, "record")
                     );
                 }
             }

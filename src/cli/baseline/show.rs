@@ -9,8 +9,8 @@ use crate::app::baseline;
 use crate::baseline::traffic::{TrafficBaseline, TrafficLearned};
 use crate::baseline::{Baseline, Held, ServiceBaseline};
 use crate::inventory::configuration::{GROUPS, SINGLE};
-use crate::layout::many;
 use crate::time::readable;
+use crate::wording::many;
 
 /// Runs the command.
 pub(super) fn run(common: &Common, only: Option<&str>) -> anyhow::Result<Outcome> {
@@ -23,7 +23,8 @@ pub(super) fn run(common: &Common, only: Option<&str>) -> anyhow::Result<Outcome
 
 fn text(baseline: &Baseline, only: Option<&str>) -> String {
     let key = baseline.hash_key.as_deref().unwrap_or("none");
-    let mut text = format!("serial {}, {} services, hash key {key}\n", baseline.serial, baseline.services().len());
+    let mut text =
+        format!("serial {}, {}, hash key {key}\n", baseline.serial, many(baseline.services().len(), "service"));
     let is_meant = |name: &str| only.is_none_or(|only| name.contains(only));
     for service in baseline.services().filter(|service| is_meant(&service.key.to_string())) {
         text.push_str(&described(service));
@@ -42,7 +43,9 @@ fn text(baseline: &Baseline, only: Option<&str>) -> String {
 
 fn described(service: &ServiceBaseline) -> String {
     let learned = match &service.learned {
-        Some(learned) => format!("learned from {} starts of {} containers", learned.starts, learned.replicas),
+        Some(learned) => {
+            format!("learned from {} of {}", many(learned.starts, "start"), many(learned.replicas, "container"))
+        }
         None => "written by hand".to_owned(),
     };
     let confidence =
@@ -73,7 +76,7 @@ fn traffic(traffic: &TrafficBaseline) -> String {
     let (all, once) =
         traffic.rows().fold((0, 0), |(all, once), row| (all + 1, once + u64::from(row.facts.seen.contacts == 1)));
     if once > 0 {
-        text.push_str(&format!("    {once} of {all} peers were seen once: learning longer finds more\n"));
+        text.push_str(&format!("    seen once: {once} of {}; learning longer finds more\n", many(all, "peer")));
     }
     traffic.rows().for_each(|row| text.push_str(&format!("    {row}: {}\n", row.facts)));
     text

@@ -17,7 +17,7 @@ use crate::input::{
     Attachment, InsideInterface, InventoryEvent, KernelFact, MissedKind, NetnsId, NetworkMode, RuntimeId,
     RuntimeNetwork, Workload, WorkloadId,
 };
-use crate::layout::many;
+use crate::wording::many;
 
 /// The whole tree.
 pub(super) fn render(host: &str, events: &[InventoryEvent], facts: &[KernelFact], links: &[Interface]) -> Node {

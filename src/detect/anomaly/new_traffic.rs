@@ -18,6 +18,7 @@ use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Severity};
 use crate::input::Protocol;
 use crate::inventory::configuration::ServiceKey;
 use crate::time::{Timestamp, readable};
+use crate::wording::many;
 
 /// New objects of one service.
 const MAX_NEW: usize = 256;
@@ -169,13 +170,12 @@ impl Book {
 
     /// How many objects, in how many flows, since when.
     fn observed(&self, what: &str, now: Timestamp) -> String {
-        let count = self.objects.len();
-        let plural = if count == 1 { "" } else { "s" };
         let span = self.since.map_or(Duration::ZERO, |since| now.since(since));
-        let more = if self.more > 0 { format!(", and {} flows to others", self.more) } else { String::new() };
+        let more = if self.more > 0 { format!(", and {} to others", many(self.more, "flow")) } else { String::new() };
         format!(
-            "{count} {what}{plural} that the baseline does not hold, {} flows ended, within {}{more}",
-            self.flows,
+            "{} not in the baseline, {} ended, within {}{more}",
+            many(self.objects.len(), what),
+            many(self.flows, "flow"),
             readable(span)
         )
     }
@@ -203,7 +203,7 @@ impl Book {
             }
         }
         "hopwatch baseline approve, after `baseline diff --read RECORDING`; `shadow: true` for the service; an exception".clone_into(&mut why.silence);
-        why.about(self.objects.iter().map(|(object, flows)| format!("{object} ({flows} flows)")))
+        why.about(self.objects.iter().map(|(object, flows)| format!("{object} ({})", many(*flows, "flow"))))
     }
 }
 
@@ -220,7 +220,7 @@ pub fn after_start(context: Context<'_>, actor: &Actor) -> Option<Duration> {
 fn provenance(news: &News<'_>, serial: u64) -> String {
     let learned = news.traffic.learned.map_or_else(
         || "its traffic part was written by hand".to_owned(),
-        |it| format!("learned from {} contacts in {}", it.contacts, readable(it.to.since(it.from))),
+        |it| format!("learned from {} in {}", many(it.contacts, "contact"), readable(it.to.since(it.from))),
     );
     match &news.service.approved {
         Some(approval) => format!(

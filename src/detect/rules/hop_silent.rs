@@ -13,6 +13,7 @@ use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, S
 use crate::input::ObservationPoint;
 use crate::path::{Evidence, HopMemory, HopRecord, JudgedFlow, Judgement, MissingHop, PathState};
 use crate::time::Timestamp;
+use crate::wording::many;
 
 /// Points of missed flows whose losses are asked for; more add little.
 const MAX_POINTS: usize = 16;
@@ -182,7 +183,7 @@ impl Silence {
             None => format!("{kind} {name} has received no flow since observation began"),
         };
         let evidence = vec![
-            Evidence::new("missed", format!("{missed} flows{of} since {since} did not reach it")),
+            Evidence::new("missed", format!("{}{of} since {since} did not reach it", many(missed, "flow"))),
             Evidence::new("last_seen", last),
             self.where_checked(record),
         ];

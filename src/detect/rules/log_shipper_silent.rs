@@ -20,6 +20,7 @@ use crate::inventory::Owner;
 use crate::inventory::configuration::ServiceKey;
 use crate::path::{Evidence, JudgedFlow, Selector, owner_of, responder_of};
 use crate::time::{Timestamp, readable};
+use crate::wording::many;
 
 const MAX_BOOKS: usize = 4096;
 const MAX_FOR_ALL: usize = 64;
@@ -276,11 +277,12 @@ impl LogShipperSilent {
             Evidence::new(
                 "silent",
                 format!(
-                    "{who} sent logs to {collector} at {} {shipments} times until {last}{gap}; nothing since",
-                    book.at
+                    "{who} sent logs to {collector} at {} {} until {last}{gap}; nothing since",
+                    book.at,
+                    many(*shipments, "time")
                 ),
             ),
-            Evidence::new("talk", format!("{talk} flows of {} were opened since {from}", book.pulse.talkers())),
+            Evidence::new("talk", format!("{} opened {} since {from}", book.pulse.talkers(), many(*talk, "flow"))),
             Evidence::new(
                 "observation",
                 format!("nothing was lost in that time at {}", book.pulse.watched_at(context.path, context.now)),
@@ -290,7 +292,7 @@ impl LogShipperSilent {
         if reaching > 0 {
             evidence.push(Evidence::new(
                 "others",
-                format!("{reaching} of {others} other senders still reach this collector"),
+                format!("still reached by {reaching} of {}", many(others, "other sender")),
             ));
             return self.finding(context, shipper, book, evidence);
         }
@@ -303,8 +305,10 @@ impl LogShipperSilent {
             let severity = if is_gone { finding.severity.lower() } else { finding.severity };
             return Finding { severity, ..finding };
         }
-        evidence
-            .push(Evidence::new("others", format!("none of the {others} other senders reaches this collector either")));
+        evidence.push(Evidence::new(
+            "others",
+            format!("none of {} reaches this collector either", many(others, "other sender")),
+        ));
         of_all(book, evidence)
     }
 

@@ -55,7 +55,7 @@ impl NewTrafficRule for NewFingerprint {
         if !book.note(&object, contact) {
             return None;
         }
-        let mut why = book.explain("way to speak", &object, expected, what);
+        let mut why = book.explain("fingerprint", &object, expected, what);
         "rules.new-fingerprint.allowed".clone_into(&mut why.parameter);
         let is_carrier = spoken(contact.record)
             .iter()

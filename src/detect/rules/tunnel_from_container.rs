@@ -19,6 +19,7 @@ use crate::input::{
 use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner};
 use crate::path::dns_detection::is_among_neighbours;
 use crate::path::{Contract, Evidence, Hop, JudgedFlow, Selector, Service, is_anothers, owner_of, responder_of};
+use crate::wording::many;
 pub use kind::Kind;
 pub use names::DnsThresholds;
 use names::Names;
@@ -326,7 +327,7 @@ fn among_others(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord) ->
 
 fn finding(flow: &JudgedFlow, record: &FlowRecord, workload: &Arc<Workload>, sign: Sign, far: Endpoint) -> Finding {
     let (sent, received) = (record.orig.counters, record.resp.counters);
-    let seen = format!("{} packets sent and {} received so far in this flow", sent.packets, received.packets);
+    let seen = format!("{} sent and {} received so far in this flow", many(sent.packets, "packet"), received.packets);
     let evidence = vec![Evidence::new("tunnel", sign.text), Evidence::new("flow", seen)];
     Finding {
         attribution: Some(flow.source.clone()),

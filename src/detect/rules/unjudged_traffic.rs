@@ -8,6 +8,7 @@ use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
 use crate::path::{Amount, Evidence, Selector, SenderTraffic, UnjudgedReason, UnjudgedSender};
 use crate::time::Timestamp;
+use crate::wording::many;
 
 rule_params! {
     /// Workloads that may send more than that.
@@ -91,11 +92,11 @@ impl UnjudgedTraffic {
         let over = crate::time::readable(traffic.last.since(since));
         let text = match sender {
             UnjudgedSender::Workload(_) => {
-                format!("it sent {sent} bytes in {over} that no contract could judge, more than {budget}")
+                format!("it sent {} in {over} that no contract could judge, more than {budget}", many(sent, "byte"))
             }
             UnjudgedSender::Network(network) => format!(
-                "on network {network}, {sent} bytes were sent in {over} that could not be judged, by senders that are no known workload; more than \
-                 {budget}"
+                "on network {network}, senders that are not a known workload sent {} in {over} that could not be judged, more than {budget}",
+                many(sent, "byte")
             ),
         };
         let evidence: Vec<_> = [Evidence::new("volume", text)].into_iter().chain(reasons(traffic)).collect();
@@ -118,10 +119,13 @@ fn about(contract: &str, reason: UnjudgedReason, Amount { flows, packets, bytes 
     let of = if contract.is_empty() { String::new() } else { format!(" of contract {contract}") };
     let what = match reason {
         UnjudgedReason::Frame(reason) => format!("frames that belong to no flow ({reason})"),
-        UnjudgedReason::Flow(reason) => format!("{flows} flows{of} that are unobservable ({})", reason.as_str()),
-        UnjudgedReason::NotCovered => format!("{flows} flows that no contract covers"),
+        UnjudgedReason::Flow(reason) => format!("{}{of} without a verdict ({})", many(flows, "flow"), reason.as_str()),
+        UnjudgedReason::NotCovered => format!("{} that no contract covers", many(flows, "flow")),
     };
-    Evidence::new("unobservable", format!("since the start: {packets} packets, {bytes} bytes in {what}"))
+    Evidence::new(
+        "unobservable",
+        format!("since the start: {}, {} in {what}", many(packets, "packet"), many(bytes, "byte")),
+    )
 }
 
 /// What the rule is.

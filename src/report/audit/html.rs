@@ -20,7 +20,7 @@ ul{margin:.3rem 0;padding-left:1.2rem}li{overflow-wrap:anywhere}code{font-size:.
 impl Audit {
     /// The page.
     pub fn html(&self) -> String {
-        let containers = crate::layout::many(self.workloads.len() as u64, "container");
+        let containers = crate::wording::many(self.workloads.len() as u64, "container");
         let baseline = self.baseline.map_or_else(|| "none".to_owned(), |serial| format!("serial {serial}"));
         let mut page = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\

@@ -11,7 +11,7 @@ impl Audit {
     pub fn text(&self, columns: Option<usize>) -> String {
         let rows: Vec<Vec<String>> = self.workloads.iter().map(|workload| row(workload).to_vec()).collect();
         let mut text = layout::table(&TITLES, &rows, 2, columns);
-        text.push_str(&format!("{}\n", layout::many(self.workloads.len() as u64, "container")));
+        text.push_str(&format!("{}\n", crate::wording::many(self.workloads.len() as u64, "container")));
         for workload in self.workloads.iter().filter(|workload| workload.has_details()) {
             text.push('\n');
             text.push_str(&details(workload, columns));

@@ -10,6 +10,7 @@ use crate::input::{NetworkMode, RuntimeKind, Workload};
 use crate::inventory::Watched;
 use crate::path::{Amount, Selector, UnjudgedReason, UnjudgedSender, UnjudgedTraffic};
 use crate::report::Question;
+use crate::wording::many;
 
 /// An address that no workload has.
 pub(super) const UNSPECIFIED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
@@ -104,7 +105,11 @@ fn frames(
             let UnjudgedReason::Frame(label) = reason else { continue };
             let Amount { packets, bytes, .. } = *amount;
             all.push(NotSeen {
-                text: format!("{who} sent {packets} frames, {bytes} bytes, that belong to no flow ({label})"),
+                text: format!(
+                    "{who} sent {}, {}, without a flow ({label})",
+                    many(packets, "frame"),
+                    many(bytes, "byte")
+                ),
                 count: Some(packets),
                 packets: Some(packets),
                 bytes: Some(bytes),

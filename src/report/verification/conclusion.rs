@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::beside::UNSPECIFIED;
 use super::phrases::{percent, share, span};
 use super::{ExceptionView, FlowCounts, Verification};
-use crate::layout::many;
 use crate::time::readable;
+use crate::wording::many;
 
 /// What the answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -45,14 +45,19 @@ impl Conclusion {
         let hop = &report.question.through.name;
         let FlowCounts { total, verified, bypassed, partial, .. } = report.flows;
         if bypassed + partial > 0 {
-            let text = format!("{}: {verified} of {total} flows verified{}", exceptions(report), unobservable(report));
+            let text = format!(
+                "{}: {verified} of {} verified{}",
+                exceptions(report),
+                many(total, "flow"),
+                unobservable(report)
+            );
             return Self { outcome: Outcome::Exceptions, text };
         }
         if total == 0 {
             return Self { outcome: Outcome::Unknown, text: nothing(report, asked) };
         }
         let hidden = hidden(report);
-        let counted = format!("{verified} of {total} flows verified{}", unobservable(report));
+        let counted = format!("{verified} of {} verified{}", many(total, "flow"), unobservable(report));
         if verified == 0 || !hidden.is_empty() {
             let but = if hidden.is_empty() { String::new() } else { format!("; but {}", hidden.join("; ")) };
             let text = format!("unknown whether every flow passed hop {hop}: {counted}{but}");
@@ -115,10 +120,10 @@ fn hidden(report: &Verification) -> Vec<String> {
     hidden.extend(entries.take(MOST_HIDDEN));
     let more = report.not_seen.iter().filter(|not| not.hides).count().saturating_sub(MOST_HIDDEN);
     if more > 0 {
-        hidden.push(format!("{more} more such entries"));
+        hidden.push(format!("{more} more such {}", if more == 1 { "entry" } else { "entries" }));
     }
     if report.not_seen_omitted > 0 {
-        hidden.push(format!("{} more windows in which something was not seen", report.not_seen_omitted));
+        hidden.push(format!("{} in which something was not seen", many(report.not_seen_omitted, "more window")));
     }
     hidden
 }

@@ -11,8 +11,9 @@ use super::conclusion::Outcome;
 use super::phrases::{clock, span};
 use super::{ExceptionView, HopAsked, NotSeen, Source, Verification, WorkloadSeen};
 use crate::escape::printable;
-use crate::layout::{hang, many};
+use crate::layout::hang;
 use crate::time::readable;
+use crate::wording::many;
 
 const LABEL: usize = 13;
 /// Lines of a kind; JSON has more.

@@ -15,6 +15,7 @@ use crate::input::{LossReason, ObservationPoint};
 use crate::path::EvidenceKind;
 use crate::report::paths::HopView;
 use crate::time::Timestamp;
+use crate::wording::many;
 
 /// What to do about input that was not read whole.
 const READ_IT: &str =
@@ -162,12 +163,12 @@ fn of_point(point: &PointRead, measure: &Measure<'_>) -> Vec<NotSeen> {
     };
     let mut all = Vec::new();
     if *not_decoded > 0 {
-        let text = format!("{not_decoded} of {packets} frames on {name} could not be decoded");
+        let text = format!("{not_decoded} of {} on {name} could not be decoded", many(*packets, "frame"));
         let fix = "the counters not_decoded of `hopwatch flows --summary` name the reasons";
         all.push(of("not_decoded", *not_decoded, text, fix, measure.is_much(*not_decoded, *packets)));
     }
     if *refused_payloads > 0 {
-        let text = format!("{refused_payloads} payloads on {name} were not read for names");
+        let text = format!("{} on {name} not read for names", many(*refused_payloads, "payload"));
         // Names decide only what is asked by name; addresses and frames decide the path.
         all.push(of("payload", *refused_payloads, text, "raise flows.max_flows", false));
     }
@@ -182,9 +183,9 @@ fn of_window(window: &Window, measure: &Measure<'_>) -> NotSeen {
         WindowKind::Lost(reason) => {
             let (why, fix) = about_loss(*reason);
             let is_behind = matches!(reason, LossReason::Queue | LossReason::Shed);
-            let things = if is_behind { "flow events" } else { "packets" };
-            let much = if window.count == 0 { "some".to_owned() } else { window.count.to_string() };
-            ("loss", format!("capture loss on {place} {when}: {much} {things}, because {why}"), Some(fix))
+            let thing = if is_behind { "flow event" } else { "packet" };
+            let much = if window.count == 0 { format!("some {thing}s") } else { many(window.count, thing) };
+            ("loss", format!("capture loss on {place} {when}: {much}, because {why}"), Some(fix))
         }
         WindowKind::Down => {
             ("point_down", format!("{place} was down or gone, {when}"), Some("ask again for a time in which it is up"))

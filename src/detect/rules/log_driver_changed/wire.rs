@@ -12,6 +12,7 @@ use crate::input::{FlowRecord, InventoryEvent, RecordedFact, Workload, WorkloadI
 use crate::inventory::configuration::ServiceKey;
 use crate::path::{Evidence, JudgedFlow, responder_of};
 use crate::time::Timestamp;
+use crate::wording::many;
 
 const MAX_KNOWN: usize = 4096;
 
@@ -154,9 +155,9 @@ impl Wire {
             Evidence::new(
                 "wire",
                 format!(
-                    "the runtime sent logs of this service to {target} until {}; nothing since, while {} flows of it were opened",
+                    "the runtime sent logs of this service to {target} until {}; nothing since, while it opened {}",
                     pulse.last.readable(),
-                    pulse.talk
+                    many(pulse.talk, "flow")
                 ),
             ),
             Evidence::new(

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use crate::input::{Counters, EchoFacts, FlowRecord, OpenVpnProtection, Protocol};
+use crate::wording::many;
 
 /// Packets from which the mean size at the port of name resolution says something.
 const LEAST_PACKETS: u64 = 50;
@@ -67,7 +68,7 @@ pub(super) fn source_route(record: &FlowRecord) -> Option<Sign> {
     let rare = record.rare.as_ref().filter(|rare| rare.routed_packets > 0)?;
     let via: Vec<String> = rare.routed_via.iter().map(ToString::to_string).collect();
     let over = if via.is_empty() { String::new() } else { format!(", over {}", via.join(", ")) };
-    let text = format!("{} packets carry a source route{over}", rare.routed_packets);
+    let text = format!("{} with a source route{over}", many(rare.routed_packets, "packet"));
     Some(Sign { kind: Kind::SourceRoute, text })
 }
 
@@ -112,7 +113,7 @@ pub(super) fn unasked(record: &FlowRecord) -> Option<Sign> {
     let requests = asking.counters.packets;
     let is_unasked = unasked_replies >= UNASKED_ECHOES && u64::from(unasked_replies) > requests;
     is_unasked.then(|| {
-        let text = format!("{unasked_replies} unrequested echo replies came, and {requests} requests");
+        let text = format!("{unasked_replies} unrequested echo replies came, and {}", many(requests, "request"));
         Sign { kind: Kind::Icmp, text }
     })
 }
@@ -123,7 +124,10 @@ fn protocol(record: &FlowRecord) -> Option<Sign> {
     let is_spoken = SPOKEN.contains(&number) || record.tuple.resp.ip.is_multicast() || !record.tunnels.is_empty();
     let sent = record.orig.counters;
     (!is_spoken && sent.packets > 0).then(|| {
-        let text = format!("{} packets of IP protocol {number}, unusual for a container, were sent", sent.packets);
+        let text = format!(
+            "it sent {} of IP protocol {number}, which is unusual for a container",
+            many(sent.packets, "packet")
+        );
         Sign { kind: Kind::IpProtocol, text }
     })
 }
@@ -152,7 +156,7 @@ fn icmp_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
             answered.packets, answered.payload_bytes, asked.payload_bytes
         )
     } else {
-        format!("{} bytes were sent in {} echo requests", asked.payload_bytes, asked.packets)
+        format!("{} bytes were sent in {}", asked.payload_bytes, many(asked.packets, "echo request"))
     };
     Some(Sign { kind: Kind::Icmp, text })
 }

@@ -207,7 +207,7 @@ fn packets_that_name_their_own_way_are_reported_with_the_addresses() {
     let routed = FlowRecord { rare: Some(rare.into()), ..plain };
     let found = bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, routed.clone());
     assert_eq!(kinds(&found), ["source route"]);
-    assert_eq!(found[0].evidence[0].text, "2 packets carry a source route, over 172.20.0.9");
+    assert_eq!(found[0].evidence[0].text, "2 packets with a source route, over 172.20.0.9");
     assert!(bench.on_progress(&mut rule, &flow, FlowEventKind::Updated, routed).is_empty(), "once a flow");
 }
 

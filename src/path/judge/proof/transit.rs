@@ -10,6 +10,7 @@ use crate::path::judge::Case;
 use crate::path::trail::{Frames, MAX_SIGHTINGS, Sighting, Volume, Volumes};
 use crate::path::{EvidenceKind, Hop, HopKind, Service, Unobservable, is_internet};
 use crate::time::Timestamp;
+use crate::wording::many;
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
 impl Case<'_> {
@@ -83,8 +84,11 @@ impl Case<'_> {
         }
         let Volume { packets, payload_bytes, .. } = at_hop;
         let text = format!(
-            "only {packets} of {} packets ({payload_bytes} of {} payload bytes) were seen at {}, where the hop {} is",
-            sent.packets, sent.payload_bytes, seen.point, hop.name
+            "only {packets} of {} ({payload_bytes} of {}) reached {}, where the hop {} is",
+            many(sent.packets, "packet"),
+            many(sent.payload_bytes, "payload byte"),
+            seen.point,
+            hop.name
         );
         if self.was_lost(&seen.point, self.trail.flow.at, self.trail.now) {
             return Proof::Unknown { kind: KIND, reason: Unobservable::CaptureLoss, text };
