@@ -172,7 +172,9 @@ fn shown(manifest: &Manifest, folder: &Path) -> String {
         Some(why) => line("replays", &format!("not to the same alert: {why}")),
     }
     line("chain", &format!("number {}, behind {}", manifest.seq, manifest.previous));
-    line("do next", &format!("hopwatch replay {}", folder.display()));
+    if manifest.replay.same_id {
+        line("do next", &format!("hopwatch replay {}", folder.display()));
+    }
     text
 }
 

@@ -70,8 +70,8 @@ pub(super) const ALERT_BURST: u64 = 20;
 /// Until that rule may raise one more about that sender.
 pub(super) const ALERT_REFILL_MS: u64 = 60_000;
 
-/// Some tens of thousands of packets of one point.
-pub(super) const EVIDENCE_RING_MIB: u64 = 8;
+/// Keeping packets costs more than a twentieth of capture (docs/performance.md), so it is asked for.
+pub(super) const EVIDENCE_RING_MIB: u64 = 0;
 /// Of all points: as much as the kernel's rings.
 pub(super) const EVIDENCE_RING_BUDGET_MIB: u64 = 64;
 /// Longer than the waiting times of rules that judge a flow.

@@ -122,6 +122,7 @@ fn plain_environment(command: &mut Command) {
         .env("LANG", "C.UTF-8")
         .env("HOME", HOME)
         .env("STATE_DIRECTORY", format!("{HOME}/state"))
+        .env("HOPWATCH__EVIDENCE__RING_MIB", "8")
         .env("HOPWATCH__EVIDENCE__AFTER", "200ms");
     if let Some(hopwatch) = HOPWATCH.get() {
         command.env("HOPWATCH", hopwatch);

@@ -50,7 +50,7 @@ fn an_alert_leaves_a_bundle_from_before_it_that_replays_to_the_same_alert() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().join("state").display().to_string();
-    let config = format!("{PATHS}\nstate: {{dir: {state:?}}}\nevidence: {{after: 500ms}}\n");
+    let config = format!("{PATHS}\nstate: {{dir: {state:?}}}\nevidence: {{ring_mib: 8, after: 500ms}}\n");
     let namespace = Namespace::with_bridge("br-test");
     let sniffer = Sniffer::start(&namespace, &config, &[]);
     sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
@@ -113,7 +113,8 @@ fn where_the_disk_is_full_alerts_go_on_without_evidence() {
     assert!(mounted.expect("mount").success());
     let namespace = Namespace::with_bridge("br-test");
     let state = folder.path().join("state").display().to_string();
-    let config = format!("{PATHS}\nstate: {{dir: {state:?}}}\nevidence: {{dir: {path:?}, after: 100ms}}\n");
+    let config =
+        format!("{PATHS}\nstate: {{dir: {state:?}}}\nevidence: {{ring_mib: 8, dir: {path:?}, after: 100ms}}\n");
     let sniffer = Sniffer::start(&namespace, &config, &[]);
     sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
     ask_around_the_proxy(&namespace);

@@ -257,7 +257,6 @@ impl Sniffer {
             .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
             .env("STATE_DIRECTORY", folder.path())
             .env("NO_COLOR", "1")
-            .env("STATE_DIRECTORY", folder.path().join("state"))
             .stdout(stdout)
             .stderr(std::fs::File::create(folder.path().join(LOG)).expect("a file for the log"));
         let child = command.spawn().expect("start hopwatch");

@@ -291,11 +291,12 @@ impl Default for Alerts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Evidence {
-    /// Write a bundle for each alert: packets and facts from before it, which `hopwatch replay` judges again. Not where there is no state directory.
+    /// Write a bundle for each alert: facts from before it, and packets where `ring_mib` keeps some, which `hopwatch replay` judges again. Not where there is no state directory.
     pub enabled: bool,
     /// Folder of the bundles; without: `evidence` in the state directory.
     pub dir: Option<FilePath>,
-    /// Recent packets of each observation point that are kept in memory, in MiB. 0: none; bundles then hold the alert and its facts, and do not replay.
+    /// Recent packets of each observation point that are kept in memory, in MiB; 8 hold some tens of thousands. 0: none; bundles then hold the alert and its
+    /// facts, and an alert about a flow does not replay from them.
     pub ring_mib: Bounded<0, 1024>,
     /// Recent packets of all observation points together, in MiB.
     pub ring_budget_mib: Bounded<1, 65_536>,
