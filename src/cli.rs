@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod doctor;
 mod evidence;
+mod exceptions;
 mod flows;
 mod inventory;
 mod local;
@@ -85,6 +86,9 @@ enum Command {
     /// List, show, verify or copy what was kept from before alerts
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
+    /// List exceptions, try them on a recording, or write one that allows an alert
+    #[command(subcommand)]
+    Exceptions(exceptions::ExceptionsCommand),
     /// List the detection rules, or explain one
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -148,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Alerts(command) => alerts::run(command),
         Command::Outbox(command) => outbox::run(command),
         Command::Evidence(command) => evidence::run(command),
+        Command::Exceptions(command) => exceptions::run(command),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),
         Command::Completions(args) => completions::completions(&args),

@@ -222,6 +222,14 @@ fn tail(wanted: &Wanted, since: Duration, follow: bool, json: bool) -> anyhow::R
     }
 }
 
+/// The latest state of an alert that was kept.
+pub(super) fn kept(store: &Store, id: &str) -> anyhow::Result<Value> {
+    let id = the_one(store, id)?;
+    let which = Which { id: Some(&id), ..Which::default() };
+    let last = store.alerts(&which)?.into_iter().next().with_context(|| format!("reading the alert {id}"))?;
+    body(&last)
+}
+
 /// The alert whose id begins so.
 fn the_one(store: &Store, prefix: &str) -> anyhow::Result<String> {
     let ids = store.ids_like(prefix)?;

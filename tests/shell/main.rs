@@ -18,6 +18,7 @@ mod delivery;
 mod docker_reader;
 mod docs;
 mod evidence;
+mod exceptions;
 mod export;
 mod facts;
 mod flows;
