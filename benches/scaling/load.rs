@@ -354,7 +354,7 @@ fn claim(micros: u64, number: u32) -> Input {
     Input::new(at(micros), Fact::Claim(Box::new(claim)))
 }
 
-/// A flow from an address that nobody owns yet.
+/// A flow from an address without an owner yet.
 fn unknown(micros: u64, number: u32) -> Input {
     let orig = Endpoint { ip: address(number), port: 40_000 };
     let record = record(number + 1_000_000, orig, OUTSIDE, mac(number), at(micros));

@@ -1,4 +1,4 @@
-//! Loads for what stands behind the meter: connections of workloads that keep to a proxy or go around it, datagrams of addresses that nobody owns,
+//! Loads for what stands behind the meter: connections of workloads that keep to a proxy or go around it, datagrams of addresses without an owner,
 //! and the facts and contracts to replay them with.
 
 use std::fmt::Write as _;

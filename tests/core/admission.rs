@@ -1,4 +1,4 @@
-//! What the engine is given under a flood: whoever floods is left out, and nobody else.
+//! What the engine is given under a flood: the source of the flood is left out, and no other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is told of first-payload facts while a flow goes on: when, how often, and what stands in its updates.
+//! Which first-payload facts are reported while a flow goes on: when, how often, and what stands in its updates.
 
 use std::time::Duration;
 
@@ -139,14 +139,14 @@ fn of_dns_a_few_questions_are_told_and_updates_show_the_rest() {
     let mut talk = Talk::new();
     assert_eq!(talk.udp(true, 53, &dns_query("n0.example", 1)).kinds(), "sp");
     talk.udp(false, 53, &dns_answer(&dns_query("n0.example", 1), 0));
-    assert_eq!(talk.kinds(), "a", "an answer changes what is known, and is not told of");
+    assert_eq!(talk.kinds(), "a", "an answer changes what is known, and is not reported");
     let mut told = Vec::new();
     for number in 1..400 {
         let question = dns_query(&format!("n{number}.example"), 1);
         if talk.udp(true, 53, &question).kinds() == "p" {
             told.push(number + 1);
         }
-        assert_eq!(talk.udp(false, 53, &dns_answer(&question, 0)).kinds(), "", "an answer is not told of");
+        assert_eq!(talk.udp(false, 53, &dns_answer(&question, 0)).kinds(), "", "an answer is not reported");
     }
     assert_eq!(told, [4, 16, 32]);
     talk.millis += 10_000;

@@ -1,8 +1,8 @@
 //! Plain words: files have names that say what is in them, and what people read has no archaic turns.
 //!
-//! Contract: no file under `src/` has a name of [`NAMES`]; the texts in `src/`, and the pages (documentation, example
-//! configurations, scripts), hold each of [`TURNS`] at most
-//! as often as listed. Limits: it counts words, and does not understand them. Design: a turn with a number is one that is being removed; the number only
+//! Contract: no file under `src/` has a name of [`NAMES`]; the texts in the sources (`src/`, tests, benchmarks, examples), and the pages (documentation,
+//! scenarios, example configurations, scripts), hold each of [`TURNS`] at most
+//! as often as listed. Limits: it counts words, and does not understand them; this file is not read. Design: a turn with a number is one that is being removed; the number only
 //! goes down.
 
 use crate::architecture::source::{read_sources, root};
@@ -28,7 +28,7 @@ const NAMES: &[(&str, &str)] = &[
     ("wake", "timer, triggers"),
 ];
 
-/// What to avoid, what to write instead, and how often it may stand in `src/` and in the pages.
+/// What to avoid, what to write instead, and how often it may stand in the sources and in the pages.
 const TURNS: &[(&str, &str, usize, usize)] = &[
     ("tells of", "reports", 0, 0),
     ("tell of", "report", 0, 0),
@@ -36,7 +36,8 @@ const TURNS: &[(&str, &str, usize, usize)] = &[
     ("whoever", "a process that, a user that", 0, 0),
     ("what is told", "the report, the events", 0, 0),
     ("nobody owns", "without an owner", 0, 0),
-    ("mend", "fix", 0, 0),
+    // The change log names a field that was called so.
+    ("mend", "fix", 0, 1),
     ("mends", "fixes", 0, 0),
     ("mended", "fixed", 0, 0),
     ("lest", "so that … not", 0, 0),
@@ -45,6 +46,8 @@ const TURNS: &[(&str, &str, usize, usize)] = &[
     ("hitherto", "until now", 0, 0),
     ("as against", "unlike", 0, 0),
     ("a row a container", "one row per container", 0, 0),
+    ("one alert a", "one alert per", 0, 0),
+    ("in the mean", "on average", 0, 0),
 ];
 
 /// How often a turn stands in a text, as whole words, whatever the line breaks.
@@ -61,21 +64,34 @@ fn plain(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// Where pages are.
-const FOLDERS: [&str; 9] =
-    ["", "docs", "docs/adr", "docs/rules", "fuzz", "config", "config/examples", "config/prometheus", "scripts"];
+/// Where sources are.
+const SOURCES: [&str; 4] = ["src", "tests", "benches", "examples"];
+/// Where pages are, besides those of the captures.
+const FOLDERS: [&str; 10] = [
+    "",
+    "docs",
+    "docs/adr",
+    "docs/rules",
+    "fuzz",
+    "config",
+    "config/examples",
+    "config/prometheus",
+    "scripts",
+    "tests/lab/scenarios",
+];
 /// Names of pages end with one of these.
 const PAGES: [&str; 6] = [".md", ".yaml", ".yml", ".sh", ".py", "Makefile"];
 
 /// The pages that people read: what stands in a block of code as well.
 fn pages() -> Vec<(String, String)> {
+    let captures = root().join("captures").read_dir().expect("a folder of the repository");
+    let captures = captures.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir());
     let mut pages = Vec::new();
-    for folder in FOLDERS {
-        for entry in root().join(folder).read_dir().expect("a folder of the repository") {
+    for folder in FOLDERS.map(|folder| root().join(folder)).into_iter().chain(captures) {
+        for entry in folder.read_dir().expect("a folder of the repository") {
             let path = entry.expect("an entry").path();
             let name = path.strip_prefix(root()).expect("below the root").display().to_string();
-            // What was changed in the past stays as it was written.
-            if PAGES.iter().any(|end| name.ends_with(end)) && path.is_file() && name != "CHANGELOG.md" {
+            if PAGES.iter().any(|end| name.ends_with(end)) && path.is_file() {
                 pages.push((name, plain(&std::fs::read_to_string(&path).expect("UTF-8"))));
             }
         }
@@ -103,9 +119,11 @@ fn files_have_names_that_say_what_is_in_them() {
 
 #[test]
 fn what_people_read_is_in_plain_words() {
-    let sources: Vec<_> = read_sources("src").into_iter().map(|file| (file.path, plain(&file.prose))).collect();
+    let sources =
+        SOURCES.iter().flat_map(|folder| read_sources(folder)).filter(|file| !file.path.ends_with("core/words.rs"));
+    let sources: Vec<_> = sources.map(|file| (file.path, plain(&file.prose))).collect();
     let pages = pages();
-    assert!(sources.len() > 100 && pages.len() > 20);
+    assert!(sources.len() > 500 && pages.len() > 150);
     let wrong: Vec<_> = TURNS
         .iter()
         .flat_map(|(turn, instead, in_source, in_pages)| {

@@ -22,7 +22,7 @@ use hopwatch::time::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Two clocks of a hundredth of a second each lie between a process's start and what is told of it.
+/// Two clocks of a hundredth of a second each lie between a process's start and its report.
 const GRAIN: Duration = Duration::from_millis(50);
 
 fn by_containerd(options: ContainerdOptions) -> BackgroundReader {
@@ -369,7 +369,7 @@ fn what_is_wrong_with_a_socket_is_told_apart() {
     }
 }
 
-/// Whoever connects hears these words and nothing more; the connection stays open.
+/// A client that connects reads these words and nothing more; the connection stays open.
 fn answering(path: &str, words: &'static [u8]) -> std::thread::JoinHandle<()> {
     let listener = std::os::unix::net::UnixListener::bind(path).expect("socket");
     std::thread::spawn(move || {

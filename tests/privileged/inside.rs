@@ -1,4 +1,4 @@
-//! What the kernel tells of observed interfaces, and capture inside the namespace of a workload: all for real, as root.
+//! What the kernel reports of observed interfaces, and capture inside the namespace of a workload: all for real, as root.
 #![allow(clippy::disallowed_methods, reason = "a test: a failure ends it, patience needs a clock")]
 
 use std::path::Path;
@@ -205,7 +205,7 @@ fn a_containers_macvlan_is_observed_while_it_runs() {
     daemon.docker(&["run", "-d", "--name", "web", "--network", "lan", IMAGE, "sleep", "600"]);
     wait_until("the macvlan is captured", || metrics().contains("observation_point=\"web:eth0\""));
     daemon.docker(&["exec", "web", "ping", "-c", "5", "-W", "5", "10.8.0.1"]);
-    // Whoever is in there may make interfaces as they like; what comes later is found, and the bound is said.
+    // A process in there may make interfaces as it likes; what comes later is found, and the bound is said.
     let pid = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "web"]);
     let more = "for i in 1 2 3 4 5 6; do ip link add v$i type veth peer name w$i; ip link set v$i up; ip link set w$i up; done";
     in_netns(&daemon, &format!("nsenter -t {pid} -n sh -c '{more}'"));

@@ -164,7 +164,7 @@ fn start_and_stop(podman: &Podman, told: &BackgroundReader) {
 fn networks(podman: &Podman, told: &BackgroundReader) {
     podman.podman(&["network", "create", "--subnet", "172.31.2.0/24", "back"]);
     let id = WorkloadId::new(&sleeper(podman, "both", &["--network", "back"]));
-    let back = told.next("the network, although no event tells of it", |event| match event {
+    let back = told.next("the network, although no event reports it", |event| match event {
         InventoryEvent::Network(network) if network.name == "back" => Some(Arc::clone(network)),
         _ => None,
     });

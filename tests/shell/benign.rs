@@ -1,8 +1,8 @@
 //! Benign traffic of the real world raises no alert, and no capture brings the engine down.
 //!
 //! Contract: every capture that is labelled benign is replayed three times: by a configuration whose contracts cover nothing of it, with every
-//! local address a workload under every rule, and with contracts that all of it keeps. What may be told of them stands in [`TOLD`] with the
-//! reason. Of the other captures a fixed sample goes the same ways, whatever is told. Limits: where there are no captures the test says so and
+//! local address a workload under every rule, and with contracts that all of it keeps. What may be reported of them is in [`TOLD`] with the
+//! reason. Of the other captures a fixed sample goes the same ways, whatever is reported. Limits: where there are no captures the test says so and
 //! passes. `HOPWATCH_BENIGN_REPORT` names a file to which a line of JSON with the figures is added.
 
 mod traffic;
@@ -24,7 +24,7 @@ const SAMPLE: usize = 16;
 /// Captures larger than this are left to the benchmarks.
 const LARGEST: u64 = 4 << 20;
 
-/// What a rule rightly tells of a benign capture when everybody in it is a container that nobody allowed anything.
+/// What a rule rightly reports of a benign capture when everybody in it is a container that nobody allowed anything.
 const TOLD: [(&str, &str, &str); 3] = [
     ("ndpi/default/pcap/false_positives.pcapng", "tunnel-from-container", "a mobile network: GTP-U is a tunnel"),
     ("ndpi/default/pcap/syslog.pcap", "log-shipper-redirected", "two senders go on to a collector that nobody named"),
@@ -59,7 +59,7 @@ fn about_nobody() -> EngineConfig {
     config::from_str("benign.yaml", text).expect("a configuration").config.engine
 }
 
-/// Contracts that all of this traffic keeps: whoever only answers is the hop of whoever only asks.
+/// Contracts that all of this traffic keeps: the ends that only answer are the hop of the ends that only ask.
 fn kept_by(traffic: &Traffic) -> EngineConfig {
     let (asks, answers) = traffic.roles();
     let [asks, answers] = [asks, answers].map(|ends| ends.join(", "));
@@ -121,7 +121,7 @@ fn benign_traffic_raises_no_alert_and_no_capture_panics() {
         ["verified", "bypassed"].map(|verdict| figures.verdicts.get(verdict).copied().unwrap_or(0));
     assert!(verified > 500 && bypassed == 0, "contracts that were kept: {}", figures.line());
     let untold: Vec<_> = TOLD.iter().filter(|(file, ..)| !figures.told.contains_key(file)).collect();
-    assert!(untold.is_empty(), "not told any more, so no longer to be excused: {untold:?}");
+    assert!(untold.is_empty(), "no longer reported, so no longer to be excused: {untold:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

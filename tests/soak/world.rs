@@ -1,4 +1,4 @@
-//! A host on which containers come and go: what runtime and kernel tell of them, late, and the flows that each has.
+//! A host on which containers come and go: what runtime and kernel report, late, and the flows that each has.
 //!
 //! Contract: the same every time (a counter with a mixer, no clock). An address or MAC belongs to one container at a time, and is reused as soon
 //! as its last packet has gone and the end of its owner is told: a runtime gives nothing on before that. Design: inputs are made when a container is, and wait in a heap until their time.
@@ -48,7 +48,7 @@ impl Kind {
 pub struct Expected {
     pub id: WorkloadId,
     pub kind: Kind,
-    /// Before the runtime told of the container.
+    /// Before the runtime reported the container.
     pub early: bool,
     /// After the container's end.
     pub late: bool,
@@ -156,7 +156,7 @@ impl World {
         self.tell(self.begin, RecordedFact::Link(uplink));
         let view = NamespaceView { netns: HOST, host: true, workloads: vec![], interfaces: vec![] };
         self.kernel(self.begin, KernelFact::Namespace(Arc::new(view)));
-        // Always there: without it a host's flow that nobody has told of yet would be the host's at once.
+        // Always there: without it a host's flow that is not reported yet would be the host's at once.
         let exporter = self.workload("exporter", NetworkMode::Host, self.begin, vec![], None);
         self.tell(self.begin, RecordedFact::Inventory(InventoryEvent::Workload(Arc::new(exporter))));
     }
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// What runtime and kernel tell of it; when its end is told.
+    /// What runtime and kernel report of it; returns when its end is reported.
     fn tell_of(&mut self, life: &Life) -> Timestamp {
         let Life { id, kind, since, until, told, netns, .. } = life;
         let address = Attachment {

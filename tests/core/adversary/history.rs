@@ -295,7 +295,7 @@ impl Outcome {
         matches!(verdict, "bypassed" | "partial")
     }
 
-    /// The last verdicts on the records of a flow, whichever way they were read and whoever is said to have sent them.
+    /// The last verdicts on the records of a flow, whichever way they were read and whatever sender they claim.
     pub fn of_flow(&self, history: &History, number: usize) -> Vec<&'static str> {
         let (client, server) = (history.flows[number].client(), history.flows[number].server());
         let is_end = |end: hopwatch::input::Endpoint, (ip, port): (Ipv4Addr, u16)| end.ip == ip && end.port == port;

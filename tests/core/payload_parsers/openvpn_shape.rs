@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Which message and protection a flow told of.
+/// Which message and protection a flow showed.
 fn told_openvpn(talk: Talk) -> Option<(&'static str, &'static str)> {
     let openvpn = talk.facts()?.openvpn?;
     Some((openvpn.reset.as_str(), openvpn.protection.as_str()))

@@ -129,7 +129,7 @@ fn contacts_at_random_and_failed_ones_are_no_beacon() {
     let mut random = world();
     let mut millis = 10_000;
     for number in 1..60_u64 {
-        // Exponential intervals, a minute in the mean.
+        // Exponential intervals, a minute on average.
         let share = f64::from(u16::try_from(number * 2_654_435_761 % 1000).expect("small")) / 1000.0;
         let wait = Duration::from_secs_f64(-(1.0 - share).ln() * 60.0);
         millis += u64::try_from(wait.as_millis()).expect("minutes") + 1500;

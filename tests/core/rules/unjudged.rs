@@ -30,7 +30,7 @@ fn undecoded(millis: u64, point: &str, sender: Option<u8>, packets: u64) -> Fact
     Fact::Undecoded(Box::new(Undecoded { point, mac, reason: "vlan_depth", packets, frame_bytes, last: at(millis) }))
 }
 
-/// What is counted for a reason, whoever sent it.
+/// What is counted for a reason, of all senders.
 fn counted(world: &World, contract: &str, reason: UnjudgedReason) -> Amount {
     world.engine.stats().unjudged.get(&(Arc::from(contract), reason)).copied().unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 //!
 //! Contract: every scenario of the run is a row, also one that failed; one that never came to its end missed all it expects and says nothing
 //! else. Verdicts and attributions are those of the sniffer's own summaries; a flow counts once for each contract that judged it. Limits: a
-//! run on a busy machine tells of that machine as well. Design: knows no other part of the laboratory, so that `tests/core/scorecard.rs` can check it.
+//! run on a busy machine measures that machine as well. Design: knows no other part of the laboratory, so that `tests/core/scorecard.rs` can check it.
 
 mod benign;
 mod figures;
