@@ -34,6 +34,7 @@ use crate::app::baseline::BaselineError;
 use crate::app::logging::{BufferedLog, Log, LogFormat};
 use crate::app::memory;
 use crate::escape::printable;
+use crate::layout::{error_columns, hang};
 
 /// Did this container's traffic pass the hops it was supposed to pass?
 #[derive(Debug, Parser)]
@@ -59,8 +60,7 @@ const EXAMPLES: &str = "Examples:
   hopwatch flows traffic.pcap                         every flow in a capture
   hopwatch rules explain egress-skips-proxy           how a rule detects, and what it cannot see
 
-Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions; baseline diff: differences), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown
-(verify).";
+Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions; baseline diff: differences), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown (verify).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -165,7 +165,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints the chain of an error on one line, and says which exit code it is worth.
+/// Prints the chain of an error, on one line where that is no terminal, and says which exit code it is worth.
 fn report(error: &anyhow::Error) -> ExitCode {
     let broken_pipe = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
     if error.chain().any(|cause| cause.downcast_ref().is_some_and(broken_pipe)) {
@@ -181,7 +181,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(Outcome::BadConfig.code());
     }
     // It may quote a hostile file.
-    anstream::eprintln!("hopwatch: {}", printable(&format!("{error:#}")));
+    let text = printable(&format!("{error:#}"));
+    anstream::eprintln!("{}", hang("hopwatch: ", "  ", &text, error_columns()));
     ExitCode::from(4)
 }
 

@@ -1,10 +1,12 @@
 //! Text that fits the terminal.
 //!
-//! Contract: wrapping loses nothing: words move to the next line, and only a word that is wider than a whole line is cut. Without a width (a pipe,
+//! Contract: wrapping loses nothing: words move to the next line, and only a word that is wider than a whole line is cut; a link of a
+//! page never is, so that it can be followed. Without a width (a pipe,
 //! a file) lines stay whole, so that `grep` finds them. Limits: below [`NARROWEST`] columns lines are longer than the terminal.
 //! Design: ANSI styles take no columns, so that styled text can be wrapped.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
 use textwrap::{Options, WordSeparator, WordSplitter};
 
@@ -13,8 +15,16 @@ const NARROWEST: usize = 40;
 
 /// Columns of the terminal that standard output is; `None` where it is none, and lines stay whole.
 pub fn columns() -> Option<usize> {
-    let stdout = io::stdout();
-    let size = stdout.is_terminal().then(|| terminal_size::terminal_size_of(&stdout)).flatten();
+    columns_of(io::stdout())
+}
+
+/// The same of standard error.
+pub fn error_columns() -> Option<usize> {
+    columns_of(io::stderr())
+}
+
+fn columns_of(stream: impl IsTerminal + AsFd) -> Option<usize> {
+    let size = stream.is_terminal().then(|| terminal_size::terminal_size_of(&stream)).flatten();
     size.map(|(width, _)| usize::from(width.0).max(NARROWEST))
 }
 
@@ -78,7 +88,7 @@ fn aligned(cells: impl Iterator<Item = String>, widths: &[usize], columns: Optio
     }
 }
 
-/// Markdown with its paragraphs and lists wrapped; tables stay as they are.
+/// Markdown with its paragraphs and lists wrapped; tables and links in lists stay as they are.
 pub fn markdown(page: &str, columns: Option<usize>) -> String {
     let line = |line: &str| {
         let indent = match line.split_once(' ') {
@@ -88,7 +98,11 @@ pub fn markdown(page: &str, columns: Option<usize>) -> String {
             }
             _ => 0,
         };
-        if line.starts_with('|') { format!("{line}\n") } else { hang("", &" ".repeat(indent), line, columns) + "\n" }
+        if line.starts_with('|') || line.starts_with("- https://") {
+            format!("{line}\n")
+        } else {
+            hang("", &" ".repeat(indent), line, columns) + "\n"
+        }
     };
     page.lines().map(line).collect()
 }
@@ -129,6 +143,8 @@ mod tests {
         let text = markdown(&page, Some(40));
         assert!(text.contains("\n  word") && text.contains("\n    word"), "{text}");
         assert_eq!(markdown(&page, None), page);
+        let link = format!("- https://docs.example/{}\n", "long/".repeat(9));
+        assert_eq!(markdown(&link, Some(40)), link);
     }
 
     #[test]

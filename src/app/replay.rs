@@ -58,7 +58,7 @@ pub enum ReplayError {
     #[error(transparent)]
     Facts(#[from] FactsError),
     /// An alert could not be delivered.
-    #[error("writing an alert: {0}")]
+    #[error("writing an alert")]
     Deliver(#[from] std::io::Error),
 }
 

@@ -29,8 +29,7 @@ const EXAMPLES: &str = "Examples:
   hopwatch verify --workload label.egress=proxied --through proxy -c hopwatch.yaml --read recording/
   hopwatch verify --workload network=apps --through address:10.0.0.53 --to any --port 53 --read traffic.pcap --facts inspect.json
 
-Exit codes: 0 every flow passed the hop; 1 some did not; 2 usage; 3 configuration; 4 runtime or permission; 5 unknown: nothing was
-seen, or too much could not be judged.";
+Exit codes: 0 every flow passed the hop; 1 some did not; 2 usage; 3 configuration; 4 runtime or permission; 5 unknown: nothing was seen, or too much could not be judged.";
 
 /// Prove that a workload's traffic passed a hop, or list each flow that did not
 ///
@@ -139,7 +138,9 @@ fn recording(args: &Args) -> anyhow::Result<Verification> {
 }
 
 fn usage(message: String) -> ! {
-    super::command().error(ErrorKind::ValueValidation, message).exit()
+    // Behind the `error: ` that is printed before it.
+    let message = layout::hang("       ", "  ", &message, layout::error_columns());
+    super::command().error(ErrorKind::ValueValidation, message.trim_start()).exit()
 }
 
 /// What is asked, with the configuration's names resolved; ends with a usage error where it has no such name.

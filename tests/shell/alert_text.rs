@@ -79,7 +79,7 @@ fn a_skipped_gateway_is_told_with_its_kind_the_frames_and_the_other_side_of_nat(
             " HIGH  Container traffic went around its gateway  gateway-skipped\n",
             "  to where    198.51.100.7:443 tcp\n",
             "  behind NAT  203.0.113.9:61000 -> 198.51.100.7:443, 1:",
-            "  skipped     gateway gateway (172.20.0.30 (gateway) at 02:00:00:00:00:1e)\n",
+            "  skipped     gateway gateway: 172.20.0.30 (gateway) at 02:00:00:00:00:1e\n",
             "  contract    path: bypassed\n",
             "  evidence    [next_hop] frames went to 02:00:00:00:00:ff (the host), not to the hop gateway; that is 172.20.0.30",
             "  evidence    [answer] the responder answered\n",
@@ -165,7 +165,7 @@ fn what_came_in_is_told_of_the_workload_that_was_reached() {
         of(&world, "published-port-direct"),
         &[
             "  to where    172.20.0.10:80 tcp\n",
-            "  skipped     ingress (172.20.0.30 (ingress))\n",
+            "  skipped     ingress: 172.20.0.30 (ingress)\n",
             "  evidence    [sender] the first to come in beside the ingress was workload scanner (172.20.0.40)\n",
         ],
     );

@@ -12,6 +12,7 @@ use super::anomaly;
 use crate::alert::{Alert, AlertFlow, AttributionInfo, Destination, HopKind, MissingHop, Translated};
 use crate::detect::Severity;
 use crate::escape::printable;
+use crate::input::Protocol;
 use crate::layout::hang;
 use crate::wording::many;
 
@@ -127,11 +128,11 @@ fn who(alert: &Alert) -> Option<String> {
     Some(printable(&format!("{} ({short}, image {}{service})", workload.name, workload.image)))
 }
 
-/// `gateway vpn (172.20.0.2 (vpn-1))`.
+/// `gateway vpn: 172.20.0.2 (vpn-1)`.
 fn hop_line(hop: &MissingHop) -> String {
     let Some(kind) = hop.kind else { return "no path is allowed".bold().to_string() };
     let kind = if kind == HopKind::Endpoint { String::new() } else { format!("{} ", kind.as_str()) };
-    let expected = if hop.expected.is_empty() { String::new() } else { format!(" ({})", hop.expected.join(", ")) };
+    let expected = if hop.expected.is_empty() { String::new() } else { format!(": {}", hop.expected.join(", ")) };
     format!("{kind}{}{}", printable(&hop.name()).bold(), printable(&expected))
 }
 
@@ -152,7 +153,7 @@ fn to_where(alert: &Alert, flow: &AlertFlow) -> String {
     let shown = alert.destinations.get(..SHOWN_DESTINATIONS).unwrap_or(&alert.destinations);
     let mut text = ends(shown);
     if text.is_empty() {
-        text = end(flow.resp.endpoint.shown(flow.protocol), &flow.protocol_name);
+        text = end(flow.resp.endpoint.shown(flow.protocol), flow.protocol);
     }
     let more = (alert.destinations.len() - shown.len()) as u64 + alert.destinations_omitted;
     if more > 0 {
@@ -163,7 +164,7 @@ fn to_where(alert: &Alert, flow: &AlertFlow) -> String {
 
 /// `198.51.100.10:80 tcp, 198.51.100.11 icmp`.
 fn ends(destinations: &[Destination]) -> String {
-    let all = destinations.iter().map(|to| end(to.endpoint.shown(to.protocol), &to.protocol.to_string()) + &name(to));
+    let all = destinations.iter().map(|to| end(to.endpoint.shown(to.protocol), to.protocol) + &name(to));
     all.collect::<Vec<_>>().join(", ")
 }
 
@@ -173,8 +174,21 @@ fn name(destination: &Destination) -> String {
     known.map_or_else(String::new, |(name, by)| format!(" ({}, by {})", printable(name), by.as_str()))
 }
 
-fn end(place: String, protocol: &str) -> String {
-    place + " " + protocol
+fn end(place: String, protocol: Protocol) -> String {
+    format!("{place} {}", keyword(protocol))
+}
+
+/// A protocol by its keyword where people know it by that: GRE, not IP protocol 47. JSON has the number.
+fn keyword(protocol: Protocol) -> String {
+    match protocol.0 {
+        2 => "igmp".to_owned(),
+        4 => "ipip".to_owned(),
+        41 => "ipv6-in-ip".to_owned(),
+        47 => "gre".to_owned(),
+        50 => "esp".to_owned(),
+        51 => "ah".to_owned(),
+        _ => protocol.to_string(),
+    }
 }
 
 fn flow_line(flow: &AlertFlow) -> String {
