@@ -180,7 +180,7 @@ pub struct LinkEvent {
     /// The host's own addresses on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<std::net::IpAddr>,
-    /// Whether every frame is taken in there, by the kernel's word (`IFLA_PROMISCUITY` above zero); absent when not looked at.
+    /// Whether every frame is taken in there, as the kernel reports it (`IFLA_PROMISCUITY` above zero); absent when not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promiscuous: Option<bool>,
     /// Programs that see frames before, or instead of, a tap: `xdp`, `tc ingress`, `tc egress`; in order.

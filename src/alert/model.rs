@@ -58,7 +58,7 @@ pub struct Alert {
     /// How many of these, from the end, no earlier line has listed.
     #[serde(skip)]
     pub destinations_new: usize,
-    /// Findings to further destinations, which are counted but not listed any more.
+    /// Findings to further destinations, which are counted but no longer listed.
     pub destinations_omitted: u64,
     /// Path contract that was broken.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 
 use super::Outcome;
-use crate::detect::{RuleMeta, SEED_REFERENCE, rules};
+use crate::detect::{RuleMeta, rules};
 use crate::layout::{self, columns};
 
 /// What to show.
@@ -80,10 +80,7 @@ fn techniques(rule: &RuleMeta) -> String {
     }
     let rows = rule.techniques.iter().map(|t| format!("| {} | {} | {} |\n", t.name, t.v19, t.v18));
     let head = "| technique | ATT&CK v19 | ATT&CK v18 |\n|---|---|---|\n".to_owned();
-    format!(
-        "{}\nThe family grew from {SEED_REFERENCE} (Gather Victim Host Information: Client Configurations).",
-        rows.fold(head, |all, row| all + &row)
-    )
+    rows.fold(head, |all, row| all + &row)
 }
 
 fn validation(rule: &RuleMeta) -> String {

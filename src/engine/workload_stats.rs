@@ -1,4 +1,4 @@
-//! Who talks how much, judged how: a row a workload, for people who watch.
+//! Who talks how much, judged how: one row per workload, for people who watch.
 //!
 //! Contract: bytes and flows of both ends of every judged flow; verdicts and attribution count for the end that asked. What is between a
 //! flow's first packet and its judgement is counted when it is judged. Limits: [`WorkloadStatsLimits`]; a row that must go, or finds no
@@ -81,7 +81,7 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// What is shown at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct WorkloadTable {
-    /// A row a workload that runs or was seen, and rows for what is no workload; in order of [`Who`].
+    /// One row per workload that runs or was seen, plus rows for the host and external addresses; in order of [`Who`].
     pub rows: Vec<WorkloadRow>,
     /// The latest alerts, the newest first, each as it stands.
     pub alerts: Vec<Arc<Alert>>,

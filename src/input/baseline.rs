@@ -61,7 +61,7 @@ pub enum BaselineChange {
     Edited,
     /// It is an older one: its serial number is lower than that of the approved one.
     RolledBack,
-    /// It is no baseline any more, or its signature does not fit.
+    /// It is no longer a baseline, or its signature does not match.
     Unreadable,
     /// It is not there.
     Removed,

@@ -27,7 +27,7 @@ pub enum FirewallFact {
 /// Rules that redirect, mark, queue or drop.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FirewallRules {
-    /// Processes that changed the firewall since the rules before, by the kernel's word; the names are their own.
+    /// Processes that changed the firewall since the rules before, as the kernel reports them; the names are their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<String>,
     /// The rules, in order of table, chain and place.

@@ -90,7 +90,7 @@ pub struct HostLogEntry {
     pub at: Timestamp,
     /// What happened.
     pub act: LogAct,
-    /// Who did it, by the kernel's word; absent where the entry does not say.
+    /// Who did it, as the kernel reports it; absent where the entry does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<LogActor>,
 }

@@ -32,7 +32,7 @@ impl fmt::Display for NetnsId {
 pub enum KernelFact {
     /// A network namespace as it is now; replaces what was known of it.
     Namespace(Arc<NamespaceView>),
-    /// A namespace that is not looked at any more: nothing of a workload is in it.
+    /// A namespace that is no longer looked at: nothing of a workload is in it.
     NamespaceGone {
         /// Which.
         netns: NetnsId,
@@ -41,7 +41,7 @@ pub enum KernelFact {
     Processes(Arc<ProcessNamespaces>),
     /// A socket that was not there at the look before.
     SocketOpened(Arc<SocketView>),
-    /// A socket that is not there any more.
+    /// A socket that is gone.
     SocketClosed {
         /// Its namespace.
         netns: NetnsId,
@@ -50,7 +50,7 @@ pub enum KernelFact {
     },
     /// A packet socket or raw socket that was not there at the look before.
     SnifferOpened(Arc<SnifferView>),
-    /// A packet socket or raw socket that is not there any more.
+    /// A packet socket or raw socket that is gone.
     SnifferClosed {
         /// Its namespace.
         netns: NetnsId,

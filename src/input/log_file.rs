@@ -25,7 +25,7 @@ pub enum LogFileFact {
         /// The file, or the folder.
         path: String,
     },
-    /// They cannot be, or not any more.
+    /// They cannot be watched, or no longer.
     Unwatched {
         /// Whose; absent where no file can be watched at all.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ pub enum NatFact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         netns: Option<NetnsId>,
     },
-    /// Bindings of this namespace are not reported any more.
+    /// Bindings of this namespace are no longer reported.
     Unwatched {
         /// Which; absent for the host's own.
         #[serde(default, skip_serializing_if = "Option::is_none")]

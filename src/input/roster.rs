@@ -13,7 +13,7 @@ use super::{InventoryEvent, RuntimeId, Workload, WorkloadId, WorkloadState};
 pub enum Change {
     /// A workload runs with this first process, which is new.
     Started(WorkloadId, u32),
-    /// A workload does not run any more.
+    /// A workload no longer runs.
     Stopped(WorkloadId),
 }
 

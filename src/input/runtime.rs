@@ -84,7 +84,7 @@ pub enum WorkloadState {
     Running,
     /// Frozen; keeps its addresses.
     Paused,
-    /// Ended; owns nothing any more.
+    /// Ended; no longer owns anything.
     Exited,
 }
 
@@ -298,7 +298,7 @@ pub enum InventoryEvent {
         /// What was seen of it.
         error: String,
     },
-    /// The runtime is not waited for any more: it was found by itself, and its socket is gone for long.
+    /// hopwatch no longer waits for the runtime: it was found by itself, and its socket is gone for long.
     GivenUp {
         /// Which.
         runtime: RuntimeId,

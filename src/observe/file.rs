@@ -250,7 +250,7 @@ impl CaptureReader {
         let Some(header) = classic.file_header(self.window.bytes()) else { return Err(self.truncated()) };
         let (major, minor) = header.version;
         if major != 2 {
-            return Err(self.not_a_capture(format!("pcap version {major}.{minor}, which nobody writes any more")));
+            return Err(self.not_a_capture(format!("pcap version {major}.{minor}, which is obsolete")));
         }
         self.format = Format::Classic(header.format);
         self.window.consume(classic::FILE_HEADER);

@@ -152,7 +152,7 @@ impl Audit {
             blind_spots.push(text.to_owned());
         }
         blind_spots.push(
-            "what a process changes after the start of its container (mounts, resolv.conf, its own log level) is not in the runtime's word"
+            "what a process changes after the start of its container (mounts, resolv.conf, its own log level) is not in what the runtime reports"
                 .to_owned(),
         );
         Self {

@@ -202,7 +202,7 @@ pub fn reference() -> String {
     format!(
         "# Metrics\n\nServed at `/metrics` (default http://127.0.0.1:9921/metrics), in Prometheus text 0.0.4 or, when the scraper asks for \
          it, OpenMetrics 1.0.\nAt most {MAX_POINTS} observation points have series of their own; the others are summed as `other`, which never falls. An \
-         interface that is gone\nis shown by one more scrape, and then has no series any more.\n\n\
+         interface that is gone\nis shown by one more scrape, and then has no series.\n\n\
          | metric | type | labels | what it counts |\n|---|---|---|---|\n{rows}{SHARES}"
     )
 }

@@ -134,7 +134,7 @@ impl Watched {
         };
         let door = Netns::of(pid).map_err(|error| error.to_string())?;
         if door.id() != netns {
-            return Err(format!("process {pid} is not in {netns} any more"));
+            return Err(format!("process {pid} is no longer in {netns}"));
         }
         let opened = door.enter(|| Watch::open(Some(netns), EVENT_BYTES)).map_err(|error| error.to_string())?;
         opened.map_err(|error| error.to_string())
@@ -248,7 +248,7 @@ impl Tracking {
         for netns in ended {
             if let Some(watch) = self.namespaces.remove(&Some(netns)).and_then(|watched| watched.watch) {
                 self.close(&watch);
-                let error = "its workloads do not share it any more".to_owned();
+                let error = "its workloads no longer share it".to_owned();
                 self.outbox.outbox.rare(RecordedFact::Nat(NatFact::Unwatched { netns: Some(netns), error }));
             }
         }

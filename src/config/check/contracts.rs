@@ -107,14 +107,14 @@ impl Check<'_> {
         let file = &contract.value;
         match (&file.via, file.deny.value) {
             (Some(_), true) => {
-                let help = "take one out: deny: true says that there shall be no such traffic on any path";
+                let help = "take one out: deny: true allows such traffic on no path";
                 self.report(file.deny.span, "deny and via exclude each other".to_owned(), Some(help.to_owned()));
                 None
             }
             (None, true) => Some(Vec::new()),
             (None, false) => {
                 if !self.removed.had(contract.id, "via") && !self.removed.had(contract.id, "deny") {
-                    let help = "add via: [a hop's name]; or deny: true, if there shall be no such traffic";
+                    let help = "add via: [a hop's name]; or deny: true, if no such traffic is allowed";
                     self.missing(contract.span, "the key \"via\" is missing".to_owned(), help.to_owned());
                 }
                 None

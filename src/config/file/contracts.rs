@@ -111,7 +111,7 @@ pub(in crate::config) struct ContractFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [["proxy"], ["gateway", "ids"], [["proxy-a", "proxy-b"], "ids"]]))]
     pub via: Option<Located<Vec<Located<StageFile>>>>,
-    /// `true` in place of `via`: no path is allowed, there shall be no such traffic.
+    /// `true` in place of `via`: no path is allowed: any such traffic is an alert.
     #[serde(default, skip_serializing_if = "Located::is_default")]
     pub deny: Located<bool>,
 }

@@ -9,7 +9,7 @@ use super::outcome::Outcome;
 use super::walk::{MISSED, Move, Walk, limit};
 use crate::detect::Severity;
 use crate::input::Protocol;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, readable};
 
 /// After so much silence what was counted is another story.
 const GAP: std::time::Duration = std::time::Duration::from_hours(24);
@@ -118,13 +118,9 @@ impl<K> Tally<K> {
     pub fn observed(&self, what: &str) -> String {
         let kinds = KINDS.iter().zip(self.by_outcome).filter(|(_, count)| *count > 0);
         let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {}", kind.as_str())).collect();
-        let span = self.last.since(self.first).as_secs_f64();
-        format!(
-            "{} of {} first contacts with {what} failed in {span:.1} s ({})",
-            self.failed,
-            self.total,
-            kinds.join(", ")
-        )
+        let span = self.last.since(self.first);
+        let span = if span.as_millis() == 0 { "at once".to_owned() } else { format!("within {}", readable(span)) };
+        format!("{} of {} first contacts with {what} failed {span} ({})", self.failed, self.total, kinds.join(", "))
     }
 
     /// The whole explanation of a walk.

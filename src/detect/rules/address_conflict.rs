@@ -13,7 +13,7 @@ use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Finding, Fi
 use crate::input::{Endpoint, Mac, NeighbourClaim, ObservationPoint};
 use crate::inventory::Owner;
 use crate::path::{Evidence, JudgedFlow, is_internet, owner_of};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, readable};
 pub use strategy::META;
 
 /// Addresses whose claims are followed, and MACs whose addresses are; the one that was claimed first goes.
@@ -163,10 +163,10 @@ impl AddressConflict {
         let is_gateway = self.routers.contains(&claim.mac) || self.routers.contains(&before);
         let count = self.params.changes.max(1);
         let observed = format!(
-            "{} is claimed by {} and by {before} in turn: {count} changes within {} s at {}, the last by {}",
+            "{} is claimed by {} and by {before} in turn: {count} changes within {} at {}, the last by {}",
             claim.ip,
             claim.mac,
-            self.params.window.get().as_secs(),
+            readable(self.params.window.get()),
             claim.point,
             claim.kind.as_str()
         );

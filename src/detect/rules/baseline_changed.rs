@@ -90,8 +90,8 @@ fn described(file: &str, serial: u64, found: Option<u64>, how: BaselineChange) -
         (BaselineChange::RolledBack, Some(found)) => {
             format!("{file} is older than what was approved: it has serial {found}, approved was {serial}")
         }
-        (BaselineChange::Removed, _) => format!("{file} is not there any more"),
-        _ => format!("{file} is no baseline any more, or its signature does not fit"),
+        (BaselineChange::Removed, _) => format!("{file} is gone"),
+        _ => format!("{file} is no longer a baseline, or its signature does not match"),
     }
 }
 

@@ -131,9 +131,13 @@ fn signs(key: &Key, contact: &Contact<'_>, has_names: bool) -> Vec<String> {
 
 fn explain(key: &Key, series: &Series, found: Regularity, signs: Vec<String>, chance: Chance) -> Explanation {
     let Regularity { median, d1, p10, p90, d2, intervals, coverage } = found;
+    let span = |seconds: f64| readable(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let observed = format!(
-        "contacted {key} every {median:.1} s (median; half within ±{:.1} s; 10 % to 90 %: {p10:.1} to {p90:.1} s), {} times in {}{}",
-        d1 * median,
+        "contacted {key} every {} (median; half within ±{}; 10 % to 90 %: {} to {}), {} times in {}{}",
+        span(median),
+        span(d1 * median),
+        span(p10),
+        span(p90),
         series.contacts(),
         readable(series.span()),
         series.sizes()

@@ -300,13 +300,13 @@ pub static META: RuleMeta = RuleMeta {
              device, or a second way out, whose traffic contracts and monitors do not recognise.",
         categorization: "Command and Control: a tunnel (tun, WireGuard, GRE, VXLAN …) carries other traffic inside one harmless \
              looking flow.",
-        strategy: "The kernel lists the interfaces of each workload's namespace with the driver's word for their \
-             kind. A kind that no runtime gives to a container (tun, wireguard, gre, ipip, sit, vxlan, geneve, \
+        strategy: "The kernel lists the interfaces of each workload's namespace with the kind that the \
+             driver gives. A kind that no runtime gives to a container (tun, wireguard, gre, ipip, sit, vxlan, geneve, \
              bridge, dummy, bond …) fires at first sight. A veth, macvlan, ipvlan or physical one fires when it \
              still is not explained after `settle`: no attachment of the runtime names its host side, MAC or \
              address, and there are more of them than attachments. Where the runtime tells no networks, or only a \
              pod's first one (containerd, CRI), those that were there within `settle` of the first scan count as its \
-             own. One alert a workload and kind.",
+             own. One alert per workload and kind.",
         technical_context: "With NET_ADMIN (and /dev/net/tun for tun devices) a process makes interfaces with ip(8); a VPN client \
              does so too. From outside, its traffic is one UDP flow to one peer. `lo` is in every namespace; so are \
              tunl0, gre0, sit0 and their kin once the kernel's module is loaded, but down and without an address. A \

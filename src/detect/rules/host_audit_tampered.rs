@@ -131,9 +131,9 @@ impl Rule for HostAuditTampered {
             }
             missing.reported = true;
             let text = match recorder {
-                Recorder::Audit => "the kernel's audit records nothing any more: it was switched off".to_owned(),
+                Recorder::Audit => "the kernel's audit no longer records: it was switched off".to_owned(),
                 Recorder::AuditRules if missing.by_log => {
-                    format!("{} audit rules more were removed than added", self.removed)
+                    format!("audit rules removed and not added again: {}", self.removed)
                 }
                 Recorder::AuditRules => {
                     let now = state.audit.as_ref().map_or(0, |audit| audit.rules.len());
@@ -143,7 +143,7 @@ impl Rule for HostAuditTampered {
                         gone(&self.rules, state).max(self.rules.len().saturating_sub(now))
                     )
                 }
-                Recorder::Daemon(name) => format!("{name} does not run any more, or is stopped"),
+                Recorder::Daemon(name) => format!("{name} no longer runs, or is stopped"),
             };
             let by = self.said.get(recorder).filter(|said| said.is_about(missing.since));
             let source = if missing.by_log { "the audit log" } else { "the kernel" };

@@ -152,8 +152,8 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Privilege Escalation: the network isolation of a container is gone, and it is used. What is reached \
              (loopback services, the internet) says what for.",
         strategy: "A flow on the uplink or on `lo` whose own end is a socket that the kernel shows to be a workload's (by \
-             cgroup, or by a process that holds it) and that runs in the host's network namespace, by the runtime's or \
-             the kernel's word. The first one fires; later ones count, and add their destinations to the same alert. \
+             cgroup, or by a process that holds it) and that runs in the host's network namespace, according to the \
+             runtime or the kernel. The first one fires; later ones count, and add their destinations to the same alert. \
              `to` narrows the destinations, `allowed` names workloads that may.",
         technical_context: "With --network host a container reaches services that listen on 127.0.0.1 and trust \
              every client from there (metrics, debug ports, runtimes on TCP, databases), the cloud's metadata \

@@ -14,6 +14,7 @@ use crate::detect::{
     Actor, Alternative, Context, ExpectedFrom, Explanation, Finding, Findings, HoldTime, Rule, Severity,
 };
 use crate::path::Selector;
+use crate::time::readable;
 pub use strategy::META;
 use sweep::Sweep;
 
@@ -108,9 +109,9 @@ fn judge(book: &Book, params: &Params, levels: Levels) -> Option<(Severity, u32,
         return Some((severity, book.tally.failed, why));
     }
     if let Some((found, severity)) = book.sweep.found(params.sweep, params.high) {
-        let seconds = params.sweep_window.get().as_secs();
+        let window = readable(params.sweep_window.get());
         let observed = format!(
-            "{} addresses were contacted for the first time {} within {seconds} s, {} of them in {}",
+            "{} addresses were contacted for the first time {} within {window}, {} of them in {}",
             found.addresses, found.by, found.neighbours, found.network
         );
         let expected = "nobody needs so many neighbours at once";
@@ -170,11 +171,12 @@ pub(super) fn limits(context: Context<'_>, contact: &Contact<'_>) -> Vec<String>
     let since = context.path.losses.observed_since(&record.point);
     let mut limits = Vec::new();
     if let Some(since) = since {
-        let watched = context.now.since(since).as_secs();
-        if watched < 3600 {
+        let watched = context.now.since(since);
+        if watched.as_secs() < 3600 {
             limits.push(format!(
-                "{} has been watched for {watched} s only: first contacts may have been made before",
-                record.point
+                "{} has been watched for {} only: first contacts may have been made before",
+                record.point,
+                readable(watched)
             ));
         }
     }

@@ -143,8 +143,8 @@ pub static META: RuleMeta = RuleMeta {
              permission: it sends with the other's address, passes every rule written for the other, and reaches the \
              services on the other's loopback.",
         categorization: "Defense Evasion: a boundary between two networks is crossed not over the wire but by standing inside.",
-        strategy: "The runtime's word `container:ID` (Docker, Podman) or the sandbox of a pod (CRI) names whom a workload \
-             joined. containerd and CRI may be given a path to a namespace and not know whose it is; there, two \
+        strategy: "The network mode `container:ID` (Docker, Podman) or the sandbox of a pod (CRI) names the workload that \
+             another one joined. containerd and CRI may be given a path to a namespace and not know whose it is; there, two \
              workloads in one namespace inode are a join by the one that started later. Joining a workload of the \
              same pod is normal; any other join fires once, unless a selector under `rules.joined-namespace.allowed` \
              matches the one that joins. Where the workload that was joined is not known yet, or only the kernel \

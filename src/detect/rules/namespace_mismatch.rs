@@ -337,7 +337,7 @@ pub static META: RuleMeta = RuleMeta {
         assumptions: &[
             "The kernel's collector runs (root, or SYS_PTRACE and a /proc that hides nothing).",
             "hopwatch itself runs in the host's network namespace.",
-            "The runtime's word about the network mode can be read.",
+            "The network mode that the runtime reports can be read.",
         ],
         false_positives: &[
             "Network plugins and node agents that enter other namespaces by design: name them under \

@@ -13,7 +13,7 @@ use crate::detect::params::rule_params;
 use crate::detect::{Actor, Alternative, Context, ExpectedFrom, Explanation, Finding, Findings, Rule, Severity};
 use crate::input::Protocol;
 use crate::path::Selector;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, readable};
 pub use strategy::META;
 
 /// Ports of one target that an actor is known to have contacted.
@@ -161,9 +161,9 @@ impl Target {
             return None;
         }
         let observed = format!(
-            "two segments to {} whose flags ({kind:#04x}, then {flags:#04x}) no connection begins with, within {} s",
+            "two segments to {} whose flags ({kind:#04x}, then {flags:#04x}) no connection begins with, within {}",
             self.ip,
-            OS_PROBE.as_secs()
+            readable(OS_PROBE)
         );
         let mut why = Explanation::new(observed, "no program sends such flags", ExpectedFrom::Floor);
         "two kinds within 10 s".clone_into(&mut why.threshold);

@@ -203,7 +203,7 @@ pub static META: RuleMeta = RuleMeta {
         blind_spots: &[
             "A container that enters the host's namespace later (nsenter, setns), or is there although its runtime \
              says otherwise, is reported by namespace-mismatch; what one does there, by host-network-flow.",
-            "The kernel's word is added only where it came before the runtime's; the alert does not wait for it.",
+            "What the kernel shows is added only where it came before the runtime's report; the alert does not wait for it.",
             "A container that lives shorter than one inspect call may be known only by its create event.",
             "While the runtime does not answer, nothing is known; /readyz and hopwatch_runtime_connected say so.",
         ],

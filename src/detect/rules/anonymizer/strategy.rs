@@ -5,7 +5,7 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "anonymizer",
-    title: "Traffic hides where it goes",
+    title: "Traffic hides its destination",
     severity: Severity::Low,
     techniques: &[
         Technique { name: "Multi-hop Proxy", v19: "T1090.003", v18: "T1090.003" },
@@ -13,7 +13,7 @@ pub static META: RuleMeta = RuleMeta {
         Technique { name: "Encrypted Channel", v19: "T1573", v18: "T1573" },
     ],
     ads: Ads {
-        goal: "Detects a service or an address that uses a proxy, a VPN, Tor or a protocol that is made to look like nothing, so that nobody sees where it goes.",
+        goal: "Detects a service or an address that uses a proxy, a VPN, Tor or a protocol that is made to look like nothing, so that its destination is not seen.",
         categorization: "Command and Control: the far end that shows is not the one that is meant.",
         strategy: "Certain (medium): SOCKS to the outside; OpenVPN and WireGuard handshakes of plain addresses (tunnel-from-container reports those of containers). \
              Named (low): a name below one of a short list of such services was asked for, or is in the TLS hello. Likely (low, medium from \

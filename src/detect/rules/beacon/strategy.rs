@@ -12,7 +12,7 @@ pub static META: RuleMeta = RuleMeta {
         Technique { name: "Non-Standard Port", v19: "T1571", v18: "T1571" },
     ],
     ads: Ads {
-        goal: "Detects a service or an address that contacts the same peer again and again at nearly equal intervals, as an implant does that asks for orders; \
+        goal: "Detects a service or an address that contacts the same peer again and again at nearly equal intervals, as an implant does when it polls its control server; \
              with a jitter of up to 40 %.",
         categorization: "Command and Control: an implant has to call, because it cannot be called.",
         strategy: "For each actor, peer (server name, HTTP host, else address), port and protocol the starts of answered and one-sided contacts are kept. Of the last 32 intervals \

@@ -20,7 +20,7 @@ pub(super) struct Parts {
     pub(super) repeated: u32,
     pub(super) odd_types: u32,
     pub(super) odd_bytes: u32,
-    /// Of what stands before the domain, in the mean.
+    /// Of what stands before the domain, on average.
     pub(super) length: usize,
     pub(super) entropy: f64,
     pub(super) sent: u64,
@@ -70,7 +70,7 @@ impl Parts {
                 unreadable && self.names >= 3,
                 1,
                 format!(
-                    "{} characters before the domain in the mean, irregular to {:.2} of the most possible",
+                    "{} characters before the domain on average, irregular to {:.2} of the maximum",
                     self.length, self.entropy
                 ),
             ),

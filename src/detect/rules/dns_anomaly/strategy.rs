@@ -18,7 +18,7 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Command and Control, Exfiltration: names pass where nothing else does.",
         strategy: "For each actor and registered domain, over ten minutes in two halves and over a day, whatever the resolver, one score: bytes of the labels of new different names \
              (2,000 in ten minutes, or 20,000 in a day with 200 names: 3 points); a third of the types NULL, TXT, KEY or private (2); three names with bytes that no host name has (2); \
-             40 characters before the domain in the mean, or irregular labels (1); four times as many bytes answered as asked (1); twenty names, hardly any asked twice (1). 4 points are medium, \
+             40 characters before the domain on average, or irregular labels (1); four times as many bytes answered as asked (1); twenty names, hardly any asked twice (1). 4 points are medium, \
              6 high. Apart from that: 20 registered domains that do not exist within ten minutes, and half of all questions, are a storm (low). Reverse names and `local` are left out; \
              search lists add one registered domain each.",
         technical_context: "iodine, dnscat2 and dns2tcp put some 30 to 200 bytes into each name. The bytes of new names are what the channel can move; length and irregularity alone would accuse \

@@ -12,7 +12,7 @@ use crate::detect::{Alternative, ExpectedFrom, Explanation, Finding};
 use crate::input::{FlowRecord, Mac, ObservationPoint};
 use crate::inventory::Owner;
 use crate::path::JudgedFlow;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, readable};
 
 const MAX_POINTS: usize = 256;
 const MAX_MACS: usize = 1024;
@@ -95,9 +95,9 @@ impl LoneMacs {
     /// The finding: whose doing it is cannot be said.
     pub(super) fn finding(self, flow: &JudgedFlow) -> Finding {
         let observed = format!(
-            "{} source MACs appeared within {:.1} s, sent one frame each and got no answer; {} so far",
+            "{} source MACs appeared within {}, sent one frame each and got no answer; {} so far",
             self.count,
-            self.span.as_secs_f64(),
+            readable(self.span),
             self.total
         );
         let expected = "a host that appears sends more than one frame, or is answered";

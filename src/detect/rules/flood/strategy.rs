@@ -18,7 +18,7 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "What each address sends and receives is counted by kind and second of event time; what a flow adds over a longer time is spread over its seconds, and less than a second \
              counts as one. Floors: 500 connections tried, four of five without an answer; 5,000 datagrams or 1,000 fragments, less than a twentieth answered; 1,000 ICMP messages; 50 to \
              a DHCP server; 1,000 segments of no connection; 64 new source MACs within ten seconds that send one frame and get no answer. Where one source makes more than half of it, the \
-             alert is about that source, else about the target. Sent by what is yours: medium; datagrams, and what is received: low. One alert a kind and end, updated at tenfold amounts.",
+             alert is about that source, else about the target. Sent by what is yours: medium; datagrams, and what is received: low. One alert per kind and end, updated at tenfold amounts.",
         technical_context: "An established connection is never a flood, however fast. A flood is seen as the meter reports it: connections when their wait for an answer is over, other flows once an update interval and at their end. \
              A flood that the sensor itself cannot follow is counted as a loss of its source.",
         blind_spots: &[

@@ -5,7 +5,7 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "host-audit-tampered",
-    title: "The host's audit or a log daemon does not record any more",
+    title: "The host's audit or a log daemon stopped recording",
     severity: Severity::High,
     techniques: &[Technique { name: "Disable or Modify Linux Audit System", v19: "T1685.004", v18: "T1562.012" }],
     ads: Ads {
@@ -26,7 +26,7 @@ pub static META: RuleMeta = RuleMeta {
             "A daemon that runs and drops: another configuration, a full disk, a rate limit.",
             "Of auditd's log and the journal only entries about recording itself are read; files of syslog are not. A journal that is vacuumed is a gap \
              that `hopwatch paths` names: a bound of its size does the same.",
-            "Who it was is known only where auditd or systemd runs, and by their word.",
+            "Who it was is known only where auditd or systemd runs, and as they report it.",
             "A process that calls itself like a daemon hides that the real one ended.",
             "What had stopped before observation began, and a daemon that was replaced by another one of the same name.",
         ],

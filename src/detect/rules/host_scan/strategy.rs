@@ -5,7 +5,7 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "host-scan",
-    title: "Many addresses contacted for the first time, most in vain",
+    title: "Many addresses contacted for the first time, most failed",
     severity: Severity::Low,
     techniques: &[
         Technique { name: "Remote System Discovery", v19: "T1018", v18: "T1018" },

@@ -5,11 +5,11 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "log-files-tampered",
-    title: "A log file of a running container was cut, removed or led elsewhere",
+    title: "A log file of a running container was truncated, removed or redirected",
     severity: Severity::High,
     techniques: &[Technique { name: "Clear Linux or Mac System Logs", v19: "T1685.006", v18: "T1070.002" }],
     ads: Ads {
-        goal: "Detects that the log of a running container is cleared on the host: its file cut without a copy, removed, replaced by a link \
+        goal: "Detects that the log of a running container is cleared on the host: its file truncated without a copy, removed, replaced by a link \
              (to /dev/null), a pipe or another file.",
         categorization: "Defense Evasion: indicators are removed after the fact, or their further collection is prevented.",
         strategy: "The runtime's own file of each container (`LogPath`), and folders of the host that are mounted over /var/log or a folder called \
@@ -43,7 +43,7 @@ pub static META: RuleMeta = RuleMeta {
         ],
         true_positives: &["log-file-cleared"],
         benign_twins: &["log-file-rotated", "log-file-copytruncated"],
-        priority: "High: the record of the container is gone, or does not grow any more. Medium in mounted folders, where applications rotate too.",
+        priority: "High: the record of the container is gone, or no longer grows. Medium in mounted folders, where applications rotate too.",
         response: &[
             "The evidence names the file and what became of it. `ls -la` of its folder shows links and copies.",
             "After a removal the daemon still has the file: `ls -l /proc/$(pidof dockerd)/fd | grep deleted`, then copy it from there.",

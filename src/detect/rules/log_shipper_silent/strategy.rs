@@ -5,7 +5,7 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "log-shipper-silent",
-    title: "Logs are not sent to their collector any more while the workload talks",
+    title: "Logs are no longer sent to their collector while the workload talks",
     severity: Severity::High,
     techniques: &[Technique { name: "Disable or Modify Tools", v19: "T1685", v18: "T1562.006" }],
     ads: Ads {

@@ -5,7 +5,7 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "monitor-stopped",
-    title: "A monitor, proxy or log shipper does not work any more",
+    title: "A monitor, proxy or log shipper stopped working",
     severity: Severity::High,
     techniques: &[
         Technique { name: "Disable or Modify Tools", v19: "T1685", v18: "T1562.001" },

@@ -5,19 +5,19 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "new-destination",
-    title: "A service reaches somebody outside whom its baseline does not hold",
+    title: "Service contacts an external peer that is not in its baseline",
     severity: Severity::Low,
     techniques: &[
         Technique { name: "Application Layer Protocol", v19: "T1071", v18: "T1071" },
         Technique { name: "Web Service", v19: "T1102", v18: "T1102" },
     ],
     ads: Ads {
-        goal: "Detects that a service contacts a domain or a network of the internet that its approved baseline does not hold, or a known one at another port.",
+        goal: "Detects that a service contacts a domain or a network of the internet that is not in its approved baseline, or a known one at another port.",
         categorization: "Command and Control: an implant calls out to where the service never went.",
         strategy: "Each contact of a service that was answered (or a datagram that was sent) is compared with the traffic part of its approved baseline. The name comes before the \
              address: SNI and `Host` of the flow, else what the service asked DNS for; its registered domain counts, so that a CDN that rotates is no news. An address that never \
              had a name stands for its /24 or /48. New is low; medium without a name although the service reaches others by name, with a protocol that is not known, or at an unusual \
-             port. One alert a service, which counts up and lists what was new.",
+             port. One alert per service, which counts up and lists what was new.",
         technical_context: "A service without a traffic part in the baseline raises nothing, and `hopwatch audit` says so. Where the baseline knows names, an address without one counts \
              after the service's questions were watched for an hour (`watch_names`): an answer that was cached before is not seen. Below a provider such as `cloudfront.net` or \
              `github.io` each customer's full name counts.",

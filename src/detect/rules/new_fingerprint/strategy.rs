@@ -5,7 +5,7 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "new-fingerprint",
-    title: "A service speaks with a known peer in a way that its baseline does not hold",
+    title: "Service speaks with a known peer in a way that is not in its baseline",
     severity: Severity::Low,
     techniques: &[
         Technique { name: "Web Protocols", v19: "T1071.001", v18: "T1071.001" },
@@ -16,7 +16,7 @@ pub static META: RuleMeta = RuleMeta {
         categorization: "Command and Control: another program than the service's own uses a path that the service has by right.",
         strategy: "Of each contact with a peer and port of the approved baseline, the protocols that its first bytes show and the JA4 fingerprint of its TLS hello are compared with those \
              that were learned for that peer and port. New is low; medium where the protocol carries other traffic (SSH, SOCKS, a VPN). An entry without protocols, or without fingerprints, \
-             has none that are new. The alert names the old ones, which parts of the fingerprint changed, and whether the image is the expected one. One alert a service.",
+             has none that are new. The alert names the old ones, which parts of the fingerprint changed, and whether the image is the expected one. One alert per service.",
         technical_context: "JA4 describes a TLS library and how it is used, not a program: several programs have the same one, and one program has several. Its three parts are protocol, \
              server name and ALPN; ciphers; extensions. Protocols are identified positively: what is not known is no change.",
         blind_spots: &[

@@ -5,7 +5,7 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "new-listener",
-    title: "A service answers at a port that its baseline does not hold",
+    title: "Service answers at a port that is not in its baseline",
     severity: Severity::Medium,
     techniques: &[
         Technique { name: "Non-Standard Port", v19: "T1571", v18: "T1571" },
@@ -15,7 +15,7 @@ pub static META: RuleMeta = RuleMeta {
         goal: "Detects that a service completes connections, or answers datagrams, at a port at which it never did while its approved baseline was learned.",
         categorization: "Persistence and Command and Control: a bind shell or a proxy waits to be asked.",
         strategy: "A connection to a service whose handshake was completed and that carried something, or a datagram that it answered, at a port that no entry `listens` of its approved \
-             baseline has. Eight different ephemeral ports that were learned are one range. Medium; low where only the host asks. One alert a service, which counts up and lists the ports.",
+             baseline has. Eight different ephemeral ports that were learned are one range. Medium; low where only the host asks. One alert per service, which counts up and lists the ports.",
         technical_context: "A port that is open and that nobody asks is not seen by its traffic. A scan makes a service answer at its ports, too: those that are known are no news, and \
              the scan has a rule of its own. The direction must be certain: the handshake was seen.",
         blind_spots: &[

@@ -5,7 +5,7 @@ use crate::detect::{Ads, RuleMeta, Severity, Technique};
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "port-scan",
-    title: "Many ports of one host contacted for the first time, most in vain",
+    title: "Many ports of one host contacted for the first time, most failed",
     severity: Severity::Low,
     techniques: &[Technique { name: "Network Service Discovery", v19: "T1046", v18: "T1046" }],
     ads: Ads {
@@ -15,7 +15,7 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "The same sequential test as host-scan, for each target by itself: a port (or an IP protocol) that is contacted for the first time and refused, \
              silent, empty or begun with impossible flags is a step up, one that is answered a step down, an unanswered datagram half a step up; never below \
              three steps under the start. 5 net failures are low, 9 medium, 100 failed ports high. Two segments to one host within 10 s \
-             with different flags that no connection begins with are a question for its operating system: medium. Scans from outside are one alert a target, low.",
+             with different flags that no connection begins with are a question for its operating system: medium. Scans from outside are one alert per target, low.",
         technical_context: "A SYN scan ends each handshake with a reset, a connect scan with nothing said, FIN, NULL, XMAS and Maimon scans begin with flags that no program sends, an \
              ACK scan sends lone acknowledgements. Each has its outcome, so each moves the walk. Ports that answer with data (a version scan) count as success.",
         blind_spots: &[

@@ -33,14 +33,14 @@ pub static META: RuleMeta = RuleMeta {
              bridge leaves promiscuous mode, a program that can hide frames is attached, packets are lost beyond a \
              budget, or a runtime stops reporting.",
         categorization: "Defense Impairment: an attacker who wants traffic to stay unseen need not touch hopwatch \
-             itself; it is enough to take away what it sees by.",
+             itself; it is enough to remove the interfaces and events from which it reads.",
         strategy: "Facts about observation points, losses and runtimes are followed. A point that went away is judged after \
              `settle`: it is still needed when a network still has the bridge, a workload still runs behind the veth or around \
              the interface inside its namespace, or when it carried addresses of the host and never was a network's bridge. A \
-             bridge that was promiscuous and is not any more; an XDP or tc program that was not there before; more losses at one \
+             bridge that is no longer promiscuous; an XDP or tc program that was not there before; more losses at one \
              point within `loss_window` than the budget, or any loss between capture and judgement; a runtime that answered and has \
              not for `runtime_grace`; connection tracking that was received and loses events or falls silent, since redirected flows can \
-             then not be distinguished from those that went around their hop. One alert a cause.",
+             then not be distinguished from those that went around their hop. One alert per cause.",
         technical_context: "A packet socket sees frames that come in after XDP and before tc ingress, and frames that go out after tc \
              egress. XDP and tc egress can therefore hide frames from it; tc ingress sees them later, but can redirect them past the \
              bridge and every further hop. eBPF-based network plugins (Cilium, Calico) use the same places in good faith. The alert \
@@ -53,9 +53,9 @@ pub static META: RuleMeta = RuleMeta {
             "A program that replaces another at the same place is the same place, and is not reported again.",
             "hopwatch itself stopped, paused or replaced: watch its metrics and its service from outside.",
             "A user's rootless runtime that is cut is reported as low only, since it ends with its user's session; \
-             while it is silent, rules and verdicts that rest on every runtime's word wait.",
+             while it is silent, rules and verdicts that need the answer of every runtime wait.",
             "A runtime that never answered is not cut but absent; /readyz and hopwatch_runtime_connected say so.",
-            "A bridge removed while the runtimes' word is not complete is judged only when it is again. Judgements of flows in a \
+            "A bridge removed while not every runtime answers is judged only when all answer again. Judgements of flows in a \
              window with losses are `unobservable` where they rest on absence.",
             "Promiscuity and programs are absent where the kernel does not answer; that is said once in the log.",
         ],

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::HoldTime;
 use crate::input::{DnsMessage, WorkloadId};
 use crate::names::is_registry;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, readable};
 
 /// Workloads and domains that are counted at once; each holds as many labels as the thresholds ask for.
 pub(super) const MAX_DOMAINS: usize = 4096;
@@ -139,7 +140,7 @@ impl NameWindow {
         }
         let text = verdict(limits, self)?;
         self.reported = true;
-        Some(format!("{text} below {domain} within {} s", now.since(self.since).as_secs().max(1)))
+        Some(format!("{text} below {domain} within {}", readable(now.since(self.since).max(Duration::from_secs(1)))))
     }
 }
 
@@ -277,7 +278,7 @@ fn verdict(limits: &DnsThresholds, window: &NameWindow) -> Option<String> {
         Some(format!("{data} different names were asked for the data in their answers"))
     } else if reached(long, limits.long_names) {
         let mean = window.long_bytes.checked_div(long).unwrap_or(0);
-        Some(format!("{long} different names with long labels, {mean} characters in the mean, were asked for"))
+        Some(format!("{long} different names with long labels, {mean} characters on average, were asked for"))
     } else {
         let reached = |names: u64, limit: usize| limit > 0 && names >= u64::try_from(limit).unwrap_or(u64::MAX);
         let (texts, names) = (window.texts.count(), window.all.count());

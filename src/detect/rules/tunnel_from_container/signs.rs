@@ -31,7 +31,7 @@ const DNS_PORT: u16 = 53;
 pub struct Volumes {
     /// Payload bytes of echo requests in one flow record; 0: any number.
     pub icmp_bytes: u64,
-    /// Payload bytes per packet, in the mean of at least 50, sent to port 53 over UDP; 0: any number.
+    /// Payload bytes per packet, on average over at least 50, sent to port 53 over UDP; 0: any number.
     pub dns_packet: u64,
 }
 
@@ -139,7 +139,7 @@ fn icmp_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
         return None;
     }
     let (asked, answered) = (record.orig.counters, record.resp.counters);
-    // A reply repeats its request, so replies carry no more, nor are they longer in the mean, however many of them there are.
+    // A reply repeats its request, so replies carry no more, nor are they longer on average, however many of them there are.
     let mean = |side: Counters| side.payload_bytes.checked_div(side.packets).unwrap_or(0);
     let is_longer = answered.packets >= 2 * LEAST_ECHOES && asked.packets > 0 && 4 * mean(answered) > 5 * mean(asked);
     let is_beyond = answered.packets >= LEAST_ECHOES
@@ -170,7 +170,7 @@ fn dns_volume(record: &FlowRecord, volumes: &Volumes) -> Option<Sign> {
     let is_big = volumes.dns_packet > 0 && sent.packets >= LEAST_PACKETS && mean >= volumes.dns_packet;
     is_big.then(|| {
         let text = format!(
-            "{} datagrams of {mean} bytes in the mean were sent to port {DNS_PORT}; questions are shorter",
+            "{} datagrams of {mean} bytes on average were sent to port {DNS_PORT}; questions are shorter",
             sent.packets
         );
         Sign { kind: Kind::Dns, text }
