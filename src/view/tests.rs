@@ -70,7 +70,7 @@ fn alert(name: &str) -> Alert {
         id: "feedfeedfeedfeed".to_owned(),
         update: 0,
         rule: "egress-skips-proxy",
-        title: "A container went around its proxy",
+        title: "Container traffic skipped its proxy",
         severity: Severity::High,
         first_seen: at(4),
         last_seen: at(4),
@@ -173,7 +173,10 @@ fn a_large_terminal_shows_everything() {
     let expected =
         ["web", "docker", "own", "running", "3", "0", "0", "10.0k", "12/0/0/3", "98/1/1", "address", "H2", "M1"];
     assert_eq!(words, expected, "{text}");
-    assert!(text.contains("10:00:04 HIGH     egress-skips-proxy web 3x  A container went around its proxy"), "{text}");
+    assert!(
+        text.contains("10:00:04 HIGH     egress-skips-proxy web 3x  Container traffic skipped its proxy"),
+        "{text}"
+    );
 }
 
 #[test]
