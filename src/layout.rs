@@ -15,16 +15,16 @@ const NARROWEST: usize = 40;
 
 /// Columns of the terminal that standard output is; `None` where it is none, and lines stay whole.
 pub fn columns() -> Option<usize> {
-    columns_of(io::stdout())
+    columns_of(&io::stdout())
 }
 
 /// The same of standard error.
 pub fn error_columns() -> Option<usize> {
-    columns_of(io::stderr())
+    columns_of(&io::stderr())
 }
 
-fn columns_of(stream: impl IsTerminal + AsFd) -> Option<usize> {
-    let size = stream.is_terminal().then(|| terminal_size::terminal_size_of(&stream)).flatten();
+fn columns_of(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let size = stream.is_terminal().then(|| terminal_size::terminal_size_of(stream)).flatten();
     size.map(|(width, _)| usize::from(width.0).max(NARROWEST))
 }
 

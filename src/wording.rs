@@ -6,7 +6,7 @@
 use std::fmt::Display;
 
 /// `1 flow`, `2 flows`.
-pub fn many<N: Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+pub fn many<N: Copy + Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
     let plural = if count == N::from(1) { "" } else { "s" };
     format!("{count} {what}{plural}")
 }

@@ -137,17 +137,17 @@ fn recording(args: &Args) -> anyhow::Result<Verification> {
     sources.replay(&config, run)
 }
 
-fn usage(message: String) -> ! {
+fn usage(message: &str) -> ! {
     // Behind the `error: ` that is printed before it.
-    let message = layout::hang("       ", "  ", &message, layout::error_columns());
+    let message = layout::hang("       ", "  ", message, layout::error_columns());
     super::command().error(ErrorKind::ValueValidation, message.trim_start()).exit()
 }
 
 /// What is asked, with the configuration's names resolved; ends with a usage error where it has no such name.
 fn question(args: &Args, config: &Config) -> Question {
-    let hop = parse::hop(&args.through, config).unwrap_or_else(|message| usage(format!("--through: {message}")));
+    let hop = parse::hop(&args.through, config).unwrap_or_else(|message| usage(&format!("--through: {message}")));
     let set = |name: &String| {
-        let set = parse::set(name, config).unwrap_or_else(|message| usage(format!("--to: {message}")));
+        let set = parse::set(name, config).unwrap_or_else(|message| usage(&format!("--to: {message}")));
         (name.clone(), set)
     };
     Question {

@@ -153,7 +153,7 @@ fn to_where(alert: &Alert, flow: &AlertFlow) -> String {
     let shown = alert.destinations.get(..SHOWN_DESTINATIONS).unwrap_or(&alert.destinations);
     let mut text = ends(shown);
     if text.is_empty() {
-        text = end(flow.resp.endpoint.shown(flow.protocol), flow.protocol);
+        text = end(&flow.resp.endpoint.shown(flow.protocol), flow.protocol);
     }
     let more = (alert.destinations.len() - shown.len()) as u64 + alert.destinations_omitted;
     if more > 0 {
@@ -164,7 +164,7 @@ fn to_where(alert: &Alert, flow: &AlertFlow) -> String {
 
 /// `198.51.100.10:80 tcp, 198.51.100.11 icmp`.
 fn ends(destinations: &[Destination]) -> String {
-    let all = destinations.iter().map(|to| end(to.endpoint.shown(to.protocol), to.protocol) + &name(to));
+    let all = destinations.iter().map(|to| end(&to.endpoint.shown(to.protocol), to.protocol) + &name(to));
     all.collect::<Vec<_>>().join(", ")
 }
 
@@ -174,7 +174,7 @@ fn name(destination: &Destination) -> String {
     known.map_or_else(String::new, |(name, by)| format!(" ({}, by {})", printable(name), by.as_str()))
 }
 
-fn end(place: String, protocol: Protocol) -> String {
+fn end(place: &str, protocol: Protocol) -> String {
     format!("{place} {}", keyword(protocol))
 }
 

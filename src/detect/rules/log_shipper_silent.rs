@@ -282,7 +282,7 @@ impl LogShipperSilent {
                     many(*shipments, "time")
                 ),
             ),
-            Evidence::new("talk", format!("{} opened {} since {from}", book.pulse.talkers(), many(*talk, "flow"))),
+            Evidence::new("talk", format!("{} of {} began since {from}", many(*talk, "flow"), book.pulse.talkers())),
             Evidence::new(
                 "observation",
                 format!("nothing was lost in that time at {}", book.pulse.watched_at(context.path, context.now)),

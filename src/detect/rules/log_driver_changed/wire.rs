@@ -155,7 +155,7 @@ impl Wire {
             Evidence::new(
                 "wire",
                 format!(
-                    "the runtime sent logs of this service to {target} until {}; nothing since, while it opened {}",
+                    "the runtime sent logs of this service to {target} until {}; nothing since, while {} of it began",
                     pulse.last.readable(),
                     many(pulse.talk, "flow")
                 ),
