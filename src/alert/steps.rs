@@ -1,6 +1,6 @@
 //! What to do, with what is known filled in.
 //!
-//! Contract: `NAME`, `PID`, `NET`, `BRIDGE`, `INTERFACE`, and what the finding itself knows, become the container's short id, the id of its first
+//! Contract: `ALERT`, `NAME`, `PID`, `NET`, `BRIDGE`, `INTERFACE`, and what the finding itself knows, become the container's short id, the id of its first
 //! process, its network and the interface where the flow was seen; what is not known stays as it is. Of an address that no runtime reports the
 //! steps about a container are left out. Every word can be pasted into a shell as root: names of containers are never used (the user that starts
 //! a container chooses them), and other words only if they are plain. Limits: podman's commands are docker's; containerd's and the CRI's are not
@@ -14,10 +14,11 @@ use crate::input::{RuntimeKind, Workload};
 /// Words that only a container has.
 const OF_CONTAINERS: [&str; 2] = ["NAME", "PID"];
 
-/// The steps of a finding.
-pub(super) fn concrete(finding: &Finding) -> Vec<String> {
+/// The steps of a finding whose alert has this id.
+pub(super) fn concrete(finding: &Finding, alert: &str) -> Vec<String> {
     let workload = finding.workload.as_deref();
-    let known = known(finding);
+    let mut known = known(finding);
+    known.push(("ALERT", alert.to_owned()));
     let podman = workload.is_some_and(|workload| workload.runtime.kind() == RuntimeKind::Podman);
     let steps = if finding.steps.is_empty() { finding.rule.ads.response } else { finding.steps };
     let address = finding.actor.as_ref().and_then(Actor::address).filter(|_| workload.is_none());

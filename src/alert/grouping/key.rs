@@ -67,9 +67,9 @@ impl Key {
 
     /// The alert that a finding raises.
     pub(super) fn alert(&self, finding: &Finding) -> Alert {
+        let id = self.id(finding.at);
         Alert {
             schema: SCHEMA,
-            id: self.id(finding.at),
             update: 0,
             rule: finding.rule.name,
             title: finding.rule.title,
@@ -91,9 +91,10 @@ impl Key {
             attribution: finding.attribution.as_ref().map(convert::attribution),
             attack: finding.rule.techniques.to_vec(),
             seed_reference: SEED_REFERENCE,
-            response: steps::concrete(finding),
+            response: steps::concrete(finding, &id),
             link: format!("docs/rules/{}.md", finding.rule.name),
             bundle: None,
+            id,
         }
     }
 }

@@ -69,7 +69,7 @@ pub static META: RuleMeta = RuleMeta {
              NAME`.",
             "Capture the questions: `hopwatch record -i BRIDGE -o DIR`, then read the names in traffic.pcapng.",
             "If there is no explanation, disconnect the container from its network and keep it as evidence.",
-            "If it is allowed, add the resolver to the hop, or write an exception with owner, reason and expiry.",
+            "If it is allowed, add the resolver to the hop, or write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1071/004/",

@@ -66,7 +66,7 @@ pub static META: RuleMeta = RuleMeta {
             "Check whether its proxy variables were emptied: `docker inspect -f '{{.Config.Env}}' NAME`.",
             "If there is no explanation, cut it off and keep it: `docker network disconnect NET NAME` (do not remove \
              the container; its layer is evidence).",
-            "If it is allowed, write an exception with owner, reason and expiry.",
+            "If it is allowed, write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1090/",

@@ -72,7 +72,7 @@ pub static META: RuleMeta = RuleMeta {
              '{{.HostConfig.CapAdd}} {{.HostConfig.Privileged}}' NAME`.",
             "If it must not leave in clear, stop it now: `docker network disconnect NET NAME`, or drop it on the host \
              (DOCKER-USER chain) unless it goes to the gateway.",
-            "If it is allowed, narrow the contract or write an exception with owner, reason and expiry.",
+            "If it is allowed, narrow the contract or write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1599/",

@@ -58,7 +58,7 @@ pub static META: RuleMeta = RuleMeta {
             "Close the way: give the hop IPv6 (address, routes, filter), or take IPv6 from the network \
              (`--ipv6=false`) or the container (`--sysctl net.ipv6.conf.all.disable_ipv6=1`).",
             "Filter on the host until then: `ip6tables -I DOCKER-USER -i BRIDGE -j DROP`.",
-            "If it is allowed, write an exception with owner, reason and expiry.",
+            "If it is allowed, write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1048/",

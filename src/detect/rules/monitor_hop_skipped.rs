@@ -64,7 +64,7 @@ pub static META: RuleMeta = RuleMeta {
              `nsenter -t PID -n ip route` shows the route.",
             "Read the destinations and bytes that went unseen, and search for them in flow logs.",
             "Put the monitor back before anything else; then look for what was done in the time between.",
-            "If it is allowed, write an exception with owner, reason and expiry.",
+            "If it is allowed, write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1562/001/",

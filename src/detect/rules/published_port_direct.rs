@@ -77,7 +77,7 @@ pub static META: RuleMeta = RuleMeta {
              their common network.",
             "Filter until then in the DOCKER-USER chain; rules in INPUT do not apply to published ports.",
             "Search the workload's own log for requests that the ingress does not know.",
-            "If it is allowed, narrow the contract or write an exception with owner, reason and expiry.",
+            "If it is allowed, narrow the contract or write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1133/",

@@ -59,7 +59,7 @@ pub static META: RuleMeta = RuleMeta {
             "Take it off: `docker network disconnect NET NAME`.",
             "Look at what left over it, and whether the container forwards for others (`nsenter -t PID -n sysctl \
              net.ipv4.ip_forward`).",
-            "If it is allowed, add the network to the contract, or write an exception with owner, reason and expiry.",
+            "If it is allowed, add the network to the contract, or write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1599/",

@@ -64,7 +64,7 @@ pub static META: RuleMeta = RuleMeta {
              and whom do they exempt?",
             "If the application runs with the proxy's user id or with NET_ADMIN, take that away.",
             "If there is no explanation, cut the pod off by a network policy and keep it as evidence.",
-            "If it is allowed, narrow the contract or write an exception with owner, reason and expiry.",
+            "If it is allowed, narrow the contract or write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1090/",

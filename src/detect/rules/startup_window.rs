@@ -59,7 +59,7 @@ pub static META: RuleMeta = RuleMeta {
              the hop out until it is ready.",
             "Did somebody restart it to open the window? `docker events --since 1h --until 0s --filter \
              container=NAME`.",
-            "If it is allowed, write an exception with owner, reason and expiry.",
+            "If it is allowed, write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1562/001/",

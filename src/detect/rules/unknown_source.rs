@@ -337,7 +337,7 @@ pub static META: RuleMeta = RuleMeta {
              NET_RAW).",
             "Look at the neighbours' ARP caches for the address in question.",
             "If there is no explanation, disconnect the sender from the network and keep it as evidence.",
-            "If it is allowed (a virtual address), write an exception with owner, reason and expiry.",
+            "If it is allowed (a virtual address), write an exception: `hopwatch exceptions add ALERT --help`.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1036/",
