@@ -40,7 +40,7 @@ pub enum ExceptionsCommand {
     /// List the exceptions of the configuration; with --read, how often each was used
     List {
         #[command(flatten)]
-        of: Of,
+        of: Which,
         /// Print JSON, hopwatch.exceptions/1
         #[arg(long)]
         json: bool,
@@ -50,7 +50,7 @@ pub enum ExceptionsCommand {
         /// Name of the exception
         name: String,
         #[command(flatten)]
-        of: Of,
+        of: Which,
         /// Format of alerts [default: text on a terminal, json otherwise]
         #[arg(long, value_enum)]
         format: Option<Format>,
@@ -63,7 +63,7 @@ pub enum ExceptionsCommand {
 
 /// Which exceptions, and where they are tried.
 #[derive(Debug, clap::Args)]
-pub struct Of {
+pub struct Which {
     /// Configuration file [default: a recording's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -75,7 +75,7 @@ pub struct Of {
     facts: Vec<PathBuf>,
 }
 
-impl Of {
+impl Which {
     fn sources(&self) -> anyhow::Result<Sources> {
         Sources::of(self.read.clone(), self.facts.clone(), self.config.clone())
     }
@@ -128,7 +128,7 @@ struct Listing<'a> {
     exceptions: Vec<Listed<'a>>,
 }
 
-fn list(of: &Of, json: bool) -> anyhow::Result<()> {
+fn list(of: &Which, json: bool) -> anyhow::Result<()> {
     let config = of.config()?;
     let used = if of.read.is_empty() { None } else { Some(of.replay(&config, &Output::none())?.exceptions) };
     let listed: Vec<_> =
@@ -181,7 +181,7 @@ impl<'a> Listed<'a> {
 }
 
 /// Replays with and without the exception, and prints what only the second run raises.
-fn test(name: &str, of: &Of, format: Format) -> anyhow::Result<()> {
+fn test(name: &str, of: &Which, format: Format) -> anyhow::Result<()> {
     anyhow::ensure!(!of.read.is_empty(), "--read PATH names the recording to try the exception on");
     let mut config = of.config()?;
     let names: Vec<_> = config.engine.exceptions.iter().map(|exception| exception.name.as_str()).collect();
@@ -209,7 +209,7 @@ fn test(name: &str, of: &Of, format: Format) -> anyhow::Result<()> {
 }
 
 /// All alerts and updates of the recording.
-fn raised(of: &Of, config: &Config) -> anyhow::Result<(Vec<Alert>, Summary)> {
+fn raised(of: &Which, config: &Config) -> anyhow::Result<(Vec<Alert>, Summary)> {
     let kept = Arc::<Mutex<Vec<Alert>>>::default();
     let sink = Box::new(Keeper(Arc::clone(&kept)));
     let output = Output::to(sink, Overflow::Block).context("starting the thread for the output")?;

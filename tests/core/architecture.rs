@@ -205,6 +205,7 @@ const ROOMS: &[Room] = &[
             "report",
             "escape",
             "clock",
+            "sync",
             "layout",
             "observe",
             "inventory::file",
