@@ -47,8 +47,8 @@ pub trait NewTrafficRule: std::fmt::Debug + Send {
     /// Whether it may speak of this contact from this side.
     fn wants(&self, context: Context<'_>, contact: &Contact<'_>, way: Way) -> bool;
 
-    /// What it says of something new; it asks [`Book::note`] last: from then on the object is known.
-    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding>;
+    /// What it says of something new; it asks [`NewObjects::note`] last: from then on the object is known.
+    fn judge(&self, seen: &mut NewObjects, what: &NewOfContact<'_>) -> Option<Finding>;
 
     /// Whether an exception of the configuration covers the contact: services, by default whose news it is.
     fn is_allowed(&self, contact: &Contact<'_>, side: &Side<'_>) -> bool;
@@ -87,13 +87,13 @@ impl NewOfContact<'_> {
 #[derive(Debug)]
 pub struct OnNewTraffic<R> {
     rule: R,
-    books: PerActor<Book>,
+    actors: PerActor<NewObjects>,
 }
 
 impl<R: NewTrafficRule> OnNewTraffic<R> {
     /// Nothing was new yet.
     pub fn new(rule: R) -> Self {
-        Self { rule, books: PerActor::default() }
+        Self { rule, actors: PerActor::default() }
     }
 }
 
@@ -118,14 +118,14 @@ impl<R: NewTrafficRule> Rule for OnNewTraffic<R> {
             }
             let news = &News { service, traffic, novelty };
             let what = NewOfContact { context, contact, dealings: &dealings, side: &side, news };
-            if let Some(finding) = self.rule.judge(self.books.of(side.actor), &what) {
+            if let Some(finding) = self.rule.judge(self.actors.of(side.actor), &what) {
                 findings.push(finding);
             }
         }
     }
 
     fn forgotten(&self) -> u64 {
-        self.books.forgotten()
+        self.actors.forgotten()
     }
 }
 
@@ -137,7 +137,7 @@ fn is_ripe(contact: &Contact<'_>) -> bool {
 
 /// What was new of one service.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct NewObjects {
     objects: BTreeMap<String, u64>,
     more: u64,
     flows: u64,
@@ -145,7 +145,7 @@ pub struct Book {
     since: Option<Timestamp>,
 }
 
-impl Book {
+impl NewObjects {
     /// Takes an object in; whether it is time to speak.
     pub fn note(&mut self, object: &str, contact: &Contact<'_>) -> bool {
         self.since.get_or_insert(contact.record.start);

@@ -38,7 +38,7 @@ rule_params! {
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct ActorSeries {
     series: BTreeMap<Key, Series>,
     /// The regular ones, as they were reported.
     regular: BTreeMap<Key, String>,
@@ -50,13 +50,13 @@ struct Book {
 #[derive(Debug)]
 pub struct Beacon {
     params: Params,
-    books: PerActor<Book>,
+    actors: PerActor<ActorSeries>,
     forgotten: u64,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    Beacon { params: params.clone(), books: PerActor::default(), forgotten: 0 }
+    Beacon { params: params.clone(), actors: PerActor::default(), forgotten: 0 }
 }
 
 impl Rule for Beacon {
@@ -67,17 +67,17 @@ impl Rule for Beacon {
         }
         let known = name_of(context, contact.flow, contact.record);
         let key = Key::of(contact.record, known.as_ref());
-        let book = self.books.of(actor);
-        book.has_names |= key.name().is_some();
-        if book.series.len() >= MAX_SERIES
-            && !book.series.contains_key(&key)
+        let own = self.actors.of(actor);
+        own.has_names |= key.name().is_some();
+        if own.series.len() >= MAX_SERIES
+            && !own.series.contains_key(&key)
             && let Some(quietest) =
-                book.series.iter().min_by_key(|(_, series)| series.last()).map(|(key, _)| key.clone())
+                own.series.iter().min_by_key(|(_, series)| series.last()).map(|(key, _)| key.clone())
         {
-            book.series.remove(&quietest);
+            own.series.remove(&quietest);
             self.forgotten += 1;
         }
-        let series = book.series.entry(key.clone()).or_default();
+        let series = own.series.entry(key.clone()).or_default();
         if !series.add(contact) {
             return;
         }
@@ -86,21 +86,21 @@ impl Rule for Beacon {
         else {
             return;
         };
-        let signs = if series.has_lasted(LASTED, TIMES) { signs(&key, contact, book.has_names) } else { Vec::new() };
+        let signs = if series.has_lasted(LASTED, TIMES) { signs(&key, contact, own.has_names) } else { Vec::new() };
         let severity = if signs.is_empty() { Severity::Low } else { Severity::Medium };
         if !series.is_due(severity) {
             return;
         }
         let mut why = explain(&key, series, found, signs, self.params.chance);
         why.name_known_by = known.map(|known| known.by.as_str());
-        why.name_observable = Some(book.has_names);
-        book.regular.insert(key, why.observed.clone());
-        let why = why.about(book.regular.values());
+        why.name_observable = Some(own.has_names);
+        own.regular.insert(key, why.observed.clone());
+        let why = why.about(own.regular.values());
         findings.push(finding(actor, contact, severity, limits(context, why)));
     }
 
     fn forgotten(&self) -> u64 {
-        self.forgotten + self.books.forgotten()
+        self.forgotten + self.actors.forgotten()
     }
 }
 

@@ -83,7 +83,7 @@ impl Login {
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct ActorWindows {
     windows: BTreeMap<Key, Window>,
 }
 
@@ -91,9 +91,9 @@ struct Book {
 #[derive(Debug)]
 pub struct BruteForce {
     params: Params,
-    sources: PerActor<Book>,
+    sources: PerActor<ActorWindows>,
     /// By the actor that is asked.
-    targets: PerActor<Book>,
+    targets: PerActor<ActorWindows>,
     forgotten: u64,
 }
 
@@ -116,15 +116,15 @@ impl Rule for BruteForce {
                 return;
             }
             let session = |other| Session { at, sent, received, other };
-            let book = self.sources.of(source);
+            let own = self.sources.of(source);
             for key in [Key::One(to, login), Key::Many(login)] {
-                let (window, is_forgotten) = book.window(key, at);
+                let (window, is_forgotten) = own.window(key, at);
                 self.forgotten += u64::from(is_forgotten);
                 judge(context, &self.params, (source, contact, key), window, session(to), findings);
             }
         } else if let Some(target) = contact.target {
-            let book = self.targets.of(target);
-            let (window, is_forgotten) = book.window(Key::Many(login), at);
+            let own = self.targets.of(target);
+            let (window, is_forgotten) = own.window(Key::Many(login), at);
             self.forgotten += u64::from(is_forgotten);
             let session = Session { at, sent, received, other: from };
             judge(context, &self.params, (target, contact, Key::Many(login)), window, session, findings);
@@ -136,7 +136,7 @@ impl Rule for BruteForce {
     }
 }
 
-impl Book {
+impl ActorWindows {
     fn window(&mut self, key: Key, at: Timestamp) -> (&mut Window, bool) {
         let is_full = !self.windows.contains_key(&key) && self.windows.len() >= MAX_SERVICES;
         if is_full

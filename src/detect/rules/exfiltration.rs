@@ -46,7 +46,7 @@ struct Volume {
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct ActorVolumes {
     peers: BTreeMap<IpAddr, Volume>,
     has_names: bool,
 }
@@ -55,7 +55,7 @@ struct Book {
 #[derive(Debug)]
 pub struct Exfiltration {
     params: Params,
-    books: PerActor<Book>,
+    actors: PerActor<ActorVolumes>,
     /// Bytes of open flows that were counted.
     counted: BTreeMap<FlowId, (u64, u64)>,
     forgotten: u64,
@@ -63,7 +63,7 @@ pub struct Exfiltration {
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    Exfiltration { params: params.clone(), books: PerActor::default(), counted: BTreeMap::new(), forgotten: 0 }
+    Exfiltration { params: params.clone(), actors: PerActor::default(), counted: BTreeMap::new(), forgotten: 0 }
 }
 
 impl Rule for Exfiltration {
@@ -86,8 +86,8 @@ impl Rule for Exfiltration {
             return;
         }
         let at = contact.record.end;
-        let book = self.books.of(ours);
-        let (volume, is_forgotten) = book.peer(peer.to_canonical(), at);
+        let own = self.actors.of(ours);
+        let (volume, is_forgotten) = own.peer(peer.to_canonical(), at);
         self.forgotten += u64::from(is_forgotten);
         volume.add(at, grew);
         let app = contact.record.app.as_ref();
@@ -95,9 +95,9 @@ impl Rule for Exfiltration {
         volume.is_named |= names;
         volume.is_known_protocol |= app.is_some_and(|app| !app.looks_encrypted);
         let volume = *volume;
-        book.has_names |= names;
-        if let Some(finding) = judge(context, &self.params, book.has_names, (ours, contact, peer), volume) {
-            if let Some(kept) = book.peers.get_mut(&peer.to_canonical()) {
+        own.has_names |= names;
+        if let Some(finding) = judge(context, &self.params, own.has_names, (ours, contact, peer), volume) {
+            if let Some(kept) = own.peers.get_mut(&peer.to_canonical()) {
                 kept.next = volume.sum().0.saturating_mul(10);
             }
             findings.push(finding);
@@ -105,7 +105,7 @@ impl Rule for Exfiltration {
     }
 
     fn forgotten(&self) -> u64 {
-        self.forgotten + self.books.forgotten()
+        self.forgotten + self.actors.forgotten()
     }
 }
 
@@ -121,7 +121,7 @@ impl Exfiltration {
     }
 }
 
-impl Book {
+impl ActorVolumes {
     fn peer(&mut self, ip: IpAddr, at: Timestamp) -> (&mut Volume, bool) {
         let is_full = !self.peers.contains_key(&ip) && self.peers.len() >= MAX_PEERS;
         if is_full && let Some(quietest) = self.peers.iter().min_by_key(|(_, volume)| volume.last).map(|(ip, _)| *ip) {

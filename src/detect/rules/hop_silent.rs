@@ -1,6 +1,6 @@
 //! `hop-silent`.
 //!
-//! Contract: a hop that missed enough flows for long enough is reported once, until it is seen again. Limits: one small book a hop that the
+//! Contract: a hop that missed enough flows for long enough is reported once, until it is seen again. Limits: one small record per hop that the
 //! configuration names; [`MAX_POINTS`] points and [`MAX_NAMES`] workloads, contracts and alternatives are remembered of each.
 //! Design: the memory of hops says when a silence began, and a new beginning is a new silence. Losses move the start of the waiting, so that
 //! only time in which the hop would have been seen counts; so does an alternative that was passed instead.

@@ -40,7 +40,7 @@ rule_params! {
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct ActorAddresses {
     known: Recent<IpAddr, MAX_KNOWN>,
     tally: Tally<IpAddr>,
     sweep: Sweep,
@@ -51,12 +51,12 @@ struct Book {
 #[derive(Debug)]
 pub struct HostScan {
     params: Params,
-    books: PerActor<Book>,
+    actors: PerActor<ActorAddresses>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    HostScan { params: params.clone(), books: PerActor::default() }
+    HostScan { params: params.clone(), actors: PerActor::default() }
 }
 
 impl Rule for HostScan {
@@ -70,24 +70,24 @@ impl Rule for HostScan {
             return;
         }
         let levels = self.levels();
-        let book = self.books.of(actor);
-        if !book.known.is_new(to) {
+        let own = self.actors.of(actor);
+        if !own.known.is_new(to) {
             return;
         }
         let at = contact.flow.view.record.start;
-        book.tally.count(to, contact.outcome, contact.tuple.protocol, at);
-        book.day.count(contact.outcome, at);
-        book.sweep.add(at, to, contact.tuple, self.params.sweep_window.get());
-        let found = judge(book, &self.params, levels);
+        own.tally.count(to, contact.outcome, contact.tuple.protocol, at);
+        own.day.count(contact.outcome, at);
+        own.sweep.add(at, to, contact.tuple, self.params.sweep_window.get());
+        let found = judge(own, &self.params, levels);
         if let Some((severity, amount, why)) = found
-            && book.tally.is_due(severity, amount)
+            && own.tally.is_due(severity, amount)
         {
             findings.push(finding(context, actor, contact, severity, why));
         }
     }
 
     fn forgotten(&self) -> u64 {
-        self.books.forgotten()
+        self.actors.forgotten()
     }
 }
 
@@ -103,12 +103,12 @@ impl HostScan {
 }
 
 /// The strongest of the three tests, with what it counted.
-fn judge(book: &Book, params: &Params, levels: Levels) -> Option<(Severity, u32, Explanation)> {
-    if let Some(severity) = book.tally.severity(levels) {
-        let why = book.tally.explain("addresses", levels, "rules.host-scan.accused_low");
-        return Some((severity, book.tally.failed, why));
+fn judge(own: &ActorAddresses, params: &Params, levels: Levels) -> Option<(Severity, u32, Explanation)> {
+    if let Some(severity) = own.tally.severity(levels) {
+        let why = own.tally.explain("addresses", levels, "rules.host-scan.accused_low");
+        return Some((severity, own.tally.failed, why));
     }
-    if let Some((found, severity)) = book.sweep.found(params.sweep, params.high) {
+    if let Some((found, severity)) = own.sweep.found(params.sweep, params.high) {
         let window = readable(params.sweep_window.get());
         let observed = format!(
             "{} addresses were contacted for the first time {} within {window}, {} of them in {}",
@@ -120,7 +120,7 @@ fn judge(book: &Book, params: &Params, levels: Levels) -> Option<(Severity, u32,
         "rules.host-scan.sweep".clone_into(&mut why.parameter);
         return Some((severity, found.addresses, why));
     }
-    let (failed, total) = book.day.slow(params.slow)?;
+    let (failed, total) = own.day.slow(params.slow)?;
     let observed = format!("{failed} of {total} addresses that were contacted for the first time within a day failed");
     let mut why = Explanation::new(
         observed,
@@ -130,7 +130,7 @@ fn judge(book: &Book, params: &Params, levels: Levels) -> Option<(Severity, u32,
     why.threshold =
         format!("{} addresses and half of all, or {} and a third", params.slow, params.slow.saturating_mul(3));
     "rules.host-scan.slow".clone_into(&mut why.parameter);
-    Some((Severity::Low, failed, why.about(&book.tally.shown)))
+    Some((Severity::Low, failed, why.about(&own.tally.shown)))
 }
 
 fn finding(

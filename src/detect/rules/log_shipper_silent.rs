@@ -54,7 +54,7 @@ enum Shipper {
 }
 
 #[derive(Clone, Debug)]
-struct Book {
+struct Shipping {
     pulse: Pulse,
     workload: Option<Arc<Workload>>,
     collector: Collector,
@@ -70,11 +70,11 @@ pub struct LogShipperSilent {
     agents: Vec<Selector>,
     allowed: Vec<Selector>,
     flows: LogFlows,
-    books: BTreeMap<Shipper, Book>,
+    shippers: BTreeMap<Shipper, Shipping>,
     /// Senders that ship for everybody.
     for_all: BTreeSet<Shipper>,
     /// Of services whose container ended.
-    ended: BTreeMap<ServiceKey, Book>,
+    ended: BTreeMap<ServiceKey, Shipping>,
     due: BTreeSet<(Timestamp, Shipper)>,
     forgotten: u64,
 }
@@ -86,7 +86,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         agents: params.agents.clone(),
         allowed: params.allowed.clone(),
         flows: LogFlows::new(&params.ports, &params.collectors),
-        books: BTreeMap::new(),
+        shippers: BTreeMap::new(),
         for_all: BTreeSet::new(),
         ended: BTreeMap::new(),
         due: BTreeSet::new(),
@@ -101,7 +101,7 @@ impl Rule for LogShipperSilent {
         match event {
             InventoryEvent::Stopped { id, .. } => self.end(id),
             InventoryEvent::Reconciled { .. } => {
-                let gone = self.books.keys().filter_map(|shipper| match shipper {
+                let gone = self.shippers.keys().filter_map(|shipper| match shipper {
                     Shipper::Workload(id) if !context.timeline.is_running(id) => Some(id.clone()),
                     _ => None,
                 });
@@ -113,17 +113,17 @@ impl Rule for LogShipperSilent {
 
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, _findings: &mut Findings) {
         let shipper = Shipper::Workload(workload.id.clone());
-        if self.ended.is_empty() || self.books.contains_key(&shipper) || !context.timeline.is_running(&workload.id) {
+        if self.ended.is_empty() || self.shippers.contains_key(&shipper) || !context.timeline.is_running(&workload.id) {
             return;
         }
         // Its logs go another way than those of the container before it: log-driver-changed compares settings.
         if self.flows.clients.target_of(&workload.id).is_some() {
             return;
         }
-        let Some(mut book) = self.ended.remove(&ServiceKey::of(workload)) else { return };
-        book.pulse.wait_from(workload.since.unwrap_or(context.now).max(book.pulse.last));
-        (book.workload, book.is_inherited) = (Some(Arc::clone(workload)), true);
-        self.books.insert(shipper, book);
+        let Some(mut shipping) = self.ended.remove(&ServiceKey::of(workload)) else { return };
+        shipping.pulse.wait_from(workload.since.unwrap_or(context.now).max(shipping.pulse.last));
+        (shipping.workload, shipping.is_inherited) = (Some(Arc::clone(workload)), true);
+        self.shippers.insert(shipper, shipping);
     }
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
@@ -132,7 +132,7 @@ impl Rule for LogShipperSilent {
         }
         if self.flows.may_be_collector(flow) {
             self.read(context, flow, &flow.oriented.read(&flow.view.record), flow.over, findings);
-        } else if !self.books.is_empty() {
+        } else if !self.shippers.is_empty() {
             self.talk(context, flow, findings);
         }
     }
@@ -177,7 +177,7 @@ impl LogShipperSilent {
             Sender::Driver(target) => (Shipper::Driver(target), None, false),
             Sender::Host => (Shipper::Host, None, true),
         };
-        if self.books.len() >= MAX_BOOKS && !self.books.contains_key(&shipper) {
+        if self.shippers.len() >= MAX_BOOKS && !self.shippers.contains_key(&shipper) {
             self.forgotten += 1;
             return;
         }
@@ -188,17 +188,18 @@ impl LogShipperSilent {
                 self.forgotten += 1;
             }
         }
-        let new = || Book { pulse: Pulse::new(time), workload, collector: collector.clone(), at, is_inherited: false };
-        let book = self.books.entry(shipper.clone()).or_insert_with(new);
-        if book.pulse.shipped(time, &flow.view.points) {
-            let silent = book.clone();
+        let new =
+            || Shipping { pulse: Pulse::new(time), workload, collector: collector.clone(), at, is_inherited: false };
+        let shipping = self.shippers.entry(shipper.clone()).or_insert_with(new);
+        if shipping.pulse.shipped(time, &flow.view.points) {
+            let silent = shipping.clone();
             let text = vec![Evidence::new("over", format!("logs are sent to {at} again, since {}", time.readable()))];
             for over in [self.finding(context, &shipper, &silent, text.clone()), of_all(&silent, text)] {
                 findings.push(Finding { at: time, is_over: true, ..over });
             }
         }
-        if let Some(book) = self.books.get_mut(&shipper) {
-            (book.collector, book.at, book.is_inherited) = (collector, at, false);
+        if let Some(shipping) = self.shippers.get_mut(&shipper) {
+            (shipping.collector, shipping.at, shipping.is_inherited) = (collector, at, false);
         }
     }
 
@@ -228,40 +229,41 @@ impl LogShipperSilent {
         findings: &mut Findings,
     ) {
         let is_allowed = !self.allowed.is_empty() && Selector::any(&self.allowed, workload);
-        let Some(book) = self.books.get_mut(&shipper).filter(|book| !book.pulse.reported && !is_allowed) else {
+        let Some(shipping) = self.shippers.get_mut(&shipper).filter(|shipping| !shipping.pulse.reported && !is_allowed)
+        else {
             return;
         };
-        book.pulse.talked(at, &workload.name);
-        let due = book.pulse.due(self.quiet);
+        shipping.pulse.talked(at, &workload.name);
+        let due = shipping.pulse.due(self.quiet);
         if due <= context.now {
             self.check(context, &shipper, findings);
-        } else if book.pulse.talk == 1 && self.due.insert((due, shipper)) {
+        } else if shipping.pulse.talk == 1 && self.due.insert((due, shipper)) {
             findings.schedule(due);
         }
     }
 
     fn check(&mut self, context: Context<'_>, shipper: &Shipper, findings: &mut Findings) {
-        let Some(book) = self.books.get_mut(shipper) else { return };
+        let Some(shipping) = self.shippers.get_mut(shipper) else { return };
         if !context.timeline.is_complete() {
-            return book.pulse.wait_from(context.now);
+            return shipping.pulse.wait_from(context.now);
         }
-        if !book.pulse.is_quiet(self.quiet, context.path, context.now) {
+        if !shipping.pulse.is_quiet(self.quiet, context.path, context.now) {
             return;
         }
         if matches!(shipper, Shipper::Driver(target) if self.flows.clients.of(target).next().is_none()) {
-            self.books.remove(shipper);
+            self.shippers.remove(shipper);
             return;
         }
-        book.pulse.reported = true;
-        if let Some(book) = self.books.get(shipper) {
-            findings.push(self.found(context, shipper, book));
+        shipping.pulse.reported = true;
+        if let Some(shipping) = self.shippers.get(shipper) {
+            findings.push(self.found(context, shipper, shipping));
         }
     }
 
-    fn found(&self, context: Context<'_>, shipper: &Shipper, book: &Book) -> Finding {
-        let Pulse { last, shipments, longest_gap, from, talk, .. } = &book.pulse;
+    fn found(&self, context: Context<'_>, shipper: &Shipper, shipping: &Shipping) -> Finding {
+        let Pulse { last, shipments, longest_gap, from, talk, .. } = &shipping.pulse;
         let who = match shipper {
-            Shipper::Workload(_) if book.is_inherited => "the container before it".to_owned(),
+            Shipper::Workload(_) if shipping.is_inherited => "the container before it".to_owned(),
             Shipper::Workload(_) => "it".to_owned(),
             Shipper::Driver(target) => format!("the runtime, for the log driver {} ({target}),", target.driver),
             Shipper::Host => "the host".to_owned(),
@@ -272,36 +274,39 @@ impl LogShipperSilent {
         } else {
             format!(", never with a gap over {}", readable(*longest_gap))
         };
-        let collector = &book.collector;
+        let collector = &shipping.collector;
         let mut evidence = vec![
             Evidence::new(
                 "silent",
                 format!(
                     "{who} sent logs to {collector} at {} {} until {last}{gap}; nothing since",
-                    book.at,
+                    shipping.at,
                     many(*shipments, "time")
                 ),
             ),
-            Evidence::new("talk", format!("{} of {} began since {from}", many(*talk, "flow"), book.pulse.talkers())),
+            Evidence::new(
+                "talk",
+                format!("{} of {} began since {from}", many(*talk, "flow"), shipping.pulse.talkers()),
+            ),
             Evidence::new(
                 "observation",
-                format!("nothing was lost in that time at {}", book.pulse.watched_at(context.path, context.now)),
+                format!("nothing was lost in that time at {}", shipping.pulse.watched_at(context.path, context.now)),
             ),
         ];
-        let (others, reaching) = self.others(shipper, book);
+        let (others, reaching) = self.others(shipper, shipping);
         if reaching > 0 {
             evidence.push(Evidence::new(
                 "others",
                 format!("still reached by {reaching} of {}", many(others, "other sender")),
             ));
-            return self.finding(context, shipper, book, evidence);
+            return self.finding(context, shipper, shipping, evidence);
         }
-        let is_gone = is_gone(context, book);
+        let is_gone = is_gone(context, shipping);
         if is_gone {
             evidence.push(Evidence::new("collector", format!("no container of {collector} has that address now")));
         }
         if others == 0 {
-            let finding = self.finding(context, shipper, book, evidence);
+            let finding = self.finding(context, shipper, shipping, evidence);
             let severity = if is_gone { finding.severity.lower() } else { finding.severity };
             return Finding { severity, ..finding };
         }
@@ -309,20 +314,26 @@ impl LogShipperSilent {
             "others",
             format!("none of {} reaches this collector either", many(others, "other sender")),
         ));
-        of_all(book, evidence)
+        of_all(shipping, evidence)
     }
 
     /// How many others send to the same collector, and how many of them did since this one stopped.
-    fn others(&self, shipper: &Shipper, book: &Book) -> (usize, usize) {
-        let same = self.books.iter().filter(|(other, its)| *other != shipper && its.collector == book.collector);
+    fn others(&self, shipper: &Shipper, shipping: &Shipping) -> (usize, usize) {
+        let same = self.shippers.iter().filter(|(other, its)| *other != shipper && its.collector == shipping.collector);
         same.fold((0, 0), |(all, reaching), (_, its)| {
-            (all + 1, reaching + usize::from(its.pulse.last > book.pulse.from))
+            (all + 1, reaching + usize::from(its.pulse.last > shipping.pulse.from))
         })
     }
 
-    fn finding(&self, context: Context<'_>, shipper: &Shipper, book: &Book, mut evidence: Vec<Evidence>) -> Finding {
-        let (at, mut cause) = (book.pulse.from, format!("silent {}", book.collector));
-        let mut workload = book.workload.clone();
+    fn finding(
+        &self,
+        context: Context<'_>,
+        shipper: &Shipper,
+        shipping: &Shipping,
+        mut evidence: Vec<Evidence>,
+    ) -> Finding {
+        let (at, mut cause) = (shipping.pulse.from, format!("silent {}", shipping.collector));
+        let mut workload = shipping.workload.clone();
         if let Shipper::Driver(target) = shipper {
             let clients = self.flows.clients.of(target).filter_map(|id| context.timeline.workload(id)).take(MAX_NAMES);
             let clients: Vec<&Arc<Workload>> = clients.collect();
@@ -343,10 +354,10 @@ impl LogShipperSilent {
     fn end(&mut self, id: &WorkloadId) {
         let shipper = Shipper::Workload(id.clone());
         self.for_all.remove(&shipper);
-        let Some(book) = self.books.remove(&shipper) else { return };
-        let Some(service) = book.workload.as_deref().map(ServiceKey::of) else { return };
+        let Some(shipping) = self.shippers.remove(&shipper) else { return };
+        let Some(service) = shipping.workload.as_deref().map(ServiceKey::of) else { return };
         if self.ended.len() < MAX_BOOKS || self.ended.contains_key(&service) {
-            self.ended.insert(service, book);
+            self.ended.insert(service, shipping);
         } else {
             self.forgotten += 1;
         }
@@ -354,15 +365,15 @@ impl LogShipperSilent {
 }
 
 /// Every sender of a collector is silent.
-fn of_all(book: &Book, evidence: Vec<Evidence>) -> Finding {
-    let cause = format!("collector {}", book.collector);
-    Finding { severity: META.severity.lower(), ..Finding::of_nobody(&META, book.pulse.from, &cause, evidence) }
+fn of_all(shipping: &Shipping, evidence: Vec<Evidence>) -> Finding {
+    let cause = format!("collector {}", shipping.collector);
+    Finding { severity: META.severity.lower(), ..Finding::of_nobody(&META, shipping.pulse.from, &cause, evidence) }
 }
 
 /// Whether the collector was a container, and none of its service has the address now.
-fn is_gone(context: Context<'_>, book: &Book) -> bool {
-    let Collector::Service(service) = &book.collector else { return false };
+fn is_gone(context: Context<'_>, shipping: &Shipping) -> bool {
+    let Collector::Service(service) = &shipping.collector else { return false };
     let point = crate::input::ObservationPoint::default();
-    let owner = owner_of(context.timeline, &point, book.at, context.now);
+    let owner = owner_of(context.timeline, &point, shipping.at, context.now);
     !matches!(owner, Owner::Workload { workload, .. } if ServiceKey::of(&workload) == *service)
 }

@@ -4,7 +4,7 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::new_traffic::{Book, NewOfContact, NewTrafficRule, News, OnNewTraffic, after_start};
+use crate::detect::anomaly::new_traffic::{NewObjects, NewOfContact, NewTrafficRule, News, OnNewTraffic, after_start};
 use crate::detect::params::rule_params;
 use crate::detect::{Alternative, Context, Finding, HoldTime, Rule, Severity, Side, asker_of};
 use crate::input::{FlowRecord, Protocol};
@@ -43,7 +43,7 @@ impl NewTrafficRule for NewDestination {
         side.actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
     }
 
-    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding> {
+    fn judge(&self, seen: &mut NewObjects, what: &NewOfContact<'_>) -> Option<Finding> {
         let &NewOfContact { context, contact, dealings, side, news } = what;
         if side.dealing.peer == Peer::Host || is_withheld(&self.params, what) {
             return None;
@@ -68,11 +68,11 @@ impl NewTrafficRule for NewDestination {
                 )
             }
         };
-        if !book.note(&object, contact) {
+        if !seen.note(&object, contact) {
             return None;
         }
         let signs = signs(side, contact.record, !ports.is_empty(), news);
-        let mut why = book.explain("destination", &object, expected, what);
+        let mut why = seen.explain("destination", &object, expected, what);
         "rules.new-destination.allowed".clone_into(&mut why.parameter);
         why.name_observable = Some(news.traffic.has_names());
         why.alternatives.extend(look_alikes());

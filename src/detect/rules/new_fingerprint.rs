@@ -5,7 +5,7 @@ mod strategy;
 use crate::baseline::ServiceBaseline;
 use crate::baseline::traffic::{KnownTexts, Novelty, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::new_traffic::{Book, NewOfContact, NewTrafficRule, OnNewTraffic};
+use crate::detect::anomaly::new_traffic::{NewObjects, NewOfContact, NewTrafficRule, OnNewTraffic};
 use crate::detect::anomaly::spoken::spoken;
 use crate::detect::params::rule_params;
 use crate::detect::{Alternative, Context, Finding, Rule, Severity, Side};
@@ -40,7 +40,7 @@ impl NewTrafficRule for NewFingerprint {
         side.actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
     }
 
-    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding> {
+    fn judge(&self, seen: &mut NewObjects, what: &NewOfContact<'_>) -> Option<Finding> {
         let &NewOfContact { contact, side, news, .. } = what;
         let (word, expected) = match &news.novelty {
             Novelty::Speaks(spoken, known) => (format!("spoke {spoken}"), format!("it speaks {known} there")),
@@ -52,10 +52,10 @@ impl NewTrafficRule for NewFingerprint {
         };
         let object =
             format!("{word} with {} at {}/{}", side.dealing.peer, contact.tuple.resp.port, contact.tuple.protocol);
-        if !book.note(&object, contact) {
+        if !seen.note(&object, contact) {
             return None;
         }
-        let mut why = book.explain("fingerprint", &object, expected, what);
+        let mut why = seen.explain("fingerprint", &object, expected, what);
         "rules.new-fingerprint.allowed".clone_into(&mut why.parameter);
         let is_carrier = spoken(contact.record)
             .iter()

@@ -4,7 +4,7 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::new_traffic::{Book, NewOfContact, NewTrafficRule, OnNewTraffic};
+use crate::detect::anomaly::new_traffic::{NewObjects, NewOfContact, NewTrafficRule, OnNewTraffic};
 use crate::detect::anomaly::outcome::Outcome;
 use crate::detect::params::rule_params;
 use crate::detect::{Alternative, Context, Finding, Rule, Severity, Side};
@@ -43,21 +43,21 @@ impl NewTrafficRule for NewListener {
         side.actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
     }
 
-    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding> {
+    fn judge(&self, seen: &mut NewObjects, what: &NewOfContact<'_>) -> Option<Finding> {
         let &NewOfContact { contact, side, news, .. } = what;
         if news.novelty != Novelty::Listener {
             return None;
         }
         let resp = contact.tuple.resp;
         let object = format!("answered at {}/{}", resp.port, contact.tuple.protocol);
-        if !book.note(&object, contact) {
+        if !seen.note(&object, contact) {
             return None;
         }
         let known: std::collections::BTreeSet<String> =
             news.traffic.rows().filter(|row| row.way == Way::Listens).map(|row| row.ports.to_string()).collect();
         let known =
             if known.is_empty() { "no port".to_owned() } else { known.into_iter().collect::<Vec<_>>().join(", ") };
-        let mut why = book.explain("listening port", &object, format!("it answers at {known}"), what);
+        let mut why = seen.explain("listening port", &object, format!("it answers at {known}"), what);
         "rules.new-listener.allowed".clone_into(&mut why.parameter);
         let by = format!("asked by {} ({})", side.dealing.peer, side.address);
         if !side.dealing.speaks.is_empty() {

@@ -4,7 +4,7 @@ mod strategy;
 
 use crate::baseline::traffic::{Novelty, Peer, Way};
 use crate::detect::anomaly::contacts::Contact;
-use crate::detect::anomaly::new_traffic::{Book, NewOfContact, NewTrafficRule, OnNewTraffic, in_force};
+use crate::detect::anomaly::new_traffic::{NewObjects, NewOfContact, NewTrafficRule, OnNewTraffic, in_force};
 use crate::detect::params::rule_params;
 use crate::detect::{Actor, Alternative, Context, Finding, Rule, Severity, Side};
 use crate::path::{Selector, is_internet};
@@ -43,7 +43,7 @@ impl NewTrafficRule for NewPeer {
         workloads.any(|workload| Selector::any(&self.params.allowed, workload))
     }
 
-    fn judge(&self, book: &mut Book, what: &NewOfContact<'_>) -> Option<Finding> {
+    fn judge(&self, seen: &mut NewObjects, what: &NewOfContact<'_>) -> Option<Finding> {
         let &NewOfContact { contact, side, news, .. } = what;
         let peer = &side.dealing.peer;
         let is_asking = side.dealing.way == Way::Reaches;
@@ -66,10 +66,10 @@ impl NewTrafficRule for NewPeer {
             }
             _ => object,
         };
-        if !book.note(&key, contact) {
+        if !seen.note(&key, contact) {
             return None;
         }
-        let mut why = book.explain("peer", &key, expected, what);
+        let mut why = seen.explain("peer", &key, expected, what);
         "rules.new-peer.allowed".clone_into(&mut why.parameter);
         why.alternatives.extend(look_alikes());
         let is_ordinary = matches!(peer, Peer::Host | Peer::Inside) && !is_asking;

@@ -58,7 +58,7 @@ struct Target {
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct ActorTargets {
     targets: Vec<Target>,
 }
 
@@ -66,15 +66,15 @@ struct Book {
 #[derive(Debug)]
 pub struct PortScan {
     params: Params,
-    books: PerActor<Book>,
+    actors: PerActor<ActorTargets>,
     /// Sources that are not ours.
-    outside: PerActor<Book>,
+    outside: PerActor<ActorTargets>,
     forgotten: u64,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PortScan { params: params.clone(), books: PerActor::default(), outside: PerActor::default(), forgotten: 0 }
+    PortScan { params: params.clone(), actors: PerActor::default(), outside: PerActor::default(), forgotten: 0 }
 }
 
 impl Rule for PortScan {
@@ -90,11 +90,11 @@ impl Rule for PortScan {
             return;
         }
         let outside = Actor::Address(tuple.orig.ip.to_canonical());
-        let book = match contact.source {
-            Some(source) => self.books.of(source),
+        let own = match contact.source {
+            Some(source) => self.actors.of(source),
             None => self.outside.of(&outside),
         };
-        let (target, is_forgotten) = book.target(tuple.resp.ip.to_canonical(), at);
+        let (target, is_forgotten) = own.target(tuple.resp.ip.to_canonical(), at);
         self.forgotten += u64::from(is_forgotten);
         if let Some(why) = target.probe(contact, at) {
             return findings.push(finding(context, contact, Severity::Medium, why));
@@ -114,7 +114,7 @@ impl Rule for PortScan {
     }
 
     fn forgotten(&self) -> u64 {
-        self.forgotten + self.books.forgotten() + self.outside.forgotten()
+        self.forgotten + self.actors.forgotten() + self.outside.forgotten()
     }
 }
 
@@ -124,7 +124,7 @@ impl PortScan {
     }
 }
 
-impl Book {
+impl ActorTargets {
     /// The target, and whether another one was forgotten for it.
     fn target(&mut self, ip: IpAddr, at: Timestamp) -> (&mut Target, bool) {
         let known = self.targets.iter().position(|target| target.ip == ip);

@@ -2,7 +2,7 @@
 //!
 //! Contract: says when hopwatch's own view shrank although it is still needed, once a cause. Limits: [`MAX_POINTS`] points and
 //! [`MAX_RUNTIMES`] runtimes are followed; where there is no more room, a point that is down makes way, or else the newcomer is not
-//! followed. Design: points, losses and runtimes each have their own small book; time comes only from [`Findings::schedule`].
+//! followed. Design: points, losses and runtimes each have their own small state; time comes only from [`Findings::schedule`].
 
 mod losses;
 mod points;

@@ -5,14 +5,14 @@ use crate::detect::testing::at;
 
 #[test]
 fn the_target_that_was_quiet_longest_makes_room() {
-    let mut book = Book::default();
+    let mut own = ActorTargets::default();
     let ip = |number: u8| IpAddr::from([10, 0, 0, number]);
     for number in 0..64 {
-        assert!(!book.target(ip(number), at(u64::from(number))).1);
+        assert!(!own.target(ip(number), at(u64::from(number))).1);
     }
-    book.target(ip(0), at(100));
-    assert!(book.target(ip(64), at(101)).1, "one was forgotten");
+    own.target(ip(0), at(100));
+    assert!(own.target(ip(64), at(101)).1, "one was forgotten");
     assert!(
-        book.targets.iter().any(|target| target.ip == ip(0)) && !book.targets.iter().any(|target| target.ip == ip(1))
+        own.targets.iter().any(|target| target.ip == ip(0)) && !own.targets.iter().any(|target| target.ip == ip(1))
     );
 }
