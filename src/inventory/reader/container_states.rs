@@ -205,7 +205,10 @@ impl ContainerStates {
         let ObservedContainer { mut workload, ended } = observed;
         let until = ended.unwrap_or(at);
         let first = self.first.remove(&workload.id);
+        // Seen before this run, so it ran since; a list may show an end later than it was.
+        let mut missed = self.checkpoint.is_some_and(|checkpoint| until > checkpoint);
         if let Some(known) = self.known.get_mut(&workload.id) {
+            missed = true;
             if known.running {
                 return vec![known.end(until)];
             }
@@ -214,7 +217,6 @@ impl ContainerStates {
             }
         }
         workload.since = first_moment(first, workload.since, until).map(|since| since.min(until));
-        let missed = self.checkpoint.is_some_and(|checkpoint| until > checkpoint);
         let mut known = KnownContainer::of(Workload { pid: None, ..workload.clone() }, false);
         known.ended = Some(until);
         self.known.insert(workload.id.clone(), known);

@@ -83,6 +83,18 @@ fn what_ran_only_while_nobody_listened_is_told_with_its_times_but_the_past_befor
     assert_eq!(reported(&states.apply_list(second, at(90), true)), "", "not twice");
 }
 
+/// Under load the runtime still shows it as created when its run is over.
+#[test]
+fn a_run_that_lists_show_late_is_reported_although_it_ended_before_the_last_of_them() {
+    let mut states = ContainerStates::default();
+    let created = || vec![observed("a", WorkloadState::Created, None, 50)];
+    states.apply_list(Vec::new(), at(40), true);
+    assert_eq!(reported(&states.apply_list(created(), at(55), false)), "?a");
+    assert_eq!(reported(&states.apply_list(created(), at(80), false)), "");
+    assert_eq!(reported(&states.apply_list(vec![exited("a", 59, 60)], at(90), false)), "+a@59 -a@60");
+    assert_eq!(reported(&states.apply_list(vec![exited("a", 59, 60)], at(99), false)), "", "once");
+}
+
 #[test]
 fn after_a_cut_everything_that_runs_is_told_again_with_its_first_moment() {
     let mut states = ContainerStates::default();
