@@ -154,6 +154,10 @@ impl DockerStates {
             self.counters.overflow.add(1);
             return Vec::new();
         }
+        // An answer that is on its way may show the run that this prepares.
+        if matches!(action, ContainerAction::Connected { .. }) && tracked.run.is_none() {
+            tracked.connect(at);
+        }
         tracked.waiting.push_back((action, at));
         self.newest = self.newest.max(Some(at));
         self.proceed(id, Vec::new())
@@ -276,7 +280,7 @@ impl Tracked {
     fn act_on(&mut self, id: &WorkloadId, action: ContainerAction, at: Timestamp) -> Option<Step> {
         match action {
             ContainerAction::Connected { network } if self.run.is_none() => {
-                self.connected = self.connected.filter(|first| at.since(*first) <= STARTING).or(Some(at));
+                self.connect(at);
                 Some(Step::Ask(Query::Endpoint { id: id.clone(), network }))
             }
             ContainerAction::Disconnected { .. } if self.run.is_none() => None,
@@ -300,6 +304,11 @@ impl Tracked {
                 Some(Step::Ask(Query::Container(id.clone())))
             }
         }
+    }
+
+    /// A network was given to what does not run yet; the first of a run counts.
+    fn connect(&mut self, at: Timestamp) {
+        self.connected = self.connected.filter(|first| at.since(*first) <= STARTING).or(Some(at));
     }
 
     fn died(&mut self, id: &WorkloadId, at: Timestamp) -> Option<Step> {

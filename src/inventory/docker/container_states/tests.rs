@@ -110,6 +110,17 @@ fn a_restart_is_a_new_run_with_its_own_start() {
     assert_eq!(short(steps), ["Running Some(101) 172.18.0.3"]);
 }
 
+/// The daemon answers late, when the container runs already.
+#[test]
+fn a_connect_that_waits_for_an_answer_counts_for_the_run_that_the_answer_shows() {
+    let mut states = DockerStates::default();
+    assert_eq!(short(states.handle(&id(), ContainerAction::Created, secs(9))), ["inspect"]);
+    assert!(states.handle(&id(), connected(), secs(10)).is_empty());
+    let running = || inspected(WorkloadState::Running, Some(12), "172.18.0.2");
+    assert_eq!(short(states.answered(&id(), running())), ["Running Some(10) 172.18.0.2", "inspect"]);
+    assert_eq!(short(states.answered(&id(), running())), ["Running Some(10) 172.18.0.2"]);
+}
+
 #[test]
 fn another_network_holds_from_the_time_of_its_connect() {
     let mut states = DockerStates::default();
