@@ -48,8 +48,10 @@ completion fish usr/share/fish/vendor_completions.d/hopwatch.fish
 
 # The libraries that the binary asks for, by their packages.
 depends=libc6
-if ldd "$HOPWATCH_BINARY" | grep -q libpcap; then depends="$depends, libpcap0.8"; fi
-if ldd "$HOPWATCH_BINARY" | grep -q libgcc_s; then depends="$depends, libgcc-s1"; fi
+# Not into a pipe: grep -q ends at the first match, and what is killed by that counts as a failure.
+libraries=$(ldd "$HOPWATCH_BINARY")
+if grep -q libpcap <<<"$libraries"; then depends="$depends, libpcap0.8"; fi
+if grep -q libgcc_s <<<"$libraries"; then depends="$depends, libgcc-s1"; fi
 size=$(du -sk "$root" | cut -f1)
 mkdir -p "$root/DEBIAN"
 sed -e "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/; s/@DEPENDS@/$depends/" \
