@@ -41,7 +41,8 @@ grep -q "# kept" "$bare/etc/hopwatch/hopwatch.yaml" || fail "an upgrade overwrit
 inside dpkg --verify hopwatch | grep -v hopwatch.yaml && fail "installed files differ from the package"
 
 cp -r captures/egress-around-proxy "$bare/capture"
-inside hopwatch replay /capture --format json | grep -q '"rule":"egress-skips-proxy"' || fail "the installed program does not detect"
+alerts=$(inside hopwatch replay /capture --format json)
+grep -q '"rule":"egress-skips-proxy"' <<<"$alerts" || fail "the installed program does not detect"
 [ -e "$bare/usr/share/man/man1/hopwatch-replay.1.gz" ] || fail "there is no manual page"
 bash -n "$bare/usr/share/bash-completion/completions/hopwatch" || fail "the completion is no bash"
 if command -v systemd-analyze >/dev/null; then
