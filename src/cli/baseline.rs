@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 
 use super::Outcome;
 use super::local::LocalArgs;
-use super::recordings::Sources;
+use super::recordings::{Recorded, Sources};
 use super::sniff::{Listen, WatchArgs, duration};
 use crate::app::baseline::{self, Approve, Document, Learning, Observed};
 use crate::app::live::{self, LiveOptions};
@@ -62,17 +62,6 @@ pub struct Common {
     /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch for root, `$XDG_STATE_HOME`/hopwatch for others]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-}
-
-/// Recordings in place of this host.
-#[derive(Debug, clap::Args)]
-pub struct Recorded {
-    /// A recording (a folder of `hopwatch record`) in place of this host; repeat for several
-    #[arg(long, value_name = "PATH")]
-    read: Vec<PathBuf>,
-    /// Facts of the runtime, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
-    #[arg(long, value_name = "FILE")]
-    facts: Vec<PathBuf>,
 }
 
 /// `learn`.
@@ -207,18 +196,12 @@ struct Looked {
     learning: Learning,
 }
 
-impl Recorded {
-    fn is_empty(&self) -> bool {
-        self.read.is_empty() && self.facts.is_empty()
-    }
-
-    /// The containers of the recordings; the first recording's configuration counts.
-    fn replayed(&self, common: &Common) -> anyhow::Result<Looked> {
-        let sources = Sources::of(self.read.clone(), self.facts.clone(), None)?;
-        let config = common.load(sources.config.as_deref())?;
-        let learning = replayed(&config, sources)?;
-        Ok(Looked { config, learning })
-    }
+/// The containers of the recordings; the first recording's configuration counts.
+fn recorded_containers(recorded: &Recorded, common: &Common) -> anyhow::Result<Looked> {
+    let sources = recorded.sources(None)?;
+    let config = common.load(sources.config.as_deref())?;
+    let learning = replayed(&config, sources)?;
+    Ok(Looked { config, learning })
 }
 
 fn replayed(config: &Config, sources: Sources) -> anyhow::Result<Learning> {
@@ -235,7 +218,7 @@ fn replayed(config: &Config, sources: Sources) -> anyhow::Result<Learning> {
 /// The running containers, or those of a recording at its end.
 fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Observed)> {
     if !recorded.is_empty() {
-        let Looked { config, mut learning } = recorded.replayed(common)?;
+        let Looked { config, mut learning } = recorded_containers(recorded, common)?;
         return Ok((config, learning.latest()));
     }
     let config = common.load(None)?;
@@ -251,7 +234,7 @@ fn learn(args: &Learn) -> anyhow::Result<Outcome> {
         };
         watched(args, lasting)?
     } else {
-        args.recorded.replayed(&args.common)?
+        recorded_containers(&args.recorded, &args.common)?
     };
     let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
     let known = path.is_file().then(|| Document::read(&path, None)).transpose()?;

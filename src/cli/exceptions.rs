@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::Outcome;
-use super::recordings::Sources;
+use super::recordings::{Recorded, Sources};
 use crate::alert::{Alert, Exception};
 use crate::app::baseline;
 use crate::app::output::{AlertSink, Format, Output, Overflow, StdoutSink};
@@ -67,22 +67,18 @@ pub struct Which {
     /// Configuration file [default: a recording's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Try them on this recording or capture; repeat for several
-    #[arg(long, value_name = "PATH")]
-    read: Vec<PathBuf>,
-    /// Facts of the runtime, for a capture
-    #[arg(long, value_name = "FILE", requires = "read")]
-    facts: Vec<PathBuf>,
+    #[command(flatten)]
+    recorded: Recorded,
 }
 
 impl Which {
     fn sources(&self) -> anyhow::Result<Sources> {
-        Sources::of(self.read.clone(), self.facts.clone(), self.config.clone())
+        self.recorded.sources(self.config.clone())
     }
 
     fn config(&self) -> anyhow::Result<Config> {
         let mut config = config::load(self.sources()?.config.as_deref())?.config;
-        if !self.read.is_empty() {
+        if !self.recorded.is_empty() {
             baseline::load_unwatched(&mut config)?;
         }
         Ok(config)
@@ -130,7 +126,7 @@ struct Listing<'a> {
 
 fn list(of: &Which, json: bool) -> anyhow::Result<()> {
     let config = of.config()?;
-    let used = if of.read.is_empty() { None } else { Some(of.replay(&config, &Output::none())?.exceptions) };
+    let used = if of.recorded.is_empty() { None } else { Some(of.replay(&config, &Output::none())?.exceptions) };
     let listed: Vec<_> =
         config.engine.exceptions.iter().map(|exception| Listed::new(exception, used.as_ref(), now())).collect();
     if json {
@@ -182,7 +178,7 @@ impl<'a> Listed<'a> {
 
 /// Replays with and without the exception, and prints what only the second run raises.
 fn test(name: &str, of: &Which, format: Format) -> anyhow::Result<()> {
-    anyhow::ensure!(!of.read.is_empty(), "--read PATH names the recording to try the exception on");
+    anyhow::ensure!(!of.recorded.is_empty(), "--read PATH names the recording to try the exception on");
     let mut config = of.config()?;
     let names: Vec<_> = config.engine.exceptions.iter().map(|exception| exception.name.as_str()).collect();
     anyhow::ensure!(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::Outcome;
-use super::recordings::Sources;
+use super::recordings::Recorded;
 use super::tree_printer::Node;
 use crate::app::paths;
 use crate::config::{self, Config, InsideNamespaces};
@@ -25,12 +25,8 @@ pub struct Args {
     /// Configuration file [default: a recording's hopwatch.yaml, else /etc/hopwatch/hopwatch.yaml, if there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Report on this recording or capture instead, as it was at its end
-    #[arg(long, value_name = "PATH")]
-    read: Vec<PathBuf>,
-    /// Facts of the runtime, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
-    #[arg(long, value_name = "FILE", requires = "read")]
-    facts: Vec<PathBuf>,
+    #[command(flatten)]
+    recorded: Recorded,
     /// Interface to assume captured, by name or glob; repeat for several [default: docker0, br-* and `docker_gwbridge`]
     #[arg(short, long = "interface", value_name = "GLOB", conflicts_with = "read")]
     interfaces: Vec<String>,
@@ -45,7 +41,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let json = args.json;
-    let paths = if args.read.is_empty() { live(args)? } else { recording(args)? };
+    let paths = if args.recorded.is_empty() { live(args)? } else { recording(args)? };
     let mut out = anstream::stdout().lock();
     if json {
         json::to_writer(&mut out, &paths).and_then(|()| writeln!(out))
@@ -66,7 +62,7 @@ fn live(args: Args) -> anyhow::Result<Paths> {
 }
 
 fn recording(args: Args) -> anyhow::Result<Paths> {
-    let sources = Sources::of(args.read, args.facts, args.config)?;
+    let sources = args.recorded.sources(args.config)?;
     let config: Config = config::load(sources.config.as_deref())?.config;
     sources.replay(&config, |options, bar| paths::recording(&config, options, &mut |bytes| bar.set_position(bytes)))
 }

@@ -12,6 +12,29 @@ use crate::app::recorder::missing_end;
 use crate::app::replay::ReplayOptions;
 use crate::config::Config;
 
+/// Recordings that a command reads.
+#[derive(Debug, clap::Args)]
+pub struct Recorded {
+    /// A recording (a folder of `hopwatch record`) or a capture in place of this host; repeat for several
+    #[arg(long, value_name = "PATH")]
+    read: Vec<PathBuf>,
+    /// Facts of the runtime, for a capture: facts.jsonl, `hopwatch inventory --format json`, or the output of `docker inspect`
+    #[arg(long, value_name = "FILE")]
+    facts: Vec<PathBuf>,
+}
+
+impl Recorded {
+    /// Whether this host is meant.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.facts.is_empty()
+    }
+
+    /// What they stand for, with a configuration that was given.
+    pub(super) fn sources(&self, config: Option<PathBuf>) -> anyhow::Result<Sources> {
+        Sources::of(self.read.clone(), self.facts.clone(), config)
+    }
+}
+
 /// What the paths stand for.
 #[derive(Debug)]
 pub(super) struct Sources {

@@ -67,7 +67,7 @@ fn an_alert_becomes_an_exception_that_is_bound_to_its_image_and_ends() {
     let digest = format!("sha256:{}", "ab".repeat(32));
     let workload = AlertWorkload {
         id: "c3c0a5bb29f4".into(),
-        name: "app\n]: &x".into(),
+        name: "app\n]: &x\u{9b}2J".into(),
         image: "app:1".into(),
         digest: digest.clone(),
         labels: std::collections::BTreeMap::new(),
@@ -100,7 +100,10 @@ fn an_alert_becomes_an_exception_that_is_bound_to_its_image_and_ends() {
     assert_eq!(code, 0, "{error}");
     assert!(text.contains(&digest) && text.contains("198.51.100.10") && text.contains("\"443\""), "{text}");
     let (text, error, code) = add("0123", &[]);
-    assert!(code == 0 && text.contains(r#"{name: "app\n]: &x"}"#), "a hostile name stays a text: {text}{error}");
+    assert!(
+        code == 0 && text.contains(r#"{name: "app\n]: &x\u009b2J"}"#),
+        "a hostile name stays a text: {text}{error}"
+    );
 
     let (text, error, code) = add("fedc", &["--name", "direct", "--write", &state]);
     assert_eq!(code, 0, "{error}");

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::cli::{alerts, outbox};
 use crate::config;
+use crate::escape::json::to_writer;
 
 /// Which alert is allowed, by whom, why and until when.
 #[derive(Debug, clap::Args)]
@@ -61,10 +62,20 @@ fn default_name(alert: &Value) -> String {
     format!("{}-{id}", alert["rule"].as_str().unwrap_or_default())
 }
 
-/// Every text is quoted as JSON, which YAML reads alike.
+/// A text as JSON, which YAML reads alike and a terminal does not obey.
+fn quoted(text: &str) -> String {
+    let mut quoted = Vec::new();
+    // A text in memory is always written.
+    let _ = to_writer(&mut quoted, &text);
+    String::from_utf8_lossy(&quoted).into_owned()
+}
+
 fn yaml(alert: &Value, name: &str, args: &Args) -> String {
-    let quoted = |text: &str| Value::from(text).to_string();
-    let mut text = format!("exceptions:\n  - name: {}\n    rule: {}\n", quoted(name), alert["rule"]);
+    let mut text = format!(
+        "exceptions:\n  - name: {}\n    rule: {}\n",
+        quoted(name),
+        quoted(alert["rule"].as_str().unwrap_or_default())
+    );
     let workload = &alert["workload"];
     let digest = workload["digest"].as_str().filter(|digest| !digest.is_empty());
     if let Some(digest) = digest {
