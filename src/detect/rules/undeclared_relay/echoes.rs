@@ -2,7 +2,7 @@
 //!
 //! Limits: [`MAX_WORKLOADS`]; beyond, the one that was counted first is forgotten. Only sizes of the last [`WITHIN`] count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::input::WorkloadId;
@@ -26,6 +26,8 @@ struct Counted {
 #[derive(Debug, Default)]
 pub(super) struct Echoes {
     of: BTreeMap<WorkloadId, Counted>,
+    /// In the order in which counting began; one that is not counted any more, or counted anew, stays until it is first.
+    order: VecDeque<(Timestamp, WorkloadId)>,
     /// Workloads that made room for others.
     pub(super) forgotten: u64,
 }
@@ -33,16 +35,12 @@ pub(super) struct Echoes {
 impl Echoes {
     /// Counts a pair; all sizes in words once they are enough.
     pub(super) fn count(&mut self, workload: &WorkloadId, bytes: u64, at: Timestamp) -> Option<String> {
-        if self.of.len() >= MAX_WORKLOADS && !self.of.contains_key(workload) {
-            self.forget_oldest();
+        if self.of.get(workload).is_none_or(|counted| at.since(counted.from) > WITHIN) {
+            self.begin(workload, at);
         }
-        let new = || Counted { from: at, sizes: BTreeSet::new() };
-        let counted = self.of.entry(workload.clone()).or_insert_with(new);
-        if at.since(counted.from) > WITHIN {
-            *counted = new();
-        }
-        counted.sizes.insert(bytes);
-        if counted.sizes.len() < ENOUGH {
+        let sizes = &mut self.of.get_mut(workload)?.sizes;
+        sizes.insert(bytes);
+        if sizes.len() < ENOUGH {
             return None;
         }
         let sizes: Vec<String> = self.of.remove(workload)?.sizes.iter().map(u64::to_string).collect();
@@ -52,8 +50,15 @@ impl Echoes {
         ))
     }
 
-    fn forget_oldest(&mut self) {
-        let oldest = self.of.iter().min_by_key(|(_, counted)| counted.from).map(|(id, _)| id.clone());
-        self.forgotten += u64::from(oldest.and_then(|id| self.of.remove(&id)).is_some());
+    fn begin(&mut self, workload: &WorkloadId, at: Timestamp) {
+        self.of.insert(workload.clone(), Counted { from: at, sizes: BTreeSet::new() });
+        self.order.push_back((at, workload.clone()));
+        while self.order.len() > MAX_WORKLOADS {
+            let Some((from, oldest)) = self.order.pop_front() else { return };
+            if self.of.get(&oldest).is_some_and(|counted| counted.from == from) {
+                self.of.remove(&oldest);
+                self.forgotten += 1;
+            }
+        }
     }
 }
