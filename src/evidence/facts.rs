@@ -113,9 +113,13 @@ impl FactHistory {
         self.left_out == 0
     }
 
-    /// All that holds or is recent, in order of time.
-    pub fn facts(&self) -> Vec<Known> {
-        let mut facts: Vec<_> = self.lasting.values().chain(&self.recent).cloned().collect();
+    /// All that holds or is recent, not in order: the thread that fills the history waits meanwhile.
+    pub fn copy(&self) -> Vec<Known> {
+        self.lasting.values().chain(&self.recent).cloned().collect()
+    }
+
+    /// A copy in order of time.
+    pub fn in_order(mut facts: Vec<Known>) -> Vec<Known> {
         facts.sort_by_key(|(at, _)| *at);
         facts
     }
@@ -242,9 +246,9 @@ mod tests {
             second(5),
             &RecordedFact::Kernel(KernelFact::Missed { what: crate::input::MissedKind::Process, count: 1 }),
         );
-        assert_eq!(history.facts().len(), 5, "all are recent");
+        assert_eq!(history.copy().len(), 5, "all are recent");
         history.take(second(500), &workload("c", "192.0.2.4"));
-        let times: Vec<_> = history.facts().iter().map(|(at, _)| *at).collect();
+        let times: Vec<_> = FactHistory::in_order(history.copy()).iter().map(|(at, _)| *at).collect();
         assert_eq!(times, [second(3), second(500)]);
         assert!(history.is_whole());
         assert_eq!(history.addresses("a"), ["192.0.2.3".parse::<IpAddr>().expect("an address")]);
@@ -256,7 +260,7 @@ mod tests {
         for number in 0..5 {
             history.take(second(number), &workload(&format!("w{number}"), "192.0.2.1"));
         }
-        assert_eq!(history.facts().len(), 4);
+        assert_eq!(history.copy().len(), 4);
         assert!(!history.is_whole());
     }
 }

@@ -214,8 +214,10 @@ impl Collector {
         incomplete.sort_unstable();
         incomplete.dedup();
         let history = sync::lock(&self.shared.history);
-        let (facts, is_whole) = (history.facts(), history.is_whole());
+        let (facts, is_whole) = (history.copy(), history.is_whole());
+        // The engine adds to it.
         drop(history);
+        let facts = FactHistory::in_order(facts);
         if !self.hub.keeps_packets() {
             incomplete.push("packets: none are kept in memory (evidence.ring_mib: 0)".to_owned());
         }
