@@ -25,6 +25,7 @@ put() { install -D -m "$1" "$2" "$root/$3"; }
 
 put 755 "$HOPWATCH_BINARY" usr/bin/hopwatch
 put 644 packaging/systemd/hopwatch.service lib/systemd/system/hopwatch.service
+put 644 packaging/systemd/hopwatch-responder.service lib/systemd/system/hopwatch-responder.service
 put 640 config/hopwatch.yaml etc/hopwatch/hopwatch.yaml
 mkdir -p "$root/etc/hopwatch/conf.d"
 for example in config/examples/*.yaml; do put 644 "$example" "usr/share/doc/hopwatch/examples/$(basename "$example")"; done

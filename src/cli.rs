@@ -20,6 +20,7 @@ mod paths;
 mod record;
 mod recordings;
 mod replay;
+mod respond;
 mod rules;
 mod sniff;
 mod top;
@@ -86,6 +87,7 @@ enum Command {
     /// List, show, verify or copy what was kept from before alerts
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
+    Respond(respond::Args),
     /// List exceptions, try them on a recording, or write one that allows an alert
     #[command(subcommand)]
     Exceptions(exceptions::ExceptionsCommand),
@@ -152,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Alerts(command) => alerts::run(command),
         Command::Outbox(command) => outbox::run(command),
         Command::Evidence(command) => evidence::run(command),
+        Command::Respond(args) => respond::run(args),
         Command::Exceptions(command) => exceptions::run(command),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),

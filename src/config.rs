@@ -45,7 +45,7 @@ use crate::input::RuntimeKind;
 use crate::inventory::command_words::Vocabulary;
 use crate::inventory::configuration::ShownLabels;
 use crate::inventory::discover::Sought;
-use crate::path::{Hop, PortSpec};
+use crate::path::{Hop, PortSpec, Selector};
 use decode::Decoded;
 use file::FileConfig;
 use layers::Layers;
@@ -112,6 +112,21 @@ pub struct EvidenceConfig {
     pub budget: BudgetLimits,
 }
 
+/// What `hopwatch respond` may do.
+#[derive(Clone, Debug)]
+pub struct ResponseConfig {
+    /// Whether it may act.
+    pub enabled: bool,
+    /// Workloads to which nothing is done.
+    pub protected: Vec<Selector>,
+    /// Responses in [`Self::period`], at most.
+    pub limit: usize,
+    /// See [`Self::limit`].
+    pub period: Duration,
+    /// When a response is undone, unless asked otherwise; zero: by a person.
+    pub undo_after: Duration,
+}
+
 /// Which runtimes are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimesConfig {
@@ -149,6 +164,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// What is kept from before each alert.
     pub evidence: EvidenceConfig,
+    /// What may be done about an alert.
+    pub response: ResponseConfig,
     /// Where alerts are delivered to, beside standard output.
     pub sinks: Vec<SinkConfig>,
     /// The core's part.

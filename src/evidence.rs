@@ -15,7 +15,7 @@ mod selection;
 mod slab;
 
 pub use budget::{Budget, BudgetLimits, Held, NotKept};
-pub use chain::{GENESIS, Link, LinkKind, Links, Wrong};
+pub use chain::{Chain, Chained, GENESIS, Link, LinkKind, Links, Wrong};
 pub use facts::{FactHistory, HistoryLimits, Known};
 pub use manifest::{
     BUNDLE_SCHEMA, BundleFile, Manifest, PointCopy, ReplayCheck, Window, is_alert_id, is_file_name, sha256,

@@ -15,6 +15,7 @@
 //! | [`baseline`] | what each service is expected to be set up like. Pure |
 //! | [`engine`] | owns the state of all these; inputs in, alerts out. Pure |
 //! | [`evidence`] | what an alert leaves behind: recent packets and facts, manifests and their chain. Pure |
+//! | [`respond`] | what can be done about an alert: planned (pure), sent and written down (shell) |
 //! | `config` | the configuration: file → checked values (shell) |
 //! | `serve`, `view`, `report`, `export` | metrics and health, `hopwatch top`, proofs of a path, flow records as text (shell) |
 //! | `deliver` | the outbox of alerts, and what they are sent to (shell) |
@@ -57,6 +58,7 @@ pub mod observe;
 pub mod path;
 #[cfg(feature = "shell")]
 pub mod report;
+pub mod respond;
 #[cfg(feature = "shell")]
 pub mod serve;
 #[cfg(feature = "shell")]

@@ -197,12 +197,10 @@ fn show(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
 fn decide(about: Decide, state: AlertState) -> anyhow::Result<()> {
     anyhow::ensure!(!about.why.trim().is_empty(), "--why needs a reason that others can read");
     let store = about.at.open()?;
-    let id = the_one(&store, &about.id)?;
-    let which = Which { id: Some(&id), ..Which::default() };
-    let last = store.alerts(&which)?.into_iter().next().with_context(|| format!("reading the alert {id}"))?;
+    let last = latest(&store, &about.id)?;
     let by = about.by.unwrap_or_else(user);
     store.decide(&last, &Decision { state, by: by.clone(), why: about.why, at: now() })?;
-    print(&format!("{id} is {} by {}\n", state.name(), printable(&by)))
+    print(&format!("{} is {} by {}\n", last.id, state.name(), printable(&by)))
 }
 
 fn tail(wanted: &Wanted, since: Duration, follow: bool, json: bool) -> anyhow::Result<()> {
@@ -224,10 +222,19 @@ fn tail(wanted: &Wanted, since: Duration, follow: bool, json: bool) -> anyhow::R
 
 /// The latest state of an alert that was kept.
 pub(super) fn kept(store: &Store, id: &str) -> anyhow::Result<Value> {
+    body(&latest(store, id)?)
+}
+
+/// The same, and where people are with it.
+pub(super) fn kept_with_state(store: &Store, id: &str) -> anyhow::Result<(Value, AlertState)> {
+    let last = latest(store, id)?;
+    Ok((body(&last)?, last.state))
+}
+
+fn latest(store: &Store, id: &str) -> anyhow::Result<Kept> {
     let id = the_one(store, id)?;
     let which = Which { id: Some(&id), ..Which::default() };
-    let last = store.alerts(&which)?.into_iter().next().with_context(|| format!("reading the alert {id}"))?;
-    body(&last)
+    store.alerts(&which)?.into_iter().next().with_context(|| format!("reading the alert {id}"))
 }
 
 /// The alert whose id begins so.
@@ -256,7 +263,7 @@ fn write(line: &Kept, json: bool) -> anyhow::Result<()> {
 }
 
 /// Who runs this command, also behind sudo.
-fn user() -> String {
+pub(super) fn user() -> String {
     let variable = |name| std::env::var(name).ok().filter(|name| !name.is_empty());
     variable("SUDO_USER").or_else(|| variable("USER")).unwrap_or_else(|| format!("uid {}", nix::unistd::getuid()))
 }

@@ -87,6 +87,13 @@ pub(super) const EVIDENCE_HOUR_MIB: u64 = 128;
 /// A small part of any disk.
 pub(super) const EVIDENCE_TOTAL_MIB: u64 = 512;
 
+/// A person responds to a few containers of an incident; more is a mistake, or somebody else.
+pub(super) const RESPONSE_LIMIT: u64 = 5;
+/// Of [`RESPONSE_LIMIT`].
+pub(super) const RESPONSE_LIMIT_PERIOD_MS: u64 = 10 * 60_000;
+/// Time to look, and no container that stays paused by oversight.
+pub(super) const RESPONSE_UNDO_AFTER_MS: u64 = 30 * 60_000;
+
 /// A file of alerts of this size is read by any tool.
 pub(super) const SINK_ROTATE_MIB: u64 = 100;
 /// Old files that are kept.

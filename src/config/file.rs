@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
 pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile};
 pub(super) use sections::{
-    ActorsFile, Alerts, Capture, Detection, Evidence, Flows, Incidents, Inventory, MonitorsFile, Runtime, Serve, State,
+    ActorsFile, Alerts, Capture, Detection, Evidence, Flows, Incidents, Inventory, MonitorsFile, Response, Runtime,
+    Serve, State,
 };
 pub(super) use sinks::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, WebhookFile};
 pub(super) use stage::StageFile;
@@ -55,6 +56,8 @@ pub(super) struct FileConfig {
     pub incidents: Incidents,
     /// What is kept of packets and facts from before each alert.
     pub evidence: Evidence,
+    /// What `hopwatch respond` may do.
+    pub response: Response,
     /// What is kept between runs.
     pub state: State,
     /// The file that says what each service is expected to be set up like, made by `hopwatch baseline learn`; a relative path is one

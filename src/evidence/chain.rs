@@ -1,9 +1,10 @@
-//! The chain of bundles: one line a bundle that was written or removed, each with the hash of the line before it.
+//! Chains: files of lines, each with the hash of the line before it. The one of bundles has a line for each bundle that was written or removed.
 //!
-//! Contract: [`Links::read`] is total over hostile text: it gives what holds together and says what does not. A bundle that is gone with a line that
+//! Contract: [`Chain::read`] is total over hostile text: it gives what holds together and says what does not. A bundle that is gone with a line that
 //! removes it was removed by hopwatch; one that is gone without was removed by somebody. Limits: somebody who may write the folder can write the whole chain
-//! anew; against that only a head that was kept elsewhere speaks, so the head leaves with each alert and in the log. [`MAX_LINE`] bytes a line.
+//! anew; against that only a head that was kept elsewhere speaks, so the head leaves with each alert and in the log. [`Chained::MAX_LINE`] bytes a line.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{is_alert_id, sha256};
@@ -11,10 +12,34 @@ use crate::time::Timestamp;
 
 /// What the first link names as the one before it.
 pub const GENESIS: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
-/// Bytes of a line.
-const MAX_LINE: usize = 4096;
 
-/// A line of the chain.
+/// A line of a chain.
+pub trait Chained: Serialize + DeserializeOwned {
+    /// Bytes of a line.
+    const MAX_LINE: usize;
+
+    /// Its number, without gaps.
+    fn seq(&self) -> u64;
+
+    /// SHA-256 of the line before.
+    fn previous(&self) -> &str;
+
+    /// Whether it says what hopwatch could have written.
+    fn is_sound(&self) -> bool;
+
+    /// The line, without its end.
+    fn line(&self) -> String {
+        // A structure of strings and numbers has no reason to fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The hash by which the next line names it.
+    fn hash(&self) -> String {
+        sha256(self.line().as_bytes())
+    }
+}
+
+/// A line of the chain of bundles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
@@ -42,16 +67,19 @@ pub enum LinkKind {
     Removed,
 }
 
-impl Link {
-    /// The line, without its end.
-    pub fn line(&self) -> String {
-        // A structure of strings and numbers has no reason to fail.
-        serde_json::to_string(self).unwrap_or_default()
+impl Chained for Link {
+    const MAX_LINE: usize = 4096;
+
+    fn seq(&self) -> u64 {
+        self.seq
     }
 
-    /// The hash by which the next link names it.
-    pub fn hash(&self) -> String {
-        sha256(self.line().as_bytes())
+    fn previous(&self) -> &str {
+        &self.previous
+    }
+
+    fn is_sound(&self) -> bool {
+        is_alert_id(&self.alert)
     }
 }
 
@@ -65,21 +93,30 @@ pub struct Wrong {
 }
 
 /// A chain that was read.
-#[derive(Clone, Debug, Default)]
-pub struct Links {
+#[derive(Clone, Debug)]
+pub struct Chain<L> {
     /// Its links, in order.
-    pub links: Vec<Link>,
+    pub links: Vec<L>,
     /// What is wrong with it.
     pub wrong: Vec<Wrong>,
 }
 
-impl Links {
+/// The chain of bundles.
+pub type Links = Chain<Link>;
+
+impl<L> Default for Chain<L> {
+    fn default() -> Self {
+        Self { links: Vec::new(), wrong: Vec::new() }
+    }
+}
+
+impl<L: Chained> Chain<L> {
     /// Reads a chain; the last line may be cut off, as a crash leaves it, which is wrong all the same.
     pub fn read(text: &str) -> Self {
         let mut chain = Self::default();
         for (number, line) in (1..).zip(text.split_terminator('\n')) {
-            let link = match serde_json::from_str::<Link>(line) {
-                Ok(link) if line.len() <= MAX_LINE && is_alert_id(&link.alert) && link.line() == line => link,
+            let link = match serde_json::from_str::<L>(line) {
+                Ok(link) if line.len() <= L::MAX_LINE && link.is_sound() && link.line() == line => link,
                 Ok(_) => {
                     chain.wrong(number, "is not written as hopwatch writes it");
                     continue;
@@ -90,12 +127,12 @@ impl Links {
                 }
             };
             let (seq, previous) = (chain.next_seq(), chain.head());
-            if link.seq != seq {
+            if link.seq() != seq {
                 chain.wrong(
                     number,
-                    &format!("has the number {}, expected {seq}: links are missing or out of order", link.seq),
+                    &format!("has the number {}, expected {seq}: links are missing or out of order", link.seq()),
                 );
-            } else if link.previous != previous {
+            } else if link.previous() != previous {
                 chain.wrong(number, "does not name the line before it: one of them was changed");
             }
             chain.links.push(link);
@@ -113,14 +150,16 @@ impl Links {
 
     /// The hash of the last link.
     pub fn head(&self) -> String {
-        self.links.last().map_or_else(|| GENESIS.to_owned(), Link::hash)
+        self.links.last().map_or_else(|| GENESIS.to_owned(), Chained::hash)
     }
 
     /// The number of the next link.
     pub fn next_seq(&self) -> u64 {
-        self.links.last().map_or(1, |link| link.seq.saturating_add(1))
+        self.links.last().map_or(1, |link| link.seq().saturating_add(1))
     }
+}
 
+impl Chain<Link> {
     /// The link that follows.
     pub fn following(&self, at: Timestamp, alert: &str, kind: LinkKind, manifest: String) -> Link {
         Link { seq: self.next_seq(), previous: self.head(), at, alert: alert.to_owned(), kind, manifest }

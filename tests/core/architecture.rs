@@ -55,6 +55,11 @@ const ROOMS: &[Room] = &[
         "what an alert leaves behind: packets and facts from before it",
         &["alert", "detect", "flow", "decode", "input", "time"],
     ),
+    core(
+        "respond",
+        "what can be done about the container of an alert",
+        &["evidence", "alert", "path", "input", "time"],
+    ),
     shell(
         "host",
         "the kernel's interfaces, namespaces, sockets, processes and translations",
@@ -138,6 +143,11 @@ const ROOMS: &[Room] = &[
         ],
     ),
     shell(
+        "respond::act",
+        "what is sent to runtimes, and the audit log of it",
+        &["respond", "config", "inventory::discover", "evidence", "clock", "input", "time"],
+    ),
+    shell(
         "deliver",
         "outbox, and what alerts are sent to",
         &[
@@ -200,6 +210,8 @@ const ROOMS: &[Room] = &[
         &[
             "app",
             "deliver",
+            "respond",
+            "respond::act",
             "config",
             "export",
             "report",

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use hopwatch::evidence::{LinkKind, Links, sha256};
+use hopwatch::evidence::{Chained as _, LinkKind, Links, sha256};
 use hopwatch::time::Timestamp;
 use serde_json::{Value, json};
 

@@ -44,6 +44,8 @@ pub mod scenario;
 #[cfg(feature = "shell")]
 pub mod sender;
 #[cfg(feature = "shell")]
+pub mod stalling_socket;
+#[cfg(feature = "shell")]
 pub mod watch;
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::state_dir::{StateDir, StateError};
 use crate::detect::Severity;
-use crate::evidence::{Held, Link, LinkKind, Links, Manifest, is_alert_id, sha256};
+use crate::evidence::{Chained as _, Held, Link, LinkKind, Links, Manifest, is_alert_id, sha256};
 use crate::time::Timestamp;
 
 /// The folder in the state directory.

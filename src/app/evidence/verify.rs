@@ -13,7 +13,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::store::{CHAIN, MANIFEST, MAX_CHAIN, MAX_MANIFEST, bundles, open_plain, read_bounded};
-use crate::evidence::{BUNDLE_SCHEMA, GENESIS, Links, Manifest, Wrong, is_file_name, sha256};
+use crate::evidence::{BUNDLE_SCHEMA, Chained as _, GENESIS, Links, Manifest, Wrong, is_file_name, sha256};
 
 /// Files that a manifest may name.
 const MAX_FILES: usize = 64;

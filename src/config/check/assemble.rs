@@ -10,9 +10,9 @@ use ipnetwork::IpNetwork;
 
 use super::selectors;
 use crate::alert::{AlertBudget, Exception, Lowering};
-use crate::config::file::{Alerts, Capture, Detection, Evidence, FileConfig, Flows, Runtime};
+use crate::config::file::{Alerts, Capture, Detection, Evidence, FileConfig, Flows, Response, Runtime};
 use crate::config::scalar::Socket;
-use crate::config::{CaptureConfig, Config, EvidenceConfig, RuntimesConfig, SinkConfig};
+use crate::config::{CaptureConfig, Config, EvidenceConfig, ResponseConfig, RuntimesConfig, SinkConfig};
 use crate::detect::LocalNetworks;
 use crate::engine::{EngineConfig, Timings};
 use crate::evidence::{BudgetLimits, RingLimits};
@@ -48,6 +48,7 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
         meter: file.flows.limits(),
         state_dir: file.state.dir.map(|dir| PathBuf::from(dir.0)),
         evidence: evidence(&file.evidence),
+        response: response(&file.response),
         sinks: checked.sinks,
         hops: checked.hops.clone(),
         destinations: checked.destinations,
@@ -107,6 +108,16 @@ fn evidence(file: &Evidence) -> EvidenceConfig {
             hour: bytes(file.hour_mib.0),
             total: bytes(file.total_mib.0),
         },
+    }
+}
+
+fn response(file: &Response) -> ResponseConfig {
+    ResponseConfig {
+        enabled: file.enabled,
+        protected: selectors(&file.protected),
+        limit: file.limit.size(),
+        period: file.limit_period.get(),
+        undo_after: file.undo_after.get(),
     }
 }
 

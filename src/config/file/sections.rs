@@ -334,6 +334,34 @@ impl Default for Evidence {
     }
 }
 
+/// What `hopwatch respond` may do to the container of an alert; see docs/response.md. Nothing is ever done without a person who asks for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Response {
+    /// Let `hopwatch respond --apply` act; without, it shows plans.
+    pub enabled: bool,
+    /// Workloads to which nothing is done, whatever a person asks for; hops, monitors, sinks and hopwatch itself are protected anyway.
+    pub protected: Vec<PlacedSelector>,
+    /// Responses within `limit_period`, at most.
+    pub limit: Bounded<1, 1_000>,
+    /// See `limit`.
+    pub limit_period: DurationText<1_000>,
+    /// A response is undone after this time, unless `--for` says otherwise; `0s`: only by a person.
+    pub undo_after: DurationText<0>,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            protected: Vec::new(),
+            limit: Bounded(defaults::RESPONSE_LIMIT),
+            limit_period: DurationText::from_millis(defaults::RESPONSE_LIMIT_PERIOD_MS),
+            undo_after: DurationText::from_millis(defaults::RESPONSE_UNDO_AFTER_MS),
+        }
+    }
+}
+
 /// What is kept between runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
