@@ -6,6 +6,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
 
+# What the failing tests printed: of each binary the part from `failures:` to the list of names that follows it.
+failures() {
+  awk '/^failures:$/ { shown = !shown; next } shown && /^(test result:|successes:)/ { shown = 0 } shown' "$1"
+}
+
 log=${TEST_LOG:-target/test.log}
 mkdir -p "$(dirname "$log")"
 trap 'printf "\nstopped before the end: this is no result (%s)\n" "$log"; exit 130' INT TERM HUP
@@ -34,6 +39,9 @@ tests=$(awk '
   }' "$log")
 printf '\n%s, %s left out\n' "$tests" "$(grep -c . <<<"$skips" || true)"
 if [ "$status" -ne 0 ]; then
+  # The last words of a failing run name what failed and why: whoever has only the end of a log has what counts.
+  grep -E '^test .* FAILED$' "$log" | sort -u || true
+  failures "$log" | tail -n 60
   printf 'the tests did not pass: cargo ended with %s\n' "$status"
 fi
 exit "$status"
