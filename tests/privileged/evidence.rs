@@ -27,14 +27,14 @@ fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// A request around the proxy, with a secret in it.
+/// A request around the proxy, with a secret in it; the port asks for no other protocol, so that it raises one alert.
 fn ask_around_the_proxy(namespace: &Namespace) {
     namespace.run("ip route add 198.51.100.0/24 via 10.9.0.2 dev br-test");
     namespace.run_peer("ip addr add 198.51.100.7/24 dev lo");
-    namespace.run_peer_background("busybox nc -ll -p 443 -e echo hello");
+    namespace.run_peer_background("busybox nc -ll -p 8080 -e echo hello");
     let request = "GET /x HTTP/1.1\\r\\nHost: shop.example\\r\\nAuthorization: Bearer hunter2\\r\\n\\r\\n";
     namespace.run(&format!(
-        "for i in 1 2 3 4 5 6 7 8 9 10; do printf '{request}' | busybox nc -w 1 198.51.100.7 443 && exit 0; sleep 0.1; done; exit 1"
+        "for i in 1 2 3 4 5 6 7 8 9 10; do printf '{request}' | busybox nc -w 1 198.51.100.7 8080 && exit 0; sleep 0.1; done; exit 1"
     ));
 }
 
