@@ -11,6 +11,8 @@ mod config;
 mod histogram;
 mod judged_counts;
 mod observer;
+mod reconfigure;
+mod rule_set;
 mod stats;
 mod timers;
 mod verdict_log;
@@ -31,7 +33,7 @@ pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, Workl
 
 use crate::alert::{Alert, AlertGrouper};
 use crate::baseline::{Baseline, Compared};
-use crate::detect::{Actors, Contacts, Rule, asker_of, rules};
+use crate::detect::{Actors, Contacts, asker_of};
 use crate::incident::{Incident, IncidentTracker};
 use crate::input::{
     Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NameAnswer, NatFact,
@@ -43,6 +45,7 @@ use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, o
 use crate::time::{Timestamp, Watermark};
 use asking::Asked;
 use judged_counts::JudgedCounts;
+use rule_set::RuleSet;
 use timers::Timers;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +66,7 @@ pub struct Engine {
     path: PathState,
     names: Names,
     grace: GracePeriods,
-    rules: Vec<Box<dyn Rule>>,
-    /// The rules that want each kind of events, by number.
-    listeners: [Vec<usize>; Asked::COUNT],
+    rules: RuleSet,
     actors: Actors,
     contacts: Contacts,
     baseline: Option<Arc<Baseline>>,
@@ -84,12 +85,7 @@ impl Engine {
     /// An engine that has seen nothing.
     pub fn new(config: EngineConfig) -> Self {
         let (tracking, grouping) = (config.tracking(), config.grouping());
-        let mut rules = rules::enabled(&config.rules);
-        let monitors = Arc::new(config.monitors);
-        for rule in &mut rules {
-            rule.contracts(&config.contracts);
-            rule.monitors(&monitors);
-        }
+        let rules = RuleSet::new(&config.rules, &config.contracts, &Arc::new(config.monitors));
         let judge = Judge::new(config.contracts);
         let path = PathState::new(judge.contracts());
         Self {
@@ -103,7 +99,6 @@ impl Engine {
             spare: Step::default(),
             tracker: Tracker::new(judge, tracking),
             grace: config.timings.grace(),
-            listeners: std::array::from_fn(|_| (0..rules.len()).collect()),
             rules,
             actors: Actors::new(config.local),
             contacts: Contacts::default(),
@@ -227,12 +222,7 @@ impl Engine {
         stats.unjudged.clone_from(self.path.unjudged.totals());
         stats.count_bounds(&self.timeline, &self.path, self.tracker.forgotten_points());
         stats.bounds.insert(Bound::Names, self.names.forgotten());
-        stats.bounds.insert(
-            Bound::Rules,
-            self.rules.iter().map(|rule| rule.forgotten()).sum::<u64>()
-                + self.actors.forgotten()
-                + self.contacts.forgotten(),
-        );
+        stats.bounds.insert(Bound::Rules, self.rules.forgotten() + self.actors.forgotten() + self.contacts.forgotten());
         stats
     }
 

@@ -33,7 +33,7 @@ use open_alert::OpenAlert;
 use order::Order;
 
 /// Bounds and intervals.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupingLimits {
     /// Between two counted updates of one alert.
     pub update_interval: Duration,
@@ -98,6 +98,31 @@ impl AlertGrouper {
             over_budget: BTreeMap::new(),
             final_updates: Vec::new(),
         }
+    }
+
+    /// Takes over other exceptions, lowerings and limits; open alerts stay open. Returns when their updates are due.
+    pub fn reconfigure(
+        &mut self,
+        exceptions: Vec<Exception>,
+        lowerings: Vec<Lowering>,
+        limits: GroupingLimits,
+    ) -> Vec<Timestamp> {
+        (self.exceptions, self.lowerings) = (exceptions, lowerings);
+        if self.limits == limits {
+            return Vec::new();
+        }
+        if self.limits.budget != limits.budget {
+            self.budgets = Budgets::new(limits.budget);
+        }
+        self.limits = limits;
+        self.order = Order::default();
+        let mut due = Vec::new();
+        for (key, open) in &self.open {
+            let place = open.place(limits.update_interval);
+            self.order.insert(key, place);
+            due.extend(place.due);
+        }
+        due
     }
 
     /// Alerts that were closed because too many were open.

@@ -61,7 +61,7 @@ fn origins(loaded: &Loaded) -> String {
 
 fn understood(loaded: &Loaded, columns: Option<usize>) -> String {
     let engine = &loaded.config.engine;
-    let enabled = rules::enabled(&engine.rules).len();
+    let enabled = rules::enabled(&engine.rules).iter().flatten().count();
     let contracts = engine.contracts.iter().map(|c| {
         let stages = c.via.iter().map(|stage| stage.any_of.iter().map(|hop| hop.name.clone()).collect());
         format!("  contract {}: {}\n", c.name, way(stages))

@@ -79,13 +79,15 @@ macro_rules! registry {
             )*
         }
 
-        /// The rules that are switched on, in order.
-        pub fn enabled(params: &RuleParams) -> Vec<Box<dyn super::Rule>> {
-            let mut rules: Vec<Box<dyn super::Rule>> = Vec::new();
-            $(if params.$module.enabled {
-                rules.push(Box::new($module::rule(&params.$module)));
-            })*
-            rules
+        /// The rules that are switched on, each at its place in [`ALL`].
+        pub fn enabled(params: &RuleParams) -> Vec<Option<Box<dyn super::Rule>>> {
+            vec![$(params.$module.enabled.then(|| Box::new($module::rule(&params.$module)) as _),)*]
+        }
+
+        /// The places in [`ALL`] of rules with other parameters than before.
+        pub fn changed(before: &RuleParams, now: &RuleParams) -> Vec<usize> {
+            let changed = [$(before.$module != now.$module,)*];
+            changed.iter().enumerate().filter(|(_, changed)| **changed).map(|(place, _)| place).collect()
         }
 
         /// Whether the rule of this name is switched on; `None` when there is none.

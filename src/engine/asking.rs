@@ -53,7 +53,8 @@ impl Engine {
     pub(super) fn end_rules(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
         let due = self.contacts.finish(&self.path, now);
         self.contact(&due, None, now, out);
-        for index in 0..self.rules.len() {
+        let places: Vec<usize> = self.rules.places().collect();
+        for index in places {
             let mut findings = Findings::default();
             self.ask_rule(index, now, &mut findings, |rule, context, found| rule.on_end(context, found));
             self.take(index, &mut findings, out);
@@ -68,19 +69,17 @@ impl Engine {
         ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
     ) {
         let mut findings = Findings::default();
-        let mut place = 0;
-        while let Some(index) = self.listeners.get(kind as usize).and_then(|rules| rules.get(place)).copied() {
+        let mut number = 0;
+        while let Some(index) = self.rules.listener(kind, number) {
             self.ask_rule(index, now, &mut findings, &ask);
-            if findings.take_deaf()
-                && let Some(rules) = self.listeners.get_mut(kind as usize)
-            {
-                rules.remove(place);
+            if findings.take_deaf() {
+                self.rules.ask_no_more(kind, number);
                 continue;
             }
             if !findings.is_empty() {
                 self.take(index, &mut findings, out);
             }
-            place += 1;
+            number += 1;
         }
     }
 
@@ -90,7 +89,7 @@ impl Engine {
         self.take(index, &mut findings, out);
     }
 
-    fn ask_rule(
+    pub(super) fn ask_rule(
         &mut self,
         index: usize,
         now: Timestamp,
@@ -101,11 +100,11 @@ impl Engine {
         let (baseline, compared) = (self.baseline.as_deref(), self.compared.as_ref());
         let (timeline, actors, path, names) = (&self.timeline, &self.actors, &self.path, &self.names);
         let context = Context { timeline, actors, baseline, compared, path, names, now };
-        ask(rule.as_mut(), context, findings);
+        ask(rule, context, findings);
     }
 
     /// What a rule found, and when it wants to be asked again.
-    fn take(&mut self, index: usize, findings: &mut Findings, out: &mut Vec<Alert>) {
+    pub(super) fn take(&mut self, index: usize, findings: &mut Findings, out: &mut Vec<Alert>) {
         let (found, timers) = std::mem::take(findings).into_parts();
         for at in timers {
             self.timers.set(at, Timer::Rule(index));

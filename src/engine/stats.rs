@@ -257,6 +257,13 @@ fn attributions() -> impl Iterator<Item = (&'static str, &'static str)> {
 impl EngineStats {
     /// Zero everywhere, with every series present.
     pub(super) fn new<'a>(contracts: impl Iterator<Item = &'a Arc<str>>) -> Self {
+        let mut stats = Self { attributions: attributions().map(|key| (key, 0)).collect(), ..Self::default() };
+        stats.add_contracts(contracts);
+        stats
+    }
+
+    /// Contracts that count from now on.
+    pub(super) fn add_contracts<'a>(&mut self, contracts: impl Iterator<Item = &'a Arc<str>>) {
         let known = [Verdict::Verified, Verdict::Bypassed, Verdict::Partial].into_iter();
         let known: Vec<_> = known.chain(Unobservable::ALL.map(Verdict::Unobservable)).collect();
         let verdicts = |name: &Arc<str>| {
@@ -264,10 +271,8 @@ impl EngineStats {
             let known = known.clone();
             known.into_iter().map(move |verdict| ((Arc::clone(&name), verdict.as_str(), verdict.reason()), 0))
         };
-        Self {
-            path_flows: contracts.flat_map(verdicts).collect(),
-            attributions: attributions().map(|key| (key, 0)).collect(),
-            ..Self::default()
+        for (key, zero) in contracts.flat_map(verdicts) {
+            self.path_flows.entry(key).or_insert(zero);
         }
     }
 

@@ -72,6 +72,11 @@ impl IncidentTracker {
         }
     }
 
+    /// Takes over other bounds; what is open stays open.
+    pub const fn reconfigure(&mut self, limits: IncidentLimits) {
+        self.limits = limits;
+    }
+
     /// Incidents that are new or have grown since the last call.
     pub fn take(&mut self) -> Vec<Incident> {
         std::mem::take(&mut self.out)

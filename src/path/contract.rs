@@ -120,6 +120,16 @@ pub struct Hop {
     pub evidence: Vec<EvidenceKind>,
 }
 
+impl PartialEq for Hop {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { name, kind, workloads, addresses, interfaces, ports, evidence } = self;
+        let globs = |of: &[GlobMatcher]| of.iter().map(|glob| glob.glob().clone()).collect::<Vec<_>>();
+        (name, kind, workloads, addresses, ports, evidence)
+            == (&other.name, &other.kind, &other.workloads, &other.addresses, &other.ports, &other.evidence)
+            && globs(interfaces) == globs(&other.interfaces)
+    }
+}
+
 impl Hop {
     /// Whether a workload is this hop.
     pub fn is_workload(&self, workload: &Workload) -> bool {

@@ -15,6 +15,8 @@ pub use legs::Legs;
 pub use losses::{LOSS_REPORTED_WITHIN, Losses};
 pub use unjudged::{Amount, SenderTraffic, UnjudgedReason, UnjudgedSender, UnjudgedTraffic};
 
+use std::collections::BTreeMap;
+
 use crate::input::{FlowEvent, FlowEventKind, LinkEvent, ObservationPoint};
 use crate::inventory::Timeline;
 use crate::time::Timestamp;
@@ -45,6 +47,21 @@ impl PathState {
             unjudged: UnjudgedTraffic::new(contracts),
             ..Self::default()
         }
+    }
+
+    /// Takes over other contracts; what was seen stays.
+    pub fn reconfigure<'a>(
+        &mut self,
+        before: impl Iterator<Item = &'a Contract>,
+        contracts: impl Iterator<Item = &'a Contract> + Clone,
+    ) {
+        let hops = |contract: &'a Contract| contract.hops().map(|hop| (hop.name.as_str(), hop));
+        let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (before.flat_map(hops).collect(), contracts.clone().flat_map(hops).collect());
+        let is_same = |name: &str| old.get(name).is_some_and(|hop| new.get(name) == Some(hop));
+        self.hops.reconfigure(contracts.clone(), is_same, self.losses.observed());
+        self.legs.reconfigure(contracts.clone());
+        self.unjudged.reconfigure(contracts);
     }
 
     /// A point showed something at a time.

@@ -32,7 +32,7 @@ use self::waiting::{Waiting, traces_of};
 use super::JudgeContext;
 use super::judge::Judgement;
 use super::source;
-use super::{Judge, ObservedFlow, Oriented, Verdict};
+use super::{Contract, EvidenceKind, Judge, ObservedFlow, Oriented, Verdict};
 use crate::input::{
     EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, Protocol,
     SocketView, Workload,
@@ -145,10 +145,9 @@ pub struct Tracker {
 impl Tracker {
     /// Follows nothing yet.
     pub fn new(judge: Judge, limits: TrackerLimits) -> Self {
-        let relays =
-            judge.contracts().flat_map(super::Contract::hops).any(|hop| hop.accepts(super::EvidenceKind::Relay));
         Self {
             limits,
+            relays: relays(&judge),
             judge,
             flows: hashbrown::HashMap::default(),
             keys: hashbrown::HashMap::default(),
@@ -161,8 +160,17 @@ impl Tracker {
             unsure: UnsureOrigins::default(),
             watched_since: BTreeMap::new(),
             forgotten_points: 0,
-            relays,
         }
+    }
+
+    /// Takes over other contracts and limits. What was said of a flow stays until it is revised; one that no contract covered stays uncovered.
+    pub fn reconfigure(&mut self, judge: Judge, limits: TrackerLimits) {
+        (self.relays, self.judge, self.limits) = (relays(&judge), judge, limits);
+    }
+
+    /// The contracts.
+    pub fn contracts(&self) -> impl Iterator<Item = &Contract> + Clone {
+        self.judge.contracts()
     }
 
     /// Flows followed now.
@@ -423,4 +431,9 @@ impl Tracker {
         self.waiting.remove(id);
         self.lingering.remove(&id);
     }
+}
+
+/// Whether the verdicts of some contract rest on what a hop sends on.
+fn relays(judge: &Judge) -> bool {
+    judge.contracts().flat_map(Contract::hops).any(|hop| hop.accepts(EvidenceKind::Relay))
 }

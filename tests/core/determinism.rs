@@ -233,9 +233,17 @@ fn history(acts: &[(u64, Act)]) -> Vec<Input> {
 }
 
 fn run(inputs: &[Input]) -> (Vec<Alert>, hopwatch::engine::EngineStats) {
+    run_and_reload(inputs, &[])
+}
+
+/// The same; before each of these inputs the same configuration is put into force again.
+fn run_and_reload(inputs: &[Input], places: &[usize]) -> (Vec<Alert>, hopwatch::engine::EngineStats) {
     let mut engine = Engine::new(config());
     let mut alerts = Vec::new();
-    for input in inputs {
+    for (place, input) in inputs.iter().enumerate() {
+        if places.contains(&place) {
+            engine.reconfigure(config(), &mut alerts);
+        }
         engine.push(input, &mut alerts);
     }
     engine.finish(&mut alerts);
@@ -257,6 +265,12 @@ proptest! {
             ticked.insert(place + 1, Input::new(between, Fact::Tick));
         }
         prop_assert_eq!(run(&plain), run(&ticked));
+    }
+
+    #[test]
+    fn a_reload_of_the_same_configuration_changes_nothing(acts in prop::collection::vec((0..1500_u64, act()), 0..60), places in prop::collection::vec(0..200_usize, 0..8)) {
+        let inputs = history(&acts);
+        prop_assert_eq!(run(&inputs), run_and_reload(&inputs, &places));
     }
 
     #[test]

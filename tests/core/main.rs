@@ -23,6 +23,7 @@ mod oracle;
 mod path;
 mod payload_events;
 mod payload_parsers;
+mod reconfigure;
 mod rules;
 mod scorecard;
 mod sensor_blinded;

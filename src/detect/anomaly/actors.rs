@@ -178,6 +178,11 @@ impl Actors {
         Self { local, ..Self::default() }
     }
 
+    /// Takes over other networks that are ours.
+    pub fn reconfigure(&mut self, local: LocalNetworks) {
+        self.local = local;
+    }
+
     /// Takes in who the ends of a flow are.
     pub fn see(&mut self, timeline: &Timeline, flow: &JudgedFlow) {
         let responder = responder_of(timeline, &flow.oriented);

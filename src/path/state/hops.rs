@@ -47,6 +47,23 @@ impl HopMemory {
         Self { hops: hops.collect(), at_interfaces, ..Self::default() }
     }
 
+    /// Takes over other contracts. A hop that is the same as before keeps what is remembered of it; `observed` are the points that are seen now.
+    pub(in crate::path) fn reconfigure<'a, 'p>(
+        &mut self,
+        contracts: impl Iterator<Item = &'a Contract> + Clone,
+        is_same: impl Fn(&str) -> bool,
+        observed: impl Iterator<Item = &'p ObservationPoint>,
+    ) {
+        let mut before = std::mem::replace(self, Self::new(contracts));
+        for (name, hop) in self.hops.iter_mut().filter(|(name, _)| is_same(name)) {
+            if let Some(known) = before.hops.remove(name) {
+                *hop = known;
+            }
+        }
+        observed.for_each(|point| self.observe(point));
+        (self.kept, self.forgotten) = (before.kept, before.forgotten);
+    }
+
     /// A hop by its name in the configuration.
     pub fn get(&self, name: &str) -> Option<&HopRecord> {
         self.hops.get(name)

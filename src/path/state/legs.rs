@@ -29,6 +29,16 @@ impl Legs {
         Self { relays: hops.map(|hop| (hop.name.clone(), relay(hop))).collect() }
     }
 
+    /// Takes over other contracts. A hop that is the same as before keeps its legs.
+    pub(in crate::path) fn reconfigure<'a>(&mut self, contracts: impl Iterator<Item = &'a Contract>) {
+        let mut before = std::mem::replace(self, Self::new(contracts)).relays;
+        for (name, relay) in &mut self.relays {
+            if let Some(known) = before.remove(name).filter(|known| known.hop == relay.hop) {
+                relay.legs = known.legs;
+            }
+        }
+    }
+
     /// Whether no hop relays.
     pub fn is_empty(&self) -> bool {
         self.relays.is_empty()

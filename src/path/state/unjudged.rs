@@ -85,18 +85,29 @@ pub struct UnjudgedTraffic {
 /// Who sent it, under which contract, and why it counts.
 type Counted = (Option<Arc<Workload>>, (Arc<str>, Service), UnjudgedReason);
 
+/// The contracts about what workloads send, those about all of it first.
+fn sent_by<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<Sent> {
+    let mut sent: Vec<_> = contracts.filter(|contract| contract.service != Service::Ingress).collect();
+    sent.sort_by_key(|contract| contract.service != Service::Egress);
+    let contracts = sent.into_iter().map(|contract| Sent {
+        name: contract.name.as_str().into(),
+        service: contract.service,
+        workloads: contract.workloads.clone(),
+        hops: contract.hops().cloned().collect(),
+    });
+    contracts.collect()
+}
+
 impl UnjudgedTraffic {
     /// Nothing yet; what counts as covered is what these contracts are about. Of several the first about all that a workload sends names it.
     pub fn new<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Self {
-        let mut sent: Vec<_> = contracts.filter(|contract| contract.service != Service::Ingress).collect();
-        sent.sort_by_key(|contract| contract.service != Service::Egress);
-        let contracts = sent.into_iter().map(|contract| Sent {
-            name: contract.name.as_str().into(),
-            service: contract.service,
-            workloads: contract.workloads.clone(),
-            hops: contract.hops().cloned().collect(),
-        });
-        Self { contracts: contracts.collect(), ..Self::default() }
+        Self { contracts: sent_by(contracts), ..Self::default() }
+    }
+
+    /// Takes over other contracts; what was counted stays.
+    pub(in crate::path) fn reconfigure<'a>(&mut self, contracts: impl Iterator<Item = &'a Contract>) {
+        self.contracts = sent_by(contracts);
+        self.covered = PerWorkload::default();
     }
 
     /// By contract and reason; the contract is empty for frames of which no sender is known.
