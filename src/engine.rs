@@ -301,6 +301,7 @@ impl Engine {
             | RecordedFact::Baseline(_)
             | RecordedFact::Firewall(_)
             | RecordedFact::HostLogging(_)
+            | RecordedFact::Reloaded(_)
             | RecordedFact::Ended {} => return,
         }
         self.handle(step, now, out);
@@ -334,7 +335,7 @@ impl Engine {
             RecordedFact::LogFile(fact) => self.stats.log_files.count(fact),
             RecordedFact::Firewall(fact) => self.stats.firewall.count(fact),
             RecordedFact::HostLogging(fact) => self.stats.host_logging.count(fact),
-            RecordedFact::Baseline(_) | RecordedFact::Ended {} => {}
+            RecordedFact::Baseline(_) | RecordedFact::Reloaded(_) | RecordedFact::Ended {} => {}
         }
         None
     }

@@ -19,6 +19,7 @@ mod names;
 mod nat;
 mod neighbour;
 mod rare;
+mod reload;
 mod roster;
 mod runtime;
 mod runtime_id;
@@ -49,6 +50,7 @@ pub use names::NameAnswer;
 pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
 pub use rare::{LinkShare, RareFacts, Undecoded};
+pub use reload::Reload;
 pub use roster::{Change, Roster};
 pub use runtime::{
     Attachment, InventoryEvent, NetworkMode, Pod, PublishedPort, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
@@ -139,6 +141,7 @@ from_recorded! {
     Baseline(BaselineFact),
     Firewall(FirewallFact),
     HostLogging(HostLoggingFact),
+    Reloaded(Reload),
 }
 
 /// Facts that do not come from packets; these are the lines of `facts.jsonl`.
@@ -163,6 +166,8 @@ pub enum RecordedFact {
     Firewall(FirewallFact),
     /// The host's audit or a log daemon records otherwise than before.
     HostLogging(HostLoggingFact),
+    /// hopwatch's own configuration was read again.
+    Reloaded(Reload),
     /// The observation ended; what waited for a time before this was reported by then.
     Ended {},
 }

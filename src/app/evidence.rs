@@ -30,7 +30,7 @@ use crate::input::{ObservationPoint, RecordedFact};
 use crate::serve::EvidenceCounters;
 use crate::sync;
 use crate::time::Timestamp;
-use collector::{Collector, Inbox, MAX_PENDING, Shared};
+use collector::{Collector, Inbox, MAX_PENDING, Raised, Shared};
 use hub::Hub;
 pub(super) use hub::TapRing;
 pub use replay_check::ReplaySetup;
@@ -51,7 +51,7 @@ pub(super) struct Evidence {
     folder: PathBuf,
     hub: Arc<Hub>,
     shared: Arc<Shared>,
-    raised: Sender<Box<Alert>>,
+    raised: Sender<Raised>,
     end: Sender<Instant>,
     done: Receiver<()>,
 }
@@ -109,6 +109,7 @@ impl Evidence {
             budget: Mutex::new(Budget::new(config.budget, store.held())),
             head: Mutex::new(store.head()),
             counters: Arc::clone(counters),
+            setup: Mutex::new(Arc::new(setup)),
             logged: Mutex::default(),
         });
         let (raised, alerts) = crossbeam_channel::bounded(MAX_PENDING);
@@ -121,7 +122,6 @@ impl Evidence {
             hub: Arc::clone(&hub),
             store,
             shared: Arc::clone(&shared),
-            setup,
             host: nix::unistd::gethostname()
                 .map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned()),
             inbox: Inbox { raised: alerts, ended: rings, end: ends },
@@ -140,6 +140,11 @@ impl Evidence {
     /// Where taps get their rings; `None` where no packets are kept.
     pub(super) fn rings(&self) -> Option<Rings> {
         self.hub.keeps_packets().then(|| Rings(Arc::clone(&self.hub)))
+    }
+
+    /// Alerts are raised under this configuration from now on.
+    pub(super) fn reconfigure(&self, setup: Arc<ReplaySetup>) {
+        *sync::lock(&self.shared.setup) = setup;
     }
 
     /// A fact, as the engine takes it.
@@ -164,7 +169,8 @@ impl Evidence {
         sync::lock(&self.shared.budget).admits(alert.severity, now())?;
         let path = self.folder.join(&alert.id).display().to_string();
         alert.bundle = Some(AlertBundle { path, chain_head: sync::lock(&self.shared.head).clone() });
-        self.raised.try_send(Box::new(alert.clone())).map_err(|_| NotKept::Busy)
+        let setup = Arc::clone(&sync::lock(&self.shared.setup));
+        self.raised.try_send(Raised { alert: Box::new(alert.clone()), setup }).map_err(|_| NotKept::Busy)
     }
 
     /// The run ends: what is pending is written at once.

@@ -23,12 +23,14 @@ mod namespace_capture;
 mod options;
 mod outbox;
 mod pace;
+mod reload;
 mod runtimes;
 mod snapshots;
 mod source;
 mod status;
 mod supervisor;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
@@ -43,7 +45,6 @@ use super::recorder::Recorder;
 use super::screen::{self, Screen};
 use super::summary::Summary;
 use crate::config::{Config, InsideNamespaces};
-use crate::detect::rules;
 use crate::engine::{Engine, WorkloadStats};
 use crate::flow::Backlog;
 use crate::host;
@@ -52,12 +53,14 @@ use crate::path::{LOSS_REPORTED_WITHIN, MayCover};
 use crate::serve::SharedCounters;
 use blindness::Blindness;
 use capture_plan::CapturePlan;
-use engine_loop::{EngineLoop, SharedWithTaps};
+use engine_loop::{EngineLoop, SharedWithTaps, enabled_rules};
 pub(super) use firewall::unwatched as firewall_unwatched;
 pub(super) use host_capture::globs as interface_globs;
 pub(super) use log_files::try_all as try_log_files;
 pub use options::{Ended, LiveOptions};
 use pace::Pace;
+use reload::Reloader;
+pub use reload::{ConfigReader, Reading, ReloadOptions};
 use snapshots::SnapshotPublisher;
 use source::{Source, SourceContext};
 use status::SourceStatus;
@@ -106,11 +109,11 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
         sources.push(baseline_watch::start(file.clone(), &context)?);
     }
     let listeners = sources.iter().filter_map(Source::events).collect();
-    let tasks = async_tasks::start(&options, context, listeners)?;
-    let params = &options.config.engine.rules;
+    let reloader = options.reload.take().map(|reload| Reloader::new(reload, &context));
+    let tasks = async_tasks::start(&options, context, listeners, reloader)?;
     // A question to the verdict log is answered by verdicts: that a rule cannot fire hides nothing from it.
-    let speaks = |rule: &&str| options.verdict_log.is_none() && rules::is_enabled(params, rule) == Some(true);
-    let enabled = rules::ALL.iter().map(|rule| rule.name).filter(speaks).collect();
+    let is_a_question = options.verdict_log.is_some();
+    let enabled = if is_a_question { BTreeSet::new() } else { enabled_rules(&options.config.engine.rules) };
     let status = SourceStatus::new(Blindness::new(enabled, host::missing_capabilities()));
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {

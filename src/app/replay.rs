@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::alert::Alert;
+use crate::config;
 use crate::detect::Severity;
 use crate::engine::{Engine, EngineConfig, Observer, VerdictLog};
 use crate::flow::MeterLimits;
-use crate::input::{Fact, Input, InventoryEvent, Loss, RecordedFact, WorkloadId};
+use crate::input::{Fact, Input, InventoryEvent, Loss, RecordedFact, Reload, WorkloadId};
 use crate::inventory::configuration::{ShownLabels, is_hidden};
 use crate::inventory::file::{FactsError, read_facts};
 use crate::observe::{Batch, CaptureError, CaptureReader, Merge, odd_fractions, unknown_blocks};
@@ -42,10 +43,21 @@ pub struct ReplayOptions {
     pub shown_labels: ShownLabels,
     /// Bounds of the flow tables.
     pub meter: MeterLimits,
+    /// What to do where the run that recorded read its configuration again.
+    pub reloads: Reloads,
     /// Keep the verdict of every flow here, for a report.
     pub verdict_log: Option<VerdictLog>,
     /// Follows the engine.
     pub observer: Option<Box<dyn Observer>>,
+}
+
+/// What a replay does where the run that recorded read its configuration again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloads {
+    /// The same.
+    Follow,
+    /// Nothing: another configuration was asked for.
+    Ignore,
 }
 
 /// Why a replay could not be done.
@@ -111,6 +123,8 @@ pub fn run(
         facts: facts.into_iter().peekable(),
         order: InOrder::default(),
         points: ReplayPoints::new(options.meter),
+        reloads: options.reloads,
+        reload_warnings: Vec::new(),
         caused: Caused::default(),
         batches: 0,
         inputs: Vec::new(),
@@ -122,6 +136,7 @@ pub fn run(
     };
     warnings.extend(replay.read(Merge::new(readers))?);
     replay.finish()?;
+    warnings.append(&mut replay.reload_warnings);
     let unjudged = &replay.engine.path().unjudged;
     let summary = Summary::new(&replay.engine.stats(), unjudged, replay.points.summaries(), warnings);
     let Replay { engine, worst, span, .. } = replay;
@@ -165,6 +180,8 @@ struct Replay<'a> {
     facts: std::iter::Peekable<std::vec::IntoIter<Input>>,
     order: InOrder,
     points: ReplayPoints,
+    reloads: Reloads,
+    reload_warnings: Vec<String>,
     caused: Caused,
     batches: u64,
     /// What comes behind the last packet.
@@ -284,8 +301,8 @@ impl Replay<'_> {
         self.reach(Timestamp::MIN);
         self.deliver()?;
         // As live: what was in flight came first.
-        for input in self.order.rest().chain(ends) {
-            self.engine.push(&input, &mut self.alerts);
+        for input in self.order.rest().chain(ends).collect::<Vec<_>>() {
+            self.push(&input);
         }
         self.engine.finish(&mut self.alerts);
         self.deliver()
@@ -296,7 +313,7 @@ impl Replay<'_> {
         if self.points.are_several() {
             self.order.hold(input);
         } else {
-            self.engine.push(&input, &mut self.alerts);
+            self.push(&input);
         }
     }
 
@@ -304,10 +321,33 @@ impl Replay<'_> {
     fn reach(&mut self, reached: Timestamp) -> bool {
         let mut any = false;
         while let Some(input) = self.order.pop(reached) {
-            self.engine.push(&input, &mut self.alerts);
+            self.push(&input);
             any = true;
         }
         any
+    }
+
+    fn push(&mut self, input: &Input) {
+        self.engine.push(input, &mut self.alerts);
+        if let Fact::Recorded(RecordedFact::Reloaded(reload)) = &input.fact {
+            self.reload(input.at, reload);
+        }
+    }
+
+    /// The run that recorded put another configuration into force here.
+    fn reload(&mut self, at: Timestamp, reload: &Reload) {
+        let at = at.readable();
+        if self.reloads == Reloads::Ignore {
+            self.reload_warnings
+                .push(format!("the configuration that was put into force at {at} is not used: another was given"));
+            return;
+        }
+        match config::from_str("configuration in the recording", &reload.configuration) {
+            Ok(loaded) => self.engine.reconfigure(loaded.config.engine, &mut self.alerts),
+            Err(error) => self.reload_warnings.push(format!(
+                "the configuration that was put into force at {at} cannot be read, and the one before it stays: {error}"
+            )),
+        }
     }
 
     fn deliver(&mut self) -> Result<(), ReplayError> {

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 
 use super::captures::{captures_in, not_read, progress_bar};
 use crate::app::recorder::missing_end;
-use crate::app::replay::ReplayOptions;
+use crate::app::replay::{Reloads, ReplayOptions};
 use crate::config::Config;
 
 /// Recordings that a command reads.
@@ -42,6 +42,8 @@ pub(super) struct Sources {
     facts: Vec<PathBuf>,
     /// The configuration that was given, or the one in a folder.
     pub config: Option<PathBuf>,
+    /// Whether a reload of the run that recorded is followed: not where another configuration was given.
+    reloads: Reloads,
     /// What is missing in them.
     warnings: Vec<String>,
 }
@@ -53,7 +55,8 @@ impl Sources {
         facts: Vec<PathBuf>,
         config: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
-        let mut sources = Self { captures: Vec::new(), facts, config, warnings: Vec::new() };
+        let reloads = if config.is_some() { Reloads::Ignore } else { Reloads::Follow };
+        let mut sources = Self { captures: Vec::new(), facts, config, reloads, warnings: Vec::new() };
         for path in paths {
             sources.add(path)?;
         }
@@ -87,6 +90,7 @@ impl Sources {
             engine: config.engine.clone(),
             shown_labels: config.runtimes.shown_labels.clone(),
             meter: config.meter,
+            reloads: self.reloads,
             verdict_log: None,
             observer: None,
         }

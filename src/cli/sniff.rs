@@ -10,7 +10,7 @@ use super::Outcome;
 use super::local::LocalArgs;
 use crate::app::baseline::BaselineFile;
 use crate::app::evidence::ReplaySetup;
-use crate::app::live::{self, LiveOptions};
+use crate::app::live::{self, ConfigReader, LiveOptions, Reading, ReloadOptions};
 use crate::app::output::{Format, Output, Overflow, StdoutSink, outbox};
 use crate::app::{baseline, hash_key};
 use crate::config::{self, Config, InsideNamespaces, Loaded};
@@ -60,24 +60,26 @@ pub struct WatchArgs {
 
 impl WatchArgs {
     /// The options of a run; `serve`: whether counters are served by default.
-    pub fn options(self, serve: bool) -> anyhow::Result<LiveOptions> {
-        Ok(self.options_and_text(serve)?.0)
+    pub fn options(&self, serve: bool) -> anyhow::Result<LiveOptions> {
+        Ok(self.options_and_setup(serve)?.0)
     }
 
-    /// The same, and the whole configuration as YAML.
-    fn options_and_text(self, serve: bool) -> anyhow::Result<(LiveOptions, String)> {
+    /// The same, and what bundles hold of the configuration.
+    fn options_and_setup(&self, serve: bool) -> anyhow::Result<(LiveOptions, ReplaySetup)> {
         let Loaded { config, printed, .. } = config::load(self.config.as_deref())?;
-        Ok((self.options_of(config, serve)?, printed))
+        let options = self.options_of(config, serve)?;
+        let setup = ReplaySetup::new(&printed, options.baseline.as_ref().map(BaselineFile::in_force));
+        Ok((options, setup))
     }
 
     /// The same of a configuration that was read.
-    pub(super) fn options_of(self, mut config: Config, serve: bool) -> anyhow::Result<LiveOptions> {
+    pub(super) fn options_of(&self, mut config: Config, serve: bool) -> anyhow::Result<LiveOptions> {
         if !self.interfaces.is_empty() {
-            config.capture.interfaces = self.interfaces;
+            config.capture.interfaces.clone_from(&self.interfaces);
         }
         config.capture.inside_namespaces = self.inside.unwrap_or(config.capture.inside_namespaces);
         self.local.apply(&mut config);
-        config.state_dir = self.state_dir.or(config.state_dir);
+        config.state_dir = self.state_dir.clone().or(config.state_dir);
         hash_key::prepare(config.state_dir.as_deref())?;
         let baseline = baseline::load(&mut config)?;
         let listen = match self.listen {
@@ -93,6 +95,7 @@ impl WatchArgs {
             headers_only: false,
             config_text,
             listen,
+            reload: None,
             screen: None,
             verdict_log: None,
             observer: None,
@@ -132,11 +135,16 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> anyhow::Result<Outcome> {
     may_capture()?;
     let serve = record.is_none();
-    let (options, printed) = args.watch.options_and_text(serve)?;
-    let baseline = options.baseline.as_ref().map(BaselineFile::in_force);
+    let (options, setup) = args.watch.options_and_setup(serve)?;
     // A recording is all the evidence there is.
-    let evidence = record.is_none().then(|| ReplaySetup::new(&printed, baseline));
-    let mut options = LiveOptions { record, headers_only, evidence, ..options };
+    let evidence = record.is_none().then(|| setup.clone());
+    let watch = args.watch;
+    let reader = ConfigReader::new(move || {
+        let (options, setup) = watch.options_and_setup(serve)?;
+        Ok(Reading { config: options.config, setup })
+    });
+    let reload = Some(ReloadOptions { reader, in_force: Reading { config: options.config.clone(), setup } });
+    let mut options = LiveOptions { record, headers_only, evidence, reload, ..options };
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
     let sinks = std::mem::take(&mut options.config.sinks);
     let mut output = Output::none();

@@ -28,6 +28,16 @@ pub struct SinkConfig {
     pub to: Destination,
 }
 
+impl PartialEq for SinkConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { name, severity, rules, encoding, updates, to } = self;
+        let globs = |of: &[globset::GlobMatcher]| of.iter().map(|glob| glob.glob().clone()).collect::<Vec<_>>();
+        (name, severity, encoding, updates, to)
+            == (&other.name, &other.severity, &other.encoding, &other.updates, &other.to)
+            && globs(rules) == globs(&other.rules)
+    }
+}
+
 /// Which updates of an alert a sink gets, beside the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,21 +1,25 @@
-//! The HTTP endpoint: `/metrics`, `/livez`, `/readyz`.
+//! The HTTP endpoint: `/metrics`, `/livez`, `/readyz`, and `POST /-/reload`.
 //!
-//! Contract: read-only, answers from memory and waits for no other thread. `/livez` fails when the engine is stuck, and nobody's scrapes or
+//! Contract: all but the reload is read-only, answers from memory and waits for no other thread. `/livez` fails when the engine is stuck, and nobody's scrapes or
 //! open connections keep it from answering. Limits: at most [`MAX_REQUESTS`] scrapes at once; connections and requests within [`LIMITS`].
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::bounded_listener::{BoundedListener, Limits};
+use super::reload_request::{ReloadRequests, refusal};
 use super::{SharedCounters, metrics};
 
 /// A scraper's header is a few hundred bytes; an exchange takes milliseconds, and the usual scrape interval is 15 s.
@@ -30,23 +34,37 @@ const MAX_REQUESTS: usize = 32;
 /// How long open connections may take to end at shutdown.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-const INDEX: &str = "hopwatch\n\n/metrics  for Prometheus\n/livez    200 while the engine moves, else 503\n/readyz   200 when everything is seen and delivered, else 503 and why\n";
+const INDEX: &str = "hopwatch\n\n/metrics  for Prometheus\n/livez    200 while the engine moves, else 503\n/readyz   200 when everything is seen and delivered, else 503 and why\n/-/reload POST: reads the configuration again\n";
 
 #[derive(Clone)]
 struct Served {
     shared: Arc<SharedCounters>,
     requests: Arc<Semaphore>,
+    /// Where a reload is asked for; `None` where there is nothing to read again.
+    reload: Option<ReloadRequests>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
 }
 
 /// Serves until `shutdown` is done.
 pub async fn serve(
     listener: TcpListener,
     shared: Arc<SharedCounters>,
+    reload: Option<ReloadRequests>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (ended, wait) = tokio::sync::oneshot::channel();
     let listener = BoundedListener::new(listener, LIMITS);
-    let graceful = axum::serve(listener, router(shared)).with_graceful_shutdown(async move {
+    let graceful = axum::serve(listener, router(shared, reload).into_make_service_with_connect_info::<Peer>());
+    let graceful = graceful.with_graceful_shutdown(async move {
         shutdown.await;
         // Fails only when the server has ended by itself.
         let _ = ended.send(());
@@ -57,13 +75,14 @@ pub async fn serve(
     }
 }
 
-fn router(shared: Arc<SharedCounters>) -> Router {
+fn router(shared: Arc<SharedCounters>, reload: Option<ReloadRequests>) -> Router {
     Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .with_state(Served { shared, requests: Arc::new(Semaphore::new(MAX_REQUESTS)) })
+        .route("/-/reload", post(read_again))
+        .with_state(Served { shared, requests: Arc::new(Semaphore::new(MAX_REQUESTS)), reload })
 }
 
 async fn livez(State(served): State<Served>) -> Response {
@@ -74,11 +93,29 @@ async fn livez(State(served): State<Served>) -> Response {
 }
 
 async fn readyz(State(served): State<Served>) -> Response {
-    let (reasons, blind) = (served.shared.not_ready(), served.shared.blind_rules());
+    let reasons = served.shared.not_ready();
+    let more = served.shared.blind_rules() + &served.shared.configuration();
     if reasons.is_empty() {
-        return format!("ready\n{blind}").into_response();
+        return format!("ready\n{more}").into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n" + &blind).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n" + &more).into_response()
+}
+
+async fn read_again(
+    State(served): State<Served>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(why) = refusal(peer, &headers) {
+        return (StatusCode::FORBIDDEN, format!("{why}\n")).into_response();
+    }
+    let Some(reload) = served.reload else {
+        return (StatusCode::NOT_FOUND, "this run does not read its configuration again\n").into_response();
+    };
+    match reload.ask().await {
+        Ok(text) => format!("{text}\n").into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+    }
 }
 
 async fn scrape(State(served): State<Served>, headers: HeaderMap) -> Response {
@@ -122,7 +159,7 @@ mod tests {
         shared: SharedCounters,
         page: impl Fn(State<Served>) -> F,
     ) -> (StatusCode, String) {
-        let served = Served { shared: Arc::new(shared), requests: Arc::new(Semaphore::new(1)) };
+        let served = Served { shared: Arc::new(shared), requests: Arc::new(Semaphore::new(1)), reload: None };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(status(page(State(served))))
     }

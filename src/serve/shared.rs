@@ -13,6 +13,7 @@ use super::evidence::EvidenceCounters;
 use super::heartbeat::Heartbeat;
 use super::points::PointTable;
 use super::process::ProcessStats;
+use super::reloads::ReloadCounters;
 use super::sinks::SinkCounters;
 use super::snapshot::{ConntrackCounters, SinkSnapshot, Snapshot};
 use crate::engine::EngineStats;
@@ -73,6 +74,8 @@ pub struct SharedCounters {
     pub conntrack: Arc<Mutex<ConntrackCounters>>,
     /// Of the evidence of alerts.
     pub evidence: Arc<EvidenceCounters>,
+    /// Of the configuration in force.
+    pub reloads: ReloadCounters,
     /// Beats while the engine moves.
     pub heartbeat: Heartbeat,
     pub(super) sinks: DashMap<String, Arc<SinkCounters>>,
@@ -111,6 +114,14 @@ impl SharedCounters {
         engine.blind_rules.iter().map(|(rule, why)| format!("the rule {rule} cannot fire: {why}\n")).collect()
     }
 
+    /// Which configuration is in force, a line.
+    pub(super) fn configuration(&self) -> String {
+        let reloads = self.reloads.read();
+        let Some(read_at) = reloads.read_at.map(Timestamp::readable) else { return String::new() };
+        let failed = if reloads.last_failed { "; the last reload failed, the log says why" } else { "" };
+        format!("configuration {} read at {read_at}{failed}\n", reloads.sha256)
+    }
+
     /// That the engine is stuck, if it is.
     pub fn stuck(&self) -> Option<String> {
         let stalled = self.heartbeat.stalled()?;
@@ -129,6 +140,7 @@ impl SharedCounters {
             blind_rules: engine.blind_rules.keys().copied().collect(),
             sinks: self.sinks.iter().map(|sink| (sink.name().to_owned(), SinkSnapshot::of(&sink))).collect(),
             evidence: self.evidence.read(),
+            reloads: self.reloads.read(),
             process: ProcessStats::read(),
         }
     }

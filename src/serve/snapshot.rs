@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::evidence::EvidenceSnapshot;
 use super::points::PointSeries;
 use super::process::ProcessStats;
+use super::reloads::ReloadSnapshot;
 use super::sinks::SinkCounters;
 use crate::engine::EngineStats;
 use crate::input::RuntimeId;
@@ -82,6 +83,8 @@ pub struct Snapshot {
     pub sinks: BTreeMap<String, SinkSnapshot>,
     /// Of the evidence of alerts.
     pub evidence: EvidenceSnapshot,
+    /// Of the configuration in force.
+    pub reloads: ReloadSnapshot,
     /// The process itself.
     pub process: ProcessStats,
 }

@@ -15,6 +15,7 @@ mod inside;
 mod kernel;
 mod live;
 mod podman;
+mod reload;
 mod respond;
 mod secrets;
 mod sniffer;

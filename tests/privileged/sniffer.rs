@@ -350,17 +350,6 @@ fn headers_only_keeps_what_an_application_wrote_out_of_the_recording() {
 }
 
 #[test]
-fn a_hangup_changes_nothing_but_the_log() {
-    let Some((_namespace, sniffer)) = sniffer("a_hangup_changes_nothing_but_the_log") else { return };
-    sniffer.signal("-HUP");
-    sniffer.signal("-HUP");
-    assert!(sniffer.get("/livez").contains("live"));
-    let (lines, log) = sniffer.end();
-    assert_eq!(lines.last().expect("a summary")["schema"], "hopwatch.summary/1");
-    assert!(log.contains("SIGHUP: the configuration is not read again"), "{log}");
-}
-
-#[test]
 fn a_recording_replays_to_the_same_alerts() {
     let Some((namespace, sniffer)) = sniffer("a_recording_replays_to_the_same_alerts") else { return };
     drop(sniffer);

@@ -46,6 +46,7 @@ fn alerts_of(path: &Path) -> Vec<Alert> {
         warnings: vec![],
         engine: config.engine,
         shown_labels: config.runtimes.shown_labels,
+        reloads: hopwatch::app::replay::Reloads::Follow,
         meter: config.meter,
         verdict_log: None,
         observer: Some(Box::new(Keeps(std::sync::Arc::clone(&kept)))),

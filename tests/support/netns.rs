@@ -284,6 +284,24 @@ impl Sniffer {
         wait_until(|| self.log(), text, |log| log.contains(text));
     }
 
+    /// Replaces its configuration file.
+    pub fn configure(&self, config: &str) {
+        std::fs::write(self.folder.path().join("hopwatch.yaml"), config).expect("write");
+    }
+
+    /// The status and the text of the answer to a POST with these headers.
+    pub fn post(&self, path: &str, headers: &[&str]) -> (String, String) {
+        let mut curl = inside(&self.namespace);
+        curl.args(["curl", "-sg", "-m", "20", "-X", "POST", "-w", "\n%{http_code}"]);
+        headers.iter().for_each(|header| {
+            curl.args(["-H", header]);
+        });
+        let output = curl.arg(format!("http://{}{path}", self.address)).output().expect("run curl");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (text, status) = text.rsplit_once('\n').expect("a status");
+        (status.to_owned(), text.to_owned())
+    }
+
     /// The HTTP status of a page.
     pub fn status(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.address);

@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) budget: Mutex<Budget>,
     pub(super) head: Mutex<String>,
     pub(super) counters: Arc<EvidenceCounters>,
+    /// What bundles hold of the configuration in force.
+    pub(super) setup: Mutex<Arc<ReplaySetup>>,
     /// When the log last had each reason.
     pub(super) logged: Mutex<BTreeMap<NotKept, Timestamp>>,
 }
@@ -62,9 +64,16 @@ impl Shared {
     }
 }
 
+/// An alert, and the configuration that it was raised under.
+#[derive(Debug)]
+pub(super) struct Raised {
+    pub(super) alert: Box<Alert>,
+    pub(super) setup: Arc<ReplaySetup>,
+}
+
 /// The ways to the collector.
 pub(super) struct Inbox {
-    pub(super) raised: Receiver<Box<Alert>>,
+    pub(super) raised: Receiver<Raised>,
     pub(super) ended: Receiver<(RingId, PacketRing)>,
     /// The run ends; what is pending is to be written by then.
     pub(super) end: Receiver<Instant>,
@@ -76,7 +85,6 @@ pub(super) struct Collector {
     pub(super) hub: Arc<Hub>,
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
-    pub(super) setup: ReplaySetup,
     pub(super) host: String,
     pub(super) inbox: Inbox,
     pub(super) pending: VecDeque<Pending>,
@@ -86,6 +94,7 @@ pub(super) struct Collector {
 /// An alert whose evidence is being collected.
 pub(super) struct Pending {
     alert: Box<Alert>,
+    setup: Arc<ReplaySetup>,
     selection: Arc<Selection>,
     first: Asked,
     /// When the rings are asked again.
@@ -132,7 +141,7 @@ impl Collector {
                 continue;
             }
             match self.inbox.raised.recv_timeout(TURN) {
-                Ok(alert) => self.raised(alert),
+                Ok(raised) => self.raised(raised),
                 Err(RecvTimeoutError::Timeout) => {}
                 // The run ended, or broke off.
                 Err(RecvTimeoutError::Disconnected) => {
@@ -154,12 +163,12 @@ impl Collector {
         }
     }
 
-    fn raised(&mut self, alert: Box<Alert>) {
+    fn raised(&mut self, Raised { alert, setup }: Raised) {
         let id = alert.workload.as_ref().map(|workload| workload.id.as_str());
         let addresses = id.map(|id| sync::lock(&self.shared.history).addresses(id)).unwrap_or_default();
         let selection = Arc::new(Selection::of(&alert, addresses));
         let first = self.ask(&selection, BTreeMap::new());
-        self.pending.push_back(Pending { alert, selection, first, due: instant() + self.config.after });
+        self.pending.push_back(Pending { alert, setup, selection, first, due: instant() + self.config.after });
     }
 
     fn ask(&mut self, selection: &Arc<Selection>, since: BTreeMap<RingId, u64>) -> Asked {
@@ -191,8 +200,8 @@ impl Collector {
 
     /// Everything that is pending, for as long as there is time.
     fn finish(mut self, deadline: Instant) {
-        while let Ok(alert) = self.inbox.raised.try_recv() {
-            self.raised(alert);
+        while let Ok(raised) = self.inbox.raised.try_recv() {
+            self.raised(raised);
         }
         while let Some(pending) = self.pending.pop_front() {
             if instant() >= deadline {
@@ -239,7 +248,7 @@ impl Collector {
         if self.store.place(&pending.alert.id).exists() {
             return self.shared.not_kept(&pending.alert, NotKept::Exists, "there is a bundle of it");
         }
-        match bundle::write(&self.store, contents, &self.setup) {
+        match bundle::write(&self.store, contents, &pending.setup) {
             Ok(written) => self.keep(&pending.alert, &written, to),
             Err(error) => self.drop_draft(&pending.alert, NotKept::Disk, &error.to_string()),
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use crate::alert::Alert;
 use crate::app::baseline;
 use crate::app::output::{AlertSink, Output, Overflow};
-use crate::app::replay::{self, ReplayOptions};
+use crate::app::replay::{self, Reloads, ReplayOptions};
 use crate::app::summary::Summary;
 use crate::config;
 use crate::detect::rules;
@@ -33,7 +33,8 @@ impl ReplaySetup {
         Self { config, baseline: baseline.map(str::to_owned) }
     }
 
-    pub(super) fn config_text(&self) -> &str {
+    /// The configuration.
+    pub fn config_text(&self) -> &str {
         &self.config
     }
 
@@ -92,6 +93,7 @@ fn ids(folder: &Path, setup: &ReplaySetup) -> anyhow::Result<Vec<(String, &'stat
         engine: config.engine,
         shown_labels: config.runtimes.shown_labels,
         meter: config.meter,
+        reloads: Reloads::Follow,
         verdict_log: None,
         observer: None,
     };

@@ -13,13 +13,14 @@ use crossbeam_channel::Sender;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::LiveOptions;
+use super::reload::Reloader;
 use super::runtimes;
 use super::source::SourceContext;
 use crate::input::InventoryEvent;
-use crate::serve;
+use crate::serve::{self, ReloadRequest, ReloadRequests};
 
 /// How long tasks may take to end.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
@@ -35,6 +36,7 @@ pub fn start(
     options: &LiveOptions,
     context: SourceContext,
     listeners: Vec<Sender<InventoryEvent>>,
+    reloader: Option<Reloader>,
 ) -> anyhow::Result<AsyncTasks> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -43,12 +45,15 @@ pub fn start(
         .build()
         .context("starting the runtime for sockets")?;
     let (stopping, stopped) = watch::channel(false);
-    let signals = {
-        // From here on a signal ends the run in order.
+    let (signals, hangup) = {
+        // From here on a signal ends the run in order, and SIGHUP does not end it.
         let _inside = runtime.enter();
-        Signals::listen()
+        (Signals::listen(), signal(SignalKind::hangup()))
     };
     runtime.spawn(wait_for_the_end(signals, options.duration, context.stop, stopping.clone()));
+    let (requests, asked) = ReloadRequests::channel();
+    let requests = reloader.is_some().then_some(requests);
+    runtime.spawn(reload_when_asked(reloader, hangup.ok(), asked));
     if let Some(address) = options.listen {
         let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
             format!("cannot listen on {address} for metrics; name a free address with --listen, or serve none with --listen none")
@@ -59,7 +64,7 @@ pub fn start(
         let shared = Arc::clone(&context.shared);
         runtime.spawn(async move {
             let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-            if let Err(error) = serve::serve(listener, shared, shutdown).await {
+            if let Err(error) = serve::serve(listener, shared, requests, shutdown).await {
                 tracing::error!("serving metrics ended: {error}");
             }
         });
@@ -87,7 +92,42 @@ impl AsyncTasks {
     }
 }
 
-/// SIGINT, SIGTERM, or the end of the duration. SIGHUP, which would end the process by default, only writes a log line.
+/// Reads the configuration again at SIGHUP and at each request, one after the other.
+async fn reload_when_asked(
+    mut reloader: Option<Reloader>,
+    mut hangup: Option<Signal>,
+    mut requests: mpsc::Receiver<ReloadRequest>,
+) {
+    loop {
+        let signalled = async {
+            match &mut hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        let request = tokio::select! {
+            () = signalled => None,
+            Some(request) = requests.recv() => Some(request),
+        };
+        let Some(mut asked) = reloader.take() else {
+            tracing::info!(signal = "SIGHUP", "SIGHUP: this run does not read its configuration again");
+            continue;
+        };
+        let reload = tokio::task::spawn_blocking(move || {
+            let outcome = asked.reload().map_err(|error| format!("{error:#}"));
+            (asked, outcome)
+        });
+        // One that panicked was reported by the panic handler.
+        let Ok((asked, outcome)) = reload.await else { return };
+        reloader = Some(asked);
+        if let Some(ReloadRequest(answer)) = request {
+            // Who asked may have gone.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+/// SIGINT, SIGTERM, or the end of the duration.
 async fn wait_for_the_end(
     signals: io::Result<Signals>,
     duration: Option<Duration>,
@@ -118,28 +158,18 @@ async fn wait_for_the_end(
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     /// Returns at the first signal that ends the run.
     async fn end(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return tracing::info!(signal = "SIGINT", "interrupted: draining"),
-                _ = self.terminate.recv() => return tracing::info!(signal = "SIGTERM", "ending: draining"),
-                _ = self.hangup.recv() => {
-                    tracing::info!(signal = "SIGHUP", "SIGHUP: the configuration is not read again; restart hopwatch to apply a change");
-                }
-            }
+        tokio::select! {
+            _ = self.interrupt.recv() => tracing::info!(signal = "SIGINT", "interrupted: draining"),
+            _ = self.terminate.recv() => tracing::info!(signal = "SIGTERM", "ending: draining"),
         }
     }
 }

@@ -41,6 +41,11 @@ impl Blindness {
         Self { enabled, missing, ..Self::default() }
     }
 
+    /// Other rules are switched on.
+    pub fn enable(&mut self, rules: BTreeSet<&'static str>) {
+        self.enabled = rules;
+    }
+
     /// The host's interfaces were listed.
     pub fn scanned(&mut self, scan: InterfaceScan) {
         self.scan = scan;

@@ -4,6 +4,7 @@
 //! everything in flight is consumed, for at most [`DRAIN`]. Design: the only thread that touches the engine; it waits for messages, never for
 //! a sink.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::QUEUE;
 use super::message::SourceMessage;
 use super::pace::Pace;
+use super::reload::Change;
 use super::snapshots::SnapshotPublisher;
 use super::status::SourceStatus;
 use super::supervisor::Supervisor;
@@ -24,8 +26,9 @@ use crate::app::recorder::Recorder;
 use crate::app::reorder::Reorder;
 use crate::app::summary::Summary;
 use crate::clock::{instant, now};
+use crate::detect::rules::{self, RuleParams};
 use crate::engine::{Engine, EngineStats};
-use crate::flow::Backlog;
+use crate::flow::{Backlog, Receipt};
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
 use crate::observe::live::{self, Progress};
 use crate::path::MayCover;
@@ -63,6 +66,8 @@ pub(super) struct EngineLoop<'a> {
     output: &'a Output,
     publisher: SnapshotPublisher,
     supervisor: Supervisor,
+    /// Configurations whose facts wait for their turn.
+    changes: VecDeque<Change>,
     alerts: Vec<Alert>,
 }
 
@@ -88,6 +93,7 @@ impl<'a> EngineLoop<'a> {
             output,
             publisher,
             supervisor: Supervisor::of_this_process(),
+            changes: VecDeque::new(),
             alerts: Vec::new(),
         }
     }
@@ -156,6 +162,10 @@ impl<'a> EngineLoop<'a> {
     }
 
     fn take(&mut self, mut message: SourceMessage) {
+        if let SourceMessage::Reload(change) = message {
+            self.reorder.hold(vec![change.fact.clone()], Receipt::default());
+            return self.changes.push_back(change);
+        }
         let receipt = message.receipt();
         let is_tap = matches!(message, SourceMessage::Tap(_));
         let inputs = self.status.take(message);
@@ -196,8 +206,32 @@ impl<'a> EngineLoop<'a> {
             covered.add(workload);
         }
         self.engine.push(input, &mut self.alerts);
+        if matches!(input.fact, Fact::Recorded(RecordedFact::Reloaded(_)))
+            && let Some(change) = self.changes.pop_front()
+        {
+            self.reconfigure(change)?;
+        }
         self.publisher.beat();
         self.deliver()
+    }
+
+    /// Puts another configuration into force. What was raised before goes out first, with the evidence of the old one.
+    fn reconfigure(&mut self, change: Change) -> anyhow::Result<()> {
+        self.deliver()?;
+        let Change { config, setup, done, .. } = change;
+        self.status.enable(enabled_rules(&config.rules));
+        if let Some(evidence) = self.evidence {
+            evidence.reconfigure(setup);
+        }
+        let mut covered = MayCover::new(&config.contracts);
+        self.engine.timeline().workloads().for_each(|workload| covered.add(workload));
+        if let Ok(mut shared) = self.shared_with_taps.covered.write() {
+            *shared = covered;
+        }
+        self.engine.reconfigure(*config, &mut self.alerts);
+        // Nobody waits where it took too long.
+        let _ = done.send(());
+        Ok(())
     }
 
     fn deliver(&mut self) -> anyhow::Result<()> {
@@ -215,6 +249,11 @@ impl<'a> EngineLoop<'a> {
         }
         Ok(())
     }
+}
+
+/// The names of the rules that are switched on.
+pub(super) fn enabled_rules(params: &RuleParams) -> BTreeSet<&'static str> {
+    rules::ALL.iter().map(|rule| rule.name).filter(|rule| rules::is_enabled(params, rule) == Some(true)).collect()
 }
 
 /// For a person who asks the supervisor.

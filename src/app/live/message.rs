@@ -2,6 +2,7 @@
 //!
 //! Contract: every message has one sender at a time and is handled in the order of arrival. Limits: the channel is bounded; see `live.rs`.
 
+use super::reload::Change;
 use crate::flow::Receipt;
 use crate::input::{Input, ObservationPoint, RuntimeId};
 use crate::observe::live::TapBatch;
@@ -32,6 +33,8 @@ pub enum SourceMessage {
     Runtimes(Vec<RuntimeId>),
     /// The host's interfaces as they were just listed.
     Interfaces(InterfaceScan),
+    /// Another configuration, to be put into force.
+    Reload(Change),
 }
 
 impl SourceMessage {

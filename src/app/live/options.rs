@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::reload::ReloadOptions;
 use crate::app::baseline::BaselineFile;
 use crate::app::evidence::ReplaySetup;
 use crate::app::screen::Screen;
@@ -26,6 +27,8 @@ pub struct LiveOptions {
     pub config_text: Option<String>,
     /// Serve metrics and health here; `None` serves nothing.
     pub listen: Option<SocketAddr>,
+    /// How to read the configuration again; `None`: SIGHUP changes nothing.
+    pub reload: Option<ReloadOptions>,
     /// Show workloads and their flows here, for a terminal; it can also ask for the end.
     pub screen: Option<Screen>,
     /// Keep the verdict of every flow here, for a report.

@@ -45,6 +45,11 @@ impl SourceStatus {
         Self { blindness, ..Self::default() }
     }
 
+    /// Other rules are switched on.
+    pub fn enable(&mut self, rules: BTreeSet<&'static str>) {
+        self.blindness.enable(rules);
+    }
+
     /// Notes a message and returns its inputs.
     pub fn take(&mut self, message: SourceMessage) -> Vec<Input> {
         match message {
@@ -71,6 +76,7 @@ impl SourceStatus {
                 self.runtimes = Some(names.into_iter().map(|name| (name, complete(&name))).collect());
             }
             SourceMessage::Interfaces(scan) => self.blindness.scanned(scan),
+            SourceMessage::Reload(change) => return vec![change.fact],
         }
         Vec::new()
     }

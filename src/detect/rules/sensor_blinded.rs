@@ -81,6 +81,7 @@ impl Rule for SensorBlinded {
             | RecordedFact::Firewall(_)
             | RecordedFact::Baseline(_)
             | RecordedFact::HostLogging(_)
+            | RecordedFact::Reloaded(_)
             | RecordedFact::Ended {} => {}
         }
     }

@@ -397,6 +397,24 @@ pub static METRICS: &[Metric] = &[
     gauge("hopwatch_evidence_ring_bytes", &[], "Memory of the rings of recent packets", |s| {
         vec![plain(s.evidence.ring_bytes)]
     }),
+    gauge("hopwatch_config_info", &["sha256"], "Always 1; the label is the hash of the configuration in force", |s| {
+        vec![sample([("sha256", &s.reloads.sha256)], 1)]
+    }),
+    counter("hopwatch_config_reloads_total", &["result"], "Times that the configuration was read again", |s| {
+        vec![sample([("result", "success")], s.reloads.succeeded), sample([("result", "failure")], s.reloads.failed)]
+    }),
+    gauge(
+        "hopwatch_config_last_reload_successful",
+        &[],
+        "0 when the last reload left the old configuration in force, else 1",
+        |s| vec![plain(u64::from(!s.reloads.last_failed))],
+    ),
+    gauge(
+        "hopwatch_config_last_reload_success_timestamp_seconds",
+        &[],
+        "When the configuration in force was read, in seconds since 1970",
+        |s| vec![plain(seconds(s.reloads.read_at))],
+    ),
     gauge("process_resident_memory_bytes", &[], "Memory in use", |s| known(s.process.resident_bytes)),
     gauge("process_virtual_memory_bytes", &[], "Address space", |s| known(s.process.virtual_bytes)),
     gauge("process_open_fds", &[], "Open file descriptors", |s| known(s.process.open_fds)),

@@ -1,0 +1,159 @@
+//! SIGHUP and `POST /-/reload`: the configuration is read again, and put into force without a gap.
+//!
+//! Contract: what is read is checked as at the start. On any mistake, and where a part changed that only a start takes over, the old one stays whole and
+//! the answer says why. One reload at a time. The new one is in force with a fact that holds it, at that fact's event time, so that a replay takes the
+//! same step. Design: this thread reads and checks; the engine's thread only swaps, and says so.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use crossbeam_channel::Sender;
+use sd_notify::NotifyState;
+
+use super::message::SourceMessage;
+use super::source::SourceContext;
+use crate::app::baseline::sha256;
+use crate::app::evidence::ReplaySetup;
+use crate::clock::now;
+use crate::config::Config;
+use crate::engine::EngineConfig;
+use crate::input::{Input, RecordedFact, Reload};
+use crate::serve::SharedCounters;
+use crate::wording::many;
+
+/// How long the engine may take to come to it: what waits before it is seconds of work at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub struct Reading {
+    /// What a run would start with.
+    pub config: Config,
+    /// What bundles, and the fact of a reload, hold of it.
+    pub setup: ReplaySetup,
+}
+
+/// What a run needs to read its configuration again.
+#[derive(Debug)]
+pub struct ReloadOptions {
+    /// Reads it.
+    pub reader: ConfigReader,
+    /// What the run starts with.
+    pub in_force: Reading,
+}
+
+/// Reads this run's configuration from its layers, as at its start.
+pub struct ConfigReader(Box<dyn Fn() -> anyhow::Result<Reading> + Send>);
+
+impl ConfigReader {
+    /// By this function.
+    pub fn new(read: impl Fn() -> anyhow::Result<Reading> + Send + 'static) -> Self {
+        Self(Box::new(read))
+    }
+}
+
+impl fmt::Debug for ConfigReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConfigReader")
+    }
+}
+
+/// A configuration on its way to the engine.
+#[derive(Debug)]
+pub struct Change {
+    /// The fact that it is in force.
+    pub(super) fact: Input,
+    pub(super) config: Box<EngineConfig>,
+    pub(super) setup: Arc<ReplaySetup>,
+    /// The engine says when it is in force.
+    pub(super) done: Sender<()>,
+}
+
+/// Reloads, one at a time.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    reader: ConfigReader,
+    in_force: Config,
+    engine: Sender<SourceMessage>,
+    shared: Arc<SharedCounters>,
+}
+
+impl Reloader {
+    /// Of a run that was started with this configuration.
+    pub(super) fn new(options: ReloadOptions, context: &SourceContext) -> Self {
+        let ReloadOptions { reader, in_force: Reading { config, setup } } = options;
+        context.shared.reloads.begins(&sha256(setup.config_text().as_bytes()), now());
+        Self { reader, in_force: config, engine: context.sender.clone(), shared: Arc::clone(&context.shared) }
+    }
+
+    /// Reads again and puts it into force; what is in force then, in words.
+    pub(super) fn reload(&mut self) -> anyhow::Result<String> {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
+        }
+        let outcome = self.try_to();
+        notify(&[NotifyState::Ready]);
+        match &outcome {
+            Ok(text) => tracing::info!("{text}"),
+            Err(error) => {
+                self.shared.reloads.failed();
+                tracing::error!("the configuration was not read again, the old one stays in force: {error:#}");
+            }
+        }
+        outcome
+    }
+
+    fn try_to(&mut self) -> anyhow::Result<String> {
+        let Reading { config, setup } = (self.reader.0)()?;
+        let fixed = fixed_parts(&self.in_force, &config);
+        if !fixed.is_empty() {
+            bail!("{} changed, which only a restart takes over: restart hopwatch, or undo that", fixed.join(", "));
+        }
+        let hash = sha256(setup.config_text().as_bytes());
+        let (done, is_done) = crossbeam_channel::bounded(1);
+        let fact = Reload { sha256: hash.clone(), configuration: setup.config_text().into() };
+        let change = Change {
+            fact: Input::new(now(), RecordedFact::Reloaded(fact)),
+            config: Box::new(config.engine.clone()),
+            setup: Arc::new(setup),
+            done,
+        };
+        self.engine.send(SourceMessage::Reload(change)).context("hopwatch is ending")?;
+        // It comes into force whatever this waits for.
+        let contracts = many(config.engine.contracts.len() as u64, "contract");
+        let exceptions = many(config.engine.exceptions.len() as u64, "exception");
+        self.in_force = config;
+        is_done.recv_timeout(PATIENCE).context("the engine has not come to it yet; /livez says whether it moves")?;
+        self.shared.reloads.succeeded(&hash, now());
+        Ok(format!("the configuration {hash} is in force: {contracts}, {exceptions}"))
+    }
+}
+
+/// The parts that changed and that only a start takes over.
+fn fixed_parts(before: &Config, now: &Config) -> Vec<&'static str> {
+    let parts = [
+        ("capture", before.capture != now.capture),
+        ("runtime", before.runtimes != now.runtimes),
+        ("metrics", before.listen != now.listen),
+        ("flows", before.meter != now.meter),
+        ("state", before.state_dir != now.state_dir),
+        ("evidence", before.evidence != now.evidence),
+        ("sinks", before.sinks != now.sinks),
+        ("baseline", (&before.baseline, &before.baseline_key) != (&now.baseline, &now.baseline_key)),
+        ("monitors.programs", before.engine.monitors.programs != now.engine.monitors.programs),
+        ("bounds of the inventory", before.engine.timeline != now.engine.timeline),
+    ];
+    parts.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+}
+
+/// Tells the supervisor, where there is one.
+fn notify(state: &[NotifyState<'_>]) {
+    if std::env::var_os("NOTIFY_SOCKET").is_some()
+        && let Err(error) = sd_notify::notify(state)
+    {
+        tracing::warn!("the supervisor does not take a notification ($NOTIFY_SOCKET): {error}");
+    }
+}

@@ -1,0 +1,126 @@
+//! The configuration of a running sniffer is read again: real signals, real requests, real packets.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::netns::{Namespace, Sniffer, unavailable};
+use crate::support::scenario::replay_json;
+
+const PATHS: &str = "
+hops: {proxy: {addresses: [10.9.0.3], ports: [3128]}}
+contracts: [{name: egress, from: [{addresses: [10.9.0.0/24]}], to: [internet], via: [proxy]}]
+";
+const EXCEPTION: &str = "
+exceptions:
+  - {name: backup, rule: egress-skips-proxy, destinations: [198.51.100.0/24], owner: platform, reason: a test, expires: 2099-01-01}
+";
+const HEADER: &str = "X-Hopwatch: 1";
+
+/// Two hosts on a bridge; the other one answers on the internet at port 8080.
+fn hosts(name: &str) -> Option<Namespace> {
+    if let Some(why) = unavailable() {
+        println!("skipped: {name}: {why}");
+        return None;
+    }
+    let namespace = Namespace::with_bridge("br-test");
+    namespace.run("ip route add 198.51.100.0/24 via 10.9.0.2 dev br-test");
+    namespace.run_peer("ip addr add 198.51.100.7/24 dev lo");
+    namespace.run_peer_background("busybox nc -ll -p 8080 -e echo hello");
+    Some(namespace)
+}
+
+fn go_around_the_proxy(namespace: &Namespace) {
+    namespace.run("for i in 1 2 3 4 5 6 7 8 9 10; do echo x | busybox nc -w 1 198.51.100.7 8080 && exit 0; sleep 0.1; done; exit 1");
+}
+
+fn is_captured(sniffer: &Sniffer) {
+    sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
+}
+
+fn raised(lines: &[Value]) -> Vec<(String, String)> {
+    let first = lines.iter().filter(|line| line["schema"] == "hopwatch.alert/1" && line["update"] == 0);
+    first.map(|line| (line["rule"].to_string(), line["id"].to_string())).collect()
+}
+
+#[test]
+fn another_policy_is_put_into_force_and_a_mistake_changes_nothing() {
+    let Some(namespace) = hosts("another_policy_is_put_into_force_and_a_mistake_changes_nothing") else { return };
+    let sniffer = Sniffer::start(&namespace, PATHS, &[]);
+    is_captured(&sniffer);
+    let reload = || sniffer.post("/-/reload", &[HEADER]);
+    assert_eq!(sniffer.post("/-/reload", &[]).0, "403", "a page in a browser cannot ask");
+    assert_eq!(sniffer.post("/-/reload", &[HEADER, "Origin: http://shop.example"]).0, "403");
+
+    sniffer.configure(&format!("{PATHS}\ncontrats: []\n"));
+    let (status, text) = reload();
+    assert!(status == "400" && text.contains("contrats") && text.contains("contracts"), "{status}: {text}");
+    sniffer.configure(&format!("{PATHS}\nevidence: {{ring_mib: 3}}\n"));
+    let (status, text) = reload();
+    assert!(status == "400" && text.contains("evidence changed, which only a restart takes over"), "{text}");
+    let page = sniffer.get("/metrics");
+    for line in ["hopwatch_config_last_reload_successful 0", "hopwatch_config_reloads_total{result=\"failure\"} 2"] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
+    assert!(sniffer.get("/readyz").contains("the last reload failed"));
+
+    sniffer.configure(&format!("{PATHS}{EXCEPTION}"));
+    let (status, text) = reload();
+    assert!(status == "200" && text.contains("1 contract, 1 exception"), "{status}: {text}");
+    assert!(sniffer.get("/metrics").contains("hopwatch_config_last_reload_successful 1"));
+    go_around_the_proxy(&namespace);
+    sniffer.wait_until("/metrics", "the exception holds it back", |page| {
+        page.contains("hopwatch_exception_hits_total{exception=\"backup\"} 1")
+    });
+    sniffer.configure(PATHS);
+    sniffer.signal("-HUP");
+    sniffer.wait_until_logged("0 exceptions");
+    go_around_the_proxy(&namespace);
+    sniffer.wait_until("/metrics", "the alert", |page| {
+        page.contains("hopwatch_alerts_total{rule=\"egress-skips-proxy\",severity=\"high\"} 1")
+    });
+    let (lines, log) = sniffer.end();
+    assert_eq!(raised(&lines).len(), 1, "{lines:?}");
+    assert!(log.contains("the old one stays in force"), "{log}");
+}
+
+#[test]
+fn fifty_reloads_under_load_lose_nothing_and_replay_to_the_same_alerts() {
+    let Some(namespace) = hosts("fifty_reloads_under_load_lose_nothing_and_replay_to_the_same_alerts") else { return };
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("recording");
+    let recorder = Sniffer::start(&namespace, PATHS, &["-o", &folder.display().to_string()]);
+    is_captured(&recorder);
+    namespace.run_background("sh -c 'while :; do echo x | busybox nc -w 1 10.9.0.2 8080; done'");
+    let with = format!("{PATHS}{EXCEPTION}");
+    for round in 0..50 {
+        // Odd rounds hold back what goes around the proxy.
+        recorder.configure(if round % 2 == 0 { PATHS } else { &with });
+        let (status, text) = recorder.post("/-/reload", &[HEADER]);
+        assert_eq!(status, "200", "{text}");
+        if round % 10 == 9 {
+            go_around_the_proxy(&namespace);
+        }
+    }
+    recorder.configure(PATHS);
+    assert_eq!(recorder.post("/-/reload", &[HEADER]).0, "200");
+    go_around_the_proxy(&namespace);
+    recorder.wait_until("/metrics", "the alert", |page| {
+        page.contains("hopwatch_alerts_total{rule=\"egress-skips-proxy\",severity=\"high\"} 1")
+    });
+    let page = recorder.get("/metrics");
+    for reason in ["kernel", "queue", "shed"] {
+        let dropped = format!("hopwatch_dropped_packets_total{{observation_point=\"br-test\",reason=\"{reason}\"}} 0");
+        assert!(page.contains(&dropped), "{page}");
+    }
+    assert!(page.contains("hopwatch_config_reloads_total{result=\"success\"} 51"), "{page}");
+    let (live, _) = recorder.end();
+    let replayed: Vec<Value> =
+        replay_json(Path::new(&folder)).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(raised(&live).len(), 1, "{live:?}");
+    assert_eq!(raised(&live), raised(&replayed));
+    let (live, replayed) = (live.last().expect("a summary"), replayed.last().expect("a summary"));
+    for figure in ["packets", "flows", "verdicts", "exceptions", "alerts"] {
+        assert_eq!(live[figure], replayed[figure], "{figure}");
+    }
+}
