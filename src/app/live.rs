@@ -91,7 +91,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
     let recorder = options.record.as_deref().map(|folder| record(folder, &options)).transpose()?;
     let shared = Arc::new(SharedCounters::starting());
-    output.counters().for_each(|sink| shared.add_sink(sink));
+    output.counters().iter().for_each(|sink| shared.add_sink(sink));
     let publisher = SnapshotPublisher::new(Arc::clone(&shared), options.screen.clone());
     let (backlog, progress) = (Arc::new(Backlog::new(Pace::default().capacity())), Arc::<Progress>::default());
     let covered = Arc::new(RwLock::new(MayCover::new(&options.config.engine.contracts)));
@@ -109,7 +109,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
         sources.push(baseline_watch::start(file.clone(), &context)?);
     }
     let listeners = sources.iter().filter_map(Source::events).collect();
-    let reloader = options.reload.take().map(|reload| Reloader::new(reload, &context));
+    let reloader = options.reload.take().map(|reload| Reloader::new(reload, output.routes().cloned(), &context));
     let tasks = async_tasks::start(&options, context, listeners, reloader)?;
     // A question to the verdict log is answered by verdicts: that a rule cannot fire hides nothing from it.
     let is_a_question = options.verdict_log.is_some();

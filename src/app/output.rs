@@ -18,6 +18,7 @@ pub use stdout::{Format, StdoutSink};
 use super::summary::Summary;
 use crate::alert::Alert;
 use crate::clock::instant;
+use crate::deliver::Routes;
 use crate::incident::Incident;
 use crate::serve::SinkCounters;
 
@@ -35,9 +36,9 @@ pub trait AlertSink: Send {
     fn has_reader(&self) -> bool {
         true
     }
-    /// Counters of what it delivers to, beside its own.
-    fn receivers(&self) -> Vec<Arc<SinkCounters>> {
-        Vec::new()
+    /// What it delivers to, beside itself.
+    fn routes(&self) -> Option<Arc<Routes>> {
+        None
     }
 }
 
@@ -45,13 +46,13 @@ pub trait AlertSink: Send {
 #[derive(Debug)]
 pub struct Output {
     sinks: Vec<SinkQueue>,
-    receivers: Vec<Arc<SinkCounters>>,
+    routes: Option<Arc<Routes>>,
 }
 
 impl Output {
     /// No sinks: alerts are shown elsewhere.
     pub const fn none() -> Self {
-        Self { sinks: Vec::new(), receivers: Vec::new() }
+        Self { sinks: Vec::new(), routes: None }
     }
 
     /// Starts a thread for this sink.
@@ -61,7 +62,7 @@ impl Output {
 
     /// The same sinks and one more, with a thread of its own.
     pub fn and_to(mut self, sink: Box<dyn AlertSink>, overflow: Overflow) -> io::Result<Self> {
-        self.receivers.extend(sink.receivers());
+        self.routes = self.routes.or_else(|| sink.routes());
         self.sinks.push(SinkQueue::start(sink, overflow)?);
         Ok(self)
     }
@@ -79,8 +80,14 @@ impl Output {
     }
 
     /// What each sink delivered and lost; it goes on counting.
-    pub fn counters(&self) -> impl Iterator<Item = &Arc<SinkCounters>> {
-        self.sinks.iter().map(SinkQueue::counters).chain(&self.receivers)
+    pub fn counters(&self) -> Vec<Arc<SinkCounters>> {
+        let receivers = self.routes.iter().flat_map(|routes| routes.in_force()).map(|(_, counters)| counters);
+        self.sinks.iter().map(|sink| Arc::clone(sink.counters())).chain(receivers).collect()
+    }
+
+    /// The sinks of the configuration; `None` where nothing can be kept for them.
+    pub const fn routes(&self) -> Option<&Arc<Routes>> {
+        self.routes.as_ref()
     }
 
     /// Whether no reader is left: the pipe of standard output was closed.
@@ -91,7 +98,7 @@ impl Output {
 
     /// What the summary says about lost alerts.
     pub fn warnings(&self) -> Vec<String> {
-        self.counters().filter_map(|sink| sink.warning()).collect()
+        self.counters().iter().filter_map(|sink| sink.warning()).collect()
     }
 
     /// Delivers what waits, then the summary. Live, sinks that do not take it within [`queue::LONGEST_END`] are left behind, which the

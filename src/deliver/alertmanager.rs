@@ -4,6 +4,7 @@
 //! request. Open alerts are sent again before they end by themselves, and end when nothing new came for `keep_open`; if hopwatch ends, they
 //! end soon. Limits: [`MAX_OPEN`] alerts stay open; what was open before a restart opens again with its next update.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -115,6 +116,13 @@ fn starts_at(alert: &Value) -> Option<Timestamp> {
 }
 
 impl Receiver for Alertmanager {
+    /// Open alerts are sent again by the successor.
+    fn take_over(&mut self, before: Box<dyn Any>) {
+        if let Ok(before) = before.downcast::<Self>() {
+            (self.open, self.due) = (before.open, before.due);
+        }
+    }
+
     fn send(&mut self, delivery: &Delivery, now: Timestamp) -> Outcome {
         let Ok(alert) = serde_json::from_slice::<Value>(&delivery.body) else {
             return Outcome::Refused { why: "the outbox holds no alert there".to_owned() };

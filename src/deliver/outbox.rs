@@ -5,13 +5,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use super::prepare;
-use super::receivers::receiver;
+use super::routes::{Routed, Routes};
 use super::store::{Added, Addressed, Entry, Opened, Store, StoreError};
-use super::worker::{Bell, Worker};
 use crate::alert::Alert;
 use crate::alert::render::encoding::{Encoding, Sensor, encode};
 use crate::alert::render::{self, text};
@@ -19,7 +18,6 @@ use crate::clock::{instant, now};
 use crate::config::SinkConfig;
 use crate::detect::Severity;
 use crate::escape::json::to_writer;
-use crate::escape::printable;
 use crate::incident::Incident;
 use crate::serve::{SinkCounters, Undelivered};
 use crate::time::Timestamp;
@@ -42,10 +40,8 @@ const KEPT_COLUMNS: usize = 80;
 #[derive(Debug)]
 pub struct Outbox {
     store: Arc<Store>,
-    sinks: Vec<(SinkConfig, Arc<SinkCounters>)>,
+    routes: Arc<Routes>,
     sensor: Sensor,
-    bell: Arc<Bell>,
-    workers: Vec<JoinHandle<()>>,
     in_memory: bool,
     tidied: Timestamp,
     kept_since: u32,
@@ -74,60 +70,15 @@ impl Outbox {
             Some(path) => opened(path)?,
             None => Store::in_memory()?,
         });
-        let bell = Arc::new(Bell::default());
+        let routes = Arc::new(Routes::new(Arc::clone(&store)));
+        routes.swap(Routes::prepare(sinks)?)?;
         let sensor = Sensor { host: host_name(), version: env!("CARGO_PKG_VERSION") };
-        let mut outbox = Self {
-            store,
-            sinks: Vec::new(),
-            sensor,
-            bell,
-            workers: Vec::new(),
-            in_memory: path.is_none(),
-            tidied: now(),
-            kept_since: 0,
-        };
-        for sink in sinks {
-            outbox.add(sink)?;
-        }
-        outbox.report_orphans()?;
-        Ok(outbox)
+        Ok(Self { store, routes, sensor, in_memory: path.is_none(), tidied: now(), kept_since: 0 })
     }
 
-    /// What waits for a sink that was renamed or taken out of the configuration.
-    fn report_orphans(&self) -> Result<(), StoreError> {
-        for (sink, waiting) in self.store.sinks()? {
-            if !self.sinks.iter().any(|(known, _)| known.name == sink) {
-                tracing::warn!(
-                    "the configuration no longer has the sink {}, for which {} in the outbox; `hopwatch outbox drop --sink` removes them",
-                    printable(&sink),
-                    waits(waiting)
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, sink: SinkConfig) -> Result<(), DeliverError> {
-        let failed = |source| DeliverError::Sink { sink: sink.name.clone(), source };
-        let counters = Arc::new(SinkCounters::new(&sink.name));
-        self.store.begin(&sink.name)?;
-        let waiting = self.store.waiting(&sink.name)?;
-        counters.set_waiting(waiting.count, waiting.oldest);
-        if waiting.count > 0 {
-            tracing::info!(sink = sink.name, "{} since the last run", waits(waiting.count));
-        }
-        let (store, bell) = (Arc::clone(&self.store), Arc::clone(&self.bell));
-        let worker =
-            Worker::new(sink.name.clone(), store, receiver(&sink).map_err(failed)?, Arc::clone(&counters), bell);
-        let started = thread::Builder::new().name(format!("to-{}", sink.name)).spawn(move || worker.run());
-        self.workers.push(started.map_err(failed)?);
-        self.sinks.push((sink, counters));
-        Ok(())
-    }
-
-    /// What each sink did.
-    pub fn counters(&self) -> impl Iterator<Item = &Arc<SinkCounters>> {
-        self.sinks.iter().map(|(_, counters)| counters)
+    /// The sinks, which may be replaced at any time.
+    pub const fn routes(&self) -> &Arc<Routes> {
+        &self.routes
     }
 
     /// Keeps an alert and wakes the sinks that get it.
@@ -137,7 +88,8 @@ impl Outbox {
             0 => None,
             _ => self.store.severity_of(&alert.id).map_err(io::Error::other)?.and_then(severity),
         };
-        let each = self.sinks.iter().map(|(sink, _)| prepare::alert(sink, alert, before, &self.sensor));
+        let sinks = self.routes.in_force();
+        let each = sinks.iter().map(|(sink, _)| prepare::alert(sink, alert, before, &self.sensor));
         let to = each.collect::<io::Result<Vec<_>>>()?;
         let entry = Entry {
             id: &alert.id,
@@ -148,14 +100,15 @@ impl Outbox {
             json: &json,
             text: &text::render(alert, Some(KEPT_COLUMNS)),
         };
-        self.keep(&entry, to)
+        self.keep(&entry, &sinks, to)
     }
 
     /// Keeps an incident and wakes the sinks that get it.
     pub fn keep_incident(&mut self, incident: &Incident) -> io::Result<()> {
         let mut json = Vec::new();
         to_writer(&mut json, incident)?;
-        let to = self.sinks.iter().map(|(sink, _)| prepare::incident(sink, incident));
+        let sinks = self.routes.in_force();
+        let to = sinks.iter().map(|(sink, _)| prepare::incident(sink, incident));
         let to = to.collect::<io::Result<Vec<_>>>()?;
         let entry = Entry {
             id: &incident.id,
@@ -166,11 +119,11 @@ impl Outbox {
             json: &json,
             text: &render::incident(incident, Some(KEPT_COLUMNS)),
         };
-        self.keep(&entry, to)
+        self.keep(&entry, &sinks, to)
     }
 
-    fn keep(&mut self, entry: &Entry<'_>, to: Vec<Option<Addressed>>) -> io::Result<()> {
-        let sinks: Vec<_> = self.sinks.iter().zip(&to).filter(|(_, to)| to.is_some()).map(|(sink, _)| sink).collect();
+    fn keep(&mut self, entry: &Entry<'_>, sinks: &[Routed], to: Vec<Option<Addressed>>) -> io::Result<()> {
+        let sinks: Vec<_> = sinks.iter().zip(&to).filter(|(_, to)| to.is_some()).map(|(sink, _)| sink).collect();
         let to: Vec<_> = to.into_iter().flatten().collect();
         let time = now();
         let added = self.store.add(entry, &to, time).map_err(io::Error::other)?;
@@ -182,7 +135,7 @@ impl Outbox {
                 Err(error) => tracing::warn!(sink = sink.name, "{error}"),
             }
         }
-        self.bell.added();
+        self.routes.wake();
         self.kept_since += 1;
         if time.since(self.tidied) >= TIDY || self.kept_since >= TIDY_AFTER {
             self.tidy(time);
@@ -205,12 +158,12 @@ impl Outbox {
 
     /// Tries what is due for a while, then leaves the rest in the outbox.
     pub fn stop(&mut self) {
-        self.bell.stop();
+        self.routes.stop();
         let deadline = instant() + PATIENCE;
-        while instant() < deadline && !self.workers.iter().all(JoinHandle::is_finished) {
+        while instant() < deadline && !self.routes.have_ended() {
             thread::sleep(LOOK);
         }
-        for (sink, counters) in &self.sinks {
+        for (sink, counters) in self.routes.in_force() {
             let waiting = counters.waiting();
             if self.in_memory {
                 counters.left_behind();
@@ -222,7 +175,7 @@ impl Outbox {
 }
 
 /// `1 delivery waits`, `2 deliveries wait`.
-fn waits(count: u64) -> String {
+pub(super) fn waits(count: u64) -> String {
     if count == 1 { "1 delivery waits".to_owned() } else { format!("{count} deliveries wait") }
 }
 

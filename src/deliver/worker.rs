@@ -32,6 +32,7 @@ struct BellState {
     /// How often something was added.
     added: u64,
     stopping: bool,
+    retired: bool,
 }
 
 impl Bell {
@@ -49,14 +50,25 @@ impl Bell {
         self.rung.notify_all();
     }
 
+    /// The worker ends within its current attempt: another one takes its place.
+    pub fn retire(&self) {
+        sync::lock(&self.state).retired = true;
+        self.rung.notify_all();
+    }
+
     fn is_stopping(&self) -> bool {
         sync::lock(&self.state).stopping
+    }
+
+    fn is_retired(&self) -> bool {
+        sync::lock(&self.state).retired
     }
 
     /// Until something is added after `seen`, the run ends, or the time is over. Returns what was seen.
     fn wait(&self, seen: u64, most: Duration) -> u64 {
         let state = sync::lock(&self.state);
-        let waited = self.rung.wait_timeout_while(state, most, |state| state.added == seen && !state.stopping);
+        let is_quiet = |state: &mut BellState| state.added == seen && !state.stopping && !state.retired;
+        let waited = self.rung.wait_timeout_while(state, most, is_quiet);
         waited.map_or(seen, |(state, _)| state.added)
     }
 }
@@ -118,21 +130,22 @@ impl Worker {
         }
     }
 
-    /// Until the run ends.
-    pub fn run(mut self) {
+    /// Until the run ends, or another one takes its place; returns the far side.
+    pub fn run(mut self) -> Box<dyn Receiver> {
         let mut seen = 0;
-        loop {
+        while !self.bell.is_retired() {
             let worked = self.step(now());
             if worked.is_err() {
                 seen = self.bell.wait(seen, STORE_RETRY);
             }
             if self.bell.is_stopping() && !worked.unwrap_or(false) {
-                return;
+                break;
             }
             if !worked.unwrap_or(true) {
                 seen = self.bell.wait(seen, self.pause(now()));
             }
         }
+        self.receiver
     }
 
     /// Tries what is due; whether there was anything.

@@ -85,6 +85,27 @@ fn another_policy_is_put_into_force_and_a_mistake_changes_nothing() {
 }
 
 #[test]
+fn sinks_are_replaced_too() {
+    let Some(namespace) = hosts("sinks_are_replaced_too") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name);
+    let to = |name: &str| format!("{PATHS}\nsinks: {{{name}: {{file: {{path: {:?}}}}}}}\n", file(name));
+    let sniffer = Sniffer::start(&namespace, &to("one"), &[]);
+    is_captured(&sniffer);
+    sniffer.configure(&to("two"));
+    let (status, text) = sniffer.post("/-/reload", &[HEADER]);
+    assert_eq!(status, "200", "{text}");
+    go_around_the_proxy(&namespace);
+    sniffer.wait_until("/metrics", "it is delivered", |page| {
+        page.lines().any(|line| line.starts_with("hopwatch_sink_last_success_timestamp_seconds{sink=\"two\"} 1"))
+    });
+    let (lines, _) = sniffer.end();
+    let delivered = std::fs::read_to_string(file("two")).expect("it was written");
+    assert!(delivered.contains(lines[0]["id"].as_str().expect("an id")), "{delivered}");
+    assert!(!file("one").exists() || std::fs::read_to_string(file("one")).expect("text").is_empty());
+}
+
+#[test]
 fn fifty_reloads_under_load_lose_nothing_and_replay_to_the_same_alerts() {
     let Some(namespace) = hosts("fifty_reloads_under_load_lose_nothing_and_replay_to_the_same_alerts") else { return };
     let parent = tempfile::tempdir().expect("a folder");

@@ -4,10 +4,12 @@ mod hostile_receiver;
 mod real_receivers;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hopwatch::config::{self, SinkConfig};
 use hopwatch::deliver::store::{State, Store};
-use hopwatch::deliver::{Outbox, trial};
+use hopwatch::deliver::{Outbox, Routes, trial};
+use hopwatch::serve::SinkCounters;
 use hopwatch::time::Timestamp;
 
 use crate::support::patience::wait_until;
@@ -30,6 +32,16 @@ fn keep(outbox: &mut Outbox, number: i64) -> String {
     let alert = trial::alert(at(number));
     outbox.keep_alert(&alert).expect("kept");
     alert.id
+}
+
+/// What the only sink did.
+fn counters(outbox: &Outbox) -> Arc<SinkCounters> {
+    outbox.routes().in_force().remove(0).1
+}
+
+fn replace(outbox: &Outbox, config: &str) {
+    let prepared = Routes::prepare(sinks(config)).expect("nothing to read");
+    outbox.routes().swap(prepared).expect("swapped");
 }
 
 fn key(request: &Request) -> &str {
@@ -56,7 +68,7 @@ fn every_failure_that_may_pass_ends_in_one_delivery_and_a_repetition_that_may_be
         assert!(requests.iter().all(|request| key(request) == format!("{id}-0")), "{requests:?}");
         let marked = requests.iter().map(|request| request.header("x-hopwatch-redelivered").is_some());
         assert_eq!(marked.collect::<Vec<_>>(), marks, "from the first that may have arrived on: {requests:?}");
-        let counters = outbox.counters().next().expect("a sink").clone();
+        let counters = counters(&outbox);
         wait_until("it counts as delivered once", || counters.delivered_total() == 1 && counters.waiting() == 0);
         assert_eq!(counters.failures(), 2);
     }
@@ -71,7 +83,7 @@ fn what_a_receiver_refuses_is_kept_for_a_person_and_holds_up_nothing() {
     let (first, second) = (keep(&mut outbox, 0), keep(&mut outbox, 1));
     let requests = receiver.wait_for(2);
     assert_eq!([key(&requests[0]), key(&requests[1])], [format!("{first}-0"), format!("{second}-0")]);
-    let counters = outbox.counters().next().expect("a sink").clone();
+    let counters = counters(&outbox);
     wait_until("the second is delivered", || counters.delivered_total() == 1);
     let listed = Store::visit(&path).expect("opens beside").list(None, 10).expect("listed");
     assert_eq!((listed.len(), listed[0].state, listed[0].id.as_str()), (1, State::Dead, first.as_str()));
@@ -86,7 +98,7 @@ fn a_redirect_is_not_followed_and_a_secret_is_sent_nowhere_else() {
     let mut outbox = Outbox::start(sinks(&webhook(&receiver)), None).expect("started");
     keep(&mut outbox, 0);
     receiver.wait_for(1);
-    let counters = outbox.counters().next().expect("a sink").clone();
+    let counters = counters(&outbox);
     wait_until("it is reported", || counters.not_ready().is_some_and(|why| why.contains("307")));
     assert!(elsewhere.requests().is_empty());
 }
@@ -96,7 +108,7 @@ fn an_answer_without_end_costs_a_bounded_time_and_counts_by_its_status() {
     let receiver = HostileReceiver::start([Answer::EndlessBody, Answer::status(200, "")]);
     let mut outbox = Outbox::start(sinks(&webhook(&receiver)), None).expect("started");
     keep(&mut outbox, 0);
-    let counters = outbox.counters().next().expect("a sink").clone();
+    let counters = counters(&outbox);
     wait_until("it is delivered", || counters.delivered_total() == 1);
 }
 
@@ -117,7 +129,7 @@ fn a_receiver_that_never_reads_delays_no_other() {
     assert!(ids.iter().zip(text.lines()).all(|(id, line)| line.contains(id)), "in order");
     // Its request lasts 30 s; the end does not wait for it.
     outbox.stop();
-    let counters: Vec<_> = outbox.counters().cloned().collect();
+    let counters: Vec<_> = outbox.routes().in_force().into_iter().map(|(_, counters)| counters).collect();
     assert!(counters.iter().any(|sink| sink.name() == "hook" && sink.delivered_total() == 0));
 }
 
@@ -138,7 +150,7 @@ fn what_was_kept_and_not_delivered_is_delivered_by_the_next_run() {
     let outbox = crate::support::patience::wait_for("the outbox is free", || {
         Outbox::start(sinks(&webhook(&up)), Some(&path)).map_err(|error| error.to_string())
     });
-    let counters = outbox.counters().next().expect("a sink").clone();
+    let counters = counters(&outbox);
     assert!(counters.waiting() > 0 || counters.delivered_total() > 0, "what waits is known from the start");
     let mut keys: Vec<_> = up.wait_for(3).iter().map(|request| key(request).to_owned()).collect();
     keys.sort();
@@ -213,4 +225,67 @@ fn a_signed_request_carries_the_signature_of_its_body() {
     let signature = requests[0].header("x-hopwatch-signature").expect("signed");
     assert!(signature.starts_with("t=") && signature.contains(",v1="), "{signature}");
     assert!(!String::from_utf8_lossy(&requests[0].body).contains("key_file"));
+}
+
+#[test]
+fn a_sink_that_is_replaced_hands_over_what_it_could_not_deliver() {
+    let (silent, next) = (HostileReceiver::start([Answer::StaySilent]), HostileReceiver::start([]));
+    let mut outbox = Outbox::start(sinks(&webhook(&silent)), None).expect("started");
+    let first = keep(&mut outbox, 0);
+    silent.wait_for(1);
+    let before = counters(&outbox);
+    replace(&outbox, &webhook(&next));
+    let second = keep(&mut outbox, 1);
+    let requests = next.wait_for(2);
+    let mut keys: Vec<_> = requests.iter().map(key).collect();
+    keys.sort_unstable();
+    let mut kept = [format!("{first}-0"), format!("{second}-0")];
+    kept.sort_unstable();
+    assert_eq!(keys, kept);
+    let first = requests.iter().find(|request| key(request) == format!("{first}-0")).expect("it is there");
+    assert!(first.header("x-hopwatch-redelivered").is_some(), "the silent one may have taken it");
+    assert_eq!(silent.requests().len(), 1, "it is not tried again there");
+    wait_until("both count", || counters(&outbox).delivered_total() == 2);
+    assert!(Arc::ptr_eq(&before, &counters(&outbox)), "a sink of the same name goes on counting");
+}
+
+#[test]
+fn sinks_that_are_replaced_again_and_again_deliver_each_alert_once() {
+    let receiver = HostileReceiver::start([]);
+    let config = webhook(&receiver);
+    let mut outbox = Outbox::start(sinks(&config), None).expect("started");
+    let kept: Vec<_> = (0..100)
+        .map(|number| {
+            if number % 5 == 0 {
+                replace(&outbox, &config);
+            }
+            format!("{}-0", keep(&mut outbox, number))
+        })
+        .collect();
+    let requests = receiver.wait_for(kept.len());
+    wait_until("all count", || counters(&outbox).delivered_total() == 100);
+    let mut keys: Vec<_> = requests.iter().map(key).collect();
+    keys.sort_unstable();
+    let mut kept: Vec<_> = kept.iter().map(String::as_str).collect();
+    kept.sort_unstable();
+    assert_eq!(keys, kept);
+    assert!(requests.iter().all(|request| request.header("x-hopwatch-redelivered").is_none()));
+}
+
+#[test]
+fn a_sink_that_is_taken_out_gets_nothing_more_and_one_whose_secret_is_missing_replaces_nothing() {
+    let receiver = HostileReceiver::start([]);
+    let mut outbox = Outbox::start(sinks(&webhook(&receiver)), None).expect("started");
+    let missing = "sinks: {hook: {webhook: {url_file: /nowhere/secret}}}";
+    let error = Routes::prepare(sinks(missing)).expect_err("there is no such file").to_string();
+    assert!(error.contains("hook") && error.contains("/nowhere/secret"), "{error}");
+    keep(&mut outbox, 0);
+    receiver.wait_for(1);
+    replace(&outbox, "sinks: {}");
+    keep(&mut outbox, 1);
+    assert!(outbox.routes().in_force().is_empty());
+    replace(&outbox, &webhook(&receiver));
+    keep(&mut outbox, 2);
+    wait_until("it counts", || counters(&outbox).delivered_total() == 1);
+    assert_eq!(receiver.requests().len(), 2, "what came meanwhile was for nobody");
 }

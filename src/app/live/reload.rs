@@ -18,6 +18,8 @@ use crate::app::baseline::sha256;
 use crate::app::evidence::ReplaySetup;
 use crate::clock::now;
 use crate::config::Config;
+use crate::deliver::Routes;
+use crate::deliver::routes::Prepared;
 use crate::engine::EngineConfig;
 use crate::input::{Input, RecordedFact, Reload};
 use crate::serve::SharedCounters;
@@ -76,16 +78,19 @@ pub struct Change {
 pub(super) struct Reloader {
     reader: ConfigReader,
     in_force: Config,
+    /// The sinks; `None` where alerts cannot be kept for them.
+    routes: Option<Arc<Routes>>,
     engine: Sender<SourceMessage>,
     shared: Arc<SharedCounters>,
 }
 
 impl Reloader {
     /// Of a run that was started with this configuration.
-    pub(super) fn new(options: ReloadOptions, context: &SourceContext) -> Self {
+    pub(super) fn new(options: ReloadOptions, routes: Option<Arc<Routes>>, context: &SourceContext) -> Self {
         let ReloadOptions { reader, in_force: Reading { config, setup } } = options;
         context.shared.reloads.begins(&sha256(setup.config_text().as_bytes()), now());
-        Self { reader, in_force: config, engine: context.sender.clone(), shared: Arc::clone(&context.shared) }
+        let (engine, shared) = (context.sender.clone(), Arc::clone(&context.shared));
+        Self { reader, in_force: config, routes, engine, shared }
     }
 
     /// Reads again and puts it into force; what is in force then, in words.
@@ -108,10 +113,14 @@ impl Reloader {
 
     fn try_to(&mut self) -> anyhow::Result<String> {
         let Reading { config, setup } = (self.reader.0)()?;
-        let fixed = fixed_parts(&self.in_force, &config);
+        let mut fixed = fixed_parts(&self.in_force, &config);
+        if self.routes.is_none() && self.in_force.sinks != config.sinks {
+            fixed.push("sinks (there is no outbox)");
+        }
         if !fixed.is_empty() {
             bail!("{} changed, which only a restart takes over: restart hopwatch, or undo that", fixed.join(", "));
         }
+        let sinks = Routes::prepare(config.sinks.clone())?;
         let hash = sha256(setup.config_text().as_bytes());
         let (done, is_done) = crossbeam_channel::bounded(1);
         let fact = Reload { sha256: hash.clone(), configuration: setup.config_text().into() };
@@ -127,8 +136,16 @@ impl Reloader {
         let exceptions = many(config.engine.exceptions.len() as u64, "exception");
         self.in_force = config;
         is_done.recv_timeout(PATIENCE).context("the engine has not come to it yet; /livez says whether it moves")?;
+        self.replace(sinks)?;
         self.shared.reloads.succeeded(&hash, now());
         Ok(format!("the configuration {hash} is in force: {contracts}, {exceptions}"))
+    }
+
+    fn replace(&self, sinks: Prepared) -> anyhow::Result<()> {
+        let Some(routes) = &self.routes else { return Ok(()) };
+        routes.swap(sinks).context("the rules are in force, the sinks are not: restart hopwatch")?;
+        routes.in_force().iter().for_each(|(_, counters)| self.shared.add_sink(counters));
+        Ok(())
     }
 }
 
@@ -141,7 +158,6 @@ fn fixed_parts(before: &Config, now: &Config) -> Vec<&'static str> {
         ("flows", before.meter != now.meter),
         ("state", before.state_dir != now.state_dir),
         ("evidence", before.evidence != now.evidence),
-        ("sinks", before.sinks != now.sinks),
         ("baseline", (&before.baseline, &before.baseline_key) != (&now.baseline, &now.baseline_key)),
         ("monitors.programs", before.engine.monitors.programs != now.engine.monitors.programs),
         ("bounds of the inventory", before.engine.timeline != now.engine.timeline),

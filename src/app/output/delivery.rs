@@ -11,9 +11,8 @@ use crate::alert::Alert;
 use crate::app::state_dir::{StateDir, StateError};
 use crate::app::summary::Summary;
 use crate::config::SinkConfig;
-use crate::deliver::{DeliverError, Outbox};
+use crate::deliver::{DeliverError, Outbox, Routes};
 use crate::incident::Incident;
-use crate::serve::SinkCounters;
 
 /// The outbox's file in the state directory.
 const OUTBOX: &str = "outbox.sqlite";
@@ -58,10 +57,10 @@ impl AlertSink for Outbox {
     }
 
     fn has_reader(&self) -> bool {
-        self.counters().next().is_some()
+        !self.routes().in_force().is_empty()
     }
 
-    fn receivers(&self) -> Vec<Arc<SinkCounters>> {
-        self.counters().cloned().collect()
+    fn routes(&self) -> Option<Arc<Routes>> {
+        Some(Arc::clone(self.routes()))
     }
 }

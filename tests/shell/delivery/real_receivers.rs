@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use hopwatch::deliver::Outbox;
 
-use super::{keep, sinks};
+use super::{counters, keep, sinks};
 use crate::support::patience::{wait_for, wait_until};
 
 /// A process that ends with the test.
@@ -140,7 +140,7 @@ fn rsyslog_over_tls_is_trusted_only_with_its_certificate() {
     let text = |ca: &str| format!("sinks: {{tls: {{syslog: {{address: \"tls://localhost:{port}\"{ca}}}}}}}");
     let mut untrusted = Outbox::start(sinks(&text("")), None).expect("started");
     keep(&mut untrusted, 0);
-    let counters = untrusted.counters().next().expect("a sink").clone();
+    let counters = counters(&untrusted);
     wait_until("the certificate is refused", || counters.not_ready().is_some_and(|why| why.contains("certificate")));
     let ca = format!(", ca_file: {:?}", folder.path().join("ca.pem").display().to_string());
     let mut trusted = Outbox::start(sinks(&text(&ca)), None).expect("started");
@@ -169,7 +169,7 @@ fn an_authority_that_a_server_shows_as_its_own_certificate_is_explained() {
     let text = format!("sinks: {{tls: {{syslog: {{address: \"tls://localhost:{port}\", ca_file: {ca:?}}}}}}}");
     let mut outbox = Outbox::start(sinks(&text), None).expect("started");
     keep(&mut outbox, 0);
-    let counters = outbox.counters().next().expect("a sink").clone();
+    let counters = counters(&outbox);
     wait_until("it is explained", || counters.not_ready().is_some_and(|why| why.contains("basicConstraints CA:FALSE")));
 }
 
@@ -193,7 +193,7 @@ fn alertmanager_shows_an_alert_once_however_often_it_is_sent_and_ends_it() {
         let answer = answer.map_err(|error| error.to_string())?.stdout;
         serde_json::from_slice(&answer).map_err(|error| error.to_string())
     };
-    let counters = outbox.counters().next().expect("a sink").clone();
+    let counters = counters(&outbox);
     let shown = wait_for("it is shown", || {
         let shown = alerts()?;
         let is_there = shown.as_array().is_some_and(|all| !all.is_empty());
