@@ -16,6 +16,7 @@ mod firewall;
 mod host_capture;
 mod host_logging;
 mod host_logs;
+mod interface_names;
 mod kernel_poller;
 mod log_files;
 mod message;
@@ -55,7 +56,8 @@ use blindness::Blindness;
 use capture_plan::CapturePlan;
 use engine_loop::{EngineLoop, SharedWithTaps, enabled_rules};
 pub(super) use firewall::unwatched as firewall_unwatched;
-pub(super) use host_capture::globs as interface_globs;
+pub(super) use interface_names::globs as interface_globs;
+use interface_names::{InterfaceNames, Wanted};
 pub(super) use log_files::try_all as try_log_files;
 pub use options::{Ended, LiveOptions};
 use pace::Pace;
@@ -104,12 +106,14 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let evidence = options.evidence.take().and_then(|setup| Evidence::start(&options.config, setup, &shared.evidence));
     let rings = evidence.as_ref().and_then(Evidence::rings);
     let context = SourceContext { sender, recorder: own, rings, shared, backlog, covered, progress, stop: stopping };
-    let mut sources = start_sources(&options, &context)?;
+    let names = Arc::new(InterfaceNames::new(Wanted::new(&options.config.capture.interfaces)?));
+    let mut sources = start_sources(&options, &names, &context)?;
     if let Some(file) = &options.baseline {
         sources.push(baseline_watch::start(file.clone(), &context)?);
     }
     let listeners = sources.iter().filter_map(Source::events).collect();
-    let reloader = options.reload.take().map(|reload| Reloader::new(reload, output.routes().cloned(), &context));
+    let reloader =
+        options.reload.take().map(|reload| Reloader::new(reload, (output.routes().cloned(), names), &context));
     let tasks = async_tasks::start(&options, context, listeners, reloader)?;
     // A question to the verdict log is answered by verdicts: that a rule cannot fire hides nothing from it.
     let is_a_question = options.verdict_log.is_some();
@@ -168,7 +172,11 @@ fn record(folder: &Path, options: &LiveOptions) -> anyhow::Result<Arc<Recorder>>
 }
 
 /// All sources but the runtimes.
-fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Result<Vec<Source>> {
+fn start_sources(
+    options: &LiveOptions,
+    names: &Arc<InterfaceNames>,
+    context: &SourceContext,
+) -> anyhow::Result<Vec<Source>> {
     let Config { capture, meter, .. } = &options.config;
     let plan = || CapturePlan::new(capture, *meter, options.listen, context.recorder.is_some());
     let mut sources = vec![
@@ -182,6 +190,6 @@ fn start_sources(options: &LiveOptions, context: &SourceContext) -> anyhow::Resu
     if capture.inside_namespaces != InsideNamespaces::Never {
         sources.push(namespace_capture::start(capture, plan(), context)?);
     }
-    sources.push(host_capture::start(capture, plan(), context)?);
+    sources.push(host_capture::start(capture.threads, Arc::clone(names), plan(), context)?);
     Ok(sources)
 }

@@ -145,3 +145,30 @@ fn fifty_reloads_under_load_lose_nothing_and_replay_to_the_same_alerts() {
         assert_eq!(live[figure], replayed[figure], "{figure}");
     }
 }
+
+#[test]
+fn interfaces_that_are_asked_for_are_captured_and_others_no_longer() {
+    let Some(namespace) = hosts("interfaces_that_are_asked_for_are_captured_and_others_no_longer") else { return };
+    namespace.run("ip link add br-more type bridge && ip link set br-more up");
+    let capture = |names: &str| format!("{PATHS}\ncapture: {{interfaces: [{names}]}}\n");
+    let sniffer = Sniffer::start(&namespace, &capture("br-test"), &[]);
+    is_captured(&sniffer);
+    let reload = |names: &str| {
+        sniffer.configure(&capture(names));
+        assert_eq!(sniffer.post("/-/reload", &[HEADER]).0, "200");
+    };
+    let point =
+        |page: &str, name: &str| page.contains(&format!("hopwatch_packets_total{{observation_point=\"{name}\"}}"));
+    reload("br-more, br-test");
+    sniffer.wait_until("/metrics", "both are captured", |page| point(page, "br-more") && point(page, "br-test"));
+    reload("br-more");
+    sniffer.wait_until("/metrics", "one is", |page| point(page, "br-more") && !point(page, "br-test"));
+    reload("br-test");
+    sniffer.wait_until("/metrics", "the other is", |page| !point(page, "br-more") && point(page, "br-test"));
+    go_around_the_proxy(&namespace);
+    sniffer.wait_until("/metrics", "the alert", |page| {
+        page.contains("hopwatch_alerts_total{rule=\"egress-skips-proxy\",severity=\"high\"} 1")
+    });
+    let (_, log) = sniffer.end();
+    assert!(log.contains("br-test is no longer configured; its capture ends"), "{log}");
+}

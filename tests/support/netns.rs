@@ -252,7 +252,9 @@ impl Sniffer {
             .arg(if arguments.contains(&"-o") { "record" } else { "sniff" })
             .arg("-c")
             .arg(file)
-            .args(["--listen", &address.to_string(), "--format", "json", "-i", "br-*"])
+            .args(["--listen", &address.to_string(), "--format", "json"])
+            // Unless the configuration names them.
+            .args(if config.contains("capture: {interfaces: ") { &[][..] } else { &["-i", "br-*"] })
             .args(arguments)
             .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
             .env("STATE_DIRECTORY", folder.path())

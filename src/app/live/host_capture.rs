@@ -14,20 +14,20 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use globset::{GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 
 use super::capture_plan::CapturePlan;
 use super::engine_sink::EngineSink;
+use super::interface_names::{InterfaceNames, Wanted};
 use super::message::{InterfaceScan, SourceMessage};
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
 use crate::clock::now;
-use crate::config::{CaptureConfig, is_default_interface};
+use crate::config::is_default_interface;
 use crate::flow::PointKind;
 use crate::host::{self, Interface, LinkMonitor};
 use crate::input::{LinkEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::{CapturePool, Tap, TapError, TapHandle, TapOptions, ring_bytes};
-use crate::path::checked_glob;
 use crate::time::Timestamp;
 
 /// How often interfaces are listed although the kernel reported no change.
@@ -58,7 +58,7 @@ struct Running {
 struct HostCapture {
     plan: CapturePlan,
     /// The configured names and globs.
-    patterns: Vec<String>,
+    names: Arc<InterfaceNames>,
     pool: CapturePool<EngineSink>,
     context: SourceContext,
     outbox: Outbox,
@@ -72,12 +72,13 @@ struct HostCapture {
 }
 
 /// Starts the source.
-pub(super) fn start(config: &CaptureConfig, plan: CapturePlan, context: &SourceContext) -> anyhow::Result<Source> {
-    let globs = globs(&config.interfaces)?;
-    let (threads, patterns) = (config.threads, config.interfaces.clone());
-    source::spawn("interfaces", context, move |context| {
-        HostCapture { patterns, ..HostCapture::new(plan, threads, context) }.run(&globs);
-    })
+pub(super) fn start(
+    threads: usize,
+    names: Arc<InterfaceNames>,
+    plan: CapturePlan,
+    context: &SourceContext,
+) -> anyhow::Result<Source> {
+    source::spawn("interfaces", context, move |context| HostCapture::new(plan, names, threads, context).run())
 }
 
 /// Threads that read taps: as many as are allowed, and no more than there are processors.
@@ -86,22 +87,11 @@ pub(super) fn pool(threads: usize, context: &SourceContext) -> CapturePool<Engin
     CapturePool::new(threads.min(processors), Arc::clone(&context.stop)).reporting(Arc::clone(&context.progress))
 }
 
-/// Interface names as the configuration selects them.
-pub(in crate::app) fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
-    let mut globs = GlobSetBuilder::new();
-    for pattern in patterns {
-        let glob =
-            checked_glob(pattern).map_err(|why| anyhow::anyhow!("{pattern:?} is no glob of interface names: {why}"))?;
-        globs.add(glob);
-    }
-    Ok(globs.build()?)
-}
-
 impl HostCapture {
-    fn new(plan: CapturePlan, threads: usize, context: SourceContext) -> Self {
+    fn new(plan: CapturePlan, names: Arc<InterfaceNames>, threads: usize, context: SourceContext) -> Self {
         Self {
             plan,
-            patterns: Vec::new(),
+            names,
             pool: pool(threads, &context),
             outbox: Outbox::new(context.sender.clone()),
             context,
@@ -112,7 +102,7 @@ impl HostCapture {
         }
     }
 
-    fn run(mut self, globs: &GlobSet) {
+    fn run(mut self) {
         let monitor = LinkMonitor::subscribe()
             .inspect_err(|error| {
                 tracing::warn!(%error, "the kernel does not report changes of interfaces; they are polled");
@@ -121,8 +111,9 @@ impl HostCapture {
         while !self.context.is_over() {
             match host::interfaces() {
                 Ok(mut all) => {
-                    self.examine(&mut all, |link| globs.is_match(&link.name));
-                    self.sync(&all, globs);
+                    let wanted = self.names.read();
+                    self.examine(&mut all, |link| wanted.globs.is_match(&link.name));
+                    self.sync(&all, &wanted);
                 }
                 Err(error) => tracing::warn!(%error, "cannot list the interfaces"),
             }
@@ -148,11 +139,12 @@ impl HostCapture {
         }
     }
 
-    fn sync(&mut self, all: &[Interface], globs: &GlobSet) {
-        let found: Vec<_> = all.iter().filter(|link| globs.is_match(&link.name)).collect();
-        self.report_scan(all, &found, globs);
+    fn sync(&mut self, all: &[Interface], wanted: &Wanted) {
+        let found: Vec<_> = all.iter().filter(|link| wanted.globs.is_match(&link.name)).collect();
+        self.report_scan(all, &found, wanted);
         self.running.retain(|_, running| !running.handle.is_ended());
-        self.end_renamed(all, globs);
+        self.end_renamed(all, &wanted.globs);
+        self.end_unwanted(all, &wanted.globs);
         let time = now();
         let mut fresh = Vec::new();
         for link in &found {
@@ -180,10 +172,10 @@ impl HostCapture {
     }
 
     /// Reports what the list shows of what can be seen.
-    fn report_scan(&mut self, all: &[Interface], found: &[&Interface], globs: &GlobSet) {
+    fn report_scan(&mut self, all: &[Interface], found: &[&Interface], wanted: &Wanted) {
         let mut matched = BTreeSet::new();
-        matched.extend(found.iter().flat_map(|link| globs.matches(&link.name)));
-        let unmatched = self
+        matched.extend(found.iter().flat_map(|link| wanted.globs.matches(&link.name)));
+        let unmatched = wanted
             .patterns
             .iter()
             .enumerate()
@@ -198,7 +190,7 @@ impl HostCapture {
                 .filter(was_captured)
                 .map(|link| ObservationPoint::new(&link.name))
                 .collect(),
-            uncaptured_ways_out: uncaptured_ways_out(all, globs),
+            uncaptured_ways_out: uncaptured_ways_out(all, &wanted.globs),
         };
         self.outbox.message(SourceMessage::Interfaces(scan));
     }
@@ -222,6 +214,17 @@ impl HostCapture {
                 running.renamed = true;
             }
             self.report_renamed(&point, &name);
+        }
+    }
+
+    /// Ends the taps of interfaces that are there and that nobody asks for any longer: the names were replaced.
+    fn end_unwanted(&self, all: &[Interface], globs: &GlobSet) {
+        for (point, running) in &self.running {
+            let is_there = all.iter().any(|link| link.index == running.index && link.name == point.as_str());
+            if is_there && !globs.is_match(point.as_str()) {
+                tracing::info!(observation_point = %point, "{point} is no longer configured; its capture ends");
+                running.handle.stop();
+            }
         }
     }
 
@@ -379,11 +382,11 @@ mod tests {
         let context = SourceContext::alone(sender);
         let meter = crate::config::default_meter();
         let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
-        let mut capture = HostCapture::new(plan, 1, context);
+        let mut capture = HostCapture::new(plan, Arc::default(), 1, context);
         let point = ObservationPoint::new("veth1");
         // It lost the race to be opened, and was gone at the next listing.
         capture.refused.insert(point.clone(), now());
-        capture.sync(&[], &globs(&["veth*".to_owned()]).expect("globs"));
+        capture.sync(&[], &Wanted::new(&["veth*".to_owned()]).expect("globs"));
         let ended = |message| matches!(message, SourceMessage::RefusalOver(of) if of == point);
         assert!(receiver.try_iter().any(ended), "or `/readyz` would keep it for ever");
         assert!(capture.refused.is_empty());
@@ -395,7 +398,7 @@ mod tests {
         let context = SourceContext::alone(sender);
         let meter = crate::config::default_meter();
         let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
-        let mut capture = HostCapture::new(plan, 1, context);
+        let mut capture = HostCapture::new(plan, Arc::default(), 1, context);
         let point = ObservationPoint::new("any0");
         let gone = || anyhow::Error::from(TapError::Gone { point: point.clone() });
         let forbidden = || anyhow::Error::from(TapError::Permission { point: point.clone() });

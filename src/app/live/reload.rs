@@ -12,12 +12,13 @@ use anyhow::{Context as _, bail};
 use crossbeam_channel::Sender;
 use sd_notify::NotifyState;
 
+use super::interface_names::{InterfaceNames, Wanted};
 use super::message::SourceMessage;
 use super::source::SourceContext;
 use crate::app::baseline::sha256;
 use crate::app::evidence::ReplaySetup;
 use crate::clock::now;
-use crate::config::Config;
+use crate::config::{CaptureConfig, Config, InsideNamespaces};
 use crate::deliver::Routes;
 use crate::deliver::routes::Prepared;
 use crate::engine::EngineConfig;
@@ -80,17 +81,23 @@ pub(super) struct Reloader {
     in_force: Config,
     /// The sinks; `None` where alerts cannot be kept for them.
     routes: Option<Arc<Routes>>,
+    /// The interfaces to capture.
+    names: Arc<InterfaceNames>,
     engine: Sender<SourceMessage>,
     shared: Arc<SharedCounters>,
 }
 
 impl Reloader {
     /// Of a run that was started with this configuration.
-    pub(super) fn new(options: ReloadOptions, routes: Option<Arc<Routes>>, context: &SourceContext) -> Self {
+    pub(super) fn new(
+        options: ReloadOptions,
+        (routes, names): (Option<Arc<Routes>>, Arc<InterfaceNames>),
+        context: &SourceContext,
+    ) -> Self {
         let ReloadOptions { reader, in_force: Reading { config, setup } } = options;
         context.shared.reloads.begins(&sha256(setup.config_text().as_bytes()), now());
         let (engine, shared) = (context.sender.clone(), Arc::clone(&context.shared));
-        Self { reader, in_force: config, routes, engine, shared }
+        Self { reader, in_force: config, routes, names, engine, shared }
     }
 
     /// Reads again and puts it into force; what is in force then, in words.
@@ -120,6 +127,7 @@ impl Reloader {
         if !fixed.is_empty() {
             bail!("{} changed, which only a restart takes over: restart hopwatch, or undo that", fixed.join(", "));
         }
+        let interfaces = Wanted::new(&config.capture.interfaces)?;
         let sinks = Routes::prepare(config.sinks.clone())?;
         let hash = sha256(setup.config_text().as_bytes());
         let (done, is_done) = crossbeam_channel::bounded(1);
@@ -136,6 +144,7 @@ impl Reloader {
         let exceptions = many(config.engine.exceptions.len() as u64, "exception");
         self.in_force = config;
         is_done.recv_timeout(PATIENCE).context("the engine has not come to it yet; /livez says whether it moves")?;
+        self.names.replace(interfaces);
         self.replace(sinks)?;
         self.shared.reloads.succeeded(&hash, now());
         Ok(format!("the configuration {hash} is in force: {contracts}, {exceptions}"))
@@ -151,8 +160,12 @@ impl Reloader {
 
 /// The parts that changed and that only a start takes over.
 fn fixed_parts(before: &Config, now: &Config) -> Vec<&'static str> {
+    // Who looks inside namespaces knows the names that it began with.
+    let may_change = now.capture.inside_namespaces == InsideNamespaces::Never;
+    let names = if may_change { now.capture.interfaces.clone() } else { before.capture.interfaces.clone() };
+    let capture = CaptureConfig { interfaces: names, ..before.capture.clone() };
     let parts = [
-        ("capture", before.capture != now.capture),
+        ("capture", capture != now.capture),
         ("runtime", before.runtimes != now.runtimes),
         ("metrics", before.listen != now.listen),
         ("flows", before.meter != now.meter),
