@@ -39,7 +39,7 @@ tests=$(awk '
   }' "$log")
 printf '\n%s, %s left out\n' "$tests" "$(grep -c . <<<"$skips" || true)"
 if [ "$status" -ne 0 ]; then
-  # The last words of a failing run name what failed and why: whoever has only the end of a log has what counts.
+  # The end of a failing run names what failed and why, since a reader may have only the end of the log.
   grep -E '^test .* FAILED$' "$log" | sort -u || true
   failures "$log" | tail -n 60
   printf 'the tests did not pass: cargo ended with %s\n' "$status"

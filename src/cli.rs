@@ -141,7 +141,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Sniff(args) => sniff::run(args),
-        Command::Top(args) => top::run(args, buffered),
+        Command::Top(args) => top::run(&args, buffered),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Flows(args) => flows::run(args),

@@ -310,7 +310,7 @@ fn approve(args: ApproveArgs) -> anyhow::Result<Outcome> {
         let config = args.common.load(None)?;
         let serial = baseline::approve_file(file, &config, &by, &args.why)?;
         anstream::println!(
-            "{}: serial {serial} is approved; a running hopwatch uses it after a restart",
+            "{}: serial {serial} is approved; a running hopwatch takes it in within seconds",
             file.display()
         );
         return Ok(Outcome::Done);
@@ -321,7 +321,7 @@ fn approve(args: ApproveArgs) -> anyhow::Result<Outcome> {
     for done in baseline::approve(&path, &config, &observed, &asked)? {
         anstream::println!("{}", printable(&done));
     }
-    anstream::println!("approved; a running hopwatch uses it after a restart");
+    anstream::println!("approved; a running hopwatch takes it in within seconds");
     Ok(Outcome::Done)
 }
 

@@ -144,7 +144,7 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
         Ok(Reading { config: options.config, setup })
     });
     let reload = Some(ReloadOptions { reader, in_force: Reading { config: options.config.clone(), setup } });
-    let mut options = LiveOptions { record, headers_only, evidence, reload, ..options };
+    let mut options = LiveOptions { record, headers_only, reload, evidence, ..options };
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
     let sinks = std::mem::take(&mut options.config.sinks);
     let mut output = Output::none();

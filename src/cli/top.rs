@@ -30,7 +30,7 @@ impl Args {
 }
 
 /// Runs the command.
-pub fn run(args: Args, log: Option<BufferedLog>) -> anyhow::Result<Outcome> {
+pub fn run(args: &Args, log: Option<BufferedLog>) -> anyhow::Result<Outcome> {
     if args.once {
         let frame = top::once(args.watch.options(false)?)?;
         anstream::stdout().write_all(frame.as_bytes()).context("writing to standard output")?;

@@ -60,7 +60,9 @@ impl Routes {
         }
         let mut routes = sync::lock(&self.routes);
         let mut before = std::mem::take(&mut *routes);
-        before.iter().for_each(|route| route.bell.retire());
+        for route in &before {
+            route.bell.retire();
+        }
         for (sink, receiver) in sinks {
             let place = before.iter().position(|route| route.sink.name == sink.name);
             let predecessor = place.map(|place| before.swap_remove(place));

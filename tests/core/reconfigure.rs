@@ -128,7 +128,7 @@ fn an_update_comes_at_the_new_interval() {
     world.tcp(4_000, 10, OUTSIDE, 443);
     world.tick(7_000);
     let mut longer = config();
-    longer.timings.update_interval = std::time::Duration::from_secs(300);
+    longer.timings.update_interval = std::time::Duration::from_mins(5);
     reconfigure(&mut world, longer);
     world.tick(200_000);
     assert_eq!(world.alerts.len(), 1, "{:?}", world.alerts);

@@ -295,9 +295,9 @@ impl Sniffer {
     pub fn post(&self, path: &str, headers: &[&str]) -> (String, String) {
         let mut curl = inside(&self.namespace);
         curl.args(["curl", "-sg", "-m", "20", "-X", "POST", "-w", "\n%{http_code}"]);
-        headers.iter().for_each(|header| {
+        for header in headers {
             curl.args(["-H", header]);
-        });
+        }
         let output = curl.arg(format!("http://{}{path}", self.address)).output().expect("run curl");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (text, status) = text.rsplit_once('\n').expect("a status");
