@@ -7,8 +7,10 @@
 #[cfg(feature = "shell")]
 pub mod act;
 mod action;
+mod addresses;
 mod container;
 mod history;
+mod nft;
 mod plan;
 mod protection;
 mod step;
@@ -17,7 +19,8 @@ mod subject;
 pub use action::Action;
 pub use container::{Container, EndpointState};
 pub use history::{Entry, Event, Intent, Response, ResponseState, Responses, Target};
-pub use plan::{Fit, Plan, PlannedStep, Request, Situation, fits, plan};
+pub use nft::{FAMILIES, Pair, SETS, block, listed};
+pub use plan::{Fit, NetworkState, Plan, PlannedStep, Request, Situation, fits, plan};
 pub use protection::{Policy, Refusal};
-pub use step::{Call, Effect, Step};
+pub use step::{Call, Effect, Order, QUARANTINE, QUARANTINE_LABEL, SNAPSHOT_END, SNAPSHOT_LOGS, SNAPSHOTS, Seen, Step};
 pub use subject::{Accused, Subject};

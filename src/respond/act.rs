@@ -4,6 +4,8 @@
 //! sockets only. Design: blocking, one thing at a time: responses are few, and the order is what matters.
 
 mod audit_log;
+mod look;
+mod orders;
 mod policy;
 mod responder;
 mod round;

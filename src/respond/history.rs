@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::container::Container;
-use super::step::Step;
+use super::step::{Seen, Step};
 use crate::evidence::{Chain, Chained};
 use crate::input::RuntimeId;
 use crate::time::Timestamp;
@@ -131,6 +131,24 @@ pub struct Intent {
     pub by: String,
     /// Whether doubts were set aside.
     pub forced: bool,
+}
+
+impl Intent {
+    /// Whether it blocks addresses.
+    pub fn has_block(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Block { .. }))
+    }
+
+    /// Whether the container still has each address that is blocked for it.
+    pub fn still_has_its_addresses(&self, seen: &Seen) -> bool {
+        let Some(container) = seen.container.as_ref().filter(|container| container.running) else { return false };
+        let pairs = self.steps.iter().filter_map(|step| match step {
+            Step::Block { pairs, .. } => Some(pairs),
+            _ => None,
+        });
+        let has = |ip| container.endpoints.iter().any(|endpoint| endpoint.addresses.contains(ip));
+        pairs.flatten().all(|[own, _]| has(own))
+    }
 }
 
 /// A container in one run.

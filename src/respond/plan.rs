@@ -3,18 +3,24 @@
 //! Contract: a function of its arguments, without clock or I/O, so that the same alert, container and configuration give the same text. What `--apply` does is what the plan
 //! says. Limits: it speaks of the moment of the inspect; each step is looked at again when it is done.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
 use super::action::Action;
+use super::addresses;
 use super::container::{Container, EndpointState, short};
 use super::history::{Response, Target};
 use super::protection::{self, Policy, Refusal};
-use super::step::{Call, Effect, Step};
+use super::step::{Effect, Order, QUARANTINE, Seen, Step};
 use super::subject::Subject;
+use crate::input::Workload;
 use crate::time::duration_text;
 
+/// The API of Docker 28: gateways that do not answer.
+const ISOLATED_SINCE: u32 = 48;
 /// Name and version of the shape.
 pub const PLAN_SCHEMA: &str = "hopwatch.response-plan/1";
 
@@ -50,10 +56,33 @@ pub struct Situation {
     pub own: Vec<String>,
     /// Folder of hopwatch's state.
     pub state_dir: Option<String>,
+    /// Networks of the runtime, by id.
+    pub networks: BTreeMap<String, NetworkState>,
+    /// Other containers, with their addresses.
+    pub neighbours: Vec<Workload>,
+    /// Addresses of this network namespace.
+    pub host_addresses: Vec<IpAddr>,
+    /// Resolvers of the host.
+    pub resolvers: Vec<IpAddr>,
+    /// Whether the `nft` program is there.
+    pub has_nft: bool,
+    /// Pairs that are blocked.
+    pub blocked: Vec<(&'static str, [IpAddr; 2])>,
     /// Responses that stand.
     pub standing: Vec<Response>,
     /// Responses that were made within the period of the limit.
     pub recent: usize,
+}
+
+/// A network of the runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkState {
+    /// Its name.
+    pub name: String,
+    /// Its driver.
+    pub driver: String,
+    /// Whether it leads nowhere, and is ours.
+    pub is_quarantine: bool,
 }
 
 /// What would be done.
@@ -94,10 +123,10 @@ pub struct PlannedStep {
     /// What is saved for its undo.
     #[serde(flatten)]
     pub step: Step,
-    /// What does it.
-    pub calls: Vec<Call>,
+    /// What does it, in order.
+    pub orders: Vec<Order>,
     /// What undoes it: forms, the first that the runtime takes counts.
-    pub undo: Vec<Call>,
+    pub undo: Vec<Order>,
 }
 
 /// Whether an action fits an alert.
@@ -134,25 +163,30 @@ pub fn plan(subject: &Subject, request: &Request, situation: &Situation, policy:
         undo_after: request.undo_after,
         refused: Vec::new(),
     };
+    let id = &subject.accused.id;
+    let same = |response: &&Response| {
+        response.intent.target.id == *id && response.intent.action == request.action && covers(response, request)
+    };
+    plan.standing = situation.standing.iter().find(same).map(|response| response.number);
     let Some(container) = &situation.container else {
+        if plan.standing.is_some() {
+            return plan;
+        }
         plan.refused.push(Refusal::always(gone(subject, situation)));
         return plan;
     };
     let workload = container.workload(subject.accused.runtime, &situation.digest);
     plan.target = Some(Target::of(container, subject.accused.runtime, &situation.host));
-    let same = |response: &&Response| {
-        response.intent.target.id == container.id
-            && response.intent.action == request.action
-            && covers(response, request)
-    };
-    plan.standing = situation.standing.iter().find(same).map(|response| response.number);
     plan.refused.extend(protection::of_alert(subject, container));
     plan.refused.extend(protection::of_container(container, &workload, situation, policy));
     plan.refused.extend(protection::of_policy(situation, policy));
     plan.refused.retain(|refusal| !(refusal.force_lifts && request.force));
     plan.dangers.extend(dangers(situation));
     if plan.standing.is_none() {
-        add_steps(&mut plan, subject, request, container);
+        add_steps(&mut plan, subject, request, container, situation);
+        if request.action == Action::Block {
+            plan.refused.extend(addresses::refusals(&plan.steps, container, situation, policy));
+        }
     }
     plan
 }
@@ -175,7 +209,8 @@ pub fn fits(subject: &Subject, request: &Request, situation: &Situation, policy:
 /// Whether a response that stands is about what is asked for.
 fn covers(response: &Response, request: &Request) -> bool {
     let of = |step: &Step| match step {
-        Step::Pause => true,
+        Step::Pause | Step::Quarantine { .. } | Step::Block { .. } | Step::Stop { .. } => true,
+        Step::Snapshot { .. } => false,
         Step::Disconnect { network, network_id, .. } => {
             request.network.as_ref().is_none_or(|asked| asked == network || asked == network_id)
         }
@@ -200,8 +235,12 @@ fn dangers(situation: &Situation) -> Option<String> {
     (!joined.is_empty()).then(|| format!("these containers use its network and are hit as well: {}", joined.join(", ")))
 }
 
-fn add_steps(plan: &mut Plan, subject: &Subject, request: &Request, container: &Container) {
+fn add_steps(plan: &mut Plan, subject: &Subject, request: &Request, container: &Container, situation: &Situation) {
+    let seen = Seen { blocked: situation.blocked.clone(), ..Seen::of(container) };
     let steps = match request.action {
+        Action::Block => addresses::block(subject, request, container, situation),
+        Action::Quarantine => quarantine(container, situation),
+        Action::Stop => stop(subject, container),
         Action::Pause => pause(container),
         Action::Disconnect => disconnect(subject, request, container),
     };
@@ -209,13 +248,13 @@ fn add_steps(plan: &mut Plan, subject: &Subject, request: &Request, container: &
         Err(why) => plan.refused.push(Refusal::always(why)),
         Ok(steps) => {
             for step in steps {
-                if step.effect(container) == Effect::There {
+                if step.effect(&seen) == Effect::There {
                     plan.already
                         .push(format!("it is {} already, by somebody else; that is not undone", step.describe()));
                     continue;
                 }
-                let (calls, undo) = (step.calls(&container.id), step.undo(&container.id));
-                plan.steps.push(PlannedStep { step, calls, undo });
+                let (orders, undo) = (step.orders(&container.id), step.undo(&container.id));
+                plan.steps.push(PlannedStep { step, orders, undo });
             }
         }
     }
@@ -227,27 +266,61 @@ fn pause(container: &Container) -> Result<Vec<Step>, String> {
 
 fn disconnect(subject: &Subject, request: &Request, container: &Container) -> Result<Vec<Step>, String> {
     let endpoint = network_of(subject, request.network.as_deref(), container)?;
-    Ok(vec![Step::Disconnect {
+    Ok(vec![off(endpoint)])
+}
+
+/// Off every network first, so that it is never on both kinds at once.
+fn quarantine(container: &Container, situation: &Situation) -> Result<Vec<Step>, String> {
+    has_networks(container)?;
+    let own = situation.networks.values().find(|network| network.name == QUARANTINE);
+    if own.is_some_and(|network| !network.is_quarantine) {
+        return Err(format!("there is a network {QUARANTINE} that hopwatch did not make, or that leads outside"));
+    }
+    let away = container.endpoints.iter().filter(|endpoint| endpoint.network != QUARANTINE);
+    let mut steps = away.map(|endpoint| check_id(endpoint).map(off)).collect::<Result<Vec<_>, _>>()?;
+    let minor = situation.api.rsplit_once('.').and_then(|(_, minor)| minor.parse::<u32>().ok());
+    steps
+        .push(Step::Quarantine { create: own.is_none(), isolated: minor.is_some_and(|minor| minor >= ISOLATED_SINCE) });
+    Ok(steps)
+}
+
+fn stop(subject: &Subject, container: &Container) -> Result<Vec<Step>, String> {
+    if !container.running {
+        return Err("it does not run".to_owned());
+    }
+    // One of each run: it may go on after an undo.
+    let run = container.started.as_nanos() / 1_000_000_000;
+    let name = format!("{}-{}-{run}", subject.alert, container.short());
+    Ok(vec![Step::Snapshot { name }, Step::Stop { removes: container.auto_remove }])
+}
+
+fn off(endpoint: &EndpointState) -> Step {
+    Step::Disconnect {
         network: endpoint.network.clone(),
         network_id: endpoint.network_id.clone(),
         endpoint: endpoint.settings.clone(),
-    }])
+    }
+}
+
+/// Whether its networks are its own.
+fn has_networks(container: &Container) -> Result<(), String> {
+    match container.network_mode.as_str() {
+        "host" => Err("it uses the host's network, which it cannot be taken off".to_owned()),
+        "none" => Err("it has no network".to_owned()),
+        mode if mode.starts_with("container:") => {
+            Err(format!("it uses the network of another container ({mode}): respond to that one"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The network that is meant: the one that was named, that the flow went over, or the only one.
-fn network_of<'a>(
+pub(super) fn network_of<'a>(
     subject: &Subject,
     asked: Option<&str>,
     container: &'a Container,
 ) -> Result<&'a EndpointState, String> {
-    match container.network_mode.as_str() {
-        "host" => return Err("it uses the host's network, which it cannot be taken off".to_owned()),
-        "none" => return Err("it has no network".to_owned()),
-        mode if mode.starts_with("container:") => {
-            return Err(format!("it uses the network of another container ({mode}): that one must be taken off"));
-        }
-        _ => {}
-    }
+    has_networks(container)?;
     let names = || container.endpoints.iter().map(|endpoint| endpoint.network.as_str()).collect::<Vec<_>>().join(", ");
     let found = match (asked, subject.ends) {
         (Some(asked), _) => {

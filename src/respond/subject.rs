@@ -11,6 +11,9 @@ use crate::evidence::is_alert_id;
 use crate::input::RuntimeId;
 use crate::time::Timestamp;
 
+/// Destinations of one alert that are blocked.
+const MAX_DESTINATIONS: usize = 64;
+
 /// What is responded to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
@@ -26,6 +29,8 @@ pub struct Subject {
     pub confidence: Option<String>,
     /// Originator and responder of its flow.
     pub ends: Option<[IpAddr; 2]>,
+    /// Destinations that it lists.
+    pub destinations: Vec<IpAddr>,
     /// Where people are with it; none where it comes from a file.
     pub state: Option<String>,
 }
@@ -65,9 +70,20 @@ impl Subject {
             accused: Accused { id: container, name: text(&workload["name"]).unwrap_or_default(), runtime },
             confidence: text(&alert["attribution"]["confidence"]),
             ends: end("orig").zip(end("resp")).map(|(orig, resp)| [orig, resp]),
+            destinations: destinations(alert),
             state: None,
         })
     }
+}
+
+/// Of an alert's list, without repetitions.
+fn destinations(alert: &Value) -> Vec<IpAddr> {
+    let listed = alert["destinations"].as_array().into_iter().flatten();
+    let mut all: Vec<IpAddr> =
+        listed.filter_map(|one| one["ip"].as_str()?.parse().ok()).take(MAX_DESTINATIONS).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// A full id: what may stand in a request's path.

@@ -77,12 +77,16 @@ impl Scene {
     }
 
     fn alert_about(&self, name: &str, id: &str) {
+        self.alert_to(name, id, "172.30.1.200");
+    }
+
+    fn alert_to(&self, name: &str, id: &str, other: &str) {
         let web = self.inspect(name);
         let alert = json!({
             "schema": "hopwatch.alert/1", "id": id, "rule": "egress-skips-proxy", "last_seen": now(),
             "workload": {"id": web["Id"], "name": name, "runtime": "docker"},
             "attribution": {"result": "workload", "confidence": "exact"},
-            "flow": {"orig": {"ip": "172.30.1.9", "port": 4000}, "resp": {"ip": "172.30.1.3", "port": 443}},
+            "flow": {"orig": {"ip": "172.30.1.9", "port": 4000}, "resp": {"ip": other, "port": 443}},
         });
         std::fs::write(self.path("alert.json"), alert.to_string()).expect("written");
     }
@@ -116,10 +120,27 @@ impl Scene {
 
     /// Whether the client gets an answer from the server.
     fn answers(&self, at: &str) -> bool {
+        self.answers_to("client", at)
+    }
+
+    fn answers_to(&self, name: &str, at: &str) -> bool {
         let asked = format!("busybox timeout 2 nc {at} 80 </dev/null");
         let output =
-            Command::new("docker").args(["-H", &self.daemon.host(), "exec", "client", "sh", "-c", &asked]).output();
+            Command::new("docker").args(["-H", &self.daemon.host(), "exec", name, "sh", "-c", &asked]).output();
         String::from_utf8_lossy(&output.expect("docker").stdout).contains("hello")
+    }
+
+    fn ip_of(&self, name: &str) -> String {
+        let ip = &self.inspect(name)["NetworkSettings"]["Networks"]["front"]["IPAddress"];
+        ip.as_str().expect("an address").to_owned()
+    }
+
+    /// Runs a command in the network namespace that the daemon takes for the host's.
+    fn on_host(&self, command: &str) -> String {
+        let output = Command::new("ip").args(["netns", "exec", self.daemon.netns(), "sh", "-c", command]).output();
+        let output = output.expect("ip");
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn audit(&self) -> String {
@@ -354,4 +375,207 @@ fn a_service_undoes_what_is_due(scene: &Scene) {
     assert!(undone.contains("the container is gone"), "{undone}");
     end(&mut service, Signal::SIGTERM, PATIENCE);
     assert!(service.wait().is_ok_and(|status| status.success()), "it ends in order");
+}
+
+#[test]
+fn a_block_drops_one_pair_of_addresses_and_ends_in_the_kernel() {
+    if let Some(why) = dockerd::unavailable() {
+        println!("skipped: no Docker daemon can be started here: {why}");
+        return;
+    }
+    if !["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].iter().any(|path| std::path::Path::new(path).is_file()) {
+        println!("skipped: nft is not installed");
+        return;
+    }
+    let scene = Scene::new("{enabled: true, limit: 100}");
+    scene.daemon.docker(&["run", "-d", "--name", "other", "--network", "front", IMAGE, "sleep", "600"]);
+    wait_until("the server answers", || scene.answers("172.30.1.9"));
+    scene.alert_to("web", ALERT, &scene.ip_of("client"));
+    let rules = scene.on_host("nft list ruleset | grep -v counter | grep -v expires");
+
+    let done = scene.respond(&about(&["--action", "block", "--apply", "--for", "1h"]));
+    assert!(done.contains("blocked from 172.30.1."), "{done}");
+    assert!(!scene.answers("172.30.1.9") && scene.answers_to("other", "172.30.1.9"), "one pair, and no other");
+    assert!(scene.respond(&about(&["--action", "block", "--apply"])).contains("does that"));
+    scene.on_host("nft delete table bridge hopwatch");
+    let said = scene.respond(&["run", "--once"]);
+    assert!(said.contains("put back"), "{said}");
+    assert!(!scene.answers("172.30.1.9"));
+    let undone = scene.respond(&[ALERT, "--undo"]);
+    assert!(undone.contains("no longer blocked"), "{undone}");
+    assert!(scene.answers("172.30.1.9"));
+    assert!(scene.respond(&[ALERT, "--undo"]).contains("nothing that was done"));
+
+    scene.respond(&about(&["--action", "block", "--apply", "--for", "2s"]));
+    wait_until("the kernel ends it, with no process of ours", || scene.answers("172.30.1.9"));
+    wait_until("its time is over", || !scene.respond(&["run", "--once"]).is_empty());
+    assert_eq!(scene.state_of_last(), "undone");
+    the_gateway_is_refused(&scene);
+    routed(&scene);
+    a_block_never_outlives_its_container(&scene);
+    scene.on_host("nft delete table bridge hopwatch; nft delete table inet hopwatch");
+    assert_eq!(
+        scene.on_host("nft list ruleset | grep -v counter | grep -v expires"),
+        rules,
+        "nothing else was touched"
+    );
+}
+
+fn the_gateway_is_refused(scene: &Scene) {
+    scene.alert_to("web", ALERT, "172.30.1.1");
+    let why = scene.refused(&about(&["--action", "block", "--apply", "--force"]));
+    assert!(why.contains("172.30.1.1 is not blocked: it is the gateway"), "{why}");
+}
+
+/// Behind the host's routes: the table `inet` alone is enough there.
+fn routed(scene: &Scene) {
+    let outside = Outside::beyond(scene);
+    scene.alert_to("web", ALERT, "198.51.100.7");
+    let reaches = || {
+        let asked = "busybox timeout 2 nc 198.51.100.7 443 </dev/null";
+        let output =
+            Command::new("docker").args(["-H", &scene.daemon.host(), "exec", "web", "sh", "-c", asked]).output();
+        String::from_utf8_lossy(&output.expect("docker").stdout).contains("hello")
+    };
+    wait_until("the outside is reached", reaches);
+    scene.respond(&about(&["--action", "block", "--apply", "--for", "1h"]));
+    assert!(!reaches());
+    scene.on_host("nft delete table bridge hopwatch");
+    assert!(!reaches(), "what is routed is dropped by inet, too");
+    scene.respond(&[ALERT, "--undo"]);
+    assert!(reaches());
+    drop(outside);
+}
+
+/// A namespace behind the one of the daemon, with a server in it.
+struct Outside {
+    name: String,
+    server: std::process::Child,
+}
+
+impl Outside {
+    fn beyond(scene: &Scene) -> Self {
+        let name = format!("{}-out", scene.daemon.netns());
+        let run = |command: String| {
+            let mut parts = command.split(' ');
+            let status = Command::new(parts.next().expect("a program")).args(parts).status();
+            assert!(status.expect("ip").success(), "{command}");
+        };
+        run(format!("ip netns add {name}"));
+        run(format!("ip -n {} link add out0 type veth peer name in0 netns {name}", scene.daemon.netns()));
+        run(format!("ip -n {} addr add 198.51.100.1/24 dev out0", scene.daemon.netns()));
+        run(format!("ip -n {} link set out0 up", scene.daemon.netns()));
+        run(format!("ip -n {name} addr add 198.51.100.7/24 dev in0"));
+        run(format!("ip -n {name} link set in0 up"));
+        let mut server = Command::new("ip");
+        server.args([
+            "netns",
+            "exec",
+            &name,
+            "/bin/busybox",
+            "nc",
+            "-ll",
+            "-p",
+            "443",
+            "-e",
+            "/bin/busybox",
+            "echo",
+            "hello",
+        ]);
+        let server = server.stdin(Stdio::null()).spawn().expect("a server");
+        Self { name, server }
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        end(&mut self.server, Signal::SIGKILL, PATIENCE);
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+    }
+}
+
+/// The next container may get its address.
+fn a_block_never_outlives_its_container(scene: &Scene) {
+    scene.alert_to("web", ALERT, &scene.ip_of("client"));
+    scene.respond(&about(&["--action", "block", "--apply", "--for", "1h"]));
+    assert_eq!(scene.respond(&["run", "--once"]), "", "it stands");
+    scene.daemon.docker(&["rm", "-f", "web"]);
+    scene.serve(&[]);
+    let said = scene.respond(&["run", "--once"]);
+    assert!(said.contains("no longer blocked"), "{said}");
+    wait_until("the next one with this address answers", || scene.answers("172.30.1.9"));
+}
+
+#[test]
+fn a_container_is_kept_before_it_is_stopped_and_comes_back_from_quarantine_as_it_was() {
+    if let Some(why) = dockerd::unavailable() {
+        println!("skipped: no Docker daemon can be started here: {why}");
+        return;
+    }
+    let scene = Scene::new("{enabled: true, limit: 100}");
+    wait_until("the server answers", || scene.answers("172.30.1.9"));
+    scene.alert(ALERT);
+    quarantine(&scene);
+    stop(&scene);
+    stop_of_one_that_is_deleted(&scene);
+}
+
+fn quarantine(scene: &Scene) {
+    let before = scene.inspect("web");
+    for time in ["first", "again, with the network there"] {
+        scene.respond(&about(&["--action", "quarantine", "--apply"]));
+        let inside = scene.inspect("web");
+        let networks = inside["NetworkSettings"]["Networks"].as_object().expect("networks");
+        assert_eq!(networks.keys().collect::<Vec<_>>(), ["hopwatch-quarantine"], "{time}");
+        assert!(!scene.answers("172.30.1.9") && !scene.answers("shop"), "{time}");
+        assert!(scene.respond(&about(&["--action", "quarantine", "--apply"])).contains("does that"), "{time}");
+        scene.respond(&[ALERT, "--undo"]);
+        let after = scene.inspect("web");
+        assert_eq!(endpoint(&before, "front"), endpoint(&after, "front"), "{time}");
+        assert_eq!(after["NetworkSettings"]["Networks"].as_object().expect("networks").len(), 2, "{time}");
+        wait_until("the server answers again", || scene.answers("shop"));
+        assert!(scene.respond(&[ALERT, "--undo"]).contains("nothing that was done"), "{time}");
+    }
+    // Killed when it was off its networks, but not on the other yet.
+    scene.kill_at(Hold::Request, "/hopwatch-quarantine/connect", &about(&["--action", "quarantine", "--apply"]));
+    assert_eq!(scene.inspect("web")["NetworkSettings"]["Networks"], json!({}));
+    scene.respond(&["run", "--once"]);
+    assert_eq!(scene.state_of_last(), "undone");
+    assert_eq!(endpoint(&before, "front"), endpoint(&scene.inspect("web"), "front"));
+}
+
+fn stop(scene: &Scene) {
+    scene.daemon.docker(&["exec", "web", "sh", "-c", "busybox touch /left-behind; busybox echo said > /proc/1/fd/1"]);
+    scene.respond(&about(&["--action", "stop", "--apply"]));
+    assert_eq!(scene.inspect("web")["State"]["Running"], false);
+    let snapshots = scene.path("state/respond/snapshots");
+    let folder = snapshots.read_dir().expect("snapshots").next().expect("one").expect("a folder");
+    let read = |file: &str| std::fs::read_to_string(folder.path().join(file)).expect(file);
+    assert!(read("changes.json").contains("/left-behind") && read("logs.txt").contains("said"), "{}", read("logs.txt"));
+    let tag = format!("hopwatch-snapshot:{}", folder.file_name().to_string_lossy());
+    let kept = scene.daemon.docker(&["run", "--rm", "--network", "none", &tag, "busybox", "ls", "/"]);
+    assert!(kept.contains("left-behind"), "{kept}");
+    assert!(scene.respond(&about(&["--action", "stop", "--apply"])).contains("does that"));
+    scene.respond(&[ALERT, "--undo"]);
+    wait_until("the server answers again", || scene.answers("shop"));
+    assert!(scene.respond(&[ALERT, "--undo"]).contains("nothing that was done"));
+}
+
+fn stop_of_one_that_is_deleted(scene: &Scene) {
+    scene.daemon.docker(&["rm", "-f", "web"]);
+    scene.serve(&["--rm"]);
+    scene.alert(ALERT);
+    let plan = scene.respond(&about(&["--action", "stop"]));
+    assert!(plan.contains("/commit?container=") && !plan.contains("/start"), "{plan}");
+    // Without its snapshot it is not stopped.
+    scene.kill_at(Hold::Request, "/commit", &about(&["--action", "stop", "--apply"]));
+    assert_eq!(scene.inspect("web")["State"]["Running"], true);
+    scene.respond(&["run", "--once"]);
+    assert_eq!(scene.state_of_last(), "failed");
+    let done = scene.respond(&about(&["--action", "stop", "--apply"]));
+    assert!(done.contains("stopped and deleted"), "{done}");
+    assert!(scene.daemon.docker(&["images", "hopwatch-snapshot"]).lines().count() > 2, "its image stays");
+    assert!(scene.respond(&about(&["--action", "stop", "--apply"])).contains("does that"));
+    let undone = scene.respond(&[ALERT, "--undo"]);
+    assert!(undone.contains("cannot be undone"), "{undone}");
 }

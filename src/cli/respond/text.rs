@@ -3,7 +3,7 @@
 use super::span;
 use crate::escape::printable;
 use crate::layout::{columns, hang, table};
-use crate::respond::{Call, Fit, Plan, Response, ResponseState, Step, Subject, Target};
+use crate::respond::{Fit, Order, Plan, Response, ResponseState, Step, Subject, Target};
 use crate::time::{Timestamp, duration_text};
 
 const INDENT: &str = "            ";
@@ -25,12 +25,12 @@ pub fn plan(plan: &Plan) -> String {
         text += &line("already", &format!("response {number} does it; see `hopwatch respond list`"));
     }
     for (number, planned) in (1..).zip(&plan.steps) {
-        text += &planned.calls.iter().map(|one| call(&format!("request {number}"), one, plan)).collect::<String>();
+        text += &planned.orders.iter().map(|one| order(&format!("step {number}"), one, plan)).collect::<String>();
     }
     for (number, planned) in plan.steps.iter().enumerate().rev() {
         let mut forms = planned.undo.iter();
-        text += &forms.next().map(|one| call(&format!("undo {}", number + 1), one, plan)).unwrap_or_default();
-        text += &forms.map(|one| call("  or", one, plan)).collect::<String>();
+        text += &forms.next().map(|one| order(&format!("undo {}", number + 1), one, plan)).unwrap_or_default();
+        text += &forms.map(|one| order("  or", one, plan)).collect::<String>();
     }
     text += &line("lasts", &span(plan.undo_after));
     for refusal in &plan.refused {
@@ -48,9 +48,17 @@ fn command(plan: &Plan) -> String {
     format!("hopwatch respond {alert} --action {action} --apply --for {}", duration_text(plan.undo_after))
 }
 
-/// A request, each part on its own line; the body is one line of JSON.
-fn call(title: &str, call: &Call, plan: &Plan) -> String {
-    let mut text = format!("{title:<12}{} /{}{}\n", call.method, plan.api, printable(&call.path));
+/// An order; the body of a request is one line of JSON.
+fn order(title: &str, order: &Order, plan: &Plan) -> String {
+    let call = match order {
+        Order::Request(call) => call,
+        Order::Nft { nft } => {
+            let lines = nft.lines().map(|line| format!("{INDENT}{}\n", printable(line)));
+            return format!("{title:<12}nft -f -\n{}", lines.collect::<String>());
+        }
+    };
+    let keep = call.keep.map(|file| format!(" → {file}")).unwrap_or_default();
+    let mut text = format!("{title:<12}{} /{}{}{keep}\n", call.method, plan.api, printable(&call.path));
     if let Some(body) = &call.body {
         text += &format!("{INDENT}{}\n", printable(&body.to_string()));
     }

@@ -85,6 +85,11 @@ impl AuditLog {
         state_dir.join(FOLDER).join(FILE)
     }
 
+    /// Where snapshots are, beside it.
+    pub fn snapshots(&self) -> PathBuf {
+        self.path.with_file_name("snapshots")
+    }
+
     /// Opens it, made where it is not there yet, and waits for another process that holds it.
     pub fn open(state_dir: &Path) -> Result<Self, AuditError> {
         let began = instant();

@@ -4,10 +4,11 @@
 //! finds its container gone, or its run over, says so and does nothing. Limits: one response at a time; the log's lock is held meanwhile.
 
 use super::audit_log::{AuditError, AuditLog};
+use super::look::look;
+use super::orders::{carry_out, restore_blocks, reverse};
 use super::runtime_client::{CallError, RuntimeClient};
-use super::situation::inspect;
 use crate::clock::now;
-use crate::respond::{Container, Effect, EndpointState, Event, Intent, Plan, Response, ResponseState, Step, Target};
+use crate::respond::{Effect, Event, Intent, Plan, Response, ResponseState, Seen};
 
 /// Why a response did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum RespondError {
     /// The runtime cannot be asked.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// What is there cannot be seen.
+    #[error("{0}")]
+    Unknown(String),
     /// The plan refuses.
     #[error("refused: {}", .0.join("; "))]
     Refused(Vec<String>),
@@ -85,7 +89,7 @@ impl Responder {
         };
         let response = self.log.responses().next_number();
         self.log.append(Event::Intent { response, intent: Box::new(intent.clone()) })?;
-        match carry_out(client, &intent) {
+        match carry_out(client, &intent, &self.log.snapshots()) {
             Ok(detail) => {
                 self.log.append(Event::Done { response, detail })?;
                 Ok(Some(response))
@@ -105,14 +109,15 @@ impl Responder {
         intent: &Intent,
         why: &str,
     ) -> Result<(), RespondError> {
-        let container = inspect(client, &intent.target.id)?;
-        let is_there = |container: &Container| {
-            intent.steps.iter().any(|step| step.can_be_undone(container, intent.target.started))
-        };
-        if !container.as_ref().is_some_and(is_there) {
+        let seen = self.look(client, intent)?;
+        if !intent.steps.iter().any(|step| step.can_be_undone(&seen, intent.target.started)) {
             return Ok(self.log.append(Event::Failed { response, detail: why.to_owned() })?);
         }
         self.undo(client, response, "hopwatch", why).map(drop)
+    }
+
+    fn look(&self, client: &RuntimeClient, intent: &Intent) -> Result<Seen, RespondError> {
+        look(client, &intent.target.id, &intent.steps, &self.log.snapshots()).map_err(RespondError::Unknown)
     }
 
     /// Undoes a response; what was found and done, in words.
@@ -124,9 +129,9 @@ impl Responder {
             return Ok(format!("nothing of it is in effect: {}", response.detail));
         }
         // A runtime that does not answer leaves no trace in the log: it is asked again.
-        inspect(client, &response.intent.target.id)?;
+        self.look(client, &response.intent)?;
         self.log.append(Event::UndoIntent { response: number, by: by.to_owned(), why: why.to_owned() })?;
-        match reverse(client, &response.intent) {
+        match reverse(client, &response.intent, &self.log.snapshots()) {
             Ok(detail) => {
                 self.log.append(Event::Undone { response: number, detail: detail.clone() })?;
                 Ok(detail)
@@ -145,12 +150,9 @@ impl Responder {
         if state == ResponseState::Undoing {
             return self.undo(client, number, "hopwatch", &format!("its undo was cut short ({detail})"));
         }
-        let container = inspect(client, &intent.target.id)?;
-        let is_whole = |container: &Container| {
-            let same = container.started == intent.target.started;
-            same && intent.steps.iter().all(|step| step.effect(container) == Effect::There)
-        };
-        if container.as_ref().is_some_and(is_whole) {
+        let seen = self.look(client, &intent)?;
+        let same_run = seen.container.as_ref().is_none_or(|container| container.started == intent.target.started);
+        if same_run && intent.steps.iter().all(|step| step.effect(&seen) == Effect::There) {
             let detail = "found in effect after its process died".to_owned();
             self.log.append(Event::Done { response: number, detail: detail.clone() })?;
             return Ok(detail);
@@ -160,90 +162,25 @@ impl Responder {
         Ok(why.to_owned())
     }
 
+    /// Looks after a block that stands: ends it when its container is gone or has another address, and puts it back where somebody removed it. In words.
+    pub fn tend(&mut self, client: &RuntimeClient, number: u64) -> Result<Option<String>, RespondError> {
+        let active = |response: &Response| response.state == ResponseState::Active && response.intent.has_block();
+        let Some(response) = self.response(number).filter(active) else { return Ok(None) };
+        let seen = self.look(client, &response.intent)?;
+        if !response.intent.still_has_its_addresses(&seen) {
+            let why = "the container does not have the address any more, and another may get it";
+            return self.undo(client, number, "hopwatch respond run", why).map(Some);
+        }
+        let left = response.intent.until.map(|until| until.since(now()).as_secs()).filter(|left| *left > 0);
+        let is_there = response.intent.steps.iter().all(|step| step.effect(&seen) == Effect::There);
+        let Some(left) = left.filter(|_| !is_there) else { return Ok(None) };
+        restore_blocks(&response.intent, left).map_err(RespondError::Unknown)?;
+        let detail = format!("put back for {left} s: somebody removed it from nftables");
+        self.log.append(Event::Done { response: number, detail: detail.clone() })?;
+        Ok(Some(detail))
+    }
+
     fn response(&self, number: u64) -> Option<Response> {
         self.log.responses().all().find(|response| response.number == number).cloned()
-    }
-}
-
-/// Each step in turn.
-fn carry_out(client: &RuntimeClient, intent: &Intent) -> Result<String, String> {
-    let mut done = Vec::new();
-    for step in &intent.steps {
-        let container = still_there(client, &intent.target)?;
-        if step.effect(&container) == Effect::Absent {
-            do_step(client, step, &intent.target)?;
-        }
-        done.push(step.describe());
-    }
-    Ok(done.join(", "))
-}
-
-fn still_there(client: &RuntimeClient, target: &Target) -> Result<Container, String> {
-    let container = inspect(client, &target.id).map_err(|error| error.to_string())?;
-    let container = container.ok_or("the container is gone")?;
-    if container.started == target.started { Ok(container) } else { Err("the container was started anew".to_owned()) }
-}
-
-fn do_step(client: &RuntimeClient, step: &Step, target: &Target) -> Result<(), String> {
-    let sent = step.calls(&target.id).iter().try_for_each(|call| client.send(call).map(drop));
-    // What counts is what is so: an error may come after the deed, as a success may not mean it.
-    let container = still_there(client, target)?;
-    match (step.effect(&container), sent) {
-        (Effect::There, _) => Ok(()),
-        (Effect::Absent, Err(error)) => Err(error.to_string()),
-        (Effect::Absent, Ok(())) => {
-            Err(format!("the runtime took the request, but the container is not {}", step.describe()))
-        }
-    }
-}
-
-/// Each step's undo, the last first.
-fn reverse(client: &RuntimeClient, intent: &Intent) -> Result<String, String> {
-    let mut said = Vec::new();
-    for step in intent.steps.iter().rev() {
-        let Some(container) = inspect(client, &intent.target.id).map_err(|error| error.to_string())? else {
-            return Ok("the container is gone, and the response with it".to_owned());
-        };
-        if step.can_be_undone(&container, intent.target.started) {
-            said.push(undo_step(client, step, &intent.target)?);
-        } else if container.started != intent.target.started && step.ends_with_the_run() {
-            said.push("the container was started anew since, which ended it".to_owned());
-        } else {
-            said.push(format!("it is not {} any more", step.describe()));
-        }
-    }
-    Ok(said.join("; "))
-}
-
-fn undo_step(client: &RuntimeClient, step: &Step, target: &Target) -> Result<String, String> {
-    let mut last = String::new();
-    for call in step.undo(&target.id) {
-        let sent = client.send(&call);
-        let container = inspect(client, &target.id).map_err(|error| error.to_string())?;
-        let Some(container) = container else { return Ok("the container is gone".to_owned()) };
-        if step.effect(&container) == Effect::Absent {
-            return Ok(differences(step, &container));
-        }
-        last = sent
-            .err()
-            .map_or_else(|| "the runtime took the request, but nothing changed".to_owned(), |error| error.to_string());
-    }
-    Err(last)
-}
-
-/// What is not as it was before.
-fn differences(step: &Step, container: &Container) -> String {
-    let Step::Disconnect { network, network_id, endpoint } = step else {
-        return format!("it is no longer {}", step.describe());
-    };
-    let Some(EndpointState { settings, .. }) = container.endpoint(network_id) else { return String::new() };
-    let parts = ["IPAMConfig", "Aliases", "Links", "DriverOpts", "GwPriority", "MacAddress"];
-    let differs = parts.iter().filter(|part| settings.get(**part) != endpoint.get(**part));
-    let differs: Vec<_> =
-        differs.map(|part| format!("{part} was {}, is {}", endpoint[*part], settings[*part])).collect();
-    if differs.is_empty() {
-        format!("it is on the network {network} again, as before")
-    } else {
-        format!("it is on the network {network} again, but: {}", differs.join("; "))
     }
 }

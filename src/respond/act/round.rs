@@ -13,10 +13,10 @@ use super::runtime_client::{CallError, RuntimeClient};
 use super::situation::find_runtime;
 use crate::clock::now;
 use crate::inventory::discover::Sought;
-use crate::respond::{Response, Responses};
+use crate::respond::{Response, ResponseState, Responses};
 use crate::time::Timestamp;
 
-/// After a round in which something could not be done.
+/// After a round in which something could not be done, and between two looks at blocks.
 const RETRY: Duration = Duration::from_secs(5);
 /// Who undoes, in the log.
 const TIMER: &str = "hopwatch respond run";
@@ -69,7 +69,9 @@ impl Timekeeper {
         let at = now();
         let waiting = |response: &&Response| response.is_cut_short() || response.is_due(at);
         let waiting: Vec<_> = responder.log().responses().all().filter(waiting).cloned().collect();
-        for response in waiting {
+        let tended = |response: &Response| response.state == ResponseState::Active && response.intent.has_block();
+        let more: Vec<_> = responder.log().responses().all().filter(|response| tended(response)).cloned().collect();
+        for response in waiting.into_iter().chain(more) {
             let host = response.intent.target.host.clone();
             if !clients.contains_key(&host) {
                 let client = self.client(&response).map_err(|error| round.failed.push(error.to_string())).ok();
@@ -80,6 +82,7 @@ impl Timekeeper {
             let name =
                 format!("response {number} ({} of {})", response.intent.action.as_str(), response.intent.target.name);
             match carry_out(responder, client, &response) {
+                Ok(detail) if detail.is_empty() => {}
                 Ok(detail) => round.done.push(format!("{name}: {detail}")),
                 Err(error) => round.failed.push(format!("{name}: {error}")),
             }
@@ -103,11 +106,14 @@ fn carry_out(responder: &mut Responder, client: &RuntimeClient, response: &Respo
     if responder.log().responses().all().any(|other| other.number == response.number && other.is_due(now)) {
         said.push(responder.undo(client, response.number, TIMER, "its time is over")?);
     }
+    said.extend(responder.tend(client, response.number)?);
     Ok(said.join("; "))
 }
 
 /// When there is something to do again.
 fn next(responses: &Responses, failed: bool) -> Option<Timestamp> {
     let due = responses.standing().filter_map(Response::due).min();
-    if failed { Some(now().plus(RETRY)) } else { due }
+    let tend = responses.standing().any(|response| response.intent.has_block());
+    let soon = (failed || tend).then(|| now().plus(RETRY));
+    if failed { soon } else { due.into_iter().chain(soon).min() }
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::respond::Call;
+use crate::respond::{Call, QUARANTINE};
 
 /// For one answer.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -194,10 +194,14 @@ fn is_listed(method: &str, path: &str) -> bool {
     let parts: Vec<_> = path.iter().skip(1).filter_map(|part| part.to_str()).collect();
     let hex = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match (method, parts.as_slice()) {
-        ("GET", ["version"] | ["containers", "json"]) => true,
+        ("GET", ["version" | "networks"] | ["containers", "json"])
+        | ("POST", ["networks", "create"] | ["commit"] | ["networks", QUARANTINE, "connect" | "disconnect"]) => true,
         ("GET", ["images", id, "json"]) => hex(id.trim_start_matches("sha256:")),
-        ("GET", ["containers", id, "json"])
-        | ("POST", ["containers", id, "pause" | "unpause"] | ["networks", id, "connect" | "disconnect"]) => hex(id),
+        ("GET", ["containers", id, "json" | "logs" | "changes"])
+        | (
+            "POST",
+            ["containers", id, "pause" | "unpause" | "stop" | "start"] | ["networks", id, "connect" | "disconnect"],
+        ) => hex(id),
         _ => false,
     }
 }
@@ -215,6 +219,7 @@ mod tests {
             ("GET", "/containers/json?all=1"),
             ("POST", "/containers/ID/pause"),
             ("POST", "/networks/ID/connect"),
+            ("POST", "/networks/hopwatch-quarantine/connect"),
         ] {
             assert!(is_listed(method, &path(target)), "{target}");
         }
@@ -226,6 +231,8 @@ mod tests {
             ("DELETE", "/containers/ID"),
             ("POST", "/containers/web/pause"),
             ("POST", "/images/create"),
+            ("POST", "/networks/other/connect"),
+            ("POST", "/commit/other"),
             ("GET", "/secrets"),
         ] {
             assert!(!is_listed(method, &path(target)), "{target}");

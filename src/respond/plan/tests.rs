@@ -17,6 +17,7 @@ fn subject() -> Subject {
         last_seen: "2026-11-29T03:00:00Z".parse().expect("a time"),
         accused: Accused { id: "ab".repeat(32), name: "web".to_owned(), runtime: RuntimeId::DOCKER },
         confidence: Some("exact".to_owned()),
+        destinations: Vec::new(),
         ends: Some(["172.30.1.9", "198.51.100.7"].map(|ip| ip.parse().expect("an address"))),
         state: Some("open".to_owned()),
     }
@@ -32,8 +33,15 @@ fn situation(document: &Value) -> Situation {
         api: "v1.41".to_owned(),
         container: Some(Container::read(document).expect("a container")),
         digest: "sha256:aa".to_owned(),
+        networks: [("f".repeat(64), network("front")), ("b".repeat(64), network("back"))].into(),
+        host_addresses: vec!["172.30.1.1".parse().expect("an address")],
+        has_nft: true,
         ..Situation::default()
     }
+}
+
+fn network(name: &str) -> NetworkState {
+    NetworkState { name: name.to_owned(), driver: "bridge".to_owned(), is_quarantine: false }
 }
 
 fn policy() -> Policy {
@@ -63,9 +71,11 @@ fn a_plan_holds_the_very_requests_and_no_secret() {
     let made = plan(&subject(), &request(Action::Disconnect), &situation(&document()), &policy());
     assert_eq!(refused(&made), Vec::<&str>::new());
     let [only] = made.steps.as_slice() else { panic!("{made:?}") };
-    assert_eq!(only.calls[0].path, format!("/networks/{}/disconnect", "f".repeat(64)), "the network of the flow");
-    assert_eq!(only.calls[0].body, Some(json!({"Container": "ab".repeat(32), "Force": false})));
-    assert_eq!(only.undo[0].body.as_ref().expect("a body")["EndpointConfig"]["Aliases"], json!(["shop"]));
+    let [Order::Request(call)] = only.orders.as_slice() else { panic!("{only:?}") };
+    assert_eq!(call.path, format!("/networks/{}/disconnect", "f".repeat(64)), "the network of the flow");
+    assert_eq!(call.body, Some(json!({"Container": "ab".repeat(32), "Force": false})));
+    let Order::Request(undo) = &only.undo[0] else { panic!("{only:?}") };
+    assert_eq!(undo.body.as_ref().expect("a body")["EndpointConfig"]["Aliases"], json!(["shop"]));
     let text = serde_json::to_string(&made).expect("JSON");
     assert!(!text.contains("hunter2") && !text.contains("front\":\"tier"), "{text}");
     assert_eq!(made, plan(&subject(), &request(Action::Disconnect), &situation(&document()), &policy()), "stable");
@@ -225,5 +235,103 @@ fn what_is_so_already_is_not_done_again() {
 fn the_first_action_that_fits_is_the_one_to_begin_with() {
     let fits = fits(&subject(), &request(Action::Pause), &situation(&document()), &policy());
     let recommended: Vec<_> = fits.iter().filter(|fit| fit.recommended).map(|fit| fit.action).collect();
-    assert_eq!(recommended, [Action::Pause]);
+    assert_eq!(recommended, [Action::Block], "the least that stops it");
+}
+
+/// The address of the other end is refused with these words, whatever is asked.
+fn not_blocked(other: &str, change: impl Fn(&mut Situation, &mut Policy), why: &str) {
+    let (mut situation, mut policy) = (situation(&document()), policy());
+    change(&mut situation, &mut policy);
+    let ends = Some(["172.30.1.9", other].map(|ip| ip.parse().expect("an address")));
+    let made =
+        plan(&Subject { ends, ..subject() }, &Request { force: true, ..request(Action::Block) }, &situation, &policy);
+    assert!(refused(&made).iter().any(|text| text.contains(why)), "{other}: {:?}", refused(&made));
+}
+
+#[test]
+fn a_block_names_the_pair_of_the_flow_and_ends_by_itself() {
+    let made = plan(&subject(), &request(Action::Block), &situation(&document()), &policy());
+    assert_eq!(refused(&made), Vec::<&str>::new());
+    let [Order::Nft { nft }] = made.steps[0].orders.as_slice() else { panic!("{made:?}") };
+    for own in ["172.30.1.9", "172.30.2.2"] {
+        let line = format!("add element inet hopwatch blocked4 {{ {own} . 198.51.100.7 timeout 1800s }}");
+        assert!(nft.contains(&line), "whichever network it uses: {nft}");
+    }
+    let forever = Request { undo_after: Duration::ZERO, ..request(Action::Block) };
+    let made = plan(&subject(), &forever, &situation(&document()), &policy());
+    assert!(refused(&made)[0].contains("always ends by itself"), "{:?}", refused(&made));
+}
+
+#[test]
+fn what_others_need_is_never_blocked() {
+    let hop = || {
+        std::sync::Arc::new(Hop {
+            name: "resolver".to_owned(),
+            kind: HopKind::Endpoint,
+            workloads: vec![selector(r#"{"name":"dns"}"#)],
+            addresses: vec!["198.51.100.53/32".parse().expect("a range")],
+            interfaces: Vec::new(),
+            ports: Vec::new(),
+            evidence: Vec::new(),
+        })
+    };
+    for (other, why) in [
+        ("127.0.0.11", "loopback"),
+        ("169.254.169.254", "link-local"),
+        ("224.0.0.1", "multicast"),
+        ("255.255.255.255", "multicast"),
+        ("0.0.0.0", "no address"),
+        ("172.30.1.1", "gateway"),
+    ] {
+        not_blocked(other, |_, _| {}, why);
+    }
+    not_blocked(
+        "192.0.2.1",
+        |situation, _| situation.host_addresses.push("192.0.2.1".parse().expect("an address")),
+        "this host",
+    );
+    not_blocked(
+        "192.0.2.53",
+        |situation, _| situation.resolvers.push("192.0.2.53".parse().expect("an address")),
+        "a resolver",
+    );
+    not_blocked("198.51.100.53", |_, policy| policy.hops.push(hop()), "the hop resolver");
+    not_blocked("192.0.2.9", |_, policy| policy.sinks.push(("192.0.2.9".to_owned(), 9093)), "delivered to it");
+    let dns = |situation: &mut Situation, policy: &mut Policy| {
+        let mut dns = Workload::new(crate::input::WorkloadId::new("1"), "dns", RuntimeId::DOCKER);
+        let addresses = vec!["172.30.1.53".parse().expect("an address")];
+        dns.attachments = vec![crate::input::Attachment { addresses, ..crate::input::Attachment::default() }];
+        situation.neighbours.push(dns);
+        policy.hops.push(hop());
+    };
+    not_blocked("172.30.1.53", dns, "the container dns, which is protected");
+    not_blocked("198.51.100.7", |situation, _| situation.has_nft = false, "nft is not installed");
+    not_blocked("198.51.100.7", |situation, _| situation.host_addresses.clear(), "not in the network namespace");
+    let macvlan = |situation: &mut Situation, _: &mut Policy| {
+        situation.networks.values_mut().for_each(|network| network.driver = "macvlan".to_owned());
+    };
+    not_blocked("198.51.100.7", macvlan, "the driver macvlan");
+}
+
+#[test]
+fn quarantine_takes_it_off_every_network_first_and_wants_a_network_of_its_own() {
+    let made = plan(&subject(), &request(Action::Quarantine), &situation(&document()), &policy());
+    let steps: Vec<_> = made.steps.iter().map(|planned| planned.step.describe()).collect();
+    assert_eq!(steps, ["off the network back", "off the network front", "on the network hopwatch-quarantine"]);
+    let mut foreign = situation(&document());
+    foreign.networks.insert("c".repeat(64), network("hopwatch-quarantine"));
+    let made = plan(&subject(), &request(Action::Quarantine), &foreign, &policy());
+    assert!(refused(&made)[0].contains("hopwatch did not make"), "{:?}", refused(&made));
+}
+
+#[test]
+fn a_snapshot_comes_before_every_stop() {
+    let mut document = document();
+    for removes in [false, true] {
+        document["HostConfig"]["AutoRemove"] = json!(removes);
+        let made = plan(&subject(), &request(Action::Stop), &situation(&document), &policy());
+        let [snapshot, stop] = made.steps.as_slice() else { panic!("{made:?}") };
+        assert!(matches!(&snapshot.step, Step::Snapshot { .. }) && snapshot.undo.is_empty());
+        assert_eq!((&stop.step, stop.undo.is_empty()), (&Step::Stop { removes }, removes));
+    }
 }
