@@ -20,7 +20,7 @@
 //! | `serve`, `view`, `report`, `export` | metrics and health, `hopwatch top`, proofs of a path, flow records as text (shell) |
 //! | `deliver` | the outbox of alerts, and what they are sent to (shell) |
 //! | `app`, `cli` | threads, channels and signals; subcommands (shell) |
-//! | `clock`, `sync`, `escape`, `layout` | clocks, locks, hostile text made safe, text that fits the terminal (shell) |
+//! | `clock`, `sync`, `escape`, `layout`, `sink_counters` | clocks, locks, hostile text made safe, text that fits the terminal, what sinks took (shell) |
 //!
 //! `ARCHITECTURE.md` says more; `tests/core/architecture.rs` holds which room may use which.
 
@@ -61,6 +61,8 @@ pub mod report;
 pub mod respond;
 #[cfg(feature = "shell")]
 pub mod serve;
+#[cfg(feature = "shell")]
+pub mod sink_counters;
 #[cfg(feature = "shell")]
 pub mod spelling;
 #[cfg(feature = "shell")]

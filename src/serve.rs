@@ -12,7 +12,6 @@ mod process;
 mod reload_request;
 mod reloads;
 mod shared;
-mod sinks;
 mod snapshot;
 
 pub use evidence::{EvidenceCounters, EvidenceSnapshot};
@@ -23,5 +22,4 @@ pub use process::ProcessStats;
 pub use reload_request::{ReloadRequest, ReloadRequests};
 pub use reloads::{ReloadCounters, ReloadSnapshot};
 pub use shared::{EngineReport, ReaderStats, SharedCounters};
-pub use sinks::{SinkCounters, Undelivered};
 pub use snapshot::{ConntrackCounters, SinkSnapshot, Snapshot};

@@ -20,7 +20,7 @@ use crate::alert::Alert;
 use crate::clock::instant;
 use crate::deliver::Routes;
 use crate::incident::Incident;
-use crate::serve::SinkCounters;
+use crate::sink_counters::SinkCounters;
 
 /// Where alerts go. Runs on a thread of its own and may block.
 pub trait AlertSink: Send {

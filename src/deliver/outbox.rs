@@ -19,7 +19,7 @@ use crate::config::SinkConfig;
 use crate::detect::Severity;
 use crate::escape::json::to_writer;
 use crate::incident::Incident;
-use crate::serve::{SinkCounters, Undelivered};
+use crate::sink_counters::{SinkCounters, Undelivered};
 use crate::time::Timestamp;
 use crate::wording::many;
 

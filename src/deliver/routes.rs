@@ -14,7 +14,7 @@ use super::store::Store;
 use super::worker::{Bell, Worker};
 use crate::config::SinkConfig;
 use crate::escape::printable;
-use crate::serve::SinkCounters;
+use crate::sink_counters::SinkCounters;
 use crate::sync;
 
 /// All sinks of an outbox.

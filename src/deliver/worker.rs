@@ -11,7 +11,7 @@ use super::outcome::Outcome;
 use super::receiver::Receiver;
 use super::store::{Delivery, Store, StoreError};
 use crate::clock::{instant, now};
-use crate::serve::{SinkCounters, Undelivered};
+use crate::sink_counters::{SinkCounters, Undelivered};
 use crate::sync;
 use crate::time::Timestamp;
 

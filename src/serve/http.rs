@@ -146,7 +146,8 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::serve::{EngineReport, Heartbeat, STALLED, SinkCounters};
+    use crate::serve::{EngineReport, Heartbeat, STALLED};
+    use crate::sink_counters::SinkCounters;
 
     async fn status(answer: impl Future<Output = Response>) -> (StatusCode, String) {
         let answer = answer.await;

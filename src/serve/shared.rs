@@ -14,10 +14,10 @@ use super::heartbeat::Heartbeat;
 use super::points::PointTable;
 use super::process::ProcessStats;
 use super::reloads::ReloadCounters;
-use super::sinks::SinkCounters;
 use super::snapshot::{ConntrackCounters, SinkSnapshot, Snapshot};
 use crate::engine::EngineStats;
 use crate::input::RuntimeId;
+use crate::sink_counters::SinkCounters;
 use crate::sync;
 use crate::time::Timestamp;
 

@@ -6,9 +6,9 @@ use super::evidence::EvidenceSnapshot;
 use super::points::PointSeries;
 use super::process::ProcessStats;
 use super::reloads::ReloadSnapshot;
-use super::sinks::SinkCounters;
 use crate::engine::EngineStats;
 use crate::input::RuntimeId;
+use crate::sink_counters::SinkCounters;
 use crate::time::Timestamp;
 
 /// What connection tracking reported.

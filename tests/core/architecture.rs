@@ -67,6 +67,7 @@ const ROOMS: &[Room] = &[
     ),
     shell("clock", "the clocks", &["time"]),
     shell("sync", "locks that outlive a panic", &[]),
+    shell("sink_counters", "what each alert sink delivered and lost", &["clock", "sync", "time", "wording"]),
     shell("spelling", "the word that was probably meant", &[]),
     shell("inventory::discover", "which runtimes there are, and where", &["input"]),
     shell(
@@ -120,7 +121,19 @@ const ROOMS: &[Room] = &[
     shell(
         "serve",
         "metrics and health",
-        &["evidence", "engine", "detect", "flow", "decode", "clock", "sync", "input", "time", "wording"],
+        &[
+            "evidence",
+            "engine",
+            "detect",
+            "flow",
+            "decode",
+            "sink_counters",
+            "clock",
+            "sync",
+            "input",
+            "time",
+            "wording",
+        ],
     ),
     shell(
         "config",
@@ -152,7 +165,7 @@ const ROOMS: &[Room] = &[
         "outbox, and what alerts are sent to",
         &[
             "config",
-            "serve",
+            "sink_counters",
             "alert::render",
             "incident",
             "alert",
@@ -172,6 +185,7 @@ const ROOMS: &[Room] = &[
             "deliver",
             "config",
             "serve",
+            "sink_counters",
             "view",
             "report",
             "export",

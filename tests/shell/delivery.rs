@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hopwatch::config::{self, SinkConfig};
 use hopwatch::deliver::store::{State, Store};
 use hopwatch::deliver::{Outbox, Routes, trial};
-use hopwatch::serve::SinkCounters;
+use hopwatch::sink_counters::SinkCounters;
 use hopwatch::time::Timestamp;
 
 use crate::support::patience::wait_until;

@@ -17,7 +17,7 @@ use crate::alert::Alert;
 use crate::app::summary::Summary;
 use crate::clock::instant;
 use crate::incident::Incident;
-use crate::serve::{SinkCounters, Undelivered};
+use crate::sink_counters::{SinkCounters, Undelivered};
 
 /// Alerts that may wait for a sink.
 pub const CAPACITY: usize = 1024;

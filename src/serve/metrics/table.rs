@@ -8,7 +8,8 @@ use crate::detect::{Severity, rules};
 use crate::engine::{Bound, LatencyHistogram};
 use crate::flow::PointCounters;
 use crate::input::{LossReason, MAX_RUNTIMES, MissedKind, RuntimeId};
-use crate::serve::{SinkSnapshot, Snapshot, Undelivered};
+use crate::serve::{SinkSnapshot, Snapshot};
+use crate::sink_counters::Undelivered;
 use crate::time::Timestamp;
 
 /// Runtimes that are always shown, connected or not.
