@@ -2,7 +2,7 @@
 //!
 //! Contract: pure and total; what a runtime leaves out stays empty, what cannot be read (an address, a time) counts as left
 //! out. What a rootless runtime says of bridges and addresses is not taken over: they lie in a namespace of its user's, and
-//! the host's own may be the same. Limits: nothing here says since when an attachment holds; [`super::container_states`] knows that.
+//! the host's own may be the same. Limits: nothing here says since when an attachment holds; `reader::container_states` knows that.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

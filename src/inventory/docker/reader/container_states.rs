@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::acts;
-use super::convert::GATEWAY_NETWORK;
 use crate::input::{Attachment, ContainerEvent, InventoryEvent, NetworkMode, Workload, WorkloadId, WorkloadState};
+use crate::inventory::docker::convert::GATEWAY_NETWORK;
 use crate::inventory::reader::ReaderCounters;
 use crate::inventory::reader::container_states::{MAX_KNOWN, STARTING};
 use crate::time::Timestamp;

@@ -1,10 +1,10 @@
 //! Events as Docker and Podman write them, and as a container's labels forge them.
 
-use super::super::api::Event;
 use super::super::event::RuntimeEvent;
-use super::super::identity::Dialect;
 use super::*;
 use crate::input::RuntimeId;
+use crate::inventory::docker::api::Event;
+use crate::inventory::docker::identity::Dialect;
 
 fn event(action: &str, attributes: &str) -> Event {
     let text = format!(

@@ -13,19 +13,21 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::acts::{ExecEvent, HealthChecks};
-use super::api::{Container, ExecInspect, Image, Network, PodmanNetwork, PodmanPod, Summary, Version};
 use super::bounds::{self, is_id};
 use super::container_states::{Answer, Listed, Query};
-use super::convert::{
-    GATEWAY_NETWORK, attach_by_network, attachments, describe, from_endpoint, from_network, from_podman_network,
-    repo_digest,
-};
 use super::http::{Http, HttpError, Lines, MAX_LIST, MAX_ONE};
-use super::identity::{Dialect, RuntimeIdentity};
 use super::users::{is_process_of, is_user};
 use crate::host::{VethFinder, VethRequest};
 use crate::input::{Attachment, NetworkMode, RuntimeId, RuntimeNetwork, Workload, WorkloadId};
 use crate::inventory::configuration::Redaction;
+use crate::inventory::docker::api::{
+    Container, ExecInspect, Image, Network, PodmanNetwork, PodmanPod, Summary, Version,
+};
+use crate::inventory::docker::convert::{
+    GATEWAY_NETWORK, attach_by_network, attachments, describe, from_endpoint, from_network, from_podman_network,
+    repo_digest,
+};
+use crate::inventory::docker::identity::{Dialect, RuntimeIdentity};
 use crate::inventory::reader::{ReaderCounters, ReaderError, chain};
 use crate::sync;
 

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::acts::{ExecEvent, Happened, MAX_TEXT};
-use super::api::Event;
 use super::bounds::{self, is_id};
 use super::container_states::ContainerAction;
-use super::identity::{Dialect, RuntimeIdentity};
 use crate::input::{ContainerAct, NetworkMode, Workload, WorkloadId};
 use crate::inventory::configuration::hide_labels;
+use crate::inventory::docker::api::Event;
+use crate::inventory::docker::identity::{Dialect, RuntimeIdentity};
 use crate::time::Timestamp;
 
 /// Attributes of an event that are none of the container's labels.

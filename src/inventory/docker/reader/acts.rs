@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::api::{Container, ExecInspect, Section};
 use crate::input::{ContainerAct, ExecutedCommand, Workload, WorkloadId};
 use crate::inventory::command_words::Vocabulary;
+use crate::inventory::docker::api::{Container, ExecInspect, Section};
 use crate::time::Timestamp;
 
 /// Of a network's or a user's name.
