@@ -7,9 +7,9 @@ SHELL := /bin/bash
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Build, and replay a recorded container that goes around its proxy
-	@scripts/setup.sh
-	cargo build --profile demo --locked
+demo: ## Build the half that reads files, and replay a recorded container that goes around its proxy
+	@scripts/setup.sh files
+	cargo build --profile demo --locked --no-default-features --features shell
 	$${CARGO_TARGET_DIR:-target}/demo/hopwatch replay captures/egress-around-proxy --format text
 
 build: ## The program to install, target/dist/hopwatch, and its symbols beside it

@@ -1,12 +1,20 @@
 #!/usr/bin/env bash
 # What the build needs: Rust as new as rust-toolchain.toml asks for, a C linker, libpcap with its headers. Says nothing when they are there.
+# `setup.sh files`: for the half that reads files, which needs no libpcap.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(libpcap-dev pkg-config gcc libc6-dev)
+half=${1:-all}
+packages=(gcc libc6-dev)
+needed="a C compiler"
+if [ "$half" != files ]; then
+  packages+=(libpcap-dev pkg-config)
+  needed="a C compiler and libpcap with its headers"
+fi
 
 present() {
-  command -v cc >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists libpcap
+  command -v cc >/dev/null || return 1
+  [ "$half" = files ] || { command -v pkg-config >/dev/null && pkg-config --exists libpcap; }
 }
 
 how_to_get_rust() {
@@ -42,8 +50,8 @@ if present; then
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  cat >&2 <<'TEXT'
-setup: a C compiler and libpcap with its headers are needed, and there is no apt-get here to install them.
+  cat >&2 <<TEXT
+setup: $needed is needed, and there is no apt-get here to install them.
        Install them with your package manager, then run this again:
          Fedora: dnf install gcc pkgconf libpcap-devel
          Alpine: apk add build-base pkgconf libpcap-dev
@@ -72,6 +80,6 @@ if ! install_packages; then
   install_packages
 fi
 if ! present; then
-  echo "setup: the packages are installed, yet pkg-config does not find libpcap; look at PKG_CONFIG_PATH" >&2
+  echo "setup: the packages are installed, yet $needed is not found; look at PATH and PKG_CONFIG_PATH" >&2
   exit 1
 fi

@@ -6,24 +6,34 @@
 
 pub mod audit;
 pub mod baseline;
-pub mod doctor;
 pub mod evidence;
 pub mod flows;
 pub mod hash_key;
-pub mod live;
 pub mod logging;
 pub mod memory;
 pub mod output;
 pub mod paths;
+pub mod recorder;
 pub mod replay;
-pub mod runtime_snapshot;
 pub mod state_dir;
 pub mod summary;
-pub mod top;
 pub mod verify;
 
 mod point_places;
+
+#[cfg(feature = "live")]
+pub mod doctor;
+#[cfg(feature = "live")]
+pub mod live;
+#[cfg(feature = "live")]
+pub mod on_host;
+#[cfg(feature = "live")]
 mod readers;
-pub mod recorder;
+#[cfg(feature = "live")]
 mod reorder;
+#[cfg(feature = "live")]
+pub mod runtime_snapshot;
+#[cfg(feature = "live")]
 mod screen;
+#[cfg(feature = "live")]
+pub mod top;

@@ -1,29 +1,24 @@
-//! The command line: one file per subcommand (`completions` holds two).
+//! The command line: one file per subcommand (`completions` holds two), those that need a host in `on_host`.
 //!
 //! Contract: exit codes 0 done, 1 alerts at or above `--fail-on`, exceptions of `verify` or differences of `baseline diff`, 2 usage,
 //! 3 configuration, 4 runtime or permission, 5 `verify` cannot say. Results go to standard output, everything else to standard error.
 
-mod alerts;
 mod audit;
 mod baseline;
 mod captures;
 mod completions;
 mod config;
-mod doctor;
 mod evidence;
 mod exceptions;
 mod flows;
-mod inventory;
 mod local;
-mod outbox;
+#[cfg_attr(not(feature = "live"), path = "cli/files_only.rs")]
+mod on_host;
+mod outbox_args;
 mod paths;
-mod record;
 mod recordings;
 mod replay;
-mod respond;
 mod rules;
-mod sniff;
-mod top;
 mod tree_printer;
 mod verify;
 
@@ -39,7 +34,7 @@ use crate::layout::{error_columns, hang};
 
 /// Did this container's traffic pass the hops it was supposed to pass?
 #[derive(Debug, Parser)]
-#[command(name = "hopwatch", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "hopwatch", version, max_term_width = 100, arg_required_else_help = true, after_help = format!("{}\n\n{EXIT_CODES}", on_host::EXAMPLES))]
 struct Cli {
     /// How to write the log, which goes to standard error
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
@@ -48,46 +43,23 @@ struct Cli {
     command: Command,
 }
 
-const EXAMPLES: &str = "Examples:
-  hopwatch replay captures/egress-around-proxy        judge a recording
-  sudo hopwatch doctor                                what this host lets hopwatch see, and how to repair the rest
-  sudo hopwatch sniff -c config/examples/egress-proxy.yaml
-  sudo hopwatch top                                   live view of workloads, flows and alerts
-  hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
-  sudo hopwatch verify --workload 'app*' --through gateway:vpn --for 10m
-  hopwatch paths -c hopwatch.yaml                     what can prove each contract here, and what is blind
-  hopwatch baseline learn --for 24h -b baseline.yaml  what each service is expected to be set up like
-  hopwatch audit --format html > audit.html           the posture of every container, as a page
-  hopwatch flows traffic.pcap                         every flow in a capture
-  hopwatch rules explain egress-skips-proxy           how a rule detects, and what it cannot see
-
-Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions; baseline diff: differences), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown (verify).";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions; baseline diff: differences), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown (verify).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Sniff(sniff::Args),
-    Top(top::Args),
-    Record(record::Args),
+    #[command(flatten)]
+    Host(on_host::HostCommand),
     Replay(replay::Args),
     Flows(flows::Args),
     Verify(verify::Args),
     Paths(paths::Args),
-    Inventory(inventory::Args),
     Audit(audit::Args),
-    Doctor(doctor::Args),
     /// Learn, show, compare and approve what the services of this host are expected to be set up like
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
-    /// List alerts that were kept, show one, acknowledge or close it, or follow new ones
-    #[command(subcommand)]
-    Alerts(alerts::AlertsCommand),
-    /// Show what waits to be delivered to sinks, try it again, remove it, or test sinks
-    #[command(subcommand)]
-    Outbox(outbox::OutboxCommand),
     /// List, show, verify or copy what was kept from before alerts
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
-    Respond(respond::Args),
     /// List exceptions, try them on a recording, or write one that allows an alert
     #[command(subcommand)]
     Exceptions(exceptions::ExceptionsCommand),
@@ -132,7 +104,7 @@ pub fn main() -> ExitCode {
     memory::map_large_blocks();
     let cli = Cli::parse();
     let buffered = match &cli.command {
-        Command::Top(args) if args.takes_the_terminal() => Some(BufferedLog::default()),
+        Command::Host(command) if command.takes_the_terminal() => Some(BufferedLog::default()),
         _ => None,
     };
     let log = match Log::start(cli.log_format, buffered.as_ref()) {
@@ -140,21 +112,14 @@ pub fn main() -> ExitCode {
         Err(error) => return report(&anyhow::Error::new(error).context("starting the thread for the log")),
     };
     let outcome = match cli.command {
-        Command::Sniff(args) => sniff::run(args),
-        Command::Top(args) => top::run(&args, buffered),
-        Command::Record(args) => record::run(args),
+        Command::Host(command) => on_host::run(command, buffered),
         Command::Replay(args) => replay::run(args),
         Command::Flows(args) => flows::run(args),
         Command::Verify(args) => verify::run(&args),
         Command::Paths(args) => paths::run(args),
-        Command::Inventory(args) => inventory::run(&args),
         Command::Audit(args) => audit::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
         Command::Baseline(command) => baseline::run(command),
-        Command::Alerts(command) => alerts::run(command),
-        Command::Outbox(command) => outbox::run(command),
         Command::Evidence(command) => evidence::run(command),
-        Command::Respond(args) => respond::run(args),
         Command::Exceptions(command) => exceptions::run(command),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),

@@ -4,7 +4,10 @@
 //! goes back. Limits: that one stands still while the host sleeps. Design: clippy bans every other call (`clippy.toml`), so that a reader
 //! of the code finds all of them here.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+#[cfg(feature = "live")]
+pub mod task;
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
 
@@ -19,15 +22,4 @@ pub fn now() -> Timestamp {
 #[expect(clippy::disallowed_methods, reason = "the clock of the shell")]
 pub fn instant() -> Instant {
     Instant::now()
-}
-
-/// The clock of a task that measures or bounds a wait.
-#[expect(clippy::disallowed_methods, reason = "the clock of the shell")]
-pub fn task_instant() -> tokio::time::Instant {
-    tokio::time::Instant::now()
-}
-
-/// After this time, for a task that waits.
-pub fn later(period: Duration) -> tokio::time::Instant {
-    task_instant() + period
 }

@@ -4,9 +4,9 @@
 
 pub mod command_words;
 pub mod configuration;
-#[cfg(feature = "shell")]
+#[cfg(feature = "live")]
 pub mod containerd;
-#[cfg(feature = "shell")]
+#[cfg(feature = "live")]
 pub mod cri;
 #[cfg(feature = "shell")]
 pub mod discover;
@@ -15,7 +15,7 @@ pub mod docker;
 #[cfg(feature = "shell")]
 pub mod file;
 mod kernel;
-#[cfg(feature = "shell")]
+#[cfg(feature = "live")]
 pub mod reader;
 mod timeline;
 

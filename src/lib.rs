@@ -35,7 +35,7 @@ pub mod clock;
 #[cfg(feature = "shell")]
 pub mod config;
 pub mod decode;
-#[cfg(feature = "shell")]
+#[cfg(feature = "live")]
 pub mod deliver;
 pub mod detect;
 pub mod engine;
@@ -45,7 +45,7 @@ pub mod evidence;
 #[cfg(feature = "shell")]
 pub mod export;
 pub mod flow;
-#[cfg(feature = "shell")]
+#[cfg(feature = "live")]
 pub mod host;
 pub mod incident;
 pub mod input;
@@ -59,7 +59,7 @@ pub mod path;
 #[cfg(feature = "shell")]
 pub mod report;
 pub mod respond;
-#[cfg(feature = "shell")]
+#[cfg(feature = "live")]
 pub mod serve;
 #[cfg(feature = "shell")]
 pub mod sink_counters;
@@ -68,7 +68,7 @@ pub mod spelling;
 #[cfg(feature = "shell")]
 pub mod sync;
 pub mod time;
-#[cfg(feature = "shell")]
+#[cfg(feature = "live")]
 pub mod view;
 pub mod wording;
 

@@ -4,6 +4,7 @@
 //! Design: [`CaptureReader`] reads one file, [`Merge`] reads several as one stream in time order.
 
 mod file;
+#[cfg(feature = "live")]
 pub mod live;
 mod merge;
 mod pcapng_write;

@@ -4,7 +4,7 @@
 //! the very requests, their undo, and every reason for a refusal; [`Responses`] makes of the audit log what is in effect. [`act`] sends and writes. Limits: Docker and
 //! Podman. Design: [ADR 23](../docs/adr/0023-a-response-is-a-process-of-its-own.md); no room that observes may use this one.
 
-#[cfg(feature = "shell")]
+#[cfg(feature = "live")]
 pub mod act;
 mod action;
 mod addresses;

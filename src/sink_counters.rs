@@ -2,8 +2,8 @@
 //!
 //! Contract: every alert handed to a sink ends as delivered, as undelivered with a reason, or still waits.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::clock::instant;
@@ -61,6 +61,12 @@ impl Undelivered {
             Self::TooLarge => "too_large",
         }
     }
+}
+
+/// Sinks whose counters are shown; which they are may change.
+pub trait CountedSinks: std::fmt::Debug + Send + Sync {
+    /// Of those in force now.
+    fn counters(&self) -> Vec<Arc<SinkCounters>>;
 }
 
 /// Counters of one sink, written by the engine's and the sink's thread.

@@ -1,34 +1,22 @@
-//! `hopwatch audit`: what is known of every container at one moment.
-//!
-//! Contract: live it asks runtimes, links and (as far as permitted) the kernel once, as `paths` does; a recording is replayed to its end. Nothing is
-//! changed. Limits: live, verdicts are not known.
+//! `hopwatch audit` of a recording: what was known of every container at its end. Of this host: [`super::on_host`].
 
 use std::collections::BTreeMap;
 
 use super::output::Output;
-use super::paths;
 use super::replay::{self, ReplayOptions};
-use super::screen::LIMITS;
 use crate::clock::now;
 use crate::config::Config;
-use crate::engine::{Who, WorkloadRow, WorkloadStats};
+use crate::engine::{Who, WorkloadRow, WorkloadStats, WorkloadStatsLimits};
 use crate::input::WorkloadId;
 use crate::inventory::Timeline;
 use crate::path::{PathState, coverage};
 use crate::report::audit::{Audit, AuditInput};
 use crate::report::paths::Paths;
 
-/// Of this host.
-pub fn live(config: &Config) -> anyhow::Result<Audit> {
-    let looked = paths::look(config)?;
-    let at = now();
-    Ok(audit(config, at, false, &looked.timeline, &looked.path, &looked.paths(config), None))
-}
-
 /// Of a recording at its end.
 pub fn recording(config: &Config, mut options: ReplayOptions, progress: &mut dyn FnMut(u64)) -> anyhow::Result<Audit> {
     options.engine = config.engine.clone();
-    options.observer = Some(Box::new(WorkloadStats::new(LIMITS)));
+    options.observer = Some(Box::new(WorkloadStats::new(WorkloadStatsLimits::SHOWN)));
     let mut report = replay::run(options, &Output::none(), progress)?;
     let rows = report.engine.workload_stats();
     let (timeline, path) = (report.engine.timeline(), report.engine.path());
@@ -44,7 +32,7 @@ pub fn recording(config: &Config, mut options: ReplayOptions, progress: &mut dyn
     Ok(audit(config, at, true, timeline, path, &paths, Some(&verdicts)))
 }
 
-fn audit(
+pub(super) fn audit(
     config: &Config,
     at: crate::time::Timestamp,
     is_recording: bool,

@@ -16,8 +16,7 @@ mod suspects;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) use approval::sha256;
-pub use approval::{Approvals, Approved};
+pub use approval::{Approvals, Approved, sha256};
 pub use approve::{Approve, approve, approve_file, import};
 pub use diff::{DiffReport, ServiceDiff, diff};
 pub use document::{BaselineError, Document};

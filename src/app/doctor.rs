@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::output::outbox_path;
-use super::paths;
+use super::on_host;
+use super::output::delivery::outbox_path;
 use super::state_dir::StateDir;
 use crate::config::{Config, is_default_interface};
 use crate::deliver::store::Store;
@@ -67,7 +67,7 @@ pub fn examine(config: &Config) -> Vec<Check> {
     let mut checks = vec![capture(), rights()];
     checks.extend(interfaces(config));
     checks.extend(runtimes(config));
-    match paths::live(config) {
+    match on_host::paths(config) {
         Ok(seen) => checks.extend(sight(&seen)),
         Err(error) => checks.push(Check::broken("host", format!("{error:#}"), "see the log for the first error")),
     }

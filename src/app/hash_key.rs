@@ -38,7 +38,7 @@ pub fn prepare(state_dir: Option<&Path>) -> Result<(), StateError> {
 }
 
 /// The key: of the installation, where it was prepared.
-pub(super) fn of_this_process() -> Option<HashKey> {
+pub fn of_this_process() -> Option<HashKey> {
     KEY.get_or_init(made).clone()
 }
 

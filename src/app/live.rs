@@ -39,14 +39,14 @@ use std::sync::{Arc, RwLock};
 use anyhow::Context as _;
 
 use super::baseline;
-use super::evidence::{self, Evidence};
+use super::evidence::keeping::{self, Evidence};
 use super::logging;
 use super::output::{self, Output};
 use super::recorder::Recorder;
-use super::screen::{self, Screen};
+use super::screen::Screen;
 use super::summary::Summary;
 use crate::config::{Config, InsideNamespaces};
-use crate::engine::{Engine, WorkloadStats};
+use crate::engine::{Engine, WorkloadStats, WorkloadStatsLimits};
 use crate::flow::Backlog;
 use crate::host;
 use crate::observe::live::{self, Progress};
@@ -76,7 +76,7 @@ const _: () = {
     let end = engine_loop::DRAIN.as_millis() + source::PATIENCE.as_millis() + async_tasks::GRACE.as_millis();
     let end = end + output::queue::LONGEST_END.as_millis() + logging::PATIENCE.as_millis();
     assert!(
-        evidence::LONGEST_END.as_millis() <= end - engine_loop::DRAIN.as_millis(),
+        keeping::LONGEST_END.as_millis() <= end - engine_loop::DRAIN.as_millis(),
         "evidence is written while others end"
     );
     assert!(end <= 4500, "a run ends within 5 s, although each waits as long as it may");
@@ -112,8 +112,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
         sources.push(baseline_watch::start(file.clone(), &context)?);
     }
     let listeners = sources.iter().filter_map(Source::events).collect();
-    let reloader =
-        options.reload.take().map(|reload| Reloader::new(reload, (output.routes().cloned(), names), &context));
+    let reloader = options.reload.take().map(|reload| Reloader::new(reload, names, &context));
     let tasks = async_tasks::start(&options, context, listeners, reloader)?;
     // A question to the verdict log is answered by verdicts: that a rule cannot fire hides nothing from it.
     let is_a_question = options.verdict_log.is_some();
@@ -121,7 +120,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let status = SourceStatus::new(Blindness::new(enabled, host::missing_capabilities()));
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
-        engine.observe(Box::new(WorkloadStats::new(screen::LIMITS)));
+        engine.observe(Box::new(WorkloadStats::new(WorkloadStatsLimits::SHOWN)));
     }
     if let Some(verdict_log) = options.verdict_log {
         engine.observe(Box::new(verdict_log));

@@ -91,7 +91,7 @@ pub struct BufferedLog(Arc<Mutex<VecDeque<String>>>);
 
 impl BufferedLog {
     /// Prints and forgets them.
-    pub(super) fn print(&self) {
+    pub fn print(&self) {
         for line in sync::lock(&self.0).drain(..) {
             anstream::eprintln!("{}", crate::escape::printable(&line));
         }

@@ -3,14 +3,14 @@
 //! Contract: one queue and one thread per sink. Live, the engine never waits for a sink ([`Overflow::DropAndCount`]): what a sink does
 //! not take is counted and reported. Replay waits ([`Overflow::Block`]) and loses nothing. Limits: [`queue::CAPACITY`] alerts wait.
 
-mod delivery;
+#[cfg(feature = "live")]
+pub mod delivery;
 pub mod queue;
 pub mod stdout;
 
 use std::io;
 use std::sync::Arc;
 
-pub use delivery::{outbox, outbox_path};
 pub use queue::Overflow;
 use queue::SinkQueue;
 pub use stdout::{Format, StdoutSink};
@@ -18,9 +18,8 @@ pub use stdout::{Format, StdoutSink};
 use super::summary::Summary;
 use crate::alert::Alert;
 use crate::clock::instant;
-use crate::deliver::Routes;
 use crate::incident::Incident;
-use crate::sink_counters::SinkCounters;
+use crate::sink_counters::{CountedSinks, SinkCounters};
 
 /// Where alerts go. Runs on a thread of its own and may block.
 pub trait AlertSink: Send {
@@ -37,7 +36,7 @@ pub trait AlertSink: Send {
         true
     }
     /// What it delivers to, beside itself.
-    fn routes(&self) -> Option<Arc<Routes>> {
+    fn receivers(&self) -> Option<Arc<dyn CountedSinks>> {
         None
     }
 }
@@ -46,13 +45,13 @@ pub trait AlertSink: Send {
 #[derive(Debug)]
 pub struct Output {
     sinks: Vec<SinkQueue>,
-    routes: Option<Arc<Routes>>,
+    receivers: Option<Arc<dyn CountedSinks>>,
 }
 
 impl Output {
     /// No sinks: alerts are shown elsewhere.
     pub const fn none() -> Self {
-        Self { sinks: Vec::new(), routes: None }
+        Self { sinks: Vec::new(), receivers: None }
     }
 
     /// Starts a thread for this sink.
@@ -62,7 +61,7 @@ impl Output {
 
     /// The same sinks and one more, with a thread of its own.
     pub fn and_to(mut self, sink: Box<dyn AlertSink>, overflow: Overflow) -> io::Result<Self> {
-        self.routes = self.routes.or_else(|| sink.routes());
+        self.receivers = self.receivers.or_else(|| sink.receivers());
         self.sinks.push(SinkQueue::start(sink, overflow)?);
         Ok(self)
     }
@@ -81,13 +80,8 @@ impl Output {
 
     /// What each sink delivered and lost; it goes on counting.
     pub fn counters(&self) -> Vec<Arc<SinkCounters>> {
-        let receivers = self.routes.iter().flat_map(|routes| routes.in_force()).map(|(_, counters)| counters);
+        let receivers = self.receivers.iter().flat_map(|receivers| receivers.counters());
         self.sinks.iter().map(|sink| Arc::clone(sink.counters())).chain(receivers).collect()
-    }
-
-    /// The sinks of the configuration; `None` where nothing can be kept for them.
-    pub const fn routes(&self) -> Option<&Arc<Routes>> {
-        self.routes.as_ref()
     }
 
     /// Whether no reader is left: the pipe of standard output was closed.

@@ -11,7 +11,7 @@ use crate::inventory::configuration::Redaction;
 use crate::inventory::containerd::{ContainerdOptions, ContainerdReader};
 use crate::inventory::cri::{CriOptions, CriReader};
 use crate::inventory::discover::Runtime;
-use crate::inventory::docker::{DockerOptions, DockerReader};
+use crate::inventory::docker::reader::{DockerOptions, DockerReader};
 use crate::inventory::reader::RuntimeReader;
 
 /// Containers of containerd's CRI plugin; left out where a CRI reader reports them.

@@ -1,16 +1,12 @@
 //! The snapshot that the engine's thread publishes and the terminal reads, and the way to end the run.
 //!
-//! Contract: neither side waits for the other for longer than a pointer is swapped. Limits: [`LIMITS`] bound what is kept for it.
+//! Contract: neither side waits for the other for longer than a pointer is swapped. Limits: [`crate::engine::WorkloadStatsLimits::SHOWN`] bounds what is kept for it.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::engine::WorkloadStatsLimits;
 use crate::sync;
 use crate::view::TopSnapshot;
-
-/// Bounds of what is shown.
-pub const LIMITS: WorkloadStatsLimits = WorkloadStatsLimits { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
 
 /// The latest snapshot, shared between the engine's thread and the terminal, and the way to end.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! `hopwatch top`: the live sniffer on a thread of its own, the terminal on this one.
 //!
 //! Contract: the terminal is given back on every way out: the key, a signal, an error, a panic of either thread. Drawn at most ten times
-//! a second, and only when something changed. Limits: [`super::screen::LIMITS`].
+//! a second, and only when something changed. Limits: [`crate::engine::WorkloadStatsLimits::SHOWN`].
 //! Design: the engine's thread publishes a [`TopSnapshot`] that this one reads; neither waits for the other, and capture knows nothing of it.
 
 use std::io::{self, IsTerminal as _};

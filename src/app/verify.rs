@@ -5,14 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::live::{self, LiveOptions};
 use super::output::Output;
 use super::replay::{self, ReplayError, ReplayOptions};
-use super::runtime_snapshot;
 use super::summary::Summary;
-use crate::clock::now;
 use crate::engine::{EngineConfig, VerdictLog, VerdictLogLimits};
 use crate::input::{Fact, Input, InventoryEvent, RecordedFact, Workload};
 use crate::inventory::configuration::ShownLabels;
@@ -29,27 +25,10 @@ const LIMITS: VerdictLogLimits =
 /// Names listed for one that is not there.
 const MAX_NAMED: usize = 20;
 
-/// Watches for a time, or until it is interrupted.
-pub fn live(question: &Question, mut options: LiveOptions) -> anyhow::Result<Verification> {
-    let runtimes = &mut options.config.runtimes;
-    runtimes.shown_labels = with_labels_of(question, &runtimes.shown_labels);
-    warn_of_unknown(question, &running(&options));
-    options.verdict_log = Some(prepare(question, &mut options.config.engine));
-    let (asked, from) = (options.duration, now());
-    let ended = live::run(options, Output::none())?;
-    let run = run(Source::Live, Some((from, ended_at(from, asked))), ended.summary);
-    Ok(Verification::new(question, &ended.engine, run))
-}
-
 /// The question's selectors need labels, too.
-fn with_labels_of(question: &Question, shown: &ShownLabels) -> ShownLabels {
+pub(super) fn with_labels_of(question: &Question, shown: &ShownLabels) -> ShownLabels {
     let selectors = question.workloads.iter().chain(&question.hop.workloads);
     shown.with(selectors.flat_map(Selector::label_names).map(str::to_owned))
-}
-
-/// Now, but for the time that it takes to end what was to last so long.
-fn ended_at(from: Timestamp, asked: Option<Duration>) -> Timestamp {
-    asked.map_or(now(), |asked| now().min(from.plus(asked)))
 }
 
 /// Reads a recording to its end.
@@ -65,16 +44,6 @@ pub fn recording(
     Ok(Verification::new(question, &report.engine, run(Source::Recording, report.span, report.summary)))
 }
 
-/// The containers that run now; none where no runtime answers, which is reported elsewhere.
-fn running(options: &LiveOptions) -> Vec<Arc<Workload>> {
-    let events = runtime_snapshot::query(&options.config.runtimes);
-    let workload = |event| match event {
-        InventoryEvent::Workload(workload) => Some(workload),
-        _ => None,
-    };
-    events.unwrap_or_default().into_iter().filter_map(workload).collect()
-}
-
 /// The containers of a recording. Its facts are read once more for the replay, which reports what is wrong with them.
 fn recorded(options: &ReplayOptions) -> Vec<Arc<Workload>> {
     let workload = |input: Input| match input.fact {
@@ -86,7 +55,7 @@ fn recorded(options: &ReplayOptions) -> Vec<Arc<Workload>> {
 }
 
 /// Says at the start that a workload or hop of the question is not there, and what is.
-fn warn_of_unknown(question: &Question, known: &[Arc<Workload>]) {
+pub(super) fn warn_of_unknown(question: &Question, known: &[Arc<Workload>]) {
     let names: BTreeSet<&str> = known.iter().map(|workload| workload.name.as_str()).collect();
     if names.is_empty() {
         return;
@@ -104,13 +73,13 @@ fn warn_of_unknown(question: &Question, known: &[Arc<Workload>]) {
     }
 }
 
-fn prepare(question: &Question, engine: &mut EngineConfig) -> VerdictLog {
+pub(super) fn prepare(question: &Question, engine: &mut EngineConfig) -> VerdictLog {
     engine.contracts = question.contracts();
     engine.exceptions = Vec::new();
     VerdictLog::new(LIMITS, &question.scope())
 }
 
-fn run(source: Source, span: Option<(Timestamp, Timestamp)>, summary: Summary) -> Run {
+pub(super) fn run(source: Source, span: Option<(Timestamp, Timestamp)>, summary: Summary) -> Run {
     let points = summary.points.into_iter().map(|point| PointRead {
         name: point.observation_point,
         packets: point.counters.packets,

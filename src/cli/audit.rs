@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::Outcome;
 use super::recordings::Sources;
+use super::{Outcome, on_host};
 use crate::app::{audit, baseline, hash_key};
 use crate::config::{self, Config};
 use crate::detect::Severity;
@@ -76,7 +76,7 @@ fn live(args: &Args) -> anyhow::Result<Audit> {
     let mut config = loaded(args, None)?;
     hash_key::prepare(config.state_dir.as_deref())?;
     baseline::load(&mut config)?;
-    audit::live(&config)
+    on_host::audit(&config)
 }
 
 fn recording(args: &Args) -> anyhow::Result<Audit> {

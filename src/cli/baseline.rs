@@ -8,19 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::Outcome;
-use super::local::LocalArgs;
 use super::recordings::{Recorded, Sources};
-use super::sniff::{Listen, WatchArgs, duration};
+use super::{Outcome, on_host};
 use crate::app::baseline::{self, Approve, Document, Learning, Observed};
-use crate::app::live::{self, LiveOptions};
+use crate::app::hash_key;
 use crate::app::output::Output;
 use crate::app::replay::{self, ReplayOptions};
-use crate::app::{hash_key, runtime_snapshot};
 use crate::clock::now;
 use crate::config::{self, Config};
 use crate::escape::{json, printable};
-use crate::observe::live::may_capture;
 use crate::wording::many;
 
 /// Learn, show, compare and approve what the services of this host are expected to be set up like, and to deal with
@@ -72,7 +68,7 @@ pub struct Learn {
     #[command(flatten)]
     recorded: Recorded,
     /// How long to watch this host, such as 24h
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with_all = ["read", "facts"])]
+    #[arg(long = "for", value_name = "TIME", value_parser = config::parse_duration, conflicts_with_all = ["read", "facts"])]
     lasting: Option<Duration>,
     /// Interface to capture while learning live, by name or glob; repeat for several
     #[arg(short, long = "interface", value_name = "GLOB")]
@@ -223,7 +219,7 @@ fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Obse
     }
     let config = common.load(None)?;
     hash_key::prepare(config.state_dir.as_deref())?;
-    let events = runtime_snapshot::query(&config.runtimes)?;
+    let events = on_host::running(&config)?;
     Ok((config, Observed { containers: baseline::observed(now(), &events), traffic: Vec::new() }))
 }
 
@@ -266,24 +262,8 @@ fn learn(args: &Learn) -> anyhow::Result<Outcome> {
 
 /// Watches this host as `sniff` does.
 fn watched(args: &Learn, lasting: Duration) -> anyhow::Result<Looked> {
-    may_capture()?;
-    let watch = WatchArgs {
-        config: args.common.config.clone(),
-        interfaces: args.interfaces.clone(),
-        inside: None,
-        local: LocalArgs::default(),
-        state_dir: args.common.state_dir.clone(),
-        duration: Some(lasting),
-        listen: Some(Listen::Off),
-    };
-    let mut config = args.common.load(None)?;
-    // What is learned does not depend on what was expected.
-    let named = config.baseline.take();
-    let options = watch.options_of(config.clone(), false)?;
-    let options = LiveOptions { observer: Some(Box::<Learning>::default()), ..options };
-    let mut ended = live::run(options, Output::none())?;
-    config.baseline = named;
-    let learning = ended.engine.take_observer().context("the watch lost what it observed")?;
+    let config = args.common.load(None)?;
+    let learning = on_host::learn(config.clone(), args.common.config.as_deref(), &args.interfaces, lasting)?;
     Ok(Looked { config, learning })
 }
 

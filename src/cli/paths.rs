@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::Outcome;
 use super::recordings::Recorded;
 use super::tree_printer::Node;
+use super::{Outcome, on_host};
 use crate::app::paths;
 use crate::config::{self, Config, InsideNamespaces};
 use crate::escape::json;
@@ -58,7 +58,7 @@ fn live(args: Args) -> anyhow::Result<Paths> {
         config.capture.interfaces = args.interfaces;
     }
     config.capture.inside_namespaces = args.inside.unwrap_or(config.capture.inside_namespaces);
-    paths::live(&config)
+    on_host::paths(&config)
 }
 
 fn recording(args: Args) -> anyhow::Result<Paths> {

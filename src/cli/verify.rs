@@ -10,10 +10,8 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 use indicatif::ProgressBar;
 
-use super::Outcome;
-use super::local::LocalArgs;
 use super::recordings::Sources;
-use super::sniff::{Listen, WatchArgs, duration};
+use super::{Outcome, on_host};
 use crate::app::verify;
 use crate::config::{self, Config, InsideNamespaces};
 use crate::escape::json;
@@ -21,7 +19,6 @@ use crate::layout;
 use crate::path::{PortSpec, Selector};
 use crate::report::Question;
 use crate::report::verification::{self, Verification};
-use crate::time::readable;
 
 const EXAMPLES: &str = "Examples:
   sudo hopwatch verify --workload 'app*' --through container:squid:3128 --for 10m
@@ -53,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "PORT", value_parser = config::parse_port)]
     port: Vec<PortSpec>,
     /// How long to watch
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "10m", conflicts_with = "read")]
+    #[arg(long = "for", value_name = "TIME", value_parser = config::parse_duration, default_value = "10m", conflicts_with = "read")]
     lasting: Duration,
     /// Judge a recording (a folder that `hopwatch record` wrote) or a capture instead of live traffic
     #[arg(long, value_name = "PATH")]
@@ -112,19 +109,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn live(args: &Args) -> anyhow::Result<Verification> {
-    let watch = WatchArgs {
-        config: args.config.clone(),
-        interfaces: args.interfaces.clone(),
-        inside: args.inside,
-        local: LocalArgs::default(),
-        state_dir: None,
-        duration: Some(args.lasting),
-        listen: Some(Listen::Off),
-    };
-    let options = watch.options(false)?;
-    let question = question(args, &options.config);
-    tracing::info!("watching for {}; interrupt to end earlier and report what was seen so far", readable(args.lasting));
-    verify::live(&question, options)
+    on_host::verify(args.config.as_deref(), &args.interfaces, args.inside, args.lasting, |config| {
+        question(args, config)
+    })
 }
 
 fn recording(args: &Args) -> anyhow::Result<Verification> {

@@ -14,7 +14,7 @@ use super::store::Store;
 use super::worker::{Bell, Worker};
 use crate::config::SinkConfig;
 use crate::escape::printable;
-use crate::sink_counters::SinkCounters;
+use crate::sink_counters::{CountedSinks, SinkCounters};
 use crate::sync;
 
 /// All sinks of an outbox.
@@ -37,6 +37,12 @@ pub type Routed = (Arc<SinkConfig>, Arc<SinkCounters>);
 
 /// Sinks whose secrets are read.
 pub struct Prepared(Vec<(SinkConfig, Box<dyn Receiver>)>);
+
+impl CountedSinks for Routes {
+    fn counters(&self) -> Vec<Arc<SinkCounters>> {
+        self.in_force().into_iter().map(|(_, counters)| counters).collect()
+    }
+}
 
 impl Routes {
     /// No sinks.

@@ -37,6 +37,11 @@ pub struct WorkloadStatsLimits {
     pub latest: usize,
 }
 
+impl WorkloadStatsLimits {
+    /// Of what people are shown.
+    pub const SHOWN: Self = Self { rows: 20_000, flows: 262_144, alerts: 100, latest: 32 };
+}
+
 type Seeded = foldhash::fast::RandomState;
 
 /// A judged flow that goes on.

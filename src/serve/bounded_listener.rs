@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
-use crate::clock::later;
+use crate::clock::task::later;
 use crate::sync;
 
 /// What one peer, and all together, may take.

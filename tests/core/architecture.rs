@@ -121,19 +121,7 @@ const ROOMS: &[Room] = &[
     shell(
         "serve",
         "metrics and health",
-        &[
-            "evidence",
-            "engine",
-            "detect",
-            "flow",
-            "decode",
-            "sink_counters",
-            "clock",
-            "sync",
-            "input",
-            "time",
-            "wording",
-        ],
+        &["evidence", "engine", "detect", "flow", "decode", "sink_counters", "clock", "sync", "input", "time"],
     ),
     shell(
         "config",

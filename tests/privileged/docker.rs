@@ -12,7 +12,7 @@ use crate::support::dockerd::{self, Dockerd, IMAGE};
 use crate::support::netns::again_inside;
 use crate::support::patience::wait_until;
 use hopwatch::input::{InventoryEvent, NetworkMode, RuntimeId, Workload, WorkloadId};
-use hopwatch::inventory::docker::{DockerOptions, DockerReader};
+use hopwatch::inventory::docker::reader::{DockerOptions, DockerReader};
 use hopwatch::inventory::reader::{ReaderError, RuntimeReader as _};
 use hopwatch::time::Timestamp;
 

@@ -13,7 +13,7 @@ use crate::support::netns::again_inside;
 use crate::support::podman::{self, IMAGE, Podman, USER};
 use crate::support::recorder::Recorder;
 use hopwatch::input::{InventoryEvent, NetworkMode, RuntimeNetwork, Workload, WorkloadId, WorkloadState};
-use hopwatch::inventory::docker::{DockerOptions, DockerReader};
+use hopwatch::inventory::docker::reader::{DockerOptions, DockerReader};
 use hopwatch::inventory::reader::RuntimeReader as _;
 
 /// Names the service's socket to the part that runs inside its namespace.

@@ -9,7 +9,7 @@ use crate::support::background_reader::BackgroundReader;
 use crate::support::fake_runtime::{Answer, FakeRuntime};
 use crate::support::patience::{PATIENCE, wait_until};
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload};
-use hopwatch::inventory::docker::{DockerOptions, DockerReader};
+use hopwatch::inventory::docker::reader::{DockerOptions, DockerReader};
 use hopwatch::inventory::reader::RuntimeReader as _;
 
 const VERSION: &str = r#"{"ApiVersion":"1.41","Components":[{"Name":"Engine","Version":"20.10"}]}"#;

@@ -12,7 +12,7 @@ use crate::support::fake_runtime::{Answer, FakeRuntime};
 use crate::support::patience::{PATIENCE, wait_for, wait_until};
 use hopwatch::escape::printable;
 use hopwatch::input::{InventoryEvent, NetworkMode, Workload, WorkloadState};
-use hopwatch::inventory::docker::{
+use hopwatch::inventory::docker::reader::{
     DockerOptions, DockerReader, MAX_ATTACHMENTS, MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME,
 };
 use hopwatch::inventory::reader::{ReaderCounters, ReaderError, RuntimeReader as _};

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use hopwatch::input::{InventoryEvent, Workload, WorkloadId, WorkloadState};
-use hopwatch::inventory::docker::{DockerOptions, DockerReader};
+use hopwatch::inventory::docker::reader::{DockerOptions, DockerReader};
 use hopwatch::inventory::reader::{self, ReaderCounters, RuntimeReader};
 use hopwatch::time::Timestamp;
 use tokio::sync::watch;

@@ -126,6 +126,6 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// In hexadecimal digits.
-pub(in crate::app) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::store::{CHAIN, MANIFEST, MAX_CHAIN, MAX_MANIFEST, bundles, open_plain, read_bounded, read_manifest};
+use super::folder::{CHAIN, MANIFEST, MAX_CHAIN, MAX_MANIFEST, bundles, open_plain, read_bounded, read_manifest};
 use super::verify::{BundleState, look_into};
 use crate::evidence::{Manifest, is_alert_id, is_file_name};
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::store::{CHAIN, MANIFEST, MAX_CHAIN, MAX_MANIFEST, bundles, open_plain, read_bounded};
+use super::folder::{CHAIN, MANIFEST, MAX_CHAIN, MAX_MANIFEST, bundles, open_plain, read_bounded};
 use crate::evidence::{BUNDLE_SCHEMA, Chained as _, GENESIS, Links, Manifest, Wrong, is_file_name, sha256};
 
 /// Files that a manifest may name.

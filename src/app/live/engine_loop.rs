@@ -20,7 +20,7 @@ use super::snapshots::SnapshotPublisher;
 use super::status::SourceStatus;
 use super::supervisor::Supervisor;
 use crate::alert::Alert;
-use crate::app::evidence::Evidence;
+use crate::app::evidence::keeping::Evidence;
 use crate::app::output::Output;
 use crate::app::recorder::Recorder;
 use crate::app::reorder::Reorder;

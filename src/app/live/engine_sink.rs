@@ -11,7 +11,7 @@ use crossbeam_channel::{Sender, TrySendError};
 
 use super::message::SourceMessage;
 use super::source::SourceContext;
-use crate::app::evidence::TapRing;
+use crate::app::evidence::keeping::TapRing;
 use crate::app::recorder::Recorder;
 use crate::clock::now;
 use crate::flow::Frame;

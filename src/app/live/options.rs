@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reload::ReloadOptions;
 use crate::app::baseline::BaselineFile;
-use crate::app::evidence::ReplaySetup;
+use crate::app::evidence::keeping::ReplaySetup;
 use crate::app::screen::Screen;
 use crate::app::summary::Summary;
 use crate::config::Config;

@@ -16,7 +16,7 @@ use super::interface_names::{InterfaceNames, Wanted};
 use super::message::SourceMessage;
 use super::source::SourceContext;
 use crate::app::baseline::sha256;
-use crate::app::evidence::ReplaySetup;
+use crate::app::evidence::keeping::ReplaySetup;
 use crate::clock::now;
 use crate::config::{CaptureConfig, Config, InsideNamespaces};
 use crate::deliver::Routes;
@@ -45,6 +45,8 @@ pub struct ReloadOptions {
     pub reader: ConfigReader,
     /// What the run starts with.
     pub in_force: Reading,
+    /// The sinks; `None` where alerts cannot be kept for them.
+    pub routes: Option<Arc<Routes>>,
 }
 
 /// Reads this run's configuration from its layers, as at its start.
@@ -89,12 +91,8 @@ pub(super) struct Reloader {
 
 impl Reloader {
     /// Of a run that was started with this configuration.
-    pub(super) fn new(
-        options: ReloadOptions,
-        (routes, names): (Option<Arc<Routes>>, Arc<InterfaceNames>),
-        context: &SourceContext,
-    ) -> Self {
-        let ReloadOptions { reader, in_force: Reading { config, setup } } = options;
+    pub(super) fn new(options: ReloadOptions, names: Arc<InterfaceNames>, context: &SourceContext) -> Self {
+        let ReloadOptions { reader, in_force: Reading { config, setup }, routes } = options;
         context.shared.reloads.begins(&sha256(setup.config_text().as_bytes()), now());
         let (engine, shared) = (context.sender.clone(), Arc::clone(&context.shared));
         Self { reader, in_force: config, routes, names, engine, shared }

@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use super::message::SourceMessage;
 use crate::app::readers::reader_of;
-use crate::clock::{now, task_instant};
+use crate::clock::now;
+use crate::clock::task::task_instant;
 use crate::config::RuntimesConfig;
 use crate::input::{Input, InventoryEvent, RuntimeId, RuntimeKind, WorkloadId};
 use crate::inventory::discover::{Discovery, Places, Runtime};

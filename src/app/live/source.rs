@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::message::SourceMessage;
-use crate::app::evidence::Rings;
+use crate::app::evidence::keeping::Rings;
 use crate::app::recorder::Recorder;
 use crate::clock::instant;
 use crate::flow::{Backlog, PointKind};

@@ -13,6 +13,7 @@ use crate::app::summary::Summary;
 use crate::config::SinkConfig;
 use crate::deliver::{DeliverError, Outbox, Routes};
 use crate::incident::Incident;
+use crate::sink_counters::CountedSinks;
 
 /// The outbox's file in the state directory.
 const OUTBOX: &str = "outbox.sqlite";
@@ -60,7 +61,8 @@ impl AlertSink for Outbox {
         !self.routes().in_force().is_empty()
     }
 
-    fn routes(&self) -> Option<Arc<Routes>> {
-        Some(Arc::clone(self.routes()))
+    fn receivers(&self) -> Option<Arc<dyn CountedSinks>> {
+        let routes: Arc<Routes> = Arc::clone(self.routes());
+        Some(routes)
     }
 }

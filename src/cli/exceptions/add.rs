@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::cli::{alerts, outbox};
+use crate::cli::on_host;
+use crate::cli::outbox_args::OutboxArgs;
 use crate::config;
 use crate::escape::json::to_writer;
 
@@ -35,12 +36,12 @@ pub struct Args {
     #[arg(long, value_name = "FOLDER")]
     write: Option<PathBuf>,
     #[command(flatten)]
-    at: outbox::Place,
+    at: OutboxArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let alert = alerts::kept(&args.at.open()?, &args.id)?;
+    let alert = on_host::kept_alert(&args.at, &args.id)?;
     let name = args.name.clone().unwrap_or_else(|| default_name(&alert));
     let text = yaml(&alert, &name, args);
     config::from_str("the exception", &text)?;

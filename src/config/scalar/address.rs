@@ -19,7 +19,7 @@ text_scalar!(HttpUrl, {"type": "string", "pattern": "^https?://", "examples": ["
 impl HttpUrl {
     pub fn parse(text: &str) -> Result<Self, String> {
         let refuse = |why: &str| format!("{} {why}; write one like https://hooks.example/alerts", quoted(text));
-        let uri: hyper::Uri = text.parse().map_err(|_| refuse("is not an address"))?;
+        let uri: http::Uri = text.parse().map_err(|_| refuse("is not an address"))?;
         match (uri.scheme_str(), uri.host()) {
             (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(Self(text.to_owned())),
             (Some("http" | "https"), _) => Err(refuse("names no host")),

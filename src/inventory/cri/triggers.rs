@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use super::CriOptions;
 use super::convert::moment;
 use super::proto::{self, Event};
-use crate::clock::later;
+use crate::clock::task::later;
 use crate::input::{ContainerAct, ContainerEvent, InventoryEvent, RuntimeId, WorkloadId};
 use crate::inventory::command_words::Vocabulary;
 use crate::inventory::containerd::event::{ContainerdEvent, TaskAction, subscription};

@@ -30,7 +30,8 @@ use self::container_states::{Answer, ContainerAction, DockerStates, Query, Step}
 use self::event::{RuntimeEvent, introduced};
 use self::http::Lines;
 use super::api;
-use crate::clock::{later, now};
+use crate::clock::now;
+use crate::clock::task::later;
 use crate::input::{ContainerAct, ContainerEvent, InventoryEvent, RuntimeId, RuntimeNetwork, WorkloadId};
 use crate::inventory::command_words::Vocabulary;
 use crate::inventory::configuration::Redaction;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::sniff::duration;
-use super::{Outcome, outbox};
+use super::Outcome;
+use crate::cli::outbox_args::OutboxArgs;
 use crate::clock::now;
+use crate::config;
 use crate::deliver::store::{AlertState, Decision, Kept, Store, Which};
 use crate::detect::Severity;
 use crate::escape::json::{to_pretty_writer, to_writer};
@@ -45,7 +46,7 @@ pub enum AlertsCommand {
         /// Its id, or the beginning of it
         id: String,
         #[command(flatten)]
-        at: outbox::Place,
+        at: OutboxArgs,
         /// As JSON Lines, one for each update
         #[arg(long)]
         json: bool,
@@ -59,7 +60,7 @@ pub enum AlertsCommand {
         #[command(flatten)]
         wanted: Wanted,
         /// The alerts of this time before, too
-        #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h")]
+        #[arg(long, value_name = "DURATION", value_parser = config::parse_duration, default_value = "1h")]
         since: Duration,
         /// End after those that are there
         #[arg(long)]
@@ -74,7 +75,7 @@ pub enum AlertsCommand {
 #[derive(Debug, clap::Args)]
 pub struct Wanted {
     #[command(flatten)]
-    at: outbox::Place,
+    at: OutboxArgs,
     /// This severity or a higher one
     #[arg(long, value_enum, default_value = "low")]
     severity: Severity,
@@ -98,7 +99,7 @@ pub struct Decide {
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     #[command(flatten)]
-    at: outbox::Place,
+    at: OutboxArgs,
 }
 
 /// Runs the command.
@@ -221,7 +222,7 @@ fn tail(wanted: &Wanted, since: Duration, follow: bool, json: bool) -> anyhow::R
 }
 
 /// The latest state of an alert that was kept.
-pub(super) fn kept(store: &Store, id: &str) -> anyhow::Result<Value> {
+pub fn kept(store: &Store, id: &str) -> anyhow::Result<Value> {
     body(&latest(store, id)?)
 }
 

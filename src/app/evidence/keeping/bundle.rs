@@ -9,9 +9,10 @@ use std::io;
 use std::path::Path;
 
 use super::replay_check::{ReplaySetup, check};
-use super::store::{MANIFEST, Store, bytes_of};
+use super::store::{Store, bytes_of};
 use crate::alert::Alert;
 use crate::alert::render::json;
+use crate::app::evidence::folder::MANIFEST;
 use crate::app::recorder::{RecordError, Recorder};
 use crate::app::state_dir::write_private;
 use crate::evidence::{

@@ -1,37 +1,18 @@
-//! The folder of bundles on the disk, and its chain.
+//! Writes the folder of bundles, and its chain.
 //!
 //! Contract: folders 0700, files 0600. A bundle is written beside its place, its link is appended to the chain, and then it is renamed: a crash in
-//! between is completed at the next start. What is read is hostile: no symbolic link is followed, names are plain, lengths are bounded.
-//! Limits: a chain of [`MAX_CHAIN`] bytes; one writer. Design: [`super::verify`] reads the same files and trusts none of them.
+//! between is completed at the next start. Limits: a chain of [`MAX_CHAIN`] bytes; one writer.
+//! Design: [`crate::app::evidence::verify`] reads the same files and trusts none of them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::app::state_dir::{StateDir, StateError};
+use crate::app::evidence::folder::{CHAIN, MANIFEST, MAX_CHAIN, MAX_MANIFEST, bundles, read_bounded, read_manifest};
 use crate::detect::Severity;
 use crate::evidence::{Chained as _, Held, Link, LinkKind, Links, Manifest, is_alert_id, sha256};
 use crate::time::Timestamp;
-
-/// The folder in the state directory.
-const FOLDER: &str = "evidence";
-/// The chain of its bundles.
-pub(super) const CHAIN: &str = "chain.jsonl";
-/// The manifest of a bundle.
-pub(super) const MANIFEST: &str = "manifest.json";
-/// Bytes of a manifest.
-pub(super) const MAX_MANIFEST: u64 = 4 << 20;
-/// Bytes of a chain: some hundred thousand links.
-pub(super) const MAX_CHAIN: u64 = 64 << 20;
-
-/// Where the bundles are.
-pub fn folder(configured: Option<&Path>, state_dir: Option<&Path>) -> Result<PathBuf, StateError> {
-    match configured {
-        Some(path) => Ok(path.to_owned()),
-        None => Ok(StateDir::open(state_dir)?.path(FOLDER)),
-    }
-}
 
 /// The folder as its only writer has it.
 #[derive(Debug)]
@@ -183,42 +164,6 @@ impl Store {
 /// Bytes of a bundle's files.
 pub(super) fn bytes_of(manifest: &Manifest) -> u64 {
     manifest.files.iter().map(|file| file.bytes).sum()
-}
-
-/// The folders that have the name of a bundle.
-pub(super) fn bundles(path: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok().filter(|name| is_alert_id(name))?;
-        entry.file_type().is_ok_and(|kind| kind.is_dir()).then(|| (name, entry.path()))
-    })
-}
-
-/// The manifest in a folder.
-pub(super) fn read_manifest(folder: &Path) -> io::Result<Manifest> {
-    let bytes = read_bounded(&folder.join(MANIFEST), MAX_MANIFEST)?;
-    serde_json::from_slice(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-/// A plain file, not behind a symbolic link, of at most so many bytes.
-pub(super) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = open_plain(path)?;
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::other(format!("it is longer than {most} bytes")));
-    }
-    Ok(bytes)
-}
-
-/// Opens a plain file; anything else would block, lead elsewhere, or never end.
-pub(super) fn open_plain(path: &Path) -> io::Result<File> {
-    let file =
-        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no plain file"));
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -14,8 +14,7 @@ use serde_json::Value;
 
 use super::Outcome;
 use super::alerts::{kept_with_state, user};
-use super::sniff::duration;
-use crate::app::output::outbox_path;
+use crate::app::output::delivery::outbox_path;
 use crate::app::state_dir::StateDir;
 use crate::clock::now;
 use crate::config::{self, Config};
@@ -108,7 +107,7 @@ struct About {
     #[arg(long)]
     undo: bool,
     /// When it is undone; 0s: only by a person [default: `response.undo_after`, 30m]
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = config::parse_duration)]
     duration: Option<Duration>,
     /// Set doubts aside: an attribution that is not exact, a name that looks like an agent's
     #[arg(long)]

@@ -2,17 +2,19 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::Outcome;
-use super::local::LocalArgs;
 use crate::app::baseline::BaselineFile;
-use crate::app::evidence::ReplaySetup;
+use crate::app::evidence::keeping::ReplaySetup;
 use crate::app::live::{self, ConfigReader, LiveOptions, Reading, ReloadOptions};
-use crate::app::output::{Format, Output, Overflow, StdoutSink, outbox};
+use crate::app::output::delivery::outbox;
+use crate::app::output::{Format, Output, Overflow, StdoutSink};
 use crate::app::{baseline, hash_key};
+use crate::cli::local::LocalArgs;
 use crate::config::{self, Config, InsideNamespaces, Loaded};
 use crate::observe::live::may_capture;
 
@@ -48,7 +50,7 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub local: LocalArgs,
     /// Stop after this time, such as 30s or 5m [default: run until interrupted]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]
     pub duration: Option<Duration>,
     /// Folder of what is kept between runs [default: `$STATE_DIRECTORY`, else /var/lib/hopwatch for root, `$XDG_STATE_HOME`/hopwatch for others]
     #[arg(long, value_name = "DIR")]
@@ -121,11 +123,6 @@ fn listen(text: &str) -> Result<Listen, String> {
     }
 }
 
-/// As the configuration writes it.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    config::parse_duration(text)
-}
-
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     run_live(args.live, None, false)
@@ -135,7 +132,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> anyhow::Result<Outcome> {
     may_capture()?;
     let serve = record.is_none();
-    let (options, setup) = args.watch.options_and_setup(serve)?;
+    let (mut options, setup) = args.watch.options_and_setup(serve)?;
     // A recording is all the evidence there is.
     let evidence = record.is_none().then(|| setup.clone());
     let watch = args.watch;
@@ -143,13 +140,16 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
         let (options, setup) = watch.options_and_setup(serve)?;
         Ok(Reading { config: options.config, setup })
     });
-    let reload = Some(ReloadOptions { reader, in_force: Reading { config: options.config.clone(), setup } });
-    let mut options = LiveOptions { record, headers_only, reload, evidence, ..options };
+    let in_force = Reading { config: options.config.clone(), setup };
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
     let sinks = std::mem::take(&mut options.config.sinks);
+    let outbox = outbox(sinks, options.config.state_dir.as_deref())?;
+    let routes = outbox.as_ref().map(|outbox| Arc::clone(outbox.routes()));
+    let reload = Some(ReloadOptions { reader, in_force, routes });
+    let options = LiveOptions { record, headers_only, reload, evidence, ..options };
     let mut output = Output::none();
     // First, since the end waits longest for it.
-    if let Some(outbox) = outbox(sinks, options.config.state_dir.as_deref())? {
+    if let Some(outbox) = outbox {
         output =
             output.and_to(Box::new(outbox), Overflow::DropAndCount).context("starting the thread of the outbox")?;
     }

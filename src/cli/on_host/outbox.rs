@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::Outcome;
-use crate::app::output::outbox_path;
+use crate::app::output::delivery::outbox_path;
+use crate::cli::outbox_args::OutboxArgs;
 use crate::clock::now;
 use crate::config;
 use crate::deliver::store::{Listed, State, Store};
@@ -51,18 +52,7 @@ pub struct Of {
     #[arg(long, value_name = "SINK")]
     sink: Option<String>,
     #[command(flatten)]
-    at: Place,
-}
-
-/// Where the outbox is.
-#[derive(Debug, clap::Args)]
-pub struct Place {
-    /// Configuration file, which names the state directory [default: /etc/hopwatch/hopwatch.yaml, if there is one]
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Folder of what is kept between runs [default: that of the configuration, `$STATE_DIRECTORY`, /var/lib/hopwatch for root]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
+    at: OutboxArgs,
 }
 
 /// Which deliveries.
@@ -79,7 +69,7 @@ pub struct Chosen {
     all: bool,
 }
 
-impl Place {
+impl OutboxArgs {
     /// Opens it, beside a hopwatch that may be running.
     pub fn open(&self) -> anyhow::Result<Store> {
         let configured = config::load(self.config.as_deref())?.config.state_dir;
