@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::detect::Severity;
-use crate::input::{Endpoint, FiveTuple, ObservationPoint, Protocol};
+use crate::input::{Endpoint, FiveTuple, ObservationPoint, Protocol, RuntimeId, RuntimeKind};
 use crate::inventory::{AttributionMethod, Confidence};
 use crate::names::KnownBy;
 use crate::path::Evidence;
@@ -236,6 +236,12 @@ pub struct AttributionInfo {
 }
 
 impl Alert {
+    /// Whether `hopwatch respond` can do something about its container.
+    pub fn can_be_responded_to(&self) -> bool {
+        let runtime = self.workload.as_ref().and_then(|workload| workload.runtime.parse::<RuntimeId>().ok());
+        runtime.is_some_and(|runtime| matches!(runtime.kind(), RuntimeKind::Docker | RuntimeKind::Podman))
+    }
+
     /// The rule's page, where it is an address that a browser opens.
     pub fn url(&self) -> Option<&str> {
         let is_address = ["https://", "http://"].iter().any(|scheme| self.link.starts_with(scheme));

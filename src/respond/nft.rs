@@ -33,7 +33,7 @@ pub fn unblock(pairs: &[Pair]) -> String {
         let bare = element(family, pair, None);
         format!("add element {bare}\ndelete element {bare}\n")
     };
-    declarations() + &each(pairs, lines)
+    FAMILIES.into_iter().map(sets).collect::<String>() + &each(pairs, lines)
 }
 
 fn each(pairs: &[Pair], lines: impl Fn(&str, &Pair) -> String) -> String {
@@ -46,13 +46,19 @@ fn element(family: &str, [own, other]: &Pair, seconds: Option<u64>) -> String {
     format!("{family} hopwatch {set} {{ {own} . {other}{timeout} }}")
 }
 
+/// Tables and sets, so that there are some to remove from.
+fn sets(family: &str) -> String {
+    let mut text = format!("add table {family} hopwatch\n");
+    for (set, kind) in SETS.into_iter().zip(["ipv4_addr", "ipv6_addr"]) {
+        text += &format!("add set {family} hopwatch {set} {{ type {kind} . {kind}; flags timeout; }}\n");
+    }
+    text
+}
+
 fn declarations() -> String {
     let mut text = String::new();
     for (family, chains) in FAMILIES.into_iter().zip([&["prerouting", "forward"][..], &["prerouting"]]) {
-        text += &format!("add table {family} hopwatch\n");
-        for (set, kind) in SETS.into_iter().zip(["ipv4_addr", "ipv6_addr"]) {
-            text += &format!("add set {family} hopwatch {set} {{ type {kind} . {kind}; flags timeout; }}\n");
-        }
+        text += &sets(family);
         for chain in chains {
             text += &format!(
                 "add chain {family} hopwatch {chain} {{ type filter hook {chain} priority -300; policy accept; }}\n"

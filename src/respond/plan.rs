@@ -110,6 +110,11 @@ pub struct Plan {
     pub already: Vec<String>,
     /// The response that does this already.
     pub standing: Option<u64>,
+    /// The network that was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// Whether doubts are set aside.
+    pub force: bool,
     /// When it is undone.
     #[serde(serialize_with = "as_text")]
     pub undo_after: Duration,
@@ -160,6 +165,8 @@ pub fn plan(subject: &Subject, request: &Request, situation: &Situation, policy:
         steps: Vec::new(),
         already: Vec::new(),
         standing: None,
+        network: request.network.clone(),
+        force: request.force,
         undo_after: request.undo_after,
         refused: Vec::new(),
     };

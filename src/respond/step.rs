@@ -3,6 +3,8 @@
 //! Contract: a step asks nothing; it says which orders it needs and reads from what was seen whether it is in effect, since the runtime's calls are not idempotent. Its
 //! undo may have several forms: the first that works counts. Limits: what a step saves stands in the audit log, 0600.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -197,7 +199,8 @@ impl Step {
             Self::Disconnect { network, .. } => format!("off the network {network}"),
             Self::Quarantine { .. } => format!("on the network {QUARANTINE}"),
             Self::Block { pairs, .. } => {
-                let others: Vec<_> = pairs.iter().map(|[_, other]| other.to_string()).collect();
+                let others: BTreeSet<_> = pairs.iter().map(|[_, other]| *other).collect();
+                let others: Vec<_> = others.iter().map(ToString::to_string).collect();
                 format!("blocked from {}", others.join(", "))
             }
             Self::Snapshot { name } => format!("kept as the image {SNAPSHOTS}:{name}"),

@@ -138,6 +138,9 @@ pub fn text(alert: &Alert, sensor: &Sensor) -> String {
         format!("on {} at {}, seen {}", sensor.host, alert.last_seen.readable(), many(alert.count, "time")),
         format!("there: hopwatch alerts show {}", alert.id),
     ];
+    if alert.can_be_responded_to() {
+        lines.push(format!("respond: hopwatch respond {}", alert.id));
+    }
     if let Some(workload) = &alert.workload {
         let short = workload.id.get(..12).unwrap_or(&workload.id);
         lines.push(format!("container {} ({short}), image {}", workload.name, workload.image));

@@ -70,6 +70,9 @@ fn block(alert: &Alert, columns: Option<usize>) -> String {
     if let Some(bundle) = &alert.bundle {
         line("evidence", format!("hopwatch evidence show {}", alert.id));
         line("", format!("hopwatch replay {}", printable(&bundle.path)));
+        if alert.can_be_responded_to() {
+            line("respond", format!("hopwatch respond {}", alert.id));
+        }
     }
     line("id", alert.id.dimmed().to_string());
     text

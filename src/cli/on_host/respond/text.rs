@@ -45,7 +45,15 @@ pub fn plan(plan: &Plan) -> String {
 
 fn command(plan: &Plan) -> String {
     let (alert, action) = (&plan.alert, plan.action.as_str());
-    format!("hopwatch respond {alert} --action {action} --apply --for {}", duration_text(plan.undo_after))
+    // A name that a shell would obey is left to the person.
+    let is_plain = |name: &&String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    let network = plan.network.as_ref().map(|name| if is_plain(&name) { name } else { "NAME" });
+    let network = network.map(|name| format!(" --network {name}")).unwrap_or_default();
+    let force = if plan.force { " --force" } else { "" };
+    format!(
+        "hopwatch respond {alert} --action {action}{network}{force} --apply --for {}",
+        duration_text(plan.undo_after)
+    )
 }
 
 /// An order; the body of a request is one line of JSON.
