@@ -10,6 +10,7 @@ mod learn;
 mod model;
 mod no_proxy;
 mod protected;
+mod suggest;
 pub mod traffic;
 
 pub use compare::{Compared, Deviation, Known, deviations, holds};
@@ -20,3 +21,4 @@ pub use model::{
 };
 pub use no_proxy::{covers_internet, covers_more};
 pub use protected::is_protected;
+pub use suggest::{Dealt, Place, SuggestedContract, suggest};

@@ -11,6 +11,7 @@ mod document;
 mod learning;
 mod shadow;
 mod signature;
+mod suggestion;
 mod suspects;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub use diff::{DiffReport, ServiceDiff, diff};
 pub use document::{BaselineError, Document};
 pub use learning::{Learning, Observation, Observed, observed};
 pub use shadow::{ShadowReport, shadow};
+pub use suggestion::{Said, Suggestion};
 
 use super::state_dir::StateDir;
 use crate::baseline::Baseline;

@@ -1,6 +1,7 @@
 //! `hopwatch baseline`.
 
 mod show;
+mod suggest;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ pub enum BaselineCommand {
     ///
     /// Hashes were made with another host's key: until a service is relearned, hidden values are only checked for presence.
     Import(Import),
+    /// Suggest path contracts that a recording kept, ready to paste, with the share of flows that they would have verified
+    Suggest(suggest::Args),
     /// Replay recordings with a baseline, and count the alerts that it would have raised
     Shadow(Shadow),
 }
@@ -172,6 +175,7 @@ pub fn run(command: BaselineCommand) -> anyhow::Result<Outcome> {
         BaselineCommand::Approve(args) => approve(args),
         BaselineCommand::Export(args) => export(&args),
         BaselineCommand::Import(args) => import(&args),
+        BaselineCommand::Suggest(args) => suggest::run(&args),
         BaselineCommand::Shadow(args) => shadow(args),
     }
 }

@@ -63,6 +63,12 @@ impl Sources {
         Ok(sources)
     }
 
+    /// The same, for another configuration than the one that was in force: its reloads are not followed.
+    pub(super) const fn with_configuration_given(mut self) -> Self {
+        self.reloads = Reloads::Ignore;
+        self
+    }
+
     fn add(&mut self, path: PathBuf) -> anyhow::Result<()> {
         if !path.is_dir() {
             let folder = path.parent().filter(|_| path.ends_with("traffic.pcapng"));

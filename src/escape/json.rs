@@ -81,6 +81,14 @@ impl<F: Formatter> Formatter for Escaping<F> {
     }
 }
 
+/// A text as JSON, which YAML reads alike and a terminal does not obey.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = Vec::new();
+    // A text in memory is always written.
+    let _ = to_writer(&mut quoted, &text);
+    String::from_utf8_lossy(&quoted).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! `hopwatch baseline`: learned from recordings, compared, approved, guarded.
 
+mod suggest;
 mod traffic;
 
 use std::path::{Path, PathBuf};

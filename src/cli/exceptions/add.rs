@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::cli::on_host;
 use crate::cli::outbox_args::OutboxArgs;
 use crate::config;
-use crate::escape::json::to_writer;
+use crate::escape::json::quoted;
 
 /// Which alert is allowed, by whom, why and until when.
 #[derive(Debug, clap::Args)]
@@ -55,20 +55,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let path = folder.join(format!("exception-{name}.yaml"));
     let mut file = File::create_new(&path).with_context(|| format!("making {}", path.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
-    super::print(&format!("{} is written; it counts from the next start of hopwatch on\n", path.display()))
+    super::print(&format!(
+        "{} is written; a running hopwatch takes it in with `systemctl reload hopwatch`, or SIGHUP\n",
+        path.display()
+    ))
 }
 
 fn default_name(alert: &Value) -> String {
     let id: String = alert["id"].as_str().unwrap_or_default().chars().take(8).collect();
     format!("{}-{id}", alert["rule"].as_str().unwrap_or_default())
-}
-
-/// A text as JSON, which YAML reads alike and a terminal does not obey.
-fn quoted(text: &str) -> String {
-    let mut quoted = Vec::new();
-    // A text in memory is always written.
-    let _ = to_writer(&mut quoted, &text);
-    String::from_utf8_lossy(&quoted).into_owned()
 }
 
 fn yaml(alert: &Value, name: &str, args: &Args) -> String {
