@@ -53,6 +53,13 @@ pub fn start(
     runtime.spawn(wait_for_the_end(signals, options.duration, context.stop, stopping.clone()));
     let (requests, asked) = ReloadRequests::channel();
     let requests = reloader.is_some().then_some(requests);
+    if let Some(way) = reloader.as_ref().map(Reloader::way) {
+        let mut stopped = stopped.clone();
+        runtime.spawn(async move {
+            drop(stopped.wait_for(|stopped| *stopped).await);
+            way.close();
+        });
+    }
     runtime.spawn(reload_when_asked(reloader, hangup.ok(), asked));
     if let Some(address) = options.listen {
         let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {

@@ -5,7 +5,7 @@
 //! same step. Design: this thread reads and checks; the engine's thread only swaps, and says so.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -24,6 +24,7 @@ use crate::deliver::routes::Prepared;
 use crate::engine::EngineConfig;
 use crate::input::{Input, RecordedFact, Reload};
 use crate::serve::SharedCounters;
+use crate::sync;
 use crate::wording::many;
 
 /// How long the engine may take to come to it: what waits before it is seconds of work at most.
@@ -85,8 +86,25 @@ pub(super) struct Reloader {
     routes: Option<Arc<Routes>>,
     /// The interfaces to capture.
     names: Arc<InterfaceNames>,
-    engine: Sender<SourceMessage>,
+    engine: WayToEngine,
     shared: Arc<SharedCounters>,
+}
+
+/// The way to the engine until the run ends: an engine that ends waits for all ways to close, and a reader may hang in a file.
+#[derive(Clone, Debug)]
+pub(super) struct WayToEngine(Arc<Mutex<Option<Sender<SourceMessage>>>>);
+
+impl WayToEngine {
+    fn send(&self, change: Change) -> anyhow::Result<()> {
+        let way = sync::lock(&self.0);
+        let sent = way.as_ref().and_then(|way| way.send(SourceMessage::Reload(change)).ok());
+        sent.context("hopwatch is ending")
+    }
+
+    /// The run ends.
+    pub(super) fn close(&self) {
+        sync::lock(&self.0).take();
+    }
 }
 
 impl Reloader {
@@ -94,8 +112,14 @@ impl Reloader {
     pub(super) fn new(options: ReloadOptions, names: Arc<InterfaceNames>, context: &SourceContext) -> Self {
         let ReloadOptions { reader, in_force: Reading { config, setup }, routes } = options;
         context.shared.reloads.begins(&sha256(setup.config_text().as_bytes()), now());
-        let (engine, shared) = (context.sender.clone(), Arc::clone(&context.shared));
+        let engine = WayToEngine(Arc::new(Mutex::new(Some(context.sender.clone()))));
+        let shared = Arc::clone(&context.shared);
         Self { reader, in_force: config, routes, names, engine, shared }
+    }
+
+    /// To be closed when the run ends.
+    pub(super) fn way(&self) -> WayToEngine {
+        self.engine.clone()
     }
 
     /// Reads again and puts it into force; what is in force then, in words.
@@ -136,7 +160,7 @@ impl Reloader {
             setup: Arc::new(setup),
             done,
         };
-        self.engine.send(SourceMessage::Reload(change)).context("hopwatch is ending")?;
+        self.engine.send(change)?;
         // It comes into force whatever this waits for.
         let contracts = many(config.engine.contracts.len() as u64, "contract");
         let exceptions = many(config.engine.exceptions.len() as u64, "exception");

@@ -137,6 +137,10 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
     let evidence = record.is_none().then(|| setup.clone());
     let watch = args.watch;
     let reader = ConfigReader::new(move || {
+        // A pipe gave its text once, and is empty or hangs the second time.
+        if let Some(path) = watch.config.as_deref().filter(|path| path.metadata().is_ok_and(|file| !file.is_file())) {
+            anyhow::bail!("{} is no file, so it cannot be read again", path.display());
+        }
         let (options, setup) = watch.options_and_setup(serve)?;
         Ok(Reading { config: options.config, setup })
     });
