@@ -82,6 +82,7 @@ fn another_policy_is_put_into_force_and_a_mistake_changes_nothing() {
     let (lines, log) = sniffer.end();
     assert_eq!(raised(&lines).len(), 1, "{lines:?}");
     assert!(log.contains("the old one stays in force"), "{log}");
+    assert!(!log.contains("does not end"), "who reads the configuration again holds up no end: {log}");
 }
 
 #[test]
@@ -103,6 +104,26 @@ fn sinks_are_replaced_too() {
     let delivered = std::fs::read_to_string(file("two")).expect("it was written");
     assert!(delivered.contains(lines[0]["id"].as_str().expect("an id")), "{delivered}");
     assert!(!file("one").exists() || std::fs::read_to_string(file("one")).expect("text").is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_again_is_refused_and_a_recording_holds_no_address_of_a_sink() {
+    let Some(namespace) = hosts("what_cannot_be_read_again_is_refused") else { return };
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("recording");
+    let config = format!("{PATHS}\nsinks: {{hook: {{webhook: {{url: \"http://127.0.0.1:1/hunter2\"}}}}}}\n");
+    let recorder = Sniffer::start(&namespace, &config, &["-o", &folder.display().to_string()]);
+    is_captured(&recorder);
+    assert_eq!(recorder.post("/-/reload", &[HEADER]).0, "200");
+    recorder.configuration_becomes_a_pipe();
+    let (status, text) = recorder.post("/-/reload", &[HEADER]);
+    assert!(status == "400" && text.contains("cannot be read again"), "{status}: {text}");
+    let (_, log) = recorder.end();
+    assert!(!log.contains("does not end"), "{log}");
+    for file in ["hopwatch.yaml", "facts.jsonl"] {
+        let text = std::fs::read_to_string(folder.join(file)).expect(file);
+        assert!(text.contains("egress") && !text.contains("hunter2"), "{file}: {text}");
+    }
 }
 
 #[test]

@@ -291,6 +291,13 @@ impl Sniffer {
         std::fs::write(self.folder.path().join("hopwatch.yaml"), config).expect("write");
     }
 
+    /// Puts a pipe without a writer in the place of its configuration file.
+    pub fn configuration_becomes_a_pipe(&self) {
+        let file = self.folder.path().join("hopwatch.yaml");
+        std::fs::remove_file(&file).expect("removed");
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    }
+
     /// The status and the text of the answer to a POST with these headers.
     pub fn post(&self, path: &str, headers: &[&str]) -> (String, String) {
         let mut curl = inside(&self.namespace);

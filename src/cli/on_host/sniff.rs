@@ -89,13 +89,12 @@ impl WatchArgs {
             Some(Listen::Off) => None,
             Some(Listen::On(address)) => Some(address),
         };
-        let config_text = self.config.as_deref().map(std::fs::read_to_string).transpose()?;
         Ok(LiveOptions {
             config,
             duration: self.duration,
             record: None,
             headers_only: false,
-            config_text,
+            config_text: None,
             listen,
             reload: None,
             screen: None,
@@ -135,6 +134,8 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
     let (mut options, setup) = args.watch.options_and_setup(serve)?;
     // A recording is all the evidence there is.
     let evidence = record.is_none().then(|| setup.clone());
+    // All layers, and no addresses of sinks.
+    let config_text = record.is_some().then(|| setup.config_text().to_owned());
     let watch = args.watch;
     let reader = ConfigReader::new(move || {
         // A pipe gave its text once, and is empty or hangs the second time.
@@ -150,7 +151,7 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
     let outbox = outbox(sinks, options.config.state_dir.as_deref())?;
     let routes = outbox.as_ref().map(|outbox| Arc::clone(outbox.routes()));
     let reload = Some(ReloadOptions { reader, in_force, routes });
-    let options = LiveOptions { record, headers_only, reload, evidence, ..options };
+    let options = LiveOptions { record, headers_only, config_text, reload, evidence, ..options };
     let mut output = Output::none();
     // First, since the end waits longest for it.
     if let Some(outbox) = outbox {
