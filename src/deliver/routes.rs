@@ -22,6 +22,15 @@ use crate::sync;
 pub struct Routes {
     store: Arc<Store>,
     routes: Mutex<Vec<Route>>,
+    /// Taken out of the configuration, within their last attempt: one that comes back waits for it.
+    ending: Mutex<Vec<Ending>>,
+}
+
+/// The last attempt of a sink that is taken out.
+#[derive(Debug)]
+struct Ending {
+    name: String,
+    worker: JoinHandle<Box<dyn Receiver>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +56,7 @@ impl CountedSinks for Routes {
 impl Routes {
     /// No sinks.
     pub(super) const fn new(store: Arc<Store>) -> Self {
-        Self { store, routes: Mutex::new(Vec::new()) }
+        Self { store, routes: Mutex::new(Vec::new()), ending: Mutex::new(Vec::new()) }
     }
 
     /// Reads what these sinks need.
@@ -69,12 +78,19 @@ impl Routes {
         for route in &before {
             route.bell.retire();
         }
+        let mut ending = sync::lock(&self.ending);
+        ending.retain(|ending| !ending.worker.is_finished());
         for (sink, receiver) in sinks {
             let place = before.iter().position(|route| route.sink.name == sink.name);
-            let predecessor = place.map(|place| before.swap_remove(place));
-            routes.push(self.start(sink, receiver, predecessor)?);
+            let route = place.map(|place| before.swap_remove(place));
+            let counters = route.as_ref().map(|route| Arc::clone(&route.counters));
+            let place = ending.iter().position(|ending| ending.name == sink.name);
+            let taken_out = place.map(|place| ending.swap_remove(place).worker);
+            let predecessor = route.map(|route| route.worker).or(taken_out);
+            routes.push(self.start(sink, receiver, counters, predecessor)?);
         }
-        drop(routes);
+        ending.extend(before.into_iter().map(|route| Ending { name: route.sink.name.clone(), worker: route.worker }));
+        drop((routes, ending));
         self.report_orphans()
     }
 
@@ -82,18 +98,16 @@ impl Routes {
         &self,
         sink: SinkConfig,
         receiver: Box<dyn Receiver>,
-        predecessor: Option<Route>,
+        counters: Option<Arc<SinkCounters>>,
+        predecessor: Option<JoinHandle<Box<dyn Receiver>>>,
     ) -> Result<Route, DeliverError> {
-        let counters = match &predecessor {
-            Some(route) => Arc::clone(&route.counters),
-            None => self.first_counters(&sink)?,
-        };
+        let counters = counters.map_or_else(|| self.first_counters(&sink), Ok)?;
         let bell = Arc::<Bell>::default();
         let (store, name) = (Arc::clone(&self.store), sink.name.clone());
         let mut worker = Worker::new(name, store, receiver, Arc::clone(&counters), Arc::clone(&bell));
         let run = move || {
             // One that panicked was reported by the panic handler.
-            if let Some(Ok(before)) = predecessor.map(|route| route.worker.join()) {
+            if let Some(Ok(before)) = predecessor.map(JoinHandle::join) {
                 worker.receiver.take_over(before);
             }
             worker.run()

@@ -250,6 +250,19 @@ fn a_sink_that_is_replaced_hands_over_what_it_could_not_deliver() {
 }
 
 #[test]
+fn a_sink_that_is_taken_out_and_comes_back_waits_for_its_last_attempt() {
+    let receiver = HostileReceiver::start([Answer::StaySilent]);
+    let config = webhook(&receiver);
+    let mut outbox = Outbox::start(sinks(&config), None).expect("started");
+    keep(&mut outbox, 0);
+    receiver.wait_for(1);
+    replace(&outbox, "sinks: {}");
+    replace(&outbox, &config);
+    let requests = receiver.wait_for(2);
+    assert!(requests[1].header("x-hopwatch-redelivered").is_some(), "the first may have arrived: {requests:?}");
+}
+
+#[test]
 fn sinks_that_are_replaced_again_and_again_deliver_each_alert_once() {
     let receiver = HostileReceiver::start([]);
     let config = webhook(&receiver);
