@@ -18,7 +18,7 @@ use super::source::SourceContext;
 use crate::app::baseline::sha256;
 use crate::app::evidence::keeping::ReplaySetup;
 use crate::clock::now;
-use crate::config::{CaptureConfig, Config, InsideNamespaces};
+use crate::config::{CaptureConfig, Config, InsideNamespaces, RuntimesConfig};
 use crate::deliver::Routes;
 use crate::deliver::routes::Prepared;
 use crate::engine::EngineConfig;
@@ -186,9 +186,12 @@ fn fixed_parts(before: &Config, now: &Config) -> Vec<&'static str> {
     let may_change = now.capture.inside_namespaces == InsideNamespaces::Never;
     let names = if may_change { now.capture.interfaces.clone() } else { before.capture.interfaces.clone() };
     let capture = CaptureConfig { interfaces: names, ..before.capture.clone() };
+    let labels = &now.runtimes.shown_labels;
+    let runtimes = RuntimesConfig { shown_labels: labels.clone(), ..before.runtimes.clone() };
     let parts = [
         ("capture", capture != now.capture),
-        ("runtime", before.runtimes != now.runtimes),
+        ("runtime", runtimes != now.runtimes),
+        ("the labels that selectors name", before.runtimes.shown_labels != *labels),
         ("metrics", before.listen != now.listen),
         ("flows", before.meter != now.meter),
         ("state", before.state_dir != now.state_dir),
@@ -206,5 +209,20 @@ fn notify(state: &[NotifyState<'_>]) {
         && let Err(error) = sd_notify::notify(state)
     {
         tracing::warn!("the supervisor does not take a notification ($NOTIFY_SOCKET): {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_a_selector_begins_to_name_is_called_that_and_not_a_runtime() {
+        let read = |text: &str| crate::config::from_str("test", text).expect("a configuration").config;
+        let hop = |by: &str| read(&format!("hops: {{proxy: {{workloads: [{{{by}}}]}}}}"));
+        let before = hop("name: squid");
+        assert_eq!(fixed_parts(&before, &hop("name: other")), [""; 0]);
+        assert_eq!(fixed_parts(&before, &hop("labels: {role: proxy}")), ["the labels that selectors name"]);
+        assert_eq!(fixed_parts(&before, &read("runtime: {discover: false}")), ["runtime"]);
     }
 }
