@@ -25,7 +25,7 @@ pub struct Subject {
     pub last_seen: Timestamp,
     /// The container that it is about.
     pub accused: Accused,
-    /// How sure that is; none where the alert is about the container's settings, as its runtime reports them.
+    /// How sure that is, or what is known instead; none where the alert is about the container's settings, as its runtime reports them.
     pub confidence: Option<String>,
     /// Originator and responder of its flow.
     pub ends: Option<[IpAddr; 2]>,
@@ -68,12 +68,22 @@ impl Subject {
             rule: text(&alert["rule"]).unwrap_or_default(),
             last_seen,
             accused: Accused { id: container, name: text(&workload["name"]).unwrap_or_default(), runtime },
-            confidence: text(&alert["attribution"]["confidence"]),
+            confidence: confidence(alert),
             ends: end("orig").zip(end("resp")).map(|(orig, resp)| [orig, resp]),
             destinations: destinations(alert),
             state: None,
         })
     }
+}
+
+/// An alert about a flow that does not say who its sender was leaves that open.
+fn confidence(alert: &Value) -> Option<String> {
+    let (attribution, flow) = (&alert["attribution"], &alert["flow"]);
+    if attribution.is_null() && flow.is_null() {
+        return None;
+    }
+    let stated = [&attribution["confidence"], &attribution["result"]].into_iter().find_map(Value::as_str);
+    Some(stated.unwrap_or("not stated").to_owned())
 }
 
 /// Of an alert's list, without repetitions.
@@ -112,6 +122,22 @@ mod tests {
         assert_eq!(subject.accused.runtime, RuntimeId::DOCKER);
         assert_eq!(subject.ends, Some(["172.18.0.2", "198.51.100.7"].map(|ip| ip.parse().expect("an address"))));
         assert_eq!(subject.confidence.as_deref(), Some("exact"));
+    }
+
+    #[test]
+    fn an_alert_about_a_flow_that_does_not_say_how_sure_its_sender_is_leaves_a_doubt() {
+        let confidence = |attribution: Value| {
+            let mut alert = alert();
+            alert["attribution"] = attribution;
+            Subject::read(&alert).expect("an alert").confidence
+        };
+        assert_eq!(confidence(json!({"result": "ambiguous"})).as_deref(), Some("ambiguous"));
+        for attribution in [Value::Null, json!({}), json!({"confidence": 1})] {
+            assert_eq!(confidence(attribution).as_deref(), Some("not stated"));
+        }
+        let mut settings = alert();
+        settings.as_object_mut().expect("an object").retain(|key, _| key != "attribution" && key != "flow");
+        assert_eq!(Subject::read(&settings).expect("an alert").confidence, None);
     }
 
     #[test]

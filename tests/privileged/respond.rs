@@ -536,12 +536,28 @@ fn quarantine(scene: &Scene) {
         wait_until("the server answers again", || scene.answers("shop"));
         assert!(scene.respond(&[ALERT, "--undo"]).contains("nothing that was done"), "{time}");
     }
+    one_of_its_networks_is_gone(scene);
     // Killed when it was off its networks, but not on the other yet.
     scene.kill_at(Hold::Request, "/hopwatch-quarantine/connect", &about(&["--action", "quarantine", "--apply"]));
     assert_eq!(scene.inspect("web")["NetworkSettings"]["Networks"], json!({}));
     scene.respond(&["run", "--once"]);
     assert_eq!(scene.state_of_last(), "undone");
     assert_eq!(endpoint(&before, "front"), endpoint(&scene.inspect("web"), "front"));
+}
+
+/// The others get it back, and what cannot be is said.
+fn one_of_its_networks_is_gone(scene: &Scene) {
+    scene.daemon.docker(&["network", "create", "gone"]);
+    scene.daemon.docker(&["network", "connect", "gone", "web"]);
+    scene.respond(&about(&["--action", "quarantine", "--apply"]));
+    scene.daemon.docker(&["network", "rm", "gone"]);
+    let undone = scene.respond(&[ALERT, "--undo"]);
+    assert!(undone.contains("the network gone is gone, so it cannot be on it again"), "{undone}");
+    let after = scene.inspect("web");
+    let networks = after["NetworkSettings"]["Networks"].as_object().expect("networks");
+    assert_eq!(networks.keys().collect::<Vec<_>>(), ["back", "front"]);
+    assert_eq!(scene.state_of_last(), "undone");
+    wait_until("the server answers again", || scene.answers("shop"));
 }
 
 fn stop(scene: &Scene) {

@@ -5,7 +5,7 @@
 mod text;
 mod timekeeper;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -253,9 +253,9 @@ fn subject(about: &About, state: &Path) -> anyhow::Result<Subject> {
 
 /// The last line about the alert; one JSON text may span lines.
 fn alert_in(file: &Path, id: Option<&str>) -> anyhow::Result<Value> {
-    let length = std::fs::metadata(file)?.len();
-    anyhow::ensure!(length <= MAX_FILE, "it has more than {} MiB", MAX_FILE >> 20);
-    let bytes = std::fs::read(file)?;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    anyhow::ensure!(bytes.len() as u64 <= MAX_FILE, "it has more than {} MiB", MAX_FILE >> 20);
     let mut found: Vec<Value> = Vec::new();
     for value in serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>() {
         let value = value?;

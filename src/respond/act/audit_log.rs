@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +44,20 @@ pub enum AuditError {
         path: PathBuf,
         /// Its mode.
         mode: u32,
+    },
+    /// Somebody else wrote it: what it says of undos would be theirs.
+    #[error("the audit log {} belongs to the user {owner}; run hopwatch as that user, or see who made it", path.display())]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// What is to be done cannot be written down as one line.
+    #[error("{bytes} bytes are too many for an entry of the audit log; nothing was done")]
+    TooLong {
+        /// So many.
+        bytes: usize,
     },
     /// It was changed.
     #[error("the audit log {} does not hold together: line {line} {what}; see who changed it, then move it away", path.display())]
@@ -111,7 +125,11 @@ impl AuditLog {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
         let file = options.open(&path).map_err(unusable)?;
-        let mode = file.metadata().map_err(unusable)?.permissions().mode();
+        let metadata = file.metadata().map_err(unusable)?;
+        let (mode, owner) = (metadata.permissions().mode(), metadata.uid());
+        if owner != nix::unistd::geteuid().as_raw() && owner != 0 {
+            return Err(AuditError::Foreign { path, owner });
+        }
         if mode & 0o077 != 0 {
             return Err(AuditError::Exposed { path, mode: mode & 0o7777 });
         }
@@ -150,7 +168,7 @@ impl AuditLog {
         if cut > 0 {
             self.file.set_len(self.length)?;
             let bytes = u64::try_from(cut).unwrap_or(u64::MAX);
-            self.write(Event::Cut { bytes })?;
+            self.write(self.entry(Event::Cut { bytes }))?;
         }
         Ok(())
     }
@@ -177,11 +195,20 @@ impl AuditLog {
         if self.length >= MAX_FILE {
             return Err(AuditError::Full { path: self.path.clone() });
         }
-        self.write(event).map_err(|source| AuditError::Unusable { path: self.path.clone(), source })
+        let entry = self.entry(event);
+        // A line that cannot be read back would hide what was done from its undo.
+        let bytes = entry.line().len();
+        if bytes > Entry::MAX_LINE {
+            return Err(AuditError::TooLong { bytes });
+        }
+        self.write(entry).map_err(|source| AuditError::Unusable { path: self.path.clone(), source })
     }
 
-    fn write(&mut self, event: Event) -> io::Result<()> {
-        let entry = Entry { seq: self.chain.next_seq(), previous: self.chain.head(), at: now(), event };
+    fn entry(&self, event: Event) -> Entry {
+        Entry { seq: self.chain.next_seq(), previous: self.chain.head(), at: now(), event }
+    }
+
+    fn write(&mut self, entry: Entry) -> io::Result<()> {
         let line = entry.line() + "\n";
         let written = self
             .file
@@ -226,6 +253,28 @@ mod tests {
         assert_eq!(events, [event(1), event(14), event(2)]);
         drop(log);
         assert!(AuditLog::view(folder.path()).expect("readable").wrong.is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_not_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut log = AuditLog::open(folder.path()).expect("a log");
+        let long = Event::Failed { response: 1, detail: "x".repeat(Entry::MAX_LINE) };
+        assert!(matches!(log.append(long), Err(AuditError::TooLong { .. })));
+        log.append(event(1)).expect("written");
+        drop(log);
+        AuditLog::open(folder.path()).expect("a log").check().expect("it holds together");
+    }
+
+    #[test]
+    fn a_log_that_another_user_wrote_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(AuditLog::open(folder.path()).expect("a log"));
+        if std::os::unix::fs::chown(AuditLog::path_in(folder.path()), Some(65_534), None).is_err() {
+            println!("skipped: only root gives files away");
+            return;
+        }
+        assert!(matches!(AuditLog::open(folder.path()), Err(AuditError::Foreign { owner: 65_534, .. })));
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub(super) fn look(client: &RuntimeClient, id: &str, steps: &[Step], snapshots: 
 pub(super) fn nft_program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(USUAL.into_iter().map(PathBuf::from));
-    folders.map(|folder| folder.join("nft")).find(|program| program.is_file())
+    // An empty entry is the folder that one happens to be in.
+    let absolute = folders.filter(|folder| folder.is_absolute());
+    absolute.map(|folder| folder.join("nft")).find(|program| program.is_file())
 }
 
 /// Pairs that are blocked, of every table and set.

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::look::{look, run_nft};
 use super::runtime_client::{CallError, RuntimeClient};
+use super::situation::networks;
 use crate::respond::{Call, Container, Effect, EndpointState, Intent, Order, SNAPSHOT_LOGS, Seen, Step, Target, block};
 
 /// Each step in turn.
@@ -94,17 +95,21 @@ fn without_frames(bytes: &[u8]) -> Vec<u8> {
 
 /// Each step's undo, the last first.
 pub(super) fn reverse(client: &RuntimeClient, intent: &Intent, snapshots: &Path) -> Result<String, String> {
-    let mut said = Vec::new();
+    let (mut said, mut failures) = (Vec::new(), Vec::new());
     for step in intent.steps.iter().rev() {
         let seen = look(client, &intent.target.id, &intent.steps, snapshots)?;
         if step.can_be_undone(&seen, intent.target.started) {
-            said.push(undo_step(client, step, intent, snapshots)?);
+            // One network that does not take it back keeps it off no other.
+            match undo_step(client, step, intent, snapshots) {
+                Ok(detail) => said.push(detail),
+                Err(why) => failures.push(why),
+            }
         } else {
             said.push(why_nothing(step, &seen, &intent.target));
         }
     }
     said.dedup();
-    Ok(said.join("; "))
+    if failures.is_empty() { Ok(said.join("; ")) } else { Err(failures.join("; ")) }
 }
 
 fn why_nothing(step: &Step, seen: &Seen, target: &Target) -> String {
@@ -122,6 +127,13 @@ fn why_nothing(step: &Step, seen: &Seen, target: &Target) -> String {
 
 fn undo_step(client: &RuntimeClient, step: &Step, intent: &Intent, snapshots: &Path) -> Result<String, String> {
     let started = intent.target.started;
+    if let Step::Disconnect { network, network_id, .. } = step
+        && !networks(client).map_err(|error| error.to_string())?.contains_key(network_id)
+    {
+        return Ok(format!(
+            "the network {network} is gone, so it cannot be on it again; a new one of that name is another"
+        ));
+    }
     let mut last = "there is no way to undo it".to_owned();
     for order in step.undo(&intent.target.id) {
         let given = give(client, &order, step, snapshots);

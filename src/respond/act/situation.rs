@@ -122,7 +122,8 @@ fn neighbour(entry: &Value, runtime: RuntimeId) -> Workload {
     }
 }
 
-fn networks(client: &RuntimeClient) -> Result<BTreeMap<String, NetworkState>, CallError> {
+/// All, by id.
+pub(super) fn networks(client: &RuntimeClient) -> Result<BTreeMap<String, NetworkState>, CallError> {
     let listed = client.get("/networks")?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let state = |network: &Value| NetworkState {
