@@ -21,7 +21,7 @@ use crate::sync;
 #[derive(Debug)]
 pub struct Routes {
     store: Arc<Store>,
-    routes: Mutex<Vec<Route>>,
+    in_force: Mutex<Vec<Route>>,
     /// Taken out of the configuration, within their last attempt: one that comes back waits for it.
     ending: Mutex<Vec<Ending>>,
 }
@@ -56,7 +56,7 @@ impl CountedSinks for Routes {
 impl Routes {
     /// No sinks.
     pub(super) const fn new(store: Arc<Store>) -> Self {
-        Self { store, routes: Mutex::new(Vec::new()), ending: Mutex::new(Vec::new()) }
+        Self { store, in_force: Mutex::new(Vec::new()), ending: Mutex::new(Vec::new()) }
     }
 
     /// Reads what these sinks need.
@@ -73,7 +73,7 @@ impl Routes {
         for (sink, _) in &sinks {
             self.store.begin(&sink.name)?;
         }
-        let mut routes = sync::lock(&self.routes);
+        let mut routes = sync::lock(&self.in_force);
         let mut before = std::mem::take(&mut *routes);
         for route in &before {
             route.bell.retire();
@@ -144,23 +144,23 @@ impl Routes {
 
     /// The sinks in force.
     pub fn in_force(&self) -> Vec<Routed> {
-        let routes = sync::lock(&self.routes);
+        let routes = sync::lock(&self.in_force);
         routes.iter().map(|route| (Arc::clone(&route.sink), Arc::clone(&route.counters))).collect()
     }
 
     /// Something was added to the outbox.
     pub(super) fn wake(&self) {
-        sync::lock(&self.routes).iter().for_each(|route| route.bell.added());
+        sync::lock(&self.in_force).iter().for_each(|route| route.bell.added());
     }
 
     /// What is due is tried once more, then the threads end.
     pub(super) fn stop(&self) {
-        sync::lock(&self.routes).iter().for_each(|route| route.bell.stop());
+        sync::lock(&self.in_force).iter().for_each(|route| route.bell.stop());
     }
 
     /// Whether all threads have ended.
     pub(super) fn have_ended(&self) -> bool {
-        sync::lock(&self.routes).iter().all(|route| route.worker.is_finished())
+        sync::lock(&self.in_force).iter().all(|route| route.worker.is_finished())
     }
 }
 

@@ -259,8 +259,8 @@ mod tests {
     fn what_could_not_be_read_back_is_not_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut log = AuditLog::open(folder.path()).expect("a log");
-        let long = Event::Failed { response: 1, detail: "x".repeat(Entry::MAX_LINE) };
-        assert!(matches!(log.append(long), Err(AuditError::TooLong { .. })));
+        let huge = Event::Failed { response: 1, detail: "x".repeat(Entry::MAX_LINE) };
+        assert!(matches!(log.append(huge), Err(AuditError::TooLong { .. })));
         log.append(event(1)).expect("written");
         drop(log);
         AuditLog::open(folder.path()).expect("a log").check().expect("it holds together");
