@@ -214,6 +214,10 @@ impl Engine {
         stats.flows_followed = self.tracker.len();
         stats.alerts_closed_early = self.grouper.closed_early();
         stats.alerts_over_budget.clone_from(self.grouper.over_budget());
+        for exception in self.grouper.exceptions() {
+            let expires = stats.exceptions_expire.entry(exception.name.clone()).or_default();
+            *expires = exception.expires.max(*expires);
+        }
         stats.incidents = self.incidents.as_ref().map(IncidentTracker::counts).unwrap_or_default();
         stats.workloads_running = self.timeline.running().count();
         stats.workloads = self.timeline.states();

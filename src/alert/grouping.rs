@@ -125,6 +125,11 @@ impl AlertGrouper {
         due
     }
 
+    /// The exceptions in force, expired ones included.
+    pub fn exceptions(&self) -> &[Exception] {
+        &self.exceptions
+    }
+
     /// Alerts that were closed because too many were open.
     pub const fn closed_early(&self) -> u64 {
         self.closed_early

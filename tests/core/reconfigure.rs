@@ -76,7 +76,11 @@ fn a_new_exception_holds_back_what_comes_next() {
     world.tcp(1_000, 10, OUTSIDE, 443);
     world.tick(4_000);
     assert_eq!(world.raised(), Vec::<String>::new());
-    assert_eq!(world.engine.stats().exception_hits.get("known"), Some(&1));
+    let stats = world.engine.stats();
+    assert_eq!(
+        (stats.exception_hits.get("known"), stats.exceptions_expire.get("known")),
+        (Some(&1), Some(&at(1_000_000)))
+    );
     reconfigure(&mut world, config());
     world.tcp(5_000, 10, OUTSIDE, 443);
     world.tick(8_000);

@@ -1,6 +1,6 @@
 //! The table of metrics: a row declares, computes and documents one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Kind, Metric, Number, Sample, Values};
 use crate::decode::DecodeReason;
@@ -225,7 +225,21 @@ pub static METRICS: &[Metric] = &[
         "hopwatch_exception_hits_total",
         &["exception"],
         "Findings held back by an exception of the configuration",
-        |s| s.engine.exception_hits.iter().map(|(name, n)| sample([("exception", name)], *n)).collect(),
+        |s| {
+            let hits = |name: &str| s.engine.exception_hits.get(name).copied().unwrap_or_default();
+            let known = s.engine.exceptions_expire.keys().chain(s.engine.exception_hits.keys());
+            let names: BTreeSet<&String> = known.collect();
+            names.into_iter().map(|name| sample([("exception", name)], hits(name))).collect()
+        },
+    ),
+    gauge(
+        "hopwatch_exception_expires_timestamp_seconds",
+        &["exception"],
+        "When the exception expires, in seconds since 1970",
+        |s| {
+            let all = s.engine.exceptions_expire.iter();
+            all.map(|(name, at)| sample([("exception", name)], seconds(Some(*at)))).collect()
+        },
     ),
     counter(
         "hopwatch_attributions_total",
