@@ -7,16 +7,16 @@
 //! the kernel showed, [`networks`] what is the host's or nobody's; [`attribute`] puts them together.
 
 mod at_interface;
-mod attribute;
 mod candidates;
 mod changes;
 mod configurations;
+mod decide_owner;
 mod index;
 mod key;
 mod lifecycles;
 mod namespaces;
 mod networks;
-mod owner;
+mod owner_answer;
 mod sockets;
 mod touched;
 mod visibility;
@@ -31,7 +31,7 @@ use self::lifecycles::Lifecycles;
 pub use self::lifecycles::TimelineCounts;
 use self::namespaces::Namespaces;
 use self::networks::Networks;
-pub use self::owner::{Attribution, AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery};
+pub use self::owner_answer::{Attribution, AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery};
 use self::sockets::Sockets;
 pub use self::touched::{Touched, Trace};
 pub use self::visibility::{Unseen, Watched};

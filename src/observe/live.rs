@@ -6,22 +6,22 @@
 //! [`Snap`] decides in the kernel how much of a packet is copied; [`ring_bytes`] divides the memory of the rings.
 
 mod admitted;
-mod bpf;
+mod bpf_assembler;
 mod capture_pool;
 mod loss;
+mod packet_filter;
 mod progress;
 mod ring;
-mod snap;
 mod tap;
 
 use std::time::Duration;
 
 pub use admitted::Covers;
-pub use bpf::AssemblyError;
+pub use bpf_assembler::AssemblyError;
 pub use capture_pool::{CapturePool, TapHandle};
+pub use packet_filter::{HEADER_BYTES, OTHER_BYTES, Snap};
 pub use progress::Progress;
 pub use ring::{MIN_RING, ring_bytes};
-pub use snap::{HEADER_BYTES, OTHER_BYTES, Snap};
 pub use tap::{CaptureRefused, Tap, TapBatch, TapError, TapOptions, TapSink, may_capture};
 
 /// How long the kernel and a capture thread hold a packet back, at most, while neither is behind.

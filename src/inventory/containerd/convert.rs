@@ -1,4 +1,4 @@
-//! containerd's words to ours.
+//! What containerd says of a container, as our workload. What it does becomes facts in `event.rs`, beside.
 //!
 //! Contract: pure and total; what containerd leaves out stays empty. Limits: containerd knows no addresses, so attachments stay
 //! empty: the kernel's facts give them by namespace. Whose namespace a path is, is only known where the path names a process.

@@ -1,4 +1,4 @@
-//! The Container Runtime Interface's words to ours.
+//! What the Container Runtime Interface says of pods and containers, as our workloads.
 //!
 //! Contract: pure and total; what the runtime leaves out stays empty, what cannot be read (an address, a MAC) counts as left out.
 //! Limits: the first process, the MAC and the gateways are in the verbose part of an answer, which is free text by the

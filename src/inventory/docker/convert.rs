@@ -1,4 +1,4 @@
-//! The runtimes' words to ours.
+//! What a daemon answers about containers and networks, as our workloads. What it reports as events becomes facts in the reader's `container_states.rs`.
 //!
 //! Contract: pure and total; what a runtime leaves out stays empty, what cannot be read (an address, a time) counts as left
 //! out. What a rootless runtime says of bridges and addresses is not taken over: they lie in a namespace of its user's, and

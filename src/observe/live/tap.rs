@@ -17,8 +17,8 @@ use socket2::{SockFilter, SockRef};
 
 use super::admitted::{Admitted, Beginnings, Covers};
 use super::loss::Losses;
+use super::packet_filter::{Snap, program};
 use super::ring::{HELD_BACK, RETIRE};
-use super::snap::{Snap, program};
 use crate::clock::now;
 use crate::decode::LinkType;
 use crate::flow::{Admission, Backlog, Frame, Meter, MeterLimits, PointCounters, PointKind, Receipt, Shed};

@@ -1,7 +1,7 @@
 //! A small assembler for the kernel's packet filter: the classic BPF of the packet socket.
 //!
 //! Contract: pure; what [`Assembler::finish`] gives jumps forwards only and ends in a return, as the kernel demands.
-//! Limits: the instructions that [`super::snap`] needs. Design: conditional jumps are short (255 instructions), so a label that
+//! Limits: the instructions that [`super::packet_filter`] needs. Design: conditional jumps are short (255 instructions), so a label that
 //! is further away is refused instead of being cut. Source: <https://docs.kernel.org/networking/filter.html>.
 
 /// One instruction, as the kernel reads it (`struct sock_filter`).

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
-use super::super::bpf::interpreter::run;
+use super::super::bpf_assembler::interpreter::run;
 use super::*;
 
 const WHOLE: u32 = 4096;

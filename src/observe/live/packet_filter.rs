@@ -9,7 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::bpf::{
+use super::bpf_assembler::{
     ACCUMULATOR_INDEX, ADD, ADD_INDEX, AND, ANY_BIT, Assembler, AssemblyError, EQUAL, GREATER, INDEX_ACCUMULATOR,
     INDEX_CONSTANT, Instruction, LOAD_BYTE, LOAD_BYTE_AT_INDEX, LOAD_CELL, LOAD_HALF, LOAD_HALF_AT_INDEX, LOAD_LENGTH,
     LOAD_WORD, LOAD_WORD_AT_INDEX, Label, RETURN, SHIFT_LEFT, SHIFT_RIGHT, STORE_CELL,
