@@ -2,7 +2,7 @@
 //!
 //! Contract: protections (the configuration's selectors, hops, declared monitors, sinks, hopwatch itself, a pod's infra container, the limit) hold whatever is asked; doubts (who it was, a name
 //! that looks like an agent's) are lifted by `--force`. No label or name that a container's owner chooses protects it, unless the configuration says so.
-//! Limits: a hopwatch in a container is known by its own id and by the state directory that it sees; name it under `response.protected` as well.
+//! Limits: a hopwatch in a container is known by its own id; one that mounts the state directory raises a doubt. Name both under `response.protected`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -95,9 +95,10 @@ pub(super) fn of_container(
     if situation.own.contains(&container.id) {
         refused.push(Refusal::always("it is hopwatch itself"));
     }
-    let sees = |folder: &str| container.mounts.iter().any(|mount| holds(mount, folder) || holds(folder, mount));
+    // The one who starts a container chooses its mounts, so they protect it from nobody who insists.
+    let sees = |folder: &str| container.mounts.iter().any(|mount| holds(folder, mount));
     if situation.state_dir.as_deref().is_some_and(sees) {
-        refused.push(Refusal::always("it sees hopwatch's state directory, so it is a part of hopwatch"));
+        refused.push(Refusal::doubt("it mounts hopwatch's state directory, so it may be a part of hopwatch"));
     }
     if container.is_infra {
         refused.push(Refusal::always("it holds the namespaces of a pod: name one of the pod's containers"));
@@ -139,7 +140,7 @@ pub(super) fn of_policy(situation: &Situation, policy: &Policy) -> Vec<Refusal> 
     refused
 }
 
-/// Whether one folder is the other, or lies in it.
+/// Whether the inner folder is the outer one, or lies in it.
 fn holds(outer: &str, inner: &str) -> bool {
     let outer = outer.trim_end_matches('/');
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) && !outer.is_empty()

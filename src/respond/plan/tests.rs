@@ -95,7 +95,6 @@ fn what_is_protected_is_refused_and_force_changes_nothing() {
         })
     };
     let own = Situation { own: vec!["ab".repeat(32)], ..situation(&document()) };
-    let with_state = Situation { state_dir: Some("/srv/web/state".to_owned()), ..situation(&document()) };
     let cases = [
         (
             situation(&document()),
@@ -129,7 +128,6 @@ fn what_is_protected_is_refused_and_force_changes_nothing() {
             "delivered to it",
         ),
         (own, policy(), "hopwatch itself"),
-        (with_state, policy(), "state directory"),
         (situation(&document()), Policy { enabled: false, ..policy() }, "response.enabled is false"),
         (Situation { recent: 5, ..situation(&document()) }, policy(), "5 responses were made within 10m"),
     ];
@@ -334,4 +332,16 @@ fn a_snapshot_comes_before_every_stop() {
         assert!(matches!(&snapshot.step, Step::Snapshot { .. }) && snapshot.undo.is_empty());
         assert_eq!((&stop.step, stop.undo.is_empty()), (&Step::Stop { removes }, removes));
     }
+}
+
+#[test]
+fn a_mount_of_the_state_directory_raises_a_doubt_and_one_of_a_folder_above_it_none() {
+    let seen_from = |folder: &str| Situation { state_dir: Some(folder.to_owned()), ..situation(&document()) };
+    let plan_of = |folder: &str, force| {
+        let made = plan(&subject(), &Request { force, ..request(Action::Pause) }, &seen_from(folder), &policy());
+        made.refused.iter().map(|refusal| refusal.why.clone()).collect::<Vec<_>>()
+    };
+    assert!(plan_of("/srv/web", false).iter().any(|why| why.contains("state directory")), "it mounts /srv/web");
+    assert_eq!(plan_of("/srv/web", true), Vec::<String>::new(), "a person insists");
+    assert_eq!(plan_of("/srv/web/state", false), Vec::<String>::new(), "it would be too easy to be protected");
 }
