@@ -18,7 +18,7 @@ live() {
     echo "adversary: the live moves are left out: they need root, for namespaces and a container runtime" >&2
     return 0
   fi
-  HOPWATCH_LAB=1 HOPWATCH_LAB_RUNS=${HOPWATCH_LAB_RUNS:-3} cargo test --locked --test lab -- \
+  HOPWATCH_LAB=1 HOPWATCH_LAB_LANES=4 HOPWATCH_LAB_RUNS=${HOPWATCH_LAB_RUNS:-3} cargo test --locked --test lab -- \
     adversary- spoof source-normal arp- midflow mirrored-
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests/lab: real containers behind real bridges, in network namespaces that the tests make and remove. Needs root.
+# Runs tests/lab: real containers behind real bridges, in network namespaces that the tests make and remove. Needs root. HOPWATCH_LAB_LANES says how
+# many worlds stand side by side: four, since a scenario mostly waits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,4 +18,4 @@ if [ ! -f tests/lab/install.sh ]; then
   exit 0
 fi
 "${as_root[@]}" bash tests/lab/install.sh
-"${as_root[@]}" env HOPWATCH_LAB=1 cargo test --locked --test lab -- --show-output
+"${as_root[@]}" env HOPWATCH_LAB=1 HOPWATCH_LAB_LANES="${HOPWATCH_LAB_LANES:-4}" cargo test --locked --test lab -- --show-output

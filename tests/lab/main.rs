@@ -4,12 +4,13 @@
 //! words; the last line is `N passed, N failed, N skipped`, and only a failure is an exit code. Nothing is left behind, also
 //! when it is interrupted or killed. Without the switch, root or a tool it says so and skips everything.
 //! Limits: Linux; programs come from Debian packages (`install.sh`); no registry and no network is used.
-//! Design: scenarios are data (`scenarios/*.yaml`); everything lives inside the namespaces of one process (`netns.rs`).
+//! Design: scenarios are data (`scenarios/*.yaml`); everything lives inside the namespaces of one process a lane (`netns.rs`, `lanes.rs`).
 //!
 //! Switches: `HOPWATCH_BIN` another binary; `HOPWATCH_LAB_SAVE=DIR` writes scenario folders; `HOPWATCH_LAB_KEEP=DIR` keeps
 //! what hopwatch wrote in scenarios that failed; `HOPWATCH_LAB_SCORECARD=FILE` writes the figures as a table, with those of the benign captures from
 //! the file that `HOPWATCH_BENIGN_REPORT` names; `HOPWATCH_LAB_CAPTURE_ONLY=1` runs tcpdump in its place; `HOPWATCH_LAB_RUNS=10` runs each scenario ten
-//! times, which must raise the same alerts ten times; `HOPWATCH_LAB_IGNORED=1` runs scenarios that are `ignored`, too.
+//! times, which must raise the same alerts ten times; `HOPWATCH_LAB_IGNORED=1` runs scenarios that are `ignored`, too; `HOPWATCH_LAB_LANES=4` sets how
+//! many worlds stand side by side (one where delays are measured).
 #![allow(missing_docs, reason = "a test program exports nothing")]
 
 mod daemon;
@@ -18,6 +19,7 @@ mod far;
 mod images;
 mod internet;
 mod judge;
+mod lanes;
 mod netns;
 mod process;
 mod run;
@@ -27,11 +29,11 @@ mod scorecard;
 mod stage;
 mod watch;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
+use lanes::Done;
 use run::{Lab, Outcome};
 use scenario::Scenario;
 use scorecard::{Benign, Scorecard};
@@ -148,35 +150,11 @@ fn is_set(switch: &str) -> bool {
     std::env::var_os(switch).is_some_and(|value| value == "1")
 }
 
-/// How often each scenario runs.
-fn runs() -> Result<u32> {
-    let text = std::env::var("HOPWATCH_LAB_RUNS").unwrap_or_else(|_| "1".to_owned());
-    text.parse()
-        .ok()
-        .filter(|runs| *runs > 0)
-        .with_context(|| format!("HOPWATCH_LAB_RUNS is {text:?}, not a number of runs"))
-}
-
 fn run_all(scenarios: &[Scenario], tally: &mut Tally) -> Result<()> {
     process::notice_signals()?;
     let start = process::clock();
-    let world = netns::World::create()?;
-    internet::build(&world)?;
-    let daemon = daemon::Daemon::start(&world)?;
-    images::build(&world)?;
-    println!("the laboratory stands after {:.1} s", start.elapsed().as_secs_f64());
-    let binary = std::env::var("HOPWATCH_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hopwatch").to_owned());
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("no program at {binary}"))?;
-    let hopwatch = (!is_set("HOPWATCH_LAB_CAPTURE_ONLY")).then(|| binary.to_string_lossy().into_owned());
-    netns::HOPWATCH.get_or_init(|| binary.to_string_lossy().into_owned());
-    let lab = Lab { world: &world, daemon, hopwatch };
-    let runs = runs()?;
-    for scenario in scenarios {
-        let mut first = None;
-        for run in 1..=runs {
-            one(&lab, scenario, tally, &mut first).with_context(|| format!("{}, run {run}", scenario.name))?;
-        }
-    }
+    let settings = lanes::Settings::read()?;
+    lanes::run(scenarios, &settings, |done| one(done, tally))?;
     print_delays(&mut tally.delays);
     if let Some(path) = folder("HOPWATCH_LAB_SCORECARD") {
         std::fs::write(&path, tally.scorecard.to_string())
@@ -186,42 +164,22 @@ fn run_all(scenarios: &[Scenario], tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn one(lab: &Lab<'_>, scenario: &Scenario, tally: &mut Tally, first: &mut Option<BTreeSet<String>>) -> Result<()> {
-    let start = process::clock();
-    let mut outcome =
-        lab.run(scenario).unwrap_or_else(|error| Outcome { wrong: vec![format!("{error:#}")], ..Outcome::default() });
-    anyhow::ensure!(!process::interrupted(), "interrupted");
-    for said in std::mem::take(&mut outcome.alike) {
-        match first {
-            Some(before) if *before != said => {
-                outcome.wrong.push(format!("another run raised {before:?}, this one {said:?}"));
-            }
-            Some(_) => {}
-            None => *first = Some(said),
-        }
-    }
-    let worth_it = scenario.saved && outcome.wrong.is_empty() && lab.hopwatch.is_some();
-    if let (Some(into), true) = (folder("HOPWATCH_LAB_SAVE"), worth_it) {
-        let saved = save::scenario(lab, scenario, &outcome, &into);
-        outcome.wrong.extend(saved.err().map(|error| format!("{error:#}")));
-    }
-    let (name, seconds) = (&scenario.name, start.elapsed().as_secs_f64());
+/// Says and counts what came of one run.
+fn one(done: Done<'_>, tally: &mut Tally) {
+    let Done { scenario, outcome, seconds } = done;
     let alerts: Vec<_> =
         outcome.alerts.iter().map(|(what, delay)| format!("{what} after {} ms", delay / 1_000_000)).collect();
     let alerts = if alerts.is_empty() { "no alert".to_owned() } else { alerts.join(", ") };
     let word = if outcome.wrong.is_empty() { "ok  " } else { "FAIL" };
-    println!("{word} {name:32} {seconds:5.1} s {:5} packets  {alerts}", outcome.packets);
+    println!("{word} {:32} {seconds:5.1} s {:5} packets  {alerts}", scenario.name, outcome.packets);
     if outcome.wrong.is_empty() {
         tally.passed += 1;
     } else {
         tally.failed += 1;
         outcome.wrong.iter().for_each(|what| println!("     {what}"));
-        keep(lab, scenario)?;
     }
     tally.delays.extend(outcome.alerts.iter().map(|(_, delay)| *delay));
     tally.scorecard.add(as_run(scenario, outcome));
-    std::fs::remove_dir_all(lab.world.path(name))?;
-    Ok(())
 }
 
 /// What the scorecard wants to know.

@@ -31,6 +31,9 @@ pub struct Scenario {
     /// How many milliseconds an alert may take, where waiting belongs to the rule.
     #[serde(default = "a_second")]
     pub latest_ms: u64,
+    /// Whether it needs the machine for itself: it counts what a busy one would lose.
+    #[serde(default)]
+    pub alone: bool,
     /// Whether every place is observed that its traffic passes; not so where the story is that one is missing.
     #[serde(default = "yes")]
     pub whole: bool,
