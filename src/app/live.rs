@@ -25,6 +25,7 @@ mod options;
 mod outbox;
 mod pace;
 mod reload;
+mod reload_turns;
 mod runtimes;
 mod snapshots;
 mod source;

@@ -5,6 +5,7 @@
 
 mod audit_log;
 mod look;
+mod nft_program;
 mod orders;
 mod policy;
 mod responder;

@@ -13,9 +13,8 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::QUEUE;
-use super::message::SourceMessage;
+use super::message::{ConfigChange, SourceMessage};
 use super::pace::Pace;
-use super::reload::Change;
 use super::snapshots::SnapshotPublisher;
 use super::status::SourceStatus;
 use super::supervisor::Supervisor;
@@ -67,7 +66,7 @@ pub(super) struct EngineLoop<'a> {
     publisher: SnapshotPublisher,
     supervisor: Supervisor,
     /// Configurations whose facts wait for their turn.
-    changes: VecDeque<Change>,
+    changes: VecDeque<ConfigChange>,
     alerts: Vec<Alert>,
 }
 
@@ -216,9 +215,9 @@ impl<'a> EngineLoop<'a> {
     }
 
     /// Puts another configuration into force. What was raised before goes out first, with the evidence of the old one.
-    fn reconfigure(&mut self, change: Change) -> anyhow::Result<()> {
+    fn reconfigure(&mut self, change: ConfigChange) -> anyhow::Result<()> {
         self.deliver()?;
-        let Change { config, setup, done, .. } = change;
+        let ConfigChange { config, setup, done, .. } = change;
         self.status.enable(enabled_rules(&config.rules));
         if let Some(evidence) = self.evidence {
             evidence.reconfigure(setup);

@@ -2,7 +2,12 @@
 //!
 //! Contract: every message has one sender at a time and is handled in the order of arrival. Limits: the channel is bounded; see `live.rs`.
 
-use super::reload::Change;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use crate::app::evidence::keeping::ReplaySetup;
+use crate::engine::EngineConfig;
 use crate::flow::Receipt;
 use crate::input::{Input, ObservationPoint, RuntimeId};
 use crate::observe::live::TapBatch;
@@ -34,7 +39,7 @@ pub enum SourceMessage {
     /// The host's interfaces as they were just listed.
     Interfaces(InterfaceScan),
     /// Another configuration, to be put into force.
-    Reload(Change),
+    Reload(ConfigChange),
 }
 
 impl SourceMessage {
@@ -45,6 +50,17 @@ impl SourceMessage {
             _ => Receipt::default(),
         }
     }
+}
+
+/// A configuration on its way to the engine.
+#[derive(Debug)]
+pub struct ConfigChange {
+    /// The fact that it is in force.
+    pub(super) fact: Input,
+    pub(super) config: Box<EngineConfig>,
+    pub(super) setup: Arc<ReplaySetup>,
+    /// The engine says when it is in force.
+    pub(super) done: Sender<()>,
 }
 
 /// What a list of the host's interfaces shows.

@@ -1,7 +1,7 @@
 //! SIGHUP and `POST /-/reload`: the configuration is read again, and put into force without a gap.
 //!
 //! Contract: what is read is checked as at the start. On any mistake, and where a part changed that only a start takes over, the old one stays whole and
-//! the answer says why. One reload at a time. The new one is in force with a fact that holds it, at that fact's event time, so that a replay takes the
+//! the answer says why. One reload at a time, and so many a minute as `reload_turns` allows. The new one is in force with a fact that holds it, at that fact's event time, so that a replay takes the
 //! same step. Design: this thread reads and checks; the engine's thread only swaps, and says so.
 
 use std::fmt;
@@ -13,7 +13,8 @@ use crossbeam_channel::Sender;
 use sd_notify::NotifyState;
 
 use super::interface_names::{InterfaceNames, Wanted};
-use super::message::SourceMessage;
+use super::message::{ConfigChange, SourceMessage};
+use super::reload_turns::{PER_MINUTE, ReloadTurns};
 use super::source::SourceContext;
 use crate::app::baseline::sha256;
 use crate::app::evidence::keeping::ReplaySetup;
@@ -21,7 +22,6 @@ use crate::clock::now;
 use crate::config::{CaptureConfig, Config, InsideNamespaces, RuntimesConfig};
 use crate::deliver::Routes;
 use crate::deliver::routes::Prepared;
-use crate::engine::EngineConfig;
 use crate::input::{Input, RecordedFact, Reload};
 use crate::serve::SharedCounters;
 use crate::sync;
@@ -66,17 +66,6 @@ impl fmt::Debug for ConfigReader {
     }
 }
 
-/// A configuration on its way to the engine.
-#[derive(Debug)]
-pub struct Change {
-    /// The fact that it is in force.
-    pub(super) fact: Input,
-    pub(super) config: Box<EngineConfig>,
-    pub(super) setup: Arc<ReplaySetup>,
-    /// The engine says when it is in force.
-    pub(super) done: Sender<()>,
-}
-
 /// Reloads, one at a time.
 #[derive(Debug)]
 pub(super) struct Reloader {
@@ -88,6 +77,7 @@ pub(super) struct Reloader {
     names: Arc<InterfaceNames>,
     engine: WayToEngine,
     shared: Arc<SharedCounters>,
+    turns: ReloadTurns,
 }
 
 /// The way to the engine until the run ends: an engine that ends waits for all ways to close, and a reader may hang in a file.
@@ -95,7 +85,7 @@ pub(super) struct Reloader {
 pub(super) struct WayToEngine(Arc<Mutex<Option<Sender<SourceMessage>>>>);
 
 impl WayToEngine {
-    fn send(&self, change: Change) -> anyhow::Result<()> {
+    fn send(&self, change: ConfigChange) -> anyhow::Result<()> {
         let way = sync::lock(&self.0);
         let sent = way.as_ref().and_then(|way| way.send(SourceMessage::Reload(change)).ok());
         sent.context("hopwatch is ending")
@@ -114,7 +104,7 @@ impl Reloader {
         context.shared.reloads.begins(&sha256(setup.config_text().as_bytes()), now());
         let engine = WayToEngine(Arc::new(Mutex::new(Some(context.sender.clone()))));
         let shared = Arc::clone(&context.shared);
-        Self { reader, in_force: config, routes, names, engine, shared }
+        Self { reader, in_force: config, routes, names, engine, shared, turns: ReloadTurns::default() }
     }
 
     /// To be closed when the run ends.
@@ -141,6 +131,9 @@ impl Reloader {
     }
 
     fn try_to(&mut self) -> anyhow::Result<String> {
+        if !self.turns.take(now()) {
+            bail!("there were {PER_MINUTE} reloads within a minute: ask again later");
+        }
         let Reading { config, setup } = (self.reader.0)()?;
         let mut fixed = fixed_parts(&self.in_force, &config);
         if self.routes.is_none() && self.in_force.sinks != config.sinks {
@@ -154,7 +147,7 @@ impl Reloader {
         let hash = sha256(setup.config_text().as_bytes());
         let (done, is_done) = crossbeam_channel::bounded(1);
         let fact = Reload { sha256: hash.clone(), configuration: setup.config_text().into() };
-        let change = Change {
+        let change = ConfigChange {
             fact: Input::new(now(), RecordedFact::Reloaded(fact)),
             config: Box::new(config.engine.clone()),
             setup: Arc::new(setup),

@@ -8,7 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::look::{look, run_nft};
+use super::look::look;
+use super::nft_program::run_nft;
 use super::runtime_client::{CallError, RuntimeClient};
 use super::situation::networks;
 use crate::respond::{Call, Container, Effect, EndpointState, Intent, Order, SNAPSHOT_LOGS, Seen, Step, Target, block};

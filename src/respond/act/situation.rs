@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::look::{blocked, nft_program};
+use super::nft_program::{blocked, nft_program};
 use super::runtime_client::{CallError, RuntimeClient};
 use crate::input::{Attachment, RuntimeId, RuntimeKind, Workload, WorkloadId};
 use crate::inventory::discover::{Discovery, Places, Runtime, Sought};
