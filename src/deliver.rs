@@ -6,6 +6,7 @@
 //! Design: [`Outbox`] keeps alerts in the [`store`]; a [`worker`] per sink reads from there and talks to its [`receiver`]; [`receivers`] lists them, [`routes`] replaces them.
 
 pub mod alertmanager;
+pub mod error;
 pub mod http;
 pub mod journal;
 pub mod lines;
@@ -22,5 +23,6 @@ pub mod trial;
 pub mod webhook;
 pub mod worker;
 
-pub use outbox::{DeliverError, Outbox};
+pub use error::DeliverError;
+pub use outbox::Outbox;
 pub use routes::Routes;

@@ -15,18 +15,21 @@ mod placement;
 mod posture;
 mod rule;
 pub mod rules;
+mod severity;
 mod skipped_hop;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
-pub use anomaly::actors::{Actor, Actors, LocalNetworks};
+pub use anomaly::actor::Actor;
+pub use anomaly::actors::{Actors, LocalNetworks};
 pub use anomaly::contacts::{Contact, ContactStep, Contacts, Due};
 pub use anomaly::dealing::{Dealings, Side};
 pub use anomaly::explanation::{Alternative, ExpectedFrom, Explanation};
 pub use anomaly::outcome::Outcome;
 pub use assessment::{assess, hostile};
 pub use debounce::HoldTime;
-pub use finding::{Finding, Severity};
+pub use finding::Finding;
 pub use naming::{add_name, asker_of, name_of};
 pub use rule::{Context, Findings, Rule};
+pub use severity::Severity;

@@ -15,9 +15,11 @@ mod flow;
 mod host_logging;
 mod kernel;
 mod log_file;
+mod mac;
 mod names;
 mod nat;
 mod neighbour;
+mod observation_point;
 mod rare;
 mod reload;
 mod roster;
@@ -25,6 +27,7 @@ mod runtime;
 mod runtime_id;
 mod tcp;
 mod tunnel;
+mod workload_id;
 
 pub use app::{
     AppFacts, DnsMessage, EchoFacts, HttpRequest, Magic, OpenVpn, OpenVpnProtection, OpenVpnReset, ProxyHeader,
@@ -37,8 +40,8 @@ pub use configuration::{
 pub use container_event::{ContainerAct, ContainerEvent, ExecutedCommand, HIDDEN, MAX_WORDS};
 pub use firewall::{FirewallFact, FirewallRule, FirewallRules};
 pub use flow::{
-    Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Mac, ObservationPoint,
-    Protocol, Side, TcpFacts, tcp_flags,
+    Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Side, TcpFacts,
+    tcp_flags,
 };
 pub use host_logging::{AuditState, HostLog, HostLogEntry, HostLogging, HostLoggingFact, LogAct, LogActor};
 pub use kernel::{
@@ -46,18 +49,21 @@ pub use kernel::{
     SnifferKind, SnifferView, SocketEvidence, SocketView, Stray,
 };
 pub use log_file::{LogChange, LogFileChange, LogFileFact, LogFileSource};
+pub use mac::Mac;
 pub use names::NameAnswer;
 pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
+pub use observation_point::ObservationPoint;
 pub use rare::{LinkShare, RareFacts, Undecoded};
 pub use reload::Reload;
 pub use roster::{Change, Roster};
 pub use runtime::{
-    Attachment, InventoryEvent, NetworkMode, Pod, PublishedPort, RuntimeNetwork, Workload, WorkloadId, WorkloadState,
+    Attachment, InventoryEvent, NetworkMode, Pod, PublishedPort, RuntimeNetwork, Workload, WorkloadState,
 };
 pub use runtime_id::{MAX_RUNTIMES, RuntimeId, RuntimeKind, UnknownRuntime};
 pub use tcp::{ConnState, History};
 pub use tunnel::{Tunnel, TunnelKind};
+pub use workload_id::WorkloadId;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

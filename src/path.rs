@@ -10,6 +10,8 @@ pub mod dns_detection;
 mod evidence;
 mod judge;
 mod judge_context;
+mod judged_flow;
+mod judgement;
 mod may_cover;
 mod monitors;
 mod orientation;
@@ -27,8 +29,10 @@ pub use contract::{Contract, EvidenceKind, Family, Hop, HopKind, PortSpec, Servi
 pub use coverage::{Blind, ContractCoverage, EvidenceCoverage, HopCoverage, Provability, WorkloadCoverage, coverage};
 pub use destination::{DestinationSet, RangeError, is_internet, parse_range};
 pub use evidence::{Evidence, MissingHop};
-pub use judge::{Judge, Judgement, Outcome, Skip};
+pub use judge::Judge;
 pub use judge_context::{GracePeriods, JudgeContext};
+pub use judged_flow::JudgedFlow;
+pub use judgement::{Judgement, Outcome, Skip};
 pub use may_cover::MayCover;
 pub use monitors::{MonitorRole, Monitors};
 pub use orientation::{ObservedFlow, Oriented, orientations, rests_on_absence};
@@ -39,6 +43,6 @@ pub use state::{
     Amount, Bindings, DECIDED, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState, SenderTraffic,
     UnjudgedReason, UnjudgedSender, UnjudgedTraffic,
 };
-pub use tracker::{JudgedFlow, Step, Tracker, TrackerLimits};
+pub use tracker::{Step, Tracker, TrackerLimits};
 pub use trail::{Frames, Sighting, Trail};
 pub use verdict::{Unobservable, Verdict};

@@ -10,9 +10,11 @@ mod action;
 mod addresses;
 mod container;
 mod history;
+mod network;
 mod nft;
 mod plan;
 mod protection;
+mod situation;
 mod step;
 mod subject;
 
@@ -20,7 +22,10 @@ pub use action::Action;
 pub use container::{Container, EndpointState};
 pub use history::{Entry, Event, Intent, Response, ResponseState, Responses, Target};
 pub use nft::{FAMILIES, Pair, SETS, block, listed};
-pub use plan::{Fit, NetworkState, Plan, PlannedStep, Request, Situation, fits, plan};
+pub use plan::{Fit, Plan, fits, plan};
 pub use protection::{Policy, Refusal};
-pub use step::{Call, Effect, Order, QUARANTINE, QUARANTINE_LABEL, SNAPSHOT_END, SNAPSHOT_LOGS, SNAPSHOTS, Seen, Step};
+pub use situation::{NetworkState, Request, Situation};
+pub use step::{
+    Call, Effect, Order, PlannedStep, QUARANTINE, QUARANTINE_LABEL, SNAPSHOT_END, SNAPSHOT_LOGS, SNAPSHOTS, Seen, Step,
+};
 pub use subject::{Accused, Subject};

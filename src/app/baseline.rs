@@ -8,7 +8,9 @@ mod approval;
 mod approve;
 mod diff;
 mod document;
+mod error;
 mod learning;
+mod sha256;
 mod shadow;
 mod signature;
 mod suggestion;
@@ -17,11 +19,13 @@ mod suspects;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use approval::{Approvals, Approved, sha256};
+pub use approval::{Approvals, Approved};
 pub use approve::{Approve, approve, approve_file, import};
 pub use diff::{DiffReport, ServiceDiff, diff};
-pub use document::{BaselineError, Document};
+pub use document::Document;
+pub use error::BaselineError;
 pub use learning::{Learning, Observation, Observed, observed};
+pub use sha256::sha256;
 pub use shadow::{ShadowReport, shadow};
 pub use suggestion::{Said, Suggestion};
 

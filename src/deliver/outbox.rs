@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::error::DeliverError;
 use super::prepare;
 use super::routes::{Routed, Routes};
-use super::store::{Added, Addressed, Entry, Opened, Store, StoreError};
+use super::store::{Added, Addressed, Entry, Opened, Store, StoreError, waits};
 use crate::alert::Alert;
 use crate::alert::render::encoding::{Encoding, Sensor, encode};
 use crate::alert::render::{self, text};
@@ -45,22 +46,6 @@ pub struct Outbox {
     in_memory: bool,
     tidied: Timestamp,
     kept_since: u32,
-}
-
-/// Why delivery cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub enum DeliverError {
-    /// The outbox does not work.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A sink's secret or certificate cannot be read.
-    #[error("the sink {sink}: {source}")]
-    Sink {
-        /// Which.
-        sink: String,
-        /// What the system says.
-        source: io::Error,
-    },
 }
 
 impl Outbox {
@@ -172,11 +157,6 @@ impl Outbox {
             }
         }
     }
-}
-
-/// `1 delivery waits`, `2 deliveries wait`.
-pub(super) fn waits(count: u64) -> String {
-    if count == 1 { "1 delivery waits".to_owned() } else { format!("{count} deliveries wait") }
 }
 
 /// Opens the outbox on the disk, and says what was wrong with it.

@@ -7,10 +7,10 @@
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use super::outbox::{DeliverError, waits};
+use super::error::DeliverError;
 use super::receiver::Receiver;
 use super::receivers::receiver;
-use super::store::Store;
+use super::store::{Store, waits};
 use super::worker::{Bell, Worker};
 use crate::config::SinkConfig;
 use crate::escape::printable;

@@ -21,6 +21,7 @@ use rusqlite::params;
 
 pub use alerts::{AlertState, Decision, Kept, MAX_KEPT, Which};
 use counts::Inner;
+pub(super) use deliveries::waits;
 pub use deliveries::{Delivery, Listed, State, Waiting};
 pub use schema::Opened;
 

@@ -2,6 +2,7 @@
 //!
 //! Contract: everything here moves on inputs and event time alone. Design: `docs/anomalies.md` explains each method.
 
+pub mod actor;
 pub mod actors;
 pub mod contacts;
 pub mod dealing;

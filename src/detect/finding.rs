@@ -2,64 +2,12 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::{Actor, Explanation, RuleMeta};
+use super::{Actor, Explanation, RuleMeta, Severity};
 use crate::input::{Endpoint, ObservationPoint, Workload};
 use crate::inventory::Owner;
 use crate::names::KnownName;
 use crate::path::{Evidence, MissingHop, ObservedFlow, Verdict};
 use crate::time::Timestamp;
-
-/// How much it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Look when there is time.
-    Low,
-    /// Look today.
-    Medium,
-    /// Look now.
-    High,
-    /// Wake somebody.
-    Critical,
-}
-
-impl Severity {
-    /// All severities, in order.
-    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
-
-    /// One lower: of what was only tried, or is less sure.
-    #[must_use]
-    pub const fn lower(self) -> Self {
-        match self {
-            Self::Critical => Self::High,
-            Self::High => Self::Medium,
-            Self::Medium | Self::Low => Self::Low,
-        }
-    }
-
-    /// One higher: of what is worse together.
-    #[must_use]
-    pub const fn higher(self) -> Self {
-        match self {
-            Self::Low => Self::Medium,
-            Self::Medium => Self::High,
-            Self::High | Self::Critical => Self::Critical,
-        }
-    }
-
-    /// The word used in configuration, metrics and JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
 
 /// What a rule found.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of one finding, not a state")]

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// How long an ended TCP connection still takes in late packets, at most the idle timeout; its `Ended` comes after that.
 pub const TCP_LINGER: Duration = Duration::from_secs(5);
 
+/// So many packets begin a record of a flow, both directions together.
+pub const BEGINNING: u32 = 10;
+
 /// Bounds and timeouts of a meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeterLimits {

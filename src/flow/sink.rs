@@ -27,9 +27,6 @@ impl Frame<'_> {
     pub const EMPTY: Self = Self { at: Timestamp::from_nanos(0), wire_len: 0, data: &[] };
 }
 
-/// So many packets begin a record of a flow, both directions together.
-pub const BEGINNING: u32 = 10;
-
 /// A flow at the moment of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowView<'a> {
@@ -82,7 +79,7 @@ pub trait FlowSink {
     #[inline]
     fn packet(&mut self) {}
 
-    /// That packet is one of the first [`BEGINNING`] of a record; ignored by default.
+    /// That packet is one of the first [`BEGINNING`](super::BEGINNING) of a record; ignored by default.
     #[inline]
     fn beginning(&mut self) {}
 

@@ -6,9 +6,10 @@
 use std::net::IpAddr;
 
 use super::container::Container;
-use super::plan::{PlannedStep, Request, Situation, network_of};
+use super::network::network_of;
 use super::protection::{Policy, Refusal};
-use super::step::Step;
+use super::situation::{Request, Situation};
+use super::step::{PlannedStep, Step};
 use super::subject::Subject;
 use crate::path::Selector;
 

@@ -3,8 +3,6 @@
 //! Contract: a function of its arguments, without clock or I/O, so that the same alert, container and configuration give the same text. What `--apply` does is what the plan
 //! says. Limits: it speaks of the moment of the inspect; each step is looked at again when it is done.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -13,77 +11,17 @@ use super::action::Action;
 use super::addresses;
 use super::container::{Container, EndpointState, short};
 use super::history::{Response, Target};
+use super::network::{check_id, has_networks, network_of};
 use super::protection::{self, Policy, Refusal};
-use super::step::{Effect, Order, QUARANTINE, Seen, Step};
+use super::situation::{Request, Situation};
+use super::step::{Effect, PlannedStep, QUARANTINE, Seen, Step};
 use super::subject::Subject;
-use crate::input::Workload;
 use crate::time::duration_text;
 
 /// The API of Docker 28: gateways that do not answer.
 const ISOLATED_SINCE: u32 = 48;
 /// Name and version of the shape.
 pub const PLAN_SCHEMA: &str = "hopwatch.response-plan/1";
-
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// What.
-    pub action: Action,
-    /// Of which network, where it matters.
-    pub network: Option<String>,
-    /// Set doubts aside.
-    pub force: bool,
-    /// When it is undone; zero: by a person.
-    pub undo_after: Duration,
-}
-
-/// What is there.
-#[derive(Clone, Debug, Default)]
-pub struct Situation {
-    /// The runtime's socket.
-    pub host: String,
-    /// Version of its API, as it stands in paths: `v1.41`.
-    pub api: String,
-    /// The container; none when it is gone.
-    pub container: Option<Container>,
-    /// Digest of its image.
-    pub digest: String,
-    /// The container that has its name now.
-    pub replaced_by: Option<String>,
-    /// Names of containers that share its network namespace.
-    pub joined_by: Vec<String>,
-    /// Ids of containers that hopwatch runs in.
-    pub own: Vec<String>,
-    /// Folder of hopwatch's state.
-    pub state_dir: Option<String>,
-    /// Networks of the runtime, by id.
-    pub networks: BTreeMap<String, NetworkState>,
-    /// Other containers, with their addresses.
-    pub neighbours: Vec<Workload>,
-    /// Addresses of this network namespace.
-    pub host_addresses: Vec<IpAddr>,
-    /// Resolvers of the host.
-    pub resolvers: Vec<IpAddr>,
-    /// Whether the `nft` program is there.
-    pub has_nft: bool,
-    /// Pairs that are blocked.
-    pub blocked: Vec<(&'static str, [IpAddr; 2])>,
-    /// Responses that stand.
-    pub standing: Vec<Response>,
-    /// Responses that were made within the period of the limit.
-    pub recent: usize,
-}
-
-/// A network of the runtime.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NetworkState {
-    /// Its name.
-    pub name: String,
-    /// Its driver.
-    pub driver: String,
-    /// Whether it leads nowhere, and is ours.
-    pub is_quarantine: bool,
-}
 
 /// What would be done.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -120,18 +58,6 @@ pub struct Plan {
     pub undo_after: Duration,
     /// Why it is not done; empty: it can be.
     pub refused: Vec<Refusal>,
-}
-
-/// A step and its requests.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PlannedStep {
-    /// What is saved for its undo.
-    #[serde(flatten)]
-    pub step: Step,
-    /// What does it, in order.
-    pub orders: Vec<Order>,
-    /// What undoes it: forms, the first that the runtime takes counts.
-    pub undo: Vec<Order>,
 }
 
 /// Whether an action fits an alert.
@@ -307,50 +233,6 @@ fn off(endpoint: &EndpointState) -> Step {
         network_id: endpoint.network_id.clone(),
         endpoint: endpoint.settings.clone(),
     }
-}
-
-/// Whether its networks are its own.
-fn has_networks(container: &Container) -> Result<(), String> {
-    match container.network_mode.as_str() {
-        "host" => Err("it uses the host's network, which it cannot be taken off".to_owned()),
-        "none" => Err("it has no network".to_owned()),
-        mode if mode.starts_with("container:") => {
-            Err(format!("it uses the network of another container ({mode}): respond to that one"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The network that is meant: the one that was named, that the flow went over, or the only one.
-pub(super) fn network_of<'a>(
-    subject: &Subject,
-    asked: Option<&str>,
-    container: &'a Container,
-) -> Result<&'a EndpointState, String> {
-    has_networks(container)?;
-    let names = || container.endpoints.iter().map(|endpoint| endpoint.network.as_str()).collect::<Vec<_>>().join(", ");
-    let found = match (asked, subject.ends) {
-        (Some(asked), _) => {
-            let found = container.endpoint(asked);
-            let found = found.ok_or_else(|| format!("it is not on the network {asked:?}; it is on: {}", names()))?;
-            return check_id(found);
-        }
-        (None, Some(ends)) => container.endpoints.iter().find(|endpoint| {
-            endpoint.addresses.iter().any(|own| ends.iter().any(|end| end.to_canonical() == own.to_canonical()))
-        }),
-        (None, None) => None,
-    };
-    match (found, container.endpoints.as_slice()) {
-        (Some(endpoint), _) | (None, [endpoint]) => check_id(endpoint),
-        (None, []) => Err("it is on no network".to_owned()),
-        (None, _) => Err(format!("it is on several networks; say which with --network: {}", names())),
-    }
-}
-
-/// The network's id becomes a part of a request.
-fn check_id(endpoint: &EndpointState) -> Result<&EndpointState, String> {
-    let is_id = endpoint.network_id.len() == 64 && endpoint.network_id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_id { Ok(endpoint) } else { Err(format!("the id of its network {:?} is not known", endpoint.network)) }
 }
 
 #[cfg(test)]

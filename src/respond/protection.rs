@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::container::Container;
-use super::plan::Situation;
+use super::situation::Situation;
 use super::subject::Subject;
 use crate::input::Workload;
 use crate::path::{Hop, MonitorRole, Monitors, Selector};

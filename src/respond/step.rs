@@ -254,6 +254,18 @@ fn snapshot(id: &str, name: &str) -> Vec<Order> {
     ]
 }
 
+/// A step and its requests.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedStep {
+    /// What is saved for its undo.
+    #[serde(flatten)]
+    pub step: Step,
+    /// What does it, in order.
+    pub orders: Vec<Order>,
+    /// What undoes it: forms, the first that the runtime takes counts.
+    pub undo: Vec<Order>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ mod architecture;
 mod attribution;
 mod baseline_approval;
 mod bounds;
+mod circles;
 mod decode;
 mod determinism;
 mod flood;

@@ -5,12 +5,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{MAX_BYTES, approval, signature};
-use crate::app::state_dir::StateError;
-use crate::baseline::{Baseline, BaselineDocument, DocumentError};
-use crate::config::{self, ConfigError};
+use super::error::BaselineError;
+use super::sha256::sha256;
+use super::{MAX_BYTES, signature};
+use crate::baseline::{Baseline, BaselineDocument};
+use crate::config;
 
 /// What stands at the head of a file.
 const HEAD: &str = "\
@@ -18,80 +19,6 @@ const HEAD: &str = "\
 # A field holds a value, one_of, set, pattern, range or any; a field that is not here was not learned and says nothing.
 # After an edit: hopwatch baseline approve --file FILE --why TEXT
 ";
-
-/// Why a baseline cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum BaselineError {
-    /// The file cannot be read.
-    #[error("cannot read the baseline {}: {source}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It cannot be written.
-    #[error("cannot write the baseline {}: {source}", path.display())]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Its shape is wrong.
-    #[error(transparent)]
-    Shape(#[from] ConfigError),
-    /// It is no baseline that this version reads.
-    #[error("{}: {error}", path.display())]
-    Document {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        error: DocumentError,
-    },
-    /// Its signature does not fit.
-    #[error("{}: {reason}", path.display())]
-    Signature {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// It is older than what was approved.
-    #[error(
-        "{} has serial {found}, and serial {approved} was approved on this host: this is a roll-back; take the newer file, or give this one a \
-         higher serial", path.display()
-    )]
-    RolledBack {
-        /// Which file.
-        path: PathBuf,
-        /// Its serial number.
-        found: u64,
-        /// The approved one.
-        approved: u64,
-    },
-    /// The state directory cannot be used.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// There is nothing to read.
-    #[error("no baseline is named; write `baseline: FILE` in the configuration, or give --baseline FILE")]
-    NotNamed,
-    /// What is to be approved is not there.
-    #[error("there is no difference or quarantined value {id}; `hopwatch baseline diff` and `show` list them")]
-    NoSuchItem {
-        /// What was asked for.
-        id: String,
-    },
-    /// Several fields or services at once.
-    #[error("{ids} are of several services or fields; several at once are approved only for one field of one service")]
-    Several {
-        /// What was asked for.
-        ids: String,
-    },
-    /// Anything else that must be done first.
-    #[error("{0}")]
-    Refused(String),
-}
 
 /// Bytes of a baseline in a fact; a line of facts has a bound.
 const MAX_IN_A_FACT: usize = 3 << 20;
@@ -121,7 +48,7 @@ impl Document {
         file.take(MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
         let document = Self::parse(path, text)?;
         if let Some(key) = key {
-            signature::verify(path, key, &document)?;
+            signature::verify(path, key, document.baseline.serial, &document.text)?;
         }
         Ok(document)
     }
@@ -134,7 +61,7 @@ impl Document {
         }
         let shape: BaselineDocument = config::read_document(&path.display().to_string(), &text)?;
         let baseline = shape.checked().map_err(wrong)?;
-        Ok(Self { baseline, sha256: approval::sha256(text.as_bytes()), text })
+        Ok(Self { baseline, sha256: sha256(text.as_bytes()), text })
     }
 
     /// Of a baseline.
@@ -142,7 +69,7 @@ impl Document {
         let shape = BaselineDocument::from(&baseline);
         let printed = config::print_document(&shape).map_err(BaselineError::Refused)?;
         let text = format!("{HEAD}{printed}");
-        Ok(Self { baseline, sha256: approval::sha256(text.as_bytes()), text })
+        Ok(Self { baseline, sha256: sha256(text.as_bytes()), text })
     }
 
     /// As a fact holds it.

@@ -67,6 +67,11 @@ pub struct Waiting {
     pub oldest: Option<Timestamp>,
 }
 
+/// `1 delivery waits`, `2 deliveries wait`.
+pub(in crate::deliver) fn waits(count: u64) -> String {
+    if count == 1 { "1 delivery waits".to_owned() } else { format!("{count} deliveries wait") }
+}
+
 /// Adds one in a transaction; there is room for so many.
 pub(super) fn add(
     transaction: &Transaction<'_>,

@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::actors::{Actor, Actors};
+use super::actor::Actor;
+use super::actors::Actors;
 use super::outcome::{End, Outcome, Progress, SILENCE, outcome};
 use crate::input::{FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord};
 use crate::inventory::Timeline;

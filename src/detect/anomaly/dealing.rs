@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::actors::Actor;
+use super::actor::Actor;
 use super::contacts::Contact;
 use super::outcome::Outcome;
 use super::spoken::spoken;

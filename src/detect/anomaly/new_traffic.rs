@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::actors::Actor;
+use super::actor::Actor;
 use super::contacts::{Contact, ContactStep};
 use super::dealing::{Dealings, Side};
 use super::explanation::{Alternative, ExpectedFrom, Explanation};

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::actors::Actor;
+use super::actor::Actor;
 use super::explanation::Explanation;
 use crate::detect::{Context, Finding, Findings, Rule, RuleMeta, Severity, name_of};
 use crate::input::{FlowEvent, FlowEventKind, FlowId, FlowRecord};

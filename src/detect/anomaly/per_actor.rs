@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::actors::Actor;
+use super::actor::Actor;
 
 /// Actors that a rule remembers.
 const MAX_ACTORS: usize = 10_000;

@@ -91,7 +91,7 @@ impl Meter {
         if hot.is_beginning() && !context.data.is_empty() {
             out.beginning();
         }
-        hot.see_time(cold, packet.at, now);
+        cold.see_time(hot, packet.at, now);
         let (ended, repeated) =
             headers.tcp.as_ref().map_or((false, false), |tcp| state::see_tcp(hot, cold, direction, tcp, headers));
         if hot.is_first_of(direction) {

@@ -2,7 +2,6 @@
 //!
 //! Contract: [`PayloadBudget`] is one byte and belongs with the hot fields of a flow, [`PayloadSlot`] with the cold ones.
 
-use super::echo;
 use crate::decode::{Headers, TcpHeader};
 use crate::input::{Protocol, tcp_flags};
 
@@ -24,7 +23,7 @@ impl PayloadBudget {
         let is_later = headers.fragment.is_some_and(|piece| !piece.is_first());
         let level = match headers.protocol {
             Protocol::TCP | Protocol::UDP if !is_later => Self::FRESH,
-            _ if echo::is_echo(headers) && !is_later => Self::ECHO,
+            _ if is_echo(headers) && !is_later => Self::ECHO,
             _ => 0,
         };
         Self(level << 4 | level)
@@ -105,4 +104,11 @@ impl PayloadSlot {
 /// Sequence number of the first payload byte: a SYN takes one before it.
 pub(super) const fn payload_seq(tcp: TcpHeader) -> u32 {
     tcp.seq.wrapping_add((tcp.flags & tcp_flags::SYN != 0) as u32)
+}
+
+/// Whether a packet is an echo request, or the reply to one.
+pub(super) const fn is_echo(headers: &Headers) -> bool {
+    let is_kind =
+        matches!((headers.protocol, headers.src_port), (Protocol::ICMP, 0 | 8) | (Protocol::ICMPV6, 128 | 129));
+    is_kind && !headers.one_way
 }

@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 
 use super::PayloadSlot;
 use crate::decode::Headers;
-use crate::input::{EchoFacts, Protocol};
+use crate::input::EchoFacts;
 
 /// Requests that are remembered.
 const REMEMBERED: usize = 512;
@@ -22,13 +22,6 @@ const REMEMBERED: usize = 512;
 const PREFIX: usize = 64;
 /// So many replies of a kind are reported at once.
 pub(super) const REPORT_AT: u32 = 4;
-
-/// Whether a packet is an echo request, or the reply to one.
-pub(super) const fn is_echo(headers: &Headers) -> bool {
-    let is_kind =
-        matches!((headers.protocol, headers.src_port), (Protocol::ICMP, 0 | 8) | (Protocol::ICMPV6, 128 | 129));
-    is_kind && !headers.one_way
-}
 
 /// What a request said.
 #[derive(Clone, Copy, Debug)]

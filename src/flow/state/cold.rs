@@ -118,9 +118,20 @@ impl Cold {
         self.payload.see_first(direction.index(), headers);
     }
 
+    /// A packet came at the meter's clock, or was captured before.
+    #[inline]
+    pub(in crate::flow) fn see_time(&mut self, hot: &mut Hot, at: Timestamp, now: Timestamp) {
+        if at == now {
+            hot.lag = 0;
+        } else {
+            self.set_late(hot, at, now);
+        }
+        hot.last = now;
+    }
+
     /// Keeps the latest packet time, where a packet is older than the meter's clock.
     #[cold]
-    pub(in crate::flow) fn set_late(&mut self, hot: &mut Hot, at: Timestamp, now: Timestamp) {
+    fn set_late(&mut self, hot: &mut Hot, at: Timestamp, now: Timestamp) {
         let end = self.end(hot).max(at);
         hot.lag = Hot::FAR;
         if end <= now

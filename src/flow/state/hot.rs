@@ -1,14 +1,13 @@
 //! What every packet of a flow touches.
 //!
-//! Contract: two cache lines. Design: counters keep the lower halves only; every four gigabytes a carry goes to [`Cold`].
+//! Contract: two cache lines. Design: counters keep the lower halves only; every four gigabytes a carry goes to [`Cold`](super::Cold).
 
-use super::cold::Cold;
 use super::{LowCounters, is_syn};
 use crate::decode::{Headers, TcpHeader};
 use crate::flow::direction::Direction;
 use crate::flow::key::FlowKey;
+use crate::flow::limits::BEGINNING;
 use crate::flow::payload::PayloadBudget;
-use crate::flow::sink::BEGINNING;
 use crate::flow::tcp::TcpState;
 use crate::input::{FiveTuple, tcp_flags};
 use crate::time::Timestamp;
@@ -119,7 +118,7 @@ impl Hot {
         if self.marks.has(Mark::OrigIsLow) { tuple } else { tuple.reversed() }
     }
 
-    /// Counts a packet; true when a counter's lower half overflowed (see [`Cold::carry`]).
+    /// Counts a packet; true when a counter's lower half overflowed (see [`Cold::carry`](super::Cold::carry)).
     #[inline]
     pub(in crate::flow) fn count(&mut self, direction: Direction, wire_len: u32, headers: &Headers) -> bool {
         let mut carried = false;
@@ -161,17 +160,6 @@ impl Hot {
         } else {
             self.marks.clear(Mark::OrigIsLow);
         }
-    }
-
-    /// A packet came at the meter's clock, or was captured before.
-    #[inline]
-    pub(in crate::flow) fn see_time(&mut self, cold: &mut Cold, at: Timestamp, now: Timestamp) {
-        if at == now {
-            self.lag = 0;
-        } else {
-            cold.set_late(self, at, now);
-        }
-        self.last = now;
     }
 
     /// Whether both ends took part, as far as its marks and flags say.

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Case, Skip};
+use super::Case;
 use crate::input::{Endpoint, Workload, WorkloadState};
-use crate::path::{Family, Hop, HopKind, MissingHop, Service, Stage};
+use crate::path::{Family, Hop, HopKind, MissingHop, Service, Skip, Stage};
 
 /// Places named for one hop.
 const MOST: usize = 8;

@@ -7,18 +7,17 @@ use std::time::Duration;
 use super::asked::Observed;
 use super::key::TrailKey;
 use super::tracked_flow::TrackedFlow;
-use super::{Deadline, JudgedFlow, Step, Tracker};
+use super::{Deadline, Step, Tracker};
 use crate::input::{
     FiveTuple, FlowId, FlowRecord, Mac, NatBinding, ObservationPoint, Protocol, TcpFacts, Workload, tcp_flags,
 };
 use crate::inventory::{Confidence, Doubt, Owner};
 use crate::path::JudgeContext;
-use crate::path::judge::{Judgement, Outcome};
 use crate::path::source::{self, Roles, is_unsettled, responder_of};
 use crate::path::trail::{self, Frames, Trail};
 use crate::path::{
-    DECIDED, LOSS_REPORTED_WITHIN, Oriented, Service, Unobservable, Verdict, dns_detection, orientations,
-    rests_on_absence,
+    DECIDED, JudgedFlow, Judgement, LOSS_REPORTED_WITHIN, Oriented, Outcome, Service, Unobservable, Verdict,
+    dns_detection, orientations, rests_on_absence,
 };
 use crate::time::Timestamp;
 

@@ -8,11 +8,9 @@ use std::sync::Arc;
 use super::asked::Observed;
 use super::judging::{goes_on, is_remnant};
 use super::tracked_flow::TrackedFlow;
-use super::{Deadline, JudgedFlow, Step, Tracker};
+use super::{Deadline, Step, Tracker};
 use crate::input::FlowId;
-use crate::path::JudgeContext;
-use crate::path::Verdict;
-use crate::path::judge::Judgement;
+use crate::path::{JudgeContext, JudgedFlow, Judgement, Verdict};
 use crate::time::Timestamp;
 
 impl Tracker {

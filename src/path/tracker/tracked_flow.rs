@@ -6,13 +6,12 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use super::JudgedFlow;
 use super::asked::Observed;
 use super::key::TrailKey;
 use crate::input::{FiveTuple, FlowEventKind, FlowId, FlowRecord, ObservationPoint, TcpFacts, tcp_flags};
 use crate::inventory::Timeline;
-use crate::path::JudgeContext;
 use crate::path::trail::{self, Sighting};
+use crate::path::{JudgeContext, JudgedFlow};
 use crate::time::Timestamp;
 
 const MAX_TWINS: usize = 4;

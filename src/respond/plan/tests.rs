@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::input::RuntimeId;
+use crate::input::{RuntimeId, Workload};
 use crate::path::{Hop, HopKind, Monitors, Selector};
 use crate::respond::container::tests::document;
 use crate::respond::history::{Intent, ResponseState};
+use crate::respond::situation::NetworkState;
+use crate::respond::step::Order;
 use crate::respond::subject::Accused;
 use crate::time::Timestamp;
 

@@ -74,6 +74,45 @@ pub fn super_paths(code: &str, module: &str) -> Vec<String> {
     starts.flat_map(|(at, _)| from_super(&code[at..], module)).collect()
 }
 
+/// Every path that the code names from the root of the crate, its `use` trees written out: after `crate::`, `super::`, `self::`, and from one of
+/// the modules that its own module declares.
+pub fn written_out(code: &str, module: &str, children: &[String]) -> Vec<String> {
+    let parent = |module: &str| module.rsplit_once("::").map_or(String::new(), |(parent, _)| parent.to_owned());
+    let mut found = Vec::new();
+    found.extend(after(code, "crate", ""));
+    found.extend(after(code, "self", module));
+    let (mut above, mut word) = (parent(module), "super".to_owned());
+    while !module.is_empty() && word.len() < "super::super::super::super::super".len() {
+        found.extend(after(code, &word, &above).into_iter().filter(|path| !path.contains("super")));
+        (above, word) = (parent(&above), word + "::super");
+    }
+    for child in children {
+        found.extend(after(code, child, &joined(module, child)));
+    }
+    found
+}
+
+/// What follows `word::`, at the start of a path, below a module.
+pub fn after(code: &str, word: &str, below: &str) -> Vec<String> {
+    let start = format!("{word}::");
+    let starts = code.match_indices(&start).filter(|(at, _)| {
+        let before = &code[..*at];
+        !before.ends_with("::") && !is_word(before.chars().next_back())
+    });
+    let trees = starts.flat_map(|(at, found)| expand(&code[at + found.len()..], usize::MAX));
+    trees.map(|tree| joined(below, tree.trim_end_matches("::self"))).collect()
+}
+
+fn joined(module: &str, path: &str) -> String {
+    if module.is_empty() { path.to_owned() } else { format!("{module}::{path}") }
+}
+
+/// The modules that the code declares.
+pub fn declared(code: &str) -> Vec<String> {
+    let names = code.split(';').filter_map(|statement| statement.rsplit_once("mod ").map(|(_, name)| name));
+    names.filter(|name| name.chars().all(|c| is_word(Some(c)))).map(str::to_owned).collect()
+}
+
 fn from_super(path: &str, module: &str) -> Vec<String> {
     let (mut rest, mut above) = (path, module);
     while let Some(after) = rest.strip_prefix("super::") {
@@ -108,6 +147,9 @@ fn expand(tree: &str, depth: usize) -> Vec<String> {
     let tree = tree.trim_start();
     if let Some(inside) = tree.strip_prefix('{') {
         return branches(inside).into_iter().flat_map(|branch| expand(branch, depth)).collect();
+    }
+    if tree.starts_with('*') {
+        return vec!["*".to_owned()];
     }
     let end = tree.find(|c: char| !is_word(Some(c))).unwrap_or(tree.len());
     let (first, rest) = tree.split_at(end);
