@@ -45,6 +45,15 @@ fn is_dns(headers: &Headers) -> bool {
     [headers.src_port, headers.dst_port].iter().any(|port| matches!(port, 53 | 5353 | 5355))
 }
 
+/// What is known of a TCP segment before its bytes are read.
+#[derive(Clone, Copy)]
+struct Segment {
+    /// Its end was not captured.
+    is_cut: bool,
+    /// A port is one of DNS.
+    is_dns: bool,
+}
+
 /// Where in a later segment something begins that a flow of this level still wants.
 fn first_of_interest(level: u8, payload: &[u8]) -> Option<usize> {
     let connect = || if level == PayloadBudget::REQUESTS { http::next_connect(payload) } else { None };
@@ -284,9 +293,9 @@ impl PayloadInspector {
         let is_dns = is_dns(headers);
         let has_work = self.all.get(slot.index as usize).is_some_and(|flow| flow.work.is_some());
         if ahead == 0 && !has_work {
-            self.examine(budget, slot, side, payload, (is_cut, is_dns));
+            self.examine(budget, slot, side, payload, Segment { is_cut, is_dns });
         } else {
-            self.put_together(budget, slot, side, (ahead, payload), (is_cut, is_dns));
+            self.put_together(budget, slot, side, (ahead, payload), Segment { is_cut, is_dns });
         }
     }
 
@@ -297,14 +306,14 @@ impl PayloadInspector {
         slot: &mut PayloadSlot,
         side: usize,
         bytes: &[u8],
-        (is_cut, is_dns): (bool, bool),
+        segment: Segment,
     ) {
-        let used = self.read(budget, slot, side, bytes, (is_cut, is_dns));
+        let used = self.read(budget, slot, side, bytes, segment);
         let rest = bytes.get(used..).unwrap_or(&[]);
-        if is_cut && budget.level(side) >= PayloadBudget::MESSAGES {
+        if segment.is_cut && budget.level(side) >= PayloadBudget::MESSAGES {
             budget.set(side, 0);
         } else if !rest.is_empty() && budget.level(side) >= PayloadBudget::MESSAGES {
-            self.put_together(budget, slot, side, (0, rest), (false, is_dns));
+            self.put_together(budget, slot, side, (0, rest), Segment { is_cut: false, ..segment });
         }
     }
 
@@ -315,7 +324,7 @@ impl PayloadInspector {
         slot: &mut PayloadSlot,
         side: usize,
         (ahead, piece): (usize, &[u8]),
-        (is_cut, is_dns): (bool, bool),
+        segment: Segment,
     ) {
         let stream = self.work(slot).and_then(|work| work.streams.get_mut(side)).map(std::mem::take);
         let Some(mut stream) = stream else { return budget.set(side, 0) };
@@ -326,10 +335,11 @@ impl PayloadInspector {
         }
         if ahead == 0 || !stream.prefix().is_empty() {
             // What does not fit is read as far as it came.
-            let used = self.read(budget, slot, side, stream.prefix(), (is_cut || !has_room, is_dns));
+            let whole = Segment { is_cut: segment.is_cut || !has_room, ..segment };
+            let used = self.read(budget, slot, side, stream.prefix(), whole);
             stream.consume(used);
         }
-        if (!has_room || is_cut) && budget.level(side) >= PayloadBudget::MESSAGES {
+        if (!has_room || segment.is_cut) && budget.level(side) >= PayloadBudget::MESSAGES {
             budget.set(side, 0);
         }
         // A side that wants no more messages keeps no pieces; a hello that was cut is in the facts already.
@@ -363,11 +373,11 @@ impl PayloadInspector {
         slot: &mut PayloadSlot,
         side: usize,
         bytes: &[u8],
-        (is_cut, is_dns): (bool, bool),
+        segment: Segment,
     ) -> usize {
         let mut used: usize = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            match content::step(rest, is_cut, is_dns, &mut self.name) {
+            match content::step(rest, segment.is_cut, segment.is_dns, &mut self.name) {
                 Step::More => break,
                 Step::Other => {
                     let is_first = used == 0 && budget.level(side) == PayloadBudget::FRESH;

@@ -25,7 +25,16 @@ pub(super) fn is_answer(direction: Direction, headers: &Headers) -> bool {
     direction == Direction::Resp && headers.tcp_flags().is_none_or(|flags| flags & tcp_flags::RST == 0)
 }
 
-/// Takes a TCP packet into the connection's state: whether it ended the connection, and whether it brings the first payload again.
+/// What a TCP packet means for its connection.
+#[derive(Clone, Copy, Default)]
+pub(super) struct TcpEffect {
+    /// It ended the connection.
+    pub(super) has_ended: bool,
+    /// It brings the first payload again.
+    pub(super) is_repeated: bool,
+}
+
+/// Takes a TCP packet into the connection's state.
 #[inline]
 pub(super) fn see_tcp(
     hot: &mut Hot,
@@ -33,7 +42,7 @@ pub(super) fn see_tcp(
     direction: Direction,
     tcp: &TcpHeader,
     headers: &Headers,
-) -> (bool, bool) {
+) -> TcpEffect {
     let mut is_repeated = false;
     let from_resp = direction == Direction::Resp;
     if hot.tcp.plain(from_resp, tcp, headers.payload_bytes) {
@@ -43,7 +52,7 @@ pub(super) fn see_tcp(
         is_repeated = hot.tcp.repeats_start(from_resp, tcp, headers.payload_bytes);
         hot.tcp.packet(&mut cold.history, from_resp, tcp, headers.payload_bytes);
     }
-    (hot.see_flags(direction, tcp.flags), is_repeated)
+    TcpEffect { has_ended: hot.see_flags(direction, tcp.flags), is_repeated }
 }
 
 /// The responder becomes the originator, for the record that is opened next.

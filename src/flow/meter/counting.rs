@@ -92,8 +92,8 @@ impl Meter {
             out.beginning();
         }
         cold.see_time(hot, packet.at, now);
-        let (ended, repeated) =
-            headers.tcp.as_ref().map_or((false, false), |tcp| state::see_tcp(hot, cold, direction, tcp, headers));
+        let tcp =
+            headers.tcp.as_ref().map(|tcp| state::see_tcp(hot, cold, direction, tcp, headers)).unwrap_or_default();
         if hot.is_first_of(direction) {
             cold.see_first(hot, direction, packet);
         }
@@ -108,7 +108,7 @@ impl Meter {
             && self.inspector.inspect(&mut hot.budget, &mut cold.payload, direction.index(), headers, context.data);
         let is_due = !self.limits.update_interval.is_zero() && !hot.marks.has(Mark::Recent);
         let is_odd = headers.fragment.is_some() | headers.has_route | headers.one_way;
-        let seldom = Seldom { carried, ended, repeated, is_odd };
+        let seldom = Seldom { carried, ended: tcp.has_ended, repeated: tcp.is_repeated, is_odd };
         if seldom.any() {
             has_payload_facts |= self.remember(packet, context, now, (slot, direction), seldom);
         }

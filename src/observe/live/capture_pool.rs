@@ -163,6 +163,17 @@ impl<S: TapSink + Send + 'static> CapturePool<S> {
     }
 }
 
+/// What is due at a tap.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    /// It has packets.
+    Read,
+    /// It has none; what waits in its flow table is looked at.
+    Look,
+    /// Both.
+    Both,
+}
+
 /// The body of a thread.
 struct Worker<S> {
     receiver: Receiver<PooledTap<S>>,
@@ -281,13 +292,13 @@ impl<S: TapSink> Worker<S> {
         let mut reached = self.looked.minus(HELD_BACK);
         let mut total = 0;
         for place in &ready {
-            total += self.visit(*place, time, (true, all), &mut reached);
+            total += self.visit(*place, time, if all { Visit::Both } else { Visit::Read }, &mut reached);
         }
         self.ready = ready;
         if all {
             for place in 0..self.taps.len() {
                 if !self.ready.contains(&place) {
-                    total += self.visit(place, time, (false, true), &mut reached);
+                    total += self.visit(place, time, Visit::Look, &mut reached);
                 }
             }
         }
@@ -296,11 +307,12 @@ impl<S: TapSink> Worker<S> {
     }
 
     /// Reads a tap where it is ready, looks at it where that is due, and ends it where it is over.
-    fn visit(&mut self, place: usize, time: Timestamp, (ready, look): (bool, bool), reached: &mut Timestamp) -> usize {
+    fn visit(&mut self, place: usize, time: Timestamp, visit: Visit, reached: &mut Timestamp) -> usize {
         let stopping = self.stop.load(Ordering::Relaxed);
         let Some(Some(pooled)) = self.taps.get_mut(place) else { return 0 };
         let is_ending = stopping || pooled.handle.stop.load(Ordering::Relaxed);
-        let read = if ready || is_ending { pooled.tap.read(&mut self.group, &mut pooled.sink) } else { Ok(0) };
+        let read =
+            if visit != Visit::Look || is_ending { pooled.tap.read(&mut self.group, &mut pooled.sink) } else { Ok(0) };
         let reason = read.as_ref().err().map(ToString::to_string);
         let count = *read.as_ref().unwrap_or(&0);
         if reason.is_some() || is_ending && pooled.is_done(time, count == 0) {
@@ -311,7 +323,7 @@ impl<S: TapSink> Worker<S> {
             }
             return count;
         }
-        if look {
+        if visit != Visit::Read {
             pooled.tap.look(time, &mut pooled.sink);
         } else if count > 0 {
             pooled.tap.hand_over(time, &mut pooled.sink);
