@@ -48,6 +48,11 @@ impl Findings {
         self.found.push(finding);
     }
 
+    /// Reports what there is.
+    pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.found.extend(findings);
+    }
+
     /// Asks for [`Rule::on_time`] at a time.
     pub fn schedule(&mut self, at: Timestamp) {
         self.timers.push(at);

@@ -104,6 +104,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/undeclared_relay/echoes.rs", "MAX_WORKLOADS", Counted(Bound::Rules)),
     ("src/detect/rules/undeclared_relay/legs.rs", "MAX_EACH", Counted(Bound::Rules)),
     ("src/detect/rules/undeclared_relay/legs.rs", "MAX_LEGS", Counted(Bound::Rules)),
+    ("src/detect/rules/unknown_source/held.rs", "MAX_HELD", Not(AT_ONCE)),
     ("src/detect/rules/unknown_source/neighbour_checks.rs", "MAX_WAITING", Not(AT_ONCE)),
     ("src/detect/rules/unmonitored_driver.rs", "MAX_UNKNOWN", Counted(Bound::Rules)),
     ("src/inventory/kernel.rs", "MAX_NAMESPACES", Counted(Bound::Kernel)),

@@ -175,6 +175,16 @@ fn raised_for(claim: NeighbourClaim) -> Vec<String> {
     world.raised()
 }
 
+/// The same where the runtime may be late to report the sender.
+fn raised_later_for(claim: NeighbourClaim) -> Vec<String> {
+    let mut world = world();
+    hear(&mut world, 10_000, claim);
+    world.tick(15_599);
+    assert!(world.raised().is_empty(), "the runtime may be late");
+    world.tick(15_600);
+    world.raised()
+}
+
 const BLAMED: [&str; 1] = ["unknown-source thief high"];
 const NOBODY: [&str; 1] = ["unknown-source - high"];
 
@@ -183,7 +193,7 @@ fn who_claims_a_neighbours_or_the_gateways_address_is_named() {
     assert_eq!(raised_for(claim(10, mac(30))), BLAMED, "a neighbour's");
     assert_eq!(raised_for(claim(1, mac(30))), BLAMED, "the gateway's");
     assert_eq!(raised_for(claim(99, mac(30))), BLAMED, "nobody's");
-    assert_eq!(raised_for(claim(10, Mac([6; 6]))), NOBODY, "for a MAC that nobody has");
+    assert_eq!(raised_later_for(claim(10, Mac([6; 6]))), NOBODY, "for a MAC that nobody has");
     assert_eq!(raised_for(claim(1, Mac([6; 6]))), NOBODY, "the gateway's, for such a MAC");
 }
 
@@ -329,8 +339,8 @@ fn a_veth_names_who_forged_every_mac() {
         ..claim
     };
     assert_eq!(raised_for(at_veth(mac(20), claim(10, Mac([6; 6])))), BLAMED, "sent to another container");
-    assert_eq!(raised_for(at_veth(mac(30), claim(10, Mac([6; 6])))), NOBODY, "it was sent to the veth's owner");
-    assert_eq!(raised_for(at_veth(BROADCAST, claim(10, Mac([6; 6])))), NOBODY, "flooded to every veth");
+    assert_eq!(raised_later_for(at_veth(mac(30), claim(10, Mac([6; 6])))), NOBODY, "it was sent to the veth's owner");
+    assert_eq!(raised_later_for(at_veth(BROADCAST, claim(10, Mac([6; 6])))), NOBODY, "flooded to every veth");
     assert_eq!(raised_for(at_veth(BRIDGE, claim(10, mac(10)))), BLAMED, "address and MAC of another, to the host");
     assert!(raised_for(at_veth(mac(30), claim(10, mac(10)))).is_empty(), "said to the veth's owner");
     assert!(raised_for(at_veth(BROADCAST, claim(10, mac(10)))).is_empty(), "flooded to every veth");

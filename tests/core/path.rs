@@ -408,6 +408,42 @@ fn what_the_host_routes_in_is_no_unknown_source() {
     assert!(world.raised().is_empty(), "{:?}", world.raised());
 }
 
+/// A frame from an address and a MAC that no runtime has reported.
+fn nobodys_frame(world: &mut World) {
+    let mut record = world.record(10_000, Protocol::UDP, 77, "172.20.0.10", 9999);
+    record.orig.mac = Some(Mac([2, 0, 0, 0, 0, 77]));
+    world.event(10_000, FlowEventKind::Started, &record);
+}
+
+#[test]
+fn a_container_that_the_runtime_reports_seconds_late_is_no_unknown_source() {
+    let mut world = world();
+    nobodys_frame(&mut world);
+    world.tick(13_000);
+    assert!(world.raised().is_empty(), "the runtime may be busy: {:?}", world.raised());
+    world.start_with(13_500, "late", 77, |workload| workload.since = Some(at(9_900)));
+    world.tick(60_000);
+    world.finish();
+    assert!(world.raised().is_empty(), "{:?}", world.raised());
+}
+
+#[test]
+fn frames_of_nobody_are_reported_when_the_runtime_had_its_time_or_at_the_end() {
+    for ends in [false, true] {
+        let mut world = world();
+        nobodys_frame(&mut world);
+        world.tick(13_000);
+        assert!(world.raised().is_empty(), "{:?}", world.raised());
+        if ends {
+            world.finish()
+        } else {
+            world.tick(16_000)
+        }
+        assert_eq!(world.raised(), ["unknown-source - high"], "{ends}");
+        assert_eq!((world.alerts[0].first_seen, world.alerts[0].count), (at(10_000), 1));
+    }
+}
+
 #[test]
 fn an_address_that_stays_unknown_is_judged_within_a_second() {
     let mut world = world();

@@ -1,34 +1,40 @@
 //! `unknown-source`.
 //!
 //! Contract: frames (as flows) and claims of ARP and neighbour discovery ([`neighbour_checks`]) are compared with what the runtime gave out.
-//! Design: flows come judged, so they have waited already; claims wait here.
+//! Design: flows come judged, so they have waited already; claims wait here, and so does what would accuse nobody that is known ([`held`]).
 
+mod held;
 mod neighbour_checks;
 mod strangers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::held::{Held, Suspect};
 use crate::detect::params::rule_params;
-use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
+use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::{FlowRecord, LinkShare, Mac, NeighbourClaim, RuntimeNetwork, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner};
 use crate::path::{Contract, Evidence, Hop, JudgedFlow};
 use crate::time::Timestamp;
 
-rule_params! {}
+rule_params! {
+    /// How long a runtime may take to report a container, before frames of nobody that it knows are reported.
+    settle: HoldTime = HoldTime::secs(5),
+}
 
-/// The rule; of its own it keeps only the claims that wait.
+/// The rule; of its own it keeps only what waits.
 #[derive(Debug, Default)]
 pub struct UnknownSource {
     waiting: neighbour_checks::Waiting,
+    held: Held,
     /// Hops of contracts: they send on what is not their own.
     hops: Vec<Arc<Hop>>,
 }
 
 /// The rule with its parameters.
-pub fn rule(_params: &Params) -> impl Rule + use<> {
-    UnknownSource::default()
+pub fn rule(params: &Params) -> impl Rule + use<> {
+    UnknownSource { held: Held::new(params.settle.get()), ..UnknownSource::default() }
 }
 
 /// What is wrong with a source.
@@ -39,6 +45,8 @@ struct Anomaly {
     cause: String,
     kind: &'static str,
     text: String,
+    /// A container of which the runtime has not reported anything yet may be the sender, and in its right.
+    may_be_late: bool,
 }
 
 impl Anomaly {
@@ -67,10 +75,45 @@ impl UnknownSource {
         }
     }
 
+    /// What is wrong with the first packet of a flow.
+    fn find(&self, context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
+        over_anothers_veth(context, flow)
+            .or_else(|| foreign(context, flow))
+            .or_else(|| as_host(context, flow))
+            .or_else(|| anomaly(context, flow))
+            .or_else(|| strangers::from_nobody(context, flow))
+            .or_else(|| strangers::at_the_start(context, &self.hops, flow))
+    }
+
     fn report_wrong(&mut self, context: Context<'_>, findings: &mut Findings) {
-        while let Some((at, anomaly)) = self.waiting.next_wrong(context) {
-            findings.push(anomaly.into_finding(at));
+        while let Some((at, claim, anomaly)) = self.waiting.next_wrong(context) {
+            if !anomaly.may_be_late || !self.held.has_room() {
+                findings.push(anomaly.into_finding(at));
+            } else if let Some(due) = self.held.hold(context.now, Suspect::Claim(at, claim)) {
+                findings.schedule(due);
+            }
         }
+    }
+
+    /// Reports what was held, if it is still wrong.
+    fn report_held(&self, context: Context<'_>, suspect: &Suspect, findings: &mut Findings) {
+        match suspect {
+            Suspect::Flow(flow) => findings.extend(self.find(context, flow).map(|found| accuse(flow, found))),
+            Suspect::Claim(at, claim) => {
+                findings.extend(neighbour_checks::judge(context, claim, *at).map(|found| found.into_finding(*at)));
+            }
+        }
+    }
+}
+
+/// About the first packet of a flow.
+fn accuse(flow: &JudgedFlow, anomaly: Anomaly) -> Finding {
+    let record = &flow.view.record;
+    Finding {
+        attribution: anomaly.attribution.clone().or_else(|| Some(by_mac(flow, anomaly.sender.as_ref()))),
+        flow: Some(flow.view.clone()),
+        destination: Some(record.tuple.resp),
+        ..anomaly.into_finding(record.start)
     }
 }
 
@@ -80,19 +123,15 @@ impl Rule for UnknownSource {
     }
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
-        let found = over_anothers_veth(context, flow).or_else(|| foreign(context, flow));
-        let found = found.or_else(|| as_host(context, flow)).or_else(|| anomaly(context, flow));
-        let found = found.or_else(|| strangers::from_nobody(context, flow));
-        let found = found.or_else(|| strangers::at_the_start(context, &self.hops, flow));
-        let record = &flow.view.record;
-        if let Some(anomaly) = found {
-            findings.push(Finding {
-                attribution: anomaly.attribution.clone().or_else(|| Some(by_mac(flow, anomaly.sender.as_ref()))),
-                flow: Some(flow.view.clone()),
-                destination: Some(record.tuple.resp),
-                ..anomaly.into_finding(record.start)
-            });
+        if let Some(found) = self.find(context, flow) {
+            if !found.may_be_late || !self.held.has_room() {
+                self.held.forget(flow);
+                findings.push(accuse(flow, found));
+            } else if let Some(due) = self.held.hold(context.now, Suspect::Flow(Box::new(flow.clone()))) {
+                findings.schedule(due);
+            }
         }
+        let record = &flow.view.record;
         if !flow.again {
             let others = record.rare.iter().flat_map(|rare| &rare.other_links);
             // `anomaly` looks at the first packet.
@@ -115,6 +154,15 @@ impl Rule for UnknownSource {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         self.report_wrong(context, findings);
+        while let Some(suspect) = self.held.next_due(context.now) {
+            self.report_held(context, &suspect, findings);
+        }
+    }
+
+    fn on_end(&mut self, context: Context<'_>, findings: &mut Findings) {
+        while let Some(suspect) = self.held.next() {
+            self.report_held(context, &suspect, findings);
+        }
     }
 }
 
@@ -148,7 +196,7 @@ fn over_anothers_veth(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly
     };
     let text = format!("frames from {ip} and {mac} came over {point}, the veth of {}; {truth}", sender.name);
     let (sender, cause) = (Some(Arc::clone(sender)), format!("veth {}", flow.view.record.point));
-    Some(Anomaly { sender, attribution: None, cause, kind: "veth", text })
+    Some(Anomaly { sender, attribution: None, cause, kind: "veth", text, may_be_late: false })
 }
 
 /// The MAC is a workload's and the address is of no network of its: an address of the internet, or the host's.
@@ -168,7 +216,7 @@ fn foreign(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     let text = format!("{ip} {truth}; the frames came from the MAC of {}{mac}", sender.name);
     // The sender chooses the address, so it is no part of the cause.
     let cause = "foreign".to_owned();
-    Some(Anomaly { sender: Some(Arc::clone(sender)), attribution: None, cause, kind: "mac", text })
+    Some(Anomaly { sender: Some(Arc::clone(sender)), attribution: None, cause, kind: "mac", text, may_be_late: false })
 }
 
 fn is_link_local(ip: IpAddr) -> bool {
@@ -192,7 +240,14 @@ fn as_host(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
         "{ip} belongs to {}; the frames carry {mac}, the host's MAC at {point}, and lead out of the network: the host does not send such frames",
         owner.name
     );
-    Some(Anomaly { sender: None, attribution: None, cause: format!("as-host {ip}"), kind: "mac", text })
+    Some(Anomaly {
+        sender: None,
+        attribution: None,
+        cause: format!("as-host {ip}"),
+        kind: "mac",
+        text,
+        may_be_late: false,
+    })
 }
 
 /// Compares the first packet's source address and MAC with what the runtime gave out.
@@ -246,6 +301,7 @@ fn behind_veth(source: &Owner) -> Option<Arc<Workload>> {
 fn unknown(ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>, network: &str) -> Anomaly {
     let whose = sender.as_ref().map_or("no known workload".to_owned(), |sender| sender.name.clone());
     Anomaly {
+        may_be_late: sender.is_none(),
         sender,
         attribution: None,
         kind: "mac",
@@ -262,6 +318,7 @@ fn spoofed(owner: &Workload, ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>
     }
     let whose = sender.as_ref().map_or("of no workload".to_owned(), |sender| format!("of {}", sender.name));
     Some(Anomaly {
+        may_be_late: sender.is_none(),
         sender,
         attribution: None,
         kind: "mac",
@@ -294,7 +351,9 @@ pub static META: RuleMeta = RuleMeta {
              address is at this MAC) is compared in the same way, after 600 ms in which the runtime may report a \
              container that is being started: it is wrong where the address is the host's and the MAC is not, where \
              the address is a workload's and the MAC is not, and where nobody has the address. The alert names the \
-             owner of the frame's MAC, or else of the MAC claimed, or else of the veth.",
+             owner of the frame's MAC, or else of the MAC claimed, or else of the veth. Where none of them is known and the \
+             address is not the host's, a busy runtime may still report the sender as a container in its right: the \
+             alert waits for `settle` (5 s), and is raised if it still stands.",
         technical_context: "With NET_ADMIN a process adds addresses to its interface, with NET_RAW it forges them and answers ARP \
              for others; a bridge forwards both. The host's own frames, and everything it routes in, carry the \
              bridge's MAC and are normal, as are proxy ARP by the host, gratuitous ARP of the right owner, ARP probes, \

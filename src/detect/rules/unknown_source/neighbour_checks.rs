@@ -46,8 +46,8 @@ impl Waiting {
         Some(context.now.plus(WAIT))
     }
 
-    /// The next claim that is wrong for sure, with the time at which it was made.
-    pub(super) fn next_wrong(&mut self, context: Context<'_>) -> Option<(Timestamp, Anomaly)> {
+    /// The next claim that is wrong after its time, with when it was made.
+    pub(super) fn next_wrong(&mut self, context: Context<'_>) -> Option<(Timestamp, NeighbourClaim, Anomaly)> {
         loop {
             let (at, _) = self.queue.front()?;
             if at.plus(WAIT) > context.now && self.queue.len() <= MAX_WAITING {
@@ -55,13 +55,14 @@ impl Waiting {
             }
             let (at, claim) = self.queue.pop_front()?;
             if let Some(anomaly) = judge(context, &claim, at) {
-                return Some((at, anomaly));
+                return Some((at, claim, anomaly));
             }
         }
     }
 }
 
-fn judge(context: Context<'_>, claim: &NeighbourClaim, at: Timestamp) -> Option<Anomaly> {
+/// What is wrong with a claim that was made at a time, by what is known now.
+pub(super) fn judge(context: Context<'_>, claim: &NeighbourClaim, at: Timestamp) -> Option<Anomaly> {
     let timeline = context.timeline;
     let wrong = check(timeline, claim, at).filter(|_| timeline.is_complete())?;
     check(timeline, claim, context.now)?;
@@ -253,6 +254,7 @@ fn anomaly(
         why: Some(why),
     });
     Anomaly {
+        may_be_late: sender.is_none() && matches!(what, "spoofed" | "unknown"),
         sender: sender.map(|(workload, _)| workload),
         attribution,
         // The sender chooses the MAC, and an address that belongs to nobody: an alert groups what it cannot choose.

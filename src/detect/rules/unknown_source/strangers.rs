@@ -65,6 +65,7 @@ pub(super) fn at_the_start(context: Context<'_>, hops: &[Arc<Hop>], flow: &Judge
         sender: sender.cloned(),
         attribution: sender.map(|sender| by_mac(sender, Doubt::ForeignAddress)).or(Some(Owner::Unknown)),
         cause: "foreign".to_owned(),
+        may_be_late: false,
         kind: "mac",
         text: format!(
             "frames came from {ip}, {what}, sent by {mac} ({whose}); nothing shows that a router forwarded them"
@@ -100,6 +101,7 @@ pub(super) fn from_nobody(context: Context<'_>, flow: &JudgedFlow) -> Option<Ano
         attribution: Some(flow.source.clone()),
         // Its sender chooses the address and the MAC.
         cause: format!("foreign {}", network.name),
+        may_be_late: false,
         kind: "mac",
         text: format!(
             "frames on network {} came from {ip}, {what}, sent by {mac} (no known workload, and not the host): {whose}",
