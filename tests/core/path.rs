@@ -435,9 +435,9 @@ fn frames_of_nobody_are_reported_when_the_runtime_had_its_time_or_at_the_end() {
         world.tick(13_000);
         assert!(world.raised().is_empty(), "{:?}", world.raised());
         if ends {
-            world.finish()
+            world.finish();
         } else {
-            world.tick(16_000)
+            world.tick(16_000);
         }
         assert_eq!(world.raised(), ["unknown-source - high"], "{ends}");
         assert_eq!((world.alerts[0].first_seen, world.alerts[0].count), (at(10_000), 1));

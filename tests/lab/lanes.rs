@@ -106,7 +106,8 @@ fn lane<'s>(queue: &Queue<'s>, number: usize, tell: &Sender<Done<'s>>) -> Result
     let daemon = daemon::Daemon::start(&world)?;
     images::build(&world)?;
     println!("lane {number} stands after {:.1} s", start.elapsed().as_secs_f64());
-    let lab = Lab { world: &world, daemon, hopwatch: queue.settings.hopwatch.clone() };
+    let hopwatch = queue.settings.hopwatch.clone();
+    let lab = Lab { world: &world, daemon, hopwatch, has_company: queue.settings.lanes > 1 };
     while let Some(scenario) = queue.take() {
         let mut first = None;
         for run in 1..=queue.settings.runs {
