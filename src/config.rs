@@ -9,6 +9,7 @@ mod decode;
 mod defaults;
 mod document;
 mod environment;
+mod excerpt;
 mod file;
 mod layers;
 mod lints;

@@ -8,10 +8,13 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{Group, Level, Renderer};
 
+use super::excerpt::excerpt;
 use super::source::{Source, Sources, Span};
-use crate::escape::{is_obeyed, printable};
+use crate::escape::printable;
+use crate::layout;
 use crate::spelling::nearest;
 
 /// More mistakes than anybody fixes in one go; the rest is only counted.
@@ -69,6 +72,14 @@ impl Problem {
         })
     }
 
+    /// The message, the place and the help, for the renderer.
+    fn shown(&self) -> Group<'_> {
+        let message = Level::ERROR.primary_title(wrapped(&self.message));
+        let place = self.place.as_ref().map(|place| excerpt(&place.source, place.span, &self.label));
+        let help = self.help.as_ref().map(|help| Level::HELP.message(wrapped(help)));
+        Group::with_title(message).elements(place).elements(help)
+    }
+
     fn order(&self) -> (usize, usize) {
         self.place.as_ref().map_or((0, 0), |place| (place.span.source, place.span.start))
     }
@@ -119,17 +130,12 @@ impl ConfigError {
 
     /// For people: each mistake with the line it stands in. `color` is for a terminal that wants it.
     pub fn report(&self, color: bool) -> String {
-        let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(100).with_context_lines(1);
+        let renderer = if color { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
+        let renderer = renderer.decor_style(DecorStyle::Unicode);
         let mut report = String::new();
         for problem in &self.problems {
-            // The handler fails only when the place is outside of the text; the plain line then still says it.
-            let mut block = String::new();
-            if handler.render_report(&mut block, &Shown::new(problem)).is_err() {
-                block = format!("{problem}\n");
-            }
-            report.push_str(&block);
-            report.push('\n');
+            report.push_str(&renderer.render(&[problem.shown()]));
+            report.push_str("\n\n");
         }
         report.push_str(&self.closing());
         report
@@ -160,56 +166,10 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A problem with a source whose control characters are blanked out.
-#[derive(Debug)]
-struct Shown<'a> {
-    problem: &'a Problem,
-    source: Option<NamedSource<String>>,
-}
-
-impl<'a> Shown<'a> {
-    fn new(problem: &'a Problem) -> Self {
-        let source = problem
-            .place
-            .as_ref()
-            .map(|place| NamedSource::new(printable(&place.source.name), blanked(&place.source.text)));
-        Self { problem, source }
-    }
-}
-
-/// The same text, of the same length in bytes, without control characters.
-fn blanked(text: &str) -> String {
-    let blank = |c: char| is_obeyed(c) && c != '\n' && c != '\t';
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if blank(c) { out.extend(std::iter::repeat_n(' ', c.len_utf8())) } else { out.push(c) }
-    }
-    out
-}
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable(&self.problem.message))
-    }
-}
-
-impl std::error::Error for Shown<'_> {}
-
-impl Diagnostic for Shown<'_> {
-    fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        self.problem.help.as_ref().map(|help| Box::new(printable(help)) as Box<dyn fmt::Display>)
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn SourceCode)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let place = self.problem.place.as_ref()?;
-        let length = place.span.end - place.span.start;
-        let label = LabeledSpan::new(Some(self.problem.label.clone()), place.span.start, length);
-        Some(Box::new(std::iter::once(label)))
-    }
+/// Text for a terminal. A long one is wrapped, also in a file: below it stands the place, in several lines anyway.
+fn wrapped(text: &str) -> String {
+    const WIDEST: usize = 100;
+    layout::hang("", "", &printable(text), Some(WIDEST))
 }
 
 /// A word from the file, quoted and without control characters.
@@ -250,8 +210,6 @@ mod tests {
     #[test]
     fn control_characters_are_not_shown() {
         assert_eq!(quoted("a\u{1b}[31m"), "\"a\\u{1b}[31m\"");
-        assert_eq!(blanked("a\u{1b}b\u{85}c\nd").len(), "a\u{1b}b\u{85}c\nd".len());
-        assert!(!blanked("a\u{1b}b\u{85}c").contains(char::is_control));
     }
 
     #[test]

@@ -138,6 +138,7 @@ const ROOMS: &[Room] = &[
             "inventory",
             "inventory::discover",
             "escape",
+            "layout",
             "spelling",
             "input",
             "time",
