@@ -12,10 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::clock::instant;
 use crate::sync;
@@ -60,8 +62,7 @@ impl Log {
             let log = Self(Some(writer.clone()));
             (log, layer(format, has_colours(), BoxMakeWriter::new(move || writer.clone())))
         };
-        let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("hopwatch=info"));
-        tracing_subscriber::registry().with(layer).with(filter).init();
+        tracing_subscriber::registry().with(layer).with(filter(std::env::var(FILTER).ok().as_deref())).init();
         Ok(log)
     }
 
@@ -71,6 +72,12 @@ impl Log {
             writer.flush_within(PATIENCE);
         }
     }
+}
+
+/// `debug`, `off`, or levels of modules: `hopwatch=debug,rustls=warn`. What cannot be read is as if it were not there.
+fn filter(asked: Option<&str>) -> Targets {
+    let usual = || Targets::new().with_target("hopwatch", LevelFilter::INFO);
+    asked.filter(|levels| !levels.is_empty()).and_then(|levels| levels.parse().ok()).unwrap_or_else(usual)
 }
 
 fn has_colours() -> bool {
@@ -187,5 +194,19 @@ mod tests {
         drop(log);
         let text = reading.join().expect("no panic").expect("UTF-8");
         assert!(text.contains("hopwatch: dropped ") && text.contains(" of the log"));
+    }
+    #[test]
+    fn the_variable_says_what_is_logged_and_a_mistake_in_it_changes_nothing() {
+        use tracing::Level;
+        let logged = |asked, target, level| filter(asked).would_enable(target, &level);
+        for usual in [None, Some(""), Some("hopwatch=loud"), Some("hopwatch=[")] {
+            assert!(logged(usual, "hopwatch::app", Level::INFO), "{usual:?}");
+            assert!(!logged(usual, "hopwatch::app", Level::DEBUG), "{usual:?}");
+            assert!(!logged(usual, "rustls", Level::ERROR), "{usual:?}");
+        }
+        assert!(logged(Some("hopwatch=debug,rustls=warn"), "hopwatch::app", Level::DEBUG));
+        assert!(logged(Some("hopwatch=debug,rustls=warn"), "rustls::client", Level::WARN));
+        assert!(logged(Some("trace"), "hyper", Level::TRACE));
+        assert!(!logged(Some("off"), "hopwatch", Level::ERROR));
     }
 }
