@@ -11,6 +11,7 @@ pub mod flows;
 pub mod hash_key;
 pub mod logging;
 pub mod memory;
+pub mod observe;
 pub mod output;
 pub mod paths;
 pub mod recorder;

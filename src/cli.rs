@@ -11,7 +11,9 @@ mod config;
 mod evidence;
 mod exceptions;
 mod flows;
+mod host_args;
 mod local;
+mod observe;
 #[cfg_attr(not(feature = "live"), path = "cli/files_only.rs")]
 mod on_host;
 mod outbox_args;
@@ -49,6 +51,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 alerts at or above --fail-on (ve
 enum Command {
     #[command(flatten)]
     Host(on_host::HostCommand),
+    Observe(observe::Args),
     Replay(replay::Args),
     Flows(flows::Args),
     Verify(verify::Args),
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Host(command) => on_host::run(command, buffered),
+        Command::Observe(args) => observe::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Flows(args) => flows::run(args),
         Command::Verify(args) => verify::run(&args),

@@ -30,6 +30,6 @@ pub use anomaly::outcome::Outcome;
 pub use assessment::{assess, hostile};
 pub use debounce::HoldTime;
 pub use finding::Finding;
-pub use naming::{add_name, asker_of, name_of};
+pub use naming::{add_name, asker_of, known_name, name_of};
 pub use rule::{Context, Findings, Rule};
 pub use severity::Severity;

@@ -17,7 +17,7 @@
 //! | [`evidence`] | what an alert leaves behind: recent packets and facts, manifests and their chain. Pure |
 //! | [`respond`] | what can be done about an alert: planned (pure), sent and written down (shell) |
 //! | `config` | the configuration: file → checked values (shell) |
-//! | `serve`, `view`, `report`, `export` | metrics and health, `hopwatch top`, proofs of a path, flow records as text (shell) |
+//! | `serve`, `view`, `report`, `export`, `judged_flows` | metrics and health, `hopwatch top`, proofs of a path, flow records and judged flows as text (shell) |
 //! | `deliver` | the outbox of alerts, and what they are sent to (shell) |
 //! | `app`, `cli` | threads, channels and signals; subcommands (shell) |
 //! | `clock`, `sync`, `escape`, `layout`, `sink_counters` | clocks, locks, hostile text made safe, text that fits the terminal, what sinks took (shell) |
@@ -50,6 +50,8 @@ pub mod host;
 pub mod incident;
 pub mod input;
 pub mod inventory;
+#[cfg(feature = "shell")]
+pub mod judged_flows;
 #[cfg(feature = "shell")]
 pub mod layout;
 pub mod names;

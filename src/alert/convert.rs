@@ -9,6 +9,27 @@ use crate::input::{Endpoint, FiveTuple, FlowRecord, ObservationPoint, Protocol, 
 use crate::inventory::{Doubt, Owner};
 use crate::path::{ObservedFlow, Verdict};
 
+impl AlertWorkload {
+    /// A workload as alerts show it.
+    pub fn of(of: &Workload) -> Self {
+        workload(of)
+    }
+}
+
+impl AlertFlow {
+    /// A flow as alerts show it.
+    pub fn of(view: &ObservedFlow) -> Self {
+        flow(view)
+    }
+}
+
+impl AttributionInfo {
+    /// An owner as alerts show it.
+    pub fn of(owner: &Owner) -> Self {
+        attribution(owner)
+    }
+}
+
 pub(super) fn workload(workload: &Workload) -> AlertWorkload {
     let compose = workload.compose_project().zip(workload.compose_service());
     AlertWorkload {

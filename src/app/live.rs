@@ -90,7 +90,7 @@ pub fn run_for_summary(options: LiveOptions, output: Output) -> anyhow::Result<S
 
 /// Runs until it is asked to stop.
 pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
-    let stop = options.screen.as_ref().map(Screen::stop).unwrap_or_default();
+    let stop = options.stop.take().or_else(|| options.screen.as_ref().map(Screen::stop)).unwrap_or_default();
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
     let recorder = options.record.as_deref().map(|folder| record(folder, &options)).transpose()?;
     let shared = Arc::new(SharedCounters::starting());

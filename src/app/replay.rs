@@ -10,6 +10,8 @@ mod points;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::alert::Alert;
 use crate::config;
@@ -49,6 +51,8 @@ pub struct ReplayOptions {
     pub verdict_log: Option<VerdictLog>,
     /// Follows the engine.
     pub observer: Option<Box<dyn Observer>>,
+    /// Ends the replay when it is set.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 /// What a replay does where the run that recorded read its configuration again.
@@ -131,6 +135,7 @@ pub fn run(
         alerts: Vec::new(),
         worst: None,
         span: None,
+        stop: options.stop,
         output,
         progress,
     };
@@ -189,6 +194,7 @@ struct Replay<'a> {
     alerts: Vec<Alert>,
     worst: Option<Severity>,
     span: Option<(Timestamp, Timestamp)>,
+    stop: Option<Arc<AtomicBool>>,
     output: &'a Output,
     progress: &'a mut dyn FnMut(u64),
 }
@@ -197,7 +203,7 @@ impl Replay<'_> {
     /// Reads to the end; what broke off on the way is returned as warnings.
     fn read(&mut self, mut merge: Merge) -> Result<Vec<String>, ReplayError> {
         let mut warnings = Vec::new();
-        loop {
+        while !self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             match self.read_next(&mut merge) {
                 Ok(true) => {}
                 Ok(false) => break,

@@ -4,15 +4,19 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Outcome;
+use super::host_args::HostArgs;
 use super::outbox_args::OutboxArgs;
 use crate::app::baseline::Learning;
 use crate::app::logging::BufferedLog;
 use crate::config::{Config, InsideNamespaces};
+use crate::engine::Observer;
 use crate::input::InventoryEvent;
 use crate::report::Question;
 use crate::report::audit::Audit;
@@ -26,6 +30,7 @@ pub const EXAMPLES: &str = "Examples:
   hopwatch replay captures/egress-around-proxy        judge a recording
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml
   hopwatch verify --workload 'app*' --through gateway:vpn --read recording/
+  hopwatch observe recording/ --verdict bypassed      flows with their verdicts
   hopwatch flows traffic.pcap                         every flow in a capture
   hopwatch rules explain egress-skips-proxy           how a rule detects, and what it cannot see
 
@@ -100,6 +105,11 @@ pub fn verify(
     _: Duration,
     _: impl FnOnce(&Config) -> Question,
 ) -> anyhow::Result<Verification> {
+    Err(FilesOnly.into())
+}
+
+/// Refuses.
+pub fn observe(_: Option<&Path>, _: &HostArgs, _: Box<dyn Observer>, _: Arc<AtomicBool>) -> anyhow::Result<()> {
     Err(FilesOnly.into())
 }
 

@@ -12,11 +12,14 @@ mod sniff;
 mod top;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::host_args::HostArgs;
 use super::local::LocalArgs;
 use super::outbox_args::OutboxArgs;
 use super::{Outcome, command};
@@ -26,6 +29,7 @@ use crate::app::logging::BufferedLog;
 use crate::app::output::Output;
 use crate::app::{on_host, runtime_snapshot};
 use crate::config::{Config, InsideNamespaces};
+use crate::engine::Observer;
 use crate::input::InventoryEvent;
 use crate::observe::live::may_capture;
 use crate::report::Question;
@@ -46,6 +50,7 @@ pub const EXAMPLES: &str = "Examples:
   hopwatch paths -c hopwatch.yaml                     what can prove each contract here, and what is blind
   hopwatch baseline learn --for 24h -b baseline.yaml  what each service is expected to be set up like
   hopwatch audit --format html > audit.html           the posture of every container, as a page
+  sudo hopwatch observe --workload 'web*'             flows with their verdicts, as they are judged
   hopwatch flows traffic.pcap                         every flow in a capture
   hopwatch rules explain egress-skips-proxy           how a rule detects, and what it cannot see";
 
@@ -116,6 +121,21 @@ pub fn learn(
     let options = LiveOptions { observer: Some(Box::<Learning>::default()), ..options };
     let mut ended = live::run(options, Output::none())?;
     ended.engine.take_observer().context("the watch lost what it observed")
+}
+
+/// Watches for `observe`, until it is told to stop.
+pub fn observe(
+    config: Option<&Path>,
+    args: &HostArgs,
+    observer: Box<dyn Observer>,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<()> {
+    may_capture()?;
+    let asked = watch(config, &args.interfaces, Duration::ZERO);
+    let asked = WatchArgs { inside: args.inside, local: args.local.clone(), duration: args.duration, ..asked };
+    let options = LiveOptions { observer: Some(observer), stop: Some(stop), ..asked.options(false)? };
+    live::run(options, Output::none())?;
+    Ok(())
 }
 
 fn watch(config: Option<&Path>, interfaces: &[String], lasting: Duration) -> WatchArgs {

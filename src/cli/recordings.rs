@@ -99,6 +99,7 @@ impl Sources {
             reloads: self.reloads,
             verdict_log: None,
             observer: None,
+            stop: None,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 /// Receives everything that the engine decides.
 pub trait Observer: Any + Send + Debug {
     /// A flow was judged. `goes_on`: its end was not reported yet.
-    fn judged(&mut self, _timeline: &Timeline, _flow: &JudgedFlow, _goes_on: bool) {}
+    fn judged(&mut self, _timeline: &Timeline, _names: &Names, _flow: &JudgedFlow, _goes_on: bool) {}
 
     /// What became of a flow of an actor is known, it went on, or it ended.
     fn contact(&mut self, _timeline: &Timeline, _names: &Names, _contact: &Contact<'_>) {}

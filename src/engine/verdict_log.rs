@@ -18,6 +18,7 @@ pub use windows::{Window, WindowKind};
 use super::Observer;
 use crate::input::{FlowEvent, InventoryEvent, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
+use crate::names::Names;
 use crate::path::{JudgedFlow, Selector, Verdict};
 use crate::time::Timestamp;
 use traffic::Flows;
@@ -135,7 +136,7 @@ impl VerdictLog {
 }
 
 impl Observer for VerdictLog {
-    fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow, _goes_on: bool) {
+    fn judged(&mut self, timeline: &Timeline, _names: &Names, flow: &JudgedFlow, _goes_on: bool) {
         let Some(judgement) = &flow.judgement else { return };
         if self.except == Some(&*judgement.contract) {
             return self.flows.judged(flow, Traffic::Excepted);

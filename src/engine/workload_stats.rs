@@ -20,6 +20,7 @@ use crate::input::{
     WorkloadId,
 };
 use crate::inventory::{Owner, Timeline};
+use crate::names::Names;
 use crate::path::{JudgedFlow, owner_of};
 use crate::time::Timestamp;
 use row::Row;
@@ -220,7 +221,7 @@ impl WorkloadStats {
 }
 
 impl Observer for WorkloadStats {
-    fn judged(&mut self, timeline: &Timeline, flow: &JudgedFlow, goes_on: bool) {
+    fn judged(&mut self, timeline: &Timeline, _names: &Names, flow: &JudgedFlow, goes_on: bool) {
         self.revision += 1;
         if let Some(from) = flow.revised_from {
             let asks = self.row_for(timeline, &flow.source);

@@ -50,6 +50,7 @@ fn alerts_of(path: &Path) -> Vec<Alert> {
         meter: config.meter,
         verdict_log: None,
         observer: Some(Box::new(Keeps(std::sync::Arc::clone(&kept)))),
+        stop: None,
     };
     let replayed = replay::run(options, &Output::none(), &mut |_| {});
     if let Err(error) = replayed {

@@ -43,6 +43,7 @@ fn every_field_of_an_alert_is_described() {
 #[test]
 fn every_field_of_a_flow_record_is_described() {
     assert_described("docs/flow.schema.json", "docs/flows.md");
+    assert_described("docs/judged-flow.schema.json", "docs/observe.md");
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod fuzz_regression;
 mod hostile_runtime;
 mod labels;
 mod metrics;
+mod observe;
 mod registry;
 mod scenarios;
 mod setup;

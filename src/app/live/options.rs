@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::reload::ReloadOptions;
@@ -35,6 +37,8 @@ pub struct LiveOptions {
     pub verdict_log: Option<VerdictLog>,
     /// Follows the engine.
     pub observer: Option<Box<dyn Observer>>,
+    /// Ends the run when it is set.
+    pub stop: Option<Arc<AtomicBool>>,
     /// Keep evidence from before alerts, with this run's configuration.
     pub evidence: Option<ReplaySetup>,
     /// The baseline's file, which is looked at while hopwatch runs.

@@ -100,6 +100,7 @@ impl WatchArgs {
             screen: None,
             verdict_log: None,
             observer: None,
+            stop: None,
             evidence: None,
             baseline,
         })

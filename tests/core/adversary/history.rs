@@ -274,7 +274,7 @@ type Verdicts = BTreeMap<(FlowId, FiveTuple), (String, &'static str)>;
 struct Log(Arc<Mutex<Verdicts>>);
 
 impl Observer for Log {
-    fn judged(&mut self, _timeline: &Timeline, flow: &JudgedFlow, _goes_on: bool) {
+    fn judged(&mut self, _timeline: &Timeline, _names: &hopwatch::names::Names, flow: &JudgedFlow, _goes_on: bool) {
         let verdict = flow.judgement.as_ref().map_or("uncovered", |judgement| judgement.verdict.as_str());
         let source = flow.source.workload().map_or_else(|| "-".to_owned(), |workload| workload.name.clone());
         let mut log = self.0.lock().expect("one thread");

@@ -96,6 +96,7 @@ fn ids(folder: &Path, setup: &ReplaySetup) -> anyhow::Result<Vec<(String, &'stat
         reloads: Reloads::Follow,
         verdict_log: None,
         observer: None,
+        stop: None,
     };
     let report = replay::run(options, &output, &mut |_| {})?;
     output.finish(&report.summary)?;

@@ -1,0 +1,153 @@
+//! Judged flows on their way to standard output.
+//!
+//! Contract: lines come in the order of the judgements. In a replay the engine waits for the reader ([`Overflow::Block`]); live it never does, and what
+//! was not taken is counted and said at the end. A reader that has gone, a full disk, or a count that is reached ends the run. Limits: [`WAITING`] lines.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+
+use super::output::Overflow;
+use crate::engine::Observer;
+use crate::escape::json;
+use crate::inventory::Timeline;
+use crate::judged_flows::{FlowFilter, FlowLine, HEAD, Style, render};
+use crate::names::Names;
+use crate::path::JudgedFlow;
+
+/// Lines that may wait for the reader.
+const WAITING: usize = 4096;
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LineFormat {
+    /// For a person, with what each verdict rests on.
+    Text,
+    /// For a person, one line a flow.
+    Compact,
+    /// JSON Lines, `hopwatch.judged-flow/1`.
+    Jsonl,
+}
+
+/// Shared by the engine's side and the writer.
+#[derive(Debug, Default)]
+struct Shared {
+    dropped: AtomicU64,
+    stop: Arc<AtomicBool>,
+}
+
+/// The engine's side: hands over the flows that are wanted.
+#[derive(Debug)]
+pub struct FlowStream {
+    filter: FlowFilter,
+    overflow: Overflow,
+    lines: Sender<Box<FlowLine>>,
+    shared: Arc<Shared>,
+}
+
+/// The writer's side.
+#[derive(Debug)]
+pub struct FlowWriting {
+    writer: JoinHandle<io::Result<u64>>,
+    shared: Arc<Shared>,
+}
+
+/// Starts to write; `most` lines, if that is given.
+pub fn start(
+    filter: FlowFilter,
+    format: LineFormat,
+    most: Option<u64>,
+    overflow: Overflow,
+) -> anyhow::Result<(FlowStream, FlowWriting)> {
+    let (lines, received) = crossbeam_channel::bounded(WAITING);
+    let shared = Arc::<Shared>::default();
+    let stop = Arc::clone(&shared.stop);
+    let write = move || {
+        let written = write_all(&received, format, most);
+        stop.store(true, Ordering::Relaxed);
+        written
+    };
+    let writer = std::thread::Builder::new().name("to-stdout".to_owned()).spawn(write);
+    let writer = writer.context("starting the thread for the output")?;
+    let writing = FlowWriting { writer, shared: Arc::clone(&shared) };
+    Ok((FlowStream { filter, overflow, lines, shared }, writing))
+}
+
+impl FlowWriting {
+    /// What ends the run.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.shared.stop)
+    }
+
+    /// Waits until all is written; the engine's side must be gone. Returns how many lines were.
+    pub fn finish(self) -> anyhow::Result<u64> {
+        let written = self.writer.join().map_err(|_| anyhow::anyhow!("the thread for the output panicked"))?;
+        let dropped = self.shared.dropped.load(Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(
+                "{dropped} judged flows were not written: the reader of the output is slower than the traffic"
+            );
+        }
+        written.context("writing to standard output")
+    }
+}
+
+impl Observer for FlowStream {
+    fn judged(&mut self, timeline: &Timeline, names: &Names, flow: &JudgedFlow, _goes_on: bool) {
+        if self.shared.stop.load(Ordering::Relaxed) || !self.filter.may_want(flow) {
+            return;
+        }
+        let line = FlowLine::new(timeline, names, flow);
+        if !self.filter.wants(&line) {
+            return;
+        }
+        let line = Box::new(line);
+        match self.overflow {
+            // The writer has ended, and says why.
+            Overflow::Block => drop(self.lines.send(line)),
+            Overflow::DropAndCount => {
+                if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
+                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+fn write_all(lines: &Receiver<Box<FlowLine>>, format: LineFormat, most: Option<u64>) -> io::Result<u64> {
+    let columns = crate::layout::columns();
+    let mut out = BufWriter::new(anstream::stdout());
+    let mut written = 0;
+    while most.is_none_or(|most| written < most) {
+        let Some(line) = next(lines, &mut out)? else { break };
+        match format {
+            LineFormat::Jsonl => {
+                json::to_writer(&mut out, &line)?;
+                out.write_all(b"\n")?;
+            }
+            LineFormat::Text | LineFormat::Compact => {
+                if written == 0 {
+                    out.write_all(HEAD.as_bytes())?;
+                }
+                let style = if format == LineFormat::Text { Style::Long } else { Style::Compact };
+                out.write_all(render(&line, style, columns).as_bytes())?;
+            }
+        }
+        written += 1;
+    }
+    out.flush()?;
+    Ok(written)
+}
+
+/// The next line; what is written reaches the reader before it is waited for.
+fn next(lines: &Receiver<Box<FlowLine>>, out: &mut impl Write) -> io::Result<Option<Box<FlowLine>>> {
+    if let Ok(line) = lines.try_recv() {
+        return Ok(Some(line));
+    }
+    out.flush()?;
+    Ok(lines.recv().ok())
+}

@@ -1,0 +1,146 @@
+//! Which judged flows are wanted.
+//!
+//! Contract: a flow is wanted if it fits each part that was given, and of a part with several values any of them. Names that people chose are globs.
+
+use std::net::IpAddr;
+
+use globset::GlobMatcher;
+use ipnetwork::IpNetwork;
+
+use super::FlowLine;
+use crate::path::{JudgedFlow, Verdict, checked_glob};
+use crate::time::Timestamp;
+
+/// What became of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Every hop was passed.
+    Verified,
+    /// A hop was skipped.
+    Bypassed,
+    /// Some hops were passed, the rest not.
+    Partial,
+    /// It cannot be said; the reason stands beside it.
+    Unobservable,
+    /// No contract is about it.
+    Uncovered,
+    /// A hop sends on what its contract brought to it.
+    SentOn,
+}
+
+impl Kind {
+    /// Of a judged flow.
+    pub const fn of(judged: &JudgedFlow) -> Self {
+        match &judged.judgement {
+            Some(judgement) => match judgement.verdict {
+                Verdict::Verified => Self::Verified,
+                Verdict::Bypassed => Self::Bypassed,
+                Verdict::Partial => Self::Partial,
+                Verdict::Unobservable(_) => Self::Unobservable,
+            },
+            None if judged.sent_on => Self::SentOn,
+            None => Self::Uncovered,
+        }
+    }
+
+    /// The word in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Bypassed => "bypassed",
+            Self::Partial => "partial",
+            Self::Unobservable => "unobservable",
+            Self::Uncovered => "uncovered",
+            Self::SentOn => "sent_on",
+        }
+    }
+}
+
+/// Text that is no filter.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{text:?} is no pattern: {reason}; write a name, or a glob such as web-*")]
+pub struct BadFilter {
+    text: String,
+    reason: String,
+}
+
+/// An end that was asked: an address, a range, or a glob for its name.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Addresses.
+    Range(IpNetwork),
+    /// A name in DNS, or of a workload.
+    Name(Box<GlobMatcher>),
+}
+
+impl Target {
+    /// From what a person wrote.
+    pub fn parse(text: &str) -> Result<Self, BadFilter> {
+        let range = text.parse::<IpNetwork>().ok();
+        range
+            .map_or_else(|| Ok(Self::Name(Box::new(glob(&text.to_ascii_lowercase())?))), |range| Ok(Self::Range(range)))
+    }
+
+    fn is(&self, line: &FlowLine) -> bool {
+        match self {
+            Self::Range(range) => range.contains(canonical(line.flow.resp.endpoint.ip)),
+            Self::Name(name) => {
+                let workload = line.destination_workload.as_ref().map(|workload| workload.name.to_ascii_lowercase());
+                line.name.as_deref().is_some_and(|known| name.is_match(known))
+                    || workload.is_some_and(|workload| name.is_match(workload))
+            }
+        }
+    }
+}
+
+const fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+/// What is wanted; nothing given: everything.
+#[derive(Clone, Debug, Default)]
+pub struct FlowFilter {
+    /// Names or ids of workloads, at either end.
+    pub workloads: Vec<GlobMatcher>,
+    /// Verdicts.
+    pub kinds: Vec<Kind>,
+    /// Names of contracts.
+    pub contracts: Vec<GlobMatcher>,
+    /// Ends that were asked.
+    pub to: Vec<Target>,
+    /// Their ports.
+    pub ports: Vec<u16>,
+    /// Flows that began at this time or later.
+    pub since: Option<Timestamp>,
+}
+
+impl FlowFilter {
+    /// Of workloads, at either end, and of contracts with these names.
+    pub fn new(workloads: &[String], contracts: &[String]) -> Result<Self, BadFilter> {
+        let globs = |texts: &[String]| texts.iter().map(|text| glob(text)).collect::<Result<Vec<_>, _>>();
+        Ok(Self { workloads: globs(workloads)?, contracts: globs(contracts)?, ..Self::default() })
+    }
+
+    /// Whether a judged flow may be wanted, by what costs nothing to know.
+    pub fn may_want(&self, judged: &JudgedFlow) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&Kind::of(judged)))
+            && (self.ports.is_empty() || self.ports.contains(&judged.oriented.tuple.resp.port))
+            && self.since.is_none_or(|since| judged.oriented.at >= since)
+    }
+
+    /// Whether its line is wanted.
+    pub fn wants(&self, line: &FlowLine) -> bool {
+        let ends = || [&line.workload, &line.destination_workload].into_iter().flatten();
+        let is_of = |glob: &GlobMatcher| ends().any(|end| glob.is_match(&end.name) || glob.is_match(&end.id));
+        let by = |glob: &GlobMatcher| line.contract.as_deref().is_some_and(|contract| glob.is_match(contract));
+        (self.workloads.is_empty() || self.workloads.iter().any(is_of))
+            && (self.contracts.is_empty() || self.contracts.iter().any(by))
+            && (self.to.is_empty() || self.to.iter().any(|target| target.is(line)))
+    }
+}
+
+fn glob(text: &str) -> Result<GlobMatcher, BadFilter> {
+    checked_glob(text)
+        .map(|glob| glob.compile_matcher())
+        .map_err(|reason| BadFilter { text: text.chars().take(40).collect(), reason })
+}
