@@ -306,7 +306,7 @@ impl Engine {
             | RecordedFact::Firewall(_)
             | RecordedFact::HostLogging(_)
             | RecordedFact::Reloaded(_)
-            | RecordedFact::Ended {} => return,
+            | RecordedFact::Ended { .. } => return,
         }
         self.handle(step, now, out);
     }
@@ -339,7 +339,7 @@ impl Engine {
             RecordedFact::LogFile(fact) => self.stats.log_files.count(fact),
             RecordedFact::Firewall(fact) => self.stats.firewall.count(fact),
             RecordedFact::HostLogging(fact) => self.stats.host_logging.count(fact),
-            RecordedFact::Baseline(_) | RecordedFact::Reloaded(_) | RecordedFact::Ended {} => {}
+            RecordedFact::Baseline(_) | RecordedFact::Reloaded(_) | RecordedFact::Ended { .. } => {}
         }
         None
     }

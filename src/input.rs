@@ -175,7 +175,11 @@ pub enum RecordedFact {
     /// hopwatch's own configuration was read again.
     Reloaded(Reload),
     /// The observation ended; what waited for a time before this was reported by then.
-    Ended {},
+    Ended {
+        /// The point whose observation ended while others went on; absent where all of it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        point: Option<ObservationPoint>,
+    },
 }
 
 /// An observation point and what the host says of it.

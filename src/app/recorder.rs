@@ -233,7 +233,7 @@ mod tests {
         let recorder = Recorder::create(&folder, false, Some("{}")).expect("created");
         let interface = recorder.interface(&ObservationPoint::new("br-a"), LinkType::ETHERNET, 0).expect("added");
         recorder.packet(interface, Timestamp::from_secs(1), 60, &[1; 60]);
-        recorder.fact(Timestamp::from_secs(1), &RecordedFact::Ended {});
+        recorder.fact(Timestamp::from_secs(1), &RecordedFact::Ended { point: None });
         recorder.flush();
         assert!(missing_end(&folder).is_some_and(|text| text.contains("the end of this recording is missing")));
         let mut reader = CaptureReader::open(&folder.join("traffic.pcapng")).expect("a capture");

@@ -2,24 +2,31 @@
 //!
 //! Contract: what is released is older than everything that is still to come, as far as the sources keep their promises; the caller says up to when
 //! that is. One that comes later than that is passed on at once, and the engine's watermark takes it; so is one from the future, as a clock that was
-//! set back leaves them. Limits: holds what arrives meanwhile; what waits in front of it and in it is bounded by the taps' backlog.
+//! set back leaves them. A fact that is late by up to [`LATE`] gets the time at which the engine learns of it, so that a recording shows it in its place.
+//! Limits: holds what arrives meanwhile; what waits in front of it and in it is bounded by the taps' backlog.
 //! Design: batches as they came, each in order of time, merged by their first inputs; of one time, facts come first, then frames by the name of their
 //! point (as in a replay), then what arrived first. What a batch counted as waiting is given back when its last input has been released.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::time::Duration;
 use std::vec::IntoIter;
 
 use crate::flow::Receipt;
-use crate::input::{Input, ObservationPoint};
+use crate::input::{Fact, Input, ObservationPoint};
 use crate::time::Timestamp;
+
+/// By more than this no source is late: the clock was set back.
+const LATE: Duration = Duration::from_secs(2);
 
 /// Inputs that wait for their turn.
 #[derive(Debug, Default)]
 pub struct Reorder {
     held: BinaryHeap<Reverse<Batch>>,
     sequence: u64,
+    /// Up to when everything was passed on.
+    passed: Timestamp,
 }
 
 /// The rest of a batch.
@@ -61,6 +68,11 @@ impl Ord for Batch {
 impl Reorder {
     /// Takes a batch in.
     pub fn hold(&mut self, mut inputs: Vec<Input>, receipt: Receipt) {
+        for input in inputs.iter_mut().filter(|input| matches!(input.fact, Fact::Recorded(_))) {
+            if self.passed.since(input.at) <= LATE {
+                input.at = input.at.max(self.passed);
+            }
+        }
         if !inputs.is_sorted_by_key(|input| input.at) {
             inputs.sort_by_key(|input| input.at);
         }
@@ -73,11 +85,14 @@ impl Reorder {
 
     /// The next input that happened up to `reached`, or after `future`.
     pub fn pop(&mut self, reached: Timestamp, future: Timestamp) -> Option<Input> {
-        let mut first = self.held.peek_mut()?;
-        let at = first.0.next.at;
-        if at > reached && at <= future {
+        let first = self.held.peek_mut().filter(|first| {
+            let at = first.0.next.at;
+            at <= reached || at > future
+        });
+        let Some(mut first) = first else {
+            self.passed = self.passed.max(reached);
             return None;
-        }
+        };
         Some(match first.0.rest.next() {
             Some(next) => std::mem::replace(&mut first.0.next, next),
             None => PeekMut::pop(first).0.next,
@@ -97,7 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::input::{Fact, Undecoded};
+    use crate::input::{NatFact, RecordedFact, Undecoded};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_nanos(millis * 1_000_000)
@@ -121,6 +136,24 @@ mod tests {
         assert_eq!((released(9), released(30), released(49)), (vec![], vec![10, 20, 30], vec![40]));
         assert_eq!(reorder.first(), Some(at(50)));
         assert!(reorder.pop(at(0), at(49)).is_some(), "the clock was set back: it would wait for ever");
+    }
+
+    #[test]
+    fn a_late_fact_gets_the_time_at_which_the_engine_learns_of_it() {
+        let mut reorder = Reorder::default();
+        let fact = |millis| {
+            let fact = Fact::Recorded(RecordedFact::Nat(NatFact::Watched { netns: None }));
+            vec![Input::new(at(millis), fact)]
+        };
+        let mut passed_at = |millis: i64, until: i64| -> Vec<i64> {
+            reorder.hold(fact(millis), Receipt::default());
+            reorder.hold(vec![seen("veth1", millis, 1)], Receipt::default());
+            let inputs = std::iter::from_fn(|| reorder.pop(at(until), at(until + 200)));
+            inputs.map(|input| input.at.as_nanos() / 1_000_000).collect()
+        };
+        assert_eq!(passed_at(9_990, 10_000), [9_990, 9_990]);
+        assert_eq!(passed_at(9_950, 10_050), [9_950, 10_000], "a packet keeps its time: the recording has it, too");
+        assert_eq!(passed_at(7_000, 10_100), [7_000, 7_000], "the clock was set back");
     }
 
     /// What a point reports; `number` is its place among the point's.

@@ -3,12 +3,14 @@
 //! Contract: two runs over the same files give byte-equal output. Nothing is dropped: reading waits for the engine.
 //! What was read before a capture breaks off counts; the break becomes a warning.
 //! Design: facts are merged with packets by event time, a fact before a packet of the same time; packets are metered in batches ([`points`]), and what
-//! each caused is passed on by itself; what several points saw is put in order as live ([`in_order`]).
+//! each caused is passed on by itself; what several points saw is put in order as live ([`in_order`]). Time passes at points that see nothing, and until
+//! the observation ended ([`passing_time`]).
 
+mod hidden_labels;
 mod in_order;
+mod passing_time;
 mod points;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,13 +20,15 @@ use crate::config;
 use crate::detect::Severity;
 use crate::engine::{Engine, EngineConfig, Observer, VerdictLog};
 use crate::flow::MeterLimits;
-use crate::input::{Fact, Input, InventoryEvent, Loss, RecordedFact, Reload, WorkloadId};
-use crate::inventory::configuration::{ShownLabels, is_hidden};
+use crate::input::{Fact, Input, Loss, RecordedFact, Reload};
+use crate::inventory::configuration::ShownLabels;
 use crate::inventory::file::{FactsError, read_facts};
 use crate::observe::{Batch, CaptureError, CaptureReader, Merge, odd_fractions, unknown_blocks};
 use crate::time::Timestamp;
 
+use self::hidden_labels::hidden_labels;
 use self::in_order::InOrder;
+use self::passing_time::PassingTime;
 use self::points::{Caused, ReplayPoints, Run};
 use super::output::Output;
 use super::summary::Summary;
@@ -124,6 +128,7 @@ pub fn run(
     }
     let mut replay = Replay {
         engine,
+        time: PassingTime::new(&facts),
         facts: facts.into_iter().peekable(),
         order: InOrder::default(),
         points: ReplayPoints::new(options.meter),
@@ -148,41 +153,19 @@ pub fn run(
     Ok(ReplayReport { summary, worst, engine, span })
 }
 
-/// Labels that this configuration selects by, and that are hidden in a file: the one who wrote it did not select by them.
-fn hidden_labels(path: &Path, inputs: &[Input], shown: &ShownLabels) -> Vec<String> {
-    let workloads = inputs.iter().filter_map(|input| match &input.fact {
-        Fact::Recorded(RecordedFact::Inventory(InventoryEvent::Workload(workload))) => Some(workload),
-        _ => None,
-    });
-    let mut hidden: BTreeMap<&str, BTreeSet<&WorkloadId>> = BTreeMap::new();
-    for workload in workloads {
-        for (name, _) in workload.labels.iter().filter(|(name, value)| shown.contains(name) && is_hidden(value)) {
-            hidden.entry(name).or_default().insert(&workload.id);
-        }
-    }
-    let warning = |(name, of): (&str, BTreeSet<&WorkloadId>)| {
-        format!(
-            "{}: the label {name:?}, by which this configuration selects, is hidden in it for {}: no selector matches its value; \
-             record with a configuration that selects by it",
-            path.display(),
-            many(of.len(), "workload")
-        )
-    };
-    hidden.into_iter().map(warning).collect()
-}
-
 /// Whether the file is the facts of a recording, by its name: a snapshot has no end.
 fn is_recorded(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "facts.jsonl")
 }
 
 fn is_end(input: &Input) -> bool {
-    matches!(input.fact, Fact::Recorded(RecordedFact::Ended {}))
+    matches!(input.fact, Fact::Recorded(RecordedFact::Ended { point: None }))
 }
 
 struct Replay<'a> {
     engine: Engine,
     facts: std::iter::Peekable<std::vec::IntoIter<Input>>,
+    time: PassingTime,
     order: InOrder,
     points: ReplayPoints,
     reloads: Reloads,
@@ -266,6 +249,11 @@ impl Replay<'_> {
                 // The reader gives no packet of an interface that it does not know.
                 (None, None) => continue,
             };
+            if let Some(until) = self.time.due(frame.at, self.points.are_several()) {
+                self.meter(&mut run)?;
+                self.pass_time(until);
+                self.deliver()?;
+            }
             run.push(place, frame);
         }
         self.meter(&mut run)
@@ -280,14 +268,10 @@ impl Replay<'_> {
         for (packet, frame) in run.frames().iter().enumerate() {
             let (first, last) = self.span.unwrap_or((frame.at, frame.at));
             self.span = Some((first.min(frame.at), last.max(frame.at)));
-            let mut is_something = false;
-            while let Some(fact) = self.facts.next_if(|fact| fact.at <= frame.at) {
-                self.pass_on(fact);
-                is_something = true;
-            }
             let count = self.caused.count(packet, total);
-            left.by_ref().take(count).for_each(|input| self.pass_on(input));
-            if self.reach(frame.at) || is_something || count > 0 {
+            left.by_ref().take(count).for_each(|input| self.pass_on_in_order(input));
+            if self.facts_until(frame.at) || count > 0 {
+                self.release();
                 self.deliver()?;
             }
         }
@@ -299,12 +283,19 @@ impl Replay<'_> {
 
     fn finish(&mut self) -> Result<(), ReplayError> {
         let (ends, facts): (Vec<Input>, Vec<Input>) = self.facts.by_ref().partition(is_end);
-        self.inputs.extend(facts);
-        self.points.drain(&mut self.inputs);
+        let last = facts.iter().chain(&ends).map(|fact| fact.at).max();
+        let end = last.max(self.span.map(|(_, last)| last)).unwrap_or(Timestamp::MIN);
+        self.facts = facts.into_iter().peekable();
         for input in std::mem::take(&mut self.inputs) {
             self.pass_on(input);
         }
-        self.reach(Timestamp::MIN);
+        self.pass_time(end);
+        self.facts_until(end);
+        let mut rest = Vec::new();
+        self.points.drain(&mut rest);
+        for input in rest {
+            self.pass_on(input);
+        }
         self.deliver()?;
         // As live: what was in flight came first.
         for input in self.order.rest().chain(ends).collect::<Vec<_>>() {
@@ -316,21 +307,50 @@ impl Replay<'_> {
 
     /// To the engine; of several points once its turn has come.
     fn pass_on(&mut self, input: Input) {
-        if self.points.are_several() {
+        if self.time.waits(self.points.are_several()) {
             self.order.hold(input);
         } else {
             self.push(&input);
         }
     }
 
-    /// Packets have reached this time; whether that was the turn of something.
-    fn reach(&mut self, reached: Timestamp) -> bool {
+    /// Passes on facts from up to a time; whether there was one.
+    fn facts_until(&mut self, at: Timestamp) -> bool {
         let mut any = false;
-        while let Some(input) = self.order.pop(reached) {
-            self.push(&input);
+        while let Some(fact) = self.facts.next_if(|fact| fact.at <= at) {
+            self.pass_on(fact);
             any = true;
         }
         any
+    }
+
+    /// The same, before what packets, or the lack of them, caused.
+    fn pass_on_in_order(&mut self, input: Input) {
+        self.facts_until(input.at);
+        self.pass_on(input);
+    }
+
+    /// Time passes at every point.
+    fn pass_time(&mut self, until: Timestamp) {
+        let mut caused = Vec::new();
+        self.time.pass(until, &mut self.points, &mut caused);
+        if !self.time.waits(self.points.are_several()) {
+            // What waited in the first moment of a point that is alone is older than all that comes now.
+            self.release();
+        }
+        for input in caused {
+            self.pass_on_in_order(input);
+        }
+        self.release();
+    }
+
+    /// To the engine, what nothing earlier can come for any more.
+    fn release(&mut self) {
+        let waits = self.time.waits(self.points.are_several());
+        let until = if waits { self.time.reached() } else { Timestamp::MAX };
+        while let Some(input) = self.order.pop(until) {
+            self.push(&input);
+        }
     }
 
     fn push(&mut self, input: &Input) {

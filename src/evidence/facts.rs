@@ -80,7 +80,7 @@ impl FactHistory {
     /// Takes a fact.
     pub fn take(&mut self, at: Timestamp, fact: &RecordedFact) {
         // A bundle holds the configuration that was in force when its alert was raised.
-        if matches!(fact, RecordedFact::Ended {} | RecordedFact::Reloaded(_)) {
+        if matches!(fact, RecordedFact::Ended { .. } | RecordedFact::Reloaded(_)) {
             return;
         }
         self.recent.push_back((at, Arc::new(fact.clone())));
@@ -154,9 +154,10 @@ fn change(fact: &RecordedFact) -> Change {
         RecordedFact::HostLogging(HostLoggingFact::Unwatched { part, .. }) => {
             Change::Says(Subject::HostLogging(Some(part.clone())))
         }
-        RecordedFact::HostLogging(_) | RecordedFact::Loss(_) | RecordedFact::Reloaded(_) | RecordedFact::Ended {} => {
-            Change::Nothing
-        }
+        RecordedFact::HostLogging(_)
+        | RecordedFact::Loss(_)
+        | RecordedFact::Reloaded(_)
+        | RecordedFact::Ended { .. } => Change::Nothing,
     }
 }
 

@@ -184,6 +184,11 @@ impl Meter {
         self.next_check = Timestamp::MAX;
     }
 
+    /// How far its clock is.
+    pub const fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Packets so far.
     pub const fn packets_seen(&self) -> u64 {
         self.stats.packets

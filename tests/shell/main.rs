@@ -25,6 +25,7 @@ mod flows;
 mod fuzz_regression;
 mod hostile_runtime;
 mod labels;
+mod live_equals_replay;
 mod metrics;
 mod observe;
 mod registry;

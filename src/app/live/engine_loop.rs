@@ -105,12 +105,13 @@ impl<'a> EngineLoop<'a> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            // Before the messages: what a thread says it has reached, it has sent; asked later, it may speak of a batch that is not taken yet.
+            let time = now();
+            let (reached, future) = (self.reached(time), time.plus(LATENESS));
             // Whatever else is waiting, without another wait.
             for message in receiver.try_iter().take(QUEUE) {
                 self.take(message);
             }
-            let time = now();
-            let (reached, future) = (self.reached(time), time.plus(LATENESS));
             self.release(reached, future)?;
             // Not for what others say meanwhile: connection tracking answers to this, and would keep everybody awake.
             let waits = self.latest_flow.is_some_and(|at| reached < at && at <= future);
@@ -152,7 +153,7 @@ impl<'a> EngineLoop<'a> {
             }
         }
         self.release(Timestamp::MAX, Timestamp::MAX)?;
-        self.consume(&Input::new(now(), Fact::Recorded(RecordedFact::Ended {})))?;
+        self.consume(&Input::new(now(), Fact::Recorded(RecordedFact::Ended { point: None })))?;
         self.engine.finish(&mut self.alerts);
         self.deliver()?;
         self.publisher.publish(now(), &mut self.engine, &self.status);

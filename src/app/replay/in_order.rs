@@ -1,9 +1,9 @@
 //! Puts what several observation points saw into one order.
 //!
-//! Contract: an input waits until another one is [`WINDOW`] later; what waits is passed on by time, then facts before frames, then by
+//! Contract: an input waits until packets of more than [`WINDOW`] later were read; what waits is passed on by time, then facts before frames, then by
 //! the point's name. Limits: at most [`MAX_HELD`] inputs wait; one more, and the earliest goes. What is older than the window keeps its place in the file.
 //! Design: a recording is written as packets reach it, and those of one point up to 150 ms after those of another one; live capture waits for
-//! them, so a replay does, too. A capture of one point is in order, and costs nothing here.
+//! them, so a replay does, too. A capture of one point is in order, and costs nothing here after its first moment.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::input::{Input, ObservationPoint};
 use crate::time::Timestamp;
 
 /// As live.
-const WINDOW: Duration = Duration::from_millis(200);
+pub(super) const WINDOW: Duration = Duration::from_millis(200);
 /// Inputs that wait at once.
 const MAX_HELD: usize = 65_536;
 
@@ -21,7 +21,6 @@ const MAX_HELD: usize = 65_536;
 pub(super) struct InOrder {
     held: BTreeMap<(Timestamp, Option<ObservationPoint>, u64), Input>,
     sequence: u64,
-    reached: Timestamp,
 }
 
 impl InOrder {
@@ -31,12 +30,11 @@ impl InOrder {
         self.sequence += 1;
     }
 
-    /// The next input whose turn has come, now that a packet of this time was read.
-    pub(super) fn pop(&mut self, at: Timestamp) -> Option<Input> {
-        self.reached = self.reached.max(at);
+    /// The next input from up to a time; the earliest where too many wait.
+    pub(super) fn pop(&mut self, until: Timestamp) -> Option<Input> {
         let held = self.held.len();
         let (first, ..) = self.held.first_key_value()?.0;
-        let turn = first.plus(WINDOW) <= self.reached || held > MAX_HELD;
+        let turn = *first <= until || held > MAX_HELD;
         turn.then(|| self.held.pop_first()).flatten().map(|(_, input)| input)
     }
 
@@ -73,8 +71,8 @@ mod tests {
         for input in [claim(150, "veth1"), claim(10, "veth2"), claim(10, "br-apps"), claim(10, "veth1")] {
             order.hold(input);
         }
-        assert_eq!(order.pop(Timestamp::from_nanos(209_000_000)), None, "others may still come");
-        let at = Timestamp::from_nanos(210_000_000);
+        assert_eq!(order.pop(Timestamp::from_nanos(9_000_000)), None, "others may still come");
+        let at = Timestamp::from_nanos(10_000_000);
         let come: Vec<Input> = std::iter::from_fn(|| order.pop(at)).collect();
         assert_eq!(come.iter().map(shown).collect::<Vec<_>>(), [(10, "br-apps"), (10, "veth1"), (10, "veth2")]);
         assert_eq!(order.rest().map(|input| shown(&input).0).collect::<Vec<_>>(), [150]);

@@ -9,6 +9,7 @@ use crate::decode::LinkType;
 use crate::flow::{FlowSink, Frame, Meter, MeterLimits, Meters, Stages};
 use crate::input::{Input, ObservationPoint};
 use crate::observe::{Batch, Interface};
+use crate::time::Timestamp;
 
 /// What packets of a batch caused, in order.
 #[derive(Debug, Default)]
@@ -108,6 +109,21 @@ impl ReplayPoints {
     pub(super) fn take(&mut self, run: &Run<'_>, caused: &mut Caused) {
         caused.begins.clear();
         self.stages.run(&mut Taps { all: &mut self.all, caused }, |n| run.places[n], run.frames());
+    }
+
+    /// Time has passed at every point, whether it saw something or not.
+    pub(super) fn advance(&mut self, to: Timestamp, out: &mut Vec<Input>) {
+        for meter in &mut self.all {
+            meter.advance(to, out);
+        }
+    }
+
+    /// The observation of a point ended at a time: so did its records.
+    pub(super) fn end(&mut self, point: &ObservationPoint, at: Timestamp, out: &mut Vec<Input>) {
+        for (_, place) in self.places.named().filter(|((name, _), _)| name == point) {
+            self.all[place].advance(at, out);
+            self.all[place].drain(out);
+        }
     }
 
     /// Ends every record, point by point in order of name.

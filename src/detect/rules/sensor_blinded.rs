@@ -82,7 +82,7 @@ impl Rule for SensorBlinded {
             | RecordedFact::Baseline(_)
             | RecordedFact::HostLogging(_)
             | RecordedFact::Reloaded(_)
-            | RecordedFact::Ended {} => {}
+            | RecordedFact::Ended { .. } => {}
         }
     }
 

@@ -22,7 +22,7 @@ use super::ring::{HELD_BACK, RETIRE};
 use crate::clock::now;
 use crate::decode::LinkType;
 use crate::flow::{Admission, Backlog, Frame, Meter, MeterLimits, PointCounters, PointKind, Receipt, Shed};
-use crate::input::{Input, Loss, LossReason, ObservationPoint};
+use crate::input::{Fact, Input, Loss, LossReason, ObservationPoint, RecordedFact};
 use crate::time::Timestamp;
 
 /// Packets of one turn; then it is another tap's.
@@ -335,11 +335,22 @@ impl Tap {
     /// the kernel some tens of milliseconds.
     pub(super) fn end(mut self, time: Timestamp, reason: Option<String>, sink: &mut impl TapSink) -> Closing {
         self.read_drops(time);
-        self.meter.drain(&mut self.inputs);
+        self.end_records(time);
         self.inputs.extend(self.losses.unreported(&self.point, time));
         self.report_shed(time);
         sink.ended(self.take_batch(), reason);
         Closing(self.capture)
+    }
+
+    /// Ends every record, and says when: a replay ends them at the same time.
+    fn end_records(&mut self, time: Timestamp) {
+        let Self { meter, inputs, .. } = self;
+        if !self.backlog {
+            meter.advance(time.minus(HELD_BACK), inputs);
+        }
+        meter.drain(inputs);
+        let ended = RecordedFact::Ended { point: Some(self.point.clone()) };
+        inputs.push(Input::new(meter.now(), Fact::Recorded(ended)));
     }
 
     fn read_drops(&mut self, now: Timestamp) {

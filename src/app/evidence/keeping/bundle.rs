@@ -129,7 +129,7 @@ fn record_facts(recorder: &Recorder, contents: &Contents<'_>) {
         recorder.fact(*at, fact);
     }
     let last = contents.facts.last().map_or(contents.to, |(at, _)| (*at).max(contents.to));
-    recorder.fact(last, &RecordedFact::Ended {});
+    recorder.fact(last, &RecordedFact::Ended { point: None });
 }
 
 /// Every file that was written so far, fsynced.
