@@ -9,6 +9,7 @@
 mod aside;
 mod asked;
 mod by_age;
+mod ended_early;
 mod judging;
 mod key;
 mod rejoin;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use self::aside::Aside;
 use self::by_age::ByAge;
+use self::ended_early::EndedEarly;
 use self::judging::binding_of;
 use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
@@ -99,6 +101,8 @@ pub struct Tracker {
     aside: Aside,
     /// Conversations that fell silent, and of which it is not certain who began them.
     unsure: UnsureOrigins,
+    /// Connections whose translated side may still show.
+    ended_early: EndedEarly,
     watched_since: BTreeMap<ObservationPoint, Timestamp>,
     forgotten_points: u64,
     relays: bool,
@@ -120,6 +124,7 @@ impl Tracker {
             lingering: BTreeSet::new(),
             aside: Aside::default(),
             unsure: UnsureOrigins::default(),
+            ended_early: EndedEarly::default(),
             watched_since: BTreeMap::new(),
             forgotten_points: 0,
         }

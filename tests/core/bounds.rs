@@ -155,6 +155,11 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
         "MAX_ASIDE",
         Not("ended flows of one five-tuple that wait for other points; the oldest is judged as it stands"),
     ),
+    (
+        "src/path/tracker/ended_early.rs",
+        "MAX_ENDED",
+        Not("connections that ended right after their start; the other side of one beyond it is judged by itself"),
+    ),
     ("src/path/tracker/rejoin.rs", "MAX_REJOINED", Not(ONE_FLOW)),
     ("src/path/tracker/asked.rs", "MAX_SHOWN", Not(ONE_FLOW)),
     ("src/path/tracker/tracked_flow.rs", "MAX_TWINS", Not(ONE_FLOW)),

@@ -28,6 +28,7 @@ mod reconfigure;
 mod rules;
 mod scorecard;
 mod sensor_blinded;
+mod translated_legs;
 mod trust_claims;
 mod tunnel_layers;
 mod tunnels;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{FlowEvent, FlowRecord, Protocol, Workload};
-use crate::inventory::Owner;
+use crate::input::{Endpoint, FiveTuple, FlowEvent, FlowRecord, Protocol, Workload};
+use crate::inventory::{Owner, Timeline};
 use crate::path::relay::{RelayMatch, RelayProof, echoed, matched};
-use crate::path::{Contract, Evidence, Hop, JudgedFlow, ObservedFlow, PerWorkload, Selector, responder_of};
+use crate::path::{Contract, Evidence, Hop, JudgedFlow, ObservedFlow, Oriented, PerWorkload, Selector, responder_of};
 use echoes::Echoes;
 use legs::{Direction, Leg, Legs};
 
@@ -59,17 +59,21 @@ impl Rule for UndeclaredRelay {
         if flow.again || !flow.oriented.certain || !may_be_leg(record) {
             return;
         }
-        let responder = responder_of(context.timeline, &flow.oriented);
+        let (responder, reached) = answered_by(context.timeline, flow);
         let (source, responder_workload) = (flow.source.workload(), responder.workload());
         if source.zip(responder_workload).is_some_and(|(one, other)| one.id == other.id) {
             return;
         }
-        for (workload, direction) in [(responder_workload, Direction::Inbound), (source, Direction::Outbound)] {
+        let legs =
+            [(responder_workload, Direction::Inbound, reached), (source, Direction::Outbound, record.tuple.resp)];
+        for (workload, direction, resp) in legs {
             let Some(workload) = workload else { continue };
             if self.may_relay(workload) {
                 continue;
             }
-            let leg = Leg::new(Arc::clone(workload), direction, flow.source.clone(), record.clone());
+            let mut record = record.clone();
+            record.tuple.resp = resp;
+            let leg = Leg::new(Arc::clone(workload), direction, flow.source.clone(), record);
             let place = self.legs.insert(leg);
             self.check(place, findings);
         }
@@ -90,6 +94,20 @@ impl Rule for UndeclaredRelay {
     fn forgotten(&self) -> u64 {
         self.legs.forgotten + self.echoes.forgotten
     }
+}
+
+/// Who answers a flow, and where: behind a translation, who answers after it. Whether a point's record or its translated twin stands for a connection is
+/// a matter of milliseconds.
+fn answered_by(timeline: &Timeline, flow: &JudgedFlow) -> (Owner, Endpoint) {
+    let own = (responder_of(timeline, &flow.oriented), flow.oriented.tuple.resp);
+    let resp = flow.view.translated.map_or(own.1, |translated| translated.resp);
+    if own.0.workload().is_some() || resp == own.1 {
+        return own;
+    }
+    let Oriented { tuple, ref point, .. } = flow.oriented;
+    let behind = Oriented { tuple: FiveTuple { resp, ..tuple }, point: point.clone(), ..flow.oriented };
+    let responder = responder_of(timeline, &behind);
+    if responder.workload().is_some() { (responder, resp) } else { own }
 }
 
 /// Whether a flow can be a leg: a conversation that is no name resolution.

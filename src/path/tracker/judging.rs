@@ -67,6 +67,9 @@ impl Tracker {
             return;
         }
         let judged = judged_flow(context, tracked, observed, reading, now);
+        if self.ended_early.is_said(binding, tracked, &judged) {
+            return self.forget(id);
+        }
         self.settle(context, (id, key), Arc::new(judged), now, step);
     }
 

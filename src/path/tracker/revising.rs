@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::asked::Observed;
-use super::judging::{goes_on, is_remnant};
+use super::judging::{binding_of, goes_on, is_remnant};
 use super::tracked_flow::TrackedFlow;
 use super::{Deadline, Step, Tracker};
 use crate::input::FlowId;
@@ -34,7 +34,8 @@ impl Tracker {
             return;
         }
         let Some(mut after) = self.judge_again(context, tracked, observed, now) else { return };
-        if !is_revision(before, &after) {
+        let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
+        if !is_revision(before, &after) || self.ended_early.is_said(binding, tracked, &after) {
             return;
         }
         after.revised_from = before.judgement.as_ref().map(|judgement| judgement.verdict);
@@ -75,6 +76,11 @@ impl Tracker {
             self.try_judge(context, id, now, Deadline::Now, step);
         } else {
             self.revise(context, id, now, step);
+        }
+        if let Some((key, tracked)) = self.keys.get(&id).and_then(|key| Some((*key, self.flows.get(key)?)))
+            && context.path.bindings.is_watched_now()
+        {
+            self.ended_early.remember(key.in_use(), tracked, now);
         }
         self.forget(id);
     }

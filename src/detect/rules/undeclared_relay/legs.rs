@@ -66,6 +66,7 @@ impl Leg {
         let app = record.app.clone().or_else(|| self.record.app.clone());
         self.record = FlowRecord {
             start: self.record.start,
+            tuple: self.record.tuple,
             orig: with(record.orig, orig),
             resp: with(record.resp, resp),
             app,
