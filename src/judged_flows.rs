@@ -44,6 +44,9 @@ pub struct FlowLine {
     /// The verdict that this one replaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revised_from: Option<&'static str>,
+    /// Whether this flow was judged before: its verdict is revised, or its content says that another contract is about it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// The contract that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contract: Option<Arc<str>>,
@@ -93,6 +96,7 @@ impl FlowLine {
                 _ => None,
             }),
             revised_from: judged.revised_from.map(Verdict::as_str),
+            again: judged.again,
             contract: judgement.map(|judgement| Arc::clone(&judgement.contract)),
             missing_hop: judgement.and_then(|judgement| judgement.missing_hop.clone()),
             passed: judgement.map(|judgement| judgement.passed.clone()).unwrap_or_default(),

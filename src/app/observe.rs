@@ -6,10 +6,10 @@
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use super::output::Overflow;
 use crate::engine::Observer;
@@ -21,6 +21,8 @@ use crate::path::JudgedFlow;
 
 /// Lines that may wait for the reader.
 const WAITING: usize = 4096;
+/// How long the end of a live run waits for its reader.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,7 +39,10 @@ pub enum LineFormat {
 #[derive(Debug, Default)]
 struct Shared {
     dropped: AtomicU64,
+    /// Ends the run. The run sets it too, and judges what is in flight afterwards.
     stop: Arc<AtomicBool>,
+    /// The writer has ended.
+    is_over: AtomicBool,
 }
 
 /// The engine's side: hands over the flows that are wanted.
@@ -52,7 +57,8 @@ pub struct FlowStream {
 /// The writer's side.
 #[derive(Debug)]
 pub struct FlowWriting {
-    writer: JoinHandle<io::Result<u64>>,
+    written: Receiver<io::Result<u64>>,
+    overflow: Overflow,
     shared: Arc<Shared>,
 }
 
@@ -65,15 +71,21 @@ pub fn start(
 ) -> anyhow::Result<(FlowStream, FlowWriting)> {
     let (lines, received) = crossbeam_channel::bounded(WAITING);
     let shared = Arc::<Shared>::default();
-    let stop = Arc::clone(&shared.stop);
+    let (tell, written) = crossbeam_channel::bounded(1);
+    let own = Arc::clone(&shared);
     let write = move || {
         let written = write_all(&received, format, most);
-        stop.store(true, Ordering::Relaxed);
-        written
+        own.is_over.store(true, Ordering::Relaxed);
+        own.stop.store(true, Ordering::Relaxed);
+        // The engine may wait for room.
+        drop(received);
+        drop(tell.send(written));
     };
-    let writer = std::thread::Builder::new().name("to-stdout".to_owned()).spawn(write);
-    let writer = writer.context("starting the thread for the output")?;
-    let writing = FlowWriting { writer, shared: Arc::clone(&shared) };
+    std::thread::Builder::new()
+        .name("to-stdout".to_owned())
+        .spawn(write)
+        .context("starting the thread for the output")?;
+    let writing = FlowWriting { written, overflow, shared: Arc::clone(&shared) };
     Ok((FlowStream { filter, overflow, lines, shared }, writing))
 }
 
@@ -83,22 +95,32 @@ impl FlowWriting {
         Arc::clone(&self.shared.stop)
     }
 
-    /// Waits until all is written; the engine's side must be gone. Returns how many lines were.
-    pub fn finish(self) -> anyhow::Result<u64> {
-        let written = self.writer.join().map_err(|_| anyhow::anyhow!("the thread for the output panicked"))?;
+    /// Waits until all is written, live for [`PATIENCE`] at most; the engine's side must be gone. Returns how many lines were, where that is known.
+    pub fn finish(self) -> anyhow::Result<Option<u64>> {
+        let written = match self.overflow {
+            Overflow::Block => self.written.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Overflow::DropAndCount => self.written.recv_timeout(PATIENCE),
+        };
         let dropped = self.shared.dropped.load(Ordering::Relaxed);
         if dropped > 0 {
             tracing::warn!(
                 "{dropped} judged flows were not written: the reader of the output is slower than the traffic"
             );
         }
-        written.context("writing to standard output")
+        match written {
+            Ok(written) => written.map(Some).context("writing to standard output"),
+            Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the thread for the output panicked"),
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!("the reader of the output takes nothing: what waits for it is lost");
+                Ok(None)
+            }
+        }
     }
 }
 
 impl Observer for FlowStream {
     fn judged(&mut self, timeline: &Timeline, names: &Names, flow: &JudgedFlow, _goes_on: bool) {
-        if self.shared.stop.load(Ordering::Relaxed) || !self.filter.may_want(flow) {
+        if self.shared.is_over.load(Ordering::Relaxed) || !self.filter.may_want(flow) {
             return;
         }
         let line = FlowLine::new(timeline, names, flow);

@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     format: Option<LineFormat>,
     /// Stop after so many lines
-    #[arg(short = 'n', long, value_name = "COUNT")]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 
@@ -81,8 +81,10 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let format = args.format.unwrap_or(usual);
     if args.paths.is_empty() {
         let (stream, writing) = observe::start(filter, format, args.limit, Overflow::DropAndCount)?;
-        on_host::observe(args.config.as_deref(), &args.host, Box::new(stream), writing.stop())?;
-        writing.finish()?;
+        let ended = on_host::observe(args.config.as_deref(), &args.host, Box::new(stream), writing.stop());
+        let written = writing.finish();
+        ended?;
+        written?;
         return Ok(Outcome::Done);
     }
     let sources = Sources::of(args.paths, args.facts, args.config)?;
@@ -95,12 +97,15 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         let options = ReplayOptions { observer: Some(Box::new(stream)), stop, ..options };
         replay::run(options, &Output::none(), &mut |bytes| bar.set_position(bytes))
     });
-    let warnings = report.context("replaying")?.summary.warnings;
-    let written = writing.finish()?;
+    // The engine must be gone before its last lines are waited for.
+    let warnings = report.map(|report| report.summary.warnings);
+    let written = writing.finish();
+    let warnings = warnings.context("replaying")?;
+    let written = written?;
     for warning in &warnings {
         tracing::warn!("{}", printable(warning));
     }
-    if written == 0 {
+    if written == Some(0) {
         tracing::warn!("no judged flow is as asked for; without filters `hopwatch observe PATH` lists all");
     }
     Ok(Outcome::Done)

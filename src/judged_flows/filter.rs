@@ -2,7 +2,7 @@
 //!
 //! Contract: a flow is wanted if it fits each part that was given, and of a part with several values any of them. Names that people chose are globs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use globset::GlobMatcher;
 use ipnetwork::IpNetwork;
@@ -25,6 +25,7 @@ pub enum Kind {
     /// No contract is about it.
     Uncovered,
     /// A hop sends on what its contract brought to it.
+    #[value(alias = "sent_on")]
     SentOn,
 }
 
@@ -32,14 +33,18 @@ impl Kind {
     /// Of a judged flow.
     pub const fn of(judged: &JudgedFlow) -> Self {
         match &judged.judgement {
-            Some(judgement) => match judgement.verdict {
-                Verdict::Verified => Self::Verified,
-                Verdict::Bypassed => Self::Bypassed,
-                Verdict::Partial => Self::Partial,
-                Verdict::Unobservable(_) => Self::Unobservable,
-            },
+            Some(judgement) => Self::of_verdict(judgement.verdict),
             None if judged.sent_on => Self::SentOn,
             None => Self::Uncovered,
+        }
+    }
+
+    const fn of_verdict(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Verified => Self::Verified,
+            Verdict::Bypassed => Self::Bypassed,
+            Verdict::Partial => Self::Partial,
+            Verdict::Unobservable(_) => Self::Unobservable,
         }
     }
 
@@ -76,9 +81,17 @@ pub enum Target {
 impl Target {
     /// From what a person wrote.
     pub fn parse(text: &str) -> Result<Self, BadFilter> {
-        let range = text.parse::<IpNetwork>().ok();
-        range
-            .map_or_else(|| Ok(Self::Name(Box::new(glob(&text.to_ascii_lowercase())?))), |range| Ok(Self::Range(range)))
+        if let Ok(range) = text.parse::<IpNetwork>() {
+            return Ok(Self::Range(range));
+        }
+        let bad = |reason: &str| Err(BadFilter { text: text.chars().take(40).collect(), reason: reason.to_owned() });
+        if text.parse::<SocketAddr>().is_ok() {
+            return bad("a port is asked for with --port");
+        }
+        if text.contains('/') {
+            return bad("this is no range of addresses");
+        }
+        Ok(Self::Name(Box::new(glob(&text.to_ascii_lowercase())?)))
     }
 
     fn is(&self, line: &FlowLine) -> bool {
@@ -121,9 +134,11 @@ impl FlowFilter {
         Ok(Self { workloads: globs(workloads)?, contracts: globs(contracts)?, ..Self::default() })
     }
 
-    /// Whether a judged flow may be wanted, by what costs nothing to know.
+    /// Whether a judged flow may be wanted, by what costs nothing to know. Who was shown a verdict is shown the one that replaces it, too.
     pub fn may_want(&self, judged: &JudgedFlow) -> bool {
-        (self.kinds.is_empty() || self.kinds.contains(&Kind::of(judged)))
+        let before = judged.revised_from.map(Kind::of_verdict);
+        let is_asked = |kind: Kind| self.kinds.contains(&kind);
+        (self.kinds.is_empty() || is_asked(Kind::of(judged)) || before.is_some_and(is_asked))
             && (self.ports.is_empty() || self.ports.contains(&judged.oriented.tuple.resp.port))
             && self.since.is_none_or(|since| judged.oriented.at >= since)
     }
@@ -140,6 +155,9 @@ impl FlowFilter {
 }
 
 fn glob(text: &str) -> Result<GlobMatcher, BadFilter> {
+    if text.is_empty() {
+        return Err(BadFilter { text: String::new(), reason: "it is empty".to_owned() });
+    }
     checked_glob(text)
         .map(|glob| glob.compile_matcher())
         .map_err(|reason| BadFilter { text: text.chars().take(40).collect(), reason })

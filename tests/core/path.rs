@@ -445,6 +445,34 @@ fn frames_of_nobody_are_reported_when_the_runtime_had_its_time_or_at_the_end() {
 }
 
 #[test]
+fn a_suspicion_is_not_lost_when_the_runtime_or_the_network_goes_meanwhile() {
+    let gone = || InventoryEvent::Disconnected { runtime: hopwatch::input::RuntimeId::DOCKER, error: "gone".into() };
+    let network = || InventoryEvent::NetworkRemoved { id: crate::support::facts::network().id };
+    for event in [gone(), network()] {
+        let mut world = world();
+        nobodys_frame(&mut world);
+        world.tick(12_000);
+        world.runtime(13_000, event.clone());
+        world.tick(16_000);
+        assert!(world.raised().contains(&"unknown-source - high".to_owned()), "{event:?}: {:?}", world.raised());
+    }
+}
+
+#[test]
+fn more_suspects_than_are_held_are_reported_in_their_order() {
+    let mut world = world();
+    for number in 0..300_u64 {
+        let mut record = world.record(10_000 + number, Protocol::UDP, 77, "172.20.0.10", 9999);
+        record.tuple.orig.port = 10_000 + u16::try_from(number).expect("a port");
+        record.orig.mac = Some(Mac([2, 0, 0, 0, 0, 77]));
+        world.event(10_000 + number, FlowEventKind::Started, &record);
+    }
+    world.tick(20_000);
+    let alert = world.alerts.iter().find(|alert| alert.rule == "unknown-source").expect("an alert");
+    assert_eq!(alert.first_seen, at(10_000));
+}
+
+#[test]
 fn an_address_that_stays_unknown_is_judged_within_a_second() {
     let mut world = world();
     world.tcp(10_000, 99, "198.51.100.7", 443);

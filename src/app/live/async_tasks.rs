@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::LiveOptions;
-use super::reload::Reloader;
+use super::reload::{AskedBy, Reloader};
 use super::runtimes;
 use super::source::SourceContext;
 use crate::input::InventoryEvent;
@@ -120,8 +120,9 @@ async fn reload_when_asked(
             tracing::info!(signal = "SIGHUP", "SIGHUP: this run does not read its configuration again");
             continue;
         };
+        let by = if request.is_some() { AskedBy::Request } else { AskedBy::Signal };
         let reload = tokio::task::spawn_blocking(move || {
-            let outcome = asked.reload().map_err(|error| format!("{error:#}"));
+            let outcome = asked.reload(by).map_err(|error| format!("{error:#}"));
             (asked, outcome)
         });
         // One that panicked was reported by the panic handler.

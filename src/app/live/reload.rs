@@ -66,6 +66,15 @@ impl fmt::Debug for ConfigReader {
     }
 }
 
+/// Who asks for a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AskedBy {
+    /// A signal.
+    Signal,
+    /// Any user of this host, over HTTP.
+    Request,
+}
+
 /// Reloads, one at a time.
 #[derive(Debug)]
 pub(super) struct Reloader {
@@ -113,7 +122,11 @@ impl Reloader {
     }
 
     /// Reads again and puts it into force; what is in force then, in words.
-    pub(super) fn reload(&mut self) -> anyhow::Result<String> {
+    pub(super) fn reload(&mut self, asked_by: AskedBy) -> anyhow::Result<String> {
+        // Only root and this user can send the signal: what others ask for over HTTP takes nothing from it, and fills no log.
+        if asked_by == AskedBy::Request && !self.turns.take(now()) {
+            bail!("there were {PER_MINUTE} reloads within a minute: ask again later");
+        }
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
             Err(_) => notify(&[NotifyState::Reloading]),
@@ -131,9 +144,6 @@ impl Reloader {
     }
 
     fn try_to(&mut self) -> anyhow::Result<String> {
-        if !self.turns.take(now()) {
-            bail!("there were {PER_MINUTE} reloads within a minute: ask again later");
-        }
         let Reading { config, setup } = (self.reader.0)()?;
         let mut fixed = fixed_parts(&self.in_force, &config);
         if self.routes.is_none() && self.in_force.sinks != config.sinks {

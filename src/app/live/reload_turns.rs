@@ -1,7 +1,8 @@
-//! How often the configuration may be read again.
+//! How often the configuration may be read again because a request asks for it.
 //!
 //! Contract: at most [`PER_MINUTE`] reloads in a minute of the wall clock; what is beyond is refused at once. Any user of this host may ask for one, and
-//! each is a fact that a recording keeps with its configuration. A clock that steps begins a new minute.
+//! each is a fact that a recording keeps with its configuration; signals, which only root and the own user can send, have no share. A clock that steps
+//! begins a new minute.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ mod strangers;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use self::held::{Held, Suspect};
+use self::held::{Accused, Held, Suspect};
 use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::{FlowRecord, LinkShare, Mac, NeighbourClaim, RuntimeNetwork, Workload};
@@ -38,6 +38,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 /// What is wrong with a source.
+#[derive(Debug)]
 struct Anomaly {
     sender: Option<Arc<Workload>>,
     /// How the sender is known, where no flow says it.
@@ -87,20 +88,39 @@ impl UnknownSource {
 
     fn report_wrong(&mut self, context: Context<'_>, findings: &mut Findings) {
         while let Some((at, claim, anomaly)) = self.waiting.next_wrong(context) {
-            if !anomaly.may_be_late || !self.held.has_room() {
+            if anomaly.may_be_late && self.held.holds() {
+                self.hold(context, (Suspect::Claim(at, claim), anomaly), findings);
+            } else {
                 findings.push(anomaly.into_finding(at));
-            } else if let Some(due) = self.held.hold(context.now, Suspect::Claim(at, claim)) {
-                findings.schedule(due);
             }
         }
     }
 
-    /// Reports what was held, if it is still wrong.
-    fn report_held(&self, context: Context<'_>, suspect: &Suspect, findings: &mut Findings) {
-        match suspect {
-            Suspect::Flow(flow) => findings.extend(self.find(context, flow).map(|found| accuse(flow, found))),
+    /// Holds a suspect; the oldest leaves where there is no room.
+    fn hold(&mut self, context: Context<'_>, accused: Accused, findings: &mut Findings) {
+        if self.held.is_full()
+            && let Some(oldest) = self.held.next()
+        {
+            self.report_held(context, oldest, findings);
+        }
+        if let Some(due) = self.held.hold(context.now, accused) {
+            findings.schedule(due);
+        }
+    }
+
+    /// Reports what was held, if it is still wrong, or if nothing can be said of it now.
+    fn report_held(&self, context: Context<'_>, (suspect, first): Accused, findings: &mut Findings) {
+        let (point, ip) = suspect.place();
+        let can_be_said = context.timeline.is_complete() && context.timeline.network_at(point, ip).is_some();
+        let first = (!can_be_said).then_some(first);
+        match &suspect {
+            Suspect::Flow(flow) => {
+                let found = self.find(context, flow).or(first);
+                findings.extend(found.map(|found| accuse(flow, found)));
+            }
             Suspect::Claim(at, claim) => {
-                findings.extend(neighbour_checks::judge(context, claim, *at).map(|found| found.into_finding(*at)));
+                let found = neighbour_checks::judge(context, claim, *at).or(first);
+                findings.extend(found.map(|found| found.into_finding(*at)));
             }
         }
     }
@@ -124,11 +144,11 @@ impl Rule for UnknownSource {
 
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         if let Some(found) = self.find(context, flow) {
-            if !found.may_be_late || !self.held.has_room() {
+            if found.may_be_late && self.held.holds() {
+                self.hold(context, (Suspect::Flow(Box::new(flow.clone())), found), findings);
+            } else {
                 self.held.forget(flow);
                 findings.push(accuse(flow, found));
-            } else if let Some(due) = self.held.hold(context.now, Suspect::Flow(Box::new(flow.clone()))) {
-                findings.schedule(due);
             }
         }
         let record = &flow.view.record;
@@ -154,14 +174,14 @@ impl Rule for UnknownSource {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         self.report_wrong(context, findings);
-        while let Some(suspect) = self.held.next_due(context.now) {
-            self.report_held(context, &suspect, findings);
+        while let Some(accused) = self.held.next_due(context.now) {
+            self.report_held(context, accused, findings);
         }
     }
 
     fn on_end(&mut self, context: Context<'_>, findings: &mut Findings) {
-        while let Some(suspect) = self.held.next() {
-            self.report_held(context, &suspect, findings);
+        while let Some(accused) = self.held.next() {
+            self.report_held(context, accused, findings);
         }
     }
 }
@@ -373,6 +393,8 @@ pub static META: RuleMeta = RuleMeta {
              MACs that take turns once a second.",
             "More than 4096 addresses claimed at one point: the oldest is forgotten and new when it comes again, \
              counted by the meter.",
+            "An alert that waited for `settle` has the counters of its flow's first judgement; a reload that changes `settle` \
+             forgets what waits.",
             "While the runtimes' word is not complete (one that answered is silent, or still lists), nothing is accused: \
              the flow is unobservable (unattributed_address), the claim is looked at again a minute later.",
         ],
