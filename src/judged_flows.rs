@@ -8,7 +8,7 @@ mod filter;
 mod text;
 
 pub use filter::{BadFilter, FlowFilter, Kind, Target};
-pub use text::{HEAD, Style, render};
+pub use text::{Detail, HEAD, render};
 
 use std::sync::Arc;
 
@@ -90,7 +90,11 @@ impl FlowLine {
             schema: JUDGED_FLOW_SCHEMA,
             first_seen: judged.oriented.at,
             judged_after_ms: u64::try_from(judged.took.as_millis()).unwrap_or(u64::MAX),
-            verdict: Kind::of(judged).as_str(),
+            verdict: match verdict {
+                Some(verdict) => verdict.as_str(),
+                None if judged.sent_on => "sent_on",
+                None => "uncovered",
+            },
             reason: verdict.and_then(|verdict| match verdict {
                 Verdict::Unobservable(reason) => Some(reason),
                 _ => None,

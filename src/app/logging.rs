@@ -195,6 +195,7 @@ mod tests {
         let text = reading.join().expect("no panic").expect("UTF-8");
         assert!(text.contains("hopwatch: dropped ") && text.contains(" of the log"));
     }
+
     #[test]
     fn the_variable_says_what_is_logged_and_a_mistake_in_it_changes_nothing() {
         use tracing::Level;

@@ -15,7 +15,7 @@ use super::output::Overflow;
 use crate::engine::Observer;
 use crate::escape::json;
 use crate::inventory::Timeline;
-use crate::judged_flows::{FlowFilter, FlowLine, HEAD, Style, render};
+use crate::judged_flows::{Detail, FlowFilter, FlowLine, HEAD, render};
 use crate::names::Names;
 use crate::path::JudgedFlow;
 
@@ -155,8 +155,8 @@ fn write_all(lines: &Receiver<Box<FlowLine>>, format: LineFormat, most: Option<u
                 if written == 0 {
                     out.write_all(HEAD.as_bytes())?;
                 }
-                let style = if format == LineFormat::Text { Style::Long } else { Style::Compact };
-                out.write_all(render(&line, style, columns).as_bytes())?;
+                let detail = if format == LineFormat::Text { Detail::Long } else { Detail::Compact };
+                out.write_all(render(&line, detail, columns).as_bytes())?;
             }
         }
         written += 1;
@@ -172,4 +172,41 @@ fn next(lines: &Receiver<Box<FlowLine>>, out: &mut impl Write) -> io::Result<Opt
     }
     out.flush()?;
     Ok(lines.recv().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{Bench, judged};
+
+    fn stream(overflow: Overflow, most: usize) -> (FlowStream, Receiver<Box<FlowLine>>) {
+        let (lines, received) = crossbeam_channel::bounded(most);
+        (FlowStream { filter: FlowFilter::default(), overflow, lines, shared: Arc::default() }, received)
+    }
+
+    fn judge(stream: &mut FlowStream) {
+        let bench = Bench::new(&[("app", 10)]);
+        stream.judged(&bench.timeline, &bench.names, &judged(None), false);
+    }
+
+    #[test]
+    fn what_is_judged_while_the_run_ends_is_written_and_nothing_after_the_writer_has_ended() {
+        let (mut stream, received) = stream(Overflow::DropAndCount, 8);
+        stream.shared.stop.store(true, Ordering::Relaxed);
+        judge(&mut stream);
+        assert_eq!(received.len(), 1);
+        stream.shared.is_over.store(true, Ordering::Relaxed);
+        judge(&mut stream);
+        assert_eq!(received.len(), 1);
+    }
+
+    #[test]
+    fn a_live_run_counts_what_a_slow_reader_does_not_take_and_ends_without_it() {
+        let (mut stream, _received) = stream(Overflow::DropAndCount, 1);
+        (0..3).for_each(|_| judge(&mut stream));
+        assert_eq!(stream.shared.dropped.load(Ordering::Relaxed), 2);
+        let (_never, written) = crossbeam_channel::bounded(1);
+        let writing = FlowWriting { written, overflow: Overflow::DropAndCount, shared: Arc::clone(&stream.shared) };
+        assert_eq!(writing.finish().expect("an end"), None);
+    }
 }

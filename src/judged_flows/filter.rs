@@ -8,7 +8,7 @@ use globset::GlobMatcher;
 use ipnetwork::IpNetwork;
 
 use super::FlowLine;
-use crate::path::{JudgedFlow, Verdict, checked_glob};
+use crate::path::{JudgedFlow, RangeError, Verdict, checked_glob, parse_range};
 use crate::time::Timestamp;
 
 /// What became of a flow.
@@ -47,26 +47,25 @@ impl Kind {
             Verdict::Unobservable(_) => Self::Unobservable,
         }
     }
-
-    /// The word in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Bypassed => "bypassed",
-            Self::Partial => "partial",
-            Self::Unobservable => "unobservable",
-            Self::Uncovered => "uncovered",
-            Self::SentOn => "sent_on",
-        }
-    }
 }
 
 /// Text that is no filter.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{text:?} is no pattern: {reason}; write a name, or a glob such as web-*")]
-pub struct BadFilter {
-    text: String,
-    reason: String,
+pub enum BadFilter {
+    /// A glob that is none.
+    #[error("{text:?} is no pattern: {reason}; write a name, or a glob such as web-*")]
+    Pattern {
+        /// Its beginning.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A range that is none.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// An address with a port.
+    #[error("{0} has a port: give the address with --to, and the port with --port")]
+    Port(SocketAddr),
 }
 
 /// An end that was asked: an address, a range, or a glob for its name.
@@ -81,22 +80,18 @@ pub enum Target {
 impl Target {
     /// From what a person wrote.
     pub fn parse(text: &str) -> Result<Self, BadFilter> {
-        if let Ok(range) = text.parse::<IpNetwork>() {
-            return Ok(Self::Range(range));
+        if let Ok(end) = text.parse() {
+            return Err(BadFilter::Port(end));
         }
-        let bad = |reason: &str| Err(BadFilter { text: text.chars().take(40).collect(), reason: reason.to_owned() });
-        if text.parse::<SocketAddr>().is_ok() {
-            return bad("a port is asked for with --port");
-        }
-        if text.contains('/') {
-            return bad("this is no range of addresses");
+        if text.contains('/') || text.parse::<IpAddr>().is_ok() {
+            return Ok(Self::Range(parse_range(text)?));
         }
         Ok(Self::Name(Box::new(glob(&text.to_ascii_lowercase())?)))
     }
 
     fn is(&self, line: &FlowLine) -> bool {
         match self {
-            Self::Range(range) => range.contains(canonical(line.flow.resp.endpoint.ip)),
+            Self::Range(range) => range.contains(line.flow.resp.endpoint.ip.to_canonical()),
             Self::Name(name) => {
                 let workload = line.destination_workload.as_ref().map(|workload| workload.name.to_ascii_lowercase());
                 line.name.as_deref().is_some_and(|known| name.is_match(known))
@@ -104,10 +99,6 @@ impl Target {
             }
         }
     }
-}
-
-const fn canonical(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }
 
 /// What is wanted; nothing given: everything.
@@ -134,7 +125,7 @@ impl FlowFilter {
         Ok(Self { workloads: globs(workloads)?, contracts: globs(contracts)?, ..Self::default() })
     }
 
-    /// Whether a judged flow may be wanted, by what costs nothing to know. Who was shown a verdict is shown the one that replaces it, too.
+    /// Whether a judged flow may be wanted, by what costs nothing to know. A verdict that replaces one that is wanted is wanted, too.
     pub fn may_want(&self, judged: &JudgedFlow) -> bool {
         let before = judged.revised_from.map(Kind::of_verdict);
         let is_asked = |kind: Kind| self.kinds.contains(&kind);
@@ -155,10 +146,7 @@ impl FlowFilter {
 }
 
 fn glob(text: &str) -> Result<GlobMatcher, BadFilter> {
-    if text.is_empty() {
-        return Err(BadFilter { text: String::new(), reason: "it is empty".to_owned() });
-    }
-    checked_glob(text)
-        .map(|glob| glob.compile_matcher())
-        .map_err(|reason| BadFilter { text: text.chars().take(40).collect(), reason })
+    let glob = if text.is_empty() { Err("it is empty".to_owned()) } else { checked_glob(text) };
+    glob.map(|glob| glob.compile_matcher())
+        .map_err(|reason| BadFilter::Pattern { text: text.chars().take(40).collect(), reason })
 }

@@ -14,13 +14,13 @@ fn line(verdict: Option<Verdict>) -> (JudgedFlow, FlowLine) {
 #[test]
 fn a_line_says_who_where_to_by_which_contract_and_why() {
     let (_, bypassed) = line(Some(Verdict::Bypassed));
-    let text = render(&bypassed, Style::Long, None);
+    let text = render(&bypassed, Detail::Long, None);
     assert!(text.starts_with("00:16:40.000  "), "{text}");
     assert!(text.contains("app → 198.51.100.7:443 tcp, contract contract, around hop"), "{text}");
     assert!(text.contains("next_hop: what the judge saw"), "{text}");
-    assert_eq!(render(&bypassed, Style::Compact, None).lines().count(), 1);
+    assert_eq!(render(&bypassed, Detail::Compact, None).lines().count(), 1);
     let (_, blind) = line(Some(Verdict::Unobservable(Unobservable::CaptureLoss)));
-    let text = render(&blind, Style::Long, Some(80));
+    let text = render(&blind, Detail::Long, Some(80));
     assert!(text.contains("capture_loss") && text.contains("to see more: raise"), "{text}");
     assert!(text.lines().all(|line| crate::layout::width(line) <= 80), "{text}");
     let (_, uncovered) = line(None);
@@ -34,7 +34,7 @@ fn names_that_an_attacker_chose_are_not_obeyed_by_the_terminal() {
     if let Some(workload) = &mut evil.workload {
         workload.name = "web\r\n00:00:00.000  verified".to_owned();
     }
-    let text = render(&evil, Style::Compact, None);
+    let text = render(&evil, Detail::Compact, None);
     assert!(!text.contains("\u{1b}[2J") && !text.contains('\u{202e}') && !text.contains('\r'), "{text:?}");
     assert_eq!(text.lines().count(), 1, "{text:?}");
 }
@@ -61,5 +61,15 @@ fn a_filter_wants_what_fits_each_of_its_parts() {
     let with_name = FlowLine { name: Some("api.shop.example".into()), ..line.clone() };
     let by_name = FlowFilter { to: vec![Target::parse("*.Shop.example").expect("a target")], ..any };
     assert!(by_name.wants(&with_name) && !by_name.wants(&line));
+    for (wrong, said) in [
+        ("a[", "pattern"),
+        ("", "empty"),
+        ("198.51.100.7:443", "--port"),
+        ("10.0.0.1/24", "10.0.0.0/24"),
+        ("a/b", "a/b"),
+    ] {
+        let error = Target::parse(wrong).expect_err("no target").to_string();
+        assert!(error.contains(said), "{error}");
+    }
     assert!(FlowFilter::new(&["a[".to_owned()], &[]).is_err(), "no pattern");
 }

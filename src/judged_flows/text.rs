@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use owo_colors::{OwoColorize as _, Style as Colour};
+use owo_colors::{OwoColorize as _, Style};
 
 use super::FlowLine;
 use crate::escape::printable;
@@ -13,7 +13,7 @@ use crate::layout::hang;
 
 /// How much is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub enum Detail {
     /// With what the verdict rests on.
     Long,
     /// One line.
@@ -26,13 +26,13 @@ const INDENT: &str = "                            ";
 pub const HEAD: &str = "time (UTC)    verdict       flow\n";
 
 /// A line or a few, each with its line break.
-pub fn render(line: &FlowLine, style: Style, columns: Option<usize>) -> String {
+pub fn render(line: &FlowLine, detail: Detail, columns: Option<usize>) -> String {
     let clock = line.first_seen.readable_clock();
     let clock = clock.trim_end_matches(" UTC");
     let verdict = format!("{:<12}", line.verdict.replace('_', " "));
     let first = format!("{clock}  {}  ", verdict.style(colour(line.verdict)));
     let mut text = hang(&first, INDENT, &what(line), columns) + "\n";
-    if style == Style::Long {
+    if detail == Detail::Long {
         for reason in why(line) {
             text += &(hang(INDENT, &format!("{INDENT}  "), &reason, columns) + "\n");
         }
@@ -81,11 +81,11 @@ fn why(line: &FlowLine) -> Vec<String> {
     evidence.chain(line.reason.map(|reason| format!("to see more: {}", reason.fix()))).collect()
 }
 
-fn colour(verdict: &str) -> Colour {
+fn colour(verdict: &str) -> Style {
     match verdict {
-        "bypassed" => Colour::new().red().bold(),
-        "partial" | "unobservable" => Colour::new().yellow(),
-        "verified" => Colour::new().green(),
-        _ => Colour::new().dimmed(),
+        "bypassed" => Style::new().red().bold(),
+        "partial" | "unobservable" => Style::new().yellow(),
+        "verified" => Style::new().green(),
+        _ => Style::new().dimmed(),
     }
 }

@@ -32,5 +32,6 @@ mod translated_legs;
 mod trust_claims;
 mod tunnel_layers;
 mod tunnels;
+mod unknown_source;
 mod verdict_log;
 mod words;

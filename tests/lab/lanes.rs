@@ -98,7 +98,7 @@ pub fn run<'s>(scenarios: &'s [Scenario], settings: &'s Settings, mut done: impl
     })
 }
 
-/// One lane, from its world's first day to its last.
+/// One lane: builds its world, and runs scenarios until none is left.
 fn lane<'s>(queue: &Queue<'s>, number: usize, tell: &Sender<Done<'s>>) -> Result<()> {
     let start = process::clock();
     let world = netns::World::create()?;

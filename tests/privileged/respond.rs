@@ -2,6 +2,10 @@
 //!
 //! Needs root and an installed `dockerd`; says why it skips otherwise. Few tests, because a daemon takes seconds.
 
+mod block;
+mod interrupted;
+mod quarantine_and_stop;
+
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -150,6 +154,20 @@ impl Scene {
     fn listed(&self) -> Vec<Value> {
         serde_json::from_str(&self.respond(&["list", "--all", "--format", "json"])).expect("JSON")
     }
+
+    /// Kills `hopwatch respond` while a request, or its answer, is held back.
+    fn kill_at(&self, hold: Hold, words: &'static str, args: &[&str]) {
+        self.socket.hold(hold, words);
+        let mut child = self.command(args).stdout(Stdio::null()).spawn().expect("hopwatch");
+        self.socket.wait();
+        end(&mut child, Signal::SIGKILL, PATIENCE);
+        self.socket.hold(Hold::Nothing, "");
+    }
+
+    fn state_of_last(&self) -> String {
+        let listed = self.listed();
+        listed.first().expect("a response")["state"].as_str().expect("a state").to_owned()
+    }
 }
 
 /// Arguments about the alert in the file.
@@ -287,311 +305,4 @@ fn restarted_recreated_protected(scene: &Scene) {
     let why = scene.refused(&about(&["--action", "pause", "--apply"]));
     assert!(why.contains("6 responses were made within 10m"), "{why}");
     assert!(scene.audit().contains("\"kind\":\"refused\""), "a refusal is written down");
-}
-
-#[test]
-fn what_a_killed_process_left_is_finished_or_undone_and_timers_fire() {
-    if let Some(why) = dockerd::unavailable() {
-        println!("skipped: no Docker daemon can be started here: {why}");
-        return;
-    }
-    let mut scene = Scene::new("{enabled: true, limit: 100}");
-    wait_until("the server answers", || scene.answers("172.30.1.9"));
-    scene.alert(ALERT);
-    killed_before_and_after_the_request(&scene);
-    killed_while_it_is_undone(&scene);
-    the_daemon_is_away_when_the_timer_fires(&mut scene);
-    a_service_undoes_what_is_due(&scene);
-}
-
-impl Scene {
-    /// Kills `hopwatch respond` while a request, or its answer, is held back.
-    fn kill_at(&self, hold: Hold, words: &'static str, args: &[&str]) {
-        self.socket.hold(hold, words);
-        let mut child = self.command(args).stdout(Stdio::null()).spawn().expect("hopwatch");
-        self.socket.wait();
-        end(&mut child, Signal::SIGKILL, PATIENCE);
-        self.socket.hold(Hold::Nothing, "");
-    }
-
-    fn state_of_last(&self) -> String {
-        let listed = self.listed();
-        listed.first().expect("a response")["state"].as_str().expect("a state").to_owned()
-    }
-}
-
-fn killed_before_and_after_the_request(scene: &Scene) {
-    let pause = about(&["--action", "pause", "--apply"]);
-    scene.kill_at(Hold::Request, "/pause", &pause);
-    assert_eq!(
-        (scene.state_of_last().as_str(), &scene.inspect("web")["State"]["Paused"]),
-        ("unsettled", &false.into())
-    );
-    scene.respond(&["run", "--once"]);
-    assert_eq!(scene.state_of_last(), "failed", "nobody waits for it any more");
-    scene.kill_at(Hold::Answer, "/pause", &pause);
-    assert_eq!((scene.state_of_last().as_str(), &scene.inspect("web")["State"]["Paused"]), ("unsettled", &true.into()));
-    let said = scene.respond(&["run", "--once"]);
-    assert!(said.contains("found in effect"), "{said}");
-    assert_eq!(scene.state_of_last(), "active");
-    assert_eq!(scene.respond(&["run", "--once"]), "", "once is enough");
-    scene.respond(&[ALERT, "--undo"]);
-}
-
-fn killed_while_it_is_undone(scene: &Scene) {
-    let before = scene.inspect("web");
-    for (hold, words) in [(Hold::Request, "/connect"), (Hold::Answer, "/connect")] {
-        scene.respond(&about(&["--action", "disconnect", "--apply"]));
-        scene.kill_at(hold, words, &[ALERT, "--undo"]);
-        assert_eq!(scene.state_of_last(), "undoing", "{hold:?}");
-        scene.respond(&["run", "--once"]);
-        assert_eq!(scene.state_of_last(), "undone", "{hold:?}");
-        assert_eq!(endpoint(&before, "front"), endpoint(&scene.inspect("web"), "front"), "{hold:?}");
-    }
-}
-
-fn the_daemon_is_away_when_the_timer_fires(scene: &mut Scene) {
-    scene.respond(&about(&["--action", "disconnect", "--apply", "--for", "10ms"]));
-    scene.daemon.stop();
-    let why = scene.refused(&["run", "--once"]);
-    assert!(why.contains("cannot reach the runtime") || why.contains("not understood"), "{why}");
-    assert_eq!(scene.state_of_last(), "active", "it is asked again");
-    scene.daemon.launch();
-    let said = scene.respond(&["run", "--once"]);
-    assert!(said.contains("again, as before"), "{said}");
-    wait_until("the server answers again", || scene.answers("172.30.1.9"));
-}
-
-fn a_service_undoes_what_is_due(scene: &Scene) {
-    let mut service = scene.command(&["run"]).spawn().expect("hopwatch");
-    scene.respond(&about(&["--action", "pause", "--apply", "--for", "200ms"]));
-    wait_until("its time is over", || scene.state_of_last() == "undone");
-    assert_eq!(scene.inspect("web")["State"]["Paused"], false);
-    // The container was recreated: another one is never touched.
-    scene.respond(&about(&["--action", "disconnect", "--apply", "--for", "1h"]));
-    scene.daemon.docker(&["rm", "-f", "web"]);
-    scene.serve(&[]);
-    let undone = scene.respond(&[ALERT, "--undo"]);
-    assert!(undone.contains("the container is gone"), "{undone}");
-    end(&mut service, Signal::SIGTERM, PATIENCE);
-    assert!(service.wait().is_ok_and(|status| status.success()), "it ends in order");
-}
-
-#[test]
-fn a_block_drops_one_pair_of_addresses_and_ends_in_the_kernel() {
-    if let Some(why) = dockerd::unavailable() {
-        println!("skipped: no Docker daemon can be started here: {why}");
-        return;
-    }
-    if !["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].iter().any(|path| std::path::Path::new(path).is_file()) {
-        println!("skipped: nft is not installed");
-        return;
-    }
-    let scene = Scene::new("{enabled: true, limit: 100}");
-    scene.daemon.docker(&["run", "-d", "--name", "other", "--network", "front", IMAGE, "sleep", "600"]);
-    wait_until("the server answers", || scene.answers("172.30.1.9"));
-    scene.alert_to("web", ALERT, &scene.ip_of("client"));
-    let rules = scene.on_host("nft list ruleset | grep -v counter | grep -v expires");
-
-    let done = scene.respond(&about(&["--action", "block", "--apply", "--for", "1h"]));
-    assert!(done.contains("blocked from 172.30.1."), "{done}");
-    assert!(!scene.answers("172.30.1.9") && scene.answers_to("other", "172.30.1.9"), "one pair, and no other");
-    assert!(scene.respond(&about(&["--action", "block", "--apply"])).contains("does that"));
-    scene.on_host("nft delete table bridge hopwatch");
-    let said = scene.respond(&["run", "--once"]);
-    assert!(said.contains("put back"), "{said}");
-    assert!(!scene.answers("172.30.1.9"));
-    let undone = scene.respond(&[ALERT, "--undo"]);
-    assert!(undone.contains("no longer blocked"), "{undone}");
-    assert!(scene.answers("172.30.1.9"));
-    assert!(scene.respond(&[ALERT, "--undo"]).contains("nothing that was done"));
-
-    scene.respond(&about(&["--action", "block", "--apply", "--for", "2s"]));
-    wait_until("the kernel ends it, with no process of ours", || scene.answers("172.30.1.9"));
-    wait_until("its time is over", || !scene.respond(&["run", "--once"]).is_empty());
-    assert_eq!(scene.state_of_last(), "undone");
-    the_gateway_is_refused(&scene);
-    routed(&scene);
-    a_block_never_outlives_its_container(&scene);
-    scene.on_host("nft delete table bridge hopwatch; nft delete table inet hopwatch");
-    assert_eq!(
-        scene.on_host("nft list ruleset | grep -v counter | grep -v expires"),
-        rules,
-        "nothing else was touched"
-    );
-}
-
-fn the_gateway_is_refused(scene: &Scene) {
-    scene.alert_to("web", ALERT, "172.30.1.1");
-    let why = scene.refused(&about(&["--action", "block", "--apply", "--force"]));
-    assert!(why.contains("172.30.1.1 is not blocked: it is the gateway"), "{why}");
-}
-
-/// Behind the host's routes: the table `inet` alone is enough there.
-fn routed(scene: &Scene) {
-    let outside = Outside::beyond(scene);
-    scene.alert_to("web", ALERT, "198.51.100.7");
-    let reaches = || {
-        let asked = "busybox timeout 2 nc 198.51.100.7 443 </dev/null";
-        let output =
-            Command::new("docker").args(["-H", &scene.daemon.host(), "exec", "web", "sh", "-c", asked]).output();
-        String::from_utf8_lossy(&output.expect("docker").stdout).contains("hello")
-    };
-    wait_until("the outside is reached", reaches);
-    scene.respond(&about(&["--action", "block", "--apply", "--for", "1h"]));
-    assert!(!reaches());
-    scene.on_host("nft delete table bridge hopwatch");
-    assert!(!reaches(), "what is routed is dropped by inet, too");
-    scene.respond(&[ALERT, "--undo"]);
-    assert!(reaches());
-    drop(outside);
-}
-
-/// A namespace behind the one of the daemon, with a server in it.
-struct Outside {
-    name: String,
-    server: std::process::Child,
-}
-
-impl Outside {
-    fn beyond(scene: &Scene) -> Self {
-        let name = format!("{}-out", scene.daemon.netns());
-        let run = |command: String| {
-            let mut parts = command.split(' ');
-            let status = Command::new(parts.next().expect("a program")).args(parts).status();
-            assert!(status.expect("ip").success(), "{command}");
-        };
-        run(format!("ip netns add {name}"));
-        run(format!("ip -n {} link add out0 type veth peer name in0 netns {name}", scene.daemon.netns()));
-        run(format!("ip -n {} addr add 198.51.100.1/24 dev out0", scene.daemon.netns()));
-        run(format!("ip -n {} link set out0 up", scene.daemon.netns()));
-        run(format!("ip -n {name} addr add 198.51.100.7/24 dev in0"));
-        run(format!("ip -n {name} link set in0 up"));
-        let mut server = Command::new("ip");
-        server.args([
-            "netns",
-            "exec",
-            &name,
-            "/bin/busybox",
-            "nc",
-            "-ll",
-            "-p",
-            "443",
-            "-e",
-            "/bin/busybox",
-            "echo",
-            "hello",
-        ]);
-        let server = server.stdin(Stdio::null()).spawn().expect("a server");
-        Self { name, server }
-    }
-}
-
-impl Drop for Outside {
-    fn drop(&mut self) {
-        end(&mut self.server, Signal::SIGKILL, PATIENCE);
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
-    }
-}
-
-/// The next container may get its address.
-fn a_block_never_outlives_its_container(scene: &Scene) {
-    scene.alert_to("web", ALERT, &scene.ip_of("client"));
-    scene.respond(&about(&["--action", "block", "--apply", "--for", "1h"]));
-    assert_eq!(scene.respond(&["run", "--once"]), "", "it stands");
-    scene.daemon.docker(&["rm", "-f", "web"]);
-    scene.serve(&[]);
-    let said = scene.respond(&["run", "--once"]);
-    assert!(said.contains("no longer blocked"), "{said}");
-    wait_until("the next one with this address answers", || scene.answers("172.30.1.9"));
-}
-
-#[test]
-fn a_container_is_kept_before_it_is_stopped_and_comes_back_from_quarantine_as_it_was() {
-    if let Some(why) = dockerd::unavailable() {
-        println!("skipped: no Docker daemon can be started here: {why}");
-        return;
-    }
-    let scene = Scene::new("{enabled: true, limit: 100}");
-    wait_until("the server answers", || scene.answers("172.30.1.9"));
-    scene.alert(ALERT);
-    quarantine(&scene);
-    stop(&scene);
-    stop_of_one_that_is_deleted(&scene);
-}
-
-fn quarantine(scene: &Scene) {
-    let before = scene.inspect("web");
-    for time in ["first", "again, with the network there"] {
-        scene.respond(&about(&["--action", "quarantine", "--apply"]));
-        let inside = scene.inspect("web");
-        let networks = inside["NetworkSettings"]["Networks"].as_object().expect("networks");
-        assert_eq!(networks.keys().collect::<Vec<_>>(), ["hopwatch-quarantine"], "{time}");
-        assert!(!scene.answers("172.30.1.9") && !scene.answers("shop"), "{time}");
-        assert!(scene.respond(&about(&["--action", "quarantine", "--apply"])).contains("does that"), "{time}");
-        scene.respond(&[ALERT, "--undo"]);
-        let after = scene.inspect("web");
-        assert_eq!(endpoint(&before, "front"), endpoint(&after, "front"), "{time}");
-        assert_eq!(after["NetworkSettings"]["Networks"].as_object().expect("networks").len(), 2, "{time}");
-        wait_until("the server answers again", || scene.answers("shop"));
-        assert!(scene.respond(&[ALERT, "--undo"]).contains("nothing that was done"), "{time}");
-    }
-    one_of_its_networks_is_gone(scene);
-    // Killed when it was off its networks, but not on the other yet.
-    scene.kill_at(Hold::Request, "/hopwatch-quarantine/connect", &about(&["--action", "quarantine", "--apply"]));
-    assert_eq!(scene.inspect("web")["NetworkSettings"]["Networks"], json!({}));
-    scene.respond(&["run", "--once"]);
-    assert_eq!(scene.state_of_last(), "undone");
-    assert_eq!(endpoint(&before, "front"), endpoint(&scene.inspect("web"), "front"));
-}
-
-/// The others get it back, and what cannot be is said.
-fn one_of_its_networks_is_gone(scene: &Scene) {
-    scene.daemon.docker(&["network", "create", "gone"]);
-    scene.daemon.docker(&["network", "connect", "gone", "web"]);
-    scene.respond(&about(&["--action", "quarantine", "--apply"]));
-    scene.daemon.docker(&["network", "rm", "gone"]);
-    let undone = scene.respond(&[ALERT, "--undo"]);
-    assert!(undone.contains("the network gone is gone, so it cannot be on it again"), "{undone}");
-    let after = scene.inspect("web");
-    let networks = after["NetworkSettings"]["Networks"].as_object().expect("networks");
-    assert_eq!(networks.keys().collect::<Vec<_>>(), ["back", "front"]);
-    assert_eq!(scene.state_of_last(), "undone");
-    wait_until("the server answers again", || scene.answers("shop"));
-}
-
-fn stop(scene: &Scene) {
-    scene.daemon.docker(&["exec", "web", "sh", "-c", "busybox touch /left-behind; busybox echo said > /proc/1/fd/1"]);
-    scene.respond(&about(&["--action", "stop", "--apply"]));
-    assert_eq!(scene.inspect("web")["State"]["Running"], false);
-    let snapshots = scene.path("state/respond/snapshots");
-    let folder = snapshots.read_dir().expect("snapshots").next().expect("one").expect("a folder");
-    let read = |file: &str| std::fs::read_to_string(folder.path().join(file)).expect(file);
-    assert!(read("changes.json").contains("/left-behind") && read("logs.txt").contains("said"), "{}", read("logs.txt"));
-    let tag = format!("hopwatch-snapshot:{}", folder.file_name().to_string_lossy());
-    let kept = scene.daemon.docker(&["run", "--rm", "--network", "none", &tag, "busybox", "ls", "/"]);
-    assert!(kept.contains("left-behind"), "{kept}");
-    assert!(scene.respond(&about(&["--action", "stop", "--apply"])).contains("does that"));
-    scene.respond(&[ALERT, "--undo"]);
-    wait_until("the server answers again", || scene.answers("shop"));
-    assert!(scene.respond(&[ALERT, "--undo"]).contains("nothing that was done"));
-}
-
-fn stop_of_one_that_is_deleted(scene: &Scene) {
-    scene.daemon.docker(&["rm", "-f", "web"]);
-    scene.serve(&["--rm"]);
-    scene.alert(ALERT);
-    let plan = scene.respond(&about(&["--action", "stop"]));
-    assert!(plan.contains("/commit?container=") && !plan.contains("/start"), "{plan}");
-    // Without its snapshot it is not stopped.
-    scene.kill_at(Hold::Request, "/commit", &about(&["--action", "stop", "--apply"]));
-    assert_eq!(scene.inspect("web")["State"]["Running"], true);
-    scene.respond(&["run", "--once"]);
-    assert_eq!(scene.state_of_last(), "failed");
-    let done = scene.respond(&about(&["--action", "stop", "--apply"]));
-    assert!(done.contains("stopped and deleted"), "{done}");
-    assert!(scene.daemon.docker(&["images", "hopwatch-snapshot"]).lines().count() > 2, "its image stays");
-    assert!(scene.respond(&about(&["--action", "stop", "--apply"])).contains("does that"));
-    let undone = scene.respond(&[ALERT, "--undo"]);
-    assert!(undone.contains("cannot be undone"), "{undone}");
 }

@@ -1,8 +1,8 @@
 //! SIGHUP and `POST /-/reload`: the configuration is read again, and put into force without a gap.
 //!
 //! Contract: what is read is checked as at the start. On any mistake, and where a part changed that only a start takes over, the old one stays whole and
-//! the answer says why. One reload at a time, and so many a minute as `reload_turns` allows. The new one is in force with a fact that holds it, at that fact's event time, so that a replay takes the
-//! same step. Design: this thread reads and checks; the engine's thread only swaps, and says so.
+//! the answer says why. One reload at a time; requests have a share of each minute ([`super::reload_turns`]). The new configuration is in force with a fact
+//! that holds it, at that fact's event time, so that a replay takes the same step. Design: this thread reads and checks; the engine's thread only swaps, and says so.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
 //! `unknown-source`.
 //!
 //! Contract: frames (as flows) and claims of ARP and neighbour discovery ([`neighbour_checks`]) are compared with what the runtime gave out.
-//! Design: flows come judged, so they have waited already; claims wait here, and so does what would accuse nobody that is known ([`held`]).
+//! Design: flows come judged, so they have waited already; claims wait here, and so do frames of an unknown sender ([`held`]).
 
 mod held;
 mod neighbour_checks;
@@ -19,7 +19,7 @@ use crate::path::{Contract, Evidence, Hop, JudgedFlow};
 use crate::time::Timestamp;
 
 rule_params! {
-    /// How long a runtime may take to report a container, before frames of nobody that it knows are reported.
+    /// How long to wait for a busy runtime before frames of an unknown sender are reported.
     settle: HoldTime = HoldTime::secs(5),
 }
 
@@ -371,9 +371,9 @@ pub static META: RuleMeta = RuleMeta {
              address is at this MAC) is compared in the same way, after 600 ms in which the runtime may report a \
              container that is being started: it is wrong where the address is the host's and the MAC is not, where \
              the address is a workload's and the MAC is not, and where nobody has the address. The alert names the \
-             owner of the frame's MAC, or else of the MAC claimed, or else of the veth. Where none of them is known and the \
-             address is not the host's, a busy runtime may still report the sender as a container in its right: the \
-             alert waits for `settle` (5 s), and is raised if it still stands.",
+             owner of the frame's MAC, or else of the MAC claimed, or else of the veth. Where the sender is not \
+             known and the address is not the host's, a busy runtime may still report the container that sent it: the \
+             alert waits for `settle` (5 s) and is raised if nothing explains the frame by then.",
         technical_context: "With NET_ADMIN a process adds addresses to its interface, with NET_RAW it forges them and answers ARP \
              for others; a bridge forwards both. The host's own frames, and everything it routes in, carry the \
              bridge's MAC and are normal, as are proxy ARP by the host, gratuitous ARP of the right owner, ARP probes, \

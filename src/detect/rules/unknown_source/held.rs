@@ -1,4 +1,4 @@
-//! Accusations of nobody that is known, until the runtime had its time.
+//! Suspicious frames of an unknown sender, while a busy runtime may still report who sent them.
 //!
 //! Contract: what is held is looked at again when its time has come, or the observation ends, and only then reported if it is still wrong: a runtime
 //! that answers late reports the container from its start on. Where nothing can be said then, because a runtime is silent or the network is gone, what was
