@@ -14,6 +14,9 @@ failures() {
   awk '/^failures:$/ { shown = !shown; next } shown && /^(test result:|successes:)/ { shown = 0 } shown' "$1"
 }
 
+# Many tests wait for daemons, receivers and time more than they compute: with a thread a processor, a third of the time is idle.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
+
 log=${TEST_LOG:-target/test.log}
 mkdir -p "$(dirname "$log")"
 trap 'printf "\nstopped before the end: this is no result (%s)\n" "$log"; exit 130' INT TERM HUP

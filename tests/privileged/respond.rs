@@ -61,6 +61,9 @@ impl Scene {
             "shop",
             "-e",
             "TOKEN=hunter2",
+            // Its shell ignores SIGTERM, and Docker waits 10 s before it kills.
+            "--stop-timeout",
+            "1",
         ];
         self.daemon.docker(&[&fixed[..], more, &[IMAGE, "sh", "-c", SERVE]].concat());
         self.daemon.docker(&["network", "connect", "--alias", "store", "back", "web"]);
