@@ -108,3 +108,39 @@ fn more_suspects_than_are_held_are_reported_in_their_order() {
     let alert = world.alerts.iter().find(|alert| alert.rule == "unknown-source").expect("an alert");
     assert_eq!(alert.first_seen, at(10_000));
 }
+
+/// A datagram that claims to come from outside, with a MAC that nobody has, and then the workload's own to there.
+fn forged_question(own_after: u64) -> World {
+    let mut world = world();
+    let mut record = world.record(10_000, Protocol::UDP, 1, "172.20.0.10", 40_002);
+    record.tuple.orig = Endpoint { ip: ip("198.51.100.10"), port: 4444 };
+    record.orig.mac = Some(Mac([2, 0, 0, 0, 0x77, 0x77]));
+    record.orig.next_hop = Some(Mac([2, 0, 0, 0, 0, 10]));
+    world.event(10_000, FlowEventKind::Started, &record);
+    world.tick(10_000 + own_after);
+    record.resp = Side {
+        mac: Some(Mac([2, 0, 0, 0, 0, 10])),
+        next_hop: Some(Mac([2, 0, 0, 0, 0, 0xff])),
+        counters: Counters { packets: 1, ..record.orig.counters },
+    };
+    record.end = at(10_000 + own_after);
+    world.event(10_000 + own_after, FlowEventKind::Answered, &record);
+    world.tick(20_000);
+    world
+}
+
+#[test]
+fn a_forged_frame_is_one_alert_whenever_the_flow_that_it_began_is_judged() {
+    let told = |own_after| {
+        let alerts = forged_question(own_after).alerts;
+        let alerts = alerts.iter().filter(|alert| alert.rule == "unknown-source");
+        alerts.map(|alert| (alert.id.clone(), alert.destinations.clone())).collect::<Vec<_>>()
+    };
+    let (before, after) = (told(200), told(3_000));
+    assert!(!before.is_empty() && !after.is_empty(), "{before:?} {after:?}");
+    for (id, destinations) in before.iter().chain(&after) {
+        assert_eq!(id, &before[0].0);
+        assert_eq!(destinations.len(), 1, "{destinations:?}");
+        assert_eq!(destinations[0], before[0].1[0]);
+    }
+}

@@ -38,7 +38,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 /// What is wrong with a source.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Anomaly {
     sender: Option<Arc<Workload>>,
     /// How the sender is known, where no flow says it.
@@ -46,6 +46,8 @@ struct Anomaly {
     cause: String,
     kind: &'static str,
     text: String,
+    /// The frames are those of the end that answers.
+    of_answers: bool,
     /// A container of which the runtime has not reported anything yet may be the sender, and in its right.
     may_be_late: bool,
 }
@@ -132,7 +134,7 @@ fn accuse(flow: &JudgedFlow, anomaly: Anomaly) -> Finding {
     Finding {
         attribution: anomaly.attribution.clone().or_else(|| Some(by_mac(flow, anomaly.sender.as_ref()))),
         flow: Some(flow.view.clone()),
-        destination: Some(record.tuple.resp),
+        destination: Some(if anomaly.of_answers { record.tuple.orig } else { record.tuple.resp }),
         ..anomaly.into_finding(record.start)
     }
 }
@@ -216,7 +218,7 @@ fn over_anothers_veth(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly
     };
     let text = format!("frames from {ip} and {mac} came over {point}, the veth of {}; {truth}", sender.name);
     let (sender, cause) = (Some(Arc::clone(sender)), format!("veth {}", flow.view.record.point));
-    Some(Anomaly { sender, attribution: None, cause, kind: "veth", text, may_be_late: false })
+    Some(Anomaly { sender, cause, kind: "veth", text, ..Anomaly::default() })
 }
 
 /// The MAC is a workload's and the address is of no network of its: an address of the internet, or the host's.
@@ -235,8 +237,8 @@ fn foreign(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     let mac = record.orig.mac.map_or_else(String::new, |mac| format!(" ({mac})"));
     let text = format!("{ip} {truth}; the frames came from the MAC of {}{mac}", sender.name);
     // The sender chooses the address, so it is no part of the cause.
-    let cause = "foreign".to_owned();
-    Some(Anomaly { sender: Some(Arc::clone(sender)), attribution: None, cause, kind: "mac", text, may_be_late: false })
+    let (sender, cause) = (Some(Arc::clone(sender)), "foreign".to_owned());
+    Some(Anomaly { sender, cause, kind: "mac", text, ..Anomaly::default() })
 }
 
 fn is_link_local(ip: IpAddr) -> bool {
@@ -260,14 +262,7 @@ fn as_host(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
         "{ip} belongs to {}; the frames carry {mac}, the host's MAC at {point}, and lead out of the network: the host does not send such frames",
         owner.name
     );
-    Some(Anomaly {
-        sender: None,
-        attribution: None,
-        cause: format!("as-host {ip}"),
-        kind: "mac",
-        text,
-        may_be_late: false,
-    })
+    Some(Anomaly { cause: format!("as-host {ip}"), kind: "mac", text, ..Anomaly::default() })
 }
 
 /// Compares the first packet's source address and MAC with what the runtime gave out.
@@ -287,7 +282,8 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     if !inside || !context.timeline.is_complete() || from_host {
         return None;
     }
-    match context.timeline.attribute(&AttributionQuery { point: &record.point, ip, socket: None, mac: None, at }) {
+    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
+    let found = match context.timeline.attribute(&query) {
         Owner::Unknown => Some(unknown(ip, mac, sender.or_else(|| behind_veth(&flow.source)), &network.name)),
         // Only the kernel shows it there: the workload gave it to itself.
         Owner::Workload { workload, how: AttributionMethod::Namespace, .. } if has_another(&workload, network, ip) => {
@@ -295,7 +291,8 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
         }
         Owner::Workload { workload, .. } => spoofed(&workload, ip, mac, sender),
         Owner::Ambiguous { .. } | Owner::Host | Owner::External => None,
-    }
+    };
+    found.map(|found| Anomaly { of_answers: !flow.oriented.forward, ..found })
 }
 
 /// Whether the runtime gave the workload an address in this network, and not this one.
@@ -323,11 +320,11 @@ fn unknown(ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>, network: &str) -
     Anomaly {
         may_be_late: sender.is_none(),
         sender,
-        attribution: None,
         kind: "mac",
         // A sender that is known chooses the address, and one that is not chooses both: neither is part of the cause.
         cause: format!("unknown {network}"),
         text: format!("{ip} is in network {network}, but no runtime assigned it; frames came from {mac} ({whose})"),
+        ..Anomaly::default()
     }
 }
 
@@ -340,10 +337,10 @@ fn spoofed(owner: &Workload, ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>
     Some(Anomaly {
         may_be_late: sender.is_none(),
         sender,
-        attribution: None,
         kind: "mac",
         cause: format!("spoofed {ip}"),
         text: format!("{ip} belongs to {} with MAC {given}; the frames came from {mac}, {whose}", owner.name),
+        ..Anomaly::default()
     })
 }
 

@@ -261,5 +261,6 @@ fn anomaly(
         cause: if what == "unknown" { "claim unknown".to_owned() } else { format!("claim {what} {ip}") },
         kind: "claim",
         text: format!("{} on {point} claims {ip} is at {mac}, but {truth}", kind.as_str()),
+        ..Anomaly::default()
     }
 }

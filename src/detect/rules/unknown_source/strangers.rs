@@ -52,24 +52,28 @@ pub(super) fn at_the_start(context: Context<'_>, hops: &[Arc<Hop>], flow: &Judge
         Owner::Host => "the host's own address",
         _ => return None,
     };
-    let sender = timeline.owner_of_mac(mac, at);
+    let (sender, network) = (timeline.owner_of_mac(mac, at), timeline.network_of_point(&record.point));
     let whose = match sender {
         Some(sender) if passes_on(hops, sender) => return None,
         Some(sender) => sender.name.clone(),
         None => {
-            let host = timeline.network_of_point(&record.point).and_then(|_| timeline.host_mac(&record.point))?;
+            let host = network.and_then(|_| timeline.host_mac(&record.point))?;
             (host != mac).then(|| "no known workload, and not the host".to_owned())?
         }
     };
     Some(Anomaly {
         sender: sender.cloned(),
         attribution: sender.map(|sender| by_mac(sender, Doubt::ForeignAddress)).or(Some(Owner::Unknown)),
-        cause: "foreign".to_owned(),
-        may_be_late: false,
+        // As it is called where the flow is read from the end that was forged.
+        cause: network
+            .filter(|_| sender.is_none())
+            .map_or_else(|| "foreign".to_owned(), |network| foreign_on(&network.name)),
         kind: "mac",
         text: format!(
             "frames came from {ip}, {what}, sent by {mac} ({whose}); nothing shows that a router forwarded them"
         ),
+        of_answers: true,
+        ..Anomaly::default()
     })
 }
 
@@ -99,15 +103,19 @@ pub(super) fn from_nobody(context: Context<'_>, flow: &JudgedFlow) -> Option<Ano
     Some(Anomaly {
         sender: sender.cloned(),
         attribution: Some(flow.source.clone()),
-        // Its sender chooses the address and the MAC.
-        cause: format!("foreign {}", network.name),
-        may_be_late: false,
+        cause: foreign_on(&network.name),
         kind: "mac",
         text: format!(
             "frames on network {} came from {ip}, {what}, sent by {mac} (no known workload, and not the host): {whose}",
             network.name
         ),
+        ..Anomaly::default()
     })
+}
+
+/// The cause where nobody has the MAC: its sender chooses the address and the MAC.
+fn foreign_on(network: &str) -> String {
+    format!("foreign {network}")
 }
 
 pub(super) fn by_mac(sender: &Arc<Workload>, why: Doubt) -> Owner {
