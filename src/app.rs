@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod baseline;
 pub mod evidence;
+pub mod first_configuration;
 pub mod flows;
 pub mod hash_key;
 pub mod logging;

@@ -12,6 +12,8 @@ mod evidence;
 mod exceptions;
 mod flows;
 mod host_args;
+mod init;
+mod learn_from;
 mod local;
 mod observe;
 #[cfg_attr(not(feature = "live"), path = "cli/files_only.rs")]
@@ -51,6 +53,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 alerts at or above --fail-on (ve
 enum Command {
     #[command(flatten)]
     Host(on_host::HostCommand),
+    Init(init::Args),
     Observe(observe::Args),
     Replay(replay::Args),
     Flows(flows::Args),
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Host(command) => on_host::run(command, buffered),
+        Command::Init(args) => init::run(&args),
         Command::Observe(args) => observe::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Flows(args) => flows::run(args),

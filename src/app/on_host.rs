@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::first_configuration::FoundHost;
 use super::live::{self, LiveOptions};
 use super::output::Output;
 use super::{audit, paths, runtime_snapshot, verify};
@@ -18,6 +19,7 @@ use crate::host;
 use crate::input::{
     FirewallFact, InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, Workload, WorkloadId, WorkloadState,
 };
+use crate::inventory::discover::{Discovery, Places};
 use crate::inventory::{Timeline, Watched};
 use crate::path::{PathState, coverage};
 use crate::report::Question;
@@ -55,6 +57,14 @@ pub fn audit(config: &Config) -> anyhow::Result<Audit> {
     let looked = look(config)?;
     let at = now();
     Ok(audit::audit(config, at, false, &looked.timeline, &looked.path, &looked.paths(config), None))
+}
+
+/// What a first configuration says of this host.
+pub fn found(config: &Config) -> anyhow::Result<FoundHost> {
+    let bridges = captured_links(config)?.iter().map(|link| link.point.to_string()).collect();
+    let runtimes = Discovery::new(config.runtimes.sought.clone(), Places::here()).look();
+    let runtimes = runtimes.into_iter().map(|runtime| format!("{} at {}", runtime.name, runtime.host)).collect();
+    Ok(FoundHost { bridges, uplinks: host::default_route_interfaces(), runtimes })
 }
 
 /// Watches for a time, or until it is interrupted, and judges by this question alone.

@@ -3,18 +3,18 @@
 mod show;
 mod suggest;
 
+pub(super) use self::suggest::judged;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
+use super::learn_from::{LearnFrom, replayed};
 use super::recordings::{Recorded, Sources};
 use super::{Outcome, on_host};
 use crate::app::baseline::{self, Approve, Document, Learning, Observed};
 use crate::app::hash_key;
-use crate::app::output::Output;
-use crate::app::replay::{self, ReplayOptions};
 use crate::clock::now;
 use crate::config::{self, Config};
 use crate::escape::{json, printable};
@@ -43,7 +43,7 @@ pub enum BaselineCommand {
     ///
     /// Hashes were made with another host's key: until a service is relearned, hidden values are only checked for presence.
     Import(Import),
-    /// Suggest path contracts that a recording kept, ready to paste, with the share of flows that they would have verified
+    /// Suggest path contracts that were kept, ready to paste; of a recording with the share of flows that they would have verified
     Suggest(suggest::Args),
     /// Replay recordings with a baseline, and count the alerts that it would have raised
     Shadow(Shadow),
@@ -69,13 +69,7 @@ pub struct Learn {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    recorded: Recorded,
-    /// How long to watch this host, such as 24h
-    #[arg(long = "for", value_name = "TIME", value_parser = config::parse_duration, conflicts_with_all = ["read", "facts"])]
-    lasting: Option<Duration>,
-    /// Interface to capture while learning live, by name or glob; repeat for several
-    #[arg(short, long = "interface", value_name = "GLOB")]
-    interfaces: Vec<String>,
+    from: LearnFrom,
     /// Relearn services that are already in the file
     #[arg(long)]
     anew: bool,
@@ -204,17 +198,6 @@ fn recorded_containers(recorded: &Recorded, common: &Common) -> anyhow::Result<L
     Ok(Looked { config, learning })
 }
 
-fn replayed(config: &Config, sources: Sources) -> anyhow::Result<Learning> {
-    let mut report = sources.replay(config, |options, bar| {
-        let options = ReplayOptions { observer: Some(Box::<Learning>::default()), ..options };
-        replay::run(options, &Output::none(), &mut |bytes| bar.set_position(bytes))
-    })?;
-    for warning in &report.summary.warnings {
-        tracing::warn!("{}", printable(warning));
-    }
-    report.engine.take_observer().context("the replay lost what it observed")
-}
-
 /// The running containers, or those of a recording at its end.
 fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Observed)> {
     if !recorded.is_empty() {
@@ -228,14 +211,8 @@ fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Obse
 }
 
 fn learn(args: &Learn) -> anyhow::Result<Outcome> {
-    let Looked { config, mut learning } = if args.recorded.is_empty() {
-        let Some(lasting) = args.lasting else {
-            bail!("from what? give --for TIME to watch this host, or --read RECORDING");
-        };
-        watched(args, lasting)?
-    } else {
-        recorded_containers(&args.recorded, &args.common)?
-    };
+    let nothing = "from what? give --for TIME to watch this host, or --read RECORDING";
+    let Looked { config, mut learning } = learned_from(&args.from, &args.common)?.context(nothing)?;
     let path = baseline::path_of(args.common.baseline.as_deref(), &config)?;
     let known = path.is_file().then(|| Document::read(&path, None)).transpose()?;
     let key = hash_key::prepared_id();
@@ -264,11 +241,15 @@ fn learn(args: &Learn) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Watches this host as `sniff` does.
-fn watched(args: &Learn, lasting: Duration) -> anyhow::Result<Looked> {
-    let config = args.common.load(None)?;
-    let learning = on_host::learn(config.clone(), args.common.config.as_deref(), &args.interfaces, lasting)?;
-    Ok(Looked { config, learning })
+/// What recordings show, or this host for a time; `None` where neither was given.
+fn learned_from(from: &LearnFrom, common: &Common) -> anyhow::Result<Option<Looked>> {
+    if !from.recorded.is_empty() {
+        return recorded_containers(&from.recorded, common).map(Some);
+    }
+    let Some(lasting) = from.lasting() else { return Ok(None) };
+    let config = common.load(None)?;
+    let learning = from.watch(config.clone(), common.config.as_deref(), lasting)?;
+    Ok(Some(Looked { config, learning }))
 }
 
 fn diff(args: &Diff) -> anyhow::Result<Outcome> {

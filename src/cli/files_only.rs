@@ -14,6 +14,7 @@ use super::Outcome;
 use super::host_args::HostArgs;
 use super::outbox_args::OutboxArgs;
 use crate::app::baseline::Learning;
+use crate::app::first_configuration::FoundHost;
 use crate::app::logging::BufferedLog;
 use crate::config::{Config, InsideNamespaces};
 use crate::engine::Observer;
@@ -89,6 +90,11 @@ pub fn run(_: Refused, _: Option<BufferedLog>) -> anyhow::Result<Outcome> {
 
 /// Refuses.
 pub fn paths(_: &Config) -> anyhow::Result<Paths> {
+    Err(FilesOnly.into())
+}
+
+/// Refuses.
+pub fn found(_: &Config) -> anyhow::Result<FoundHost> {
     Err(FilesOnly.into())
 }
 

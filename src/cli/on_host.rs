@@ -37,12 +37,13 @@ use crate::report::verification::Verification;
 use crate::time::readable;
 use sniff::{Listen, WatchArgs};
 
-pub use on_host::{audit, paths};
+pub use on_host::{audit, found, paths};
 
 /// Below the list of commands.
 pub const EXAMPLES: &str = "Examples:
   hopwatch replay captures/egress-around-proxy        judge a recording
   sudo hopwatch doctor                                what this host lets hopwatch see, and how to repair the rest
+  sudo hopwatch init                                  a first configuration, from what runs here now
   sudo hopwatch sniff -c config/examples/egress-proxy.yaml
   sudo hopwatch top                                   live view of workloads, flows and alerts
   hopwatch replay traffic.pcap --facts <(docker inspect $(docker ps -q)) -c hopwatch.yaml

@@ -21,9 +21,16 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare_command(arguments);
+        command.args(["-c", &self.path("hopwatch.yaml")]);
+        command
+    }
+
+    /// Without the configuration.
+    fn bare_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/var/run/netns/{}", self.daemon.netns())).arg(env!("CARGO_BIN_EXE_hopwatch"));
-        command.args(arguments).args(["-c", &self.path("hopwatch.yaml")]);
+        command.args(arguments);
         command.env("DOCKER_HOST", self.daemon.host()).env("NO_COLOR", "1").env("STATE_DIRECTORY", self.path("state"));
         command
     }
@@ -83,6 +90,7 @@ fn a_real_host_is_learned_and_an_approval_is_taken_in_by_a_hopwatch_that_runs() 
     let place = Place { daemon: Dockerd::start(&[]), folder: tempfile::tempdir().expect("a folder") };
     std::fs::write(place.path("hopwatch.yaml"), "{}\n").expect("a configuration");
     place.container("web-1", "json-file");
+    first_configuration(&place);
     let file = place.path("baseline.yaml");
     assert_eq!(place.run(&["baseline", "learn", "--for", "2s", "-b", &file]).0, Some(0));
     let text = std::fs::read_to_string(&file).expect("a baseline");
@@ -103,6 +111,21 @@ fn a_real_host_is_learned_and_an_approval_is_taken_in_by_a_hopwatch_that_runs() 
     wait_until("the approval is in force", || running.alerts("baseline-changed", "a job without a log") > 0);
     assert_eq!(place.run(&["baseline", "diff"]).0, Some(0), "after an approval nothing differs");
     running.end();
+}
+
+/// `init` looks at the host, and what it writes is a configuration.
+fn first_configuration(place: &Place) {
+    place.daemon.docker(&["run", "-d", "--name", "node-exporter", "--network", "host", IMAGE, "sleep", "600"]);
+    let file = place.path("first.yaml");
+    let mut command = place.bare_command(&["init", "--for", "2s", "-o", &file]);
+    let output = command.output().expect("hopwatch runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    println!("{text}");
+    assert!(text.contains("#   docker at unix://") && text.contains("now: docker0"), "{text}");
+    assert!(text.contains("- {digest: \"sha256:") && text.contains("# node-exporter"), "{text}");
+    assert!(place.bare_command(&["config", "check", &file]).status().expect("hopwatch runs").success());
+    place.daemon.docker(&["rm", "-f", "node-exporter"]);
 }
 
 /// The posture of the real container, in all forms; the page has no request in it.

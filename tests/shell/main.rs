@@ -24,6 +24,7 @@ mod facts;
 mod flows;
 mod fuzz_regression;
 mod hostile_runtime;
+mod init;
 mod labels;
 mod live_equals_replay;
 mod metrics;

@@ -65,14 +65,19 @@ impl Suggestion {
         suggestion
     }
 
+    /// How many contracts are suggested.
+    pub const fn len(&self) -> usize {
+        self.contracts.len()
+    }
+
     /// Whether nothing is suggested.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.contracts.is_empty()
     }
 
     /// A configuration; with what it said of the recording, once that is known.
     pub fn yaml(&self, said: Option<&Said>) -> String {
-        let mut text = "# Path contracts that this recording kept. A place that was passed is not always one that must be: review them.\nhops:\n".to_owned();
+        let mut text = "# Path contracts that were kept. A place that was passed is not always one that must be: review them.\nhops:\n".to_owned();
         for (place, (name, is)) in &self.hops {
             let _ = write!(text, "  # {}\n  {name}:\n    {is}\n", printable(&place.peer.to_string()));
             if let Some(port) = place.port {

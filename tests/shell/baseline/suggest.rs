@@ -39,5 +39,9 @@ fn where_nothing_was_kept_nothing_is_suggested_and_it_says_so() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
     assert!(ran.stderr.contains("nothing is suggested"), "{}", ran.stderr);
     let ran = place.run(&["suggest"]);
-    assert!(ran.code != Some(0) && ran.stderr.contains("hopwatch record"), "{}", ran.stderr);
+    assert!(
+        ran.code != Some(0) && ran.stderr.contains("--for TIME") && ran.stderr.contains("--read RECORDING"),
+        "{}",
+        ran.stderr
+    );
 }
