@@ -2,7 +2,7 @@
 //!
 //! Contract: what is written is a configuration that the checks accept, and everything in it was found: interfaces, containers on the host's
 //! network, contracts that were kept. Names come from containers, so they are quoted. Limits: what did not happen while this was observed is not
-//! in it. Design: alerts are all low at first, so that nobody is called before somebody has read some of them.
+//! in it. Design: alerts about containers are low at first, so that nobody is called before somebody has read some of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -47,7 +47,7 @@ impl FirstConfiguration<'_> {
     pub fn yaml(&self) -> String {
         let mut text = format!(
             "# hopwatch: the first configuration, from {}. Read it, correct it, and look at what it can prove: `hopwatch paths -c FILE`.\n\
-             # All keys: docs/configuration.md, or `man hopwatch-config`.\n\n",
+             # All keys: docs/configuration.md; for an editor: `hopwatch config schema`.\n\n",
             self.source
         );
         text.push_str(&self.runtimes());
@@ -129,7 +129,7 @@ impl FirstConfiguration<'_> {
     /// What it holds, in words.
     pub fn summary(&self) -> String {
         format!(
-            "{}, {} allowed on the host's network, all alerts low",
+            "{}, {} allowed on the host's network, alerts low at first",
             many(self.suggestion.len() as u64, "contract"),
             many(self.on_host_network() as u64, "container"),
         )
@@ -151,7 +151,8 @@ fn printable_lines(text: &str) -> String {
 }
 
 const OBSERVE_ONLY: &str = "environments:\n  \
-    # Observe only: every alert is low. Take this out once the alerts of some days are as they should be.\n  \
+    # Observe only: alerts about containers are low, but for what is dangerous in itself. Take this out once the alerts of some days are as they\n  \
+    # should be.\n  \
     first-days: {workloads: [{name: \"*\"}], severity: observe}\n\n";
 
 const NO_CONTRACTS: &str = "# No contract is suggested: no service went outside, resolved names or was reached through one place. How to write one:\n\

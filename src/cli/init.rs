@@ -21,7 +21,7 @@ const A_WHILE: Duration = Duration::from_secs(120);
 /// Look at this host for a while, or at a recording, and write a first configuration
 ///
 /// The file says, with comments, where to capture, which containers are on the host's network now (allowed by digest) and which path contracts the traffic
-/// kept. All alerts are low until you take out `environments.first-days`. Nothing is overwritten.
+/// kept. Alerts about containers are low, but for what is dangerous in itself, until you take out `environments.first-days`. Nothing is overwritten.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// File to write, `-` for standard output
