@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use hopwatch::alert::{AlertBudget, AlertGrouper, GroupingLimits};
+use hopwatch::alert::{AlertBudget, AlertGrouper, GroupingLimits, SeverityPolicy};
 use hopwatch::detect::{Finding, rules};
 use hopwatch::input::{NetworkMode, RuntimeId, Workload, WorkloadId, WorkloadState};
 use hopwatch::time::Timestamp;
@@ -59,7 +59,7 @@ fn prepared(open: u32, max_open: u32, new: bool) -> (AlertGrouper, Vec<Finding>)
         max_destinations: 20,
         budget: AlertBudget { burst: 20, refill: Duration::from_mins(1) },
     };
-    let mut grouper = AlertGrouper::new(Vec::new(), Vec::new(), limits);
+    let mut grouper = AlertGrouper::new(Vec::new(), SeverityPolicy::default(), limits);
     for number in 0..open {
         grouper.ingest(finding(number, at(0, number)));
     }

@@ -10,6 +10,7 @@ mod lowering;
 mod model;
 #[cfg(feature = "shell")]
 pub mod render;
+mod severity_policy;
 mod steps;
 
 pub use exception::Exception;
@@ -19,3 +20,4 @@ pub use model::{
     Alert, AlertActor, AlertBundle, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction,
     HopKind, MissingHop, SCHEMA, Technique, Translated, VerdictInfo, json_schema,
 };
+pub use severity_policy::{SetSeverity, SeverityPolicy};

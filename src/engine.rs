@@ -104,7 +104,7 @@ impl Engine {
             contacts: Contacts::default(),
             baseline: config.baseline,
             compared: None,
-            grouper: AlertGrouper::new(config.exceptions, config.lowerings, grouping),
+            grouper: AlertGrouper::new(config.exceptions, config.severities, grouping),
             incidents: config.incidents.map(IncidentTracker::new),
             observers: Vec::new(),
         }

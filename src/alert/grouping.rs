@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use budget::AlertBudget;
 
 use super::model::Alert;
-use super::{Exception, Lowering, exception, lowering};
+use super::{Exception, SeverityPolicy, exception};
 use crate::detect::Finding;
 use crate::input::{FlowId, FlowRecord};
 use crate::path::Evidence;
@@ -71,7 +71,7 @@ type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 pub struct AlertGrouper {
     limits: GroupingLimits,
     exceptions: Vec<Exception>,
-    lowerings: Vec<Lowering>,
+    severities: SeverityPolicy,
     budgets: Budgets,
     open: Table<Arc<Key>, OpenAlert>,
     order: Order,
@@ -85,11 +85,11 @@ pub struct AlertGrouper {
 
 impl AlertGrouper {
     /// No alert is open.
-    pub fn new(exceptions: Vec<Exception>, lowerings: Vec<Lowering>, limits: GroupingLimits) -> Self {
+    pub fn new(exceptions: Vec<Exception>, severities: SeverityPolicy, limits: GroupingLimits) -> Self {
         Self {
             limits,
             exceptions,
-            lowerings,
+            severities,
             budgets: Budgets::new(limits.budget),
             open: Table::default(),
             order: Order::default(),
@@ -100,14 +100,14 @@ impl AlertGrouper {
         }
     }
 
-    /// Takes over other exceptions, lowerings and limits; open alerts stay open. Returns when their updates are due.
+    /// Takes over other exceptions, severities and limits; open alerts stay open. Returns when their updates are due.
     pub fn reconfigure(
         &mut self,
         exceptions: Vec<Exception>,
-        lowerings: Vec<Lowering>,
+        severities: SeverityPolicy,
         limits: GroupingLimits,
     ) -> Vec<Timestamp> {
-        (self.exceptions, self.lowerings) = (exceptions, lowerings);
+        (self.exceptions, self.severities) = (exceptions, severities);
         if self.limits == limits {
             return Vec::new();
         }
@@ -150,7 +150,7 @@ impl AlertGrouper {
             }
             finding.evidence.push(expired_note(exception));
         }
-        lowering::lower(&self.lowerings, &mut finding);
+        self.severities.apply(&mut finding);
         let key = Key::of(&finding);
         if finding.is_over {
             let ended = self.change(&key, |open, limits| open.end(&finding, limits));

@@ -21,7 +21,7 @@ use super::node::Node;
 use super::problem::{Problem, quoted, split, suggestion};
 use super::scalar::{Cidr, Label, Port};
 use super::source::{Sources, Span};
-use crate::alert::Exception;
+use crate::alert::{Exception, SeverityPolicy};
 use crate::detect::rules;
 use crate::inventory::configuration::ShownLabels;
 use crate::path::{DestinationSet, Hop, PortSpec, Selector};
@@ -54,7 +54,7 @@ pub(super) fn check(
     let exceptions: Vec<_> = file.exceptions.iter().map(|exception| check.exception(&exception.value)).collect();
     check.unique(file.contracts.iter().map(|contract| &contract.value.name), "contract");
     check.unique(file.exceptions.iter().map(|exception| &exception.value.name), "exception");
-    let lowerings = check.lowerings(&file);
+    let severities = SeverityPolicy { set: check.severities(&file), lowered: check.lowerings(&file) };
     let baseline = check.baseline(&file);
     let sinks = check.sinks(&file.sinks);
     let contracts = contracts.into_iter().collect::<Option<Vec<_>>>()?;
@@ -63,7 +63,7 @@ pub(super) fn check(
     let shown_labels = shown_labels(&file);
     Some(assemble(
         file,
-        Checked { destinations, hops, contracts, exceptions, lowerings, baseline, sinks, shown_labels },
+        Checked { destinations, hops, contracts, exceptions, severities, baseline, sinks, shown_labels },
     ))
 }
 
@@ -134,15 +134,10 @@ impl Check<'_> {
     }
 
     fn exception(&mut self, file: &ExceptionFile) -> Option<Exception> {
-        let rule = &file.rule;
-        if !rules::ALL.iter().any(|known| known.name == rule.value) {
-            let known: Vec<_> = rules::ALL.iter().map(|rule| rule.name).collect();
-            let help = suggestion(&rule.value, &known, "rules");
-            self.report(rule.span, format!("unknown rule {}", quoted(&rule.value)), help);
-        }
+        self.rule(&file.rule);
         Some(Exception {
             name: file.name.value.0.clone(),
-            rule: rule.value.clone(),
+            rule: file.rule.value.clone(),
             workload: file.workload.as_ref().map(|selector| selector.value.clone()),
             destinations: self.sets(&file.destinations)?,
             ports: ports(&file.ports),
@@ -150,6 +145,15 @@ impl Check<'_> {
             reason: file.reason.0.clone(),
             expires: file.expires.value.at,
         })
+    }
+
+    /// Reports a name that no rule has.
+    fn rule(&mut self, rule: &Located<String>) {
+        if !rules::ALL.iter().any(|known| known.name == rule.value) {
+            let known: Vec<_> = rules::ALL.iter().map(|rule| rule.name).collect();
+            let help = suggestion(&rule.value, &known, "rules");
+            self.report(rule.span, format!("unknown rule {}", quoted(&rule.value)), help);
+        }
     }
 
     fn unique<'n>(&mut self, names: impl Iterator<Item = &'n Located<Label>>, what: &str) {

@@ -14,7 +14,8 @@ use super::source::{Sources, Span};
 /// Beginning of every such variable.
 pub(super) const PREFIX: &str = "HOPWATCH__";
 /// Sections that only files can fill.
-const FILE_ONLY: [&str; 6] = ["destinations", "hops", "contracts", "exceptions", "maintenance", "environments"];
+const FILE_ONLY: [&str; 7] =
+    ["destinations", "hops", "contracts", "exceptions", "severities", "maintenance", "environments"];
 
 /// A variable, the path that it sets, and the value that stands there by default.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
-pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile};
+pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile, SeverityFile};
 pub(super) use sections::{
     ActorsFile, Alerts, Capture, Detection, Evidence, Flows, Incidents, Inventory, MonitorsFile, Response, Runtime,
     Serve, State,
@@ -29,7 +29,7 @@ use super::scalar::{Cidr, FilePath, Label, MinisignKey};
 use crate::detect::rules::RuleParams;
 
 /// Top-level lists that files in `conf.d` add to instead of replacing.
-pub(super) const APPENDED: [&str; 3] = ["contracts", "exceptions", "maintenance"];
+pub(super) const APPENDED: [&str; 4] = ["contracts", "exceptions", "severities", "maintenance"];
 
 /// The whole configuration of hopwatch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +79,8 @@ pub(super) struct FileConfig {
     pub contracts: Vec<Located<ContractFile>>,
     /// What is allowed although a rule fires.
     pub exceptions: Vec<Located<ExceptionFile>>,
+    /// Severities in place of the rules' own, by rule and workload; of those that fit an alert the first counts.
+    pub severities: Vec<Located<SeverityFile>>,
     /// Times in which changes are expected.
     pub maintenance: Vec<Located<MaintenanceFile>>,
     /// Groups of workloads in which less is at stake, such as `dev` and `test`: a name, and who is in it.

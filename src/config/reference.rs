@@ -9,7 +9,7 @@ use std::mem::discriminant;
 use serde_json::Value;
 
 const HEAD: &str = "# Configuration\n\n\
-    `/etc/hopwatch/hopwatch.yaml`, then `conf.d/*.yaml` beside it in order of name (contracts and exceptions are added, everything else is \
+    `/etc/hopwatch/hopwatch.yaml`, then `conf.d/*.yaml` beside it in order of name (contracts, exceptions, severities and maintenance windows are added, everything else is \
     replaced), then variables such as `HOPWATCH__CAPTURE__SNAP_LENGTH=512` (any key that holds a value or a plain list, lists with \
     commas: `HOPWATCH__CAPTURE__INTERFACES=eth0,br-*`), then flags. `-c FILE` replaces the files. \
     `hopwatch config check` tells every mistake at its place, `hopwatch config print --origin` where each value was set.\n\n\

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::{AlertBudget, Exception, GroupingLimits, Lowering};
+use crate::alert::{AlertBudget, Exception, GroupingLimits, SeverityPolicy};
 use crate::baseline::Baseline;
 use crate::detect::LocalNetworks;
 use crate::detect::rules::RuleParams;
@@ -20,8 +20,8 @@ pub struct EngineConfig {
     pub monitors: Monitors,
     /// Exceptions.
     pub exceptions: Vec<Exception>,
-    /// Maintenance windows and environments; the first that fits a finding lowers its severity.
-    pub lowerings: Vec<Lowering>,
+    /// Severities in place of the rules' own; maintenance windows and environments.
+    pub severities: SeverityPolicy,
     /// Parameters of the rules.
     pub rules: RuleParams,
     /// Addresses that are ours where no runtime explains them.

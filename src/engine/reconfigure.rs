@@ -26,7 +26,7 @@ impl Engine {
         self.tracker.reconfigure(judge, tracking);
         self.grace = config.timings.grace();
         self.actors.reconfigure(config.local);
-        for due in self.grouper.reconfigure(config.exceptions, config.lowerings, grouping) {
+        for due in self.grouper.reconfigure(config.exceptions, config.severities, grouping) {
             self.timers.set(due, Timer::Updates);
         }
         self.limit_incidents(config.incidents);

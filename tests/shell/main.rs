@@ -32,6 +32,7 @@ mod observe;
 mod registry;
 mod scenarios;
 mod setup;
+mod severities;
 mod terminal;
 mod test_script;
 mod verify;

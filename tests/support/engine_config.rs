@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hopwatch::alert::AlertBudget;
+use hopwatch::alert::{AlertBudget, SeverityPolicy};
 use hopwatch::detect::LocalNetworks;
 use hopwatch::detect::rules::RuleParams;
 use hopwatch::engine::{EngineConfig, Timings};
@@ -18,7 +18,7 @@ pub fn for_tests() -> EngineConfig {
         contracts: vec![],
         monitors: Monitors::default(),
         exceptions: vec![],
-        lowerings: vec![],
+        severities: SeverityPolicy::default(),
         rules: RuleParams::default(),
         local: LocalNetworks::default(),
         baseline: None,

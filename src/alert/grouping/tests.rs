@@ -39,7 +39,7 @@ fn ingest(grouper: &mut AlertGrouper, finding: Finding, sent: &mut Vec<Alert>) {
 
 #[test]
 fn a_flood_of_causes_of_one_sender_is_a_few_alerts_that_count_everything() {
-    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], vec![], limits(10_000)), Vec::new());
+    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], SeverityPolicy::default(), limits(10_000)), Vec::new());
     for number in 0..5000_u64 {
         ingest(&mut grouper, finding(number / 10, "evil", &format!("cause {number}")), &mut sent);
     }
@@ -53,7 +53,7 @@ fn a_flood_of_causes_of_one_sender_is_a_few_alerts_that_count_everything() {
 
 #[test]
 fn the_longest_quiet_alert_is_closed_first_and_its_count_is_delivered() {
-    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], vec![], limits(3)), Vec::new());
+    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], SeverityPolicy::default(), limits(3)), Vec::new());
     for (millis, cause) in [(0, "a"), (1, "b"), (2, "c"), (3, "a"), (4, "b"), (5, "d"), (6, "c")] {
         ingest(&mut grouper, finding(millis, "app", cause), &mut sent);
     }
@@ -65,7 +65,7 @@ fn the_longest_quiet_alert_is_closed_first_and_its_count_is_delivered() {
 
 #[test]
 fn updates_come_when_they_are_due_in_order_of_key() {
-    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], vec![], limits(10)), Vec::new());
+    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], SeverityPolicy::default(), limits(10)), Vec::new());
     for (millis, cause) in [(0, "b"), (10, "a"), (20, "b"), (30, "a")] {
         ingest(&mut grouper, finding(millis, "app", cause), &mut sent);
     }

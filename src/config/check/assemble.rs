@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use super::selectors;
-use crate::alert::{AlertBudget, Exception, Lowering};
+use crate::alert::{AlertBudget, Exception, SeverityPolicy};
 use crate::config::file::{Alerts, Capture, Detection, Evidence, FileConfig, Flows, Response, Runtime};
 use crate::config::scalar::Socket;
 use crate::config::{CaptureConfig, Config, EvidenceConfig, ResponseConfig, RuntimesConfig, SinkConfig};
@@ -32,7 +32,7 @@ pub(super) struct Checked {
     pub hops: BTreeMap<String, Arc<Hop>>,
     pub contracts: Vec<Contract>,
     pub exceptions: Vec<Exception>,
-    pub lowerings: Vec<Lowering>,
+    pub severities: SeverityPolicy,
     pub baseline: Option<PathBuf>,
     pub sinks: Vec<SinkConfig>,
     pub shown_labels: ShownLabels,
@@ -62,7 +62,7 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
                 hops: checked.hops.into_values().collect(),
             },
             exceptions: checked.exceptions,
-            lowerings: checked.lowerings,
+            severities: checked.severities,
             rules: file.rules,
             local: LocalNetworks::new(file.actors.local.into_iter().map(|range| range.0).collect()),
             baseline: None,

@@ -1,14 +1,34 @@
-//! Maintenance windows and environments, checked.
+//! Severities that are set, maintenance windows and environments, checked.
 //!
-//! Contract: one that selects by labels alone is refused, because the one who starts a container writes them; a window ends after it begins.
+//! Contract: what selects by labels alone is refused, because the one who starts a container writes them; a window ends after it begins.
 
 use super::{Check, selectors};
-use crate::alert::{Lowering, LoweringKind};
-use crate::config::file::{EnvironmentFile, EnvironmentSeverity, FileConfig, MaintenanceFile, PlacedSelector};
+use crate::alert::{Lowering, LoweringKind, SetSeverity};
+use crate::config::file::{
+    EnvironmentFile, EnvironmentSeverity, FileConfig, MaintenanceFile, PlacedSelector, SeverityFile,
+};
 use crate::config::located::Located;
 use crate::config::problem::quoted;
 
 impl Check<'_> {
+    /// Severities in place of the rules' own.
+    pub(super) fn severities(&mut self, file: &FileConfig) -> Vec<SetSeverity> {
+        file.severities.iter().map(|set| self.severity(&set.value)).collect()
+    }
+
+    fn severity(&mut self, file: &SeverityFile) -> SetSeverity {
+        self.rule(&file.rule);
+        if let Some(workloads) = &file.workloads {
+            self.selects_more_than_labels(workloads);
+        }
+        SetSeverity {
+            rule: file.rule.value.clone(),
+            workloads: file.workloads.as_ref().map(|workloads| selectors(&workloads.value)).unwrap_or_default(),
+            severity: file.severity,
+            reason: file.reason.0.clone(),
+        }
+    }
+
     /// Windows first, in the order of the file.
     pub(super) fn lowerings(&mut self, file: &FileConfig) -> Vec<Lowering> {
         let windows: Vec<_> = file.maintenance.iter().map(|window| self.maintenance(&window.value)).collect();

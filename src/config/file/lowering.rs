@@ -1,4 +1,4 @@
-//! Maintenance windows and environments in the file.
+//! Severities that are set, maintenance windows and environments in the file.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,6 +6,26 @@ use serde::{Deserialize, Serialize};
 use super::PlacedSelector;
 use crate::config::located::Located;
 use crate::config::scalar::{DurationText, Expiry, Label, Sentence};
+use crate::detect::Severity;
+
+/// A severity in place of a rule's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SetSeverity")]
+pub(in crate::config) struct SeverityFile {
+    /// Whose alerts: a rule's name.
+    #[schemars(extend("examples" = ["beacon"]))]
+    pub rule: Located<String>,
+    /// About which workloads, as in `maintenance`; without: about any, and about none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [[{"name": "updater*"}]]))]
+    pub workloads: Option<Located<Vec<PlacedSelector>>>,
+    /// The severity that they get.
+    pub severity: Severity,
+    /// Why; the evidence of each alert says it.
+    #[schemars(extend("examples" = ["it asks for updates every minute"]))]
+    pub reason: Sentence,
+}
 
 /// A time in which changes are expected: alerts about workloads are one severity lower, and written all the same. What is dangerous in
 /// itself is never lowered.
