@@ -6,13 +6,12 @@
 //! Design: facts are shared, not copied, so that a bundle can be written elsewhere while the engine goes on.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::input::{
-    BaselineFact, FirewallFact, HostLoggingFact, InventoryEvent, KernelFact, LinkEvent, LogFileFact, NatBinding,
-    NatFact, NetnsId, ObservationPoint, RecordedFact, RuntimeId, WorkloadId,
+    Attachment, BaselineFact, FirewallFact, HostLoggingFact, InventoryEvent, KernelFact, LinkEvent, LogFileFact,
+    NatBinding, NatFact, NetnsId, ObservationPoint, RecordedFact, RuntimeId, WorkloadId,
 };
 use crate::time::Timestamp;
 
@@ -125,11 +124,11 @@ impl FactHistory {
         facts
     }
 
-    /// The addresses that a workload has or had.
-    pub fn addresses(&self, id: &str) -> Vec<IpAddr> {
+    /// Where a workload is or was: its networks.
+    pub fn attachments(&self, id: &str) -> Vec<Attachment> {
         let of_workload = |known: &Known| match &*known.1 {
             RecordedFact::Inventory(InventoryEvent::Workload(workload)) if workload.id.as_str() == id => {
-                Some(workload.attachments.iter().flat_map(|one| one.addresses.clone()).collect::<Vec<_>>())
+                Some(workload.attachments.clone())
             }
             _ => None,
         };
@@ -217,7 +216,7 @@ fn log_file(fact: &LogFileFact) -> Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::{Attachment, Workload};
+    use crate::input::Workload;
 
     fn second(second: i64) -> Timestamp {
         Timestamp::from_secs(second)
@@ -255,7 +254,8 @@ mod tests {
         let times: Vec<_> = FactHistory::in_order(history.copy()).iter().map(|(at, _)| *at).collect();
         assert_eq!(times, [second(3), second(500)]);
         assert!(history.is_whole());
-        assert_eq!(history.addresses("a"), ["192.0.2.3".parse::<IpAddr>().expect("an address")]);
+        let [attachment] = &history.attachments("a")[..] else { panic!("one network") };
+        assert_eq!(attachment.addresses, ["192.0.2.3".parse::<std::net::IpAddr>().expect("an address")]);
     }
 
     #[test]

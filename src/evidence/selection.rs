@@ -1,27 +1,31 @@
 //! Which packets belong to an alert.
 //!
-//! Contract: packets to and from the addresses of the workload that it is about and of the hops that it names, and packets between the ends of its
-//! flow, as sent and as translated; inside of tunnels, too, and what ARP says of these addresses. Limits: an alert about neither a flow nor a workload
-//! with an address selects nothing. Design: addresses, not flows, since a judgement rests on what else the same sender did.
+//! Contract: packets to and from the addresses of the workload that it is about and of the hops that it names, packets between the ends of its
+//! flow, as sent and as translated, and frames with the workload's MAC as their sender, whatever address they carry; inside of tunnels, too, and what
+//! ARP says of these addresses and this MAC. Limits: an alert about neither a flow nor a workload with an address selects nothing.
+//! Design: addresses, not flows, since a judgement rests on what else the same sender did.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::alert::Alert;
 use crate::decode::{Decoded, LinkType, TunnelPorts, arp_claim, decode, innermost};
+use crate::input::{Attachment, Mac};
 
 /// What to copy out of the rings.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     addresses: BTreeSet<IpAddr>,
     pairs: BTreeSet<(IpAddr, IpAddr)>,
+    senders: BTreeSet<Mac>,
     tunnels: TunnelPorts,
 }
 
 impl Selection {
-    /// What belongs to an alert whose workload has these addresses.
-    pub fn of(alert: &Alert, workload: impl IntoIterator<Item = IpAddr>) -> Self {
-        let mut selection = Self::of_addresses(workload);
+    /// What belongs to an alert whose workload is in these networks.
+    pub fn of(alert: &Alert, networks: &[Attachment]) -> Self {
+        let mut selection = Self::of_addresses(networks.iter().flat_map(|network| network.addresses.iter().copied()));
+        selection.senders.extend(networks.iter().filter_map(|network| network.mac));
         if let Some(hop) = &alert.missing_hop {
             selection.addresses.extend(hop.expected.iter().filter_map(|text| leading_address(text)));
         }
@@ -43,21 +47,27 @@ impl Selection {
 
     /// Whether it selects nothing.
     pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.pairs.is_empty()
+        self.addresses.is_empty() && self.pairs.is_empty() && self.senders.is_empty()
     }
 
     /// Whether a packet belongs to it.
     pub fn takes(&self, link: LinkType, wire_len: u32, data: &[u8]) -> bool {
         let headers = match decode(link, wire_len, data) {
             Ok(Decoded::Ip(headers)) => headers,
-            Ok(Decoded::NonIp) => return arp_claim(link, data).is_some_and(|claim| self.addresses.contains(&claim.ip)),
+            Ok(Decoded::NonIp) => return self.takes_claim(link, data),
             Err(_) => return false,
         };
-        if self.takes_ends(headers.src, headers.dst) {
+        if headers.src_mac.is_some_and(|mac| self.senders.contains(&mac)) || self.takes_ends(headers.src, headers.dst) {
             return true;
         }
         let (inner, _) = innermost(data, &headers, &self.tunnels);
         self.takes_ends(inner.src, inner.dst)
+    }
+
+    fn takes_claim(&self, link: LinkType, data: &[u8]) -> bool {
+        let Some(claim) = arp_claim(link, data) else { return false };
+        let macs = [Some(claim.mac), claim.src_mac];
+        self.addresses.contains(&claim.ip) || macs.into_iter().flatten().any(|mac| self.senders.contains(&mac))
     }
 
     fn takes_ends(&self, src: IpAddr, dst: IpAddr) -> bool {
@@ -99,6 +109,21 @@ mod tests {
         );
         assert!(!takes(&selection, [192, 0, 2, 7], [203, 0, 113, 1]), "one of a pair alone is somebody else's traffic");
         assert!(!takes(&Selection::default(), [192, 0, 2, 7], [203, 0, 113, 1]));
+    }
+
+    #[test]
+    fn what_a_workload_sends_under_another_address_is_taken_by_its_mac() {
+        let selection = Selection { senders: BTreeSet::from([Mac([2; 6])]), ..Selection::default() };
+        assert!(takes(&selection, [192, 0, 2, 7], [203, 0, 113, 1]));
+        let other = Selection { senders: BTreeSet::from([Mac([4; 6])]), ..Selection::default() };
+        assert!(!takes(&other, [192, 0, 2, 7], [203, 0, 113, 1]), "the one that it is sent to is not its sender");
+        let mut claim = vec![9; 6];
+        claim.extend(
+            [[2; 6].as_slice(), &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &[2; 6], &[192, 0, 2, 8], &[9; 6], &[192, 0, 2, 9]]
+                .concat(),
+        );
+        assert!(selection.takes(LinkType::ETHERNET, 42, &claim));
+        assert!(!other.takes(LinkType::ETHERNET, 42, &claim));
     }
 
     #[test]

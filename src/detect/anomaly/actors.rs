@@ -6,7 +6,7 @@
 //! Design: an [`Actor`] is cheap to copy and to compare; services are numbered in the order in which they appear, so the order of actors is that of the
 //! inputs. The engine shows every judged flow to [`Actors::see`] before rules see it, and asks [`Actors::settle`] about every finding.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ pub struct Actors {
     /// An end of some flow was ours.
     is_any_local: bool,
     services: BTreeMap<ServiceKey, Arc<ServiceActor>>,
-    by_workload: HashMap<WorkloadId, Arc<ServiceActor>>,
+    by_workload: hashbrown::HashMap<WorkloadId, Arc<ServiceActor>, foldhash::fast::RandomState>,
     next: u32,
     forgotten: u64,
 }

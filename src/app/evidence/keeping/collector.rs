@@ -165,8 +165,8 @@ impl Collector {
 
     fn raised(&mut self, Raised { alert, setup }: Raised) {
         let id = alert.workload.as_ref().map(|workload| workload.id.as_str());
-        let addresses = id.map(|id| sync::lock(&self.shared.history).addresses(id)).unwrap_or_default();
-        let selection = Arc::new(Selection::of(&alert, addresses));
+        let networks = id.map(|id| sync::lock(&self.shared.history).attachments(id)).unwrap_or_default();
+        let selection = Arc::new(Selection::of(&alert, &networks));
         let first = self.ask(&selection, BTreeMap::new());
         self.pending.push_back(Pending { alert, setup, selection, first, due: instant() + self.config.after });
     }
