@@ -100,7 +100,7 @@ impl FirstConfiguration<'_> {
         )
     }
 
-    /// By digest, where that is known: a name is chosen by whoever starts the container.
+    /// By digest, where that is known: the user who starts a container chooses its name.
     fn allowed(&self) -> BTreeMap<String, String> {
         let on_host = self.containers.iter().filter(|it| it.workload.network_mode == NetworkMode::Host);
         on_host.map(|it| (select(&it.workload), it.workload.name.clone())).collect()

@@ -213,6 +213,8 @@ fn how_reports_of_a_bypass_are_mixed_changes_no_alert() {
 
 #[test]
 fn how_reports_of_a_redirected_connection_are_mixed_changes_no_alert() {
-    let from = all_alike("undeclared-relay", false, play_redirected);
-    assert_eq!(from, "172.21.0.66");
+    for has_end in [false, true] {
+        let from = all_alike("undeclared-relay", has_end, play_redirected);
+        assert_eq!(from, "172.21.0.66");
+    }
 }
