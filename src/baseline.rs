@@ -12,12 +12,14 @@ mod no_proxy;
 mod protected;
 mod suggest;
 pub mod traffic;
+pub mod volume;
 
 pub use compare::{Compared, Deviation, Known, deviations, holds};
 pub use document::{BASELINE_SCHEMA, BaselineDocument, DocumentError};
 pub use learn::{Hostile, Learner};
 pub use model::{
     Approval, Baseline, Expectation, Held, Learned, QuarantineItem, ServiceBaseline, ServiceState, item_id, traffic_id,
+    volume_id,
 };
 pub use no_proxy::{covers_internet, covers_more};
 pub use protected::is_protected;

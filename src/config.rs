@@ -177,6 +177,8 @@ pub struct Config {
     pub baseline: Option<PathBuf>,
     /// The minisign key by which that file must be signed.
     pub baseline_key: Option<String>,
+    /// The time zone of what is learned, by its name or rule.
+    pub time_zone: Option<String>,
     /// Every destination that has a name, but for the built-in ones.
     pub destinations: BTreeMap<String, Vec<IpNetwork>>,
 }

@@ -26,6 +26,7 @@ pub use anomaly::actors::{Actors, LocalNetworks};
 pub use anomaly::contacts::{Contact, ContactStep, Contacts, Due};
 pub use anomaly::dealing::{Dealings, Side};
 pub use anomaly::explanation::{Alternative, ExpectedFrom, Explanation};
+pub use anomaly::hours::{Hours, Running};
 pub use anomaly::outcome::Outcome;
 pub use assessment::{assess, hostile};
 pub use debounce::HoldTime;

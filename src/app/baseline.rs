@@ -15,6 +15,7 @@ mod shadow;
 mod signature;
 mod suggestion;
 mod suspects;
+mod zone;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use learning::{Learning, Observation, Observed, observed};
 pub use sha256::sha256;
 pub use shadow::{ShadowReport, shadow};
 pub use suggestion::{Said, Suggestion};
+pub use zone::zone;
 
 use super::state_dir::StateDir;
 use crate::baseline::Baseline;

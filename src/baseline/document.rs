@@ -6,7 +6,9 @@
 
 mod field;
 mod shape;
+mod text;
 mod traffic;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -49,6 +51,14 @@ pub enum DocumentError {
         service: String,
         /// Which.
         row: String,
+    },
+    /// Amounts that cannot be read.
+    #[error("{service}: `volume`: {why}")]
+    Volume {
+        /// Whose.
+        service: String,
+        /// Why, and what to do.
+        why: String,
     },
     /// A quarantined item that is about nothing, or about several things.
     #[error("quarantine {id}: it names a field and its value, or `reaches`, or `listens`")]
@@ -110,7 +120,11 @@ impl From<&Baseline> for BaselineDocument {
             serial: baseline.serial,
             hash_key: baseline.hash_key.clone(),
             services: baseline.services().map(service_shape).collect(),
-            quarantine: baseline.quarantine.iter().map(quarantine_shape).collect(),
+            quarantine: {
+                // Amounts are accepted or not, and never wait there.
+                let items = baseline.quarantine.iter().filter(|item| !matches!(item.what, Held::Volume(..)));
+                items.map(quarantine_shape).collect()
+            },
         }
     }
 }
@@ -165,6 +179,7 @@ fn quarantine_shape(item: &QuarantineItem) -> QuarantineShape {
     let (setting, row): (_, Option<&Row>) = match &item.what {
         Held::Setting(field, value) => (Some((field, value)), None),
         Held::Traffic(row) => (None, Some(row)),
+        Held::Volume(..) => (None, None),
     };
     let of = |way: Way| row.filter(|row| row.way == way).map(traffic::RowShape::from);
     QuarantineShape {

@@ -11,6 +11,7 @@ use globset::GlobMatcher;
 use sha2::{Digest, Sha256};
 
 use super::traffic::{Row, TrafficBaseline};
+use super::volume::{Figure, Within};
 use crate::inventory::configuration::{Field, ServiceKey, ServiceName, Value};
 use crate::time::Timestamp;
 
@@ -175,6 +176,8 @@ pub enum Held {
     Setting(Field, Value),
     /// Traffic with a peer.
     Traffic(Box<Row>),
+    /// Amounts of an hour.
+    Volume(Figure, Within),
 }
 
 /// `logging.driver is none`, `reaches domain updates.example at 443/tcp`.
@@ -185,6 +188,7 @@ impl fmt::Display for Held {
                 write!(f, "{field} is {}", value.words().unwrap_or_else(|| "absent".to_owned()))
             }
             Self::Traffic(row) => row.fmt(f),
+            Self::Volume(figure, Within { from, to }) => write!(f, "has {from} to {to} {figure} an hour"),
         }
     }
 }
@@ -214,6 +218,11 @@ pub fn item_id(service: &ServiceKey, field: &Field, value: &Value) -> String {
 /// What names traffic with a peer at a port.
 pub fn traffic_id(service: &ServiceKey, row: &Row) -> String {
     id_of([service.to_string(), row.to_string(), String::new()])
+}
+
+/// What names the amounts of a figure.
+pub fn volume_id(service: &ServiceKey, figure: Figure) -> String {
+    id_of([service.to_string(), "volume".to_owned(), figure.as_str().to_owned()])
 }
 
 fn id_of(parts: [String; 3]) -> String {

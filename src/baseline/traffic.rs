@@ -15,6 +15,7 @@ pub use learn::{Doubt, TrafficLearner};
 pub use peer::{FIRST_EPHEMERAL, Peer, PeerError, Ports, PortsError};
 pub use row::{Facts, KnownTexts, MAX_MARKS, MAX_NAMES, Row, Seen, Way};
 
+use super::volume::VolumeBaseline;
 use crate::input::Protocol;
 use crate::time::Timestamp;
 
@@ -82,6 +83,8 @@ type ByPort = BTreeMap<(Protocol, u16), (u16, Facts)>;
 pub struct TrafficBaseline {
     /// From what it was learned; absent where a person wrote it.
     pub learned: Option<TrafficLearned>,
+    /// How much it has in an hour; absent: not known, and no hour is news.
+    pub volume: Option<VolumeBaseline>,
     rows: BTreeMap<(Way, Peer), ByPort>,
     count: usize,
     /// Bits of the networks among the peers: a lookup tries each.
@@ -191,6 +194,11 @@ impl TrafficBaseline {
         is_room
     }
 
+    /// Learning is over: what only it needs is forgotten.
+    fn end_learning(&mut self) {
+        self.rows.values_mut().flat_map(BTreeMap::values_mut).for_each(|(_, facts)| facts.seen.end());
+    }
+
     /// Makes a row an expected one, together with those of the same peer that it overlaps.
     pub fn absorb(&mut self, row: Row) -> bool {
         let is_met =
@@ -292,6 +300,15 @@ impl TrafficBaseline {
             return Some(Novelty::Speaks(spoken, &facts.speaks));
         }
         dealing.ja4.filter(|ja4| facts.ja4.lacks(ja4)).map(|_| Novelty::Fingerprint(&facts.ja4))
+    }
+
+    /// The most contacts of one hour with a peer, or with all of them together, at a port.
+    pub fn most_an_hour(&self, way: Way, peer: Option<&Peer>, one: Ports) -> u64 {
+        let peer = peer.map(|peer| self.standing(way, peer));
+        let is_meant = |known: &Peer| peer.as_ref().is_none_or(|peer| peer.as_ref() == Some(known));
+        let rows = self.rows.iter().filter(|((known, peer), _)| *known == way && is_meant(peer));
+        let most = rows.filter_map(|(_, ports)| Some(covering(ports, one)?.1.seen.most_an_hour));
+        most.fold(0, u64::saturating_add)
     }
 
     /// Whether any peer reaches the service at this port.

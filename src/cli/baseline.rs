@@ -207,7 +207,7 @@ fn current(common: &Common, recorded: &Recorded) -> anyhow::Result<(Config, Obse
     let config = common.load(None)?;
     hash_key::prepare(config.state_dir.as_deref())?;
     let events = on_host::running(&config)?;
-    Ok((config, Observed { containers: baseline::observed(now(), &events), traffic: Vec::new() }))
+    Ok((config, Observed { containers: baseline::observed(now(), &events), ..Observed::default() }))
 }
 
 fn learn(args: &Learn) -> anyhow::Result<Outcome> {
@@ -217,7 +217,10 @@ fn learn(args: &Learn) -> anyhow::Result<Outcome> {
     let known = path.is_file().then(|| Document::read(&path, None)).transpose()?;
     let key = hash_key::prepared_id();
     let traffic_left_out = learning.traffic_left_out();
-    let learned = learning.learn(known.as_ref().map(|known| &known.baseline), args.anew, key);
+    let zone = baseline::zone(config.time_zone.as_deref())?;
+    let learned = learning
+        .learn(known.as_ref().map(|known| &known.baseline), args.anew, key, &zone)
+        .context("learning how much traffic services have")?;
     let document = Document::of(learned)?;
     document.write(&path)?;
     for name in learning.in_doubt() {

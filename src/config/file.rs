@@ -25,7 +25,7 @@ pub(super) use sinks::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, Web
 pub(super) use stage::StageFile;
 
 use super::located::Located;
-use super::scalar::{Cidr, FilePath, Label, MinisignKey};
+use super::scalar::{Cidr, FilePath, Label, MinisignKey, ZoneName};
 use crate::detect::rules::RuleParams;
 
 /// Top-level lists that files in `conf.d` add to instead of replacing.
@@ -66,6 +66,8 @@ pub(super) struct FileConfig {
     pub baseline: Option<Located<FilePath>>,
     /// The public key of minisign (`RW…`) by which the baseline's file must be signed; without: no signature is asked for.
     pub baseline_key: Option<MinisignKey>,
+    /// By which clock `hopwatch baseline learn` tells the hours of the week: a name, or a rule; without: UTC. People and cron follow the clock on the wall.
+    pub time_zone: Option<ZoneName>,
     /// Named sets of addresses: a name, and its ranges. `internet` and `any` are built in.
     #[schemars(extend("examples" = [{"corp": ["10.20.0.0/16"]}]))]
     pub destinations: BTreeMap<Located<Label>, Located<Vec<Located<Cidr>>>>,

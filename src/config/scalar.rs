@@ -7,9 +7,11 @@ mod address;
 mod number;
 mod snap;
 mod text;
+mod zone;
 
 pub(super) use address::{HttpUrl, SyslogAddress};
 pub(super) use number::{Bounded, DurationText};
 pub(super) use text::{
     Cidr, Expiry, FilePath, InterfaceGlob, Label, Listen, MinisignKey, NetworkName, Port, Sentence, Socket,
 };
+pub(super) use zone::ZoneName;

@@ -7,6 +7,7 @@ pub mod actors;
 pub mod contacts;
 pub mod dealing;
 pub mod explanation;
+pub mod hours;
 pub mod new_traffic;
 pub mod once;
 pub mod outcome;

@@ -58,6 +58,7 @@ pub mod unexpected_host_network;
 pub mod unjudged_traffic;
 pub mod unknown_source;
 pub mod unmonitored_driver;
+pub mod volume_anomaly;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,7 @@ registry! {
     new_peer = "new-peer",
     new_listener = "new-listener",
     new_fingerprint = "new-fingerprint",
+    volume_anomaly = "volume-anomaly",
 }
 
 /// The rules about settings.
@@ -184,8 +186,8 @@ pub fn owner_of(field: &Field) -> Option<&'static super::RuleMeta> {
 }
 
 /// The rules about traffic that the baseline does not hold.
-const NEWS: [&super::RuleMeta; 4] =
-    [&new_destination::META, &new_peer::META, &new_listener::META, &new_fingerprint::META];
+const NEWS: [&super::RuleMeta; 5] =
+    [&new_destination::META, &new_peer::META, &new_listener::META, &new_fingerprint::META, &volume_anomaly::META];
 
 /// The rule that speaks of a row of traffic that the baseline does not hold; `is_known`: peer and port are expected, how they speak is not.
 pub fn owner_of_traffic(row: &Row, is_known: bool) -> &'static super::RuleMeta {

@@ -15,3 +15,4 @@ mod namespaces;
 mod new_traffic;
 mod unjudged;
 mod unmonitored;
+mod volumes;

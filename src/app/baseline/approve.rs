@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::{Approvals, BaselineError, Document, Observation, Observed, diff, state};
 use crate::baseline::traffic::Row;
+use crate::baseline::volume::{Figure, Within};
 use crate::baseline::{Approval, Baseline, Expectation, Held, Learner};
 use crate::clock::now;
 use crate::config::Config;
@@ -50,6 +51,7 @@ pub fn approve(
         done.push(match &item.what {
             Some(Held::Setting(field, value)) => take_in(&mut baseline, &item.service, field, value, asked),
             Some(Held::Traffic(row)) => take_in_traffic(&mut baseline, &item.service, row, asked),
+            Some(Held::Volume(figure, within)) => accept(&mut baseline, &item.service, *figure, *within, asked),
             None => learn_service(&mut baseline, &item.service, observed, asked),
         });
         baseline.quarantine.retain(|known| known.id != item.id);
@@ -129,6 +131,7 @@ fn place_of(what: &Held) -> String {
     match what {
         Held::Setting(field, _) => field.to_string(),
         Held::Traffic(row) => format!("{} {}", row.way.as_str(), row.peer),
+        Held::Volume(figure, _) => format!("volume {}", figure.as_str()),
     }
 }
 
@@ -142,6 +145,19 @@ fn take_in_traffic(baseline: &mut Baseline, key: &ServiceKey, row: &Row, asked: 
     let (by, at, why) = (asked.by.to_owned(), now(), asked.why.to_owned());
     service.approved = Some(Approval { by, at, why, changes: vec![format!("it {row}")] });
     format!("{key} {row}")
+}
+
+/// Makes amounts of an hour expected, whatever was learned.
+fn accept(baseline: &mut Baseline, key: &ServiceKey, figure: Figure, within: Within, asked: &Approve<'_>) -> String {
+    let Some(service) = baseline.service_mut(key) else { return format!("{key} is not in the baseline") };
+    let Some(volume) = service.traffic.as_mut().and_then(|traffic| traffic.volume.as_mut()) else {
+        return format!("{key} has no volume in the baseline");
+    };
+    volume.accept(figure, within);
+    let change = Held::Volume(figure, within).to_string();
+    let (by, at, why) = (asked.by.to_owned(), now(), asked.why.to_owned());
+    service.approved = Some(Approval { by, at, why, changes: vec![format!("it {change}")] });
+    format!("{key} {change}")
 }
 
 /// Makes a value an expected one.

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::{Observation, Observed};
 use crate::baseline::traffic::{NOTHING, Row};
-use crate::baseline::{Baseline, Compared, Deviation, Held, Known, ServiceState, item_id, traffic_id};
+use crate::baseline::volume::{Figure, HourRow, Limits, Stand, VolumeBaseline, Within, start_of};
+use crate::baseline::{Baseline, Compared, Deviation, Held, Known, ServiceState, item_id, traffic_id, volume_id};
 use crate::detect::rules;
 use crate::inventory::configuration::{Field, ServiceKey, Value};
 
@@ -97,6 +98,14 @@ pub fn diff(baseline: &Baseline, observed: &Observed) -> DiffReport {
         for (row, expected) in rows.iter().filter_map(|row| Some((row, traffic.differs(row)?))) {
             let service = services.entry(key.clone()).or_insert_with(|| of_known(key, known.state));
             service.items.push(DiffItem::of_traffic(key, row, expected));
+        }
+    }
+    for (key, hours) in &observed.hours {
+        let known = baseline.service(key);
+        let Some(volume) = known.and_then(|known| known.traffic.as_ref()?.volume.as_ref()) else { continue };
+        let state = known.map_or_else(ServiceState::default, |known| known.state);
+        for item in Figure::ALL.into_iter().filter_map(|figure| DiffItem::of_volume(key, volume, figure, hours)) {
+            services.entry(key.clone()).or_insert_with(|| of_known(key, state)).items.push(item);
         }
     }
     services.retain(|_, service| service.id.is_some() || !service.items.is_empty());
@@ -196,6 +205,42 @@ impl DiffItem {
             why: Some(rule.title),
             of: Some(Held::Traffic(Box::new(row.clone()))),
         }
+    }
+
+    /// The hours of a figure that are far outside of what is expected; `None`: none is.
+    fn of_volume(key: &ServiceKey, volume: &VolumeBaseline, figure: Figure, hours: &[HourRow]) -> Option<Self> {
+        let limits = Limits::default();
+        let outside: Vec<(&HourRow, Stand)> = hours
+            .iter()
+            .filter_map(|row| Some((row, volume.stand(i64::from(row.hour), figure, row.amount(figure))?)))
+            .filter(|(row, stand)| stand.is_far(figure, row.amount(figure), volume.containers, &limits).is_some())
+            .collect();
+        let amounts = || outside.iter().map(|(row, _)| row.amount(figure));
+        let within = Within { from: amounts().min()?, to: amounts().max()? };
+        let (first, stand) = outside.first()?;
+        let rule = &rules::volume_anomaly::META;
+        Some(Self {
+            id: volume_id(key, figure),
+            field: format!("volume.{}", figure.as_str()),
+            expected: Some(format!(
+                "about {} in {}, {} to {} at most",
+                stand.expected,
+                stand.season.as_str(),
+                stand.least,
+                stand.most
+            )),
+            value: Some(format!(
+                "{} to {} {figure} in {}, the first at {}",
+                within.from,
+                within.to,
+                crate::wording::many(outside.len() as u64, "hour"),
+                start_of(i64::from(first.hour)).readable()
+            )),
+            workloads: Vec::new(),
+            rule: Some(rule.name),
+            why: Some(rule.title),
+            of: Some(Held::Volume(figure, within)),
+        })
     }
 
     fn text(&self) -> String {

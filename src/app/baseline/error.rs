@@ -26,6 +26,14 @@ pub enum BaselineError {
         /// What the system says.
         source: io::Error,
     },
+    /// The configured time zone is not known here.
+    #[error("time_zone {name}: {reason}; write its rule instead, such as CET-1CEST,M3.5.0,M10.5.0/3")]
+    Zone {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Its shape is wrong.
     #[error(transparent)]
     Shape(#[from] ConfigError),

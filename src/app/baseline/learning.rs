@@ -10,8 +10,9 @@ use std::sync::Arc;
 use super::suspects::doubts;
 use crate::alert::Alert;
 use crate::baseline::traffic::{Row, TrafficBaseline, TrafficLearner};
+use crate::baseline::volume::{HourRow, SketchError, VolumeLearner, Zone, hour_of};
 use crate::baseline::{Baseline, Held, Learner, QuarantineItem, ServiceBaseline, traffic_id};
-use crate::detect::{Contact, ContactStep, Dealings, Severity, hostile, rules};
+use crate::detect::{Actor, Contact, ContactStep, Dealings, Hours, Running, Severity, hostile, rules};
 use crate::engine::Observer;
 use crate::input::{InventoryEvent, RecordedFact, Setting, Workload, WorkloadId, WorkloadState};
 use crate::inventory::Timeline;
@@ -38,6 +39,8 @@ pub struct Observed {
     pub containers: Vec<Observation>,
     /// The traffic of each service, where any was seen.
     pub traffic: Vec<(ServiceKey, Vec<Row>)>,
+    /// The whole hours of each service.
+    pub hours: Vec<(ServiceKey, Vec<HourRow>)>,
 }
 
 /// Follows the engine.
@@ -49,6 +52,10 @@ pub struct Learning {
     left_out: u64,
     traffic: TrafficLearner,
     services: BTreeMap<WorkloadId, (ServiceKey, Option<Timestamp>)>,
+    hours: Hours,
+    volumes: VolumeLearner,
+    /// Services that had traffic: from then on an hour without is one of silence.
+    heard: BTreeMap<ServiceKey, Actor>,
 }
 
 impl Observer for Learning {
@@ -57,6 +64,16 @@ impl Observer for Learning {
     }
 
     fn contact(&mut self, timeline: &Timeline, names: &Names, contact: &Contact<'_>) {
+        self.close_hours(timeline, contact.record.end);
+        self.hours.note(contact, |_| true);
+        for actor in [contact.source, contact.target].into_iter().flatten() {
+            if let Some(key) = actor.service()
+                && self.heard.len() < MAX_OBSERVATIONS
+                && !self.heard.contains_key(key)
+            {
+                self.heard.insert(key.clone(), actor.clone());
+            }
+        }
         self.traffic.see(contact.record.start);
         if contact.step != ContactStep::Ended {
             return;
@@ -81,6 +98,7 @@ impl Observer for Learning {
         if let Some((key, _)) = known {
             let key = key.clone();
             for doubt in doubts(alert) {
+                self.volumes.doubt(&key, hour_of(alert.first_seen), hour_of(alert.last_seen));
                 self.traffic.doubt(&key, doubt);
             }
         }
@@ -121,13 +139,36 @@ impl Learning {
         }
     }
 
+    /// Takes in the hours that are over.
+    fn close_hours(&mut self, timeline: &Timeline, now: Timestamp) {
+        while let Some(closed) = self.hours.close(now) {
+            let running = Running::all(timeline);
+            for (key, actor) in &self.heard {
+                let Some(running) = running.get(key) else { continue };
+                if running.is_through(closed.hour) {
+                    let amounts = closed.amounts.get(actor).copied().unwrap_or_default();
+                    self.volumes.apply(key, closed.hour, amounts, running.containers);
+                } else {
+                    self.volumes.leave_out(key);
+                }
+            }
+        }
+    }
+
     /// Contacts of services that found no room.
     pub const fn traffic_left_out(&self) -> u64 {
-        self.traffic.refused()
+        self.traffic.refused() + self.volumes.refused() + self.hours.forgotten()
     }
 
     /// Learns a baseline; services of `known` stay as they are, unless they are to be learned anew. Traffic is added where a service has none.
-    pub fn learn(&mut self, known: Option<&Baseline>, anew: bool, key: Option<String>) -> Baseline {
+    /// So are amounts, whose weeks go by the clock of `zone`.
+    pub fn learn(
+        &mut self,
+        known: Option<&Baseline>,
+        anew: bool,
+        key: Option<String>,
+        zone: &Zone,
+    ) -> Result<Baseline, SketchError> {
         let mut learner = Learner::default();
         for Observation { at, workload } in self.trusted() {
             learner.apply(*at, workload, &hostile(workload));
@@ -152,7 +193,13 @@ impl Learning {
                 reason,
             }));
         }
-        baseline
+        for (key, learned) in std::mem::take(&mut self.volumes).finish(zone)? {
+            let traffic = baseline.service_mut(&key).and_then(|service| service.traffic.as_mut());
+            if let Some(traffic) = traffic.filter(|traffic| traffic.volume.is_none()) {
+                traffic.volume = Some(learned.volume);
+            }
+        }
+        Ok(baseline)
     }
 
     /// Puts what stays of a known baseline in.
@@ -187,7 +234,10 @@ impl Learning {
             traffic.rows().chain(held_back.into_iter().map(|(row, _)| row)).collect()
         };
         let traffic = finished.into_iter().map(|one| (one.key, rows(one.traffic, one.held_back))).collect();
-        Observed { containers: self.latest_containers(), traffic }
+        // Rows are by hours of the epoch: which clock a week goes by does not matter here.
+        let volumes = std::mem::take(&mut self.volumes).finish(&Zone::default()).unwrap_or_default();
+        let hours = volumes.into_iter().map(|(key, learned)| (key, learned.rows)).collect();
+        Observed { containers: self.latest_containers(), traffic, hours }
     }
 
     fn latest_containers(&self) -> Vec<Observation> {

@@ -198,7 +198,7 @@ mod tests {
     use crate::input::Protocol;
 
     fn reaches(peer: &str, port: u16) -> Row {
-        let facts = Facts { seen: Seen { contacts: 9, ..Seen::default() }, ..Facts::default() };
+        let facts = Facts { seen: Seen::new(None, 0, 9, 0), ..Facts::default() };
         let ports = Ports::one(Protocol::TCP, port);
         Row { way: Way::Reaches, peer: peer.parse().expect("a peer"), ports, facts }
     }
@@ -211,7 +211,7 @@ mod tests {
         let through = reaches(&format!("service {squid}"), 3128);
         let out = reaches("network 198.51.100.0/24", 443);
         let traffic = vec![(web, vec![through]), (squid, vec![out])];
-        let suggestion = Suggestion::of(&Observed { containers: Vec::new(), traffic });
+        let suggestion = Suggestion::of(&Observed { traffic, ..Observed::default() });
         let text = suggestion.yaml(None);
         assert!(!text.contains('\u{1b}'), "{text}");
         let config = crate::config::from_str("test", &text).map_err(|error| format!("{error}: {text}")).expect("good");

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::baseline::model::item_id;
 use crate::baseline::traffic::{Facts, KnownTexts, Peer, Row, Seen, TrafficBaseline, TrafficLearned, Way};
+use crate::baseline::volume::{Figure, HourRow, VolumeBaseline, Within};
 use crate::inventory::configuration::Value;
 use crate::path::checked_glob;
 use crate::time::Timestamp;
@@ -70,6 +71,11 @@ fn whole() -> Baseline {
         ["domain updates.example", "network 203.0.113.0/24", "service shop/db (postgres)"].map(|peer| row(peer, at));
     let mut traffic = TrafficBaseline::default();
     traffic.learned = Some(TrafficLearned { from: at, to: at, starts: 1, contacts: 7, left_out: 0 });
+    let hours: Vec<HourRow> = (0..300).filter_map(|hour| HourRow::new(hour, [hour.unsigned_abs() * 7; 6])).collect();
+    let zone = "CET-1CEST,M3.5.0,M10.5.0/3".parse().expect("a rule");
+    traffic.volume = VolumeBaseline::of(zone, 2, 1, &hours).expect("sketches");
+    let accepted = Within { from: 5000, to: 9000 };
+    traffic.volume.as_mut().expect("hours").accept(Figure::BytesIn, accepted);
     assert!(rows.iter().all(|row| traffic.insert(row.clone())));
     assert!(traffic.insert(Row { way: Way::Listens, peer: Peer::Outside, ..rows[0].clone() }));
     service.traffic = Some(traffic);
@@ -89,7 +95,7 @@ fn whole() -> Baseline {
 
 fn row(peer: &str, at: Timestamp) -> Row {
     let known = |text: &str| KnownTexts::These([text.to_owned()].into());
-    let seen = Seen { span: Some((at, at)), days: 1, contacts: 3 };
+    let seen = Seen::new(Some((at, at)), 1, 3, 2);
     let facts = Facts { names: known("www.updates.example"), speaks: known("tls"), ja4: KnownTexts::Any, seen };
     let ports = "443/tcp".parse().expect("a port");
     Row { way: Way::Reaches, peer: peer.parse().expect("a peer"), ports, facts }
@@ -106,6 +112,25 @@ fn traffic_that_overlaps_and_an_item_about_nothing_are_refused() {
     item.remove("value");
     assert!(matches!(read(&document.to_string()), Err(DocumentError::Quarantine { .. })));
     assert!(serde_json::from_str::<BaselineDocument>(&text.replace("443/tcp", "https")).is_err());
+}
+
+#[test]
+fn amounts_that_were_edited_or_do_not_parse_are_refused_with_what_to_do() {
+    let document = serde_json::to_value(BaselineDocument::from(&whole())).expect("JSON");
+    let place = document["services"].as_array().expect("services").iter().position(|it| it["traffic"].is_object());
+    let changed = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut document = document.clone();
+        change(&mut document["services"][place.expect("traffic")]["traffic"]["volume"]);
+        let read = serde_json::from_value::<BaselineDocument>(document).map_err(|error| error.to_string());
+        read.and_then(|document| document.checked().map_err(|error| error.to_string())).err().unwrap_or_default()
+    };
+    assert_eq!(changed(&|_| {}), "");
+    assert!(changed(&|it| it["bytes_out"]["p99"] = 1.into()).contains("bytes_out: the figures beside a sketch"));
+    assert!(changed(&|it| it["flows_in"]["sketch"] = "AAAA".into()).contains("the sketch is damaged"));
+    assert!(changed(&|it| it["flows_in"]["sketch"] = "x".repeat(9000).into()).contains("no base64, or too long"));
+    assert!(changed(&|it| it["hours"] = "AAAA".into()).contains("remove `volume` and learn it again"));
+    assert!(changed(&|it| it["time_zone"] = "Moon".into()).contains("is no time zone"));
+    assert_eq!(changed(&|it| it["bytes_in"]["accepted"] = serde_json::json!([1, 2])), "");
 }
 
 #[test]

@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::DocumentError;
+use super::text::{Text, is_zero};
+use super::volume::VolumeShape;
 use crate::baseline::traffic::{Facts, KnownTexts, Peer, Ports, Row, Seen, TrafficBaseline, TrafficLearned, Way};
 use crate::time::Timestamp;
 
@@ -24,6 +25,9 @@ pub(super) struct TrafficShape {
     /// From what it was learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) learned: Option<TrafficLearnedShape>,
+    /// How much one of its containers has in an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) volume: Option<VolumeShape>,
     /// Whom it reaches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) reaches: Vec<RowShape>,
@@ -80,46 +84,14 @@ pub(super) struct RowShape {
     /// Contacts.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) contacts: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
+    /// The most contacts of one hour.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) most_an_hour: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_none(count: &u32) -> bool {
     *count == 0
-}
-
-/// Something that is written as a text.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Text<T>(pub(super) T);
-
-impl<T: fmt::Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map(Self).map_err(de::Error::custom)
-    }
-}
-
-impl<T> JsonSchema for Text<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Text".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string"})
-    }
 }
 
 /// A list, or `any`.
@@ -204,6 +176,7 @@ impl From<&Row> for RowShape {
             last,
             days: seen.days,
             contacts: seen.contacts,
+            most_an_hour: seen.most_an_hour,
         }
     }
 }
@@ -212,7 +185,7 @@ impl RowShape {
     /// The row that it describes.
     pub(super) fn row(self, way: Way) -> Row {
         let span = self.first.zip(self.last.or(self.first));
-        let seen = Seen { span, days: self.days, contacts: self.contacts };
+        let seen = Seen::new(span, self.days, self.contacts, self.most_an_hour);
         let facts = Facts { names: self.names.0, speaks: self.speaks.0, ja4: self.ja4.0, seen };
         Row { way, peer: self.peer.0, ports: self.port.0, facts }
     }
@@ -228,7 +201,8 @@ impl From<&TrafficBaseline> for TrafficShape {
             contacts: it.contacts,
             left_out: it.left_out,
         });
-        Self { learned, reaches: of(Way::Reaches), listens: of(Way::Listens) }
+        let volume = traffic.volume.as_ref().map(VolumeShape::from);
+        Self { learned, volume, reaches: of(Way::Reaches), listens: of(Way::Listens) }
     }
 }
 
@@ -244,6 +218,8 @@ impl TrafficShape {
         });
         let mut traffic = TrafficBaseline::default();
         traffic.learned = learned;
+        let volume = self.volume.map(VolumeShape::checked).transpose();
+        traffic.volume = volume.map_err(|why| DocumentError::Volume { service: service.to_owned(), why })?;
         let all = [(Way::Reaches, self.reaches), (Way::Listens, self.listens)];
         for row in all.into_iter().flat_map(|(way, rows)| rows.into_iter().map(move |row| row.row(way))) {
             let (before, text) = (traffic.len(), row.to_string());

@@ -9,7 +9,7 @@ fn key(name: &str) -> ServiceKey {
 }
 
 fn row(way: Way, peer: &str, port: u16, count: u64, speaks: &[&str]) -> Row {
-    let mut facts = Facts { seen: Seen { contacts: count, ..Seen::default() }, ..Facts::default() };
+    let mut facts = Facts { seen: Seen::new(None, 0, count, 0), ..Facts::default() };
     for text in speaks {
         facts.speaks.add(text, 8);
     }

@@ -147,6 +147,7 @@ impl Observed {
         let reason_of = |row: &Row| self.doubted(row).or_else(|| one_burst(row, to.since(from)));
         let doubted: BTreeSet<(Way, Peer)> =
             self.traffic.rows().filter(|row| reason_of(row).is_some()).map(|row| (row.way, row.peer)).collect();
+        self.traffic.end_learning();
         let mut held_back = Vec::new();
         for (way, peer) in doubted {
             for row in self.traffic.remove(way, &peer) {

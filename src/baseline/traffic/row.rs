@@ -14,6 +14,7 @@ pub const MAX_NAMES: usize = 64;
 /// Protocols and fingerprints of one peer; beyond, any.
 pub const MAX_MARKS: usize = 16;
 const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Whether a service asks or is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,15 +101,33 @@ pub struct Seen {
     pub days: u32,
     /// Contacts.
     pub contacts: u64,
+    /// The most contacts of one hour.
+    pub most_an_hour: u64,
+    /// The latest hour while learning, and its contacts.
+    latest: (u64, u64),
 }
 
 impl Seen {
+    /// So often, on so many days, in this time.
+    pub const fn new(span: Option<(Timestamp, Timestamp)>, days: u32, contacts: u64, most_an_hour: u64) -> Self {
+        Self { span, days, contacts, most_an_hour, latest: (0, 0) }
+    }
+
     /// Once more.
     pub fn count(&mut self, at: Timestamp) {
         let (first, last) = self.span.unwrap_or((at, at));
         self.days += u32::from(self.contacts == 0 || day(at) > day(last));
         self.span = Some((first.min(at), last.max(at)));
         self.contacts += 1;
+        let hour = at.since(Timestamp::default()).as_secs() / HOUR.as_secs();
+        let (known, count) = self.latest;
+        self.latest = if hour > known { (hour, 1) } else { (known, count + 1) };
+        self.most_an_hour = self.most_an_hour.max(self.latest.1);
+    }
+
+    /// Learning is over.
+    pub const fn end(&mut self) {
+        self.latest = (0, 0);
     }
 
     /// Both together.
@@ -119,6 +138,7 @@ impl Seen {
         };
         self.days = self.days.max(other.days);
         self.contacts = self.contacts.saturating_add(other.contacts);
+        self.most_an_hour = self.most_an_hour.max(other.most_an_hour);
     }
 
     /// From the first to the last.
@@ -218,5 +238,9 @@ mod tests {
             seen.count(Timestamp::from_secs(hour * 3600));
         }
         assert_eq!((seen.days, seen.contacts, seen.length()), (3, 5, Duration::from_hours(59)));
+        assert_eq!(seen.most_an_hour, 1);
+        (0..7).for_each(|minute| seen.count(Timestamp::from_secs(70 * 3600 + minute * 60)));
+        seen.count(Timestamp::from_secs(71 * 3600));
+        assert_eq!((seen.contacts, seen.most_an_hour), (13, 7));
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::{Common, Outcome, lines};
 use crate::app::baseline;
 use crate::baseline::traffic::{TrafficBaseline, TrafficLearned};
+use crate::baseline::volume::{Figure, VolumeBaseline};
 use crate::baseline::{Baseline, Held, ServiceBaseline};
 use crate::inventory::configuration::{GROUPS, SINGLE};
 use crate::time::readable;
@@ -78,7 +79,34 @@ fn traffic(traffic: &TrafficBaseline) -> String {
     if once > 0 {
         text.push_str(&format!("    seen once: {once} of {}; learning longer finds more\n", many(all, "peer")));
     }
+    text.push_str(
+        &traffic.volume.as_ref().map_or_else(|| "    volume: not learned, says nothing\n".to_owned(), volume),
+    );
     traffic.rows().for_each(|row| text.push_str(&format!("    {row}: {}\n", row.facts)));
+    text
+}
+
+/// What one container has in an hour.
+fn volume(volume: &VolumeBaseline) -> String {
+    let hours = many(volume.quantiles(Figure::BytesOut).hours, "hour");
+    let left_out = match volume.left_out {
+        0 => String::new(),
+        left_out => format!(", {} left out", many(left_out, "hour")),
+    };
+    let mut text = format!(
+        "    volume of a container: learned from {hours} in {}{left_out}; {} at most\n",
+        volume.zone,
+        many(volume.containers, "container")
+    );
+    for figure in Figure::ALL {
+        let one = volume.quantiles(figure);
+        if one.most > 0 {
+            let accepted = volume.accepted(figure);
+            let accepted = accepted.map_or_else(String::new, |it| format!("; {} to {} accepted", it.from, it.to));
+            let (median, p99, most) = (one.median, one.p99, one.most);
+            text.push_str(&format!("      {figure} an hour: median {median}, p99 {p99}, at most {most}{accepted}\n"));
+        }
+    }
     text
 }
 

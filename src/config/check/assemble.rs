@@ -54,6 +54,7 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
         destinations: checked.destinations,
         baseline: checked.baseline,
         baseline_key: file.baseline_key.map(|key| key.0),
+        time_zone: file.time_zone.map(|zone| zone.0),
         engine: EngineConfig {
             contracts: checked.contracts,
             monitors: Monitors {

@@ -94,7 +94,7 @@ impl Dealings {
 }
 
 /// Whether a contact says whom a service deals with.
-fn counts(contact: &Contact<'_>) -> bool {
+pub(super) fn counts(contact: &Contact<'_>) -> bool {
     let is_sent = || contact.tuple.protocol == Protocol::UDP && contact.record.orig.counters.payload_bytes > 0;
     contact.outcome.is_contact() || contact.outcome == Outcome::Silent && is_sent()
 }

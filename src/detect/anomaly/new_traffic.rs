@@ -192,7 +192,7 @@ impl NewObjects {
         let mut why = Explanation::new(observed, expected, ExpectedFrom::Baseline);
         let serial = context.baseline.map_or(0, |baseline| baseline.serial);
         why.threshold = format!("the first one that {} has no entry for", side.key.name());
-        why.limits.push(provenance(news, serial));
+        why.limits.push(provenance(news.service, news.traffic, serial));
         if news.traffic.learned.is_some_and(|learned| learned.starts == 0) {
             why.limits.push("the baseline saw no start: what the service does only then is not known".to_owned());
             if after_start(context, side.actor).is_some() {
@@ -217,12 +217,12 @@ pub fn after_start(context: Context<'_>, actor: &Actor) -> Option<Duration> {
 }
 
 /// From what the expectation comes.
-fn provenance(news: &News<'_>, serial: u64) -> String {
-    let learned = news.traffic.learned.map_or_else(
+pub fn provenance(service: &ServiceBaseline, traffic: &TrafficBaseline, serial: u64) -> String {
+    let learned = traffic.learned.map_or_else(
         || "its traffic part was written by hand".to_owned(),
         |it| format!("learned from {} in {}", many(it.contacts, "contact"), readable(it.to.since(it.from))),
     );
-    match &news.service.approved {
+    match &service.approved {
         Some(approval) => format!(
             "baseline serial {serial}, {learned}, last approval by {} at {}",
             approval.by,

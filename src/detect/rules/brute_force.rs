@@ -6,7 +6,10 @@ mod window;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::baseline::traffic::{Ports, Way};
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
+use crate::detect::anomaly::dealing::Dealings;
+use crate::detect::anomaly::new_traffic::in_force;
 use crate::detect::anomaly::outcome::Outcome;
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::params::rule_params;
@@ -16,6 +19,7 @@ use crate::detect::{
 use crate::input::{FlowRecord, Protocol};
 use crate::path::Selector;
 use crate::time::Timestamp;
+use crate::wording::many;
 pub use strategy::META;
 use window::{Session, Window};
 
@@ -163,7 +167,12 @@ fn judge(
     if matches!(key, Key::Many(_)) && ends < 2 && contact.source.is_some() {
         return;
     }
-    let Some(alike) = window.alike(params.sessions) else { return };
+    if window.len() < params.sessions {
+        return;
+    }
+    let usual = usual(context, actor, contact, key);
+    let least = params.sessions.max(usual.saturating_add(1));
+    let Some(alike) = window.alike(least) else { return };
     let severity = if differs { Severity::High } else { Severity::Low };
     if !window.is_due(severity) {
         return;
@@ -176,7 +185,12 @@ fn judge(
         (Key::Many(_), true) => (format!("with {ends} hosts"), format!("{} of many", login.as_str())),
         (Key::Many(_), false) => (format!("of {ends} hosts with {actor}"), format!("{} from outside", login.as_str())),
     };
-    let why = explain(params, window, alike, login, &whose, differs, context);
+    let mut why = explain(params, window, alike, login, &whose, differs, context);
+    if usual > 0 {
+        why.expected = format!("the baseline knows {} at most in an hour", many(u64::from(usual), "session"));
+        why.expected_from = ExpectedFrom::Baseline;
+        why.threshold = format!("{least} sessions, more than half of them alike");
+    }
     let at = contact.flow.view.record.start;
     findings.push(Finding {
         severity,
@@ -185,6 +199,26 @@ fn judge(
         destination: Some(contact.record.tuple.resp),
         ..Finding::of_actor(&META, at, actor, &cause, why)
     });
+}
+
+/// The most sessions of an hour that the approved baseline of the actor knows there; 0 where it knows none.
+fn usual(context: Context<'_>, actor: &Actor, contact: &Contact<'_>, key: Key) -> u32 {
+    let force = context.baseline.zip(actor.service()).and_then(|(baseline, key)| in_force(baseline, key));
+    let Some((_, traffic)) = force else { return 0 };
+    let tuple = contact.record.tuple;
+    let ports = Ports::one(tuple.protocol, tuple.resp.port);
+    let most = match (key, contact.source.is_some()) {
+        (Key::Many(_), true) => traffic.most_an_hour(Way::Reaches, None, ports),
+        (Key::Many(_), false) => traffic.most_an_hour(Way::Listens, None, ports),
+        (Key::One(..), _) => {
+            let dealings = Dealings::of(context.names, context.timeline, contact);
+            let peer = dealings.as_ref().and_then(|dealings| {
+                dealings.sides(contact).find(|side| side.dealing.way == Way::Reaches).map(|side| side.dealing.peer)
+            });
+            peer.map_or(0, |peer| traffic.most_an_hour(Way::Reaches, Some(&peer), ports))
+        }
+    };
+    u32::try_from(most).unwrap_or(u32::MAX)
 }
 
 fn explain(

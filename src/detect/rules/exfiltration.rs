@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::baseline::volume::Figure;
 use crate::detect::anomaly::contacts::Contact;
+use crate::detect::anomaly::hours::Running;
+use crate::detect::anomaly::new_traffic::{in_force, provenance};
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::params::rule_params;
 use crate::detect::{
@@ -15,6 +18,7 @@ use crate::detect::{
 use crate::input::FlowId;
 use crate::path::{Selector, is_internet};
 use crate::time::Timestamp;
+use crate::wording::many;
 pub use strategy::META;
 
 /// Outside peers of one actor that are followed; the one that was quiet longest makes room.
@@ -27,8 +31,12 @@ rule_params! {
     /// Services that may: backups, image builders, log shippers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allowed: Vec<Selector> = Vec::new(),
-    /// Payload sent to one outside peer within an hour, in bytes.
+    /// Payload sent to one outside peer within an hour, in bytes, where no baseline says what the service sends.
     floor: u64 = 100_000_000,
+    /// The same where one does: less is never reported.
+    floor_known: u64 = 10_000_000,
+    /// How many times as much as 99 of 100 hours in the baseline have.
+    times_p99: u64 = 3,
     /// How many times as much as was received.
     ratio: u64 = 10,
 }
@@ -96,12 +104,15 @@ impl Rule for Exfiltration {
         volume.is_known_protocol |= app.is_some_and(|app| !app.looks_encrypted);
         let volume = *volume;
         own.has_names |= names;
-        if let Some(finding) = judge(context, &self.params, own.has_names, (ours, contact, peer), volume) {
-            if let Some(kept) = own.peers.get_mut(&peer.to_canonical()) {
-                kept.next = volume.sum().0.saturating_mul(10);
-            }
-            findings.push(finding);
+        if !is_worth_a_look(&self.params, volume) {
+            return;
         }
+        let limit = Limit::of(context, &self.params, ours);
+        let found = judge(context, &limit, own.has_names, (ours, contact, peer), volume);
+        if let Some(kept) = own.peers.get_mut(&peer.to_canonical()) {
+            kept.next = next_look(volume.sum().0, &limit, found.is_some());
+        }
+        findings.extend(found);
     }
 
     fn forgotten(&self) -> u64 {
@@ -149,15 +160,77 @@ impl Volume {
     }
 }
 
+/// Whether more was sent than the least limit there is.
+fn is_worth_a_look(params: &Params, volume: Volume) -> bool {
+    volume.sum().0 >= params.floor.min(params.floor_known).max(volume.next)
+}
+
+/// When to look again: at ten times what was reported, and what is within the limit when it has grown by a quarter.
+fn next_look(sent: u64, limit: &Limit, is_told: bool) -> u64 {
+    if is_told { sent.saturating_mul(10) } else { sent.saturating_add(sent / 4).min(limit.sent) }
+}
+
+/// From when on it is too much.
+#[derive(Debug)]
+struct Limit {
+    sent: u64,
+    /// How many times as much as came back; `None`: that plays no part.
+    ratio: Option<u64>,
+    expected: String,
+    from: ExpectedFrom,
+    threshold: String,
+    parameter: &'static str,
+    known_by: String,
+}
+
+impl Limit {
+    /// Of the service's own hours where its approved baseline knows them, else a fixed one.
+    fn of(context: Context<'_>, params: &Params, actor: &Actor) -> Self {
+        Self::known(context, params, actor).unwrap_or_else(|| Self {
+            sent: params.floor,
+            ratio: Some(params.ratio.max(1)),
+            expected: "services receive more from outside than they send".to_owned(),
+            from: ExpectedFrom::Floor,
+            threshold: format!("{} bytes in an hour, {} times what came back", params.floor, params.ratio),
+            parameter: "rules.exfiltration.floor",
+            known_by: "without a baseline it is not known whether the peer is new".to_owned(),
+        })
+    }
+
+    fn known(context: Context<'_>, params: &Params, actor: &Actor) -> Option<Self> {
+        let baseline = context.baseline?;
+        let (service, traffic) = in_force(baseline, actor.service()?)?;
+        let volume = traffic.volume.as_ref()?;
+        let p99 = volume.quantiles(Figure::BytesOut).p99;
+        let running = Running::all(context.timeline).get(&service.key).map_or(1, |running| running.containers);
+        let containers = running.max(volume.containers).max(1);
+        let accepted = volume.accepted(Figure::BytesOut).map_or(0, |within| within.to);
+        let sent =
+            p99.saturating_mul(params.times_p99).max(accepted).saturating_mul(containers).max(params.floor_known);
+        Some(Self {
+            sent,
+            ratio: None,
+            expected: format!(
+                "99 of 100 hours have no more than {p99} bytes out, to all peers, from each of {}",
+                many(containers, "container")
+            ),
+            from: ExpectedFrom::Baseline,
+            threshold: format!("{} times that, {} bytes at least: {sent} bytes", params.times_p99, params.floor_known),
+            parameter: "rules.exfiltration.times_p99",
+            known_by: provenance(service, traffic, baseline.serial),
+        })
+    }
+}
+
 fn judge(
     context: Context<'_>,
-    params: &Params,
+    limit: &Limit,
     has_names: bool,
     (actor, contact, peer): (&Actor, &Contact<'_>, IpAddr),
     volume: Volume,
 ) -> Option<Finding> {
     let (sent, received) = volume.sum();
-    if sent < params.floor.max(volume.next) || sent / params.ratio.max(1) < received {
+    if sent < limit.sent || limit.ratio.is_some_and(|ratio| sent / ratio < received) {
         return None;
     }
     let mut signs = Vec::new();
@@ -168,9 +241,9 @@ fn judge(
         signs.push("the protocol is not known".to_owned());
     }
     let observed = format!("{sent} bytes of payload went to {peer} within an hour, {received} came back");
-    let mut why = Explanation::new(observed, "services receive more from outside than they send", ExpectedFrom::Floor);
-    why.threshold = format!("{} bytes in an hour, {} times what came back", params.floor, params.ratio);
-    "rules.exfiltration.floor".clone_into(&mut why.parameter);
+    let mut why = Explanation::new(observed, limit.expected.clone(), limit.from);
+    why.threshold.clone_from(&limit.threshold);
+    limit.parameter.clone_into(&mut why.parameter);
     why.alternatives = vec![
         Alternative::new(
             "a backup, an image push, a mirror",
@@ -179,7 +252,7 @@ fn judge(
         Alternative::new("log and metric shipping, replication", "does the configuration name the peer?"),
         Alternative::new("mail with attachments, an upload by a person, a video call", "who used the service then?"),
     ];
-    why.limits.push("without a baseline it is not known whether the peer is new".to_owned());
+    why.limits.push(limit.known_by.clone());
     if context.actors.are_assumed() {
         why.limits.push("no address of this capture is known to be yours: --local CIDR would tell".to_owned());
     }

@@ -73,3 +73,14 @@ fn a_service_that_is_known_without_traffic_gets_its_traffic_part_and_keeps_the_r
         place.text()
     );
 }
+
+#[test]
+fn amounts_of_whole_hours_are_learned_shown_and_no_news_then() {
+    let place = Place::learned("volume-anomaly-twin");
+    let shown = place.done(&["show", "app"]);
+    assert!(shown.contains("volume of a container: learned from 1 hour in UTC; 1 container at most"), "{shown}");
+    assert!(shown.contains("flows out an hour: median 6, p99 6, at most 6"), "{shown}");
+    let text = place.text();
+    assert!(text.contains("time_zone: UTC") && text.contains("sketch: "), "{text}");
+    assert!(place.done(&["diff", "--read", &capture("volume-anomaly-twin")]).contains("nothing differs"));
+}

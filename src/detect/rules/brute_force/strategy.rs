@@ -16,7 +16,8 @@ pub static META: RuleMeta = RuleMeta {
              with one.",
         categorization: "Credential Access: passwords are guessed where one try is one session.",
         strategy: "A session is an answered connection to a login service (by its payload at any port, else by port) that carried payload both ways and has ended. 20 within 10 \
-             minutes, of which more than half are alike (both directions within a quarter and 16 bytes of the most frequent pair), are low. When one of three times the usual \
+             minutes, of which more than half are alike (both directions within a quarter and 16 bytes of the most frequent pair), are low; where the approved \
+             baseline knows sessions there, more than its busiest hour has. When one of three times the usual \
              size comes after that, a guess may have been right: high. Keys: actor and target; actor and many targets; many sources and a target.",
         technical_context: "Zeek takes 30 SSH sessions in 30 minutes and 20 FTP sessions in 15 for guessing; people and tools stay far below. A guess and its refusal have nearly the same size each \
              time; a session that is used does not.",

@@ -16,7 +16,8 @@ pub static META: RuleMeta = RuleMeta {
         goal: "Detects a service or an address that sends far more payload to one outside peer than it receives from there.",
         categorization: "Exfiltration: data leaves in bulk.",
         strategy: "For each actor and outside address the payload that the actor sent and received is summed over the last half to whole hour, no matter which end opened the connection. \
-             100 MB sent, and ten times what came back, is low; medium if the peer has no name although other peers have, or if the protocol is not known.",
+             Where an approved baseline knows the service's hours, three times what 99 of 100 of them have, for each container, and 10 MB at least; else 100 MB sent, and ten times what came back. \
+             It is low; medium if the peer has no name although other peers have, or if the protocol is not known.",
         technical_context: "Acknowledgements and headers do not count. A service that answers the internet sends more than it receives too, to many peers: the floor is for \
              one peer. Ratios alone say nothing: printing, telemetry, mail and streams reach 1,000.",
         blind_spots: &[
@@ -40,7 +41,7 @@ pub static META: RuleMeta = RuleMeta {
             "The evidence gives the peer and the bytes each way.",
             "Is the peer the service's usual storage? When did it begin?",
             "Find the program: `nsenter -t PID -n ss -tnp`, `docker top NAME`.",
-            "If it is expected, name the service under rules.exfiltration.allowed, or raise the floor.",
+            "If it is expected, accept its amounts (`hopwatch baseline diff`, `approve`), name the service under rules.exfiltration.allowed, or raise the floor.",
         ],
         resources: &[
             "https://attack.mitre.org/techniques/T1041/",
