@@ -13,6 +13,7 @@ mod further;
 mod key;
 mod open_alert;
 mod order;
+mod replicas;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -196,7 +197,8 @@ impl AlertGrouper {
     fn repeat(&mut self, key: &Key, finding: &Finding) -> Option<Disposition> {
         let last_seen = self.open.get(key)?.last_seen();
         let patience = if finding.explanation.is_some() { ANOMALY_OPEN } else { Duration::ZERO };
-        if finding.at.since(last_seen) >= self.limits.close_after.max(patience) {
+        // The rule says how long a roll-out lasts; its containers may have started long before they were compared.
+        if key.roll_out.is_none() && finding.at.since(last_seen) >= self.limits.close_after.max(patience) {
             self.close(key);
             return None;
         }
@@ -228,6 +230,7 @@ impl AlertGrouper {
         let flow = finding.flow.as_ref().map(|view| view.record.id);
         let mut open = OpenAlert::new(key.alert(finding), flow, finding.at);
         open.further = further;
+        open.count_replica(finding);
         let first = open.first_line();
         let key = Arc::new(key);
         if let Some(id) = flow {

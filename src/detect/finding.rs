@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Actor, Explanation, RuleMeta, Severity};
+use super::{Actor, Explanation, RollOut, RuleMeta, Severity};
 use crate::input::{Endpoint, ObservationPoint, Workload};
 use crate::inventory::Owner;
 use crate::names::KnownName;
@@ -53,9 +53,11 @@ pub struct Finding {
     pub known: Vec<(&'static str, String)>,
     /// A setting that is dangerous whatever the service: no maintenance window lowers it.
     pub is_hostile: bool,
+    /// The containers of one service that it is counted with; absent: it is about its workload alone.
+    pub roll_out: Option<RollOut>,
     /// The cause has ended: its open alert says so, and no alert is raised.
     pub is_over: bool,
-    /// Same cause, same key: findings with equal rule, workload, contract and this are one alert.
+    /// Same cause, same key: findings with equal rule, workload (or roll-out), contract and this are one alert.
     pub cause: String,
 }
 
@@ -105,6 +107,7 @@ impl Finding {
             steps: &[],
             known: Vec::new(),
             is_hostile: false,
+            roll_out: None,
             is_over: false,
             cause: cause.to_owned(),
         }

@@ -1,10 +1,9 @@
 //! What the rules about settings share: a dangerous setting is reported once a service, a change in place at once.
 //!
 //! Contract: a setting that a rule calls dangerous is reported for the first container of a service that has it, with all its witnesses
-//! in one finding; other containers of the service add nothing. For a service of the baseline the differences from it are reported in the same
+//! in one finding; other containers of the service are counted in its alert while they are rolled out ([`RollOuts`]). For a service of the baseline the differences from it are reported in the same
 //! way, and what the baseline expects is not, however dangerous; what it does not know is. A setting that differs from the container's own start,
-//! under one id and start time, is reported as critical: no call of the runtime can change it. Limits: [`MAX_SERVICES`]; beyond, a service is reported
-//! each time and not remembered. Without a configuration (a runtime that does not report it) nothing is said.
+//! under one id and start time, is reported as critical: no call of the runtime can change it. Limits: those of [`RollOuts`]. Without a configuration (a runtime that does not report it) nothing is said.
 //! Design: a rule states what is dangerous ([`Signal`]) and which fields are its own; nothing else differs between them.
 
 mod drift;
@@ -14,14 +13,13 @@ use std::sync::Arc;
 
 pub(super) use drift::Drift;
 
+use super::roll_out::{Report, RollOuts};
 use super::{Context, Finding, Findings, Rule, RuleMeta, Severity};
 use crate::baseline::Deviation;
 use crate::input::{Configuration, RuntimeKind, Workload, WorkloadState};
 use crate::inventory::configuration::{Difference, Field, ServiceKey, differences};
 use crate::path::{Evidence, Selector};
 
-/// Services that one rule remembers.
-const MAX_SERVICES: usize = 16_384;
 /// Witnesses of one finding.
 const MAX_EVIDENCE: usize = 16;
 
@@ -63,14 +61,24 @@ pub struct Posture {
 pub struct PostureRule {
     posture: Posture,
     allowed: Vec<Selector>,
-    reported: BTreeMap<ServiceKey, BTreeSet<String>>,
+    reported: RollOuts,
     changed: BTreeMap<crate::input::WorkloadId, BTreeSet<String>>,
 }
 
 impl PostureRule {
+    fn forget(&mut self, id: &crate::input::WorkloadId) {
+        self.changed.remove(id);
+        self.reported.forget(id);
+    }
+
     /// The rule; workloads that `allowed` selects are not reported.
     pub fn new(posture: Posture, allowed: &[Selector]) -> Self {
-        Self { posture, allowed: allowed.to_vec(), reported: BTreeMap::new(), changed: BTreeMap::new() }
+        Self { posture, allowed: allowed.to_vec(), reported: RollOuts::default(), changed: BTreeMap::new() }
+    }
+
+    /// The alert that counts a container, where there is one.
+    pub(in crate::detect) fn counted(&self, id: &crate::input::WorkloadId) -> Option<Report> {
+        self.reported.counted(id)
     }
 
     fn check_setting(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
@@ -78,11 +86,14 @@ impl PostureRule {
         let dangerous = (self.posture.signals)(workload, configuration);
         let mut drift = drift::Drift::new(&self.posture, context.baseline.zip(context.compared), dangerous);
         let service = ServiceKey::of(workload);
-        self.remember(&service, &mut drift.signals);
+        let names: Vec<&str> = drift.signals.iter().map(|signal| signal.name.as_str()).collect();
+        let Some(report) = self.reported.report(context.now, &service, &workload.id, &names) else { return };
+        drift.signals.retain(|signal| report.names.contains(&signal.name));
         let signals = drift.signals;
         let Some(severity) = signals.iter().map(|signal| signal.severity).max() else { return };
-        let cause: Vec<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
-        let mut evidence = vec![Evidence::new("service", format!("the service is {service}; it is reported once"))];
+        let cause = report.cause();
+        let text = format!("the service is {service}; its containers that are alike are one alert");
+        let mut evidence = vec![Evidence::new("service", text)];
         evidence.extend(drift.baseline.map(|text| Evidence::new("baseline", text)));
         evidence.extend(signals.iter().take(MAX_EVIDENCE).map(|signal| Evidence::new("setting", signal.text.clone())));
         if signals.len() > MAX_EVIDENCE {
@@ -90,21 +101,9 @@ impl PostureRule {
             evidence.push(Evidence::new("setting", format!("and {more} more")));
         }
         let at = workload.since.unwrap_or(context.now);
-        let finding = Finding::of_workload(self.posture.rule, at, workload, &cause.join(", "), evidence);
-        findings.push(Finding { severity, is_hostile: drift.is_hostile, ..finding });
-    }
-
-    /// Leaves the signals that are new for the service.
-    fn remember(&mut self, service: &ServiceKey, signals: &mut Vec<Signal>) {
-        if let Some(known) = self.reported.get_mut(service) {
-            known.retain(|name| signals.iter().any(|signal| signal.name == *name));
-            signals.retain(|signal| known.insert(signal.name.clone()));
-            if known.is_empty() {
-                self.reported.remove(service);
-            }
-        } else if !signals.is_empty() && self.reported.len() < MAX_SERVICES {
-            self.reported.insert(service.clone(), signals.iter().map(|signal| signal.name.clone()).collect());
-        }
+        let finding = Finding::of_workload(self.posture.rule, at, workload, &cause, evidence);
+        let (is_hostile, roll_out) = (drift.is_hostile, report.roll_out);
+        findings.push(Finding { severity, is_hostile, roll_out, ..finding });
     }
 
     /// Whether a setting differs from the container's own start.
@@ -149,16 +148,20 @@ fn how_changed(workload: &Workload, by_update: bool) -> String {
 }
 
 impl Rule for PostureRule {
-    fn on_fact(&mut self, _context: Context<'_>, fact: &crate::input::RecordedFact, _findings: &mut Findings) {
+    fn on_fact(&mut self, context: Context<'_>, fact: &crate::input::RecordedFact, _findings: &mut Findings) {
         use crate::input::{InventoryEvent, RecordedFact};
-        if let RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) = fact {
-            self.changed.remove(id);
+        match fact {
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
+                self.reported.keep(|id| context.timeline.is_running(id));
+            }
+            _ => {}
         }
     }
 
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         if workload.state == WorkloadState::Exited {
-            self.changed.remove(&workload.id);
+            self.forget(&workload.id);
             return;
         }
         if Selector::any(&self.allowed, workload) {
@@ -166,6 +169,10 @@ impl Rule for PostureRule {
         }
         self.check_setting(context, workload, findings);
         self.check_start(context, workload, findings);
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.reported.refused()
     }
 }
 
@@ -188,15 +195,19 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_reported_once_whatever_the_number_of_its_containers() {
+    fn containers_of_a_service_that_are_alike_are_one_roll_out() {
         let (mut bench, mut rule) = (Bench::new(&[]), rule(&Params::default()));
         let replica = |number: u8| {
             let mut one = (*with_driver(&format!("web-{number}"), "none")).clone();
             one.image = "web:1".into();
             Arc::new(one)
         };
-        assert_eq!(report(&mut bench, &mut rule, &replica(1)).len(), 1);
-        assert_eq!(report(&mut bench, &mut rule, &replica(2)).len(), 0);
+        let roll_out = |found: &[Finding]| found.iter().map(|one| one.roll_out.clone()).collect::<Vec<_>>();
+        let first = report(&mut bench, &mut rule, &replica(1));
+        assert_eq!((first.len(), first[0].roll_out.is_some()), (1, true));
+        let second = report(&mut bench, &mut rule, &replica(2));
+        assert_eq!((roll_out(&second), &second[0].cause), (roll_out(&first), &first[0].cause));
+        assert_eq!(report(&mut bench, &mut rule, &replica(2)).len(), 0, "it is counted");
         let mut foreign = (*replica(3)).clone();
         foreign.image = "evil:1".into();
         assert_eq!(report(&mut bench, &mut rule, &Arc::new(foreign)).len(), 1, "another image is another service");

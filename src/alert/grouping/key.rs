@@ -1,6 +1,6 @@
 //! What makes findings one alert, and the alert that the first of them raises.
 //!
-//! Contract: equal keys are one alert; the id is a hash of the key and the first event time, so a replay gives the same id.
+//! Contract: equal keys are one alert; containers of one roll-out are one sender. The id is a hash of the key and the first event time, so a replay gives the same id.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::alert::model::{Alert, SCHEMA};
 use crate::alert::{convert, steps};
-use crate::detect::{Actor, Finding, SEED_REFERENCE};
+use crate::detect::{Actor, Finding, RollOut, SEED_REFERENCE};
 use crate::time::Timestamp;
 
 /// The cause of every alert that summarises further causes.
@@ -17,7 +17,9 @@ const FURTHER: &str = "further causes";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     pub(super) rule: &'static str,
+    /// Absent for a roll-out.
     workload: String,
+    pub(super) roll_out: Option<RollOut>,
     /// Of an actor that is a plain address.
     address: Option<IpAddr>,
     pub(super) contract: String,
@@ -26,9 +28,11 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn of(finding: &Finding) -> Self {
+        let workload = finding.workload.as_ref().filter(|_| finding.roll_out.is_none());
         Self {
             rule: finding.rule.name,
-            workload: finding.workload.as_ref().map(|workload| workload.id.to_string()).unwrap_or_default(),
+            workload: workload.map(|workload| workload.id.to_string()).unwrap_or_default(),
+            roll_out: finding.roll_out.clone(),
             address: finding.actor.as_ref().and_then(Actor::address),
             contract: finding.contract.clone().unwrap_or_default(),
             cause: finding.cause.clone(),
@@ -41,11 +45,16 @@ impl Key {
             Some(point) if self.workload.is_empty() => format!("{FURTHER} at {point}"),
             _ => FURTHER.to_owned(),
         };
-        Self { rule: self.rule, workload: self.workload.clone(), address: None, contract: String::new(), cause }
+        let service = self.roll_out.as_ref().map(|roll_out| format!("service {}", roll_out.service));
+        let workload = service.unwrap_or_else(|| self.workload.clone());
+        Self { rule: self.rule, workload, roll_out: None, address: None, contract: String::new(), cause }
     }
 
-    /// Who sent it: the workload, else the observation point, which no sender chooses.
+    /// Who sent it: the workload, or the service that rolls out, else the observation point, which no sender chooses.
     pub(super) fn sender(&self, finding: &Finding) -> String {
+        if let Some(roll_out) = &self.roll_out {
+            return format!("service {}", roll_out.service);
+        }
         match point(finding) {
             Some(point) if self.workload.is_empty() => format!("at {point}"),
             _ => self.workload.clone(),
@@ -56,7 +65,9 @@ impl Key {
     fn id(&self, first_seen: Timestamp) -> String {
         let mut hash = Sha256::new();
         let address = self.address.map(|ip| ip.to_string()).unwrap_or_default();
+        let service = self.roll_out.as_ref().map(|roll_out| format!("{}\n{}", roll_out.service, roll_out.since));
         let workload = if self.workload.is_empty() { &address } else { &self.workload };
+        let workload = service.as_ref().unwrap_or(workload);
         for part in [self.rule, workload, &self.contract, &self.cause] {
             hash.update(part.as_bytes());
             hash.update([0]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::further::Further;
 use super::order::Place;
+use super::replicas::Replicas;
 use super::{Disposition, GroupingLimits};
 use crate::alert::convert;
 use crate::alert::model::Alert;
@@ -33,6 +34,8 @@ pub(super) struct OpenAlert {
     named: BTreeSet<Endpoint>,
     /// The causes that it stands for, where it summarises them.
     pub(super) further: Option<Box<Further>>,
+    /// The containers that it is about, where it counts those of a roll-out.
+    replicas: Option<Box<Replicas>>,
 }
 
 impl OpenAlert {
@@ -48,6 +51,7 @@ impl OpenAlert {
             is_over: false,
             named,
             further: None,
+            replicas: None,
         }
     }
 
@@ -69,6 +73,7 @@ impl OpenAlert {
     }
 
     pub(super) fn repeat(&mut self, finding: &Finding, limits: &GroupingLimits) -> Disposition {
+        self.count_replica(finding);
         let full = !finding.is_revision && self.new_destination(finding, limits.max_destinations);
         let alert = &mut self.alert;
         alert.count += u64::from(!finding.is_revision);
@@ -88,6 +93,13 @@ impl OpenAlert {
             return Disposition::Deliver(Box::new(self.emit(finding.at)));
         }
         self.later(finding.at, limits)
+    }
+
+    /// Counts the container of a finding that is about a roll-out.
+    pub(super) fn count_replica(&mut self, finding: &Finding) {
+        if let Some(workload) = finding.workload.as_ref().filter(|_| finding.roll_out.is_some()) {
+            self.replicas.get_or_insert_default().count(workload);
+        }
     }
 
     /// The cause has ended.
@@ -139,6 +151,7 @@ impl OpenAlert {
     fn line(&self) -> Alert {
         let mut alert = self.alert.clone();
         alert.evidence.extend(self.further.iter().flat_map(|further| further.evidence()));
+        alert.evidence.extend(self.replicas.iter().filter_map(|replicas| replicas.evidence()));
         alert
     }
 

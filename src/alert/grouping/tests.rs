@@ -74,3 +74,21 @@ fn updates_come_when_they_are_due_in_order_of_key() {
     assert_eq!(due, [(at(10), 2), (at(0), 2)]);
     assert!(grouper.due(at(200_000)).is_empty(), "nothing was counted since");
 }
+
+#[test]
+fn containers_of_a_roll_out_are_one_alert_however_long_ago_they_started() {
+    let (mut grouper, mut sent) = (AlertGrouper::new(vec![], SeverityPolicy::default(), limits(10)), Vec::new());
+    let roll_out = |since| Some(crate::detect::RollOut { service: "shop/web".to_owned(), since });
+    for number in 0..12_u64 {
+        let of = finding(number * 86_400_000, &format!("web-{number}"), "another image");
+        ingest(&mut grouper, Finding { roll_out: roll_out(at(5)), ..of }, &mut sent);
+    }
+    assert_eq!(sent.len(), 1, "the first at once, the others with the next update");
+    let later = Finding { roll_out: roll_out(at(9)), ..finding(5, "web-0", "another image") };
+    ingest(&mut grouper, later, &mut sent);
+    sent.extend(grouper.finish(at(10)));
+    assert_eq!(totals(&sent), (2, 13), "what comes after it was over is another one");
+    let texts: Vec<&str> = sent.iter().flat_map(|alert| &alert.evidence).map(|one| one.text.as_str()).collect();
+    let named = (0..8).map(|number| format!("web-{number}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(texts, [format!("found alike in 12 containers of the service: {named}, and 4 more")]);
+}

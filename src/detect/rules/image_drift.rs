@@ -1,12 +1,12 @@
 //! `image-drift`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::baseline::{Compared, Known};
 use crate::detect::params::rule_params;
+use crate::detect::roll_out::RollOuts;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Workload, WorkloadState};
+use crate::input::{InventoryEvent, RecordedFact, Workload, WorkloadState};
 use crate::path::{Evidence, Selector};
 
 rule_params! {
@@ -15,19 +15,16 @@ rule_params! {
     allowed: Vec<Selector> = Vec::new(),
 }
 
-/// What was reported is remembered of so many services and values.
-const MAX_REPORTED: usize = 65_536;
-
 /// The rule; it remembers what it reported of each service.
 #[derive(Debug)]
 struct ImageDrift {
     allowed: Vec<Selector>,
-    reported: BTreeSet<String>,
+    reported: RollOuts,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    ImageDrift { allowed: params.allowed.clone(), reported: BTreeSet::new() }
+    ImageDrift { allowed: params.allowed.clone(), reported: RollOuts::default() }
 }
 
 /// What differs.
@@ -38,23 +35,33 @@ struct Drift {
 }
 
 impl Rule for ImageDrift {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, _findings: &mut Findings) {
+        match fact {
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.reported.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
+                self.reported.keep(|id| context.timeline.is_running(id));
+            }
+            _ => {}
+        }
+    }
+
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Some((baseline, compared)) = context.baseline.zip(context.compared) else { return };
         if workload.state == WorkloadState::Exited || Selector::any(&self.allowed, workload) {
-            return;
+            return self.reported.forget(&workload.id);
         }
-        let Some(mut drift) = drift_of(compared) else { return };
-        let seen = format!("{}\n{}", compared.key, drift.cause);
-        if self.reported.contains(&seen) {
-            return;
-        }
-        if self.reported.len() < MAX_REPORTED {
-            self.reported.insert(seen);
-        }
+        let drift = drift_of(compared);
+        let cause: Vec<&str> = drift.iter().map(|drift| drift.cause.as_str()).collect();
+        let report = self.reported.report(context.now, &compared.key, &workload.id, &cause);
+        let Some((mut drift, report)) = drift.zip(report) else { return };
         drift.evidence.push(Evidence::new("baseline", format!("the baseline has serial {}", baseline.serial)));
         let at = workload.since.unwrap_or(context.now);
         let finding = Finding::of_workload(&META, at, workload, &drift.cause, drift.evidence);
-        findings.push(Finding { severity: drift.severity, ..finding });
+        findings.push(Finding { severity: drift.severity, roll_out: report.roll_out, ..finding });
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.reported.refused()
     }
 }
 
@@ -107,8 +114,9 @@ pub static META: RuleMeta = RuleMeta {
              of a known service.",
         strategy: "A service is known by the one who manages it (pod's controller, Compose, Swarm, systemd unit, pattern of the name) and by \
              its image's repository. A container with the name of a known service and another repository is high. Another digest of the \
-             same repository is low where a manager rolls versions out, else medium; another entrypoint or command is medium. Each value \
-             is reported once a service, with what the baseline has. Works with a baseline only.",
+             same repository is low where a manager rolls versions out, else medium; another entrypoint or command is medium. \
+             Containers of a service that differ alike are one alert, with what the baseline has; those that follow within an hour are \
+             counted in it, later ones add nothing. Works with a baseline only.",
         technical_context: "Labels and names are chosen by the one who starts a container, the digest is not. The runtime merges entrypoint \
              and command; values of arguments are compared as keyed hashes, so their change is seen and their text is not. Docker \
              reports an image's id where it has no repository digest: such an image was built on this host, and each build is another.",

@@ -12,6 +12,7 @@ use crate::baseline::Deviation;
 use crate::detect::log_shipping::Quiet;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
+use crate::detect::roll_out::Report;
 use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, FlowEvent, FlowEventKind, RecordedFact, Workload};
 use crate::inventory::configuration::Field;
@@ -19,6 +20,8 @@ use crate::path::{Evidence, JudgedFlow, Selector};
 
 /// The driver that throws output away.
 const NONE: &str = "none";
+/// The same as a difference from the baseline.
+const DRIVER_NONE: &str = "logging.driver none";
 const NOT_KEPT: &str = "its log driver is none: nothing that it writes is kept";
 
 rule_params! {
@@ -67,7 +70,7 @@ impl Rule for LogDriverChanged {
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         if !flow.again {
             let found = self.wire.on_flow(context, flow, findings);
-            report(found, findings);
+            self.report(found, findings);
         }
     }
 
@@ -77,7 +80,8 @@ impl Rule for LogDriverChanged {
     }
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        report(self.wire.on_time(context), findings);
+        let found = self.wire.on_time(context);
+        self.report(found, findings);
     }
 
     fn forgotten(&self) -> u64 {
@@ -85,13 +89,19 @@ impl Rule for LogDriverChanged {
     }
 }
 
-/// The wire's word is a second witness of the setting: the same cause, one severity more.
-fn report(found: Vec<Found>, findings: &mut Findings) {
-    for (workload, at, wire) in found {
-        let mut evidence = vec![Evidence::new("setting", NOT_KEPT)];
-        evidence.extend(wire);
-        let finding = Finding::of_workload(&META, at, &workload, NONE, evidence);
-        findings.push(Finding { severity: Severity::Critical, ..finding });
+impl LogDriverChanged {
+    /// The wire's word is a second witness of the setting: the same cause, one severity more.
+    fn report(&self, found: Vec<Found>, findings: &mut Findings) {
+        for (workload, at, wire) in found {
+            let mut evidence = vec![Evidence::new("setting", NOT_KEPT)];
+            evidence.extend(wire);
+            let is_told = |report: &Report| report.names.iter().any(|name| name == NONE || name == DRIVER_NONE);
+            let told = self.posture.counted(&workload.id).filter(is_told);
+            let (cause, roll_out) =
+                told.map_or_else(|| (NONE.to_owned(), None), |report| (report.cause(), report.roll_out));
+            let finding = Finding::of_workload(&META, at, &workload, &cause, evidence);
+            findings.push(Finding { severity: Severity::Critical, roll_out, ..finding });
+        }
     }
 }
 

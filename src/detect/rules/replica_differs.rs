@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::detect::params::rule_params;
+use crate::detect::roll_out::RollOuts;
 use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::{InventoryEvent, RecordedFact, Workload, WorkloadId, WorkloadState};
 use crate::inventory::configuration::{Facets, Field, ServiceKey, UNSET, Value};
@@ -30,6 +32,7 @@ struct ReplicaDiffers {
     services: BTreeMap<ServiceKey, Service>,
     of: BTreeMap<WorkloadId, ServiceKey>,
     due: BTreeSet<(Timestamp, ServiceKey)>,
+    reported: RollOuts,
     refused: u64,
 }
 
@@ -44,13 +47,18 @@ struct Service {
 struct Replica {
     workload: Arc<Workload>,
     fields: BTreeMap<Field, Value>,
-    reported: BTreeSet<String>,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    let params = params.clone();
-    ReplicaDiffers { params, services: BTreeMap::new(), of: BTreeMap::new(), due: BTreeSet::new(), refused: 0 }
+    ReplicaDiffers {
+        params: params.clone(),
+        services: BTreeMap::new(),
+        of: BTreeMap::new(),
+        due: BTreeSet::new(),
+        reported: RollOuts::lasting(Duration::MAX),
+        refused: 0,
+    }
 }
 
 impl Rule for ReplicaDiffers {
@@ -84,9 +92,8 @@ impl Rule for ReplicaDiffers {
         }
         self.of.insert(workload.id.clone(), key.clone());
         let service = self.services.entry(key.clone()).or_default();
-        let reported = service.replicas.remove(&workload.id).map(|known| known.reported).unwrap_or_default();
         let fields = facets.fields.into_iter().filter(|(field, value)| matters(field) && !value.is_unset()).collect();
-        service.replicas.insert(workload.id.clone(), Replica { workload: Arc::clone(workload), fields, reported });
+        service.replicas.insert(workload.id.clone(), Replica { workload: Arc::clone(workload), fields });
         self.due.remove(&(service.due, key.clone()));
         service.due = context.now.plus(self.params.rollout.get());
         self.due.insert((service.due, key));
@@ -99,19 +106,20 @@ impl Rule for ReplicaDiffers {
                 break;
             }
             let Some((_, key)) = self.due.pop_first() else { break };
-            if let Some(service) = self.services.get_mut(&key) {
-                service.check(&key, context.now, findings);
+            if let Some(service) = self.services.get(&key) {
+                service.check(&key, context.now, &mut self.reported, findings);
             }
         }
     }
 
     fn forgotten(&self) -> u64 {
-        self.refused
+        self.refused + self.reported.refused()
     }
 }
 
 impl ReplicaDiffers {
     fn forget(&mut self, id: &WorkloadId) {
+        self.reported.forget(id);
         let Some(key) = self.of.remove(id) else { return };
         let Some(service) = self.services.get_mut(&key) else { return };
         service.replicas.remove(id);
@@ -123,33 +131,32 @@ impl ReplicaDiffers {
 }
 
 impl Service {
-    fn check(&mut self, key: &ServiceKey, now: Timestamp, findings: &mut Findings) {
+    fn check(&self, key: &ServiceKey, now: Timestamp, reported: &mut RollOuts, findings: &mut Findings) {
         let all = self.replicas.len();
         if all < FEWEST {
             return;
         }
         let usual = usual(&self.replicas);
-        for replica in self.replicas.values_mut() {
-            let (mut evidence, mut cause) = (Vec::new(), Vec::new());
-            for (field, (value, how_many)) in &usual {
-                let own = replica.fields.get(field).unwrap_or(&UNSET);
-                if own == value {
-                    continue;
-                }
-                let words = |value: &Value| value.words().unwrap_or_else(|| "absent".to_owned());
-                let text = format!("{field} is {}; {how_many} of {all} replicas have {}", words(own), words(value));
-                if replica.reported.insert(text.clone()) {
-                    cause.push(field.to_string());
-                }
-                evidence.push(Evidence::new("setting", text));
-            }
-            if cause.is_empty() {
-                continue;
-            }
-            evidence.insert(0, Evidence::new("service", format!("it is one of {all} replicas of {key}")));
-            let cause = format!("differs in {}", cause.join(", "));
+        let words = |value: &Value| value.words().unwrap_or_else(|| "absent".to_owned());
+        for (id, replica) in &self.replicas {
+            let own = |field: &Field| replica.fields.get(field).unwrap_or(&UNSET);
+            let differs = usual.iter().filter(|(field, (value, _))| own(field) != value);
+            // How many have which value changes as replicas come and go; what differs does not.
+            let differs: Vec<(String, String)> = differs
+                .map(|(field, (value, how_many))| {
+                    let name = format!("{field} is {}", words(own(field)));
+                    let text = format!("{name}; {how_many} of {all} replicas have {}", words(value));
+                    (name, text)
+                })
+                .collect();
+            let names: Vec<&str> = differs.iter().map(|(name, _)| name.as_str()).collect();
+            let Some(report) = reported.report(now, key, id, &names) else { continue };
+            let mut evidence = vec![Evidence::new("service", format!("it is one of {all} replicas of {key}"))];
+            evidence.extend(differs.into_iter().map(|(_, text)| Evidence::new("setting", text)));
+            let cause = format!("differs: {}", report.names.join(", "));
             let at = replica.workload.since.unwrap_or(now);
-            findings.push(Finding::of_workload(&META, at, &replica.workload, &cause, evidence));
+            let finding = Finding::of_workload(&META, at, &replica.workload, &cause, evidence);
+            findings.push(Finding { roll_out: report.roll_out, ..finding });
         }
     }
 }
@@ -189,7 +196,8 @@ pub static META: RuleMeta = RuleMeta {
              with other settings, looks like the service to everybody who goes by names.",
         strategy: "Running containers with one service (manager, name and image repository) are replicas. Two minutes (`rollout`) after the last of \
              them started, fields that the rules about settings own, the command, the network mode and the image's digest are compared. \
-             Where more than half of at least three agree, each of the others is reported once for each difference. Needs no baseline.",
+             Where more than half of at least three agree, each of the others is reported once for each difference, and those that differ \
+             alike are one alert that counts them. Needs no baseline.",
         technical_context: "Compose and Swarm start all replicas of a service with the same settings, and Compose starts them one after \
              the other under temporary names; the waiting time lets a roll-out end. Two replicas that differ have no majority and are \
              not reported: a baseline says which of them is as it should be.",
@@ -250,6 +258,14 @@ mod tests {
             found[0].evidence[1].text.contains("logging.driver is none; 2 of 3 replicas have json-file"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn replicas_that_differ_alike_are_one_roll_out() {
+        let found = found(&["json-file", "json-file", "json-file", "none", "none"], 121_000);
+        let [one, two] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((&one.cause, &one.roll_out), (&two.cause, &two.roll_out));
+        assert!(one.roll_out.is_some() && one.workload != two.workload);
     }
 
     #[test]
