@@ -57,6 +57,7 @@ use blindness::Blindness;
 use capture_plan::CapturePlan;
 use engine_loop::{EngineLoop, SharedWithTaps, enabled_rules};
 pub(super) use firewall::unwatched as firewall_unwatched;
+pub(super) use host_logs::syslog_unwatched;
 pub(super) use interface_names::globs as interface_globs;
 use interface_names::{InterfaceNames, Wanted};
 pub(super) use log_files::try_all as try_log_files;

@@ -17,7 +17,8 @@ use crate::clock::now;
 use crate::config::{Config, InsideNamespaces};
 use crate::host;
 use crate::input::{
-    FirewallFact, InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, Workload, WorkloadId, WorkloadState,
+    FirewallFact, HostLoggingFact, InventoryEvent, KernelFact, LinkEvent, NatFact, ObservationPoint, Workload,
+    WorkloadId, WorkloadState,
 };
 use crate::inventory::discover::{Discovery, Places};
 use crate::inventory::{Timeline, Watched};
@@ -120,6 +121,9 @@ fn look(config: &Config) -> anyhow::Result<Looked> {
     }
     if let Err(error) = host::logging::audit() {
         warnings.push(format!("the host's audit is not seen: {error}"));
+    }
+    if let Some(HostLoggingFact::Unwatched { part, why }) = super::live::syslog_unwatched() {
+        warnings.push(format!("the host's logs are not read in part ({part}): {why}"));
     }
     warnings.extend(paths::log_files_unwatched(&super::live::try_log_files(timeline.running())));
     Ok(Looked { timeline, path, warnings })

@@ -5,10 +5,12 @@
 
 mod audit;
 mod journal;
+mod syslog;
 mod tail;
 
 pub use audit::AuditLines;
 pub use journal::{JournalLine, journal_line};
+pub use syslog::SyslogLines;
 pub use tail::{Tail, TailEnd};
 
 /// Bytes of one line that are read; journald keeps fields of any length.

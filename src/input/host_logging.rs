@@ -25,7 +25,7 @@ pub enum HostLoggingFact {
         log: HostLog,
         /// How many; 0 where that is not known.
         count: u64,
-        /// Whether the file was cut or emptied in place, which rotation does not do.
+        /// Whether the file was cut or emptied in place, removed or replaced, which rotation does not do.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         truncated: bool,
         /// What was seen, in words.
@@ -35,7 +35,7 @@ pub enum HostLoggingFact {
     State(Arc<HostLogging>),
     /// A part of it cannot be seen.
     Unwatched {
-        /// Which: `audit`.
+        /// Which: `audit`, `audit.log`, `journal`, `syslog`, or the path of one of its files.
         part: String,
         /// Why, in words.
         why: String,
@@ -69,6 +69,8 @@ pub enum HostLog {
     Audit,
     /// The journal of systemd.
     Journal,
+    /// A file that rsyslogd, syslog-ng or another syslogd writes: every word of it is its sender's.
+    Syslog,
 }
 
 impl HostLog {
@@ -77,6 +79,7 @@ impl HostLog {
         match self {
             Self::Audit => "audit.log",
             Self::Journal => "the journal",
+            Self::Syslog => "a syslog file",
         }
     }
 }

@@ -1,15 +1,17 @@
-//! Follows auditd's log and the journal while the sniffer runs.
+//! Follows auditd's log, the journal and syslog's files while the sniffer runs.
 //!
 //! Contract: entries about recording itself become facts, and gaps do: lines that are cut, a file that is cut in place, entries of the journal that are
 //! gone. A log that cannot be read is a fact, once. Never waits for the engine. Limits: reading begins with what is new, the journal where the last run
-//! ended: its cursor is kept in the state directory. Design: one thread for both; `journalctl` is a child that this thread reads without waiting.
+//! ended: its cursor is kept in the state directory. Design: one thread for all; `journalctl` is a child that this thread reads without waiting.
 
 mod journal;
+mod syslog;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::journal::Journal;
+use self::syslog::Syslog;
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
 use crate::host::log_entries::{AuditLines, Tail, TailEnd};
@@ -34,12 +36,18 @@ pub(super) fn start(context: &SourceContext, state_dir: Option<&Path>) -> anyhow
 fn watch(outbox: &mut Outbox, context: &SourceContext, state_dir: Option<&Path>) {
     let mut audit = Audit::new(&audit_log());
     let mut journal = Journal::new(state_dir);
+    let mut syslog = Syslog::new(&syslog::FILES.map(Path::new));
     while !context.is_over() {
-        audit.poll().into_iter().chain(journal.poll()).for_each(|fact| outbox.rare(fact.into()));
+        audit.poll().into_iter().chain(journal.poll()).chain(syslog.poll()).for_each(|fact| outbox.rare(fact.into()));
         outbox.send();
         std::thread::sleep(INTERVAL);
     }
     journal.end();
+}
+
+/// What of syslog's files is not there to be read.
+pub fn syslog_unwatched() -> Option<HostLoggingFact> {
+    syslog::unwatched(syslog::FILES.iter().map(Path::new))
 }
 
 /// Where auditd writes.

@@ -97,8 +97,13 @@ impl Rule for HostAuditTampered {
             RecordedFact::HostLogging(HostLoggingFact::State(state)) => state,
             RecordedFact::HostLogging(HostLoggingFact::Entry(entry)) => return self.entry(context, entry, findings),
             RecordedFact::HostLogging(HostLoggingFact::Gap { log, truncated: true, why, .. }) => {
-                let evidence = vec![Evidence::new("recorder", format!("{} was cut in place: {why}", log.name()))];
-                let cause = format!("{} truncated", log.name());
+                let text = match log {
+                    HostLog::Syslog => why.clone(),
+                    HostLog::Audit | HostLog::Journal => format!("{} was cut in place: {why}", log.name()),
+                };
+                // Each syslog file is a recorder of its own, which its text names.
+                let cause = if *log == HostLog::Syslog { why.clone() } else { format!("{} truncated", log.name()) };
+                let evidence = vec![Evidence::new("recorder", text)];
                 return findings.push(Finding::of_nobody(&META, context.now, &cause, evidence));
             }
             _ => return,
@@ -165,6 +170,12 @@ impl HostAuditTampered {
             LogAct::Stopped { daemon } => Recorder::Daemon(daemon.clone()),
             LogAct::Started { .. } | LogAct::Dropped { .. } => return,
         };
+        // A process that writes to /dev/log must not hide what journald or auditd said.
+        let is_worse =
+            |known: &Said| entry.log == HostLog::Syslog && known.log != HostLog::Syslog && known.is_about(entry.at);
+        if self.said.get(&recorder).is_some_and(is_worse) {
+            return;
+        }
         if self.said.len() < MAX_NAMED || self.said.contains_key(&recorder) {
             let (log, at, by) = (entry.log, entry.at, entry.by.clone());
             self.said.insert(recorder.clone(), Said { log, at, by });

@@ -80,8 +80,13 @@ impl AuditLines {
     }
 }
 
+/// What one line says happened.
+pub(super) fn act_of(line: &str) -> Option<LogAct> {
+    Record::read(line)?.act()
+}
+
 /// Counts a second one of the same kind.
-fn add(known: &mut LogAct, more: &LogAct) -> bool {
+pub(super) fn add(known: &mut LogAct, more: &LogAct) -> bool {
     match (known, more) {
         (LogAct::RulesRemoved { count }, LogAct::RulesRemoved { count: more })
         | (LogAct::RulesAdded { count }, LogAct::RulesAdded { count: more }) => {

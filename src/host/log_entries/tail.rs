@@ -24,6 +24,8 @@ pub struct Tail {
     rest: Vec<u8>,
     too_long: u64,
     skipping: bool,
+    /// What had been read of the file that was cut in place last.
+    cut_at: u64,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,8 @@ pub enum TailEnd {
 impl Tail {
     /// Nothing is opened yet.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), open: None, begun: false, rest: Vec::new(), too_long: 0, skipping: false }
+        let path = path.to_owned();
+        Self { path, open: None, begun: false, rest: Vec::new(), too_long: 0, skipping: false, cut_at: 0 }
     }
 
     /// Hands over the lines that are new.
@@ -71,6 +74,22 @@ impl Tail {
         std::mem::take(&mut self.too_long)
     }
 
+    /// How much had been read of the file when it was cut in place the last time.
+    pub const fn cut_at(&self) -> u64 {
+        self.cut_at
+    }
+
+    /// Whether the file is read, or was.
+    pub const fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Whether the file that is read has lost its name, and no other has it.
+    pub fn is_gone(&self) -> bool {
+        let name = || std::fs::symlink_metadata(&self.path);
+        self.begun && name().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn opened(&mut self) -> io::Result<Open> {
         let mut file = File::open(&self.path)?;
         let of = file.metadata()?;
@@ -85,6 +104,7 @@ impl Tail {
     fn read_open(&mut self, line: &mut impl FnMut(&[u8])) -> io::Result<TailEnd> {
         let Some(open) = &mut self.open else { return Ok(TailEnd::UpToDate) };
         if open.file.metadata()?.len() < open.at {
+            self.cut_at = open.at;
             open.at = open.file.seek(SeekFrom::Start(0))?;
             self.rest.clear();
             self.skipping = false;

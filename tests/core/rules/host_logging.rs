@@ -114,3 +114,42 @@ fn an_audit_log_that_is_cut_in_place_is_reported_and_a_gap_is_not() {
     assert_eq!((gap(1_000, false), gap(2_000, true)), (0, 1));
     assert_eq!(world.engine.stats().host_logging.gaps[&HostLog::Audit].0, 2);
 }
+
+fn syslog(world: &mut World, millis: u64, fact: HostLoggingFact) {
+    world.push(millis, Fact::Recorded(RecordedFact::HostLogging(fact)));
+}
+
+#[test]
+fn a_syslog_file_that_was_cut_is_reported_by_its_name_and_cut_lines_are_not() {
+    let mut world = world();
+    let gap =
+        |truncated, why: &str| HostLoggingFact::Gap { log: HostLog::Syslog, count: 3, truncated, why: why.to_owned() };
+    syslog(&mut world, 0, gap(false, "/var/log/syslog: lines that are cut"));
+    assert_eq!(world.raised(), [""; 0]);
+    syslog(&mut world, 1_000, gap(true, "/var/log/auth.log: it was removed"));
+    syslog(&mut world, 2_000, gap(true, "/var/log/kern.log: it was removed"));
+    assert_eq!(world.raised(), ["host-audit-tampered - high", "host-audit-tampered - high"]);
+    let texts: Vec<&str> = world.alerts.iter().map(|alert| alert.evidence[0].text.as_str()).collect();
+    assert_eq!(texts, ["/var/log/auth.log: it was removed", "/var/log/kern.log: it was removed"]);
+}
+
+#[test]
+fn what_anybody_can_write_to_syslog_decides_nothing_and_hides_nobody() {
+    let mut world = world();
+    state(&mut world, 0, None, &["journald", "rsyslogd"]);
+    let said = |log, by| {
+        let act = LogAct::Stopped { daemon: "rsyslogd".to_owned() };
+        let at = crate::support::world::at(9_000);
+        HostLoggingFact::Entry(Arc::new(HostLogEntry { log, at, act, by }))
+    };
+    syslog(&mut world, 1_000, said(HostLog::Syslog, None));
+    world.tick(8_000);
+    assert_eq!(world.raised(), [""; 0], "it still runs");
+    let by = LogActor { uid: Some(0), program: Some("/usr/bin/systemctl".to_owned()), ..LogActor::default() };
+    syslog(&mut world, 9_000, said(HostLog::Journal, Some(by)));
+    syslog(&mut world, 9_500, said(HostLog::Syslog, None));
+    state(&mut world, 10_000, None, &["journald"]);
+    world.tick(21_000);
+    assert_eq!(world.raised(), ["host-audit-tampered - high"]);
+    assert!(world.evidence().contains("/usr/bin/systemctl"), "{}", world.evidence());
+}

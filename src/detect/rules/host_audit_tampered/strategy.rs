@@ -16,17 +16,21 @@ pub static META: RuleMeta = RuleMeta {
              namespace and looked at twice a second; a process that is stopped (SIGSTOP) does not run. Each state that differs is a fact. What recorded before \
              and does not for `settle` is reported: `augenrules` and upgrades delete all rules and load them again, services restart. The set of rules after \
              that time counts, not the way to it. A HUP for rotation ends no process and is nothing. auditd's log and the journal are followed for entries about \
-             recording itself: they say who did it, and where the kernel cannot be asked, that rules are gone. auditd's log that is cut in place is \
-             reported, too; rotation renames it.",
+             recording itself: they say who did it, and where the kernel cannot be asked, that rules are gone. Syslog's files (auth.log, syslog, \
+             messages, secure, kern.log, daemon.log under /var/log) are followed alike; anybody can write their lines, so these only explain. A file of both that is cut \
+             in place, is removed, or gives way to something that is no file is reported; rotation renames it, and a copy of at least what was read, made within \
+             a minute, is rotation with `copytruncate`.",
         technical_context: "`auditctl -e 0` and `auditctl -D` leave auditd running; `kill -STOP` leaves the process and its pid file. A daemon's end \
              loses what containers send to /dev/log and the journal, and with it the record of the runtime itself. Immutable audit (`-e 2`) \
              cannot be switched off before the next boot.",
         blind_spots: &[
             "Audit answers only in the initial network namespace and with CAP_AUDIT_CONTROL; otherwise that is a fact, and `hopwatch paths` says so.",
             "A daemon that runs and drops: another configuration, a full disk, a rate limit.",
-            "Of auditd's log and the journal only entries about recording itself are read; files of syslog are not. A journal that is vacuumed is a gap \
+            "Of auditd's log, the journal and syslog's files only entries about recording itself are read. A journal that is vacuumed is a gap \
              that `hopwatch paths` names: a bound of its size does the same.",
             "Who it was is known only where auditd or systemd runs, and as they report it.",
+            "Syslog's files elsewhere than at their usual paths, in other formats than rsyslog's own, and lines that are changed or removed without making a \
+             file shorter than what was read of it.",
             "A process that calls itself like a daemon hides that the real one ended.",
             "What had stopped before observation began, and a daemon that was replaced by another one of the same name.",
         ],
