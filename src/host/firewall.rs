@@ -1,9 +1,10 @@
-//! The host's firewall (nftables), over netlink: what it has, and that it changed.
+//! The host's firewall: nftables over netlink, what it has and that it changed; and the tables of iptables-legacy.
 //!
 //! Contract: of the network namespace that the calling thread is in when it opens; reads only. A lost report counts as a change, and a list that
-//! changed while it was read is read again. Limits: [`MAX_RULES`] rules; rules of iptables-legacy are not nftables' and are not read:
-//! [`legacy_tables`] says whether there are some. The content of sets and maps is not compared. Source: `linux/netfilter/nf_tables.h`.
+//! changed while it was read is read again. Limits: [`MAX_RULES`] rules; rules of iptables-legacy are not nftables':
+//! [`legacy_rules`] reads them. The content of sets and maps is not compared. Source: `linux/netfilter/nf_tables.h`.
 
+mod legacy;
 mod rule;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::SockProtocol;
 
+pub use self::legacy::legacy_rules;
 use self::rule::{Chains, Read, chain, generation, read};
 use super::HostError;
 use super::netlink::{BUFFER, Netlink, Query};
@@ -29,8 +31,8 @@ const CHAINS: Query = Query { asked: "the chains of nftables", kind: SUBSYSTEM |
 const RULES: Query = Query { asked: "the rules of nftables", kind: SUBSYSTEM | 7, answers: 16_384 };
 /// `struct nfgenmsg` of every family.
 const EVERY: [u8; 4] = [0; 4];
-/// Rules that are reported.
-const MAX_RULES: usize = 4096;
+/// Rules of each kind of firewall that are reported.
+pub const MAX_RULES: usize = 4096;
 /// Processes that are named.
 const MAX_PROCESSES: usize = 8;
 /// Reports that are taken at once.
@@ -111,14 +113,4 @@ impl Firewall {
         let processes = if changed || changed_too { Vec::new() } else { std::mem::take(&mut self.processes) };
         Ok((FirewallRules { processes, rules, omitted }, changed || changed_too))
     }
-}
-
-/// Tables of iptables-legacy and ip6tables-legacy, which nftables does not show.
-pub fn legacy_tables() -> Vec<String> {
-    let tables = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(tables).join("\n");
-    let mut names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
-    names.sort();
-    names.dedup();
-    names
 }

@@ -1,7 +1,7 @@
 //! The host's firewall: the rules that redirect, mark, queue or drop, as the kernel has them.
 //!
 //! Contract: a rule's `id` stands for its meaning: handles, counters and comments are not in it, so a rule set that is loaded again has the
-//! same ids. Limits: only nftables, which is what today's iptables writes too; rules of container runtimes' own chains come and go with containers and are
+//! same ids. Limits: nftables, which is what today's iptables writes too, and iptables-legacy; rules of container runtimes' own chains come and go with containers and are
 //! left out. Names of tables, chains and processes are chosen by those who made them.
 
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct FirewallRules {
 pub struct FirewallRule {
     /// `ip`, `ip6`, `inet`, `bridge`, `netdev`, `arp`.
     pub family: String,
-    /// Its table.
+    /// Its table; `nat (legacy)` where it is one of iptables-legacy.
     pub table: String,
     /// Its chain.
     pub chain: String,

@@ -10,6 +10,7 @@ mod containerd;
 mod delivery;
 mod docker;
 mod evidence;
+mod firewall;
 mod flood;
 mod inside;
 mod kernel;

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::host::netlink::{attributes, text};
 use crate::input::FirewallRule;
 
-const MAX_NAME: usize = 64;
+pub(super) const MAX_NAME: usize = 64;
 /// `struct nfgenmsg`.
 const FIXED: usize = 4;
 /// Chains of container runtimes and cluster networks: their rules come and go with containers.
@@ -177,7 +177,7 @@ fn mix(hash: &mut Sha256, kind: &str, data: &[u8]) {
     }
 }
 
-fn is_runtimes(chain: &str) -> bool {
+pub(super) fn is_runtimes(chain: &str) -> bool {
     chain != ADMINISTRATORS && RUNTIMES.iter().any(|start| chain.starts_with(start))
 }
 

@@ -17,11 +17,12 @@ pub static META: RuleMeta = RuleMeta {
              and comments. When the firewall was quiet for `settle`, the set is compared with the one before: a rule that is gone is \
              reported, and so is one that redirects, marks or queues and has more accepts or returns before it in its chain. A reload that \
              ends in the same rules is nothing; new rules are learned.",
-        technical_context: "Today's iptables writes nftables, so both are seen. A transparent proxy hangs on one REDIRECT, TPROXY or DNAT rule; \
+        technical_context: "Today's iptables writes nftables, so both are seen; tables of iptables-legacy are read beside them. A transparent proxy hangs on one REDIRECT, TPROXY or DNAT rule; \
              `iptables -t nat -F`, `nft flush ruleset` or an accept before it ends the path for everybody at once, while proxies run on. \
              Docker, Kubernetes and Podman change their own chains with every container; those are left out, but DOCKER-USER is not.",
         blind_spots: &[
-            "iptables-legacy is not nftables; that its tables exist is a fact (`unwatched`).",
+            "iptables-legacy reports no changes: its tables are read every ten seconds through `iptables-legacy-save`, and what is put back before \
+             the next look is not seen. Which process changed them is not known. Where they cannot be read, that is a fact (`unwatched`).",
             "Firewalls inside containers' namespaces, and programs of tc, XDP and cgroups: sensor-blinded reports the latter.",
             "The content of sets and maps: an address that leaves a set changes no rule.",
             "An accept that is added before a rule that only drops: runtimes add such rules themselves.",
