@@ -8,6 +8,7 @@ mod alert_text;
 mod alerts;
 mod anomalies;
 mod audit;
+mod audit_page;
 mod baseline;
 mod benign;
 mod capture_files;

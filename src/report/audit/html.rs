@@ -9,10 +9,10 @@ use crate::detect::Severity;
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#8884;--low:#2f6f9f;--medium:#9a6700;--high:#b4400f;--critical:#b3123f}
 @media(prefers-color-scheme:dark){:root{--low:#6cb6ff;--medium:#e3b341;--high:#f0883e;--critical:#ff7b9c}}
-*{box-sizing:border-box}body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1rem}
+*{box-sizing:border-box}body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1rem;overflow-wrap:anywhere}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin:.2rem 0}section{border-top:1px solid var(--line);padding:.8rem 0;break-inside:avoid}
-dl{display:grid;grid-template-columns:minmax(6rem,9rem) 1fr;gap:.2rem .8rem;margin:.4rem 0}dt{opacity:.75}dd{margin:0;overflow-wrap:anywhere}
-ul{margin:.3rem 0;padding-left:1.2rem}li{overflow-wrap:anywhere}code{font-size:.9em}
+dl{display:grid;grid-template-columns:minmax(6rem,9rem) 1fr;gap:.2rem .8rem;margin:.4rem 0}dt{opacity:.75}dd{margin:0}
+ul{margin:.3rem 0;padding-left:1.2rem}code{font-size:.9em}
 .low,.medium,.high,.critical{font-weight:600}.low{color:var(--low)}.medium{color:var(--medium)}.high{color:var(--high)}.critical{color:var(--critical)}
 @media(max-width:30rem){dl{grid-template-columns:1fr}dt{margin-top:.4rem}}
 @media print{body{max-width:none;font-size:11pt}}";
@@ -25,7 +25,7 @@ impl Audit {
         let mut page = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
              <link rel=\"icon\" href=\"data:,\">\n\
              <title>hopwatch audit</title>\n<style>{STYLE}</style>\n<h1>hopwatch audit</h1>\n\
              <p>{containers}, {} at {}; baseline: {baseline}; numbers of {}.</p>\n",
