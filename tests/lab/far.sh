@@ -60,6 +60,9 @@ dnsdist --supervised --disable-syslog -C dnsdist.conf >dnsdist.log 2>&1 &
 # of a tun device (flags and protocol) are a GRE header. What containers send is masqueraded to the lab host's address.
 ip link add vxlan0 type vxlan id 42 noudpcsum srcport 4789 4790 dstport 4789 local 192.0.2.70 remote 10.99.0.2
 ip addr add 10.9.5.1/24 dev vxlan0
+# This end only answers: what it sent by itself would take the port that the next container's packets leave by.
+echo 1 > /proc/sys/net/ipv6/conf/vxlan0/disable_ipv6
+ip neigh add 10.9.5.2 lladdr 02:00:00:00:05:02 dev vxlan0 nud permanent
 ip link set dev vxlan0 up
 socat TUN:10.9.6.1/24,up,tun-name=gre IP-DATAGRAM:10.99.0.2:47,bind=192.0.2.80 >gre.log 2>&1 &
 socat TUN:10.9.7.1/24,up,iff-no-pi,tun-name=ipip IP-DATAGRAM:10.99.0.2:4,bind=192.0.2.80 >ipip.log 2>&1 &
