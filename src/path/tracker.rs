@@ -242,7 +242,8 @@ impl Tracker {
 
     /// The twin's sightings belong to the trail of the tuple before translation.
     fn merge(&mut self, before: TrailKey, after: TrailKey) {
-        let Some(twin) = self.flows.get_mut(&after) else { return };
+        let [Some(twin), Some(tracked)] = self.flows.get_disjoint_mut([&after, &before]) else { return };
+        tracked.take_told(twin);
         let (id, sightings, answered) = (twin.id, twin.take_sightings(), twin.answered);
         let judged = twin.judged.take().filter(|judged| judged.judgement.is_some());
         self.forget(id);
@@ -346,6 +347,7 @@ impl Tracker {
         }
         if id != record.id {
             tracked.witness(record, kind, record.tuple != tracked.tuple);
+            step.went_on = tracked.told_as(record.id).cloned();
             return self.judge_or_revise(context, id, now, step);
         }
         tracked.update(record, kind);

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use hopwatch::engine::EngineConfig;
 use hopwatch::input::{
-    Counters, EndReason, Endpoint, Fact, FiveTuple, FlowEventKind, FlowId, FlowRecord, InventoryEvent, KernelFact,
-    LinkEvent, NamespaceView, NatBinding, NatFact, NetnsId, ObservationPoint, Protocol, RecordedFact, Side,
+    AppFacts, Counters, EndReason, Endpoint, Fact, FiveTuple, FlowEventKind, FlowId, FlowRecord, HttpRequest,
+    InventoryEvent, KernelFact, LinkEvent, NamespaceView, NatBinding, NatFact, NetnsId, ObservationPoint, Protocol,
+    RecordedFact, Side, TcpFacts, tcp_flags,
 };
 use hopwatch::path::{DestinationSet, EvidenceKind, Hop, Service};
 use hopwatch::time::Timestamp;
@@ -208,6 +209,69 @@ fn how_reports_of_a_bypass_are_mixed_changes_no_alert() {
     for has_end in [false, true] {
         let from = all_alike("egress-skips-proxy", has_end, |mixture, has_kernel| play(mixture, 10, has_kernel));
         assert_eq!(from, "172.20.0.10", "the side that the application sent");
+    }
+}
+
+/// With `br_netfilter`, a bridge shows the frames of the one who asks after the translation of their destination, and the answers after theirs was undone:
+/// two halves, and the second bridge has two more. The request stands in the first alone.
+fn play_in_halves(mixture: &[Report], has_kernel: bool) -> BTreeMap<String, (String, u64, String)> {
+    let mut world = world(has_kernel);
+    let whole = world.record(NOW, Protocol::TCP, 10, FAR, 80);
+    let relay = Endpoint { ip: ip("172.21.0.66"), port: 3129 };
+    let mut asking = world.record(NOW, Protocol::TCP, 10, "172.21.0.66", 3129);
+    asking.tuple.orig.port = whole.tuple.orig.port;
+    let after = FiveTuple { orig: Endpoint { ip: ip("172.21.0.1"), ..whole.tuple.orig }, resp: relay, ..whole.tuple };
+    for report in mixture {
+        match *report {
+            Report::Bridge(FlowEventKind::Updated) => {
+                world.event(NOW, FlowEventKind::Payload, &asking_for_a_page(&asking))
+            }
+            Report::Bridge(kind) => world.event(NOW, kind, &asking),
+            Report::Uplink(kind) => world.event(NOW, kind, &answering(&whole, kind)),
+            Report::Bound => {
+                let bound = NatFact::Bound(NatBinding { netns: None, before: whole.tuple, after });
+                world.push(NOW, Fact::Recorded(RecordedFact::Nat(bound)));
+            }
+        }
+    }
+    let out = FiveTuple { orig: Endpoint { ip: ip("172.21.0.66"), port: 50_000 }, ..whole.tuple };
+    let start = Timestamp::from_nanos(whole.start.as_nanos() + 20_000);
+    let side = Side { mac: None, ..whole.orig };
+    let out = FlowRecord { tcp: whole.tcp, orig: side, ..on_second_bridge(2, out, start) };
+    world.event(NOW + 1, FlowEventKind::Started, &out);
+    world.event(NOW + 2, FlowEventKind::Payload, &asking_for_a_page(&out));
+    said(world)
+}
+
+fn asking_for_a_page(record: &FlowRecord) -> FlowRecord {
+    let http = HttpRequest { method: "GET".into(), path: Some("/".into()), host: Some(FAR.into()), connect: None };
+    let mut record = record.clone();
+    record.orig.counters.payload_bytes = 77;
+    record.app = Some(Arc::new(AppFacts { http: Some(http), ..AppFacts::default() }));
+    record
+}
+
+/// The half with the answers: the meter names the one who asked by the flags.
+fn answering(whole: &FlowRecord, kind: FlowEventKind) -> FlowRecord {
+    let mut record = whole.clone();
+    record.id = FlowId(1 << 41);
+    (record.orig.counters, record.resp.counters) = (Counters::default(), grown(whole, kind).resp.counters);
+    record.resp.counters.packets = 1;
+    record.tcp = record.tcp.map(|tcp| TcpFacts { orig_flags: 0, resp_flags: tcp_flags::SYN | tcp_flags::ACK, ..tcp });
+    record
+}
+
+#[test]
+fn how_reports_of_a_connection_in_halves_are_mixed_changes_no_relay() {
+    use FlowEventKind::{Answered, Started, Updated};
+    let asking = [Updated].map(Report::Bridge);
+    let answers = [Started, Answered].map(Report::Uplink);
+    for has_kernel in [false, true] {
+        for rest in mixtures([&asking, &answers, &[Report::Bound]]) {
+            let mixture = [vec![Report::Bridge(Started)], rest].concat();
+            let said = play_in_halves(&mixture, has_kernel);
+            assert!(said.contains_key("undeclared-relay"), "kernel: {has_kernel}: {mixture:?}: {said:?}");
+        }
     }
 }
 

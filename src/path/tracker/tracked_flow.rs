@@ -43,6 +43,8 @@ pub(super) struct TrackedFlow {
     pub(super) judged: Option<Arc<JudgedFlow>>,
     /// What a contract about name resolution says of its content.
     pub(super) content: Option<Arc<JudgedFlow>>,
+    /// Records that were reported as flows of their own before the translation that joins them was known: they go on under their own names.
+    told: Vec<(FlowId, Arc<JudgedFlow>)>,
 }
 
 impl TrackedFlow {
@@ -65,7 +67,20 @@ impl TrackedFlow {
             observed: Some(Box::new(observed)),
             judged: None,
             content: None,
+            told: Vec::new(),
         }
+    }
+
+    /// Takes over what was reported of a translated twin before it was known to be one.
+    pub(super) fn take_told(&mut self, twin: &mut Self) {
+        let own = twin.judged.clone().map(|judged| (twin.id, judged));
+        let room = MAX_TWINS.saturating_sub(self.told.len());
+        self.told.extend(own.into_iter().chain(std::mem::take(&mut twin.told)).take(room));
+    }
+
+    /// The flow that a record was reported as before it was joined.
+    pub(super) fn told_as(&self, id: FlowId) -> Option<&Arc<JudgedFlow>> {
+        self.told.iter().find(|(told, _)| *told == id).map(|(_, judged)| judged)
     }
 
     /// The record that meters it, as it stands now.
