@@ -119,7 +119,7 @@ fn measured(observed: &Observed) -> usize {
 
 fn observed(shape: Shape, number: u32) -> Observed {
     let one = |number| Observation { at: Timestamp::from_secs(1000), workload: Arc::new(workload(shape, number)) };
-    Observed { containers: (0..number).map(one).collect(), traffic: Vec::new() }
+    Observed { containers: (0..number).map(one).collect(), ..Observed::default() }
 }
 
 /// With twenty variables, one of which, and a mount, are like those of no other container.

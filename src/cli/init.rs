@@ -16,7 +16,7 @@ use crate::config;
 use crate::time::readable;
 
 /// How long this host is watched unless something else is said.
-const A_WHILE: Duration = Duration::from_secs(120);
+const A_WHILE: Duration = Duration::from_mins(2);
 
 /// Look at this host for a while, or at a recording, and write a first configuration
 ///

@@ -224,7 +224,7 @@ fn play_in_halves(mixture: &[Report], has_kernel: bool) -> BTreeMap<String, (Str
     for report in mixture {
         match *report {
             Report::Bridge(FlowEventKind::Updated) => {
-                world.event(NOW, FlowEventKind::Payload, &asking_for_a_page(&asking))
+                world.event(NOW, FlowEventKind::Payload, &asking_for_a_page(&asking));
             }
             Report::Bridge(kind) => world.event(NOW, kind, &asking),
             Report::Uplink(kind) => world.event(NOW, kind, &answering(&whole, kind)),

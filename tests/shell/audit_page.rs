@@ -1,7 +1,7 @@
 //! The audit's page in a real Chromium: what it asks for, how it fits, how it prints.
 //!
 //! Contract: needs Chromium (Debian package `chromium-headless-shell` or `chromium`); skips with a message where it is not there. Design: the browser is driven
-//! over its DevTools pipe (messages of JSON, each ended by a zero byte, on descriptors 3 and 4), so that nothing listens.
+//! over its `DevTools` pipe (messages of JSON, each ended by a zero byte, on descriptors 3 and 4), so that nothing listens.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -68,11 +68,11 @@ impl Browser {
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let (session, events) = (Value::Null, Vec::new());
         let mut browser = Self { child, input, output, session, events, asked: 0, _profile: profile };
-        let page = browser.call("Target.createTarget", json!({"url": "about:blank"}));
-        let attached = browser.call("Target.attachToTarget", json!({"targetId": page["targetId"], "flatten": true}));
+        let page = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
+        let attached = browser.call("Target.attachToTarget", &json!({"targetId": page["targetId"], "flatten": true}));
         browser.session = attached["sessionId"].clone();
         for part in ["Network", "Page", "Log"] {
-            browser.call(&format!("{part}.enable"), json!({}));
+            browser.call(&format!("{part}.enable"), &json!({}));
         }
         Some(browser)
     }
@@ -84,7 +84,7 @@ impl Browser {
         serde_json::from_slice(&message).expect("JSON")
     }
 
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: &Value) -> Value {
         self.asked += 1;
         let mut message = json!({"id": self.asked, "method": method, "params": params});
         if !self.session.is_null() {
@@ -104,17 +104,17 @@ impl Browser {
     /// Shows a page; every address that it asked for, and what the browser complained about.
     fn show(&mut self, page: &Path, scheme: &str, width: u32) -> (Vec<String>, Vec<String>) {
         let screen = json!({"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": width == PHONE});
-        self.call("Emulation.setDeviceMetricsOverride", screen);
+        self.call("Emulation.setDeviceMetricsOverride", &screen);
         let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        self.call("Emulation.setEmulatedMedia", scheme);
+        self.call("Emulation.setEmulatedMedia", &scheme);
         self.events.clear();
-        self.call("Page.navigate", json!({"url": format!("file://{}", page.display())}));
+        self.call("Page.navigate", &json!({"url": format!("file://{}", page.display())}));
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
             let event = self.receive();
             self.events.push(event);
         }
         // Its turn comes after everything that loading caused.
-        self.call("Runtime.evaluate", json!({"expression": "1"}));
+        self.call("Runtime.evaluate", &json!({"expression": "1"}));
         let all = |method: &str, path: &str| {
             let of = self.events.iter().filter(|event| event["method"] == method);
             of.filter_map(|event| Some(event.pointer(path)?.as_str()?.to_owned())).collect()
@@ -123,7 +123,7 @@ impl Browser {
     }
 
     fn looks(&mut self) -> Value {
-        let answer = self.call("Runtime.evaluate", json!({"expression": LOOKS, "returnByValue": true}));
+        let answer = self.call("Runtime.evaluate", &json!({"expression": LOOKS, "returnByValue": true}));
         answer["result"]["value"].clone()
     }
 }
@@ -200,7 +200,7 @@ fn a_browser_asks_nobody_and_the_page_fits_a_phone_in_dark_and_light_and_prints(
         behind.push(luminance(&looks["behind"]));
     }
     assert!(behind[0] < 0.1 && behind[1] > 0.9, "dark is dark and light is light: {behind:?}");
-    let printed = browser.call("Page.printToPDF", json!({}));
+    let printed = browser.call("Page.printToPDF", &json!({}));
     let paper =
         base64::engine::general_purpose::STANDARD.decode(printed["data"].as_str().expect("a text")).expect("base64");
     assert!(paper.starts_with(b"%PDF-") && paper.len() > 10_000, "{} bytes", paper.len());
