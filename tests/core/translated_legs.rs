@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hopwatch::alert::Alert;
 use hopwatch::engine::EngineConfig;
 use hopwatch::input::{
     AppFacts, Counters, EndReason, Endpoint, Fact, FiveTuple, FlowEventKind, FlowId, FlowRecord, HttpRequest,
@@ -18,7 +19,7 @@ use hopwatch::time::Timestamp;
 
 use crate::support::engine_config::{contract, endpoint};
 use crate::support::facts::bridged;
-use crate::support::world::{World, config, ip};
+use crate::support::world::{self, World, config, ip};
 
 const FAR: &str = "198.51.100.7";
 const HOST: &str = "203.0.113.1";
@@ -271,6 +272,44 @@ fn how_reports_of_a_connection_in_halves_are_mixed_changes_no_relay() {
             let mixture = [vec![Report::Bridge(Started)], rest].concat();
             let said = play_in_halves(&mixture, has_kernel);
             assert!(said.contains_key("undeclared-relay"), "kernel: {has_kernel}: {mixture:?}: {said:?}");
+        }
+    }
+}
+
+/// The host masquerades what an application sends to a peer outside; the alerts about much that was sent, by who is said to send it.
+fn play_an_upload(mixture: &[Report], has_kernel: bool) -> BTreeMap<String, String> {
+    let mut world = world(has_kernel);
+    let bridge = world.record(NOW, Protocol::TCP, 10, FAR, 80);
+    let before = bridge.tuple;
+    let mut after = before;
+    after.orig.ip = ip(HOST);
+    let point = ObservationPoint::new("eth0");
+    let side = Side { mac: None, ..bridge.orig };
+    let uplink =
+        FlowRecord { tcp: bridge.tcp, orig: side, ..FlowRecord::new(FlowId(1 << 40), point, after, bridge.start) };
+    play_mixture(&mut world, mixture, (&bridge, &uplink));
+    for record in [&bridge, &uplink] {
+        let mut sent = grown(record, FlowEventKind::Updated);
+        sent.orig.counters.payload_bytes = 1 << 30;
+        sent.end = world::at(NOW + 900);
+        world.event(NOW + 900, FlowEventKind::Updated, &sent);
+    }
+    world.tick(10_000);
+    world.finish();
+    let alerts = world.alerts.iter().filter(|alert| alert.rule == "exfiltration");
+    let sender = |alert: &Alert| alert.workload.as_ref().map_or_else(String::new, |workload| workload.name.clone());
+    alerts.map(|alert| (alert.id.clone(), sender(alert))).collect()
+}
+
+#[test]
+fn how_reports_of_an_upload_are_mixed_counts_it_once() {
+    use FlowEventKind::{Answered, Started};
+    let (bridge, uplink) = ([Answered].map(Report::Bridge), [Started, Answered].map(Report::Uplink));
+    for has_kernel in [false, true] {
+        for rest in mixtures([&bridge, &uplink, &[Report::Bound]]) {
+            let mixture = [vec![Report::Bridge(Started)], rest].concat();
+            let said = play_an_upload(&mixture, has_kernel);
+            assert_eq!(said.values().collect::<Vec<_>>(), ["app"], "kernel: {has_kernel}: {mixture:?}: {said:?}");
         }
     }
 }

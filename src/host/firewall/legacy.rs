@@ -5,7 +5,7 @@
 //! output, each part within [`PATIENCE`]; no report says that something changed, or who did it. Chains of container runtimes are left out, as those of nftables are.
 //! Source: iptables-save(8); `xtables-legacy-multi` is the program behind all names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -105,7 +105,7 @@ fn output(child: &mut Child) -> Result<Vec<u8>, String> {
 
 /// Reads what `iptables-save` prints.
 fn read(family: &str, text: &str) -> Vec<FirewallRule> {
-    let mut reader = Reader { family, table: String::new(), chains: BTreeSet::new(), passing: Vec::new() };
+    let mut reader = Reader { family, table: String::new(), chains: BTreeSet::new(), passing: BTreeMap::new() };
     text.lines().filter_map(|line| reader.line(line)).collect()
 }
 
@@ -114,15 +114,15 @@ struct Reader<'t> {
     table: String,
     /// Those of the table that its users made.
     chains: BTreeSet<&'t str>,
-    /// Chains of the table, once for each rule that lets packets pass the rules after it.
-    passing: Vec<&'t str>,
+    /// Rules of each chain of the table that let packets pass the rules after them.
+    passing: BTreeMap<&'t str, u32>,
 }
 
 impl<'t> Reader<'t> {
     fn line(&mut self, line: &'t str) -> Option<FirewallRule> {
         if let Some(table) = line.strip_prefix('*') {
             self.table = format!("{} (legacy)", short(table.trim()));
-            (self.chains, self.passing) = (BTreeSet::new(), Vec::new());
+            (self.chains, self.passing) = (BTreeSet::new(), BTreeMap::new());
             return None;
         }
         if let Some(chain) = line.strip_prefix(':') {
@@ -140,14 +140,13 @@ impl<'t> Reader<'t> {
         let words = meaningful(words(rest));
         let target = words.iter().position(|word| word == "-j" || word == "-g").and_then(|at| words.get(at + 1))?;
         if matches!(target.as_str(), "ACCEPT" | "RETURN") {
-            self.passing.push(chain);
+            *self.passing.entry(chain).or_default() += 1;
             return None;
         }
         let action = self.action(target)?;
         let mut rule = self.rule(chain, action, id(&words));
         if rule.steers() {
-            let before = self.passing.iter().filter(|passing| **passing == chain).count();
-            rule.overruled_by = u32::try_from(before).unwrap_or(u32::MAX);
+            rule.overruled_by = self.passing.get(chain).copied().unwrap_or_default();
         }
         Some(rule)
     }

@@ -71,9 +71,11 @@ impl TrackedFlow {
         }
     }
 
-    /// Takes over what was reported of a translated twin before it was known to be one.
+    /// Takes over what was reported of a translated twin before it was known to be one. What the host seemed to send was this flow, and is not
+    /// counted again.
     pub(super) fn take_told(&mut self, twin: &mut Self) {
-        let own = twin.judged.clone().map(|judged| (twin.id, judged));
+        let is_own = |judged: &Arc<JudgedFlow>| judged.source.workload().is_some();
+        let own = twin.judged.clone().filter(is_own).map(|judged| (twin.id, judged));
         let room = MAX_TWINS.saturating_sub(self.told.len());
         self.told.extend(own.into_iter().chain(std::mem::take(&mut twin.told)).take(room));
     }
