@@ -398,6 +398,10 @@ impl Engine {
             }
             self.contact(due.as_slice(), None, now, out);
         }
+        for id in step.gone.drain(..) {
+            let due = self.contacts.gone(&self.path, id, now);
+            self.contact(due.as_slice(), None, now, out);
+        }
         self.spare = Step { forgotten: 0, went_on: None, answered: None, new_link: None, ..step };
     }
 }

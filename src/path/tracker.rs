@@ -65,6 +65,8 @@ pub struct Step {
     pub answered: Option<Arc<JudgedFlow>>,
     /// A judged flow in whose record a new pair of MACs appeared, at any point.
     pub new_link: Option<Arc<JudgedFlow>>,
+    /// Judged flows of which nothing more will be reported, although they have not ended.
+    pub gone: Vec<FlowId>,
     /// Flows to come back to, and when.
     pub timers: Vec<(Timestamp, FlowId)>,
     /// Flows that were forgotten because the table was full.
@@ -230,7 +232,7 @@ impl Tracker {
         let first = keys.into_iter().find(|key| self.flows.contains_key(key)).filter(|_| binding.netns.is_none());
         for key in keys.into_iter().filter(|key| Some(*key) != first) {
             if let Some(first) = first.filter(|_| self.flows.contains_key(&key)) {
-                self.merge(first, key);
+                self.merge(first, key, step);
             }
         }
         for key in keys {
@@ -241,17 +243,12 @@ impl Tracker {
     }
 
     /// The twin's sightings belong to the trail of the tuple before translation.
-    fn merge(&mut self, before: TrailKey, after: TrailKey) {
+    fn merge(&mut self, before: TrailKey, after: TrailKey, step: &mut Step) {
         let [Some(twin), Some(tracked)] = self.flows.get_disjoint_mut([&after, &before]) else { return };
-        tracked.take_told(twin);
         let (id, sightings, answered) = (twin.id, twin.take_sightings(), twin.answered);
-        let judged = twin.judged.take().filter(|judged| judged.judgement.is_some());
-        self.forget(id);
+        tracked.take_over_judgements(twin, &mut step.gone);
+        self.forget(id, step);
         if let Some(tracked) = self.flows.get_mut(&before) {
-            // What was said of either side is said of the connection: it is not said twice.
-            if judged.is_some() && tracked.judged.as_ref().is_some_and(|own| own.judgement.is_none()) {
-                tracked.judged = judged;
-            }
             tracked.answered |= answered;
             tracked.join(sightings);
             if tracked.add_twin(after) {
@@ -375,15 +372,23 @@ impl Tracker {
         while self.flows.len() >= self.limits.max_flows.max(1) {
             let Some(id) = self.by_age.pop_first() else { return };
             self.try_judge(context, id, now, Deadline::Now, step);
-            self.forget(id);
+            self.give_up(id, step);
             step.forgotten += 1;
         }
     }
 
-    fn forget(&mut self, id: FlowId) {
+    /// Forgets a flow that goes on.
+    fn give_up(&mut self, id: FlowId, step: &mut Step) {
+        let judged = self.keys.get(&id).and_then(|key| self.flows.get(key)?.judged.as_ref());
+        step.gone.extend(judged.map(|judged| judged.view.record.id));
+        self.forget(id, step);
+    }
+
+    fn forget(&mut self, id: FlowId, step: &mut Step) {
         if let Some(key) = self.keys.remove(&id)
             && let Some(tracked) = self.flows.remove(&key)
         {
+            step.gone.extend(tracked.told());
             self.by_age.remove(tracked.sequence);
             self.unsure.remember(&tracked);
             for twin in tracked.twins {

@@ -11,6 +11,7 @@ mod attribution;
 mod baseline_approval;
 mod bounds;
 mod circles;
+mod contacts;
 mod decode;
 mod determinism;
 mod flood;

@@ -71,7 +71,7 @@ pub struct Finished {
 }
 
 impl TrafficLearner {
-    /// Traffic was seen at a time, whosever it was.
+    /// Traffic of any sender was seen at a time.
     pub fn see(&mut self, at: Timestamp) {
         let (from, to) = self.span.unwrap_or((at, at));
         self.span = Some((from.min(at), to.max(at)));

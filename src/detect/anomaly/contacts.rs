@@ -1,7 +1,7 @@
 //! Contacts: each flow of an actor, with what became of it.
 //!
 //! Contract: of each flow with an actor at an end, [`ContactStep::Decided`] comes once, as soon as its outcome is known; then [`ContactStep::GoesOn`] with each
-//! report, and [`ContactStep::Ended`] once; a flow that ends with its outcome has both. Groups and broadcasts are nobody that one contacts.
+//! report, and [`ContactStep::Ended`] once, also of a flow that the tracker gives up; a flow that ends with its outcome has both. Groups and broadcasts are nobody that one contacts.
 //! Limits: [`MAX_OPEN`] flows are followed; beyond, a new one is judged by what its first report says, and counted.
 //! Design: the engine asks at each event of a judged flow and at deadlines; what waits is found by its deadline, nothing is walked over.
 
@@ -162,6 +162,14 @@ impl Contacts {
             self.open.remove(&id);
         }
         due.followed.outcome.is_some().then_some(due)
+    }
+
+    /// Nothing more will be reported of a flow: it ends as it is known.
+    pub fn gone(&mut self, path: &PathState, id: FlowId, now: Timestamp) -> Option<Due> {
+        let decided = self.decide(path, id, now, End::Cut).map(|_| ContactStep::Decided);
+        let followed = self.open.remove(&id)?;
+        followed.outcome?;
+        Some(Due { followed, steps: [decided, Some(ContactStep::Ended)] })
     }
 
     /// Contacts whose waiting time is over.

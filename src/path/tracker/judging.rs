@@ -68,7 +68,7 @@ impl Tracker {
         }
         let judged = judged_flow(context, tracked, observed, reading, now);
         if self.ended_early.is_said(binding, tracked, &judged) {
-            return self.forget(id);
+            return self.forget(id, step);
         }
         self.settle(context, (id, key), Arc::new(judged), now, step);
     }

@@ -52,7 +52,7 @@ impl Tracker {
         // What the stranger sent is said of it before its trail is given up.
         self.try_judge(context, record.id, now, Deadline::Now, step);
         let witnesses = self.flows.get_mut(&key).map(|stranger| stranger.give_up(record)).unwrap_or_default();
-        self.forget(record.id);
+        self.give_up(record.id, step);
         match joins {
             Join::GoesOn => self.go_on(own, record),
             Join::Witnesses => self.join_own(context, own, record),

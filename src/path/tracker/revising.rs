@@ -82,7 +82,7 @@ impl Tracker {
         {
             self.ended_early.remember(key.in_use(), tracked, now);
         }
-        self.forget(id);
+        self.forget(id, step);
     }
 
     /// Whether a verdict rests on what several points, or several frames, show.

@@ -71,13 +71,32 @@ impl TrackedFlow {
         }
     }
 
-    /// Takes over what was reported of a translated twin before it was known to be one. What the host seemed to send was this flow, and is not
-    /// counted again.
-    pub(super) fn take_told(&mut self, twin: &mut Self) {
-        let is_own = |judged: &Arc<JudgedFlow>| judged.source.workload().is_some();
-        let own = twin.judged.clone().filter(is_own).map(|judged| (twin.id, judged));
-        let room = MAX_TWINS.saturating_sub(self.told.len());
-        self.told.extend(own.into_iter().chain(std::mem::take(&mut twin.told)).take(room));
+    /// Takes over what was said of a translated twin before it was known to be one: what is said of either side is said of the connection, and not said
+    /// twice. What the host seemed to send was this flow, and is not counted again. `gone` gets the flows of which nothing more is reported.
+    pub(super) fn take_over_judgements(&mut self, twin: &mut Self, gone: &mut Vec<FlowId>) {
+        let says_more = |judged: &JudgedFlow| {
+            judged.judgement.is_some() && self.judged.as_ref().is_some_and(|own| own.judgement.is_none())
+        };
+        let mut told = std::mem::take(&mut twin.told);
+        match twin.judged.take() {
+            Some(judged) if says_more(&judged) => {
+                gone.extend(self.judged.replace(judged).map(|own| own.view.record.id));
+            }
+            Some(judged) if judged.source.workload().is_some() => told.push((twin.id, judged)),
+            judged => gone.extend(judged.map(|judged| judged.view.record.id)),
+        }
+        for one in told {
+            if self.told.len() < MAX_TWINS {
+                self.told.push(one);
+            } else {
+                gone.push(one.1.view.record.id);
+            }
+        }
+    }
+
+    /// What goes on under names of its own.
+    pub(super) fn told(&self) -> impl Iterator<Item = FlowId> {
+        self.told.iter().map(|(_, judged)| judged.view.record.id)
     }
 
     /// The flow that a record was reported as before it was joined.
