@@ -225,24 +225,31 @@ impl Tracker {
         }
     }
 
-    /// A translation was reported: its two sides are one trail.
+    /// A translation was reported: its sides are one trail, which begins where the first of them was seen.
     pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
         self.judge.catch_up(context.timeline);
         let keys = binding.tuples().map(TrailKey::of);
-        let first = keys.into_iter().find(|key| self.flows.contains_key(key)).filter(|_| binding.netns.is_none());
+        let is_its = |tracked: &&TrackedFlow| {
+            binding_of(context, &tracked.point, &tracked.tuple, tracked.start) == Some(binding)
+        };
+        let start = |key: &TrailKey| self.flows.get(key).filter(is_its).map(|tracked| tracked.start);
+        let first = keys.into_iter().filter(|_| binding.netns.is_none()).filter_map(|key| Some((start(&key)?, key)));
+        let first = first.min_by_key(|(start, _)| *start).map(|(_, key)| key);
         for key in keys.into_iter().filter(|key| Some(*key) != first) {
             if let Some(first) = first.filter(|_| self.flows.contains_key(&key)) {
                 self.merge(first, key, step);
             }
         }
         for key in keys {
-            if let Some(id) = self.flows.get(&key).map(|tracked| tracked.id) {
+            if let Some(tracked) = self.flows.get_mut(&key) {
+                tracked.reopen(binding);
+                let id = tracked.id;
                 self.judge_or_revise(context, id, now, step);
             }
         }
     }
 
-    /// The twin's sightings belong to the trail of the tuple before translation.
+    /// The twin's sightings belong to the trail that was seen first.
     fn merge(&mut self, before: TrailKey, after: TrailKey, step: &mut Step) {
         let [Some(twin), Some(tracked)] = self.flows.get_disjoint_mut([&after, &before]) else { return };
         let (id, sightings, answered) = (twin.id, twin.take_sightings(), twin.answered);

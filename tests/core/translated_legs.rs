@@ -37,7 +37,7 @@ enum Report {
 const ENDED: FlowEventKind = FlowEventKind::Ended(EndReason::ForcedEnd);
 
 /// Every mixture of three sources that keeps the order of each.
-fn mixtures(sources: [&[Report]; 3]) -> Vec<Vec<Report>> {
+fn mixtures<R: Copy>(sources: [&[R]; 3]) -> Vec<Vec<R>> {
     if sources.iter().all(|source| source.is_empty()) {
         return vec![vec![]];
     }
@@ -213,32 +213,56 @@ fn how_reports_of_a_bypass_are_mixed_changes_no_alert() {
     }
 }
 
+/// What a bridge reports of a half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// The request, after the translation of its destination.
+    Asking(FlowEventKind),
+    /// The answers, after theirs was undone.
+    Answers(FlowEventKind),
+    /// The request on the second bridge, where its source is hidden.
+    AskingThere(FlowEventKind),
+    /// The answers on the second bridge, after the source was shown again.
+    AnswersThere(FlowEventKind),
+    Bound,
+}
+
 /// With `br_netfilter`, a bridge shows the frames of the one who asks after the translation of their destination, and the answers after theirs was undone:
 /// two halves, and the second bridge has two more. The request stands in the first alone.
-fn play_in_halves(mixture: &[Report], has_kernel: bool) -> BTreeMap<String, (String, u64, String)> {
+fn play_in_halves(mixture: &[Half], has_kernel: bool) -> BTreeMap<String, (String, u64, String)> {
     let mut world = world(has_kernel);
     let whole = world.record(NOW, Protocol::TCP, 10, FAR, 80);
     let relay = Endpoint { ip: ip("172.21.0.66"), port: 3129 };
-    let mut asking = world.record(NOW, Protocol::TCP, 10, "172.21.0.66", 3129);
-    asking.tuple.orig.port = whole.tuple.orig.port;
     let after = FiveTuple { orig: Endpoint { ip: ip("172.21.0.1"), ..whole.tuple.orig }, resp: relay, ..whole.tuple };
+    let start = |micros: i64| Timestamp::from_nanos(whole.start.as_nanos() + micros * 1000);
+    let asking = FlowRecord { tuple: FiveTuple { resp: relay, ..whole.tuple }, ..whole.clone() };
+    let side = Side { mac: None, ..whole.orig };
+    let there = FlowRecord { tcp: whole.tcp, orig: side, ..on_second_bridge(1, after, start(60)) };
+    let answers = FlowRecord { id: FlowId(2 << 40), start: start(110), ..whole.clone() };
+    let answers_there = FlowRecord {
+        id: FlowId(3 << 40),
+        tuple: asking.tuple,
+        start: start(105),
+        ..answering(&there, FlowEventKind::Started)
+    };
     for report in mixture {
         match *report {
-            Report::Bridge(FlowEventKind::Updated) => {
+            Half::Asking(FlowEventKind::Payload) => {
                 world.event(NOW, FlowEventKind::Payload, &asking_for_a_page(&asking));
             }
-            Report::Bridge(kind) => world.event(NOW, kind, &asking),
-            Report::Uplink(kind) => world.event(NOW, kind, &answering(&whole, kind)),
-            Report::Bound => {
+            Half::Asking(kind) => world.event(NOW, kind, &asking),
+            Half::Answers(kind) => world.event(NOW, kind, &answering(&answers, kind)),
+            Half::AskingThere(kind) => world.event(NOW, kind, &there),
+            Half::AnswersThere(kind) => world.event(NOW, kind, &answering(&answers_there, kind)),
+            Half::Bound => {
                 let bound = NatFact::Bound(NatBinding { netns: None, before: whole.tuple, after });
                 world.push(NOW, Fact::Recorded(RecordedFact::Nat(bound)));
             }
         }
     }
     let out = FiveTuple { orig: Endpoint { ip: ip("172.21.0.66"), port: 50_000 }, ..whole.tuple };
-    let start = Timestamp::from_nanos(whole.start.as_nanos() + 20_000);
     let side = Side { mac: None, ..whole.orig };
-    let out = FlowRecord { tcp: whole.tcp, orig: side, ..on_second_bridge(2, out, start) };
+    let out = FlowRecord { tcp: whole.tcp, orig: side, ..on_second_bridge(4, out, start(2000)) };
     world.event(NOW + 1, FlowEventKind::Started, &out);
     world.event(NOW + 2, FlowEventKind::Payload, &asking_for_a_page(&out));
     said(world)
@@ -255,25 +279,37 @@ fn asking_for_a_page(record: &FlowRecord) -> FlowRecord {
 /// The half with the answers: the meter names the one who asked by the flags.
 fn answering(whole: &FlowRecord, kind: FlowEventKind) -> FlowRecord {
     let mut record = whole.clone();
-    record.id = FlowId(1 << 41);
     (record.orig.counters, record.resp.counters) = (Counters::default(), grown(whole, kind).resp.counters);
     record.resp.counters.packets = 1;
     record.tcp = record.tcp.map(|tcp| TcpFacts { orig_flags: 0, resp_flags: tcp_flags::SYN | tcp_flags::ACK, ..tcp });
     record
 }
 
+/// Connection tracking confirms what the bridge of the one who asks has seen before; the other bridge may report earlier.
 #[test]
-fn how_reports_of_a_connection_in_halves_are_mixed_changes_no_relay() {
-    use FlowEventKind::{Answered, Started, Updated};
-    let asking = [Updated].map(Report::Bridge);
-    let answers = [Started, Answered].map(Report::Uplink);
+fn how_reports_of_a_connection_in_halves_are_mixed_changes_no_alert() {
+    use FlowEventKind::{Answered, Payload, Started};
+    use Half::{Answers, AnswersThere, Asking, AskingThere, Bound};
+    let here = [Asking(Started), Answers(Started), Answers(Answered), Asking(Payload)];
+    let there = [AskingThere(Started), AnswersThere(Started), AnswersThere(Answered)];
+    let all = mixtures([&here[1..], &there, &[Bound]]).into_iter().map(|rest| [vec![here[0]], rest].concat());
+    let is_seen_first =
+        |mixture: &Vec<Half>| mixture.iter().find(|half| matches!(half, Asking(_) | Bound)) != Some(&Bound);
+    let mixtures = mixtures([&here, &there[..1], &[Bound]]).into_iter().filter(is_seen_first).chain(all);
+    let mixtures: Vec<_> = mixtures.collect();
+    let mut said: BTreeMap<_, Vec<&[Half]>> = BTreeMap::new();
     for has_kernel in [false, true] {
-        for rest in mixtures([&asking, &answers, &[Report::Bound]]) {
-            let mixture = [vec![Report::Bridge(Started)], rest].concat();
-            let said = play_in_halves(&mixture, has_kernel);
-            assert!(said.contains_key("undeclared-relay"), "kernel: {has_kernel}: {mixture:?}: {said:?}");
+        for mixture in &mixtures {
+            said.entry(play_in_halves(mixture, has_kernel)).or_default().push(mixture);
         }
     }
+    let shown: Vec<_> = said.iter().map(|(raised, mixtures)| (raised, mixtures.len(), &mixtures[0])).collect();
+    assert_eq!(shown.len(), 1, "{shown:#?}");
+    let (raised, ..) = shown[0];
+    let about = |rule: &str| raised.get(rule).map(|(_, count, from)| (*count, from.as_str()));
+    assert_eq!(about("egress-skips-proxy"), Some((1, "172.20.0.10")));
+    assert_eq!(about("undeclared-relay"), Some((1, "172.21.0.66")));
+    assert_eq!(raised.len(), 2);
 }
 
 /// The host masquerades what an application sends to a peer outside; the alerts about much that was sent, by who is said to send it.

@@ -214,7 +214,7 @@ impl Tracker {
             return if tracked.unsure { read(&forgetful(record)) } else { read(record) };
         };
         let forward = binding.reads_forward(&record.tuple);
-        let tuple = if forward { record.tuple } else { record.tuple.reversed() };
+        let tuple = as_meant(binding, if forward { record.tuple } else { record.tuple.reversed() });
         vec![Oriented { tuple, point: record.point.clone(), at: record.start, forward, certain: true }]
     }
 
@@ -332,6 +332,12 @@ pub(super) fn binding_of<'a>(
     bindings.find(tuple, at).or_else(|| bindings.find_inside(tuple, at).filter(|_| is_inside()))
 }
 
+/// A tuple of a binding, read in its direction, as its originator sent it: with `br_netfilter`, a bridge shows it after the translation of one of its ends.
+fn as_meant(binding: &NatBinding, tuple: FiveTuple) -> FiveTuple {
+    let is_between = tuple != binding.before && tuple != binding.after;
+    if is_between && tuple.orig == binding.before.orig { binding.before } else { tuple }
+}
+
 /// A record without the originator that the meter remembered.
 fn forgetful(record: &FlowRecord) -> FlowRecord {
     let mut record = record.clone();
@@ -373,7 +379,9 @@ fn judged_flow(
     now: Timestamp,
 ) -> JudgedFlow {
     let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
-    let view = observed.view(binding.map(|binding| trail::twin(binding, &tracked.tuple)));
+    let shown = if reading.oriented.forward { reading.oriented.tuple } else { reading.oriented.tuple.reversed() };
+    let mut view = observed.view(binding.map(|binding| trail::twin(binding, &shown)));
+    view.record.tuple = shown;
     let sent_on = reading.outcome == Outcome::SentOn;
     let judgement = match reading.outcome {
         Outcome::Judged(judgement) => Some(*judgement),

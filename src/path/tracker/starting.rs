@@ -145,11 +145,15 @@ impl Tracker {
         let reversed = binding
             .is_some_and(|binding| binding.reads_forward(&record.tuple) != binding.reads_forward(&tracked.tuple));
         tracked.witness(record, FlowEventKind::Started, reversed);
-        let (id, own) = (tracked.id, TrailKey::of(record.tuple));
+        let (old, own) = (tracked.id, TrailKey::of(record.tuple));
+        let is_first = !reversed && tracked.begin_earlier(record);
         if tracked.add_twin(own) {
             self.twins.insert(own, trail);
         }
-        self.judge_or_revise(context, id, now, step);
+        if is_first {
+            self.renumber(old, record.id, trail);
+        }
+        self.judge_or_revise(context, if is_first { record.id } else { old }, now, step);
     }
 
     /// The next record of the same point goes on with the flow.

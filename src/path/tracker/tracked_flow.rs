@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::asked::Observed;
 use super::key::TrailKey;
-use crate::input::{FiveTuple, FlowEventKind, FlowId, FlowRecord, ObservationPoint, TcpFacts, tcp_flags};
+use crate::input::{FiveTuple, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, TcpFacts, tcp_flags};
 use crate::inventory::Timeline;
 use crate::path::trail::{self, Sighting};
 use crate::path::{JudgeContext, JudgedFlow};
@@ -180,6 +180,16 @@ impl TrackedFlow {
         }
     }
 
+    /// Looks again at what no contract seemed to cover, where a translation shows another end.
+    pub(super) fn reopen(&mut self, binding: &NatBinding) {
+        let is_told = self.tuple.canonical() == binding.before.canonical() && binding.before.resp == binding.after.resp;
+        let Some(judged) = self.judged.as_ref().filter(|_| self.observed.is_none() && !is_told) else { return };
+        let view = &judged.view.record;
+        let record = view.oriented(judged.oriented.forward).into_owned();
+        let sightings = vec![Sighting::of(&record, false)];
+        self.observed = Some(Box::new(Observed { record, sightings, asked: OnceCell::new() }));
+    }
+
     /// Another point saw it under the same tuple; true when that point is nearer to the originator (or as near, and earlier), and meters it from
     /// now on.
     pub(super) fn witness_same(&mut self, context: JudgeContext<'_>, record: &FlowRecord) -> bool {
@@ -187,16 +197,34 @@ impl TrackedFlow {
         if self.judged.is_some() {
             return false;
         }
-        let Some(observed) = &mut self.observed else { return false };
+        if self.observed.is_none() {
+            return false;
+        }
         // By time and name where the distance is the same, so that the order in which two points report changes nothing.
         let rank = |point, start| (distance(context.timeline, point, record.tuple, record.start), start, point);
         let nearer = record.tuple == self.tuple && rank(&record.point, record.start) < rank(&self.point, self.start);
         if nearer {
-            observed.record.clone_from(record);
-            (self.id, self.point, self.start) = (record.id, record.point.clone(), record.start);
-            (self.over, self.continues) = (None, false);
+            self.meter_by(record);
         }
         nearer
+    }
+
+    /// A side of it that was seen before what is known of it meters it from now on; false where that was judged already, or the side is a later one.
+    pub(super) fn begin_earlier(&mut self, record: &FlowRecord) -> bool {
+        let is_earlier = self.judged.is_none() && record.start < self.start;
+        if is_earlier {
+            self.tuple = record.tuple;
+            self.meter_by(record);
+        }
+        is_earlier
+    }
+
+    fn meter_by(&mut self, record: &FlowRecord) {
+        if let Some(observed) = &mut self.observed {
+            observed.record.clone_from(record);
+        }
+        (self.id, self.point, self.start) = (record.id, record.point.clone(), record.start);
+        (self.over, self.continues) = (None, false);
     }
 
     /// Records a translated twin; false when there is no room.
