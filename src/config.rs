@@ -31,8 +31,9 @@ pub use defaults::is_default_interface;
 pub use document::{document_schema, print_document, read_document};
 pub use problem::{ConfigError, Problem};
 pub use sinks::{
-    AlertmanagerDestination, Destination, FileDestination, HostAndPort, HttpDestination, SinkConfig, SyslogDestination,
-    SyslogTransport, Updates, UrlSource, WebhookDestination,
+    AlertmanagerDestination, Credentials, Destination, ElasticsearchDestination, FileDestination, HostAndPort,
+    HttpDestination, SinkConfig, SyslogDestination, SyslogTransport, TokenScheme, Updates, UrlSource,
+    WebhookDestination,
 };
 
 use ipnetwork::IpNetwork;

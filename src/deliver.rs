@@ -6,6 +6,9 @@
 //! Design: [`Outbox`] keeps alerts in the [`store`]; a [`worker`] per sink reads from there and talks to its [`receiver`]; [`receivers`] lists them, [`routes`] replaces them.
 
 pub mod alertmanager;
+pub mod batch;
+pub mod bell;
+pub mod elasticsearch;
 pub mod error;
 pub mod http;
 pub mod journal;

@@ -129,10 +129,10 @@ impl SinkCounters {
         self.oldest.store(oldest.map_or(0, Timestamp::as_nanos), Ordering::Relaxed);
     }
 
-    /// The sink has taken it now.
-    pub fn delivered_at(&self, now: Timestamp) {
+    /// The receiver has taken one, perhaps beside others that it did not take.
+    pub fn took_one(&self, now: Timestamp) {
         self.last_success.store(now.as_nanos(), Ordering::Relaxed);
-        self.delivered();
+        self.delivered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Attempts that failed.

@@ -6,6 +6,8 @@
 mod assemble;
 mod contracts;
 mod hops;
+mod http;
+mod log_sinks;
 mod lowering;
 mod sinks;
 

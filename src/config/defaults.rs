@@ -112,5 +112,7 @@ pub(super) const SINK_TIMEOUT_MS: u64 = 10_000;
 pub(super) const ALERTMANAGER_RESEND_MS: u64 = 60_000;
 /// As long as an alert stays open here.
 pub(super) const ALERTMANAGER_KEEP_OPEN_MS: u64 = CLOSE_AFTER_MS;
+/// Elasticsearch's own template for `logs-*-*` makes a data stream of it.
+pub(super) const DATA_STREAM: &str = "logs-hopwatch.alert-default";
 /// Where journald listens.
 pub(super) const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";

@@ -5,6 +5,7 @@
 //! Design: the doc comments here are the descriptions in the published schema and in `docs/configuration.md`.
 
 mod contracts;
+mod log_sinks;
 mod lowering;
 mod sections;
 mod sinks;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
+pub(super) use log_sinks::ElasticsearchFile;
 pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile, SeverityFile};
 pub(super) use sections::{
     ActorsFile, Alerts, Capture, Detection, Evidence, Flows, Incidents, Inventory, MonitorsFile, Response, Runtime,

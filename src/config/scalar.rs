@@ -1,16 +1,18 @@
-//! Checked scalars of the file shape: bounded numbers, durations, address ranges, ports, labels, dates, packet lengths.
+//! Checked scalars of the file shape: bounded numbers, durations, address ranges, ports, labels, dates, packet lengths, names at receivers.
 //!
 //! Contract: each refuses with `what is wrong; what to write instead`, and prints back what it read.
 //! Design: a scalar is checked where it is read, so its mistakes carry its place without further ado.
 
 mod address;
 mod number;
+mod receiver;
 mod snap;
 mod text;
 mod zone;
 
 pub(super) use address::{HttpUrl, SyslogAddress};
 pub(super) use number::{Bounded, DurationText};
+pub(super) use receiver::DataStream;
 pub(super) use text::{
     Cidr, Expiry, FilePath, InterfaceGlob, Label, Listen, MinisignKey, NetworkName, Port, Sentence, Socket,
 };

@@ -66,6 +66,10 @@ pub enum Destination {
     Webhook(WebhookDestination),
     /// One Alertmanager.
     Alertmanager(AlertmanagerDestination),
+    /// A data stream of Elasticsearch.
+    Elasticsearch(ElasticsearchDestination),
+    /// A data stream of `OpenSearch`.
+    Opensearch(ElasticsearchDestination),
 }
 
 /// Lines of a file.
@@ -133,12 +137,50 @@ pub struct SyslogDestination {
 pub struct HttpDestination {
     /// Its address, or the file that holds it.
     pub url: UrlSource,
-    /// The file of the token for `Authorization: Bearer`.
-    pub token_file: Option<PathBuf>,
+    /// Who hopwatch is.
+    pub credentials: Option<Credentials>,
     /// Certificates that vouch for the server, instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// How long one request may take.
     pub timeout: Duration,
+}
+
+/// What stands in `Authorization`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// A token.
+    Token {
+        /// The word before it.
+        scheme: TokenScheme,
+        /// The file that holds it.
+        file: PathBuf,
+    },
+    /// A user and a password.
+    Basic {
+        /// The user.
+        user: String,
+        /// The file that holds the password.
+        password_file: PathBuf,
+    },
+}
+
+/// The word before a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenScheme {
+    /// The usual one.
+    Bearer,
+    /// Elasticsearch's.
+    ApiKey,
+}
+
+impl TokenScheme {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::ApiKey => "ApiKey",
+        }
+    }
 }
 
 /// An address that may be a secret.
@@ -174,4 +216,23 @@ pub struct AlertmanagerDestination {
     pub resend: Duration,
     /// How long an alert without a new update stays open.
     pub keep_open: Duration,
+}
+
+/// A data stream of Elasticsearch or `OpenSearch`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElasticsearchDestination {
+    /// Where, up to what of an answer is wanted.
+    pub http: HttpDestination,
+}
+
+impl Destination {
+    /// What every HTTP receiver has, where it is one.
+    pub const fn http(&self) -> Option<&HttpDestination> {
+        match self {
+            Self::Webhook(to) => Some(&to.http),
+            Self::Alertmanager(to) => Some(&to.http),
+            Self::Elasticsearch(to) | Self::Opensearch(to) => Some(&to.http),
+            Self::File(_) | Self::Syslog(_) | Self::Journald { .. } => None,
+        }
+    }
 }

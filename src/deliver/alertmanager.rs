@@ -85,10 +85,7 @@ impl Alertmanager {
 
     fn post(&self, alerts: &[Value]) -> Outcome {
         let body = Value::from(alerts.to_vec()).to_string();
-        match self.client.post("application/json", &[], body.as_bytes()) {
-            Ok(answer) => self.client.outcome(&answer),
-            Err(outcome) => outcome,
-        }
+        self.client.attempt("application/json", &[], body.as_bytes(), |_| None)
     }
 
     /// The alert with its end: in some intervals, unless it is sent again.

@@ -9,6 +9,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ureq::http::Uri;
 use ureq::http::uri::PathAndQuery;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
@@ -17,7 +18,7 @@ use ureq::{Agent, Error, Timeout};
 use super::outcome::Outcome;
 use super::tls;
 use crate::clock::now;
-use crate::config::{HttpDestination, UrlSource};
+use crate::config::{Credentials, HttpDestination, UrlSource};
 use crate::escape::printable;
 
 /// Bytes of an answer that are read.
@@ -35,7 +36,7 @@ const HIDDEN: &str = "(secret)";
 const MIN_HIDDEN: usize = 5;
 
 /// A receiver's address and how to talk to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
     url: Secret,
@@ -85,9 +86,8 @@ impl Client {
             return Err(io::Error::other("the address in url_file does not begin with http:// or https:// and a host"));
         };
         let shown = format!("{scheme}://{host}");
-        let token = to.token_file.as_deref().map(secret).transpose()?;
         let mut secrets = secrets_of(&parsed);
-        secrets.extend(token.clone());
+        let authorization = to.credentials.as_ref().map(|given| authorization(given, &mut secrets)).transpose()?;
         let roots = match parsed.scheme_str() {
             Some("https") => tls::trusted(to.ca_file.as_deref())?,
             _ => Vec::new(),
@@ -108,7 +108,6 @@ impl Client {
             .max_idle_age(KEPT_OPEN)
             .user_agent(concat!("hopwatch/", env!("CARGO_PKG_VERSION")))
             .build();
-        let authorization = token.map(|token| Secret(format!("Bearer {}", token.0)));
         Ok(Self { agent: config.new_agent(), url, shown, authorization, secrets })
     }
 
@@ -177,10 +176,52 @@ impl Client {
         long.fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
     }
 
+    /// One request, and what became of it: by the receiver's own word, which `own` reads, else by the status.
+    pub fn attempt(
+        &self,
+        content_type: &str,
+        headers: &[(&str, String)],
+        body: &[u8],
+        own: impl FnOnce(&Answer) -> Option<Outcome>,
+    ) -> Outcome {
+        match self.post(content_type, headers, body) {
+            Ok(answer) => own(&answer).unwrap_or_else(|| self.outcome(&answer)),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// An answer that succeeds, but that this kind of receiver does not give.
+    pub fn stranger(&self, answer: &Answer, expected: &str) -> Outcome {
+        Outcome::Configuration {
+            why: format!("{}: {expected} does not answer so; is the address right?", self.said(answer)),
+        }
+    }
+
+    /// The same of an answer that should be JSON: what begins so was perhaps cut.
+    pub fn unreadable(&self, answer: &Answer, expected: &str) -> Outcome {
+        if answer.body.trim_start().starts_with('{') {
+            let (shown, status) = (&self.shown, answer.status);
+            return Outcome::ambiguous(format!(
+                "{shown} answered {status}, and the rest of it is cut or is not what {expected} says"
+            ));
+        }
+        self.stranger(answer, expected)
+    }
+
+    /// The status and the beginning of the answer, for a person.
+    pub fn said(&self, answer: &Answer) -> String {
+        format!("{} answered {}{}", self.shown, answer.status, shown(&self.without_secrets(&answer.body)))
+    }
+
+    /// The same receiver at another address of its own: over the same connection, with the same credentials.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: Secret(url.to_owned()), ..self.clone() }
+    }
+
     /// What an answer means where the receiver has no word of its own.
     pub fn outcome(&self, answer: &Answer) -> Outcome {
-        let body = shown(&self.without_secrets(&answer.body));
-        let why = format!("{} answered {}{body}", self.shown, answer.status);
+        let why = self.said(answer);
         match answer.status {
             200..=299 => Outcome::Delivered,
             408 | 425 | 429 | 500 | 502..=504 => Outcome::Again { why, maybe_taken: false, after: answer.after },
@@ -216,6 +257,22 @@ fn secrets_of(url: &Uri) -> Vec<Secret> {
     let password = credentials.and_then(|credentials| credentials.split_once(':')).map(|(_, password)| password);
     let parts = [Some(whole), Some(url.path()), url.query(), credentials, password];
     parts.into_iter().flatten().map(|part| Secret(part.to_owned())).collect()
+}
+
+/// What stands in `Authorization`; what of it is secret is added to `secrets`.
+fn authorization(credentials: &Credentials, secrets: &mut Vec<Secret>) -> io::Result<Secret> {
+    let (scheme, text) = match credentials {
+        Credentials::Token { scheme, file } => (scheme.as_str(), secret(file)?),
+        Credentials::Basic { user, password_file } => {
+            let password = secret(password_file)?;
+            let encoded = BASE64_STANDARD.encode(format!("{user}:{}", password.0));
+            secrets.push(password);
+            ("Basic", Secret(encoded))
+        }
+    };
+    let whole = Secret(format!("{scheme} {}", text.0));
+    secrets.push(text);
+    Ok(whole)
 }
 
 /// A file's only line.

@@ -49,6 +49,15 @@ impl Outcome {
         Self::Again { why: why.into(), maybe_taken: true, after: None }
     }
 
+    /// What of several outcomes of one attempt says most about the receiver: the greatest.
+    pub const fn gravity(&self) -> (u8, Option<Duration>) {
+        match self {
+            Self::Delivered | Self::Refused { .. } => (0, None),
+            Self::Again { after, .. } => (1, *after),
+            Self::Configuration { .. } => (2, None),
+        }
+    }
+
     /// How long a sink waits after so many failures in a row; `jitter` is from 0 to 1. None after a delivery or a refusal.
     pub fn wait(&self, failures: u32, jitter: f64) -> Option<Duration> {
         let (first, longest) = match self {

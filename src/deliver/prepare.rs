@@ -25,7 +25,9 @@ pub fn alert(
         return Ok(None);
     }
     let body = match &sink.to {
-        Destination::File(_) => encode(alert, sink.encoding, sensor)?,
+        Destination::File(_) | Destination::Elasticsearch(_) | Destination::Opensearch(_) => {
+            encode(alert, sink.encoding, sensor)?
+        }
         Destination::Journald { .. } => journal::entry(alert, &encode(alert, sink.encoding, sensor)?),
         Destination::Syslog(to) => match sink.encoding {
             Encoding::Hopwatch => syslog::message(alert, None, sensor, to),
@@ -42,7 +44,7 @@ pub fn incident(sink: &SinkConfig, incident: &Incident) -> io::Result<Option<Add
     let takes = match &sink.to {
         Destination::File(_) => true,
         Destination::Webhook(to) => to.template == Template::Plain,
-        Destination::Syslog(_) | Destination::Journald { .. } | Destination::Alertmanager(_) => false,
+        _ => false,
     };
     if !takes || sink.encoding != Encoding::Hopwatch || incident.severity < sink.severity {
         return Ok(None);
@@ -81,7 +83,7 @@ fn holds_state(to: &Destination) -> bool {
     match to {
         Destination::Alertmanager(_) => true,
         Destination::Webhook(to) => to.template != Template::Plain,
-        Destination::File(_) | Destination::Syslog(_) | Destination::Journald { .. } => false,
+        _ => false,
     }
 }
 

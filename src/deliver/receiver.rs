@@ -1,7 +1,9 @@
 //! What can take a delivery.
 
 use std::any::Any;
+use std::sync::Arc;
 
+use super::bell::Bell;
 use super::outcome::Outcome;
 use super::store::Delivery;
 use crate::time::Timestamp;
@@ -10,6 +12,21 @@ use crate::time::Timestamp;
 pub trait Receiver: Send + Any {
     /// Tries once.
     fn send(&mut self, delivery: &Delivery, now: Timestamp) -> Outcome;
+
+    /// How many it takes at once.
+    fn most(&self) -> usize {
+        1
+    }
+
+    /// Tries each once: at most [`Self::most`] of them, each of another alert. One outcome for each, in their order.
+    fn send_some(&mut self, deliveries: &[Delivery], now: Timestamp) -> Vec<Outcome> {
+        deliveries.iter().map(|delivery| self.send(delivery, now)).collect()
+    }
+
+    /// What rings when an attempt that takes long should end; called once, before the first attempt.
+    fn heed(&mut self, bell: &Arc<Bell>) {
+        let _ = bell;
+    }
 
     /// Does what is due without a delivery; `None` when nothing was.
     fn keep_up(&mut self, now: Timestamp) -> Option<Outcome> {

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::alertmanager::Alertmanager;
+use super::elasticsearch::Elasticsearch;
 use super::journal::Journal;
 use super::lines::Lines;
 use super::receiver::Receiver;
@@ -17,6 +18,8 @@ pub fn receiver(sink: &SinkConfig) -> io::Result<Box<dyn Receiver>> {
         Destination::Syslog(to) => Box::new(Syslog::new(to.clone())?),
         Destination::Journald { socket } => Box::new(Journal::new(socket.clone())),
         Destination::Webhook(to) => Box::new(Webhook::new(to)?),
+        Destination::Elasticsearch(to) => Box::new(Elasticsearch::new(to, "Elasticsearch")?),
+        Destination::Opensearch(to) => Box::new(Elasticsearch::new(to, "OpenSearch")?),
         Destination::Alertmanager(to) => Box::new(Alertmanager::new(to)?),
     })
 }

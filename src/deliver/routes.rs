@@ -7,11 +7,12 @@
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use super::bell::Bell;
 use super::error::DeliverError;
 use super::receiver::Receiver;
 use super::receivers::receiver;
 use super::store::{Store, waits};
-use super::worker::{Bell, Worker};
+use super::worker::Worker;
 use crate::config::SinkConfig;
 use crate::escape::printable;
 use crate::sink_counters::{CountedSinks, SinkCounters};

@@ -42,15 +42,11 @@ impl Webhook {
         Value::Object(event).to_string().into_bytes()
     }
 
-    fn outcome(&self, answer: &Answer) -> Outcome {
-        let usual = self.client.outcome(answer);
-        // Slack says what it means in the body, and other servers answer 200 with a page.
-        if self.template == Template::Slack && answer.status == 200 && answer.body.trim() != "ok" {
-            return Outcome::Configuration {
-                why: format!("{} answered 200, but not ok: is it Slack?", self.client.shown()),
-            };
-        }
-        usual
+    /// Slack says what it means in the body, and other servers answer 200 with a page.
+    fn own_word(&self, answer: &Answer) -> Option<Outcome> {
+        let is_strange = self.template == Template::Slack && answer.status == 200 && answer.body.trim() != "ok";
+        let why = || format!("{} answered 200, but not ok: is it Slack?", self.client.shown());
+        is_strange.then(|| Outcome::Configuration { why: why() })
     }
 }
 
@@ -67,10 +63,7 @@ impl Receiver for Webhook {
         if let Some(signature) = self.secret.as_ref().and_then(|secret| signature(secret.reveal(), now, &body)) {
             headers.push(("X-Hopwatch-Signature", signature));
         }
-        match self.client.post("application/json", &headers, &body) {
-            Ok(answer) => self.outcome(&answer),
-            Err(outcome) => outcome,
-        }
+        self.client.attempt("application/json", &headers, &body, |answer| self.own_word(answer))
     }
 }
 

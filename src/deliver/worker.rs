@@ -1,77 +1,25 @@
-//! The thread of one sink: takes the next delivery from the outbox, tries it, notes what became of it.
+//! The thread of one sink: takes the next deliveries from the outbox, tries them, notes what became of each.
 //!
-//! Contract: one attempt at a time, in order within an alert. After a failure the sink waits, longer each time; another alert is then
+//! Contract: one attempt at a time, with as many deliveries as the receiver takes at once, in order within an alert. After a failure the sink waits, longer each time; another alert is then
 //! tried first, so that one that a receiver chokes on holds up no other. An attempt is noted before the next begins, so that a full disk
 //! repeats no delivery. Stops within one attempt when it is told to.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bell::Bell;
 use super::outcome::Outcome;
 use super::receiver::Receiver;
 use super::store::{Delivery, Store, StoreError};
 use crate::clock::{instant, now};
 use crate::sink_counters::{SinkCounters, Undelivered};
-use crate::sync;
 use crate::time::Timestamp;
 
 /// Longest wait without a look.
 const IDLE: Duration = Duration::from_secs(30);
 /// After an error of the outbox itself.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-
-/// Wakes the workers: something was added, or the run ends.
-#[derive(Debug, Default)]
-pub struct Bell {
-    state: Mutex<BellState>,
-    rung: Condvar,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct BellState {
-    /// How often something was added.
-    added: u64,
-    stopping: bool,
-    retired: bool,
-}
-
-impl Bell {
-    /// Something was added.
-    pub fn added(&self) {
-        let mut state = sync::lock(&self.state);
-        state.added = state.added.wrapping_add(1);
-        drop(state);
-        self.rung.notify_all();
-    }
-
-    /// What is due is tried once more, then the workers end.
-    pub fn stop(&self) {
-        sync::lock(&self.state).stopping = true;
-        self.rung.notify_all();
-    }
-
-    /// The worker ends within its current attempt: another one takes its place.
-    pub fn retire(&self) {
-        sync::lock(&self.state).retired = true;
-        self.rung.notify_all();
-    }
-
-    fn is_stopping(&self) -> bool {
-        sync::lock(&self.state).stopping
-    }
-
-    fn is_retired(&self) -> bool {
-        sync::lock(&self.state).retired
-    }
-
-    /// Until something is added after `seen`, the run ends, or the time is over. Returns what was seen.
-    fn wait(&self, seen: u64, most: Duration) -> u64 {
-        let state = sync::lock(&self.state);
-        let is_quiet = |state: &mut BellState| state.added == seen && !state.stopping && !state.retired;
-        let waited = self.rung.wait_timeout_while(state, most, is_quiet);
-        waited.map_or(seen, |(state, _)| state.added)
-    }
-}
 
 /// One sink.
 pub struct Worker {
@@ -94,10 +42,10 @@ pub struct Worker {
     /// The last attempt was not a delivery.
     kept_up: bool,
     /// What the outbox could not note: the receiver has its say only once.
-    unnoted: Option<Attempt>,
+    unnoted: VecDeque<Attempt>,
 }
 
-/// An attempt that has ended.
+/// An attempt with one delivery that has ended.
 struct Attempt {
     delivery: Delivery,
     outcome: Outcome,
@@ -126,13 +74,14 @@ impl Worker {
             paused: None,
             version: None,
             kept_up: false,
-            unnoted: None,
+            unnoted: VecDeque::new(),
         }
     }
 
     /// Until the run ends, or another one takes its place; returns the far side.
     pub fn run(mut self) -> Box<dyn Receiver> {
         let mut seen = 0;
+        self.receiver.heed(&self.bell);
         while !self.bell.is_retired() {
             let worked = self.step(now());
             if worked.is_err() {
@@ -150,8 +99,8 @@ impl Worker {
 
     /// Tries what is due; whether there was anything.
     fn step(&mut self, now: Timestamp) -> Result<bool, ()> {
-        if let Some(attempt) = self.unnoted.take() {
-            self.note(attempt)?;
+        if !self.unnoted.is_empty() {
+            self.note()?;
         }
         if self.is_paused() {
             return Ok(false);
@@ -161,16 +110,25 @@ impl Worker {
         if !deliver_first && self.keep_up(now) {
             return Ok(true);
         }
-        let next = self.store.take(&self.sink, now).map_err(|error| self.broken(&error))?;
-        let Some(delivery) = next else {
+        let next = self.store.take_some(&self.sink, now, self.receiver.most());
+        let next = next.map_err(|error| self.broken(&error))?;
+        if next.is_empty() {
             self.show_waiting().map_err(|error| self.broken(&error))?;
             return Ok(deliver_first && self.keep_up(now));
-        };
-        self.counters.begins();
-        let outcome = self.receiver.send(&delivery, now);
-        let pause = self.note_health(&outcome);
-        self.note(Attempt { delivery, outcome, at: crate::clock::now(), pause })?;
+        }
+        self.attempt(next, now)?;
         Ok(true)
+    }
+
+    fn attempt(&mut self, deliveries: Vec<Delivery>, now: Timestamp) -> Result<(), ()> {
+        self.counters.begins();
+        let mut outcomes = self.receiver.send_some(&deliveries, now);
+        outcomes.resize_with(deliveries.len(), || Outcome::ambiguous("the receiver said nothing about it"));
+        let pause = outcomes.iter().max_by_key(|outcome| outcome.gravity()).map(|worst| self.note_health(worst));
+        let (at, pause) = (crate::clock::now(), pause.unwrap_or_default());
+        let ended = deliveries.into_iter().zip(outcomes);
+        self.unnoted.extend(ended.map(|(delivery, outcome)| Attempt { delivery, outcome, at, pause }));
+        self.note()
     }
 
     /// Does what is due without a delivery; whether anything was.
@@ -195,13 +153,19 @@ impl Worker {
     }
 
     /// Notes what became of an attempt; where the outbox fails, it is noted later, and nothing else is tried before.
-    fn note(&mut self, attempt: Attempt) -> Result<(), ()> {
-        if let Err(error) = self.try_to_note(&attempt) {
-            self.broken(&error);
-            self.unnoted = Some(attempt);
-            return Err(());
+    fn note(&mut self) -> Result<(), ()> {
+        while let Some(attempt) = self.unnoted.pop_front() {
+            if let Err(error) = self.try_to_note(&attempt) {
+                self.broken(&error);
+                self.unnoted.push_front(attempt);
+                return Err(());
+            }
         }
-        self.show_waiting().map_err(|error| self.broken(&error))
+        self.show_waiting().map_err(|error| self.broken(&error))?;
+        if self.failures == 0 {
+            self.counters.works();
+        }
+        Ok(())
     }
 
     fn try_to_note(&self, attempt: &Attempt) -> Result<(), StoreError> {
@@ -209,7 +173,7 @@ impl Worker {
         match outcome {
             Outcome::Delivered => {
                 self.store.delivered(delivery.seq)?;
-                self.counters.delivered_at(*at);
+                self.counters.took_one(*at);
             }
             // One that was superseded meanwhile is no loss.
             Outcome::Refused { why } if self.store.refused(delivery.seq, why)? => {

@@ -1,7 +1,9 @@
 //! Delivery to receivers: one that misbehaves in every way, and real ones (rsyslog, Alertmanager) where they are installed.
 
+mod elasticsearch;
 mod hostile_receiver;
 mod real_receivers;
+mod wrong_answers;
 
 use std::path::Path;
 use std::sync::Arc;

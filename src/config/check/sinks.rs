@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Check;
+use super::http::{bearer, http, path};
 use crate::alert::render::chat::Template;
 use crate::config::defaults;
 use crate::config::file::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, WebhookFile};
 use crate::config::located::Located;
 use crate::config::problem::{quoted, suggestion};
-use crate::config::scalar::{Bounded, DurationText, FilePath, Label};
+use crate::config::scalar::{Bounded, DurationText, Label};
 use crate::config::sinks::{
-    AlertmanagerDestination, Destination, FileDestination, HttpDestination, SinkConfig, SyslogDestination,
-    SyslogTransport, Updates, UrlSource, WebhookDestination,
+    AlertmanagerDestination, Destination, FileDestination, SinkConfig, SyslogDestination, SyslogTransport, Updates,
+    UrlSource, WebhookDestination,
 };
 use crate::detect::rules;
 use crate::path::checked_glob;
@@ -37,13 +38,17 @@ impl Check<'_> {
             file.journald.is_some(),
             file.webhook.is_some(),
             file.alertmanager.is_some(),
+            file.elasticsearch.is_some(),
+            file.opensearch.is_some(),
         ];
         if places.into_iter().filter(|given| *given).count() != 1 && self.is_whole(sink) {
             let message = format!("the sink {} must have exactly one place to deliver to", quoted(&name.value.0));
-            let help = "give one of file, syslog, journald, webhook and alertmanager".to_owned();
+            let help =
+                "give one of file, syslog, journald, webhook, alertmanager, elasticsearch and opensearch".to_owned();
             self.report(name.span, message, Some(help));
         }
         let rules = file.rules.iter().filter_map(|rule| self.rule_glob(rule)).collect::<Vec<_>>();
+        let encoding = self.encoding(name, file);
         let destinations = self.destinations_of(name, file);
         let count = destinations.len();
         let named = |at: usize| if count == 1 { name.value.0.clone() } else { format!("{}-{}", name.value.0, at + 1) };
@@ -51,7 +56,7 @@ impl Check<'_> {
             name: named(at),
             severity: file.severity,
             rules: rules.clone(),
-            encoding: file.encoding,
+            encoding,
             updates: file.updates.unwrap_or_else(|| usual_updates(&to)),
             to,
         };
@@ -71,6 +76,12 @@ impl Check<'_> {
         }
         if let Some(webhook) = &file.webhook {
             return self.webhook(name, webhook).into_iter().map(Destination::Webhook).collect();
+        }
+        if let Some(file) = &file.elasticsearch {
+            return vec![Destination::Elasticsearch(self.elasticsearch(name, file))];
+        }
+        if let Some(file) = &file.opensearch {
+            return vec![Destination::Opensearch(self.elasticsearch(name, file))];
         }
         file.alertmanager.iter().flat_map(|file| self.alertmanager(file)).map(Destination::Alertmanager).collect()
     }
@@ -106,7 +117,7 @@ impl Check<'_> {
             self.report(name.span, message, Some(help.to_owned()));
         }
         Some(WebhookDestination {
-            http: http(url?, file.token_file.as_ref(), file.ca_file.as_ref(), file.timeout),
+            http: http(url?, bearer(file.token_file.as_ref()), file.ca_file.as_ref(), file.timeout),
             template: file.template,
             topic: file.topic.as_ref().map(|topic| topic.0.clone()),
             key_file: file.key_file.as_ref().map(path),
@@ -122,26 +133,13 @@ impl Check<'_> {
         let one = |url: &crate::config::scalar::HttpUrl| {
             let url = UrlSource::Inline(format!("{}/api/v2/alerts", url.0.trim_end_matches('/')));
             AlertmanagerDestination {
-                http: http(url, file.token_file.as_ref(), file.ca_file.as_ref(), file.timeout),
+                http: http(url, bearer(file.token_file.as_ref()), file.ca_file.as_ref(), file.timeout),
                 resend: file.resend.get(),
                 keep_open: file.keep_open.get().max(Duration::from_secs(1)),
             }
         };
         file.urls.value.iter().map(one).collect()
     }
-}
-
-fn http(
-    url: UrlSource,
-    token: Option<&FilePath>,
-    ca: Option<&FilePath>,
-    timeout: DurationText<100>,
-) -> HttpDestination {
-    HttpDestination { url, token_file: token.map(path), ca_file: ca.map(path), timeout: timeout.get() }
-}
-
-fn path(file: &FilePath) -> PathBuf {
-    PathBuf::from(&file.0)
 }
 
 /// People are told what is new and what is worse.

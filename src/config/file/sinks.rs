@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::log_sinks::{ElasticsearchFile, timeout};
 use crate::alert::render::chat::Template;
 use crate::alert::render::encoding::Encoding;
 use crate::config::defaults;
@@ -11,7 +12,7 @@ use crate::config::scalar::{Bounded, DurationText, FilePath, HttpUrl, Sentence, 
 use crate::config::sinks::Updates;
 use crate::detect::Severity;
 
-/// Where alerts are delivered to, beside standard output. Exactly one of `file`, `syslog`, `journald`, `webhook` and `alertmanager` is given.
+/// Where alerts are delivered to, beside standard output. Exactly one place is given: `file`, `syslog` and so on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Sink")]
@@ -23,7 +24,7 @@ pub(in crate::config) struct SinkFile {
     #[serde(default)]
     #[schemars(extend("examples" = [["egress-*", "log-*"]]))]
     pub rules: Vec<Located<String>>,
-    /// The format; `alertmanager` and the templates of `webhook` have their own.
+    /// The format; `alertmanager` and the templates of `webhook` have their own, `elasticsearch` and `opensearch` always get `ecs`.
     #[serde(default)]
     pub encoding: Encoding,
     /// Which updates it gets beside the first message of an alert: `all`, `rises` (of the severity), `none`. Without: `rises` for messages
@@ -45,6 +46,12 @@ pub(in crate::config) struct SinkFile {
     /// Prometheus' Alertmanager (API v2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alertmanager: Option<AlertmanagerFile>,
+    /// Elasticsearch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elasticsearch: Option<ElasticsearchFile>,
+    /// `OpenSearch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opensearch: Option<ElasticsearchFile>,
 }
 
 const fn lowest() -> Severity {
@@ -153,10 +160,6 @@ pub(in crate::config) struct WebhookFile {
     /// How long one request may take.
     #[serde(default = "timeout")]
     pub timeout: DurationText<100>,
-}
-
-const fn timeout() -> DurationText<100> {
-    DurationText::from_millis(defaults::SINK_TIMEOUT_MS)
 }
 
 /// Alertmanagers. Each gets every alert; they recognise it by its labels.

@@ -112,25 +112,28 @@ fn displace(transaction: &Transaction<'_>, sink: &str) -> rusqlite::Result<u64> 
 }
 
 impl Store {
-    /// The next one to try: the first of its alert, and due. From now on it may have arrived, also when this process is killed.
+    /// The next one to try; see [`Self::take_some`].
     pub fn take(&self, sink: &str, now: Timestamp) -> Result<Option<Delivery>, StoreError> {
+        Ok(self.take_some(sink, now, 1)?.pop())
+    }
+
+    /// The next ones to try, `most` of them: each the first of its alert, and due. From now on they may have arrived, also when this process
+    /// is killed.
+    pub fn take_some(&self, sink: &str, now: Timestamp, most: usize) -> Result<Vec<Delivery>, StoreError> {
         let sql = "SELECT seq, id, update_no, body, attempts, maybe_taken FROM delivery AS d
                    WHERE sink = ?1 AND state = 'waiting' AND (next_at <= ?2 OR next_at > ?3) AND NOT EXISTS
                    (SELECT 1 FROM delivery AS e
                     WHERE e.sink = d.sink AND e.id = d.id AND e.state = 'waiting' AND e.seq < d.seq)
-                   ORDER BY seq LIMIT 1";
+                   ORDER BY seq LIMIT ?4";
         // A clock that was set back must not stop delivery.
         let latest = now.plus(LONGEST_WAIT).as_nanos();
-        let connection = &sync::lock(&self.inner).connection;
-        let taken = connection.prepare_cached(sql).and_then(|mut query| {
-            let next = query.query_map(params![sink, now.as_nanos(), latest], delivery)?.next().transpose()?;
-            if let Some(next) = next.as_ref().filter(|next| !next.maybe_taken) {
-                let sql = "UPDATE delivery SET maybe_taken = 1 WHERE seq = ?1";
-                connection.prepare_cached(sql)?.execute([next.seq])?;
-            }
-            Ok(next)
+        let inner = &mut *sync::lock(&self.inner);
+        let taken = inner.connection.prepare_cached(sql).and_then(|mut query| {
+            let rows = query.query_map(params![sink, now.as_nanos(), latest, most], delivery)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
         });
-        taken.map_err(StoreError::of("looking for what to deliver"))
+        let marked = taken.and_then(|taken| mark(&mut inner.connection, &taken).map(|()| taken));
+        marked.map_err(StoreError::of("looking for what to deliver"))
     }
 
     /// What waits is due now: a run begins, perhaps because somebody repaired what was wrong.
@@ -271,6 +274,19 @@ impl Store {
         let changed = inner.connection.execute(sql, params![sink, seq]);
         changed.map(|changed| changed as u64).map_err(StoreError::of("removing deliveries"))
     }
+}
+
+/// From now on they may have arrived.
+fn mark(connection: &mut Connection, taken: &[Delivery]) -> rusqlite::Result<()> {
+    if taken.iter().all(|one| one.maybe_taken) {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    for one in taken.iter().filter(|one| !one.maybe_taken) {
+        let sql = "UPDATE delivery SET maybe_taken = 1 WHERE seq = ?1";
+        transaction.prepare_cached(sql)?.execute([one.seq])?;
+    }
+    transaction.commit()
 }
 
 /// The sink of the one delivery that a statement changed.

@@ -62,6 +62,22 @@ fn updates_of_one_alert_keep_their_order_and_others_do_not_wait_for_them() {
 }
 
 #[test]
+fn several_are_taken_at_once_each_of_another_alert_and_all_may_have_arrived() {
+    let store = Store::in_memory().expect("begins");
+    for (id, update) in [("a", 0), ("a", 1), ("b", 0), ("c", 0)] {
+        store.add(&entry(id, update, Severity::Low), &[to("s", &format!("{id}{update}"), false)], at(0)).expect("kept");
+    }
+    let bodies = |most| -> Vec<_> {
+        let taken = store.take_some("s", at(0), most).expect("asked");
+        taken.iter().map(|one| (String::from_utf8_lossy(&one.body).into_owned(), one.maybe_taken)).collect()
+    };
+    let is_first = |marked| ["a0", "b0", "c0"].map(|body| (body.to_owned(), marked));
+    assert_eq!(bodies(2), is_first(false)[..2]);
+    assert_eq!(bodies(9)[..2], is_first(true)[..2], "a process that is killed meanwhile must not forget that");
+    assert_eq!(bodies(9), is_first(true));
+}
+
+#[test]
 fn a_newer_state_stands_for_an_older_one_that_waits() {
     let store = Store::in_memory().expect("begins");
     store.add(&entry("a", 0, Severity::Low), &[to("s", "a0", true)], at(0)).expect("kept");

@@ -22,15 +22,13 @@ pub fn policy_of(config: &Config) -> Policy {
 
 fn receiver(to: &Destination) -> Option<(String, u16)> {
     match to {
-        Destination::Webhook(webhook) => of_url(&webhook.http),
-        Destination::Alertmanager(alertmanager) => of_url(&alertmanager.http),
         Destination::Syslog(syslog) => match &syslog.transport {
             SyslogTransport::Udp(at) | SyslogTransport::Tcp(at) | SyslogTransport::Tls(at) => {
                 Some((at.host.clone(), at.port))
             }
             SyslogTransport::Unix(_) => None,
         },
-        Destination::File(_) | Destination::Journald { .. } => None,
+        to => to.http().and_then(of_url),
     }
 }
 

@@ -44,6 +44,16 @@ pub struct Request {
 }
 
 impl Request {
+    /// What is asked for: the path with its query.
+    pub fn target(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// A header's value, by its name in small letters.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {

@@ -1,0 +1,44 @@
+//! Sinks that store logs: where exactly they take alerts, and in which form.
+
+use super::Check;
+use super::http::{Access, below, http};
+use crate::alert::render::encoding::Encoding;
+use crate::config::file::{ElasticsearchFile, SinkFile};
+use crate::config::located::Located;
+use crate::config::problem::quoted;
+use crate::config::scalar::Label;
+use crate::config::sinks::{ElasticsearchDestination, TokenScheme};
+
+/// What of an answer is read: without it, each item repeats the index and its shards.
+const BULK: &str = "_bulk?filter_path=errors,items.*.status,items.*._id,items.*.error.type,items.*.error.reason,\
+                    items.*.failure_store";
+
+impl Check<'_> {
+    pub(super) fn elasticsearch(
+        &mut self,
+        name: &Located<Label>,
+        file: &ElasticsearchFile,
+    ) -> ElasticsearchDestination {
+        let access = Access {
+            token: file.api_key_file.as_ref().map(|file| (TokenScheme::ApiKey, file)),
+            user: file.user.as_ref(),
+            password_file: file.password_file.as_ref(),
+        };
+        let credentials = self.credentials(name, &access);
+        let url = below(&file.url, &format!("{}/{BULK}", file.data_stream.0));
+        ElasticsearchDestination { http: http(url, credentials, file.ca_file.as_ref(), file.timeout) }
+    }
+
+    /// The format that a sink has whatever is written, where it has one.
+    pub(super) fn encoding(&mut self, name: &Located<Label>, file: &SinkFile) -> Encoding {
+        if file.elasticsearch.is_none() && file.opensearch.is_none() {
+            return file.encoding;
+        }
+        if !matches!(file.encoding, Encoding::Hopwatch | Encoding::Ecs) {
+            let message = format!("the sink {} cannot have this encoding", quoted(&name.value.0));
+            let help = "elasticsearch and opensearch get ecs, whose @timestamp a data stream needs; remove encoding";
+            self.report(name.span, message, Some(help.to_owned()));
+        }
+        Encoding::Ecs
+    }
+}
