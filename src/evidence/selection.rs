@@ -1,7 +1,7 @@
 //! Which packets belong to an alert.
 //!
 //! Contract: packets to and from the addresses of the workload that it is about and of the hops that it names, packets between the ends of its
-//! flow, as sent and as translated, and frames with the workload's MAC as their sender, whatever address they carry; inside of tunnels, too, and what
+//! flow, as sent and as translated, and frames with the workload's MAC as their sender, whatever they carry; inside of tunnels, too, and what
 //! ARP says of these addresses and this MAC. Limits: an alert about neither a flow nor a workload with an address selects nothing.
 //! Design: addresses, not flows, since a judgement rests on what else the same sender did.
 
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::alert::Alert;
-use crate::decode::{Decoded, LinkType, TunnelPorts, arp_claim, decode, innermost};
+use crate::decode::{Decoded, LinkType, TunnelPorts, arp_claim, decode, innermost, sender};
 use crate::input::{Attachment, Mac};
 
 /// What to copy out of the rings.
@@ -54,14 +54,18 @@ impl Selection {
     pub fn takes(&self, link: LinkType, wire_len: u32, data: &[u8]) -> bool {
         let headers = match decode(link, wire_len, data) {
             Ok(Decoded::Ip(headers)) => headers,
-            Ok(Decoded::NonIp) => return self.takes_claim(link, data),
-            Err(_) => return false,
+            Ok(Decoded::NonIp) => return self.takes_claim(link, data) || self.takes_sender(sender(link, data)),
+            Err(_) => return self.takes_sender(sender(link, data)),
         };
-        if headers.src_mac.is_some_and(|mac| self.senders.contains(&mac)) || self.takes_ends(headers.src, headers.dst) {
+        if self.takes_sender(headers.src_mac) || self.takes_ends(headers.src, headers.dst) {
             return true;
         }
         let (inner, _) = innermost(data, &headers, &self.tunnels);
         self.takes_ends(inner.src, inner.dst)
+    }
+
+    fn takes_sender(&self, mac: Option<Mac>) -> bool {
+        mac.is_some_and(|mac| self.senders.contains(&mac))
     }
 
     fn takes_claim(&self, link: LinkType, data: &[u8]) -> bool {
@@ -124,6 +128,18 @@ mod tests {
         );
         assert!(selection.takes(LinkType::ETHERNET, 42, &claim));
         assert!(!other.takes(LinkType::ETHERNET, 42, &claim));
+    }
+
+    #[test]
+    fn frames_that_nothing_decodes_are_taken_by_their_sender() {
+        let selection = Selection { senders: BTreeSet::from([Mac([2; 6])]), ..Selection::default() };
+        let other = Selection { senders: BTreeSet::from([Mac([4; 6])]), ..Selection::default() };
+        let of_its_own = [&[4; 6][..], &[2; 6], &[0x88, 0xb5], &[0; 46]].concat();
+        let cut_short = [&[4; 6][..], &[2; 6], &[8, 0, 0x45]].concat();
+        for frame in [of_its_own, cut_short] {
+            assert!(selection.takes(LinkType::ETHERNET, 60, &frame));
+            assert!(!other.takes(LinkType::ETHERNET, 60, &frame));
+        }
     }
 
     #[test]
