@@ -163,20 +163,20 @@ fn kept(file: &Path) -> anyhow::Result<Pass> {
     metered(file, |meter, link, frames, out| {
         let point = || ObservationPoint::new("stages");
         let ring = ring.get_or_insert_with(|| PacketRing::new(point(), link, limits, &RingMemory::new(64 << 20)));
-        let mut out = Beginnings { flows: out, packets: 0, bits: 0 };
+        let mut out = TellingPackets { flows: out, packets: 0, bits: 0 };
         meter.packets(frames, &mut out);
         ring.keep(frames, out.bits);
     })
 }
 
 /// Which packets of a batch begin their flow.
-struct Beginnings<'a> {
+struct TellingPackets<'a> {
     flows: &'a mut Count,
     packets: u32,
     bits: u64,
 }
 
-impl FlowSink for Beginnings<'_> {
+impl FlowSink for TellingPackets<'_> {
     fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) {
         self.flows.flow(at, kind, flow);
     }
@@ -185,7 +185,7 @@ impl FlowSink for Beginnings<'_> {
         self.packets += 1;
     }
 
-    fn beginning(&mut self) {
+    fn telling(&mut self) {
         self.bits |= 1_u64.wrapping_shl(self.packets.wrapping_sub(1));
     }
 }

@@ -1,9 +1,9 @@
 //! The recent packets of one observation point.
 //!
-//! Contract: bounded in bytes and age, the oldest go first. The first packets of each flow are kept apart, as captured, and for [`FIRST_AGES`] times
-//! as long, in a quarter of the ring; of all others the first [`RingLimits::snap`] bytes. One thread owns a ring: it is asked for copies, and moves
-//! as a whole when its point ends. Limits: what a flood of new flows overwrites is gone; [`Copied::from`] says since when the ring is whole.
-//! Design: the meter says which packets begin their flow, since it found the flow anyway; a packet costs one short copy (`examples/stages.rs`).
+//! Contract: bounded in bytes and age, the oldest go first. The first packets of each flow, and those whose payload is read, are kept apart, as captured,
+//! and for [`FIRST_AGES`] times as long, in a quarter of the ring; of all others the first [`RingLimits::snap`] bytes. One thread owns a ring: it is
+//! asked for copies, and moves as a whole when its point ends. Limits: what a flood of new flows overwrites is gone; [`Copied::from`] says since when the ring is whole.
+//! Design: the meter says which packets these are, since it found the flow anyway; a packet costs one short copy (`examples/stages.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,19 +92,19 @@ impl PacketRing {
         self.span.map(|(_, latest)| latest)
     }
 
-    /// Keeps at most 64 packets, in the order in which they came; each that is one of the first of its flow has its bit in `beginnings`, that
-    /// of the first packet the lowest.
-    pub fn keep(&mut self, frames: &[Frame<'_>], beginnings: u64) {
+    /// Keeps at most 64 packets, in the order in which they came; each that tells something of its flow ([`FlowSink::telling`](crate::flow::FlowSink))
+    /// has its bit in `telling`, that of the first packet the lowest.
+    pub fn keep(&mut self, frames: &[Frame<'_>], telling: u64) {
         let Some((first, last)) = frames.first().zip(frames.last()) else { return };
         self.span = Some((self.span.map_or(first.at, |(first, _)| first), last.at));
         let snap = self.limits.snap;
         let sequence = self.sequence;
         self.sequence += frames.len() as u64;
-        if beginnings == 0 {
+        if telling == 0 {
             return self.recent.extend(sequence, frames, snap);
         }
         for ((frame, sequence), bit) in frames.iter().zip(sequence..).zip(0_u32..) {
-            if beginnings.wrapping_shr(bit) & 1 == 1 {
+            if telling.wrapping_shr(bit) & 1 == 1 {
                 self.first.push(sequence, frame, usize::MAX);
             } else {
                 self.recent.push(sequence, frame, snap);
@@ -231,10 +231,10 @@ mod tests {
         for round in 0..400_u64 {
             let at = Timestamp::from_secs(i64::try_from(round).expect("small"));
             let frames: Vec<_> = data.iter().map(|data| Frame { at, wire_len: 900, data }).collect();
-            let beginnings = if round % 3 == 0 { round.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { 0 };
-            together.keep(&frames, beginnings);
+            let telling = if round % 3 == 0 { round.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { 0 };
+            together.keep(&frames, telling);
             for (bit, frame) in frames.iter().enumerate() {
-                alone.keep(std::slice::from_ref(frame), beginnings >> bit & 1);
+                alone.keep(std::slice::from_ref(frame), telling >> bit & 1);
             }
         }
         let [one, other] = [&together, &alone].map(|ring| ring.copy(&all(), 0, usize::MAX).packets);

@@ -79,9 +79,9 @@ pub trait FlowSink {
     #[inline]
     fn packet(&mut self) {}
 
-    /// That packet is one of the first [`BEGINNING`](super::BEGINNING) of a record; ignored by default.
+    /// That packet is one of the first [`BEGINNING`](super::BEGINNING) of a record, or its payload is read; ignored by default.
     #[inline]
-    fn beginning(&mut self) {}
+    fn telling(&mut self) {}
 
     /// ARP or neighbour discovery claimed an address; ignored by default.
     fn claim(&mut self, _at: Timestamp, _claim: NeighbourClaim) {}
@@ -108,8 +108,8 @@ impl<S: FlowSink> FlowSink for &mut S {
     }
 
     #[inline]
-    fn beginning(&mut self) {
-        (**self).beginning();
+    fn telling(&mut self) {
+        (**self).telling();
     }
 
     fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {

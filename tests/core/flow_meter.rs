@@ -41,9 +41,13 @@ fn tcp(from: End, to: End, flags: &str, payload: usize) -> Vec<u8> {
 }
 
 fn udp(from: End, to: End) -> Vec<u8> {
+    udp_with(from, to, &[0; 10])
+}
+
+fn udp_with(from: End, to: End, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
     let step = PacketBuilder::ipv4([192, 0, 2, from.0], [192, 0, 2, to.0], 64);
-    step.udp(from.1, to.1).write(&mut packet, &[0; 10]).expect("packet");
+    step.udp(from.1, to.1).write(&mut packet, payload).expect("packet");
     packet
 }
 

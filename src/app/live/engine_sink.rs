@@ -57,9 +57,9 @@ impl TapSink for EngineSink {
         }
     }
 
-    fn group(&mut self, frames: &[Frame<'_>], beginnings: u64) {
+    fn group(&mut self, frames: &[Frame<'_>], telling: u64) {
         if let Some(ring) = &mut self.ring {
-            ring.keep(frames, beginnings);
+            ring.keep(frames, telling);
         }
     }
 

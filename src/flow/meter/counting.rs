@@ -87,10 +87,6 @@ impl Meter {
         let (hot, cold) = self.table.entry(slot);
         let direction = hot.direction(packet.from_low);
         let carried = hot.count(direction, packet.wire_len, headers);
-        // A fragment that waited is not the packet that comes now.
-        if hot.is_beginning() && !context.data.is_empty() {
-            out.beginning();
-        }
         cold.see_time(hot, packet.at, now);
         let tcp =
             headers.tcp.as_ref().map(|tcp| state::see_tcp(hot, cold, direction, tcp, headers)).unwrap_or_default();
@@ -104,6 +100,10 @@ impl Meter {
             hot.marks.set(Mark::Answered);
         }
         let is_wanted = hot.budget.wants(direction.index(), headers.payload_bytes);
+        // A fragment that waited is not the packet that comes now.
+        if (is_wanted || hot.is_beginning()) && !context.data.is_empty() {
+            out.telling();
+        }
         let mut has_payload_facts = is_wanted
             && self.inspector.inspect(&mut hot.budget, &mut cold.payload, direction.index(), headers, context.data);
         let is_due = !self.limits.update_interval.is_zero() && !hot.marks.has(Mark::Recent);

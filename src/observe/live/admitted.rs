@@ -24,9 +24,9 @@ impl Default for Covers {
     }
 }
 
-/// Which packets of a group are among the first of their flow.
+/// Which packets of a group are among the first of their flow, or have a payload that is read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Beginnings {
+pub(super) struct TellingPackets {
     /// Packets that were counted.
     packets: u32,
     /// A bit for each of them, the first the lowest.
@@ -38,7 +38,7 @@ pub(super) struct Admitted<'a> {
     pub(super) inputs: &'a mut Vec<Input>,
     pub(super) admission: &'a mut Admission,
     pub(super) covers: &'a Covers,
-    pub(super) beginnings: Beginnings,
+    pub(super) telling: TellingPackets,
 }
 
 impl FlowSink for Admitted<'_> {
@@ -67,12 +67,12 @@ impl FlowSink for Admitted<'_> {
 
     #[inline]
     fn packet(&mut self) {
-        self.beginnings.packets += 1;
+        self.telling.packets += 1;
     }
 
     #[inline]
-    fn beginning(&mut self) {
-        self.beginnings.bits |= 1_u64.wrapping_shl(self.beginnings.packets.wrapping_sub(1));
+    fn telling(&mut self) {
+        self.telling.bits |= 1_u64.wrapping_shl(self.telling.packets.wrapping_sub(1));
     }
 
     fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {

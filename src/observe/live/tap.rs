@@ -15,7 +15,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pcap::{Active, Capture, Error as PcapError, Precision};
 use socket2::{SockFilter, SockRef};
 
-use super::admitted::{Admitted, Beginnings, Covers};
+use super::admitted::{Admitted, Covers, TellingPackets};
 use super::loss::Losses;
 use super::packet_filter::{Snap, program};
 use super::ring::{HELD_BACK, RETIRE};
@@ -140,9 +140,9 @@ pub trait TapSink {
     fn batch(&mut self, batch: TapBatch) -> Result<(), Box<TapBatch>>;
     /// Sees each packet as captured (for a recording).
     fn packet(&mut self, at: Timestamp, wire_len: u32, data: &[u8]);
-    /// Sees the packets of a group when they are in their flows; each that is one of the first of its flow has its bit in `beginnings`, that of the first
-    /// packet the lowest. Must not wait.
-    fn group(&mut self, _frames: &[Frame<'_>], _beginnings: u64) {}
+    /// Sees the packets of a group when they are in their flows; each that tells something of its flow ([`FlowSink::telling`](crate::flow::FlowSink))
+    /// has its bit in `telling`, that of the first packet the lowest. Must not wait; ignored by default.
+    fn group(&mut self, _frames: &[Frame<'_>], _telling: u64) {}
     /// Called at every look, whether packets came or not; must not wait.
     fn look(&mut self, _: Timestamp) {}
     /// The tap ended: its last batch, and the reason, unless it was asked to end. Nothing of it may be lost, nor may this wait.
@@ -210,7 +210,7 @@ impl Group {
         }
         let frames = frames.get(..self.packets.len()).unwrap_or(&frames);
         meter.packets(frames, out);
-        sink.group(frames, std::mem::take(&mut out.beginnings).bits);
+        sink.group(frames, std::mem::take(&mut out.telling).bits);
         self.packets.clear();
         self.bytes.clear();
     }
@@ -296,7 +296,7 @@ impl Tap {
     /// Reads what is there, at most [`TURN_PACKETS`].
     pub(super) fn read(&mut self, group: &mut Group, sink: &mut impl TapSink) -> Result<usize, PcapError> {
         let Self { capture, meter, inputs, admission, covers, latest, .. } = self;
-        let mut out = Admitted { inputs, admission, covers, beginnings: Beginnings::default() };
+        let mut out = Admitted { inputs, admission, covers, telling: TellingPackets::default() };
         let read = capture.dispatch(Some(TURN_PACKETS), |packet| {
             let header = packet.header;
             // With nanosecond precision tv_usec holds nanoseconds.
@@ -324,7 +324,7 @@ impl Tap {
         // With a backlog the clock is the packets': it must not run ahead of those that wait in the ring.
         if !self.backlog {
             let Self { meter, inputs, admission, covers, .. } = self;
-            let mut out = Admitted { inputs, admission, covers, beginnings: Beginnings::default() };
+            let mut out = Admitted { inputs, admission, covers, telling: TellingPackets::default() };
             meter.advance(time.minus(HELD_BACK), &mut out);
         }
         self.hand_over(time, sink);

@@ -118,8 +118,8 @@ pub(in crate::app) struct TapRing {
 
 impl TapRing {
     /// Keeps packets; see [`PacketRing::keep`].
-    pub(in crate::app) fn keep(&mut self, frames: &[Frame<'_>], beginnings: u64) {
-        self.ring.keep(frames, beginnings);
+    pub(in crate::app) fn keep(&mut self, frames: &[Frame<'_>], telling: u64) {
+        self.ring.keep(frames, telling);
     }
 
     /// Forgets what is too old, and answers what was asked.
