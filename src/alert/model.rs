@@ -4,6 +4,7 @@
 //! looks like. Limits: text from the runtime stands here as it came; JSON escapes it, a terminal sink must.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -71,6 +72,9 @@ pub struct Alert {
     pub missing_hop: Option<MissingHop>,
     /// Why this is said.
     pub evidence: Vec<Evidence>,
+    /// Addresses whose packets belong to its evidence, beside those of its workload, its flow and its hop.
+    #[serde(skip)]
+    pub witnesses: Vec<IpAddr>,
     /// How the workload is known to be the sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attribution: Option<AttributionInfo>,

@@ -1,5 +1,6 @@
 //! What a rule found, before exceptions and grouping.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Actor, Explanation, RollOut, RuleMeta, Severity};
@@ -43,6 +44,8 @@ pub struct Finding {
     pub missing_hop: Option<MissingHop>,
     /// Why this is said.
     pub evidence: Vec<Evidence>,
+    /// Addresses whose traffic it rests on, beside those of its workload, its flow and its hop.
+    pub witnesses: Vec<IpAddr>,
     /// Whether its flow is in the alert's count already: what is known of it changed.
     pub is_revision: bool,
     /// The observation point that it is about, where no flow is involved.
@@ -102,6 +105,7 @@ impl Finding {
             verdict: None,
             missing_hop: None,
             evidence,
+            witnesses: Vec::new(),
             is_revision: false,
             point: None,
             steps: &[],

@@ -1,6 +1,6 @@
 //! Which packets belong to an alert.
 //!
-//! Contract: packets to and from the addresses of the workload that it is about and of the hops that it names, packets between the ends of its
+//! Contract: packets to and from the addresses of the workload that it is about and of the hops and witnesses that it names, packets between the ends of its
 //! flow, as sent and as translated, and frames with the workload's MAC as their sender, whatever they carry; inside of tunnels, too, and what
 //! ARP says of these addresses and this MAC. Limits: an alert about neither a flow nor a workload with an address selects nothing.
 //! Design: addresses, not flows, since a judgement rests on what else the same sender did.
@@ -29,7 +29,7 @@ impl Selection {
         if let Some(hop) = &alert.missing_hop {
             selection.addresses.extend(hop.expected.iter().filter_map(|text| leading_address(text)));
         }
-        let Some(flow) = &alert.flow else { return selection };
+        let Some(flow) = &alert.flow else { return selection.with(&alert.witnesses) };
         let tuple = flow.tuple();
         if selection.addresses.is_empty() {
             selection.addresses.insert(tuple.orig.ip);
@@ -37,7 +37,12 @@ impl Selection {
         selection.pairs.insert(in_order(tuple.orig.ip, tuple.resp.ip));
         let translated = flow.translated.as_ref().map(|other| in_order(other.orig.ip, other.resp.ip));
         selection.pairs.extend(translated);
-        selection
+        selection.with(&alert.witnesses)
+    }
+
+    fn with(mut self, addresses: &[IpAddr]) -> Self {
+        self.addresses.extend(addresses);
+        self
     }
 
     /// Packets to and from these addresses.

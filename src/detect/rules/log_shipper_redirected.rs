@@ -8,6 +8,7 @@
 mod strategy;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,8 +112,10 @@ impl LogShipperRedirected {
             Sender::Driver(target) => self.by_driver(context, flow, &shipment, &target, findings),
             Sender::Host => {
                 if let Some(before) = self.learn(&Shipper::Host, &shipment, Some(record.start)) {
+                    let witnesses = witnesses(before.as_ref());
                     let evidence = self.evidence("the host", &shipment, before);
                     let finding = Finding::of_nobody(&META, record.start, &cause(&shipment), evidence);
+                    let finding = Finding { witnesses, ..finding };
                     findings.push(with_flow(finding, flow, &shipment, META.severity.lower()));
                 }
             }
@@ -133,8 +136,10 @@ impl LogShipperRedirected {
         let service = ServiceKey::of(workload);
         let who = service.to_string();
         if let Some(before) = self.learn(&Shipper::Service(service), shipment, Some(record.start)) {
+            let witnesses = witnesses(before.as_ref());
             let evidence = self.evidence(&who, shipment, before);
             let finding = Finding::of_workload(&META, record.start, workload, &cause(shipment), evidence);
+            let finding = Finding { witnesses, ..finding };
             findings.push(with_flow(finding, flow, shipment, META.severity));
         }
     }
@@ -159,6 +164,7 @@ impl LogShipperRedirected {
             let key = Shipper::Service(service);
             let is_later = self.known.get(&key).is_some_and(|known| known.values().any(|used| used.first < since));
             if let Some(before) = self.learn(&key, shipment, is_later.then_some(Timestamp::MAX)) {
+                let witnesses = witnesses(before.as_ref());
                 let mut evidence = self.evidence(&who, shipment, before);
                 let text = format!(
                     "its log driver {} is set to {target}; the container has run since {}",
@@ -167,6 +173,7 @@ impl LogShipperRedirected {
                 );
                 evidence.push(Evidence::new("setting", text));
                 let finding = Finding::of_workload(&META, shipment.time, client, &cause(shipment), evidence);
+                let finding = Finding { witnesses, ..finding };
                 findings.push(with_flow(finding, flow, shipment, META.severity));
             }
         }
@@ -224,6 +231,11 @@ impl LogShipperRedirected {
         }
         evidence
     }
+}
+
+/// Where the logs went before.
+fn witnesses(before: Option<&(Collector, Use)>) -> Vec<IpAddr> {
+    before.iter().map(|(_, used)| used.at.ip).collect()
 }
 
 fn cause(shipment: &Shipment) -> String {

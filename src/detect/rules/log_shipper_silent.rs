@@ -347,7 +347,7 @@ impl LogShipperSilent {
             None => Finding::of_nobody(&META, at, &cause, evidence),
         };
         let severity = if *shipper == Shipper::Host { finding.severity.lower() } else { finding.severity };
-        Finding { severity, ..finding }
+        Finding { severity, witnesses: vec![shipping.at.ip], ..finding }
     }
 
     /// A container ended; the next one of its service may have to send as this one did.
@@ -367,7 +367,9 @@ impl LogShipperSilent {
 /// Every sender of a collector is silent.
 fn of_all(shipping: &Shipping, evidence: Vec<Evidence>) -> Finding {
     let cause = format!("collector {}", shipping.collector);
-    Finding { severity: META.severity.lower(), ..Finding::of_nobody(&META, shipping.pulse.from, &cause, evidence) }
+    let severity = META.severity.lower();
+    let witnesses = vec![shipping.at.ip];
+    Finding { severity, witnesses, ..Finding::of_nobody(&META, shipping.pulse.from, &cause, evidence) }
 }
 
 /// Whether the collector was a container, and none of its service has the address now.
