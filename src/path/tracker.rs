@@ -16,6 +16,7 @@ mod rejoin;
 mod revising;
 mod starting;
 mod tracked_flow;
+mod translation;
 mod unsure;
 mod waiting;
 
@@ -34,8 +35,7 @@ use self::waiting::{Waiting, traces_of};
 use super::source;
 use super::{Contract, EvidenceKind, Judge, JudgeContext, JudgedFlow};
 use crate::input::{
-    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, NatBinding, ObservationPoint, SocketView,
-    Workload,
+    EndReason, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, ObservationPoint, SocketView, Workload,
 };
 use crate::inventory::{Touched, Trace};
 use crate::time::Timestamp;
@@ -222,45 +222,6 @@ impl Tracker {
         };
         for id in ids {
             self.judge_or_revise(context, id, now, step);
-        }
-    }
-
-    /// A translation was reported: its sides are one trail, which begins where the first of them was seen.
-    pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
-        self.judge.catch_up(context.timeline);
-        let keys = binding.tuples().map(TrailKey::of);
-        let is_its = |tracked: &&TrackedFlow| {
-            binding_of(context, &tracked.point, &tracked.tuple, tracked.start) == Some(binding)
-        };
-        let start = |key: &TrailKey| self.flows.get(key).filter(is_its).map(|tracked| tracked.start);
-        let first = keys.into_iter().filter(|_| binding.netns.is_none()).filter_map(|key| Some((start(&key)?, key)));
-        let first = first.min_by_key(|(start, _)| *start).map(|(_, key)| key);
-        for key in keys.into_iter().filter(|key| Some(*key) != first) {
-            if let Some(first) = first.filter(|_| self.flows.contains_key(&key)) {
-                self.merge(first, key, step);
-            }
-        }
-        for key in keys {
-            if let Some(tracked) = self.flows.get_mut(&key) {
-                tracked.reopen(binding);
-                let id = tracked.id;
-                self.judge_or_revise(context, id, now, step);
-            }
-        }
-    }
-
-    /// The twin's sightings belong to the trail that was seen first.
-    fn merge(&mut self, before: TrailKey, after: TrailKey, step: &mut Step) {
-        let [Some(twin), Some(tracked)] = self.flows.get_disjoint_mut([&after, &before]) else { return };
-        let (id, sightings, answered) = (twin.id, twin.take_sightings(), twin.answered);
-        tracked.take_over_judgements(twin, &mut step.gone);
-        self.forget(id, step);
-        if let Some(tracked) = self.flows.get_mut(&before) {
-            tracked.answered |= answered;
-            tracked.join(sightings);
-            if tracked.add_twin(after) {
-                self.twins.insert(after, before);
-            }
         }
     }
 

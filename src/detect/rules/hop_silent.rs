@@ -6,6 +6,7 @@
 //! only time in which the hop would have been seen counts; so does an alternative that was passed instead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::detect::params::rule_params;
@@ -17,7 +18,7 @@ use crate::wording::many;
 
 /// Points of missed flows whose losses are asked for; more add little.
 const MAX_POINTS: usize = 16;
-/// Workloads named in the evidence, and contracts that are distinguished.
+/// Workloads named in the evidence, addresses whose packets belong to it, and contracts that are distinguished.
 const MAX_NAMES: usize = 8;
 
 rule_params! {
@@ -58,6 +59,8 @@ struct Silence {
     /// Hops that would have done as well.
     alternatives: BTreeSet<String>,
     workloads: BTreeSet<String>,
+    /// Addresses that these sent from.
+    senders: BTreeSet<IpAddr>,
     contracts: BTreeSet<String>,
 }
 
@@ -136,6 +139,7 @@ impl Silence {
             points: BTreeSet::new(),
             alternatives: BTreeSet::new(),
             workloads: BTreeSet::new(),
+            senders: BTreeSet::new(),
             contracts: BTreeSet::new(),
         }
     }
@@ -149,6 +153,9 @@ impl Silence {
         }
         if let Some(workload) = flow.source.workload().filter(|_| self.workloads.len() < MAX_NAMES) {
             self.workloads.insert(workload.name.clone());
+        }
+        if self.senders.len() < MAX_NAMES {
+            self.senders.insert(flow.oriented.tuple.orig.ip);
         }
         let Some(judgement) = &flow.judgement else { return };
         if self.contracts.len() < MAX_NAMES {
@@ -198,6 +205,7 @@ impl Silence {
             contract,
             missing_hop: Some(missing_hop),
             known,
+            witnesses: self.senders.iter().copied().collect(),
             ..Finding::of_nobody(&META, self.from, name, evidence)
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::key::TrailKey;
 use super::tracked_flow::{self, TrackedFlow};
 use super::{Deadline, Step, Tracker, judging};
-use crate::input::{FlowEventKind, FlowRecord, tcp_flags};
+use crate::input::{FlowRecord, tcp_flags};
 use crate::path::JudgeContext;
 use crate::path::source::starts_here;
 use crate::path::trail::Sighting;
@@ -30,13 +30,6 @@ enum Relation {
 }
 
 impl Tracker {
-    /// The key of a followed trail that this record is a side of, by what is known of its translation.
-    fn joined(&self, context: JudgeContext<'_>, record: &FlowRecord) -> Option<TrailKey> {
-        let binding = context.path.bindings.find(&record.tuple, record.start)?;
-        let others = binding.tuples().map(TrailKey::of).into_iter().filter(|key| *key != TrailKey::of(record.tuple));
-        others.into_iter().find(|key| self.flows.contains_key(key))
-    }
-
     pub(super) fn started(&mut self, context: JudgeContext<'_>, record: &FlowRecord, now: Timestamp, step: &mut Step) {
         self.watch(record);
         let key = self.key(context, record);
@@ -130,30 +123,6 @@ impl Tracker {
     fn is_warming_up(&self, record: &FlowRecord) -> bool {
         let since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
         record.start < since.plus(judging::WARM_UP)
-    }
-
-    fn witness_twin(
-        &mut self,
-        context: JudgeContext<'_>,
-        trail: TrailKey,
-        record: &FlowRecord,
-        now: Timestamp,
-        step: &mut Step,
-    ) {
-        let Some(tracked) = self.flows.get_mut(&trail) else { return };
-        let binding = context.path.bindings.find(&record.tuple, record.start);
-        let reversed = binding
-            .is_some_and(|binding| binding.reads_forward(&record.tuple) != binding.reads_forward(&tracked.tuple));
-        tracked.witness(record, FlowEventKind::Started, reversed);
-        let (old, own) = (tracked.id, TrailKey::of(record.tuple));
-        let is_first = !reversed && tracked.begin_earlier(record);
-        if tracked.add_twin(own) {
-            self.twins.insert(own, trail);
-        }
-        if is_first {
-            self.renumber(old, record.id, trail);
-        }
-        self.judge_or_revise(context, if is_first { record.id } else { old }, now, step);
     }
 
     /// The next record of the same point goes on with the flow.
