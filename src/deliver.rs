@@ -19,6 +19,7 @@ pub mod prepare;
 pub mod receiver;
 pub mod receivers;
 pub mod routes;
+pub mod splunk;
 pub mod store;
 pub mod syslog;
 pub mod tls;

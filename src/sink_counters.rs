@@ -91,6 +91,8 @@ pub struct SinkCounters {
 struct State {
     /// Since when it has been busy with one alert.
     busy_since: Option<Instant>,
+    /// After which time with one alert it is slow; none: [`SLOW`].
+    slow_after: Option<Duration>,
     error: Option<String>,
 }
 
@@ -148,6 +150,11 @@ impl SinkCounters {
     /// When the oldest that waits was added.
     pub fn oldest(&self) -> Option<Timestamp> {
         Some(self.oldest.load(Ordering::Relaxed)).filter(|at| *at != 0).map(Timestamp::from_nanos)
+    }
+
+    /// An alert may take so long before the sink counts as slow; none: as long as that of any other.
+    pub fn slow_after(&self, time: Option<Duration>) {
+        self.state().slow_after = time;
     }
 
     /// The sink begins with an alert, or tries it again.
@@ -262,8 +269,9 @@ impl SinkCounters {
         if let Some(error) = &state.error {
             return Some(format!("writing alerts to {name} fails: {error}; {} waiting, {lost} lost", self.waiting()));
         }
+        let slow = state.slow_after.unwrap_or(SLOW);
         let busy =
-            state.busy_since.map(|since| instant().saturating_duration_since(since)).filter(|busy| *busy >= SLOW)?;
+            state.busy_since.map(|since| instant().saturating_duration_since(since)).filter(|busy| *busy >= slow)?;
         let seconds = busy.as_secs();
         Some(format!("{name} has not taken an alert for {seconds} s; {} waiting, {lost} lost", self.waiting()))
     }

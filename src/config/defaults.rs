@@ -114,5 +114,9 @@ pub(super) const ALERTMANAGER_RESEND_MS: u64 = 60_000;
 pub(super) const ALERTMANAGER_KEEP_OPEN_MS: u64 = CLOSE_AFTER_MS;
 /// Elasticsearch's own template for `logs-*-*` makes a data stream of it.
 pub(super) const DATA_STREAM: &str = "logs-hopwatch.alert-default";
+/// Splunk's documentation names five minutes before an event is sent again.
+pub(super) const SPLUNK_ACK_TIMEOUT_MS: u64 = 5 * 60_000;
+/// Whatever `encoding` says.
+pub(super) const SPLUNK_SOURCE_TYPE: &str = "hopwatch:alert";
 /// Where journald listens.
 pub(super) const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";

@@ -12,7 +12,7 @@ mod zone;
 
 pub(super) use address::{HttpUrl, SyslogAddress};
 pub(super) use number::{Bounded, DurationText};
-pub(super) use receiver::DataStream;
+pub(super) use receiver::{DataStream, Guid};
 pub(super) use text::{
     Cidr, Expiry, FilePath, InterfaceGlob, Label, Listen, MinisignKey, NetworkName, Port, Sentence, Socket,
 };

@@ -70,6 +70,8 @@ pub enum Destination {
     Elasticsearch(ElasticsearchDestination),
     /// A data stream of `OpenSearch`.
     Opensearch(ElasticsearchDestination),
+    /// Splunk's HTTP Event Collector.
+    Splunk(SplunkDestination),
 }
 
 /// Lines of a file.
@@ -171,6 +173,8 @@ pub enum TokenScheme {
     Bearer,
     /// Elasticsearch's.
     ApiKey,
+    /// Splunk's.
+    Splunk,
 }
 
 impl TokenScheme {
@@ -179,6 +183,7 @@ impl TokenScheme {
         match self {
             Self::Bearer => "Bearer",
             Self::ApiKey => "ApiKey",
+            Self::Splunk => "Splunk",
         }
     }
 }
@@ -225,6 +230,23 @@ pub struct ElasticsearchDestination {
     pub http: HttpDestination,
 }
 
+/// Splunk's HTTP Event Collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplunkDestination {
+    /// Where events go.
+    pub http: HttpDestination,
+    /// Where acknowledgements are asked for.
+    pub ack_url: String,
+    /// How long an acknowledgement is waited for; none: it is not asked for.
+    pub acknowledge: Option<Duration>,
+    /// The channel; none: a new one in each run.
+    pub channel: Option<String>,
+    /// The index; none: the token's.
+    pub index: Option<String>,
+    /// The source type.
+    pub source_type: String,
+}
+
 impl Destination {
     /// What every HTTP receiver has, where it is one.
     pub const fn http(&self) -> Option<&HttpDestination> {
@@ -232,6 +254,7 @@ impl Destination {
             Self::Webhook(to) => Some(&to.http),
             Self::Alertmanager(to) => Some(&to.http),
             Self::Elasticsearch(to) | Self::Opensearch(to) => Some(&to.http),
+            Self::Splunk(to) => Some(&to.http),
             Self::File(_) | Self::Syslog(_) | Self::Journald { .. } => None,
         }
     }

@@ -40,10 +40,7 @@ impl Batch {
         }
         self.0 = (count / 2).max(1);
         let maybe_taken = matches!(whole, Outcome::Again { maybe_taken: true, .. });
-        let (Outcome::Again { why, .. } | Outcome::Refused { why } | Outcome::Configuration { why }) = whole else {
-            return vec![Outcome::Delivered; count];
-        };
-        let why = format!("{why}; the next request has fewer alerts");
+        let why = format!("{}; the next request has fewer alerts", whole.why());
         vec![Outcome::Again { why, maybe_taken, after: Some(SOON) }; count]
     }
 }

@@ -49,6 +49,14 @@ impl Outcome {
         Self::Again { why: why.into(), maybe_taken: true, after: None }
     }
 
+    /// What happened; nothing of a delivery.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Delivered => "",
+            Self::Again { why, .. } | Self::Configuration { why } | Self::Refused { why } => why,
+        }
+    }
+
     /// What of several outcomes of one attempt says most about the receiver: the greatest.
     pub const fn gravity(&self) -> (u8, Option<Duration>) {
         match self {

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bell::Bell;
 use super::outcome::Outcome;
@@ -21,6 +22,11 @@ pub trait Receiver: Send + Any {
     /// Tries each once: at most [`Self::most`] of them, each of another alert. One outcome for each, in their order.
     fn send_some(&mut self, deliveries: &[Delivery], now: Timestamp) -> Vec<Outcome> {
         deliveries.iter().map(|delivery| self.send(delivery, now)).collect()
+    }
+
+    /// How long an attempt may take before the receiver counts as slow; none: as long as that of any sink.
+    fn slow_after(&self) -> Option<Duration> {
+        None
     }
 
     /// What rings when an attempt that takes long should end; called once, before the first attempt.

@@ -7,6 +7,7 @@ use super::elasticsearch::Elasticsearch;
 use super::journal::Journal;
 use super::lines::Lines;
 use super::receiver::Receiver;
+use super::splunk::Splunk;
 use super::syslog::Syslog;
 use super::webhook::Webhook;
 use crate::config::{Destination, SinkConfig};
@@ -20,6 +21,7 @@ pub fn receiver(sink: &SinkConfig) -> io::Result<Box<dyn Receiver>> {
         Destination::Webhook(to) => Box::new(Webhook::new(to)?),
         Destination::Elasticsearch(to) => Box::new(Elasticsearch::new(to, "Elasticsearch")?),
         Destination::Opensearch(to) => Box::new(Elasticsearch::new(to, "OpenSearch")?),
+        Destination::Splunk(to) => Box::new(Splunk::new(to)?),
         Destination::Alertmanager(to) => Box::new(Alertmanager::new(to)?),
     })
 }

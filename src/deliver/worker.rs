@@ -82,6 +82,7 @@ impl Worker {
     pub fn run(mut self) -> Box<dyn Receiver> {
         let mut seen = 0;
         self.receiver.heed(&self.bell);
+        self.counters.slow_after(self.receiver.slow_after());
         while !self.bell.is_retired() {
             let worked = self.step(now());
             if worked.is_err() {

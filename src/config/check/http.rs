@@ -52,12 +52,12 @@ pub(super) fn path(file: &FilePath) -> PathBuf {
 }
 
 /// An address below another; what stands behind its `?` stays there.
-pub(super) fn below(url: &HttpUrl, rest: &str) -> UrlSource {
+pub(super) fn below(url: &HttpUrl, rest: &str) -> String {
     let (base, query) = url.0.split_once('?').unwrap_or((&url.0, ""));
     let base = base.trim_end_matches('/');
     let joint = if rest.contains('?') { '&' } else { '?' };
     let query = if query.is_empty() { String::new() } else { format!("{joint}{query}") };
-    UrlSource::Inline(format!("{base}/{rest}{query}"))
+    format!("{base}/{rest}{query}")
 }
 
 #[cfg(test)]
@@ -67,10 +67,9 @@ mod tests {
     #[test]
     fn what_an_address_ends_with_stays_its_own() {
         let of = |url: &str, rest| below(&HttpUrl(url.to_owned()), rest);
-        let inline = |text: &str| UrlSource::Inline(text.to_owned());
-        assert_eq!(of("http://h:9200", "a/_bulk"), inline("http://h:9200/a/_bulk"));
-        assert_eq!(of("http://h/es/", "a?b=c"), inline("http://h/es/a?b=c"));
-        assert_eq!(of("http://h/es?k=v", "a?b=c"), inline("http://h/es/a?b=c&k=v"));
-        assert_eq!(of("http://h/?k=v", "a"), inline("http://h/a?k=v"));
+        assert_eq!(of("http://h:9200", "a/_bulk"), "http://h:9200/a/_bulk");
+        assert_eq!(of("http://h/es/", "a?b=c"), "http://h/es/a?b=c");
+        assert_eq!(of("http://h/es?k=v", "a?b=c"), "http://h/es/a?b=c&k=v");
+        assert_eq!(of("http://h/?k=v", "a"), "http://h/a?k=v");
     }
 }

@@ -1,13 +1,13 @@
 //! Sinks that store logs: where exactly they take alerts, and in which form.
 
 use super::Check;
-use super::http::{Access, below, http};
+use super::http::{Access, below, http, path};
 use crate::alert::render::encoding::Encoding;
-use crate::config::file::{ElasticsearchFile, SinkFile};
+use crate::config::file::{ElasticsearchFile, SinkFile, SplunkFile};
 use crate::config::located::Located;
 use crate::config::problem::quoted;
 use crate::config::scalar::Label;
-use crate::config::sinks::{ElasticsearchDestination, TokenScheme};
+use crate::config::sinks::{Credentials, ElasticsearchDestination, SplunkDestination, TokenScheme, UrlSource};
 
 /// What of an answer is read: without it, each item repeats the index and its shards.
 const BULK: &str = "_bulk?filter_path=errors,items.*.status,items.*._id,items.*.error.type,items.*.error.reason,\
@@ -25,7 +25,7 @@ impl Check<'_> {
             password_file: file.password_file.as_ref(),
         };
         let credentials = self.credentials(name, &access);
-        let url = below(&file.url, &format!("{}/{BULK}", file.data_stream.0));
+        let url = UrlSource::Inline(below(&file.url, &format!("{}/{BULK}", file.data_stream.0)));
         ElasticsearchDestination { http: http(url, credentials, file.ca_file.as_ref(), file.timeout) }
     }
 
@@ -40,5 +40,19 @@ impl Check<'_> {
             self.report(name.span, message, Some(help.to_owned()));
         }
         Encoding::Ecs
+    }
+}
+
+/// The event collector has an address for events and one for their acknowledgement.
+pub(super) fn splunk(file: &SplunkFile) -> SplunkDestination {
+    let credentials = Credentials::Token { scheme: TokenScheme::Splunk, file: path(&file.token_file) };
+    let events = UrlSource::Inline(below(&file.url, "services/collector/event"));
+    SplunkDestination {
+        http: http(events, Some(credentials), file.ca_file.as_ref(), file.timeout),
+        ack_url: below(&file.url, "services/collector/ack"),
+        acknowledge: file.acknowledge.then(|| file.ack_timeout.get()),
+        channel: file.channel.as_ref().map(|channel| channel.0.clone()),
+        index: file.index.as_ref().map(|index| index.0.clone()),
+        source_type: file.source_type.0.clone(),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Check;
 use super::http::{bearer, http, path};
+use super::log_sinks::splunk;
 use crate::alert::render::chat::Template;
 use crate::config::defaults;
 use crate::config::file::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, WebhookFile};
@@ -40,11 +41,13 @@ impl Check<'_> {
             file.alertmanager.is_some(),
             file.elasticsearch.is_some(),
             file.opensearch.is_some(),
+            file.splunk.is_some(),
         ];
         if places.into_iter().filter(|given| *given).count() != 1 && self.is_whole(sink) {
             let message = format!("the sink {} must have exactly one place to deliver to", quoted(&name.value.0));
             let help =
-                "give one of file, syslog, journald, webhook, alertmanager, elasticsearch and opensearch".to_owned();
+                "give one of file, syslog, journald, webhook, alertmanager, elasticsearch, opensearch and splunk"
+                    .to_owned();
             self.report(name.span, message, Some(help));
         }
         let rules = file.rules.iter().filter_map(|rule| self.rule_glob(rule)).collect::<Vec<_>>();
@@ -82,6 +85,9 @@ impl Check<'_> {
         }
         if let Some(file) = &file.opensearch {
             return vec![Destination::Opensearch(self.elasticsearch(name, file))];
+        }
+        if let Some(file) = &file.splunk {
+            return vec![Destination::Splunk(splunk(file))];
         }
         file.alertmanager.iter().flat_map(|file| self.alertmanager(file)).map(Destination::Alertmanager).collect()
     }

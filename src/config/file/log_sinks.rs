@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::defaults;
-use crate::config::scalar::{DataStream, DurationText, FilePath, HttpUrl, Sentence};
+use crate::config::scalar::{DataStream, DurationText, FilePath, Guid, HttpUrl, Sentence};
 
 /// Elasticsearch or `OpenSearch`: each alert is a document of a data stream, with the alert's id and update as its key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,4 +40,49 @@ fn data_stream() -> DataStream {
 
 pub(super) const fn timeout() -> DurationText<100> {
     DurationText::from_millis(defaults::SINK_TIMEOUT_MS)
+}
+
+/// Splunk's HTTP Event Collector: each alert is an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SplunkSink")]
+pub(in crate::config) struct SplunkFile {
+    /// The collector's address.
+    #[schemars(extend("examples" = ["https://splunk.example:8088"]))]
+    pub url: HttpUrl,
+    /// The file of the collector's token.
+    pub token_file: FilePath,
+    /// Whether an alert counts as delivered only when an indexer acknowledged it; the token must have indexer acknowledgement.
+    #[serde(default = "yes")]
+    pub acknowledge: bool,
+    /// What is not acknowledged within this time is sent again.
+    #[serde(default = "ack_timeout")]
+    pub ack_timeout: DurationText<100>,
+    /// The channel, a GUID; without: a new one in each run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Guid>,
+    /// The index; without: the token's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Sentence>,
+    /// The source type.
+    #[serde(default = "source_type")]
+    pub source_type: Sentence,
+    /// A PEM file with the certificates that vouch for the server, in place of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<FilePath>,
+    /// How long one request may take.
+    #[serde(default = "timeout")]
+    pub timeout: DurationText<100>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn ack_timeout() -> DurationText<100> {
+    DurationText::from_millis(defaults::SPLUNK_ACK_TIMEOUT_MS)
+}
+
+fn source_type() -> Sentence {
+    Sentence(defaults::SPLUNK_SOURCE_TYPE.to_owned())
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::log_sinks::{ElasticsearchFile, timeout};
+use super::log_sinks::{ElasticsearchFile, SplunkFile, timeout};
 use crate::alert::render::chat::Template;
 use crate::alert::render::encoding::Encoding;
 use crate::config::defaults;
@@ -52,6 +52,9 @@ pub(in crate::config) struct SinkFile {
     /// `OpenSearch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opensearch: Option<ElasticsearchFile>,
+    /// Splunk's HTTP Event Collector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splunk: Option<SplunkFile>,
 }
 
 const fn lowest() -> Severity {

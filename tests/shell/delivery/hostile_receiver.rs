@@ -16,6 +16,8 @@ pub enum Answer {
     CloseAtOnce,
     /// Closes it in the middle of the answer's header.
     CloseInHeader,
+    /// Answers 200 and closes it in the middle of the body.
+    CloseInBody,
     /// Reads the request and never answers.
     StaySilent,
     /// Reads nothing.
@@ -121,6 +123,9 @@ fn serve(mut stream: TcpStream, answer: &Answer, requests: &Mutex<Vec<Request>>)
             );
         }
         Answer::CloseInHeader => drop(stream.write_all(b"HTTP/1.1 200 O")),
+        Answer::CloseInBody => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"items\":");
+        }
         Answer::EndlessBody => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n");
             std::thread::spawn(move || while stream.write_all(&[b'x'; 4096]).is_ok() {});

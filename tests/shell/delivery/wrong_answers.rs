@@ -27,7 +27,12 @@ pub fn sink(kind: &str, url: &str, more: &str) -> SinkConfig {
 
 /// Alerts that wait for a sink in an outbox, since nothing listened where it delivered to.
 pub fn waiting(path: &Path, kind: &str, count: i64) -> Vec<String> {
-    let nobody = sink(kind, "http://127.0.0.1:1", "");
+    waiting_with(path, kind, "", count)
+}
+
+/// The same with what else the sink needs.
+pub fn waiting_with(path: &Path, kind: &str, more: &str, count: i64) -> Vec<String> {
+    let nobody = sink(kind, "http://127.0.0.1:1", more);
     let mut outbox = Outbox::start(vec![nobody], Some(path)).expect("started");
     let ids = (0..count).map(|number| keep(&mut outbox, number)).collect();
     outbox.stop();
@@ -48,6 +53,7 @@ pub fn are_failures(kind: &str, before: &[Answer], more: &str, secret: &str) {
     let wrong = [
         (Answer::CloseAtOnce, ""),
         (Answer::CloseInHeader, ""),
+        (Answer::CloseInBody, "broke off"),
         (Answer::StaySilent, "timeout"),
         (Answer::NeverRead, "timeout"),
         (Answer::EndlessBody, "answered 200"),
