@@ -13,6 +13,7 @@ pub mod error;
 pub mod http;
 pub mod journal;
 pub mod lines;
+pub mod loki;
 pub mod outbox;
 pub mod outcome;
 pub mod prepare;

@@ -72,6 +72,8 @@ pub enum Destination {
     Opensearch(ElasticsearchDestination),
     /// Splunk's HTTP Event Collector.
     Splunk(SplunkDestination),
+    /// Grafana Loki.
+    Loki(LokiDestination),
 }
 
 /// Lines of a file.
@@ -247,6 +249,17 @@ pub struct SplunkDestination {
     pub source_type: String,
 }
 
+/// Grafana Loki.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LokiDestination {
+    /// Where.
+    pub http: HttpDestination,
+    /// The tenant.
+    pub tenant: Option<String>,
+    /// Whether texts go along as structured metadata.
+    pub structured_metadata: bool,
+}
+
 impl Destination {
     /// What every HTTP receiver has, where it is one.
     pub const fn http(&self) -> Option<&HttpDestination> {
@@ -255,6 +268,7 @@ impl Destination {
             Self::Alertmanager(to) => Some(&to.http),
             Self::Elasticsearch(to) | Self::Opensearch(to) => Some(&to.http),
             Self::Splunk(to) => Some(&to.http),
+            Self::Loki(to) => Some(&to.http),
             Self::File(_) | Self::Syslog(_) | Self::Journald { .. } => None,
         }
     }

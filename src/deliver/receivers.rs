@@ -6,6 +6,7 @@ use super::alertmanager::Alertmanager;
 use super::elasticsearch::Elasticsearch;
 use super::journal::Journal;
 use super::lines::Lines;
+use super::loki::Loki;
 use super::receiver::Receiver;
 use super::splunk::Splunk;
 use super::syslog::Syslog;
@@ -22,6 +23,7 @@ pub fn receiver(sink: &SinkConfig) -> io::Result<Box<dyn Receiver>> {
         Destination::Elasticsearch(to) => Box::new(Elasticsearch::new(to, "Elasticsearch")?),
         Destination::Opensearch(to) => Box::new(Elasticsearch::new(to, "OpenSearch")?),
         Destination::Splunk(to) => Box::new(Splunk::new(to)?),
+        Destination::Loki(to) => Box::new(Loki::new(to)?),
         Destination::Alertmanager(to) => Box::new(Alertmanager::new(to)?),
     })
 }

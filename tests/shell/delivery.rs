@@ -2,6 +2,7 @@
 
 mod elasticsearch;
 mod hostile_receiver;
+mod loki;
 mod real_receivers;
 mod splunk;
 mod wrong_answers;

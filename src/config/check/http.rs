@@ -51,6 +51,12 @@ pub(super) fn path(file: &FilePath) -> PathBuf {
     PathBuf::from(&file.0)
 }
 
+/// As [`below`], where `path` may stand in the address already.
+pub(super) fn endpoint(url: &HttpUrl, path: &str) -> String {
+    let base = url.0.split_once('?').map_or(url.0.as_str(), |(base, _)| base);
+    if base.ends_with(&format!("/{path}")) { url.0.clone() } else { below(url, path) }
+}
+
 /// An address below another; what stands behind its `?` stays there.
 pub(super) fn below(url: &HttpUrl, rest: &str) -> String {
     let (base, query) = url.0.split_once('?').unwrap_or((&url.0, ""));
@@ -63,6 +69,14 @@ pub(super) fn below(url: &HttpUrl, rest: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_stands_there_already_is_not_added() {
+        for url in ["http://h:3100/", "http://h:3100/loki/api/v1/push"] {
+            let whole = endpoint(&HttpUrl(url.to_owned()), "loki/api/v1/push");
+            assert_eq!(whole, "http://h:3100/loki/api/v1/push");
+        }
+    }
 
     #[test]
     fn what_an_address_ends_with_stays_its_own() {

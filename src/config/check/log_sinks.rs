@@ -1,13 +1,15 @@
 //! Sinks that store logs: where exactly they take alerts, and in which form.
 
 use super::Check;
-use super::http::{Access, below, http, path};
+use super::http::{Access, below, endpoint, http, path};
 use crate::alert::render::encoding::Encoding;
-use crate::config::file::{ElasticsearchFile, SinkFile, SplunkFile};
+use crate::config::file::{ElasticsearchFile, LokiFile, SinkFile, SplunkFile};
 use crate::config::located::Located;
 use crate::config::problem::quoted;
 use crate::config::scalar::Label;
-use crate::config::sinks::{Credentials, ElasticsearchDestination, SplunkDestination, TokenScheme, UrlSource};
+use crate::config::sinks::{
+    Credentials, ElasticsearchDestination, LokiDestination, SplunkDestination, TokenScheme, UrlSource,
+};
 
 /// What of an answer is read: without it, each item repeats the index and its shards.
 const BULK: &str = "_bulk?filter_path=errors,items.*.status,items.*._id,items.*.error.type,items.*.error.reason,\
@@ -27,6 +29,25 @@ impl Check<'_> {
         let credentials = self.credentials(name, &access);
         let url = UrlSource::Inline(below(&file.url, &format!("{}/{BULK}", file.data_stream.0)));
         ElasticsearchDestination { http: http(url, credentials, file.ca_file.as_ref(), file.timeout) }
+    }
+
+    pub(super) fn loki(&mut self, name: &Located<Label>, file: &LokiFile) -> LokiDestination {
+        let access = Access {
+            token: file.token_file.as_ref().map(|file| (TokenScheme::Bearer, file)),
+            user: file.user.as_ref(),
+            password_file: file.password_file.as_ref(),
+        };
+        let credentials = self.credentials(name, &access);
+        if file.tenant.as_ref().is_some_and(|tenant| !tenant.0.chars().all(|c| c.is_ascii_graphic())) {
+            let message = format!("the sink {} has a tenant that no header can hold", quoted(&name.value.0));
+            self.report(name.span, message, Some("write it without blanks, in ASCII".to_owned()));
+        }
+        let url = UrlSource::Inline(endpoint(&file.url, "loki/api/v1/push"));
+        LokiDestination {
+            http: http(url, credentials, file.ca_file.as_ref(), file.timeout),
+            tenant: file.tenant.as_ref().map(|tenant| tenant.0.clone()),
+            structured_metadata: file.structured_metadata,
+        }
     }
 
     /// The format that a sink has whatever is written, where it has one.

@@ -42,11 +42,12 @@ impl Check<'_> {
             file.elasticsearch.is_some(),
             file.opensearch.is_some(),
             file.splunk.is_some(),
+            file.loki.is_some(),
         ];
         if places.into_iter().filter(|given| *given).count() != 1 && self.is_whole(sink) {
             let message = format!("the sink {} must have exactly one place to deliver to", quoted(&name.value.0));
             let help =
-                "give one of file, syslog, journald, webhook, alertmanager, elasticsearch, opensearch and splunk"
+                "give one of file, syslog, journald, webhook, alertmanager, elasticsearch, opensearch, splunk and loki"
                     .to_owned();
             self.report(name.span, message, Some(help));
         }
@@ -88,6 +89,9 @@ impl Check<'_> {
         }
         if let Some(file) = &file.splunk {
             return vec![Destination::Splunk(splunk(file))];
+        }
+        if let Some(file) = &file.loki {
+            return vec![Destination::Loki(self.loki(name, file))];
         }
         file.alertmanager.iter().flat_map(|file| self.alertmanager(file)).map(Destination::Alertmanager).collect()
     }

@@ -86,3 +86,34 @@ const fn ack_timeout() -> DurationText<100> {
 fn source_type() -> Sentence {
     Sentence(defaults::SPLUNK_SOURCE_TYPE.to_owned())
 }
+
+/// Grafana Loki: each alert is a line of the stream of its host, rule and severity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "LokiSink")]
+pub(in crate::config) struct LokiFile {
+    /// Loki's address.
+    #[schemars(extend("examples" = ["http://127.0.0.1:3100"]))]
+    pub url: HttpUrl,
+    /// The tenant, where Loki has several (`X-Scope-OrgID`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Sentence>,
+    /// Whether the workload, the alert's id and other texts go along as structured metadata, which Loki takes from schema 13 on.
+    #[serde(default = "yes")]
+    pub structured_metadata: bool,
+    /// The user, for basic authentication; `password_file` belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Sentence>,
+    /// The file of the user's password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<FilePath>,
+    /// The file of a token for `Authorization: Bearer`; in place of `user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<FilePath>,
+    /// A PEM file with the certificates that vouch for the server, in place of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<FilePath>,
+    /// How long one request may take.
+    #[serde(default = "timeout")]
+    pub timeout: DurationText<100>,
+}

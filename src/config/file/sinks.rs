@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::log_sinks::{ElasticsearchFile, SplunkFile, timeout};
+use super::log_sinks::{ElasticsearchFile, LokiFile, SplunkFile, timeout};
 use crate::alert::render::chat::Template;
 use crate::alert::render::encoding::Encoding;
 use crate::config::defaults;
@@ -55,6 +55,9 @@ pub(in crate::config) struct SinkFile {
     /// Splunk's HTTP Event Collector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splunk: Option<SplunkFile>,
+    /// Grafana Loki.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loki: Option<LokiFile>,
 }
 
 const fn lowest() -> Severity {
