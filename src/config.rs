@@ -32,8 +32,8 @@ pub use document::{document_schema, print_document, read_document};
 pub use problem::{ConfigError, Problem};
 pub use sinks::{
     AlertmanagerDestination, Credentials, Destination, ElasticsearchDestination, FileDestination, HostAndPort,
-    HttpDestination, LokiDestination, SinkConfig, SplunkDestination, SyslogDestination, SyslogTransport, TokenScheme,
-    Updates, UrlSource, WebhookDestination,
+    HttpDestination, LokiDestination, OtlpDestination, SinkConfig, SplunkDestination, SyslogDestination,
+    SyslogTransport, TokenScheme, Updates, UrlSource, WebhookDestination,
 };
 
 use ipnetwork::IpNetwork;

@@ -14,6 +14,7 @@ pub mod http;
 pub mod journal;
 pub mod lines;
 pub mod loki;
+pub mod otlp;
 pub mod outbox;
 pub mod outcome;
 pub mod prepare;

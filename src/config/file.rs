@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use contracts::{ContractFile, ExceptionFile, HopFile, MOVED, PlacedSelector};
-pub(super) use log_sinks::{ElasticsearchFile, LokiFile, SplunkFile};
+pub(super) use log_sinks::{ElasticsearchFile, LokiFile, OtlpFile, SplunkFile};
 pub(super) use lowering::{EnvironmentFile, EnvironmentSeverity, MaintenanceFile, SeverityFile};
 pub(super) use sections::{
     ActorsFile, Alerts, Capture, Detection, Evidence, Flows, Incidents, Inventory, MonitorsFile, Response, Runtime,

@@ -74,6 +74,8 @@ pub enum Destination {
     Splunk(SplunkDestination),
     /// Grafana Loki.
     Loki(LokiDestination),
+    /// A receiver of OpenTelemetry's protocol.
+    Otlp(OtlpDestination),
 }
 
 /// Lines of a file.
@@ -260,6 +262,13 @@ pub struct LokiDestination {
     pub structured_metadata: bool,
 }
 
+/// A receiver of OpenTelemetry's protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpDestination {
+    /// Where.
+    pub http: HttpDestination,
+}
+
 impl Destination {
     /// What every HTTP receiver has, where it is one.
     pub const fn http(&self) -> Option<&HttpDestination> {
@@ -269,6 +278,7 @@ impl Destination {
             Self::Elasticsearch(to) | Self::Opensearch(to) => Some(&to.http),
             Self::Splunk(to) => Some(&to.http),
             Self::Loki(to) => Some(&to.http),
+            Self::Otlp(to) => Some(&to.http),
             Self::File(_) | Self::Syslog(_) | Self::Journald { .. } => None,
         }
     }

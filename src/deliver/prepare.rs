@@ -5,7 +5,7 @@
 use std::io;
 
 use super::store::Addressed;
-use super::{alertmanager, journal, loki, splunk, syslog};
+use super::{alertmanager, journal, loki, otlp, splunk, syslog};
 use crate::alert::Alert;
 use crate::alert::render::chat::{self, Template};
 use crate::alert::render::encoding::{Encoding, Sensor, encode};
@@ -36,6 +36,7 @@ pub fn alert(
         Destination::Webhook(to) => webhook(sink, to, alert, sensor)?,
         Destination::Splunk(to) => splunk::event(alert, &encode(alert, sink.encoding, sensor)?, sensor, to)?,
         Destination::Loki(_) => loki::entry(alert, &encode(alert, sink.encoding, sensor)?, sensor)?,
+        Destination::Otlp(_) => otlp::request(alert, sensor)?,
         Destination::Alertmanager(_) => json(&alertmanager::body(alert, sensor))?,
     };
     Ok(Some(Addressed { sink: sink.name.clone(), body, supersedes: holds_state(&sink.to) }))

@@ -7,6 +7,7 @@ use super::elasticsearch::Elasticsearch;
 use super::journal::Journal;
 use super::lines::Lines;
 use super::loki::Loki;
+use super::otlp::Otlp;
 use super::receiver::Receiver;
 use super::splunk::Splunk;
 use super::syslog::Syslog;
@@ -24,6 +25,7 @@ pub fn receiver(sink: &SinkConfig) -> io::Result<Box<dyn Receiver>> {
         Destination::Opensearch(to) => Box::new(Elasticsearch::new(to, "OpenSearch")?),
         Destination::Splunk(to) => Box::new(Splunk::new(to)?),
         Destination::Loki(to) => Box::new(Loki::new(to)?),
+        Destination::Otlp(to) => Box::new(Otlp::new(to)?),
         Destination::Alertmanager(to) => Box::new(Alertmanager::new(to)?),
     })
 }

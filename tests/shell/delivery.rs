@@ -3,6 +3,7 @@
 mod elasticsearch;
 mod hostile_receiver;
 mod loki;
+mod otlp;
 mod real_receivers;
 mod splunk;
 mod wrong_answers;

@@ -3,12 +3,13 @@
 use super::Check;
 use super::http::{Access, below, endpoint, http, path};
 use crate::alert::render::encoding::Encoding;
-use crate::config::file::{ElasticsearchFile, LokiFile, SinkFile, SplunkFile};
+use crate::config::file::{ElasticsearchFile, LokiFile, OtlpFile, SinkFile, SplunkFile};
 use crate::config::located::Located;
 use crate::config::problem::quoted;
 use crate::config::scalar::Label;
 use crate::config::sinks::{
-    Credentials, ElasticsearchDestination, LokiDestination, SplunkDestination, TokenScheme, UrlSource,
+    Credentials, Destination, ElasticsearchDestination, LokiDestination, OtlpDestination, SplunkDestination,
+    TokenScheme, UrlSource,
 };
 
 /// What of an answer is read: without it, each item repeats the index and its shards.
@@ -16,11 +17,24 @@ const BULK: &str = "_bulk?filter_path=errors,items.*.status,items.*._id,items.*.
                     items.*.failure_store";
 
 impl Check<'_> {
-    pub(super) fn elasticsearch(
-        &mut self,
-        name: &Located<Label>,
-        file: &ElasticsearchFile,
-    ) -> ElasticsearchDestination {
+    /// The place, where it is one of these.
+    pub(super) fn log_sink(&mut self, name: &Located<Label>, file: &SinkFile) -> Option<Destination> {
+        if let Some(file) = &file.elasticsearch {
+            return Some(Destination::Elasticsearch(self.elasticsearch(name, file)));
+        }
+        if let Some(file) = &file.opensearch {
+            return Some(Destination::Opensearch(self.elasticsearch(name, file)));
+        }
+        if let Some(file) = &file.splunk {
+            return Some(Destination::Splunk(splunk(file)));
+        }
+        if let Some(file) = &file.loki {
+            return Some(Destination::Loki(self.loki(name, file)));
+        }
+        file.otlp.as_ref().map(|file| Destination::Otlp(self.otlp(name, file)))
+    }
+
+    fn elasticsearch(&mut self, name: &Located<Label>, file: &ElasticsearchFile) -> ElasticsearchDestination {
         let access = Access {
             token: file.api_key_file.as_ref().map(|file| (TokenScheme::ApiKey, file)),
             user: file.user.as_ref(),
@@ -31,7 +45,7 @@ impl Check<'_> {
         ElasticsearchDestination { http: http(url, credentials, file.ca_file.as_ref(), file.timeout) }
     }
 
-    pub(super) fn loki(&mut self, name: &Located<Label>, file: &LokiFile) -> LokiDestination {
+    fn loki(&mut self, name: &Located<Label>, file: &LokiFile) -> LokiDestination {
         let access = Access {
             token: file.token_file.as_ref().map(|file| (TokenScheme::Bearer, file)),
             user: file.user.as_ref(),
@@ -50,6 +64,17 @@ impl Check<'_> {
         }
     }
 
+    fn otlp(&mut self, name: &Located<Label>, file: &OtlpFile) -> OtlpDestination {
+        let access = Access {
+            token: file.token_file.as_ref().map(|file| (TokenScheme::Bearer, file)),
+            user: file.user.as_ref(),
+            password_file: file.password_file.as_ref(),
+        };
+        let credentials = self.credentials(name, &access);
+        let url = UrlSource::Inline(endpoint(&file.url, "v1/logs"));
+        OtlpDestination { http: http(url, credentials, file.ca_file.as_ref(), file.timeout) }
+    }
+
     /// The format that a sink has whatever is written, where it has one.
     pub(super) fn encoding(&mut self, name: &Located<Label>, file: &SinkFile) -> Encoding {
         if file.elasticsearch.is_none() && file.opensearch.is_none() {
@@ -65,7 +90,7 @@ impl Check<'_> {
 }
 
 /// The event collector has an address for events and one for their acknowledgement.
-pub(super) fn splunk(file: &SplunkFile) -> SplunkDestination {
+fn splunk(file: &SplunkFile) -> SplunkDestination {
     let credentials = Credentials::Token { scheme: TokenScheme::Splunk, file: path(&file.token_file) };
     let events = UrlSource::Inline(below(&file.url, "services/collector/event"));
     SplunkDestination {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::Check;
 use super::http::{bearer, http, path};
-use super::log_sinks::splunk;
 use crate::alert::render::chat::Template;
 use crate::config::defaults;
 use crate::config::file::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, WebhookFile};
@@ -22,6 +21,8 @@ use crate::path::checked_glob;
 
 /// MiB to bytes.
 const MIB: u64 = 1 << 20;
+/// What a sink can have one of.
+const PLACES: &str = "file, syslog, journald, webhook, alertmanager, elasticsearch, opensearch, splunk, loki and otlp";
 /// Where PagerDuty takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
@@ -33,22 +34,9 @@ impl Check<'_> {
     /// One for each receiver, since each has its own progress.
     fn sink(&mut self, name: &Located<Label>, sink: &Located<SinkFile>) -> Vec<SinkConfig> {
         let file = &sink.value;
-        let places = [
-            file.file.is_some(),
-            file.syslog.is_some(),
-            file.journald.is_some(),
-            file.webhook.is_some(),
-            file.alertmanager.is_some(),
-            file.elasticsearch.is_some(),
-            file.opensearch.is_some(),
-            file.splunk.is_some(),
-            file.loki.is_some(),
-        ];
-        if places.into_iter().filter(|given| *given).count() != 1 && self.is_whole(sink) {
+        if places(file) != 1 && self.is_whole(sink) {
             let message = format!("the sink {} must have exactly one place to deliver to", quoted(&name.value.0));
-            let help =
-                "give one of file, syslog, journald, webhook, alertmanager, elasticsearch, opensearch, splunk and loki"
-                    .to_owned();
+            let help = format!("give one of {PLACES}");
             self.report(name.span, message, Some(help));
         }
         let rules = file.rules.iter().filter_map(|rule| self.rule_glob(rule)).collect::<Vec<_>>();
@@ -81,17 +69,8 @@ impl Check<'_> {
         if let Some(webhook) = &file.webhook {
             return self.webhook(name, webhook).into_iter().map(Destination::Webhook).collect();
         }
-        if let Some(file) = &file.elasticsearch {
-            return vec![Destination::Elasticsearch(self.elasticsearch(name, file))];
-        }
-        if let Some(file) = &file.opensearch {
-            return vec![Destination::Opensearch(self.elasticsearch(name, file))];
-        }
-        if let Some(file) = &file.splunk {
-            return vec![Destination::Splunk(splunk(file))];
-        }
-        if let Some(file) = &file.loki {
-            return vec![Destination::Loki(self.loki(name, file))];
+        if let Some(to) = self.log_sink(name, file) {
+            return vec![to];
         }
         file.alertmanager.iter().flat_map(|file| self.alertmanager(file)).map(Destination::Alertmanager).collect()
     }
@@ -150,6 +129,23 @@ impl Check<'_> {
         };
         file.urls.value.iter().map(one).collect()
     }
+}
+
+/// How many places are given.
+fn places(file: &SinkFile) -> usize {
+    let given = [
+        file.file.is_some(),
+        file.syslog.is_some(),
+        file.journald.is_some(),
+        file.webhook.is_some(),
+        file.alertmanager.is_some(),
+        file.elasticsearch.is_some(),
+        file.opensearch.is_some(),
+        file.splunk.is_some(),
+        file.loki.is_some(),
+        file.otlp.is_some(),
+    ];
+    given.into_iter().filter(|given| *given).count()
 }
 
 /// People are told what is new and what is worse.

@@ -117,3 +117,28 @@ pub(in crate::config) struct LokiFile {
     #[serde(default = "timeout")]
     pub timeout: DurationText<100>,
 }
+
+/// A receiver of OpenTelemetry's protocol over HTTP, in JSON: each alert is a log record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "OtlpSink")]
+pub(in crate::config) struct OtlpFile {
+    /// Its address; `/v1/logs` is added where it does not stand there.
+    #[schemars(extend("examples" = ["http://127.0.0.1:4318"]))]
+    pub url: HttpUrl,
+    /// The user, for basic authentication; `password_file` belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Sentence>,
+    /// The file of the user's password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<FilePath>,
+    /// The file of a token for `Authorization: Bearer`; in place of `user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<FilePath>,
+    /// A PEM file with the certificates that vouch for the server, in place of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<FilePath>,
+    /// How long one request may take.
+    #[serde(default = "timeout")]
+    pub timeout: DurationText<100>,
+}

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::log_sinks::{ElasticsearchFile, LokiFile, SplunkFile, timeout};
+use super::log_sinks::{ElasticsearchFile, LokiFile, OtlpFile, SplunkFile, timeout};
 use crate::alert::render::chat::Template;
 use crate::alert::render::encoding::Encoding;
 use crate::config::defaults;
@@ -24,7 +24,7 @@ pub(in crate::config) struct SinkFile {
     #[serde(default)]
     #[schemars(extend("examples" = [["egress-*", "log-*"]]))]
     pub rules: Vec<Located<String>>,
-    /// The format; `alertmanager` and the templates of `webhook` have their own, `elasticsearch` and `opensearch` always get `ecs`.
+    /// The format; `alertmanager` and the templates of `webhook` have their own, as `otlp` has; `elasticsearch` and `opensearch` always get `ecs`.
     #[serde(default)]
     pub encoding: Encoding,
     /// Which updates it gets beside the first message of an alert: `all`, `rises` (of the severity), `none`. Without: `rises` for messages
@@ -58,6 +58,9 @@ pub(in crate::config) struct SinkFile {
     /// Grafana Loki.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loki: Option<LokiFile>,
+    /// A receiver of OpenTelemetry's protocol, such as its Collector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpFile>,
 }
 
 const fn lowest() -> Severity {

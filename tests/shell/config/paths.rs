@@ -53,6 +53,7 @@ fn every_example_says_what_its_first_lines_promise() {
             "inline-ids",
             "inspected Egress via ids[Inline:transit] > gateway-a[Gateway:next_hop] | gateway-b[Gateway:next_hop]",
         ),
+        ("log-stores", "egress-through-proxy Egress via proxy[Endpoint:peer+redirect]"),
         ("metadata-service", "no-metadata Egress deny"),
         ("mirror", "database-is-watched Egress via sensor[Mirror:transit]"),
         ("sidecar", "through-the-sidecar Egress via envoy[Sidecar:owner]"),
