@@ -3,6 +3,7 @@
 //! Contract: the record of the point nearest the originator meters it; other points witness, each with its own counters. Limits: [`MAX_TWINS`]
 //! translated twins. Design: what the judge looks at stays until the flow ends where a contract covers it (ADR 11), and is dropped else.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -180,12 +181,18 @@ impl TrackedFlow {
         }
     }
 
+    /// The record that meters it, as it was when it was judged where no contract covers it.
+    pub(super) fn record(&self) -> Option<Cow<'_, FlowRecord>> {
+        let as_judged = || self.judged.as_ref().map(|judged| judged.view.record.oriented(judged.oriented.forward));
+        self.observed.as_ref().map(|observed| Cow::Borrowed(&observed.record)).or_else(as_judged)
+    }
+
     /// Looks again at what no contract seemed to cover, where a translation shows another end.
     pub(super) fn reopen(&mut self, binding: &NatBinding) {
         let is_told = self.tuple.canonical() == binding.before.canonical() && binding.before.resp == binding.after.resp;
-        let Some(judged) = self.judged.as_ref().filter(|_| self.observed.is_none() && !is_told) else { return };
-        let view = &judged.view.record;
-        let record = view.oriented(judged.oriented.forward).into_owned();
+        let Some(record) = self.record().filter(|_| self.observed.is_none() && !is_told).map(Cow::into_owned) else {
+            return;
+        };
         let sightings = vec![Sighting::of(&record, false)];
         self.observed = Some(Box::new(Observed { record, sightings, asked: OnceCell::new() }));
     }
@@ -209,14 +216,14 @@ impl TrackedFlow {
         nearer
     }
 
-    /// A side of it that was seen before what is known of it meters it from now on; false where that was judged already, or the side is a later one.
-    pub(super) fn begin_earlier(&mut self, record: &FlowRecord) -> bool {
-        let is_earlier = self.judged.is_none() && record.start < self.start;
-        if is_earlier {
+    /// A translated side that shows better who asked meters it from now on; false where that was judged already.
+    pub(super) fn begin_with(&mut self, record: &FlowRecord) -> bool {
+        let is_open = self.judged.is_none();
+        if is_open {
             self.tuple = record.tuple;
             self.meter_by(record);
         }
-        is_earlier
+        is_open
     }
 
     fn meter_by(&mut self, record: &FlowRecord) {

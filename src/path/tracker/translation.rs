@@ -1,7 +1,7 @@
 //! The sides of a translated connection are one trail.
 //!
-//! Contract: the trail begins with the side that was seen first, whenever the translation is reported; what no contract seemed to cover is looked at again
-//! where the translation shows another end. Limits: sides that began while the translation stood. Design: with `br_netfilter` a connection has up to four
+//! Contract: the trail begins with the side that shows best who asked, whenever the translation is reported, so that nobody turns it by a frame that he sends
+//! before it; what no contract seemed to cover is looked at again where the translation shows another end. Limits: sides that began while the translation stood. Design: with `br_netfilter` a connection has up to four
 //! sides, and each point may show two of them; which one is reported first is a race of microseconds.
 
 use super::judging::binding_of;
@@ -12,6 +12,25 @@ use crate::input::{FlowEventKind, FlowRecord, NatBinding};
 use crate::path::JudgeContext;
 use crate::time::Timestamp;
 
+/// How well a side shows who asked: the better is the smaller.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// The translation hides who asked.
+    is_hidden: bool,
+    /// The one who answers sent the first packet, or all of them.
+    is_answer: bool,
+    start: Timestamp,
+}
+
+impl Rank {
+    fn of(binding: &NatBinding, record: &FlowRecord) -> Self {
+        let forward = binding.reads_forward(&record.tuple);
+        let orig = if forward { record.tuple.orig } else { record.tuple.resp };
+        let is_answer = !forward || record.orig.counters.packets == 0;
+        Self { is_hidden: orig != binding.before.orig, is_answer, start: record.start }
+    }
+}
+
 impl Tracker {
     /// A translation was reported: its sides are one trail, which begins where the first of them was seen.
     pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
@@ -20,9 +39,10 @@ impl Tracker {
         let is_its = |tracked: &&TrackedFlow| {
             binding_of(context, &tracked.point, &tracked.tuple, tracked.start) == Some(binding)
         };
-        let start = |key: &TrailKey| self.flows.get(key).filter(is_its).map(|tracked| tracked.start);
-        let first = keys.into_iter().filter(|_| binding.netns.is_none()).filter_map(|key| Some((start(&key)?, key)));
-        let first = first.min_by_key(|(start, _)| *start).map(|(_, key)| key);
+        let record = |key: &TrailKey| self.flows.get(key).filter(is_its)?.record();
+        let rank = |key: &TrailKey| record(key).map(|record| Rank::of(binding, &record));
+        let first = keys.into_iter().filter(|_| binding.netns.is_none()).filter_map(|key| Some((rank(&key)?, key)));
+        let first = first.min_by_key(|(rank, _)| *rank).map(|(_, key)| key);
         for key in keys.into_iter().filter(|key| Some(*key) != first) {
             if let Some(first) = first.filter(|_| self.flows.contains_key(&key)) {
                 self.merge(first, key, step);
@@ -37,7 +57,7 @@ impl Tracker {
         }
     }
 
-    /// The twin's sightings belong to the trail that was seen first.
+    /// The twin's sightings belong to the trail that goes on.
     fn merge(&mut self, before: TrailKey, after: TrailKey, step: &mut Step) {
         let [Some(twin), Some(tracked)] = self.flows.get_disjoint_mut([&after, &before]) else { return };
         let (id, sightings, answered) = (twin.id, twin.take_sightings(), twin.answered);
@@ -72,9 +92,12 @@ impl Tracker {
         let binding = context.path.bindings.find(&record.tuple, record.start);
         let reversed = binding
             .is_some_and(|binding| binding.reads_forward(&record.tuple) != binding.reads_forward(&tracked.tuple));
+        let is_better = binding
+            .zip(tracked.record())
+            .is_some_and(|(binding, known)| Rank::of(binding, record) < Rank::of(binding, &known));
         tracked.witness(record, FlowEventKind::Started, reversed);
         let (old, own) = (tracked.id, TrailKey::of(record.tuple));
-        let is_first = !reversed && tracked.begin_earlier(record);
+        let is_first = is_better && !reversed && tracked.begin_with(record);
         if tracked.add_twin(own) {
             self.twins.insert(own, trail);
         }
