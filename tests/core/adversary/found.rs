@@ -400,3 +400,18 @@ fn a_forged_handshake_elsewhere_does_not_end_the_flow_that_goes_on() {
     history.shown.reversed = true;
     assert_not_silenced(&history);
 }
+
+#[test]
+fn an_answer_from_outside_before_the_flow_does_not_begin_its_translated_side() {
+    use Borrowed::Own;
+    for asked in [Asked::Proxy, Asked::Inline] {
+        for is_tcp in [false, true] {
+            let answer = before(Attacker::Outside, Claims::Reverse, -1, (Own, Own));
+            let mut history = attacked(asked, Way::Around, is_tcp, answer);
+            history.flows[0].exchanges = 1;
+            (history.masquerade, history.step) = (true, 15);
+            (history.shown.uplink, history.shown.conntrack) = (true, true);
+            assert_not_silenced(&history);
+        }
+    }
+}
