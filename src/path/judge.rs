@@ -187,32 +187,20 @@ impl Case<'_> {
         if self.trail.may_wait && proofs.iter().any(|(proof, _)| matches!(proof, Proof::Wait)) {
             return Outcome::Wait;
         }
-        let (mut evidence, mut passed, mut skipped, mut unknown) = (Vec::new(), Vec::new(), None, None);
-        for (proof, stage) in proofs {
-            match proof {
-                Proof::Holds { kind, hop, text } => {
-                    evidence.push(Evidence::new(kind.as_str(), text));
-                    passed.push(hop);
-                }
-                Proof::Fails { kind, partly, text } => {
-                    evidence.push(Evidence::new(kind.as_str(), text));
-                    passed.extend(partly);
-                    skipped = skipped.or(Some(stage));
-                }
-                Proof::Unknown { kind, reason, text } => {
-                    evidence.push(Evidence::new(kind.as_str(), text));
-                    unknown = unknown.or(Some((reason, stage)));
-                }
-                Proof::Wait => unknown = unknown.or(Some((Unobservable::CaptureLoss, stage))),
-            }
-        }
+        let skipped = proofs.iter().find(|(proof, _)| matches!(proof, Proof::Fails { .. })).map(|(_, stage)| *stage);
+        let unknown = proofs.iter().find_map(|(proof, stage)| Some((proof.unknown()?, *stage)));
         let verdict = match (skipped, unknown) {
             (None, None) => Verdict::Verified,
-            (Some(_), _) if passed.is_empty() => Verdict::Bypassed,
+            (Some(_), _) if !proofs.iter().any(|(proof, _)| proof.is_passed()) => Verdict::Bypassed,
             (Some(_), _) => Verdict::Partial,
             (None, Some((reason, _))) => Verdict::Unobservable(reason),
         };
-        self.judged(verdict, evidence, passed, skipped.or(unknown.map(|(_, stage)| stage)))
+        let open = skipped.or(unknown.map(|(_, stage)| stage));
+        // Why a contract was kept, nobody asks of each flow.
+        let is_told = verdict != Verdict::Verified;
+        let evidence = proofs.iter().filter(|_| is_told).filter_map(|(proof, _)| proof.evidence()).collect();
+        let passed = proofs.into_iter().filter_map(|(proof, _)| proof.passed()).collect();
+        self.judged(verdict, evidence, passed, open)
     }
 
     fn judged(&self, verdict: Verdict, evidence: Vec<Evidence>, passed: Vec<String>, open: Option<&Stage>) -> Outcome {

@@ -17,7 +17,7 @@ pub struct Judgement {
     pub missing_hop: Option<MissingHop>,
     /// How the hop was skipped, for `bypassed`, `partial`, and for `unobservable (hop_not_ready)`; it decides which rule speaks.
     pub skip: Option<Skip>,
-    /// What the verdict rests on.
+    /// What the verdict rests on; nothing for `verified`, of which only the hops are said.
     pub evidence: Vec<Evidence>,
     /// Hops that were proven to be passed.
     pub passed: Vec<String>,

@@ -4,8 +4,12 @@
 //! where nothing was lost, since the loss itself is reported late. Design: the best answer of a hop's accepted kinds is the hop's, the best of a stage's hops is the stage's.
 
 mod link;
+mod proven;
 mod relay;
 mod transit;
+
+pub(super) use proven::Proof;
+use proven::{Shown, best};
 
 use super::{Case, scope};
 use crate::input::{FiveTuple, Mac, Protocol, Workload};
@@ -14,35 +18,6 @@ use crate::path::own_frames::OwnFrames;
 use crate::path::trail::{Frames, Sighting};
 use crate::path::{EvidenceKind, Hop, Service, Stage, Unobservable, is_internet};
 use crate::time::Timestamp;
-
-/// What is known of one hop.
-#[derive(Clone, Debug)]
-pub(super) enum Proof {
-    /// It was passed.
-    Holds { kind: EvidenceKind, hop: String, text: String },
-    /// It was not; by none of the flow, or only by a part of it: then, by name, the hop that saw this part.
-    Fails { kind: EvidenceKind, partly: Option<String>, text: String },
-    /// It cannot be known.
-    Unknown { kind: EvidenceKind, reason: Unobservable, text: String },
-    /// It may still show.
-    Wait,
-}
-
-impl Proof {
-    fn holds(kind: EvidenceKind, hop: &Hop, text: String) -> Self {
-        Self::Holds { kind, hop: hop.name.clone(), text }
-    }
-
-    /// The better answer is the smaller.
-    const fn rank(&self) -> u8 {
-        match self {
-            Self::Holds { .. } => 0,
-            Self::Wait => 1,
-            Self::Unknown { .. } => 2,
-            Self::Fails { .. } => 3,
-        }
-    }
-}
 
 impl Case<'_> {
     /// The best of a stage's alternatives.
@@ -64,8 +39,10 @@ impl Case<'_> {
                 EvidenceKind::Owner => Some(self.owner(hop)),
                 EvidenceKind::Relay => Some(self.relay(hop)),
             };
-            let proof = proof.map(|proof| self.unless_hidden(proof));
-            found = best(found.into_iter().chain(proof));
+            let Some(proof) = proof.map(|proof| self.unless_hidden(proof)) else { continue };
+            if found.as_ref().is_none_or(|found: &Proof| proof.rank() < found.rank()) {
+                found = Some(proof);
+            }
             if matches!(found, Some(Proof::Holds { .. })) {
                 break;
             }
@@ -117,9 +94,8 @@ impl Case<'_> {
         if self.answers(hop) {
             let doubt = self.contradicted(hop).or_else(|| self.leads_on(hop)).or_else(|| self.unanswered(KIND, hop));
             let doubt = doubt.or_else(|| self.given_to_nobody(hop));
-            return doubt.unwrap_or_else(|| {
-                Proof::holds(KIND, hop, format!("the responder {} is the hop {}", ends.resp, hop.name))
-            });
+            let text = Shown::ByResponder(ends.resp);
+            return doubt.unwrap_or_else(|| Proof::Holds { kind: KIND, hop: hop.name.clone(), text });
         }
         if self.is_published(hop) {
             let text = format!("the runtime publishes {} for the hop {}", ends.resp, hop.name);
@@ -377,9 +353,4 @@ impl Case<'_> {
             }
         }
     }
-}
-
-fn best(proofs: impl Iterator<Item = Proof>) -> Option<Proof> {
-    // The first of equals, so the order of the file decides.
-    proofs.min_by_key(Proof::rank)
 }

@@ -112,9 +112,10 @@ impl Case<'_> {
             let at = [self.trail.flow.at, self.trail.now];
             at.into_iter().any(|at| timeline.owner_of_mac(mac, at).is_some())
         };
-        let all_known = self.trail.binding.is_none() && self.knows_macs_of(hop);
+        let all_known = || self.trail.binding.is_none() && self.knows_macs_of(hop);
+        // Nearly every MAC is somebody's: that is asked first.
         let is_nobodys = |point: &ObservationPoint, mac: Mac| {
-            all_known && is_next_to_hop(point) && !is_owned(mac) && !self.is_hosts(point, mac)
+            !is_owned(mac) && all_known() && is_next_to_hop(point) && !self.is_hosts(point, mac)
         };
         let text = |(sighting, frames): (&'_ Sighting, Frames)| {
             let (point, mac) = (&sighting.point, frames.to?);
