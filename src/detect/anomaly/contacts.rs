@@ -5,7 +5,8 @@
 //! Limits: [`MAX_OPEN`] flows are followed; beyond, a new one is judged by what its first report says, and counted.
 //! Design: the engine asks at each event of a judged flow and at deadlines; what waits is found by its deadline, nothing is walked over.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::actor::Actor;
@@ -90,7 +91,8 @@ impl Due {
 #[derive(Debug, Default)]
 pub struct Contacts {
     open: hashbrown::HashMap<FlowId, Followed, foldhash::fast::RandomState>,
-    deadlines: BTreeSet<(Timestamp, FlowId)>,
+    /// The earliest first.
+    deadlines: BinaryHeap<Reverse<(Timestamp, FlowId)>>,
     forgotten: u64,
 }
 
@@ -126,7 +128,7 @@ impl Contacts {
         let mut deadline = None;
         if outcome.is_none() {
             let at = flow.view.record.start.plus(SILENCE).max(now);
-            self.deadlines.insert((at, id));
+            self.deadlines.push(Reverse((at, id)));
             deadline = Some(at);
         }
         self.open.insert(id, followed);
@@ -175,8 +177,8 @@ impl Contacts {
     /// Contacts whose waiting time is over.
     pub fn due(&mut self, path: &PathState, now: Timestamp) -> Vec<Due> {
         let mut due = Vec::new();
-        while let Some((_, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
-            self.deadlines.pop_first();
+        while let Some(Reverse((_, id))) = self.deadlines.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.deadlines.pop();
             due.extend(self.decide(path, id, now, End::Open));
         }
         due
@@ -184,8 +186,9 @@ impl Contacts {
 
     /// The observation ends: what waits is decided as it stands.
     pub fn finish(&mut self, path: &PathState, now: Timestamp) -> Vec<Due> {
-        let waiting: Vec<FlowId> = std::mem::take(&mut self.deadlines).into_iter().map(|(_, id)| id).collect();
-        waiting.into_iter().filter_map(|id| self.decide(path, id, now, End::Cut)).collect()
+        let mut waiting: Vec<_> = std::mem::take(&mut self.deadlines).into_iter().map(|Reverse(one)| one).collect();
+        waiting.sort_unstable();
+        waiting.into_iter().filter_map(|(_, id)| self.decide(path, id, now, End::Cut)).collect()
     }
 
     fn decide(&mut self, path: &PathState, id: FlowId, now: Timestamp, end: End) -> Option<Due> {

@@ -72,16 +72,17 @@ impl<R: RecordRule> Rule for OnRecords<R> {
     fn on_flow(&mut self, context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         if !flow.again {
             let record = flow.oriented.read(&flow.view.record);
-            self.rule
-                .look(context, flow, &record, &mut self.reported)
-                .into_iter()
-                .for_each(|found| findings.push(found));
+            if let Some(found) = self.rule.look(context, flow, &record, &mut self.reported) {
+                findings.push(found);
+            }
         }
     }
 
     fn on_progress(&mut self, context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
         let record = flow.oriented.read(&event.record);
-        self.rule.look(context, flow, &record, &mut self.reported).into_iter().for_each(|found| findings.push(found));
+        if let Some(found) = self.rule.look(context, flow, &record, &mut self.reported) {
+            findings.push(found);
+        }
         self.reported.progress(flow, event);
     }
 

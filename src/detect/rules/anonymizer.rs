@@ -85,7 +85,8 @@ impl RecordRule for Anonymizer {
         record: &FlowRecord,
         reported: &mut Once,
     ) -> Option<Finding> {
-        let (sign, actor) = sign(context, flow, record).zip(context.actors.source(flow))?;
+        let sign = sign(context, flow, record)?;
+        let actor = context.actors.source(flow)?;
         let is_allowed = flow.source.workload().is_some_and(|one| Selector::any(&self.params.allowed, one));
         if is_allowed || !flow.oriented.certain || !reported.is_new(flow) {
             return None;

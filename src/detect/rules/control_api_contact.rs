@@ -58,8 +58,8 @@ impl RecordRule for ControlApiContact {
         record: &FlowRecord,
         reported: &mut Once,
     ) -> Option<Finding> {
-        let contact = by_request(record).or_else(|| by_port(context, flow, record));
-        let (contact, actor) = contact.zip(context.actors.source(flow))?;
+        let contact = by_request(record).or_else(|| by_port(context, flow, record))?;
+        let actor = context.actors.source(flow)?;
         let is_allowed = flow.source.workload().is_some_and(|one| Selector::any(&self.params.allowed, one));
         // The host's own programs manage it.
         if is_allowed || matches!(flow.source, Owner::Host) || !flow.oriented.certain || !reported.is_new(flow) {

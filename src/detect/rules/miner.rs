@@ -71,8 +71,8 @@ impl RecordRule for Miner {
         record: &FlowRecord,
         reported: &mut Once,
     ) -> Option<Finding> {
-        let sign = by_content(record).or_else(|| by_name(context, flow, record));
-        let (sign, actor) = sign.zip(context.actors.source(flow))?;
+        let sign = by_content(record).or_else(|| by_name(context, flow, record))?;
+        let actor = context.actors.source(flow)?;
         let is_allowed = flow.source.workload().is_some_and(|one| Selector::any(&self.params.allowed, one));
         if is_allowed || !reported.is_new(flow) {
             return None;

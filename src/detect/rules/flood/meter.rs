@@ -4,7 +4,7 @@
 //! evenly over it. Limits: [`QUARTERS`] quarters of a second are kept, and what comes later than that counts in the sum alone; [`MAX_KEYS`] keys, of which the one that came first
 //! goes. Distinct sources of a second are counted to [`MAX_SOURCES`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::hash::Hash;
 use std::net::IpAddr;
 
@@ -123,7 +123,7 @@ struct Counter {
     total: u64,
     last: u64,
     next: u64,
-    sources: BTreeSet<IpAddr>,
+    sources: hashbrown::HashSet<IpAddr, foldhash::fast::RandomState>,
 }
 
 /// Amounts of each key, by default an address and a kind.
@@ -149,15 +149,16 @@ impl<K: Copy + Eq + Hash> Meter<K> {
         (from, to): (Timestamp, Timestamp),
         source: IpAddr,
     ) -> Reading {
-        if !self.keys.contains_key(&key) {
-            if self.keys.len() >= MAX_KEYS
-                && let Some(first) = self.order.pop_front()
-            {
-                self.keys.remove(&first);
-                self.forgotten += 1;
-            }
-            self.order.push_back(key);
+        if let Some(known) = self.keys.get_mut(&key) {
+            return known.add(amount, (from, to), source);
         }
+        if self.keys.len() >= MAX_KEYS
+            && let Some(first) = self.order.pop_front()
+        {
+            self.keys.remove(&first);
+            self.forgotten += 1;
+        }
+        self.order.push_back(key);
         self.keys.entry(key).or_default().add(amount, (from, to), source)
     }
 
@@ -195,7 +196,8 @@ impl Counter {
                 quarter.answered = quarter.answered.saturating_add(answered.div_ceil(count));
             }
         }
-        let seconds = (first..last + WHOLE).map(|number| self.second(number));
+        // Nothing came after the newest quarter: a second that ends later holds no more than the one that ends with it.
+        let seconds = (first..(last + WHOLE).min(self.last + 1)).map(|number| self.second(number));
         let (rate, answered) = seconds.max_by_key(|(packets, _)| *packets).unwrap_or_default();
         Reading { rate, answered, total: self.total, sources: self.sources.len() }
     }

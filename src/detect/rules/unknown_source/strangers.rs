@@ -81,12 +81,12 @@ pub(super) fn at_the_start(context: Context<'_>, hops: &[Arc<Hop>], flow: &Judge
 pub(super) fn from_nobody(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     let (record, timeline) = (&flow.view.record, context.timeline);
     let (ip, at) = (record.tuple.orig.ip, record.start);
-    let mac = record.orig.mac.filter(|mac| timeline.is_nobodys_mac(&record.point, *mac, at))?;
     let sender = match &flow.source {
         Owner::Unknown => None,
         Owner::Workload { workload, why: Some(Doubt::VethDiffers), .. } => Some(workload),
         _ => return None,
     };
+    let mac = record.orig.mac.filter(|mac| timeline.is_nobodys_mac(&record.point, *mac, at))?;
     if !flow.oriented.forward {
         return None;
     }
