@@ -35,7 +35,7 @@ pub use judged_flow::JudgedFlow;
 pub use judgement::{Judgement, Outcome, Skip};
 pub use may_cover::MayCover;
 pub use monitors::{MonitorRole, Monitors};
-pub use orientation::{ObservedFlow, Oriented, orientations, rests_on_absence};
+pub use orientation::{ObservedFlow, Orientations, Oriented, orientations, rests_on_absence};
 pub use per_workload::PerWorkload;
 pub use selector::{Selector, SelectorError, SelectorFile, checked_glob};
 pub use source::{is_anothers, owner_of, responder_of};

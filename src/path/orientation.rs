@@ -49,6 +49,34 @@ impl Oriented {
     }
 }
 
+/// The directions in which a flow can be read, the likeliest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orientations {
+    likeliest: Oriented,
+    other: Option<Oriented>,
+}
+
+impl Orientations {
+    /// There is one.
+    pub const fn only(one: Oriented) -> Self {
+        Self { likeliest: one, other: None }
+    }
+
+    /// Either may be meant.
+    pub const fn either(likeliest: Oriented, other: Oriented) -> Self {
+        Self { likeliest, other: Some(other) }
+    }
+}
+
+impl IntoIterator for Orientations {
+    type Item = Oriented;
+    type IntoIter = std::iter::Chain<std::iter::Once<Oriented>, std::option::IntoIter<Oriented>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::once(self.likeliest).chain(self.other)
+    }
+}
+
 /// Below this, ports are given to services (RFC 6335's dynamic range starts higher, but Linux hands out from here).
 const FIRST_EPHEMERAL: u16 = 32_768;
 
@@ -64,7 +92,7 @@ pub fn rests_on_absence(record: &FlowRecord) -> bool {
 
 /// The directions in which a flow can be read. `warming_up`: the point has not been watched long enough to have seen the request, or a loss of it
 /// may still be reported. `replied`: frames of the responder were seen, at any point.
-pub fn orientations(record: &FlowRecord, warming_up: bool, replied: bool) -> Vec<Oriented> {
+pub fn orientations(record: &FlowRecord, warming_up: bool, replied: bool) -> Orientations {
     let read = |forward, certain| Oriented {
         tuple: if forward { record.tuple } else { record.tuple.reversed() },
         point: record.point.clone(),
@@ -75,21 +103,21 @@ pub fn orientations(record: &FlowRecord, warming_up: bool, replied: bool) -> Vec
     let ephemeral = |port| port >= FIRST_EPHEMERAL;
     let ports = (ephemeral(record.tuple.orig.port), ephemeral(record.tuple.resp.port));
     match start(record) {
-        Start::Request => vec![read(true, true)],
+        Start::Request => Orientations::only(read(true, true)),
         // A start in pieces of a few bytes shows no flags (RFC 1858).
-        Start::AnswerOnly if record.fragments > 0 => vec![read(true, true), read(false, false)],
-        Start::AnswerOnly => vec![read(true, false), read(false, false)],
+        Start::AnswerOnly if record.fragments > 0 => Orientations::either(read(true, true), read(false, false)),
+        Start::AnswerOnly => Orientations::either(read(true, false), read(false, false)),
         Start::Unmarked if !warming_up && replied && is_like_an_answer(&record.tuple) => {
-            vec![read(true, true), read(false, false)]
+            Orientations::either(read(true, true), read(false, false))
         }
-        Start::Unmarked if !warming_up => vec![read(true, true)],
-        Start::Missing if !warming_up && ports.0 == ports.1 => vec![read(true, true)],
+        Start::Unmarked if !warming_up => Orientations::only(read(true, true)),
+        Start::Missing if !warming_up && ports.0 == ports.1 => Orientations::only(read(true, true)),
         Start::Missing | Start::Unmarked => match ports {
-            (true, false) => vec![read(true, true)],
+            (true, false) => Orientations::only(read(true, true)),
             // The end that is taken for the one who asked must have sent something: a stranger frames nobody by an answer.
-            (false, true) => vec![read(false, replied), read(true, false)],
-            _ if record.tuple.protocol == Protocol::TCP => vec![read(true, false), read(false, false)],
-            _ => vec![read(true, true)],
+            (false, true) => Orientations::either(read(false, replied), read(true, false)),
+            _ if record.tuple.protocol == Protocol::TCP => Orientations::either(read(true, false), read(false, false)),
+            _ => Orientations::only(read(true, true)),
         },
     }
 }

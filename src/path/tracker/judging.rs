@@ -16,7 +16,7 @@ use crate::path::JudgeContext;
 use crate::path::source::{self, Roles, is_unsettled, responder_of};
 use crate::path::trail::{self, Frames, Trail};
 use crate::path::{
-    DECIDED, JudgedFlow, Judgement, LOSS_REPORTED_WITHIN, Oriented, Outcome, Service, Unobservable, Verdict,
+    DECIDED, JudgedFlow, Judgement, LOSS_REPORTED_WITHIN, Orientations, Oriented, Outcome, Service, Unobservable, Verdict,
     dns_detection, orientations, rests_on_absence,
 };
 use crate::time::Timestamp;
@@ -193,7 +193,7 @@ impl Tracker {
         tracked: &TrackedFlow,
         observed: &Observed,
         (binding, now): (Option<&NatBinding>, Timestamp),
-    ) -> Vec<Oriented> {
+    ) -> Orientations {
         let record = &observed.record;
         let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
         let losses = &context.path.losses;
@@ -204,7 +204,7 @@ impl Tracker {
         let is_mirror = |workload: &Workload| self.judge.is_mirror(workload);
         let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
         if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record, &observed.sightings, roles) {
-            return vec![reversed];
+            return Orientations::only(reversed);
         }
         if tracked.forged {
             return by_stranger(observed);
@@ -215,7 +215,7 @@ impl Tracker {
         };
         let forward = binding.reads_forward(&record.tuple);
         let tuple = as_meant(binding, if forward { record.tuple } else { record.tuple.reversed() });
-        vec![Oriented { tuple, point: record.point.clone(), at: record.start, forward, certain: true }]
+        Orientations::only(Oriented { tuple, point: record.point.clone(), at: record.start, forward, certain: true })
     }
 
     /// What a flow's content says of name resolution, for flows that no DNS contract judged; `record` is read from the end that asked. A flow
@@ -228,6 +228,8 @@ impl Tracker {
         record: &FlowRecord,
         step: &mut Step,
     ) -> Option<Arc<JudgedFlow>> {
+        // Nearly no flow resolves names.
+        dns_detection::by_content(record)?;
         let tracked = self.flows.get(&key);
         let is_dns = judged.judgement.as_ref().is_some_and(|judgement| judgement.service == Service::Dns);
         if is_dns || tracked.is_some_and(|tracked| tracked.content.is_some()) {
@@ -305,7 +307,7 @@ impl Tracker {
 
 /// The directions of a record whose first packet a stranger forged. What nobody answered was asked by nobody else; frames of the other end may
 /// be its own question or an answer to the forged one, and nothing shows which.
-fn by_stranger(observed: &Observed) -> Vec<Oriented> {
+fn by_stranger(observed: &Observed) -> Orientations {
     let record = &observed.record;
     let read = |forward: bool, certain| Oriented {
         tuple: if forward { record.tuple } else { record.tuple.reversed() },
@@ -315,9 +317,13 @@ fn by_stranger(observed: &Observed) -> Vec<Oriented> {
         certain,
     };
     if record.orig.counters.packets == 0 {
-        return vec![read(false, true)];
+        return Orientations::only(read(false, true));
     }
-    if observed.replied() { vec![read(false, false), read(true, true)] } else { vec![read(true, true)] }
+    if observed.replied() {
+        Orientations::either(read(false, false), read(true, true))
+    } else {
+        Orientations::only(read(true, true))
+    }
 }
 
 /// The translation of what was seen at a point; a namespace's own only where it is looked at from inside.
