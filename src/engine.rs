@@ -386,13 +386,13 @@ impl Engine {
             self.stats.judged(flow);
             self.judged.judged(flow);
             self.path.record(&self.timeline, flow);
-            self.actors.see(&self.timeline, flow);
+            self.actors.see(flow);
             let tuple = flow.oriented.tuple;
             self.names.touch(&asker_of(&flow.source, tuple.orig.ip), tuple.resp.ip, flow.oriented.at);
             let goes_on = self.tracker.is_followed(flow.view.record.id);
             self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, &self.names, flow, goes_on));
             self.ask_rules(Asked::Flow, now, out, |rule, context, found| rule.on_flow(context, flow, found));
-            let (due, deadline) = self.contacts.judged((&self.timeline, &self.path, &self.actors), &judged, now);
+            let (due, deadline) = self.contacts.judged((&self.path, &self.actors), &judged, now);
             if let Some(at) = deadline {
                 self.timers.set(at, Timer::Contacts);
             }

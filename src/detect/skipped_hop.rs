@@ -74,10 +74,7 @@ fn finding(rule: &'static RuleMeta, skip: Skip, flow: &JudgedFlow) -> Option<Fin
 /// Whom the alert is about: who sent it, or for what came in, who was reached.
 fn subject(skip: Skip, flow: &JudgedFlow) -> (&Owner, IpAddr) {
     let tuple = flow.oriented.tuple;
-    match &flow.reached {
-        Some(reached) if skip == Skip::Ingress => (reached, tuple.resp.ip),
-        _ => (&flow.source, tuple.orig.ip),
-    }
+    if skip == Skip::Ingress { (&flow.responder, tuple.resp.ip) } else { (&flow.source, tuple.orig.ip) }
 }
 
 fn answer(flow: &JudgedFlow) -> String {

@@ -93,9 +93,9 @@ impl Bench {
         JudgedFlow {
             view: ObservedFlow { record: record.clone(), points: vec![record.point.clone()], translated: None },
             source: responder_of(&self.timeline, &back),
+            responder: responder_of(&self.timeline, &oriented),
             oriented,
             answered: record.resp.counters.packets > 0,
-            reached: None,
             again: false,
             revised_from: None,
             judgement: None,

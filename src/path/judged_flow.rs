@@ -16,8 +16,8 @@ pub struct JudgedFlow {
     pub oriented: Oriented,
     /// Who asked.
     pub source: Owner,
-    /// Who answers, where a contract about what comes in judged it.
-    pub reached: Option<Owner>,
+    /// Who answers.
+    pub responder: Owner,
     /// Whether an answer was seen.
     pub answered: bool,
     /// What the contracts say; `None` where none covers it.

@@ -380,12 +380,12 @@ fn over_the_veth(from: &str, mac: Mac) -> Option<(String, String)> {
         view: ObservedFlow { record, points: vec![point.clone()], translated: None },
         oriented: Oriented { tuple, point, at: at(10_000), forward: true, certain: true },
         source,
+        responder: Owner::External,
         answered: false,
         judgement: None,
         sent_on: false,
         took: std::time::Duration::ZERO,
         over: false,
-        reached: None,
         again: false,
         revised_from: None,
     };

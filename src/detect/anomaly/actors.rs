@@ -97,13 +97,13 @@ impl Actors {
     }
 
     /// Takes in who the ends of a flow are.
-    pub fn see(&mut self, timeline: &Timeline, flow: &JudgedFlow) {
-        let responder = responder_of(timeline, &flow.oriented);
-        for (owner, end) in [(&flow.source, flow.oriented.tuple.orig), (&responder, flow.oriented.tuple.resp)] {
+    pub fn see(&mut self, flow: &JudgedFlow) {
+        for (owner, end) in [(&flow.source, flow.oriented.tuple.orig), (&flow.responder, flow.oriented.tuple.resp)] {
             if let Owner::Workload { workload, .. } = owner {
                 self.know(workload);
             }
-            self.is_any_local |= !is_link_local(end.ip.to_canonical()) && self.is_local(owner, end.ip);
+            self.is_any_local =
+                self.is_any_local || (!is_link_local(end.ip.to_canonical()) && self.is_local(owner, end.ip));
         }
     }
 

@@ -13,7 +13,6 @@ use super::actor::Actor;
 use super::actors::Actors;
 use super::outcome::{End, Outcome, Progress, SILENCE, outcome};
 use crate::input::{FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord};
-use crate::inventory::Timeline;
 use crate::path::{JudgedFlow, PathState};
 use crate::time::Timestamp;
 
@@ -100,7 +99,7 @@ impl Contacts {
     /// A flow was judged; what to ask, and when to come back.
     pub fn judged(
         &mut self,
-        (timeline, path, actors): (&Timeline, &PathState, &Actors),
+        (path, actors): (&PathState, &Actors),
         flow: &Arc<JudgedFlow>,
         now: Timestamp,
     ) -> (Option<Due>, Option<Timestamp>) {
@@ -108,7 +107,7 @@ impl Contacts {
         if flow.again || flow.oriented.tuple.resp.ip.is_multicast() || is_broadcast(&flow.oriented.tuple) {
             return (None, None);
         }
-        let (source, target) = (actors.source(flow), actors.responder(timeline, flow));
+        let (source, target) = (actors.source(flow), actors.of(&flow.responder, flow.oriented.tuple.resp.ip));
         if source.is_none() && target.is_none() {
             return (None, None);
         }

@@ -252,12 +252,12 @@ mod tests {
             view,
             oriented,
             source: owner,
+            responder: Owner::External,
             answered: true,
             judgement: None,
             sent_on: false,
             took: std::time::Duration::ZERO,
             over: false,
-            reached: None,
             again: false,
             revised_from: None,
         }

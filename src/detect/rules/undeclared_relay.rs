@@ -99,7 +99,7 @@ impl Rule for UndeclaredRelay {
 /// Who answers a flow, and where: behind a translation, who answers after it. Whether a point's record or its translated twin stands for a connection is
 /// a matter of milliseconds.
 fn answered_by(timeline: &Timeline, flow: &JudgedFlow) -> (Owner, Endpoint) {
-    let own = (responder_of(timeline, &flow.oriented), flow.oriented.tuple.resp);
+    let own = (flow.responder.clone(), flow.oriented.tuple.resp);
     let resp = flow.view.translated.map_or(own.1, |translated| translated.resp);
     if own.0.workload().is_some() || resp == own.1 {
         return own;

@@ -46,7 +46,10 @@ fn skipped(skip: Skip) -> JudgedFlow {
 fn each_way_to_skip_has_exactly_one_rule() {
     for verdict in [Verdict::Bypassed, Verdict::Partial] {
         for (skip, rule, severity) in SPEAKS {
-            let finding = only(&flow(Some(judgement(verdict, Some(skip)))));
+            let mut flow = flow(Some(judgement(verdict, Some(skip))));
+            // What came in is about who was reached.
+            flow.responder = flow.source.clone();
+            let finding = only(&flow);
             assert_eq!((finding.rule.name, finding.severity), (rule, severity), "{skip:?}");
             assert_eq!(finding.verdict, Some(verdict));
             assert_eq!(finding.missing_hop.map(|hop| hop.name()).as_deref(), Some("hop"));
@@ -95,8 +98,7 @@ fn an_attempt_is_reported_one_severity_lower_and_a_datagram_with_payload_is_none
 fn without_a_workload_the_address_stands_for_it() {
     for (skip, rule, _) in SPEAKS {
         let mut unknown = skipped(skip);
-        unknown.source = Owner::Unknown;
-        unknown.reached = (skip == Skip::Ingress).then_some(Owner::Unknown);
+        (unknown.source, unknown.responder) = (Owner::Unknown, Owner::Unknown);
         let finding = only(&unknown);
         let whose = if skip == Skip::Ingress { "198.51.100.7" } else { "172.20.0.10" };
         assert_eq!((finding.workload.is_some(), finding.cause), (false, format!("hop {whose}")), "{rule}");
@@ -140,7 +142,7 @@ fn who_came_in_beside_the_ingress_is_said() {
 fn what_came_in_is_about_the_workload_that_was_reached_whoever_came() {
     for sender in [owner("scanner", 99), Owner::External] {
         let mut flow = skipped(Skip::Ingress);
-        (flow.source, flow.reached) = (sender, Some(owner("shop", 20)));
+        (flow.source, flow.responder) = (sender, owner("shop", 20));
         let finding = only(&flow);
         assert_eq!(finding.workload.map(|workload| workload.name.clone()).as_deref(), Some("shop"));
         assert_eq!(finding.attribution, Some(owner("shop", 20)));

@@ -215,7 +215,7 @@ impl UnjudgedTraffic {
         };
         let Verdict::Unobservable(reason) = judgement.verdict else { return None };
         let sender = match judgement.service {
-            Service::Ingress => Some(flow.reached.as_ref()?.workload()?),
+            Service::Ingress => Some(flow.responder.workload()?),
             Service::Egress | Service::Dns if flow.source == Owner::Unknown => None,
             Service::Egress | Service::Dns => Some(flow.source.workload()?),
         };

@@ -45,6 +45,8 @@ impl Observed {
 pub(super) struct Asked {
     basis: Basis,
     owner: Owner,
+    /// Who answers, once somebody wanted to know: that rests on less.
+    responder: OnceCell<Owner>,
 }
 
 /// Everything that decides who asked.
@@ -86,24 +88,27 @@ impl Basis {
 }
 
 impl Tracker {
-    /// Who asked.
-    pub(super) fn asked_by(
+    /// Who asked, and where it is remembered who answers.
+    pub(super) fn asked_by<'o>(
         &self,
         context: JudgeContext<'_>,
-        observed: &Observed,
+        observed: &'o Observed,
         (oriented, now): (&Oriented, Timestamp),
         binding: Option<&NatBinding>,
-    ) -> Owner {
+    ) -> (Owner, Option<&'o OnceCell<Owner>>) {
         let find = || self.find_who_asked(context, observed, (oriented, now), binding);
-        let Some(basis) = Basis::of(context, observed, oriented, binding) else { return find() };
-        if let Some(known) = observed.asked.get().filter(|known| known.basis == basis) {
-            debug_assert_eq!(known.owner, find(), "nothing that it rests on has changed");
-            return known.owner.clone();
+        let Some(basis) = Basis::of(context, observed, oriented, binding) else { return (find(), None) };
+        let Some(known) = observed.asked.get() else {
+            let new = || Asked { basis, owner: find(), responder: OnceCell::new() };
+            let known = observed.asked.get_or_init(new);
+            return (known.owner.clone(), Some(&known.responder));
+        };
+        // One that is remembered may rest on something else.
+        if known.basis != basis {
+            return (find(), None);
         }
-        let owner = find();
-        // Where one is remembered already, it rests on something else.
-        _ = observed.asked.set(Asked { basis, owner: owner.clone() });
-        owner
+        debug_assert_eq!(known.owner, find(), "nothing that it rests on has changed");
+        (known.owner.clone(), Some(&known.responder))
     }
 
     /// Who asked; behind a translation, who asked before it. Every point that saw the frames may name the sender.

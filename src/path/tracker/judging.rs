@@ -16,7 +16,7 @@ use crate::path::JudgeContext;
 use crate::path::source::{self, Roles, is_unsettled, responder_of};
 use crate::path::trail::{self, Frames, Trail};
 use crate::path::{
-    DECIDED, JudgedFlow, Judgement, LOSS_REPORTED_WITHIN, Orientations, Oriented, Outcome, Service, Unobservable, Verdict,
+    DECIDED, JudgedFlow, LOSS_REPORTED_WITHIN, Orientations, Oriented, Outcome, Service, Unobservable, Verdict,
     dns_detection, orientations, rests_on_absence,
 };
 use crate::time::Timestamp;
@@ -32,6 +32,7 @@ const REMNANT_PACKETS: u64 = 8;
 struct Reading {
     oriented: Oriented,
     source: Owner,
+    responder: Option<Owner>,
     answered: bool,
     outcome: Outcome,
 }
@@ -147,10 +148,11 @@ impl Tracker {
         let mut likeliest: Option<Reading> = None;
         let all_reported = deadline == Deadline::Now || now.since(tracked.start) >= LOSS_REPORTED_WITHIN;
         for oriented in self.readings(context, tracked, observed, (binding, now)) {
-            let source = self.asked_by(context, observed, (&oriented, now), binding);
+            let (source, known) = self.asked_by(context, observed, (&oriented, now), binding);
             let is_sure = !tracked.forged || matches!(source, Owner::Workload { confidence: Confidence::Likely, .. });
             let source = if is_sure { source } else { source.less_sure(Doubt::AmongOthers) };
-            let responder = OnceCell::new();
+            let (unknown, behind) = (OnceCell::new(), OnceCell::new());
+            let responder = known.unwrap_or(&unknown);
             let found = || responder.get_or_init(|| responder_of(context.timeline, &oriented));
             if !settled && is_unsettled(context.timeline, &source, &oriented, found) {
                 return None;
@@ -171,10 +173,11 @@ impl Tracker {
                 over: tracked.over,
             };
             // Where nothing is translated, who answers is found as it was above.
-            let responder = if binding.is_none() { responder } else { OnceCell::new() };
-            let outcome = self.judge.judge(context, &trail, &source, &responder);
+            let answers = if binding.is_none() { responder } else { &behind };
+            let outcome = self.judge.judge(context, &trail, &source, answers);
             let covered = !matches!(outcome, Outcome::Uncovered | Outcome::SentOn);
-            let reading = Reading { answered: trail.answered, oriented, source, outcome };
+            let (answered, responder) = (trail.answered, responder.get().cloned());
+            let reading = Reading { oriented, source, responder, answered, outcome };
             if covered {
                 return Some(reading);
             }
@@ -251,6 +254,7 @@ impl Tracker {
         let judgement = self.judge.judge_content(context, &trail, &judged.source)?;
         let mut again = judged.clone();
         again.view.record = record.clone();
+        again.responder = responder_of(context.timeline, &again.oriented);
         again.answered = answered;
         again.took = record.end.since(record.start);
         again.judgement = Some(judgement);
@@ -394,7 +398,7 @@ fn judged_flow(
         Outcome::Uncovered | Outcome::SentOn | Outcome::Wait => None,
     };
     JudgedFlow {
-        reached: reached(context, &reading.oriented, judgement.as_ref()),
+        responder: reading.responder.unwrap_or_else(|| responder_of(context.timeline, &reading.oriented)),
         view: if reading.oriented.forward { view } else { view.reversed() },
         oriented: reading.oriented,
         source: reading.source,
@@ -406,12 +410,6 @@ fn judged_flow(
         again: false,
         revised_from: None,
     }
-}
-
-/// Who was reached, where a contract about what comes in judged it.
-fn reached(context: JudgeContext<'_>, oriented: &Oriented, judgement: Option<&Judgement>) -> Option<Owner> {
-    let is_inbound = judgement.is_some_and(|judgement| judgement.service == Service::Ingress);
-    is_inbound.then(|| responder_of(context.timeline, oriented))
 }
 
 /// Whether more than the rest of a connection shows: data, or a start. FINs that are sent again and again are still the rest.

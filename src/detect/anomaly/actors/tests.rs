@@ -17,8 +17,7 @@ fn networks(ranges: &[&str]) -> LocalNetworks {
 fn flow(bench: &mut Bench, from: &str, to: &str) -> JudgedFlow {
     let record = bench.record(0, Protocol::TCP, from, to);
     let flow = bench.judged(&record);
-    let Bench { timeline, actors, .. } = bench;
-    actors.see(timeline, &flow);
+    bench.actors.see(&flow);
     flow
 }
 

@@ -41,7 +41,7 @@ fn answered(bench: &mut Bench, to: &str) {
 fn found(bench: &mut Bench, on: &mut dyn Rule, to: &str, app: AppFacts) -> Option<(String, Severity)> {
     let record = said(bench.record(10, Protocol::TCP, "172.20.0.2:40000", to), app);
     let flow = bench.judged(&record);
-    bench.actors.see(&bench.timeline, &flow);
+    bench.actors.see(&flow);
     bench.on_flow(on, &flow).first().map(|one| (one.cause.clone(), one.severity))
 }
 

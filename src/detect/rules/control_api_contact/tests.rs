@@ -10,7 +10,7 @@ fn found(method: &str, path: &str, to: &str, params: &Params) -> Option<(String,
     let app = AppFacts { http: Some(http), ..AppFacts::default() };
     let record = said(bench.record(10, Protocol::TCP, "172.20.0.2:40000", to), app);
     let flow = bench.judged(&record);
-    bench.actors.see(&bench.timeline, &flow);
+    bench.actors.see(&flow);
     let found = bench.on_flow(&mut rule(params), &flow);
     found.first().map(|one| (one.cause.clone(), one.severity))
 }
@@ -38,7 +38,7 @@ fn a_port_alone_counts_at_the_host_and_where_it_answered() {
         let mut record = bench.record(10, Protocol::TCP, "172.20.0.2:40000", to);
         record.resp.counters.payload_bytes = bytes;
         let flow = bench.judged(&record);
-        bench.actors.see(&bench.timeline, &flow);
+        bench.actors.see(&flow);
         assert_eq!(bench.on_flow(&mut rule(&Params::default()), &flow).len(), usize::from(is_found), "{to} {bytes}");
     }
 }

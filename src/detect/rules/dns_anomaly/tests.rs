@@ -19,7 +19,7 @@ fn found(params: &Params, every: u64, questions: &[DnsMessage], answer: u64) -> 
         record.resp.counters.payload_bytes = answer;
         record.end = at(n * every);
         let flow = bench.judged(&record);
-        bench.actors.see(&bench.timeline, &flow);
+        bench.actors.see(&flow);
         all.extend(bench.on_flow(&mut on, &flow));
     }
     all.into_iter().map(|one| (one.cause, one.severity)).collect()

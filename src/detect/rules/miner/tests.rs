@@ -37,7 +37,7 @@ fn mining_is_certain_a_node_is_medium_and_a_name_alone_is_low() {
         let mut bench = Bench::new(&[("web", 2)]);
         let record = said(bench.record(10, Protocol::TCP, "172.20.0.2:40000", "198.51.100.7:3333"), app.clone());
         let flow = bench.judged(&record);
-        bench.actors.see(&bench.timeline, &flow);
+        bench.actors.see(&flow);
         let mut on = rule(&Params::default());
         let found = bench.on_flow(&mut on, &flow);
         assert_eq!(found.first().map(|one| (one.cause.as_str(), one.severity)), expected, "{app:?}");

@@ -31,7 +31,7 @@ fn found(to: &str, app: AppFacts) -> Option<(String, Severity)> {
     let mut bench = Bench::new(&[]);
     let record = said(bench.record(10, Protocol::TCP, "10.1.0.2:40000", to), app);
     let flow = bench.judged(&record);
-    bench.actors.see(&bench.timeline, &flow);
+    bench.actors.see(&flow);
     let found = bench.on_flow(&mut rule(&Params::default()), &flow);
     found.first().map(|one| (one.cause.clone(), one.severity))
 }
@@ -72,7 +72,7 @@ fn a_flow_is_reported_once_and_what_is_allowed_is_quiet() {
     let mut bench = Bench::new(&[("web", 2)]);
     let record = bench.record(10, Protocol::TCP, "172.20.0.2:40000", "198.51.100.7:443");
     let (mut on, flow) = (rule(&Params::default()), bench.judged(&record));
-    bench.actors.see(&bench.timeline, &flow);
+    bench.actors.see(&flow);
     assert!(bench.on_flow(&mut on, &flow).is_empty());
     let record = said(record, http(None));
     let kind = crate::input::FlowEventKind::Updated;
