@@ -6,6 +6,7 @@
 //! Design: inventory → tracker → rules → alert grouper, one call each; this file only passes facts on and counts.
 
 mod approval;
+mod asked;
 mod asking;
 mod config;
 mod histogram;
@@ -43,7 +44,7 @@ use crate::inventory::Timeline;
 use crate::names::Names;
 use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, owner_of};
 use crate::time::{Timestamp, Watermark};
-use asking::Asked;
+use asked::Asked;
 use judged_counts::JudgedCounts;
 use rule_set::RuleSet;
 use timers::Timers;
@@ -391,7 +392,8 @@ impl Engine {
             self.names.touch(&asker_of(&flow.source, tuple.orig.ip), tuple.resp.ip, flow.oriented.at);
             let goes_on = self.tracker.is_followed(flow.view.record.id);
             self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, &self.names, flow, goes_on));
-            self.ask_rules(Asked::Flow, now, out, |rule, context, found| rule.on_flow(context, flow, found));
+            let asked = if flow.skip().is_some() { Asked::SkippingFlow } else { Asked::Flow };
+            self.ask_rules(asked, now, out, |rule, context, found| rule.on_flow(context, flow, found));
             let (due, deadline) = self.contacts.judged((&self.path, &self.actors), &judged, now);
             if let Some(at) = deadline {
                 self.timers.set(at, Timer::Contacts);

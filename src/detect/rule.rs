@@ -59,6 +59,7 @@ impl Findings {
     }
 
     /// Whether there is nothing to say.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty() && self.timers.is_empty()
     }
@@ -69,6 +70,7 @@ impl Findings {
     }
 
     /// Whether the rule wants no events of this kind; forgets it.
+    #[inline]
     pub fn take_deaf(&mut self) -> bool {
         std::mem::take(&mut self.is_deaf)
     }
@@ -86,6 +88,11 @@ pub trait Rule: Send + std::fmt::Debug {
 
     /// What watches others, reported once before anything else.
     fn monitors(&mut self, _monitors: &Arc<Monitors>) {}
+
+    /// Whether it speaks only of flows that skipped a hop in some way: [`Self::on_flow`] is not asked about others then.
+    fn is_about_skips_alone(&self) -> bool {
+        false
+    }
 
     /// A flow's judgement is final.
     fn on_flow(&mut self, _context: Context<'_>, _flow: &JudgedFlow, findings: &mut Findings) {

@@ -36,6 +36,10 @@ impl SkipRule {
 }
 
 impl Rule for SkipRule {
+    fn is_about_skips_alone(&self) -> bool {
+        true
+    }
+
     fn on_flow(&mut self, _context: Context<'_>, flow: &JudgedFlow, findings: &mut Findings) {
         if let Some(mut finding) = finding(self.meta, self.skip, flow) {
             finding.evidence.extend(self.also.map(|also| also(flow)));

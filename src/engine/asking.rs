@@ -3,28 +3,13 @@
 //! Contract: rules are asked in their order, those alone that want an event of this kind; a rule that says that it does not is not asked
 //! about that kind again. What it finds goes to the grouper at once, and what it wants to be asked later becomes a timer.
 
+use super::asked::Asked;
+use super::rule_set::RuleSet;
 use super::{Engine, Timer};
 use crate::alert::{Alert, Disposition};
 use crate::detect::{Context, Due, Finding, Findings, Rule, add_name};
 use crate::input::FlowRecord;
 use crate::time::Timestamp;
-
-/// The kinds of events that rules are asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    Flow,
-    Progress,
-    NewLink,
-    Workload,
-    Fact,
-    Claim,
-    Unjudged,
-    Contact,
-}
-
-impl Asked {
-    pub(super) const COUNT: usize = Self::Contact as usize + 1;
-}
 
 impl Engine {
     /// Lets the rules know whose traffic without a verdict grew.
@@ -68,19 +53,20 @@ impl Engine {
         out: &mut Vec<Alert>,
         ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
     ) {
-        let mut findings = Findings::default();
-        let mut number = 0;
-        while let Some(index) = self.rules.listener(kind, number) {
-            self.ask_rule(index, now, &mut findings, &ask);
-            if findings.take_deaf() {
-                self.rules.ask_no_more(kind, number);
-                continue;
-            }
-            if !findings.is_empty() {
-                self.take(index, &mut findings, out);
-            }
-            number += 1;
+        let (mut findings, mut number) = (Findings::default(), 0);
+        loop {
+            let (rules, context) = self.split(now);
+            let found = rules.ask(kind, &mut number, &mut findings, |rule, findings| ask(rule, context, findings));
+            let Some(index) = found else { return };
+            self.take(index, &mut findings, out);
         }
+    }
+
+    /// The rules, and what they may look at.
+    fn split(&mut self, now: Timestamp) -> (&mut RuleSet, Context<'_>) {
+        let (baseline, compared) = (self.baseline.as_deref(), self.compared.as_ref());
+        let (timeline, actors, path, names) = (&self.timeline, &self.actors, &self.path, &self.names);
+        (&mut self.rules, Context { timeline, actors, baseline, compared, path, names, now })
     }
 
     pub(super) fn fire_rule(&mut self, index: usize, now: Timestamp, out: &mut Vec<Alert>) {
@@ -96,11 +82,10 @@ impl Engine {
         findings: &mut Findings,
         ask: impl Fn(&mut dyn Rule, Context<'_>, &mut Findings),
     ) {
-        let Some(rule) = self.rules.get_mut(index) else { return };
-        let (baseline, compared) = (self.baseline.as_deref(), self.compared.as_ref());
-        let (timeline, actors, path, names) = (&self.timeline, &self.actors, &self.path, &self.names);
-        let context = Context { timeline, actors, baseline, compared, path, names, now };
-        ask(rule, context, findings);
+        let (rules, context) = self.split(now);
+        if let Some(rule) = rules.get_mut(index) {
+            ask(rule, context, findings);
+        }
     }
 
     /// What a rule found, and when it wants to be asked again.

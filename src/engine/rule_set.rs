@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::asking::Asked;
-use crate::detect::Rule;
+use super::asked::Asked;
 use crate::detect::rules::{self, RuleParams};
+use crate::detect::{Findings, Rule};
 use crate::path::{Contract, Monitors};
 
 /// All of them.
@@ -62,6 +62,12 @@ impl RuleSet {
         }
         let places: Vec<usize> = self.places().collect();
         self.listeners = std::array::from_fn(|_| places.clone());
+        let is_about_skips_alone = |place: &usize| {
+            self.rules.get(*place).and_then(Option::as_ref).is_some_and(|rule| rule.is_about_skips_alone())
+        };
+        if let Some(listeners) = self.listeners.get_mut(Asked::Flow as usize) {
+            listeners.retain(|place| !is_about_skips_alone(place));
+        }
     }
 
     /// The places of all rules that are switched on.
@@ -74,16 +80,28 @@ impl RuleSet {
         Some(self.rules.get_mut(place)?.as_mut()?.as_mut())
     }
 
-    /// The place of one of those that want a kind of events.
-    pub(super) fn listener(&self, kind: Asked, number: usize) -> Option<usize> {
-        self.listeners.get(kind as usize)?.get(number).copied()
-    }
-
-    /// One of them does not want such events.
-    pub(super) fn ask_no_more(&mut self, kind: Asked, number: usize) {
-        if let Some(listeners) = self.listeners.get_mut(kind as usize) {
-            listeners.remove(number);
+    /// Asks those that want a kind of events, from one of them on, until one has something to say: its place. Nearly always none has.
+    pub(super) fn ask(
+        &mut self,
+        kind: Asked,
+        from: &mut usize,
+        findings: &mut Findings,
+        ask: impl Fn(&mut dyn Rule, &mut Findings),
+    ) -> Option<usize> {
+        let Self { rules, listeners, .. } = self;
+        let listeners = listeners.get_mut(kind as usize)?;
+        while let Some(place) = listeners.get(*from).copied() {
+            ask(rules.get_mut(place)?.as_mut()?.as_mut(), findings);
+            if findings.take_deaf() {
+                listeners.remove(*from);
+                continue;
+            }
+            *from += 1;
+            if !findings.is_empty() {
+                return Some(place);
+            }
         }
+        None
     }
 
     /// How often a bound of what rules remember was reached and cost something.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Judgement, ObservedFlow, Oriented, Verdict};
+use super::{Judgement, ObservedFlow, Oriented, Skip, Verdict};
 use crate::input::Protocol;
 use crate::inventory::Owner;
 
@@ -35,6 +35,11 @@ pub struct JudgedFlow {
 }
 
 impl JudgedFlow {
+    /// How it skipped a hop, where it did.
+    pub fn skip(&self) -> Option<Skip> {
+        self.judgement.as_ref().and_then(|judgement| judgement.skip)
+    }
+
     /// Whether nothing can have left: TCP that nobody answered, without payload. What a SYN carries has left.
     pub fn is_attempt(&self) -> bool {
         let record = &self.view.record;
