@@ -1,12 +1,11 @@
 //! The sides of a translated connection are one trail.
 //!
 //! Contract: the trail begins with the side that shows best who asked, whenever the translation is reported, so that nobody turns it by a frame that he sends
-//! before it; what no contract seemed to cover is looked at again where the translation shows another end. Limits: sides that began while the translation stood. Design: with `br_netfilter` a connection has up to four
+//! before it; what no contract seemed to cover is looked at again where the translation shows another end. Design: with `br_netfilter` a connection has up to four
 //! sides, and each point may show two of them; which one is reported first is a race of microseconds.
 
 use super::judging::binding_of;
 use super::key::TrailKey;
-use super::tracked_flow::TrackedFlow;
 use super::{Step, Tracker};
 use crate::input::{FlowEventKind, FlowRecord, NatBinding};
 use crate::path::JudgeContext;
@@ -19,15 +18,18 @@ struct Rank {
     is_hidden: bool,
     /// The one who answers sent the first packet, or all of them.
     is_answer: bool,
+    /// It began before the translation was made: an earlier connection, or a stranger's frame.
+    is_older: bool,
     start: Timestamp,
 }
 
 impl Rank {
-    fn of(binding: &NatBinding, record: &FlowRecord) -> Self {
+    fn of(context: JudgeContext<'_>, binding: &NatBinding, record: &FlowRecord) -> Self {
         let forward = binding.reads_forward(&record.tuple);
         let orig = if forward { record.tuple.orig } else { record.tuple.resp };
         let is_answer = !forward || record.orig.counters.packets == 0;
-        Self { is_hidden: orig != binding.before.orig, is_answer, start: record.start }
+        let is_older = binding_of(context, &record.point, &record.tuple, record.start) != Some(binding);
+        Self { is_hidden: orig != binding.before.orig, is_answer, is_older, start: record.start }
     }
 }
 
@@ -36,11 +38,7 @@ impl Tracker {
     pub fn on_binding(&mut self, context: JudgeContext<'_>, binding: &NatBinding, now: Timestamp, step: &mut Step) {
         self.judge.catch_up(context.timeline);
         let keys = binding.tuples().map(TrailKey::of);
-        let is_its = |tracked: &&TrackedFlow| {
-            binding_of(context, &tracked.point, &tracked.tuple, tracked.start) == Some(binding)
-        };
-        let record = |key: &TrailKey| self.flows.get(key).filter(is_its)?.record();
-        let rank = |key: &TrailKey| record(key).map(|record| Rank::of(binding, &record));
+        let rank = |key: &TrailKey| Some(Rank::of(context, binding, &*self.flows.get(key)?.record()?));
         let first = keys.into_iter().filter(|_| binding.netns.is_none()).filter_map(|key| Some((rank(&key)?, key)));
         let first = first.min_by_key(|(rank, _)| *rank).map(|(_, key)| key);
         for key in keys.into_iter().filter(|key| Some(*key) != first) {
@@ -94,7 +92,7 @@ impl Tracker {
             .is_some_and(|binding| binding.reads_forward(&record.tuple) != binding.reads_forward(&tracked.tuple));
         let is_better = binding
             .zip(tracked.record())
-            .is_some_and(|(binding, known)| Rank::of(binding, record) < Rank::of(binding, &known));
+            .is_some_and(|(binding, known)| Rank::of(context, binding, record) < Rank::of(context, binding, &known));
         tracked.witness(record, FlowEventKind::Started, reversed);
         let (old, own) = (tracked.id, TrailKey::of(record.tuple));
         let is_first = is_better && !reversed && tracked.begin_with(record);
