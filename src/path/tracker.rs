@@ -300,7 +300,7 @@ impl Tracker {
     ) {
         let before = self.trail_of_record(context, record);
         let key = self.rejoin(context, before, record, now, step);
-        let Some(tracked) = self.flows.get_mut(&key) else { return };
+        let Some(tracked) = self.flows.get_mut(&key).filter(|tracked| !tracked.is_younger_than(record)) else { return };
         let id = tracked.id;
         tracked.answered |= kind == FlowEventKind::Answered;
         if kind == FlowEventKind::NextHopChanged {

@@ -132,6 +132,11 @@ impl TrackedFlow {
         sightings.any(|sighting| sighting.shows(record))
     }
 
+    /// Whether a record's last packet came before its first one: it is what is left of an earlier flow of this five-tuple.
+    pub(super) fn is_younger_than(&self, record: &FlowRecord) -> bool {
+        record.end < self.start && self.id != record.id && !self.knows(record)
+    }
+
     /// What one point shows of it now; `reversed` where the record reads the trail against its direction. True when the point is new.
     pub(super) fn witness(&mut self, record: &FlowRecord, kind: FlowEventKind, reversed: bool) -> bool {
         let sightings = self.observed.as_mut().map(|observed| &mut observed.sightings);
@@ -174,9 +179,9 @@ impl TrackedFlow {
     }
 
     /// It is judged.
-    pub(super) fn settle(&mut self, judged: Arc<JudgedFlow>, may_change: bool) {
+    pub(super) fn settle(&mut self, judged: Arc<JudgedFlow>, stays_open: bool) {
         self.judged = Some(judged);
-        if !may_change {
+        if !stays_open {
             self.observed = None;
         }
     }

@@ -416,15 +416,18 @@ fn an_answer_from_outside_before_the_flow_does_not_begin_its_translated_side() {
     }
 }
 
-/// Fresh seed 4987358159460281636: the second SYN, exactly two seconds after the first, is neither the flow at another point nor a later opening of it.
+/// Fresh seed 4987358159460281636: what the veth reports of the flow when it has ended is no part of what its five-tuple seems to open then.
 #[test]
-#[ignore = "open: a SYN that outside forges two seconds after the flow's own accuses its workload"]
-fn a_syn_from_outside_two_seconds_after_the_flows_own_accuses_nobody() {
+fn a_syn_from_outside_after_the_end_of_a_flow_accuses_nobody() {
     use Borrowed::Own;
-    let syn = before(Attacker::Outside, Claims::Forward, 2_000, (Own, Own));
-    let mut history = attacked(Asked::Inline, Way::Through, true, Attack { times: 2, fits: false, ..syn });
-    history.flows[0].exchanges = 1;
-    (history.shown.veths, history.shown.ids, history.shown.uplink) = (true, true, true);
-    (history.shown.conntrack, history.shown.reversed) = (true, true);
-    assert_eq!(accuses_exactly(&history.run()), Vec::<&str>::new());
+    for when in [1_999, 2_000, 2_001, 2_500, 2_999, 4_000, 11_000] {
+        let syn = before(Attacker::Outside, Claims::Forward, when, (Own, Own));
+        let mut history = attacked(Asked::Inline, Way::Through, true, Attack { times: 2, fits: false, ..syn });
+        history.flows[0].exchanges = 1;
+        (history.shown.veths, history.shown.ids, history.shown.uplink) = (true, true, true);
+        for reversed in [false, true] {
+            (history.shown.conntrack, history.shown.reversed) = (true, reversed);
+            assert_eq!(accuses_exactly(&history.run()), Vec::<&str>::new(), "{when} {reversed}");
+        }
+    }
 }
