@@ -86,10 +86,8 @@ impl Tracker {
         step.judged.push(Arc::clone(&judged));
         let (over, by_content) = (judged.over, self.judge_content(context, key, &judged, &judged.view.record, step));
         if let Some(tracked) = self.flows.get_mut(&key) {
-            // Who asked may show later: after an answer that came first, or a frame that somebody forged.
-            let is_answer = matches!(judged.source, Owner::External | Owner::Unknown) || !judged.source.owns_address();
-            let may_change = judged.judgement.is_some() || is_answer || is_remnant(&judged.view.record);
-            tracked.settle(judged, may_change);
+            let stays_open = stays_open(&judged);
+            tracked.settle(judged, stays_open);
             tracked.content = by_content;
         }
         if over {
@@ -410,6 +408,13 @@ fn judged_flow(
         again: false,
         revised_from: None,
     }
+}
+
+/// Whether a judged flow is looked at again without a reason from outside: a contract covers it, or who asked may show later, after an answer that came
+/// first, or a frame that somebody forged.
+pub(super) fn stays_open(judged: &JudgedFlow) -> bool {
+    let is_answer = matches!(judged.source, Owner::External | Owner::Unknown) || !judged.source.owns_address();
+    judged.judgement.is_some() || is_answer || is_remnant(&judged.view.record)
 }
 
 /// Whether more than the rest of a connection shows: data, or a start. FINs that are sent again and again are still the rest.

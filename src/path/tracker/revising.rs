@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::asked::Observed;
-use super::judging::{binding_of, goes_on, is_remnant};
+use super::judging::{binding_of, goes_on, is_remnant, stays_open};
+use super::key::TrailKey;
 use super::tracked_flow::TrackedFlow;
 use super::{Deadline, Step, Tracker};
 use crate::input::FlowId;
@@ -36,6 +37,10 @@ impl Tracker {
         let Some(mut after) = self.judge_again(context, tracked, observed, now) else { return };
         let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
         if !is_revision(before, &after) || self.ended_early.is_said(binding, tracked, &after) {
+            // A translation that was reported later changed nothing.
+            if !stays_open(before) && !stays_open(&after) {
+                self.close(key);
+            }
             return;
         }
         after.revised_from = before.judgement.as_ref().map(|judgement| judgement.verdict);
@@ -44,6 +49,13 @@ impl Tracker {
         step.judged.push(Arc::clone(&after));
         if let Some(tracked) = self.flows.get_mut(&key) {
             tracked.judged = Some(after);
+        }
+    }
+
+    /// Nothing more can be said of a flow that no contract covers.
+    fn close(&mut self, key: TrailKey) {
+        if let Some(tracked) = self.flows.get_mut(&key) {
+            tracked.observed = None;
         }
     }
 

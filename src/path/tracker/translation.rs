@@ -1,8 +1,8 @@
 //! The sides of a translated connection are one trail.
 //!
-//! Contract: the trail begins with the side that shows best who asked, whenever the translation is reported, so that nobody turns it by a frame that he sends
-//! before it; what no contract seemed to cover is looked at again where the translation shows another end. Design: with `br_netfilter` a connection has up to four
-//! sides, and each point may show two of them; which one is reported first is a race of microseconds.
+//! Contract: the trail begins with the side that shows best who asked, whenever the translation is reported, so that no frame that came before the flow
+//! turns it; what no contract seemed to cover is looked at again where the translation shows another end. Design: with `br_netfilter` a connection has up
+//! to four sides, and each point may show two of them; which one is reported first is a race of microseconds.
 
 use super::judging::binding_of;
 use super::key::TrailKey;
