@@ -12,7 +12,7 @@ use serde_json::json;
 use super::batch::Batch;
 use super::http::{Answer, Client};
 use super::outcome::Outcome;
-use super::receiver::Receiver;
+use super::receiver::{Receiver, only};
 use super::store::Delivery;
 use crate::config::ElasticsearchDestination;
 use crate::time::Timestamp;
@@ -121,8 +121,7 @@ fn body(deliveries: &[Delivery]) -> Vec<u8> {
 
 impl Receiver for Elasticsearch {
     fn send(&mut self, delivery: &Delivery, now: Timestamp) -> Outcome {
-        let sent = self.send_some(std::slice::from_ref(delivery), now).pop();
-        sent.unwrap_or_else(|| Outcome::ambiguous("nothing was said about it"))
+        only(self.send_some(std::slice::from_ref(delivery), now))
     }
 
     fn most(&self) -> usize {

@@ -50,3 +50,8 @@ pub trait Receiver: Send + Any {
         None
     }
 }
+
+/// The outcome of a single delivery, for receivers that take several at once.
+pub(super) fn only(mut outcomes: Vec<Outcome>) -> Outcome {
+    outcomes.pop().unwrap_or_else(|| Outcome::ambiguous("nothing was said about it"))
+}

@@ -18,7 +18,7 @@ use super::batch::Batch;
 use super::bell::Bell;
 use super::http::{Answer, Client};
 use super::outcome::Outcome;
-use super::receiver::Receiver;
+use super::receiver::{Receiver, only};
 use super::store::Delivery;
 use crate::alert::Alert;
 use crate::alert::render::encoding::Sensor;
@@ -246,8 +246,7 @@ fn new_channel() -> io::Result<String> {
 
 impl Receiver for Splunk {
     fn send(&mut self, delivery: &Delivery, now: Timestamp) -> Outcome {
-        let sent = self.send_some(std::slice::from_ref(delivery), now).pop();
-        sent.unwrap_or_else(|| Outcome::ambiguous("nothing was said about it"))
+        only(self.send_some(std::slice::from_ref(delivery), now))
     }
 
     fn most(&self) -> usize {

@@ -10,9 +10,20 @@ use crate::config::sinks::{Credentials, HttpDestination, TokenScheme, UrlSource}
 
 /// What a sink gives to say who hopwatch is.
 pub(super) struct Access<'a> {
-    pub token: Option<(TokenScheme, &'a FilePath)>,
-    pub user: Option<&'a Sentence>,
-    pub password_file: Option<&'a FilePath>,
+    token: Option<(TokenScheme, &'a FilePath)>,
+    user: Option<&'a Sentence>,
+    password_file: Option<&'a FilePath>,
+}
+
+impl<'a> Access<'a> {
+    /// A token or key in a file, or a user and the file of the password.
+    pub(super) fn new(
+        (scheme, token): (TokenScheme, Option<&'a FilePath>),
+        user: Option<&'a Sentence>,
+        password_file: Option<&'a FilePath>,
+    ) -> Self {
+        Self { token: token.map(|file| (scheme, file)), user, password_file }
+    }
 }
 
 impl Check<'_> {

@@ -35,22 +35,22 @@ impl Check<'_> {
     }
 
     fn elasticsearch(&mut self, name: &Located<Label>, file: &ElasticsearchFile) -> ElasticsearchDestination {
-        let access = Access {
-            token: file.api_key_file.as_ref().map(|file| (TokenScheme::ApiKey, file)),
-            user: file.user.as_ref(),
-            password_file: file.password_file.as_ref(),
-        };
+        let access = Access::new(
+            (TokenScheme::ApiKey, file.api_key_file.as_ref()),
+            file.user.as_ref(),
+            file.password_file.as_ref(),
+        );
         let credentials = self.credentials(name, &access);
         let url = UrlSource::Inline(below(&file.url, &format!("{}/{BULK}", file.data_stream.0)));
         ElasticsearchDestination { http: http(url, credentials, file.ca_file.as_ref(), file.timeout) }
     }
 
     fn loki(&mut self, name: &Located<Label>, file: &LokiFile) -> LokiDestination {
-        let access = Access {
-            token: file.token_file.as_ref().map(|file| (TokenScheme::Bearer, file)),
-            user: file.user.as_ref(),
-            password_file: file.password_file.as_ref(),
-        };
+        let access = Access::new(
+            (TokenScheme::Bearer, file.token_file.as_ref()),
+            file.user.as_ref(),
+            file.password_file.as_ref(),
+        );
         let credentials = self.credentials(name, &access);
         if file.tenant.as_ref().is_some_and(|tenant| !tenant.0.chars().all(|c| c.is_ascii_graphic())) {
             let message = format!("the sink {} has a tenant that no header can hold", quoted(&name.value.0));
@@ -65,11 +65,11 @@ impl Check<'_> {
     }
 
     fn otlp(&mut self, name: &Located<Label>, file: &OtlpFile) -> OtlpDestination {
-        let access = Access {
-            token: file.token_file.as_ref().map(|file| (TokenScheme::Bearer, file)),
-            user: file.user.as_ref(),
-            password_file: file.password_file.as_ref(),
-        };
+        let access = Access::new(
+            (TokenScheme::Bearer, file.token_file.as_ref()),
+            file.user.as_ref(),
+            file.password_file.as_ref(),
+        );
         let credentials = self.credentials(name, &access);
         let url = UrlSource::Inline(endpoint(&file.url, "v1/logs"));
         OtlpDestination { http: http(url, credentials, file.ca_file.as_ref(), file.timeout) }
