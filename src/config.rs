@@ -11,6 +11,7 @@ mod document;
 mod environment;
 mod excerpt;
 mod file;
+mod kept;
 mod layers;
 mod lints;
 mod located;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use defaults::is_default_interface;
 pub use document::{document_schema, print_document, read_document};
+pub use kept::{KEPT_BASELINE, kept_text, sha256};
 pub use problem::{ConfigError, Problem};
 pub use sinks::{
     AlertmanagerDestination, Credentials, Destination, ElasticsearchDestination, FileDestination, HostAndPort,
@@ -250,7 +252,9 @@ fn finish(Layers { sources, mut tree }: Layers) -> Result<Loaded, ConfigError> {
     let lints = lints::lints(&file);
     let config = check::check(&sources, &tree, &removed, file, &mut problems);
     match config {
-        Some(config) if problems.is_empty() => {
+        Some(mut config) if problems.is_empty() => {
+            let kept = kept_text(&printed, config.baseline.is_some());
+            config.engine.config_sha256 = Some(sha256(kept.as_bytes()).into());
             let lints = lints.with_contracts(&sources, &config.engine.contracts);
             Ok(Loaded { config, origins, printed, lints })
         }

@@ -80,6 +80,8 @@ pub struct Engine {
     /// An empty step, with room.
     spare: Step,
     observers: Vec<Box<dyn Observer>>,
+    /// Of the configuration in force, for alerts.
+    config_sha256: Option<Arc<str>>,
 }
 
 impl Engine {
@@ -108,6 +110,7 @@ impl Engine {
             grouper: AlertGrouper::new(config.exceptions, config.severities, grouping),
             incidents: config.incidents.map(IncidentTracker::new),
             observers: Vec::new(),
+            config_sha256: config.config_sha256,
         }
     }
 
@@ -149,7 +152,7 @@ impl Engine {
     pub fn push(&mut self, input: &Input, out: &mut Vec<Alert>) {
         let before = out.len();
         self.apply(input, out);
-        self.post(out.get(before..).unwrap_or_default());
+        self.post(out.get_mut(before..).unwrap_or_default());
     }
 
     /// Incidents that are new or have grown since the last call; none where they are switched off.
@@ -157,8 +160,9 @@ impl Engine {
         self.incidents.as_mut().map(IncidentTracker::take).unwrap_or_default()
     }
 
-    fn post(&mut self, alerts: &[Alert]) {
+    fn post(&mut self, alerts: &mut [Alert]) {
         for alert in alerts {
+            alert.config_sha256.clone_from(&self.config_sha256);
             if let Some(incidents) = &mut self.incidents {
                 incidents.alert(&self.timeline, alert);
             }
@@ -200,7 +204,7 @@ impl Engine {
         self.report_unjudged(now, out);
         self.end_rules(now, out);
         out.extend(self.grouper.finish(now));
-        self.post(out.get(before..).unwrap_or_default());
+        self.post(out.get_mut(before..).unwrap_or_default());
     }
 
     /// When the first timer is due.

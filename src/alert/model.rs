@@ -86,6 +86,9 @@ pub struct Alert {
     pub response: Vec<String>,
     /// The rule's page.
     pub link: String,
+    /// SHA-256 of the configuration that was in force when this line was written, in hexadecimal digits, as the metric `hopwatch_config_info` names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_sha256: Option<Arc<str>>,
     /// What is kept of packets and facts from before it; absent where nothing is, and in a replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<AlertBundle>,

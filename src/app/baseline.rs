@@ -10,7 +10,6 @@ mod diff;
 mod document;
 mod error;
 mod learning;
-mod sha256;
 mod shadow;
 mod signature;
 mod suggestion;
@@ -26,7 +25,6 @@ pub use diff::{DiffReport, ServiceDiff, diff};
 pub use document::Document;
 pub use error::BaselineError;
 pub use learning::{Learning, Observation, Observed, observed};
-pub use sha256::sha256;
 pub use shadow::{ShadowReport, shadow};
 pub use suggestion::{Said, Suggestion};
 pub use zone::zone;
@@ -36,8 +34,6 @@ use crate::baseline::Baseline;
 use crate::config::Config;
 use crate::input::{BaselineChange, BaselineFact};
 
-/// What a recording calls its copy.
-pub const RECORDED: &str = "baseline.yaml";
 /// Bytes of a file.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -179,24 +175,6 @@ pub fn load_unwatched(config: &mut Config) -> Result<(), BaselineError> {
         config.engine.baseline = Some(Arc::new(Document::read(path, None)?.baseline));
     }
     Ok(())
-}
-
-/// The configuration's text with the baseline beside it.
-pub fn beside_the_recording(config: &str) -> String {
-    let mut found = false;
-    let mut lines: Vec<String> = Vec::new();
-    for line in config.lines() {
-        if line.starts_with("baseline:") {
-            found = true;
-            lines.push(format!("baseline: {RECORDED}"));
-        } else {
-            lines.push(line.to_owned());
-        }
-    }
-    if !found {
-        lines.push(format!("baseline: {RECORDED}"));
-    }
-    lines.join("\n") + "\n"
 }
 
 /// The baseline of a command: the file that it names, else the configured one.

@@ -39,14 +39,13 @@ use std::sync::{Arc, RwLock};
 
 use anyhow::Context as _;
 
-use super::baseline;
 use super::evidence::keeping::{self, Evidence};
 use super::logging;
 use super::output::{self, Output};
 use super::recorder::Recorder;
 use super::screen::Screen;
 use super::summary::Summary;
-use crate::config::{Config, InsideNamespaces};
+use crate::config::{Config, InsideNamespaces, KEPT_BASELINE};
 use crate::engine::{Engine, WorkloadStats, WorkloadStatsLimits};
 use crate::flow::Backlog;
 use crate::host;
@@ -160,13 +159,9 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
 /// Starts a recording.
 fn record(folder: &Path, options: &LiveOptions) -> anyhow::Result<Arc<Recorder>> {
     let baseline = options.baseline.as_ref();
-    let config = match (&options.config_text, baseline) {
-        (Some(text), Some(_)) => Some(baseline::beside_the_recording(text)),
-        (text, _) => text.clone(),
-    };
-    let recorder = Arc::new(Recorder::create(folder, options.headers_only, config.as_deref())?);
+    let recorder = Arc::new(Recorder::create(folder, options.headers_only, options.config_text.as_deref())?);
     if let Some(baseline) = baseline {
-        recorder.beside(baseline::RECORDED, baseline.in_force())?;
+        recorder.beside(KEPT_BASELINE, baseline.in_force())?;
     }
     recorder.flush_regularly().context("starting the recorder's thread")?;
     Ok(recorder)

@@ -66,6 +66,7 @@ pub fn alert(at: Timestamp) -> Alert {
         seed_reference: SEED_REFERENCE,
         response: vec!["Nothing: this alert is a test.".to_owned()],
         link: "docs/delivery.md".to_owned(),
+        config_sha256: None,
         bundle: None,
     }
 }

@@ -14,6 +14,8 @@ use crate::path::{Contract, GracePeriods, Monitors, TrackerLimits};
 /// Checked configuration of the core.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
+    /// The hash that names the configuration in alerts; `None`: it comes from no file.
+    pub config_sha256: Option<Arc<str>>,
     /// Path contracts; of those that cover a flow the first judges it, DNS contracts before others.
     pub contracts: Vec<Contract>,
     /// What watches others.

@@ -19,6 +19,7 @@ impl Engine {
     /// Puts a configuration into force; what its new rules say of running workloads goes to `out`.
     pub fn reconfigure(&mut self, config: EngineConfig, out: &mut Vec<Alert>) {
         let (tracking, grouping) = (config.tracking(), config.grouping());
+        self.config_sha256 = config.config_sha256;
         let begun = self.rules.reconfigure(&config.rules, &config.contracts, &Arc::new(config.monitors));
         let judge = Judge::new(config.contracts);
         self.stats.add_contracts(judge.names());
@@ -58,6 +59,6 @@ impl Engine {
             }
         }
         self.compared = None;
-        self.post(out.get(before..).unwrap_or_default());
+        self.post(out.get_mut(before..).unwrap_or_default());
     }
 }

@@ -100,6 +100,7 @@ fn alert(name: &str) -> Alert {
         seed_reference: "",
         response: vec![],
         link: String::new(),
+        config_sha256: None,
         bundle: None,
     }
 }

@@ -57,6 +57,28 @@ fn an_open_alert_goes_on_under_its_id() {
 }
 
 #[test]
+fn each_line_names_the_configuration_that_was_in_force_and_ids_do_not_depend_on_it() {
+    let named = |hash: &str| EngineConfig { config_sha256: Some(hash.into()), ..config() };
+    let run = |first: &str, second: &str| {
+        let mut world = World::new(named(first));
+        world.start(100, "proxy", 3);
+        world.start(100, "web", 10);
+        world.tcp(1_000, 10, OUTSIDE, 443);
+        world.tick(3_000);
+        reconfigure(&mut world, named(second));
+        world.tcp(5_000, 10, OUTSIDE, 443);
+        world.tick(120_000);
+        let of_rule = world.alerts.iter().filter(|alert| alert.rule == "egress-skips-proxy");
+        of_rule.map(|alert| (alert.id.clone(), alert.config_sha256.as_deref().map(str::to_owned))).collect::<Vec<_>>()
+    };
+    let lines = run("aa", "bb");
+    let hashes: Vec<_> = lines.iter().map(|(_, hash)| hash.as_deref()).collect();
+    assert_eq!(hashes, [Some("aa"), Some("bb")]);
+    let ids = |lines: Vec<(String, Option<String>)>| lines.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    assert_eq!(ids(lines), ids(run("cc", "dd")));
+}
+
+#[test]
 fn what_is_no_longer_asked_for_raises_nothing_and_its_counters_stay() {
     let mut world = after_a_bypass();
     reconfigure(&mut world, without_contracts());

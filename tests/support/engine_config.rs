@@ -15,6 +15,7 @@ use hopwatch::path::{
 /// Without contracts, with room for a small test.
 pub fn for_tests() -> EngineConfig {
     EngineConfig {
+        config_sha256: None,
         contracts: vec![],
         monitors: Monitors::default(),
         exceptions: vec![],

@@ -105,6 +105,7 @@ impl Key {
             seed_reference: SEED_REFERENCE,
             response: steps::concrete(finding, &id),
             link: format!("docs/rules/{}.md", finding.rule.name),
+            config_sha256: None,
             bundle: None,
             id,
         }

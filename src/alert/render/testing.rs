@@ -104,6 +104,7 @@ pub fn alert() -> Alert {
         seed_reference: SEED_REFERENCE,
         response: vec!["Run `docker top c3c0a5bb29f4`.".to_owned(), "Ask its owner.".to_owned()],
         link: "https://hopwatch.example/rules/egress-skips-proxy".to_owned(),
+        config_sha256: Some("9f".repeat(32).into()),
         bundle: None,
     }
 }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::sha256::sha256;
 use super::{BaselineError, Document};
 use crate::app::state_dir::{StateDir, StateError};
+use crate::config::sha256;
 use crate::time::Timestamp;
 
 const FILE: &str = "approved.json";

@@ -8,10 +8,10 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use super::error::BaselineError;
-use super::sha256::sha256;
 use super::{MAX_BYTES, signature};
 use crate::baseline::{Baseline, BaselineDocument};
 use crate::config;
+use crate::config::sha256;
 
 /// What stands at the head of a file.
 const HEAD: &str = "\

@@ -56,6 +56,7 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
         baseline_key: file.baseline_key.map(|key| key.0),
         time_zone: file.time_zone.map(|zone| zone.0),
         engine: EngineConfig {
+            config_sha256: None,
             contracts: checked.contracts,
             monitors: Monitors {
                 workloads: selectors(&file.monitors.workloads),

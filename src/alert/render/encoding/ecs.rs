@@ -34,6 +34,9 @@ pub(super) fn encode(alert: &Alert, sensor: &Sensor) -> Value {
         "host": {"name": sensor.host},
         "hopwatch": hopwatch(alert),
     });
+    if let Some(sha256) = &alert.config_sha256 {
+        event["labels"] = json!({"config_sha256": sha256});
+    }
     if let Some(workload) = &alert.workload {
         event["container"] = container(workload);
         if let Some(compose) = &workload.compose {

@@ -62,6 +62,7 @@ fn metadata(alert: &Alert) -> Value {
     add("hopwatch_link", vec![alert.link.clone()]);
     add("mitre_technique_id", alert.attack.iter().map(|technique| technique.v19.to_owned()).collect());
     add("mitre_technique_name", alert.attack.iter().map(|technique| technique.name.to_owned()).collect());
+    add("config_sha256", alert.config_sha256.iter().map(ToString::to_string).collect());
     add("contract", alert.contract.iter().cloned().collect());
     add("verdict", alert.verdict.iter().map(|verdict| verdict.verdict.to_owned()).collect());
     add("missing_hop", alert.missing_hop.iter().map(crate::alert::MissingHop::name).collect());

@@ -28,6 +28,9 @@ fn fields(alert: &Alert) -> Value {
     add("hopwatch.update", alert.update.to_string());
     add("hopwatch.count", alert.count.to_string());
     add("hopwatch.link", alert.link.clone());
+    if let Some(sha256) = &alert.config_sha256 {
+        add("hopwatch.config_sha256", sha256.to_string());
+    }
     if let Some(contract) = &alert.contract {
         add("hopwatch.contract", contract.clone());
     }

@@ -43,8 +43,14 @@ pub(super) fn encode(alert: &Alert, sensor: &Sensor) -> Value {
         "confidence_id": confidence(alert),
         "remediation": {"desc": alert.response.join("\n"), "references": [alert.link]},
         "device": {"hostname": sensor.host, "type_id": 1},
-        "unmapped": path_facts(alert),
+        "unmapped": unmapped(alert),
     })
+}
+
+fn unmapped(alert: &Alert) -> Value {
+    let mut own = path_facts(alert);
+    own["config_sha256"] = json!(alert.config_sha256);
+    own
 }
 
 fn finding(alert: &Alert) -> Value {

@@ -92,3 +92,13 @@ fn cef_separates_header_and_values_although_a_name_holds_the_separators() {
     assert!(container.contains("\\=b|c]\\\\\\\\u{1b}") || container.contains("\\=b|c]"), "{container}");
     assert!(!container.replace("\\=", "").contains('='), "every = of a value is escaped: {container}");
 }
+
+#[test]
+fn the_configuration_in_force_has_a_place_in_each_json() {
+    let hash = json!("9f".repeat(32));
+    assert_eq!(value(Encoding::Hopwatch)["config_sha256"], hash);
+    assert_eq!(value(Encoding::Ocsf)["unmapped"]["config_sha256"], hash);
+    assert_eq!(value(Encoding::Ecs)["labels"]["config_sha256"], hash);
+    assert_eq!(value(Encoding::Eve)["alert"]["metadata"]["config_sha256"], json!([hash]));
+    assert_eq!(value(Encoding::Falco)["output_fields"]["hopwatch.config_sha256"], hash);
+}

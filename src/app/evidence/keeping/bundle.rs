@@ -61,7 +61,7 @@ pub(super) fn write(store: &Store, mut contents: Contents<'_>, setup: &ReplaySet
     let points = record_packets(&recorder, &mut contents).map_err(in_folder)?;
     record_facts(&recorder, &contents);
     if let Some(baseline) = setup.baseline() {
-        recorder.beside(crate::app::baseline::RECORDED, baseline)?;
+        recorder.beside(crate::config::KEPT_BASELINE, baseline)?;
     }
     let mut alert = Vec::new();
     json::write(&mut alert, contents.alert).map_err(in_folder)?;

@@ -28,9 +28,7 @@ pub struct ReplaySetup {
 impl ReplaySetup {
     /// Of the whole configuration as YAML, and the baseline in force. Where alerts are sent to stays out of it: such addresses hold secrets.
     pub fn new(printed: &str, baseline: Option<&str>) -> Self {
-        let config = without_section(printed, "sinks");
-        let config = if baseline.is_some() { baseline::beside_the_recording(&config) } else { config };
-        Self { config, baseline: baseline.map(str::to_owned) }
+        Self { config: config::kept_text(printed, baseline.is_some()), baseline: baseline.map(str::to_owned) }
     }
 
     /// The configuration.
@@ -41,18 +39,6 @@ impl ReplaySetup {
     pub(super) fn baseline(&self) -> Option<&str> {
         self.baseline.as_deref()
     }
-}
-
-/// A YAML text without one of its sections.
-fn without_section(text: &str, name: &str) -> String {
-    let mut is_in_it = false;
-    let keep = |line: &&str| {
-        if !line.starts_with([' ', '\t', '-', '#']) && !line.is_empty() {
-            is_in_it = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
-        }
-        !is_in_it
-    };
-    text.lines().filter(keep).map(|line| format!("{line}\n")).collect()
 }
 
 /// Replays what is in the folder.
@@ -82,7 +68,7 @@ fn reason(alert: &Alert, found: &[(String, &'static str)]) -> String {
 /// Ids of what a replay of the folder raises, each with its rule.
 fn ids(folder: &Path, setup: &ReplaySetup) -> anyhow::Result<Vec<(String, &'static str)>> {
     let mut config = config::from_str("hopwatch.yaml", &setup.config)?.config;
-    config.baseline = setup.baseline.as_ref().map(|_| folder.join(baseline::RECORDED));
+    config.baseline = setup.baseline.as_ref().map(|_| folder.join(config::KEPT_BASELINE));
     baseline::load_unwatched(&mut config)?;
     let found = Arc::<Mutex<Vec<_>>>::default();
     let output = Output::to(Box::new(Ids(Arc::clone(&found))), Overflow::Block)?;

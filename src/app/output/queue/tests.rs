@@ -38,6 +38,7 @@ pub fn alert(number: u64) -> Alert {
         seed_reference: "",
         response: Vec::new(),
         link: String::new(),
+        config_sha256: None,
         bundle: None,
     }
 }
