@@ -10,6 +10,7 @@ mod defaults;
 mod document;
 mod environment;
 mod excerpt;
+mod expire;
 mod file;
 mod kept;
 mod layers;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 pub use defaults::is_default_interface;
 pub use document::{document_schema, print_document, read_document};
+pub use expire::{FileWithExpired, files_with_expired};
 pub use kept::{KEPT_BASELINE, kept_text, sha256};
 pub use problem::{ConfigError, Problem};
 pub use sinks::{

@@ -1,6 +1,7 @@
-//! `hopwatch exceptions`: what is allowed although a rule fires, how often it was in a recording, and what each exception hides.
+//! `hopwatch exceptions`: what is allowed although a rule fires, how often it was, here or in a recording, what each exception hides, and which have expired.
 
 mod add;
+mod expire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
@@ -11,12 +12,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::Outcome;
 use super::recordings::{Recorded, Sources};
+use super::{Outcome, on_host};
 use crate::alert::{Alert, Exception};
 use crate::app::baseline;
 use crate::app::output::{AlertSink, Format, Output, Overflow, StdoutSink};
-use crate::app::replay;
+use crate::app::replay::{self, ReplayReport};
 use crate::app::summary::Summary;
 use crate::clock::now;
 use crate::config::{self, Config};
@@ -33,11 +34,16 @@ use crate::wording::many;
 const SCHEMA: &str = "hopwatch.exceptions/1";
 /// One that ends within this time is listed as such.
 const SOON: Duration = Duration::from_hours(14 * 24);
+const DAY: Duration = Duration::from_hours(24);
 
 /// What to do with exceptions.
 #[derive(Debug, clap::Subcommand)]
 pub enum ExceptionsCommand {
-    /// List the exceptions of the configuration; with --read, how often each was used
+    /// List the exceptions of the configuration: until when, how often each was used, and when last
+    ///
+    /// The hopwatch that runs here is asked, at the address of `serve.listen`; with --read a recording is replayed instead. Those that expire within 14 days are marked.
+    ///
+    /// Example: hopwatch exceptions list --json | jq -r '.exceptions[] | select(.hits == 0) | .name'
     List {
         #[command(flatten)]
         of: Which,
@@ -59,6 +65,21 @@ pub enum ExceptionsCommand {
     ///
     /// It selects by the image's digest where that is known, and allows the destinations and ports of the alert alone.
     Add(add::Args),
+    /// Print a patch that takes the expired exceptions out of the configuration's files
+    ///
+    /// Nothing is changed: `hopwatch exceptions expire | sudo patch -p1 -d /` does it, or --write FOLDER for new files. Comments of others stay.
+    Expire(expire::Args),
+}
+
+/// How often exceptions held something back.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    /// Findings, by exception.
+    pub(super) hits: BTreeMap<String, u64>,
+    /// The last of them.
+    pub(super) last: BTreeMap<String, Timestamp>,
+    /// Since when they are counted, where that is not a whole recording.
+    pub(super) since: Option<Timestamp>,
 }
 
 /// Which exceptions, and where they are tried.
@@ -85,10 +106,22 @@ impl Which {
     }
 
     /// Replays the recording; alerts go to `output`.
-    fn replay(&self, config: &Config, output: &Output) -> anyhow::Result<Summary> {
+    fn replay(&self, config: &Config, output: &Output) -> anyhow::Result<ReplayReport> {
         let run =
             |options, bar: &indicatif::ProgressBar| replay::run(options, output, &mut |bytes| bar.set_position(bytes));
-        Ok(self.sources()?.replay(config, run)?.summary)
+        Ok(self.sources()?.replay(config, run)?)
+    }
+
+    /// How often each was used: in the recording, else by the hopwatch that runs here, where one does.
+    fn uses(&self, config: &Config) -> anyhow::Result<Option<Uses>> {
+        if self.recorded.is_empty() {
+            return Ok(asked(config));
+        }
+        let stats = self.replay(config, &Output::none())?.engine.stats();
+        let names = config.engine.exceptions.iter().map(|exception| (exception.name.clone(), 0));
+        let mut hits: BTreeMap<String, u64> = names.collect();
+        hits.extend(stats.exception_hits);
+        Ok(Some(Uses { hits, last: stats.exception_last_hits, since: None }))
     }
 }
 
@@ -98,6 +131,7 @@ pub fn run(command: ExceptionsCommand) -> anyhow::Result<Outcome> {
         ExceptionsCommand::List { of, json } => list(&of, json)?,
         ExceptionsCommand::Test { name, of, format } => test(&name, &of, format.unwrap_or_else(Format::for_stdout))?,
         ExceptionsCommand::Add(args) => add::run(&args)?,
+        ExceptionsCommand::Expire(args) => expire::run(&args)?,
     }
     Ok(Outcome::Done)
 }
@@ -113,24 +147,33 @@ struct Listed<'a> {
     expires: Timestamp,
     /// `valid`, `ends_soon` or `expired`.
     state: &'static str,
-    /// Findings that it held back in the recording.
+    /// Days until then, begun ones not counted.
+    days_left: u64,
+    /// Findings that it held back, in the recording or since the start of the hopwatch that runs here; absent where neither is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     hits: Option<u64>,
+    /// When the last one happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_hit: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
 struct Listing<'a> {
     schema: &'static str,
+    /// Since when hits are counted, where that is not a whole recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted_since: Option<Timestamp>,
     exceptions: Vec<Listed<'a>>,
 }
 
 fn list(of: &Which, json: bool) -> anyhow::Result<()> {
     let config = of.config()?;
-    let used = if of.recorded.is_empty() { None } else { Some(of.replay(&config, &Output::none())?.exceptions) };
+    let used = of.uses(&config)?;
+    let counted_since = used.as_ref().and_then(|used| used.since);
     let listed: Vec<_> =
         config.engine.exceptions.iter().map(|exception| Listed::new(exception, used.as_ref(), now())).collect();
     if json {
-        let listing = Listing { schema: SCHEMA, exceptions: listed };
+        let listing = Listing { schema: SCHEMA, counted_since, exceptions: listed };
         let mut out = anstream::stdout().lock();
         return to_pretty_writer(&mut out, &listing).context("writing to standard output");
     }
@@ -138,11 +181,25 @@ fn list(of: &Which, json: bool) -> anyhow::Result<()> {
         return print("the configuration has no exception\n");
     }
     let rows: Vec<_> = listed.iter().map(Listed::row).collect();
-    print(&table(&["NAME", "RULE", "STATE", "EXPIRES", "USED", "OWNER", "REASON"], &rows, 3, columns()))
+    print(&table(&["NAME", "RULE", "STATE", "UNTIL", "USED", "LAST USED", "OWNER", "REASON"], &rows, 3, columns()))?;
+    let since = counted_since.map(|since| format!("used: since hopwatch started, {}\n", since.readable()));
+    since.map_or(Ok(()), |since| print(&since))
+}
+
+/// What the hopwatch that runs here counted; none where none answers.
+fn asked(config: &Config) -> Option<Uses> {
+    let uses = on_host::exception_uses(config.listen);
+    let untold = |error: &anyhow::Error| {
+        tracing::info!(
+            "no hopwatch that runs here says how often each was used ({}); --read RECORDING counts that",
+            printable(&format!("{error:#}"))
+        );
+    };
+    uses.inspect_err(untold).ok()
 }
 
 impl<'a> Listed<'a> {
-    fn new(exception: &'a Exception, used: Option<&BTreeMap<String, u64>>, now: Timestamp) -> Self {
+    fn new(exception: &'a Exception, used: Option<&Uses>, now: Timestamp) -> Self {
         let left = exception.expires.since(now);
         Self {
             name: &exception.name,
@@ -158,18 +215,30 @@ impl<'a> Listed<'a> {
             } else {
                 "valid"
             },
-            hits: used.map(|used| used.get(&exception.name).copied().unwrap_or_default()),
+            days_left: left.as_secs() / DAY.as_secs(),
+            hits: used.and_then(|used| used.hits.get(&exception.name).copied()),
+            last_hit: used.and_then(|used| used.last.get(&exception.name).copied()),
+        }
+    }
+
+    fn state(&self) -> String {
+        let days = many(self.days_left, "day");
+        match self.state {
+            "expired" => "expired".to_owned(),
+            "ends_soon" => format!("soon: expires in {days}"),
+            _ => format!("expires in {days}"),
         }
     }
 
     fn row(&self) -> Vec<String> {
-        let used = self.hits.map(|hits| if hits == 0 { "never".to_owned() } else { hits.to_string() });
+        let used = self.hits.map(|hits| if hits == 0 { "never hit".to_owned() } else { hits.to_string() });
         vec![
             self.name.to_owned(),
             self.rule.to_owned(),
-            self.state.replace('_', " "),
+            self.state(),
             self.expires.readable(),
             used.unwrap_or_default(),
+            self.last_hit.map(Timestamp::readable).unwrap_or_default(),
             printable(self.owner),
             printable(self.reason),
         ]
@@ -209,7 +278,7 @@ fn raised(of: &Which, config: &Config) -> anyhow::Result<(Vec<Alert>, Summary)> 
     let kept = Arc::<Mutex<Vec<Alert>>>::default();
     let sink = Box::new(Keeper(Arc::clone(&kept)));
     let output = Output::to(sink, Overflow::Block).context("starting the thread for the output")?;
-    let summary = of.replay(config, &output)?;
+    let summary = of.replay(config, &output)?.summary;
     output.finish(&summary).context("keeping the alerts")?;
     let alerts = std::mem::take(&mut *sync::lock(&kept));
     Ok((alerts, summary))

@@ -3,6 +3,7 @@
 //! Contract: fails with [`FilesOnly`] and does nothing. Design: the commands are hidden but known, so that a user who types one learns what to do.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Outcome;
+use super::exceptions::Uses;
 use super::host_args::HostArgs;
 use super::outbox_args::OutboxArgs;
 use crate::app::baseline::Learning;
@@ -126,6 +128,11 @@ pub fn learn(_: Config, _: Option<&Path>, _: &[String], _: Duration) -> anyhow::
 
 /// Refuses.
 pub fn running(_: &Config) -> anyhow::Result<Vec<InventoryEvent>> {
+    Err(FilesOnly.into())
+}
+
+/// Refuses.
+pub fn exception_uses(_: SocketAddr) -> anyhow::Result<Uses> {
     Err(FilesOnly.into())
 }
 

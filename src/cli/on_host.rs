@@ -8,9 +8,11 @@ mod inventory;
 mod outbox;
 mod record;
 mod respond;
+mod running;
 mod sniff;
 mod top;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::exceptions::Uses;
 use super::host_args::HostArgs;
 use super::local::LocalArgs;
 use super::outbox_args::OutboxArgs;
@@ -154,6 +157,11 @@ fn watch(config: Option<&Path>, interfaces: &[String], lasting: Duration) -> Wat
 /// What the container runtimes report now.
 pub fn running(config: &Config) -> anyhow::Result<Vec<InventoryEvent>> {
     runtime_snapshot::query(&config.runtimes)
+}
+
+/// How often exceptions held something back, by the hopwatch that serves its metrics here.
+pub fn exception_uses(listen: SocketAddr) -> anyhow::Result<Uses> {
+    running::uses(listen)
 }
 
 /// The latest state of an alert that was kept.

@@ -33,8 +33,12 @@ pub(super) fn read(
     explicit: Option<&Path>,
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Layers, ConfigError> {
-    let files = explicit.map_or_else(|| usual_files(Path::new(USUAL)), |path| vec![path.to_owned()]);
-    merge(&files, variables)
+    merge(&files(explicit), variables)
+}
+
+/// The file that was given, or those in the usual place.
+pub(super) fn files(explicit: Option<&Path>) -> Vec<PathBuf> {
+    explicit.map_or_else(|| usual_files(Path::new(USUAL)), |path| vec![path.to_owned()])
 }
 
 fn merge(files: &[PathBuf], variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Layers, ConfigError> {
@@ -66,7 +70,8 @@ fn usual_files(usual: &Path) -> Vec<PathBuf> {
     usual.is_file().then(|| usual.to_owned()).into_iter().chain(more).collect()
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Problem> {
+/// The bytes of a file of the configuration.
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, Problem> {
     let failed = |why: &dyn std::fmt::Display| {
         Problem::nowhere(format!("cannot read the configuration {}: {why}", path.display()))
             .with_help(Some("check the path and its permissions; config/examples holds working files".to_owned()))

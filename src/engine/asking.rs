@@ -104,6 +104,7 @@ impl Engine {
             return;
         }
         add_name(&self.names, &mut finding);
+        let at = finding.at;
         let disposition = self.grouper.ingest(finding);
         out.extend(self.grouper.final_updates());
         match disposition {
@@ -113,7 +114,11 @@ impl Engine {
             }
             Disposition::DueAt(due) => self.timers.set(due, Timer::Updates),
             Disposition::Counted => {}
-            Disposition::Allowed(exception) => *self.stats.exception_hits.entry(exception).or_default() += 1,
+            Disposition::Allowed(exception) => {
+                let last = self.stats.exception_last_hits.entry(exception.clone()).or_insert(at);
+                *last = at.max(*last);
+                *self.stats.exception_hits.entry(exception).or_default() += 1;
+            }
         }
     }
 }

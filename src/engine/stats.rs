@@ -223,6 +223,8 @@ pub struct EngineStats {
     pub incidents: IncidentCounts,
     /// Findings held back, by exception.
     pub exception_hits: BTreeMap<String, u64>,
+    /// When each last held one back.
+    pub exception_last_hits: BTreeMap<String, Timestamp>,
     /// When each exception in force expires; of several of one name, the last to.
     pub exceptions_expire: BTreeMap<String, Timestamp>,
     /// Sources of flows, by how well they are known (`result`) and how (`how`, empty unless it is a workload).

@@ -294,6 +294,7 @@ fn an_exception_holds_back_until_it_expires() {
     world.tcp(10_000, 10, "198.51.100.7", 443);
     assert!(world.raised().is_empty());
     assert_eq!(world.engine.stats().exception_hits.get("moving"), Some(&1));
+    assert!(world.engine.stats().exception_last_hits.contains_key("moving"));
     world.tcp(21_000, 10, "198.51.100.7", 443);
     assert_eq!(world.raised(), ["egress-skips-proxy web-1 high"]);
     assert!(world.alerts[0].evidence.iter().any(|evidence| evidence.kind == "exception"), "says that it expired");

@@ -31,6 +31,9 @@ const TWO: &str = "exceptions:
   - {name: old, rule: dns-skips-resolver, owner: web team, reason: 'was needed once', expires: 2025-01-31}
 ";
 
+/// Nobody serves metrics there.
+const NOBODY: &str = "serve: {listen: \"127.0.0.1:1\"}\n";
+
 #[test]
 fn each_is_listed_with_its_state_and_its_use_and_what_it_hides_is_shown() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -45,8 +48,17 @@ fn each_is_listed_with_its_state_and_its_use_and_what_it_hides_is_shown() {
     };
     assert_eq!(seen(0), ("direct".into(), "valid".into(), 2.into()));
     assert_eq!(seen(1), ("old".into(), "expired".into(), 0.into()));
-    let (text, ..) = exceptions(&["list", "-c", &config]);
+    let last: Vec<_> = [0, 1].map(|at| listing["exceptions"][at]["last_hit"].as_str().map(str::to_owned)).into();
+    assert_eq!(last, [Some("2026-11-24T13:17:43.469384346Z".to_owned()), None]);
+    assert!(listing["exceptions"][0]["days_left"].as_u64().is_some_and(|days| days > 20_000), "{text}");
+    let (text, ..) = exceptions(&["list", "-c", &config, "--read", RECORDING]);
+    assert!(text.contains("2026-11-24 13:17:43.469 UTC") && text.contains("never hit"), "{text}");
+    let (text, error, _) = exceptions(&["list", "-c", &configuration(folder.path(), &(TWO.to_owned() + NOBODY))]);
     assert!(text.contains("direct") && text.contains("expired") && !text.contains("USED"), "{text}");
+    assert!(
+        error.contains("127.0.0.1:1/metrics") && error.contains("--read"),
+        "who was asked, and what else helps: {error}"
+    );
 
     let hidden = |name: &str| exceptions(&["test", name, "-c", &config, "--read", RECORDING, "--format", "json"]);
     let (text, error, code) = hidden("direct");
@@ -118,4 +130,58 @@ fn an_alert_becomes_an_exception_that_is_bound_to_its_image_and_ends() {
     let ended = ["add", "fedc", "--owner", "x", "--reason", "y", "--expires", "some day", "--state-dir", &state];
     let (_, error, code) = exceptions(&ended);
     assert!(code == 3 && error.contains("some day"), "{error}");
+}
+
+#[test]
+fn what_expires_within_two_weeks_is_marked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let day = |days: u64| hopwatch::clock::now().plus(std::time::Duration::from_hours(days * 24 + 1));
+    let one = |name: &str, days| {
+        format!("  - {{name: {name}, rule: unknown-source, owner: me, reason: none, expires: \"{}\"}}\n", day(days))
+    };
+    let config = configuration(folder.path(), &format!("{NOBODY}exceptions:\n{}{}", one("near", 13), one("far", 14)));
+    let (text, error, _) = exceptions(&["list", "-c", &config]);
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(line("near").contains("soon: expires in 13 days"), "{text}{error}");
+    assert!(line("far").contains("expires in 14 days") && !line("far").contains("soon"), "{text}");
+}
+
+#[test]
+fn what_expired_leaves_by_a_patch_or_in_new_files_and_no_file_is_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old =
+        "  - name: old # ours\n    rule: unknown-source\n    owner: me\n    reason: a trial\n    expires: 2025-01-31\n";
+    let new = old.replace("old", "new").replace("2025", "2099");
+    let config = configuration(folder.path(), &format!("exceptions:\n  # Ask Ann.\n{old}{new}# The end.\n"));
+    let before = std::fs::read_to_string(&config).expect("readable");
+    let (patch, error, code) = exceptions(&["expire", "-c", &config]);
+    assert_eq!(code, 0, "{error}");
+    let lines = |sign: &str| patch.lines().filter(|line| line.starts_with(sign) && !line.starts_with("---")).count();
+    assert_eq!((lines("-"), lines("+")), (5, 1), "five lines leave, and the head of the patch: {patch}");
+    assert!(patch.contains("-  - name: old # ours\n") && patch.contains("   # Ask Ann.\n"), "{patch}");
+    assert!(error.contains("1 exception expired") && error.contains("patch -p1 -d /"), "{error}");
+
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).expect("a folder");
+    let write = || exceptions(&["expire", "-c", &config, "--write", &out.display().to_string()]);
+    let (text, error, code) = write();
+    assert!(code == 0 && text.contains("without old"), "{text}{error}");
+    let written = std::fs::read_to_string(out.join("hopwatch.yaml")).expect("written");
+    assert_eq!(written, before.replace(old, ""));
+    let (_, error, code) = write();
+    assert!(code == 4 && error.contains("hopwatch.yaml"), "nothing is overwritten: {error}");
+    assert_eq!(std::fs::read_to_string(&config).expect("readable"), before);
+
+    let mut command = std::process::Command::new("patch");
+    let apply = command
+        .args(["-p1", "-d", "/"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut apply) = apply else { return println!("skipped: no program patch") };
+    std::io::Write::write_all(&mut apply.stdin.take().expect("piped"), patch.as_bytes()).expect("written");
+    assert!(apply.wait().expect("ended").success());
+    assert_eq!(std::fs::read_to_string(&config).expect("readable"), written);
+    let (text, _, code) = exceptions(&["expire", "-c", &config]);
+    assert_eq!((text.as_str(), code), ("no exception has expired\n", 0));
 }

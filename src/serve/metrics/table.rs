@@ -233,6 +233,17 @@ pub static METRICS: &[Metric] = &[
         },
     ),
     gauge(
+        "hopwatch_exception_last_hit_timestamp_seconds",
+        &["exception"],
+        "When the exception last held back a finding, in seconds since 1970; 0: never since the start",
+        |s| {
+            let last = |name: &String| seconds(s.engine.exception_last_hits.get(name).copied());
+            let known = s.engine.exceptions_expire.keys().chain(s.engine.exception_last_hits.keys());
+            let names: BTreeSet<&String> = known.collect();
+            names.into_iter().map(|name| sample([("exception", name)], last(name))).collect()
+        },
+    ),
+    gauge(
         "hopwatch_exception_expires_timestamp_seconds",
         &["exception"],
         "When the exception expires, in seconds since 1970",
