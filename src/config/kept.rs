@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_was_kept_and_read_again_has_the_same_hash() {
-        let text = "baseline: /somewhere/expected.yaml\nsinks:\n- {name: file, file: {path: /var/log/alerts.jsonl}}\nalerts: {burst: 7}\n";
+        let text = "baseline: /somewhere/expected.yaml\nsinks: {log: {file: {path: /var/log/alerts.jsonl}}}\nalerts: {burst: 7}\n";
         let loaded = from_str("hopwatch.yaml", text).expect("a configuration");
         let kept = kept_text(&loaded.printed, true);
         let again = from_str("again.yaml", &kept).expect("what was kept");
