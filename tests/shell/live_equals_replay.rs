@@ -353,3 +353,14 @@ fn a_connection_that_is_open_at_the_end_is_joined_with_its_translation() {
     assert_eq!(orig, Some(address(RELAY).into()), "the leg that the relay sent, not the one that the host translated");
     assert_eq!(live, replayed);
 }
+
+/// Found by a fresh seed: the bridge was alone in the file for longer than a replay waits for what was written late, and what the uplink saw meanwhile came after it.
+#[test]
+fn a_point_that_is_written_late_for_the_first_time_is_waited_for() {
+    let relayed = Talk { is_relayed: true, start: 2714, pause: 32, exchanges: 1, closes: false, bound_after: None };
+    let direct = Talk { is_relayed: false, start: 2835, pause: 0, exchanges: 1, closes: false, bound_after: Some(0) };
+    let talks = vec![relayed, direct];
+    let history = History { talks, rest: 0, gone: Some(0), is_alone: false, late: [0, 104, 0] };
+    let run = Run::of(&history);
+    assert_eq!(run.live(), run.replayed(history.late));
+}

@@ -3,10 +3,10 @@
 //! Contract: what a point reports by itself (a flow is idle, goes on, or is over because the observation ended) has the time that it had when the
 //! recording was made, and is there before anything later is passed on. Limits: of several points, packets that come up to [`WINDOW`] after later ones of
 //! another point count at their own time; a point that comes back sooner than that after its end keeps its records; a point that was alone for a window
-//! does not wait for one that comes later. Design: a tap looks at its clock
+//! does not wait for one that comes later, unless the facts speak of several. Design: a tap looks at its clock
 //! when nothing comes; a replay has no clock, so every meter is told the time of the packets, a window late, at most once in [`STEP`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::in_order::WINDOW;
@@ -25,6 +25,8 @@ pub(super) struct PassingTime {
     reached: Timestamp,
     /// The first packet.
     first: Option<Timestamp>,
+    /// Whether the facts speak of several points: another one may have seen something from the start, and be written late.
+    expects_several: bool,
     /// Whether one point was alone for a window.
     is_alone: bool,
 }
@@ -36,14 +38,24 @@ impl PassingTime {
             Fact::Recorded(RecordedFact::Ended { point: Some(point) }) => Some((input.at, point.clone())),
             _ => None,
         };
-        Self { ends: facts.iter().filter_map(end).collect(), reached: Timestamp::MIN, first: None, is_alone: false }
+        let points = facts.iter().filter_map(|input| match &input.fact {
+            Fact::Recorded(RecordedFact::Link(link)) => Some(&link.point),
+            _ => None,
+        });
+        Self {
+            ends: facts.iter().filter_map(end).collect(),
+            reached: Timestamp::MIN,
+            first: None,
+            expects_several: points.collect::<BTreeSet<_>>().len() > 1,
+            is_alone: false,
+        }
     }
 
     /// Up to when it passes before the next packet is metered, which is of this time; `None` where that is not worth while.
     #[inline]
     pub(super) fn due(&mut self, packet: Timestamp, are_several: bool) -> Option<Timestamp> {
         let first = *self.first.get_or_insert(packet);
-        if are_several {
+        if are_several || self.expects_several {
             let until = packet.minus(WINDOW);
             return (until >= self.reached.plus(STEP)).then_some(until);
         }
@@ -61,7 +73,8 @@ impl PassingTime {
             points.end(&point, at, out);
         }
         points.advance(until, out);
-        self.is_alone |= !points.are_several() && self.first.is_some_and(|first| until >= first.plus(WINDOW));
+        let may_be_alone = !points.are_several() && !self.expects_several;
+        self.is_alone |= may_be_alone && self.first.is_some_and(|first| until >= first.plus(WINDOW));
     }
 
     /// Whether what comes waits for what another point may have seen before it.
