@@ -18,6 +18,7 @@ pub use grouping::{AlertBudget, AlertGrouper, Disposition, GroupingLimits};
 pub use lowering::{Lowering, LoweringKind};
 pub use model::{
     Alert, AlertActor, AlertBundle, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction,
-    HopKind, MissingHop, SCHEMA, Technique, Translated, VerdictInfo, json_schema,
+    FrameSender, HopKind, MissingHop, ProcessEvidence, SCHEMA, SenderProcess, Technique, Translated, VerdictInfo,
+    json_schema,
 };
 pub use severity_policy::{SetSeverity, SeverityPolicy};

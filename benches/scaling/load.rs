@@ -328,6 +328,7 @@ fn socket(micros: u64, number: u32) -> Input {
         owners: Vec::new(),
         how: SocketEvidence::Cgroup,
         command: None,
+        pid: None,
         since: Some(at(micros)),
     };
     recorded(micros, RecordedFact::Kernel(KernelFact::SocketOpened(Arc::new(view))))

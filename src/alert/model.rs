@@ -78,6 +78,9 @@ pub struct Alert {
     /// How the workload is known to be the sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attribution: Option<AttributionInfo>,
+    /// Who sent the frames: interface, MAC, process; absent where no flow or claim is involved, or nothing of it was seen.
+    #[serde(skip_serializing_if = "says_nothing")]
+    pub sender: Option<Box<FrameSender>>,
     /// ATT&CK techniques, in both namings.
     pub attack: Vec<Technique>,
     /// The technique that the whole family of rules grew from.
@@ -94,7 +97,7 @@ pub struct Alert {
     pub bundle: Option<AlertBundle>,
 }
 
-pub use crate::detect::{Explanation, Technique};
+pub use crate::detect::{Explanation, FrameSender, ProcessEvidence, SenderProcess, Technique};
 pub use crate::path::{HopKind, MissingHop};
 
 /// Where evidence from before an alert is kept.
@@ -240,6 +243,11 @@ pub struct AttributionInfo {
     /// Names of all that it could be, when ambiguous.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+fn says_nothing(sender: &Option<Box<FrameSender>>) -> bool {
+    sender.as_deref().is_none_or(|sender| *sender == FrameSender::default())
 }
 
 impl Alert {

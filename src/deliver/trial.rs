@@ -61,6 +61,7 @@ pub fn alert(at: Timestamp) -> Alert {
         witnesses: Vec::new(),
         evidence: vec![Evidence::new("test", text)],
         attribution: None,
+        sender: None,
         anomaly: None,
         attack: Vec::new(),
         seed_reference: SEED_REFERENCE,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Actor, Explanation, RollOut, RuleMeta, Severity};
+use super::{Actor, Explanation, FrameSender, RollOut, RuleMeta, Severity};
 use crate::input::{Endpoint, ObservationPoint, Workload};
 use crate::inventory::Owner;
 use crate::names::KnownName;
@@ -30,6 +30,8 @@ pub struct Finding {
     pub explanation: Option<Box<Explanation>>,
     /// Attribution of the source, where a flow is involved.
     pub attribution: Option<Owner>,
+    /// Who sent the frames; absent: the engine looks for it where there is a flow.
+    pub sender: Option<Box<FrameSender>>,
     /// The flow.
     pub flow: Option<ObservedFlow>,
     /// The other end that the alert lists.
@@ -98,6 +100,7 @@ impl Finding {
             is_actor_assumed: false,
             explanation: None,
             attribution: None,
+            sender: None,
             flow: None,
             destination: None,
             name: None,

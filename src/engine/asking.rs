@@ -7,7 +7,7 @@ use super::asked::Asked;
 use super::rule_set::RuleSet;
 use super::{Engine, Timer};
 use crate::alert::{Alert, Disposition};
-use crate::detect::{Context, Due, Finding, Findings, Rule, add_name};
+use crate::detect::{Context, Due, Finding, Findings, Rule, add_name, add_sender};
 use crate::input::FlowRecord;
 use crate::time::Timestamp;
 
@@ -104,6 +104,7 @@ impl Engine {
             return;
         }
         add_name(&self.names, &mut finding);
+        add_sender(&self.timeline, &mut finding);
         let at = finding.at;
         let disposition = self.grouper.ingest(finding);
         out.extend(self.grouper.final_updates());

@@ -166,6 +166,9 @@ pub struct SocketView {
     /// A process that holds it: its command's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// And its pid, as the sensor's namespace numbers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// It was not there yet at this look; absent at the first look, when it may be older.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -201,6 +204,9 @@ pub struct SnifferView {
     /// A process that holds it: its command's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// And its pid, as the sensor's namespace numbers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
 }
 
 /// A process that watches others, or collects what they log, inside a workload.

@@ -96,6 +96,7 @@ fn alert(name: &str) -> Alert {
         witnesses: Vec::new(),
         evidence: vec![],
         attribution: None,
+        sender: None,
         attack: vec![],
         seed_reference: "",
         response: vec![],

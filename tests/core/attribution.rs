@@ -34,6 +34,7 @@ fn socket(world: &mut World, millis: u64, netns: u64, local: Endpoint, remote: O
         owners: owner.map(id).into_iter().collect(),
         how: SocketEvidence::Cgroup,
         command: None,
+        pid: None,
         since: None,
     };
     kernel(world, millis, KernelFact::SocketOpened(Arc::new(view)));

@@ -128,6 +128,7 @@ fn kernel(act: &Act) -> Option<KernelFact> {
             owners: (owner < 4).then(|| id(owner)).into_iter().collect(),
             how: SocketEvidence::Process,
             command: None,
+            pid: None,
             since: None,
         })),
         Act::Closed { netns, port } => KernelFact::SocketClosed { netns: NetnsId(netns.into()), inode: port.into() },

@@ -360,6 +360,7 @@ fn a_sidecar_is_known_by_its_socket() {
                 owners: vec![id(owner)],
                 how: SocketEvidence::Process,
                 command: None,
+                pid: None,
                 since: Some(at(59_990)),
             };
             fact(&mut world, 59_999, RecordedFact::Kernel(KernelFact::SocketOpened(Arc::new(socket))));

@@ -13,6 +13,7 @@ mod log_files;
 mod log_shipping;
 mod namespaces;
 mod new_traffic;
+mod sender;
 mod unjudged;
 mod unmonitored;
 mod volumes;

@@ -335,6 +335,7 @@ impl World {
             owners: vec![life.id.clone()],
             how: SocketEvidence::Cgroup,
             command: None,
+            pid: None,
             since: Some(flow.0.minus(before)),
         };
         let closed = self.after(flow.1, 1, 1_000).max(seen);

@@ -101,6 +101,7 @@ impl Key {
             witnesses: finding.witnesses.clone(),
             evidence: finding.evidence.clone(),
             attribution: finding.attribution.as_ref().map(convert::attribution),
+            sender: finding.sender.clone(),
             attack: finding.rule.techniques.to_vec(),
             seed_reference: SEED_REFERENCE,
             response: steps::concrete(finding, &id),

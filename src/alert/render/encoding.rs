@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::alert::{Alert, Technique};
+use crate::alert::{Alert, FrameSender, SenderProcess, Technique};
 use crate::escape::json::to_writer;
 
 /// The format of what is delivered.
@@ -81,9 +81,22 @@ fn path_facts(alert: &Alert) -> Value {
         "verdict": alert.verdict,
         "missing_hop": alert.missing_hop,
         "attribution": alert.attribution,
+        "sender": alert.sender,
         "destinations_omitted": alert.destinations_omitted,
         "evidence": alert.evidence,
     })
+}
+
+/// Who sent the frames, where that is the end that asked: an answer may be what an alert is about.
+fn asker(alert: &Alert) -> Option<&FrameSender> {
+    let asked = alert.flow.as_ref().map(|flow| flow.orig.endpoint);
+    let is_answer = asked.is_some() && alert.destinations.first().map(|to| to.endpoint) == asked;
+    alert.sender.as_deref().filter(|_| !is_answer)
+}
+
+/// The process that sent them.
+fn process(alert: &Alert) -> Option<&SenderProcess> {
+    alert.sender.as_ref()?.process.as_ref()
 }
 
 /// What happened and how it is known, in one paragraph.

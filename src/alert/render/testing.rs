@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::encoding::Sensor;
 use crate::alert::{
-    Alert, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, HopKind, MissingHop, SCHEMA,
-    Technique, VerdictInfo,
+    Alert, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction, FrameSender, HopKind,
+    MissingHop, ProcessEvidence, SCHEMA, SenderProcess, Technique, VerdictInfo,
 };
 use crate::detect::{SEED_REFERENCE, Severity};
-use crate::input::{Endpoint, ObservationPoint, Protocol};
+use crate::input::{Endpoint, Mac, ObservationPoint, Protocol};
 use crate::inventory::{AttributionMethod, Confidence};
 use crate::path::Evidence;
 use crate::time::Timestamp;
@@ -97,6 +97,13 @@ pub fn alert() -> Alert {
             why: None,
             candidates: Vec::new(),
         }),
+        sender: Some(Box::new(FrameSender {
+            interface: Some("veth0a1b2c3".to_owned()),
+            mac: Some(Mac([2, 0x42, 0xac, 0x14, 0, 5])),
+            forged: true,
+            address_of: Some(HOSTILE.to_owned()),
+            process: Some(SenderProcess { pid: Some(4242), command: HOSTILE.to_owned(), how: ProcessEvidence::Socket }),
+        })),
         attack: vec![
             Technique { name: "Proxy: Internal Proxy", v19: "T1090.001", v18: "T1090.001" },
             Technique { name: "Impair Defenses", v19: "T1685", v18: "T1562.001" },

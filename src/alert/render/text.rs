@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use owo_colors::{OwoColorize, Style};
 
 use super::anomaly;
-use crate::alert::{Alert, AlertFlow, AttributionInfo, Destination, HopKind, MissingHop, Translated};
+use crate::alert::{Alert, AlertFlow, AttributionInfo, Destination, FrameSender, HopKind, MissingHop, Translated};
 use crate::detect::Severity;
 use crate::escape::printable;
 use crate::input::Protocol;
@@ -59,6 +59,9 @@ fn block(alert: &Alert, columns: Option<usize>) -> String {
     }
     if let Some(attribution) = &alert.attribution {
         line("attribution", printable(&how_known(attribution)));
+    }
+    if let Some(sender) = alert.sender.as_ref().map(|sender| sender_line(sender)).filter(|said| !said.is_empty()) {
+        line("sender", printable(&sender));
     }
     for (number, step) in alert.response.iter().enumerate() {
         line(if number == 0 { "do next" } else { "" }, format!("{}. {}", number + 1, printable(step)));
@@ -220,6 +223,22 @@ fn how_known(attribution: &AttributionInfo) -> String {
     }
     if !attribution.candidates.is_empty() {
         let _ = write!(text, ": {}", attribution.candidates.join(" or "));
+    }
+    text
+}
+
+/// `curl (pid 4242, by its socket), over vethab12, MAC 02:42:ac:11:00:02; the address is forged, it belongs to web`.
+fn sender_line(sender: &FrameSender) -> String {
+    let process = sender.process.as_ref().map(|process| {
+        let pid = process.pid.map(|pid| format!("pid {pid}, ")).unwrap_or_default();
+        format!("{} ({pid}{})", process.command, process.how.as_str())
+    });
+    let interface = sender.interface.as_ref().map(|interface| format!("over {interface}"));
+    let mac = sender.mac.map(|mac| format!("MAC {mac}"));
+    let mut text = [process, interface, mac].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if sender.forged {
+        let whose = sender.address_of.as_ref().map(|whose| format!(", it belongs to {whose}")).unwrap_or_default();
+        let _ = write!(text, "{}the address is forged{whose}", if text.is_empty() { "" } else { "; " });
     }
     text
 }

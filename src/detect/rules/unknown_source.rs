@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use self::held::{Accused, Held, Suspect};
 use crate::detect::params::rule_params;
-use crate::detect::{Ads, Context, Finding, Findings, HoldTime, Rule, RuleMeta, Severity, Technique};
+use crate::detect::{Ads, Context, Finding, Findings, FrameSender, HoldTime, Rule, RuleMeta, Severity, Technique};
 use crate::input::{FlowRecord, LinkShare, Mac, NeighbourClaim, RuntimeNetwork, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Doubt, Owner};
 use crate::path::{Contract, Evidence, Hop, JudgedFlow};
@@ -43,6 +43,8 @@ struct Anomaly {
     sender: Option<Arc<Workload>>,
     /// How the sender is known, where no flow says it.
     attribution: Option<Owner>,
+    /// Who sent the frame, where no flow says it.
+    frame: Option<Box<FrameSender>>,
     cause: String,
     kind: &'static str,
     text: String,
@@ -55,8 +57,8 @@ struct Anomaly {
 impl Anomaly {
     fn into_finding(self, at: Timestamp) -> Finding {
         let evidence = vec![Evidence::new(self.kind, self.text)];
-        let (workload, attribution) = (self.sender, self.attribution);
-        Finding { workload, attribution, ..Finding::of_nobody(&META, at, &self.cause, evidence) }
+        let (workload, attribution, sender) = (self.sender, self.attribution, self.frame);
+        Finding { workload, attribution, sender, ..Finding::of_nobody(&META, at, &self.cause, evidence) }
     }
 }
 

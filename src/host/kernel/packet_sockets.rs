@@ -192,7 +192,8 @@ fn view(line: Line, netns: NetnsId, found: &Found) -> SnifferView {
     let owners = holder.map(|holder| holder.owners.iter().cloned().collect());
     let owners = owners.unwrap_or_else(|| found.likely().into_iter().cloned().collect());
     let command = holder.map(|holder| proc::command(holder.pid)).filter(|name| !name.is_empty());
-    SnifferView { netns, inode, kind, protocol, interface: None, owners, command }
+    let pid = holder.map(|holder| holder.pid);
+    SnifferView { netns, inode, kind, protocol, interface: None, owners, command, pid }
 }
 
 /// A folder that shows the namespace's files.

@@ -264,9 +264,8 @@ impl Watched {
 impl Known {
     fn search(&mut self, netns: NetnsId, found: &Found, context: &mut ScanContext<'_>) {
         if let Some(holder) = found.holders.get(&self.socket.inode) {
-            let command = Some(proc::command(holder.pid)).filter(|name| !name.is_empty());
             let owners = holder.owners.iter().cloned().collect();
-            context.facts.push(self.report(netns, owners, SocketEvidence::Process, command));
+            context.facts.push(self.report(netns, owners, SocketEvidence::Process, Some(holder.pid)));
             return;
         }
         match self.standing {
@@ -283,13 +282,8 @@ impl Known {
         }
     }
 
-    fn report(
-        &mut self,
-        netns: NetnsId,
-        owners: Vec<WorkloadId>,
-        how: SocketEvidence,
-        command: Option<String>,
-    ) -> KernelFact {
+    fn report(&mut self, netns: NetnsId, owners: Vec<WorkloadId>, how: SocketEvidence, pid: Option<u32>) -> KernelFact {
+        let command = pid.map(proc::command).filter(|name| !name.is_empty());
         self.standing = Standing::Reported;
         KernelFact::SocketOpened(Arc::new(SocketView {
             netns,
@@ -300,6 +294,7 @@ impl Known {
             owners,
             how,
             command,
+            pid,
             since: self.since,
         }))
     }

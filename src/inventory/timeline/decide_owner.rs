@@ -279,6 +279,23 @@ impl Timeline {
         }
     }
 
+    /// The socket of a workload behind one of its ends, in its own namespace or the host's, where one was seen and no other is as likely.
+    pub fn socket_of(
+        &self,
+        workload: &Workload,
+        ip: IpAddr,
+        wanted: &SocketQuery,
+        at: Timestamp,
+    ) -> Option<&SocketView> {
+        let home = self.lifecycles.home_of(&workload.id, at);
+        let places = home.into_iter().chain(self.namespaces.host().filter(|host| Some(*host) != home));
+        places.into_iter().find_map(|ns| {
+            let found = self.sockets.find(ns, ip.to_canonical(), wanted, at);
+            let mut held = found.into_iter().filter(|socket| socket.owners.contains(&workload.id));
+            held.next().filter(|_| held.next().is_none())
+        })
+    }
+
     /// A workload as it was in a namespace then, or else as it is known.
     fn resident(&self, ns: u64, id: &crate::input::WorkloadId, at: Timestamp) -> Option<&Arc<Workload>> {
         let there = self.lifecycles.index.owners(&Key::Home(ns), at);

@@ -65,7 +65,8 @@ impl World {
     pub fn sniffer(&mut self, millis: u64, netns: NetnsId, kind: SnifferKind, protocol: u16, owners: &[&str]) {
         let owners = owners.iter().map(|name| id(name)).collect();
         let command = Some("tcpdump".to_owned());
-        let sniffer = SnifferView { netns, inode: 7, kind, protocol, interface: Some("eth0".into()), owners, command };
+        let (interface, pid) = (Some("eth0".into()), Some(77));
+        let sniffer = SnifferView { netns, inode: 7, kind, protocol, interface, owners, command, pid };
         self.kernel(millis, KernelFact::SnifferOpened(Arc::new(sniffer)));
     }
 

@@ -151,6 +151,7 @@ fn talk(world: &mut World, millis: u64, port: u16, to: &str, owners: &[&str]) {
         owners: owners.iter().map(|name| id(name)).collect(),
         how: SocketEvidence::Process,
         command: Some("curl".into()),
+        pid: Some(4242),
         since: Some(at(millis)),
     };
     world.kernel(millis, KernelFact::SocketOpened(std::sync::Arc::new(socket)));

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::Sensor;
+use super::{Sensor, asker, process};
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::escape::printable;
@@ -36,6 +36,15 @@ pub(super) fn encode(alert: &Alert, sensor: &Sensor) -> String {
         add("proto", &flow.protocol_name);
         add("out", &flow.orig.bytes.to_string());
         add("in", &flow.resp.bytes.to_string());
+    }
+    if let Some(mac) = asker(alert).and_then(|sender| sender.mac) {
+        add("smac", &mac.to_string());
+    }
+    if let Some(process) = process(alert) {
+        add("sproc", &process.command);
+        if let Some(pid) = process.pid {
+            add("spid", &pid.to_string());
+        }
     }
     for (number, label, value) in custom(alert) {
         add(&format!("cs{number}Label"), label);

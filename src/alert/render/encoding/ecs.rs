@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Sensor, path_facts};
+use super::{Sensor, asker, path_facts, process};
 use crate::alert::{Alert, AlertFlow, AlertWorkload, Direction};
 use crate::detect::Severity;
 
@@ -45,8 +45,15 @@ pub(super) fn encode(alert: &Alert, sensor: &Sensor) -> Value {
     }
     if let Some(flow) = &alert.flow {
         event["source"] = end(&flow.orig);
+        if let Some(mac) = asker(alert).and_then(|sender| sender.mac) {
+            // As RFC 7042 writes it.
+            event["source"]["mac"] = mac.to_string().to_uppercase().replace(':', "-").into();
+        }
         event["destination"] = end(&flow.resp);
         event["network"] = network(flow);
+    }
+    if let Some(process) = process(alert) {
+        event["process"] = json!({"name": process.command, "pid": process.pid});
     }
     event
 }

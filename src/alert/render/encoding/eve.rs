@@ -67,6 +67,14 @@ fn metadata(alert: &Alert) -> Value {
     add("verdict", alert.verdict.iter().map(|verdict| verdict.verdict.to_owned()).collect());
     add("missing_hop", alert.missing_hop.iter().map(crate::alert::MissingHop::name).collect());
     add("destinations", alert.destinations.iter().map(|to| to.endpoint.shown(to.protocol)).collect());
+    if let Some(sender) = &alert.sender {
+        add("sender_interface", sender.interface.iter().cloned().collect());
+        add("sender_mac", sender.mac.iter().map(ToString::to_string).collect());
+        add("sender_forged", sender.forged.then(|| "true".to_owned()).into_iter().collect());
+        add("process_name", sender.process.iter().map(|process| process.command.clone()).collect());
+        let pid = sender.process.as_ref().and_then(|process| process.pid);
+        add("process_pid", pid.iter().map(ToString::to_string).collect());
+    }
     if let Some(workload) = &alert.workload {
         add("container_id", vec![workload.id.clone()]);
         add("container_name", vec![workload.name.clone()]);

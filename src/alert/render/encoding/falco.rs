@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Sensor, description};
+use super::{Sensor, description, process};
 use crate::alert::Alert;
 use crate::detect::Severity;
 
@@ -39,6 +39,12 @@ fn fields(alert: &Alert) -> Value {
     }
     if let Some(hop) = &alert.missing_hop {
         add("hopwatch.missing_hop", hop.name());
+    }
+    if let Some(process) = process(alert) {
+        add("proc.name", process.command.clone());
+        if let Some(pid) = process.pid {
+            add("proc.pid", pid.to_string());
+        }
     }
     if let Some(workload) = &alert.workload {
         let (repository, tag) = repository_and_tag(&workload.image);

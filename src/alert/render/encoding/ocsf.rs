@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Sensor, description, namings, path_facts};
+use super::{Sensor, asker, description, namings, path_facts, process};
 use crate::alert::{Alert, AlertFlow, AlertWorkload, Direction};
 use crate::detect::Severity;
 use crate::inventory::Confidence;
@@ -94,8 +94,15 @@ fn evidences(alert: &Alert) -> Vec<Value> {
     }
     if let Some(flow) = &alert.flow {
         first["src_endpoint"] = endpoint(&flow.orig);
+        if let Some(sender) = asker(alert) {
+            first["src_endpoint"]["mac"] = json!(sender.mac);
+            first["src_endpoint"]["interface_name"] = json!(sender.interface);
+        }
         first["dst_endpoint"] = endpoint(&flow.resp);
         first["connection_info"] = connection(flow);
+    }
+    if let Some(process) = process(alert) {
+        first["process"] = json!({"name": process.command, "pid": process.pid});
     }
     let known = alert.flow.as_ref().map(|flow| flow.resp.endpoint);
     let further = alert.destinations.iter().filter(|to| Some(to.endpoint) != known);

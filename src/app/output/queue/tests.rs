@@ -34,6 +34,7 @@ pub fn alert(number: u64) -> Alert {
         witnesses: Vec::new(),
         evidence: Vec::new(),
         attribution: None,
+        sender: None,
         attack: Vec::new(),
         seed_reference: "",
         response: Vec::new(),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Anomaly;
-use crate::detect::Context;
+use crate::detect::{Context, FrameSender, Sent};
 use crate::input::{Attachment, Mac, NeighbourClaim, ObservationPoint, RuntimeNetwork, Workload};
 use crate::inventory::{AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, Timeline};
 use crate::time::Timestamp;
@@ -67,7 +67,21 @@ pub(super) fn judge(context: Context<'_>, claim: &NeighbourClaim, at: Timestamp)
     let wrong = check(timeline, claim, at).filter(|_| timeline.is_complete())?;
     check(timeline, claim, context.now)?;
     let sender = sender(timeline, claim, [at, context.now]);
-    Some(report(timeline, claim, wrong, sender))
+    let forged = !matches!(wrong, Wrong::Nobodys(_));
+    let found = report(timeline, claim, wrong, sender);
+    Some(Anomaly { frame: Some(Box::new(sent(timeline, claim, found.sender.as_ref(), forged, at))), ..found })
+}
+
+/// Who sent the claim's frame.
+fn sent(
+    timeline: &Timeline,
+    claim: &NeighbourClaim,
+    workload: Option<&Arc<Workload>>,
+    forged: bool,
+    at: Timestamp,
+) -> FrameSender {
+    let (points, mac) = (std::slice::from_ref(&claim.point), claim.frame_mac.or(Some(claim.mac)));
+    Sent { workload, ip: claim.ip, mac, points, forged, at }.sender(timeline)
 }
 
 /// What is wrong with a claim.

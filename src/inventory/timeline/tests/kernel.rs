@@ -53,6 +53,7 @@ fn socket(netns: u64, inode: u64, local: Endpoint, remote: Option<Endpoint>, own
         owners: ids(owners),
         how: SocketEvidence::Process,
         command: None,
+        pid: None,
         since: None,
     }
 }

@@ -42,6 +42,7 @@ fn view(inode: usize, lifecycle: &Lifecycle) -> SocketView {
         owners: vec![WorkloadId::new(&inode.to_string())],
         how: SocketEvidence::Process,
         command: None,
+        pid: None,
         since: Some(secs(lifecycle.from)),
     }
 }
