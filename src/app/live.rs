@@ -24,6 +24,7 @@ mod namespace_capture;
 mod options;
 mod outbox;
 mod pace;
+mod process_questions;
 mod reload;
 mod reload_turns;
 mod runtimes;
@@ -62,6 +63,7 @@ use interface_names::{InterfaceNames, Wanted};
 pub(super) use log_files::try_all as try_log_files;
 pub use options::{Ended, LiveOptions};
 use pace::Pace;
+use process_questions::Asked;
 use reload::Reloader;
 pub use reload::{ConfigReader, Reading, ReloadOptions};
 use snapshots::SnapshotPublisher;
@@ -105,10 +107,12 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     };
     let (own, stopping) = (recorder.clone(), Arc::clone(&stop));
     let evidence = options.evidence.take().and_then(|setup| Evidence::start(&options.config, setup, &shared.evidence));
+    let (questions, asked) = process_questions::channel();
+    let output = output.with_processes(Box::new(questions)).context("starting the thread that looks for processes")?;
     let rings = evidence.as_ref().and_then(Evidence::rings);
     let context = SourceContext { sender, recorder: own, rings, shared, backlog, covered, progress, stop: stopping };
     let names = Arc::new(InterfaceNames::new(Wanted::new(&options.config.capture.interfaces)?));
-    let mut sources = start_sources(&options, &names, &context)?;
+    let mut sources = start_sources(&options, &names, &context, asked)?;
     if let Some(file) = &options.baseline {
         sources.push(baseline_watch::start(file.clone(), &context)?);
     }
@@ -172,11 +176,12 @@ fn start_sources(
     options: &LiveOptions,
     names: &Arc<InterfaceNames>,
     context: &SourceContext,
+    asked: Asked,
 ) -> anyhow::Result<Vec<Source>> {
     let Config { capture, meter, .. } = &options.config;
     let plan = || CapturePlan::new(capture, *meter, options.listen, context.recorder.is_some());
     let mut sources = vec![
-        kernel_poller::start(context, &options.config.engine.monitors.programs)?,
+        kernel_poller::start(context, &options.config.engine.monitors.programs, asked)?,
         log_files::start(context)?,
         firewall::start(context)?,
         host_logging::start(context)?,

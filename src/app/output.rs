@@ -6,6 +6,8 @@
 #[cfg(feature = "live")]
 pub mod delivery;
 pub mod queue;
+#[cfg(feature = "live")]
+pub mod sender_stage;
 pub mod stdout;
 
 use std::io;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 
 pub use queue::Overflow;
 use queue::SinkQueue;
+#[cfg(feature = "live")]
+use sender_stage::{FindProcess, SenderStage};
 pub use stdout::{Format, StdoutSink};
 
 use super::summary::Summary;
@@ -44,14 +48,22 @@ pub trait AlertSink: Send {
 /// All sinks of a run.
 #[derive(Debug)]
 pub struct Output {
-    sinks: Vec<SinkQueue>,
+    sinks: Vec<Arc<SinkQueue>>,
     receivers: Option<Arc<dyn CountedSinks>>,
+    /// What alerts pass before the sinks, live.
+    #[cfg(feature = "live")]
+    stage: Option<SenderStage>,
 }
 
 impl Output {
     /// No sinks: alerts are shown elsewhere.
     pub const fn none() -> Self {
-        Self { sinks: Vec::new(), receivers: None }
+        Self {
+            sinks: Vec::new(),
+            receivers: None,
+            #[cfg(feature = "live")]
+            stage: None,
+        }
     }
 
     /// Starts a thread for this sink.
@@ -62,12 +74,24 @@ impl Output {
     /// The same sinks and one more, with a thread of its own.
     pub fn and_to(mut self, sink: Box<dyn AlertSink>, overflow: Overflow) -> io::Result<Self> {
         self.receivers = self.receivers.or_else(|| sink.receivers());
-        self.sinks.push(SinkQueue::start(sink, overflow)?);
+        self.sinks.push(Arc::new(SinkQueue::start(sink, overflow)?));
+        Ok(self)
+    }
+
+    /// The same sinks, which take alerts with the process that sent. Sinks that are added later get nothing of it.
+    #[cfg(feature = "live")]
+    pub fn with_processes(mut self, finder: Box<dyn FindProcess>) -> io::Result<Self> {
+        self.stage = Some(SenderStage::start(finder, &self.sinks)?);
         Ok(self)
     }
 
     /// Hands an alert to every sink. Fails only where [`Overflow::Block`] asks for it: a sink has failed.
     pub fn alert(&self, alert: Alert) -> io::Result<()> {
+        #[cfg(feature = "live")]
+        if let Some(stage) = &self.stage {
+            stage.alert(alert);
+            return Ok(());
+        }
         let alert = Arc::new(alert);
         self.sinks.iter().try_for_each(|sink| sink.alert(&alert))
     }
@@ -75,6 +99,11 @@ impl Output {
     /// As [`Self::alert`], after the alerts that made it grow.
     pub fn incident(&self, incident: Incident) -> io::Result<()> {
         let incident = Arc::new(incident);
+        #[cfg(feature = "live")]
+        if let Some(stage) = &self.stage {
+            stage.incident(incident);
+            return Ok(());
+        }
         self.sinks.iter().try_for_each(|sink| sink.incident(&incident))
     }
 
@@ -86,7 +115,7 @@ impl Output {
 
     /// Whether no reader is left: the pipe of standard output was closed.
     pub fn is_gone(&self) -> bool {
-        let mut readers = self.sinks.iter().filter_map(SinkQueue::reader_is_gone).peekable();
+        let mut readers = self.sinks.iter().filter_map(|sink| sink.reader_is_gone()).peekable();
         readers.peek().is_some() && readers.all(|is_gone| is_gone)
     }
 
@@ -99,8 +128,12 @@ impl Output {
     /// log says; otherwise the first error of a sink.
     pub fn finish(self, summary: &Summary) -> io::Result<()> {
         let deadline = instant() + queue::PATIENCE;
-        self.sinks.iter().for_each(SinkQueue::stop);
-        let finish = |sink: SinkQueue| sink.finish(summary, deadline.max(instant() + queue::LEAST));
-        self.sinks.into_iter().map(finish).fold(Ok(()), Result::and)
+        #[cfg(feature = "live")]
+        if let Some(stage) = self.stage {
+            stage.finish(deadline.min(instant() + sender_stage::PATIENCE));
+        }
+        self.sinks.iter().for_each(|sink| sink.stop());
+        let finish = |sink: &Arc<SinkQueue>| sink.finish(summary, deadline.max(instant() + queue::LEAST));
+        self.sinks.iter().map(finish).fold(Ok(()), Result::and)
     }
 }

@@ -10,6 +10,7 @@
 mod agents;
 mod cgroups;
 mod diag;
+mod flow_process;
 mod interfaces;
 mod missed;
 mod namespaces;
@@ -21,6 +22,7 @@ mod sockets;
 mod workloads;
 
 use self::agents::Agents;
+pub use self::flow_process::{FlowEnd, FlowProcess};
 use self::missed::Missed;
 use self::namespaces::Namespaces;
 use self::packet_sockets::PacketSockets;
@@ -117,6 +119,14 @@ impl Collector {
     /// Looks at namespaces that changed, and at sockets.
     pub fn scan_sockets(&mut self, at: Timestamp) -> Vec<KernelFact> {
         self.turn(at, Extent::Sockets)
+    }
+
+    /// Looks for the process behind an end of a flow; what that look showed besides.
+    pub fn process_of(&mut self, wanted: &FlowEnd) -> (Option<FlowProcess>, Vec<KernelFact>) {
+        let Self { workloads, namespaces, missed, buffer, .. } = self;
+        let mut facts = Vec::new();
+        let found = flow_process::find(wanted, workloads, namespaces.host(), (buffer, missed, &mut facts));
+        (found, facts)
     }
 
     /// Whether there are namespaces whose sockets are looked at.

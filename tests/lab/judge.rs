@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::scenario::{Expect, ExpectedAlert};
+use crate::scenario::{Expect, ExpectedAlert, ExpectedSender};
 use crate::watch::Line;
 
 /// One alert line.
@@ -92,6 +92,21 @@ pub fn differences(expect: &Expect, said: &Said) -> Vec<String> {
     wrong.extend(unexpected(expect, said).into_iter().map(|alert| format!("unexpected: {alert:?}")));
     wrong.extend(verdict_differences(expect, said.summary.as_ref()));
     wrong
+}
+
+/// Senders that the first line of an alert does not name as expected.
+pub fn wrong_senders(expected: &[ExpectedSender], lines: &[Line]) -> Vec<String> {
+    let said: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(&line.text).ok()).collect();
+    let of = |rule: &str| said.iter().find(|alert| alert["rule"] == *rule).map(|alert| &alert["sender"]);
+    let names = |sender: &Value, wanted: &ExpectedSender| {
+        let is = |value: &Value, name: &Option<String>| name.as_ref().is_none_or(|name| value == name.as_str());
+        is(&sender["process"]["command"], &wanted.process)
+            && is(&sender["address_of"], &wanted.address_of)
+            && (wanted.address_of.is_none() || sender["forged"] == true)
+            && (!wanted.veth || sender["interface"].as_str().is_some_and(|name| name.starts_with("veth")))
+    };
+    let wrong = expected.iter().filter(|wanted| !of(&wanted.rule).is_some_and(|sender| names(sender, wanted)));
+    wrong.map(|wanted| format!("{wanted:?}, but the alert says {:?}", of(&wanted.rule))).collect()
 }
 
 /// Alerts of a rule and workload that were not expected.

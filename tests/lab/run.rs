@@ -96,6 +96,7 @@ impl Lab<'_> {
         self.act(scenario)?;
         wait_for_alerts(scenario, &[&sniff, &record])?;
         let (sniff, record) = (sniff.stop()?, record.stop()?);
+        let wrong_senders = judge::wrong_senders(&scenario.senders, &sniff.lines);
         self.keep_output(name, "sniff", &sniff)?;
         self.keep_output(name, "record", &record)?;
         let mut outcome = Outcome::default();
@@ -108,6 +109,7 @@ impl Lab<'_> {
                 judge::late(&said.alerts, self.latest_ms(scenario)).into_iter().map(|what| format!("{who}: {what}")),
             );
         }
+        outcome.wrong.extend(wrong_senders);
         outcome.alike = vec![judge::alike(&sniffed), judge::alike(&recorded)];
         outcome.compare(scenario, &sniffed);
         outcome.compare(scenario, &recorded);

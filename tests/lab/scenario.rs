@@ -62,6 +62,9 @@ pub struct Scenario {
     /// What hopwatch must say, and nothing else.
     #[serde(default)]
     pub expect: Expect,
+    /// Who sent, as live alerts must say it.
+    #[serde(default)]
+    pub senders: Vec<ExpectedSender>,
     /// How many facts of a kind (`disconnected`, `stopped` …) the recording must hold at least.
     #[serde(default)]
     pub facts: BTreeMap<String, u64>,
@@ -270,6 +273,23 @@ pub struct ExpectedAlert {
     /// One of its destinations, `address:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
+}
+
+/// What the first line of an alert must say of who sent, live.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedSender {
+    /// Rule.
+    pub rule: String,
+    /// Name of the process.
+    #[serde(default)]
+    pub process: Option<String>,
+    /// Whether the interface is a veth.
+    #[serde(default)]
+    pub veth: bool,
+    /// To whom the forged address belongs.
+    #[serde(default)]
+    pub address_of: Option<String>,
 }
 
 /// Packets of the recording, counted by tcpdump.

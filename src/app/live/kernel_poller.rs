@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, never, select};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::time::TimeValLike as _;
 use nix::time::{ClockId, clock_gettime};
 
 use super::outbox::Outbox;
+use super::process_questions::{Asked, Question};
 use super::source::{self, Source, SourceContext};
 use crate::clock::now;
 use crate::host::kernel::Collector;
@@ -40,13 +41,13 @@ const MIN_ALL: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(10);
 
 /// Starts the source.
-pub(super) fn start(context: &SourceContext, agents: &Arc<Vocabulary>) -> anyhow::Result<Source> {
+pub(super) fn start(context: &SourceContext, agents: &Arc<Vocabulary>, asked: Asked) -> anyhow::Result<Source> {
     allow_descriptors();
     let agents = Arc::clone(agents);
     source::spawn_listening("kernel", context, move |context, events| match Collector::new() {
         Ok(mut collector) => {
             collector.watch_agents(move |name| agents.is_process(name));
-            KernelPoller::new(collector, &context).run(&events, &context);
+            KernelPoller::new(collector, &context).run(&events, &asked, &context);
         }
         Err(error) => tracing::warn!(%error, "namespaces and sockets of workloads are not observed"),
     })
@@ -101,22 +102,34 @@ impl KernelPoller {
         Self { collector, outbox: Outbox::reporting(context.sender.clone(), missed), sockets, all }
     }
 
-    fn run(mut self, events: &Receiver<InventoryEvent>, context: &SourceContext) {
+    fn run(mut self, events: &Receiver<InventoryEvent>, asked: &Asked, context: &SourceContext) {
+        // No runtime is read any more, or nobody asks: what runs goes on.
+        let (mut events, mut asked) = (events.clone(), asked.clone());
         while !context.is_over() {
             let time = now();
             let left = self.sockets.left(time).min(self.all.left(time)).min(NOTICE);
-            match events.recv_timeout(left) {
-                Ok(event) => self.receive(&event, events),
-                Err(RecvTimeoutError::Timeout) => self.poll(),
-                // No runtime is read any more; what runs goes on.
-                Err(RecvTimeoutError::Disconnected) => {
-                    thread::sleep(left);
-                    self.poll();
-                }
+            select! {
+                recv(events) -> event => match event {
+                    Ok(event) => self.receive(&event, &events),
+                    Err(_) => events = never(),
+                },
+                recv(asked) -> question => match question {
+                    Ok(question) => self.answer(&question),
+                    Err(_) => asked = never(),
+                },
+                default(left) => self.poll(),
             }
             self.outbox.send();
         }
         self.outbox.finish();
+    }
+
+    /// A question goes before what is due: an alert waits for it.
+    fn answer(&mut self, question: &Question) {
+        let (found, facts) = self.collector.process_of(&question.end);
+        self.hold(facts);
+        question.answer(found);
+        self.poll();
     }
 
     fn receive(&mut self, event: &InventoryEvent, events: &Receiver<InventoryEvent>) {
@@ -198,7 +211,7 @@ mod tests {
     fn a_workload_is_scanned_when_its_start_is_reported() {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let context = SourceContext::alone(sender);
-        let source = start(&context, &Arc::default()).expect("the thread");
+        let source = start(&context, &Arc::default(), never()).expect("the thread");
         let events = source.events().expect("it listens");
         let text =
             format!(r#"{{"id": "self", "name": "", "image": "", "runtime": "docker", "pid": {}}}"#, std::process::id());

@@ -98,6 +98,13 @@ impl SinkQueue {
         self.hand_over(Job::Incident(Arc::clone(incident)))
     }
 
+    /// Counts an alert that was lost on its way to here.
+    #[cfg(feature = "live")]
+    pub(super) fn lose(&self, why: Undelivered) {
+        self.counters.waits();
+        self.counters.lost(why);
+    }
+
     fn hand_over(&self, job: Job) -> io::Result<()> {
         self.counters.waits();
         match self.overflow {
@@ -128,7 +135,7 @@ impl SinkQueue {
         }
     }
 
-    pub(super) fn finish(self, summary: &Summary, deadline: Instant) -> io::Result<()> {
+    pub(super) fn finish(&self, summary: &Summary, deadline: Instant) -> io::Result<()> {
         let end = Job::End(Box::new(summary.clone()));
         if self.overflow == Overflow::Block {
             return match self.jobs.send(end) {

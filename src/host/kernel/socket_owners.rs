@@ -66,6 +66,18 @@ pub(super) fn find(workloads: &Workloads, netns: NetnsId, wanted: &HashSet<u64>)
     found
 }
 
+/// The first of these processes that holds one of these sockets.
+pub(super) fn holder_among(pids: &[u32], wanted: &HashSet<u64>) -> Option<u32> {
+    let mut left = MAX_FILES;
+    pids.iter().copied().find(|pid| {
+        let most = left.min(MAX_FILES_OF_ONE);
+        let (mut own, mut holds) = (most, false);
+        each_socket(*pid, &mut own, |inode| holds |= wanted.contains(&inode));
+        left -= most - own;
+        holds
+    })
+}
+
 impl Found {
     /// Who most likely holds what was not found: the only one of which not everything could be looked at.
     pub(super) fn likely(&self) -> Option<&WorkloadId> {

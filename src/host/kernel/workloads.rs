@@ -100,6 +100,12 @@ impl Running {
         self.processes.keys().copied()
     }
 
+    /// Its process, where it has one and no other can be hidden.
+    pub(super) fn only_process(&self) -> Option<u32> {
+        let mut all = self.processes.values().flatten();
+        all.next().filter(|_| all.next().is_none() && !self.crowded && !self.hidden).copied()
+    }
+
     /// It has more processes than are looked at in one look.
     pub(super) const fn is_crowded(&self) -> bool {
         self.crowded
@@ -269,6 +275,20 @@ impl Workloads {
         for (id, running) in self.running.iter_mut().filter(|(_, running)| running.processes.contains_key(&netns)) {
             facts.extend(running.scan(id, &surroundings, &mut tree, missed));
         }
+    }
+
+    /// Looks again at one.
+    pub(super) fn scan_one(&mut self, id: &WorkloadId, missed: &mut Missed, facts: &mut Vec<KernelFact>) {
+        let surroundings =
+            Surroundings { cgroups: &self.cgroups, host: proc::own_netns(), homes: homes(&self.running) };
+        if let Some(running) = self.running.get_mut(id) {
+            facts.extend(running.scan(id, &surroundings, &mut Tree::default(), missed));
+        }
+    }
+
+    /// One that runs.
+    pub(super) fn get(&self, id: &WorkloadId) -> Option<&Running> {
+        self.running.get(id)
     }
 
     /// As if one had more processes than are looked at.

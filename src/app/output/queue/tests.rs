@@ -95,7 +95,7 @@ fn summary() -> Summary {
 }
 
 /// As the end of a run does it.
-fn finish(queue: SinkQueue) -> io::Result<()> {
+fn finish(queue: &SinkQueue) -> io::Result<()> {
     queue.stop();
     queue.finish(&summary(), instant() + PATIENCE)
 }
@@ -113,7 +113,7 @@ fn a_sink_that_blocks_holds_up_neither_the_sender_nor_the_end_and_every_alert_is
     let counters = Arc::clone(queue.counters());
     assert!(undelivered(&counters)["queue_full"] >= 95, "{:?}", undelivered(&counters));
     let begun = instant();
-    finish(queue).expect("never fails");
+    finish(&queue).expect("never fails");
     assert!(begun.elapsed() < PATIENCE * 2, "the end waited for the sink");
     assert_eq!(undelivered(&counters).values().sum::<u64>(), 100, "{:?}", undelivered(&counters));
     assert!(counters.warning().is_some_and(|warning| warning.contains("100 alerts were not delivered to scripted")));
@@ -133,7 +133,7 @@ fn an_error_is_retried_and_nothing_is_lost() {
     while counters.delivered_total() < 2 {
         thread::sleep(Duration::from_millis(5));
     }
-    finish(queue).expect("never fails");
+    finish(&queue).expect("never fails");
     assert_eq!(*taken.lock().expect("no panic"), [1, 2]);
     assert!(undelivered(&counters).is_empty() && finished.load(Ordering::Relaxed));
 }
@@ -148,7 +148,7 @@ fn a_closed_pipe_is_gone_for_good_and_counted() {
         thread::sleep(Duration::from_millis(5));
     }
     queue.alert(&Arc::new(alert(2))).expect("never fails");
-    finish(queue).expect("a closed pipe is no failure of a live run");
+    finish(&queue).expect("a closed pipe is no failure of a live run");
     assert_eq!(undelivered(&counters), BTreeMap::from([("sink_gone", 2)]));
 }
 
@@ -205,7 +205,7 @@ fn a_replay_waits_for_room_and_loses_nothing() {
     for number in 0..500 {
         queue.alert(&Arc::new(alert(number))).expect("the sink takes all");
     }
-    finish(queue).expect("the sink takes the summary");
+    finish(&queue).expect("the sink takes the summary");
     assert_eq!(*taken.lock().expect("no panic"), (0..500).collect::<Vec<_>>());
     assert!(finished.load(Ordering::Relaxed));
 }
@@ -215,6 +215,6 @@ fn a_replay_ends_with_the_first_error_of_its_sink() {
     let Scene { queue, answers, .. } = scene(Overflow::Block, 1);
     answers.send(Err(io::ErrorKind::StorageFull.into())).expect("the sink listens");
     let failed = (0..10).find_map(|number| queue.alert(&Arc::new(alert(number))).err());
-    let error = failed.unwrap_or_else(|| finish(queue).expect_err("it failed"));
+    let error = failed.unwrap_or_else(|| finish(&queue).expect_err("it failed"));
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
 }

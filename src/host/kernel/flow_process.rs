@@ -1,0 +1,136 @@
+//! The process of a workload that holds the socket of a flow, looked for when somebody asks.
+//!
+//! Contract: a process is named where it holds the only socket that fits, or is the only process of its workload; else nobody is. Limits: a socket
+//! that was closed before the look is gone; one look lists the sockets of the workload's namespaces and the descriptors of its processes, with
+//! the bounds of [`super::socket_owners`]. Design: costs a look, and only when asked: an alert is rare, a socket is not.
+
+use std::collections::{BTreeSet, HashSet};
+
+use nix::sys::socket::SockProtocol;
+
+use super::diag::{self, DiagSocket};
+use super::missed::Missed;
+use super::namespaces::open_in;
+use super::proc;
+use super::socket_owners;
+use super::workloads::{Running, Workloads};
+use crate::host::netlink::Netlink;
+use crate::input::{Endpoint, KernelFact, NetnsId, Protocol, WorkloadId};
+
+/// The end of a flow whose process is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowEnd {
+    /// Whose.
+    pub workload: WorkloadId,
+    /// TCP or UDP; others have no sockets that are listed.
+    pub protocol: Protocol,
+    /// Its own address and port.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+}
+
+/// A process that sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowProcess {
+    /// As this process's namespace numbers it.
+    pub pid: u32,
+    /// Its command's name.
+    pub command: String,
+    /// It holds the socket; else it is the only process of its workload.
+    pub by_socket: bool,
+}
+
+/// Looks for the process behind an end.
+pub(super) fn find(
+    wanted: &FlowEnd,
+    workloads: &mut Workloads,
+    host: NetnsId,
+    (buffer, missed, facts): (&mut [u8], &mut Missed, &mut Vec<KernelFact>),
+) -> Option<FlowProcess> {
+    workloads.scan_one(&wanted.workload, missed, facts);
+    let running = workloads.get(&wanted.workload)?;
+    let places: Vec<NetnsId> = running.namespaces().collect();
+    let held = places.into_iter().find_map(|netns| holder(wanted, running, netns, host, buffer));
+    let by_socket = held.is_some();
+    let pid = held.or_else(|| running.only_process())?;
+    let command = Some(proc::command(pid)).filter(|name| !name.is_empty())?;
+    Some(FlowProcess { pid, command, by_socket })
+}
+
+/// The process of the workload with the end's socket in this namespace.
+fn holder(wanted: &FlowEnd, running: &Running, netns: NetnsId, host: NetnsId, buffer: &mut [u8]) -> Option<u32> {
+    let pids = running.in_namespace(netns);
+    let open = || Netlink::open(SockProtocol::NetlinkSockDiag, 0);
+    let mut sockets = if netns == host { open() } else { open_in(netns, pids, open) }.ok()?;
+    let (mut connected, mut unconnected) = (BTreeSet::new(), BTreeSet::new());
+    diag::dump(&mut sockets, buffer, |socket| {
+        if socket.inode != 0 && fits(wanted, &socket) {
+            let to = if socket.remote.is_some() { &mut connected } else { &mut unconnected };
+            to.insert(socket.inode);
+        }
+    })
+    .ok()?;
+    let inodes = if connected.is_empty() { unconnected } else { connected };
+    let only = inodes.first().filter(|_| inodes.len() == 1)?;
+    socket_owners::holder_among(pids, &HashSet::from([*only]))
+}
+
+/// Whether a socket sends from this end to the other one.
+fn fits(wanted: &FlowEnd, socket: &DiagSocket) -> bool {
+    let canonical = |end: Endpoint| Endpoint { ip: end.ip.to_canonical(), port: end.port };
+    let local = socket.local.ip.to_canonical();
+    socket.protocol == wanted.protocol
+        && socket.local.port == wanted.local.port
+        && (local.is_unspecified() || local == wanted.local.ip.to_canonical())
+        && socket.remote.is_none_or(|remote| canonical(remote) == canonical(wanted.remote))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+
+    use super::super::Collector;
+    use super::*;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn end(local: u16, remote: u16) -> FlowEnd {
+        let at = |port| Endpoint { ip: LOOPBACK, port };
+        FlowEnd { workload: WorkloadId::new("self"), protocol: Protocol::TCP, local: at(local), remote: at(remote) }
+    }
+
+    #[test]
+    fn the_process_that_holds_the_socket_is_found_and_a_closed_one_is_nobodys() {
+        let listener = TcpListener::bind((LOOPBACK, 0)).expect("a listener");
+        let server = listener.local_addr().expect("an address").port();
+        let stream = TcpStream::connect((LOOPBACK, server)).expect("a connection");
+        let client = stream.local_addr().expect("an address").port();
+        let mut collector = Collector::new().expect("the host's namespace");
+        collector.start(&WorkloadId::new("self"), std::process::id());
+        let (found, _) = collector.process_of(&end(client, server));
+        let found = found.expect("this process");
+        assert_eq!((found.pid, found.by_socket), (std::process::id(), true));
+        let (of_nobody, _) =
+            collector.process_of(&FlowEnd { workload: WorkloadId::new("other"), ..end(client, server) });
+        assert_eq!(of_nobody, None, "a workload that does not run");
+        let mut child = std::process::Command::new("sleep").arg("20").spawn().expect("start a program");
+        drop(stream);
+        let (closed, _) = collector.process_of(&end(client, 1));
+        child.kill().and_then(|()| child.wait().map(drop)).expect("end it");
+        assert_eq!(closed, None, "two processes, and no socket that fits");
+    }
+
+    #[test]
+    fn the_only_process_of_a_workload_is_named_without_its_socket() {
+        let mut child = std::process::Command::new("sleep").arg("20").spawn().expect("start a program");
+        let mut collector = Collector::new().expect("the host's namespace");
+        let id = WorkloadId::new("one");
+        collector.start(&id, child.id());
+        let (found, facts) = collector.process_of(&FlowEnd { workload: id, ..end(1, 2) });
+        child.kill().and_then(|()| child.wait().map(drop)).expect("end it");
+        let found = found.expect("the program");
+        assert_eq!((found.command.as_str(), found.by_socket), ("sleep", false));
+        assert!(facts.iter().any(|fact| matches!(fact, KernelFact::Processes(_))), "it was looked at: {facts:?}");
+    }
+}
