@@ -30,6 +30,7 @@ put 640 config/hopwatch.yaml etc/hopwatch/hopwatch.yaml
 mkdir -p "$root/etc/hopwatch/conf.d"
 for example in config/examples/*.yaml; do put 644 "$example" "usr/share/doc/hopwatch/examples/$(basename "$example")"; done
 put 644 config/prometheus/hopwatch.rules.yaml usr/share/doc/hopwatch/examples/prometheus/hopwatch.rules.yaml
+put 644 config/grafana/hopwatch.json usr/share/doc/hopwatch/examples/grafana/hopwatch.json
 for page in README.md SECURITY.md CHANGELOG.md; do put 644 "$page" "usr/share/doc/hopwatch/$page"; done
 (cd docs && find . -name '*.md' -o -name '*.json') | while read -r page; do put 644 "docs/$page" "usr/share/doc/hopwatch/docs/$page"; done
 put 644 LICENSE-MIT usr/share/doc/hopwatch/copyright

@@ -188,7 +188,8 @@ Shares are made of counters, over the stretch of time that you choose:
 | of verdicts that were final within a second | `sum(rate(hopwatch_path_verdict_seconds_bucket{le="1.0"}[5m])) / sum(rate(hopwatch_path_verdict_seconds_count[5m]))` |
 | seconds since a hop was last seen | `time() - (hopwatch_hop_last_seen_timestamp_seconds > 0)` |
 
-Alerting rules on them: [hopwatch.rules.yaml](../config/prometheus/hopwatch.rules.yaml), tested by promtool.
+Alerting rules on them: [hopwatch.rules.yaml](../config/prometheus/hopwatch.rules.yaml), tested by promtool. A dashboard for Grafana 10 and later: [hopwatch.json](../config/grafana/hopwatch.json); import it, and choose the Prometheus that scrapes
+this page. A test holds that each of its expressions is taken by Prometheus and names metrics and labels of this page.
 "#;
 
 /// `docs/metrics.md`.

@@ -24,6 +24,7 @@ mod export;
 mod facts;
 mod flows;
 mod fuzz_regression;
+mod grafana;
 mod hostile_runtime;
 mod init;
 mod labels;
