@@ -54,6 +54,8 @@ pub struct Posture {
     pub owns: fn(&Field) -> bool,
     /// How much a difference from the baseline matters that is in itself not dangerous.
     pub drift: fn(&Deviation) -> Severity,
+    /// Whether hopwatch's own container needs what is dangerous elsewhere; a change of it is reported all the same.
+    pub needed_by_sensor: bool,
 }
 
 /// A rule about settings; it remembers what it reported of each service.
@@ -83,7 +85,8 @@ impl PostureRule {
 
     fn check_setting(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
         let Some(configuration) = &workload.configuration else { return };
-        let dangerous = (self.posture.signals)(workload, configuration);
+        let is_needed = self.posture.needed_by_sensor && context.timeline.kernel().is_sensor(workload);
+        let dangerous = if is_needed { Vec::new() } else { (self.posture.signals)(workload, configuration) };
         let mut drift = drift::Drift::new(&self.posture, context.baseline.zip(context.compared), dangerous);
         let service = ServiceKey::of(workload);
         let names: Vec<&str> = drift.signals.iter().map(|signal| signal.name.as_str()).collect();

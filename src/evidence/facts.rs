@@ -50,6 +50,7 @@ enum Subject {
     Processes(WorkloadId),
     Socket(NetnsId, u64),
     Sniffer(NetnsId, u64),
+    Sensor,
     Agent(WorkloadId, u32, u64),
     NatWatch(Option<NetnsId>),
     NatUpToDate,
@@ -191,6 +192,7 @@ fn kernel(fact: &KernelFact) -> Change {
         KernelFact::SnifferOpened(sniffer) => Change::Says(Subject::Sniffer(sniffer.netns, sniffer.inode)),
         KernelFact::SnifferClosed { netns, inode } => Change::Ends(vec![Subject::Sniffer(*netns, *inode)]),
         KernelFact::Agent(agent) => Change::Says(Subject::Agent(agent.workload.clone(), agent.pid, agent.start)),
+        KernelFact::Sensor { .. } => Change::Says(Subject::Sensor),
         KernelFact::Missed { .. } => Change::Nothing,
     }
 }

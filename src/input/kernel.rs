@@ -59,6 +59,11 @@ pub enum KernelFact {
     },
     /// A process of an agent inside a workload began, was stopped, went on or ended; not its end with its workload.
     Agent(Arc<AgentProcess>),
+    /// hopwatch itself runs.
+    Sensor {
+        /// The process, as the host numbers it. A container whose first process it is, is hopwatch's own.
+        pid: u32,
+    },
     /// Something that could not be looked at, or came and went between two looks.
     Missed {
         /// What.

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::input::{KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces, SnifferView, WorkloadId};
+use crate::input::{
+    KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces, SnifferView, Workload, WorkloadId,
+};
 
 const MAX_NAMESPACES: usize = 32_768;
 const MAX_SNIFFERS: usize = 16_384;
@@ -15,6 +17,8 @@ const MAX_SNIFFERS: usize = 16_384;
 #[derive(Debug, Default)]
 pub struct KernelState {
     host: Option<NetnsId>,
+    /// hopwatch's own process.
+    sensor: Option<u32>,
     namespaces: BTreeMap<NetnsId, Arc<NamespaceView>>,
     processes: BTreeMap<WorkloadId, Arc<ProcessNamespaces>>,
     sniffers: BTreeMap<(NetnsId, u64), Arc<SnifferView>>,
@@ -53,6 +57,7 @@ impl KernelState {
             KernelFact::SnifferClosed { netns, inode } => {
                 self.sniffers.remove(&(*netns, *inode));
             }
+            KernelFact::Sensor { pid } => self.sensor = Some(*pid),
             KernelFact::Missed { what, count } => {
                 let missed = self.missed.entry(*what).or_default();
                 *missed = missed.saturating_add(*count);
@@ -72,6 +77,11 @@ impl KernelState {
         } else {
             self.refused += 1;
         }
+    }
+
+    /// Whether a container is hopwatch's own: it is the first process in there.
+    pub fn is_sensor(&self, workload: &Workload) -> bool {
+        self.sensor.is_some() && workload.pid == self.sensor
     }
 
     /// The host's own namespace, once it was reported.

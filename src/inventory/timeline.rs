@@ -229,6 +229,7 @@ impl Timeline {
                 }
             }
             KernelFact::Agent(_)
+            | KernelFact::Sensor { .. }
             | KernelFact::SnifferOpened(_)
             | KernelFact::SnifferClosed { .. }
             | KernelFact::Missed { .. } => {}

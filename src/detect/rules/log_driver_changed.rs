@@ -110,7 +110,7 @@ fn throws_away(configuration: &Configuration) -> bool {
 }
 
 /// What it says of settings.
-pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift, needed_by_sensor: false };
 
 fn owns(field: &Field) -> bool {
     matches!(field.name(), "logging.driver" | "logging.options")

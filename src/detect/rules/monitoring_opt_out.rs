@@ -48,7 +48,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 /// What it says of settings.
-pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift, needed_by_sensor: false };
 
 fn owns(field: &Field) -> bool {
     match (field.name(), field.in_group()) {

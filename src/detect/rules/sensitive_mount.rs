@@ -54,7 +54,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 }
 
 /// What it says of settings.
-pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift };
+pub(super) const POSTURE: Posture = Posture { rule: &META, signals, owns, drift, needed_by_sensor: true };
 
 fn owns(field: &Field) -> bool {
     field.name() == "mounts"

@@ -63,7 +63,7 @@ impl UnexpectedHostNetwork {
         let Context { timeline, now, .. } = context;
         let by_baseline = ByBaseline::of(context.baseline, workload);
         let is_allowed = Selector::any(&self.allowed, workload) || by_baseline == Some(ByBaseline::Approved);
-        let is_meant = placement::runs(timeline, workload) && !is_allowed;
+        let is_meant = placement::runs(timeline, workload) && !is_allowed && !timeline.kernel().is_sensor(workload);
         let Some(how) = placement::host_by_runtime(timeline, workload).filter(|_| is_meant) else {
             self.reported.keep(&workload.id, |_| false);
             return;

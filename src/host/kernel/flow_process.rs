@@ -17,6 +17,9 @@ use super::workloads::{Running, Workloads};
 use crate::host::netlink::Netlink;
 use crate::input::{Endpoint, KernelFact, NetnsId, Protocol, WorkloadId};
 
+/// Processes of the whole host that are looked at for one in a workload's namespace.
+const MAX_BESIDE: usize = 32_768;
+
 /// The end of a flow whose process is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowEnd {
@@ -72,8 +75,13 @@ fn holder(wanted: &FlowEnd, running: &Running, netns: NetnsId, host: NetnsId, bu
     })
     .ok()?;
     let inodes = if connected.is_empty() { unconnected } else { connected };
-    let only = inodes.first().filter(|_| inodes.len() == 1)?;
-    socket_owners::holder_among(pids, &HashSet::from([*only]))
+    let only = HashSet::from([*inodes.first().filter(|_| inodes.len() == 1)?]);
+    // Who entered a namespace of the workload's from elsewhere, or was executed where no group is seen, is not among its processes.
+    let beside = || {
+        let inside = proc::all().take(MAX_BESIDE).filter(|pid| proc::netns(*pid) == Ok(netns));
+        socket_owners::holder_among(&inside.collect::<Vec<_>>(), &only)
+    };
+    socket_owners::holder_among(pids, &only).or_else(|| (netns != host).then(beside).flatten())
 }
 
 /// Whether a socket sends from this end to the other one.
@@ -122,15 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn the_only_process_of_a_workload_is_named_without_its_socket() {
+    fn without_its_group_the_process_of_a_workload_may_not_be_the_only_one() {
         let mut child = std::process::Command::new("sleep").arg("20").spawn().expect("start a program");
         let mut collector = Collector::new().expect("the host's namespace");
         let id = WorkloadId::new("one");
         collector.start(&id, child.id());
         let (found, facts) = collector.process_of(&FlowEnd { workload: id, ..end(1, 2) });
         child.kill().and_then(|()| child.wait().map(drop)).expect("end it");
-        let found = found.expect("the program");
-        assert_eq!((found.command.as_str(), found.by_socket), ("sleep", false));
+        assert_eq!(found, None, "what was executed in it later would not be seen");
         assert!(facts.iter().any(|fact| matches!(fact, KernelFact::Processes(_))), "it was looked at: {facts:?}");
     }
 }

@@ -179,8 +179,9 @@ impl NamespaceSockets {
 
 fn search(found: &Found, own: &HashSet<u64>, inode: u64) -> Search {
     match found.holders.contains_key(&inode) {
+        // First, since hopwatch may itself run in a container.
+        _ if own.contains(&inode) => Search::Own,
         true => Search::Held,
-        false if own.contains(&inode) => Search::Own,
         false if !found.complete && found.likely().is_some() => Search::Likely,
         false => Search::Unheld { complete: found.complete },
     }

@@ -198,3 +198,39 @@ fn to_be_allowed_on_the_hosts_network_is_not_to_be_allowed_to_talk() {
     talk(&mut world, 10_000, 40_001, "198.51.100.7", &["agent"]);
     assert_eq!(world.raised(), [FLOW]);
 }
+
+#[test]
+fn hopwatchs_own_container_is_quiet_and_one_that_looks_like_it_is_not() {
+    for (pid, told) in [(4242, vec![]), (4243, vec!["capability-raised agent high", TOLD])] {
+        let mut world = World::new(config());
+        world.kernel(0, KernelFact::Sensor { pid: 4242 });
+        world.start_with(100, "agent", 10, |workload| {
+            workload.attachments.clear();
+            workload.network_mode = NetworkMode::Host;
+            workload.pid = Some(pid);
+            let configuration = Configuration { privileged: true, ..Configuration::default() };
+            workload.configuration = Some(std::sync::Arc::new(configuration));
+        });
+        world.tick(5000);
+        let mut raised = world.raised();
+        raised.sort();
+        assert_eq!(raised, told, "{pid}");
+    }
+}
+
+#[test]
+fn a_setting_of_hopwatchs_own_container_that_changes_in_place_is_reported() {
+    let mut world = World::new(config());
+    world.kernel(0, KernelFact::Sensor { pid: 4242 });
+    for (millis, capability) in [(100, "SYS_ADMIN"), (5000, "SYS_MODULE")] {
+        world.start_with(millis, "agent", 10, |workload| {
+            workload.pid = Some(4242);
+            workload.since = Some(at(100));
+            let capabilities = Some(std::collections::BTreeSet::from([capability.to_owned()]));
+            let configuration = Configuration { capabilities, ..Configuration::default() };
+            workload.configuration = Some(std::sync::Arc::new(configuration));
+        });
+    }
+    world.tick(10_000);
+    assert_eq!(world.raised(), ["capability-raised agent critical"]);
+}
