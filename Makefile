@@ -27,6 +27,13 @@ deb: ## A Debian package, target/dist/hopwatch_VERSION_ARCHITECTURE.deb
 deb-test: ## Installs, upgrades, uses and purges the package in a bare Debian (root)
 	@scripts/deb-test.sh
 
+image: ## An image for Podman and Docker, target/dist/hopwatch_VERSION_ARCHITECTURE.oci.tar, without a daemon (root; installs mmdebstrap)
+	@scripts/setup.sh
+	@scripts/image.sh
+
+image-test: ## Builds the image twice, and uses it in a Podman of its own (root)
+	@scripts/image-test.sh
+
 test: ## All tests that need no privileges; at the end, what was left out and why
 	@scripts/setup.sh
 	@scripts/test.sh

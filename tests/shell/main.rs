@@ -15,6 +15,7 @@ mod capture_files;
 mod cli;
 mod config;
 mod conformance;
+mod container_files;
 mod delivery;
 mod docker_reader;
 mod docs;
