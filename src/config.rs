@@ -90,6 +90,19 @@ pub enum InsideNamespaces {
     All,
 }
 
+/// What a live command gives up once it has started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SandboxMode {
+    /// Everything that it does not need, else it does not start.
+    Enforced,
+    /// As much as this kernel can.
+    #[default]
+    BestEffort,
+    /// Nothing.
+    Off,
+}
+
 /// How much of a packet is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapLength {
@@ -168,6 +181,8 @@ pub struct Config {
     pub meter: MeterLimits,
     /// Folder of what is kept between runs; `None`: the usual one.
     pub state_dir: Option<PathBuf>,
+    /// What is given up after the start.
+    pub sandbox: SandboxMode,
     /// What is kept from before each alert.
     pub evidence: EvidenceConfig,
     /// What may be done about an alert.

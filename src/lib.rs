@@ -20,6 +20,7 @@
 //! | `serve`, `view`, `report`, `export`, `judged_flows` | metrics and health, `hopwatch top`, proofs of a path, flow records and judged flows as text (shell) |
 //! | `deliver` | the outbox of alerts, and what they are sent to (shell) |
 //! | `app`, `cli` | threads, channels and signals; subcommands (shell) |
+//! | `sandbox` | what a live run gives up once it has started (shell) |
 //! | `clock`, `sync`, `escape`, `layout`, `sink_counters` | clocks, locks, hostile text made safe, text that fits the terminal, what sinks took (shell) |
 //!
 //! `ARCHITECTURE.md` says more; `tests/core/architecture.rs` holds which room may use which.
@@ -61,6 +62,8 @@ pub mod path;
 #[cfg(feature = "shell")]
 pub mod report;
 pub mod respond;
+#[cfg(feature = "live")]
+pub mod sandbox;
 #[cfg(feature = "live")]
 pub mod serve;
 #[cfg(feature = "shell")]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::on_host;
 use super::output::delivery::outbox_path;
 use super::state_dir::StateDir;
-use crate::config::{Config, is_default_interface};
+use crate::config::{Config, SandboxMode, is_default_interface};
 use crate::deliver::store::Store;
 use crate::host;
 use crate::input::InventoryEvent;
@@ -64,7 +64,7 @@ impl Check {
 
 /// Every check, in the order in which one repairs.
 pub fn examine(config: &Config) -> Vec<Check> {
-    let mut checks = vec![capture(), rights()];
+    let mut checks = vec![capture(), rights(), sandbox(config)];
     checks.extend(interfaces(config));
     checks.extend(runtimes(config));
     match on_host::paths(config) {
@@ -91,6 +91,25 @@ fn rights() -> Check {
     let fix =
         "run as root; or grant them: setcap cap_net_raw,cap_net_admin,cap_sys_ptrace,cap_sys_admin+ep on the binary";
     Check::limited("rights", format!("missing: {}", missing.join(", ")), fix)
+}
+
+/// What a live command would give up here.
+fn sandbox(config: &Config) -> Check {
+    if config.sandbox == SandboxMode::Off {
+        let found = "off: a live command keeps every right that it begins with";
+        return Check::limited("sandbox", found, "set sandbox: best-effort in the configuration");
+    }
+    let report = super::live::try_out(config);
+    if report.missing().next().is_none() {
+        return Check::well("sandbox", report.line());
+    }
+    let fix = "docs/sandbox.md says what each part stops, and what it needs of the kernel";
+    match config.sandbox {
+        SandboxMode::Enforced => {
+            Check::broken("sandbox", format!("{}; sandbox: enforced refuses to start", report.line()), fix)
+        }
+        _ => Check::limited("sandbox", report.line(), fix),
+    }
 }
 
 /// Those that are captured, and whether what leaves the host is.

@@ -9,6 +9,7 @@ mod async_tasks;
 mod baseline_watch;
 mod blindness;
 mod capture_plan;
+mod confinement;
 mod conntrack;
 mod engine_loop;
 mod engine_sink;
@@ -52,9 +53,11 @@ use crate::flow::Backlog;
 use crate::host;
 use crate::observe::live::{self, Progress};
 use crate::path::{LOSS_REPORTED_WITHIN, MayCover};
+use crate::sandbox;
 use crate::serve::SharedCounters;
 use blindness::Blindness;
 use capture_plan::CapturePlan;
+pub use confinement::{Needs, confine, try_out};
 use engine_loop::{EngineLoop, SharedWithTaps, enabled_rules};
 pub(super) use firewall::unwatched as firewall_unwatched;
 pub(super) use host_logs::syslog_unwatched;
@@ -122,7 +125,9 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     // A question to the verdict log is answered by verdicts: that a rule cannot fire hides nothing from it.
     let is_a_question = options.verdict_log.is_some();
     let enabled = if is_a_question { BTreeSet::new() } else { enabled_rules(&options.config.engine.rules) };
-    let status = SourceStatus::new(Blindness::new(enabled, host::missing_capabilities()));
+    // Of those who look at the kernel; this thread may have none.
+    let missing = sandbox::look(host::missing_capabilities);
+    let status = SourceStatus::new(Blindness::new(enabled, missing));
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {
         engine.observe(Box::new(WorkloadStats::new(WorkloadStatsLimits::SHOWN)));

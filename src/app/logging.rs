@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -42,10 +42,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// The way to the thread that writes, once it runs.
+static WRITER: OnceLock<Sender<Message>> = OnceLock::new();
+
 enum Message {
     Line(Vec<u8>),
     /// Answered when everything before it is written.
     Flush(Sender<()>),
+    /// To be called by the thread that writes.
+    #[cfg(feature = "live")]
+    Call(Box<dyn FnOnce() + Send>),
 }
 
 /// The program's log.
@@ -59,6 +65,7 @@ impl Log {
             (Self(None), layer(format, false, BoxMakeWriter::new(move || buffered.clone())))
         } else {
             let writer = QueueWriter::start(Box::new(io::stderr()))?;
+            drop(WRITER.set(writer.messages.clone()));
             let log = Self(Some(writer.clone()));
             (log, layer(format, has_colours(), BoxMakeWriter::new(move || writer.clone())))
         };
@@ -71,6 +78,15 @@ impl Log {
         if let Some(writer) = &self.0 {
             writer.flush_within(PATIENCE);
         }
+    }
+}
+
+/// Calls in the thread that writes the log; not at all where there is none.
+#[cfg(feature = "live")]
+pub(super) fn in_its_thread(function: Box<dyn FnOnce() + Send>) {
+    if let Some(writer) = WRITER.get() {
+        // A thread that is gone needs nothing.
+        let _ = writer.send(Message::Call(function));
     }
 }
 
@@ -162,6 +178,8 @@ fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, out: &mut dyn Wr
     for message in messages {
         match message {
             Message::Line(line) => drop(out.write_all(&line)),
+            #[cfg(feature = "live")]
+            Message::Call(function) => function(),
             Message::Flush(done) => drop(out.flush().and_then(|()| done.send(()).map_err(io::Error::other))),
         }
         let lost = dropped.swap(0, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::first_configuration::FoundHost;
-use super::live::{self, LiveOptions};
+use super::live::{self, LiveOptions, Needs};
 use super::output::Output;
 use super::{audit, paths, runtime_snapshot, verify};
 use crate::clock::now;
@@ -74,6 +74,7 @@ pub fn verify(question: &Question, mut options: LiveOptions) -> anyhow::Result<V
     runtimes.shown_labels = verify::with_labels_of(question, &runtimes.shown_labels);
     verify::warn_of_unknown(question, &running(&options));
     options.verdict_log = Some(verify::prepare(question, &mut options.config.engine));
+    live::confine(&options.config, Needs::default())?;
     let (asked, from) = (options.duration, now());
     let ended = live::run(options, Output::none())?;
     let run = verify::run(Source::Live, Some((from, ended_at(from, asked))), ended.summary);

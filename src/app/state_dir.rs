@@ -60,7 +60,10 @@ impl StateDir {
             source: io::Error::new(io::ErrorKind::NotFound, "this user has neither a home nor rights there"),
         })?;
         let unusable = |source| StateError::Unusable { path: path.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(unusable)?;
+        // Some threads may not even ask for what is there.
+        if !path.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(unusable)?;
+        }
         let mode = fs::metadata(&path).map_err(unusable)?.permissions().mode();
         if mode & 0o022 != 0 {
             return Err(StateError::Exposed { path, mode: mode & 0o7777, fix: "700" });

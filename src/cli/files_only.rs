@@ -117,7 +117,11 @@ pub fn verify(
 }
 
 /// Refuses.
-pub fn observe(_: Option<&Path>, _: &HostArgs, _: Box<dyn Observer>, _: Arc<AtomicBool>) -> anyhow::Result<()> {
+pub fn observe(
+    _: Option<&Path>,
+    _: &HostArgs,
+    _: impl FnOnce() -> anyhow::Result<(Box<dyn Observer>, Arc<AtomicBool>)>,
+) -> anyhow::Result<()> {
     Err(FilesOnly.into())
 }
 

@@ -9,10 +9,11 @@ use super::host_args::HostArgs;
 use super::recordings::Sources;
 use super::{Outcome, on_host};
 use crate::app::baseline;
-use crate::app::observe::{self, LineFormat};
+use crate::app::observe::{self, FlowWriting, LineFormat};
 use crate::app::output::{Output, Overflow};
 use crate::app::replay::{self, ReplayOptions};
 use crate::config;
+use crate::engine::Observer;
 use crate::escape::printable;
 use crate::judged_flows::{FlowFilter, Kind, Target};
 use crate::time::Timestamp;
@@ -80,9 +81,14 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let usual = if std::io::stdout().is_terminal() { LineFormat::Compact } else { LineFormat::Jsonl };
     let format = args.format.unwrap_or(usual);
     if args.paths.is_empty() {
-        let (stream, writing) = observe::start(filter, format, args.limit, Overflow::DropAndCount)?;
-        let ended = on_host::observe(args.config.as_deref(), &args.host, Box::new(stream), writing.stop());
-        let written = writing.finish();
+        let mut writing = None;
+        let start = || {
+            let (stream, started) = observe::start(filter, format, args.limit, Overflow::DropAndCount)?;
+            let stop = writing.insert(started).stop();
+            Ok((Box::new(stream) as Box<dyn Observer>, stop))
+        };
+        let ended = on_host::observe(args.config.as_deref(), &args.host, start);
+        let written = writing.map(FlowWriting::finish).transpose();
         ended?;
         written?;
         return Ok(Outcome::Done);

@@ -27,7 +27,7 @@ use super::local::LocalArgs;
 use super::outbox_args::OutboxArgs;
 use super::{Outcome, command};
 use crate::app::baseline::Learning;
-use crate::app::live::{self, LiveOptions};
+use crate::app::live::{self, LiveOptions, Needs};
 use crate::app::logging::BufferedLog;
 use crate::app::output::Output;
 use crate::app::{on_host, runtime_snapshot};
@@ -127,17 +127,19 @@ pub fn learn(
     ended.engine.take_observer().context("the watch lost what it observed")
 }
 
-/// Watches for `observe`, until it is told to stop.
+/// Watches for `observe`, until it is told to stop; `start` begins to write, and is called before.
 pub fn observe(
     config: Option<&Path>,
     args: &HostArgs,
-    observer: Box<dyn Observer>,
-    stop: Arc<AtomicBool>,
+    start: impl FnOnce() -> anyhow::Result<(Box<dyn Observer>, Arc<AtomicBool>)>,
 ) -> anyhow::Result<()> {
     may_capture()?;
     let asked = watch(config, &args.interfaces, Duration::ZERO);
     let asked = WatchArgs { inside: args.inside, local: args.local.clone(), duration: args.duration, ..asked };
-    let options = LiveOptions { observer: Some(observer), stop: Some(stop), ..asked.options(false)? };
+    let options = asked.options(false)?;
+    live::confine(&options.config, Needs::default())?;
+    let (observer, stop) = start()?;
+    let options = LiveOptions { observer: Some(observer), stop: Some(stop), ..options };
     live::run(options, Output::none())?;
     Ok(())
 }

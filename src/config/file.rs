@@ -26,6 +26,7 @@ pub(super) use sections::{
 pub(super) use sinks::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, WebhookFile};
 pub(super) use stage::StageFile;
 
+use super::SandboxMode;
 use super::located::Located;
 use super::scalar::{Cidr, FilePath, Label, MinisignKey, ZoneName};
 use crate::detect::rules::RuleParams;
@@ -62,6 +63,9 @@ pub(super) struct FileConfig {
     pub response: Response,
     /// What is kept between runs.
     pub state: State,
+    /// What is given up once a live command has started: capabilities, dangerous system calls, files that the configuration does not name, programs. `enforced`: all of it, else it does not
+    /// start; `best-effort`: what this kernel can, and the log, the metrics and `hopwatch doctor` say what it cannot; `off`: nothing. See docs/sandbox.md.
+    pub sandbox: SandboxMode,
     /// The file that says what each service is expected to be set up like, made by `hopwatch baseline learn`; a relative path is one
     /// beside this file. Without: rules about settings speak of what is dangerous in itself.
     #[schemars(extend("examples" = ["baseline.yaml"]))]

@@ -15,6 +15,7 @@ use super::store::{Store, waits};
 use super::worker::Worker;
 use crate::config::SinkConfig;
 use crate::escape::printable;
+use crate::sandbox;
 use crate::sink_counters::{CountedSinks, SinkCounters};
 use crate::sync;
 
@@ -66,7 +67,8 @@ impl Routes {
             Ok(receiver) => Ok((sink, receiver)),
             Err(source) => Err(DeliverError::Sink { sink: sink.name, source }),
         };
-        sinks.into_iter().map(prepare).collect::<Result<_, _>>().map(Prepared)
+        // Secrets and certificates may be anywhere.
+        sandbox::look(move || sinks.into_iter().map(prepare).collect::<Result<_, _>>()).map(Prepared)
     }
 
     /// Puts these sinks in the place of the others.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::SockProtocol;
 
-pub use self::legacy::legacy_rules;
+pub use self::legacy::{legacy_programs, legacy_rules};
 use self::rule::{Chains, Read, chain, generation, read};
 use super::HostError;
 use super::netlink::{BUFFER, Netlink, Query};

@@ -17,6 +17,7 @@ use super::reloads::ReloadCounters;
 use super::snapshot::{ConntrackCounters, SinkSnapshot, Snapshot};
 use crate::engine::EngineStats;
 use crate::input::RuntimeId;
+use crate::sandbox;
 use crate::sink_counters::SinkCounters;
 use crate::sync;
 use crate::time::Timestamp;
@@ -141,6 +142,7 @@ impl SharedCounters {
             sinks: self.sinks.iter().map(|sink| (sink.name().to_owned(), SinkSnapshot::of(&sink))).collect(),
             evidence: self.evidence.read(),
             reloads: self.reloads.read(),
+            sandbox: sandbox::report(),
             process: ProcessStats::read(),
         }
     }

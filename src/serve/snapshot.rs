@@ -8,6 +8,7 @@ use super::process::ProcessStats;
 use super::reloads::ReloadSnapshot;
 use crate::engine::EngineStats;
 use crate::input::RuntimeId;
+use crate::sandbox::Report;
 use crate::sink_counters::SinkCounters;
 use crate::time::Timestamp;
 
@@ -85,6 +86,8 @@ pub struct Snapshot {
     pub evidence: EvidenceSnapshot,
     /// Of the configuration in force.
     pub reloads: ReloadSnapshot,
+    /// What the process gave up after its start; nothing where it gave up nothing.
+    pub sandbox: Option<&'static Report>,
     /// The process itself.
     pub process: ProcessStats,
 }

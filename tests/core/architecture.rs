@@ -68,6 +68,7 @@ const ROOMS: &[Room] = &[
     shell("clock", "the clocks", &["time"]),
     shell("sync", "locks that outlive a panic", &[]),
     shell("sink_counters", "what each alert sink delivered and lost", &["clock", "sync", "time", "wording"]),
+    shell("sandbox", "what a live run gives up once it has started", &[]),
     shell("spelling", "the word that was probably meant", &[]),
     shell("inventory::discover", "which runtimes there are, and where", &["input"]),
     shell(
@@ -78,7 +79,7 @@ const ROOMS: &[Room] = &[
     shell(
         "inventory::docker",
         "runtimes that speak the Docker API",
-        &["inventory::reader", "inventory", "clock", "host", "sync", "input", "time"],
+        &["inventory::reader", "inventory", "clock", "host", "sandbox", "sync", "input", "time"],
     ),
     shell(
         "inventory::containerd",
@@ -95,7 +96,7 @@ const ROOMS: &[Room] = &[
         "facts and `docker inspect` output",
         &["inventory::docker", "inventory", "spelling", "input", "time"],
     ),
-    shell("observe", "live taps, capture files", &["clock", "sync", "flow", "decode", "input", "time"]),
+    shell("observe", "live taps, capture files", &["clock", "sandbox", "sync", "flow", "decode", "input", "time"]),
     shell("escape", "text from elsewhere, made safe for a terminal", &[]),
     shell("layout", "text that fits the terminal", &[]),
     shell(
@@ -126,7 +127,19 @@ const ROOMS: &[Room] = &[
     shell(
         "serve",
         "metrics and health",
-        &["evidence", "engine", "detect", "flow", "decode", "sink_counters", "clock", "sync", "input", "time"],
+        &[
+            "evidence",
+            "engine",
+            "detect",
+            "flow",
+            "decode",
+            "sink_counters",
+            "clock",
+            "sandbox",
+            "sync",
+            "input",
+            "time",
+        ],
     ),
     shell(
         "config",
@@ -167,6 +180,7 @@ const ROOMS: &[Room] = &[
             "path",
             "escape",
             "clock",
+            "sandbox",
             "sync",
             "time",
             "wording",
@@ -187,6 +201,7 @@ const ROOMS: &[Room] = &[
             "alert::render",
             "escape",
             "clock",
+            "sandbox",
             "sync",
             "layout",
             "observe",

@@ -18,6 +18,7 @@ mod live;
 mod podman;
 mod reload;
 mod respond;
+mod sandbox;
 mod secrets;
 mod sniffer;
 mod terminal_output;

@@ -277,6 +277,11 @@ impl Sniffer {
         wait_until(|| self.get(path), what, reached);
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("runs").id()
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join(LOG)).expect("UTF-8")

@@ -4,6 +4,7 @@
 //! room in the channel, so that no inventory event is lost.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::reload::{AskedBy, Reloader};
 use super::runtimes;
 use super::source::SourceContext;
 use crate::input::InventoryEvent;
+use crate::sandbox::{self, Role};
 use crate::serve::{self, ReloadRequest, ReloadRequests};
 
 /// How long tasks may take to end.
@@ -38,12 +40,7 @@ pub fn start(
     listeners: Vec<Sender<InventoryEvent>>,
     reloader: Option<Reloader>,
 ) -> anyhow::Result<AsyncTasks> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("sockets")
-        .enable_all()
-        .build()
-        .context("starting the runtime for sockets")?;
+    let runtime = built().context("starting the runtime for sockets")?;
     let (stopping, stopped) = watch::channel(false);
     let (signals, hangup) = {
         // From here on a signal ends the run in order, and SIGHUP does not end it.
@@ -62,7 +59,7 @@ pub fn start(
     }
     runtime.spawn(reload_when_asked(reloader, hangup.ok(), asked));
     if let Some(address) = options.listen {
-        let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
+        let listener = runtime.block_on(bound(address)).with_context(|| {
             format!("cannot listen on {address} for metrics; name a free address with --listen, or serve none with --listen none")
         })?;
         let address = listener.local_addr().unwrap_or(address);
@@ -84,6 +81,19 @@ pub fn start(
         stopped,
     ));
     Ok(AsyncTasks { runtime, stopping })
+}
+
+/// Its threads are born of one that may do what they need.
+fn built() -> io::Result<Runtime> {
+    let build =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("sockets").enable_all().build();
+    let thread = sandbox::spawn(Role::Sockets, "sockets", build)?;
+    thread.join().map_err(|_| io::Error::other("it panicked"))?
+}
+
+/// Listens, from one of the runtime's threads.
+async fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    tokio::spawn(TcpListener::bind(address)).await.map_err(io::Error::other)?
 }
 
 impl AsyncTasks {

@@ -14,6 +14,7 @@ use super::source::{self, Source, SourceContext};
 use crate::app::baseline::BaselineFile;
 use crate::clock::{instant, now};
 use crate::input::{BaselineFact, Input};
+use crate::sandbox::Role;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -22,7 +23,7 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// Starts.
 pub(super) fn start(file: BaselineFile, context: &SourceContext) -> anyhow::Result<Source> {
-    source::spawn("baseline", context, move |context| run(file, &context))
+    source::spawn(Role::Watch, "baseline", context, move |context| run(file, &context))
 }
 
 fn run(mut file: BaselineFile, context: &SourceContext) {

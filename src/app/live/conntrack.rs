@@ -25,6 +25,7 @@ use crate::host::conntrack::{BUFFER, Counts, EVENT_BYTES, Want, Watch};
 use crate::host::{self, Netns};
 use crate::input::{InventoryEvent, NatFact, NetnsId, RecordedFact};
 use crate::observe::live::Progress;
+use crate::sandbox::Role;
 use crate::serve::ConntrackCounters;
 use crate::sync;
 use crate::time::Timestamp;
@@ -57,7 +58,7 @@ pub type Cell = Arc<Mutex<ConntrackCounters>>;
 
 /// Starts the source.
 pub(super) fn start(context: &SourceContext, counters: Cell) -> anyhow::Result<Source> {
-    source::spawn_listening("conntrack", context, |context, events| {
+    source::spawn_listening(Role::Watch, "conntrack", context, |context, events| {
         Tracking::new(&context, counters).run(&events, &context);
     })
 }

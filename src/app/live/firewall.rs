@@ -12,6 +12,7 @@ use super::source::{self, Source, SourceContext};
 use crate::clock::{instant, now};
 use crate::host::firewall::{Firewall, MAX_RULES, legacy_rules};
 use crate::input::{FirewallFact, FirewallRule, FirewallRules, RecordedFact};
+use crate::sandbox::Role;
 
 /// How long this thread waits at once, so that it notices the end.
 const NOTICE: Duration = Duration::from_millis(300);
@@ -27,7 +28,7 @@ const LEGACY: Duration = Duration::from_secs(10);
 
 /// Starts the source.
 pub(super) fn start(context: &SourceContext) -> anyhow::Result<Source> {
-    source::spawn("firewall", context, |context| {
+    source::spawn(Role::Helpers, "firewall", context, |context| {
         let mut outbox = Outbox::new(context.sender.clone());
         run(&mut outbox, &context);
         outbox.finish();

@@ -28,6 +28,7 @@ use crate::flow::PointKind;
 use crate::host::{self, Interface, LinkMonitor};
 use crate::input::{LinkEvent, ObservationPoint, RecordedFact};
 use crate::observe::live::{CapturePool, Tap, TapError, TapHandle, TapOptions, ring_bytes};
+use crate::sandbox::Role;
 use crate::time::Timestamp;
 
 /// How often interfaces are listed although the kernel reported no change.
@@ -78,7 +79,9 @@ pub(super) fn start(
     plan: CapturePlan,
     context: &SourceContext,
 ) -> anyhow::Result<Source> {
-    source::spawn("interfaces", context, move |context| HostCapture::new(plan, names, threads, context).run())
+    source::spawn(Role::Taps, "interfaces", context, move |context| {
+        HostCapture::new(plan, names, threads, context).run();
+    })
 }
 
 /// Threads that read taps: as many as are allowed, and no more than there are processors.

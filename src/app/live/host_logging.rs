@@ -10,6 +10,7 @@ use super::source::{self, Source, SourceContext};
 use crate::clock::{instant, now};
 use crate::host::logging::{Daemons, audit};
 use crate::input::{HostLogging, HostLoggingFact};
+use crate::sandbox::Role;
 
 const KNOWN: Duration = Duration::from_millis(500);
 const AUDIT: Duration = Duration::from_secs(2);
@@ -19,7 +20,7 @@ const NOTICE: Duration = Duration::from_millis(250);
 
 /// Starts the source.
 pub(super) fn start(context: &SourceContext) -> anyhow::Result<Source> {
-    source::spawn("host-logging", context, |context| {
+    source::spawn(Role::Watch, "host-logging", context, |context| {
         let mut outbox = Outbox::new(context.sender.clone());
         watch(&mut outbox, &context);
         outbox.finish();

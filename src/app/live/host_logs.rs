@@ -16,6 +16,7 @@ use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
 use crate::host::log_entries::{AuditLines, Tail, TailEnd};
 use crate::input::{HostLog, HostLoggingFact};
+use crate::sandbox::Role;
 
 /// Between two looks, and how long the end of the run may go unnoticed.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -26,7 +27,7 @@ const AUDIT_LOG: &str = "/var/log/audit/audit.log";
 /// Starts the source.
 pub(super) fn start(context: &SourceContext, state_dir: Option<&Path>) -> anyhow::Result<Source> {
     let state_dir = state_dir.map(Path::to_owned);
-    source::spawn("host-logs", context, move |context| {
+    source::spawn(Role::Helpers, "host-logs", context, move |context| {
         let mut outbox = Outbox::new(context.sender.clone());
         watch(&mut outbox, &context, state_dir.as_deref());
         outbox.finish();
@@ -48,6 +49,17 @@ fn watch(outbox: &mut Outbox, context: &SourceContext, state_dir: Option<&Path>)
 /// What of syslog's files is not there to be read.
 pub fn syslog_unwatched() -> Option<HostLoggingFact> {
     syslog::unwatched(syslog::FILES.iter().map(Path::new))
+}
+
+/// The program that reads the journal, wherever it may be.
+pub(super) fn journalctl() -> Vec<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).map(|folder| folder.join(journal::JOURNALCTL)).collect()
+}
+
+/// The folder of auditd's log.
+pub(super) fn audit_folder() -> Option<PathBuf> {
+    audit_log().parent().map(Path::to_owned)
 }
 
 /// Where auditd writes.

@@ -22,6 +22,7 @@ use crate::clock::now;
 use crate::host::kernel::Collector;
 use crate::input::{InventoryEvent, KernelFact, MissedKind, RecordedFact};
 use crate::inventory::command_words::Vocabulary;
+use crate::sandbox::Role;
 use crate::time::Timestamp;
 
 /// Events that come so soon after each other are looked at together.
@@ -44,7 +45,7 @@ const MAX_PERIOD: Duration = Duration::from_secs(10);
 pub(super) fn start(context: &SourceContext, agents: &Arc<Vocabulary>, asked: Asked) -> anyhow::Result<Source> {
     allow_descriptors();
     let agents = Arc::clone(agents);
-    source::spawn_listening("kernel", context, move |context, events| match Collector::new() {
+    source::spawn_listening(Role::Watch, "kernel", context, move |context, events| match Collector::new() {
         Ok(mut collector) => {
             collector.watch_agents(move |name| agents.is_process(name));
             KernelPoller::new(collector, &context).run(&events, &asked, &context);

@@ -20,6 +20,7 @@ use crate::host::log_files::{LogPlace, LogWatcher};
 use crate::input::{
     Change, InventoryEvent, LogFileFact, LogFileSource, Mount, RecordedFact, Roster, Workload, WorkloadState,
 };
+use crate::sandbox::Role;
 use crate::time::Timestamp;
 
 /// How often files are looked at, at most and at least.
@@ -36,7 +37,7 @@ const GATHERED: usize = 1024;
 
 /// Starts the source.
 pub(super) fn start(context: &SourceContext) -> anyhow::Result<Source> {
-    source::spawn_listening("log-files", context, |context, events| {
+    source::spawn_listening(Role::Watch, "log-files", context, |context, events| {
         let mut outbox = Outbox::reporting(context.sender.clone(), missed);
         match LogWatcher::new(now()) {
             Ok(watcher) => LogFiles { watcher, outbox, roster: Roster::new(MAX_WORKLOADS) }.run(&events, &context),

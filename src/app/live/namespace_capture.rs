@@ -30,6 +30,7 @@ use crate::flow::PointKind;
 use crate::host::{self, EnterError, Interface, Netns};
 use crate::input::{InventoryEvent, LinkEvent, NetnsId, ObservationPoint, RecordedFact, Workload, WorkloadId};
 use crate::observe::live::{CapturePool, Tap, TapHandle, TapOptions, ring_bytes};
+use crate::sandbox::Role;
 use crate::time::Timestamp;
 
 /// Taps at once.
@@ -96,7 +97,7 @@ pub(super) fn start(config: &CaptureConfig, plan: CapturePlan, context: &SourceC
     let policy = EntryPolicy::new(config.inside_namespaces, globs(&config.interfaces)?);
     let own = Netns::own().context("which network namespace this process is in")?;
     let threads = config.threads;
-    source::spawn_listening("namespaces", context, move |context, events| {
+    source::spawn_listening(Role::Watch, "namespaces", context, move |context, events| {
         let capture = NamespaceCapture {
             policy,
             plan,

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use crossbeam_channel::Sender;
 use sd_notify::NotifyState;
 
+use super::confinement::refused_sinks;
 use super::interface_names::{InterfaceNames, Wanted};
 use super::message::{ConfigChange, SourceMessage};
 use super::reload_turns::{PER_MINUTE, ReloadTurns};
@@ -22,6 +23,7 @@ use crate::config::{CaptureConfig, Config, InsideNamespaces, RuntimesConfig, sha
 use crate::deliver::Routes;
 use crate::deliver::routes::Prepared;
 use crate::input::{Input, RecordedFact, Reload};
+use crate::sandbox;
 use crate::serve::SharedCounters;
 use crate::sync;
 use crate::wording::many;
@@ -50,12 +52,13 @@ pub struct ReloadOptions {
 }
 
 /// Reads this run's configuration from its layers, as at its start.
-pub struct ConfigReader(Box<dyn Fn() -> anyhow::Result<Reading> + Send>);
+#[derive(Clone)]
+pub struct ConfigReader(Arc<dyn Fn() -> anyhow::Result<Reading> + Send + Sync>);
 
 impl ConfigReader {
     /// By this function.
-    pub fn new(read: impl Fn() -> anyhow::Result<Reading> + Send + 'static) -> Self {
-        Self(Box::new(read))
+    pub fn new(read: impl Fn() -> anyhow::Result<Reading> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
     }
 }
 
@@ -143,13 +146,22 @@ impl Reloader {
     }
 
     fn try_to(&mut self) -> anyhow::Result<String> {
-        let Reading { config, setup } = (self.reader.0)()?;
+        let reader = self.reader.clone();
+        // Wherever its files are.
+        let Reading { config, setup } = sandbox::look(move || (reader.0)())?;
         let mut fixed = fixed_parts(&self.in_force, &config);
         if self.routes.is_none() && self.in_force.sinks != config.sinks {
             fixed.push("sinks (there is no outbox)");
         }
         if !fixed.is_empty() {
             bail!("{} changed, which only a restart takes over: restart hopwatch, or undo that", fixed.join(", "));
+        }
+        let refused = refused_sinks(&config.sinks);
+        if !refused.is_empty() {
+            bail!(
+                "{}, which the sandbox of this run does not allow: restart hopwatch, or write elsewhere",
+                refused.join(", ")
+            );
         }
         let interfaces = Wanted::new(&config.capture.interfaces)?;
         let sinks = Routes::prepare(config.sinks.clone())?;
@@ -196,6 +208,7 @@ fn fixed_parts(before: &Config, now: &Config) -> Vec<&'static str> {
         ("the labels that selectors name", before.runtimes.shown_labels != *labels),
         ("metrics", before.listen != now.listen),
         ("flows", before.meter != now.meter),
+        ("sandbox", before.sandbox != now.sandbox),
         ("state", before.state_dir != now.state_dir),
         ("evidence", before.evidence != now.evidence),
         ("baseline", (&before.baseline, &before.baseline_key) != (&now.baseline, &now.baseline_key)),

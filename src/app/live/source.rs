@@ -19,6 +19,7 @@ use crate::flow::{Backlog, PointKind};
 use crate::input::{FiveTuple, InventoryEvent};
 use crate::observe::live::{Covers, Progress, Tap};
 use crate::path::MayCover;
+use crate::sandbox::{self, Role};
 use crate::serve::SharedCounters;
 
 /// Events of runtimes that wait for a source.
@@ -84,25 +85,27 @@ pub(super) struct Source {
     events: Option<Sender<InventoryEvent>>,
 }
 
-/// Starts a source that needs no runtime.
+/// Starts a source that needs no runtime, with the rights of its role.
 pub(super) fn spawn(
+    role: Role,
     name: &'static str,
     context: &SourceContext,
     body: impl FnOnce(SourceContext) + Send + 'static,
 ) -> anyhow::Result<Source> {
     let context = context.clone();
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || body(context));
+    let thread = sandbox::spawn(role, name, move || body(context));
     Ok(Source { name, thread: thread.with_context(|| format!("starting the thread `{name}`"))?, events: None })
 }
 
 /// Starts a source that receives every inventory event.
 pub(super) fn spawn_listening(
+    role: Role,
     name: &'static str,
     context: &SourceContext,
     body: impl FnOnce(SourceContext, Receiver<InventoryEvent>) + Send + 'static,
 ) -> anyhow::Result<Source> {
     let (sender, events) = crossbeam_channel::bounded(EVENTS);
-    let source = spawn(name, context, move |context| body(context, events))?;
+    let source = spawn(role, name, context, move |context| body(context, events))?;
     Ok(Source { events: Some(sender), ..source })
 }
 
@@ -144,10 +147,10 @@ mod tests {
     fn a_source_that_panics_is_named_and_the_others_are_waited_for() {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let context = SourceContext::alone(sender);
-        let well = spawn("well", &context, |context| {
+        let well = spawn(Role::Plain, "well", &context, |context| {
             drop(context.sender.send(SourceMessage::Runtimes(Vec::new())));
         });
-        let ill = spawn_listening("ill", &context, |_, _| panic!("as planned"));
+        let ill = spawn_listening(Role::Plain, "ill", &context, |_, _| panic!("as planned"));
         let sources = vec![ill.expect("a thread"), well.expect("a thread")];
         let error = join_within(Duration::from_mins(1), sources).expect_err("one panicked");
         assert_eq!(error.to_string(), "threads panicked: ill");

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use super::Outcome;
 use crate::app::baseline::BaselineFile;
 use crate::app::evidence::keeping::ReplaySetup;
-use crate::app::live::{self, ConfigReader, LiveOptions, Reading, ReloadOptions};
+use crate::app::live::{self, ConfigReader, LiveOptions, Needs, Reading, ReloadOptions};
 use crate::app::output::delivery::outbox;
 use crate::app::output::{Format, Output, Overflow, StdoutSink};
 use crate::app::{baseline, hash_key};
@@ -147,6 +147,9 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
         Ok(Reading { config: options.config, setup })
     });
     let in_force = Reading { config: options.config.clone(), setup };
+    let folders: Vec<PathBuf> = record.iter().cloned().collect();
+    let listen = options.listen.map(|address| address.port());
+    live::confine(&options.config, Needs { listen, folders: &folders, terminal: false })?;
     let stdout = StdoutSink::new(args.format.unwrap_or_else(Format::for_stdout)).context("opening standard output")?;
     let sinks = std::mem::take(&mut options.config.sinks);
     let outbox = outbox(sinks, options.config.state_dir.as_deref())?;

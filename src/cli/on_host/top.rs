@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 
 use super::Outcome;
 use super::sniff::WatchArgs;
+use crate::app::live::{self, LiveOptions, Needs};
 use crate::app::logging::BufferedLog;
 use crate::app::top;
 
@@ -32,7 +33,8 @@ impl Args {
 /// Runs the command.
 pub fn run(args: &Args, log: Option<BufferedLog>) -> anyhow::Result<Outcome> {
     if args.once {
-        let frame = top::once(args.watch.options(false)?)?;
+        let options = confined(args, false)?;
+        let frame = top::once(options)?;
         anstream::stdout().write_all(frame.as_bytes()).context("writing to standard output")?;
         return Ok(Outcome::Done);
     }
@@ -40,6 +42,14 @@ pub fn run(args: &Args, log: Option<BufferedLog>) -> anyhow::Result<Outcome> {
         let message = "`hopwatch top` draws on a terminal, and this is none; print one frame with --once, or use `hopwatch sniff`";
         super::command().error(ErrorKind::InvalidValue, message).exit();
     }
-    top::run(args.watch.options(false)?, &log.unwrap_or_default())?;
+    top::run(confined(args, true)?, &log.unwrap_or_default())?;
     Ok(Outcome::Done)
+}
+
+/// Reads the configuration, then gives up what is not needed.
+fn confined(args: &Args, terminal: bool) -> anyhow::Result<LiveOptions> {
+    let options = args.watch.options(false)?;
+    let listen = options.listen.map(|address| address.port());
+    live::confine(&options.config, Needs { listen, terminal, ..Needs::default() })?;
+    Ok(options)
 }

@@ -47,6 +47,7 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
         listen: file.serve.listen.0,
         meter: file.flows.limits(),
         state_dir: file.state.dir.map(|dir| PathBuf::from(dir.0)),
+        sandbox: file.sandbox,
         evidence: evidence(&file.evidence),
         response: response(&file.response),
         sinks: checked.sinks,

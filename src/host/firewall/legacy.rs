@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -36,6 +36,11 @@ const FAMILIES: [(&str, &str, &str); 2] = [
     ("ip", "/proc/thread-self/net/ip_tables_names", "iptables-save"),
     ("ip6", "/proc/thread-self/net/ip6_tables_names", "ip6tables-save"),
 ];
+
+/// Where the program may be; the first that is there is run.
+pub fn legacy_programs() -> Vec<PathBuf> {
+    PROGRAMS.iter().map(PathBuf::from).collect()
+}
 
 /// The rules that redirect, mark, queue, copy, drop or jump; why they are not known, where they are not.
 pub fn legacy_rules() -> Result<Vec<FirewallRule>, String> {

@@ -18,6 +18,7 @@ use super::progress::{Progress, ThreadProgress};
 use super::ring::{HELD_BACK, RETIRE};
 use super::tap::{Closing, Group, TURN_PACKETS, Tap, TapSink};
 use crate::clock::now;
+use crate::sandbox;
 use crate::time::Timestamp;
 
 /// How often a thread looks at all its taps, whether packets came or not.
@@ -157,7 +158,10 @@ impl<S: TapSink + Send + 'static> CapturePool<S> {
             looked: now(),
             counted: (now(), 0),
         };
-        let thread = thread::Builder::new().name("capture".to_owned()).spawn(move || worker.run())?;
+        let thread = thread::Builder::new().name("capture".to_owned()).spawn(move || {
+            sandbox::narrow();
+            worker.run();
+        })?;
         self.workers.push(PoolThread { sender, load, thread });
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::detect::{Severity, rules};
 use crate::engine::{Bound, LatencyHistogram};
 use crate::flow::PointCounters;
 use crate::input::{LossReason, MAX_RUNTIMES, MissedKind, RuntimeId};
+use crate::sandbox::Part;
 use crate::serve::{SinkSnapshot, Snapshot};
 use crate::sink_counters::Undelivered;
 use crate::time::Timestamp;
@@ -440,6 +441,15 @@ pub static METRICS: &[Metric] = &[
         &[],
         "When the configuration in force was read, in seconds since 1970",
         |s| vec![plain(seconds(s.reloads.read_at))],
+    ),
+    gauge(
+        "hopwatch_sandbox_enforced",
+        &["part"],
+        "1 while a part of the sandbox is in force in every thread: landlock, seccomp, capabilities, no_new_privs, core_dumps; else 0, and the log says why",
+        |s| {
+            let is_enforced = |part| s.sandbox.is_some_and(|report| report.is_enforced(part));
+            Part::ALL.into_iter().map(|part| sample([("part", part.as_str())], u64::from(is_enforced(part)))).collect()
+        },
     ),
     gauge("process_resident_memory_bytes", &[], "Memory in use", |s| known(s.process.resident_bytes)),
     gauge("process_virtual_memory_bytes", &[], "Address space", |s| known(s.process.virtual_bytes)),

@@ -20,7 +20,7 @@ use crate::host::log_entries::{JournalLine, MAX_LINE, journal_line};
 use crate::input::{HostLog, HostLoggingFact};
 
 /// The program that reads the journal, and where journald keeps it.
-const JOURNALCTL: &str = "journalctl";
+pub(super) const JOURNALCTL: &str = "journalctl";
 const FOLDERS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
 /// Between two starts of the child.
 const AGAIN: Duration = Duration::from_secs(10);

@@ -3,6 +3,8 @@
 //! Contract: a user's runtime is believed only about processes of that user, which the kernel shows. Limits: one look at a process; it may be
 //! another one a moment later.
 
+use crate::sandbox;
+
 /// Whether a user id is an ordinary user's: neither root nor the kernel's overflow id (`/proc/sys/kernel/overflowuid`).
 pub(super) const fn is_user(uid: u32) -> bool {
     uid != 0 && uid != 65_534
@@ -11,7 +13,10 @@ pub(super) const fn is_user(uid: u32) -> bool {
 /// Whether a process runs in a user namespace other than ours, as a user or one of the user's subordinate ids (subuid(5)).
 pub(super) fn is_process_of(pid: u32, user: u32) -> bool {
     let space = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
-    let other = space(&pid.to_string()).is_some_and(|theirs| space("self").is_some_and(|ours| ours != theirs));
+    let is_other =
+        move || space(&pid.to_string()).is_some_and(|theirs| space("self").is_some_and(|ours| ours != theirs));
+    // Landlock hides it from most threads.
+    let other = sandbox::look(is_other);
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let name = nix::unistd::User::from_uid(user.into()).ok().flatten().map(|user| user.name);
     let subordinate = std::fs::read_to_string("/etc/subuid").unwrap_or_default();
