@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build install deb deb-test test lab scorecard bench bench-peers bench-engine bench-live ci
+.PHONY: help demo build install deb deb-test image image-test tarball test lab scorecard bench bench-peers bench-engine bench-live ci
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ image: ## An image for Podman and Docker, target/dist/hopwatch_VERSION_ARCHITECT
 
 image-test: ## Builds the image twice, and uses it in a Podman of its own (root)
 	@scripts/image-test.sh
+
+tarball: ## An archive for hosts without Debian's packages, target/dist/hopwatch-VERSION-ARCHITECTURE.tar.gz; packed twice and compared
+	@scripts/setup.sh
+	@scripts/tarball.sh --check
 
 test: ## All tests that need no privileges; at the end, what was left out and why
 	@scripts/setup.sh
