@@ -33,6 +33,7 @@ mod live_equals_replay;
 mod metrics;
 mod observe;
 mod registry;
+mod rules_command;
 mod scenarios;
 mod setup;
 mod severities;
