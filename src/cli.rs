@@ -47,7 +47,7 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions; baseline diff: differences), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown (verify).";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 alerts at or above --fail-on (verify: exceptions; baseline diff: differences; paths: blind spots), 2 usage, 3 configuration, 4 runtime or permission, 5 unknown (verify).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -86,7 +86,7 @@ enum Outcome {
     Done,
     /// Alerts at or above `--fail-on`.
     Alerts,
-    /// Flows did not pass the hop that `verify` was asked about, or evidence is not what was written.
+    /// Flows did not pass the hop that `verify` was asked about, a contract has blind spots, or evidence is not what was written.
     Exceptions,
     /// The configuration is wrong; it has been reported.
     BadConfig,

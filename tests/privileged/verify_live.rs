@@ -91,7 +91,8 @@ fn paths_of(daemon: &Dockerd, proxy: &str) {
     assert!(tree.contains("contract through (egress): can be proven"), "{tree}");
     assert!(tree.contains(&format!("peer: by {proxy}:3128 (proxy)")), "{tree}");
     assert!(tree.lines().any(|line| line.contains(" app (") && line.contains("is seen at br-")), "{tree}");
-    let (_, tree) = hopwatch(daemon, &["paths", "-c", &config, "-i", "docker0"]);
+    let (code, tree) = hopwatch(daemon, &["paths", "-c", &config, "-i", "docker0"]);
+    assert_eq!(code, 1);
     assert!(tree.contains("contract through (egress): has blind spots"), "{tree}");
     assert!(tree.contains("the bridge of network apps, is not captured; capture it too: -i br-"), "{tree}");
 }
