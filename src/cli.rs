@@ -9,6 +9,7 @@ mod captures;
 mod completions;
 mod config;
 mod evidence;
+mod exception_uses;
 mod exceptions;
 mod flows;
 mod host_args;
@@ -66,7 +67,7 @@ enum Command {
     /// List, show, verify or copy what was kept from before alerts
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
-    /// List exceptions, try them on a recording, or write one that allows an alert
+    /// List exceptions, try them on a recording, write one that allows an alert, or take out those that expired
     #[command(subcommand)]
     Exceptions(exceptions::ExceptionsCommand),
     /// List the detection rules, or explain one

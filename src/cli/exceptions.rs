@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 
+use super::exception_uses::ExceptionUses;
 use super::recordings::{Recorded, Sources};
 use super::{Outcome, on_host};
 use crate::alert::{Alert, Exception};
@@ -71,17 +72,6 @@ pub enum ExceptionsCommand {
     Expire(expire::Args),
 }
 
-/// How often exceptions held something back.
-#[derive(Debug, Default)]
-pub(super) struct Uses {
-    /// Findings, by exception.
-    pub(super) hits: BTreeMap<String, u64>,
-    /// The last of them.
-    pub(super) last: BTreeMap<String, Timestamp>,
-    /// Since when they are counted, where that is not a whole recording.
-    pub(super) since: Option<Timestamp>,
-}
-
 /// Which exceptions, and where they are tried.
 #[derive(Debug, clap::Args)]
 pub struct Which {
@@ -113,7 +103,7 @@ impl Which {
     }
 
     /// How often each was used: in the recording, else by the hopwatch that runs here, where one does.
-    fn uses(&self, config: &Config) -> anyhow::Result<Option<Uses>> {
+    fn uses(&self, config: &Config) -> anyhow::Result<Option<ExceptionUses>> {
         if self.recorded.is_empty() {
             return Ok(asked(config));
         }
@@ -121,7 +111,7 @@ impl Which {
         let names = config.engine.exceptions.iter().map(|exception| (exception.name.clone(), 0));
         let mut hits: BTreeMap<String, u64> = names.collect();
         hits.extend(stats.exception_hits);
-        Ok(Some(Uses { hits, last: stats.exception_last_hits, since: None }))
+        Ok(Some(ExceptionUses { hits, last: stats.exception_last_hits, since: None }))
     }
 }
 
@@ -187,7 +177,7 @@ fn list(of: &Which, json: bool) -> anyhow::Result<()> {
 }
 
 /// What the hopwatch that runs here counted; none where none answers.
-fn asked(config: &Config) -> Option<Uses> {
+fn asked(config: &Config) -> Option<ExceptionUses> {
     let uses = on_host::exception_uses(config.listen);
     let untold = |error: &anyhow::Error| {
         tracing::info!(
@@ -199,7 +189,7 @@ fn asked(config: &Config) -> Option<Uses> {
 }
 
 impl<'a> Listed<'a> {
-    fn new(exception: &'a Exception, used: Option<&Uses>, now: Timestamp) -> Self {
+    fn new(exception: &'a Exception, used: Option<&ExceptionUses>, now: Timestamp) -> Self {
         let left = exception.expires.since(now);
         Self {
             name: &exception.name,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Outcome;
-use super::exceptions::Uses;
+use super::exception_uses::ExceptionUses;
 use super::host_args::HostArgs;
 use super::outbox_args::OutboxArgs;
 use crate::app::baseline::Learning;
@@ -136,7 +136,7 @@ pub fn running(_: &Config) -> anyhow::Result<Vec<InventoryEvent>> {
 }
 
 /// Refuses.
-pub fn exception_uses(_: SocketAddr) -> anyhow::Result<Uses> {
+pub fn exception_uses(_: SocketAddr) -> anyhow::Result<ExceptionUses> {
     Err(FilesOnly.into())
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::exceptions::Uses;
+use super::exception_uses::ExceptionUses;
 use super::host_args::HostArgs;
 use super::local::LocalArgs;
 use super::outbox_args::OutboxArgs;
@@ -162,7 +162,7 @@ pub fn running(config: &Config) -> anyhow::Result<Vec<InventoryEvent>> {
 }
 
 /// How often exceptions held something back, by the hopwatch that serves its metrics here.
-pub fn exception_uses(listen: SocketAddr) -> anyhow::Result<Uses> {
+pub fn exception_uses(listen: SocketAddr) -> anyhow::Result<ExceptionUses> {
     running::uses(listen)
 }
 

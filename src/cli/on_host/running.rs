@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use crate::cli::exceptions::Uses;
+use crate::cli::exception_uses::ExceptionUses;
 use crate::time::Timestamp;
 
 /// A page of two hundred points and all rules is some hundred KiB.
@@ -17,7 +17,7 @@ const MAX_PAGE: u64 = 8 << 20;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often each exception in force held something back, and when last.
-pub fn uses(listen: SocketAddr) -> anyhow::Result<Uses> {
+pub fn uses(listen: SocketAddr) -> anyhow::Result<ExceptionUses> {
     let address = SocketAddr::new(here(listen.ip()), listen.port());
     Ok(read_page(&page(address).with_context(|| format!("asking http://{address}/metrics"))?))
 }
@@ -44,8 +44,8 @@ fn page(address: SocketAddr) -> anyhow::Result<String> {
     Ok(body.to_owned())
 }
 
-fn read_page(page: &str) -> Uses {
-    let mut uses = Uses::default();
+fn read_page(page: &str) -> ExceptionUses {
+    let mut uses = ExceptionUses::default();
     for line in page.lines() {
         if let Some((name, hits)) = value_of(line, "hopwatch_exception_hits_total") {
             uses.hits.insert(name.to_owned(), hits);
@@ -80,7 +80,7 @@ mod tests {
         process_start_time_seconds 1760000000\n";
 
     /// What comes of an answer.
-    fn answered(answer: String) -> anyhow::Result<Uses> {
+    fn answered(answer: String) -> anyhow::Result<ExceptionUses> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let server = std::thread::spawn(move || {
