@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod baseline;
+pub mod collector;
 pub mod evidence;
 pub mod first_configuration;
 pub mod flows;

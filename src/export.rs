@@ -1,4 +1,4 @@
-//! Flow records as text for people and programs: `text`, `jsonl`, `csv`, `zeek`.
+//! Flow records for people and programs: `text`, `jsonl`, `csv`, `zeek`, and `ipfix` for collectors.
 //!
 //! Contract: a writer writes each record once, in the order it is given, and nothing else; two runs over the same records give
 //! the same bytes. Text that a sender chose is escaped where a terminal could obey it. Limits: what a form cannot say (CSV and
@@ -8,6 +8,7 @@
 mod conn;
 mod csv;
 mod fast_format;
+pub mod ipfix;
 mod jsonl;
 mod lines;
 mod record;
@@ -50,6 +51,8 @@ pub enum FlowFormat {
     Csv,
     /// Zeek's conn.log, tab-separated.
     Zeek,
+    /// IPFIX messages (RFC 7011), for collectors; a file, or --to.
+    Ipfix,
 }
 
 impl FlowFormat {
@@ -60,6 +63,12 @@ impl FlowFormat {
             Self::Jsonl => Box::new(jsonl::Jsonl::new(out)),
             Self::Csv => Box::new(csv::Csv::new(out)),
             Self::Zeek => Box::new(zeek::Zeek::new(out)),
+            Self::Ipfix => ipfix_writer(out, ipfix::Carrier::Stream, ipfix::EXAMPLE_ENTERPRISE),
         }
     }
+}
+
+/// A writer of IPFIX messages, each by one write, with hopwatch's own elements under this enterprise number.
+pub fn ipfix_writer<'a>(out: impl Write + 'a, carrier: ipfix::Carrier, enterprise: u32) -> Box<dyn FlowWriter + 'a> {
+    Box::new(ipfix::Ipfix::new(out, carrier, enterprise))
 }

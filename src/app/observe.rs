@@ -1,7 +1,9 @@
-//! Judged flows on their way to standard output.
+//! Judged flows on their way to standard output, or to a collector.
 //!
 //! Contract: lines come in the order of the judgements. In a replay the engine waits for the reader ([`Overflow::Block`]); live it never does, and what
 //! was not taken is counted and said at the end. A reader that has gone, a full disk, or a count that is reached ends the run. Limits: [`WAITING`] lines.
+
+mod ipfix;
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -11,9 +13,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
+use super::collector::{CollectorUrl, FlowCollector};
 use super::output::Overflow;
 use crate::engine::Observer;
 use crate::escape::json;
+use crate::export::ipfix::Carrier;
 use crate::inventory::Timeline;
 use crate::judged_flows::{Detail, FlowFilter, FlowLine, HEAD, render};
 use crate::names::Names;
@@ -33,6 +37,19 @@ pub enum LineFormat {
     Compact,
     /// JSON Lines, `hopwatch.judged-flow/1`.
     Jsonl,
+    /// IPFIX messages (RFC 7011), for collectors; into a file, or --collector.
+    Ipfix,
+}
+
+/// How flows are written, and where to.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// The format.
+    pub format: LineFormat,
+    /// A collector, which takes IPFIX; `None`: standard output.
+    pub to: Option<CollectorUrl>,
+    /// Enterprise number of hopwatch's own elements in IPFIX.
+    pub enterprise: u32,
 }
 
 /// Shared by the engine's side and the writer.
@@ -65,16 +82,18 @@ pub struct FlowWriting {
 /// Starts to write; `most` lines, if that is given.
 pub fn start(
     filter: FlowFilter,
-    format: LineFormat,
+    form: Form,
     most: Option<u64>,
     overflow: Overflow,
 ) -> anyhow::Result<(FlowStream, FlowWriting)> {
+    let open = |url: &CollectorUrl| FlowCollector::open(url).with_context(|| format!("connecting to {url}"));
+    let collector = form.to.as_ref().map(open).transpose()?;
     let (lines, received) = crossbeam_channel::bounded(WAITING);
     let shared = Arc::<Shared>::default();
     let (tell, written) = crossbeam_channel::bounded(1);
     let own = Arc::clone(&shared);
     let write = move || {
-        let written = write_all(&received, format, most);
+        let written = write(&received, &form, collector, most);
         own.is_over.store(true, Ordering::Relaxed);
         own.stop.store(true, Ordering::Relaxed);
         // The engine may wait for room.
@@ -108,7 +127,7 @@ impl FlowWriting {
             );
         }
         match written {
-            Ok(written) => written.map(Some).context("writing to standard output"),
+            Ok(written) => written.map(Some).context("writing judged flows"),
             Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the thread for the output panicked"),
             Err(RecvTimeoutError::Timeout) => {
                 tracing::warn!("the reader of the output takes nothing: what waits for it is lost");
@@ -140,6 +159,25 @@ impl Observer for FlowStream {
     }
 }
 
+/// Into what was asked for.
+fn write(
+    lines: &Receiver<Box<FlowLine>>,
+    form: &Form,
+    collector: Option<FlowCollector>,
+    most: Option<u64>,
+) -> io::Result<u64> {
+    match (collector, form.format) {
+        (Some(collector), _) => {
+            let carrier = collector.carrier();
+            ipfix::write_all(lines, collector, (carrier, form.enterprise), most)
+        }
+        (None, LineFormat::Ipfix) => {
+            ipfix::write_all(lines, BufWriter::new(io::stdout()), (Carrier::Stream, form.enterprise), most)
+        }
+        (None, format) => write_all(lines, format, most),
+    }
+}
+
 fn write_all(lines: &Receiver<Box<FlowLine>>, format: LineFormat, most: Option<u64>) -> io::Result<u64> {
     let columns = crate::layout::columns();
     let mut out = BufWriter::new(anstream::stdout());
@@ -151,6 +189,8 @@ fn write_all(lines: &Receiver<Box<FlowLine>>, format: LineFormat, most: Option<u
                 json::to_writer(&mut out, &line)?;
                 out.write_all(b"\n")?;
             }
+            // Written elsewhere.
+            LineFormat::Ipfix => {}
             LineFormat::Text | LineFormat::Compact => {
                 if written == 0 {
                     out.write_all(HEAD.as_bytes())?;

@@ -10,10 +10,12 @@ use indicatif::ProgressBar;
 
 use super::Outcome;
 use super::captures::{captures_in, progress_bar};
+use crate::app::collector::{CollectorUrl, FlowCollector};
 use crate::app::flows::{self, Captures, Layer, Metering, Records};
 use crate::config;
 use crate::escape::{json::to_writer, printable};
-use crate::export::FlowFormat;
+use crate::export::ipfix::{Carrier, EXAMPLE_ENTERPRISE};
+use crate::export::{FlowFormat, FlowWriter, ipfix_writer};
 use crate::layout;
 
 const EXAMPLES: &str = "Examples:
@@ -21,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   hopwatch flows --summary traffic.pcapng.zst              a summary
   hopwatch flows traffic.pcap | jq -r '.tls.sni // empty'  every server name in TLS
   hopwatch flows --format zeek traffic.pcap | zeek-cut id.resp_h conn_state
+  hopwatch flows --to udp://127.0.0.1:4739 traffic.pcap    to an IPFIX collector, such as nfcapd
   tcpdump -i eth0 -w - | hopwatch flows -                  from a pipe
   hopwatch flows --idle-timeout 0 --active-timeout 0 --max-flows 16777216 traffic.pcap
                                                            one record per connection, however long
@@ -48,6 +51,12 @@ pub struct Args {
     /// Output file [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Send IPFIX messages to this collector, udp://HOST:PORT or tcp://HOST:PORT
+    #[arg(long, visible_alias = "collector", value_name = "COLLECTOR", conflicts_with_all = ["output", "summary"])]
+    to: Option<CollectorUrl>,
+    /// Enterprise number (PEN) of hopwatch's own elements in IPFIX; 32473 is the one for examples
+    #[arg(long, value_name = "NUMBER", default_value_t = EXAMPLE_ENTERPRISE)]
+    enterprise: u32,
     /// Write only a summary, as JSON, and no records
     #[arg(long, conflicts_with = "format")]
     summary: bool,
@@ -94,13 +103,13 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     limits.idle_timeout = args.idle_timeout.unwrap_or(limits.idle_timeout);
     limits.active_timeout = args.active_timeout.unwrap_or(limits.active_timeout);
     limits.max_flows = args.max_flows.map_or(MAX_FLOWS, |flows| flows as usize);
-    let paths = captures(args.paths)?;
+    let paths = captures(&args.paths)?;
     let captures = Captures::open(&paths)?;
-    let mut out = Destination::open(args.output.as_deref().filter(|path| path.as_os_str() != "-"), &paths)?;
+    let mut out = args.destination(&paths)?;
     let bar = if out.is_watched { ProgressBar::hidden() } else { progress_bar(&paths) };
-    let format = args.format.unwrap_or(if out.is_watched { FlowFormat::Text } else { FlowFormat::Jsonl });
-    let columns = if out.is_watched { layout::columns() } else { None };
-    let records = (!args.summary).then(|| Records::new(format.writer(&mut out.stream, columns), out.is_watched));
+    let is_watched = out.is_watched;
+    let format = args.format_for(&out)?;
+    let records = (!args.summary).then(|| Records::new(out.writer(format, args.enterprise), is_watched));
     let metering = Metering { limits, layer: args.layer, vxlan_ports: args.vxlan_ports };
     let summary = flows::run(captures, metering, records, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
@@ -114,16 +123,41 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+impl Args {
+    fn destination(&self, captures: &[PathBuf]) -> anyhow::Result<Destination> {
+        match &self.to {
+            Some(url) => Destination::collector(url),
+            None => Destination::open(self.output.as_deref().filter(|path| path.as_os_str() != "-"), captures),
+        }
+    }
+
+    fn format_for(&self, out: &Destination) -> anyhow::Result<FlowFormat> {
+        let usual = match (out.carrier, out.is_watched) {
+            (Some(_), _) => FlowFormat::Ipfix,
+            (None, true) => FlowFormat::Text,
+            (None, false) => FlowFormat::Jsonl,
+        };
+        let format = self.format.unwrap_or(usual);
+        if out.carrier.is_some() && format != FlowFormat::Ipfix {
+            bail!("a collector takes IPFIX alone: leave --format out, or --to");
+        }
+        if out.is_watched && format == FlowFormat::Ipfix {
+            bail!("IPFIX is no text for a terminal: -o FILE writes it, --to udp://HOST:PORT sends it");
+        }
+        Ok(format)
+    }
+}
+
 /// The capture files that the paths stand for.
-fn captures(paths: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+fn captures(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut captures = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let folder = captures_in(&path)?;
+            let folder = captures_in(path)?;
             folder.warn();
             captures.extend(folder.captures);
         } else {
-            captures.push(path);
+            captures.push(path.clone());
         }
     }
     Ok(captures)
@@ -134,6 +168,8 @@ struct Destination {
     stream: Box<dyn Write>,
     /// A terminal: somebody waits for each line.
     is_watched: bool,
+    /// Of IPFIX; `None`: to no collector.
+    carrier: Option<Carrier>,
 }
 
 impl Destination {
@@ -141,7 +177,7 @@ impl Destination {
     fn open(path: Option<&Path>, captures: &[PathBuf]) -> anyhow::Result<Self> {
         let Some(path) = path else {
             let stdout = io::stdout();
-            return Ok(Self { is_watched: stdout.is_terminal(), stream: Box::new(stdout.lock()) });
+            return Ok(Self { is_watched: stdout.is_terminal(), stream: Box::new(stdout.lock()), carrier: None });
         };
         let same =
             |capture: &PathBuf| capture.canonicalize().ok().is_some_and(|it| path.canonicalize().ok() == Some(it));
@@ -149,6 +185,19 @@ impl Destination {
             bail!("{} is one of the captures; write to another file", path.display());
         }
         let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
-        Ok(Self { stream: Box::new(file), is_watched: false })
+        Ok(Self { stream: Box::new(file), is_watched: false, carrier: None })
+    }
+
+    /// A collector.
+    fn collector(url: &CollectorUrl) -> anyhow::Result<Self> {
+        let collector = FlowCollector::open(url).with_context(|| format!("connecting to {url}"))?;
+        Ok(Self { stream: Box::new(collector), is_watched: false, carrier: Some(url.carrier()) })
+    }
+
+    fn writer(&mut self, format: FlowFormat, enterprise: u32) -> Box<dyn FlowWriter + '_> {
+        if format == FlowFormat::Ipfix {
+            return ipfix_writer(&mut self.stream, self.carrier.unwrap_or(Carrier::Stream), enterprise);
+        }
+        format.writer(&mut self.stream, if self.is_watched { layout::columns() } else { None })
     }
 }

@@ -9,12 +9,14 @@ use super::host_args::HostArgs;
 use super::recordings::Sources;
 use super::{Outcome, on_host};
 use crate::app::baseline;
-use crate::app::observe::{self, FlowWriting, LineFormat};
+use crate::app::collector::CollectorUrl;
+use crate::app::observe::{self, FlowWriting, Form, LineFormat};
 use crate::app::output::{Output, Overflow};
 use crate::app::replay::{self, ReplayOptions};
 use crate::config;
 use crate::engine::Observer;
 use crate::escape::printable;
+use crate::export::ipfix::EXAMPLE_ENTERPRISE;
 use crate::judged_flows::{FlowFilter, Kind, Target};
 use crate::time::Timestamp;
 
@@ -39,6 +41,8 @@ pub struct Args {
     /// Format [default: compact on a terminal, jsonl otherwise]
     #[arg(long, value_enum)]
     format: Option<LineFormat>,
+    #[command(flatten)]
+    export: Export,
     /// Stop after so many lines
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
@@ -75,15 +79,25 @@ impl Wanted {
     }
 }
 
+/// What a collector gets.
+#[derive(Debug, clap::Args)]
+struct Export {
+    /// Send IPFIX messages to this collector, udp://HOST:PORT or tcp://HOST:PORT
+    #[arg(long, value_name = "COLLECTOR")]
+    collector: Option<CollectorUrl>,
+    /// Enterprise number (PEN) of hopwatch's own elements in IPFIX; 32473 is the one for examples
+    #[arg(long, value_name = "NUMBER", default_value_t = EXAMPLE_ENTERPRISE)]
+    enterprise: u32,
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let filter = args.wanted.filter()?;
-    let usual = if std::io::stdout().is_terminal() { LineFormat::Compact } else { LineFormat::Jsonl };
-    let format = args.format.unwrap_or(usual);
+    let form = form(args.format, args.export)?;
     if args.paths.is_empty() {
         let mut writing = None;
         let start = || {
-            let (stream, started) = observe::start(filter, format, args.limit, Overflow::DropAndCount)?;
+            let (stream, started) = observe::start(filter, form, args.limit, Overflow::DropAndCount)?;
             let stop = writing.insert(started).stop();
             Ok((Box::new(stream) as Box<dyn Observer>, stop))
         };
@@ -97,7 +111,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let mut config = config::load(sources.config.as_deref())?.config;
     baseline::load_unwatched(&mut config)?;
     args.host.local.apply(&mut config);
-    let (stream, writing) = observe::start(filter, format, args.limit, Overflow::Block)?;
+    let (stream, writing) = observe::start(filter, form, args.limit, Overflow::Block)?;
     let stop = Some(writing.stop());
     let report = sources.replay(&config, |options, bar| {
         let options = ReplayOptions { observer: Some(Box::new(stream)), stop, ..options };
@@ -115,4 +129,23 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         tracing::warn!("no judged flow is as asked for; without filters `hopwatch observe PATH` lists all");
     }
     Ok(Outcome::Done)
+}
+
+/// How lines are written, and where to.
+fn form(format: Option<LineFormat>, export: Export) -> anyhow::Result<Form> {
+    let is_terminal = std::io::stdout().is_terminal();
+    let Export { collector: to, enterprise } = export;
+    let usual = match (&to, is_terminal) {
+        (Some(_), _) => LineFormat::Ipfix,
+        (None, true) => LineFormat::Compact,
+        (None, false) => LineFormat::Jsonl,
+    };
+    let format = format.unwrap_or(usual);
+    let is_ipfix = format == LineFormat::Ipfix;
+    anyhow::ensure!(to.is_none() || is_ipfix, "a collector takes IPFIX alone: leave --format out, or --collector");
+    anyhow::ensure!(
+        to.is_some() || !is_ipfix || !is_terminal,
+        "IPFIX is no text for a terminal: redirect it into a file, or send it with --collector udp://HOST:PORT"
+    );
+    Ok(Form { format, to, enterprise })
 }

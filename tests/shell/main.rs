@@ -28,6 +28,7 @@ mod fuzz_regression;
 mod grafana;
 mod hostile_runtime;
 mod init;
+mod ipfix;
 mod labels;
 mod live_equals_replay;
 mod metrics;

@@ -1,0 +1,179 @@
+//! A collector of IPFIX messages on the network.
+//!
+//! Contract: each write is one message: a datagram, or a piece of the stream. A datagram that nobody takes is lost, which is said once; a connection that breaks is an error.
+//! Limits: UDP has no answer, so what a full buffer drops is not known; many messages at once are sent in pieces, with [`PAUSE`] between them. A write waits for [`PATIENCE`].
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+use crate::export::ipfix::Carrier;
+
+/// How long a connection, and a write to it, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After so many datagrams a collector gets time to read: a usual receive buffer holds some hundred.
+const AT_ONCE: u32 = 32;
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Where a collector is: `udp://HOST:PORT` or `tcp://HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorUrl {
+    carrier: Carrier,
+    /// Host and port.
+    place: String,
+}
+
+impl FromStr for CollectorUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no collector; write udp://192.0.2.1:4739 or tcp://collector.example:4739");
+        let (scheme, place) = text.split_once("://").ok_or_else(wrong)?;
+        let carrier = match scheme {
+            "udp" => Carrier::Datagrams,
+            "tcp" => Carrier::Stream,
+            _ => return Err(wrong()),
+        };
+        let (host, port) = place.rsplit_once(':').ok_or_else(wrong)?;
+        let is_right = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && !place.contains('/');
+        is_right.then(|| Self { carrier, place: place.to_owned() }).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for CollectorUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.carrier == Carrier::Datagrams { "udp" } else { "tcp" };
+        write!(f, "{scheme}://{}", self.place)
+    }
+}
+
+impl CollectorUrl {
+    /// By what messages travel there.
+    pub const fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+}
+
+/// A way to a collector.
+#[derive(Debug)]
+pub struct FlowCollector {
+    url: CollectorUrl,
+    way: Way,
+    /// Datagrams since the last pause.
+    sent: u32,
+    /// It was said that nobody takes them.
+    is_refusal_told: bool,
+}
+
+#[derive(Debug)]
+enum Way {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+impl FlowCollector {
+    /// Opens the way.
+    pub fn open(url: &CollectorUrl) -> io::Result<Self> {
+        let mut failed = None;
+        for address in url.place.to_socket_addrs()? {
+            match Way::open(url.carrier, address) {
+                Ok(way) => return Ok(Self { url: url.clone(), way, sent: 0, is_refusal_told: false }),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| io::Error::other("the name has no address")))
+    }
+
+    /// By what messages travel there.
+    pub const fn carrier(&self) -> Carrier {
+        self.url.carrier
+    }
+
+    fn refused(&mut self) {
+        if !std::mem::replace(&mut self.is_refusal_told, true) {
+            tracing::warn!("nobody listens at {}: flows that are sent there are lost", self.url);
+        }
+    }
+}
+
+impl Way {
+    fn open(carrier: Carrier, address: SocketAddr) -> io::Result<Self> {
+        if carrier == Carrier::Stream {
+            let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            return Ok(Self::Tcp(stream));
+        }
+        let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+        socket.connect(address)?;
+        Ok(Self::Udp(socket))
+    }
+}
+
+impl Write for FlowCollector {
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        let socket = match &mut self.way {
+            Way::Tcp(stream) => return stream.write(message),
+            Way::Udp(socket) => socket,
+        };
+        // The first answer of the kernel may be about the datagram before.
+        match socket.send(message) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refused(),
+            Err(error) => return Err(error),
+        }
+        self.sent += 1;
+        if self.sent >= AT_ONCE {
+            self.sent = 0;
+            thread::sleep(PAUSE);
+        }
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.way {
+            Way::Tcp(stream) => stream.flush(),
+            Way::Udp(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_has_a_scheme_a_host_and_a_port() {
+        for right in ["udp://192.0.2.1:4739", "tcp://[2001:db8::1]:4739", "udp://collector.example:2055"] {
+            assert_eq!(right.parse::<CollectorUrl>().expect(right).to_string(), right);
+        }
+        for wrong in [
+            "192.0.2.1:4739",
+            "http://192.0.2.1:4739",
+            "udp://:4739",
+            "udp://host",
+            "tcp://host:0",
+            "tcp://host:1/path",
+        ] {
+            assert!(wrong.parse::<CollectorUrl>().is_err_and(|why| why.contains("udp://")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_write_is_one_datagram_and_one_that_nobody_takes_is_no_error() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let url = format!("udp://{}", receiver.local_addr().expect("an address")).parse().expect("a collector");
+        let mut collector = FlowCollector::open(&url).expect("opened");
+        collector.write_all(&[1; 1200]).expect("sent");
+        let mut buffer = [0; 2000];
+        assert_eq!(receiver.recv(&mut buffer).expect("received"), 1200);
+        drop(receiver);
+        for _ in 0..3 {
+            collector.write_all(&[2; 10]).expect("lost without an error");
+        }
+        assert!(collector.is_refusal_told);
+    }
+}
