@@ -24,6 +24,7 @@ mod paths;
 mod recordings;
 mod replay;
 mod rules;
+mod sweep;
 mod tree_printer;
 mod verify;
 
@@ -70,6 +71,7 @@ enum Command {
     /// List exceptions, try them on a recording, write one that allows an alert, or take out those that expired
     #[command(subcommand)]
     Exceptions(exceptions::ExceptionsCommand),
+    Sweep(sweep::Args),
     /// List the detection rules, or explain one
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -130,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Baseline(command) => baseline::run(command),
         Command::Evidence(command) => evidence::run(command),
         Command::Exceptions(command) => exceptions::run(command),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Config(command) => config::run(command),
         Command::Completions(args) => completions::completions(&args),

@@ -17,7 +17,7 @@
 //! | [`evidence`] | what an alert leaves behind: recent packets and facts, manifests and their chain. Pure |
 //! | [`respond`] | what can be done about an alert: planned (pure), sent and written down (shell) |
 //! | `config` | the configuration: file → checked values (shell) |
-//! | `serve`, `view`, `report`, `export`, `judged_flows` | metrics and health, `hopwatch top`, proofs of a path, flow records and judged flows as text (shell) |
+//! | `serve`, `view`, `report`, `export`, `judged_flows`, `sweep` | metrics and health, `hopwatch top`, proofs of a path, flow records and judged flows as text, who else shows what an alert shows (shell) |
 //! | `deliver` | the outbox of alerts, and what they are sent to (shell) |
 //! | `app`, `cli` | threads, channels and signals; subcommands (shell) |
 //! | `sandbox` | what a live run gives up once it has started (shell) |
@@ -70,6 +70,8 @@ pub mod serve;
 pub mod sink_counters;
 #[cfg(feature = "shell")]
 pub mod spelling;
+#[cfg(feature = "shell")]
+pub mod sweep;
 #[cfg(feature = "shell")]
 pub mod sync;
 pub mod time;

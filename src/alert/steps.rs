@@ -24,7 +24,14 @@ pub(super) fn concrete(finding: &Finding, alert: &str) -> Vec<String> {
     let address = finding.actor.as_ref().and_then(Actor::address).filter(|_| workload.is_none());
     let about_it = address.map(|ip| format!("Find out which host or container {ip} is: no runtime reports it."));
     let steps = steps.iter().filter(|step| address.is_none() || !names_a_container(step));
-    about_it.into_iter().chain(steps.map(|step| filled(step, &known, podman))).collect()
+    let others = helps_to_ask(finding).then(|| format!("Find out who else shows it: `hopwatch sweep --like {alert}`."));
+    about_it.into_iter().chain(steps.map(|step| filled(step, &known, podman))).chain(others).collect()
+}
+
+/// Whether others could share it: where a container went, or a setting that differs.
+fn helps_to_ask(finding: &Finding) -> bool {
+    let has_setting = finding.evidence.iter().any(|evidence| evidence.kind == "setting");
+    finding.workload.is_some() && (finding.destination.is_some() || has_setting)
 }
 
 /// What is known of the words in the steps.

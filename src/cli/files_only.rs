@@ -25,6 +25,7 @@ use crate::report::Question;
 use crate::report::audit::Audit;
 use crate::report::paths::Paths;
 use crate::report::verification::Verification;
+use crate::sweep::Tracker;
 
 pub use Refused as HostCommand;
 
@@ -137,6 +138,16 @@ pub fn running(_: &Config) -> anyhow::Result<Vec<InventoryEvent>> {
 
 /// Refuses.
 pub fn exception_uses(_: SocketAddr) -> anyhow::Result<ExceptionUses> {
+    Err(FilesOnly.into())
+}
+
+/// Refuses.
+pub fn kept_alerts(_: &OutboxArgs) -> anyhow::Result<Vec<Value>> {
+    Err(FilesOnly.into())
+}
+
+/// Refuses.
+pub fn sweep(_: Option<&Path>, _: Duration, _: Tracker) -> anyhow::Result<Tracker> {
     Err(FilesOnly.into())
 }
 

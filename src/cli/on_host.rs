@@ -37,6 +37,7 @@ use crate::input::InventoryEvent;
 use crate::observe::live::may_capture;
 use crate::report::Question;
 use crate::report::verification::Verification;
+use crate::sweep::Tracker;
 use crate::time::readable;
 use sniff::{Listen, WatchArgs};
 
@@ -127,6 +128,16 @@ pub fn learn(
     ended.engine.take_observer().context("the watch lost what it observed")
 }
 
+/// Watches for `sweep`.
+pub fn sweep(config: Option<&Path>, lasting: Duration, tracker: Tracker) -> anyhow::Result<Tracker> {
+    may_capture()?;
+    let options = watch(config, &[], lasting).options(false)?;
+    live::confine(&options.config, Needs::default())?;
+    let options = LiveOptions { observer: Some(Box::new(tracker)), ..options };
+    let mut ended = live::run(options, Output::none())?;
+    ended.engine.take_observer().context("the watch lost what it observed")
+}
+
 /// Watches for `observe`, until it is told to stop; `start` begins to write, and is called before.
 pub fn observe(
     config: Option<&Path>,
@@ -164,6 +175,11 @@ pub fn running(config: &Config) -> anyhow::Result<Vec<InventoryEvent>> {
 /// How often exceptions held something back, by the hopwatch that serves its metrics here.
 pub fn exception_uses(listen: SocketAddr) -> anyhow::Result<ExceptionUses> {
     running::uses(listen)
+}
+
+/// The latest state of every alert that was kept.
+pub fn kept_alerts(at: &OutboxArgs) -> anyhow::Result<Vec<Value>> {
+    alerts::all_kept(&at.open()?)
 }
 
 /// The latest state of an alert that was kept.

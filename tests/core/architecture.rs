@@ -163,6 +163,11 @@ const ROOMS: &[Room] = &[
         ],
     ),
     shell(
+        "sweep",
+        "who else shows the pattern of an alert",
+        &["engine", "alert", "detect", "path", "inventory", "names", "input", "time"],
+    ),
+    shell(
         "respond::act",
         "what is sent to runtimes, and the audit log of it",
         &["respond", "config", "inventory::discover", "evidence", "clock", "input", "time"],
@@ -240,6 +245,7 @@ const ROOMS: &[Room] = &[
             "engine",
             "export",
             "judged_flows",
+            "sweep",
             "report",
             "escape",
             "clock",

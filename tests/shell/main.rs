@@ -38,6 +38,7 @@ mod rules_command;
 mod scenarios;
 mod setup;
 mod severities;
+mod sweep;
 mod terminal;
 mod test_script;
 mod verify;

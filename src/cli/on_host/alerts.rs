@@ -226,7 +226,12 @@ pub fn kept(store: &Store, id: &str) -> anyhow::Result<Value> {
     body(&latest(store, id)?)
 }
 
-/// The same, and where people are with it.
+/// The latest state of every alert.
+pub fn all_kept(store: &Store) -> anyhow::Result<Vec<Value>> {
+    store.alerts(&Which::default())?.iter().map(body).collect()
+}
+
+/// The same of one, and where people are with it.
 pub(super) fn kept_with_state(store: &Store, id: &str) -> anyhow::Result<(Value, AlertState)> {
     let last = latest(store, id)?;
     Ok((body(&last)?, last.state))
