@@ -176,6 +176,9 @@ pub struct Configuration {
     /// User, by name or number; empty is the image's root.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
+    /// Groups of its processes beside the user's own, by name or number.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub extra_groups: BTreeSet<String>,
     /// Whether it has every right on the host.
     pub privileged: bool,
     /// The capabilities that its processes can have (`CAP_…`): default, added and dropped ones taken together.
@@ -203,6 +206,12 @@ pub struct Configuration {
     /// Resolvers, in order; empty is the runtime's default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<String>,
+    /// Domains that are tried behind a name, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns_search: Vec<String>,
+    /// Options of the resolver (`ndots:2`).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub dns_options: BTreeSet<String>,
     /// Names with fixed addresses (`name:address`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extra_hosts: Vec<String>,
@@ -223,6 +232,9 @@ pub struct Configuration {
     pub restart: Option<String>,
     /// What it may use.
     pub limits: ResourceLimits,
+    /// Bounds of each process by name (`nofile`), as `soft:hard`; -1 is unbounded. Docker reports those that were asked for, others all.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ulimits: BTreeMap<String, String>,
     /// Whether its root file system is read-only.
     pub readonly_root: bool,
     /// Whether the kernel's sensitive paths are hidden from it; absent where the runtime does not report it.

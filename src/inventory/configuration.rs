@@ -11,6 +11,7 @@ mod facets;
 mod labels;
 mod secrets;
 mod service;
+mod ulimits;
 
 pub use bounds::limit;
 pub use capabilities::{ALL_CAPABILITIES, DOCKER_DEFAULT, PODMAN_DEFAULT, effective};
@@ -23,3 +24,4 @@ pub use facets::{Facets, Field, GROUPS, SINGLE, UNSET, Value};
 pub use labels::{annotation, hide_labels, is_switch};
 pub use secrets::{HashKey, Redaction, Scope, ShownLabels, is_hidden};
 pub use service::{ServiceKey, ServiceName};
+pub use ulimits::ulimit;

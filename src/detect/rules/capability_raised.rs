@@ -43,6 +43,7 @@ fn owns(field: &Field) -> bool {
         "apparmor"
             | "capabilities"
             | "devices"
+            | "extra_groups"
             | "masked_paths"
             | "namespaces.cgroup"
             | "namespaces.ipc"
@@ -62,7 +63,7 @@ fn owns(field: &Field) -> bool {
 fn drift(deviation: &Deviation) -> Severity {
     let words = deviation.words();
     match deviation.field.name() {
-        "capabilities" | "devices" => {
+        "capabilities" | "devices" | "extra_groups" => {
             let expected = deviation.expected.as_deref().unwrap_or_default();
             let is_new = |name: &str| !expected.split(' ').any(|known| known == name);
             if words.split(' ').any(is_new) && words != "absent" { Severity::Medium } else { Severity::Low }
@@ -161,7 +162,7 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "The effective capability set (default, added and dropped ones taken together, so that two spellings are equal), \
              profiles and namespaces are read from each inspect. Each dangerous setting is a witness; all of a service are one alert, \
              once, as severe as the worst of them. A set that grows under one id and start time is critical. For a service of the \
-             baseline rights, profiles, devices and the user are compared with it: what is new and not dangerous by itself is medium, \
+             baseline rights, profiles, devices, groups and the user are compared with it: what is new and not dangerous by itself is medium, \
              what is lost low, and rights that were approved are not reported.",
         technical_context: "`--privileged` gives every capability, all devices and no profile. NET_ADMIN lets a container change its own \
              routes and firewall, and so leave the path that it must take; SYS_ADMIN, SYS_PTRACE, SYS_MODULE, BPF and the host's \
@@ -170,6 +171,7 @@ pub static META: RuleMeta = RuleMeta {
             "Capabilities that a process gains by an exploit.",
             "A rootless runtime's privileged container has the rights of its user only; it is reported the same.",
             "Podman shows what an annotation claims of seccomp and AppArmor where the setting itself is absent.",
+            "hopwatch's own container, which is known by its process: what it needs is not reported, a change of it in place is.",
         ],
         assumptions: &[
             "The runtime's inspect can be read.",

@@ -39,7 +39,7 @@ fn owns(field: &Field) -> bool {
     let is_variable = |name: &str| is_proxy_variable(name) || is_trust_variable(name);
     match field.in_group() {
         Some(name) => field.name() == "environment" && is_variable(name),
-        None => matches!(field.name(), "dns" | "extra_hosts"),
+        None => matches!(field.name(), "dns" | "dns_options" | "dns_search" | "extra_hosts"),
     }
 }
 
@@ -108,7 +108,7 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "The proxy variables of each inspect are read in both spellings, of two with one name the first, as libc does. A proxy \
              variable that is set and empty, a NO_PROXY (in any spelling, since Python reads all) that covers everything, alone or by \
              ranges that together are the whole internet of IPv4 or IPv6, and switches that end verification are reported once a \
-             service. Proxy variables, resolvers, fixed names and certificate settings that differ from the container's own start, \
+             service. Proxy variables, resolvers with their search domains and options, fixed names and certificate settings that differ from the container's own start, \
              under one id and start time, are critical (high where `podman update` may have changed them). For a service of the \
              baseline these settings are compared with it: one that is lost, new or another is medium; a NO_PROXY that covers no more \
              than before, compared as names and ranges, is low.",

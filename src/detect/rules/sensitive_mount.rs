@@ -181,6 +181,7 @@ pub static META: RuleMeta = RuleMeta {
             "A volume whose driver binds a folder of the host shows under its name only.",
             "Symbolic links of the host other than /var/run are not followed.",
             "The whole of a user's /run/user/UID, which desktop programs mount, is not reported; a rootless runtime's socket there is.",
+            "hopwatch's own container, which is known by its process: what it needs is not reported, a change of it in place is.",
         ],
         assumptions: &[
             "The runtime's inspect can be read.",

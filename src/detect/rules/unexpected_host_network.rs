@@ -206,6 +206,7 @@ pub static META: RuleMeta = RuleMeta {
             "What the kernel shows is added only where it came before the runtime's report; the alert does not wait for it.",
             "A container that lives shorter than one inspect call may be known only by its create event.",
             "While the runtime does not answer, nothing is known; /readyz and hopwatch_runtime_connected say so.",
+            "hopwatch's own container, which is known by its process, is not reported.",
         ],
         assumptions: &["The runtime's socket can be read.", "The list of allowed workloads is kept up to date."],
         false_positives: &[

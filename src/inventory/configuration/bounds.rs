@@ -37,18 +37,25 @@ fn cut_lists(of: &mut Configuration, left_out: &mut Vec<&'static str>) {
     };
     list("mounts", of.mounts.len());
     list("dns", of.dns.len());
+    list("dns_search", of.dns_search.len());
+    list("dns_options", of.dns_options.len());
+    list("extra_groups", of.extra_groups.len());
+    list("ulimits", of.ulimits.len());
     list("extra_hosts", of.extra_hosts.len());
     list("devices", of.devices.len());
     list("ports", of.ports.len());
     of.mounts.truncate(MAX_LIST);
     of.dns.truncate(MAX_LIST);
+    of.dns_search.truncate(MAX_LIST);
+    for set in [&mut of.dns_options, &mut of.extra_groups, &mut of.devices, &mut of.ports] {
+        while set.len() > MAX_LIST {
+            set.pop_last();
+        }
+    }
+    while of.ulimits.len() > MAX_LIST {
+        of.ulimits.pop_last();
+    }
     of.extra_hosts.truncate(MAX_LIST);
-    while of.devices.len() > MAX_LIST {
-        of.devices.pop_last();
-    }
-    while of.ports.len() > MAX_LIST {
-        of.ports.pop_last();
-    }
 }
 
 fn cut_texts(of: &mut Configuration) {
@@ -56,18 +63,29 @@ fn cut_texts(of: &mut Configuration) {
         [&mut mount.target, &mut mount.kind, &mut mount.source, &mut mount.propagation].into_iter().for_each(cut);
     }
     [&mut of.user, &mut of.handler].into_iter().for_each(cut);
-    of.command.iter_mut().chain(&mut of.dns).chain(&mut of.extra_hosts).chain(&mut of.healthcheck).for_each(cut);
+    of.command
+        .iter_mut()
+        .chain(&mut of.dns)
+        .chain(&mut of.dns_search)
+        .chain(&mut of.extra_hosts)
+        .chain(&mut of.healthcheck)
+        .for_each(cut);
 }
 
 /// What is over the bound of the whole goes: the last variables first, then annotations, log options and sysctls.
 fn cut_whole(of: &mut Configuration, left_out: &mut Vec<&'static str>) {
     let fixed: usize = of.mounts.iter().map(|mount| mount.target.len() + mount.source.len() + 64).sum::<usize>()
-        + [&of.command, &of.dns, &of.extra_hosts, &of.healthcheck]
+        + [&of.command, &of.dns, &of.dns_search, &of.extra_hosts, &of.healthcheck]
             .into_iter()
             .flatten()
             .map(String::len)
             .sum::<usize>()
-        + of.devices.iter().chain(&of.ports).map(String::len).sum::<usize>();
+        + [&of.devices, &of.ports, &of.dns_options, &of.extra_groups]
+            .into_iter()
+            .flatten()
+            .chain(of.ulimits.keys())
+            .map(String::len)
+            .sum::<usize>();
     let mut room = MAX_BYTES.saturating_sub(fixed);
     if of.sysctls.as_mut().is_some_and(|all| keep(all, &mut room, String::len)) {
         left_out.push("sysctls");

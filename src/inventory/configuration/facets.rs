@@ -13,12 +13,15 @@ use crate::input::{Configuration, Mount, NamespaceMode, NetworkMode, Workload};
 /// Groups of fields: each member has a name of its own.
 pub const GROUPS: [&str; 6] = ["annotations", "environment", "labels", "logging.options", "mounts", "sysctls"];
 /// Fields that stand alone.
-pub const SINGLE: [&str; 29] = [
+pub const SINGLE: [&str; 33] = [
     "apparmor",
     "capabilities",
     "command",
     "devices",
     "dns",
+    "dns_options",
+    "dns_search",
+    "extra_groups",
     "extra_hosts",
     "handler",
     "healthcheck",
@@ -42,6 +45,7 @@ pub const SINGLE: [&str; 29] = [
     "restart",
     "seccomp",
     "selinux",
+    "ulimits",
     "user",
 ];
 
@@ -224,6 +228,10 @@ impl Facets {
 
     fn add_surroundings(&mut self, of: &Configuration) {
         self.put("dns", Value::Text(of.dns.join(" ")));
+        self.put("dns_search", Value::Text(of.dns_search.join(" ")));
+        self.put("dns_options", Value::Set(of.dns_options.clone()));
+        self.put("extra_groups", Value::Set(of.extra_groups.clone()));
+        self.put("ulimits", Value::Set(of.ulimits.iter().map(|(name, bound)| format!("{name}={bound}")).collect()));
         self.put("extra_hosts", Value::Set(of.extra_hosts.iter().cloned().collect()));
         self.put("devices", Value::Set(of.devices.clone()));
         self.put("ports", Value::Set(of.ports.clone()));

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::proto::{Entry, value};
 use crate::input::{Configuration, Confinement, Mount, NamespaceMode, Namespaces, ResourceLimits, Workload};
 use crate::inventory::configuration::{
-    ALL_CAPABILITIES, Redaction, Scope, ServiceKey, annotation, command, limit, variables,
+    ALL_CAPABILITIES, Redaction, Scope, ServiceKey, annotation, command, limit, ulimit, variables,
 };
 
 /// File systems and files that every container gets.
@@ -85,6 +85,8 @@ struct Process {
     #[serde(deserialize_with = "lenient")]
     capabilities: Capabilities,
     #[serde(deserialize_with = "lenient")]
+    rlimits: Vec<Rlimit>,
+    #[serde(deserialize_with = "lenient")]
     no_new_privileges: bool,
     #[serde(deserialize_with = "lenient")]
     apparmor_profile: String,
@@ -97,6 +99,17 @@ struct Process {
 struct User {
     uid: u32,
     gid: u32,
+    #[serde(rename = "additionalGids", deserialize_with = "lenient")]
+    additional: Vec<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Rlimit {
+    #[serde(rename = "type")]
+    name: String,
+    soft: u64,
+    hard: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -191,6 +204,8 @@ impl Spec {
         Configuration {
             command: command(scope, "command", process.args.iter().map(String::as_str)),
             user: format!("{}:{}", process.user.uid, process.user.gid),
+            extra_groups: process.user.additional.iter().map(ToString::to_string).collect(),
+            ulimits: process.rlimits.iter().map(|one| ulimit(&one.name, one.soft.into(), one.hard.into())).collect(),
             privileged: unconfined && linux.masked_paths.is_empty() && capabilities.len() >= NEARLY_ALL,
             capabilities: Some(capabilities),
             seccomp: if unconfined { Confinement::Unconfined } else { Confinement::Default },
@@ -288,7 +303,8 @@ mod tests {
         configuration(spec.as_bytes(), &workload(), &redaction).expect("a configuration")
     }
 
-    const SPEC: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},"args":["nginx","--token=hunter2"],
+    const SPEC: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0,"additionalGids":[4,999]},
+      "rlimits":[{"type":"RLIMIT_NOFILE","soft":1024,"hard":18446744073709551615}],"args":["nginx","--token=hunter2"],
       "env":["HTTPS_PROXY=http://u:hunter2@proxy:3128","KEY=hunter2"],"capabilities":{"bounding":["CAP_CHOWN","CAP_NET_ADMIN"]},
       "apparmorProfile":"cri-containerd.apparmor.d"},"root":{"path":"/x","readonly":true},
       "mounts":[{"destination":"/proc","type":"proc","source":"proc"},{"destination":"/etc/hosts","type":"bind","source":"/x","options":["rbind"]},
@@ -311,6 +327,8 @@ mod tests {
             read.mounts.iter().map(|mount| (&*mount.target, &*mount.source, mount.writable)).collect();
         assert_eq!(mounts, [("/host/run", "/run", false), ("/proc", "/proc", true), ("/var/log", "", true)]);
         assert_eq!(read.limits, ResourceLimits { memory: 1024, ..ResourceLimits::default() });
+        assert_eq!(read.extra_groups.iter().map(String::as_str).collect::<Vec<_>>(), ["4", "999"]);
+        assert_eq!(read.ulimits.get("nofile").map(String::as_str), Some("1024:-1"));
         assert!(!serde_json::to_string(&read).expect("json").contains("hunter2"));
     }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Part;
 use crate::input::{Configuration, Confinement, Logging, Mount, NamespaceMode, Namespaces};
-use crate::inventory::configuration::{Scope, log_option};
+use crate::inventory::configuration::{Scope, log_option, ulimit};
 use crate::inventory::docker::api::Container;
 
 /// Modes of namespaces: empty, `private` and `shareable` are the container's own.
@@ -52,6 +52,20 @@ pub(super) fn mounts(container: &Container, host: &mut Part<'_>) -> Vec<Mount> {
     all.sort();
     all.dedup_by(|a, b| a.target == b.target && a.kind == b.kind);
     all
+}
+
+/// Docker's names are `nofile`, Podman's `RLIMIT_NOFILE`.
+pub(super) fn ulimits(host: &mut Part<'_>) -> BTreeMap<String, String> {
+    let all: Vec<Ulimit> = host.get("Ulimits");
+    all.into_iter().map(|one| ulimit(&one.name, one.soft, one.hard)).collect()
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Ulimit {
+    name: String,
+    soft: i128,
+    hard: i128,
 }
 
 fn without_slash(path: &str) -> String {

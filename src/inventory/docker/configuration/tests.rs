@@ -92,3 +92,32 @@ fn podman_names_the_capabilities_itself() {
     assert_eq!(read.capabilities.as_ref().map(std::collections::BTreeSet::len), Some(2));
     assert_eq!(read.sysctls, None, "Podman's inspect does not say them");
 }
+
+#[test]
+fn groups_bounds_and_the_resolvers_settings_are_read_alike_of_docker_and_podman() {
+    let docker = r#"{"Id":"ab12","HostConfig":{"Dns":["203.0.113.53"],"DnsSearch":["corp.example"],"DnsOptions":["ndots:2","edns0"],
+        "GroupAdd":["adm","docker"],"Ulimits":[{"Name":"nofile","Hard":2048,"Soft":1024},{"Name":"core","Hard":-1,"Soft":0}]}}"#;
+    let podman = docker.replace(r#""nofile""#, r#""RLIMIT_NOFILE""#).replace(r#""core""#, r#""RLIMIT_CORE""#);
+    let podman = podman.replace("-1", "18446744073709551615");
+    for (text, dialect) in [(docker, Dialect::Docker), (&podman, Dialect::Podman)] {
+        let read = read(text, dialect).configuration.expect("a configuration");
+        assert_eq!(read.dns_search, ["corp.example"]);
+        assert_eq!(read.dns_options.iter().map(String::as_str).collect::<Vec<_>>(), ["edns0", "ndots:2"]);
+        assert_eq!(read.extra_groups.iter().map(String::as_str).collect::<Vec<_>>(), ["adm", "docker"]);
+        let bounds: Vec<_> = read.ulimits.iter().map(|(name, bound)| (name.as_str(), bound.as_str())).collect();
+        assert_eq!(bounds, [("core", "0:-1"), ("nofile", "1024:2048")], "{dialect:?}");
+        assert!(read.unread.is_empty(), "{:?}", read.unread);
+    }
+}
+
+#[test]
+fn settings_of_another_kind_are_named_and_nothing_else_is_lost() {
+    let read = configuration(
+        r#"{"Id":"ab12","HostConfig":{"GroupAdd":"adm","Ulimits":{"nofile":1},"DnsSearch":["corp.example"]}}"#,
+    );
+    assert_eq!(read.dns_search, ["corp.example"]);
+    assert_eq!(
+        read.unread.iter().map(String::as_str).collect::<Vec<_>>(),
+        ["HostConfig.GroupAdd", "HostConfig.Ulimits"]
+    );
+}
