@@ -27,7 +27,7 @@ deb: ## A Debian package, target/dist/hopwatch_VERSION_ARCHITECTURE.deb
 deb-test: ## Installs, upgrades, uses and purges the package in a bare Debian (root)
 	@scripts/deb-test.sh
 
-image: ## An image for Podman and Docker, target/dist/hopwatch_VERSION_ARCHITECTURE.oci.tar, without a daemon (root; installs mmdebstrap)
+image: ## An image for Podman and Docker, target/dist/hopwatch_VERSION_ARCHITECTURE.oci.tar, without a daemon (root; needs mmdebstrap and jq)
 	@scripts/setup.sh
 	@scripts/image.sh
 
