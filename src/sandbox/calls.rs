@@ -147,7 +147,8 @@ fn refused(role: Role, plan: &Plan) -> Refused {
         }
         Role::Taps => {
             let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_NETLINK, libc::AF_PACKET];
-            runs_nothing(base).and(LISTENS).and(&[libc::SYS_setns, libc::SYS_connect]).other_families(&families)
+            let base = runs_nothing(base).and(LISTENS).and(&[libc::SYS_setns, libc::SYS_connect]);
+            base.other_families(&families).where_all(libc::SYS_socket, &routes_only)
         }
         Role::Helpers => base.and(LISTENS).and(&[libc::SYS_setns]).other_families(&usual),
         Role::Watch => {

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use hopwatch::sandbox::{self, Part, Plan, Role};
 use nix::errno::Errno;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::support::netns::{Namespace, Sniffer, unavailable};
 
@@ -378,4 +379,48 @@ fn the_sandbox_can_be_switched_off_and_that_is_said() {
     sniffer.wait_until("/metrics", "no part", |page| page.contains("hopwatch_sandbox_enforced{part=\"seccomp\"} 0"));
     let (_, log) = sniffer.end();
     assert!(log.contains("sandbox: off, as configured"), "{log}");
+}
+
+/// From here on this thread, and what it starts, has a kernel without Landlock.
+fn lose_landlock() {
+    let unknown = [libc::SYS_landlock_create_ruleset].map(|call| (call, Vec::new()));
+    let answer = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let machine = std::env::consts::ARCH.try_into().expect("a known machine");
+    let filter = SeccompFilter::new(unknown.into(), SeccompAction::Allow, answer, machine).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
+    seccompiler::apply_filter(&program).expect("filtered");
+}
+
+#[test]
+fn enforced_does_not_start_where_a_part_is_missing_and_best_effort_does() {
+    if !nix::unistd::geteuid().is_root() {
+        println!(
+            "skipped: enforced_does_not_start_where_a_part_is_missing_and_best_effort_does: needs root, to capture"
+        );
+        return;
+    }
+    let run = |mode: &'static str| {
+        let started = std::thread::spawn(move || {
+            lose_landlock();
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join("hopwatch.yaml");
+            std::fs::write(&file, format!("sandbox: {mode}\n")).expect("written");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_hopwatch"));
+            command.args(["sniff", "-i", "none*", "--listen", "none", "--duration", "200ms", "--state-dir"]);
+            command.arg(folder.path().join("state")).arg("-c").arg(file);
+            command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().expect("started")
+        });
+        let output = started.join().expect("no panic");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, log) = run("enforced");
+    assert_eq!(code, Some(4), "{log}");
+    // On a terminal's width.
+    let text = log.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("landlock NOT enforced (this kernel has none") && text.contains("set sandbox: best-effort"),
+        "{log}"
+    );
+    let (code, log) = run("best-effort");
+    assert!(code == Some(0) && log.contains("WARN") && log.contains("seccomp enforced"), "{log}");
 }
