@@ -138,7 +138,7 @@ fn refused(role: Role, plan: &Plan) -> Refused {
     let routes_only =
         [Is(0, Comparison::Equal, bits(libc::AF_NETLINK)), Is(2, Comparison::NotEqual, bits(libc::NETLINK_ROUTE))];
     let base = base.where_all(libc::SYS_prlimit64, &[Is(0, Comparison::NotEqual, 0)]);
-    let runs_nothing = |base: Refused| base.and(PROGRAMS).and(SIGNALS);
+    let runs_nothing = |base: Refused| base.and(PROGRAMS).and(SIGNALS).and(&[libc::SYS_kill]);
     match role {
         Role::Plain | Role::Sockets => {
             let base = if role == Role::Plain { base.and(LISTENS) } else { base };
@@ -152,7 +152,9 @@ fn refused(role: Role, plan: &Plan) -> Refused {
         }
         Role::Helpers => base.and(LISTENS).and(&[libc::SYS_setns]).other_families(&usual),
         Role::Watch => {
-            let base = runs_nothing(base).and(WRITES).and(LISTENS).and(&[libc::SYS_connect]);
+            let base = base.and(PROGRAMS).and(SIGNALS).and(WRITES).and(LISTENS).and(&[libc::SYS_connect]);
+            // Signal 0 asks whether a process is there: one that has ended is not one that hides.
+            let base = base.where_all(libc::SYS_kill, &[Is(1, Comparison::NotEqual, 0)]);
             let base = base.opened_for_writing().requests();
             let base = base.where_all(libc::SYS_setns, &[Is(1, Comparison::NotEqual, bits(libc::CLONE_NEWNET))]);
             let base = base.where_all(libc::SYS_tgkill, &[Is(0, Comparison::NotEqual, u64::from(std::process::id()))]);
@@ -171,6 +173,7 @@ pub(super) fn restrict(role: Role, plan: &Plan) -> Result<String, String> {
 /// Restricts a thread that reads packets, on top of what it has.
 pub(super) fn restrict_packets() -> Result<(), String> {
     let refused = Refused::new(NEVER).and(PROGRAMS).and(WRITES).and(SIGNALS).and(LISTENS).requests();
+    let refused = refused.and(&[libc::SYS_kill]);
     let more = [libc::SYS_setns, libc::SYS_socket, libc::SYS_connect, libc::SYS_bind, libc::SYS_capset];
     apply(refused.and(&more).opened_for_writing())
 }

@@ -37,6 +37,8 @@ const READ: [&str; 16] = [
     "/run/nscd",
     "/dev/urandom",
 ];
+/// Files that resolvers read; where they are links, the folder that they lead into is read, too: it changes with the network.
+const RESOLVING: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"];
 /// Of programs that are run: the journal and other logs.
 const HELPERS_READ: [&str; 4] = ["/var/log", "/run/log", "/run/systemd", "/usr/share"];
 /// What the memory allocator asks of the kernel while it runs.
@@ -95,7 +97,9 @@ fn try_restrict(domain: Domain, plan: &Plan) -> Result<landlock::RestrictionStat
             let ports = plan.listen.map(|port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::BindTcp)));
             let terminal = plan.terminal.then_some("/dev/tty");
             let drawn = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
-            let ruleset = ruleset.add_rules(path_beneath_rules(READ, read))?.add_rules(ports)?;
+            let ruleset = ruleset
+                .add_rules(path_beneath_rules(READ.iter().map(PathBuf::from).chain(resolving()), read))?
+                .add_rules(ports)?;
             let ruleset = ruleset.add_rules(path_beneath_rules([LISTED], BitFlags::from(AccessFs::ReadDir)))?;
             written(ruleset.add_rules(path_beneath_rules(terminal, drawn))?, plan)?
         }
@@ -120,6 +124,12 @@ fn written(ruleset: Created, plan: &Plan) -> Result<Created, RulesetError> {
         devices.into_iter().chain(others).fold(AccessFs::from_all(NEWEST), |all, one| all & !BitFlags::from(one));
     let sink = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
     ruleset.add_rules(path_beneath_rules(&plan.writable, kept))?.add_rules(path_beneath_rules(["/dev/null"], sink))
+}
+
+/// The folders in which names are resolved, beside [`READ`].
+fn resolving() -> Vec<PathBuf> {
+    let real = RESOLVING.iter().filter_map(|path| Path::new(path).canonicalize().ok());
+    real.filter_map(|path| path.parent().map(Path::to_path_buf)).filter(|folder| *folder != Path::new("/")).collect()
 }
 
 /// The programs, and what the kernel runs in their place: their interpreters.

@@ -224,8 +224,11 @@ fn others(who: Who, expect: Expect<'_>) {
         expect("listen at another port", Some(LANDLOCKED), TcpListener::bind("127.0.0.1:0").map(drop));
     }
     if !helps {
-        let signal = call(libc::SYS_kill, [nix::unistd::getppid().as_raw().into(), 0, 0, 0]);
+        let signal = call(libc::SYS_kill, [nix::unistd::getppid().as_raw().into(), libc::SIGCONT.into(), 0, 0]);
         expect("signal another process", Some(FILTERED), signal);
+    }
+    if watches {
+        expect("ask whether a process has ended", Some(libc::ESRCH), call(libc::SYS_kill, [0x3fff_ffff, 0, 0, 0]));
     }
     if !is(&[Role::Sockets]) {
         expect("listen", Some(FILTERED), call(libc::SYS_listen, [-1, 0, 0, 0]));
@@ -235,7 +238,7 @@ fn others(who: Who, expect: Expect<'_>) {
         expect(
             "signal another process",
             Some(FILTERED),
-            call(libc::SYS_kill, [nix::unistd::getppid().as_raw().into(), 0, 0, 0]),
+            call(libc::SYS_kill, [nix::unistd::getppid().as_raw().into(), libc::SIGCONT.into(), 0, 0]),
         );
     }
 }

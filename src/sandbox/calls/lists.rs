@@ -156,14 +156,9 @@ pub(super) const UNKNOWN: &[c_long] = &[libc::SYS_clone3, libc::SYS_openat2, lib
 /// Runs a program.
 pub(super) const PROGRAMS: &[c_long] = &[libc::SYS_execve, libc::SYS_execveat];
 
-/// Reaches another process. A thread signals itself by `tgkill`.
-pub(super) const SIGNALS: &[c_long] = &[
-    libc::SYS_kill,
-    libc::SYS_tkill,
-    libc::SYS_pidfd_send_signal,
-    libc::SYS_rt_sigqueueinfo,
-    libc::SYS_rt_tgsigqueueinfo,
-];
+/// Reaches another process, beside `kill`. A thread signals itself by `tgkill`.
+pub(super) const SIGNALS: &[c_long] =
+    &[libc::SYS_tkill, libc::SYS_pidfd_send_signal, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
 
 /// Waits for somebody who speaks.
 pub(super) const LISTENS: &[c_long] = &[libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4];
