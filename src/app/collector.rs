@@ -92,9 +92,10 @@ impl FlowCollector {
         self.url.carrier
     }
 
-    fn refused(&mut self) {
+    /// A datagram went nowhere: a route or a firewall may change again, so that nothing ends by it.
+    fn refused(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.is_refusal_told, true) {
-            tracing::warn!("nobody listens at {}: flows that are sent there are lost", self.url);
+            tracing::warn!("{} does not take what is sent there, flows are lost: {error}", self.url);
         }
     }
 }
@@ -120,10 +121,8 @@ impl Write for FlowCollector {
             Way::Udp(socket) => socket,
         };
         // The first answer of the kernel may be about the datagram before.
-        match socket.send(message) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refused(),
-            Err(error) => return Err(error),
+        if let Err(error) = socket.send(message) {
+            self.refused(&error);
         }
         self.sent += 1;
         if self.sent >= AT_ONCE {

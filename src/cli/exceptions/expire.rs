@@ -4,8 +4,9 @@
 //! stand in lines of its own is named, with its file, and left.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -37,6 +38,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if files.is_empty() {
         return super::print("no exception has expired\n");
     }
+    if let Some(folder) = &args.write {
+        let mut targets: Vec<_> = files.iter().filter_map(|file| file.path.file_name()).collect();
+        targets.sort_unstable();
+        anyhow::ensure!(
+            targets.is_sorted_by(|one, next| one < next),
+            "two of the files have one name: without --write there is a patch of both"
+        );
+        let there = targets.iter().map(|name| folder.join(name)).find(|path| path.exists());
+        anyhow::ensure!(
+            there.is_none(),
+            "{} is there already; nothing was written",
+            there.unwrap_or_default().display()
+        );
+    }
     for file in &files {
         let names = printable(&file.names.join(", "));
         let path = file.path.display();
@@ -65,7 +80,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn write(folder: &Path, file: &FileWithExpired, after: &str, names: &str) -> anyhow::Result<()> {
     let name = file.path.file_name().context("the configuration's file has no name")?;
     let path = folder.join(name);
-    let mut new = File::create_new(&path).with_context(|| format!("making {}", path.display()))?;
+    // As secret as the file that it replaces: addresses of sinks hold tokens.
+    let mode = file.path.metadata().map_or(0o600, |of| of.permissions().mode() & 0o777);
+    let new = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
+    let mut new = new.with_context(|| format!("making {}", path.display()))?;
     new.write_all(after.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
     super::print(&format!("{} is {} without {names}\n", path.display(), file.path.display()))
 }
