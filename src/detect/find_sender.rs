@@ -7,7 +7,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Finding, FrameSender, ProcessEvidence, SenderProcess};
-use crate::input::{Attachment, Endpoint, FlowRecord, InsideInterface, Mac, ObservationPoint, Protocol, Workload};
+use crate::input::{
+    Attachment, Endpoint, FlowRecord, InsideInterface, Mac, ObservationPoint, Protocol, SnifferKind, SnifferView,
+    Workload,
+};
 use crate::inventory::{Doubt, Owner, SocketQuery, Timeline};
 use crate::path::{ObservedFlow, owner_of};
 use crate::time::Timestamp;
@@ -31,6 +34,8 @@ pub(crate) struct Sent<'a> {
     pub(crate) mac: Option<Mac>,
     pub(crate) points: &'a [ObservationPoint],
     pub(crate) forged: bool,
+    /// Of IP; absent for ARP and neighbour discovery, which only a packet socket sends.
+    pub(crate) protocol: Option<Protocol>,
     pub(crate) at: Timestamp,
 }
 
@@ -42,7 +47,10 @@ impl Sent<'_> {
             mac: self.mac(timeline),
             forged: self.forged,
             address_of: self.forged.then(|| self.address_of(timeline)).flatten(),
-            process: self.workload.filter(|_| self.forged).and_then(|workload| by_packet_socket(timeline, workload)),
+            process: self
+                .workload
+                .filter(|_| self.forged)
+                .and_then(|workload| self.by_packet_socket(timeline, workload)),
         }
     }
 
@@ -92,6 +100,22 @@ impl Sent<'_> {
         inside.iter().find(is_it)?.host_interface.clone()
     }
 
+    /// The process with the only socket of the workload that can send such frames: a packet socket, or a raw one for headers of one's own or for this
+    /// very protocol.
+    fn by_packet_socket(&self, timeline: &Timeline, workload: &Workload) -> Option<SenderProcess> {
+        /// `IPPROTO_RAW`.
+        const ANY: u16 = 255;
+        let can_send = |sniffer: &&Arc<SnifferView>| match (sniffer.kind, self.protocol) {
+            (SnifferKind::Packet, _) => true,
+            (SnifferKind::Raw, Some(protocol)) => [ANY, protocol.0.into()].contains(&sniffer.protocol),
+            (SnifferKind::Raw, None) => false,
+        };
+        let mut held = timeline.kernel().sniffers().filter(|one| one.owners.contains(&workload.id)).filter(can_send);
+        let (only, further) = (held.next()?, held.next());
+        let command = only.command.clone().filter(|_| further.is_none())?;
+        Some(SenderProcess { pid: only.pid, command, how: ProcessEvidence::PacketSocket })
+    }
+
     fn address_of(&self, timeline: &Timeline) -> Option<String> {
         let end = Endpoint { ip: self.ip, port: 0 };
         match owner_of(timeline, self.points.first()?, end, self.at) {
@@ -122,18 +146,15 @@ fn of_flow(timeline: &Timeline, finding: &Finding, flow: &ObservedFlow) -> Optio
         mac: side.mac,
         points: &flow.points,
         forged: workload.map_or_else(
-            || {
-                !matches!(
-                    owner_of(timeline, &record.point, end, record.start),
-                    Owner::Unknown | Owner::Ambiguous { .. }
-                )
-            },
+            || is_anothers(&owner_of(timeline, &record.point, end, record.start)),
             |_| finding.attribution.as_ref().is_some_and(is_forged),
         ),
+        protocol: Some(record.tuple.protocol),
         at: record.start,
     };
     let sender = sent.sender(timeline);
-    let by_socket = workload.and_then(|workload| by_socket(timeline, workload, record, end, other));
+    let by_socket =
+        workload.filter(|_| !sent.forged).and_then(|workload| by_socket(timeline, workload, record, end, other));
     Some(FrameSender { process: by_socket.or(sender.process), ..sender })
 }
 
@@ -141,6 +162,14 @@ fn of_flow(timeline: &Timeline, finding: &Finding, flow: &ObservedFlow) -> Optio
 fn owns(timeline: &Timeline, workload: &Workload, record: &FlowRecord, end: Endpoint) -> bool {
     let owner = owner_of(timeline, &record.point, end, record.start);
     owner.workload().is_some_and(|owner| timeline.are_together(owner, workload, record.start))
+}
+
+/// Whether an address is certainly not that of a sender who is not known: of a workload that has just ended the next one may have it in its right.
+const fn is_anothers(owner: &Owner) -> bool {
+    match owner {
+        Owner::Workload { why: Some(Doubt::Late), .. } | Owner::Unknown | Owner::Ambiguous { .. } => false,
+        Owner::Workload { .. } | Owner::Host | Owner::External => true,
+    }
 }
 
 /// Whether the address belongs to somebody else than who sent.
@@ -161,13 +190,10 @@ fn by_socket(
     let query = SocketQuery { protocol, port: end.port, remote: other };
     let shown = matches!(protocol, Protocol::TCP | Protocol::UDP);
     let socket = shown.then(|| timeline.socket_of(workload, end.ip, &query, record.start)).flatten()?;
+    // Who waits for connections at a port has not asked from it.
+    let asks = protocol == Protocol::TCP && end == record.tuple.orig;
+    if asks && socket.remote.is_none() {
+        return None;
+    }
     Some(SenderProcess { pid: socket.pid, command: socket.command.clone()?, how: ProcessEvidence::Socket })
-}
-
-/// The process with the only packet or raw socket that the workload holds.
-fn by_packet_socket(timeline: &Timeline, workload: &Workload) -> Option<SenderProcess> {
-    let mut held = timeline.kernel().sniffers().filter(|sniffer| sniffer.owners.contains(&workload.id));
-    let (only, further) = (held.next()?, held.next());
-    let command = only.command.clone().filter(|_| further.is_none())?;
-    Some(SenderProcess { pid: only.pid, command, how: ProcessEvidence::PacketSocket })
 }

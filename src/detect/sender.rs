@@ -46,10 +46,8 @@ pub struct SenderProcess {
 pub enum ProcessEvidence {
     /// It holds the flow's socket.
     Socket,
-    /// It holds the only packet or raw socket of its workload, and the frames are forged.
+    /// It holds the only socket of its workload that can send such frames, and they are forged.
     PacketSocket,
-    /// It is the only process of its workload.
-    OnlyProcess,
 }
 
 impl ProcessEvidence {
@@ -58,7 +56,6 @@ impl ProcessEvidence {
         match self {
             Self::Socket => "by its socket",
             Self::PacketSocket => "by its packet socket",
-            Self::OnlyProcess => "the only process",
         }
     }
 }

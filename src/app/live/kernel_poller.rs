@@ -106,6 +106,7 @@ impl KernelPoller {
     fn run(mut self, events: &Receiver<InventoryEvent>, asked: &Asked, context: &SourceContext) {
         // Before the runtimes report its own container.
         self.hold(vec![KernelFact::Sensor { pid: std::process::id() }]);
+        self.outbox.send();
         // No runtime is read any more, or nobody asks: what runs goes on.
         let (mut events, mut asked) = (events.clone(), asked.clone());
         while !context.is_over() {

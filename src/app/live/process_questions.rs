@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::alert::{Alert, ProcessEvidence, SenderProcess};
 use crate::app::output::sender_stage::{FindProcess, PATIENCE};
 use crate::host::kernel::{FlowEnd, FlowProcess};
-use crate::input::WorkloadId;
+use crate::input::{Protocol, WorkloadId};
 
 /// Where the poller gets them.
 pub(super) type Asked = Receiver<Question>;
@@ -41,8 +41,7 @@ impl FindProcess for Questions {
         let (answer, answered) = crossbeam_channel::bounded(1);
         self.0.try_send(Question { end: sending_end(alert)?, answer }).ok()?;
         let found = answered.recv_timeout(PATIENCE).ok().flatten()?;
-        let how = if found.by_socket { ProcessEvidence::Socket } else { ProcessEvidence::OnlyProcess };
-        Some(SenderProcess { pid: Some(found.pid), command: found.command, how })
+        Some(SenderProcess { pid: Some(found.pid), command: found.command, how: ProcessEvidence::Socket })
     }
 }
 
@@ -53,5 +52,7 @@ fn sending_end(alert: &Alert) -> Option<FlowEnd> {
     let is_answer = alert.destinations.first().is_some_and(|to| to.endpoint == orig);
     let (local, remote) = if is_answer { (resp, orig) } else { (orig, resp) };
     let workload = WorkloadId::new(&workload.id);
-    Some(FlowEnd { workload, protocol: flow.protocol, local, remote })
+    let forged = alert.sender.as_ref().is_some_and(|sender| sender.forged);
+    let connected = forged || flow.protocol == Protocol::TCP && !is_answer;
+    Some(FlowEnd { workload, protocol: flow.protocol, local, remote, connected })
 }

@@ -1,7 +1,7 @@
 //! The stage before the sinks that adds the sender's process to an alert.
 //!
 //! Contract: an alert is looked at once, when it is raised; its updates say the same. Order is kept, and nothing waits here longer than
-//! [`PATIENCE`]: what cannot be found by then goes out without it. Limits: while more than [`BUSY`] alerts wait none is looked at; [`REMEMBERED`]
+//! twice [`PATIENCE`]: what waited so long for others is not looked at, what cannot be found in that time goes out without it. Limits: while more than [`BUSY`] alerts wait none is looked at; [`REMEMBERED`]
 //! alerts are remembered for their updates. Design: a thread of its own, so that the engine never waits for the kernel.
 
 use std::collections::VecDeque;
@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::queue::SinkQueue;
 use crate::alert::{Alert, SenderProcess};
+use crate::clock::instant;
 use crate::incident::Incident;
 use crate::sink_counters::Undelivered;
 
@@ -34,7 +35,8 @@ pub trait FindProcess: Send {
 }
 
 enum Job {
-    Alert(Box<Alert>),
+    /// With the time since which it waits.
+    Alert(Box<Alert>, Instant),
     Incident(Arc<Incident>),
 }
 
@@ -65,7 +67,7 @@ impl SenderStage {
     }
 
     pub(super) fn alert(&self, alert: Alert) {
-        self.hand_over(Job::Alert(Box::new(alert)));
+        self.hand_over(Job::Alert(Box::new(alert), instant()));
     }
 
     pub(super) fn incident(&self, incident: Arc<Incident>) {
@@ -103,8 +105,9 @@ impl Worker {
     fn run(&mut self, received: &Receiver<Job>) {
         for job in received {
             match job {
-                Job::Alert(mut alert) => {
-                    let may_look = received.len() <= BUSY && !self.stopping.load(Ordering::Relaxed);
+                Job::Alert(mut alert, since) => {
+                    let has_time = received.len() <= BUSY && since.elapsed() < PATIENCE;
+                    let may_look = has_time && !self.stopping.load(Ordering::Relaxed);
                     self.add_process(&mut alert, may_look);
                     let alert = Arc::<Alert>::from(alert);
                     self.pass_on(|sink| sink.alert(&alert));

@@ -1,7 +1,7 @@
 //! The process of a workload that holds the socket of a flow, looked for when somebody asks.
 //!
-//! Contract: a process is named where it holds the only socket that fits, or is the only process of its workload; else nobody is. Limits: a socket
-//! that was closed before the look is gone; one look lists the sockets of the workload's namespaces and the descriptors of its processes, with
+//! Contract: a process is named where it alone holds the only socket that fits; else nobody is. Limits: a socket
+//! that was closed before the look is gone, and so is its process, which no other one of the workload stands for; one look lists the sockets of the workload's namespaces and the descriptors of its processes, with
 //! the bounds of [`super::socket_owners`]. Design: costs a look, and only when asked: an alert is rare, a socket is not.
 
 use std::collections::{BTreeSet, HashSet};
@@ -12,7 +12,7 @@ use super::diag::{self, DiagSocket};
 use super::missed::Missed;
 use super::namespaces::open_in;
 use super::proc;
-use super::socket_owners;
+use super::socket_owners::{self, Holding};
 use super::workloads::{Running, Workloads};
 use crate::host::netlink::Netlink;
 use crate::input::{Endpoint, KernelFact, NetnsId, Protocol, WorkloadId};
@@ -31,6 +31,9 @@ pub struct FlowEnd {
     pub local: Endpoint,
     /// The other end.
     pub remote: Endpoint,
+    /// Whether only a connected socket can have sent: a TCP socket that waits for connections asks nobody, and one that is bound to all
+    /// addresses sends from no forged one.
+    pub connected: bool,
 }
 
 /// A process that sent.
@@ -40,8 +43,6 @@ pub struct FlowProcess {
     pub pid: u32,
     /// Its command's name.
     pub command: String,
-    /// It holds the socket; else it is the only process of its workload.
-    pub by_socket: bool,
 }
 
 /// Looks for the process behind an end.
@@ -54,11 +55,9 @@ pub(super) fn find(
     workloads.scan_one(&wanted.workload, missed, facts);
     let running = workloads.get(&wanted.workload)?;
     let places: Vec<NetnsId> = running.namespaces().collect();
-    let held = places.into_iter().find_map(|netns| holder(wanted, running, netns, host, buffer));
-    let by_socket = held.is_some();
-    let pid = held.or_else(|| running.only_process())?;
+    let pid = places.into_iter().find_map(|netns| holder(wanted, running, netns, host, buffer))?;
     let command = Some(proc::command(pid)).filter(|name| !name.is_empty())?;
-    Some(FlowProcess { pid, command, by_socket })
+    Some(FlowProcess { pid, command })
 }
 
 /// The process of the workload with the end's socket in this namespace.
@@ -79,9 +78,12 @@ fn holder(wanted: &FlowEnd, running: &Running, netns: NetnsId, host: NetnsId, bu
     // Who entered a namespace of the workload's from elsewhere, or was executed where no group is seen, is not among its processes.
     let beside = || {
         let inside = proc::all().take(MAX_BESIDE).filter(|pid| proc::netns(*pid) == Ok(netns));
-        socket_owners::holder_among(&inside.collect::<Vec<_>>(), &only)
+        inside.collect::<Vec<_>>()
     };
-    socket_owners::holder_among(pids, &only).or_else(|| (netns != host).then(beside).flatten())
+    match socket_owners::holder_among(pids, &only) {
+        Holding::Nobody if netns != host => socket_owners::holder_among(&beside(), &only).one(),
+        found => found.one(),
+    }
 }
 
 /// Whether a socket sends from this end to the other one.
@@ -91,7 +93,7 @@ fn fits(wanted: &FlowEnd, socket: &DiagSocket) -> bool {
     socket.protocol == wanted.protocol
         && socket.local.port == wanted.local.port
         && (local.is_unspecified() || local == wanted.local.ip.to_canonical())
-        && socket.remote.is_none_or(|remote| canonical(remote) == canonical(wanted.remote))
+        && socket.remote.map_or(!wanted.connected, |remote| canonical(remote) == canonical(wanted.remote))
 }
 
 #[cfg(test)]
@@ -105,7 +107,14 @@ mod tests {
 
     fn end(local: u16, remote: u16) -> FlowEnd {
         let at = |port| Endpoint { ip: LOOPBACK, port };
-        FlowEnd { workload: WorkloadId::new("self"), protocol: Protocol::TCP, local: at(local), remote: at(remote) }
+        let workload = WorkloadId::new("self");
+        FlowEnd { workload, protocol: Protocol::TCP, local: at(local), remote: at(remote), connected: true }
+    }
+
+    fn collector() -> Collector {
+        let mut collector = Collector::new().expect("the host's namespace");
+        collector.start(&WorkloadId::new("self"), std::process::id());
+        collector
     }
 
     #[test]
@@ -114,30 +123,35 @@ mod tests {
         let server = listener.local_addr().expect("an address").port();
         let stream = TcpStream::connect((LOOPBACK, server)).expect("a connection");
         let client = stream.local_addr().expect("an address").port();
-        let mut collector = Collector::new().expect("the host's namespace");
-        collector.start(&WorkloadId::new("self"), std::process::id());
-        let (found, _) = collector.process_of(&end(client, server));
-        let found = found.expect("this process");
-        assert_eq!((found.pid, found.by_socket), (std::process::id(), true));
-        let (of_nobody, _) =
-            collector.process_of(&FlowEnd { workload: WorkloadId::new("other"), ..end(client, server) });
-        assert_eq!(of_nobody, None, "a workload that does not run");
-        let mut child = std::process::Command::new("sleep").arg("20").spawn().expect("start a program");
-        drop(stream);
-        let (closed, _) = collector.process_of(&end(client, 1));
-        child.kill().and_then(|()| child.wait().map(drop)).expect("end it");
-        assert_eq!(closed, None, "two processes, and no socket that fits");
+        let mut collector = collector();
+        let (found, facts) = collector.process_of(&end(client, server));
+        assert_eq!(found.map(|found| found.pid), Some(std::process::id()));
+        assert!(facts.iter().any(|fact| matches!(fact, KernelFact::Processes(_))), "it was looked at: {facts:?}");
+        let other = FlowEnd { workload: WorkloadId::new("other"), ..end(client, server) };
+        assert_eq!(collector.process_of(&other).0, None, "a workload that does not run");
+        assert_eq!(collector.process_of(&end(client, 1)).0, None, "no socket that fits");
     }
 
     #[test]
-    fn without_its_group_the_process_of_a_workload_may_not_be_the_only_one() {
-        let mut child = std::process::Command::new("sleep").arg("20").spawn().expect("start a program");
-        let mut collector = Collector::new().expect("the host's namespace");
-        let id = WorkloadId::new("one");
-        collector.start(&id, child.id());
-        let (found, facts) = collector.process_of(&FlowEnd { workload: id, ..end(1, 2) });
+    fn who_listens_at_a_port_has_not_sent_from_it() {
+        let listener = TcpListener::bind((LOOPBACK, 0)).expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        let mut collector = collector();
+        assert_eq!(collector.process_of(&end(port, 443)).0, None);
+        let answers = FlowEnd { connected: false, ..end(port, 443) };
+        assert_eq!(collector.process_of(&answers).0.map(|found| found.pid), Some(std::process::id()), "it may answer");
+    }
+
+    #[test]
+    fn of_several_that_hold_a_socket_nobody_is_named() {
+        let listener = TcpListener::bind((LOOPBACK, 0)).expect("a listener");
+        let server = listener.local_addr().expect("an address").port();
+        let stream = TcpStream::connect((LOOPBACK, server)).expect("a connection");
+        let client = stream.local_addr().expect("an address").port();
+        let input = std::os::fd::OwnedFd::from(stream.try_clone().expect("a second descriptor"));
+        let mut child = std::process::Command::new("sleep").arg("20").stdin(input).spawn().expect("start a program");
+        let (found, _) = collector().process_of(&end(client, server));
         child.kill().and_then(|()| child.wait().map(drop)).expect("end it");
-        assert_eq!(found, None, "what was executed in it later would not be seen");
-        assert!(facts.iter().any(|fact| matches!(fact, KernelFact::Processes(_))), "it was looked at: {facts:?}");
+        assert_eq!(found, None);
     }
 }

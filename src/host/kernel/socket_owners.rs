@@ -66,16 +66,40 @@ pub(super) fn find(workloads: &Workloads, netns: NetnsId, wanted: &HashSet<u64>)
     found
 }
 
-/// The first of these processes that holds one of these sockets.
-pub(super) fn holder_among(pids: &[u32], wanted: &HashSet<u64>) -> Option<u32> {
+/// Which of some processes holds a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    Nobody,
+    One(u32),
+    Several,
+}
+
+impl Holding {
+    /// The process, where it is the only one.
+    pub(super) const fn one(self) -> Option<u32> {
+        match self {
+            Self::One(pid) => Some(pid),
+            Self::Nobody | Self::Several => None,
+        }
+    }
+}
+
+/// Who among these processes holds one of these sockets.
+pub(super) fn holder_among(pids: &[u32], wanted: &HashSet<u64>) -> Holding {
     let mut left = MAX_FILES;
-    pids.iter().copied().find(|pid| {
+    let mut holds = |pid: u32| {
         let most = left.min(MAX_FILES_OF_ONE);
         let (mut own, mut holds) = (most, false);
-        each_socket(*pid, &mut own, |inode| holds |= wanted.contains(&inode));
+        each_socket(pid, &mut own, |inode| holds |= wanted.contains(&inode));
         left -= most - own;
         holds
-    })
+    };
+    let mut holders = pids.iter().copied().filter(|pid| holds(*pid));
+    match (holders.next(), holders.next()) {
+        (None, _) => Holding::Nobody,
+        (Some(pid), None) => Holding::One(pid),
+        (Some(_), Some(_)) => Holding::Several,
+    }
 }
 
 impl Found {

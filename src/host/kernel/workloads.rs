@@ -100,13 +100,6 @@ impl Running {
         self.processes.keys().copied()
     }
 
-    /// Its process, where it has one and no other can be hidden. Without its group what was executed in it later is not seen.
-    pub(super) fn only_process(&self) -> Option<u32> {
-        let mut all = self.processes.values().flatten();
-        let is_whole = self.group.is_some() && !self.crowded && !self.hidden;
-        all.next().filter(|_| is_whole && all.next().is_none()).copied()
-    }
-
     /// It has more processes than are looked at in one look.
     pub(super) const fn is_crowded(&self) -> bool {
         self.crowded

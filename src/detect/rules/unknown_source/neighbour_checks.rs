@@ -81,7 +81,7 @@ fn sent(
     at: Timestamp,
 ) -> FrameSender {
     let (points, mac) = (std::slice::from_ref(&claim.point), claim.frame_mac.or(Some(claim.mac)));
-    Sent { workload, ip: claim.ip, mac, points, forged, at }.sender(timeline)
+    Sent { workload, ip: claim.ip, mac, points, forged, protocol: None, at }.sender(timeline)
 }
 
 /// What is wrong with a claim.
