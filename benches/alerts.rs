@@ -61,7 +61,7 @@ fn prepared(open: u32, max_open: u32, new: bool) -> (AlertGrouper, Vec<Finding>)
     };
     let mut grouper = AlertGrouper::new(Vec::new(), SeverityPolicy::default(), limits);
     for number in 0..open {
-        grouper.ingest(finding(number, at(0, number)));
+        grouper.ingest(finding(number, at(0, number)), |_| {});
     }
     let step = (open / ROUNDS).max(1);
     let number = |round: u32| if new { open + round } else { round * step % open };
@@ -75,7 +75,7 @@ fn prepared(open: u32, max_open: u32, new: bool) -> (AlertGrouper, Vec<Finding>)
 #[bench::open_16000(prepared(16_000, 100_000, false))]
 fn updates((mut grouper, findings): (AlertGrouper, Vec<Finding>)) -> AlertGrouper {
     for (round, finding) in (0..).zip(findings) {
-        black_box(grouper.ingest(finding));
+        black_box(grouper.ingest(finding, |_| {}));
         black_box(grouper.due(at(62, round)));
     }
     grouper
@@ -87,7 +87,7 @@ fn updates((mut grouper, findings): (AlertGrouper, Vec<Finding>)) -> AlertGroupe
 #[bench::open_16000(prepared(16_000, 16_000, true))]
 fn evictions((mut grouper, findings): (AlertGrouper, Vec<Finding>)) -> AlertGrouper {
     for finding in findings {
-        black_box(grouper.ingest(finding));
+        black_box(grouper.ingest(finding, |_| {}));
     }
     assert_eq!(grouper.closed_early(), u64::from(ROUNDS));
     grouper

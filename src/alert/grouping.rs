@@ -141,8 +141,8 @@ impl AlertGrouper {
         &self.over_budget
     }
 
-    /// Takes in a finding.
-    pub fn ingest(&mut self, mut finding: Finding) -> Disposition {
+    /// Takes in a finding; `complete` adds what only the first line of an alert says, and is called where one is raised.
+    pub fn ingest(&mut self, mut finding: Finding, complete: impl FnOnce(&mut Finding)) -> Disposition {
         if !finding.is_over
             && let Some(exception) = exception::that_covers(&self.exceptions, &finding)
         {
@@ -161,9 +161,10 @@ impl AlertGrouper {
             return repeated;
         }
         if self.budgets.take(key.rule, key.sender(&finding), finding.at) {
+            complete(&mut finding);
             return self.raise(key, &finding, None);
         }
-        self.summarise(&key, &finding)
+        self.summarise(&key, finding, complete)
     }
 
     /// Brings the counters of a flow behind an alert up to date. When it has ended there is an update to send, due at the time
@@ -206,18 +207,19 @@ impl AlertGrouper {
     }
 
     /// Counts a finding above the budget in the alert that summarises its sender's further causes.
-    fn summarise(&mut self, key: &Key, finding: &Finding) -> Disposition {
+    fn summarise(&mut self, key: &Key, mut finding: Finding, complete: impl FnOnce(&mut Finding)) -> Disposition {
         *self.over_budget.entry(key.rule).or_default() += 1;
-        let further = key.further(finding);
+        let further = key.further(&finding);
         if let Some(summary) = self.open.get_mut(&further).and_then(|open| open.further.as_mut()) {
-            summary.count(key, finding);
+            summary.count(key, &finding);
         }
-        if let Some(repeated) = self.repeat(&further, finding) {
+        if let Some(repeated) = self.repeat(&further, &finding) {
             return repeated;
         }
         let mut summary = Further::default();
-        summary.count(key, finding);
-        self.raise(further, finding, Some(Box::new(summary)))
+        summary.count(key, &finding);
+        complete(&mut finding);
+        self.raise(further, &finding, Some(Box::new(summary)))
     }
 
     fn raise(&mut self, key: Key, finding: &Finding, further: Option<Box<Further>>) -> Disposition {

@@ -1,7 +1,7 @@
 //! Finds who sent the frames behind a finding.
 //!
 //! Contract: nothing is guessed: what no link, runtime or kernel showed stays out. Limits: the process is known where
-//! its socket was seen: in the host's namespace, in shared ones, and of packet and raw sockets. Design: asked once a finding, never a packet.
+//! its socket was seen: in the host's namespace, in shared ones, and of packet and raw sockets. Design: asked once an alert, when it is raised.
 
 use std::net::IpAddr;
 use std::sync::Arc;

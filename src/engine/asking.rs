@@ -104,9 +104,8 @@ impl Engine {
             return;
         }
         add_name(&self.names, &mut finding);
-        add_sender(&self.timeline, &mut finding);
         let at = finding.at;
-        let disposition = self.grouper.ingest(finding);
+        let disposition = self.grouper.ingest(finding, |finding| add_sender(&self.timeline, finding));
         out.extend(self.grouper.final_updates());
         match disposition {
             Disposition::Deliver(alert) => {

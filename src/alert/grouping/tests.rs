@@ -30,7 +30,7 @@ fn totals(sent: &[Alert]) -> (usize, u64) {
 }
 
 fn ingest(grouper: &mut AlertGrouper, finding: Finding, sent: &mut Vec<Alert>) {
-    let disposition = grouper.ingest(finding);
+    let disposition = grouper.ingest(finding, |_| {});
     sent.extend(grouper.final_updates());
     if let Disposition::Deliver(alert) = disposition {
         sent.push(*alert);
