@@ -257,6 +257,12 @@ impl Alert {
         runtime.is_some_and(|runtime| matches!(runtime.kind(), RuntimeKind::Docker | RuntimeKind::Podman))
     }
 
+    /// Whether it is about what the end that was asked sent: an answer of its flow, not the question.
+    pub fn is_about_an_answer(&self) -> bool {
+        let asked = self.flow.as_ref().map(|flow| flow.orig.endpoint);
+        asked.is_some() && self.destinations.first().map(|to| to.endpoint) == asked
+    }
+
     /// The rule's page, where it is an address that a browser opens.
     pub fn url(&self) -> Option<&str> {
         let is_address = ["https://", "http://"].iter().any(|scheme| self.link.starts_with(scheme));

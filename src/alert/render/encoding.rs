@@ -89,9 +89,7 @@ fn path_facts(alert: &Alert) -> Value {
 
 /// Who sent the frames, where that is the end that asked: an answer may be what an alert is about.
 fn asker(alert: &Alert) -> Option<&FrameSender> {
-    let asked = alert.flow.as_ref().map(|flow| flow.orig.endpoint);
-    let is_answer = asked.is_some() && alert.destinations.first().map(|to| to.endpoint) == asked;
-    alert.sender.as_deref().filter(|_| !is_answer)
+    alert.sender.as_deref().filter(|_| !alert.is_about_an_answer())
 }
 
 /// The process that sent them.

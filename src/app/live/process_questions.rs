@@ -49,7 +49,7 @@ impl FindProcess for Questions {
 fn sending_end(alert: &Alert) -> Option<FlowEnd> {
     let (workload, flow) = (alert.workload.as_ref()?, alert.flow.as_ref()?);
     let (orig, resp) = (flow.orig.endpoint, flow.resp.endpoint);
-    let is_answer = alert.destinations.first().is_some_and(|to| to.endpoint == orig);
+    let is_answer = alert.is_about_an_answer();
     let (local, remote) = if is_answer { (resp, orig) } else { (orig, resp) };
     let workload = WorkloadId::new(&workload.id);
     let forged = alert.sender.as_ref().is_some_and(|sender| sender.forged);
