@@ -126,7 +126,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let is_a_question = options.verdict_log.is_some();
     let enabled = if is_a_question { BTreeSet::new() } else { enabled_rules(&options.config.engine.rules) };
     // Of those who look at the kernel; this thread may have none.
-    let missing = sandbox::look(host::missing_capabilities);
+    let missing = sandbox::look(host::missing_capabilities).context("starting a thread that looks at its rights")?;
     let status = SourceStatus::new(Blindness::new(enabled, missing));
     let mut engine = Engine::new(options.config.engine);
     if options.screen.is_some() {

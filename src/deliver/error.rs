@@ -10,6 +10,9 @@ pub enum DeliverError {
     /// The outbox does not work.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No thread can be started that may read them.
+    #[error("starting a thread that reads the secrets and certificates of sinks: {0}")]
+    Thread(io::Error),
     /// A sink's secret or certificate cannot be read.
     #[error("the sink {sink}: {source}")]
     Sink {

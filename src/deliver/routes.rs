@@ -68,7 +68,8 @@ impl Routes {
             Err(source) => Err(DeliverError::Sink { sink: sink.name, source }),
         };
         // Secrets and certificates may be anywhere.
-        sandbox::look(move || sinks.into_iter().map(prepare).collect::<Result<_, _>>()).map(Prepared)
+        let look = move || sinks.into_iter().map(prepare).collect::<Result<_, _>>();
+        sandbox::look(look).map_err(DeliverError::Thread)?.map(Prepared)
     }
 
     /// Puts these sinks in the place of the others.

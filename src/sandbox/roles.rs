@@ -104,17 +104,12 @@ pub fn spawn<T: Send + 'static>(
     heard.recv().map_err(|_| gone())?
 }
 
-/// Calls in a thread of the role [`Role::Watch`], where one is needed, and waits for it.
-pub fn look<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
+/// Calls in a thread of the role [`Role::Watch`], where one is needed, and waits for it. Fails where no thread can be started.
+pub fn look<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     if super::parents().is_none() {
-        return body();
+        return Ok(body());
     }
-    let caught: Result<Result<T, Box<dyn Any + Send>>, _> =
-        spawn(Role::Watch, "look", || catch_unwind(AssertUnwindSafe(body)))
-            .and_then(|thread| thread.join().map_err(|_| io::Error::other("it panicked twice")));
-    match caught {
-        Ok(Ok(value)) => value,
-        Ok(Err(panic)) => resume_unwind(panic),
-        Err(error) => resume_unwind(Box::new(format!("looking from another thread: {error}"))),
-    }
+    let thread = spawn(Role::Watch, "look", || catch_unwind(AssertUnwindSafe(body)))?;
+    let caught: Result<T, Box<dyn Any + Send>> = thread.join().map_err(|_| io::Error::other("it panicked twice"))?;
+    caught.map_or_else(|panic| resume_unwind(panic), Ok)
 }

@@ -148,7 +148,8 @@ impl Reloader {
     fn try_to(&mut self) -> anyhow::Result<String> {
         let reader = self.reader.clone();
         // Wherever its files are.
-        let Reading { config, setup } = sandbox::look(move || (reader.0)())?;
+        let Reading { config, setup } =
+            sandbox::look(move || (reader.0)()).context("starting a thread that reads it")??;
         let mut fixed = fixed_parts(&self.in_force, &config);
         if self.routes.is_none() && self.in_force.sinks != config.sinks {
             fixed.push("sinks (there is no outbox)");
