@@ -1,7 +1,7 @@
 //! What the hopwatch that runs here says of its exceptions, from its metrics.
 //!
 //! Contract: one request to the address of the configuration, on this host alone; an answer that is no page of metrics is an error. Limits: [`MAX_PAGE`] bytes within
-//! [`PATIENCE`] a read; what listens there is believed, so only numbers are taken from it.
+//! [`PATIENCE`] for all of them; what listens there is believed, so only numbers are taken from it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use crate::cli::exception_uses::ExceptionUses;
+use crate::clock::instant;
 use crate::time::Timestamp;
 
 /// A page of two hundred points and all rules is some hundred KiB.
@@ -36,7 +37,17 @@ fn page(address: SocketAddr) -> anyhow::Result<String> {
     connection.set_write_timeout(Some(PATIENCE))?;
     write!(connection, "GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
     let mut answer = Vec::new();
-    connection.take(MAX_PAGE).read_to_end(&mut answer)?;
+    let mut rest = connection.take(MAX_PAGE);
+    let mut part = [0; 16 * 1024];
+    let deadline = instant() + PATIENCE;
+    loop {
+        let length = rest.read(&mut part)?;
+        answer.extend_from_slice(part.get(..length).unwrap_or_default());
+        if length == 0 {
+            break;
+        }
+        ensure!(instant() < deadline, "the answer takes longer than {PATIENCE:?}");
+    }
     let answer = String::from_utf8(answer).context("the answer is no text")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
     let status = head.split(' ').nth(1).unwrap_or_default();
