@@ -3,19 +3,10 @@
 # and compiler give the same bytes. HOPWATCH_BINARY takes a binary that was built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export LC_ALL=C TZ=UTC
 umask 022
 
-target=${CARGO_TARGET_DIR:-target}
-if [ -z "${HOPWATCH_BINARY:-}" ]; then
-  scripts/build.sh
-  HOPWATCH_BINARY=$target/dist/hopwatch
-fi
-# The time of the last commit, so that a second build gives the same package.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date -r Cargo.toml +%s)}
-export SOURCE_DATE_EPOCH
+. scripts/package-env.sh
 
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 architecture=$(dpkg --print-architecture)
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT

@@ -4,7 +4,6 @@
 # Needs mmdebstrap and jq. HOPWATCH_BINARY takes a binary that was built already; IMAGE_COMPRESSION is gzip's level, 9 by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export LC_ALL=C TZ=UTC
 umask 022
 
 fail() { echo "image: $*" >&2; exit 1; }
@@ -12,16 +11,8 @@ for tool in mmdebstrap jq; do
   command -v "$tool" >/dev/null || fail "needs the Debian package $tool: sudo apt-get install $tool"
 done
 
-target=${CARGO_TARGET_DIR:-target}
-if [ -z "${HOPWATCH_BINARY:-}" ]; then
-  scripts/build.sh
-  HOPWATCH_BINARY=$target/dist/hopwatch
-fi
-# The time of the last commit, so that a second build gives the same image.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date -r Cargo.toml +%s)}
-export SOURCE_DATE_EPOCH
+. scripts/package-env.sh
 created=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 architecture=$(dpkg --print-architecture)
 name=localhost/hopwatch:$version
 

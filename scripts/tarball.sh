@@ -3,16 +3,8 @@
 # The same sources and compiler give the same bytes; `--check` packs twice, differently, and compares. HOPWATCH_BINARY takes a binary that was built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export LC_ALL=C TZ=UTC
 
-target=${CARGO_TARGET_DIR:-target}
-if [ -z "${HOPWATCH_BINARY:-}" ]; then
-  scripts/build.sh >&2
-  HOPWATCH_BINARY=$target/dist/hopwatch
-fi
-# The time of the last commit, so that a second build gives the same archive.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date -r Cargo.toml +%s)}
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+. scripts/package-env.sh
 name=hopwatch-$version-$(uname -m)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
