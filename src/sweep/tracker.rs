@@ -1,13 +1,13 @@
 //! Follows the engine, and notes who shows a pattern.
 //!
 //! Contract: a flow counts once, whatever its verdict becomes; a container counts once for its image. Limits: of flows whose greeting comes after their judgement,
-//! [`MAX_FOLLOWED`] are remembered. Design: fingerprints are counted by sender, since which of them the alert's flow has may be known only afterwards.
+//! [`MAX_FOLLOWED`] are remembered, others counted as left out. Design: fingerprints are counted by sender, since which of them the alert's flow has may be known only afterwards.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::pattern::who;
-use super::{Findings, MAX_GREETINGS, Pattern, Seen, Sign, Where, Who};
+use super::{Findings, MAX_GREETINGS, MAX_ROWS, Pattern, Seen, Sign, Where, Who};
 use crate::alert::Alert;
 use crate::detect::known_name;
 use crate::engine::Observer;
@@ -28,6 +28,7 @@ pub struct Tracker {
     found: Findings,
     /// Who greets how.
     greetings: BTreeMap<(String, Who), Seen>,
+    /// Senders and flows for which there was no room.
     greetings_omitted: u64,
     /// Fingerprints of the alert's own flow.
     own: BTreeSet<String>,
@@ -112,6 +113,8 @@ impl Observer for Tracker {
             self.greet(record, &who, at);
         } else if goes_on && self.followed.len() < MAX_FOLLOWED {
             self.followed.insert(record.id, who);
+        } else if goes_on {
+            self.greetings_omitted += 1;
         }
     }
 
@@ -127,9 +130,14 @@ impl Observer for Tracker {
     }
 
     fn workload(&mut self, _: &Timeline, workload: &Arc<Workload>) {
+        let id = workload.id.to_string();
         if let Some(sign) = self.pattern.of_image(workload)
-            && self.counted.insert(workload.id.to_string())
+            && !self.counted.contains(&id)
         {
+            // Each is a row.
+            if self.counted.len() < MAX_ROWS {
+                self.counted.insert(id);
+            }
             let at = workload.since.unwrap_or(self.now);
             self.found.see(&Who::workload(workload), [sign], self.place, at);
         }
