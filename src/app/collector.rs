@@ -1,6 +1,6 @@
 //! A collector of IPFIX messages on the network.
 //!
-//! Contract: each write is one message: a datagram, or a piece of the stream. A datagram that nobody takes is lost, which is said once; a connection that breaks is an error.
+//! Contract: each write is one message: a datagram, or a piece of the stream. A datagram that nobody takes is lost, which is said at once and counted at the end; a connection that breaks is an error.
 //! Limits: UDP has no answer, so what a full buffer drops is not known; many messages at once are sent in pieces, with [`PAUSE`] between them. A write waits for [`PATIENCE`].
 
 use std::fmt;
@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::export::ipfix::Carrier;
+use crate::wording::many;
 
 /// How long a connection, and a write to it, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,8 +65,8 @@ pub struct FlowCollector {
     way: Way,
     /// Datagrams since the last pause.
     sent: u32,
-    /// It was said that nobody takes them.
-    is_refusal_told: bool,
+    /// Datagrams that the kernel says went nowhere; the first is said at once.
+    lost: u64,
 }
 
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl FlowCollector {
         let mut failed = None;
         for address in url.place.to_socket_addrs()? {
             match Way::open(url.carrier, address) {
-                Ok(way) => return Ok(Self { url: url.clone(), way, sent: 0, is_refusal_told: false }),
+                Ok(way) => return Ok(Self { url: url.clone(), way, sent: 0, lost: 0 }),
                 Err(error) => failed = Some(error),
             }
         }
@@ -94,8 +95,17 @@ impl FlowCollector {
 
     /// A datagram went nowhere: a route or a firewall may change again, so that nothing ends by it.
     fn refused(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.is_refusal_told, true) {
+        if self.lost == 0 {
             tracing::warn!("{} does not take what is sent there, flows are lost: {error}", self.url);
+        }
+        self.lost += 1;
+    }
+}
+
+impl Drop for FlowCollector {
+    fn drop(&mut self) {
+        if self.lost > 0 {
+            tracing::warn!("{} did not take {}", self.url, many(self.lost, "message"));
         }
     }
 }
@@ -173,6 +183,6 @@ mod tests {
         for _ in 0..3 {
             collector.write_all(&[2; 10]).expect("lost without an error");
         }
-        assert!(collector.is_refusal_told);
+        assert!(collector.lost > 0);
     }
 }

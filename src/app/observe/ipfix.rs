@@ -28,11 +28,11 @@ pub(super) fn write_all(
             break;
         };
         push(&mut exporter, &line);
-        hand_over(&mut exporter, &mut out)?;
+        exporter.hand_over(&mut out)?;
         written += 1;
     }
     exporter.finish();
-    hand_over(&mut exporter, &mut out)?;
+    exporter.hand_over(&mut out)?;
     out.flush()?;
     Ok(written)
 }
@@ -44,16 +44,9 @@ fn idle(
     out: &mut impl Write,
 ) -> io::Result<Option<Box<FlowLine>>> {
     exporter.flush();
-    hand_over(exporter, out)?;
+    exporter.hand_over(out)?;
     out.flush()?;
     Ok(lines.recv().ok())
-}
-
-fn hand_over(exporter: &mut Exporter, out: &mut impl Write) -> io::Result<()> {
-    while let Some(message) = exporter.take() {
-        out.write_all(&message)?;
-    }
-    Ok(())
 }
 
 fn push(exporter: &mut Exporter, line: &FlowLine) {

@@ -12,6 +12,16 @@ use crate::input::{EndReason, FlowRecord};
 use crate::names::KnownName;
 use crate::time::Timestamp;
 
+impl Exporter {
+    /// Writes the messages that are whole, each by one write.
+    pub fn hand_over(&mut self, out: &mut impl Write) -> io::Result<()> {
+        while let Some(message) = self.take() {
+            out.write_all(&message)?;
+        }
+        Ok(())
+    }
+}
+
 /// Writes messages.
 #[derive(Debug)]
 pub(in crate::export) struct Ipfix<W> {
@@ -22,13 +32,6 @@ pub(in crate::export) struct Ipfix<W> {
 impl<W: Write> Ipfix<W> {
     pub(in crate::export) const fn new(out: W, carrier: Carrier, enterprise: u32) -> Self {
         Self { out, exporter: Exporter::new(Content::Flows, carrier, enterprise) }
-    }
-
-    fn hand_over(&mut self) -> io::Result<()> {
-        while let Some(message) = self.exporter.take() {
-            self.out.write_all(&message)?;
-        }
-        Ok(())
     }
 }
 
@@ -56,18 +59,18 @@ impl<W: Write> FlowWriter for Ipfix<W> {
                 judged: Judged::default(),
             },
         );
-        self.hand_over()
+        self.exporter.hand_over(&mut self.out)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.exporter.flush();
-        self.hand_over()?;
+        self.exporter.hand_over(&mut self.out)?;
         self.out.flush()
     }
 
     fn finish(&mut self) -> io::Result<()> {
         self.exporter.finish();
-        self.hand_over()?;
+        self.exporter.hand_over(&mut self.out)?;
         self.out.flush()
     }
 }
