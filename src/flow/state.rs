@@ -84,6 +84,7 @@ pub(super) fn open_record(
     cold.started = now;
     cold.reported = now;
     cold.told = false;
+    cold.resumed = 0;
     cold.macs = Macs::NONE;
     cold.extras = None;
     hot.marks.clear(Mark::Extras);

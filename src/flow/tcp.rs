@@ -140,6 +140,13 @@ impl TcpState {
         true
     }
 
+    /// Whether a segment, not taken yet, carries payload beyond all that its end has sent.
+    pub const fn brings_new(&self, from_resp: bool, header: &TcpHeader, payload_bytes: u32) -> bool {
+        let [orig, resp] = &self.ends;
+        let end = if from_resp { resp } else { orig };
+        distance(end.last, header.seq.wrapping_add(payload_bytes)) > 0
+    }
+
     /// Takes any packet.
     pub fn packet(&mut self, history: &mut TcpHistory, from_resp: bool, header: &TcpHeader, payload_bytes: u32) {
         let TcpHeader { flags, seq, ack, window } = *header;

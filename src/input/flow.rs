@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -318,6 +319,11 @@ pub enum FlowEventKind {
     Payload,
     /// A packet of one direction went over another pair of link addresses than those before; at most a few times a record.
     NextHopChanged,
+    /// One end sends new payload after a silence of the whole flow of [`Self::PAUSE`]; at most [`Self::MAX_RESUMED`] times a record.
+    Resumed {
+        /// The originator.
+        by_orig: bool,
+    },
     /// Goes on; sent at most once an update interval.
     Updated,
     /// Last event of this record.
@@ -325,6 +331,11 @@ pub enum FlowEventKind {
 }
 
 impl FlowEventKind {
+    /// The silence before [`Self::Resumed`].
+    pub const PAUSE: Duration = Duration::from_secs(2);
+    /// How often a record resumes; later pauses are not reported.
+    pub const MAX_RESUMED: u8 = 64;
+
     /// Whether the flow ends, and does not go on in another record.
     pub const fn is_end(self) -> bool {
         matches!(self, Self::Ended(reason) if !matches!(reason, EndReason::ActiveTimeout))

@@ -170,6 +170,7 @@ impl Tracker {
             FlowEventKind::Answered
             | FlowEventKind::Payload
             | FlowEventKind::NextHopChanged
+            | FlowEventKind::Resumed { .. }
             | FlowEventKind::Updated
             | FlowEventKind::Ended(_) => {
                 self.progress(context, (&event.record, event.kind), now, step);

@@ -25,7 +25,9 @@ impl Observer for Open {
                 assert!(self.ids.insert(id), "decided once");
                 self.decided += 1;
             }
-            ContactStep::GoesOn => assert!(self.ids.contains(&id), "only what is open goes on"),
+            ContactStep::GoesOn | ContactStep::Resumed { .. } => {
+                assert!(self.ids.contains(&id), "only what is open goes on")
+            }
             ContactStep::Ended => assert!(self.ids.remove(&id), "ended once"),
         }
     }

@@ -69,6 +69,7 @@ impl FlowSink for Ends {
             FlowEventKind::Answered
             | FlowEventKind::Payload
             | FlowEventKind::NextHopChanged
+            | FlowEventKind::Resumed { .. }
             | FlowEventKind::Updated => {}
         }
     }

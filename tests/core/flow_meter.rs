@@ -108,11 +108,12 @@ fn undecoded(input: &Input) -> u64 {
 
 fn show(input: &Input) -> String {
     let FlowEvent { kind, record } = event(input);
-    let kind = match kind {
+    let kind = match *kind {
         FlowEventKind::Started => "started".to_owned(),
         FlowEventKind::Answered => "answered".to_owned(),
         FlowEventKind::Payload => "payload".to_owned(),
         FlowEventKind::NextHopChanged => "next hop".to_owned(),
+        FlowEventKind::Resumed { by_orig } => format!("resumed by {}", if by_orig { "orig" } else { "resp" }),
         FlowEventKind::Updated => "updated".to_owned(),
         FlowEventKind::Ended(reason) => format!("{reason:?}"),
     };
@@ -230,8 +231,14 @@ fn a_long_flow_goes_on_in_a_new_record_with_its_direction() {
         bench.seen(),
         [
             "0 started 1:40000>2:80 1/0",
+            "50 resumed by orig 1:40000>2:80 2/0",
+            "100 resumed by orig 1:40000>2:80 3/0",
+            "150 resumed by orig 1:40000>2:80 4/0",
+            "200 resumed by orig 1:40000>2:80 5/0",
+            "250 resumed by orig 1:40000>2:80 6/0",
             "300 ActiveTimeout 1:40000>2:80 6/0",
             "300 started 1:40000>2:80 1/0",
+            "350 resumed by orig 1:40000>2:80 2/0",
             "360 answered 1:40000>2:80 2/1",
         ]
     );
@@ -257,7 +264,17 @@ fn updates_come_once_an_interval_and_only_with_news() {
     bench.advance(50.0);
     assert_eq!(bench.seen(), ["10 updated 1:40000>2:80 3/0"]);
     bench.packet(51.0, &udp(APP, WEB)).packet(52.0, &udp(APP, WEB)).packet(63.0, &udp(APP, WEB));
-    assert_eq!(bench.seen(), ["51 updated 1:40000>2:80 4/0", "61 updated 1:40000>2:80 5/0"]);
+    assert_eq!(
+        bench.seen(),
+        [
+            "51 resumed by orig 1:40000>2:80 4/0",
+            "51 updated 1:40000>2:80 4/0",
+            "61 updated 1:40000>2:80 5/0",
+            "63 resumed by orig 1:40000>2:80 6/0",
+        ]
+    );
+    bench.advance(80.0);
+    assert_eq!(bench.seen(), ["71 updated 1:40000>2:80 6/0"], "what resumed is in the next update, too");
 }
 
 #[test]

@@ -66,6 +66,7 @@ impl Talk {
             FlowEventKind::Answered => 'a',
             FlowEventKind::Payload => 'p',
             FlowEventKind::NextHopChanged => 'n',
+            FlowEventKind::Resumed { .. } => 'r',
             FlowEventKind::Updated => 'u',
             FlowEventKind::Ended(_) => 'e',
         };
@@ -75,6 +76,21 @@ impl Talk {
 
     fn kinds(&mut self) -> String {
         self.seen().0
+    }
+
+    /// The next frame comes so many milliseconds after the last.
+    fn after(&mut self, millis: i64) -> &mut Self {
+        self.millis += millis - 1;
+        self
+    }
+
+    /// Which end resumed the flow since the last look, each time: whether it was the originator.
+    fn resumed(&mut self) -> Vec<bool> {
+        let by_orig = |event: FlowEvent| match event.kind {
+            FlowEventKind::Resumed { by_orig } => Some(by_orig),
+            _ => None,
+        };
+        self.out.drain(..).filter_map(event).filter_map(by_orig).collect()
     }
 }
 
@@ -100,6 +116,33 @@ fn the_packet_that_completes_a_fact_tells_of_it() {
     let (kinds, app) = talk.tcp(true, 400, &stream[400..900]).seen();
     assert_eq!((kinds.as_str(), app.tls.unwrap().sni.as_deref()), ("p", Some("www.example.com")));
     assert_eq!(talk.tcp(true, 0, &stream).tcp(true, 5000, &stream).kinds(), "", "said again, and later");
+}
+
+#[test]
+fn payload_after_a_silence_resumes_a_flow_and_what_only_keeps_it_alive_does_not() {
+    let mut talk = Talk::new();
+    assert_eq!(talk.tcp(true, 0, b"ping").tcp(false, 0, b"pong").kinds(), "sa");
+    let mut is_silent_before = |wait, is_client, at, said: &[u8]| talk.after(wait).tcp(is_client, at, said).resumed();
+    assert!(is_silent_before(1999, true, 4, b"ping").is_empty(), "not silent for long enough");
+    assert_eq!(is_silent_before(2000, true, 8, b"ping"), [true]);
+    assert_eq!(is_silent_before(2000, false, 4, b"pong"), [false], "the other end");
+    assert!(is_silent_before(3000, true, 11, b"g").is_empty(), "a byte that was sent before keeps it alive");
+    assert!(is_silent_before(3000, true, 8, b"ping").is_empty(), "sent again");
+    assert!(is_silent_before(3000, true, 12, b"").is_empty(), "no payload");
+    let mut datagrams = Talk::new();
+    assert_eq!(datagrams.udp(true, 4000, b"ping").after(5000).udp(true, 4000, b"ping").resumed(), [true]);
+    assert!(datagrams.after(5000).udp(false, 4000, b"pong").resumed().is_empty(), "its first is the answer");
+    assert!(datagrams.after(5000).udp(true, 4000, b"\xff").resumed().is_empty(), "a byte keeps a translation alive");
+}
+
+#[test]
+fn a_flow_that_rests_again_and_again_is_told_of_a_bounded_number_of_times() {
+    let mut talk = Talk::new();
+    talk.udp(true, 4000, b"ping");
+    for _ in 0..100 {
+        talk.after(3000).udp(true, 4000, b"ping");
+    }
+    assert_eq!(talk.resumed().len(), usize::from(FlowEventKind::MAX_RESUMED));
 }
 
 #[test]
@@ -151,7 +194,7 @@ fn of_dns_a_few_questions_are_told_and_updates_show_the_rest() {
     assert_eq!(told, [4, 16, 32]);
     talk.millis += 10_000;
     let (kinds, app) = talk.udp(true, 53, &dns_query("last.example", 1)).seen();
-    assert_eq!((kinds.as_str(), app.dns.len(), app.dns_more), ("u", 256, 144), "the update is due before that packet");
+    assert_eq!((kinds.as_str(), app.dns.len(), app.dns_more), ("ur", 256, 145), "the update is due before that packet");
     talk.millis += 10_000;
     let (kinds, app) = talk.udp(false, 53, b"").seen();
     assert_eq!((kinds.as_str(), app.dns_more), ("u", 145));

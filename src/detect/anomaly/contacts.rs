@@ -1,7 +1,7 @@
 //! Contacts: each flow of an actor, with what became of it.
 //!
 //! Contract: of each flow with an actor at an end, [`ContactStep::Decided`] comes once, as soon as its outcome is known; then [`ContactStep::GoesOn`] with each
-//! report, and [`ContactStep::Ended`] once, also of a flow that the tracker gives up; a flow that ends with its outcome has both. Groups and broadcasts are nobody that one contacts.
+//! report, [`ContactStep::Resumed`] with each pause that ended, and [`ContactStep::Ended`] once, also of a flow that the tracker gives up; a flow that ends with its outcome has both. Groups and broadcasts are nobody that one contacts.
 //! Limits: [`MAX_OPEN`] flows are followed; beyond, a new one is judged by what its first report says, and counted.
 //! Design: the engine asks at each event of a judged flow and at deadlines; what waits is found by its deadline, nothing is walked over.
 
@@ -26,6 +26,11 @@ pub enum ContactStep {
     Decided,
     /// It goes on.
     GoesOn,
+    /// One end speaks again after a pause: the one that asked, or the other.
+    Resumed {
+        /// The one that asked.
+        by_source: bool,
+    },
     /// It has ended: its counters are final.
     Ended,
 }
@@ -155,9 +160,14 @@ impl Contacts {
         } else {
             None
         };
-        let then = if is_over { Some(ContactStep::Ended) } else { None };
-        let goes_on = matches!(event.kind, FlowEventKind::Payload | FlowEventKind::Updated | FlowEventKind::Ended(_));
-        let then = then.or_else(|| goes_on.then_some(ContactStep::GoesOn));
+        let then = match event.kind {
+            _ if is_over => Some(ContactStep::Ended),
+            FlowEventKind::Payload | FlowEventKind::Updated | FlowEventKind::Ended(_) => Some(ContactStep::GoesOn),
+            FlowEventKind::Resumed { by_orig } => {
+                Some(ContactStep::Resumed { by_source: by_orig == flow.oriented.forward })
+            }
+            FlowEventKind::Started | FlowEventKind::Answered | FlowEventKind::NextHopChanged => None,
+        };
         let due = Due { followed: followed.clone(), steps: [decided, then] };
         if is_over {
             self.open.remove(&id);

@@ -98,10 +98,12 @@ impl Hours {
                 }
                 return now;
             }
-            ContactStep::GoesOn if self.flows.len() < MAX_FLOWS || self.flows.contains_key(&id) => {
+            ContactStep::GoesOn | ContactStep::Resumed { .. }
+                if self.flows.len() < MAX_FLOWS || self.flows.contains_key(&id) =>
+            {
                 self.flows.insert(id, now)
             }
-            ContactStep::GoesOn => None,
+            ContactStep::GoesOn | ContactStep::Resumed { .. } => None,
             ContactStep::Ended => self.flows.remove(&id),
         };
         let Some(before) = before else { return [0; 4] };

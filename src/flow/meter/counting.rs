@@ -86,6 +86,7 @@ impl Meter {
         let (slot, starts) = self.flow(packet, context, now, out);
         let (hot, cold) = self.table.entry(slot);
         let direction = hot.direction(packet.from_low);
+        let resumes = hot.is_resumed_by(direction, headers, now);
         let carried = hot.count(direction, packet.wire_len, headers);
         cold.see_time(hot, packet.at, now);
         let tcp =
@@ -112,8 +113,14 @@ impl Meter {
         if seldom.any() {
             has_payload_facts |= self.remember(packet, context, now, (slot, direction), seldom);
         }
-        if starts || answers || has_payload_facts || changes_hop || is_due {
-            self.report(now, slot, PacketEffects { starts, answers, has_payload_facts, changes_hop, is_due }, out);
+        if starts || answers || has_payload_facts || changes_hop || resumes || is_due {
+            let resumed_by = resumes.then_some(direction);
+            self.report(
+                now,
+                slot,
+                PacketEffects { starts, answers, has_payload_facts, changes_hop, resumed_by, is_due },
+                out,
+            );
         }
         if is_wanted && let Some(answered) = self.inspector.take_answered() {
             self.report_answer(now, slot, *answered, headers.src_mac, out);

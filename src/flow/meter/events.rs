@@ -4,6 +4,7 @@
 
 use super::Meter;
 use crate::decode::app::dns::Addresses;
+use crate::flow::direction::Direction;
 use crate::flow::sink::{FlowSink, FlowView};
 use crate::flow::state::Mark;
 use crate::flow::timers::Due;
@@ -23,6 +24,8 @@ pub(super) struct PacketEffects {
     pub(super) has_payload_facts: bool,
     /// It went over another pair of link addresses than those before.
     pub(super) changes_hop: bool,
+    /// It is the first payload of its sender after a pause.
+    pub(super) resumed_by: Option<Direction>,
     /// The last report was an update interval ago.
     pub(super) is_due: bool,
 }
@@ -62,8 +65,19 @@ impl Meter {
         if effects.changes_hop {
             self.emit(now, FlowEventKind::NextHopChanged, slot, out);
         }
+        if let Some(direction) = effects.resumed_by {
+            self.resume(now, slot, direction, out);
+        }
         if effects.is_due {
             self.update(now, slot, out);
+        }
+    }
+
+    fn resume(&mut self, now: Timestamp, slot: u32, direction: Direction, out: &mut impl FlowSink) {
+        let (_, cold) = self.table.entry(slot);
+        if cold.resumed < FlowEventKind::MAX_RESUMED {
+            cold.resumed += 1;
+            self.emit(now, FlowEventKind::Resumed { by_orig: direction == Direction::Orig }, slot, out);
         }
     }
 
@@ -145,7 +159,10 @@ impl Meter {
     }
 
     pub(super) fn emit(&mut self, at: Timestamp, kind: FlowEventKind, slot: u32, out: &mut impl FlowSink) {
-        self.table.hot_mut(slot).marks.clear(Mark::Dirty);
+        // A pause is told of beside the updates, not in place of one.
+        if !matches!(kind, FlowEventKind::Resumed { .. }) {
+            self.table.hot_mut(slot).marks.clear(Mark::Dirty);
+        }
         let is_told = self.table.cold(slot).told || self.introduce(at, kind, slot, out);
         if is_told && kind != FlowEventKind::Started {
             out.flow(at, kind, self.view(slot));

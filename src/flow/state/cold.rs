@@ -30,6 +30,8 @@ pub(in crate::flow) struct Cold {
     pub(super) again: u32,
     /// The record was reported: its sink took its `Started`.
     pub(in crate::flow) told: bool,
+    /// How often the record has resumed.
+    pub(in crate::flow) resumed: u8,
     pub(super) macs: Macs,
     pub(super) extras: Option<Box<Extras>>,
 }
@@ -66,6 +68,7 @@ impl Cold {
             payload: PayloadSlot::new(),
             again: 0,
             told: false,
+            resumed: 0,
             macs: Macs::NONE,
             extras: None,
         }

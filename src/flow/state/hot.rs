@@ -9,7 +9,7 @@ use crate::flow::key::FlowKey;
 use crate::flow::limits::BEGINNING;
 use crate::flow::payload::PayloadBudget;
 use crate::flow::tcp::TcpState;
-use crate::input::{FiveTuple, tcp_flags};
+use crate::input::{FiveTuple, FlowEventKind, tcp_flags};
 use crate::time::Timestamp;
 
 /// A yes or no of a flow.
@@ -130,6 +130,23 @@ impl Hot {
         }
         self.marks.set(Mark::Dirty);
         carried
+    }
+
+    /// Whether a packet, not counted yet, is the first payload after a pause. What only keeps a connection alive says nothing: in TCP a byte that was sent
+    /// before, else a single one.
+    #[inline]
+    pub(in crate::flow) fn is_resumed_by(&self, direction: Direction, headers: &Headers, now: Timestamp) -> bool {
+        self.last.plus(FlowEventKind::PAUSE) <= now && self.speaks_again(direction, headers)
+    }
+
+    #[cold]
+    fn speaks_again(&self, direction: Direction, headers: &Headers) -> bool {
+        let [.., payload_bytes] = self.counters[direction.index()];
+        let is_new = match &headers.tcp {
+            Some(tcp) => self.tcp.brings_new(direction == Direction::Resp, tcp, headers.payload_bytes),
+            None => headers.payload_bytes > 1,
+        };
+        headers.payload_bytes > 0 && payload_bytes > 0 && is_new
     }
 
     /// What a packet says of the connection.
