@@ -349,6 +349,7 @@ fn claim(micros: u64, number: u32) -> Input {
         kind: ClaimKind::ArpReply,
         ip: address(sender),
         mac: mac(sender),
+        asks: None,
         frame_mac: None,
         to: None,
     };

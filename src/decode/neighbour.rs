@@ -24,6 +24,8 @@ pub struct Claim {
     pub ip: IpAddr,
     /// The MAC that it is said to be at.
     pub mac: Mac,
+    /// Whose MAC is asked for, where another's is.
+    pub asks: Option<IpAddr>,
     /// The frame's own source MAC, where the link has one.
     pub src_mac: Option<Mac>,
     /// The frame's destination MAC, where the link has one.
@@ -34,12 +36,13 @@ pub struct Claim {
 pub fn arp_claim(link: LinkType, data: &[u8]) -> Option<Claim> {
     let layer = link::decode(link, data).ok().filter(|layer| layer.network == Network::Arp)?;
     let body = data.get(layer.offset..layer.limit.min(data.len()))?;
-    let (kind, ip, mac) = arp(body)?;
-    Some(Claim { kind, ip: IpAddr::V4(ip), mac, src_mac: layer.src_mac, dst_mac: layer.dst_mac })
+    let (kind, ip, mac, target) = arp(body)?;
+    let asks = (kind == ClaimKind::ArpRequest && target != ip).then_some(IpAddr::V4(target));
+    Some(Claim { kind, ip: IpAddr::V4(ip), mac, asks, src_mac: layer.src_mac, dst_mac: layer.dst_mac })
 }
 
-/// The sender of an ARP message between Ethernet and IPv4.
-fn arp(body: &[u8]) -> Option<(ClaimKind, Ipv4Addr, Mac)> {
+/// The sender of an ARP message between Ethernet and IPv4, and the address that it is about.
+fn arp(body: &[u8]) -> Option<(ClaimKind, Ipv4Addr, Mac, Ipv4Addr)> {
     let message = ArpPacketSlice::from_slice(body).ok()?;
     if (message.hw_addr_type(), message.proto_addr_type()) != (ArpHardwareId::ETHERNET, EtherType::IPV4) {
         return None;
@@ -50,8 +53,9 @@ fn arp(body: &[u8]) -> Option<(ClaimKind, Ipv4Addr, Mac)> {
         _ => return None,
     };
     let mac = Mac(message.sender_hw_addr().try_into().ok()?);
-    let ip = Ipv4Addr::from(<[u8; 4]>::try_from(message.sender_protocol_addr()).ok()?);
-    (!ip.is_unspecified()).then_some((kind, ip, mac))
+    let address = |bytes: &[u8]| <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from);
+    let (ip, target) = (address(message.sender_protocol_addr())?, address(message.target_protocol_addr())?);
+    (!ip.is_unspecified()).then_some((kind, ip, mac, target))
 }
 
 const SOLICITATION: u16 = 135;
@@ -73,7 +77,8 @@ pub fn neighbour_claim(headers: &Headers, data: &[u8]) -> Option<Claim> {
         _ => return None,
     };
     let makes_sense = ip.is_ipv6() && !ip.is_unspecified() && !ip.is_multicast() && !target.is_multicast();
-    makes_sense.then_some(Claim { kind, ip, mac, src_mac: headers.src_mac, dst_mac: headers.dst_mac })
+    let asks = (kind == ClaimKind::NeighbourSolicitation && target != ip).then_some(IpAddr::V6(target));
+    makes_sense.then_some(Claim { kind, ip, mac, asks, src_mac: headers.src_mac, dst_mac: headers.dst_mac })
 }
 
 /// Hop limit 255 and code 0.

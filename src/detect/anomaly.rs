@@ -4,6 +4,7 @@
 
 pub mod actor;
 pub mod actors;
+pub mod asked;
 pub mod contacts;
 pub mod dealing;
 pub mod explanation;
@@ -13,6 +14,7 @@ pub mod once;
 pub mod outcome;
 pub mod per_actor;
 pub mod regularity;
+pub mod routers;
 pub mod spoken;
 pub mod tally;
 pub mod walk;

@@ -1,7 +1,7 @@
 //! What ARP and neighbour discovery claim on a link: this address is at this MAC.
 //!
-//! Contract: made from packets by the flow meter, when a claim is new or differs from the last one of that address at that point; so a replay makes
-//! the same ones. Source: RFC 826, RFC 5227 (ARP), RFC 4861 (neighbour advertisements and solicitations).
+//! Contract: made from packets by the flow meter, when a claim is new or differs from the last one of that address at that point, or when its sender asks
+//! for an address that it did not ask for lately; so a replay makes the same ones. Source: RFC 826, RFC 5227 (ARP), RFC 4861 (neighbour advertisements and solicitations).
 
 use std::net::IpAddr;
 
@@ -43,6 +43,8 @@ pub struct NeighbourClaim {
     pub ip: IpAddr,
     /// The MAC that it is said to be at.
     pub mac: Mac,
+    /// Whose MAC it asks for, where it asks for another's.
+    pub asks: Option<IpAddr>,
     /// Source MAC of the frame, where it differs from the one claimed.
     pub frame_mac: Option<Mac>,
     /// Destination MAC of the frame, where the link has one.

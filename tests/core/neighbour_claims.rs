@@ -105,6 +105,26 @@ fn a_full_table_forgets_the_oldest_and_says_so() {
 }
 
 #[test]
+fn a_question_is_reported_once_for_each_address_that_is_asked_for() {
+    let asking = |bench: &mut Bench, target: u8| {
+        let message = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &mac(10).0, &[172, 20, 0, 10], &[0; 6], &[172, 20, 0, target]];
+        let frame = [&BROADCAST.0[..], &mac(10).0, &[8, 6], &message.concat(), &[0; 18]].concat();
+        bench.frame(0, &frame);
+    };
+    let mut bench = Bench::new();
+    for target in [1, 2, 1, 3, 2, 10] {
+        asking(&mut bench, target);
+    }
+    let asked = bench.out.iter().filter_map(|input| match &input.fact {
+        Fact::Claim(claim) => Some(claim.asks),
+        _ => None,
+    });
+    let expected = ["172.20.0.1", "172.20.0.2", "172.20.0.3"].map(|target| Some(ip(target)));
+    assert_eq!(asked.collect::<Vec<_>>(), expected, "who asks for its own address announces it");
+    assert_eq!((bench.stats().claims_reported, bench.stats().claims_withheld), (3, 3));
+}
+
+#[test]
 fn a_claim_says_where_how_and_in_whose_frame() {
     let mut bench = Bench::new();
     bench.frame(0, &arp(1, [172, 20, 0, 10], mac(10), mac(30)));
@@ -123,6 +143,7 @@ fn a_claim_says_where_how_and_in_whose_frame() {
         kind: ClaimKind::ArpRequest,
         ip: ip("172.20.0.10"),
         mac: mac(10),
+        asks: Some(ip("172.20.0.1")),
         frame_mac: Some(mac(30)),
         to: Some(BROADCAST),
     };
@@ -130,6 +151,7 @@ fn a_claim_says_where_how_and_in_whose_frame() {
         kind: ClaimKind::NeighbourSolicitation,
         ip: IpAddr::from([0xfc; 16]),
         mac: mac(20),
+        asks: Some(IpAddr::from([0xfd; 16])),
         frame_mac: None,
         to: Some(mac(10)),
         ..asked.clone()
@@ -156,6 +178,7 @@ fn claim(host: u8, at: Mac) -> NeighbourClaim {
         kind: ClaimKind::ArpReply,
         ip: ip(&format!("172.20.0.{host}")),
         mac: at,
+        asks: None,
         frame_mac: None,
         to: Some(BROADCAST),
     }

@@ -55,6 +55,7 @@ mod tests {
             kind: ClaimKind::ArpReply,
             ip: [10, 0, 0, 1].into(),
             mac: Mac([2; 6]),
+            asks: None,
             frame_mac: None,
             to: None,
         };

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::detect::anomaly::routers::Routers;
 use crate::detect::params::rule_params;
 use crate::detect::{Alternative, Context, ExpectedFrom, Explanation, Finding, Findings, HoldTime, Rule, Severity};
 use crate::input::{Endpoint, Mac, NeighbourClaim, ObservationPoint};
 use crate::inventory::Owner;
-use crate::path::{Evidence, JudgedFlow, is_internet, owner_of};
+use crate::path::{Evidence, JudgedFlow, owner_of};
 use crate::time::{Timestamp, readable};
 pub use strategy::META;
 
@@ -20,8 +21,6 @@ pub use strategy::META;
 const MAX_ADDRESSES: usize = 4096;
 /// Addresses that are kept of one MAC.
 const MAX_OF_MAC: usize = 16;
-/// Next hops to the outside that are known.
-const MAX_ROUTERS: usize = 256;
 
 rule_params! {
     /// How often the claims on one address change within `window`.
@@ -50,8 +49,7 @@ pub struct AddressConflict {
     order: VecDeque<Place>,
     /// What each MAC claims.
     of_mac: BTreeMap<Mac, BTreeSet<IpAddr>>,
-    /// To which MACs frames to the outside go.
-    routers: BTreeSet<Mac>,
+    routers: Routers,
     forgotten: u64,
 }
 
@@ -62,20 +60,14 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         claims: BTreeMap::new(),
         order: VecDeque::new(),
         of_mac: BTreeMap::new(),
-        routers: BTreeSet::new(),
+        routers: Routers::default(),
         forgotten: 0,
     }
 }
 
 impl Rule for AddressConflict {
     fn on_flow(&mut self, _: Context<'_>, flow: &JudgedFlow, _: &mut Findings) {
-        let record = flow.oriented.read(&flow.view.record);
-        if is_internet(record.tuple.resp.ip)
-            && self.routers.len() < MAX_ROUTERS
-            && let Some(mac) = record.orig.next_hop
-        {
-            self.routers.insert(mac);
-        }
+        self.routers.see(flow);
     }
 
     fn on_claim(&mut self, context: Context<'_>, claim: &NeighbourClaim, findings: &mut Findings) {
@@ -160,7 +152,7 @@ impl AddressConflict {
     }
 
     fn finding(&self, claim: &NeighbourClaim, before: Mac, now: Timestamp) -> Finding {
-        let is_gateway = self.routers.contains(&claim.mac) || self.routers.contains(&before);
+        let is_gateway = self.routers.contains(claim.mac) || self.routers.contains(before);
         let count = self.params.changes.max(1);
         let observed = format!(
             "{} is claimed by {} and by {before} in turn: {count} changes within {} at {}, the last by {}",

@@ -106,6 +106,7 @@ fn a_claim_of_anothers_address_is_forged_and_names_its_frame() {
         kind: ClaimKind::ArpReply,
         ip: ip("172.20.0.40"),
         mac: WEB_MAC,
+        asks: None,
         frame_mac: Some(WEB_MAC),
         to: None,
     };

@@ -9,7 +9,7 @@ const B: Mac = Mac([2, 0, 0, 0, 0, 0xb]);
 
 fn claim(mac: Mac, ip: &str) -> NeighbourClaim {
     let (ip, point) = (end(&format!("{ip}:0")).ip, ObservationPoint::new("eth0"));
-    NeighbourClaim { point, kind: ClaimKind::ArpReply, ip, mac, frame_mac: None, to: None }
+    NeighbourClaim { point, kind: ClaimKind::ArpReply, ip, mac, asks: None, frame_mac: None, to: None }
 }
 
 /// Claims, a second apart, each with its MAC and address.
