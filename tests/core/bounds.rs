@@ -23,6 +23,7 @@ const CONFIGURATION: &str = "a configuration beyond it is refused";
 
 const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/anomaly/actors.rs", "MAX_SERVICES", Counted(Bound::Rules)),
+    ("src/detect/anomaly/asked.rs", "MAX_FLOWS", Not("beyond it a flow's questions are given at its end")),
     ("src/detect/anomaly/contacts.rs", "MAX_OPEN", Counted(Bound::Rules)),
     ("src/detect/anomaly/explanation.rs", "MAX_OBJECTS", Not(A_TEXT)),
     ("src/detect/anomaly/hours.rs", "MAX_FLOWS", Counted(Bound::Rules)),
@@ -31,6 +32,8 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/anomaly/per_actor.rs", "MAX_ACTORS", Counted(Bound::Rules)),
     ("src/detect/anomaly/new_traffic.rs", "MAX_NEW", Not("names of one alert; what is beyond them is counted in it")),
     ("src/detect/anomaly/once.rs", "MAX_FLOWS", Not("beyond it a flow is reported again")),
+    ("src/detect/anomaly/routers.rs", "MAX_ROUTERS", Not("a router beyond it is asked about as a host is")),
+    ("src/detect/blind_spots.rs", "MAX_NAMED", Not(A_TEXT)),
     ("src/detect/debounce.rs", "MAX_HELD", Not(AT_ONCE)),
     ("src/detect/log_shipping.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/log_shipping/clients.rs", "MAX_CLIENTS", Counted(Bound::Rules)),
@@ -41,8 +44,8 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/roll_out.rs", "MAX_SETS", Counted(Bound::Rules)),
     ("src/detect/rules/address_conflict.rs", "MAX_ADDRESSES", Counted(Bound::Rules)),
     ("src/detect/rules/address_conflict.rs", "MAX_OF_MAC", Not("addresses of one MAC, to compare two")),
-    ("src/detect/rules/address_conflict.rs", "MAX_ROUTERS", Not("beyond it a gateway's conflict is medium")),
     ("src/detect/rules/anonymizer.rs", "MAX_ACTORS", Counted(Bound::Rules)),
+    ("src/detect/rules/beacon/series.rs", "MAX_NAMES", Not("a name beyond it is new again")),
     ("src/detect/rules/dns_anomaly.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/rules/dns_anomaly/window.rs", "MAX_ACTORS", Counted(Bound::Rules)),
     ("src/detect/rules/dns_anomaly/window.rs", "MAX_DAY", Not("names of one domain; so many are enough")),

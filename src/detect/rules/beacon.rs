@@ -6,6 +6,7 @@ mod strategy;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::detect::anomaly::asked::Asked;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::anomaly::regularity::{Chance, Regularity};
@@ -14,6 +15,7 @@ use crate::detect::{
     Actor, Alternative, Context, ExpectedFrom, Explanation, Finding, Findings, Rule, Severity, name_of,
 };
 use crate::input::{FlowRecord, Protocol};
+use crate::names::registered;
 use crate::path::{Selector, is_internet};
 use crate::time::readable;
 use series::{Key, Series};
@@ -51,52 +53,34 @@ struct ActorSeries {
 pub struct Beacon {
     params: Params,
     actors: PerActor<ActorSeries>,
+    asked: Asked,
     forgotten: u64,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    Beacon { params: params.clone(), actors: PerActor::default(), forgotten: 0 }
+    Beacon { params: params.clone(), actors: PerActor::default(), asked: Asked::default(), forgotten: 0 }
 }
 
 impl Rule for Beacon {
     fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
-        let Some(actor) = contact.source.filter(|_| contact.step == ContactStep::Decided) else { return };
-        if !contact.outcome.is_contact() || !may_be_series(contact.record) || self.is_allowed(actor) {
+        let Some(actor) = contact.source.filter(|actor| contact.outcome.is_contact() && !self.is_allowed(actor)) else {
+            return;
+        };
+        if asks_resolver(contact.record) {
+            return self.on_questions(context, (actor, contact), findings);
+        }
+        let is_made = matches!(contact.step, ContactStep::Decided | ContactStep::Resumed { .. });
+        if !is_made || !may_be_series(contact.record) {
             return;
         }
         let known = name_of(context, contact.flow, contact.record);
         let key = Key::of(contact.record, known.as_ref());
-        let own = self.actors.of(actor);
-        own.has_names |= key.name().is_some();
-        if own.series.len() >= MAX_SERIES
-            && !own.series.contains_key(&key)
-            && let Some(quietest) =
-                own.series.iter().min_by_key(|(_, series)| series.last()).map(|(key, _)| key.clone())
-        {
-            own.series.remove(&quietest);
-            self.forgotten += 1;
+        self.own(actor).has_names |= key.name().is_some();
+        if self.series(actor, &key).add(contact) {
+            let name_known_by = known.map(|known| known.by.as_str());
+            findings.extend(self.judge(context, (actor, contact, &key), name_known_by));
         }
-        let series = own.series.entry(key.clone()).or_default();
-        if !series.add(contact) {
-            return;
-        }
-        let Some(found) =
-            series.look().filter(|it| it.coverage >= self.params.coverage && it.is_regular(self.params.chance))
-        else {
-            return;
-        };
-        let signs = if series.has_lasted(LASTED, TIMES) { signs(&key, contact, own.has_names) } else { Vec::new() };
-        let severity = if signs.is_empty() { Severity::Low } else { Severity::Medium };
-        if !series.is_due(severity) {
-            return;
-        }
-        let mut why = explain(&key, series, found, signs, self.params.chance);
-        why.name_known_by = known.map(|known| known.by.as_str());
-        why.name_observable = Some(own.has_names);
-        own.regular.insert(key, why.observed.clone());
-        let why = why.about(own.regular.values());
-        findings.push(finding(actor, contact, severity, limits(context, why)));
     }
 
     fn forgotten(&self) -> u64 {
@@ -108,6 +92,79 @@ impl Beacon {
     fn is_allowed(&self, actor: &Actor) -> bool {
         actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
     }
+
+    fn own(&mut self, actor: &Actor) -> &mut ActorSeries {
+        self.actors.of(actor)
+    }
+
+    /// A series of an actor, begun where there is none.
+    fn series(&mut self, actor: &Actor, key: &Key) -> &mut Series {
+        let own = self.actors.of(actor);
+        let is_full = own.series.len() >= MAX_SERIES && !own.series.contains_key(key);
+        if is_full
+            && let Some(quietest) = own.series.iter().min_by_key(|(_, one)| one.last()).map(|(key, _)| key.clone())
+        {
+            own.series.remove(&quietest);
+            self.forgotten += 1;
+        }
+        own.series.entry(key.clone()).or_default()
+    }
+
+    /// Questions for names below a domain that were not asked for lately: a resolver has no answer to them, so they reach the domain's own servers.
+    fn on_questions(
+        &mut self,
+        context: Context<'_>,
+        (actor, contact): (&Actor, &Contact<'_>),
+        findings: &mut Findings,
+    ) {
+        for question in self.asked.anew(contact) {
+            let name = question.query.trim_end_matches('.').to_ascii_lowercase();
+            let domain = registered(&name);
+            if domain.len() == name.len() || is_of_no_domain(&name) {
+                continue;
+            }
+            let key = Key::below(contact.record, domain);
+            if self.series(actor, &key).ask(&name, contact.record.end) {
+                findings.extend(self.judge(context, (actor, contact, &key), None));
+            }
+        }
+    }
+
+    /// What there is to say of a series that has grown.
+    fn judge(
+        &mut self,
+        context: Context<'_>,
+        (actor, contact, key): (&Actor, &Contact<'_>, &Key),
+        name_known_by: Option<&'static str>,
+    ) -> Option<Finding> {
+        let own = self.actors.of(actor);
+        let series = own.series.get_mut(key)?;
+        let is_regular =
+            |found: &Regularity| found.coverage >= self.params.coverage && found.is_regular(self.params.chance);
+        let found = series.look().filter(is_regular)?;
+        let signs = if series.has_lasted(LASTED, TIMES) { signs(key, contact, own.has_names) } else { Vec::new() };
+        let severity = if signs.is_empty() { Severity::Low } else { Severity::Medium };
+        if !series.is_due(severity) {
+            return None;
+        }
+        let mut why = explain(key, series, found, signs, self.params.chance);
+        why.name_known_by = name_known_by;
+        why.name_observable = Some(own.has_names);
+        own.regular.insert(key.clone(), why.observed.clone());
+        let why = why.about(own.regular.values());
+        Some(finding(actor, contact, severity, limits(context, why)))
+    }
+}
+
+/// Whether it asks a resolver for names.
+fn asks_resolver(record: &FlowRecord) -> bool {
+    record.tuple.resp.port == 53 && record.app.as_ref().is_some_and(|app| !app.dns.is_empty())
+}
+
+/// Names of the link and of addresses: who asks for them wants no contact with the owner of a domain.
+fn is_of_no_domain(name: &str) -> bool {
+    let top = name.rsplit('.').next().unwrap_or_default();
+    ["arpa", "local", "localdomain", "internal", "lan", "home"].contains(&top)
 }
 
 /// What is regular by its protocol is never a series: time, leases, discovery on the link. Questions are asked of a resolver, not sent to it.
@@ -133,13 +190,14 @@ fn explain(key: &Key, series: &Series, found: Regularity, signs: Vec<String>, ch
     let Regularity { median, d1, p10, p90, d2, intervals, coverage } = found;
     let span = |seconds: f64| readable(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let observed = format!(
-        "contacted {key} every {} (median; half within ±{}; 10 % to 90 %: {} to {}), {} times in {}{}",
+        "contacted {key} every {} (median; half within ±{}; 10 % to 90 %: {} to {}), {} times in {}{}{}",
         span(median),
         span(d1 * median),
         span(p10),
         span(p90),
         series.contacts(),
         readable(series.span()),
+        series.inside(),
         series.sizes()
     );
     let mut why = Explanation::new(observed, "arrivals without memory are less regular", ExpectedFrom::RandomArrivals);
@@ -161,6 +219,18 @@ fn explain(key: &Key, series: &Series, found: Regularity, signs: Vec<String>, ch
 /// What else is as regular, most likely first.
 fn alternatives(key: &Key, series: &Series) -> Vec<Alternative> {
     let mut all = Vec::new();
+    if key.is_question() {
+        all.push(Alternative::new(
+            "a reputation or measurement service that is asked by DNS (mail filters, virus scanners, probes)",
+            "do the names below the domain hold digests or addresses, and does the program document that?",
+        ));
+    }
+    if series.is_mostly_inside() {
+        all.push(Alternative::new(
+            "the heartbeat of a protocol that keeps its connection (WebSocket, AMQP, MQTT, SSH, a VPN, a database pool)",
+            "which protocol does the program speak, and does its configuration name this interval?",
+        ));
+    }
     if series.is_download() {
         all.push(Alternative::new(
             "a poll of a feed, a registry or a package mirror",
@@ -195,6 +265,6 @@ fn finding(actor: &Actor, contact: &Contact<'_>, severity: Severity, why: Explan
         attribution: Some(contact.flow.source.clone()),
         flow: Some(contact.flow.view.clone()),
         destination: Some(contact.tuple.resp),
-        ..Finding::of_actor(&META, contact.flow.view.record.start, actor, "regular contacts", why)
+        ..Finding::of_actor(&META, series::when(contact), actor, "regular contacts", why)
     }
 }

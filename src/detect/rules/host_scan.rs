@@ -1,22 +1,27 @@
 //! `host-scan`.
 
+mod questions;
 mod strategy;
 mod sweep;
 
 use std::net::IpAddr;
 
+use crate::detect::anomaly::asked::Asked;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
 use crate::detect::anomaly::outcome::Outcome;
 use crate::detect::anomaly::per_actor::{PerActor, Recent};
+use crate::detect::anomaly::routers::Routers;
 use crate::detect::anomaly::tally::{Levels, Tally};
 use crate::detect::params::rule_params;
 use crate::detect::{
     Actor, Alternative, Context, ExpectedFrom, Explanation, Finding, Findings, HoldTime, Rule, Severity,
 };
-use crate::path::Selector;
+use crate::input::NeighbourClaim;
+use crate::path::{JudgedFlow, Selector};
 use crate::time::readable;
+use questions::Questions;
 pub use strategy::META;
-use sweep::Sweep;
+use sweep::{Means, Sweep};
 
 /// Addresses that an actor is known to have contacted.
 const MAX_KNOWN: usize = 256;
@@ -45,6 +50,8 @@ struct ActorAddresses {
     tally: Tally<IpAddr>,
     sweep: Sweep,
     day: sweep::Day,
+    on_link: Questions,
+    for_names: Questions,
 }
 
 /// The rule; it remembers which addresses each actor contacted.
@@ -52,20 +59,36 @@ struct ActorAddresses {
 pub struct HostScan {
     params: Params,
     actors: PerActor<ActorAddresses>,
+    routers: Routers,
+    asked: Asked,
 }
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    HostScan { params: params.clone(), actors: PerActor::default() }
+    HostScan {
+        params: params.clone(),
+        actors: PerActor::default(),
+        routers: Routers::default(),
+        asked: Asked::default(),
+    }
 }
 
 impl Rule for HostScan {
+    fn on_flow(&mut self, _: Context<'_>, flow: &JudgedFlow, _: &mut Findings) {
+        self.routers.see(flow);
+    }
+
+    fn on_claim(&mut self, context: Context<'_>, claim: &NeighbourClaim, findings: &mut Findings) {
+        findings.extend(questions::asked_on_link(self, context, claim));
+    }
+
     fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
-        let Some(actor) = contact.source.filter(|_| contact.step == ContactStep::Decided) else { return };
+        let Some(actor) = contact.source.filter(|actor| !self.is_allowed(actor)) else { return };
+        findings.extend(questions::asked_for_names(self, context, (actor, contact)));
         let to = contact.tuple.resp.ip.to_canonical();
-        if matches!(contact.outcome, Outcome::Midstream | Outcome::Error | Outcome::Unknown | Outcome::OneSided)
+        if contact.step != ContactStep::Decided
+            || matches!(contact.outcome, Outcome::Midstream | Outcome::Error | Outcome::Unknown | Outcome::OneSided)
             || to.is_loopback()
-            || self.is_allowed(actor)
         {
             return;
         }
@@ -77,7 +100,7 @@ impl Rule for HostScan {
         let at = contact.flow.view.record.start;
         own.tally.count(to, contact.outcome, contact.tuple.protocol, at);
         own.day.count(contact.outcome, at);
-        own.sweep.add(at, to, contact.tuple, self.params.sweep_window.get());
+        own.sweep.add(at, to, Means::of(&contact.tuple), self.params.sweep_window.get());
         let found = judge(own, &self.params, levels);
         if let Some((severity, amount, why)) = found
             && own.tally.is_due(severity, amount)
@@ -108,17 +131,8 @@ fn judge(own: &ActorAddresses, params: &Params, levels: Levels) -> Option<(Sever
         let why = own.tally.explain("addresses", levels, "rules.host-scan.accused_low");
         return Some((severity, own.tally.failed, why));
     }
-    if let Some((found, severity)) = own.sweep.found(params.sweep, params.high) {
-        let window = readable(params.sweep_window.get());
-        let observed = format!(
-            "{} addresses were contacted for the first time {} within {window}, {} of them in {}",
-            found.addresses, found.by, found.neighbours, found.network
-        );
-        let expected = "nobody needs so many neighbours at once";
-        let mut why = Explanation::new(observed, expected, ExpectedFrom::Floor).about(&found.shown);
-        why.threshold = format!("{} addresses, half of them in one /24 or /120", params.sweep);
-        "rules.host-scan.sweep".clone_into(&mut why.parameter);
-        return Some((severity, found.addresses, why));
+    if let Some(found) = judge_sweep(&own.sweep, params) {
+        return Some(found);
     }
     let (failed, total) = own.day.slow(params.slow)?;
     let observed = format!("{failed} of {total} addresses that were contacted for the first time within a day failed");
@@ -133,6 +147,38 @@ fn judge(own: &ActorAddresses, params: &Params, levels: Levels) -> Option<(Sever
     Some((Severity::Low, failed, why.about(&own.tally.shown)))
 }
 
+/// Many neighbours at once, although they answer.
+fn judge_sweep(sweep: &Sweep, params: &Params) -> Option<(Severity, u32, Explanation)> {
+    let (found, severity) = sweep.found(params.sweep, params.high)?;
+    let observed = format!(
+        "{} addresses were contacted for the first time {} within {}, {} of them in {}",
+        found.addresses,
+        found.by,
+        readable(params.sweep_window.get()),
+        found.neighbours,
+        found.network
+    );
+    let expected = "nobody needs so many neighbours at once";
+    let mut why = Explanation::new(observed, expected, ExpectedFrom::Floor).about(&found.shown);
+    why.threshold = format!("{} addresses, half of them in one /24 or /120", params.sweep);
+    "rules.host-scan.sweep".clone_into(&mut why.parameter);
+    Some((severity, found.addresses, why))
+}
+
+/// What else contacts many addresses.
+fn alternatives() -> impl Iterator<Item = Alternative> {
+    [
+        (
+            "a monitor or an exporter that probes many targets",
+            "is this its task? Then name it under rules.host-scan.allowed",
+        ),
+        ("a client whose peers are down", "are the addresses those of one service that is not running?"),
+        ("service discovery, a crawler, peer-to-peer, a mail queue", "what does the program at this address do?"),
+    ]
+    .into_iter()
+    .map(|(what, check)| Alternative::new(what, check))
+}
+
 fn finding(
     context: Context<'_>,
     actor: &Actor,
@@ -140,20 +186,7 @@ fn finding(
     severity: Severity,
     mut why: Explanation,
 ) -> Finding {
-    why.alternatives = vec![
-        Alternative::new(
-            "a monitor or an exporter that probes many targets",
-            "is this its task? Then name it under rules.host-scan.allowed",
-        ),
-        Alternative::new(
-            "a client whose peers are down",
-            "are the addresses those of one service that is not running?",
-        ),
-        Alternative::new(
-            "service discovery, a crawler, peer-to-peer, a mail queue",
-            "what does the program at this address do?",
-        ),
-    ];
+    why.alternatives = alternatives().collect();
     why.limits = limits(context, contact);
     "rules.host-scan.allowed (a service), or an exception".clone_into(&mut why.silence);
     Finding {

@@ -124,6 +124,106 @@ fn a_contact_each_minute_is_a_beacon_and_ten_of_them_are_one_alert() {
     assert_eq!(anomalies(world), ["beacon client low"]);
 }
 
+/// The workload, or another host of its network, asks for the MACs of so many neighbours.
+fn asks(world: &mut World, host: u8, mac: u8, neighbours: std::ops::Range<u8>) {
+    for (neighbour, step) in neighbours.zip(0_u64..) {
+        let claim = NeighbourClaim {
+            point: ObservationPoint::new("br-net"),
+            kind: ClaimKind::ArpRequest,
+            ip: [172, 20, 0, host].into(),
+            mac: Mac([2, 0, 0, 0, 0, mac]),
+            asks: Some([172, 20, 0, neighbour].into()),
+            frame_mac: None,
+            to: Some(Mac([0xff; 6])),
+        };
+        world.push(10_000 + step * 1000, Fact::Claim(Box::new(claim)));
+    }
+}
+
+#[test]
+fn who_asks_for_the_macs_of_many_neighbours_sweeps_them() {
+    let asked = |neighbours| {
+        let mut world = world();
+        asks(&mut world, 2, 2, neighbours);
+        anomalies(world)
+    };
+    assert_eq!(asked(20..36), ["host-scan client low"]);
+    assert!(asked(20..35).is_empty());
+}
+
+#[test]
+fn the_host_and_a_router_ask_for_whom_others_want_to_reach() {
+    let mut host = world();
+    asks(&mut host, 1, 0xff, 20..60);
+    assert!(anomalies(host).is_empty());
+    let mut router = world();
+    let mut record = router.record(9500, Protocol::TCP, 2, "198.51.100.7", 443);
+    record.orig.next_hop = Some(Mac([2, 0, 0, 0, 0, 2]));
+    router.event(9500, FlowEventKind::Started, &record);
+    router.event(9600, ENDED, &record);
+    asks(&mut router, 2, 2, 20..60);
+    assert!(!anomalies(router).contains(&"host-scan client low".to_owned()));
+}
+
+/// The workload asks its resolver, and is answered.
+fn asks_resolver(world: &mut World, millis: u64, query: &str, kind: &'static str) {
+    let mut record = world.record(millis, Protocol::UDP, 2, "172.20.0.1", 53);
+    world.event(millis, FlowEventKind::Started, &record);
+    record.resp.counters.packets = 1;
+    let (query, rcode) = (query.to_owned(), Some("NXDOMAIN".into()));
+    let dns = vec![DnsMessage { query, kind: kind.into(), rcode }];
+    record.app = Some(std::sync::Arc::new(AppFacts { dns, ..AppFacts::default() }));
+    world.event(millis + 5, FlowEventKind::Payload, &record);
+}
+
+#[test]
+fn new_names_below_a_domain_at_regular_times_are_a_beacon() {
+    let asked = |name: &dyn Fn(u64) -> String, gap: u64| {
+        let mut world = world();
+        for number in 0..12 {
+            asks_resolver(&mut world, 10_000 + number * gap, &name(number), "A");
+        }
+        anomalies(world)
+    };
+    assert_eq!(asked(&|number| format!("{number:x}a7.evil.example"), 45_000), ["beacon client low"]);
+    assert!(asked(&|_| "www.good.example".to_owned(), 45_000).is_empty(), "the same name again");
+    assert!(asked(&|number| format!("www.site-{number}.example"), 45_000).is_empty(), "each below another domain");
+}
+
+#[test]
+fn who_asks_for_the_names_of_many_neighbours_sweeps_them() {
+    let mut world = world();
+    (0..16)
+        .for_each(|host| asks_resolver(&mut world, 10_000 + host * 100, &format!("{host}.0.9.10.in-addr.arpa"), "PTR"));
+    assert_eq!(anomalies(world), ["host-scan client low"]);
+    let mut scattered = self::world();
+    (0..16).for_each(|host| {
+        asks_resolver(&mut scattered, 10_000 + host * 100, &format!("7.0.{host}.198.in-addr.arpa"), "PTR");
+    });
+    assert!(anomalies(scattered).is_empty(), "addresses of a log");
+}
+
+/// A connection that stays open, in which one end speaks again at these times.
+fn kept_open(times: impl Iterator<Item = u64>, by_orig: bool) -> Vec<String> {
+    let mut world = world();
+    let mut record = opened(&mut world, 10_000, "198.51.100.7", 443);
+    for millis in times {
+        record.end = crate::support::world::at(millis);
+        record.orig.counters.payload_bytes += 40;
+        world.event(millis, FlowEventKind::Resumed { by_orig }, &record);
+    }
+    anomalies(world)
+}
+
+#[test]
+fn a_beacon_inside_one_connection_is_found_whichever_end_speaks_first() {
+    let regular = || (1..12_u64).map(|number| 10_000 + number * 30_000 + number * 7919 % 3000);
+    assert_eq!(kept_open(regular(), true), ["beacon client low"]);
+    assert_eq!(kept_open(regular(), false), ["beacon client low"], "the server that an implant called wakes it");
+    let irregular = (1..12_u64).map(|number| 10_000 + number * number * 4000);
+    assert!(kept_open(irregular, true).is_empty());
+}
+
 #[test]
 fn contacts_at_random_and_failed_ones_are_no_beacon() {
     let mut random = world();

@@ -3,12 +3,14 @@
 //! Contract: contacts closer than a second, or than a twentieth of the median, are one. Limits: the last 32 intervals.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::detect::Severity;
-use crate::detect::anomaly::contacts::Contact;
+use crate::detect::anomaly::contacts::{Contact, ContactStep};
+use crate::detect::anomaly::per_actor::Recent;
 use crate::detect::anomaly::regularity::{LOOKS, Regularity, quantile, regularity};
 use crate::input::{FlowRecord, Protocol};
 use crate::names::KnownName;
@@ -16,6 +18,8 @@ use crate::time::Timestamp;
 
 /// Intervals that are kept.
 const KEPT: usize = 32;
+/// Names below a domain that are known.
+const MAX_NAMES: usize = 64;
 
 /// Whom one contacts: a name where one is known, else an address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +33,8 @@ pub(super) struct Key {
 enum Peer {
     Name(Arc<str>),
     Address(IpAddr),
+    /// The name servers of this domain: names below it that were not asked for lately.
+    Below(Arc<str>),
 }
 
 impl Key {
@@ -38,11 +44,21 @@ impl Key {
         Self { peer, port: record.tuple.resp.port, protocol: record.tuple.protocol }
     }
 
+    /// Of questions for new names below a domain.
+    pub(super) fn below(record: &FlowRecord, domain: &str) -> Self {
+        Self { peer: Peer::Below(domain.into()), port: record.tuple.resp.port, protocol: record.tuple.protocol }
+    }
+
     pub(super) fn name(&self) -> Option<&str> {
         match &self.peer {
-            Peer::Name(name) => Some(name),
+            Peer::Name(name) | Peer::Below(name) => Some(name),
             Peer::Address(_) => None,
         }
+    }
+
+    /// Whether it stands for questions.
+    pub(super) const fn is_question(&self) -> bool {
+        matches!(self.peer, Peer::Below(_))
     }
 }
 
@@ -50,10 +66,31 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.peer {
             Peer::Name(name) => write!(f, "{name}:{}/{}", self.port, self.protocol),
+            Peer::Below(domain) => write!(f, "the name servers of {domain}, by new names below it,"),
             Peer::Address(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}/{}", self.port, self.protocol),
             Peer::Address(ip) => write!(f, "{ip}:{}/{}", self.port, self.protocol),
         }
     }
+}
+
+/// The same in every run.
+fn hash_of(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Which end spoke again in a connection that was there: 0 the actor, 1 the peer.
+fn resumed_by(contact: &Contact<'_>) -> Option<usize> {
+    match contact.step {
+        ContactStep::Resumed { by_source } => Some(usize::from(!by_source)),
+        ContactStep::Decided | ContactStep::GoesOn | ContactStep::Ended => None,
+    }
+}
+
+/// When a contact was made: at the start of its flow, or when an end spoke again.
+pub(super) fn when(contact: &Contact<'_>) -> Timestamp {
+    if resumed_by(contact).is_some() { contact.record.end } else { contact.flow.view.record.start }
 }
 
 /// When one peer was contacted.
@@ -64,18 +101,34 @@ pub(super) struct Series {
     /// Milliseconds between starts, the oldest first.
     intervals: Vec<u32>,
     contacts: u32,
+    /// Those of them that were payload after a pause, in a connection that was there: of the actor, of the peer.
+    resumed: [u32; 2],
     sent: u64,
     received: u64,
     level: Option<Severity>,
     next: u32,
+    /// Of questions: the names that were asked for lately.
+    names: Option<Box<Recent<u64, MAX_NAMES>>>,
 }
 
 impl Series {
     /// A contact; whether the series is to be looked at now.
     pub(super) fn add(&mut self, contact: &Contact<'_>) -> bool {
-        let start = contact.flow.view.record.start;
-        self.sent = self.sent.saturating_add(contact.record.orig.counters.payload_bytes);
-        self.received = self.received.saturating_add(contact.record.resp.counters.payload_bytes);
+        let resumed_by = resumed_by(contact);
+        if resumed_by.is_none() {
+            self.sent = self.sent.saturating_add(contact.record.orig.counters.payload_bytes);
+            self.received = self.received.saturating_add(contact.record.resp.counters.payload_bytes);
+        }
+        self.add_at(when(contact), resumed_by)
+    }
+
+    /// A question; whether its name is new and the series is to be looked at now.
+    pub(super) fn ask(&mut self, name: &str, at: Timestamp) -> bool {
+        let is_new = self.names.get_or_insert_default().is_new(hash_of(name));
+        is_new && self.add_at(at, None)
+    }
+
+    fn add_at(&mut self, start: Timestamp, resumed_by: Option<usize>) -> bool {
         if self.contacts == 0 {
             (self.first, self.last, self.contacts) = (start, start, 1);
             return false;
@@ -90,6 +143,9 @@ impl Series {
         self.intervals.push(u32::try_from(interval.as_millis()).unwrap_or(u32::MAX));
         self.last = start;
         self.contacts = self.contacts.saturating_add(1);
+        if let Some(resumed) = resumed_by.and_then(|end| self.resumed.get_mut(end)) {
+            *resumed = resumed.saturating_add(1);
+        }
         let count = self.contacts as usize - 1;
         LOOKS.contains(&count) || (count > KEPT && count.is_multiple_of(KEPT))
     }
@@ -150,9 +206,29 @@ impl Series {
         self.received > self.sent.saturating_mul(10)
     }
 
-    /// What the first payload of a contact was like on average, where any was seen.
+    /// Contacts in a connection that was there, whichever end spoke first.
+    const fn inside_count(&self) -> u32 {
+        self.resumed[0].saturating_add(self.resumed[1])
+    }
+
+    /// Whether most contacts were payload in a connection that was there.
+    pub(super) const fn is_mostly_inside(&self) -> bool {
+        self.inside_count() > self.contacts / 2
+    }
+
+    /// How many were, for a person.
+    pub(super) fn inside(&self) -> String {
+        let by_peer = match self.resumed {
+            [0, 0] => return String::new(),
+            [_, 0] => String::new(),
+            [_, by_peer] => format!(" ({by_peer} times the peer spoke first)"),
+        };
+        format!(", {} of them inside a connection that stayed open{by_peer}", self.inside_count())
+    }
+
+    /// What the first payload of a connection was like on average, where any was seen.
     pub(super) fn sizes(&self) -> String {
-        match self.sent.checked_div(u64::from(self.contacts)) {
+        match self.sent.checked_div(u64::from(self.contacts.saturating_sub(self.inside_count()))) {
             Some(mean) if self.sent > 0 => format!("; {mean} bytes asked at first on average"),
             _ => String::new(),
         }

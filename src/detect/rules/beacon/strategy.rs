@@ -9,13 +9,16 @@ pub static META: RuleMeta = RuleMeta {
     severity: Severity::Low,
     techniques: &[
         Technique { name: "Application Layer Protocol: Web Protocols", v19: "T1071.001", v18: "T1071.001" },
+        Technique { name: "Application Layer Protocol: DNS", v19: "T1071.004", v18: "T1071.004" },
         Technique { name: "Non-Standard Port", v19: "T1571", v18: "T1571" },
     ],
     ads: Ads {
         goal: "Detects a service or an address that contacts the same peer again and again at nearly equal intervals, as an implant does when it polls its control server; \
              with a jitter of up to 40 %.",
         categorization: "Command and Control: an implant has to call, because it cannot be called.",
-        strategy: "For each actor, peer (server name, HTTP host, else address), port and protocol the starts of answered and one-sided contacts are kept. Of the last 32 intervals \
+        strategy: "For each actor, peer (server name, HTTP host, else address), port and protocol the starts of answered and one-sided contacts are kept; inside a connection, also \
+             each time one end sends something new after 2 s in which nobody sent anything (64 times a record; what keeps a connection alive does not count). \
+             Of questions to a resolver, those for names below one registered domain that were not among the last 64 count. Of the last 32 intervals \
              D1 = median|x − m| ÷ m and D2 = (P90 − P10) ÷ m are compared with what arrivals without memory reach in one of 1,000 cases. A series is looked at \
              after 6, 8, 12, 16, 24 and 32 intervals, then after every 32; it must span a minute and six periods, and 60 % of its periods must have a contact. Regularity \
              finds and does not judge: the alert is low, one for all regular contacts of an actor. After an hour or 60 contacts it is medium if the peer is \
@@ -24,8 +27,8 @@ pub static META: RuleMeta = RuleMeta {
              retry is regular) nor contacts that come in (a scrape).",
         blind_spots: &[
             "Jitter of more than half a period, exponential sleep, fewer than 7 contacts, one contact a day.",
-            "A channel inside one long connection: bursts in it are not read yet.",
-            "Questions to a resolver are no series here; another name in each contact is another series.",
+            "Inside one connection: a channel that is never silent for 2 s.",
+            "Another name in each contact is another series; questions for the same name again, which its cache may answer, are none.",
             "Traffic that is shaped like the service's own.",
             "Of one actor 256 peers are followed; the one that was quiet longest makes room.",
         ],
@@ -35,7 +38,7 @@ pub static META: RuleMeta = RuleMeta {
         ],
         false_positives: &[
             "Telemetry, update and connectivity checks, polls of feeds and registries.",
-            "Heartbeats of client libraries, connection pools, monitoring agents that report by themselves.",
+            "Heartbeats of client libraries and of protocols that keep their connection, connection pools, monitoring agents that report by themselves.",
             "Loops that wait for a deploy, and cron.",
         ],
         true_positives: &["beacon-regular"],

@@ -20,16 +20,15 @@ pub static META: RuleMeta = RuleMeta {
              step up for an unanswered datagram; never below three steps under the start. With success rates of 0.8 (honest) and 0.2 (scanner) the limits follow \
              from two error rates: 5 net failures accuse one of 1,000 honest actors (low), 9 one of 100,000 (medium); both miss one scanner of 100. With 100 \
              failed addresses it is high. A sweep of hosts that answer is 16 new addresses in 60 s at one port, or by echo \
-             requests, half of them in one /24 or /120. A slow scan is 10 failed addresses in a day where half of the first contacts failed, or 30 where a third did.",
+             requests, or by asking for their MACs (ARP, neighbour discovery) or their names (reverse lookups), half of them in one /24 or /120. A slow scan is 10 failed addresses in a day where half of the first contacts failed, or 30 where a third did.",
         technical_context: "Programs know whom they talk to: by configuration, by name, by discovery. Their first contacts succeed. A scanner does not know, and most addresses of a \
              range are empty. Only first contacts count, so a dead database that is asked a thousand times is one failure.",
         blind_spots: &[
             "Targets that are known from elsewhere, and scans of which half or more of the first contacts succeed, at many ports.",
             "Idle scans and scans through a relay: the one who asks is another host.",
-            "ARP and neighbour sweeps: what ARP asks for is not read yet.",
+            "ARP and neighbour sweeps by the host itself, or by a router: they ask for whom others want to reach.",
             "Of an actor the latest 256 addresses are known; an older one counts as new when it comes again.",
             "Connections whose beginning was not seen, one-sided ones and windows with losses count for nothing.",
-            "A reverse lookup of each neighbour is not counted.",
         ],
         assumptions: &[
             "The point sees both directions of the actor's traffic.",

@@ -15,19 +15,35 @@ use crate::time::Timestamp;
 /// First contacts that are compared with each other.
 const MAX_WINDOW: usize = 128;
 
-/// How an address was contacted.
+/// How an address was contacted, or looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kind {
-    protocol: Protocol,
-    port: u16,
+pub(super) enum Means {
+    /// At a port.
+    Port(Protocol, u16),
+    /// By a protocol without ports; echo requests, mostly.
+    Protocol(Protocol),
+    /// By ARP or neighbour discovery.
+    Question,
+    /// By asking for the name that belongs to the address.
+    Reverse,
 }
 
-impl fmt::Display for Kind {
+impl Means {
+    pub(super) const fn of(tuple: &FiveTuple) -> Self {
+        match tuple.protocol {
+            Protocol::ICMP | Protocol::ICMPV6 => Self::Protocol(tuple.protocol),
+            protocol => Self::Port(protocol, tuple.resp.port),
+        }
+    }
+}
+
+impl fmt::Display for Means {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.protocol.has_ports() {
-            write!(f, "at {}/{}", self.port, self.protocol)
-        } else {
-            write!(f, "by {}", self.protocol)
+        match self {
+            Self::Port(protocol, port) if protocol.has_ports() => write!(f, "at {port}/{protocol}"),
+            Self::Port(protocol, _) | Self::Protocol(protocol) => write!(f, "by {protocol}"),
+            Self::Question => f.write_str("by asking for their MACs"),
+            Self::Reverse => f.write_str("by asking for their names"),
         }
     }
 }
@@ -35,7 +51,7 @@ impl fmt::Display for Kind {
 /// The latest first contacts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sweep {
-    window: VecDeque<(Timestamp, IpAddr, Option<Kind>)>,
+    window: VecDeque<(Timestamp, IpAddr, Means)>,
 }
 
 /// A sweep.
@@ -50,23 +66,20 @@ pub(super) struct FoundSweep {
 
 impl Sweep {
     /// A first contact.
-    pub(super) fn add(&mut self, at: Timestamp, ip: IpAddr, tuple: FiveTuple, window: Duration) {
-        let is_ping = matches!(tuple.protocol, Protocol::ICMP | Protocol::ICMPV6);
-        let kind = Kind { protocol: tuple.protocol, port: if is_ping { 0 } else { tuple.resp.port } };
+    pub(super) fn add(&mut self, at: Timestamp, ip: IpAddr, kind: Means, window: Duration) {
         let latest = self.window.back().map_or(at, |(last, ..)| at.max(*last));
         while self.window.front().is_some_and(|(first, ..)| latest.since(*first) > window)
             || self.window.len() >= MAX_WINDOW
         {
             self.window.pop_front();
         }
-        self.window.push_back((at, ip, Some(kind)));
+        self.window.push_back((at, ip, kind));
     }
 
     /// Whether the latest contact is part of a sweep of so many addresses, of which half are neighbours.
     pub(super) fn found(&self, limit: u32, many: u32) -> Option<(FoundSweep, Severity)> {
-        let kind = self.window.back()?.2?;
-        let alike: Vec<IpAddr> =
-            self.window.iter().filter(|(.., of)| *of == Some(kind)).map(|(_, ip, _)| *ip).collect();
+        let kind = self.window.back()?.2;
+        let alike: Vec<IpAddr> = self.window.iter().filter(|(.., of)| *of == kind).map(|(_, ip, _)| *ip).collect();
         let addresses = u32::try_from(alike.len()).unwrap_or(u32::MAX);
         if addresses < limit {
             return None;

@@ -1,5 +1,6 @@
 //! Sweeps of hosts that answer.
 
+use super::sweep::Means;
 use super::*;
 use crate::detect::testing::at;
 use crate::input::{Endpoint, FiveTuple, Protocol};
@@ -9,7 +10,7 @@ fn sweep(hosts: impl Iterator<Item = (u64, IpAddr)>) -> Option<(Severity, u32)> 
     for (millis, ip) in hosts {
         let orig = Endpoint { ip: IpAddr::from([10, 0, 0, 1]), port: 40_000 };
         let tuple = FiveTuple { protocol: Protocol::TCP, orig, resp: Endpoint { ip, port: 22 } };
-        sweep.add(at(millis), ip, tuple, std::time::Duration::from_mins(1));
+        sweep.add(at(millis), ip, Means::of(&tuple), std::time::Duration::from_mins(1));
     }
     sweep.found(16, 100).map(|(found, severity)| (severity, found.addresses))
 }
