@@ -6,6 +6,7 @@
 mod ads;
 pub mod anomaly;
 mod assessment;
+mod blind_spots;
 mod debounce;
 mod find_sender;
 mod finding;
@@ -32,6 +33,7 @@ pub use anomaly::explanation::{Alternative, ExpectedFrom, Explanation};
 pub use anomaly::hours::{Hours, Running};
 pub use anomaly::outcome::Outcome;
 pub use assessment::{assess, hostile};
+pub use blind_spots::add_blind_spots;
 pub use debounce::HoldTime;
 pub(crate) use find_sender::Sent;
 pub use find_sender::add_sender;

@@ -72,6 +72,9 @@ pub struct Alert {
     pub missing_hop: Option<MissingHop>,
     /// Why this is said.
     pub evidence: Vec<Evidence>,
+    /// What could not be seen around its first packet when it was raised: `lost`, `unwatched`, `runtime`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blind_spots: Vec<Evidence>,
     /// Addresses whose packets belong to its evidence, beside those of its workload, its flow and its hop.
     #[serde(skip)]
     pub witnesses: Vec<IpAddr>,

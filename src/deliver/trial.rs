@@ -58,6 +58,7 @@ pub fn alert(at: Timestamp) -> Alert {
         contract: None,
         verdict: None,
         missing_hop: None,
+        blind_spots: Vec::new(),
         witnesses: Vec::new(),
         evidence: vec![Evidence::new("test", text)],
         attribution: None,

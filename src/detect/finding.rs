@@ -46,6 +46,8 @@ pub struct Finding {
     pub missing_hop: Option<MissingHop>,
     /// Why this is said.
     pub evidence: Vec<Evidence>,
+    /// What could not be seen around it; the engine looks for it.
+    pub blind_spots: Vec<Evidence>,
     /// Addresses whose traffic it rests on, beside those of its workload, its flow and its hop.
     pub witnesses: Vec<IpAddr>,
     /// Whether its flow is in the alert's count already: what is known of it changed.
@@ -108,6 +110,7 @@ impl Finding {
             verdict: None,
             missing_hop: None,
             evidence,
+            blind_spots: Vec::new(),
             witnesses: Vec::new(),
             is_revision: false,
             point: None,

@@ -383,6 +383,12 @@ impl Timeline {
         self.complete
     }
 
+    /// The runtimes that answered once and do not now, in order.
+    pub fn silent_runtimes(&self) -> impl Iterator<Item = &RuntimeId> {
+        let lost = self.runtimes.iter().filter(|(_, connection)| **connection == RuntimeConnection::Lost);
+        lost.map(|(runtime, _)| runtime)
+    }
+
     fn all_have_reported(&self) -> bool {
         let mut hosts = self.runtimes.iter().filter(|(runtime, _)| !runtime.is_users()).peekable();
         let any = hosts.peek().is_some()

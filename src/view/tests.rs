@@ -93,6 +93,7 @@ fn alert(name: &str) -> Alert {
         contract: None,
         verdict: None,
         missing_hop: None,
+        blind_spots: Vec::new(),
         witnesses: Vec::new(),
         evidence: vec![],
         attribution: None,

@@ -26,7 +26,7 @@ impl Observer for Open {
                 self.decided += 1;
             }
             ContactStep::GoesOn | ContactStep::Resumed { .. } => {
-                assert!(self.ids.contains(&id), "only what is open goes on")
+                assert!(self.ids.contains(&id), "only what is open goes on");
             }
             ContactStep::Ended => assert!(self.ids.remove(&id), "ended once"),
         }

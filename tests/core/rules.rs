@@ -2,6 +2,7 @@
 //! facts in either order, no repetition of what was told.
 
 mod anomalies;
+mod blind_spots;
 mod content;
 mod facts;
 mod firewall;

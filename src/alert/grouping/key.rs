@@ -98,6 +98,7 @@ impl Key {
             contract: finding.contract.clone(),
             verdict: finding.verdict.map(convert::verdict),
             missing_hop: finding.missing_hop.clone(),
+            blind_spots: finding.blind_spots.clone(),
             witnesses: finding.witnesses.clone(),
             evidence: finding.evidence.clone(),
             attribution: finding.attribution.as_ref().map(convert::attribution),

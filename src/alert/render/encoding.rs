@@ -84,6 +84,7 @@ fn path_facts(alert: &Alert) -> Value {
         "sender": alert.sender,
         "destinations_omitted": alert.destinations_omitted,
         "evidence": alert.evidence,
+        "blind_spots": alert.blind_spots,
     })
 }
 

@@ -83,6 +83,7 @@ pub fn alert() -> Alert {
         destinations_omitted: 0,
         contract: Some("egress-through-proxy".to_owned()),
         verdict: Some(VerdictInfo { verdict: "bypassed", reason: None }),
+        blind_spots: Vec::new(),
         witnesses: Vec::new(),
         missing_hop: Some(MissingHop {
             alternatives: vec!["proxy".to_owned()],

@@ -54,6 +54,9 @@ fn block(alert: &Alert, columns: Option<usize>) -> String {
     for evidence in &alert.evidence {
         line("evidence", format!("[{}] {}", evidence.kind, printable(&evidence.text)));
     }
+    for blind in &alert.blind_spots {
+        line("not seen", printable(&blind.text));
+    }
     for (label, text) in anomaly::lines(alert) {
         line(label, printable(&text));
     }

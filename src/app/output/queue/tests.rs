@@ -31,6 +31,7 @@ pub fn alert(number: u64) -> Alert {
         contract: None,
         verdict: None,
         missing_hop: None,
+        blind_spots: Vec::new(),
         witnesses: Vec::new(),
         evidence: Vec::new(),
         attribution: None,

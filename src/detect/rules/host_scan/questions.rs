@@ -49,7 +49,7 @@ pub(super) fn asked_on_link(rule: &mut HostScan, context: Context<'_>, claim: &N
     }
     let mac = claim.frame_mac.or(Some(claim.mac));
     let sender = Some(Box::new(FrameSender { mac, ..FrameSender::default() }));
-    Some(Finding { sender, workload, ..finding(context, &actor, severity, why) })
+    Some(Finding { workload, sender, ..finding(context, &actor, severity, why) })
 }
 
 /// Who asks, where that is neither the host nor a router; the workload may not have been seen in a flow yet.
