@@ -37,7 +37,7 @@ pub use may_cover::MayCover;
 pub use monitors::{MonitorRole, Monitors};
 pub use orientation::{ObservedFlow, Orientations, Oriented, orientations, rests_on_absence};
 pub use per_workload::PerWorkload;
-pub use selector::{Selector, SelectorError, SelectorFile, checked_glob};
+pub use selector::{Description, Selector, SelectorError, SelectorFile, checked_glob};
 pub use source::{is_anothers, owner_of, responder_of};
 pub use state::{
     Amount, Bindings, DECIDED, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState, SenderTraffic,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::render::chat::Template;
 use crate::alert::render::encoding::Encoding;
 use crate::detect::Severity;
+use crate::path::Selector;
 
 /// One sink.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct SinkConfig {
     pub severity: Severity,
     /// The rules that it gets; empty: all.
     pub rules: Vec<globset::GlobMatcher>,
+    /// The workloads whose alerts it gets; empty: all alerts.
+    pub workloads: Vec<Selector>,
     /// The format.
     pub encoding: Encoding,
     /// Which updates it gets.
@@ -30,10 +33,10 @@ pub struct SinkConfig {
 
 impl PartialEq for SinkConfig {
     fn eq(&self, other: &Self) -> bool {
-        let Self { name, severity, rules, encoding, updates, to } = self;
+        let Self { name, severity, rules, workloads, encoding, updates, to } = self;
         let globs = |of: &[globset::GlobMatcher]| of.iter().map(|glob| glob.glob().clone()).collect::<Vec<_>>();
-        (name, severity, encoding, updates, to)
-            == (&other.name, &other.severity, &other.encoding, &other.updates, &other.to)
+        (name, severity, workloads, encoding, updates, to)
+            == (&other.name, &other.severity, &other.workloads, &other.encoding, &other.updates, &other.to)
             && globs(rules) == globs(&other.rules)
     }
 }

@@ -6,13 +6,14 @@ use std::io;
 
 use super::store::Addressed;
 use super::{alertmanager, journal, loki, otlp, splunk, syslog};
-use crate::alert::Alert;
 use crate::alert::render::chat::{self, Template};
 use crate::alert::render::encoding::{Encoding, Sensor, encode};
+use crate::alert::{Alert, AlertWorkload};
 use crate::config::{Destination, SinkConfig, Updates, WebhookDestination};
 use crate::detect::Severity;
 use crate::escape::json::to_writer;
 use crate::incident::Incident;
+use crate::path::Description;
 
 /// What is sent of an alert; `before` is the highest severity of its earlier updates. `None` where the sink does not get it.
 pub fn alert(
@@ -42,22 +43,33 @@ pub fn alert(
     Ok(Some(Addressed { sink: sink.name.clone(), body, supersedes: holds_state(&sink.to) }))
 }
 
-/// What is sent of an incident: only where hopwatch's own format is asked for.
+/// What is sent of an incident: only where hopwatch's own format is asked for, and all workloads are: an incident may be about several.
 pub fn incident(sink: &SinkConfig, incident: &Incident) -> io::Result<Option<Addressed>> {
     let takes = match &sink.to {
         Destination::File(_) => true,
         Destination::Webhook(to) => to.template == Template::Plain,
         _ => false,
     };
-    if !takes || sink.encoding != Encoding::Hopwatch || incident.severity < sink.severity {
+    if !takes || sink.encoding != Encoding::Hopwatch || incident.severity < sink.severity || !sink.workloads.is_empty()
+    {
         return Ok(None);
     }
     Ok(Some(Addressed { sink: sink.name.clone(), body: json(incident)?, supersedes: false }))
 }
 
+/// Whether a sink is about this workload, or about all.
+fn is_of_its_workloads(sink: &SinkConfig, workload: Option<&AlertWorkload>) -> bool {
+    let selects = |AlertWorkload { name, image, digest, labels, .. }: &AlertWorkload| {
+        let of = Description { name, image, digest, labels };
+        sink.workloads.iter().any(|selector| selector.matches_description(of))
+    };
+    sink.workloads.is_empty() || workload.is_some_and(selects)
+}
+
 fn is_wanted(sink: &SinkConfig, alert: &Alert, before: Option<Severity>) -> bool {
     if alert.severity < sink.severity
         || (!sink.rules.is_empty() && !sink.rules.iter().any(|rule| rule.is_match(alert.rule)))
+        || !is_of_its_workloads(sink, alert.workload.as_ref())
     {
         return false;
     }
@@ -94,4 +106,44 @@ fn json(value: &impl serde::Serialize) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     to_writer(&mut body, value)?;
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::render::testing::{alert as example, sensor};
+    use crate::config;
+
+    /// Whether a sink with these keys takes an alert.
+    fn takes(keys: &str, one: &Alert) -> bool {
+        let text = format!("sinks: {{s: {{file: {{path: /x/y.jsonl}}{keys}}}}}");
+        let sinks = config::from_str("test.yaml", &text).expect("a configuration").config.sinks;
+        alert(&sinks[0], one, None, &sensor()).expect("encoded").is_some()
+    }
+
+    #[test]
+    fn a_sink_of_some_workloads_takes_their_alerts_and_none_about_nobody() {
+        let mut one = example();
+        let workload = one.workload.as_mut().expect("a workload");
+        workload.name = "shop-web-1".to_owned();
+        workload.labels = [("team".to_owned(), "shop".to_owned())].into();
+        for (keys, is_taken) in [
+            ("", true),
+            (", workloads: [{name: shop-*}]", true),
+            (", workloads: [{name: bank-*}, {labels: {team: s*}}]", true),
+            (", workloads: [{name: bank-*}]", false),
+            (", workloads: [{name: shop-*, labels: {team: bank}}]", false),
+        ] {
+            assert_eq!(takes(keys, &one), is_taken, "{keys}");
+        }
+        one.workload = None;
+        assert!(takes("", &one) && !takes(", workloads: [{name: \"*\"}]", &one));
+    }
+
+    #[test]
+    fn a_sink_that_selects_by_what_no_alert_has_is_refused() {
+        let text = "sinks: {s: {file: {path: /x/y.jsonl}, workloads: [{network: shop_*}]}}";
+        let refused = config::from_str("test.yaml", text).expect_err("refused").to_string();
+        assert!(refused.contains("a sink cannot select by network or addresses"), "{refused}");
+    }
 }

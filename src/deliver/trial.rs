@@ -20,7 +20,7 @@ const RULE: &str = "delivery-test";
 /// Sends a test alert; an error is why it was not taken.
 pub fn send(sink: &SinkConfig) -> Result<(), String> {
     let at = now();
-    let sink = SinkConfig { rules: Vec::new(), ..sink.clone() };
+    let sink = SinkConfig { rules: Vec::new(), workloads: Vec::new(), ..sink.clone() };
     let sensor = Sensor { host: super::outbox::host_name(), version: env!("CARGO_PKG_VERSION") };
     let prepared = prepare::alert(&sink, &alert(at), None, &sensor).map_err(|error| error.to_string())?;
     let body = prepared.ok_or("the sink takes no alert of this severity")?.body;

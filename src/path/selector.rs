@@ -49,6 +49,19 @@ pub struct SelectorFile {
     pub addresses: Vec<IpNetwork>,
 }
 
+/// What the runtime says of a workload itself, without its networks.
+#[derive(Clone, Copy, Debug)]
+pub struct Description<'a> {
+    /// Container name.
+    pub name: &'a str,
+    /// Image reference.
+    pub image: &'a str,
+    /// Image digest.
+    pub digest: &'a str,
+    /// Labels.
+    pub labels: &'a BTreeMap<String, String>,
+}
+
 /// Why a selector was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
@@ -251,13 +264,24 @@ impl Selector {
         SelectorFile { addresses: self.file.addresses.clone(), ..SelectorFile::default() } == self.file
     }
 
+    /// Whether name, image, digest and labels decide alone, which alerts have of a workload.
+    pub fn is_by_description_alone(&self) -> bool {
+        self.network.is_none() && self.file.addresses.is_empty()
+    }
+
+    /// Whether name, image, digest and labels hold, where they are given; an alert has no more of a workload.
+    pub fn matches_description(&self, of: Description<'_>) -> bool {
+        let holds = |glob: &Option<Pattern>, text: &str| glob.as_ref().is_none_or(|glob| glob.matches(text));
+        holds(&self.name, of.name)
+            && holds(&self.image, of.image)
+            && self.file.digest.as_ref().is_none_or(|digest| digest == of.digest)
+            && self.labels.iter().all(|(key, glob)| of.labels.get(key).is_some_and(|value| glob.matches(value)))
+    }
+
     /// Whether every given part holds for this workload.
     pub fn matches(&self, workload: &Workload) -> bool {
-        let holds = |glob: &Option<Pattern>, text: &str| glob.as_ref().is_none_or(|glob| glob.matches(text));
-        holds(&self.name, &workload.name)
-            && holds(&self.image, &workload.image)
-            && self.file.digest.as_ref().is_none_or(|digest| *digest == workload.image_digest)
-            && self.labels.iter().all(|(key, glob)| workload.labels.get(key).is_some_and(|value| glob.matches(value)))
+        let Workload { name, image, image_digest: digest, labels, .. } = workload;
+        self.matches_description(Description { name, image, digest, labels })
             && self.network.as_ref().is_none_or(|glob| workload.attachments.iter().any(|a| glob.matches(&a.network)))
             && (self.file.addresses.is_empty() || workload.addresses().any(|ip| self.contains(ip)))
     }

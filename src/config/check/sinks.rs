@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Check;
 use super::http::{bearer, http, path};
+use super::{Check, selectors};
 use crate::alert::render::chat::Template;
 use crate::config::defaults;
-use crate::config::file::{AlertmanagerFile, FileSinkFile, SinkFile, SyslogFile, WebhookFile};
+use crate::config::file::{AlertmanagerFile, FileSinkFile, PlacedSelector, SinkFile, SyslogFile, WebhookFile};
 use crate::config::located::Located;
 use crate::config::problem::{quoted, suggestion};
 use crate::config::scalar::{Bounded, DurationText, Label};
@@ -40,6 +40,7 @@ impl Check<'_> {
             self.report(name.span, message, Some(help));
         }
         let rules = file.rules.iter().filter_map(|rule| self.rule_glob(rule)).collect::<Vec<_>>();
+        file.workloads.iter().for_each(|selector| self.is_known_to_alerts(selector));
         let encoding = self.encoding(name, file);
         let destinations = self.destinations_of(name, file);
         let count = destinations.len();
@@ -48,6 +49,7 @@ impl Check<'_> {
             name: named(at),
             severity: file.severity,
             rules: rules.clone(),
+            workloads: selectors(&file.workloads),
             encoding,
             updates: file.updates.unwrap_or_else(|| usual_updates(&to)),
             to,
@@ -73,6 +75,13 @@ impl Check<'_> {
             return vec![to];
         }
         file.alertmanager.iter().flat_map(|file| self.alertmanager(file)).map(Destination::Alertmanager).collect()
+    }
+
+    fn is_known_to_alerts(&mut self, selector: &PlacedSelector) {
+        if !selector.value.is_by_description_alone() {
+            let help = "an alert has the workload's name, image, digest and labels: select by these".to_owned();
+            self.report(selector.span, "a sink cannot select by network or addresses".to_owned(), Some(help));
+        }
     }
 
     fn rule_glob(&mut self, rule: &Located<String>) -> Option<globset::GlobMatcher> {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::PlacedSelector;
 use super::log_sinks::{ElasticsearchFile, LokiFile, OtlpFile, SplunkFile, timeout};
 use crate::alert::render::chat::Template;
 use crate::alert::render::encoding::Encoding;
@@ -24,6 +25,11 @@ pub(in crate::config) struct SinkFile {
     #[serde(default)]
     #[schemars(extend("examples" = [["egress-*", "log-*"]]))]
     pub rules: Vec<Located<String>>,
+    /// The workloads whose alerts it gets, by name, image, digest and labels; without: all alerts. Alerts about no workload, which are about the host
+    /// or an address, go to sinks without this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [[{"labels": {"com.docker.compose.project": "shop"}}]]))]
+    pub workloads: Vec<PlacedSelector>,
     /// The format; `alertmanager` and the templates of `webhook` have their own, as `otlp` has; `elasticsearch` and `opensearch` always get `ecs`.
     #[serde(default)]
     pub encoding: Encoding,
