@@ -34,6 +34,7 @@ pub use document::{document_schema, print_document, read_document};
 pub use expire::{FileWithExpired, files_with_expired};
 pub use kept::{KEPT_BASELINE, kept_text, sha256};
 pub use problem::{ConfigError, Problem};
+pub use scalar::CollectorUrl;
 pub use sinks::{
     AlertmanagerDestination, Credentials, Destination, ElasticsearchDestination, FileDestination, HostAndPort,
     HttpDestination, LokiDestination, OtlpDestination, SinkConfig, SplunkDestination, SyslogDestination,
@@ -112,6 +113,15 @@ pub enum SnapLength {
     Bytes(u32),
 }
 
+/// Where judged flows are exported to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IpfixConfig {
+    /// The collector.
+    pub collector: CollectorUrl,
+    /// Enterprise number of hopwatch's own elements.
+    pub enterprise: u32,
+}
+
 /// What is kept of packets and facts from before each alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceConfig {
@@ -179,6 +189,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Bounds of the flow tables.
     pub meter: MeterLimits,
+    /// Where judged flows are exported to; `None`: nowhere.
+    pub ipfix: Option<IpfixConfig>,
     /// Folder of what is kept between runs; `None`: the usual one.
     pub state_dir: Option<PathBuf>,
     /// What is given up after the start.

@@ -4,6 +4,7 @@
 
 mod bounded_listener;
 mod evidence;
+mod flow_export;
 mod heartbeat;
 mod http;
 pub mod metrics;
@@ -15,6 +16,7 @@ mod shared;
 mod snapshot;
 
 pub use evidence::{EvidenceCounters, EvidenceSnapshot};
+pub use flow_export::{FlowExportCounters, FlowExportSnapshot, Unexported};
 pub use heartbeat::{Heartbeat, STALLED};
 pub use http::serve;
 pub use points::{MAX_POINTS, PointSeries, PointTable};

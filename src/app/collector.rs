@@ -3,13 +3,12 @@
 //! Contract: each write is one message: a datagram, or a piece of the stream. A datagram that nobody takes is lost, which is said at once and counted at the end; a connection that breaks is an error.
 //! Limits: UDP has no answer, so what a full buffer drops is not known; many messages at once are sent in pieces, with [`PAUSE`] between them. A write waits for [`PATIENCE`].
 
-use std::fmt;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
-use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
+use crate::config::CollectorUrl;
 use crate::export::ipfix::Carrier;
 use crate::wording::many;
 
@@ -18,45 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// After so many datagrams a collector gets time to read: a usual receive buffer holds some hundred.
 const AT_ONCE: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// Where a collector is: `udp://HOST:PORT` or `tcp://HOST:PORT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CollectorUrl {
-    carrier: Carrier,
-    /// Host and port.
-    place: String,
-}
-
-impl FromStr for CollectorUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no collector; write udp://192.0.2.1:4739 or tcp://collector.example:4739");
-        let (scheme, place) = text.split_once("://").ok_or_else(wrong)?;
-        let carrier = match scheme {
-            "udp" => Carrier::Datagrams,
-            "tcp" => Carrier::Stream,
-            _ => return Err(wrong()),
-        };
-        let (host, port) = place.rsplit_once(':').ok_or_else(wrong)?;
-        let is_right = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && !place.contains('/');
-        is_right.then(|| Self { carrier, place: place.to_owned() }).ok_or_else(wrong)
-    }
-}
-
-impl fmt::Display for CollectorUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.carrier == Carrier::Datagrams { "udp" } else { "tcp" };
-        write!(f, "{scheme}://{}", self.place)
-    }
-}
-
-impl CollectorUrl {
-    /// By what messages travel there.
-    pub const fn carrier(&self) -> Carrier {
-        self.carrier
-    }
-}
 
 /// A way to a collector.
 #[derive(Debug)]
@@ -76,11 +36,16 @@ enum Way {
 }
 
 impl FlowCollector {
+    /// By what messages travel to one.
+    pub const fn carrier_of(url: &CollectorUrl) -> Carrier {
+        if url.is_udp { Carrier::Datagrams } else { Carrier::Stream }
+    }
+
     /// Opens the way.
     pub fn open(url: &CollectorUrl) -> io::Result<Self> {
         let mut failed = None;
         for address in url.place.to_socket_addrs()? {
-            match Way::open(url.carrier, address) {
+            match Way::open(Self::carrier_of(url), address) {
                 Ok(way) => return Ok(Self { url: url.clone(), way, sent: 0, lost: 0 }),
                 Err(error) => failed = Some(error),
             }
@@ -90,7 +55,7 @@ impl FlowCollector {
 
     /// By what messages travel there.
     pub const fn carrier(&self) -> Carrier {
-        self.url.carrier
+        Self::carrier_of(&self.url)
     }
 
     /// A datagram went nowhere: a route or a firewall may change again, so that nothing ends by it.
@@ -153,23 +118,6 @@ impl Write for FlowCollector {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_place_has_a_scheme_a_host_and_a_port() {
-        for right in ["udp://192.0.2.1:4739", "tcp://[2001:db8::1]:4739", "udp://collector.example:2055"] {
-            assert_eq!(right.parse::<CollectorUrl>().expect(right).to_string(), right);
-        }
-        for wrong in [
-            "192.0.2.1:4739",
-            "http://192.0.2.1:4739",
-            "udp://:4739",
-            "udp://host",
-            "tcp://host:0",
-            "tcp://host:1/path",
-        ] {
-            assert!(wrong.parse::<CollectorUrl>().is_err_and(|why| why.contains("udp://")), "{wrong}");
-        }
-    }
 
     #[test]
     fn each_write_is_one_datagram_and_one_that_nobody_takes_is_no_error() {

@@ -14,6 +14,7 @@ mod conntrack;
 mod engine_loop;
 mod engine_sink;
 mod firewall;
+mod flow_export;
 mod host_capture;
 mod host_logging;
 mod host_logs;
@@ -47,6 +48,7 @@ use super::output::{self, Output};
 use super::recorder::Recorder;
 use super::screen::Screen;
 use super::summary::Summary;
+use crate::clock::instant;
 use crate::config::{Config, InsideNamespaces, KEPT_BASELINE};
 use crate::engine::{Engine, WorkloadStats, WorkloadStatsLimits};
 use crate::flow::Backlog;
@@ -60,6 +62,7 @@ use capture_plan::CapturePlan;
 pub use confinement::{Needs, confine, try_out};
 use engine_loop::{EngineLoop, SharedWithTaps, enabled_rules};
 pub(super) use firewall::unwatched as firewall_unwatched;
+use flow_export::ToCollector;
 pub(super) use host_logs::syslog_unwatched;
 pub(super) use interface_names::globs as interface_globs;
 use interface_names::{InterfaceNames, Wanted};
@@ -114,6 +117,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let output = output.with_processes(Box::new(questions)).context("starting the thread that looks for processes")?;
     let rings = evidence.as_ref().and_then(Evidence::rings);
     let context = SourceContext { sender, recorder: own, rings, shared, backlog, covered, progress, stop: stopping };
+    let flow_counters = Arc::clone(&context.shared.flow_export);
     let names = Arc::new(InterfaceNames::new(Wanted::new(&options.config.capture.interfaces)?));
     let mut sources = start_sources(&options, &names, &context, asked)?;
     if let Some(file) = &options.baseline {
@@ -129,6 +133,11 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let missing = sandbox::look(host::missing_capabilities).context("starting a thread that looks at its rights")?;
     let status = SourceStatus::new(Blindness::new(enabled, missing));
     let mut engine = Engine::new(options.config.engine);
+    let exporting = options.export.map(|to| flow_export::start(&to, &flow_counters)).transpose()?;
+    let exporting = exporting.map(|(observer, exporting)| {
+        engine.observe(Box::new(observer));
+        exporting
+    });
     if options.screen.is_some() {
         engine.observe(Box::new(WorkloadStats::new(WorkloadStatsLimits::SHOWN)));
     }
@@ -144,7 +153,10 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();
     let summary = engine_loop.finish(&receiver);
-    let engine = engine_loop.engine;
+    let mut engine = engine_loop.engine;
+    // It sends what is left while the others end.
+    drop(engine.take_observer::<ToCollector>());
+    let told_at = instant();
     // While the others end.
     let evidence_ends = evidence.map(Evidence::end);
     // A source may wait for room in it.
@@ -159,6 +171,9 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let written = output.finish(&summary).context("writing to standard output");
     if let Some(ends) = evidence_ends {
         ends.wait();
+    }
+    if let Some(exporting) = exporting {
+        exporting.end(told_at);
     }
     written?;
     finished?;

@@ -13,8 +13,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use super::collector::{CollectorUrl, FlowCollector};
+#[cfg(feature = "live")]
+pub(super) use ipfix::push as push_judged;
+
+use super::collector::FlowCollector;
 use super::output::Overflow;
+use crate::config::CollectorUrl;
 use crate::engine::Observer;
 use crate::escape::json;
 use crate::export::ipfix::Carrier;

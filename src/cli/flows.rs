@@ -10,9 +10,9 @@ use indicatif::ProgressBar;
 
 use super::Outcome;
 use super::captures::{captures_in, progress_bar};
-use crate::app::collector::{CollectorUrl, FlowCollector};
+use crate::app::collector::FlowCollector;
 use crate::app::flows::{self, Captures, Layer, Metering, Records};
-use crate::config;
+use crate::config::{self, CollectorUrl};
 use crate::escape::{json::to_writer, printable};
 use crate::export::ipfix::{Carrier, EXAMPLE_ENTERPRISE};
 use crate::export::{FlowFormat, FlowWriter, ipfix_writer};
@@ -191,7 +191,7 @@ impl Destination {
     /// A collector.
     fn collector(url: &CollectorUrl) -> anyhow::Result<Self> {
         let collector = FlowCollector::open(url).with_context(|| format!("connecting to {url}"))?;
-        Ok(Self { stream: Box::new(collector), is_watched: false, carrier: Some(url.carrier()) })
+        Ok(Self { stream: Box::new(collector), is_watched: false, carrier: Some(FlowCollector::carrier_of(url)) })
     }
 
     fn writer(&mut self, format: FlowFormat, enterprise: u32) -> Box<dyn FlowWriter + '_> {

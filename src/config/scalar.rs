@@ -1,14 +1,17 @@
-//! Checked scalars of the file shape: bounded numbers, durations, address ranges, ports, labels, dates, packet lengths, names at receivers.
+//! Checked scalars of the file shape: bounded numbers, durations, address ranges, ports, labels, dates, packet lengths, names at receivers, collectors.
 //!
 //! Contract: each refuses with `what is wrong; what to write instead`, and prints back what it read.
 //! Design: a scalar is checked where it is read, so its mistakes carry its place without further ado.
 
 mod address;
+mod collector;
 mod number;
 mod receiver;
 mod snap;
 mod text;
 mod zone;
+
+pub use collector::CollectorUrl;
 
 pub(super) use address::{HttpUrl, SyslogAddress};
 pub(super) use number::{Bounded, DurationText};

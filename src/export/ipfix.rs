@@ -122,8 +122,9 @@ pub struct Exporter {
     now: Timestamp,
     /// When templates were sent, and how many messages ago; `None`: not yet in this session.
     templates: Option<(Timestamp, u32)>,
-    /// Whole messages.
-    ready: VecDeque<Vec<u8>>,
+    /// Whole messages, and how many records each carries.
+    ready: VecDeque<(Vec<u8>, u32)>,
+    taken: u32,
 }
 
 impl Exporter {
@@ -140,6 +141,7 @@ impl Exporter {
             now: Timestamp::MIN,
             templates: None,
             ready: VecDeque::new(),
+            taken: 0,
         }
     }
 
@@ -186,7 +188,23 @@ impl Exporter {
 
     /// The next whole message.
     pub fn take(&mut self) -> Option<Vec<u8>> {
-        self.ready.pop_front()
+        let (message, records) = self.ready.pop_front()?;
+        self.taken = records;
+        Some(message)
+    }
+
+    /// How many records the message carries that was taken last.
+    pub const fn records_taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// Another session begins, as after a new connection: what is not taken yet is lost, and counted in records.
+    pub fn restart(&mut self) -> u64 {
+        let lost = self.ready.iter().map(|(_, records)| u64::from(*records)).sum::<u64>() + u64::from(self.records);
+        self.ready.clear();
+        self.message.clear();
+        (self.set, self.records, self.sequence, self.templates) = (None, 0, 0, None);
+        lost
     }
 
     const fn longest(&self) -> usize {
@@ -221,7 +239,7 @@ impl Exporter {
         }
         put_length(&mut message, HEADER);
         self.head(&mut message);
-        self.ready.push_back(message);
+        self.ready.push_back((message, 0));
         self.templates = Some((self.now, 0));
     }
 
@@ -230,11 +248,12 @@ impl Exporter {
         self.end_set();
         let mut message = std::mem::take(&mut self.message);
         self.head(&mut message);
-        self.sequence = self.sequence.wrapping_add(std::mem::take(&mut self.records));
+        let records = std::mem::take(&mut self.records);
+        self.sequence = self.sequence.wrapping_add(records);
         if let Some((_, messages)) = &mut self.templates {
             *messages += 1;
         }
-        self.ready.push_back(message);
+        self.ready.push_back((message, records));
     }
 
     fn end_set(&mut self) {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use dashmap::DashMap;
 
 use super::evidence::EvidenceCounters;
+use super::flow_export::FlowExportCounters;
 use super::heartbeat::Heartbeat;
 use super::points::PointTable;
 use super::process::ProcessStats;
@@ -75,6 +76,8 @@ pub struct SharedCounters {
     pub conntrack: Arc<Mutex<ConntrackCounters>>,
     /// Of the evidence of alerts.
     pub evidence: Arc<EvidenceCounters>,
+    /// Of judged flows that are exported.
+    pub flow_export: Arc<FlowExportCounters>,
     /// Of the configuration in force.
     pub reloads: ReloadCounters,
     /// Beats while the engine moves.
@@ -141,6 +144,7 @@ impl SharedCounters {
             blind_rules: engine.blind_rules.keys().copied().collect(),
             sinks: self.sinks.iter().map(|sink| (sink.name().to_owned(), SinkSnapshot::of(&sink))).collect(),
             evidence: self.evidence.read(),
+            flow_export: self.flow_export.read(),
             reloads: self.reloads.read(),
             sandbox: sandbox::report(),
             process: ProcessStats::read(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::EvidenceSnapshot;
+use super::flow_export::FlowExportSnapshot;
 use super::points::PointSeries;
 use super::process::ProcessStats;
 use super::reloads::ReloadSnapshot;
@@ -84,6 +85,8 @@ pub struct Snapshot {
     pub sinks: BTreeMap<String, SinkSnapshot>,
     /// Of the evidence of alerts.
     pub evidence: EvidenceSnapshot,
+    /// Of judged flows that are exported.
+    pub flow_export: FlowExportSnapshot,
     /// Of the configuration in force.
     pub reloads: ReloadSnapshot,
     /// What the process gave up after its start; nothing where it gave up nothing.

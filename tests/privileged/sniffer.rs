@@ -375,3 +375,36 @@ fn a_recording_replays_to_the_same_alerts() {
     assert_eq!(live.last().expect("a summary")["packets"], replayed.last().expect("a summary")["packets"]);
     assert!(!ids(&live).is_empty());
 }
+
+#[test]
+fn judged_flows_are_exported_and_one_that_cannot_be_is_counted() {
+    let name = "judged_flows_are_exported_and_one_that_cannot_be_is_counted";
+    if let Some(why) = unavailable() {
+        println!("skipped: {name}: {why}");
+        return;
+    }
+    let (namespace, folder) = (Namespace::with_bridge("br-test"), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("flows.ipfix");
+    let config = format!("{CONFIG}flows: {{ipfix: {{collector: \"tcp://127.0.0.1:4739\"}}}}\n");
+    let sniffer = Sniffer::start(&namespace, &config, &[]);
+    sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
+    namespace.run("ping -c 2 -i 0.01 -q 10.9.0.2");
+    sniffer.wait_until("/metrics", "a flow that nobody took", |page| {
+        sum(page, "hopwatch_flows_unexported_total{reason=\"collector\"}") >= 1
+    });
+    // It is tried again after 10 s.
+    namespace.run_background(&format!("sh -c 'busybox nc -l -p 4739 > {}'", file.display()));
+    let deadline = hopwatch::clock::instant() + Duration::from_secs(40);
+    while sum(&sniffer.get("/metrics"), "hopwatch_flows_exported_total ") == 0 {
+        assert!(hopwatch::clock::instant() < deadline, "{}", sniffer.get("/metrics"));
+        namespace.run("sh -c 'echo x | busybox nc -w 1 10.9.0.2 8080 || true'");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let (_, log) = sniffer.end();
+    assert!(log.contains("flows are not exported to tcp://127.0.0.1:4739") && log.contains("again"), "{log}");
+    let sent = std::fs::read(&file).expect("what the collector got");
+    assert!(sent.starts_with(&[0, 10]) && sent[16..18] == [0, 2], "templates come first: {sent:?}");
+    assert!(
+        sent.windows(10).any(|text| text == b"10.9.0.0/24" as &[u8]) || sent.windows(7).any(|text| text == b"br-test")
+    );
+}

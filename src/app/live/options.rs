@@ -11,7 +11,7 @@ use crate::app::baseline::BaselineFile;
 use crate::app::evidence::keeping::ReplaySetup;
 use crate::app::screen::Screen;
 use crate::app::summary::Summary;
-use crate::config::Config;
+use crate::config::{Config, IpfixConfig};
 use crate::engine::{Engine, Observer, VerdictLog};
 
 /// What to run.
@@ -37,6 +37,8 @@ pub struct LiveOptions {
     pub verdict_log: Option<VerdictLog>,
     /// Follows the engine.
     pub observer: Option<Box<dyn Observer>>,
+    /// Export judged flows there.
+    pub export: Option<IpfixConfig>,
     /// Ends the run when it is set.
     pub stop: Option<Arc<AtomicBool>>,
     /// Keep evidence from before alerts, with this run's configuration.

@@ -208,7 +208,7 @@ fn fixed_parts(before: &Config, now: &Config) -> Vec<&'static str> {
         ("runtime", runtimes != now.runtimes),
         ("the labels that selectors name", before.runtimes.shown_labels != *labels),
         ("metrics", before.listen != now.listen),
-        ("flows", before.meter != now.meter),
+        ("flows", (before.meter, &before.ipfix) != (now.meter, &now.ipfix)),
         ("sandbox", before.sandbox != now.sandbox),
         ("state", before.state_dir != now.state_dir),
         ("evidence", before.evidence != now.evidence),

@@ -49,7 +49,8 @@ fn idle(
     Ok(lines.recv().ok())
 }
 
-fn push(exporter: &mut Exporter, line: &FlowLine) {
+/// One judgement, as a record.
+pub(in crate::app) fn push(exporter: &mut Exporter, line: &FlowLine) {
     let judged_at = line.first_seen.plus(Duration::from_millis(line.judged_after_ms));
     let (flow, workload) = (&line.flow, line.workload.as_ref());
     let missing_hop = line.missing_hop.as_ref().map(crate::alert::MissingHop::name).unwrap_or_default();

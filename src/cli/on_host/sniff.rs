@@ -100,6 +100,7 @@ impl WatchArgs {
             screen: None,
             verdict_log: None,
             observer: None,
+            export: None,
             stop: None,
             evidence: None,
             baseline,
@@ -155,7 +156,9 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
     let outbox = outbox(sinks, options.config.state_dir.as_deref())?;
     let routes = outbox.as_ref().map(|outbox| Arc::clone(outbox.routes()));
     let reload = Some(ReloadOptions { reader, in_force, routes });
-    let options = LiveOptions { record, headers_only, config_text, reload, evidence, ..options };
+    // Who records, records all of it.
+    let export = if record.is_none() { options.config.ipfix.clone() } else { None };
+    let options = LiveOptions { record, headers_only, config_text, reload, export, evidence, ..options };
     let mut output = Output::none();
     // First, since the end waits longest for it.
     if let Some(outbox) = outbox {

@@ -12,7 +12,7 @@ use super::selectors;
 use crate::alert::{AlertBudget, Exception, SeverityPolicy};
 use crate::config::file::{Alerts, Capture, Detection, Evidence, FileConfig, Flows, Response, Runtime};
 use crate::config::scalar::Socket;
-use crate::config::{CaptureConfig, Config, EvidenceConfig, ResponseConfig, RuntimesConfig, SinkConfig};
+use crate::config::{CaptureConfig, Config, EvidenceConfig, IpfixConfig, ResponseConfig, RuntimesConfig, SinkConfig};
 use crate::detect::LocalNetworks;
 use crate::engine::{EngineConfig, Timings};
 use crate::evidence::{BudgetLimits, RingLimits};
@@ -46,6 +46,11 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
         runtimes: runtimes(file.runtime, &programs, checked.shown_labels),
         listen: file.serve.listen.0,
         meter: file.flows.limits(),
+        ipfix: file
+            .flows
+            .ipfix
+            .as_ref()
+            .map(|ipfix| IpfixConfig { collector: ipfix.collector.clone(), enterprise: ipfix.enterprise.small() }),
         state_dir: file.state.dir.map(|dir| PathBuf::from(dir.0)),
         sandbox: file.sandbox,
         evidence: evidence(&file.evidence),

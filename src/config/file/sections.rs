@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PlacedSelector;
-use crate::config::scalar::{Bounded, Cidr, DurationText, FilePath, InterfaceGlob, Label, Listen, Socket};
+use crate::config::scalar::{
+    Bounded, Cidr, CollectorUrl, DurationText, FilePath, InterfaceGlob, Label, Listen, Socket,
+};
 use crate::config::{InsideNamespaces, SnapLength, defaults};
 use crate::evidence::PayloadPolicy;
 use crate::flow::MeterLimits;
@@ -129,6 +131,24 @@ pub(in crate::config) struct Flows {
     pub active_timeout: DurationText<0>,
     /// Between two updates of one flow.
     pub update_interval: DurationText<100>,
+    /// Send each flow with its verdict to an IPFIX collector, when it is judged; without: to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipfix: Option<Ipfix>,
+}
+
+/// An IPFIX collector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Ipfix {
+    /// Where it is: `udp://HOST:PORT` or `tcp://HOST:PORT`.
+    pub collector: CollectorUrl,
+    /// Enterprise number (PEN) of hopwatch's own elements; 32473 is the one for examples.
+    #[serde(default = "enterprise")]
+    pub enterprise: Bounded<1, 4_294_967_295>,
+}
+
+const fn enterprise() -> Bounded<1, 4_294_967_295> {
+    Bounded(defaults::ENTERPRISE_NUMBER)
 }
 
 impl Default for Flows {
@@ -138,6 +158,7 @@ impl Default for Flows {
             idle_timeout: DurationText::from_millis(defaults::IDLE_TIMEOUT_MS),
             active_timeout: DurationText::from_millis(defaults::ACTIVE_TIMEOUT_MS),
             update_interval: DurationText::from_millis(defaults::FLOW_UPDATE_INTERVAL_MS),
+            ipfix: None,
         }
     }
 }

@@ -253,3 +253,19 @@ fn templates_come_again_in_datagrams_after_twenty_messages_or_ten_minutes_and_on
     let slowly: Vec<Flow> = [0, 599, 600, 1199, 1300].map(one).into();
     assert_eq!(places(templates(Carrier::Datagrams, &slowly)), [0, 3, 6]);
 }
+
+#[test]
+fn a_new_session_begins_with_templates_and_a_sequence_of_0_and_says_what_was_lost() {
+    let mut exporter = Exporter::new(Content::Flows, Carrier::Stream, 7);
+    push(&mut exporter, &one(1));
+    exporter.flush();
+    push(&mut exporter, &one(2));
+    assert_eq!(exporter.restart(), 2, "one in a message that is whole, one in a message that is not");
+    let messages = exported(&mut exporter, &[one(3)]);
+    let mut collector = Collector::default();
+    for message in &messages {
+        collector.take(message);
+    }
+    assert_eq!(collector.messages, [(0, 0, 3), (0, 1, 3)]);
+    assert_eq!(collector.records.len(), 1);
+}

@@ -405,6 +405,18 @@ pub static METRICS: &[Metric] = &[
         let value = s.process.cpu_seconds.map(Number::Real);
         value.map(|value| Sample { labels: Vec::new(), value }).into_iter().collect()
     }),
+    counter(
+        "hopwatch_flows_exported_total",
+        &[],
+        "Judged flows that were sent to the collector of `flows.ipfix`; over UDP nothing says whether it took them",
+        |s| vec![plain(s.flow_export.exported)],
+    ),
+    counter(
+        "hopwatch_flows_unexported_total",
+        &["reason"],
+        "Judged flows that were not: the collector is slower than the traffic (queue_full), or cannot be reached (collector)",
+        |s| s.flow_export.lost.iter().map(|(reason, flows)| sample([("reason", reason)], *flows)).collect(),
+    ),
     counter("hopwatch_evidence_bundles_total", &[], "Alerts whose evidence was written as a bundle", |s| {
         vec![plain(s.evidence.written)]
     }),
