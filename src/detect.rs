@@ -10,6 +10,7 @@ mod blind_spots;
 mod debounce;
 mod find_sender;
 mod finding;
+mod kernel_mounts;
 mod log_shipping;
 mod naming;
 mod params;

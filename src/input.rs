@@ -11,11 +11,13 @@ mod baseline;
 mod configuration;
 mod container_event;
 mod firewall;
+mod first_process;
 mod flow;
 mod host_logging;
 mod kernel;
 mod log_file;
 mod mac;
+mod name_files;
 mod names;
 mod nat;
 mod neighbour;
@@ -39,6 +41,7 @@ pub use configuration::{
 };
 pub use container_event::{ContainerAct, ContainerEvent, ExecutedCommand, HIDDEN, MAX_WORDS};
 pub use firewall::{FirewallFact, FirewallRule, FirewallRules};
+pub use first_process::{KernelMount, ProcessMounts, ProcessRights, SeccompMode};
 pub use flow::{
     Counters, EndReason, Endpoint, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Protocol, Side, TcpFacts,
     tcp_flags,
@@ -50,6 +53,7 @@ pub use kernel::{
 };
 pub use log_file::{LogChange, LogFileChange, LogFileFact, LogFileSource};
 pub use mac::Mac;
+pub use name_files::{HostsFile, NameFiles, ResolverFile};
 pub use names::NameAnswer;
 pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};

@@ -15,11 +15,12 @@ pub mod docker;
 #[cfg(feature = "shell")]
 pub mod file;
 mod kernel;
+pub mod mount_places;
 #[cfg(feature = "live")]
 pub mod reader;
 mod timeline;
 
-pub use kernel::KernelState;
+pub use kernel::{KernelState, SeenMounts};
 pub use timeline::{
     Attribution, AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline, TimelineCounts,
     TimelineLimits, Touched, Trace, Unseen, Watched,

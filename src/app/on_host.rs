@@ -21,7 +21,7 @@ use crate::input::{
     WorkloadId, WorkloadState,
 };
 use crate::inventory::discover::{Discovery, Places};
-use crate::inventory::{Timeline, Watched};
+use crate::inventory::{Timeline, Watched, mount_places};
 use crate::path::{PathState, coverage};
 use crate::report::Question;
 use crate::report::audit::Audit;
@@ -93,10 +93,11 @@ fn look(config: &Config) -> anyhow::Result<Looked> {
     for event in &events {
         timeline.apply(at, event);
     }
-    let facts = host::kernel::observe_once(&first_processes(&events));
+    let facts = host::kernel::observe_once(&first_processes(&events), mount_places::matters);
     for fact in &facts {
         timeline.apply_kernel(at, fact);
     }
+    warnings.extend(paths::kernel_word_missing(&timeline));
     let captured = captured_links(config)?;
     if captured.is_empty() {
         warnings.push(format!("no interface is called {}", config.capture.interfaces.join(", ")));

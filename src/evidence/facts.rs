@@ -48,6 +48,9 @@ enum Subject {
     Link(ObservationPoint),
     Namespace(NetnsId),
     Processes(WorkloadId),
+    Rights(WorkloadId),
+    Mounts(WorkloadId),
+    Names(WorkloadId),
     Socket(NetnsId, u64),
     Sniffer(NetnsId, u64),
     Sensor,
@@ -165,7 +168,9 @@ fn inventory(event: &InventoryEvent) -> Change {
     match event {
         InventoryEvent::Workload(workload) => Change::Says(Subject::Workload(workload.id.clone())),
         InventoryEvent::Stopped { id, .. } => {
-            Change::Ends(vec![Subject::Workload(id.clone()), Subject::Processes(id.clone())])
+            let of: [fn(WorkloadId) -> Subject; 5] =
+                [Subject::Workload, Subject::Processes, Subject::Rights, Subject::Mounts, Subject::Names];
+            Change::Ends(of.map(|subject| subject(id.clone())).into())
         }
         InventoryEvent::Container(_) => Change::Nothing,
         InventoryEvent::Network(network) => Change::Says(Subject::Network(network.id.clone())),
@@ -192,6 +197,9 @@ fn kernel(fact: &KernelFact) -> Change {
         KernelFact::SnifferOpened(sniffer) => Change::Says(Subject::Sniffer(sniffer.netns, sniffer.inode)),
         KernelFact::SnifferClosed { netns, inode } => Change::Ends(vec![Subject::Sniffer(*netns, *inode)]),
         KernelFact::Agent(agent) => Change::Says(Subject::Agent(agent.workload.clone(), agent.pid, agent.start)),
+        KernelFact::Rights(rights) => Change::Says(Subject::Rights(rights.workload.clone())),
+        KernelFact::Names(files) => Change::Says(Subject::Names(files.workload.clone())),
+        KernelFact::Mounts(mounts) => Change::Says(Subject::Mounts(mounts.workload.clone())),
         KernelFact::Sensor { .. } => Change::Says(Subject::Sensor),
         KernelFact::Missed { .. } => Change::Nothing,
     }

@@ -1,27 +1,32 @@
-//! What the kernel shows of workloads: namespaces, interfaces inside, sockets, sniffers, processes.
+//! What the kernel shows of workloads: namespaces, interfaces inside, sockets, sniffers, processes, rights, mounts.
 //!
 //! Contract: a [`Collector`] learns which workloads run and returns, at each scan, what changed since the last one; what could not
 //! be seen is a [`KernelFact::Missed`]. The namespace of the thread that makes it is the host's; it
 //! stays on that thread. Limits: what lives between two looks only; a thread (not a process) that enters another namespace alone;
 //! a process that holds a socket of another namespace than its own. Each table names its bound.
 //! Design: netlink where the kernel speaks it, `/proc` for processes and files; no clock: a caller brings the time and decides how
-//! often to scan ([`Collector::scan`] costs much, [`Collector::scan_sockets`] little).
+//! often to scan ([`Collector::scan`] costs much, [`Collector::scan_sockets`] little, [`Collector::scan_first`] as much as is asked for).
 
 mod agents;
 mod cgroups;
 mod diag;
+mod first_process;
 mod flow_process;
 mod interfaces;
 mod missed;
+mod mounts;
+mod name_files;
 mod namespaces;
 mod packet_sockets;
 mod proc;
+mod rights;
 mod sampling;
 mod socket_owners;
 mod sockets;
 mod workloads;
 
 use self::agents::Agents;
+use self::first_process::Matters;
 pub use self::flow_process::{FlowEnd, FlowProcess};
 use self::missed::Missed;
 use self::namespaces::Namespaces;
@@ -42,6 +47,7 @@ pub struct Collector {
     namespaces: Namespaces,
     sockets: Sockets,
     packet_sockets: PacketSockets,
+    matters: Matters,
     missed: Missed,
     buffer: Vec<u8>,
 }
@@ -67,6 +73,7 @@ impl Collector {
             namespaces: Namespaces::new()?,
             sockets: Sockets::default(),
             packet_sockets: PacketSockets::default(),
+            matters: |_| false,
             missed: Missed::default(),
             buffer: vec![0; BUFFER],
         })
@@ -75,6 +82,11 @@ impl Collector {
     /// Watches the processes of workloads whose command has such a name.
     pub fn watch_agents(&mut self, is_agent: impl Fn(&str) -> bool + Send + 'static) {
         self.agents.watch(Box::new(is_agent));
+    }
+
+    /// Tells what is mounted in workloads at places for which this holds.
+    pub fn watch_mounts(&mut self, matters: fn(&str) -> bool) {
+        self.matters = matters;
     }
 
     /// The host's namespace.
@@ -103,6 +115,12 @@ impl Collector {
             };
         }
         self.missed.add(MissedKind::Overflow, usize::from(self.roster.refused() > refused));
+        if let InventoryEvent::Workload(workload) = event {
+            let configuration = workload.configuration.as_deref();
+            let resolver = configuration.and_then(|all| all.resolver_path.as_deref());
+            let hosts = configuration.and_then(|all| all.hosts_path.as_deref());
+            self.workloads.place_files(&workload.id, resolver, hosts);
+        }
         changed
     }
 
@@ -129,16 +147,24 @@ impl Collector {
         (found, facts)
     }
 
+    /// Looks at the first processes of workloads that are due, at most so many: what they may do, and what is mounted for them.
+    pub fn scan_first(&mut self, at: Timestamp, most: usize) -> Vec<KernelFact> {
+        let mut facts = Vec::new();
+        self.workloads.look_at_due(at, most, self.matters, &mut self.missed, &mut facts);
+        facts
+    }
+
     /// Whether there are namespaces whose sockets are looked at.
     pub fn has_sockets(&self) -> bool {
         !self.sockets.is_idle()
     }
 
     fn turn(&mut self, at: Timestamp, extent: Extent) -> Vec<KernelFact> {
-        let Self { workloads, agents, namespaces, sockets, packet_sockets, missed, buffer, .. } = self;
+        let Self { workloads, agents, namespaces, sockets, packet_sockets, matters, missed, buffer, .. } = self;
         let mut facts = Vec::new();
         if extent != Extent::Sockets {
             workloads.scan(extent == Extent::All, missed, &mut facts);
+            workloads.look_at_new(at, *matters, missed, &mut facts);
             namespaces.settle(workloads, missed, &mut facts);
         }
         namespaces.list(at, buffer, missed, &mut facts);
@@ -153,9 +179,10 @@ impl Collector {
     }
 }
 
-/// Looks once at the workloads with these first processes: what is there now, without what came and went.
-pub fn observe_once(workloads: &[(WorkloadId, u32)]) -> Vec<KernelFact> {
+/// Looks once at the workloads with these first processes: what is there now, without what came and went. Of mounts, what is at places for which `matters` holds.
+pub fn observe_once(workloads: &[(WorkloadId, u32)], matters: fn(&str) -> bool) -> Vec<KernelFact> {
     let Ok(mut collector) = Collector::new() else { return Vec::new() };
+    collector.watch_mounts(matters);
     for (id, pid) in workloads {
         collector.start(id, *pid);
     }
@@ -182,7 +209,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let port = socket.local_addr().expect("an address").port();
         let id = WorkloadId::new("self");
-        let facts = observe_once(&[(id.clone(), std::process::id())]);
+        let facts = observe_once(&[(id.clone(), std::process::id())], |_| false);
         let reported = |wanted: &dyn Fn(&KernelFact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
         assert_eq!(
             reported(

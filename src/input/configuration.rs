@@ -227,6 +227,12 @@ pub struct Configuration {
     /// Ports that the host publishes (`host:port→port/protocol`), as asked for.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub ports: BTreeSet<String>,
+    /// The host's copy of its `resolv.conf`; never compared: it holds the container's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver_path: Option<String>,
+    /// The host's copy of its `hosts`; never compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts_path: Option<String>,
     /// When it is started again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, Mac, Protocol, WorkloadId};
+use super::{Endpoint, Mac, NameFiles, ProcessMounts, ProcessRights, Protocol, WorkloadId};
 use crate::time::Timestamp;
 
 /// A network namespace: the inode number behind `/proc/PID/ns/net`.
@@ -59,6 +59,12 @@ pub enum KernelFact {
     },
     /// A process of an agent inside a workload began, was stopped, went on or ended; not its end with its workload.
     Agent(Arc<AgentProcess>),
+    /// What a workload's first process may do, when that is new or has changed.
+    Rights(Arc<ProcessRights>),
+    /// What is mounted for it over places that matter, when that is new or has changed.
+    Mounts(Arc<ProcessMounts>),
+    /// What the files say by which it finds names, when that is new or has changed.
+    Names(Arc<NameFiles>),
     /// hopwatch itself runs.
     Sensor {
         /// The process, as the host numbers it. A container whose first process it is, is hopwatch's own.

@@ -3,11 +3,16 @@
 //! Contract: the latest word of each object; the past of addresses and sockets is the timeline's. Limits: [`MAX_NAMESPACES`],
 //! [`MAX_SNIFFERS`]; beyond, newcomers are refused and counted. Design: rules read it; only the timeline writes it.
 
+mod first_processes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::first_processes::FirstProcesses;
+pub use self::first_processes::SeenMounts;
 use crate::input::{
-    KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces, SnifferView, Workload, WorkloadId,
+    KernelFact, MissedKind, NameFiles, NamespaceView, NetnsId, ProcessNamespaces, ProcessRights, SnifferView, Workload,
+    WorkloadId,
 };
 
 const MAX_NAMESPACES: usize = 32_768;
@@ -21,6 +26,7 @@ pub struct KernelState {
     sensor: Option<u32>,
     namespaces: BTreeMap<NetnsId, Arc<NamespaceView>>,
     processes: BTreeMap<WorkloadId, Arc<ProcessNamespaces>>,
+    first: FirstProcesses,
     sniffers: BTreeMap<(NetnsId, u64), Arc<SnifferView>>,
     missed: BTreeMap<MissedKind, u64>,
     refused: u64,
@@ -47,6 +53,9 @@ impl KernelState {
                     self.refused += 1;
                 }
             }
+            KernelFact::Rights(rights) => self.refused += u64::from(!self.first.may(rights)),
+            KernelFact::Names(files) => self.refused += u64::from(!self.first.finds_names_by(files)),
+            KernelFact::Mounts(mounts) => self.refused += u64::from(!self.first.sees(mounts)),
             KernelFact::SnifferOpened(sniffer) => {
                 if self.sniffers.len() < MAX_SNIFFERS {
                     self.sniffers.insert((sniffer.netns, sniffer.inode), Arc::clone(sniffer));
@@ -69,6 +78,7 @@ impl KernelState {
     /// Forgets the processes of a workload that ended.
     pub(super) fn forget(&mut self, id: &WorkloadId) {
         self.processes.remove(id);
+        self.first.forget(id);
     }
 
     fn keep_namespace(&mut self, view: &Arc<NamespaceView>) {
@@ -107,6 +117,21 @@ impl KernelState {
     /// The namespace of a workload's first process.
     pub fn netns_of(&self, id: &WorkloadId) -> Option<NetnsId> {
         self.processes.get(id).map(|processes| processes.netns)
+    }
+
+    /// What a container's first process may do; absent where that is not known of the process that its runtime names now.
+    pub fn rights(&self, workload: &Workload) -> Option<&Arc<ProcessRights>> {
+        self.first.rights(&workload.id).filter(|rights| workload.pid == Some(rights.pid))
+    }
+
+    /// What is mounted for a container's first process; absent where that is not known of the process that its runtime names now.
+    pub fn mounts(&self, workload: &Workload) -> Option<&SeenMounts> {
+        self.first.mounts(&workload.id).filter(|seen| workload.pid == Some(seen.now.pid))
+    }
+
+    /// What the files say by which a container finds names; absent where that is not known of the process that its runtime names now.
+    pub fn names(&self, workload: &Workload) -> Option<&Arc<NameFiles>> {
+        self.first.names(&workload.id).filter(|files| workload.pid == Some(files.pid))
     }
 
     /// Sniffing sockets that are open now.

@@ -229,6 +229,9 @@ impl Timeline {
                 }
             }
             KernelFact::Agent(_)
+            | KernelFact::Rights(_)
+            | KernelFact::Mounts(_)
+            | KernelFact::Names(_)
             | KernelFact::Sensor { .. }
             | KernelFact::SnifferOpened(_)
             | KernelFact::SnifferClosed { .. }

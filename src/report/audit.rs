@@ -19,8 +19,8 @@ use super::paths::{Paths, WorkloadView};
 use crate::baseline::{Baseline, Compared, Known};
 use crate::detect::{Severity, assess};
 use crate::input::{Configuration, Workload, WorkloadId};
-use crate::inventory::Timeline;
 use crate::inventory::configuration::ServiceKey;
+use crate::inventory::{KernelState, Timeline};
 use crate::path::{PathState, Verdict};
 use crate::time::Timestamp;
 
@@ -209,7 +209,7 @@ impl WorkloadAudit {
             worst: findings.iter().map(|finding| finding.severity).max(),
             findings,
             cis: cis::failed(workload),
-            blind_spots: blind_spots(workload, &view),
+            blind_spots: blind_spots(workload, &view, input.timeline.kernel()),
         }
     }
 }
@@ -295,12 +295,21 @@ fn paths_of(input: &AuditInput<'_>, workload: &Workload) -> Vec<PathAudit> {
         .collect()
 }
 
-fn blind_spots(workload: &Workload, view: &WorkloadView) -> Vec<String> {
+fn blind_spots(workload: &Workload, view: &WorkloadView, kernel: &KernelState) -> Vec<String> {
     let mut all: Vec<String> = view.unseen.iter().map(|unseen| format!("{}; {}", unseen.why, unseen.fix)).collect();
     match view.observation {
         "unknown" => all.push("it is not known where its traffic passes".to_owned()),
         "unwatched" if view.unseen.is_empty() => all.push("its traffic is not seen".to_owned()),
         _ => {}
+    }
+    if kernel.rights(workload).is_none() {
+        all.push("what its first process may do, and what is mounted for it, is its runtime's word alone".to_owned());
+    }
+    let omitted = kernel.mounts(workload).map_or(0, |seen| seen.now.omitted);
+    if omitted > 0 {
+        all.push(format!(
+            "{omitted} of the mounts over its logs, certificates and resolver are not read: there are too many"
+        ));
     }
     let Some(configuration) = &workload.configuration else {
         all.push("its settings are not known: its runtime did not report them".to_owned());

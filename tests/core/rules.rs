@@ -6,6 +6,7 @@ mod blind_spots;
 mod content;
 mod facts;
 mod firewall;
+mod first_process;
 mod floods;
 mod host_logging;
 mod host_network;

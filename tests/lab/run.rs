@@ -216,7 +216,9 @@ impl Lab<'_> {
         let facts = std::fs::read_to_string(self.world.path(format!("{}/recording/facts.jsonl", scenario.name)))?;
         let facts = facts.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
         for (kind, least) in &scenario.facts {
-            let count = facts.iter().filter(|line| line["fact"]["inventory"].get(kind).is_some()).count() as u64;
+            let is_kind = |of: &serde_json::Value| of.get(kind).is_some();
+            let of = |line: &serde_json::Value| line["fact"].as_object().is_some_and(|fact| fact.values().any(is_kind));
+            let count = facts.iter().filter(|line| of(line)).count() as u64;
             if count < *least {
                 outcome.wrong.push(format!("{count} facts are `{kind}`, expected at least {least}"));
             }

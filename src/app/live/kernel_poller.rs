@@ -1,8 +1,8 @@
 //! Polls the kernel while the sniffer runs: who is in which namespace, who holds which socket.
 //!
 //! Contract: hears every inventory event; a workload that starts is looked at at once (events that come within [`GATHER`] together),
-//! sockets every 20 ms (where there are none to look at, news every 100 ms) and everything every 100 ms, or less often, so that each costs
-//! at most [`SHARE`] of a core. Never waits for the engine: facts that find no room wait here, at most [`MAX_WAITING`], beyond which
+//! sockets every 20 ms (where there are none to look at, news every 100 ms), everything every 100 ms, and each first process's rights and mounts every 5 s,
+//! or less often, so that each of the three costs at most [`SHARE`] of a core. Never waits for the engine: facts that find no room wait here, at most [`MAX_WAITING`], beyond which
 //! they are dropped and counted.
 //! Design: a thread of its own, in the host's network namespace; without permission it says so once and shows what it can.
 
@@ -22,6 +22,7 @@ use crate::clock::now;
 use crate::host::kernel::Collector;
 use crate::input::{InventoryEvent, KernelFact, MissedKind, RecordedFact};
 use crate::inventory::command_words::Vocabulary;
+use crate::inventory::mount_places;
 use crate::sandbox::Role;
 use crate::time::Timestamp;
 
@@ -29,7 +30,7 @@ use crate::time::Timestamp;
 const GATHER: Duration = Duration::from_millis(5);
 /// Of these at most so many.
 const GATHERED: usize = 1024;
-/// Of the time of a core, for each kind of scan: a fortieth, so 5 % together.
+/// Of the time of a core, for each kind of scan: a fortieth, so 7.5 % together.
 const SHARE: u32 = 40;
 /// Enough for every namespace, every tap, and the sockets of runtimes.
 const DESCRIPTORS: u64 = 8192;
@@ -40,6 +41,9 @@ const MIN_SOCKETS: Duration = Duration::from_millis(20);
 const MIN_NEWS: Duration = Duration::from_millis(100);
 const MIN_ALL: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(10);
+/// First processes that are looked at together, and how often at most.
+const FIRST: usize = 32;
+const MIN_FIRST: Duration = Duration::from_millis(100);
 
 /// Starts the source.
 pub(super) fn start(context: &SourceContext, agents: &Arc<Vocabulary>, asked: Asked) -> anyhow::Result<Source> {
@@ -48,6 +52,7 @@ pub(super) fn start(context: &SourceContext, agents: &Arc<Vocabulary>, asked: As
     source::spawn_listening(Role::Watch, "kernel", context, move |context, events| match Collector::new() {
         Ok(mut collector) => {
             collector.watch_agents(move |name| agents.is_process(name));
+            collector.watch_mounts(mount_places::matters);
             KernelPoller::new(collector, &context).run(&events, &asked, &context);
         }
         Err(error) => tracing::warn!(%error, "namespaces and sockets of workloads are not observed"),
@@ -68,6 +73,7 @@ struct KernelPoller {
     outbox: Outbox,
     sockets: PollInterval,
     all: PollInterval,
+    first: PollInterval,
 }
 
 /// When the next look of a kind is due.
@@ -99,8 +105,8 @@ fn period(least: Duration, cost: Duration) -> Duration {
 
 impl KernelPoller {
     fn new(collector: Collector, context: &SourceContext) -> Self {
-        let (sockets, all) = (PollInterval::new(MIN_SOCKETS), PollInterval::new(MIN_ALL));
-        Self { collector, outbox: Outbox::reporting(context.sender.clone(), missed), sockets, all }
+        let [sockets, all, first] = [MIN_SOCKETS, MIN_ALL, MIN_FIRST].map(PollInterval::new);
+        Self { collector, outbox: Outbox::reporting(context.sender.clone(), missed), sockets, all, first }
     }
 
     fn run(mut self, events: &Receiver<InventoryEvent>, asked: &Asked, context: &SourceContext) {
@@ -111,7 +117,7 @@ impl KernelPoller {
         let (mut events, mut asked) = (events.clone(), asked.clone());
         while !context.is_over() {
             let time = now();
-            let left = self.sockets.left(time).min(self.all.left(time)).min(NOTICE);
+            let left = self.sockets.left(time).min(self.all.left(time)).min(self.first.left(time)).min(NOTICE);
             select! {
                 recv(events) -> event => match event {
                     Ok(event) => self.receive(&event, &events),
@@ -165,6 +171,10 @@ impl KernelPoller {
             self.hold(facts);
             self.sockets.least = if self.collector.has_sockets() { MIN_SOCKETS } else { MIN_NEWS };
             self.sockets.spent(now(), processor_time().saturating_sub(before));
+        } else if self.first.left(time).is_zero() {
+            let facts = self.collector.scan_first(time, FIRST);
+            self.hold(facts);
+            self.first.spent(now(), processor_time().saturating_sub(before));
         }
     }
 

@@ -17,6 +17,7 @@ use crate::escape::printable;
 use crate::host;
 use crate::input::{Attachment, InventoryEvent, NetworkMode, Workload, WorkloadId};
 use crate::inventory::file::InventoryFile;
+use crate::inventory::mount_places;
 use crate::layout::{self, columns};
 
 /// Labels of a workload that a table shows; JSON has all.
@@ -79,7 +80,7 @@ fn tree(events: &[InventoryEvent]) -> anyhow::Result<String> {
         _ => None,
     };
     let processes: Vec<(WorkloadId, u32)> = events.iter().filter_map(first_process).collect();
-    let facts = host::kernel::observe_once(&processes);
+    let facts = host::kernel::observe_once(&processes, mount_places::matters);
     let links = host::interfaces().context("asking the kernel for the host's interfaces")?;
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Ok(tree::render(name.trim(), events, &facts, &links).text(columns()))

@@ -1,10 +1,15 @@
-//! `capability-raised`.
+//! `capability-raised`: what the runtime says of a container's rights ([`POSTURE`]), and what the kernel says beyond that ([`kernel`]).
 
+mod kernel;
+
+use std::sync::Arc;
+
+use self::kernel::KernelWord;
 use crate::baseline::Deviation;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
-use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Configuration, Confinement, NamespaceMode, Workload};
+use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, Confinement, NamespaceMode, RecordedFact, Workload};
 use crate::inventory::configuration::Field;
 use crate::path::Selector;
 
@@ -29,9 +34,36 @@ const DANGEROUS: [(&str, Severity, &str); 11] = [
     ("CAP_MAC_ADMIN", Severity::High, "profiles of AppArmor and SELinux"),
 ];
 
+/// The rule.
+#[derive(Debug)]
+struct CapabilityRaised {
+    told: PostureRule,
+    kernel: KernelWord,
+}
+
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(POSTURE, &params.allowed)
+    CapabilityRaised { told: PostureRule::new(POSTURE, &params.allowed), kernel: KernelWord::new(&params.allowed) }
+}
+
+impl Rule for CapabilityRaised {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+        self.told.on_fact(context, fact, findings);
+        self.kernel.on_fact(context, fact, findings);
+    }
+
+    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
+        self.told.on_workload(context, workload, findings);
+        self.kernel.check(context, &workload.id, findings);
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        self.kernel.on_time(context, findings);
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.told.forgotten() + self.kernel.forgotten()
+    }
 }
 
 /// What it says of settings.
@@ -161,16 +193,24 @@ pub static META: RuleMeta = RuleMeta {
              host or to remove what monitors it.",
         strategy: "The effective capability set (default, added and dropped ones taken together, so that two spellings are equal), \
              profiles and namespaces are read from each inspect. Each dangerous setting is a witness; all of a service are one alert, \
-             once, as severe as the worst of them. A set that grows under one id and start time is critical. For a service of the \
+             once, as severe as the worst of them. A set that grows under one id and start time is critical. The kernel's word on the first \
+             process of each container (`/proc/PID/status`, read at its start and every 5 s) is compared with that: a capability in its \
+             bounding or effective set that the runtime denies, no filter of system calls where the runtime says there is one, and \
+             no-new-privileges that is not there are reported when they stand for 3 s, as severe as the capability, else medium. Fewer \
+             rights than told are normal. For a service of the \
              baseline rights, profiles, devices, groups and the user are compared with it: what is new and not dangerous by itself is medium, \
              what is lost low, and rights that were approved are not reported.",
         technical_context: "`--privileged` gives every capability, all devices and no profile. NET_ADMIN lets a container change its own \
              routes and firewall, and so leave the path that it must take; SYS_ADMIN, SYS_PTRACE, SYS_MODULE, BPF and the host's \
              processes lead to the host itself. NET_RAW is in Docker's default set and is not reported.",
         blind_spots: &[
-            "Capabilities that a process gains by an exploit.",
+            "Capabilities that a process gains by an exploit, unless it is the container's first one; `docker exec --privileged` makes another.",
+            "The kernel's word is not compared for capabilities in a user namespace of the container's own, where they do not reach the host, and \
+             for runtimes that run a machine or a kernel of their own (gVisor, Kata).",
+            "Of containers that live for less than 3 s the kernel's word is recorded and not reported; of those that the kernel hides it is not known.",
             "A rootless runtime's privileged container has the rights of its user only; it is reported the same.",
-            "Podman shows what an annotation claims of seccomp and AppArmor where the setting itself is absent.",
+            "Podman shows what an annotation claims of seccomp and AppArmor where the setting itself is absent; where it claims a filter, the kernel \
+             decides. AppArmor's and SELinux's word is not compared.",
             "hopwatch's own container, which is known by its process: what it needs is not reported, a change of it in place is.",
         ],
         assumptions: &[
@@ -180,14 +220,18 @@ pub static META: RuleMeta = RuleMeta {
         false_positives: &[
             "VPN gateways, network plugins, node exporters, profilers and debuggers that are not on the list yet.",
             "Sandboxes of build servers that run Docker inside Docker.",
+            "Plugins that rewrite what a container gets when it is made (NRI, OCI hooks): the runtime's document does not show their work. A daemon \
+             that was started with `--seccomp-profile=unconfined` still says that containers have its default.",
         ],
-        true_positives: &["rights-raised"],
-        benign_twins: &["rights-default"],
+        true_positives: &["rights-raised", "rights-hidden"],
+        benign_twins: &["rights-default", "rights-dropped"],
         priority: "High where the host is within reach, medium where only monitoring is, low for the host's name.",
         response: &[
             "Who started it, and does it need this? `docker inspect -f '{{.HostConfig.Privileged}} {{.HostConfig.CapAdd}}' NAME`.",
             "Look at its processes and their users: `docker top NAME`.",
             "If nobody can explain it, `docker pause NAME`, and look at the host's processes that began after its start.",
+            "Where the kernel contradicts the runtime: `grep -E 'Cap|NoNewPrivs|Seccomp' /proc/PID/status`, the runtime's own files \
+             (`hostconfig.json`, `config.json`), its hooks and plugins, and who changed them.",
             "Start it again with the one capability that it needs instead of all.",
             "If it is allowed, add it to rules.capability-raised.allowed, by digest.",
         ],
@@ -195,6 +239,7 @@ pub static META: RuleMeta = RuleMeta {
             "https://attack.mitre.org/techniques/T1610/",
             "https://attack.mitre.org/techniques/T1611/",
             "https://man7.org/linux/man-pages/man7/capabilities.7.html",
+            "https://man7.org/linux/man-pages/man5/proc_pid_status.5.html",
         ],
     },
 };

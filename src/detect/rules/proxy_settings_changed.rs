@@ -1,13 +1,20 @@
-//! `proxy-settings-changed`.
+//! `proxy-settings-changed`: what the runtime says of a container's proxy, resolver and trust, what the kernel shows mounted over their files, and what the
+//! files say ([`name_files`]).
+
+mod name_files;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use self::name_files::NameFileChanges;
 use crate::baseline::{Deviation, covers_internet, covers_more};
+use crate::detect::kernel_mounts::KernelMounts;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
-use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Configuration, Setting, Workload};
+use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, RecordedFact, Setting, Workload};
 use crate::inventory::configuration::{Field, is_proxy_variable, is_trust_variable};
+use crate::inventory::mount_places::Place;
 use crate::path::Selector;
 
 rule_params! {
@@ -27,9 +34,48 @@ const NO_VERIFICATION: [(&str, &[&str]); 3] = [
     ("GIT_SSL_NO_VERIFY", &["1", "true", "yes", "on"]),
 ];
 
+/// The rule.
+#[derive(Debug)]
+struct ProxySettingsChanged {
+    told: PostureRule,
+    mounts: KernelMounts,
+    files: NameFileChanges,
+}
+
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(POSTURE, &params.allowed)
+    ProxySettingsChanged {
+        told: PostureRule::new(POSTURE, &params.allowed),
+        mounts: KernelMounts::new(&META, is_own, &params.allowed),
+        files: NameFileChanges::new(&params.allowed),
+    }
+}
+
+/// One that covers other places too is sensitive-mount's.
+fn is_own(places: &[Place]) -> bool {
+    !places.is_empty() && places.iter().all(|place| matches!(place, Place::Resolver | Place::Hosts))
+}
+
+impl Rule for ProxySettingsChanged {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+        self.told.on_fact(context, fact, findings);
+        self.mounts.on_fact(context, fact, findings);
+        self.files.on_fact(context, fact, findings);
+    }
+
+    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
+        self.told.on_workload(context, workload, findings);
+        self.mounts.check(context, &workload.id, findings);
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        self.mounts.on_time(context, findings);
+        self.files.on_time(context, findings);
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.told.forgotten() + self.files.forgotten
+    }
 }
 
 /// What it says of settings.
@@ -111,27 +157,35 @@ pub static META: RuleMeta = RuleMeta {
              service. Proxy variables, resolvers with their search domains and options, fixed names and certificate settings that differ from the container's own start, \
              under one id and start time, are critical (high where `podman update` may have changed them). For a service of the \
              baseline these settings are compared with it: one that is lost, new or another is medium; a NO_PROXY that covers no more \
-             than before, compared as names and ranges, is low.",
+             than before, compared as names and ranges, is low. A mount that the kernel shows over /etc/resolv.conf or /etc/hosts beside the runtime's \
+             own is high where it came while the container ran, medium where it was there at the first look. The host's copies of both files \
+             (`ResolvConfPath`, `HostsPath`; root in the container may write to them) are read at its start and looked at every 5 s: a name server that neither \
+             the document nor the container's networks name is high; a name that has another address than the container's own, a gateway's or that of the \
+             container of this name, and a name of `--add-host` that is gone, are medium. Both must stand for 3 s, in which the runtime may report why.",
         technical_context: "`docker run -e HTTP_PROXY=` overrides what the image and the client's configuration set. Docker copies \
              proxies from the configuration of the client that starts a container, so the same service started by another person may have \
              others. User names and passwords in proxy addresses are never shown.",
         blind_spots: &[
             "Settings inside the application, and a proxy that is chosen by request.",
             "A service that lost its proxy variable altogether is only seen against a baseline.",
-            "/etc/resolv.conf and /etc/hosts that are edited inside the container are not in the runtime's inspect.",
+            "/etc/resolv.conf and /etc/hosts that were edited before hopwatch first looked, or for less than 5 s; those of containers whose runtime names no \
+             copies of them on the host (containerd, CRI); names beyond the first 256 of a file.",
+            "Search domains and options that are changed in the file.",
             "containerd and CRI report no environment here.",
         ],
         assumptions: &["The runtime's inspect can be read."],
         false_positives: &[
             "Services without a proxy whose starter empties the variables of the daemon's configuration.",
             "Tests that talk to servers with certificates of their own.",
+            "Programs that add names to /etc/hosts when they start; VPN clients that set their own resolver.",
         ],
-        true_positives: &["proxy-switched-off", "proxy-removed"],
-        benign_twins: &["proxy-kept", "proxy-expected"],
+        true_positives: &["proxy-switched-off", "proxy-removed", "mount-over-hosts", "resolver-edited"],
+        benign_twins: &["proxy-kept", "proxy-expected", "names-by-runtime"],
         priority: "Medium: a setting alone moves no traffic; the path rules report what it does. Critical where it changed in place.",
         response: &[
             "Who started it, and from which machine? Proxy variables come from the client's configuration, too.",
             "Read the setting: `docker inspect -f '{{json .Config.Env}}' NAME` (this shows secrets).",
+            "Where a file was edited: `docker exec NAME cat /etc/resolv.conf /etc/hosts`, and which process may write there: `docker top NAME`.",
             "See whether traffic leaves past the proxy: `hopwatch paths`, and alerts of egress-skips-proxy for it.",
             "If it may do without, add it to rules.proxy-settings-changed.allowed, by digest.",
         ],

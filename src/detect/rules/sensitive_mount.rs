@@ -1,11 +1,15 @@
-//! `sensitive-mount`.
+//! `sensitive-mount`: what the runtime says of a container's mounts, and what the kernel shows beyond that.
+
+use std::sync::Arc;
 
 use crate::baseline::Deviation;
+use crate::detect::kernel_mounts::KernelMounts;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
-use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Configuration, Mount, Workload};
+use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, Mount, RecordedFact, Workload};
 use crate::inventory::configuration::Field;
+use crate::inventory::mount_places::{CERTIFICATES, LOGS, Place, is_at_or_below};
 use crate::path::Selector;
 
 rule_params! {
@@ -43,14 +47,44 @@ const FOLDERS: [(&str, Severity, &str); 13] = [
     ("/run/systemd/journal", Severity::Medium, "the socket that the host's journal listens at"),
 ];
 
-/// Where a container keeps its log files; a tmpfs there loses them, a volume keeps them.
-const LOGS: &str = "/var/log";
-/// Where a container keeps the certificates that it trusts; anything mounted there replaces them.
-const CERTIFICATES: [&str; 3] = ["/etc/ssl", "/etc/pki", "/usr/local/share/ca-certificates"];
+/// The rule.
+#[derive(Debug)]
+struct SensitiveMount {
+    told: PostureRule,
+    kernel: KernelMounts,
+}
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(POSTURE, &params.allowed)
+    SensitiveMount {
+        told: PostureRule::new(POSTURE, &params.allowed),
+        kernel: KernelMounts::new(&META, is_own, &params.allowed),
+    }
+}
+
+/// One over the resolver's file and fixed names alone is proxy-settings-changed's.
+fn is_own(places: &[Place]) -> bool {
+    places.iter().any(|place| !matches!(place, Place::Resolver | Place::Hosts))
+}
+
+impl Rule for SensitiveMount {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+        self.told.on_fact(context, fact, findings);
+        self.kernel.on_fact(context, fact, findings);
+    }
+
+    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
+        self.told.on_workload(context, workload, findings);
+        self.kernel.check(context, &workload.id, findings);
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        self.kernel.on_time(context, findings);
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.told.forgotten()
+    }
 }
 
 /// What it says of settings.
@@ -148,12 +182,6 @@ fn real(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Whether `path` is `folder`, or lies below it.
-fn is_at_or_below(path: &str, folder: &str) -> bool {
-    let folder = folder.trim_end_matches('/');
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// What the rule is.
 pub static META: RuleMeta = RuleMeta {
     name: "sensitive-mount",
@@ -171,13 +199,17 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "Bind mounts of each inspect are compared with the runtimes' sockets (and every folder above them), and with the \
              host's folders that hold processes, devices, configuration, logs and other containers, and with every folder above those. \
              A tmpfs over /var/log and anything \
-             over the folders of trusted certificates is reported, too. Read-only lowers the severity by one, but not for a socket. \
+             over the folders of trusted certificates is reported, too. What the kernel shows mounted for the first process (`/proc/PID/mountinfo`, read \
+             at its start and every 5 s) over logs, certificates, agents' settings and sockets of log messages, and the runtime's document does not name, \
+             is reported with source and file system: high where it came while the container ran, medium where it was there at the first look. Read-only lowers the severity by one, but not for a socket. \
              For a service of the baseline all mounts are compared with it: over logs and certificates a difference is medium, elsewhere \
              low, and mounts that were approved are not reported.",
         technical_context: "A process that can write to the runtime's socket can start a privileged container. A read-only mount of a socket \
              still lets its owner connect. /var/run is a link to /run. `--tmpfs /var/log` loses a program's log files when it ends.",
         blind_spots: &[
-            "Mounts made after the start, inside the container or by nsenter, are not in the runtime's inspect.",
+            "Mounts made after the start in the namespace of another process than the first, at other places than those named here, or for less than 5 s; \
+             one over a folder into which the host's own mounts propagate (`rslave`, `rshared`).",
+            "More than 64 mounts over such places: the newest are read.",
             "A volume whose driver binds a folder of the host shows under its name only.",
             "Symbolic links of the host other than /var/run are not followed.",
             "The whole of a user's /run/user/UID, which desktop programs mount, is not reported; a rootless runtime's socket there is.",
@@ -189,14 +221,16 @@ pub static META: RuleMeta = RuleMeta {
         ],
         false_positives: &[
             "Log collectors that read /var/log and /var/lib/docker; monitors that read /proc and /sys.",
+            "Plugins and hooks that mount something over certificates at the start (NRI, CDI): the runtime's document does not show their work.",
             "Reverse proxies and updaters that watch the runtime's socket; give them a filtering proxy instead.",
         ],
-        true_positives: &["socket-mounted"],
-        benign_twins: &["socket-collector-allowed"],
+        true_positives: &["socket-mounted", "mount-over-logs"],
+        benign_twins: &["socket-collector-allowed", "mount-elsewhere"],
         priority: "High for sockets and writable folders of the host, medium for logs and covered folders.",
         response: &[
             "Who started it, and does it need this? `docker inspect -f '{{json .Mounts}}' NAME`.",
             "With the runtime's socket: list what was started since (`docker ps --since NAME`), and by which image.",
+            "Where the kernel shows it: `grep -E ' /(var/log|etc)' /proc/PID/mountinfo`, and what lies below it: `nsenter -m -t PID umount FOLDER` after a copy.",
             "If nobody can explain it, `docker pause NAME`, and compare the host's files with a backup.",
             "If it is allowed, add it to rules.sensitive-mount.allowed, by digest.",
         ],

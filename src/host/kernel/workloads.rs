@@ -5,10 +5,13 @@
 //! another namespace alone is not seen: namespaces are those of main threads.
 //! Design: looking reads one file a group and one link a process.
 
+mod in_turn;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::cgroups::{Cgroups, OwnGroup};
+use super::first_process::FirstProcess;
 use super::missed::Missed;
 use super::proc::{self, Unseen};
 use super::sampling::{prioritize, rotate};
@@ -47,6 +50,7 @@ pub(super) struct Running {
     turn: usize,
     /// Strays that the last look left out.
     left_out: usize,
+    first: FirstProcess,
 }
 
 /// All of them.
@@ -55,6 +59,8 @@ pub(super) struct Workloads {
     running: BTreeMap<WorkloadId, Running>,
     cgroups: Cgroups,
     refused: usize,
+    /// The last one whose first process was looked at in its turn.
+    turn: Option<WorkloadId>,
 }
 
 /// Parents and children of the whole host, read once a look and only where needed.
@@ -62,7 +68,7 @@ pub(super) struct Workloads {
 pub(super) struct Tree(Option<HashMap<u32, Vec<u32>>>);
 
 impl Running {
-    const fn new(pid: u32) -> Self {
+    fn new(pid: u32) -> Self {
         Self {
             pid,
             start: None,
@@ -77,6 +83,7 @@ impl Running {
             crowded: false,
             turn: 0,
             left_out: 0,
+            first: FirstProcess::default(),
         }
     }
 

@@ -63,6 +63,7 @@ fn cut_texts(of: &mut Configuration) {
         [&mut mount.target, &mut mount.kind, &mut mount.source, &mut mount.propagation].into_iter().for_each(cut);
     }
     [&mut of.user, &mut of.handler].into_iter().for_each(cut);
+    of.resolver_path.iter_mut().chain(&mut of.hosts_path).for_each(cut);
     of.command
         .iter_mut()
         .chain(&mut of.dns)

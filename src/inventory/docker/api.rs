@@ -130,6 +130,8 @@ answers! {
         apparmor: String = "AppArmorProfile" "lenient",
         path: String = "Path" "lenient",
         log_path: String = "LogPath" "lenient",
+        resolver_path: String = "ResolvConfPath" "lenient",
+        hosts_path: String = "HostsPath" "lenient",
         args: Vec<String> = "Args" "lenient",
         /// Podman only.
         bounding_caps: Vec<String> = "BoundingCaps" "lenient",

@@ -40,6 +40,8 @@ pub(super) fn of(container: &Container, workload: &Workload, identity: &RuntimeI
         dns_search: host.get("DnsSearch"),
         dns_options: host.get("DnsOptions"),
         extra_hosts: host.get("ExtraHosts"),
+        resolver_path: path(&container.resolver_path),
+        hosts_path: path(&container.hosts_path),
         environment: variables(scope, own.get::<Vec<String>>("Env").iter().map(String::as_str)),
         sysctls: (identity.dialect == Dialect::Docker).then(|| host.map("Sysctls")),
         ports: ports(&mut host),
@@ -72,6 +74,11 @@ pub(super) fn of(container: &Container, workload: &Workload, identity: &RuntimeI
     read.unread = host.unread.into_iter().chain(own.unread).collect();
     limit(&mut read);
     read
+}
+
+/// A file of the host.
+fn path(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|path| path.starts_with('/'))
 }
 
 /// Both runtimes merge entrypoint and command into `Path` and `Args`.

@@ -7,7 +7,7 @@ use crate::inventory::docker::convert::describe;
 
 /// As Docker 20.10 writes it for `docker run --privileged …`, shortened to the parts that are read.
 const HOSTILE: &str = r#"{"Id":"ab12","Name":"/web","Image":"sha256:11","Path":"/entry.sh","Args":["--token=hunter2","hunter2"],
- "AppArmorProfile":"unconfined","State":{"Status":"running","Running":true,"Pid":4711,"StartedAt":"2026-11-29T00:00:00Z"},
+ "AppArmorProfile":"unconfined","ResolvConfPath":"/var/lib/docker/containers/ab12/resolv.conf","HostsPath":"","State":{"Status":"running","Running":true,"Pid":4711,"StartedAt":"2026-11-29T00:00:00Z"},
  "Config":{"Image":"shop/web:1","User":"root","Env":["HTTP_PROXY=","NO_PROXY=*","DB_PASSWORD=hunter2","https_proxy=http://u:hunter2@proxy:3128"],
   "Labels":{"com.docker.compose.project":"shop","com.docker.compose.service":"web"},
   "Healthcheck":{"Test":["CMD-SHELL","curl -u u:hunter2 http://localhost"]}},
@@ -40,6 +40,8 @@ fn every_dangerous_setting_of_an_inspect_is_read() {
     assert_eq!(read.namespaces.user, None);
     assert_eq!((&read.apparmor, &read.selinux), (&Confinement::Unconfined, &Confinement::Unconfined));
     assert_eq!(read.logging.as_ref().map(|logging| logging.driver.as_str()), Some("none"));
+    assert_eq!(read.resolver_path.as_deref(), Some("/var/lib/docker/containers/ab12/resolv.conf"));
+    assert_eq!(read.hosts_path, None);
     assert_eq!(read.variable("HTTP_PROXY"), Some(&Setting::Clear(String::new())));
     assert_eq!(read.variable("https_proxy"), Some(&Setting::Clear("http://proxy:3128".into())));
     let targets: Vec<&str> = read.mounts.iter().map(|mount| mount.target.as_str()).collect();
