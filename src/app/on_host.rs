@@ -97,7 +97,7 @@ fn look(config: &Config) -> anyhow::Result<Looked> {
     for fact in &facts {
         timeline.apply_kernel(at, fact);
     }
-    warnings.extend(paths::kernel_word_missing(&timeline));
+    warnings.extend(kernel_word_missing(&timeline));
     let captured = captured_links(config)?;
     if captured.is_empty() {
         warnings.push(format!("no interface is called {}", config.capture.interfaces.join(", ")));
@@ -186,4 +186,17 @@ fn running(options: &LiveOptions) -> Vec<Arc<Workload>> {
 /// Now, but for the time that it takes to end what was to last so long.
 fn ended_at(from: Timestamp, asked: Option<Duration>) -> Timestamp {
     asked.map_or(now(), |asked| now().min(from.plus(asked)))
+}
+
+/// Of how many containers only the runtime says what they may do and what is mounted in them.
+fn kernel_word_missing(timeline: &Timeline) -> Option<String> {
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        timeline.running().partition(|workload| timeline.kernel().rights(workload).is_some());
+    let (unknown, all) = (unknown.len(), known.len() + unknown.len());
+    (unknown > 0).then(|| {
+        format!(
+            "of {unknown} of {all} containers the kernel does not show what their first process may do and what is mounted for it: run hopwatch as \
+             root, in the host's process namespace"
+        )
+    })
 }

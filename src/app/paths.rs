@@ -6,7 +6,6 @@ use super::output::Output;
 use super::replay::{self, ReplayOptions};
 use crate::config::Config;
 use crate::engine::LogFileStats;
-use crate::inventory::Timeline;
 use crate::path::coverage;
 use crate::report::paths::Paths;
 
@@ -37,19 +36,6 @@ pub fn recording(config: &Config, mut options: ReplayOptions, progress: &mut dyn
         warnings.extend(log_files_unwatched(&files));
     }
     Ok(Paths::new(timeline, path, &coverage(timeline, &config.engine.contracts, path), warnings))
-}
-
-/// Of how many containers only the runtime says what they may do and what is mounted in them.
-pub(super) fn kernel_word_missing(timeline: &Timeline) -> Option<String> {
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        timeline.running().partition(|workload| timeline.kernel().rights(workload).is_some());
-    let (unknown, all) = (unknown.len(), known.len() + unknown.len());
-    (unknown > 0).then(|| {
-        format!(
-            "of {unknown} of {all} containers the kernel does not show what their first process may do and what is mounted for it: run hopwatch as \
-             root, in the host's process namespace"
-        )
-    })
 }
 
 /// What log-files-tampered cannot see.
