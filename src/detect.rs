@@ -24,6 +24,7 @@ mod severity;
 mod skipped_hop;
 #[cfg(test)]
 pub(crate) mod testing;
+mod told_and_seen;
 
 pub use ads::{Ads, RuleMeta, SEED_REFERENCE, Technique};
 pub use anomaly::actor::Actor;

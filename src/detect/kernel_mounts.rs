@@ -1,6 +1,6 @@
 //! What the kernel shows mounted in a container that its runtime did not mount.
 //!
-//! Contract: a mount over a watched place is reported once a container when it came after the first look and the runtime's document does not name it; one that
+//! Contract: a file of the runtime that is unmounted, and mounts that come beyond what is read, are reported; a mount over a watched place is reported once a container when it came after the first look and the runtime's document does not name it; one that
 //! was there at the first look, when the document is known and names nothing at or above its path. What runtimes mount of their own is left out. It must stand for [`SETTLE`]:
 //! kernel and runtime report in any order. Limits: those of [`PendingFindings`].
 //! Design: a rule names its places; a mount that covers places of several rules is the first one's that is asked, by [`Place`].
@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::debounce::{Next, PendingFindings};
+use super::told_and_seen::Seen;
 use super::{Context, Finding, Findings, HoldTime, RuleMeta, Severity, placement};
 use crate::input::{InventoryEvent, KernelFact, KernelMount, Mount, RecordedFact, Workload, WorkloadId};
 use crate::inventory::SeenMounts;
@@ -45,7 +46,82 @@ impl KernelMounts {
         Self { rule, is_own, allowed: allowed.to_vec(), pending: PendingFindings::default() }
     }
 
-    pub(super) fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
+        let Some(workload) = placement::running(context.timeline, id) else { return };
+        let Some(seen) = context.timeline.kernel().mounts(workload) else { return };
+        if Selector::any(&self.allowed, workload) {
+            return;
+        }
+        let found = unexplained(workload, seen, self.is_own);
+        self.pending.keep(id, |known| found.iter().any(|one| one.cause == *known));
+        for one in found {
+            let until = context.now.plus(SETTLE.get());
+            match self.pending.observe(id, one.cause.clone(), context.now, until) {
+                Next::Report => {
+                    let finding = Finding::of_workload(self.rule, context.now, workload, &one.cause, one.evidence);
+                    let severity = if one.is_later { Severity::High } else { Severity::Medium };
+                    findings.push(Finding { severity, is_hostile: one.is_later, ..finding });
+                }
+                Next::Schedule(at) => findings.schedule(at),
+                Next::Nothing => {}
+            }
+        }
+    }
+}
+
+/// Something about its mounts that no runtime does, or did.
+struct Unexplained {
+    cause: String,
+    is_later: bool,
+    evidence: Vec<Evidence>,
+}
+
+/// What there is to say: mounts that were not told, files of every container that were unmounted, and mounts that are not read.
+fn unexplained(workload: &Workload, seen: &SeenMounts, is_own: fn(&[Place]) -> bool) -> Vec<Unexplained> {
+    let covers = |one: Untold<'_>| {
+        let (cause, evidence) = (format!("mounted over {}", one.mount.target), evidence(&one, seen));
+        Unexplained { cause, is_later: one.is_later, evidence }
+    };
+    let later = |(cause, text): (String, String)| {
+        let evidence = vec![Evidence::new("kernel", text), process(seen)];
+        Unexplained { cause, is_later: true, evidence }
+    };
+    let others = unmounted(seen, is_own).chain(unread(workload, seen, is_own)).map(later);
+    untold(workload, seen, is_own).into_iter().map(covers).chain(others).collect()
+}
+
+/// Files of the runtime that are no longer mounted: what is written at their path then reaches no copy on the host.
+fn unmounted(seen: &SeenMounts, is_own: fn(&[Place]) -> bool) -> impl Iterator<Item = (String, String)> + '_ {
+    let is_at = |mounts: &[KernelMount], path: &str| mounts.iter().any(|mount| mount.target == path);
+    // Of more mounts than are read the oldest are left out.
+    let is_gone = move |path: &&&str| {
+        seen.now.omitted == 0
+            && is_own(&covered(path))
+            && is_at(&seen.first.mounts, path)
+            && !is_at(&seen.now.mounts, path)
+    };
+    OWN_FILES.iter().filter(is_gone).map(|path| {
+        let text =
+            format!("{path} was mounted in it by its runtime and is not mounted any longer, which no runtime does");
+        (format!("unmounted {path}"), text)
+    })
+}
+
+/// Mounts that came and are not read, where none come from the host by themselves.
+fn unread(workload: &Workload, seen: &SeenMounts, is_own: fn(&[Place]) -> bool) -> Option<(String, String)> {
+    let more = seen.now.omitted.saturating_sub(seen.first.omitted);
+    let told = workload.configuration.iter().flat_map(|of| &of.mounts);
+    let is_wanted = more > 0 && is_own(&[Place::Logs]) && !told.into_iter().any(comes_from_host);
+    is_wanted.then(|| {
+        let text = format!(
+            "{more} mounts more than are read were made while it ran: what is mounted over its logs, certificates and resolver is not known"
+        );
+        ("mounted more than is read".to_owned(), text)
+    })
+}
+
+impl Seen for KernelMounts {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         match fact {
             RecordedFact::Kernel(KernelFact::Mounts(mounts)) => self.check(context, &mounts.workload, findings),
             RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.pending.forget(id),
@@ -56,33 +132,13 @@ impl KernelMounts {
         }
     }
 
-    pub(super) fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        for id in self.pending.ripe(context.now) {
-            self.check(context, &id, findings);
-        }
+    fn on_workload(&mut self, context: Context<'_>, workload: &Workload, findings: &mut Findings) {
+        self.check(context, &workload.id, findings);
     }
 
-    pub(super) fn check(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
-        let Some(workload) = placement::running(context.timeline, id) else { return };
-        let Some(seen) = context.timeline.kernel().mounts(workload) else { return };
-        if Selector::any(&self.allowed, workload) {
-            return;
-        }
-        let found = untold(workload, seen, self.is_own);
-        let cause = |one: &Untold<'_>| format!("mounted over {}", one.mount.target);
-        self.pending.keep(id, |known| found.iter().any(|one| cause(one) == *known));
-        for one in &found {
-            let until = context.now.plus(SETTLE.get());
-            match self.pending.observe(id, cause(one), context.now, until) {
-                Next::Report => {
-                    let finding =
-                        Finding::of_workload(self.rule, context.now, workload, &cause(one), evidence(one, seen));
-                    let severity = if one.is_later { Severity::High } else { Severity::Medium };
-                    findings.push(Finding { severity, is_hostile: one.is_later, ..finding });
-                }
-                Next::Schedule(at) => findings.schedule(at),
-                Next::Nothing => {}
-            }
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        for id in self.pending.ripe(context.now) {
+            self.check(context, &id, findings);
         }
     }
 }
@@ -97,8 +153,12 @@ fn evidence(one: &Untold<'_>, seen: &SeenMounts) -> Vec<Evidence> {
     } else {
         "it was there when hopwatch first looked; no mount at or above it is in the runtime's document"
     };
-    let process = format!("its first process is {} on the host (see /proc/{}/mountinfo)", seen.now.pid, seen.now.pid);
-    vec![Evidence::new("kernel", text), Evidence::new("runtime", when), Evidence::new("process", process)]
+    vec![Evidence::new("kernel", text), Evidence::new("runtime", when), process(seen)]
+}
+
+fn process(seen: &SeenMounts) -> Evidence {
+    let pid = seen.now.pid;
+    Evidence::new("process", format!("its first process is {pid} on the host (see /proc/{pid}/mountinfo)"))
 }
 
 /// The mounts that are a rule's, in the kernel's order, of several alike the first.
@@ -134,9 +194,12 @@ fn told<'a>(workload: &'a Workload, mount: &KernelMount) -> impl Iterator<Item =
 
 /// What the host mounts below a folder that it shares appears in the container.
 fn propagates(workload: &Workload, mount: &KernelMount) -> bool {
-    told(workload, mount).any(|told| {
-        told.target != mount.target && (told.propagation.ends_with("slave") || told.propagation.ends_with("shared"))
-    })
+    told(workload, mount).any(|told| told.target != mount.target && comes_from_host(told))
+}
+
+/// Whether what the host mounts below it appears in the container.
+fn comes_from_host(told: &Mount) -> bool {
+    told.propagation.ends_with("slave") || told.propagation.ends_with("shared")
 }
 
 /// Whether a mount of the first look is the runtime's doing; `layer`: it is the first, the second … at its path.
@@ -209,6 +272,19 @@ mod tests {
         assert!(found(&[("/var/log/app", "rprivate")], &own, &own).is_empty());
         let folder = [mount("/etc/ssl/certs/own", "ext4", "/x")];
         assert!(found(&[("/etc/ssl", "rprivate")], &folder, &folder).is_empty(), "what is below a bind comes with it");
+    }
+
+    #[test]
+    fn a_file_of_the_runtime_that_is_unmounted_counts_and_one_that_is_not_read_does_not() {
+        let both = [mount("/etc/hosts", "ext4", "/c/hosts"), mount("/etc/resolv.conf", "ext4", "/c/resolv.conf")];
+        let causes = |seen: &SeenMounts, told: &[(&str, &str)]| {
+            unexplained(&with(told), seen, |_| true).into_iter().map(|one| one.cause).collect::<Vec<_>>()
+        };
+        assert_eq!(causes(&seen(&both, &both[1..]), &[]), ["unmounted /etc/hosts"]);
+        let mut crowded = seen(&both, &both[1..]);
+        crowded.now = Arc::new(ProcessMounts { omitted: 3, ..(*crowded.now).clone() });
+        assert_eq!(causes(&crowded, &[]), ["mounted more than is read"]);
+        assert!(causes(&crowded, &[("/host", "rslave")]).is_empty(), "the host mounts there");
     }
 
     #[test]

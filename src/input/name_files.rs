@@ -40,6 +40,9 @@ pub struct ResolverFile {
     /// Options (`ndots:2`), in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
+    /// The file is longer than what is read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
 }
 
 /// What a `hosts` says.
@@ -48,7 +51,7 @@ pub struct HostsFile {
     /// Addresses of each name, in the file's order: programs take the first.
     #[serde(default)]
     pub names: BTreeMap<String, Vec<IpAddr>>,
-    /// Names beyond what is read.
+    /// Names beyond what is kept; a file that is longer than what is read counts as one more.
     #[serde(default)]
     pub omitted: u32,
 }

@@ -2,14 +2,13 @@
 
 mod kernel;
 
-use std::sync::Arc;
-
 use self::kernel::KernelWord;
 use crate::baseline::Deviation;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
-use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Configuration, Confinement, NamespaceMode, RecordedFact, Workload};
+use crate::detect::told_and_seen::ToldAndSeen;
+use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, Confinement, NamespaceMode, Workload};
 use crate::inventory::configuration::Field;
 use crate::path::Selector;
 
@@ -34,36 +33,9 @@ const DANGEROUS: [(&str, Severity, &str); 11] = [
     ("CAP_MAC_ADMIN", Severity::High, "profiles of AppArmor and SELinux"),
 ];
 
-/// The rule.
-#[derive(Debug)]
-struct CapabilityRaised {
-    told: PostureRule,
-    kernel: KernelWord,
-}
-
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    CapabilityRaised { told: PostureRule::new(POSTURE, &params.allowed), kernel: KernelWord::new(&params.allowed) }
-}
-
-impl Rule for CapabilityRaised {
-    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        self.told.on_fact(context, fact, findings);
-        self.kernel.on_fact(context, fact, findings);
-    }
-
-    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        self.told.on_workload(context, workload, findings);
-        self.kernel.check(context, &workload.id, findings);
-    }
-
-    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        self.kernel.on_time(context, findings);
-    }
-
-    fn forgotten(&self) -> u64 {
-        self.told.forgotten() + self.kernel.forgotten()
-    }
+    ToldAndSeen { told: PostureRule::new(POSTURE, &params.allowed), seen: KernelWord::new(&params.allowed) }
 }
 
 /// What it says of settings.

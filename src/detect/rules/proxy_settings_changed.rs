@@ -3,19 +3,18 @@
 
 mod name_files;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use self::name_files::NameFileChanges;
 use crate::baseline::{Deviation, covers_internet, covers_more};
 use crate::detect::kernel_mounts::KernelMounts;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
-use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Configuration, RecordedFact, Setting, Workload};
+use crate::detect::told_and_seen::ToldAndSeen;
+use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, Setting, Workload};
 use crate::inventory::configuration::{Field, is_proxy_variable, is_trust_variable};
 use crate::inventory::mount_places::Place;
 use crate::path::Selector;
+use std::collections::BTreeSet;
 
 rule_params! {
     /// Workloads that may do without proxy and verification.
@@ -34,48 +33,16 @@ const NO_VERIFICATION: [(&str, &[&str]); 3] = [
     ("GIT_SSL_NO_VERIFY", &["1", "true", "yes", "on"]),
 ];
 
-/// The rule.
-#[derive(Debug)]
-struct ProxySettingsChanged {
-    told: PostureRule,
-    mounts: KernelMounts,
-    files: NameFileChanges,
-}
-
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    ProxySettingsChanged {
-        told: PostureRule::new(POSTURE, &params.allowed),
-        mounts: KernelMounts::new(&META, is_own, &params.allowed),
-        files: NameFileChanges::new(&params.allowed),
-    }
+    let allowed = &params.allowed;
+    let seen = (KernelMounts::new(&META, is_own, allowed), NameFileChanges::new(allowed));
+    ToldAndSeen { told: PostureRule::new(POSTURE, allowed), seen }
 }
 
 /// One that covers other places too is sensitive-mount's.
 fn is_own(places: &[Place]) -> bool {
     !places.is_empty() && places.iter().all(|place| matches!(place, Place::Resolver | Place::Hosts))
-}
-
-impl Rule for ProxySettingsChanged {
-    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        self.told.on_fact(context, fact, findings);
-        self.mounts.on_fact(context, fact, findings);
-        self.files.on_fact(context, fact, findings);
-    }
-
-    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        self.told.on_workload(context, workload, findings);
-        self.mounts.check(context, &workload.id, findings);
-    }
-
-    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        self.mounts.on_time(context, findings);
-        self.files.on_time(context, findings);
-    }
-
-    fn forgotten(&self) -> u64 {
-        self.told.forgotten() + self.files.forgotten
-    }
 }
 
 /// What it says of settings.
@@ -169,7 +136,8 @@ pub static META: RuleMeta = RuleMeta {
             "Settings inside the application, and a proxy that is chosen by request.",
             "A service that lost its proxy variable altogether is only seen against a baseline.",
             "/etc/resolv.conf and /etc/hosts that were edited before hopwatch first looked, or for less than 5 s; those of containers whose runtime names no \
-             copies of them on the host (containerd, CRI); names beyond the first 256 of a file.",
+             copies of them on the host (containerd, CRI); names beyond the first 256 of a file and what stands behind its first 64 KiB, which is \
+             reported where it appears while the container runs.",
             "Search domains and options that are changed in the file.",
             "containerd and CRI report no environment here.",
         ],

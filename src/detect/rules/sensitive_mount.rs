@@ -1,13 +1,12 @@
 //! `sensitive-mount`: what the runtime says of a container's mounts, and what the kernel shows beyond that.
 
-use std::sync::Arc;
-
 use crate::baseline::Deviation;
 use crate::detect::kernel_mounts::KernelMounts;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
-use crate::detect::{Ads, Context, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{Configuration, Mount, RecordedFact, Workload};
+use crate::detect::told_and_seen::ToldAndSeen;
+use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
+use crate::input::{Configuration, Mount, Workload};
 use crate::inventory::configuration::Field;
 use crate::inventory::mount_places::{CERTIFICATES, LOGS, Place, is_at_or_below};
 use crate::path::Selector;
@@ -47,44 +46,15 @@ const FOLDERS: [(&str, Severity, &str); 13] = [
     ("/run/systemd/journal", Severity::Medium, "the socket that the host's journal listens at"),
 ];
 
-/// The rule.
-#[derive(Debug)]
-struct SensitiveMount {
-    told: PostureRule,
-    kernel: KernelMounts,
-}
-
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    SensitiveMount {
-        told: PostureRule::new(POSTURE, &params.allowed),
-        kernel: KernelMounts::new(&META, is_own, &params.allowed),
-    }
+    let allowed = &params.allowed;
+    ToldAndSeen { told: PostureRule::new(POSTURE, allowed), seen: KernelMounts::new(&META, is_own, allowed) }
 }
 
 /// One over the resolver's file and fixed names alone is proxy-settings-changed's.
 fn is_own(places: &[Place]) -> bool {
     places.iter().any(|place| !matches!(place, Place::Resolver | Place::Hosts))
-}
-
-impl Rule for SensitiveMount {
-    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        self.told.on_fact(context, fact, findings);
-        self.kernel.on_fact(context, fact, findings);
-    }
-
-    fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
-        self.told.on_workload(context, workload, findings);
-        self.kernel.check(context, &workload.id, findings);
-    }
-
-    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        self.kernel.on_time(context, findings);
-    }
-
-    fn forgotten(&self) -> u64 {
-        self.told.forgotten()
-    }
 }
 
 /// What it says of settings.
@@ -209,7 +179,7 @@ pub static META: RuleMeta = RuleMeta {
         blind_spots: &[
             "Mounts made after the start in the namespace of another process than the first, at other places than those named here, or for less than 5 s; \
              one over a folder into which the host's own mounts propagate (`rslave`, `rshared`).",
-            "More than 64 mounts over such places: the newest are read.",
+            "More than 64 mounts over such places: the newest are read; that there are more is reported, unless the host's own mounts propagate there.",
             "A volume whose driver binds a folder of the host shows under its name only.",
             "Symbolic links of the host other than /var/run are not followed.",
             "The whole of a user's /run/user/UID, which desktop programs mount, is not reported; a rootless runtime's socket there is.",

@@ -31,17 +31,20 @@ struct Mark {
     changed: (i64, i64),
 }
 
+/// Reads a text; whether it was cut.
+type Parse<T> = fn(&str, bool) -> T;
+
 /// A file, and what it said the last time.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     path: Option<PathBuf>,
     mark: Option<Mark>,
     said: Option<T>,
-    parse: fn(&str) -> T,
+    parse: Parse<T>,
 }
 
 impl<T> Watched<T> {
-    pub(super) const fn new(parse: fn(&str) -> T) -> Self {
+    pub(super) const fn new(parse: Parse<T>) -> Self {
         Self { path: None, mark: None, said: None, parse }
     }
 
@@ -57,7 +60,7 @@ impl<T> Watched<T> {
     pub(super) fn read(&mut self) -> Option<&T> {
         let now = self.path.as_deref().and_then(mark);
         if now.is_none() || now != self.mark {
-            self.said = self.path.as_deref().and_then(open).map(|text| (self.parse)(&text));
+            self.said = self.path.as_deref().and_then(open).map(|(text, is_cut)| (self.parse)(&text, is_cut));
             self.mark = now;
         }
         self.said.as_ref()
@@ -75,14 +78,15 @@ fn mark(path: &Path) -> Option<Mark> {
     })
 }
 
-/// Its text, cut to a bound; nothing where it is no plain file.
-fn open(path: &Path) -> Option<String> {
+/// Its text, cut to a bound, and whether it was; nothing where it is no plain file.
+fn open(path: &Path) -> Option<(String, bool)> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
     let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes).ok().filter(|_| is_file)?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes).ok().filter(|_| is_file)?;
+    let is_cut = u64::try_from(read).is_ok_and(|read| read > MAX_BYTES);
+    Some((String::from_utf8_lossy(&bytes).into_owned(), is_cut))
 }
 
 /// Lines without comments, as words.
@@ -91,8 +95,8 @@ fn lines(text: &str) -> impl Iterator<Item = std::str::SplitAsciiWhitespace<'_>>
 }
 
 /// What a `resolv.conf` says; of several lines with domains the last counts.
-pub(super) fn resolver(text: &str) -> ResolverFile {
-    let mut all = ResolverFile::default();
+pub(super) fn resolver(text: &str, is_cut: bool) -> ResolverFile {
+    let mut all = ResolverFile { is_cut, ..ResolverFile::default() };
     let bounded =
         |words: std::str::SplitAsciiWhitespace<'_>| -> Vec<String> { words.take(MAX_LIST).map(cut).collect() };
     for mut words in lines(text) {
@@ -108,9 +112,9 @@ pub(super) fn resolver(text: &str) -> ResolverFile {
 }
 
 /// What a `hosts` says; names in small letters.
-pub(super) fn hosts(text: &str) -> HostsFile {
+pub(super) fn hosts(text: &str, is_cut: bool) -> HostsFile {
     let mut names: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
-    let mut omitted = 0_u32;
+    let mut omitted = u32::from(is_cut);
     for mut words in lines(text) {
         let Some(address) = words.next().and_then(|word| word.parse::<IpAddr>().ok()) else { continue };
         for name in words.map(|word| cut(word).to_ascii_lowercase()) {
@@ -139,22 +143,24 @@ mod tests {
     fn a_resolver_file_is_read_without_its_comments() {
         let text = "# made by docker\nnameserver 127.0.0.11 ; own\nnameserver\nnameserver 10.0.0.2\nsearch a\ndomain b.test c.test\n\
                     options ndots:0 edns0\noptions rotate\nx\n";
-        let said = resolver(text);
+        let said = resolver(text, false);
         assert_eq!(said.servers, ["127.0.0.11", "10.0.0.2"]);
         assert_eq!((said.search, said.options.len()), (vec!["b.test".to_owned(), "c.test".to_owned()], 3));
     }
 
     #[test]
     fn fixed_names_are_read_in_the_files_order_and_bounded() {
-        let said =
-            hosts("127.0.0.1\tlocalhost\n10.0.0.5 Proxy.Internal proxy # x\n10.0.0.6 proxy\nbad name\n::1 localhost\n");
+        let said = hosts(
+            "127.0.0.1\tlocalhost\n10.0.0.5 Proxy.Internal proxy # x\n10.0.0.6 proxy\nbad name\n::1 localhost\n",
+            false,
+        );
         let addresses =
             |name: &str| said.names.get(name).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(addresses("proxy"), Some(vec!["10.0.0.5".to_owned(), "10.0.0.6".to_owned()]));
         assert_eq!((addresses("proxy.internal").is_some(), said.names.len(), said.omitted), (true, 3, 0));
         let many: String = (0..1000).map(|number| format!("10.0.0.1 name-{number} {}\n", "x".repeat(1000))).collect();
-        let said = hosts(&many);
-        assert_eq!((said.names.len(), said.omitted), (MAX_NAMES, 745));
+        let said = hosts(&many, true);
+        assert_eq!((said.names.len(), said.omitted), (MAX_NAMES, 746));
         assert!(said.names.keys().all(|name| name.len() <= MAX_TEXT));
     }
 
@@ -170,6 +176,10 @@ mod tests {
         assert!(watched.read().is_some_and(|said| said.names.contains_key("a")));
         std::fs::write(&path, "10.0.0.1 abc\n").expect("written");
         assert!(watched.read().is_some_and(|said| said.names.contains_key("abc")));
+        let long = "#".repeat(70_000) + "\n10.0.0.2 hidden\n";
+        std::fs::write(&path, &long).expect("written");
+        assert_eq!(watched.read().map(|said| said.omitted), Some(1), "what is behind the bound is not silent");
+        assert!(open(&path).is_some_and(|(text, is_cut)| is_cut && resolver(&text, is_cut).is_cut));
         std::fs::remove_file(&path).expect("removed");
         assert_eq!(watched.read(), None);
         std::os::unix::fs::symlink("/etc/hosts", &path).expect("a link");

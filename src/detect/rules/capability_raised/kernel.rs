@@ -10,9 +10,11 @@ use std::sync::Arc;
 use super::{DANGEROUS, META};
 use crate::detect::debounce::{Next, PendingFindings};
 use crate::detect::roll_out::RollOuts;
+use crate::detect::told_and_seen::Seen;
 use crate::detect::{Context, Finding, Findings, HoldTime, Severity, placement};
 use crate::input::{
-    Configuration, Confinement, InventoryEvent, KernelFact, ProcessRights, RecordedFact, SeccompMode, WorkloadId,
+    Configuration, Confinement, InventoryEvent, KernelFact, ProcessRights, RecordedFact, SeccompMode, Workload,
+    WorkloadId,
 };
 use crate::inventory::configuration::{DOCKER_DEFAULT, ServiceKey};
 use crate::path::{Evidence, Selector};
@@ -46,32 +48,7 @@ impl KernelWord {
         Self { allowed: allowed.to_vec(), ..Self::default() }
     }
 
-    pub(super) fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        match fact {
-            RecordedFact::Kernel(KernelFact::Rights(rights)) => self.check(context, &rights.workload, findings),
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => {
-                self.pending.forget(id);
-                self.reported.forget(id);
-            }
-            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.pending.keep_subjects(|id| context.timeline.is_running(id));
-                self.reported.keep(|id| context.timeline.is_running(id));
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        for id in self.pending.ripe(context.now) {
-            self.check(context, &id, findings);
-        }
-    }
-
-    pub(super) fn forgotten(&self) -> u64 {
-        self.reported.refused()
-    }
-
-    pub(super) fn check(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
+    fn check(&mut self, context: Context<'_>, id: &WorkloadId, findings: &mut Findings) {
         let Some(workload) = placement::running(context.timeline, id) else { return };
         let Some((told, rights)) = workload.configuration.as_ref().zip(context.timeline.kernel().rights(workload))
         else {
@@ -101,6 +78,37 @@ impl KernelWord {
         let finding = Finding::of_workload(&META, context.now, workload, &cause, evidence);
         let is_hostile = severity >= Severity::High;
         findings.push(Finding { severity, is_hostile, roll_out: report.roll_out, ..finding });
+    }
+}
+
+impl Seen for KernelWord {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+        match fact {
+            RecordedFact::Kernel(KernelFact::Rights(rights)) => self.check(context, &rights.workload, findings),
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => {
+                self.pending.forget(id);
+                self.reported.forget(id);
+            }
+            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
+                self.pending.keep_subjects(|id| context.timeline.is_running(id));
+                self.reported.keep(|id| context.timeline.is_running(id));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_workload(&mut self, context: Context<'_>, workload: &Workload, findings: &mut Findings) {
+        self.check(context, &workload.id, findings);
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        for id in self.pending.ripe(context.now) {
+            self.check(context, &id, findings);
+        }
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.reported.refused()
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::META;
 use crate::detect::debounce::{Next, PendingFindings};
+use crate::detect::told_and_seen::Seen;
 use crate::detect::{Context, Finding, Findings, HoldTime, Severity, placement};
 use crate::input::{
     HostsFile, InventoryEvent, KernelFact, NameFiles, NetworkMode, RecordedFact, ResolverFile, Workload, WorkloadId,
@@ -32,7 +33,7 @@ pub(super) struct NameFileChanges {
     /// What is compared with.
     accepted: BTreeMap<WorkloadId, Arc<NameFiles>>,
     pending: PendingFindings<WorkloadId, &'static str>,
-    pub(super) forgotten: u64,
+    forgotten: u64,
 }
 
 /// What nobody explains of a file.
@@ -48,37 +49,11 @@ impl NameFileChanges {
         Self { allowed, accepted: BTreeMap::new(), pending: PendingFindings::default(), forgotten: 0 }
     }
 
-    pub(super) fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        match fact {
-            RecordedFact::Kernel(KernelFact::Names(files)) => {
-                let is_same = |known: &Arc<NameFiles>| (known.pid, known.start) == (files.pid, files.start);
-                if self.accepted.get(&files.workload).is_some_and(is_same) {
-                    self.check(context, &files.workload, findings);
-                } else {
-                    self.accept(files);
-                }
-            }
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => {
-                self.accepted.remove(id);
-                self.pending.forget(id);
-            }
-            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.accepted.retain(|id, _| context.timeline.is_running(id));
-                self.pending.keep_subjects(|id| context.timeline.is_running(id));
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
-        for id in self.pending.ripe(context.now) {
-            self.check(context, &id, findings);
-        }
-    }
-
     fn accept(&mut self, files: &Arc<NameFiles>) {
+        let known = self.accepted.get(&files.workload).filter(|known| is_same(known, files));
+        let files = known.map_or_else(|| Arc::clone(files), |known| with_unreadable(files, known));
         if self.accepted.len() < MAX_CONTAINERS || self.accepted.contains_key(&files.workload) {
-            self.accepted.insert(files.workload.clone(), Arc::clone(files));
+            self.accepted.insert(files.workload.clone(), files);
         } else {
             self.forgotten += 1;
         }
@@ -112,6 +87,55 @@ impl NameFileChanges {
     }
 }
 
+impl Seen for NameFileChanges {
+    fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
+        match fact {
+            RecordedFact::Kernel(KernelFact::Names(files)) => {
+                if self.accepted.get(&files.workload).is_some_and(|known| is_same(known, files)) {
+                    self.check(context, &files.workload, findings);
+                } else {
+                    self.accept(files);
+                }
+            }
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => {
+                self.accepted.remove(id);
+                self.pending.forget(id);
+            }
+            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
+                self.accepted.retain(|id, _| context.timeline.is_running(id));
+                self.pending.keep_subjects(|id| context.timeline.is_running(id));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
+        for id in self.pending.ripe(context.now) {
+            self.check(context, &id, findings);
+        }
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+}
+
+/// Whether they are of the same process.
+fn is_same(one: &NameFiles, other: &NameFiles) -> bool {
+    (one.pid, one.start) == (other.pid, other.start)
+}
+
+/// A file that cannot be read for a while is compared with what it said before.
+fn with_unreadable(files: &Arc<NameFiles>, known: &NameFiles) -> Arc<NameFiles> {
+    if files.resolver.is_some() && files.hosts.is_some() {
+        return Arc::clone(files);
+    }
+    let (resolver, hosts) = (&files.resolver, &files.hosts);
+    let resolver = resolver.clone().or_else(|| known.resolver.clone());
+    let hosts = hosts.clone().or_else(|| known.hosts.clone());
+    Arc::new(NameFiles { resolver, hosts, ..(**files).clone() })
+}
+
 fn unexplained(timeline: &Timeline, workload: &Workload, before: &NameFiles, now: &NameFiles) -> Vec<Unexplained> {
     let resolver = before.resolver.as_ref().zip(now.resolver.as_ref());
     let hosts = before.hosts.as_ref().zip(now.hosts.as_ref());
@@ -124,14 +148,21 @@ fn resolvers(workload: &Workload, before: &ResolverFile, now: &ResolverFile) -> 
     let told = workload.configuration.iter().flat_map(|of| &of.dns);
     let gateways = workload.attachments.iter().flat_map(|of| &of.gateways).map(ToString::to_string);
     let known: Vec<String> = told.chain(&before.servers).cloned().chain(gateways).chain([DOCKERS.to_owned()]).collect();
-    now.servers.iter().find(|server| !known.contains(server))?;
+    let is_grown = now.is_cut && !before.is_cut;
+    if !is_grown && now.servers.iter().all(|server| known.contains(server)) {
+        return None;
+    }
     let list = |servers: &[String]| if servers.is_empty() { "none".to_owned() } else { servers.join(", ") };
     let text = format!(
-        "name servers in its /etc/resolv.conf were {}, are {}; neither its runtime's document nor its networks name the new ones",
+        "name servers in its /etc/resolv.conf were {}, are {}; its runtime's document and its networks name no others",
         list(&before.servers),
         list(&now.servers)
     );
-    let evidence = vec![Evidence::new("file", text)];
+    let mut evidence = vec![Evidence::new("file", text)];
+    if is_grown {
+        evidence
+            .push(Evidence::new("file", "it is longer than what is read of it: what stands behind that is not known"));
+    }
     Some(Unexplained { cause: "its resolver file was changed", severity: Severity::High, evidence })
 }
 
@@ -148,6 +179,9 @@ fn names(timeline: &Timeline, workload: &Workload, before: &HostsFile, now: &Hos
     let told = told.filter_map(|entry| entry.split([':', '=']).next()).map(str::to_ascii_lowercase);
     let gone = told.filter(|name| !had(name).is_empty() && !now.names.contains_key(name));
     changed.extend(gone.map(|name| format!("{name} {}, has none", was(had(&name)))));
+    if now.omitted > before.omitted {
+        changed.push("it holds more than what is read of it: what stands behind that is not known".to_owned());
+    }
     if changed.is_empty() {
         return None;
     }
@@ -234,6 +268,18 @@ mod tests {
             assert_eq!(said(&before, &hosts), [("its fixed names were changed".to_owned(), Severity::Medium)]);
         }
         assert_eq!(said(&before, &files(&["8.8.8.8"], &[("x", "8.8.8.8")])).len(), 2);
+    }
+
+    #[test]
+    fn decoys_and_a_file_that_cannot_be_read_for_a_while_hide_nothing() {
+        let before = files(&["127.0.0.11"], &[("app", "172.20.0.10")]);
+        let mut long = (*before).clone();
+        long.hosts = long.hosts.map(|hosts| HostsFile { omitted: 1, ..hosts });
+        long.resolver = long.resolver.map(|resolver| ResolverFile { is_cut: true, ..resolver });
+        assert_eq!(said(&before, &Arc::new(long)).len(), 2);
+        let unreadable = NameFiles { resolver: None, hosts: None, ..(*before).clone() };
+        let known = with_unreadable(&Arc::new(unreadable), &before);
+        assert_eq!(known, before);
     }
 
     #[test]
