@@ -149,6 +149,9 @@ fn who_asks_for_the_macs_of_many_neighbours_sweeps_them() {
     };
     assert_eq!(asked(20..36), ["host-scan client low"]);
     assert!(asked(20..35).is_empty());
+    let mut forged = world();
+    asks(&mut forged, 2, 77, 20..60);
+    assert!(!anomalies(forged).iter().any(|alert| alert.starts_with("host-scan")), "another's MAC accuses nobody");
 }
 
 #[test]

@@ -3,14 +3,13 @@
 //! Contract: the host itself and routers ask for whom others want to reach, so what they ask of a link is left out. Limits: as of other first contacts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 use super::sweep::{Means, Sweep};
 use super::{ActorAddresses, HostScan, Params, alternatives, judge_sweep};
 use crate::detect::anomaly::contacts::Contact;
 use crate::detect::anomaly::per_actor::Recent;
 use crate::detect::{Actor, Context, Explanation, Finding, FrameSender, Severity};
-use crate::input::{Endpoint, NeighbourClaim, Workload};
+use crate::input::{Endpoint, Mac, NeighbourClaim};
 use crate::inventory::Owner;
 use crate::path::{Selector, owner_of};
 use crate::time::Timestamp;
@@ -41,28 +40,39 @@ impl Questions {
 /// Somebody asks for the MAC of a neighbour.
 pub(super) fn asked_on_link(rule: &mut HostScan, context: Context<'_>, claim: &NeighbourClaim) -> Option<Finding> {
     let to = claim.asks?.to_canonical();
-    let (actor, workload) = asker(rule, context, claim)?;
+    let (actor, owner) = asker(rule, context, claim)?;
     let ActorAddresses { on_link, tally, .. } = rule.actors.of(&actor);
     let (severity, amount, why) = on_link.ask(context.now, (to, Means::Question), &rule.params)?;
     if !tally.is_due(severity, amount) {
         return None;
     }
-    let mac = claim.frame_mac.or(Some(claim.mac));
-    let sender = Some(Box::new(FrameSender { mac, ..FrameSender::default() }));
-    Some(Finding { workload, sender, ..finding(context, &actor, severity, why) })
+    let (workload, attribution) = (owner.workload().cloned(), Some(owner));
+    let sender = Some(Box::new(FrameSender { mac: Some(frame_mac(claim)), ..FrameSender::default() }));
+    let point = Some(claim.point.clone());
+    Some(Finding { workload, attribution, sender, point, ..finding(context, &actor, severity, why) })
 }
 
-/// Who asks, where that is neither the host nor a router; the workload may not have been seen in a flow yet.
-fn asker(rule: &HostScan, context: Context<'_>, claim: &NeighbourClaim) -> Option<(Actor, Option<Arc<Workload>>)> {
-    let end = Endpoint { ip: claim.ip, port: 0 };
-    let owner = owner_of(context.timeline, &claim.point, end, context.now);
-    if matches!(owner, Owner::Host) || rule.routers.contains(claim.mac) {
+fn frame_mac(claim: &NeighbourClaim) -> Mac {
+    claim.frame_mac.unwrap_or(claim.mac)
+}
+
+/// Who asks, where that is neither the host nor a router. The address is its sender's word: a workload is accused only where the frame has its MAC, too;
+/// a claim of another's address is unknown-source's. It may not have been seen in a flow yet.
+fn asker(rule: &HostScan, context: Context<'_>, claim: &NeighbourClaim) -> Option<(Actor, Owner)> {
+    let (timeline, mac) = (context.timeline, frame_mac(claim));
+    let owner = owner_of(timeline, &claim.point, Endpoint { ip: claim.ip, port: 0 }, context.now);
+    let is_its = match &owner {
+        Owner::Host => false,
+        Owner::Workload { workload, .. } => {
+            let is_allowed = Selector::any(&rule.params.allowed, workload);
+            !is_allowed && timeline.owner_of_mac(mac, context.now).is_some_and(|sender| sender.id == workload.id)
+        }
+        Owner::Ambiguous { .. } | Owner::Unknown | Owner::External => timeline.owner_of_mac(mac, context.now).is_none(),
+    };
+    if !is_its || rule.routers.contains(mac) {
         return None;
     }
-    let workload = owner.workload();
-    let is_allowed = workload.is_some_and(|workload| Selector::any(&rule.params.allowed, workload));
-    let actor = context.actors.of(&owner, claim.ip).filter(|_| !is_allowed)?;
-    Some((actor, workload.cloned()))
+    context.actors.of(&owner, claim.ip).map(|actor| (actor, owner))
 }
 
 /// An actor asks a resolver for the names of addresses.
@@ -72,9 +82,13 @@ pub(super) fn asked_for_names(
     (actor, contact): (&Actor, &Contact<'_>),
 ) -> Option<Finding> {
     let HostScan { params, actors, asked, .. } = rule;
+    let questions = asked.anew(contact);
+    if questions.is_empty() {
+        return None;
+    }
     let ActorAddresses { for_names, tally, .. } = actors.of(actor);
     let mut found = None;
-    for question in asked.anew(contact).iter().filter(|question| question.kind == "PTR") {
+    for question in questions.iter().filter(|question| question.kind == "PTR") {
         let address = address_of(&question.query);
         found = address.and_then(|to| for_names.ask(contact.record.end, (to, Means::Reverse), params)).or(found);
     }
