@@ -21,7 +21,7 @@ use crate::time::readable;
 use series::{Key, Series};
 pub use strategy::META;
 
-/// Series of one actor; the one that was quiet longest makes room.
+/// Series of one actor, of connections and of questions each; the one that was quiet longest makes room.
 const MAX_SERIES: usize = 256;
 
 /// A regular contact that has lasted so long, or so many times, may be worth more than `low`.
@@ -41,7 +41,9 @@ rule_params! {
 
 #[derive(Debug, Default)]
 struct ActorSeries {
-    series: BTreeMap<Key, Series>,
+    connections: BTreeMap<Key, Series>,
+    /// Many domains are asked for once: they take no room of connections.
+    questions: BTreeMap<Key, Series>,
     /// The regular ones, as they were reported.
     regular: BTreeMap<Key, String>,
     /// Whether any contact of this actor had a name: then one without is a sign.
@@ -76,10 +78,11 @@ impl Rule for Beacon {
         }
         let known = name_of(context, contact.flow, contact.record);
         let key = Key::of(contact.record, known.as_ref());
-        self.own(actor).has_names |= key.name().is_some();
-        if self.series(actor, &key).add(contact) {
+        let own = self.actors.of(actor);
+        own.has_names |= key.name().is_some();
+        if own.series(&key, &mut self.forgotten).add(contact) {
             let name_known_by = known.map(|known| known.by.as_str());
-            findings.extend(self.judge(context, (actor, contact, &key), name_known_by));
+            findings.extend(judge(&self.params, own, context, (actor, contact, &key), name_known_by));
         }
     }
 
@@ -93,23 +96,6 @@ impl Beacon {
         actor.workload().is_some_and(|workload| Selector::any(&self.params.allowed, workload))
     }
 
-    fn own(&mut self, actor: &Actor) -> &mut ActorSeries {
-        self.actors.of(actor)
-    }
-
-    /// A series of an actor, begun where there is none.
-    fn series(&mut self, actor: &Actor, key: &Key) -> &mut Series {
-        let own = self.actors.of(actor);
-        let is_full = own.series.len() >= MAX_SERIES && !own.series.contains_key(key);
-        if is_full
-            && let Some(quietest) = own.series.iter().min_by_key(|(_, one)| one.last()).map(|(key, _)| key.clone())
-        {
-            own.series.remove(&quietest);
-            self.forgotten += 1;
-        }
-        own.series.entry(key.clone()).or_default()
-    }
-
     /// Questions for names below a domain that were not asked for lately: a resolver has no answer to them, so they reach the domain's own servers.
     fn on_questions(
         &mut self,
@@ -117,43 +103,68 @@ impl Beacon {
         (actor, contact): (&Actor, &Contact<'_>),
         findings: &mut Findings,
     ) {
-        for question in self.asked.anew(contact) {
+        let questions = self.asked.anew(contact);
+        if questions.is_empty() {
+            return;
+        }
+        let own = self.actors.of(actor);
+        for question in questions {
             let name = question.query.trim_end_matches('.').to_ascii_lowercase();
             let domain = registered(&name);
             if domain.len() == name.len() || is_of_no_domain(&name) {
                 continue;
             }
             let key = Key::below(contact.record, domain);
-            if self.series(actor, &key).ask(&name, contact.record.end) {
-                findings.extend(self.judge(context, (actor, contact, &key), None));
+            if own.series(&key, &mut self.forgotten).ask(&name, contact.record.end) {
+                findings.extend(judge(&self.params, own, context, (actor, contact, &key), None));
             }
         }
     }
+}
 
-    /// What there is to say of a series that has grown.
-    fn judge(
-        &mut self,
-        context: Context<'_>,
-        (actor, contact, key): (&Actor, &Contact<'_>, &Key),
-        name_known_by: Option<&'static str>,
-    ) -> Option<Finding> {
-        let own = self.actors.of(actor);
-        let series = own.series.get_mut(key)?;
-        let is_regular =
-            |found: &Regularity| found.coverage >= self.params.coverage && found.is_regular(self.params.chance);
-        let found = series.look().filter(is_regular)?;
-        let signs = if series.has_lasted(LASTED, TIMES) { signs(key, contact, own.has_names) } else { Vec::new() };
-        let severity = if signs.is_empty() { Severity::Low } else { Severity::Medium };
-        if !series.is_due(severity) {
-            return None;
-        }
-        let mut why = explain(key, series, found, signs, self.params.chance);
-        why.name_known_by = name_known_by;
-        why.name_observable = Some(own.has_names);
-        own.regular.insert(key.clone(), why.observed.clone());
-        let why = why.about(own.regular.values());
-        Some(finding(actor, contact, severity, limits(context, why)))
+impl ActorSeries {
+    fn table(&mut self, key: &Key) -> &mut BTreeMap<Key, Series> {
+        if key.is_question() { &mut self.questions } else { &mut self.connections }
     }
+
+    /// A series, begun where there is none; `forgotten` counts one that made room.
+    fn series(&mut self, key: &Key, forgotten: &mut u64) -> &mut Series {
+        let table = self.table(key);
+        let is_full = table.len() >= MAX_SERIES && !table.contains_key(key);
+        if is_full && let Some(quietest) = table.iter().min_by_key(|(_, one)| one.last()).map(|(key, _)| key.clone()) {
+            table.remove(&quietest);
+            *forgotten += 1;
+        }
+        table.entry(key.clone()).or_default()
+    }
+}
+
+/// What there is to say of a series that has grown.
+fn judge(
+    params: &Params,
+    own: &mut ActorSeries,
+    context: Context<'_>,
+    (actor, contact, key): (&Actor, &Contact<'_>, &Key),
+    name_known_by: Option<&'static str>,
+) -> Option<Finding> {
+    let has_names = own.has_names;
+    let series = own.table(key).get_mut(key)?;
+    let is_regular = |found: &Regularity| found.coverage >= params.coverage && found.is_regular(params.chance);
+    let found = series.look().filter(is_regular)?;
+    let signs = if series.has_lasted(LASTED, TIMES) { signs(key, contact, has_names) } else { Vec::new() };
+    let severity = if signs.is_empty() { Severity::Low } else { Severity::Medium };
+    if !series.is_due(severity) {
+        return None;
+    }
+    let mut why = explain(key, series, found, signs, params.chance);
+    why.name_known_by = name_known_by;
+    why.name_observable = Some(has_names);
+    if own.regular.len() >= MAX_SERIES && !own.regular.contains_key(key) {
+        own.regular.pop_first();
+    }
+    own.regular.insert(key.clone(), why.observed.clone());
+    let why = why.about(own.regular.values());
+    Some(finding(actor, contact, severity, limits(context, why)))
 }
 
 /// Whether it asks a resolver for names.
