@@ -53,7 +53,7 @@ impl FlowSink for Admitted<'_> {
     }
 
     fn admits(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) -> bool {
-        let lasts = matches!(kind, FlowEventKind::Updated | FlowEventKind::Resumed { .. }) || flow.is_answered();
+        let lasts = kind == FlowEventKind::Updated || flow.is_answered();
         let is_covered = || self.admission.weighs(flow.sender()) && (self.covers.0)(&flow.tuple());
         let worth = if lasts {
             Worth::Conversation
