@@ -1,13 +1,13 @@
 //! What could not be seen when an alert was raised.
 //!
 //! Contract: what was lost or down around its first packet, on which of its networks its workload is not seen, and which runtime does not answer; all from
-//! facts, so a replay says the same. Limits: [`MAX_NAMED`] of them; losses at points that have nothing to do with the flow are left out.
+//! facts, so a replay says the same. Limits: [`MAX_NAMED`] of them, the rest is a number; losses at points that have nothing to do with the flow are left out.
 //! Design: asked once an alert, when it is raised.
 
 use std::time::Duration;
 
 use super::Finding;
-use crate::input::ObservationPoint;
+use crate::input::{Mac, ObservationPoint};
 use crate::inventory::{Timeline, Watched};
 use crate::path::{Evidence, PathState};
 use crate::time::Timestamp;
@@ -22,20 +22,32 @@ pub fn add_blind_spots(timeline: &Timeline, path: &PathState, finding: &mut Find
     let runtimes = timeline.silent_runtimes().map(|runtime| {
         Evidence::new("runtime", format!("{runtime} does not answer: who owned an address is what it said before"))
     });
-    let mut all = lost(path, finding);
-    all.extend(unwatched(timeline, finding));
-    all.extend(runtimes);
-    all.truncate(MAX_NAMED);
+    let mut all: Vec<Evidence> = runtimes.chain(unwatched(timeline, finding)).chain(lost(path, finding)).collect();
+    if all.len() > MAX_NAMED {
+        let more = all.split_off(MAX_NAMED - 1).len();
+        all.push(Evidence::new(
+            "more",
+            format!("and {more} more, which `hopwatch paths` and the alerts of sensor-blinded name"),
+        ));
+    }
     finding.blind_spots = all;
 }
 
-/// Packets that were lost, and points that are down.
+/// Packets that were lost, the latest first, and points that are down. What only another sender lost is not its.
 fn lost(path: &PathState, finding: &Finding) -> Vec<Evidence> {
-    let from = finding.at.minus(BEFORE);
-    let points = finding.flow.as_ref().map_or(&[][..], |flow| &flow.points);
-    let is_its = |point: &ObservationPoint| points.contains(point) || finding.point.as_ref() == Some(point);
-    let windows = path.losses.windows().filter(|(point, _, until)| *until >= from && point.is_none_or(is_its));
-    windows.map(|(point, since, until)| Evidence::new("lost", lost_text(point, since, until))).collect()
+    let flow = finding.flow.as_ref();
+    let points = flow.map_or_else(|| finding.point.as_slice(), |flow| &flow.points);
+    let ends = flow.map(|flow| [flow.record.orig.mac, flow.record.resp.mac]);
+    let is_its = |mac: Mac| ends.is_none_or(|ends| ends.contains(&Some(mac)));
+    let windows = path.losses.windows_of(|point| points.contains(point), is_its, finding.at.minus(BEFORE));
+    let mut windows: Vec<_> = windows.collect();
+    windows.sort_by_key(|(_, _, until)| std::cmp::Reverse(*until));
+    let down = points.iter().filter_map(|point| Some((point, path.losses.down_since(point)?)));
+    let down = down.map(|(point, since)| {
+        Evidence::new("lost", format!("{point} is down since {}: nothing is seen there", since.readable()))
+    });
+    let lost = windows.into_iter().map(|(point, since, until)| Evidence::new("lost", lost_text(point, since, until)));
+    down.chain(lost).collect()
 }
 
 fn lost_text(point: Option<&ObservationPoint>, since: Timestamp, until: Timestamp) -> String {

@@ -118,6 +118,25 @@ impl Losses {
         down || self.lost.overlap(is_lost, from, until)
     }
 
+    /// The windows of one place that reach to a time or beyond, from and until; of what only one source lost, those of a source that is meant.
+    pub fn windows_of(
+        &self,
+        is_place: impl Fn(&ObservationPoint) -> bool,
+        is_meant: impl Fn(Mac) -> bool,
+        since: Timestamp,
+    ) -> impl Iterator<Item = (Option<&ObservationPoint>, Timestamp, Timestamp)> {
+        let is_its = move |((place, source), _, until): &(&LostPlace, Timestamp, Timestamp)| {
+            *until >= since && place.as_ref().is_none_or(&is_place) && source.is_none_or(&is_meant)
+        };
+        let windows = self.lost.iter().map(|(place, from, until)| (place, *from, *until)).filter(is_its);
+        windows.map(|((point, _), from, until)| (point.as_ref(), from, until))
+    }
+
+    /// Since when a point is down; `None` while it is observed, or was never seen.
+    pub fn down_since(&self, point: &ObservationPoint) -> Option<Timestamp> {
+        self.points.get(point).and_then(|seen| seen.down_since)
+    }
+
     /// Every window: where (nowhere: everywhere), from, until; oldest first.
     pub fn windows(&self) -> impl Iterator<Item = (Option<&ObservationPoint>, Timestamp, Timestamp)> {
         self.lost.iter().map(|((point, _), from, until)| (point.as_ref(), *from, *until))

@@ -25,8 +25,12 @@ fn blind_spots(before: impl FnOnce(&mut World)) -> Vec<(String, String)> {
 }
 
 fn loss(world: &mut World, millis: u64, point: Option<&str>) {
+    loss_of(world, millis, point, None);
+}
+
+fn loss_of(world: &mut World, millis: u64, point: Option<&str>, source: Option<Mac>) {
     let point = point.map(ObservationPoint::new);
-    let loss = Loss { point, reason: LossReason::Kernel, count: 9, since: at(millis - 100), source: None };
+    let loss = Loss { point, reason: LossReason::Kernel, count: 9, since: at(millis - 100), source };
     world.push(millis, Fact::Recorded(RecordedFact::Loss(loss)));
 }
 
@@ -34,10 +38,27 @@ fn loss(world: &mut World, millis: u64, point: Option<&str>) {
 fn losses_around_the_flow_are_named_and_those_elsewhere_or_long_before_are_not() {
     assert!(blind_spots(|_| {}).is_empty());
     assert!(blind_spots(|world| loss(world, 9500, Some("br-elsewhere"))).is_empty());
+    let of_a_flooder = |world: &mut World| loss_of(world, 9500, Some("br-net"), Some(Mac([2, 9, 9, 9, 9, 9])));
+    assert!(blind_spots(of_a_flooder).is_empty(), "only another sender lost something");
     let [(kind, text)] = &blind_spots(|world| loss(world, 9500, Some("br-net")))[..] else { panic!("one") };
     assert!(kind == "lost" && text.starts_with("packets may be missing at br-net from "), "{text}");
     let [(_, text)] = &blind_spots(|world| loss(world, 9500, None))[..] else { panic!("one") };
     assert!(text.starts_with("packets may be missing everywhere"), "{text}");
+}
+
+#[test]
+fn of_many_losses_the_latest_are_named_and_the_rest_is_a_number() {
+    let many = blind_spots(|world| {
+        for millis in (9100..9940).step_by(70) {
+            let (point, reason) = (Some(ObservationPoint::new("br-net")), LossReason::Kernel);
+            let loss = Loss { point, reason, count: 9, since: at(millis - 20), source: None };
+            world.push(millis, Fact::Recorded(RecordedFact::Loss(loss)));
+        }
+    });
+    let kinds: Vec<_> = many.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["lost", "lost", "lost", "lost", "lost", "lost", "lost", "more"]);
+    assert!(many[0].1.contains(&at(9870).readable()), "the latest first: {}", many[0].1);
+    assert!(many[7].1.starts_with("and 5 more"), "{}", many[7].1);
 }
 
 #[test]
