@@ -4,6 +4,7 @@
 //! number is bounded: at most [`MAX_POINTS`] observation points, the rest summed as `other`.
 //! Design: a row of [`METRICS`] is a metric; `docs/metrics.md` is generated from the same rows.
 
+mod samples;
 mod table;
 
 use std::fmt;
