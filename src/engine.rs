@@ -40,7 +40,7 @@ use crate::input::{
     Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NameAnswer, NatFact,
     RecordedFact, Workload,
 };
-use crate::inventory::Timeline;
+use crate::inventory::{RecentActs, Timeline};
 use crate::names::Names;
 use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, owner_of};
 use crate::time::{Timestamp, Watermark};
@@ -63,6 +63,7 @@ pub struct Engine {
     watermark: Watermark,
     timers: Timers<Timer>,
     timeline: Timeline,
+    recent: RecentActs,
     tracker: Tracker,
     path: PathState,
     names: Names,
@@ -97,6 +98,7 @@ impl Engine {
             watermark: Watermark::default(),
             timers: Timers::default(),
             timeline: Timeline::new(config.timeline),
+            recent: RecentActs::default(),
             stats: EngineStats::new(judge.names()),
             judged: JudgedCounts::default(),
             spare: Step::default(),
@@ -231,8 +233,13 @@ impl Engine {
         stats.unjudged.clone_from(self.path.unjudged.totals());
         stats.count_bounds(&self.timeline, &self.path, self.tracker.forgotten_points());
         stats.bounds.insert(Bound::Names, self.names.forgotten());
-        stats.bounds.insert(Bound::Rules, self.rules.forgotten() + self.actors.forgotten() + self.contacts.forgotten());
+        stats.bounds.insert(Bound::Rules, self.rules_forgot());
         stats
+    }
+
+    /// What rules, and what they may look at, forgot.
+    fn rules_forgot(&self) -> u64 {
+        self.rules.forgotten() + self.actors.forgotten() + self.contacts.forgotten() + self.recent.forgotten()
     }
 
     /// Who owns what, as known now.
@@ -267,6 +274,7 @@ impl Engine {
 
     fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
         let changed = self.learn(fact, now);
+        self.recent.apply(fact);
         if let (Some(incidents), RecordedFact::Inventory(InventoryEvent::Container(event))) =
             (&mut self.incidents, fact)
         {

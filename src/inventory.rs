@@ -18,9 +18,11 @@ mod kernel;
 pub mod mount_places;
 #[cfg(feature = "live")]
 pub mod reader;
+mod recent_acts;
 mod timeline;
 
 pub use kernel::{KernelState, SeenMounts};
+pub use recent_acts::RecentActs;
 pub use timeline::{
     Attribution, AttributionMethod, AttributionQuery, Confidence, Doubt, Owner, SocketQuery, Timeline, TimelineCounts,
     TimelineLimits, Touched, Trace, Unseen, Watched,

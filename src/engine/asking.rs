@@ -7,7 +7,7 @@ use super::asked::Asked;
 use super::rule_set::RuleSet;
 use super::{Engine, Timer};
 use crate::alert::{Alert, Disposition};
-use crate::detect::{Context, Due, Finding, Findings, Rule, add_blind_spots, add_name, add_sender};
+use crate::detect::{Context, Due, Finding, Findings, Rule, add_blind_spots, add_changed_by, add_name, add_sender};
 use crate::input::FlowRecord;
 use crate::time::Timestamp;
 
@@ -108,6 +108,7 @@ impl Engine {
         let disposition = self.grouper.ingest(finding, |finding| {
             add_sender(&self.timeline, finding);
             add_blind_spots(&self.timeline, &self.path, finding);
+            add_changed_by(&self.recent, finding);
         });
         out.extend(self.grouper.final_updates());
         match disposition {

@@ -1,4 +1,5 @@
-//! Entries of the host's own logs that are about recording itself: audit rules that go, daemons that stop, messages that are dropped.
+//! Entries of the host's own logs that are about recording itself (audit rules that go, daemons that stop, messages that are dropped), and about who ran a
+//! client of a container runtime.
 //!
 //! Contract: pure and total: what is no such entry, or cannot be read, is nothing; texts of logs never leave this room. Who did it is believed only
 //! where the kernel or the daemon's own manager wrote it. Limits: [`MAX_LINE`]. Design: one small reader for each log; [`tail`] follows files.

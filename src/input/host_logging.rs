@@ -1,7 +1,7 @@
 //! What records on the host: the kernel's audit, and the daemons that write logs.
 //!
-//! Contract: the whole state each time it changed, as the kernel and `/proc` show it; of the host's logs only entries about recording itself, in
-//! words of this file; no text of any log. Who did it is what the kernel added to an entry, never what its sender wrote. Limits: a daemon is known by its
+//! Contract: the whole state each time it changed, as the kernel and `/proc` show it; of the host's logs only entries about recording itself and about
+//! clients of runtimes, in words of this file; no text of any log. Who did it is what the kernel added to an entry, never what its sender wrote. Limits: a daemon is known by its
 //! command's name in the host's own process namespace; a change happened between the look before and the time of the input.
 
 use std::collections::BTreeSet;
@@ -126,6 +126,8 @@ pub enum LogAct {
         /// Which.
         daemon: String,
     },
+    /// A client of a container runtime was run: `docker`, `podman` and their like. Reported by the kernel's audit alone.
+    AskedRuntime,
     /// A daemon did not keep messages.
     Dropped {
         /// How many.

@@ -34,6 +34,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/anomaly/once.rs", "MAX_FLOWS", Not("beyond it a flow is reported again")),
     ("src/detect/anomaly/routers.rs", "MAX_ROUTERS", Not("a router beyond it is asked about as a host is")),
     ("src/detect/blind_spots.rs", "MAX_NAMED", Not(A_TEXT)),
+    ("src/detect/changed_by.rs", "MAX_NAMED", Not(A_TEXT)),
     ("src/detect/debounce.rs", "MAX_HELD", Not(AT_ONCE)),
     ("src/detect/log_shipping.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/log_shipping/clients.rs", "MAX_CLIENTS", Counted(Bound::Rules)),
@@ -120,6 +121,10 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/inventory/kernel.rs", "MAX_NAMESPACES", Counted(Bound::Kernel)),
     ("src/inventory/kernel.rs", "MAX_SNIFFERS", Counted(Bound::Kernel)),
     ("src/inventory/kernel/first_processes.rs", "MAX_PROCESSES", Counted(Bound::Kernel)),
+    ("src/inventory/recent_acts.rs", "MAX_ACTS", Not("the latest of one container; its start is seldom long ago")),
+    ("src/inventory/recent_acts.rs", "MAX_CALLS", Not("runs of clients; only the last minute is asked for")),
+    ("src/inventory/recent_acts.rs", "MAX_CONTAINERS", Counted(Bound::Rules)),
+    ("src/inventory/recent_acts.rs", "MAX_EXECUTED", Not("the latest of one container")),
     ("src/inventory/timeline/configurations.rs", "MAX_CONTAINERS", Counted(Bound::Workloads)),
     ("src/inventory/timeline/changes.rs", "MAX_CHANGES", Not("beyond it every workload counts as changed")),
     ("src/inventory/timeline/key.rs", "MAX_TOUCHED", Not("beyond it every waiting flow is looked at again")),
@@ -195,7 +200,8 @@ fn declared(code: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_bound_of_what_is_remembered_is_counted_or_says_why_not() {
-    let rooms = ["src/detect", "src/path", "src/inventory/timeline", "src/inventory/kernel"];
+    let rooms =
+        ["src/detect", "src/path", "src/inventory/timeline", "src/inventory/kernel", "src/inventory/recent_acts.rs"];
     let sources = read_sources("src");
     let found: BTreeSet<(&str, &str)> = sources
         .iter()

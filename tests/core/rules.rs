@@ -3,6 +3,7 @@
 
 mod anomalies;
 mod blind_spots;
+mod changed_by;
 mod content;
 mod facts;
 mod firewall;

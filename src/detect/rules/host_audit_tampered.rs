@@ -168,7 +168,7 @@ impl HostAuditTampered {
             LogAct::AuditOff | LogAct::AuditOn => Recorder::Audit,
             LogAct::RulesRemoved { .. } | LogAct::RulesAdded { .. } => Recorder::AuditRules,
             LogAct::Stopped { daemon } => Recorder::Daemon(daemon.clone()),
-            LogAct::Started { .. } | LogAct::Dropped { .. } => return,
+            LogAct::Started { .. } | LogAct::Dropped { .. } | LogAct::AskedRuntime => return,
         };
         // A process that writes to /dev/log must not hide what journald or auditd said.
         let is_worse =
@@ -194,7 +194,7 @@ impl HostAuditTampered {
                 self.removed > 0
             }
             LogAct::AuditOn => false,
-            LogAct::Stopped { .. } | LogAct::Started { .. } | LogAct::Dropped { .. } => return,
+            LogAct::Stopped { .. } | LogAct::Started { .. } | LogAct::Dropped { .. } | LogAct::AskedRuntime => return,
         };
         if is_missing {
             self.missing.entry(recorder).or_insert_with(|| {

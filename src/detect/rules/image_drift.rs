@@ -57,7 +57,7 @@ impl Rule for ImageDrift {
         drift.evidence.push(Evidence::new("baseline", format!("the baseline has serial {}", baseline.serial)));
         let at = workload.since.unwrap_or(context.now);
         let finding = Finding::of_workload(&META, at, workload, &drift.cause, drift.evidence);
-        findings.push(Finding { severity: drift.severity, roll_out: report.roll_out, ..finding });
+        findings.push(Finding { severity: drift.severity, roll_out: report.roll_out, changed_at: Some(at), ..finding });
     }
 
     fn forgotten(&self) -> u64 {

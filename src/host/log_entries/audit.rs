@@ -12,6 +12,10 @@ use crate::time::Timestamp;
 /// The user of who never logged in.
 const NOBODY: u32 = u32::MAX;
 
+/// Programs that ask a container runtime.
+const CLIENTS: [&str; 8] =
+    ["crictl", "ctr", "docker", "docker-compose", "kubectl", "nerdctl", "podman", "podman-remote"];
+
 /// Puts records together.
 #[derive(Debug, Default)]
 pub struct AuditLines {
@@ -136,10 +140,24 @@ impl<'a> Record<'a> {
             ("CONFIG_CHANGE", _) if switched.is_some() => LogAct::AuditOn,
             ("DAEMON_END" | "DAEMON_ABORT", _) => LogAct::Stopped { daemon: auditd() },
             ("DAEMON_START", _) => LogAct::Started { daemon: auditd() },
+            ("SYSCALL", _) if self.is_client() => LogAct::AskedRuntime,
             ("SERVICE_STOP", _) => LogAct::Stopped { daemon: unit()? },
             ("SERVICE_START", _) => LogAct::Started { daemon: unit()? },
             _ => return None,
         })
+    }
+
+    /// Whether it is the start of a client of a container runtime. A system call has another number on each architecture.
+    fn is_client(&self) -> bool {
+        let number = |name: &str| self.field(name).unwrap_or_default();
+        let is_exec = match number("arch") {
+            "c000003e" => matches!(number("syscall"), "59" | "322"),
+            "40000003" => matches!(number("syscall"), "11" | "358"),
+            "c00000b7" => matches!(number("syscall"), "221" | "281"),
+            _ => false,
+        };
+        let program = number("exe").rsplit('/').next().unwrap_or_default();
+        is_exec && number("success") == "yes" && CLIENTS.contains(&program)
     }
 
     /// Adds what this record says of the process.
@@ -205,6 +223,21 @@ mod tests {
         assert_eq!(by, "/usr/sbin/auditctl, pid 812, uid 0, login uid 1000");
         assert_eq!(stopped.act, LogAct::Stopped { daemon: "rsyslogd".to_owned() });
         assert_eq!(stopped.by.as_ref().and_then(|by| by.login), None, "systemd never logged in");
+    }
+
+    #[test]
+    fn a_client_of_a_runtime_that_was_run_is_an_entry_with_the_login() {
+        let ran = "type=SYSCALL msg=audit(1795000000.243:88): arch=c000003e syscall=59 success=yes exit=0 ppid=810 pid=812 auid=1000 uid=0 \
+             comm=\"docker\" exe=\"/usr/bin/docker\" key=\"docker\"";
+        let argument = "type=EXECVE msg=audit(1795000000.243:88): argc=3 a0=\"docker\" a1=\"run\" a2=\"SECRET=x\"";
+        let found = entries(&[ran, argument]);
+        let [one] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(one.act, LogAct::AskedRuntime);
+        let by = one.by.as_ref().expect("somebody").to_string();
+        assert_eq!(by, "/usr/bin/docker, pid 812, uid 0, login uid 1000", "no argument is kept");
+        for other in [("success=yes", "success=no"), ("syscall=59", "syscall=42"), ("bin/docker", "bin/dockerd")] {
+            assert_eq!(entries(&[&ran.replace(other.0, other.1)]), [], "{other:?}");
+        }
     }
 
     #[test]

@@ -70,7 +70,8 @@ impl NameFileChanges {
             match self.pending.observe(id, one.cause, context.now, context.now.plus(SETTLE.get())) {
                 Next::Report if !Selector::any(&self.allowed, workload) => {
                     let finding = Finding::of_workload(&META, context.now, workload, one.cause, one.evidence);
-                    findings.push(Finding { severity: one.severity, is_hostile: true, ..finding });
+                    let changed_at = Some(context.now);
+                    findings.push(Finding { severity: one.severity, is_hostile: true, changed_at, ..finding });
                 }
                 Next::Report => {}
                 Next::Schedule(at) => {
