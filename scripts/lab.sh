@@ -19,3 +19,5 @@ if [ ! -f tests/lab/install.sh ]; then
 fi
 "${as_root[@]}" bash tests/lab/install.sh
 "${as_root[@]}" env HOPWATCH_LAB=1 HOPWATCH_LAB_LANES="${HOPWATCH_LAB_LANES:-4}" cargo test --locked --test lab -- --show-output
+# The kernel has one audit for the whole machine, so what tests it runs when nothing else does.
+"${as_root[@]}" cargo test --locked --test privileged -- --ignored host_audit --show-output

@@ -6,12 +6,12 @@ set -eu
 packages="docker.io iptables busybox-static squid dnsmasq nginx-light tcpdump iproute2 curl openssl util-linux dsniff
     haproxy conntrack
     podman crun runc conmon containerd containernetworking-plugins slirp4netns passt uidmap
-    socat wireguard-go wireguard-tools openvpn openssh-server openssh-client iodine dns2tcp ptunnel dnsdist rsyslog nftables nfdump pmacct"
+    socat wireguard-go wireguard-tools openvpn openssh-server openssh-client iodine dns2tcp ptunnel dnsdist rsyslog nftables nfdump pmacct auditd"
 services="docker.service docker.socket containerd.service squid.service dnsmasq.service nginx.service haproxy.service
     podman.service podman.socket podman-auto-update.timer podman-restart.service
     ssh.service ssh.socket openvpn.service iodined.service dns2tcp.service ptunnel.service dnsdist.service
     rsyslog.service syslog.socket nftables.service
-    nfdump.service pmacctd.service nfacctd.service sfacctd.service uacctd.service"
+    auditd.service nfdump.service pmacctd.service nfacctd.service sfacctd.service uacctd.service"
 
 missing=""
 for package in $packages; do

@@ -12,6 +12,7 @@ mod docker;
 mod evidence;
 mod firewall;
 mod flood;
+mod host_audit;
 mod inside;
 mod kernel;
 mod live;

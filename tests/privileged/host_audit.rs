@@ -1,0 +1,169 @@
+//! The kernel's audit and a real auditd: rules that are removed, rules that are loaded anew, and who started a container.
+//!
+//! Needs root, auditd, auditctl and a Docker daemon; says why it skips otherwise. The kernel has one audit for the whole machine: a host that uses it
+//! already is left alone, what the test switches on is switched off, and one test does it all.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::support::dockerd::{self, Dockerd, IMAGE};
+use crate::support::patience::wait_until;
+
+const RULES: &str = "-D\n-w /etc/hopwatch-test -p wa -k one\n-w /etc/hopwatch-test2 -p wa -k two\n";
+
+fn auditctl(arguments: &[&str]) -> String {
+    let output = Command::new("auditctl").args(arguments).output().expect("auditctl runs");
+    assert!(output.status.success(), "auditctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn unavailable() -> Option<String> {
+    if let Some(why) = dockerd::unavailable() {
+        return Some(why);
+    }
+    let status = Command::new("auditctl").arg("-s").output();
+    let Ok(status) = status else { return Some("needs auditctl (Debian package auditd)".to_owned()) };
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    if !status.status.success() {
+        return Some(format!("the kernel's audit cannot be asked: {}", String::from_utf8_lossy(&status.stderr)));
+    }
+    let is_free = text.contains("enabled 0") && text.contains("\npid 0") && auditctl(&["-l"]).contains("No rules");
+    (!is_free).then(|| "the kernel's audit is in use on this machine".to_owned())
+}
+
+/// A real auditd that writes below a folder; off again on Drop.
+struct Auditd {
+    folder: tempfile::TempDir,
+    child: Child,
+}
+
+impl Auditd {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let conf = format!(
+            "local_events = yes\nwrite_logs = yes\nlog_file = {}\nlog_format = ENRICHED\nflush = INCREMENTAL_ASYNC\nfreq = 50\nspace_left = 75\nadmin_space_left = 50\n",
+            folder.path().join("audit.log").display()
+        );
+        std::fs::write(folder.path().join("auditd.conf"), conf).expect("a configuration");
+        std::fs::write(folder.path().join("rules"), RULES).expect("rules");
+        let mut command = Command::new("auditd");
+        command.args(["-n", "-c"]).arg(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        let daemon = Self { child: command.spawn().expect("auditd runs"), folder };
+        wait_until("auditd writes", || daemon.folder.path().join("audit.log").is_file());
+        wait_until("audit records", || auditctl(&["-s"]).contains("enabled 1"));
+        daemon.load();
+        daemon
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// As augenrules does: all rules go, and come again.
+    fn load(&self) {
+        auditctl(&["-R", &self.path("rules").display().to_string()]);
+    }
+}
+
+impl Drop for Auditd {
+    fn drop(&mut self) {
+        for arguments in [["-D"].as_slice(), &["-e", "0"]] {
+            let _ = Command::new("auditctl").args(arguments).output();
+        }
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// `hopwatch sniff` on a host whose auditd is this one, and what it has said so far.
+struct Running {
+    child: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Running {
+    fn start(docker: &Dockerd, audit: &Auditd) -> Self {
+        let config = audit.path("hopwatch.yaml");
+        std::fs::write(&config, "rules:\n  host-audit-tampered: {settle: 1s}\n").expect("a configuration");
+        let line = format!(
+            "mount --bind {} /etc/audit/auditd.conf && exec {} sniff -i docker0 --format json --listen none -c {}",
+            audit.path("auditd.conf").display(),
+            env!("CARGO_BIN_EXE_hopwatch"),
+            config.display()
+        );
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/var/run/netns/{}", docker.netns())).args(["unshare", "--mount", "sh", "-c", &line]);
+        command.env("DOCKER_HOST", docker.host()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("hopwatch runs");
+        let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let (out, into) = (child.stdout.take().expect("piped"), Arc::clone(&lines));
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                into.lock().expect("lock").extend(serde_json::from_str::<Value>(&line));
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Evidence of a kind of each alert of a rule.
+    fn said(&self, rule: &str, kind: &str) -> Vec<String> {
+        let lines = self.lines.lock().expect("lock");
+        let of_rule = lines.iter().filter(|line| line["rule"] == rule);
+        let evidence = of_rule.flat_map(|line| line["evidence"].as_array().cloned().unwrap_or_default());
+        evidence
+            .filter(|one| one["kind"] == kind)
+            .map(|one| one["text"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+#[ignore = "switches on the kernel's audit, for the whole machine: scripts/lab.sh runs it alone"]
+fn audit_rules_that_go_are_reported_and_who_started_a_container_is_known_from_audit() {
+    let reason = unavailable().or_else(|| {
+        let has_conf = Path::new("/etc/audit/auditd.conf").is_file();
+        (!has_conf).then(|| "needs auditd (Debian package auditd)".to_owned())
+    });
+    if let Some(why) = reason {
+        println!("skipped: {why}");
+        return;
+    }
+    let docker = Dockerd::start(&[]);
+    docker.docker(&["run", "-d", "--name", "first", IMAGE, "sleep", "600"]);
+    let audit = Auditd::start();
+    let running = Running::start(&docker, &audit);
+
+    // Nobody watches the client: it is not known who asked.
+    docker.docker(&["run", "-d", "--name", "quiet-1", "--log-driver", "none", IMAGE, "sleep", "600"]);
+    wait_until("the log driver is reported", || !running.said("log-driver-changed", "who").is_empty());
+    let who = running.said("log-driver-changed", "who");
+    assert!(who[0].starts_with("not known"), "{who:?}");
+
+    // The rules are loaded anew, with one that watches the client.
+    let client =
+        String::from_utf8(Command::new("which").arg("docker").output().expect("which runs").stdout).expect("a path");
+    let client = std::fs::canonicalize(client.trim()).expect("docker").display().to_string();
+    std::fs::write(audit.path("rules"), format!("{RULES}-w {client} -p x -k docker\n")).expect("rules");
+    audit.load();
+    docker.docker(&["run", "-d", "--name", "other", "--log-driver", "none", IMAGE, "sleep", "601"]);
+    wait_until("the second is reported", || running.said("log-driver-changed", "who").len() > 1);
+    let who = running.said("log-driver-changed", "who");
+    assert!(who[1].contains(&client) && who[1].contains("uid 0"), "{who:?}");
+    assert_eq!(running.said("host-audit-tampered", "recorder"), Vec::<String>::new(), "rules were loaded anew");
+
+    auditctl(&["-D"]);
+    wait_until("the rules are missed", || !running.said("host-audit-tampered", "recorder").is_empty());
+    let by = running.said("host-audit-tampered", "by").join(" ");
+    assert!(by.contains("auditctl"), "auditd wrote who removed them: {by:?} {:?}", running.lines.lock().expect("lock"));
+}
