@@ -12,6 +12,7 @@ mod labels;
 mod secrets;
 mod service;
 mod ulimits;
+mod written;
 
 pub use bounds::limit;
 pub use capabilities::{ALL_CAPABILITIES, DOCKER_DEFAULT, PODMAN_DEFAULT, effective};

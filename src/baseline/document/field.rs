@@ -66,6 +66,20 @@ impl Serialize for Expect {
     }
 }
 
+impl Expect {
+    /// With each value as the field's own.
+    fn insert<E: de::Error>(&mut self, field: Field, it: ExpectationShape<'_>) -> Result<(), E> {
+        let own = |value| field.written(value).map_err(E::custom);
+        let it = match it.0.into_owned() {
+            Expectation::Exact(value) => Expectation::Exact(own(value)?),
+            Expectation::OneOf(all) => Expectation::OneOf(all.into_iter().map(own).collect::<Result<_, E>>()?),
+            other => other,
+        };
+        self.fields.insert(field, it);
+        Ok(())
+    }
+}
+
 impl<'de> Deserialize<'de> for Expect {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
@@ -82,12 +96,12 @@ impl<'de> Deserialize<'de> for Expect {
                 while let Some(name) = map.next_key::<Known>()? {
                     if SINGLE.contains(&name.0) {
                         let it = map.next_value::<ExpectationShape<'_>>()?;
-                        expect.fields.insert(Field::single(name.0), it.0.into_owned());
+                        expect.insert(Field::single(name.0), it)?;
                         continue;
                     }
                     expect.groups.insert(name.0);
                     for (member, it) in map.next_value::<BTreeMap<String, ExpectationShape<'_>>>()? {
-                        expect.fields.insert(Field::member(name.0, &member), it.0.into_owned());
+                        expect.insert(Field::member(name.0, &member), it)?;
                     }
                 }
                 Ok(expect)
@@ -166,7 +180,7 @@ impl<'de> Visitor<'de> for ValueReader {
     }
 
     fn visit_bool<E: de::Error>(self, is: bool) -> Result<Value, E> {
-        Ok(Value::Text(if is { "yes" } else { "no" }.to_owned()))
+        Ok(Value::Text(is.to_string()))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
