@@ -151,6 +151,7 @@ fn is(alert: &Alert, wanted: &ExpectedAlert) -> bool {
         && holds(&wanted.workload, &alert.workload)
         && holds(&wanted.contract, &alert.contract)
         && wanted.destination.as_ref().is_none_or(reached)
+        && wanted.severity.as_ref().is_none_or(|severity| *severity == alert.severity)
 }
 
 fn verdict_differences(expect: &Expect, summary: Option<&Value>) -> Vec<String> {

@@ -273,6 +273,9 @@ pub struct ExpectedAlert {
     /// One of its destinations, `address:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
+    /// How severe it is at first, where that is the story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<String>,
 }
 
 /// What the first line of an alert must say of who sent, live.

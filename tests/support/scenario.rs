@@ -25,6 +25,8 @@ pub struct ExpectedAlert {
     pub workload: Option<String>,
     pub contract: Option<String>,
     pub destination: Option<String>,
+    #[serde(default)]
+    pub severity: Option<String>,
 }
 
 /// The standard output of `hopwatch replay FOLDER --format json`.
@@ -90,6 +92,7 @@ impl ExpectedAlert {
             if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
         };
         self.is_of(alert)
+            && self.severity.as_ref().is_none_or(|severity| alert["severity"] == severity.as_str())
             && self.contract.as_ref().is_none_or(|name| alert["contract"] == name.as_str())
             && self.destination.as_ref().is_none_or(|wanted| {
                 alert["destinations"].as_array().is_some_and(|ends| ends.iter().any(|end| destination(end) == *wanted))

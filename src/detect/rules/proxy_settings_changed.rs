@@ -147,8 +147,14 @@ pub static META: RuleMeta = RuleMeta {
             "Tests that talk to servers with certificates of their own.",
             "Programs that add names to /etc/hosts when they start; VPN clients that set their own resolver.",
         ],
-        true_positives: &["proxy-switched-off", "proxy-removed", "mount-over-hosts", "resolver-edited"],
-        benign_twins: &["proxy-kept", "proxy-expected", "names-by-runtime"],
+        true_positives: &[
+            "proxy-switched-off",
+            "proxy-removed",
+            "resolver-moved",
+            "mount-over-hosts",
+            "resolver-edited",
+        ],
+        benign_twins: &["proxy-kept", "proxy-expected", "resolver-expected", "names-by-runtime"],
         priority: "Medium: a setting alone moves no traffic; the path rules report what it does. Critical where it changed in place.",
         response: &[
             "Who started it, and from which machine? Proxy variables come from the client's configuration, too.",

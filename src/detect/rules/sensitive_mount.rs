@@ -194,8 +194,8 @@ pub static META: RuleMeta = RuleMeta {
             "Plugins and hooks that mount something over certificates at the start (NRI, CDI): the runtime's document does not show their work.",
             "Reverse proxies and updaters that watch the runtime's socket; give them a filtering proxy instead.",
         ],
-        true_positives: &["socket-mounted", "mount-over-logs"],
-        benign_twins: &["socket-collector-allowed", "mount-elsewhere"],
+        true_positives: &["socket-mounted", "trust-replaced", "mount-over-logs"],
+        benign_twins: &["socket-collector-allowed", "trust-expected", "mount-elsewhere"],
         priority: "High for sockets and writable folders of the host, medium for logs and covered folders.",
         response: &[
             "Who started it, and does it need this? `docker inspect -f '{{json .Mounts}}' NAME`.",
