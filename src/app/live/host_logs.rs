@@ -50,7 +50,9 @@ fn watch(outbox: &mut Outbox, context: &SourceContext, state_dir: Option<&Path>)
             facts.extend(journal.poll());
             facts.extend(syslog.poll());
         }
-        facts.into_iter().for_each(|fact| outbox.rare(fact.into()));
+        for fact in facts {
+            outbox.rare(fact.into());
+        }
         outbox.send();
         std::thread::sleep(INTERVAL);
     }
