@@ -12,7 +12,7 @@ use crate::detect::params::rule_params;
 use crate::detect::{
     Actor, Alternative, Context, ExpectedFrom, Explanation, Finding, Rule, Severity, asker_of, name_of,
 };
-use crate::input::{FlowRecord, Protocol, tcp_flags};
+use crate::input::{FlowRecord, Protocol, TlsHello, tcp_flags};
 use crate::names::KnownBy;
 use crate::path::{JudgedFlow, Selector, is_internet};
 pub use strategy::META;
@@ -42,6 +42,9 @@ const SERVICES: [&str; 19] = [
     "vpnazure.net",
     "windscribe.com",
 ];
+
+/// Lists of ciphers as browsers send them, as the second part of JA4: Chrome and its kin, Firefox, Safari. Source: `FoxIO`, JA4+ (README, examples).
+const BROWSERS: [&str; 3] = ["8daaf6152771", "5b57614c22b0", "a09f3c656075"];
 
 rule_params! {
     /// Services that may.
@@ -73,6 +76,8 @@ enum Sign {
     Named(String),
     /// A TLS hello as Tor sends it.
     Tor(String),
+    /// A browser's TLS hello that asks for no name, to an address without a name.
+    Imitated(String),
     /// Ciphertext from the first byte on, to an address without a name.
     Encrypted,
 }
@@ -150,6 +155,9 @@ fn sign(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord) -> Option<
     if let Some(known) = tor.filter(|_| tls.is_some_and(|tls| tls.alpn.is_empty())) {
         return Some(Sign::Tor(known.name.to_string()));
     }
+    if let Some(ja4) = tls.and_then(like_a_browser_without_a_name) {
+        return Some(Sign::Imitated(ja4.to_owned()));
+    }
     let begins = record.tcp.is_some_and(|tcp| tcp.orig_flags & tcp_flags::SYN != 0);
     let is_encrypted = app.is_some_and(|app| app.looks_encrypted && app.http.is_none() && tls.is_none());
     (is_encrypted && begins && record.tuple.protocol == Protocol::TCP).then_some(Sign::Encrypted)
@@ -158,6 +166,13 @@ fn sign(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord) -> Option<
 fn is_service(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     SERVICES.iter().any(|one| name.strip_suffix(one).is_some_and(|below| below.is_empty() || below.ends_with('.')))
+}
+
+/// The fingerprint of a hello that has a browser's ciphers and protocols, and asks for no server by name: a browser does that only where a person types an address.
+fn like_a_browser_without_a_name(tls: &TlsHello) -> Option<&str> {
+    let ja4 = tls.ja4.as_deref().filter(|_| tls.sni.is_none() && tls.alpn.iter().any(|one| one == "h2"))?;
+    let ciphers = ja4.split('_').nth(1)?;
+    BROWSERS.contains(&ciphers).then_some(ja4)
 }
 
 /// `www.`, 8 to 24 characters of base 32, `.com` or `.net`: the names that Tor makes up.
@@ -171,7 +186,7 @@ fn is_like_tors(name: &str) -> bool {
 
 impl Sign {
     const fn is_likely(&self) -> bool {
-        matches!(self, Self::Tor(_) | Self::Encrypted)
+        matches!(self, Self::Tor(_) | Self::Imitated(_) | Self::Encrypted)
     }
 
     const fn cause(&self) -> &'static str {
@@ -179,6 +194,7 @@ impl Sign {
             Self::Certain(spoken) => spoken.as_str(),
             Self::Named(_) => "name",
             Self::Tor(_) => "tor",
+            Self::Imitated(_) => "imitated",
             Self::Encrypted => "encrypted",
         }
     }
@@ -199,6 +215,13 @@ impl Sign {
                     "a TLS hello without ALPN asks {place} for {name}, a name that nobody asked for: as Tor does. Likely, not certain"
                 ),
                 Alternative::new("a client with a list of addresses and a short name", "the server's certificate"),
+            ),
+            Self::Imitated(ja4) => (
+                format!(
+                    "a TLS hello with a browser's ciphers and HTTP/2, but without the server's name, goes to {place}, an address that no answer names: as Ultrasurf and \
+                     Psiphon do ({ja4}). Likely, not certain; connection {count} of this kind"
+                ),
+                Alternative::new("a browser in which a person typed an address", "a browser in a container is rare"),
             ),
             Self::Encrypted => (
                 format!(

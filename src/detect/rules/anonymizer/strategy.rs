@@ -18,6 +18,7 @@ pub static META: RuleMeta = RuleMeta {
         strategy: "Certain (medium): SOCKS to the outside; OpenVPN and WireGuard handshakes of plain addresses (tunnel-from-container reports those of containers). \
              Named (low): a name below one of a short list of such services was asked for, or is in the TLS hello. Likely (low, medium from \
              `likely_medium` connections of an actor whose names are seen): a TLS hello without ALPN to an address that no answer names, with a name as Tor makes them up; \
+             a browser's TLS hello (ciphers of Chrome, Firefox or Safari, HTTP/2) that asks for no name, to such an address; \
              and ciphertext from the first byte on, over TCP to an outside address that no answer names: 3.4 to 4.6 bits set a byte, the first six bytes not \
              all printable, at most half printable, no twenty printable in a row, no known protocol.",
         technical_context: "Shadowsocks, VMess and obfs4 encrypt everything, so that no byte has a meaning; that itself is rare. Tor's TLS looks ordinary but for its made-up names. \
@@ -35,7 +36,7 @@ pub static META: RuleMeta = RuleMeta {
         false_positives: &[
             "VPN and proxy clients by intent: name them under rules.anonymizer.allowed.",
             "Games, telephony and backups with a compressed or encrypted protocol of their own.",
-            "A person who reads such a service's web page.",
+            "A person who reads such a service's web page, or who types an address in a browser.",
         ],
         true_positives: &["anomaly-anonymizer"],
         benign_twins: &["anomaly-lookalikes"],
@@ -49,6 +50,7 @@ pub static META: RuleMeta = RuleMeta {
         resources: &[
             "https://attack.mitre.org/techniques/T1090/003/",
             "https://www.usenix.org/conference/usenixsecurity23/presentation/wu-mingshi",
+            "https://github.com/FoxIO-LLC/ja4",
         ],
     },
 };

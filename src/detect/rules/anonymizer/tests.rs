@@ -19,6 +19,12 @@ fn hello(name: &str, alpn: &[&str]) -> AppFacts {
     AppFacts { tls: Some(TlsHello { sni: Some(name.into()), alpn, ja4: None }), ..AppFacts::default() }
 }
 
+/// A hello of a browser, or of a program, with or without the server's name.
+fn fingerprinted(ja4: &str, name: Option<&str>) -> AppFacts {
+    let hello = TlsHello { sni: name.map(Into::into), alpn: vec!["h2".to_owned()].into(), ja4: Some(ja4.into()) };
+    AppFacts { tls: Some(hello), ..AppFacts::default() }
+}
+
 fn asks(name: &str) -> AppFacts {
     let dns = vec![DnsMessage { query: name.into(), kind: "A".into(), rcode: None }];
     AppFacts { dns, ..AppFacts::default() }
@@ -48,6 +54,7 @@ fn found(bench: &mut Bench, on: &mut dyn Rule, to: &str, app: AppFacts) -> Optio
 #[test]
 fn certain_signs_are_medium_and_names_and_likely_ones_low() {
     const FAR: &str = "198.51.100.7:9443";
+    const CHROME: &str = "t13i1514h2_8daaf6152771_de4a06bb82e3";
     for (to, app, expected) in [
         (FAR, socks(), Some(("socks", Severity::Medium))),
         (FAR, asks("bridges.torproject.org"), Some(("name", Severity::Low))),
@@ -55,6 +62,11 @@ fn certain_signs_are_medium_and_names_and_likely_ones_low() {
         (FAR, hello("api.protonvpn.ch", &["h2"]), Some(("name", Severity::Low))),
         (FAR, hello("www.axs7htfqq2.com", &[]), Some(("tor", Severity::Low))),
         (FAR, cipher(), Some(("encrypted", Severity::Low))),
+        (FAR, fingerprinted(CHROME, None), Some(("imitated", Severity::Low))),
+        (FAR, fingerprinted(CHROME, Some("shop.example")), None),
+        (FAR, fingerprinted("t13i131000_f57a46bbacb6_e7c285222651", None), None),
+        ("172.20.0.9:8443", fingerprinted(CHROME, None), None),
+        ("203.0.113.9:443", fingerprinted(CHROME, None), None),
         ("172.20.0.9:1080", socks(), None),
         ("172.20.0.9:9443", cipher(), None),
         ("203.0.113.9:443", cipher(), None),
