@@ -1,7 +1,8 @@
-//! No length in a capture file makes the reader allocate more than the file holds.
+//! What is held is bounded by what there is: no length in a capture file makes the reader allocate more than the file holds, and all rules together hold little for each
+//! destination of each actor.
 //!
 //! Contract: over whole reads of damaged files, the bytes allocated at once stay below the length of the file, plus the window
-//! of the reader, plus a bit for each interface that the file really describes.
+//! of the reader, plus a bit for each interface that the file really describes. An actor's further destination costs at most [`PER_PAIR`] bytes.
 //! Limits: files that are not compressed; what a decompressor holds is bounded by the source, not by the file.
 //! Design: an allocator that counts for each thread, so that tests do not disturb each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a failure is a failed test")]
@@ -9,21 +10,36 @@
 
 #[path = "support/capture.rs"]
 mod capture;
+#[path = "support/engine_config.rs"]
+#[allow(dead_code, reason = "each test file uses its own part")]
+mod engine_config;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use capture::Order;
+use hopwatch::alert::Alert;
+use hopwatch::engine::{Engine, EngineConfig};
+use hopwatch::input::{
+    Counters, EndReason, Endpoint, Fact, FiveTuple, FlowEvent, FlowEventKind, FlowId, FlowRecord, Input,
+    ObservationPoint, Protocol, TcpFacts,
+};
 use hopwatch::observe::CaptureReader;
+use hopwatch::time::Timestamp;
 use proptest::prelude::*;
 
 /// The window (256 KiB) and what a reader needs besides: names, errors, the stream.
 const FIXED: usize = 272 * 1024;
 /// What an interface costs: its name three times, of at most 255 bytes, and its place in three tables.
 const PER_INTERFACE: usize = 1_500;
+
+/// What an actor and a destination cost, in all rules together.
+const PER_PAIR: usize = 75;
 
 thread_local! {
     static HELD: Cell<usize> = const { Cell::new(0) };
@@ -104,6 +120,60 @@ fn peak_of(file: &Arc<[u8]>) -> (usize, usize) {
         interfaces = reader.interfaces().len();
     }
     (PEAK.get() - before, interfaces)
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_secs(1_764_000_000).plus(Duration::from_millis(millis))
+}
+
+/// One connection of each actor to each destination, an actor after the other in rounds, over a day; some bytes each way.
+fn contact(engine: &mut Engine, (actors, destinations): (u32, u32), alerts: &mut Vec<Alert>) {
+    let mut number = 0;
+    for destination in 0..destinations {
+        for actor in 0..actors {
+            number += 1;
+            let start = at(u64::from(destination) * 400_000 + u64::from(actor));
+            let end = |ip: u32, port: u32| Endpoint {
+                ip: IpAddr::from(ip.to_be_bytes()),
+                port: u16::try_from(port).expect("a port"),
+            };
+            let tuple = FiveTuple {
+                protocol: Protocol::TCP,
+                orig: end(0x0a00_0100 + actor, 20_000 + destination),
+                resp: end(0x1700_0000 + destination * 7919 + actor % 97 * 1_000_003, 5000 + destination % 50),
+            };
+            let mut record = FlowRecord::new(FlowId(number), ObservationPoint::new("br-net"), tuple, start);
+            record.tcp = Some(TcpFacts { orig_flags: 0x1b, resp_flags: 0x1b, ..TcpFacts::default() });
+            for side in [&mut record.orig, &mut record.resp] {
+                side.counters = Counters { packets: 5, payload_bytes: 600, ..Counters::default() };
+            }
+            for kind in [FlowEventKind::Started, FlowEventKind::Answered, FlowEventKind::Ended(EndReason::EndOfFlow)] {
+                let event = Box::new(FlowEvent { kind, record: record.clone() });
+                engine.push(&Input::new(start, Fact::Flow(event)), alerts);
+            }
+        }
+    }
+}
+
+/// The bytes that an engine holds after that.
+fn held_after(actors: u32, destinations: u32) -> usize {
+    let before = HELD.get();
+    let mut engine = Engine::new(EngineConfig { max_flows: 262_144, ..engine_config::for_tests() });
+    let mut alerts = Vec::new();
+    contact(&mut engine, (actors, destinations), &mut alerts);
+    engine.push(&Input::new(at(90_000_000), Fact::Tick), &mut alerts);
+    assert!(alerts.is_empty(), "contacts that succeed are no anomaly: {:?}", alerts.first());
+    HELD.get() - before
+}
+
+#[test]
+fn a_further_destination_of_an_actor_costs_few_bytes() {
+    // Counters of floods are bounded by themselves; both numbers are beyond that bound.
+    let (fewer, more) = (held_after(100, 180), held_after(200, 180));
+    let pairs = 100 * 180;
+    let each = (more - fewer) / pairs;
+    println!("{each} bytes for an actor and a destination; {fewer} and {more} in all");
+    assert!(each <= PER_PAIR, "{each} bytes for an actor and a destination");
 }
 
 proptest! {

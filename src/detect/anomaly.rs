@@ -7,6 +7,7 @@ pub mod actors;
 pub mod asked;
 pub mod contacts;
 pub mod dealing;
+pub mod digest;
 pub mod explanation;
 pub mod hours;
 pub mod new_traffic;

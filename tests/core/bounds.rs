@@ -63,7 +63,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/brute_force.rs", "MAX_SERVICES", Counted(Bound::Rules)),
     ("src/detect/rules/brute_force/window.rs", "MAX_SESSIONS", Not("the latest sessions are enough")),
     ("src/detect/rules/exfiltration.rs", "MAX_FLOWS", Counted(Bound::Rules)),
-    ("src/detect/rules/exfiltration.rs", "MAX_PEERS", Counted(Bound::Rules)),
+    ("src/detect/rules/exfiltration/volumes.rs", "MAX_PEERS", Counted(Bound::Rules)),
     ("src/detect/rules/flood.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/rules/flood/meter.rs", "MAX_KEYS", Counted(Bound::Rules)),
     ("src/detect/rules/flood/meter.rs", "MAX_SOURCES", Not("a number in a text; the flood is counted whole")),

@@ -50,7 +50,7 @@ impl<T: Default> PerActor<T> {
     }
 }
 
-/// The latest things that were seen, so that one knows which are new.
+/// The latest things that were seen, so that one knows which are new. It grows by an eighth at a time: there is one for each actor.
 #[derive(Clone, Debug)]
 pub struct Recent<K, const MAX: usize> {
     /// In order of the key; with the number of its first sight.
@@ -65,6 +65,13 @@ impl<K, const MAX: usize> Default for Recent<K, MAX> {
 }
 
 impl<K: Ord + Copy, const MAX: usize> Recent<K, MAX> {
+    /// How many are known of those from one to another, both included.
+    pub fn between(&self, from: K, to: K) -> usize {
+        let before = self.known.partition_point(|(known, _)| *known < from);
+        let until = self.known.partition_point(|(known, _)| *known <= to);
+        until.saturating_sub(before)
+    }
+
     /// Whether it is new; from now on it is not. At the bound the one that was seen first is forgotten.
     pub fn is_new(&mut self, key: K) -> bool {
         let Err(mut place) = self.known.binary_search_by_key(&key, |(known, _)| *known) else { return false };
@@ -74,6 +81,9 @@ impl<K: Ord + Copy, const MAX: usize> Recent<K, MAX> {
                 self.known.remove(first);
                 place -= usize::from(first < place);
             }
+        }
+        if self.known.len() == self.known.capacity() {
+            self.known.reserve_exact(self.known.len() / 8 + 4);
         }
         self.known.insert(place, (key, self.next));
         self.next = self.next.wrapping_add(1);

@@ -61,7 +61,7 @@ impl<K> Tally<K> {
     /// Takes in a first contact that ended so.
     pub fn count(&mut self, key: K, outcome: Outcome, protocol: Protocol, at: Timestamp) {
         let Some(succeeded) = outcome.succeeded() else { return };
-        if at.since(self.last) > GAP && self.total > 0 {
+        if at.since(self.last) > GAP && self.last > Timestamp::default() {
             *self = Self::default();
         }
         self.last = self.last.max(at);
@@ -82,6 +82,14 @@ impl<K> Tally<K> {
         if self.shown.len() < Explanation::MAX_OBJECTS {
             self.shown.push(key);
         }
+    }
+
+    /// After first contacts of the same kind that succeeded, of which nothing else is remembered.
+    pub fn after(succeeded: u32) -> Self {
+        let mut tally = Self { total: succeeded, ..Self::default() };
+        // The walk has a floor of a few steps.
+        (0..succeeded.min(8)).for_each(|_| tally.walk.step(Move::Down));
+        tally
     }
 
     /// What the walk says.

@@ -1,5 +1,6 @@
 //! `beacon`.
 
+mod seldom;
 mod series;
 mod strategy;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use crate::detect::anomaly::asked::Asked;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
+use crate::detect::anomaly::digest::digest;
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::anomaly::regularity::{Chance, Regularity};
 use crate::detect::params::rule_params;
@@ -17,11 +19,13 @@ use crate::detect::{
 use crate::input::{FlowRecord, Protocol};
 use crate::names::registered;
 use crate::path::{Selector, is_internet};
+use crate::time::Timestamp;
 use crate::time::readable;
+use seldom::Seldom;
 use series::{Key, Series};
 pub use strategy::META;
 
-/// Series of one actor, of connections and of questions each; the one that was quiet longest makes room.
+/// Peers of one actor, of connections and of questions each; the one that was quiet longest makes room.
 const MAX_SERIES: usize = 256;
 
 /// A regular contact that has lasted so long, or so many times, may be worth more than `low`.
@@ -41,13 +45,20 @@ rule_params! {
 
 #[derive(Debug, Default)]
 struct ActorSeries {
-    connections: BTreeMap<Key, Series>,
+    connections: Peers,
     /// Many domains are asked for once: they take no room of connections.
-    questions: BTreeMap<Key, Series>,
+    questions: Peers,
     /// The regular ones, as they were reported.
     regular: BTreeMap<Key, String>,
     /// Whether any contact of this actor had a name: then one without is a sign.
     has_names: bool,
+}
+
+/// Those that were contacted once, and the series of the others.
+#[derive(Debug, Default)]
+struct Peers {
+    seldom: Seldom,
+    series: BTreeMap<Key, Box<Series>>,
 }
 
 /// The rule; it remembers when each actor contacted whom.
@@ -80,7 +91,7 @@ impl Rule for Beacon {
         let key = Key::of(contact.record, known.as_ref());
         let own = self.actors.of(actor);
         own.has_names |= key.name().is_some();
-        if own.series(&key, &mut self.forgotten).add(contact) {
+        if own.connections.add(&key, contact, &mut self.forgotten) {
             let name_known_by = known.map(|known| known.by.as_str());
             findings.extend(judge(&self.params, own, context, (actor, contact, &key), name_known_by));
         }
@@ -115,7 +126,7 @@ impl Beacon {
                 continue;
             }
             let key = Key::below(contact.record, domain);
-            if own.series(&key, &mut self.forgotten).ask(&name, contact.record.end) {
+            if own.questions.ask(&key, digest(&name), contact.record.end, &mut self.forgotten) {
                 findings.extend(judge(&self.params, own, context, (actor, contact, &key), None));
             }
         }
@@ -123,19 +134,61 @@ impl Beacon {
 }
 
 impl ActorSeries {
-    fn table(&mut self, key: &Key) -> &mut BTreeMap<Key, Series> {
-        if key.is_question() { &mut self.questions } else { &mut self.connections }
+    fn series(&mut self, key: &Key) -> Option<&mut Series> {
+        let peers = if key.is_question() { &mut self.questions } else { &mut self.connections };
+        peers.series.get_mut(key).map(|series| &mut **series)
+    }
+}
+
+impl Peers {
+    /// A contact; whether its series is to be looked at now. `forgotten` counts peers that made room.
+    fn add(&mut self, key: &Key, contact: &Contact<'_>, forgotten: &mut u64) -> bool {
+        if let Some(series) = self.series.get_mut(key) {
+            return series.add(contact);
+        }
+        let (number, at, bytes) = (digest(key), series::when(contact), series::first_bytes(contact));
+        let Some((first, before)) = self.seldom.get(number) else {
+            self.begin(number, at, bytes, forgotten);
+            return false;
+        };
+        if at.since(first) < series::ONE {
+            self.seldom.add(number, bytes);
+            return false;
+        }
+        self.seldom.remove(number);
+        self.series.entry(key.clone()).or_insert_with(|| Box::new(Series::after(first, before))).add(contact)
     }
 
-    /// A series, begun where there is none; `forgotten` counts one that made room.
-    fn series(&mut self, key: &Key, forgotten: &mut u64) -> &mut Series {
-        let table = self.table(key);
-        let is_full = table.len() >= MAX_SERIES && !table.contains_key(key);
-        if is_full && let Some(quietest) = table.iter().min_by_key(|(_, one)| one.last()).map(|(key, _)| key.clone()) {
-            table.remove(&quietest);
-            *forgotten += 1;
+    /// A question for a name; as [`Self::add`].
+    fn ask(&mut self, key: &Key, name: u32, at: Timestamp, forgotten: &mut u64) -> bool {
+        if let Some(series) = self.series.get_mut(key) {
+            return series.ask(name, at);
         }
-        table.entry(key.clone()).or_default()
+        let number = digest(key);
+        let Some((first, [before, _])) = self.seldom.get(number) else {
+            self.begin(number, at, [name, 0], forgotten);
+            return false;
+        };
+        if before == name {
+            return false;
+        }
+        self.seldom.remove(number);
+        self.series.entry(key.clone()).or_insert_with(|| Box::new(Series::after_question(first, before))).ask(name, at)
+    }
+
+    fn begin(&mut self, number: u32, at: Timestamp, more: [u32; 2], forgotten: &mut u64) {
+        if self.seldom.len() + self.series.len() >= MAX_SERIES {
+            *forgotten += 1;
+            let quietest = self.series.iter().min_by_key(|(_, one)| one.last());
+            let quietest = quietest.map(|(key, one)| (one.last(), key.clone()));
+            match (self.seldom.oldest(), quietest) {
+                (Some((once, number)), Some((last, _))) if once <= last => self.seldom.remove(number),
+                (_, Some((_, key))) => drop(self.series.remove(&key)),
+                (Some((_, number)), None) => self.seldom.remove(number),
+                (None, None) => {}
+            }
+        }
+        *forgotten += self.seldom.insert(number, at, more);
     }
 }
 
@@ -148,7 +201,7 @@ fn judge(
     name_known_by: Option<&'static str>,
 ) -> Option<Finding> {
     let has_names = own.has_names;
-    let series = own.table(key).get_mut(key)?;
+    let series = own.series(key)?;
     let is_regular = |found: &Regularity| found.coverage >= params.coverage && found.is_regular(params.chance);
     let found = series.look().filter(is_regular)?;
     let signs = if series.has_lasted(LASTED, TIMES) { signs(key, contact, has_names) } else { Vec::new() };

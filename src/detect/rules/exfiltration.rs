@@ -1,10 +1,10 @@
 //! `exfiltration`.
 
 mod strategy;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::baseline::volume::Figure;
 use crate::detect::anomaly::contacts::Contact;
@@ -17,15 +17,12 @@ use crate::detect::{
 };
 use crate::input::FlowId;
 use crate::path::{Selector, is_internet};
-use crate::time::Timestamp;
 use crate::wording::many;
 pub use strategy::META;
+use volumes::{Grown, PeerVolumes, Volume};
 
-/// Outside peers of one actor that are followed; the one that was quiet longest makes room.
-const MAX_PEERS: usize = 256;
 /// Open flows whose bytes are known so far.
 const MAX_FLOWS: usize = 65_536;
-const HOUR: Duration = Duration::from_hours(1);
 
 rule_params! {
     /// Services that may: backups, image builders, log shippers.
@@ -41,21 +38,9 @@ rule_params! {
     ratio: u64 = 10,
 }
 
-/// What went to and came from one peer, in two half hours that take turns.
-#[derive(Clone, Copy, Debug, Default)]
-struct Volume {
-    since: Timestamp,
-    last: Timestamp,
-    sent: [u64; 2],
-    received: [u64; 2],
-    next: u64,
-    is_named: bool,
-    is_known_protocol: bool,
-}
-
 #[derive(Debug, Default)]
 struct ActorVolumes {
-    peers: BTreeMap<IpAddr, Volume>,
+    peers: PeerVolumes,
     has_names: bool,
 }
 
@@ -93,23 +78,26 @@ impl Rule for Exfiltration {
         if grew == (0, 0) {
             return;
         }
-        let at = contact.record.end;
-        let own = self.actors.of(ours);
-        let (volume, is_forgotten) = own.peer(peer.to_canonical(), at);
-        self.forgotten += u64::from(is_forgotten);
-        volume.add(at, grew);
         let app = contact.record.app.as_ref();
         let names = contact.source.is_some() && name_of(context, contact.flow, contact.record).is_some();
-        volume.is_named |= names;
-        volume.is_known_protocol |= app.is_some_and(|app| !app.looks_encrypted);
-        let volume = *volume;
+        let grown = Grown {
+            at: contact.record.end,
+            sent: grew.0,
+            received: grew.1,
+            is_named: names,
+            is_known_protocol: app.is_some_and(|app| !app.looks_encrypted),
+        };
+        let own = self.actors.of(ours);
+        let (volume, forgotten) =
+            own.peers.add(peer.to_canonical(), grown, self.params.floor.min(self.params.floor_known));
+        self.forgotten += forgotten;
         own.has_names |= names;
         if !is_worth_a_look(&self.params, volume) {
             return;
         }
         let limit = Limit::of(context, &self.params, ours);
         let found = judge(context, &limit, own.has_names, (ours, contact, peer), volume);
-        if let Some(kept) = own.peers.get_mut(&peer.to_canonical()) {
+        if let Some(kept) = own.peers.much(&peer.to_canonical()) {
             kept.next = next_look(volume.sum().0, &limit, found.is_some());
         }
         findings.extend(found);
@@ -129,34 +117,6 @@ impl Exfiltration {
         } else {
             self.forgotten += 1;
         }
-    }
-}
-
-impl ActorVolumes {
-    fn peer(&mut self, ip: IpAddr, at: Timestamp) -> (&mut Volume, bool) {
-        let is_full = !self.peers.contains_key(&ip) && self.peers.len() >= MAX_PEERS;
-        if is_full && let Some(quietest) = self.peers.iter().min_by_key(|(_, volume)| volume.last).map(|(ip, _)| *ip) {
-            self.peers.remove(&quietest);
-        }
-        (self.peers.entry(ip).or_insert(Volume { since: at, last: at, ..Volume::default() }), is_full)
-    }
-}
-
-impl Volume {
-    fn add(&mut self, at: Timestamp, (sent, received): (u64, u64)) {
-        let age = at.since(self.since);
-        if age >= HOUR / 2 {
-            let keep = |[newer, _]: [u64; 2]| if age < HOUR { [0, newer] } else { [0, 0] };
-            (self.sent, self.received, self.since) = (keep(self.sent), keep(self.received), at);
-        }
-        self.last = self.last.max(at);
-        self.sent[0] = self.sent[0].saturating_add(sent);
-        self.received[0] = self.received[0].saturating_add(received);
-    }
-
-    fn sum(&self) -> (u64, u64) {
-        let sum = |[newer, older]: [u64; 2]| newer.saturating_add(older);
-        (sum(self.sent), sum(self.received))
     }
 }
 

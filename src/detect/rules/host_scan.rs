@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use crate::detect::anomaly::asked::Asked;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
+use crate::detect::anomaly::digest::digest;
 use crate::detect::anomaly::outcome::Outcome;
 use crate::detect::anomaly::per_actor::{PerActor, Recent};
 use crate::detect::anomaly::routers::Routers;
@@ -46,7 +47,8 @@ rule_params! {
 
 #[derive(Debug, Default)]
 struct ActorAddresses {
-    known: Recent<IpAddr, MAX_KNOWN>,
+    /// Digests of addresses.
+    known: Recent<u32, MAX_KNOWN>,
     tally: Tally<IpAddr>,
     sweep: Sweep,
     day: sweep::Day,
@@ -94,7 +96,7 @@ impl Rule for HostScan {
         }
         let levels = self.levels();
         let own = self.actors.of(actor);
-        if !own.known.is_new(to) {
+        if !own.known.is_new(digest(&to)) {
             return;
         }
         let at = contact.flow.view.record.start;

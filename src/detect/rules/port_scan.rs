@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::host_scan::limits;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
+use crate::detect::anomaly::digest::digest;
 use crate::detect::anomaly::outcome::Outcome;
 use crate::detect::anomaly::per_actor::{PerActor, Recent};
 use crate::detect::anomaly::tally::{Levels, Tally};
@@ -16,9 +17,9 @@ use crate::path::Selector;
 use crate::time::{Timestamp, readable};
 pub use strategy::META;
 
-/// Ports of one target that an actor is known to have contacted.
-const MAX_KNOWN: usize = 256;
-/// Targets of one actor that are followed; the one that was quiet longest makes room.
+/// Ports of all targets that an actor is known to have contacted.
+const MAX_KNOWN: usize = 512;
+/// Targets of one actor where contacts failed; the one that was quiet longest makes room.
 const MAX_TARGETS: usize = 64;
 /// Probes with impossible flags that belong together.
 const OS_PROBE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -45,12 +46,14 @@ impl std::fmt::Display for Port {
     }
 }
 
-/// What is known of one target.
+/// A port of a target: the digest of its address comes first, so that the ports of one target stand together.
+type PortOf = (u32, u8, u16);
+
+/// What is known of a target where contacts failed. Of the others only their ports are known.
 #[derive(Debug)]
 struct Target {
     ip: IpAddr,
     last: Timestamp,
-    known: Recent<Port, MAX_KNOWN>,
     tally: Tally<Port>,
     /// The last probe with impossible flags, and which.
     probe: Option<(Timestamp, u8)>,
@@ -59,6 +62,7 @@ struct Target {
 
 #[derive(Debug, Default)]
 struct ActorTargets {
+    known: Recent<PortOf, MAX_KNOWN>,
     targets: Vec<Target>,
 }
 
@@ -94,13 +98,20 @@ impl Rule for PortScan {
             Some(source) => self.actors.of(source),
             None => self.outside.of(&outside),
         };
-        let (target, is_forgotten) = own.target(tuple.resp.ip.to_canonical(), at);
+        let port = Port(tuple.protocol, if tuple.protocol.has_ports() { tuple.resp.port } else { 0 });
+        let ip = tuple.resp.ip.to_canonical();
+        let number = digest(&ip);
+        let succeeded_before = own.succeeded(number);
+        let is_new = own.known.is_new((number, port.0.0, port.1));
+        if contact.outcome.succeeded() == Some(true) && !own.is_followed(ip) {
+            return;
+        }
+        let (target, is_forgotten) = own.target(ip, at, succeeded_before);
         self.forgotten += u64::from(is_forgotten);
         if let Some(why) = target.probe(contact, at) {
             return findings.push(finding(context, contact, Severity::Medium, why));
         }
-        let port = Port(tuple.protocol, if tuple.protocol.has_ports() { tuple.resp.port } else { 0 });
-        if !target.known.is_new(port) {
+        if !is_new {
             return;
         }
         target.tally.count(port, contact.outcome, tuple.protocol, at);
@@ -125,22 +136,25 @@ impl PortScan {
 }
 
 impl ActorTargets {
+    /// How many first contacts with ports of a target that is not followed succeeded.
+    fn succeeded(&self, number: u32) -> u32 {
+        u32::try_from(self.known.between((number, 0, 0), (number, u8::MAX, u16::MAX))).unwrap_or(u32::MAX)
+    }
+
+    fn is_followed(&self, ip: IpAddr) -> bool {
+        self.targets.iter().any(|target| target.ip == ip)
+    }
+
     /// The target, and whether another one was forgotten for it.
-    fn target(&mut self, ip: IpAddr, at: Timestamp) -> (&mut Target, bool) {
+    fn target(&mut self, ip: IpAddr, at: Timestamp, succeeded: u32) -> (&mut Target, bool) {
         let known = self.targets.iter().position(|target| target.ip == ip);
         let is_full = known.is_none() && self.targets.len() >= MAX_TARGETS;
         if is_full && let Some(quietest) = (0..self.targets.len()).min_by_key(|place| self.targets[*place].last) {
             self.targets.swap_remove(quietest);
         }
         let place = known.unwrap_or_else(|| {
-            self.targets.push(Target {
-                ip,
-                last: at,
-                known: Recent::default(),
-                tally: Tally::default(),
-                probe: None,
-                is_probed: false,
-            });
+            let tally = Tally::after(succeeded);
+            self.targets.push(Target { ip, last: at, tally, probe: None, is_probed: false });
             self.targets.len() - 1
         });
         let target = &mut self.targets[place];

@@ -3,7 +3,6 @@
 //! Contract: contacts closer than a second, or than a twentieth of the median, are one. Limits: the last 32 intervals.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,20 +15,22 @@ use crate::input::{FlowRecord, Protocol};
 use crate::names::KnownName;
 use crate::time::Timestamp;
 
+/// Contacts that are closer are one.
+pub(super) const ONE: Duration = Duration::from_secs(1);
 /// Intervals that are kept.
 const KEPT: usize = 32;
 /// Names below a domain that are known.
 const MAX_NAMES: usize = 64;
 
 /// Whom one contacts: a name where one is known, else an address.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     peer: Peer,
     port: u16,
     protocol: Protocol,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Peer {
     Name(Arc<str>),
     Address(IpAddr),
@@ -73,13 +74,6 @@ impl fmt::Display for Key {
     }
 }
 
-/// The same in every run.
-fn hash_of(name: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// Which end spoke again in a connection that was there: 0 the actor, 1 the peer.
 fn resumed_by(contact: &Contact<'_>) -> Option<usize> {
     match contact.step {
@@ -93,8 +87,15 @@ pub(super) fn when(contact: &Contact<'_>) -> Timestamp {
     if resumed_by(contact).is_some() { contact.record.end } else { contact.flow.view.record.start }
 }
 
-/// When one peer was contacted.
-#[derive(Clone, Debug, Default)]
+/// What was sent and received when a connection began; nothing of one that was there.
+pub(super) fn first_bytes(contact: &Contact<'_>) -> [u32; 2] {
+    let of = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let (sent, received) = (contact.record.orig.counters, contact.record.resp.counters);
+    if resumed_by(contact).is_some() { [0; 2] } else { [of(sent.payload_bytes), of(received.payload_bytes)] }
+}
+
+/// When one peer was contacted, more than once.
+#[derive(Clone, Debug)]
 pub(super) struct Series {
     first: Timestamp,
     last: Timestamp,
@@ -108,31 +109,48 @@ pub(super) struct Series {
     level: Option<Severity>,
     next: u32,
     /// Of questions: the names that were asked for lately.
-    names: Option<Box<Recent<u64, MAX_NAMES>>>,
+    names: Option<Box<Recent<u32, MAX_NAMES>>>,
 }
 
 impl Series {
+    /// After a first contact, with what was sent and received.
+    pub(super) fn after(at: Timestamp, [sent, received]: [u32; 2]) -> Self {
+        Self {
+            first: at,
+            last: at,
+            intervals: Vec::new(),
+            contacts: 1,
+            resumed: [0; 2],
+            sent: sent.into(),
+            received: received.into(),
+            level: None,
+            next: 0,
+            names: None,
+        }
+    }
+
+    /// After a first question, for a name of this digest.
+    pub(super) fn after_question(at: Timestamp, name: u32) -> Self {
+        let mut series = Self::after(at, [0; 2]);
+        series.names.get_or_insert_default().is_new(name);
+        series
+    }
+
     /// A contact; whether the series is to be looked at now.
     pub(super) fn add(&mut self, contact: &Contact<'_>) -> bool {
-        let resumed_by = resumed_by(contact);
-        if resumed_by.is_none() {
-            self.sent = self.sent.saturating_add(contact.record.orig.counters.payload_bytes);
-            self.received = self.received.saturating_add(contact.record.resp.counters.payload_bytes);
-        }
-        self.add_at(when(contact), resumed_by)
+        let [sent, received] = first_bytes(contact);
+        self.sent = self.sent.saturating_add(sent.into());
+        self.received = self.received.saturating_add(received.into());
+        self.add_at(when(contact), resumed_by(contact))
     }
 
     /// A question; whether its name is new and the series is to be looked at now.
-    pub(super) fn ask(&mut self, name: &str, at: Timestamp) -> bool {
-        let is_new = self.names.get_or_insert_default().is_new(hash_of(name));
+    pub(super) fn ask(&mut self, name: u32, at: Timestamp) -> bool {
+        let is_new = self.names.get_or_insert_default().is_new(name);
         is_new && self.add_at(at, None)
     }
 
     fn add_at(&mut self, start: Timestamp, resumed_by: Option<usize>) -> bool {
-        if self.contacts == 0 {
-            (self.first, self.last, self.contacts) = (start, start, 1);
-            return false;
-        }
         let interval = start.since(self.last);
         if interval < self.least() {
             return false;
@@ -153,7 +171,7 @@ impl Series {
     /// Contacts closer than this are one.
     fn least(&self) -> Duration {
         let median = quantile(&self.sorted(), 0.5).unwrap_or(0.0);
-        Duration::from_secs(1).max(Duration::from_secs_f64(median / 20.0))
+        ONE.max(Duration::from_secs_f64(median / 20.0))
     }
 
     fn sorted(&self) -> Vec<f64> {

@@ -110,11 +110,13 @@ impl Reading {
     }
 }
 
+/// A quarter of a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Quarter {
-    number: u64,
-    packets: u64,
-    answered: u64,
+    /// How often its room was taken before, since the epoch.
+    turn: u32,
+    packets: u32,
+    answered: u32,
 }
 
 #[derive(Debug, Default)]
@@ -129,7 +131,8 @@ struct Counter {
 /// Amounts of each key, by default an address and a kind.
 #[derive(Debug)]
 pub(super) struct Meter<K = (IpAddr, FloodKind)> {
-    keys: hashbrown::HashMap<K, Counter, foldhash::fast::RandomState>,
+    /// Boxed: a table has room for twice as many as it holds.
+    keys: hashbrown::HashMap<K, Box<Counter>, foldhash::fast::RandomState>,
     order: VecDeque<K>,
     forgotten: u64,
 }
@@ -192,8 +195,8 @@ impl Counter {
         let first = (last + 1).saturating_sub(count.min(QUARTERS as u64));
         for number in first..=last {
             if let Some(quarter) = self.at(number) {
-                quarter.packets = quarter.packets.saturating_add(packets.div_ceil(count));
-                quarter.answered = quarter.answered.saturating_add(answered.div_ceil(count));
+                quarter.packets = quarter.packets.saturating_add(few(packets.div_ceil(count)));
+                quarter.answered = quarter.answered.saturating_add(few(answered.div_ceil(count)));
             }
         }
         // Nothing came after the newest quarter: a second that ends later holds no more than the one that ends with it.
@@ -204,10 +207,10 @@ impl Counter {
 
     /// The quarter of this number, unless a later one took its room.
     fn at(&mut self, number: u64) -> Option<&mut Quarter> {
-        let slot = usize::try_from(number % QUARTERS as u64).ok()?;
-        let quarter = self.quarters.get_mut(slot).filter(|quarter| quarter.number <= number)?;
-        if quarter.number < number {
-            *quarter = Quarter { number, ..Quarter::default() };
+        let (slot, turn) = place(number)?;
+        let quarter = self.quarters.get_mut(slot).filter(|quarter| quarter.turn <= turn)?;
+        if quarter.turn < turn {
+            *quarter = Quarter { turn, ..Quarter::default() };
         }
         Some(quarter)
     }
@@ -215,12 +218,24 @@ impl Counter {
     /// What came, and what was answered, in the second that ends with this quarter.
     fn second(&self, last: u64) -> (u64, u64) {
         let of = |number: u64| {
-            let slot = usize::try_from(number % QUARTERS as u64).ok()?;
-            self.quarters.get(slot).filter(|quarter| quarter.number == number)
+            let (slot, turn) = place(number)?;
+            self.quarters.get(slot).filter(|quarter| quarter.turn == turn)
         };
         let quarters = (last.saturating_sub(WHOLE - 1)..=last).filter_map(of);
-        quarters.fold((0, 0), |(packets, answered), one| (packets + one.packets, answered + one.answered))
+        quarters.fold((0, 0), |(packets, answered), one| {
+            (packets + u64::from(one.packets), answered + u64::from(one.answered))
+        })
     }
+}
+
+/// Where a quarter has its room, and how often that was taken before.
+fn place(number: u64) -> Option<(usize, u32)> {
+    let slot = usize::try_from(number % QUARTERS as u64).ok()?;
+    Some((slot, few(number / QUARTERS as u64)))
+}
+
+fn few(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Quarters of a second since the epoch.

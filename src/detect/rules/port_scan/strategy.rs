@@ -23,7 +23,7 @@ pub static META: RuleMeta = RuleMeta {
             "An answer of ICMP (port unreachable) is not joined to the datagram that it refuses: a UDP scan needs twice as many ports.",
             "Lone acknowledgements that nobody answers look like the middle of a connection.",
             "Traceroute's ports (UDP 33434 to 33534) count for nothing.",
-            "Of one actor 64 targets are followed, of one target the latest 256 ports.",
+            "Of one actor the latest 512 ports of all targets are known, and 64 targets where contacts failed are followed.",
         ],
         assumptions: &[
             "The point sees both directions of the actor's traffic.",

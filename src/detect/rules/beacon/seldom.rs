@@ -1,0 +1,114 @@
+//! Peers that an actor contacted once.
+//!
+//! Contract: what a series begins with: when, and what was sent and received (of questions: which name). Limits: the caller's; digests instead of keys. A contact
+//! more than 49 days after the first that is kept begins the table anew, which is counted. Design: most peers of an actor are contacted once; a series of each
+//! would cost ten times as much.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// The first contact.
+#[derive(Clone, Copy, Debug)]
+struct Once {
+    key: u32,
+    /// Milliseconds since the table began.
+    at: u32,
+    more: [u32; 2],
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Seldom {
+    began: Timestamp,
+    /// In order of the key.
+    once: Vec<Once>,
+}
+
+impl Seldom {
+    pub(super) const fn len(&self) -> usize {
+        self.once.len()
+    }
+
+    /// The first contact with a peer.
+    pub(super) fn get(&self, key: u32) -> Option<(Timestamp, [u32; 2])> {
+        let once = self.once.get(self.place(key).ok()?)?;
+        Some((self.time(once), once.more))
+    }
+
+    /// Adds to what was sent and received.
+    pub(super) fn add(&mut self, key: u32, more: [u32; 2]) {
+        let place = self.place(key).ok();
+        if let Some(once) = place.and_then(|place| self.once.get_mut(place)) {
+            once.more = [once.more[0].saturating_add(more[0]), once.more[1].saturating_add(more[1])];
+        }
+    }
+
+    /// Takes in a first contact; how many were forgotten because they are too long ago.
+    pub(super) fn insert(&mut self, key: u32, at: Timestamp, more: [u32; 2]) -> u64 {
+        let mut forgotten = 0;
+        if self.once.is_empty() || u32::try_from(at.since(self.began).as_millis()).is_err() {
+            forgotten = self.once.len() as u64;
+            self.once.clear();
+            // Flows are reported in the order of their ends.
+            self.began = at.minus(Duration::from_hours(1));
+        }
+        let at = u32::try_from(at.since(self.began).as_millis()).unwrap_or(u32::MAX);
+        if let Err(place) = self.place(key) {
+            if self.once.len() == self.once.capacity() {
+                self.once.reserve_exact(self.once.len() / 8 + 4);
+            }
+            self.once.insert(place, Once { key, at, more });
+        }
+        forgotten
+    }
+
+    pub(super) fn remove(&mut self, key: u32) {
+        if let Ok(place) = self.place(key) {
+            self.once.remove(place);
+        }
+    }
+
+    /// The one that is longest ago.
+    pub(super) fn oldest(&self) -> Option<(Timestamp, u32)> {
+        self.once.iter().min_by_key(|once| once.at).map(|once| (self.time(once), once.key))
+    }
+
+    fn place(&self, key: u32) -> Result<usize, usize> {
+        self.once.binary_search_by_key(&key, |once| once.key)
+    }
+
+    fn time(&self, once: &Once) -> Timestamp {
+        self.began.plus(Duration::from_millis(u64::from(once.at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(1_764_000_000 + secs)
+    }
+
+    #[test]
+    fn a_first_contact_is_kept_to_the_millisecond_and_the_oldest_is_known() {
+        let mut seldom = Seldom::default();
+        assert_eq!(seldom.insert(7, at(5).plus(Duration::from_millis(3)), [10, 20]), 0);
+        assert_eq!(seldom.insert(3, at(1), [1, 2]), 0, "it ended later and began before");
+        seldom.add(7, [1, u32::MAX]);
+        assert_eq!(seldom.get(7), Some((at(5).plus(Duration::from_millis(3)), [11, u32::MAX])));
+        assert_eq!(seldom.oldest(), Some((at(1), 3)));
+        seldom.remove(3);
+        assert_eq!((seldom.get(3), seldom.len()), (None, 1));
+    }
+
+    #[test]
+    fn after_fifty_days_it_begins_anew_and_counts_what_it_forgot() {
+        let mut seldom = Seldom::default();
+        seldom.insert(1, at(0), [0; 2]);
+        seldom.insert(2, at(1), [0; 2]);
+        assert_eq!(seldom.insert(3, at(50 * 86_400), [0; 2]), 2);
+        assert_eq!((seldom.len(), seldom.get(3)), (1, Some((at(50 * 86_400), [0; 2]))));
+    }
+}
