@@ -51,7 +51,7 @@ impl Seldom {
             forgotten = self.once.len() as u64;
             self.once.clear();
             // Flows are reported in the order of their ends.
-            self.began = at.minus(Duration::from_hours(1));
+            self.began = whole_millis(at.minus(Duration::from_hours(1)));
         }
         let at = u32::try_from(at.since(self.began).as_millis()).unwrap_or(u32::MAX);
         if let Err(place) = self.place(key) {
@@ -83,6 +83,11 @@ impl Seldom {
     }
 }
 
+/// So that what is kept of a contact does not depend on which one came first.
+const fn whole_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(at.as_nanos() - at.as_nanos().rem_euclid(1_000_000))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +106,18 @@ mod tests {
         assert_eq!(seldom.oldest(), Some((at(1), 3)));
         seldom.remove(3);
         assert_eq!((seldom.get(3), seldom.len()), (None, 1));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_contact_does_not_depend_on_the_first() {
+        let of = |first: u64| {
+            let mut seldom = Seldom::default();
+            seldom.insert(1, at(0).plus(Duration::from_nanos(first)), [0; 2]);
+            seldom.insert(2, at(9).plus(Duration::from_nanos(1_400_000)), [0; 2]);
+            seldom.get(2)
+        };
+        assert_eq!(of(0), of(900_000));
+        assert_eq!(of(0), of(1_500_001));
     }
 
     #[test]
