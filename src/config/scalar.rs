@@ -13,7 +13,7 @@ mod zone;
 
 pub use collector::CollectorUrl;
 
-pub(super) use address::{HttpUrl, SyslogAddress};
+pub(super) use address::{HttpUrl, RuleLink, SyslogAddress};
 pub(super) use number::{Bounded, DurationText};
 pub(super) use receiver::{DataStream, Guid};
 pub(super) use text::{

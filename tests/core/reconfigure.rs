@@ -79,6 +79,22 @@ fn each_line_names_the_configuration_that_was_in_force_and_ids_do_not_depend_on_
 }
 
 #[test]
+fn an_alert_leads_to_the_page_of_its_rule_where_the_configuration_says_it_is() {
+    let at = |link: Option<&str>| EngineConfig { link: link.map(Into::into), ..config() };
+    let mut world = World::new(at(None));
+    world.start(100, "proxy", 3);
+    world.start(100, "web", 10);
+    world.tcp(1_000, 10, OUTSIDE, 443);
+    world.tick(3_000);
+    reconfigure(&mut world, at(Some("https://wiki.example/{rule}?of={rule}")));
+    world.tcp(5_000, 10, OUTSIDE, 443);
+    world.tick(120_000);
+    let links: Vec<&str> = world.alerts.iter().map(|alert| alert.link.as_str()).collect();
+    let page = "https://wiki.example/egress-skips-proxy?of=egress-skips-proxy";
+    assert_eq!(links, ["docs/rules/egress-skips-proxy.md", page]);
+}
+
+#[test]
 fn what_is_no_longer_asked_for_raises_nothing_and_its_counters_stay() {
     let mut world = after_a_bypass();
     reconfigure(&mut world, without_contracts());

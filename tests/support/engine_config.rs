@@ -16,6 +16,7 @@ use hopwatch::path::{
 pub fn for_tests() -> EngineConfig {
     EngineConfig {
         config_sha256: None,
+        link: None,
         contracts: vec![],
         monitors: Monitors::default(),
         exceptions: vec![],

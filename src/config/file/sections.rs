@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PlacedSelector;
 use crate::config::scalar::{
-    Bounded, Cidr, CollectorUrl, DurationText, FilePath, InterfaceGlob, Label, Listen, Socket,
+    Bounded, Cidr, CollectorUrl, DurationText, FilePath, InterfaceGlob, Label, Listen, RuleLink, Socket,
 };
 use crate::config::{InsideNamespaces, SnapLength, defaults};
 use crate::evidence::PayloadPolicy;
@@ -293,6 +293,8 @@ pub(in crate::config) struct Alerts {
     pub burst: Bounded<1, 100_000>,
     /// How long until such a rule raises one more alert about that sender.
     pub refill: DurationText<1>,
+    /// Where the page of an alert's rule is, for people who get the alert elsewhere; `{rule}` stands for the rule's name. Without: `docs/rules/RULE.md` of this version's sources.
+    pub link: Option<RuleLink>,
 }
 
 impl Default for Alerts {
@@ -304,6 +306,7 @@ impl Default for Alerts {
             max_destinations: Bounded(defaults::MAX_DESTINATIONS),
             burst: Bounded(defaults::ALERT_BURST),
             refill: DurationText::from_millis(defaults::ALERT_REFILL_MS),
+            link: None,
         }
     }
 }

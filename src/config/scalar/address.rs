@@ -34,6 +34,30 @@ impl Display for HttpUrl {
     }
 }
 
+/// The address of a rule's page: `{rule}` stands for the rule's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::config) struct RuleLink(pub String);
+
+text_scalar!(RuleLink, {"type": "string", "pattern": "^https?://.*\\{rule\\}", "examples": ["https://wiki.example/hopwatch/{rule}"]});
+
+impl RuleLink {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let refuse =
+            |why: &str| format!("{} {why}; write one like https://wiki.example/hopwatch/{{rule}}", quoted(text));
+        if !text.contains("{rule}") {
+            return Err(refuse("has no {rule} in it, and would lead to one page for all rules"));
+        }
+        HttpUrl::parse(&text.replace("{rule}", "beacon")).map_err(|_| refuse("is not an address for a browser"))?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Display for RuleLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A syslog server or socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::config) struct SyslogAddress {
@@ -105,6 +129,10 @@ mod tests {
             assert!(SyslogAddress::parse(text).is_err(), "{text}");
         }
         assert!(HttpUrl::parse("https://hooks.example/a?b=c").is_ok());
+        assert!(RuleLink::parse("https://wiki.example/hopwatch/{rule}?from=alert").is_ok());
+        for (wrong, why) in [("https://wiki.example/", "has no {rule}"), ("wiki/{rule}", "is not an address")] {
+            assert!(RuleLink::parse(wrong).expect_err(wrong).contains(why), "{wrong}");
+        }
         for text in ["", "hooks.example", "ftp://x", "https://", "/path", "http:// x"] {
             assert!(HttpUrl::parse(text).is_err(), "{text}");
         }
