@@ -275,6 +275,12 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
         if flow.oriented.forward { (record.tuple.orig, &record.orig) } else { (record.tuple.resp, &record.resp) };
     let (ip, at) = (first.ip, record.start);
     let mac = side.mac.filter(|mac| !mac.is_multicast())?;
+    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
+    let owner = context.timeline.attribute(&query);
+    // Nearly every frame is: that is asked first.
+    if is_as_given(&owner, ip, mac) {
+        return None;
+    }
     let network = context.timeline.network_at(&record.point, ip)?;
     let inside = network.subnets.iter().any(|subnet| subnet.contains(ip)) && !network.gateways.contains(&ip);
     let host = context.timeline.host_mac(&record.point);
@@ -284,8 +290,7 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
     if !inside || !context.timeline.is_complete() || from_host {
         return None;
     }
-    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
-    let found = match context.timeline.attribute(&query) {
+    let found = match owner {
         Owner::Unknown => Some(unknown(ip, mac, sender.or_else(|| behind_veth(&flow.source)), &network.name)),
         // Only the kernel shows it there: the workload gave it to itself.
         Owner::Workload { workload, how: AttributionMethod::Namespace, .. } if has_another(&workload, network, ip) => {
@@ -295,6 +300,20 @@ fn anomaly(context: Context<'_>, flow: &JudgedFlow) -> Option<Anomaly> {
         Owner::Ambiguous { .. } | Owner::Host | Owner::External => None,
     };
     found.map(|found| Anomaly { of_answers: !flow.oriented.forward, ..found })
+}
+
+/// Whether a frame carries what the runtime gave out, or nobody can say what it gave to whom.
+fn is_as_given(owner: &Owner, ip: IpAddr, mac: Mac) -> bool {
+    match owner {
+        Owner::Unknown | Owner::Workload { how: AttributionMethod::Namespace, .. } => false,
+        Owner::Workload { workload, .. } => given_mac(workload, ip).is_none_or(|given| given == mac),
+        Owner::Ambiguous { .. } | Owner::Host | Owner::External => true,
+    }
+}
+
+/// The MAC that a workload was given with an address, where the runtime tells.
+fn given_mac(workload: &Workload, ip: IpAddr) -> Option<Mac> {
+    workload.attachments.iter().find(|attachment| attachment.addresses.contains(&ip))?.mac
 }
 
 /// Whether the runtime gave the workload an address in this network, and not this one.
@@ -331,10 +350,7 @@ fn unknown(ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>, network: &str) -
 }
 
 fn spoofed(owner: &Workload, ip: IpAddr, mac: Mac, sender: Option<Arc<Workload>>) -> Option<Anomaly> {
-    let given = owner.attachments.iter().find(|attachment| attachment.addresses.contains(&ip))?.mac?;
-    if given == mac {
-        return None;
-    }
+    let given = given_mac(owner, ip).filter(|given| *given != mac)?;
     let whose = sender.as_ref().map_or("of no workload".to_owned(), |sender| format!("of {}", sender.name));
     Some(Anomaly {
         may_be_late: sender.is_none(),

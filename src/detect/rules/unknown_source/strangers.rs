@@ -23,14 +23,15 @@ pub(super) fn among(context: Context<'_>, hops: &[Arc<Hop>], record: &FlowRecord
     let ip = if link.from_orig { record.tuple.orig.ip } else { record.tuple.resp.ip };
     let mac = link.mac?;
     let sender = timeline.owner_of_mac(mac, at)?;
+    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
+    let Owner::Workload { workload: owner, .. } = timeline.attribute(&query) else { return None };
+    // Nearly every frame comes from the owner of its address: that is asked first.
+    if timeline.are_together(sender, &owner, at) {
+        return None;
+    }
     let network = timeline.network_at(&record.point, ip)?;
     let inside = network.subnets.iter().any(|subnet| subnet.contains(ip)) && !network.gateways.contains(&ip);
     if !inside || !timeline.is_complete() || passes_on(hops, sender) {
-        return None;
-    }
-    let query = AttributionQuery { point: &record.point, ip, socket: None, mac: None, at };
-    let Owner::Workload { workload: owner, .. } = timeline.attribute(&query) else { return None };
-    if timeline.are_together(sender, &owner, at) {
         return None;
     }
     let anomaly = spoofed(&owner, ip, mac, Some(Arc::clone(sender)))?;
