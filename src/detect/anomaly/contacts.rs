@@ -149,17 +149,15 @@ impl Contacts {
     ) -> Option<Due> {
         let id = flow.view.record.id;
         let followed = self.open.get_mut(&id)?;
-        let end = End::of(event.kind);
-        let is_over = event.kind.is_end();
-        let decided = if followed.outcome.is_none() {
-            let end = if is_over { end } else { End::Open };
+        let (was_open, is_over) = (followed.outcome.is_none(), event.kind.is_end());
+        if was_open {
+            let end = if is_over { End::of(event.kind) } else { End::Open };
             let progress = Progress { now, end, is_lossy: is_lossy(path, record, now) };
             followed.outcome = outcome(record, flow.oriented.forward, progress);
             followed.latest = followed.outcome.is_none().then(|| Box::new(record.clone()));
-            followed.outcome.map(|_| ContactStep::Decided)
-        } else {
-            None
-        };
+        }
+        let is_known = followed.outcome.is_some();
+        let followed = if is_over { self.open.remove(&id)? } else { is_known.then(|| followed.clone())? };
         let then = match event.kind {
             _ if is_over => Some(ContactStep::Ended),
             FlowEventKind::Payload | FlowEventKind::Updated | FlowEventKind::Ended(_) => Some(ContactStep::GoesOn),
@@ -168,11 +166,8 @@ impl Contacts {
             }
             FlowEventKind::Started | FlowEventKind::Answered | FlowEventKind::NextHopChanged => None,
         };
-        let due = Due { followed: followed.clone(), steps: [decided, then] };
-        if is_over {
-            self.open.remove(&id);
-        }
-        due.followed.outcome.is_some().then_some(due)
+        let decided = was_open.then_some(ContactStep::Decided);
+        is_known.then_some(Due { followed, steps: [decided, then] })
     }
 
     /// Nothing more will be reported of a flow: it ends as it is known.

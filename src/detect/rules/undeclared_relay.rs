@@ -12,7 +12,7 @@ use crate::inventory::{Owner, Timeline};
 use crate::path::relay::{RelayMatch, RelayProof, echoed, matched};
 use crate::path::{Contract, Evidence, Hop, JudgedFlow, ObservedFlow, Oriented, PerWorkload, Selector, responder_of};
 use echoes::Echoes;
-use legs::{Direction, Leg, Legs};
+use legs::{Direction, Leg, Legs, Pair};
 
 /// Name resolution: a forwarder of questions is a resolver, and dns-skips-resolver's matter.
 const RESOLUTION: [u16; 3] = [53, 853, 5353];
@@ -80,8 +80,8 @@ impl Rule for UndeclaredRelay {
     }
 
     fn on_progress(&mut self, _context: Context<'_>, flow: &JudgedFlow, event: &FlowEvent, findings: &mut Findings) {
-        let places = self.legs.of_flow(flow.view.record.id);
-        if places.is_empty() {
+        let mut places = self.legs.of_flow(flow.view.record.id).peekable();
+        if places.peek().is_none() {
             return;
         }
         let record = flow.oriented.read(&event.record);
@@ -131,11 +131,12 @@ impl UndeclaredRelay {
     /// Looks for the other leg of this one, and reports it once.
     fn check(&mut self, place: usize, findings: &mut Findings) {
         let Some(leg) = self.legs.get(place).filter(|leg| !leg.reported) else { return };
-        let found = self.legs.pairs(leg).find_map(|(other, inbound, outbound)| {
+        let pairs = self.legs.pairs(leg);
+        let found = pairs.clone().find_map(|(other, inbound, outbound)| {
             let found = matched(&inbound.record, &outbound.record)?;
             Some((other, Some(finding(inbound, outbound, found))))
         });
-        let Some((other, finding)) = found.or_else(|| alike(&self.legs, &mut self.echoes, leg)) else { return };
+        let Some((other, finding)) = found.or_else(|| alike(pairs, &mut self.echoes)) else { return };
         self.legs.report([place, other]);
         if let Some(finding) = finding {
             findings.push(finding);
@@ -144,8 +145,8 @@ impl UndeclaredRelay {
 }
 
 /// A pair of legs that carry as many bytes in all directions is counted; the finding once they are enough.
-fn alike(legs: &Legs, echoes: &mut Echoes, leg: &Leg) -> Option<(usize, Option<Finding>)> {
-    let (other, inbound, outbound, bytes) = legs.pairs(leg).find_map(|(other, inbound, outbound)| {
+fn alike<'l>(mut pairs: impl Iterator<Item = Pair<'l>>, echoes: &mut Echoes) -> Option<(usize, Option<Finding>)> {
+    let (other, inbound, outbound, bytes) = pairs.find_map(|(other, inbound, outbound)| {
         Some((other, inbound, outbound, echoed(&inbound.record, &outbound.record)?))
     })?;
     let text = echoes.count(&outbound.workload.id, bytes, outbound.record.end);

@@ -152,7 +152,7 @@ impl Series {
 
     fn add_at(&mut self, start: Timestamp, resumed_by: Option<usize>) -> bool {
         let interval = start.since(self.last);
-        if interval < self.least() {
+        if interval < ONE || interval < self.least() {
             return false;
         }
         if self.intervals.len() >= KEPT {

@@ -101,16 +101,22 @@ pub(super) struct Legs {
     kept: usize,
     of: Table<(WorkloadId, Direction), VecDeque<usize>>,
     /// A flow between two workloads is a leg of both.
-    flows: Table<FlowId, Vec<usize>>,
+    flows: Table<FlowId, OfFlow>,
     next: u64,
     /// Legs that made room for others.
     pub(super) forgotten: u64,
 }
 
+/// The place of the other leg, the leg that came in, the one that went out.
+pub(super) type Pair<'s> = (usize, &'s Leg, &'s Leg);
+
 /// Whether an entry of the order is that of the leg at its place.
 fn is_current(slots: &[Option<Leg>], (age, place): (u64, usize)) -> bool {
     slots.get(place).and_then(Option::as_ref).is_some_and(|leg| leg.age == age)
 }
+
+/// Places of the legs that a flow is: one where it came in, one where it went out, as it was inserted.
+type OfFlow = [Option<usize>; 2];
 
 type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -133,7 +139,10 @@ impl Legs {
         self.order.push_back((leg.age, place));
         self.kept += 1;
         self.of.entry(leg.key()).or_default().push_back(place);
-        self.flows.entry(leg.flow).or_default().push(place);
+        let of_flow = self.flows.entry(leg.flow).or_default();
+        if let Some(free) = of_flow.iter_mut().find(|leg| leg.is_none()) {
+            *free = Some(place);
+        }
         if let Some(slot) = self.slots.get_mut(place) {
             *slot = Some(leg);
         }
@@ -175,8 +184,8 @@ impl Legs {
     }
 
     /// The legs that a flow is.
-    pub(super) fn of_flow(&self, flow: FlowId) -> Vec<usize> {
-        self.flows.get(&flow).cloned().unwrap_or_default()
+    pub(super) fn of_flow(&self, flow: FlowId) -> impl Iterator<Item = usize> + use<> {
+        self.flows.get(&flow).copied().unwrap_or_default().into_iter().flatten()
     }
 
     /// The connection goes on.
@@ -186,8 +195,8 @@ impl Legs {
         }
     }
 
-    /// What this leg may be one pair with, the latest first: the other's place, the leg that came in, the one that went out.
-    pub(super) fn pairs<'s>(&'s self, leg: &'s Leg) -> impl Iterator<Item = (usize, &'s Leg, &'s Leg)> {
+    /// What this leg may be one pair with, the latest first.
+    pub(super) fn pairs<'s>(&'s self, leg: &'s Leg) -> impl Iterator<Item = Pair<'s>> + Clone {
         let others = self.of.get(&(leg.workload.id.clone(), leg.direction.opposite()));
         let others = others.into_iter().flatten().rev().filter_map(|place| Some((*place, self.get(*place)?)));
         others.filter(|(_, other)| !other.reported).filter_map(move |(place, other)| {
@@ -227,9 +236,9 @@ impl Legs {
                 self.of.remove(&key);
             }
         }
-        if let Some(places) = self.flows.get_mut(&leg.flow) {
-            places.retain(|other| *other != place);
-            if places.is_empty() {
+        if let Some(of_flow) = self.flows.get_mut(&leg.flow) {
+            *of_flow = of_flow.map(|other| other.filter(|other| *other != place));
+            if of_flow.iter().all(Option::is_none) {
                 self.flows.remove(&leg.flow);
             }
         }
@@ -242,7 +251,7 @@ impl Legs {
             kept,
             self.order.iter().filter(|entry| is_current(&self.slots, **entry)).count(),
             self.of.values().map(VecDeque::len).sum(),
-            self.flows.values().map(Vec::len).sum(),
+            self.flows.values().map(|of_flow| of_flow.iter().flatten().count()).sum(),
         ]
     }
 }
