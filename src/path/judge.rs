@@ -183,10 +183,10 @@ impl Case<'_> {
             let evidence = vec![Evidence::new("deny", text)];
             return self.judged(Verdict::Bypassed, evidence, Vec::new(), None);
         }
-        let proofs: Vec<(Proof, &Stage)> = self.contract.via.iter().map(|stage| (self.stage(stage), stage)).collect();
-        if self.trail.may_wait && proofs.iter().any(|(proof, _)| matches!(proof, Proof::Wait)) {
-            return Outcome::Wait;
-        }
+        let may_wait = self.trail.may_wait;
+        let proof = |stage| Some(self.stage(stage)).filter(|proof| !may_wait || !matches!(proof, Proof::Wait));
+        let proofs = self.contract.via.iter().map(|stage| Some((proof(stage)?, stage)));
+        let Some(proofs) = proofs.collect::<Option<Vec<(Proof, &Stage)>>>() else { return Outcome::Wait };
         let skipped = proofs.iter().find(|(proof, _)| matches!(proof, Proof::Fails { .. })).map(|(_, stage)| *stage);
         let unknown = proofs.iter().find_map(|(proof, stage)| Some((proof.unknown()?, *stage)));
         let verdict = match (skipped, unknown) {

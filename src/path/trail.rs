@@ -100,19 +100,13 @@ impl std::ops::Add for Volume {
 impl Sighting {
     /// What a record shows; `reversed` when it is read against the trail's direction.
     pub fn of(record: &FlowRecord, reversed: bool) -> Self {
-        let (orig, resp) = if reversed { (&record.resp, &record.orig) } else { (&record.orig, &record.resp) };
-        let frames = |side: &Side| Frames { from: side.mac, to: side.next_hop };
-        let volume = |side: &Side| {
-            let Counters { packets, frame_bytes, payload_bytes, .. } = side.counters;
-            Volume { packets, frame_bytes, payload_bytes }
-        };
-        let now = Volumes { as_of: record.end, orig: volume(orig), resp: volume(resp) };
+        let ([orig, resp], now) = shown(record, reversed);
         Self {
             point: record.point.clone(),
             at: record.start,
-            orig: frames(orig),
-            resp: frames(resp),
-            links: other_links(record, reversed),
+            orig,
+            resp,
+            links: other_links(record, reversed).collect(),
             past: Vec::new(),
             now,
             settled: None,
@@ -207,13 +201,13 @@ impl Sighting {
             // A frame of the far end came first, or was forged; the next record begins with the end that asked.
             (self.tuple, self.reversed) = (record.tuple, !self.reversed);
         }
-        let new = Self::of(record, self.reversed);
+        let (frames, new) = shown(record, self.reversed);
         if record.start > self.record.0 {
             self.turn_page(record.start);
         }
         let [orig, resp] = self.record.1;
-        (self.orig, self.resp) = (new.orig, new.resp);
-        for link in new.links {
+        [self.orig, self.resp] = frames;
+        for link in other_links(record, self.reversed) {
             let known = |known: &&mut LinkShare| {
                 (known.from_orig, known.mac, known.next_hop) == (link.from_orig, link.mac, link.next_hop)
             };
@@ -221,14 +215,14 @@ impl Sighting {
             match self.links.iter_mut().find(known) {
                 Some(known) => *known = link,
                 None if has_room => {
-                    self.changed[usize::from(!link.from_orig)] = new.now.as_of;
+                    self.changed[usize::from(!link.from_orig)] = new.as_of;
                     self.links.push(link);
                 }
                 None => {}
             }
         }
-        let as_of = new.now.as_of;
-        let now = Volumes { as_of, orig: orig + new.now.orig, resp: resp + new.now.resp };
+        let as_of = new.as_of;
+        let now = Volumes { as_of, orig: orig + new.orig, resp: resp + new.resp };
         for (side, (old, now)) in [(self.now.orig, now.orig), (self.now.resp, now.resp)].into_iter().enumerate() {
             if old.packets == 0 && now.packets > 0 {
                 self.changed[side] = as_of;
@@ -261,9 +255,22 @@ impl Sighting {
     }
 }
 
-fn other_links(record: &FlowRecord, reversed: bool) -> Vec<LinkShare> {
+/// What a record shows by itself, in the trail's direction: the first frames of each end, and what its point has counted.
+fn shown(record: &FlowRecord, reversed: bool) -> ([Frames; 2], Volumes) {
+    let (orig, resp) = if reversed { (&record.resp, &record.orig) } else { (&record.orig, &record.resp) };
+    let frames = |side: &Side| Frames { from: side.mac, to: side.next_hop };
+    let volume = |side: &Side| {
+        let Counters { packets, frame_bytes, payload_bytes, .. } = side.counters;
+        Volume { packets, frame_bytes, payload_bytes }
+    };
+    let now = Volumes { as_of: record.end, orig: volume(orig), resp: volume(resp) };
+    ([frames(orig), frames(resp)], now)
+}
+
+/// The pairs of MACs beside the first ones of a record, in the trail's direction.
+fn other_links(record: &FlowRecord, reversed: bool) -> impl Iterator<Item = LinkShare> + '_ {
     let links = record.rare.iter().flat_map(|rare| &rare.other_links).copied();
-    links.map(|link| LinkShare { from_orig: link.from_orig != reversed, ..link }).collect()
+    links.map(move |link| LinkShare { from_orig: link.from_orig != reversed, ..link })
 }
 
 /// What a record shows of the trail: a new point, or more of a known one. `reversed`: read against the trail's direction, where the point is new.

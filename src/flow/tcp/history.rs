@@ -46,11 +46,14 @@ impl TcpHistory {
     /// The letters in their order.
     pub fn letters(&self) -> History {
         let mut letters = History::default();
-        for place in 0..WORDS * A_WORD {
-            let packed = self.letters[place / A_WORD] >> (place % A_WORD * 5) & 31;
-            let letter = (packed & 15).checked_sub(1).and_then(|code| LETTERS.get(usize::try_from(code).ok()?));
-            let Some(letter) = letter else { break };
-            letters.push(if packed & 16 == 0 { *letter } else { letter.to_ascii_lowercase() });
+        for mut word in self.letters {
+            while word != 0 {
+                let (code, from_resp) = (word & 15, word & 16 != 0);
+                let letter = code.checked_sub(1).and_then(|code| LETTERS.get(usize::try_from(code).ok()?));
+                let Some(letter) = letter else { return letters };
+                letters.push(if from_resp { letter.to_ascii_lowercase() } else { *letter });
+                word >>= 5;
+            }
         }
         letters
     }

@@ -89,8 +89,8 @@ impl Tracker {
         } else {
             self.revise(context, id, now, step);
         }
-        if let Some((key, tracked)) = self.keys.get(&id).and_then(|key| Some((*key, self.flows.get(key)?)))
-            && context.path.bindings.is_watched_now()
+        if context.path.bindings.is_watched_now()
+            && let Some((key, tracked)) = self.keys.get(&id).and_then(|key| Some((*key, self.flows.get(key)?)))
         {
             self.ended_early.remember(key.in_use(), tracked, now);
         }

@@ -47,7 +47,9 @@ impl Tracker {
         };
         self.make_room(context, now, step);
         self.follow(key, record);
-        if let Some(tracked) = self.flows.get_mut(&key) {
+        if !handed_over.is_empty()
+            && let Some(tracked) = self.flows.get_mut(&key)
+        {
             tracked.join(handed_over);
         }
         self.try_judge(context, record.id, now, Deadline::Grace, step);
