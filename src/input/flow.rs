@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +120,7 @@ impl Digits {
 }
 
 /// Protocol and both ends, with a direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FiveTuple {
     /// IP protocol number.
     pub protocol: Protocol,
@@ -127,6 +128,21 @@ pub struct FiveTuple {
     pub orig: Endpoint,
     /// Responder.
     pub resp: Endpoint,
+}
+
+/// In one word where both addresses are IPv4: tables of flows are looked up several times at each event.
+impl Hash for FiveTuple {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { protocol, orig, resp } = self;
+        let ports = u64::from(protocol.0) << 32 | u64::from(orig.port) << 16 | u64::from(resp.port);
+        if let (IpAddr::V4(from), IpAddr::V4(to)) = (orig.ip, resp.ip) {
+            let ips = u64::from(from.to_bits()) << 32 | u64::from(to.to_bits());
+            state.write_u128(u128::from(ips) << 64 | u128::from(ports));
+        } else {
+            (orig.ip, resp.ip, ports).hash(state);
+        }
+    }
 }
 
 impl FiveTuple {

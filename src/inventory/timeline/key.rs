@@ -3,6 +3,7 @@
 //! Limits: [`MAX_TOUCHED`] changed keys between two looks; beyond, everything counts as changed.
 
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use crate::input::{Mac, NetworkMode, ObservationPoint, Workload, WorkloadId};
@@ -11,7 +12,7 @@ use crate::input::{Mac, NetworkMode, ObservationPoint, Workload, WorkloadId};
 pub(super) const MAX_TOUCHED: usize = 4096;
 
 /// What can be owned.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// An address.
     Ip(IpAddr),
@@ -27,6 +28,23 @@ pub(super) enum Key {
     Home(u64),
     /// Another of its processes is in the namespace with this number, according to the kernel.
     Stray(u64),
+}
+
+/// Addresses and MACs in one word: whose they are is asked some twenty times of each flow.
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Ip(IpAddr::V4(ip)) => state.write_u64(u64::from(ip.to_bits())),
+            Self::Ip(IpAddr::V6(ip)) => state.write_u128(ip.to_bits()),
+            Self::Mac(mac) => mac.hash(state),
+            Self::Veth(point) => point.hash(state),
+            Self::HostNetwork => state.write_u64(u64::MAX),
+            Self::Joined(id) => id.hash(state),
+            Self::Home(number) => (0_u8, number).hash(state),
+            Self::Stray(number) => (1_u8, number).hash(state),
+        }
+    }
 }
 
 impl Key {
