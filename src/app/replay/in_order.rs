@@ -5,7 +5,7 @@
 //! Design: a recording is written as packets reach it, and those of one point up to 150 ms after those of another one; live capture waits for
 //! them, so a replay does, too. A capture of one point is in order, and costs nothing here after its first moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::input::{Input, ObservationPoint};
@@ -19,28 +19,46 @@ const MAX_HELD: usize = 65_536;
 /// Inputs that wait for their turn.
 #[derive(Debug, Default)]
 pub(super) struct InOrder {
-    held: BTreeMap<(Timestamp, Option<ObservationPoint>, u64), Input>,
+    /// Those that came in their order: most.
+    straight: VecDeque<Input>,
+    /// Those that came behind a later one. Of two with the same time and point, the one that came straight came first.
+    late: BTreeMap<(Timestamp, Option<ObservationPoint>, u64), Input>,
     sequence: u64,
+}
+
+/// What the order goes by.
+fn turn(input: &Input) -> (Timestamp, Option<&ObservationPoint>) {
+    (input.at, input.point())
 }
 
 impl InOrder {
     /// Takes an input in.
     pub(super) fn hold(&mut self, input: Input) {
-        self.held.insert((input.at, input.point().cloned(), self.sequence), input);
-        self.sequence += 1;
+        if self.straight.back().is_none_or(|last| turn(last) <= turn(&input)) {
+            self.straight.push_back(input);
+        } else {
+            self.late.insert((input.at, input.point().cloned(), self.sequence), input);
+            self.sequence += 1;
+        }
     }
 
     /// The next input from up to a time; the earliest where too many wait.
     pub(super) fn pop(&mut self, until: Timestamp) -> Option<Input> {
-        let held = self.held.len();
-        let (first, ..) = self.held.first_key_value()?.0;
-        let turn = *first <= until || held > MAX_HELD;
-        turn.then(|| self.held.pop_first()).flatten().map(|(_, input)| input)
+        let held = self.straight.len() + self.late.len();
+        let (straight, late) = (self.straight.front().map(turn), self.late.first_key_value());
+        let late = late.map(|((at, point, _), _)| (*at, point.as_ref()));
+        let is_late = late.is_some_and(|late| straight.is_none_or(|straight| late < straight));
+        let (first, _) = if is_late { late? } else { straight? };
+        if first > until && held <= MAX_HELD {
+            return None;
+        }
+        if is_late { self.late.pop_first().map(|(_, input)| input) } else { self.straight.pop_front() }
     }
 
     /// All that still waits.
     pub(super) fn rest(&mut self) -> impl Iterator<Item = Input> + use<> {
-        std::mem::take(&mut self.held).into_values()
+        let mut all = std::mem::take(self);
+        std::iter::from_fn(move || all.pop(Timestamp::MAX))
     }
 }
 
