@@ -311,6 +311,7 @@ impl Replay<'_> {
             self.order.hold(input);
         } else {
             self.push(&input);
+            self.caused.spend(input);
         }
     }
 
@@ -350,6 +351,7 @@ impl Replay<'_> {
         let until = if waits { self.time.reached() } else { Timestamp::MAX };
         while let Some(input) = self.order.pop(until) {
             self.push(&input);
+            self.caused.spend(input);
         }
     }
 

@@ -222,7 +222,7 @@ impl TcpFacts {
 }
 
 /// A biflow at one observation point, as it stood when the event was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct FlowRecord {
     /// Its identity.
     pub id: FlowId,
@@ -250,6 +250,32 @@ pub struct FlowRecord {
     pub app: Option<Arc<AppFacts>>,
     /// What most records never have.
     pub rare: Option<Box<RareFacts>>,
+}
+
+/// Records are copied several times a flow, and nearly none has a list in it.
+impl Clone for FlowRecord {
+    fn clone(&self) -> Self {
+        Self {
+            id: self.id,
+            point: self.point.clone(),
+            tuple: self.tuple,
+            start: self.start,
+            end: self.end,
+            orig: self.orig,
+            resp: self.resp,
+            vlans: copied(&self.vlans),
+            fragments: self.fragments,
+            tunnels: copied(&self.tunnels),
+            tcp: self.tcp,
+            app: self.app.clone(),
+            rare: self.rare.clone(),
+        }
+    }
+}
+
+#[inline]
+fn copied<T: Clone>(list: &[T]) -> Vec<T> {
+    if list.is_empty() { Vec::new() } else { list.to_vec() }
 }
 
 impl FlowRecord {

@@ -1,20 +1,27 @@
 //! The observation points of a replay: a meter each.
 //!
 //! Contract: packets go through the meters in batches; what each of them caused is kept apart, so that it is passed on as if it had come
-//! alone.
+//! alone. Design: the place in memory of an event that was passed on is used again for the next one ([`MAX_SPENT`] of them at once).
 
 use super::super::point_places::PointPlaces;
 use super::super::summary::PointSummary;
 use crate::decode::LinkType;
-use crate::flow::{FlowSink, Frame, Meter, MeterLimits, Meters, Stages};
-use crate::input::{Input, ObservationPoint};
+use crate::flow::{FlowSink, FlowView, Frame, Meter, MeterLimits, Meters, Stages};
+use crate::input::{
+    Fact, FlowEvent, FlowEventKind, Input, Mac, NameAnswer, NeighbourClaim, ObservationPoint, Undecoded,
+};
 use crate::observe::{Batch, Interface};
 use crate::time::Timestamp;
+
+/// Places of events that wait to be used again: what a batch causes, as a rule.
+const MAX_SPENT: usize = 256;
 
 /// What packets of a batch caused, in order.
 #[derive(Debug, Default)]
 pub(super) struct Caused {
     pub(super) inputs: Vec<Input>,
+    #[expect(clippy::vec_box, reason = "an input holds its event in a box, and gives it back as one")]
+    spent: Vec<Box<FlowEvent>>,
     /// Where the inputs of each packet begin.
     begins: Vec<usize>,
 }
@@ -24,6 +31,41 @@ impl Caused {
     pub(super) fn count(&self, packet: usize, total: usize) -> usize {
         let begin = |packet: usize| self.begins.get(packet).copied().unwrap_or(total);
         begin(packet + 1) - begin(packet)
+    }
+
+    /// An input was passed on.
+    pub(super) fn spend(&mut self, input: Input) {
+        if let Fact::Flow(event) = input.fact
+            && self.spent.len() < MAX_SPENT
+        {
+            self.spent.push(event);
+        }
+    }
+}
+
+impl FlowSink for Caused {
+    fn flow(&mut self, at: Timestamp, kind: FlowEventKind, flow: FlowView<'_>) {
+        let event = FlowEvent { kind, record: flow.record() };
+        let event = match self.spent.pop() {
+            Some(mut spent) => {
+                *spent = event;
+                spent
+            }
+            None => Box::new(event),
+        };
+        self.inputs.push(Input::new(at, Fact::Flow(event)));
+    }
+
+    fn claim(&mut self, at: Timestamp, claim: NeighbourClaim) {
+        self.inputs.claim(at, claim);
+    }
+
+    fn answer(&mut self, at: Timestamp, sender: Option<Mac>, answer: NameAnswer) {
+        self.inputs.answer(at, sender, answer);
+    }
+
+    fn undecoded(&mut self, at: Timestamp, frames: Undecoded) {
+        self.inputs.undecoded(at, frames);
     }
 }
 
@@ -69,7 +111,7 @@ impl Meters for Taps<'_> {
     #[inline]
     fn with_sink(&mut self, place: usize) -> (&mut Meter, impl FlowSink) {
         self.caused.begins.push(self.caused.inputs.len());
-        (&mut self.all[place], &mut self.caused.inputs)
+        (&mut self.all[place], &mut *self.caused)
     }
 }
 
