@@ -103,7 +103,9 @@ impl FlowLine {
             again: judged.again,
             contract: judgement.map(|judgement| Arc::clone(&judgement.contract)),
             missing_hop: judgement.and_then(|judgement| judgement.missing_hop.clone()),
-            passed: judgement.map(|judgement| judgement.passed.clone()).unwrap_or_default(),
+            passed: judgement
+                .map(|judgement| judgement.passed.iter().map(|hop| hop.name.clone()).collect())
+                .unwrap_or_default(),
             evidence: judgement.map(|judgement| judgement.evidence.clone()).unwrap_or_default(),
             workload: judged.source.workload().map(|workload| AlertWorkload::of(workload)),
             attribution: AttributionInfo::of(&judged.source),

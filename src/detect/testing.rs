@@ -18,6 +18,7 @@ use crate::path::{
     responder_of,
 };
 use crate::time::Timestamp;
+use hopwatch::engine_config;
 pub use hopwatch::engine_config::named;
 use hopwatch::facts::network;
 
@@ -191,6 +192,7 @@ pub fn owner(name: &str, octet: u8) -> Owner {
 pub fn judgement(verdict: Verdict, skip: Option<Skip>) -> Judgement {
     let missing = MissingHop { alternatives: vec!["hop".to_owned()], kind: Some(HopKind::Gateway), expected: vec![] };
     let skipped = matches!(verdict, Verdict::Bypassed | Verdict::Partial);
+    let hop = || Arc::new(engine_config::hop("hop", HopKind::Gateway));
     Judgement {
         contract: "contract".into(),
         service: Service::Egress,
@@ -198,7 +200,7 @@ pub fn judgement(verdict: Verdict, skip: Option<Skip>) -> Judgement {
         missing_hop: skipped.then_some(missing),
         skip,
         evidence: vec![Evidence::new("next_hop", "what the judge saw")],
-        passed: if verdict == Verdict::Verified { vec!["hop".to_owned()] } else { vec![] },
+        passed: if verdict == Verdict::Verified { vec![hop()] } else { vec![] },
     }
 }
 

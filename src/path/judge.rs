@@ -176,7 +176,7 @@ impl Case<'_> {
         }
     }
 
-    /// Puts the proofs of all stages together.
+    /// What the proofs of all stages say together.
     fn combine(&self) -> Outcome {
         if self.contract.via.is_empty() {
             let text = format!("the contract allows no path to {}", self.trail.meant());
@@ -185,8 +185,17 @@ impl Case<'_> {
         }
         let may_wait = self.trail.may_wait;
         let proof = |stage| Some(self.stage(stage)).filter(|proof| !may_wait || !matches!(proof, Proof::Wait));
-        let proofs = self.contract.via.iter().map(|stage| Some((proof(stage)?, stage)));
-        let Some(proofs) = proofs.collect::<Option<Vec<(Proof, &Stage)>>>() else { return Outcome::Wait };
+        // Nearly every contract has one stage, which needs no list.
+        let proofs = if let [stage] = &self.contract.via[..] {
+            proof(stage).map(|proof| self.put_together(&[(proof, stage)]))
+        } else {
+            let proofs = self.contract.via.iter().map(|stage| Some((proof(stage)?, stage)));
+            proofs.collect::<Option<Vec<(Proof, &Stage)>>>().map(|proofs| self.put_together(&proofs))
+        };
+        proofs.unwrap_or(Outcome::Wait)
+    }
+
+    fn put_together(&self, proofs: &[(Proof, &Stage)]) -> Outcome {
         let skipped = proofs.iter().find(|(proof, _)| matches!(proof, Proof::Fails { .. })).map(|(_, stage)| *stage);
         let unknown = proofs.iter().find_map(|(proof, stage)| Some((proof.unknown()?, *stage)));
         let verdict = match (skipped, unknown) {
@@ -199,18 +208,24 @@ impl Case<'_> {
         // Why a contract was kept, nobody asks of each flow.
         let is_told = verdict != Verdict::Verified;
         let evidence = proofs.iter().filter(|_| is_told).filter_map(|(proof, _)| proof.evidence()).collect();
-        let passed = proofs.into_iter().filter_map(|(proof, _)| proof.passed()).collect();
+        let passed = proofs.iter().filter_map(|(proof, _)| proof.passed()).cloned().collect();
         self.judged(verdict, evidence, passed, open)
     }
 
-    fn judged(&self, verdict: Verdict, evidence: Vec<Evidence>, passed: Vec<String>, open: Option<&Stage>) -> Outcome {
+    fn judged(
+        &self,
+        verdict: Verdict,
+        evidence: Vec<Evidence>,
+        passed: Vec<Arc<Hop>>,
+        open: Option<&Stage>,
+    ) -> Outcome {
         let skipped = matches!(verdict, Verdict::Bypassed | Verdict::Partial);
         let skip = match verdict {
             Verdict::Bypassed | Verdict::Partial => Some(self.skip(open)),
             Verdict::Unobservable(Unobservable::HopNotReady) => self.is_startup(open).then_some(Skip::Startup),
             _ => None,
         };
-        Outcome::Judged(Box::new(Judgement {
+        Outcome::Judged(Judgement {
             contract: Arc::clone(self.name),
             service: self.contract.service,
             verdict,
@@ -218,7 +233,7 @@ impl Case<'_> {
             skip,
             evidence,
             passed,
-        }))
+        })
     }
 
     fn unobservable(&self, reason: Unobservable) -> Outcome {
@@ -237,7 +252,7 @@ impl Case<'_> {
         let text = format!("{}: {}", found.protocol, found.text);
         let evidence = vec![Evidence::new("content", text)];
         match self.judged(Verdict::Bypassed, evidence, Vec::new(), self.contract.via.first()) {
-            Outcome::Judged(judgement) => Some(*judgement),
+            Outcome::Judged(judgement) => Some(judgement),
             Outcome::Uncovered | Outcome::SentOn | Outcome::Wait => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Evidence, MissingHop, Service, Verdict};
+use super::{Evidence, Hop, MissingHop, Service, Verdict};
 
 /// What a contract says of a flow.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Judgement {
     /// What the verdict rests on; nothing for `verified`, of which only the hops are said.
     pub evidence: Vec<Evidence>,
     /// Hops that were proven to be passed.
-    pub passed: Vec<String>,
+    pub passed: Vec<Arc<Hop>>,
 }
 
 /// How a hop was skipped: the most telling explanation, so that one flow makes one alert.
@@ -56,5 +56,5 @@ pub enum Outcome {
     /// Evidence may still come.
     Wait,
     /// Final.
-    Judged(Box<Judgement>),
+    Judged(Judgement),
 }

@@ -96,7 +96,7 @@ impl PathState {
         let Some(judgement) = &flow.judgement else { return };
         let start = flow.oriented.at;
         for hop in &judgement.passed {
-            self.hops.seen(hop, start);
+            self.hops.seen(&hop.name, start);
         }
         match (judgement.verdict, &judgement.missing_hop, flow.source.workload()) {
             (Verdict::Bypassed | Verdict::Partial, Some(missing), _)

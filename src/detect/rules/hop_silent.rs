@@ -89,7 +89,8 @@ impl HopSilent {
     /// Follows how many flows each hop missed; `flow` is the latest that was judged.
     fn follow(&mut self, hops: &HopMemory, flow: &JudgedFlow, judgement: &Judgement) {
         let missing = judgement.missing_hop.iter().flat_map(|missing| &missing.alternatives);
-        for name in judgement.passed.iter().chain(missing).map(String::as_str) {
+        let passed = judgement.passed.iter().map(|hop| &hop.name);
+        for name in passed.chain(missing).map(String::as_str) {
             let Some(record) = hops.get(name) else { continue };
             let Some(began) = record.missed_since else {
                 self.silent.remove(name);

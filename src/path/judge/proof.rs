@@ -8,6 +8,8 @@ mod proven;
 mod relay;
 mod transit;
 
+use std::sync::Arc;
+
 pub(super) use proven::Proof;
 use proven::{Shown, best};
 
@@ -26,7 +28,7 @@ impl Case<'_> {
     }
 
     /// The best of a hop's kinds of evidence.
-    fn hop(&self, hop: &Hop) -> Option<Proof> {
+    fn hop(&self, hop: &Arc<Hop>) -> Option<Proof> {
         let mut found = None;
         for kind in &hop.evidence {
             let proof = match kind {
@@ -88,14 +90,14 @@ impl Case<'_> {
         !hop.workloads.is_empty() && hop.serves(protocol, resp.port) && among(self.responder())
     }
 
-    fn peer(&self, hop: &Hop) -> Proof {
+    fn peer(&self, hop: &Arc<Hop>) -> Proof {
         const KIND: EvidenceKind = EvidenceKind::Peer;
         let ends = self.trail.ends();
         if self.answers(hop) {
             let doubt = self.contradicted(hop).or_else(|| self.leads_on(hop)).or_else(|| self.unanswered(KIND, hop));
             let doubt = doubt.or_else(|| self.given_to_nobody(hop));
             let text = Shown::ByResponder(ends.resp);
-            return doubt.unwrap_or_else(|| Proof::Holds { kind: KIND, hop: hop.name.clone(), text });
+            return doubt.unwrap_or_else(|| Proof::Holds { kind: KIND, hop: Arc::clone(hop), text });
         }
         if self.is_published(hop) {
             let text = format!("the runtime publishes {} for the hop {}", ends.resp, hop.name);
@@ -232,7 +234,7 @@ impl Case<'_> {
     }
 
     /// For what comes in, the peer is the one who asked.
-    fn came_from(&self, hop: &Hop) -> Proof {
+    fn came_from(&self, hop: &Arc<Hop>) -> Proof {
         const KIND: EvidenceKind = EvidenceKind::Peer;
         let orig = self.trail.ends().orig;
         let unknown = |reason, text| Proof::Unknown { kind: KIND, reason, text };
@@ -268,7 +270,7 @@ impl Case<'_> {
     }
 
     /// `None` where connection tracking is not watched and another kind decides.
-    fn redirect(&self, hop: &Hop) -> Option<Proof> {
+    fn redirect(&self, hop: &Arc<Hop>) -> Option<Proof> {
         const KIND: EvidenceKind = EvidenceKind::Redirect;
         let (meant, ends, flow) = (self.trail.meant(), self.trail.ends(), self.trail.flow);
         let unknown = |text: String| Some(Proof::Unknown { kind: KIND, reason: Unobservable::NatUnknown, text });
@@ -326,7 +328,7 @@ impl Case<'_> {
         })
     }
 
-    fn owner(&self, hop: &Hop) -> Proof {
+    fn owner(&self, hop: &Arc<Hop>) -> Proof {
         const KIND: EvidenceKind = EvidenceKind::Owner;
         let ends = self.trail.ends();
         let unknown = |text: String| Proof::Unknown { kind: KIND, reason: Unobservable::UnattributedAddress, text };

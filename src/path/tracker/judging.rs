@@ -392,7 +392,7 @@ fn judged_flow(
     view.record.tuple = shown;
     let sent_on = reading.outcome == Outcome::SentOn;
     let judgement = match reading.outcome {
-        Outcome::Judged(judgement) => Some(*judgement),
+        Outcome::Judged(judgement) => Some(judgement),
         Outcome::Uncovered | Outcome::SentOn | Outcome::Wait => None,
     };
     JudgedFlow {

@@ -4,6 +4,8 @@
 //! elsewhere are a way around, whatever went to the hop before (ADR 12). Limits: a gateway that is no container is known by a MAC of the
 //! host's, or not at all. Source: IEEE 802.3 destination address; a routed packet goes to the router's MAC (RFC 1812 §3.3).
 
+use std::sync::Arc;
+
 use super::Proof;
 use crate::input::{Mac, NetworkMode, ObservationPoint};
 use crate::path::judge::Case;
@@ -13,7 +15,7 @@ use crate::path::{EvidenceKind, Hop, Unobservable};
 const KIND: EvidenceKind = EvidenceKind::NextHop;
 
 impl Case<'_> {
-    pub(super) fn next_hop(&self, hop: &Hop) -> Proof {
+    pub(super) fn next_hop(&self, hop: &Arc<Hop>) -> Proof {
         let unknown = |reason, text| Proof::Unknown { kind: KIND, reason, text };
         let orig = self.trail.ends().orig.ip;
         if self.source.workload().is_some_and(|workload| matches!(workload.network_mode, NetworkMode::Rootless(_))) {
@@ -32,7 +34,7 @@ impl Case<'_> {
         let worst = proofs.into_iter().min_by_key(|(excused, proof)| (*excused, std::cmp::Reverse(proof.rank())));
         match worst {
             Some((_, Proof::Fails { kind, text, .. })) => {
-                Proof::Fails { kind, partly: passed.then(|| hop.name.clone()), text }
+                Proof::Fails { kind, partly: passed.then(|| Arc::clone(hop)), text }
             }
             Some((_, proof)) => proof,
             None => {
@@ -49,7 +51,7 @@ impl Case<'_> {
         others.any(|other| other.accepts(KIND) && matches!(self.given_to(other, point, mac), Proof::Holds { .. }))
     }
 
-    fn given_to(&self, hop: &Hop, point: &ObservationPoint, mac: Mac) -> Proof {
+    fn given_to(&self, hop: &Arc<Hop>, point: &ObservationPoint, mac: Mac) -> Proof {
         let fails = |who: String| {
             let text =
                 format!("frames went to {mac} ({who}), not to the hop {}; that is {}", hop.name, self.known(hop));

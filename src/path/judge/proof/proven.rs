@@ -2,6 +2,8 @@
 //!
 //! Contract: of several answers the better one counts, and of equals the first, so that the order of the file decides.
 
+use std::sync::Arc;
+
 use crate::input::Endpoint;
 use crate::path::{Evidence, EvidenceKind, Hop, Unobservable};
 
@@ -9,9 +11,9 @@ use crate::path::{Evidence, EvidenceKind, Hop, Unobservable};
 #[derive(Clone, Debug)]
 pub(in crate::path::judge) enum Proof {
     /// It was passed.
-    Holds { kind: EvidenceKind, hop: String, text: Shown },
-    /// It was not; by none of the flow, or only by a part of it: then, by name, the hop that saw this part.
-    Fails { kind: EvidenceKind, partly: Option<String>, text: String },
+    Holds { kind: EvidenceKind, hop: Arc<Hop>, text: Shown },
+    /// It was not; by none of the flow, or only by a part of it: then the hop that saw this part.
+    Fails { kind: EvidenceKind, partly: Option<Arc<Hop>>, text: String },
     /// It cannot be known.
     Unknown { kind: EvidenceKind, reason: Unobservable, text: String },
     /// It may still show.
@@ -28,8 +30,8 @@ pub(in crate::path::judge) enum Shown {
 }
 
 impl Proof {
-    pub(super) fn holds(kind: EvidenceKind, hop: &Hop, text: String) -> Self {
-        Self::Holds { kind, hop: hop.name.clone(), text: Shown::Otherwise(text) }
+    pub(super) fn holds(kind: EvidenceKind, hop: &Arc<Hop>, text: String) -> Self {
+        Self::Holds { kind, hop: Arc::clone(hop), text: Shown::Otherwise(text) }
     }
 
     /// Why it cannot be known.
@@ -47,10 +49,10 @@ impl Proof {
     }
 
     /// The hop that the flow, or a part of it, passed.
-    pub(in crate::path::judge) fn passed(self) -> Option<String> {
+    pub(in crate::path::judge) const fn passed(&self) -> Option<&Arc<Hop>> {
         match self {
             Self::Holds { hop, .. } => Some(hop),
-            Self::Fails { partly, .. } => partly,
+            Self::Fails { partly, .. } => partly.as_ref(),
             Self::Unknown { .. } | Self::Wait => None,
         }
     }
@@ -59,7 +61,7 @@ impl Proof {
     pub(in crate::path::judge) fn evidence(&self) -> Option<Evidence> {
         let (kind, text) = match self {
             Self::Holds { kind, hop, text: Shown::ByResponder(end) } => {
-                (kind, format!("the responder {end} is the hop {hop}"))
+                (kind, format!("the responder {end} is the hop {}", hop.name))
             }
             Self::Holds { kind, text: Shown::Otherwise(text), .. }
             | Self::Fails { kind, text, .. }

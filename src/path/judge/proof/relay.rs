@@ -2,6 +2,8 @@
 //!
 //! Contract: a match proves both legs; no match proves nothing, since the hop may answer by itself (a cache, a refusal).
 
+use std::sync::Arc;
+
 use super::Proof;
 use crate::path::judge::Case;
 use crate::path::{EvidenceKind, Hop, Unobservable, relay};
@@ -9,7 +11,7 @@ use crate::path::{EvidenceKind, Hop, Unobservable, relay};
 const KIND: EvidenceKind = EvidenceKind::Relay;
 
 impl Case<'_> {
-    pub(super) fn relay(&self, hop: &Hop) -> Proof {
+    pub(super) fn relay(&self, hop: &Arc<Hop>) -> Proof {
         if !self.answers(hop) {
             let text = format!("the responder {} is not the hop {}", self.trail.ends().resp, hop.name);
             return Proof::Fails { kind: KIND, partly: None, text };

@@ -4,6 +4,8 @@
 //! when the point was observed since before the flow began, lost nothing, and the grace time is over. Limits: on an inline hop's veth only frames
 //! to or from the hop count, since a bridge may flood others to it. Volumes are compared with a report that is two reports old, and at the end.
 
+use std::sync::Arc;
+
 use super::Proof;
 use crate::input::{FiveTuple, Mac, ObservationPoint, Protocol, Workload};
 use crate::path::judge::Case;
@@ -14,7 +16,7 @@ use crate::wording::many;
 
 const KIND: EvidenceKind = EvidenceKind::Transit;
 impl Case<'_> {
-    pub(super) fn transit(&self, hop: &Hop) -> Proof {
+    pub(super) fn transit(&self, hop: &Arc<Hop>) -> Proof {
         let at_hop = self.trail.sent().filter(|(sighting, sent)| self.is_at(hop, sighting, *sent));
         let at_hop = at_hop.map(|(sighting, _)| (sighting, self.trail.sent_of(&sighting.now)));
         if let Some((seen, volume)) = at_hop.filter(|(_, volume)| volume.packets > 0).max_by_key(|(_, v)| v.packets) {
@@ -61,7 +63,7 @@ impl Case<'_> {
     }
 
     /// Whether what was seen at the hop is what the originator sent.
-    fn compare(&self, hop: &Hop, seen: &Sighting, at_hop: Volume) -> Proof {
+    fn compare(&self, hop: &Arc<Hop>, seen: &Sighting, at_hop: Volume) -> Proof {
         let holds = || Proof::holds(KIND, hop, format!("it was seen at {}, where the hop {} is", seen.point, hop.name));
         // The point that saw most of what the originator sent itself, whichever reported first.
         let shown = self.own_frames();
@@ -93,7 +95,7 @@ impl Case<'_> {
         if self.was_lost(&seen.point, self.trail.flow.at, self.trail.now) {
             return Proof::Unknown { kind: KIND, reason: Unobservable::CaptureLoss, text };
         }
-        Proof::Fails { kind: KIND, partly: Some(hop.name.clone()), text }
+        Proof::Fails { kind: KIND, partly: Some(Arc::clone(hop)), text }
     }
 
     /// Whether packets of the flow may have been lost at a point. What only one source lost there was not the flow's where that source is a workload
