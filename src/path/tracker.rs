@@ -10,6 +10,7 @@ mod aside;
 mod asked;
 mod by_age;
 mod ended_early;
+mod flows;
 mod judging;
 mod key;
 mod rejoin;
@@ -25,8 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::aside::Aside;
+use self::asked::Spent;
 use self::by_age::ByAge;
 use self::ended_early::EndedEarly;
+use self::flows::Flows;
 use self::judging::binding_of;
 use self::key::TrailKey;
 use self::tracked_flow::TrackedFlow;
@@ -73,6 +76,17 @@ pub struct Step {
     pub forgotten: u64,
 }
 
+impl Step {
+    /// Empties it; its room stays.
+    pub fn clear(&mut self) {
+        let Self { judged, went_on, answered, new_link, gone, timers, forgotten } = self;
+        judged.clear();
+        gone.clear();
+        timers.clear();
+        (*went_on, *answered, *new_link, *forgotten) = (None, None, None, 0);
+    }
+}
+
 /// How long a flow is still worth waiting for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Deadline {
@@ -89,8 +103,7 @@ type Seeded = foldhash::fast::RandomState;
 pub struct Tracker {
     limits: TrackerLimits,
     judge: Judge,
-    flows: hashbrown::HashMap<TrailKey, TrackedFlow, Seeded>,
-    keys: hashbrown::HashMap<FlowId, TrailKey, Seeded>,
+    flows: Flows,
     /// Translated twins, by their own key: the key of the trail that they belong to.
     twins: hashbrown::HashMap<TrailKey, TrailKey, Seeded>,
     by_age: ByAge,
@@ -108,6 +121,7 @@ pub struct Tracker {
     watched_since: BTreeMap<ObservationPoint, Timestamp>,
     forgotten_points: u64,
     relays: bool,
+    spent: Spent,
 }
 
 impl Tracker {
@@ -117,8 +131,7 @@ impl Tracker {
             limits,
             relays: relays(&judge),
             judge,
-            flows: hashbrown::HashMap::default(),
-            keys: hashbrown::HashMap::default(),
+            flows: Flows::default(),
             twins: hashbrown::HashMap::default(),
             by_age: ByAge::default(),
             next_sequence: 0,
@@ -129,6 +142,7 @@ impl Tracker {
             ended_early: EndedEarly::default(),
             watched_since: BTreeMap::new(),
             forgotten_points: 0,
+            spent: Spent::default(),
         }
     }
 
@@ -159,7 +173,7 @@ impl Tracker {
 
     /// Whether a flow is followed: it has begun, and its end was not reported yet or it waits for its judgement.
     pub fn is_followed(&self, id: FlowId) -> bool {
-        self.keys.contains_key(&id)
+        self.flows.of(id).is_some()
     }
 
     /// Takes in a flow event.
@@ -202,9 +216,9 @@ impl Tracker {
 
     /// The waiting flows that show one of these, in order of id.
     fn waiting_that_show(&mut self, context: JudgeContext<'_>, traces: &BTreeSet<Trace>) -> Vec<FlowId> {
-        let Self { waiting, keys, flows, .. } = self;
+        let Self { waiting, flows, .. } = self;
         let traces_of = |id: FlowId| {
-            let tracked = keys.get(&id).and_then(|key| flows.get(key))?;
+            let tracked = flows.of(id)?;
             Some(traces_of(tracked, binding_of(context, &tracked.point, &tracked.tuple, tracked.start)))
         };
         waiting.showing(traces, traces_of).into_iter().collect()
@@ -244,7 +258,7 @@ impl Tracker {
 
     /// The key of the trail that a record belongs to.
     fn trail_of_record(&self, context: JudgeContext<'_>, record: &FlowRecord) -> TrailKey {
-        let known = self.keys.get(&record.id).copied();
+        let known = self.flows.of(record.id).map(|tracked| tracked.key);
         known.unwrap_or_else(|| {
             let key = self.trail_of(self.key(context, record));
             self.aside_of(key, record).unwrap_or(key)
@@ -270,9 +284,10 @@ impl Tracker {
     /// Another record meters the flow from now on.
     fn renumber(&mut self, old: FlowId, new: FlowId, key: TrailKey) {
         let Some(tracked) = self.flows.get(&key) else { return };
-        self.keys.remove(&old);
-        self.keys.insert(new, key);
-        self.by_age.rename(tracked.sequence, new);
+        let sequence = tracked.sequence;
+        self.flows.leave(old);
+        self.flows.join(new, &key);
+        self.by_age.rename(sequence, new);
         if self.waiting.remove(old) {
             self.waiting.insert(new);
         }
@@ -284,10 +299,9 @@ impl Tracker {
     fn follow(&mut self, key: TrailKey, record: &FlowRecord) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let mut tracked = TrackedFlow::new(key, record, sequence);
+        let mut tracked = TrackedFlow::new(key, record, sequence, self.spent.observe(record));
         self.unsure.remind(&mut tracked, record);
-        self.flows.insert(key, tracked);
-        self.keys.insert(record.id, key);
+        self.flows.insert(tracked);
         self.by_age.push(sequence, record.id);
         self.waiting.insert(record.id);
     }
@@ -301,7 +315,9 @@ impl Tracker {
     ) {
         let before = self.trail_of_record(context, record);
         let key = self.rejoin(context, before, record, now, step);
-        let Some(tracked) = self.flows.get_mut(&key).filter(|tracked| !tracked.is_younger_than(record)) else { return };
+        let is_known = self.flows.of(record.id).is_some();
+        let tracked = if is_known { self.flows.of_mut(record.id) } else { self.flows.get_mut(&key) };
+        let Some(tracked) = tracked.filter(|tracked| !tracked.is_younger_than(record)) else { return };
         let id = tracked.id;
         tracked.answered |= kind == FlowEventKind::Answered;
         if kind == FlowEventKind::NextHopChanged {
@@ -327,7 +343,7 @@ impl Tracker {
         if kind == FlowEventKind::Payload {
             self.judge_payload(context, key, &judged, record, step);
         }
-        let latest = self.flows.get(&key).and_then(|tracked| tracked.content.clone()).unwrap_or(judged);
+        let latest = self.flows.of(id).and_then(|tracked| tracked.content.clone()).unwrap_or(judged);
         let is_answer = kind == FlowEventKind::Answered;
         *(if is_answer { &mut step.answered } else { &mut step.went_on }) = Some(latest);
         if over {
@@ -348,15 +364,15 @@ impl Tracker {
 
     /// Forgets a flow that goes on.
     fn give_up(&mut self, id: FlowId, step: &mut Step) {
-        let judged = self.keys.get(&id).and_then(|key| self.flows.get(key)?.judged.as_ref());
+        let judged = self.flows.of(id).and_then(|tracked| tracked.judged.as_ref());
         step.gone.extend(judged.map(|judged| judged.view.record.id));
         self.forget(id, step);
     }
 
     fn forget(&mut self, id: FlowId, step: &mut Step) {
-        if let Some(key) = self.keys.remove(&id)
-            && let Some(tracked) = self.flows.remove(&key)
-        {
+        if let Some(mut tracked) = self.flows.remove(id) {
+            let key = tracked.key;
+            self.spent.push(tracked.observed.take());
             step.gone.extend(tracked.told());
             self.by_age.remove(tracked.sequence);
             self.unsure.remember(&tracked);
@@ -365,9 +381,6 @@ impl Tracker {
                 if self.twins.get(&twin) == Some(&key) {
                     self.twins.remove(&twin);
                 }
-            }
-            for id in tracked.rejoined {
-                self.keys.remove(&id);
             }
             self.forget_aside(key);
         }

@@ -178,6 +178,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ),
     ("src/path/tracker/rejoin.rs", "MAX_REJOINED", Not(ONE_FLOW)),
     ("src/path/tracker/asked.rs", "MAX_SHOWN", Not(ONE_FLOW)),
+    ("src/path/tracker/asked.rs", "MAX_SPENT", Not("empty places that are used again; one more is given back")),
     ("src/path/tracker/tracked_flow.rs", "MAX_TWINS", Not(ONE_FLOW)),
     (
         "src/path/tracker/unsure.rs",

@@ -21,24 +21,20 @@ pub(super) type Aside = HashMap<TrailKey, Vec<u64>, foldhash::fast::RandomState>
 impl Tracker {
     /// Makes room for a new flow with the key of an ended one, which keeps waiting under a key of its own.
     pub(super) fn put_aside(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
-        let Some(key) = self.keys.get(&id).copied() else { return };
+        let Some(key) = self.flows.of(id).map(|tracked| tracked.key) else { return };
         let known = self.aside.get(&key);
         if let Some(oldest) = known.filter(|all| all.len() >= MAX_ASIDE).and_then(|all| all.first())
             && let Some(oldest) = self.flows.get(&key.aside(*oldest)).map(|tracked| tracked.id)
         {
             self.end(context, oldest, now, step);
         }
-        let Some(tracked) = self.flows.remove(&key) else { return };
-        let aside = key.aside(tracked.sequence);
+        let Some(sequence) = self.flows.get(&key).map(|tracked| tracked.sequence) else { return };
+        let aside = key.aside(sequence);
+        let Some(tracked) = self.flows.rename(&key, aside) else { return };
         for twin in &tracked.twins {
             self.twins.insert(*twin, aside);
         }
-        for id in &tracked.rejoined {
-            self.keys.insert(*id, aside);
-        }
-        self.aside.entry(key).or_default().push(tracked.sequence);
-        self.keys.insert(id, aside);
-        self.flows.insert(aside, tracked);
+        self.aside.entry(key).or_default().push(sequence);
     }
 
     /// The key of the flow that was put aside and that this record belongs to.

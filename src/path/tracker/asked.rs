@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 
 /// Points that a judged flow names.
 const MAX_SHOWN: usize = 8;
+/// Places that wait to be used again, some two kilobytes each.
+const MAX_SPENT: usize = 64;
 
 /// What the judge looks at.
 #[derive(Debug)]
@@ -29,6 +31,11 @@ pub(super) struct Observed {
 }
 
 impl Observed {
+    /// What a record shows by itself.
+    pub(super) fn of(record: &FlowRecord) -> Self {
+        Self { record: record.clone(), sightings: vec![Sighting::of(record, false)], asked: OnceCell::new() }
+    }
+
     /// Whether frames of the responder were seen, at any point.
     pub(super) fn replied(&self) -> bool {
         self.record.resp.counters.packets > 0 || self.sightings.iter().any(|sighting| sighting.sent(false).packets > 0)
@@ -37,6 +44,35 @@ impl Observed {
     pub(super) fn view(&self, translated: Option<FiveTuple>) -> ObservedFlow {
         let points = self.sightings.iter().take(MAX_SHOWN).map(|sighting| sighting.point.clone()).collect();
         ObservedFlow { record: self.record.clone(), points, translated }
+    }
+}
+
+/// Places of what was observed of flows that are over, for those that begin: most flows come and go.
+#[derive(Debug, Default)]
+pub(super) struct Spent {
+    #[expect(clippy::vec_box, reason = "a flow holds it in a box, and gives it back as one")]
+    places: Vec<Box<Observed>>,
+}
+
+impl Spent {
+    /// Nobody looks at it again.
+    pub(super) fn push(&mut self, observed: Option<Box<Observed>>) {
+        if let Some(mut observed) = observed
+            && self.places.len() < MAX_SPENT
+            && observed.sightings.capacity() <= MAX_SHOWN
+        {
+            observed.sightings.clear();
+            observed.asked.take();
+            self.places.push(observed);
+        }
+    }
+
+    /// What a record shows by itself.
+    pub(super) fn observe(&mut self, record: &FlowRecord) -> Box<Observed> {
+        let Some(mut observed) = self.places.pop() else { return Box::new(Observed::of(record)) };
+        observed.record.clone_from(record);
+        observed.sightings.push(Sighting::of(record, false));
+        observed
     }
 }
 

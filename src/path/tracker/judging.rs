@@ -55,8 +55,8 @@ impl Tracker {
         deadline: Deadline,
         step: &mut Step,
     ) {
-        let Some(key) = self.keys.get(&id).copied() else { return };
-        let Some(tracked) = self.flows.get(&key).filter(|tracked| tracked.judged.is_none()) else { return };
+        let Some(tracked) = self.flows.of(id).filter(|tracked| tracked.judged.is_none()) else { return };
+        let key = tracked.key;
         let Some(observed) = &tracked.observed else { return };
         let age = now.since(tracked.start);
         let waited = |grace| deadline == Deadline::Now || age >= grace;
@@ -85,10 +85,11 @@ impl Tracker {
         self.waiting.remove(id);
         step.judged.push(Arc::clone(&judged));
         let (over, by_content) = (judged.over, self.judge_content(context, key, &judged, &judged.view.record, step));
-        if let Some(tracked) = self.flows.get_mut(&key) {
+        if let Some(tracked) = self.flows.of_mut(id) {
             let stays_open = stays_open(&judged);
-            tracked.settle(judged, stays_open);
             tracked.content = by_content;
+            let spent = tracked.settle(judged, stays_open);
+            self.spent.push(spent);
         }
         if over {
             self.linger(context, id, now, step);
@@ -282,7 +283,7 @@ impl Tracker {
     /// Comes back to a flow that still waits at the next time at which something is decided.
     pub(super) fn wait(&self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
         let waits = self.waiting.contains(id);
-        let Some(tracked) = self.keys.get(&id).filter(|_| waits).and_then(|key| self.flows.get(key)) else { return };
+        let Some(tracked) = self.flows.of(id).filter(|_| waits) else { return };
         let graces = [
             LOSS_REPORTED_WITHIN,
             self.limits.answer_grace,

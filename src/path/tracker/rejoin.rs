@@ -66,12 +66,10 @@ impl Tracker {
     }
 
     fn rename(&mut self, old: TrailKey, new: TrailKey) -> TrailKey {
-        let Some(tracked) = self.flows.remove(&old) else { return old };
-        self.keys.insert(tracked.id, new);
+        let Some(tracked) = self.flows.rename(&old, new) else { return old };
         for twin in &tracked.twins {
             self.twins.insert(*twin, new);
         }
-        self.flows.insert(new, tracked);
         self.alias(old, new);
         new
     }
@@ -91,7 +89,7 @@ impl Tracker {
             self.renumber(old, record.id, own);
         } else {
             tracked.rejoined.push(record.id);
-            self.keys.insert(record.id, own);
+            self.flows.join(record.id, &own);
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::asked::Observed;
 use super::judging::{binding_of, goes_on, is_remnant, stays_open};
-use super::key::TrailKey;
 use super::tracked_flow::TrackedFlow;
 use super::{Deadline, Step, Tracker};
 use crate::input::FlowId;
@@ -27,8 +26,7 @@ impl Tracker {
 
     /// Judges a flow again where the result may have changed.
     pub(super) fn revise(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
-        let Some(key) = self.keys.get(&id).copied() else { return };
-        let Some(tracked) = self.flows.get(&key) else { return };
+        let Some(tracked) = self.flows.of(id) else { return };
         let (Some(observed), Some(before)) = (&tracked.observed, &tracked.judged) else { return };
         let compares = || before.judgement.as_ref().is_some_and(|judgement| self.compares_points(judgement));
         if !may_change(before, tracked.answered, observed, compares) {
@@ -39,7 +37,7 @@ impl Tracker {
         if !is_revision(before, &after) || self.ended_early.is_said(binding, tracked, &after) {
             // A translation that was reported later changed nothing.
             if !stays_open(before) && !stays_open(&after) {
-                self.close(key);
+                self.close(id);
             }
             return;
         }
@@ -47,21 +45,20 @@ impl Tracker {
         after.again = true;
         let after = Arc::new(after);
         step.judged.push(Arc::clone(&after));
-        if let Some(tracked) = self.flows.get_mut(&key) {
+        if let Some(tracked) = self.flows.of_mut(id) {
             tracked.judged = Some(after);
         }
     }
 
     /// Nothing more can be said of a flow that no contract covers.
-    fn close(&mut self, key: TrailKey) {
-        if let Some(tracked) = self.flows.get_mut(&key) {
-            tracked.observed = None;
-        }
+    fn close(&mut self, id: FlowId) {
+        let spent = self.flows.of_mut(id).and_then(|tracked| tracked.observed.take());
+        self.spent.push(spent);
     }
 
     /// The flow has ended: another point may still report what it saw of it.
     pub(super) fn linger(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
-        let tracked = self.keys.get(&id).and_then(|key| self.flows.get(key));
+        let tracked = self.flows.of(id);
         let judgement = tracked.and_then(|tracked| tracked.judged.as_ref()?.judgement.as_ref());
         if judgement.is_some_and(|judgement| judgement.verdict == Verdict::Verified && self.compares_points(judgement))
         {
@@ -74,7 +71,7 @@ impl Tracker {
 
     /// The time for what other points may report of an ended flow is over; a point for which it has not ended reports within a report interval.
     pub(super) fn end_or_linger(&mut self, context: JudgeContext<'_>, id: FlowId, now: Timestamp, step: &mut Step) {
-        let tracked = self.keys.get(&id).and_then(|key| self.flows.get(key));
+        let tracked = self.flows.of(id);
         let last = tracked.and_then(TrackedFlow::ended_at_some_points).map(|over| over.plus(context.grace.reports()));
         match last.filter(|last| *last > now) {
             Some(last) => step.timers.push((last, id)),
@@ -90,9 +87,9 @@ impl Tracker {
             self.revise(context, id, now, step);
         }
         if context.path.bindings.is_watched_now()
-            && let Some((key, tracked)) = self.keys.get(&id).and_then(|key| Some((*key, self.flows.get(key)?)))
+            && let Some(tracked) = self.flows.of(id)
         {
-            self.ended_early.remember(key.in_use(), tracked, now);
+            self.ended_early.remember(tracked.key.in_use(), tracked, now);
         }
         self.forget(id, step);
     }

@@ -33,13 +33,15 @@ impl Tracker {
     pub(super) fn started(&mut self, context: JudgeContext<'_>, record: &FlowRecord, now: Timestamp, step: &mut Step) {
         self.watch(record);
         let key = self.key(context, record);
+        let is_known = self.flows.contains_key(&key);
         if key.stranger.is_none()
-            && !self.flows.contains_key(&key)
+            && !is_known
             && let Some(trail) = self.joined(context, record)
         {
             return self.witness_twin(context, trail, record, now, step);
         }
-        let handed_over = match self.relation(context, key, record) {
+        let relation = if is_known { self.relation(context, key, record) } else { Relation::New };
+        let handed_over = match relation {
             Relation::New => Vec::new(),
             Relation::Witness => return self.witness_start(context, key, record, now, step),
             Relation::GoesOn => return self.go_on(key, record),

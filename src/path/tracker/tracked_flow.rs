@@ -4,7 +4,6 @@
 //! translated twins. Design: what the judge looks at stays until the flow ends where a contract covers it (ADR 11), and is dropped else.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::asked::Observed;
@@ -20,6 +19,8 @@ const MAX_TWINS: usize = 4;
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own cause")]
 pub(super) struct TrackedFlow {
+    /// What leads to it.
+    pub(super) key: TrailKey,
     /// The record that meters it.
     pub(super) id: FlowId,
     pub(super) tuple: FiveTuple,
@@ -49,10 +50,9 @@ pub(super) struct TrackedFlow {
 }
 
 impl TrackedFlow {
-    pub(super) fn new(key: TrailKey, record: &FlowRecord, sequence: u64) -> Self {
-        let observed =
-            Observed { record: record.clone(), sightings: vec![Sighting::of(record, false)], asked: OnceCell::new() };
+    pub(super) fn new(key: TrailKey, record: &FlowRecord, sequence: u64, observed: Box<Observed>) -> Self {
         Self {
+            key,
             id: record.id,
             tuple: record.tuple,
             point: record.point.clone(),
@@ -65,7 +65,7 @@ impl TrackedFlow {
             over: None,
             twins: Vec::new(),
             rejoined: Vec::new(),
-            observed: Some(Box::new(observed)),
+            observed: Some(observed),
             judged: None,
             content: None,
             told: Vec::new(),
@@ -178,12 +178,10 @@ impl TrackedFlow {
         gone.map(|sighting| if is_turned { sighting.turned() } else { sighting }).collect()
     }
 
-    /// It is judged.
-    pub(super) fn settle(&mut self, judged: Arc<JudgedFlow>, stays_open: bool) {
+    /// It is judged; gives back what nobody looks at again.
+    pub(super) fn settle(&mut self, judged: Arc<JudgedFlow>, stays_open: bool) -> Option<Box<Observed>> {
         self.judged = Some(judged);
-        if !stays_open {
-            self.observed = None;
-        }
+        self.observed.take_if(|_| !stays_open)
     }
 
     /// The record that meters it, as it was when it was judged where no contract covers it.
@@ -198,8 +196,7 @@ impl TrackedFlow {
         let Some(record) = self.record().filter(|_| self.observed.is_none() && !is_told).map(Cow::into_owned) else {
             return;
         };
-        let sightings = vec![Sighting::of(&record, false)];
-        self.observed = Some(Box::new(Observed { record, sightings, asked: OnceCell::new() }));
+        self.observed = Some(Box::new(Observed::of(&record)));
     }
 
     /// Another point saw it under the same tuple; true when that point is nearer to the originator (or as near, and earlier), and meters it from

@@ -57,7 +57,7 @@ impl Tracker {
 
     /// The twin's sightings belong to the trail that goes on.
     fn merge(&mut self, before: TrailKey, after: TrailKey, step: &mut Step) {
-        let [Some(twin), Some(tracked)] = self.flows.get_disjoint_mut([&after, &before]) else { return };
+        let Some([twin, tracked]) = self.flows.both_mut(&after, &before) else { return };
         let (id, sightings, answered) = (twin.id, twin.take_sightings(), twin.answered);
         tracked.take_over_judgements(twin, &mut step.gone);
         self.forget(id, step);
