@@ -221,20 +221,20 @@ fn is_anybodys(ip: IpAddr) -> bool {
 }
 
 /// The reading of a record whose first packet was forged by the end that it claims to reach, once that end speaks for itself: the frame carries
-/// that end's MAC, or came over its own veth on its way to the host.
-pub fn sent_by_the_other_end(
+/// that end's MAC, or came over its own veth on its way to the host. `reached` says whose address that end's is.
+pub fn sent_by_the_other_end<'o>(
     timeline: &Timeline,
     record: &FlowRecord,
     sightings: &[Sighting],
     roles: Roles<'_>,
+    reached: impl Fn() -> &'o Owner,
 ) -> Option<Oriented> {
     let FiveTuple { orig, resp, .. } = record.tuple;
     if record.resp.counters.packets == 0 || orig.ip == resp.ip {
         return None;
     }
     let owner = |end| owner_of(timeline, &record.point, end, record.start);
-    let answers = owner(resp);
-    let reached = answers.workload()?;
+    let reached = reached().workload()?;
     let is = |sender: &Workload, other: &Workload| timeline.are_together(sender, other, record.start);
     let by_mac = record.orig.mac.and_then(|mac| timeline.owner_of_mac(mac, record.start));
     let by_veth = sightings.iter().filter_map(|sighting| sent_to_the_host(timeline, sighting));

@@ -62,9 +62,11 @@ impl Tracker {
         let waited = |grace| deadline == Deadline::Now || age >= grace;
         let binding = binding_of(context, &tracked.point, &tracked.tuple, tracked.start);
         let time = JudgingTime { now, deadline, waited: waited(self.longest(context)) };
+        if !waited(LOSS_REPORTED_WITHIN) && binding.is_none() && rests_on_absence(&observed.record) {
+            return;
+        }
         let Some(reading) = self.read(context, tracked, observed, binding, time) else { return };
-        let asks = waited(LOSS_REPORTED_WITHIN) || binding.is_some() || !rests_on_absence(&observed.record);
-        if !asks || self.is_worth_waiting(tracked, &observed.record, &reading, &waited) {
+        if self.is_worth_waiting(tracked, &observed.record, &reading, &waited) {
             return;
         }
         let judged = judged_flow(context, tracked, observed, reading, now);
@@ -146,7 +148,10 @@ impl Tracker {
         let settled = deadline == Deadline::Now || now.since(tracked.start) >= self.limits.attribution_grace;
         let mut likeliest: Option<Reading> = None;
         let all_reported = deadline == Deadline::Now || now.since(tracked.start) >= LOSS_REPORTED_WITHIN;
-        for oriented in self.readings(context, tracked, observed, (binding, now)) {
+        let (reached, at) = (OnceCell::new(), record.start);
+        let reached =
+            || reached.get_or_init(|| source::owner_of(context.timeline, &record.point, record.tuple.resp, at));
+        for oriented in self.readings(context, tracked, observed, (binding, now), &reached) {
             let (source, known) = self.asked_by(context, observed, (&oriented, now), binding);
             let is_sure = !tracked.forged || matches!(source, Owner::Workload { confidence: Confidence::Likely, .. });
             let source = if is_sure { source } else { source.less_sure(Doubt::AmongOthers) };
@@ -165,7 +170,7 @@ impl Tracker {
                 record,
                 sightings: &observed.sightings,
                 binding,
-                answered: tracked.answered && is_answered(context, observed, &oriented),
+                answered: tracked.answered && is_answered(context, observed, &oriented, &reached),
                 now,
                 may_wait: !waited,
                 remnant: is_remnant(record),
@@ -189,12 +194,13 @@ impl Tracker {
     }
 
     /// The directions in which a flow can be read; connection tracking knows the one.
-    fn readings(
+    fn readings<'o>(
         &self,
         context: JudgeContext<'_>,
         tracked: &TrackedFlow,
         observed: &Observed,
         (binding, now): (Option<&NatBinding>, Timestamp),
+        reached: &impl Fn() -> &'o Owner,
     ) -> Orientations {
         let record = &observed.record;
         let watched_since = self.watched_since.get(&record.point).copied().unwrap_or(record.start);
@@ -205,7 +211,9 @@ impl Tracker {
         let is_router = |workload: &Workload| self.judge.is_router(workload);
         let is_mirror = |workload: &Workload| self.judge.is_mirror(workload);
         let roles = Roles { is_router: &is_router, is_mirror: &is_mirror };
-        if let Some(reversed) = source::sent_by_the_other_end(context.timeline, record, &observed.sightings, roles) {
+        if let Some(reversed) =
+            source::sent_by_the_other_end(context.timeline, record, &observed.sightings, roles, reached)
+        {
             return Orientations::only(reversed);
         }
         if tracked.forged {
@@ -361,11 +369,22 @@ fn is_of(record: &FlowRecord, mac: Mac) -> bool {
     [&record.orig, &record.resp].iter().any(|side| side.mac == Some(mac) || side.next_hop == Some(mac))
 }
 
-/// Whether the other end answered itself: frames of a workload that is not it, and to which nothing was given, are a stranger's.
-fn is_answered(context: JudgeContext<'_>, observed: &Observed, oriented: &Oriented) -> bool {
+/// Whether the other end answered itself: frames of a workload that is not it, and to which nothing was given, are a stranger's. `reached` says whose
+/// address the end is that the record reached.
+fn is_answered<'o>(
+    context: JudgeContext<'_>,
+    observed: &Observed,
+    oriented: &Oriented,
+    reached: &impl Fn() -> &'o Owner,
+) -> bool {
     let (timeline, at, forward) = (context.timeline, oriented.at, oriented.forward);
-    let is_peer = |sender: &Arc<Workload>| match source::owner_of(timeline, &oriented.point, oriented.tuple.resp, at) {
-        Owner::Workload { workload, .. } => timeline.are_together(sender, &workload, at),
+    let record = &observed.record;
+    let is_as_recorded = (&oriented.point, oriented.tuple.resp, at) == (&record.point, record.tuple.resp, record.start);
+    let own = OnceCell::new();
+    let find = || source::owner_of(timeline, &oriented.point, oriented.tuple.resp, at);
+    let answers = || if is_as_recorded { reached() } else { own.get_or_init(find) };
+    let is_peer = |sender: &Arc<Workload>| match answers() {
+        Owner::Workload { workload, .. } => timeline.are_together(sender, workload, at),
         Owner::Ambiguous { .. } | Owner::Unknown => true,
         Owner::Host | Owner::External => false,
     };
