@@ -64,8 +64,8 @@ impl Findings {
         self.found.is_empty() && self.timers.is_empty()
     }
 
-    /// The rule does not want events of this kind.
-    pub(super) fn want_no_more(&mut self) {
+    /// The rule does not want events of this kind, of a contact those of this step, until another configuration or another baseline is in force.
+    pub(crate) fn want_no_more(&mut self) {
         self.is_deaf = true;
     }
 

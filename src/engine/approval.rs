@@ -17,6 +17,8 @@ impl Engine {
         let RecordedFact::Baseline(BaselineFact::Approved { document, .. }) = fact else { return };
         let Ok(baseline) = Baseline::from_json(document) else { return };
         self.baseline = Some(Arc::new(baseline));
+        // Some rules want nothing while there is none.
+        self.rules.listen();
         let running: Vec<Arc<Workload>> = self.timeline.running().cloned().collect();
         for workload in &running {
             self.ask_about(workload, now, out);

@@ -27,7 +27,7 @@ impl Engine {
         for due in due {
             due.each(record, |contact| {
                 self.observers.iter_mut().for_each(|observer| observer.contact(&self.timeline, &self.names, contact));
-                self.ask_rules(Asked::Contact, now, out, |rule, context, found| {
+                self.ask_rules(Asked::contact(contact.step), now, out, |rule, context, found| {
                     rule.on_contact(context, contact, found);
                 });
             });

@@ -60,6 +60,11 @@ impl RuleSet {
             rule.contracts(contracts);
             rule.monitors(monitors);
         }
+        self.listen();
+    }
+
+    /// From now on every rule is asked about everything, until it says that it does not want something.
+    pub(super) fn listen(&mut self) {
         let places: Vec<usize> = self.places().collect();
         self.listeners = std::array::from_fn(|_| places.clone());
         let is_about_skips_alone = |place: &usize| {

@@ -99,7 +99,7 @@ impl<R: NewTrafficRule> OnNewTraffic<R> {
 
 impl<R: NewTrafficRule> Rule for OnNewTraffic<R> {
     fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
-        let Some(baseline) = context.baseline else { return };
+        let Some(baseline) = context.baseline else { return findings.want_no_more() };
         let is_wanted = |way, actor: Option<&Actor>| {
             let has_traffic = |actor: &Actor| actor.service().is_some_and(|key| in_force(baseline, key).is_some());
             actor.is_some_and(has_traffic) && self.rule.wants(context, contact, way)

@@ -108,10 +108,12 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 
 impl Rule for BruteForce {
     fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
+        if contact.step != ContactStep::Ended {
+            return findings.want_no_more();
+        }
         let record = contact.record;
         let (sent, received) = (record.orig.counters.payload_bytes, record.resp.counters.payload_bytes);
-        let is_session =
-            contact.step == ContactStep::Ended && contact.outcome == Outcome::Answered && sent > 0 && received > 0;
+        let is_session = contact.outcome == Outcome::Answered && sent > 0 && received > 0;
         let Some(login) = Login::of(record).filter(|_| is_session) else { return };
         let (from, to) = (record.tuple.orig.ip.to_canonical(), record.tuple.resp.ip.to_canonical());
         let at = contact.flow.view.record.start;

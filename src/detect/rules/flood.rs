@@ -104,13 +104,15 @@ impl Rule for Flood {
     }
 
     fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
-        let is_tried = contact.step == ContactStep::Decided && contact.tuple.protocol == Protocol::TCP;
+        if contact.step != ContactStep::Decided {
+            return findings.want_no_more();
+        }
         let answered = match contact.outcome {
             Outcome::Answered | Outcome::Empty => 1,
             Outcome::Refused | Outcome::Silent => 0,
             _ => return,
         };
-        if is_tried {
+        if contact.tuple.protocol == Protocol::TCP {
             let span = (contact.record.start, contact.record.start);
             self.count(context, contact.flow, contact.record, (FloodKind::Syn, (1, answered), span), findings);
         }

@@ -83,8 +83,11 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 
 impl Rule for PortScan {
     fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
+        if contact.step != ContactStep::Decided {
+            return findings.want_no_more();
+        }
         let is_named = contact.source.is_some_and(|actor| self.is_allowed(actor));
-        if contact.step != ContactStep::Decided || contact.outcome.succeeded().is_none() || is_named {
+        if contact.outcome.succeeded().is_none() || is_named {
             return;
         }
         let Params { accused_low: low, accused_medium: medium, high, .. } = self.params;

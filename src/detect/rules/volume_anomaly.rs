@@ -107,7 +107,7 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 
 impl Rule for VolumeAnomaly {
     fn on_contact(&mut self, context: Context<'_>, contact: &Contact<'_>, findings: &mut Findings) {
-        let Some(baseline) = context.baseline else { return };
+        let Some(baseline) = context.baseline else { return findings.want_no_more() };
         let is_wanted = |actor: &Actor| volume_of(baseline, actor).is_some();
         for actor in [contact.source, contact.target].into_iter().flatten().filter(|actor| is_wanted(actor)) {
             self.follow(actor, &contact.record.point);
