@@ -79,7 +79,7 @@ pub struct Engine {
     stats: EngineStats,
     judged: JudgedCounts,
     /// An empty step, with room.
-    spare: Step,
+    spare: Option<Box<Step>>,
     observers: Vec<Box<dyn Observer>>,
     /// Of the configuration in force, for alerts.
     config_sha256: Option<Arc<str>>,
@@ -102,7 +102,7 @@ impl Engine {
             recent: RecentActs::default(),
             stats: EngineStats::new(judge.names()),
             judged: JudgedCounts::default(),
-            spare: Step::default(),
+            spare: None,
             tracker: Tracker::new(judge, tracking),
             grace: config.timings.grace(),
             rules,
@@ -203,7 +203,7 @@ impl Engine {
     /// The observation ends: what still waits is judged as it stands, what was counted is reported.
     pub fn finish(&mut self, out: &mut Vec<Alert>) {
         let (now, before) = (self.watermark.now(), out.len());
-        let mut step = std::mem::take(&mut self.spare);
+        let mut step = self.spare.take().unwrap_or_default();
         let grace = GracePeriods { all_reported: true, ..self.grace };
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace };
         self.tracker.finish(context, now, &mut step);
@@ -262,7 +262,7 @@ impl Engine {
             let now = self.watermark.advance(deadline);
             match timers {
                 Timer::Flow(id) => {
-                    let mut step = std::mem::take(&mut self.spare);
+                    let mut step = self.spare.take().unwrap_or_default();
                     let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
                     self.tracker.on_timer(context, id, now, &mut step);
                     self.handle(step, now, out);
@@ -297,7 +297,7 @@ impl Engine {
 
     /// Looks again at flows that wait for what was reported.
     fn recheck(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
-        let mut step = std::mem::take(&mut self.spare);
+        let mut step = self.spare.take().unwrap_or_default();
         let is_inventory = matches!(
             fact,
             RecordedFact::Inventory(_) | RecordedFact::Kernel(KernelFact::Namespace(_) | KernelFact::Processes(_))
@@ -363,7 +363,7 @@ impl Engine {
     }
 
     fn on_flow(&mut self, event: &FlowEvent, now: Timestamp, out: &mut Vec<Alert>) {
-        let mut step = std::mem::take(&mut self.spare);
+        let mut step = self.spare.take().unwrap_or_default();
         if event.kind == FlowEventKind::Started {
             self.path.see(&event.record.point, event.record.start);
         }
@@ -394,33 +394,36 @@ impl Engine {
         }
     }
 
-    fn handle(&mut self, mut step: Step, now: Timestamp, out: &mut Vec<Alert>) {
-        for (at, id) in step.timers.drain(..) {
-            self.timers.set(at, Timer::Flow(id));
+    fn handle(&mut self, mut step: Box<Step>, now: Timestamp, out: &mut Vec<Alert>) {
+        for (at, id) in &step.timers {
+            self.timers.set(*at, Timer::Flow(*id));
         }
         self.stats.flows_forgotten += step.forgotten;
-        for judged in step.judged.drain(..) {
-            let flow = &*judged;
+        for judged in &step.judged {
+            let flow = &**judged;
             self.stats.judged(flow);
             self.judged.judged(flow);
             self.path.record(&self.timeline, flow);
             self.actors.see(flow);
             let tuple = flow.oriented.tuple;
-            self.names.touch(&asker_of(&flow.source, tuple.orig.ip), tuple.resp.ip, flow.oriented.at);
+            if !self.names.is_empty() {
+                self.names.touch(&asker_of(&flow.source, tuple.orig.ip), tuple.resp.ip, flow.oriented.at);
+            }
             let goes_on = self.tracker.is_followed(flow.view.record.id);
             self.observers.iter_mut().for_each(|observer| observer.judged(&self.timeline, &self.names, flow, goes_on));
             let asked = if flow.skip().is_some() { Asked::SkippingFlow } else { Asked::Flow };
             self.ask_rules(asked, now, out, |rule, context, found| rule.on_flow(context, flow, found));
-            let (due, deadline) = self.contacts.judged((&self.path, &self.actors), &judged, now);
+            let (due, deadline) = self.contacts.judged((&self.path, &self.actors), judged, now);
             if let Some(at) = deadline {
                 self.timers.set(at, Timer::Contacts);
             }
             self.contact(due.as_slice(), None, now, out);
         }
-        for id in step.gone.drain(..) {
-            let due = self.contacts.gone(&self.path, id, now);
+        for id in &step.gone {
+            let due = self.contacts.gone(&self.path, *id, now);
             self.contact(due.as_slice(), None, now, out);
         }
-        self.spare = Step { forgotten: 0, went_on: None, answered: None, new_link: None, ..step };
+        step.clear();
+        self.spare = Some(step);
     }
 }

@@ -226,6 +226,11 @@ impl Names {
         own.map(known(KnownBy::Dns)).or_else(|| self.shared.at(ip, at).map(known(KnownBy::Shared)))
     }
 
+    /// Whether no address has a name.
+    pub fn is_empty(&self) -> bool {
+        self.askers.is_empty() && self.shared.entries.is_empty()
+    }
+
     /// Since when answers to this asker were seen.
     pub fn observed_since(&self, asker: &Asker) -> Option<Timestamp> {
         self.askers.get(asker).map(|table| table.since)

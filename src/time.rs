@@ -65,6 +65,7 @@ impl Timestamp {
     }
 
     /// How long after `earlier` this is; zero when it is not after.
+    #[inline]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }

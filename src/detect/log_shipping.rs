@@ -9,7 +9,7 @@ mod clients;
 mod collector;
 mod pulse;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::input::{Endpoint, FlowId, FlowRecord, RecordedFact, Workload};
@@ -54,7 +54,8 @@ pub struct Shipment {
 /// The reader of such flows.
 #[derive(Debug)]
 pub struct LogFlows {
-    ports: BTreeSet<u16>,
+    /// Few, so that a look through them costs less than a search.
+    ports: Vec<u16>,
     declared: Vec<DeclaredCollector>,
     /// Containers whose logs the daemon sends.
     pub clients: Clients,
@@ -66,7 +67,7 @@ impl LogFlows {
     /// Nothing was seen yet.
     pub fn new(ports: &[u16], declared: &[DeclaredCollector]) -> Self {
         Self {
-            ports: ports.iter().copied().collect(),
+            ports: ports.to_vec(),
             declared: declared.to_vec(),
             clients: Clients::default(),
             carried: BTreeMap::new(),

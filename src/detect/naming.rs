@@ -23,9 +23,11 @@ pub fn name_of(context: Context<'_>, flow: &JudgedFlow, record: &FlowRecord) -> 
 
 /// The same, outside of a rule.
 pub fn known_name(names: &Names, flow: &JudgedFlow, record: &FlowRecord) -> Option<KnownName> {
-    let asker = asker_of(&flow.source, record.tuple.orig.ip);
     let own = record.app.as_deref().and_then(said);
-    own.or_else(|| names.of(&asker, record.tuple.resp.ip, flow.oriented.at))
+    if own.is_some() || names.is_empty() {
+        return own;
+    }
+    names.of(&asker_of(&flow.source, record.tuple.orig.ip), record.tuple.resp.ip, flow.oriented.at)
 }
 
 /// Adds the name of the other end to a finding that has none, and to why it is an anomaly.

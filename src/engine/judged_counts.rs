@@ -9,11 +9,20 @@ use crate::path::{JudgedFlow, Verdict};
 
 type Table<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 
+/// The places in memory of result and of how it is known, and their lengths: a word may have several places.
+type Words = [(usize, usize); 2];
+
+/// How often a result was known in some way.
+#[derive(Debug)]
+struct Attribution {
+    words: [&'static str; 2],
+    count: u64,
+}
+
 /// What is not in [`EngineStats`] yet.
 #[derive(Debug, Default)]
 pub(super) struct JudgedCounts {
-    /// By result and how it is known.
-    attributions: Table<(&'static str, &'static str), u64>,
+    attributions: Table<Words, Attribution>,
     /// First verdicts by the place in memory of the contract's name, which the entry keeps occupied.
     verdicts: Table<(usize, Verdict), (Arc<str>, u64)>,
 }
@@ -22,7 +31,9 @@ impl JudgedCounts {
     /// Counts a flow, unless it was judged before.
     pub(super) fn judged(&mut self, flow: &JudgedFlow) {
         if !flow.again {
-            *self.attributions.entry((result(&flow.source), how(&flow.source))).or_default() += 1;
+            let words = [result(&flow.source), how(&flow.source)];
+            let places = words.map(|word| (word.as_ptr().addr(), word.len()));
+            self.attributions.entry(places).or_insert(Attribution { words, count: 0 }).count += 1;
         }
         if let Some(judgement) = flow.judgement.as_ref().filter(|_| flow.revised_from.is_none()) {
             let name = &judgement.contract;
@@ -33,8 +44,8 @@ impl JudgedCounts {
 
     /// Adds what was counted so far.
     pub(super) fn add_to(&self, stats: &mut EngineStats) {
-        for (key, count) in &self.attributions {
-            *stats.attributions.entry(*key).or_default() += count;
+        for Attribution { words: [result, how], count } in self.attributions.values() {
+            *stats.attributions.entry((*result, *how)).or_default() += count;
         }
         for ((_, verdict), (name, count)) in &self.verdicts {
             let key = (Arc::clone(name), verdict.as_str(), verdict.reason());

@@ -82,8 +82,12 @@ impl Ord for Actor {
 }
 
 impl Hash for Actor {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.rank().hash(state);
+        match self {
+            Self::Service(service) => state.write_u32(service.number),
+            Self::Address(ip) => ip.hash(state),
+        }
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Actors {
     is_any_local: bool,
     services: BTreeMap<ServiceKey, Arc<ServiceActor>>,
     by_workload: hashbrown::HashMap<WorkloadId, Arc<ServiceActor>, foldhash::fast::RandomState>,
+    /// The ends of the flow that was seen last: rules ask about them.
+    latest: [Option<(Arc<Workload>, Arc<ServiceActor>)>; 2],
     next: u32,
     forgotten: u64,
 }
@@ -98,23 +100,33 @@ impl Actors {
 
     /// Takes in who the ends of a flow are.
     pub fn see(&mut self, flow: &JudgedFlow) {
-        for (owner, end) in [(&flow.source, flow.oriented.tuple.orig), (&flow.responder, flow.oriented.tuple.resp)] {
-            if let Owner::Workload { workload, .. } = owner {
-                self.know(workload);
+        let tuple = flow.oriented.tuple;
+        for (place, owner, end) in [(0, &flow.source, tuple.orig), (1, &flow.responder, tuple.resp)] {
+            if let Owner::Workload { workload, .. } = owner
+                && self.latest_of(workload).is_none()
+            {
+                let service = self.know(workload);
+                self.latest[place] = Some((Arc::clone(workload), service));
             }
             self.is_any_local =
                 self.is_any_local || (!is_link_local(end.ip.to_canonical()) && self.is_local(owner, end.ip));
         }
     }
 
-    fn know(&mut self, workload: &Arc<Workload>) {
-        if self.by_workload.contains_key(&workload.id) {
-            return;
+    fn latest_of(&self, workload: &Arc<Workload>) -> Option<&Arc<ServiceActor>> {
+        let mut latest = self.latest.iter().flatten();
+        latest.find(|(known, _)| Arc::ptr_eq(known, workload)).map(|(_, service)| service)
+    }
+
+    fn know(&mut self, workload: &Arc<Workload>) -> Arc<ServiceActor> {
+        if let Some(known) = self.by_workload.get(&workload.id) {
+            return Arc::clone(known);
         }
         if self.by_workload.len() >= MAX_SERVICES {
             self.forgotten += self.by_workload.len() as u64;
             self.by_workload.clear();
             self.services.clear();
+            self.latest = [None, None];
         }
         let key = ServiceKey::of(workload);
         let next = &mut self.next;
@@ -123,6 +135,7 @@ impl Actors {
             Arc::new(ServiceActor { number: *next, key: key.clone(), workload: Arc::clone(workload) })
         });
         self.by_workload.insert(workload.id.clone(), Arc::clone(service));
+        Arc::clone(service)
     }
 
     /// Whether this end of a flow is ours for certain.
@@ -133,7 +146,7 @@ impl Actors {
     /// The actor that an owner of an address is; `None` where it is not ours.
     pub fn of(&self, owner: &Owner, ip: IpAddr) -> Option<Actor> {
         if let Owner::Workload { workload, .. } = owner
-            && let Some(service) = self.by_workload.get(&workload.id)
+            && let Some(service) = self.latest_of(workload).or_else(|| self.by_workload.get(&workload.id))
         {
             return Some(Actor::Service(Arc::clone(service)));
         }

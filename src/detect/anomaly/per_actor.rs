@@ -27,16 +27,18 @@ impl<T> Default for PerActor<T> {
 impl<T: Default> PerActor<T> {
     /// What is remembered of an actor.
     pub fn of(&mut self, actor: &Actor) -> &mut T {
-        if !self.of.contains_key(actor) {
-            if self.of.len() >= MAX_ACTORS
-                && let Some(first) = self.order.pop_front()
-            {
-                self.of.remove(&first);
-                self.forgotten += 1;
-            }
-            self.order.push_back(actor.clone());
+        if self.of.len() >= MAX_ACTORS
+            && !self.of.contains_key(actor)
+            && let Some(first) = self.order.pop_front()
+        {
+            self.of.remove(&first);
+            self.forgotten += 1;
         }
-        self.of.entry(actor.clone()).or_default()
+        let Self { of, order, .. } = self;
+        of.entry(actor.clone()).or_insert_with(|| {
+            order.push_back(actor.clone());
+            T::default()
+        })
     }
 
     /// What is remembered of an actor, where it is known.

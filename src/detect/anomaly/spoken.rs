@@ -55,6 +55,9 @@ impl Spoken {
 
 /// What the first bytes of a flow are.
 pub fn spoken(record: &FlowRecord) -> Vec<Spoken> {
+    if record.app.is_none() && record.tunnels.is_empty() {
+        return Vec::new();
+    }
     let wireguard = record.tunnels.iter().any(|tunnel| tunnel.kind == TunnelKind::Wireguard);
     let tunnel = wireguard.then_some(Spoken::WireGuard);
     tunnel.into_iter().chain(record.app.iter().flat_map(|app| said(app))).collect()

@@ -29,12 +29,17 @@ pub struct HopRecord {
     pub missed_since: Option<Timestamp>,
 }
 
+/// Where the names of a contract and of a workload lie.
+type Places = (usize, usize, Family);
+
 /// All hops of all contracts.
 #[derive(Debug, Default)]
 pub struct HopMemory {
     hops: BTreeMap<Arc<str>, HopRecord>,
     at_interfaces: Vec<Arc<Hop>>,
     kept: HashSet<(Arc<str>, WorkloadId, Family), foldhash::fast::RandomState>,
+    /// What is in `kept`, by the places in memory of both names, which the entry keeps occupied: a flow asks by those of the one before.
+    told: hashbrown::HashMap<Places, (Arc<str>, WorkloadId), foldhash::fast::RandomState>,
     forgotten: u64,
 }
 
@@ -101,11 +106,21 @@ impl HopMemory {
 
     /// A workload kept a contract over an address family.
     pub(in crate::path) fn kept(&mut self, contract: &Arc<str>, workload: &WorkloadId, family: Family) {
+        let places = (contract.as_ptr().addr(), workload.as_str().as_ptr().addr(), family);
+        if self.told.contains_key(&places) {
+            return;
+        }
         let key = (Arc::clone(contract), workload.clone(), family);
-        if self.kept.len() >= MAX_KEPT && !self.kept.contains(&key) {
+        let is_full = self.kept.len() >= MAX_KEPT && !self.kept.contains(&key);
+        if is_full {
             self.forgotten += self.kept.len() as u64;
             self.kept.clear();
         }
+        // One workload may be told of at several places.
+        if is_full || self.told.len() >= MAX_KEPT {
+            self.told.clear();
+        }
+        self.told.insert(places, (Arc::clone(contract), workload.clone()));
         self.kept.insert(key);
     }
 

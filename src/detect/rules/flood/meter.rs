@@ -182,7 +182,8 @@ impl<K: Copy + Eq + Hash> Meter<K> {
 
 impl Counter {
     fn add(&mut self, (packets, answered): (u64, u64), (from, to): (Timestamp, Timestamp), source: IpAddr) -> Reading {
-        let (from, last) = (quarter(from), quarter(to));
+        let last = quarter(to);
+        let from = if from == to { last } else { quarter(from) };
         if last > self.last + GAP {
             *self = Self::default();
         }
@@ -240,8 +241,7 @@ fn few(number: u64) -> u32 {
 
 /// Quarters of a second since the epoch.
 fn quarter(at: Timestamp) -> u64 {
-    let since = at.since(Timestamp::default());
-    since.as_secs() * WHOLE + u64::from(since.subsec_millis()) / 250
+    u64::try_from(at.as_nanos()).unwrap_or(0) / (1_000_000_000 / WHOLE)
 }
 
 #[cfg(test)]

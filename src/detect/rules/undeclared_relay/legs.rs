@@ -2,7 +2,7 @@
 //!
 //! Contract: a leg is found by its place, by its flow, and by the workload and direction that it is compared with. Limits: [`MAX_EACH`] legs a
 //! workload and direction, [`MAX_LEGS`] of all; the oldest goes first; one without a packet for [`STALE`] is forgotten. Design: a place is a slot; lists of them lead there from the
-//! flow, from the workload and from the age.
+//! flow, from the workload and from the age. A workload with legs has a number, so that its id is looked up once a leg.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) const MAX_LEGS: usize = 32_768;
 const STALE: Duration = Duration::from_secs(30);
 
 /// Which way a leg goes, seen from its workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     Inbound,
     Outbound,
@@ -49,13 +49,16 @@ pub(super) struct Leg {
     /// Counters of records that ended while the connection went on.
     before: [Counters; 2],
     age: u64,
+    /// The workload's number.
+    number: usize,
     pub(super) reported: bool,
 }
 
 impl Leg {
     pub(super) fn new(workload: Arc<Workload>, direction: Direction, source: Owner, record: FlowRecord) -> Self {
         let flow = record.id;
-        Self { workload, direction, source, record, flow, before: [Counters::default(); 2], age: 0, reported: false }
+        let before = [Counters::default(); 2];
+        Self { workload, direction, source, record, flow, before, age: 0, number: 0, reported: false }
     }
 
     fn go_on(&mut self, record: &FlowRecord) {
@@ -72,10 +75,6 @@ impl Leg {
             app,
             ..record.clone()
         };
-    }
-
-    fn key(&self) -> (WorkloadId, Direction) {
-        (self.workload.id.clone(), self.direction)
     }
 }
 
@@ -99,7 +98,10 @@ pub(super) struct Legs {
     order: VecDeque<(u64, usize)>,
     /// Legs in slots.
     kept: usize,
-    of: Table<(WorkloadId, Direction), VecDeque<usize>>,
+    numbers: Table<WorkloadId, usize>,
+    /// Of each workload, by its number.
+    of: Vec<OfWorkload>,
+    free_numbers: Vec<usize>,
     /// A flow between two workloads is a leg of both.
     flows: Table<FlowId, OfFlow>,
     next: u64,
@@ -115,6 +117,29 @@ fn is_current(slots: &[Option<Leg>], (age, place): (u64, usize)) -> bool {
     slots.get(place).and_then(Option::as_ref).is_some_and(|leg| leg.age == age)
 }
 
+/// Places of a workload's legs, the oldest first.
+#[derive(Debug, Default)]
+struct OfWorkload {
+    inbound: VecDeque<usize>,
+    outbound: VecDeque<usize>,
+}
+
+impl OfWorkload {
+    const fn way(&self, direction: Direction) -> &VecDeque<usize> {
+        match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        }
+    }
+
+    const fn way_mut(&mut self, direction: Direction) -> &mut VecDeque<usize> {
+        match direction {
+            Direction::Inbound => &mut self.inbound,
+            Direction::Outbound => &mut self.outbound,
+        }
+    }
+}
+
 /// Places of the legs that a flow is: one where it came in, one where it went out, as it was inserted.
 type OfFlow = [Option<usize>; 2];
 
@@ -124,11 +149,19 @@ impl Legs {
     /// Takes in a leg; gives its place.
     pub(super) fn insert(&mut self, mut leg: Leg) -> usize {
         self.forget_stale(leg.record.start);
-        let spilled = self.of.get(&leg.key()).filter(|own| own.len() >= MAX_EACH).and_then(|own| own.front().copied());
-        let oldest = if self.kept >= MAX_LEGS { self.oldest() } else { None };
-        if let Some(place) = spilled.or(oldest) {
+        leg.number = self.number(&leg.workload);
+        let own = self.of.get(leg.number).map(|own| own.way(leg.direction));
+        let spilled = own.filter(|own| own.len() >= MAX_EACH).and_then(|own| own.front().copied());
+        if let Some(place) = spilled {
             self.forgotten += 1;
             self.forget(place);
+        } else if self.kept >= MAX_LEGS
+            && let Some(oldest) = self.oldest()
+        {
+            self.forgotten += 1;
+            self.forget(oldest);
+            // It may have been the only one of this workload.
+            leg.number = self.number(&leg.workload);
         }
         let place = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -138,7 +171,9 @@ impl Legs {
         self.next += 1;
         self.order.push_back((leg.age, place));
         self.kept += 1;
-        self.of.entry(leg.key()).or_default().push_back(place);
+        if let Some(own) = self.of.get_mut(leg.number) {
+            own.way_mut(leg.direction).push_back(place);
+        }
         let of_flow = self.flows.entry(leg.flow).or_default();
         if let Some(free) = of_flow.iter_mut().find(|leg| leg.is_none()) {
             *free = Some(place);
@@ -147,6 +182,18 @@ impl Legs {
             *slot = Some(leg);
         }
         place
+    }
+
+    /// The number of a workload, which has one from now on.
+    fn number(&mut self, workload: &Workload) -> usize {
+        let Self { numbers, of, free_numbers, .. } = self;
+        let new = || {
+            free_numbers.pop().unwrap_or_else(|| {
+                of.push(OfWorkload::default());
+                of.len() - 1
+            })
+        };
+        *numbers.entry(workload.id.clone()).or_insert_with(new)
     }
 
     /// Looks at the oldest: what goes on is young again, what does not is forgotten. More go than come, so none stays for long.
@@ -197,7 +244,7 @@ impl Legs {
 
     /// What this leg may be one pair with, the latest first.
     pub(super) fn pairs<'s>(&'s self, leg: &'s Leg) -> impl Iterator<Item = Pair<'s>> + Clone {
-        let others = self.of.get(&(leg.workload.id.clone(), leg.direction.opposite()));
+        let others = self.of.get(leg.number).map(|own| own.way(leg.direction.opposite()));
         let others = others.into_iter().flatten().rev().filter_map(|place| Some((*place, self.get(*place)?)));
         others.filter(|(_, other)| !other.reported).filter_map(move |(place, other)| {
             let (inbound, outbound) = if leg.direction == Direction::Inbound { (leg, other) } else { (other, leg) };
@@ -224,16 +271,19 @@ impl Legs {
             let Self { slots, order, .. } = self;
             order.retain(|entry| is_current(slots, *entry));
         }
-        let key = leg.key();
-        if let Some(own) = self.of.get_mut(&key) {
+        if let Some(all) = self.of.get_mut(leg.number) {
+            let own = all.way_mut(leg.direction);
             // The oldest goes first, as a rule.
             if own.front() == Some(&place) {
                 own.pop_front();
             } else {
                 own.retain(|other| *other != place);
             }
-            if own.is_empty() {
-                self.of.remove(&key);
+            if all.inbound.is_empty() && all.outbound.is_empty() {
+                // An empty list keeps no room.
+                *all = OfWorkload::default();
+                self.numbers.remove(&leg.workload.id);
+                self.free_numbers.push(leg.number);
             }
         }
         if let Some(of_flow) = self.flows.get_mut(&leg.flow) {
@@ -250,7 +300,7 @@ impl Legs {
         [
             kept,
             self.order.iter().filter(|entry| is_current(&self.slots, **entry)).count(),
-            self.of.values().map(VecDeque::len).sum(),
+            self.of.iter().map(|own| own.inbound.len() + own.outbound.len()).sum(),
             self.flows.values().map(|of_flow| of_flow.iter().flatten().count()).sum(),
         ]
     }
