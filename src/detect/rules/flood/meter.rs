@@ -9,6 +9,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 
 use super::is_dhcp;
+use crate::detect::anomaly::digest::digest;
 use crate::input::{FlowRecord, Protocol, tcp_flags};
 use crate::time::Timestamp;
 
@@ -125,7 +126,8 @@ struct Counter {
     total: u64,
     last: u64,
     next: u64,
-    sources: hashbrown::HashSet<IpAddr, foldhash::fast::RandomState>,
+    /// Digests of addresses, in order.
+    sources: Vec<u32>,
 }
 
 /// Amounts of each key, by default an address and a kind.
@@ -189,9 +191,7 @@ impl Counter {
         }
         self.last = self.last.max(last);
         self.total = self.total.saturating_add(packets);
-        if self.sources.len() < MAX_SOURCES {
-            self.sources.insert(source);
-        }
+        self.see(digest(&source));
         let count = last.saturating_sub(from).max(1);
         let first = (last + 1).saturating_sub(count.min(QUARTERS as u64));
         for number in first..=last {
@@ -204,6 +204,18 @@ impl Counter {
         let seconds = (first..(last + WHOLE).min(self.last + 1)).map(|number| self.second(number));
         let (rate, answered) = seconds.max_by_key(|(packets, _)| *packets).unwrap_or_default();
         Reading { rate, answered, total: self.total, sources: self.sources.len() }
+    }
+
+    fn see(&mut self, source: u32) {
+        if self.sources.len() >= MAX_SOURCES {
+            return;
+        }
+        if let Err(place) = self.sources.binary_search(&source) {
+            if self.sources.len() == self.sources.capacity() {
+                self.sources.reserve_exact(self.sources.len() / 8 + 4);
+            }
+            self.sources.insert(place, source);
+        }
     }
 
     /// The quarter of this number, unless a later one took its room.
