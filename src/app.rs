@@ -22,6 +22,7 @@ pub mod state_dir;
 pub mod summary;
 pub mod verify;
 
+mod point_filters;
 mod point_places;
 
 #[cfg(feature = "live")]

@@ -11,6 +11,7 @@ mod config;
 mod evidence;
 mod exception_uses;
 mod exceptions;
+mod filter;
 mod flows;
 mod host_args;
 mod init;

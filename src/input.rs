@@ -244,11 +244,13 @@ pub enum LossReason {
     FlowTable,
     /// Its source sent more than its share while the engine was behind.
     Shed,
+    /// The filter that hopwatch was given (`-f`) hid it.
+    Filter,
 }
 
 impl LossReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 5] = [Self::Kernel, Self::Interface, Self::Queue, Self::FlowTable, Self::Shed];
+    pub const ALL: [Self; 6] = [Self::Kernel, Self::Interface, Self::Queue, Self::FlowTable, Self::Shed, Self::Filter];
 
     /// The metric label.
     pub const fn as_str(self) -> &'static str {
@@ -258,6 +260,7 @@ impl LossReason {
             Self::Queue => "queue",
             Self::FlowTable => "flow_table",
             Self::Shed => "shed",
+            Self::Filter => "filter",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Design: [`CaptureReader`] reads one file, [`Merge`] reads several as one stream in time order.
 
 mod file;
+pub mod filter;
 #[cfg(feature = "live")]
 pub mod live;
 mod merge;

@@ -40,8 +40,8 @@ pub use per_workload::PerWorkload;
 pub use selector::{Description, Selector, SelectorError, SelectorFile, checked_glob};
 pub use source::{is_anothers, owner_of, responder_of};
 pub use state::{
-    Amount, Bindings, DECIDED, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, Losses, PathState, SenderTraffic,
-    UnjudgedReason, UnjudgedSender, UnjudgedTraffic,
+    Amount, Bindings, DECIDED, HopMemory, HopRecord, LOSS_REPORTED_WITHIN, Legs, LossKind, Losses, PathState,
+    SenderTraffic, UnjudgedReason, UnjudgedSender, UnjudgedTraffic,
 };
 pub use tracker::{Step, Tracker, TrackerLimits};
 pub use trail::{Frames, Sighting, Trail};

@@ -19,6 +19,7 @@ pub use crate::flow::Layer;
 use crate::flow::{FlowSink, FlowView, MeterLimits};
 use crate::input::{FlowEventKind, FlowRecord, Mac, NameAnswer};
 use crate::names::{self, Asker, KnownName, Names};
+use crate::observe::filter::{FilterError, FrameFilter};
 use crate::observe::{CaptureError, CaptureReader, Merge};
 use crate::time::Timestamp;
 use points::Points;
@@ -29,6 +30,9 @@ pub enum FlowsError {
     /// A capture cannot be read at all.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// The filter does not fit a point's frames.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// The records cannot be written.
     #[error("writing flow records: {0}")]
     Write(#[from] io::Error),
@@ -46,6 +50,8 @@ pub struct Metering {
     pub layer: Layer,
     /// UDP ports at which VXLAN is looked for.
     pub vxlan_ports: Vec<u16>,
+    /// Frames that are looked at; `None`: all.
+    pub filter: Option<FrameFilter>,
 }
 
 /// Opened captures.
@@ -139,7 +145,7 @@ pub fn run(
     let mut batches = 0_u64;
     loop {
         match merge.next_batch() {
-            Ok(Some((file, batch))) => points.take(file, &batch, records.as_mut()),
+            Ok(Some((file, batch))) => points.take(file, &batch, records.as_mut())?,
             Ok(None) => break,
             Err(error) if error.is_partial() => note(&merge, &mut broken, &error),
             Err(error) => return Err(error.into()),

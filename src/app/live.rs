@@ -53,6 +53,7 @@ use crate::config::{Config, InsideNamespaces, KEPT_BASELINE};
 use crate::engine::{Engine, WorkloadStats, WorkloadStatsLimits};
 use crate::flow::Backlog;
 use crate::host;
+use crate::observe::filter::FrameFilter;
 use crate::observe::live::{self, Progress};
 use crate::path::{LOSS_REPORTED_WITHIN, MayCover};
 use crate::sandbox;
@@ -131,7 +132,8 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let enabled = if is_a_question { BTreeSet::new() } else { enabled_rules(&options.config.engine.rules) };
     // Of those who look at the kernel; this thread may have none.
     let missing = sandbox::look(host::missing_capabilities).context("starting a thread that looks at its rights")?;
-    let status = SourceStatus::new(Blindness::new(enabled, missing));
+    let filter = options.filter.as_ref().map(FrameFilter::warning);
+    let status = SourceStatus::new(Blindness::new(enabled, missing).filtered(filter));
     let mut engine = Engine::new(options.config.engine);
     let exporting = options.export.map(|to| flow_export::start(&to, &flow_counters)).transpose()?;
     let exporting = exporting.map(|(observer, exporting)| {
@@ -198,8 +200,8 @@ fn start_sources(
     context: &SourceContext,
     asked: Asked,
 ) -> anyhow::Result<Vec<Source>> {
-    let Config { capture, meter, .. } = &options.config;
-    let plan = || CapturePlan::new(capture, *meter, options.listen, context.recorder.is_some());
+    let Config { capture, .. } = &options.config;
+    let plan = || CapturePlan::new(capture, options, context.recorder.is_some());
     let mut sources = vec![
         kernel_poller::start(context, &options.config.engine.monitors.programs, asked)?,
         log_files::start(context)?,

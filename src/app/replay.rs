@@ -20,9 +20,10 @@ use crate::config;
 use crate::detect::Severity;
 use crate::engine::{Engine, EngineConfig, Observer, VerdictLog};
 use crate::flow::MeterLimits;
-use crate::input::{Fact, Input, Loss, RecordedFact, Reload};
+use crate::input::{Fact, Input, Loss, LossReason, RecordedFact, Reload};
 use crate::inventory::configuration::ShownLabels;
 use crate::inventory::file::{FactsError, read_facts};
+use crate::observe::filter::{FilterError, FrameFilter};
 use crate::observe::{Batch, CaptureError, CaptureReader, Merge, odd_fractions, unknown_blocks};
 use crate::time::Timestamp;
 
@@ -55,6 +56,8 @@ pub struct ReplayOptions {
     pub verdict_log: Option<VerdictLog>,
     /// Follows the engine.
     pub observer: Option<Box<dyn Observer>>,
+    /// Frames that are looked at; `None`: all.
+    pub filter: Option<FrameFilter>,
     /// Ends the replay when it is set.
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -77,6 +80,9 @@ pub enum ReplayError {
     /// A facts file cannot be read.
     #[error(transparent)]
     Facts(#[from] FactsError),
+    /// The filter does not fit a point's frames.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// An alert could not be delivered.
     #[error("writing an alert")]
     Deliver(#[from] std::io::Error),
@@ -118,6 +124,7 @@ pub fn run(
             .extend(file.cut.map(|line| format!("{}:{line}: the last line is cut off and left out", path.display())));
     }
     facts.sort_by_key(|fact| fact.at);
+    warnings.extend(hidden_when_recorded(&facts));
     let readers = options.captures.iter().map(|path| CaptureReader::open(path)).collect::<Result<Vec<_>, _>>()?;
     let mut engine = Engine::new(options.engine);
     if let Some(verdict_log) = options.verdict_log {
@@ -126,12 +133,13 @@ pub fn run(
     if let Some(observer) = options.observer {
         engine.observe(observer);
     }
+    warnings.extend(options.filter.as_ref().map(FrameFilter::warning));
     let mut replay = Replay {
         engine,
         time: PassingTime::new(&facts),
         facts: facts.into_iter().peekable(),
         order: InOrder::default(),
-        points: ReplayPoints::new(options.meter),
+        points: ReplayPoints::new(options.meter, options.filter),
         reloads: options.reloads,
         reload_warnings: Vec::new(),
         caused: Caused::default(),
@@ -156,6 +164,16 @@ pub fn run(
 /// Whether the file is the facts of a recording, by its name: a snapshot has no end.
 fn is_recorded(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "facts.jsonl")
+}
+
+/// What the filter of the run that recorded hid, for a person.
+fn hidden_when_recorded(facts: &[Input]) -> Option<String> {
+    let hidden = facts.iter().filter_map(|input| match &input.fact {
+        Fact::Recorded(RecordedFact::Loss(loss)) if loss.reason == LossReason::Filter => Some(loss.count),
+        _ => None,
+    });
+    let hidden = hidden.reduce(u64::saturating_add)?;
+    Some(format!("a filter (-f) hid {} while this was recorded; their absence proves nothing", many(hidden, "packet")))
 }
 
 fn is_end(input: &Input) -> bool {
@@ -200,6 +218,8 @@ impl Replay<'_> {
         warnings.extend(odd.map(|reader| odd_fractions(reader.path(), reader.odd_fractions())));
         let unknown = merge.readers().iter().filter(|reader| reader.unknown_blocks() > 0);
         warnings.extend(unknown.map(|reader| unknown_blocks(reader.path(), reader.unknown_blocks())));
+        let last = self.span.map_or(Timestamp::MIN, |(_, last)| last);
+        self.inputs.extend(self.points.hidden(last));
         self.inputs.extend(self.losses(&merge));
         let unknown = self.points.names().filter(|(_, link)| !link.is_supported());
         warnings.extend(unknown.map(|(point, link)| {
@@ -244,19 +264,42 @@ impl Replay<'_> {
                 (None, Some(interface)) => {
                     // What came before knows nothing of this point.
                     self.meter(&mut run)?;
-                    self.points.meet(file, number, interface)
+                    self.points.meet(file, number, interface)?
                 }
                 // The reader gives no packet of an interface that it does not know.
                 (None, None) => continue,
             };
+            if let Some(hidden) = self.points.hidden_until(frame.at) {
+                self.meter(&mut run)?;
+                self.tell_hidden(hidden)?;
+            }
             if let Some(until) = self.time.due(frame.at, self.points.are_several()) {
                 self.meter(&mut run)?;
                 self.pass_time(until);
                 self.deliver()?;
             }
-            run.push(place, frame);
+            if self.points.keeps(place, &frame) {
+                run.push(place, frame);
+            } else {
+                self.pass(frame.at);
+            }
         }
         self.meter(&mut run)
+    }
+
+    /// What a filter hid is a loss.
+    fn tell_hidden(&mut self, losses: Vec<Input>) -> Result<(), ReplayError> {
+        for loss in losses {
+            self.pass_on_in_order(loss);
+        }
+        self.release();
+        self.deliver()
+    }
+
+    /// A packet was there at this time, seen or not.
+    fn pass(&mut self, at: Timestamp) {
+        let (first, last) = self.span.unwrap_or((at, at));
+        self.span = Some((first.min(at), last.max(at)));
     }
 
     /// Meters packets together, and passes on what each of them caused by itself.
@@ -266,8 +309,7 @@ impl Replay<'_> {
         let total = inputs.len();
         let mut left = inputs.drain(..);
         for (packet, frame) in run.frames().iter().enumerate() {
-            let (first, last) = self.span.unwrap_or((frame.at, frame.at));
-            self.span = Some((first.min(frame.at), last.max(frame.at)));
+            self.pass(frame.at);
             let count = self.caused.count(packet, total);
             left.by_ref().take(count).for_each(|input| self.pass_on_in_order(input));
             if self.facts_until(frame.at) || count > 0 {

@@ -47,6 +47,9 @@ pub struct Summary {
     pub packets: u64,
     /// Packets lost, over all points and reasons.
     pub dropped: u64,
+    /// Packets that a filter (`-f`) hid, over all points; they are not among those lost.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hidden: u64,
     /// Flows started, over all points.
     pub flows: u64,
     /// Flows that a contract covers, by contract and verdict.
@@ -71,6 +74,11 @@ pub struct Summary {
     pub warnings: Vec<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn by_result(stats: &EngineStats) -> BTreeMap<&'static str, u64> {
     let mut results = BTreeMap::new();
     for ((result, _), count) in &stats.attributions {
@@ -90,7 +98,8 @@ impl Summary {
         let mut summary = Self {
             schema: SCHEMA,
             packets: points.iter().map(|point| point.counters.packets).sum(),
-            dropped: points.iter().flat_map(|point| point.counters.dropped.values()).sum(),
+            dropped: points.iter().map(|point| point.counters.lost()).sum(),
+            hidden: points.iter().map(|point| point.counters.hidden()).sum(),
             flows: points.iter().map(|point| point.counters.flows).sum(),
             verdicts: BTreeMap::new(),
             unobservable: stats.unobservable.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
@@ -146,8 +155,9 @@ impl Summary {
         }
         let alerts: u64 = self.alerts.values().sum();
         let by_rule = if alerts == 0 { String::new() } else { format!(" ({})", counts(&self.alerts)) };
+        let hidden = if self.hidden == 0 { String::new() } else { format!(", {} hidden by the filter", self.hidden) };
         format!(
-            "{}, {} dropped, {}; verdicts: {}; {}{by_rule}",
+            "{}, {} dropped{hidden}, {}; verdicts: {}; {}{by_rule}",
             many(self.packets, "packet"),
             self.dropped,
             many(self.flows, "flow"),
@@ -162,10 +172,13 @@ fn point_line(point: &PointSummary) -> String {
     let mut line = format!(
         "{observation_point}: {} captured, {} dropped; {} in flows, {} without IP",
         many(counters.packets, "packet"),
-        counters.dropped.values().sum::<u64>(),
+        counters.lost(),
         counters.flow_packets,
         counters.non_ip
     );
+    if counters.hidden() > 0 {
+        let _ = write!(line, ", {} hidden by the filter", counters.hidden());
+    }
     if !counters.not_decoded.is_empty() {
         let _ = write!(line, ", not decoded: {}", counts(&counters.not_decoded));
     }

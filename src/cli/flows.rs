@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 
 use super::Outcome;
 use super::captures::{captures_in, progress_bar};
+use super::filter::FilterArgs;
 use crate::app::collector::FlowCollector;
 use crate::app::flows::{self, Captures, Layer, Metering, Records};
 use crate::config::{self, CollectorUrl};
@@ -24,6 +25,7 @@ const EXAMPLES: &str = "Examples:
   hopwatch flows traffic.pcap | jq -r '.tls.sni // empty'  every server name in TLS
   hopwatch flows --format zeek traffic.pcap | zeek-cut id.resp_h conn_state
   hopwatch flows --to udp://127.0.0.1:4739 traffic.pcap    to an IPFIX collector, such as nfcapd
+  hopwatch flows -f 'udp port 53' traffic.pcap              questions and answers of DNS only
   tcpdump -i eth0 -w - | hopwatch flows -                  from a pipe
   hopwatch flows --idle-timeout 0 --active-timeout 0 --max-flows 16777216 traffic.pcap
                                                            one record per connection, however long
@@ -45,6 +47,8 @@ pub struct Args {
     /// Capture files or folders
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// Output format [default: text on a terminal, jsonl otherwise]
     #[arg(long, value_enum)]
     format: Option<FlowFormat>,
@@ -110,7 +114,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let is_watched = out.is_watched;
     let format = args.format_for(&out)?;
     let records = (!args.summary).then(|| Records::new(out.writer(format, args.enterprise), is_watched));
-    let metering = Metering { limits, layer: args.layer, vxlan_ports: args.vxlan_ports };
+    let metering = Metering { limits, layer: args.layer, vxlan_ports: args.vxlan_ports, filter: args.filter.get() };
     let summary = flows::run(captures, metering, records, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     for warning in summary.warnings() {

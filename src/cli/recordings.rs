@@ -98,6 +98,7 @@ impl Sources {
             meter: config.meter,
             reloads: self.reloads,
             verdict_log: None,
+            filter: None,
             observer: None,
             stop: None,
         }

@@ -7,12 +7,13 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use super::Outcome;
+use super::filter::FilterArgs;
 use super::local::LocalArgs;
 use super::recordings::Sources;
 use crate::alert::Alert;
 use crate::app::baseline;
 use crate::app::output::{AlertSink, Format, Output, Overflow, StdoutSink};
-use crate::app::replay;
+use crate::app::replay::{self, ReplayOptions};
 use crate::app::summary::Summary;
 use crate::config;
 use crate::detect::Severity;
@@ -36,6 +37,8 @@ pub struct Args {
     config: Option<PathBuf>,
     #[command(flatten)]
     local: LocalArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// Format of alerts [default: text on a terminal, json otherwise]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -65,6 +68,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         let stdout = StdoutSink::new(format).context("opening standard output")?;
         let sink = BesideBar { stdout, bar: bar.clone() };
         let output = Output::to(Box::new(sink), Overflow::Block).context("starting the thread for the output")?;
+        let options = ReplayOptions { filter: args.filter.get(), ..options };
         let report = replay::run(options, &output, &mut |bytes| bar.set_position(bytes))?;
         anyhow::Ok((report, output))
     })?;

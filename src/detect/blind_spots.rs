@@ -1,7 +1,8 @@
 //! What could not be seen when an alert was raised.
 //!
-//! Contract: what was lost or down around its first packet, on which of its networks its workload is not seen, and which runtime does not answer; all from
-//! facts, so a replay says the same. Limits: [`MAX_NAMED`] of them, the rest is a number; losses at points that have nothing to do with the flow are left out.
+//! Contract: what was lost, hidden by a filter or down around its first packet, on which of its networks its workload is not seen, and which runtime does not
+//! answer; all from facts, so a replay says the same. Limits: [`MAX_NAMED`] of them, the rest is a number; losses at points that have nothing to do with
+//! the flow are left out.
 //! Design: asked once an alert, when it is raised.
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use super::Finding;
 use crate::input::{Mac, ObservationPoint};
 use crate::inventory::{Timeline, Watched};
-use crate::path::{Evidence, PathState};
+use crate::path::{Evidence, LossKind, PathState};
 use crate::time::Timestamp;
 
 /// How many are named.
@@ -41,18 +42,21 @@ fn lost(path: &PathState, finding: &Finding) -> Vec<Evidence> {
     let is_its = |mac: Mac| ends.is_none_or(|ends| ends.contains(&Some(mac)));
     let windows = path.losses.windows_of(|point| points.contains(point), is_its, finding.at.minus(BEFORE));
     let mut windows: Vec<_> = windows.collect();
-    windows.sort_by_key(|(_, _, until)| std::cmp::Reverse(*until));
+    windows.sort_by_key(|(_, _, _, until)| std::cmp::Reverse(*until));
     let down = points.iter().filter_map(|point| Some((point, path.losses.down_since(point)?)));
     let down = down.map(|(point, since)| {
         Evidence::new("lost", format!("{point} is down since {}: nothing is seen there", since.readable()))
     });
-    let lost = windows.into_iter().map(|(point, since, until)| Evidence::new("lost", lost_text(point, since, until)));
+    let lost = windows.into_iter().map(|(how, point, since, until)| match how {
+        LossKind::Lost => Evidence::new("lost", lost_text("packets may be missing", point, since, until)),
+        LossKind::Hidden => Evidence::new("hidden", lost_text("a filter (-f) hid packets", point, since, until)),
+    });
     down.chain(lost).collect()
 }
 
-fn lost_text(point: Option<&ObservationPoint>, since: Timestamp, until: Timestamp) -> String {
+fn lost_text(what: &str, point: Option<&ObservationPoint>, since: Timestamp, until: Timestamp) -> String {
     let place = point.map_or_else(|| "everywhere".to_owned(), |point| format!("at {point}"));
-    format!("packets may be missing {place} from {} to {}", since.readable(), until.readable())
+    format!("{what} {place} from {} to {}", since.readable(), until.readable())
 }
 
 /// Where the traffic of its workload is not seen.

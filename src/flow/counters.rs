@@ -7,6 +7,8 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
+use crate::input::LossReason;
+
 /// Counters of an observation point.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PointCounters {
@@ -39,6 +41,18 @@ pub struct PointCounters {
     /// Flows held now.
     #[serde(skip)]
     pub active_flows: u64,
+}
+
+impl PointCounters {
+    /// Lost, for all reasons.
+    pub fn lost(&self) -> u64 {
+        self.dropped.values().sum::<u64>().saturating_sub(self.hidden())
+    }
+
+    /// Hidden by the filter that hopwatch was given.
+    pub fn hidden(&self) -> u64 {
+        self.dropped.get(LossReason::Filter.as_str()).copied().unwrap_or(0)
+    }
 }
 
 impl AddAssign<&Self> for PointCounters {

@@ -3,11 +3,12 @@
 //! Contract: no tap ever waits for the receiver of its batches. What the kernel dropped is reported as loss. A tap ends when asked
 //! to, or when its interface goes away. Limits: needs `CAP_NET_RAW`; one thread reads an interface, never two.
 //! Design: a [`Tap`] is one interface with its ring and its flow table; a [`CapturePool`] is the threads that read them, each several;
-//! [`Snap`] decides in the kernel how much of a packet is copied; [`ring_bytes`] divides the memory of the rings.
+//! [`Snap`] decides in the kernel how much of a packet is copied, and a filter (`-f`) which of them are looked at; [`ring_bytes`] divides the memory of the rings.
 
 mod admitted;
 mod bpf_assembler;
 mod capture_pool;
+mod hiding;
 mod loss;
 mod packet_filter;
 mod progress;

@@ -12,7 +12,7 @@ mod windows;
 pub use bindings::{Bindings, DECIDED};
 pub use hops::{HopMemory, HopRecord};
 pub use legs::Legs;
-pub use losses::{LOSS_REPORTED_WITHIN, Losses};
+pub use losses::{LOSS_REPORTED_WITHIN, LossKind, Losses};
 pub use unjudged::{Amount, SenderTraffic, UnjudgedReason, UnjudgedSender, UnjudgedTraffic};
 
 use std::collections::BTreeMap;

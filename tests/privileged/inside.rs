@@ -25,7 +25,7 @@ fn options() -> TapOptions {
         active_timeout: Duration::from_mins(30),
         update_interval: Duration::from_secs(10),
     };
-    TapOptions { snap: Snap::Flat(256), ring_bytes: 4 << 20, meter, own: Vec::new() }
+    TapOptions { snap: Snap::Flat(256), ring_bytes: 4 << 20, meter, own: Vec::new(), filter: None }
 }
 
 /// Keeps the last batch.

@@ -12,6 +12,7 @@ use crate::support::patience::{PATIENCE, wait_until};
 use crate::support::sender::{Sender, frame};
 use hopwatch::flow::MeterLimits;
 use hopwatch::input::{Fact, LossReason, ObservationPoint, RecordedFact};
+use hopwatch::observe::filter::FrameFilter;
 use hopwatch::observe::live::{
     CapturePool, HEADER_BYTES, MIN_RING, Snap, Tap, TapBatch, TapError, TapOptions, TapSink,
 };
@@ -81,8 +82,11 @@ struct Seen {
 
 impl Running {
     fn start(namespace: &Namespace, snap: Snap, ring_bytes: u32, own: Vec<SocketAddr>) -> Self {
-        let options = TapOptions { snap, ring_bytes, meter: LIMITS, own };
-        let tap = namespace.inside(|| Tap::open(ObservationPoint::new("br-test"), &options)).expect("a tap");
+        Self::with(namespace, &TapOptions { snap, ring_bytes, meter: LIMITS, own, filter: None })
+    }
+
+    fn with(namespace: &Namespace, options: &TapOptions) -> Self {
+        let tap = namespace.inside(|| Tap::open(ObservationPoint::new("br-test"), options)).expect("a tap");
         let (sender, events) = mpsc::channel();
         let (stop, shut) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let mut pool = CapturePool::new(1, Arc::clone(&stop));
@@ -127,7 +131,8 @@ fn send(namespace: &Namespace, frames: &[Vec<u8>], count: u64, rate: Option<f64>
 #[test]
 fn an_interface_that_is_not_there_any_more_is_gone_and_not_refused() {
     let Some(namespace) = namespace("an_interface_that_is_not_there_any_more_is_gone_and_not_refused") else { return };
-    let options = TapOptions { snap: Snap::Flat(96), ring_bytes: MIN_RING, meter: LIMITS, own: Vec::new() };
+    let options =
+        TapOptions { snap: Snap::Flat(96), ring_bytes: MIN_RING, meter: LIMITS, own: Vec::new(), filter: None };
     let opened = namespace.inside(|| Tap::open(ObservationPoint::new("veth-gone"), &options)).map(drop);
     assert!(matches!(opened, Err(TapError::Gone { .. })), "{opened:?}");
 }
@@ -143,6 +148,35 @@ fn at_a_moderate_rate_nothing_is_lost() {
     assert_eq!(seen.packets.iter().filter(|(wire, _)| *wire == 200).count(), 40_000);
     assert_eq!(seen.counted, seen.packets.len() as u64);
     assert!(LossReason::ALL.iter().all(|reason| total(&seen.dropped, *reason) == 0), "{:?}", seen.dropped);
+}
+
+#[test]
+fn what_a_filter_hides_is_counted_to_the_last_frame_and_told_as_loss() {
+    let Some(namespace) = namespace("what_a_filter_hides_is_counted_to_the_last_frame_and_told_as_loss") else {
+        return;
+    };
+    let start = |expression: &str| {
+        let filter = Some(FrameFilter::new(expression).expect(expression));
+        Running::with(
+            &namespace,
+            &TapOptions { snap: Snap::Adaptive(4096), ring_bytes: 16 << 20, meter: LIMITS, own: Vec::new(), filter },
+        )
+    };
+    // Ports 1024 and 1025 by turns; short frames have nothing where the second filter looks.
+    let frames = [frame(0, 200), frame(1, 200), frame(1, 60)];
+    for (expression, kept) in [("udp src port 1024", 2000), ("udp[100] = 0 and src port 1025", 2000), ("ip", 6000)] {
+        let running = start(expression);
+        assert_eq!(send(&namespace, &frames, 6000, Some(20_000.0)), 6000);
+        let seen = running.end();
+        let ours = seen.packets.iter().filter(|(wire, kept)| matches!(wire, 60 | 200) && kept.len() > 41);
+        assert_eq!(ours.count(), kept, "{expression}");
+        assert_eq!(seen.counted, seen.packets.len() as u64, "what is hidden is not among the packets");
+        let hidden = total(&seen.dropped, LossReason::Filter);
+        let expected = 6000 - kept as u64;
+        // Others, such as router solicitations, may be hidden, too.
+        assert!((expected..expected + 50).contains(&hidden), "{expression}: {hidden} hidden");
+        assert_eq!(total(&seen.lost, LossReason::Filter), hidden, "all of it became facts");
+    }
 }
 
 #[test]

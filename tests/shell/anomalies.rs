@@ -49,6 +49,7 @@ fn alerts_of(path: &Path) -> Vec<Alert> {
         reloads: hopwatch::app::replay::Reloads::Follow,
         meter: config.meter,
         verdict_log: None,
+        filter: None,
         observer: Some(Box::new(Keeps(std::sync::Arc::clone(&kept)))),
         stop: None,
     };

@@ -314,6 +314,7 @@ fn replay_of(capture: &Path, facts: &Path) -> Vec<Alert> {
         meter: LIMITS,
         reloads: Reloads::Follow,
         verdict_log: None,
+        filter: None,
         stop: None,
         observer: Some(Box::new(Keeps(Arc::clone(&kept)))),
     };

@@ -23,6 +23,7 @@ mod evidence;
 mod exceptions;
 mod export;
 mod facts;
+mod filter;
 mod flows;
 mod fuzz_regression;
 mod grafana;

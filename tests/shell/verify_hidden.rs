@@ -103,6 +103,18 @@ fn a_loss_of_unknown_extent_is_not_known_to_be_little() {
 }
 
 #[test]
+fn what_a_filter_hid_leaves_nothing_verified_however_little_it_was() {
+    let loss = json!({"loss": {"point": "br-c923a982034f", "reason": "filter", "count": 1,
+        "since": "2026-11-24T13:17:47.600000000Z"}});
+    let facts = [fact("47.700", &loss)];
+    for arguments in [&[][..], &["--accept", "loss:the test did it"]] {
+        let (code, report) = verify(&facts, None, arguments);
+        assert_eq!((code, &report["not_seen"][0]["what"]), (5, &json!("filter")), "{arguments:?}: {report:#}");
+        assert!(report["conclusion"]["text"].as_str().expect("text").contains("a filter (-f) hid them"), "{report:#}");
+    }
+}
+
+#[test]
 fn what_is_accepted_must_be_a_kind_that_there_is_and_needs_a_reason() {
     let asked =
         ["verify", "--workload", "app", "--through", "container:squid:3128", "--read", "captures/egress-through-proxy"];

@@ -191,6 +191,11 @@ impl FlowSummary {
                 "{point} has link type {link}, which hopwatch does not decode; its packets are counted, nothing more"
             )
         }));
+        let hidden = self.numbers.counters.hidden();
+        if hidden > 0 {
+            let all = many(self.numbers.counters.packets.saturating_add(hidden), "packet");
+            warnings.push(format!("the filter hid {hidden} of {all}: they are in no flow"));
+        }
         if self.numbers.counters.evicted_flows > 0 {
             let evicted = many(self.numbers.counters.evicted_flows, "flow");
             warnings

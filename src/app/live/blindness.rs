@@ -2,7 +2,7 @@
 //!
 //! Contract: every reason is one sentence for a person, is logged once when it begins to hold for [`HOLD`], and stands in the summary
 //! while it holds. Reasons of [`Blindness::not_ready`] make the sensor not ready; a rule that cannot fire at the configured interfaces
-//! does not. Limits: knows interfaces, rights and connection tracking; what a contract's hop can be proven by is said by `paths`.
+//! does not. Limits: knows interfaces, rights, a filter and connection tracking; what a contract's hop can be proven by is said by `paths`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Blindness {
     firewall: Option<String>,
     /// Why no log file can be watched.
     log_files: Option<String>,
+    /// What is said of the filter that hides frames.
+    filter: Option<String>,
     /// Since when each reason holds, and whether it is logged.
     since: BTreeMap<String, (Timestamp, bool)>,
 }
@@ -39,6 +41,12 @@ impl Blindness {
     /// Of a run with these rules, by a process that lacks these capabilities.
     pub fn new(enabled: BTreeSet<&'static str>, missing: Vec<&'static str>) -> Self {
         Self { enabled, missing, ..Self::default() }
+    }
+
+    /// The same, of a run with a filter, of which this is to be said.
+    #[must_use]
+    pub fn filtered(self, filter: Option<String>) -> Self {
+        Self { filter, ..self }
     }
 
     /// Other rules are switched on.
@@ -85,7 +93,7 @@ impl Blindness {
             let missing = self.missing.join(", ");
             format!("without {missing}, hopwatch cannot read other processes' sockets, namespaces and packet sockets")
         });
-        down.chain(tracking).chain(missing).collect()
+        down.chain(tracking).chain(missing).chain(self.filter.clone()).collect()
     }
 
     /// Enabled rules that cannot fire, each with the reason.
@@ -170,6 +178,15 @@ mod tests {
         let blindness = Blindness::new(["packet-socket", "unknown-source"].into(), vec!["CAP_SYS_PTRACE"]);
         assert_eq!(blindness.rules().into_keys().collect::<Vec<_>>(), ["packet-socket"]);
         assert!(blindness.not_ready()[0].starts_with("without CAP_SYS_PTRACE,"), "{:?}", blindness.not_ready());
+    }
+
+    #[test]
+    fn a_filter_is_named_as_long_as_it_hides_frames() {
+        let blindness = Blindness::default().filtered(Some("only \"tcp\" is looked at".to_owned()));
+        assert_eq!(
+            (blindness.not_ready(), blindness.warnings()),
+            (vec!["only \"tcp\" is looked at".to_owned()], blindness.not_ready())
+        );
     }
 
     #[test]

@@ -5,10 +5,12 @@
 
 use std::net::SocketAddr;
 
+use super::options::LiveOptions;
 use crate::config::{CaptureConfig, SnapLength};
 use crate::flow::MeterLimits;
 use crate::host::Interface;
-use crate::observe::live::Snap;
+use crate::observe::filter::FrameFilter;
+use crate::observe::live::{Snap, TapOptions};
 
 /// What all taps have in common.
 pub(super) struct CapturePlan {
@@ -18,17 +20,25 @@ pub(super) struct CapturePlan {
     pub(super) meter: MeterLimits,
     /// Where this process serves, if that is to be left out.
     pub(super) own: Option<SocketAddr>,
+    /// Frames that are looked at; `None`: all.
+    pub(super) filter: Option<FrameFilter>,
 }
 
 impl CapturePlan {
-    pub(super) fn new(config: &CaptureConfig, meter: MeterLimits, listen: Option<SocketAddr>, recording: bool) -> Self {
+    pub(super) fn new(config: &CaptureConfig, options: &LiveOptions, recording: bool) -> Self {
         Self {
             snap: snap(config, recording),
             ring_bytes: config.ring_bytes,
             ring_budget: config.ring_budget_bytes,
-            meter,
-            own: listen.filter(|_| config.exclude_own),
+            meter: options.config.meter,
+            own: options.listen.filter(|_| config.exclude_own),
+            filter: options.filter.clone(),
         }
+    }
+
+    /// How the next tap captures.
+    pub(super) fn tap(&self, ring_bytes: u32, own: Vec<SocketAddr>) -> TapOptions {
+        TapOptions { snap: self.snap, ring_bytes, meter: self.meter, own, filter: self.filter.clone() }
     }
 
     /// The sockets at which this process serves, where that is left out.

@@ -256,7 +256,7 @@ impl HostCapture {
             }
             let waiting = fresh.len() - done * OPENERS;
             let ring_bytes = ring_bytes(self.plan.ring_bytes, self.plan.ring_budget, used, waiting);
-            let options = TapOptions { snap: self.plan.snap, ring_bytes, meter: self.plan.meter, own: own.to_vec() };
+            let options = self.plan.tap(ring_bytes, own.to_vec());
             let mut links = Vec::new();
             for ((point, link), tap) in group.iter().zip(open_group(group, &options)) {
                 match tap.and_then(|tap| self.start(tap, link.ephemeral)) {
@@ -384,7 +384,8 @@ mod tests {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let context = SourceContext::alone(sender);
         let meter = crate::config::default_meter();
-        let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
+        let plan =
+            CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None, filter: None };
         let mut capture = HostCapture::new(plan, Arc::default(), 1, context);
         let point = ObservationPoint::new("veth1");
         // It lost the race to be opened, and was gone at the next listing.
@@ -400,7 +401,8 @@ mod tests {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let context = SourceContext::alone(sender);
         let meter = crate::config::default_meter();
-        let plan = CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None };
+        let plan =
+            CapturePlan { snap: Snap::Flat(96), ring_bytes: 4096, ring_budget: 4096, meter, own: None, filter: None };
         let mut capture = HostCapture::new(plan, Arc::default(), 1, context);
         let point = ObservationPoint::new("any0");
         let gone = || anyhow::Error::from(TapError::Gone { point: point.clone() });

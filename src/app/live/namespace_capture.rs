@@ -210,7 +210,7 @@ impl NamespaceCapture {
     fn options(&self, own: Vec<std::net::SocketAddr>) -> TapOptions {
         let used = self.taps().map(|tap| u64::from(tap.ring_bytes)).sum();
         let ring_bytes = ring_bytes(self.plan.ring_bytes, self.plan.ring_budget / 4, used, 1);
-        TapOptions { snap: self.plan.snap, ring_bytes, meter: self.plan.meter, own }
+        self.plan.tap(ring_bytes, own)
     }
 
     fn taps(&self) -> impl Iterator<Item = &NamespaceTap> {

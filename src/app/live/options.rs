@@ -13,6 +13,7 @@ use crate::app::screen::Screen;
 use crate::app::summary::Summary;
 use crate::config::{Config, IpfixConfig};
 use crate::engine::{Engine, Observer, VerdictLog};
+use crate::observe::filter::FrameFilter;
 
 /// What to run.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct LiveOptions {
     pub observer: Option<Box<dyn Observer>>,
     /// Export judged flows there.
     pub export: Option<IpfixConfig>,
+    /// Frames that are looked at; `None`: all.
+    pub filter: Option<FrameFilter>,
     /// Ends the run when it is set.
     pub stop: Option<Arc<AtomicBool>>,
     /// Keep evidence from before alerts, with this run's configuration.

@@ -86,7 +86,7 @@ impl Showing {
             started: *self.started.get_or_insert(now),
             packets: sum(|point| point.packets),
             bytes: sum(|point| point.frame_bytes),
-            dropped: sum(|point| point.dropped.values().sum()),
+            dropped: sum(PointCounters::lost),
             points: sources.running(),
             runtimes: stats.runtimes.clone(),
             not_ready: not_ready.to_vec(),

@@ -3,6 +3,7 @@
 //! Contract: packets go through the meters in batches; what each of them caused is kept apart, so that it is passed on as if it had come
 //! alone. Design: the place in memory of an event that was passed on is used again for the next one ([`MAX_SPENT`] of them at once).
 
+use super::super::point_filters::PointFilters;
 use super::super::point_places::PointPlaces;
 use super::super::summary::PointSummary;
 use crate::decode::LinkType;
@@ -10,6 +11,7 @@ use crate::flow::{FlowSink, FlowView, Frame, Meter, MeterLimits, Meters, Stages}
 use crate::input::{
     Fact, FlowEvent, FlowEventKind, Input, Mac, NameAnswer, NeighbourClaim, ObservationPoint, Undecoded,
 };
+use crate::observe::filter::{FilterError, FrameFilter};
 use crate::observe::{Batch, Interface};
 use crate::time::Timestamp;
 
@@ -121,11 +123,30 @@ pub(super) struct ReplayPoints {
     all: Vec<Meter>,
     stages: Stages,
     places: PointPlaces,
+    filter: Option<PointFilters>,
 }
 
 impl ReplayPoints {
-    pub(super) fn new(limits: MeterLimits) -> Self {
-        Self { limits, all: Vec::new(), stages: Stages::default(), places: PointPlaces::default() }
+    pub(super) fn new(limits: MeterLimits, filter: Option<FrameFilter>) -> Self {
+        let filter = filter.map(PointFilters::new);
+        Self { limits, all: Vec::new(), stages: Stages::default(), places: PointPlaces::default(), filter }
+    }
+
+    /// What the filter hid, where that must be told before time passes to this.
+    #[inline]
+    pub(super) fn hidden_until(&mut self, at: Timestamp) -> Option<Vec<Input>> {
+        self.filter.as_mut().filter(|filter| filter.is_due(at)).map(|filter| filter.tell(at))
+    }
+
+    /// What it hid and was not told.
+    pub(super) fn hidden(&mut self, at: Timestamp) -> Vec<Input> {
+        self.filter.as_mut().map(|filter| filter.tell(at)).unwrap_or_default()
+    }
+
+    /// Whether a frame of the point at this place is looked at; one that is not is counted.
+    #[inline]
+    pub(super) fn keeps(&mut self, place: usize, frame: &Frame<'_>) -> bool {
+        self.filter.as_mut().is_none_or(|filter| filter.keeps(place, frame))
     }
 
     /// Whether there is more than one.
@@ -140,11 +161,15 @@ impl ReplayPoints {
     }
 
     /// The first packet of an interface.
-    pub(super) fn meet(&mut self, file: usize, number: usize, interface: &Interface) -> usize {
-        self.places.meet(file, number, interface, || {
+    pub(super) fn meet(&mut self, file: usize, number: usize, interface: &Interface) -> Result<usize, FilterError> {
+        let place = self.places.meet(file, number, interface, || {
             self.all.push(Meter::new(interface.point.clone(), interface.link, self.limits));
             self.all.len() - 1
-        })
+        });
+        if let Some(filter) = &mut self.filter {
+            filter.meet(place, &interface.point, interface.link)?;
+        }
+        Ok(place)
     }
 
     /// Meters packets of known points.
@@ -182,6 +207,11 @@ impl ReplayPoints {
 
     /// What each point counted, in order of name.
     pub(super) fn summaries(&self) -> Vec<PointSummary> {
-        self.places.named().map(|((point, _), place)| PointSummary::new(point, self.all[place].stats())).collect()
+        let summary = |((point, _), place): (&(ObservationPoint, LinkType), usize)| {
+            let mut counters = self.all[place].stats();
+            counters.dropped.extend(self.filter.as_ref().and_then(|filter| filter.hidden(place)));
+            PointSummary::new(point, counters)
+        };
+        self.places.named().map(summary).collect()
     }
 }

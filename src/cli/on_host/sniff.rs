@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::Outcome;
 use crate::app::baseline::BaselineFile;
@@ -14,9 +14,15 @@ use crate::app::live::{self, ConfigReader, LiveOptions, Needs, Reading, ReloadOp
 use crate::app::output::delivery::outbox;
 use crate::app::output::{Format, Output, Overflow, StdoutSink};
 use crate::app::{baseline, hash_key};
+use crate::cli::filter::FilterArgs;
 use crate::cli::local::LocalArgs;
 use crate::config::{self, Config, InsideNamespaces, Loaded};
+use crate::observe::filter::FrameFilter;
 use crate::observe::live::may_capture;
+
+/// The kernel takes a tag off the frame before a filter sees it.
+const NO_TAGS: &str = "a live filter (-f) cannot ask for vlan: the kernel takes the tag off before; capture the VLAN's own interface with -i, \
+                       or record without a filter and give it to replay";
 
 /// Watch live traffic on this host's container interfaces
 #[derive(Debug, clap::Args)]
@@ -30,6 +36,8 @@ pub struct Args {
 pub struct LiveArgs {
     #[command(flatten)]
     pub watch: WatchArgs,
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Format of alerts [default: text on a terminal, json otherwise]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
@@ -101,6 +109,7 @@ impl WatchArgs {
             verdict_log: None,
             observer: None,
             export: None,
+            filter: None,
             stop: None,
             evidence: None,
             baseline,
@@ -131,6 +140,10 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 
 /// Runs live, recording to a folder if one is given.
 pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> anyhow::Result<Outcome> {
+    let filter = args.filter.get();
+    if filter.as_ref().is_some_and(FrameFilter::asks_for_tags) {
+        bail!(NO_TAGS);
+    }
     may_capture()?;
     let serve = record.is_none();
     let (mut options, setup) = args.watch.options_and_setup(serve)?;
@@ -158,7 +171,7 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
     let reload = Some(ReloadOptions { reader, in_force, routes });
     // Who records, records all of it.
     let export = if record.is_none() { options.config.ipfix.clone() } else { None };
-    let options = LiveOptions { record, headers_only, config_text, reload, export, evidence, ..options };
+    let options = LiveOptions { record, headers_only, config_text, reload, export, filter, evidence, ..options };
     let mut output = Output::none();
     // First, since the end waits longest for it.
     if let Some(outbox) = outbox {

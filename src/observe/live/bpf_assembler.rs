@@ -4,18 +4,7 @@
 //! Limits: the instructions that [`super::packet_filter`] needs. Design: conditional jumps are short (255 instructions), so a label that
 //! is further away is refused instead of being cut. Source: <https://docs.kernel.org/networking/filter.html>.
 
-/// One instruction, as the kernel reads it (`struct sock_filter`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Instruction {
-    /// What to do.
-    pub code: u16,
-    /// Instructions to skip where a condition holds.
-    pub jump_true: u8,
-    /// Instructions to skip where it does not.
-    pub jump_false: u8,
-    /// The operand.
-    pub operand: u32,
-}
+pub(super) use crate::observe::filter::Instruction;
 
 /// Load a byte, a half-word or a word from a fixed place, or from the index register plus a fixed distance.
 pub(super) const LOAD_BYTE: u16 = 0x30;
@@ -60,6 +49,14 @@ pub enum AssemblyError {
         /// Which instruction.
         at: usize,
     },
+    /// Of a filter that was given.
+    #[error(
+        "instruction {at} of the filter is none for a live interface: it may not divide by what a packet says, nor use all scratch cells"
+    )]
+    Instruction {
+        /// Which instruction.
+        at: usize,
+    },
     /// More than the kernel takes.
     #[error("the filter has {0} instructions, and the kernel takes 4096")]
     TooLong(usize),
@@ -81,7 +78,7 @@ pub(super) struct Assembler {
 }
 
 /// `BPF_MAXINSNS`.
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 
 impl Assembler {
     /// A label that is not placed yet.
@@ -156,60 +153,9 @@ impl Assembler {
 }
 
 #[cfg(test)]
-pub(super) mod interpreter {
-    //! What the kernel does with a program, for tests: a load outside of the packet ends with 0, which drops the packet.
-
-    use super::*;
-
-    /// The bytes that are kept.
-    pub fn run(program: &[Instruction], packet: &[u8]) -> u32 {
-        let (mut accumulator, mut index, mut cells) = (0_u32, 0_u32, [0_u32; 16]);
-        let mut at = 0;
-        loop {
-            let Instruction { code, jump_true, jump_false, operand } = program[at];
-            at += 1;
-            let load = |place: u32, width: usize| {
-                let bytes = packet.get(place as usize..)?.get(..width)?;
-                Some(bytes.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte)))
-            };
-            let loaded = match code {
-                LOAD_BYTE => load(operand, 1),
-                LOAD_HALF => load(operand, 2),
-                LOAD_WORD => load(operand, 4),
-                LOAD_BYTE_AT_INDEX => load(index + operand, 1),
-                LOAD_HALF_AT_INDEX => load(index + operand, 2),
-                LOAD_WORD_AT_INDEX => load(index + operand, 4),
-                LOAD_LENGTH => Some(u32::try_from(packet.len()).expect("small")),
-                LOAD_CELL => Some(cells[operand as usize]),
-                ACCUMULATOR_INDEX => Some(index),
-                AND => Some(accumulator & operand),
-                SHIFT_LEFT => Some(accumulator << operand),
-                SHIFT_RIGHT => Some(accumulator >> operand),
-                ADD => Some(accumulator.wrapping_add(operand)),
-                ADD_INDEX => Some(accumulator.wrapping_add(index)),
-                _ => Some(accumulator),
-            };
-            let Some(loaded) = loaded else { return 0 };
-            accumulator = loaded;
-            let mut branch = |holds: bool| at += usize::from(if holds { jump_true } else { jump_false });
-            match code {
-                EQUAL => branch(accumulator == operand),
-                GREATER => branch(accumulator > operand),
-                ANY_BIT => branch(accumulator & operand != 0),
-                JUMP => at += operand as usize,
-                RETURN => return operand,
-                STORE_CELL => cells[operand as usize] = accumulator,
-                INDEX_CONSTANT => index = operand,
-                INDEX_ACCUMULATOR => index = accumulator,
-                _ => {}
-            }
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::filter::run;
 
     #[test]
     fn branches_lead_to_their_labels() {
@@ -221,7 +167,7 @@ mod tests {
         assembler.place(yes);
         assembler.op(RETURN, 2);
         let program = assembler.finish().expect("a program");
-        assert_eq!([&[7][..], &[8], &[]].map(|packet| interpreter::run(&program, packet)), [2, 1, 0]);
+        assert_eq!([&[7][..], &[8], &[]].map(|packet| run(&program, 0, packet)), [2, 1, 0]);
     }
 
     #[test]

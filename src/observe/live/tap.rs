@@ -5,25 +5,26 @@
 //! container-to-container traffic only so), never blocking. Packets are copied from the ring in groups of [`GROUP`], so that
 //! the flow table can fetch the memory of a whole group at once.
 
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+mod open;
+
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use pcap::{Active, Capture, Error as PcapError, Precision};
-use socket2::{SockFilter, SockRef};
+use pcap::{Active, Capture, Error as PcapError};
 
 use super::admitted::{Admitted, Covers, TellingPackets};
+use super::hiding::HIDDEN_BYTES;
 use super::loss::Losses;
-use super::packet_filter::{Snap, program};
-use super::ring::{HELD_BACK, RETIRE};
+use super::ring::HELD_BACK;
 use crate::clock::now;
 use crate::decode::LinkType;
-use crate::flow::{Admission, Backlog, Frame, Meter, MeterLimits, PointCounters, PointKind, Receipt, Shed};
+use crate::flow::{Admission, Backlog, Frame, Meter, PointCounters, PointKind, Receipt, Shed};
 use crate::input::{Fact, Input, Loss, LossReason, ObservationPoint, RecordedFact};
+use crate::observe::filter::{HiddenFrames, Told};
 use crate::time::Timestamp;
+pub use open::{CaptureRefused, TapError, TapOptions, may_capture};
+use open::{borrow, open, shorten, tap_error};
 
 /// Packets of one turn; then it is another tap's.
 pub(super) const TURN_PACKETS: usize = 512;
@@ -39,77 +40,6 @@ const SHED_INTERVAL: Duration = Duration::from_millis(100);
 const QUIET_STATS: Duration = Duration::from_secs(5);
 /// How often counters are handed over when nothing happened to a flow.
 const TELL_INTERVAL: Duration = Duration::from_millis(200);
-
-/// How to capture.
-#[derive(Clone, Debug)]
-pub struct TapOptions {
-    /// Bytes of each packet that are looked at.
-    pub snap: Snap,
-    /// Size of the kernel's ring, in bytes.
-    pub ring_bytes: u32,
-    /// Bounds of the flow table.
-    pub meter: MeterLimits,
-    /// Sockets of this process whose traffic is not captured.
-    pub own: Vec<SocketAddr>,
-}
-
-/// Why an interface cannot be captured.
-#[derive(Debug, thiserror::Error)]
-pub enum TapError {
-    /// The kernel refused.
-    #[error(
-        "no permission to capture on {point}: hopwatch needs CAP_NET_RAW; run it as root, or grant it once with \
-         `sudo setcap cap_net_raw+ep /path/to/hopwatch`"
-    )]
-    Permission {
-        /// The interface.
-        point: ObservationPoint,
-    },
-    /// It is not there, or not up, any more.
-    #[error("interface {point} went away before it was captured")]
-    Gone {
-        /// The interface.
-        point: ObservationPoint,
-    },
-    /// Its frames cannot be decoded.
-    #[error("interface {point} has link type {link}, which hopwatch does not decode; leave it out with -i")]
-    LinkType {
-        /// The interface.
-        point: ObservationPoint,
-        /// The link type's number.
-        link: i32,
-    },
-    /// The kernel did not take the program that shortens packets.
-    #[error("the packet filter of {point} was refused; report it, and set capture.snap_length to a number: {error}")]
-    Filter {
-        /// The interface.
-        point: ObservationPoint,
-        /// Why.
-        error: String,
-    },
-    /// Anything else.
-    #[error("capturing on {point} failed: {source}")]
-    Capture {
-        /// The interface.
-        point: ObservationPoint,
-        /// What libpcap said.
-        source: PcapError,
-    },
-}
-
-/// Why nothing can be captured on any interface.
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureRefused {
-    /// The kernel refuses packet sockets to this process.
-    #[error(
-        "no permission to capture on any interface: hopwatch needs CAP_NET_RAW; run it as root, or grant it once with \
-         `sudo setcap cap_net_raw+ep /path/to/hopwatch`"
-    )]
-    Permission,
-    /// There are no packet sockets.
-    #[error("cannot capture on any interface; check that the kernel has packet sockets (CONFIG_PACKET): {0}")]
-    Other(Errno),
-}
 
 /// What a tap hands over.
 #[derive(Debug)]
@@ -158,6 +88,7 @@ pub struct Tap {
     inside: bool,
     meter: Meter,
     losses: Losses,
+    hidden: Hidden,
     /// What waits to be handed over.
     inputs: Vec<Input>,
     admission: Admission,
@@ -177,6 +108,28 @@ pub struct Tap {
 impl std::fmt::Debug for Tap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tap").field("point", &self.point).field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
+/// What a filter hides, and how that is known of a packet.
+#[derive(Clone, Copy)]
+struct Hidden {
+    /// Packets shorter than this; without a filter none is.
+    shortest: usize,
+    /// Those from before this: the socket had no filter yet.
+    before: Timestamp,
+    frames: HiddenFrames,
+}
+
+impl Hidden {
+    /// Of a socket without a filter.
+    fn nothing() -> Self {
+        Self { shortest: 0, before: Timestamp::MIN, frames: HiddenFrames::default() }
+    }
+
+    /// Of a socket that had its filter at this time.
+    fn behind(attached: Timestamp) -> Self {
+        Self { shortest: HIDDEN_BYTES as usize + 1, before: attached, frames: HiddenFrames::default() }
     }
 }
 
@@ -216,15 +169,6 @@ impl Group {
     }
 }
 
-/// Whether this process may capture anywhere in the network namespace of the calling thread.
-pub fn may_capture() -> Result<(), CaptureRefused> {
-    let probe = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None);
-    probe.map(drop).map_err(|error| match error {
-        Errno::EPERM | Errno::EACCES => CaptureRefused::Permission,
-        other => CaptureRefused::Other(other),
-    })
-}
-
 impl Tap {
     /// Opens the interface.
     pub fn open(point: ObservationPoint, options: &TapOptions) -> Result<Self, TapError> {
@@ -246,7 +190,7 @@ impl Tap {
         if !link.is_supported() {
             return Err(TapError::LinkType { point, link: number });
         }
-        shorten(borrow(&capture), link, options).map_err(|error| TapError::Filter { point: point.clone(), error })?;
+        shorten(borrow(&capture), &point, link, options)?;
         let opened = now();
         Ok(Self {
             meter: Meter::new(point.clone(), link, options.meter),
@@ -255,6 +199,7 @@ impl Tap {
             link,
             inside: false,
             losses: Losses::default(),
+            hidden: options.filter.as_ref().map_or_else(Hidden::nothing, |_| Hidden::behind(opened)),
             inputs: Vec::new(),
             admission: Admission::new(Arc::default(), PointKind::Shared),
             covers: Covers::default(),
@@ -295,7 +240,7 @@ impl Tap {
 
     /// Reads what is there, at most [`TURN_PACKETS`].
     pub(super) fn read(&mut self, group: &mut Group, sink: &mut impl TapSink) -> Result<usize, PcapError> {
-        let Self { capture, meter, inputs, admission, covers, latest, .. } = self;
+        let Self { capture, meter, hidden, inputs, admission, covers, latest, .. } = self;
         let mut out = Admitted { inputs, admission, covers, telling: TellingPackets::default() };
         let read = capture.dispatch(Some(TURN_PACKETS), |packet| {
             let header = packet.header;
@@ -303,6 +248,9 @@ impl Tap {
             let nanos = header.ts.tv_sec.saturating_mul(1_000_000_000).saturating_add(header.ts.tv_usec);
             let at = Timestamp::from_nanos(nanos);
             *latest = at;
+            if packet.data.len() < hidden.shortest || at < hidden.before {
+                return hidden.frames.hide(at);
+            }
             sink.packet(at, header.len, packet.data);
             group.push(at, header.len, packet.data);
             if group.is_full() {
@@ -327,6 +275,7 @@ impl Tap {
             let mut out = Admitted { inputs, admission, covers, telling: TellingPackets::default() };
             meter.advance(time.minus(HELD_BACK), &mut out);
         }
+        self.tell_hidden(time);
         self.hand_over(time, sink);
         sink.look(time);
     }
@@ -335,6 +284,7 @@ impl Tap {
     /// the kernel some tens of milliseconds.
     pub(super) fn end(mut self, time: Timestamp, reason: Option<String>, sink: &mut impl TapSink) -> Closing {
         self.read_drops(time);
+        self.tell_hidden(time);
         self.end_records(time);
         self.inputs.extend(self.losses.unreported(&self.point, time));
         self.report_shed(time);
@@ -351,6 +301,13 @@ impl Tap {
         meter.drain(inputs);
         let ended = RecordedFact::Ended { point: Some(self.point.clone()) };
         inputs.push(Input::new(meter.now(), Fact::Recorded(ended)));
+    }
+
+    /// What the filter hid is a loss.
+    fn tell_hidden(&mut self, time: Timestamp) {
+        if let Some(Told { count, since, .. }) = self.hidden.frames.tell(time) {
+            self.losses.add(LossReason::Filter, count, since);
+        }
     }
 
     fn read_drops(&mut self, now: Timestamp) {
@@ -423,44 +380,4 @@ impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
         borrow(&self.capture)
     }
-}
-
-fn open(device: &str, options: &TapOptions) -> Result<Capture<Active>, PcapError> {
-    let snap_length = i32::try_from(options.snap.most()).unwrap_or(i32::MAX);
-    let ring = i32::try_from(options.ring_bytes).unwrap_or(i32::MAX);
-    let capture = Capture::from_device(device)?
-        .promisc(true)
-        .snaplen(snap_length)
-        .buffer_size(ring)
-        .timeout(i32::try_from(RETIRE.as_millis()).unwrap_or(i32::MAX))
-        .precision(Precision::Nano)
-        .open()?;
-    capture.setnonblock()
-}
-
-/// Attaches the program that decides how much of a packet is kept. libpcap compiles filters from text only, and makes them
-/// keep all of a packet; so this goes to its socket directly.
-fn shorten(socket: BorrowedFd<'_>, link: LinkType, options: &TapOptions) -> Result<(), String> {
-    let program = program(link, options.snap, &options.own).map_err(|error| error.to_string())?;
-    let native: Vec<_> =
-        program.iter().map(|one| SockFilter::new(one.code, one.jump_true, one.jump_false, one.operand)).collect();
-    SockRef::from(&socket).attach_filter(&native).map_err(|error| error.to_string())
-}
-
-fn tap_error(point: &ObservationPoint, error: PcapError) -> TapError {
-    let text = error.to_string();
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["permission", "Operation not permitted"]) {
-        TapError::Permission { point: point.clone() }
-    } else if says(&["No such device", "not up", "Network is down", "disappeared"]) {
-        TapError::Gone { point: point.clone() }
-    } else {
-        TapError::Capture { point: point.clone(), source: error }
-    }
-}
-
-#[expect(unsafe_code, reason = "the pcap crate offers the descriptor only as a raw number")]
-fn borrow(owner: &Capture<Active>) -> BorrowedFd<'_> {
-    // SAFETY: `owner` keeps the descriptor open for the lifetime of the result.
-    unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
 }

@@ -17,8 +17,20 @@ pub const LOSS_REPORTED_WITHIN: Duration = Duration::from_millis(300);
 /// One a running container, and the bridges.
 const MAX_POINTS: usize = 32_768;
 
-/// Where, and whose where only one source lost something.
-type LostPlace = (Option<ObservationPoint>, Option<Mac>);
+/// Where, whose where only one source lost something, and how.
+type LostPlace = (Option<ObservationPoint>, Option<Mac>, LossKind);
+
+/// How frames went unseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossKind {
+    /// They were lost, or nothing was captured.
+    Lost,
+    /// The filter that hopwatch was given hid them.
+    Hidden,
+}
+
+/// A window: how, where (nowhere: everywhere), from, until.
+type LossWindow<'a> = (LossKind, Option<&'a ObservationPoint>, Timestamp, Timestamp);
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -45,7 +57,8 @@ impl Losses {
     pub fn apply(&mut self, at: Timestamp, loss: &Loss) {
         self.facts += 1;
         if loss.reason != LossReason::FlowTable {
-            self.lost.add((loss.point.clone(), loss.source), loss.since, at);
+            let how = if loss.reason == LossReason::Filter { LossKind::Hidden } else { LossKind::Lost };
+            self.lost.add((loss.point.clone(), loss.source, how), loss.since, at);
         }
     }
 
@@ -55,7 +68,7 @@ impl Losses {
         match (link.up, self.points.get_mut(&link.point)) {
             (true, Some(seen)) => {
                 if let Some(since) = seen.down_since.take() {
-                    self.lost.add((Some(link.point.clone()), None), since, at);
+                    self.lost.add((Some(link.point.clone()), None, LossKind::Lost), since, at);
                 }
             }
             (true, None) => _ = self.see(&link.point, at),
@@ -112,24 +125,24 @@ impl Losses {
         until: Timestamp,
     ) -> bool {
         let down = self.points.get(point).and_then(|seen| seen.down_since).is_some_and(|since| since <= until);
-        let is_lost = |(place, source): &LostPlace| {
+        let is_lost = |(place, source, _): &LostPlace| {
             place.as_ref().is_none_or(|place| place == point) && source.is_none_or(&is_meant)
         };
         down || self.lost.overlap(is_lost, from, until)
     }
 
-    /// The windows of one place that reach to a time or beyond, from and until; of what only one source lost, those of a source that is meant.
+    /// The windows of one place that reach to a time or beyond: how, where, from and until; of what only one source lost, those of a source that is meant.
     pub fn windows_of(
         &self,
         is_place: impl Fn(&ObservationPoint) -> bool,
         is_meant: impl Fn(Mac) -> bool,
         since: Timestamp,
-    ) -> impl Iterator<Item = (Option<&ObservationPoint>, Timestamp, Timestamp)> {
-        let is_its = move |((place, source), _, until): &(&LostPlace, Timestamp, Timestamp)| {
+    ) -> impl Iterator<Item = LossWindow<'_>> {
+        let is_its = move |((place, source, _), _, until): &(&LostPlace, Timestamp, Timestamp)| {
             *until >= since && place.as_ref().is_none_or(&is_place) && source.is_none_or(&is_meant)
         };
         let windows = self.lost.iter().map(|(place, from, until)| (place, *from, *until)).filter(is_its);
-        windows.map(|((point, _), from, until)| (point.as_ref(), from, until))
+        windows.map(|((point, _, how), from, until)| (*how, point.as_ref(), from, until))
     }
 
     /// Since when a point is down; `None` while it is observed, or was never seen.
@@ -137,9 +150,9 @@ impl Losses {
         self.points.get(point).and_then(|seen| seen.down_since)
     }
 
-    /// Every window: where (nowhere: everywhere), from, until; oldest first.
-    pub fn windows(&self) -> impl Iterator<Item = (Option<&ObservationPoint>, Timestamp, Timestamp)> {
-        self.lost.iter().map(|((point, _), from, until)| (point.as_ref(), *from, *until))
+    /// Every window: how, where (nowhere: everywhere), from, until; oldest first.
+    pub fn windows(&self) -> impl Iterator<Item = LossWindow<'_>> {
+        self.lost.iter().map(|((point, _, how), from, until)| (*how, point.as_ref(), *from, *until))
     }
 }
 

@@ -135,6 +135,8 @@ pub(super) fn not_seen(
 fn hides(window: &Window, workloads: &[WorkloadSeen], measure: &Measure<'_>, much_lost: bool) -> bool {
     let lasts_long = || measure.lasts_long(window.since, window.until);
     match &window.kind {
+        // What a filter hides is not known to be anything else.
+        WindowKind::Lost(LossReason::Filter) => true,
         // Without a number it is not known to be little.
         WindowKind::Lost(_) => much_lost || window.count == 0,
         WindowKind::Down => {
@@ -185,7 +187,8 @@ fn of_window(window: &Window, measure: &Measure<'_>) -> NotSeen {
             let is_behind = matches!(reason, LossReason::Queue | LossReason::Shed);
             let thing = if is_behind { "flow event" } else { "packet" };
             let much = if window.count == 0 { format!("some {thing}s") } else { many(window.count, thing) };
-            ("loss", format!("capture loss on {place} {when}: {much}, because {why}"), Some(fix))
+            let what = if *reason == LossReason::Filter { "filter" } else { "loss" };
+            (what, format!("capture loss on {place} {when}: {much}, because {why}"), Some(fix))
         }
         WindowKind::Down => {
             ("point_down", format!("{place} was down or gone, {when}"), Some("ask again for a time in which it is up"))
@@ -222,6 +225,9 @@ const fn about_loss(reason: LossReason) -> (&'static str, &'static str) {
             ("the engine was behind", "capture fewer interfaces, or give hopwatch more of the processor")
         }
         LossReason::FlowTable => ("the flow table was full", "raise flows.max_flows"),
+        LossReason::Filter => {
+            ("a filter (-f) hid them", "look, or record, without -f: nothing can be verified with it")
+        }
         LossReason::Shed => (
             "their source opened more flows than its share while the engine was behind",
             "see what opens so many flows, or give hopwatch more of the processor",

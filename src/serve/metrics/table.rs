@@ -55,7 +55,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "hopwatch_dropped_packets_total",
         &["observation_point", "reason"],
-        "Packets dropped before capture, and flow events dropped after the flow table (reason queue)",
+        "Packets dropped before capture or hidden by a filter (reason filter), and flow events dropped after the flow table (reason queue)",
         |s| {
             each_point(s, |point, counters| {
                 let of = |reason: &str| counters.dropped.get(reason).copied().unwrap_or(0);

@@ -81,6 +81,7 @@ fn ids(folder: &Path, setup: &ReplaySetup) -> anyhow::Result<Vec<(String, &'stat
         meter: config.meter,
         reloads: Reloads::Follow,
         verdict_log: None,
+        filter: None,
         observer: None,
         stop: None,
     };

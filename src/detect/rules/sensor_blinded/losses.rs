@@ -53,6 +53,10 @@ impl Losses {
 
     /// Something was lost.
     pub(super) fn add(&mut self, now: Timestamp, loss: &Loss, findings: &mut Findings) {
+        // Who starts hopwatch with a filter is told so all the time, and nobody else can set one.
+        if loss.reason == LossReason::Filter {
+            return;
+        }
         let place = (loss.point.clone(), loss.source, loss.reason);
         let known = self.places.get(&place).map(|lost| lost.last);
         if let Some(last) = known {
@@ -115,6 +119,7 @@ fn above_budget(loss: &Loss, total: u64, window: Duration) -> Finding {
         LossReason::Queue => "events found the queue to the engine full",
         LossReason::FlowTable => "flows were evicted from a full flow table",
         LossReason::Shed => "events of a source that opened more flows than its share were left out",
+        LossReason::Filter => "packets were hidden by a filter",
     };
     let text = format!("{total} {what} at {whose} within {}", readable(window));
     let cause = format!("loss {whose} {}", loss.reason.as_str());

@@ -4,8 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
-use super::super::bpf_assembler::interpreter::run;
 use super::*;
+use crate::observe::filter;
+
+/// The bytes that are kept.
+fn run(program: &[Instruction], packet: &[u8]) -> u32 {
+    filter::run(program, u32::try_from(packet.len()).expect("small"), packet)
+}
 
 const WHOLE: u32 = 4096;
 
