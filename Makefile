@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build install deb deb-test image image-test tarball test lab scorecard bench bench-peers bench-engine bench-live ci
+.PHONY: help demo build install deb deb-test rpm rpm-test image image-test tarball test lab scorecard bench bench-peers bench-engine bench-live ci
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,13 @@ deb: ## A Debian package, target/dist/hopwatch_VERSION_ARCHITECTURE.deb
 deb-test: ## Installs, upgrades, uses and purges the package in a bare Debian (root)
 	@scripts/deb-test.sh
 
+rpm: ## A package for Fedora, RHEL and openSUSE, target/dist/hopwatch-VERSION-1.ARCHITECTURE.rpm (needs rpmbuild; libpcap's static library)
+	@scripts/setup.sh
+	@scripts/rpm.sh
+
+rpm-test: ## Builds that package twice, compares it with the Debian one, installs, uses and erases it in a root of its own (root; needs rpm)
+	@scripts/rpm-test.sh
+
 image: ## An image for Podman and Docker, target/dist/hopwatch_VERSION_ARCHITECTURE.oci.tar, without a daemon (root; needs mmdebstrap and jq)
 	@scripts/setup.sh
 	@scripts/image.sh
@@ -34,7 +41,7 @@ image: ## An image for Podman and Docker, target/dist/hopwatch_VERSION_ARCHITECT
 image-test: ## Builds the image twice, and uses it in a Podman of its own (root)
 	@scripts/image-test.sh
 
-tarball: ## An archive for hosts without Debian's packages, target/dist/hopwatch-VERSION-ARCHITECTURE.tar.gz; packed twice and compared
+tarball: ## An archive for hosts without packages, target/dist/hopwatch-VERSION-ARCHITECTURE.tar.gz, with libpcap in the program and a bill of materials beside it; packed twice and compared
 	@scripts/setup.sh
 	@scripts/tarball.sh --check
 

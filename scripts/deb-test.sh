@@ -43,7 +43,7 @@ inside dpkg --verify hopwatch | grep -v hopwatch.yaml && fail "installed files d
 cp -r captures/egress-around-proxy "$bare/capture"
 alerts=$(inside hopwatch replay /capture --format json)
 grep -q '"rule":"egress-skips-proxy"' <<<"$alerts" || fail "the installed program does not detect"
-[ -e "$bare/usr/share/man/man1/hopwatch-replay.1.gz" ] || fail "there is no manual page"
+[ -e "$bare/usr/share/man/man1/hopwatch-replay.1.gz" ] && [ -e "$bare/usr/share/man/man5/hopwatch.yaml.5.gz" ] || fail "there is no manual page"
 bash -n "$bare/usr/share/bash-completion/completions/hopwatch" || fail "the completion is no bash"
 if command -v systemd-analyze >/dev/null; then
   systemd-analyze security --offline=yes --threshold=35 "$bare/lib/systemd/system/hopwatch.service" >/dev/null ||

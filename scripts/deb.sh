@@ -6,43 +6,17 @@ cd "$(dirname "$0")/.."
 umask 022
 
 . scripts/package-env.sh
+. scripts/package-files.sh
 
 architecture=$(dpkg --print-architecture)
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
 
-put() { install -D -m "$1" "$2" "$root/$3"; }
-
-put 755 "$HOPWATCH_BINARY" usr/bin/hopwatch
-put 644 packaging/systemd/hopwatch.service lib/systemd/system/hopwatch.service
-put 644 packaging/systemd/hopwatch-responder.service lib/systemd/system/hopwatch-responder.service
-put 640 config/hopwatch.yaml etc/hopwatch/hopwatch.yaml
-mkdir -p "$root/etc/hopwatch/conf.d"
-for example in config/examples/*.yaml; do put 644 "$example" "usr/share/doc/hopwatch/examples/$(basename "$example")"; done
-put 644 config/prometheus/hopwatch.rules.yaml usr/share/doc/hopwatch/examples/prometheus/hopwatch.rules.yaml
-put 644 config/grafana/hopwatch.json usr/share/doc/hopwatch/examples/grafana/hopwatch.json
-for page in README.md SECURITY.md CHANGELOG.md; do put 644 "$page" "usr/share/doc/hopwatch/$page"; done
-(cd docs && find . -name '*.md' -o -name '*.json') | while read -r page; do put 644 "docs/$page" "usr/share/doc/hopwatch/docs/$page"; done
-put 644 LICENSE-MIT usr/share/doc/hopwatch/copyright
-cat LICENSE-APACHE >>"$root/usr/share/doc/hopwatch/copyright"
-
-pages=$root/usr/share/man/man1
-mkdir -p "$pages"
-"$HOPWATCH_BINARY" man -o "$pages"
-find "$pages" -type f -exec gzip -9n {} +
-completion() {
-  mkdir -p "$(dirname "$root/$2")"
-  "$HOPWATCH_BINARY" completions "$1" >"$root/$2"
-}
-completion bash usr/share/bash-completion/completions/hopwatch
-completion zsh usr/share/zsh/vendor-completions/_hopwatch
-completion fish usr/share/fish/vendor_completions.d/hopwatch.fish
+package_files lib/systemd/system usr/share/zsh/vendor-completions
 
 # The libraries that the binary asks for, by their packages.
 depends=libc6
-# Not into a pipe: grep -q ends at the first match, and what is killed by that counts as a failure.
-libraries=$(ldd "$HOPWATCH_BINARY")
 if grep -q libpcap <<<"$libraries"; then depends="$depends, libpcap0.8"; fi
 if grep -q libgcc_s <<<"$libraries"; then depends="$depends, libgcc-s1"; fi
 size=$(du -sk "$root" | cut -f1)

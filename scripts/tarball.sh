@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Builds target/dist/hopwatch-VERSION-ARCHITECTURE.tar.gz for hosts without Debian's packages: binary, units, configuration, manual pages, completions, documents, and SHA256SUMS of all.
+# Builds target/dist/hopwatch-VERSION-ARCHITECTURE.tar.gz for hosts without Debian's packages: binary (with libpcap in it), units, configuration, manual pages, completions, documents, and
+# SHA256SUMS of all; beside it a bill of materials (CycloneDX, .cdx.json) and the sums of both (.sha256).
 # The same sources and compiler give the same bytes; `--check` packs twice, differently, and compares. HOPWATCH_BINARY takes a binary that was built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+HOPWATCH_STATIC_LIBPCAP=yes
 . scripts/package-env.sh
 name=hopwatch-$version-$(uname -m)
 work=$(mktemp -d)
@@ -20,6 +22,7 @@ fill() {
   put 644 config/hopwatch.yaml etc/hopwatch.yaml
   for page in config/examples/*.yaml; do put 644 "$page" "examples/$(basename "$page")"; done
   for page in README.md SECURITY.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE; do put 644 "$page" "$page"; done
+  if [ -n "$static_libpcap" ]; then put 644 "$libpcap_licence" LICENSE-libpcap; fi
   (cd docs && find . -name '*.md' -o -name '*.json') | while read -r page; do put 644 "docs/$page" "docs/$page"; done
   mkdir -p "$root/man" "$root/completions"
   "$HOPWATCH_BINARY" man -o "$root/man"
@@ -54,4 +57,12 @@ if [ "${1:-}" = --check ]; then
   "$work/unpacked/$name/bin/hopwatch" config check "$work/unpacked/$name/etc/hopwatch.yaml" >&2
   echo "tarball: two builds give the same bytes, and what is unpacked runs" >&2
 fi
-(cd "$target/dist" && sha256sum "$name.tar.gz" | tee "$name.tar.gz.sha256")
+# What it consists of, for those who look for known weaknesses in it.
+bill=$name.cdx.json
+if [ -n "$static_libpcap" ]; then
+  scripts/sbom.py --libpcap "$static_libpcap" >"$target/dist/$bill"
+else
+  scripts/sbom.py >"$target/dist/$bill"
+  echo "tarball: this binary asks for the host's libpcap, as $(grep -o 'libpcap[^ ]*' <<<"$libraries" | head -1); without HOPWATCH_BINARY it is linked statically" >&2
+fi
+(cd "$target/dist" && sha256sum "$name.tar.gz" "$bill" | tee "$name.sha256")

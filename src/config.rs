@@ -263,6 +263,11 @@ pub fn reference() -> String {
     reference::markdown(&schema())
 }
 
+/// The manual page `hopwatch.yaml(5)`.
+pub fn manual_page() -> String {
+    reference::manual_page(&schema())
+}
+
 /// The built-in defaults as YAML.
 pub fn defaults_text() -> String {
     print(&FileConfig::default())

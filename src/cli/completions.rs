@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::Outcome;
+use crate::config;
 
 /// Print shell completions: `hopwatch completions bash > /etc/bash_completion.d/hopwatch`
 #[derive(Debug, clap::Args)]
@@ -14,7 +15,7 @@ pub struct CompletionArgs {
     shell: clap_complete::Shell,
 }
 
-/// Print the man page, or write one per subcommand into a folder
+/// Print the man page, or write one per subcommand and one of the configuration into a folder
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
     /// Folder for all pages; without it the main page goes to standard output
@@ -33,6 +34,7 @@ pub fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
     if let Some(folder) = &args.output {
         std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         clap_mangen::generate_to(super::command(), folder)
+            .and_then(|()| std::fs::write(folder.join("hopwatch.yaml.5"), config::manual_page()))
             .with_context(|| format!("writing man pages into {}", folder.display()))?;
     } else {
         clap_mangen::Man::new(super::command()).render(&mut io::stdout()).context("writing to standard output")?;

@@ -110,6 +110,26 @@ fn the_reference_is_current() {
 }
 
 #[test]
+fn the_manual_page_has_every_section_and_key_of_the_reference() {
+    let (page, reference) = (config::manual_page(), config::reference());
+    let roff = |text: &str| text.replace('-', "\\-");
+    let name = |line: &str| line.split('`').nth(1).map(str::to_owned);
+    let keys: Vec<_> = reference.lines().filter(|line| line.starts_with("| `")).filter_map(name).collect();
+    let sections: Vec<_> = reference.lines().filter(|line| line.starts_with("## `")).filter_map(name).collect();
+    assert!(keys.len() > 300 && sections.len() > 50, "{} keys, {} sections", keys.len(), sections.len());
+    for key in keys {
+        assert!(page.contains(&format!(".TP\n\\fB{}\\fR", roff(&key))), "{key}");
+    }
+    for section in sections {
+        assert!(page.contains(&format!(".SH \"{}\"", roff(&section.to_uppercase()))), "{section}");
+    }
+    assert!(
+        page.lines().all(|line| !line.starts_with('\'') && !line.contains('`')),
+        "no request and no Markdown is left"
+    );
+}
+
+#[test]
 fn the_published_schema_accepts_the_shipped_files() {
     let validator = jsonschema::validator_for(&config::schema()).expect("a valid JSON Schema");
     for path in files("config/examples").into_iter().chain([folder("config/hopwatch.yaml")]) {

@@ -36,6 +36,7 @@ mod metrics;
 mod observe;
 mod registry;
 mod rules_command;
+mod sbom;
 mod scenarios;
 mod setup;
 mod severities;
