@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build install deb deb-test rpm rpm-test image image-test tarball test lab scorecard bench bench-peers bench-engine bench-live ci
+.PHONY: help demo build install deb deb-test rpm rpm-test image image-test tarball site test lab scorecard bench bench-peers bench-engine bench-live ci
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ image-test: ## Builds the image twice, and uses it in a Podman of its own (root)
 tarball: ## An archive for hosts without packages, target/dist/hopwatch-VERSION-ARCHITECTURE.tar.gz, with libpcap in the program and a bill of materials beside it; packed twice and compared
 	@scripts/setup.sh
 	@scripts/tarball.sh --check
+
+site: ## The documents as a static site with search, target/site/html (fetches mdBook from PyPI)
+	@scripts/test-tools.sh
+	@scripts/site.sh
 
 test: ## All tests that need no privileges; at the end, what was left out and why
 	@scripts/setup.sh

@@ -1,4 +1,4 @@
-//! The bill of materials: every crate of the program, none that only builds or tests it, in the form that CycloneDX's schema asks for.
+//! The bill of materials: every crate of the program, none that only builds or tests it, in the form that `CycloneDX`'s schema asks for.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,9 +18,9 @@ fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// The bill, or why it cannot be made here.
-fn bill(test: &str) -> Option<(String, Value)> {
+fn bill(name: &str) -> Option<(String, Value)> {
     if let Err(why) = said("python3", &["-c", "import tomllib"]) {
-        println!("skipped: {test}: needs Python 3.11: {}", why.lines().last().unwrap_or_default());
+        println!("skipped: {name}: needs Python 3.11: {}", why.lines().last().unwrap_or_default());
         return None;
     }
     let text = said("python3", &["scripts/sbom.py", "--libpcap", "1.10.3"]).expect("a bill");
