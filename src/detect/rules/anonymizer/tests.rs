@@ -21,7 +21,7 @@ fn hello(name: &str, alpn: &[&str]) -> AppFacts {
 
 /// A hello of a browser, or of a program, with or without the server's name.
 fn fingerprinted(ja4: &str, name: Option<&str>) -> AppFacts {
-    let hello = TlsHello { sni: name.map(Into::into), alpn: vec!["h2".to_owned()].into(), ja4: Some(ja4.into()) };
+    let hello = TlsHello { sni: name.map(Into::into), alpn: vec!["h2".to_owned()], ja4: Some(ja4.into()) };
     AppFacts { tls: Some(hello), ..AppFacts::default() }
 }
 

@@ -113,7 +113,7 @@ mod tests {
         let of = |first: u64| {
             let mut seldom = Seldom::default();
             seldom.insert(1, at(0).plus(Duration::from_nanos(first)), [0; 2]);
-            seldom.insert(2, at(9).plus(Duration::from_nanos(1_400_000)), [0; 2]);
+            seldom.insert(2, at(9).plus(Duration::from_micros(1_400)), [0; 2]);
             seldom.get(2)
         };
         assert_eq!(of(0), of(900_000));
