@@ -18,8 +18,9 @@ fn every_test_that_the_threat_model_names_exists() {
     assert!(names.len() > 15, "{names:?}");
     for name in names {
         let (module, test) = name.rsplit_once("::").expect("a module and a test");
-        let file = format!("tests/core/{}.rs", module.replace("::", "/"));
-        let source = std::fs::read_to_string(root().join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let files = ["core", "shell"].map(|suite| format!("tests/{suite}/{}.rs", module.replace("::", "/")));
+        let read = |file: &String| Some((file.clone(), std::fs::read_to_string(root().join(file)).ok()?));
+        let (file, source) = files.iter().find_map(read).unwrap_or_else(|| panic!("none of {files:?} is there"));
         let (before, _) =
             source.split_once(&format!("fn {test}()")).unwrap_or_else(|| panic!("{file} holds no {name}"));
         let attributes = before.rsplit("\n\n").next().unwrap_or_default();
