@@ -4,12 +4,14 @@
 //! gone. A log that cannot be read is a fact, once. Never waits for the engine. Limits: reading begins with what is new, the journal where the last run
 //! ended: its cursor is kept in the state directory. Design: one thread for all; `journalctl` is a child that this thread reads without waiting.
 
+mod bell;
 mod journal;
 mod syslog;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::bell::Bell;
 use self::journal::Journal;
 use self::syslog::Syslog;
 use super::outbox::Outbox;
@@ -18,11 +20,10 @@ use crate::host::log_entries::{AuditLines, Tail, TailEnd};
 use crate::input::{HostLog, HostLoggingFact};
 use crate::sandbox::Role;
 
-/// Between two looks at auditd's log, and how long the end of the run may go unnoticed: a container starts a quarter of a second after its client, and
-/// an alert about it asks who ran that.
-const INTERVAL: Duration = Duration::from_millis(100);
-/// Looks at auditd's log for each look at the others.
-const EVERY: u32 = 5;
+/// Between two looks, and how long the end of the run may go unnoticed.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Looks at auditd's log alone before the others have their turn.
+const ALONE: u32 = 50;
 /// auditd's own configuration, and where it writes without one.
 const AUDITD: &str = "/etc/audit/auditd.conf";
 const AUDIT_LOG: &str = "/var/log/audit/audit.log";
@@ -41,10 +42,12 @@ fn watch(outbox: &mut Outbox, context: &SourceContext, state_dir: Option<&Path>)
     let mut audit = Audit::new(&audit_log());
     let mut journal = Journal::new(state_dir);
     let mut syslog = Syslog::new(&syslog::FILES.map(Path::new));
-    let mut look = 0;
+    let mut bell = Bell::new(audit_folder());
+    let mut alone = ALONE;
     while !context.is_over() {
         let mut facts = audit.poll();
-        if look == 0 {
+        if alone >= ALONE {
+            alone = 0;
             facts.extend(journal.poll());
             facts.extend(syslog.poll());
         }
@@ -52,10 +55,7 @@ fn watch(outbox: &mut Outbox, context: &SourceContext, state_dir: Option<&Path>)
             outbox.rare(fact.into());
         }
         outbox.send();
-        // Without auditd nothing is as urgent.
-        let looks = if audit.unread.is_none() { 1 } else { EVERY };
-        look = if look + looks >= EVERY { 0 } else { look + looks };
-        std::thread::sleep(INTERVAL * looks);
+        alone = if bell.wait(INTERVAL) { alone + 1 } else { ALONE };
     }
     journal.end();
 }
