@@ -36,13 +36,11 @@ impl Bell {
         };
         let mut waiting = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
         let limit = PollTimeout::try_from(most).unwrap_or(PollTimeout::ZERO);
-        let is_written = match poll(&mut waiting, limit) {
-            Ok(count) => count > 0,
-            Err(_) => {
-                std::thread::sleep(most);
-                false
-            }
-        };
+        let answer = poll(&mut waiting, limit);
+        if answer.is_err() {
+            std::thread::sleep(most);
+        }
+        let is_written = answer.is_ok_and(|count| count > 0);
         if is_written {
             std::thread::sleep(GATHER);
             while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
