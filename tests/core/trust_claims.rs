@@ -18,7 +18,8 @@ fn every_test_that_the_threat_model_names_exists() {
     assert!(names.len() > 15, "{names:?}");
     for name in names {
         let (module, test) = name.rsplit_once("::").expect("a module and a test");
-        let files = ["core", "shell", "privileged"].map(|suite| format!("tests/{suite}/{}.rs", module.replace("::", "/")));
+        let files =
+            ["core", "shell", "privileged"].map(|suite| format!("tests/{suite}/{}.rs", module.replace("::", "/")));
         let read = |file: &String| Some((file.clone(), std::fs::read_to_string(root().join(file)).ok()?));
         let (file, source) = files.iter().find_map(read).unwrap_or_else(|| panic!("none of {files:?} is there"));
         let (before, _) =
