@@ -2,12 +2,11 @@
 //!
 //! Needs root and an installed `dockerd`; says why it skips otherwise. One test, because a daemon takes seconds.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 
 use crate::support::dockerd::{self, Dockerd, IMAGE};
 use crate::support::patience::wait_until;
+use crate::support::sniffing::Sniffing;
 use serde_json::Value;
 
 struct Place {
@@ -47,40 +46,6 @@ impl Place {
     }
 }
 
-/// `hopwatch sniff`, and what it has written so far.
-struct Running {
-    child: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Running {
-    fn start(place: &Place) -> Self {
-        let mut command = place.command(&["sniff", "-i", "docker0", "--format", "json", "--listen", "none"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("hopwatch runs");
-        let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let (out, into) = (child.stdout.take().expect("piped"), Arc::clone(&lines));
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                into.lock().expect("lock").extend(serde_json::from_str::<Value>(&line));
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// Alerts of a rule whose evidence has this text.
-    fn alerts(&self, rule: &str, text: &str) -> usize {
-        let lines = self.lines.lock().expect("lock");
-        let is_one = |line: &&Value| line["rule"] == rule && line["evidence"].to_string().contains(text);
-        lines.iter().filter(is_one).count()
-    }
-
-    fn end(mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
-        self.child.wait().expect("it ends");
-    }
-}
-
 #[test]
 fn a_real_host_is_learned_and_an_approval_is_taken_in_by_a_hopwatch_that_runs() {
     if let Some(why) = dockerd::unavailable() {
@@ -100,17 +65,16 @@ fn a_real_host_is_learned_and_an_approval_is_taken_in_by_a_hopwatch_that_runs() 
     assert_eq!(place.run(&["baseline", "diff"]).0, Some(0), "what was learned differs from nothing that runs");
     audit(&place);
 
-    let running = Running::start(&place);
+    let running = Sniffing::start(place.command(&["sniff", "-i", "docker0", "--format", "json", "--listen", "none"]));
     place.container("web-2", "none");
-    wait_until("the log driver is reported", || running.alerts("log-driver-changed", "none") > 0);
+    wait_until("the log driver is reported", || running.count("log-driver-changed", "none") > 0);
     let (code, diff) = place.run(&["baseline", "diff", "--json"]);
     assert_eq!(code, Some(1), "{diff}");
     let (_, listed) = place.run(&["baseline", "diff"]);
     let ids: Vec<&str> = listed.split_whitespace().filter(|word| word.len() == 9 && word.starts_with('q')).collect();
     assert_eq!(place.run(&[&["baseline", "approve"], &ids[..], &["--why", "a job without a log"]].concat()).0, Some(0));
-    wait_until("the approval is in force", || running.alerts("baseline-changed", "a job without a log") > 0);
+    wait_until("the approval is in force", || running.count("baseline-changed", "a job without a log") > 0);
     assert_eq!(place.run(&["baseline", "diff"]).0, Some(0), "after an approval nothing differs");
-    running.end();
 }
 
 /// `init` looks at the host, and what it writes is a configuration.

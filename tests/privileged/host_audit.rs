@@ -3,15 +3,12 @@
 //! Needs root, auditd, auditctl and a Docker daemon; says why it skips otherwise. The kernel has one audit for the whole machine: a host that uses it
 //! already is left alone, what the test switches on is switched off, and one test does it all.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-
-use serde_json::Value;
 
 use crate::support::dockerd::{self, Dockerd, IMAGE};
 use crate::support::patience::wait_until;
+use crate::support::sniffing::Sniffing;
 
 const RULES: &str = "-D\n-w /etc/hopwatch-test -p wa -k one\n-w /etc/hopwatch-test2 -p wa -k two\n";
 
@@ -79,53 +76,20 @@ impl Drop for Auditd {
     }
 }
 
-/// `hopwatch sniff` on a host whose auditd is this one, and what it has said so far.
-struct Running {
-    child: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Running {
-    fn start(docker: &Dockerd, audit: &Auditd) -> Self {
-        let config = audit.path("hopwatch.yaml");
-        std::fs::write(&config, "rules:\n  host-audit-tampered: {settle: 1s}\n").expect("a configuration");
-        let line = format!(
-            "mount --bind {} /etc/audit/auditd.conf && exec {} sniff -i docker0 --format json --listen none -c {}",
-            audit.path("auditd.conf").display(),
-            env!("CARGO_BIN_EXE_hopwatch"),
-            config.display()
-        );
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/var/run/netns/{}", docker.netns())).args(["unshare", "--mount", "sh", "-c", &line]);
-        command.env("DOCKER_HOST", docker.host()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("hopwatch runs");
-        let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let (out, into) = (child.stdout.take().expect("piped"), Arc::clone(&lines));
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                into.lock().expect("lock").extend(serde_json::from_str::<Value>(&line));
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// Evidence of a kind of each alert of a rule.
-    fn said(&self, rule: &str, kind: &str) -> Vec<String> {
-        let lines = self.lines.lock().expect("lock");
-        let of_rule = lines.iter().filter(|line| line["rule"] == rule);
-        let evidence = of_rule.flat_map(|line| line["evidence"].as_array().cloned().unwrap_or_default());
-        evidence
-            .filter(|one| one["kind"] == kind)
-            .map(|one| one["text"].as_str().unwrap_or_default().to_owned())
-            .collect()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
-    }
+/// `hopwatch sniff` on a host whose auditd is this one.
+fn sniff(docker: &Dockerd, audit: &Auditd) -> Sniffing {
+    let config = audit.path("hopwatch.yaml");
+    std::fs::write(&config, "rules:\n  host-audit-tampered: {settle: 1s}\n").expect("a configuration");
+    let line = format!(
+        "mount --bind {} /etc/audit/auditd.conf && exec {} sniff -i docker0 --format json --listen none -c {}",
+        audit.path("auditd.conf").display(),
+        env!("CARGO_BIN_EXE_hopwatch"),
+        config.display()
+    );
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/var/run/netns/{}", docker.netns())).args(["unshare", "--mount", "sh", "-c", &line]);
+    command.env("DOCKER_HOST", docker.host());
+    Sniffing::start(command)
 }
 
 #[test]
@@ -142,7 +106,7 @@ fn audit_rules_that_go_are_reported_and_who_started_a_container_is_known_from_au
     let docker = Dockerd::start(&[]);
     docker.docker(&["run", "-d", "--name", "first", IMAGE, "sleep", "600"]);
     let audit = Auditd::start();
-    let running = Running::start(&docker, &audit);
+    let running = sniff(&docker, &audit);
 
     // Nobody watches the client: it is not known who asked.
     docker.docker(&["run", "-d", "--name", "quiet-1", "--log-driver", "none", IMAGE, "sleep", "600"]);
@@ -165,5 +129,5 @@ fn audit_rules_that_go_are_reported_and_who_started_a_container_is_known_from_au
     auditctl(&["-D"]);
     wait_until("the rules are missed", || !running.said("host-audit-tampered", "recorder").is_empty());
     let by = running.said("host-audit-tampered", "by").join(" ");
-    assert!(by.contains("auditctl"), "auditd wrote who removed them: {by:?} {:?}", running.lines.lock().expect("lock"));
+    assert!(by.contains("auditctl"), "auditd wrote who removed them: {by:?}");
 }

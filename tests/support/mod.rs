@@ -60,3 +60,5 @@ pub fn assert_current(path: &str, generated: &str) {
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(committed, generated, "{path} is not current; run `HOPWATCH_UPDATE=1 cargo test` and commit it");
 }
+#[cfg(feature = "live")]
+pub mod sniffing;

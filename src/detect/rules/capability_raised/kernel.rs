@@ -77,7 +77,8 @@ impl KernelWord {
         let cause = format!("the kernel says {}", report.cause());
         let finding = Finding::of_workload(&META, context.now, workload, &cause, evidence);
         let is_hostile = severity >= Severity::High;
-        findings.push(Finding { severity, is_hostile, roll_out: report.roll_out, ..finding });
+        let changed_at = Some(context.now);
+        findings.push(Finding { severity, is_hostile, roll_out: report.roll_out, changed_at, ..finding });
     }
 }
 
