@@ -52,7 +52,15 @@ impl<T: Default> PerActor<T> {
     }
 }
 
-/// The latest things that were seen, so that one knows which are new. It grows by an eighth at a time: there is one for each actor.
+/// Inserts into a list that grows by an eighth at a time: there is one for each actor.
+pub fn insert_tightly<T>(list: &mut Vec<T>, place: usize, one: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 8 + 4);
+    }
+    list.insert(place, one);
+}
+
+/// The latest things that were seen, so that one knows which are new.
 #[derive(Clone, Debug)]
 pub struct Recent<K, const MAX: usize> {
     /// In order of the key; with the number of its first sight.
@@ -74,6 +82,11 @@ impl<K: Ord + Copy, const MAX: usize> Recent<K, MAX> {
         until.saturating_sub(before)
     }
 
+    /// Forgets those from one to another, both included.
+    pub fn forget_between(&mut self, from: K, to: K) {
+        self.known.retain(|(known, _)| *known < from || to < *known);
+    }
+
     /// Whether it is new; from now on it is not. At the bound the one that was seen first is forgotten.
     pub fn is_new(&mut self, key: K) -> bool {
         let Err(mut place) = self.known.binary_search_by_key(&key, |(known, _)| *known) else { return false };
@@ -84,10 +97,7 @@ impl<K: Ord + Copy, const MAX: usize> Recent<K, MAX> {
                 place -= usize::from(first < place);
             }
         }
-        if self.known.len() == self.known.capacity() {
-            self.known.reserve_exact(self.known.len() / 8 + 4);
-        }
-        self.known.insert(place, (key, self.next));
+        insert_tightly(&mut self.known, place, (key, self.next));
         self.next = self.next.wrapping_add(1);
         true
     }

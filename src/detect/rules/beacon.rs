@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::detect::anomaly::asked::Asked;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
-use crate::detect::anomaly::digest::digest;
+use crate::detect::anomaly::digest::{Digest, digest};
 use crate::detect::anomaly::per_actor::PerActor;
 use crate::detect::anomaly::regularity::{Chance, Regularity};
 use crate::detect::params::rule_params;
@@ -153,6 +153,7 @@ impl Peers {
         };
         if at.since(first) < series::ONE {
             self.seldom.add(number, bytes);
+            self.seldom.move_to(number, at);
             return false;
         }
         self.seldom.remove(number);
@@ -160,13 +161,13 @@ impl Peers {
     }
 
     /// A question for a name; as [`Self::add`].
-    fn ask(&mut self, key: &Key, name: u32, at: Timestamp, forgotten: &mut u64) -> bool {
+    fn ask(&mut self, key: &Key, name: Digest, at: Timestamp, forgotten: &mut u64) -> bool {
         if let Some(series) = self.series.get_mut(key) {
             return series.ask(name, at);
         }
         let number = digest(key);
-        let Some((first, [before, _])) = self.seldom.get(number) else {
-            self.begin(number, at, [name, 0], forgotten);
+        let Some((first, before)) = self.seldom.get(number) else {
+            self.begin(number, at, name, forgotten);
             return false;
         };
         if before == name {
@@ -176,16 +177,17 @@ impl Peers {
         self.series.entry(key.clone()).or_insert_with(|| Box::new(Series::after_question(first, before))).ask(name, at)
     }
 
-    fn begin(&mut self, number: u32, at: Timestamp, more: [u32; 2], forgotten: &mut u64) {
+    fn begin(&mut self, number: Digest, at: Timestamp, more: [u32; 2], forgotten: &mut u64) {
         if self.seldom.len() + self.series.len() >= MAX_SERIES {
             *forgotten += 1;
             let quietest = self.series.iter().min_by_key(|(_, one)| one.last());
             let quietest = quietest.map(|(key, one)| (one.last(), key.clone()));
             match (self.seldom.oldest(), quietest) {
-                (Some((once, number)), Some((last, _))) if once <= last => self.seldom.remove(number),
+                (Some((once, number)), other) if other.as_ref().is_none_or(|(last, _)| once <= *last) => {
+                    self.seldom.remove(number);
+                }
                 (_, Some((_, key))) => drop(self.series.remove(&key)),
-                (Some((_, number)), None) => self.seldom.remove(number),
-                (None, None) => {}
+                _ => {}
             }
         }
         *forgotten += self.seldom.insert(number, at, more);

@@ -88,8 +88,7 @@ impl Rule for Exfiltration {
             is_known_protocol: app.is_some_and(|app| !app.looks_encrypted),
         };
         let own = self.actors.of(ours);
-        let (volume, forgotten) =
-            own.peers.add(peer.to_canonical(), grown, self.params.floor.min(self.params.floor_known));
+        let (volume, forgotten) = own.peers.add(peer.to_canonical(), grown, self.params.least());
         self.forgotten += forgotten;
         own.has_names |= names;
         if !is_worth_a_look(&self.params, volume) {
@@ -120,9 +119,16 @@ impl Exfiltration {
     }
 }
 
+impl Params {
+    /// Less than this is never too much.
+    fn least(&self) -> u64 {
+        self.floor.min(self.floor_known)
+    }
+}
+
 /// Whether more was sent than the least limit there is.
 fn is_worth_a_look(params: &Params, volume: Volume) -> bool {
-    volume.sum().0 >= params.floor.min(params.floor_known).max(volume.next)
+    volume.sum().0 >= params.least().max(volume.next)
 }
 
 /// When to look again: at ten times what was reported, and what is within the limit when it has grown by a quarter.

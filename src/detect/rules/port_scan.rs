@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::host_scan::limits;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
-use crate::detect::anomaly::digest::digest;
+use crate::detect::anomaly::digest::{Digest, digest};
 use crate::detect::anomaly::outcome::Outcome;
 use crate::detect::anomaly::per_actor::{PerActor, Recent};
 use crate::detect::anomaly::tally::{Levels, Tally};
@@ -47,7 +47,12 @@ impl std::fmt::Display for Port {
 }
 
 /// A port of a target: the digest of its address comes first, so that the ports of one target stand together.
-type PortOf = (u32, u8, u16);
+type PortOf = (Digest, u8, u16);
+
+/// The first and the last port that a target may have.
+const fn ports_of(number: Digest) -> (PortOf, PortOf) {
+    ((number, 0, 0), (number, u8::MAX, u16::MAX))
+}
 
 /// What is known of a target where contacts failed. Of the others only their ports are known.
 #[derive(Debug)]
@@ -104,9 +109,10 @@ impl Rule for PortScan {
         let port = Port(tuple.protocol, if tuple.protocol.has_ports() { tuple.resp.port } else { 0 });
         let ip = tuple.resp.ip.to_canonical();
         let number = digest(&ip);
-        let succeeded_before = own.succeeded(number);
+        let begins = contact.outcome.succeeded() == Some(false) && !own.is_followed(ip);
+        let succeeded_before = if begins { own.succeeded(number) } else { 0 };
         let is_new = own.known.is_new((number, port.0.0, port.1));
-        if contact.outcome.succeeded() == Some(true) && !own.is_followed(ip) {
+        if !begins && !own.is_followed(ip) {
             return;
         }
         let (target, is_forgotten) = own.target(ip, at, succeeded_before);
@@ -140,8 +146,9 @@ impl PortScan {
 
 impl ActorTargets {
     /// How many first contacts with ports of a target that is not followed succeeded.
-    fn succeeded(&self, number: u32) -> u32 {
-        u32::try_from(self.known.between((number, 0, 0), (number, u8::MAX, u16::MAX))).unwrap_or(u32::MAX)
+    fn succeeded(&self, number: Digest) -> u32 {
+        let (from, to) = ports_of(number);
+        u32::try_from(self.known.between(from, to)).unwrap_or(u32::MAX)
     }
 
     fn is_followed(&self, ip: IpAddr) -> bool {
@@ -153,7 +160,10 @@ impl ActorTargets {
         let known = self.targets.iter().position(|target| target.ip == ip);
         let is_full = known.is_none() && self.targets.len() >= MAX_TARGETS;
         if is_full && let Some(quietest) = (0..self.targets.len()).min_by_key(|place| self.targets[*place].last) {
-            self.targets.swap_remove(quietest);
+            let gone = self.targets.swap_remove(quietest);
+            // Its ports failed: they must not count as good ones when it comes again.
+            let (from, to) = ports_of(digest(&gone.ip));
+            self.known.forget_between(from, to);
         }
         let place = known.unwrap_or_else(|| {
             let tally = Tally::after(succeeded);

@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use crate::detect::anomaly::digest::Digest;
+use crate::detect::anomaly::per_actor::insert_tightly;
 use crate::time::Timestamp;
 
 /// The first contact.
 #[derive(Clone, Copy, Debug)]
 struct Once {
-    key: u32,
+    key: Digest,
     /// Milliseconds since the table began.
     at: u32,
     more: [u32; 2],
@@ -31,13 +33,13 @@ impl Seldom {
     }
 
     /// The first contact with a peer.
-    pub(super) fn get(&self, key: u32) -> Option<(Timestamp, [u32; 2])> {
+    pub(super) fn get(&self, key: Digest) -> Option<(Timestamp, [u32; 2])> {
         let once = self.once.get(self.place(key).ok()?)?;
         Some((self.time(once), once.more))
     }
 
     /// Adds to what was sent and received.
-    pub(super) fn add(&mut self, key: u32, more: [u32; 2]) {
+    pub(super) fn add(&mut self, key: Digest, more: [u32; 2]) {
         let place = self.place(key).ok();
         if let Some(once) = place.and_then(|place| self.once.get_mut(place)) {
             once.more = [once.more[0].saturating_add(more[0]), once.more[1].saturating_add(more[1])];
@@ -45,7 +47,7 @@ impl Seldom {
     }
 
     /// Takes in a first contact; how many were forgotten because they are too long ago.
-    pub(super) fn insert(&mut self, key: u32, at: Timestamp, more: [u32; 2]) -> u64 {
+    pub(super) fn insert(&mut self, key: Digest, at: Timestamp, more: [u32; 2]) -> u64 {
         let mut forgotten = 0;
         if self.once.is_empty() || u32::try_from(at.since(self.began).as_millis()).is_err() {
             forgotten = self.once.len() as u64;
@@ -53,28 +55,48 @@ impl Seldom {
             // Flows are reported in the order of their ends.
             self.began = whole_millis(at.minus(Duration::from_hours(1)));
         }
+        if at < self.began {
+            self.begin_earlier(at);
+        }
         let at = u32::try_from(at.since(self.began).as_millis()).unwrap_or(u32::MAX);
         if let Err(place) = self.place(key) {
-            if self.once.len() == self.once.capacity() {
-                self.once.reserve_exact(self.once.len() / 8 + 4);
-            }
-            self.once.insert(place, Once { key, at, more });
+            insert_tightly(&mut self.once, place, Once { key, at, more });
         }
         forgotten
     }
 
-    pub(super) fn remove(&mut self, key: u32) {
+    /// A clock was set back, or the first contact's time was wrong.
+    fn begin_earlier(&mut self, at: Timestamp) {
+        let began = whole_millis(at.minus(Duration::from_hours(1)));
+        let later = u32::try_from(self.began.since(began).as_millis()).unwrap_or(u32::MAX);
+        self.once.iter_mut().for_each(|once| once.at = once.at.saturating_add(later));
+        self.began = began;
+    }
+
+    /// A contact before the one that is kept takes its place.
+    pub(super) fn move_to(&mut self, key: Digest, at: Timestamp) {
+        if at < self.began {
+            self.begin_earlier(at);
+        }
+        let millis = u32::try_from(at.since(self.began).as_millis()).unwrap_or(u32::MAX);
+        let place = self.place(key).ok();
+        if let Some(once) = place.and_then(|place| self.once.get_mut(place)) {
+            once.at = once.at.min(millis);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: Digest) {
         if let Ok(place) = self.place(key) {
             self.once.remove(place);
         }
     }
 
     /// The one that is longest ago.
-    pub(super) fn oldest(&self) -> Option<(Timestamp, u32)> {
+    pub(super) fn oldest(&self) -> Option<(Timestamp, Digest)> {
         self.once.iter().min_by_key(|once| once.at).map(|once| (self.time(once), once.key))
     }
 
-    fn place(&self, key: u32) -> Result<usize, usize> {
+    fn place(&self, key: Digest) -> Result<usize, usize> {
         self.once.binary_search_by_key(&key, |once| once.key)
     }
 
@@ -99,33 +121,43 @@ mod tests {
     #[test]
     fn a_first_contact_is_kept_to_the_millisecond_and_the_oldest_is_known() {
         let mut seldom = Seldom::default();
-        assert_eq!(seldom.insert(7, at(5).plus(Duration::from_millis(3)), [10, 20]), 0);
-        assert_eq!(seldom.insert(3, at(1), [1, 2]), 0, "it ended later and began before");
-        seldom.add(7, [1, u32::MAX]);
-        assert_eq!(seldom.get(7), Some((at(5).plus(Duration::from_millis(3)), [11, u32::MAX])));
-        assert_eq!(seldom.oldest(), Some((at(1), 3)));
-        seldom.remove(3);
-        assert_eq!((seldom.get(3), seldom.len()), (None, 1));
+        assert_eq!(seldom.insert([0, 7], at(5).plus(Duration::from_millis(3)), [10, 20]), 0);
+        assert_eq!(seldom.insert([0, 3], at(1), [1, 2]), 0, "it ended later and began before");
+        seldom.add([0, 7], [1, u32::MAX]);
+        assert_eq!(seldom.get([0, 7]), Some((at(5).plus(Duration::from_millis(3)), [11, u32::MAX])));
+        assert_eq!(seldom.oldest(), Some((at(1), [0, 3])));
+        seldom.remove([0, 3]);
+        assert_eq!((seldom.get([0, 3]), seldom.len()), (None, 1));
     }
 
     #[test]
     fn what_is_kept_of_a_contact_does_not_depend_on_the_first() {
         let of = |first: u64| {
             let mut seldom = Seldom::default();
-            seldom.insert(1, at(0).plus(Duration::from_nanos(first)), [0; 2]);
-            seldom.insert(2, at(9).plus(Duration::from_micros(1_400)), [0; 2]);
-            seldom.get(2)
+            seldom.insert([0, 1], at(0).plus(Duration::from_nanos(first)), [0; 2]);
+            seldom.insert([0, 2], at(9).plus(Duration::from_micros(1_400)), [0; 2]);
+            seldom.get([0, 2])
         };
         assert_eq!(of(0), of(900_000));
         assert_eq!(of(0), of(1_500_001));
     }
 
     #[test]
+    fn a_first_contact_with_a_wrong_time_blinds_nothing() {
+        let mut seldom = Seldom::default();
+        seldom.insert([0, 1], at(86_400), [0; 2]);
+        seldom.insert([0, 2], at(0), [0; 2]);
+        assert_eq!((seldom.get([0, 1]), seldom.get([0, 2])), (Some((at(86_400), [0; 2])), Some((at(0), [0; 2]))));
+        seldom.move_to([0, 1], at(5));
+        assert_eq!(seldom.get([0, 1]), Some((at(5), [0; 2])));
+    }
+
+    #[test]
     fn after_fifty_days_it_begins_anew_and_counts_what_it_forgot() {
         let mut seldom = Seldom::default();
-        seldom.insert(1, at(0), [0; 2]);
-        seldom.insert(2, at(1), [0; 2]);
-        assert_eq!(seldom.insert(3, at(50 * 86_400), [0; 2]), 2);
-        assert_eq!((seldom.len(), seldom.get(3)), (1, Some((at(50 * 86_400), [0; 2]))));
+        seldom.insert([0, 1], at(0), [0; 2]);
+        seldom.insert([0, 2], at(1), [0; 2]);
+        assert_eq!(seldom.insert([0, 3], at(50 * 86_400), [0; 2]), 2);
+        assert_eq!((seldom.len(), seldom.get([0, 3])), (1, Some((at(50 * 86_400), [0; 2]))));
     }
 }

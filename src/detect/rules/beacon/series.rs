@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::detect::Severity;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
+use crate::detect::anomaly::digest::Digest;
 use crate::detect::anomaly::per_actor::Recent;
 use crate::detect::anomaly::regularity::{LOOKS, Regularity, quantile, regularity};
 use crate::input::{FlowRecord, Protocol};
@@ -109,7 +110,7 @@ pub(super) struct Series {
     level: Option<Severity>,
     next: u32,
     /// Of questions: the names that were asked for lately.
-    names: Option<Box<Recent<u32, MAX_NAMES>>>,
+    names: Option<Box<Recent<Digest, MAX_NAMES>>>,
 }
 
 impl Series {
@@ -130,7 +131,7 @@ impl Series {
     }
 
     /// After a first question, for a name of this digest.
-    pub(super) fn after_question(at: Timestamp, name: u32) -> Self {
+    pub(super) fn after_question(at: Timestamp, name: Digest) -> Self {
         let mut series = Self::after(at, [0; 2]);
         series.names.get_or_insert_default().is_new(name);
         series
@@ -145,7 +146,7 @@ impl Series {
     }
 
     /// A question; whether its name is new and the series is to be looked at now.
-    pub(super) fn ask(&mut self, name: u32, at: Timestamp) -> bool {
+    pub(super) fn ask(&mut self, name: Digest, at: Timestamp) -> bool {
         let is_new = self.names.get_or_insert_default().is_new(name);
         is_new && self.add_at(at, None)
     }

@@ -1,6 +1,6 @@
 //! What one actor sent to and received from each outside peer within an hour.
 //!
-//! Contract: exact; half hours take turns, so a sum is of the last half hour to an hour. A peer that was quiet for an hour adds nothing, and is forgotten when room is
+//! Contract: bytes are exact, but for two peers with one digest; times are whole seconds while a peer got little; half hours take turns, so a sum is of the last half hour to an hour. A peer that was quiet for an hour adds nothing, and is forgotten when room is
 //! made, unless it was reported. Limits: [`MAX_PEERS`] peers, of which the one that was quiet longest makes room. Design: most peers get little: until
 //! [`SMALL`] bytes a peer is 28 bytes and a digest.
 
@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::detect::anomaly::digest::digest;
+use crate::detect::anomaly::digest::{Digest, digest};
+use crate::detect::anomaly::per_actor::insert_tightly;
 use crate::time::Timestamp;
 
 /// Outside peers of one actor that are followed.
-pub(super) const MAX_PEERS: usize = 256;
+const MAX_PEERS: usize = 256;
 /// Bytes in one direction from which on a peer has numbers of its own, or less where less is worth a look.
 const SMALL: u64 = 1 << 20;
 const HOUR: Duration = Duration::from_hours(1);
@@ -33,7 +34,7 @@ pub(super) struct Volume {
 /// The same while it is little: whole seconds since the epoch.
 #[derive(Clone, Copy, Debug)]
 struct Little {
-    key: u32,
+    key: Digest,
     since: u32,
     last: u32,
     sent: [u32; 2],
@@ -81,11 +82,8 @@ impl PeerVolumes {
             }
             (Some(little), Err(_)) => {
                 let forgotten = self.make_room(grown.at);
-                if self.little.len() == self.little.capacity() {
-                    self.little.reserve_exact(self.little.len() / 8 + 4);
-                }
                 let place = self.little.partition_point(|one| one.key < key);
-                self.little.insert(place, little);
+                insert_tightly(&mut self.little, place, little);
                 (volume, forgotten)
             }
             (None, place) => {
@@ -121,10 +119,11 @@ impl PeerVolumes {
         let little = little.map(|(place, one)| (one.last, place));
         let much = self.much.iter().min_by_key(|(_, one)| one.last).map(|(ip, one)| (seconds(one.last), *ip));
         match (little, much) {
-            (Some((last, place)), Some((other, _))) if last <= other => drop(self.little.remove(place)),
+            (Some((last, place)), other) if other.is_none_or(|(other, _)| last <= other) => {
+                self.little.remove(place);
+            }
             (_, Some((_, ip))) => drop(self.much.remove(&ip)),
-            (Some((_, place)), None) => drop(self.little.remove(place)),
-            (None, None) => {}
+            _ => {}
         }
         1
     }
@@ -161,7 +160,7 @@ impl Volume {
 }
 
 impl Little {
-    fn of(key: u32, volume: &Volume) -> Self {
+    fn of(key: Digest, volume: &Volume) -> Self {
         let small = |bytes: [u64; 2]| bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         Self {
             key,
@@ -231,7 +230,8 @@ mod tests {
         for number in 300..600 {
             forgotten += volumes.add(ip(number), grown(20_000 + i64::from(number), 10), u64::MAX).1;
         }
-        assert!(volumes.little.len() <= MAX_PEERS && forgotten < 44 + 300, "{forgotten}");
+        assert_eq!(forgotten, 88);
+        assert!(volumes.little.len() <= MAX_PEERS);
         assert!(volumes.add(ip(1), grown(30_000, 10), u64::MAX).0.sum().0 == 10, "the first is long forgotten");
     }
 }

@@ -9,7 +9,8 @@ use std::hash::Hash;
 use std::net::IpAddr;
 
 use super::is_dhcp;
-use crate::detect::anomaly::digest::digest;
+use crate::detect::anomaly::digest::{Digest, digest};
+use crate::detect::anomaly::per_actor::insert_tightly;
 use crate::input::{FlowRecord, Protocol, tcp_flags};
 use crate::time::Timestamp;
 
@@ -127,7 +128,7 @@ struct Counter {
     last: u64,
     next: u64,
     /// Digests of addresses, in order.
-    sources: Vec<u32>,
+    sources: Vec<Digest>,
 }
 
 /// Amounts of each key, by default an address and a kind.
@@ -196,8 +197,8 @@ impl Counter {
         let first = (last + 1).saturating_sub(count.min(QUARTERS as u64));
         for number in first..=last {
             if let Some(quarter) = self.at(number) {
-                quarter.packets = quarter.packets.saturating_add(few(packets.div_ceil(count)));
-                quarter.answered = quarter.answered.saturating_add(few(answered.div_ceil(count)));
+                quarter.packets = quarter.packets.saturating_add(saturated(packets.div_ceil(count)));
+                quarter.answered = quarter.answered.saturating_add(saturated(answered.div_ceil(count)));
             }
         }
         // Nothing came after the newest quarter: a second that ends later holds no more than the one that ends with it.
@@ -206,15 +207,12 @@ impl Counter {
         Reading { rate, answered, total: self.total, sources: self.sources.len() }
     }
 
-    fn see(&mut self, source: u32) {
+    fn see(&mut self, source: Digest) {
         if self.sources.len() >= MAX_SOURCES {
             return;
         }
         if let Err(place) = self.sources.binary_search(&source) {
-            if self.sources.len() == self.sources.capacity() {
-                self.sources.reserve_exact(self.sources.len() / 8 + 4);
-            }
-            self.sources.insert(place, source);
+            insert_tightly(&mut self.sources, place, source);
         }
     }
 
@@ -244,10 +242,10 @@ impl Counter {
 /// Where a quarter has its room, and how often that was taken before.
 fn place(number: u64) -> Option<(usize, u32)> {
     let slot = usize::try_from(number % QUARTERS as u64).ok()?;
-    Some((slot, few(number / QUARTERS as u64)))
+    Some((slot, saturated(number / QUARTERS as u64)))
 }
 
-fn few(number: u64) -> u32 {
+fn saturated(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
