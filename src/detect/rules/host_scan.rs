@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use crate::detect::anomaly::asked::Asked;
 use crate::detect::anomaly::contacts::{Contact, ContactStep};
-use crate::detect::anomaly::digest::digest;
+use crate::detect::anomaly::digest::{Digest, digest};
 use crate::detect::anomaly::outcome::Outcome;
 use crate::detect::anomaly::per_actor::{PerActor, Recent};
 use crate::detect::anomaly::routers::Routers;
@@ -48,7 +48,7 @@ rule_params! {
 #[derive(Debug, Default)]
 struct ActorAddresses {
     /// Digests of addresses.
-    known: Recent<u32, MAX_KNOWN>,
+    known: Recent<Digest, MAX_KNOWN>,
     tally: Tally<IpAddr>,
     sweep: Sweep,
     day: sweep::Day,

@@ -126,6 +126,11 @@ fn a_contact_each_minute_is_a_beacon_and_ten_of_them_are_one_alert() {
 
 /// The workload, or another host of its network, asks for the MACs of so many neighbours.
 fn asks(world: &mut World, host: u8, mac: u8, neighbours: std::ops::Range<u8>) {
+    asks_in_frames_of(world, host, mac, None, neighbours);
+}
+
+/// With another MAC in the frame than in the question.
+fn asks_in_frames_of(world: &mut World, host: u8, mac: u8, frame: Option<u8>, neighbours: std::ops::Range<u8>) {
     for (neighbour, step) in neighbours.zip(0_u64..) {
         let claim = NeighbourClaim {
             point: ObservationPoint::new("br-net"),
@@ -133,7 +138,7 @@ fn asks(world: &mut World, host: u8, mac: u8, neighbours: std::ops::Range<u8>) {
             ip: [172, 20, 0, host].into(),
             mac: Mac([2, 0, 0, 0, 0, mac]),
             asks: Some([172, 20, 0, neighbour].into()),
-            frame_mac: None,
+            frame_mac: frame.map(|mac| Mac([2, 0, 0, 0, 0, mac])),
             to: Some(Mac([0xff; 6])),
         };
         world.push(10_000 + step * 1000, Fact::Claim(Box::new(claim)));
@@ -152,6 +157,14 @@ fn who_asks_for_the_macs_of_many_neighbours_sweeps_them() {
     let mut forged = world();
     asks(&mut forged, 2, 77, 20..60);
     assert!(!anomalies(forged).iter().any(|alert| alert.starts_with("host-scan")), "another's MAC accuses nobody");
+    let framed = |frame| {
+        let mut world = world();
+        world.start(0, "neighbour", 9);
+        asks_in_frames_of(&mut world, 2, 2, Some(frame), 20..60);
+        anomalies(world).iter().filter(|alert| alert.starts_with("host-scan")).count()
+    };
+    assert_eq!(framed(0x77), 1, "a made-up MAC in the frame hides no sweep whose answers go to its own");
+    assert_eq!(framed(9), 0, "a frame with a neighbour's MAC accuses nobody");
 }
 
 #[test]

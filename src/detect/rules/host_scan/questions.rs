@@ -3,6 +3,7 @@
 //! Contract: the host itself and routers ask for whom others want to reach, so what they ask of a link is left out. Limits: as of other first contacts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::sweep::{Means, Sweep};
 use super::{ActorAddresses, HostScan, Params, alternatives, judge_sweep};
@@ -10,7 +11,7 @@ use crate::detect::anomaly::contacts::Contact;
 use crate::detect::anomaly::per_actor::Recent;
 use crate::detect::{Actor, Context, Explanation, Finding, FrameSender, Severity};
 use crate::input::{Endpoint, Mac, NeighbourClaim};
-use crate::inventory::Owner;
+use crate::inventory::{AttributionMethod, Confidence, Doubt, Owner};
 use crate::path::{Selector, owner_of};
 use crate::time::Timestamp;
 
@@ -56,23 +57,37 @@ fn frame_mac(claim: &NeighbourClaim) -> Mac {
     claim.frame_mac.unwrap_or(claim.mac)
 }
 
-/// Who asks, where that is neither the host nor a router. The address is its sender's word: a workload is accused only where the frame has its MAC, too;
-/// a claim of another's address is unknown-source's. It may not have been seen in a flow yet.
+/// Who asks, where that is neither the host nor a router. It may not have been seen in a flow yet.
 fn asker(rule: &HostScan, context: Context<'_>, claim: &NeighbourClaim) -> Option<(Actor, Owner)> {
-    let (timeline, mac) = (context.timeline, frame_mac(claim));
-    let owner = owner_of(timeline, &claim.point, Endpoint { ip: claim.ip, port: 0 }, context.now);
-    let is_its = match &owner {
-        Owner::Host => false,
-        Owner::Workload { workload, .. } => {
-            let is_allowed = Selector::any(&rule.params.allowed, workload);
-            !is_allowed && timeline.owner_of_mac(mac, context.now).is_some_and(|sender| sender.id == workload.id)
-        }
-        Owner::Ambiguous { .. } | Owner::Unknown | Owner::External => timeline.owner_of_mac(mac, context.now).is_none(),
-    };
-    if !is_its || rule.routers.contains(mac) {
+    let owner = sure_owner(context, claim)?;
+    let is_allowed = owner.workload().is_some_and(|workload| Selector::any(&rule.params.allowed, workload));
+    if is_allowed || rule.routers.contains(frame_mac(claim)) && rule.routers.contains(claim.mac) {
         return None;
     }
     context.actors.of(&owner, claim.ip).map(|actor| (actor, owner))
+}
+
+/// Whose doing a question is; `None` for the host's, and where another may have asked. Address and MACs are the sender's words. A frame with another workload's MAC
+/// accuses nobody; of one with nobody's MAC the workload is likely the sender where the answers go to its MAC.
+fn sure_owner(context: Context<'_>, claim: &NeighbourClaim) -> Option<Owner> {
+    let owner_of_mac = |mac| context.timeline.owner_of_mac(mac, context.now);
+    let sender = owner_of_mac(frame_mac(claim));
+    let owner = owner_of(context.timeline, &claim.point, Endpoint { ip: claim.ip, port: 0 }, context.now);
+    match (&owner, sender) {
+        (Owner::Host, _) => None,
+        (Owner::Workload { workload, .. }, Some(sender)) => (sender.id == workload.id).then_some(owner),
+        (Owner::Workload { workload, .. }, None) => {
+            let is_answered = owner_of_mac(claim.mac).is_some_and(|asks| asks.id == workload.id);
+            let has_no_mac = workload.attachments.iter().all(|attachment| attachment.mac.is_none());
+            (is_answered || has_no_mac).then(|| owner.less_sure(Doubt::NotItsFrames))
+        }
+        (Owner::Ambiguous { candidates, .. }, Some(sender)) => {
+            let workload = candidates.iter().find(|one| one.id == sender.id).map(Arc::clone)?;
+            let (how, confidence) = (AttributionMethod::Mac, Confidence::Likely);
+            Some(Owner::Workload { workload, how, confidence, why: Some(Doubt::MacDecides) })
+        }
+        (Owner::Ambiguous { .. } | Owner::Unknown | Owner::External, sender) => sender.is_none().then_some(owner),
+    }
 }
 
 /// An actor asks a resolver for the names of addresses.
