@@ -48,8 +48,8 @@ pub struct Finding {
     pub evidence: Vec<Evidence>,
     /// What could not be seen around it; the engine looks for it.
     pub blind_spots: Vec<Evidence>,
-    /// When a setting of its workload was changed: the engine looks for what happened around that, and who asked for it.
-    pub changed_at: Option<Timestamp>,
+    /// Whether a setting of its workload was changed then: the engine looks for what happened around that, and who asked for it.
+    pub is_change: bool,
     /// Addresses whose traffic it rests on, beside those of its workload, its flow and its hop.
     pub witnesses: Vec<IpAddr>,
     /// Whether its flow is in the alert's count already: what is known of it changed.
@@ -113,7 +113,7 @@ impl Finding {
             missing_hop: None,
             evidence,
             blind_spots: Vec::new(),
-            changed_at: None,
+            is_change: false,
             witnesses: Vec::new(),
             is_revision: false,
             point: None,

@@ -106,7 +106,7 @@ impl PostureRule {
         let at = workload.since.unwrap_or(context.now);
         let finding = Finding::of_workload(self.posture.rule, at, workload, &cause, evidence);
         let (is_hostile, roll_out) = (drift.is_hostile, report.roll_out);
-        findings.push(Finding { severity, is_hostile, roll_out, changed_at: Some(at), ..finding });
+        findings.push(Finding { severity, is_hostile, roll_out, is_change: true, ..finding });
     }
 
     /// Whether a setting differs from the container's own start.
@@ -130,7 +130,7 @@ impl PostureRule {
         let cause = format!("changed since its start: {}", first.field);
         let finding = Finding::of_workload(self.posture.rule, context.now, workload, &cause, evidence);
         let severity = if by_update { Severity::High } else { Severity::Critical };
-        findings.push(Finding { severity, is_hostile: !by_update, changed_at: Some(context.now), ..finding });
+        findings.push(Finding { severity, is_hostile: !by_update, is_change: true, ..finding });
     }
 }
 

@@ -1,8 +1,9 @@
 //! What runtimes did lately to each container, and who ran a client of a runtime.
 //!
-//! Contract: the latest acts of each container, in the order in which they were reported; programs executed inside it are kept apart, so that
-//! health checks do not push out how it came to be. Of clients only what the kernel's audit reported is kept. Limits: [`MAX_ACTS`] and [`MAX_EXECUTED`] of a
-//! container, [`MAX_CONTAINERS`] containers, of which the one without an act for the longest time is forgotten, [`MAX_CALLS`] runs of clients.
+//! Contract: the latest acts of each container, in the order in which they were reported; what a container can cause itself (programs executed inside it, memory that is
+//! used up) is kept apart, so that it does not push out how it came to be. Of clients only what the kernel's audit reported is kept, runs of one client by one user within
+//! a second as one. Limits: [`MAX_ACTS`] and [`MAX_OWN`] of a container, [`MAX_CONTAINERS`] containers, of which the one without an act for the longest time is
+//! forgotten, [`MAX_CALLS`] runs of clients.
 //! Design: an index by time beside the containers, so that forgetting one costs no walk.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,14 +14,14 @@ use crate::input::{ContainerAct, ContainerEvent, HostLog, HostLogEntry, HostLogg
 use crate::input::{RecordedFact, WorkloadId};
 use crate::time::Timestamp;
 
-/// Acts of one container, without programs that were executed inside it.
+/// Acts of one container, without those that it can cause itself.
 const MAX_ACTS: usize = 6;
-/// Programs that were executed inside one container.
-const MAX_EXECUTED: usize = 3;
+/// Acts that one container can cause itself.
+const MAX_OWN: usize = 3;
 /// Containers with acts.
 const MAX_CONTAINERS: usize = 4096;
 /// Runs of clients.
-const MAX_CALLS: usize = 64;
+const MAX_CALLS: usize = 256;
 
 /// The latest acts.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ pub struct RecentActs {
 struct Acts {
     latest: Timestamp,
     others: VecDeque<Arc<ContainerEvent>>,
-    executed: VecDeque<Arc<ContainerEvent>>,
+    own: VecDeque<Arc<ContainerEvent>>,
 }
 
 impl RecentActs {
@@ -46,10 +47,18 @@ impl RecentActs {
             RecordedFact::HostLogging(HostLoggingFact::Entry(entry))
                 if entry.act == LogAct::AskedRuntime && entry.log == HostLog::Audit =>
             {
-                push(&mut self.calls, Arc::clone(entry), MAX_CALLS);
+                self.call(entry);
             }
             _ => {}
         }
+    }
+
+    fn call(&mut self, entry: &Arc<HostLogEntry>) {
+        if self.calls.back().is_some_and(|last| is_same_call(last, entry)) {
+            return;
+        }
+        self.forgotten += u64::from(self.calls.len() >= MAX_CALLS);
+        push(&mut self.calls, Arc::clone(entry), MAX_CALLS);
     }
 
     fn act(&mut self, event: &Arc<ContainerEvent>) {
@@ -66,7 +75,7 @@ impl RecentActs {
         acts.latest = acts.latest.max(event.at);
         self.by_time.insert((acts.latest, id.clone()));
         match event.action {
-            ContainerAct::Exec(_) => push(&mut acts.executed, Arc::clone(event), MAX_EXECUTED),
+            ContainerAct::Exec(_) | ContainerAct::OutOfMemory => push(&mut acts.own, Arc::clone(event), MAX_OWN),
             _ => push(&mut acts.others, Arc::clone(event), MAX_ACTS),
         }
     }
@@ -74,7 +83,7 @@ impl RecentActs {
     /// What was done to a container in some time before an instant and up to it, the earliest first.
     pub fn of(&self, id: &WorkloadId, until: Timestamp, within: Duration) -> Vec<&ContainerEvent> {
         let since = until.minus(within);
-        let all = self.of.get(id).into_iter().flat_map(|acts| acts.others.iter().chain(&acts.executed));
+        let all = self.of.get(id).into_iter().flat_map(|acts| acts.others.iter().chain(&acts.own));
         let mut found: Vec<&ContainerEvent> =
             all.map(|event| &**event).filter(|event| (since..=until).contains(&event.at)).collect();
         found.sort_by_key(|event| event.at);
@@ -87,10 +96,16 @@ impl RecentActs {
         self.calls.iter().map(|call| &**call).filter(move |call| (since..=until).contains(&call.at))
     }
 
-    /// Containers whose acts were forgotten because there were too many.
+    /// Containers, and runs of clients, that were forgotten because there were too many.
     pub const fn forgotten(&self) -> u64 {
         self.forgotten
     }
+}
+
+/// Whether one client was run by one user within a second.
+fn is_same_call(one: &HostLogEntry, other: &HostLogEntry) -> bool {
+    let who = |entry: &HostLogEntry| entry.by.as_ref().map(|by| (by.login, by.uid, by.program.clone()));
+    other.at.since(one.at) < Duration::from_secs(1) && who(one) == who(other)
 }
 
 fn push<T>(all: &mut VecDeque<T>, one: T, most: usize) {
@@ -103,7 +118,7 @@ fn push<T>(all: &mut VecDeque<T>, one: T, most: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::RuntimeId;
+    use crate::input::{LogActor, RuntimeId};
 
     fn event(id: &str, at: i64, action: ContainerAct) -> RecordedFact {
         let (workload, at) = (WorkloadId::new(id), Timestamp::from_secs(at));
@@ -128,6 +143,23 @@ mod tests {
         assert_eq!(at, [1, 2, 97, 98, 99]);
         let lately = recent.of(&WorkloadId::new("a"), Timestamp::from_secs(98), Duration::from_secs(1));
         assert_eq!(lately.len(), 2, "what came later did not change it");
+    }
+
+    #[test]
+    fn a_client_that_is_run_again_and_again_does_not_push_out_the_others() {
+        let ran = |at: i64, millis: u64, program: &str| {
+            let at = Timestamp::from_secs(at).plus(Duration::from_millis(millis));
+            let by = Some(LogActor { uid: Some(0), program: Some(program.to_owned()), ..LogActor::default() });
+            let entry = HostLogEntry { log: HostLog::Audit, at, act: LogAct::AskedRuntime, by };
+            RecordedFact::HostLogging(HostLoggingFact::Entry(Arc::new(entry)))
+        };
+        let mut recent = RecentActs::default();
+        recent.apply(&ran(1, 0, "/usr/bin/podman"));
+        (0..900).for_each(|millis| recent.apply(&ran(2, millis, "/usr/bin/docker")));
+        let found: Vec<_> = recent.calls(Timestamp::from_secs(3), Duration::from_mins(1)).collect();
+        assert_eq!((found.len(), recent.forgotten()), (2, 0));
+        (3..300).for_each(|second| recent.apply(&ran(second, 0, "/usr/bin/docker")));
+        assert_eq!(recent.forgotten(), 43);
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Service {
             let cause = format!("differs: {}", report.names.join(", "));
             let at = replica.workload.since.unwrap_or(now);
             let finding = Finding::of_workload(&META, at, &replica.workload, &cause, evidence);
-            findings.push(Finding { roll_out: report.roll_out, changed_at: Some(at), ..finding });
+            findings.push(Finding { roll_out: report.roll_out, is_change: true, ..finding });
         }
     }
 }

@@ -70,8 +70,7 @@ impl NameFileChanges {
             match self.pending.observe(id, one.cause, context.now, context.now.plus(SETTLE.get())) {
                 Next::Report if !Selector::any(&self.allowed, workload) => {
                     let finding = Finding::of_workload(&META, context.now, workload, one.cause, one.evidence);
-                    let changed_at = Some(context.now);
-                    findings.push(Finding { severity: one.severity, is_hostile: true, changed_at, ..finding });
+                    findings.push(Finding { severity: one.severity, is_hostile: true, is_change: true, ..finding });
                 }
                 Next::Report => {}
                 Next::Schedule(at) => {
