@@ -11,6 +11,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::input::{InventoryEvent, RecordedFact, WorkloadId};
+use crate::inventory::Timeline;
 use crate::time::{Timestamp, duration_text, parse_duration};
 
 /// Findings held at once by one rule.
@@ -90,6 +92,19 @@ pub struct PendingFindings<S, C> {
 impl<S, C> Default for PendingFindings<S, C> {
     fn default() -> Self {
         Self { held: BTreeMap::new(), due: BTreeSet::new(), count: 0 }
+    }
+}
+
+impl<C: Ord> PendingFindings<WorkloadId, C> {
+    /// Forgets containers that ended, and those that a runtime's whole list does not name.
+    pub fn follow(&mut self, timeline: &Timeline, fact: &RecordedFact) {
+        match fact {
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
+                self.keep_subjects(|id| timeline.is_running(id));
+            }
+            _ => {}
+        }
     }
 }
 

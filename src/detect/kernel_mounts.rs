@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::debounce::{Next, PendingFindings};
 use super::told_and_seen::Seen;
 use super::{Context, Finding, Findings, HoldTime, RuleMeta, Severity, placement};
-use crate::input::{InventoryEvent, KernelFact, KernelMount, Mount, RecordedFact, Workload, WorkloadId};
+use crate::input::{KernelFact, KernelMount, Mount, RecordedFact, Workload, WorkloadId};
 use crate::inventory::SeenMounts;
 use crate::inventory::mount_places::{Place, covered, is_at_or_below};
 use crate::path::{Evidence, Selector};
@@ -60,8 +60,7 @@ impl KernelMounts {
                 Next::Report => {
                     let finding = Finding::of_workload(self.rule, context.now, workload, &one.cause, one.evidence);
                     let severity = if one.is_later { Severity::High } else { Severity::Medium };
-                    let changed_at = Some(context.now);
-                    findings.push(Finding { severity, is_hostile: one.is_later, changed_at, ..finding });
+                    findings.push(Finding { severity, is_hostile: one.is_later, is_change: one.is_later, ..finding });
                 }
                 Next::Schedule(at) => findings.schedule(at),
                 Next::Nothing => {}
@@ -123,13 +122,9 @@ fn unread(workload: &Workload, seen: &SeenMounts, is_own: fn(&[Place]) -> bool) 
 
 impl Seen for KernelMounts {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        match fact {
-            RecordedFact::Kernel(KernelFact::Mounts(mounts)) => self.check(context, &mounts.workload, findings),
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.pending.forget(id),
-            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.pending.keep_subjects(|id| context.timeline.is_running(id));
-            }
-            _ => {}
+        self.pending.follow(context.timeline, fact);
+        if let RecordedFact::Kernel(KernelFact::Mounts(mounts)) = fact {
+            self.check(context, &mounts.workload, findings);
         }
     }
 

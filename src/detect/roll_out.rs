@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::input::WorkloadId;
+use crate::input::{InventoryEvent, RecordedFact, WorkloadId};
+use crate::inventory::Timeline;
 use crate::inventory::configuration::ServiceKey;
 use crate::time::Timestamp;
 
@@ -74,6 +75,15 @@ impl RollOuts {
     /// Further containers are counted so long.
     pub(super) const fn lasting(lasts: Duration) -> Self {
         Self { lasts, services: BTreeMap::new(), sets: 0, of: BTreeMap::new(), refused: 0 }
+    }
+
+    /// Forgets containers that ended, and those that a runtime's whole list does not name.
+    pub(super) fn follow(&mut self, timeline: &Timeline, fact: &RecordedFact) {
+        match fact {
+            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.forget(id),
+            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => self.keep(|id| timeline.is_running(id)),
+            _ => {}
+        }
     }
 
     /// A container has these settings now; what of it is to be reported.

@@ -6,7 +6,7 @@ use crate::baseline::{Compared, Known};
 use crate::detect::params::rule_params;
 use crate::detect::roll_out::RollOuts;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique};
-use crate::input::{InventoryEvent, RecordedFact, Workload, WorkloadState};
+use crate::input::{RecordedFact, Workload, WorkloadState};
 use crate::path::{Evidence, Selector};
 
 rule_params! {
@@ -36,13 +36,7 @@ struct Drift {
 
 impl Rule for ImageDrift {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, _findings: &mut Findings) {
-        match fact {
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.reported.forget(id),
-            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.reported.keep(|id| context.timeline.is_running(id));
-            }
-            _ => {}
-        }
+        self.reported.follow(context.timeline, fact);
     }
 
     fn on_workload(&mut self, context: Context<'_>, workload: &Arc<Workload>, findings: &mut Findings) {
@@ -57,7 +51,7 @@ impl Rule for ImageDrift {
         drift.evidence.push(Evidence::new("baseline", format!("the baseline has serial {}", baseline.serial)));
         let at = workload.since.unwrap_or(context.now);
         let finding = Finding::of_workload(&META, at, workload, &drift.cause, drift.evidence);
-        findings.push(Finding { severity: drift.severity, roll_out: report.roll_out, changed_at: Some(at), ..finding });
+        findings.push(Finding { severity: drift.severity, roll_out: report.roll_out, is_change: true, ..finding });
     }
 
     fn forgotten(&self) -> u64 {

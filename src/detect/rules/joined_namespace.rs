@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::detect::debounce::{HoldTime, Next, PendingFindings};
 use crate::detect::params::rule_params;
 use crate::detect::{Ads, Context, Finding, Findings, Rule, RuleMeta, Severity, Technique, placement};
-use crate::input::{InventoryEvent, KernelFact, NetworkMode, RecordedFact, Workload, WorkloadId};
+use crate::input::{KernelFact, NetworkMode, RecordedFact, Workload, WorkloadId};
 use crate::inventory::Timeline;
 use crate::path::{Evidence, Selector};
 
@@ -35,15 +35,11 @@ impl Rule for JoinedNamespace {
     }
 
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        match fact {
-            RecordedFact::Kernel(KernelFact::Namespace(view)) if !view.host => {
-                view.workloads.iter().for_each(|id| self.check(context, id, findings));
-            }
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => self.pending.forget(id),
-            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.pending.keep_subjects(|id| context.timeline.is_running(id));
-            }
-            _ => {}
+        self.pending.follow(context.timeline, fact);
+        if let RecordedFact::Kernel(KernelFact::Namespace(view)) = fact
+            && !view.host
+        {
+            view.workloads.iter().for_each(|id| self.check(context, id, findings));
         }
     }
 

@@ -13,8 +13,7 @@ use crate::detect::roll_out::RollOuts;
 use crate::detect::told_and_seen::Seen;
 use crate::detect::{Context, Finding, Findings, HoldTime, Severity, placement};
 use crate::input::{
-    Configuration, Confinement, InventoryEvent, KernelFact, ProcessRights, RecordedFact, SeccompMode, Workload,
-    WorkloadId,
+    Configuration, Confinement, KernelFact, ProcessRights, RecordedFact, SeccompMode, Workload, WorkloadId,
 };
 use crate::inventory::configuration::{DOCKER_DEFAULT, ServiceKey};
 use crate::path::{Evidence, Selector};
@@ -77,24 +76,16 @@ impl KernelWord {
         let cause = format!("the kernel says {}", report.cause());
         let finding = Finding::of_workload(&META, context.now, workload, &cause, evidence);
         let is_hostile = severity >= Severity::High;
-        let changed_at = Some(context.now);
-        findings.push(Finding { severity, is_hostile, roll_out: report.roll_out, changed_at, ..finding });
+        findings.push(Finding { severity, is_hostile, roll_out: report.roll_out, is_change: true, ..finding });
     }
 }
 
 impl Seen for KernelWord {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        match fact {
-            RecordedFact::Kernel(KernelFact::Rights(rights)) => self.check(context, &rights.workload, findings),
-            RecordedFact::Inventory(InventoryEvent::Stopped { id, .. }) => {
-                self.pending.forget(id);
-                self.reported.forget(id);
-            }
-            RecordedFact::Inventory(InventoryEvent::Reconciled { .. }) => {
-                self.pending.keep_subjects(|id| context.timeline.is_running(id));
-                self.reported.keep(|id| context.timeline.is_running(id));
-            }
-            _ => {}
+        self.pending.follow(context.timeline, fact);
+        self.reported.follow(context.timeline, fact);
+        if let RecordedFact::Kernel(KernelFact::Rights(rights)) = fact {
+            self.check(context, &rights.workload, findings);
         }
     }
 
