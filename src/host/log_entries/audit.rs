@@ -123,9 +123,14 @@ impl<'a> Record<'a> {
         Some(Self { kind, at, serial: serial.parse().ok()?, fields })
     }
 
-    /// The first field of this name; quotes around it do not count.
+    /// The first field of this name; quotes around it do not count. Programs write the text in `msg='…'`; the kernel quotes names of processes, which may hold such quotes.
     fn field(&self, name: &str) -> Option<&'a str> {
-        let found = self.fields.split([' ', '\'']).find_map(|field| field.strip_prefix(name)?.strip_prefix('='))?;
+        let fields = match self.fields.split_once(" msg='") {
+            Some((before, said)) if self.kind != "SYSCALL" && self.kind != "CONFIG_CHANGE" => [before, said],
+            _ => [self.fields, ""],
+        };
+        let mut all = fields.into_iter().flat_map(|fields| fields.split(' '));
+        let found = all.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))?;
         Some(found.trim_matches(['"', '\'']))
     }
 
@@ -149,15 +154,15 @@ impl<'a> Record<'a> {
 
     /// Whether it is the start of a client of a container runtime. A system call has another number on each architecture.
     fn is_client(&self) -> bool {
-        let number = |name: &str| self.field(name).unwrap_or_default();
-        let is_exec = match number("arch") {
-            "c000003e" => matches!(number("syscall"), "59" | "322"),
-            "40000003" => matches!(number("syscall"), "11" | "358"),
-            "c00000b7" => matches!(number("syscall"), "221" | "281"),
+        let text = |name: &str| self.field(name).unwrap_or_default();
+        let is_exec = match text("arch") {
+            "c000003e" => matches!(text("syscall"), "59" | "322"),
+            "40000003" => matches!(text("syscall"), "11" | "358"),
+            "c00000b7" => matches!(text("syscall"), "221" | "281"),
             _ => false,
         };
-        let program = number("exe").rsplit('/').next().unwrap_or_default();
-        is_exec && number("success") == "yes" && CLIENTS.contains(&program)
+        let program = decoded(text("exe"));
+        is_exec && text("success") == "yes" && CLIENTS.contains(&program.rsplit('/').next().unwrap_or_default())
     }
 
     /// Adds what this record says of the process.
@@ -170,12 +175,12 @@ impl<'a> Record<'a> {
         by.login = by.login.or_else(|| number("auid").filter(|login| *login != NOBODY));
         by.uid = by.uid.or_else(|| number("uid"));
         by.pid = by.pid.or_else(|| number("pid"));
-        by.program = by.program.take().or_else(|| self.field("exe").map(text));
+        by.program = by.program.take().or_else(|| self.field("exe").map(decoded));
     }
 }
 
 /// A path as audit writes it: in hexadecimal digits where it has odd characters, `?` where there is none.
-fn text(field: &str) -> String {
+fn decoded(field: &str) -> String {
     const MOST: usize = 256;
     let hex = || -> Option<Vec<u8>> {
         let digits = field.as_bytes();
@@ -235,6 +240,14 @@ mod tests {
         assert_eq!(one.act, LogAct::AskedRuntime);
         let by = one.by.as_ref().expect("somebody").to_string();
         assert_eq!(by, "/usr/bin/docker, pid 812, uid 0, login uid 1000", "no argument is kept");
+        for hidden in ["\"x'exe=ls\"", "\"x exe=ls\""].map(|name| ran.replace("\"docker\" exe", &format!("{name} exe")))
+        {
+            let [one] = &entries(&[&hidden.replace("x exe", "x'exe")])[..] else { panic!("{hidden}") };
+            let by = one.by.as_ref().and_then(|by| by.program.as_deref());
+            assert_eq!(by, Some("/usr/bin/docker"), "the name of a process is its own choice: {hidden}");
+        }
+        let odd = ran.replace("\"/usr/bin/docker\"", "2F746D702F61206220646F636B65722F646F636B6572");
+        assert_eq!(entries(&[&odd]).len(), 1, "a path with a blank is a client, too");
         for other in [("success=yes", "success=no"), ("syscall=59", "syscall=42"), ("bin/docker", "bin/dockerd")] {
             assert_eq!(entries(&[&ran.replace(other.0, other.1)]), [], "{other:?}");
         }
@@ -270,7 +283,7 @@ mod tests {
         audit.line(b"");
         assert_eq!(audit.take_cut(), 4);
         assert_eq!(
-            (text("2F746D702F612062"), text("/usr/sbin/auditctl")),
+            (decoded("2F746D702F612062"), decoded("/usr/sbin/auditctl")),
             ("/tmp/a b".to_owned(), "/usr/sbin/auditctl".to_owned())
         );
     }
