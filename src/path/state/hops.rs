@@ -39,7 +39,7 @@ pub struct HopMemory {
     at_interfaces: Vec<Arc<Hop>>,
     kept: HashSet<(Arc<str>, WorkloadId, Family), foldhash::fast::RandomState>,
     /// What is in `kept`, by the places in memory of both names, which the entry keeps occupied: a flow asks by those of the one before.
-    told: hashbrown::HashMap<Places, (Arc<str>, WorkloadId), foldhash::fast::RandomState>,
+    kept_by_place: hashbrown::HashMap<Places, (Arc<str>, WorkloadId), foldhash::fast::RandomState>,
     forgotten: u64,
 }
 
@@ -107,7 +107,7 @@ impl HopMemory {
     /// A workload kept a contract over an address family.
     pub(in crate::path) fn kept(&mut self, contract: &Arc<str>, workload: &WorkloadId, family: Family) {
         let places = (contract.as_ptr().addr(), workload.as_str().as_ptr().addr(), family);
-        if self.told.contains_key(&places) {
+        if self.kept_by_place.contains_key(&places) {
             return;
         }
         let key = (Arc::clone(contract), workload.clone(), family);
@@ -116,11 +116,11 @@ impl HopMemory {
             self.forgotten += self.kept.len() as u64;
             self.kept.clear();
         }
-        // One workload may be told of at several places.
-        if is_full || self.told.len() >= MAX_KEPT {
-            self.told.clear();
+        // The same id may lie at several places in memory.
+        if is_full || self.kept_by_place.len() >= MAX_KEPT {
+            self.kept_by_place.clear();
         }
-        self.told.insert(places, (Arc::clone(contract), workload.clone()));
+        self.kept_by_place.insert(places, (Arc::clone(contract), workload.clone()));
         self.kept.insert(key);
     }
 

@@ -149,11 +149,6 @@ impl Losses {
     pub fn down_since(&self, point: &ObservationPoint) -> Option<Timestamp> {
         self.points.get(point).and_then(|seen| seen.down_since)
     }
-
-    /// Every window: how, where (nowhere: everywhere), from, until; oldest first.
-    pub fn windows(&self) -> impl Iterator<Item = LossWindow<'_>> {
-        self.lost.iter().map(|((point, _, how), from, until)| (*how, point.as_ref(), *from, *until))
-    }
 }
 
 #[cfg(test)]

@@ -24,9 +24,18 @@ impl<K> Default for Windows<K> {
 impl<K: PartialEq> Windows<K> {
     /// Adds a stretch.
     pub(super) fn add(&mut self, what: K, from: Timestamp, until: Timestamp) {
-        let last = self.all.iter_mut().rev().take(16).find(|(known, ..)| *known == what);
-        if let Some((_, _, end)) = last.filter(|(_, start, end)| *start <= from && from <= *end) {
+        let place = self.all.iter().rposition(|(known, ..)| *known == what);
+        let touches = |(_, start, end): &&mut (K, Timestamp, Timestamp)| *start <= from && from <= *end;
+        if let Some(place) = place
+            && let Some((_, _, end)) = self.all.get_mut(place).filter(touches)
+        {
             *end = (*end).max(until);
+            // One that goes on is not the oldest.
+            if place == 0
+                && let Some(first) = self.all.pop_front()
+            {
+                self.all.push_back(first);
+            }
             return;
         }
         if self.all.len() >= MAX_WINDOWS {
@@ -56,6 +65,21 @@ impl<K: PartialEq> Windows<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stretches_of_many_things_in_turn_stay_one_each_and_cost_others_nothing() {
+        let mut windows = Windows::default();
+        windows.add(1000, Timestamp::from_secs(0), Timestamp::from_secs(1));
+        for second in 0..200 {
+            for thing in 0..40 {
+                windows.add(thing, Timestamp::from_secs(second), Timestamp::from_secs(second + 1));
+            }
+        }
+        assert_eq!((windows.iter().count(), windows.forgotten()), (41, 0));
+        let is_covered =
+            |thing| windows.overlap(|known| *known == thing, Timestamp::from_secs(3), Timestamp::from_secs(4));
+        assert!((0..40).all(is_covered) && !is_covered(1000));
+    }
 
     #[test]
     fn a_window_beyond_the_bound_is_forgotten_and_counted() {
