@@ -219,7 +219,7 @@ impl Replay<'_> {
         let unknown = merge.readers().iter().filter(|reader| reader.unknown_blocks() > 0);
         warnings.extend(unknown.map(|reader| unknown_blocks(reader.path(), reader.unknown_blocks())));
         let last = self.span.map_or(Timestamp::MIN, |(_, last)| last);
-        self.inputs.extend(self.points.hidden(last));
+        self.inputs.extend(self.points.tell_hidden(last));
         self.inputs.extend(self.losses(&merge));
         let unknown = self.points.names().filter(|(_, link)| !link.is_supported());
         warnings.extend(unknown.map(|(point, link)| {
@@ -269,7 +269,7 @@ impl Replay<'_> {
                 // The reader gives no packet of an interface that it does not know.
                 (None, None) => continue,
             };
-            if let Some(hidden) = self.points.hidden_until(frame.at) {
+            if let Some(hidden) = self.points.tell_hidden_due(frame.at) {
                 self.meter(&mut run)?;
                 self.tell_hidden(hidden)?;
             }

@@ -18,7 +18,7 @@ pub use machine::{Instruction, run};
 use crate::decode::LinkType;
 
 /// Of an expression.
-pub const LONGEST_EXPRESSION: usize = 16 << 10;
+const LONGEST_EXPRESSION: usize = 16 << 10;
 /// Words up to which an expression is tried to find where it goes wrong.
 const MOST_TRIED: usize = 200;
 
@@ -89,11 +89,6 @@ impl FrameFilter {
         let ethernet =
             compile::compile(expression, LinkType::ETHERNET).map_err(|message| refused(expression, message))?;
         Ok(Self { expression: expression.into(), ethernet, raw: compile::compile(expression, LinkType::RAW) })
-    }
-
-    /// As it was written.
-    pub fn expression(&self) -> &str {
-        &self.expression
     }
 
     /// What everybody who reads a run's results should know.

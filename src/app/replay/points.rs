@@ -134,12 +134,12 @@ impl ReplayPoints {
 
     /// What the filter hid, where that must be told before time passes to this.
     #[inline]
-    pub(super) fn hidden_until(&mut self, at: Timestamp) -> Option<Vec<Input>> {
+    pub(super) fn tell_hidden_due(&mut self, at: Timestamp) -> Option<Vec<Input>> {
         self.filter.as_mut().filter(|filter| filter.is_due(at)).map(|filter| filter.tell(at))
     }
 
     /// What it hid and was not told.
-    pub(super) fn hidden(&mut self, at: Timestamp) -> Vec<Input> {
+    pub(super) fn tell_hidden(&mut self, at: Timestamp) -> Vec<Input> {
         self.filter.as_mut().map(|filter| filter.tell(at)).unwrap_or_default()
     }
 

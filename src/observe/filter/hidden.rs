@@ -38,11 +38,6 @@ impl HiddenFrames {
         self.total
     }
 
-    /// Since when there is something to tell.
-    pub const fn untold_since(&self) -> Option<Timestamp> {
-        self.first
-    }
-
     /// How many were not told, and since when; the window ends at `now`, or shortly behind the last of them.
     pub fn tell(&mut self, now: Timestamp) -> Option<Told> {
         let first = self.first.take()?;
@@ -86,9 +81,8 @@ mod tests {
         assert_eq!(hidden.tell(at(0)), None);
         hidden.hide(at(10));
         hidden.hide(at(30));
-        assert_eq!(hidden.untold_since(), Some(at(10)));
         assert_eq!(hidden.tell(at(40)), Some(Told { count: 2, since: at(10), until: at(40) }));
-        assert_eq!((hidden.tell(at(50)), hidden.untold_since()), (None, None), "told once");
+        assert_eq!(hidden.tell(at(50)), None, "told once");
         hidden.hide(at(5_000));
         let told = Told { count: 1, since: at(40), until: at(5_100) };
         assert_eq!(hidden.tell(at(60_000)), Some(told), "of a minute later nothing is said");

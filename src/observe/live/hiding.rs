@@ -23,10 +23,13 @@ const WIDTH: u16 = 0x18;
 const OPERATION: u16 = 0xf0;
 const DIVIDE: u16 = 0x30;
 const REMAINDER: u16 = 0x90;
+/// By the index register the kernel and libpcap differ, from 32 on.
+const SHIFT_LEFT: u16 = 0x60;
+const SHIFT_RIGHT: u16 = 0x70;
 /// Beyond this, a place is something that only the kernel knows.
 const FURTHEST: u32 = 0xffff;
 
-/// How a filter begins that goes before another program.
+/// A guarded filter, with another program behind it.
 pub(super) fn before(filter: &[Instruction], then: &[Instruction]) -> Result<Vec<Instruction>, AssemblyError> {
     let guarded = |in_two_steps| Guarded::new(filter, in_two_steps)?.finish(filter);
     let mut program = match guarded(false) {
@@ -81,7 +84,9 @@ impl Guarded {
         let refused = AssemblyError::Instruction { at };
         match code & CLASS {
             0 | 1 => self.load(code, operand).ok_or(refused)?,
-            4 if code & BY_INDEX != 0 && matches!(code & OPERATION, DIVIDE | REMAINDER) => return Err(refused),
+            4 if code & BY_INDEX != 0 && matches!(code & OPERATION, DIVIDE | REMAINDER | SHIFT_LEFT | SHIFT_RIGHT) => {
+                return Err(refused);
+            }
             5 if code & OPERATION == 0 => {
                 let to = self.place(at + 1 + usize::try_from(operand).map_err(|_| refused)?)?;
                 self.assembler.jump(to);
@@ -108,7 +113,7 @@ impl Guarded {
         match code & MODE {
             0x20 => {
                 self.assembler.op(LOAD_LENGTH, 0);
-                self.is_at_least(operand, width)?;
+                self.require(operand, width)?;
             }
             0x40 => {
                 self.assembler.op(LOAD_LENGTH, 0);
@@ -116,13 +121,13 @@ impl Guarded {
                 self.branch(NOT_LESS_INDEX, 0, next, self.hidden);
                 self.assembler.place(next);
                 self.assembler.op(SUBTRACT_INDEX, 0);
-                self.is_at_least(operand, width)?;
+                self.require(operand, width)?;
             }
             // The length of an IPv4 header goes to the index register: the accumulator must be as before.
             0xa0 => {
                 self.assembler.op(STORE_CELL, self.spare);
                 self.assembler.op(LOAD_LENGTH, 0);
-                self.is_at_least(operand, 1)?;
+                self.require(operand, 1)?;
                 self.assembler.op(LOAD_CELL, self.spare);
             }
             _ => {}
@@ -132,7 +137,7 @@ impl Guarded {
     }
 
     /// The accumulator holds the bytes that are there; goes on where they reach behind what is loaded.
-    fn is_at_least(&mut self, place: u32, width: u32) -> Option<()> {
+    fn require(&mut self, place: u32, width: u32) -> Option<()> {
         let end = (place <= FURTHEST).then_some(place + width)?;
         let next = self.assembler.label();
         self.branch(NOT_LESS, end, next, self.hidden);

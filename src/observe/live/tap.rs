@@ -251,6 +251,8 @@ impl Tap {
             if packet.data.len() < hidden.shortest || at < hidden.before {
                 return hidden.frames.hide(at);
             }
+            // Those that came before the filter are through; a clock that is set back makes no others.
+            hidden.before = Timestamp::MIN;
             sink.packet(at, header.len, packet.data);
             group.push(at, header.len, packet.data);
             if group.is_full() {

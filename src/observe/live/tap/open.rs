@@ -124,8 +124,7 @@ pub(super) fn open(device: &str, options: &TapOptions) -> Result<Capture<Active>
     capture.setnonblock()
 }
 
-/// Attaches the program that decides how much of a packet is kept, behind the filter that was given. libpcap compiles filters from text only, and makes
-/// them keep all of a packet; so this goes to its socket directly.
+/// Attaches the filter that was given and the program that shortens packets, as one.
 pub(super) fn shorten(
     socket: BorrowedFd<'_>,
     point: &ObservationPoint,
