@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs tests/lab: real containers behind real bridges, in network namespaces that the tests make and remove. Needs root. HOPWATCH_LAB_LANES says how
-# many worlds stand side by side: six on two processors, since a scenario mostly waits.
+# many worlds stand side by side: six, since a scenario mostly waits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,5 +19,5 @@ if [ ! -f tests/lab/install.sh ]; then
 fi
 "${as_root[@]}" bash tests/lab/install.sh
 "${as_root[@]}" env HOPWATCH_LAB=1 HOPWATCH_LAB_LANES="${HOPWATCH_LAB_LANES:-6}" cargo test --locked --test lab -- --show-output
-# The kernel has one audit for the whole machine, so what tests it runs when nothing else does.
+# The kernel has one audit for the whole machine, so its test runs alone.
 "${as_root[@]}" cargo test --locked --test privileged -- --ignored host_audit --show-output

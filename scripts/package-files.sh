@@ -20,7 +20,7 @@ package_files() {
   put 644 LICENSE-MIT usr/share/doc/hopwatch/copyright
   cat LICENSE-APACHE >>"$root/usr/share/doc/hopwatch/copyright"
 
-  # A part of the program then.
+  # libpcap is part of the program then, so its licence is packed.
   if [ -n "$static_libpcap" ]; then put 644 "$libpcap_licence" usr/share/doc/hopwatch/libpcap-copyright; fi
 
   pages=$root/usr/share/man/man1

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 [ "$(id -u)" -eq 0 ] || { echo "needs root: sudo make rpm-test" >&2; exit 1; }
 command -v rpmbuild >/dev/null || { echo "needs the Debian package rpm" >&2; exit 1; }
-# Of a package that lives for a minute.
+# No compression: the package lives for a minute.
 export RPM_BINARY_PAYLOAD=w.ufdio DPKG_DEB_COMPRESSOR_TYPE=none
 
 fail() { echo "rpm-test: $*" >&2; exit 1; }
@@ -26,7 +26,7 @@ rpm -qp --qf '[%{FILEMODES:perms} %{FILENAMES}\n]' "$package" | sed -n 's/^-[^ ]
 diff "$work/deb" "$work/rpm" >&2 || fail "its files are not those of the Debian package"
 rpm -qpc "$package" | grep -x /etc/hopwatch/hopwatch.yaml >/dev/null || fail "the configuration is not marked as such"
 
-# An rpm database of its own. The scripts are looked at above all: there is no shell in that root to run them.
+# An rpm database of its own. The package's scripts are only parsed (below): this root has no shell to run them.
 bare=$work/bare
 mkdir -p "$bare"
 options=(--root "$bare" --dbpath /var/lib/rpm --nodeps --noscripts)

@@ -33,9 +33,7 @@ while IFS= read -r line; do
   esac
 done <packaging/site/SUMMARY.md >"$src/SUMMARY.md"
 # A link to a folder leads to a list of its files.
-for folder in config/examples; do
-  (cd "$src/$folder" && { echo "<ul>"; for file in *; do echo "<li><a href=\"$file\">$file</a></li>"; done; echo "</ul>"; } >index.html)
-done
+(cd "$src/config/examples" && { echo "<ul>"; for file in *; do echo "<li><a href=\"$file\">$file</a></li>"; done; echo "</ul>"; } >index.html)
 
 "$mdbook" build "$site" >"$site/log" 2>&1 || { cat "$site/log" >&2; exit 1; }
 scripts/dead-links.py "$site/html"

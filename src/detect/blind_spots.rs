@@ -26,10 +26,7 @@ pub fn add_blind_spots(timeline: &Timeline, path: &PathState, finding: &mut Find
     let mut all: Vec<Evidence> = runtimes.chain(unwatched(timeline, finding)).chain(lost(path, finding)).collect();
     if all.len() > MAX_NAMED {
         let more = all.split_off(MAX_NAMED - 1).len();
-        all.push(Evidence::new(
-            "more",
-            format!("and {more} more, which `hopwatch paths` and the alerts of sensor-blinded name"),
-        ));
+        all.push(Evidence::new("more", format!("and {more} more")));
     }
     finding.blind_spots = all;
 }

@@ -31,7 +31,7 @@ pub struct Question {
     pub accepted: Vec<(&'static str, String)>,
 }
 
-/// Kinds of blindness, as `--accept` and the report name them, and what each is.
+/// Kinds of blindness that `--accept` takes, and what each is. The report has one more, `filter`, which nobody can accept.
 pub const BLINDNESS: [(&str, &str); 12] = [
     ("loss", "packets or events were lost"),
     ("point_down", "the only observation point of a workload was down"),

@@ -46,6 +46,7 @@ fn expectation(expect: &Expect) -> String {
             ("workload", alert.workload.as_ref()),
             ("contract", alert.contract.as_ref()),
             ("destination", alert.destination.as_ref()),
+            ("severity", alert.severity.as_ref()),
         ];
         let parts: Vec<_> =
             parts.iter().filter_map(|(key, value)| value.map(|value| format!("{key}: \"{value}\""))).collect();

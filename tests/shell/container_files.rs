@@ -58,6 +58,11 @@ fn each_way_to_run_it_gives_the_same_capabilities() {
     let rights = &pod["containers"][0]["securityContext"]["capabilities"];
     assert_eq!(texts(&rights["drop"]), ["ALL"]);
     assert_eq!(capabilities(texts(&rights["add"]).into_iter()), wanted);
+    // A template is no YAML; this line of it is plain.
+    let chart = file("helm/hopwatch/templates/daemonset.yaml");
+    let added = chart.lines().find_map(|line| line.trim().strip_prefix("add: [")?.strip_suffix(']')).expect("rights");
+    assert_eq!(capabilities(added.split(", ")), wanted);
+    assert!(chart.contains("drop: [ALL]"));
 }
 
 #[test]

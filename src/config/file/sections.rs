@@ -293,7 +293,7 @@ pub(in crate::config) struct Alerts {
     pub burst: Bounded<1, 100_000>,
     /// How long until such a rule raises one more alert about that sender.
     pub refill: DurationText<1>,
-    /// Where the page of an alert's rule is, for people who get the alert elsewhere; `{rule}` stands for the rule's name. Without: `docs/rules/RULE.md` of this version's sources.
+    /// Where the page of an alert's rule is, for people who get the alert elsewhere; `{rule}` stands for the rule's name. Without it, an alert names `docs/rules/RULE.md` of this version's sources.
     pub link: Option<RuleLink>,
 }
 

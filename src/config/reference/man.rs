@@ -85,9 +85,7 @@ fn inline(text: &str) -> String {
     let text = without_links(text).replace("**", "");
     let parts = text.split('`').enumerate();
     let parts = parts.map(|(number, part)| if number % 2 == 1 { bold(part) } else { escaped(part) });
-    let text: String = parts.collect();
-    // A line that begins with a dot would be a request.
-    if text.starts_with('.') { format!("\\&{text}") } else { text }
+    parts.collect()
 }
 
 /// `[words](place)` becomes its words.

@@ -67,7 +67,8 @@ fn as_set(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::configuration::SINGLE;
+    use crate::input::Configuration;
+    use crate::inventory::configuration::{Facets, SINGLE};
 
     fn field(path: &str) -> Field {
         Field::parse(path).expect(path)
@@ -107,6 +108,15 @@ mod tests {
         assert!(field("limits.memory").written(set(&["1", "2"])).is_err());
         for name in SETS.iter().chain(&NUMBERS).chain(&SWITCHES) {
             assert!(SINGLE.contains(name), "{name} is no field");
+        }
+    }
+
+    #[test]
+    fn each_field_is_of_the_kind_that_a_configuration_has() {
+        let facets = Facets::of_configuration(&Configuration::default());
+        for (name, value) in SINGLE.iter().filter_map(|name| Some((name, facets.get(&field(name))?))) {
+            assert_eq!(SETS.contains(name), matches!(value, Value::Set(_)), "{name}");
+            assert_eq!(NUMBERS.contains(name), matches!(value, Value::Number(_)), "{name}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What could not be seen during a verification.
 //!
-//! Contract: this is the one list of what may hide flows ([`crate::report::BLINDNESS`] names its kinds): losses and silences where the
+//! Contract: this is the one list of what may hide flows ([`crate::report::BLINDNESS`] names its kinds but `filter`): losses and silences where the
 //! question's traffic passes, networks that nothing watches, frames that were not understood, input that was not read. An entry that `hides` makes
 //! the answer `unknown`. Design: what happened elsewhere is left out, unless it is not known where the traffic passes.
 
