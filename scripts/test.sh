@@ -20,8 +20,36 @@ export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 log=${TEST_LOG:-target/test.log}
 mkdir -p "$(dirname "$log")"
 trap 'printf "\nstopped before the end: this is no result (%s)\n" "$log"; exit 130' INT TERM HUP
+
+tests() {
+  cargo test --locked --no-fail-fast "$@" -- --show-output
+}
+
+# The tests of capture wait for daemons, and the others compute: they run side by side, and what they print is joined. Those that compute give way, since
+# the others wait for a limited time.
+all_tests() {
+  local entry others=() waiting status=0
+  for entry in tests/*.rs tests/*/main.rs; do
+    entry=${entry%/main.rs} entry=${entry%.rs} entry=${entry#tests/}
+    [ "$entry" = privileged ] || others+=(--test "$entry")
+  done
+  cargo test --locked --no-run || return
+  # In a process group of its own, so that who stops the script stops them too.
+  set -m
+  tests --test privileged >"$log.capture" 2>&1 &
+  waiting=$!
+  set +m
+  trap 'kill -INT -- "-$waiting"; exit 130' INT TERM HUP
+  renice -n 5 "$BASHPID" >/dev/null || true
+  tests --lib "${others[@]}" || status=$?
+  tests --doc || status=$?
+  wait "$waiting" || status=$?
+  cat "$log.capture"
+  return "$status"
+}
+
 status=0
-cargo test --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" |
+all_tests 2>&1 | tee "$log" |
   { grep --line-buffered -E '^ *(Compiling hopwatch|Running|Doc-tests) |^test result:|FAILED' || true; } || status=$?
 
 if [ "$status" -ne 0 ]; then
