@@ -1,4 +1,4 @@
-# What deb.sh, rpm.sh, tarball.sh and image.sh have in common; they source it from the repository's folder. Sets target, HOPWATCH_BINARY (built, unless one is given),
+# What deb.sh, rpm.sh, tarball.sh and image.sh have in common; they source it from the repository's folder. Defines put; sets target, HOPWATCH_BINARY (built, unless one is given),
 # version, libraries, static_libpcap, and SOURCE_DATE_EPOCH: the time of the last commit, so that a second build gives the same bytes.
 # shellcheck shell=bash
 export LC_ALL=C TZ=UTC
@@ -17,3 +17,6 @@ static_libpcap=
 libpcap_licence=/usr/share/doc/libpcap0.8-dev/copyright
 if ! grep -q libpcap <<<"$libraries"; then static_libpcap=$(pkg-config --modversion libpcap); fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+
+# Puts a file with a mode into $root.
+put() { install -D -m "$1" "$2" "$root/$3"; }

@@ -1,9 +1,6 @@
 # What deb.sh and rpm.sh put where; they source it from the repository's folder behind package-env.sh.
 # shellcheck shell=bash
 
-# Puts a file with a mode into $root.
-put() { install -D -m "$1" "$2" "$root/$3"; }
-
 # Fills $root; the folders of units and of zsh's completions differ between distributions.
 package_files() {
   local units=$1 zsh=$2 page pages

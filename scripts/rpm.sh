@@ -28,7 +28,9 @@ files() {
 files >"$work/files"
 
 architecture=$(uname -m)
-sed -e "s|@VERSION@|$version|; s|@ARCHITECTURE@|$architecture|; s|@ROOT@|$root|; s|@FILES@|$work/files|" \
+licence='MIT OR Apache-2.0'
+if [ -n "$static_libpcap" ]; then licence="($licence) AND BSD-3-Clause"; fi
+sed -e "s|@VERSION@|$version|; s|@LICENCE@|$licence|; s|@ARCHITECTURE@|$architecture|; s|@ROOT@|$root|; s|@FILES@|$work/files|" \
   packaging/rpm/hopwatch.spec.in >"$work/hopwatch.spec"
 find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 # No post-processing: the program is stripped already, and the manual pages are packed.

@@ -14,7 +14,6 @@ trap 'rm -rf "$work"' EXIT
 # Fills $1/$name.
 fill() {
   local root=$1/$name page
-  put() { install -D -m "$1" "$2" "$root/$3"; }
   put 755 "$HOPWATCH_BINARY" bin/hopwatch
   # One of `cargo build` holds its symbols, and where it was built.
   strip --strip-all "$root/bin/hopwatch"

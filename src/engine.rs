@@ -83,7 +83,7 @@ pub struct Engine {
     observers: Vec<Box<dyn Observer>>,
     /// Of the configuration in force, for alerts.
     config_sha256: Option<Arc<str>>,
-    link: Option<Arc<str>>,
+    rule_page: Option<Arc<str>>,
 }
 
 impl Engine {
@@ -114,7 +114,7 @@ impl Engine {
             incidents: config.incidents.map(IncidentTracker::new),
             observers: Vec::new(),
             config_sha256: config.config_sha256,
-            link: config.link,
+            rule_page: config.rule_page,
         }
     }
 
@@ -167,8 +167,8 @@ impl Engine {
     fn post(&mut self, alerts: &mut [Alert]) {
         for alert in alerts {
             alert.config_sha256.clone_from(&self.config_sha256);
-            if let Some(link) = &self.link {
-                alert.link = link.replace("{rule}", alert.rule);
+            if let Some(page) = &self.rule_page {
+                alert.link = page.replace("{rule}", alert.rule);
             }
             if let Some(incidents) = &mut self.incidents {
                 incidents.alert(&self.timeline, alert);

@@ -17,7 +17,7 @@ pub struct EngineConfig {
     /// The hash that names the configuration in alerts; `None`: it comes from no file.
     pub config_sha256: Option<Arc<str>>,
     /// Where the page of an alert's rule is: `{rule}` stands for its name. Without: in this version's sources.
-    pub link: Option<Arc<str>>,
+    pub rule_page: Option<Arc<str>>,
     /// Path contracts; of those that cover a flow the first judges it, DNS contracts before others.
     pub contracts: Vec<Contract>,
     /// What watches others.

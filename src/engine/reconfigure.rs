@@ -20,7 +20,7 @@ impl Engine {
     pub fn reconfigure(&mut self, config: EngineConfig, out: &mut Vec<Alert>) {
         let (tracking, grouping) = (config.tracking(), config.grouping());
         self.config_sha256 = config.config_sha256;
-        self.link = config.link;
+        self.rule_page = config.rule_page;
         let begun = self.rules.reconfigure(&config.rules, &config.contracts, &Arc::new(config.monitors));
         let judge = Judge::new(config.contracts);
         self.stats.add_contracts(judge.names());

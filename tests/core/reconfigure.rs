@@ -80,7 +80,7 @@ fn each_line_names_the_configuration_that_was_in_force_and_ids_do_not_depend_on_
 
 #[test]
 fn an_alert_leads_to_the_page_of_its_rule_where_the_configuration_says_it_is() {
-    let at = |link: Option<&str>| EngineConfig { link: link.map(Into::into), ..config() };
+    let at = |link: Option<&str>| EngineConfig { rule_page: link.map(Into::into), ..config() };
     let mut world = World::new(at(None));
     world.start(100, "proxy", 3);
     world.start(100, "web", 10);

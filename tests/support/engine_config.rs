@@ -16,7 +16,7 @@ use hopwatch::path::{
 pub fn for_tests() -> EngineConfig {
     EngineConfig {
         config_sha256: None,
-        link: None,
+        rule_page: None,
         contracts: vec![],
         monitors: Monitors::default(),
         exceptions: vec![],

@@ -63,7 +63,7 @@ pub(super) fn assemble(file: FileConfig, checked: Checked) -> Config {
         time_zone: file.time_zone.map(|zone| zone.0),
         engine: EngineConfig {
             config_sha256: None,
-            link: file.alerts.link.as_ref().map(|link| link.0.as_str().into()),
+            rule_page: file.alerts.link.as_ref().map(|link| link.0.as_str().into()),
             contracts: checked.contracts,
             monitors: Monitors {
                 workloads: selectors(&file.monitors.workloads),

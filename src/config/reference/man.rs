@@ -1,10 +1,9 @@
 //! `hopwatch.yaml(5)`.
 //!
-//! Contract: the sections and keys of `docs/configuration.md`, for `man`. Design: roff's `man` macros, written by hand: what the texts have of Markdown is
-//! code, emphasis and links, nothing else.
+//! Contract: the sections and keys of `docs/configuration.md`, for `man`. Design: what the texts have of Markdown is code, emphasis and
+//! links, nothing else.
 
-use std::fmt::Write as _;
-
+use clap_mangen::roff::{Inline, Roff, bold, roman};
 use serde_json::Value;
 
 use super::{Key, Section, sections};
@@ -23,69 +22,63 @@ const FILES: [(&str, &str); 3] = [
 
 /// The page, for `man -l` and packages.
 pub(in crate::config) fn manual_page(schema: &Value) -> String {
-    let mut page = format!(".TH hopwatch.yaml 5 \"\" \"hopwatch {}\" \"Configuration\"\n", env!("CARGO_PKG_VERSION"));
-    page.push_str(".SH NAME\nhopwatch.yaml \\- the configuration of hopwatch\n.SH DESCRIPTION\n");
+    let mut page = Roff::new();
+    let version = concat!("hopwatch ", env!("CARGO_PKG_VERSION"));
+    // No date: an argument that is empty would be none.
+    page.control("TH", ["hopwatch.yaml", "5", " ", version, "Configuration"]);
+    page.control("SH", ["NAME"]).text([roman("hopwatch.yaml - the configuration of hopwatch")]);
+    page.control("SH", ["DESCRIPTION"]);
     paragraph(
         &mut page,
         "YAML. `hopwatch config check` tells every mistake at its place, `hopwatch config print --origin` where each value was set, `hopwatch config schema` prints a schema for editors.",
     );
-    page.push_str(".SH FILES AND VARIABLES\n");
+    page.control("SH", ["FILES AND VARIABLES"]);
     for (name, text) in FILES {
-        entry(&mut page, &bold(name), text);
+        entry(&mut page, vec![bold(name)], text);
     }
     for section in sections(schema) {
         add_section(&mut page, &section);
     }
-    page.push_str(".SH SEE ALSO\n.BR hopwatch (1),\n.BR hopwatch\\-config\\-check (1),\n.BR hopwatch\\-sniff (1)\n");
-    page
+    page.control("SH", ["SEE ALSO"]);
+    page.text([roman("hopwatch(1), hopwatch-config-check(1), hopwatch-sniff(1)")]);
+    page.render()
 }
 
-fn add_section(page: &mut String, Section { title, text, keys }: &Section<'_>) {
-    let _ = writeln!(page, ".SH \"{}\"", escaped(&title.replace('`', "").to_uppercase()));
+fn add_section(page: &mut Roff, Section { title, text, keys }: &Section<'_>) {
+    // One argument, whatever is in it: quotation marks cannot be escaped in it.
+    page.control("SH", [title.replace(['`', '"'], "").to_uppercase().as_str()]);
     paragraph(page, text);
     for Key { name, is_required, default, example, text } in keys {
-        let mut head = bold(name);
+        let mut head = vec![bold(*name)];
         match default {
-            _ if *is_required => head.push_str(" (must be given)"),
-            Some(default) => _ = write!(head, " (default {})", escaped(&default.to_string())),
+            _ if *is_required => head.push(roman(" (must be given)")),
+            Some(default) => head.push(roman(format!(" (default {default})"))),
             None => {}
         }
-        entry(page, &head, text);
+        entry(page, head, text);
         if let Some(example) = example {
-            let _ = writeln!(page, ".br\nExample: {}", escaped(&example.to_string()));
+            page.control("br", []).text([roman(format!("Example: {example}"))]);
         }
     }
 }
 
-fn entry(page: &mut String, head: &str, text: &str) {
-    let _ = writeln!(page, ".TP\n{head}");
-    let text = inline(text);
+fn entry(page: &mut Roff, head: Vec<Inline>, text: &str) {
     // An entry has a body, or the next one is taken for it.
-    let _ = writeln!(page, "{}", if text.is_empty() { "\\&" } else { &text });
+    let body = if text.is_empty() { vec![roman(" ")] } else { inline(text) };
+    page.control("TP", []).text(head).text(body);
 }
 
-fn paragraph(page: &mut String, text: &str) {
+fn paragraph(page: &mut Roff, text: &str) {
     for part in text.split("\n\n").filter(|part| !part.is_empty()) {
-        let _ = writeln!(page, ".PP\n{}", inline(&part.replace('\n', " ")));
+        page.control("PP", []).text(inline(&part.replace('\n', " ")));
     }
-}
-
-fn bold(text: &str) -> String {
-    format!("\\fB{}\\fR", escaped(text))
-}
-
-/// Characters that roff would read as its own.
-fn escaped(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq").replace('\'', "\\(aq");
-    if text.starts_with('.') { format!("\\&{text}") } else { text }
 }
 
 /// A text with Markdown's code as bold, and without its emphasis and links.
-fn inline(text: &str) -> String {
+fn inline(text: &str) -> Vec<Inline> {
     let text = without_links(text).replace("**", "");
     let parts = text.split('`').enumerate();
-    let parts = parts.map(|(number, part)| if number % 2 == 1 { bold(part) } else { escaped(part) });
-    parts.collect()
+    parts.map(|(number, part)| if number % 2 == 1 { bold(part) } else { roman(part) }).collect()
 }
 
 /// `[words](place)` becomes its words.
@@ -111,9 +104,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_roff_reads_as_its_own_is_escaped() {
-        assert_eq!(inline("a `b-c` and [d](e.md) \\ **f**"), "a \\fBb\\-c\\fR and d \\e f");
-        assert_eq!((inline(".x"), escaped("'y")), ("\\&.x".to_owned(), "\\(aqy".to_owned()));
-        assert_eq!(inline("[a](b) [c"), "a [c", "half a link is text");
+    fn code_is_bold_and_links_are_their_words() {
+        let wanted = [roman("a "), bold("b-c"), roman(" and d f")];
+        assert_eq!(inline("a `b-c` and [d](e.md) **f**"), wanted);
+        assert_eq!(inline("[a](b) [c"), [roman("a [c")], "half a link is text");
+    }
+
+    #[test]
+    fn every_key_is_an_entry_with_a_body_and_no_text_is_taken_for_a_request() {
+        let key = serde_json::json!({"default": 5, "examples": ["z"]});
+        let section = Section {
+            title: "`a`".to_owned(),
+            text: "",
+            keys: vec![
+                Key {
+                    name: "a.b",
+                    is_required: false,
+                    default: Some(&key["default"]),
+                    example: Some(&key["examples"][0]),
+                    text: ".x 'y'".to_owned(),
+                },
+                Key { name: "a.c", is_required: true, default: None, example: None, text: String::new() },
+            ],
+        };
+        let mut page = Roff::new();
+        add_section(&mut page, &section);
+        let page = page.to_roff();
+        assert_eq!(
+            page,
+            ".SH A\n.TP\n\\fBa.b\\fR (default 5)\n\\&.x 'y'\n.br\nExample: \"z\"\n.TP\n\\fBa.c\\fR (must be given)\n \n"
+        );
     }
 }

@@ -3,6 +3,8 @@
 
 mod name_files;
 
+use std::collections::BTreeSet;
+
 use self::name_files::NameFileChanges;
 use crate::baseline::{Deviation, covers_internet, covers_more};
 use crate::detect::kernel_mounts::KernelMounts;
@@ -14,7 +16,6 @@ use crate::input::{Configuration, Setting, Workload};
 use crate::inventory::configuration::{Field, is_proxy_variable, is_trust_variable};
 use crate::inventory::mount_places::Place;
 use crate::path::Selector;
-use std::collections::BTreeSet;
 
 rule_params! {
     /// Workloads that may do without proxy and verification.
