@@ -32,7 +32,7 @@ pub use verdict_log::{
 };
 pub use workload_stats::{FlowLine, Tally, Who, WorkloadRow, WorkloadStats, WorkloadStatsLimits, WorkloadTable};
 
-use crate::alert::{Alert, AlertGrouper};
+use crate::alert::{Alert, AlertGrouper, Exception};
 use crate::baseline::{Baseline, Compared};
 use crate::detect::{Actors, Contacts, asker_of};
 use crate::incident::{Incident, IncidentTracker};
@@ -46,7 +46,7 @@ use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, o
 use crate::time::{Timestamp, Watermark};
 use asked::Asked;
 use judged_counts::JudgedCounts;
-use rule_set::RuleSet;
+use rule_set::{RuleSet, Told};
 use timers::Timers;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,10 @@ impl Engine {
     /// An engine that has seen nothing.
     pub fn new(config: EngineConfig) -> Self {
         let (tracking, grouping) = (config.tracking(), config.grouping());
-        let rules = RuleSet::new(&config.rules, &config.contracts, &Arc::new(config.monitors));
+        let monitors = Arc::new(config.monitors);
+        let exceptions: Vec<_> = config.exceptions.iter().map(Exception::term).collect();
+        let told = Told { contracts: &config.contracts, monitors: &monitors, exceptions: &exceptions };
+        let rules = RuleSet::new(&config.rules, told);
         let judge = Judge::new(config.contracts);
         let path = PathState::new(judge.contracts());
         Self {
@@ -178,6 +181,7 @@ impl Engine {
     }
 
     fn apply(&mut self, input: &Input, out: &mut Vec<Alert>) {
+        self.wake_rules(input.at);
         self.fire(input.at, out);
         let now = self.watermark.advance(input.at);
         match &input.fact {

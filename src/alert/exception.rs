@@ -2,7 +2,7 @@
 //!
 //! Contract: every given part must hold; an expired exception no longer counts and says so, and never hides a valid one.
 
-use crate::detect::Finding;
+use crate::detect::{ExceptionTerm, Finding};
 use crate::input::Protocol;
 use crate::path::{DestinationSet, PortSpec, Selector};
 use crate::time::Timestamp;
@@ -35,6 +35,12 @@ pub(super) fn that_covers<'a>(exceptions: &'a [Exception], finding: &Finding) ->
 }
 
 impl Exception {
+    /// What rules know of it.
+    pub fn term(&self) -> ExceptionTerm {
+        let Self { name, rule, owner, reason, expires, .. } = self.clone();
+        ExceptionTerm { name, rule, owner, reason, expires }
+    }
+
     /// Whether this finding is meant, whatever the date.
     pub fn covers(&self, finding: &Finding) -> bool {
         let workload_fits = self

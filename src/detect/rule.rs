@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::anomaly::contacts::Contact;
-use super::{Actors, Finding};
+use super::{Actors, ExceptionTerm, Finding};
 use crate::baseline::{Baseline, Compared};
 use crate::input::{FlowEvent, FlowRecord, NeighbourClaim, RecordedFact, Workload};
 use crate::inventory::Timeline;
@@ -88,6 +88,14 @@ pub trait Rule: Send + std::fmt::Debug {
 
     /// What watches others, reported once before anything else.
     fn monitors(&mut self, _monitors: &Arc<Monitors>) {}
+
+    /// The exceptions in force, reported before anything else and at each reload; answers when it wants [`Self::on_time`] about them.
+    fn exceptions(&mut self, _terms: &[ExceptionTerm]) -> Option<Timestamp> {
+        None
+    }
+
+    /// The exception of this name held back a finding.
+    fn held_back(&mut self, _exception: &str) {}
 
     /// Whether it speaks only of flows that skipped a hop in some way: [`Self::on_flow`] is not asked about others then.
     fn is_about_skips_alone(&self) -> bool {

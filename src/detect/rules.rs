@@ -13,6 +13,7 @@ pub mod control_api_contact;
 pub mod dns_anomaly;
 pub mod dns_skips_resolver;
 pub mod egress_skips_proxy;
+pub mod exception_expires;
 pub mod exfiltration;
 pub mod flood;
 pub mod foreign_interface;
@@ -141,6 +142,7 @@ registry! {
     image_drift = "image-drift",
     replica_differs = "replica-differs",
     baseline_changed = "baseline-changed",
+    exception_expires = "exception-expires",
     tamper_exec = "tamper-exec",
     monitor_stopped = "monitor-stopped",
     unjudged_traffic = "unjudged-traffic",

@@ -155,6 +155,11 @@ impl Bench {
         self.ask(now, |context, findings| rule.on_claim(context, claim, findings)).0
     }
 
+    /// What it says at a time that it asked for, and when it wants to be asked next.
+    pub fn wake(&self, rule: &mut dyn Rule, now: Timestamp) -> (Vec<Finding>, Vec<Timestamp>) {
+        self.ask(now, |context, findings| rule.on_time(context, findings))
+    }
+
     pub fn on_time(&self, rule: &mut dyn Rule, now: Timestamp) -> Vec<Finding> {
         self.ask(now, |context, findings| rule.on_time(context, findings)).0
     }

@@ -12,6 +12,13 @@ use crate::input::FlowRecord;
 use crate::time::Timestamp;
 
 impl Engine {
+    /// Rules that want to be asked about what they were told are, from this input on.
+    pub(super) fn wake_rules(&mut self, now: Timestamp) {
+        for (place, at) in self.rules.take_wakes() {
+            self.timers.set(at.max(now), Timer::Rule(place));
+        }
+    }
+
     /// Lets the rules know whose traffic without a verdict grew.
     pub(super) fn report_unjudged(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
         if !self.path.unjudged.is_touched() {
@@ -119,6 +126,7 @@ impl Engine {
             Disposition::DueAt(due) => self.timers.set(due, Timer::Updates),
             Disposition::Counted => {}
             Disposition::Allowed(exception) => {
+                self.rules.held_back(&exception);
                 let last = self.stats.exception_last_hits.entry(exception.clone()).or_insert(at);
                 *last = at.max(*last);
                 *self.stats.exception_hits.entry(exception).or_default() += 1;

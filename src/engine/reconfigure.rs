@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use super::{Engine, EngineConfig, Timer};
-use crate::alert::Alert;
+use super::{Engine, EngineConfig, Timer, Told};
+use crate::alert::{Alert, Exception};
 use crate::baseline::Compared;
 use crate::detect::Findings;
 use crate::incident::{IncidentLimits, IncidentTracker};
@@ -21,7 +21,10 @@ impl Engine {
         let (tracking, grouping) = (config.tracking(), config.grouping());
         self.config_sha256 = config.config_sha256;
         self.rule_page = config.rule_page;
-        let begun = self.rules.reconfigure(&config.rules, &config.contracts, &Arc::new(config.monitors));
+        let monitors = Arc::new(config.monitors);
+        let exceptions: Vec<_> = config.exceptions.iter().map(Exception::term).collect();
+        let told = Told { contracts: &config.contracts, monitors: &monitors, exceptions: &exceptions };
+        let begun = self.rules.reconfigure(&config.rules, told);
         let judge = Judge::new(config.contracts);
         self.stats.add_contracts(judge.names());
         self.path.reconfigure(self.tracker.contracts(), judge.contracts());

@@ -7,8 +7,17 @@ use std::sync::Arc;
 
 use super::asked::Asked;
 use crate::detect::rules::{self, RuleParams};
-use crate::detect::{Findings, Rule};
+use crate::detect::{ExceptionTerm, Findings, Rule};
 use crate::path::{Contract, Monitors};
+use crate::time::Timestamp;
+
+/// What rules are told before anything else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) contracts: &'a [Contract],
+    pub(super) monitors: &'a Arc<Monitors>,
+    pub(super) exceptions: &'a [ExceptionTerm],
+}
 
 /// All of them.
 #[derive(Debug)]
@@ -19,28 +28,26 @@ pub(super) struct RuleSet {
     listeners: [Vec<usize>; Asked::COUNT],
     /// What the bounds of rules that are gone cost.
     forgotten: u64,
+    /// When rules want to be asked about what they were told.
+    wakes: Vec<(usize, Timestamp)>,
 }
 
 impl RuleSet {
     /// Rules that have seen nothing.
-    pub(super) fn new(params: &RuleParams, contracts: &[Contract], monitors: &Arc<Monitors>) -> Self {
+    pub(super) fn new(params: &RuleParams, told: Told<'_>) -> Self {
         let mut set = Self {
             params: params.clone(),
             rules: rules::enabled(params),
             listeners: [const { Vec::new() }; Asked::COUNT],
             forgotten: 0,
+            wakes: Vec::new(),
         };
-        set.tell(contracts, monitors);
+        set.tell(told);
         set
     }
 
     /// Takes over another configuration; returns the places of rules that begin now.
-    pub(super) fn reconfigure(
-        &mut self,
-        params: &RuleParams,
-        contracts: &[Contract],
-        monitors: &Arc<Monitors>,
-    ) -> Vec<usize> {
+    pub(super) fn reconfigure(&mut self, params: &RuleParams, told: Told<'_>) -> Vec<usize> {
         let mut begun = rules::enabled(params);
         let mut changed = rules::changed(&self.params, params);
         for place in &changed {
@@ -50,17 +57,30 @@ impl RuleSet {
             }
         }
         self.params = params.clone();
-        self.tell(contracts, monitors);
+        self.tell(told);
         changed.retain(|place| matches!(self.rules.get(*place), Some(Some(_))));
         changed
     }
 
-    fn tell(&mut self, contracts: &[Contract], monitors: &Arc<Monitors>) {
-        for rule in self.rules.iter_mut().flatten() {
-            rule.contracts(contracts);
-            rule.monitors(monitors);
+    fn tell(&mut self, told: Told<'_>) {
+        for (place, rule) in self.rules.iter_mut().enumerate() {
+            let Some(rule) = rule else { continue };
+            rule.contracts(told.contracts);
+            rule.monitors(told.monitors);
+            self.wakes.extend(rule.exceptions(told.exceptions).map(|at| (place, at)));
         }
         self.listen();
+    }
+
+    /// When rules want to be asked about what they were told, by place.
+    #[inline]
+    pub(super) fn take_wakes(&mut self) -> Vec<(usize, Timestamp)> {
+        std::mem::take(&mut self.wakes)
+    }
+
+    /// An exception held back a finding.
+    pub(super) fn held_back(&mut self, exception: &str) {
+        self.rules.iter_mut().flatten().for_each(|rule| rule.held_back(exception));
     }
 
     /// From now on every rule is asked about everything, until it says that it does not want something.

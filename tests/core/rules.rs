@@ -5,6 +5,7 @@ mod anomalies;
 mod blind_spots;
 mod changed_by;
 mod content;
+mod exceptions;
 mod facts;
 mod firewall;
 mod first_process;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hopwatch::alert::{AlertBudget, SeverityPolicy};
 use hopwatch::detect::LocalNetworks;
-use hopwatch::detect::rules::RuleParams;
+use hopwatch::detect::rules::{RuleParams, exception_expires};
 use hopwatch::engine::{EngineConfig, Timings};
 use hopwatch::inventory::TimelineLimits;
 use hopwatch::path::{
@@ -21,7 +21,11 @@ pub fn for_tests() -> EngineConfig {
         monitors: Monitors::default(),
         exceptions: vec![],
         severities: SeverityPolicy::default(),
-        rules: RuleParams::default(),
+        // Exceptions of tests expire within seconds; the tests of that rule switch it on.
+        rules: RuleParams {
+            exception_expires: exception_expires::Params { enabled: false, ..Default::default() },
+            ..RuleParams::default()
+        },
         local: LocalNetworks::default(),
         baseline: None,
         timings: Timings {

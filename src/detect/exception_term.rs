@@ -1,0 +1,20 @@
+//! What rules know of the exceptions in force.
+//!
+//! Contract: names are those of the configuration; of several exceptions with one name each is told. Limits: as many as the configuration has.
+
+use crate::time::Timestamp;
+
+/// An exception, as far as its own time is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionTerm {
+    /// Its name.
+    pub name: String,
+    /// The rule whose findings it holds back.
+    pub rule: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why it was allowed.
+    pub reason: String,
+    /// From when on it no longer counts.
+    pub expires: Timestamp,
+}
