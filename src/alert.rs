@@ -17,8 +17,8 @@ pub use exception::Exception;
 pub use grouping::{AlertBudget, AlertGrouper, Disposition, GroupingLimits};
 pub use lowering::{Lowering, LoweringKind};
 pub use model::{
-    Alert, AlertActor, AlertBundle, AlertFlow, AlertWorkload, AttributionInfo, Compose, Destination, Direction,
-    FrameSender, HopKind, MissingHop, ProcessEvidence, SCHEMA, SenderProcess, Technique, Translated, VerdictInfo,
-    json_schema,
+    Alert, AlertActor, AlertBundle, AlertFlow, AlertWorkload, AttributionInfo, Compose, Condition, Destination,
+    Direction, FrameSender, HopKind, MissingHop, ProcessEvidence, SCHEMA, SenderProcess, Technique, Translated,
+    VerdictInfo, json_schema,
 };
 pub use severity_policy::{SetSeverity, SeverityPolicy};

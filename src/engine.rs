@@ -55,6 +55,7 @@ enum Timer {
     Rule(usize),
     Contacts,
     Updates,
+    LeftOpen,
 }
 
 /// Everything between an observation and an alert.
@@ -181,7 +182,10 @@ impl Engine {
     }
 
     fn apply(&mut self, input: &Input, out: &mut Vec<Alert>) {
-        self.wake_rules(input.at);
+        // What an earlier run left open is known before anything is found.
+        if !matches!(input.fact, Fact::Recorded(RecordedFact::OpenAlert(_))) {
+            self.wake_rules(input.at);
+        }
         self.fire(input.at, out);
         let now = self.watermark.advance(input.at);
         match &input.fact {
@@ -277,6 +281,7 @@ impl Engine {
                     self.contact(&due, None, now, out);
                 }
                 Timer::Updates => out.extend(self.grouper.due(now)),
+                Timer::LeftOpen => self.give_up(now, out),
             }
         }
     }
@@ -328,6 +333,7 @@ impl Engine {
             | RecordedFact::Firewall(_)
             | RecordedFact::HostLogging(_)
             | RecordedFact::Reloaded(_)
+            | RecordedFact::OpenAlert(_)
             | RecordedFact::Ended { .. } => return,
         }
         self.handle(step, now, out);
@@ -361,6 +367,7 @@ impl Engine {
             RecordedFact::LogFile(fact) => self.stats.log_files.count(fact),
             RecordedFact::Firewall(fact) => self.stats.firewall.count(fact),
             RecordedFact::HostLogging(fact) => self.stats.host_logging.count(fact),
+            RecordedFact::OpenAlert(left) => self.resume(left, now),
             RecordedFact::Baseline(_) | RecordedFact::Reloaded(_) | RecordedFact::Ended { .. } => {}
         }
         None

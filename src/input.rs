@@ -22,6 +22,7 @@ mod names;
 mod nat;
 mod neighbour;
 mod observation_point;
+mod open_alert;
 mod rare;
 mod reload;
 mod roster;
@@ -58,6 +59,7 @@ pub use names::NameAnswer;
 pub use nat::{NatBinding, NatFact};
 pub use neighbour::{ClaimKind, NeighbourClaim};
 pub use observation_point::ObservationPoint;
+pub use open_alert::OpenAlert;
 pub use rare::{LinkShare, RareFacts, Undecoded};
 pub use reload::Reload;
 pub use roster::{Change, Roster};
@@ -152,6 +154,7 @@ from_recorded! {
     Firewall(FirewallFact),
     HostLogging(HostLoggingFact),
     Reloaded(Reload),
+    OpenAlert(OpenAlert),
 }
 
 /// Facts that do not come from packets; these are the lines of `facts.jsonl`.
@@ -178,6 +181,8 @@ pub enum RecordedFact {
     HostLogging(HostLoggingFact),
     /// hopwatch's own configuration was read again.
     Reloaded(Reload),
+    /// The run of hopwatch before left an alert open.
+    OpenAlert(OpenAlert),
     /// The observation ended; what waited for a time before this was reported by then.
     Ended {
         /// The point whose observation ended while others went on; absent where all of it ended.

@@ -14,6 +14,7 @@ mod key;
 mod open_alert;
 mod order;
 mod replicas;
+mod resumed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub use budget::AlertBudget;
 use super::model::Alert;
 use super::{Exception, SeverityPolicy, exception};
 use crate::detect::Finding;
-use crate::input::{FlowId, FlowRecord};
+use crate::input::{self, FlowId, FlowRecord, Workload};
 use crate::path::Evidence;
 use crate::time::Timestamp;
 use budget::Budgets;
@@ -32,6 +33,7 @@ use further::Further;
 use key::Key;
 use open_alert::OpenAlert;
 use order::Order;
+use resumed::Resumed;
 
 /// Bounds and intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct AlertGrouper {
     open: Table<Arc<Key>, OpenAlert>,
     order: Order,
     by_flow: Table<FlowId, Arc<Key>>,
+    /// What an earlier run left open and nothing was found of yet.
+    resumed: Resumed,
     closed_early: u64,
     /// Findings above the budget, by rule.
     over_budget: BTreeMap<&'static str, u64>,
@@ -95,6 +99,7 @@ impl AlertGrouper {
             open: Table::default(),
             order: Order::default(),
             by_flow: Table::default(),
+            resumed: Resumed::default(),
             closed_early: 0,
             over_budget: BTreeMap::new(),
             final_updates: Vec::new(),
@@ -155,10 +160,14 @@ impl AlertGrouper {
         let key = Key::of(&finding);
         if finding.is_over {
             let ended = self.change(&key, |open, limits| open.end(&finding, limits));
-            return ended.unwrap_or(Disposition::Counted);
+            return ended.or_else(|| self.continued(&key, &finding, None)).unwrap_or(Disposition::Counted);
         }
         if let Some(repeated) = self.repeat(&key, &finding) {
             return repeated;
+        }
+        if self.resumed.has(&key) {
+            complete(&mut finding);
+            return self.continued(&key, &finding, None).unwrap_or_else(|| self.raise(key, &finding, None));
         }
         if self.budgets.take(key.rule, key.sender(&finding), finding.at) {
             complete(&mut finding);
@@ -194,6 +203,31 @@ impl AlertGrouper {
         last
     }
 
+    /// An alert that an earlier run left open; when to ask [`Self::give_up`] about it.
+    pub fn resume(&mut self, left: &input::OpenAlert, now: Timestamp) -> Timestamp {
+        let until = now.plus(self.limits.close_after);
+        if self.open.values().any(|open| open.is_about(&left.condition)) {
+            return until;
+        }
+        if !self.resumed.add(left, until, self.limits.max_open) {
+            self.closed_early += 1;
+        }
+        until
+    }
+
+    /// Alerts that an earlier run left open and that are over: what stands was not found again. `who` knows workloads.
+    pub fn give_up(&mut self, now: Timestamp, who: impl Fn(&input::WorkloadId) -> Option<Arc<Workload>>) -> Vec<Alert> {
+        let over = self.resumed.take_over(now);
+        over.iter().filter_map(|left| resumed::ended(left, left.workload.as_ref().and_then(&who))).collect()
+    }
+
+    /// Goes on with the alert of an earlier run that has this key, where it left one open that is not too old.
+    fn continued(&mut self, key: &Key, finding: &Finding, further: Option<Further>) -> Option<Disposition> {
+        let patience = if finding.explanation.is_some() { ANOMALY_OPEN } else { Duration::ZERO };
+        let left = self.resumed.take(key, finding, self.limits.close_after.max(patience))?;
+        Some(self.open(key.clone(), resumed::continued(key, finding, left), finding, further.map(Box::new)))
+    }
+
     /// Counts a finding in the alert of its key, where that is open.
     fn repeat(&mut self, key: &Key, finding: &Finding) -> Option<Disposition> {
         let last_seen = self.open.get(key)?.last_seen();
@@ -219,10 +253,21 @@ impl AlertGrouper {
         let mut summary = Further::default();
         summary.count(key, &finding);
         complete(&mut finding);
+        if self.resumed.has(&further)
+            && let Some(continued) = self.continued(&further, &finding, Some(summary.clone()))
+        {
+            return continued;
+        }
         self.raise(further, &finding, Some(Box::new(summary)))
     }
 
     fn raise(&mut self, key: Key, finding: &Finding, further: Option<Box<Further>>) -> Disposition {
+        let alert = key.alert(finding, key.id(finding.at));
+        self.open(key, alert, finding, further)
+    }
+
+    /// Opens an alert and delivers its first line of this run.
+    fn open(&mut self, key: Key, alert: Alert, finding: &Finding, further: Option<Box<Further>>) -> Disposition {
         if self.open.len() >= self.limits.max_open.max(1)
             && let Some(quietest) = self.order.quietest()
         {
@@ -230,7 +275,7 @@ impl AlertGrouper {
             self.closed_early += 1;
         }
         let flow = finding.flow.as_ref().map(|view| view.record.id);
-        let mut open = OpenAlert::new(key.alert(finding), flow, finding.at);
+        let mut open = OpenAlert::new(alert, flow, finding.at);
         open.further = further;
         open.count_replica(finding);
         let first = open.first_line();

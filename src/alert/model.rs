@@ -95,6 +95,12 @@ pub struct Alert {
     /// SHA-256 of the configuration that was in force when this line was written, in hexadecimal digits, as the metric `hopwatch_config_info` names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_sha256: Option<Arc<str>>,
+    /// What it is about no longer holds, or can no longer be seen; absent while it may hold.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+    /// What it is about, whenever it began.
+    #[serde(skip)]
+    pub condition: Option<Condition>,
     /// What is kept of packets and facts from before it; absent where nothing is, and in a replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<AlertBundle>,
@@ -102,6 +108,15 @@ pub struct Alert {
 
 pub use crate::detect::{Explanation, FrameSender, ProcessEvidence, SenderProcess, Technique};
 pub use crate::path::{HopKind, MissingHop};
+
+/// What an alert is about, whenever it began: after a restart the same one continues the alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// A hash of rule, workload, contract and cause.
+    pub hash: Arc<str>,
+    /// It stands until somebody changes it; otherwise it is something that happened.
+    pub stands: bool,
+}
 
 /// Where evidence from before an alert is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

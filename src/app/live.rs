@@ -134,6 +134,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let missing = sandbox::look(host::missing_capabilities).context("starting a thread that looks at its rights")?;
     let filter = options.filter.as_ref().map(FrameFilter::warning);
     let status = SourceStatus::new(Blindness::new(enabled, missing).filtered(filter));
+    let open_alerts = std::mem::take(&mut options.open_alerts);
     let mut engine = Engine::new(options.config.engine);
     let exporting = options.export.map(|to| flow_export::start(&to, &flow_counters)).transpose()?;
     let exporting = exporting.map(|(observer, exporting)| {
@@ -151,6 +152,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     }
     let mut engine_loop =
         EngineLoop::new(engine, shared_with_taps, status, recorder.clone(), evidence.as_ref(), &output, publisher);
+    engine_loop.resume(open_alerts)?;
     let outcome = engine_loop.run(&receiver, &stop);
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();

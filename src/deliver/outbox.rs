@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::error::DeliverError;
 use super::prepare;
 use super::routes::{Routed, Routes};
-use super::store::{Added, Addressed, Entry, Opened, Store, StoreError, waits};
+use super::store::{Added, Addressed, Entry, OpenRow, Opened, Store, StoreError, waits};
 use crate::alert::Alert;
 use crate::alert::render::encoding::{Encoding, Sensor, encode};
 use crate::alert::render::{self, text};
@@ -20,6 +20,7 @@ use crate::config::SinkConfig;
 use crate::detect::Severity;
 use crate::escape::json::to_writer;
 use crate::incident::Incident;
+use crate::input::OpenAlert;
 use crate::sink_counters::{SinkCounters, Undelivered};
 use crate::time::Timestamp;
 use crate::wording::many;
@@ -66,6 +67,14 @@ impl Outbox {
         &self.routes
     }
 
+    /// The alerts that the run before left open; none, which the log says, where they cannot be read.
+    pub fn open_alerts(&self) -> Vec<OpenAlert> {
+        let found = self.store.open_alerts();
+        found
+            .inspect_err(|error| tracing::error!("alerts that were open begin anew, with other ids: {error}"))
+            .unwrap_or_default()
+    }
+
     /// Keeps an alert and wakes the sinks that get it.
     pub fn keep_alert(&mut self, alert: &Alert) -> io::Result<()> {
         let json = encode(alert, Encoding::Hopwatch, &self.sensor)?;
@@ -84,6 +93,14 @@ impl Outbox {
             at: alert.last_seen,
             json: &json,
             text: &text::render(alert, Some(KEPT_COLUMNS)),
+            open: alert.condition.as_ref().map(|condition| OpenRow {
+                condition: &condition.hash,
+                count: alert.count,
+                first_seen: alert.first_seen,
+                stands: condition.stands,
+                workload: alert.workload.as_ref().map(|workload| workload.id.as_str()),
+                ended: alert.ended,
+            }),
         };
         self.keep(&entry, &sinks, to)
     }
@@ -103,6 +120,7 @@ impl Outbox {
             at: incident.last_seen,
             json: &json,
             text: &render::incident(incident, Some(KEPT_COLUMNS)),
+            open: None,
         };
         self.keep(&entry, &sinks, to)
     }

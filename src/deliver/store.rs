@@ -9,6 +9,7 @@
 mod alerts;
 mod counts;
 mod deliveries;
+mod open_alerts;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use alerts::{AlertState, Decision, Kept, MAX_KEPT, Which};
 use counts::Inner;
 pub(super) use deliveries::waits;
 pub use deliveries::{Delivery, Listed, State, Waiting};
+pub use open_alerts::{MAX_OPEN_KEPT, OpenRow};
 pub use schema::Opened;
 
 use crate::detect::Severity;
@@ -102,6 +104,8 @@ pub struct Entry<'a> {
     pub json: &'a [u8],
     /// It, as a person sees it on a terminal of 80 columns.
     pub text: &'a str,
+    /// What a later run has to know to go on with it; none of an incident.
+    pub open: Option<OpenRow<'a>>,
 }
 
 /// What one sink is to send.
@@ -175,7 +179,7 @@ impl Store {
         })
     }
 
-    /// Keeps one alert or incident and what each sink is to send of it.
+    /// Keeps one alert or incident and what each sink is to send of it; nothing where it was kept before as it was raised.
     pub fn add(&self, entry: &Entry<'_>, to: &[Addressed], now: Timestamp) -> Result<Vec<Added>, StoreError> {
         let mut inner = sync::lock(&self.inner);
         let before = to.iter().map(|to| inner.waiting(&to.sink)).collect::<rusqlite::Result<Vec<_>>>();
@@ -184,15 +188,21 @@ impl Store {
         let doing = StoreError::of("keeping an alert");
         let added = (|| {
             let mut kept = transaction.prepare_cached(schema::ADD_ALERT)?;
-            kept.execute(params![
+            let is_new = kept.execute(params![
                 entry.id,
                 entry.update,
                 entry.at.as_nanos(),
                 entry.severity as u8,
                 entry.rule,
                 entry.json,
-                entry.text
+                entry.text,
+                now.as_nanos()
             ])?;
+            open_alerts::note(&transaction, entry, now)?;
+            // Raised again with the same id after a restart: those that it was for then have it.
+            if is_new == 0 && entry.update == 0 {
+                return Ok(vec![Added::default(); to.len()]);
+            }
             let room = before.iter().map(|waiting| self.max_waiting.saturating_sub(*waiting));
             let each = to.iter().zip(room).map(|(to, room)| deliveries::add(&transaction, entry, to, now, room));
             each.collect::<rusqlite::Result<Vec<_>>>()
@@ -234,7 +244,8 @@ impl Store {
         inner.forget_counts();
         let connection = &inner.connection;
         let forgotten = connection
-            .execute("DELETE FROM alert WHERE at < ?1", [before])
+            .execute("DELETE FROM alert WHERE at < ?1 AND added < ?1", [before])
+            .and_then(|_| open_alerts::forget(connection, before))
             .and_then(|_| connection.execute("DELETE FROM delivery WHERE state = 'dead' AND added < ?1", [before]))
             .and_then(|_| alerts::forget_excess(connection, self.max_kept));
         forgotten.map_err(StoreError::of("forgetting old alerts"))

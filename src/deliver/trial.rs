@@ -69,6 +69,8 @@ pub fn alert(at: Timestamp) -> Alert {
         response: vec!["Nothing: this alert is a test.".to_owned()],
         link: "docs/delivery.md".to_owned(),
         config_sha256: None,
+        ended: false,
+        condition: None,
         bundle: None,
     }
 }

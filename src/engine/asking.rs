@@ -8,7 +8,7 @@ use super::rule_set::RuleSet;
 use super::{Engine, Timer};
 use crate::alert::{Alert, Disposition};
 use crate::detect::{Context, Due, Finding, Findings, Rule, add_blind_spots, add_changed_by, add_name, add_sender};
-use crate::input::FlowRecord;
+use crate::input::{FlowRecord, OpenAlert};
 use crate::time::Timestamp;
 
 impl Engine {
@@ -93,6 +93,18 @@ impl Engine {
         if let Some(rule) = rules.get_mut(index) {
             ask(rule, context, findings);
         }
+    }
+
+    /// An alert that an earlier run left open.
+    pub(super) fn resume(&mut self, left: &OpenAlert, now: Timestamp) {
+        let due = self.grouper.resume(left, now);
+        self.timers.set(due, Timer::LeftOpen);
+    }
+
+    /// What an earlier run left open and was not found again is over.
+    pub(super) fn give_up(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
+        let timeline = &self.timeline;
+        out.extend(self.grouper.give_up(now, |id| timeline.workload(id).cloned()));
     }
 
     /// What a rule found, and when it wants to be asked again.

@@ -63,6 +63,7 @@ enum Subject {
     BaselineState,
     Firewall(Option<String>),
     HostLogging(Option<String>),
+    OpenAlert(String),
 }
 
 /// What a fact changes of what lasts.
@@ -153,6 +154,7 @@ fn change(fact: &RecordedFact) -> Change {
         RecordedFact::Firewall(FirewallFact::Unwatched { part, .. }) => {
             Change::Says(Subject::Firewall(Some(part.clone())))
         }
+        RecordedFact::OpenAlert(left) => Change::Says(Subject::OpenAlert(left.condition.clone())),
         RecordedFact::HostLogging(HostLoggingFact::State(_)) => Change::Says(Subject::HostLogging(None)),
         RecordedFact::HostLogging(HostLoggingFact::Unwatched { part, .. }) => {
             Change::Says(Subject::HostLogging(Some(part.clone())))

@@ -103,6 +103,8 @@ fn alert(name: &str) -> Alert {
         response: vec![],
         link: String::new(),
         config_sha256: None,
+        ended: false,
+        condition: None,
         bundle: None,
     }
 }

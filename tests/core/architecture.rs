@@ -180,6 +180,7 @@ const ROOMS: &[Room] = &[
             "sink_counters",
             "alert::render",
             "incident",
+            "input",
             "alert",
             "detect",
             "path",

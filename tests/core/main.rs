@@ -26,6 +26,7 @@ mod path;
 mod payload_events;
 mod payload_parsers;
 mod reconfigure;
+mod restart;
 mod rules;
 mod scorecard;
 mod sensor_blinded;

@@ -59,9 +59,18 @@ impl World {
     /// The runtime is connected and its snapshot is complete.
     pub fn new(config: EngineConfig) -> Self {
         let mut world = Self::silent(config);
-        world.runtime(0, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
-        world.runtime(0, InventoryEvent::Network(Arc::new(network())));
-        world.runtime(0, InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] });
+        world.connect(0);
+        world
+    }
+
+    /// The runtime connects, with a snapshot in which nothing runs.
+    pub fn connect(&mut self, millis: u64) {
+        self.runtime(millis, InventoryEvent::Connected { runtime: hopwatch::input::RuntimeId::DOCKER });
+        self.runtime(millis, InventoryEvent::Network(Arc::new(network())));
+        self.runtime(
+            millis,
+            InventoryEvent::Reconciled { runtime: hopwatch::input::RuntimeId::DOCKER, running: vec![] },
+        );
         let link = LinkEvent {
             point: ObservationPoint::new("br-net"),
             up: true,
@@ -69,8 +78,7 @@ impl World {
             addresses: vec![ip("172.20.0.1")],
             ..LinkEvent::default()
         };
-        world.push(0, Fact::Recorded(RecordedFact::Link(link)));
-        world
+        self.push(millis, Fact::Recorded(RecordedFact::Link(link)));
     }
 
     /// No runtime was ever heard of.

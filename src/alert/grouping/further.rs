@@ -19,7 +19,7 @@ const MAX_NAMED: usize = 8;
 /// Characters of each.
 const MAX_TEXT: usize = 300;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Further {
     /// Hashes of contract and cause.
     causes: BTreeSet<u64>,

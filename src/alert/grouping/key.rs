@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use crate::alert::model::{Alert, SCHEMA};
+use crate::alert::model::{Alert, Condition, SCHEMA};
 use crate::alert::{convert, steps};
 use crate::detect::{Actor, Finding, RollOut, SEED_REFERENCE};
 use crate::time::Timestamp;
@@ -62,7 +62,18 @@ impl Key {
     }
 
     /// SHA-256 over the key and the first event time, the first 64 bits.
-    fn id(&self, first_seen: Timestamp) -> String {
+    pub(super) fn id(&self, first_seen: Timestamp) -> String {
+        let mut hash = self.hashed();
+        hash.update(first_seen.as_nanos().to_be_bytes());
+        hexadecimal(hash, 8)
+    }
+
+    /// SHA-256 over the key alone, the first 128 bits.
+    pub(super) fn condition(&self) -> String {
+        hexadecimal(self.hashed(), 16)
+    }
+
+    fn hashed(&self) -> Sha256 {
         let mut hash = Sha256::new();
         let address = self.address.map(|ip| ip.to_string()).unwrap_or_default();
         let service = self.roll_out.as_ref().map(|roll_out| format!("{}\n{}", roll_out.service, roll_out.since));
@@ -72,13 +83,11 @@ impl Key {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        hash.update(first_seen.as_nanos().to_be_bytes());
-        hash.finalize().iter().take(8).fold(String::with_capacity(16), |text, byte| text + &format!("{byte:02x}"))
+        hash
     }
 
-    /// The alert that a finding raises.
-    pub(super) fn alert(&self, finding: &Finding) -> Alert {
-        let id = self.id(finding.at);
+    /// The alert that a finding raises, with this id.
+    pub(super) fn alert(&self, finding: &Finding, id: String) -> Alert {
         Alert {
             schema: SCHEMA,
             update: 0,
@@ -108,10 +117,24 @@ impl Key {
             response: steps::concrete(finding, &id),
             link: format!("docs/rules/{}.md", finding.rule.name),
             config_sha256: None,
+            ended: finding.is_over,
+            condition: Some(Condition { hash: self.condition().into(), stands: stands(finding) }),
             bundle: None,
             id,
         }
     }
+}
+
+fn hexadecimal(hash: Sha256, bytes: usize) -> String {
+    hash.finalize()
+        .iter()
+        .take(bytes)
+        .fold(String::with_capacity(2 * bytes), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Whether it is about something that stands until somebody changes it: no flow showed it, and no pattern in time.
+pub(super) const fn stands(finding: &Finding) -> bool {
+    finding.flow.is_none() && finding.explanation.is_none()
 }
 
 fn point(finding: &Finding) -> Option<&crate::input::ObservationPoint> {

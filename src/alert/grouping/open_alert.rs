@@ -28,8 +28,6 @@ pub(super) struct OpenAlert {
     grew: bool,
     /// Bytes of the flow in the last line.
     sent_bytes: u64,
-    /// Its end was reported.
-    is_over: bool,
     /// Destinations that were listed and made room for others.
     named: BTreeSet<Endpoint>,
     /// The causes that it stands for, where it summarises them.
@@ -48,7 +46,6 @@ impl OpenAlert {
             pending: false,
             grew: false,
             sent_bytes: 0,
-            is_over: false,
             named,
             further: None,
             replicas: None,
@@ -83,7 +80,7 @@ impl OpenAlert {
             alert.severity = finding.severity;
         }
         // What an anomaly looks like now says more than what it looked like first.
-        if rises || std::mem::take(&mut self.is_over) || finding.explanation.is_some() {
+        if rises || std::mem::take(&mut alert.ended) || finding.explanation.is_some() {
             alert.evidence.clone_from(&finding.evidence);
         }
         if finding.explanation.is_some() {
@@ -104,7 +101,7 @@ impl OpenAlert {
 
     /// The cause has ended.
     pub(super) fn end(&mut self, finding: &Finding, limits: &GroupingLimits) -> Disposition {
-        if std::mem::replace(&mut self.is_over, true) {
+        if std::mem::replace(&mut self.alert.ended, true) {
             return Disposition::Counted;
         }
         self.alert.evidence.extend(finding.evidence.iter().cloned());
@@ -142,6 +139,11 @@ impl OpenAlert {
     pub(super) fn last_line(&mut self) -> Option<Alert> {
         let last_seen = self.alert.last_seen;
         self.is_unreported().then(|| self.emit(last_seen))
+    }
+
+    /// Whether it is about what this hash names.
+    pub(super) fn is_about(&self, condition: &str) -> bool {
+        self.alert.condition.as_ref().is_some_and(|own| *own.hash == *condition)
     }
 
     pub(super) const fn last_seen(&self) -> Timestamp {

@@ -113,6 +113,8 @@ pub fn alert() -> Alert {
         response: vec!["Run `docker top c3c0a5bb29f4`.".to_owned(), "Ask its owner.".to_owned()],
         link: "https://hopwatch.example/rules/egress-skips-proxy".to_owned(),
         config_sha256: Some("9f".repeat(32).into()),
+        ended: false,
+        condition: None,
         bundle: None,
     }
 }

@@ -28,7 +28,7 @@ use crate::clock::{instant, now};
 use crate::detect::rules::{self, RuleParams};
 use crate::engine::{Engine, EngineStats};
 use crate::flow::{Backlog, Receipt};
-use crate::input::{Fact, Input, InventoryEvent, RecordedFact};
+use crate::input::{Fact, Input, InventoryEvent, OpenAlert, RecordedFact};
 use crate::observe::live::{self, Progress};
 use crate::path::MayCover;
 use crate::time::Timestamp;
@@ -95,6 +95,13 @@ impl<'a> EngineLoop<'a> {
             changes: VecDeque::new(),
             alerts: Vec::new(),
         }
+    }
+
+    /// What the run before left open becomes known, before anything else happens.
+    pub(super) fn resume(&mut self, left: Vec<OpenAlert>) -> anyhow::Result<()> {
+        let at = now();
+        left.into_iter()
+            .try_for_each(|left| self.consume(&Input::new(at, Fact::Recorded(RecordedFact::OpenAlert(left)))))
     }
 
     pub(super) fn run(&mut self, receiver: &Receiver<SourceMessage>, stop: &AtomicBool) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ use crate::app::screen::Screen;
 use crate::app::summary::Summary;
 use crate::config::{Config, IpfixConfig};
 use crate::engine::{Engine, Observer, VerdictLog};
+use crate::input::OpenAlert;
 use crate::observe::filter::FrameFilter;
 
 /// What to run.
@@ -46,6 +47,8 @@ pub struct LiveOptions {
     pub stop: Option<Arc<AtomicBool>>,
     /// Keep evidence from before alerts, with this run's configuration.
     pub evidence: Option<ReplaySetup>,
+    /// What the run before left open.
+    pub open_alerts: Vec<OpenAlert>,
     /// The baseline's file, which is looked at while hopwatch runs.
     pub baseline: Option<BaselineFile>,
 }

@@ -17,6 +17,7 @@ use crate::app::{baseline, hash_key};
 use crate::cli::filter::FilterArgs;
 use crate::cli::local::LocalArgs;
 use crate::config::{self, Config, InsideNamespaces, Loaded};
+use crate::deliver::Outbox;
 use crate::observe::filter::FrameFilter;
 use crate::observe::live::may_capture;
 
@@ -112,6 +113,7 @@ impl WatchArgs {
             filter: None,
             stop: None,
             evidence: None,
+            open_alerts: Vec::new(),
             baseline,
         })
     }
@@ -168,10 +170,12 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
     let sinks = std::mem::take(&mut options.config.sinks);
     let outbox = outbox(sinks, options.config.state_dir.as_deref())?;
     let routes = outbox.as_ref().map(|outbox| Arc::clone(outbox.routes()));
+    let open_alerts = outbox.as_ref().map(Outbox::open_alerts).unwrap_or_default();
     let reload = Some(ReloadOptions { reader, in_force, routes });
     // Who records, records all of it.
     let export = if record.is_none() { options.config.ipfix.clone() } else { None };
-    let options = LiveOptions { record, headers_only, config_text, reload, export, filter, evidence, ..options };
+    let options =
+        LiveOptions { record, headers_only, config_text, reload, export, filter, evidence, open_alerts, ..options };
     let mut output = Output::none();
     // First, since the end waits longest for it.
     if let Some(outbox) = outbox {

@@ -14,7 +14,7 @@ use crate::escape::printable;
 /// `hopw`, so that `file` and a person know whose database it is.
 const APPLICATION: i64 = 0x686f_7077;
 /// Of the tables.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 pub(super) const TABLES: &str = "
 CREATE TABLE alert (
@@ -49,8 +49,17 @@ CREATE TABLE decision (
 );
 ";
 
-pub(super) const ADD_ALERT: &str =
-    "INSERT OR IGNORE INTO alert (id, update_no, at, severity, rule, body, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+/// From version 2 to 3: when an alert was kept, and which are open.
+const TO_VERSION_3: &str = "
+ALTER TABLE alert ADD COLUMN added INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE open_alert (
+  condition TEXT PRIMARY KEY, id TEXT NOT NULL, rule TEXT NOT NULL, update_no INTEGER NOT NULL, count INTEGER NOT NULL, severity INTEGER NOT NULL,
+  first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, stands INTEGER NOT NULL, workload TEXT, noted INTEGER NOT NULL
+);
+CREATE INDEX open_alert_by_time ON open_alert (noted);
+";
+
+pub(super) const ADD_ALERT: &str = "INSERT OR IGNORE INTO alert (id, update_no, at, severity, rule, body, text, added) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 /// What was found where the outbox is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +133,8 @@ fn upgrade(connection: &Connection, found: i64) -> Result<(), StoreError> {
     if found >= VERSION {
         return Ok(());
     }
-    let steps = format!("BEGIN IMMEDIATE; {TO_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;");
+    let second = if found < 2 { TO_VERSION_2 } else { "" };
+    let steps = format!("BEGIN IMMEDIATE; {second} {TO_VERSION_3} PRAGMA user_version = {VERSION}; COMMIT;");
     connection.execute_batch(&steps).map_err(StoreError::of("bringing its tables up to date"))
 }
 

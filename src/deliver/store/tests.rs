@@ -3,7 +3,7 @@
 use super::*;
 
 fn entry(id: &str, update: u32, severity: Severity) -> Entry<'_> {
-    Entry { id, update, severity, rule: "rule", at: at(i64::from(update)), json: b"{}", text: "" }
+    Entry { id, update, severity, rule: "rule", at: at(i64::from(update)), json: b"{}", text: "", open: None }
 }
 
 fn to(sink: &str, body: &str, supersedes: bool) -> Addressed {
@@ -36,6 +36,17 @@ fn what_was_added_outlives_the_process_and_numbers_go_on() {
     assert_eq!(store.severity_of("a").expect("asked"), Some(Severity::High as u8));
     store.add(&entry("b", 0, Severity::Low), &[to("one", "b0", false)], at(2)).expect("kept");
     assert!(store.take("one", at(2)).expect("asked").expect("one waits").seq > first.seq, "no number twice");
+}
+
+#[test]
+fn an_alert_that_is_raised_again_with_the_same_id_is_delivered_once() {
+    let store = Store::in_memory().expect("begins");
+    for (update, comes) in [(0, true), (0, false), (1, true)] {
+        let body = format!("a{update}");
+        let added = store.add(&entry("a", update, Severity::Low), &[to("s", &body, false)], at(0)).expect("kept");
+        assert_eq!(added[0].waiting, u64::from(comes), "update {update}");
+    }
+    assert_eq!(store.waiting("s").expect("counted").count, 2);
 }
 
 #[test]
@@ -287,4 +298,40 @@ fn each_step_finds_its_rows_by_an_index() {
             connection.query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get("detail")).expect("a plan");
         assert!(plan.starts_with("SEARCH") && plan.contains("INDEX"), "{sql}: {plan}");
     }
+}
+
+#[test]
+fn what_is_open_stands_beside_its_last_line_and_goes_with_the_line_that_ends_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outbox.sqlite");
+    let (store, _) = Store::open(&path).expect("opens");
+    let row =
+        |ended| OpenRow { condition: "c1", count: 7, first_seen: at(-9), stands: true, workload: Some("w1"), ended };
+    for update in [0, 1] {
+        let open = Some(row(false));
+        store.add(&Entry { open, ..entry("a", update, Severity::High) }, &[], at(0)).expect("kept");
+    }
+    drop(store);
+    let (store, _) = Store::open(&path).expect("opens again");
+    let [open] = &store.open_alerts().expect("read")[..] else { panic!("one is open") };
+    assert_eq!((&*open.id, open.update, open.count, open.stands, &*open.severity), ("a", 1, 7, true, "high"));
+    assert_eq!((open.first_seen, open.last_seen), (at(-9), at(1)));
+    let again = Entry { open: Some(row(true)), ..entry("a", 2, Severity::High) };
+    store.add(&again, &[], at(2)).expect("kept");
+    assert!(store.open_alerts().expect("read").is_empty(), "it has ended");
+}
+
+#[test]
+fn an_open_alert_is_forgotten_after_a_month_and_the_oldest_of_too_many_leave() {
+    let store = Store::in_memory().expect("begins");
+    for number in 0..MAX_OPEN_KEPT + 5 {
+        let (id, time) = (format!("a{number}"), at(i64::try_from(number).expect("small")));
+        let open = OpenRow { condition: &id, count: 1, first_seen: time, stands: false, workload: None, ended: false };
+        store.add(&Entry { open: Some(open), ..entry(&id, 0, Severity::Low) }, &[], time).expect("kept");
+    }
+    store.forget(at(20_000)).expect("tidied");
+    let open = store.open_alerts().expect("read");
+    assert_eq!((open.len() as u64, &*open[0].id), (MAX_OPEN_KEPT, "a5"));
+    store.forget(at(20_000 + 31 * 86_400)).expect("tidied");
+    assert!(store.open_alerts().expect("read").is_empty());
 }

@@ -29,7 +29,8 @@ fn worker(store: &Arc<Store>, send: impl FnMut(&Delivery) -> Outcome + Send + 's
 }
 
 fn keep(store: &Store, update: u32, supersedes: bool) {
-    let entry = Entry { id: "a", update, severity: Severity::Low, rule: "rule", at: now(), json: b"{}", text: "" };
+    let entry =
+        Entry { id: "a", update, severity: Severity::Low, rule: "rule", at: now(), json: b"{}", text: "", open: None };
     let to = Addressed { sink: "s".to_owned(), body: b"body".to_vec(), supersedes };
     store.add(&entry, &[to], now()).expect("kept");
 }

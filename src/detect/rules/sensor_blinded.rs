@@ -82,6 +82,7 @@ impl Rule for SensorBlinded {
             | RecordedFact::Baseline(_)
             | RecordedFact::HostLogging(_)
             | RecordedFact::Reloaded(_)
+            | RecordedFact::OpenAlert(_)
             | RecordedFact::Ended { .. } => {}
         }
     }

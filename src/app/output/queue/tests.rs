@@ -41,6 +41,8 @@ pub fn alert(number: u64) -> Alert {
         response: Vec::new(),
         link: String::new(),
         config_sha256: None,
+        ended: false,
+        condition: None,
         bundle: None,
     }
 }

@@ -1,0 +1,94 @@
+//! Which alerts are open, so that the next run goes on with them.
+//!
+//! Contract: a row changes in the transaction that keeps the alert's line, so that its update is always the last that was kept. A line that ends the alert takes
+//! the row away. Limits: [`MAX_OPEN_KEPT`] rows and some that came since the last tidying; those that were noted longest ago leave first.
+
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::{Entry, Store, StoreError};
+use crate::detect::Severity;
+use crate::input::{OpenAlert, WorkloadId};
+use crate::sync;
+use crate::time::Timestamp;
+
+/// Open alerts that are kept for the next run.
+pub const MAX_OPEN_KEPT: u64 = 10_000;
+
+/// What a later run has to know of an alert, beside its line.
+#[derive(Clone, Debug)]
+pub struct OpenRow<'a> {
+    /// What it is about, as a hash.
+    pub condition: &'a str,
+    /// How often it was found.
+    pub count: u64,
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+    /// It stands until somebody changes it.
+    pub stands: bool,
+    /// Whose doing.
+    pub workload: Option<&'a str>,
+    /// It is over.
+    pub ended: bool,
+}
+
+/// Notes what a line says about its alert.
+pub(super) fn note(transaction: &Transaction<'_>, entry: &Entry<'_>, now: Timestamp) -> rusqlite::Result<()> {
+    let Some(open) = &entry.open else { return Ok(()) };
+    if open.ended {
+        transaction.prepare_cached("DELETE FROM open_alert WHERE condition = ?1")?.execute([open.condition])?;
+        return Ok(());
+    }
+    let sql = "INSERT OR REPLACE INTO open_alert
+               (condition, id, rule, update_no, count, severity, first_seen, last_seen, stands, workload, noted)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    transaction.prepare_cached(sql)?.execute(params![
+        open.condition,
+        entry.id,
+        entry.rule,
+        entry.update,
+        i64::try_from(open.count).unwrap_or(i64::MAX),
+        entry.severity as u8,
+        open.first_seen.as_nanos(),
+        entry.at.as_nanos(),
+        open.stands,
+        open.workload,
+        now.as_nanos()
+    ])?;
+    Ok(())
+}
+
+/// Those that were noted before, and the oldest of too many, leave.
+pub(super) fn forget(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM open_alert WHERE noted < ?1 OR condition IN
+               (SELECT condition FROM open_alert ORDER BY noted DESC LIMIT -1 OFFSET ?2)";
+    connection.execute(sql, params![before, MAX_OPEN_KEPT])
+}
+
+impl Store {
+    /// What is open, the first seen first.
+    pub fn open_alerts(&self) -> Result<Vec<OpenAlert>, StoreError> {
+        let sql = "SELECT condition, id, rule, update_no, count, severity, first_seen, last_seen, stands, workload FROM
+                   (SELECT * FROM open_alert ORDER BY noted DESC LIMIT ?1) ORDER BY first_seen, condition";
+        let connection = &sync::lock(&self.inner).connection;
+        let rows = connection
+            .prepare_cached(sql)
+            .and_then(|mut query| query.query_map([MAX_OPEN_KEPT], open_alert)?.collect::<rusqlite::Result<Vec<_>>>());
+        rows.map_err(StoreError::of("looking for open alerts"))
+    }
+}
+
+fn open_alert(row: &Row<'_>) -> rusqlite::Result<OpenAlert> {
+    let severity = Severity::ALL.get(usize::from(row.get::<_, u8>(5)?)).copied().unwrap_or(Severity::Low);
+    Ok(OpenAlert {
+        condition: row.get(0)?,
+        id: row.get(1)?,
+        rule: row.get(2)?,
+        update: row.get(3)?,
+        count: u64::try_from(row.get::<_, i64>(4)?).unwrap_or_default(),
+        severity: severity.as_str().to_owned(),
+        first_seen: Timestamp::from_nanos(row.get(6)?),
+        last_seen: Timestamp::from_nanos(row.get(7)?),
+        stands: row.get(8)?,
+        workload: row.get::<_, Option<String>>(9)?.map(|id| WorkloadId::new(&id)),
+    })
+}

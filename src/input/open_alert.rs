@@ -1,0 +1,35 @@
+//! An alert that an earlier run of hopwatch left open.
+//!
+//! Contract: facts of this kind come before all others of a run. Its condition is a hash: nothing in it was chosen by who is observed, but the ids.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::WorkloadId;
+use crate::time::Timestamp;
+
+/// An alert that was open when the run before ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenAlert {
+    /// What it is about, as a hash: what is found with the same one continues it.
+    pub condition: String,
+    /// Its id.
+    pub id: String,
+    /// Its rule.
+    pub rule: String,
+    /// Its last update.
+    pub update: u32,
+    /// How often it was found.
+    pub count: u64,
+    /// The severity, in a word.
+    pub severity: String,
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+    /// When it was last seen.
+    pub last_seen: Timestamp,
+    /// It is about something that stands until somebody changes it, not about something that happened.
+    pub stands: bool,
+    /// Whose doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<WorkloadId>,
+}
