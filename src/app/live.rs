@@ -11,6 +11,7 @@ mod blindness;
 mod capture_plan;
 mod confinement;
 mod conntrack;
+mod endpoint;
 mod engine_loop;
 mod engine_sink;
 mod firewall;

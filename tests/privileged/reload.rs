@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::netns::{Namespace, Sniffer, unavailable};
+use crate::support::patience::wait_until;
 use crate::support::scenario::replay_json;
 
 const PATHS: &str = "
@@ -104,6 +105,35 @@ fn sinks_are_replaced_too() {
     let delivered = std::fs::read_to_string(file("two")).expect("it was written");
     assert!(delivered.contains(lines[0]["id"].as_str().expect("an id")), "{delivered}");
     assert!(!file("one").exists() || std::fs::read_to_string(file("one")).expect("text").is_empty());
+}
+
+#[test]
+fn another_address_is_served_before_the_old_one_is_closed_and_one_that_is_taken_changes_nothing() {
+    let Some(namespace) = hosts("another_address_is_served_before_the_old_one_is_closed") else { return };
+    let at = |port: u16| format!("{PATHS}\nsandbox: off\nserve: {{listen: \"127.0.0.1:{port}\"}}\n");
+    let mut sniffer = Sniffer::start(&namespace, &at(9931), &[]);
+    is_captured(&sniffer);
+    namespace.run_background("busybox nc -ll -p 9932 -e true");
+    namespace.run("for i in 1 2 3 4 5 6 7 8 9 10; do busybox nc -w 1 127.0.0.1 9932 </dev/null && exit 0; sleep 0.1; done; exit 1");
+    sniffer.configure(&at(9932));
+    let (status, text) = sniffer.post("/-/reload", &[HEADER]);
+    assert!(
+        status == "400" && text.contains("cannot listen on 127.0.0.1:9932") && text.contains("9931 stays"),
+        "{text}"
+    );
+    assert_eq!(sniffer.status("/livez"), "200", "the old one serves");
+    sniffer.configure(&at(9933));
+    let (status, text) = sniffer.post("/-/reload", &[HEADER]);
+    assert_eq!(status, "200", "the old one answers the request that closes it: {text}");
+    wait_until("it takes no other", || sniffer.status("/livez") == "000");
+    sniffer.serves_at(([127, 0, 0, 1], 9933).into());
+    assert!(sniffer.get("/metrics").contains("hopwatch_config_last_reload_successful 1"));
+    sniffer.configure(&at(9931));
+    sniffer.signal("-HUP");
+    sniffer.serves_at(([127, 0, 0, 1], 9931).into());
+    is_captured(&sniffer);
+    let (_, log) = sniffer.end();
+    assert!(!log.contains("does not end"), "{log}");
 }
 
 #[test]

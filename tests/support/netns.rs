@@ -244,7 +244,10 @@ impl Sniffer {
             .expect("a folder");
         let file = folder.path().join("hopwatch.yaml");
         std::fs::write(&file, config).expect("write");
-        let address = free_address();
+        // Unless the configuration names it.
+        let named = config.split_once("serve: {listen: \"").and_then(|(_, rest)| rest.split_once('"'));
+        let address = named.map_or_else(free_address, |(named, _)| named.parse().expect("an address"));
+        let listen = ["--listen".to_owned(), address.to_string()];
         let mut command = inside(&namespace.name);
         command
             .args(before)
@@ -252,7 +255,8 @@ impl Sniffer {
             .arg(if arguments.contains(&"-o") { "record" } else { "sniff" })
             .arg("-c")
             .arg(file)
-            .args(["--listen", &address.to_string(), "--format", "json"])
+            .args(if named.is_some() { &[][..] } else { &listen[..] })
+            .args(["--format", "json"])
             // Unless the configuration names them.
             .args(if config.contains("capture: {interfaces: ") { &[][..] } else { &["-i", "br-*"] })
             .args(arguments)
@@ -263,6 +267,11 @@ impl Sniffer {
             .stderr(std::fs::File::create(folder.path().join(LOG)).expect("a file for the log"));
         let child = command.spawn().expect("start hopwatch");
         Self { namespace: namespace.name.clone(), child: Some(child), address, folder }
+    }
+
+    /// It serves there from now on.
+    pub const fn serves_at(&mut self, address: SocketAddr) {
+        self.address = address;
     }
 
     pub const fn address(&self) -> SocketAddr {

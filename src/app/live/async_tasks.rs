@@ -4,25 +4,24 @@
 //! room in the channel, so that no inventory event is lost.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use crossbeam_channel::Sender;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::LiveOptions;
+use super::endpoint::Endpoint;
 use super::reload::{AskedBy, Reloader};
 use super::runtimes;
 use super::source::SourceContext;
 use crate::input::InventoryEvent;
 use crate::sandbox::{self, Role};
-use crate::serve::{self, ReloadRequest, ReloadRequests};
+use crate::serve::{ReloadRequest, ReloadRequests};
 
 /// How long tasks may take to end.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
@@ -57,22 +56,15 @@ pub fn start(
             way.close();
         });
     }
-    runtime.spawn(reload_when_asked(reloader, hangup.ok(), asked));
-    if let Some(address) = options.listen {
-        let listener = runtime.block_on(bound(address)).with_context(|| {
-            format!("cannot listen on {address} for metrics; name a free address with --listen, or serve none with --listen none")
-        })?;
-        let address = listener.local_addr().unwrap_or(address);
-        tracing::info!(%address, "metrics and health on http://{address}/");
-        let mut stopped = stopped.clone();
-        let shared = Arc::clone(&context.shared);
-        runtime.spawn(async move {
-            let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-            if let Err(error) = serve::serve(listener, shared, requests, shutdown).await {
-                tracing::error!("serving metrics ended: {error}");
-            }
-        });
+    let shared = Arc::clone(&context.shared);
+    let mut endpoint = Endpoint::new(runtime.handle().clone(), shared, requests, stopped.clone());
+    if let Some(address) = options.listen
+        && let Some(bound) = endpoint.bind(address)?
+    {
+        endpoint.serve(bound);
     }
+    let reloader = reloader.map(|reloader| reloader.serving(endpoint));
+    runtime.spawn(reload_when_asked(reloader, hangup.ok(), asked));
     runtime.spawn(runtimes::watch(
         options.config.runtimes.clone(),
         context.sender,
@@ -89,11 +81,6 @@ fn built() -> io::Result<Runtime> {
         || tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("sockets").enable_all().build();
     let thread = sandbox::spawn(Role::Sockets, "sockets", build)?;
     thread.join().map_err(|_| io::Error::other("it panicked"))?
-}
-
-/// Listens, from one of the runtime's threads.
-async fn bound(address: SocketAddr) -> io::Result<TcpListener> {
-    tokio::spawn(TcpListener::bind(address)).await.map_err(io::Error::other)?
 }
 
 impl AsyncTasks {

@@ -5,6 +5,7 @@
 //! that holds it, at that fact's event time, so that a replay takes the same step. Design: this thread reads and checks; the engine's thread only swaps, and says so.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crossbeam_channel::Sender;
 use sd_notify::NotifyState;
 
 use super::confinement::refused_sinks;
+use super::endpoint::Endpoint;
 use super::interface_names::{InterfaceNames, Wanted};
 use super::message::{ConfigChange, SourceMessage};
 use super::reload_turns::{PER_MINUTE, ReloadTurns};
@@ -36,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Reading {
     /// What a run would start with.
     pub config: Config,
+    /// Where counters are served, by the command line or the configuration; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
     /// What bundles, and the fact of a reload, hold of it.
     pub setup: ReplaySetup,
 }
@@ -82,6 +86,9 @@ pub(super) enum AskedBy {
 pub(super) struct Reloader {
     reader: ConfigReader,
     in_force: Config,
+    listen: Option<SocketAddr>,
+    /// Where counters are served; `None` until that is known.
+    endpoint: Option<Endpoint>,
     /// The sinks; `None` where alerts cannot be kept for them.
     routes: Option<Arc<Routes>>,
     /// The interfaces to capture.
@@ -111,11 +118,27 @@ impl WayToEngine {
 impl Reloader {
     /// Of a run that was started with this configuration.
     pub(super) fn new(options: ReloadOptions, names: Arc<InterfaceNames>, context: &SourceContext) -> Self {
-        let ReloadOptions { reader, in_force: Reading { config, setup }, routes } = options;
+        let ReloadOptions { reader, in_force: Reading { config, listen, setup }, routes } = options;
         context.shared.reloads.begins(&sha256(setup.config_text().as_bytes()), now());
         let engine = WayToEngine(Arc::new(Mutex::new(Some(context.sender.clone()))));
         let shared = Arc::clone(&context.shared);
-        Self { reader, in_force: config, routes, names, engine, shared, turns: ReloadTurns::default() }
+        let endpoint = None;
+        Self {
+            reader,
+            in_force: config,
+            listen,
+            endpoint,
+            routes,
+            names,
+            engine,
+            shared,
+            turns: ReloadTurns::default(),
+        }
+    }
+
+    /// Of a run whose counters are served there.
+    pub(super) fn serving(self, endpoint: Endpoint) -> Self {
+        Self { endpoint: Some(endpoint), ..self }
     }
 
     /// To be closed when the run ends.
@@ -148,9 +171,12 @@ impl Reloader {
     fn try_to(&mut self) -> anyhow::Result<String> {
         let reader = self.reader.clone();
         // Wherever its files are.
-        let Reading { config, setup } =
+        let Reading { config, listen, setup } =
             sandbox::look(move || (reader.0)()).context("starting a thread that reads it")??;
         let mut fixed = fixed_parts(&self.in_force, &config);
+        if self.listen != listen && config.capture.exclude_own {
+            fixed.push("the address that capture.exclude_own leaves out");
+        }
         if self.routes.is_none() && self.in_force.sinks != config.sinks {
             fixed.push("sinks (there is no outbox)");
         }
@@ -166,6 +192,7 @@ impl Reloader {
         }
         let interfaces = Wanted::new(&config.capture.interfaces)?;
         let sinks = Routes::prepare(config.sinks.clone())?;
+        let bound = self.endpoint.as_ref().zip(listen).map(|(endpoint, at)| endpoint.bind(at)).transpose()?.flatten();
         let hash = sha256(setup.config_text().as_bytes());
         let (done, is_done) = crossbeam_channel::bounded(1);
         let fact = Reload { sha256: hash.clone(), configuration: setup.config_text().into() };
@@ -179,7 +206,10 @@ impl Reloader {
         // It comes into force whatever this waits for.
         let contracts = many(config.engine.contracts.len() as u64, "contract");
         let exceptions = many(config.engine.exceptions.len() as u64, "exception");
-        self.in_force = config;
+        (self.in_force, self.listen) = (config, listen);
+        if let Some((endpoint, bound)) = self.endpoint.as_mut().zip(bound) {
+            endpoint.serve(bound);
+        }
         is_done.recv_timeout(PATIENCE).context("the engine has not come to it yet; /livez says whether it moves")?;
         self.names.replace(interfaces);
         self.replace(sinks)?;
@@ -207,7 +237,6 @@ fn fixed_parts(before: &Config, now: &Config) -> Vec<&'static str> {
         ("capture", capture != now.capture),
         ("runtime", runtimes != now.runtimes),
         ("the labels that selectors name", before.runtimes.shown_labels != *labels),
-        ("metrics", before.listen != now.listen),
         ("flows", (before.meter, &before.ipfix) != (now.meter, &now.ipfix)),
         ("sandbox", before.sandbox != now.sandbox),
         ("state", before.state_dir != now.state_dir),

@@ -160,9 +160,9 @@ pub fn run_live(args: LiveArgs, record: Option<PathBuf>, headers_only: bool) -> 
             anyhow::bail!("{} is no file, so it cannot be read again", path.display());
         }
         let (options, setup) = watch.options_and_setup(serve)?;
-        Ok(Reading { config: options.config, setup })
+        Ok(Reading { config: options.config, listen: options.listen, setup })
     });
-    let in_force = Reading { config: options.config.clone(), setup };
+    let in_force = Reading { config: options.config.clone(), listen: options.listen, setup };
     let folders: Vec<PathBuf> = record.iter().cloned().collect();
     let listen = options.listen.map(|address| address.port());
     live::confine(&options.config, Needs { listen, folders: &folders, terminal: false })?;
