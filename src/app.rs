@@ -28,6 +28,8 @@ mod point_places;
 #[cfg(feature = "live")]
 pub mod doctor;
 #[cfg(feature = "live")]
+mod last_entries;
+#[cfg(feature = "live")]
 pub mod live;
 #[cfg(feature = "live")]
 pub mod on_host;

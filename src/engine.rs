@@ -9,6 +9,7 @@ mod approval;
 mod asked;
 mod asking;
 mod config;
+mod heard_logs;
 mod histogram;
 mod judged_counts;
 mod observer;
@@ -23,6 +24,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 pub use config::{EngineConfig, Timings};
+pub use heard_logs::{HeardLog, HeardLogs};
 pub use histogram::LatencyHistogram;
 pub use observer::Observer;
 pub use stats::{Bound, EngineStats, FirewallStats, HostLoggingStats, LogFileStats};

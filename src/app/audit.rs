@@ -21,14 +21,17 @@ pub fn recording(config: &Config, mut options: ReplayOptions, progress: &mut dyn
     let rows = report.engine.workload_stats();
     let (timeline, path) = (report.engine.timeline(), report.engine.path());
     let covered = coverage(timeline, &config.engine.contracts, path);
-    let paths = Paths::new(timeline, path, &covered, report.summary.warnings);
+    let end = report.span.map(|(_, last)| last);
+    let mut warnings = report.summary.warnings;
+    warnings.extend(super::paths::host_logs_unseen(&report.engine.stats().host_logging, end));
+    let paths = Paths::new(timeline, path, &covered, warnings);
     let own = |row: &WorkloadRow| match &row.who {
         Who::Workload(id) => Some((id.clone(), row.tally.verdicts)),
         _ => None,
     };
     let verdicts: BTreeMap<WorkloadId, [u64; 4]> =
         rows.iter().flat_map(|table| table.rows.iter().filter_map(own)).collect();
-    let at = report.span.map_or_else(now, |(_, last)| last);
+    let at = end.unwrap_or_else(now);
     Ok(audit(config, at, true, timeline, path, &paths, Some(&verdicts)))
 }
 

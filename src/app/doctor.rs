@@ -71,6 +71,8 @@ pub fn examine(config: &Config) -> Vec<Check> {
         Ok(seen) => checks.extend(sight(&seen)),
         Err(error) => checks.push(Check::broken("host", format!("{error:#}"), "see the log for the first error")),
     }
+    let logs = super::last_entries::told(crate::clock::now());
+    checks.extend(logs.map(|found| Check::well("logs", found)));
     checks.push(state(config));
     checks.push(sinks(config));
     checks

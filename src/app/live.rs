@@ -65,7 +65,7 @@ pub use confinement::{Needs, confine, try_out};
 use engine_loop::{EngineLoop, SharedWithTaps, enabled_rules};
 pub(super) use firewall::unwatched as firewall_unwatched;
 use flow_export::ToCollector;
-pub(super) use host_logs::syslog_unwatched;
+pub(super) use host_logs::{LastEntry, last_entries, syslog_unwatched};
 pub(super) use interface_names::globs as interface_globs;
 use interface_names::{InterfaceNames, Wanted};
 pub(super) use log_files::try_all as try_log_files;

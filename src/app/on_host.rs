@@ -127,6 +127,7 @@ fn look(config: &Config) -> anyhow::Result<Looked> {
     if let Some(HostLoggingFact::Unwatched { part, why }) = super::live::syslog_unwatched() {
         warnings.push(format!("the host's logs are not read in part ({part}): {why}"));
     }
+    warnings.extend(super::last_entries::silent(at));
     warnings.extend(paths::log_files_unwatched(&super::live::try_log_files(timeline.running())));
     Ok(Looked { timeline, path, warnings })
 }

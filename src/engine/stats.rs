@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::LatencyHistogram;
+use super::{HeardLogs, LatencyHistogram};
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::incident::IncidentCounts;
@@ -56,6 +56,8 @@ pub struct HostLoggingStats {
     pub entries: u64,
     /// Gaps of logs, the last of each in words, and how many entries are known to be missing.
     pub gaps: BTreeMap<HostLog, (u64, String)>,
+    /// When each log had its last entry.
+    pub heard: HeardLogs,
 }
 
 impl HostLoggingStats {
@@ -67,6 +69,7 @@ impl HostLoggingStats {
             }
             HostLoggingFact::Unwatched { .. } => {}
             HostLoggingFact::Entry(_) => self.entries += 1,
+            HostLoggingFact::Heard { part, at, entries, .. } => self.heard.hear(part, *at, *entries),
             HostLoggingFact::Gap { log, count, why, .. } => {
                 let (missing, last) = self.gaps.entry(*log).or_default();
                 *missing += count;

@@ -20,6 +20,8 @@ const STATUS: Query = Query::new("the state of the kernel's audit", 1000);
 const RULES: Query = Query { asked: "the rules of the kernel's audit", kind: 1013, answers: 4096 };
 /// Rules that are kept.
 const MAX_RULES: usize = 4096;
+/// Characters of a command's name; the kernel keeps 15.
+const MAX_COMMAND: usize = 64;
 /// Processes that are looked at.
 const MAX_PROCESSES: usize = 65_536;
 /// Command names, which have at most 15 characters, and what they are.
@@ -35,7 +37,9 @@ const DAEMONS: [(&str, &str); 5] = [
 pub fn audit() -> Result<AuditState, HostError> {
     let mut netlink = Netlink::open(SockProtocol::NetlinkAudit, 0).map_err(|error| STATUS.failed(error))?;
     let mut buffer = vec![0; BUFFER];
-    let enabled = netlink.ask(&STATUS, &[], &mut buffer, |message| enabled(message.body))?;
+    let status =
+        netlink.ask(&STATUS, &[], &mut buffer, |message| Some((enabled(message.body)?, reader(message.body))))?;
+    let (enabled, reader) = status.unwrap_or_default();
     let mut rules = Vec::new();
     netlink.dump(&RULES, &[], &mut buffer, |message| {
         if message.kind == RULES.kind && rules.len() < MAX_RULES {
@@ -43,12 +47,23 @@ pub fn audit() -> Result<AuditState, HostError> {
         }
     })?;
     rules.sort();
-    Ok(AuditState { enabled: enabled.unwrap_or(false), rules })
+    Ok(AuditState { enabled, rules, reader: reader.and_then(command) })
 }
 
 /// `struct audit_status`: 0 is off, 1 on, 2 on until the next boot.
 fn enabled(status: &[u8]) -> Option<bool> {
     number(status, 4).map(|enabled| enabled != 0)
+}
+
+/// The process that the kernel hands its records to, as this process namespace numbers it.
+fn reader(status: &[u8]) -> Option<u32> {
+    number(status, 12).filter(|pid| *pid != 0)
+}
+
+/// The name of a process's command.
+fn command(pid: u32) -> Option<String> {
+    let name = fs::read_to_string(path(pid, "comm")).ok()?;
+    Some(name.trim_end().chars().take(MAX_COMMAND).collect())
 }
 
 fn hash(rule: &[u8]) -> String {
@@ -129,5 +144,8 @@ mod tests {
         let status = |enabled: u32| [0_u32, enabled, 1, 0].map(u32::to_ne_bytes).concat();
         assert_eq!([0, 1, 2].map(|word| enabled(&status(word))), [Some(false), Some(true), Some(true)]);
         assert_eq!(enabled(&[0; 3]), None);
+        let read_by = |pid: u32| [0_u32, 1, 1, pid].map(u32::to_ne_bytes).concat();
+        assert_eq!([0, 7].map(|pid| reader(&read_by(pid))), [None, Some(7)]);
+        assert!(command(std::process::id()).is_some() && command(u32::MAX).is_none());
     }
 }

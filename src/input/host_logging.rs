@@ -31,6 +31,17 @@ pub enum HostLoggingFact {
         /// What was seen, in words.
         why: String,
     },
+    /// A log that is followed had entries; said once a minute at most, and at the start of when it was written last.
+    Heard {
+        /// Which kind.
+        log: HostLog,
+        /// Which: `audit.log`, `journal`, or the path of one of syslog's files.
+        part: String,
+        /// When its last entry was read; at the start, when its file was written last.
+        at: Timestamp,
+        /// Entries since the last such fact, whatever they say; 0 at the start.
+        entries: u64,
+    },
     /// How it is now; replaces what was known.
     State(Arc<HostLogging>),
     /// A part of it cannot be seen.
@@ -59,6 +70,9 @@ pub struct AuditState {
     pub enabled: bool,
     /// Its rules, each as a hash, sorted.
     pub rules: Vec<String>,
+    /// The command's name of the process that the kernel hands its records to; absent where nobody takes them, or that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<String>,
 }
 
 /// A log that is read.

@@ -5,6 +5,7 @@
 //! ended: its cursor is kept in the state directory. Design: one thread for all; `journalctl` is a child that this thread reads without waiting.
 
 mod bell;
+mod heard;
 mod journal;
 mod syslog;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::bell::Bell;
+use self::heard::Heard;
 use self::journal::Journal;
 use self::syslog::Syslog;
 use super::outbox::Outbox;
@@ -19,6 +21,7 @@ use super::source::{self, Source, SourceContext};
 use crate::host::log_entries::{AuditLines, Tail, TailEnd};
 use crate::input::{HostLog, HostLoggingFact};
 use crate::sandbox::Role;
+use crate::time::Timestamp;
 
 /// Between two looks, and how long the end of the run may go unnoticed.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -65,6 +68,26 @@ pub fn syslog_unwatched() -> Option<HostLoggingFact> {
     syslog::unwatched(syslog::FILES.iter().map(Path::new))
 }
 
+/// A log of the host, and when it was written last.
+pub struct LastEntry {
+    /// Its name for people.
+    pub name: &'static str,
+    /// Daemons of which one writes it.
+    pub daemons: &'static [&'static str],
+    /// When.
+    pub at: Timestamp,
+}
+
+/// When each of the host's logs was written last; those that are not there are left out.
+pub fn last_entries() -> Vec<LastEntry> {
+    let logs: [(_, &[&str], _); 3] = [
+        ("audit.log", &["auditd"], heard::written(&audit_log())),
+        ("the journal", &["journald"], journal::last_written()),
+        ("syslog's files", &["rsyslogd", "syslog-ng", "syslogd"], syslog::last_written()),
+    ];
+    logs.into_iter().filter_map(|(name, daemons, at)| Some(LastEntry { name, daemons, at: at? })).collect()
+}
+
 /// The program that reads the journal, wherever it may be.
 pub(super) fn journalctl() -> Vec<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
@@ -88,21 +111,28 @@ struct Audit {
     path: PathBuf,
     tail: Tail,
     lines: AuditLines,
+    heard: Heard,
     /// Why it could not be read the last time.
     unread: Option<String>,
 }
 
 impl Audit {
     fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), tail: Tail::new(path), lines: AuditLines::default(), unread: None }
+        let heard = Heard::new(HostLog::Audit, "audit.log");
+        Self { path: path.to_owned(), tail: Tail::new(path), lines: AuditLines::default(), heard, unread: None }
     }
 
     fn poll(&mut self) -> Vec<HostLoggingFact> {
-        let mut facts = Vec::new();
+        let (mut facts, mut entries) = (Vec::new(), 0);
         loop {
-            match self.tail.read(|line| self.lines.line(line)) {
+            let take = |line: &[u8]| {
+                entries += 1;
+                self.lines.line(line);
+            };
+            match self.tail.read(take) {
                 Ok(TailEnd::UpToDate) => {
                     self.unread = None;
+                    facts.extend(self.heard.begin(&self.path));
                     break;
                 }
                 Ok(TailEnd::More) => {}
@@ -117,6 +147,8 @@ impl Audit {
                 }
             }
         }
+        self.heard.entries(entries);
+        facts.extend(self.heard.take());
         self.lines.finish();
         facts.extend(self.lines.take().into_iter().map(|entry| HostLoggingFact::Entry(entry.into())));
         let cut = self.lines.take_cut() + self.tail.take_too_long();
@@ -145,11 +177,16 @@ mod tests {
         assert!(matches!(&audit.poll()[..], [HostLoggingFact::Unwatched { .. }]));
         assert_eq!(audit.poll(), [], "once");
         std::fs::write(&path, "").expect("written");
-        audit.poll();
+        let begun = audit.poll();
+        assert!(matches!(begun[..], [HostLoggingFact::Heard { entries: 0, .. }]), "{begun:?}");
         let line = "type=CONFIG_CHANGE msg=audit(1795000000.243:88): auid=1000 op=remove_rule list=4 res=1\n";
         std::fs::write(&path, format!("{line}type=CONF\n")).expect("written");
         let facts = audit.poll();
-        let [HostLoggingFact::Entry(entry), HostLoggingFact::Gap { count: 1, truncated: false, .. }] = &facts[..]
+        let [
+            HostLoggingFact::Heard { entries: 2, .. },
+            HostLoggingFact::Entry(entry),
+            HostLoggingFact::Gap { count: 1, truncated: false, .. },
+        ] = &facts[..]
         else {
             panic!("{facts:?}");
         };

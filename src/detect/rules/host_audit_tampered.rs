@@ -3,13 +3,16 @@
 //! Contract: what recorded on the host and does not for `settle` is reported once, until it does again. Limits: [`MAX_NAMED`] daemons are
 //! followed. Design: facts hold the whole state; what is missing against the last state that was in order waits, and is looked at again
 //! when it is due. Entries of the host's logs say who it was; where the kernel cannot be asked, they also say that audit rules are gone.
+//! audit.log is expected to have a line when the kernel must have written one, and at no other time (ADR 28).
 
+mod audit_log;
 mod strategy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::audit_log::{AuditLog, WITHIN};
 pub use self::strategy::META;
 use crate::detect::params::rule_params;
 use crate::detect::{Context, Finding, Findings, HoldTime, Rule};
@@ -29,6 +32,10 @@ rule_params! {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Recorder {
     Audit,
+    /// Its log, which auditd writes.
+    AuditLog,
+    /// Who takes its records.
+    AuditReader,
     AuditRules,
     Daemon(String),
 }
@@ -75,6 +82,9 @@ pub struct HostAuditTampered {
     said: BTreeMap<Recorder, Said>,
     /// Audit rules that logs say were removed and not added again.
     removed: u64,
+    /// Whether the kernel handed its records to auditd at some time.
+    read_by_auditd: bool,
+    audit_log: AuditLog,
 }
 
 /// The rule with its parameters.
@@ -88,6 +98,8 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
         missing: BTreeMap::new(),
         said: BTreeMap::new(),
         removed: 0,
+        read_by_auditd: false,
+        audit_log: AuditLog::default(),
     }
 }
 
@@ -95,19 +107,30 @@ impl Rule for HostAuditTampered {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
         let state = match fact {
             RecordedFact::HostLogging(HostLoggingFact::State(state)) => state,
-            RecordedFact::HostLogging(HostLoggingFact::Entry(entry)) => return self.entry(context, entry, findings),
+            RecordedFact::HostLogging(HostLoggingFact::Entry(entry)) => {
+                if entry.log == HostLog::Audit {
+                    self.audit_log_heard(context, context.now, findings);
+                }
+                return self.entry(context, entry, findings);
+            }
+            RecordedFact::HostLogging(HostLoggingFact::Heard { log: HostLog::Audit, at, entries: 1.., .. }) => {
+                return self.audit_log_heard(context, *at, findings);
+            }
+            RecordedFact::HostLogging(HostLoggingFact::Unwatched { part, .. }) if part == AuditLog::PART => {
+                self.missing.remove(&Recorder::AuditLog);
+                return self.audit_log.unread();
+            }
             RecordedFact::HostLogging(HostLoggingFact::Gap { log, truncated: true, why, .. }) => {
-                let text = match log {
-                    HostLog::Syslog => why.clone(),
-                    HostLog::Audit | HostLog::Journal => format!("{} was cut in place: {why}", log.name()),
-                };
-                // Each syslog file is a recorder of its own, which its text names.
-                let cause = if *log == HostLog::Syslog { why.clone() } else { format!("{} truncated", log.name()) };
-                let evidence = vec![Evidence::new("recorder", text)];
-                return findings.push(Finding::of_nobody(&META, context.now, &cause, evidence));
+                return findings.push(cut_in_place(context, *log, why));
             }
             _ => return,
         };
+        if self.audit_log.must_have_a_line(self.now.as_deref(), state, context.now) {
+            self.missing.entry(Recorder::AuditLog).or_insert_with(|| {
+                findings.schedule(context.now.plus(WITHIN));
+                Missing { since: context.now, reported: false, by_log: false }
+            });
+        }
         self.learn(state);
         self.now = Some(Arc::clone(state));
         let missing = self.missing_in(state);
@@ -131,7 +154,8 @@ impl Rule for HostAuditTampered {
         let unknown = HostLogging::default();
         let state = self.now.as_deref().unwrap_or(&unknown);
         for (recorder, missing) in &mut self.missing {
-            if missing.reported || context.now.since(missing.since) < self.settle {
+            let settle = if *recorder == Recorder::AuditLog { WITHIN } else { self.settle };
+            if missing.reported || context.now.since(missing.since) < settle {
                 continue;
             }
             missing.reported = true;
@@ -148,6 +172,11 @@ impl Rule for HostAuditTampered {
                         gone(&self.rules, state).max(self.rules.len().saturating_sub(now))
                     )
                 }
+                Recorder::AuditLog => self.audit_log.text(),
+                Recorder::AuditReader => {
+                    let reader = state.audit.as_ref().and_then(|audit| audit.reader.as_deref()).unwrap_or("nobody");
+                    format!("auditd runs, but the kernel hands audit's records to {reader}")
+                }
                 Recorder::Daemon(name) => format!("{name} no longer runs, or is stopped"),
             };
             let by = self.said.get(recorder).filter(|said| said.is_about(missing.since));
@@ -161,7 +190,26 @@ impl Rule for HostAuditTampered {
     }
 }
 
+/// A log that lost what it held.
+fn cut_in_place(context: Context<'_>, log: HostLog, why: &str) -> Finding {
+    let text = match log {
+        HostLog::Syslog => why.to_owned(),
+        HostLog::Audit | HostLog::Journal => format!("{} was cut in place: {why}", log.name()),
+    };
+    // Each syslog file is a recorder of its own, which its text names.
+    let cause = if log == HostLog::Syslog { why.to_owned() } else { format!("{} truncated", log.name()) };
+    Finding::of_nobody(&META, context.now, &cause, vec![Evidence::new("recorder", text)])
+}
+
 impl HostAuditTampered {
+    /// audit.log had a line at this time.
+    fn audit_log_heard(&mut self, context: Context<'_>, at: Timestamp, findings: &mut Findings) {
+        self.audit_log.hear(at);
+        if self.missing.get(&Recorder::AuditLog).is_some_and(|missing| AuditLog::is_about(at, missing.since)) {
+            self.back(context, &Recorder::AuditLog, findings);
+        }
+    }
+
     /// An entry of a log says who it was; what is missing it decides only where the kernel cannot be asked.
     fn entry(&mut self, context: Context<'_>, entry: &HostLogEntry, findings: &mut Findings) {
         let recorder = match &entry.act {
@@ -218,8 +266,9 @@ impl HostAuditTampered {
     fn learn(&mut self, state: &HostLogging) {
         let room = MAX_NAMED.saturating_sub(self.daemons.len());
         self.daemons.extend(state.daemons.iter().take(room).cloned());
-        let Some(AuditState { enabled, rules }) = &state.audit else { return };
+        let Some(AuditState { enabled, rules, .. }) = &state.audit else { return };
         self.enabled |= enabled;
+        self.read_by_auditd |= audit_log::is_read_by_auditd(state);
         if gone(&self.rules, state) == 0 {
             self.rules.clone_from(rules);
         }
@@ -228,9 +277,15 @@ impl HostAuditTampered {
     fn missing_in(&self, state: &HostLogging) -> BTreeSet<Recorder> {
         let daemons = self.daemons.difference(&state.daemons).cloned().map(Recorder::Daemon);
         let mut missing: BTreeSet<Recorder> = daemons.collect();
+        // Only a line of it says that it is written.
+        missing.extend(self.missing.contains_key(&Recorder::AuditLog).then_some(Recorder::AuditLog));
         if let Some(audit) = &state.audit {
             if self.enabled && !audit.enabled {
                 missing.insert(Recorder::Audit);
+            }
+            let is_taken = audit_log::is_read_by_auditd(state);
+            if self.read_by_auditd && audit.enabled && state.daemons.contains("auditd") && !is_taken {
+                missing.insert(Recorder::AuditReader);
             }
             if gone(&self.rules, state) > 0 {
                 missing.insert(Recorder::AuditRules);
@@ -250,6 +305,8 @@ impl Recorder {
     fn cause(&self) -> String {
         match self {
             Self::Audit => "audit off".to_owned(),
+            Self::AuditLog => "audit.log silent".to_owned(),
+            Self::AuditReader => "audit's reader".to_owned(),
             Self::AuditRules => "audit rules".to_owned(),
             Self::Daemon(name) => format!("daemon {name}"),
         }
@@ -258,6 +315,8 @@ impl Recorder {
     fn in_order(&self) -> String {
         match self {
             Self::Audit => "the kernel's audit records".to_owned(),
+            Self::AuditLog => "audit.log is written".to_owned(),
+            Self::AuditReader => "the kernel hands audit's records to auditd".to_owned(),
             Self::AuditRules => "the audit rules are there".to_owned(),
             Self::Daemon(name) => format!("{name} runs"),
         }

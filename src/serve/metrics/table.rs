@@ -171,6 +171,16 @@ pub static METRICS: &[Metric] = &[
             s.engine.hops_seen.iter().map(|(hop, at)| sample([("hop", &**hop)], seconds(at))).collect()
         },
     ),
+    gauge(
+        "hopwatch_host_log_last_entry_timestamp_seconds",
+        &["log"],
+        "When the last entry of a log of the host was read, in seconds since 1970, told once a minute; a quiet host writes little, so how old is \
+         too old is yours to say",
+        |s| {
+            let seconds = |at: Timestamp| at.since(Timestamp::from_secs(0)).as_secs();
+            s.engine.host_logging.heard.all().map(|(part, log)| sample([("log", part)], seconds(log.last))).collect()
+        },
+    ),
     counter("hopwatch_alerts_total", &["rule", "severity"], "Alerts raised, without their updates", |s| {
         let all = rules::ALL.iter().flat_map(|rule| Severity::ALL.map(|severity| (rule.name, severity)));
         let raised = |key| s.engine.alerts.get(&key).copied().unwrap_or(0);

@@ -13,7 +13,7 @@ fn world() -> World {
 
 fn state(world: &mut World, millis: u64, audit: Option<(bool, &[&str])>, daemons: &[&str]) {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let audit = audit.map(|(enabled, rules)| AuditState { enabled, rules: owned(rules) });
+    let audit = audit.map(|(enabled, rules)| AuditState { enabled, rules: owned(rules), reader: None });
     let state = HostLogging { audit, daemons: owned(daemons).into_iter().collect() };
     world.push(millis, Fact::Recorded(RecordedFact::HostLogging(HostLoggingFact::State(Arc::new(state)))));
 }
@@ -152,4 +152,93 @@ fn what_anybody_can_write_to_syslog_decides_nothing_and_hides_nobody() {
     world.tick(21_000);
     assert_eq!(world.raised(), ["host-audit-tampered - high"]);
     assert!(world.evidence().contains("/usr/bin/systemctl"), "{}", world.evidence());
+}
+
+/// Audit that records, read by this process, while auditd runs.
+fn read_by(world: &mut World, millis: u64, rules: &[&str], reader: Option<&str>) {
+    let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+    let audit = Some(AuditState { enabled: true, rules, reader: reader.map(str::to_owned) });
+    let state = HostLogging { audit, daemons: ["auditd".to_owned()].into() };
+    world.push(millis, Fact::Recorded(RecordedFact::HostLogging(HostLoggingFact::State(Arc::new(state)))));
+}
+
+fn heard(world: &mut World, millis: u64, entries: u64) {
+    let (log, part, at) = (HostLog::Audit, "audit.log".to_owned(), crate::support::world::at(millis));
+    syslog(world, millis, HostLoggingFact::Heard { log, part, at, entries });
+}
+
+#[test]
+fn an_audit_log_without_a_line_about_what_the_kernel_wrote_is_silent_until_it_has_one() {
+    let mut world = world();
+    read_by(&mut world, 0, &["a"], Some("auditd"));
+    heard(&mut world, 1_000, 7);
+    read_by(&mut world, 100_000, &["a", "b"], Some("auditd"));
+    world.tick(240_000);
+    assert_eq!(world.raised(), [""; 0], "lines are told once a minute");
+    world.tick(251_000);
+    assert_eq!(world.raised(), ["host-audit-tampered - high"]);
+    assert!(world.evidence().contains("audit.log has no line about it"), "{}", world.evidence());
+    heard(&mut world, 400_000, 1);
+    let last = world.alerts.last().expect("its end");
+    assert!(last.evidence.iter().any(|one| one.kind == "over"), "{last:?}");
+}
+
+#[test]
+fn a_quiet_audit_log_is_nothing_where_nothing_proves_that_it_should_have_a_line() {
+    let mut world = world();
+    read_by(&mut world, 0, &["a"], Some("auditd"));
+    heard(&mut world, 1_000, 7);
+    heard(&mut world, 60_000, 7);
+    read_by(&mut world, 62_000, &["a", "b"], Some("auditd"));
+    world.tick(400_000);
+    read_by(&mut world, 400_000, &["a", "b", "c"], Some("auditd"));
+    heard(&mut world, 460_000, 1);
+    world.tick(86_400_000);
+    assert_eq!(world.raised(), [""; 0], "the lines came, and then nothing happened for a day");
+}
+
+#[test]
+fn an_audit_log_that_was_never_heard_or_is_not_auditds_is_not_expected_to_have_a_line() {
+    let mut world = world();
+    read_by(&mut world, 0, &["a"], Some("auditd"));
+    heard(&mut world, 1_000, 0);
+    read_by(&mut world, 60_000, &["a", "b"], Some("auditd"));
+    heard(&mut world, 62_000, 3);
+    syslog(&mut world, 70_000, HostLoggingFact::Unwatched { part: "audit.log".to_owned(), why: "x".to_owned() });
+    read_by(&mut world, 100_000, &["a", "b", "c"], Some("auditd"));
+    world.tick(900_000);
+    assert_eq!(world.raised(), [""; 0]);
+    let mut another = self::world();
+    read_by(&mut another, 0, &["a"], Some("auditbeat"));
+    heard(&mut another, 1_000, 3);
+    read_by(&mut another, 60_000, &["a", "b"], Some("auditbeat"));
+    another.tick(900_000);
+    assert_eq!(another.raised(), [""; 0]);
+}
+
+#[test]
+fn records_that_no_longer_go_to_auditd_are_reported_and_a_restart_is_not() {
+    let mut world = world();
+    read_by(&mut world, 0, &["a"], Some("auditd"));
+    read_by(&mut world, 20_000, &["a"], None);
+    read_by(&mut world, 22_000, &["a"], Some("auditd"));
+    world.tick(60_000);
+    assert_eq!(world.raised(), [""; 0], "it was restarted");
+    read_by(&mut world, 70_000, &["a"], Some("sleep"));
+    world.tick(81_000);
+    assert_eq!(world.raised(), ["host-audit-tampered - high"]);
+    assert!(world.evidence().contains("hands audit's records to sleep"), "{}", world.evidence());
+    read_by(&mut world, 160_000, &["a"], Some("auditd"));
+    let last = world.alerts.last().expect("its end");
+    assert!(last.evidence.iter().any(|one| one.kind == "over"), "{last:?}");
+}
+
+#[test]
+fn when_each_log_had_its_last_entry_is_kept() {
+    let mut world = world();
+    heard(&mut world, 1_000, 0);
+    heard(&mut world, 9_000, 4);
+    let stats = world.engine.stats();
+    let all: Vec<_> = stats.host_logging.heard.all().map(|(part, log)| (part, log.last, log.times)).collect();
+    assert_eq!(all, [("audit.log", crate::support::world::at(9_000), 1)]);
 }

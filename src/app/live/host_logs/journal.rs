@@ -6,6 +6,7 @@
 //! `--after-cursor`).
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::heard::{Heard, written};
 use crate::app::state_dir::StateDir;
 use crate::clock::instant;
 use crate::host::log_entries::{JournalLine, MAX_LINE, journal_line};
 use crate::input::{HostLog, HostLoggingFact};
+use crate::time::Timestamp;
 
 /// The program that reads the journal, and where journald keeps it.
 pub(super) const JOURNALCTL: &str = "journalctl";
@@ -30,6 +33,8 @@ const KEEP: Duration = Duration::from_secs(10);
 const FILE: &str = "journal-cursor";
 /// Bytes of one turn.
 const AT_ONCE: usize = 4 << 20;
+/// Files of one folder that are looked at for the newest.
+const MAX_FILES: usize = 4096;
 /// Journals whose numbers are followed.
 const JOURNALS: usize = 16;
 
@@ -48,6 +53,7 @@ pub(super) struct Journal {
     /// The cursor at which reading must go on.
     expected: Option<String>,
     numbers: BTreeMap<String, u64>,
+    heard: Heard,
     unread: Option<String>,
     unreadable: u64,
 }
@@ -72,6 +78,7 @@ impl Journal {
             cursor: cursor.filter(|cursor| cursor.starts_with("s=")),
             expected: None,
             numbers: BTreeMap::new(),
+            heard: Heard::new(HostLog::Journal, "journal"),
             unread: None,
             unreadable: 0,
         }
@@ -90,6 +97,7 @@ impl Journal {
         for line in lines {
             self.line(&line, &mut facts);
         }
+        facts.extend(self.heard.take());
         let unreadable = std::mem::take(&mut self.unreadable);
         if unreadable > 0 {
             facts.push(gap(unreadable, "entries that cannot be read, or are longer than any"));
@@ -181,6 +189,7 @@ impl Journal {
                 self.numbers.insert(journal, number);
             }
         }
+        self.heard.entries(u64::from(!is_known));
         facts.extend(entry.filter(|_| !is_known).map(|entry| HostLoggingFact::Entry(entry.into())));
     }
 
@@ -212,6 +221,13 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// When journald wrote last: the newest of its files.
+pub(super) fn last_written() -> Option<Timestamp> {
+    let listed = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_FILES);
+    let machines = FOLDERS.iter().flat_map(|folder| listed(Path::new(folder)));
+    machines.flat_map(|machine| listed(&machine.path())).filter_map(|file| written(&file.path())).max()
 }
 
 fn is_ready(out: &ChildStdout) -> bool {
@@ -251,7 +267,7 @@ mod tests {
         let mut facts = Vec::new();
         // Each turn is as long as the child needs; the test ends by its own patience where it never comes.
         for _ in 0..600 {
-            facts.extend(journal.poll());
+            facts.extend(journal.poll().into_iter().filter(|fact| !matches!(fact, HostLoggingFact::Heard { .. })));
             if facts.len() >= wanted {
                 break;
             }
@@ -279,7 +295,9 @@ mod tests {
         let mut journal = Journal::of(&again, Vec::new(), Some(&state));
         assert_eq!(journal.cursor.as_deref(), Some("s=ab;i=5;b=c"));
         while journal.cursor.as_deref() != Some("s=ab;i=6;b=c") {
-            assert_eq!(journal.poll(), [], "the entry that was read last says nothing again");
+            let said = journal.poll();
+            let is_new = matches!(said[..], [] | [HostLoggingFact::Heard { entries: 1, .. }]);
+            assert!(is_new, "the entry that was read last says nothing again: {said:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
         journal.end();

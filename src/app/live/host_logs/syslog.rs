@@ -11,9 +11,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::heard::{Heard, written};
 use crate::clock::{instant, now};
 use crate::host::log_entries::{SyslogLines, Tail, TailEnd};
 use crate::input::{HostLog, HostLoggingFact};
+use crate::time::Timestamp;
 
 /// Where syslogd writes on Debian, Red Hat, SUSE and their kin.
 pub(super) const FILES: [&str; 6] = [
@@ -61,6 +63,11 @@ impl Syslog {
     }
 }
 
+/// When one of these files was written last.
+pub(super) fn last_written() -> Option<Timestamp> {
+    FILES.iter().filter_map(|path| written(Path::new(path))).max()
+}
+
 /// What there is to say of a host that has none of these files.
 pub(super) fn unwatched<'p>(mut paths: impl Iterator<Item = &'p Path>) -> Option<HostLoggingFact> {
     let why = "none of its usual files is there: what only a syslogd writes is not seen".to_owned();
@@ -71,6 +78,7 @@ struct Followed {
     path: PathBuf,
     tail: Tail,
     lines: SyslogLines,
+    heard: Heard,
     unread: Option<String>,
     /// Since when it has no name, and whether that was told.
     gone: Option<(Instant, bool)>,
@@ -81,15 +89,22 @@ struct Followed {
 impl Followed {
     fn new(path: &Path) -> Self {
         let (path, tail) = (path.to_owned(), Tail::new(path));
-        Self { path, tail, lines: SyslogLines::default(), unread: None, gone: None, cut: 0, due: instant() }
+        let (heard, lines) = (Heard::new(HostLog::Syslog, &path.display().to_string()), SyslogLines::default());
+        Self { path, tail, lines, heard, unread: None, gone: None, cut: 0, due: instant() }
     }
 
     fn poll(&mut self, facts: &mut Vec<HostLoggingFact>) {
+        let mut entries = 0;
         for _ in 0..TURNS {
             let at = now();
-            match self.tail.read(|line| self.lines.line(line, at)) {
+            let take = |line: &[u8]| {
+                entries += 1;
+                self.lines.line(line, at);
+            };
+            match self.tail.read(take) {
                 Ok(TailEnd::UpToDate) => {
                     self.unread = None;
+                    facts.extend(self.heard.begin(&self.path));
                     break;
                 }
                 Ok(TailEnd::More) => {}
@@ -103,6 +118,8 @@ impl Followed {
                 }
             }
         }
+        self.heard.entries(entries);
+        facts.extend(self.heard.take());
         self.look_for_name(facts);
         facts.extend(self.lines.take().into_iter().map(|entry| HostLoggingFact::Entry(entry.into())));
         self.cut += self.lines.take_cut() + self.tail.take_too_long();
@@ -163,7 +180,7 @@ fn has_copy(path: &Path, length: u64) -> bool {
 }
 
 fn is_fresh(of: &Metadata) -> bool {
-    let changed = crate::time::Timestamp::from_secs(of.ctime());
+    let changed = Timestamp::from_secs(of.ctime());
     now().since(changed) <= FRESH
 }
 
@@ -202,8 +219,18 @@ mod tests {
             let path = folder.path().join("auth.log");
             fs::write(&path, text).expect("written");
             let mut syslog = Syslog::new(&[&path, &folder.path().join("secure")]);
-            assert_eq!(syslog.poll(), [], "what is there already is old");
+            let begun = syslog.poll();
+            assert!(
+                matches!(begun[..], [HostLoggingFact::Heard { entries: 0, .. }]),
+                "what is there already is old: {begun:?}"
+            );
             Self { folder, path, syslog }
+        }
+
+        /// What is said but that there were entries.
+        fn poll(&mut self) -> Vec<HostLoggingFact> {
+            let facts = self.syslog.poll().into_iter();
+            facts.filter(|fact| !matches!(fact, HostLoggingFact::Heard { .. })).collect()
         }
 
         fn append(&self, text: &str) {
@@ -220,16 +247,16 @@ mod tests {
     fn entries_are_read_across_rotation_and_cut_lines_are_counted() {
         let mut world = World::new("old\n");
         world.append(&format!("{STOPPED}no time\n"));
-        let found = world.syslog.poll();
+        let found = world.poll();
         let [HostLoggingFact::Entry(entry), HostLoggingFact::Gap { count: 1, truncated: false, .. }] = &found[..]
         else {
             panic!("{found:?}");
         };
         assert_eq!(entry.act, LogAct::Stopped { daemon: "auditd".to_owned() });
         fs::rename(&world.path, world.folder.path().join("auth.log.1")).expect("renamed");
-        assert_eq!(world.syslog.poll(), []);
+        assert_eq!(world.poll(), []);
         world.append(STOPPED);
-        assert!(matches!(&world.syslog.poll()[..], [HostLoggingFact::Entry(_)]));
+        assert!(matches!(&world.poll()[..], [HostLoggingFact::Entry(_)]));
     }
 
     #[test]
@@ -237,20 +264,20 @@ mod tests {
         let mut world = World::new(&STOPPED.repeat(200));
         fs::copy(&world.path, world.folder.path().join("auth.log.1")).expect("copied");
         fs::write(&world.path, "").expect("cut");
-        assert_eq!(world.syslog.poll(), [], "copytruncate");
+        assert_eq!(world.poll(), [], "copytruncate");
         fs::remove_file(world.folder.path().join("auth.log.1")).expect("removed");
         world.append(&STOPPED.repeat(200));
-        world.syslog.poll();
+        world.poll();
         fs::write(world.folder.path().join("auth.log.1"), STOPPED).expect("written");
         fs::write(&world.path, "").expect("cut");
-        assert!(is_cut(&world.syslog.poll()), "the copy has not all of it");
+        assert!(is_cut(&world.poll()), "the copy has not all of it");
         world.append(&STOPPED.repeat(200));
-        world.syslog.poll();
+        world.poll();
         let length = u32::try_from(STOPPED.len() * 200).expect("small");
         let gzip = [&[0x1f, 0x8b, 8, 0][..], &length.to_le_bytes()].concat();
         fs::write(world.folder.path().join("auth.log.1.gz"), gzip).expect("written");
         fs::write(&world.path, "").expect("cut");
-        assert_eq!(world.syslog.poll(), [], "it was packed meanwhile");
+        assert_eq!(world.poll(), [], "it was packed meanwhile");
     }
 
     #[test]
@@ -258,9 +285,9 @@ mod tests {
         let mut world = World::new(STOPPED);
         fs::remove_file(&world.path).expect("removed");
         std::os::unix::fs::symlink("/dev/null", &world.path).expect("linked");
-        let mut found = world.syslog.poll();
-        found.extend(world.syslog.poll());
-        found.extend(world.syslog.poll());
+        let mut found = world.poll();
+        found.extend(world.poll());
+        found.extend(world.poll());
         assert!(is_cut(&found), "{found:?}");
     }
 
@@ -268,11 +295,11 @@ mod tests {
     fn a_file_that_is_removed_is_told_once_and_a_host_without_any_too() {
         let mut world = World::new(STOPPED);
         fs::remove_file(&world.path).expect("removed");
-        assert_eq!(world.syslog.poll(), [], "rotation gives the name back");
+        assert_eq!(world.poll(), [], "rotation gives the name back");
         let followed = &mut world.syslog.files[0];
         followed.gone = Some((instant().checked_sub(REMOVED).expect("a clock"), false));
-        assert!(is_cut(&world.syslog.poll()));
-        assert_eq!(world.syslog.poll(), []);
+        assert!(is_cut(&world.poll()));
+        assert_eq!(world.poll(), []);
         let mut none = Syslog::new(&[Path::new("/nonexistent/syslog")]);
         assert!(matches!(&none.poll()[..], [HostLoggingFact::Unwatched { part, .. }] if part == "syslog"));
         assert_eq!(none.poll(), [], "once");

@@ -19,7 +19,9 @@ pub static META: RuleMeta = RuleMeta {
              recording itself: they say who did it, and where the kernel cannot be asked, that rules are gone. Syslog's files (auth.log, syslog, \
              messages, secure, kern.log, daemon.log under /var/log) are followed alike; anybody can write their lines, so these only explain. A file of both that is cut \
              in place, is removed, or gives way to something that is no file is reported; rotation renames it, and a copy of at least what was read, made within \
-             a minute, is rotation with `copytruncate`.",
+             a minute, is rotation with `copytruncate`. A log that falls silent is reported only where something proves that it should have a line: the kernel's \
+             rules changed, which it always writes down, and audit.log has had no line for 150 seconds; or auditd runs and the kernel no longer hands its records to it. \
+             Every other silence is told with the time of the last entry by `paths`, `audit`, `doctor` and a metric.",
         technical_context: "`auditctl -e 0` and `auditctl -D` leave auditd running; `kill -STOP` leaves the process and its pid file. A daemon's end \
              loses what containers send to /dev/log and the journal, and with it the record of the runtime itself. Immutable audit (`-e 2`) \
              cannot be switched off before the next boot.",
@@ -31,6 +33,8 @@ pub static META: RuleMeta = RuleMeta {
             "Who it was is known only where auditd or systemd runs, and as they report it.",
             "Syslog's files elsewhere than at their usual paths, in other formats than rsyslog's own, and lines that are changed or removed without making a \
              file shorter than what was read of it.",
+            "Silence of the journal and of syslog's files while their daemons run: a host may have nothing to write. \
+             `hopwatch_host_log_last_entry_timestamp_seconds` has the time of the last entry.",
             "A process that calls itself like a daemon hides that the real one ended.",
             "What had stopped before observation began, and a daemon that was replaced by another one of the same name.",
         ],
@@ -38,6 +42,7 @@ pub static META: RuleMeta = RuleMeta {
         false_positives: &[
             "Maintenance: a daemon that is removed or replaced by another one on purpose. It is reported once.",
             "An upgrade that takes longer than `settle`.",
+            "Audit rules that exclude CONFIG_CHANGE, on a host whose audit.log has no other line.",
         ],
         true_positives: &["host-logger-stopped"],
         benign_twins: &["host-logger-restarted"],
