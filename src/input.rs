@@ -14,6 +14,7 @@ mod firewall;
 mod first_process;
 mod flow;
 mod host_logging;
+mod interface_settings;
 mod kernel;
 mod log_file;
 mod mac;
@@ -48,6 +49,7 @@ pub use flow::{
     tcp_flags,
 };
 pub use host_logging::{AuditState, HostLog, HostLogEntry, HostLogging, HostLoggingFact, LogAct, LogActor};
+pub use interface_settings::InterfaceSettings;
 pub use kernel::{
     AgentProcess, AgentState, InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, ProcessNamespaces,
     SnifferKind, SnifferView, SocketEvidence, SocketView, Stray,

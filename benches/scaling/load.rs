@@ -117,7 +117,7 @@ pub fn before(beside: Beside, number: u32) -> Vec<Input> {
         _ => SENDERS,
     };
     let mut inputs = inventory(workloads);
-    let host = NamespaceView { netns: HOST, host: true, workloads: Vec::new(), interfaces: Vec::new() };
+    let host = NamespaceView { netns: HOST, host: true, workloads: Vec::new(), interfaces: Vec::new(), settings: None };
     inputs.push(recorded(1, RecordedFact::Kernel(KernelFact::Namespace(Arc::new(host)))));
     inputs.push(recorded(1, RecordedFact::Nat(NatFact::Watched { netns: None })));
     let many = |begin: u64, make: &dyn Fn(u64, u32) -> Input| -> Vec<Input> {

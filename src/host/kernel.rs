@@ -21,6 +21,7 @@ mod packet_sockets;
 mod proc;
 mod rights;
 mod sampling;
+pub(in crate::host) mod settings;
 mod socket_owners;
 mod sockets;
 mod workloads;

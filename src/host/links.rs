@@ -6,8 +6,9 @@
 use nix::sys::socket::SockProtocol;
 
 use super::HostError;
+use super::kernel::settings;
 use super::netlink::{BUFFER, Message, Netlink, Query, attribute, attributes, number, signed, text};
-use crate::input::Mac;
+use crate::input::{InterfaceSettings, Mac};
 
 /// Far above what a host with a thousand containers on several networks has.
 pub(super) const MAX_LINKS: usize = 32_768;
@@ -40,6 +41,8 @@ pub(super) struct Link {
     pub(super) promiscuity: Option<u32>,
     /// Whether an XDP program is attached.
     pub(super) xdp: bool,
+    /// What the kernel does with its packets.
+    pub(super) settings: Option<InterfaceSettings>,
 }
 
 /// All links of the network namespace of the calling thread.
@@ -69,6 +72,7 @@ pub(super) fn read(message: &Message<'_>) -> Option<Link> {
     const LINK: u16 = 5;
     const MASTER: u16 = 10;
     const LINKINFO: u16 = 18;
+    const AF_SPEC: u16 = 26;
     const PROMISCUITY: u16 = 30;
     const LINK_NETNSID: u16 = 37;
     const XDP: u16 = 43;
@@ -84,6 +88,7 @@ pub(super) fn read(message: &Message<'_>) -> Option<Link> {
             IFNAME => link.name = text(value),
             LINK => link.peer = number(value, 0),
             MASTER => link.master = number(value, 0),
+            AF_SPEC => link.settings = settings::of_link(value),
             LINKINFO => link.kind = driver(value),
             PROMISCUITY => link.promiscuity = number(value, 0),
             LINK_NETNSID => link.peer_netns = signed(value, 0),
@@ -147,6 +152,7 @@ mod tests {
             master: Some(3),
             promiscuity: Some(1),
             xdp: true,
+            settings: None,
         };
         assert_eq!(read(&message(RTM_NEWLINK, &veth())), Some(expected));
         let same_namespace = &veth()[..veth().len() - 8];

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, Mac, NameFiles, ProcessMounts, ProcessRights, Protocol, WorkloadId};
+use super::{Endpoint, InterfaceSettings, Mac, NameFiles, ProcessMounts, ProcessRights, Protocol, WorkloadId};
 use crate::time::Timestamp;
 
 /// A network namespace: the inode number behind `/proc/PID/ns/net`.
@@ -93,6 +93,9 @@ pub struct NamespaceView {
     /// Its interfaces, in order of index. Not listed for the host's namespace: links are facts of their own there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<InsideInterface>,
+    /// Settings of all its interfaces (`conf/all`); absent for the host's, and where they are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<InterfaceSettings>,
 }
 
 /// An interface inside a namespace.
@@ -120,6 +123,9 @@ pub struct InsideInterface {
     /// The other end in the host's namespace: of a veth its peer, of a macvlan or ipvlan its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_interface: Option<String>,
+    /// What the kernel does with its packets; absent where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<InterfaceSettings>,
 }
 
 /// The namespaces of a workload's processes.

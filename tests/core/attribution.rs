@@ -19,7 +19,7 @@ fn kernel(world: &mut World, millis: u64, fact: KernelFact) {
 
 fn namespace(world: &mut World, millis: u64, netns: u64, names: &[&str]) {
     let workloads = names.iter().map(|name| id(name)).collect();
-    let view = NamespaceView { netns: NetnsId(netns), host: netns == 1, workloads, interfaces: vec![] };
+    let view = NamespaceView { netns: NetnsId(netns), host: netns == 1, workloads, interfaces: vec![], settings: None };
     kernel(world, millis, KernelFact::Namespace(Arc::new(view)));
 }
 

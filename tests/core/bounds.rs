@@ -108,6 +108,8 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/packet_socket.rs", "MAX_UNOWNED", Not(AT_ONCE)),
     ("src/detect/rules/replica_differs.rs", "MAX_REPLICAS", Counted(Bound::Rules)),
     ("src/detect/rules/sensor_blinded.rs", "MAX_POINTS", Counted(Bound::Rules)),
+    ("src/detect/rules/sysctl_changed/kernel.rs", "MAX_NAMED", Not(A_TEXT)),
+    ("src/detect/rules/sysctl_changed/kernel.rs", "MAX_NAMESPACES", Counted(Bound::Rules)),
     ("src/detect/rules/tunnel_from_container.rs", "MAX_FLOWS", Counted(Bound::Rules)),
     ("src/detect/rules/tunnel_from_container/names.rs", "MAX_DOMAINS", Counted(Bound::Rules)),
     ("src/detect/rules/undeclared_relay/echoes.rs", "MAX_WORKLOADS", Counted(Bound::Rules)),

@@ -115,6 +115,7 @@ fn kernel(act: &Act) -> Option<KernelFact> {
                 host: netns == 0,
                 workloads: [Some(id(workload)), shared.then(|| id(workload + 1))].into_iter().flatten().collect(),
                 interfaces: if netns == 0 { vec![] } else { vec![eth0] },
+                settings: None,
             }))
         }
         Act::Gone(netns) => KernelFact::NamespaceGone { netns: NetnsId(netns.into()) },

@@ -343,7 +343,13 @@ fn a_sidecar_is_known_by_its_socket() {
             workload.network_mode = NetworkMode::Container(id("app"));
             workload.attachments.clear();
         });
-        let view = NamespaceView { netns, host: false, workloads: vec![id("app"), id("gateway")], interfaces: vec![] };
+        let view = NamespaceView {
+            netns,
+            host: false,
+            workloads: vec![id("app"), id("gateway")],
+            interfaces: vec![],
+            settings: None,
+        };
         fact(&mut world, 10, RecordedFact::Kernel(KernelFact::Namespace(Arc::new(view))));
         for name in ["app", "gateway"] {
             let processes = ProcessNamespaces { workload: id(name), netns, strays: vec![] };

@@ -18,6 +18,7 @@ mod log_shipping;
 mod namespaces;
 mod new_traffic;
 mod sender;
+mod sysctls;
 mod unjudged;
 mod unmonitored;
 mod volumes;

@@ -86,7 +86,8 @@ fn world(has_kernel: bool) -> World {
     world.push(0, Fact::Recorded(RecordedFact::Link(eth0)));
     world.push(0, Fact::Recorded(RecordedFact::Nat(NatFact::Watched { netns: None })));
     if has_kernel {
-        let view = NamespaceView { netns: NetnsId(1), host: true, workloads: vec![], interfaces: vec![] };
+        let view =
+            NamespaceView { netns: NetnsId(1), host: true, workloads: vec![], interfaces: vec![], settings: None };
         world.push(0, Fact::Recorded(RecordedFact::Kernel(KernelFact::Namespace(Arc::new(view)))));
     }
     world

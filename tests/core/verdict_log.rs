@@ -307,7 +307,8 @@ mod coverage {
         });
         let sidecar = || hop(HopKind::Sidecar, &[EvidenceKind::Owner]);
         assert_eq!(proofs(&world, sidecar()), [Provability::Blind(Blind::NoSockets)]);
-        let host = NamespaceView { netns: NetnsId(1), host: true, workloads: vec![], interfaces: vec![] };
+        let host =
+            NamespaceView { netns: NetnsId(1), host: true, workloads: vec![], interfaces: vec![], settings: None };
         world.push(2_000, Fact::Recorded(RecordedFact::Kernel(KernelFact::Namespace(host.into()))));
         assert_eq!(proofs(&world, sidecar()), [Provability::By(vec!["the sockets of hop".into()])]);
     }

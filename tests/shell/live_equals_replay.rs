@@ -292,6 +292,7 @@ fn beginning() -> Vec<(Timestamp, RecordedFact)> {
             host: true,
             workloads: vec![],
             interfaces: vec![],
+            settings: None,
         }))),
     ];
     facts.into_iter().map(|fact| (at(0), fact)).collect()

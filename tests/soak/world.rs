@@ -154,7 +154,7 @@ impl World {
             ..LinkEvent::default()
         };
         self.tell(self.begin, RecordedFact::Link(uplink));
-        let view = NamespaceView { netns: HOST, host: true, workloads: vec![], interfaces: vec![] };
+        let view = NamespaceView { netns: HOST, host: true, workloads: vec![], interfaces: vec![], settings: None };
         self.kernel(self.begin, KernelFact::Namespace(Arc::new(view)));
         // Always there: without it a host's flow that is not reported yet would be the host's at once.
         let exporter = self.workload("exporter", NetworkMode::Host, self.begin, vec![], None);
@@ -239,7 +239,7 @@ impl World {
                 host_interface: Some(life.veth.clone()),
                 ..InsideInterface::default()
             };
-            let view = NamespaceView { netns: *netns, host: false, workloads, interfaces: vec![eth0] };
+            let view = NamespaceView { netns: *netns, host: false, workloads, interfaces: vec![eth0], settings: None };
             // A look sees what is there: the runtime's start and end wake it, or else it comes by itself.
             let seen = self.after(*since, 5, 450).min(*until);
             self.kernel(seen, KernelFact::Namespace(Arc::new(view)));

@@ -331,7 +331,7 @@ mod tests {
         let agent = workload(NetworkMode::Own);
         let mut timeline = timeline(&agent);
         let (host, own) = (NetnsId(1), NetnsId(2));
-        let view = NamespaceView { netns: host, host: true, workloads: vec![], interfaces: vec![] };
+        let view = NamespaceView { netns: host, host: true, workloads: vec![], interfaces: vec![], settings: None };
         timeline.apply_kernel(NOW, &KernelFact::Namespace(Arc::new(view)));
         let strays = vec![Stray { pid: 9, command: "curl".into(), netns: host }];
         let processes = ProcessNamespaces { workload: agent.id.clone(), netns: own, strays };

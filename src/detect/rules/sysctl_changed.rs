@@ -1,8 +1,12 @@
-//! `sysctl-changed`.
+//! `sysctl-changed`: what the runtime was asked for ([`POSTURE`]), and what the kernel shows of the namespace ([`kernel`]).
 
+mod kernel;
+
+use self::kernel::NamespaceSettings;
 use crate::baseline::Deviation;
 use crate::detect::params::rule_params;
 use crate::detect::posture::{Posture, PostureRule, Signal};
+use crate::detect::told_and_seen::ToldAndSeen;
 use crate::detect::{Ads, Rule, RuleMeta, Severity, Technique};
 use crate::input::{Configuration, Workload};
 use crate::inventory::configuration::Field;
@@ -63,7 +67,7 @@ fn number(text: &str) -> Option<i64> {
 
 /// The rule with its parameters.
 pub fn rule(params: &Params) -> impl Rule + use<> {
-    PostureRule::new(POSTURE, &params.allowed)
+    ToldAndSeen { told: PostureRule::new(POSTURE, &params.allowed), seen: NamespaceSettings::new(&params.allowed) }
 }
 
 /// What it says of settings.
@@ -83,8 +87,7 @@ fn drift(deviation: &Deviation) -> Severity {
 fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
     let set = configuration.sysctls.iter().flatten();
     set.filter_map(|(name, value)| {
-        let is_this = |(pattern, opens, _): &&(&str, Opens, &str)| is_named(name, pattern) && opens.holds(value);
-        let (_, _, what) = SETTINGS.iter().find(is_this)?;
+        let what = effect(name, value)?;
         Some(Signal::new(
             name,
             Field::member("sysctls", name),
@@ -93,6 +96,12 @@ fn signals(_workload: &Workload, configuration: &Configuration) -> Vec<Signal> {
         ))
     })
     .collect()
+}
+
+/// What a setting opens by this value.
+fn effect(name: &str, value: &str) -> Option<&'static str> {
+    let found = SETTINGS.iter().find(|(pattern, opens, _)| is_named(name, pattern) && opens.holds(value));
+    found.map(|(.., what)| *what)
 }
 
 /// Whether a name is the pattern's, whose `*` stands for an interface. Docker takes dots and slashes.
@@ -120,12 +129,16 @@ pub static META: RuleMeta = RuleMeta {
              forwarding (for all interfaces, new ones or one), reverse path filter off, source routes, redirects, proxy ARP and NDP, \
              routes to loopback. All of a service are one \
              alert, once. One that differs from the container's own start is critical. For a service of the baseline all sysctls are \
-             compared with it; those of the list are medium, others low.",
+             compared with it; those of the list are medium, others low. The kernel's word: forwarding, reverse path filter, redirects, source routes, proxy \
+             ARP and NDP and routes to loopback are read of every interface in a workload's namespace with the list of its links, of `conf/all` once a \
+             minute, and both at once when the kernel tells that one changed. What is opened later than 5 s after the last workload came into the namespace is reported, and what is open \
+             although the runtime was asked to close it. What a namespace begins with comes from the host's own settings and is not.",
         technical_context: "A container that forwards is a router between its networks: with masquerading inside it, others leave by it. \
              Source-based checks of the kernel (rp_filter) drop forged addresses where they are on.",
         blind_spots: &[
-            "Settings that a process with NET_ADMIN changes inside the container later.",
-            "Podman's inspect and CRI do not report settings.",
+            "Settings that were changed within 5 s of the first look at a namespace, or of a workload that enters it, or before hopwatch started.",
+            "Of `conf/all` redirects, source routes and routes to loopback that are changed and changed back within a minute.",
+            "Podman's inspect and CRI do not report what was asked for; the kernel's word counts there all the same.",
             "The host's own settings.",
         ],
         assumptions: &["The runtime's inspect can be read."],
@@ -135,9 +148,10 @@ pub static META: RuleMeta = RuleMeta {
         ],
         true_positives: &["sysctl-forwarding"],
         benign_twins: &["sysctl-tuning"],
-        priority: "Medium: an opening, not an act.",
+        priority: "Medium: an opening; where the kernel says that it changed later, an act of somebody with NET_ADMIN.",
         response: &[
             "Who started it, and does it route for others? `docker inspect -f '{{json .HostConfig.Sysctls}}' NAME`.",
+            "Changed later: who? `nsenter -t PID -n sysctl -a`, processes with NET_ADMIN in there, execs of that time.",
             "See whether others use it: alerts of undeclared-relay and second-network-egress.",
             "If it may, add it to rules.sysctl-changed.allowed, by digest.",
         ],

@@ -96,9 +96,9 @@ fn number_of(route: &mut Netlink, namespace: RawFd, buffer: &mut [u8]) -> Result
 }
 
 fn inside(link: Link, addresses: Vec<IpAddr>, host_interface: Option<String>) -> InsideInterface {
-    let Link { index, name, mac, up, kind, promiscuity, .. } = link;
+    let Link { index, name, mac, up, kind, promiscuity, settings, .. } = link;
     let promiscuity = promiscuity.unwrap_or(0);
-    InsideInterface { name, index, kind, mac, addresses, up, promiscuity, host_interface }
+    InsideInterface { name, index, kind, mac, addresses, up, promiscuity, host_interface, settings }
 }
 
 fn read_address(message: &Message<'_>) -> Option<(u32, IpAddr)> {

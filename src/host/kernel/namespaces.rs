@@ -14,11 +14,12 @@ use nix::sys::socket::SockProtocol;
 
 use super::interfaces;
 use super::missed::Missed;
+use super::settings;
 use super::workloads::Workloads;
 use crate::host::links::LINKS;
 use crate::host::netlink::{BUFFER, Netlink};
 use crate::host::{HostError, Netns};
-use crate::input::{InsideInterface, KernelFact, MissedKind, NamespaceView, NetnsId, WorkloadId};
+use crate::input::{InsideInterface, InterfaceSettings, KernelFact, MissedKind, NamespaceView, NetnsId, WorkloadId};
 use crate::time::Timestamp;
 
 const MAX_NAMESPACES: usize = 1024;
@@ -28,8 +29,12 @@ const AGAIN: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(10);
 /// Messages of a namespace taken at once.
 const MAX_NEWS: usize = 1024;
-/// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`.
-const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`, `RTNLGRP_IPV4_NETCONF`, `RTNLGRP_IPV6_NETCONF`.
+const GROUPS: u32 = 0x1 | 0x10 | 0x100 | 0x80_0000 | 0x100_0000;
+/// `RTM_NEWNETCONF`: forwarding, `rp_filter` or `proxy_arp` of an interface or of all has changed.
+const NEWNETCONF: u16 = 80;
+/// Settings of all interfaces are read again although nothing was reported: it takes a thread that enters the namespace.
+const SETTINGS_AGAIN: Duration = Duration::from_mins(1);
 /// Processes of a namespace that are tried for its door.
 const MAX_DOORS: usize = 8;
 
@@ -55,6 +60,8 @@ struct Known {
     /// Not before this time again.
     refused: Option<Timestamp>,
     interfaces: Vec<InsideInterface>,
+    settings: Option<InterfaceSettings>,
+    settings_read: Option<Timestamp>,
     reported: Option<Arc<NamespaceView>>,
     counted: BTreeSet<MissedKind>,
 }
@@ -179,7 +186,10 @@ impl Known {
             }
         }
         let Some(route) = &mut self.route else { return };
-        self.stale |= route.drain(MAX_NEWS, buffer, |_| {}).any;
+        let mut is_set = false;
+        self.stale |= route.drain(MAX_NEWS, buffer, |message| is_set |= message.kind == NEWNETCONF).any;
+        self.read_settings(netns, at, is_set);
+        let Some(route) = &mut self.route else { return };
         self.stale |= self.listed.is_none_or(|listed| at.since(listed) >= AGAIN);
         if !self.stale {
             return;
@@ -202,6 +212,16 @@ impl Known {
         }
     }
 
+    /// Those of all interfaces, where they are news or were read long ago.
+    fn read_settings(&mut self, netns: NetnsId, at: Timestamp, is_news: bool) {
+        let is_due = self.settings_read.is_none_or(|read| at.since(read) >= SETTINGS_AGAIN || read > at);
+        if is_news || is_due {
+            self.settings_read = Some(at);
+            let read = open_in(netns, &self.inhabitants.pids, || Ok(settings::read("all")));
+            self.settings = read.ok().flatten().or(self.settings);
+        }
+    }
+
     fn refuse(&mut self, at: Timestamp, missed: &mut Missed) {
         self.route = None;
         self.refused = Some(at.plus(RETRY));
@@ -212,13 +232,15 @@ impl Known {
 
     fn report(&mut self, netns: NetnsId, host: bool) -> Option<KernelFact> {
         let same = self.reported.as_ref().is_some_and(|reported| {
-            reported.workloads == self.inhabitants.workloads && reported.interfaces == self.interfaces
+            reported.workloads == self.inhabitants.workloads
+                && reported.interfaces == self.interfaces
+                && reported.settings == self.settings
         });
         if same {
             return None;
         }
         let (workloads, interfaces) = (self.inhabitants.workloads.clone(), self.interfaces.clone());
-        let view = Arc::new(NamespaceView { netns, host, workloads, interfaces });
+        let view = Arc::new(NamespaceView { netns, host, workloads, interfaces, settings: self.settings });
         self.reported = Some(Arc::clone(&view));
         Some(KernelFact::Namespace(view))
     }

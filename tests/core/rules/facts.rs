@@ -44,7 +44,7 @@ impl World {
 
     pub fn view(&mut self, millis: u64, netns: NetnsId, workloads: &[&str], interfaces: Vec<InsideInterface>) {
         let workloads = workloads.iter().map(|name| id(name)).collect();
-        let view = NamespaceView { netns, host: netns == HOST, workloads, interfaces };
+        let view = NamespaceView { netns, host: netns == HOST, workloads, interfaces, settings: None };
         self.kernel(millis, KernelFact::Namespace(Arc::new(view)));
     }
 

@@ -36,7 +36,13 @@ fn eth0(address: &str, mac: u8, veth: &str) -> InsideInterface {
 fn view(netns: u64, names: &[&str], interfaces: &[InsideInterface]) -> KernelFact {
     let host = NetnsId(netns) == HOST;
     let interfaces = interfaces.to_vec();
-    KernelFact::Namespace(Arc::new(NamespaceView { netns: NetnsId(netns), host, workloads: ids(names), interfaces }))
+    KernelFact::Namespace(Arc::new(NamespaceView {
+        netns: NetnsId(netns),
+        host,
+        workloads: ids(names),
+        interfaces,
+        settings: None,
+    }))
 }
 
 fn end(address: &str, port: u16) -> Endpoint {

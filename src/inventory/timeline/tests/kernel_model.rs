@@ -141,7 +141,8 @@ fn play(guests: &[Guest]) -> (Timeline, Vec<(usize, i64, i64)>) {
             addresses: vec![ip(ADDRESS[guest.address])],
             ..InsideInterface::default()
         };
-        let view = NamespaceView { netns, host: false, workloads: vec![id.clone()], interfaces: vec![eth0] };
+        let view =
+            NamespaceView { netns, host: false, workloads: vec![id.clone()], interfaces: vec![eth0], settings: None };
         // A look shows what is there: not before the start, not after the end.
         let shown = (from + guest.shown).min(until);
         facts.push((from + guest.reported, Fact::Runtime(InventoryEvent::Workload(Arc::new(own)))));

@@ -32,7 +32,13 @@ fn workload(events: &[InventoryEvent], name: &str) -> Workload {
 }
 
 fn namespace(netns: NetnsId, interfaces: Vec<InsideInterface>) -> KernelFact {
-    KernelFact::Namespace(Arc::new(NamespaceView { netns, host: netns == HOST, workloads: vec![], interfaces }))
+    KernelFact::Namespace(Arc::new(NamespaceView {
+        netns,
+        host: netns == HOST,
+        workloads: vec![],
+        interfaces,
+        settings: None,
+    }))
 }
 
 fn processes(workload: &Workload, netns: NetnsId, strays: Vec<Stray>) -> KernelFact {
