@@ -4,6 +4,7 @@
 //! interfaces. Design: asked over netlink and getifaddrs, not read from `/sys/class/net`: that shows the namespace in which
 //! it was mounted, which is another one after `nsenter`.
 
+mod audit_stream;
 mod capabilities;
 pub mod conntrack;
 pub mod firewall;
@@ -26,6 +27,7 @@ use globset::GlobSet;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
+pub use self::audit_stream::{AuditStream, is_in_initial_network};
 pub use self::capabilities::missing_capabilities;
 pub use self::link_monitor::LinkMonitor;
 pub use self::namespace::{EnterError, Netns};

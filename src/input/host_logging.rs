@@ -35,7 +35,7 @@ pub enum HostLoggingFact {
     Heard {
         /// Which kind.
         log: HostLog,
-        /// Which: `audit.log`, `journal`, or the path of one of syslog's files.
+        /// Which: `audit.log`, `audit` (the kernel's own records), `journal`, or the path of one of syslog's files.
         part: String,
         /// When its last entry was read; at the start, when its file was written last.
         at: Timestamp,
@@ -79,7 +79,7 @@ pub struct AuditState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HostLog {
-    /// What auditd writes.
+    /// What auditd writes; where it writes nothing, the kernel's own records.
     Audit,
     /// The journal of systemd.
     Journal,
@@ -91,7 +91,7 @@ impl HostLog {
     /// Its name for people.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Audit => "audit.log",
+            Self::Audit => "the audit log",
             Self::Journal => "the journal",
             Self::Syslog => "a syslog file",
         }

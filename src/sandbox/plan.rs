@@ -32,7 +32,7 @@ impl Role {
             Self::Plain => plan.rights.plain.clone(),
             Self::Taps => vec![C::CAP_NET_RAW, C::CAP_NET_ADMIN],
             Self::Sockets => plan.rights.sockets.clone(),
-            Self::Helpers => vec![C::CAP_NET_RAW, C::CAP_NET_ADMIN, C::CAP_DAC_READ_SEARCH],
+            Self::Helpers => vec![C::CAP_NET_RAW, C::CAP_NET_ADMIN, C::CAP_DAC_READ_SEARCH, C::CAP_AUDIT_READ],
             Self::Watch => {
                 let inside = plan.inside.then_some(C::CAP_NET_RAW);
                 let always = [C::CAP_NET_ADMIN, C::CAP_SYS_PTRACE, C::CAP_SYS_ADMIN, C::CAP_DAC_READ_SEARCH];

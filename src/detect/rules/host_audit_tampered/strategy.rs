@@ -16,7 +16,8 @@ pub static META: RuleMeta = RuleMeta {
              namespace and looked at twice a second; a process that is stopped (SIGSTOP) does not run. Each state that differs is a fact. What recorded before \
              and does not for `settle` is reported: `augenrules` and upgrades delete all rules and load them again, services restart. The set of rules after \
              that time counts, not the way to it. A HUP for rotation ends no process and is nothing. auditd's log and the journal are followed for entries about \
-             recording itself: they say who did it, and where the kernel cannot be asked, that rules are gone. Syslog's files (auth.log, syslog, \
+             recording itself: they say who did it, and where the kernel cannot be asked, that rules are gone. Where there is no audit.log, the kernel's records are \
+             read as it hands them to listeners. Syslog's files (auth.log, syslog, \
              messages, secure, kern.log, daemon.log under /var/log) are followed alike; anybody can write their lines, so these only explain. A file of both that is cut \
              in place, is removed, or gives way to something that is no file is reported; rotation renames it, and a copy of at least what was read, made within \
              a minute, is rotation with `copytruncate`. A log that falls silent is reported only where something proves that it should have a line: the kernel's \
@@ -30,7 +31,8 @@ pub static META: RuleMeta = RuleMeta {
             "A daemon that runs and drops: another configuration, a full disk, a rate limit.",
             "Of auditd's log, the journal and syslog's files only entries about recording itself are read. A journal that is vacuumed is a gap \
              that `hopwatch paths` names: a bound of its size does the same.",
-            "Who it was is known only where auditd or systemd runs, and as they report it.",
+            "Who it was is known only where auditd or systemd runs, or the kernel's audit is on and can be listened to (CAP_AUDIT_READ, the initial network \
+             namespace; `hopwatch paths` says where not), and as they report it. A record for which a listener has no room is lost, which is a gap.",
             "Syslog's files elsewhere than at their usual paths, in other formats than rsyslog's own, and lines that are changed or removed without making a \
              file shorter than what was read of it.",
             "Silence of the journal and of syslog's files while their daemons run: a host may have nothing to write. \
