@@ -109,7 +109,10 @@ impl Auditd {
 impl Drop for Auditd {
     fn drop(&mut self) {
         switch_off();
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        // One that gave way has ended, and its number may be another's.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        }
         let _ = self.child.wait();
     }
 }
