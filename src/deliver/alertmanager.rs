@@ -1,12 +1,13 @@
 //! Prometheus' Alertmanager, API v2.
 //!
 //! Contract: an alert is its labels, which never change; a severity that rises is another alert, and the earlier one ends in the same
-//! request. Open alerts are sent again before they end by themselves, and end when nothing new came for `keep_open`; if hopwatch ends, they
+//! request. Open alerts are sent again before they end by themselves, and end when nothing new came for `keep_open`, or within two intervals when what they are about is over; if hopwatch ends, they
 //! end soon. Limits: [`MAX_OPEN`] alerts stay open; what was open before a restart opens again with its next update.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -26,6 +27,9 @@ const MAX_OPEN: usize = 10_000;
 const BATCH: usize = 200;
 /// An alert ends after so many intervals in which it was not sent again, as Prometheus does.
 const INTERVALS: u32 = 4;
+
+/// Of a body in the outbox: what it is about no longer holds. Alertmanager does not get it.
+const ENDED: &str = "ended";
 
 /// One Alertmanager.
 #[derive(Debug)]
@@ -70,6 +74,9 @@ pub fn body(alert: &Alert, sensor: &Sensor) -> Value {
         },
         "startsAt": alert.first_seen,
     });
+    if alert.ended {
+        body[ENDED] = true.into();
+    }
     // Anything but an address is refused.
     if let Some(url) = alert.url() {
         body["generatorURL"] = url.into();
@@ -121,9 +128,10 @@ impl Receiver for Alertmanager {
     }
 
     fn send(&mut self, delivery: &Delivery, now: Timestamp) -> Outcome {
-        let Ok(alert) = serde_json::from_slice::<Value>(&delivery.body) else {
+        let Ok(mut alert) = serde_json::from_slice::<Value>(&delivery.body) else {
             return Outcome::Refused { why: "the outbox holds no alert there".to_owned() };
         };
+        let has_ended = alert.as_object_mut().is_some_and(|body| body.remove(ENDED).is_some());
         let mut alerts = vec![self.lasting(&alert, now)];
         let before = self.open.get(&delivery.id).filter(|open| open.alert["labels"] != alert["labels"]);
         alerts.extend(before.map(|open| Self::ended(&open.alert, now)));
@@ -133,7 +141,9 @@ impl Receiver for Alertmanager {
                 let quietest = self.open.iter().min_by_key(|(_, open)| open.updated).map(|(id, _)| id.clone());
                 quietest.map(|id| self.open.remove(&id));
             }
-            self.open.insert(delivery.id.clone(), Open { alert, updated: now });
+            // One that has ended stays for an interval, since one that is over too soon is told nobody.
+            let quiet = if has_ended { self.to.keep_open.saturating_sub(self.to.resend) } else { Duration::ZERO };
+            self.open.insert(delivery.id.clone(), Open { alert, updated: now.minus(quiet) });
             self.due.get_or_insert(now.plus(self.to.resend));
         }
         outcome

@@ -80,7 +80,7 @@ pub fn teams(alert: &Alert, sensor: &Sensor) -> Value {
 /// An event of PagerDuty; the receiver's own key is added when it is sent.
 pub fn pagerduty(alert: &Alert, sensor: &Sensor) -> Value {
     json!({
-        "event_action": "trigger",
+        "event_action": if alert.ended { "resolve" } else { "trigger" },
         "dedup_key": alert.id,
         "client": "hopwatch",
         "client_url": alert.url(),

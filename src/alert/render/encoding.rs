@@ -74,6 +74,15 @@ fn namings(technique: &Technique) -> impl Iterator<Item = (&'static str, &'stati
     [("19", technique.v19)].into_iter().chain(older)
 }
 
+/// What became of the alert with this line.
+const fn action(alert: &Alert) -> &'static str {
+    match (alert.ended, alert.update) {
+        (true, _) => "closed",
+        (false, 0) => "raised",
+        (false, _) => "updated",
+    }
+}
+
 /// What the formats have no place of their own for.
 fn path_facts(alert: &Alert) -> Value {
     json!({

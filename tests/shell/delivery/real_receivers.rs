@@ -4,9 +4,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use hopwatch::deliver::Outbox;
+use hopwatch::alert::Alert;
+use hopwatch::deliver::{Outbox, trial};
 
-use super::{counters, keep, sinks};
+use super::{at, counters, keep, sinks};
 use crate::support::patience::{wait_for, wait_until};
 
 /// A process that ends with the test.
@@ -173,26 +174,52 @@ fn an_authority_that_a_server_shows_as_its_own_certificate_is_explained() {
     wait_until("it is explained", || counters.not_ready().is_some_and(|why| why.contains("basicConstraints CA:FALSE")));
 }
 
-#[test]
-fn alertmanager_shows_an_alert_once_however_often_it_is_sent_and_ends_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let config = folder.path().join("alertmanager.yml");
+/// Alertmanager, and where it answers.
+fn alertmanager(folder: &Path) -> Option<(Running, String)> {
+    let config = folder.join("alertmanager.yml");
     std::fs::write(&config, "route: {receiver: none}\nreceivers: [{name: none}]\n").expect("written");
     let port = free_port();
     let (listen, cluster) = (format!("--web.listen-address=127.0.0.1:{port}"), "--cluster.listen-address=");
-    let (file, data) =
-        (format!("--config.file={}", config.display()), format!("--storage.path={}", folder.path().display()));
-    let Some(_running) = start("prometheus-alertmanager", &[&file, &data, &listen, cluster]) else { return };
+    let (file, data) = (format!("--config.file={}", config.display()), format!("--storage.path={}", folder.display()));
+    let running = start("prometheus-alertmanager", &[&file, &data, &listen, cluster])?;
     wait_for_port(port);
-    let url = format!("http://127.0.0.1:{port}");
+    Some((running, format!("http://127.0.0.1:{port}")))
+}
+
+/// What it shows.
+fn shown_by(url: &str) -> Result<serde_json::Value, String> {
+    let answer = Command::new("curl").args(["-sf", &format!("{url}/api/v2/alerts")]).output();
+    let answer = answer.map_err(|error| error.to_string())?.stdout;
+    serde_json::from_slice(&answer).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_is_over_ends_in_alertmanager_long_before_a_silence_would() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((_running, url)) = alertmanager(folder.path()) else { return };
+    let text = format!("sinks: {{pager: {{alertmanager: {{urls: [{url:?}], resend: 1s, keep_open: 1h}}}}}}");
+    let mut outbox = Outbox::start(sinks(&text), None).expect("started");
+    let alert = trial::alert(at(0));
+    outbox.keep_alert(&alert).expect("kept");
+    wait_for("it is shown", || match shown_by(&url)?.as_array() {
+        Some(all) if all.len() == 1 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    outbox.keep_alert(&Alert { update: 1, ended: true, ..alert }).expect("kept");
+    wait_for("it ends", || {
+        let shown = shown_by(&url)?;
+        if shown.as_array().is_some_and(Vec::is_empty) { Ok(()) } else { Err(shown.to_string()) }
+    });
+}
+
+#[test]
+fn alertmanager_shows_an_alert_once_however_often_it_is_sent_and_ends_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((_running, url)) = alertmanager(folder.path()) else { return };
     let text = format!("sinks: {{pager: {{alertmanager: {{urls: [{url:?}], resend: 1s, keep_open: 3s}}}}}}");
     let mut outbox = Outbox::start(sinks(&text), None).expect("started");
     let id = keep(&mut outbox, 0);
-    let alerts = || -> Result<serde_json::Value, String> {
-        let answer = Command::new("curl").args(["-sf", &format!("{url}/api/v2/alerts")]).output();
-        let answer = answer.map_err(|error| error.to_string())?.stdout;
-        serde_json::from_slice(&answer).map_err(|error| error.to_string())
-    };
+    let alerts = || shown_by(&url);
     let counters = counters(&outbox);
     let shown = wait_for("it is shown", || {
         let shown = alerts()?;

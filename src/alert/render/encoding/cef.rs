@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Sensor, asker, process};
+use super::{Sensor, action, asker, process};
 use crate::alert::Alert;
 use crate::detect::Severity;
 use crate::escape::printable;
@@ -22,7 +22,7 @@ pub(super) fn encode(alert: &Alert, sensor: &Sensor) -> String {
         let _ = write!(text, "{key}={} ", extension(value));
     };
     add("externalId", &alert.id);
-    add("act", if alert.update == 0 { "raised" } else { "updated" });
+    add("act", action(alert));
     add("rt", &(alert.last_seen.as_nanos() / 1_000_000).to_string());
     add("start", &(alert.first_seen.as_nanos() / 1_000_000).to_string());
     add("end", &(alert.last_seen.as_nanos() / 1_000_000).to_string());

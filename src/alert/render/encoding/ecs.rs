@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Sensor, asker, path_facts, process};
+use super::{Sensor, action, asker, path_facts, process};
 use crate::alert::{Alert, AlertFlow, AlertWorkload, Direction};
 use crate::detect::Severity;
 
@@ -21,7 +21,7 @@ pub(super) fn encode(alert: &Alert, sensor: &Sensor) -> Value {
             "module": "hopwatch",
             "dataset": "hopwatch.alert",
             "id": format!("{}-{}", alert.id, alert.update),
-            "action": if alert.update == 0 { "raised" } else { "updated" },
+            "action": action(alert),
             "severity": number,
             "start": alert.first_seen,
             "end": alert.last_seen,

@@ -13,18 +13,26 @@ use crate::time::Timestamp;
 const CLASS: u32 = 2004;
 const CREATE: u32 = 1;
 const UPDATE: u32 = 2;
+const CLOSE: u32 = 3;
+/// What a sensor may say of its state: new, or that it has ended by itself.
+const NEW: u32 = 1;
+const RESOLVED: u32 = 4;
 /// Type of an observable: IP address.
 const IP_ADDRESS: u32 = 2;
 
 pub(super) fn encode(alert: &Alert, sensor: &Sensor) -> Value {
-    let activity = if alert.update == 0 { CREATE } else { UPDATE };
+    let (activity, status) = match (alert.ended, alert.update) {
+        (true, _) => (CLOSE, RESOLVED),
+        (false, 0) => (CREATE, NEW),
+        (false, _) => (UPDATE, NEW),
+    };
     json!({
         "class_uid": CLASS,
         "category_uid": 2,
         "activity_id": activity,
         "type_uid": CLASS * 100 + activity,
         "severity_id": severity(alert.severity),
-        "status_id": 1,
+        "status_id": status,
         "is_alert": alert.update == 0,
         "time": millis(alert.last_seen),
         "start_time": millis(alert.first_seen),

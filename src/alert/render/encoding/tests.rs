@@ -42,6 +42,21 @@ fn ocsf_is_a_detection_finding() {
 }
 
 #[test]
+fn an_alert_that_has_ended_is_closed_where_a_format_knows_that() {
+    let over = Alert { update: 3, ended: true, ..alert() };
+    let encoded = |encoding| String::from_utf8(encode(&over, encoding, &sensor()).expect("encoded")).expect("text");
+    let value = |encoding| serde_json::from_str::<Value>(&encoded(encoding)).expect("JSON");
+    let event = value(Encoding::Ocsf);
+    assert_eq!(
+        (&event["type_uid"], &event["status_id"], &event["is_alert"]),
+        (&json!(200_403), &json!(4), &json!(false))
+    );
+    assert_eq!(value(Encoding::Ecs)["event"]["action"], "closed");
+    assert!(encoded(Encoding::Cef).contains(" act=closed "), "{}", encoded(Encoding::Cef));
+    assert_eq!(value(Encoding::Hopwatch)["ended"], true);
+}
+
+#[test]
 fn ecs_keeps_labels_apart_and_techniques_in_their_place() {
     let event = value(Encoding::Ecs);
     assert_eq!(event["hopwatch"]["labels"][0]["key"], "a");
