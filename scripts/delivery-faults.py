@@ -36,6 +36,8 @@ LIFE = float(os.environ.get("LIFE", "2.0"))
 TAG = f"hwd{os.getpid()}"
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
+# What must not outlive this script, whatever ends it.
+CHILDREN = []
 CONFIG = """
 hops: {proxy: {addresses: [10.9.9.9], ports: [3128]}}
 contracts: [{name: egress, from: [{addresses: ["45.10.0.0/16"]}], to: [internet], via: [proxy]}]
@@ -193,6 +195,7 @@ class Sniffer:
         environment = {**os.environ, "DOCKER_HOST": "unix:///nowhere", "NO_COLOR": "1"}
         words = inside("h", HOPWATCH, "sniff", "-c", config, "-i", "ve-*", "--format", "json")
         self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=self.log, env=environment)
+        CHILDREN.append(self.process)
 
     def wait_until_it_captures(self):
         for _ in range(600):
@@ -205,6 +208,7 @@ class Sniffer:
     def end(self, how):
         self.process.send_signal(how)
         self.process.wait()
+        CHILDREN.remove(self.process)
         self.log.close()
 
 
@@ -218,6 +222,7 @@ def alertmanager(folder):
     words = ["prometheus-alertmanager", f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/am",
              "--web.listen-address=127.0.0.1:9093", "--cluster.listen-address="]
     process = subprocess.Popen(inside("h", *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    CHILDREN.append(process)
     for _ in range(100):
         if subprocess.run(inside("h", "curl", "-sf", "http://127.0.0.1:9093/-/ready"), capture_output=True, check=False).returncode == 0:
             return process
@@ -404,6 +409,10 @@ def main():
     try:
         what()
     finally:
+        for child in CHILDREN:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
         remove_namespaces()
 
 
