@@ -97,9 +97,7 @@ impl NamespaceSettings {
         settings: &[String],
         findings: &mut Findings,
     ) {
-        if settings.is_empty() {
-            return;
-        }
+        let Some(first) = settings.first() else { return };
         let mut inside = view.workloads.iter().filter_map(|id| placement::running(context.timeline, id));
         if inside.any(|workload| Selector::any(&self.allowed, workload)) {
             return;
@@ -115,7 +113,9 @@ impl NamespaceSettings {
             view.netns
         );
         evidence.push(Evidence::new("namespace", text));
-        let finding = Finding::of_workload(&META, context.now, owner, cause, evidence);
+        // Another setting is another alert: an alert's count does not name what came later.
+        let cause = format!("{cause}: {}", first.split(' ').next().unwrap_or_default());
+        let finding = Finding::of_workload(&META, context.now, owner, &cause, evidence);
         findings.push(Finding { is_change: true, ..finding });
     }
 }
