@@ -283,7 +283,7 @@ impl Engine {
                     self.contact(&due, None, now, out);
                 }
                 Timer::Updates => out.extend(self.grouper.due(now)),
-                Timer::LeftOpen => self.give_up(now, out),
+                Timer::LeftOpen => self.grouper.forget_resumed(now),
             }
         }
     }

@@ -25,7 +25,7 @@ pub use budget::AlertBudget;
 use super::model::Alert;
 use super::{Exception, SeverityPolicy, exception};
 use crate::detect::Finding;
-use crate::input::{self, FlowId, FlowRecord, Workload};
+use crate::input::{self, FlowId, FlowRecord};
 use crate::path::Evidence;
 use crate::time::Timestamp;
 use budget::Budgets;
@@ -203,7 +203,7 @@ impl AlertGrouper {
         last
     }
 
-    /// An alert that an earlier run left open; when to ask [`Self::give_up`] about it.
+    /// An alert that an earlier run left open; when to [forget](Self::forget_resumed) it.
     pub fn resume(&mut self, left: &input::OpenAlert, now: Timestamp) -> Timestamp {
         let until = now.plus(self.limits.close_after);
         if self.open.values().any(|open| open.is_about(&left.condition)) {
@@ -215,10 +215,9 @@ impl AlertGrouper {
         until
     }
 
-    /// Alerts that an earlier run left open and that are over: what stands was not found again. `who` knows workloads.
-    pub fn give_up(&mut self, now: Timestamp, who: impl Fn(&input::WorkloadId) -> Option<Arc<Workload>>) -> Vec<Alert> {
-        let over = self.resumed.take_over(now);
-        over.iter().filter_map(|left| resumed::ended(left, left.workload.as_ref().and_then(&who))).collect()
+    /// Forgets alerts that an earlier run left open and that were not found again by now.
+    pub fn forget_resumed(&mut self, now: Timestamp) {
+        self.resumed.forget(now);
     }
 
     /// Goes on with the alert of an earlier run that has this key, where it left one open that is not too old.
@@ -278,7 +277,7 @@ impl AlertGrouper {
         let mut open = OpenAlert::new(alert, flow, finding.at);
         open.further = further;
         open.count_replica(finding);
-        let first = open.first_line();
+        let first = Alert { is_first_of_run: true, ..open.first_line() };
         let key = Arc::new(key);
         if let Some(id) = flow {
             self.by_flow.insert(id, Arc::clone(&key));

@@ -95,9 +95,12 @@ pub struct Alert {
     /// SHA-256 of the configuration that was in force when this line was written, in hexadecimal digits, as the metric `hopwatch_config_info` names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_sha256: Option<Arc<str>>,
-    /// What it is about no longer holds, or can no longer be seen; absent while it may hold.
+    /// What it is about no longer holds; absent while it may hold.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
+    /// The first line of this run: the alert was raised, or goes on after a restart.
+    #[serde(skip)]
+    pub is_first_of_run: bool,
     /// What it is about, whenever it began.
     #[serde(skip)]
     pub condition: Option<Condition>,
@@ -114,7 +117,7 @@ pub use crate::path::{HopKind, MissingHop};
 pub struct Condition {
     /// A hash of rule, workload, contract and cause.
     pub hash: Arc<str>,
-    /// It stands until somebody changes it; otherwise it is something that happened.
+    /// It is a setting that each run looks at anew; otherwise it is something that happened.
     pub stands: bool,
 }
 

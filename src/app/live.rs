@@ -49,7 +49,7 @@ use super::output::{self, Output};
 use super::recorder::Recorder;
 use super::screen::Screen;
 use super::summary::Summary;
-use crate::clock::instant;
+use crate::clock::{instant, now};
 use crate::config::{Config, InsideNamespaces, KEPT_BASELINE};
 use crate::engine::{Engine, WorkloadStats, WorkloadStatsLimits};
 use crate::flow::Backlog;
@@ -121,6 +121,8 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     let context = SourceContext { sender, recorder: own, rings, shared, backlog, covered, progress, stop: stopping };
     let flow_counters = Arc::clone(&context.shared.flow_export);
     let names = Arc::new(InterfaceNames::new(Wanted::new(&options.config.capture.interfaces)?));
+    // What the run before left open comes first, so its time is before that of everything that a source reports.
+    let begun = now();
     let mut sources = start_sources(&options, &names, &context, asked)?;
     if let Some(file) = &options.baseline {
         sources.push(baseline_watch::start(file.clone(), &context)?);
@@ -153,7 +155,7 @@ pub fn run(mut options: LiveOptions, output: Output) -> anyhow::Result<Ended> {
     }
     let mut engine_loop =
         EngineLoop::new(engine, shared_with_taps, status, recorder.clone(), evidence.as_ref(), &output, publisher);
-    engine_loop.resume(open_alerts)?;
+    engine_loop.resume(begun, open_alerts)?;
     let outcome = engine_loop.run(&receiver, &stop);
     stop.store(true, Ordering::Relaxed);
     tasks.tell_to_stop();

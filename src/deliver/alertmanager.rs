@@ -132,6 +132,10 @@ impl Receiver for Alertmanager {
             return Outcome::Refused { why: "the outbox holds no alert there".to_owned() };
         };
         let has_ended = alert.as_object_mut().is_some_and(|body| body.remove(ENDED).is_some());
+        // The end of what this process has not sent: it must not be open once more for it.
+        if has_ended && !self.open.contains_key(&delivery.id) {
+            return self.post(&[Self::ended(&alert, now)]);
+        }
         let mut alerts = vec![self.lasting(&alert, now)];
         let before = self.open.get(&delivery.id).filter(|open| open.alert["labels"] != alert["labels"]);
         alerts.extend(before.map(|open| Self::ended(&open.alert, now)));

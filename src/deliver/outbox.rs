@@ -67,9 +67,9 @@ impl Outbox {
         &self.routes
     }
 
-    /// The alerts that the run before left open; none, which the log says, where they cannot be read.
+    /// The alerts that the run before left open and that may go on; none, which the log says, where they cannot be read.
     pub fn open_alerts(&self) -> Vec<OpenAlert> {
-        let found = self.store.open_alerts();
+        let found = self.store.open_alerts(now());
         found
             .inspect_err(|error| tracing::error!("alerts that were open begin anew, with other ids: {error}"))
             .unwrap_or_default()
@@ -98,7 +98,6 @@ impl Outbox {
                 count: alert.count,
                 first_seen: alert.first_seen,
                 stands: condition.stands,
-                workload: alert.workload.as_ref().map(|workload| workload.id.as_str()),
                 ended: alert.ended,
             }),
         };

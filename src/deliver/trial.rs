@@ -70,6 +70,7 @@ pub fn alert(at: Timestamp) -> Alert {
         link: "docs/delivery.md".to_owned(),
         config_sha256: None,
         ended: false,
+        is_first_of_run: true,
         condition: None,
         bundle: None,
     }

@@ -66,6 +66,8 @@ pub struct Finding {
     pub roll_out: Option<RollOut>,
     /// The cause has ended: its open alert says so, and no alert is raised.
     pub is_over: bool,
+    /// It is about a setting that is looked at anew at each start of hopwatch: what a run before reported of it goes on.
+    pub stands: bool,
     /// Same cause, same key: findings with equal rule, workload (or roll-out), contract and this are one alert.
     pub cause: String,
 }
@@ -122,6 +124,7 @@ impl Finding {
             is_hostile: false,
             roll_out: None,
             is_over: false,
+            stands: false,
             cause: cause.to_owned(),
         }
     }

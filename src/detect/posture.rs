@@ -106,7 +106,7 @@ impl PostureRule {
         let at = workload.since.unwrap_or(context.now);
         let finding = Finding::of_workload(self.posture.rule, at, workload, &cause, evidence);
         let (is_hostile, roll_out) = (drift.is_hostile, report.roll_out);
-        findings.push(Finding { severity, is_hostile, roll_out, is_change: true, ..finding });
+        findings.push(Finding { severity, is_hostile, roll_out, is_change: true, stands: true, ..finding });
     }
 
     /// Whether a setting differs from the container's own start.

@@ -101,12 +101,6 @@ impl Engine {
         self.timers.set(due, Timer::LeftOpen);
     }
 
-    /// What an earlier run left open and was not found again is over.
-    pub(super) fn give_up(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
-        let timeline = &self.timeline;
-        out.extend(self.grouper.give_up(now, |id| timeline.workload(id).cloned()));
-    }
-
     /// What a rule found, and when it wants to be asked again.
     pub(super) fn take(&mut self, index: usize, findings: &mut Findings, out: &mut Vec<Alert>) {
         let (found, timers) = std::mem::take(findings).into_parts();

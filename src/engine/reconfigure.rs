@@ -36,6 +36,8 @@ impl Engine {
         }
         self.limit_incidents(config.incidents);
         self.begin(&begun, out);
+        // Now, since the next input may be a tick, which a recording does not have.
+        self.wake_rules(self.watermark.now());
     }
 
     fn limit_incidents(&mut self, limits: Option<IncidentLimits>) {

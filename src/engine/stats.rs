@@ -326,7 +326,7 @@ impl EngineStats {
     }
 
     pub(super) fn alert(&mut self, alert: &Alert) {
-        if alert.update == 0 {
+        if alert.is_first_of_run {
             *self.alerts.entry((alert.rule, alert.severity)).or_default() += 1;
         } else {
             self.alert_updates += 1;

@@ -299,7 +299,7 @@ impl Observer for WorkloadStats {
     /// An alert was delivered.
     fn alert(&mut self, alert: &Alert) {
         self.revision += 1;
-        if alert.update == 0 {
+        if alert.is_first_of_run {
             let who = Who::of_alert(alert);
             let who = if who.workload().is_none() || self.rows.contains_key(&who) { who } else { Who::Other };
             self.rows.entry(who).or_default().alert(alert.severity);

@@ -123,8 +123,9 @@ impl FactHistory {
         self.lasting.values().chain(&self.recent).cloned().collect()
     }
 
-    /// A copy in order of time.
-    pub fn in_order(mut facts: Vec<Known>) -> Vec<Known> {
+    /// Of a copy what belongs to the evidence of an alert, in order of time: which other alerts the run before left open does not.
+    pub fn of_alert(mut facts: Vec<Known>, id: &str) -> Vec<Known> {
+        facts.retain(|(_, fact)| !matches!(&**fact, RecordedFact::OpenAlert(left) if left.id != id));
         facts.sort_by_key(|(at, _)| *at);
         facts
     }
@@ -263,7 +264,7 @@ mod tests {
         );
         assert_eq!(history.copy().len(), 5, "all are recent");
         history.take(second(500), &workload("c", "192.0.2.4"));
-        let times: Vec<_> = FactHistory::in_order(history.copy()).iter().map(|(at, _)| *at).collect();
+        let times: Vec<_> = FactHistory::of_alert(history.copy(), "").iter().map(|(at, _)| *at).collect();
         assert_eq!(times, [second(3), second(500)]);
         assert!(history.is_whole());
         let [attachment] = &history.attachments("a")[..] else { panic!("one network") };

@@ -95,7 +95,7 @@ impl IncidentTracker {
         let found = self.find(&sought, alert.first_seen);
         let number = match self.joined(found) {
             Some(number) => number,
-            None if alert.update > 0 => return,
+            None if !alert.is_first_of_run => return,
             None => self.open(alert, workload),
         };
         self.link(number, found_by);

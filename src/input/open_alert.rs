@@ -1,11 +1,10 @@
 //! An alert that an earlier run of hopwatch left open.
 //!
-//! Contract: facts of this kind come before all others of a run. Its condition is a hash: nothing in it was chosen by who is observed, but the ids.
+//! Contract: facts of this kind come before all others of a run. Condition and id are hashes: nothing in it was chosen by who is observed.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::WorkloadId;
 use crate::time::Timestamp;
 
 /// An alert that was open when the run before ended.
@@ -15,8 +14,6 @@ pub struct OpenAlert {
     pub condition: String,
     /// Its id.
     pub id: String,
-    /// Its rule.
-    pub rule: String,
     /// Its last update.
     pub update: u32,
     /// How often it was found.
@@ -27,9 +24,6 @@ pub struct OpenAlert {
     pub first_seen: Timestamp,
     /// When it was last seen.
     pub last_seen: Timestamp,
-    /// It is about something that stands until somebody changes it, not about something that happened.
+    /// It is about a setting that each run looks at anew, not about something that happened.
     pub stands: bool,
-    /// Whose doing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workload: Option<WorkloadId>,
 }

@@ -144,7 +144,7 @@ impl Observer for Tracker {
     }
 
     fn alert(&mut self, alert: &Alert) {
-        if alert.update > 0 {
+        if !alert.is_first_of_run {
             return;
         }
         let (at, Ok(alert)) = (alert.last_seen, serde_json::to_value(alert)) else { return };

@@ -104,6 +104,7 @@ fn alert(name: &str) -> Alert {
         link: String::new(),
         config_sha256: None,
         ended: false,
+        is_first_of_run: true,
         condition: None,
         bundle: None,
     }

@@ -1,8 +1,10 @@
-//! Alerts that an earlier run left open go on with their ids, or end.
+//! Alerts that an earlier run left open go on with their ids.
+
+use std::sync::Arc;
 
 use hopwatch::alert::Alert;
 use hopwatch::engine::EngineConfig;
-use hopwatch::input::{Fact, NetworkMode, OpenAlert, RecordedFact, WorkloadId};
+use hopwatch::input::{Configuration, Fact, Logging, NetworkMode, OpenAlert, RecordedFact};
 
 use crate::support::world::{World, at, config, exception};
 
@@ -14,14 +16,12 @@ fn left(alert: &Alert) -> OpenAlert {
     OpenAlert {
         condition: condition.hash.to_string(),
         id: alert.id.clone(),
-        rule: alert.rule.to_owned(),
         update: alert.update,
         count: alert.count,
         severity: alert.severity.as_str().to_owned(),
         first_seen: alert.first_seen,
         last_seen: alert.last_seen,
         stands: condition.stands,
-        workload: alert.workload.as_ref().map(|workload| WorkloadId::new(&workload.id)),
     }
 }
 
@@ -69,27 +69,36 @@ fn what_stands_goes_on_with_its_id_and_the_next_update() {
 }
 
 #[test]
-fn what_stands_and_is_not_found_again_ends_once_and_later_opens_anew() {
+fn what_is_not_found_again_is_forgotten_without_a_word_and_later_opens_anew() {
     let before = first_run();
     let before = before.alerts.last().expect("raised");
     let mut world = next_run(config(), 600 * MINUTE, &[before]);
-    world.tick(609 * MINUTE);
-    assert!(world.alerts.is_empty(), "{:?}", world.alerts);
     world.tick(611 * MINUTE);
-    world.tick(650 * MINUTE);
-    let [alert] = &world.alerts[..] else { panic!("{:?}", world.alerts) };
-    assert_eq!(
-        (&alert.id, alert.update, alert.count, alert.ended),
-        (&before.id, before.update + 1, before.count, true)
-    );
-    assert_eq!((alert.rule, alert.last_seen), (before.rule, before.last_seen));
-    assert!(says(alert, "was not found again"), "{alert:?}");
+    assert!(world.alerts.is_empty(), "that it was not seen proves nothing: {:?}", world.alerts);
     world.start_with(660 * MINUTE, "web-1", 10, |workload| {
         workload.network_mode = NetworkMode::Host;
         workload.since = Some(at(660 * MINUTE));
     });
     let anew = world.alerts.last().expect("raised");
     assert_eq!((anew.update, anew.id == before.id), (0, false));
+}
+
+#[test]
+fn a_roll_out_of_the_run_before_goes_on() {
+    let driver_none = |world: &mut World, millis: u64| {
+        world.start_with(millis, "web-1", 10, |workload| {
+            let logging = Some(Logging { driver: "none".to_owned(), ..Logging::default() });
+            workload.configuration = Some(Arc::new(Configuration { logging, ..Configuration::default() }));
+            workload.since = Some(at(0));
+        });
+    };
+    let mut first = World::new(config());
+    driver_none(&mut first, 1_000);
+    let before = first.alerts.iter().find(|alert| alert.rule == "log-driver-changed").expect("raised").clone();
+    let mut world = next_run(config(), 600 * MINUTE, &[&before]);
+    driver_none(&mut world, 600 * MINUTE + 1_000);
+    let alert = world.alerts.iter().find(|alert| alert.rule == "log-driver-changed").expect("raised");
+    assert_eq!((&alert.id, alert.update, alert.is_first_of_run), (&before.id, before.update + 1, true));
 }
 
 #[test]
@@ -130,7 +139,7 @@ fn the_end_of_what_went_on_is_told_with_its_id() {
 }
 
 #[test]
-fn a_rule_that_is_no_longer_known_and_a_flood_of_open_alerts_are_survived() {
+fn a_flood_of_open_alerts_and_ids_that_hopwatch_did_not_write_are_survived() {
     let before = first_run();
     let before = before.alerts.last().expect("raised");
     let mut config = config();
@@ -138,11 +147,15 @@ fn a_rule_that_is_no_longer_known_and_a_flood_of_open_alerts_are_survived() {
     let mut world = World::silent(config);
     for number in 0..1_000_u32 {
         let condition = format!("{number:032x}");
-        let rule = if number % 2 == 0 { "gone-rule".to_owned() } else { before.rule.to_owned() };
-        let open = OpenAlert { condition, rule, update: u32::MAX, count: u64::MAX, ..left(before) };
+        let open = OpenAlert { condition, update: u32::MAX, count: u64::MAX, ..left(before) };
         world.push(1_000, Fact::Recorded(RecordedFact::OpenAlert(open)));
     }
     assert_eq!(world.engine.stats().alerts_closed_early, 900);
-    world.tick(60 * MINUTE);
-    assert_eq!(world.alerts.len(), 50, "half of those that found room have a rule");
+    for id in ["\u{1b}[2J", "$(id)", "2491E3E63140177F", ""] {
+        let mut world = next_run(crate::support::world::config(), 2_000, &[]);
+        let open = OpenAlert { id: id.to_owned(), ..left(before) };
+        world.push(2_000, Fact::Recorded(RecordedFact::OpenAlert(open)));
+        on_host_network(&mut world, 3_000);
+        assert_eq!((world.alerts[0].update, world.alerts[0].id.len()), (0, 16), "{id:?}");
+    }
 }

@@ -63,20 +63,20 @@ impl Key {
 
     /// SHA-256 over the key and the first event time, the first 64 bits.
     pub(super) fn id(&self, first_seen: Timestamp) -> String {
-        let mut hash = self.hashed();
+        let mut hash = self.hashed(|roll_out| format!("{}\n{}", roll_out.service, roll_out.since));
         hash.update(first_seen.as_nanos().to_be_bytes());
         hexadecimal(hash, 8)
     }
 
-    /// SHA-256 over the key alone, the first 128 bits.
+    /// SHA-256 over the key without any time, the first 128 bits: each run counts a roll-out from its own first report.
     pub(super) fn condition(&self) -> String {
-        hexadecimal(self.hashed(), 16)
+        hexadecimal(self.hashed(|roll_out| format!("{}\n", roll_out.service)), 16)
     }
 
-    fn hashed(&self) -> Sha256 {
+    fn hashed(&self, of_service: impl Fn(&RollOut) -> String) -> Sha256 {
         let mut hash = Sha256::new();
         let address = self.address.map(|ip| ip.to_string()).unwrap_or_default();
-        let service = self.roll_out.as_ref().map(|roll_out| format!("{}\n{}", roll_out.service, roll_out.since));
+        let service = self.roll_out.as_ref().map(of_service);
         let workload = if self.workload.is_empty() { &address } else { &self.workload };
         let workload = service.as_ref().unwrap_or(workload);
         for part in [self.rule, workload, &self.contract, &self.cause] {
@@ -118,7 +118,8 @@ impl Key {
             link: format!("docs/rules/{}.md", finding.rule.name),
             config_sha256: None,
             ended: finding.is_over,
-            condition: Some(Condition { hash: self.condition().into(), stands: stands(finding) }),
+            is_first_of_run: false,
+            condition: Some(Condition { hash: self.condition().into(), stands: finding.stands }),
             bundle: None,
             id,
         }
@@ -130,11 +131,6 @@ fn hexadecimal(hash: Sha256, bytes: usize) -> String {
         .iter()
         .take(bytes)
         .fold(String::with_capacity(2 * bytes), |text, byte| text + &format!("{byte:02x}"))
-}
-
-/// Whether it is about something that stands until somebody changes it: no flow showed it, and no pattern in time.
-pub(super) const fn stands(finding: &Finding) -> bool {
-    finding.flow.is_none() && finding.explanation.is_none()
 }
 
 fn point(finding: &Finding) -> Option<&crate::input::ObservationPoint> {

@@ -1,32 +1,33 @@
-//! Alerts that an earlier run left open, until something is found of them or they are over.
+//! Alerts that an earlier run left open, until something is found of them.
 //!
-//! Contract: the first finding of the same condition continues the alert: same id, next update, counts added. What was seen continues while it would have without
-//! a restart; what stands, when it is found again in time. Limits: as many as may be open. Design: recognised by a hash, so that nothing of the
-//! cause has to be kept; a run that found none of them open pays nothing.
+//! Contract: the first finding of the same condition continues the alert: same id, next update, counts added. It does so while it would have without a restart;
+//! a setting that each run looks at anew also does so where it is found soon after the start. What is not found again is forgotten without a word: that
+//! it was not seen proves nothing. Limits: as many as may be open. Design: recognised by a hash, so that nothing of the cause has to be kept; a run that found
+//! none of them open pays nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::key::{Key, stands};
-use crate::alert::model::{Alert, Condition};
-use crate::detect::{Finding, RuleMeta, Severity, rules};
-use crate::input::{OpenAlert, Workload};
+use super::key::Key;
+use crate::alert::model::Alert;
+use crate::detect::{Finding, Severity};
+use crate::input::OpenAlert;
 use crate::path::Evidence;
 use crate::time::Timestamp;
 
-/// By condition, with the time when they are over.
+/// By condition, with the time when they are forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Resumed(BTreeMap<String, (OpenAlert, Timestamp)>);
 
 impl Resumed {
-    /// Whether there was room.
+    /// Whether there was room. What is no hash was not written by hopwatch, and is left out.
     pub(super) fn add(&mut self, left: &OpenAlert, until: Timestamp, most: usize) -> bool {
         let has_room = self.0.len() < most || self.0.contains_key(&left.condition);
-        if has_room {
+        let is_own = is_hash(&left.condition, 32) && is_hash(&left.id, 16);
+        if has_room && is_own {
             self.0.insert(left.condition.clone(), (left.clone(), until));
         }
-        has_room
+        has_room && is_own
     }
 
     pub(super) fn has(&self, key: &Key) -> bool {
@@ -39,15 +40,19 @@ impl Resumed {
             return None;
         }
         let (left, _) = self.0.remove(&key.condition())?;
-        let continues = stands(finding) || finding.at.since(left.last_seen) < close_after;
+        let continues = (left.stands && finding.stands) || finding.at.since(left.last_seen) < close_after;
         continues.then_some(left)
     }
 
-    /// What stands and was not found again in time. What was seen and did not come again is forgotten.
-    pub(super) fn take_over(&mut self, now: Timestamp) -> Vec<OpenAlert> {
-        let over = self.0.extract_if(.., |_, (_, until)| *until <= now);
-        over.map(|(_, (left, _))| left).filter(|left| left.stands).collect()
+    /// Forgets what was not found again in time.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        self.0.retain(|_, (_, until)| *until > now);
     }
+}
+
+/// Hexadecimal digits as an id and a condition have them: they are shown on terminals and in commands to paste.
+fn is_hash(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The alert of an earlier run, with what was found now.
@@ -61,21 +66,6 @@ pub(super) fn continued(key: &Key, finding: &Finding, left: OpenAlert) -> Alert 
     alert.severity = alert.severity.max(severity(&left.severity).unwrap_or(alert.severity));
     alert.evidence.push(Evidence::new("restart", text));
     alert
-}
-
-/// The last line of an alert that is over; none where its rule is no longer known.
-pub(super) fn ended(left: &OpenAlert, workload: Option<Arc<Workload>>) -> Option<Alert> {
-    let rule: &'static RuleMeta = rules::ALL.iter().find(|rule| rule.name == left.rule)?;
-    let text = "this alert was open when hopwatch ended, and was not found again since hopwatch runs: it is over, or can no longer be seen";
-    let evidence = vec![Evidence::new("restart", text.to_owned())];
-    let finding = Finding { workload, is_over: true, ..Finding::of_nobody(rule, left.last_seen, "", evidence) };
-    let mut alert = Key::of(&finding).alert(&finding, left.id.clone());
-    alert.update = left.update.saturating_add(1);
-    alert.count = left.count;
-    alert.first_seen = left.first_seen;
-    alert.severity = severity(&left.severity).unwrap_or(rule.severity);
-    alert.condition = Some(Condition { hash: left.condition.as_str().into(), stands: true });
-    Some(alert)
 }
 
 fn severity(word: &str) -> Option<Severity> {

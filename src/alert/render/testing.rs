@@ -114,6 +114,7 @@ pub fn alert() -> Alert {
         link: "https://hopwatch.example/rules/egress-skips-proxy".to_owned(),
         config_sha256: Some("9f".repeat(32).into()),
         ended: false,
+        is_first_of_run: true,
         condition: None,
         bundle: None,
     }

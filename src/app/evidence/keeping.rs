@@ -152,7 +152,7 @@ impl Evidence {
 
     /// An alert, on its way out: its evidence is collected, and it says where that will be.
     pub(in crate::app) fn raised(&self, alert: &mut Alert) {
-        if alert.update > 0 {
+        if !alert.is_first_of_run {
             return;
         }
         if let Err(why) = self.collect(alert) {

@@ -98,8 +98,7 @@ impl<'a> EngineLoop<'a> {
     }
 
     /// What the run before left open becomes known, before anything else happens.
-    pub(super) fn resume(&mut self, left: Vec<OpenAlert>) -> anyhow::Result<()> {
-        let at = now();
+    pub(super) fn resume(&mut self, at: Timestamp, left: Vec<OpenAlert>) -> anyhow::Result<()> {
         left.into_iter()
             .try_for_each(|left| self.consume(&Input::new(at, Fact::Recorded(RecordedFact::OpenAlert(left)))))
     }

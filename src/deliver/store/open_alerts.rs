@@ -3,16 +3,20 @@
 //! Contract: a row changes in the transaction that keeps the alert's line, so that its update is always the last that was kept. A line that ends the alert takes
 //! the row away. Limits: [`MAX_OPEN_KEPT`] rows and some that came since the last tidying; those that were noted longest ago leave first.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::{Entry, Store, StoreError};
 use crate::detect::Severity;
-use crate::input::{OpenAlert, WorkloadId};
+use crate::input::OpenAlert;
 use crate::sync;
 use crate::time::Timestamp;
 
 /// Open alerts that are kept for the next run.
 pub const MAX_OPEN_KEPT: u64 = 10_000;
+/// What happened longer ago is closed whatever `alerts.close_after` is.
+const SEEN_WITHIN: Duration = Duration::from_hours(24);
 
 /// What a later run has to know of an alert, beside its line.
 #[derive(Clone, Debug)]
@@ -23,10 +27,8 @@ pub struct OpenRow<'a> {
     pub count: u64,
     /// When it was first seen.
     pub first_seen: Timestamp,
-    /// It stands until somebody changes it.
+    /// It is about a setting that each run looks at anew.
     pub stands: bool,
-    /// Whose doing.
-    pub workload: Option<&'a str>,
     /// It is over.
     pub ended: bool,
 }
@@ -39,19 +41,17 @@ pub(super) fn note(transaction: &Transaction<'_>, entry: &Entry<'_>, now: Timest
         return Ok(());
     }
     let sql = "INSERT OR REPLACE INTO open_alert
-               (condition, id, rule, update_no, count, severity, first_seen, last_seen, stands, workload, noted)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+               (condition, id, update_no, count, severity, first_seen, last_seen, stands, noted)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     transaction.prepare_cached(sql)?.execute(params![
         open.condition,
         entry.id,
-        entry.rule,
         entry.update,
         i64::try_from(open.count).unwrap_or(i64::MAX),
         entry.severity as u8,
         open.first_seen.as_nanos(),
         entry.at.as_nanos(),
         open.stands,
-        open.workload,
         now.as_nanos()
     ])?;
     Ok(())
@@ -65,30 +65,30 @@ pub(super) fn forget(connection: &Connection, before: i64) -> rusqlite::Result<u
 }
 
 impl Store {
-    /// What is open, the first seen first.
-    pub fn open_alerts(&self) -> Result<Vec<OpenAlert>, StoreError> {
-        let sql = "SELECT condition, id, rule, update_no, count, severity, first_seen, last_seen, stands, workload FROM
-                   (SELECT * FROM open_alert ORDER BY noted DESC LIMIT ?1) ORDER BY first_seen, condition";
+    /// What may go on in a run that begins now, the first seen first: settings, and what was seen lately.
+    pub fn open_alerts(&self, now: Timestamp) -> Result<Vec<OpenAlert>, StoreError> {
+        let sql = "SELECT condition, id, update_no, count, severity, first_seen, last_seen, stands FROM
+                   (SELECT * FROM open_alert WHERE stands OR last_seen > ?2 ORDER BY noted DESC LIMIT ?1) ORDER BY first_seen, condition";
         let connection = &sync::lock(&self.inner).connection;
-        let rows = connection
-            .prepare_cached(sql)
-            .and_then(|mut query| query.query_map([MAX_OPEN_KEPT], open_alert)?.collect::<rusqlite::Result<Vec<_>>>());
+        let rows = connection.prepare_cached(sql).and_then(|mut query| {
+            query
+                .query_map(params![MAX_OPEN_KEPT, now.minus(SEEN_WITHIN).as_nanos()], open_alert)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        });
         rows.map_err(StoreError::of("looking for open alerts"))
     }
 }
 
 fn open_alert(row: &Row<'_>) -> rusqlite::Result<OpenAlert> {
-    let severity = Severity::ALL.get(usize::from(row.get::<_, u8>(5)?)).copied().unwrap_or(Severity::Low);
+    let severity = Severity::ALL.get(usize::from(row.get::<_, u8>(4)?)).copied().unwrap_or(Severity::Low);
     Ok(OpenAlert {
         condition: row.get(0)?,
         id: row.get(1)?,
-        rule: row.get(2)?,
-        update: row.get(3)?,
-        count: u64::try_from(row.get::<_, i64>(4)?).unwrap_or_default(),
+        update: row.get(2)?,
+        count: u64::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
         severity: severity.as_str().to_owned(),
-        first_seen: Timestamp::from_nanos(row.get(6)?),
-        last_seen: Timestamp::from_nanos(row.get(7)?),
-        stands: row.get(8)?,
-        workload: row.get::<_, Option<String>>(9)?.map(|id| WorkloadId::new(&id)),
+        first_seen: Timestamp::from_nanos(row.get(5)?),
+        last_seen: Timestamp::from_nanos(row.get(6)?),
+        stands: row.get(7)?,
     })
 }

@@ -53,8 +53,8 @@ CREATE TABLE decision (
 const TO_VERSION_3: &str = "
 ALTER TABLE alert ADD COLUMN added INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE open_alert (
-  condition TEXT PRIMARY KEY, id TEXT NOT NULL, rule TEXT NOT NULL, update_no INTEGER NOT NULL, count INTEGER NOT NULL, severity INTEGER NOT NULL,
-  first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, stands INTEGER NOT NULL, workload TEXT, noted INTEGER NOT NULL
+  condition TEXT PRIMARY KEY, id TEXT NOT NULL, update_no INTEGER NOT NULL, count INTEGER NOT NULL, severity INTEGER NOT NULL,
+  first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, stands INTEGER NOT NULL, noted INTEGER NOT NULL
 );
 CREATE INDEX open_alert_by_time ON open_alert (noted);
 ";

@@ -305,20 +305,19 @@ fn what_is_open_stands_beside_its_last_line_and_goes_with_the_line_that_ends_it(
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("outbox.sqlite");
     let (store, _) = Store::open(&path).expect("opens");
-    let row =
-        |ended| OpenRow { condition: "c1", count: 7, first_seen: at(-9), stands: true, workload: Some("w1"), ended };
+    let row = |ended| OpenRow { condition: "c1", count: 7, first_seen: at(-9), stands: true, ended };
     for update in [0, 1] {
         let open = Some(row(false));
         store.add(&Entry { open, ..entry("a", update, Severity::High) }, &[], at(0)).expect("kept");
     }
     drop(store);
     let (store, _) = Store::open(&path).expect("opens again");
-    let [open] = &store.open_alerts().expect("read")[..] else { panic!("one is open") };
+    let [open] = &store.open_alerts(at(100 * 86_400)).expect("read")[..] else { panic!("one is open") };
     assert_eq!((&*open.id, open.update, open.count, open.stands, &*open.severity), ("a", 1, 7, true, "high"));
     assert_eq!((open.first_seen, open.last_seen), (at(-9), at(1)));
     let again = Entry { open: Some(row(true)), ..entry("a", 2, Severity::High) };
     store.add(&again, &[], at(2)).expect("kept");
-    assert!(store.open_alerts().expect("read").is_empty(), "it has ended");
+    assert!(store.open_alerts(at(3)).expect("read").is_empty(), "it has ended");
 }
 
 #[test]
@@ -326,12 +325,12 @@ fn an_open_alert_is_forgotten_after_a_month_and_the_oldest_of_too_many_leave() {
     let store = Store::in_memory().expect("begins");
     for number in 0..MAX_OPEN_KEPT + 5 {
         let (id, time) = (format!("a{number}"), at(i64::try_from(number).expect("small")));
-        let open = OpenRow { condition: &id, count: 1, first_seen: time, stands: false, workload: None, ended: false };
+        let open = OpenRow { condition: &id, count: 1, first_seen: time, stands: true, ended: false };
         store.add(&Entry { open: Some(open), ..entry(&id, 0, Severity::Low) }, &[], time).expect("kept");
     }
     store.forget(at(20_000)).expect("tidied");
-    let open = store.open_alerts().expect("read");
+    let open = store.open_alerts(at(20_000)).expect("read");
     assert_eq!((open.len() as u64, &*open[0].id), (MAX_OPEN_KEPT, "a5"));
     store.forget(at(20_000 + 31 * 86_400)).expect("tidied");
-    assert!(store.open_alerts().expect("read").is_empty());
+    assert!(store.open_alerts(at(20_000)).expect("read").is_empty());
 }

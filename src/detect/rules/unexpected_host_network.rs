@@ -77,7 +77,7 @@ impl UnexpectedHostNetwork {
         evidence.extend(kernel_word(timeline, workload));
         let at = workload.since.unwrap_or(now);
         let finding = Finding::of_workload(&META, at, workload, "host network", evidence);
-        findings.push(Finding { is_hostile: true, ..finding });
+        findings.push(Finding { is_hostile: true, stands: true, ..finding });
     }
 
     /// Whether its start was observed.

@@ -226,7 +226,7 @@ impl Collector {
         let (facts, is_whole) = (history.copy(), history.is_whole());
         // The engine adds to it.
         drop(history);
-        let facts = FactHistory::in_order(facts);
+        let facts = FactHistory::of_alert(facts, &pending.alert.id);
         if !self.hub.keeps_packets() {
             incomplete.push("packets: none are kept in memory (evidence.ring_mib: 0)".to_owned());
         }

@@ -42,6 +42,7 @@ pub fn alert(number: u64) -> Alert {
         link: String::new(),
         config_sha256: None,
         ended: false,
+        is_first_of_run: true,
         condition: None,
         bundle: None,
     }
