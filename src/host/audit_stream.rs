@@ -67,12 +67,17 @@ fn text(message: &Message<'_>) -> Option<Vec<u8>> {
 }
 
 /// Whether the calling thread is in the initial network namespace, which alone is told. Linux 6.18 gave it a number of its own, below all others; before, it is the one
-/// of process 1, where that may be seen.
+/// of process 1 of the host, where that may be seen: a container has a process 1 of its own, in the container's network.
 pub fn is_in_initial_network() -> bool {
-    const NET_NS_INIT_INO: u64 = 0xefff_fff9;
     let number = |path: &str| std::fs::metadata(path).ok().map(|of| std::os::unix::fs::MetadataExt::ino(&of));
-    let own = number("/proc/thread-self/ns/net");
-    own.is_some() && (own == Some(NET_NS_INIT_INO) || own == number("/proc/1/ns/net"))
+    is_initial(number("/proc/thread-self/ns/net"), number("/proc/1/ns/net"), number("/proc/self/ns/pid"))
+}
+
+/// By the numbers of the network namespaces of this thread and of process 1, and of the namespace in which processes are numbered.
+fn is_initial(own: Option<u64>, first: Option<u64>, processes: Option<u64>) -> bool {
+    const NET_NS_INIT_INO: u64 = 0xefff_fff9;
+    const PROC_PID_INIT_INO: u64 = 0xefff_fffc;
+    own.is_some() && (own == Some(NET_NS_INIT_INO) || (own == first && processes == Some(PROC_PID_INIT_INO)))
 }
 
 #[cfg(test)]
@@ -98,6 +103,17 @@ mod tests {
         let [entry] = &found[..] else { panic!("{found:?}") };
         assert_eq!((&entry.act, lines.take_cut()), (&LogAct::RulesRemoved { count: 1 }, 0));
         assert_eq!(entry.by.as_ref().and_then(|by| by.pid), Some(812));
+    }
+
+    #[test]
+    fn process_1_tells_the_initial_network_only_where_it_is_the_hosts() {
+        let (host, container) = (Some(0xefff_fffc), Some(4_026_532_500));
+        assert!(is_initial(Some(4_026_531_840), Some(4_026_531_840), host));
+        assert!(!is_initial(Some(4_026_532_700), Some(4_026_531_840), host), "another than the host's");
+        assert!(!is_initial(Some(4_026_532_700), Some(4_026_532_700), container), "a container's own process 1");
+        assert!(!is_initial(Some(4_026_532_700), Some(4_026_532_700), None), "it is not known whose");
+        assert!(is_initial(Some(0xefff_fff9), None, container), "it has a number of its own");
+        assert!(!is_initial(None, None, host), "it cannot be seen");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod tail;
 pub use audit::AuditLines;
 pub use journal::{JournalLine, journal_line};
 pub use syslog::SyslogLines;
-pub use tail::{Tail, TailEnd};
+pub use tail::{Tail, TailEnd, open_plain};
 
 /// Bytes of one line that are read; journald keeps fields of any length.
 pub const MAX_LINE: usize = 1 << 20;

@@ -50,6 +50,13 @@ pub fn audit() -> Result<AuditState, HostError> {
     Ok(AuditState { enabled, rules, reader: reader.and_then(command) })
 }
 
+/// The command's name of the process that the kernel hands its records to; nothing where nobody takes them, or that is not known.
+pub fn audit_reader() -> Result<Option<String>, HostError> {
+    let mut netlink = Netlink::open(SockProtocol::NetlinkAudit, 0).map_err(|error| STATUS.failed(error))?;
+    let pid = netlink.ask(&STATUS, &[], &mut vec![0; BUFFER], |message| reader(message.body))?;
+    Ok(pid.and_then(command))
+}
+
 /// `struct audit_status`: 0 is off, 1 on, 2 on until the next boot.
 fn enabled(status: &[u8]) -> Option<bool> {
     number(status, 4).map(|enabled| enabled != 0)

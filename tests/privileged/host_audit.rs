@@ -160,7 +160,8 @@ fn audit_rules_that_go_are_reported_and_who_started_a_container_is_known_from_au
         println!("skipped: {why}");
         return;
     }
-    the_kernel_alone_says_who_removed_rules();
+    the_kernel_alone_says_who_removed_rules(false);
+    the_kernel_alone_says_who_removed_rules(true);
     let docker = Dockerd::start(&[]);
     docker.docker(&["run", "-d", "--name", "first", IMAGE, "sleep", "600"]);
     let mut audit = Auditd::start();
@@ -194,9 +195,12 @@ fn audit_rules_that_go_are_reported_and_who_started_a_container_is_known_from_au
     wait_until("records that nobody takes are missed", || recorders().contains("hands audit's records to nobody"));
 }
 
-/// Where no auditd writes, the kernel's records are read as they come.
-fn the_kernel_alone_says_who_removed_rules() {
+/// Where no auditd writes, the kernel's records are read as they come, also beside a file that an auditd left behind.
+fn the_kernel_alone_says_who_removed_rules(is_left_behind: bool) {
     let (_audit, folder) = (Alone::start(), Auditd::configured());
+    if is_left_behind {
+        std::fs::write(folder.path().join("audit.log"), "").expect("written");
+    }
     // In the initial network, which alone is told.
     let running = run(Command::new("unshare"), folder.path(), "lo");
     std::thread::sleep(3 * LOOK);

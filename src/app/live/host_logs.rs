@@ -1,4 +1,4 @@
-//! Follows auditd's log (or the kernel's audit, where there is none), the journal and syslog's files while the sniffer runs.
+//! Follows auditd's log (or the kernel's audit, where auditd does not write it), the journal and syslog's files while the sniffer runs.
 //!
 //! Contract: entries about recording itself become facts, and gaps do: lines that are cut, a file that is cut in place, entries of the journal that are
 //! gone. A log that cannot be read is a fact, once. Never waits for the engine. Limits: reading begins with what is new, the journal where the last run
@@ -6,10 +6,13 @@
 
 mod audit;
 mod bell;
+mod gone;
 mod heard;
 mod journal;
+mod kernel_audit;
 mod syslog;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +25,7 @@ use self::syslog::Syslog;
 use super::outbox::Outbox;
 use super::source::{self, Source, SourceContext};
 use crate::host::is_in_initial_network;
+use crate::host::log_entries::open_plain;
 use crate::input::HostLoggingFact;
 use crate::sandbox::{self, Role};
 use crate::time::Timestamp;
@@ -33,6 +37,8 @@ const ALONE: u32 = 50;
 /// auditd's own configuration, and where it writes without one.
 const AUDITD: &str = "/etc/audit/auditd.conf";
 const AUDIT_LOG: &str = "/var/log/audit/audit.log";
+/// Bytes of the configuration that are read; it has some forty short lines.
+const MAX_CONFIG: u64 = 1 << 16;
 
 /// Starts the source.
 pub(super) fn start(context: &SourceContext, state_dir: Option<&Path>) -> anyhow::Result<Source> {
@@ -106,7 +112,10 @@ pub(super) fn audit_folder() -> Option<PathBuf> {
 
 /// Where auditd writes.
 fn audit_log() -> PathBuf {
-    let text = std::fs::read_to_string(AUDITD).unwrap_or_default();
+    let mut bytes = Vec::new();
+    // One that cannot be read names nothing.
+    let _ = open_plain(Path::new(AUDITD)).and_then(|(file, _)| file.take(MAX_CONFIG).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
     let named = text.lines().find_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "log_file"));
     named.map_or_else(|| PathBuf::from(AUDIT_LOG), |(_, path)| PathBuf::from(path.trim()))
 }

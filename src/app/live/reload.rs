@@ -173,23 +173,7 @@ impl Reloader {
         // Wherever its files are.
         let Reading { config, listen, setup } =
             sandbox::look(move || (reader.0)()).context("starting a thread that reads it")??;
-        let mut fixed = fixed_parts(&self.in_force, &config);
-        if self.listen != listen && config.capture.exclude_own {
-            fixed.push("the address that capture.exclude_own leaves out");
-        }
-        if self.routes.is_none() && self.in_force.sinks != config.sinks {
-            fixed.push("sinks (there is no outbox)");
-        }
-        if !fixed.is_empty() {
-            bail!("{} changed, which only a restart takes over: restart hopwatch, or undo that", fixed.join(", "));
-        }
-        let refused = refused_sinks(&config.sinks);
-        if !refused.is_empty() {
-            bail!(
-                "{}, which the sandbox of this run does not allow: restart hopwatch, or write elsewhere",
-                refused.join(", ")
-            );
-        }
+        self.check(&config, listen)?;
         let interfaces = Wanted::new(&config.capture.interfaces)?;
         let sinks = Routes::prepare(config.sinks.clone())?;
         let bound = self.endpoint.as_ref().zip(listen).map(|(endpoint, at)| endpoint.bind(at)).transpose()?.flatten();
@@ -215,6 +199,28 @@ impl Reloader {
         self.replace(sinks)?;
         self.shared.reloads.succeeded(&hash, now());
         Ok(format!("the configuration {hash} is in force: {contracts}, {exceptions}"))
+    }
+
+    /// Whether a run can take it over.
+    fn check(&self, config: &Config, listen: Option<SocketAddr>) -> anyhow::Result<()> {
+        let mut fixed = fixed_parts(&self.in_force, config);
+        if self.listen != listen && config.capture.exclude_own {
+            fixed.push("the address that capture.exclude_own leaves out");
+        }
+        if self.routes.is_none() && self.in_force.sinks != config.sinks {
+            fixed.push("sinks (there is no outbox)");
+        }
+        if !fixed.is_empty() {
+            bail!("{} changed, which only a restart takes over: restart hopwatch, or undo that", fixed.join(", "));
+        }
+        let refused = refused_sinks(&config.sinks);
+        if !refused.is_empty() {
+            bail!(
+                "{}, which the sandbox of this run does not allow: restart hopwatch, or write elsewhere",
+                refused.join(", ")
+            );
+        }
+        Ok(())
     }
 
     fn replace(&self, sinks: Prepared) -> anyhow::Result<()> {

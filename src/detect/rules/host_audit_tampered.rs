@@ -105,48 +105,20 @@ pub fn rule(params: &Params) -> impl Rule + use<> {
 
 impl Rule for HostAuditTampered {
     fn on_fact(&mut self, context: Context<'_>, fact: &RecordedFact, findings: &mut Findings) {
-        let state = match fact {
-            RecordedFact::HostLogging(HostLoggingFact::State(state)) => state,
-            RecordedFact::HostLogging(HostLoggingFact::Entry(entry)) => {
-                if entry.log == HostLog::Audit {
-                    self.audit_log_heard(context, context.now, findings);
-                }
-                return self.entry(context, entry, findings);
+        let RecordedFact::HostLogging(fact) = fact else { return };
+        match fact {
+            HostLoggingFact::State(state) => self.state(context, state, findings),
+            HostLoggingFact::Entry(entry) => self.entry(context, entry, findings),
+            // The kernel's own records have another name: they do not say that the file is written.
+            HostLoggingFact::Heard { log: HostLog::Audit, part, at, entries: 1.. } if part == AuditLog::PART => {
+                self.audit_log_heard(context, *at, findings);
             }
-            RecordedFact::HostLogging(HostLoggingFact::Heard { log: HostLog::Audit, at, entries: 1.., .. }) => {
-                return self.audit_log_heard(context, *at, findings);
-            }
-            RecordedFact::HostLogging(HostLoggingFact::Unwatched { part, .. }) if part == AuditLog::PART => {
+            HostLoggingFact::Unwatched { part, .. } if part == AuditLog::PART => {
                 self.missing.remove(&Recorder::AuditLog);
-                return self.audit_log.unread();
+                self.audit_log.unread();
             }
-            RecordedFact::HostLogging(HostLoggingFact::Gap { log, truncated: true, why, .. }) => {
-                return findings.push(cut_in_place(context, *log, why));
-            }
-            _ => return,
-        };
-        if self.audit_log.must_have_a_line(self.now.as_deref(), state, context.now) {
-            self.missing.entry(Recorder::AuditLog).or_insert_with(|| {
-                findings.schedule(context.now.plus(WITHIN));
-                Missing { since: context.now, reported: false, by_log: false }
-            });
-        }
-        self.learn(state);
-        self.now = Some(Arc::clone(state));
-        let missing = self.missing_in(state);
-        // Without the kernel's word, only the log says that audit records again.
-        let is_back = |(recorder, known): &(&Recorder, &Missing)| {
-            !missing.contains(*recorder) && (state.audit.is_some() || !known.by_log)
-        };
-        let back: Vec<Recorder> = self.missing.iter().filter(is_back).map(|(recorder, _)| recorder.clone()).collect();
-        for recorder in &back {
-            self.back(context, recorder, findings);
-        }
-        for recorder in missing {
-            self.missing.entry(recorder).or_insert_with(|| {
-                findings.schedule(context.now.plus(self.settle));
-                Missing { since: context.now, reported: false, by_log: false }
-            });
+            HostLoggingFact::Gap { log, truncated: true, why, .. } => findings.push(lost(context, *log, why)),
+            HostLoggingFact::Heard { .. } | HostLoggingFact::Unwatched { .. } | HostLoggingFact::Gap { .. } => {}
         }
     }
 
@@ -154,8 +126,7 @@ impl Rule for HostAuditTampered {
         let unknown = HostLogging::default();
         let state = self.now.as_deref().unwrap_or(&unknown);
         for (recorder, missing) in &mut self.missing {
-            let settle = if *recorder == Recorder::AuditLog { WITHIN } else { self.settle };
-            if missing.reported || context.now.since(missing.since) < settle {
+            if missing.reported || context.now.since(missing.since) < recorder.patience(self.settle) {
                 continue;
             }
             missing.reported = true;
@@ -190,18 +161,55 @@ impl Rule for HostAuditTampered {
     }
 }
 
-/// A log that lost what it held.
-fn cut_in_place(context: Context<'_>, log: HostLog, why: &str) -> Finding {
+/// A log that lost what it held: it was cut in place, removed, or replaced.
+fn lost(context: Context<'_>, log: HostLog, why: &str) -> Finding {
     let text = match log {
         HostLog::Syslog => why.to_owned(),
-        HostLog::Audit | HostLog::Journal => format!("{} was cut in place: {why}", log.name()),
+        HostLog::Audit | HostLog::Journal => format!("{} lost what it held: {why}", log.name()),
     };
-    // Each syslog file is a recorder of its own, which its text names.
-    let cause = if log == HostLog::Syslog { why.to_owned() } else { format!("{} truncated", log.name()) };
-    Finding::of_nobody(&META, context.now, &cause, vec![Evidence::new("recorder", text)])
+    Finding::of_nobody(&META, context.now, cause_of_loss(log, why), vec![Evidence::new("recorder", text)])
+}
+
+/// A part of what an alert is known by, which stays when a log is called otherwise. Each syslog file is a recorder of its own, which its text names.
+fn cause_of_loss(log: HostLog, why: &str) -> &str {
+    match log {
+        HostLog::Audit => "audit.log truncated",
+        HostLog::Journal => "the journal truncated",
+        HostLog::Syslog => why,
+    }
 }
 
 impl HostAuditTampered {
+    /// How it is now, against what was in order.
+    fn state(&mut self, context: Context<'_>, state: &Arc<HostLogging>, findings: &mut Findings) {
+        if self.audit_log.must_have_a_line(self.now.as_deref(), state, context.now) {
+            self.miss(context, Recorder::AuditLog, false, findings);
+        }
+        self.learn(state);
+        self.now = Some(Arc::clone(state));
+        let missing = self.missing_in(state);
+        // Without the kernel's word, only the log says that audit records again.
+        let is_back = |(recorder, known): &(&Recorder, &Missing)| {
+            !missing.contains(*recorder) && (state.audit.is_some() || !known.by_log)
+        };
+        let back: Vec<Recorder> = self.missing.iter().filter(is_back).map(|(recorder, _)| recorder.clone()).collect();
+        for recorder in &back {
+            self.back(context, recorder, findings);
+        }
+        for recorder in missing {
+            self.miss(context, recorder, false, findings);
+        }
+    }
+
+    /// It is missing from now on, if it is not already.
+    fn miss(&mut self, context: Context<'_>, recorder: Recorder, by_log: bool, findings: &mut Findings) {
+        let patience = recorder.patience(self.settle);
+        self.missing.entry(recorder).or_insert_with(|| {
+            findings.schedule(context.now.plus(patience));
+            Missing { since: context.now, reported: false, by_log }
+        });
+    }
+
     /// audit.log had a line at this time.
     fn audit_log_heard(&mut self, context: Context<'_>, at: Timestamp, findings: &mut Findings) {
         self.audit_log.hear(at);
@@ -245,10 +253,7 @@ impl HostAuditTampered {
             LogAct::Stopped { .. } | LogAct::Started { .. } | LogAct::Dropped { .. } | LogAct::AskedRuntime => return,
         };
         if is_missing {
-            self.missing.entry(recorder).or_insert_with(|| {
-                findings.schedule(context.now.plus(self.settle));
-                Missing { since: context.now, reported: false, by_log: true }
-            });
+            self.miss(context, recorder, true, findings);
         } else {
             self.back(context, &recorder, findings);
         }
@@ -302,6 +307,11 @@ fn gone(rules: &[String], state: &HostLogging) -> usize {
 }
 
 impl Recorder {
+    /// How long it may be missing.
+    fn patience(&self, settle: Duration) -> Duration {
+        if *self == Self::AuditLog { WITHIN } else { settle }
+    }
+
     fn cause(&self) -> String {
         match self {
             Self::Audit => "audit off".to_owned(),
@@ -320,5 +330,17 @@ impl Recorder {
             Self::AuditRules => "the audit rules are there".to_owned(),
             Self::Daemon(name) => format!("{name} runs"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_about_a_log_that_lost_what_it_held_keeps_its_cause() {
+        let causes =
+            [HostLog::Audit, HostLog::Journal, HostLog::Syslog].map(|log| cause_of_loss(log, "/var/log/x: cut"));
+        assert_eq!(causes, ["audit.log truncated", "the journal truncated", "/var/log/x: cut"]);
     }
 }

@@ -177,23 +177,33 @@ impl Known {
         buffer: &mut [u8],
         missed: &mut Missed,
     ) {
-        if self.route.is_none() && self.refused.is_none_or(|until| until <= at) {
-            self.stale = true;
-            self.refused = None;
-            match open_in(netns, &self.inhabitants.pids, || Netlink::open(SockProtocol::NetlinkRoute, GROUPS)) {
-                Ok(route) => self.route = Some(route),
-                Err(_) => self.refuse(at, missed),
-            }
-        }
+        self.enter(netns, at, missed);
         let Some(route) = &mut self.route else { return };
         let mut is_set = false;
         self.stale |= route.drain(MAX_NEWS, buffer, |message| is_set |= message.kind == NEWNETCONF).any;
         self.read_settings(netns, at, is_set);
-        let Some(route) = &mut self.route else { return };
         self.stale |= self.listed.is_none_or(|listed| at.since(listed) >= AGAIN);
-        if !self.stale {
+        if self.stale {
+            self.list(host, name, at, buffer, missed);
+        }
+    }
+
+    /// Puts its socket there, unless it is there, or was refused just now.
+    fn enter(&mut self, netns: NetnsId, at: Timestamp, missed: &mut Missed) {
+        if self.route.is_some() || self.refused.is_some_and(|until| until > at) {
             return;
         }
+        self.stale = true;
+        self.refused = None;
+        match open_in(netns, &self.inhabitants.pids, || Netlink::open(SockProtocol::NetlinkRoute, GROUPS)) {
+            Ok(route) => self.route = Some(route),
+            Err(_) => self.refuse(at, missed),
+        }
+    }
+
+    /// Lists its interfaces anew.
+    fn list(&mut self, host: &File, name: &mut HostName<'_>, at: Timestamp, buffer: &mut [u8], missed: &mut Missed) {
+        let Some(route) = &mut self.route else { return };
         // The host's names are listed with a buffer of their own: this one is in use while they are asked for.
         let mut second = Vec::new();
         let host_name = |index| {

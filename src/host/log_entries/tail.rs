@@ -2,11 +2,11 @@
 //!
 //! Contract: whole lines in order; begins at the end of the file that is there first, and at the beginning of each that takes its place. A line
 //! longer than [`MAX_LINE`] is left out and counted. Limits: [`AT_ONCE`] bytes a call; what was written to a rotated file after its
-//! successor was opened is not read. Design: the inode says whether the name means another file; a file that is shorter than what was read of it was cut in place.
+//! successor was opened is not read. What is no plain file is not opened. Design: the inode says whether the name means another file; a file that is shorter than what was read of it was cut in place.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::MAX_LINE;
@@ -91,11 +91,7 @@ impl Tail {
     }
 
     fn opened(&mut self) -> io::Result<Open> {
-        let mut file = File::open(&self.path)?;
-        let of = file.metadata()?;
-        if !of.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
-        }
+        let (mut file, of) = open_plain(&self.path)?;
         let at = if self.begun { 0 } else { file.seek(SeekFrom::End(0))? };
         self.begun = true;
         Ok(Open { file, inode: (of.dev(), of.ino()), at })
@@ -146,6 +142,23 @@ impl Tail {
         let of = self.path.metadata().ok().map(|of| (of.dev(), of.ino()));
         of.zip(self.open.as_ref()).is_some_and(|(now, open)| now != open.inode)
     }
+}
+
+/// Opens a plain file, and says what it is. Who may write to a folder of logs can put a pipe there, whose opening would wait for a writer, or a device,
+/// whose opening may do anything.
+pub fn open_plain(path: &Path) -> io::Result<(File, Metadata)> {
+    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "it is no file");
+    if !path.metadata()?.is_file() {
+        return Err(no_file());
+    }
+    let file = open_without_waiting(path)?;
+    // The name may have meant something else when it was opened.
+    let of = file.metadata()?;
+    if of.is_file() { Ok((file, of)) } else { Err(no_file()) }
+}
+
+fn open_without_waiting(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)
 }
 
 #[cfg(test)]
@@ -206,6 +219,18 @@ mod tests {
         assert_eq!(world.read(), (vec!["two".to_owned()], TailEnd::UpToDate));
         std::fs::write(&world.path, "x\n").expect("written");
         assert_eq!(world.read(), (vec!["x".to_owned()], TailEnd::Truncated));
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_no_file_and_nobody_waits_for_its_writer() {
+        let mut world = World::new("");
+        world.read();
+        std::fs::remove_file(&world.path).expect("removed");
+        nix::unistd::mkfifo(&world.path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let all: Vec<_> = (0..2).map(|_| world.tail.read(|_| {}).map_err(|error| error.kind())).collect();
+        assert_eq!(all, [Ok(TailEnd::More), Err(io::ErrorKind::InvalidInput)]);
+        let opened = open_without_waiting(&world.path).and_then(|file| file.metadata());
+        assert!(opened.is_ok_and(|of| !of.is_file()), "it took the name after it was looked at");
     }
 
     #[test]

@@ -217,6 +217,30 @@ fn an_audit_log_that_was_never_heard_or_is_not_auditds_is_not_expected_to_have_a
 }
 
 #[test]
+fn the_kernels_own_records_do_not_say_that_audit_log_is_written() {
+    let mut world = world();
+    read_by(&mut world, 0, &["a"], Some("auditd"));
+    heard(&mut world, 1_000, 7);
+    read_by(&mut world, 100_000, &["a", "b"], Some("auditd"));
+    entry(&mut world, 101_000, LogAct::RulesAdded { count: 1 });
+    let (log, part, at) = (HostLog::Audit, "audit".to_owned(), crate::support::world::at(102_000));
+    syslog(&mut world, 102_000, HostLoggingFact::Heard { log, part, at, entries: 3 });
+    world.tick(251_000);
+    assert_eq!(world.raised(), ["host-audit-tampered - high"]);
+    assert!(world.evidence().contains("audit.log has no line about it"), "{}", world.evidence());
+}
+
+#[test]
+fn an_audit_log_that_was_removed_is_reported_as_such() {
+    let mut world = world();
+    let why = "/var/log/audit/audit.log: it was removed, and no other file has taken its place".to_owned();
+    syslog(&mut world, 1_000, HostLoggingFact::Gap { log: HostLog::Audit, count: 0, truncated: true, why });
+    assert_eq!(world.raised(), ["host-audit-tampered - high"]);
+    let text = &world.alerts[0].evidence[0].text;
+    assert!(text.contains("lost what it held: /var/log/audit/audit.log: it was removed"), "{text}");
+}
+
+#[test]
 fn records_that_no_longer_go_to_auditd_are_reported_and_a_restart_is_not() {
     let mut world = world();
     read_by(&mut world, 0, &["a"], Some("auditd"));

@@ -1,21 +1,22 @@
-//! auditd's log; where there is none, the kernel's audit itself.
+//! auditd's log; where auditd does not write it, the kernel's audit itself.
 //!
-//! Contract: entries about recording itself become facts, and so do lines that are cut, a file that is cut in place, and records for which there was no room. A log that cannot be read is a
-//! fact once, unless it is not there and the kernel hands its records over. Limits: the kernel keeps no records for a listener that comes later. Design: the file
-//! comes first; it also holds what auditd says of itself.
+//! Contract: entries about recording itself become facts, and so do lines that are cut, and a file that is cut in place, removed, or replaced by what is no file. A log that cannot be
+//! read is a fact once, unless it is not there, auditd does not take the kernel's records, and the kernel hands them over here. Limits: where the kernel does not say who takes its
+//! records, a file that had a line counts as auditd's from then on; a record of the moment in which auditd begins or ends may be told twice. Design: the file comes
+//! first; it also holds what auditd says of itself. That it is there says nothing: it stays when auditd goes.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::gone::Gone;
 use super::heard::Heard;
-use crate::host::AuditStream;
+use super::kernel_audit::{KernelAudit, Reader};
 use crate::host::log_entries::{AuditLines, Tail, TailEnd};
 use crate::input::{HostLog, HostLoggingFact};
 
-/// Names of the two in facts.
+/// Its name in facts.
 const FILE: &str = "audit.log";
-const STREAM: &str = "audit";
 
 /// What is followed.
 pub(super) struct Audit {
@@ -23,9 +24,13 @@ pub(super) struct Audit {
     tail: Tail,
     lines: AuditLines,
     heard: Heard,
-    /// What the kernel hands over while there is no file.
-    stream: Option<(AuditStream, Heard)>,
-    /// Why the file could not be read the last time.
+    gone: Gone,
+    /// Whether a line came since it could be read.
+    had_line: bool,
+    /// What the kernel hands over while auditd does not write it down.
+    kernel: Option<KernelAudit>,
+    reader: Reader,
+    /// Why the file was not enough the last time.
     unread: Option<String>,
     /// Whether the kernel tells anything here.
     is_initial: bool,
@@ -34,20 +39,46 @@ pub(super) struct Audit {
 impl Audit {
     /// The kernel hands its records to the initial network namespace alone.
     pub(super) fn new(path: &Path, is_initial: bool) -> Self {
-        let (tail, lines, heard) = (Tail::new(path), AuditLines::default(), Heard::new(HostLog::Audit, FILE));
-        Self { path: path.to_owned(), tail, lines, heard, stream: None, unread: None, is_initial }
+        Self {
+            path: path.to_owned(),
+            tail: Tail::new(path),
+            lines: AuditLines::default(),
+            heard: Heard::new(HostLog::Audit, FILE),
+            gone: Gone::default(),
+            had_line: false,
+            kernel: None,
+            reader: Reader::new(is_initial),
+            unread: None,
+            is_initial,
+        }
     }
 
     /// What says that there are new records of the kernel.
     pub(super) fn stream(&self) -> Option<BorrowedFd<'_>> {
-        self.stream.as_ref().map(|(stream, _)| stream.as_fd())
+        self.kernel.as_ref().map(KernelAudit::as_fd)
     }
 
     /// What is new.
     pub(super) fn poll(&mut self) -> Vec<HostLoggingFact> {
         let mut facts = Vec::new();
-        self.read_file(&mut facts);
-        self.read_stream(&mut facts);
+        let by_auditd = self.reader.is_auditd();
+        let read = self.read_file(&mut facts);
+        if self.gone.is_news(&self.tail) {
+            facts.push(self.gap(0, true, Gone::WHY));
+        }
+        let is_enough = read.is_ok() && by_auditd.unwrap_or(self.had_line);
+        if is_enough {
+            self.unread = None;
+        } else {
+            self.listen_instead(by_auditd, read.err().as_ref(), &mut facts);
+        }
+        if let Some(kernel) = &mut self.kernel {
+            kernel.poll(&mut facts);
+        }
+        if is_enough {
+            // What waited there was read.
+            self.kernel = None;
+        }
         self.lines.finish();
         facts.extend(self.lines.take().into_iter().map(|entry| HostLoggingFact::Entry(entry.into())));
         let cut = self.lines.take_cut() + self.tail.take_too_long();
@@ -57,79 +88,75 @@ impl Audit {
         facts
     }
 
-    fn read_file(&mut self, facts: &mut Vec<HostLoggingFact>) {
+    fn read_file(&mut self, facts: &mut Vec<HostLoggingFact>) -> io::Result<()> {
         let mut entries = 0;
-        loop {
+        let read = loop {
             let take = |line: &[u8]| {
                 entries += 1;
                 self.lines.line(line);
             };
             match self.tail.read(take) {
-                Ok(TailEnd::UpToDate) => {
-                    (self.unread, self.stream) = (None, None);
-                    facts.extend(self.heard.begin(&self.path));
-                    break;
-                }
+                Ok(TailEnd::UpToDate) => break Ok(()),
                 Ok(TailEnd::More) => {}
                 Ok(TailEnd::Truncated) => facts.push(self.gap(0, true, "the file is shorter than what was read of it")),
-                Err(error) => {
-                    facts.extend(self.cannot(&error));
-                    break;
-                }
+                Err(error) => break Err(error),
             }
+        };
+        if read.is_ok() {
+            facts.extend(self.heard.begin(&self.path));
         }
+        self.had_line = read.is_ok() && (self.had_line || entries > 0);
         self.heard.entries(entries);
         facts.extend(self.heard.take());
+        read
     }
 
-    /// The file cannot be read: the kernel is listened to in its place. Says once what is then not seen.
-    fn cannot(&mut self, error: &io::Error) -> Option<HostLoggingFact> {
-        let why = format!("{}: {error}", self.path.display());
+    /// The file is not enough: the kernel is listened to, too. Says once what is then not seen.
+    fn listen_instead(&mut self, by_auditd: Option<bool>, error: Option<&io::Error>, facts: &mut Vec<HostLoggingFact>) {
+        let why = self.not_enough(by_auditd, error);
         if self.unread.as_ref() == Some(&why) {
-            return None;
+            return;
         }
         self.unread = Some(why.clone());
-        let unwatched = |why| Some(HostLoggingFact::Unwatched { part: FILE.to_owned(), why });
-        match listen(self.is_initial) {
-            Ok(stream) => {
-                self.stream = Some((stream, Heard::new(HostLog::Audit, STREAM)));
-                // What is there and may not be read can still be cut.
-                if error.kind() == ErrorKind::NotFound { None } else { unwatched(why) }
+        let kind = error.map(io::Error::kind);
+        if kind == Some(ErrorKind::InvalidInput) && self.tail.has_begun() {
+            facts.push(self.gap(0, true, "it was replaced by something that is no file"));
+        }
+        // What is there and may not be read can still be cut, and what auditd writes can be elsewhere.
+        let is_missed = error.is_some() && (kind != Some(ErrorKind::NotFound) || by_auditd == Some(true));
+        let why = match self.listen() {
+            Ok(()) => is_missed.then_some(why),
+            // A file that can be read is followed as well as can be where the kernel does not say who writes it.
+            Err(_) if error.is_none() && by_auditd.is_none() => None,
+            Err(error) => Some(format!("{why}; nor can the kernel's audit be read in its place: {error}")),
+        };
+        facts.extend(why.map(|why| HostLoggingFact::Unwatched { part: FILE.to_owned(), why }));
+    }
+
+    /// Why the file does not say what the kernel records.
+    fn not_enough(&self, by_auditd: Option<bool>, error: Option<&io::Error>) -> String {
+        let path = self.path.display();
+        match (error, by_auditd) {
+            (Some(error), Some(true)) => format!("{path}: {error}, although auditd takes the kernel's records"),
+            (Some(error), _) => format!("{path}: {error}"),
+            (None, Some(_)) => format!("{path}: auditd, which writes it, does not take the kernel's records"),
+            (None, None) => {
+                format!("{path}: it has had no line yet, and the kernel does not say who takes its records")
             }
-            Err(error) => unwatched(format!("{why}; nor can the kernel's audit be read in its place: {error}")),
         }
     }
 
-    fn read_stream(&mut self, facts: &mut Vec<HostLoggingFact>) {
-        let Some((stream, heard)) = &mut self.stream else { return };
-        let mut entries = 0;
-        let is_lost = stream.read(|line| {
-            entries += 1;
-            self.lines.line(line);
-        });
-        heard.entries(entries);
-        facts.extend(heard.take());
-        if is_lost {
-            let why = "the kernel's audit: records came faster than they were read".to_owned();
-            facts.push(HostLoggingFact::Gap { log: HostLog::Audit, count: 0, truncated: false, why });
+    fn listen(&mut self) -> Result<(), String> {
+        if self.kernel.is_none() {
+            self.kernel = Some(KernelAudit::open(self.is_initial)?);
         }
+        Ok(())
     }
 
     fn gap(&self, count: u64, truncated: bool, why: &str) -> HostLoggingFact {
-        let why = if self.stream.is_some() {
-            format!("the kernel's audit: {why}")
-        } else {
-            format!("{}: {why}", self.path.display())
-        };
+        let why = format!("{}: {why}", self.path.display());
         HostLoggingFact::Gap { log: HostLog::Audit, count, truncated, why }
     }
-}
-
-fn listen(is_initial: bool) -> Result<AuditStream, String> {
-    if !is_initial {
-        return Err("it is told in the initial network namespace only, which this does not seem to be".to_owned());
-    }
-    AuditStream::open().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -164,5 +191,88 @@ mod tests {
         assert_eq!(entry.act, LogAct::RulesRemoved { count: 1 });
         std::fs::write(&path, "").expect("written");
         assert!(matches!(&audit.poll()[..], [HostLoggingFact::Gap { truncated: true, .. }]));
+    }
+
+    const LINE: &str = "type=CONFIG_CHANGE msg=audit(1795000000.243:88): auid=1000 op=remove_rule list=4 res=1\n";
+
+    struct World {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+        audit: Audit,
+    }
+
+    impl World {
+        /// Where the kernel cannot be listened to, so that each try is told.
+        fn new(by_auditd: fn() -> Option<bool>) -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("audit.log");
+            let mut audit = Audit::new(&path, false);
+            audit.reader.become_of(by_auditd);
+            Self { path, audit, _folder: folder }
+        }
+
+        /// What is said but that there were entries.
+        fn poll(&mut self) -> Vec<HostLoggingFact> {
+            let facts = self.audit.poll().into_iter();
+            facts.filter(|fact| !matches!(fact, HostLoggingFact::Heard { .. })).collect()
+        }
+    }
+
+    fn is_unwatched(facts: &[HostLoggingFact], text: &str) -> bool {
+        matches!(facts, [HostLoggingFact::Unwatched { part, why }] if part == FILE && why.contains(text))
+    }
+
+    #[test]
+    fn a_file_that_auditd_does_not_write_takes_nothing_from_the_kernels_word() {
+        let mut world = World::new(|| Some(false));
+        std::fs::write(&world.path, "").expect("written");
+        assert!(is_unwatched(&world.poll(), "nor can the kernel's audit be read in its place"), "it was tried");
+        assert_eq!(world.poll(), [], "once");
+        world.audit.reader.become_of(|| Some(true));
+        assert_eq!(world.poll(), [], "auditd writes it");
+        world.audit.reader.become_of(|| Some(false));
+        assert!(is_unwatched(&world.poll(), "nor can the kernel's audit be read in its place"), "auditd is gone");
+    }
+
+    #[test]
+    fn where_the_kernel_does_not_say_who_takes_its_records_a_line_says_that_the_file_is_written() {
+        let mut world = World::new(|| None);
+        std::fs::write(&world.path, "").expect("written");
+        assert_eq!((world.poll(), world.audit.unread.is_some()), (Vec::new(), true), "it was tried without a word");
+        std::fs::write(&world.path, LINE).expect("written");
+        let told = world.poll();
+        assert!(matches!(told[..], [HostLoggingFact::Entry(_)]), "{told:?}");
+        assert_eq!(world.audit.unread, None);
+    }
+
+    #[test]
+    fn a_log_that_is_removed_or_was_never_there_while_auditd_runs_is_told_once() {
+        let mut world = World::new(|| Some(true));
+        assert!(is_unwatched(&world.poll(), "although auditd takes the kernel's records"));
+        std::fs::write(&world.path, LINE).expect("written");
+        assert_eq!(world.poll(), [], "what is there first is old");
+        std::fs::remove_file(&world.path).expect("removed");
+        assert_eq!(world.poll(), [], "rotation gives the name back");
+        world.audit.gone.grow_old();
+        let told = world.poll();
+        let [HostLoggingFact::Gap { log: HostLog::Audit, truncated: true, why, .. }] = &told[..] else {
+            panic!("{told:?}");
+        };
+        assert!(why.contains("it was removed"), "{why}");
+        assert_eq!(world.poll(), [], "once");
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_told_once_and_stalls_nothing() {
+        let mut world = World::new(|| Some(true));
+        std::fs::write(&world.path, LINE).expect("written");
+        world.poll();
+        std::fs::remove_file(&world.path).expect("removed");
+        nix::unistd::mkfifo(&world.path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let told = world.poll();
+        let is_told =
+            matches!(told[..], [HostLoggingFact::Gap { truncated: true, .. }, HostLoggingFact::Unwatched { .. }]);
+        assert!(is_told, "{told:?}");
+        assert_eq!(world.poll(), [], "once");
     }
 }

@@ -5,15 +5,16 @@
 //! (`copytruncate`) and nothing. A host without any of these files, and a file that may not be read, are facts once. Limits: [`FILES`];
 //! [`TURNS`] reads of a file at once.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::gone::Gone;
 use super::heard::{Heard, written};
 use crate::clock::{instant, now};
-use crate::host::log_entries::{SyslogLines, Tail, TailEnd};
+use crate::host::log_entries::{SyslogLines, Tail, TailEnd, open_plain};
 use crate::input::{HostLog, HostLoggingFact};
 use crate::time::Timestamp;
 
@@ -30,8 +31,6 @@ pub(super) const FILES: [&str; 6] = [
 const TURNS: usize = 4;
 /// Between two reports of lines that cannot be read.
 const GATHER: Duration = Duration::from_secs(10);
-/// Rotation gives a name back at once; a file without one so long was removed.
-const REMOVED: Duration = Duration::from_secs(10);
 /// A copy that rotation made is not older.
 const FRESH: Duration = Duration::from_mins(1);
 /// Lines that are written while the copy is made are in neither.
@@ -80,8 +79,7 @@ struct Followed {
     lines: SyslogLines,
     heard: Heard,
     unread: Option<String>,
-    /// Since when it has no name, and whether that was told.
-    gone: Option<(Instant, bool)>,
+    gone: Gone,
     cut: u64,
     due: Instant,
 }
@@ -90,7 +88,7 @@ impl Followed {
     fn new(path: &Path) -> Self {
         let (path, tail) = (path.to_owned(), Tail::new(path));
         let (heard, lines) = (Heard::new(HostLog::Syslog, &path.display().to_string()), SyslogLines::default());
-        Self { path, tail, lines, heard, unread: None, gone: None, cut: 0, due: instant() }
+        Self { path, tail, lines, heard, unread: None, gone: Gone::default(), cut: 0, due: instant() }
     }
 
     fn poll(&mut self, facts: &mut Vec<HostLoggingFact>) {
@@ -120,7 +118,9 @@ impl Followed {
         }
         self.heard.entries(entries);
         facts.extend(self.heard.take());
-        self.look_for_name(facts);
+        if self.gone.is_news(&self.tail) {
+            facts.push(self.gap(0, true, Gone::WHY));
+        }
         facts.extend(self.lines.take().into_iter().map(|entry| HostLoggingFact::Entry(entry.into())));
         self.cut += self.lines.take_cut() + self.tail.take_too_long();
         if self.cut > 0 && instant() >= self.due {
@@ -145,17 +145,6 @@ impl Followed {
             return Some(self.gap(0, true, "it was replaced by something that is no file"));
         }
         Some(HostLoggingFact::Unwatched { part: self.path.display().to_string(), why })
-    }
-
-    fn look_for_name(&mut self, facts: &mut Vec<HostLoggingFact>) {
-        if !self.tail.is_gone() {
-            self.gone = None;
-            return;
-        }
-        let (since, is_told) = self.gone.get_or_insert_with(|| (instant(), false));
-        if since.elapsed() >= REMOVED && !std::mem::replace(is_told, true) {
-            facts.push(self.gap(0, true, "it was removed, and no other file has taken its place"));
-        }
     }
 
     fn gap(&self, count: u64, truncated: bool, why: &str) -> HostLoggingFact {
@@ -190,7 +179,7 @@ fn copied(path: &Path, of: &Metadata) -> u64 {
         return of.len();
     }
     let length = || {
-        let (mut file, mut last) = (File::open(path).ok()?, [0; 4]);
+        let ((mut file, _), mut last) = (open_plain(path).ok()?, [0; 4]);
         file.seek(SeekFrom::End(-4)).ok()?;
         file.read_exact(&mut last).ok()?;
         Some(u64::from(u32::from_le_bytes(last)))
@@ -200,6 +189,7 @@ fn copied(path: &Path, of: &Metadata) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write as _;
 
     use super::*;
@@ -292,12 +282,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_in_its_place_is_told_once_and_stalls_nothing() {
+        let mut world = World::new(STOPPED);
+        fs::remove_file(&world.path).expect("removed");
+        nix::unistd::mkfifo(&world.path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let mut found = world.poll();
+        found.extend(world.poll());
+        found.extend(world.poll());
+        assert!(is_cut(&found), "{found:?}");
+    }
+
+    #[test]
     fn a_file_that_is_removed_is_told_once_and_a_host_without_any_too() {
         let mut world = World::new(STOPPED);
         fs::remove_file(&world.path).expect("removed");
         assert_eq!(world.poll(), [], "rotation gives the name back");
-        let followed = &mut world.syslog.files[0];
-        followed.gone = Some((instant().checked_sub(REMOVED).expect("a clock"), false));
+        world.syslog.files[0].gone.grow_old();
         assert!(is_cut(&world.poll()));
         assert_eq!(world.poll(), []);
         let mut none = Syslog::new(&[Path::new("/nonexistent/syslog")]);

@@ -16,7 +16,7 @@ pub static META: RuleMeta = RuleMeta {
              namespace and looked at twice a second; a process that is stopped (SIGSTOP) does not run. Each state that differs is a fact. What recorded before \
              and does not for `settle` is reported: `augenrules` and upgrades delete all rules and load them again, services restart. The set of rules after \
              that time counts, not the way to it. A HUP for rotation ends no process and is nothing. auditd's log and the journal are followed for entries about \
-             recording itself: they say who did it, and where the kernel cannot be asked, that rules are gone. Where there is no audit.log, the kernel's records are \
+             recording itself: they say who did it, and where the kernel cannot be asked, that rules are gone. Where auditd does not write them, the kernel's records are \
              read as it hands them to listeners. Syslog's files (auth.log, syslog, \
              messages, secure, kern.log, daemon.log under /var/log) are followed alike; anybody can write their lines, so these only explain. A file of both that is cut \
              in place, is removed, or gives way to something that is no file is reported; rotation renames it, and a copy of at least what was read, made within \
