@@ -131,19 +131,24 @@ pub static META: RuleMeta = RuleMeta {
              alert, once. One that differs from the container's own start is critical. For a service of the baseline all sysctls are \
              compared with it; those of the list are medium, others low. The kernel's word: forwarding, reverse path filter, redirects, source routes, proxy \
              ARP and NDP and routes to loopback are read of every interface in a workload's namespace with the list of its links, of `conf/all` once a \
-             minute, and both at once when the kernel tells that one changed. What is opened later than 5 s after the last workload came into the namespace is reported, and what is open \
-             although the runtime was asked to close it. What a namespace begins with comes from the host's own settings and is not.",
+             minute, and both at once when the kernel tells that one changed. What is opened later than 5 s after the last workload came into the namespace and the interface was \
+             first seen is reported, and what is open although the runtime was asked to close it. An interface that gets another name stays the same one. Each setting is \
+             an alert of its own, which names the interfaces; that of `conf/all` is apart from that of interfaces. What a namespace or an interface begins with comes from \
+             the host's own settings or from a network plugin and is not reported.",
         technical_context: "A container that forwards is a router between its networks: with masquerading inside it, others leave by it. \
              Source-based checks of the kernel (rp_filter) drop forged addresses where they are on.",
         blind_spots: &[
-            "Settings that were changed within 5 s of the first look at a namespace, or of a workload that enters it, or before hopwatch started.",
+            "Settings that were changed within 5 s of the first look at a namespace or an interface, or of a workload that enters it, or before hopwatch started.",
+            "A setting that is opened on another interface while the alert about it is open is counted in that alert, which does not name the interface.",
             "Of `conf/all` redirects, source routes and routes to loopback that are changed and changed back within a minute.",
             "Podman's inspect and CRI do not report what was asked for; the kernel's word counts there all the same.",
             "The host's own settings.",
         ],
         assumptions: &["The runtime's inspect can be read."],
         false_positives: &[
-            "VPN gateways, routers and network plugins in containers.",
+            "VPN gateways and routers in containers.",
+            "kube-proxy in a node that is a container (k3d, kind): it sets route_localnet of conf/all when it starts.",
+            "Network plugins in such a node that set forwarding, proxy_arp, rp_filter or route_localnet of an interface later than 5 s after it appeared (Calico's Felix on each cali*).",
             "WireGuard's recommended settings (src_valid_mark is not reported).",
         ],
         true_positives: &["sysctl-forwarding"],

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hopwatch::alert::Alert;
 use hopwatch::engine::EngineConfig;
 use hopwatch::input::*;
 
@@ -39,6 +40,21 @@ fn seen(world: &mut World, millis: u64, interfaces: Vec<InsideInterface>, all: I
     world.kernel(millis, KernelFact::Namespace(Arc::new(view)));
 }
 
+fn of(index: u8, name: &str, settings: InterfaceSettings) -> InsideInterface {
+    InsideInterface { settings: Some(settings), ..interface(index, "veth", name) }
+}
+
+/// What this rule raised, in order.
+fn ours(world: &World) -> Vec<&Alert> {
+    world.alerts.iter().filter(|alert| alert.rule == "sysctl-changed" && alert.update == 0).collect()
+}
+
+/// The settings that an alert names.
+fn named(alert: &Alert) -> Vec<&str> {
+    let settings = alert.evidence.iter().filter(|one| one.text.contains(" became "));
+    settings.filter_map(|one| one.text.split(' ').next()).collect()
+}
+
 #[test]
 fn what_is_opened_later_is_reported_once_and_again_after_it_was_closed() {
     let mut world = world(&[]);
@@ -47,7 +63,10 @@ fn what_is_opened_later_is_reported_once_and_again_after_it_was_closed() {
     shown(&mut world, 60_000, usual(), localnet);
     assert_eq!(world.raised(), ["sysctl-changed web-1 medium"]);
     let evidence = world.evidence();
-    assert!(evidence.contains("net.ipv4.conf.all.route_localnet is 1 since after the start"), "{evidence}");
+    assert!(
+        evidence.contains("net.ipv4.conf.all.route_localnet became 1 after the container had started"),
+        "{evidence}"
+    );
     shown(&mut world, 70_000, usual(), localnet);
     shown(&mut world, 80_000, usual(), usual());
     assert_eq!(world.raised().len(), 1);
@@ -61,8 +80,6 @@ fn what_a_namespace_or_a_new_interface_begins_with_and_what_is_closed_is_nothing
     let vpn = InterfaceSettings { rp_filter: 2, route_localnet: 1, proxy_arp: 1, ..usual() };
     shown(&mut world, 100, usual(), usual());
     shown(&mut world, 2_000, vpn, vpn);
-    let of =
-        |index, name: &str, settings| InsideInterface { settings: Some(settings), ..interface(index, "veth", name) };
     seen(&mut world, 60_000, vec![of(10, "eth0", vpn), of(11, "eth1", vpn)], vpn);
     let strict = InterfaceSettings { rp_filter: 1, ..InterfaceSettings::default() };
     seen(&mut world, 70_000, vec![of(10, "eth0", strict), of(11, "eth1", strict)], strict);
@@ -73,6 +90,71 @@ fn what_a_namespace_or_a_new_interface_begins_with_and_what_is_closed_is_nothing
         0,
         "an entry point set them, and a network was connected"
     );
+}
+
+#[test]
+fn an_interface_that_gets_another_name_does_not_hide_what_is_opened_on_it() {
+    let mut world = world(&[]);
+    shown(&mut world, 100, usual(), usual());
+    let localnet = InterfaceSettings { route_localnet: 1, ..usual() };
+    seen(&mut world, 60_000, vec![of(10, "x", localnet)], usual());
+    let alerts = ours(&world);
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!(
+        named(alerts[0]),
+        ["net.ipv4.conf.x.route_localnet"],
+        "what it was given is nothing new under this name"
+    );
+    seen(&mut world, 70_000, vec![of(10, "y", localnet)], usual());
+    assert_eq!(world.times("sysctl-changed"), 1, "another name opens nothing");
+}
+
+#[test]
+fn a_new_interface_settles_from_when_it_is_first_seen_and_then_counts() {
+    let mut world = world(&[]);
+    shown(&mut world, 100, usual(), usual());
+    let eth0 = of(10, "eth0", usual());
+    let proxy = InterfaceSettings { proxy_arp: 1, ..usual() };
+    seen(&mut world, 60_000, vec![eth0.clone(), of(11, "cali1", usual())], usual());
+    seen(&mut world, 64_000, vec![eth0.clone(), of(11, "cali1", proxy)], usual());
+    assert_eq!(ours(&world).len(), 0, "a network plugin set it");
+    let localnet = InterfaceSettings { route_localnet: 1, ..proxy };
+    seen(&mut world, 66_000, vec![eth0, of(11, "cali1", localnet)], usual());
+    let alerts = ours(&world);
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!(named(alerts[0]), ["net.ipv4.conf.cali1.route_localnet"]);
+}
+
+#[test]
+fn interfaces_that_a_setting_opens_are_one_alert_and_another_setting_or_conf_all_is_another() {
+    let mut world = world(&[]);
+    let proxy = InterfaceSettings { proxy_arp: 1, ..usual() };
+    let both = InterfaceSettings { route_localnet: 1, ..proxy };
+    let three = |first, second, third| vec![of(10, "eth0", first), of(11, "cali1", second), of(12, "cali2", third)];
+    seen(&mut world, 100, three(usual(), usual(), usual()), usual());
+    seen(&mut world, 60_000, three(usual(), proxy, both), usual());
+    let alerts = ours(&world);
+    let names: Vec<_> = alerts.iter().map(|alert| named(alert)).collect();
+    let of_proxy = vec!["net.ipv4.conf.cali1.proxy_arp", "net.ipv4.conf.cali2.proxy_arp"];
+    assert_eq!(names, [of_proxy, vec!["net.ipv4.conf.cali2.route_localnet"]]);
+    seen(&mut world, 70_000, three(proxy, proxy, both), usual());
+    assert_eq!(ours(&world).len(), 2, "the same setting of another interface is counted");
+    seen(&mut world, 80_000, three(proxy, proxy, both), proxy);
+    let alerts = ours(&world);
+    assert_eq!(alerts.len(), 3, "{alerts:?}");
+    assert_eq!(named(alerts[2]), ["net.ipv4.conf.all.proxy_arp"], "an interface does not carry all in its count");
+}
+
+#[test]
+fn a_look_that_does_not_report_settings_begins_nothing_anew() {
+    let mut world = world(&[]);
+    shown(&mut world, 100, usual(), usual());
+    world.view(60_000, NETNS, &["web-1"], vec![interface(10, "veth", "eth0")]);
+    let localnet = InterfaceSettings { route_localnet: 1, ..usual() };
+    shown(&mut world, 70_000, localnet, usual());
+    let alerts = ours(&world);
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!(named(alerts[0]), ["net.ipv4.conf.eth0.route_localnet"]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The kernel's word on the settings of a workload's network namespace.
 //!
-//! Contract: what opens the network of a namespace later than [`SETTLE`] after a workload was seen in it first, and was not so then, is reported once until it is closed again; so is
-//! what is open although the runtime was asked to close it. What a namespace begins with is nobody's act: it comes from the host's own settings (ADR 29).
+//! Contract: what opens the network of a namespace later than [`SETTLE`] after a workload and the interface were seen in it first, and was not so then, is reported once until it is
+//! closed again; so is what is open although the runtime was asked to close it. What a namespace or an interface begins with is nobody's act: it comes from the host's own settings, or
+//! from the plugin that made the interface (ADR 29). An interface is its index: another name begins nothing. Interfaces that one setting opens are one alert, `conf/all` is another.
 //! Limits: [`MAX_NAMESPACES`]; settings that were changed before hopwatch looked first.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +11,7 @@ use std::sync::Arc;
 use super::{META, effect, is_named};
 use crate::detect::told_and_seen::Seen;
 use crate::detect::{Context, Finding, Findings, HoldTime, placement};
-use crate::input::{
-    Configuration, InsideInterface, InterfaceSettings, KernelFact, NamespaceView, NetnsId, RecordedFact, WorkloadId,
-};
+use crate::input::{Configuration, InterfaceSettings, KernelFact, NamespaceView, NetnsId, RecordedFact, WorkloadId};
 use crate::path::{Evidence, Selector};
 use crate::time::Timestamp;
 
@@ -23,15 +22,39 @@ const MAX_NAMED: usize = 16;
 /// Runtimes, network plugins and entry points set what they need by then.
 const SETTLE: HoldTime = HoldTime::secs(5);
 
+/// Whose settings: those of all interfaces (`conf/all`), or of the interface with this index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    All,
+    Interface(u32),
+}
+
+/// A setting: the part of its name before the interface's, and the part behind it.
+type Setting = (&'static str, &'static str);
+
+/// One setting of one scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    scope: Scope,
+    setting: Setting,
+}
+
+/// What opens the network: its whole name, for texts, and its value.
+#[derive(Debug)]
+struct Open {
+    name: String,
+    value: u32,
+}
+
 /// What is known of a namespace.
 #[derive(Debug)]
 struct Known {
     first: Timestamp,
     workloads: Vec<WorkloadId>,
-    /// Interfaces (and `all`) whose beginning is known.
-    scopes: BTreeSet<String>,
+    /// When the settings of each interface, and of all, were first seen.
+    scopes: BTreeMap<Scope, Timestamp>,
     /// What is open and was so at the beginning, or was reported.
-    open: BTreeSet<String>,
+    open: BTreeSet<Place>,
 }
 
 /// What it knows.
@@ -60,24 +83,12 @@ impl NamespaceSettings {
             let due = context.now.plus(SETTLE.get());
             self.waiting.insert(view.netns, due);
             findings.schedule(due);
-            Known { first: context.now, workloads: Vec::new(), scopes: BTreeSet::new(), open: BTreeSet::new() }
+            Known { first: context.now, workloads: Vec::new(), scopes: BTreeMap::new(), open: BTreeSet::new() }
         });
-        if view.workloads.iter().any(|id| !known.workloads.contains(id)) {
-            known.first = context.now;
+        let opened = known.look(context.now, view);
+        for (name, texts) in by_setting(opened) {
+            self.report(context, view, &format!("kernel settings changed: {name}"), &texts, findings);
         }
-        known.workloads.clone_from(&view.workloads);
-        let has_settled = context.now.since(known.first) >= SETTLE.get();
-        let now = open(view);
-        known.open.retain(|name| now.contains_key(name));
-        let scopes: BTreeSet<String> = scopes(view).map(|(scope, _)| scope.to_owned()).collect();
-        let begins = |name: &str| !has_settled || !known.scopes.contains(scope_of(name));
-        let (old, new): (Vec<_>, Vec<_>) = now.iter().partition(|(name, _)| begins(name));
-        known.open.extend(old.into_iter().map(|(name, _)| name.clone()));
-        let opened: Vec<(&String, &u32)> = new.into_iter().filter(|(name, _)| !known.open.contains(*name)).collect();
-        let changed: Vec<String> = opened.iter().map(|(name, value)| changed(name, **value)).collect();
-        known.open.extend(opened.into_iter().map(|(name, _)| name.clone()));
-        known.scopes = scopes;
-        self.report(context, view, "kernel settings changed", &changed, findings);
     }
 
     /// What the runtime was asked to close and is open, once the namespace has settled.
@@ -86,7 +97,10 @@ impl NamespaceSettings {
         let owner = placement::owner_of(context.timeline, netns);
         let told = owner.and_then(|owner| owner.configuration.as_deref());
         let contradicted = told.map(|told| contradicted(told, view)).unwrap_or_default();
-        self.report(context, view, "kernel settings not as asked for", &contradicted, findings);
+        let Some(first) = contradicted.first() else { return };
+        let name = first.split(' ').next().unwrap_or_default();
+        let cause = format!("kernel settings not as asked for: {name}");
+        self.report(context, view, &cause, &contradicted, findings);
     }
 
     fn report(
@@ -97,7 +111,6 @@ impl NamespaceSettings {
         settings: &[String],
         findings: &mut Findings,
     ) {
-        let Some(first) = settings.first() else { return };
         let mut inside = view.workloads.iter().filter_map(|id| placement::running(context.timeline, id));
         if inside.any(|workload| Selector::any(&self.allowed, workload)) {
             return;
@@ -113,10 +126,42 @@ impl NamespaceSettings {
             view.netns
         );
         evidence.push(Evidence::new("namespace", text));
-        // Another setting is another alert: an alert's count does not name what came later.
-        let cause = format!("{cause}: {}", first.split(' ').next().unwrap_or_default());
-        let finding = Finding::of_workload(&META, context.now, owner, &cause, evidence);
+        let finding = Finding::of_workload(&META, context.now, owner, cause, evidence);
         findings.push(Finding { is_change: true, ..finding });
+    }
+}
+
+impl Known {
+    /// Takes in what a look shows; answers what was opened after its beginning.
+    fn look(&mut self, now: Timestamp, view: &NamespaceView) -> BTreeMap<Place, Open> {
+        if view.workloads.iter().any(|id| !self.workloads.contains(id)) {
+            self.first = now;
+        }
+        self.workloads.clone_from(&view.workloads);
+        let there: BTreeSet<u32> = view.interfaces.iter().map(|one| one.index).collect();
+        self.scopes.retain(|scope, _| match scope {
+            Scope::All => true,
+            Scope::Interface(index) => there.contains(index),
+        });
+        let told: BTreeSet<Scope> = scopes(view).map(|(scope, ..)| scope).collect();
+        for scope in &told {
+            self.scopes.entry(*scope).or_insert(now);
+        }
+        let (first, scopes, shown) = (self.first, &self.scopes, open(view));
+        // What this look does not report of an interface is as it was.
+        let is_untold = |scope: &Scope| scopes.contains_key(scope) && !told.contains(scope);
+        self.open.retain(|place| shown.contains_key(place) || is_untold(&place.scope));
+        let has_settled = |scope: &Scope| {
+            let began = scopes.get(scope).map_or(now, |seen| first.max(*seen));
+            now.since(began) >= SETTLE.get()
+        };
+        let mut opened = BTreeMap::new();
+        for (place, one) in shown {
+            if self.open.insert(place) && has_settled(&place.scope) {
+                opened.insert(place, one);
+            }
+        }
+        opened
     }
 }
 
@@ -146,30 +191,51 @@ impl Seen for NamespaceSettings {
     }
 }
 
-/// Interfaces, and `all`, whose settings are known.
-fn scopes(view: &NamespaceView) -> impl Iterator<Item = (&str, InterfaceSettings)> {
-    let all = view.settings.map(|settings| ("all", settings));
-    let each = view.interfaces.iter().filter_map(|one: &InsideInterface| Some((one.name.as_str(), one.settings?)));
-    all.into_iter().chain(each)
+impl Open {
+    /// What it opens.
+    fn effect(&self) -> Option<&'static str> {
+        effect(&self.name, &self.value.to_string())
+    }
+
+    fn changed(&self) -> String {
+        let Self { name, value } = self;
+        format!("{name} became {value} after the container had started: {}", self.effect().unwrap_or_default())
+    }
 }
 
-/// The settings that open the network now, by their names in `sysctl`, which are written with slashes where an interface's has dots.
-fn open(view: &NamespaceView) -> BTreeMap<String, u32> {
-    let of = |(scope, settings): (&str, InterfaceSettings)| {
-        settings.each().map(|(before, after, value)| (format!("{before}{scope}{after}"), value))
-    };
-    scopes(view).flat_map(of).filter(|(name, value)| effect(name, &value.to_string()).is_some()).collect()
+/// `all`, and interfaces, whose settings are known, with their names.
+fn scopes(view: &NamespaceView) -> impl Iterator<Item = (Scope, &str, InterfaceSettings)> {
+    let all = view.settings.map(|settings| (Scope::All, "all", settings));
+    let each = view.interfaces.iter();
+    all.into_iter().chain(each.filter_map(|one| Some((Scope::Interface(one.index), one.name.as_str(), one.settings?))))
 }
 
-/// The interface in a name.
-fn scope_of(name: &str) -> &str {
-    let rest = name.splitn(4, '.').nth(3).unwrap_or_default();
-    rest.rsplit_once('.').map_or(rest, |(scope, _)| scope)
+/// The settings that open the network now. Their names are written with dots, also where `sysctl` writes slashes for the dots of an interface's name.
+fn open(view: &NamespaceView) -> BTreeMap<Place, Open> {
+    let mut open = BTreeMap::new();
+    for (scope, interface, settings) in scopes(view) {
+        for (before, after, value) in settings.each() {
+            let one = Open { name: format!("{before}{interface}{after}"), value };
+            if one.effect().is_some() {
+                open.insert(Place { scope, setting: (before, after) }, one);
+            }
+        }
+    }
+    open
 }
 
-fn changed(name: &str, value: u32) -> String {
-    let what = effect(name, &value.to_string()).unwrap_or_default();
-    format!("{name} is {value} since after the start: {what}")
+/// What was opened, setting by setting: its name with `*` for interfaces, or with `all` where `conf/all` is among them, and a text for each.
+/// Another setting is another alert: an alert's count does not name what came later.
+fn by_setting(opened: BTreeMap<Place, Open>) -> BTreeMap<String, Vec<String>> {
+    let is_of_all: BTreeSet<Setting> =
+        opened.keys().filter(|place| place.scope == Scope::All).map(|place| place.setting).collect();
+    let mut settings: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (place, one) in opened {
+        let (before, after) = place.setting;
+        let scope = if is_of_all.contains(&place.setting) { "all" } else { "*" };
+        settings.entry(format!("{before}{scope}{after}")).or_default().push(one.changed());
+    }
+    settings
 }
 
 /// What the runtime was asked to keep closed, and is open.
@@ -181,7 +247,7 @@ fn contradicted(told: &Configuration, view: &NamespaceView) -> Vec<String> {
             let name = name.replace('/', ".");
             let is_forward = is_named(&name, "net.ipv4.ip_forward");
             let shown = if is_forward { "net.ipv4.conf.all.forwarding" } else { name.as_str() };
-            let found = now.get(shown)?;
+            let found = now.values().find(|one| one.name == shown)?.value;
             Some(format!("{name} is {found}, although the runtime was asked for {}", value.trim()))
         })
         .collect()
