@@ -82,6 +82,7 @@ const BOUNDS: &[(&str, &str, Cost)] = &[
     ("src/detect/rules/host_scan/sweep.rs", "MAX_WINDOW", Not("the latest of a sweep are enough")),
     ("src/detect/rules/port_scan.rs", "MAX_KNOWN", Not("a port that is forgotten counts as new when it comes again")),
     ("src/detect/rules/port_scan.rs", "MAX_TARGETS", Counted(Bound::Rules)),
+    ("src/detect/rules/exception_expires.rs", "MAX_GONE", Counted(Bound::Rules)),
     ("src/detect/rules/foreign_interface.rs", "MAX_NAMESPACES", Counted(Bound::Rules)),
     ("src/detect/rules/proxy_settings_changed/name_files.rs", "MAX_CONTAINERS", Counted(Bound::Rules)),
     ("src/detect/rules/proxy_settings_changed/name_files.rs", "MAX_NAMED", Not(A_TEXT)),

@@ -1,9 +1,10 @@
 //! `exception-expires`.
 //!
-//! Contract: an exception is reported once when it is about to expire, and once more when it has expired and held back nothing; the report ends when
-//! it was taken out, got another date, or has expired after it was used. Times are those of events, so that a replay says the same, and what is over
-//! at the start is reported with the time at which it came about: the alert has the same id after each restart.
-//! Limits: one small record for each name among the exceptions of the configuration. Of several with one name the last date counts.
+//! Contract: an exception is reported when it is about to expire, and once more when it has expired and held back nothing, but only where this run saw the whole time from `days` before
+//! its date: what it held back before the start is not known. The first report ends when the exception was taken out, got another date, or has expired otherwise. What an exception held
+//! back counts on when a reload gives it another date, or takes it out and brings it back. Times are those of events, so that a replay says the same, and what came near its date before
+//! the start is reported with the time at which it did.
+//! Limits: one small record for each name among the exceptions of the configuration, and [`MAX_GONE`]. Of several with one name the last date counts. Other parameters begin anew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub use strategy::META;
 
 /// Hours of a day.
 const DAY: u64 = 24;
+/// Exceptions that were used and taken out of the configuration, whose use is remembered.
+const MAX_GONE: usize = 1024;
 
 rule_params! {
     /// How many days before its date an exception is reported.
@@ -32,6 +35,11 @@ rule_params! {
 struct ExceptionExpires {
     before: Duration,
     terms: BTreeMap<String, Term>,
+    /// From when on it knows what exceptions hold back.
+    start: Option<Timestamp>,
+    /// How often those were used that are no longer in the configuration.
+    gone: BTreeMap<String, u64>,
+    forgotten: u64,
     /// They were told; what comes later comes by a reload.
     is_told: bool,
     /// Reported ones that are gone, or have another date, and in which words.
@@ -42,7 +50,15 @@ struct ExceptionExpires {
 pub fn rule(params: &Params) -> impl Rule + use<> {
     let days = u64::from(params.days.clamp(1, 36_500));
     let before = Duration::from_hours(days * DAY);
-    ExceptionExpires { before, terms: BTreeMap::new(), is_told: false, ended: Vec::new() }
+    ExceptionExpires {
+        before,
+        terms: BTreeMap::new(),
+        start: None,
+        gone: BTreeMap::new(),
+        forgotten: 0,
+        is_told: false,
+        ended: Vec::new(),
+    }
 }
 
 /// One exception.
@@ -70,21 +86,18 @@ impl Rule for ExceptionExpires {
     fn exceptions(&mut self, terms: &[ExceptionTerm]) -> Option<Timestamp> {
         let mut known = std::mem::take(&mut self.terms);
         for term in latest(terms) {
-            let same = known.remove(&term.name);
-            let before = same.as_ref().filter(|before| before.of.expires != term.expires && before.is_reported());
-            if before.is_some() {
-                self.ended.push((term.name.clone(), format!("it now expires at {}", term.expires.readable())));
-            }
-            let same = same.filter(|before| before.of.expires == term.expires);
-            let begun = Term { of: term.clone(), held_back: 0, stage: Stage::Valid, from_start: !self.is_told };
-            let term_now = same.map_or(begun, |before| Term { of: term.clone(), ..before });
+            let term_now = match known.remove(&term.name) {
+                Some(before) if before.of.expires == term.expires => Term { of: term.clone(), ..before },
+                before => self.begin(term, before),
+            };
             self.terms.insert(term.name.clone(), term_now);
         }
-        self.is_told = true;
-        let gone = known.into_iter().filter(|(_, term)| term.is_reported());
-        self.ended.extend(gone.map(|(name, _)| (name, "it was taken out of the configuration".to_owned())));
-        // What has ended is due at once.
-        if self.ended.is_empty() { self.next_due() } else { Some(Timestamp::MIN) }
+        for (name, term) in known {
+            self.leave(name, &term);
+        }
+        let is_first = !std::mem::replace(&mut self.is_told, true);
+        // It has to know when it begins, and what has ended is due at once.
+        if is_first || !self.ended.is_empty() { Some(Timestamp::MIN) } else { self.next_due() }
     }
 
     fn held_back(&mut self, exception: &str) {
@@ -95,17 +108,46 @@ impl Rule for ExceptionExpires {
 
     fn on_time(&mut self, context: Context<'_>, findings: &mut Findings) {
         let now = context.now;
+        let start = *self.start.get_or_insert(now);
         findings.extend(self.ended.drain(..).map(|(name, text)| over(now, &name, text)));
-        let mut found: Vec<_> = self.terms.values_mut().filter_map(|term| term.look(self.before, now)).collect();
+        let mut found: Vec<_> = self.terms.values_mut().filter_map(|term| term.look(self.before, start, now)).collect();
         found.sort_by_key(|finding| finding.at);
         findings.extend(found);
         if let Some(next) = self.next_due() {
             findings.schedule(next);
         }
     }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
 }
 
 impl ExceptionExpires {
+    /// An exception that is new, or has another date than `before`; what it held back counts on.
+    fn begin(&mut self, term: &ExceptionTerm, before: Option<Term>) -> Term {
+        if before.as_ref().is_some_and(Term::is_reported) {
+            self.ended.push((term.name.clone(), format!("it now expires at {}", term.expires.readable())));
+        }
+        let used = before.map(|before| before.held_back).or_else(|| self.gone.remove(&term.name));
+        Term { of: term.clone(), held_back: used.unwrap_or_default(), stage: Stage::Valid, from_start: !self.is_told }
+    }
+
+    /// An exception that is no longer in the configuration.
+    fn leave(&mut self, name: String, term: &Term) {
+        if term.is_reported() {
+            self.ended.push((name.clone(), "it was taken out of the configuration".to_owned()));
+        }
+        if term.held_back == 0 {
+            return;
+        }
+        if self.gone.len() < MAX_GONE {
+            self.gone.insert(name, term.held_back);
+        } else {
+            self.forgotten += 1;
+        }
+    }
+
     /// When the next exception comes near its date, or reaches it.
     fn next_due(&self) -> Option<Timestamp> {
         self.terms.values().filter_map(|term| term.due(self.before)).min()
@@ -138,8 +180,8 @@ impl Term {
         }
     }
 
-    /// Says what is due.
-    fn look(&mut self, before: Duration, now: Timestamp) -> Option<Finding> {
+    /// Says what is due; what it held back is known from `start` on.
+    fn look(&mut self, before: Duration, start: Timestamp, now: Timestamp) -> Option<Finding> {
         let was_reported = self.is_reported();
         if now < self.due(before)? {
             return None;
@@ -148,17 +190,18 @@ impl Term {
         if now < self.of.expires {
             let at = at(self.of.expires.minus(before));
             self.stage = Stage::Soon;
-            return Some(self.finding(at, "expires"));
+            return Some(self.finding(at, start, "expires"));
         }
-        let (is_unused, at) = (self.held_back == 0, at(self.of.expires));
+        let at = at(self.of.expires);
+        let is_unused = self.held_back == 0 && start <= self.of.expires.minus(before);
         self.stage = Stage::Expired { reported: is_unused };
         if is_unused {
-            return Some(self.finding(at, "expired"));
+            return Some(self.finding(at, start, "expired"));
         }
-        was_reported.then(|| over(now, &self.of.name, format!("it has expired; {}", self.used())))
+        was_reported.then(|| over(now, &self.of.name, format!("it has expired; {}", self.used(start))))
     }
 
-    fn finding(&self, at: Timestamp, word: &str) -> Finding {
+    fn finding(&self, at: Timestamp, start: Timestamp, word: &str) -> Finding {
         let ExceptionTerm { name, rule, owner, reason, expires } = &self.of;
         let until = expires.readable();
         let evidence = vec![
@@ -166,16 +209,14 @@ impl Term {
                 "exception",
                 format!("exception {name} (owner: {owner}) to {rule} {word} at {until}: {reason}"),
             ),
-            Evidence::new("used", self.used()),
+            Evidence::new("used", self.used(start)),
         ];
         Finding::of_nobody(&META, at, name, evidence)
     }
 
-    fn used(&self) -> String {
-        match self.held_back {
-            0 => "it has held back nothing since hopwatch started".to_owned(),
-            times => format!("it has held back {} since hopwatch started", many(times, "finding")),
-        }
+    fn used(&self, start: Timestamp) -> String {
+        let what = if self.held_back == 0 { "nothing".to_owned() } else { many(self.held_back, "finding") };
+        format!("it has held back {what} since {}, when hopwatch began to count", start.readable())
     }
 }
 

@@ -1,4 +1,4 @@
-//! `exception-expires`: reported in event time, once, with an id that a restart does not change.
+//! `exception-expires`: reported in event time, with an id that a restart does not change, and unused only where that is known.
 
 use hopwatch::alert::Alert;
 
@@ -42,8 +42,8 @@ fn one_alert_comes_two_weeks_before_and_a_later_start_gives_it_the_same_id() {
 
 #[test]
 fn an_exception_that_expires_unused_is_said_and_one_that_was_used_ends_its_alert() {
-    let mut unused = world(DAY);
-    unused.tick(DAY + 1);
+    let mut unused = world(20 * DAY);
+    unused.tick(20 * DAY + 1);
     let alerts = about_exceptions(&unused);
     assert_eq!(alerts.len(), 2, "{alerts:?}");
     assert!(alerts[1].evidence[0].text.contains("expired at") && alerts[1].update == 0, "{alerts:?}");
@@ -57,6 +57,42 @@ fn an_exception_that_expires_unused_is_said_and_one_that_was_used_ends_its_alert
     let alerts = about_exceptions(&used);
     assert_eq!((alerts.len(), alerts[1].id == alerts[0].id, alerts[1].update), (2, true, 1), "{alerts:?}");
     assert!(alerts[1].evidence.iter().any(|evidence| evidence.text.contains("has held back 1 finding")));
+}
+
+#[test]
+fn what_expired_before_the_start_or_soon_after_it_is_not_said_to_be_unused() {
+    let mut short = world(DAY);
+    short.tick(DAY + 1);
+    let alerts = about_exceptions(&short);
+    assert_eq!((alerts.len(), alerts[1].id == alerts[0].id, alerts[1].update), (2, true, 1), "{alerts:?}");
+    assert!(alerts[1].evidence.iter().any(|evidence| evidence.text.contains("has held back nothing since")));
+
+    let mut late = World::silent(EngineConfig { exceptions: vec![exception("moving", "web-*", at(DAY))], ..config() });
+    late.tick(2 * DAY);
+    late.tick(30 * DAY);
+    assert!(about_exceptions(&late).is_empty(), "it may have been used before the start");
+}
+
+#[test]
+fn what_was_used_before_a_reload_is_not_said_to_be_unused() {
+    for (days, expires) in [(14, 20 * DAY), (16, 20 * DAY), (14, 40 * DAY)] {
+        let mut world = world(20 * DAY);
+        world.start(0, "web-1", 10);
+        world.start(0, "proxy", 20);
+        world.tcp(10_000, 10, "198.51.100.7", 443);
+        world.tick(7 * DAY);
+        let mut again = config();
+        again.exceptions = vec![exception("moving", "web-*", at(expires))];
+        again.rules.exception_expires.days = days;
+        world.engine.reconfigure(again, &mut world.alerts);
+        world.tick(8 * DAY);
+        world.tick(expires + 1);
+        let alerts = about_exceptions(&world);
+        let says_expired =
+            |alert: &&&Alert| alert.evidence.iter().any(|one| one.text.contains("to egress-skips-proxy expired at"));
+        assert_eq!(alerts.iter().filter(says_expired).count(), 0, "{days} days, until {expires}: {alerts:?}");
+        assert!(alerts.last().expect("it expired soon").ended, "{alerts:?}");
+    }
 }
 
 #[test]
