@@ -9,6 +9,7 @@ repetition), once in an index that knows keys, and once in Alertmanager (`promet
 HOPWATCH names the program; SEED repeats the random choices. A line of figures, and exit code 1 with what was wrong.
 """
 import ctypes
+import glob
 import http.client
 import http.server
 import json
@@ -312,13 +313,15 @@ def kills():
         wrong.append(f"the webhook got {len(unmarked)} a second time without a mark, such as {unmarked[:3]}")
     wrong += missing("the index", final, set(keyed.RequestHandlerClass.stored))
     written, halves = [], 0
-    with open(f"{folder}/alerts.jsonl", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                written.append(json.loads(line))
-            except ValueError:
-                # A kill cut it off; the next run ends the line and writes the alert again.
-                halves += 1
+    # It is rotated at 100 MB.
+    for path in glob.glob(f"{folder}/alerts.jsonl*"):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    written.append(json.loads(line))
+                except ValueError:
+                    # A kill cut it off; the next run ends the line and writes the alert again.
+                    halves += 1
     written = [f"{line['id']}-{line['update']}" for line in written if line["schema"] == "hopwatch.alert/1"]
     wrong += missing("the file", final, set(written))
     ids = {key.rsplit("-", 1)[0] for key in final}
