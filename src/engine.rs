@@ -9,6 +9,7 @@ mod approval;
 mod asked;
 mod asking;
 mod config;
+mod facts;
 mod heard_logs;
 mod histogram;
 mod judged_counts;
@@ -38,10 +39,7 @@ use crate::alert::{Alert, AlertGrouper, Exception};
 use crate::baseline::{Baseline, Compared};
 use crate::detect::{Actors, Contacts, asker_of};
 use crate::incident::{Incident, IncidentTracker};
-use crate::input::{
-    Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, Input, InventoryEvent, KernelFact, NameAnswer, NatFact,
-    RecordedFact, Workload,
-};
+use crate::input::{Endpoint, Fact, FlowEvent, FlowEventKind, FlowId, Input, NameAnswer, RecordedFact};
 use crate::inventory::{RecentActs, Timeline};
 use crate::names::Names;
 use crate::path::{GracePeriods, Judge, JudgeContext, PathState, Step, Tracker, owner_of};
@@ -272,10 +270,7 @@ impl Engine {
             let now = self.watermark.advance(deadline);
             match timers {
                 Timer::Flow(id) => {
-                    let mut step = self.spare.take().unwrap_or_default();
-                    let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
-                    self.tracker.on_timer(context, id, now, &mut step);
-                    self.handle(step, now, out);
+                    self.track(now, out, |tracker, context, step| tracker.on_timer(context, id, now, step));
                 }
                 Timer::Rule(index) => self.fire_rule(index, now, out),
                 Timer::Contacts => {
@@ -288,91 +283,17 @@ impl Engine {
         }
     }
 
-    fn on_fact(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
-        let changed = self.learn(fact, now);
-        self.recent.apply(fact);
-        if let (Some(incidents), RecordedFact::Inventory(InventoryEvent::Container(event))) =
-            (&mut self.incidents, fact)
-        {
-            incidents.event(&self.timeline, event);
-        }
-        self.observers.iter_mut().for_each(|observer| observer.fact(&self.timeline, fact, now));
-        self.ask_rules(Asked::Fact, now, out, |rule, context, found| rule.on_fact(context, fact, found));
-        if let Some(workload) = changed {
-            self.observers.iter_mut().for_each(|observer| observer.workload(&self.timeline, &workload));
-            self.ask_about(&workload, now, out);
-        }
-        self.approve(fact, now, out);
-        self.recheck(fact, now, out);
-    }
-
-    /// Looks again at flows that wait for what was reported.
-    fn recheck(&mut self, fact: &RecordedFact, now: Timestamp, out: &mut Vec<Alert>) {
+    /// Lets the tracker do something, and takes what came of it.
+    fn track(
+        &mut self,
+        now: Timestamp,
+        out: &mut Vec<Alert>,
+        act: impl FnOnce(&mut Tracker, JudgeContext<'_>, &mut Step),
+    ) {
         let mut step = self.spare.take().unwrap_or_default();
-        let is_inventory = matches!(
-            fact,
-            RecordedFact::Inventory(_) | RecordedFact::Kernel(KernelFact::Namespace(_) | KernelFact::Processes(_))
-        );
-        let touched = is_inventory.then(|| self.timeline.take_touched());
         let context = JudgeContext { timeline: &self.timeline, path: &self.path, grace: self.grace };
-        if let Some(touched) = touched {
-            self.tracker.on_inventory(context, &touched, now, &mut step);
-            return self.handle(step, now, out);
-        }
-        match fact {
-            RecordedFact::Kernel(KernelFact::SocketOpened(socket)) => {
-                self.tracker.on_socket(context, socket, now, &mut step);
-            }
-            RecordedFact::Nat(NatFact::Bound(binding)) => self.tracker.on_binding(context, binding, now, &mut step),
-            // What is gone or lost says nothing new about those that wait.
-            RecordedFact::Inventory(_)
-            | RecordedFact::Kernel(_)
-            | RecordedFact::Link(_)
-            | RecordedFact::Loss(_)
-            | RecordedFact::Nat(_)
-            | RecordedFact::LogFile(_)
-            | RecordedFact::Baseline(_)
-            | RecordedFact::Firewall(_)
-            | RecordedFact::HostLogging(_)
-            | RecordedFact::Reloaded(_)
-            | RecordedFact::OpenAlert(_)
-            | RecordedFact::Ended { .. } => return,
-        }
+        act(&mut self.tracker, context, &mut step);
         self.handle(step, now, out);
-    }
-
-    /// Lets the timeline and the counters know; the workload, where one appeared or changed.
-    fn learn(&mut self, fact: &RecordedFact, now: Timestamp) -> Option<Arc<Workload>> {
-        match fact {
-            RecordedFact::Inventory(event) => {
-                let changed = match event {
-                    InventoryEvent::Workload(workload) => {
-                        let known = self.timeline.workload(&workload.id);
-                        known.is_none_or(|known| known != workload).then(|| Arc::clone(workload))
-                    }
-                    _ => None,
-                };
-                self.stats.runtime(event, now);
-                self.timeline.apply(now, event);
-                return changed;
-            }
-            RecordedFact::Link(link) => {
-                self.timeline.apply_link(link);
-                self.path.apply_link(now, link);
-            }
-            RecordedFact::Loss(loss) => {
-                self.stats.loss(loss);
-                self.path.losses.apply(now, loss);
-            }
-            RecordedFact::Kernel(fact) => self.timeline.apply_kernel(now, fact),
-            RecordedFact::Nat(fact) => self.path.bindings.apply(now, fact),
-            RecordedFact::LogFile(fact) => self.stats.log_files.count(fact),
-            RecordedFact::Firewall(fact) => self.stats.firewall.count(fact),
-            RecordedFact::HostLogging(fact) => self.stats.host_logging.count(fact),
-            RecordedFact::OpenAlert(left) => self.resume(left, now),
-            RecordedFact::Baseline(_) | RecordedFact::Reloaded(_) | RecordedFact::Ended { .. } => {}
-        }
-        None
     }
 
     fn on_flow(&mut self, event: &FlowEvent, now: Timestamp, out: &mut Vec<Alert>) {
