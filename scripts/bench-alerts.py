@@ -5,7 +5,6 @@ Each probe is a packet from an address of its own that goes around its proxy, so
 memory, CPU of the sniffer. HOPWATCH and BLAST name the programs; PROBES how many, GAP the seconds between two. Rows: none known 20k 200k flat syn spoof
 dns arp bridge (as `flat`, both containers on one bridge that is captured), busyN (CPU of one busy interface beside N idle ones), idleN; default all.
 """
-import ctypes
 import json
 import os
 import re
@@ -18,13 +17,13 @@ import tempfile
 import threading
 import time
 
+import namespaces
+from namespaces import in_namespace, inside
+
 HOPWATCH = os.environ.get("HOPWATCH", "target/release/hopwatch")
 BLAST = os.environ.get("BLAST", "target/release/examples/blast")
 PROBES = int(os.environ.get("PROBES", "200"))
 GAP = float(os.environ.get("GAP", "0.02"))
-TAG = f"hwa{os.getpid()}"
-LIBC = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNET = 0x40000000
 # Kind of flood, flows, rate.
 FLOODS = {
     "none": None,
@@ -50,30 +49,8 @@ def run(*words):
     subprocess.run(words, check=True)
 
 
-def inside(name, *words):
-    return ["nsenter", f"--net=/var/run/netns/{TAG}{name}", *words]
-
-
-def in_namespace(name, body):
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    other = os.open(f"/var/run/netns/{TAG}{name}", os.O_RDONLY)
-    assert LIBC.setns(other, CLONE_NEWNET) == 0
-    try:
-        return body()
-    finally:
-        assert LIBC.setns(own, CLONE_NEWNET) == 0
-        os.close(own)
-        os.close(other)
-
-
 def make_namespaces(bridge, idle):
-    for name in "hfp":
-        run("ip", "netns", "add", f"{TAG}{name}")
-        run(*inside(name, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; ip link set lo up"))
-    for name in "fp":
-        run(*inside(name, "ip", "link", "add", "out", "type", "veth", "peer", "name", f"ve-{name}", "netns", f"{TAG}h"))
-        run(*inside(name, "ip", "link", "set", "out", "up"))
-        run(*inside("h", "ip", "link", "set", f"ve-{name}", "up"))
+    namespaces.make("h", "fp")
     if bridge:
         run(*inside("h", "ip", "link", "add", "br-t", "type", "bridge"))
         run(*inside("h", "ip", "link", "set", "br-t", "up"))
@@ -82,11 +59,6 @@ def make_namespaces(bridge, idle):
     for number in range(idle):
         run(*inside("h", "ip", "link", "add", f"ve-{number}", "type", "veth", "peer", "name", f"peer{number}"))
         run(*inside("h", "sh", "-c", f"ip link set ve-{number} up; ip link set peer{number} up"))
-
-
-def remove_namespaces():
-    for name in "hfp":
-        subprocess.run(["ip", "netns", "del", f"{TAG}{name}"], stderr=subprocess.DEVNULL, check=False)
 
 
 def probe_frame(number, kind):
@@ -98,11 +70,7 @@ def probe_frame(number, kind):
     else:
         payload = struct.pack("!HHIIBBHHH", 40_000, 443, 1, 0, 0x50, 2, 64_240, 0, 0)
         protocol = 6
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), number, 0, 64, protocol, 0, source, target)
-    total = sum(struct.unpack("!10H", header))
-    total = (total & 0xFFFF) + (total >> 16)
-    header = header[:10] + struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF) + header[12:]
-    return bytes.fromhex("02000000000202000000000f0800") + header + payload
+    return namespaces.frame(number, protocol, source, target, payload)
 
 
 def source_of(number):
@@ -209,7 +177,7 @@ def latency_row(name, kind="udp"):
     time.sleep(2)
     memory = sniffer.memory()
     ended, dropped = sniffer.end()
-    remove_namespaces()
+    namespaces.remove("hfp")
     late = sorted(1000 * (sniffer.seen[address] - at) for address, at in sent.items() if address in sniffer.seen)
     at = lambda part: f"{late[min(len(late) - 1, int(part * len(late)))]:.0f}" if late else "-"
     print(f"| {name} {kind} | {rate} | {len(late)} of {PROBES} | {at(0)} | {at(.5)} | {at(.9)} | {at(.99)} | {at(1)} | {memory} | "
@@ -227,7 +195,7 @@ def idle_row(count):
     used, captured = sniffer.cpu()
     took, memory = time.monotonic() - began, sniffer.memory("VmRSS")
     sniffer.end()
-    remove_namespaces()
+    namespaces.remove("hfp")
     print(f"| idle, {count} interfaces | {100 * (used - cpu) / took:.2f} % | capture {100 * (captured - capture) / took:.2f} % | {memory} MB |", flush=True)
 
 
@@ -247,7 +215,7 @@ def busy_row(idle):
     blast.communicate()
     time.sleep(1)
     _, dropped = sniffer.end()
-    remove_namespaces()
+    namespaces.remove("hfp")
     print(f"| 200 k/s, {idle} idle beside it | capture {1e9 * (captured - capture) / packets:.0f} ns per packet | "
           f"all {1e9 * (used - cpu) / packets:.0f} | {dropped} |", flush=True)
 
@@ -268,7 +236,7 @@ def main():
             else:
                 latency_row(row)
     finally:
-        remove_namespaces()
+        namespaces.remove("hfp")
 
 
 main()

@@ -8,7 +8,6 @@ repetition), once in an index that knows keys, and once in Alertmanager (`promet
 
 HOPWATCH names the program; SEED repeats the random choices. A line of figures, and exit code 1 with what was wrong.
 """
-import ctypes
 import glob
 import http.client
 import http.server
@@ -27,6 +26,9 @@ import threading
 import time
 from datetime import datetime
 
+import namespaces
+from namespaces import in_namespace, inside
+
 HOPWATCH = os.environ.get("HOPWATCH", "target/release/hopwatch")
 KILLS = int(os.environ.get("KILLS", "200"))
 PROBES = int(os.environ.get("PROBES", "500"))
@@ -34,9 +36,6 @@ GAP = float(os.environ.get("GAP", "0.05"))
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 # The longest time between a start and its kill.
 LIFE = float(os.environ.get("LIFE", "2.0"))
-TAG = f"hwd{os.getpid()}"
-LIBC = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNET = 0x40000000
 # What must not outlive this script, whatever ends it.
 CHILDREN = []
 CONFIG = """
@@ -45,37 +44,6 @@ contracts: [{name: egress, from: [{addresses: ["45.10.0.0/16"]}], to: [internet]
 alerts: {burst: 100000, refill: 1ms, update_interval: 100ms}
 evidence: {enabled: false}
 """
-
-
-def inside(name, *words):
-    return ["nsenter", f"--net=/var/run/netns/{TAG}{name}", *words]
-
-
-def in_namespace(name, body):
-    """Sockets that are opened there stay there."""
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    other = os.open(f"/var/run/netns/{TAG}{name}", os.O_RDONLY)
-    assert LIBC.setns(other, CLONE_NEWNET) == 0
-    try:
-        return body()
-    finally:
-        assert LIBC.setns(own, CLONE_NEWNET) == 0
-        os.close(own)
-        os.close(other)
-
-
-def make_namespaces():
-    for name in "hp":
-        subprocess.run(["ip", "netns", "add", f"{TAG}{name}"], check=True)
-        subprocess.run(inside(name, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; ip link set lo up"), check=True)
-    subprocess.run(inside("p", "ip", "link", "add", "out", "type", "veth", "peer", "name", "ve-p", "netns", f"{TAG}h"), check=True)
-    subprocess.run(inside("p", "ip", "link", "set", "out", "up"), check=True)
-    subprocess.run(inside("h", "ip", "link", "set", "ve-p", "up"), check=True)
-
-
-def remove_namespaces():
-    for name in "hp":
-        subprocess.run(["ip", "netns", "del", f"{TAG}{name}"], stderr=subprocess.DEVNULL, check=False)
 
 
 class Probe:
@@ -88,11 +56,7 @@ class Probe:
     def send(self, number):
         source, target = bytes([45, 10, number // 250 % 250, number % 250 + 1]), bytes([9, 9, 9, 9])
         payload = struct.pack("!HHHH", 40_000, 4_000, 8, 0)
-        header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), number & 0xFFFF, 0, 64, 17, 0, source, target)
-        total = sum(struct.unpack("!10H", header))
-        total = (total & 0xFFFF) + (total >> 16)
-        header = header[:10] + struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF) + header[12:]
-        self.socket.send(bytes.fromhex("02000000000202000000000f0800") + header + payload)
+        self.socket.send(namespaces.frame(number, 17, source, target, payload))
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -268,16 +232,18 @@ def kills():
         file.write(CONFIG + f"state: {{dir: {state}}}\nsinks:\n" + "\n".join(sinks) + "\n")
     probe, going, number = Probe(), True, [0]
 
+    sent = random.Random(SEED + 2)
+
     def send():
         while going:
             number[0] += 1
-            # New ones, and such as were seen before.
-            probe.send(number[0] // 4 if number[0] % 2 else random.randrange(1 + number[0] // 4))
+            # New sources, and some that were seen before.
+            probe.send(number[0] // 4 if number[0] % 2 else sent.randrange(1 + number[0] // 4))
             time.sleep(0.01)
 
     sender = threading.Thread(target=send, daemon=True)
     sender.start()
-    seen, damaged, began = set(), 0, time.monotonic()
+    seen, began = set(), time.monotonic()
     for count in range(KILLS):
         sniffer = Sniffer(folder, config)
         time.sleep(choice.uniform(0.02, LIFE))
@@ -407,8 +373,8 @@ def main():
     what = {"kills": kills, "latency": latency}.get(sys.argv[1] if len(sys.argv) == 2 else "")
     if not what:
         sys.exit("kills or latency?")
-    remove_namespaces()
-    make_namespaces()
+    namespaces.remove("hp")
+    namespaces.make("h", "p")
     try:
         what()
     finally:
@@ -416,7 +382,7 @@ def main():
             if child.poll() is None:
                 child.kill()
                 child.wait()
-        remove_namespaces()
+        namespaces.remove("hp")
 
 
 main()
