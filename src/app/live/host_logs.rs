@@ -34,6 +34,8 @@ use crate::time::Timestamp;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Looks at auditd's log alone before the others have their turn.
 const ALONE: u32 = 50;
+/// What is said of a log when too much of it came at once (`TailEnd::Skipped`).
+const SKIPPED: &str = "more than 256 MiB came at once: what is before the last 4 MiB of it was not read";
 /// auditd's own configuration, and where it writes without one.
 const AUDITD: &str = "/etc/audit/auditd.conf";
 const AUDIT_LOG: &str = "/var/log/audit/audit.log";

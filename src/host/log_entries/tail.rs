@@ -13,6 +13,8 @@ use super::MAX_LINE;
 
 /// Bytes that one call reads at most.
 const AT_ONCE: u64 = 4 << 20;
+/// Bytes that may wait: no log grows by more between two reads, but a file with holes can be made of any length.
+const MAX_BEHIND: u64 = 256 << 20;
 
 /// A file that is followed.
 #[derive(Debug)]
@@ -44,6 +46,10 @@ pub enum TailEnd {
     More,
     /// The file is shorter than what was read of it; it is read from its beginning.
     Truncated,
+    /// Another file has the name; it is read from its beginning.
+    Replaced,
+    /// So much came at once that all but the last of it was left out.
+    Skipped,
 }
 
 impl Tail {
@@ -64,7 +70,7 @@ impl Tail {
             self.rest.clear();
             self.skipping = false;
             self.open = None;
-            return Ok(TailEnd::More);
+            return Ok(TailEnd::Replaced);
         }
         Ok(end)
     }
@@ -86,8 +92,8 @@ impl Tail {
 
     /// Whether the file that is read has lost its name, and no other has it.
     pub fn is_gone(&self) -> bool {
-        let name = || std::fs::symlink_metadata(&self.path);
-        self.begun && name().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        // Also a link that leads nowhere, and a folder that is none any longer.
+        self.begun && self.path.metadata().is_err_and(|error| error.kind() != io::ErrorKind::PermissionDenied)
     }
 
     fn opened(&mut self) -> io::Result<Open> {
@@ -99,7 +105,15 @@ impl Tail {
 
     fn read_open(&mut self, line: &mut impl FnMut(&[u8])) -> io::Result<TailEnd> {
         let Some(open) = &mut self.open else { return Ok(TailEnd::UpToDate) };
-        if open.file.metadata()?.len() < open.at {
+        let length = open.file.metadata()?.len();
+        if length.saturating_sub(open.at) > MAX_BEHIND {
+            // What is left of the line there is counted as one that is too long.
+            open.at = open.file.seek(SeekFrom::Start(length - AT_ONCE))?;
+            self.rest.clear();
+            self.skipping = true;
+            return Ok(TailEnd::Skipped);
+        }
+        if length < open.at {
             self.cut_at = open.at;
             open.at = open.file.seek(SeekFrom::Start(0))?;
             self.rest.clear();
@@ -192,10 +206,30 @@ mod tests {
             let mut worst = TailEnd::UpToDate;
             while last != TailEnd::UpToDate {
                 last = self.tail.read(|line| lines.push(String::from_utf8_lossy(line).into_owned())).expect("read");
-                worst = if last == TailEnd::Truncated { last } else { worst };
+                worst = if matches!(last, TailEnd::Truncated | TailEnd::Skipped) { last } else { worst };
             }
             (lines, worst)
         }
+    }
+
+    #[test]
+    fn a_hole_of_terabytes_is_skipped_and_what_is_written_behind_it_is_read() {
+        let mut world = World::new("old\n");
+        world.read();
+        File::options().write(true).open(&world.path).and_then(|file| file.set_len(1 << 42)).expect("a hole");
+        world.append("\nnew\n");
+        assert_eq!(world.read(), (vec!["new".to_owned()], TailEnd::Skipped));
+        assert_eq!(world.tail.take_too_long(), 1, "the hole's end");
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_a_file_that_is_gone() {
+        let mut world = World::new("old\n");
+        world.read();
+        assert!(!world.tail.is_gone());
+        std::fs::remove_file(&world.path).expect("removed");
+        std::os::unix::fs::symlink("nowhere", &world.path).expect("linked");
+        assert!(world.tail.is_gone());
     }
 
     #[test]
@@ -228,7 +262,7 @@ mod tests {
         std::fs::remove_file(&world.path).expect("removed");
         nix::unistd::mkfifo(&world.path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
         let all: Vec<_> = (0..2).map(|_| world.tail.read(|_| {}).map_err(|error| error.kind())).collect();
-        assert_eq!(all, [Ok(TailEnd::More), Err(io::ErrorKind::InvalidInput)]);
+        assert_eq!(all, [Ok(TailEnd::Replaced), Err(io::ErrorKind::InvalidInput)]);
         let opened = open_without_waiting(&world.path).and_then(|file| file.metadata());
         assert!(opened.is_ok_and(|of| !of.is_file()), "it took the name after it was looked at");
     }

@@ -1,14 +1,15 @@
 //! auditd's log; where auditd does not write it, the kernel's audit itself.
 //!
 //! Contract: entries about recording itself become facts, and so do lines that are cut, and a file that is cut in place, removed, or replaced by what is no file. A log that cannot be
-//! read is a fact once, unless it is not there, auditd does not take the kernel's records, and the kernel hands them over here. Limits: where the kernel does not say who takes its
-//! records, a file that had a line counts as auditd's from then on; a record of the moment in which auditd begins or ends may be told twice. Design: the file comes
-//! first; it also holds what auditd says of itself. That it is there says nothing: it stays when auditd goes.
+//! read is a fact once, unless it is not there, auditd does not take the kernel's records, and the kernel hands them over here. Limits: [`TURNS`] reads at once; where the kernel does not say who takes its
+//! records, a file that had a line counts as auditd's from then on; the record that comes before the file has had a line may be told twice. Design: the file comes
+//! first; it also holds what auditd says of itself. That it is there says nothing: it stays when auditd goes, and auditd may write elsewhere.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::SKIPPED;
 use super::gone::Gone;
 use super::heard::Heard;
 use super::kernel_audit::{KernelAudit, Reader};
@@ -17,6 +18,8 @@ use crate::input::{HostLog, HostLoggingFact};
 
 /// Its name in facts.
 const FILE: &str = "audit.log";
+/// Reads in one turn.
+const TURNS: usize = 4;
 
 /// What is followed.
 pub(super) struct Audit {
@@ -66,7 +69,7 @@ impl Audit {
         if self.gone.is_news(&self.tail) {
             facts.push(self.gap(0, true, Gone::WHY));
         }
-        let is_enough = read.is_ok() && by_auditd.unwrap_or(self.had_line);
+        let is_enough = read.is_ok() && self.had_line && by_auditd != Some(false);
         if is_enough {
             self.unread = None;
         } else {
@@ -90,18 +93,25 @@ impl Audit {
 
     fn read_file(&mut self, facts: &mut Vec<HostLoggingFact>) -> io::Result<()> {
         let mut entries = 0;
-        let read = loop {
+        let mut read = Ok(());
+        for _ in 0..TURNS {
             let take = |line: &[u8]| {
                 entries += 1;
                 self.lines.line(line);
             };
             match self.tail.read(take) {
-                Ok(TailEnd::UpToDate) => break Ok(()),
+                Ok(TailEnd::UpToDate) => break,
                 Ok(TailEnd::More) => {}
+                // Who takes the kernel's records may go on writing to the old one.
+                Ok(TailEnd::Replaced) => (self.had_line, entries) = (false, 0),
+                Ok(TailEnd::Skipped) => facts.push(self.gap(0, false, SKIPPED)),
                 Ok(TailEnd::Truncated) => facts.push(self.gap(0, true, "the file is shorter than what was read of it")),
-                Err(error) => break Err(error),
+                Err(error) => {
+                    read = Err(error);
+                    break;
+                }
             }
-        };
+        }
         if read.is_ok() {
             facts.extend(self.heard.begin(&self.path));
         }
@@ -126,8 +136,8 @@ impl Audit {
         let is_missed = error.is_some() && (kind != Some(ErrorKind::NotFound) || by_auditd == Some(true));
         let why = match self.listen() {
             Ok(()) => is_missed.then_some(why),
-            // A file that can be read is followed as well as can be where the kernel does not say who writes it.
-            Err(_) if error.is_none() && by_auditd.is_none() => None,
+            // A file that can be read is followed as well as can be.
+            Err(_) if error.is_none() && by_auditd != Some(false) => None,
             Err(error) => Some(format!("{why}; nor can the kernel's audit be read in its place: {error}")),
         };
         facts.extend(why.map(|why| HostLoggingFact::Unwatched { part: FILE.to_owned(), why }));
@@ -139,10 +149,8 @@ impl Audit {
         match (error, by_auditd) {
             (Some(error), Some(true)) => format!("{path}: {error}, although auditd takes the kernel's records"),
             (Some(error), _) => format!("{path}: {error}"),
-            (None, Some(_)) => format!("{path}: auditd, which writes it, does not take the kernel's records"),
-            (None, None) => {
-                format!("{path}: it has had no line yet, and the kernel does not say who takes its records")
-            }
+            (None, Some(false)) => format!("{path}: auditd, which writes it, does not take the kernel's records"),
+            (None, _) => format!("{path}: it has had no line yet"),
         }
     }
 
@@ -177,8 +185,7 @@ mod tests {
         std::fs::write(&path, "").expect("written");
         let begun = audit.poll();
         assert!(matches!(begun[..], [HostLoggingFact::Heard { entries: 0, .. }]), "{begun:?}");
-        let line = "type=CONFIG_CHANGE msg=audit(1795000000.243:88): auid=1000 op=remove_rule list=4 res=1\n";
-        std::fs::write(&path, format!("{line}type=CONF\n")).expect("written");
+        std::fs::write(&path, format!("{LINE}type=CONF\n")).expect("written");
         let facts = audit.poll();
         let [
             HostLoggingFact::Heard { entries: 2, .. },
@@ -220,6 +227,20 @@ mod tests {
 
     fn is_unwatched(facts: &[HostLoggingFact], text: &str) -> bool {
         matches!(facts, [HostLoggingFact::Unwatched { part, why }] if part == FILE && why.contains(text))
+    }
+
+    #[test]
+    fn an_empty_file_in_its_place_is_not_enough_though_auditd_takes_the_records() {
+        let mut world = World::new(|| Some(true));
+        std::fs::write(&world.path, "").expect("written");
+        world.poll();
+        std::fs::write(&world.path, LINE).expect("written");
+        world.poll();
+        assert!(world.audit.had_line);
+        std::fs::rename(&world.path, world.path.with_extension("hidden")).expect("renamed");
+        std::fs::write(&world.path, "").expect("written");
+        assert_eq!(world.poll(), [], "rotation looks the same");
+        assert!(!world.audit.had_line && world.audit.unread.is_some(), "the kernel is listened to");
     }
 
     #[test]

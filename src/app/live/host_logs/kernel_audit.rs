@@ -34,7 +34,7 @@ impl KernelAudit {
     /// From now on; why not, in words.
     pub(super) fn open(is_initial: bool) -> Result<Self, String> {
         if !is_initial {
-            return Err("it is told in the initial network namespace only, which this does not seem to be".to_owned());
+            return Err("the kernel hands audit records over in the initial network namespace only, and this does not seem to be it".to_owned());
         }
         let stream = AuditStream::open().map_err(|error| error.to_string())?;
         Ok(Self { stream, lines: AuditLines::default(), heard: Heard::new(HostLog::Audit, STREAM) })

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::SKIPPED;
 use super::gone::Gone;
 use super::heard::{Heard, written};
 use crate::clock::{instant, now};
@@ -105,7 +106,8 @@ impl Followed {
                     facts.extend(self.heard.begin(&self.path));
                     break;
                 }
-                Ok(TailEnd::More) => {}
+                Ok(TailEnd::More | TailEnd::Replaced) => {}
+                Ok(TailEnd::Skipped) => facts.push(self.gap(0, false, SKIPPED)),
                 Ok(TailEnd::Truncated) if has_copy(&self.path, self.tail.cut_at()) => {}
                 Ok(TailEnd::Truncated) => {
                     facts.push(self.gap(0, true, "it is shorter than what was read of it, and rotation left no copy"));
@@ -271,25 +273,16 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_nowhere_in_its_place_is_told_once() {
-        let mut world = World::new(STOPPED);
-        fs::remove_file(&world.path).expect("removed");
-        std::os::unix::fs::symlink("/dev/null", &world.path).expect("linked");
-        let mut found = world.poll();
-        found.extend(world.poll());
-        found.extend(world.poll());
-        assert!(is_cut(&found), "{found:?}");
-    }
-
-    #[test]
-    fn a_pipe_in_its_place_is_told_once_and_stalls_nothing() {
-        let mut world = World::new(STOPPED);
-        fs::remove_file(&world.path).expect("removed");
-        nix::unistd::mkfifo(&world.path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
-        let mut found = world.poll();
-        found.extend(world.poll());
-        found.extend(world.poll());
-        assert!(is_cut(&found), "{found:?}");
+    fn a_link_to_nowhere_and_a_pipe_in_its_place_are_told_once_and_stall_nothing() {
+        let link = |path: &Path| std::os::unix::fs::symlink("/dev/null", path).expect("linked");
+        let pipe = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        for put in [&link as &dyn Fn(&Path), &pipe] {
+            let mut world = World::new(STOPPED);
+            fs::remove_file(&world.path).expect("removed");
+            put(&world.path);
+            let found: Vec<_> = (0..3).flat_map(|_| world.poll()).collect();
+            assert!(is_cut(&found), "{found:?}");
+        }
     }
 
     #[test]
