@@ -50,8 +50,7 @@ fn inside(nested: &[u8], family: u16, wanted: u16) -> Option<&[u8]> {
 /// Those of an interface, or of `all`, in the namespace of the calling thread.
 pub(super) fn read(scope: &str) -> Option<InterfaceSettings> {
     let value = |family: &str, name: &str| {
-        let text = fs::read_to_string(format!("/proc/sys/net/{family}/conf/{scope}/{name}")).ok()?;
-        text.trim().parse::<u32>().ok()
+        signed(&fs::read_to_string(format!("/proc/sys/net/{family}/conf/{scope}/{name}")).ok()?)
     };
     let ipv4 = |name: &str| value("ipv4", name);
     // IPv6 may be absent.
@@ -69,6 +68,11 @@ pub(super) fn read(scope: &str) -> Option<InterfaceSettings> {
     })
 }
 
+/// Some settings take any number, and show it with its sign.
+fn signed(text: &str) -> Option<u32> {
+    text.trim().parse::<i32>().ok().map(i32::cast_unsigned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +88,11 @@ mod tests {
         }
         assert!(read("all").is_some());
         assert_eq!(read("no-such-interface"), None);
+    }
+
+    #[test]
+    fn a_number_below_zero_is_on_and_hides_no_other() {
+        assert_eq!(["0\n", "1\n", "-1\n", "x"].map(signed), [Some(0), Some(1), Some(u32::MAX), None]);
     }
 
     #[test]
